@@ -1,0 +1,54 @@
+//! The name of a channel: a named place to tell, as the config registers it.
+
+use std::fmt;
+
+/// A channel's name: 1 to 64 of `a-z A-Z 0-9 _ -`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelName(String);
+
+/// The text is no channel name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a channel's name is 1 to {LENGTH_MAX} letters, digits, `_` or `-`")]
+pub struct ChannelNameError;
+
+impl ChannelName {
+    /// Checks and takes a name.
+    ///
+    /// # Errors
+    /// When the text is empty, too long, or has other characters.
+    pub fn parse(text: &str) -> Result<Self, ChannelNameError> {
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if text.is_empty() || text.len() > LENGTH_MAX || !plain {
+            return Err(ChannelNameError);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+const LENGTH_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_and_plain() {
+        for good in ["ops", "studio-mail", "A_1"] {
+            assert_eq!(ChannelName::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "a b", "a.b", "é", &"x".repeat(65)] {
+            assert_eq!(ChannelName::parse(bad), Err(ChannelNameError), "for `{bad}`");
+        }
+    }
+}

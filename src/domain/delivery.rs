@@ -1,0 +1,252 @@
+//! A delivery: one event to one channel and one recipient, and what the outcome of a try means.
+//!
+//! What always holds: a delivery ends only as delivered, failed or cancelled; a crash, a
+//! request to wait and our own lack of network spend no try; a wait is never shorter than the
+//! other side asked for. Rows, leases and clocks are elsewhere.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::domain::event::uuid_v7;
+use crate::domain::retry::RetrySchedule;
+use crate::domain::roll::Roll;
+use crate::domain::timestamp::Timestamp;
+
+/// The id of a delivery: `dlv_` and 32 hex digits of a version 7 UUID.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryId(String);
+
+/// A text that is no delivery id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a delivery id: they look like `dlv_0193…`")]
+pub struct DeliveryIdError(String);
+
+impl DeliveryId {
+    /// A fresh id, made of the moment and of chance.
+    pub fn mint(now: Timestamp, roll: Roll) -> Self {
+        Self(format!("{DELIVERY_PREFIX}{}", uuid_v7(now, roll)))
+    }
+
+    /// Takes an id that was minted before.
+    ///
+    /// # Errors
+    /// When the text does not begin with `dlv_` or has other than letters and digits behind it.
+    pub fn parse(text: &str) -> Result<Self, DeliveryIdError> {
+        let rest = text.strip_prefix(DELIVERY_PREFIX).unwrap_or_default();
+        if rest.is_empty() || !rest.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(DeliveryIdError(text.to_owned()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a delivery stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// Waiting for its next try.
+    Pending {
+        /// Not to be tried before.
+        next_attempt_at: Timestamp,
+    },
+    /// A try is under way.
+    Sending,
+    /// The other side took it.
+    Delivered,
+    /// Given up: a dead letter, with the reason.
+    Failed {
+        /// Why, for people.
+        reason: String,
+    },
+    /// Ended by hand.
+    Cancelled,
+}
+
+impl DeliveryState {
+    /// The word for it in rows and tables.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Pending { .. } => "pending",
+            Self::Sending => "sending",
+            Self::Delivered => "delivered",
+            Self::Failed { .. } => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// The part of a delivery that outcomes change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Tries that count against the schedule.
+    pub budget_used: u32,
+    /// Tries in a row that did not count: they make waits grow, too.
+    pub uncharged: u32,
+    /// Tries in a row that ended with us dead.
+    pub unknowns: u32,
+    /// No try after this moment.
+    pub expires_at: Timestamp,
+}
+
+/// How one try at a delivery ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it means.
+    pub class: OutcomeClass,
+    /// How far the try came: `connect`, `response`, `rcpt`, `data`, …
+    pub phase: &'static str,
+    /// The status code of HTTP or SMTP, if there was an answer.
+    pub code: Option<u16>,
+    /// How long the other side asks us to stay away.
+    pub retry_after: Option<Duration>,
+    /// What went wrong, for people; never a URL, an address or a secret.
+    pub error: Option<String>,
+    /// The beginning of the other side's answer, for people; data, never trusted.
+    pub snippet: Option<String>,
+}
+
+/// What the end of a try means for the delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutcomeClass {
+    /// Taken.
+    Delivered,
+    /// Not taken now; spends a try.
+    Retryable,
+    /// The other side, or its answer, was lost after everything had been sent: it may have been
+    /// taken. Spends a try.
+    Ambiguous,
+    /// The other side asks us to wait; spends no try.
+    Throttled,
+    /// The fault is on our side of the wire; spends no try.
+    Local,
+    /// This message will never be taken.
+    Rejected,
+    /// We were killed while it was under way; spends no try.
+    Unknown,
+}
+
+impl OutcomeClass {
+    /// The word for it in rows and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Retryable => "retryable",
+            Self::Ambiguous => "ambiguous",
+            Self::Throttled => "throttled",
+            Self::Local => "local",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Delivery {
+    /// A delivery that has not been tried; its first try is due after the schedule's first wait.
+    pub fn new(now: Timestamp, schedule: &RetrySchedule, expires_after: Duration) -> Self {
+        let first = schedule.wait(0).unwrap_or_default();
+        Self {
+            state: DeliveryState::Pending { next_attempt_at: now.plus(first) },
+            budget_used: 0,
+            uncharged: 0,
+            unknowns: 0,
+            expires_at: now.plus(expires_after),
+        }
+    }
+
+    /// What `outcome`, which came at `now`, means for the delivery. `roll` gives the jitter.
+    #[must_use]
+    pub fn settle(
+        mut self,
+        outcome: &Outcome,
+        now: Timestamp,
+        schedule: &RetrySchedule,
+        roll: Roll,
+    ) -> Self {
+        let wait = match outcome.class {
+            OutcomeClass::Delivered => {
+                self.state = DeliveryState::Delivered;
+                return self;
+            }
+            OutcomeClass::Rejected => return self.give_up(said(outcome)),
+            OutcomeClass::Retryable | OutcomeClass::Ambiguous => {
+                self.budget_used = self.budget_used.saturating_add(1);
+                self.uncharged = 0;
+                match schedule.wait(self.budget_used) {
+                    Some(wait) => wait,
+                    None => return self.give_up(format!("{EXHAUSTED}: {}", said(outcome))),
+                }
+            }
+            OutcomeClass::Throttled => self.uncharged_wait(THROTTLED_WAIT, THROTTLED_WAIT_MAX),
+            OutcomeClass::Local => self.uncharged_wait(LOCAL_WAIT, LOCAL_WAIT_MAX),
+            OutcomeClass::Unknown => {
+                self.unknowns = self.unknowns.saturating_add(1);
+                if self.unknowns >= UNKNOWNS_MAX {
+                    return self.give_up(POISON.to_owned());
+                }
+                Duration::ZERO
+            }
+        };
+        if outcome.class != OutcomeClass::Unknown {
+            self.unknowns = 0;
+        }
+        let floor = outcome.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
+        let next_attempt_at = now.plus(roll.jitter(wait, JITTER).max(floor));
+        if next_attempt_at > self.expires_at {
+            return self.give_up(format!("{EXPIRED}: {}", said(outcome)));
+        }
+        self.state = DeliveryState::Pending { next_attempt_at };
+        self
+    }
+
+    fn uncharged_wait(&mut self, first: Duration, max: Duration) -> Duration {
+        let wait = first.saturating_mul(1 << self.uncharged.min(DOUBLINGS_MAX)).min(max);
+        self.uncharged = self.uncharged.saturating_add(1);
+        wait
+    }
+
+    fn give_up(mut self, reason: String) -> Self {
+        self.state = DeliveryState::Failed { reason };
+        self
+    }
+}
+
+fn said(outcome: &Outcome) -> String {
+    match (&outcome.error, outcome.code) {
+        (Some(error), _) => error.clone(),
+        (None, Some(code)) => format!("answered {code}"),
+        (None, None) => outcome.class.name().to_owned(),
+    }
+}
+
+/// A wait asked for by a receiver is obeyed up to this.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
+/// No try is made later than this after the event, unless a channel says otherwise.
+pub const EXPIRES_AFTER: Duration = Duration::from_hours(7 * 24);
+
+const DELIVERY_PREFIX: &str = "dlv_";
+const JITTER: f64 = 0.2;
+const THROTTLED_WAIT: Duration = Duration::from_secs(60);
+const THROTTLED_WAIT_MAX: Duration = Duration::from_hours(1);
+const LOCAL_WAIT: Duration = Duration::from_secs(5);
+const LOCAL_WAIT_MAX: Duration = Duration::from_secs(300);
+const DOUBLINGS_MAX: u32 = 16;
+const UNKNOWNS_MAX: u32 = 5;
+const EXHAUSTED: &str = "all tries are used up";
+const EXPIRED: &str = "expired";
+const POISON: &str = "the program died five times in a row while sending it";
+
+#[cfg(test)]
+#[path = "delivery_tests.rs"]
+mod tests;

@@ -1,0 +1,157 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const HALF: Roll = Roll::new(1 << 127);
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+fn outcome(class: OutcomeClass) -> Outcome {
+    Outcome { class, phase: "response", code: None, retry_after: None, error: None, snippet: None }
+}
+
+fn fresh() -> Delivery {
+    Delivery::new(NOW, &RetrySchedule::webhook(), EXPIRES_AFTER)
+}
+
+fn wait_s(delivery: &Delivery, now: Timestamp) -> Option<u64> {
+    match delivery.state {
+        DeliveryState::Pending { next_attempt_at } => Some(next_attempt_at.since(now).as_secs()),
+        _ => None,
+    }
+}
+
+/// Settles with the same outcome again and again, each time when the try is due; the waits
+/// until the end, and the end.
+fn run_down(class: OutcomeClass, schedule: &RetrySchedule) -> (Vec<u64>, Delivery) {
+    let mut delivery = Delivery::new(NOW, schedule, EXPIRES_AFTER);
+    let mut waits = Vec::new();
+    let mut now = NOW;
+    for _ in 0..3_000 {
+        delivery = delivery.settle(&outcome(class), now, schedule, HALF);
+        let Some(wait) = wait_s(&delivery, now) else { break };
+        waits.push(wait);
+        now = now.plus(Duration::from_secs(wait));
+    }
+    (waits, delivery)
+}
+
+#[test]
+fn a_new_delivery_is_due_at_once() {
+    assert_eq!(wait_s(&fresh(), NOW), Some(0));
+}
+
+#[test]
+fn a_refused_delivery_follows_the_schedule_and_ends_as_a_dead_letter() {
+    let (waits, end) = run_down(OutcomeClass::Retryable, &RetrySchedule::webhook());
+    assert_eq!(waits, [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]);
+    assert_eq!(end.budget_used, 10);
+    let DeliveryState::Failed { reason } = end.state else { panic!("{:?}", end.state) };
+    assert!(reason.starts_with(EXHAUSTED), "{reason}");
+}
+
+#[test]
+fn what_is_not_the_receivers_fault_spends_no_try_but_waits_longer_and_expires() {
+    for (class, first, longest) in
+        [(OutcomeClass::Throttled, 60, 3_600), (OutcomeClass::Local, 5, 300)]
+    {
+        let (waits, end) = run_down(class, &RetrySchedule::webhook());
+        assert_eq!(waits[..3], [first, 2 * first, 4 * first]);
+        assert_eq!(waits.iter().max(), Some(&longest));
+        assert_eq!(end.budget_used, 0);
+        let DeliveryState::Failed { reason } = end.state else { panic!("{:?}", end.state) };
+        assert!(reason.starts_with(EXPIRED), "{reason}");
+    }
+}
+
+#[test]
+fn a_crash_sends_again_at_once_until_the_fifth_in_a_row() {
+    let (waits, end) = run_down(OutcomeClass::Unknown, &RetrySchedule::webhook());
+    assert_eq!(waits, [0, 0, 0, 0]);
+    assert_eq!(end.state, DeliveryState::Failed { reason: POISON.to_owned() });
+
+    let schedule = RetrySchedule::webhook();
+    let crash = |delivery: Delivery| {
+        (0..4).fold(delivery, |delivery, _| {
+            delivery.settle(&outcome(OutcomeClass::Unknown), NOW, &schedule, HALF)
+        })
+    };
+    let interrupted =
+        crash(fresh()).settle(&outcome(OutcomeClass::Retryable), NOW, &schedule, HALF);
+    assert_ne!(crash(interrupted).state.name(), "failed");
+}
+
+#[test]
+fn the_ends_are_ends() {
+    let schedule = RetrySchedule::webhook();
+    let end = |class| fresh().settle(&outcome(class), NOW, &schedule, HALF).state;
+    assert_eq!(end(OutcomeClass::Delivered), DeliveryState::Delivered);
+    assert_eq!(
+        end(OutcomeClass::Rejected),
+        DeliveryState::Failed { reason: "rejected".to_owned() }
+    );
+}
+
+#[test]
+fn delivery_ids_are_read_back() {
+    let id = DeliveryId::mint(NOW, HALF);
+    assert_eq!(DeliveryId::parse(id.as_str()), Ok(id));
+    assert!(DeliveryId::parse("evt_0").is_err());
+}
+
+fn any_class() -> impl Strategy<Value = OutcomeClass> {
+    prop_oneof![
+        Just(OutcomeClass::Delivered),
+        Just(OutcomeClass::Retryable),
+        Just(OutcomeClass::Ambiguous),
+        Just(OutcomeClass::Throttled),
+        Just(OutcomeClass::Local),
+        Just(OutcomeClass::Rejected),
+        Just(OutcomeClass::Unknown),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_wait_is_in_the_jitter_of_the_schedule_and_never_below_what_was_asked(
+        used in 0u32..9,
+        asked_s in proptest::option::of(0u64..200_000),
+        bits: u128,
+    ) {
+        let schedule = RetrySchedule::webhook();
+        let delivery = Delivery { budget_used: used, ..fresh() };
+        let retry_after = asked_s.map(Duration::from_secs);
+        let outcome = Outcome { retry_after, ..outcome(OutcomeClass::Retryable) };
+        let base = schedule.wait(used + 1).unwrap().as_secs_f64();
+        let settled = delivery.settle(&outcome, NOW, &schedule, Roll::new(bits));
+        let DeliveryState::Pending { next_attempt_at } = settled.state else {
+            return Err(TestCaseError::fail("not pending"));
+        };
+        let wait = next_attempt_at.since(NOW).as_secs_f64();
+        let floor = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX).as_secs_f64();
+        prop_assert!(wait + 0.002 >= floor.max(base * 0.8));
+        prop_assert!(wait <= floor.max(base * 1.2));
+    }
+
+    #[test]
+    fn every_delivery_ends_and_keeps_to_its_budget(
+        classes in proptest::collection::vec(any_class(), 1..40),
+        bits: u128,
+    ) {
+        let schedule = RetrySchedule::webhook();
+        let mut delivery = fresh();
+        let mut now = NOW;
+        let mut charged = 0;
+        for class in classes {
+            let DeliveryState::Pending { next_attempt_at } = delivery.state else { break };
+            prop_assert!(next_attempt_at <= delivery.expires_at);
+            now = now.max(next_attempt_at);
+            delivery = delivery.settle(&outcome(class), now, &schedule, Roll::new(bits));
+            charged += u32::from(matches!(
+                class,
+                OutcomeClass::Retryable | OutcomeClass::Ambiguous
+            ));
+            prop_assert_eq!(delivery.budget_used, charged);
+            prop_assert!(charged <= 10);
+        }
+    }
+}

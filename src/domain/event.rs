@@ -1,0 +1,243 @@
+//! An event: what is told about a transition, or about ourselves. Which changes are news, and
+//! under which name, is decided here and nowhere else.
+//!
+//! One transition makes at most one event, so an id never stands for two messages.
+
+use std::fmt;
+
+use crate::domain::avatar::Avatar;
+use crate::domain::channel::ChannelName;
+use crate::domain::roll::Roll;
+use crate::domain::status::Status;
+use crate::domain::timestamp::Timestamp;
+use crate::domain::transition::Transition;
+
+/// The id of an event, and the `webhook-id` of every message about it: `evt_` and 32 hex digits
+/// of a version 7 UUID (RFC 9562, section 5.7).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId(String);
+
+/// A text that is no event id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an event id: they look like `evt_0193…`")]
+pub struct EventIdError(String);
+
+impl EventId {
+    /// A fresh id, made of the moment and of chance.
+    pub fn mint(now: Timestamp, roll: Roll) -> Self {
+        Self(format!("{EVENT_PREFIX}{}", uuid_v7(now, roll)))
+    }
+
+    /// Takes an id that was minted before.
+    ///
+    /// # Errors
+    /// When the text does not begin with `evt_` or has other than letters and digits behind it.
+    pub fn parse(text: &str) -> Result<Self, EventIdError> {
+        let rest = text.strip_prefix(EVENT_PREFIX).unwrap_or_default();
+        if rest.is_empty() || !rest.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(EventIdError(text.to_owned()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The 32 hex digits of a version 7 UUID of that moment.
+pub(super) fn uuid_v7(now: Timestamp, roll: Roll) -> String {
+    let millis = u64::try_from(now.as_millis()).unwrap_or(0);
+    let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &roll.id_bytes()).into_uuid();
+    uuid.simple().to_string()
+}
+
+/// What kind of news an event is; the `type` of its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventKind {
+    /// `avatar.ready`: it became `IDLE`.
+    AvatarReady,
+    /// `avatar.training_failed`: it became `TRAINING_FAILED`.
+    AvatarTrainingFailed,
+    /// `avatar.refused`: it became `REFUSED`.
+    AvatarRefused,
+    /// `avatar.status_changed`: any other change; only for channels that ask for it.
+    AvatarStatusChanged,
+    /// `test.ping`: a trial, sent by hand.
+    TestPing,
+}
+
+impl EventKind {
+    /// All kinds that a channel can ask for in its `events`, in reading order.
+    pub const SELECTABLE: [Self; 4] = [
+        Self::AvatarReady,
+        Self::AvatarTrainingFailed,
+        Self::AvatarRefused,
+        Self::AvatarStatusChanged,
+    ];
+
+    /// The kinds that a channel gets when its `events` is left out.
+    pub const DEFAULT: [Self; 3] =
+        [Self::AvatarReady, Self::AvatarTrainingFailed, Self::AvatarRefused];
+
+    /// The dotted name that consumers see.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AvatarReady => "avatar.ready",
+            Self::AvatarTrainingFailed => "avatar.training_failed",
+            Self::AvatarRefused => "avatar.refused",
+            Self::AvatarStatusChanged => "avatar.status_changed",
+            Self::TestPing => "test.ping",
+        }
+    }
+
+    /// The selectable kind of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::SELECTABLE.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Which news a transition is: the table of what counts. `None` for a first sight.
+    ///
+    /// With `infer_unseen_training` an avatar that settled without having been seen in training
+    /// is news all the same: short trainings begin and end between two looks. Without it, only
+    /// a change from `TRAINING` is.
+    pub fn of(transition: &Transition, infer_unseen_training: bool) -> Option<Self> {
+        let previous = transition.previous.status()?;
+        let settled = match transition.status {
+            Status::Idle => Some(Self::AvatarReady),
+            Status::TrainingFailed => Some(Self::AvatarTrainingFailed),
+            Status::Refused => Some(Self::AvatarRefused),
+            Status::NotTrained | Status::Training | Status::Unrecognized(_) => None,
+        };
+        let told = infer_unseen_training || *previous == Status::Training;
+        Some(settled.filter(|_| told).unwrap_or(Self::AvatarStatusChanged))
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One thing to tell, with its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The same on every repeat, in every channel.
+    pub id: EventId,
+    /// What kind of news it is.
+    pub kind: EventKind,
+    /// When it happened, as far as we know: for a transition, when it was detected.
+    pub occurred_at: Timestamp,
+    /// What it is about.
+    pub subject: Subject,
+}
+
+/// What an event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A transition of an avatar.
+    Transition {
+        /// The avatar as the answer showed it, under the name that the user gave it, if any.
+        avatar: Box<Avatar>,
+        /// What changed.
+        transition: Box<Transition>,
+    },
+    /// A trial of a channel.
+    Ping {
+        /// The channel that is tried.
+        channel: ChannelName,
+    },
+}
+
+const EVENT_PREFIX: &str = "evt_";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::avatar::AvatarId;
+    use crate::domain::transition::Previous;
+
+    const STATUSES: [&str; 6] =
+        ["NOT_TRAINED", "TRAINING", "TRAINING_FAILED", "IDLE", "REFUSED", "SOMETHING_NEW"];
+
+    fn transition(previous: Previous, status: &str) -> Transition {
+        Transition {
+            avatar_id: AvatarId::parse("a").unwrap(),
+            sequence: 2,
+            previous,
+            status: Status::from_name(status),
+            detected_at: Timestamp::from_millis(2),
+            upstream_updated_at: None,
+        }
+    }
+
+    fn seen(status: &str) -> Previous {
+        Previous::Seen { status: Status::from_name(status), at: Timestamp::from_millis(1) }
+    }
+
+    #[test]
+    fn every_pair_of_statuses_is_the_news_that_the_table_says() {
+        for from in STATUSES {
+            for to in STATUSES.into_iter().filter(|to| *to != from) {
+                let settled = match to {
+                    "IDLE" => "avatar.ready",
+                    "TRAINING_FAILED" => "avatar.training_failed",
+                    "REFUSED" => "avatar.refused",
+                    _ => "avatar.status_changed",
+                };
+                let strict = if from == "TRAINING" { settled } else { "avatar.status_changed" };
+                let change = transition(seen(from), to);
+                let check = |infer, expected: &str| {
+                    let kind = EventKind::of(&change, infer).unwrap();
+                    assert_eq!(kind.name(), expected, "{from} to {to}, infer {infer}");
+                };
+                check(true, settled);
+                check(false, strict);
+                assert_eq!(change.training_observed(), from == "TRAINING");
+            }
+        }
+    }
+
+    #[test]
+    fn a_first_sight_is_no_news_whatever_it_shows() {
+        for status in STATUSES {
+            assert_eq!(EventKind::of(&transition(Previous::Nothing, status), true), None);
+        }
+    }
+
+    #[test]
+    fn an_assumed_training_is_told_but_not_called_observed() {
+        let change = transition(Previous::Assumed(Status::Training), "IDLE");
+        assert_eq!(EventKind::of(&change, false), Some(EventKind::AvatarReady));
+        assert!(!change.training_observed());
+        assert_eq!(change.last_seen_previous_at(), None);
+    }
+
+    #[test]
+    fn ids_are_safe_in_a_header_and_follow_the_time() {
+        let early = EventId::mint(Timestamp::from_millis(1_000), Roll::new(u128::MAX));
+        let late = EventId::mint(Timestamp::from_millis(2_000), Roll::new(0));
+        assert!(early < late);
+        assert_eq!(EventId::parse(early.as_str()), Ok(early.clone()));
+        assert_eq!(early.as_str().len(), "evt_".len() + 32);
+        for bad in ["", "evt_", "evt_a.b", "msg_0193", "evt_a b"] {
+            assert!(EventId::parse(bad).is_err(), "for `{bad}`");
+        }
+    }
+
+    #[test]
+    fn a_kind_is_found_by_its_name() {
+        for kind in EventKind::SELECTABLE {
+            assert_eq!(EventKind::from_name(kind.name()), Some(kind));
+        }
+        assert_eq!(EventKind::from_name("test.ping"), None);
+    }
+}

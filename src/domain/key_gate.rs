@@ -1,0 +1,164 @@
+//! The gate of one API key: closed for a while when the key is refused or told to slow down, so
+//! that one key with a thousand avatars does not hammer.
+//!
+//! It holds no queue and decides nothing about a single avatar; it only says when the key may
+//! be used again, and whether one look must go first.
+
+use crate::domain::backoff::Backoff;
+use crate::domain::moment::Moment;
+use crate::domain::observation::Observation;
+use crate::domain::roll::Roll;
+
+/// What is known about a key's welcome. A new gate is open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyGate {
+    closed_until: Option<Moment>,
+    refusals: u32,
+    throttles: u32,
+}
+
+impl KeyGate {
+    /// The gate after one more observation. An answer about an avatar opens it; a refusal closes
+    /// it for a wait that grows with each; a request to slow down for as long as asked, or for a
+    /// wait that grows. A failure to get an answer says nothing about the key.
+    #[must_use]
+    pub fn observe(
+        mut self,
+        seen: &Observation,
+        now: Moment,
+        waits: &GateWaits,
+        roll: Roll,
+    ) -> Self {
+        match seen {
+            Observation::Seen(_) | Observation::Missing { .. } => {
+                // Looks that were under way when another one closed the gate do not open it.
+                if self.is_open(now) {
+                    self = Self::default();
+                }
+            }
+            Observation::Denied { .. } => {
+                if self.is_open(now) {
+                    self.refusals = self.refusals.saturating_add(1);
+                    self.close(now.plus(waits.denied.wait(self.refusals, roll)));
+                }
+            }
+            Observation::Throttled { retry_after, .. } => {
+                if self.is_open(now) {
+                    self.throttles = self.throttles.saturating_add(1);
+                }
+                let own = waits.throttled.wait(self.throttles, roll);
+                self.close(now.plus(own.max(retry_after.unwrap_or_default())));
+            }
+            Observation::Failed { .. } => {}
+        }
+        self
+    }
+
+    /// Whether the key may be used at `now`.
+    pub fn is_open(&self, now: Moment) -> bool {
+        self.closed_until.is_none_or(|until| now >= until)
+    }
+
+    /// When the key may be used again, if it was closed.
+    pub fn opens_at(&self) -> Option<Moment> {
+        self.closed_until
+    }
+
+    /// Whether a single look must go first and show that the key works again.
+    pub fn is_on_probation(&self) -> bool {
+        self.refusals > 0 || self.throttles > 0
+    }
+
+    fn close(&mut self, until: Moment) {
+        self.closed_until = self.closed_until.max(Some(until));
+    }
+}
+
+/// The growing waits of a gate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GateWaits {
+    /// After a refusal of the key: it will not mend itself in seconds.
+    pub denied: Backoff,
+    /// After a request to slow down that does not say for how long.
+    pub throttled: Backoff,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const HALF: Roll = Roll::new(1 << 127);
+
+    fn waits() -> GateWaits {
+        let backoff = |initial, max| {
+            Backoff::new(Duration::from_secs(initial), Duration::from_secs(max), 2.0, 0.0).unwrap()
+        };
+        GateWaits { denied: backoff(60, 3600), throttled: backoff(2, 300) }
+    }
+
+    fn denied() -> Observation {
+        Observation::Denied { reason: String::new() }
+    }
+
+    fn throttled(retry_after_s: Option<u64>) -> Observation {
+        let retry_after = retry_after_s.map(Duration::from_secs);
+        Observation::Throttled { retry_after, reason: String::new() }
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn refusals_close_the_gate_for_longer_and_longer() {
+        let mut gate = KeyGate::default();
+        let mut now = at(0);
+        let mut opens = Vec::new();
+        for _ in 0..8 {
+            gate = gate.observe(&denied(), now, &waits(), HALF);
+            let opens_at = gate.opens_at().unwrap();
+            opens.push(opens_at.since(now).as_secs());
+            assert!(!gate.is_open(now));
+            now = opens_at;
+            assert!(gate.is_open(now) && gate.is_on_probation());
+        }
+        assert_eq!(opens, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
+    }
+
+    #[test]
+    fn many_refusals_at_once_count_as_one() {
+        let gate = (0..100)
+            .fold(KeyGate::default(), |gate, _| gate.observe(&denied(), at(1), &waits(), HALF));
+        assert_eq!(gate.opens_at(), Some(at(61)));
+    }
+
+    #[test]
+    fn an_answer_opens_the_gate_but_a_late_one_does_not() {
+        let missing = Observation::Missing { reason: String::new() };
+        let closed = KeyGate::default().observe(&denied(), at(0), &waits(), HALF);
+        let late = closed.clone().observe(&missing, at(1), &waits(), HALF);
+        assert_eq!(late, closed);
+        let probed = closed.observe(&missing, at(60), &waits(), HALF);
+        assert_eq!(probed, KeyGate::default());
+    }
+
+    #[test]
+    fn a_wish_to_slow_down_is_a_floor() {
+        let check = |asked, expected_s| {
+            let gate = KeyGate::default().observe(&throttled(asked), at(0), &waits(), HALF);
+            assert_eq!(gate.opens_at(), Some(at(expected_s)), "for {asked:?}");
+        };
+        check(None, 2);
+        check(Some(1), 2);
+        check(Some(90), 90);
+    }
+
+    #[test]
+    fn no_answer_says_nothing_about_the_key() {
+        let failed = Observation::Failed { reason: String::new() };
+        let gate = KeyGate::default().observe(&failed, at(0), &waits(), HALF);
+        assert_eq!(gate, KeyGate::default());
+    }
+}

@@ -1,0 +1,24 @@
+//! The pure ground floor: what an avatar, a watch, a transition, an event and a delivery are,
+//! and every decision about them.
+//!
+//! Nothing here does I/O, waits, logs, serializes, asks for the time or throws dice: moments
+//! and chance come in as arguments, decisions go out as values. No file here knows any room
+//! above it.
+
+pub mod timestamp;
+pub mod moment;
+pub mod roll;
+pub mod backoff;
+pub mod retry_after;
+pub mod status;
+pub mod avatar;
+pub mod observation;
+pub mod cadence;
+pub mod transition;
+pub mod channel;
+pub mod mail_address;
+pub mod event;
+pub mod watch;
+pub mod key_gate;
+pub mod retry;
+pub mod delivery;

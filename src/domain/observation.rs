@@ -1,0 +1,37 @@
+//! The outcome of one poll: one of the five things that looking at an avatar can show.
+//!
+//! A failed request is an observation too, so looking never fails; but no observation other
+//! than [`Observation::Seen`] says anything about the avatar's status.
+
+use std::time::Duration;
+
+use crate::domain::avatar::Avatar;
+
+/// What one poll showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// The avatar, with a status.
+    Seen(Box<Avatar>),
+    /// The API says that there is no such avatar (404).
+    Missing {
+        /// What the API said, for people.
+        reason: String,
+    },
+    /// The key was not accepted (401, 403).
+    Denied {
+        /// What the API said, for people.
+        reason: String,
+    },
+    /// The API asks for fewer requests (429), or is closed for a while (503 with `Retry-After`).
+    Throttled {
+        /// How long it asks us to stay away, if it says so.
+        retry_after: Option<Duration>,
+        /// What the API said, for people.
+        reason: String,
+    },
+    /// Anything else: no answer, or one that tells nothing about the avatar.
+    Failed {
+        /// What went wrong, for people.
+        reason: String,
+    },
+}

@@ -1,0 +1,92 @@
+//! One roll of chance, handed to a decision that needs some: jitter and fresh ids come out of it.
+//!
+//! Rolling happens elsewhere; the same roll always gives the same answers.
+
+use std::time::Duration;
+
+/// 128 random bits for one decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roll(u128);
+
+impl Roll {
+    /// A roll from bits that the caller drew.
+    pub const fn new(bits: u128) -> Self {
+        Self(bits)
+    }
+
+    /// A fraction in `0.0..1.0`, taken from the upper bits.
+    pub fn fraction(self) -> f64 {
+        // Both are exact: 53 bits are what an `f64` holds.
+        let top = u64::try_from(self.0 >> (u128::BITS - FRACTION_BITS)).unwrap_or(0);
+        top as f64 / (1u64 << FRACTION_BITS) as f64
+    }
+
+    /// Ten bytes for the random part of an id, taken from the lower bits.
+    pub fn id_bytes(self) -> [u8; 10] {
+        let mut bytes = [0; 10];
+        bytes.copy_from_slice(&self.0.to_be_bytes()[6..]);
+        bytes
+    }
+
+    /// `wait`, lengthened or shortened by up to `fraction` of itself; a half roll leaves it.
+    pub fn jitter(self, wait: Duration, fraction: f64) -> Duration {
+        let factor = 1.0 + fraction.clamp(0.0, 1.0) * (2.0 * self.fraction() - 1.0);
+        Duration::try_from_secs_f64(wait.as_secs_f64() * factor).unwrap_or(wait)
+    }
+
+    /// A different roll that depends on this one and on `salt` alone, for a decision that
+    /// needs several.
+    #[must_use]
+    pub fn derive(self, salt: u64) -> Self {
+        let mut high = split_mix((self.0 >> 64) as u64 ^ salt);
+        let low = split_mix(self.0 as u64 ^ high);
+        high = split_mix(high ^ low);
+        Self((u128::from(high) << 64) | u128::from(low))
+    }
+}
+
+/// One step of `SplitMix64` (Steele, Lea, Flood: "Fast splittable pseudorandom number
+/// generators", 2014): spreads every bit of `x` over the whole word.
+const fn split_mix(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+const FRACTION_BITS: u32 = 53;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_ends_of_a_roll_are_the_ends_of_the_jitter() {
+        let check = |bits, expected_ms| {
+            let jittered = Roll::new(bits).jitter(Duration::from_secs(10), 0.2);
+            assert_eq!(jittered.as_millis(), expected_ms);
+        };
+        check(0, 8_000);
+        check(1 << 127, 10_000);
+        check(u128::MAX, 12_000);
+    }
+
+    proptest! {
+        #[test]
+        fn jitter_stays_within_its_fraction(bits: u128, wait_ms in 0u64..100_000_000) {
+            let wait = Duration::from_millis(wait_ms);
+            let jittered = Roll::new(bits).jitter(wait, 0.3).as_secs_f64();
+            prop_assert!(jittered >= wait.as_secs_f64() * 0.7 - 1e-6);
+            prop_assert!(jittered <= wait.as_secs_f64() * 1.3 + 1e-6);
+        }
+
+        #[test]
+        fn a_derived_roll_is_another_one_and_always_the_same(bits: u128, salt: u64) {
+            let roll = Roll::new(bits);
+            prop_assert_eq!(roll.derive(salt), roll.derive(salt));
+            prop_assert_ne!(roll.derive(salt), roll.derive(salt.wrapping_add(1)));
+        }
+    }
+}

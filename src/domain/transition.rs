@@ -1,0 +1,66 @@
+//! A transition: a change of status that was observed; written once, never changed.
+//!
+//! We look from time to time, so a transition knows an interval, not an instant: it happened
+//! after [`Transition::last_seen_previous_at`] and not after [`Transition::detected_at`].
+
+use crate::domain::avatar::AvatarId;
+use crate::domain::status::Status;
+use crate::domain::timestamp::Timestamp;
+
+/// One observed change of one avatar's status, or the first sight of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// Whose status changed.
+    pub avatar_id: AvatarId,
+    /// The number of this transition among those of the avatar, from one, without a gap.
+    pub sequence: u64,
+    /// What it was before.
+    pub previous: Previous,
+    /// What it is now.
+    pub status: Status,
+    /// When we saw the new status.
+    pub detected_at: Timestamp,
+    /// `updatedAt` of the answer that showed the new status, as it came.
+    pub upstream_updated_at: Option<String>,
+}
+
+/// Where a transition came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Previous {
+    /// First sight: the baseline that later looks are compared with.
+    Nothing,
+    /// Never seen by us: the registration said so (`assume`).
+    Assumed(Status),
+    /// Seen by us.
+    Seen {
+        /// The status before.
+        status: Status,
+        /// When we last saw it; after a hard stop, when we last wrote that down.
+        at: Timestamp,
+    },
+}
+
+impl Previous {
+    /// The status before, if there was one.
+    pub fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Nothing => None,
+            Self::Assumed(status) | Self::Seen { status, .. } => Some(status),
+        }
+    }
+}
+
+impl Transition {
+    /// Whether we ourselves saw the training that ended with this transition.
+    pub fn training_observed(&self) -> bool {
+        matches!(self.previous, Previous::Seen { status: Status::Training, .. })
+    }
+
+    /// When we last saw the status before, if we ever did.
+    pub fn last_seen_previous_at(&self) -> Option<Timestamp> {
+        match self.previous {
+            Previous::Nothing | Previous::Assumed(_) => None,
+            Previous::Seen { at, .. } => Some(at),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::backoff::Backoff;
+use crate::domain::cadence::TrainingPace;
+
+const HALF: Roll = Roll::new(1 << 127);
+
+fn cadence() -> Cadence {
+    Cadence {
+        training: TrainingPace {
+            min: Duration::from_secs(5),
+            max: Duration::from_secs(60),
+            age_fraction: 0.1,
+        },
+        not_trained: Duration::from_secs(60),
+        settled: Some(Duration::from_secs(3_600)),
+        missing: Duration::from_secs(900),
+        backoff: Backoff::new(Duration::from_secs(2), Duration::from_secs(300), 2.0, 0.3).unwrap(),
+    }
+}
+
+fn policy(cadence: &Cadence) -> Policy<'_> {
+    Policy { cadence, infer_unseen_training: true, assume: None, label: None }
+}
+
+fn id() -> AvatarId {
+    AvatarId::parse("a1").unwrap()
+}
+
+fn seen(status: &str) -> Observation {
+    Observation::Seen(Box::new(Avatar {
+        id: id(),
+        status: Status::from_name(status),
+        name: Some("Jane".to_owned()),
+        model: None,
+        orientation: None,
+        extras: BTreeMap::new(),
+        updated_at: Some("2026-11-23T11:14:58Z".to_owned()),
+    }))
+}
+
+fn failed() -> Observation {
+    Observation::Failed { reason: "no answer".to_owned() }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(seconds * 1_000)
+}
+
+fn see(watch: Watch, status: &str, seconds: i64) -> Decision {
+    watch.observe(seen(status), at(seconds), &policy(&cadence()), HALF)
+}
+
+#[test]
+fn a_first_sight_is_a_baseline_and_tells_nobody() {
+    for status in Status::DOCUMENTED {
+        let decision = see(Watch::new(id()), status, 1);
+        let transition = decision.transition.unwrap();
+        assert_eq!(transition.previous, Previous::Nothing);
+        assert_eq!((transition.sequence, decision.watch.sequence), (1, 1));
+        assert_eq!(decision.event, None);
+        assert!(decision.changed);
+    }
+}
+
+#[test]
+fn a_settled_training_is_told_with_the_honest_window() {
+    let watch = see(Watch::new(id()), "TRAINING", 10).watch;
+    let watch = see(watch, "TRAINING", 20).watch;
+    let decision = see(watch, "IDLE", 30);
+    let event = decision.event.unwrap();
+    assert_eq!(event.kind, EventKind::AvatarReady);
+    let Subject::Transition { avatar, transition } = event.subject else { panic!() };
+    assert_eq!(avatar.name.as_deref(), Some("Jane"));
+    assert_eq!(transition.last_seen_previous_at(), Some(at(20)));
+    assert_eq!(transition.detected_at, at(30));
+    assert_eq!(transition.upstream_updated_at.as_deref(), Some("2026-11-23T11:14:58Z"));
+    assert!(transition.training_observed());
+    assert_eq!(decision.watch.sight.unwrap().since, at(30));
+}
+
+#[test]
+fn the_name_given_by_the_user_is_told_instead_of_the_apis() {
+    let cadence = cadence();
+    let policy = Policy { label: Some("Jane, English"), ..policy(&cadence) };
+    let watch = Watch::new(id()).observe(seen("TRAINING"), at(1), &policy, HALF).watch;
+    assert_eq!(watch.name.as_deref(), Some("Jane"));
+    let event = watch.observe(seen("IDLE"), at(2), &policy, HALF).event.unwrap();
+    let Subject::Transition { avatar, .. } = event.subject else { panic!() };
+    assert_eq!(avatar.name.as_deref(), Some("Jane, English"));
+}
+
+#[test]
+fn an_assumed_status_makes_the_first_sight_a_change() {
+    let cadence = cadence();
+    let training = Status::Training;
+    let policy = Policy { assume: Some(&training), ..policy(&cadence) };
+    let check = |status: &str, expected: Option<EventKind>| {
+        let decision = Watch::new(id()).observe(seen(status), at(1), &policy, HALF);
+        assert_eq!(decision.event.map(|event| event.kind), expected, "for `{status}`");
+    };
+    check("IDLE", Some(EventKind::AvatarReady));
+    check("REFUSED", Some(EventKind::AvatarRefused));
+    check("TRAINING_FAILED", Some(EventKind::AvatarTrainingFailed));
+    check("TRAINING", None);
+}
+
+#[test]
+fn an_assumption_is_forgotten_once_the_avatar_was_seen() {
+    let cadence = cadence();
+    let training = Status::Training;
+    let policy = Policy { assume: Some(&training), ..policy(&cadence) };
+    let watch = Watch::new(id()).observe(seen("IDLE"), at(1), &policy, HALF).watch;
+    let again = watch.observe(seen("IDLE"), at(2), &policy, HALF);
+    assert_eq!((again.transition, again.event, again.changed), (None, None, false));
+}
+
+#[test]
+fn a_second_training_is_news_again_under_another_id() {
+    let watch = see(Watch::new(id()), "TRAINING", 1).watch;
+    let failed = see(watch, "TRAINING_FAILED", 2);
+    let again = see(failed.watch, "TRAINING", 3);
+    assert_eq!(again.event.unwrap().kind, EventKind::AvatarStatusChanged);
+    let ready = again.watch.observe(seen("IDLE"), at(4), &policy(&cadence()), HALF.derive(1));
+    let (first, second) = (failed.event.unwrap(), ready.event.unwrap());
+    assert_eq!(second.kind, EventKind::AvatarReady);
+    assert_ne!(first.id, second.id);
+    assert_eq!(ready.transition.unwrap().sequence, 4);
+}
+
+#[test]
+fn a_failure_is_never_a_status_and_one_hiccup_is_not_written() {
+    let watch = see(Watch::new(id()), "TRAINING", 1).watch;
+    let sight = watch.sight.clone();
+    let one = watch.observe(failed(), at(2), &policy(&cadence()), HALF);
+    assert_eq!((one.changed, one.next_poll_in), (false, Some(Duration::from_secs(2))));
+    let two = one.watch.observe(failed(), at(4), &policy(&cadence()), HALF);
+    let three = two.watch.observe(failed(), at(8), &policy(&cadence()), HALF);
+    assert_eq!((three.changed, three.next_poll_in), (true, Some(Duration::from_secs(8))));
+    assert_eq!(three.watch.sight, sight);
+    assert_eq!(three.watch.trouble.as_ref().unwrap().since, at(8));
+    let four = three.watch.observe(failed(), at(16), &policy(&cadence()), HALF);
+    assert!(!four.changed, "the same trouble is written once");
+    let seen_again = see(four.watch, "TRAINING", 20);
+    assert!(seen_again.changed && seen_again.watch.trouble.is_none());
+    assert_eq!((seen_again.watch.failures, seen_again.transition), (0, None));
+}
+
+#[test]
+fn missing_and_denied_are_trouble_at_once() {
+    let check = |observation: Observation, kind, wait_s| {
+        let decision = Watch::new(id()).observe(observation, at(1), &policy(&cadence()), HALF);
+        assert!(decision.changed);
+        assert_eq!(decision.watch.trouble.unwrap().kind, kind);
+        assert_eq!(decision.next_poll_in, Some(Duration::from_secs(wait_s)));
+    };
+    let reason = String::new;
+    check(Observation::Missing { reason: reason() }, TroubleKind::Missing, 900);
+    check(Observation::Denied { reason: reason() }, TroubleKind::Denied, 2);
+}
+
+#[test]
+fn a_wish_to_stay_away_is_a_floor_for_the_next_look() {
+    let check = |asked_s: Option<u64>, expected_s| {
+        let retry_after = asked_s.map(Duration::from_secs);
+        let observation = Observation::Throttled { retry_after, reason: String::new() };
+        let decision = Watch::new(id()).observe(observation, at(1), &policy(&cadence()), HALF);
+        assert_eq!(decision.next_poll_in, Some(Duration::from_secs(expected_s)));
+    };
+    check(None, 2);
+    check(Some(1), 2);
+    check(Some(77), 77);
+}
+
+#[test]
+fn the_age_of_a_training_sets_the_pace() {
+    let watch = see(Watch::new(id()), "TRAINING", 0).watch;
+    let young = see(watch, "TRAINING", 10);
+    assert_eq!(young.next_poll_in, Some(Duration::from_secs(5)));
+    let old = see(young.watch, "TRAINING", 300);
+    assert_eq!(old.next_poll_in, Some(Duration::from_secs(30)));
+    assert!(!old.changed, "a look that changed nothing writes nothing");
+}
+
+fn any_observation() -> impl Strategy<Value = Observation> {
+    prop_oneof![
+        6 => prop::sample::select(vec![
+            "NOT_TRAINED", "TRAINING", "TRAINING_FAILED", "IDLE", "REFUSED", "ODD",
+        ])
+        .prop_map(seen),
+        1 => Just(failed()),
+        1 => Just(Observation::Missing { reason: String::new() }),
+        1 => Just(Observation::Denied { reason: String::new() }),
+        1 => Just(Observation::Throttled { retry_after: None, reason: String::new() }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn transitions_chain_without_a_gap_and_nothing_is_invented(
+        observations in prop::collection::vec(any_observation(), 1..60),
+        infer: bool,
+    ) {
+        let cadence = cadence();
+        let policy = Policy { infer_unseen_training: infer, ..policy(&cadence) };
+        let mut watch = Watch::new(id());
+        let mut last: Option<Status> = None;
+        let mut count = 0;
+        for (second, observation) in (1i64..).zip(observations) {
+            let shown = match &observation {
+                Observation::Seen(avatar) => Some(avatar.status.clone()),
+                _ => None,
+            };
+            let decision = watch.observe(observation, at(second), &policy, HALF);
+            match (&decision.transition, shown) {
+                (Some(transition), Some(shown)) => {
+                    count += 1;
+                    prop_assert_eq!(transition.sequence, count);
+                    prop_assert_eq!(transition.previous.status(), last.as_ref());
+                    prop_assert_eq!(&transition.status, &shown);
+                    prop_assert_eq!(decision.event.is_some(), last.is_some());
+                    prop_assert!(decision.changed);
+                    last = Some(shown);
+                }
+                (None, Some(shown)) => prop_assert_eq!(Some(&shown), last.as_ref()),
+                (Some(_), None) => return Err(TestCaseError::fail("invented")),
+                (None, None) => prop_assert!(decision.event.is_none()),
+            }
+            prop_assert_eq!(decision.watch.sequence, count);
+            watch = decision.watch;
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! `avatar-watch` polls a configured set of Argil avatars, records every change of status in
+//! SQLite, and tells webhooks and mailboxes when one leaves training.
+//!
+//! # The map
+//!
+//! Floors, from the top; each knows only the floors below it, and rooms on one floor have never
+//! met:
+//!
+//! | floor | room | what it does |
+//! | --- | --- | --- |
+//! | 7 | `main` | parses, runs, exits |
+//! | 6 | [`cli`] | the commands: types, prints, exit codes |
+//! | 5 | [`demo`] | a simulated Argil and a receiver around the real daemon |
+//! | 4 | [`daemon`] | conducts: the poller, the dispatcher, one supervisor |
+//! | 2 | [`store`] | SQLite: watches, transitions, events, the outbox |
+//! | 2 | [`config`] | the TOML file, read whole or not at all |
+//! | 2 | [`notify`] | webhooks and mail: one try at a time |
+//! | 2 | [`argil`] | the API, as observations |
+//! | 1 | [`domain`] | every decision, pure |
+//! | 1 | [`secret`], [`signing_secret`], [`telemetry`] | what must not be seen; the log |
+//!
+//! # What always holds
+//!
+//! - A transition is on disk, together with its deliveries, before anything else happens.
+//! - A delivery ends as delivered, or as a dead letter that is shown and can be sent again.
+//! - A repeat has the same id and the same bytes: a body is rendered once, and stored.
+//! - A look that changed nothing writes nothing.
+//! - `domain` has no I/O, no clock and no chance; only `daemon/clock.rs` asks for the time.
+//! - The loops share a table and a bell, nothing else; a loop holds nothing that a restart may
+//!   not lose.
+//! - A vendor's crate has one home; no vendor's error leaves its room.
+
+pub mod cli;
+pub mod demo;
+pub mod daemon;
+pub mod store;
+pub mod config;
+pub mod notify;
+pub mod argil;
+pub mod domain;
+pub mod secret;
+pub mod signing_secret;
+pub mod telemetry;
