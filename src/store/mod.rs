@@ -1,1 +1,18 @@
-//! Not built yet.
+//! The store: one SQLite file with watches, transitions, events and the outbox.
+//!
+//! What always holds: one connection writes while the daemon runs, on a thread of its own;
+//! what belongs together is one transaction; a commit that was acknowledged survives the loss
+//! of power. It decides nothing: rows go in and out as domain values.
+
+pub mod error;
+pub mod schema;
+pub mod columns;
+pub mod lock;
+pub mod database;
+pub mod watches;
+pub mod transitions;
+pub mod events;
+pub mod outbox;
+pub mod handle;
+pub mod hands;
+pub mod reader;

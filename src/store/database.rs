@@ -1,0 +1,261 @@
+//! Opening the file: how it is set, checked and brought to the newest schema.
+//!
+//! WAL with `synchronous=FULL`: an acknowledged commit survives the loss of power. A file that
+//! is damaged, foreign or newer is refused and not touched.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use crate::store::error::{Doing as _, StoreError};
+use crate::store::schema::{APPLICATION_ID, MIGRATIONS};
+
+/// Opens the database for writing; makes it when it is not there, and brings it to the newest
+/// schema.
+///
+/// # Errors
+/// When the file cannot be made or opened, is damaged, is not ours, or is newer than this
+/// program.
+pub fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
+    make_private(path)?;
+    let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    check_identity(&connection, path)?;
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
+        .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
+        .and_then(|()| connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_MAX))
+        .map_err(|source| damaged(path, "setting up", source))?;
+    check_structure(&connection, path)?;
+    migrate(&mut connection, path, MIGRATIONS)?;
+    Ok(connection)
+}
+
+/// Opens the database for reading, beside a daemon or without one.
+///
+/// # Errors
+/// [`StoreError::Absent`] when there is none; else as [`open_for_writing`].
+pub fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::Absent { path: path.to_owned() });
+    }
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    if check_identity(&connection, path)? == 0 {
+        return Err(StoreError::Absent { path: path.to_owned() });
+    }
+    Ok(connection)
+}
+
+/// Opens the database that exists for a short write beside the daemon.
+///
+/// # Errors
+/// As [`open_for_reading`].
+pub fn open_beside(path: &Path) -> Result<Connection, StoreError> {
+    drop(open_for_reading(path)?);
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection
+        .pragma_update(None, "synchronous", "FULL")
+        .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
+        .doing("opening the database")?;
+    Ok(connection)
+}
+
+/// Begins a transaction that can never fail to upgrade from reading to writing.
+pub(super) fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate)
+}
+
+/// Makes the file readable by its owner only, before SQLite would make it otherwise.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let made = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(PRIVATE_MODE)
+        .open(path);
+    let doing = "opening the database";
+    made.map(drop).map_err(|source| StoreError::Disk { doing, path: path.to_owned(), source })
+}
+
+fn open(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).doing("opening the database")?;
+    connection.busy_timeout(BUSY_TIMEOUT).doing("opening the database")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    connection.pragma_update(None, "trusted_schema", false).doing("opening the database")?;
+    Ok(connection)
+}
+
+/// Refuses a file that is no database, not ours, or newer; the number of its schema otherwise.
+fn check_identity(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let read = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get(0));
+    let version: i64 = read("user_version").map_err(|e| damaged(path, "reading", e))?;
+    let application: i64 = read("application_id").map_err(|e| damaged(path, "reading", e))?;
+    let known = schema_newest();
+    match (application, version) {
+        (APPLICATION_ID, found) if found > known => {
+            Err(StoreError::Newer { path: path.to_owned(), found, known })
+        }
+        (APPLICATION_ID, found) => Ok(found),
+        (0, 0) if is_blank(connection).doing("reading the database")? => Ok(0),
+        _ => Err(StoreError::Damaged {
+            path: path.to_owned(),
+            what: "it is a database of another program".to_owned(),
+        }),
+    }
+}
+
+fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
+}
+
+fn check_structure(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|source| damaged(path, "checking", source))?;
+    if verdict != "ok" {
+        return Err(StoreError::Damaged { path: path.to_owned(), what: verdict });
+    }
+    Ok(())
+}
+
+/// Takes the steps that are still to be taken, each in a transaction with its number.
+fn migrate(
+    connection: &mut Connection,
+    path: &Path,
+    migrations: &[&str],
+) -> Result<(), StoreError> {
+    const DOING: &str = "bringing the schema up to date";
+    let taken = usize::try_from(check_identity(connection, path)?).unwrap_or(0);
+    for (number, step) in (1i64..).zip(migrations).skip(taken) {
+        let transaction = begin(connection).doing(DOING)?;
+        transaction.execute_batch(step).doing(DOING)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID).doing(DOING)?;
+        transaction.pragma_update(None, "user_version", number).doing(DOING)?;
+        transaction.commit().doing(DOING)?;
+    }
+    Ok(())
+}
+
+/// Errors of a file that cannot be read as a database are damage; others stay what they are.
+fn damaged(path: &Path, doing: &'static str, source: rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode;
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            StoreError::Damaged { path: path.to_owned(), what: source.to_string() }
+        }
+        _ => StoreError::sqlite(doing, source),
+    }
+}
+
+fn schema_newest() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+const PRIVATE_MODE: u32 = 0o600;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const STATEMENTS_CACHED: usize = 64;
+/// Bytes that the write-ahead log keeps after a checkpoint.
+const JOURNAL_SIZE_MAX: i64 = 8 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn pragma(connection: &Connection, name: &str) -> String {
+        connection
+            .query_row(&format!("PRAGMA {name}"), [], |row| {
+                row.get_ref(0).map(|value| match value {
+                    rusqlite::types::ValueRef::Text(text) => {
+                        String::from_utf8_lossy(text).into_owned()
+                    }
+                    other => format!("{:?}", other.as_i64()),
+                })
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_new_database_is_private_durable_and_marked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let connection = open_for_writing(&path).unwrap();
+        assert_eq!(pragma(&connection, "journal_mode"), "wal");
+        assert_eq!(pragma(&connection, "synchronous"), "Ok(2)");
+        assert_eq!(pragma(&connection, "foreign_keys"), "Ok(1)");
+        assert_eq!(pragma(&connection, "user_version"), "Ok(1)");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        drop(connection);
+        open_for_writing(&path).unwrap();
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused_and_not_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let connection = open_for_writing(&path).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        drop(connection);
+        let before = std::fs::read(&path).unwrap();
+        for refused in [open_for_writing(&path), open_for_reading(&path), open_beside(&path)] {
+            assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 1, .. })));
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn damage_and_foreign_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |name: &str, content: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            let refused = open_for_writing(&path);
+            assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{name}: {refused:?}");
+            assert_eq!(std::fs::read(&path).unwrap(), content, "{name} was touched");
+        };
+        check("junk", &[b'x'; 4096]);
+
+        let path = folder.path().join("ours.db");
+        drop(open_for_writing(&path).unwrap());
+        let mut torn = std::fs::read(&path).unwrap();
+        for byte in &mut torn[4096..8192] {
+            *byte = 0xAA;
+        }
+        check("torn.db", &torn);
+        check("half.db", &std::fs::read(&path).unwrap()[..6000]);
+
+        let foreign = folder.path().join("foreign.db");
+        let other = Connection::open(&foreign).unwrap();
+        other.execute_batch("CREATE TABLE theirs(x)").unwrap();
+        drop(other);
+        check("foreign.db", &std::fs::read(&foreign).unwrap());
+    }
+
+    #[test]
+    fn reading_needs_a_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("none.db");
+        assert!(matches!(open_for_reading(&path), Err(StoreError::Absent { .. })));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_old_schema() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let mut connection = open_for_writing(&path).unwrap();
+        let steps = [MIGRATIONS[0], "CREATE TABLE extra(x) STRICT; CREATE nonsense"];
+        assert!(migrate(&mut connection, &path, &steps).is_err());
+        assert_eq!(pragma(&connection, "user_version"), "Ok(1)");
+        let extra = "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'";
+        let found: i64 = connection.query_row(extra, [], |row| row.get(0)).unwrap();
+        assert_eq!(found, 0);
+    }
+}

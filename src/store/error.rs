@@ -1,0 +1,161 @@
+//! What can go wrong with the store, sorted by what the caller can do about it.
+
+use std::path::PathBuf;
+
+/// A failure of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another daemon holds the database.
+    #[error(
+        "another avatar-watch{} holds `{}`",
+        .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(),
+        .path.display()
+    )]
+    Held {
+        /// The database.
+        path: PathBuf,
+        /// The process that holds it, when the lock file names one.
+        pid: Option<u32>,
+    },
+    /// The database was written by a newer program.
+    #[error(
+        "`{}` has schema {found}, this program knows up to {known}: use the newer program",
+        .path.display()
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema of this program.
+        known: i64,
+    },
+    /// The file is not a sound database of ours.
+    #[error("`{}` is damaged: {what}", .path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// There is no database to read.
+    #[error("there is no database at `{}`: `avatar-watch run` makes one", .path.display())]
+    Absent {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The disk is full, for now.
+    #[error("no space left for the database while {doing}")]
+    NoSpace {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// Another process holds the database for long; it can be tried again.
+    #[error("the database was locked by another process while {doing}")]
+    Busy {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// The disk or the file system failed; this connection must not be used again.
+    #[error("{doing} `{}` failed", .path.display())]
+    Disk {
+        /// What was being done.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// SQLite reported something else.
+    #[error("the database failed while {doing}")]
+    Sqlite {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A group of writes was rolled back because one of them failed.
+    #[error("the database rolled back a group of writes while {doing}")]
+    RolledBack {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// The writer's thread is gone.
+    #[error("the database's writer has stopped")]
+    Stopped,
+}
+
+/// What can be done about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextStep {
+    /// It can pass: the same write may be tried again later.
+    Retry,
+    /// It will not pass while this process runs.
+    GiveUp,
+}
+
+impl StoreError {
+    /// Takes an error of SQLite apart; `doing` says what was being done, like `claiming`.
+    pub(super) fn sqlite(doing: &'static str, source: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode;
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::NoSpace { doing },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { doing },
+            _ if is_shm_size(&source) => Self::NoSpace { doing },
+            _ => Self::Sqlite { doing, source },
+        }
+    }
+
+    /// What the caller can do.
+    pub fn next_step(&self) -> NextStep {
+        match self {
+            Self::NoSpace { .. } | Self::Busy { .. } | Self::RolledBack { .. } => NextStep::Retry,
+            Self::Held { .. }
+            | Self::Newer { .. }
+            | Self::Damaged { .. }
+            | Self::Absent { .. }
+            | Self::Disk { .. }
+            | Self::Sqlite { .. }
+            | Self::Stopped => NextStep::GiveUp,
+        }
+    }
+
+    /// The same failure, for everyone else whose write was in the same group.
+    pub(super) fn shared(&self, doing: &'static str) -> Self {
+        match self {
+            Self::NoSpace { .. } => Self::NoSpace { doing },
+            Self::Busy { .. } => Self::Busy { doing },
+            Self::Held { .. }
+            | Self::Newer { .. }
+            | Self::Damaged { .. }
+            | Self::Absent { .. }
+            | Self::Disk { .. }
+            | Self::Sqlite { .. }
+            | Self::RolledBack { .. }
+            | Self::Stopped => Self::RolledBack { doing },
+        }
+    }
+}
+
+/// A full disk shows under this name, too, when the shared-memory file cannot grow.
+fn is_shm_size(error: &rusqlite::Error) -> bool {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, _) => {
+            failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+        }
+        _ => false,
+    }
+}
+
+/// Names what was being done when SQLite failed.
+pub(super) trait Doing<T> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> Doing<T> for rusqlite::Result<T> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::sqlite(doing, source))
+    }
+}

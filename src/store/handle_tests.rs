@@ -1,0 +1,391 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::*;
+use crate::domain::avatar::Avatar;
+use crate::domain::delivery::{
+    Delivery, DeliveryId, DeliveryState, EXPIRES_AFTER, Outcome, OutcomeClass,
+};
+use crate::domain::event::{EventId, EventKind, Subject};
+use crate::domain::retry::RetrySchedule;
+use crate::domain::roll::Roll;
+use crate::domain::status::Status;
+use crate::domain::transition::Previous;
+use crate::domain::watch::Sight;
+use crate::store::hands::{Handled, Hands};
+use crate::store::outbox::Claimed;
+use crate::store::reader::{DeliveryFilter, Reader};
+
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+/// A store on a real file that closes it again.
+struct Bench {
+    folder: tempfile::TempDir,
+    store: Option<(Store, Writer)>,
+    rolls: u128,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bench = Self { folder, store: None, rolls: 0 };
+        bench.start("boot1");
+        let channels = [("ops", "f1"), ("mail", "f2")]
+            .map(|(name, target)| (ChannelName::parse(name).unwrap(), target.to_owned()));
+        bench.store().register_channels(channels.to_vec()).await.unwrap();
+        bench
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("a.db")
+    }
+
+    fn store(&self) -> &Store {
+        &self.store.as_ref().unwrap().0
+    }
+
+    fn start(&mut self, boot: &str) {
+        self.stop();
+        self.store = Some(Store::open(&self.path(), boot.to_owned()).unwrap());
+    }
+
+    fn stop(&mut self) {
+        if let Some((store, writer)) = self.store.take() {
+            drop(store);
+            writer.join();
+        }
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::open(&self.path()).unwrap()
+    }
+
+    fn roll(&mut self) -> Roll {
+        self.rolls += 1;
+        Roll::new(self.rolls)
+    }
+
+    /// The `sequence`-th transition of an avatar, told to these channels.
+    fn change(&mut self, avatar: &str, sequence: u64, channels: &[&str]) -> Change {
+        let id = AvatarId::parse(avatar).unwrap();
+        let transition = Transition {
+            avatar_id: id.clone(),
+            sequence,
+            previous: Previous::Seen { status: Status::Training, at: NOW },
+            status: Status::Idle,
+            detected_at: NOW,
+            upstream_updated_at: None,
+        };
+        let event = Event {
+            id: EventId::mint(NOW, self.roll()),
+            kind: EventKind::AvatarReady,
+            occurred_at: NOW,
+            subject: Subject::Transition {
+                avatar: Box::new(Avatar {
+                    id: id.clone(),
+                    status: Status::Idle,
+                    name: None,
+                    model: None,
+                    orientation: None,
+                    extras: BTreeMap::new(),
+                    updated_at: None,
+                }),
+                transition: Box::new(transition.clone()),
+            },
+        };
+        let sight = Sight { status: Status::Idle, since: NOW, last_seen_at: NOW };
+        let deliveries = channels
+            .iter()
+            .map(|channel| NewDelivery {
+                id: DeliveryId::mint(NOW, self.roll()),
+                channel: ChannelName::parse(channel).unwrap(),
+                recipient: String::new(),
+                content_type: "application/json".to_owned(),
+                body: format!("{avatar} {sequence}").into_bytes(),
+                delivery: Delivery::new(NOW, &RetrySchedule::webhook(), EXPIRES_AFTER),
+            })
+            .collect();
+        Change {
+            watch: Watch { sight: Some(sight), sequence, ..Watch::new(id) },
+            transition: Some(transition),
+            event: Some((event, b"{}".to_vec())),
+            deliveries,
+            now: NOW,
+        }
+    }
+
+    async fn claim(&self, channel: &str, room: usize, now: Timestamp) -> Claims {
+        let slots = vec![(ChannelName::parse(channel).unwrap(), room)];
+        let lease_until = now.plus(Duration::from_secs(60));
+        self.store().claim(Claim { slots, now, lease_until }).await.unwrap()
+    }
+
+    async fn settle(&self, claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> bool {
+        self.store().settle(settlement(claimed, class, now)).await.unwrap()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn settlement(claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> Settlement {
+    let outcome = Outcome {
+        class,
+        phase: "response",
+        code: Some(200),
+        retry_after: None,
+        error: None,
+        snippet: None,
+    };
+    let delivery = claimed.delivery.clone();
+    Settlement {
+        id: claimed.id.clone(),
+        attempt: claimed.attempt,
+        delivery: delivery.settle(&outcome, now, &RetrySchedule::webhook(), Roll::new(1 << 127)),
+        outcome,
+        finished_at: now,
+        latency_ms: 3,
+    }
+}
+
+fn bodies(claims: &Claims) -> Vec<String> {
+    claims.claimed.iter().map(|row| String::from_utf8(row.body.clone()).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_change_is_written_whole_and_read_back() {
+    let mut bench = Bench::new().await;
+    let change = bench.change("a", 1, &["ops", "mail"]);
+    bench.store().commit(change.clone()).await.unwrap();
+    let reader = bench.reader();
+    assert_eq!(reader.transitions(None, 10).unwrap(), [change.transition.unwrap()]);
+    assert_eq!(reader.watches().unwrap(), [change.watch.clone()]);
+    let all = DeliveryFilter { limit: 10, ..DeliveryFilter::default() };
+    let rows = reader.deliveries(&all).unwrap();
+    assert_eq!(rows.iter().map(|row| row.channel.as_str()).collect::<Vec<_>>(), ["ops", "mail"]);
+    let seeded = bench.store().watches(vec![change.watch.id.clone()]).await.unwrap();
+    assert_eq!(seeded, [change.watch]);
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_written_leaves_nothing() {
+    let mut bench = Bench::new().await;
+    let mut change = bench.change("a", 1, &["ops"]);
+    change.deliveries[0].channel = ChannelName::parse("nobody").unwrap();
+    assert!(bench.store().commit(change).await.is_err());
+    let reader = bench.reader();
+    assert!(reader.transitions(None, 10).unwrap().is_empty());
+    assert!(reader.watches().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn one_bad_write_in_a_group_does_not_take_its_neighbours_with_it() {
+    let mut bench = Bench::new().await;
+    let changes: Vec<Change> = (0..50)
+        .map(|n| {
+            let mut change = bench.change(&format!("a{n}"), 1, &["ops"]);
+            if n % 7 == 0 {
+                change.deliveries[0].channel = ChannelName::parse("nobody").unwrap();
+            }
+            change
+        })
+        .collect();
+    let commits = changes.into_iter().map(|change| bench.store().commit(change));
+    let written = futures_util::future::join_all(commits).await;
+    let good = written.iter().filter(|result| result.is_ok()).count();
+    assert_eq!(good, 42);
+    assert_eq!(bench.reader().transitions(None, 100).unwrap().len(), 42);
+    assert_eq!(bench.reader().broken_seals().unwrap(), 0);
+}
+
+#[tokio::test]
+async fn within_one_line_nothing_overtakes_and_lines_do_not_wait_for_each_other() {
+    let mut bench = Bench::new().await;
+    for (avatar, sequence) in [("a", 1), ("a", 2), ("b", 1)] {
+        let change = bench.change(avatar, sequence, &["ops"]);
+        bench.store().commit(change).await.unwrap();
+    }
+    let first = bench.claim("ops", 10, NOW).await;
+    assert_eq!(bodies(&first), ["a 1", "b 1"]);
+    assert!(bench.claim("ops", 10, NOW).await.claimed.is_empty());
+
+    assert!(bench.settle(&first.claimed[0], OutcomeClass::Retryable, NOW).await);
+    let waiting = bench.claim("ops", 10, NOW).await;
+    assert!(waiting.claimed.is_empty());
+    let due_at = NOW.plus(Duration::from_secs(5));
+    assert_eq!(waiting.next_due_at, Some(due_at));
+
+    let again = bench.claim("ops", 10, due_at).await;
+    assert_eq!(bodies(&again), ["a 1"]);
+    assert_eq!(again.claimed[0].attempt, 2);
+    assert!(bench.settle(&again.claimed[0], OutcomeClass::Delivered, due_at).await);
+    assert_eq!(bodies(&bench.claim("ops", 10, due_at).await), ["a 2"]);
+}
+
+#[tokio::test]
+async fn a_claim_takes_no_more_than_there_is_room_for() {
+    let mut bench = Bench::new().await;
+    for n in 0..5 {
+        let change = bench.change(&format!("a{n}"), 1, &["ops", "mail"]);
+        bench.store().commit(change).await.unwrap();
+    }
+    assert_eq!(bodies(&bench.claim("ops", 2, NOW).await), ["a0 1", "a1 1"]);
+    assert_eq!(bench.claim("mail", 9, NOW).await.claimed.len(), 5);
+    assert_eq!(bench.claim("ops", 9, NOW).await.claimed.len(), 3);
+}
+
+#[tokio::test]
+async fn a_result_counts_only_for_its_own_attempt_and_only_once() {
+    let mut bench = Bench::new().await;
+    let change = bench.change("a", 1, &["ops"]);
+    bench.store().commit(change).await.unwrap();
+    let claims = bench.claim("ops", 1, NOW).await;
+    let claimed = &claims.claimed[0];
+    let stale = Claimed { attempt: 7, ..claimed.clone() };
+    assert!(!bench.settle(&stale, OutcomeClass::Delivered, NOW).await);
+    assert!(bench.settle(claimed, OutcomeClass::Delivered, NOW).await);
+    assert!(!bench.settle(claimed, OutcomeClass::Retryable, NOW).await);
+    let reader = bench.reader();
+    assert_eq!(reader.delivery(claimed.id.as_str()).unwrap().unwrap().state, "delivered");
+    assert_eq!(reader.attempts(&claimed.id).unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_open_try_of_a_dead_process_becomes_unknown_and_is_sent_again() {
+    let mut bench = Bench::new().await;
+    let change = bench.change("a", 1, &["ops"]);
+    bench.store().commit(change).await.unwrap();
+    let lost = bench.claim("ops", 1, NOW).await.claimed.remove(0);
+    bench.start("boot2");
+    assert_eq!(bench.store().recover(NOW).await.unwrap(), 1);
+    assert_eq!(bench.store().recover(NOW).await.unwrap(), 0);
+    let again = bench.claim("ops", 1, NOW).await.claimed.remove(0);
+    assert_eq!((again.attempt, &again.id, &again.body), (2, &lost.id, &lost.body));
+    assert_eq!(again.event_id, lost.event_id);
+    assert!(!bench.settle(&lost, OutcomeClass::Delivered, NOW).await);
+    let attempts = bench.reader().attempts(&lost.id).unwrap();
+    assert_eq!(attempts[0].outcome.as_deref(), Some("unknown"));
+    assert_eq!(attempts[1].outcome, None);
+}
+
+#[tokio::test]
+async fn a_dead_letter_can_be_sent_again_with_the_same_id_and_bytes() {
+    let mut bench = Bench::new().await;
+    let change = bench.change("a", 1, &["ops"]);
+    bench.store().commit(change).await.unwrap();
+    let first = bench.claim("ops", 1, NOW).await.claimed.remove(0);
+    bench.settle(&first, OutcomeClass::Rejected, NOW).await;
+
+    let mut hands = Hands::open(&bench.path()).unwrap();
+    assert_eq!(hands.failed(None).unwrap(), std::slice::from_ref(&first.id));
+    let roll = bench.roll();
+    let Handled::Done(fresh) = hands.retry(&first.id, NOW, roll).unwrap() else { panic!() };
+    assert_ne!(fresh, first.id);
+    assert!(hands.failed(None).unwrap().is_empty(), "it is being sent again");
+    assert!(matches!(hands.retry(&first.id, NOW, roll).unwrap(), Handled::NotNow(_)));
+
+    let again = bench.claim("ops", 1, NOW).await.claimed.remove(0);
+    assert_eq!((&again.event_id, &again.body), (&first.event_id, &first.body));
+    bench.settle(&again, OutcomeClass::Delivered, NOW).await;
+    let attempts = bench.reader().attempts(&fresh).unwrap();
+    assert_eq!(attempts[0].trigger, "manual");
+}
+
+#[tokio::test]
+async fn only_what_waits_can_be_cancelled() {
+    let mut bench = Bench::new().await;
+    let change = bench.change("a", 1, &["ops"]);
+    let id = change.deliveries[0].id.clone();
+    bench.store().commit(change).await.unwrap();
+    let mut hands = Hands::open(&bench.path()).unwrap();
+    assert_eq!(hands.cancel(&id, NOW).unwrap(), Handled::Done(id.clone()));
+    assert_eq!(hands.cancel(&id, NOW).unwrap(), Handled::NotNow("cancelled".to_owned()));
+    let nobody = DeliveryId::mint(NOW, Roll::new(99));
+    assert_eq!(hands.cancel(&nobody, NOW).unwrap(), Handled::Unknown);
+    assert!(bench.claim("ops", 1, NOW).await.claimed.is_empty());
+}
+
+#[tokio::test]
+async fn a_channel_that_left_the_config_keeps_its_deliveries() {
+    let mut bench = Bench::new().await;
+    let change = bench.change("a", 1, &["ops", "mail"]);
+    bench.store().commit(change).await.unwrap();
+    let ops = ChannelName::parse("ops").unwrap();
+    let parked = bench.store().parked(vec![ops]).await.unwrap();
+    assert_eq!(parked, [(ChannelName::parse("mail").unwrap(), 1)]);
+}
+
+#[tokio::test]
+async fn looking_and_an_empty_claim_write_nothing() {
+    let mut bench = Bench::new().await;
+    let change = bench.change("a", 1, &[]);
+    let id = change.watch.id.clone();
+    bench.store().commit(change).await.unwrap();
+    let sizes = |bench: &Bench| {
+        let wal = bench.folder.path().join("a.db-wal");
+        let file = |path: PathBuf| {
+            let meta = std::fs::metadata(path).unwrap();
+            (meta.len(), meta.modified().unwrap())
+        };
+        (file(wal), file(bench.path()))
+    };
+    let before = sizes(&bench);
+    for _ in 0..10 {
+        bench.store().watches(vec![id.clone()]).await.unwrap();
+        bench.store().recover(NOW).await.unwrap();
+        assert!(bench.claim("ops", 9, NOW).await.claimed.is_empty());
+        let channels = vec![(ChannelName::parse("ops").unwrap(), "f1".to_owned())];
+        bench.store().register_channels(channels).await.unwrap();
+    }
+    assert_eq!(sizes(&bench), before);
+}
+
+#[tokio::test]
+async fn a_seal_finds_an_edited_transition() {
+    let mut bench = Bench::new().await;
+    for sequence in 1..=3 {
+        let change = bench.change("a", sequence, &[]);
+        bench.store().commit(change).await.unwrap();
+    }
+    assert_eq!(bench.reader().broken_seals().unwrap(), 0);
+    bench.stop();
+    let raw = Connection::open(bench.path()).unwrap();
+    raw.execute("UPDATE transitions SET to_status = 'REFUSED' WHERE avatar_seq = 2", []).unwrap();
+    drop(raw);
+    assert_eq!(bench.reader().broken_seals().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_was_last_seen_never_moves_back() {
+    let mut bench = Bench::new().await;
+    let change = bench.change("a", 1, &[]);
+    let id = change.watch.id.clone();
+    bench.store().commit(change).await.unwrap();
+    let late = NOW.plus(Duration::from_secs(9));
+    bench.store().touch(vec![(id.clone(), late), (id.clone(), NOW)]).await.unwrap();
+    let watch = bench.store().watches(vec![id]).await.unwrap().remove(0);
+    assert_eq!(watch.sight.unwrap().last_seen_at, late);
+}
+
+#[tokio::test]
+async fn the_states_of_a_settled_delivery_are_kept() {
+    let mut bench = Bench::new().await;
+    for (n, class) in
+        [OutcomeClass::Throttled, OutcomeClass::Local, OutcomeClass::Ambiguous].iter().enumerate()
+    {
+        let change = bench.change(&format!("a{n}"), 1, &["ops"]);
+        bench.store().commit(change).await.unwrap();
+        let claimed = bench.claim("ops", 1, NOW).await.claimed.remove(0);
+        let expected = settlement(&claimed, *class, NOW).delivery;
+        assert!(bench.settle(&claimed, *class, NOW).await);
+        let DeliveryState::Pending { next_attempt_at } = expected.state else { panic!() };
+        let again = bench.claim("ops", 1, next_attempt_at).await.claimed.remove(0);
+        assert_eq!(again.delivery.budget_used, expected.budget_used);
+        assert_eq!(again.delivery.uncharged, expected.uncharged);
+        bench.settle(&again, OutcomeClass::Delivered, next_attempt_at).await;
+    }
+}

@@ -1,0 +1,370 @@
+//! Rows of `deliveries` and `attempts`: the outbox. The row is the queue; there is no other.
+//!
+//! What always holds: a claim opens an attempt in the same transaction; a result is recorded
+//! only for the attempt that it belongs to; within one channel, recipient and avatar nothing
+//! overtakes.
+
+use rusqlite::{Connection, Row, named_params};
+
+use crate::domain::channel::ChannelName;
+use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome, OutcomeClass};
+use crate::domain::event::EventId;
+use crate::domain::retry::RetrySchedule;
+use crate::domain::roll::Roll;
+use crate::domain::timestamp::Timestamp;
+
+/// A delivery to be written for the first time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDelivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// Where it goes.
+    pub channel: ChannelName,
+    /// Who gets it; empty where the channel has one receiver only.
+    pub recipient: String,
+    /// The type of `body`.
+    pub content_type: String,
+    /// The bytes to send, on every try.
+    pub body: Vec<u8>,
+    /// When it is first tried, and until when.
+    pub delivery: Delivery,
+}
+
+/// A delivery that was claimed for one try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Its id.
+    pub id: DeliveryId,
+    /// What it is about.
+    pub event_id: EventId,
+    /// Where it goes.
+    pub channel: ChannelName,
+    /// Who gets it.
+    pub recipient: String,
+    /// The avatar that it tells about; empty where there is none.
+    pub avatar_id: String,
+    /// The type of `body`.
+    pub content_type: String,
+    /// The bytes to send.
+    pub body: Vec<u8>,
+    /// The number of this attempt, from one; the result is recorded under it.
+    pub attempt: u32,
+    /// Where it stood before the claim, as far as outcomes change it.
+    pub delivery: Delivery,
+}
+
+/// Whom to claim for, and how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// How many each channel can take now.
+    pub slots: Vec<(ChannelName, usize)>,
+    /// The moment of the claim.
+    pub now: Timestamp,
+    /// When a try that has not ended is over for certain.
+    pub lease_until: Timestamp,
+}
+
+/// What was claimed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// The deliveries to try now.
+    pub claimed: Vec<Claimed>,
+    /// When the next one of these channels becomes due, if nothing happens before.
+    pub next_due_at: Option<Timestamp>,
+}
+
+/// The end of one try, to be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// Which delivery.
+    pub id: DeliveryId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Where the delivery stands now.
+    pub delivery: Delivery,
+    /// How the try ended.
+    pub outcome: Outcome,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// How long it took, in milliseconds.
+    pub latency_ms: u64,
+}
+
+pub(super) fn insert(
+    connection: &Connection,
+    event_id: &EventId,
+    avatar_id: &str,
+    new: &NewDelivery,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, content_type,
+                                    body, state, next_attempt_at, expires_at, created_at, updated_at)
+             VALUES(:id, :event, :avatar, :channel, :recipient, :type,
+                    :body, :state, :next, :expires, :now, :now)",
+        )?
+        .execute(named_params! {
+            ":id": new.id,
+            ":event": event_id,
+            ":avatar": avatar_id,
+            ":channel": new.channel,
+            ":recipient": new.recipient,
+            ":type": new.content_type,
+            ":body": new.body,
+            ":state": new.delivery.state.name(),
+            ":next": next_attempt_at(&new.delivery),
+            ":expires": new.delivery.expires_at,
+            ":now": now,
+        })
+        .map(drop)
+}
+
+/// Takes due deliveries for the channels that have room, oldest first, and opens an attempt for
+/// each.
+pub(super) fn claim(
+    connection: &Connection,
+    claim: &Claim,
+    boot_id: &str,
+) -> rusqlite::Result<Claims> {
+    let mut claims = Claims::default();
+    for (channel, room) in &claim.slots {
+        let before = claims.claimed.len();
+        claim_channel(connection, claim, channel, *room, boot_id, &mut claims.claimed)?;
+        if claims.claimed.len() - before < *room {
+            let next = next_due_at(connection, channel, claim.now)?;
+            claims.next_due_at = match (claims.next_due_at, next) {
+                (Some(known), Some(next)) => Some(known.min(next)),
+                (known, next) => known.or(next),
+            };
+        }
+    }
+    Ok(claims)
+}
+
+fn claim_channel(
+    connection: &Connection,
+    claim: &Claim,
+    channel: &ChannelName,
+    room: usize,
+    boot_id: &str,
+    claimed: &mut Vec<Claimed>,
+) -> rusqlite::Result<()> {
+    let mut update = connection.prepare_cached(
+        "UPDATE deliveries
+         SET state = 'sending', lease_owner = :boot, lease_until = :lease,
+             attempts = attempts + 1, next_attempt_at = NULL, updated_at = :now
+         WHERE seq IN (
+           SELECT d.seq FROM deliveries d JOIN channels c ON c.id = d.channel_id
+           WHERE d.channel_id = :channel AND d.state = 'pending' AND d.next_attempt_at <= :now
+             AND c.state = 'active' AND c.not_before <= :now
+             AND NOT EXISTS(
+               SELECT 1 FROM deliveries o
+               WHERE o.channel_id = d.channel_id AND o.recipient = d.recipient
+                 AND o.avatar_id = d.avatar_id AND o.state IN ('pending','sending')
+                 AND o.seq < d.seq)
+           ORDER BY d.next_attempt_at, d.seq LIMIT :room)
+         RETURNING id, event_id, channel_id, recipient, avatar_id, content_type, body, attempts,
+                   budget_used, uncharged, unknowns, expires_at, seq",
+    )?;
+    let rows = update.query_map(
+        named_params! {
+            ":boot": boot_id,
+            ":lease": claim.lease_until,
+            ":now": claim.now,
+            ":channel": channel,
+            ":room": i64::try_from(room).unwrap_or(i64::MAX),
+        },
+        |row| Ok((row.get::<_, i64>(12)?, read_claimed(row)?)),
+    )?;
+    let mut batch = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    batch.sort_by_key(|(seq, _)| *seq);
+    let mut open = connection.prepare_cached(
+        "INSERT INTO attempts(delivery_id, no, trigger, started_at, boot_id)
+         SELECT ?1, ?2, CASE WHEN replay > 0 AND attempts = 1 THEN 'manual' ELSE 'scheduled' END,
+                ?3, ?4 FROM deliveries WHERE id = ?1",
+    )?;
+    for (_, row) in batch {
+        open.execute((&row.id, row.attempt, claim.now, boot_id))?;
+        claimed.push(row);
+    }
+    Ok(())
+}
+
+/// When the next pending delivery of a channel that may be told can be tried. Those that are due
+/// but stand behind another one wait for that one, not for the clock.
+fn next_due_at(
+    connection: &Connection,
+    channel: &ChannelName,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Timestamp>> {
+    connection
+        .prepare_cached(
+            "SELECT CASE
+               WHEN c.not_before > :now THEN
+                 (SELECT max(c.not_before, min(next_attempt_at)) FROM deliveries
+                  WHERE channel_id = c.id AND state = 'pending')
+               ELSE
+                 (SELECT min(next_attempt_at) FROM deliveries
+                  WHERE channel_id = c.id AND state = 'pending' AND next_attempt_at > :now)
+             END
+             FROM channels c WHERE c.id = :channel AND c.state = 'active'",
+        )?
+        .query_map(named_params! {":now": now, ":channel": channel}, |row| row.get(0))?
+        .next()
+        .unwrap_or(Ok(None))
+}
+
+/// Records the end of a try; `false` when the delivery is no longer in that try.
+pub(super) fn settle(
+    connection: &Connection,
+    settlement: &Settlement,
+    boot_id: &str,
+) -> rusqlite::Result<bool> {
+    let delivery = &settlement.delivery;
+    let touched = connection
+        .prepare_cached(
+            "UPDATE deliveries
+             SET state = :state, next_attempt_at = :next, budget_used = :used,
+                 uncharged = :uncharged, unknowns = :unknowns, final_reason = :reason,
+                 last_class = :class, last_code = :code,
+                 lease_owner = NULL, lease_until = NULL, updated_at = :now
+             WHERE id = :id AND state = 'sending' AND lease_owner = :boot AND attempts = :attempt",
+        )?
+        .execute(named_params! {
+            ":state": delivery.state.name(),
+            ":next": next_attempt_at(delivery),
+            ":used": delivery.budget_used,
+            ":uncharged": delivery.uncharged,
+            ":unknowns": delivery.unknowns,
+            ":reason": final_reason(delivery),
+            ":class": settlement.outcome.class.name(),
+            ":code": settlement.outcome.code,
+            ":now": settlement.finished_at,
+            ":id": settlement.id,
+            ":boot": boot_id,
+            ":attempt": settlement.attempt,
+        })?;
+    if touched == 0 {
+        return Ok(false);
+    }
+    close_attempt(connection, settlement)?;
+    Ok(true)
+}
+
+fn close_attempt(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<()> {
+    let outcome = &settlement.outcome;
+    connection
+        .prepare_cached(
+            "UPDATE attempts
+             SET finished_at = :now, outcome = :class, phase = :phase, code = :code,
+                 latency_ms = :latency, retry_after_s = :after, error = :error,
+                 response_snippet = :snippet
+             WHERE delivery_id = :id AND no = :attempt",
+        )?
+        .execute(named_params! {
+            ":now": settlement.finished_at,
+            ":class": outcome.class.name(),
+            ":phase": outcome.phase,
+            ":code": outcome.code,
+            ":latency": i64::try_from(settlement.latency_ms).unwrap_or(i64::MAX),
+            ":after": outcome.retry_after.map(|wait| i64::try_from(wait.as_secs()).unwrap_or(0)),
+            ":error": outcome.error,
+            ":snippet": outcome.snippet,
+            ":id": settlement.id,
+            ":attempt": settlement.attempt,
+        })
+        .map(drop)
+}
+
+/// Takes back every try that a process before this one left open: nobody knows how it ended.
+/// The number of tries taken back.
+pub(super) fn recover(
+    connection: &Connection,
+    now: Timestamp,
+    boot_id: &str,
+) -> rusqlite::Result<usize> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, attempts, lease_owner, budget_used, uncharged, unknowns, expires_at
+         FROM deliveries WHERE state = 'sending' AND lease_owner <> ?1",
+    )?;
+    let rows = statement.query_map([boot_id], |row| {
+        let delivery = Delivery {
+            state: DeliveryState::Sending,
+            budget_used: row.get(3)?,
+            uncharged: row.get(4)?,
+            unknowns: row.get(5)?,
+            expires_at: row.get(6)?,
+        };
+        Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, delivery))
+    })?;
+    let open = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    for (id, attempt, owner, delivery) in &open {
+        let outcome = unknown_outcome();
+        // An unknown end spends no try and waits for nothing, so neither schedule nor chance
+        // plays a part.
+        let schedule = RetrySchedule::webhook();
+        let settlement = Settlement {
+            id: DeliveryId::clone(id),
+            attempt: *attempt,
+            delivery: delivery.clone().settle(&outcome, now, &schedule, Roll::new(0)),
+            outcome,
+            finished_at: now,
+            latency_ms: 0,
+        };
+        settle(connection, &settlement, owner)?;
+    }
+    Ok(open.len())
+}
+
+/// The outcome of a try that nobody saw the end of.
+pub fn unknown_outcome() -> Outcome {
+    Outcome {
+        class: OutcomeClass::Unknown,
+        phase: "unknown",
+        code: None,
+        retry_after: None,
+        error: Some("the program ended before the answer came".to_owned()),
+        snippet: None,
+    }
+}
+
+fn read_claimed(row: &Row<'_>) -> rusqlite::Result<Claimed> {
+    Ok(Claimed {
+        id: row.get(0)?,
+        event_id: row.get(1)?,
+        channel: row.get(2)?,
+        recipient: row.get(3)?,
+        avatar_id: row.get(4)?,
+        content_type: row.get(5)?,
+        body: row.get(6)?,
+        attempt: row.get(7)?,
+        delivery: Delivery {
+            state: DeliveryState::Sending,
+            budget_used: row.get(8)?,
+            uncharged: row.get(9)?,
+            unknowns: row.get(10)?,
+            expires_at: row.get(11)?,
+        },
+    })
+}
+
+fn next_attempt_at(delivery: &Delivery) -> Option<Timestamp> {
+    match delivery.state {
+        DeliveryState::Pending { next_attempt_at } => Some(next_attempt_at),
+        DeliveryState::Sending
+        | DeliveryState::Delivered
+        | DeliveryState::Failed { .. }
+        | DeliveryState::Cancelled => None,
+    }
+}
+
+fn final_reason(delivery: &Delivery) -> Option<&str> {
+    match &delivery.state {
+        DeliveryState::Failed { reason } => Some(reason),
+        DeliveryState::Pending { .. }
+        | DeliveryState::Sending
+        | DeliveryState::Delivered
+        | DeliveryState::Cancelled => None,
+    }
+}

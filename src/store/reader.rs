@@ -1,0 +1,269 @@
+//! Reading for people: tables of watches, transitions and deliveries, beside a running daemon
+//! or without one. Never writes.
+
+use std::path::Path;
+
+use rusqlite::{Connection, Row, named_params};
+
+use crate::domain::avatar::AvatarId;
+use crate::domain::channel::ChannelName;
+use crate::domain::delivery::DeliveryId;
+use crate::domain::event::EventId;
+use crate::domain::timestamp::Timestamp;
+use crate::domain::transition::Transition;
+use crate::domain::watch::Watch;
+use crate::store::database;
+use crate::store::error::{Doing as _, StoreError};
+use crate::store::{transitions, watches};
+
+/// A connection that only reads.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+}
+
+/// A delivery, as tables show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryRow {
+    /// Its id.
+    pub id: DeliveryId,
+    /// The event that it tells.
+    pub event_id: EventId,
+    /// The kind of that event.
+    pub event_type: String,
+    /// The avatar that it tells about.
+    pub avatar_id: String,
+    /// Where it goes.
+    pub channel: ChannelName,
+    /// Who gets it; empty where the channel has one receiver only.
+    pub recipient: String,
+    /// How often it was sent again by hand before.
+    pub replay: u32,
+    /// The word of its state.
+    pub state: String,
+    /// How many tries were begun.
+    pub attempts: u32,
+    /// When the next try is due.
+    pub next_attempt_at: Option<Timestamp>,
+    /// Why it ended, if it failed or was cancelled.
+    pub final_reason: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// One try at a delivery, as tables show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// Its number, from one.
+    pub number: u32,
+    /// What began it: the schedule or a hand.
+    pub trigger: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended; `None` while it is under way.
+    pub finished_at: Option<Timestamp>,
+    /// The word of its outcome.
+    pub outcome: Option<String>,
+    /// How far it came.
+    pub phase: Option<String>,
+    /// The status code of the answer.
+    pub code: Option<u16>,
+    /// How long it took, in milliseconds.
+    pub latency_ms: Option<i64>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// The beginning of the answer.
+    pub snippet: Option<String>,
+}
+
+/// Which deliveries to list; nothing set is all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    /// Only in this state.
+    pub state: Option<String>,
+    /// Only to this channel.
+    pub channel: Option<String>,
+    /// Only about this avatar.
+    pub avatar: Option<String>,
+    /// At most so many, the newest.
+    pub limit: u32,
+}
+
+/// How many deliveries of an avatar are under way, and how many failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryCounts {
+    /// Pending or being sent.
+    pub under_way: u64,
+    /// Dead letters that were not sent again since.
+    pub failed: u64,
+}
+
+impl Reader {
+    /// Opens the database at `path`.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged, foreign or newer.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { connection: database::open_for_reading(path)? })
+    }
+
+    /// Every watch that was ever written, by id.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn watches(&self) -> Result<Vec<Watch>, StoreError> {
+        let sql = format!("SELECT {} FROM watches ORDER BY avatar_id", watches::COLUMNS);
+        self.rows("reading the watches", &sql, (), watches::read)
+    }
+
+    /// The transitions of one avatar, or of all, oldest first; at most `limit`, the newest.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn transitions(
+        &self,
+        avatar: Option<&AvatarId>,
+        limit: u32,
+    ) -> Result<Vec<Transition>, StoreError> {
+        let sql = format!(
+            "SELECT {columns} FROM (
+               SELECT {columns}, seq FROM transitions
+               WHERE :avatar IS NULL OR avatar_id = :avatar ORDER BY seq DESC LIMIT :limit)
+             ORDER BY seq",
+            columns = transitions::COLUMNS
+        );
+        let parameters = named_params! {":avatar": avatar, ":limit": limit};
+        self.rows("reading the history", &sql, parameters, transitions::read)
+    }
+
+    /// Deliveries, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRow>, StoreError> {
+        let sql = format!(
+            "SELECT * FROM (
+               SELECT {DELIVERY_COLUMNS}, d.seq FROM deliveries d JOIN events e ON e.id = d.event_id
+               WHERE (:state IS NULL OR d.state = :state)
+                 AND (:channel IS NULL OR d.channel_id = :channel)
+                 AND (:avatar IS NULL OR d.avatar_id = :avatar)
+               ORDER BY d.seq DESC LIMIT :limit)
+             ORDER BY seq"
+        );
+        let parameters = named_params! {
+            ":state": filter.state,
+            ":channel": filter.channel,
+            ":avatar": filter.avatar,
+            ":limit": filter.limit,
+        };
+        self.rows("reading the deliveries", &sql, parameters, read_delivery)
+    }
+
+    /// One delivery, by its own id or by its event's; the newest when there are several.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn delivery(&self, id: &str) -> Result<Option<DeliveryRow>, StoreError> {
+        let sql = format!(
+            "SELECT {DELIVERY_COLUMNS} FROM deliveries d JOIN events e ON e.id = d.event_id
+             WHERE d.id = ?1 OR d.event_id = ?1 ORDER BY d.seq DESC LIMIT 1"
+        );
+        Ok(self.rows("reading a delivery", &sql, [id], read_delivery)?.pop())
+    }
+
+    /// The tries at a delivery, in order.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn attempts(&self, id: &DeliveryId) -> Result<Vec<AttemptRow>, StoreError> {
+        let sql = "SELECT no, trigger, started_at, finished_at, outcome, phase, code, latency_ms,
+                          error, response_snippet
+                   FROM attempts WHERE delivery_id = ?1 ORDER BY no";
+        self.rows("reading the attempts", sql, [id], |row| {
+            Ok(AttemptRow {
+                number: row.get(0)?,
+                trigger: row.get(1)?,
+                started_at: row.get(2)?,
+                finished_at: row.get(3)?,
+                outcome: row.get(4)?,
+                phase: row.get(5)?,
+                code: row.get(6)?,
+                latency_ms: row.get(7)?,
+                error: row.get(8)?,
+                snippet: row.get(9)?,
+            })
+        })
+    }
+
+    /// The bytes of a delivery's message.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn body(&self, id: &DeliveryId) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql = "SELECT body FROM deliveries WHERE id = ?1";
+        Ok(self.rows("reading a message", sql, [id], |row| row.get(0))?.pop())
+    }
+
+    /// How the deliveries of one avatar stand.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn delivery_counts(&self, avatar: &AvatarId) -> Result<DeliveryCounts, StoreError> {
+        let sql = "SELECT
+                     count(*) FILTER (WHERE state IN ('pending','sending')),
+                     count(*) FILTER (WHERE state = 'failed' AND NOT EXISTS(
+                       SELECT 1 FROM deliveries o WHERE o.event_id = d.event_id
+                         AND o.channel_id = d.channel_id AND o.recipient = d.recipient
+                         AND o.replay > d.replay))
+                   FROM deliveries d WHERE avatar_id = ?1";
+        let counts = self.rows("counting deliveries", sql, [avatar], |row| {
+            let count = |column| row.get(column).map(|n: i64| u64::try_from(n).unwrap_or(0));
+            Ok(DeliveryCounts { under_way: count(0)?, failed: count(1)? })
+        })?;
+        Ok(counts.into_iter().next().unwrap_or_default())
+    }
+
+    /// The number of transitions whose seal does not fit; zero when the chain is whole.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn broken_seals(&self) -> Result<usize, StoreError> {
+        transitions::count_broken(&self.connection).doing("checking the history")
+    }
+
+    fn rows<T>(
+        &self,
+        doing: &'static str,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.connection.prepare_cached(sql).doing(doing)?;
+        let rows = statement.query_map(parameters, read).doing(doing)?;
+        rows.collect::<rusqlite::Result<_>>().doing(doing)
+    }
+}
+
+fn read_delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
+    Ok(DeliveryRow {
+        id: row.get(0)?,
+        event_id: row.get(1)?,
+        event_type: row.get(2)?,
+        avatar_id: row.get(3)?,
+        channel: row.get(4)?,
+        recipient: row.get(5)?,
+        replay: row.get(6)?,
+        state: row.get(7)?,
+        attempts: row.get(8)?,
+        next_attempt_at: row.get(9)?,
+        final_reason: row.get(10)?,
+        created_at: row.get(11)?,
+        updated_at: row.get(12)?,
+    })
+}
+
+const DELIVERY_COLUMNS: &str = "d.id, d.event_id, e.type, d.avatar_id, d.channel_id, d.recipient, \
+                                d.replay, d.state, d.attempts, d.next_attempt_at, d.final_reason, \
+                                d.created_at, d.updated_at";

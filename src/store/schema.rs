@@ -1,0 +1,115 @@
+//! The tables, and the way from each older schema to the newest: one step each, in order.
+//!
+//! A step that was released is never edited: what comes later is a step of its own.
+
+/// Marks a file as ours (`PRAGMA application_id`): the ASCII of `AvWa`.
+pub(super) const APPLICATION_ID: i64 = 0x4176_5761;
+
+/// The steps; the schema's number (`PRAGMA user_version`) is how many have been taken.
+pub(super) const MIGRATIONS: &[&str] = &[FIRST];
+
+const FIRST: &str = "
+CREATE TABLE watches(
+  avatar_id       TEXT PRIMARY KEY,
+  name            TEXT,
+  status          TEXT,
+  status_since    INTEGER,
+  last_seen_at    INTEGER,
+  sequence        INTEGER NOT NULL DEFAULT 0,
+  trouble         TEXT CHECK(trouble IN ('missing','denied','throttled','failed')),
+  trouble_since   INTEGER,
+  trouble_reason  TEXT,
+  CHECK((status IS NULL) = (status_since IS NULL)),
+  CHECK((status IS NULL) = (last_seen_at IS NULL)),
+  CHECK((trouble IS NULL) = (trouble_since IS NULL))
+) STRICT;
+
+CREATE TABLE transitions(
+  seq                   INTEGER PRIMARY KEY AUTOINCREMENT,
+  avatar_id             TEXT NOT NULL,
+  avatar_seq            INTEGER NOT NULL,
+  from_status           TEXT,
+  from_assumed          INTEGER NOT NULL DEFAULT 0 CHECK(from_assumed IN (0,1)),
+  to_status             TEXT NOT NULL,
+  last_seen_previous_at INTEGER,
+  detected_at           INTEGER NOT NULL,
+  upstream_updated_at   TEXT,
+  hash                  BLOB NOT NULL,
+  UNIQUE(avatar_id, avatar_seq)
+) STRICT;
+
+CREATE TABLE events(
+  seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+  id          TEXT NOT NULL UNIQUE,
+  type        TEXT NOT NULL,
+  avatar_id   TEXT,
+  avatar_seq  INTEGER,
+  occurred_at INTEGER NOT NULL,
+  body        BLOB NOT NULL,
+  replay_of   TEXT,
+  FOREIGN KEY(avatar_id, avatar_seq) REFERENCES transitions(avatar_id, avatar_seq)
+) STRICT;
+CREATE UNIQUE INDEX events_transition ON events(avatar_id, avatar_seq) WHERE replay_of IS NULL;
+
+CREATE TABLE channels(
+  id                   TEXT PRIMARY KEY,
+  target_fp            TEXT NOT NULL,
+  state                TEXT NOT NULL DEFAULT 'active' CHECK(state IN ('active','paused','disabled')),
+  reason               TEXT,
+  not_before           INTEGER NOT NULL DEFAULT 0,
+  first_failure_at     INTEGER,
+  consecutive_failures INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE deliveries(
+  seq             INTEGER PRIMARY KEY AUTOINCREMENT,
+  id              TEXT NOT NULL UNIQUE,
+  event_id        TEXT NOT NULL REFERENCES events(id),
+  avatar_id       TEXT NOT NULL,
+  channel_id      TEXT NOT NULL REFERENCES channels(id),
+  recipient       TEXT NOT NULL DEFAULT '',
+  replay          INTEGER NOT NULL DEFAULT 0,
+  content_type    TEXT NOT NULL,
+  body            BLOB NOT NULL,
+  state           TEXT NOT NULL
+                  CHECK(state IN ('pending','sending','delivered','failed','cancelled')),
+  attempts        INTEGER NOT NULL DEFAULT 0,
+  budget_used     INTEGER NOT NULL DEFAULT 0,
+  uncharged       INTEGER NOT NULL DEFAULT 0,
+  unknowns        INTEGER NOT NULL DEFAULT 0,
+  next_attempt_at INTEGER,
+  expires_at      INTEGER NOT NULL,
+  lease_owner     TEXT,
+  lease_until     INTEGER,
+  final_reason    TEXT,
+  last_class      TEXT,
+  last_code       INTEGER,
+  created_at      INTEGER NOT NULL,
+  updated_at      INTEGER NOT NULL,
+  UNIQUE(event_id, channel_id, recipient, replay),
+  CHECK((state = 'pending') = (next_attempt_at IS NOT NULL)),
+  CHECK((state = 'sending') = (lease_owner IS NOT NULL))
+) STRICT;
+CREATE INDEX deliveries_due  ON deliveries(channel_id, next_attempt_at, seq)
+  WHERE state = 'pending';
+CREATE INDEX deliveries_line ON deliveries(channel_id, recipient, avatar_id, seq)
+  WHERE state IN ('pending','sending');
+CREATE INDEX deliveries_event ON deliveries(event_id);
+
+CREATE TABLE attempts(
+  delivery_id      TEXT NOT NULL REFERENCES deliveries(id),
+  no               INTEGER NOT NULL,
+  trigger          TEXT NOT NULL CHECK(trigger IN ('scheduled','manual')),
+  started_at       INTEGER NOT NULL,
+  finished_at      INTEGER,
+  outcome          TEXT,
+  phase            TEXT,
+  code             INTEGER,
+  latency_ms       INTEGER,
+  retry_after_s    INTEGER,
+  error            TEXT,
+  response_snippet TEXT,
+  boot_id          TEXT NOT NULL,
+  PRIMARY KEY(delivery_id, no)
+) STRICT, WITHOUT ROWID;
+";

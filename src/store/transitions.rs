@@ -1,0 +1,94 @@
+//! Rows of `transitions`: written once, never changed, each sealed with a hash over itself and
+//! the one before, so that damage and edits that SQLite cannot see are found.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::status::Status;
+use crate::domain::timestamp::Timestamp;
+use crate::domain::transition::{Previous, Transition};
+
+/// Appends a transition.
+pub(super) fn append(connection: &Connection, transition: &Transition) -> rusqlite::Result<()> {
+    let last: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT hash FROM transitions ORDER BY seq DESC LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    connection
+        .prepare_cached(
+            "INSERT INTO transitions(avatar_id, avatar_seq, from_status, from_assumed, to_status,
+                                     last_seen_previous_at, detected_at, upstream_updated_at, hash)
+             VALUES(:id, :seq, :from, :assumed, :to, :seen, :detected, :updated, :hash)",
+        )?
+        .execute(named_params! {
+            ":id": transition.avatar_id,
+            ":seq": i64::try_from(transition.sequence).unwrap_or(i64::MAX),
+            ":from": transition.previous.status(),
+            ":assumed": matches!(transition.previous, Previous::Assumed(_)),
+            ":to": transition.status,
+            ":seen": transition.last_seen_previous_at(),
+            ":detected": transition.detected_at,
+            ":updated": transition.upstream_updated_at,
+            ":hash": seal(last.as_deref().unwrap_or_default(), transition),
+        })
+        .map(drop)
+}
+
+/// The number of transitions whose seal does not fit; zero when the chain is whole.
+pub(super) fn count_broken(connection: &Connection) -> rusqlite::Result<usize> {
+    let mut statement = connection
+        .prepare(&format!("SELECT {COLUMNS}, hash FROM transitions ORDER BY transitions.seq"))?;
+    let mut rows = statement.query([])?;
+    let mut last = Vec::new();
+    let mut broken = 0;
+    while let Some(row) = rows.next()? {
+        let hash: Vec<u8> = row.get(8)?;
+        broken += usize::from(seal(&last, &read(row)?) != hash);
+        last = hash;
+    }
+    Ok(broken)
+}
+
+/// Reads a row with [`COLUMNS`] at its beginning.
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Transition> {
+    let status: Option<Status> = row.get(2)?;
+    let seen_at: Option<Timestamp> = row.get(5)?;
+    let previous = match (status, seen_at) {
+        (None, _) => Previous::Nothing,
+        (Some(status), Some(at)) => Previous::Seen { status, at },
+        (Some(status), None) => Previous::Assumed(status),
+    };
+    let sequence: i64 = row.get(1)?;
+    Ok(Transition {
+        avatar_id: row.get(0)?,
+        sequence: u64::try_from(sequence).unwrap_or(0),
+        previous,
+        status: row.get(4)?,
+        detected_at: row.get(6)?,
+        upstream_updated_at: row.get(7)?,
+    })
+}
+
+/// SHA-256 over the seal before and every field, each with its length, so that no two
+/// transitions share a text.
+fn seal(last: &[u8], transition: &Transition) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    let mut field = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    field(last);
+    field(transition.avatar_id.as_str().as_bytes());
+    field(&transition.sequence.to_be_bytes());
+    field(transition.previous.status().map(Status::name).unwrap_or_default().as_bytes());
+    let seen_at = transition.last_seen_previous_at().map_or(i64::MIN, Timestamp::as_millis);
+    field(&seen_at.to_be_bytes());
+    field(transition.status.name().as_bytes());
+    field(&transition.detected_at.as_millis().to_be_bytes());
+    field(transition.upstream_updated_at.as_deref().unwrap_or_default().as_bytes());
+    hash.finalize().to_vec()
+}
+
+/// The columns of a transition, in the order that [`read`] takes them.
+pub(super) const COLUMNS: &str = "avatar_id, avatar_seq, from_status, from_assumed, to_status, \
+                                  last_seen_previous_at, detected_at, upstream_updated_at";
