@@ -1,1 +1,14 @@
-//! Not built yet.
+//! The Argil API, as observations: one look at one avatar at a time.
+//!
+//! Every answer, every silence and every broken connection becomes an
+//! [`Observation`](crate::domain::observation::Observation); vendor errors end here. This room
+//! never logs, never reads a clock, never follows a redirect and never shows the key. When to
+//! look, and what to do about what was seen, is decided elsewhere.
+
+pub mod client;
+pub mod answer;
+pub mod wire;
+pub mod field;
+pub mod fault;
+pub mod quote;
+pub mod error;

@@ -1,0 +1,177 @@
+//! What an answer of the API means: one of the five observations.
+//!
+//! Pure. Only a 200 that names the asked avatar and its status says anything about that status;
+//! nothing is guessed from any other answer, and an answer that was not read whole keeps what
+//! its status code said.
+
+use std::time::Duration;
+
+use crate::argil::quote::quote;
+use crate::argil::wire;
+use crate::domain::avatar::AvatarId;
+use crate::domain::observation::Observation;
+use crate::domain::retry_after;
+use crate::domain::timestamp::Timestamp;
+use crate::secret::Secret;
+
+/// One answer, as far as it was read.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    /// The HTTP status code.
+    pub code: u16,
+    /// Every `Retry-After` header.
+    pub retry_after: Vec<&'a str>,
+    /// The `Date` header.
+    pub date: Option<&'a str>,
+    /// Where a redirect points to: its host.
+    pub redirect_host: Option<String>,
+    /// The body, decompressed, as much of it as came.
+    pub body: &'a [u8],
+    /// Why the body is not whole, if it is not.
+    pub flaw: Option<String>,
+}
+
+/// Reads an answer about the avatar `id` that came at `now`. The key is taken out of every text
+/// that the server wrote.
+pub fn observe(answer: &Answer<'_>, id: &AvatarId, key: &Secret, now: Timestamp) -> Observation {
+    match answer.code {
+        200 => seen(answer, id, key),
+        404 => Observation::Missing { reason: said(answer, key) },
+        401 | 403 => Observation::Denied { reason: said(answer, key) },
+        429 => {
+            let retry_after = wait(answer, now);
+            Observation::Throttled { retry_after, reason: said(answer, key) }
+        }
+        503 => match wait(answer, now) {
+            Some(wait) => {
+                Observation::Throttled { retry_after: Some(wait), reason: said(answer, key) }
+            }
+            None => Observation::Failed { reason: said(answer, key) },
+        },
+        _ => Observation::Failed { reason: said(answer, key) },
+    }
+}
+
+/// A 200: the avatar, if the body is whole and tells of it.
+fn seen(answer: &Answer<'_>, id: &AvatarId, key: &Secret) -> Observation {
+    if let Some(flaw) = &answer.flaw {
+        return Observation::Failed { reason: flaw.clone() };
+    }
+    match wire::read_avatar(answer.body, id) {
+        Ok(avatar) => Observation::Seen(Box::new(avatar)),
+        Err(wire::Unusable::OtherId(other)) => {
+            let other = quote(&other, key);
+            Observation::Failed { reason: format!("the answer is about another avatar, `{other}`") }
+        }
+        Err(unusable) => Observation::Failed { reason: unusable.to_string() },
+    }
+}
+
+/// The status code, with what the server wrote about it.
+fn said(answer: &Answer<'_>, key: &Secret) -> String {
+    let code = answer.code;
+    if let Some(host) = &answer.redirect_host {
+        let host = quote(host, key);
+        return format!("the API answered {code}, a redirect to `{host}`, which is not followed");
+    }
+    if wire::is_web_page(answer.body) {
+        return format!("the API answered {code} with a web page");
+    }
+    let words = quote(&wire::error_text(answer.body), key);
+    if words.is_empty() {
+        format!("the API answered {code}")
+    } else {
+        format!("the API answered {code}: `{words}`")
+    }
+}
+
+/// The longest wait that any of the headers asks for.
+fn wait(answer: &Answer<'_>, now: Timestamp) -> Option<Duration> {
+    let waits = answer.retry_after.iter();
+    waits.filter_map(|text| retry_after::parse(text, answer.date, now, RETRY_AFTER_MAX)).max()
+}
+
+/// No answer keeps us away for longer than this.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(code: u16, body: &str) -> Answer<'_> {
+        Answer {
+            code,
+            retry_after: Vec::new(),
+            date: None,
+            redirect_host: None,
+            body: body.as_bytes(),
+            flaw: None,
+        }
+    }
+
+    fn look(answer: &Answer<'_>) -> Observation {
+        let id = AvatarId::parse("a1").unwrap();
+        observe(answer, &id, &Secret::new("k3y-k3y"), Timestamp::from_millis(0))
+    }
+
+    #[test]
+    fn each_code_has_its_meaning() {
+        let check = |code, body: &str, expected: &str| {
+            assert_eq!(format!("{:?}", look(&answer(code, body))), expected);
+        };
+        check(404, "", r#"Missing { reason: "the API answered 404" }"#);
+        check(
+            401,
+            r#"{"code":401,"message":"bad key k3y-k3y"}"#,
+            r#"Denied { reason: "the API answered 401: `bad key ***`" }"#,
+        );
+        check(403, "<html>", r#"Denied { reason: "the API answered 403 with a web page" }"#);
+        check(429, "", r#"Throttled { retry_after: None, reason: "the API answered 429" }"#);
+        check(503, "", r#"Failed { reason: "the API answered 503" }"#);
+        check(
+            500,
+            "upstream\nexploded",
+            r#"Failed { reason: "the API answered 500: `upstream exploded`" }"#,
+        );
+        check(204, "", r#"Failed { reason: "the API answered 204" }"#);
+        check(304, "", r#"Failed { reason: "the API answered 304" }"#);
+        check(
+            200,
+            r#"{"id":"k3y-k3y\u202e","status":"IDLE"}"#,
+            "Failed { reason: \"the answer is about another avatar, `***\u{fffd}`\" }",
+        );
+    }
+
+    #[test]
+    fn the_longest_valid_wait_counts() {
+        let check = |code, headers: &[&'static str], expected: Option<u64>| {
+            let throttled = Answer { retry_after: headers.to_vec(), ..answer(code, "") };
+            match look(&throttled) {
+                Observation::Throttled { retry_after, .. } => {
+                    assert_eq!(retry_after, expected.map(Duration::from_secs), "for {headers:?}");
+                }
+                other => panic!("for {headers:?}: {other:?}"),
+            }
+        };
+        check(429, &[], None);
+        check(429, &["-1"], None);
+        check(429, &["soon", "7"], Some(7));
+        check(429, &["120", "7"], Some(120));
+        check(429, &["999999999999"], Some(3600));
+        check(503, &["30"], Some(30));
+        let closed = Answer { retry_after: vec!["soon"], ..answer(503, "") };
+        assert!(matches!(look(&closed), Observation::Failed { .. }));
+    }
+
+    #[test]
+    fn a_body_that_broke_off_keeps_what_the_code_said() {
+        let cut = |code, body| Answer { flaw: Some("it broke off".into()), ..answer(code, body) };
+        let whole = r#"{"id":"a1","status":"IDLE"}"#;
+        assert!(matches!(look(&cut(401, "{\"mess")), Observation::Denied { .. }));
+        assert_eq!(
+            look(&cut(200, whole)),
+            Observation::Failed { reason: "it broke off".to_owned() }
+        );
+        assert!(matches!(look(&answer(200, whole)), Observation::Seen(_)));
+    }
+}

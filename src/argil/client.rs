@@ -1,0 +1,267 @@
+//! The client: asks the API for one avatar, within a limit, and says what it observed.
+//!
+//! The key goes to the configured host and nowhere else: no redirect is followed, no proxy is
+//! used, no referer and no cookie is sent. Connections are kept, because a handshake a poll is
+//! dear; the one price of that, a kept connection that dies in the moment it is used, is paid
+//! here with a single second request. Nothing else is tried twice: that is the caller's trade.
+
+use std::iter;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use url::Url;
+
+use crate::argil::answer::{self, Answer};
+use crate::argil::error::ArgilError;
+use crate::argil::fault::{self, Stage};
+use crate::domain::avatar::AvatarId;
+use crate::domain::observation::Observation;
+use crate::domain::timestamp::Timestamp;
+use crate::secret::Secret;
+
+/// What a client is made of.
+#[derive(Clone, Debug)]
+pub struct ClientSpec {
+    /// Where the API is, such as `https://api.argil.ai/v1`, with or without a slash at the end.
+    pub base_url: Url,
+    /// The key of the account.
+    pub api_key: Secret,
+    /// How long one look may take in all, a second request included.
+    pub timeout: Duration,
+}
+
+/// Looks at avatars with one key. Meant to be kept and shared: it holds the connections.
+pub struct Client {
+    /// Keeps connections.
+    keeping: reqwest::Client,
+    /// Never does; for the second request, which must not meet another dead connection.
+    fresh: reqwest::Client,
+    /// `{base_url}/avatars`.
+    avatars: Url,
+    /// The host, and the port if it is an unusual one, for reasons.
+    host: String,
+    key: Secret,
+    timeout: Duration,
+    /// Whether an answer ever came: before that, no connection can have been a kept one.
+    answered: AtomicBool,
+}
+
+impl Client {
+    /// Builds a client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the base URL or the key cannot be used, or the system has no CA certificates.
+    pub fn new(spec: ClientSpec) -> Result<Self, ArgilError> {
+        let (avatars, host) = locate(spec.base_url)?;
+        let headers = headers(&spec.api_key)?;
+        // Someone else may have installed one before us; any will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = || builder(&avatars, &headers, spec.timeout);
+        let built = |built: Result<_, reqwest::Error>| {
+            built.map_err(|error| ArgilError::Build { source: error.without_url().into() })
+        };
+        Ok(Self {
+            keeping: built(builder().pool_max_idle_per_host(IDLE_CONNECTIONS_MAX).build())?,
+            fresh: built(builder().pool_max_idle_per_host(0).build())?,
+            avatars,
+            host,
+            key: spec.api_key,
+            timeout: spec.timeout,
+            answered: AtomicBool::new(false),
+        })
+    }
+
+    /// Looks at one avatar. Never fails and never takes longer than the limit: whatever goes
+    /// wrong is an observation, too. Dropping the future drops the request.
+    pub async fn look(&self, id: &AvatarId, now: Timestamp) -> Observation {
+        let mut limit = pin!(tokio::time::sleep(self.timeout));
+        let sent = tokio::select! {
+            biased;
+            sent = self.send(id) => sent,
+            () = &mut limit => Err(format!("no answer within {:?}", self.timeout)),
+        };
+        let mut response = match sent {
+            Ok(response) => response,
+            Err(reason) => return Observation::Failed { reason },
+        };
+        let mut body = Vec::new();
+        let flaw = tokio::select! {
+            biased;
+            read = self.read(&mut response, &mut body) => read.err(),
+            () = &mut limit => Some(format!("no complete answer within {:?}", self.timeout)),
+        };
+        answer::observe(&outline(&response, &body, flaw), id, &self.key, now)
+    }
+
+    /// Sends the request, and once more on a fresh connection if it died on a kept one.
+    async fn send(&self, id: &AvatarId) -> Result<reqwest::Response, String> {
+        let error = match self.keeping.get(self.url(id)).send().await {
+            Ok(response) => {
+                self.answered.store(true, Ordering::Relaxed);
+                return Ok(response);
+            }
+            Err(error) => error,
+        };
+        if !self.answered.load(Ordering::Relaxed) || !died_before_answer(&error) {
+            return Err(self.explain(error, Stage::Answer));
+        }
+        let second = self.fresh.get(self.url(id)).send().await;
+        second.map_err(|error| self.explain(error, Stage::Answer))
+    }
+
+    /// Reads the body, decompressed, as far as the cap allows.
+    async fn read(
+        &self,
+        response: &mut reqwest::Response,
+        body: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > BODY_SIZE_MAX => {
+                    return Err(format!("the answer is larger than {} KiB", BODY_SIZE_MAX / 1024));
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(self.explain(error, Stage::Body)),
+            }
+        }
+    }
+
+    /// `{base_url}/avatars/{id}`; `push` encodes the id so that it stays one segment.
+    fn url(&self, id: &AvatarId) -> Url {
+        let mut url = self.avatars.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.push(id.as_str());
+        }
+        url
+    }
+
+    /// The library's error as a reason. A timeout comes first: it also claims to be a failure
+    /// of whatever it interrupted.
+    fn explain(&self, error: reqwest::Error, stage: Stage) -> String {
+        let error = error.without_url();
+        let host = &self.host;
+        let stage = match stage {
+            Stage::Answer if error.is_dns() => Stage::Resolve,
+            Stage::Answer if error.is_connect() => Stage::Connect,
+            Stage::Resolve | Stage::Connect | Stage::Answer | Stage::Body => stage,
+        };
+        if !error.is_timeout() {
+            return fault::explain(&error, stage, host, &self.key);
+        }
+        let silence = self.timeout.min(SILENCE_MAX);
+        match stage {
+            Stage::Resolve | Stage::Connect => {
+                format!("no connection to `{host}` within {:?}", self.timeout.min(CONNECT_MAX))
+            }
+            Stage::Answer => format!("no answer within {silence:?}"),
+            Stage::Body => format!("the answer stalled: nothing more within {silence:?}"),
+        }
+    }
+}
+
+/// Whether the connection broke before an answer: then the request may be sent once more, since
+/// asking changes nothing.
+fn died_before_answer(error: &reqwest::Error) -> bool {
+    !error.is_timeout() && !error.is_connect() && fault::closed_before_answer(error)
+}
+
+/// The parts of a response that mean something.
+fn outline<'a>(
+    response: &'a reqwest::Response,
+    body: &'a [u8],
+    flaw: Option<String>,
+) -> Answer<'a> {
+    let headers = response.headers();
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let redirect_host = text(header::LOCATION)
+        .filter(|_| response.status().is_redirection())
+        .and_then(|place| response.url().join(place).ok())
+        .and_then(|target| target.host_str().map(str::to_owned));
+    Answer {
+        code: response.status().as_u16(),
+        retry_after: headers
+            .get_all(header::RETRY_AFTER)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect(),
+        date: text(header::DATE),
+        redirect_host,
+        body,
+        flaw,
+    }
+}
+
+/// `{base_url}/avatars`, and the host as reasons name it.
+fn locate(mut base: Url) -> Result<(Url, String), ArgilError> {
+    let wrong = |reason| Err(ArgilError::BaseUrl { reason });
+    if !matches!(base.scheme(), "http" | "https") {
+        return wrong("must begin with `https://` or `http://`");
+    }
+    if !base.username().is_empty() || base.password().is_some() {
+        return wrong("must not contain a user name or a password");
+    }
+    if base.query().is_some() || base.fragment().is_some() {
+        return wrong("must not contain `?` or `#`");
+    }
+    let host = match (base.host_str(), base.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (Some(host), None) => host.to_owned(),
+        (None, _) => return wrong("has no host"),
+    };
+    match base.path_segments_mut() {
+        Ok(mut segments) => segments.pop_if_empty().push("avatars"),
+        Err(()) => return wrong("has no path"),
+    };
+    Ok((base, host))
+}
+
+/// What every request carries.
+fn headers(key: &Secret) -> Result<HeaderMap, ArgilError> {
+    if key.expose().is_empty() {
+        return Err(ArgilError::Key { reason: "is empty" });
+    }
+    // The library's own error says nothing that this text does not.
+    let mut key = HeaderValue::from_str(key.expose())
+        .map_err(|_| ArgilError::Key { reason: "has characters that no header can carry" })?;
+    key.set_sensitive(true);
+    let mut headers = HeaderMap::with_capacity(2);
+    headers.insert("x-api-key", key);
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    Ok(headers)
+}
+
+/// What both HTTP clients have in common. HTTP/1.1 only: it has fewer ways to go wrong, and a
+/// silent connection harms one request instead of all.
+fn builder(avatars: &Url, headers: &HeaderMap, timeout: Duration) -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder()
+        .default_headers(headers.clone())
+        .user_agent(concat!("avatar-watch/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .http1_only()
+        .connect_timeout(timeout.min(CONNECT_MAX))
+        .read_timeout(timeout.min(SILENCE_MAX))
+        .pool_idle_timeout(IDLE_MAX);
+    if avatars.scheme() == "http" {
+        // No TLS ever, so a machine without CA certificates will do.
+        builder.tls_certs_only(iter::empty())
+    } else {
+        builder
+    }
+}
+
+/// The longest wait for a connection, TLS included.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// The longest silence, before the answer and within it.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// How long an unused connection is kept.
+const IDLE_MAX: Duration = Duration::from_secs(90);
+/// How many unused connections are kept.
+const IDLE_CONNECTIONS_MAX: usize = 64;
+/// The largest body, decompressed; an avatar has some 2 KB.
+const BODY_SIZE_MAX: usize = 256 * 1024;

@@ -1,0 +1,215 @@
+//! What broke on the way, in words people understand: digs the cause out of a chain of errors.
+//!
+//! Knows the errors of the system and of TLS, and no HTTP library. Never shows a URL.
+
+use std::error::Error;
+use std::io;
+use std::iter;
+
+use rustls::CertificateError;
+
+use crate::argil::quote::quote;
+use crate::domain::timestamp::Timestamp;
+use crate::secret::Secret;
+
+/// How far a request had come when it broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The name of the host was being looked up.
+    Resolve,
+    /// The connection was being made, TLS included.
+    Connect,
+    /// The request was out, or on its way, and no answer had come.
+    Answer,
+    /// The head of the answer was there, the body not yet whole.
+    Body,
+}
+
+/// Says what broke, as a reason for people.
+pub fn explain(error: &(dyn Error + 'static), stage: Stage, host: &str, key: &Secret) -> String {
+    if let Some(what) = causes(error).find_map(on_our_side) {
+        return format!("{what} on our side");
+    }
+    if let Some(tls) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+        return format!("TLS failed: {}", quote(&tls_words(tls), key));
+    }
+    match stage {
+        Stage::Resolve => format!("cannot resolve `{host}`: {}", last_words(error, key)),
+        Stage::Connect => format!("no connection to `{host}`: {}", last_words(error, key)),
+        Stage::Answer if has_text(error, CLOSED) => {
+            format!("`{host}` closed the connection without an answer")
+        }
+        Stage::Answer if closed_before_answer(error) => {
+            format!("the connection to `{host}` broke: {}", last_words(error, key))
+        }
+        Stage::Answer => format!("no usable answer from `{host}`: {}", last_words(error, key)),
+        Stage::Body => format!("the answer broke off: {}", last_words(error, key)),
+    }
+}
+
+/// Whether the connection was closed or reset before the head of an answer was whole, as happens
+/// to a kept connection that the server gave up in the same moment.
+pub fn closed_before_answer(error: &(dyn Error + 'static)) -> bool {
+    let broken = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|io| {
+        matches!(
+            io.kind(),
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::NotConnected
+                | io::ErrorKind::UnexpectedEof
+        )
+    });
+    broken || has_text(error, CLOSED) || has_text(error, CANCELED)
+}
+
+/// The error and everything below it. An I/O error hides the error it wraps from `source`, so
+/// that one is taken out of its wrapping.
+fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> + 'a {
+    iter::successors(Some(error), |&error| {
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match wrapped {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+/// Whether a cause says exactly that. The HTTP library's own types are not ours to name, so its
+/// words must do; a test with a real connection holds them.
+fn has_text(error: &(dyn Error + 'static), text: &str) -> bool {
+    causes(error).any(|cause| cause.to_string() == text)
+}
+
+/// A shortage of this machine, which is not the API's fault.
+fn on_our_side(cause: &(dyn Error + 'static)) -> Option<&'static str> {
+    let io = cause.downcast_ref::<io::Error>()?;
+    match (io.raw_os_error(), io.kind()) {
+        (Some(ENFILE | EMFILE), _) => Some("too many open files"),
+        (_, io::ErrorKind::OutOfMemory) => Some("out of memory"),
+        (_, io::ErrorKind::AddrNotAvailable) => Some("no free local address or port"),
+        _ => None,
+    }
+}
+
+/// What the deepest cause says; a cause of the system by its plain name.
+fn last_words(error: &(dyn Error + 'static), key: &Secret) -> String {
+    let Some(last) = causes(error).last() else { return "unknown".to_owned() };
+    match last.downcast_ref::<io::Error>() {
+        Some(io) if io.raw_os_error().is_some() && is_named(io.kind()) => io.kind().to_string(),
+        Some(_) | None => quote(&last.to_string(), key),
+    }
+}
+
+/// Whether the kind says more than that there was an error.
+fn is_named(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::PermissionDenied
+    )
+}
+
+/// What TLS did not like. Both ends of a certificate's life point at our clock, too.
+fn tls_words(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            CertificateError::Expired => "certificate expired".to_owned(),
+            CertificateError::ExpiredContext { not_after, .. } => {
+                format!(
+                    "certificate expired at {}, or our clock is wrong",
+                    moment(not_after.as_secs())
+                )
+            }
+            CertificateError::NotValidYet => "certificate not valid yet".to_owned(),
+            CertificateError::NotValidYetContext { not_before, .. } => {
+                let start = moment(not_before.as_secs());
+                format!("certificate not valid before {start}, or our clock is wrong")
+            }
+            CertificateError::UnknownIssuer => "certificate of an unknown issuer".to_owned(),
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "certificate of another host".to_owned()
+            }
+            other => other.to_string(),
+        },
+        rustls::Error::InvalidMessage(_) => "the server does not speak TLS".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn moment(seconds: u64) -> Timestamp {
+    Timestamp::from_millis(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000))
+}
+
+/// The same numbers on every Unix that we know of.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
+/// What hyper says when a connection ended before the answer, and when it never took the
+/// request.
+const CLOSED: &str = "connection closed before message completed";
+const CANCELED: &str = "operation was canceled";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("error sending request for url (http://secret.example/)")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn the_cause_is_found_however_deep_it_sits() {
+        let check = |io: io::Error, stage, expected: &str| {
+            let error = Outer(io::Error::other(io));
+            assert_eq!(explain(&error, stage, "api.test", &Secret::new("k3y")), expected);
+        };
+        let os = io::Error::from_raw_os_error;
+        let tls = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let bad = rustls::Error::InvalidCertificate;
+        check(os(24), Stage::Connect, "too many open files on our side");
+        check(os(23), Stage::Resolve, "too many open files on our side");
+        check(
+            io::Error::from(io::ErrorKind::AddrNotAvailable),
+            Stage::Connect,
+            "no free local address or port on our side",
+        );
+        check(
+            io::Error::other("no such k3y"),
+            Stage::Resolve,
+            "cannot resolve `api.test`: no such ***",
+        );
+        check(
+            tls(bad(CertificateError::Expired)),
+            Stage::Connect,
+            "TLS failed: certificate expired",
+        );
+        check(
+            tls(bad(CertificateError::NotValidForName)),
+            Stage::Connect,
+            "TLS failed: certificate of another host",
+        );
+    }
+
+    #[test]
+    fn only_a_closed_connection_counts_as_closed() {
+        let check = |io: io::Error, expected| {
+            let text = io.to_string();
+            assert_eq!(closed_before_answer(&Outer(io)), expected, "for `{text}`");
+        };
+        check(io::Error::from(io::ErrorKind::ConnectionReset), true);
+        check(io::Error::from(io::ErrorKind::BrokenPipe), true);
+        check(io::Error::other(CLOSED), true);
+        check(io::Error::other(CANCELED), true);
+        check(io::Error::from(io::ErrorKind::ConnectionRefused), false);
+        check(io::Error::other("invalid HTTP version parsed"), false);
+    }
+}

@@ -1,0 +1,111 @@
+//! One value of an answer, read as loosely as it comes: what is a text is kept, what is not is
+//! only named.
+//!
+//! The whole value is read all the same, so that broken UTF-8 and a nesting deeper than
+//! `serde_json` allows are found wherever they hide.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// One value, kept only if it is a text or an object's texts.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum Field {
+    /// The field is not there.
+    #[default]
+    Absent,
+    /// `null`.
+    Null,
+    /// A text, as it came.
+    Text(String),
+    /// An object, of which only the pairs with texts are kept, and not too many.
+    Texts(BTreeMap<String, String>),
+    /// Any number.
+    Number,
+    /// `true` or `false`.
+    Bool,
+    /// A list, whatever is in it.
+    List,
+}
+
+impl Field {
+    /// A text, cut to its maximum at the end of a character.
+    pub fn short_text(self) -> Option<String> {
+        let Self::Text(mut text) = self else { return None };
+        text.truncate(text.floor_char_boundary(TEXT_SIZE_MAX));
+        Some(text)
+    }
+
+    /// An object's texts; none for anything else.
+    pub fn pairs(self) -> BTreeMap<String, String> {
+        match self {
+            Self::Texts(pairs) => pairs,
+            Self::Absent | Self::Null | Self::Text(_) | Self::Number | Self::Bool | Self::List => {
+                BTreeMap::new()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue)
+    }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Field;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Field, E> {
+        Ok(Field::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Field, E> {
+        Ok(Field::Bool)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Field, E> {
+        Ok(Field::Number)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Field, E> {
+        Ok(Field::Number)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Field, E> {
+        Ok(Field::Number)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Field, E> {
+        Ok(Field::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Field, A::Error> {
+        while list.next_element::<Field>()?.is_some() {}
+        Ok(Field::List)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Field, A::Error> {
+        let mut texts = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry::<String, Field>()? {
+            let Field::Text(value) = value else { continue };
+            let fits = key.len() <= TEXT_SIZE_MAX && value.len() <= TEXT_SIZE_MAX;
+            if fits && (texts.len() < PAIRS_COUNT_MAX || texts.contains_key(&key)) {
+                texts.insert(key, value);
+            }
+        }
+        Ok(Field::Texts(texts))
+    }
+}
+
+/// The longest text that is kept, in bytes.
+const TEXT_SIZE_MAX: usize = 1024;
+/// The most pairs of an object that are kept; the published page allows `extras` 10.
+const PAIRS_COUNT_MAX: usize = 64;
