@@ -1,1 +1,24 @@
-//! Not built yet.
+//! The config: one TOML file, read whole or not at all.
+//!
+//! [`file::load`] gives checked [`settings::Settings`], or every problem at once with its file,
+//! line, key and mend. No secret ever stands in a problem, a warning or a change. Nothing here
+//! waits, logs or knows what the settings are used for.
+
+pub mod settings;
+pub mod error;
+pub mod diff;
+pub mod environment;
+pub mod file;
+pub mod damage;
+pub mod schema;
+pub mod reader;
+pub mod field;
+pub mod duration;
+pub mod host;
+pub mod secret_source;
+pub mod account;
+pub mod poll;
+pub mod avatar;
+pub mod channel;
+pub mod mail;
+pub mod starter;

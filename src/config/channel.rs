@@ -1,0 +1,163 @@
+//! `[channels.NAME]`: the places to tell, and the webhooks among them.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::de::DeValue;
+use url::Url;
+
+use crate::config::duration::{self, LONGEST};
+use crate::config::field::Field;
+use crate::config::host;
+use crate::config::mail;
+use crate::config::reader::{Place, Table};
+use crate::config::schema::{CHANNEL, EMAIL, WEBHOOK};
+use crate::config::secret_source::{self, Plain};
+use crate::config::settings::{ChannelKind, ChannelSettings, WebhookSettings};
+use crate::domain::channel::ChannelName;
+use crate::domain::event::EventKind;
+use crate::domain::retry::RetrySchedule;
+use crate::secret::Secret;
+use crate::signing_secret::SigningSecret;
+
+/// The names that stand in the file, good or bad; `None` when they cannot be told.
+pub(super) fn names<'r>(root: &Table<'r>) -> Option<Vec<&'r str>> {
+    let Some(field) = root.field("channels") else { return Some(Vec::new()) };
+    match field.value {
+        DeValue::Table(_) => {
+            Some(field.table()?.fields().into_iter().map(|(name, _)| name).collect())
+        }
+        _ => None,
+    }
+}
+
+/// Reads all channels.
+pub(super) fn read(root: &Table<'_>) -> Option<BTreeMap<ChannelName, ChannelSettings>> {
+    let Some(field) = root.field("channels") else {
+        let place = Place { key: "channels".to_owned(), span: None };
+        let help = "add `[channels.NAME]` with a `type`";
+        root.reader.warning(&place, "is empty, so nobody is told", help);
+        return Some(BTreeMap::new());
+    };
+    if matches!(field.value, DeValue::Array(_)) {
+        return field.wrong("is a list", "write `[channels.NAME]`, with one bracket and a name");
+    }
+    let channels = field.table()?.fields();
+    let read: Vec<_> = channels.iter().map(|(name, field)| read_one(name, field)).collect();
+    read.into_iter().map(|channel| channel.map(|channel| (channel.name.clone(), channel))).collect()
+}
+
+fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
+    let name = match ChannelName::parse(name) {
+        Ok(name) => Some(name),
+        Err(error) => field.wrong("is no good name", error.to_string()),
+    };
+    let table = field.table()?;
+    let types = "write `type = \"webhook\"` or `type = \"email\"`";
+    let stated = table.required("type", types, |field| {
+        field.one_of(&[("webhook", Type::Webhook), ("email", Type::Email)])
+    });
+    // Without a good type the other keys are read as what they look like, for their problems.
+    let kind = stated.or_else(|| Type::guess(&table));
+    let schema = match kind {
+        Some(Type::Webhook) => &WEBHOOK,
+        Some(Type::Email) => &EMAIL,
+        None => &CHANNEL,
+    };
+    table.check_keys(schema);
+    let events = table.or("events", EventKind::DEFAULT.to_vec(), events);
+    let (place, schedule) = match kind? {
+        Type::Webhook => (webhook(&table).map(ChannelKind::Webhook), RetrySchedule::webhook()),
+        Type::Email => (mail::read(&table).map(ChannelKind::Email), RetrySchedule::email()),
+    };
+    let retry_schedule = table.or("retry_schedule", schedule, retry_schedule);
+    stated?;
+    Some(ChannelSettings {
+        name: name?,
+        events: events?,
+        retry_schedule: retry_schedule?,
+        kind: place?,
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Type {
+    Webhook,
+    Email,
+}
+
+impl Type {
+    fn guess(table: &Table<'_>) -> Option<Self> {
+        let only = |schema: &[&str], name: &str| schema.contains(&name) && !CHANNEL.knows(name);
+        let fields = table.fields();
+        let has = |schema| fields.iter().any(|(name, _)| only(schema, name));
+        if has(WEBHOOK.keys) {
+            return Some(Self::Webhook);
+        }
+        has(EMAIL.keys).then_some(Self::Email)
+    }
+}
+
+fn events(field: &Field<'_>) -> Option<Vec<EventKind>> {
+    let words = EventKind::SELECTABLE.map(|kind| (kind.name(), kind));
+    let events = field.distinct(|element| element.one_of(&words))?;
+    field.not_empty(events, "leave the key out for the usual three")
+}
+
+fn retry_schedule(field: &Field<'_>) -> Option<RetrySchedule> {
+    let waits = field.list(|element| duration::read(element, &(Duration::ZERO..=LONGEST)))?;
+    RetrySchedule::new(waits).map_or_else(|error| field.bad(format!("is no good: {error}")), Some)
+}
+
+fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
+    let url = table.required("url", "write `url = \"https://…\"`", url);
+    let mend = "make one with `avatar-watch secret`, and write `secret = { env = \"…\" }`";
+    let secrets = table.required("secret", mend, secrets);
+    let timeout = table.or("timeout", TIMEOUT, |field| duration::read(field, &TIMEOUT_RANGE));
+    Some(WebhookSettings { url: url?, secrets: secrets?, timeout: timeout? })
+}
+
+fn url(field: &Field<'_>) -> Option<Secret> {
+    let secret = secret_source::read(field, Plain::Allowed)?;
+    let url = match Url::parse(secret.expose()) {
+        Ok(url) => url,
+        Err(error) => return field.bad(format!("is no URL: {error}")),
+    };
+    let host = url.host().filter(|_| matches!(url.scheme(), "http" | "https"));
+    let Some(host) = host else {
+        return field.bad("is neither an `https` nor an `http` URL");
+    };
+    if url.scheme() == "http" && !host::is_private(&host) {
+        let message = "is `http`: what is told can be read on the way";
+        field.reader.warning(&field.place, message, "write `https`, if the receiver has it");
+    }
+    Some(secret)
+}
+
+fn secrets(field: &Field<'_>) -> Option<Vec<SigningSecret>> {
+    if !matches!(field.value, DeValue::Array(_)) {
+        return Some(vec![signing_secret(field)?]);
+    }
+    let secrets = field.distinct(signing_secret)?;
+    if secrets.len() > SECRETS_MAX {
+        return field.bad(format!("has more than {SECRETS_MAX} secrets"));
+    }
+    field.not_empty(secrets, "make one with `avatar-watch secret`")
+}
+
+fn signing_secret(field: &Field<'_>) -> Option<SigningSecret> {
+    let secret = secret_source::read(field, Plain::Guarded)?;
+    SigningSecret::parse(secret.expose()).map_or_else(
+        |error| {
+            let message = format!("is no signing secret: {error}");
+            field.wrong(message, "make one with `avatar-watch secret`")
+        },
+        Some,
+    )
+}
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT_RANGE: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(120);
+const SECRETS_MAX: usize = 4;

@@ -1,0 +1,221 @@
+//! One field of the file, and the ways to read it.
+//!
+//! A read gives a checked value, or `None` after it has reported what is wrong.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use toml::de::{DeArray, DeValue};
+
+use crate::config::reader::{Place, Reader, Table};
+use crate::config::schema::{listed, nearest};
+
+/// A value with the place where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Field<'r> {
+    /// The reading it belongs to.
+    pub(super) reader: &'r Reader<'r>,
+    /// Where it stands.
+    pub(super) place: Place,
+    /// What stands there.
+    pub(super) value: &'r DeValue<'r>,
+}
+
+impl<'r> Field<'r> {
+    /// Reports what is wrong with it, with a mend; gives the `None` that a read returns then.
+    pub(super) fn wrong<T>(
+        &self,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Option<T> {
+        self.reader.problem(&self.place, message, Some(help.into()));
+        None
+    }
+
+    /// Reports what is wrong, where the words themselves say how to mend it.
+    pub(super) fn bad<T>(&self, message: impl Into<String>) -> Option<T> {
+        self.reader.problem(&self.place, message, None);
+        None
+    }
+
+    /// Reports that it is another kind of thing than `wanted`. The value is not repeated: it may
+    /// be a secret in the wrong clothes.
+    pub(super) fn mistyped<T>(&self, wanted: &str) -> Option<T> {
+        let found = match self.value {
+            DeValue::Boolean(true) => "`true`",
+            DeValue::Boolean(false) => "`false`",
+            DeValue::String(_) => "a text",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a number with a point",
+            DeValue::Datetime(_) => "a date or time",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.bad(format!("is {found}, and must be {wanted}"))
+    }
+
+    /// A text that is not empty.
+    pub(super) fn text(&self) -> Option<&'r str> {
+        match self.value {
+            DeValue::String(text) if text.is_empty() => self.bad("is empty"),
+            DeValue::String(text) => Some(text),
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
+                self.mistyped("a text in quotes")
+            }
+            DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => self.mistyped("a text"),
+        }
+    }
+
+    /// A text that another type takes or refuses; the refusal must not repeat the text.
+    pub(super) fn parsed<T, E: Display>(
+        &self,
+        what: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.text()?;
+        let refused =
+            |error| self.bad(format!("is `{}`, which is no {what}: {error}", shown(text)));
+        parse(text).map_or_else(refused, Some)
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&self) -> Option<bool> {
+        match self.value {
+            DeValue::Boolean(flag) => Some(*flag),
+            _ => self.mistyped("`true` or `false`, without quotes"),
+        }
+    }
+
+    /// A whole number within a range.
+    pub(super) fn integer(&self, range: RangeInclusive<u32>) -> Option<u32> {
+        let DeValue::Integer(number) = self.value else {
+            return self.mistyped("a whole number");
+        };
+        let value = u32::from_str_radix(number.as_str(), number.radix()).ok();
+        value.filter(|value| range.contains(value)).or_else(|| self.beyond(number, &range))
+    }
+
+    /// A number within a range.
+    pub(super) fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let (text, value) = match self.value {
+            DeValue::Float(number) => (number.as_str(), number.as_str().parse::<f64>().ok()),
+            DeValue::Integer(number) => {
+                let whole = i32::from_str_radix(number.as_str(), number.radix());
+                (number.as_str(), whole.ok().map(f64::from))
+            }
+            _ => return self.mistyped("a number"),
+        };
+        value.filter(|value| range.contains(value)).or_else(|| self.beyond(text, &range))
+    }
+
+    /// One of some words.
+    pub(super) fn one_of<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text()?;
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let found = words.iter().find(|(word, _)| *word == text);
+        found.map(|(_, meaning)| meaning.clone()).or_else(|| self.unknown_word(text, &known))
+    }
+
+    /// Reports a word that is none of those it can be.
+    pub(super) fn unknown_word<T>(&self, word: &str, known: &[&str]) -> Option<T> {
+        let help = match nearest(word, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it can be {}", listed(known).replace(" and ", " or ")),
+        };
+        self.wrong(format!("has the unknown value `{}`", shown(word)), help)
+    }
+
+    /// A table.
+    pub(super) fn table(&self) -> Option<Table<'r>> {
+        match self.value {
+            DeValue::Table(entries) => Some(Table::within(self, entries)),
+            _ => self.mistyped("a table"),
+        }
+    }
+
+    /// The elements of a list, each with its own place.
+    pub(super) fn elements(&self) -> Option<Vec<Self>> {
+        let DeValue::Array(list) = self.value else {
+            return self.mistyped("a list");
+        };
+        Some(self.within(list))
+    }
+
+    /// A list in which every element is read, and reported, even after a bad one.
+    pub(super) fn list<T>(&self, read: impl Fn(&Self) -> Option<T>) -> Option<Vec<T>> {
+        let read: Vec<Option<T>> = self.elements()?.iter().map(read).collect();
+        read.into_iter().collect()
+    }
+
+    /// A list in which nothing stands twice.
+    pub(super) fn distinct<T: PartialEq>(
+        &self,
+        read: impl Fn(&Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let elements = self.elements()?;
+        let mut seen = Vec::with_capacity(elements.len());
+        for element in &elements {
+            match read(element) {
+                Some(value) if seen.contains(&value) => {
+                    element.wrong::<()>("is in the list already", "take one of them out");
+                }
+                Some(value) => seen.push(value),
+                None => (),
+            }
+        }
+        (seen.len() == elements.len()).then_some(seen)
+    }
+
+    /// The same list, unless it is empty.
+    pub(super) fn not_empty<T>(&self, list: Vec<T>, help: &str) -> Option<Vec<T>> {
+        if list.is_empty() { self.wrong("is an empty list", help) } else { Some(list) }
+    }
+
+    fn within(&self, list: &'r DeArray<'r>) -> Vec<Self> {
+        let element = |(index, value): (usize, &'r toml::Spanned<DeValue<'r>>)| {
+            let key = format!("{}[{index}]", self.place.key);
+            let place = Place { key, span: Some(value.span()) };
+            Self { reader: self.reader, place, value: value.get_ref() }
+        };
+        list.iter().enumerate().map(element).collect()
+    }
+
+    fn beyond<T, N: Display>(&self, found: impl Display, range: &RangeInclusive<N>) -> Option<T> {
+        let (min, max) = (range.start(), range.end());
+        self.wrong(format!("is `{found}`"), format!("write a number from `{min}` to `{max}`"))
+    }
+}
+
+/// A text from outside, safe on a terminal and in a log: short, and without anything that moves
+/// the cursor or turns the direction of writing.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for character in text.chars().take(SHOWN_MAX) {
+        let graphic = character.is_alphanumeric() || character.is_ascii_graphic();
+        if graphic || character == ' ' {
+            shown.push(character);
+        } else {
+            shown.extend(character.escape_unicode());
+        }
+    }
+    if text.chars().nth(SHOWN_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Characters of a foreign text that are repeated at most.
+const SHOWN_MAX: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_text_cannot_steer_the_terminal() {
+        let check = |text: &str, expected: &str| assert_eq!(shown(text), expected);
+        check("Jané 1", "Jané 1");
+        check("a\u{1b}[2J\nb\u{202e}", "a\\u{1b}[2J\\u{a}b\\u{202e}");
+        check(&"x".repeat(81), &format!("{}…", "x".repeat(80)));
+    }
+}

@@ -1,0 +1,313 @@
+use std::fs;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::schema;
+use crate::config::settings::{ChannelKind, SmtpTls};
+use crate::domain::channel::ChannelName;
+use crate::domain::event::EventKind;
+use crate::domain::retry::RetrySchedule;
+
+/// The least that loads; tests add to it.
+const LEAST: &str = "argil.api_key = 'key'\n";
+const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+const VARIABLES: [(&str, &str); 5] = [
+    ("ARGIL_API_KEY", "CANARY-key"),
+    ("OPS_WEBHOOK_SECRET", SECRET),
+    ("SMTP_PASSWORD", "CANARY password"),
+    ("EMPTY", ""),
+    ("STATE_DIRECTORY", "/var/lib/avatar-watch:/var/lib/other"),
+];
+
+fn environment(names: &[&str]) -> Environment {
+    let given = VARIABLES.into_iter().filter(|(name, _)| names.contains(name));
+    given.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn read_with(text: &str, names: &[&str]) -> Result<Settings, Vec<Problem>> {
+    read(Path::new("config.toml"), text, Visibility::Owner, &environment(names))
+}
+
+fn told(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("{problem}\n")).collect()
+}
+
+/// Takes a config and everything that is said about it.
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    let found = match read_with(text, &["EMPTY"]) {
+        Ok(settings) => told(&settings.warnings),
+        Err(problems) => told(&problems),
+    };
+    assert_eq!(found.trim_end(), expected.trim(), "for:\n{text}");
+}
+
+/// Takes lines that are added to a good config, and what is said about them; warnings about
+/// what is not there are left out.
+#[track_caller]
+fn check_added(text: &str, expected: &str) {
+    let found = match read_with(&format!("{LEAST}{text}"), &["EMPTY"]) {
+        Ok(settings) => {
+            let about_lines =
+                settings.warnings.into_iter().filter(|warning| warning.line.is_some());
+            told(&about_lines.collect::<Vec<_>>())
+        }
+        Err(problems) => told(&problems),
+    };
+    assert_eq!(found.trim_end(), expected.trim(), "for:\n{text}");
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let expected = include_str!("testdata/broken.txt");
+    assert!(!expected.contains("CANARY"), "a secret is repeated");
+    check(include_str!("testdata/broken.toml"), expected);
+}
+
+#[test]
+fn damaged_text_hides_no_other_problem_and_causes_none() {
+    check(
+        r#"
+[argil]
+timeout = 15s
+max_concurrency = 0
+[poll]
+settled = "1h
+settled = "2h"
+missing = 5
+[[avatars]]
+id = "a1"
+channels = ["ops"]
+[channels.ops
+type = "webhook"
+url = 7
+
+[events]
+infer_unseen_training = 1
+[channels.mail]
+to = ["a@example.com"
+smtp = { host = 7 }
+[store]
+path = 7
+"#,
+        include_str!("testdata/damaged.txt"),
+    );
+}
+
+#[test]
+fn numbers_and_durations_are_checked() {
+    let check = |value: &str, expected: &str| {
+        let expected = match expected {
+            "" => String::new(),
+            expected => format!("config.toml:2: `poll.missing` {expected}"),
+        };
+        check_added(&format!("poll.missing = {value}\n"), &expected);
+    };
+    let range = "  help: write a duration from `10ms` to `30days`";
+    let examples = "  help: write something like `200ms`, `5s` or `1h 30m`";
+    check("'1h 30m'", "");
+    check("'10ms'", "");
+    check("60", "is `60`, which has no unit\n  help: write `60s` or `1m`");
+    check("'5'", "is `5`, which has no unit\n  help: write `5s` or `5ms`");
+    check("0.5", "is `0.5`, which has no unit\n  help: write `500ms`");
+    check("-1", &format!("is `-1`, which has no unit\n{examples}"));
+    check("1e300", &format!("is `1e300`, which has no unit\n{examples}"));
+    check("'0s'", &format!("is `0s`\n{range}"));
+    check("'99999years'", &format!("is `99999years`\n{range}"));
+    check("'soon'", &format!("is `soon`, which is no duration\n{examples}"));
+    check("''", "is empty");
+    check("[]", "is a list, and must be a duration such as `5s`");
+}
+
+#[test]
+fn a_wait_that_is_longer_than_the_longest_is_told_where_it_stands() {
+    check_added(
+        "poll.training.min = '90s'\npoll.backoff.max = '1s'",
+        "
+config.toml:2: `poll.training.min` is `1m 30s`, which is longer than `max`, which is `1m`
+  help: write at most `1m`, or a longer `max`
+config.toml:3: `poll.backoff.max` is `1s`, which is shorter than `initial`, which is `2s`
+  help: write at least `2s`, or a shorter `initial`",
+    );
+    // A bad value is not replaced by its default, and so causes no second problem.
+    check_added(
+        "poll.training.max = '1s'\npoll.training.min = 7",
+        "config.toml:3: `poll.training.min` is `7`, which has no unit\n  \
+         help: write `7s` or `7ms`",
+    );
+}
+
+#[test]
+fn a_config_of_nothing_but_a_key_has_every_default() {
+    let settings = read_with(LEAST, &[]).unwrap();
+    assert_eq!(settings.argil.base_url.as_str(), "https://api.argil.ai/v1");
+    assert_eq!(settings.argil.timeout, Duration::from_secs(15));
+    assert_eq!((settings.argil.max_concurrency, settings.argil.max_requests_per_second), (16, 10));
+    assert_eq!(settings.cadence.settled, Some(Duration::from_secs(3_600)));
+    assert_eq!(settings.store_path, Path::new("avatar-watch.db"));
+    assert!(settings.infer_unseen_training);
+    assert_eq!(
+        told(&settings.warnings),
+        "config.toml: `channels` is empty, so nobody is told\n  \
+         help: add `[channels.NAME]` with a `type`\n\
+         config.toml: `avatars` is empty, so nothing is watched\n  \
+         help: add `[[avatars]]` with an `id`\n",
+    );
+}
+
+#[test]
+fn the_api_is_asked_in_the_clear_only_on_this_machine() {
+    let check = |url: &str, expected: &str| {
+        let line = format!("argil.base_url = '{url}'");
+        let found = match read_with(&format!("{LEAST}{line}"), &[]) {
+            Ok(_) => String::new(),
+            Err(problems) => problems[0].message.clone(),
+        };
+        assert_eq!(found, expected, "for `{url}`");
+    };
+    check("http://127.0.0.1:8080", "");
+    check("http://localhost/v1", "");
+    check("http://[::1]:1/", "");
+    check("http://10.0.0.1", "is `http`, which would send the API key in the clear");
+    check("https://a:b@example.com", "has a user name or password in it");
+    check("https://example.com/?a", "has a `?` or `#` in it");
+    check("ftp://example.com", "is neither `https` nor `http`");
+    check("mailto:a@example.com", "is no `https` URL with a host");
+    check("example.com", "is no URL");
+}
+
+#[test]
+fn a_webhook_in_the_clear_is_a_warning_and_only_beyond_the_own_network() {
+    let check = |url: &str, warnings: usize| {
+        let channel = format!("type = 'webhook'\nurl = '{url}'\nsecret = '{SECRET}'");
+        let text = format!("{LEAST}avatars = [{{ id = 'a1' }}]\n[channels.ops]\n{channel}");
+        let settings = read_with(&text, &[]).unwrap();
+        assert_eq!(settings.warnings.len(), warnings, "for `{url}`");
+    };
+    check("https://example.com/x", 0);
+    check("http://example.com/x", 1);
+    check("http://192.168.0.9/x", 0);
+    check("http://receiver:8080/x", 0);
+}
+
+#[test]
+fn sections_of_the_wrong_shape_are_told_how_to_be_written() {
+    check_added(
+        "poll = 1\n[avatars]\nid = 'a1'\n[[channels]]\ntype = 'webhook'",
+        "
+config.toml:2: `poll` is a whole number, and must be a table
+config.toml:3: `avatars` is a single table, and must be a list of them
+  help: write `[[avatars]]`, with two brackets
+config.toml:5: `channels` is a list
+  help: write `[channels.NAME]`, with one bracket and a name",
+    );
+}
+
+#[test]
+fn an_avatar_that_nobody_hears_of_is_a_warning() {
+    check_added(
+        "[[avatars]]\nid = 'a1'\nchannels = []",
+        "config.toml:4: `avatars.channels` is empty, so nobody is told\n  \
+         help: leave the key out to tell every channel",
+    );
+}
+
+#[test]
+fn the_config_block_of_the_contract_loads() {
+    let text = include_str!("testdata/contract.toml");
+    let names = ["ARGIL_API_KEY", "OPS_WEBHOOK_SECRET", "SMTP_PASSWORD", "STATE_DIRECTORY"];
+    let settings = read_with(text, &names).unwrap();
+    assert_eq!(settings.warnings, []);
+    assert_eq!(settings.store_path, Path::new("/var/lib/avatar-watch/avatar-watch.db"));
+    assert_eq!(settings.avatars[0].line, 22);
+    assert_eq!(settings.avatars[0].channels.as_ref().unwrap().len(), 2);
+    let ops = &settings.channels[&ChannelName::parse("ops").unwrap()];
+    assert_eq!(ops.events, EventKind::DEFAULT);
+    assert_eq!(ops.retry_schedule, RetrySchedule::webhook());
+    let mail = &settings.channels[&ChannelName::parse("studio-mail").unwrap()];
+    let ChannelKind::Email(email) = &mail.kind else { panic!("a mail channel") };
+    assert_eq!(email.message_id_domain, "example.com");
+    assert_eq!((email.smtp.tls, email.smtp.port), (SmtpTls::Starttls, 587));
+}
+
+const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+#[test]
+fn the_example_loads_and_its_defaults_are_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("mail-ca.pem"), "-----BEGIN CERTIFICATE-----").unwrap();
+    let path = folder.path().join("config.toml");
+    let names = ["ARGIL_API_KEY", "OPS_WEBHOOK_SECRET", "SMTP_PASSWORD"];
+    let load = |text: &str| {
+        fs::write(&path, text).unwrap();
+        load(&path, &environment(&names)).unwrap()
+    };
+    let example = load(EXAMPLE);
+    let spelled_out: String = EXAMPLE.lines().map(uncomment).collect();
+    let mut spelled_out = load(&spelled_out);
+    let mail = spelled_out.channels.get_mut(&ChannelName::parse("studio-mail").unwrap()).unwrap();
+    let ChannelKind::Email(email) = &mut mail.kind else { panic!("a mail channel") };
+    assert!(email.smtp.ca_file.take().is_some() && email.smtp.hello_name.take().is_some());
+    assert_eq!(example, spelled_out);
+    assert_eq!(example.warnings, []);
+}
+
+#[test]
+fn the_example_shows_every_key() {
+    let spelled_out: String = EXAMPLE.lines().map(uncomment).collect();
+    let example = toml::Value::Table(spelled_out.parse().unwrap());
+    for schema in schema::ALL {
+        let tables = tables_at(&example, schema.path);
+        for key in schema.keys {
+            let shown = tables.iter().any(|table| table.get(key).is_some());
+            assert!(shown, "`{}` is not shown", schema::join(schema.path, key));
+        }
+    }
+}
+
+fn tables_at<'t>(example: &'t toml::Value, path: &str) -> Vec<&'t toml::Value> {
+    let mut tables = vec![example];
+    for name in path.split('.').filter(|name| !name.is_empty()) {
+        tables = tables.into_iter().flat_map(|table| step(table, name)).collect();
+    }
+    tables
+}
+
+fn step<'t>(table: &'t toml::Value, name: &str) -> Vec<&'t toml::Value> {
+    match (table, name) {
+        (toml::Value::Table(entries), "*") => entries.values().collect(),
+        (table, name) => match table.get(name) {
+            Some(toml::Value::Array(elements)) => elements.iter().collect(),
+            found => found.into_iter().collect(),
+        },
+    }
+}
+
+fn uncomment(line: &str) -> String {
+    let key = line.strip_prefix('#').filter(|rest| !rest.is_empty() && !rest.starts_with(' '));
+    format!("{}\n", key.unwrap_or(line))
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text: String) {
+        let _ = read_with(&text, &[]);
+    }
+
+    #[test]
+    fn no_damage_to_a_good_file_makes_the_reader_panic(
+        cuts in prop::collection::vec((0usize..6_000, 0usize..40, "[\\[\\]{}=.,\"'#\n a1-]{0,6}"), 1..6),
+    ) {
+        let mut text = include_str!("testdata/contract.toml").to_owned();
+        for (start, length, insert) in cuts {
+            let start = text.floor_char_boundary(start % text.len().max(1));
+            let end = text.floor_char_boundary((start + length).min(text.len()));
+            text.replace_range(start..end, &insert);
+        }
+        if let Err(problems) = read_with(&text, &[]) {
+            prop_assert!(!problems.is_empty());
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Hosts: which are this very machine, and which are near it.
+//!
+//! Judged by the name alone; nobody is asked where a name leads.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use url::Host;
+
+/// Reads a host as it stands in a mail setting: a name, or an address with or without brackets.
+pub(super) fn parse(text: &str) -> Option<Host> {
+    match text.parse() {
+        Ok(IpAddr::V4(address)) => Some(Host::Ipv4(address)),
+        Ok(IpAddr::V6(address)) => Some(Host::Ipv6(address)),
+        Err(_) => Host::parse(text).ok(),
+    }
+}
+
+/// Whether it is this very machine, so that nothing sent there passes over a wire.
+pub(super) fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
+    match host {
+        Host::Domain(name) => {
+            let name = name.as_ref().trim_end_matches('.').to_ascii_lowercase();
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    }
+}
+
+/// Whether it is in a private network, as far as the name tells (RFC 1918, RFC 4193, RFC 3927).
+pub(super) fn is_private<S: AsRef<str>>(host: &Host<S>) -> bool {
+    is_loopback(host)
+        || match host {
+            Host::Domain(name) => {
+                let name = name.as_ref().trim_end_matches('.').to_ascii_lowercase();
+                !name.contains('.') || PRIVATE_ENDINGS.iter().any(|end| name.ends_with(end))
+            }
+            Host::Ipv4(address) => address.is_private() || address.is_link_local(),
+            Host::Ipv6(address) => is_local(*address),
+        }
+}
+
+fn is_local(address: Ipv6Addr) -> bool {
+    address.is_unique_local() || address.is_unicast_link_local()
+}
+
+/// Endings that no public name has (RFC 6762, RFC 8375, and what networks at home use).
+const PRIVATE_ENDINGS: [&str; 4] = [".local", ".internal", ".home.arpa", ".lan"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_judged_by_their_name() {
+        let check = |text: &str, loopback: bool, private: bool| {
+            let host = parse(text).unwrap();
+            assert_eq!((is_loopback(&host), is_private(&host)), (loopback, private), "`{text}`");
+        };
+        check("localhost", true, true);
+        check("LOCALHOST.", true, true);
+        check("127.9.9.9", true, true);
+        check("::1", true, true);
+        check("[::1]", true, true);
+        check("10.0.0.1", false, true);
+        check("fd00::1", false, true);
+        check("mailhog", false, true);
+        check("nas.lan", false, true);
+        check("example.com", false, false);
+        check("localhost.example.com", false, false);
+        check("8.8.8.8", false, false);
+        assert_eq!(parse("a b"), None);
+        assert_eq!(parse(""), None);
+    }
+}

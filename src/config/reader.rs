@@ -1,0 +1,235 @@
+//! The walk through the parsed file: tables, and the problems met on the way.
+//!
+//! What always holds: a read that gives `None` has reported why; a value that was read badly is
+//! never replaced by its default, so that no problem follows from another. Where the file is no
+//! TOML, the rest of it is read all the same, and only what the damage may have caused is kept
+//! quiet: problems in its lines, and things that seem to be missing.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use crate::config::environment::Environment;
+use crate::config::error::Problem;
+use crate::config::field::{Field, shown};
+use crate::config::schema::{Schema, join, nearest};
+
+/// One reading of one file.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    /// The file, as its path was given.
+    pub(super) path: &'a Path,
+    /// Its text.
+    pub(super) text: &'a str,
+    /// Who can read it.
+    pub(super) visibility: Visibility,
+    /// What comes from outside.
+    pub(super) environment: &'a Environment,
+    empty: DeTable<'a>,
+    newlines: Vec<usize>,
+    damaged: RefCell<BTreeSet<usize>>,
+    problems: RefCell<Vec<Problem>>,
+    warnings: RefCell<Vec<Problem>>,
+}
+
+/// Who can read the config file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Visibility {
+    /// Its owner alone: secrets may stand in it.
+    Owner,
+    /// Others too, with these permission bits.
+    Others(u32),
+}
+
+/// Where a problem is.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// The dotted key.
+    pub(super) key: String,
+    /// The bytes in the file; `None` when there are none.
+    pub(super) span: Option<Range<usize>>,
+}
+
+/// A table of the file, or an empty one where the file has none.
+#[derive(Clone, Debug)]
+pub(super) struct Table<'r> {
+    /// The reading it belongs to.
+    pub(super) reader: &'r Reader<'r>,
+    /// Where it stands.
+    pub(super) place: Place,
+    entries: &'r DeTable<'r>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        path: &'a Path,
+        text: &'a str,
+        visibility: Visibility,
+        environment: &'a Environment,
+    ) -> Self {
+        Self {
+            path,
+            text,
+            visibility,
+            environment,
+            empty: DeTable::new(),
+            newlines: text.match_indices('\n').map(|(offset, _)| offset).collect(),
+            damaged: RefCell::default(),
+            problems: RefCell::default(),
+            warnings: RefCell::default(),
+        }
+    }
+
+    /// The whole file as a table.
+    pub(super) fn root<'r>(&'r self, entries: &'r DeTable<'r>) -> Table<'r> {
+        Table { reader: self, place: Place { key: String::new(), span: None }, entries }
+    }
+
+    /// The line of a byte, counted from one.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        1 + self.newlines.partition_point(|newline| *newline < offset)
+    }
+
+    /// A path that stands in the file: relative to the file's folder.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// Reports what is wrong somewhere.
+    pub(super) fn problem(&self, place: &Place, message: impl Into<String>, help: Option<String>) {
+        let problem = self.note(place, message.into(), help);
+        if problem.line.is_none_or(|line| !self.damaged.borrow().contains(&line)) {
+            self.problems.borrow_mut().push(problem);
+        }
+    }
+
+    /// Reports what is not there; in a damaged file that is not said, since the damage may have
+    /// swallowed it.
+    pub(super) fn absence(&self, place: &Place, message: impl Into<String>, help: Option<String>) {
+        if self.damaged.borrow().is_empty() {
+            self.problem(place, message, help);
+        }
+    }
+
+    /// Reports damage: text that is no TOML, and the lines after it that it swallowed.
+    pub(super) fn damage(
+        &self,
+        place: &Place,
+        message: &str,
+        help: Option<String>,
+        swallowed: usize,
+    ) {
+        self.problem(place, message, help);
+        let first = place.span.as_ref().map_or(0, |span| self.line(span.start));
+        self.damaged.borrow_mut().extend(first..=first.saturating_add(swallowed));
+    }
+
+    /// Reports what is allowed, and most likely not meant.
+    pub(super) fn warning(&self, place: &Place, message: impl Into<String>, help: &str) {
+        let warning = self.note(place, message.into(), Some(help.to_owned()));
+        self.warnings.borrow_mut().push(warning);
+    }
+
+    /// The problems and the warnings, each in the order of the lines.
+    pub(super) fn into_findings(self) -> (Vec<Problem>, Vec<Problem>) {
+        let mut problems = self.problems.into_inner();
+        let mut warnings = self.warnings.into_inner();
+        problems.sort_by_key(|problem| problem.line);
+        warnings.sort_by_key(|warning| warning.line);
+        (problems, warnings)
+    }
+
+    fn note(&self, place: &Place, message: String, help: Option<String>) -> Problem {
+        let line = place.span.as_ref().map(|span| self.line(span.start));
+        Problem { file: self.path.to_owned(), line, key: place.key.clone(), message, help }
+    }
+}
+
+impl<'r> Table<'r> {
+    /// A table that stands in a field.
+    pub(super) fn within(field: &Field<'r>, entries: &'r DeTable<'r>) -> Self {
+        Self { reader: field.reader, place: field.place.clone(), entries }
+    }
+
+    /// The field of that name.
+    pub(super) fn field(&self, name: &str) -> Option<Field<'r>> {
+        let value = self.entries.get(name)?;
+        let place = Place { key: join(&self.place.key, &shown(name)), span: Some(value.span()) };
+        Some(Field { reader: self.reader, place, value: value.get_ref() })
+    }
+
+    /// All fields with their names, in the order of the file.
+    pub(super) fn fields(&self) -> Vec<(&'r str, Field<'r>)> {
+        let mut names: Vec<_> = self.entries.keys().collect();
+        names.sort_by_key(|name| name.span().start);
+        let pair = |name: &'r str| Some((name, self.field(name)?));
+        names.into_iter().filter_map(|name| pair(name.get_ref())).collect()
+    }
+
+    /// A field that has to be there; the mend says what to write when it is not.
+    pub(super) fn required<T>(
+        &self,
+        name: &str,
+        mend: &str,
+        read: impl FnOnce(&Field<'r>) -> Option<T>,
+    ) -> Option<T> {
+        if let Some(field) = self.field(name) {
+            return read(&field);
+        }
+        // A misspelt key is told as such, and not as a missing one too.
+        if !self.entries.keys().any(|key| nearest(key.get_ref(), &[name]).is_some()) {
+            let place = Place { key: join(&self.place.key, name), span: self.place.span.clone() };
+            self.reader.absence(&place, "is missing", Some(mend.to_owned()));
+        }
+        None
+    }
+
+    /// A field that may be left out, and is then `default`.
+    pub(super) fn or<T>(
+        &self,
+        name: &str,
+        default: T,
+        read: impl FnOnce(&Field<'r>) -> Option<T>,
+    ) -> Option<T> {
+        self.field(name).map_or(Some(default), |field| read(&field))
+    }
+
+    /// A field that may be left out.
+    pub(super) fn optional<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&Field<'r>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        self.field(name).map_or(Some(None), |field| read(&field).map(Some))
+    }
+
+    /// A table in this table, with no other keys than the schema's; empty when it is left out.
+    pub(super) fn section(&self, name: &str, schema: &Schema) -> Option<Self> {
+        let Some(field) = self.field(name) else {
+            let place = Place { key: join(&self.place.key, name), span: self.place.span.clone() };
+            return Some(Self { reader: self.reader, place, entries: &self.reader.empty });
+        };
+        let table = field.table()?;
+        table.check_keys(schema);
+        Some(table)
+    }
+
+    /// Reports every key that the schema does not know.
+    pub(super) fn check_keys(&self, schema: &Schema) {
+        for (name, value) in self.entries {
+            if !schema.knows(name.get_ref()) {
+                let word = shown(name.get_ref());
+                let place = Place { key: join(&self.place.key, &word), span: Some(name.span()) };
+                let help = Some(schema.mend(&word));
+                let what = match value.get_ref() {
+                    DeValue::Table(_) => "is an unknown table",
+                    _ => "is an unknown key",
+                };
+                self.reader.problem(&place, what, help);
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Every key there is, and the words for one that is not.
+//!
+//! The reader knows no other keys than these tables; the example config is tested to show each
+//! of them.
+
+/// One table of the config with its keys.
+#[derive(Debug)]
+pub(super) struct Schema {
+    /// Its place; `*` stands for a name.
+    pub(super) path: &'static str,
+    /// What may stand in it.
+    pub(super) keys: &'static [&'static str],
+}
+
+impl Schema {
+    pub(super) fn knows(&self, key: &str) -> bool {
+        self.keys.contains(&key)
+    }
+
+    /// The mend for a key that does not belong here.
+    pub(super) fn mend(&self, key: &str) -> String {
+        let here = if self.path.is_empty() { key.to_owned() } else { join(self.path, key) };
+        if LATER.contains(&here.as_str()) {
+            return format!("`{key}` is not in this version");
+        }
+        if let Some(near) = nearest(key, self.keys) {
+            return format!("did you mean `{near}`?");
+        }
+        if ALL.iter().any(|other| other.path == self.path && other.knows(key)) {
+            return "only a channel of another `type` has it".to_owned();
+        }
+        let mut others = ALL.iter().filter(|other| other.knows(key) && !other.path.is_empty());
+        if let (Some(other), None) = (others.next(), others.next()) {
+            return format!("it belongs in `[{}]`", other.path);
+        }
+        format!("the keys here are {}", listed(self.keys))
+    }
+}
+
+/// The word that was most likely meant, if one is near enough.
+pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    if word.len() > WORD_LENGTH_MAX {
+        return None;
+    }
+    let folded = word.to_lowercase();
+    let distance = |known: &str| strsim::damerau_levenshtein(&folded, &known.to_lowercase());
+    let near = |known: &&str| distance(known) <= 1 + known.len() / 5;
+    known.iter().copied().filter(near).min_by_key(|known| distance(known))
+}
+
+/// Words in backticks, as a list that is read aloud.
+pub(super) fn listed(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => "none".to_owned(),
+    }
+}
+
+/// A dotted key.
+pub(super) fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+pub(super) const ROOT: Schema =
+    Schema { path: "", keys: &["argil", "poll", "events", "store", "avatars", "channels"] };
+pub(super) const ARGIL: Schema = Schema {
+    path: "argil",
+    keys: &["api_key", "base_url", "timeout", "max_concurrency", "max_requests_per_second"],
+};
+pub(super) const POLL: Schema =
+    Schema { path: "poll", keys: &["training", "not_trained", "settled", "missing", "backoff"] };
+pub(super) const TRAINING: Schema =
+    Schema { path: "poll.training", keys: &["min", "max", "age_fraction"] };
+pub(super) const BACKOFF: Schema =
+    Schema { path: "poll.backoff", keys: &["initial", "max", "multiplier", "jitter"] };
+pub(super) const EVENTS: Schema = Schema { path: "events", keys: &["infer_unseen_training"] };
+pub(super) const STORE: Schema = Schema { path: "store", keys: &["path"] };
+pub(super) const AVATAR: Schema =
+    Schema { path: "avatars", keys: &["id", "name", "channels", "assume"] };
+pub(super) const CHANNEL: Schema =
+    Schema { path: "channels.*", keys: &["type", "events", "retry_schedule"] };
+pub(super) const WEBHOOK: Schema = Schema {
+    path: "channels.*",
+    keys: &["type", "url", "secret", "timeout", "events", "retry_schedule"],
+};
+pub(super) const EMAIL: Schema = Schema {
+    path: "channels.*",
+    keys: &["type", "from", "to", "smtp", "message_id_domain", "events", "retry_schedule"],
+};
+pub(super) const SMTP: Schema = Schema {
+    path: "channels.*.smtp",
+    keys: &["host", "port", "tls", "username", "password", "ca_file", "hello_name"],
+};
+pub(super) const SECRET: Schema = Schema { path: "secret", keys: &["env", "file", "credential"] };
+
+/// Every table, except the one of secrets, which can stand anywhere.
+pub(super) const ALL: [&Schema; 12] = [
+    &ROOT, &ARGIL, &POLL, &TRAINING, &BACKOFF, &EVENTS, &STORE, &AVATAR, &CHANNEL, &WEBHOOK,
+    &EMAIL, &SMTP,
+];
+
+/// Keys that are planned, and that this version does not have.
+const LATER: [&str; 12] = [
+    "accounts",
+    "discover",
+    "web",
+    "log",
+    "include",
+    "heartbeat_url",
+    "poll.strategy",
+    "store.keep_transitions",
+    "store.keep_deliveries",
+    "avatars.overdue_after",
+    "channels.*.format",
+    "channels.*.operator",
+];
+
+/// Longer words are not compared: it would take long, and none is meant.
+const WORD_LENGTH_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_key_gets_the_mend_that_fits_it() {
+        let check = |schema: &Schema, key: &str, expected: &str| {
+            assert_eq!(schema.mend(key), expected, "for `{key}`");
+        };
+        check(&ARGIL, "apikey", "did you mean `api_key`?");
+        check(&POLL, "Trainig", "did you mean `training`?");
+        check(&ROOT, "web", "`web` is not in this version");
+        check(&WEBHOOK, "format", "`format` is not in this version");
+        check(&ARGIL, "format", &format!("the keys here are {}", listed(ARGIL.keys)));
+        check(&EMAIL, "url", "only a channel of another `type` has it");
+        check(&ROOT, "api_key", "it belongs in `[argil]`");
+        check(&TRAINING, "pace", "the keys here are `min`, `max` and `age_fraction`");
+        check(&STORE, "nonsense", "the keys here are `path`");
+        check(&STORE, &"x".repeat(100_000), "the keys here are `path`");
+    }
+
+    #[test]
+    fn no_planned_key_is_known_already() {
+        for schema in ALL {
+            for key in schema.keys {
+                assert!(!LATER.contains(&join(schema.path, key).as_str()), "`{key}`");
+            }
+        }
+    }
+}
