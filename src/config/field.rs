@@ -10,8 +10,8 @@ use toml::de::{DeArray, DeValue};
 use crate::config::reader::{Place, Reader, Table};
 use crate::config::schema::{listed, nearest};
 
-/// A value with the place where it stands.
-#[derive(Clone, Debug)]
+/// A value with the place where it stands. It has no `Debug`, since it may be a secret.
+#[derive(Clone)]
 pub(super) struct Field<'r> {
     /// The reading it belongs to.
     pub(super) reader: &'r Reader<'r>,

@@ -290,6 +290,8 @@ fn uncomment(line: &str) -> String {
     format!("{}\n", key.unwrap_or(line))
 }
 
+const DAMAGE: &str = "[\\[\\]{}=.,\"'#\n a1-]{0,6}";
+
 proptest! {
     #[test]
     fn no_text_makes_the_reader_panic(text: String) {
@@ -298,7 +300,7 @@ proptest! {
 
     #[test]
     fn no_damage_to_a_good_file_makes_the_reader_panic(
-        cuts in prop::collection::vec((0usize..6_000, 0usize..40, "[\\[\\]{}=.,\"'#\n a1-]{0,6}"), 1..6),
+        cuts in prop::collection::vec((0usize..6_000, 0usize..40, DAMAGE), 1..6),
     ) {
         let mut text = include_str!("testdata/contract.toml").to_owned();
         for (start, length, insert) in cuts {

@@ -36,9 +36,9 @@ pub(super) fn read(table: &Table<'_>) -> Option<EmailSettings> {
 }
 
 fn address(field: &Field<'_>) -> Option<MailAddress> {
-    let text = field.text()?;
-    let refused = |error| field.bad(format!("is `{}`: {error}", shown(text)));
-    MailAddress::parse(text).map_or_else(refused, Some)
+    // The address is not repeated: problems are logged at a reload.
+    let refused = |error| field.bad(format!("is malformed: {error}"));
+    MailAddress::parse(field.text()?).map_or_else(refused, Some)
 }
 
 fn smtp(table: &Table<'_>) -> Option<SmtpSettings> {

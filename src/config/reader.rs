@@ -17,8 +17,7 @@ use crate::config::error::Problem;
 use crate::config::field::{Field, shown};
 use crate::config::schema::{Schema, join, nearest};
 
-/// One reading of one file.
-#[derive(Debug)]
+/// One reading of one file. It has no `Debug`, since secrets may stand in the text.
 pub(super) struct Reader<'a> {
     /// The file, as its path was given.
     pub(super) path: &'a Path,
@@ -54,7 +53,7 @@ pub(super) struct Place {
 }
 
 /// A table of the file, or an empty one where the file has none.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Table<'r> {
     /// The reading it belongs to.
     pub(super) reader: &'r Reader<'r>,
