@@ -1,1 +1,15 @@
-//! Not built yet.
+//! The ways to tell somebody: a webhook, a mailbox. One try at a time.
+//!
+//! A try never fails with an error: it ends in an
+//! [`Outcome`](crate::domain::delivery::Outcome), which says what the end of it means. Nothing
+//! here decides whether there is another try, keeps anything between two tries, logs, or reads
+//! a clock.
+
+pub mod channels;
+pub mod error;
+pub mod format;
+pub mod signature;
+pub mod http;
+pub mod email;
+mod fault;
+mod plain;

@@ -5,3 +5,6 @@
 mod harness;
 
 mod argil_client;
+mod email;
+mod mail;
+mod webhook;

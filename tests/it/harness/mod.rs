@@ -1,3 +1,7 @@
-//! The other side of every wire: servers on `127.0.0.1` that do as a test says, well or badly.
+//! The other side of every wire: servers on `127.0.0.1` that do as a test says, well or badly;
+//! and the real program, as a child.
 
 pub(crate) mod argil;
+pub(crate) mod news;
+pub(crate) mod smtp;
+pub(crate) mod webhook;

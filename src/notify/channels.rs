@@ -1,0 +1,90 @@
+//! A channel: a named place to tell, as the dispatcher sees it, whatever it speaks.
+//!
+//! What is to be sent is rendered once, by [`Channel::freeze`], and stored; every try sends those
+//! bytes. A channel keeps nothing between two tries.
+
+use crate::domain::delivery::{DeliveryId, Outcome};
+use crate::domain::event::{Event, EventId};
+use crate::domain::roll::Roll;
+use crate::domain::timestamp::Timestamp;
+use crate::notify::email::mailer::Email;
+use crate::notify::format::standard;
+use crate::notify::http::Webhook;
+
+/// Something that can be told about an event.
+#[derive(Debug)]
+pub enum Channel {
+    /// One URL.
+    Webhook(Webhook),
+    /// One account and its recipients.
+    Email(Email),
+}
+
+/// A message for one recipient, rendered and not yet stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// The id of the delivery.
+    pub id: DeliveryId,
+    /// The address for mail; empty for a webhook.
+    pub recipient: String,
+    /// What the body is.
+    pub content_type: String,
+    /// The bytes that every try sends.
+    pub body: Vec<u8>,
+}
+
+/// A stored message, to be tried once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parcel {
+    /// The id of the delivery.
+    pub delivery_id: DeliveryId,
+    /// The id of the event, the same on every repeat.
+    pub event_id: EventId,
+    /// The address for mail; empty for a webhook.
+    pub recipient: String,
+    /// What the body is.
+    pub content_type: String,
+    /// The bytes, as they were stored.
+    pub body: Vec<u8>,
+}
+
+impl Channel {
+    /// Renders the event, once for each recipient. The `roll` makes the ids: give each channel
+    /// one of its own.
+    pub fn freeze(&self, event: &Event, now: Timestamp, roll: Roll) -> Vec<Draft> {
+        match self {
+            Self::Webhook(_) => vec![Draft {
+                id: DeliveryId::mint(now, roll.derive(0)),
+                recipient: String::new(),
+                content_type: standard::CONTENT_TYPE.to_owned(),
+                body: standard::render(event),
+            }],
+            Self::Email(email) => email.freeze(event, now, roll),
+        }
+    }
+
+    /// Makes exactly one try.
+    pub async fn deliver(&self, parcel: &Parcel, now: Timestamp) -> Outcome {
+        match self {
+            Self::Webhook(webhook) => webhook.deliver(parcel, now).await,
+            Self::Email(email) => email.deliver(parcel).await,
+        }
+    }
+
+    /// Goes as far as it can without sending anything: to the connection of a webhook, to the
+    /// login of a mail account. The phase of the outcome is the last step that was tried.
+    pub async fn probe(&self) -> Outcome {
+        match self {
+            Self::Webhook(webhook) => webhook.probe().await,
+            Self::Email(email) => email.probe().await,
+        }
+    }
+
+    /// A short name of the target that changes with it and does not show it.
+    pub fn fingerprint(&self) -> String {
+        match self {
+            Self::Webhook(webhook) => webhook.fingerprint(),
+            Self::Email(email) => email.fingerprint(),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The mail itself: RFC 5322 bytes about one event for one recipient.
+//!
+//! Rendered once and stored; the same arguments always give the same bytes, down to the
+//! boundary. Foreign text never becomes a header, a line or a tag of its own. No pictures, no
+//! links to follow, no tracking.
+
+use std::time::{Duration, SystemTime};
+
+use askama::Template;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MessageBuilder, MultiPart, SinglePart};
+use lettre::{Address, Message};
+
+use crate::domain::avatar::AvatarId;
+use crate::domain::delivery::DeliveryId;
+use crate::domain::event::{Event, Subject};
+use crate::domain::timestamp::Timestamp;
+use crate::notify::email::letter::Letter;
+
+/// What stands on every mail of a channel.
+pub(super) struct Letterhead {
+    /// Who writes.
+    pub(super) from: Address,
+    /// The domain behind the `@` of every id.
+    pub(super) domain: String,
+}
+
+impl Letterhead {
+    /// The mail about that event to that recipient.
+    pub(super) fn write(
+        &self,
+        event: &Event,
+        delivery: &DeliveryId,
+        to: &Address,
+        now: Timestamp,
+    ) -> Vec<u8> {
+        let letter = Letter::about(event);
+        let domain = &self.domain;
+        let sender = Mailbox::new(Some(SENDER.to_owned()), self.from.clone());
+        let mut headers = Message::builder()
+            .from(sender)
+            .to(Mailbox::new(None, to.clone()))
+            .subject(undecodable(&letter.subject))
+            .date(date(now))
+            .message_id(Some(format!("<{}.{delivery}@{domain}>", event.id)));
+        if let Subject::Transition { transition, .. } = &event.subject {
+            // A root that no mail has: programs show all mails about an avatar as one thread.
+            let root = format!("<avatar.{}@{domain}>", thread(&transition.avatar_id));
+            headers = headers.in_reply_to(root.clone()).references(root);
+            headers = raw(headers, STATUS, &undecodable(&letter.status));
+        }
+        headers = raw(headers, AUTO_SUBMITTED, "auto-generated");
+        headers = raw(headers, AUTO_RESPONSE, "All");
+        headers = raw(headers, LIST_ID, &format!("avatar-watch <avatar-watch.{domain}>"));
+        headers = raw(headers, EVENT, event.id.as_str());
+        headers = raw(headers, KIND, event.kind.name());
+        let body = MultiPart::alternative()
+            .boundary(format!("{BOUNDARY}{delivery}"))
+            .singlepart(SinglePart::plain(text(&letter)))
+            .singlepart(SinglePart::html(html(&letter)));
+        // A message fails only without a sender or a recipient, and both stand above.
+        headers.multipart(body).map(|message| message.formatted()).unwrap_or_default()
+    }
+}
+
+/// The content type of the rendered mail.
+pub(super) const CONTENT_TYPE: &str = "message/rfc822";
+
+#[derive(Template)]
+#[template(path = "mail.txt")]
+struct TextMail<'a> {
+    letter: &'a Letter,
+}
+
+#[derive(Template)]
+#[template(path = "mail.html")]
+struct HtmlMail<'a> {
+    letter: &'a Letter,
+}
+
+// A template fails only when its writer does, and memory does not.
+fn text(letter: &Letter) -> String {
+    TextMail { letter }.render().unwrap_or_default()
+}
+
+fn html(letter: &Letter) -> String {
+    HtmlMail { letter }.render().unwrap_or_default()
+}
+
+fn raw(headers: MessageBuilder, name: &'static str, value: &str) -> MessageBuilder {
+    let name = HeaderName::new_from_ascii_str(name);
+    headers.raw_header(HeaderValue::new(name, value.to_owned()))
+}
+
+/// Foreign text that looks like an encoded word (RFC 2047) would be decoded by the reader's
+/// program, line ends and all, because the library sends visible ASCII as it is.
+fn undecodable(text: &str) -> String {
+    text.replace("=?", "= ?")
+}
+
+/// The moment as the library takes it, within the years that a `Date` can hold.
+fn date(now: Timestamp) -> SystemTime {
+    let millis = u64::try_from(now.as_millis()).unwrap_or(0).min(DATE_MILLIS_MAX);
+    SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
+}
+
+/// The id as it can stand in a message id (`dot-atom-text` of RFC 5322, section 3.2.3).
+fn thread(id: &AvatarId) -> String {
+    let safe = |char: char| if char.is_ascii_alphanumeric() { char } else { '-' };
+    id.as_str().chars().map(safe).collect()
+}
+
+const SENDER: &str = "Avatar Watch";
+const STATUS: &str = "X-Avatar-Watch-Status";
+const EVENT: &str = "X-Avatar-Watch-Event";
+const KIND: &str = "X-Avatar-Watch-Type";
+const AUTO_SUBMITTED: &str = "Auto-Submitted";
+const AUTO_RESPONSE: &str = "X-Auto-Response-Suppress";
+const LIST_ID: &str = "List-Id";
+const BOUNDARY: &str = "=_avatar-watch-";
+/// The last second of the year 9998.
+const DATE_MILLIS_MAX: u64 = 253_370_764_799_000;

@@ -1,0 +1,8 @@
+//! E-mail: one mail to one recipient in one SMTP session.
+
+pub mod mailer;
+mod letter;
+mod message;
+mod session;
+mod reply;
+mod wire;

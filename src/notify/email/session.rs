@@ -1,0 +1,292 @@
+//! One SMTP session: one recipient, one mail, one try.
+//!
+//! Driven by hand, because only so is it known which step failed, and whether before or after
+//! the final dot. What always holds: a connection is used once and dropped, so that a late
+//! answer can never be taken for the answer to another mail; every step has a limit; without
+//! the TLS that was asked for, neither a password nor an address is said.
+
+use std::error::Error as _;
+use std::io;
+use std::net::SocketAddr;
+use std::slice::Chunks;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use lettre::Address;
+use lettre::transport::smtp;
+use lettre::transport::smtp::authentication::{Credentials, Mechanism};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+use lettre::transport::smtp::response::Response;
+use tokio::time::timeout;
+
+use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::notify::email::mailer::{PhaseTimeouts, SmtpTls};
+use crate::notify::email::reply::{self, Phase};
+use crate::notify::email::wire::LineWire;
+use crate::notify::{fault, plain};
+
+/// A mail server, and how to get in.
+pub(super) struct Server {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) tls_mode: SmtpTls,
+    pub(super) tls: TlsParameters,
+    pub(super) login: Option<Credentials>,
+    pub(super) hello_name: ClientId,
+    pub(super) timeouts: PhaseTimeouts,
+    pub(super) hidden: Vec<String>,
+}
+
+/// What one session is about.
+#[derive(Clone, Copy)]
+pub(super) struct Transaction<'a> {
+    pub(super) from: &'a Address,
+    pub(super) to: &'a Address,
+    pub(super) message: &'a [u8],
+}
+
+impl Server {
+    /// Makes exactly one try.
+    pub(super) async fn deliver(&self, mail: Transaction<'_>) -> Outcome {
+        let mut hidden = self.hidden.clone();
+        hidden.extend([mail.to.to_string(), mail.from.to_string()]);
+        self.session(hidden, Some(mail)).await
+    }
+
+    /// Goes through everything up to the login, and leaves.
+    pub(super) async fn probe(&self) -> Outcome {
+        self.session(self.hidden.clone(), None).await
+    }
+
+    async fn session(&self, hidden: Vec<String>, mail: Option<Transaction<'_>>) -> Outcome {
+        let session = Session { server: self, phase: Mutex::new(Phase::Resolve), hidden };
+        match timeout(self.timeouts.whole, session.run(mail)).await {
+            Ok(Ok(outcome) | Err(outcome)) => outcome,
+            Err(_) => reply::silent(&self.host, session.phase()),
+        }
+    }
+}
+
+/// A session under way.
+struct Session<'a> {
+    server: &'a Server,
+    phase: Mutex<Phase>,
+    hidden: Vec<String>,
+}
+
+impl Session<'_> {
+    async fn run(&self, mail: Option<Transaction<'_>>) -> Result<Outcome, Outcome> {
+        let mut connection = self.open().await?;
+        let ended = match mail {
+            Some(mail) => self.transact(&mut connection, mail).await,
+            None => Ok(Outcome {
+                class: OutcomeClass::Delivered,
+                phase: self.phase().name(),
+                code: None,
+                retry_after: None,
+                error: None,
+                snippet: None,
+            }),
+        };
+        // The verdict stands, whatever happens to the farewell. Who has not answered before
+        // gets none.
+        if ended.as_ref().map_or_else(|lost| lost.code.is_some(), |_| true) {
+            let _ = timeout(QUIT_PATIENCE, connection.quit()).await;
+        }
+        ended
+    }
+
+    /// Connects, secures and logs in.
+    async fn open(&self) -> Result<AsyncSmtpConnection, Outcome> {
+        let Server { host, port, timeouts, tls, hello_name, .. } = self.server;
+        let resolved = fault::resolve(host, *port, timeouts.connect).await;
+        let addresses = resolved.map_err(|error| error.outcome(host))?;
+        self.enter(Phase::Connect);
+        let mut connection = match self.server.tls_mode {
+            SmtpTls::Implicit => self.open_secured(&addresses).await?,
+            SmtpTls::Starttls | SmtpTls::None => {
+                let stream = fault::connect(host, &addresses, timeouts.connect).await?;
+                let wire = Box::new(LineWire::new(stream));
+                let hello = AsyncSmtpConnection::connect_with_transport(wire, hello_name);
+                self.step(Phase::Hello, timeouts.hello, hello).await?
+            }
+        };
+        if self.server.tls_mode == SmtpTls::Starttls {
+            if !connection.can_starttls() {
+                let text = format!("`{host}` does not offer STARTTLS; nothing was said in plain");
+                return Err(fault::stopped(OutcomeClass::Retryable, Phase::Tls.name(), text));
+            }
+            let upgrade = connection.starttls(tls.clone(), hello_name);
+            self.step(Phase::Tls, timeouts.hello, upgrade).await?;
+        }
+        if let Some(login) = &self.server.login {
+            let auth = connection.auth(&MECHANISMS, login);
+            self.step(Phase::Auth, timeouts.hello, auth).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Connects with TLS from the first byte. The library does it all in one go, so the phase
+    /// is read out of the error; silence after the connection counts as TLS.
+    async fn open_secured(&self, addresses: &[SocketAddr]) -> Result<AsyncSmtpConnection, Outcome> {
+        let Server { host, timeouts, tls, hello_name, .. } = self.server;
+        let opened = AsyncSmtpConnection::connect_tokio1(
+            addresses,
+            Some(timeouts.connect),
+            hello_name,
+            Some(tls.clone()),
+            None,
+        );
+        let limit = timeouts.connect.saturating_add(timeouts.hello.saturating_mul(2));
+        match timeout(limit, opened).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => {
+                let in_tls = error.source().is_some_and(|inner| inner.is::<smtp::Error>());
+                let phase = if in_tls { Phase::Tls } else { Phase::Hello };
+                match fault::cause::<io::Error>(&error) {
+                    Some(refusal) if !in_tls && fault::is_of_connecting(refusal) => {
+                        Err(fault::not_connected(host, refusal))
+                    }
+                    _ => Err(reply::failed(host, phase, &error, &self.hidden)),
+                }
+            }
+            Err(_) => Err(reply::silent(host, Phase::Tls)),
+        }
+    }
+
+    /// Hands the mail over.
+    async fn transact(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        mail: Transaction<'_>,
+    ) -> Result<Outcome, Outcome> {
+        let Server { host, timeouts, .. } = self.server;
+        self.enter(Phase::Mail);
+        let parameters = parameters(connection, mail).map_err(|missing| {
+            let text = format!("`{host}` does not offer {missing}, which this mail needs");
+            fault::stopped(OutcomeClass::Rejected, Phase::Mail.name(), text)
+        })?;
+        let from = Mail::new(Some(mail.from.clone()), parameters);
+        let answer = self.step(Phase::Mail, timeouts.mail, connection.command(from)).await?;
+        self.expect(Phase::Mail, &answer, 200)?;
+        let to = Rcpt::new(mail.to.clone(), Vec::new());
+        let answer = self.step(Phase::Rcpt, timeouts.mail, connection.command(to)).await?;
+        self.expect(Phase::Rcpt, &answer, 200)?;
+        let answer = self.step(Phase::Data, timeouts.data, connection.command(Data)).await?;
+        self.expect(Phase::Data, &answer, 300)?;
+        let answer = self.hand_over(connection, mail.message).await?;
+        self.expect(Phase::Dot, &answer, 200)?;
+        let said: Vec<&str> = answer.message().collect();
+        Ok(Outcome {
+            class: OutcomeClass::Delivered,
+            phase: Phase::Dot.name(),
+            code: Some(answer.code().into()),
+            retry_after: None,
+            error: None,
+            snippet: plain::snippet(said.join(" ").as_bytes(), &self.hidden),
+        })
+    }
+
+    /// Sends the message and the final dot, and waits for the verdict.
+    async fn hand_over(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        message: &[u8],
+    ) -> Result<Response, Outcome> {
+        let Server { host, timeouts, .. } = self.server;
+        // The library puts a line end before the dot; ours would make an empty line.
+        let message = message.strip_suffix(b"\r\n").unwrap_or(message);
+        let parts = Parts { chunks: message.chunks(CHUNK_BYTES), session: self };
+        let mut sending = Box::pin(connection.message_iter(parts));
+        let mut ended = timeout(timeouts.data, &mut sending).await;
+        if ended.is_err() && self.phase() == Phase::Dot {
+            ended = timeout(timeouts.dot.saturating_sub(timeouts.data), sending).await;
+        }
+        match ended {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(reply::failed(host, self.phase(), &error, &self.hidden)),
+            Err(_) => Err(reply::silent(host, self.phase())),
+        }
+    }
+
+    /// One step, within its limit.
+    async fn step<T>(
+        &self,
+        phase: Phase,
+        limit: Duration,
+        doing: impl Future<Output = Result<T, smtp::Error>>,
+    ) -> Result<T, Outcome> {
+        let host = &self.server.host;
+        self.enter(phase);
+        match timeout(limit, doing).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(reply::failed(host, phase, &error, &self.hidden)),
+            Err(_) => Err(reply::silent(host, phase)),
+        }
+    }
+
+    /// Checks that an answer is of the hundred that belongs to the step: the library takes any
+    /// 2yz or 3yz for a yes.
+    fn expect(&self, phase: Phase, answer: &Response, hundred: u16) -> Result<(), Outcome> {
+        let code = u16::from(answer.code());
+        if code / 100 * 100 == hundred {
+            return Ok(());
+        }
+        Err(reply::out_of_step(&self.server.host, phase, code))
+    }
+
+    fn enter(&self, phase: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    fn phase(&self) -> Phase {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The parts of a message, and the knowledge that the last of them is out: what comes after it
+/// is the dot.
+struct Parts<'a> {
+    chunks: Chunks<'a, u8>,
+    session: &'a Session<'a>,
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let part = self.chunks.next();
+        if part.is_none() {
+            self.session.enter(Phase::Dot);
+        }
+        part
+    }
+}
+
+/// What MAIL must say about this mail, or the extension that is missing.
+fn parameters(
+    connection: &AsyncSmtpConnection,
+    mail: Transaction<'_>,
+) -> Result<Vec<MailParameter>, &'static str> {
+    let offers = |extension| connection.server_info().supports_feature(extension);
+    let mut parameters = Vec::new();
+    if ![mail.from, mail.to].iter().all(|address| address.to_string().is_ascii()) {
+        if !offers(Extension::SmtpUtfEight) {
+            return Err("SMTPUTF8");
+        }
+        parameters.push(MailParameter::SmtpUtfEight);
+    }
+    if !mail.message.is_ascii() {
+        if !offers(Extension::EightBitMime) {
+            return Err("8BITMIME");
+        }
+        parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+    }
+    Ok(parameters)
+}
+
+const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
+const CHUNK_BYTES: usize = 16 * 1024;
+const QUIT_PATIENCE: Duration = Duration::from_secs(2);

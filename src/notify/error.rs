@@ -1,0 +1,53 @@
+//! Why a channel cannot be built. A try has no errors: it has an outcome.
+//!
+//! No text here shows a URL, an address or a secret.
+
+use std::error::Error;
+
+/// What is wrong with the settings of a channel; only a human can mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifyError {
+    /// The text is no URL at all.
+    #[error("the URL of the webhook cannot be read")]
+    Url(#[source] url::ParseError),
+    /// A URL that no webhook can have.
+    #[error("the URL of a webhook begins with `https://` or `http://` and names a host")]
+    Scheme,
+    /// The HTTP client could not be set up.
+    #[error("the HTTP client cannot be set up")]
+    HttpClient(#[source] Box<dyn Error + Send + Sync>),
+    /// Nobody to write to.
+    #[error("the channel `{channel}` has no recipients")]
+    NoRecipients {
+        /// The name of the channel.
+        channel: String,
+    },
+    /// An address that cannot stand in a mail.
+    #[error("the channel `{channel}` has an address that cannot stand in a mail")]
+    Address {
+        /// The name of the channel.
+        channel: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A name that is no name of a host.
+    #[error("`{key}` of the channel `{channel}` is no name of a host: `{value}`")]
+    HostName {
+        /// The name of the channel.
+        channel: String,
+        /// Which setting it is.
+        key: &'static str,
+        /// What stands there.
+        value: String,
+    },
+    /// Certificates that cannot be read, or no TLS at all.
+    #[error("the channel `{channel}` cannot set up TLS")]
+    Tls {
+        /// The name of the channel.
+        channel: String,
+        /// What is wrong.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+}

@@ -1,0 +1,3 @@
+//! The bodies that a webhook can send.
+
+pub mod standard;

@@ -1,0 +1,211 @@
+//! The `standard` format: the JSON body that `product.md` promises to consumers.
+//!
+//! Foreign text goes in as it came, since JSON can carry all of it; nothing is invented: what is
+//! unknown is `null`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::domain::avatar::Avatar;
+use crate::domain::event::{Event, Subject};
+use crate::domain::transition::Transition;
+
+/// The body about that event, the same bytes every time.
+pub fn render(event: &Event) -> Vec<u8> {
+    let message = Message {
+        kind: event.kind.name(),
+        timestamp: event.occurred_at.to_string(),
+        data: match &event.subject {
+            Subject::Transition { avatar, transition } => {
+                Data::Transition(TransitionData::new(avatar, transition))
+            }
+            Subject::Ping { channel } => {
+                Data::Ping(PingData { channel: channel.as_str(), message: PING })
+            }
+        },
+    };
+    // Nothing in a message can fail: no maps but those with text as keys, no writer but memory.
+    serde_json::to_vec(&message).unwrap_or_default()
+}
+
+/// The content type of the body.
+pub const CONTENT_TYPE: &str = "application/json";
+
+#[derive(Serialize)]
+struct Message<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    timestamp: String,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data<'a> {
+    Transition(TransitionData<'a>),
+    Ping(PingData<'a>),
+}
+
+#[derive(Serialize)]
+struct TransitionData<'a> {
+    sequence: u64,
+    avatar: AvatarData<'a>,
+    previous_status: Option<&'a str>,
+    status: &'a str,
+    training_observed: bool,
+    last_seen_previous_at: Option<String>,
+    detected_at: String,
+    upstream_updated_at: Option<&'a str>,
+}
+
+impl<'a> TransitionData<'a> {
+    fn new(avatar: &'a Avatar, transition: &'a Transition) -> Self {
+        Self {
+            sequence: transition.sequence,
+            avatar: AvatarData {
+                id: transition.avatar_id.as_str(),
+                name: avatar.name.as_deref(),
+                model: avatar.model.as_deref(),
+                orientation: avatar.orientation.as_deref(),
+                extras: &avatar.extras,
+            },
+            previous_status: transition.previous.status().map(|status| status.name()),
+            status: transition.status.name(),
+            training_observed: transition.training_observed(),
+            last_seen_previous_at: transition.last_seen_previous_at().map(|at| at.to_string()),
+            detected_at: transition.detected_at.to_string(),
+            upstream_updated_at: transition.upstream_updated_at.as_deref(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct AvatarData<'a> {
+    id: &'a str,
+    name: Option<&'a str>,
+    model: Option<&'a str>,
+    orientation: Option<&'a str>,
+    extras: &'a BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct PingData<'a> {
+    channel: &'a str,
+    message: &'static str,
+}
+
+const PING: &str = "a test from avatar-watch: this channel works, no avatar has changed";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::avatar::AvatarId;
+    use crate::domain::channel::ChannelName;
+    use crate::domain::event::{EventId, EventKind};
+    use crate::domain::status::Status;
+    use crate::domain::timestamp::Timestamp;
+    use crate::domain::transition::Previous;
+
+    const DETECTED_AT: Timestamp = Timestamp::from_millis(1_795_432_522_123);
+
+    fn event(name: Option<&str>, known: bool, previous: Previous) -> Event {
+        let text = |text: &str| known.then(|| text.to_owned());
+        let id = AvatarId::parse("3c90c3cc-0d44-4b50-8888-8dd25736052a").unwrap();
+        let avatar = Avatar {
+            id: id.clone(),
+            status: Status::Idle,
+            name: name.map(str::to_owned),
+            model: text("ARGIL_ATOM"),
+            orientation: text("ASPECT_RATIO_9_16"),
+            extras: text("b-7").map(|value| ("batch".to_owned(), value)).into_iter().collect(),
+            updated_at: text("2026-11-23T11:14:58Z"),
+        };
+        let transition = Transition {
+            avatar_id: id,
+            sequence: 42,
+            previous,
+            status: Status::Idle,
+            detected_at: DETECTED_AT,
+            upstream_updated_at: avatar.updated_at.clone(),
+        };
+        Event {
+            id: EventId::parse("evt_1").unwrap(),
+            kind: EventKind::AvatarReady,
+            occurred_at: DETECTED_AT,
+            subject: Subject::Transition {
+                avatar: Box::new(avatar),
+                transition: Box::new(transition),
+            },
+        }
+    }
+
+    fn check(event: &Event, expected: &[&str]) {
+        assert_eq!(String::from_utf8(render(event)).unwrap(), expected.concat());
+    }
+
+    #[test]
+    fn the_body_is_what_consumers_were_promised() {
+        let at = Timestamp::from_millis(1_795_432_510_001);
+        let previous = Previous::Seen { status: Status::Training, at };
+        check(
+            &event(Some("Jane, English"), true, previous),
+            &[
+                r#"{"type":"avatar.ready","timestamp":"2026-11-23T11:15:22.123Z","#,
+                r#""data":{"sequence":42,"#,
+                r#""avatar":{"id":"3c90c3cc-0d44-4b50-8888-8dd25736052a","#,
+                r#""name":"Jane, English","model":"ARGIL_ATOM","#,
+                r#""orientation":"ASPECT_RATIO_9_16","extras":{"batch":"b-7"}},"#,
+                r#""previous_status":"TRAINING","status":"IDLE","training_observed":true,"#,
+                r#""last_seen_previous_at":"2026-11-23T11:15:10.001Z","#,
+                r#""detected_at":"2026-11-23T11:15:22.123Z","#,
+                r#""upstream_updated_at":"2026-11-23T11:14:58Z"}}"#,
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_unknown_is_null() {
+        check(
+            &event(None, false, Previous::Assumed(Status::Training)),
+            &[
+                r#"{"type":"avatar.ready","timestamp":"2026-11-23T11:15:22.123Z","#,
+                r#""data":{"sequence":42,"#,
+                r#""avatar":{"id":"3c90c3cc-0d44-4b50-8888-8dd25736052a","#,
+                r#""name":null,"model":null,"orientation":null,"extras":{}},"#,
+                r#""previous_status":"TRAINING","status":"IDLE","training_observed":false,"#,
+                r#""last_seen_previous_at":null,"#,
+                r#""detected_at":"2026-11-23T11:15:22.123Z","#,
+                r#""upstream_updated_at":null}}"#,
+            ],
+        );
+    }
+
+    #[test]
+    fn a_hostile_name_stays_a_name() {
+        let name = "\"},{\r\n</script>\u{202e}👩\u{200d}🚀\u{0}";
+        let body = render(&event(Some(name), false, Previous::Nothing));
+        let read: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(read["data"]["avatar"]["name"], name);
+        assert!(read["data"]["previous_status"].is_null());
+    }
+
+    #[test]
+    fn a_ping_says_which_channel_is_tried() {
+        let ping = Event {
+            id: EventId::parse("evt_1").unwrap(),
+            kind: EventKind::TestPing,
+            occurred_at: DETECTED_AT,
+            subject: Subject::Ping { channel: ChannelName::parse("ops").unwrap() },
+        };
+        check(
+            &ping,
+            &[
+                r#"{"type":"test.ping","timestamp":"2026-11-23T11:15:22.123Z","#,
+                r#""data":{"channel":"ops","message":""#,
+                PING,
+                r#""}}"#,
+            ],
+        );
+    }
+}

@@ -1,0 +1,76 @@
+//! Events to tell about, and the moment of telling.
+
+use std::time::SystemTime;
+
+use avatar_watch::domain::avatar::{Avatar, AvatarId};
+use avatar_watch::domain::channel::ChannelName;
+use avatar_watch::domain::event::{Event, EventId, EventKind, Subject};
+use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::status::Status;
+use avatar_watch::domain::timestamp::Timestamp;
+use avatar_watch::domain::transition::{Previous, Transition};
+use avatar_watch::notify::channels::{Channel, Draft, Parcel};
+
+/// The avatar that all events are about.
+pub(crate) const AVATAR: &str = "3c90c3cc-0d44-4b50-8888-8dd25736052a";
+/// 2026-11-23T11:15:22.123Z
+pub(crate) const DETECTED_AT: Timestamp = Timestamp::from_millis(1_795_432_522_123);
+
+/// The real time, for verifiers that look at the clock.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
+}
+
+/// An avatar of that name went from `TRAINING` to that status.
+pub(crate) fn settled(name: Option<&str>, status: &str) -> Event {
+    let status = Status::from_name(status);
+    let id = AvatarId::parse(AVATAR).unwrap();
+    let at = Timestamp::from_millis(DETECTED_AT.as_millis() - 12_122);
+    let transition = Transition {
+        avatar_id: id.clone(),
+        sequence: 42,
+        previous: Previous::Seen { status: Status::Training, at },
+        status: status.clone(),
+        detected_at: DETECTED_AT,
+        upstream_updated_at: Some("2026-11-23T11:14:58Z".to_owned()),
+    };
+    let avatar = Avatar {
+        id,
+        status,
+        name: name.map(str::to_owned),
+        model: Some("ARGIL_ATOM".to_owned()),
+        orientation: Some("ASPECT_RATIO_9_16".to_owned()),
+        extras: std::collections::BTreeMap::new(),
+        updated_at: Some("2026-11-23T11:14:58Z".to_owned()),
+    };
+    Event {
+        id: EventId::mint(DETECTED_AT, Roll::new(7)),
+        kind: EventKind::of(&transition, true).unwrap(),
+        occurred_at: DETECTED_AT,
+        subject: Subject::Transition { avatar: Box::new(avatar), transition: Box::new(transition) },
+    }
+}
+
+/// A trial of the channel `ops`.
+pub(crate) fn ping() -> Event {
+    Event {
+        id: EventId::mint(DETECTED_AT, Roll::new(8)),
+        kind: EventKind::TestPing,
+        occurred_at: DETECTED_AT,
+        subject: Subject::Ping { channel: ChannelName::parse("ops").unwrap() },
+    }
+}
+
+/// What a channel makes of an event, as it would come out of the outbox.
+pub(crate) fn parcels(channel: &Channel, event: &Event) -> Vec<Parcel> {
+    let drafts = channel.freeze(event, DETECTED_AT, Roll::new(99));
+    let parcel = |draft: Draft| Parcel {
+        delivery_id: draft.id,
+        event_id: event.id.clone(),
+        recipient: draft.recipient,
+        content_type: draft.content_type,
+        body: draft.body,
+    };
+    drafts.into_iter().map(parcel).collect()
+}
