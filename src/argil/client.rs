@@ -5,6 +5,7 @@
 //! dear; the one price of that, a kept connection that dies in the moment it is used, is paid
 //! here with a single second request. Nothing else is tried twice: that is the caller's trade.
 
+use std::fmt;
 use std::iter;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,6 +47,12 @@ pub struct Client {
     timeout: Duration,
     /// Whether an answer ever came: before that, no connection can have been a kept one.
     answered: AtomicBool,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("host", &self.host).finish_non_exhaustive()
+    }
 }
 
 impl Client {

@@ -2,6 +2,7 @@
 //!
 //! What always holds: there are settings only when there is no problem at all.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,6 +21,7 @@ use crate::config::reader::{Reader, Table, Visibility};
 use crate::config::schema::{EVENTS, ROOT, STORE};
 use crate::config::secret_source;
 use crate::config::settings::Settings;
+use crate::domain::avatar::AvatarId;
 
 /// Reads the config, with what it takes from the environment.
 ///
@@ -61,6 +63,31 @@ pub(super) fn read(
     match settings {
         Some(settings) if problems.is_empty() => Ok(Settings { warnings, ..settings }),
         Some(_) | None => Err(problems),
+    }
+}
+
+/// What a reading command needs of the config. It is read even where the rest has problems or
+/// the secrets are out of reach, because looking must work when watching does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// The database.
+    pub store_path: PathBuf,
+    /// The registered avatars, with the names that the user gave them.
+    pub avatars: BTreeMap<AvatarId, Option<String>>,
+}
+
+/// Reads the outline, as far as it can be read; a config that cannot be read at all has the
+/// database where it is by default.
+pub fn outline(path: &Path, environment: &Environment) -> Outline {
+    let bytes = open(path).map(|(bytes, _)| bytes).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let (entries, _) = DeTable::parse_recoverable(&text);
+    let reader = Reader::new(path, &text, Visibility::Owner, environment);
+    let root = reader.root(entries.get_ref());
+    let avatars = avatar::read(&root, None).unwrap_or_default();
+    Outline {
+        store_path: store_path(&root).unwrap_or_else(|| reader.resolve(STORE_PATH)),
+        avatars: avatars.into_iter().map(|avatar| (avatar.id, avatar.name)).collect(),
     }
 }
 

@@ -1,1 +1,26 @@
-//! Not built yet.
+//! The daemon: two loops and a supervisor that conducts them.
+//!
+//! The poller looks at avatars and writes what changed; the dispatcher takes deliveries from
+//! the table and sends them. They share the table and a bell, nothing else: the bell makes it
+//! fast, the table makes it right. Decisions are made in `domain`; here they are carried out,
+//! logged and counted.
+
+pub mod clock;
+pub mod chance;
+pub mod ports;
+pub mod stop;
+pub mod bell;
+pub mod feed;
+pub mod pulse;
+pub mod budget;
+pub mod due;
+pub mod plan;
+pub mod wiring;
+pub mod look;
+pub mod poller;
+pub mod dispatcher;
+pub mod supervisor;
+pub mod signals;
+pub mod systemd;
+pub mod service;
+pub mod error;

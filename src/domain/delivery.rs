@@ -133,7 +133,8 @@ pub enum OutcomeClass {
     Local,
     /// This message will never be taken.
     Rejected,
-    /// We were killed while it was under way; spends no try.
+    /// We were killed while it was under way; spends no try, until it happens so often in a row
+    /// that the message itself may be what kills us.
     Unknown,
 }
 
@@ -181,9 +182,8 @@ impl Delivery {
             }
             OutcomeClass::Rejected => return self.give_up(said(outcome)),
             OutcomeClass::Retryable | OutcomeClass::Ambiguous => {
-                self.budget_used = self.budget_used.saturating_add(1);
                 self.uncharged = 0;
-                match schedule.wait(self.budget_used) {
+                match self.charged_wait(schedule) {
                     Some(wait) => wait,
                     None => return self.give_up(format!("{EXHAUSTED}: {}", said(outcome))),
                 }
@@ -192,10 +192,14 @@ impl Delivery {
             OutcomeClass::Local => self.uncharged_wait(LOCAL_WAIT, LOCAL_WAIT_MAX),
             OutcomeClass::Unknown => {
                 self.unknowns = self.unknowns.saturating_add(1);
-                if self.unknowns >= UNKNOWNS_MAX {
-                    return self.give_up(POISON.to_owned());
+                if self.unknowns < POISON_AFTER {
+                    Duration::ZERO
+                } else {
+                    match self.charged_wait(schedule) {
+                        Some(wait) => wait,
+                        None => return self.give_up(POISON.to_owned()),
+                    }
                 }
-                Duration::ZERO
             }
         };
         if outcome.class != OutcomeClass::Unknown {
@@ -208,6 +212,11 @@ impl Delivery {
         }
         self.state = DeliveryState::Pending { next_attempt_at };
         self
+    }
+
+    fn charged_wait(&mut self, schedule: &RetrySchedule) -> Option<Duration> {
+        self.budget_used = self.budget_used.saturating_add(1);
+        schedule.wait(self.budget_used)
     }
 
     fn uncharged_wait(&mut self, first: Duration, max: Duration) -> Duration {
@@ -242,10 +251,12 @@ const THROTTLED_WAIT_MAX: Duration = Duration::from_hours(1);
 const LOCAL_WAIT: Duration = Duration::from_secs(5);
 const LOCAL_WAIT_MAX: Duration = Duration::from_secs(300);
 const DOUBLINGS_MAX: u32 = 16;
-const UNKNOWNS_MAX: u32 = 5;
+/// From this many deaths in a row on, each spends a try: a message that kills us must not keep
+/// us from working, and one that only met bad luck must not be given up.
+const POISON_AFTER: u32 = 5;
 const EXHAUSTED: &str = "all tries are used up";
 const EXPIRED: &str = "expired";
-const POISON: &str = "the program died five times in a row while sending it";
+const POISON: &str = "the program died again and again while sending it";
 
 #[cfg(test)]
 #[path = "delivery_tests.rs"]

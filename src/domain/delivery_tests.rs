@@ -64,9 +64,10 @@ fn what_is_not_the_receivers_fault_spends_no_try_but_waits_longer_and_expires() 
 }
 
 #[test]
-fn a_crash_sends_again_at_once_until_the_fifth_in_a_row() {
+fn a_crash_sends_again_at_once_and_from_the_fifth_in_a_row_on_spends_a_try() {
     let (waits, end) = run_down(OutcomeClass::Unknown, &RetrySchedule::webhook());
-    assert_eq!(waits, [0, 0, 0, 0]);
+    assert_eq!(waits[..6], [0, 0, 0, 0, 5, 300]);
+    assert_eq!((waits.len(), end.budget_used), (13, 10));
     assert_eq!(end.state, DeliveryState::Failed { reason: POISON.to_owned() });
 
     let schedule = RetrySchedule::webhook();
@@ -77,7 +78,7 @@ fn a_crash_sends_again_at_once_until_the_fifth_in_a_row() {
     };
     let interrupted =
         crash(fresh()).settle(&outcome(OutcomeClass::Retryable), NOW, &schedule, HALF);
-    assert_ne!(crash(interrupted).state.name(), "failed");
+    assert_eq!(crash(interrupted).budget_used, 1);
 }
 
 #[test]
@@ -140,16 +141,18 @@ proptest! {
         let schedule = RetrySchedule::webhook();
         let mut delivery = fresh();
         let mut now = NOW;
-        let mut charged = 0;
+        let (mut charged, mut unknowns) = (0, 0);
         for class in classes {
             let DeliveryState::Pending { next_attempt_at } = delivery.state else { break };
             prop_assert!(next_attempt_at <= delivery.expires_at);
             now = now.max(next_attempt_at);
             delivery = delivery.settle(&outcome(class), now, &schedule, Roll::new(bits));
-            charged += u32::from(matches!(
-                class,
-                OutcomeClass::Retryable | OutcomeClass::Ambiguous
-            ));
+            unknowns = if class == OutcomeClass::Unknown { unknowns + 1 } else { 0 };
+            charged += u32::from(match class {
+                OutcomeClass::Retryable | OutcomeClass::Ambiguous => true,
+                OutcomeClass::Unknown => unknowns >= POISON_AFTER,
+                _ => false,
+            });
             prop_assert_eq!(delivery.budget_used, charged);
             prop_assert!(charged <= 10);
         }

@@ -4,10 +4,41 @@
 //! It holds no queue and decides nothing about a single avatar; it only says when the key may
 //! be used again, and whether one look must go first.
 
+use std::time::Duration;
+
 use crate::domain::backoff::Backoff;
 use crate::domain::moment::Moment;
 use crate::domain::observation::Observation;
 use crate::domain::roll::Roll;
+
+/// What one observation says about the key that it was made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Welcome {
+    /// The API answered about the avatar.
+    Answered,
+    /// The API refused the key.
+    Refused,
+    /// The API asks for fewer requests.
+    Throttled {
+        /// How long it asks us to stay away, if it says so.
+        retry_after: Option<Duration>,
+    },
+    /// No usable answer: nothing is known about the key.
+    NoAnswer,
+}
+
+impl From<&Observation> for Welcome {
+    fn from(seen: &Observation) -> Self {
+        match seen {
+            Observation::Seen(_) | Observation::Missing { .. } => Self::Answered,
+            Observation::Denied { .. } => Self::Refused,
+            Observation::Throttled { retry_after, .. } => {
+                Self::Throttled { retry_after: *retry_after }
+            }
+            Observation::Failed { .. } => Self::NoAnswer,
+        }
+    }
+}
 
 /// What is known about a key's welcome. A new gate is open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,34 +53,28 @@ impl KeyGate {
     /// it for a wait that grows with each; a request to slow down for as long as asked, or for a
     /// wait that grows. A failure to get an answer says nothing about the key.
     #[must_use]
-    pub fn observe(
-        mut self,
-        seen: &Observation,
-        now: Moment,
-        waits: &GateWaits,
-        roll: Roll,
-    ) -> Self {
-        match seen {
-            Observation::Seen(_) | Observation::Missing { .. } => {
+    pub fn observe(mut self, welcome: Welcome, now: Moment, waits: &GateWaits, roll: Roll) -> Self {
+        match welcome {
+            Welcome::Answered => {
                 // Looks that were under way when another one closed the gate do not open it.
                 if self.is_open(now) {
                     self = Self::default();
                 }
             }
-            Observation::Denied { .. } => {
+            Welcome::Refused => {
                 if self.is_open(now) {
                     self.refusals = self.refusals.saturating_add(1);
                     self.close(now.plus(waits.denied.wait(self.refusals, roll)));
                 }
             }
-            Observation::Throttled { retry_after, .. } => {
+            Welcome::Throttled { retry_after } => {
                 if self.is_open(now) {
                     self.throttles = self.throttles.saturating_add(1);
                 }
                 let own = waits.throttled.wait(self.throttles, roll);
                 self.close(now.plus(own.max(retry_after.unwrap_or_default())));
             }
-            Observation::Failed { .. } => {}
+            Welcome::NoAnswer => {}
         }
         self
     }
@@ -85,8 +110,6 @@ pub struct GateWaits {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const HALF: Roll = Roll::new(1 << 127);
@@ -98,13 +121,8 @@ mod tests {
         GateWaits { denied: backoff(60, 3600), throttled: backoff(2, 300) }
     }
 
-    fn denied() -> Observation {
-        Observation::Denied { reason: String::new() }
-    }
-
-    fn throttled(retry_after_s: Option<u64>) -> Observation {
-        let retry_after = retry_after_s.map(Duration::from_secs);
-        Observation::Throttled { retry_after, reason: String::new() }
+    fn throttled(retry_after_s: Option<u64>) -> Welcome {
+        Welcome::Throttled { retry_after: retry_after_s.map(Duration::from_secs) }
     }
 
     fn at(seconds: u64) -> Moment {
@@ -117,7 +135,7 @@ mod tests {
         let mut now = at(0);
         let mut opens = Vec::new();
         for _ in 0..8 {
-            gate = gate.observe(&denied(), now, &waits(), HALF);
+            gate = gate.observe(Welcome::Refused, now, &waits(), HALF);
             let opens_at = gate.opens_at().unwrap();
             opens.push(opens_at.since(now).as_secs());
             assert!(!gate.is_open(now));
@@ -129,25 +147,25 @@ mod tests {
 
     #[test]
     fn many_refusals_at_once_count_as_one() {
-        let gate = (0..100)
-            .fold(KeyGate::default(), |gate, _| gate.observe(&denied(), at(1), &waits(), HALF));
+        let gate = (0..100).fold(KeyGate::default(), |gate, _| {
+            gate.observe(Welcome::Refused, at(1), &waits(), HALF)
+        });
         assert_eq!(gate.opens_at(), Some(at(61)));
     }
 
     #[test]
     fn an_answer_opens_the_gate_but_a_late_one_does_not() {
-        let missing = Observation::Missing { reason: String::new() };
-        let closed = KeyGate::default().observe(&denied(), at(0), &waits(), HALF);
-        let late = closed.clone().observe(&missing, at(1), &waits(), HALF);
+        let closed = KeyGate::default().observe(Welcome::Refused, at(0), &waits(), HALF);
+        let late = closed.clone().observe(Welcome::Answered, at(1), &waits(), HALF);
         assert_eq!(late, closed);
-        let probed = closed.observe(&missing, at(60), &waits(), HALF);
+        let probed = closed.observe(Welcome::Answered, at(60), &waits(), HALF);
         assert_eq!(probed, KeyGate::default());
     }
 
     #[test]
     fn a_wish_to_slow_down_is_a_floor() {
         let check = |asked, expected_s| {
-            let gate = KeyGate::default().observe(&throttled(asked), at(0), &waits(), HALF);
+            let gate = KeyGate::default().observe(throttled(asked), at(0), &waits(), HALF);
             assert_eq!(gate.opens_at(), Some(at(expected_s)), "for {asked:?}");
         };
         check(None, 2);
@@ -157,8 +175,7 @@ mod tests {
 
     #[test]
     fn no_answer_says_nothing_about_the_key() {
-        let failed = Observation::Failed { reason: String::new() };
-        let gate = KeyGate::default().observe(&failed, at(0), &waits(), HALF);
+        let gate = KeyGate::default().observe(Welcome::NoAnswer, at(0), &waits(), HALF);
         assert_eq!(gate, KeyGate::default());
     }
 }

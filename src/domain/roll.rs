@@ -14,6 +14,11 @@ impl Roll {
         Self(bits)
     }
 
+    /// The bits.
+    pub const fn bits(self) -> u128 {
+        self.0
+    }
+
     /// A fraction in `0.0..1.0`, taken from the upper bits.
     pub fn fraction(self) -> f64 {
         // Both are exact: 53 bits are what an `f64` holds.

@@ -20,7 +20,7 @@ use crate::domain::watch::Watch;
 use crate::store::database;
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::lock::DatabaseLock;
-use crate::store::outbox::{self, Claim, Claims, NewDelivery, Settlement};
+use crate::store::outbox::{self, Claim, Claims, NewDelivery, Recovery, Settlement};
 use crate::store::{events, transitions, watches};
 
 /// What one observation changed: written together or not at all.
@@ -147,9 +147,9 @@ impl Store {
     ///
     /// # Errors
     /// When it could not be written.
-    pub async fn recover(&self, now: Timestamp) -> Result<usize, StoreError> {
+    pub async fn recover(&self, recovery: Recovery) -> Result<usize, StoreError> {
         self.run("taking back open tries", move |connection, boot_id| {
-            outbox::recover(connection, now, boot_id)
+            outbox::recover(connection, &recovery, boot_id)
         })
         .await
     }

@@ -152,6 +152,10 @@ fn settlement(claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> Settlem
     }
 }
 
+fn recovery() -> Recovery {
+    Recovery { now: NOW, schedules: BTreeMap::new(), roll: Roll::new(1) }
+}
+
 fn bodies(claims: &Claims) -> Vec<String> {
     claims.claimed.iter().map(|row| String::from_utf8(row.body.clone()).unwrap()).collect()
 }
@@ -163,7 +167,7 @@ async fn a_change_is_written_whole_and_read_back() {
     bench.store().commit(change.clone()).await.unwrap();
     let reader = bench.reader();
     assert_eq!(reader.transitions(None, 10).unwrap(), [change.transition.unwrap()]);
-    assert_eq!(reader.watches().unwrap(), [change.watch.clone()]);
+    assert_eq!(reader.watches().unwrap(), std::slice::from_ref(&change.watch));
     let all = DeliveryFilter { limit: 10, ..DeliveryFilter::default() };
     let rows = reader.deliveries(&all).unwrap();
     assert_eq!(rows.iter().map(|row| row.channel.as_str()).collect::<Vec<_>>(), ["ops", "mail"]);
@@ -261,8 +265,8 @@ async fn an_open_try_of_a_dead_process_becomes_unknown_and_is_sent_again() {
     bench.store().commit(change).await.unwrap();
     let lost = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     bench.start("boot2");
-    assert_eq!(bench.store().recover(NOW).await.unwrap(), 1);
-    assert_eq!(bench.store().recover(NOW).await.unwrap(), 0);
+    assert_eq!(bench.store().recover(recovery()).await.unwrap(), 1);
+    assert_eq!(bench.store().recover(recovery()).await.unwrap(), 0);
     let again = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     assert_eq!((again.attempt, &again.id, &again.body), (2, &lost.id, &lost.body));
     assert_eq!(again.event_id, lost.event_id);
@@ -336,7 +340,7 @@ async fn looking_and_an_empty_claim_write_nothing() {
     let before = sizes(&bench);
     for _ in 0..10 {
         bench.store().watches(vec![id.clone()]).await.unwrap();
-        bench.store().recover(NOW).await.unwrap();
+        bench.store().recover(recovery()).await.unwrap();
         assert!(bench.claim("ops", 9, NOW).await.claimed.is_empty());
         let channels = vec![(ChannelName::parse("ops").unwrap(), "f1".to_owned())];
         bench.store().register_channels(channels).await.unwrap();

@@ -4,6 +4,8 @@
 //! only for the attempt that it belongs to; within one channel, recipient and avatar nothing
 //! overtakes.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, Row, named_params};
 
 use crate::domain::channel::ChannelName;
@@ -73,6 +75,17 @@ pub struct Claims {
     pub next_due_at: Option<Timestamp>,
 }
 
+/// What taking back open tries needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// The moment of it.
+    pub now: Timestamp,
+    /// When tries are repeated, by channel.
+    pub schedules: BTreeMap<ChannelName, RetrySchedule>,
+    /// Chance, for the waits.
+    pub roll: Roll,
+}
+
 /// The end of one try, to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
@@ -100,7 +113,8 @@ pub(super) fn insert(
     connection
         .prepare_cached(
             "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, content_type,
-                                    body, state, next_attempt_at, expires_at, created_at, updated_at)
+                                    body, state, next_attempt_at, expires_at,
+                                    created_at, updated_at)
              VALUES(:id, :event, :avatar, :channel, :recipient, :type,
                     :body, :state, :next, :expires, :now, :now)",
         )?
@@ -281,11 +295,12 @@ fn close_attempt(connection: &Connection, settlement: &Settlement) -> rusqlite::
 /// The number of tries taken back.
 pub(super) fn recover(
     connection: &Connection,
-    now: Timestamp,
+    recovery: &Recovery,
     boot_id: &str,
 ) -> rusqlite::Result<usize> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, attempts, lease_owner, budget_used, uncharged, unknowns, expires_at
+        "SELECT id, attempts, lease_owner, budget_used, uncharged, unknowns, expires_at,
+                channel_id
          FROM deliveries WHERE state = 'sending' AND lease_owner <> ?1",
     )?;
     let rows = statement.query_map([boot_id], |row| {
@@ -296,20 +311,22 @@ pub(super) fn recover(
             unknowns: row.get(5)?,
             expires_at: row.get(6)?,
         };
-        Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, delivery))
+        let (id, attempt): (DeliveryId, u32) = (row.get(0)?, row.get(1)?);
+        let (owner, channel): (String, ChannelName) = (row.get(2)?, row.get(7)?);
+        Ok((id, attempt, owner, channel, delivery))
     })?;
     let open = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    for (id, attempt, owner, delivery) in &open {
+    let usual = RetrySchedule::webhook();
+    for (salt, (id, attempt, owner, channel, delivery)) in (0..).zip(&open) {
         let outcome = unknown_outcome();
-        // An unknown end spends no try and waits for nothing, so neither schedule nor chance
-        // plays a part.
-        let schedule = RetrySchedule::webhook();
+        let schedule = recovery.schedules.get(channel).unwrap_or(&usual);
+        let roll = recovery.roll.derive(salt);
         let settlement = Settlement {
-            id: DeliveryId::clone(id),
+            id: id.clone(),
             attempt: *attempt,
-            delivery: delivery.clone().settle(&outcome, now, &schedule, Roll::new(0)),
+            delivery: delivery.clone().settle(&outcome, recovery.now, schedule, roll),
             outcome,
-            finished_at: now,
+            finished_at: recovery.now,
             latency_ms: 0,
         };
         settle(connection, &settlement, owner)?;

@@ -54,7 +54,8 @@ CREATE UNIQUE INDEX events_transition ON events(avatar_id, avatar_seq) WHERE rep
 CREATE TABLE channels(
   id                   TEXT PRIMARY KEY,
   target_fp            TEXT NOT NULL,
-  state                TEXT NOT NULL DEFAULT 'active' CHECK(state IN ('active','paused','disabled')),
+  state                TEXT NOT NULL DEFAULT 'active'
+                       CHECK(state IN ('active','paused','disabled')),
   reason               TEXT,
   not_before           INTEGER NOT NULL DEFAULT 0,
   first_failure_at     INTEGER,

@@ -67,13 +67,13 @@ impl Letterhead {
 pub(super) const CONTENT_TYPE: &str = "message/rfc822";
 
 #[derive(Template)]
-#[template(path = "mail.txt")]
+#[template(path = "mail.txt", config = "src/notify/askama.toml")]
 struct TextMail<'a> {
     letter: &'a Letter,
 }
 
 #[derive(Template)]
-#[template(path = "mail.html")]
+#[template(path = "mail.html", config = "src/notify/askama.toml")]
 struct HtmlMail<'a> {
     letter: &'a Letter,
 }

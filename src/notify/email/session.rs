@@ -170,14 +170,14 @@ impl Session<'_> {
         })?;
         let from = Mail::new(Some(mail.from.clone()), parameters);
         let answer = self.step(Phase::Mail, timeouts.mail, connection.command(from)).await?;
-        self.expect(Phase::Mail, &answer, 200)?;
+        self.require(Phase::Mail, &answer, 200)?;
         let to = Rcpt::new(mail.to.clone(), Vec::new());
         let answer = self.step(Phase::Rcpt, timeouts.mail, connection.command(to)).await?;
-        self.expect(Phase::Rcpt, &answer, 200)?;
+        self.require(Phase::Rcpt, &answer, 200)?;
         let answer = self.step(Phase::Data, timeouts.data, connection.command(Data)).await?;
-        self.expect(Phase::Data, &answer, 300)?;
+        self.require(Phase::Data, &answer, 300)?;
         let answer = self.hand_over(connection, mail.message).await?;
-        self.expect(Phase::Dot, &answer, 200)?;
+        self.require(Phase::Dot, &answer, 200)?;
         let said: Vec<&str> = answer.message().collect();
         Ok(Outcome {
             class: OutcomeClass::Delivered,
@@ -229,7 +229,7 @@ impl Session<'_> {
 
     /// Checks that an answer is of the hundred that belongs to the step: the library takes any
     /// 2yz or 3yz for a yes.
-    fn expect(&self, phase: Phase, answer: &Response, hundred: u16) -> Result<(), Outcome> {
+    fn require(&self, phase: Phase, answer: &Response, hundred: u16) -> Result<(), Outcome> {
         let code = u16::from(answer.code());
         if code / 100 * 100 == hundred {
             return Ok(());

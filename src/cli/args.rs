@@ -1,0 +1,314 @@
+//! The command line. The one home of clap.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Tells you the minute an Argil avatar is ready, failed, or refused.
+///
+/// avatar-watch polls the avatars that you register in a TOML file, records every change of
+/// status in SQLite, and tells webhooks and mailboxes when one leaves training.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "avatar-watch", version, after_help = FIRST_STEPS, max_term_width = 100)]
+pub struct Cli {
+    /// The config file [default: ./avatar-watch.toml, then /etc/avatar-watch/config.toml]
+    #[arg(long, global = true, value_name = "PATH", env = "AVATAR_WATCH_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole product on one screen, with no key and no config
+    Demo(DemoArgs),
+    /// Watch and tell: the daemon, in the foreground
+    #[command(after_help = RUN_CODES)]
+    Run(RunArgs),
+    /// Read the config and print every problem in it, with its mend
+    #[command(after_help = "Exit status: 0 good, 2 problems.")]
+    Check(CheckArgs),
+    /// Show what each avatar was last seen as
+    Status(StatusArgs),
+    /// Show every change of status that was observed
+    History(HistoryArgs),
+    /// List what was told, and what was not; send again, cancel
+    Deliveries(DeliveriesArgs),
+    /// Send a trial message through a channel and name the step that failed
+    #[command(after_help = "Exit status: 0 delivered, 1 not.")]
+    Test(TestArgs),
+    /// Write a commented starter config
+    Init(InitArgs),
+    /// Print a fresh `whsec_` secret for signing webhooks
+    Secret,
+}
+
+/// What `demo` takes.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// How many avatars are trained
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub avatars: u16,
+    /// How many times faster than life
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = speed)]
+    pub speed: f64,
+    /// Repeat a run: the same seed trains the same avatars in the same way
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+    /// End when every avatar has settled and been told of; exit 0 only if all of it was
+    /// delivered, once
+    #[arg(long)]
+    pub until_settled: bool,
+}
+
+/// What `run` takes.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// How much the log says
+    #[arg(long, value_enum, default_value_t = LogLevel::Info, env = "AVATAR_WATCH_LOG")]
+    pub log_level: LogLevel,
+    /// How the log looks
+    #[arg(long, value_enum, default_value_t = LogLook::Human, env = "AVATAR_WATCH_LOG_FORMAT")]
+    pub log_format: LogLook,
+}
+
+/// What `check` takes.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Also try the key, each avatar, and the connection of each channel
+    #[arg(long)]
+    pub online: bool,
+}
+
+/// Where a reading command finds the database.
+#[derive(Clone, Debug, Args)]
+pub struct DatabaseArgs {
+    /// The database [default: the one that the config names]
+    #[arg(long, value_name = "PATH")]
+    pub database: Option<PathBuf>,
+    /// Print JSON for programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `status` takes.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// Only this avatar
+    pub id: Option<String>,
+    /// Where to look, and how to show it.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// What `history` takes.
+#[derive(Clone, Debug, Args)]
+pub struct HistoryArgs {
+    /// Only this avatar
+    pub id: Option<String>,
+    /// At most so many changes, the newest
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: u32,
+    /// Where to look, and how to show it.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// What `deliveries` takes.
+#[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct DeliveriesArgs {
+    /// What to do with them; without it, list.
+    #[command(subcommand)]
+    pub action: Option<DeliveriesAction>,
+    /// Which to list.
+    #[command(flatten)]
+    pub list: ListArgs,
+}
+
+/// What can be done with deliveries.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DeliveriesAction {
+    /// List deliveries (as without any word)
+    List(ListArgs),
+    /// Show one delivery with its tries and its message
+    Show {
+        /// A delivery's id (`dlv_…`) or its event's (`evt_…`)
+        id: String,
+        /// Where to look, and how to show it.
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Send again: the same event id, the same bytes
+    Retry {
+        /// A delivery's id (`dlv_…`)
+        #[arg(required_unless_present = "failed", conflicts_with = "failed")]
+        id: Option<String>,
+        /// All that failed and were not sent again since
+        #[arg(long)]
+        failed: bool,
+        /// Only those that failed within this time, like `2h`
+        #[arg(long, value_name = "DURATION", requires = "failed", value_parser = duration)]
+        since: Option<Duration>,
+        /// Where to look, and how to show it.
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// End a pending delivery
+    Cancel {
+        /// A delivery's id (`dlv_…`)
+        id: String,
+        /// Where to look, and how to show it.
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+}
+
+/// Which deliveries to list.
+#[derive(Clone, Debug, Args)]
+pub struct ListArgs {
+    /// Only in this state
+    #[arg(long, value_enum)]
+    pub state: Option<StateFilter>,
+    /// Only to this channel
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Option<String>,
+    /// Only about this avatar
+    #[arg(long, value_name = "ID")]
+    pub avatar: Option<String>,
+    /// At most so many, the newest
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: u32,
+    /// Where to look, and how to show it.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// The states to filter by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StateFilter {
+    /// Waiting for the next try
+    Pending,
+    /// A try is under way
+    Sending,
+    /// Taken by the other side
+    Delivered,
+    /// Given up: a dead letter
+    Failed,
+    /// Ended by hand
+    Cancelled,
+}
+
+impl StateFilter {
+    /// The word in rows.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Sending => "sending",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What `test` takes.
+#[derive(Clone, Debug, Args)]
+pub struct TestArgs {
+    /// The channel's name
+    pub channel: String,
+}
+
+/// What `init` takes.
+#[derive(Clone, Debug, Args)]
+pub struct InitArgs {
+    /// Where to write it
+    #[arg(value_name = "PATH", default_value = "avatar-watch.toml")]
+    pub path: PathBuf,
+    /// The avatar to watch
+    #[arg(long, value_name = "ID")]
+    pub avatar: Option<String>,
+    /// The webhook to tell
+    #[arg(long, value_name = "URL")]
+    pub webhook: Option<String>,
+    /// The mailbox to tell
+    #[arg(long, value_name = "ADDRESS")]
+    pub mail_to: Option<String>,
+}
+
+/// How much the log says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// What someone must act on
+    Error,
+    /// And what went wrong and is being mended
+    Warn,
+    /// And the news
+    Info,
+    /// And every look and every try
+    Debug,
+    /// Everything
+    Trace,
+}
+
+impl LogLevel {
+    /// The word that the log knows it by.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// How the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLook {
+    /// Lines for people
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if (0.1..=1000.0).contains(&speed) => Ok(speed),
+        Ok(_) | Err(_) => Err("a number from 0.1 to 1000".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write `2h` or `1h 30m`"))
+}
+
+const FIRST_STEPS: &str = "\
+First steps:
+  avatar-watch demo                    see it work, with no key
+  avatar-watch init --avatar ID        write avatar-watch.toml
+  export ARGIL_API_KEY=…               the key of your Argil workspace
+  avatar-watch check --online          is everything right?
+  avatar-watch run                     watch";
+
+const RUN_CODES: &str = "\
+Signals: SIGHUP reads the config again (a bad one changes nothing); SIGTERM and SIGINT stop \
+softly, a second one at once.
+Exit status: 0 after a stop; 65 damaged or newer database; 74 disk; 75 another daemon holds the \
+database; 78 config.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,46 @@
+//! Where the config and the database are found.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::environment::Environment;
+use crate::config::file::{self, Outline};
+
+/// The config that the user named, or the first of the usual places that has one; the first
+/// place when none has, so that the error names it.
+pub fn config_path(named: Option<&Path>) -> PathBuf {
+    if let Some(path) = named {
+        return path.to_owned();
+    }
+    let usual = PLACES.map(PathBuf::from);
+    usual.iter().find(|path| path.exists()).unwrap_or(&usual[0]).clone()
+}
+
+/// What a reading command needs of the config, which may be unreadable or have problems: the
+/// database is found all the same when it is where it usually is.
+#[derive(Clone, Debug, Default)]
+pub struct Whereabouts {
+    /// The database.
+    pub database: PathBuf,
+    /// What the config says of the avatars, as far as it can be read.
+    pub outline: Outline,
+}
+
+/// Finds the database: the one that was named, or else the config's, or else, when the service
+/// runs the daemon, the one in its state directory.
+pub fn whereabouts(config: Option<&Path>, database: Option<&Path>) -> Whereabouts {
+    let path = config_path(config);
+    let outline = file::outline(&path, &Environment::from_process());
+    let database = match database {
+        Some(database) => database.to_owned(),
+        None if outline.store_path.exists() => outline.store_path.clone(),
+        None => {
+            let name = outline.store_path.file_name().unwrap_or_default();
+            let in_service = Path::new(STATE_DIRECTORY).join(name);
+            if in_service.exists() { in_service } else { outline.store_path.clone() }
+        }
+    };
+    Whereabouts { database, outline }
+}
+
+const PLACES: [&str; 2] = ["avatar-watch.toml", "/etc/avatar-watch/config.toml"];
+const STATE_DIRECTORY: &str = "/var/lib/avatar-watch";

@@ -1,0 +1,256 @@
+//! `avatar-watch deliveries`: what was told and what was not; send again, cancel.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cli::args::{DatabaseArgs, DeliveriesAction, DeliveriesArgs, ListArgs};
+use crate::cli::config_path::whereabouts;
+use crate::cli::exit::Exit;
+use crate::cli::output::{complain, complain_of, complain_of_store, json, line, plain, table};
+use crate::daemon::chance::Chance;
+use crate::daemon::clock::SystemClock;
+use crate::daemon::ports::Clock as _;
+use crate::domain::delivery::DeliveryId;
+use crate::domain::timestamp::Timestamp;
+use crate::store::error::StoreError;
+use crate::store::hands::{Handled, Hands};
+use crate::store::reader::{AttemptRow, DeliveryFilter, DeliveryRow, Reader};
+
+#[derive(Debug, Serialize)]
+struct View {
+    id: String,
+    event_id: String,
+    event_type: String,
+    avatar_id: String,
+    channel: String,
+    recipient: String,
+    replay: u32,
+    state: String,
+    attempts: u32,
+    next_attempt_at: Option<String>,
+    final_reason: Option<String>,
+    created_at: String,
+    updated_at: String,
+}
+
+#[derive(Debug, Serialize)]
+struct AttemptView {
+    number: u32,
+    trigger: String,
+    started_at: String,
+    finished_at: Option<String>,
+    outcome: Option<String>,
+    phase: Option<String>,
+    code: Option<u16>,
+    latency_ms: Option<i64>,
+    error: Option<String>,
+    response_snippet: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct FullView {
+    #[serde(flatten)]
+    delivery: View,
+    attempt_log: Vec<AttemptView>,
+    message: String,
+}
+
+/// Does what was asked with the deliveries.
+pub fn deliveries(config: Option<&Path>, args: &DeliveriesArgs) -> Exit {
+    let done = match &args.action {
+        None => list(config, &args.list),
+        Some(DeliveriesAction::List(args)) => list(config, args),
+        Some(DeliveriesAction::Show { id, database }) => show(config, id, database),
+        Some(DeliveriesAction::Retry { id: Some(id), database, .. }) => {
+            by_hand(config, database, id, |hands, id, now, chance| {
+                hands.retry(id, now, chance.roll())
+            })
+        }
+        Some(DeliveriesAction::Retry { id: None, since, database, .. }) => {
+            retry_failed(config, *since, database)
+        }
+        Some(DeliveriesAction::Cancel { id, database }) => {
+            by_hand(config, database, id, |hands, id, now, _| hands.cancel(id, now))
+        }
+    };
+    done.unwrap_or_else(|error| complain_of_store(&error))
+}
+
+fn list(config: Option<&Path>, args: &ListArgs) -> Result<Exit, StoreError> {
+    let found = whereabouts(config, args.database.database.as_deref());
+    let filter = DeliveryFilter {
+        state: args.state.map(|state| state.name().to_owned()),
+        channel: args.channel.clone(),
+        avatar: args.avatar.clone(),
+        limit: args.limit,
+    };
+    let views: Vec<View> =
+        Reader::open(&found.database)?.deliveries(&filter)?.iter().map(view).collect();
+    if args.database.json {
+        json(&views);
+    } else {
+        let header = ["delivery", "event", "avatar", "channel", "state", "tries", "updated at"];
+        table(&header, views.iter().map(row).collect(), "No deliveries.");
+    }
+    Ok(Exit::Good)
+}
+
+fn show(config: Option<&Path>, id: &str, database: &DatabaseArgs) -> Result<Exit, StoreError> {
+    let reader = Reader::open(&whereabouts(config, database.database.as_deref()).database)?;
+    let Some(delivery) = reader.delivery(id)? else { return Ok(unknown(id)) };
+    let attempts = reader.attempts(&delivery.id)?;
+    let body = reader.body(&delivery.id)?.unwrap_or_default();
+    let full = FullView {
+        delivery: view(&delivery),
+        attempt_log: attempts.iter().map(attempt_view).collect(),
+        message: String::from_utf8_lossy(&body).into_owned(),
+    };
+    if database.json {
+        json(&full);
+        return Ok(Exit::Good);
+    }
+    let View { id, event_id, event_type, avatar_id, channel, recipient, state, .. } =
+        &full.delivery;
+    let to = if recipient.is_empty() { String::new() } else { format!(" to {recipient}") };
+    line(&plain(&format!("{id}: {state}")));
+    line(&plain(&format!("  {event_type} ({event_id}) of avatar {avatar_id}")));
+    line(&plain(&format!("  over channel {channel}{to}, made at {}", full.delivery.created_at)));
+    if let Some(reason) = &full.delivery.final_reason {
+        line(&plain(&format!("  ended: {reason}")));
+    }
+    if let Some(next) = &full.delivery.next_attempt_at {
+        line(&format!("  next try at {next}"));
+    }
+    line("");
+    let header = ["try", "began at", "outcome", "phase", "code", "took", "said"];
+    let rows = full.attempt_log.iter().map(attempt_row).collect();
+    table(&header, rows, "It was not tried yet.");
+    line("\nThe message:\n");
+    full.message.lines().for_each(|text| line(&plain(text)));
+    Ok(Exit::Good)
+}
+
+fn by_hand(
+    config: Option<&Path>,
+    database: &DatabaseArgs,
+    id: &str,
+    act: impl FnOnce(&mut Hands, &DeliveryId, Timestamp, &Chance) -> Result<Handled, StoreError>,
+) -> Result<Exit, StoreError> {
+    let Ok(id) = DeliveryId::parse(id).map_err(|error| complain_of(&error)) else {
+        return Ok(Exit::Problems);
+    };
+    let Ok(chance) = Chance::from_entropy().map_err(|error| complain_of(&error)) else {
+        return Ok(Exit::Disk);
+    };
+    let mut hands = Hands::open(&whereabouts(config, database.database.as_deref()).database)?;
+    let handled = act(&mut hands, &id, SystemClock.now(), &chance)?;
+    Ok(report(&id, handled, database.json))
+}
+
+fn retry_failed(
+    config: Option<&Path>,
+    since: Option<Duration>,
+    database: &DatabaseArgs,
+) -> Result<Exit, StoreError> {
+    let Ok(chance) = Chance::from_entropy().map_err(|error| complain_of(&error)) else {
+        return Ok(Exit::Disk);
+    };
+    let now = SystemClock.now();
+    let begin = since.map(|ago| {
+        let millis = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_millis(now.as_millis().saturating_sub(millis))
+    });
+    let mut hands = Hands::open(&whereabouts(config, database.database.as_deref()).database)?;
+    let failed = hands.failed(begin)?;
+    let mut fresh = Vec::new();
+    for id in &failed {
+        if let Handled::Done(new) = hands.retry(id, now, chance.roll())? {
+            fresh.push(new.to_string());
+        }
+    }
+    if database.json {
+        json(&fresh);
+    } else {
+        line(&format!("{} of {} failed deliveries are sent again", fresh.len(), failed.len()));
+    }
+    Ok(Exit::Good)
+}
+
+fn report(id: &DeliveryId, handled: Handled, as_json: bool) -> Exit {
+    match handled {
+        Handled::Done(done) if as_json => json(&[done.to_string()]),
+        Handled::Done(done) if done == *id => line(&format!("{id}: done")),
+        Handled::Done(done) => line(&format!("{id}: sent again as {done}")),
+        Handled::Unknown => return unknown(id.as_str()),
+        Handled::NotNow(state) => {
+            complain(&format!("avatar-watch: {id} cannot be changed: it is {state}"));
+            return Exit::Bad;
+        }
+    }
+    Exit::Good
+}
+
+fn unknown(id: &str) -> Exit {
+    complain(&format!("avatar-watch: there is no delivery `{}`", plain(id)));
+    Exit::Bad
+}
+
+fn view(row: &DeliveryRow) -> View {
+    View {
+        id: row.id.to_string(),
+        event_id: row.event_id.to_string(),
+        event_type: row.event_type.clone(),
+        avatar_id: row.avatar_id.clone(),
+        channel: row.channel.to_string(),
+        recipient: row.recipient.clone(),
+        replay: row.replay,
+        state: row.state.clone(),
+        attempts: row.attempts,
+        next_attempt_at: row.next_attempt_at.map(|at| at.to_string()),
+        final_reason: row.final_reason.clone(),
+        created_at: row.created_at.to_string(),
+        updated_at: row.updated_at.to_string(),
+    }
+}
+
+fn row(view: &View) -> Vec<String> {
+    vec![
+        view.id.clone(),
+        view.event_type.clone(),
+        view.avatar_id.clone(),
+        view.channel.clone(),
+        view.state.clone(),
+        view.attempts.to_string(),
+        view.updated_at.clone(),
+    ]
+}
+
+fn attempt_view(row: &AttemptRow) -> AttemptView {
+    AttemptView {
+        number: row.number,
+        trigger: row.trigger.clone(),
+        started_at: row.started_at.to_string(),
+        finished_at: row.finished_at.map(|at| at.to_string()),
+        outcome: row.outcome.clone(),
+        phase: row.phase.clone(),
+        code: row.code,
+        latency_ms: row.latency_ms,
+        error: row.error.clone(),
+        response_snippet: row.snippet.clone(),
+    }
+}
+
+fn attempt_row(view: &AttemptView) -> Vec<String> {
+    let said = view.error.clone().or_else(|| view.response_snippet.clone());
+    vec![
+        view.number.to_string(),
+        view.started_at.clone(),
+        view.outcome.clone().unwrap_or_else(|| "under way".to_owned()),
+        view.phase.clone().unwrap_or_default(),
+        view.code.map(|code| code.to_string()).unwrap_or_default(),
+        view.latency_ms.map(|took| format!("{took} ms")).unwrap_or_default(),
+        said.unwrap_or_default(),
+    ]
+}

@@ -1,0 +1,112 @@
+//! What is printed: tables for people, JSON for programs, errors with their causes.
+//!
+//! Text from outside never reaches a terminal raw.
+
+use std::error::Error;
+use std::io::{self, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::cli::exit::Exit;
+use crate::store::error::StoreError;
+
+/// Prints to standard output; a reader that has gone (`| head`) is no failure.
+pub fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+}
+
+/// Prints a line to standard output.
+pub fn line(text: &str) {
+    print(&format!("{text}\n"));
+}
+
+/// Prints a line to standard error.
+pub fn complain(text: &str) {
+    let mut err = io::stderr().lock();
+    drop(writeln!(err, "{text}"));
+}
+
+/// Prints an error with its causes, each on a line.
+pub fn complain_of(error: &dyn Error) {
+    complain(&format!("avatar-watch: {error}"));
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        complain(&format!("  because: {error}"));
+        cause = error.source();
+    }
+}
+
+/// Prints a failure of the store; the code to exit with.
+pub fn complain_of_store(error: &StoreError) -> Exit {
+    complain_of(error);
+    store_exit(error)
+}
+
+/// The code of a failure of the store.
+pub fn store_exit(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Held { .. } => Exit::Held,
+        StoreError::Newer { .. } | StoreError::Damaged { .. } => Exit::Data,
+        StoreError::Absent { .. } => Exit::Bad,
+        StoreError::NoSpace { .. }
+        | StoreError::Busy { .. }
+        | StoreError::Disk { .. }
+        | StoreError::Sqlite { .. }
+        | StoreError::RolledBack { .. }
+        | StoreError::Stopped => Exit::Disk,
+    }
+}
+
+/// Prints a value as JSON.
+pub fn json(value: &impl Serialize) {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => line(&text),
+        Err(error) => complain_of(&error),
+    }
+}
+
+/// Prints a table, or `empty` when it has no rows.
+pub fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) {
+    if rows.is_empty() {
+        line(empty);
+        return;
+    }
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header.iter().map(|name| name.to_uppercase()));
+    for row in rows {
+        table.add_row(row.iter().map(|cell| plain(cell)));
+    }
+    let lines: Vec<String> =
+        table.lines().map(|line| line.trim_end().trim_start_matches(' ').to_owned()).collect();
+    line(&lines.join("\n"));
+}
+
+/// Text from outside, with everything taken out that a terminal would obey or that would turn
+/// the line around.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if is_harmless(c) { c } else { '\u{fffd}' }).collect()
+}
+
+fn is_harmless(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+        && !matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_gets_through() {
+        assert_eq!(
+            plain("a\u{1b}[2Jb\u{202e}c\r\nd\u{9b}é"),
+            "a\u{fffd}[2Jb\u{fffd}c\u{fffd}\u{fffd}d\u{fffd}é"
+        );
+    }
+}

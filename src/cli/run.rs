@@ -1,0 +1,62 @@
+//! `avatar-watch run`: the daemon in the foreground.
+
+use std::path::Path;
+
+use crate::cli::args::{LogLook, RunArgs};
+use crate::cli::check::print_problems;
+use crate::cli::config_path::config_path;
+use crate::cli::exit::Exit;
+use crate::cli::output::{complain_of, store_exit};
+use crate::config::error::ConfigError;
+use crate::daemon::error::DaemonError;
+use crate::daemon::service::{ServiceError, serve};
+use crate::telemetry::{self, LogFormat};
+
+/// Runs until ordered to stop.
+pub fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
+    let format = match args.log_format {
+        LogLook::Human => LogFormat::Human,
+        LogLook::Json => LogFormat::Json,
+    };
+    telemetry::start(args.log_level.name(), format);
+    let result = match runtime() {
+        Ok(runtime) => runtime.block_on(serve(&config_path(config))),
+        Err(error) => {
+            complain_of(&error);
+            return Exit::Disk;
+        }
+    };
+    match result {
+        Ok(()) => Exit::Good,
+        Err(ServiceError::Config(ConfigError::Problems(problems))) => {
+            print_problems(&problems);
+            Exit::Config
+        }
+        Err(error @ ServiceError::Config(_)) => {
+            complain_of(&error);
+            Exit::Config
+        }
+        Err(ServiceError::Daemon(error)) => {
+            complain_of(&error);
+            daemon_exit(&error)
+        }
+    }
+}
+
+/// The runtime of every command: one thread, because waking others up costs more than the work.
+///
+/// # Errors
+/// When the system refuses what it needs.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+fn daemon_exit(error: &DaemonError) -> Exit {
+    match error {
+        DaemonError::Store(error) => store_exit(error),
+        DaemonError::Argil(_) | DaemonError::Channel { .. } | DaemonError::StoreMoved => {
+            Exit::Config
+        }
+        DaemonError::System { .. } | DaemonError::LoopEnded(_) => Exit::Disk,
+    }
+}

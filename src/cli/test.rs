@@ -1,0 +1,100 @@
+//! `avatar-watch test`: one trial message through a channel, on the real path.
+
+use std::path::Path;
+
+use crate::cli::args::TestArgs;
+use crate::cli::check::print_problems;
+use crate::cli::config_path::config_path;
+use crate::cli::exit::Exit;
+use crate::cli::output::{complain, complain_of, line, plain};
+use crate::cli::run::runtime;
+use crate::config::environment::Environment;
+use crate::config::error::ConfigError;
+use crate::config::file;
+use crate::config::settings::ChannelSettings;
+use crate::daemon::chance::Chance;
+use crate::daemon::clock::SystemClock;
+use crate::daemon::error::DaemonError;
+use crate::daemon::ports::Clock as _;
+use crate::daemon::wiring;
+use crate::domain::channel::ChannelName;
+use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::domain::event::{Event, EventId, EventKind, Subject};
+use crate::notify::channels::Parcel;
+
+/// Sends a `test.ping` through a channel of the config.
+pub fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
+    let settings = match file::load(&config_path(config), &Environment::from_process()) {
+        Ok(settings) => settings,
+        Err(ConfigError::Problems(problems)) => {
+            print_problems(&problems);
+            return Exit::Config;
+        }
+        Err(error) => {
+            complain_of(&error);
+            return Exit::Config;
+        }
+    };
+    let found = ChannelName::parse(&args.channel).ok();
+    let Some(channel) = found.and_then(|name| settings.channels.get(&name)) else {
+        let known: Vec<&str> = settings.channels.keys().map(ChannelName::as_str).collect();
+        let (name, known) = (plain(&args.channel), known.join("`, `"));
+        complain(&format!("avatar-watch: no channel `{name}`; there are `{known}`"));
+        return Exit::Problems;
+    };
+    let sent = runtime()
+        .map_err(|source| DaemonError::System { doing: "starting", source })
+        .and_then(|runtime| runtime.block_on(ping(channel)));
+    match sent {
+        Ok(good) => good,
+        Err(error) => {
+            complain_of(&error);
+            Exit::Bad
+        }
+    }
+}
+
+async fn ping(settings: &ChannelSettings) -> Result<Exit, DaemonError> {
+    let chance = Chance::from_entropy()
+        .map_err(|source| DaemonError::System { doing: "asking for entropy", source })?;
+    let channel = wiring::channel(settings)?;
+    let now = SystemClock.now();
+    let event = Event {
+        id: EventId::mint(now, chance.roll()),
+        kind: EventKind::TestPing,
+        occurred_at: now,
+        subject: Subject::Ping { channel: settings.name.clone() },
+    };
+    let mut exit = Exit::Good;
+    for draft in channel.freeze(&event, now, chance.roll()) {
+        let parcel = Parcel {
+            delivery_id: draft.id,
+            event_id: event.id.clone(),
+            recipient: draft.recipient,
+            content_type: draft.content_type,
+            body: draft.body,
+        };
+        let begun = SystemClock.moment();
+        let outcome = channel.deliver(&parcel, SystemClock.now()).await;
+        let took = SystemClock.moment().since(begun);
+        let to = if parcel.recipient.is_empty() {
+            settings.name.to_string()
+        } else {
+            format!("{} ({})", settings.name, parcel.recipient)
+        };
+        if outcome.class == OutcomeClass::Delivered {
+            line(&format!("ok   {to}: took {} in {} ms", event.id, took.as_millis()));
+        } else {
+            line(&format!("FAIL {to}: {}", failure(&outcome)));
+            exit = Exit::Bad;
+        }
+    }
+    Ok(exit)
+}
+
+fn failure(outcome: &Outcome) -> String {
+    let code = outcome.code.map(|code| format!(" ({code})")).unwrap_or_default();
+    let error = outcome.error.as_deref().unwrap_or(outcome.class.name());
+    let snippet = outcome.snippet.as_ref().map(|text| format!(": `{}`", plain(text)));
+    format!("at `{}`{code}: {error}{}", outcome.phase, snippet.unwrap_or_default())
+}

@@ -1,0 +1,54 @@
+//! The budget of one API key: requests per second. The one home of `governor`.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::clock::{Clock as GovernorClock, Reference as _};
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+
+use crate::daemon::ports::Clock;
+
+/// Hands out requests, at most so many a second.
+#[derive(Debug)]
+pub struct Budget<C: Clock> {
+    limiter: RateLimiter<NotKeyed, InMemoryState, SteadyClock<C>, NoOpMiddleware<Nanos>>,
+    clock: SteadyClock<C>,
+}
+
+impl<C: Clock> Budget<C> {
+    /// A budget of `per_second` requests, of which as many may go out at once.
+    pub fn new(per_second: NonZeroU32, clock: C) -> Self {
+        let clock = SteadyClock(clock);
+        let limiter = RateLimiter::direct_with_clock(Quota::per_second(per_second), clock.clone());
+        Self { limiter, clock }
+    }
+
+    /// Takes one request out of the budget.
+    ///
+    /// # Errors
+    /// How long to wait until there is one.
+    pub fn take(&self) -> Result<(), Duration> {
+        self.limiter.check().map_err(|until| {
+            let wait: Duration = until.earliest_possible().duration_since(self.clock.now()).into();
+            wait.max(TICK)
+        })
+    }
+}
+
+/// Our steady clock, as governor reads clocks.
+#[derive(Clone, Debug)]
+struct SteadyClock<C>(C);
+
+impl<C: Clock> GovernorClock for SteadyClock<C> {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        Duration::from_millis(self.0.moment().as_millis()).into()
+    }
+}
+
+/// The steady clock's own step: a shorter wait would be none.
+const TICK: Duration = Duration::from_millis(1);

@@ -1,0 +1,54 @@
+//! Chance: rolls for decisions, from the system's entropy or, in a simulation, from a seed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::roll::Roll;
+
+/// A source of rolls; clones share it.
+#[derive(Clone, Debug)]
+pub struct Chance {
+    // A std mutex: it is held for a few instructions and never across an await.
+    last: Arc<Mutex<Roll>>,
+}
+
+impl Chance {
+    /// Rolls that nobody can foresee.
+    ///
+    /// # Errors
+    /// When the system has no entropy to give.
+    pub fn from_entropy() -> std::io::Result<Self> {
+        let mut bits = [0; 16];
+        getrandom::fill(&mut bits).map_err(std::io::Error::from)?;
+        Ok(Self::starting_at(u128::from_ne_bytes(bits)))
+    }
+
+    /// The same rolls for the same seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self::starting_at(u128::from(seed))
+    }
+
+    /// The next roll.
+    pub fn roll(&self) -> Roll {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = last.derive(1);
+        *last
+    }
+
+    fn starting_at(bits: u128) -> Self {
+        Self { last: Arc::new(Mutex::new(Roll::new(bits))) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_repeats_itself_and_entropy_does_not() {
+        let rolls = |chance: &Chance| [chance.roll(), chance.roll(), chance.roll()];
+        assert_eq!(rolls(&Chance::seeded(7)), rolls(&Chance::seeded(7)));
+        assert_ne!(rolls(&Chance::seeded(7)), rolls(&Chance::seeded(8)));
+        let entropy = Chance::from_entropy().unwrap();
+        assert_ne!(rolls(&entropy), rolls(&entropy));
+    }
+}

@@ -1,0 +1,60 @@
+//! The one place that asks the system for the time.
+//!
+//! Two clocks: the wall's for what people read, and the steady one that counts suspended time
+//! and that nobody sets, for every wait.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::daemon::ports::Clock;
+use crate::domain::moment::Moment;
+use crate::domain::timestamp::Timestamp;
+
+/// The machine's own clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let time = clock_gettime(ClockId::Realtime);
+        let millis = time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000);
+        Timestamp::from_millis(millis)
+    }
+
+    fn moment(&self) -> Moment {
+        let time = clock_gettime(ClockId::Boottime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        let millis = u64::try_from(time.tv_nsec / 1_000_000).unwrap_or(0);
+        Moment::from_millis(seconds.saturating_mul(1000).saturating_add(millis))
+    }
+
+    /// The runtime's timers stand still while the machine is suspended, so a long wait is
+    /// slept in slices, and the steady clock is read again after each.
+    async fn sleep_until(&self, until: Moment) {
+        loop {
+            let left = until.since(self.moment());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(SLICE)).await;
+        }
+    }
+}
+
+const SLICE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sleep_ends_when_its_moment_has_come() {
+        let clock = SystemClock;
+        let until = clock.moment().plus(Duration::from_millis(20));
+        clock.sleep_until(until).await;
+        assert!(clock.moment() >= until);
+        clock.sleep_until(Moment::from_millis(0)).await;
+        assert!(clock.now() > Timestamp::from_millis(1_700_000_000_000));
+    }
+}

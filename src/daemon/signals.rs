@@ -1,0 +1,54 @@
+//! Signals as orders. The one home of signal-hook.
+
+use std::fmt;
+
+use futures_util::StreamExt as _;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook_tokio::Signals as SignalStream;
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// `SIGHUP`: read the config again.
+    Reload,
+    /// `SIGTERM`, `SIGINT`: stop.
+    Stop,
+}
+
+/// The signals sent to this process, from now on.
+pub struct Signals(SignalStream);
+
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signals")
+    }
+}
+
+impl Signals {
+    /// Takes the signals over from the system's own handling.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn take() -> std::io::Result<Self> {
+        // `SIGXFSZ` is taken only so that it does not kill: a file that has become too large is
+        // then an error of the disk like any other.
+        SignalStream::new([SIGHUP, SIGINT, SIGTERM, SIGXFSZ]).map(Self)
+    }
+
+    /// The next order.
+    pub async fn next(&mut self) -> Order {
+        loop {
+            match self.0.next().await {
+                Some(SIGHUP) => return Order::Reload,
+                Some(SIGINT | SIGTERM) => return Order::Stop,
+                Some(_) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Ends with the next order to stop; other orders are not heard.
+    pub async fn next_stop(&mut self) {
+        while self.next().await != Order::Stop {}
+    }
+}

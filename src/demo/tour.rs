@@ -1,0 +1,177 @@
+//! The tour: builds the world around the daemon, lets it run, compares at the end.
+
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::select;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinSet;
+
+use crate::config::environment::Environment;
+use crate::config::error::ConfigError;
+use crate::config::file;
+use crate::config::settings::Settings;
+use crate::daemon::chance::Chance;
+use crate::daemon::clock::SystemClock;
+use crate::daemon::error::DaemonError;
+use crate::daemon::feed::Feed;
+use crate::daemon::ports::Clock as _;
+use crate::daemon::signals::Signals;
+use crate::daemon::supervisor::Daemon;
+use crate::demo::argil::{API_KEY, Simulation};
+use crate::demo::ledger::Ledger;
+use crate::demo::receiver::Receiver;
+use crate::demo::screen::Screen;
+use crate::demo::script::{Life, lives};
+use crate::signing_secret::{FRESH_BYTES, SigningSecret};
+
+/// What is asked of a tour.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Wishes {
+    /// How many avatars.
+    pub avatars: u16,
+    /// How many times faster than life.
+    pub speed: f64,
+    /// Which lives.
+    pub seed: u64,
+    /// Whether to end when all have settled.
+    pub until_settled: bool,
+}
+
+/// Why a tour could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TourError {
+    /// The system refused something.
+    #[error("the demo could not be set up")]
+    System(#[from] std::io::Error),
+    /// Its own config was not taken.
+    #[error("the demo's own config has problems")]
+    Config(#[from] ConfigError),
+    /// The daemon failed.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+}
+
+/// Makes the tour; whether everything that was observed was delivered, once.
+///
+/// # Errors
+/// When it could not be set up, or the daemon failed.
+pub async fn tour(wishes: Wishes) -> Result<bool, TourError> {
+    let mut signals = Signals::take()?;
+    let folder = tempfile::Builder::new().prefix("avatar-watch-demo-").tempdir()?;
+    let cast = lives(wishes.avatars, wishes.speed, wishes.seed);
+    let ledger = Ledger::default();
+    let mut world = JoinSet::new();
+    let settings = build_world(wishes, &cast, &ledger, folder.path(), &mut world).await?;
+
+    let screen = Screen::new(&cast);
+    screen.begin(cast.len(), !wishes.until_settled, &folder.path().display().to_string());
+    let feed = Feed::default();
+    let mut happenings = feed.listen();
+    let begun = SystemClock.moment();
+    let limit = begun.plus(Duration::from_secs_f64(LIMIT_S / wishes.speed) + LIMIT_EXTRA);
+    let chance = Chance::from_entropy()?;
+    let mut daemon = Daemon::start(&settings, SystemClock, chance, feed).await?;
+    let elapsed = || SystemClock.moment().since(begun);
+    loop {
+        if wishes.until_settled && ledger.is_settled(cast.len()) && happenings.is_empty() {
+            break;
+        }
+        select! {
+            biased;
+            happening = happenings.recv() => match happening {
+                Ok(happening) => screen.show(elapsed(), &happening),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => break,
+            },
+            failure = daemon.failed() => return Err(failure.into()),
+            () = signals.next_stop() => break,
+            () = ledger.changed(), if wishes.until_settled => {}
+            () = SystemClock.sleep_until(limit), if wishes.until_settled => break,
+        }
+    }
+    daemon.stop(signals.next_stop()).await?;
+    while let Ok(happening) = happenings.try_recv() {
+        screen.show(elapsed(), &happening);
+    }
+    let (balance, settled) = (ledger.balance(), ledger.is_settled(cast.len()));
+    screen.end(elapsed(), settled, &balance);
+    Ok(balance.faults.is_empty() && (settled || !wishes.until_settled))
+}
+
+/// Starts the simulated API and the receiver, and writes the config that ties them to the
+/// daemon.
+async fn build_world(
+    wishes: Wishes,
+    cast: &[Life],
+    ledger: &Ledger,
+    folder: &Path,
+    world: &mut JoinSet<std::io::Result<()>>,
+) -> Result<Settings, TourError> {
+    let api = TcpListener::bind(LOOPBACK).await?;
+    let hook = TcpListener::bind(LOOPBACK).await?;
+    let mut bytes = [0; FRESH_BYTES];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::from)?;
+    let secret = SigningSecret::from_random(bytes);
+    let config = config_text(
+        wishes.speed,
+        cast,
+        &format!("http://{}/v1", api.local_addr()?),
+        &format!("http://{}/hook", hook.local_addr()?),
+        &secret,
+    );
+    let path = folder.join("avatar-watch.toml");
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(PRIVATE_MODE)
+        .open(&path)?
+        .write_all(config.as_bytes())?;
+    let simulation = Simulation::new(cast, wishes.seed, wishes.speed, ledger.clone());
+    world.spawn(simulation.serve(api));
+    world.spawn(Receiver::new(secret, ledger.clone()).serve(hook));
+    Ok(file::load(&path, &Environment::default())?)
+}
+
+/// A config like a user's, with waits as much shorter as life is faster.
+fn config_text(
+    speed: f64,
+    cast: &[Life],
+    base_url: &str,
+    hook_url: &str,
+    secret: &SigningSecret,
+) -> String {
+    let ms = |seconds: f64| format!("\"{}ms\"", ((seconds * 1000.0 / speed) as u64).max(10));
+    let mut text = format!(
+        "[argil]\napi_key = \"{API_KEY}\"\nbase_url = \"{base_url}\"\n\
+         max_requests_per_second = 10000\nmax_concurrency = 64\n\n\
+         [poll]\ntraining = {{ min = {min}, max = {max}, age_fraction = 0.05 }}\n\
+         not_trained = {min}\nsettled = {settled}\n\
+         backoff = {{ initial = {min}, max = {max}, multiplier = 2.0, jitter = 0.3 }}\n\n\
+         [channels.receiver]\ntype = \"webhook\"\nurl = \"{hook_url}\"\nsecret = \"{secret}\"\n\
+         retry_schedule = [\"0s\", {first}, {second}, {second}, {second}]\n",
+        min = ms(0.5),
+        max = ms(2.0),
+        settled = ms(3.0),
+        first = ms(1.5),
+        second = ms(5.0),
+        secret = secret.reveal(),
+    );
+    for life in cast {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "\n[[avatars]]\nid = \"{}\"\nname = \"{}\"\n", life.id, life.name);
+    }
+    text
+}
+
+const LOOPBACK: &str = "127.0.0.1:0";
+const PRIVATE_MODE: u32 = 0o600;
+/// A tour that should end does so within this, at the speed of life, …
+const LIMIT_S: f64 = 240.0;
+/// … and this.
+const LIMIT_EXTRA: Duration = Duration::from_secs(60);

@@ -1,0 +1,239 @@
+//! The commands as people and scripts use them: what is printed, and with which code they end.
+
+use std::fs;
+
+use rusqlite::Connection;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::harness::argil::FakeArgil;
+use crate::harness::config::{Config, KEY};
+use crate::harness::daemon::{Bench, Running, stderr, stdout};
+use crate::harness::webhook::{Answer, Receiver};
+
+/// A daemon that has told of one ready avatar and given up on nothing.
+async fn settled() -> (FakeArgil, Receiver, Bench, Running) {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
+    let bench = Bench::new(config.text());
+    argil.set_status("a1", "TRAINING");
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    argil.set_status("a1", "IDLE");
+    receiver.wait_for(1).await;
+    bench.wait_for_deliveries("the delivery", |rows| {
+        rows.len() == 1 && rows[0]["state"] == "delivered"
+    });
+    (argil, receiver, bench, daemon)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_history_and_deliveries_work_beside_the_daemon_and_without_it() {
+    let (_argil, _receiver, bench, daemon) = settled().await;
+    let pid = daemon.pid();
+    let check = |running: bool| {
+        let status = bench.json(&["status", "--json"]);
+        assert_eq!(status["daemon"]["running"], running);
+        assert_eq!(status["avatars"][0]["status"], "IDLE");
+        assert_eq!(bench.json(&["status", "a1", "--json"])["avatars"], status["avatars"]);
+        let history = bench.json(&["history", "--json"]);
+        let steps: Vec<&Value> =
+            history.as_array().unwrap().iter().map(|row| &row["status"]).collect();
+        assert_eq!(steps, ["TRAINING", "IDLE"]);
+        assert_eq!(bench.deliveries().len(), 1);
+        for command in ["status", "history", "deliveries"] {
+            let shown = stdout(&bench.run(&[command]));
+            assert!(shown.contains("a1"), "{command}: {shown}");
+        }
+    };
+    check(true);
+    let shown = stdout(&bench.run(&["status"]));
+    assert!(shown.contains(&format!("The daemon is running (process {pid}).")), "{shown}");
+    assert!(daemon.stop().success());
+    check(false);
+    assert!(stdout(&bench.run(&["status"])).contains("not running"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_needs_no_secret() {
+    let (argil, _receiver, bench, daemon) = settled().await;
+    assert!(daemon.stop().success());
+    let config = Config::new(argil.base_url()).avatar("a1").with("name = \"Jane\"\n");
+    let needy = config.text().replace(&format!("\"{KEY}\""), "{ env = \"NOT_SET_HERE\" }");
+    bench.configure(&needy);
+    assert_eq!(bench.run(&["check"]).status.code(), Some(2));
+    assert_eq!(bench.json(&["status", "--json"])["avatars"][0]["name"], "Jane");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_shown_and_can_be_sent_again_with_the_same_id() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
+    let bench = Bench::new(config.text());
+    argil.set_status("a1", "TRAINING");
+    receiver.script((0..6).map(|_| Answer::status(404)));
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    argil.set_status("a1", "REFUSED");
+    let rows = bench.wait_for_deliveries("the dead letter", |rows| {
+        rows.len() == 1 && rows[0]["state"] == "failed"
+    });
+    assert_eq!(bench.json(&["status", "--json"])["avatars"][0]["deliveries_failed"], 1);
+    let id = rows[0]["id"].as_str().unwrap();
+    let shown = stdout(&bench.run(&["deliveries", "show", id]));
+    assert!(shown.contains("all tries are used up") && shown.contains("404"), "{shown}");
+    assert_eq!(bench.run(&["deliveries", "cancel", id]).status.code(), Some(1));
+
+    let retried = bench.run(&["deliveries", "retry", "--failed", "--since", "1h"]);
+    assert!(stdout(&retried).contains("1 of 1 failed"), "{}", stdout(&retried));
+    let rows = bench.wait_for_deliveries("the second life", |rows| {
+        rows.len() == 2 && rows[1]["state"] == "delivered"
+    });
+    assert_eq!(rows[1]["event_id"], rows[0]["event_id"]);
+    let received = receiver.received();
+    assert_eq!(received.len(), 7);
+    assert!(received.iter().all(|request| request.body == received[0].body));
+    let again = stdout(&bench.run(&["deliveries", "retry", "--failed"]));
+    assert!(again.contains("0 of 0 failed"), "{again}");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn the_daemon_ends_with_the_code_that_says_why() {
+    let argil = FakeArgil::start();
+    let good = Config::new(argil.base_url()).avatar("a1");
+    let code = |bench: &Bench| bench.start().wait().code();
+
+    let bench = Bench::new("nonsense");
+    assert_eq!(code(&bench), Some(78));
+    fs::remove_file(bench.config()).unwrap();
+    assert_eq!(code(&bench), Some(78));
+
+    let bench = Bench::new(good.text());
+    fs::write(bench.database(), "not a database, and long enough to be read as one").unwrap();
+    assert_eq!(code(&bench), Some(65));
+
+    let bench = Bench::new(good.text());
+    argil.set_status("a1", "TRAINING");
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    let second = bench.run(&["run"]);
+    assert_eq!(second.status.code(), Some(75));
+    let named = format!("(process {})", daemon.pid());
+    assert!(stderr(&second).contains(&named), "{}", stderr(&second));
+    assert_eq!(daemon.stop().code(), Some(0));
+
+    let newer = Connection::open(bench.database()).unwrap();
+    newer.pragma_update(None, "user_version", 99).unwrap();
+    drop(newer);
+    assert_eq!(code(&bench), Some(65));
+
+    let bench = Bench::new(good.with("\n[store]\npath = \"/proc/none/a.db\"\n").text());
+    assert_eq!(code(&bench), Some(74));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_signal_lets_a_delivery_end_and_the_second_does_not_wait() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
+    let slow = config.text().replace("timeout = \"2s\"\nretry", "timeout = \"60s\"\nretry");
+    for (hurried, state) in [(false, "delivered"), (true, "sending")] {
+        let bench = Bench::new(&slow);
+        let before = receiver.received().len();
+        argil.set_status("a1", "TRAINING");
+        receiver.script([Answer::Hold]);
+        let mut daemon = bench.start();
+        daemon.wait_for_log("seen first: TRAINING");
+        argil.set_status("a1", "IDLE");
+        receiver.wait_for(before + 1).await;
+        daemon.signal(Signal::INT);
+        daemon.wait_for_log("waiting for the deliveries under way");
+        if hurried {
+            daemon.signal(Signal::INT);
+        } else {
+            receiver.release();
+        }
+        assert_eq!(daemon.wait().code(), Some(0));
+        assert_eq!(bench.deliveries()[0]["state"], state);
+        receiver.release();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_names_the_step_that_failed() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
+    let bench = Bench::new(config.text());
+    let good = bench.run(&["test", "ops"]);
+    assert_eq!(good.status.code(), Some(0), "{}", stderr(&good));
+    let body: Value = serde_json::from_slice(&receiver.received()[0].body).unwrap();
+    assert_eq!(body["type"], "test.ping");
+
+    receiver.script([Answer::status(403)]);
+    let refused = bench.run(&["test", "ops"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stdout(&refused).contains("at `response` (403)"), "{}", stdout(&refused));
+    let unknown = bench.run(&["test", "opps"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(stderr(&unknown).contains("there are `ops`"), "{}", stderr(&unknown));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_online_tries_the_key_each_avatar_and_each_channel() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
+    let bench = Bench::new(config.clone().avatar("a2").text());
+    argil.set_status("a1", "TRAINING");
+    let checked = bench.run(&["check", "--online"]);
+    let shown = stdout(&checked);
+    assert_eq!(checked.status.code(), Some(2));
+    assert!(shown.contains("ok   avatar `a1`: it is TRAINING"), "{shown}");
+    assert!(shown.contains("FAIL avatar `a2`: there is no such avatar"), "{shown}");
+    assert!(shown.contains("ok   channel `ops`"), "{shown}");
+    assert!(receiver.received().is_empty(), "nothing is sent");
+    bench.configure(config.text());
+    assert_eq!(bench.run(&["check", "--online"]).status.code(), Some(0));
+    argil.require_key("another");
+    let refused = bench.run(&["check", "--online"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stdout(&refused).contains("the key is refused"), "{}", stdout(&refused));
+}
+
+#[test]
+fn init_writes_a_config_that_check_takes_and_never_writes_over_one() {
+    let bench = Bench::new("");
+    let id = "3c90c3cc-0d44-4b50-8888-8dd25736052a";
+    let path = bench.path("new.toml");
+    let path = path.to_str().unwrap();
+    let init = ["init", path, "--avatar", id, "--webhook", "https://ops.example.com/hook"];
+    let written = bench.run(&init);
+    assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+    assert!(stdout(&written).contains("check --online"), "the next step is said");
+    let secret = stdout(&bench.run(&["secret"]));
+    let mut check = bench.command(&["--config", path, "check"]);
+    check.env("ARGIL_API_KEY", "k").env("AVATAR_WATCH_WEBHOOK_SECRET", secret.trim());
+    let checked = check.output().unwrap();
+    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+    let before = fs::read_to_string(path).unwrap();
+    assert_eq!(bench.run(&init).status.code(), Some(1));
+    assert_eq!(fs::read_to_string(path).unwrap(), before);
+}
+
+#[test]
+fn a_misused_command_line_ends_with_two() {
+    let bench = Bench::new("");
+    for misuse in [&["runn"][..], &["test"], &["demo", "--speed", "0"], &["deliveries", "retry"]] {
+        assert_eq!(bench.run(misuse).status.code(), Some(2), "{misuse:?}");
+    }
+    let help = stdout(&bench.run(&["--help"]));
+    assert!(help.contains("First steps:") && help.contains("demo"), "{help}");
+}
+
+#[test]
+fn the_demo_settles_and_everything_was_delivered_once() {
+    let bench = Bench::new("");
+    let arguments = ["demo", "--until-settled", "--speed", "40", "--avatars", "16", "--seed", "2"];
+    let shown = bench.run(&arguments);
+    assert_eq!(shown.status.code(), Some(0), "{}", stdout(&shown));
+    assert!(stdout(&shown).contains("Each was delivered exactly once"), "{}", stdout(&shown));
+}

@@ -1,0 +1,62 @@
+//! Configs for tests, with short waits.
+
+use std::fmt::Write as _;
+
+/// A config in the making.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    text: String,
+}
+
+impl Config {
+    /// A config that looks at `base_url` every few milliseconds.
+    pub(crate) fn new(base_url: impl std::fmt::Display) -> Self {
+        let text = format!(
+            "[argil]\napi_key = \"{KEY}\"\nbase_url = \"{base_url}\"\ntimeout = \"2s\"\n\
+             max_requests_per_second = 10000\n\n\
+             [poll]\ntraining = {{ min = \"20ms\", max = \"20ms\" }}\nnot_trained = \"20ms\"\n\
+             settled = \"20ms\"\nmissing = \"20ms\"\n\
+             backoff = {{ initial = \"20ms\", max = \"100ms\", multiplier = 2.0, jitter = 0.3 }}\n"
+        );
+        Self { text }
+    }
+
+    /// With this avatar.
+    pub(crate) fn avatar(self, id: &str) -> Self {
+        self.with(&format!("\n[[avatars]]\nid = \"{id}\"\n"))
+    }
+
+    /// With a webhook that tries again quickly.
+    pub(crate) fn webhook(self, name: &str, url: &str) -> Self {
+        self.with(&format!(
+            "\n[channels.{name}]\ntype = \"webhook\"\nurl = \"{url}\"\nsecret = \"{SECRET}\"\n\
+             timeout = \"2s\"\n\
+             retry_schedule = [\"0s\", \"50ms\", \"50ms\", \"50ms\", \"50ms\", \"50ms\"]\n"
+        ))
+    }
+
+    /// With a mail account without encryption, as only loopback may have.
+    pub(crate) fn mail(self, name: &str, port: u16) -> Self {
+        self.with(&format!(
+            "\n[channels.{name}]\ntype = \"email\"\nfrom = \"watch@example.com\"\n\
+             to = [\"studio@example.com\"]\n\
+             smtp = {{ host = \"127.0.0.1\", port = {port}, tls = \"none\" }}\n"
+        ))
+    }
+
+    /// With more text.
+    pub(crate) fn with(mut self, text: &str) -> Self {
+        write!(self.text, "{text}").unwrap();
+        self
+    }
+
+    /// The text.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The API key of these configs.
+pub(crate) const KEY: &str = "canary-key-5d1f";
+/// The signing secret of these configs.
+pub(crate) const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";

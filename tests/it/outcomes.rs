@@ -1,0 +1,139 @@
+//! The main job, on the real program: a signed webhook and a mail for each of the three
+//! outcomes, and for nothing else.
+
+use serde_json::Value;
+
+use crate::harness::argil::FakeArgil;
+use crate::harness::config::{Config, KEY, SECRET};
+use crate::harness::daemon::{Bench, files_with};
+use crate::harness::smtp::{Mailbox, Security};
+use crate::harness::webhook::Receiver;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_outcome_is_told_by_webhook_and_mail_and_nothing_else_is() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let mailbox = Mailbox::start(Security::Plain, None).await;
+    let config = Config::new(argil.base_url())
+        .webhook("ops", &receiver.url())
+        .mail("studio", mailbox.port());
+    let ids = ["good", "failed", "refused", "born", "odd", "still", "gone"];
+    let config = ids.iter().fold(config, |config, id| config.avatar(id));
+    let bench = Bench::new(config.text());
+    for id in ["good", "failed", "refused", "still", "odd"] {
+        argil.set_status(id, "TRAINING");
+    }
+    argil.set_status("born", "NOT_TRAINED");
+    let daemon = bench.start();
+    for id in ["good", "failed", "refused", "born", "odd", "still"] {
+        daemon.wait_for_log(&format!("avatar `{id}` seen first"));
+    }
+    daemon.wait_for_log("avatar `gone` is out of sight");
+    argil.set_status("born", "TRAINING");
+    argil.set_status("odd", "CONTENT_MODERATED");
+    daemon.wait_for_log("avatar `born` went from NOT_TRAINED to TRAINING");
+    daemon.wait_for_log("avatar `odd` went from TRAINING to CONTENT_MODERATED");
+    argil.set_status("good", "IDLE");
+    argil.set_status("failed", "TRAINING_FAILED");
+    argil.set_status("refused", "REFUSED");
+
+    let received = receiver.wait_for(3).await;
+    let mails = mailbox.wait_for(3).await;
+    let rows = bench.wait_for_deliveries("six deliveries", |rows| {
+        rows.len() == 6 && rows.iter().all(|row| row["state"] == "delivered")
+    });
+    assert!(daemon.stop().success());
+    assert_eq!((receiver.received().len(), mailbox.mails().len(), rows.len()), (3, 3, 6));
+
+    let mut told: Vec<(String, String)> = received
+        .iter()
+        .map(|request| {
+            request.verify(SECRET).unwrap();
+            let body: Value = serde_json::from_slice(&request.body).unwrap();
+            assert_eq!(body["data"]["previous_status"], "TRAINING");
+            assert_eq!(body["data"]["training_observed"], true);
+            let text = |pointer: &str| body.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+            (text("/data/avatar/id"), text("/type"))
+        })
+        .collect();
+    told.sort();
+    let expected = [
+        ("failed", "avatar.training_failed"),
+        ("good", "avatar.ready"),
+        ("refused", "avatar.refused"),
+    ];
+    assert_eq!(told, expected.map(|(id, kind)| (id.to_owned(), kind.to_owned())));
+    for (id, kind) in told {
+        let about = |mail: &&crate::harness::smtp::Mail| {
+            let text = String::from_utf8_lossy(&mail.data);
+            text.contains(&format!("X-Avatar-Watch-Type: {kind}")) && text.contains(&id)
+        };
+        assert_eq!(mails.iter().filter(about).count(), 1, "mails about `{id}`");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_training_between_two_looks_is_told_as_unseen_or_not_at_all_if_so_wished() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
+    let strict = config.clone().with("\n[events]\ninfer_unseen_training = false\n");
+
+    let bench = Bench::new(strict.text());
+    argil.set_status("a1", "NOT_TRAINED");
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: NOT_TRAINED");
+    argil.set_status("a1", "IDLE");
+    daemon.wait_for_log("went from NOT_TRAINED to IDLE");
+    assert!(daemon.stop().success());
+    assert!(bench.deliveries().is_empty());
+
+    let bench = Bench::new(config.text());
+    argil.set_status("a1", "NOT_TRAINED");
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: NOT_TRAINED");
+    argil.set_status("a1", "IDLE");
+    let received = receiver.wait_for(1).await;
+    let body: Value = serde_json::from_slice(&received[0].body).unwrap();
+    assert_eq!(body["data"]["training_observed"], false);
+    assert_eq!(body["data"]["previous_status"], "NOT_TRAINED");
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_registration_assumed_makes_the_first_sight_news() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url())
+        .webhook("ops", &receiver.url())
+        .avatar("a1")
+        .with("assume = \"TRAINING\"\nname = \"Jane, English\"\n");
+    let bench = Bench::new(config.text());
+    argil.set_status("a1", "IDLE");
+    let daemon = bench.start();
+    let received = receiver.wait_for(1).await;
+    let body: Value = serde_json::from_slice(&received[0].body).unwrap();
+    assert_eq!(body["type"], "avatar.ready");
+    assert_eq!(body["data"]["avatar"]["name"], "Jane, English");
+    assert_eq!(body["data"]["last_seen_previous_at"], Value::Null);
+    assert_eq!(body["data"]["training_observed"], false);
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_written_anywhere() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    argil.require_key(KEY);
+    let url = format!("{}?token=canary-url-77aa", receiver.url());
+    let config = Config::new(argil.base_url()).webhook("ops", &url).avatar("a1");
+    let bench = Bench::new(config.text());
+    argil.set_status("a1", "TRAINING");
+    receiver.script([crate::harness::webhook::Answer::status(500)]);
+    let daemon = bench.start_with(&["--log-format", "json"]);
+    daemon.wait_for_log("seen first: TRAINING");
+    argil.set_status("a1", "IDLE");
+    receiver.wait_for(2).await;
+    bench.wait_for_deliveries("the delivery", |rows| rows[0]["state"] == "delivered");
+    assert!(daemon.stop().success());
+    let config = [bench.config()];
+    for canary in [KEY, "canary-url-77aa", &SECRET["whsec_".len()..]] {
+        assert_eq!(files_with(bench.path("").as_path(), canary), config, "`{canary}`");
+    }
+}

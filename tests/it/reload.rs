@@ -1,0 +1,104 @@
+//! `SIGHUP` on the real program: all of a new config takes effect, or none of it.
+
+use rustix::process::Signal;
+
+use crate::harness::argil::FakeArgil;
+use crate::harness::config::Config;
+use crate::harness::daemon::Bench;
+use crate::harness::webhook::{Answer, Receiver};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_adds_and_removes_avatars_and_keeps_their_history() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url());
+    let bench = Bench::new(config.clone().avatar("a1").text());
+    argil.set_status("a1", "TRAINING");
+    argil.set_status("a2", "TRAINING");
+    let daemon = bench.start();
+    daemon.wait_for_log("avatar `a1` seen first: TRAINING");
+
+    bench.configure(config.avatar("a2").text());
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("avatar `a2` seen first: TRAINING");
+    daemon.wait_for_log("avatar `a1` removed");
+    daemon.wait_for_log("avatar `a2` added");
+    argil.set_status("a1", "IDLE");
+    argil.set_status("a2", "IDLE");
+    let received = receiver.wait_for(1).await;
+    let body: serde_json::Value = serde_json::from_slice(&received[0].body).unwrap();
+    assert_eq!(body["data"]["avatar"]["id"], "a2");
+    let history = bench.json(&["history", "a1", "--json"]);
+    assert_eq!(history.as_array().unwrap().len(), 1);
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_config_changes_nothing_and_says_so() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
+    let bench = Bench::new(config.text());
+    argil.set_status("a1", "TRAINING");
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+
+    let bad = config.clone().avatar("a2").with("chanels = [\"ops\"]\n");
+    bench.configure(bad.text());
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("not taken, the old one stays in force");
+    daemon.wait_for_log("did you mean `channels`?");
+    let looks = argil.count("a1");
+    argil.wait_until_blocking("more looks at a1", |requests| requests.len() > looks + 5);
+    assert_eq!(argil.count("a2"), 0, "no part of a bad config takes effect");
+
+    let moved = config.with("\n[store]\npath = \"elsewhere.db\"\n");
+    bench.configure(moved.text());
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("`store.path` cannot change while the daemon runs");
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pending_deliveries_outlive_a_reload_and_a_channel_that_comes_back() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).avatar("a1");
+    let with_channel = config.clone().webhook("ops", &receiver.url());
+    let bench = Bench::new(with_channel.text());
+    argil.set_status("a1", "TRAINING");
+    receiver.script([Answer::status(500)]);
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    argil.set_status("a1", "IDLE");
+    receiver.wait_for(1).await;
+
+    bench.configure(config.text());
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("channel `ops` removed");
+    let parked = bench.deliveries();
+    if parked[0]["state"] == "pending" {
+        daemon.wait_for_log("is not in the config; its 1 deliveries wait");
+    }
+    bench.configure(with_channel.text());
+    daemon.signal(Signal::HUP);
+    bench.wait_for_deliveries("the delivery", |rows| rows[0]["state"] == "delivered");
+    let received = receiver.received();
+    let id = |n: usize| received[n].header("webhook-id").to_owned();
+    assert_eq!((id(0), &received[0].body), (id(1), &received[1].body));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_key_that_was_refused_is_tried_again_at_a_reload() {
+    let argil = FakeArgil::start();
+    let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
+    argil.set_status("a1", "TRAINING");
+    argil.require_key("another-key");
+    let daemon = bench.start();
+    daemon.wait_for_log("the API refuses the key");
+    assert_eq!(argil.count("a1"), 1, "a refused key does not hammer");
+    let renewed = Config::new(argil.base_url()).avatar("a1");
+    let renewed = renewed.text().replace(crate::harness::config::KEY, "another-key");
+    bench.configure(&renewed);
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("seen first: TRAINING");
+    assert!(daemon.stop().success());
+}

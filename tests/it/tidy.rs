@@ -1,0 +1,204 @@
+//! The house rules that a machine can check: who may import whom, where each vendor crate is at
+//! home, the one clock, the size of files.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A source file, with its test part cut off.
+struct Source {
+    /// Its path below `src`, such as `store/handle.rs`.
+    name: String,
+    /// Its text, without what stands under `#[cfg(test)]`, and without comments.
+    code: String,
+    lines: usize,
+    whole: String,
+}
+
+/// Each room, and the rooms below it that it may import from.
+const FLOORS: [(&str, &[&str]); 12] = [
+    ("main", &["cli"]),
+    ("cli", &["cli", "demo", "daemon", "store", "config", "notify", "argil", "domain", "secret", "signing_secret", "telemetry"]),
+    ("demo", &["demo", "daemon", "store", "config", "notify", "argil", "domain", "secret", "signing_secret", "telemetry"]),
+    ("daemon", &["daemon", "store", "config", "notify", "argil", "domain", "secret", "signing_secret", "telemetry"]),
+    ("store", &["store", "domain"]),
+    ("config", &["config", "domain", "secret", "signing_secret"]),
+    ("notify", &["notify", "domain", "secret", "signing_secret"]),
+    ("argil", &["argil", "domain", "secret"]),
+    ("domain", &["domain"]),
+    ("secret", &[]),
+    ("signing_secret", &[]),
+    ("telemetry", &[]),
+];
+
+/// Each vendor crate that has a home, and the files that may name it.
+const HOMES: [(&str, &[&str]); 14] = [
+    ("rusqlite", &["store/"]),
+    ("reqwest", &["argil/client.rs", "notify/http.rs"]),
+    ("lettre", &["notify/email/"]),
+    ("toml", &["config/"]),
+    ("backoff", &["domain/backoff.rs"]),
+    ("signal_hook", &["daemon/signals.rs"]),
+    ("signal_hook_tokio", &["daemon/signals.rs"]),
+    ("axum", &["demo/argil.rs", "demo/receiver.rs"]),
+    ("clap", &["cli/args.rs", "cli/command.rs"]),
+    ("sd_notify", &["daemon/systemd.rs"]),
+    ("governor", &["daemon/budget.rs"]),
+    ("jiff", &["domain/timestamp.rs"]),
+    ("comfy_table", &["cli/output.rs"]),
+    ("tracing_subscriber", &["telemetry.rs"]),
+];
+
+/// What asks for the time or throws dice, and the one file that may.
+const CLOCKS: [&str; 4] = ["SystemTime", "Instant::now", "clock_gettime", "Utc::now"];
+const CLOCK_HOME: &str = "daemon/clock.rs";
+
+/// What the pure ground floor must not know.
+const IMPURE: [&str; 8] =
+    ["std::fs", "std::net", "std::env", "tokio", "serde", "tracing", "async ", ".await"];
+
+#[test]
+fn rooms_import_only_from_below() {
+    for source in sources() {
+        let room = room(&source.name);
+        let (_, allowed) = FLOORS.iter().find(|(name, _)| *name == room).unwrap_or_else(|| {
+            panic!("`{}` is in no room of the table", source.name)
+        });
+        for import in imports(&source.code) {
+            assert!(
+                allowed.contains(&import.as_str()) || import == room,
+                "`{}` imports `{import}`, which is not below `{room}`",
+                source.name
+            );
+        }
+    }
+}
+
+#[test]
+fn vendor_crates_stay_at_home() {
+    for source in sources() {
+        for (vendor, homes) in HOMES {
+            if names_crate(&source.code, vendor) {
+                assert!(
+                    homes.iter().any(|home| source.name.starts_with(home)),
+                    "`{}` names `{vendor}`, whose home is {homes:?}",
+                    source.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_clock_asks_for_the_time() {
+    for source in sources().iter().filter(|source| source.name != CLOCK_HOME) {
+        for clock in CLOCKS {
+            assert!(!source.code.contains(clock), "`{}` has `{clock}`", source.name);
+        }
+    }
+}
+
+#[test]
+fn the_domain_is_pure() {
+    for source in sources().iter().filter(|source| source.name.starts_with("domain/")) {
+        for impurity in IMPURE {
+            assert!(!source.code.contains(impurity), "`{}` has `{impurity}`", source.name);
+        }
+    }
+}
+
+#[test]
+fn files_are_small_and_say_what_they_are() {
+    let tests = files(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"));
+    let all = sources().into_iter().map(|s| (s.name, s.lines, s.whole)).chain(tests);
+    for (name, lines, text) in all {
+        assert!(lines <= LINES_MAX, "`{name}` has {lines} lines");
+        let part_of_another = name.ends_with("_tests.rs");
+        assert!(part_of_another || text.starts_with("//! "), "`{name}` does not say what it is");
+        let long = text.lines().position(|line| line.chars().count() > COLUMNS_MAX);
+        assert_eq!(long, None, "`{name}` has a line that is too long (counted from 0)");
+    }
+}
+
+#[test]
+fn nothing_unwraps_outside_of_tests() {
+    for source in sources() {
+        for word in [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "dbg!("] {
+            assert!(!source.code.contains(word), "`{}` has `{word}`", source.name);
+        }
+    }
+}
+
+#[test]
+fn the_map_names_every_room() {
+    let map = fs::read_to_string(src().join("lib.rs")).unwrap();
+    for (room, _) in FLOORS.iter().filter(|(room, _)| *room != "main") {
+        assert!(map.contains(&format!("[`{room}`]")), "the doc of `lib.rs` lacks `{room}`");
+        assert!(map.contains(&format!("pub mod {room};")), "`lib.rs` lacks `{room}`");
+    }
+}
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn sources() -> Vec<Source> {
+    let sources: Vec<Source> = files(src())
+        .into_iter()
+        .filter(|(name, ..)| name != "lib.rs" && !name.ends_with("_tests.rs"))
+        .map(|(name, lines, whole)| {
+            let code = whole.split("\n#[cfg(test)]").next().unwrap();
+            let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let code = code.collect::<Vec<_>>().join("\n");
+            Source { name, code, lines, whole }
+        })
+        .collect();
+    assert!(sources.len() > 50, "the sources were not found");
+    sources
+}
+
+fn files(root: PathBuf) -> Vec<(String, usize, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+                found.push((name, text.lines().count(), text));
+            }
+        }
+    }
+    found
+}
+
+fn room(name: &str) -> &str {
+    name.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+/// The rooms that a file names, in whatever form.
+fn imports(code: &str) -> BTreeSet<String> {
+    let start = |text: &str| {
+        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+        text[..end].to_owned()
+    };
+    let mut found: BTreeSet<String> = code.split("crate::").skip(1).map(start).collect();
+    found.extend(code.split("avatar_watch::").skip(1).map(start));
+    found.remove("");
+    found
+}
+
+fn names_crate(code: &str, vendor: &str) -> bool {
+    let begins = |before: &str| {
+        !before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.')
+            && !(before.ends_with("::") && before.len() > 2 && !before.ends_with(" ::"))
+    };
+    let needle = format!("{vendor}::");
+    code.match_indices(&needle).any(|(place, _)| begins(&code[..place]))
+}
+
+const LINES_MAX: usize = 500;
+const COLUMNS_MAX: usize = 100;
