@@ -1,3 +1,7 @@
 //! The program's door: parses the command line, runs the command, exits with its code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    avatar_watch::cli::command::main().code().into()
+}

@@ -1,1 +1,18 @@
-//! Not built yet.
+//! The commands: what is typed, what is printed, and with which code the program exits.
+//!
+//! Nothing is decided here: each command asks a lower floor and shows the answer.
+
+pub mod args;
+pub mod exit;
+pub mod output;
+pub mod config_path;
+pub mod command;
+pub mod run;
+pub mod check;
+pub mod status;
+pub mod history;
+pub mod deliveries;
+pub mod test;
+pub mod demo;
+pub mod init;
+pub mod secret;

@@ -1,7 +1,7 @@
 //! The script: how each simulated avatar lives, made from a seed and nothing else.
 //!
-//! As the API's page says it: an image avatar is born TRAINING and is ready within about half a
-//! minute; a video avatar is born NOT_TRAINED. A video's training takes hours in life; here it
+//! As the API's page says it: an image avatar is born `TRAINING` and is ready within about half a
+//! minute; a video avatar is born `NOT_TRAINED`. A video's training takes hours in life; here it
 //! is a minute.
 
 use std::time::Duration;

@@ -5,6 +5,11 @@
 mod harness;
 
 mod argil_client;
+mod cli;
 mod email;
 mod mail;
+mod outcomes;
+mod reload;
+mod restart;
+mod tidy;
 mod webhook;

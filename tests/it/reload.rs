@@ -47,7 +47,7 @@ async fn a_bad_config_changes_nothing_and_says_so() {
     daemon.wait_for_log("not taken, the old one stays in force");
     daemon.wait_for_log("did you mean `channels`?");
     let looks = argil.count("a1");
-    argil.wait_until_blocking("more looks at a1", |requests| requests.len() > looks + 5);
+    argil.wait_until("more looks at a1", |requests| requests.len() > looks + 5).await;
     assert_eq!(argil.count("a2"), 0, "no part of a bad config takes effect");
 
     let moved = config.with("\n[store]\npath = \"elsewhere.db\"\n");

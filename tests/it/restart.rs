@@ -9,14 +9,17 @@ use avatar_watch::domain::roll::Roll;
 use tokio::sync::Notify;
 
 use crate::harness::argil::{Answer as Served, FakeArgil};
-use crate::harness::config::{Config, SECRET};
+use crate::harness::config::{Config, IMPATIENT, SECRET};
 use crate::harness::daemon::{Bench, wait_until};
 use crate::harness::webhook::{Answer, Received, Receiver};
 
 fn bench(argil: &FakeArgil, receiver: &Receiver, avatars: &[&str]) -> Bench {
+    Bench::new(bench_config(argil, receiver, avatars).text())
+}
+
+fn bench_config(argil: &FakeArgil, receiver: &Receiver, avatars: &[&str]) -> Config {
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url());
-    let config = avatars.iter().fold(config, |config, id| config.avatar(id));
-    Bench::new(config.text())
+    avatars.iter().fold(config, |config, id| config.avatar(id))
 }
 
 /// Everything that a repeat must keep, by message id.
@@ -24,7 +27,10 @@ fn by_id(received: &[Received]) -> BTreeMap<String, BTreeSet<Vec<u8>>> {
     let mut by_id: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
     for request in received {
         request.verify(SECRET).unwrap();
-        by_id.entry(request.header("webhook-id").to_owned()).or_default().insert(request.body.clone());
+        by_id
+            .entry(request.header("webhook-id").to_owned())
+            .or_default()
+            .insert(request.body.clone());
     }
     by_id
 }
@@ -45,7 +51,7 @@ async fn killed_before_the_commit_the_same_transition_is_found_again() {
     let gate = Arc::new(Notify::new());
     argil.answer_next("a1", Served::Hold(Arc::clone(&gate)));
     let before = argil.count("a1");
-    argil.wait_until_blocking("the held look", |requests| requests.len() > before);
+    argil.wait_until("the held look", |requests| requests.len() > before).await;
     argil.set_status("a1", "IDLE");
     daemon.kill();
     gate.notify_one();
@@ -53,7 +59,9 @@ async fn killed_before_the_commit_the_same_transition_is_found_again() {
 
     let daemon = bench.start();
     check_told_once_by_id(&receiver.wait_for(1).await, 1);
-    bench.wait_for_deliveries("the delivery", |rows| rows.iter().all(|row| row["state"] == "delivered"));
+    bench.wait_for_deliveries("the delivery", |rows| {
+        rows.iter().all(|row| row["state"] == "delivered")
+    });
     assert!(daemon.stop().success());
     assert_eq!(receiver.received().len(), 1);
 }
@@ -76,7 +84,9 @@ async fn killed_after_the_commit_the_first_pass_delivers() {
     assert_eq!(pending.len(), 1);
 
     let daemon = bench.start();
-    bench.wait_for_deliveries("the delivery", |rows| rows.iter().all(|row| row["state"] == "delivered"));
+    bench.wait_for_deliveries("the delivery", |rows| {
+        rows.iter().all(|row| row["state"] == "delivered")
+    });
     check_told_once_by_id(&receiver.received(), 1);
     assert!(daemon.stop().success());
 }
@@ -96,8 +106,9 @@ async fn killed_between_request_and_answer_it_is_sent_again_with_the_same_id_and
 
     let daemon = bench.start();
     receiver.wait_for(2).await;
-    let rows = bench
-        .wait_for_deliveries("the delivery", |rows| rows.iter().all(|row| row["state"] == "delivered"));
+    let rows = bench.wait_for_deliveries("the delivery", |rows| {
+        rows.iter().all(|row| row["state"] == "delivered")
+    });
     check_told_once_by_id(&receiver.received(), 1);
     let id = rows[0]["id"].as_str().unwrap();
     let shown = bench.json(&["deliveries", "show", id, "--json"]);
@@ -119,7 +130,7 @@ async fn a_change_that_happened_while_nobody_watched_is_told_at_the_start() {
     let daemon = bench.start();
     daemon.wait_for_log("seen first: TRAINING");
     let looked = argil.count("a1");
-    argil.wait_until_blocking("more looks", |requests| requests.len() > looked + 3);
+    argil.wait_until("more looks", |requests| requests.len() > looked + 3).await;
     assert!(daemon.stop().success());
     argil.set_status("a1", "TRAINING_FAILED");
 
@@ -141,12 +152,18 @@ async fn a_change_that_happened_while_nobody_watched_is_told_at_the_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_a_hundred_times_at_random_every_transition_is_told() {
     const KILLS: u64 = 100;
-    let seed = std::env::var("AVATAR_WATCH_KILL_SEED").map_or(0x5EED, |text| text.parse().unwrap());
+    let seed =
+        std::env::var("AVATAR_WATCH_KILL_SEED").map_or(0x5EED_u64, |text| text.parse().unwrap());
     println!("AVATAR_WATCH_KILL_SEED={seed}");
     let roll = |salt: u64| Roll::new(u128::from(seed)).derive(salt).fraction();
     let avatars = ["a1", "a2", "a3", "a4"];
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let bench = bench(&argil, &receiver, &avatars);
+    // Many short waits: a delivery may meet a kill or a refusal again and again.
+    let patient = format!("retry_schedule = [\"0s\"{}]", ", \"50ms\"".repeat(50));
+    let config = bench_config(&argil, &receiver, &avatars);
+    let config = config.text().replace(IMPATIENT, &patient);
+    assert!(config.contains(&patient));
+    let bench = Bench::new(&config);
     let mut now = BTreeMap::from(avatars.map(|id| (id, "TRAINING")));
     now.iter().for_each(|(id, status)| argil.set_status(id, status));
     for kill in 0..KILLS {
@@ -205,8 +222,12 @@ fn check_everything_was_told(bench: &Bench, rows: &[serde_json::Value], received
         .unwrap()
         .iter()
         .filter(|row| !row["previous_status"].is_null())
-        .filter(|row| ["IDLE", "TRAINING_FAILED", "REFUSED"].contains(&row["status"].as_str().unwrap()))
-        .map(|row| (row["avatar_id"].as_str().unwrap().to_owned(), row["sequence"].as_u64().unwrap()))
+        .filter(|row| {
+            ["IDLE", "TRAINING_FAILED", "REFUSED"].contains(&row["status"].as_str().unwrap())
+        })
+        .map(|row| {
+            (row["avatar_id"].as_str().unwrap().to_owned(), row["sequence"].as_u64().unwrap())
+        })
         .collect();
     let mut told = BTreeSet::new();
     for bodies in by_id(received).values() {
@@ -214,9 +235,13 @@ fn check_everything_was_told(bench: &Bench, rows: &[serde_json::Value], received
         let body: serde_json::Value =
             serde_json::from_slice(bodies.iter().next().unwrap()).unwrap();
         let id = body["data"]["avatar"]["id"].as_str().unwrap().to_owned();
-        assert!(told.insert((id, body["data"]["sequence"].as_u64().unwrap())), "told under two ids");
+        assert!(
+            told.insert((id, body["data"]["sequence"].as_u64().unwrap())),
+            "told under two ids"
+        );
     }
-    let dead: Vec<&serde_json::Value> = rows.iter().filter(|row| row["state"] == "failed").collect();
+    let dead: Vec<&serde_json::Value> =
+        rows.iter().filter(|row| row["state"] == "failed").collect();
     assert!(dead.is_empty(), "dead letters: {dead:?}");
     assert_eq!(told, news);
     assert!(news.len() > 20, "only {} pieces of news: the test tests little", news.len());

@@ -31,7 +31,7 @@ impl Config {
         self.with(&format!(
             "\n[channels.{name}]\ntype = \"webhook\"\nurl = \"{url}\"\nsecret = \"{SECRET}\"\n\
              timeout = \"2s\"\n\
-             retry_schedule = [\"0s\", \"50ms\", \"50ms\", \"50ms\", \"50ms\", \"50ms\"]\n"
+             {IMPATIENT}\n"
         ))
     }
 
@@ -56,6 +56,9 @@ impl Config {
     }
 }
 
+/// The retry schedule of these configs' webhooks: six tries in quick succession.
+pub(crate) const IMPATIENT: &str =
+    r#"retry_schedule = ["0s", "50ms", "50ms", "50ms", "50ms", "50ms"]"#;
 /// The API key of these configs.
 pub(crate) const KEY: &str = "canary-key-5d1f";
 /// The signing secret of these configs.

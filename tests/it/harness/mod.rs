@@ -2,6 +2,8 @@
 //! and the real program, as a child.
 
 pub(crate) mod argil;
+pub(crate) mod config;
+pub(crate) mod daemon;
 pub(crate) mod news;
 pub(crate) mod smtp;
 pub(crate) mod webhook;
