@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 
 use crate::cli::args::InitArgs;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, line};
+use crate::cli::output::{complain, print};
 use crate::config::starter::{StarterAnswers, starter};
 
 /// Writes the config.
@@ -25,13 +25,7 @@ pub fn init(args: &InitArgs) -> Exit {
         .and_then(|mut file| file.write_all(starter(&answers).as_bytes()));
     match written {
         Ok(()) => {
-            line(&format!("Wrote `{path}`. Next:"));
-            line("  export ARGIL_API_KEY=…                 the key of your Argil workspace");
-            line(
-                "  export AVATAR_WATCH_WEBHOOK_SECRET=\"$(avatar-watch secret)\"   and give it to your receiver",
-            );
-            line(&format!("  avatar-watch --config {path} check --online"));
-            line(&format!("  avatar-watch --config {path} run"));
+            print(&next_steps(&path.to_string()));
             Exit::Good
         }
         Err(error) => {
@@ -39,6 +33,17 @@ pub fn init(args: &InitArgs) -> Exit {
             Exit::Bad
         }
     }
+}
+
+fn next_steps(path: &str) -> String {
+    format!(
+        "Wrote `{path}`. Next:
+  export ARGIL_API_KEY=…                                          # of your Argil workspace
+  export AVATAR_WATCH_WEBHOOK_SECRET=\"$(avatar-watch secret)\"    # your receiver needs it, too
+  avatar-watch --config {path} check --online
+  avatar-watch --config {path} run
+"
+    )
 }
 
 const PRIVATE_MODE: u32 = 0o600;

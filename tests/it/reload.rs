@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use crate::harness::argil::FakeArgil;
-use crate::harness::config::Config;
+use crate::harness::config::{Config, IMPATIENT};
 use crate::harness::daemon::Bench;
 use crate::harness::webhook::{Answer, Receiver};
 
@@ -62,23 +62,24 @@ async fn pending_deliveries_outlive_a_reload_and_a_channel_that_comes_back() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).avatar("a1");
     let with_channel = config.clone().webhook("ops", &receiver.url());
-    let bench = Bench::new(with_channel.text());
+    let with_channel = with_channel.text().replace(IMPATIENT, "retry_schedule = [\"0s\", \"1h\"]");
+    let bench = Bench::new(&with_channel);
     argil.set_status("a1", "TRAINING");
     receiver.script([Answer::status(500)]);
     let daemon = bench.start();
     daemon.wait_for_log("seen first: TRAINING");
     argil.set_status("a1", "IDLE");
-    receiver.wait_for(1).await;
+    daemon.wait_for_log("did not take it");
 
     bench.configure(config.text());
     daemon.signal(Signal::HUP);
     daemon.wait_for_log("channel `ops` removed");
-    let parked = bench.deliveries();
-    if parked[0]["state"] == "pending" {
-        daemon.wait_for_log("is not in the config; its 1 deliveries wait");
-    }
-    bench.configure(with_channel.text());
+    daemon.wait_for_log("is not in the config; its 1 deliveries wait");
+    bench.configure(&with_channel);
     daemon.signal(Signal::HUP);
+    daemon.wait_for_log("channel `ops` added");
+    let id = bench.deliveries()[0]["id"].as_str().unwrap().to_owned();
+    assert!(bench.run(&["deliveries", "retry", &id]).status.success());
     bench.wait_for_deliveries("the delivery", |rows| rows[0]["state"] == "delivered");
     let received = receiver.received();
     let id = |n: usize| received[n].header("webhook-id").to_owned();
