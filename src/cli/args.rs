@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::RangedI64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Tells you the minute an Argil avatar is ready, failed, or refused.
@@ -50,7 +51,7 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
     /// How many avatars are trained
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=500))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = avatars())]
     pub avatars: u16,
     /// How many times faster than life
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = speed)]
@@ -274,6 +275,10 @@ pub enum LogLook {
     Human,
     /// One JSON object a line
     Json,
+}
+
+fn avatars() -> RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..=500)
 }
 
 fn speed(text: &str) -> Result<f64, String> {

@@ -39,7 +39,7 @@ fn next_steps(path: &str) -> String {
     format!(
         "Wrote `{path}`. Next:
   export ARGIL_API_KEY=…                                          # of your Argil workspace
-  export AVATAR_WATCH_WEBHOOK_SECRET=\"$(avatar-watch secret)\"    # your receiver needs it, too
+  export AVATAR_WATCH_WEBHOOK_SECRET=\"$(avatar-watch secret)\"     # your receiver needs it, too
   avatar-watch --config {path} check --online
   avatar-watch --config {path} run
 "

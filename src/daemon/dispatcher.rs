@@ -216,7 +216,8 @@ async fn record<C: Clock>(tools: &Tools<C>, settlement: &Settlement) -> Result<(
                 return Ok(());
             }
             Err(failure) if failure.next_step() == NextStep::Retry => {
-                warn!(delivery.id = %settlement.id, "the end of a try is not written yet: {failure}");
+                let id = &settlement.id;
+                warn!(delivery.id = %id, "the end of a try is not written yet: {failure}");
                 tools.clock.sleep_until(tools.clock.moment().plus(STORE_WAIT)).await;
             }
             Err(failure) => return Err(failure),

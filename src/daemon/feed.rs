@@ -17,7 +17,7 @@ pub enum Happening {
     Changed {
         /// What changed.
         transition: Transition,
-        /// The event about it, if it is one.
+        /// The event about it, if it is told to anyone.
         event: Option<(EventId, EventKind)>,
     },
     /// A try at a delivery ended.

@@ -120,7 +120,8 @@ fn change<S, N: Notifier, C: Clock>(
 
 fn announce<C>(tools: &Tools<C>, decision: &Decision, told: bool) {
     if let Some(transition) = &decision.transition {
-        let event = decision.event.as_ref().map(|event| (event.id.clone(), event.kind));
+        let event = decision.event.as_ref().filter(|_| told);
+        let event = event.map(|event| (event.id.clone(), event.kind));
         tools.feed.tell(|| Happening::Changed { transition: transition.clone(), event });
     }
     if told {
@@ -132,7 +133,8 @@ fn log_observation(watch: &Watch, seen: &Observation) {
     let id = &watch.id;
     match seen {
         Observation::Seen(avatar) => {
-            debug!(avatar.id = %id, avatar.status = %escaped(&avatar.status), "looked at avatar `{id}`");
+            let status = escaped(&avatar.status);
+            debug!(avatar.id = %id, avatar.status = %status, "looked at avatar `{id}`");
         }
         Observation::Missing { reason }
         | Observation::Denied { reason }

@@ -155,7 +155,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 return Err(failure);
             }
             let id = &looked.watch.id;
-            warn!(avatar.id = %id, "avatar `{id}` changed but it could not be recorded yet: {failure}");
+            warn!(avatar.id = %id, "a change of avatar `{id}` is not written yet: {failure}");
         }
         self.keep(looked.watch, looked.next_poll_in);
         if looked.changed {

@@ -38,9 +38,9 @@ pub enum ServiceError {
 /// # Errors
 /// When the config cannot be used at the start, or the daemon fails.
 pub async fn serve(path: &Path) -> Result<(), ServiceError> {
-    let mut settings = file::load(path, &Environment::from_process())?;
     let system = |doing| move |source| DaemonError::System { doing, source };
     let mut signals = Signals::take().map_err(system("taking signals"))?;
+    let mut settings = file::load(path, &Environment::from_process())?;
     let chance = Chance::from_entropy().map_err(system("asking for entropy"))?;
     log_warnings(&settings);
     let mut daemon = Daemon::start(&settings, SystemClock, chance, Feed::default()).await?;

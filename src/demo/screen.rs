@@ -50,7 +50,7 @@ impl Screen {
                 };
                 let told = match event {
                     Some((id, kind)) => format!("   {kind}  {}", self.faint(id.as_str())),
-                    None => String::new(),
+                    None => " (recorded, not told)".to_owned(),
                 };
                 self.line(&format!("{at}  {name:<10} {from} → {to}{told}"));
             }
