@@ -107,7 +107,9 @@ fn events(field: &Field<'_>) -> Option<Vec<EventKind>> {
 
 fn retry_schedule(field: &Field<'_>) -> Option<RetrySchedule> {
     let waits = field.list(|element| duration::read(element, &(Duration::ZERO..=LONGEST)))?;
-    RetrySchedule::new(waits).map_or_else(|error| field.bad(format!("is no good: {error}")), Some)
+    let help = "write the wait before each try, like `[\"0s\", \"5s\", \"5m\"]`";
+    let refused = |error| field.wrong(format!("is no good: {error}"), help);
+    RetrySchedule::new(waits).map_or_else(refused, Some)
 }
 
 fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
@@ -122,11 +124,11 @@ fn url(field: &Field<'_>) -> Option<Secret> {
     let secret = secret_source::read(field, Plain::Allowed)?;
     let url = match Url::parse(secret.expose()) {
         Ok(url) => url,
-        Err(error) => return field.bad(format!("is no URL: {error}")),
+        Err(error) => return field.wrong(format!("is no URL: {error}"), WHOLE_URL),
     };
     let host = url.host().filter(|_| matches!(url.scheme(), "http" | "https"));
     let Some(host) = host else {
-        return field.bad("is neither an `https` nor an `http` URL");
+        return field.wrong("is neither an `https` nor an `http` URL", WHOLE_URL);
     };
     if url.scheme() == "http" && !host::is_private(&host) {
         let message = "is `http`: what is told can be read on the way";
@@ -141,7 +143,8 @@ fn secrets(field: &Field<'_>) -> Option<Vec<SigningSecret>> {
     }
     let secrets = field.distinct(signing_secret)?;
     if secrets.len() > SECRETS_MAX {
-        return field.bad(format!("has more than {SECRETS_MAX} secrets"));
+        let help = "keep the ones that receivers still check with";
+        return field.wrong(format!("has more than {SECRETS_MAX} secrets"), help);
     }
     field.not_empty(secrets, "make one with `avatar-watch secret`")
 }
@@ -161,3 +164,6 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const TIMEOUT_RANGE: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(120);
 const SECRETS_MAX: usize = 4;
+
+/// What to write where a URL is none.
+const WHOLE_URL: &str = "write the whole URL, like `https://example.com/hooks/avatars`";

@@ -32,12 +32,6 @@ impl<'r> Field<'r> {
         None
     }
 
-    /// Reports what is wrong, where the words themselves say how to mend it.
-    pub(super) fn bad<T>(&self, message: impl Into<String>) -> Option<T> {
-        self.reader.problem(&self.place, message, None);
-        None
-    }
-
     /// Reports that it is another kind of thing than `wanted`. The value is not repeated: it may
     /// be a secret in the wrong clothes.
     pub(super) fn mistyped<T>(&self, wanted: &str) -> Option<T> {
@@ -51,13 +45,17 @@ impl<'r> Field<'r> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        self.bad(format!("is {found}, and must be {wanted}"))
+        // The words themselves say how to mend it.
+        self.reader.problem(&self.place, format!("is {found}, and must be {wanted}"), None);
+        None
     }
 
     /// A text that is not empty.
     pub(super) fn text(&self) -> Option<&'r str> {
         match self.value {
-            DeValue::String(text) if text.is_empty() => self.bad("is empty"),
+            DeValue::String(text) if text.is_empty() => {
+                self.wrong("is empty", "write something, or take the key out")
+            }
             DeValue::String(text) => Some(text),
             DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
                 self.mistyped("a text in quotes")
@@ -73,8 +71,9 @@ impl<'r> Field<'r> {
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         let text = self.text()?;
-        let refused =
-            |error| self.bad(format!("is `{}`, which is no {what}: {error}", shown(text)));
+        let refused = |error: E| {
+            self.wrong(format!("is `{}`, which is no {what}", shown(text)), error.to_string())
+        };
         parse(text).map_or_else(refused, Some)
     }
 

@@ -117,7 +117,7 @@ fn numbers_and_durations_are_checked() {
     check("'0s'", &format!("is `0s`\n{range}"));
     check("'99999years'", &format!("is `99999years`\n{range}"));
     check("'soon'", &format!("is `soon`, which is no duration\n{examples}"));
-    check("''", "is empty");
+    check("''", "is empty\n  help: write something, or take the key out");
     check("[]", "is a list, and must be a duration such as `5s`");
 }
 

@@ -37,7 +37,8 @@ pub(super) fn read(table: &Table<'_>) -> Option<EmailSettings> {
 
 fn address(field: &Field<'_>) -> Option<MailAddress> {
     // The address is not repeated: problems are logged at a reload.
-    let refused = |error| field.bad(format!("is malformed: {error}"));
+    let help = "an address stands alone, like `studio@example.com`";
+    let refused = |error| field.wrong(format!("is malformed: {error}"), help);
     MailAddress::parse(field.text()?).map_or_else(refused, Some)
 }
 
@@ -103,8 +104,14 @@ fn certificates(field: &Field<'_>) -> Option<Vec<u8>> {
     let place = shown(&path.display().to_string());
     match secret_source::read_file(&path) {
         Ok(bytes) if bytes.windows(PEM.len()).any(|window| window == PEM) => Some(bytes),
-        Ok(_) => field.bad(format!("is `{place}`, which has no PEM certificate in it")),
-        Err(error) => field.bad(format!("cannot be read from `{place}`: {error}")),
+        Ok(_) => {
+            let message = format!("is `{place}`, which has no PEM certificate in it");
+            field.wrong(message, "name a file with `-----BEGIN CERTIFICATE-----` in it")
+        }
+        Err(error) => {
+            let help = "is the path right, and may this user read the file?";
+            field.wrong(format!("cannot be read from `{place}`: {error}"), help)
+        }
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn read(field: &Field<'_>, plain: Plain) -> Option<Secret> {
         _ => return field.mistyped("a text or a table like `{ env = \"NAME\" }`"),
     };
     if text.is_empty() {
-        return field.bad("comes from a place that is empty");
+        return field.wrong("comes from a place that is empty", "put the secret there");
     }
     Some(Secret::new(text))
 }
@@ -117,10 +117,14 @@ fn from_file(source: &Field<'_>, path: &Path) -> Option<String> {
     let place = shown(&path.display().to_string());
     let bytes = match read_file(path) {
         Ok(bytes) => bytes,
-        Err(error) => return source.bad(format!("cannot be read from `{place}`: {error}")),
+        Err(error) => {
+            let help = "is the path right, and may this user read the file?";
+            return source.wrong(format!("cannot be read from `{place}`: {error}"), help);
+        }
     };
     let Ok(text) = String::from_utf8(bytes) else {
-        return source.bad(format!("cannot be read from `{place}`: it is not UTF-8"));
+        let message = format!("cannot be read from `{place}`: it is not UTF-8");
+        return source.wrong(message, "put the secret there as plain text");
     };
     Some(text.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -108,14 +108,26 @@ fn a_source_that_gives_nothing_is_told_without_what_may_be_the_secret() {
     let check = |key: &str, expected: &[&str]| folder.check(key, 0o600, expected);
     let sources =
         "  help: write one of `{ env = \"…\" }`, `{ file = \"…\" }` and `{ credential = \"…\" }`";
-    check("''", &["config.toml:1: `argil.api_key` is empty"]);
+    check(
+        "''",
+        &[
+            "config.toml:1: `argil.api_key` is empty",
+            "  help: write something, or take the key out",
+        ],
+    );
     check(
         "{ env = 'EMPTY' }",
-        &["config.toml:1: `argil.api_key` comes from a place that is empty"],
+        &[
+            "config.toml:1: `argil.api_key` comes from a place that is empty",
+            "  help: put the secret there",
+        ],
     );
     check(
         "{ file = 'empty' }",
-        &["config.toml:1: `argil.api_key` comes from a place that is empty"],
+        &[
+            "config.toml:1: `argil.api_key` comes from a place that is empty",
+            "  help: put the secret there",
+        ],
     );
     check(
         "{ env = 'NOT_SET' }",
@@ -135,17 +147,26 @@ fn a_source_that_gives_nothing_is_told_without_what_may_be_the_secret() {
     );
     check(
         "{ file = 'nowhere' }",
-        &["config.toml:1: `argil.api_key.file` cannot be read from `nowhere`: No such file or \
-           directory (os error 2)"],
+        &[
+            "config.toml:1: `argil.api_key.file` cannot be read from `nowhere`: No such file or \
+           directory (os error 2)",
+            "  help: is the path right, and may this user read the file?",
+        ],
     );
     check(
         "{ file = 'binary' }",
-        &["config.toml:1: `argil.api_key.file` cannot be read from `binary`: it is not UTF-8"],
+        &[
+            "config.toml:1: `argil.api_key.file` cannot be read from `binary`: it is not UTF-8",
+            "  help: put the secret there as plain text",
+        ],
     );
     check(
         "{ file = '/dev/zero' }",
-        &["config.toml:1: `argil.api_key.file` cannot be read from `/dev/zero`: it is no regular \
-           file"],
+        &[
+            "config.toml:1: `argil.api_key.file` cannot be read from `/dev/zero`: it is no regular \
+           file",
+            "  help: is the path right, and may this user read the file?",
+        ],
     );
     check(
         "{ credential = '../key' }",

@@ -48,7 +48,7 @@ impl fmt::Display for MailAddress {
     }
 }
 
-const BARE: &str = "an address stands alone, like `studio@example.com`, without a name or brackets";
+const BARE: &str = "it has a name, brackets or control characters in it";
 
 #[cfg(test)]
 mod tests {
