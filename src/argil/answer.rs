@@ -138,7 +138,7 @@ mod tests {
         check(
             200,
             r#"{"id":"k3y-k3y\u202e","status":"IDLE"}"#,
-            "Failed { reason: \"the answer is about another avatar, `***\u{fffd}`\" }",
+            "Failed { reason: \"the answer is about another avatar, `***`\" }",
         );
     }
 

@@ -9,6 +9,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::cli::exit::Exit;
+use crate::domain::foreign_text::is_unseen;
 use crate::store::error::StoreError;
 
 /// Prints to standard output; a reader that has gone (`| head`) is no failure.
@@ -89,13 +90,7 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) {
 /// Text from outside, with everything taken out that a terminal would obey or that would turn
 /// the line around.
 pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if is_harmless(c) { c } else { '\u{fffd}' }).collect()
-}
-
-fn is_harmless(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
-        && !matches!(c, '\u{2028}' | '\u{2029}')
+    text.chars().map(|c| if is_unseen(c) { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

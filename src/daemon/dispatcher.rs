@@ -22,7 +22,7 @@ use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::pulse::Pulse;
 use crate::daemon::stop::Stop;
 use crate::domain::channel::ChannelName;
-use crate::domain::delivery::{DeliveryState, Outcome};
+use crate::domain::delivery::DeliveryState;
 use crate::domain::moment::Moment;
 use crate::domain::retry::RetrySchedule;
 use crate::notify::channels::Parcel;
@@ -227,7 +227,7 @@ async fn record<C: Clock>(tools: &Tools<C>, settlement: &Settlement) -> Result<(
 
 fn log_try(claimed: &Claimed, settlement: &Settlement) {
     let Claimed { id, event_id, channel, avatar_id, attempt, .. } = claimed;
-    let said = said(&settlement.outcome);
+    let said = settlement.outcome.said();
     match &settlement.delivery.state {
         DeliveryState::Delivered => info!(
             delivery.id = %id, event.id = %event_id, channel = %channel, avatar.id = %avatar_id,
@@ -245,14 +245,6 @@ fn log_try(claimed: &Claimed, settlement: &Settlement) {
         DeliveryState::Sending | DeliveryState::Cancelled => {
             debug!(delivery.id = %id, "a try ended in an odd state");
         }
-    }
-}
-
-fn said(outcome: &Outcome) -> String {
-    match (&outcome.error, outcome.code) {
-        (Some(error), _) => error.clone(),
-        (None, Some(code)) => format!("it answered {code}"),
-        (None, None) => outcome.class.name().to_owned(),
     }
 }
 

@@ -138,6 +138,17 @@ pub enum OutcomeClass {
     Unknown,
 }
 
+impl Outcome {
+    /// What the other side said, or what happened instead, in a few words for people.
+    pub fn said(&self) -> String {
+        match (&self.error, self.code) {
+            (Some(error), _) => error.clone(),
+            (None, Some(code)) => format!("answered {code}"),
+            (None, None) => self.class.name().to_owned(),
+        }
+    }
+}
+
 impl OutcomeClass {
     /// The word for it in rows and tables.
     pub const fn name(self) -> &'static str {
@@ -180,12 +191,12 @@ impl Delivery {
                 self.state = DeliveryState::Delivered;
                 return self;
             }
-            OutcomeClass::Rejected => return self.give_up(said(outcome)),
+            OutcomeClass::Rejected => return self.give_up(outcome.said()),
             OutcomeClass::Retryable | OutcomeClass::Ambiguous => {
                 self.uncharged = 0;
                 match self.charged_wait(schedule) {
                     Some(wait) => wait,
-                    None => return self.give_up(format!("{EXHAUSTED}: {}", said(outcome))),
+                    None => return self.give_up(format!("{EXHAUSTED}: {}", outcome.said())),
                 }
             }
             OutcomeClass::Throttled => self.uncharged_wait(THROTTLED_WAIT, THROTTLED_WAIT_MAX),
@@ -208,7 +219,7 @@ impl Delivery {
         let floor = outcome.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
         let next_attempt_at = now.plus(roll.jitter(wait, JITTER).max(floor));
         if next_attempt_at > self.expires_at {
-            return self.give_up(format!("{EXPIRED}: {}", said(outcome)));
+            return self.give_up(format!("{EXPIRED}: {}", outcome.said()));
         }
         self.state = DeliveryState::Pending { next_attempt_at };
         self
@@ -228,14 +239,6 @@ impl Delivery {
     fn give_up(mut self, reason: String) -> Self {
         self.state = DeliveryState::Failed { reason };
         self
-    }
-}
-
-fn said(outcome: &Outcome) -> String {
-    match (&outcome.error, outcome.code) {
-        (Some(error), _) => error.clone(),
-        (None, Some(code)) => format!("answered {code}"),
-        (None, None) => outcome.class.name().to_owned(),
     }
 }
 

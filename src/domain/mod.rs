@@ -8,6 +8,7 @@
 pub mod timestamp;
 pub mod moment;
 pub mod roll;
+pub mod foreign_text;
 pub mod backoff;
 pub mod retry_after;
 pub mod status;

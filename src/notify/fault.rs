@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::notify::plain;
+use crate::domain::foreign_text::one_line;
 
 /// A try that came no further than `phase`.
 pub(super) fn stopped(class: OutcomeClass, phase: &'static str, error: String) -> Outcome {
@@ -77,10 +77,10 @@ pub(super) async fn connect(
 pub(super) fn tls_text(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(why) => {
-            plain::one_line(&format!("its certificate is not trusted ({why:?})"), TEXT_CHARS_MAX)
+            one_line(&format!("its certificate is not trusted ({why:?})"), TEXT_CHARS_MAX)
         }
         rustls::Error::InvalidMessage(_) => "the other side does not speak TLS".to_owned(),
-        other => plain::one_line(&other.to_string(), TEXT_CHARS_MAX),
+        other => one_line(&other.to_string(), TEXT_CHARS_MAX),
     }
 }
 

@@ -1,30 +1,7 @@
-//! Plain: foreign text made harmless enough for one line of a log, a subject or a table.
-//!
-//! It never hides that something was there: what cannot be shown becomes a blank, what is too
-//! long ends in an ellipsis, and what is secret becomes `***`.
+//! The beginning of another server's answer, as it may be shown: what is secret in it becomes
+//! `***`.
 
-/// `text` on one line, with at most `chars_max` characters: control characters, line breaks and
-/// everything that turns the direction of writing become blanks, and blanks stand alone.
-pub(super) fn one_line(text: &str, chars_max: usize) -> String {
-    let mut line = String::new();
-    let mut count = 0;
-    for word in text.split(|char: char| char.is_whitespace() || is_unseen(char)) {
-        if word.is_empty() {
-            continue;
-        }
-        let blank = (!line.is_empty()).then_some(' ');
-        for char in blank.into_iter().chain(word.chars()) {
-            if count == chars_max {
-                line.pop();
-                line.push(ELLIPSIS);
-                return line;
-            }
-            line.push(char);
-            count += 1;
-        }
-    }
-    line
-}
+use crate::domain::foreign_text::one_line;
 
 /// The beginning of another server's answer, without any of the `hidden` texts, which it may
 /// have sent back to us. `None` when there is nothing to read.
@@ -36,45 +13,12 @@ pub(super) fn snippet(answer: &[u8], hidden: &[String]) -> Option<String> {
     Some(one_line(&text, SNIPPET_CHARS_MAX)).filter(|line| !line.is_empty())
 }
 
-/// Control characters, and the format characters of Unicode that reorder or hide text.
-fn is_unseen(char: char) -> bool {
-    char.is_control()
-        || matches!(
-            char,
-            '\u{61c}'
-                | '\u{200b}'
-                | '\u{200e}'
-                | '\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
-}
-
 const SNIPPET_CHARS_MAX: usize = 200;
-const ELLIPSIS: char = '…';
 const MASK: &str = "***";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn foreign_text_becomes_one_harmless_line() {
-        let check = |text: &str, expected: &str| {
-            assert_eq!(one_line(text, 12), expected, "for {text:?}");
-        };
-        check("Jane", "Jane");
-        check("  Jane\r\nBcc: x ", "Jane Bcc: x");
-        check("evil\u{202e}gpj.exe", "evil gpj.exe");
-        check("\u{0}\u{7f}\u{200b}", "");
-        check("👩\u{200d}🚀 on", "👩\u{200d}🚀 on");
-        check("twelve chars", "twelve chars");
-        check("thirteen char", "thirteen ch…");
-        check(&"x".repeat(10_000), "xxxxxxxxxxx…");
-    }
 
     #[test]
     fn a_snippet_is_short_and_keeps_our_secrets() {

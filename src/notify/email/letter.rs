@@ -5,10 +5,10 @@
 
 use crate::domain::avatar::Avatar;
 use crate::domain::event::{Event, EventId, Subject};
+use crate::domain::foreign_text::one_line;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::transition::{Previous, Transition};
-use crate::notify::plain::one_line;
 
 /// What a mail says.
 #[derive(Clone, Debug, PartialEq, Eq)]

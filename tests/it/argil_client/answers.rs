@@ -57,7 +57,7 @@ async fn every_other_code_is_a_failure() {
     let nasty = "upstream\r\n\u{1b}[31m`exploded`\u{202e}";
     check_failed(
         &observe(Answer::status(500, nasty)).await,
-        "the API answered 500: `upstream \u{fffd}[31m'exploded'\u{fffd}`",
+        "the API answered 500: `upstream [31m'exploded'`",
     );
     let long = observe(Answer::status(500, "x".repeat(100_000))).await;
     assert!(reason(&long).chars().count() < 240, "{long:?}");
