@@ -1,15 +1,16 @@
 //! `avatar-watch check`: every problem of the config in one go; with `--online`, whether the
 //! outside world agrees.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::cli::args::CheckArgs;
 use crate::cli::config_path::config_path;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of, line, plain};
+use crate::cli::output::{complain, complain_of, counted, line, plain};
 use crate::cli::run::runtime;
 use crate::config::environment::Environment;
-use crate::config::error::{ConfigError, Problem};
+use crate::config::error::ConfigError;
 use crate::config::file;
 use crate::config::settings::Settings;
 use crate::daemon::clock::SystemClock;
@@ -24,32 +25,39 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
     let path = config_path(config);
     let settings = match file::load(&path, &Environment::from_process()) {
         Ok(settings) => settings,
-        Err(ConfigError::Problems(problems)) => {
-            print_problems(&problems);
-            let count = problems.len();
-            let noun = if count == 1 { "problem" } else { "problems" };
-            complain(&format!("{count} {noun} in `{}`", path.display()));
-            return Exit::Problems;
-        }
         Err(error) => {
-            complain_of(&error);
+            complain_of_config(&error);
             return Exit::Problems;
         }
     };
     settings.warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
     line(&format!(
-        "`{}` is good: {} avatars, {} channels, database `{}`",
+        "`{}` is good: {}, {}, database `{}`",
         path.display(),
-        settings.avatars.len(),
-        settings.channels.len(),
+        counted(settings.avatars.len(), "avatar"),
+        counted(settings.channels.len(), "channel"),
         settings.store_path.display()
     ));
     if args.online { online(&settings) } else { Exit::Good }
 }
 
-/// Prints problems to standard error, each with its mend.
-pub fn print_problems(problems: &[Problem]) {
-    problems.iter().for_each(|problem| complain(&problem.to_string()));
+/// Prints what is wrong with a config to standard error, each problem with its mend.
+pub fn complain_of_config(error: &ConfigError) {
+    match error {
+        ConfigError::Problems(problems) => {
+            problems.iter().for_each(|problem| complain(&problem.to_string()));
+            complain(&format!(
+                "avatar-watch: {} in the config",
+                counted(problems.len(), "problem")
+            ));
+        }
+        ConfigError::Unreadable { source, .. } => {
+            complain_of(error);
+            if source.kind() == ErrorKind::NotFound {
+                complain("  help: `avatar-watch init` writes one, `--config PATH` names another");
+            }
+        }
+    }
 }
 
 fn online(settings: &Settings) -> Exit {

@@ -87,6 +87,11 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) {
     line(&lines.join("\n"));
 }
 
+/// A number with its noun: `1 avatar`, `2 avatars`.
+pub fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Text from outside, with everything taken out that a terminal would obey or that would turn
 /// the line around.
 pub fn plain(text: &str) -> String {

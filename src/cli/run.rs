@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use crate::cli::args::{LogLook, RunArgs};
-use crate::cli::check::print_problems;
+use crate::cli::check::complain_of_config;
 use crate::cli::config_path::config_path;
 use crate::cli::exit::Exit;
 use crate::cli::output::{complain_of, store_exit};
-use crate::config::error::ConfigError;
 use crate::daemon::error::DaemonError;
 use crate::daemon::service::{ServiceError, serve};
 use crate::telemetry::{self, LogFormat};
@@ -28,12 +27,8 @@ pub fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
     };
     match result {
         Ok(()) => Exit::Good,
-        Err(ServiceError::Config(ConfigError::Problems(problems))) => {
-            print_problems(&problems);
-            Exit::Config
-        }
-        Err(error @ ServiceError::Config(_)) => {
-            complain_of(&error);
+        Err(ServiceError::Config(error)) => {
+            complain_of_config(&error);
             Exit::Config
         }
         Err(ServiceError::Daemon(error)) => {

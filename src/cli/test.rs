@@ -3,13 +3,12 @@
 use std::path::Path;
 
 use crate::cli::args::TestArgs;
-use crate::cli::check::print_problems;
+use crate::cli::check::complain_of_config;
 use crate::cli::config_path::config_path;
 use crate::cli::exit::Exit;
 use crate::cli::output::{complain, complain_of, line, plain};
 use crate::cli::run::runtime;
 use crate::config::environment::Environment;
-use crate::config::error::ConfigError;
 use crate::config::file;
 use crate::config::settings::ChannelSettings;
 use crate::daemon::chance::Chance;
@@ -26,12 +25,8 @@ use crate::notify::channels::Parcel;
 pub fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
     let settings = match file::load(&config_path(config), &Environment::from_process()) {
         Ok(settings) => settings,
-        Err(ConfigError::Problems(problems)) => {
-            print_problems(&problems);
-            return Exit::Config;
-        }
         Err(error) => {
-            complain_of(&error);
+            complain_of_config(&error);
             return Exit::Config;
         }
     };

@@ -35,7 +35,7 @@ impl Pulse {
     /// The numbers in words.
     pub fn sentence(&self) -> String {
         let mut parts = vec![
-            format!("{} avatars", self.avatars.get()),
+            format!("{} watched", self.avatars.get()),
             format!("{} training", self.training.get()),
         ];
         let optional = [(&self.troubled, "out of sight"), (&self.sending, "being told")];
@@ -57,9 +57,9 @@ mod tests {
         let pulse = Pulse::default();
         pulse.avatars.set(12);
         pulse.training.set(2);
-        assert_eq!(pulse.sentence(), "12 avatars, 2 training");
+        assert_eq!(pulse.sentence(), "12 watched, 2 training");
         pulse.troubled.set(1);
         pulse.sending.set(3);
-        assert_eq!(pulse.sentence(), "12 avatars, 2 training, 1 out of sight, 3 being told");
+        assert_eq!(pulse.sentence(), "12 watched, 2 training, 1 out of sight, 3 being told");
     }
 }

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use crate::config::diff::diff;
 use crate::config::environment::Environment;
-use crate::config::error::ConfigError;
+use crate::config::error::{ConfigError, Problem};
 use crate::config::file;
 use crate::config::settings::Settings;
 use crate::daemon::chance::Chance;
@@ -47,9 +47,7 @@ pub async fn serve(path: &Path) -> Result<(), ServiceError> {
     info!(
         avatars = settings.avatars.len(),
         channels = settings.channels.len(),
-        "watching {} avatars, telling {} channels; the database is `{}`",
-        settings.avatars.len(),
-        settings.channels.len(),
+        "watching; the database is `{}`",
         settings.store_path.display()
     );
     systemd::ready(&daemon.sentence());
@@ -101,7 +99,7 @@ async fn reload(path: &Path, settings: &mut Settings, daemon: &Daemon<SystemCloc
                 "the config was read again and not taken, the old one stays in force: {failure}"
             );
             if let ServiceError::Config(ConfigError::Problems(problems)) = &failure {
-                problems.iter().for_each(|problem| error!("{problem}"));
+                problems.iter().for_each(|problem| error!("{}", one_line(problem)));
             }
         }
     }
@@ -116,7 +114,12 @@ async fn try_reload(path: &Path, daemon: &Daemon<SystemClock>) -> Result<Setting
 }
 
 fn log_warnings(settings: &Settings) {
-    settings.warnings.iter().for_each(|warning| warn!("{warning}"));
+    settings.warnings.iter().for_each(|warning| warn!("{}", one_line(warning)));
+}
+
+/// A problem as one line of the log.
+fn one_line(problem: &Problem) -> String {
+    problem.to_string().replace("\n  help: ", "; ")
 }
 
 /// How often the status line is looked at.
