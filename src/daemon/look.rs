@@ -15,6 +15,7 @@ use crate::daemon::plan::{Plan, Registration};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::domain::event::EventKind;
 use crate::domain::key_gate::Welcome;
+use crate::domain::moment::Moment;
 use crate::domain::observation::Observation;
 use crate::domain::roll::Roll;
 use crate::domain::status::Status;
@@ -47,6 +48,8 @@ pub struct Looked {
     pub watch: Watch,
     /// What the answer says about the key.
     pub welcome: Welcome,
+    /// When the API was asked.
+    pub asked_at: Moment,
     /// Whether anything about the avatar changed.
     pub changed: bool,
     /// How long to wait before the next look; `None` is never.
@@ -64,6 +67,7 @@ where
 {
     let unregistered = Registration::default();
     let registration = plan.avatars.get(&watch.id).unwrap_or(&unregistered);
+    let asked_at = tools.clock.moment();
     let seen = plan.source.look(&watch.id, tools.clock.now()).await;
     let now = tools.clock.now();
     let roll = tools.chance.roll();
@@ -73,7 +77,7 @@ where
     let decision = watch.clone().observe(seen, now, &plan.policy(registration), roll);
     if !decision.changed {
         let Decision { watch, next_poll_in, .. } = decision;
-        return Looked { watch, welcome, changed: false, next_poll_in, failure: None };
+        return Looked { watch, welcome, asked_at, changed: false, next_poll_in, failure: None };
     }
     let change = change(&plan, registration, &decision, now, roll);
     let told = !change.deliveries.is_empty();
@@ -83,12 +87,12 @@ where
             log_change(&before, &decision);
             announce(&tools, &decision, told);
             let Decision { watch, next_poll_in, .. } = decision;
-            Looked { watch, welcome, changed: true, next_poll_in, failure: None }
+            Looked { watch, welcome, asked_at, changed: true, next_poll_in, failure: None }
         }
         Err(failure) => {
             let next_poll_in = Some(UNWRITTEN_WAIT);
             let failure = Some(failure);
-            Looked { watch: before, welcome, changed: false, next_poll_in, failure }
+            Looked { watch: before, welcome, asked_at, changed: false, next_poll_in, failure }
         }
     }
 }

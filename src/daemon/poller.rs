@@ -136,7 +136,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 error!(avatar.id = %id, "a look at avatar `{id}` broke off: this is a bug");
                 let watches = self.tools.store.watches(vec![id]).await?;
                 for watch in watches {
-                    self.keep(watch, Some(BROKEN_WAIT));
+                    self.keep(watch, self.tools.clock.moment(), Some(BROKEN_WAIT));
                 }
                 Ok(())
             }
@@ -157,7 +157,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             let id = &looked.watch.id;
             warn!(avatar.id = %id, "a change of avatar `{id}` is not written yet: {failure}");
         }
-        self.keep(looked.watch, looked.next_poll_in);
+        // A pace counts from question to question; a wait after trouble, from the trouble on.
+        let begin = match looked.welcome {
+            Welcome::Answered => looked.asked_at,
+            Welcome::Refused | Welcome::Throttled { .. } | Welcome::NoAnswer => now,
+        };
+        self.keep(looked.watch, begin, looked.next_poll_in);
         if looked.changed {
             self.report();
         }
@@ -184,13 +189,14 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         }
     }
 
-    /// Keeps a watch until its next look; forgets one that is no longer registered.
-    fn keep(&mut self, watch: Watch, next_poll_in: Option<Duration>) {
+    /// Keeps a watch until its next look, that long after `begin`; forgets one that is no longer
+    /// registered.
+    fn keep(&mut self, watch: Watch, begin: Moment, next_poll_in: Option<Duration>) {
         if !self.plan.avatars.contains_key(&watch.id) {
             return;
         }
         if let Some(wait) = next_poll_in {
-            self.due.set(watch.id.clone(), self.tools.clock.moment(), wait);
+            self.due.set(watch.id.clone(), begin, wait);
         }
         self.idle.insert(watch.id.clone(), watch);
     }
@@ -234,7 +240,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             self.plan.avatars.keys().filter(|id| !known(id)).cloned().collect();
         new.sort();
         for watch in self.tools.store.watches(new).await? {
-            self.keep(watch, Some(Duration::ZERO));
+            self.keep(watch, self.tools.clock.moment(), Some(Duration::ZERO));
         }
         self.report();
         Ok(())
