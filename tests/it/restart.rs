@@ -167,7 +167,9 @@ async fn killed_a_hundred_times_at_random_every_transition_is_told() {
     let mut now = BTreeMap::from(avatars.map(|id| (id, "TRAINING")));
     now.iter().for_each(|(id, status)| argil.set_status(id, status));
     for kill in 0..KILLS {
+        let looks = argil.requests().len();
         let daemon = bench.start();
+        argil.wait_until("the first look", |requests| requests.len() > looks).await;
         let answers = (0..4).map(|n| match (roll(kill * 97 + n) * 10.0) as u8 {
             0..=1 => Answer::status(500),
             2 => Answer::CloseBeforeHead,
