@@ -188,11 +188,11 @@ async fn killed_a_hundred_times_at_random_every_transition_is_told() {
         daemon.kill();
     }
     let daemon = bench.start();
+    check_history(&bench, &now);
     let settled = |rows: &[serde_json::Value]| {
         rows.iter().all(|row| row["state"] != "pending" && row["state"] != "sending")
     };
     let rows = bench.wait_for_deliveries("the end of all deliveries", settled);
-    check_history(&bench, &now);
     check_everything_was_told(&bench, &rows, &receiver.received());
     assert!(daemon.stop().success());
 }

@@ -1,0 +1,100 @@
+"""The published OpenAPI, served by Prism, is polled and recorded as it is.
+
+Prism answers every avatar id with its one example, and refuses a request without the key.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
+from ground import HERE, Daemon, child, claim, end, os, wait_for, work_folder
+
+OPENAPI = HERE / "argil-openapi.yaml"
+# What Prism makes of `format: uuid` and of the first status in the list.
+EXAMPLE_ID = "497f6eca-6276-4993-bfeb-53cbbbba6f08"
+EXAMPLE_STATUS = "NOT_TRAINED"
+OTHER_ID = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
+PRISM = "node_modules/@stoplight/prism-cli/dist/index.js"
+
+
+class Prism:
+    """Prism, serving an OpenAPI file on a port of its own choice."""
+
+    def __init__(self, folder, openapi):
+        self.log = folder / "prism.log"
+        with self.log.open("wb") as log:
+            script = Path(os.environ["INTEROP_NODE"]) / PRISM
+            self.process = child(
+                ["node", script, "mock", "-h", "127.0.0.1", "-p", "0", "--errors", openapi],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        listening = re.compile(r"listening on (http://127\.0\.0\.1:\d+)")
+        found = wait_for(lambda: listening.search(self.said()) or self.process.poll() is not None)
+        if not isinstance(found, re.Match):
+            raise SystemExit(f"Prism did not start:\n{self.said()}")
+        self.address = found.group(1)
+
+    def said(self):
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+
+def config(address, *ids):
+    avatars = "".join(f'[[avatars]]\nid = "{id}"\n' for id in ids)
+    return f"""
+[argil]
+api_key = {{ env = "ARGIL_API_KEY" }}
+base_url = "{address}"
+[poll]
+not_trained = "100ms"
+backoff = {{ initial = "50ms", max = "100ms" }}
+{avatars}
+"""
+
+
+def trouble(daemon, id):
+    return wait_for(lambda: (daemon.status().get(id) or {}).get("trouble")) or {}
+
+
+published = work_folder()
+prism = Prism(published, OPENAPI)
+daemon = Daemon(published, config(prism.address, EXAMPLE_ID, OTHER_ID))
+row = wait_for(
+    lambda: daemon.rows("SELECT status FROM watches WHERE avatar_id = ? AND status IS NOT NULL", EXAMPLE_ID)
+)
+claim("SQLite has the status that Prism gave", row == [(EXAMPLE_STATUS,)], f"{row}\n{daemon.said()}")
+shown = daemon.status().get(EXAMPLE_ID, {})
+claim("`status --json` shows it", shown.get("status") == EXAMPLE_STATUS, shown)
+claim("… without any trouble", "trouble" in shown and shown["trouble"] is None, shown)
+said = prism.said()
+claim(
+    "Prism found no request that breaks the OpenAPI",
+    "The request passed the validation rules" in said and "did not pass" not in said,
+    said,
+)
+
+other = trouble(daemon, OTHER_ID)
+claim("an answer about another avatar is a failed look", other.get("kind") == "failed", other)
+claim("… that names both sides", EXAMPLE_ID in other.get("reason", ""), other)
+row = daemon.rows("SELECT status FROM watches WHERE avatar_id = ?", OTHER_ID)
+claim("… and no status is recorded from it", row == [(None,)], row)
+row = daemon.rows("SELECT count(*) FROM transitions WHERE avatar_id = ?", OTHER_ID)
+claim("… nor a transition", row == [(0,)], row)
+claim("it stops at SIGTERM with 0", daemon.stop() == 0, daemon.said())
+
+# The same page, but the key is looked for under another name: to Prism, ours is missing.
+keyless = work_folder()
+renamed = keyless / "openapi.yaml"
+renamed.write_text(OPENAPI.read_text("utf-8").replace("x-api-key", "x-other-key"), "utf-8")
+prism = Prism(keyless, renamed)
+daemon = Daemon(keyless, config(prism.address, EXAMPLE_ID))
+denied = trouble(daemon, EXAMPLE_ID)
+claim("without the key that Prism asks for, the look is denied", denied.get("kind") == "denied", denied)
+claim("… with Prism's 401", "401" in denied.get("reason", ""), denied)
+row = daemon.rows("SELECT status FROM watches WHERE avatar_id = ?", EXAMPLE_ID)
+claim("… and no status is recorded from it", row == [(None,)], row)
+claim("it stops at SIGTERM with 0 here too", daemon.stop() == 0, daemon.said())
+end()

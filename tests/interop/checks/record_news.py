@@ -1,0 +1,247 @@
+"""Three trainings end, each in its own way: what the daemon tells, as it went over the wire.
+
+A simulated API lets three avatars leave TRAINING; a receiver and aiosmtpd keep what arrives, in
+the folder of the first argument, where the checks that come after read it. One message is sent
+away once, so that a repeat is among them.
+"""
+
+import asyncio
+import json
+import logging
+import ssl
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
+import trustme
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+from ground import KEY, Daemon, claim, command, end, wait_for, work_folder
+
+SENT_AWAY = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
+ENDINGS = {
+    SENT_AWAY: ("IDLE", "avatar.ready"),
+    "7d3f5a52-93a1-4a4c-9d0e-0d7f4a8a1b02": ("TRAINING_FAILED", "avatar.training_failed"),
+    "b1f7c1de-55a8-4f0e-8b52-6d4f4e0c9a03": ("REFUSED", "avatar.refused"),
+}
+# Names that a mail's header must encode, a mail's HTML must escape, and a signature must survive.
+NAMES = ["Jané, “English” 👩🏽", "Tom & <Jerry>", "Ω" * 60]
+LOGIN = ("avatar-watch@example.com", "interop-password")
+MAILBOX, STRANGER = "studio@example.com", "stranger@example.com"
+
+
+class Argil(ThreadingHTTPServer):
+    """The API: every avatar is in training until the trainings end."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), ArgilHandler)
+        self.ended = False
+        self.looks = dict.fromkeys(ENDINGS, 0)
+
+
+class ArgilHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        id = self.path.removeprefix("/v1/avatars/")
+        if self.headers["x-api-key"] != KEY:
+            return self.answer(401, {"code": 401, "message": "unknown key"})
+        if id not in ENDINGS:
+            return self.answer(404, {"code": 404, "message": "Avatar not found"})
+        self.server.looks[id] += 1
+        status = ENDINGS[id][0] if self.server.ended else "TRAINING"
+        name = NAMES[list(ENDINGS).index(id)]
+        self.answer(200, {"id": id, "name": name, "status": status, "model": "ARGIL_ATOM"})
+
+    def answer(self, code, body):
+        body = json.dumps(body).encode()
+        self.send_response(code)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class Receiver(ThreadingHTTPServer):
+    """A consumer: keeps every request, and sends one avatar's first message away."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), ReceiverHandler)
+        self.requests = []
+        self.lock = threading.Lock()
+
+
+class ReceiverHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        with self.server.lock:
+            before = [kept for kept in self.server.requests if SENT_AWAY in kept["body"]]
+            code = 503 if SENT_AWAY.encode() in body and not before else 204
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            kept = {"headers": headers, "body": body.decode(), "answered": code}
+            self.server.requests.append(kept)
+        self.send_response(code)
+        if code != 204:
+            self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+class Mailboxes:
+    """A mail server that wants STARTTLS and a login; keeps every mail."""
+
+    def __init__(self, context):
+        self.kept = []
+        self.context = context
+        self.loop = asyncio.new_event_loop()
+        listening = self.loop.create_server(self.session, "127.0.0.1", 0)
+        self.port = self.loop.run_until_complete(listening).sockets[0].getsockname()[1]
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+
+    def session(self):
+        return SMTP(
+            self,
+            loop=self.loop,
+            tls_context=self.context,
+            require_starttls=True,
+            auth_required=True,
+            authenticator=self.authenticate,
+        )
+
+    def authenticate(self, _server, _session, _envelope, _mechanism, data):
+        given = isinstance(data, LoginPassword) and (data.login.decode(), data.password.decode())
+        return AuthResult(success=given == LOGIN, handled=False, auth_data=data.login)
+
+    async def handle_DATA(self, _server, session, envelope):
+        kept = {
+            "from": envelope.mail_from,
+            "to": envelope.rcpt_tos,
+            "tls": session.ssl is not None,
+            "login": session.auth_data.decode() if session.authenticated else None,
+            "data": envelope.original_content.decode("latin-1"),
+        }
+        self.kept.append(kept)
+        return "250 kept"
+
+
+def mail_server_identity(folder):
+    """A certificate for `localhost` from an authority of our own, whose own goes to a file."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "mail-ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    return context
+
+
+def config(argil, receiver, mail):
+    avatars = "".join(f'[[avatars]]\nid = "{id}"\n' for id in ENDINGS)
+    return f"""
+[argil]
+api_key = {{ env = "ARGIL_API_KEY" }}
+base_url = "http://127.0.0.1:{argil}/v1"
+max_requests_per_second = 100
+[poll]
+training = {{ min = "50ms", max = "100ms" }}
+settled = "100ms"
+{avatars}
+[channels.ops]
+type = "webhook"
+url = "http://127.0.0.1:{receiver}/hook"
+secret = {{ env = "OPS_WEBHOOK_SECRET" }}
+retry_schedule = ["0s", "200ms", "1s", "5s"]
+[channels.studio-mail]
+type = "email"
+from = "{LOGIN[0]}"
+to = ["{MAILBOX}"]
+retry_schedule = ["0s", "1s", "5s"]
+[channels.studio-mail.smtp]
+host = "localhost"
+port = {mail}
+tls = "starttls"
+username = "{LOGIN[0]}"
+password = {{ env = "SMTP_PASSWORD" }}
+ca_file = "mail-ca.pem"
+# The same server, but nothing makes its certificate trusted.
+[channels.untrusting]
+type = "email"
+from = "{LOGIN[0]}"
+to = ["{STRANGER}"]
+retry_schedule = ["0s", "1h"]
+[channels.untrusting.smtp]
+host = "localhost"
+port = {mail}
+tls = "starttls"
+username = "{LOGIN[0]}"
+password = {{ env = "SMTP_PASSWORD" }}
+"""
+
+
+def serve(server):
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def looked_again(argil, times=3):
+    """Waits until every avatar was looked at so many times more."""
+    before = dict(argil.looks)
+    return wait_for(lambda: all(argil.looks[id] >= before[id] + times for id in ENDINGS))
+
+
+# Handshakes are broken off on purpose here, which aiosmtpd would tell at length.
+logging.getLogger("mail.log").setLevel(logging.CRITICAL)
+record, ground = Path(sys.argv[1]), work_folder()
+argil, receiver = serve(Argil()), serve(Receiver())
+mailboxes = Mailboxes(mail_server_identity(ground))
+secret = command("secret").stdout.strip()
+daemon = Daemon(
+    ground,
+    config(argil.server_port, receiver.server_port, mailboxes.port),
+    OPS_WEBHOOK_SECRET=secret,
+    SMTP_PASSWORD=LOGIN[1],
+)
+
+training = "SELECT count(*) FROM watches WHERE status = 'TRAINING'"
+claim("all three are seen in training", wait_for(lambda: daemon.rows(training) == [(3,)]), daemon.said())
+claim("… and nobody is told of that", not receiver.requests and not mailboxes.kept)
+argil.ended = True
+delivered = "SELECT count(*) FROM deliveries WHERE state = 'delivered'"
+told = wait_for(lambda: daemon.rows(delivered) == [(6,)], limit_s=60)
+claim("six deliveries are delivered: three webhooks, three mails", told, daemon.said())
+distrusted = "SELECT state, attempts, last_class FROM deliveries WHERE channel_id = 'untrusting'"
+tried = wait_for(lambda: [row[:2] for row in daemon.rows(distrusted)] == [("pending", 1)] * 3)
+claim("a mail server that is not trusted is tried, and again later", tried, daemon.rows(distrusted))
+claim("… and told nothing", not any(STRANGER in mail["to"] for mail in mailboxes.kept))
+
+claim("the avatars are looked at again", looked_again(argil))
+claim("SIGTERM ends it with 0", daemon.stop() == 0, daemon.said())
+daemon.start()
+claim("after a restart they are looked at again", looked_again(argil))
+claim("SIGTERM ends it with 0 again", daemon.stop() == 0, daemon.said())
+
+answers = sorted(kept["answered"] for kept in receiver.requests)
+claim("the receiver took three messages and sent one away", answers == [204, 204, 204, 503], answers)
+claim("the mail server took three mails", len(mailboxes.kept) == 3, len(mailboxes.kept))
+claim("the key and the secrets are not in the log", not any(
+    word in daemon.said() for word in (KEY, secret, LOGIN[1])
+))
+
+expected = {id: {"status": status, "type": kind} for id, (status, kind) in ENDINGS.items()}
+kept = {
+    "secret": secret,
+    "expected": expected,
+    "sent_away": SENT_AWAY,
+    "requests": receiver.requests,
+    "mails": mailboxes.kept,
+    "mailbox": MAILBOX,
+    "login": LOGIN[0],
+}
+(record / "news.json").write_text(json.dumps(kept, indent=1), encoding="utf-8")
+end()

@@ -1,0 +1,68 @@
+"""What systemd would hear from the daemon, at a socket of our own (sd_notify(3))."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
+from ground import LIMIT_S, Daemon, claim, end, wait_for, work_folder
+
+# Nobody listens at port 9 of this machine; readiness must not wait for the API.
+CONFIG = """
+[argil]
+api_key = { env = "ARGIL_API_KEY" }
+base_url = "http://127.0.0.1:9/v1"
+[[avatars]]
+id = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
+"""
+
+
+class Manager:
+    """The other end of NOTIFY_SOCKET."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.socket.settimeout(LIMIT_S)
+
+    def hears(self, wanted):
+        """The next datagram that has `wanted` in it, as a table; empty when none comes."""
+        while True:
+            try:
+                datagram = self.socket.recv(4096).decode()
+            except TimeoutError:
+                return {}
+            lines = datagram.splitlines()
+            if wanted in lines:
+                return dict(line.split("=", 1) for line in lines)
+
+
+folder = work_folder()
+manager = Manager(folder / "notify")
+daemon = Daemon(folder, CONFIG, NOTIFY_SOCKET=str(folder / "notify"))
+ready = manager.hears("READY=1")
+claim("READY=1 comes, though the API cannot be reached", ready, daemon.said())
+claim("… with a STATUS of words", len(ready.get("STATUS", "")) > 3, ready)
+
+before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+os.kill(daemon.process.pid, signal.SIGHUP)
+reloading = manager.hears("RELOADING=1")
+after = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+claim("SIGHUP brings RELOADING=1", reloading, daemon.said())
+moment = int(reloading.get("MONOTONIC_USEC", "-1"))
+claim("… with the moment, in the same datagram", before <= moment <= after, (before, moment, after))
+claim("… and READY=1 after it", manager.hears("READY=1"), daemon.said())
+
+daemon.config.write_text(CONFIG.replace("base_url", "base_ulr"), "utf-8")
+os.kill(daemon.process.pid, signal.SIGHUP)
+claim("a bad config brings RELOADING=1 too", manager.hears("RELOADING=1"), daemon.said())
+claim("… and READY=1 after it: the old one stays", manager.hears("READY=1"), daemon.said())
+claim("… and the log says what is wrong", wait_for(lambda: "base_ulr" in daemon.said()), daemon.said())
+
+daemon.process.send_signal(signal.SIGTERM)
+claim("SIGTERM brings STOPPING=1", manager.hears("STOPPING=1"), daemon.said())
+claim("… and the exit status is 0", daemon.stop() == 0, daemon.said())
+end()
