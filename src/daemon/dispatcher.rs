@@ -25,6 +25,7 @@ use crate::domain::channel::ChannelName;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::moment::Moment;
 use crate::domain::retry::RetrySchedule;
+use crate::domain::timestamp::Timestamp;
 use crate::notify::channels::Parcel;
 use crate::store::error::{NextStep, StoreError};
 use crate::store::outbox::{Claim, Claimed, Settlement, unknown_outcome};
@@ -37,12 +38,15 @@ pub struct Dispatcher<S, N, C: Clock> {
     plan: Arc<Plan<S, N, C>>,
     busy: HashMap<ChannelName, usize>,
     in_flight: JoinSet<(ChannelName, Result<(), StoreError>)>,
+    /// Both clocks when the table was last looked at; they part when the wall's is set.
+    looked_at: Option<(Timestamp, Moment)>,
 }
 
 impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     /// A dispatcher with nothing under way.
     pub fn new(tools: Tools<C>, pulse: Arc<Pulse>, plan: Arc<Plan<S, N, C>>) -> Self {
-        Self { tools, pulse, plan, busy: HashMap::new(), in_flight: JoinSet::new() }
+        let (busy, in_flight) = (HashMap::new(), JoinSet::new());
+        Self { tools, pulse, plan, busy, in_flight, looked_at: None }
     }
 
     /// Delivers until told to stop; follows new plans.
@@ -77,6 +81,13 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     async fn launch(&mut self) -> Result<Moment, StoreError> {
         let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
         let glance_at = moment.plus(GLANCE);
+        if self.clock_was_set_back(now, moment) {
+            let hastened = self.tools.store.hasten_after_set_back(now).await;
+            if let Err(failure) = hastened {
+                return self.wait_for_store(failure, moment);
+            }
+        }
+        self.looked_at = Some((now, moment));
         let slots = self.slots();
         if slots.is_empty() {
             return Ok(glance_at);
@@ -84,11 +95,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         let claim = Claim { slots, now, lease_until: now.plus(LEASE) };
         let claims = match self.tools.store.claim(claim).await {
             Ok(claims) => claims,
-            Err(failure) if failure.next_step() == NextStep::Retry => {
-                warn!("deliveries wait because the store does: {failure}");
-                return Ok(moment.plus(STORE_WAIT));
-            }
-            Err(failure) => return Err(failure),
+            Err(failure) => return self.wait_for_store(failure, moment),
         };
         for claimed in claims.claimed {
             self.begin(claimed);
@@ -96,6 +103,22 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         self.pulse.sending.set(self.in_flight.len());
         let next_due_at = claims.next_due_at.map(|due_at| moment.plus(due_at.since(now)));
         Ok(next_due_at.map_or(glance_at, |due_at| due_at.min(glance_at)))
+    }
+
+    /// Whether the wall clock lost time on the steady one since the last look, or may have before
+    /// the first.
+    fn clock_was_set_back(&self, now: Timestamp, moment: Moment) -> bool {
+        self.looked_at
+            .is_none_or(|(then, before)| now.plus(SET_BACK_MIN) < then.plus(moment.since(before)))
+    }
+
+    /// When to try again after a failure of the store that can pass.
+    fn wait_for_store(&self, failure: StoreError, now: Moment) -> Result<Moment, StoreError> {
+        if failure.next_step() == NextStep::GiveUp {
+            return Err(failure);
+        }
+        warn!("deliveries wait because the store does: {failure}");
+        Ok(now.plus(STORE_WAIT))
     }
 
     /// The room that each channel has.
@@ -256,5 +279,7 @@ const GLANCE: Duration = Duration::from_secs(2);
 const LEASE: Duration = Duration::from_secs(390);
 /// The wait after the store was busy or full.
 const STORE_WAIT: Duration = Duration::from_secs(5);
+/// Clocks are set back by less than this all the time, and waits may last as much longer.
+const SET_BACK_MIN: Duration = Duration::from_secs(30);
 /// How long tries under way may go on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(20);

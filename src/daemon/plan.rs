@@ -62,6 +62,11 @@ pub struct Outlet<N> {
 }
 
 impl<S, N, C: Clock> Plan<S, N, C> {
+    /// When tries are repeated, by channel.
+    pub fn schedules(&self) -> BTreeMap<ChannelName, RetrySchedule> {
+        self.outlets.iter().map(|(name, outlet)| (name.clone(), outlet.schedule.clone())).collect()
+    }
+
     /// How observations of an avatar with that registration are judged.
     pub fn policy<'a>(&'a self, registration: &'a Registration) -> Policy<'a> {
         Policy {

@@ -56,10 +56,8 @@ impl<C: Clock> Daemon<C> {
         let plan = Arc::new(wiring::plan(settings, clock.clone())?);
         let boot_id = format!("{:032x}", chance.roll().bits());
         let (store, writer) = Store::open(&settings.store_path, boot_id)?;
-        let schedules =
-            plan.outlets.iter().map(|(name, outlet)| (name.clone(), outlet.schedule.clone()));
         let (now, roll) = (clock.now(), chance.roll());
-        let recovery = Recovery { now, schedules: schedules.collect(), roll };
+        let recovery = Recovery { now, schedules: plan.schedules(), roll };
         let taken_back = store.recover(recovery).await?;
         if taken_back > 0 {
             info!(count = taken_back, "deliveries that were under way are sent again");

@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::store::error::{Doing as _, StoreError};
@@ -86,6 +87,11 @@ fn open(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags).doing("opening the database")?;
     connection.busy_timeout(BUSY_TIMEOUT).doing("opening the database")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    // Without this, SQLite parses a cached statement anew whenever a value bound to it changed
+    // that it may have planned by.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .doing("opening the database")?;
     connection.pragma_update(None, "trusted_schema", false).doing("opening the database")?;
     Ok(connection)
 }

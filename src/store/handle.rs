@@ -154,6 +154,18 @@ impl Store {
         .await
     }
 
+    /// Makes due what waits for a moment that it was given before the wall clock was set back;
+    /// its number.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub async fn hasten_after_set_back(&self, now: Timestamp) -> Result<usize, StoreError> {
+        self.run("making up for a clock set back", move |connection, _| {
+            outbox::hasten_after_set_back(connection, now)
+        })
+        .await
+    }
+
     /// Takes due deliveries for the channels that have room.
     ///
     /// # Errors

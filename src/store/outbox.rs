@@ -156,6 +156,20 @@ pub(super) fn claim(
     Ok(claims)
 }
 
+/// Makes due what was written at a moment that is yet to come: the wall clock was set back since,
+/// and the wait would last until it has caught up.
+pub(super) fn hasten_after_set_back(
+    connection: &Connection,
+    now: Timestamp,
+) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(
+            "UPDATE deliveries SET next_attempt_at = :now, updated_at = :now
+             WHERE state = 'pending' AND next_attempt_at > :now AND updated_at > :now",
+        )?
+        .execute(named_params! {":now": now})
+}
+
 fn claim_channel(
     connection: &Connection,
     claim: &Claim,

@@ -6,10 +6,13 @@ mod harness;
 
 mod argil_client;
 mod cli;
+mod delivering;
 mod email;
 mod mail;
 mod outcomes;
+mod polling;
 mod reload;
 mod restart;
+mod simulation;
 mod tidy;
 mod webhook;

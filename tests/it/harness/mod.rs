@@ -2,8 +2,12 @@
 //! and the real program, as a child.
 
 pub(crate) mod argil;
+pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod daemon;
 pub(crate) mod news;
+pub(crate) mod plans;
+pub(crate) mod post;
 pub(crate) mod smtp;
 pub(crate) mod webhook;
+pub(crate) mod world;

@@ -1,0 +1,92 @@
+//! Changes by hand beside the running dispatcher.
+
+use super::*;
+
+/// The dispatcher looks at the table at least this often.
+const GLANCE: Duration = Duration::from_secs(2);
+
+async fn with_one_dead_letter() -> (Bench, Arc<Post>) {
+    let bench = Bench::new();
+    let post = bench.post(|number| {
+        now(if number == 1 { OutcomeClass::Rejected } else { OutcomeClass::Delivered })
+    });
+    let mut bench = bench;
+    bench.start(&[("ops", &post)]).await;
+    bench.settle("a", 1).await;
+    assert_eq!(bench.states(), ["failed"]);
+    (bench, post)
+}
+
+fn retry(bench: &Bench, row: &DeliveryRow, roll: u128) -> Handled {
+    let mut hands = Hands::open(&bench.world.path()).unwrap();
+    hands.retry(&row.id, bench.world.clock.wall(), Roll::new(roll)).unwrap()
+}
+
+#[tokio::test]
+async fn a_dead_letter_sent_again_goes_out_within_a_glance_with_its_id_and_bytes() {
+    let (bench, post) = with_one_dead_letter().await;
+    let Handled::Done(fresh) = retry(&bench, &bench.rows()[0], 7) else { panic!("not sent again") };
+    bench.world.quiet().await;
+    assert_eq!(post.calls().len(), 1, "nobody rang");
+    bench.world.pass(GLANCE).await;
+    let calls = post.calls();
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls[1].delivery_id, fresh);
+    assert_eq!((&calls[1].event_id, &calls[1].body), (&calls[0].event_id, &calls[0].body));
+    assert_eq!(bench.states(), ["failed", "delivered"]);
+    let attempts = bench.world.reader().attempts(&fresh).unwrap();
+    assert_eq!(attempts[0].trigger, "manual");
+    bench.check_attempts(&[&post]);
+}
+
+#[tokio::test]
+async fn a_pending_delivery_tried_by_hand_does_not_wait_for_its_schedule() {
+    let bench = Bench::new();
+    let post = bench.post(|number| {
+        now(if number < 6 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
+    });
+    let mut bench = bench;
+    bench.start(&[("ops", &post)]).await;
+    bench.settle("a", 1).await;
+    for _ in 0..4 {
+        let due_at = bench.rows()[0].next_attempt_at.unwrap();
+        bench.world.pass(due_at.since(bench.world.clock.wall())).await;
+    }
+    assert_eq!(post.calls().len(), 5);
+    retry(&bench, &bench.rows()[0], 7);
+    bench.world.pass(GLANCE).await;
+    assert_eq!(post.calls().len(), 6);
+    assert_eq!(bench.states(), ["delivered"]);
+}
+
+#[tokio::test]
+async fn a_delivery_under_way_cannot_be_tried_by_hand_at_the_same_time() {
+    let bench = Bench::new();
+    let slow = bench.post(|_| Answer::After(seconds(30), outcome(OutcomeClass::Delivered)));
+    let mut bench = bench;
+    bench.start(&[("ops", &slow)]).await;
+    bench.settle("a", 1).await;
+    assert_eq!(retry(&bench, &bench.rows()[0], 7), Handled::NotNow("sending".to_owned()));
+    bench.world.pass(seconds(30)).await;
+    assert_eq!(slow.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_cancelled_delivery_is_tried_no_more_and_unblocks_its_line() {
+    let bench = Bench::new();
+    let post = bench.post(|number| {
+        now(if number == 1 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
+    });
+    let mut bench = bench;
+    bench.start(&[("ops", &post)]).await;
+    bench.gallery.show(&id("a"), Status::Idle);
+    bench.world.pass(seconds(60)).await;
+    let row = bench.rows().remove(0);
+    let mut hands = Hands::open(&bench.world.path()).unwrap();
+    let handled = hands.cancel(&row.id, bench.world.clock.wall()).unwrap();
+    assert_eq!(handled, Handled::Done(row.id));
+    bench.gallery.show(&id("a"), Status::Refused);
+    bench.world.pass(seconds(60)).await;
+    assert_eq!(bench.states(), ["cancelled", "delivered"]);
+    assert_eq!(post.calls().len(), 2);
+}

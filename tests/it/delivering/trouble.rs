@@ -1,0 +1,117 @@
+//! Channels that go and come back, notifiers with bugs, the end and what comes after it.
+
+use super::*;
+
+#[tokio::test]
+async fn a_channel_taken_out_parks_its_deliveries_and_they_go_on_when_it_is_back() {
+    let bench = Bench::new();
+    let post = bench.post(|number| {
+        now(if number == 1 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
+    });
+    let other = Post::taking(&bench.world.clock);
+    let mut bench = bench;
+    bench.start(&[("ops", &post), ("other", &other)]).await;
+    bench.settle("a", 1).await;
+    bench.world.reload(bench.plan(&[("other", &other)])).await;
+    bench.world.pass(seconds(3 * 24 * 3600)).await;
+    assert_eq!(post.calls().len(), 1, "nobody is told through a channel that is not in the plan");
+    assert_eq!(bench.states(), ["pending", "delivered"], "and nothing is dropped");
+    bench.world.reload(bench.plan(&[("ops", &post), ("other", &other)])).await;
+    bench.world.quiet().await;
+    assert_eq!(bench.states(), ["delivered", "delivered"]);
+    bench.check_attempts(&[&post, &other]);
+}
+
+#[tokio::test]
+async fn a_notifier_with_a_bug_counts_as_unknown_and_is_tried_again() {
+    let bench = Bench::new();
+    let post = bench.post(|number| match number {
+        1..=4 => Answer::Panic,
+        _ => now(OutcomeClass::Delivered),
+    });
+    let mut bench = bench;
+    bench.start(&[("ops", &post)]).await;
+    bench.settle("a", 1).await;
+    assert_eq!(post.calls().len(), 5);
+    assert_eq!(bench.states(), ["delivered"]);
+    let attempts = bench.world.reader().attempts(&bench.rows()[0].id).unwrap();
+    let outcomes: Vec<_> = attempts.into_iter().filter_map(|attempt| attempt.outcome).collect();
+    assert_eq!(outcomes, ["unknown", "unknown", "unknown", "unknown", "delivered"]);
+    assert_eq!(bench.world.ended(), 0, "the loops live on");
+}
+
+#[tokio::test]
+async fn a_message_that_always_meets_a_bug_is_a_dead_letter_and_not_a_loop() {
+    let bench = Bench::new();
+    let post = bench.post(|_| Answer::Panic);
+    let mut bench = bench;
+    bench.start(&[("ops", &post)]).await;
+    bench.settle("a", 1).await;
+    assert_eq!(post.calls().len(), 5);
+    assert_eq!(bench.states(), ["failed"]);
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_the_tries_under_way_and_begins_none() {
+    let bench = Bench::new();
+    let slow = bench.post(|_| Answer::After(seconds(15), outcome(OutcomeClass::Delivered)));
+    let mut bench = bench;
+    bench.start(&[("ops", &slow)]).await;
+    bench.settle("a", 1).await;
+    let ends = bench.world.stop().await;
+    assert!(ends.iter().all(Result::is_ok), "{ends:?}");
+    assert_eq!(bench.states(), ["delivered"]);
+    bench.start(&[("ops", &slow)]).await;
+    bench.world.pass(seconds(3600)).await;
+    assert_eq!(slow.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_try_that_outlasts_the_stop_is_made_again_with_the_same_id_and_bytes() {
+    let bench = Bench::new();
+    let mute = bench.post(|number| {
+        let wait = if number == 1 { seconds(3600) } else { seconds(0) };
+        Answer::After(wait, outcome(OutcomeClass::Delivered))
+    });
+    let mut bench = bench;
+    bench.start(&[("ops", &mute)]).await;
+    bench.settle("a", 1).await;
+    bench.world.stop().await;
+    assert_eq!(bench.states(), ["sending"]);
+    bench.start(&[("ops", &mute)]).await;
+    assert_eq!(bench.states(), ["delivered"]);
+    let calls = mute.calls();
+    assert_eq!(calls.len(), 2);
+    assert_eq!((&calls[0].event_id, &calls[0].body), (&calls[1].event_id, &calls[1].body));
+    bench.check_attempts(&[&mute]);
+}
+
+#[tokio::test]
+async fn a_clock_set_back_does_not_hold_up_what_is_due() {
+    for back in [seconds(3600), seconds(365 * 24 * 3600)] {
+        let bench = Bench::new();
+        let post = bench.post(|number| {
+            now(if number == 1 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
+        });
+        let mut bench = bench;
+        bench.start(&[("ops", &post)]).await;
+        bench.settle("a", 1).await;
+        bench.world.clock.jump_wall(-i64::try_from(back.as_millis()).unwrap());
+        bench.world.pass(seconds(60)).await;
+        assert_eq!(bench.states(), ["delivered"], "a minute after the clock went back {back:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_set_forward_loses_no_delivery_unheard() {
+    let bench = Bench::new();
+    let post = bench.post(|number| {
+        now(if number == 1 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
+    });
+    let mut bench = bench;
+    bench.start(&[("ops", &post)]).await;
+    bench.settle("a", 1).await;
+    bench.world.clock.jump_wall(365 * 24 * 3600 * 1000);
+    bench.world.pass(seconds(2)).await;
+    assert_eq!(bench.states(), ["delivered"], "one more try is always made");
+}

@@ -1,0 +1,91 @@
+//! Plans for tests: the defaults of the product, without jitter, so that moments are exact.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use avatar_watch::daemon::budget::Budget;
+use avatar_watch::daemon::plan::{Outlet, Plan, Registration};
+use avatar_watch::domain::avatar::{Avatar, AvatarId};
+use avatar_watch::domain::backoff::Backoff;
+use avatar_watch::domain::cadence::{Cadence, TrainingPace};
+use avatar_watch::domain::channel::ChannelName;
+use avatar_watch::domain::event::EventKind;
+use avatar_watch::domain::key_gate::GateWaits;
+use avatar_watch::domain::observation::Observation;
+use avatar_watch::domain::retry::RetrySchedule;
+use avatar_watch::domain::status::Status;
+
+use crate::harness::clock::HandClock;
+
+/// A plan without avatars and channels.
+pub(crate) fn plan<S, N>(clock: &HandClock, source: Arc<S>) -> Plan<S, N, HandClock> {
+    Plan {
+        source,
+        max_concurrency: 16,
+        budget: Budget::new(NonZeroU32::new(1000).unwrap(), clock.clone()),
+        cadence: Cadence {
+            training: TrainingPace { min: seconds(5), max: seconds(60), age_fraction: 0.1 },
+            not_trained: seconds(60),
+            settled: Some(seconds(3600)),
+            missing: seconds(900),
+            backoff: backoff(2, 300),
+        },
+        gate_waits: GateWaits { denied: backoff(60, 3600), throttled: backoff(2, 300) },
+        infer_unseen_training: true,
+        avatars: HashMap::new(),
+        outlets: BTreeMap::new(),
+    }
+}
+
+/// The same plan with one more avatar.
+pub(crate) fn with_avatar<S, N>(
+    mut plan: Plan<S, N, HandClock>,
+    avatar: &str,
+    assume: Option<Status>,
+) -> Plan<S, N, HandClock> {
+    plan.avatars.insert(id(avatar), Registration { assume, ..Registration::default() });
+    plan
+}
+
+/// The same plan with one more channel, which gets the default events.
+pub(crate) fn with_channel<S, N>(
+    mut plan: Plan<S, N, HandClock>,
+    channel: &str,
+    notifier: &Arc<N>,
+) -> Plan<S, N, HandClock> {
+    let outlet = Outlet {
+        notifier: Arc::clone(notifier),
+        events: EventKind::DEFAULT.to_vec(),
+        schedule: RetrySchedule::webhook(),
+    };
+    plan.outlets.insert(ChannelName::parse(channel).unwrap(), outlet);
+    plan
+}
+
+/// Doubling waits without jitter, in seconds.
+pub(crate) fn backoff(initial_s: u64, max_s: u64) -> Backoff {
+    Backoff::new(seconds(initial_s), seconds(max_s), 2.0, 0.0).unwrap()
+}
+
+/// A sight of an avatar.
+pub(crate) fn seen(id: &AvatarId, status: &Status) -> Observation {
+    Observation::Seen(Box::new(Avatar {
+        id: id.clone(),
+        status: status.clone(),
+        name: None,
+        model: None,
+        orientation: None,
+        extras: BTreeMap::new(),
+        updated_at: None,
+    }))
+}
+
+pub(crate) fn id(text: &str) -> AvatarId {
+    AvatarId::parse(text).unwrap()
+}
+
+pub(crate) const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}

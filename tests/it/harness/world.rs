@@ -1,0 +1,280 @@
+//! A small world around the two loops: a real store on a real file, started, reloaded, stopped
+//! and killed as the supervisor does it, under a clock that is turned by hand.
+//!
+//! Everything runs on the test's own thread but the store's writer, so after
+//! [`World::quiet`] nothing happens until the test does something.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use avatar_watch::daemon::bell::Bell;
+use avatar_watch::daemon::chance::Chance;
+use avatar_watch::daemon::dispatcher::Dispatcher;
+use avatar_watch::daemon::feed::Feed;
+use avatar_watch::daemon::look::Tools;
+use avatar_watch::daemon::plan::Plan;
+use avatar_watch::daemon::poller::Poller;
+use avatar_watch::daemon::ports::{AvatarSource, Notifier};
+use avatar_watch::daemon::pulse::Pulse;
+use avatar_watch::daemon::stop::{StopOrder, stop_order};
+use avatar_watch::domain::avatar::AvatarId;
+use avatar_watch::domain::observation::Observation;
+use avatar_watch::domain::timestamp::Timestamp;
+use avatar_watch::store::error::StoreError;
+use avatar_watch::store::handle::{Store, Writer};
+use avatar_watch::store::outbox::Recovery;
+use avatar_watch::store::reader::Reader;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, yield_now};
+
+use crate::harness::clock::HandClock;
+
+/// The loops, what they stand on, and the clock.
+pub(crate) struct World<S, N> {
+    /// The clock of everything in it.
+    pub(crate) clock: HandClock,
+    /// Looks that are under way outside of it, through sockets.
+    pub(crate) outside: Outside,
+    /// What a start starts.
+    pub(crate) loops: Loops,
+    chance: Chance,
+    folder: tempfile::TempDir,
+    boots: u32,
+    running: Option<Running<S, N>>,
+}
+
+/// What runs in a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loops {
+    /// The poller and the dispatcher, as in the daemon.
+    Both,
+    /// The poller alone: then nobody glances at the table every other second.
+    Poller,
+}
+
+struct Running<S, N> {
+    store: Store,
+    writer: Writer,
+    plans: watch::Sender<Arc<Plan<S, N, HandClock>>>,
+    order: StopOrder,
+    loops: Vec<JoinHandle<Result<(), StoreError>>>,
+}
+
+impl<S: AvatarSource, N: Notifier> World<S, N> {
+    /// A world in which nothing runs yet. The seed is the loops' chance.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            clock: HandClock::new(),
+            outside: Outside::default(),
+            loops: Loops::Both,
+            chance: Chance::seeded(seed),
+            folder: folder(),
+            boots: 0,
+            running: None,
+        }
+    }
+
+    /// Starts the daemon: a new process on the same file.
+    pub(crate) async fn start(&mut self, plan: Plan<S, N, HandClock>) {
+        assert!(self.running.is_none(), "it runs already");
+        self.boots += 1;
+        let plan = Arc::new(plan);
+        let (store, writer) = Store::open(&self.path(), format!("boot{}", self.boots)).unwrap();
+        let (now, roll) = (self.clock.wall(), self.chance.roll());
+        store.recover(Recovery { now, schedules: plan.schedules(), roll }).await.unwrap();
+        register(&store, &plan).await;
+        let tools = Tools {
+            store: store.clone(),
+            clock: self.clock.clone(),
+            chance: self.chance.clone(),
+            bell: Bell::default(),
+            feed: Feed::default(),
+        };
+        let pulse = Arc::new(Pulse::default());
+        let (plans, followed) = watch::channel(Arc::clone(&plan));
+        let (order, stop) = stop_order();
+        let poller = Poller::new(tools.clone(), Arc::clone(&pulse), Arc::clone(&plan)).await;
+        let poller = poller.unwrap().run(followed.clone(), stop.clone());
+        let mut loops = vec![tokio::spawn(poller)];
+        if self.loops == Loops::Both {
+            loops.push(tokio::spawn(Dispatcher::new(tools, pulse, plan).run(followed, stop)));
+        }
+        self.running = Some(Running { store, writer, plans, order, loops });
+    }
+
+    /// Hands the loops a new plan.
+    pub(crate) async fn reload(&self, plan: Plan<S, N, HandClock>) {
+        let running = self.running();
+        let plan = Arc::new(plan);
+        register(&running.store, &plan).await;
+        running.plans.send_replace(plan);
+    }
+
+    /// Orders a soft stop.
+    pub(crate) fn order_stop(&self) {
+        self.running().order.soft();
+    }
+
+    /// Orders a soft stop and turns the hand until both loops have ended.
+    pub(crate) async fn stop(&mut self) -> Vec<Result<(), StoreError>> {
+        self.order_stop();
+        loop {
+            self.quiet().await;
+            if self.ended() == self.running().loops.len() {
+                return self.end().await;
+            }
+            self.clock.advance_to_next().unwrap();
+        }
+    }
+
+    /// How many of the loops have ended.
+    pub(crate) fn ended(&self) -> usize {
+        self.running().loops.iter().filter(|end| end.is_finished()).count()
+    }
+
+    /// Kills the loops where they stand; what the writer has taken on, it still writes.
+    pub(crate) async fn crash(&mut self) {
+        self.running().loops.iter().for_each(JoinHandle::abort);
+        self.end().await;
+    }
+
+    /// Waits for the loops' end and closes the store; how those ended that were not killed.
+    pub(crate) async fn end(&mut self) -> Vec<Result<(), StoreError>> {
+        let Running { store, writer, loops, order, .. } = self.running.take().unwrap();
+        let mut results = Vec::new();
+        for end in loops {
+            results.extend(end.await);
+        }
+        drop((store, order));
+        // The looks and tries that were cut off hold the store until they are run once more.
+        tokio::task::spawn_blocking(move || writer.join()).await.unwrap();
+        results
+    }
+
+    /// Waits until everything has happened that can happen without the hand.
+    pub(crate) async fn quiet(&self) {
+        self.quiet_but(0).await;
+    }
+
+    /// The same, with so many looks held up outside.
+    ///
+    /// Whoever does anything reads the clock between two writes. So it is quiet when a round
+    /// through the writer, behind every write that waits, and a turn of every task read no clock.
+    pub(crate) async fn quiet_but(&self, held: usize) {
+        self.turn().await;
+        loop {
+            let before = self.clock.readings();
+            self.outside.at_most(held).await;
+            // Only the way there and back matters.
+            drop(self.running().store.watches(Vec::new()).await);
+            self.turn().await;
+            if self.clock.readings() == before && self.outside.count() <= held {
+                return;
+            }
+        }
+    }
+
+    /// Lets every task that can go on do so, even when the scheduler runs one task at a turn.
+    async fn turn(&self) {
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        for _ in 0..2 * tasks + YIELDS {
+            yield_now().await;
+        }
+    }
+
+    /// Turns the hand, and waits for what that makes happen.
+    pub(crate) async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        self.quiet().await;
+    }
+
+    /// Turns the hand from wake-up to wake-up until so much time has passed.
+    pub(crate) async fn live(&self, time: Duration) {
+        let end = self.clock.reading().plus(time);
+        while self.clock.next_wake_up().is_some_and(|next| next <= end) {
+            self.clock.advance_to_next();
+            self.quiet().await;
+        }
+        self.pass(end.since(self.clock.reading())).await;
+    }
+
+    /// Where the database is.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("world.db")
+    }
+
+    /// The database, as anyone beside the daemon reads it.
+    pub(crate) fn reader(&self) -> Reader {
+        Reader::open(&self.path()).unwrap()
+    }
+
+    fn running(&self) -> &Running<S, N> {
+        self.running.as_ref().unwrap()
+    }
+}
+
+/// In memory where there is such a place: a crash here is never one of the disk.
+fn folder() -> tempfile::TempDir {
+    let in_memory = tempfile::tempdir_in("/dev/shm");
+    in_memory.or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+async fn register<S, N>(store: &Store, plan: &Plan<S, N, HandClock>) {
+    let targets = plan.outlets.keys().map(|name| (name.clone(), name.to_string())).collect();
+    store.register_channels(targets).await.unwrap();
+}
+
+/// How many looks are under way outside of the world; clones count together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outside(Arc<watch::Sender<(usize, usize)>>);
+
+impl Outside {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.borrow().0
+    }
+
+    /// How many there were at once, at most.
+    pub(crate) fn most(&self) -> usize {
+        self.0.borrow().1
+    }
+
+    async fn at_most(&self, held: usize) {
+        if self.count() <= held {
+            return;
+        }
+        let mut counts = self.0.subscribe();
+        let fact = counts.wait_for(|(now, _)| *now <= held);
+        if tokio::time::timeout(WAIT_MAX, fact).await.is_err() {
+            panic!("not within {WAIT_MAX:?}: {held} looks under way; there are {}", self.count());
+        }
+    }
+}
+
+/// A source outside of the world: its looks are counted.
+pub(crate) struct Counted<S>(pub(crate) S, pub(crate) Outside);
+
+impl<S: AvatarSource> AvatarSource for Counted<S> {
+    async fn look(&self, id: &AvatarId, now: Timestamp) -> Observation {
+        self.1.0.send_modify(|(now, most)| {
+            *now += 1;
+            *most = (*now).max(*most);
+        });
+        let _leave = Leave(&self.1);
+        self.0.look(id, now).await
+    }
+}
+
+struct Leave<'a>(&'a Outside);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|(now, _)| *now -= 1);
+    }
+}
+
+/// Turns of the scheduler in a round, besides two for each task.
+const YIELDS: usize = 4;
+/// How long a test waits for a fact.
+const WAIT_MAX: Duration = Duration::from_secs(10);

@@ -1,0 +1,72 @@
+//! A new plan while the loops run.
+
+use crate::harness::argil::Answer;
+use crate::harness::plans::seconds;
+
+use super::Bench;
+
+#[tokio::test]
+async fn a_new_plan_opens_a_closed_gate() {
+    let bench = Bench::watching(&["a", "b"], "TRAINING").await;
+    bench.api.require_key("another");
+    bench.world.live(seconds(300)).await;
+    bench.api.require_key("key");
+    let before = bench.api.requests().len();
+    bench.world.reload(bench.plan(&["a", "b"])).await;
+    bench.world.quiet().await;
+    assert_eq!(bench.api.requests().len(), before + 2);
+}
+
+#[tokio::test]
+async fn a_new_plan_admits_new_avatars_at_once() {
+    let bench = Bench::watching(&["a"], "TRAINING").await;
+    bench.api.set_status("b", "TRAINING");
+    bench.world.reload(bench.plan(&["a", "b"])).await;
+    bench.world.quiet().await;
+    assert_eq!((bench.api.count("a"), bench.api.count("b")), (1, 1));
+    assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > TRAINING"]);
+}
+
+#[tokio::test]
+async fn an_avatar_taken_out_is_not_looked_at_and_keeps_its_history() {
+    let bench = Bench::watching(&["a", "b"], "TRAINING").await;
+    bench.world.reload(bench.plan(&["a"])).await;
+    bench.world.live(seconds(600)).await;
+    assert_eq!(bench.api.count("b"), 1);
+    assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > TRAINING"]);
+    bench.api.set_status("b", "IDLE");
+    bench.world.reload(bench.plan(&["a", "b"])).await;
+    bench.world.quiet().await;
+    let expected = ["a: - > TRAINING", "b: - > TRAINING", "b: TRAINING > IDLE"];
+    assert_eq!(bench.history(), expected, "what happened meanwhile is news");
+    assert_eq!(bench.ops.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_new_plan_does_not_hurry_avatars_that_are_well_and_retries_those_that_are_not() {
+    let bench = Bench::watching(&["well", "ill"], "NOT_TRAINED").await;
+    for _ in 0..6 {
+        bench.api.answer_next("ill", Answer::status(500, "oops"));
+    }
+    bench.world.live(seconds(65)).await;
+    let (well, ill) = (bench.api.count("well"), bench.api.count("ill"));
+    bench.world.reload(bench.plan(&["well", "ill"])).await;
+    bench.world.quiet().await;
+    assert_eq!(bench.api.count("well"), well);
+    assert_eq!(bench.api.count("ill"), ill + 1);
+}
+
+#[tokio::test]
+async fn a_shorter_wait_counts_at_once_and_a_longer_one_from_the_next_look() {
+    let bench = Bench::watching(&["a"], "NOT_TRAINED").await;
+    let mut plan = bench.plan(&["a"]);
+    plan.cadence.not_trained = seconds(10);
+    bench.world.reload(plan).await;
+    bench.world.quiet().await;
+    assert_eq!(bench.waits("a").await, [seconds(10)]);
+    let mut plan = bench.plan(&["a"]);
+    plan.cadence.not_trained = seconds(200);
+    bench.world.reload(plan).await;
+    bench.world.quiet().await;
+    assert_eq!(bench.waits("a").await, [seconds(10), seconds(200)]);
+}

@@ -1,0 +1,130 @@
+//! What goes wrong on our own side: a store that cannot write, a bug in a look, and the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avatar_watch::domain::status::Status;
+use tokio::sync::Notify;
+
+use crate::harness::argil::Answer;
+use crate::harness::plans::{id, plan, seconds, with_avatar, with_channel};
+use crate::harness::post::{Gallery, Post};
+use crate::harness::world::World;
+
+use super::Bench;
+
+#[tokio::test]
+async fn a_change_that_cannot_be_written_is_found_again_after_the_restart_and_told_once() {
+    let mut bench = Bench::watching(&["a"], "TRAINING").await;
+    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
+    let broken = "CREATE TRIGGER broken BEFORE INSERT ON deliveries
+                  BEGIN SELECT RAISE(ABORT, 'as the test asked for'); END";
+    beside.execute_batch(broken).unwrap();
+    bench.api.set_status("a", "IDLE");
+    bench.world.live(seconds(5)).await;
+    assert_eq!(bench.world.ended(), 1, "a store that fails for good ends the poller");
+    assert_eq!(bench.history(), ["a: - > TRAINING"], "nothing of the change was written");
+    bench.world.crash().await;
+
+    beside.execute_batch("DROP TRIGGER broken").unwrap();
+    bench.world.start(bench.plan(&["a"])).await;
+    bench.world.live(seconds(60)).await;
+    assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
+    assert_eq!(bench.ops.calls().len(), 1);
+}
+
+/// Takes as long as the store waits for a lock, in real time.
+#[tokio::test]
+async fn a_change_that_meets_a_busy_database_is_found_again_and_told_once() {
+    let bench = Bench::watching(&["a"], "TRAINING").await;
+    // The dispatcher glances at even seconds, the look is at the fifth.
+    bench.world.live(seconds(4)).await;
+    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
+    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    bench.api.set_status("a", "IDLE");
+    bench.world.clock.advance(seconds(1));
+    bench.api.wait_until("the avatar is looked at", |seen| seen.len() == 2).await;
+    let unwritten = bench.world.clock.reading().plus(seconds(5));
+    wait_until("the poller gives up for now", || bench.world.clock.has_sleeper(unwritten)).await;
+    beside.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(bench.history(), ["a: - > TRAINING"]);
+
+    bench.world.live(seconds(5)).await;
+    assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
+    assert_eq!(bench.ops.calls().len(), 1);
+}
+
+async fn wait_until(what: &str, fact: impl Fn() -> bool) {
+    let waiting = async {
+        while !fact() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let limit = Duration::from_secs(30);
+    assert!(tokio::time::timeout(limit, waiting).await.is_ok(), "not within {limit:?}: {what}");
+}
+
+#[tokio::test]
+async fn a_bug_in_a_look_costs_one_look_and_no_avatar() {
+    let mut world: World<Gallery, Post> = World::new(1);
+    let gallery = Arc::new(Gallery::default());
+    let (broken, sound) = (id("broken"), id("sound"));
+    gallery.show(&broken, Status::Training);
+    gallery.show(&sound, Status::Training);
+    let plan = plan(&world.clock, Arc::clone(&gallery));
+    let plan = with_avatar(with_avatar(plan, "broken", None), "sound", None);
+    world.start(with_channel(plan, "ops", &Post::taking(&world.clock))).await;
+    world.quiet().await;
+
+    gallery.break_at(&broken, 1);
+    gallery.show(&broken, Status::Idle);
+    world.live(seconds(64)).await;
+    assert_eq!(gallery.looks(&broken), 2, "not again for a minute");
+    assert!(gallery.looks(&sound) > 10);
+    world.live(seconds(1)).await;
+    assert_eq!(gallery.looks(&broken), 3);
+    let history = world.reader().transitions(Some(&broken), 10).unwrap();
+    let statuses: Vec<_> = history.into_iter().map(|transition| transition.status).collect();
+    assert_eq!(statuses, [Status::Training, Status::Idle]);
+}
+
+// The end.
+
+#[tokio::test]
+async fn a_stop_waits_for_the_looks_under_way_and_notes_what_was_last_seen() {
+    let mut bench = Bench::watching(&["a", "b"], "TRAINING").await;
+    bench.world.live(seconds(50)).await;
+    let gate = Arc::new(Notify::new());
+    bench.api.answer_next("a", Answer::Hold(Arc::clone(&gate)));
+    bench.world.clock.advance(seconds(6));
+    bench.world.quiet_but(1).await;
+    bench.api.set_status("a", "IDLE");
+    bench.world.order_stop();
+    bench.world.quiet_but(1).await;
+    assert_eq!(bench.world.ended(), 1, "only the dispatcher has nothing to wait for");
+    gate.notify_one();
+    let ends = bench.world.stop().await;
+    assert!(ends.iter().all(Result::is_ok), "{ends:?}");
+    let expected = ["a: - > TRAINING", "b: - > TRAINING", "a: TRAINING > IDLE"];
+    assert_eq!(bench.history(), expected);
+    for watch in bench.world.reader().watches().unwrap() {
+        assert_eq!(watch.sight.unwrap().last_seen_at, bench.world.clock.wall(), "{}", watch.id);
+    }
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_ever_and_what_is_cut_off_is_found_again() {
+    let mut bench = Bench::watching(&["a"], "TRAINING").await;
+    bench.api.set_status("a", "IDLE");
+    bench.api.answer_next("a", Answer::Hold(Arc::new(Notify::new())));
+    bench.world.clock.advance(seconds(5));
+    bench.world.quiet_but(1).await;
+    bench.world.order_stop();
+    bench.world.quiet_but(1).await;
+    bench.world.clock.advance(seconds(2));
+    bench.world.stop().await;
+    assert_eq!(bench.history(), ["a: - > TRAINING"]);
+    bench.world.start(bench.plan(&["a"])).await;
+    bench.world.quiet().await;
+    assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
+}

@@ -1,0 +1,368 @@
+//! What is done to a simulated daemon, step by step, as the dice fall; and the calm at the end.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use avatar_watch::daemon::budget::Budget;
+use avatar_watch::daemon::plan::{Outlet, Plan, Registration};
+use avatar_watch::domain::channel::ChannelName;
+use avatar_watch::domain::delivery::DeliveryId;
+use avatar_watch::domain::event::EventKind;
+use avatar_watch::domain::retry::RetrySchedule;
+use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::status::Status;
+use avatar_watch::store::hands::{Handled, Hands};
+use avatar_watch::store::reader::{DeliveryFilter, DeliveryRow};
+use tokio::task::yield_now;
+
+use crate::harness::clock::HandClock;
+use crate::harness::plans::{id, plan, seconds};
+use crate::harness::world::World;
+use crate::simulation::dice::Dice;
+use crate::simulation::history::{ChannelNote, Delivery, EventRow, History, PlanNote};
+use crate::simulation::hours;
+use crate::simulation::nature::{Nature, SimPost, SimSource};
+
+type SimPlan = Plan<SimSource, SimPost, HandClock>;
+
+/// The daemon under test and everything around it.
+pub(super) struct Stage {
+    world: World<SimSource, SimPost>,
+    nature: Nature,
+    dice: Dice,
+    plans: Vec<PlanNote>,
+    by_hand: BTreeSet<DeliveryId>,
+    figures: Figures,
+}
+
+/// How much was simulated.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Figures {
+    hours: f64,
+    calm_hours_most: f64,
+    crashes: usize,
+    stops: usize,
+    reloads: usize,
+    jumps: usize,
+    looks: usize,
+    transitions: usize,
+    calls: usize,
+    deliveries: usize,
+    dead: usize,
+    repeats: usize,
+}
+
+impl Stage {
+    /// Plays one seed.
+    pub(super) async fn play(seed: u64) -> (History, Figures) {
+        let world = World::new(seed);
+        let mut stage = Self {
+            nature: Nature::new(&world.clock, seed, &AVATARS),
+            world,
+            dice: Dice::new(seed, 1),
+            plans: Vec::new(),
+            by_hand: BTreeSet::new(),
+            figures: Figures::default(),
+        };
+        let begun = stage.world.clock.reading();
+        stage.start().await;
+        for _ in 0..STEPS {
+            stage.step().await;
+        }
+        stage.calm().await;
+        stage.figures.hours = hours(begun, stage.world.clock.reading());
+        stage.world.stop().await;
+        (stage.history(), stage.figures)
+    }
+
+    async fn step(&mut self) {
+        match self.dice.below(100) {
+            0..=39 => {
+                let most = self.dice.pick(&[seconds(60), seconds(3 * 3600), seconds(24 * 3600)]);
+                let time = self.dice.wait(Duration::from_millis(20), most);
+                self.pass(time).await;
+            }
+            40..=64 => {
+                for _ in 0..=self.dice.below(6) {
+                    self.world.clock.advance_to_next();
+                    self.quiet().await;
+                }
+            }
+            65..=70 => self.nature.change_weather(&CHANNELS),
+            71..=80 => self.crash().await,
+            81..=83 => self.stop().await,
+            84..=89 => {
+                let plan = self.any_plan();
+                self.world.reload(plan).await;
+                self.figures.reloads += 1;
+                self.quiet().await;
+            }
+            90..=93 => {
+                let jump_s = i64::try_from(self.dice.below(4 * 3600)).unwrap() - 2 * 3600;
+                self.world.clock.jump_wall(jump_s * 1000);
+                self.nature.jump();
+                self.figures.jumps += 1;
+                self.quiet().await;
+            }
+            _ => self.lend_a_hand().await,
+        }
+    }
+
+    async fn quiet(&self) {
+        self.world.quiet().await;
+        self.nature.outlived();
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.world.clock.advance(time);
+        self.quiet().await;
+    }
+
+    async fn start(&mut self) {
+        self.nature.boot();
+        let plan = self.any_plan();
+        self.world.start(plan).await;
+        if self.dice.chance(80) {
+            self.quiet().await;
+        }
+    }
+
+    /// Kills the daemon after any number of turns, then starts it again some time later; once
+    /// in a while several times in a row.
+    async fn crash(&mut self) {
+        loop {
+            let most = self.dice.pick(&[seconds(1), seconds(60), seconds(3600)]);
+            let time = self.dice.wait(Duration::from_millis(20), most);
+            self.world.clock.advance(time);
+            for _ in 0..self.dice.below(60) {
+                yield_now().await;
+            }
+            self.world.crash().await;
+            self.figures.crashes += 1;
+            let down = self.dice.wait(Duration::from_millis(20), seconds(3600));
+            self.world.clock.advance(down);
+            self.start().await;
+            if !self.dice.chance(25) {
+                return self.quiet().await;
+            }
+        }
+    }
+
+    async fn stop(&mut self) {
+        let ends = self.world.stop().await;
+        assert!(ends.iter().all(Result::is_ok), "{ends:?}");
+        self.nature.outlived();
+        self.figures.stops += 1;
+        self.start().await;
+        self.quiet().await;
+    }
+
+    /// Sends again or ends any delivery, beside the daemon.
+    async fn lend_a_hand(&mut self) {
+        let rows = self.rows();
+        if rows.is_empty() {
+            return;
+        }
+        let row = self.dice.pick(&rows);
+        let (now, roll) = (self.world.clock.wall(), Roll::new(self.dice.bits()));
+        let mut hands = Hands::open(&self.world.path()).unwrap();
+        let handled = match self.dice.below(5) {
+            0 => hands.cancel(&row.id, now),
+            _ => hands.retry(&row.id, now, roll),
+        };
+        if let Handled::Done(id) = handled.unwrap() {
+            self.by_hand.insert(id);
+        }
+        self.quiet().await;
+    }
+
+    /// Everything behaves, everything is in the plan: within twice the longest wait, nothing is
+    /// under way any more.
+    async fn calm(&mut self) {
+        self.quiet().await;
+        self.nature.calm_down();
+        let everything = self.plan_with(|_| true);
+        self.world.reload(everything).await;
+        let begun = self.world.clock.reading();
+        while hours(begun, self.world.clock.reading()) < CALM_HOURS {
+            self.pass(seconds(1200)).await;
+            let open = self.rows().into_iter().any(|row| row.next_attempt_at.is_some());
+            let recorded = self.world.reader().watches().unwrap();
+            let statuses = self.nature.statuses();
+            let current = |watch: &avatar_watch::domain::watch::Watch| {
+                watch.sight.as_ref().map(|sight| &sight.status) == statuses.get(&watch.id)
+            };
+            if !open && recorded.len() == statuses.len() && recorded.iter().all(current) {
+                break;
+            }
+        }
+        self.figures.calm_hours_most = hours(begun, self.world.clock.reading());
+    }
+
+    fn any_plan(&mut self) -> SimPlan {
+        let percent = self.dice.pick(&[60, 90, 100]);
+        self.plan_with(|dice| dice.chance(percent))
+    }
+
+    /// A plan with what is chosen of everything, and its note.
+    fn plan_with(&mut self, chosen: impl Fn(&mut Dice) -> bool) -> SimPlan {
+        let clock = self.world.clock.clone();
+        let source = SimSource { nature: self.nature.clone(), plan: self.plans.len() };
+        let mut plan: SimPlan = plan(&clock, Arc::new(source));
+        let per_second = self.dice.pick(&[1, 2, 10]);
+        plan.max_concurrency = self.dice.pick(&[1, 2, 16]);
+        plan.budget = Budget::new(NonZeroU32::new(per_second).unwrap(), clock);
+        plan.cadence.settled = Some(self.dice.pick(&[seconds(60), seconds(3600)]));
+        plan.infer_unseen_training = self.dice.chance(80);
+        for (number, avatar) in AVATARS.iter().enumerate() {
+            // What an avatar was when it was registered does not change by a reload.
+            let assume = (number % 3 == 0).then_some(Status::Training);
+            let channels = (number % 4 == 0).then(|| vec![name("ops"), name("mail")]);
+            if chosen(&mut self.dice) {
+                plan.avatars.insert(id(avatar), Registration { label: None, channels, assume });
+            }
+        }
+        for channel in CHANNELS {
+            if chosen(&mut self.dice) {
+                plan.outlets.insert(name(channel), self.outlet(channel));
+            }
+        }
+        self.plans.push(note(&plan, per_second));
+        plan
+    }
+
+    fn outlet(&mut self, channel: &str) -> Outlet<SimPost> {
+        let recipients: &[&str] = if channel == "mail" { &["x@a.test", "y@a.test"] } else { &[""] };
+        let post = SimPost {
+            nature: self.nature.clone(),
+            channel: channel.to_owned(),
+            recipients: recipients.iter().map(|&to| to.to_owned()).collect(),
+        };
+        let events = match channel {
+            "all" => EventKind::SELECTABLE.to_vec(),
+            "bad-news" => vec![EventKind::AvatarRefused, EventKind::AvatarTrainingFailed],
+            _ => EventKind::DEFAULT.to_vec(),
+        };
+        let schedule = RetrySchedule::new(RETRIES_S.map(seconds).to_vec()).unwrap();
+        Outlet { notifier: Arc::new(post), events, schedule }
+    }
+
+    fn rows(&self) -> Vec<DeliveryRow> {
+        let filter = DeliveryFilter { limit: u32::MAX, ..DeliveryFilter::default() };
+        self.world.reader().deliveries(&filter).unwrap()
+    }
+
+    fn history(&self) -> History {
+        let reader = self.world.reader();
+        assert_eq!(reader.broken_seals().unwrap(), 0);
+        let (looks, calls) = self.nature.notes();
+        let deliveries = self.rows().into_iter().map(|row| Delivery {
+            body: reader.body(&row.id).unwrap().unwrap(),
+            attempts: reader.attempts(&row.id).unwrap(),
+            row,
+        });
+        History {
+            looks,
+            calls,
+            plans: self.plans.clone(),
+            by_hand: self.by_hand.clone(),
+            statuses: self.nature.statuses(),
+            transitions: reader.transitions(None, u32::MAX).unwrap(),
+            events: self.events(),
+            deliveries: deliveries.collect(),
+        }
+    }
+
+    fn events(&self) -> Vec<EventRow> {
+        let connection = rusqlite::Connection::open(self.world.path()).unwrap();
+        let sql = "SELECT id, type, avatar_id, avatar_seq FROM events ORDER BY seq";
+        let mut statement = connection.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| {
+            Ok(EventRow {
+                id: row.get(0)?,
+                kind: row.get(1)?,
+                avatar: row.get(2)?,
+                sequence: u64::try_from(row.get::<_, i64>(3)?).unwrap(),
+            })
+        });
+        rows.unwrap().map(Result::unwrap).collect()
+    }
+}
+
+fn name(text: &str) -> ChannelName {
+    ChannelName::parse(text).unwrap()
+}
+
+fn note(plan: &SimPlan, per_second: u32) -> PlanNote {
+    let avatars = plan.avatars.iter().map(|(id, registration)| {
+        let channels = registration.channels.as_ref();
+        let channels = channels.map(|names| names.iter().map(ChannelName::to_string).collect());
+        (id.clone(), (registration.assume.clone(), channels))
+    });
+    let channels = plan.outlets.iter().map(|(name, outlet)| {
+        let events = outlet.events.iter().map(|kind| kind.name()).collect();
+        let recipients = outlet.notifier.recipients.clone();
+        (name.to_string(), ChannelNote { events, recipients })
+    });
+    PlanNote {
+        infer_unseen_training: plan.infer_unseen_training,
+        max_concurrency: plan.max_concurrency,
+        max_requests_per_second: usize::try_from(per_second).unwrap(),
+        avatars: avatars.collect(),
+        channels: channels.collect(),
+    }
+}
+
+impl Figures {
+    /// Adds what one more seed simulated.
+    pub(super) fn add(&mut self, other: &Self, history: &History) {
+        self.hours += other.hours;
+        self.calm_hours_most = self.calm_hours_most.max(other.calm_hours_most);
+        self.crashes += other.crashes;
+        self.stops += other.stops;
+        self.reloads += other.reloads;
+        self.jumps += other.jumps;
+        self.looks += history.looks.len();
+        self.transitions += history.transitions.len();
+        self.calls += history.calls.len();
+        self.deliveries += history.deliveries.len();
+        self.dead += history.deliveries.iter().filter(|d| d.row.state == "failed").count();
+        let accepted = history.calls.iter().filter(|call| call.accepted);
+        let events: BTreeSet<_> =
+            accepted.clone().map(|call| (&call.event_id, &call.channel, &call.recipient)).collect();
+        self.repeats += accepted.count() - events.len();
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:.0} virtual hours, {} crashes, {} stops, {} reloads, {} jumps of the wall; \
+             {} looks, {} transitions, {} deliveries ({} dead letters), {} tries, {} repeats; \
+             calm after {:.1} h at most",
+            self.hours,
+            self.crashes,
+            self.stops,
+            self.reloads,
+            self.jumps,
+            self.looks,
+            self.transitions,
+            self.deliveries,
+            self.dead,
+            self.calls,
+            self.repeats,
+            self.calm_hours_most,
+        )
+    }
+}
+
+const AVATARS: [&str; 7] = ["ann", "bob", "cleo", "dan", "eve", "fay", "gus"];
+const CHANNELS: [&str; 4] = ["all", "bad-news", "mail", "ops"];
+const RETRIES_S: [u64; 5] = [0, 5, 300, 1800, 7200];
+const STEPS: usize = 60;
+/// Twice the longest wait of the schedule, jitter included.
+const CALM_HOURS: f64 = 2.0 * 2.4;

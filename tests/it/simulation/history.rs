@@ -1,0 +1,112 @@
+//! What happened in a simulation: what the outside noted, what the plans were, and what the
+//! database holds at the end. Plain data.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use avatar_watch::domain::avatar::AvatarId;
+use avatar_watch::domain::delivery::{DeliveryId, OutcomeClass};
+use avatar_watch::domain::event::EventId;
+use avatar_watch::domain::moment::Moment;
+use avatar_watch::domain::status::Status;
+use avatar_watch::domain::timestamp::Timestamp;
+use avatar_watch::domain::transition::Transition;
+use avatar_watch::store::reader::{AttemptRow, DeliveryRow};
+
+/// Everything that the oracle judges.
+#[derive(Clone, Debug, Default)]
+pub(super) struct History {
+    /// In the order in which they began.
+    pub(super) looks: Vec<Look>,
+    /// In the order in which they reached their receivers.
+    pub(super) calls: Vec<Call>,
+    pub(super) plans: Vec<PlanNote>,
+    /// Rows that were made or ended by hand.
+    pub(super) by_hand: BTreeSet<DeliveryId>,
+    /// What the avatars were at the end.
+    pub(super) statuses: BTreeMap<AvatarId, Status>,
+    pub(super) transitions: Vec<Transition>,
+    pub(super) events: Vec<EventRow>,
+    pub(super) deliveries: Vec<Delivery>,
+}
+
+/// One look, as the API saw it.
+#[derive(Clone, Debug)]
+pub(super) struct Look {
+    pub(super) avatar: AvatarId,
+    pub(super) boot: usize,
+    pub(super) plan: usize,
+    pub(super) begun_at: Moment,
+    /// The avatars that the same process was looking at when it began.
+    pub(super) others: Vec<AvatarId>,
+    pub(super) under_way: bool,
+    pub(super) ended_at: Moment,
+    pub(super) wall: Timestamp,
+    /// What was answered; `None` when the look was cut off.
+    pub(super) shown: Option<Shown>,
+    /// Whether the daemon lived on for long enough to record it.
+    pub(super) outlived: bool,
+}
+
+/// What an answer showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    Status(Status),
+    Throttled(Duration),
+    Nothing,
+}
+
+/// One try, as the receiver saw it.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) boot: usize,
+    pub(super) channel: String,
+    pub(super) recipient: String,
+    pub(super) delivery_id: DeliveryId,
+    pub(super) event_id: EventId,
+    pub(super) body: Vec<u8>,
+    pub(super) accepted: bool,
+    /// What the daemon was told; `None` when it was gone by then.
+    pub(super) answered: Option<OutcomeClass>,
+    pub(super) at: Moment,
+    /// How often the wall had been set by then.
+    pub(super) jumps: usize,
+    pub(super) retry_after: Option<Duration>,
+    /// Whether the daemon lived on for long enough to record the answer.
+    pub(super) outlived: bool,
+}
+
+/// What a plan said.
+#[derive(Clone, Debug)]
+pub(super) struct PlanNote {
+    pub(super) infer_unseen_training: bool,
+    pub(super) max_concurrency: usize,
+    pub(super) max_requests_per_second: usize,
+    /// The status that each avatar was registered with, and its channels, if they are named.
+    pub(super) avatars: BTreeMap<AvatarId, (Option<Status>, Option<Vec<String>>)>,
+    pub(super) channels: BTreeMap<String, ChannelNote>,
+}
+
+/// What a plan said of a channel.
+#[derive(Clone, Debug)]
+pub(super) struct ChannelNote {
+    pub(super) events: Vec<&'static str>,
+    pub(super) recipients: Vec<String>,
+}
+
+/// A row of `events`.
+#[derive(Clone, Debug)]
+pub(super) struct EventRow {
+    pub(super) id: EventId,
+    pub(super) kind: String,
+    pub(super) avatar: AvatarId,
+    pub(super) sequence: u64,
+}
+
+/// A row of `deliveries`, with its bytes and its attempts.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    pub(super) row: DeliveryRow,
+    pub(super) body: Vec<u8>,
+    pub(super) attempts: Vec<AttemptRow>,
+}

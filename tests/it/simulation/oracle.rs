@@ -1,0 +1,186 @@
+//! The oracle: what must hold of every history. It knows the promises (`I2` to `I9` are the
+//! numbers of the reliability notes) and nothing of the code that keeps them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use avatar_watch::domain::avatar::AvatarId;
+use avatar_watch::domain::event::EventId;
+use avatar_watch::domain::status::Status;
+use avatar_watch::domain::transition::{Previous, Transition};
+
+use crate::simulation::history::{EventRow, History, Look, PlanNote, Shown};
+use crate::simulation::{oracle_delivery, oracle_manners};
+
+/// Everything that is wrong with a history; each begins with the number of a promise.
+pub(super) fn judge(history: &History) -> Vec<String> {
+    let mut wrongs = Vec::new();
+    let avatars: BTreeSet<&AvatarId> = history
+        .looks
+        .iter()
+        .map(|look| &look.avatar)
+        .chain(history.transitions.iter().map(|transition| &transition.avatar_id))
+        .collect();
+    let mut origins = Vec::new();
+    for avatar in avatars {
+        chain(history, avatar, &mut wrongs);
+        origins.extend(retrace(history, avatar, &mut wrongs));
+    }
+    let expected = events(history, &origins, &mut wrongs);
+    oracle_delivery::judge(history, &expected, &mut wrongs);
+    oracle_manners::judge(history, &mut wrongs);
+    settled(history, &mut wrongs);
+    wrongs
+}
+
+/// An event that must have been told, and the plan by which it was.
+pub(super) struct Expected<'a> {
+    pub(super) id: &'a EventId,
+    pub(super) kind: &'static str,
+    pub(super) avatar: &'a AvatarId,
+    pub(super) plan: &'a PlanNote,
+}
+
+/// I2: the transitions of an avatar are a chain without a gap.
+fn chain(history: &History, avatar: &AvatarId, wrongs: &mut Vec<String>) {
+    let mut last: Option<&Transition> = None;
+    for transition in history.transitions.iter().filter(|t| t.avatar_id == *avatar) {
+        let sequence = last.map_or(1, |last| last.sequence + 1);
+        if transition.sequence != sequence {
+            wrongs.push(format!("I2 `{avatar}`: number {} is not {sequence}", transition.sequence));
+        }
+        let fits = match (&transition.previous, last) {
+            (Previous::Nothing | Previous::Assumed(_), None) => true,
+            (Previous::Seen { status, .. }, Some(last)) => *status == last.status,
+            (Previous::Nothing | Previous::Assumed(_), Some(_)) | (Previous::Seen { .. }, None) => {
+                false
+            }
+        };
+        if !fits || transition.previous.status() == Some(&transition.status) {
+            wrongs.push(format!("I2 `{avatar}`: number {sequence} does not follow the one before"));
+        }
+        last = Some(transition);
+    }
+}
+
+/// Nothing invented, nothing lost: walks through what was shown of an avatar, beside what was
+/// recorded. Each transition with the look that it came from.
+fn retrace<'a>(
+    history: &'a History,
+    avatar: &AvatarId,
+    wrongs: &mut Vec<String>,
+) -> Vec<(&'a Transition, &'a Look)> {
+    let looks: Vec<&Look> = history.looks.iter().filter(|look| look.avatar == *avatar).collect();
+    let mut recorded = history.transitions.iter().filter(|t| t.avatar_id == *avatar).peekable();
+    let mut origins = Vec::new();
+    let mut known: Option<&Status> = None;
+    for (number, look) in looks.iter().enumerate() {
+        let Some(Shown::Status(status)) = &look.shown else { continue };
+        if known == Some(status) {
+            continue;
+        }
+        let next = recorded.next_if(|t| t.status == *status && t.detected_at == look.wall);
+        if let Some(transition) = next {
+            check_origin(history, transition, &looks[..number], look, wrongs);
+            known = Some(status);
+            origins.push((transition, *look));
+            continue;
+        }
+        // The answer may have come in the moment of a crash; then a later look finds it.
+        if look.outlived {
+            let wall = look.wall;
+            wrongs.push(format!("LOST `{avatar}` was shown as {status} at {wall}, not recorded"));
+            known = Some(status);
+        }
+    }
+    for transition in recorded {
+        let number = transition.sequence;
+        wrongs.push(format!("I7 `{avatar}`: transition {number} was never shown"));
+    }
+    origins
+}
+
+/// What a transition says of the time before it is true as well.
+fn check_origin(
+    history: &History,
+    transition: &Transition,
+    earlier: &[&Look],
+    look: &Look,
+    wrongs: &mut Vec<String>,
+) {
+    let registered = history.plans[look.plan].avatars.get(&look.avatar);
+    let assumed = registered.and_then(|(assumed, _)| assumed.as_ref());
+    let true_ = match &transition.previous {
+        Previous::Nothing => assumed.is_none_or(|assumed| *assumed == transition.status),
+        Previous::Assumed(status) => assumed == Some(status),
+        Previous::Seen { status, at } => earlier
+            .iter()
+            .any(|look| look.wall == *at && look.shown == Some(Shown::Status(status.clone()))),
+    };
+    if !true_ {
+        let Transition { avatar_id, sequence, previous, .. } = transition;
+        wrongs.push(format!("I7 `{avatar_id}`: {sequence} came from {previous:?}, never shown"));
+    }
+}
+
+/// Each transition but a baseline has exactly one event, of the kind that the table says.
+fn events<'a>(
+    history: &'a History,
+    origins: &[(&'a Transition, &'a Look)],
+    wrongs: &mut Vec<String>,
+) -> Vec<Expected<'a>> {
+    let mut rows: BTreeMap<(&AvatarId, u64), &EventRow> = BTreeMap::new();
+    for event in &history.events {
+        if rows.insert((&event.avatar, event.sequence), event).is_some() {
+            wrongs.push(format!("I3 `{}`: two events for {}", event.avatar, event.sequence));
+        }
+    }
+    let mut expected = Vec::new();
+    for (transition, look) in origins {
+        let plan = &history.plans[look.plan];
+        let kind = kind(transition, plan.infer_unseen_training);
+        let (avatar, sequence) = (&transition.avatar_id, transition.sequence);
+        match (kind, rows.remove(&(avatar, sequence))) {
+            (None, None) => {}
+            (Some(kind), Some(row)) if kind == row.kind => {
+                expected.push(Expected { id: &row.id, kind, avatar, plan });
+            }
+            (kind, row) => {
+                let found = row.map(|row| &row.kind);
+                wrongs.push(format!("I3 `{avatar}`: {sequence} is {kind:?}, found {found:?}"));
+            }
+        }
+    }
+    for ((avatar, sequence), _) in rows {
+        wrongs.push(format!("I7 `{avatar}`: an event for {sequence}, which never happened"));
+    }
+    expected
+}
+
+/// The table of what counts as news, as the product's page has it.
+fn kind(transition: &Transition, infer_unseen_training: bool) -> Option<&'static str> {
+    let from = transition.previous.status()?.name();
+    let settled = match transition.status.name() {
+        "IDLE" => "avatar.ready",
+        "TRAINING_FAILED" => "avatar.training_failed",
+        "REFUSED" => "avatar.refused",
+        _ => return Some("avatar.status_changed"),
+    };
+    let told = from == "TRAINING" || infer_unseen_training;
+    Some(if told { settled } else { "avatar.status_changed" })
+}
+
+/// I9: after the faults have stopped, the record is up to date and nothing is under way.
+fn settled(history: &History, wrongs: &mut Vec<String>) {
+    for (avatar, status) in &history.statuses {
+        let last = history.transitions.iter().rfind(|t| t.avatar_id == *avatar);
+        if last.map(|last| &last.status) != Some(status) {
+            wrongs.push(format!("I9 `{avatar}` is {status}, which is not recorded"));
+        }
+    }
+    for delivery in &history.deliveries {
+        let (id, state) = (&delivery.row.id, delivery.row.state.as_str());
+        if !matches!(state, "delivered" | "failed" | "cancelled") {
+            wrongs.push(format!("I9 delivery `{id}` is still {state}"));
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The part of the oracle that judges deliveries: who was told what, how often, in which order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use avatar_watch::domain::delivery::{DeliveryId, OutcomeClass};
+
+use crate::simulation::history::{Call, Delivery, History};
+use crate::simulation::oracle::Expected;
+
+pub(super) fn judge(history: &History, expected: &[Expected<'_>], wrongs: &mut Vec<String>) {
+    rows(history, expected, wrongs);
+    for delivery in &history.deliveries {
+        ends(history, delivery, wrongs);
+        attempts(history, delivery, wrongs);
+    }
+    repeats(history, wrongs);
+    order(history, wrongs);
+}
+
+/// I3: one row for each event, channel and recipient that should hear of it, and no other.
+fn rows(history: &History, expected: &[Expected<'_>], wrongs: &mut Vec<String>) {
+    let mut due = BTreeSet::new();
+    for event in expected {
+        let named = event.plan.avatars.get(event.avatar).and_then(|(_, named)| named.as_ref());
+        for (name, channel) in &event.plan.channels {
+            let chosen = named.is_none_or(|named| named.contains(name));
+            if chosen && channel.events.contains(&event.kind) {
+                let recipients = channel.recipients.iter();
+                due.extend(recipients.map(|to| (event.id.as_str(), name.as_str(), to.as_str())));
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    for Delivery { row, .. } in history.deliveries.iter().filter(|found| found.row.replay == 0) {
+        let place = (row.event_id.as_str(), row.channel.as_str(), row.recipient.as_str());
+        if !found.insert(place) {
+            wrongs.push(format!("I3 two deliveries of {place:?}"));
+        }
+    }
+    wrongs.extend(due.difference(&found).map(|place| format!("I3 no delivery of {place:?}")));
+    wrongs.extend(found.difference(&due).map(|place| format!("I3 nobody asked for {place:?}")));
+    for Delivery { row, .. } in &history.deliveries {
+        if row.replay > 0 && !history.by_hand.contains(&row.id) {
+            wrongs.push(format!("I3 `{}` was sent again by nobody", row.id));
+        }
+    }
+}
+
+/// I4, I5: how it ended is what the receiver saw.
+fn ends(history: &History, delivery: &Delivery, wrongs: &mut Vec<String>) {
+    let row = &delivery.row;
+    let calls = || history.calls.iter().filter(|call| call.delivery_id == row.id);
+    let answered = |class| calls().filter(|call| call.answered == Some(class)).count();
+    let right = match row.state.as_str() {
+        "delivered" => answered(OutcomeClass::Delivered) > 0,
+        "failed" => row.final_reason.is_some() && !calls().any(taken_for_good),
+        "cancelled" => history.by_hand.contains(&row.id) && !calls().any(taken_for_good),
+        // The promise of an end is judged with the others of that kind.
+        _ => true,
+    };
+    if !right {
+        wrongs.push(format!("I4 `{}` ended as {} without a reason", row.id, row.state));
+    }
+    if calls().any(|call| call.body != delivery.body || call.event_id != row.event_id) {
+        wrongs.push(format!("I5 `{}` was sent with other bytes or another id", row.id));
+    }
+}
+
+/// Whether a try was taken, and the daemon knew it and lived to write that down.
+fn taken_for_good(call: &Call) -> bool {
+    call.answered == Some(OutcomeClass::Delivered) && call.outlived
+}
+
+/// Every try that a receiver saw has its row; a row without a try was cut off before it.
+fn attempts(history: &History, delivery: &Delivery, wrongs: &mut Vec<String>) {
+    let id = &delivery.row.id;
+    let calls = history.calls.iter().filter(|call| call.delivery_id == *id);
+    let (mut seen, mut unknown) = (BTreeMap::new(), 0);
+    for call in calls {
+        let class = call.answered.map_or("unknown", OutcomeClass::name);
+        *seen.entry(class).or_insert(0usize) += 1;
+    }
+    let begun = seen.values().sum::<usize>();
+    for attempt in &delivery.attempts {
+        let outcome = attempt.outcome.as_deref().unwrap_or("open");
+        if outcome == "unknown" {
+            unknown += 1;
+        } else if seen.get_mut(outcome).is_none_or(|count| *count == 0) {
+            wrongs.push(format!("ATTEMPT `{id}`: nobody saw one that ended as {outcome}"));
+        } else {
+            seen.entry(outcome_name(outcome)).and_modify(|count| *count -= 1);
+        }
+    }
+    let numbers = delivery.attempts.iter().map(|attempt| attempt.number);
+    if !numbers.eq(1..=delivery.row.attempts) {
+        wrongs.push(format!("ATTEMPT `{id}`: the numbers have a gap"));
+    }
+    // What is left was cut off, or answered to someone who died before writing it down.
+    let left: usize = seen.values().sum();
+    if left > unknown || begun > delivery.attempts.len() {
+        wrongs.push(format!("ATTEMPT `{id}`: {left} tries left, {unknown} of unknown end"));
+    }
+}
+
+fn outcome_name(text: &str) -> &'static str {
+    use OutcomeClass::{Ambiguous, Delivered, Local, Rejected, Retryable, Throttled, Unknown};
+    [Ambiguous, Delivered, Local, Rejected, Retryable, Throttled]
+        .into_iter()
+        .find(|class| class.name() == text)
+        .unwrap_or(Unknown)
+        .name()
+}
+
+/// I5, I6: a receiver that took a message sees it again only when we cannot know that it did,
+/// or a hand asked for it; and then with the same bytes.
+fn repeats(history: &History, wrongs: &mut Vec<String>) {
+    let mut lines: BTreeMap<_, Vec<&Call>> = BTreeMap::new();
+    for call in &history.calls {
+        let line = (&call.event_id, &call.channel, &call.recipient);
+        lines.entry(line).or_default().push(call);
+    }
+    for ((event, channel, _), calls) in lines {
+        for pair in calls.windows(2) {
+            let [before, after] = pair else { continue };
+            if before.body != after.body {
+                wrongs.push(format!("I5 `{channel}` saw `{event}` with two bodies"));
+            }
+            let same_try = before.delivery_id == after.delivery_id;
+            if same_try && taken_for_good(before) {
+                wrongs.push(format!("I6 `{channel}` took `{event}` and was told again"));
+            }
+            // A crash is an excuse for the next process only.
+            let same_boot = before.boot == after.boot;
+            if same_try && same_boot && before.answered == Some(OutcomeClass::Delivered) {
+                wrongs.push(format!("I6 `{channel}` took `{event}` and was told again at once"));
+            }
+            let heard = same_try && before.outlived && before.jumps == after.jumps;
+            let floor = before.retry_after.filter(|_| heard);
+            let hurried = !history.by_hand.contains(&after.delivery_id);
+            if hurried && floor.is_some_and(|floor| after.at.since(before.at) < floor) {
+                let (id, early) = (&after.delivery_id, floor.unwrap_or_default());
+                wrongs.push(format!("I8 `{channel}` asked to wait {early:?} for `{id}`, in vain"));
+            }
+        }
+    }
+}
+
+/// Within one channel, recipient and avatar, what the schedule sends is sent in order.
+fn order(history: &History, wrongs: &mut Vec<String>) {
+    let rows: BTreeMap<&DeliveryId, (usize, &Delivery)> =
+        history.deliveries.iter().enumerate().map(|(n, d)| (&d.row.id, (n, d))).collect();
+    let mut last = BTreeMap::new();
+    for call in &history.calls {
+        let Some((place, delivery)) = rows.get(&call.delivery_id) else {
+            wrongs.push(format!("I7 a try at `{}`, which has no row", call.delivery_id));
+            continue;
+        };
+        let line = (&call.channel, &call.recipient, &delivery.row.avatar_id);
+        let before = last.insert(line, *place).unwrap_or(0);
+        if before > *place {
+            wrongs.push(format!("ORDER `{}` was overtaken in {line:?}", call.delivery_id));
+        }
+    }
+}

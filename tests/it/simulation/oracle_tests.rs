@@ -1,0 +1,307 @@
+//! The oracle itself: good histories from the simulation, each spoilt in one way that a broken
+//! daemon could spoil it, must be found out under the right promise.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use avatar_watch::domain::delivery::{DeliveryId, OutcomeClass};
+use avatar_watch::domain::event::EventId;
+use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::status::Status;
+use avatar_watch::domain::timestamp::Timestamp;
+use avatar_watch::domain::transition::{Previous, Transition};
+
+use crate::simulation::history::{Call, Delivery, History, Look, Shown};
+use crate::simulation::{oracle, simulate};
+
+/// The good history of a seed, as the simulation made it.
+fn good(seed: usize) -> History {
+    static GOOD: [OnceLock<History>; SEEDS_MAX] = [const { OnceLock::new() }; SEEDS_MAX];
+    let history = GOOD[seed].get_or_init(|| simulate(u64::try_from(seed).unwrap()).0);
+    assert_eq!(oracle::judge(history), Vec::<String>::new(), "seed {seed} made no good history");
+    history.clone()
+}
+
+/// A good history that was spoilt like this is found out, under this promise. Not every history
+/// has what can be spoilt; the first that does is taken.
+#[track_caller]
+fn check(promise: &str, spoil: impl Fn(&mut History) -> Option<()>) {
+    let spoilt = (0..SEEDS_MAX).find_map(|seed| {
+        let mut history = good(seed);
+        spoil(&mut history).map(|()| history)
+    });
+    let wrongs = oracle::judge(&spoilt.unwrap());
+    let found = wrongs.iter().any(|wrong| wrong.starts_with(promise));
+    assert!(found, "no {promise} among {wrongs:#?}");
+}
+
+/// A delivery that fits.
+fn find(history: &mut History, fits: impl Fn(&Delivery) -> bool) -> Option<&mut Delivery> {
+    history.deliveries.iter_mut().find(|delivery| fits(delivery))
+}
+
+/// The place of a call that was taken, known to be, and lived on after.
+fn taken(history: &History) -> Option<usize> {
+    let fits = |call: &Call| call.outlived && call.answered == Some(OutcomeClass::Delivered);
+    history.calls.iter().position(fits)
+}
+
+/// The first transition that is no first sight.
+fn second(history: &mut History) -> Option<&mut Transition> {
+    history.transitions.iter_mut().find(|transition| transition.sequence == 2)
+}
+
+/// The place of the look that it came from.
+fn origin(history: &mut History) -> Option<usize> {
+    let second = second(history)?.clone();
+    history.looks.iter().position(|look| {
+        look.avatar == second.avatar_id
+            && look.wall == second.detected_at
+            && look.shown == Some(Shown::Status(second.status.clone()))
+    })
+}
+
+/// The places of a try and the next one at the same delivery.
+fn tried_again(history: &History, fits: impl Fn(&Call, &Call) -> bool) -> Option<(usize, usize)> {
+    let calls = &history.calls;
+    (0..calls.len()).find_map(|first| {
+        let same = |later: &usize| calls[*later].delivery_id == calls[first].delivery_id;
+        let later = (first + 1..calls.len()).find(same)?;
+        fits(&calls[first], &calls[later]).then_some((first, later))
+    })
+}
+
+#[test]
+fn a_transition_that_is_missing_is_found_out() {
+    let lost = |history: &mut History| {
+        let last = history.transitions.iter().rposition(|t| t.sequence > 1)?;
+        history.transitions.remove(last);
+        Some(())
+    };
+    check("LOST", lost);
+    check("I9", lost);
+    check("I2", |history| {
+        let with_third = history.transitions.iter().find(|t| t.sequence == 3)?.avatar_id.clone();
+        history.transitions.retain(|t| t.avatar_id != with_third || t.sequence != 2);
+        Some(())
+    });
+}
+
+#[test]
+fn a_transition_that_was_never_shown_is_found_out() {
+    check("I7", |history| {
+        let mut invented = history.transitions.last()?.clone();
+        invented.sequence += 1;
+        invented.previous =
+            Previous::Seen { status: invented.status.clone(), at: invented.detected_at };
+        invented.status = Status::Unrecognized("INVENTED".to_owned());
+        history.transitions.push(invented);
+        Some(())
+    });
+    check("I7", |history| {
+        let look = origin(history)?;
+        history.looks[look].shown = Some(Shown::Nothing);
+        Some(())
+    });
+    check("I7", |history| {
+        second(history)?.detected_at = Timestamp::from_millis(7);
+        Some(())
+    });
+}
+
+#[test]
+fn a_transition_with_a_past_that_was_not_is_found_out() {
+    check("I7", |history| {
+        let Previous::Seen { at, .. } = &mut second(history)?.previous else { return None };
+        *at = Timestamp::from_millis(at.as_millis() + 1);
+        Some(())
+    });
+    check("I2", |history| {
+        let Previous::Seen { status, .. } = &mut second(history)?.previous else { return None };
+        *status = Status::Unrecognized("NEVER".to_owned());
+        Some(())
+    });
+}
+
+#[test]
+fn an_event_that_is_missing_doubled_or_of_another_kind_is_found_out() {
+    check("I3", |history| history.events.pop().map(drop));
+    check("I3", |history| {
+        let again = history.events.first()?.clone();
+        history.events.push(again);
+        Some(())
+    });
+    check("I3", |history| {
+        history.events.first_mut()?.kind = "test.ping".to_owned();
+        Some(())
+    });
+    check("I7", |history| {
+        let mut invented = history.events.first()?.clone();
+        invented.sequence = 1000;
+        history.events.push(invented);
+        Some(())
+    });
+}
+
+#[test]
+fn a_delivery_that_is_missing_or_doubled_is_found_out() {
+    check("I3", |history| {
+        let scheduled = history.deliveries.iter().position(|d| d.row.replay == 0)?;
+        history.deliveries.remove(scheduled);
+        Some(())
+    });
+    check("I3", |history| {
+        let mut again = find(history, |delivery| delivery.row.replay == 0)?.clone();
+        again.row.id = fresh_id();
+        history.deliveries.push(again);
+        Some(())
+    });
+    check("I3", |history| {
+        find(history, |delivery| delivery.row.replay > 0)?;
+        history.by_hand.clear();
+        Some(())
+    });
+}
+
+#[test]
+fn a_delivery_that_ended_without_being_told_is_found_out() {
+    check("I4", |history| {
+        let call = taken(history)?;
+        let id = history.calls[call].delivery_id.clone();
+        history.calls.retain(|call| call.delivery_id != id);
+        Some(())
+    });
+    check("I4", |history| {
+        find(history, |delivery| delivery.row.state == "failed")?.row.final_reason = None;
+        Some(())
+    });
+    check("I4", |history| {
+        let call = taken(history)?;
+        let id = history.calls[call].delivery_id.clone();
+        let told = find(history, |delivery| delivery.row.id == id)?;
+        told.row.state = "failed".to_owned();
+        told.row.final_reason = Some("invented".to_owned());
+        Some(())
+    });
+    check("I4", |history| {
+        let by_hand = history.by_hand.clone();
+        let own = find(history, |delivery| !by_hand.contains(&delivery.row.id))?;
+        own.row.state = "cancelled".to_owned();
+        Some(())
+    });
+    check("I9", |history| {
+        history.deliveries.first_mut()?.row.state = "pending".to_owned();
+        Some(())
+    });
+}
+
+#[test]
+fn a_repeat_with_other_bytes_or_without_a_reason_is_found_out() {
+    check("I5", |history| {
+        let call = taken(history)?;
+        history.calls[call].body.push(b' ');
+        Some(())
+    });
+    check("I5", |history| {
+        let (_, later) = tried_again(history, |_, _| true)?;
+        history.calls[later].event_id = EventId::parse("evt_other").ok()?;
+        Some(())
+    });
+    check("I6", |history| {
+        let call = taken(history)?;
+        let again = history.calls[call].clone();
+        history.calls.insert(call + 1, again);
+        Some(())
+    });
+    check("I6", |history| {
+        // A crash is an excuse only when it came before the answer could be written down.
+        let call = taken(history)?;
+        let mut again = history.calls[call].clone();
+        again.boot += 1;
+        history.calls.insert(call + 1, again);
+        Some(())
+    });
+}
+
+#[test]
+fn a_message_that_overtook_another_is_found_out() {
+    check("ORDER", |history| {
+        let line = |call: &Call| {
+            let delivery = history.deliveries.iter().find(|d| d.row.id == call.delivery_id)?;
+            Some((&delivery.row.channel, &delivery.row.recipient, &delivery.row.avatar_id))
+        };
+        let calls = &history.calls;
+        let (first, later) = (0..calls.len()).find_map(|first| {
+            let overtaken = |later: &usize| {
+                line(&calls[*later]) == line(&calls[first])
+                    && calls[*later].delivery_id != calls[first].delivery_id
+            };
+            (first + 1..calls.len()).find(overtaken).map(|later| (first, later))
+        })?;
+        history.calls.swap(first, later);
+        Some(())
+    });
+}
+
+#[test]
+fn a_try_without_a_row_and_a_row_without_a_try_are_found_out() {
+    check("ATTEMPT", |history| {
+        let call = taken(history)?;
+        let id = history.calls[call].delivery_id.clone();
+        find(history, |delivery| delivery.row.id == id)?.attempts.pop().map(drop)
+    });
+    check("ATTEMPT", |history| {
+        let call = taken(history)?;
+        history.calls.remove(call);
+        Some(())
+    });
+    check("I7", |history| {
+        history.calls.first_mut()?.delivery_id = fresh_id();
+        Some(())
+    });
+}
+
+#[test]
+fn bad_manners_towards_the_api_are_found_out() {
+    check("I8", |history| {
+        let look = history.looks.first_mut()?;
+        look.others = vec![look.avatar.clone()];
+        Some(())
+    });
+    check("I8", |history| {
+        let plan = history.looks.first()?.plan;
+        history.plans[plan].max_concurrency = 0;
+        Some(())
+    });
+    check("I8", |history| {
+        let plan = history.looks.first()?.plan;
+        history.plans[plan].max_requests_per_second = 0;
+        Some(())
+    });
+    check("I8", |history| {
+        let first = history.looks.first()?.clone();
+        let fits = |look: &&Look| {
+            (look.boot, look.plan) == (first.boot, first.plan) && look.begun_at > first.ended_at
+        };
+        let later = history.looks.iter().rfind(fits)?.begun_at;
+        let wait = later.since(first.ended_at) + Duration::from_secs(1);
+        history.looks.first_mut()?.shown = Some(Shown::Throttled(wait));
+        Some(())
+    });
+    check("I8", |history| {
+        let heard = |before: &Call, after: &Call| {
+            let own = !history.by_hand.contains(&after.delivery_id);
+            own && before.outlived && before.jumps == after.jumps
+        };
+        let (first, _) = tried_again(history, heard)?;
+        history.calls[first].retry_after = Some(Duration::from_secs(1 << 30));
+        Some(())
+    });
+}
+
+fn fresh_id() -> DeliveryId {
+    DeliveryId::mint(Timestamp::from_millis(0), Roll::new(0))
+}
+
+/// Seeds that are tried for a history that has what can be spoilt.
+const SEEDS_MAX: usize = 30;
