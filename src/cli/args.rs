@@ -226,9 +226,9 @@ pub struct TestArgs {
 /// What `init` takes.
 #[derive(Clone, Debug, Args)]
 pub struct InitArgs {
-    /// Where to write it
-    #[arg(value_name = "PATH", default_value = "avatar-watch.toml")]
-    pub path: PathBuf,
+    /// Where to write it [default: the path of `--config`, then avatar-watch.toml]
+    #[arg(value_name = "PATH")]
+    pub path: Option<PathBuf>,
     /// The avatar to watch
     #[arg(long, value_name = "ID")]
     pub avatar: Option<String>,

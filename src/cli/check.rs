@@ -30,6 +30,12 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
             return Exit::Problems;
         }
     };
+    if let Err(error) = directory_is_there(&settings.store_path) {
+        let folder = settings.store_path.display();
+        complain(&format!("{}: `store.path` is `{folder}`: {error}", path.display()));
+        complain("  help: make its folder, or name another path");
+        return Exit::Problems;
+    }
     settings.warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
     line(&format!(
         "`{}` is good: {}, {}, database `{}`",
@@ -57,6 +63,14 @@ pub fn complain_of_config(error: &ConfigError) {
                 complain("  help: `avatar-watch init` writes one, `--config PATH` names another");
             }
         }
+    }
+}
+
+fn directory_is_there(database: &Path) -> std::io::Result<()> {
+    let folder = database.parent().filter(|folder| *folder != Path::new(""));
+    match std::fs::metadata(folder.unwrap_or(Path::new(".")))? {
+        metadata if metadata.is_dir() => Ok(()),
+        _ => Err(ErrorKind::NotADirectory.into()),
     }
 }
 

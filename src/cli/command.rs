@@ -18,7 +18,7 @@ pub fn main() -> Exit {
         Command::History(args) => history::history(config, args),
         Command::Deliveries(args) => deliveries::deliveries(config, args),
         Command::Test(args) => test::test(config, args),
-        Command::Init(args) => init::init(args),
+        Command::Init(args) => init::init(config, args),
         Command::Secret => secret::secret(),
     }
 }

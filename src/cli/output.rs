@@ -51,7 +51,8 @@ pub fn store_exit(error: &StoreError) -> Exit {
         StoreError::Held { .. } => Exit::Held,
         StoreError::Newer { .. } | StoreError::Damaged { .. } => Exit::Data,
         StoreError::Absent { .. } => Exit::Bad,
-        StoreError::NoSpace { .. }
+        StoreError::Gone { .. }
+        | StoreError::NoSpace { .. }
         | StoreError::Busy { .. }
         | StoreError::Disk { .. }
         | StoreError::Sqlite { .. }

@@ -34,7 +34,7 @@ struct DaemonView {
 struct AvatarView {
     id: String,
     name: Option<String>,
-    configured: bool,
+    configured: Option<bool>,
     status: Option<String>,
     since: Option<String>,
     trouble: Option<TroubleView>,
@@ -72,7 +72,7 @@ fn read(found: &Whereabouts, id: Option<&str>) -> Result<View, StoreError> {
     let reader = Reader::open(&found.database)?;
     let mut watches: BTreeMap<AvatarId, Watch> =
         reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch)).collect();
-    for avatar in found.outline.avatars.keys() {
+    for avatar in found.outline.avatars.iter().flatten().map(|(id, _)| id) {
         watches.entry(avatar.clone()).or_insert_with(|| Watch::new(avatar.clone()));
     }
     let wanted = |watch: &&Watch| id.is_none_or(|id| watch.id.matches(id));
@@ -88,12 +88,13 @@ fn read(found: &Whereabouts, id: Option<&str>) -> Result<View, StoreError> {
 }
 
 fn avatar_view(watch: &Watch, found: &Whereabouts, counts: DeliveryCounts) -> AvatarView {
-    let registered = found.outline.avatars.get(&watch.id);
+    let avatars = found.outline.avatars.as_ref();
+    let registered = avatars.and_then(|avatars| avatars.get(&watch.id));
     let sight = watch.sight.as_ref();
     AvatarView {
         id: watch.id.to_string(),
         name: registered.cloned().flatten().or_else(|| watch.name.clone()),
-        configured: registered.is_some(),
+        configured: avatars.map(|_| registered.is_some()),
         status: sight.map(|sight| sight.status.to_string()),
         since: sight.map(|sight| sight.since.to_string()),
         trouble: watch.trouble.as_ref().map(|trouble| TroubleView {
@@ -111,6 +112,9 @@ fn show(view: &View) {
     let rows = view.avatars.iter().map(|avatar| row(avatar, now)).collect();
     let header = ["avatar", "name", "status", "for", "deliveries", "trouble"];
     table(&header, rows, "No avatars yet: register one under `[[avatars]]` in the config.");
+    if view.avatars.iter().any(|avatar| avatar.configured.is_none()) {
+        line("\nThe config cannot be read, so nothing of it is shown.");
+    }
     match (view.daemon.running, view.daemon.pid) {
         (true, Some(pid)) => line(&format!("\nThe daemon is running (process {pid}).")),
         (true, None) => line("\nThe daemon is running."),
@@ -137,7 +141,10 @@ fn row(avatar: &AvatarView, now: Timestamp) -> Vec<String> {
         (under_way, failed) => format!("{under_way} under way, {failed} FAILED"),
     };
     let name = avatar.name.clone().unwrap_or_default();
-    let name = if avatar.configured { name } else { format!("{name} (not in the config)") };
+    let name = match avatar.configured {
+        Some(false) => format!("{name} (not in the config)"),
+        Some(true) | None => name,
+    };
     vec![
         avatar.id.clone(),
         name.trim().to_owned(),

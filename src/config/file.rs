@@ -3,7 +3,7 @@
 //! What always holds: there are settings only when there is no problem at all.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::config::poll;
 use crate::config::reader::{Reader, Table, Visibility};
 use crate::config::schema::{EVENTS, ROOT, STORE};
 use crate::config::secret_source;
-use crate::config::settings::Settings;
+use crate::config::settings::{AvatarSettings, Settings};
 use crate::domain::avatar::AvatarId;
 
 /// Reads the config, with what it takes from the environment.
@@ -72,8 +72,9 @@ pub(super) fn read(
 pub struct Outline {
     /// The database.
     pub store_path: PathBuf,
-    /// The registered avatars, with the names that the user gave them.
-    pub avatars: BTreeMap<AvatarId, Option<String>>,
+    /// The registered avatars, with the names that the user gave them; `None` when they cannot
+    /// be read.
+    pub avatars: Option<BTreeMap<AvatarId, Option<String>>>,
 }
 
 /// Reads the outline, as far as it can be read; a config that cannot be read at all has the
@@ -84,19 +85,21 @@ pub fn outline(path: &Path, environment: &Environment) -> Outline {
     let (entries, _) = DeTable::parse_recoverable(&text);
     let reader = Reader::new(path, &text, Visibility::Owner, environment);
     let root = reader.root(entries.get_ref());
-    let avatars = avatar::read(&root, None).unwrap_or_default();
+    let avatars = avatar::read(&root, None).filter(|_| !bytes.is_empty());
+    let named = |avatar: AvatarSettings| (avatar.id, avatar.name);
     Outline {
         store_path: store_path(&root).unwrap_or_else(|| reader.resolve(STORE_PATH)),
-        avatars: avatars.into_iter().map(|avatar| (avatar.id, avatar.name)).collect(),
+        avatars: avatars.map(|avatars| avatars.into_iter().map(named).collect()),
     }
 }
 
 fn open(path: &Path) -> io::Result<(Vec<u8>, Visibility)> {
+    // Before it is opened: to open a pipe waits for a writer, for ever.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let file = File::open(path)?;
     let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
     let mode = metadata.permissions().mode() & 0o7777;
     let visibility = if mode & OTHERS == 0 { Visibility::Owner } else { Visibility::Others(mode) };
     Ok((secret_source::read_bounded(file)?, visibility))

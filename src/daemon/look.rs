@@ -1,7 +1,7 @@
 //! One look at one avatar: ask, decide, write what changed. A step, not a loop.
 //!
-//! What always holds: what was observed is on disk before anyone hears of it; when it cannot be
-//! written, the watch stays as it was, so that the next look finds the same change.
+//! What always holds: what was observed is on disk before anyone hears of it; while it cannot be
+//! written, the avatar is not looked at again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,8 +54,17 @@ pub struct Looked {
     pub changed: bool,
     /// How long to wait before the next look; `None` is never.
     pub next_poll_in: Option<Duration>,
-    /// Why what was observed could not be written, if so.
-    pub failure: Option<StoreError>,
+    /// What was observed and could not be written, if so, and why.
+    pub unwritten: Option<(Box<Unwritten>, StoreError)>,
+}
+
+/// What was observed and is not on disk yet. Nobody has heard of it; it must be written before
+/// the avatar is looked at again.
+#[derive(Debug)]
+pub struct Unwritten {
+    before: Watch,
+    decision: Decision,
+    change: Change,
 }
 
 /// Looks at the avatar of `watch`.
@@ -77,22 +86,38 @@ where
     let decision = watch.clone().observe(seen, now, &plan.policy(registration), roll);
     if !decision.changed {
         let Decision { watch, next_poll_in, .. } = decision;
-        return Looked { watch, welcome, asked_at, changed: false, next_poll_in, failure: None };
+        return Looked { watch, welcome, asked_at, changed: false, next_poll_in, unwritten: None };
     }
     let change = change(&plan, registration, &decision, now, roll);
-    let told = !change.deliveries.is_empty();
-    let before = watch;
-    match tools.store.commit(change).await {
+    let unwritten = Box::new(Unwritten { before: watch, decision, change });
+    write(&tools, unwritten, welcome, asked_at).await
+}
+
+/// Writes what an earlier look observed; the same, to the byte, as it would have written then.
+pub async fn write_again<C: Clock>(tools: Tools<C>, unwritten: Box<Unwritten>) -> Looked {
+    let asked_at = tools.clock.moment();
+    write(&tools, unwritten, Welcome::NoAnswer, asked_at).await
+}
+
+async fn write<C: Clock>(
+    tools: &Tools<C>,
+    unwritten: Box<Unwritten>,
+    welcome: Welcome,
+    asked_at: Moment,
+) -> Looked {
+    match tools.store.commit(unwritten.change.clone()).await {
         Ok(()) => {
+            let Unwritten { before, decision, change } = *unwritten;
             log_change(&before, &decision);
-            announce(&tools, &decision, told);
+            announce(tools, &decision, !change.deliveries.is_empty());
             let Decision { watch, next_poll_in, .. } = decision;
-            Looked { watch, welcome, asked_at, changed: true, next_poll_in, failure: None }
+            Looked { watch, welcome, asked_at, changed: true, next_poll_in, unwritten: None }
         }
         Err(failure) => {
+            let watch = unwritten.before.clone();
             let next_poll_in = Some(UNWRITTEN_WAIT);
-            let failure = Some(failure);
-            Looked { watch: before, welcome, asked_at, changed: false, next_poll_in, failure }
+            let unwritten = Some((unwritten, failure));
+            Looked { watch, welcome, asked_at, changed: false, next_poll_in, unwritten }
         }
     }
 }
@@ -182,5 +207,5 @@ fn escaped(status: &Status) -> String {
     status.name().escape_debug().to_string()
 }
 
-/// The wait before an avatar is looked at again whose change could not be written.
+/// The wait before a change that could not be written is written again.
 const UNWRITTEN_WAIT: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{error, info, warn};
 
 use crate::daemon::due::Due;
-use crate::daemon::look::{Looked, Tools, look};
+use crate::daemon::look::{Looked, Tools, Unwritten, look, write_again};
 use crate::daemon::plan::Plan;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::daemon::pulse::Pulse;
@@ -33,6 +33,7 @@ pub struct Poller<S, N, C: Clock> {
     pulse: Arc<Pulse>,
     plan: Arc<Plan<S, N, C>>,
     idle: HashMap<AvatarId, Watch>,
+    unwritten: HashMap<AvatarId, Box<Unwritten>>,
     looking: HashMap<Id, AvatarId>,
     in_flight: JoinSet<Looked>,
     due: Due,
@@ -55,6 +56,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             pulse,
             plan,
             idle: HashMap::new(),
+            unwritten: HashMap::new(),
             looking: HashMap::new(),
             in_flight: JoinSet::new(),
             due: Due::default(),
@@ -101,6 +103,14 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.ready.extend(self.due.take(now));
         while let Some(id) = self.ready.front() {
             let busy = self.in_flight.len();
+            if let Some(unwritten) = self.unwritten.remove(id) {
+                let id = id.clone();
+                self.ready.pop_front();
+                self.idle.remove(&id);
+                let handle = self.in_flight.spawn(write_again(self.tools.clone(), unwritten));
+                self.looking.insert(handle.id(), id);
+                continue;
+            }
             if busy >= self.plan.max_concurrency || (self.gate.is_on_probation() && busy > 0) {
                 return None;
             }
@@ -150,12 +160,16 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.gate =
             gate.observe(looked.welcome, now, &self.plan.gate_waits, self.tools.chance.roll());
         self.log_gate(was_welcome, looked.welcome, now);
-        if let Some(failure) = looked.failure {
+        if let Some((unwritten, failure)) = looked.unwritten {
             if failure.next_step() == NextStep::GiveUp {
                 return Err(failure);
             }
-            let id = &looked.watch.id;
+            let id = looked.watch.id.clone();
             warn!(avatar.id = %id, "a change of avatar `{id}` is not written yet: {failure}");
+            self.unwritten.insert(id.clone(), unwritten);
+            self.due.set(id.clone(), now, looked.next_poll_in.unwrap_or_default());
+            self.idle.insert(id, looked.watch);
+            return Ok(());
         }
         // A pace counts from question to question; a wait after trouble, from the trouble on.
         let begin = match looked.welcome {
@@ -207,13 +221,14 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.plan = plan;
         self.gate = KeyGate::default();
         let registered = &self.plan.avatars;
-        let gone: Vec<AvatarId> =
-            self.idle.keys().filter(|id| !registered.contains_key(*id)).cloned().collect();
+        let unwritten = &self.unwritten;
+        let kept = |id: &AvatarId| registered.contains_key(id) || unwritten.contains_key(id);
+        let gone: Vec<AvatarId> = self.idle.keys().filter(|id| !kept(id)).cloned().collect();
         for id in &gone {
             self.idle.remove(id);
             self.due.remove(id);
         }
-        self.ready.retain(|id| registered.contains_key(id));
+        self.ready.retain(kept);
         let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
         for watch in self.idle.values() {
             let wait = match &watch.sight {
@@ -270,6 +285,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             }
         }
         self.in_flight.shutdown().await;
+        for (id, unwritten) in std::mem::take(&mut self.unwritten) {
+            let looked = write_again(self.tools.clone(), unwritten).await;
+            if let Some((_, failure)) = looked.unwritten {
+                error!(avatar.id = %id, "a change of avatar `{id}` was never written: {failure}");
+            }
+        }
         let seen = self
             .idle
             .into_values()

@@ -15,8 +15,12 @@ pub enum Order {
     Stop,
 }
 
-/// The signals sent to this process, from now on.
-pub struct Signals(SignalStream);
+/// The signals sent to this process, from now on. Stops have a stream of their own, so that no
+/// storm of reloads can keep one waiting.
+pub struct Signals {
+    stops: SignalStream,
+    others: SignalStream,
+}
 
 impl fmt::Debug for Signals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,23 +36,32 @@ impl Signals {
     pub fn take() -> std::io::Result<Self> {
         // `SIGXFSZ` is taken only so that it does not kill: a file that has become too large is
         // then an error of the disk like any other.
-        SignalStream::new([SIGHUP, SIGINT, SIGTERM, SIGXFSZ]).map(Self)
+        Ok(Self {
+            stops: SignalStream::new([SIGINT, SIGTERM])?,
+            others: SignalStream::new([SIGHUP, SIGXFSZ])?,
+        })
     }
 
-    /// The next order.
+    /// The next order; a stop goes first.
     pub async fn next(&mut self) -> Order {
         loop {
-            match self.0.next().await {
-                Some(SIGHUP) => return Order::Reload,
-                Some(SIGINT | SIGTERM) => return Order::Stop,
-                Some(_) => {}
-                None => std::future::pending().await,
+            tokio::select! {
+                biased;
+                Some(_) = self.stops.next() => return Order::Stop,
+                Some(signal) = self.others.next() => {
+                    if signal == SIGHUP {
+                        return Order::Reload;
+                    }
+                }
+                else => std::future::pending().await,
             }
         }
     }
 
     /// Ends with the next order to stop; other orders are not heard.
     pub async fn next_stop(&mut self) {
-        while self.next().await != Order::Stop {}
+        if self.stops.next().await.is_none() {
+            std::future::pending().await
+        }
     }
 }

@@ -55,7 +55,11 @@ impl<C: Clock> Daemon<C> {
     ) -> Result<Self, DaemonError> {
         let plan = Arc::new(wiring::plan(settings, clock.clone())?);
         let boot_id = format!("{:032x}", chance.roll().bits());
+        let is_new = std::fs::metadata(&settings.store_path).map_or(0, |file| file.len()) == 0;
         let (store, writer) = Store::open(&settings.store_path, boot_id)?;
+        if is_new {
+            info!("a new database is begun at `{}`", settings.store_path.display());
+        }
         let (now, roll) = (clock.now(), chance.roll());
         let recovery = Recovery { now, schedules: plan.schedules(), roll };
         let taken_back = store.recover(recovery).await?;

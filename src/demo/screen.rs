@@ -75,13 +75,17 @@ impl Screen {
 
     /// Shows how it ended.
     pub fn end(&self, elapsed: Duration, settled: bool, balance: &Balance) {
-        let Balance { made, taken, faults } = balance;
+        let Balance { made, taken, open, faults } = balance;
         self.line(&format!(
-            "\nIn {:.1} s the API made {made} pieces of news; the receiver took {taken} messages.",
+            "\nIn {:.1} s the API made news {made} times; the receiver took {taken} of it.",
             elapsed.as_secs_f64()
         ));
+        for news in open {
+            let (name, from, to) = (self.name(&news.avatar), &news.from, &news.to);
+            self.line(&format!("  not taken yet: {name} {from} → {to}"));
+        }
         faults.iter().for_each(|fault| self.line(&format!("  wrong: {fault}")));
-        match (settled, faults.is_empty()) {
+        match (settled && open.is_empty(), faults.is_empty()) {
             (true, true) => self.line("Each was delivered exactly once, under one id, signed."),
             (false, true) => self.line("Not everything had settled; nothing was wrong so far."),
             (_, false) => self.line("That is not what avatar-watch promises."),

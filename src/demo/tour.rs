@@ -101,7 +101,8 @@ pub async fn tour(wishes: Wishes) -> Result<bool, TourError> {
     }
     let (balance, settled) = (ledger.balance(), ledger.is_settled(cast.len()));
     screen.end(elapsed(), settled, &balance);
-    Ok(balance.faults.is_empty() && (settled || !wishes.until_settled))
+    let whole = settled && balance.open.is_empty();
+    Ok(balance.faults.is_empty() && (whole || !wishes.until_settled))
 }
 
 /// Starts the simulated API and the receiver, and writes the config that ties them to the

@@ -199,7 +199,10 @@ impl Delivery {
                     None => return self.give_up(format!("{EXHAUSTED}: {}", outcome.said())),
                 }
             }
-            OutcomeClass::Throttled => self.uncharged_wait(THROTTLED_WAIT, THROTTLED_WAIT_MAX),
+            OutcomeClass::Throttled => {
+                let first = if outcome.retry_after.is_some() { ASKED_WAIT } else { THROTTLED_WAIT };
+                self.uncharged_wait(first, THROTTLED_WAIT_MAX)
+            }
             OutcomeClass::Local => self.uncharged_wait(LOCAL_WAIT, LOCAL_WAIT_MAX),
             OutcomeClass::Unknown => {
                 self.unknowns = self.unknowns.saturating_add(1);
@@ -249,6 +252,9 @@ pub const EXPIRES_AFTER: Duration = Duration::from_hours(7 * 24);
 
 const DELIVERY_PREFIX: &str = "dlv_";
 const JITTER: f64 = 0.2;
+/// The least wait of a receiver that says how long it wants to be left alone, …
+const ASKED_WAIT: Duration = Duration::from_secs(5);
+/// … and of one that does not say.
 const THROTTLED_WAIT: Duration = Duration::from_secs(60);
 const THROTTLED_WAIT_MAX: Duration = Duration::from_hours(1);
 const LOCAL_WAIT: Duration = Duration::from_secs(5);

@@ -60,7 +60,10 @@ impl Webhook {
         Ok(Self {
             client: client(spec.timeout, connect_limit)?,
             host: host.to_owned(),
-            hidden: secret_parts(&url),
+            hidden: secret_parts(&url)
+                .into_iter()
+                .chain(spec.secrets.iter().flat_map(shown_forms))
+                .collect(),
             url,
             secrets: spec.secrets,
             connect_limit,
@@ -210,6 +213,13 @@ async fn beginning(response: &mut Response) -> Vec<u8> {
         bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
     bytes
+}
+
+/// How a signing secret would look if a receiver sent it back.
+fn shown_forms(secret: &SigningSecret) -> [String; 2] {
+    let whole = secret.reveal();
+    let bare = whole.trim_start_matches("whsec_").to_owned();
+    [whole, bare]
 }
 
 /// What of the URL must not come back in a snippet: error pages like to repeat the path.

@@ -3,9 +3,9 @@
 //! WAL with `synchronous=FULL`: an acknowledged commit survives the loss of power. A file that
 //! is damaged, foreign or newer is refused and not touched.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -48,6 +48,32 @@ pub fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::Absent { path: path.to_owned() });
     }
     Ok(connection)
+}
+
+/// The file that a connection was opened on: to write on when it has gone would write for nobody.
+#[derive(Debug)]
+pub(super) struct DatabaseFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl DatabaseFile {
+    /// The file that is at `path` now.
+    pub(super) fn open_now(path: &Path) -> Result<Self, StoreError> {
+        let gone = |_| StoreError::Gone { path: path.to_owned() };
+        let metadata = fs::metadata(path).map_err(gone)?;
+        Ok(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    /// Whether it still is there.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let now = Self::open_now(&self.path)?;
+        if (now.device, now.inode) != (self.device, self.inode) {
+            return Err(StoreError::Gone { path: self.path.clone() });
+        }
+        Ok(())
+    }
 }
 
 /// Opens the database that exists for a short write beside the daemon.

@@ -44,6 +44,12 @@ pub enum StoreError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// The file was removed or replaced while it was in use.
+    #[error("`{}` was removed or replaced while it was in use", .path.display())]
+    Gone {
+        /// The database.
+        path: PathBuf,
+    },
     /// The disk is full, for now.
     #[error("no space left for the database while {doing}")]
     NoSpace {
@@ -116,6 +122,7 @@ impl StoreError {
             | Self::Newer { .. }
             | Self::Damaged { .. }
             | Self::Absent { .. }
+            | Self::Gone { .. }
             | Self::Disk { .. }
             | Self::Sqlite { .. }
             | Self::Stopped => NextStep::GiveUp,
@@ -127,6 +134,7 @@ impl StoreError {
         match self {
             Self::NoSpace { .. } => Self::NoSpace { doing },
             Self::Busy { .. } => Self::Busy { doing },
+            Self::Gone { path } => Self::Gone { path: path.clone() },
             Self::Held { .. }
             | Self::Newer { .. }
             | Self::Damaged { .. }

@@ -17,7 +17,7 @@ use crate::domain::event::Event;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::transition::Transition;
 use crate::domain::watch::Watch;
-use crate::store::database;
+use crate::store::database::{self, DatabaseFile};
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::lock::DatabaseLock;
 use crate::store::outbox::{self, Claim, Claims, NewDelivery, Recovery, Settlement};
@@ -60,10 +60,11 @@ impl Store {
         let lock = DatabaseLock::acquire(path)?;
         let connection = database::open_for_writing(path)?;
         let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
+        let file = DatabaseFile::open_now(path)?;
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || {
-                write_all(connection, waiting, &boot_id);
+                write_all(connection, &file, waiting, &boot_id);
                 drop(lock);
             })
             .map_err(|source| StoreError::Disk {
@@ -281,10 +282,16 @@ where
 }
 
 /// The writer's life: takes what waits, writes it as one group, answers, and again.
-fn write_all(mut connection: Connection, mut waiting: mpsc::Receiver<Box<dyn Job>>, boot_id: &str) {
+fn write_all(
+    mut connection: Connection,
+    file: &DatabaseFile,
+    mut waiting: mpsc::Receiver<Box<dyn Job>>,
+    boot_id: &str,
+) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     while waiting.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
-        match write_group(&mut connection, &mut group, boot_id) {
+        let written = file.check().and_then(|()| write_group(&mut connection, &mut group, boot_id));
+        match written {
             Ok(()) => group.iter_mut().for_each(|job| job.committed()),
             Err(error) => group.iter_mut().for_each(|job| job.undone(&error)),
         }

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lettre::Address;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, TlsParameters};
@@ -195,7 +197,11 @@ fn server(channel: &str, spec: SmtpSpec, timeouts: PhaseTimeouts) -> Result<Serv
         tls: tls.build().map_err(tls_failed)?,
         host: spec.host,
         port: spec.port,
-        hidden: spec.login.iter().map(|(_, password)| password.expose().to_owned()).collect(),
+        hidden: spec
+            .login
+            .iter()
+            .flat_map(|(user, password)| shown_forms(user, password))
+            .collect(),
         login: spec
             .login
             .map(|(user, password)| Credentials::new(user, password.expose().to_owned())),
@@ -227,6 +233,13 @@ fn fingerprint(smtp: &SmtpSpec, to: &[MailAddress]) -> String {
     recipients.sort_unstable();
     let parts = [&["email", &smtp.host, &port], recipients.as_slice()].concat();
     signature::fingerprint(&parts)
+}
+
+/// How a password would look if a server sent it back: plain, and as `AUTH LOGIN` and
+/// `AUTH PLAIN` send it (RFC 4616).
+fn shown_forms(user: &str, password: &Secret) -> [String; 3] {
+    let plain = password.expose();
+    [plain.to_owned(), STANDARD.encode(plain), STANDARD.encode(format!("\0{user}\0{plain}"))]
 }
 
 const HOST_NAME_MAX: usize = 253;
