@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::argil::quote::quote;
 use crate::argil::wire;
 use crate::domain::avatar::AvatarId;
-use crate::domain::observation::Observation;
+use crate::domain::observation::{Denial, Observation};
 use crate::domain::retry_after;
 use crate::domain::timestamp::Timestamp;
 use crate::secret::Secret;
@@ -37,7 +37,8 @@ pub fn observe(answer: &Answer<'_>, id: &AvatarId, key: &Secret, now: Timestamp)
     match answer.code {
         200 => seen(answer, id, key),
         404 => Observation::Missing { reason: said(answer, key) },
-        401 | 403 => Observation::Denied { reason: said(answer, key) },
+        401 => Observation::Denied { denial: Denial::Key, reason: said(answer, key) },
+        403 => Observation::Denied { denial: Denial::Avatar, reason: said(answer, key) },
         429 => {
             let retry_after = wait(answer, now);
             Observation::Throttled { retry_after, reason: said(answer, key) }
@@ -123,9 +124,13 @@ mod tests {
         check(
             401,
             r#"{"code":401,"message":"bad key k3y-k3y"}"#,
-            r#"Denied { reason: "the API answered 401: `bad key ***`" }"#,
+            r#"Denied { denial: Key, reason: "the API answered 401: `bad key ***`" }"#,
         );
-        check(403, "<html>", r#"Denied { reason: "the API answered 403 with a web page" }"#);
+        check(
+            403,
+            "<html>",
+            r#"Denied { denial: Avatar, reason: "the API answered 403 with a web page" }"#,
+        );
         check(429, "", r#"Throttled { retry_after: None, reason: "the API answered 429" }"#);
         check(503, "", r#"Failed { reason: "the API answered 503" }"#);
         check(

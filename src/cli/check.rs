@@ -18,7 +18,7 @@ use crate::daemon::error::DaemonError;
 use crate::daemon::ports::Clock as _;
 use crate::daemon::wiring;
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::domain::observation::Observation;
+use crate::domain::observation::{Denial, Observation};
 
 /// Reads the config and says what is wrong with it.
 pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
@@ -101,7 +101,7 @@ async fn try_everything(settings: &Settings) -> Result<bool, DaemonError> {
         let (fine, text) = verdict(&seen);
         good &= fine;
         line(&format!("{} avatar `{}`: {text}", mark(fine), avatar.id));
-        if matches!(seen, Observation::Denied { .. }) {
+        if matches!(seen, Observation::Denied { denial: Denial::Key, .. }) {
             line("  the other avatars were not tried: it is the key that is refused");
             break;
         }
@@ -119,7 +119,12 @@ fn verdict(seen: &Observation) -> (bool, String) {
     match seen {
         Observation::Seen(avatar) => (true, format!("it is {}", plain(avatar.status.name()))),
         Observation::Missing { reason } => (false, format!("there is no such avatar: {reason}")),
-        Observation::Denied { reason } => (false, format!("the key is refused: {reason}")),
+        Observation::Denied { denial: Denial::Key, reason } => {
+            (false, format!("the key is refused: {reason}"))
+        }
+        Observation::Denied { denial: Denial::Avatar, reason } => {
+            (false, format!("the key may not see it: {reason}"))
+        }
         Observation::Throttled { reason, .. } => (false, format!("not now: {reason}")),
         Observation::Failed { reason } => (false, reason.clone()),
     }

@@ -94,9 +94,12 @@ where
 }
 
 /// Writes what an earlier look observed; the same, to the byte, as it would have written then.
+/// Once it is written, the avatar is due: time has passed.
 pub async fn write_again<C: Clock>(tools: Tools<C>, unwritten: Box<Unwritten>) -> Looked {
     let asked_at = tools.clock.moment();
-    write(&tools, unwritten, Welcome::NoAnswer, asked_at).await
+    let looked = write(&tools, unwritten, Welcome::NoAnswer, asked_at).await;
+    let next_poll_in = if looked.changed { Some(Duration::ZERO) } else { looked.next_poll_in };
+    Looked { next_poll_in, ..looked }
 }
 
 async fn write<C: Clock>(
@@ -166,7 +169,7 @@ fn log_observation(watch: &Watch, seen: &Observation) {
             debug!(avatar.id = %id, avatar.status = %status, "looked at avatar `{id}`");
         }
         Observation::Missing { reason }
-        | Observation::Denied { reason }
+        | Observation::Denied { reason, .. }
         | Observation::Throttled { reason, .. }
         | Observation::Failed { reason } => {
             debug!(avatar.id = %id, "could not see avatar `{id}`: {reason}");

@@ -155,7 +155,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 
     fn settle(&mut self, looked: Looked) -> Result<(), StoreError> {
         let now = self.tools.clock.moment();
-        let was_welcome = self.gate == KeyGate::default();
+        let was_welcome = !self.gate.is_on_probation();
         let gate = std::mem::take(&mut self.gate);
         self.gate =
             gate.observe(looked.welcome, now, &self.plan.gate_waits, self.tools.chance.roll());
@@ -174,7 +174,10 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         // A pace counts from question to question; a wait after trouble, from the trouble on.
         let begin = match looked.welcome {
             Welcome::Answered => looked.asked_at,
-            Welcome::Refused | Welcome::Throttled { .. } | Welcome::NoAnswer => now,
+            Welcome::Refused
+            | Welcome::Forbidden
+            | Welcome::Throttled { .. }
+            | Welcome::NoAnswer => now,
         };
         self.keep(looked.watch, begin, looked.next_poll_in);
         if looked.changed {
@@ -184,20 +187,22 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     }
 
     fn log_gate(&self, was_welcome: bool, welcome: Welcome, now: Moment) {
+        let closed = !self.gate.is_open(now);
         let closed_for = self.gate.opens_at().map(|until| until.since(now)).unwrap_or_default();
         let wait = humantime::format_duration(Duration::from_secs(closed_for.as_secs()));
         match welcome {
-            Welcome::Refused if was_welcome => {
+            Welcome::Refused | Welcome::Forbidden if was_welcome && closed => {
                 warn!("the API refuses the key: all looks wait, the next is in {wait}");
             }
             Welcome::Throttled { .. } if was_welcome => {
                 warn!("the API asks for fewer requests: all looks wait for {wait}");
             }
-            Welcome::Answered if !was_welcome && self.gate == KeyGate::default() => {
+            Welcome::Answered if !was_welcome && !self.gate.is_on_probation() => {
                 info!("the API accepts the key again");
             }
             Welcome::Answered
             | Welcome::Refused
+            | Welcome::Forbidden
             | Welcome::Throttled { .. }
             | Welcome::NoAnswer => {}
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::domain::backoff::Backoff;
 use crate::domain::moment::Moment;
-use crate::domain::observation::Observation;
+use crate::domain::observation::{Denial, Observation};
 use crate::domain::roll::Roll;
 
 /// What one observation says about the key that it was made with.
@@ -18,6 +18,8 @@ pub enum Welcome {
     Answered,
     /// The API refused the key.
     Refused,
+    /// The API refused this one look.
+    Forbidden,
     /// The API asks for fewer requests.
     Throttled {
         /// How long it asks us to stay away, if it says so.
@@ -31,7 +33,8 @@ impl From<&Observation> for Welcome {
     fn from(seen: &Observation) -> Self {
         match seen {
             Observation::Seen(_) | Observation::Missing { .. } => Self::Answered,
-            Observation::Denied { .. } => Self::Refused,
+            Observation::Denied { denial: Denial::Key, .. } => Self::Refused,
+            Observation::Denied { denial: Denial::Avatar, .. } => Self::Forbidden,
             Observation::Throttled { retry_after, .. } => {
                 Self::Throttled { retry_after: *retry_after }
             }
@@ -45,13 +48,15 @@ impl From<&Observation> for Welcome {
 pub struct KeyGate {
     closed_until: Option<Moment>,
     refusals: u32,
+    forbidden: u32,
     throttles: u32,
 }
 
 impl KeyGate {
     /// The gate after one more observation. An answer about an avatar opens it; a refusal closes
-    /// it for a wait that grows with each; a request to slow down for as long as asked, or for a
-    /// wait that grows. A failure to get an answer says nothing about the key.
+    /// it for a wait that grows with each, and so do several forbidden looks in a row; a request
+    /// to slow down for as long as asked, or for a wait that grows. A failure to get an answer
+    /// says nothing about the key.
     #[must_use]
     pub fn observe(mut self, welcome: Welcome, now: Moment, waits: &GateWaits, roll: Roll) -> Self {
         match welcome {
@@ -61,10 +66,11 @@ impl KeyGate {
                     self = Self::default();
                 }
             }
-            Welcome::Refused => {
-                if self.is_open(now) {
-                    self.refusals = self.refusals.saturating_add(1);
-                    self.close(now.plus(waits.denied.wait(self.refusals, roll)));
+            Welcome::Refused => self.refuse(now, waits, roll),
+            Welcome::Forbidden => {
+                self.forbidden = self.forbidden.saturating_add(1);
+                if self.forbidden >= FORBIDDEN_IN_A_ROW {
+                    self.refuse(now, waits, roll);
                 }
             }
             Welcome::Throttled { retry_after } => {
@@ -94,6 +100,13 @@ impl KeyGate {
         self.refusals > 0 || self.throttles > 0
     }
 
+    fn refuse(&mut self, now: Moment, waits: &GateWaits, roll: Roll) {
+        if self.is_open(now) {
+            self.refusals = self.refusals.saturating_add(1);
+            self.close(now.plus(waits.denied.wait(self.refusals, roll)));
+        }
+    }
+
     fn close(&mut self, until: Moment) {
         self.closed_until = self.closed_until.max(Some(until));
     }
@@ -107,6 +120,9 @@ pub struct GateWaits {
     /// After a request to slow down that does not say for how long.
     pub throttled: Backoff,
 }
+
+/// So many forbidden looks, with no answer between them, are about the key and not about avatars.
+const FORBIDDEN_IN_A_ROW: u32 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -171,6 +187,21 @@ mod tests {
         check(None, 2);
         check(Some(1), 2);
         check(Some(90), 90);
+    }
+
+    #[test]
+    fn one_forbidden_avatar_does_not_shut_out_the_others() {
+        let look = |gate: KeyGate, welcome| gate.observe(welcome, at(0), &waits(), HALF);
+        let mut gate = KeyGate::default();
+        for _ in 0..10 {
+            gate = look(look(gate, Welcome::Forbidden), Welcome::Forbidden);
+            assert!(gate.is_open(at(0)) && !gate.is_on_probation());
+            gate = look(gate, Welcome::Answered);
+        }
+        for _ in 0..3 {
+            gate = look(gate, Welcome::Forbidden);
+        }
+        assert_eq!(gate.opens_at(), Some(at(60)));
     }
 
     #[test]

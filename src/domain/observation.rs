@@ -7,6 +7,16 @@ use std::time::Duration;
 
 use crate::domain::avatar::Avatar;
 
+/// How far a denial goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// The key is not known (401).
+    Key,
+    /// The key may not do this (403): this avatar may be another workspace's, or the plan may
+    /// have lapsed.
+    Avatar,
+}
+
 /// What one poll showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
@@ -17,8 +27,10 @@ pub enum Observation {
         /// What the API said, for people.
         reason: String,
     },
-    /// The key was not accepted (401, 403).
+    /// The key was not accepted.
     Denied {
+        /// Whether for anything, or for this avatar.
+        denial: Denial,
         /// What the API said, for people.
         reason: String,
     },

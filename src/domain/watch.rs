@@ -138,7 +138,7 @@ impl Watch {
                 let wait = policy.cadence.missing;
                 Decision { next_poll_in: Some(wait), ..decision }
             }
-            Observation::Denied { reason } => {
+            Observation::Denied { reason, .. } => {
                 let decision = self.fails(TroubleKind::Denied, reason, now, 1);
                 decision.after_backoff(policy.cadence, Duration::ZERO, roll)
             }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::backoff::Backoff;
 use crate::domain::cadence::TrainingPace;
+use crate::domain::observation::Denial;
 
 const HALF: Roll = Roll::new(1 << 127);
 
@@ -159,7 +160,7 @@ fn missing_and_denied_are_trouble_at_once() {
     };
     let reason = String::new;
     check(Observation::Missing { reason: reason() }, TroubleKind::Missing, 900);
-    check(Observation::Denied { reason: reason() }, TroubleKind::Denied, 2);
+    check(Observation::Denied { denial: Denial::Key, reason: reason() }, TroubleKind::Denied, 2);
 }
 
 #[test]
@@ -193,7 +194,7 @@ fn any_observation() -> impl Strategy<Value = Observation> {
         .prop_map(seen),
         1 => Just(failed()),
         1 => Just(Observation::Missing { reason: String::new() }),
-        1 => Just(Observation::Denied { reason: String::new() }),
+        1 => Just(Observation::Denied { denial: Denial::Key, reason: String::new() }),
         1 => Just(Observation::Throttled { retry_after: None, reason: String::new() }),
     ]
 }

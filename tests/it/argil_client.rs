@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use avatar_watch::argil::client::{Client, ClientSpec};
 use avatar_watch::argil::error::ArgilError;
 use avatar_watch::domain::avatar::AvatarId;
-use avatar_watch::domain::observation::Observation;
+use avatar_watch::domain::observation::{Denial, Observation};
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::secret::Secret;
@@ -50,7 +50,7 @@ fn reason(seen: &Observation) -> &str {
     match seen {
         Observation::Seen(_) => "seen",
         Observation::Missing { reason }
-        | Observation::Denied { reason }
+        | Observation::Denied { reason, .. }
         | Observation::Throttled { reason, .. }
         | Observation::Failed { reason } => reason,
     }
@@ -332,7 +332,13 @@ async fn an_answer_that_drips_ends_at_the_limit() {
 async fn a_stalled_body_does_not_hide_what_the_code_said() {
     let head = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 50\r\n\r\nbad key".to_vec();
     let seen = observe_within(Answer::Stall(head), Duration::from_millis(300)).await;
-    assert_eq!(seen, Observation::Denied { reason: "the API answered 401: `bad key`".to_owned() });
+    assert_eq!(
+        seen,
+        Observation::Denied {
+            denial: Denial::Key,
+            reason: "the API answered 401: `bad key`".to_owned()
+        }
+    );
 }
 
 #[tokio::test]

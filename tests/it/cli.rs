@@ -133,6 +133,27 @@ fn the_daemon_ends_with_the_code_that_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_taken_away_ends_the_daemon_and_tells_nothing_twice() {
+    let (argil, receiver, bench, mut daemon) = settled().await;
+    fs::remove_file(bench.database()).unwrap();
+    argil.set_status("a1", "TRAINING");
+    argil.set_status("a1", "REFUSED");
+    assert_eq!(daemon.wait().code(), Some(74));
+    assert!(daemon.log().contains("was removed or replaced"), "{}", daemon.log());
+    assert_eq!(receiver.received().len(), 1);
+}
+
+#[test]
+fn check_misses_the_folder_of_the_database() {
+    let argil = FakeArgil::start();
+    let config = Config::new(argil.base_url()).avatar("a1");
+    let bench = Bench::new(config.with("\n[store]\npath = \"none/a.db\"\n").text());
+    let checked = bench.run(&["check"]);
+    assert_eq!(checked.status.code(), Some(2));
+    assert!(stderr(&checked).contains("make its folder"), "{}", stderr(&checked));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_signal_lets_a_delivery_end_and_the_second_does_not_wait() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");

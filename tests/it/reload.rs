@@ -1,6 +1,8 @@
 //! `SIGHUP` on the real program: all of a new config takes effect, or none of it.
 
-use rustix::process::Signal;
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::{Config, IMPATIENT};
@@ -101,5 +103,44 @@ fn a_key_that_was_refused_is_tried_again_at_a_reload() {
     bench.configure(&renewed);
     daemon.signal(Signal::HUP);
     daemon.wait_for_log("seen first: TRAINING");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_storm_of_reloads_cannot_keep_a_stop_waiting() {
+    let argil = FakeArgil::start();
+    let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
+    argil.set_status("a1", "TRAINING");
+    let mut daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    let pid = daemon.pid();
+    let storm = std::thread::spawn(move || {
+        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        // It ends with the daemon, or when the daemon has failed the test.
+        for _ in 0..5_000 {
+            if kill_process(pid, Signal::HUP).is_err() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    });
+    daemon.wait_for_log("the config was read again");
+    daemon.signal(Signal::TERM);
+    daemon.wait_for_log("INFO stopping");
+    assert!(daemon.wait().success());
+    storm.join().unwrap();
+}
+
+#[test]
+fn a_config_that_cannot_be_read_to_its_end_does_not_hold_the_daemon() {
+    let argil = FakeArgil::start();
+    let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
+    argil.set_status("a1", "TRAINING");
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    std::fs::remove_file(bench.config()).unwrap();
+    assert!(Command::new("mkfifo").arg(bench.config()).status().unwrap().success());
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("not taken, the old one stays in force");
     assert!(daemon.stop().success());
 }

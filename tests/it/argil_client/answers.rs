@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use avatar_watch::domain::observation::Observation;
+use avatar_watch::domain::observation::{Denial, Observation};
 use serde_json::json;
 
 use super::{
@@ -14,10 +14,10 @@ use crate::harness::argil::{Answer, FakeArgil};
 #[tokio::test]
 async fn a_denied_key_is_denied_and_never_repeated() {
     let body = json!({"code": 401, "message": format!("no such key: {KEY}")}).to_string();
-    for code in [401, 403] {
+    for (code, denial) in [(401, Denial::Key), (403, Denial::Avatar)] {
         let seen = observe(Answer::status(code, body.clone())).await;
         let reason = format!("the API answered {code}: `no such key: ***`");
-        assert_eq!(seen, Observation::Denied { reason });
+        assert_eq!(seen, Observation::Denied { denial, reason });
     }
     let api = FakeArgil::start();
     api.require_key("another");

@@ -29,6 +29,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, yield_now};
 
 use crate::harness::clock::HandClock;
+use crate::harness::daemon::wait_until;
 
 /// The loops, what they stand on, and the clock.
 pub(crate) struct World<S, N> {
@@ -75,12 +76,27 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
         }
     }
 
+    /// Opens the store. A child that another test is just starting holds our locks until it
+    /// becomes another program, so the lock may take a moment to be free.
+    fn open_store(&self) -> (Store, Writer) {
+        let mut opened = None;
+        wait_until("the lock of the database", || {
+            match Store::open(&self.path(), format!("boot{}", self.boots)) {
+                Ok(store) => opened = Some(store),
+                Err(StoreError::Held { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+            opened.is_some()
+        });
+        opened.unwrap()
+    }
+
     /// Starts the daemon: a new process on the same file.
     pub(crate) async fn start(&mut self, plan: Plan<S, N, HandClock>) {
         assert!(self.running.is_none(), "it runs already");
         self.boots += 1;
         let plan = Arc::new(plan);
-        let (store, writer) = Store::open(&self.path(), format!("boot{}", self.boots)).unwrap();
+        let (store, writer) = self.open_store();
         let (now, roll) = (self.clock.wall(), self.chance.roll());
         store.recover(Recovery { now, schedules: plan.schedules(), roll }).await.unwrap();
         register(&store, &plan).await;
