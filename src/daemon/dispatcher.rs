@@ -82,10 +82,14 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
         let glance_at = moment.plus(GLANCE);
         if self.clock_was_set_back(now, moment) {
-            let hastened = self.tools.store.hasten_after_set_back(now).await;
-            if let Err(failure) = hastened {
-                return self.wait_for_store(failure, moment);
-            }
+            return match self.tools.store.hasten_after_set_back(now).await {
+                Ok(_) => {
+                    self.looked_at = Some((now, moment));
+                    // Back at once, for what is due now.
+                    Ok(moment)
+                }
+                Err(failure) => self.wait_for_store(failure, moment),
+            };
         }
         self.looked_at = Some((now, moment));
         let slots = self.slots();
