@@ -243,6 +243,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 Some(_) | None => Some(Duration::ZERO),
             };
             match wait {
+                _ if self.unwritten.contains_key(&watch.id) => {}
                 Some(_) if self.ready.contains(&watch.id) => {}
                 Some(wait) => self.due.hasten(&watch.id, moment, wait),
                 None => self.due.remove(&watch.id),
@@ -301,7 +302,14 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             .into_values()
             .filter_map(|watch| watch.sight.map(|sight| (watch.id, sight.last_seen_at)))
             .collect();
-        self.tools.store.touch(seen).await
+        match self.tools.store.touch(seen).await {
+            Err(failure) if failure.next_step() == NextStep::Retry => {
+                // Only the windows of the next transitions become wider than they could be.
+                warn!("when the avatars were last seen is not noted: {failure}");
+                Ok(())
+            }
+            result => result,
+        }
     }
 }
 

@@ -95,11 +95,15 @@ async fn reload(path: &Path, settings: &mut Settings, daemon: &Daemon<SystemCloc
             *settings = new;
         }
         Err(failure) => {
-            error!(
-                "the config was read again and not taken, the old one stays in force: {failure}"
-            );
-            if let ServiceError::Config(ConfigError::Problems(problems)) = &failure {
-                problems.iter().for_each(|problem| error!("{}", one_line(problem)));
+            error!("the config was read again and not taken, the old one stays in force");
+            match &failure {
+                ServiceError::Config(ConfigError::Problems(problems)) => {
+                    problems.iter().for_each(|problem| error!("{}", one_line(problem)));
+                }
+                ServiceError::Config(ConfigError::Unreadable { source, .. }) => {
+                    error!("{failure}: {source}");
+                }
+                ServiceError::Daemon(_) => error!("{failure}"),
             }
         }
     }

@@ -9,6 +9,8 @@ use avatar_watch::domain::mail_address::MailAddress;
 use avatar_watch::notify::channels::{Channel, Parcel};
 use avatar_watch::notify::email::mailer::{Email, EmailSpec, PhaseTimeouts, SmtpSpec, SmtpTls};
 use avatar_watch::secret::Secret;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::harness::news;
 use crate::harness::smtp::{Mailbox, Plan, Security, Step, Upset};
@@ -287,6 +289,19 @@ async fn every_way_of_logging_in_works_or_says_why_not() {
     let outcome = email(wrong).probe().await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "auth"));
     assert_eq!(outcome.code, Some(535));
+}
+
+#[tokio::test]
+async fn a_password_that_the_server_sends_back_is_not_shown() {
+    for encoded in [STANDARD.encode(CANARY), STANDARD.encode(format!("\0watch\0{CANARY}"))] {
+        let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
+        let reply = Box::leak(format!("535 no: AUTH PLAIN {encoded}").into_boxed_str());
+        mailbox.script([vec![(Step::Auth, Upset::Reply(reply))]]);
+        let mut spec = spec(&mailbox, SmtpTls::None, &[TO]);
+        spec.smtp.login = Some(("watch".to_owned(), Secret::new(CANARY)));
+        let shown = format!("{:?}", try_once(&email(spec)).await);
+        assert!(shown.contains("AUTH PLAIN ***"), "{shown}");
+    }
 }
 
 #[tokio::test]
