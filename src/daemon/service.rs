@@ -47,7 +47,7 @@ pub async fn serve(path: &Path) -> Result<(), ServiceError> {
     info!(
         avatars = settings.avatars.len(),
         channels = settings.channels.len(),
-        "watching; the database is `{}`",
+        "watching with the database `{}`",
         settings.store_path.display()
     );
     systemd::ready(&daemon.sentence());
