@@ -27,7 +27,7 @@
 //! - A look that changed nothing writes nothing.
 //! - `domain` has no I/O, no clock and no chance; only `daemon/clock.rs` asks for the time.
 //! - The loops share a table and a bell, nothing else; a loop holds nothing that a restart may
-//!   not lose.
+//!   not lose, but for what a full disk would not take yet.
 //! - A vendor's crate has one home; no vendor's error leaves its room.
 
 pub mod cli;

@@ -28,7 +28,8 @@ use crate::domain::retry::RetrySchedule;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::channels::Parcel;
 use crate::store::error::{NextStep, StoreError};
-use crate::store::outbox::{Claim, Claimed, Settlement, unknown_outcome};
+use crate::store::outbox::{Claim, Claimed, Settlement};
+use crate::store::recovery::unknown_outcome;
 
 /// The loop's state.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! The poller: looks at each avatar when it is due, within the budget of the key.
 //!
 //! What always holds: no more looks under way than allowed, no look through a closed gate, one
-//! look at an avatar at a time. It holds nothing that a restart may not lose: what it knows of
-//! an avatar is a copy of its row.
+//! look at an avatar at a time. What it knows of an avatar is a copy of its row; only what the disk
+//! would not take yet is nowhere else, and is written before anything else is seen of that avatar.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -26,7 +26,7 @@ use crate::daemon::wiring::{self, WiredPlan};
 use crate::domain::channel::ChannelName;
 use crate::store::error::StoreError;
 use crate::store::handle::{Store, Writer};
-use crate::store::outbox::Recovery;
+use crate::store::recovery::Recovery;
 
 /// A running daemon.
 #[derive(Debug)]

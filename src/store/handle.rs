@@ -20,7 +20,8 @@ use crate::domain::watch::Watch;
 use crate::store::database::{self, DatabaseFile};
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::lock::DatabaseLock;
-use crate::store::outbox::{self, Claim, Claims, NewDelivery, Recovery, Settlement};
+use crate::store::outbox::{self, Claim, Claims, NewDelivery, Settlement};
+use crate::store::recovery::{self, Recovery};
 use crate::store::{events, transitions, watches};
 
 /// What one observation changed: written together or not at all.
@@ -150,7 +151,7 @@ impl Store {
     /// When it could not be written.
     pub async fn recover(&self, recovery: Recovery) -> Result<usize, StoreError> {
         self.run("taking back open tries", move |connection, boot_id| {
-            outbox::recover(connection, &recovery, boot_id)
+            recovery::recover(connection, &recovery, boot_id)
         })
         .await
     }
@@ -162,7 +163,7 @@ impl Store {
     /// When it could not be written.
     pub async fn hasten_after_set_back(&self, now: Timestamp) -> Result<usize, StoreError> {
         self.run("making up for a clock set back", move |connection, _| {
-            outbox::hasten_after_set_back(connection, now)
+            recovery::hasten_after_set_back(connection, now)
         })
         .await
     }

@@ -13,6 +13,7 @@ pub mod watches;
 pub mod transitions;
 pub mod events;
 pub mod outbox;
+pub mod recovery;
 pub mod handle;
 pub mod hands;
 pub mod reader;

@@ -4,15 +4,11 @@
 //! only for the attempt that it belongs to; within one channel, recipient and avatar nothing
 //! overtakes.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, Row, named_params};
 
 use crate::domain::channel::ChannelName;
-use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome, OutcomeClass};
+use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome};
 use crate::domain::event::EventId;
-use crate::domain::retry::RetrySchedule;
-use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 
 /// A delivery to be written for the first time.
@@ -73,17 +69,6 @@ pub struct Claims {
     pub claimed: Vec<Claimed>,
     /// When the next one of these channels becomes due, if nothing happens before.
     pub next_due_at: Option<Timestamp>,
-}
-
-/// What taking back open tries needs to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recovery {
-    /// The moment of it.
-    pub now: Timestamp,
-    /// When tries are repeated, by channel.
-    pub schedules: BTreeMap<ChannelName, RetrySchedule>,
-    /// Chance, for the waits.
-    pub roll: Roll,
 }
 
 /// The end of one try, to be recorded.
@@ -154,20 +139,6 @@ pub(super) fn claim(
         }
     }
     Ok(claims)
-}
-
-/// Makes due what was written at a moment that is yet to come: the wall clock was set back since,
-/// and the wait would last until it has caught up.
-pub(super) fn hasten_after_set_back(
-    connection: &Connection,
-    now: Timestamp,
-) -> rusqlite::Result<usize> {
-    connection
-        .prepare_cached(
-            "UPDATE deliveries SET next_attempt_at = :now, updated_at = :now
-             WHERE state = 'pending' AND next_attempt_at > :now AND updated_at > :now",
-        )?
-        .execute(named_params! {":now": now})
 }
 
 fn claim_channel(
@@ -303,61 +274,6 @@ fn close_attempt(connection: &Connection, settlement: &Settlement) -> rusqlite::
             ":attempt": settlement.attempt,
         })
         .map(drop)
-}
-
-/// Takes back every try that a process before this one left open: nobody knows how it ended.
-/// The number of tries taken back.
-pub(super) fn recover(
-    connection: &Connection,
-    recovery: &Recovery,
-    boot_id: &str,
-) -> rusqlite::Result<usize> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, attempts, lease_owner, budget_used, uncharged, unknowns, expires_at,
-                channel_id
-         FROM deliveries WHERE state = 'sending' AND lease_owner <> ?1",
-    )?;
-    let rows = statement.query_map([boot_id], |row| {
-        let delivery = Delivery {
-            state: DeliveryState::Sending,
-            budget_used: row.get(3)?,
-            uncharged: row.get(4)?,
-            unknowns: row.get(5)?,
-            expires_at: row.get(6)?,
-        };
-        let (id, attempt): (DeliveryId, u32) = (row.get(0)?, row.get(1)?);
-        let (owner, channel): (String, ChannelName) = (row.get(2)?, row.get(7)?);
-        Ok((id, attempt, owner, channel, delivery))
-    })?;
-    let open = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    let usual = RetrySchedule::webhook();
-    for (salt, (id, attempt, owner, channel, delivery)) in (0..).zip(&open) {
-        let outcome = unknown_outcome();
-        let schedule = recovery.schedules.get(channel).unwrap_or(&usual);
-        let roll = recovery.roll.derive(salt);
-        let settlement = Settlement {
-            id: id.clone(),
-            attempt: *attempt,
-            delivery: delivery.clone().settle(&outcome, recovery.now, schedule, roll),
-            outcome,
-            finished_at: recovery.now,
-            latency_ms: 0,
-        };
-        settle(connection, &settlement, owner)?;
-    }
-    Ok(open.len())
-}
-
-/// The outcome of a try that nobody saw the end of.
-pub fn unknown_outcome() -> Outcome {
-    Outcome {
-        class: OutcomeClass::Unknown,
-        phase: "unknown",
-        code: None,
-        retry_after: None,
-        error: Some("the program ended before the answer came".to_owned()),
-        snippet: None,
-    }
 }
 
 fn read_claimed(row: &Row<'_>) -> rusqlite::Result<Claimed> {

@@ -73,8 +73,7 @@ fn measure(mut child: Child, looks: &AtomicU64) -> Stretch {
     let pid = child.id();
     wait_for_looks(looks, looks.load(Ordering::Relaxed) + 2 * AVATARS);
     let (cpu, seen, written) = (cpu(pid), looks.load(Ordering::Relaxed), written(pid));
-    let begun = Instant::now();
-    std::thread::sleep(STRETCH.saturating_sub(begun.elapsed()));
+    std::thread::sleep(STRETCH);
     let stretch = Stretch {
         cpu: self::cpu(pid) - cpu,
         looks: looks.load(Ordering::Relaxed) - seen,

@@ -23,8 +23,8 @@ use avatar_watch::domain::observation::Observation;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::store::error::StoreError;
 use avatar_watch::store::handle::{Store, Writer};
-use avatar_watch::store::outbox::Recovery;
 use avatar_watch::store::reader::Reader;
+use avatar_watch::store::recovery::Recovery;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, yield_now};
 
