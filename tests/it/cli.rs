@@ -240,6 +240,28 @@ fn init_writes_a_config_that_check_takes_and_never_writes_over_one() {
 }
 
 #[test]
+fn init_writes_where_the_config_is_said_to_be() {
+    let bench = Bench::new("");
+    let path = bench.path("elsewhere.toml");
+    let written = bench.run(&["--config", path.to_str().unwrap(), "init", "--avatar", "a1"]);
+    assert!(written.status.success() && path.exists(), "{}", stderr(&written));
+    let bad = bench.path("bad.toml");
+    let refused = bench.run(&["init", bad.to_str().unwrap(), "--avatar", "a b"]);
+    assert!(refused.status.code() == Some(2) && !bad.exists(), "{}", stderr(&refused));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_config_that_cannot_be_read_is_not_taken_for_an_empty_one() {
+    let (_argil, _receiver, bench, daemon) = settled().await;
+    assert!(daemon.stop().success());
+    assert_eq!(bench.json(&["status", "--json"])["avatars"][0]["configured"], true);
+    fs::remove_file(bench.config()).unwrap();
+    assert_eq!(bench.json(&["status", "--json"])["avatars"][0]["configured"], Value::Null);
+    let shown = stdout(&bench.run(&["status"]));
+    assert!(shown.contains("The config cannot be read") && !shown.contains("not in"), "{shown}");
+}
+
+#[test]
 fn a_misused_command_line_ends_with_two() {
     let bench = Bench::new("");
     for misuse in [&["runn"][..], &["test"], &["demo", "--speed", "0"], &["deliveries", "retry"]] {

@@ -95,8 +95,10 @@ impl Bench {
     }
 
     /// Every transition as `avatar: FROM > TO`.
+    /// By avatar, and each avatar's in order: looks at different ones may end in any order.
     fn history(&self) -> Vec<String> {
-        let transitions = self.world.reader().transitions(None, 1000).unwrap();
+        let mut transitions = self.world.reader().transitions(None, 1000).unwrap();
+        transitions.sort_by(|a, b| a.avatar_id.cmp(&b.avatar_id));
         let name = |status: Option<&Status>| status.map_or("-".to_owned(), Status::to_string);
         transitions
             .iter()
