@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::domain::event::uuid_v7;
+use crate::domain::event::{is_id, uuid_v7};
 use crate::domain::retry::RetrySchedule;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
@@ -32,8 +32,7 @@ impl DeliveryId {
     /// # Errors
     /// When the text does not begin with `dlv_` or has other than letters and digits behind it.
     pub fn parse(text: &str) -> Result<Self, DeliveryIdError> {
-        let rest = text.strip_prefix(DELIVERY_PREFIX).unwrap_or_default();
-        if rest.is_empty() || !rest.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        if !is_id(text, DELIVERY_PREFIX) {
             return Err(DeliveryIdError(text.to_owned()));
         }
         Ok(Self(text.to_owned()))

@@ -33,8 +33,7 @@ impl EventId {
     /// # Errors
     /// When the text does not begin with `evt_` or has other than letters and digits behind it.
     pub fn parse(text: &str) -> Result<Self, EventIdError> {
-        let rest = text.strip_prefix(EVENT_PREFIX).unwrap_or_default();
-        if rest.is_empty() || !rest.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        if !is_id(text, EVENT_PREFIX) {
             return Err(EventIdError(text.to_owned()));
         }
         Ok(Self(text.to_owned()))
@@ -50,6 +49,12 @@ impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether a text is an id of that prefix: letters and digits behind it, and at least one.
+pub(super) fn is_id(text: &str, prefix: &str) -> bool {
+    let rest = text.strip_prefix(prefix).unwrap_or_default();
+    !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 /// The 32 hex digits of a version 7 UUID of that moment.
