@@ -75,15 +75,16 @@ fn read(found: &Whereabouts, id: Option<&str>) -> Result<View, StoreError> {
     for avatar in found.outline.avatars.iter().flatten().map(|(id, _)| id) {
         watches.entry(avatar.clone()).or_insert_with(|| Watch::new(avatar.clone()));
     }
+    let counts = reader.delivery_counts()?;
     let wanted = |watch: &&Watch| id.is_none_or(|id| watch.id.matches(id));
-    let avatars = watches.values().filter(wanted).map(|watch| {
-        let counts = reader.delivery_counts(&watch.id)?;
-        Ok(avatar_view(watch, found, counts))
-    });
+    let avatars = watches
+        .values()
+        .filter(wanted)
+        .map(|watch| avatar_view(watch, found, counts.get(&watch.id).copied().unwrap_or_default()));
     let holder = DatabaseLock::holder(&found.database);
     Ok(View {
         daemon: DaemonView { running: holder.is_some(), pid: holder.flatten() },
-        avatars: avatars.collect::<Result<_, StoreError>>()?,
+        avatars: avatars.collect(),
     })
 }
 

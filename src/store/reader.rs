@@ -1,6 +1,7 @@
 //! Reading for people: tables of watches, transitions and deliveries, beside a running daemon
 //! or without one. Never writes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::{Connection, Row, named_params};
@@ -206,23 +207,25 @@ impl Reader {
         Ok(self.rows("reading a message", sql, [id], |row| row.get(0))?.pop())
     }
 
-    /// How the deliveries of one avatar stand.
+    /// How the deliveries stand, by avatar; those without any are not in it.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn delivery_counts(&self, avatar: &AvatarId) -> Result<DeliveryCounts, StoreError> {
-        let sql = "SELECT
+    pub fn delivery_counts(&self) -> Result<BTreeMap<AvatarId, DeliveryCounts>, StoreError> {
+        let sql = "SELECT avatar_id,
                      count(*) FILTER (WHERE state IN ('pending','sending')),
                      count(*) FILTER (WHERE state = 'failed' AND NOT EXISTS(
                        SELECT 1 FROM deliveries o WHERE o.event_id = d.event_id
                          AND o.channel_id = d.channel_id AND o.recipient = d.recipient
                          AND o.replay > d.replay))
-                   FROM deliveries d WHERE avatar_id = ?1";
-        let counts = self.rows("counting deliveries", sql, [avatar], |row| {
+                   FROM deliveries d
+                   WHERE state NOT IN ('delivered','cancelled') AND avatar_id <> ''
+                   GROUP BY avatar_id";
+        let counts = self.rows("counting deliveries", sql, (), |row| {
             let count = |column| row.get(column).map(|n: i64| u64::try_from(n).unwrap_or(0));
-            Ok(DeliveryCounts { under_way: count(0)?, failed: count(1)? })
+            Ok((row.get(0)?, DeliveryCounts { under_way: count(1)?, failed: count(2)? }))
         })?;
-        Ok(counts.into_iter().next().unwrap_or_default())
+        Ok(counts.into_iter().collect())
     }
 
     /// The number of transitions whose seal does not fit; zero when the chain is whole.
