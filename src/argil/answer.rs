@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::argil::quote::quote;
 use crate::argil::wire;
 use crate::domain::avatar::AvatarId;
-use crate::domain::observation::{Denial, Observation};
+use crate::domain::observation::{Denial, Fault, Observation};
 use crate::domain::retry_after;
 use crate::domain::timestamp::Timestamp;
 use crate::secret::Secret;
@@ -47,24 +47,29 @@ pub fn observe(answer: &Answer<'_>, id: &AvatarId, key: &Secret, now: Timestamp)
             Some(wait) => {
                 Observation::Throttled { retry_after: Some(wait), reason: said(answer, key) }
             }
-            None => Observation::Failed { reason: said(answer, key) },
+            None => Observation::Failed { fault: Fault::Unusable, reason: said(answer, key) },
         },
-        _ => Observation::Failed { reason: said(answer, key) },
+        _ => Observation::Failed { fault: Fault::Unusable, reason: said(answer, key) },
     }
 }
 
 /// A 200: the avatar, if the body is whole and tells of it.
 fn seen(answer: &Answer<'_>, id: &AvatarId, key: &Secret) -> Observation {
     if let Some(flaw) = &answer.flaw {
-        return Observation::Failed { reason: flaw.clone() };
+        return Observation::Failed { fault: Fault::Unusable, reason: flaw.clone() };
     }
     match wire::read_avatar(answer.body, id) {
         Ok(avatar) => Observation::Seen(Box::new(avatar)),
         Err(wire::Unusable::OtherId(other)) => {
             let other = quote(&other, key);
-            Observation::Failed { reason: format!("the answer is about another avatar, `{other}`") }
+            Observation::Failed {
+                fault: Fault::Unusable,
+                reason: format!("the answer is about another avatar, `{other}`"),
+            }
         }
-        Err(unusable) => Observation::Failed { reason: unusable.to_string() },
+        Err(unusable) => {
+            Observation::Failed { fault: Fault::Unusable, reason: unusable.to_string() }
+        }
     }
 }
 
@@ -132,18 +137,18 @@ mod tests {
             r#"Denied { denial: Avatar, reason: "the API answered 403 with a web page" }"#,
         );
         check(429, "", r#"Throttled { retry_after: None, reason: "the API answered 429" }"#);
-        check(503, "", r#"Failed { reason: "the API answered 503" }"#);
+        check(503, "", r#"Failed { fault: Unusable, reason: "the API answered 503" }"#);
         check(
             500,
             "upstream\nexploded",
-            r#"Failed { reason: "the API answered 500: `upstream exploded`" }"#,
+            r#"Failed { fault: Unusable, reason: "the API answered 500: `upstream exploded`" }"#,
         );
-        check(204, "", r#"Failed { reason: "the API answered 204" }"#);
-        check(304, "", r#"Failed { reason: "the API answered 304" }"#);
+        check(204, "", r#"Failed { fault: Unusable, reason: "the API answered 204" }"#);
+        check(304, "", r#"Failed { fault: Unusable, reason: "the API answered 304" }"#);
         check(
             200,
             r#"{"id":"k3y-k3y\u202e","status":"IDLE"}"#,
-            "Failed { reason: \"the answer is about another avatar, `***`\" }",
+            "Failed { fault: Unusable, reason: \"the answer is about another avatar, `***`\" }",
         );
     }
 
@@ -175,7 +180,7 @@ mod tests {
         assert!(matches!(look(&cut(401, "{\"mess")), Observation::Denied { .. }));
         assert_eq!(
             look(&cut(200, whole)),
-            Observation::Failed { reason: "it broke off".to_owned() }
+            Observation::Failed { fault: Fault::Unusable, reason: "it broke off".to_owned() }
         );
         assert!(matches!(look(&answer(200, whole)), Observation::Seen(_)));
     }

@@ -18,7 +18,7 @@ use crate::argil::answer::{self, Answer};
 use crate::argil::error::ArgilError;
 use crate::argil::fault::{self, Stage};
 use crate::domain::avatar::AvatarId;
-use crate::domain::observation::Observation;
+use crate::domain::observation::{Fault, Observation};
 use crate::domain::timestamp::Timestamp;
 use crate::secret::Secret;
 
@@ -91,7 +91,7 @@ impl Client {
         };
         let mut response = match sent {
             Ok(response) => response,
-            Err(reason) => return Observation::Failed { reason },
+            Err(reason) => return Observation::Failed { fault: Fault::Unreachable, reason },
         };
         let mut body = Vec::new();
         let flaw = tokio::select! {

@@ -126,7 +126,7 @@ fn verdict(seen: &Observation) -> (bool, String) {
             (false, format!("the key may not see it: {reason}"))
         }
         Observation::Throttled { reason, .. } => (false, format!("not now: {reason}")),
-        Observation::Failed { reason } => (false, reason.clone()),
+        Observation::Failed { reason, .. } => (false, reason.clone()),
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) fn read(root: &Table<'_>) -> Option<Cadence> {
         settled: settled?,
         missing: missing?,
         backoff: backoff?,
+        jitter: JITTER_OF_WAITS,
     })
 }
 
@@ -34,7 +35,7 @@ fn training(poll: &Table<'_>) -> Option<TrainingPace> {
     let fraction = training.or("age_fraction", AGE_FRACTION, |field| field.number(0.0..=1.0));
     let (min, max) = (min?, max?);
     ordered(&training, ("min", min), ("max", max))?;
-    Some(TrainingPace { min, max, age_fraction: fraction? })
+    Some(TrainingPace { min, max, age_fraction: fraction?, learn: true })
 }
 
 fn backoff(poll: &Table<'_>) -> Option<Backoff> {
@@ -100,3 +101,4 @@ const BACKOFF_INITIAL: Duration = Duration::from_secs(2);
 const BACKOFF_MAX: Duration = Duration::from_secs(300);
 const MULTIPLIER: f64 = 2.0;
 const JITTER: f64 = 0.3;
+const JITTER_OF_WAITS: f64 = 0.1;

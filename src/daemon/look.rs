@@ -171,7 +171,7 @@ fn log_observation(watch: &Watch, seen: &Observation) {
         Observation::Missing { reason }
         | Observation::Denied { reason, .. }
         | Observation::Throttled { reason, .. }
-        | Observation::Failed { reason } => {
+        | Observation::Failed { reason, .. } => {
             debug!(avatar.id = %id, "could not see avatar `{id}`: {reason}");
         }
     }

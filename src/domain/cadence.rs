@@ -21,6 +21,9 @@ pub struct Cadence {
     pub missing: Duration,
     /// After failures in a row.
     pub backoff: Backoff,
+    /// The part of a wait, `0.0` to `1.0`, by which chance may shorten it, so that many avatars do
+    /// not stay in step; it never lengthens one.
+    pub jitter: f64,
 }
 
 /// The pace of looking at a training.
@@ -32,6 +35,8 @@ pub struct TrainingPace {
     pub max: Duration,
     /// The wait as a fraction of how long the training has been seen to last, `0.0` to `1.0`.
     pub age_fraction: f64,
+    /// Whether past trainings may tell better than the age when to look.
+    pub learn: bool,
 }
 
 impl Cadence {
@@ -47,7 +52,8 @@ impl Cadence {
 }
 
 impl TrainingPace {
-    fn wait(self, age: Duration) -> Duration {
+    /// How long to wait when the training has lasted for `age`: from `min` to `max`.
+    pub fn wait(self, age: Duration) -> Duration {
         let share = Duration::try_from_secs_f64(age.as_secs_f64() * self.age_fraction);
         share.unwrap_or(self.max).clamp(self.min, self.max.max(self.min))
     }
@@ -63,12 +69,14 @@ mod tests {
                 min: Duration::from_secs(5),
                 max: Duration::from_secs(60),
                 age_fraction: 0.1,
+                learn: false,
             },
             not_trained: Duration::from_secs(61),
             settled: settled.map(Duration::from_secs),
             missing: Duration::from_secs(900),
             backoff: Backoff::new(Duration::from_secs(2), Duration::from_secs(300), 2.0, 0.3)
                 .unwrap(),
+            jitter: 0.0,
         }
     }
 

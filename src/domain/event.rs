@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::domain::avatar::Avatar;
 use crate::domain::channel::ChannelName;
+use crate::domain::condition::Condition;
 use crate::domain::roll::Roll;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
@@ -75,6 +76,16 @@ pub enum EventKind {
     AvatarRefused,
     /// `avatar.status_changed`: any other change; only for channels that ask for it.
     AvatarStatusChanged,
+    /// `avatar.missing`: the API says that there is no such avatar.
+    AvatarMissing,
+    /// `avatar.unseen`: this one avatar cannot be seen, while others of the account can.
+    AvatarUnseen,
+    /// `avatar.training_overdue`: it has been in training for longer than it should.
+    AvatarTrainingOverdue,
+    /// `watch.blind`: nothing can be seen with a key.
+    WatchBlind,
+    /// `config.rejected`: the config was read again and not taken.
+    ConfigRejected,
     /// `test.ping`: a trial, sent by hand.
     TestPing,
 }
@@ -88,6 +99,15 @@ impl EventKind {
         Self::AvatarStatusChanged,
     ];
 
+    /// The conditions, told to the channels of operators.
+    pub const CONDITIONS: [Self; 5] = [
+        Self::AvatarMissing,
+        Self::AvatarUnseen,
+        Self::AvatarTrainingOverdue,
+        Self::WatchBlind,
+        Self::ConfigRejected,
+    ];
+
     /// The kinds that a channel gets when its `events` is left out.
     pub const DEFAULT: [Self; 3] =
         [Self::AvatarReady, Self::AvatarTrainingFailed, Self::AvatarRefused];
@@ -99,6 +119,11 @@ impl EventKind {
             Self::AvatarTrainingFailed => "avatar.training_failed",
             Self::AvatarRefused => "avatar.refused",
             Self::AvatarStatusChanged => "avatar.status_changed",
+            Self::AvatarMissing => "avatar.missing",
+            Self::AvatarUnseen => "avatar.unseen",
+            Self::AvatarTrainingOverdue => "avatar.training_overdue",
+            Self::WatchBlind => "watch.blind",
+            Self::ConfigRejected => "config.rejected",
             Self::TestPing => "test.ping",
         }
     }
@@ -155,6 +180,8 @@ pub enum Subject {
         /// What changed.
         transition: Box<Transition>,
     },
+    /// The beginning or the end of a condition.
+    Condition(Box<Condition>),
     /// A trial of a channel.
     Ping {
         /// The channel that is tried.

@@ -17,6 +17,23 @@ pub enum Denial {
     Avatar,
 }
 
+/// The kinds of failure to see an avatar, by what may mend them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No answer: the host is not found, does not answer, or breaks off. Mends itself.
+    Unreachable,
+    /// The way to the API is wrong: its certificate is not trusted, or it points elsewhere. It
+    /// concerns every avatar, and will not mend itself in seconds.
+    Way,
+    /// An answer that cannot be used, such as a web page or a server's error. Mends itself.
+    Unusable,
+    /// An answer that says that the question is wrong, or that is about something else. It may
+    /// concern one avatar only, and will not mend itself in seconds.
+    Wrong,
+    /// This machine lacks something that a request takes, such as file handles.
+    Local,
+}
+
 /// What one poll showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
@@ -43,6 +60,8 @@ pub enum Observation {
     },
     /// Anything else: no answer, or one that tells nothing about the avatar.
     Failed {
+        /// What kind of failure it is.
+        fault: Fault,
         /// What went wrong, for people.
         reason: String,
     },

@@ -147,7 +147,7 @@ impl Watch {
                 let decision = self.fails(TroubleKind::Throttled, reason, now, TROUBLE_AFTER);
                 decision.after_backoff(policy.cadence, floor, roll)
             }
-            Observation::Failed { reason } => {
+            Observation::Failed { reason, .. } => {
                 let decision = self.fails(TroubleKind::Failed, reason, now, TROUBLE_AFTER);
                 decision.after_backoff(policy.cadence, Duration::ZERO, roll)
             }

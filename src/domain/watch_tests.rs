@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::backoff::Backoff;
 use crate::domain::cadence::TrainingPace;
-use crate::domain::observation::Denial;
+use crate::domain::observation::{Denial, Fault};
 
 const HALF: Roll = Roll::new(1 << 127);
 
@@ -15,11 +15,13 @@ fn cadence() -> Cadence {
             min: Duration::from_secs(5),
             max: Duration::from_secs(60),
             age_fraction: 0.1,
+            learn: false,
         },
         not_trained: Duration::from_secs(60),
         settled: Some(Duration::from_secs(3_600)),
         missing: Duration::from_secs(900),
         backoff: Backoff::new(Duration::from_secs(2), Duration::from_secs(300), 2.0, 0.3).unwrap(),
+        jitter: 0.0,
     }
 }
 
@@ -44,7 +46,7 @@ fn seen(status: &str) -> Observation {
 }
 
 fn failed() -> Observation {
-    Observation::Failed { reason: "no answer".to_owned() }
+    Observation::Failed { fault: Fault::Unreachable, reason: "no answer".to_owned() }
 }
 
 fn at(seconds: i64) -> Timestamp {

@@ -52,7 +52,7 @@ fn reason(seen: &Observation) -> &str {
         Observation::Missing { reason }
         | Observation::Denied { reason, .. }
         | Observation::Throttled { reason, .. }
-        | Observation::Failed { reason } => reason,
+        | Observation::Failed { reason, .. } => reason,
     }
 }
 

@@ -4,6 +4,7 @@
 //! know about when it happened. Every foreign text in it is one harmless line.
 
 use crate::domain::avatar::Avatar;
+use crate::domain::condition::Condition;
 use crate::domain::event::{Event, EventId, Subject};
 use crate::domain::foreign_text::one_line;
 use crate::domain::status::Status;
@@ -38,6 +39,7 @@ impl Letter {
             Subject::Transition { avatar, transition } => {
                 Self::about_transition(event, avatar, transition)
             }
+            Subject::Condition(condition) => Self::about_condition(event, condition),
             Subject::Ping { channel } => Self {
                 subject: format!("{TAG} test of `{channel}`"),
                 headline: "This channel works".to_owned(),
@@ -49,6 +51,21 @@ impl Letter {
                 color: NEUTRAL,
                 event: event.id.clone(),
             },
+        }
+    }
+
+    fn about_condition(event: &Event, condition: &Condition) -> Self {
+        let headline = format!("{} has {}", event.kind, condition.phase.name());
+        Self {
+            subject: format!("{TAG} {headline}"),
+            headline,
+            about: String::new(),
+            facts: Vec::new(),
+            meaning: String::new(),
+            window: vec![format!("Written at {}.", clock(event.occurred_at))],
+            status: String::new(),
+            color: NEUTRAL,
+            event: event.id.clone(),
         }
     }
 

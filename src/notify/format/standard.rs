@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::domain::avatar::Avatar;
+use crate::domain::condition::{About, Condition};
 use crate::domain::event::{Event, Subject};
+use crate::domain::status::Status;
 use crate::domain::transition::Transition;
 
 /// The body about that event, the same bytes every time.
@@ -20,6 +22,7 @@ pub fn render(event: &Event) -> Vec<u8> {
             Subject::Transition { avatar, transition } => {
                 Data::Transition(TransitionData::new(avatar, transition))
             }
+            Subject::Condition(condition) => Data::Condition(ConditionData::new(condition)),
             Subject::Ping { channel } => {
                 Data::Ping(PingData { channel: channel.as_str(), message: PING })
             }
@@ -44,6 +47,7 @@ struct Message<'a> {
 #[serde(untagged)]
 enum Data<'a> {
     Transition(TransitionData<'a>),
+    Condition(ConditionData<'a>),
     Ping(PingData<'a>),
 }
 
@@ -90,6 +94,51 @@ struct AvatarData<'a> {
 }
 
 #[derive(Serialize)]
+struct ConditionData<'a> {
+    state: &'static str,
+    since: String,
+    #[serde(flatten)]
+    about: AboutData<'a>,
+    reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum AboutData<'a> {
+    Avatar { avatar: NamedData<'a>, account: &'a str, status: Option<&'a str> },
+    Account { account: &'a str, cause: &'static str },
+    Config {},
+}
+
+#[derive(Serialize)]
+struct NamedData<'a> {
+    id: &'a str,
+    name: Option<&'a str>,
+}
+
+impl<'a> ConditionData<'a> {
+    fn new(condition: &'a Condition) -> Self {
+        let about = match &condition.about {
+            About::Avatar { id, name, account, status } => AboutData::Avatar {
+                avatar: NamedData { id: id.as_str(), name: name.as_deref() },
+                account: account.as_str(),
+                status: status.as_ref().map(Status::name),
+            },
+            About::Account { name, cause } => {
+                AboutData::Account { account: name.as_str(), cause: cause.name() }
+            }
+            About::Config => AboutData::Config {},
+        };
+        Self {
+            state: condition.phase.name(),
+            since: condition.since.to_string(),
+            about,
+            reason: condition.reason.as_deref(),
+        }
+    }
+}
+
+#[derive(Serialize)]
 struct PingData<'a> {
     channel: &'a str,
     message: &'static str,
@@ -103,7 +152,6 @@ mod tests {
     use crate::domain::avatar::AvatarId;
     use crate::domain::channel::ChannelName;
     use crate::domain::event::{EventId, EventKind};
-    use crate::domain::status::Status;
     use crate::domain::timestamp::Timestamp;
     use crate::domain::transition::Previous;
 

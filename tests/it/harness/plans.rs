@@ -26,11 +26,17 @@ pub(crate) fn plan<S, N>(clock: &HandClock, source: Arc<S>) -> Plan<S, N, HandCl
         max_concurrency: 16,
         budget: Budget::new(NonZeroU32::new(1000).unwrap(), clock.clone()),
         cadence: Cadence {
-            training: TrainingPace { min: seconds(5), max: seconds(60), age_fraction: 0.1 },
+            training: TrainingPace {
+                min: seconds(5),
+                max: seconds(60),
+                age_fraction: 0.1,
+                learn: false,
+            },
             not_trained: seconds(60),
             settled: Some(seconds(3600)),
             missing: seconds(900),
             backoff: backoff(2, 300),
+            jitter: 0.0,
         },
         gate_waits: GateWaits { denied: backoff(60, 3600), throttled: backoff(2, 300) },
         infer_unseen_training: true,

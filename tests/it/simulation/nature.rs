@@ -10,7 +10,7 @@ use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::delivery::{DeliveryId, Outcome, OutcomeClass};
 use avatar_watch::domain::event::{Event, Subject};
 use avatar_watch::domain::moment::Moment;
-use avatar_watch::domain::observation::{Denial, Observation};
+use avatar_watch::domain::observation::{Denial, Fault, Observation};
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
@@ -250,7 +250,7 @@ fn observe(state: &mut State, id: &AvatarId, now: Moment) -> (Observation, Shown
         }
         2 => (Observation::Denied { denial: Denial::Key, reason: reason() }, Shown::Nothing),
         3 | 4 => (Observation::Missing { reason: reason() }, Shown::Nothing),
-        _ => (Observation::Failed { reason: reason() }, Shown::Nothing),
+        _ => (Observation::Failed { fault: Fault::Unusable, reason: reason() }, Shown::Nothing),
     }
 }
 

@@ -1,0 +1,71 @@
+//! The name of an account: one API key at Argil, and the workspace that it opens.
+//!
+//! The account of `[argil]` has a name too, so that every avatar belongs to a named one.
+
+use std::fmt;
+
+/// An account's name: 1 to 64 of `a-z A-Z 0-9 _ -`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountName(String);
+
+/// The text is no account name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an account's name is 1 to {LENGTH_MAX} letters, digits, `_` or `-`")]
+pub struct AccountNameError;
+
+impl AccountName {
+    /// The name of the default account, whose table is `[argil]`.
+    pub const DEFAULT: &'static str = "argil";
+
+    /// Checks and takes a name.
+    ///
+    /// # Errors
+    /// When the text is empty, too long, or has other characters.
+    pub fn parse(text: &str) -> Result<Self, AccountNameError> {
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if text.is_empty() || text.len() > LENGTH_MAX || !plain {
+            return Err(AccountNameError);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Whether it is the default account.
+    pub fn is_default(&self) -> bool {
+        self.0 == Self::DEFAULT
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for AccountName {
+    fn default() -> Self {
+        Self(Self::DEFAULT.to_owned())
+    }
+}
+
+impl fmt::Display for AccountName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+const LENGTH_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_and_plain() {
+        for good in ["argil", "second-studio", "A_1"] {
+            assert_eq!(AccountName::parse(good).unwrap().as_str(), good);
+        }
+        assert!(AccountName::default().is_default());
+        for bad in ["", "a b", "a.b", "é", &"x".repeat(65)] {
+            assert_eq!(AccountName::parse(bad), Err(AccountNameError), "for `{bad}`");
+        }
+    }
+}
