@@ -49,7 +49,9 @@ pub fn complain_of_store(error: &StoreError) -> Exit {
 pub fn store_exit(error: &StoreError) -> Exit {
     match error {
         StoreError::Held { .. } => Exit::Held,
-        StoreError::Newer { .. } | StoreError::Damaged { .. } => Exit::Data,
+        StoreError::Newer { .. } | StoreError::Older { .. } | StoreError::Damaged { .. } => {
+            Exit::Data
+        }
         StoreError::Absent { .. } => Exit::Bad,
         StoreError::Gone { .. }
         | StoreError::NoSpace { .. }

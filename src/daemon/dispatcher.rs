@@ -36,7 +36,7 @@ use crate::store::recovery::unknown_outcome;
 pub struct Dispatcher<S, N, C: Clock> {
     tools: Tools<C>,
     pulse: Arc<Pulse>,
-    plan: Arc<Plan<S, N, C>>,
+    plan: Arc<Plan<S, N>>,
     busy: HashMap<ChannelName, usize>,
     in_flight: JoinSet<(ChannelName, Result<(), StoreError>)>,
     /// Both clocks when the table was last looked at; they part when the wall's is set.
@@ -45,7 +45,7 @@ pub struct Dispatcher<S, N, C: Clock> {
 
 impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     /// A dispatcher with nothing under way.
-    pub fn new(tools: Tools<C>, pulse: Arc<Pulse>, plan: Arc<Plan<S, N, C>>) -> Self {
+    pub fn new(tools: Tools<C>, pulse: Arc<Pulse>, plan: Arc<Plan<S, N>>) -> Self {
         let (busy, in_flight) = (HashMap::new(), JoinSet::new());
         Self { tools, pulse, plan, busy, in_flight, looked_at: None }
     }
@@ -56,7 +56,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     /// When the store fails for good.
     pub async fn run(
         mut self,
-        mut plans: watch::Receiver<Arc<Plan<S, N, C>>>,
+        mut plans: watch::Receiver<Arc<Plan<S, N>>>,
         mut stop: Stop,
     ) -> Result<(), StoreError> {
         loop {

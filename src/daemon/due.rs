@@ -45,6 +45,11 @@ impl Due {
         }
     }
 
+    /// When the next look at an avatar is due.
+    pub fn at(&self, id: &AvatarId) -> Option<Moment> {
+        self.moments.get(id).map(|entry| entry.due_at)
+    }
+
     /// When the next look is due.
     pub fn next(&self) -> Option<Moment> {
         self.order.first().map(|(due_at, _)| *due_at)

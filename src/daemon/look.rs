@@ -13,16 +13,19 @@ use crate::daemon::chance::Chance;
 use crate::daemon::feed::{Feed, Happening};
 use crate::daemon::plan::{Plan, Registration};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
-use crate::domain::event::EventKind;
-use crate::domain::key_gate::Welcome;
+use crate::domain::account::AccountName;
+use crate::domain::condition::Phase;
+use crate::domain::event::{Event, EventKind, Subject};
+use crate::domain::forecast::Forecast;
 use crate::domain::moment::Moment;
 use crate::domain::observation::Observation;
 use crate::domain::roll::Roll;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
+use crate::domain::training::Training;
 use crate::domain::transition::Transition;
-use crate::domain::watch::{Decision, Watch};
-use crate::notify::format::standard;
+use crate::domain::vision::Glimpse;
+use crate::domain::watch::{Decision, Origin, Policy, Watch};
 use crate::store::error::StoreError;
 use crate::store::handle::{Change, Store};
 
@@ -41,17 +44,34 @@ pub struct Tools<C> {
     pub feed: Feed,
 }
 
+/// What a look needs to know besides the plan and the watch.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// How the avatar is registered.
+    pub registration: Arc<Registration>,
+    /// Whether a whole list lacked it until now.
+    pub is_new: bool,
+    /// Whether a list showed it, and this is the first that is written of it.
+    pub discovered: bool,
+    /// When its account last showed any avatar.
+    pub key_answered_at: Option<Timestamp>,
+    /// What past trainings of its model tell about when to look.
+    pub forecast: Option<Arc<Forecast>>,
+}
+
 /// What came of a look.
 #[derive(Debug)]
 pub struct Looked {
     /// The watch as it is now.
     pub watch: Watch,
-    /// What the answer says about the key.
-    pub welcome: Welcome,
+    /// What the answer says about the key; `None` when nobody was asked, or all at once.
+    pub glimpse: Option<Glimpse>,
     /// When the API was asked.
     pub asked_at: Moment,
     /// Whether anything about the avatar changed.
     pub changed: bool,
+    /// The training that ended, if one did.
+    pub training: Option<Training>,
     /// How long to wait before the next look; `None` is never.
     pub next_poll_in: Option<Duration>,
     /// What was observed and could not be written, if so, and why.
@@ -67,100 +87,178 @@ pub struct Unwritten {
     change: Change,
 }
 
+/// What an observation means: nothing new, or something to write.
+#[derive(Debug)]
+pub enum Judged {
+    /// The watch as it is now, and the wait before the next look.
+    Same(Box<Watch>, Option<Duration>),
+    /// What is to be written.
+    New(Box<Unwritten>),
+}
+
 /// Looks at the avatar of `watch`.
-pub async fn look<S, N, C>(tools: Tools<C>, plan: Arc<Plan<S, N, C>>, watch: Watch) -> Looked
+pub async fn look<S, N, C>(
+    tools: Tools<C>,
+    plan: Arc<Plan<S, N>>,
+    source: Arc<S>,
+    case: Case,
+    watch: Watch,
+) -> Looked
 where
     S: AvatarSource,
     N: Notifier,
     C: Clock,
 {
-    let unregistered = Registration::default();
-    let registration = plan.avatars.get(&watch.id).unwrap_or(&unregistered);
     let asked_at = tools.clock.moment();
-    let seen = plan.source.look(&watch.id, tools.clock.now()).await;
-    let now = tools.clock.now();
-    let roll = tools.chance.roll();
-    let welcome = Welcome::from(&seen);
-    log_observation(&watch, &seen);
-
-    let decision = watch.clone().observe(seen, now, &plan.policy(registration), roll);
-    if !decision.changed {
-        let Decision { watch, next_poll_in, .. } = decision;
-        return Looked { watch, welcome, asked_at, changed: false, next_poll_in, unwritten: None };
-    }
-    let change = change(&plan, registration, &decision, now, roll);
-    let unwritten = Box::new(Unwritten { before: watch, decision, change });
-    write(&tools, unwritten, welcome, asked_at).await
+    let seen = source.look(&watch.id, tools.clock.now()).await;
+    let glimpse = Some(Glimpse::from(&seen));
+    let looked = match judge(&tools, &plan, &case, watch, seen) {
+        Judged::Same(watch, next_poll_in) => Looked::unchanged(*watch, asked_at, next_poll_in),
+        Judged::New(unwritten) => write(&tools, unwritten, asked_at).await,
+    };
+    Looked { glimpse, ..looked }
 }
 
-/// Writes what an earlier look observed; the same, to the byte, as it would have written then.
-/// Once it is written, the avatar is due: time has passed.
+/// What `seen`, observed just now, means for the avatar of `watch`.
+pub fn judge<S, N: Notifier, C: Clock>(
+    tools: &Tools<C>,
+    plan: &Plan<S, N>,
+    case: &Case,
+    watch: Watch,
+    seen: Observation,
+) -> Judged {
+    let now = tools.clock.now();
+    let roll = tools.chance.roll();
+    log_observation(&watch, &seen);
+    let before = watch.clone();
+    let decision = watch.observe(seen, now, &policy(plan, case), roll);
+    if !decision.changed && !case.discovered {
+        let Decision { watch, next_poll_in, .. } = decision;
+        return Judged::Same(Box::new(watch), next_poll_in);
+    }
+    let change = change(plan, case, &decision, now, roll);
+    Judged::New(Box::new(Unwritten { before, decision, change }))
+}
+
+/// Writes what was observed before; the same, to the byte, however often it is tried. What was
+/// not written in its time makes the avatar due once it is: time has passed.
 pub async fn write_again<C: Clock>(tools: Tools<C>, unwritten: Box<Unwritten>) -> Looked {
     let asked_at = tools.clock.moment();
-    let looked = write(&tools, unwritten, Welcome::NoAnswer, asked_at).await;
+    let looked = write(&tools, unwritten, asked_at).await;
     let next_poll_in = if looked.changed { Some(Duration::ZERO) } else { looked.next_poll_in };
     Looked { next_poll_in, ..looked }
 }
 
-async fn write<C: Clock>(
+/// Writes what was observed.
+pub async fn write<C: Clock>(
     tools: &Tools<C>,
     unwritten: Box<Unwritten>,
-    welcome: Welcome,
     asked_at: Moment,
 ) -> Looked {
     match tools.store.commit(unwritten.change.clone()).await {
         Ok(()) => {
             let Unwritten { before, decision, change } = *unwritten;
             log_change(&before, &decision);
-            announce(tools, &decision, !change.deliveries.is_empty());
-            let Decision { watch, next_poll_in, .. } = decision;
-            Looked { watch, welcome, asked_at, changed: true, next_poll_in, unwritten: None }
+            announce(tools, &decision, &change);
+            let Decision { watch, training, next_poll_in, .. } = decision;
+            let looked = Looked::unchanged(watch, asked_at, next_poll_in);
+            Looked { changed: true, training, ..looked }
         }
         Err(failure) => {
             let watch = unwritten.before.clone();
-            let next_poll_in = Some(UNWRITTEN_WAIT);
-            let unwritten = Some((unwritten, failure));
-            Looked { watch, welcome, asked_at, changed: false, next_poll_in, unwritten }
+            let looked = Looked::unchanged(watch, asked_at, Some(UNWRITTEN_WAIT));
+            Looked { unwritten: Some((unwritten, failure)), ..looked }
         }
     }
 }
 
-fn change<S, N: Notifier, C: Clock>(
-    plan: &Plan<S, N, C>,
-    registration: &Registration,
+/// Writes the baselines that the first whole list of an account shows, all of them or none.
+///
+/// # Errors
+/// When they could not be written.
+pub async fn write_first<C: Clock>(
+    tools: &Tools<C>,
+    found: Vec<Box<Unwritten>>,
+    account: &AccountName,
+    asked_at: Moment,
+) -> Result<Vec<Looked>, StoreError> {
+    let changes = found.iter().map(|unwritten| unwritten.change.clone()).collect();
+    tools.store.commit_first_list(changes, account.clone(), tools.clock.now()).await?;
+    let looked = |unwritten: Box<Unwritten>| {
+        log_change(&unwritten.before, &unwritten.decision);
+        let Decision { watch, next_poll_in, .. } = unwritten.decision;
+        Looked::unchanged(watch, asked_at, next_poll_in)
+    };
+    Ok(found.into_iter().map(looked).collect())
+}
+
+impl Looked {
+    fn unchanged(watch: Watch, asked_at: Moment, next_poll_in: Option<Duration>) -> Self {
+        Self {
+            watch,
+            glimpse: None,
+            asked_at,
+            changed: false,
+            training: None,
+            next_poll_in,
+            unwritten: None,
+        }
+    }
+}
+
+fn policy<'a, S, N>(plan: &'a Plan<S, N>, case: &'a Case) -> Policy<'a> {
+    let registration = &case.registration;
+    Policy {
+        cadence: &plan.cadence,
+        infer_unseen_training: plan.infer_unseen_training,
+        origin: match &registration.assume {
+            Some(assumed) => Origin::Assumed(assumed),
+            None if case.is_new => Origin::New,
+            None => Origin::Unknown,
+        },
+        label: registration.label.as_deref(),
+        account: &registration.account,
+        place: registration.place.as_deref(),
+        overdue_after: registration.overdue_after,
+        key_answered_at: case.key_answered_at,
+        forecast: case.forecast.as_deref(),
+    }
+}
+
+fn change<S, N: Notifier>(
+    plan: &Plan<S, N>,
+    case: &Case,
     decision: &Decision,
     now: Timestamp,
     roll: Roll,
 ) -> Change {
-    let deliveries = decision
-        .event
-        .as_ref()
-        .map(|event| plan.deliveries(registration, event, now, roll))
-        .unwrap_or_default();
-    let event = decision.event.clone().map(|event| {
-        let body = standard::render(&event);
-        (event, body)
+    let registration = &case.registration;
+    let announcements = (0u64..).zip(&decision.events).map(|(number, event)| {
+        let roll = roll.derive(ANNOUNCEMENTS + number);
+        plan.announcement(event.clone(), Some(registration), now, roll)
     });
     Change {
         watch: decision.watch.clone(),
         transition: decision.transition.clone(),
-        event,
-        deliveries,
+        training: decision.training.clone(),
+        announcements: announcements.collect(),
+        discovered: case.discovered.then(|| registration.account.clone()),
         now,
     }
 }
 
-fn announce<C>(tools: &Tools<C>, decision: &Decision, told: bool) {
+fn announce<C>(tools: &Tools<C>, decision: &Decision, change: &Change) {
     if let Some(transition) = &decision.transition {
-        let event = decision.event.as_ref().filter(|_| told);
-        let event = event.map(|event| (event.id.clone(), event.kind));
+        let told = change.announcements.iter().find(|it| {
+            matches!(it.event.subject, Subject::Transition { .. }) && !it.deliveries.is_empty()
+        });
+        let event = told.map(|it| (it.event.id.clone(), it.event.kind));
         tools.feed.tell(|| Happening::Changed { transition: transition.clone(), event });
     }
-    if told {
+    if change.announcements.iter().any(|it| !it.deliveries.is_empty()) {
         tools.bell.ring();
     }
 }
-
 fn log_observation(watch: &Watch, seen: &Observation) {
     let id = &watch.id;
     match seen {
@@ -179,8 +277,12 @@ fn log_observation(watch: &Watch, seen: &Observation) {
 
 fn log_change(before: &Watch, decision: &Decision) {
     let id = &decision.watch.id;
+    let news = |event: &&Event| matches!(event.subject, Subject::Transition { .. });
     if let Some(transition) = &decision.transition {
-        log_transition(transition, decision.event.as_ref().map(|event| event.kind));
+        log_transition(transition, decision.events.iter().find(news).map(|event| event.kind));
+    }
+    for event in decision.events.iter().filter(|event| !news(event)) {
+        log_condition(event);
     }
     match (&before.trouble, &decision.watch.trouble) {
         (_, Some(trouble)) => {
@@ -205,6 +307,21 @@ fn log_transition(transition: &Transition, kind: Option<EventKind>) {
     }
 }
 
+/// Says that a condition began or ended.
+pub fn log_condition(event: &Event) {
+    let Subject::Condition(condition) = &event.subject else { return };
+    let (kind, line) = (event.kind, event.line());
+    let reason = condition.reason.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
+    match condition.phase {
+        Phase::Begun => {
+            warn!(event.id = %event.id, subject = line, "{kind} has begun for `{line}`{reason}");
+        }
+        Phase::Ended => {
+            info!(event.id = %event.id, subject = line, "{kind} has ended for `{line}`")
+        }
+    }
+}
+
 /// A status as it may stand in a log: an unknown one can hold anything.
 fn escaped(status: &Status) -> String {
     status.name().escape_debug().to_string()
@@ -212,3 +329,5 @@ fn escaped(status: &Status) -> String {
 
 /// The wait before a change that could not be written is written again.
 const UNWRITTEN_WAIT: Duration = Duration::from_secs(5);
+/// What keeps the rolls of one look apart from those of its events.
+const ANNOUNCEMENTS: u64 = 1 << 32;

@@ -1,45 +1,84 @@
 //! The plan: what the config asks for, made ready to use. A reload swaps it whole.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::daemon::budget::Budget;
-use crate::daemon::ports::{Clock, Notifier};
+use crate::daemon::ports::Notifier;
+use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::cadence::Cadence;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{Delivery, EXPIRES_AFTER};
-use crate::domain::event::{Event, EventKind};
+use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::key_gate::GateWaits;
 use crate::domain::retry::RetrySchedule;
 use crate::domain::roll::Roll;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::watch::Policy;
+use crate::notify::format::standard;
+use crate::store::handle::Announcement;
 use crate::store::outbox::NewDelivery;
 
 /// What both loops work by.
 #[derive(Debug)]
-pub struct Plan<S, N, C: Clock> {
-    /// Where avatars are looked at.
-    pub source: Arc<S>,
-    /// Looks under way at once, at most.
-    pub max_concurrency: usize,
-    /// Requests per second.
-    pub budget: Budget<C>,
+pub struct Plan<S, N> {
+    /// The accounts.
+    pub accounts: BTreeMap<AccountName, Account<S>>,
+    /// How avatars are looked at.
+    pub strategy: Strategy,
+    /// What is done with avatars that only a list shows; `None` is nothing.
+    pub discovery: Option<Discovery>,
     /// The waits between looks.
     pub cadence: Cadence,
     /// The waits of a key that is not welcome.
     pub gate_waits: GateWaits,
     /// Whether an avatar that settled without having been seen in training is news.
     pub infer_unseen_training: bool,
-    /// The registered avatars.
-    pub avatars: HashMap<AvatarId, Registration>,
+    /// The registered avatars; the account of each is among the accounts.
+    pub avatars: HashMap<AvatarId, Arc<Registration>>,
     /// The channels.
     pub outlets: BTreeMap<ChannelName, Outlet<N>>,
 }
 
-/// What the config says of one avatar.
+/// One account, ready to use.
+#[derive(Debug)]
+pub struct Account<S> {
+    /// Where its avatars are looked at.
+    pub source: Arc<S>,
+    /// Looks under way at once, at most.
+    pub max_concurrency: usize,
+    /// Requests in one second, at most.
+    pub max_per_second: NonZeroU32,
+    /// How long nothing may be seen with its key before that is told.
+    pub blind_after: Duration,
+}
+
+/// How avatars are looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// One request for each look.
+    #[default]
+    Single,
+    /// One request for all avatars of an account; whoever is not in it is looked at singly.
+    List,
+}
+
+/// What is done with avatars that only a list shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// How often each account is listed.
+    pub every: Duration,
+    /// The accounts that are.
+    pub accounts: BTreeSet<AccountName>,
+    /// The channels that hear of the avatars; `None` is all.
+    pub channels: Option<Vec<ChannelName>>,
+    /// For how long one may be in training before that is told; `None` is for ever.
+    pub overdue_after: Option<Duration>,
+}
+
+/// What is known of one avatar's registration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registration {
     /// The name the user gave it.
@@ -48,6 +87,12 @@ pub struct Registration {
     pub channels: Option<Vec<ChannelName>>,
     /// Its status when it was registered.
     pub assume: Option<Status>,
+    /// The account that it is watched with.
+    pub account: AccountName,
+    /// For how long it may be in training before that is told; `None` is for ever.
+    pub overdue_after: Option<Duration>,
+    /// Where it is registered, for people; `None` when a list showed it.
+    pub place: Option<String>,
 }
 
 /// One channel, ready to use.
@@ -57,45 +102,54 @@ pub struct Outlet<N> {
     pub notifier: Arc<N>,
     /// The kinds of events that it gets.
     pub events: Vec<EventKind>,
+    /// Whether it is told of conditions, too.
+    pub operator: bool,
     /// When tries are repeated.
     pub schedule: RetrySchedule,
 }
 
-impl<S, N, C: Clock> Plan<S, N, C> {
+impl<S, N> Plan<S, N> {
     /// When tries are repeated, by channel.
     pub fn schedules(&self) -> BTreeMap<ChannelName, RetrySchedule> {
         self.outlets.iter().map(|(name, outlet)| (name.clone(), outlet.schedule.clone())).collect()
     }
 
-    /// How observations of an avatar with that registration are judged.
-    pub fn policy<'a>(&'a self, registration: &'a Registration) -> Policy<'a> {
-        Policy {
-            cadence: &self.cadence,
-            infer_unseen_training: self.infer_unseen_training,
-            assume: registration.assume.as_ref(),
-            label: registration.label.as_deref(),
-        }
+    /// The registration of an avatar that only the account's list shows; `None` when such avatars
+    /// are left alone.
+    pub fn discovered(&self, account: &AccountName) -> Option<Registration> {
+        let discovery = self.discovery.as_ref()?;
+        discovery.accounts.contains(account).then(|| Registration {
+            channels: discovery.channels.clone(),
+            account: account.clone(),
+            overdue_after: discovery.overdue_after,
+            ..Registration::default()
+        })
     }
 }
 
-impl<S, N: Notifier, C: Clock> Plan<S, N, C> {
-    /// The deliveries of an event about an avatar with that registration: rendered once, for
-    /// every channel and recipient that gets it.
-    pub fn deliveries(
+impl<S, N: Notifier> Plan<S, N> {
+    /// An event with its frozen body and its deliveries: rendered once, for every channel and
+    /// recipient that gets it. News goes to the channels of the avatar, a condition to operators.
+    pub fn announcement(
         &self,
-        registration: &Registration,
-        event: &Event,
+        event: Event,
+        registration: Option<&Registration>,
         now: Timestamp,
         roll: Roll,
-    ) -> Vec<NewDelivery> {
-        let chosen = |name: &ChannelName| {
-            registration.channels.as_ref().is_none_or(|channels| channels.contains(name))
+    ) -> Announcement {
+        let chosen = registration.and_then(|registration| registration.channels.as_ref());
+        let gets = |name: &ChannelName, outlet: &Outlet<N>| match event.subject {
+            Subject::Condition(_) => outlet.operator,
+            Subject::Transition { .. } | Subject::Ping { .. } => {
+                outlet.events.contains(&event.kind)
+                    && chosen.is_none_or(|channels| channels.contains(name))
+            }
         };
-        (1u64..)
+        let deliveries = (1u64..)
             .zip(&self.outlets)
-            .filter(|(_, (name, outlet))| chosen(name) && outlet.events.contains(&event.kind))
+            .filter(|(_, (name, outlet))| gets(name, outlet))
             .flat_map(|(number, (name, outlet))| {
-                let drafts = outlet.notifier.freeze(event, now, roll.derive(number));
+                let drafts = outlet.notifier.freeze(&event, now, roll.derive(number));
                 drafts.into_iter().map(|draft| NewDelivery {
                     id: draft.id,
                     channel: name.clone(),
@@ -105,6 +159,8 @@ impl<S, N: Notifier, C: Clock> Plan<S, N, C> {
                     delivery: Delivery::new(now, &outlet.schedule, EXPIRES_AFTER),
                 })
             })
-            .collect()
+            .collect();
+        let body = standard::render(&event);
+        Announcement { event, body, deliveries }
     }
 }

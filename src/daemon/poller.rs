@@ -1,69 +1,114 @@
-//! The poller: looks at each avatar when it is due, within the budget of the key.
+//! The poller: looks at each avatar when it is due, within the budget of its account's key.
 //!
-//! What always holds: no more looks under way than allowed, no look through a closed gate, one
-//! look at an avatar at a time. What it knows of an avatar is a copy of its row; only what the disk
-//! would not take yet is nowhere else, and is written before anything else is seen of that avatar.
+//! What always holds: one look at an avatar at a time; an account that is refused, throttled or
+//! slow holds up no other. What it knows of an avatar is a copy of its row; only what the disk
+//! would not take yet is nowhere else, and is written before anything else is seen of that
+//! avatar.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::select;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
+use crate::daemon::admission::folded;
 use crate::daemon::due::Due;
-use crate::daemon::look::{Looked, Tools, Unwritten, look, write_again};
-use crate::daemon::plan::Plan;
+use crate::daemon::experience::{Experience, LESSONS_MAX};
+use crate::daemon::lane::{Lane, Turn, Urgency};
+use crate::daemon::look::{Case, Looked, Tools, Unwritten, look, write_again};
+use crate::daemon::plan::{Plan, Registration, Strategy};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::daemon::pulse::Pulse;
 use crate::daemon::stop::Stop;
+use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::key_gate::{KeyGate, Welcome};
+use crate::domain::forecast::Forecast;
+use crate::domain::key_gate::Welcome;
+use crate::domain::listing::Listing;
 use crate::domain::moment::Moment;
 use crate::domain::status::Status;
+use crate::domain::trouble::TroubleKind;
+use crate::domain::vision::Glimpse;
 use crate::domain::watch::Watch;
 use crate::store::error::{NextStep, StoreError};
+use crate::store::watches::Checkpoint;
 
 /// The loop's state.
 #[derive(Debug)]
 pub struct Poller<S, N, C: Clock> {
-    tools: Tools<C>,
-    pulse: Arc<Pulse>,
-    plan: Arc<Plan<S, N, C>>,
-    idle: HashMap<AvatarId, Watch>,
-    unwritten: HashMap<AvatarId, Box<Unwritten>>,
-    looking: HashMap<Id, AvatarId>,
-    in_flight: JoinSet<Looked>,
-    due: Due,
-    ready: VecDeque<AvatarId>,
-    gate: KeyGate,
+    pub(super) tools: Tools<C>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) plan: Arc<Plan<S, N>>,
+    pub(super) lanes: BTreeMap<AccountName, Lane<C>>,
+    pub(super) registered: HashMap<AvatarId, Arc<Registration>>,
+    pub(super) folded: HashMap<String, AvatarId>,
+    pub(super) idle: HashMap<AvatarId, Watch>,
+    pub(super) unwritten: HashMap<AvatarId, Box<Unwritten>>,
+    pub(super) due: Due,
+    pub(super) errands: HashMap<Id, Errand>,
+    pub(super) in_flight: JoinSet<Returned>,
+    pub(super) asked_at: HashMap<AvatarId, Moment>,
+    pub(super) hinted: HashSet<AvatarId>,
+    pub(super) hints: mpsc::Receiver<AvatarId>,
+    pub(super) experience: Experience,
+    pub(super) checkpoint_at: Moment,
+}
+
+/// What a task was sent for.
+#[derive(Clone, Debug)]
+pub(super) struct Errand {
+    /// The avatar that it looks at or writes of; `None` for a list.
+    pub(super) avatar: Option<AvatarId>,
+    /// The account whose key it uses; `None` when it only writes.
+    pub(super) account: Option<AccountName>,
+}
+
+/// What a task came back with.
+#[derive(Debug)]
+pub(super) enum Returned {
+    /// A look, or a write.
+    Looked(Box<Looked>),
+    /// A list, and when it was asked for.
+    Listed(Listing, Moment),
 }
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
-    /// A poller with every registered avatar due now.
+    /// A poller that knows what was noted before the start. What comes through `hints` is
+    /// looked at soon.
     ///
     /// # Errors
-    /// When the watches cannot be read.
+    /// When the store cannot be read.
     pub async fn new(
         tools: Tools<C>,
         pulse: Arc<Pulse>,
-        plan: Arc<Plan<S, N, C>>,
+        plan: Arc<Plan<S, N>>,
+        hints: mpsc::Receiver<AvatarId>,
     ) -> Result<Self, StoreError> {
+        let lessons = tools.store.lessons(LESSONS_MAX).await?;
+        let checkpoint_at = tools.clock.moment();
         let mut poller = Self {
             tools,
             pulse,
             plan,
+            lanes: BTreeMap::new(),
+            registered: HashMap::new(),
+            folded: HashMap::new(),
             idle: HashMap::new(),
             unwritten: HashMap::new(),
-            looking: HashMap::new(),
-            in_flight: JoinSet::new(),
             due: Due::default(),
-            ready: VecDeque::new(),
-            gate: KeyGate::default(),
+            errands: HashMap::new(),
+            in_flight: JoinSet::new(),
+            asked_at: HashMap::new(),
+            hinted: HashSet::new(),
+            hints,
+            experience: Experience::new(lessons),
+            checkpoint_at,
         };
-        poller.admit_new().await?;
+        poller.open_lanes().await?;
+        poller.admit_at_start().await?;
         Ok(poller)
     }
 
@@ -73,7 +118,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// When the store fails for good.
     pub async fn run(
         mut self,
-        mut plans: watch::Receiver<Arc<Plan<S, N, C>>>,
+        mut plans: watch::Receiver<Arc<Plan<S, N>>>,
         mut stop: Stop,
     ) -> Result<(), StoreError> {
         loop {
@@ -87,11 +132,13 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                     self.adopt(plan).await?;
                 }
                 Some(done) = self.in_flight.join_next_with_id() => self.take_back(done).await?,
+                Some(id) = self.hints.recv() => self.take_hint(&id),
                 () = sleep_until(&clock, wake_at) => {}
             }
             while let Some(done) = self.in_flight.try_join_next_with_id() {
                 self.take_back(done).await?;
             }
+            self.tell_sights().await?;
         }
         self.drain(stop).await
     }
@@ -100,66 +147,154 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// ends comes first.
     fn launch(&mut self) -> Option<Moment> {
         let now = self.tools.clock.moment();
-        self.ready.extend(self.due.take(now));
-        while let Some(id) = self.ready.front() {
-            let busy = self.in_flight.len();
-            if let Some(unwritten) = self.unwritten.remove(id) {
-                let id = id.clone();
-                self.ready.pop_front();
-                self.idle.remove(&id);
-                let handle = self.in_flight.spawn(write_again(self.tools.clone(), unwritten));
-                self.looking.insert(handle.id(), id);
-                continue;
-            }
-            if busy >= self.plan.max_concurrency || (self.gate.is_on_probation() && busy > 0) {
-                return None;
-            }
-            if !self.gate.is_open(now) {
-                return self.gate.opens_at();
-            }
-            let Some(watch) = self.idle.remove(id) else {
-                self.ready.pop_front();
-                continue;
-            };
-            if let Err(wait) = self.plan.budget.take() {
-                self.idle.insert(watch.id.clone(), watch);
-                return Some(now.plus(wait));
-            }
-            self.ready.pop_front();
-            let id = watch.id.clone();
-            let task = look(self.tools.clone(), Arc::clone(&self.plan), watch);
-            let handle = self.in_flight.spawn(task);
-            self.looking.insert(handle.id(), id);
+        for id in self.due.take(now) {
+            self.make_ready(id, now);
         }
-        self.due.next()
+        let mut wake_at = self.due.next();
+        let accounts: Vec<AccountName> = self.lanes.keys().cloned().collect();
+        for name in accounts {
+            let lane_at = self.launch_lane(&name, now);
+            wake_at = earlier(wake_at, lane_at);
+        }
+        wake_at
     }
 
-    /// Takes up what came of a look.
-    async fn take_back(&mut self, done: Result<(Id, Looked), JoinError>) -> Result<(), StoreError> {
-        match done {
-            Ok((task, looked)) => {
-                self.looking.remove(&task);
-                self.settle(looked)
+    /// Sends what is due on its way: to be written, to be looked at, or to be listed.
+    pub(super) fn make_ready(&mut self, id: AvatarId, now: Moment) {
+        if let Some(unwritten) = self.unwritten.remove(&id) {
+            self.idle.remove(&id);
+            self.write_unwritten(id, unwritten);
+            return;
+        }
+        let Some(watch) = self.idle.get(&id) else { return };
+        let Some(registration) = self.registered.get(&id) else { return };
+        let Some(lane) = self.lanes.get_mut(&registration.account) else { return };
+        let hinted = self.hinted.contains(&id);
+        let singly = hinted || watch.spell.looks > 0 || lane.roster.lacks(&id);
+        if self.plan.strategy == Strategy::List && !singly {
+            lane.ready_for_list(id);
+        } else {
+            let urgent = hinted || Urgency::of(watch, self.tools.clock.now()) == Urgency::Urgent;
+            let urgency = if urgent { Urgency::Urgent } else { Urgency::Usual };
+            lane.ready(id, urgency, now);
+        }
+    }
+
+    fn launch_lane(&mut self, name: &AccountName, now: Moment) -> Option<Moment> {
+        loop {
+            let account = self.plan.accounts.get(name)?;
+            let lane = self.lanes.get_mut(name)?;
+            let judge_at = lane.vision.judge_at(account.blind_after);
+            let source = Arc::clone(&account.source);
+            match lane.turn(now, account.max_concurrency) {
+                Turn::Wait(until) => return earlier(until, judge_at),
+                Turn::List => {
+                    let clock = self.tools.clock.clone();
+                    let handle = self.in_flight.spawn(async move {
+                        let asked_at = clock.moment();
+                        Returned::Listed(source.list(clock.now()).await, asked_at)
+                    });
+                    let errand = Errand { avatar: None, account: Some(name.clone()) };
+                    self.errands.insert(handle.id(), errand);
+                }
+                Turn::Look(id) => {
+                    let (Some(watch), Some(case)) = (self.idle.remove(&id), self.case(&id)) else {
+                        // Who is ready is idle, so this cannot be; a lane must not count it.
+                        self.release(name);
+                        continue;
+                    };
+                    self.hinted.remove(&id);
+                    self.asked_at.insert(id.clone(), now);
+                    let (tools, plan) = (self.tools.clone(), Arc::clone(&self.plan));
+                    let case = Case { forecast: self.forecast(&watch), ..case };
+                    let task = look(tools, plan, source, case, watch);
+                    let handle =
+                        self.in_flight.spawn(async { Returned::Looked(Box::new(task.await)) });
+                    let errand = Errand { avatar: Some(id), account: Some(name.clone()) };
+                    self.errands.insert(handle.id(), errand);
+                }
             }
-            Err(failed) => {
-                let Some(id) = self.looking.remove(&failed.id()) else { return Ok(()) };
+        }
+    }
+
+    fn write_unwritten(&mut self, id: AvatarId, unwritten: Box<Unwritten>) {
+        let task = write_again(self.tools.clone(), unwritten);
+        let handle = self.in_flight.spawn(async { Returned::Looked(Box::new(task.await)) });
+        self.errands.insert(handle.id(), Errand { avatar: Some(id), account: None });
+    }
+
+    /// What a look at that avatar needs to know; `None` when it is not registered.
+    pub(super) fn case(&self, id: &AvatarId) -> Option<Case> {
+        let registration = Arc::clone(self.registered.get(id)?);
+        let lane = self.lanes.get(&registration.account)?;
+        Some(Case {
+            registration,
+            is_new: false,
+            discovered: false,
+            key_answered_at: lane.vision.answered_at(),
+            forecast: None,
+        })
+    }
+
+    pub(super) fn forecast(&mut self, watch: &Watch) -> Option<Arc<Forecast>> {
+        self.experience.forecast(watch.model.as_ref(), self.plan.cadence.training)
+    }
+
+    fn release(&mut self, account: &AccountName) {
+        if let Some(lane) = self.lanes.get_mut(account) {
+            lane.busy = lane.busy.saturating_sub(1);
+        }
+    }
+
+    /// Takes up what a task came back with.
+    async fn take_back(
+        &mut self,
+        done: Result<(Id, Returned), JoinError>,
+    ) -> Result<(), StoreError> {
+        let task = match &done {
+            Ok((task, _)) => *task,
+            Err(failed) => failed.id(),
+        };
+        let Some(Errand { avatar, account }) = self.errands.remove(&task) else { return Ok(()) };
+        if let Some(account) = &account {
+            self.release(account);
+        }
+        match (done, avatar, account) {
+            (Ok((_, Returned::Looked(looked))), _, account) => {
+                self.settle(*looked, account.as_ref()).await
+            }
+            (Ok((_, Returned::Listed(listing, asked_at))), _, Some(account)) => {
+                self.take_listing(&account, listing, asked_at).await
+            }
+            (Ok((_, Returned::Listed(..))), _, None) => Ok(()),
+            (Err(_), Some(id), _) => {
                 error!(avatar.id = %id, "a look at avatar `{id}` broke off: this is a bug");
-                let watches = self.tools.store.watches(vec![id]).await?;
-                for watch in watches {
+                for watch in self.tools.store.watches(vec![id]).await? {
                     self.keep(watch, self.tools.clock.moment(), Some(BROKEN_WAIT));
                 }
+                Ok(())
+            }
+            (Err(_), None, account) => {
+                error!("a list of avatars broke off: this is a bug");
+                let now = self.tools.clock.moment();
+                let lane = account.and_then(|account| self.lanes.get_mut(&account));
+                lane.into_iter().for_each(|lane| lane.roster.end(now));
                 Ok(())
             }
         }
     }
 
-    fn settle(&mut self, looked: Looked) -> Result<(), StoreError> {
+    /// Takes up a watch that was looked at, or written.
+    pub(super) async fn settle(
+        &mut self,
+        looked: Looked,
+        account: Option<&AccountName>,
+    ) -> Result<(), StoreError> {
         let now = self.tools.clock.moment();
-        let was_welcome = !self.gate.is_on_probation();
-        let gate = std::mem::take(&mut self.gate);
-        self.gate =
-            gate.observe(looked.welcome, now, &self.plan.gate_waits, self.tools.chance.roll());
-        self.log_gate(was_welcome, looked.welcome, now);
+        let answered = looked.glimpse.as_ref().is_none_or(|it| it.welcome == Welcome::Answered);
+        if let (Some(glimpse), Some(account)) = (&looked.glimpse, account) {
+            self.notice(account, glimpse);
+        }
         if let Some((unwritten, failure)) = looked.unwritten {
             if failure.next_step() == NextStep::GiveUp {
                 return Err(failure);
@@ -171,107 +306,127 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             self.idle.insert(id, looked.watch);
             return Ok(());
         }
+        if let Some(training) = &looked.training {
+            self.experience.add(training);
+        }
         // A pace counts from question to question; a wait after trouble, from the trouble on.
-        let begin = match looked.welcome {
-            Welcome::Answered => looked.asked_at,
-            Welcome::Refused
-            | Welcome::Forbidden
-            | Welcome::Throttled { .. }
-            | Welcome::NoAnswer => now,
-        };
+        let begin = if answered { looked.asked_at } else { now };
         self.keep(looked.watch, begin, looked.next_poll_in);
         if looked.changed {
             self.report();
+            self.note_checkpoint(now);
         }
         Ok(())
     }
 
-    fn log_gate(&self, was_welcome: bool, welcome: Welcome, now: Moment) {
-        let closed = !self.gate.is_open(now);
-        let closed_for = self.gate.opens_at().map(|until| until.since(now)).unwrap_or_default();
-        let wait = humantime::format_duration(Duration::from_secs(closed_for.as_secs()));
-        match welcome {
-            Welcome::Refused | Welcome::Forbidden if was_welcome && closed => {
-                warn!("the API refuses the key: all looks wait, the next is in {wait}");
+    /// Takes up what an answer says about the key.
+    pub(super) fn notice(&mut self, account: &AccountName, glimpse: &Glimpse) {
+        let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
+        let roll = self.tools.chance.roll();
+        let Some(lane) = self.lanes.get_mut(account) else { return };
+        let was_welcome = !lane.gate.is_on_probation();
+        let gate = std::mem::take(&mut lane.gate);
+        lane.gate = gate.observe(glimpse.welcome, moment, &self.plan.gate_waits, roll);
+        lane.vision.note(glimpse, now, moment);
+        let welcome_again = !was_welcome && !lane.gate.is_on_probation();
+        lane.log_gate(account, was_welcome, glimpse, moment);
+        if welcome_again {
+            self.hasten_denied(account, moment);
+        }
+    }
+
+    /// Those that were denied with the key look again at once when it works again.
+    fn hasten_denied(&mut self, account: &AccountName, now: Moment) {
+        let denied = |watch: &&Watch| {
+            let trouble = watch.trouble.as_ref();
+            trouble.is_some_and(|trouble| trouble.kind == TroubleKind::Denied)
+        };
+        for watch in self.idle.values().filter(denied) {
+            let registration = self.registered.get(&watch.id);
+            if registration.is_some_and(|registration| registration.account == *account) {
+                self.due.hasten(&watch.id, now, Duration::ZERO);
             }
-            Welcome::Throttled { .. } if was_welcome => {
-                warn!("the API asks for fewer requests: all looks wait for {wait}");
-            }
-            Welcome::Answered if !was_welcome && !self.gate.is_on_probation() => {
-                info!("the API accepts the key again");
-            }
-            Welcome::Answered
-            | Welcome::Refused
-            | Welcome::Forbidden
-            | Welcome::Throttled { .. }
-            | Welcome::NoAnswer => {}
         }
     }
 
     /// Keeps a watch until its next look, that long after `begin`; forgets one that is no longer
     /// registered.
-    fn keep(&mut self, watch: Watch, begin: Moment, next_poll_in: Option<Duration>) {
-        if !self.plan.avatars.contains_key(&watch.id) {
+    pub(super) fn keep(&mut self, watch: Watch, begin: Moment, next_poll_in: Option<Duration>) {
+        if !self.registered.contains_key(&watch.id) {
+            self.forget(&watch.id);
             return;
         }
+        let id = watch.id.clone();
         if let Some(wait) = next_poll_in {
-            self.due.set(watch.id.clone(), begin, wait);
+            self.due.set(id.clone(), begin, wait);
         }
-        self.idle.insert(watch.id.clone(), watch);
+        self.idle.insert(id.clone(), watch);
+        if self.hinted.contains(&id) {
+            // The hint came while it was looked at, so that look may have been too early.
+            self.hasten_hinted(&id);
+        }
     }
 
-    /// Follows a new plan: new avatars are due now, those that cannot be seen are tried again,
-    /// and nobody waits longer than the new pace says. The key gets another chance.
-    async fn adopt(&mut self, plan: Arc<Plan<S, N, C>>) -> Result<(), StoreError> {
-        self.plan = plan;
-        self.gate = KeyGate::default();
-        let registered = &self.plan.avatars;
-        let unwritten = &self.unwritten;
-        let kept = |id: &AvatarId| registered.contains_key(id) || unwritten.contains_key(id);
-        let gone: Vec<AvatarId> = self.idle.keys().filter(|id| !kept(id)).cloned().collect();
-        for id in &gone {
-            self.idle.remove(id);
-            self.due.remove(id);
-        }
-        self.ready.retain(kept);
-        let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
-        for watch in self.idle.values() {
-            let wait = match &watch.sight {
-                Some(sight) if watch.trouble.is_none() && watch.failures == 0 => {
-                    self.plan.cadence.wait(&sight.status, now.since(sight.since))
-                }
-                Some(_) | None => Some(Duration::ZERO),
-            };
-            match wait {
-                _ if self.unwritten.contains_key(&watch.id) => {}
-                Some(_) if self.ready.contains(&watch.id) => {}
-                Some(wait) => self.due.hasten(&watch.id, moment, wait),
-                None => self.due.remove(&watch.id),
-            }
-        }
-        self.admit_new().await
+    pub(super) fn forget(&mut self, id: &AvatarId) {
+        self.idle.remove(id);
+        self.due.remove(id);
+        self.asked_at.remove(id);
+        self.hinted.remove(id);
+        self.lanes.values_mut().for_each(|lane| lane.remove(id));
     }
 
-    /// Takes up the avatars that are registered and not yet known.
-    async fn admit_new(&mut self) -> Result<(), StoreError> {
-        let known = |id: &AvatarId| {
-            self.idle.contains_key(id) || self.looking.values().any(|other| other == id)
-        };
-        let mut new: Vec<AvatarId> =
-            self.plan.avatars.keys().filter(|id| !known(id)).cloned().collect();
-        new.sort();
-        for watch in self.tools.store.watches(new).await? {
-            self.keep(watch, self.tools.clock.moment(), Some(Duration::ZERO));
+    /// A hint makes a watched avatar due now, but not more often than once a second. It says
+    /// nothing, and changes nothing else.
+    fn take_hint(&mut self, id: &AvatarId) {
+        let Some(id) = self.folded.get(&folded(id)).cloned() else { return };
+        if self.unwritten.contains_key(&id) {
+            return;
         }
-        self.report();
-        Ok(())
+        self.hinted.insert(id.clone());
+        if self.idle.contains_key(&id) {
+            self.hasten_hinted(&id);
+        }
     }
 
-    fn report(&self) {
+    fn hasten_hinted(&mut self, id: &AvatarId) {
+        let now = self.tools.clock.moment();
+        let passed = self.asked_at.get(id).map(|asked_at| now.since(*asked_at));
+        let wait = passed.map_or(Duration::ZERO, |passed| HINT_WAIT.saturating_sub(passed));
+        let lanes = self.lanes.values_mut();
+        for lane in lanes.filter(|lane| lane.holds(id)) {
+            lane.remove(id);
+        }
+        self.due.hasten(id, now, wait);
+    }
+
+    pub(super) fn report(&self) {
         let count = |test: fn(&Watch) -> bool| self.idle.values().filter(|w| test(w)).count();
-        self.pulse.avatars.set(self.plan.avatars.len());
+        self.pulse.avatars.set(self.registered.len());
         self.pulse.training.set(count(is_training));
         self.pulse.troubled.set(count(|watch| watch.trouble.is_some()));
+        self.pulse.blind.set(self.lanes.values().filter(|lane| lane.vision.is_blind()).count());
+    }
+
+    /// Notes when everything is due, for the next start: beside a change, since then the disk is
+    /// awake anyway, and not after every one.
+    fn note_checkpoint(&mut self, now: Moment) {
+        if now.since(self.checkpoint_at) < CHECKPOINT_EVERY {
+            return;
+        }
+        self.checkpoint_at = now;
+        let (store, checkpoints) = (self.tools.store.clone(), self.checkpoints());
+        // When it fails, the next start only looks a little earlier than it would have to.
+        drop(tokio::spawn(async move { drop(store.checkpoint(checkpoints).await) }));
+    }
+
+    fn checkpoints(&self) -> Vec<Checkpoint> {
+        let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
+        let checkpoint = |watch: &Watch| Checkpoint {
+            id: watch.id.clone(),
+            last_seen_at: watch.sight.as_ref().map(|sight| sight.last_seen_at),
+            next_look_at: self.due.at(&watch.id).map(|at| now.plus(at.since(moment))),
+        };
+        self.idle.values().map(checkpoint).collect()
     }
 
     /// Lets the looks under way end for a short while, then notes what was last seen. A look
@@ -297,12 +452,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 error!(avatar.id = %id, "a change of avatar `{id}` was never written: {failure}");
             }
         }
-        let seen = self
-            .idle
-            .into_values()
-            .filter_map(|watch| watch.sight.map(|sight| (watch.id, sight.last_seen_at)))
-            .collect();
-        match self.tools.store.touch(seen).await {
+        match self.tools.store.checkpoint(self.checkpoints()).await {
             Err(failure) if failure.next_step() == NextStep::Retry => {
                 // Only the windows of the next transitions become wider than they could be.
                 warn!("when the avatars were last seen is not noted: {failure}");
@@ -317,6 +467,13 @@ fn is_training(watch: &Watch) -> bool {
     watch.sight.as_ref().is_some_and(|sight| sight.status == Status::Training)
 }
 
+fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 async fn sleep_until<C: Clock>(clock: &C, wake_at: Option<Moment>) {
     match wake_at {
         Some(wake_at) => clock.sleep_until(wake_at).await,
@@ -328,3 +485,7 @@ async fn sleep_until<C: Clock>(clock: &C, wake_at: Option<Moment>) {
 const BROKEN_WAIT: Duration = Duration::from_secs(60);
 /// How long looks under way may go on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(2);
+/// The least wait between two looks at an avatar that hints bring about.
+const HINT_WAIT: Duration = Duration::from_secs(1);
+/// The least wait between two checkpoints while running.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);

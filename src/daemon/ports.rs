@@ -10,8 +10,9 @@ use crate::argil::client::Client;
 use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::Outcome;
 use crate::domain::event::Event;
+use crate::domain::listing::Listing;
 use crate::domain::moment::Moment;
-use crate::domain::observation::Observation;
+use crate::domain::observation::{Fault, Observation};
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::channels::{Channel, Draft, Parcel};
@@ -30,6 +31,8 @@ pub trait Clock: Clone + Send + Sync + 'static {
 pub trait AvatarSource: Send + Sync + 'static {
     /// Looks at one avatar.
     fn look(&self, id: &AvatarId, now: Timestamp) -> impl Future<Output = Observation> + Send;
+    /// Looks at all avatars of the account at once.
+    fn list(&self, now: Timestamp) -> impl Future<Output = Listing> + Send;
 }
 
 /// A way to tell.
@@ -43,6 +46,11 @@ pub trait Notifier: Send + Sync + 'static {
 impl AvatarSource for Client {
     async fn look(&self, id: &AvatarId, now: Timestamp) -> Observation {
         Self::look(self, id, now).await
+    }
+
+    async fn list(&self, now: Timestamp) -> Listing {
+        let reason = format!("nobody asks for lists yet, at {now} neither");
+        Listing::Unseen(Observation::Failed { fault: Fault::Wrong, reason })
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Pulse {
     pub training: Gauge,
     /// Avatars that cannot be seen just now.
     pub troubled: Gauge,
+    /// Accounts with whose key nothing can be seen.
+    pub blind: Gauge,
     /// Tries at deliveries under way.
     pub sending: Gauge,
 }
@@ -38,7 +40,11 @@ impl Pulse {
             format!("{} watched", self.avatars.get()),
             format!("{} training", self.training.get()),
         ];
-        let optional = [(&self.troubled, "out of sight"), (&self.sending, "being told")];
+        let optional = [
+            (&self.troubled, "out of sight"),
+            (&self.blind, "blind"),
+            (&self.sending, "being told"),
+        ];
         for (gauge, words) in optional {
             if gauge.get() > 0 {
                 parts.push(format!("{} {words}", gauge.get()));

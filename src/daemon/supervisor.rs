@@ -25,8 +25,9 @@ use crate::daemon::stop::{StopOrder, stop_order};
 use crate::daemon::wiring::{self, WiredPlan};
 use crate::domain::channel::ChannelName;
 use crate::store::error::StoreError;
-use crate::store::handle::{Store, Writer};
+use crate::store::handle::Store;
 use crate::store::recovery::Recovery;
+use crate::store::writer::Writer;
 
 /// A running daemon.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub struct Daemon<C: Clock> {
     store: Store,
     writer: Writer,
     store_path: PathBuf,
-    plans: watch::Sender<Arc<WiredPlan<C>>>,
+    plans: watch::Sender<Arc<WiredPlan>>,
     order: StopOrder,
     loops: JoinSet<(&'static str, Result<(), StoreError>)>,
     pulse: Arc<Pulse>,
@@ -53,7 +54,7 @@ impl<C: Clock> Daemon<C> {
         chance: Chance,
         feed: Feed,
     ) -> Result<Self, DaemonError> {
-        let plan = Arc::new(wiring::plan(settings, clock.clone())?);
+        let plan = Arc::new(wiring::plan(settings)?);
         let boot_id = format!("{:032x}", chance.roll().bits());
         let is_new = std::fs::metadata(&settings.store_path).map_or(0, |file| file.len()) == 0;
         let (store, writer) = Store::open(&settings.store_path, boot_id)?;
@@ -73,7 +74,9 @@ impl<C: Clock> Daemon<C> {
         let pulse = Arc::new(Pulse::default());
         let (plans, followed) = watch::channel(Arc::clone(&plan));
         let (order, stop) = stop_order();
-        let poller = Poller::new(tools.clone(), Arc::clone(&pulse), Arc::clone(&plan)).await?;
+        let (_, hints) = tokio::sync::mpsc::channel(1);
+        let poller =
+            Poller::new(tools.clone(), Arc::clone(&pulse), Arc::clone(&plan), hints).await?;
         let dispatcher = Dispatcher::new(tools, Arc::clone(&pulse), plan);
         let mut loops = JoinSet::new();
         let poller = poller.run(followed.clone(), stop.clone());
@@ -93,7 +96,7 @@ impl<C: Clock> Daemon<C> {
         if settings.store_path != self.store_path {
             return Err(DaemonError::StoreMoved);
         }
-        let plan = Arc::new(wiring::plan(settings, self.clock.clone())?);
+        let plan = Arc::new(wiring::plan(settings)?);
         register(&self.store, &plan).await?;
         self.plans.send_replace(plan);
         Ok(())
@@ -147,7 +150,7 @@ impl<C: Clock> Daemon<C> {
     }
 }
 
-async fn register<C: Clock>(store: &Store, plan: &WiredPlan<C>) -> Result<(), StoreError> {
+async fn register(store: &Store, plan: &WiredPlan) -> Result<(), StoreError> {
     let names: Vec<ChannelName> = plan.outlets.keys().cloned().collect();
     let targets = plan
         .outlets

@@ -12,10 +12,9 @@ use crate::config::settings::{
     ArgilSettings, ChannelKind, ChannelSettings, EmailSettings, Settings, SmtpTls as ConfigTls,
     WebhookSettings,
 };
-use crate::daemon::budget::Budget;
 use crate::daemon::error::DaemonError;
-use crate::daemon::plan::{Outlet, Plan, Registration};
-use crate::daemon::ports::Clock;
+use crate::daemon::plan::{Account, Outlet, Plan, Registration, Strategy};
+use crate::domain::account::AccountName;
 use crate::domain::backoff::Backoff;
 use crate::domain::channel::ChannelName;
 use crate::domain::key_gate::GateWaits;
@@ -25,13 +24,13 @@ use crate::notify::error::NotifyError;
 use crate::notify::http::{Webhook, WebhookSpec};
 
 /// The plan of the real daemon.
-pub type WiredPlan<C> = Plan<Client, Channel, C>;
+pub type WiredPlan = Plan<Client, Channel>;
 
 /// Builds everything that the settings describe.
 ///
 /// # Errors
 /// When a client or a channel cannot be built.
-pub fn plan<C: Clock>(settings: &Settings, clock: C) -> Result<WiredPlan<C>, DaemonError> {
+pub fn plan(settings: &Settings) -> Result<WiredPlan, DaemonError> {
     let argil = &settings.argil;
     let per_second = NonZeroU32::new(argil.max_requests_per_second).unwrap_or(NonZeroU32::MIN);
     let avatars = settings.avatars.iter().map(|avatar| {
@@ -39,13 +38,20 @@ pub fn plan<C: Clock>(settings: &Settings, clock: C) -> Result<WiredPlan<C>, Dae
             label: avatar.name.clone(),
             channels: avatar.channels.clone(),
             assume: avatar.assume.clone(),
+            ..Registration::default()
         };
-        (avatar.id.clone(), registration)
+        (avatar.id.clone(), Arc::new(registration))
     });
-    Ok(Plan {
+    let account = Account {
         source: Arc::new(client(argil)?),
         max_concurrency: argil.max_concurrency,
-        budget: Budget::new(per_second, clock),
+        max_per_second: per_second,
+        blind_after: Duration::from_secs(900),
+    };
+    Ok(Plan {
+        accounts: BTreeMap::from([(AccountName::default(), account)]),
+        strategy: Strategy::default(),
+        discovery: None,
         cadence: settings.cadence.clone(),
         gate_waits: gate_waits(&settings.cadence.backoff),
         infer_unseen_training: settings.infer_unseen_training,
@@ -88,6 +94,7 @@ fn outlets(
             let outlet = Outlet {
                 notifier: Arc::new(channel(settings)?),
                 events: settings.events.clone(),
+                operator: false,
                 schedule: settings.retry_schedule.clone(),
             };
             Ok((name.clone(), outlet))

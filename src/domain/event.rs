@@ -5,13 +5,13 @@
 
 use std::fmt;
 
-use crate::domain::avatar::Avatar;
+use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::channel::ChannelName;
-use crate::domain::condition::Condition;
+use crate::domain::condition::{About, Condition};
 use crate::domain::roll::Roll;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::transition::Transition;
+use crate::domain::transition::{Previous, Transition};
 
 /// The id of an event, and the `webhook-id` of every message about it: `evt_` and 32 hex digits
 /// of a version 7 UUID (RFC 9562, section 5.7).
@@ -139,14 +139,20 @@ impl EventKind {
     /// is news all the same: short trainings begin and end between two looks. Without it, only
     /// a change from `TRAINING` is.
     pub fn of(transition: &Transition, infer_unseen_training: bool) -> Option<Self> {
-        let previous = transition.previous.status()?;
+        let trained = match &transition.previous {
+            Previous::Nothing => return None,
+            Previous::Absent => false,
+            Previous::Assumed(status) | Previous::Seen { status, .. } => {
+                *status == Status::Training
+            }
+        };
         let settled = match transition.status {
             Status::Idle => Some(Self::AvatarReady),
             Status::TrainingFailed => Some(Self::AvatarTrainingFailed),
             Status::Refused => Some(Self::AvatarRefused),
             Status::NotTrained | Status::Training | Status::Unrecognized(_) => None,
         };
-        let told = infer_unseen_training || *previous == Status::Training;
+        let told = infer_unseen_training || trained;
         Some(settled.filter(|_| told).unwrap_or(Self::AvatarStatusChanged))
     }
 }
@@ -168,6 +174,34 @@ pub struct Event {
     pub occurred_at: Timestamp,
     /// What it is about.
     pub subject: Subject,
+}
+
+impl Event {
+    /// The line in which its deliveries stand, so that what is about one thing arrives in order:
+    /// an avatar's id, or words with a blank, which no id has.
+    pub fn line(&self) -> String {
+        match &self.subject {
+            Subject::Transition { transition, .. } => transition.avatar_id.to_string(),
+            Subject::Condition(condition) => match &condition.about {
+                About::Avatar { id, .. } => id.to_string(),
+                About::Account { name, .. } => format!("account {name}"),
+                About::Config => "the config".to_owned(),
+            },
+            Subject::Ping { channel } => format!("channel {channel}"),
+        }
+    }
+
+    /// The avatar that it is about, if it is about one.
+    pub fn avatar_id(&self) -> Option<&AvatarId> {
+        match &self.subject {
+            Subject::Transition { transition, .. } => Some(&transition.avatar_id),
+            Subject::Condition(condition) => match &condition.about {
+                About::Avatar { id, .. } => Some(id),
+                About::Account { .. } | About::Config => None,
+            },
+            Subject::Ping { .. } => None,
+        }
+    }
 }
 
 /// What an event is about.
@@ -194,8 +228,6 @@ const EVENT_PREFIX: &str = "evt_";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::avatar::AvatarId;
-    use crate::domain::transition::Previous;
 
     const STATUSES: [&str; 6] =
         ["NOT_TRAINED", "TRAINING", "TRAINING_FAILED", "IDLE", "REFUSED", "SOMETHING_NEW"];

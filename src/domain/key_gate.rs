@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::domain::backoff::Backoff;
 use crate::domain::moment::Moment;
-use crate::domain::observation::{Denial, Observation};
+use crate::domain::observation::{Denial, Fault, Observation};
 use crate::domain::roll::Roll;
 
 /// What one observation says about the key that it was made with.
@@ -25,6 +25,8 @@ pub enum Welcome {
         /// How long it asks us to stay away, if it says so.
         retry_after: Option<Duration>,
     },
+    /// The way to the API is wrong, so that nothing must be sent there.
+    Astray,
     /// No usable answer: nothing is known about the key.
     NoAnswer,
 }
@@ -38,7 +40,11 @@ impl From<&Observation> for Welcome {
             Observation::Throttled { retry_after, .. } => {
                 Self::Throttled { retry_after: *retry_after }
             }
-            Observation::Failed { .. } => Self::NoAnswer,
+            Observation::Failed { fault: Fault::Way, .. } => Self::Astray,
+            Observation::Failed {
+                fault: Fault::Unreachable | Fault::Unusable | Fault::Wrong | Fault::Local,
+                ..
+            } => Self::NoAnswer,
         }
     }
 }
@@ -66,7 +72,7 @@ impl KeyGate {
                     self = Self::default();
                 }
             }
-            Welcome::Refused => self.refuse(now, waits, roll),
+            Welcome::Refused | Welcome::Astray => self.refuse(now, waits, roll),
             Welcome::Forbidden => {
                 self.forbidden = self.forbidden.saturating_add(1);
                 if self.forbidden >= FORBIDDEN_IN_A_ROW {
@@ -93,6 +99,11 @@ impl KeyGate {
     /// When the key may be used again, if it was closed.
     pub fn opens_at(&self) -> Option<Moment> {
         self.closed_until
+    }
+
+    /// Whether the key is refused, or the way is wrong, as far as is known.
+    pub fn is_refused(&self) -> bool {
+        self.refusals > 0
     }
 
     /// Whether a single look must go first and show that the key works again.

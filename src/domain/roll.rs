@@ -39,6 +39,11 @@ impl Roll {
         Duration::try_from_secs_f64(wait.as_secs_f64() * factor).unwrap_or(wait)
     }
 
+    /// `wait`, shortened by up to `fraction` of itself, never lengthened.
+    pub fn shorten(self, wait: Duration, fraction: f64) -> Duration {
+        wait.mul_f64(1.0 - fraction.clamp(0.0, 1.0) * self.fraction())
+    }
+
     /// A different roll that depends on this one and on `salt` alone, for a decision that
     /// needs several.
     #[must_use]

@@ -47,6 +47,14 @@ impl Status {
         }
     }
 
+    /// Whether it is the end of a training: usable, failed or refused.
+    pub const fn is_settled(&self) -> bool {
+        match self {
+            Self::Idle | Self::TrainingFailed | Self::Refused => true,
+            Self::NotTrained | Self::Training | Self::Unrecognized(_) => false,
+        }
+    }
+
     /// The names that Argil documents, in its own order.
     pub const DOCUMENTED: [&str; 5] = [NOT_TRAINED, TRAINING, TRAINING_FAILED, IDLE, REFUSED];
 }

@@ -31,6 +31,8 @@ pub enum Previous {
     Nothing,
     /// Never seen by us: the registration said so (`assume`).
     Assumed(Status),
+    /// Known not to have been there: a whole list of the account lacked it.
+    Absent,
     /// Seen by us.
     Seen {
         /// The status before.
@@ -44,7 +46,7 @@ impl Previous {
     /// The status before, if there was one.
     pub fn status(&self) -> Option<&Status> {
         match self {
-            Self::Nothing => None,
+            Self::Nothing | Self::Absent => None,
             Self::Assumed(status) | Self::Seen { status, .. } => Some(status),
         }
     }
@@ -59,7 +61,7 @@ impl Transition {
     /// When we last saw the status before, if we ever did.
     pub fn last_seen_previous_at(&self) -> Option<Timestamp> {
         match self.previous {
-            Previous::Nothing | Previous::Assumed(_) => None,
+            Previous::Nothing | Previous::Absent | Previous::Assumed(_) => None,
             Previous::Seen { at, .. } => Some(at),
         }
     }

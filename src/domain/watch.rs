@@ -4,18 +4,23 @@
 //! What always holds: only [`Observation::Seen`] changes the status; every change of it makes
 //! exactly one transition, numbered without a gap, whose previous status is the one before;
 //! an observation that changed nothing asks for nothing to be written. A failure is never a
-//! status.
+//! status; a condition is told once when it begins and once when it ends.
 
 use std::time::Duration;
 
+use crate::domain::account::AccountName;
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::cadence::Cadence;
+use crate::domain::condition::{About, Condition, Phase};
 use crate::domain::event::{Event, EventId, EventKind, Subject};
-use crate::domain::observation::Observation;
+use crate::domain::forecast::Forecast;
+use crate::domain::observation::{Denial, Fault, Observation};
 use crate::domain::roll::Roll;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
+use crate::domain::training::Training;
 use crate::domain::transition::{Previous, Transition};
+use crate::domain::trouble::{Spell, Trouble, TroubleKind};
 
 /// What is known of one avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,14 +29,18 @@ pub struct Watch {
     pub id: AvatarId,
     /// The name the API last showed.
     pub name: Option<String>,
+    /// The model the API last showed.
+    pub model: Option<String>,
     /// The last sight of it; `None` before the first.
     pub sight: Option<Sight>,
     /// How many transitions it has had.
     pub sequence: u64,
     /// Why it cannot be seen just now, if so.
     pub trouble: Option<Trouble>,
-    /// Looks in a row that showed no avatar; not kept over a restart.
-    pub failures: u32,
+    /// The looks in a row that showed no avatar.
+    pub spell: Spell,
+    /// The conditions that were told and hold.
+    pub told: Told,
 }
 
 /// What was last seen of an avatar.
@@ -45,47 +54,16 @@ pub struct Sight {
     pub last_seen_at: Timestamp,
 }
 
-/// Why an avatar cannot be seen, and since when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// What kind of trouble.
-    pub kind: TroubleKind,
-    /// When it began.
-    pub since: Timestamp,
-    /// What was said when it began, for people.
-    pub reason: String,
-}
-
-/// The kinds of trouble in seeing an avatar: the observations that are no sight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TroubleKind {
-    /// The API knows no such avatar.
-    Missing,
-    /// The key is not accepted.
-    Denied,
-    /// The API asks for fewer requests.
-    Throttled,
-    /// No usable answer.
-    Failed,
-}
-
-impl TroubleKind {
-    /// The word for it in rows and tables.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Denied => "denied",
-            Self::Throttled => "throttled",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// The kind of that word.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Missing, Self::Denied, Self::Throttled, Self::Failed]
-            .into_iter()
-            .find(|kind| kind.name() == name)
-    }
+/// The conditions of an avatar that were told to begin and not yet to end, each with its
+/// beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// That there is no such avatar.
+    pub missing: Option<Timestamp>,
+    /// That it alone cannot be seen.
+    pub unseen: Option<Timestamp>,
+    /// That it has been in training for too long.
+    pub overdue: Option<Timestamp>,
 }
 
 /// What the config says about one watch.
@@ -95,10 +73,31 @@ pub struct Policy<'a> {
     pub cadence: &'a Cadence,
     /// Whether an avatar that settled without having been seen in training is news.
     pub infer_unseen_training: bool,
-    /// The status at registration, with which the first sight is compared.
-    pub assume: Option<&'a Status>,
+    /// What was known of it before it was looked at.
+    pub origin: Origin<'a>,
     /// The name that the user gave the avatar; told instead of the API's own.
     pub label: Option<&'a str>,
+    /// The account that it is watched with.
+    pub account: &'a AccountName,
+    /// Where it is registered, for people.
+    pub place: Option<&'a str>,
+    /// For how long it may be in training before that is told; `None` is for ever.
+    pub overdue_after: Option<Duration>,
+    /// When the key last showed any avatar.
+    pub key_answered_at: Option<Timestamp>,
+    /// What past trainings of the model tell about when to look.
+    pub forecast: Option<&'a Forecast>,
+}
+
+/// What is known of an avatar before the first sight of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin<'a> {
+    /// Nothing: the first sight is a baseline.
+    Unknown,
+    /// The registration says what it was.
+    Assumed(&'a Status),
+    /// It was not there before: a whole list lacked it.
+    New,
 }
 
 /// What an observation means.
@@ -108,8 +107,10 @@ pub struct Decision {
     pub watch: Watch,
     /// The change of status, if there was one.
     pub transition: Option<Transition>,
-    /// What is to be told about the transition; a first sight tells nothing.
-    pub event: Option<Event>,
+    /// What is to be told, in this order.
+    pub events: Vec<Event>,
+    /// The training that ended, if one did before our eyes.
+    pub training: Option<Training>,
     /// Whether there is anything to write to disk.
     pub changed: bool,
     /// How long to wait before the next look; `None` is never.
@@ -119,11 +120,20 @@ pub struct Decision {
 impl Watch {
     /// A watch of an avatar that was never looked at.
     pub fn new(id: AvatarId) -> Self {
-        Self { id, name: None, sight: None, sequence: 0, trouble: None, failures: 0 }
+        Self {
+            id,
+            name: None,
+            model: None,
+            sight: None,
+            sequence: 0,
+            trouble: None,
+            spell: Spell::default(),
+            told: Told::default(),
+        }
     }
 
     /// What `seen`, observed at `now`, means under `policy`. `roll` gives the jitter of a
-    /// backoff and the id of an event.
+    /// wait and the ids of events.
     pub fn observe(
         self,
         seen: Observation,
@@ -131,110 +141,247 @@ impl Watch {
         policy: &Policy<'_>,
         roll: Roll,
     ) -> Decision {
+        let pass = Pass { now, policy, roll };
+        let cadence = policy.cadence;
         match seen {
-            Observation::Seen(avatar) => self.sees(*avatar, now, policy, roll),
+            Observation::Seen(avatar) => self.sees(*avatar, &pass),
             Observation::Missing { reason } => {
-                let decision = self.fails(TroubleKind::Missing, reason, now, 1);
-                let wait = policy.cadence.missing;
-                Decision { next_poll_in: Some(wait), ..decision }
+                let unknown = self.sight.is_none();
+                let decision = self.fails(TroubleKind::Missing, reason, &pass);
+                let looks = decision.watch.spell.missing;
+                let soon =
+                    if unknown && looks < CONFIRMED_AFTER { NEW_WAIT } else { Duration::MAX };
+                Decision { next_poll_in: Some(cadence.missing.min(soon)), ..decision }
             }
-            Observation::Denied { reason, .. } => {
-                let decision = self.fails(TroubleKind::Denied, reason, now, 1);
-                decision.after_backoff(policy.cadence, Duration::ZERO, roll)
+            Observation::Denied { denial, reason } => {
+                let floor = match denial {
+                    Denial::Key => Duration::ZERO,
+                    Denial::Avatar => cadence.missing,
+                };
+                self.fails(TroubleKind::Denied, reason, &pass).after_backoff(&pass, floor)
             }
             Observation::Throttled { retry_after, reason } => {
                 let floor = retry_after.unwrap_or_default();
-                let decision = self.fails(TroubleKind::Throttled, reason, now, TROUBLE_AFTER);
-                decision.after_backoff(policy.cadence, floor, roll)
+                self.fails(TroubleKind::Throttled, reason, &pass).after_backoff(&pass, floor)
             }
-            Observation::Failed { reason, .. } => {
-                let decision = self.fails(TroubleKind::Failed, reason, now, TROUBLE_AFTER);
-                decision.after_backoff(policy.cadence, Duration::ZERO, roll)
+            Observation::Failed { fault, reason } => {
+                let floor = match fault {
+                    Fault::Unreachable | Fault::Way | Fault::Unusable | Fault::Local => {
+                        Duration::ZERO
+                    }
+                    Fault::Wrong => cadence.missing,
+                };
+                self.fails(TroubleKind::Failed, reason, &pass).after_backoff(&pass, floor)
             }
         }
     }
 
-    fn sees(mut self, avatar: Avatar, now: Timestamp, policy: &Policy<'_>, roll: Roll) -> Decision {
-        let transition = self.transition_to(&avatar, now, policy.assume);
+    fn sees(mut self, avatar: Avatar, pass: &Pass<'_>) -> Decision {
+        let Pass { now, policy, .. } = *pass;
+        let transition = self.transition_to(&avatar, pass);
         let renamed = avatar.name.is_some() && avatar.name != self.name;
-        let changed = transition.is_some() || renamed || self.trouble.is_some();
+        let remodelled = avatar.model.is_some() && avatar.model != self.model;
+        let troubled = self.trouble.is_some();
+        let training = transition.as_ref().and_then(|next| self.ended_training(next, &avatar));
         let since = match (&transition, &self.sight) {
             (None, Some(sight)) => sight.since,
             (Some(_), _) | (None, None) => now,
         };
         let sight = Sight { status: avatar.status.clone(), since, last_seen_at: now };
-        let next_poll_in = policy.cadence.wait(&sight.status, now.since(since));
-
         self.sequence += u64::from(transition.is_some());
-        self.sight = Some(sight);
         self.trouble = None;
-        self.failures = 0;
+        self.spell = Spell::default();
         if renamed {
             self.name.clone_from(&avatar.name);
         }
-        let event = transition.as_ref().and_then(|transition| {
-            let kind = EventKind::of(transition, policy.infer_unseen_training)?;
-            Some(Event {
-                id: EventId::mint(now, roll),
+        if remodelled {
+            self.model.clone_from(&avatar.model);
+        }
+        let mut events = self.back_in_sight(&sight, pass);
+        let next_poll_in = self.pace(&sight, pass);
+        self.sight = Some(sight);
+        let kind = transition.as_ref().and_then(|t| EventKind::of(t, policy.infer_unseen_training));
+        if let (Some(kind), Some(transition)) = (kind, &transition) {
+            events.push(Event {
+                id: EventId::mint(now, pass.roll),
                 kind,
                 occurred_at: now,
                 subject: Subject::Transition {
                     avatar: Box::new(labelled(avatar, policy.label)),
                     transition: Box::new(transition.clone()),
                 },
-            })
-        });
-        Decision { watch: self, transition, event, changed, next_poll_in }
+            });
+        }
+        events.extend(self.overdue(pass));
+        let changed =
+            transition.is_some() || renamed || remodelled || troubled || !events.is_empty();
+        Decision { watch: self, transition, events, training, changed, next_poll_in }
     }
 
-    fn transition_to(
-        &self,
-        avatar: &Avatar,
-        now: Timestamp,
-        assume: Option<&Status>,
-    ) -> Option<Transition> {
-        let previous = match &self.sight {
-            Some(sight) if sight.status == avatar.status => return None,
-            Some(sight) => Previous::Seen { status: sight.status.clone(), at: sight.last_seen_at },
-            None => match assume {
-                Some(assumed) if *assumed != avatar.status => Previous::Assumed(assumed.clone()),
-                Some(_) | None => Previous::Nothing,
-            },
+    /// How long to wait after that sight.
+    fn pace(&self, sight: &Sight, pass: &Pass<'_>) -> Option<Duration> {
+        let Policy { cadence, forecast, .. } = pass.policy;
+        let age = pass.now.since(sight.since);
+        let wait = match (forecast, &sight.status) {
+            (Some(forecast), Status::Training) => Some(forecast.wait(age)),
+            (Some(_) | None, _) => cadence.wait(&sight.status, age),
+        };
+        wait.map(|wait| pass.roll.derive(PACE).shorten(wait, cadence.jitter))
+    }
+
+    fn transition_to(&self, avatar: &Avatar, pass: &Pass<'_>) -> Option<Transition> {
+        let previous = match (&self.sight, pass.policy.origin) {
+            (Some(sight), _) if sight.status == avatar.status => return None,
+            (Some(sight), _) => {
+                Previous::Seen { status: sight.status.clone(), at: sight.last_seen_at }
+            }
+            (None, Origin::Assumed(assumed)) if *assumed != avatar.status => {
+                Previous::Assumed(assumed.clone())
+            }
+            (None, Origin::New) => Previous::Absent,
+            (None, Origin::Assumed(_) | Origin::Unknown) => Previous::Nothing,
         };
         Some(Transition {
             avatar_id: self.id.clone(),
             sequence: self.sequence + 1,
             previous,
             status: avatar.status.clone(),
-            detected_at: now,
+            detected_at: pass.now,
             upstream_updated_at: avatar.updated_at.clone(),
         })
     }
 
-    /// A look that showed no avatar. Trouble begins with the `begins_after`-th such look in a
-    /// row, and again when its kind changes.
-    fn fails(
-        mut self,
-        kind: TroubleKind,
-        reason: String,
-        now: Timestamp,
-        begins_after: u32,
-    ) -> Decision {
-        self.failures = self.failures.saturating_add(1);
-        let same = self.trouble.as_ref().is_some_and(|trouble| trouble.kind == kind);
-        let changed = !same && self.failures >= begins_after;
-        if changed {
-            self.trouble = Some(Trouble { kind, since: now, reason });
+    fn ended_training(&self, next: &Transition, avatar: &Avatar) -> Option<Training> {
+        let sight = self.sight.as_ref().filter(|sight| sight.status == Status::Training)?;
+        if !next.status.is_settled() {
+            return None;
         }
-        Decision { watch: self, transition: None, event: None, changed, next_poll_in: None }
+        let model = avatar.model.clone().or_else(|| self.model.clone());
+        let (status, now) = (next.status.clone(), next.detected_at);
+        Some(Training::between(sight.since, sight.last_seen_at, now, status, model))
+    }
+
+    /// A look that showed no avatar. Trouble begins at once when the API says that it is about
+    /// this avatar or this key, else with the third look in a row; and again when its kind
+    /// changes.
+    fn fails(mut self, kind: TroubleKind, reason: String, pass: &Pass<'_>) -> Decision {
+        self.spell = self.spell.and(kind, pass.now);
+        let at_once = matches!(kind, TroubleKind::Missing | TroubleKind::Denied);
+        let same = self.trouble.as_ref().is_some_and(|trouble| trouble.kind == kind);
+        let events: Vec<Event> = self.out_of_sight(kind, &reason, pass).into_iter().collect();
+        let begins = !same && (at_once || self.spell.looks >= CONFIRMED_AFTER);
+        if begins {
+            self.trouble = Some(Trouble { kind, since: pass.now, reason });
+        }
+        let changed = begins || !events.is_empty();
+        Decision {
+            watch: self,
+            transition: None,
+            events,
+            training: None,
+            changed,
+            next_poll_in: None,
+        }
+    }
+
+    /// The condition that begins because it cannot be seen, if one does.
+    fn out_of_sight(&mut self, kind: TroubleKind, reason: &str, pass: &Pass<'_>) -> Option<Event> {
+        let since = self.spell.since?;
+        let lasted = pass.now.since(since);
+        if kind == TroubleKind::Missing && self.told.missing.is_none() {
+            if self.sight.is_none() {
+                // Most likely it is the config that is wrong, so there is nothing to wait for.
+                let place = pass.policy.place.map(|place| format!(" in {place}"));
+                let place = place.unwrap_or_default();
+                let reason = format!("{reason}; it was never seen: is the id{place} right?");
+                self.told.missing = Some(since);
+                return Some(self.begin(EventKind::AvatarMissing, since, &reason, pass));
+            }
+            if self.spell.missing >= CONFIRMED_AFTER && lasted >= OUT_OF_SIGHT_AFTER {
+                self.told.missing = Some(since);
+                return Some(self.begin(EventKind::AvatarMissing, since, reason, pass));
+            }
+        }
+        let key_works = pass.policy.key_answered_at.is_some_and(|at| at > since);
+        let long = self.spell.looks >= CONFIRMED_AFTER && lasted >= OUT_OF_SIGHT_AFTER;
+        let untold = self.told.unseen.is_none() && self.told.missing.is_none();
+        if kind != TroubleKind::Missing && key_works && long && untold {
+            self.told.unseen = Some(since);
+            return Some(self.begin(EventKind::AvatarUnseen, since, reason, pass));
+        }
+        None
+    }
+
+    /// The conditions that end because it was seen.
+    fn back_in_sight(&mut self, sight: &Sight, pass: &Pass<'_>) -> Vec<Event> {
+        let missing = self.told.missing.take().map(|since| (EventKind::AvatarMissing, since));
+        let unseen = self.told.unseen.take().map(|since| (EventKind::AvatarUnseen, since));
+        let told = missing.into_iter().chain(unseen);
+        told.map(|(kind, since)| {
+            let status = Some(sight.status.clone());
+            self.condition(kind, Phase::Ended, since, None, status, pass)
+        })
+        .collect()
+    }
+
+    /// The training that is overdue from now on, or no longer.
+    fn overdue(&mut self, pass: &Pass<'_>) -> Option<Event> {
+        let kind = EventKind::AvatarTrainingOverdue;
+        let sight = self.sight.clone()?;
+        let status = Some(sight.status.clone());
+        if sight.status != Status::Training {
+            let since = self.told.overdue.take()?;
+            return Some(self.condition(kind, Phase::Ended, since, None, status, pass));
+        }
+        let limit = pass.policy.overdue_after?;
+        if self.told.overdue.is_some() || pass.now.since(sight.since) < limit {
+            return None;
+        }
+        self.told.overdue = Some(sight.since);
+        Some(self.condition(kind, Phase::Begun, sight.since, None, status, pass))
+    }
+
+    fn begin(&self, kind: EventKind, since: Timestamp, why: &str, pass: &Pass<'_>) -> Event {
+        let status = self.sight.as_ref().map(|sight| sight.status.clone());
+        self.condition(kind, Phase::Begun, since, Some(why.to_owned()), status, pass)
+    }
+
+    fn condition(
+        &self,
+        kind: EventKind,
+        phase: Phase,
+        since: Timestamp,
+        reason: Option<String>,
+        status: Option<Status>,
+        pass: &Pass<'_>,
+    ) -> Event {
+        let about = About::Avatar {
+            id: self.id.clone(),
+            name: pass.policy.label.map(str::to_owned).or_else(|| self.name.clone()),
+            account: pass.policy.account.clone(),
+            status,
+        };
+        Event {
+            id: EventId::mint(pass.now, pass.roll.derive(kind as u64 + CONDITIONS)),
+            kind,
+            occurred_at: pass.now,
+            subject: Subject::Condition(Box::new(Condition { phase, since, about, reason })),
+        }
     }
 }
 
 impl Decision {
-    fn after_backoff(self, cadence: &Cadence, floor: Duration, roll: Roll) -> Self {
-        let wait = cadence.backoff.wait(self.watch.failures, roll).max(floor);
+    fn after_backoff(self, pass: &Pass<'_>, floor: Duration) -> Self {
+        let wait = pass.policy.cadence.backoff.wait(self.watch.spell.looks, pass.roll).max(floor);
         Self { next_poll_in: Some(wait), ..self }
     }
+}
+
+/// One pass over one watch: one `now`, one policy, one roll.
+struct Pass<'a> {
+    now: Timestamp,
+    policy: &'a Policy<'a>,
+    roll: Roll,
 }
 
 fn labelled(avatar: Avatar, label: Option<&str>) -> Avatar {
@@ -242,8 +389,16 @@ fn labelled(avatar: Avatar, label: Option<&str>) -> Avatar {
     Avatar { name, ..avatar }
 }
 
-/// Failed looks in a row after which it is called trouble: single hiccups are not worth a row.
-const TROUBLE_AFTER: u32 = 3;
+/// Looks in a row that confirm what one of them may have shown by accident.
+const CONFIRMED_AFTER: u32 = 3;
+/// How long an avatar that was seen before must be out of sight before that is told.
+const OUT_OF_SIGHT_AFTER: Duration = Duration::from_secs(30 * 60);
+/// The wait before an avatar that was never seen is looked at again, for the first times: it may
+/// only just have been made.
+const NEW_WAIT: Duration = Duration::from_secs(3 * 60);
+/// What keeps the rolls of one pass apart.
+const PACE: u64 = 1;
+const CONDITIONS: u64 = 16;
 
 #[cfg(test)]
 #[path = "watch_tests.rs"]

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
@@ -26,7 +27,18 @@ fn cadence() -> Cadence {
 }
 
 fn policy(cadence: &Cadence) -> Policy<'_> {
-    Policy { cadence, infer_unseen_training: true, assume: None, label: None }
+    static ACCOUNT: LazyLock<AccountName> = LazyLock::new(AccountName::default);
+    Policy {
+        cadence,
+        infer_unseen_training: true,
+        origin: Origin::Unknown,
+        label: None,
+        account: &ACCOUNT,
+        place: None,
+        overdue_after: None,
+        key_answered_at: None,
+        forecast: None,
+    }
 }
 
 fn id() -> AvatarId {
@@ -57,6 +69,15 @@ fn see(watch: Watch, status: &str, seconds: i64) -> Decision {
     watch.observe(seen(status), at(seconds), &policy(&cadence()), HALF)
 }
 
+fn only(events: Vec<Event>) -> Event {
+    let [event] = <[Event; 1]>::try_from(events).unwrap();
+    event
+}
+
+fn news(decision: &Decision) -> bool {
+    decision.events.iter().any(|event| matches!(event.subject, Subject::Transition { .. }))
+}
+
 #[test]
 fn a_first_sight_is_a_baseline_and_tells_nobody() {
     for status in Status::DOCUMENTED {
@@ -64,7 +85,7 @@ fn a_first_sight_is_a_baseline_and_tells_nobody() {
         let transition = decision.transition.unwrap();
         assert_eq!(transition.previous, Previous::Nothing);
         assert_eq!((transition.sequence, decision.watch.sequence), (1, 1));
-        assert_eq!(decision.event, None);
+        assert_eq!(decision.events, []);
         assert!(decision.changed);
     }
 }
@@ -74,7 +95,7 @@ fn a_settled_training_is_told_with_the_honest_window() {
     let watch = see(Watch::new(id()), "TRAINING", 10).watch;
     let watch = see(watch, "TRAINING", 20).watch;
     let decision = see(watch, "IDLE", 30);
-    let event = decision.event.unwrap();
+    let event = only(decision.events);
     assert_eq!(event.kind, EventKind::AvatarReady);
     let Subject::Transition { avatar, transition } = event.subject else { panic!() };
     assert_eq!(avatar.name.as_deref(), Some("Jane"));
@@ -91,7 +112,7 @@ fn the_name_given_by_the_user_is_told_instead_of_the_apis() {
     let policy = Policy { label: Some("Jane, English"), ..policy(&cadence) };
     let watch = Watch::new(id()).observe(seen("TRAINING"), at(1), &policy, HALF).watch;
     assert_eq!(watch.name.as_deref(), Some("Jane"));
-    let event = watch.observe(seen("IDLE"), at(2), &policy, HALF).event.unwrap();
+    let event = watch.observe(seen("IDLE"), at(2), &policy, HALF).events.remove(0);
     let Subject::Transition { avatar, .. } = event.subject else { panic!() };
     assert_eq!(avatar.name.as_deref(), Some("Jane, English"));
 }
@@ -100,10 +121,10 @@ fn the_name_given_by_the_user_is_told_instead_of_the_apis() {
 fn an_assumed_status_makes_the_first_sight_a_change() {
     let cadence = cadence();
     let training = Status::Training;
-    let policy = Policy { assume: Some(&training), ..policy(&cadence) };
+    let policy = Policy { origin: Origin::Assumed(&training), ..policy(&cadence) };
     let check = |status: &str, expected: Option<EventKind>| {
         let decision = Watch::new(id()).observe(seen(status), at(1), &policy, HALF);
-        assert_eq!(decision.event.map(|event| event.kind), expected, "for `{status}`");
+        assert_eq!(decision.events.first().map(|event| event.kind), expected, "for `{status}`");
     };
     check("IDLE", Some(EventKind::AvatarReady));
     check("REFUSED", Some(EventKind::AvatarRefused));
@@ -115,10 +136,10 @@ fn an_assumed_status_makes_the_first_sight_a_change() {
 fn an_assumption_is_forgotten_once_the_avatar_was_seen() {
     let cadence = cadence();
     let training = Status::Training;
-    let policy = Policy { assume: Some(&training), ..policy(&cadence) };
+    let policy = Policy { origin: Origin::Assumed(&training), ..policy(&cadence) };
     let watch = Watch::new(id()).observe(seen("IDLE"), at(1), &policy, HALF).watch;
     let again = watch.observe(seen("IDLE"), at(2), &policy, HALF);
-    assert_eq!((again.transition, again.event, again.changed), (None, None, false));
+    assert_eq!((again.transition, again.events, again.changed), (None, vec![], false));
 }
 
 #[test]
@@ -126,9 +147,9 @@ fn a_second_training_is_news_again_under_another_id() {
     let watch = see(Watch::new(id()), "TRAINING", 1).watch;
     let failed = see(watch, "TRAINING_FAILED", 2);
     let again = see(failed.watch, "TRAINING", 3);
-    assert_eq!(again.event.unwrap().kind, EventKind::AvatarStatusChanged);
+    assert_eq!(only(again.events).kind, EventKind::AvatarStatusChanged);
     let ready = again.watch.observe(seen("IDLE"), at(4), &policy(&cadence()), HALF.derive(1));
-    let (first, second) = (failed.event.unwrap(), ready.event.unwrap());
+    let (first, second) = (only(failed.events), only(ready.events));
     assert_eq!(second.kind, EventKind::AvatarReady);
     assert_ne!(first.id, second.id);
     assert_eq!(ready.transition.unwrap().sequence, 4);
@@ -149,7 +170,7 @@ fn a_failure_is_never_a_status_and_one_hiccup_is_not_written() {
     assert!(!four.changed, "the same trouble is written once");
     let seen_again = see(four.watch, "TRAINING", 20);
     assert!(seen_again.changed && seen_again.watch.trouble.is_none());
-    assert_eq!((seen_again.watch.failures, seen_again.transition), (0, None));
+    assert_eq!((seen_again.watch.spell, seen_again.transition), (Spell::default(), None));
 }
 
 #[test]
@@ -161,7 +182,9 @@ fn missing_and_denied_are_trouble_at_once() {
         assert_eq!(decision.next_poll_in, Some(Duration::from_secs(wait_s)));
     };
     let reason = String::new;
-    check(Observation::Missing { reason: reason() }, TroubleKind::Missing, 900);
+    check(Observation::Missing { reason: reason() }, TroubleKind::Missing, 180);
+    let denial = Denial::Avatar;
+    check(Observation::Denied { denial, reason: reason() }, TroubleKind::Denied, 900);
     check(Observation::Denied { denial: Denial::Key, reason: reason() }, TroubleKind::Denied, 2);
 }
 
@@ -224,13 +247,13 @@ proptest! {
                     prop_assert_eq!(transition.sequence, count);
                     prop_assert_eq!(transition.previous.status(), last.as_ref());
                     prop_assert_eq!(&transition.status, &shown);
-                    prop_assert_eq!(decision.event.is_some(), last.is_some());
+                    prop_assert_eq!(news(&decision), last.is_some());
                     prop_assert!(decision.changed);
                     last = Some(shown);
                 }
                 (None, Some(shown)) => prop_assert_eq!(Some(&shown), last.as_ref()),
                 (Some(_), None) => return Err(TestCaseError::fail("invented")),
-                (None, None) => prop_assert!(decision.event.is_none()),
+                (None, None) => prop_assert!(!news(&decision)),
             }
             prop_assert_eq!(decision.watch.sequence, count);
             watch = decision.watch;

@@ -3,13 +3,14 @@
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
+use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::event::EventId;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::watch::TroubleKind;
+use crate::domain::trouble::TroubleKind;
 
 impl ToSql for Timestamp {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -64,4 +65,4 @@ macro_rules! text_column {
     )*};
 }
 
-text_column!(AvatarId, ChannelName, DeliveryId, EventId);
+text_column!(AccountName, AvatarId, ChannelName, DeliveryId, EventId);

@@ -44,10 +44,12 @@ pub fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::Absent { path: path.to_owned() });
     }
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    if check_identity(&connection, path)? == 0 {
-        return Err(StoreError::Absent { path: path.to_owned() });
+    let known = schema_newest();
+    match check_identity(&connection, path)? {
+        0 => Err(StoreError::Absent { path: path.to_owned() }),
+        found if found < known => Err(StoreError::Older { path: path.to_owned(), found, known }),
+        _ => Ok(connection),
     }
-    Ok(connection)
 }
 
 /// The file that a connection was opened on: to write on when it has gone would write for nobody.
@@ -221,7 +223,7 @@ mod tests {
         assert_eq!(pragma(&connection, "journal_mode"), "wal");
         assert_eq!(pragma(&connection, "synchronous"), "Ok(2)");
         assert_eq!(pragma(&connection, "foreign_keys"), "Ok(1)");
-        assert_eq!(pragma(&connection, "user_version"), "Ok(1)");
+        assert_eq!(pragma(&connection, "user_version"), "Ok(2)");
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         drop(connection);
@@ -237,7 +239,7 @@ mod tests {
         drop(connection);
         let before = std::fs::read(&path).unwrap();
         for refused in [open_for_writing(&path), open_for_reading(&path), open_beside(&path)] {
-            assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 1, .. })));
+            assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 2, .. })));
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
@@ -271,6 +273,29 @@ mod tests {
     }
 
     #[test]
+    fn an_older_database_is_brought_forward_with_all_that_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let mut old = Connection::open(&path).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        migrate(&mut old, &path, &MIGRATIONS[..1]).unwrap();
+        old.execute_batch(
+            "INSERT INTO watches(avatar_id, status, status_since, last_seen_at, sequence)
+             VALUES('a', 'TRAINING', 1, 2, 1)",
+        )
+        .unwrap();
+        drop(old);
+        let unread = open_for_reading(&path);
+        assert!(matches!(unread, Err(StoreError::Older { found: 1, known: 2, .. })), "{unread:?}");
+        drop(open_for_writing(&path).unwrap());
+        let read = open_for_reading(&path).unwrap();
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let found: (String, i64) =
+            read.query_row("SELECT status, last_seen_at FROM watches", [], row).unwrap();
+        assert_eq!(found, ("TRAINING".to_owned(), 2));
+    }
+
+    #[test]
     fn reading_needs_a_database() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("none.db");
@@ -283,9 +308,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         let mut connection = open_for_writing(&path).unwrap();
-        let steps = [MIGRATIONS[0], "CREATE TABLE extra(x) STRICT; CREATE nonsense"];
+        let steps = [MIGRATIONS[0], MIGRATIONS[1], "CREATE TABLE extra(x) STRICT; CREATE nonsense"];
         assert!(migrate(&mut connection, &path, &steps).is_err());
-        assert_eq!(pragma(&connection, "user_version"), "Ok(1)");
+        assert_eq!(pragma(&connection, "user_version"), "Ok(2)");
         let extra = "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'";
         let found: i64 = connection.query_row(extra, [], |row| row.get(0)).unwrap();
         assert_eq!(found, 0);

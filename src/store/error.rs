@@ -30,6 +30,20 @@ pub enum StoreError {
         /// The newest schema of this program.
         known: i64,
     },
+    /// The database was written by an older program, and no daemon has brought it forward yet.
+    #[error(
+        "`{}` has schema {found}, this program reads schema {known}: `avatar-watch run` brings it \
+         forward",
+        .path.display()
+    )]
+    Older {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The schema of this program.
+        known: i64,
+    },
     /// The file is not a sound database of ours.
     #[error("`{}` is damaged: {what}", .path.display())]
     Damaged {
@@ -120,6 +134,7 @@ impl StoreError {
             Self::NoSpace { .. } | Self::Busy { .. } | Self::RolledBack { .. } => NextStep::Retry,
             Self::Held { .. }
             | Self::Newer { .. }
+            | Self::Older { .. }
             | Self::Damaged { .. }
             | Self::Absent { .. }
             | Self::Gone { .. }
@@ -137,6 +152,7 @@ impl StoreError {
             Self::Gone { path } => Self::Gone { path: path.clone() },
             Self::Held { .. }
             | Self::Newer { .. }
+            | Self::Older { .. }
             | Self::Damaged { .. }
             | Self::Absent { .. }
             | Self::Disk { .. }

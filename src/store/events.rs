@@ -3,10 +3,17 @@
 use rusqlite::{Connection, named_params};
 
 use crate::domain::event::{Event, Subject};
+use crate::store::conditions;
 
-/// Writes an event with its body; a trial has no row, as nothing happened.
+/// Writes an event with its body, and what it tells of a condition; a trial has no row, as
+/// nothing happened.
 pub(super) fn insert(connection: &Connection, event: &Event, body: &[u8]) -> rusqlite::Result<()> {
-    let Subject::Transition { transition, .. } = &event.subject else { return Ok(()) };
+    let transition = match &event.subject {
+        Subject::Transition { transition, .. } => Some(transition),
+        Subject::Condition(_) => None,
+        Subject::Ping { .. } => return Ok(()),
+    };
+    let sequence = transition.map(|it| i64::try_from(it.sequence).unwrap_or(i64::MAX));
     connection
         .prepare_cached(
             "INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, body)
@@ -15,10 +22,13 @@ pub(super) fn insert(connection: &Connection, event: &Event, body: &[u8]) -> rus
         .execute(named_params! {
             ":id": event.id,
             ":type": event.kind.name(),
-            ":avatar": transition.avatar_id,
-            ":seq": i64::try_from(transition.sequence).unwrap_or(i64::MAX),
+            ":avatar": event.avatar_id(),
+            ":seq": sequence,
             ":at": event.occurred_at,
             ":body": body,
-        })
-        .map(drop)
+        })?;
+    match &event.subject {
+        Subject::Condition(condition) => conditions::note(connection, event, condition),
+        Subject::Transition { .. } | Subject::Ping { .. } => Ok(()),
+    }
 }

@@ -5,24 +5,31 @@
 //! takes none of its neighbours with it, unless SQLite rolled all of them back, and then all
 //! are told. The handle may be cloned; when the last one is dropped the thread ends.
 
+use std::collections::HashMap;
 use std::path::Path;
-use std::thread::JoinHandle;
+use std::time::Duration;
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
 use crate::domain::event::Event;
 use crate::domain::timestamp::Timestamp;
+use crate::domain::training::Training;
 use crate::domain::transition::Transition;
+use crate::domain::vision::Blindness;
 use crate::domain::watch::Watch;
+use crate::store::accounts::AccountMemory;
 use crate::store::database::{self, DatabaseFile};
-use crate::store::error::{Doing as _, StoreError};
+use crate::store::error::StoreError;
 use crate::store::lock::DatabaseLock;
 use crate::store::outbox::{self, Claim, Claims, NewDelivery, Settlement};
 use crate::store::recovery::{self, Recovery};
-use crate::store::{events, transitions, watches};
+use crate::store::watches::Checkpoint;
+use crate::store::writer::{Job, Task, Writer};
+use crate::store::{accounts, conditions, events, trainings, transitions, watches};
 
 /// What one observation changed: written together or not at all.
 #[derive(Clone, Debug)]
@@ -31,24 +38,31 @@ pub struct Change {
     pub watch: Watch,
     /// The change of status, if there was one.
     pub transition: Option<Transition>,
-    /// What is told about it, with its frozen body.
-    pub event: Option<(Event, Vec<u8>)>,
-    /// To whom.
-    pub deliveries: Vec<NewDelivery>,
+    /// The training that ended with it, if one did.
+    pub training: Option<Training>,
+    /// What is told, in this order.
+    pub announcements: Vec<Announcement>,
+    /// The account whose list showed the avatar first, if it was found so.
+    pub discovered: Option<AccountName>,
     /// When.
     pub now: Timestamp,
+}
+
+/// One event with its frozen body, and to whom it goes.
+#[derive(Clone, Debug)]
+pub struct Announcement {
+    /// What is told.
+    pub event: Event,
+    /// The body, as it is kept with the event.
+    pub body: Vec<u8>,
+    /// To whom; may be nobody.
+    pub deliveries: Vec<NewDelivery>,
 }
 
 /// A handle on the writer's thread.
 #[derive(Clone, Debug)]
 pub struct Store {
     jobs: mpsc::Sender<Box<dyn Job>>,
-}
-
-/// The writer's thread, to be waited for at the end.
-#[derive(Debug)]
-pub struct Writer {
-    thread: JoinHandle<()>,
 }
 
 impl Store {
@@ -60,20 +74,11 @@ impl Store {
     pub fn open(path: &Path, boot_id: String) -> Result<(Self, Writer), StoreError> {
         let lock = DatabaseLock::acquire(path)?;
         let connection = database::open_for_writing(path)?;
-        let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
         let file = DatabaseFile::open_now(path)?;
-        let thread = std::thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || {
-                write_all(connection, &file, waiting, &boot_id);
-                drop(lock);
-            })
-            .map_err(|source| StoreError::Disk {
-                doing: "starting the writer of",
-                path: path.to_owned(),
-                source,
-            })?;
-        Ok((Self { jobs }, Writer { thread }))
+        let (jobs, writer) = Writer::start(connection, file, lock, boot_id).map_err(|source| {
+            StoreError::Disk { doing: "starting the writer of", path: path.to_owned(), source }
+        })?;
+        Ok((Self { jobs }, writer))
     }
 
     /// The watches of these avatars, as they were last written; new ones for those that never
@@ -95,30 +100,127 @@ impl Store {
     /// # Errors
     /// When it could not be written; then nothing of it was.
     pub async fn commit(&self, change: Change) -> Result<(), StoreError> {
-        self.run("recording a change", move |connection, _| {
-            watches::save(connection, &change.watch)?;
-            if let Some(transition) = &change.transition {
-                transitions::append(connection, transition)?;
-            }
-            if let Some((event, body)) = &change.event {
-                events::insert(connection, event, body)?;
-                for delivery in &change.deliveries {
-                    let avatar = change.watch.id.as_str();
-                    outbox::insert(connection, &event.id, avatar, delivery, change.now)?;
-                }
-            }
-            Ok(())
+        self.run("recording a change", move |connection, _| record(connection, &change)).await
+    }
+
+    /// Writes what the first whole list of an account shows, and that it was seen.
+    ///
+    /// # Errors
+    /// When it could not be written; then nothing of it was.
+    pub async fn commit_first_list(
+        &self,
+        changes: Vec<Change>,
+        account: AccountName,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.run("recording the first list", move |connection, _| {
+            changes.iter().try_for_each(|change| record(connection, change))?;
+            accounts::listed(connection, &account, now)
         })
         .await
     }
 
-    /// Notes when avatars were last seen as their rows say.
+    /// Writes what is told about ourselves.
+    ///
+    /// # Errors
+    /// When it could not be written; then nothing of it was.
+    pub async fn announce(
+        &self,
+        announcements: Vec<Announcement>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.run("recording an announcement", move |connection, _| {
+            announce(connection, &announcements, now)
+        })
+        .await
+    }
+
+    /// What was told of an account that is blind, if it is.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn blindness(&self, account: AccountName) -> Result<Option<Blindness>, StoreError> {
+        self.run("reading what is blind", move |connection, _| {
+            conditions::blindness(connection, &account)
+        })
+        .await
+    }
+
+    /// Since when the config has been told to be rejected, if it is.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn config_rejected(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.run("reading what was told of the config", |connection, _| {
+            conditions::config_rejected(connection)
+        })
+        .await
+    }
+
+    /// What lists of an account's avatars have shown.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn account(&self, account: AccountName) -> Result<AccountMemory, StoreError> {
+        self.run("reading an account", move |connection, _| accounts::find(connection, &account))
+            .await
+    }
+
+    /// How long past trainings lasted, by model, oldest first; at most `most` of each.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn lessons(
+        &self,
+        most: usize,
+    ) -> Result<HashMap<Option<String>, Vec<Duration>>, StoreError> {
+        self.run("reading past trainings", move |connection, _| {
+            trainings::lessons(connection, most)
+        })
+        .await
+    }
+
+    /// Notes the config in force, for whoever asks what a reload would change.
     ///
     /// # Errors
     /// When it could not be written.
-    pub async fn touch(&self, seen: Vec<(AvatarId, Timestamp)>) -> Result<(), StoreError> {
+    pub async fn set_in_force(&self, text: String) -> Result<(), StoreError> {
+        self.run("noting the config in force", move |connection, _| {
+            let sql = "INSERT INTO config(only, in_force) VALUES(1, ?1)
+                       ON CONFLICT(only) DO UPDATE SET in_force = excluded.in_force
+                       WHERE in_force <> excluded.in_force";
+            connection.prepare_cached(sql)?.execute([text]).map(drop)
+        })
+        .await
+    }
+
+    /// Notes when avatars were last seen as their rows say, and when they are due.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub async fn checkpoint(&self, checkpoints: Vec<Checkpoint>) -> Result<(), StoreError> {
         self.run("noting what was last seen", move |connection, _| {
-            seen.iter().try_for_each(|(id, at)| watches::touch(connection, id, *at))
+            checkpoints.iter().try_for_each(|checkpoint| watches::note(connection, checkpoint))
+        })
+        .await
+    }
+
+    /// When the next looks at these avatars were to be, by the last checkpoint.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn next_looks(
+        &self,
+        ids: Vec<AvatarId>,
+    ) -> Result<HashMap<AvatarId, Timestamp>, StoreError> {
+        self.run("reading when looks are due", move |connection, _| {
+            let mut looks = HashMap::new();
+            for id in ids {
+                if let Some(at) = watches::next_look_at(connection, &id)? {
+                    looks.insert(id, at);
+                }
+            }
+            Ok(looks)
         })
         .await
     }
@@ -222,128 +324,40 @@ impl Store {
         F: FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job = Task { doing, work: Some(work), done: None, answer: Some(answer) };
+        let job = Task::new(doing, work, answer);
         self.jobs.send(Box::new(job)).await.map_err(|_| StoreError::Stopped)?;
         answered.await.map_err(|_| StoreError::Stopped)?
     }
 }
 
-impl Writer {
-    /// Waits until the last handle is gone, the last write is on disk and the database is
-    /// closed. Blocks.
-    pub fn join(self) {
-        // A panic of the writer has reached its callers as `Stopped`.
-        drop(self.thread.join());
+fn record(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
+    watches::save(connection, &change.watch)?;
+    if let Some(transition) = &change.transition {
+        transitions::append(connection, transition)?;
     }
-}
-
-/// Work for the writer, of whatever type.
-trait Job: Send {
-    /// Does the work within the group's transaction; `false` when it failed and must be undone.
-    fn work(&mut self, connection: &Connection, boot_id: &str) -> bool;
-    /// Answers after the commit.
-    fn committed(&mut self);
-    /// Answers that nothing of the group was written.
-    fn undone(&mut self, error: &StoreError);
-}
-
-struct Task<T, F> {
-    doing: &'static str,
-    work: Option<F>,
-    done: Option<Result<T, StoreError>>,
-    answer: Option<oneshot::Sender<Result<T, StoreError>>>,
-}
-
-impl<T, F> Job for Task<T, F>
-where
-    T: Send,
-    F: FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send,
-{
-    fn work(&mut self, connection: &Connection, boot_id: &str) -> bool {
-        let Some(work) = self.work.take() else { return true };
-        let done = work(connection, boot_id).doing(self.doing);
-        let good = done.is_ok();
-        self.done = Some(done);
-        good
+    if let Some(training) = &change.training {
+        trainings::append(connection, &change.watch.id, training)?;
     }
+    if let Some(account) = &change.discovered {
+        accounts::discovered(connection, account, &change.watch.id, change.now)?;
+    }
+    announce(connection, &change.announcements, change.now)
+}
 
-    fn committed(&mut self) {
-        if let (Some(answer), Some(done)) = (self.answer.take(), self.done.take()) {
-            // Whoever asked may have gone.
-            drop(answer.send(done));
+fn announce(
+    connection: &Connection,
+    announcements: &[Announcement],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    for Announcement { event, body, deliveries } in announcements {
+        events::insert(connection, event, body)?;
+        let line = event.line();
+        for delivery in deliveries {
+            outbox::insert(connection, &event.id, &line, delivery, now)?;
         }
     }
-
-    fn undone(&mut self, error: &StoreError) {
-        if let Some(answer) = self.answer.take() {
-            let own = self.done.take().and_then(Result::err);
-            drop(answer.send(Err(own.unwrap_or_else(|| error.shared(self.doing)))));
-        }
-    }
+    Ok(())
 }
-
-/// The writer's life: takes what waits, writes it as one group, answers, and again.
-fn write_all(
-    mut connection: Connection,
-    file: &DatabaseFile,
-    mut waiting: mpsc::Receiver<Box<dyn Job>>,
-    boot_id: &str,
-) {
-    let mut group = Vec::with_capacity(GROUP_MAX);
-    while waiting.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
-        let written = file.check().and_then(|()| write_group(&mut connection, &mut group, boot_id));
-        match written {
-            Ok(()) => group.iter_mut().for_each(|job| job.committed()),
-            Err(error) => group.iter_mut().for_each(|job| job.undone(&error)),
-        }
-        group.clear();
-    }
-    // The log goes into the file, so that a copy of the file alone is whole. When that fails,
-    // the next start does it.
-    drop(connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
-}
-
-fn write_group(
-    connection: &mut Connection,
-    group: &mut [Box<dyn Job>],
-    boot_id: &str,
-) -> Result<(), StoreError> {
-    const DOING: &str = "writing a group";
-    let transaction = database::begin(connection).doing(DOING)?;
-    if let [only] = group {
-        if only.work(&transaction, boot_id) {
-            return transaction.commit().doing(DOING);
-        }
-        return Err(StoreError::RolledBack { doing: DOING });
-    }
-    for job in group.iter_mut() {
-        run_in_savepoint(&transaction, job.as_mut(), boot_id)?;
-    }
-    transaction.commit().doing(DOING)
-}
-
-fn run_in_savepoint(
-    transaction: &Transaction<'_>,
-    job: &mut dyn Job,
-    boot_id: &str,
-) -> Result<(), StoreError> {
-    const DOING: &str = "writing a group";
-    transaction.execute_batch("SAVEPOINT job").doing(DOING)?;
-    let good = job.work(transaction, boot_id);
-    if transaction.is_autocommit() {
-        // SQLite gave up the whole transaction, as it does when the disk is full.
-        return Err(StoreError::RolledBack { doing: DOING });
-    }
-    if !good {
-        transaction.execute_batch("ROLLBACK TO job").doing(DOING)?;
-    }
-    transaction.execute_batch("RELEASE job").doing(DOING)
-}
-
-/// Writes that wait for the writer at most; more wait at their callers.
-const JOBS_WAITING_MAX: usize = 1024;
-/// Writes in one commit at most.
-const GROUP_MAX: usize = 256;
 
 #[cfg(test)]
 #[path = "handle_tests.rs"]

@@ -109,8 +109,9 @@ impl Bench {
         Change {
             watch: Watch { sight: Some(sight), sequence, ..Watch::new(id) },
             transition: Some(transition),
-            event: Some((event, b"{}".to_vec())),
-            deliveries,
+            training: None,
+            announcements: vec![Announcement { event, body: b"{}".to_vec(), deliveries }],
+            discovered: None,
             now: NOW,
         }
     }
@@ -179,7 +180,7 @@ async fn a_change_is_written_whole_and_read_back() {
 async fn a_change_that_cannot_be_written_leaves_nothing() {
     let mut bench = Bench::new().await;
     let mut change = bench.change("a", 1, &["ops"]);
-    change.deliveries[0].channel = ChannelName::parse("nobody").unwrap();
+    change.announcements[0].deliveries[0].channel = ChannelName::parse("nobody").unwrap();
     assert!(bench.store().commit(change).await.is_err());
     let reader = bench.reader();
     assert!(reader.transitions(None, 10).unwrap().is_empty());
@@ -193,7 +194,8 @@ async fn one_bad_write_in_a_group_does_not_take_its_neighbours_with_it() {
         .map(|n| {
             let mut change = bench.change(&format!("a{n}"), 1, &["ops"]);
             if n % 7 == 0 {
-                change.deliveries[0].channel = ChannelName::parse("nobody").unwrap();
+                change.announcements[0].deliveries[0].channel =
+                    ChannelName::parse("nobody").unwrap();
             }
             change
         })
@@ -303,7 +305,7 @@ async fn a_dead_letter_can_be_sent_again_with_the_same_id_and_bytes() {
 async fn only_what_waits_can_be_cancelled() {
     let mut bench = Bench::new().await;
     let change = bench.change("a", 1, &["ops"]);
-    let id = change.deliveries[0].id.clone();
+    let id = change.announcements[0].deliveries[0].id.clone();
     bench.store().commit(change).await.unwrap();
     let mut hands = Hands::open(&bench.path()).unwrap();
     assert_eq!(hands.cancel(&id, NOW).unwrap(), Handled::Done(id.clone()));
@@ -370,7 +372,8 @@ async fn what_was_last_seen_never_moves_back() {
     let id = change.watch.id.clone();
     bench.store().commit(change).await.unwrap();
     let late = NOW.plus(Duration::from_secs(9));
-    bench.store().touch(vec![(id.clone(), late), (id.clone(), NOW)]).await.unwrap();
+    let seen = |at| Checkpoint { id: id.clone(), last_seen_at: Some(at), next_look_at: Some(NOW) };
+    bench.store().checkpoint(vec![seen(late), seen(NOW)]).await.unwrap();
     let watch = bench.store().watches(vec![id]).await.unwrap().remove(0);
     assert_eq!(watch.sight.unwrap().last_seen_at, late);
 }

@@ -1,8 +1,9 @@
 //! Reading for people: tables of watches, transitions and deliveries, beside a running daemon
 //! or without one. Never writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, Row, named_params};
 
@@ -15,7 +16,7 @@ use crate::domain::transition::Transition;
 use crate::domain::watch::Watch;
 use crate::store::database;
 use crate::store::error::{Doing as _, StoreError};
-use crate::store::{transitions, watches};
+use crate::store::{trainings, transitions, watches};
 
 /// A connection that only reads.
 #[derive(Debug)]
@@ -77,6 +78,21 @@ pub struct AttemptRow {
     pub error: Option<String>,
     /// The beginning of the answer.
     pub snippet: Option<String>,
+}
+
+/// A condition that holds, as tables show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConditionRow {
+    /// Its kind, such as `watch.blind`.
+    pub kind: String,
+    /// What it is about: an avatar's id, or words such as `account argil`.
+    pub subject: String,
+    /// When it began.
+    pub since: Timestamp,
+    /// What keeps an account from seeing; a word.
+    pub cause: Option<String>,
+    /// Why, for people.
+    pub reason: Option<String>,
 }
 
 /// Which deliveries to list; nothing set is all.
@@ -220,12 +236,51 @@ impl Reader {
                          AND o.replay > d.replay))
                    FROM deliveries d
                    WHERE state NOT IN ('delivered','cancelled') AND avatar_id <> ''
+                     AND instr(avatar_id, ' ') = 0
                    GROUP BY avatar_id";
         let counts = self.rows("counting deliveries", sql, (), |row| {
             let count = |column| row.get(column).map(|n: i64| u64::try_from(n).unwrap_or(0));
             Ok((row.get(0)?, DeliveryCounts { under_way: count(1)?, failed: count(2)? }))
         })?;
         Ok(counts.into_iter().collect())
+    }
+
+    /// The conditions that were told and hold, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn conditions(&self) -> Result<Vec<ConditionRow>, StoreError> {
+        let sql = "SELECT kind, subject, since, cause, reason FROM conditions
+                   ORDER BY since, kind, subject";
+        self.rows("reading the conditions", sql, (), |row| {
+            Ok(ConditionRow {
+                kind: row.get(0)?,
+                subject: row.get(1)?,
+                since: row.get(2)?,
+                cause: row.get(3)?,
+                reason: row.get(4)?,
+            })
+        })
+    }
+
+    /// The config that a daemon last took, as it noted it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn in_force(&self) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT in_force FROM config";
+        Ok(self.rows("reading the config in force", sql, (), |row| row.get(0))?.pop())
+    }
+
+    /// How long past trainings lasted, by model, oldest first; at most `most` of each.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn lessons(
+        &self,
+        most: usize,
+    ) -> Result<HashMap<Option<String>, Vec<Duration>>, StoreError> {
+        trainings::lessons(&self.connection, most).doing("reading past trainings")
     }
 
     /// The number of transitions whose seal does not fit; zero when the chain is whole.

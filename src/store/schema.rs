@@ -6,7 +6,7 @@
 pub(super) const APPLICATION_ID: i64 = 0x4176_5761;
 
 /// The steps; the schema's number (`PRAGMA user_version`) is how many have been taken.
-pub(super) const MIGRATIONS: &[&str] = &[FIRST];
+pub(super) const MIGRATIONS: &[&str] = &[FIRST, SECOND];
 
 const FIRST: &str = "
 CREATE TABLE watches(
@@ -113,4 +113,47 @@ CREATE TABLE attempts(
   boot_id          TEXT NOT NULL,
   PRIMARY KEY(delivery_id, no)
 ) STRICT, WITHOUT ROWID;
+";
+
+const SECOND: &str = "
+ALTER TABLE watches ADD COLUMN model TEXT;
+ALTER TABLE watches ADD COLUMN next_look_at INTEGER;
+
+CREATE TABLE conditions(
+  kind     TEXT NOT NULL,
+  subject  TEXT NOT NULL,
+  since    INTEGER NOT NULL,
+  cause    TEXT,
+  reason   TEXT,
+  event_id TEXT NOT NULL REFERENCES events(id),
+  PRIMARY KEY(kind, subject)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE trainings(
+  seq           INTEGER PRIMARY KEY AUTOINCREMENT,
+  avatar_id     TEXT NOT NULL,
+  model         TEXT,
+  lasted_min_ms INTEGER NOT NULL,
+  lasted_max_ms INTEGER NOT NULL,
+  status        TEXT NOT NULL,
+  ended_at      INTEGER NOT NULL
+) STRICT;
+CREATE INDEX trainings_model ON trainings(model, seq);
+
+CREATE TABLE accounts(
+  name      TEXT PRIMARY KEY,
+  listed_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE discovered(
+  avatar_id TEXT PRIMARY KEY,
+  account   TEXT NOT NULL,
+  at        INTEGER NOT NULL
+) STRICT;
+CREATE INDEX discovered_account ON discovered(account, avatar_id);
+
+CREATE TABLE config(
+  only     INTEGER PRIMARY KEY CHECK(only = 1),
+  in_force TEXT NOT NULL
+) STRICT;
 ";

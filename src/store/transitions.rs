@@ -24,7 +24,7 @@ pub(super) fn append(connection: &Connection, transition: &Transition) -> rusqli
             ":id": transition.avatar_id,
             ":seq": i64::try_from(transition.sequence).unwrap_or(i64::MAX),
             ":from": transition.previous.status(),
-            ":assumed": matches!(transition.previous, Previous::Assumed(_)),
+            ":assumed": matches!(transition.previous, Previous::Assumed(_) | Previous::Absent),
             ":to": transition.status,
             ":seen": transition.last_seen_previous_at(),
             ":detected": transition.detected_at,
@@ -42,7 +42,7 @@ pub(super) fn count_broken(connection: &Connection) -> rusqlite::Result<usize> {
     let mut last = Vec::new();
     let mut broken = 0;
     while let Some(row) = rows.next()? {
-        let hash: Vec<u8> = row.get(8)?;
+        let hash: Vec<u8> = row.get(9)?;
         broken += usize::from(seal(&last, &read(row)?) != hash);
         last = hash;
     }
@@ -54,6 +54,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Transition> {
     let status: Option<Status> = row.get(2)?;
     let seen_at: Option<Timestamp> = row.get(5)?;
     let previous = match (status, seen_at) {
+        (None, _) if row.get(8)? => Previous::Absent,
         (None, _) => Previous::Nothing,
         (Some(status), Some(at)) => Previous::Seen { status, at },
         (Some(status), None) => Previous::Assumed(status),
@@ -86,9 +87,14 @@ fn seal(last: &[u8], transition: &Transition) -> Vec<u8> {
     field(transition.status.name().as_bytes());
     field(&transition.detected_at.as_millis().to_be_bytes());
     field(transition.upstream_updated_at.as_deref().unwrap_or_default().as_bytes());
+    if transition.previous == Previous::Absent {
+        // Told apart from nothing known, and only here, so that older seals still fit.
+        field(b"absent");
+    }
     hash.finalize().to_vec()
 }
 
 /// The columns of a transition, in the order that [`read`] takes them.
 pub(super) const COLUMNS: &str = "avatar_id, avatar_seq, from_status, from_assumed, to_status, \
-                                  last_seen_previous_at, detected_at, upstream_updated_at";
+                                  last_seen_previous_at, detected_at, upstream_updated_at, \
+                                  from_assumed";

@@ -4,7 +4,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::watch::{Sight, Trouble, Watch};
+use crate::domain::trouble::{Spell, Trouble};
+use crate::domain::watch::{Sight, Told, Watch};
 
 /// The watch of `id` as it was last written; `None` when it never was.
 pub(super) fn find(connection: &Connection, id: &AvatarId) -> rusqlite::Result<Option<Watch>> {
@@ -20,11 +21,12 @@ pub(super) fn save(connection: &Connection, watch: &Watch) -> rusqlite::Result<(
     let trouble = watch.trouble.as_ref();
     connection
         .prepare_cached(
-            "INSERT INTO watches(avatar_id, name, status, status_since, last_seen_at, sequence,
+            "INSERT INTO watches(avatar_id, name, model, status, status_since, last_seen_at,
+                                 sequence,
                                  trouble, trouble_since, trouble_reason)
-             VALUES(:id, :name, :status, :since, :seen, :sequence,
+             VALUES(:id, :name, :model, :status, :since, :seen, :sequence,
                     :trouble, :trouble_since, :reason)
-             ON CONFLICT(avatar_id) DO UPDATE SET name = excluded.name,
+             ON CONFLICT(avatar_id) DO UPDATE SET name = excluded.name, model = excluded.model,
                status = excluded.status, status_since = excluded.status_since,
                last_seen_at = excluded.last_seen_at, sequence = excluded.sequence,
                trouble = excluded.trouble, trouble_since = excluded.trouble_since,
@@ -33,6 +35,7 @@ pub(super) fn save(connection: &Connection, watch: &Watch) -> rusqlite::Result<(
         .execute(named_params! {
             ":id": watch.id,
             ":name": watch.name,
+            ":model": watch.model,
             ":status": sight.map(|sight| &sight.status),
             ":since": sight.map(|sight| sight.since),
             ":seen": sight.map(|sight| sight.last_seen_at),
@@ -44,18 +47,39 @@ pub(super) fn save(connection: &Connection, watch: &Watch) -> rusqlite::Result<(
         .map(drop)
 }
 
-/// Notes when an avatar was last seen as its row says; never moves it back.
-pub(super) fn touch(
-    connection: &Connection,
-    id: &AvatarId,
-    last_seen_at: Timestamp,
-) -> rusqlite::Result<()> {
+/// What is noted of a watch now and then, for the next start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Which avatar.
+    pub id: AvatarId,
+    /// When it was last seen as its row says.
+    pub last_seen_at: Option<Timestamp>,
+    /// When it is to be looked at next; `None` is never.
+    pub next_look_at: Option<Timestamp>,
+}
+
+/// Notes a checkpoint; never moves back when an avatar was last seen.
+pub(super) fn note(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "UPDATE watches SET last_seen_at = ?2 WHERE avatar_id = ?1 AND last_seen_at < ?2",
+            "UPDATE watches SET last_seen_at = max(last_seen_at, coalesce(?2, last_seen_at)),
+                                next_look_at = ?3
+             WHERE avatar_id = ?1",
         )?
-        .execute((id, last_seen_at))
+        .execute((&checkpoint.id, checkpoint.last_seen_at, checkpoint.next_look_at))
         .map(drop)
+}
+
+/// When the next look at an avatar was to be, by the last checkpoint.
+pub(super) fn next_look_at(
+    connection: &Connection,
+    id: &AvatarId,
+) -> rusqlite::Result<Option<Timestamp>> {
+    connection
+        .prepare_cached("SELECT next_look_at FROM watches WHERE avatar_id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()
+        .map(Option::flatten)
 }
 
 /// Reads a row with [`COLUMNS`] at its beginning.
@@ -77,13 +101,18 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Watch> {
     Ok(Watch {
         id: row.get(0)?,
         name: row.get(1)?,
+        model: row.get(9)?,
         sight,
         sequence: u64::try_from(sequence).unwrap_or(0),
         trouble,
-        failures: 0,
+        spell: Spell::default(),
+        told: Told { missing: row.get(10)?, unseen: row.get(11)?, overdue: row.get(12)? },
     })
 }
 
 /// The columns of a watch, in the order that [`read`] takes them.
 pub(super) const COLUMNS: &str = "avatar_id, name, status, status_since, last_seen_at, sequence, \
-                                  trouble, trouble_since, trouble_reason";
+    trouble, trouble_since, trouble_reason, model, \
+    (SELECT since FROM conditions WHERE kind = 'avatar.missing' AND subject = avatar_id), \
+    (SELECT since FROM conditions WHERE kind = 'avatar.unseen' AND subject = avatar_id), \
+    (SELECT since FROM conditions WHERE kind = 'avatar.training_overdue' AND subject = avatar_id)";

@@ -13,7 +13,6 @@ use avatar_watch::domain::status::Status;
 use avatar_watch::store::hands::{Handled, Hands};
 use avatar_watch::store::reader::{DeliveryFilter, DeliveryRow};
 
-use crate::harness::clock::HandClock;
 use crate::harness::plans::{id, plan, seconds, with_avatar, with_channel};
 use crate::harness::post::{Answer, Call, Gallery, Post, outcome};
 use crate::harness::world::World;
@@ -41,8 +40,8 @@ impl Bench {
 
     /// A plan with these channels and avatars `a`, `b` and `c`, which were in training when they
     /// were registered.
-    fn plan(&self, channels: &[(&str, &Arc<Post>)]) -> Plan<Gallery, Post, HandClock> {
-        let mut plan = plan(&self.world.clock, Arc::clone(&self.gallery));
+    fn plan(&self, channels: &[(&str, &Arc<Post>)]) -> Plan<Gallery, Post> {
+        let mut plan = plan(Arc::clone(&self.gallery));
         plan.cadence.settled = Some(seconds(60));
         plan.cadence.missing = seconds(60);
         let plan = ["a", "b", "c"]

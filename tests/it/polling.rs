@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avatar_watch::argil::client::{Client, ClientSpec};
-use avatar_watch::daemon::budget::Budget;
 use avatar_watch::daemon::plan::Plan;
 use avatar_watch::domain::status::Status;
 use avatar_watch::secret::Secret;
@@ -14,8 +13,7 @@ use avatar_watch::store::reader::DeliveryFilter;
 use tokio::sync::Notify;
 
 use crate::harness::argil::{Answer, FakeArgil};
-use crate::harness::clock::HandClock;
-use crate::harness::plans::{plan, seconds, with_avatar, with_channel};
+use crate::harness::plans::{plan, seconds, the_account, with_avatar, with_channel};
 use crate::harness::post::Post;
 use crate::harness::world::{Counted, Loops, World};
 
@@ -46,8 +44,8 @@ impl Bench {
     }
 
     /// A plan with these avatars, told to `ops`.
-    fn plan(&self, avatars: &[&str]) -> Plan<Counted<Client>, Post, HandClock> {
-        let plan = plan(&self.world.clock, Arc::clone(&self.source));
+    fn plan(&self, avatars: &[&str]) -> Plan<Counted<Client>, Post> {
+        let plan = plan(Arc::clone(&self.source));
         let plan = with_channel(plan, "ops", &self.ops);
         avatars.iter().fold(plan, |plan, avatar| with_avatar(plan, avatar, None))
     }
@@ -212,7 +210,7 @@ async fn no_more_looks_are_under_way_than_allowed() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     names.iter().for_each(|name| bench.api.set_status(name, "TRAINING"));
     let mut plan = bench.plan(&names);
-    plan.max_concurrency = 3;
+    the_account(&mut plan).max_concurrency = 3;
     bench.world.start(plan).await;
     for released in 0..=17 {
         bench.api.wait_until("the room is used", |seen| seen.len() >= released + 3).await;
@@ -234,7 +232,7 @@ async fn no_more_requests_go_out_in_a_second_than_allowed() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     names.iter().for_each(|name| bench.api.set_status(name, "NOT_TRAINED"));
     let mut plan = bench.plan(&names);
-    plan.budget = Budget::new(NonZeroU32::new(5).unwrap(), bench.world.clock.clone());
+    the_account(&mut plan).max_per_second = NonZeroU32::new(5).unwrap();
     bench.world.start(plan).await;
     bench.world.quiet().await;
     for second in 0..5 {
@@ -288,9 +286,9 @@ async fn a_look_that_changed_nothing_writes_nothing() {
         })
     };
     let (looks, before) = (bench.api.requests().len(), (version(), files()));
-    bench.world.live(seconds(1800)).await;
+    bench.world.live(seconds(1500)).await;
     let looks = bench.api.requests().len() - looks;
-    assert!(looks > 30, "only {looks} looks");
+    assert!(looks > 25, "only {looks} looks");
     assert_eq!((version(), files()), before, "after {looks} looks without news");
 
     bench.api.set_status("a", "IDLE");

@@ -152,6 +152,10 @@ fn window(transition: &Transition, status: &str) -> Vec<String> {
             }
             lines
         }
+        Previous::Absent => vec![
+            format!("It happened before {detected}, when a list first showed it;"),
+            "the list before did not have it.".to_owned(),
+        ],
         Previous::Assumed(before) => vec![
             format!("It happened before {detected}, when we first looked;"),
             format!(

@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avatar_watch::daemon::budget::Budget;
-use avatar_watch::daemon::plan::{Outlet, Plan, Registration};
+use avatar_watch::daemon::plan::{Account, Outlet, Plan, Registration, Strategy};
+use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
 use avatar_watch::domain::backoff::Backoff;
 use avatar_watch::domain::cadence::{Cadence, TrainingPace};
@@ -17,14 +17,12 @@ use avatar_watch::domain::observation::Observation;
 use avatar_watch::domain::retry::RetrySchedule;
 use avatar_watch::domain::status::Status;
 
-use crate::harness::clock::HandClock;
-
 /// A plan without avatars and channels.
-pub(crate) fn plan<S, N>(clock: &HandClock, source: Arc<S>) -> Plan<S, N, HandClock> {
+pub(crate) fn plan<S, N>(source: Arc<S>) -> Plan<S, N> {
     Plan {
-        source,
-        max_concurrency: 16,
-        budget: Budget::new(NonZeroU32::new(1000).unwrap(), clock.clone()),
+        accounts: BTreeMap::from([(AccountName::default(), account(source))]),
+        strategy: Strategy::Single,
+        discovery: None,
         cadence: Cadence {
             training: TrainingPace {
                 min: seconds(5),
@@ -45,25 +43,42 @@ pub(crate) fn plan<S, N>(clock: &HandClock, source: Arc<S>) -> Plan<S, N, HandCl
     }
 }
 
+/// An account with plenty of budget.
+pub(crate) fn account<S>(source: Arc<S>) -> Account<S> {
+    Account {
+        source,
+        max_concurrency: 16,
+        max_per_second: NonZeroU32::new(1000).unwrap(),
+        blind_after: seconds(900),
+    }
+}
+
+/// The default account of a plan, to be changed.
+pub(crate) fn the_account<S, N>(plan: &mut Plan<S, N>) -> &mut Account<S> {
+    plan.accounts.get_mut(&AccountName::default()).unwrap()
+}
+
 /// The same plan with one more avatar.
 pub(crate) fn with_avatar<S, N>(
-    mut plan: Plan<S, N, HandClock>,
+    mut plan: Plan<S, N>,
     avatar: &str,
     assume: Option<Status>,
-) -> Plan<S, N, HandClock> {
-    plan.avatars.insert(id(avatar), Registration { assume, ..Registration::default() });
+) -> Plan<S, N> {
+    let registration = Registration { assume, ..Registration::default() };
+    plan.avatars.insert(id(avatar), Arc::new(registration));
     plan
 }
 
 /// The same plan with one more channel, which gets the default events.
 pub(crate) fn with_channel<S, N>(
-    mut plan: Plan<S, N, HandClock>,
+    mut plan: Plan<S, N>,
     channel: &str,
     notifier: &Arc<N>,
-) -> Plan<S, N, HandClock> {
+) -> Plan<S, N> {
     let outlet = Outlet {
         notifier: Arc::clone(notifier),
         events: EventKind::DEFAULT.to_vec(),
+        operator: false,
         schedule: RetrySchedule::webhook(),
     };
     plan.outlets.insert(ChannelName::parse(channel).unwrap(), outlet);

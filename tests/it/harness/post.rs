@@ -9,6 +9,7 @@ use avatar_watch::daemon::ports::{AvatarSource, Clock as _, Notifier};
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::delivery::{DeliveryId, Outcome, OutcomeClass};
 use avatar_watch::domain::event::{Event, EventId};
+use avatar_watch::domain::listing::Listing;
 use avatar_watch::domain::moment::Moment;
 use avatar_watch::domain::observation::Observation;
 use avatar_watch::domain::roll::Roll;
@@ -143,6 +144,15 @@ impl Gallery {
 }
 
 impl AvatarSource for Gallery {
+    async fn list(&self, _now: Timestamp) -> Listing {
+        let state = self.state();
+        let avatars = state.statuses.iter().map(|(id, status)| match seen(id, status) {
+            Observation::Seen(avatar) => *avatar,
+            other => unreachable!("{other:?}"),
+        });
+        Listing::Shown { avatars: avatars.collect(), unusable: 0, page: None }
+    }
+
     async fn look(&self, id: &AvatarId, _now: Timestamp) -> Observation {
         let mut state = self.state();
         *state.looks.entry(id.clone()).or_default() += 1;

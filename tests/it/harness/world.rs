@@ -19,13 +19,15 @@ use avatar_watch::daemon::ports::{AvatarSource, Notifier};
 use avatar_watch::daemon::pulse::Pulse;
 use avatar_watch::daemon::stop::{StopOrder, stop_order};
 use avatar_watch::domain::avatar::AvatarId;
+use avatar_watch::domain::listing::Listing;
 use avatar_watch::domain::observation::Observation;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::store::error::StoreError;
-use avatar_watch::store::handle::{Store, Writer};
+use avatar_watch::store::handle::Store;
 use avatar_watch::store::reader::Reader;
 use avatar_watch::store::recovery::Recovery;
-use tokio::sync::watch;
+use avatar_watch::store::writer::Writer;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, yield_now};
 
 use crate::harness::clock::HandClock;
@@ -57,7 +59,8 @@ pub(crate) enum Loops {
 struct Running<S, N> {
     store: Store,
     writer: Writer,
-    plans: watch::Sender<Arc<Plan<S, N, HandClock>>>,
+    plans: watch::Sender<Arc<Plan<S, N>>>,
+    hints: mpsc::Sender<AvatarId>,
     order: StopOrder,
     loops: Vec<JoinHandle<Result<(), StoreError>>>,
 }
@@ -92,7 +95,7 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
     }
 
     /// Starts the daemon: a new process on the same file.
-    pub(crate) async fn start(&mut self, plan: Plan<S, N, HandClock>) {
+    pub(crate) async fn start(&mut self, plan: Plan<S, N>) {
         assert!(self.running.is_none(), "it runs already");
         self.boots += 1;
         let plan = Arc::new(plan);
@@ -110,21 +113,28 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
         let pulse = Arc::new(Pulse::default());
         let (plans, followed) = watch::channel(Arc::clone(&plan));
         let (order, stop) = stop_order();
-        let poller = Poller::new(tools.clone(), Arc::clone(&pulse), Arc::clone(&plan)).await;
+        let (hints, hinted) = mpsc::channel(64);
+        let poller =
+            Poller::new(tools.clone(), Arc::clone(&pulse), Arc::clone(&plan), hinted).await;
         let poller = poller.unwrap().run(followed.clone(), stop.clone());
         let mut loops = vec![tokio::spawn(poller)];
         if self.loops == Loops::Both {
             loops.push(tokio::spawn(Dispatcher::new(tools, pulse, plan).run(followed, stop)));
         }
-        self.running = Some(Running { store, writer, plans, order, loops });
+        self.running = Some(Running { store, writer, plans, hints, order, loops });
     }
 
     /// Hands the loops a new plan.
-    pub(crate) async fn reload(&self, plan: Plan<S, N, HandClock>) {
+    pub(crate) async fn reload(&self, plan: Plan<S, N>) {
         let running = self.running();
         let plan = Arc::new(plan);
         register(&running.store, &plan).await;
         running.plans.send_replace(plan);
+    }
+
+    /// Hands the poller a hint.
+    pub(crate) fn hint(&self, id: &AvatarId) {
+        self.running().hints.try_send(id.clone()).unwrap();
     }
 
     /// Orders a soft stop.
@@ -236,7 +246,7 @@ fn folder() -> tempfile::TempDir {
     in_memory.or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-async fn register<S, N>(store: &Store, plan: &Plan<S, N, HandClock>) {
+async fn register<S, N>(store: &Store, plan: &Plan<S, N>) {
     let targets = plan.outlets.keys().map(|name| (name.clone(), name.to_string())).collect();
     store.register_channels(targets).await.unwrap();
 }
@@ -279,6 +289,15 @@ impl<S: AvatarSource> AvatarSource for Counted<S> {
         });
         let _leave = Leave(&self.1);
         self.0.look(id, now).await
+    }
+
+    async fn list(&self, now: Timestamp) -> Listing {
+        self.1.0.send_modify(|(now, most)| {
+            *now += 1;
+            *most = (*now).max(*most);
+        });
+        let _leave = Leave(&self.1);
+        self.0.list(now).await
     }
 }
 

@@ -73,7 +73,7 @@ async fn a_bug_in_a_look_costs_one_look_and_no_avatar() {
     let (broken, sound) = (id("broken"), id("sound"));
     gallery.show(&broken, Status::Training);
     gallery.show(&sound, Status::Training);
-    let plan = plan(&world.clock, Arc::clone(&gallery));
+    let plan = plan(Arc::clone(&gallery));
     let plan = with_avatar(with_avatar(plan, "broken", None), "sound", None);
     world.start(with_channel(plan, "ops", &Post::taking(&world.clock))).await;
     world.quiet().await;

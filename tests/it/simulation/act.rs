@@ -6,8 +6,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avatar_watch::daemon::budget::Budget;
 use avatar_watch::daemon::plan::{Outlet, Plan, Registration};
+use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::delivery::DeliveryId;
 use avatar_watch::domain::event::EventKind;
@@ -18,15 +18,14 @@ use avatar_watch::store::hands::{Handled, Hands};
 use avatar_watch::store::reader::{DeliveryFilter, DeliveryRow};
 use tokio::task::yield_now;
 
-use crate::harness::clock::HandClock;
-use crate::harness::plans::{id, plan, seconds};
+use crate::harness::plans::{id, plan, seconds, the_account};
 use crate::harness::world::World;
 use crate::simulation::dice::Dice;
 use crate::simulation::history::{ChannelNote, Delivery, EventRow, History, PlanNote};
 use crate::simulation::hours;
 use crate::simulation::nature::{Nature, SimPost, SimSource};
 
-type SimPlan = Plan<SimSource, SimPost, HandClock>;
+type SimPlan = Plan<SimSource, SimPost>;
 
 /// The daemon under test and everything around it.
 pub(super) struct Stage {
@@ -209,12 +208,12 @@ impl Stage {
 
     /// A plan with what is chosen of everything, and its note.
     fn plan_with(&mut self, chosen: impl Fn(&mut Dice) -> bool) -> SimPlan {
-        let clock = self.world.clock.clone();
         let source = SimSource { nature: self.nature.clone(), plan: self.plans.len() };
-        let mut plan: SimPlan = plan(&clock, Arc::new(source));
+        let mut plan: SimPlan = plan(Arc::new(source));
         let per_second = self.dice.pick(&[1, 2, 10]);
-        plan.max_concurrency = self.dice.pick(&[1, 2, 16]);
-        plan.budget = Budget::new(NonZeroU32::new(per_second).unwrap(), clock);
+        let account = the_account(&mut plan);
+        account.max_concurrency = self.dice.pick(&[1, 2, 16]);
+        account.max_per_second = NonZeroU32::new(per_second).unwrap();
         plan.cadence.settled = Some(self.dice.pick(&[seconds(60), seconds(3600)]));
         plan.infer_unseen_training = self.dice.chance(80);
         for (number, avatar) in AVATARS.iter().enumerate() {
@@ -222,7 +221,8 @@ impl Stage {
             let assume = (number % 3 == 0).then_some(Status::Training);
             let channels = (number % 4 == 0).then(|| vec![name("ops"), name("mail")]);
             if chosen(&mut self.dice) {
-                plan.avatars.insert(id(avatar), Registration { label: None, channels, assume });
+                let registration = Registration { channels, assume, ..Registration::default() };
+                plan.avatars.insert(id(avatar), Arc::new(registration));
             }
         }
         for channel in CHANNELS {
@@ -247,7 +247,7 @@ impl Stage {
             _ => EventKind::DEFAULT.to_vec(),
         };
         let schedule = RetrySchedule::new(RETRIES_S.map(seconds).to_vec()).unwrap();
-        Outlet { notifier: Arc::new(post), events, schedule }
+        Outlet { notifier: Arc::new(post), events, operator: false, schedule }
     }
 
     fn rows(&self) -> Vec<DeliveryRow> {
@@ -278,7 +278,7 @@ impl Stage {
 
     fn events(&self) -> Vec<EventRow> {
         let connection = rusqlite::Connection::open(self.world.path()).unwrap();
-        let sql = "SELECT id, type, avatar_id, avatar_seq FROM events ORDER BY seq";
+        let sql = "SELECT id, type, avatar_id, avatar_seq FROM events WHERE avatar_seq IS NOT NULL ORDER BY seq";
         let mut statement = connection.prepare(sql).unwrap();
         let rows = statement.query_map([], |row| {
             Ok(EventRow {
@@ -309,7 +309,7 @@ fn note(plan: &SimPlan, per_second: u32) -> PlanNote {
     });
     PlanNote {
         infer_unseen_training: plan.infer_unseen_training,
-        max_concurrency: plan.max_concurrency,
+        max_concurrency: plan.accounts[&AccountName::default()].max_concurrency,
         max_requests_per_second: usize::try_from(per_second).unwrap(),
         avatars: avatars.collect(),
         channels: channels.collect(),

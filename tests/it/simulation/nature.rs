@@ -9,6 +9,7 @@ use avatar_watch::daemon::ports::{AvatarSource, Clock as _, Notifier};
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::delivery::{DeliveryId, Outcome, OutcomeClass};
 use avatar_watch::domain::event::{Event, Subject};
+use avatar_watch::domain::listing::Listing;
 use avatar_watch::domain::moment::Moment;
 use avatar_watch::domain::observation::{Denial, Fault, Observation};
 use avatar_watch::domain::roll::Roll;
@@ -184,6 +185,10 @@ pub(super) struct SimSource {
 }
 
 impl AvatarSource for SimSource {
+    async fn list(&self, _now: Timestamp) -> Listing {
+        unreachable!("no plan of the simulation lists")
+    }
+
     async fn look(&self, id: &AvatarId, _now: Timestamp) -> Observation {
         let nature = &self.nature;
         let number = {

@@ -51,9 +51,9 @@ fn chain(history: &History, avatar: &AvatarId, wrongs: &mut Vec<String>) {
         let fits = match (&transition.previous, last) {
             (Previous::Nothing | Previous::Assumed(_), None) => true,
             (Previous::Seen { status, .. }, Some(last)) => *status == last.status,
-            (Previous::Nothing | Previous::Assumed(_), Some(_)) | (Previous::Seen { .. }, None) => {
-                false
-            }
+            (Previous::Nothing | Previous::Assumed(_), Some(_))
+            | (Previous::Seen { .. }, None)
+            | (Previous::Absent, _) => false,
         };
         if !fits || transition.previous.status() == Some(&transition.status) {
             wrongs.push(format!("I2 `{avatar}`: number {sequence} does not follow the one before"));
@@ -112,6 +112,8 @@ fn check_origin(
     let true_ = match &transition.previous {
         Previous::Nothing => assumed.is_none_or(|assumed| *assumed == transition.status),
         Previous::Assumed(status) => assumed == Some(status),
+        // No plan of the simulation discovers anything.
+        Previous::Absent => false,
         Previous::Seen { status, at } => earlier
             .iter()
             .any(|look| look.wall == *at && look.shown == Some(Shown::Status(status.clone()))),

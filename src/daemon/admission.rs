@@ -1,0 +1,165 @@
+//! How the poller takes up accounts and avatars: at the start, from a new plan, from a list.
+//!
+//! At the start nothing is rushed: what was due later stays due later, and what is due now goes
+//! out as fast as the budget allows and no faster, urgent ones first.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::daemon::lane::{Lane, Urgency};
+use crate::daemon::plan::{Plan, Registration};
+use crate::daemon::poller::Poller;
+use crate::daemon::ports::{AvatarSource, Clock, Notifier};
+use crate::daemon::roster::Roster;
+use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
+use crate::domain::moment::Moment;
+use crate::domain::timestamp::Timestamp;
+use crate::domain::vision::Vision;
+use crate::domain::watch::Watch;
+use crate::store::error::StoreError;
+
+impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
+    /// Makes a lane for each account of the plan, and registers everything that is to be
+    /// watched.
+    pub(super) async fn open_lanes(&mut self) -> Result<(), StoreError> {
+        let moment = self.tools.clock.moment();
+        let plan = Arc::clone(&self.plan);
+        self.registered.clone_from(&plan.avatars);
+        self.lanes.retain(|name, _| plan.accounts.contains_key(name));
+        for (name, account) in &plan.accounts {
+            let found = plan.discovered(name);
+            let every = plan.discovery.as_ref().filter(|_| found.is_some()).map(|it| it.every);
+            let memory = self.tools.store.account(name.clone()).await?;
+            if let Some(lane) = self.lanes.get_mut(name) {
+                lane.renew(account.max_per_second, self.tools.clock.clone());
+                lane.roster.renew(every, moment);
+            } else {
+                let vision = Vision::after(self.tools.store.blindness(name.clone()).await?);
+                let roster = Roster::new(every, memory.listed_at.is_some(), moment);
+                let clock = self.tools.clock.clone();
+                let lane = Lane::new(account.max_per_second, vision, roster, clock);
+                self.lanes.insert(name.clone(), lane);
+            }
+            let Some(registration) = found.map(Arc::new) else { continue };
+            for id in memory.discovered {
+                self.registered.entry(id).or_insert_with(|| Arc::clone(&registration));
+            }
+        }
+        self.folded = self.registered.keys().map(|id| (folded(id), id.clone())).collect();
+        Ok(())
+    }
+
+    /// Takes up everything that is registered, each when it is due.
+    pub(super) async fn admit_at_start(&mut self) -> Result<(), StoreError> {
+        let ids: Vec<AvatarId> = self.registered.keys().cloned().collect();
+        let next_looks = self.tools.store.next_looks(ids.clone()).await?;
+        let watches = self.tools.store.watches(ids).await?;
+        let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
+        let mut due_now: BTreeMap<AccountName, Vec<Watch>> = BTreeMap::new();
+        for watch in watches {
+            match self.wait_at_start(&watch, next_looks.get(&watch.id), now) {
+                Some(wait) if !wait.is_zero() => self.keep(watch, moment, Some(wait)),
+                Some(_) | None => {
+                    let Some(registration) = self.registered.get(&watch.id) else { continue };
+                    due_now.entry(registration.account.clone()).or_default().push(watch);
+                }
+            }
+        }
+        for (account, watches) in due_now {
+            self.spread(&account, watches, now, moment);
+        }
+        self.report();
+        Ok(())
+    }
+
+    /// How long the next look can wait; `None` when nothing is known of when it was to be.
+    fn wait_at_start(
+        &self,
+        watch: &Watch,
+        next_look_at: Option<&Timestamp>,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        let sight = watch.sight.as_ref().filter(|_| watch.trouble.is_none())?;
+        let usual = self.plan.cadence.wait(&sight.status, now.since(sight.since))?;
+        // Whatever the clock says, nobody waits longer than a look apart.
+        Some(next_look_at?.since(now).min(usual))
+    }
+
+    /// Makes so many due one after the other as the budget allows, urgent ones first.
+    fn spread(
+        &mut self,
+        account: &AccountName,
+        mut watches: Vec<Watch>,
+        now: Timestamp,
+        moment: Moment,
+    ) {
+        let Some(account) = self.plan.accounts.get(account) else { return };
+        let per_second = u64::from(account.max_per_second.get());
+        let rank = |watch: &Watch| {
+            let usual = Urgency::of(watch, now) == Urgency::Usual;
+            (usual, watch.sight.as_ref().map(|sight| sight.last_seen_at), watch.id.clone())
+        };
+        watches.sort_by_cached_key(rank);
+        for (number, watch) in (0u64..).zip(watches) {
+            let wait = Duration::from_secs(number / per_second);
+            self.keep(watch, moment, Some(wait));
+        }
+    }
+
+    /// Follows a new plan: new avatars are due now, those that cannot be seen are tried again,
+    /// and nobody waits longer than the new pace says. Every key gets another chance.
+    pub(super) async fn adopt(&mut self, plan: Arc<Plan<S, N>>) -> Result<(), StoreError> {
+        self.plan = plan;
+        let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
+        let ready: HashSet<AvatarId> = self.lanes.values_mut().flat_map(Lane::take_all).collect();
+        let before: HashMap<AvatarId, Arc<Registration>> = std::mem::take(&mut self.registered);
+        self.open_lanes().await?;
+        for id in before.keys() {
+            let kept = self.registered.contains_key(id) || self.unwritten.contains_key(id);
+            if !kept && self.idle.contains_key(id) {
+                self.forget(id);
+            }
+        }
+        let idle: Vec<AvatarId> = self.idle.keys().cloned().collect();
+        for id in idle.into_iter().filter(|id| !self.unwritten.contains_key(id)) {
+            let Some(watch) = self.idle.get(&id) else { continue };
+            let well = watch.trouble.is_none() && watch.spell.looks == 0;
+            let moved = before.get(&id).map(|old| &old.account)
+                != self.registered.get(&id).map(|new| &new.account);
+            let wait = match &watch.sight {
+                _ if ready.contains(&id) || moved => Some(Duration::ZERO),
+                Some(sight) if well => {
+                    self.plan.cadence.wait(&sight.status, now.since(sight.since))
+                }
+                Some(_) | None => Some(Duration::ZERO),
+            };
+            match wait {
+                Some(wait) => self.due.hasten(&id, moment, wait),
+                None => self.due.remove(&id),
+            }
+        }
+        self.admit_new().await
+    }
+
+    /// Takes up the avatars that are registered and not yet known.
+    async fn admit_new(&mut self) -> Result<(), StoreError> {
+        let looking: HashSet<&AvatarId> =
+            self.errands.values().filter_map(|errand| errand.avatar.as_ref()).collect();
+        let known = |id: &AvatarId| self.idle.contains_key(id) || looking.contains(id);
+        let mut new: Vec<AvatarId> =
+            self.registered.keys().filter(|id| !known(id)).cloned().collect();
+        new.sort();
+        for watch in self.tools.store.watches(new).await? {
+            self.keep(watch, self.tools.clock.moment(), Some(Duration::ZERO));
+        }
+        self.report();
+        Ok(())
+    }
+}
+
+/// An id as it is compared with what comes from outside, where the case may differ.
+pub(super) fn folded(id: &AvatarId) -> String {
+    id.as_str().to_ascii_lowercase()
+}

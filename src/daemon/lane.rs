@@ -1,0 +1,179 @@
+//! One account's lane: what is ready to be looked at with its key, in which order, and whether
+//! the key may be used just now.
+//!
+//! What always holds: no more requests under way than allowed, none beyond the budget, none
+//! through a closed gate. It knows ids and moments only, no watches, and asks nobody anything.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::daemon::budget::Budget;
+use crate::daemon::ports::Clock;
+use crate::daemon::roster::Roster;
+use crate::domain::avatar::AvatarId;
+use crate::domain::key_gate::KeyGate;
+use crate::domain::moment::Moment;
+use crate::domain::status::Status;
+use crate::domain::timestamp::Timestamp;
+use crate::domain::vision::Vision;
+use crate::domain::watch::Watch;
+
+/// The lane's state.
+#[derive(Debug)]
+pub struct Lane<C: Clock> {
+    /// Whether the key may be used.
+    pub gate: KeyGate,
+    /// Whether anything can be seen with it.
+    pub vision: Vision,
+    /// What lists of the account have shown.
+    pub roster: Roster,
+    /// The requests under way.
+    pub busy: usize,
+    budget: Budget<C>,
+    max_per_second: NonZeroU32,
+    order: BTreeSet<(Moment, AvatarId)>,
+    ready: HashMap<AvatarId, Moment>,
+    for_list: HashSet<AvatarId>,
+}
+
+/// How urgent a look is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// News may be waiting: a young training, a hint, an avatar that was never seen.
+    Urgent,
+    /// Everything else.
+    Usual,
+}
+
+/// What can be done in a lane now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Look at this avatar.
+    Look(AvatarId),
+    /// Ask for the list.
+    List,
+    /// Nothing, until then, or until a request that is under way ends.
+    Wait(Option<Moment>),
+}
+
+impl Urgency {
+    /// How urgent the next look at that avatar is.
+    pub fn of(watch: &Watch, now: Timestamp) -> Self {
+        match &watch.sight {
+            None => Self::Urgent,
+            Some(sight)
+                if sight.status == Status::Training && now.since(sight.since) <= YOUNG_FOR =>
+            {
+                Self::Urgent
+            }
+            Some(_) => Self::Usual,
+        }
+    }
+}
+
+impl<C: Clock> Lane<C> {
+    /// An empty lane.
+    pub fn new(max_per_second: NonZeroU32, vision: Vision, roster: Roster, clock: C) -> Self {
+        Self {
+            gate: KeyGate::default(),
+            vision,
+            roster,
+            busy: 0,
+            budget: Budget::new(max_per_second, clock),
+            max_per_second,
+            order: BTreeSet::new(),
+            ready: HashMap::new(),
+            for_list: HashSet::new(),
+        }
+    }
+
+    /// Follows a new plan: the key gets another chance. What was spent of the budget stays
+    /// spent, unless the budget itself is another one.
+    pub fn renew(&mut self, max_per_second: NonZeroU32, clock: C) {
+        self.gate = KeyGate::default();
+        if self.max_per_second != max_per_second {
+            self.max_per_second = max_per_second;
+            self.budget = Budget::new(max_per_second, clock);
+        }
+    }
+
+    /// Puts an avatar among those that are ready for a look of their own. Urgent ones go first,
+    /// but nobody waits behind them for ever: an urgent one passes those that have waited for
+    /// less than a minute more.
+    pub fn ready(&mut self, id: AvatarId, urgency: Urgency, now: Moment) {
+        let rank = match urgency {
+            Urgency::Urgent => now,
+            Urgency::Usual => now.plus(HEAD_START),
+        };
+        let rank = self.ready.get(&id).map_or(rank, |old| rank.min(*old));
+        self.remove(&id);
+        self.order.insert((rank, id.clone()));
+        self.ready.insert(id, rank);
+    }
+
+    /// Puts an avatar among those that the next list is to show.
+    pub fn ready_for_list(&mut self, id: AvatarId) {
+        if !self.ready.contains_key(&id) {
+            self.for_list.insert(id);
+        }
+    }
+
+    /// Whether an avatar is ready, in whatever way.
+    pub fn holds(&self, id: &AvatarId) -> bool {
+        self.ready.contains_key(id) || self.for_list.contains(id)
+    }
+
+    /// Takes an avatar out.
+    pub fn remove(&mut self, id: &AvatarId) {
+        if let Some(rank) = self.ready.remove(id) {
+            self.order.remove(&(rank, id.clone()));
+        }
+        self.for_list.remove(id);
+    }
+
+    /// Takes out all avatars that wait for a list.
+    pub fn take_for_list(&mut self) -> HashSet<AvatarId> {
+        std::mem::take(&mut self.for_list)
+    }
+
+    /// Takes out everything that is ready.
+    pub fn take_all(&mut self) -> Vec<AvatarId> {
+        self.order.clear();
+        self.ready.drain().map(|(id, _)| id).chain(self.for_list.drain()).collect()
+    }
+
+    /// What can be done at `now`; what it gives out is under way from then on.
+    pub fn turn(&mut self, now: Moment, max_concurrency: usize) -> Turn {
+        let wants_list = self.roster.wants(now, !self.for_list.is_empty());
+        if !wants_list && self.order.is_empty() {
+            return Turn::Wait(self.roster.next_at());
+        }
+        if self.busy >= max_concurrency || (self.gate.is_on_probation() && self.busy > 0) {
+            return Turn::Wait(None);
+        }
+        if !self.gate.is_open(now) {
+            return Turn::Wait(self.gate.opens_at());
+        }
+        if let Err(wait) = self.budget.take() {
+            return Turn::Wait(Some(now.plus(wait)));
+        }
+        self.busy += 1;
+        if wants_list {
+            self.roster.begin();
+            return Turn::List;
+        }
+        match self.order.pop_first() {
+            Some((_, id)) => {
+                self.ready.remove(&id);
+                Turn::Look(id)
+            }
+            None => Turn::Wait(None),
+        }
+    }
+}
+
+/// For how long a training is young.
+const YOUNG_FOR: Duration = Duration::from_secs(10 * 60);
+/// By how much an urgent look goes before a usual one.
+const HEAD_START: Duration = Duration::from_secs(60);

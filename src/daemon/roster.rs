@@ -1,0 +1,159 @@
+//! What lists of one account have shown: who is in them, and whether they can be trusted to be
+//! whole.
+//!
+//! A list proves what is in it and nothing else. That an avatar is not in it means only that it
+//! is looked at singly.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::domain::avatar::AvatarId;
+use crate::domain::moment::Moment;
+
+/// What is known of an account's lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roster {
+    every: Option<Duration>,
+    due_at: Option<Moment>,
+    under_way: bool,
+    known: bool,
+    longest: usize,
+    absent: HashSet<AvatarId>,
+    paged: bool,
+}
+
+/// Whether a list is whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// As far as can be told.
+    Whole,
+    /// It is shorter than one before, so that it may be a page; why, for people.
+    Shrunk(String),
+    /// It is one page of a longer one; why, for people.
+    Page(String),
+}
+
+impl Roster {
+    /// The roster of an account that is listed for its own sake that often; `None` is never.
+    /// `known` is whether a whole list of it was seen before.
+    pub fn new(every: Option<Duration>, known: bool, now: Moment) -> Self {
+        Self { every, due_at: every.map(|_| now), known, ..Self::default() }
+    }
+
+    /// Follows a new plan.
+    pub fn renew(&mut self, every: Option<Duration>, now: Moment) {
+        if self.every != every {
+            self.every = every;
+            self.due_at = every.map(|_| now);
+        }
+    }
+
+    /// Whether the list is to be asked for; `awaited` is whether avatars wait for it.
+    pub fn wants(&self, now: Moment, awaited: bool) -> bool {
+        !self.under_way && (awaited || self.due_at.is_some_and(|at| at <= now))
+    }
+
+    /// When the list is due for its own sake.
+    pub fn next_at(&self) -> Option<Moment> {
+        self.due_at.filter(|_| !self.under_way)
+    }
+
+    /// Notes that the list was asked for.
+    pub fn begin(&mut self) {
+        self.under_way = true;
+    }
+
+    /// Notes that the request for the list ended, whatever came of it.
+    pub fn end(&mut self, now: Moment) {
+        self.under_way = false;
+        self.due_at = self.every.map(|every| now.plus(every));
+    }
+
+    /// Takes up a list of so many avatars, without those that are registered and `absent` from
+    /// it; whether it is whole. A list that is shorter than one before is not trusted: the API
+    /// may have begun to send pages.
+    pub fn take(
+        &mut self,
+        length: usize,
+        page: Option<String>,
+        absent: HashSet<AvatarId>,
+    ) -> Extent {
+        self.absent = absent;
+        let longest = self.longest;
+        self.longest = longest.max(length);
+        match page {
+            Some(words) => Extent::Page(words),
+            None if length < longest => {
+                // Avatars do get deleted: from now on this length is as good as any.
+                self.longest = length;
+                Extent::Shrunk(format!("it has {length} avatars, and had {longest} before"))
+            }
+            None => Extent::Whole,
+        }
+    }
+
+    /// Why the list is not trusted to be whole, if that was not said of the one before.
+    pub fn doubt<'a>(&mut self, extent: &'a Extent) -> Option<&'a str> {
+        let words = match extent {
+            Extent::Whole => None,
+            Extent::Shrunk(words) | Extent::Page(words) => Some(words.as_str()),
+        };
+        let said = std::mem::replace(&mut self.paged, words.is_some());
+        words.filter(|_| !said)
+    }
+
+    /// Whether the last list lacked that avatar.
+    pub fn lacks(&self, id: &AvatarId) -> bool {
+        self.absent.contains(id)
+    }
+
+    /// Whether a whole list was seen before, so that who is not known is new.
+    pub fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// Notes that a whole list was seen.
+    pub fn know(&mut self) {
+        self.known = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Moment = Moment::from_millis(5_000);
+
+    #[test]
+    fn it_is_asked_for_when_it_is_due_or_awaited_and_once_at_a_time() {
+        let every = Duration::from_secs(300);
+        let mut roster = Roster::new(Some(every), false, START);
+        assert!(roster.wants(START, false));
+        roster.begin();
+        assert!(!roster.wants(START, true));
+        roster.end(START);
+        assert!(!roster.wants(START, false) && roster.wants(START, true));
+        assert_eq!(roster.next_at(), Some(START.plus(every)));
+        let mut never = Roster::new(None, false, START);
+        assert!(!never.wants(START, false));
+        never.end(START);
+        assert_eq!(never.next_at(), None);
+    }
+
+    #[test]
+    fn a_list_that_shrank_or_says_so_is_a_page() {
+        let mut roster = Roster::default();
+        let mut check = |length, page: Option<&str>, whole: bool, worth_saying: bool| {
+            let extent = roster.take(length, page.map(str::to_owned), HashSet::new());
+            assert_eq!(extent == Extent::Whole, whole, "with {length}");
+            assert_eq!(roster.doubt(&extent).is_some(), worth_saying, "with {length}");
+        };
+        check(30, None, true, false);
+        check(31, None, true, false);
+        check(20, None, false, true);
+        check(20, None, true, false);
+        check(20, Some("`x-total-count` is 120"), false, true);
+        check(20, Some("`x-total-count` is 120"), false, false);
+        check(21, None, true, false);
+    }
+}

@@ -1,0 +1,120 @@
+//! What the poller says of its own sight: in the log, and to operators when a key sees nothing
+//! any more, or sees again.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::daemon::lane::Lane;
+use crate::daemon::look::log_condition;
+use crate::daemon::poller::Poller;
+use crate::daemon::ports::{AvatarSource, Clock, Notifier};
+use crate::domain::account::AccountName;
+use crate::domain::condition::{About, Condition, Phase};
+use crate::domain::event::{Event, EventId, EventKind, Subject};
+use crate::domain::key_gate::Welcome;
+use crate::domain::moment::Moment;
+use crate::domain::vision::{Glimpse, Verdict};
+use crate::store::error::{NextStep, StoreError};
+
+impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
+    /// Tells of every key that has gone blind, or sees again: one event for each, however many
+    /// avatars it has.
+    pub(super) async fn tell_sights(&mut self) -> Result<(), StoreError> {
+        let moment = self.tools.clock.moment();
+        let verdicts: Vec<(AccountName, Verdict)> = self
+            .lanes
+            .iter()
+            .filter_map(|(name, lane)| {
+                let blind_after = self.plan.accounts.get(name)?.blind_after;
+                let verdict = lane.vision.judge(moment, lane.gate.is_refused(), blind_after)?;
+                Some((name.clone(), verdict))
+            })
+            .collect();
+        for (name, verdict) in verdicts {
+            self.tell_sight(&name, verdict).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_sight(
+        &mut self,
+        account: &AccountName,
+        verdict: Verdict,
+    ) -> Result<(), StoreError> {
+        let (now, roll) = (self.tools.clock.now(), self.tools.chance.roll());
+        let (phase, blindness, reason) = match &verdict {
+            Verdict::Blind(blindness) => (Phase::Begun, blindness, Some(blindness.reason.clone())),
+            Verdict::Sees(blindness) => (Phase::Ended, blindness, None),
+        };
+        let about = About::Account { name: account.clone(), cause: blindness.cause };
+        let condition = Condition { phase, since: blindness.since, about, reason };
+        let event = Event {
+            id: EventId::mint(now, roll),
+            kind: EventKind::WatchBlind,
+            occurred_at: now,
+            subject: Subject::Condition(Box::new(condition)),
+        };
+        let told = self.plan.announcement(event.clone(), None, now, roll.derive(1));
+        let rings = !told.deliveries.is_empty();
+        match self.tools.store.announce(vec![told], now).await {
+            Ok(()) => {
+                log_condition(&event);
+                if let Some(lane) = self.lanes.get_mut(account) {
+                    lane.vision.told(verdict);
+                }
+                if rings {
+                    self.tools.bell.ring();
+                }
+                self.report();
+                Ok(())
+            }
+            Err(failure) if failure.next_step() == NextStep::Retry => {
+                warn!(account = %account, "that account `{account}` is blind, or sees again, is \
+                    not written yet: {failure}");
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+impl<C: Clock> Lane<C> {
+    /// Says what an answer did to the gate.
+    pub(super) fn log_gate(
+        &self,
+        account: &AccountName,
+        was_welcome: bool,
+        glimpse: &Glimpse,
+        now: Moment,
+    ) {
+        let closed = !self.gate.is_open(now);
+        let closed_for = self.gate.opens_at().map(|until| until.since(now)).unwrap_or_default();
+        let wait = humantime::format_duration(Duration::from_secs(closed_for.as_secs()));
+        match glimpse.welcome {
+            Welcome::Refused | Welcome::Forbidden if was_welcome && closed => {
+                warn!(account = %account, "the API refuses the key of account `{account}`: all its \
+                    looks wait, the next is in {wait}");
+            }
+            Welcome::Astray if was_welcome => {
+                let reason = glimpse.dark.as_ref().map(|(_, reason)| reason.as_str());
+                let reason = reason.unwrap_or_default();
+                warn!(account = %account, "the way to the API is wrong for account `{account}`: \
+                    all its looks wait, the next is in {wait}: {reason}");
+            }
+            Welcome::Throttled { .. } if was_welcome => {
+                warn!(account = %account, "the API asks account `{account}` for fewer requests: \
+                    all its looks wait for {wait}");
+            }
+            Welcome::Answered if !was_welcome && !self.gate.is_on_probation() => {
+                info!(account = %account, "the API accepts the key of account `{account}` again");
+            }
+            Welcome::Answered
+            | Welcome::Refused
+            | Welcome::Forbidden
+            | Welcome::Astray
+            | Welcome::Throttled { .. }
+            | Welcome::NoAnswer => {}
+        }
+    }
+}

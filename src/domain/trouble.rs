@@ -1,0 +1,70 @@
+//! Why an avatar cannot be seen just now, and for how long that has been so.
+
+use crate::domain::timestamp::Timestamp;
+
+/// Why an avatar cannot be seen, and since when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What kind of trouble.
+    pub kind: TroubleKind,
+    /// When it began.
+    pub since: Timestamp,
+    /// What was said when it began, for people.
+    pub reason: String,
+}
+
+/// The kinds of trouble in seeing an avatar: the observations that are no sight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TroubleKind {
+    /// The API knows no such avatar.
+    Missing,
+    /// The key is not accepted.
+    Denied,
+    /// The API asks for fewer requests.
+    Throttled,
+    /// No usable answer.
+    Failed,
+}
+
+impl TroubleKind {
+    /// The word for it in rows and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Denied => "denied",
+            Self::Throttled => "throttled",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The kind of that word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Missing, Self::Denied, Self::Throttled, Self::Failed]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
+/// The looks in a row that showed no avatar, up to now. It is not kept over a restart: whoever
+/// has just begun to look does not judge yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spell {
+    /// How many there were.
+    pub looks: u32,
+    /// How many of them said that there is no such avatar.
+    pub missing: u32,
+    /// When the first of them was; `None` when there were none.
+    pub since: Option<Timestamp>,
+}
+
+impl Spell {
+    /// The spell with one more look.
+    #[must_use]
+    pub fn and(self, kind: TroubleKind, now: Timestamp) -> Self {
+        Self {
+            looks: self.looks.saturating_add(1),
+            missing: self.missing.saturating_add(u32::from(kind == TroubleKind::Missing)),
+            since: self.since.or(Some(now)),
+        }
+    }
+}

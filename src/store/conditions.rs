@@ -1,0 +1,79 @@
+//! Rows of `conditions`: what was told to begin and not yet to end. Written and removed by the
+//! very events that tell it, so the two cannot differ.
+
+use rusqlite::{Connection, OptionalExtension as _, named_params};
+
+use crate::domain::account::AccountName;
+use crate::domain::condition::{About, BlindCause, Condition, Phase};
+use crate::domain::event::{Event, EventKind};
+use crate::domain::timestamp::Timestamp;
+use crate::domain::vision::Blindness;
+
+/// Notes what an event tells of a condition.
+pub(super) fn note(
+    connection: &Connection,
+    event: &Event,
+    condition: &Condition,
+) -> rusqlite::Result<()> {
+    let (kind, subject) = (event.kind.name(), event.line());
+    match condition.phase {
+        Phase::Begun => connection
+            .prepare_cached(
+                "INSERT INTO conditions(kind, subject, since, cause, reason, event_id)
+                 VALUES(:kind, :subject, :since, :cause, :reason, :event)
+                 ON CONFLICT(kind, subject) DO UPDATE SET since = excluded.since,
+                   cause = excluded.cause, reason = excluded.reason, event_id = excluded.event_id",
+            )?
+            .execute(named_params! {
+                ":kind": kind,
+                ":subject": subject,
+                ":since": condition.since,
+                ":cause": cause(&condition.about).map(BlindCause::name),
+                ":reason": condition.reason,
+                ":event": event.id,
+            }),
+        Phase::Ended => connection
+            .prepare_cached("DELETE FROM conditions WHERE kind = ?1 AND subject = ?2")?
+            .execute((kind, subject)),
+    }
+    .map(drop)
+}
+
+/// What was told of an account that is blind.
+pub(super) fn blindness(
+    connection: &Connection,
+    account: &AccountName,
+) -> rusqlite::Result<Option<Blindness>> {
+    connection
+        .prepare_cached(
+            "SELECT since, cause, reason FROM conditions WHERE kind = ?1 AND subject = ?2",
+        )?
+        .query_row((EventKind::WatchBlind.name(), format!("account {account}")), |row| {
+            let cause: Option<String> = row.get(1)?;
+            let reason: Option<String> = row.get(2)?;
+            Ok(Blindness {
+                since: row.get(0)?,
+                cause: cause.and_then(|c| BlindCause::from_name(&c)).unwrap_or(UNKNOWN_CAUSE),
+                reason: reason.unwrap_or_default(),
+            })
+        })
+        .optional()
+}
+
+/// Since when the config has been told to be rejected, if it is.
+pub(super) fn config_rejected(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    connection
+        .prepare_cached("SELECT since FROM conditions WHERE kind = ?1")?
+        .query_row([EventKind::ConfigRejected.name()], |row| row.get(0))
+        .optional()
+}
+
+const fn cause(about: &About) -> Option<BlindCause> {
+    match about {
+        About::Account { cause, .. } => Some(*cause),
+        About::Avatar { .. } | About::Config => None,
+    }
+}
+
+/// For a word that a newer version wrote.
+const UNKNOWN_CAUSE: BlindCause = BlindCause::Unusable;

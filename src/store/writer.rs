@@ -1,0 +1,163 @@
+//! The writer's thread: takes the jobs that wait, writes them as one group, answers.
+//!
+//! What always holds: an answer comes only after the commit is on disk; a job that fails takes
+//! none of its neighbours with it, unless SQLite rolled all of them back, and then all are told.
+
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, Transaction};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::store::database::{self, DatabaseFile};
+use crate::store::error::{Doing as _, StoreError};
+use crate::store::lock::DatabaseLock;
+
+/// The writer's thread, to be waited for at the end.
+#[derive(Debug)]
+pub struct Writer {
+    thread: JoinHandle<()>,
+}
+
+impl Writer {
+    /// Starts the thread with an open database; it ends when the last sender of jobs is gone.
+    /// `lock` is held for as long.
+    pub(super) fn start(
+        connection: Connection,
+        file: DatabaseFile,
+        lock: DatabaseLock,
+        boot_id: String,
+    ) -> std::io::Result<(mpsc::Sender<Box<dyn Job>>, Self)> {
+        let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
+        let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+            write_all(connection, &file, waiting, &boot_id);
+            drop(lock);
+        })?;
+        Ok((jobs, Self { thread }))
+    }
+
+    /// Waits until the last handle is gone, the last write is on disk and the database is
+    /// closed. Blocks.
+    pub fn join(self) {
+        // A panic of the writer has reached its callers as `Stopped`.
+        drop(self.thread.join());
+    }
+}
+
+/// Work for the writer, of whatever type.
+pub(super) trait Job: Send {
+    /// Does the work within the group's transaction; `false` when it failed and must be undone.
+    fn work(&mut self, connection: &Connection, boot_id: &str) -> bool;
+    /// Answers after the commit.
+    fn committed(&mut self);
+    /// Answers that nothing of the group was written.
+    fn undone(&mut self, error: &StoreError);
+}
+
+pub(super) struct Task<T, F> {
+    doing: &'static str,
+    work: Option<F>,
+    done: Option<Result<T, StoreError>>,
+    answer: Option<oneshot::Sender<Result<T, StoreError>>>,
+}
+
+impl<T, F> Task<T, F> {
+    /// Work with the words for it, and where its answer goes.
+    pub(super) fn new(
+        doing: &'static str,
+        work: F,
+        answer: oneshot::Sender<Result<T, StoreError>>,
+    ) -> Self {
+        Self { doing, work: Some(work), done: None, answer: Some(answer) }
+    }
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send,
+{
+    fn work(&mut self, connection: &Connection, boot_id: &str) -> bool {
+        let Some(work) = self.work.take() else { return true };
+        let done = work(connection, boot_id).doing(self.doing);
+        let good = done.is_ok();
+        self.done = Some(done);
+        good
+    }
+
+    fn committed(&mut self) {
+        if let (Some(answer), Some(done)) = (self.answer.take(), self.done.take()) {
+            // Whoever asked may have gone.
+            drop(answer.send(done));
+        }
+    }
+
+    fn undone(&mut self, error: &StoreError) {
+        if let Some(answer) = self.answer.take() {
+            let own = self.done.take().and_then(Result::err);
+            drop(answer.send(Err(own.unwrap_or_else(|| error.shared(self.doing)))));
+        }
+    }
+}
+
+/// The writer's life: takes what waits, writes it as one group, answers, and again.
+fn write_all(
+    mut connection: Connection,
+    file: &DatabaseFile,
+    mut waiting: mpsc::Receiver<Box<dyn Job>>,
+    boot_id: &str,
+) {
+    let mut group = Vec::with_capacity(GROUP_MAX);
+    while waiting.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
+        let written = file.check().and_then(|()| write_group(&mut connection, &mut group, boot_id));
+        match written {
+            Ok(()) => group.iter_mut().for_each(|job| job.committed()),
+            Err(error) => group.iter_mut().for_each(|job| job.undone(&error)),
+        }
+        group.clear();
+    }
+    // The log goes into the file, so that a copy of the file alone is whole. When that fails,
+    // the next start does it.
+    drop(connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
+}
+
+fn write_group(
+    connection: &mut Connection,
+    group: &mut [Box<dyn Job>],
+    boot_id: &str,
+) -> Result<(), StoreError> {
+    const DOING: &str = "writing a group";
+    let transaction = database::begin(connection).doing(DOING)?;
+    if let [only] = group {
+        if only.work(&transaction, boot_id) {
+            return transaction.commit().doing(DOING);
+        }
+        return Err(StoreError::RolledBack { doing: DOING });
+    }
+    for job in group.iter_mut() {
+        run_in_savepoint(&transaction, job.as_mut(), boot_id)?;
+    }
+    transaction.commit().doing(DOING)
+}
+
+fn run_in_savepoint(
+    transaction: &Transaction<'_>,
+    job: &mut dyn Job,
+    boot_id: &str,
+) -> Result<(), StoreError> {
+    const DOING: &str = "writing a group";
+    transaction.execute_batch("SAVEPOINT job").doing(DOING)?;
+    let good = job.work(transaction, boot_id);
+    if transaction.is_autocommit() {
+        // SQLite gave up the whole transaction, as it does when the disk is full.
+        return Err(StoreError::RolledBack { doing: DOING });
+    }
+    if !good {
+        transaction.execute_batch("ROLLBACK TO job").doing(DOING)?;
+    }
+    transaction.execute_batch("RELEASE job").doing(DOING)
+}
+
+/// Writes in one commit at most.
+const GROUP_MAX: usize = 256;
+/// Writes that wait for the writer at most; more wait at their callers.
+const JOBS_WAITING_MAX: usize = 1024;
