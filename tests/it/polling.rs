@@ -17,8 +17,12 @@ use crate::harness::plans::{plan, seconds, the_account, with_avatar, with_channe
 use crate::harness::post::Post;
 use crate::harness::world::{Counted, Loops, World};
 
+mod accounts;
+mod conditions;
+mod hints;
 mod key;
 mod reload;
+mod start;
 mod trouble;
 
 /// The loops, a fake API over HTTP, and a channel `ops` that takes everything.

@@ -85,6 +85,19 @@ pub(crate) fn with_channel<S, N>(
     plan
 }
 
+/// The same plan, in which that channel is an operator's.
+pub(crate) fn operator<S, N>(mut plan: Plan<S, N>, channel: &str) -> Plan<S, N> {
+    plan.outlets.get_mut(&ChannelName::parse(channel).unwrap()).unwrap().operator = true;
+    plan
+}
+
+/// The same plan, in which that avatar is overdue after so long.
+pub(crate) fn overdue<S, N>(mut plan: Plan<S, N>, avatar: &str, after: Duration) -> Plan<S, N> {
+    let registration = plan.avatars.get_mut(&id(avatar)).unwrap();
+    Arc::make_mut(registration).overdue_after = Some(after);
+    plan
+}
+
 /// Doubling waits without jitter, in seconds.
 pub(crate) fn backoff(initial_s: u64, max_s: u64) -> Backoff {
     Backoff::new(seconds(initial_s), seconds(max_s), 2.0, 0.0).unwrap()

@@ -1,0 +1,102 @@
+//! Hints: they make a watched avatar due now, and can do nothing else.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::harness::argil::Answer;
+use crate::harness::plans::{id, seconds};
+
+use super::Bench;
+
+#[tokio::test]
+async fn a_hint_makes_a_watched_avatar_due_now() {
+    let bench = Bench::watching(&["a", "b"], "NOT_TRAINED").await;
+    bench.world.live(seconds(10)).await;
+    bench.api.set_status("a", "IDLE");
+    bench.world.hint(&id("A"));
+    bench.world.quiet().await;
+    assert_eq!((bench.api.count("a"), bench.api.count("b")), (2, 1), "the case does not matter");
+    assert_eq!(bench.deliveries(), 1);
+    assert_eq!(bench.wait_for_look("b", seconds(60)).await, Some(seconds(50)));
+}
+
+#[tokio::test]
+async fn a_forged_or_replayed_hint_changes_no_row() {
+    let bench = Bench::watching(&["a", "b"], "TRAINING").await;
+    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
+    let version =
+        || -> i64 { beside.query_row("PRAGMA data_version", [], |row| row.get(0)).unwrap() };
+    let before = version();
+    for _ in 0..20 {
+        for forged in ["a", "b", "nobody", "a"] {
+            bench.world.hint(&id(forged));
+        }
+        bench.world.live(seconds(1)).await;
+    }
+    assert!(bench.api.count("a") >= 20, "the hints were taken");
+    assert_eq!(bench.api.count("nobody"), 0);
+    assert_eq!(version(), before, "not one row was written");
+    assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > TRAINING"]);
+}
+
+#[tokio::test]
+async fn a_flood_costs_one_look_an_avatar_and_second() {
+    let bench = Bench::watching(&["a"], "IDLE").await;
+    let before = bench.api.count("a");
+    for second in 1..=30 {
+        for _ in 0..40 {
+            bench.world.hint(&id("a"));
+        }
+        bench.world.quiet().await;
+        bench.world.live(seconds(1)).await;
+        assert!(bench.api.count("a") <= before + second + 1, "in second {second}");
+    }
+    assert!(bench.api.count("a") >= before + 29);
+    let calm = bench.api.count("a");
+    bench.world.live(seconds(3000)).await;
+    assert!(bench.api.count("a") <= calm + 1, "when the flood ends, so do the looks");
+}
+
+#[tokio::test]
+async fn a_hint_that_comes_during_a_look_brings_another_one() {
+    let bench = Bench::watching(&["a"], "NOT_TRAINED").await;
+    let gate = Arc::new(Notify::new());
+    bench.api.answer_next("a", Answer::Hold(Arc::clone(&gate)));
+    bench.world.clock.advance(seconds(60));
+    bench.world.quiet_but(1).await;
+    bench.world.hint(&id("a"));
+    bench.world.quiet_but(1).await;
+    gate.notify_one();
+    bench.world.quiet().await;
+    assert_eq!(bench.wait_for_look("a", seconds(60)).await, Some(seconds(1)));
+    assert_eq!(bench.wait_for_look("a", seconds(60)).await, Some(seconds(60)));
+}
+
+#[tokio::test]
+async fn a_hint_opens_no_closed_gate() {
+    let bench = Bench::watching(&["a", "b"], "TRAINING").await;
+    bench.api.require_key("another");
+    bench.world.live(seconds(5)).await;
+    let before = bench.api.requests().len();
+    for _ in 0..30 {
+        bench.world.hint(&id("a"));
+        bench.world.live(seconds(1)).await;
+    }
+    assert_eq!(bench.api.requests().len(), before, "a refused key does not hammer");
+}
+
+#[tokio::test]
+async fn a_hint_wakes_an_avatar_that_is_never_looked_at_again() {
+    let mut bench = Bench::new();
+    bench.api.set_status("a", "IDLE");
+    let mut plan = bench.plan(&["a"]);
+    plan.cadence.settled = None;
+    bench.world.start(plan).await;
+    bench.world.quiet().await;
+    bench.world.live(seconds(9000)).await;
+    assert_eq!(bench.api.count("a"), 1);
+    bench.world.hint(&id("a"));
+    bench.world.quiet().await;
+    assert_eq!(bench.api.count("a"), 2);
+}
