@@ -7,8 +7,9 @@
 use std::time::Duration;
 
 use crate::argil::quote::quote;
-use crate::argil::wire;
+use crate::argil::wire::{self, List};
 use crate::domain::avatar::AvatarId;
+use crate::domain::listing::Listing;
 use crate::domain::observation::{Denial, Fault, Observation};
 use crate::domain::retry_after;
 use crate::domain::timestamp::Timestamp;
@@ -25,10 +26,12 @@ pub struct Answer<'a> {
     pub date: Option<&'a str>,
     /// Where a redirect points to: its host.
     pub redirect_host: Option<String>,
+    /// The headers that may tell of pages.
+    pub paging: Vec<(&'a str, &'a str)>,
     /// The body, decompressed, as much of it as came.
     pub body: &'a [u8],
     /// Why the body is not whole, if it is not.
-    pub flaw: Option<String>,
+    pub flaw: Option<(Fault, String)>,
 }
 
 /// Reads an answer about the avatar `id` that came at `now`. The key is taken out of every text
@@ -37,35 +40,77 @@ pub fn observe(answer: &Answer<'_>, id: &AvatarId, key: &Secret, now: Timestamp)
     match answer.code {
         200 => seen(answer, id, key),
         404 => Observation::Missing { reason: said(answer, key) },
-        401 => Observation::Denied { denial: Denial::Key, reason: said(answer, key) },
         403 => Observation::Denied { denial: Denial::Avatar, reason: said(answer, key) },
-        429 => {
-            let retry_after = wait(answer, now);
-            Observation::Throttled { retry_after, reason: said(answer, key) }
-        }
-        503 => match wait(answer, now) {
-            Some(wait) => {
-                Observation::Throttled { retry_after: Some(wait), reason: said(answer, key) }
-            }
-            None => Observation::Failed { fault: Fault::Unusable, reason: said(answer, key) },
-        },
-        _ => Observation::Failed { fault: Fault::Unusable, reason: said(answer, key) },
+        _ => unseen(answer, key, now),
     }
+}
+
+/// Reads an answer about all avatars of the account that came at `now`.
+pub fn list(answer: &Answer<'_>, key: &Secret, now: Timestamp) -> Listing {
+    if answer.code != 200 {
+        return Listing::Unseen(unseen(answer, key, now));
+    }
+    if let Some((fault, flaw)) = &answer.flaw {
+        return Listing::Unseen(Observation::Failed { fault: *fault, reason: flaw.clone() });
+    }
+    match wire::read_list(answer.body) {
+        Ok(List { avatars, unusable }) => {
+            let page = page(answer, avatars.len() + unusable);
+            Listing::Shown { avatars, unusable, page }
+        }
+        Err(unusable) => {
+            let reason = unusable.to_string();
+            Listing::Unseen(Observation::Failed { fault: Fault::Unusable, reason })
+        }
+    }
+}
+
+/// An answer that shows nothing, whatever was asked.
+fn unseen(answer: &Answer<'_>, key: &Secret, now: Timestamp) -> Observation {
+    let reason = said(answer, key);
+    let fault = match answer.code {
+        // About the list, 403 concerns no single avatar.
+        401 | 403 => return Observation::Denied { denial: Denial::Key, reason },
+        429 => return Observation::Throttled { retry_after: wait(answer, now), reason },
+        503 => match wait(answer, now) {
+            Some(wait) => return Observation::Throttled { retry_after: Some(wait), reason },
+            None => Fault::Unusable,
+        },
+        300..=399 if answer.redirect_host.is_some() => Fault::Way,
+        // A timeout, or a request that came too early: both mend themselves.
+        408 | 425 => Fault::Unusable,
+        400..=499 => Fault::Wrong,
+        _ => Fault::Unusable,
+    };
+    Observation::Failed { fault, reason }
+}
+
+/// Why a list of that length is one page of a longer one, if its headers say so.
+fn page(answer: &Answer<'_>, length: usize) -> Option<String> {
+    let number = |value: &str| value.trim().parse::<usize>().ok();
+    answer.paging.iter().find_map(|(name, value)| {
+        let more = match *name {
+            "link" => value.contains("next"),
+            name if name.contains("pages") || name == "x-page" => number(value) > Some(1),
+            name if name.starts_with("x-total") => number(value).is_none_or(|all| all > length),
+            _ => false,
+        };
+        let shown: String = value.chars().take(HEADER_SHOWN_MAX).collect();
+        more.then(|| format!("its header `{name}` is `{}`", shown.escape_debug()))
+    })
 }
 
 /// A 200: the avatar, if the body is whole and tells of it.
 fn seen(answer: &Answer<'_>, id: &AvatarId, key: &Secret) -> Observation {
-    if let Some(flaw) = &answer.flaw {
-        return Observation::Failed { fault: Fault::Unusable, reason: flaw.clone() };
+    if let Some((fault, flaw)) = &answer.flaw {
+        return Observation::Failed { fault: *fault, reason: flaw.clone() };
     }
     match wire::read_avatar(answer.body, id) {
         Ok(avatar) => Observation::Seen(Box::new(avatar)),
         Err(wire::Unusable::OtherId(other)) => {
             let other = quote(&other, key);
-            Observation::Failed {
-                fault: Fault::Unusable,
-                reason: format!("the answer is about another avatar, `{other}`"),
-            }
+            let reason = format!("the answer is about another avatar, `{other}`");
+            Observation::Failed { fault: Fault::Wrong, reason }
         }
         Err(unusable) => {
             Observation::Failed { fault: Fault::Unusable, reason: unusable.to_string() }
@@ -97,6 +142,8 @@ fn wait(answer: &Answer<'_>, now: Timestamp) -> Option<Duration> {
     waits.filter_map(|text| retry_after::parse(text, answer.date, now, RETRY_AFTER_MAX)).max()
 }
 
+/// Characters of a header that are repeated at most.
+const HEADER_SHOWN_MAX: usize = 40;
 /// No answer keeps us away for longer than this.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
@@ -110,6 +157,7 @@ mod tests {
             retry_after: Vec::new(),
             date: None,
             redirect_host: None,
+            paging: Vec::new(),
             body: body.as_bytes(),
             flaw: None,
         }
@@ -148,7 +196,7 @@ mod tests {
         check(
             200,
             r#"{"id":"k3y-k3y\u202e","status":"IDLE"}"#,
-            "Failed { fault: Unusable, reason: \"the answer is about another avatar, `***`\" }",
+            "Failed { fault: Wrong, reason: \"the answer is about another avatar, `***`\" }",
         );
     }
 
@@ -175,12 +223,15 @@ mod tests {
 
     #[test]
     fn a_body_that_broke_off_keeps_what_the_code_said() {
-        let cut = |code, body| Answer { flaw: Some("it broke off".into()), ..answer(code, body) };
+        let cut = |code, body| Answer {
+            flaw: Some((Fault::Unreachable, "it broke off".into())),
+            ..answer(code, body)
+        };
         let whole = r#"{"id":"a1","status":"IDLE"}"#;
         assert!(matches!(look(&cut(401, "{\"mess")), Observation::Denied { .. }));
         assert_eq!(
             look(&cut(200, whole)),
-            Observation::Failed { fault: Fault::Unusable, reason: "it broke off".to_owned() }
+            Observation::Failed { fault: Fault::Unreachable, reason: "it broke off".to_owned() }
         );
         assert!(matches!(look(&answer(200, whole)), Observation::Seen(_)));
     }

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::iter;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap, HeaderValue};
@@ -18,6 +18,7 @@ use crate::argil::answer::{self, Answer};
 use crate::argil::error::ArgilError;
 use crate::argil::fault::{self, Stage};
 use crate::domain::avatar::AvatarId;
+use crate::domain::listing::Listing;
 use crate::domain::observation::{Fault, Observation};
 use crate::domain::timestamp::Timestamp;
 use crate::secret::Secret;
@@ -47,6 +48,8 @@ pub struct Client {
     timeout: Duration,
     /// Whether an answer ever came: before that, no connection can have been a kept one.
     answered: AtomicBool,
+    /// The `Date` of the last answer, in milliseconds; zero before the first.
+    dated: AtomicI64,
 }
 
 impl fmt::Debug for Client {
@@ -77,34 +80,71 @@ impl Client {
             key: spec.api_key,
             timeout: spec.timeout,
             answered: AtomicBool::new(false),
+            dated: AtomicI64::new(0),
         })
     }
 
     /// Looks at one avatar. Never fails and never takes longer than the limit: whatever goes
     /// wrong is an observation, too. Dropping the future drops the request.
     pub async fn look(&self, id: &AvatarId, now: Timestamp) -> Observation {
+        match self.ask(self.url(id), BODY_SIZE_MAX).await {
+            Ok(asked) => answer::observe(&asked.outline(), id, &self.key, now),
+            Err(failure) => self.failed(failure, now),
+        }
+    }
+
+    /// Looks at all avatars of the account in one request, with the same care.
+    pub async fn list(&self, now: Timestamp) -> Listing {
+        let mut url = self.avatars.clone();
+        url.query_pairs_mut().append_pair("visibility", "private");
+        match self.ask(url, LIST_SIZE_MAX).await {
+            Ok(asked) => answer::list(&asked.outline(), &self.key, now),
+            Err(failure) => Listing::Unseen(self.failed(failure, now)),
+        }
+    }
+
+    /// No answer. Where the way is not trusted, our own clock may be to blame: a certificate is
+    /// good for a while, and the API told its time before.
+    fn failed(&self, (fault, mut reason): (Fault, String), now: Timestamp) -> Observation {
+        let dated = Timestamp::from_millis(self.dated.load(Ordering::Relaxed));
+        if fault == Fault::Way && dated.since(now) > CLOCK_DOUBT {
+            reason.push_str(&format!(
+                "; the last answer was dated {dated}, and it is {now} here: this machine's clock \
+                 is wrong"
+            ));
+        }
+        Observation::Failed { fault, reason }
+    }
+
+    /// Asks for something, and reads the answer as far as the limits allow.
+    async fn ask(&self, url: Url, size_max: usize) -> Result<Asked, (Fault, String)> {
         let mut limit = pin!(tokio::time::sleep(self.timeout));
-        let sent = tokio::select! {
+        let mut response = tokio::select! {
             biased;
-            sent = self.send(id) => sent,
-            () = &mut limit => Err(format!("no answer within {:?}", self.timeout)),
-        };
-        let mut response = match sent {
-            Ok(response) => response,
-            Err(reason) => return Observation::Failed { fault: Fault::Unreachable, reason },
+            sent = self.send(url) => sent?,
+            () = &mut limit => {
+                return Err((Fault::Unreachable, format!("no answer within {:?}", self.timeout)));
+            }
         };
         let mut body = Vec::new();
         let flaw = tokio::select! {
             biased;
-            read = self.read(&mut response, &mut body) => read.err(),
-            () = &mut limit => Some(format!("no complete answer within {:?}", self.timeout)),
+            read = self.read(&mut response, &mut body, size_max) => read.err(),
+            () = &mut limit => {
+                let reason = format!("no complete answer within {:?}", self.timeout);
+                Some((Fault::Unreachable, reason))
+            }
         };
-        answer::observe(&outline(&response, &body, flaw), id, &self.key, now)
+        let date = text(&response, header::DATE).and_then(Timestamp::parse_http_date);
+        if let Some(date) = date {
+            self.dated.store(date.as_millis(), Ordering::Relaxed);
+        }
+        Ok(Asked { response, body, flaw })
     }
 
     /// Sends the request, and once more on a fresh connection if it died on a kept one.
-    async fn send(&self, id: &AvatarId) -> Result<reqwest::Response, String> {
-        let error = match self.keeping.get(self.url(id)).send().await {
+    async fn send(&self, url: Url) -> Result<reqwest::Response, (Fault, String)> {
+        let error = match self.keeping.get(url.clone()).send().await {
             Ok(response) => {
                 self.answered.store(true, Ordering::Relaxed);
                 return Ok(response);
@@ -114,7 +154,7 @@ impl Client {
         if !self.answered.load(Ordering::Relaxed) || !died_before_answer(&error) {
             return Err(self.explain(error, Stage::Answer));
         }
-        let second = self.fresh.get(self.url(id)).send().await;
+        let second = self.fresh.get(url).send().await;
         second.map_err(|error| self.explain(error, Stage::Answer))
     }
 
@@ -123,11 +163,13 @@ impl Client {
         &self,
         response: &mut reqwest::Response,
         body: &mut Vec<u8>,
-    ) -> Result<(), String> {
+        size_max: usize,
+    ) -> Result<(), (Fault, String)> {
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > BODY_SIZE_MAX => {
-                    return Err(format!("the answer is larger than {} KiB", BODY_SIZE_MAX / 1024));
+                Ok(Some(chunk)) if body.len() + chunk.len() > size_max => {
+                    let reason = format!("the answer is larger than {} KiB", size_max / 1024);
+                    return Err((Fault::Wrong, reason));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => return Ok(()),
@@ -147,7 +189,7 @@ impl Client {
 
     /// The library's error as a reason. A timeout comes first: it also claims to be a failure
     /// of whatever it interrupted.
-    fn explain(&self, error: reqwest::Error, stage: Stage) -> String {
+    fn explain(&self, error: reqwest::Error, stage: Stage) -> (Fault, String) {
         let error = error.without_url();
         let host = &self.host;
         let stage = match stage {
@@ -156,17 +198,26 @@ impl Client {
             Stage::Resolve | Stage::Connect | Stage::Answer | Stage::Body => stage,
         };
         if !error.is_timeout() {
-            return fault::explain(&error, stage, host, &self.key);
+            let fault = fault::kind(&error);
+            return (fault, fault::explain(&error, stage, host, &self.key));
         }
         let silence = self.timeout.min(SILENCE_MAX);
-        match stage {
+        let reason = match stage {
             Stage::Resolve | Stage::Connect => {
                 format!("no connection to `{host}` within {:?}", self.timeout.min(CONNECT_MAX))
             }
             Stage::Answer => format!("no answer within {silence:?}"),
             Stage::Body => format!("the answer stalled: nothing more within {silence:?}"),
-        }
+        };
+        (Fault::Unreachable, reason)
     }
+}
+
+/// A response, as far as it was read.
+struct Asked {
+    response: reqwest::Response,
+    body: Vec<u8>,
+    flaw: Option<(Fault, String)>,
 }
 
 /// Whether the connection broke before an answer: then the request may be sent once more, since
@@ -175,30 +226,38 @@ fn died_before_answer(error: &reqwest::Error) -> bool {
     !error.is_timeout() && !error.is_connect() && fault::closed_before_answer(error)
 }
 
-/// The parts of a response that mean something.
-fn outline<'a>(
-    response: &'a reqwest::Response,
-    body: &'a [u8],
-    flaw: Option<String>,
-) -> Answer<'a> {
-    let headers = response.headers();
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let redirect_host = text(header::LOCATION)
-        .filter(|_| response.status().is_redirection())
-        .and_then(|place| response.url().join(place).ok())
-        .and_then(|target| target.host_str().map(str::to_owned));
-    Answer {
-        code: response.status().as_u16(),
-        retry_after: headers
-            .get_all(header::RETRY_AFTER)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect(),
-        date: text(header::DATE),
-        redirect_host,
-        body,
-        flaw,
+impl Asked {
+    /// The parts of the response that mean something.
+    fn outline(&self) -> Answer<'_> {
+        let response = &self.response;
+        let headers = response.headers();
+        let redirect_host = text(response, header::LOCATION)
+            .filter(|_| response.status().is_redirection())
+            .and_then(|place| response.url().join(place).ok())
+            .and_then(|target| target.host_str().map(str::to_owned));
+        let paging = |name: &str| name.starts_with("x-total") || name.starts_with("x-page");
+        Answer {
+            code: response.status().as_u16(),
+            retry_after: headers
+                .get_all(header::RETRY_AFTER)
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+                .collect(),
+            date: text(response, header::DATE),
+            redirect_host,
+            paging: headers
+                .iter()
+                .filter(|(name, _)| paging(name.as_str()) || **name == header::LINK)
+                .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+                .collect(),
+            body: &self.body,
+            flaw: self.flaw.clone(),
+        }
     }
+}
+
+fn text(response: &reqwest::Response, name: header::HeaderName) -> Option<&str> {
+    response.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
 /// `{base_url}/avatars`, and the host as reasons name it.
@@ -270,5 +329,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 const IDLE_MAX: Duration = Duration::from_secs(90);
 /// How many unused connections are kept.
 const IDLE_CONNECTIONS_MAX: usize = 64;
+/// A clock that is behind what the API said before by more than this is wrong.
+const CLOCK_DOUBT: Duration = Duration::from_secs(5 * 60);
 /// The largest body, decompressed; an avatar has some 2 KB.
 const BODY_SIZE_MAX: usize = 256 * 1024;
+/// The largest list, decompressed: some four thousand avatars.
+const LIST_SIZE_MAX: usize = 8 * 1024 * 1024;

@@ -9,6 +9,7 @@ use std::iter;
 use rustls::CertificateError;
 
 use crate::argil::quote::quote;
+use crate::domain::observation::Fault;
 use crate::domain::timestamp::Timestamp;
 use crate::secret::Secret;
 
@@ -23,6 +24,30 @@ pub enum Stage {
     Answer,
     /// The head of the answer was there, the body not yet whole.
     Body,
+}
+
+/// What kind of failure it is, by what may mend it.
+pub fn kind(error: &(dyn Error + 'static)) -> Fault {
+    if causes(error).any(|cause| on_our_side(cause).is_some()) {
+        Fault::Local
+    } else if causes(error).any(|cause| is_about_trust(cause)) {
+        Fault::Way
+    } else {
+        Fault::Unreachable
+    }
+}
+
+/// Whether TLS failed because of who is at the other end, and not because it broke off.
+fn is_about_trust(cause: &(dyn Error + 'static)) -> bool {
+    cause.downcast_ref::<rustls::Error>().is_some_and(|error| {
+        matches!(
+            error,
+            rustls::Error::InvalidCertificate(_)
+                | rustls::Error::NoCertificatesPresented
+                | rustls::Error::UnsupportedNameType
+                | rustls::Error::PeerIncompatible(_)
+        )
+    })
 }
 
 /// Says what broke, as a reason for people.

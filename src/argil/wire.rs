@@ -4,9 +4,11 @@
 //! Two fields are not negotiable: without the asked `id` and a `status`, nothing was seen. A
 //! known field that comes twice contradicts itself and counts as unreadable. Knows no HTTP.
 
+use std::collections::HashMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::argil::field::Field;
@@ -36,6 +38,9 @@ pub enum Unusable {
     /// JSON, but no object.
     #[error("the answer is JSON, but not an avatar")]
     NotAnObject,
+    /// JSON, but no list.
+    #[error("the answer is JSON, but not a list")]
+    NotAList,
     /// The same field twice.
     #[error("the answer has the field `{0}` twice")]
     Repeated(&'static str),
@@ -58,38 +63,91 @@ pub enum Unusable {
     OtherId(String),
 }
 
+/// What can be used of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List {
+    /// The avatars, in the order of the list; no id twice.
+    pub avatars: Vec<Avatar>,
+    /// How many elements cannot be used.
+    pub unusable: usize,
+}
+
 /// Reads the body of a 200 as the avatar `id`.
 ///
 /// # Errors
 /// When the body is not a JSON object with that id and a status.
 pub fn read_avatar(body: &[u8], id: &AvatarId) -> Result<Avatar, Unusable> {
+    let body: Body = read_json(body, Unusable::NotAnObject)?;
+    if let Some(field) = body.repeated {
+        return Err(Unusable::Repeated(field));
+    }
+    let found = text_of(&body.id, "id")?;
+    if !id.matches(found) {
+        return Err(Unusable::OtherId(found.to_owned()));
+    }
+    avatar(body, id.clone())
+}
+
+/// Reads the body of a 200 as a list of avatars. Elements without an id or a status, and those
+/// that claim the same id, are counted and left out: they show nothing.
+///
+/// # Errors
+/// When the body is not a JSON list.
+pub fn read_list(body: &[u8]) -> Result<List, Unusable> {
+    let elements: Vec<Element> = read_json(body, Unusable::NotAList)?;
+    let count = elements.len();
+    let mut read: Vec<Avatar> = elements.into_iter().filter_map(listed).collect();
+    let folded = |avatar: &Avatar| avatar.id.as_str().to_ascii_lowercase();
+    let mut times: HashMap<String, usize> = HashMap::new();
+    for avatar in &read {
+        *times.entry(folded(avatar)).or_default() += 1;
+    }
+    read.retain(|avatar| times.get(&folded(avatar)) == Some(&1));
+    Ok(List { unusable: count - read.len(), avatars: read })
+}
+
+/// An element of a list, which may be anything.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Element {
+    Object(Body),
+    Other(serde::de::IgnoredAny),
+}
+
+fn listed(element: Element) -> Option<Avatar> {
+    let Element::Object(body) = element else { return None };
+    let id = text_of(&body.id, "id").ok().and_then(|id| AvatarId::parse(id).ok())?;
+    if body.repeated.is_some() {
+        return None;
+    }
+    avatar(body, id).ok()
+}
+
+fn read_json<T: DeserializeOwned>(body: &[u8], other: Unusable) -> Result<T, Unusable> {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     match body.trim_ascii_start().first() {
         None => return Err(Unusable::Empty),
         Some(b'<') => return Err(Unusable::WebPage),
         Some(_) => {}
     }
-    let body: Body = serde_json::from_slice(body).map_err(|error| match error.classify() {
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Eof => Unusable::BreaksOff,
-        serde_json::error::Category::Data => Unusable::NotAnObject,
+        serde_json::error::Category::Data => other,
         serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
             Unusable::Unreadable { line: error.line(), column: error.column() }
         }
-    })?;
-    if let Some(field) = body.repeated {
-        return Err(Unusable::Repeated(field));
-    }
-    let found = text_of(body.id, "id")?;
-    if !id.matches(&found) {
-        return Err(Unusable::OtherId(found));
-    }
-    let status = text_of(body.status, "status")?;
+    })
+}
+
+/// The avatar of that id, as the body shows it.
+fn avatar(body: Body, id: AvatarId) -> Result<Avatar, Unusable> {
+    let status = text_of(&body.status, "status")?;
     if status.chars().count() > STATUS_LENGTH_MAX {
         return Err(Unusable::LongStatus);
     }
     Ok(Avatar {
-        id: id.clone(),
-        status: Status::from_name(&status),
+        id,
+        status: Status::from_name(status),
         name: body.name.short_text(),
         model: body.model.short_text(),
         orientation: body.orientation.short_text(),
@@ -183,7 +241,7 @@ impl<'de> Deserialize<'de> for Body {
 }
 
 /// A text that says something, or why the field has none.
-fn text_of(field: Field, name: &'static str) -> Result<String, Unusable> {
+fn text_of<'a>(field: &'a Field, name: &'static str) -> Result<&'a str, Unusable> {
     let found = match field {
         Field::Text(text) if !text.trim().is_empty() => return Ok(text),
         Field::Absent => return Err(Unusable::Absent(name)),

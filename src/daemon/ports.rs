@@ -12,7 +12,7 @@ use crate::domain::delivery::Outcome;
 use crate::domain::event::Event;
 use crate::domain::listing::Listing;
 use crate::domain::moment::Moment;
-use crate::domain::observation::{Fault, Observation};
+use crate::domain::observation::Observation;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::channels::{Channel, Draft, Parcel};
@@ -49,8 +49,7 @@ impl AvatarSource for Client {
     }
 
     async fn list(&self, now: Timestamp) -> Listing {
-        let reason = format!("nobody asks for lists yet, at {now} neither");
-        Listing::Unseen(Observation::Failed { fault: Fault::Wrong, reason })
+        Self::list(self, now).await
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use crate::harness::argil::{Answer, FakeArgil};
 
 mod answers;
+mod listing;
 mod surroundings;
 
 const KEY: &str = "canary-5f1d-must-not-be-seen";

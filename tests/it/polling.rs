@@ -21,6 +21,7 @@ mod accounts;
 mod conditions;
 mod hints;
 mod key;
+mod listing;
 mod reload;
 mod start;
 mod trouble;

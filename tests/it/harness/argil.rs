@@ -5,7 +5,7 @@
 //! own, so that tests with and without a runtime can use it. It counts and records what it was
 //! asked, and is gone when dropped. An avatar that was never set is answered with 404.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -130,6 +130,21 @@ impl FakeArgil {
         self.shared.state().queues.entry(id.to_owned()).or_default().push_back(answer);
     }
 
+    /// From now on lists do not show the avatar.
+    pub(crate) fn hide_from_list(&self, id: &str) {
+        self.shared.state().hidden.insert(id.to_owned());
+    }
+
+    /// The next list gets this answer instead; several wait in line.
+    pub(crate) fn answer_list_next(&self, answer: Answer) {
+        self.answer_next("", answer);
+    }
+
+    /// How many lists were asked for.
+    pub(crate) fn lists(&self) -> usize {
+        self.shared.state().requests.iter().filter(|it| it.path == LIST).count()
+    }
+
     /// Every request goes through this from now on; `None` lets it pass to the rest. The hook
     /// must not ask the fake itself.
     pub(crate) fn answer_with(&self, hook: impl Fn(&Request) -> Option<Answer> + Send + 'static) {
@@ -194,6 +209,7 @@ type Hook = Box<dyn Fn(&Request) -> Option<Answer> + Send>;
 struct State {
     avatars: HashMap<String, Value>,
     queues: HashMap<String, VecDeque<Answer>>,
+    hidden: HashSet<String>,
     hook: Option<Hook>,
     key: Option<String>,
     requests: Vec<Request>,
@@ -228,6 +244,11 @@ impl Shared {
         if state.key.is_some() && request.header("x-api-key") != state.key.as_deref() {
             let body = json!({"code": 401, "message": "Unauthorized"});
             return Answer::status(401, body.to_string());
+        }
+        if request.path == LIST {
+            let shown = state.avatars.iter().filter(|(id, _)| !state.hidden.contains(*id));
+            let list: BTreeMap<_, _> = shown.collect();
+            return Answer::status(200, json!(list.values().collect::<Vec<_>>()).to_string());
         }
         match state.avatars.get(&request.avatar) {
             Some(avatar) => Answer::status(200, avatar.to_string()),
@@ -347,5 +368,7 @@ async fn next_request(
     Some(Request { avatar, path, headers, connection })
 }
 
+/// The path of a list.
+const LIST: &str = "/v1/avatars?visibility=private";
 /// How long a test waits for a fact.
 const WAIT_MAX: Duration = Duration::from_secs(10);
