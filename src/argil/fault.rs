@@ -30,7 +30,7 @@ pub enum Stage {
 pub fn kind(error: &(dyn Error + 'static)) -> Fault {
     if causes(error).any(|cause| on_our_side(cause).is_some()) {
         Fault::Local
-    } else if causes(error).any(|cause| is_about_trust(cause)) {
+    } else if causes(error).any(is_about_trust) {
         Fault::Way
     } else {
         Fault::Unreachable

@@ -110,7 +110,7 @@ pub fn read_list(body: &[u8]) -> Result<List, Unusable> {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Element {
-    Object(Body),
+    Object(Box<Body>),
     Other(serde::de::IgnoredAny),
 }
 
@@ -120,7 +120,7 @@ fn listed(element: Element) -> Option<Avatar> {
     if body.repeated.is_some() {
         return None;
     }
-    avatar(body, id).ok()
+    avatar(*body, id).ok()
 }
 
 fn read_json<T: DeserializeOwned>(body: &[u8], other: Unusable) -> Result<T, Unusable> {

@@ -82,6 +82,10 @@ pub struct CheckArgs {
     /// Also try the key, each avatar, and the connection of each channel
     #[arg(long)]
     pub online: bool,
+    /// Also say what a reload would change, compared with what the daemon last took; secrets
+    /// are not compared
+    #[arg(long)]
+    pub diff: bool,
 }
 
 /// Where a reading command finds the database.

@@ -1,24 +1,29 @@
-//! `avatar-watch check`: every problem of the config in one go; with `--online`, whether the
-//! outside world agrees.
+//! `avatar-watch check`: every problem of the config in one go; with `--diff`, what a reload would
+//! change; with `--online`, whether the outside world agrees.
 
 use std::io::ErrorKind;
 use std::path::Path;
 
+use crate::argil::client::Client;
 use crate::cli::args::CheckArgs;
 use crate::cli::config_path::config_path;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of, counted, line, plain};
+use crate::cli::output::{complain, complain_of, complain_of_store, counted, line, plain};
 use crate::cli::run::runtime;
+use crate::config::diff::diff_snapshots;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::file;
-use crate::config::settings::Settings;
+use crate::config::settings::{AvatarSettings, Settings};
+use crate::config::snapshot::Snapshot;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
 use crate::daemon::ports::Clock as _;
 use crate::daemon::wiring;
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::observation::{Denial, Observation};
+use crate::store::error::StoreError;
+use crate::store::reader::Reader;
 
 /// Reads the config and says what is wrong with it.
 pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
@@ -44,6 +49,13 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
         counted(settings.channels.len(), "channel"),
         settings.store_path.display()
     ));
+    if args.diff {
+        let kept = match in_force(&settings.store_path) {
+            Ok(kept) => kept,
+            Err(error) => return complain_of_store(&error),
+        };
+        changes(kept.as_deref(), &settings).iter().for_each(|text| line(text));
+    }
     if args.online { online(&settings) } else { Exit::Good }
 }
 
@@ -64,6 +76,35 @@ pub fn complain_of_config(error: &ConfigError) {
             }
         }
     }
+}
+
+/// The settings in force, as the daemon keeps them with the database; `None` when there are none.
+fn in_force(store_path: &Path) -> Result<Option<String>, StoreError> {
+    match Reader::open(store_path) {
+        Ok(reader) => reader.in_force(),
+        Err(StoreError::Absent { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a reload would change, line by line.
+fn changes(kept: Option<&str>, settings: &Settings) -> Vec<String> {
+    let old = kept.and_then(Snapshot::from_text);
+    let first = match (kept, &old) {
+        (None, _) => Some("no daemon has run with this database yet: everything is new"),
+        (Some(_), None) => {
+            Some("another version of the daemon keeps its settings otherwise: everything is new")
+        }
+        (Some(_), Some(_)) => None,
+    };
+    let changes = diff_snapshots(&old.unwrap_or_default(), &Snapshot::of(settings));
+    let mut lines: Vec<String> = first.into_iter().map(str::to_owned).collect();
+    lines.extend(changes.iter().map(|change| plain(&change.marked())));
+    if changes.is_empty() {
+        lines.push("nothing would change".to_owned());
+    }
+    lines.push("secrets are not compared here".to_owned());
+    lines
 }
 
 fn directory_is_there(database: &Path) -> std::io::Result<()> {
@@ -94,17 +135,10 @@ fn online(settings: &Settings) -> Exit {
 
 /// Looks at every avatar and connects to every channel; whether all went well.
 async fn try_everything(settings: &Settings) -> Result<bool, DaemonError> {
-    let client = wiring::client(&settings.argil)?;
     let mut good = true;
-    for avatar in &settings.avatars {
-        let seen = client.look(&avatar.id, SystemClock.now()).await;
-        let (fine, text) = verdict(&seen);
-        good &= fine;
-        line(&format!("{} avatar `{}`: {text}", mark(fine), avatar.id));
-        if matches!(seen, Observation::Denied { denial: Denial::Key, .. }) {
-            line("  the other avatars were not tried: it is the key that is refused");
-            break;
-        }
+    for (name, account) in &settings.accounts {
+        let avatars = settings.avatars.iter().filter(|avatar| avatar.account == *name);
+        good &= look_at_all(&wiring::client(account)?, avatars).await;
     }
     for settings in settings.channels.values() {
         let outcome = wiring::channel(settings)?.probe().await;
@@ -113,6 +147,21 @@ async fn try_everything(settings: &Settings) -> Result<bool, DaemonError> {
         line(&format!("{} channel `{}`: {}", mark(fine), settings.name, connection(&outcome)));
     }
     Ok(good)
+}
+
+async fn look_at_all(client: &Client, avatars: impl Iterator<Item = &AvatarSettings>) -> bool {
+    let mut good = true;
+    for avatar in avatars {
+        let seen = client.look(&avatar.id, SystemClock.now()).await;
+        let (fine, text) = verdict(&seen);
+        good &= fine;
+        line(&format!("{} avatar `{}`: {text}", mark(fine), avatar.id));
+        if matches!(seen, Observation::Denied { denial: Denial::Key, .. }) {
+            line("  the account's other avatars were not tried: it is the key that is refused");
+            break;
+        }
+    }
+    good
 }
 
 fn verdict(seen: &Observation) -> (bool, String) {
@@ -139,4 +188,54 @@ fn connection(outcome: &Outcome) -> String {
 
 const fn mark(fine: bool) -> &'static str {
     if fine { "ok  " } else { "FAIL" }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    const CONFIG: &str = "argil.api_key = 'key'\n[[avatars]]\nid = 'a1'\nname = 'Jane'\n";
+
+    fn settings(text: &str) -> Settings {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, format!("store.path = '/var/a.db'\n{text}")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        file::load(&path, &Environment::default()).unwrap()
+    }
+
+    #[test]
+    fn a_diff_lists_what_a_reload_would_change() {
+        let kept = Snapshot::of(&settings(CONFIG)).to_text();
+        let check = |kept: Option<&str>, text: &str, expected: &[&str]| {
+            let mut lines = changes(kept, &settings(text));
+            assert_eq!(lines.pop().as_deref(), Some("secrets are not compared here"));
+            assert_eq!(lines, expected);
+        };
+        check(Some(&kept), CONFIG, &["nothing would change"]);
+        check(Some(&kept), &CONFIG.replace("'key'", "'another'"), &["nothing would change"]);
+        check(
+            Some(&kept),
+            &CONFIG.replace("a1", "a2").replace("argil", "poll.missing = '1m'\nargil"),
+            &[
+                "~ the pace of looking: `missing` from `15m` to `1m`",
+                "- avatar `a1` \"Jane\"",
+                "+ avatar `a2` \"Jane\"",
+            ],
+        );
+        let all = [
+            "+ account `argil`",
+            "+ the pace of looking",
+            "+ what counts as news",
+            "+ the store",
+            "+ the web",
+            "+ avatar `a1` \"Jane\"",
+        ];
+        let none = "no daemon has run with this database yet: everything is new";
+        let other = "another version of the daemon keeps its settings otherwise: everything is new";
+        check(None, CONFIG, &[&[none], all.as_slice()].concat());
+        check(Some("{}"), CONFIG, &[&[other], all.as_slice()].concat());
+    }
 }

@@ -49,9 +49,10 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 fn daemon_exit(error: &DaemonError) -> Exit {
     match error {
         DaemonError::Store(error) => store_exit(error),
-        DaemonError::Argil(_) | DaemonError::Channel { .. } | DaemonError::StoreMoved => {
-            Exit::Config
-        }
+        DaemonError::Argil(_)
+        | DaemonError::Channel { .. }
+        | DaemonError::Listen { .. }
+        | DaemonError::StoreMoved => Exit::Config,
         DaemonError::System { .. } | DaemonError::LoopEnded(_) => Exit::Disk,
     }
 }

@@ -1,39 +1,129 @@
-//! `[argil]`: the account, and how hard the API may be asked.
+//! `[argil]` and `[accounts.NAME]`: the accounts, and how hard the API may be asked with each.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use toml::de::DeValue;
 use url::Url;
 
-use crate::config::duration;
+use crate::config::duration::{self, LONGEST};
 use crate::config::field::Field;
 use crate::config::host;
 use crate::config::reader::Table;
-use crate::config::schema::ARGIL;
+use crate::config::schema::{ACCOUNT, ARGIL};
 use crate::config::secret_source::{self, Plain};
-use crate::config::settings::ArgilSettings;
+use crate::config::settings::AccountSettings;
+use crate::domain::account::AccountName;
 use crate::secret::Secret;
 
-/// Reads the account.
-pub(super) fn read(root: &Table<'_>) -> Option<ArgilSettings> {
-    let argil = root.section(ARGIL.path, &ARGIL)?;
-    let api_key = argil.required("api_key", API_KEY_MEND, api_key);
-    let base_url = match argil.field("base_url") {
+/// The names that stand in the file, good or bad, the default account's among them when it has a
+/// table; `None` when they cannot be told.
+pub(super) fn names<'r>(root: &Table<'r>) -> Option<Vec<&'r str>> {
+    let mut names = Vec::new();
+    if has_default(root) {
+        names.push(AccountName::DEFAULT);
+    }
+    let Some(field) = root.field("accounts") else { return Some(names) };
+    match field.value {
+        DeValue::Table(_) => {
+            let named = field.table()?.fields().into_iter().map(|(name, _)| name);
+            names.extend(named.filter(|name| *name != AccountName::DEFAULT));
+            Some(names)
+        }
+        _ => None,
+    }
+}
+
+/// Reads all accounts.
+pub(super) fn read(root: &Table<'_>) -> Option<BTreeMap<AccountName, AccountSettings>> {
+    let mut accounts = Vec::new();
+    if has_default(root) {
+        let argil = root.section(ARGIL.path, &ARGIL).and_then(|table| read_one(&table));
+        accounts.push(argil.map(|argil| (AccountName::default(), argil)));
+    }
+    if let Some(field) = root.field("accounts") {
+        if matches!(field.value, DeValue::Array(_)) {
+            let help = "write `[accounts.NAME]`, with one bracket and a name";
+            return field.wrong("is a list", help);
+        }
+        let named = field.table()?.fields();
+        accounts.extend(named.iter().map(|(name, field)| read_named(name, field)));
+    }
+    let accounts = accounts.into_iter().collect::<Option<BTreeMap<_, _>>>()?;
+    warn_of_twins(root, &accounts);
+    Some(accounts)
+}
+
+/// Without any account it is the default one that is missing.
+fn has_default(root: &Table<'_>) -> bool {
+    let empty =
+        |field: Field<'_>| matches!(field.value, DeValue::Table(entries) if entries.is_empty());
+    root.field(ARGIL.path).is_some() || root.field("accounts").is_none_or(empty)
+}
+
+fn read_named(name: &str, field: &Field<'_>) -> Option<(AccountName, AccountSettings)> {
+    let name = match AccountName::parse(name) {
+        Ok(name) if name.is_default() => {
+            field.wrong("is the name of the default account", "write its keys under `[argil]`")
+        }
+        Ok(name) => Some(name),
+        Err(error) => field.wrong("is no good name", error.to_string()),
+    };
+    let table = field.table()?;
+    table.check_keys(&ACCOUNT);
+    let account = read_one(&table);
+    Some((name?, account?))
+}
+
+fn read_one(table: &Table<'_>) -> Option<AccountSettings> {
+    let api_key = table.required("api_key", API_KEY_MEND, api_key);
+    let base_url = match table.field("base_url") {
         Some(field) => base_url(&field),
         None => Url::parse(BASE_URL).ok(),
     };
-    let timeout = argil.or("timeout", TIMEOUT, |field| duration::read(field, &TIMEOUT_RANGE));
+    let timeout = table.or("timeout", TIMEOUT, |field| duration::read(field, &TIMEOUT_RANGE));
     let concurrency =
-        argil.or("max_concurrency", CONCURRENCY, |field| field.integer(CONCURRENCY_RANGE));
+        table.or("max_concurrency", CONCURRENCY, |field| field.integer(CONCURRENCY_RANGE));
     let requests =
-        argil.or("max_requests_per_second", REQUESTS, |field| field.integer(REQUESTS_RANGE));
-    Some(ArgilSettings {
+        table.or("max_requests_per_second", REQUESTS, |field| field.integer(REQUESTS_RANGE));
+    let blind_after =
+        table.or("blind_after", BLIND_AFTER, |field| duration::read(field, &BLIND_AFTER_RANGE));
+    Some(AccountSettings {
         api_key: api_key?,
         base_url: base_url?,
         timeout: timeout?,
         max_concurrency: usize::try_from(concurrency?).ok()?,
         max_requests_per_second: requests?,
+        blind_after: blind_after?,
     })
+}
+
+/// Warns of accounts that Argil takes for one.
+fn warn_of_twins(root: &Table<'_>, accounts: &BTreeMap<AccountName, AccountSettings>) {
+    let address =
+        |account: &AccountSettings| account.base_url.as_str().trim_end_matches('/').to_owned();
+    let same = |a: &AccountSettings, b: &AccountSettings| {
+        a.api_key == b.api_key && address(a) == address(b)
+    };
+    let Some(table) = root.field("accounts").and_then(|field| field.table()) else { return };
+    let mut seen: Vec<(AccountName, &AccountSettings)> = Vec::new();
+    if let Some((name, account)) = accounts.get_key_value(&AccountName::default()) {
+        seen.push((name.clone(), account));
+    }
+    for (name, field) in table.fields() {
+        let name = AccountName::parse(name).ok();
+        let Some((name, account)) = name.and_then(|name| accounts.get_key_value(&name)) else {
+            continue;
+        };
+        if let Some((twin, _)) = seen.iter().find(|(_, other)| same(other, account)) {
+            let message = format!("has the same key as the account `{twin}`");
+            let help = "they share one budget at Argil: keep one of them, or lower \
+                        `max_requests_per_second` in both";
+            field.reader.warning(&field.place, message, help);
+        }
+        seen.push((name.clone(), account));
+    }
 }
 
 fn api_key(field: &Field<'_>) -> Option<Secret> {
@@ -81,3 +171,9 @@ const CONCURRENCY: u32 = 16;
 const CONCURRENCY_RANGE: RangeInclusive<u32> = 1..=256;
 const REQUESTS: u32 = 10;
 const REQUESTS_RANGE: RangeInclusive<u32> = 1..=10_000;
+const BLIND_AFTER: Duration = Duration::from_secs(900);
+const BLIND_AFTER_RANGE: RangeInclusive<Duration> = Duration::from_secs(60)..=LONGEST;
+
+#[cfg(test)]
+#[path = "account_tests.rs"]
+mod tests;

@@ -66,7 +66,11 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
         None => &CHANNEL,
     };
     table.check_keys(schema);
-    let events = table.or("events", EventKind::DEFAULT.to_vec(), events);
+    let operator = table.or("operator", false, |field| field.flag());
+    // An operator's channel may be told of nothing else.
+    let may_be_empty = operator != Some(false);
+    let events =
+        table.or("events", EventKind::DEFAULT.to_vec(), |field| events(field, may_be_empty));
     let (place, schedule) = match kind? {
         Type::Webhook => (webhook(&table).map(ChannelKind::Webhook), RetrySchedule::webhook()),
         Type::Email => (mail::read(&table).map(ChannelKind::Email), RetrySchedule::email()),
@@ -76,6 +80,7 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
     Some(ChannelSettings {
         name: name?,
         events: events?,
+        operator: operator?,
         retry_schedule: retry_schedule?,
         kind: place?,
     })
@@ -99,10 +104,21 @@ impl Type {
     }
 }
 
-fn events(field: &Field<'_>) -> Option<Vec<EventKind>> {
-    let words = EventKind::SELECTABLE.map(|kind| (kind.name(), kind));
-    let events = field.distinct(|element| element.one_of(&words))?;
-    field.not_empty(events, "leave the key out for the usual three")
+fn events(field: &Field<'_>, may_be_empty: bool) -> Option<Vec<EventKind>> {
+    let events = field.distinct(event)?;
+    if events.is_empty() && !may_be_empty {
+        return field.not_empty(events, "leave the key out for the usual three");
+    }
+    Some(events)
+}
+
+fn event(field: &Field<'_>) -> Option<EventKind> {
+    let text = field.text()?;
+    if EventKind::CONDITIONS.iter().any(|kind| kind.name() == text) {
+        let message = format!("is `{text}`, which goes to operators' channels alone");
+        return field.wrong(message, "take it out, and write `operator = true` in this channel");
+    }
+    field.one_of(&EventKind::SELECTABLE.map(|kind| (kind.name(), kind)))
 }
 
 fn retry_schedule(field: &Field<'_>) -> Option<RetrySchedule> {
@@ -167,3 +183,45 @@ const SECRETS_MAX: usize = 4;
 
 /// What to write where a URL is none.
 const WHOLE_URL: &str = "write the whole URL, like `https://example.com/hooks/avatars`";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file::tests::{check_added, read_with};
+
+    const HOOK: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
+                        secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
+
+    #[test]
+    fn a_channel_may_be_for_operators_alone_and_is_for_none_by_default() {
+        let channel = |keys: &str| {
+            let text = format!("argil.api_key = 'key'\n{HOOK}{keys}");
+            let channels = read_with(&text, &[]).unwrap().channels;
+            let channel = channels.into_values().next().unwrap();
+            (channel.operator, channel.events.len())
+        };
+        assert_eq!(channel(""), (false, 3));
+        assert_eq!(channel("operator = true"), (true, 3));
+        assert_eq!(channel("operator = true\nevents = []"), (true, 0));
+        check_added(
+            &format!("{HOOK}events = []"),
+            "config.toml:6: `channels.ops.events` is an empty list\n  \
+             help: leave the key out for the usual three",
+        );
+    }
+
+    #[test]
+    fn conditions_are_not_selected_one_by_one() {
+        for kind in EventKind::CONDITIONS {
+            let name = kind.name();
+            check_added(
+                &format!("{HOOK}operator = true\nevents = ['{name}']"),
+                &format!(
+                    "config.toml:7: `channels.ops.events[0]` is `{name}`, which goes to operators' \
+                     channels alone\n  \
+                     help: take it out, and write `operator = true` in this channel"
+                ),
+            );
+        }
+    }
+}

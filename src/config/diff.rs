@@ -1,126 +1,223 @@
 //! What a reload changes: the difference of two settings, in words.
 //!
-//! Lines and order are no difference, and no secret is ever named.
+//! Lines and order are no difference. A secret that differs is told by the name of its key; its
+//! value, old or new, never is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
 
-use crate::config::settings::{AvatarSettings, Settings};
-use crate::domain::avatar::AvatarId;
-use crate::domain::channel::ChannelName;
+use crate::config::field::shown;
+use crate::config::settings::{ChannelKind, Settings};
+use crate::config::snapshot::{Keys, Section, Snapshot};
+use crate::domain::account::AccountName;
+use crate::secret::Secret;
+use crate::signing_secret::SigningSecret;
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// The key, the address or the limits of the account.
-    Account,
-    /// The waits between looks.
-    Pace,
-    /// What counts as news.
-    News,
-    /// Where the database is, which a reload cannot change.
-    StorePath {
-        /// Where it stays until the restart.
-        old: PathBuf,
-        /// Where it will be then.
-        new: PathBuf,
-    },
-    /// An avatar that was not there.
-    AvatarAdded(AvatarId),
-    /// An avatar that is no longer there.
-    AvatarRemoved(AvatarId),
-    /// An avatar with another name, other channels or another assumption.
-    AvatarChanged(AvatarId),
-    /// A channel that was not there.
-    ChannelAdded(ChannelName),
-    /// A channel that is no longer there.
-    ChannelRemoved(ChannelName),
-    /// A channel with other settings.
-    ChannelChanged(ChannelName),
+pub struct Change {
+    /// What differs.
+    pub section: Section,
+    /// How it differs.
+    pub turn: Turn,
+}
+
+/// How a section differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It was not there; with its keys.
+    Added(Keys),
+    /// It is no longer there; with the keys that it had.
+    Removed(Keys),
+    /// It is there with other values of these keys: at least one.
+    Changed(Vec<KeyChange>),
+}
+
+/// A key that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyChange {
+    /// The key, as it stands below its section.
+    pub key: String,
+    /// Its value before; `None` when it had none, or is a secret.
+    pub old: Option<String>,
+    /// Its value now; `None` when it has none, or is a secret.
+    pub new: Option<String>,
+}
+
+/// Everything that differs, in the order of the config's sections; secrets are compared too.
+pub fn diff(old: &Settings, new: &Settings) -> Vec<Change> {
+    compare(&Snapshot::of(old), &Snapshot::of(new), &secrets(old), &secrets(new))
+}
+
+/// Everything that differs but for the secrets, which are not in a snapshot.
+pub fn diff_snapshots(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
+    compare(old, new, &Secrets::new(), &Secrets::new())
 }
 
 impl Change {
     /// Whether it takes effect only after a restart.
-    pub const fn needs_restart(&self) -> bool {
-        matches!(self, Self::StorePath { .. })
+    pub fn needs_restart(&self) -> bool {
+        self.section == Section::Store
+    }
+
+    /// One line of a list: `+`, `-` or `~`, what it is about, and which keys differ.
+    pub fn marked(&self) -> String {
+        match &self.turn {
+            Turn::Added(keys) => format!("+ {}", self.subject(keys)),
+            Turn::Removed(keys) => format!("- {}", self.subject(keys)),
+            Turn::Changed(keys) => format!("~ {}: {}", self.noun(), self.listed(keys)),
+        }
+    }
+
+    /// What it is about, with what tells an avatar from others.
+    fn subject(&self, keys: &Keys) -> String {
+        let mut text = self.noun();
+        if !matches!(self.section, Section::Avatar(_)) {
+            return text;
+        }
+        if let Some(name) = keys.get("name") {
+            text += &format!(" \"{}\"", shown(name));
+        }
+        match keys.get("account") {
+            Some(account) if account != AccountName::DEFAULT => {
+                text += &format!(" of account `{account}`");
+            }
+            Some(_) | None => (),
+        }
+        text
+    }
+
+    fn noun(&self) -> String {
+        match &self.section {
+            Section::Account(name) => format!("account `{name}`"),
+            Section::Poll => "the pace of looking".to_owned(),
+            Section::Events => "what counts as news".to_owned(),
+            Section::Store => "the store".to_owned(),
+            Section::Web => "the web".to_owned(),
+            Section::Avatar(id) => format!("avatar `{id}`"),
+            Section::Discover => "the discovery".to_owned(),
+            Section::Channel(name) => format!("channel `{name}`"),
+        }
+    }
+
+    fn listed(&self, keys: &[KeyChange]) -> String {
+        let words: Vec<String> = keys.iter().map(|key| self.told(key)).collect();
+        words.join(", ")
+    }
+
+    /// A key, with its values where they are short and nobody's business is in them.
+    fn told(&self, KeyChange { key, old, new }: &KeyChange) -> String {
+        let tells = matches!(
+            self.section,
+            Section::Poll | Section::Events | Section::Store | Section::Web | Section::Discover
+        );
+        match (old, new) {
+            (Some(old), Some(new)) if tells => {
+                format!("`{key}` from `{}` to `{}`", shown(old), shown(new))
+            }
+            (Some(_) | None, Some(_) | None) => format!("`{key}`"),
+        }
     }
 }
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Account => f.write_str("the account changed"),
-            Self::Pace => f.write_str("the pace of looking changed"),
-            Self::News => f.write_str("`events.infer_unseen_training` changed"),
-            Self::StorePath { old, new } => {
-                let (old, new) = (old.display(), new.display());
-                write!(f, "the store moves from `{old}` to `{new}` only with a restart")
-            }
-            Self::AvatarAdded(id) => write!(f, "avatar `{id}` added"),
-            Self::AvatarRemoved(id) => write!(f, "avatar `{id}` removed"),
-            Self::AvatarChanged(id) => write!(f, "avatar `{id}` changed"),
-            Self::ChannelAdded(name) => write!(f, "channel `{name}` added"),
-            Self::ChannelRemoved(name) => write!(f, "channel `{name}` removed"),
-            Self::ChannelChanged(name) => write!(f, "channel `{name}` changed"),
+        match &self.turn {
+            Turn::Added(_) if self.section == Section::Discover => f.write_str(DISCOVER_ON)?,
+            Turn::Removed(_) if self.section == Section::Discover => f.write_str(DISCOVER_OFF)?,
+            Turn::Added(keys) => write!(f, "{} added", self.subject(keys))?,
+            Turn::Removed(keys) => write!(f, "{} removed", self.subject(keys))?,
+            Turn::Changed(keys) => write!(f, "{} changed: {}", self.noun(), self.listed(keys))?,
         }
+        if self.needs_restart() { f.write_str("; it takes a restart") } else { Ok(()) }
     }
 }
 
-/// Everything that differs, in the order of the config's sections.
-pub fn diff(old: &Settings, new: &Settings) -> Vec<Change> {
-    let mut changes = Vec::new();
-    if old.argil != new.argil {
-        changes.push(Change::Account);
-    }
-    if old.cadence != new.cadence {
-        changes.push(Change::Pace);
-    }
-    if old.infer_unseen_training != new.infer_unseen_training {
-        changes.push(Change::News);
-    }
-    if old.store_path != new.store_path {
-        let (old, new) = (old.store_path.clone(), new.store_path.clone());
-        changes.push(Change::StorePath { old, new });
-    }
-    avatars(&old.avatars, &new.avatars, &mut changes);
-    channels(old, new, &mut changes);
-    changes
+/// The secrets of each section by their keys. They are compared, and nothing else.
+type Secrets<'s> = BTreeMap<Section, BTreeMap<&'static str, Hidden<'s>>>;
+
+/// What is compared in memory alone.
+#[derive(PartialEq)]
+enum Hidden<'s> {
+    Text(&'s Secret),
+    Signing(&'s [SigningSecret]),
+    Certificates(&'s [u8]),
 }
 
-fn avatars(old: &[AvatarSettings], new: &[AvatarSettings], changes: &mut Vec<Change>) {
-    let old: BTreeMap<_, _> = old.iter().map(|avatar| (&avatar.id, avatar)).collect();
-    let new: BTreeMap<_, _> = new.iter().map(|avatar| (&avatar.id, avatar)).collect();
-    for (id, avatar) in &new {
-        match old.get(id) {
-            None => changes.push(Change::AvatarAdded((*id).clone())),
-            Some(before) if !same(before, avatar) => {
-                changes.push(Change::AvatarChanged((*id).clone()));
+fn secrets(settings: &Settings) -> Secrets<'_> {
+    let mut secrets = Secrets::new();
+    for (name, account) in &settings.accounts {
+        let key = [("api_key", Hidden::Text(&account.api_key))];
+        secrets.insert(Section::Account(name.clone()), BTreeMap::from(key));
+    }
+    let token = settings.web.hint_token.iter().map(|token| ("hint_token", Hidden::Text(token)));
+    secrets.insert(Section::Web, token.collect());
+    for (name, channel) in &settings.channels {
+        let hidden = match &channel.kind {
+            ChannelKind::Webhook(webhook) => BTreeMap::from([
+                ("url", Hidden::Text(&webhook.url)),
+                ("secret", Hidden::Signing(&webhook.secrets)),
+            ]),
+            ChannelKind::Email(email) => {
+                let login = email.smtp.login.iter();
+                let password = login.map(|(_, word)| ("smtp.password", Hidden::Text(word)));
+                let trusted = email.smtp.ca_file.iter();
+                let trusted = trusted.map(|pem| ("smtp.ca_file", Hidden::Certificates(pem)));
+                password.chain(trusted).collect()
             }
-            Some(_) => (),
-        }
+        };
+        secrets.insert(Section::Channel(name.clone()), hidden);
     }
-    let gone = old.keys().filter(|id| !new.contains_key(*id));
-    changes.extend(gone.map(|id| Change::AvatarRemoved((*id).clone())));
+    secrets
 }
 
-fn same(old: &AvatarSettings, new: &AvatarSettings) -> bool {
-    AvatarSettings { line: new.line, ..old.clone() } == *new
+fn compare(
+    old: &Snapshot,
+    new: &Snapshot,
+    old_secrets: &Secrets<'_>,
+    new_secrets: &Secrets<'_>,
+) -> Vec<Change> {
+    let sections: BTreeSet<&Section> = old.sections.keys().chain(new.sections.keys()).collect();
+    let turn = |section: &Section| match (old.sections.get(section), new.sections.get(section)) {
+        (None, Some(keys)) => Some(Turn::Added(keys.clone())),
+        (Some(keys), None) => Some(Turn::Removed(keys.clone())),
+        (Some(old), Some(new)) => {
+            let mut changes = compare_keys(old, new);
+            let none = BTreeMap::new();
+            changes.extend(compare_hidden(
+                old_secrets.get(section).unwrap_or(&none),
+                new_secrets.get(section).unwrap_or(&none),
+            ));
+            (!changes.is_empty()).then_some(Turn::Changed(changes))
+        }
+        (None, None) => None,
+    };
+    let change =
+        |section: &Section| Some(Change { section: section.clone(), turn: turn(section)? });
+    sections.into_iter().filter_map(change).collect()
 }
 
-fn channels(old: &Settings, new: &Settings, changes: &mut Vec<Change>) {
-    for (name, channel) in &new.channels {
-        match old.channels.get(name) {
-            None => changes.push(Change::ChannelAdded(name.clone())),
-            Some(before) if before != channel => {
-                changes.push(Change::ChannelChanged(name.clone()));
-            }
-            Some(_) => (),
-        }
-    }
-    let gone = old.channels.keys().filter(|name| !new.channels.contains_key(*name));
-    changes.extend(gone.map(|name| Change::ChannelRemoved(name.clone())));
+fn compare_keys(old: &Keys, new: &Keys) -> Vec<KeyChange> {
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let differ = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
+    let change = |key: &String| {
+        let [old, new] = [old, new].map(|keys| keys.get(key).cloned());
+        KeyChange { key: key.clone(), old, new }
+    };
+    differ.map(change).collect()
 }
+
+fn compare_hidden(
+    old: &BTreeMap<&'static str, Hidden<'_>>,
+    new: &BTreeMap<&'static str, Hidden<'_>>,
+) -> Vec<KeyChange> {
+    let keys: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
+    let differ = keys.into_iter().filter(|key| old.get(key) != new.get(key));
+    differ.map(|key| KeyChange { key: key.to_owned(), old: None, new: None }).collect()
+}
+
+const DISCOVER_ON: &str = "the discovery is on now";
+const DISCOVER_OFF: &str = "the discovery is off now";
 
 #[cfg(test)]
 #[path = "diff_tests.rs"]

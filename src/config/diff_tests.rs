@@ -1,9 +1,6 @@
-use std::path::Path;
+use crate::config::file::tests::read_with;
 
 use super::*;
-use crate::config::environment::Environment;
-use crate::config::file;
-use crate::config::reader::Visibility;
 
 const OLD: &str = r#"
 [argil]
@@ -12,63 +9,159 @@ api_key = "key"
 id = "a1"
 [[avatars]]
 id = "a2"
+channels = ["ops", "mail"]
 [channels.mail]
 type = "email"
 from = "a@example.com"
 to = ["b@example.com"]
-smtp = { host = "localhost", tls = "none", username = "u", password = "p" }
+smtp = { host = "localhost", tls = "none", username = "u", password = "CANARY" }
 [channels.ops]
 type = "webhook"
-url = "https://example.com/x"
+url = "https://example.com/CANARY"
 secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 "#;
 
-fn settings(text: &str) -> Settings {
-    let environment = Environment::default();
-    file::read(Path::new("config.toml"), text, Visibility::Owner, &environment).unwrap()
+/// Takes replacements of the old text, and the changes that they make, as they are logged.
+#[track_caller]
+fn check(replacements: &[(&str, &str)], expected: &[&str]) {
+    let changes = changes(replacements);
+    let lines: Vec<String> = changes.iter().map(Change::to_string).collect();
+    assert_eq!(lines, expected, "for {replacements:?}");
+    let all = format!("{changes:?}");
+    assert!(!all.contains("CANARY") && !all.contains("C2FVs"), "a secret is told: {all}");
 }
 
-/// Takes replacements of the old text, and the changes that they make.
-fn check(replacements: &[(&str, &str)], expected: &[&str]) {
-    let new = replacements.iter().fold(OLD.to_owned(), |text, (from, to)| {
+fn changes(replacements: &[(&str, &str)]) -> Vec<Change> {
+    diff(&settings(&[]), &settings(replacements))
+}
+
+fn settings(replacements: &[(&str, &str)]) -> Settings {
+    let text = replacements.iter().fold(OLD.to_owned(), |text, (from, to)| {
         assert!(text.contains(from), "`{from}` is not there");
         text.replacen(from, to, 1)
     });
-    let changes = diff(&settings(OLD), &settings(&new));
-    let lines: Vec<String> = changes.iter().map(Change::to_string).collect();
-    assert_eq!(lines, expected, "for {replacements:?}");
+    read_with(&text, &[]).unwrap()
+}
+
+#[test]
+fn lines_and_order_are_no_difference() {
+    check(&[], &[]);
+    check(&[("[argil]", "# a comment\n\n[argil]")], &[]);
+    check(&[("\"a1\"", "\"a2\""), ("\"a2\"\nchan", "\"a1\"\nchan"), ("channels = ", "#")], {
+        &["avatar `a2` changed: `channels`"]
+    });
+    check(&[("\"ops\", \"mail\"", "\"mail\", \"ops\"")], &[]);
 }
 
 #[test]
 fn a_reload_is_told_in_words() {
-    check(&[], &[]);
-    check(&[("[argil]", "# a comment\n\n[argil]")], &[]);
-    check(&[("id = \"a1\"", "id = \"a2\""), ("id = \"a2\"\n[chan", "id = \"a1\"\n[chan")], &[]);
-    check(&[("\"key\"", "\"new-key\"")], &["the account changed"]);
-    check(&[("[argil]", "poll.missing = \"1m\"\n[argil]")], &["the pace of looking changed"]);
+    check(
+        &[("\"key\"", "\"CANARY\"\nblind_after = \"1h\"")],
+        &["account `argil` changed: `blind_after`, `api_key`"],
+    );
+    check(
+        &[("[[avatars]]", "[accounts.studio]\napi_key = \"CANARY\"\n[[avatars]]")],
+        &["account `studio` added"],
+    );
+    check(
+        &[("[argil]", "poll.missing = \"1m\"\npoll.strategy = \"list\"\n[argil]")],
+        &["the pace of looking changed: `missing` from `15m` to `1m`, `strategy` from `single` \
+           to `list`"],
+    );
     check(
         &[("[argil]", "events.infer_unseen_training = false\n[argil]")],
-        &["`events.infer_unseen_training` changed"],
+        &["what counts as news changed: `infer_unseen_training` from `true` to `false`"],
     );
     check(
-        &[("id = \"a2\"", "id = \"a3\""), ("id = \"a1\"", "id = \"a1\"\nname = \"Jane\"")],
-        &["avatar `a1` changed", "avatar `a3` added", "avatar `a2` removed"],
+        &[("[argil]", "web.listen = \"off\"\nweb.hint_token = \"CANARY-of-16-letters\"\n[argil]")],
+        &["the web changed: `listen` from `127.0.0.1:8787` to `off`, `hint_token`"],
+    );
+    check(&[("[argil]", "discover.enabled = true\n[argil]")], &["the discovery is on now"]);
+}
+
+#[test]
+fn avatars_are_told_by_id_and_label_and_account() {
+    check(
+        &[
+            ("id = \"a2\"\nchannels", "id = \"a3\"\nname = \"Jane\\u001B\"\naccount"),
+            ("[\"ops\", \"mail\"]", "\"studio\""),
+            ("[[avatars]]", "[accounts.studio]\napi_key = \"key2\"\n[[avatars]]"),
+            ("id = \"a1\"", "id = \"a1\"\nname = \"Joe\"\noverdue_after = \"1h\""),
+        ],
+        &[
+            "account `studio` added",
+            "avatar `a1` changed: `name`, `overdue_after`",
+            "avatar `a2` removed",
+            "avatar `a3` \"Jane\\u{1b}\" of account `studio` added",
+        ],
+    );
+}
+
+#[test]
+fn channels_are_told_by_the_names_of_their_keys() {
+    check(
+        &[("channels.mail", "channels.post"), (", \"mail\"]", "]"), ("MV+b", "MV+c")],
+        &[
+            "avatar `a2` changed: `channels`",
+            "channel `mail` removed",
+            "channel `ops` changed: `secret`",
+            "channel `post` added",
+        ],
+    );
+    check(&[("\"CANARY\" }", "\"q\" }")], &["channel `mail` changed: `smtp.password`"]);
+    check(
+        &[("/CANARY", "/CANARY-2"), ("[channels.ops]", "[channels.ops]\noperator = true")],
+        &["channel `ops` changed: `operator`, `url`"],
     );
     check(
-        &[("channels.mail", "channels.post"), ("MV+b", "MV+c")],
-        &["channel `ops` changed", "channel `post` added", "channel `mail` removed"],
+        &[(", username = \"u\", password = \"CANARY\"", "")],
+        &["channel `mail` changed: `smtp.username`, `smtp.password`"],
     );
-    check(&[("\"p\"", "\"q\"")], &["channel `mail` changed"]);
 }
 
 #[test]
 fn the_store_moves_only_with_a_restart() {
-    let old = settings(OLD);
-    let new = Settings { store_path: PathBuf::from("/srv/new.db"), ..old.clone() };
-    let [change] = diff(&old, &new).try_into().unwrap();
+    let [change] = changes(&[("[argil]", "store.path = \"new.db\"\n[argil]")]).try_into().unwrap();
     assert!(change.needs_restart());
     assert_eq!(
         change.to_string(),
-        "the store moves from `avatar-watch.db` to `/srv/new.db` only with a restart",
+        "the store changed: `path` from `avatar-watch.db` to `new.db`; it takes a restart",
+    );
+}
+
+#[test]
+fn snapshots_differ_in_everything_but_their_secrets() {
+    let new = [
+        ("\"key\"", "\"CANARY\""),
+        ("\"CANARY\" }", "\"q\" }"),
+        ("/CANARY", "/CANARY-2"),
+        ("MV+b", "MV+c"),
+    ];
+    assert_eq!(changes(&new).len(), 3);
+    let snapshot = |replacements: &[_]| Snapshot::of(&settings(replacements));
+    let check = |old: &Snapshot, new: &Snapshot, expected: &[&str]| {
+        let marked: Vec<String> = diff_snapshots(old, new).iter().map(Change::marked).collect();
+        assert_eq!(marked, expected);
+    };
+    check(&snapshot(&[]), &snapshot(&new), &[]);
+    check(
+        &snapshot(&[("id = \"a1\"", "id = \"a0\"\nname = \"Joe\"")]),
+        &snapshot(&[("a@example.com", "z@example.com")]),
+        &["- avatar `a0` \"Joe\"", "+ avatar `a1`", "~ channel `mail`: `from`"],
+    );
+    check(
+        &Snapshot::default(),
+        &snapshot(&[]),
+        &[
+            "+ account `argil`",
+            "+ the pace of looking",
+            "+ what counts as news",
+            "+ the store",
+            "+ the web",
+            "+ avatar `a1`",
+            "+ avatar `a2`",
+            "+ channel `mail`",
+            "+ channel `ops`",
+        ],
     );
 }

@@ -11,58 +11,58 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use crate::config::account;
-use crate::config::avatar;
+use crate::config::avatar::Registry;
 use crate::config::channel;
 use crate::config::damage;
+use crate::config::discover;
+use crate::config::drop_in::{self, DropIns};
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
+use crate::config::names::Names;
 use crate::config::poll;
-use crate::config::reader::{Reader, Table, Visibility};
-use crate::config::schema::{EVENTS, ROOT, STORE};
+use crate::config::reader::{Findings, Place, Reader, Table, Visibility};
+use crate::config::schema::{AVATAR, EVENTS, ROOT, STORE};
 use crate::config::secret_source;
 use crate::config::settings::{AvatarSettings, Settings};
+use crate::config::web;
 use crate::domain::avatar::AvatarId;
 
-/// Reads the config, with what it takes from the environment.
+/// Reads the config and its drop-ins, with what they take from the environment.
 ///
 /// # Errors
-/// When the file cannot be read, or with every problem that is in it.
+/// When the config cannot be read, or with every problem that is in it and in its drop-ins.
 pub fn load(path: &Path, environment: &Environment) -> Result<Settings, ConfigError> {
     let (bytes, visibility) =
         open(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    match std::str::from_utf8(&bytes) {
-        Ok(text) => read(path, text, visibility, environment).map_err(ConfigError::Problems),
-        Err(error) => {
-            let good = bytes.iter().take(error.valid_up_to());
-            let line = 1 + good.filter(|byte| **byte == b'\n').count();
-            Err(ConfigError::Problems(vec![Problem {
-                file: path.to_owned(),
-                line: Some(line),
-                key: String::new(),
-                message: "the text is not UTF-8".to_owned(),
-                help: None,
-            }]))
-        }
-    }
+    let drop_ins = DropIns::beside(path);
+    drop_in::text(path, bytes)
+        .map_err(|problem| vec![problem])
+        .and_then(|text| read(path, &text, visibility, environment, drop_ins))
+        .map_err(ConfigError::Problems)
 }
 
-/// Reads a config's text.
+/// Reads a config's text with its drop-ins.
 pub(super) fn read(
     path: &Path,
     text: &str,
     visibility: Visibility,
     environment: &Environment,
+    drop_ins: DropIns,
 ) -> Result<Settings, Vec<Problem>> {
     let (entries, errors) = DeTable::parse_recoverable(text);
     let reader = Reader::new(path, text, visibility, environment);
     for error in &errors {
         damage::report(&reader, error);
     }
-    let settings = settings(&reader.root(entries.get_ref()));
-    let (problems, warnings) = reader.into_findings();
+    let mut dropped = Findings::default();
+    let settings = settings(&reader.root(entries.get_ref()), drop_ins, &mut dropped);
+    let mut found = reader.into_findings();
+    found.append(dropped);
     match settings {
-        Some(settings) if problems.is_empty() => Ok(Settings { warnings, ..settings }),
-        Some(_) | None => Err(problems),
+        Some(settings) if found.problems.is_empty() => {
+            Ok(Settings { warnings: found.warnings, ..settings })
+        }
+        Some(_) | None => Err(found.problems),
     }
 }
 
@@ -85,7 +85,10 @@ pub fn outline(path: &Path, environment: &Environment) -> Outline {
     let (entries, _) = DeTable::parse_recoverable(&text);
     let reader = Reader::new(path, &text, Visibility::Owner, environment);
     let root = reader.root(entries.get_ref());
-    let avatars = avatar::read(&root, None).filter(|_| !bytes.is_empty());
+    let mut registry = Registry::new(Names::default());
+    let avatars = registry.read(&root).filter(|_| !bytes.is_empty());
+    let dropped = DropIns::beside(path).read(&mut registry, environment, &mut Findings::default());
+    let avatars = avatars.zip(dropped).map(|(avatars, dropped)| [avatars, dropped].concat());
     let named = |avatar: AvatarSettings| (avatar.id, avatar.name);
     Outline {
         store_path: store_path(&root).unwrap_or_else(|| reader.resolve(STORE_PATH)),
@@ -105,27 +108,47 @@ fn open(path: &Path) -> io::Result<(Vec<u8>, Visibility)> {
     Ok((secret_source::read_bounded(file)?, visibility))
 }
 
-/// Reads everything before it gives up on anything.
-fn settings(root: &Table<'_>) -> Option<Settings> {
+/// Reads everything before it gives up on anything; what there is to say of the drop-ins goes
+/// into `dropped`.
+fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Findings) -> Option<Settings> {
     root.check_keys(&ROOT);
-    let argil = account::read(root);
-    let cadence = poll::read(root);
+    let accounts = account::read(root);
+    let poll = poll::read(root);
     let infer = root
         .section(EVENTS.path, &EVENTS)
         .and_then(|events| events.or("infer_unseen_training", true, |field| field.flag()));
     let store_path = store_path(root);
+    let web = web::read(root);
     let channels = channel::read(root);
-    let avatars = avatar::read(root, channel::names(root).as_deref());
+    let names = Names::of(root, poll.as_ref().and_then(|poll| poll.overdue_after));
+    let discover = discover::read(root, &names);
+    let mut registry = Registry::new(names);
+    let avatars = registry.read(root);
+    let is_alone = drop_ins.is_empty();
+    let more = drop_ins.read(&mut registry, root.reader.environment, dropped);
+    if let (true, Some([]), Some(None)) = (is_alone, avatars.as_deref(), &discover) {
+        warn_of_none(root);
+    }
+    let poll = poll?;
     Some(Settings {
         path: root.reader.path.to_owned(),
-        argil: argil?,
-        cadence: cadence?,
+        accounts: accounts?,
+        strategy: poll.strategy,
+        cadence: poll.cadence,
         infer_unseen_training: infer?,
         store_path: store_path?,
-        avatars: avatars?,
+        avatars: [avatars?, more?].concat(),
+        discover: discover?,
         channels: channels?,
+        web: web?,
         warnings: Vec::new(),
     })
+}
+
+fn warn_of_none(root: &Table<'_>) {
+    let place = Place { key: AVATAR.path.to_owned(), span: None };
+    let help = "add `[[avatars]]` with an `id`";
+    root.reader.warning(&place, "is empty, so nothing is watched", help);
 }
 
 fn store_path(root: &Table<'_>) -> Option<PathBuf> {
@@ -144,4 +167,4 @@ const OTHERS: u32 = 0o077;
 
 #[cfg(test)]
 #[path = "file_tests.rs"]
-mod tests;
+pub(super) mod tests;

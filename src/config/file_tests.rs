@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::schema;
-use crate::config::settings::{ChannelKind, SmtpTls};
+use crate::config::settings::{AccountSettings, ChannelKind, SmtpTls};
+use crate::domain::account::AccountName;
 use crate::domain::channel::ChannelName;
 use crate::domain::event::EventKind;
 use crate::domain::retry::RetrySchedule;
@@ -13,10 +14,12 @@ use crate::domain::retry::RetrySchedule;
 /// The least that loads; tests add to it.
 const LEAST: &str = "argil.api_key = 'key'\n";
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-const VARIABLES: [(&str, &str); 5] = [
+const VARIABLES: [(&str, &str); 7] = [
     ("ARGIL_API_KEY", "CANARY-key"),
     ("OPS_WEBHOOK_SECRET", SECRET),
     ("SMTP_PASSWORD", "CANARY password"),
+    ("SECOND_STUDIO_API_KEY", "CANARY-second-key"),
+    ("AVATAR_WATCH_HINT_TOKEN", "CANARY-of-16-letters"),
     ("EMPTY", ""),
     ("STATE_DIRECTORY", "/var/lib/avatar-watch:/var/lib/other"),
 ];
@@ -26,8 +29,8 @@ fn environment(names: &[&str]) -> Environment {
     given.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-fn read_with(text: &str, names: &[&str]) -> Result<Settings, Vec<Problem>> {
-    read(Path::new("config.toml"), text, Visibility::Owner, &environment(names))
+pub(in crate::config) fn read_with(text: &str, names: &[&str]) -> Result<Settings, Vec<Problem>> {
+    read(Path::new("config.toml"), text, Visibility::Owner, &environment(names), DropIns::default())
 }
 
 fn told(problems: &[Problem]) -> String {
@@ -36,7 +39,7 @@ fn told(problems: &[Problem]) -> String {
 
 /// Takes a config and everything that is said about it.
 #[track_caller]
-fn check(text: &str, expected: &str) {
+pub(in crate::config) fn check(text: &str, expected: &str) {
     let found = match read_with(text, &["EMPTY"]) {
         Ok(settings) => told(&settings.warnings),
         Err(problems) => told(&problems),
@@ -47,7 +50,7 @@ fn check(text: &str, expected: &str) {
 /// Takes lines that are added to a good config, and what is said about them; warnings about
 /// what is not there are left out.
 #[track_caller]
-fn check_added(text: &str, expected: &str) {
+pub(in crate::config) fn check_added(text: &str, expected: &str) {
     let found = match read_with(&format!("{LEAST}{text}"), &["EMPTY"]) {
         Ok(settings) => {
             let about_lines =
@@ -142,9 +145,10 @@ config.toml:3: `poll.backoff.max` is `1s`, which is shorter than `initial`, whic
 #[test]
 fn a_config_of_nothing_but_a_key_has_every_default() {
     let settings = read_with(LEAST, &[]).unwrap();
-    assert_eq!(settings.argil.base_url.as_str(), "https://api.argil.ai/v1");
-    assert_eq!(settings.argil.timeout, Duration::from_secs(15));
-    assert_eq!((settings.argil.max_concurrency, settings.argil.max_requests_per_second), (16, 10));
+    let argil = &settings.accounts[&AccountName::default()];
+    assert_eq!(argil.base_url.as_str(), "https://api.argil.ai/v1");
+    assert_eq!(argil.timeout, Duration::from_secs(15));
+    assert_eq!((argil.max_concurrency, argil.max_requests_per_second), (16, 10));
     assert_eq!(settings.cadence.settled, Some(Duration::from_secs(3_600)));
     assert_eq!(settings.store_path, Path::new("avatar-watch.db"));
     assert!(settings.infer_unseen_training);
@@ -221,7 +225,7 @@ fn the_config_block_of_the_contract_loads() {
     let settings = read_with(text, &names).unwrap();
     assert_eq!(settings.warnings, []);
     assert_eq!(settings.store_path, Path::new("/var/lib/avatar-watch/avatar-watch.db"));
-    assert_eq!(settings.avatars[0].line, 22);
+    assert_eq!(settings.avatars[0].place.line, 25);
     assert_eq!(settings.avatars[0].channels.as_ref().unwrap().len(), 2);
     let ops = &settings.channels[&ChannelName::parse("ops").unwrap()];
     assert_eq!(ops.events, EventKind::DEFAULT);
@@ -239,7 +243,13 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("mail-ca.pem"), "-----BEGIN CERTIFICATE-----").unwrap();
     let path = folder.path().join("config.toml");
-    let names = ["ARGIL_API_KEY", "OPS_WEBHOOK_SECRET", "SMTP_PASSWORD"];
+    let names = [
+        "ARGIL_API_KEY",
+        "SECOND_STUDIO_API_KEY",
+        "OPS_WEBHOOK_SECRET",
+        "SMTP_PASSWORD",
+        "AVATAR_WATCH_HINT_TOKEN",
+    ];
     let load = |text: &str| {
         fs::write(&path, text).unwrap();
         load(&path, &environment(&names)).unwrap()
@@ -250,6 +260,12 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     let mail = spelled_out.channels.get_mut(&ChannelName::parse("studio-mail").unwrap()).unwrap();
     let ChannelKind::Email(email) = &mut mail.kind else { panic!("a mail channel") };
     assert!(email.smtp.ca_file.take().is_some() && email.smtp.hello_name.take().is_some());
+    let second = AccountName::parse("second-studio").unwrap();
+    let (first, second) =
+        (&spelled_out.accounts[&AccountName::default()], &spelled_out.accounts[&second]);
+    assert_eq!(&AccountSettings { api_key: first.api_key.clone(), ..second.clone() }, first);
+    spelled_out.accounts.retain(|name, _| name.is_default());
+    assert!(spelled_out.web.hint_token.take().is_some());
     assert_eq!(example, spelled_out);
     assert_eq!(example.warnings, []);
 }

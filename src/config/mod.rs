@@ -1,4 +1,4 @@
-//! The config: one TOML file, read whole or not at all.
+//! The config: one TOML file and its drop-ins, read whole or not at all.
 //!
 //! [`file::load`] gives checked [`settings::Settings`], or every problem at once with its file,
 //! line, key and mend. No secret ever stands in a problem, a warning or a change. Nothing here
@@ -6,6 +6,7 @@
 
 pub mod settings;
 pub mod error;
+pub mod snapshot;
 pub mod diff;
 pub mod environment;
 pub mod file;
@@ -18,7 +19,11 @@ pub mod host;
 pub mod secret_source;
 pub mod account;
 pub mod poll;
-pub mod avatar;
+pub mod web;
 pub mod channel;
 pub mod mail;
+pub mod names;
+pub mod avatar;
+pub mod discover;
+pub mod drop_in;
 pub mod starter;

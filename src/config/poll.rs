@@ -1,4 +1,4 @@
-//! `[poll]`: the waits between looks.
+//! `[poll]`: how avatars are looked at, and the waits between looks.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,24 +7,51 @@ use crate::config::duration::{self, LONGEST};
 use crate::config::field::Field;
 use crate::config::reader::Table;
 use crate::config::schema::{BACKOFF, POLL, TRAINING, nearest};
+use crate::config::settings::Strategy;
 use crate::domain::backoff::Backoff;
 use crate::domain::cadence::{Cadence, TrainingPace};
 
+/// What `[poll]` says.
+pub(super) struct Poll {
+    /// How avatars are looked at.
+    pub(super) strategy: Strategy,
+    /// The waits between looks.
+    pub(super) cadence: Cadence,
+    /// How long a training may last where nothing else is said; `None` is for ever.
+    pub(super) overdue_after: Option<Duration>,
+}
+
 /// Reads the pace.
-pub(super) fn read(root: &Table<'_>) -> Option<Cadence> {
+pub(super) fn read(root: &Table<'_>) -> Option<Poll> {
     let poll = root.section(POLL.path, &POLL)?;
-    let training = training(&poll);
+    let strategy = poll.or("strategy", Strategy::Single, |field| field.one_of(&STRATEGIES));
+    let overdue_after = overdue_after(&poll, Some(OVERDUE_AFTER));
+    let cadence = cadence(&poll);
+    Some(Poll { strategy: strategy?, cadence: cadence?, overdue_after: overdue_after? })
+}
+
+/// Reads how long a training may last, in any table that says so; gives `Some(None)` for ever.
+pub(super) fn overdue_after(
+    table: &Table<'_>,
+    default: Option<Duration>,
+) -> Option<Option<Duration>> {
+    table.or("overdue_after", default, wait_or_never)
+}
+
+fn cadence(poll: &Table<'_>) -> Option<Cadence> {
+    let training = training(poll);
     let not_trained = poll.or("not_trained", NOT_TRAINED, wait);
-    let settled = poll.or("settled", Some(SETTLED), settled);
+    let settled = poll.or("settled", Some(SETTLED), wait_or_never);
     let missing = poll.or("missing", MISSING, wait);
-    let backoff = backoff(&poll);
+    let backoff = backoff(poll);
+    let jitter = poll.or("jitter", JITTER, |field| field.number(0.0..=0.5));
     Some(Cadence {
         training: training?,
         not_trained: not_trained?,
         settled: settled?,
         missing: missing?,
         backoff: backoff?,
-        jitter: JITTER_OF_WAITS,
+        jitter: jitter?,
     })
 }
 
@@ -33,9 +60,10 @@ fn training(poll: &Table<'_>) -> Option<TrainingPace> {
     let min = training.or("min", TRAINING_MIN, wait);
     let max = training.or("max", TRAINING_MAX, wait);
     let fraction = training.or("age_fraction", AGE_FRACTION, |field| field.number(0.0..=1.0));
+    let learn = training.or("learn", true, |field| field.flag());
     let (min, max) = (min?, max?);
     ordered(&training, ("min", min), ("max", max))?;
-    Some(TrainingPace { min, max, age_fraction: fraction?, learn: true })
+    Some(TrainingPace { min, max, age_fraction: fraction?, learn: learn? })
 }
 
 fn backoff(poll: &Table<'_>) -> Option<Backoff> {
@@ -43,7 +71,7 @@ fn backoff(poll: &Table<'_>) -> Option<Backoff> {
     let initial = backoff.or("initial", BACKOFF_INITIAL, wait);
     let max = backoff.or("max", BACKOFF_MAX, wait);
     let multiplier = backoff.or("multiplier", MULTIPLIER, |field| field.number(1.0..=100.0));
-    let jitter = backoff.or("jitter", JITTER, |field| field.number(0.0..=1.0));
+    let jitter = backoff.or("jitter", BACKOFF_JITTER, |field| field.number(0.0..=1.0));
     let (initial, max) = (initial?, max?);
     ordered(&backoff, ("initial", initial), ("max", max))?;
     match Backoff::new(initial, max, multiplier?, jitter?) {
@@ -61,7 +89,7 @@ fn wait(field: &Field<'_>) -> Option<Duration> {
 }
 
 /// Gives `Some(None)` for never.
-fn settled(field: &Field<'_>) -> Option<Option<Duration>> {
+fn wait_or_never(field: &Field<'_>) -> Option<Option<Duration>> {
     match field.value.as_str() {
         Some("never") => Some(None),
         Some(word) if nearest(word, &["never"]).is_some() => field.unknown_word(word, &["never"]),
@@ -91,7 +119,7 @@ fn ordered(table: &Table<'_>, least: (&str, Duration), most: (&str, Duration)) -
 
 /// What a wait between looks can be. Zero would ask without a pause.
 const WAIT_RANGE: RangeInclusive<Duration> = Duration::from_millis(10)..=LONGEST;
-const TRAINING_MIN: Duration = Duration::from_secs(5);
+const TRAINING_MIN: Duration = Duration::from_secs(2);
 const TRAINING_MAX: Duration = Duration::from_secs(60);
 const AGE_FRACTION: f64 = 0.1;
 const NOT_TRAINED: Duration = Duration::from_secs(60);
@@ -100,5 +128,52 @@ const MISSING: Duration = Duration::from_secs(900);
 const BACKOFF_INITIAL: Duration = Duration::from_secs(2);
 const BACKOFF_MAX: Duration = Duration::from_secs(300);
 const MULTIPLIER: f64 = 2.0;
-const JITTER: f64 = 0.3;
-const JITTER_OF_WAITS: f64 = 0.1;
+const BACKOFF_JITTER: f64 = 0.3;
+const JITTER: f64 = 0.1;
+const STRATEGIES: [(&str, Strategy); 2] =
+    [(Strategy::Single.name(), Strategy::Single), (Strategy::List.name(), Strategy::List)];
+/// As long as the longest usual training of a video avatar.
+const OVERDUE_AFTER: Duration = Duration::from_hours(24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file::tests::{check_added, read_with};
+    use crate::config::settings::Settings;
+
+    fn settings(text: &str) -> Settings {
+        read_with(&format!("argil.api_key = 'key'\n{text}"), &[]).unwrap()
+    }
+
+    #[test]
+    fn the_pace_can_be_left_to_its_defaults() {
+        let settings = settings("");
+        let cadence = &settings.cadence;
+        assert_eq!(settings.strategy, Strategy::Single);
+        assert_eq!((cadence.jitter, cadence.training.learn), (0.1, true));
+        assert_eq!(cadence.training.min, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn an_avatar_is_overdue_by_its_own_word_or_by_that_of_all() {
+        let check = |poll: &str, avatar: &str, expected_h: Option<u64>| {
+            let settings = settings(&format!("{poll}\n[[avatars]]\nid = 'a1'\n{avatar}"));
+            let expected = expected_h.map(Duration::from_hours);
+            assert_eq!(settings.avatars[0].overdue_after, expected, "`{poll}` `{avatar}`");
+        };
+        check("", "", Some(24));
+        check("poll.overdue_after = '36h'", "", Some(36));
+        check("poll.overdue_after = 'never'", "", None);
+        check("poll.overdue_after = 'never'", "overdue_after = '2h'", Some(2));
+        check("", "overdue_after = 'never'", None);
+    }
+
+    #[test]
+    fn chance_shortens_a_wait_by_half_at_most() {
+        check_added("poll.jitter = 0.5\npoll.strategy = 'list'\npoll.training.learn = false", "");
+        check_added(
+            "poll.jitter = 0.6",
+            "config.toml:2: `poll.jitter` is `0.6`\n  help: write a number from `0` to `0.5`",
+        );
+    }
+}

@@ -34,6 +34,23 @@ pub(super) struct Reader<'a> {
     warnings: RefCell<Vec<Problem>>,
 }
 
+/// What there is to say of a file.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// What is wrong.
+    pub(super) problems: Vec<Problem>,
+    /// What is odd.
+    pub(super) warnings: Vec<Problem>,
+}
+
+impl Findings {
+    /// Adds what there is to say of another file.
+    pub(super) fn append(&mut self, other: Self) {
+        self.problems.extend(other.problems);
+        self.warnings.extend(other.warnings);
+    }
+}
+
 /// Who can read the config file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Visibility {
@@ -126,6 +143,11 @@ impl<'a> Reader<'a> {
         self.damaged.borrow_mut().extend(first..=first.saturating_add(swallowed));
     }
 
+    /// Whether a part of the file is no TOML.
+    pub(super) fn is_damaged(&self) -> bool {
+        !self.damaged.borrow().is_empty()
+    }
+
     /// Reports what is allowed, and most likely not meant.
     pub(super) fn warning(&self, place: &Place, message: impl Into<String>, help: &str) {
         let warning = self.note(place, message.into(), Some(help.to_owned()));
@@ -133,12 +155,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The problems and the warnings, each in the order of the lines.
-    pub(super) fn into_findings(self) -> (Vec<Problem>, Vec<Problem>) {
+    pub(super) fn into_findings(self) -> Findings {
         let mut problems = self.problems.into_inner();
         let mut warnings = self.warnings.into_inner();
         problems.sort_by_key(|problem| problem.line);
         warnings.sort_by_key(|warning| warning.line);
-        (problems, warnings)
+        Findings { problems, warnings }
     }
 
     fn note(&self, place: &Place, message: String, help: Option<String>) -> Problem {
@@ -218,16 +240,20 @@ impl<'r> Table<'r> {
 
     /// Reports every key that the schema does not know.
     pub(super) fn check_keys(&self, schema: &Schema) {
+        self.check_names(schema.keys, |word| schema.mend(word));
+    }
+
+    /// Reports every key that is none of these, with its mend.
+    pub(super) fn check_names(&self, known: &[&str], mend: impl Fn(&str) -> String) {
         for (name, value) in self.entries {
-            if !schema.knows(name.get_ref()) {
+            if !known.contains(&name.get_ref().as_ref()) {
                 let word = shown(name.get_ref());
                 let place = Place { key: join(&self.place.key, &word), span: Some(name.span()) };
-                let help = Some(schema.mend(&word));
                 let what = match value.get_ref() {
                     DeValue::Table(_) => "is an unknown table",
                     _ => "is an unknown key",
                 };
-                self.reader.problem(&place, what, help);
+                self.reader.problem(&place, what, Some(mend(&word)));
             }
         }
     }

@@ -29,7 +29,9 @@ impl Schema {
         if ALL.iter().any(|other| other.path == self.path && other.knows(key)) {
             return "only a channel of another `type` has it".to_owned();
         }
-        let mut others = ALL.iter().filter(|other| other.knows(key) && !other.path.is_empty());
+        // What an account has, the default account has too.
+        let home = |other: &&&Self| !["", ACCOUNT.path].contains(&other.path);
+        let mut others = ALL.iter().filter(home).filter(|other| other.knows(key));
         if let (Some(other), None) = (others.next(), others.next()) {
             return format!("it belongs in `[{}]`", other.path);
         }
@@ -63,31 +65,70 @@ pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-pub(super) const ROOT: Schema =
-    Schema { path: "", keys: &["argil", "poll", "events", "store", "avatars", "channels"] };
+pub(super) const ROOT: Schema = Schema {
+    path: "",
+    keys: &[
+        "argil", "accounts", "poll", "events", "store", "web", "avatars", "discover", "channels",
+    ],
+};
 pub(super) const ARGIL: Schema = Schema {
     path: "argil",
-    keys: &["api_key", "base_url", "timeout", "max_concurrency", "max_requests_per_second"],
+    keys: &[
+        "api_key",
+        "base_url",
+        "timeout",
+        "max_concurrency",
+        "max_requests_per_second",
+        "blind_after",
+    ],
 };
-pub(super) const POLL: Schema =
-    Schema { path: "poll", keys: &["training", "not_trained", "settled", "missing", "backoff"] };
+pub(super) const ACCOUNT: Schema = Schema { path: "accounts.*", keys: ARGIL.keys };
+pub(super) const POLL: Schema = Schema {
+    path: "poll",
+    keys: &[
+        "strategy",
+        "training",
+        "not_trained",
+        "settled",
+        "missing",
+        "backoff",
+        "jitter",
+        "overdue_after",
+    ],
+};
 pub(super) const TRAINING: Schema =
-    Schema { path: "poll.training", keys: &["min", "max", "age_fraction"] };
+    Schema { path: "poll.training", keys: &["min", "max", "age_fraction", "learn"] };
 pub(super) const BACKOFF: Schema =
     Schema { path: "poll.backoff", keys: &["initial", "max", "multiplier", "jitter"] };
 pub(super) const EVENTS: Schema = Schema { path: "events", keys: &["infer_unseen_training"] };
 pub(super) const STORE: Schema = Schema { path: "store", keys: &["path"] };
-pub(super) const AVATAR: Schema =
-    Schema { path: "avatars", keys: &["id", "name", "channels", "assume"] };
+pub(super) const WEB: Schema = Schema { path: "web", keys: &["listen", "hint_token"] };
+pub(super) const AVATAR: Schema = Schema {
+    path: "avatars",
+    keys: &["id", "name", "channels", "assume", "account", "overdue_after"],
+};
+pub(super) const DISCOVER: Schema = Schema {
+    path: "discover",
+    keys: &["enabled", "every", "accounts", "channels", "overdue_after"],
+};
 pub(super) const CHANNEL: Schema =
-    Schema { path: "channels.*", keys: &["type", "events", "retry_schedule"] };
+    Schema { path: "channels.*", keys: &["type", "events", "operator", "retry_schedule"] };
 pub(super) const WEBHOOK: Schema = Schema {
     path: "channels.*",
-    keys: &["type", "url", "secret", "timeout", "events", "retry_schedule"],
+    keys: &["type", "url", "secret", "timeout", "events", "operator", "retry_schedule"],
 };
 pub(super) const EMAIL: Schema = Schema {
     path: "channels.*",
-    keys: &["type", "from", "to", "smtp", "message_id_domain", "events", "retry_schedule"],
+    keys: &[
+        "type",
+        "from",
+        "to",
+        "smtp",
+        "message_id_domain",
+        "events",
+        "operator",
+        "retry_schedule",
+    ],
 };
 pub(super) const SMTP: Schema = Schema {
     path: "channels.*.smtp",
@@ -96,25 +137,19 @@ pub(super) const SMTP: Schema = Schema {
 pub(super) const SECRET: Schema = Schema { path: "secret", keys: &["env", "file", "credential"] };
 
 /// Every table, except the one of secrets, which can stand anywhere.
-pub(super) const ALL: [&Schema; 12] = [
-    &ROOT, &ARGIL, &POLL, &TRAINING, &BACKOFF, &EVENTS, &STORE, &AVATAR, &CHANNEL, &WEBHOOK,
-    &EMAIL, &SMTP,
+pub(super) const ALL: [&Schema; 15] = [
+    &ROOT, &ARGIL, &ACCOUNT, &POLL, &TRAINING, &BACKOFF, &EVENTS, &STORE, &WEB, &AVATAR, &DISCOVER,
+    &CHANNEL, &WEBHOOK, &EMAIL, &SMTP,
 ];
 
 /// Keys that are planned, and that this version does not have.
-const LATER: [&str; 12] = [
-    "accounts",
-    "discover",
-    "web",
+const LATER: [&str; 6] = [
     "log",
     "include",
     "heartbeat_url",
-    "poll.strategy",
     "store.keep_transitions",
     "store.keep_deliveries",
-    "avatars.overdue_after",
     "channels.*.format",
-    "channels.*.operator",
 ];
 
 /// Longer words are not compared: it would take long, and none is meant.
@@ -131,12 +166,12 @@ mod tests {
         };
         check(&ARGIL, "apikey", "did you mean `api_key`?");
         check(&POLL, "Trainig", "did you mean `training`?");
-        check(&ROOT, "web", "`web` is not in this version");
+        check(&ROOT, "log", "`log` is not in this version");
         check(&WEBHOOK, "format", "`format` is not in this version");
         check(&ARGIL, "format", &format!("the keys here are {}", listed(ARGIL.keys)));
         check(&EMAIL, "url", "only a channel of another `type` has it");
         check(&ROOT, "api_key", "it belongs in `[argil]`");
-        check(&TRAINING, "pace", "the keys here are `min`, `max` and `age_fraction`");
+        check(&TRAINING, "pace", "the keys here are `min`, `max`, `age_fraction` and `learn`");
         check(&STORE, "nonsense", "the keys here are `path`");
         check(&STORE, &"x".repeat(100_000), "the keys here are `path`");
     }

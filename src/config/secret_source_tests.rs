@@ -7,6 +7,7 @@ use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::file;
 use crate::config::settings::Settings;
+use crate::domain::account::AccountName;
 
 use super::*;
 
@@ -46,7 +47,11 @@ impl Folder {
     fn check(&self, key: &str, mode: u32, expected: &[&str]) {
         let said = match self.load(&format!("argil.api_key = {key}"), mode) {
             Ok(settings) => {
-                assert_eq!(settings.argil.api_key.expose(), "CANARY", "for {key}");
+                assert_eq!(
+                    settings.accounts[&AccountName::default()].api_key.expose(),
+                    "CANARY",
+                    "for {key}"
+                );
                 format!("{settings:?}")
             }
             Err(error) => {

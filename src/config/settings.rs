@@ -4,12 +4,15 @@
 //! compared, so that a reload can tell what changed.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
 
 use crate::config::error::Problem;
+use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::cadence::Cadence;
 use crate::domain::channel::ChannelName;
@@ -25,25 +28,31 @@ use crate::signing_secret::SigningSecret;
 pub struct Settings {
     /// The file it was read from, as its path was given.
     pub path: PathBuf,
-    /// The account at Argil.
-    pub argil: ArgilSettings,
+    /// The accounts at Argil by name; at least one.
+    pub accounts: BTreeMap<AccountName, AccountSettings>,
+    /// How avatars are looked at.
+    pub strategy: Strategy,
     /// The waits between looks.
     pub cadence: Cadence,
     /// Whether a training that began and ended between two looks is news.
     pub infer_unseen_training: bool,
     /// Where the database is.
     pub store_path: PathBuf,
-    /// The avatars in the order of the file; no id twice.
+    /// The avatars in the order of the file, then of the drop-ins; no id twice.
     pub avatars: Vec<AvatarSettings>,
+    /// Which avatars are found without being registered; `None` when none are.
+    pub discover: Option<DiscoverSettings>,
     /// The channels by name.
     pub channels: BTreeMap<ChannelName, ChannelSettings>,
+    /// What is shown over HTTP.
+    pub web: WebSettings,
     /// What is allowed, and most likely not meant.
     pub warnings: Vec<Problem>,
 }
 
-/// How to reach Argil.
+/// An account at Argil: its key, and how hard the API may be asked with it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ArgilSettings {
+pub struct AccountSettings {
     /// The API key: visible ASCII, fit for a header.
     pub api_key: Secret,
     /// Where the API is; `https`, or `http` to this very machine.
@@ -54,6 +63,27 @@ pub struct ArgilSettings {
     pub max_concurrency: usize,
     /// Requests in one second.
     pub max_requests_per_second: u32,
+    /// How long nothing may be seen with the key before it is said.
+    pub blind_after: Duration,
+}
+
+/// How avatars are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Each with a request of its own.
+    Single,
+    /// All of an account with one request, where that is cheaper.
+    List,
+}
+
+impl Strategy {
+    /// The word in the config.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::List => "list",
+        }
+    }
 }
 
 /// One avatar to watch.
@@ -67,8 +97,49 @@ pub struct AvatarSettings {
     pub channels: Option<Vec<ChannelName>>,
     /// What it was when it was registered.
     pub assume: Option<Status>,
-    /// The line in the file where it begins, counted from one.
+    /// The account that it is watched with; it exists.
+    pub account: AccountName,
+    /// How long it may train before that is said; `None` is for ever.
+    pub overdue_after: Option<Duration>,
+    /// Where it is registered.
+    pub place: Origin,
+}
+
+/// Where something stands in the config or in a drop-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The file, as its path was given.
+    pub file: PathBuf,
+    /// The line where it begins, counted from one.
     pub line: usize,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+/// How avatars are found that nobody registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoverSettings {
+    /// The wait between two searches.
+    pub every: Duration,
+    /// Where to search: at least one account, none twice. Each of them exists.
+    pub accounts: Vec<AccountName>,
+    /// Whom to tell of what is found; `None` is every channel. Each of them exists.
+    pub channels: Option<Vec<ChannelName>>,
+    /// How long one may train before that is said; `None` is for ever.
+    pub overdue_after: Option<Duration>,
+}
+
+/// What is shown over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSettings {
+    /// Where to listen; `None` is nowhere. Port 0 lets the system choose one.
+    pub listen: Option<SocketAddr>,
+    /// What opens the door for hints; `None` keeps it shut.
+    pub hint_token: Option<Secret>,
 }
 
 /// One place to tell.
@@ -76,8 +147,10 @@ pub struct AvatarSettings {
 pub struct ChannelSettings {
     /// Its name.
     pub name: ChannelName,
-    /// What it is told; never empty, none twice.
+    /// What it is told; none twice, and empty only for an operator's channel.
     pub events: Vec<EventKind>,
+    /// Whether it is also told about ourselves: the conditions.
+    pub operator: bool,
     /// The waits before each try.
     pub retry_schedule: RetrySchedule,
     /// What kind of place it is.

@@ -89,6 +89,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::drop_in::DropIns;
     use crate::config::environment::Environment;
     use crate::config::file;
     use crate::config::reader::Visibility;
@@ -113,12 +114,14 @@ mod tests {
             };
             let text = starter(&answers);
             let path = Path::new("starter.toml");
-            let settings =
-                file::read(path, &text, Visibility::Others(0o644), &environment()).unwrap();
+            let read = |text: &str, visibility| {
+                file::read(path, text, visibility, &environment(), DropIns::default())
+            };
+            let settings = read(&text, Visibility::Others(0o644)).unwrap();
             let channels = usize::from(webhook.is_some()) + usize::from(mail.is_some());
             assert_eq!((settings.avatars.len(), settings.channels.len()), (1, channels));
             let uncommented: String = text.lines().map(uncomment).collect();
-            assert!(file::read(path, &uncommented, Visibility::Owner, &environment()).is_ok());
+            assert!(read(&uncommented, Visibility::Owner).is_ok());
         };
         check(None, None, None);
         check(Some("3c90c3cc"), Some("https://example.com/x?token=\"1"), Some("a@example.com"));

@@ -24,7 +24,6 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Makes a lane for each account of the plan, and registers everything that is to be
     /// watched.
     pub(super) async fn open_lanes(&mut self) -> Result<(), StoreError> {
-        let moment = self.tools.clock.moment();
         let plan = Arc::clone(&self.plan);
         self.registered.clone_from(&plan.avatars);
         self.lanes.retain(|name, _| plan.accounts.contains_key(name));
@@ -32,11 +31,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             let found = plan.discovered(name);
             let every = plan.discovery.as_ref().filter(|_| found.is_some()).map(|it| it.every);
             let memory = self.tools.store.account(name.clone()).await?;
+            let moment = self.tools.clock.moment();
             if let Some(lane) = self.lanes.get_mut(name) {
                 lane.renew(account.max_per_second, self.tools.clock.clone());
                 lane.roster.renew(every, moment);
             } else {
-                let vision = Vision::after(self.tools.store.blindness(name.clone()).await?);
+                let vision = Vision::after(memory.blindness);
                 let roster = Roster::new(every, memory.listed_at.is_some(), moment);
                 let clock = self.tools.clock.clone();
                 let lane = Lane::new(account.max_per_second, vision, roster, clock);

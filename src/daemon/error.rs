@@ -1,5 +1,7 @@
 //! What ends the daemon.
 
+use std::net::SocketAddr;
+
 use crate::argil::error::ArgilError;
 use crate::domain::channel::ChannelName;
 use crate::notify::error::NotifyError;
@@ -31,6 +33,15 @@ pub enum DaemonError {
     System {
         /// What was being done.
         doing: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The web server cannot listen.
+    #[error("cannot listen at `{place}`, the `web.listen` of the config")]
+    Listen {
+        /// Where.
+        place: SocketAddr,
         /// Why.
         #[source]
         source: std::io::Error,

@@ -25,6 +25,7 @@ pub mod admission;
 pub mod listing;
 pub mod sight;
 pub mod dispatcher;
+pub mod door;
 pub mod supervisor;
 pub mod signals;
 pub mod systemd;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::select;
 use tracing::{error, info, warn};
 
-use crate::config::diff::diff;
+use crate::config::diff::Change;
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::file;
@@ -40,7 +40,7 @@ pub enum ServiceError {
 pub async fn serve(path: &Path) -> Result<(), ServiceError> {
     let system = |doing| move |source| DaemonError::System { doing, source };
     let mut signals = Signals::take().map_err(system("taking signals"))?;
-    let mut settings = file::load(path, &Environment::from_process())?;
+    let settings = file::load(path, &Environment::from_process())?;
     let chance = Chance::from_entropy().map_err(system("asking for entropy"))?;
     log_warnings(&settings);
     let mut daemon = Daemon::start(&settings, SystemClock, chance, Feed::default()).await?;
@@ -61,7 +61,7 @@ pub async fn serve(path: &Path) -> Result<(), ServiceError> {
                 return Err(failure.into());
             }
             order = signals.next() => match order {
-                Order::Reload => reload(path, &mut settings, &daemon).await,
+                Order::Reload => reload(path, &mut daemon).await?,
                 Order::Stop => break,
             },
             () = tokio::time::sleep(STATUS_EVERY) => {
@@ -80,41 +80,52 @@ pub async fn serve(path: &Path) -> Result<(), ServiceError> {
     Ok(())
 }
 
-async fn reload(path: &Path, settings: &mut Settings, daemon: &Daemon<SystemClock>) {
+async fn reload(path: &Path, daemon: &mut Daemon<SystemClock>) -> Result<(), DaemonError> {
     systemd::reloading();
     match try_reload(path, daemon).await {
-        Ok(new) => {
-            let changes = diff(settings, &new);
+        Ok(changes) => {
             if changes.is_empty() {
                 info!("the config was read again: nothing changed");
             }
             for change in changes {
                 info!("the config was read again: {change}");
             }
-            log_warnings(&new);
-            *settings = new;
         }
         Err(failure) => {
             error!("the config was read again and not taken, the old one stays in force");
-            match &failure {
+            let reasons = match &failure {
                 ServiceError::Config(ConfigError::Problems(problems)) => {
-                    problems.iter().for_each(|problem| error!("{}", one_line(problem)));
+                    problems.iter().map(one_line).collect()
                 }
                 ServiceError::Config(ConfigError::Unreadable { source, .. }) => {
-                    error!("{failure}: {source}");
+                    vec![format!("{failure}: {source}")]
                 }
-                ServiceError::Daemon(_) => error!("{failure}"),
-            }
+                ServiceError::Daemon(source) => vec![with_causes(source)],
+            };
+            reasons.iter().for_each(|reason| error!("{reason}"));
+            daemon.refused(&reasons.join("; ")).await?;
         }
     }
     systemd::ready(&daemon.sentence());
+    Ok(())
 }
 
-async fn try_reload(path: &Path, daemon: &Daemon<SystemClock>) -> Result<Settings, ServiceError> {
+async fn try_reload(
+    path: &Path,
+    daemon: &mut Daemon<SystemClock>,
+) -> Result<Vec<Change>, ServiceError> {
     let new = file::load(path, &Environment::from_process())?;
+    let warnings = new.warnings.clone();
     // The same file is still a wish to look again now, at a key that was refused, say.
-    daemon.reload(&new).await?;
-    Ok(new)
+    let changes = daemon.reload(new).await?;
+    warnings.iter().for_each(|warning| warn!("{}", one_line(warning)));
+    Ok(changes)
+}
+
+/// An error with everything below it, on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn log_warnings(settings: &Settings) {

@@ -3,28 +3,35 @@
 //! What always holds: a plan is built whole before any of it takes effect; when one loop ends,
 //! the other is stopped; the store is closed last.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::config::diff::{Change, diff};
 use crate::config::settings::Settings;
+use crate::config::snapshot::Snapshot;
 use crate::daemon::bell::Bell;
 use crate::daemon::chance::Chance;
 use crate::daemon::dispatcher::Dispatcher;
+use crate::daemon::door::{Door, Turn};
 use crate::daemon::error::DaemonError;
 use crate::daemon::feed::Feed;
-use crate::daemon::look::Tools;
+use crate::daemon::look::{Tools, log_condition};
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::Clock;
 use crate::daemon::pulse::Pulse;
 use crate::daemon::stop::{StopOrder, stop_order};
 use crate::daemon::wiring::{self, WiredPlan};
+use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
-use crate::store::error::StoreError;
+use crate::domain::condition::{About, Condition, Phase};
+use crate::domain::event::{Event, EventId, EventKind, Subject};
+use crate::domain::foreign_text::one_line;
+use crate::domain::timestamp::Timestamp;
+use crate::store::error::{NextStep, StoreError};
 use crate::store::handle::Store;
 use crate::store::recovery::Recovery;
 use crate::store::writer::Writer;
@@ -32,14 +39,16 @@ use crate::store::writer::Writer;
 /// A running daemon.
 #[derive(Debug)]
 pub struct Daemon<C: Clock> {
-    clock: C,
-    store: Store,
+    tools: Tools<C>,
     writer: Writer,
-    store_path: PathBuf,
+    settings: Settings,
     plans: watch::Sender<Arc<WiredPlan>>,
     order: StopOrder,
     loops: JoinSet<(&'static str, Result<(), StoreError>)>,
     pulse: Arc<Pulse>,
+    hinted: mpsc::Sender<AvatarId>,
+    door: Option<Door>,
+    rejected_since: Option<Timestamp>,
 }
 
 impl<C: Clock> Daemon<C> {
@@ -54,7 +63,8 @@ impl<C: Clock> Daemon<C> {
         chance: Chance,
         feed: Feed,
     ) -> Result<Self, DaemonError> {
-        let plan = Arc::new(wiring::plan(settings)?);
+        let plan = Arc::new(wiring::plan(settings, None)?);
+        let turn = Turn::plan(None, &settings.web)?;
         let boot_id = format!("{:032x}", chance.roll().bits());
         let is_new = std::fs::metadata(&settings.store_path).map_or(0, |file| file.len()) == 0;
         let (store, writer) = Store::open(&settings.store_path, boot_id)?;
@@ -68,38 +78,132 @@ impl<C: Clock> Daemon<C> {
             info!(count = taken_back, "deliveries that were under way are sent again");
         }
         register(&store, &plan).await?;
+        let rejected_since = store.config_rejected().await?;
 
         let bell = Bell::default();
-        let tools = Tools { store: store.clone(), clock: clock.clone(), chance, bell, feed };
+        let tools = Tools { store, clock, chance, bell, feed };
         let pulse = Arc::new(Pulse::default());
         let (plans, followed) = watch::channel(Arc::clone(&plan));
         let (order, stop) = stop_order();
-        let (_, hints) = tokio::sync::mpsc::channel(1);
+        let (hinted, hints) = mpsc::channel(HINTS_WAITING_MAX);
         let poller =
             Poller::new(tools.clone(), Arc::clone(&pulse), Arc::clone(&plan), hints).await?;
-        let dispatcher = Dispatcher::new(tools, Arc::clone(&pulse), plan);
+        let dispatcher = Dispatcher::new(tools.clone(), Arc::clone(&pulse), plan);
         let mut loops = JoinSet::new();
         let poller = poller.run(followed.clone(), stop.clone());
         loops.spawn(async move { ("poller", poller.await) });
         let dispatcher = dispatcher.run(followed, stop);
         loops.spawn(async move { ("dispatcher", dispatcher.await) });
-        let store_path = settings.store_path.clone();
-        Ok(Self { clock, store, writer, store_path, plans, order, loops, pulse })
+        let door = turn.make(None, settings.web.listen, &hinted);
+        let settings = settings.clone();
+        let mut daemon = Self {
+            tools,
+            writer,
+            settings,
+            plans,
+            order,
+            loops,
+            pulse,
+            hinted,
+            door,
+            rejected_since,
+        };
+        daemon.taken().await?;
+        Ok(daemon)
     }
 
-    /// Lets the loops follow new settings. Nothing takes effect unless all of it does.
+    /// Lets the loops follow new settings; what they change. Nothing takes effect unless all of
+    /// it does.
     ///
     /// # Errors
     /// When something that the settings describe cannot be built, or cannot change while the
     /// daemon runs.
-    pub async fn reload(&self, settings: &Settings) -> Result<(), DaemonError> {
-        if settings.store_path != self.store_path {
+    pub async fn reload(&mut self, settings: Settings) -> Result<Vec<Change>, DaemonError> {
+        if settings.store_path != self.settings.store_path {
             return Err(DaemonError::StoreMoved);
         }
-        let plan = Arc::new(wiring::plan(settings)?);
-        register(&self.store, &plan).await?;
+        let before = Arc::clone(&self.plans.borrow());
+        let plan = Arc::new(wiring::plan(&settings, Some((&self.settings, &before)))?);
+        let turn = Turn::plan(self.door.as_ref(), &settings.web)?;
+        register(&self.tools.store, &plan).await?;
+        let left = match &turn {
+            Turn::Stay(_) => None,
+            Turn::Open(..) | Turn::Close => self.door.take(),
+        };
+        self.door = turn.make(self.door.take(), settings.web.listen, &self.hinted);
         self.plans.send_replace(plan);
+        let changes = diff(&self.settings, &settings);
+        self.settings = settings;
+        if let Some(door) = left {
+            door.close().await;
+        }
+        self.taken().await?;
+        Ok(changes)
+    }
+
+    /// Notes that the settings are in force, for whoever asks what a reload would change; and
+    /// tells that the config is good again, if it was told that it was not.
+    async fn taken(&mut self) -> Result<(), DaemonError> {
+        let in_force = Snapshot::of(&self.settings).to_text();
+        self.bear(self.tools.store.set_in_force(in_force).await)?;
+        if let Some(since) = self.rejected_since {
+            self.tell_of_config(Phase::Ended, since, None).await?;
+        }
         Ok(())
+    }
+
+    /// Tells operators, once, that the config was read again and not taken.
+    ///
+    /// # Errors
+    /// When the store fails for good.
+    pub async fn refused(&mut self, reason: &str) -> Result<(), DaemonError> {
+        if self.rejected_since.is_some() {
+            return Ok(());
+        }
+        let now = self.tools.clock.now();
+        let reason = one_line(reason, REASON_CHARS_MAX);
+        self.tell_of_config(Phase::Begun, now, Some(reason)).await
+    }
+
+    async fn tell_of_config(
+        &mut self,
+        phase: Phase,
+        since: Timestamp,
+        reason: Option<String>,
+    ) -> Result<(), DaemonError> {
+        let (now, roll) = (self.tools.clock.now(), self.tools.chance.roll());
+        let condition = Condition { phase, since, about: About::Config, reason };
+        let event = Event {
+            id: EventId::mint(now, roll),
+            kind: EventKind::ConfigRejected,
+            occurred_at: now,
+            subject: Subject::Condition(Box::new(condition)),
+        };
+        let plan = Arc::clone(&self.plans.borrow());
+        let told = plan.announcement(event.clone(), None, now, roll.derive(1));
+        let written = self.tools.store.announce(vec![told], now).await;
+        if written.is_ok() {
+            log_condition(&event);
+            self.rejected_since = (phase == Phase::Begun).then_some(since);
+            self.tools.bell.ring();
+        }
+        self.bear(written)
+    }
+
+    /// A store that cannot write just now keeps nobody from going on.
+    fn bear(&self, written: Result<(), StoreError>) -> Result<(), DaemonError> {
+        match written {
+            Err(failure) if failure.next_step() == NextStep::Retry => {
+                warn!("what was told of the config is not written: {failure}");
+                Ok(())
+            }
+            result => result.map_err(DaemonError::from),
+        }
+    }
+
+    /// How many avatars and channels the config in force has.
+    pub fn size(&self) -> (usize, usize) {
+        (self.settings.avatars.len(), self.settings.channels.len())
     }
 
     /// What the loops are at, in words.
@@ -122,7 +226,10 @@ impl<C: Clock> Daemon<C> {
     /// # Errors
     /// When the store failed at the end.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> Result<(), DaemonError> {
-        let Self { store, writer, order, mut loops, .. } = self;
+        let Self { tools, writer, order, mut loops, door, plans, hinted, .. } = self;
+        if let Some(door) = door {
+            door.close().await;
+        }
         order.soft();
         tokio::pin!(hurry);
         let mut hurried = false;
@@ -144,7 +251,7 @@ impl<C: Clock> Daemon<C> {
             };
             result = result.and(end);
         }
-        drop(store);
+        drop((tools, plans, hinted));
         close(writer).await;
         result
     }
@@ -177,3 +284,7 @@ async fn close(writer: Writer) {
 }
 
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+/// Hints that wait for the poller at most; more are lost, and nothing with them.
+const HINTS_WAITING_MAX: usize = 1024;
+/// Characters of the reason why a config was not taken that are told.
+const REASON_CHARS_MAX: usize = 2_000;

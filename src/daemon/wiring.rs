@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use crate::argil::client::{Client, ClientSpec};
 use crate::config::settings::{
-    ArgilSettings, ChannelKind, ChannelSettings, EmailSettings, Settings, SmtpTls as ConfigTls,
-    WebhookSettings,
+    AccountSettings, ChannelKind, ChannelSettings, EmailSettings, Settings, SmtpTls as ConfigTls,
+    Strategy as ConfigStrategy, WebhookSettings,
 };
 use crate::daemon::error::DaemonError;
-use crate::daemon::plan::{Account, Outlet, Plan, Registration, Strategy};
+use crate::daemon::plan::{Account, Discovery, Outlet, Plan, Registration, Strategy};
 use crate::domain::account::AccountName;
 use crate::domain::backoff::Backoff;
 use crate::domain::channel::ChannelName;
@@ -26,32 +26,47 @@ use crate::notify::http::{Webhook, WebhookSpec};
 /// The plan of the real daemon.
 pub type WiredPlan = Plan<Client, Channel>;
 
-/// Builds everything that the settings describe.
+/// Builds everything that the settings describe. What is as it was `before` is kept.
 ///
 /// # Errors
 /// When a client or a channel cannot be built.
-pub fn plan(settings: &Settings) -> Result<WiredPlan, DaemonError> {
-    let argil = &settings.argil;
-    let per_second = NonZeroU32::new(argil.max_requests_per_second).unwrap_or(NonZeroU32::MIN);
+pub fn plan(
+    settings: &Settings,
+    before: Option<(&Settings, &WiredPlan)>,
+) -> Result<WiredPlan, DaemonError> {
     let avatars = settings.avatars.iter().map(|avatar| {
         let registration = Registration {
             label: avatar.name.clone(),
             channels: avatar.channels.clone(),
             assume: avatar.assume.clone(),
-            ..Registration::default()
+            account: avatar.account.clone(),
+            overdue_after: avatar.overdue_after,
+            place: Some(format!("`{}`", avatar.place)),
         };
         (avatar.id.clone(), Arc::new(registration))
     });
-    let account = Account {
-        source: Arc::new(client(argil)?),
-        max_concurrency: argil.max_concurrency,
-        max_per_second: per_second,
-        blind_after: Duration::from_secs(900),
-    };
+    let accounts = settings.accounts.iter().map(|(name, account)| {
+        let per_second = NonZeroU32::new(account.max_requests_per_second);
+        let account = Account {
+            source: source(name, account, before)?,
+            max_concurrency: account.max_concurrency,
+            max_per_second: per_second.unwrap_or(NonZeroU32::MIN),
+            blind_after: account.blind_after,
+        };
+        Ok((name.clone(), account))
+    });
     Ok(Plan {
-        accounts: BTreeMap::from([(AccountName::default(), account)]),
-        strategy: Strategy::default(),
-        discovery: None,
+        accounts: accounts.collect::<Result<_, DaemonError>>()?,
+        strategy: match settings.strategy {
+            ConfigStrategy::Single => Strategy::Single,
+            ConfigStrategy::List => Strategy::List,
+        },
+        discovery: settings.discover.as_ref().map(|discover| Discovery {
+            every: discover.every,
+            accounts: discover.accounts.iter().cloned().collect(),
+            channels: discover.channels.clone(),
+            overdue_after: discover.overdue_after,
+        }),
         cadence: settings.cadence.clone(),
         gate_waits: gate_waits(&settings.cadence.backoff),
         infer_unseen_training: settings.infer_unseen_training,
@@ -60,15 +75,29 @@ pub fn plan(settings: &Settings) -> Result<WiredPlan, DaemonError> {
     })
 }
 
+/// The client that the plan before had, when nothing about it changed, with its connections;
+/// else a new one.
+fn source(
+    name: &AccountName,
+    account: &AccountSettings,
+    before: Option<(&Settings, &WiredPlan)>,
+) -> Result<Arc<Client>, DaemonError> {
+    let kept = before.and_then(|(settings, plan)| {
+        let same = settings.accounts.get(name)? == account;
+        same.then_some(Arc::clone(&plan.accounts.get(name)?.source))
+    });
+    kept.map_or_else(|| client(account).map(Arc::new), Ok)
+}
+
 /// Builds the client of the API.
 ///
 /// # Errors
 /// When it cannot be built.
-pub fn client(argil: &ArgilSettings) -> Result<Client, DaemonError> {
+pub fn client(account: &AccountSettings) -> Result<Client, DaemonError> {
     Client::new(ClientSpec {
-        base_url: argil.base_url.clone(),
-        api_key: argil.api_key.clone(),
-        timeout: argil.timeout,
+        base_url: account.base_url.clone(),
+        api_key: account.api_key.clone(),
+        timeout: account.timeout,
     })
     .map_err(DaemonError::Argil)
 }
@@ -94,7 +123,7 @@ fn outlets(
             let outlet = Outlet {
                 notifier: Arc::new(channel(settings)?),
                 events: settings.events.clone(),
-                operator: false,
+                operator: settings.operator,
                 schedule: settings.retry_schedule.clone(),
             };
             Ok((name.clone(), outlet))

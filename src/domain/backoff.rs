@@ -84,6 +84,16 @@ impl Backoff {
         roll.jitter(base, self.jitter).min(self.max())
     }
 
+    /// The waits before chance has its part, as far as they grow.
+    pub fn waits(&self) -> &[Duration] {
+        &self.ladder
+    }
+
+    /// The fraction by which chance lengthens or shortens a wait, `0.0` to `1.0`.
+    pub const fn jitter(&self) -> f64 {
+        self.jitter
+    }
+
     /// The longest wait.
     pub fn max(&self) -> Duration {
         self.ladder.last().copied().unwrap_or_default()

@@ -5,6 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::timestamp::Timestamp;
+use crate::domain::vision::Blindness;
+use crate::store::conditions;
 
 /// What is remembered of an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub struct AccountMemory {
     pub listed_at: Option<Timestamp>,
     /// The avatars that lists showed and the config does not name.
     pub discovered: Vec<AvatarId>,
+    /// That nothing can be seen with its key, if that was told and holds.
+    pub blindness: Option<Blindness>,
 }
 
 pub(super) fn find(
@@ -26,7 +30,11 @@ pub(super) fn find(
     let mut statement = connection
         .prepare_cached("SELECT avatar_id FROM discovered WHERE account = ?1 ORDER BY avatar_id")?;
     let discovered = statement.query_map([account], |row| row.get(0))?;
-    Ok(AccountMemory { listed_at, discovered: discovered.collect::<rusqlite::Result<_>>()? })
+    Ok(AccountMemory {
+        listed_at,
+        discovered: discovered.collect::<rusqlite::Result<_>>()?,
+        blindness: conditions::blindness(connection, account)?,
+    })
 }
 
 /// Notes the first whole list of an account.

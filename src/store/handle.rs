@@ -19,7 +19,6 @@ use crate::domain::event::Event;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::training::Training;
 use crate::domain::transition::Transition;
-use crate::domain::vision::Blindness;
 use crate::domain::watch::Watch;
 use crate::store::accounts::AccountMemory;
 use crate::store::database::{self, DatabaseFile};
@@ -131,17 +130,6 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.run("recording an announcement", move |connection, _| {
             announce(connection, &announcements, now)
-        })
-        .await
-    }
-
-    /// What was told of an account that is blind, if it is.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn blindness(&self, account: AccountName) -> Result<Option<Blindness>, StoreError> {
-        self.run("reading what is blind", move |connection, _| {
-            conditions::blindness(connection, &account)
         })
         .await
     }

@@ -144,6 +144,30 @@ async fn a_database_that_is_taken_away_ends_the_daemon_and_tells_nothing_twice()
 }
 
 #[test]
+fn check_reads_the_drop_ins_and_says_what_a_reload_would_change() {
+    let argil = FakeArgil::start();
+    let bench = Bench::new(Config::new(argil.base_url()).text());
+    let folder = bench.path("avatars.d");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("studio.toml"), "[[avatars]]\nid = \"a7\"\nname = \"Jane\"\n").unwrap();
+    let checked = bench.run(&["check", "--diff"]);
+    let shown = stdout(&checked);
+    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+    assert!(shown.contains("1 avatar,"), "{shown}");
+    assert!(shown.contains("\n+ avatar `a7` \"Jane\"\n"), "{shown}");
+    assert!(shown.ends_with("secrets are not compared here\n"), "{shown}");
+    assert!(!shown.contains(KEY), "{shown}");
+
+    fs::write(folder.join("lab.toml"), "[[avatars]]\nid = \"A7\"\n").unwrap();
+    let checked = bench.run(&["check", "--diff"]);
+    assert_eq!(checked.status.code(), Some(2));
+    assert!(!stdout(&checked).contains("avatar `a7`"), "{}", stdout(&checked));
+    let said = stderr(&checked);
+    assert!(said.contains("avatars.d/studio.toml:2: `avatars.id` is `a7`"), "{said}");
+    assert!(said.contains("avatars.d/lab.toml:2` already"), "{said}");
+}
+
+#[test]
 fn check_misses_the_folder_of_the_database() {
     let argil = FakeArgil::start();
     let config = Config::new(argil.base_url()).avatar("a1");
@@ -217,6 +241,23 @@ async fn check_online_tries_the_key_each_avatar_and_each_channel() {
     let refused = bench.run(&["check", "--online"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(stdout(&refused).contains("the key is refused"), "{}", stdout(&refused));
+}
+
+#[test]
+fn check_online_looks_at_each_avatar_with_its_own_account() {
+    let (argil, studio) = (FakeArgil::start(), FakeArgil::start());
+    argil.require_key("another");
+    studio.require_key("studio-key");
+    studio.set_status("a2", "IDLE");
+    let account = format!("api_key = \"studio-key\"\nbase_url = \"{}\"\n", studio.base_url());
+    let config = Config::new(argil.base_url()).avatar("a1").avatar("a2");
+    let config = config.with("account = \"studio\"\n").with("\n[accounts.studio]\n").with(&account);
+    let checked = Bench::new(config.text()).run(&["check", "--online"]);
+    let shown = stdout(&checked);
+    assert_eq!(checked.status.code(), Some(2), "{}", stderr(&checked));
+    assert!(shown.contains("FAIL avatar `a1`: the key is refused"), "{shown}");
+    assert!(shown.contains("ok   avatar `a2`: it is IDLE"), "{shown}");
+    assert_eq!((argil.count("a2"), studio.count("a1")), (0, 0), "no id goes to another account");
 }
 
 #[test]

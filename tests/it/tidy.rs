@@ -16,7 +16,7 @@ struct Source {
 }
 
 /// Each room, and the rooms below it that it may import from.
-const FLOORS: [(&str, &[&str]); 12] = [
+const FLOORS: [(&str, &[&str]); 13] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -24,6 +24,7 @@ const FLOORS: [(&str, &[&str]); 12] = [
             "cli",
             "demo",
             "daemon",
+            "web",
             "store",
             "config",
             "notify",
@@ -39,6 +40,7 @@ const FLOORS: [(&str, &[&str]); 12] = [
         &[
             "demo",
             "daemon",
+            "web",
             "store",
             "config",
             "notify",
@@ -53,6 +55,7 @@ const FLOORS: [(&str, &[&str]); 12] = [
         "daemon",
         &[
             "daemon",
+            "web",
             "store",
             "config",
             "notify",
@@ -63,6 +66,7 @@ const FLOORS: [(&str, &[&str]); 12] = [
             "telemetry",
         ],
     ),
+    ("web", &["web", "domain", "secret"]),
     ("store", &["store", "domain"]),
     ("config", &["config", "domain", "secret", "signing_secret"]),
     ("notify", &["notify", "domain", "secret", "signing_secret"]),
@@ -74,7 +78,7 @@ const FLOORS: [(&str, &[&str]); 12] = [
 ];
 
 /// Each vendor crate that has a home, and the files that may name it.
-const HOMES: [(&str, &[&str]); 14] = [
+const HOMES: [(&str, &[&str]); 16] = [
     ("rusqlite", &["store/"]),
     ("reqwest", &["argil/client.rs", "notify/http.rs"]),
     ("lettre", &["notify/email/"]),
@@ -82,7 +86,9 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("backoff", &["domain/backoff.rs"]),
     ("signal_hook", &["daemon/signals.rs"]),
     ("signal_hook_tokio", &["daemon/signals.rs"]),
-    ("axum", &["demo/argil.rs", "demo/receiver.rs"]),
+    ("axum", &["web/", "demo/argil.rs", "demo/receiver.rs"]),
+    ("hyper", &["web/server.rs"]),
+    ("hyper_util", &["web/server.rs"]),
     ("clap", &["cli/args.rs", "cli/command.rs"]),
     ("sd_notify", &["daemon/systemd.rs"]),
     ("governor", &["daemon/budget.rs"]),

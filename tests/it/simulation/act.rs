@@ -278,7 +278,8 @@ impl Stage {
 
     fn events(&self) -> Vec<EventRow> {
         let connection = rusqlite::Connection::open(self.world.path()).unwrap();
-        let sql = "SELECT id, type, avatar_id, avatar_seq FROM events WHERE avatar_seq IS NOT NULL ORDER BY seq";
+        let sql = "SELECT id, type, avatar_id, avatar_seq FROM events
+                   WHERE avatar_seq IS NOT NULL ORDER BY seq";
         let mut statement = connection.prepare(sql).unwrap();
         let rows = statement.query_map([], |row| {
             Ok(EventRow {

@@ -1,0 +1,149 @@
+//! Drop-ins: `avatars.d/*.toml` beside the config, each with nothing but `[[avatars]]`.
+//!
+//! What always holds: a drop-in that cannot be read is a problem and never skipped, since its
+//! avatars would go unwatched in silence.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use crate::config::avatar::Registry;
+use crate::config::damage;
+use crate::config::environment::Environment;
+use crate::config::error::Problem;
+use crate::config::reader::{Findings, Place, Reader, Visibility};
+use crate::config::schema::AVATAR;
+use crate::config::secret_source;
+use crate::config::settings::AvatarSettings;
+
+/// The drop-ins of a config, in the order of their names, and what is wrong with them.
+#[derive(Debug, Default)]
+pub(super) struct DropIns {
+    files: Vec<(PathBuf, String)>,
+    problems: Vec<Problem>,
+}
+
+impl DropIns {
+    /// Takes in the drop-ins beside a config.
+    pub(super) fn beside(config: &Path) -> Self {
+        let folder = config.parent().unwrap_or(Path::new("")).join(FOLDER);
+        let mut found = Self::default();
+        match names(&folder) {
+            Ok(names) if names.len() > FILES_MAX => {
+                let message = format!("has more than {FILES_MAX} files");
+                found.problems.push(problem(&folder, message, "put several avatars into a file"));
+            }
+            Ok(names) => names.iter().for_each(|name| found.take(folder.join(name))),
+            Err(error) => {
+                let help = "is it a folder, and may this user read it?";
+                found.problems.push(problem(&folder, format!("cannot be listed: {error}"), help));
+            }
+        }
+        found
+    }
+
+    /// Whether there are none, good or bad.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.problems.is_empty()
+    }
+
+    /// Reads all of them; what there is to say goes into `found`. `None` when there is a problem.
+    pub(super) fn read(
+        self,
+        registry: &mut Registry<'_>,
+        environment: &Environment,
+        found: &mut Findings,
+    ) -> Option<Vec<AvatarSettings>> {
+        let mut avatars = Vec::new();
+        found.problems.extend(self.problems);
+        for (path, text) in &self.files {
+            let (entries, errors) = DeTable::parse_recoverable(text);
+            let reader = Reader::new(path, text, Visibility::Owner, environment);
+            errors.iter().for_each(|error| damage::report(&reader, error));
+            let root = reader.root(entries.get_ref());
+            root.check_names(&[AVATAR.path], |_| ONLY_AVATARS.to_owned());
+            let read = registry.read(&root);
+            if read.as_ref().is_some_and(Vec::is_empty) {
+                let place = Place { key: AVATAR.path.to_owned(), span: None };
+                let help = "add `[[avatars]]` with an `id`, or take the file away";
+                reader.warning(&place, "is empty, so this file registers nothing", help);
+            }
+            avatars.extend(read.into_iter().flatten());
+            found.append(reader.into_findings());
+        }
+        found.problems.sort_by(|one, other| one.file.cmp(&other.file));
+        found.problems.is_empty().then_some(avatars)
+    }
+
+    fn take(&mut self, path: PathBuf) {
+        match secret_source::read_file(&path) {
+            Ok(bytes) => match text(&path, bytes) {
+                Ok(text) => self.files.push((path, text)),
+                Err(problem) => self.problems.push(problem),
+            },
+            Err(error) => {
+                let help = "may this user read it? a file that is not meant has another ending";
+                self.problems.push(problem(&path, format!("cannot be read: {error}"), help));
+            }
+        }
+    }
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// With the problem of a text that is not UTF-8.
+pub(super) fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Problem> {
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        let line = 1 + good.filter(|byte| **byte == b'\n').count();
+        let message = "the text is not UTF-8".to_owned();
+        Problem { line: Some(line), help: None, ..problem(path, message, "") }
+    })
+}
+
+/// The names of the files that count, sorted; one more than allowed when there are too many.
+fn names(folder: &Path) -> io::Result<Vec<OsString>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        // A link that leads nowhere is there, and not what it should be.
+        Err(error) if error.kind() == ErrorKind::NotFound && !is_there(folder) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let bytes = name.as_encoded_bytes();
+        if bytes.ends_with(ENDING) && !bytes.starts_with(b".") {
+            names.push(name);
+        }
+        if names.len() > FILES_MAX {
+            break;
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+fn problem(file: &Path, message: String, help: &str) -> Problem {
+    let (file, help) = (file.to_owned(), Some(help.to_owned()));
+    Problem { file, line: None, key: String::new(), message, help }
+}
+
+const FOLDER: &str = "avatars.d";
+const ENDING: &[u8] = b".toml";
+const FILES_MAX: usize = 1_000;
+const ONLY_AVATARS: &str = "only `[[avatars]]` goes into avatars.d";
+
+#[cfg(test)]
+#[path = "drop_in_tests.rs"]
+mod tests;

@@ -1,0 +1,87 @@
+use crate::config::file::tests::read_with;
+
+use super::*;
+
+const FULL: &str = r#"
+[argil]
+api_key = "CANARY"
+[accounts.studio]
+api_key = "CANARY-2"
+base_url = "https://example.com/v1"
+[poll]
+strategy = "list"
+settled = "never"
+[web]
+listen = "[::1]:80"
+hint_token = "CANARY-of-16-letters"
+[[avatars]]
+id = "a1"
+[[avatars]]
+id = "a2"
+[discover]
+enabled = true
+channels = ["ops", "mail"]
+[channels.ops]
+type = "webhook"
+url = "https://example.com/CANARY"
+secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+operator = true
+[channels.mail]
+type = "email"
+from = "a@example.com"
+to = ["c@example.com", "b@example.com"]
+smtp = { host = "localhost", tls = "none", username = "u", password = "CANARY" }
+"#;
+
+fn full() -> Snapshot {
+    let text = FULL.replace(
+        "\"a2\"",
+        "\"a2\"\nname = \"Jane\\n{\"\nchannels = [\"ops\"]\nassume = \"TRAINING\"\n\
+         account = \"studio\"\noverdue_after = \"never\"",
+    );
+    Snapshot::of(&read_with(&text, &[]).unwrap())
+}
+
+#[test]
+fn no_secret_is_in_a_snapshot() {
+    let text = full().to_text();
+    for secret in ["CANARY", "whsec_", "C2FVsBQIhrsc", "api_key", "password", "hint_token"] {
+        assert!(!text.contains(secret), "`{secret}` is in {text}");
+    }
+    let channel = &full().sections[&Section::parse("channel ops").unwrap()];
+    let keys: Vec<&str> = channel.keys().map(String::as_str).collect();
+    assert_eq!(keys, ["events", "operator", "retry_schedule", "timeout", "type"]);
+}
+
+#[test]
+fn a_snapshot_says_what_the_settings_say() {
+    let snapshot = full();
+    let check = |section: &str, expected: &[(&str, &str)]| {
+        let keys = &snapshot.sections[&Section::parse(section).unwrap()];
+        for (key, value) in expected {
+            assert_eq!(keys.get(*key).map(String::as_str), Some(*value), "`{section}` `{key}`");
+        }
+    };
+    check("account studio", &[("base_url", "https://example.com/v1"), ("blind_after", "15m")]);
+    check("poll", &[("strategy", "list"), ("settled", "never"), ("training.min", "2s")]);
+    check("poll", &[("backoff", "2s, 4s, 8s, 16s, 32s, 1m 4s, 2m 8s, 4m 16s, 5m")]);
+    check("web", &[("listen", "[::1]:80")]);
+    check("avatar a1", &[("account", "argil"), ("overdue_after", "1day")]);
+    check("avatar a2", &[("account", "studio"), ("name", "Jane\n{"), ("assume", "TRAINING")]);
+    check("discover", &[("accounts", "argil, studio"), ("channels", "mail, ops"), ("every", "5m")]);
+    check("channel mail", &[("to", "b@example.com, c@example.com"), ("smtp.port", "25")]);
+    assert_eq!(snapshot.sections.len(), 11);
+}
+
+#[test]
+fn a_snapshot_is_kept_as_text_and_taken_back_whole_or_not_at_all() {
+    let text = full().to_text();
+    assert_eq!(Snapshot::from_text(&text), Some(full()));
+    let another = text.replace("\"version\":1", "\"version\":2");
+    let unknown = text.replace("\"avatar a1\"", "\"herald a1\"");
+    let bad = text.replace("\"avatar a1\"", "\"avatar \"");
+    for refused in ["", "{}", "[]", &text[1..], &another, &unknown, &bad] {
+        assert_ne!(refused, text);
+        assert_eq!(Snapshot::from_text(refused), None, "for {refused}");
+    }
+}

@@ -1,0 +1,128 @@
+//! Hints: Argil's own webhooks, taken as a reason to look now, and as nothing else.
+//!
+//! They are unsigned, so anyone who knows the URL can forge one, and their delivery is not
+//! promised. So a hint carries no news: its avatar is looked at a little earlier, at most once a
+//! second, and what the API says then is what counts. The answer is always 202 and empty, so that
+//! nobody learns anything from it.
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::routing::any;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{mpsc, watch};
+
+use crate::domain::avatar::AvatarId;
+use crate::secret::Secret;
+
+/// Where hints come in: with which token, and where to.
+#[derive(Clone, Debug)]
+pub struct Hints {
+    /// What stands in the URL of whoever may send hints; it may change.
+    pub token: watch::Receiver<Secret>,
+    /// Takes the avatars to look at. When it is full a hint is lost, and nothing else is.
+    pub hinted: mpsc::Sender<AvatarId>,
+}
+
+/// The route of hints: `POST /hints/argil/{token}`.
+pub fn routes(hints: Hints) -> Router {
+    Router::new().route("/hints/argil/{token}", any(take)).with_state(hints)
+}
+
+async fn take(State(hints): State<Hints>, uri: Uri, body: Body) -> StatusCode {
+    // The body first, so that a wrong token takes as long as the right one.
+    let body = to_bytes(body, BODY_SIZE_MAX).await.unwrap_or_default();
+    let token = uri.path().rsplit('/').next().unwrap_or_default();
+    let expected = hints.token.borrow().clone();
+    if same(token, expected.expose()) {
+        for id in ids(&body) {
+            // A full queue means that there is enough to look at.
+            drop(hints.hinted.try_send(id));
+        }
+    }
+    StatusCode::ACCEPTED
+}
+
+/// The avatars that a payload names: `data.avatarId` of a webhook, `avatarId` of a callback, or
+/// several of them in a list. What is neither names none.
+pub fn ids(body: &[u8]) -> Vec<AvatarId> {
+    let Ok(payload) = serde_json::from_slice::<Value>(body) else { return Vec::new() };
+    let payloads = match &payload {
+        Value::Array(several) => several.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let mut found = Vec::new();
+    for payload in payloads {
+        let inner = payload.get("data").unwrap_or(payload);
+        let id = inner.get("avatarId").and_then(Value::as_str);
+        let id = id.and_then(|text| AvatarId::parse(text).ok());
+        found.extend(id.filter(|id| !found.contains(id)));
+        if found.len() >= IDS_MAX {
+            break;
+        }
+    }
+    found
+}
+
+/// Compares without telling by its time how much of the token is right.
+fn same(given: &str, token: &str) -> bool {
+    let digest = |text: &str| Sha256::digest(text.as_bytes());
+    let pairs = digest(given).into_iter().zip(digest(token));
+    pairs.fold(0, |differs, (one, other)| differs | (one ^ other)) == 0
+}
+
+/// The largest body that is read, in bytes; Argil's own have some hundred.
+const BODY_SIZE_MAX: usize = 64 * 1024;
+/// Avatars that one request can name at most.
+const IDS_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_payload_of_argil_names_its_avatar() {
+        let check = |body: &str, expected: &[&str]| {
+            let found: Vec<String> = ids(body.as_bytes()).iter().map(AvatarId::to_string).collect();
+            assert_eq!(found, expected, "for {body}");
+        };
+        let webhook = r#"{"event":"AVATAR_TRAINING_SUCCESS","data":{"avatarId":"a1","voiceId":"v",
+            "avatarName":"Jane","extras":"x"}}"#;
+        check(webhook, &["a1"]);
+        check(
+            r#"{"event":"AVATAR_TRAINING_FAILED","data":{"avatarId":"a1","extras":{}}}"#,
+            &["a1"],
+        );
+        check(r#"{"event":"VIDEO_GENERATION_SUCCESS","data":{"videoId":"v1"}}"#, &[]);
+        check(r#"{"event":"VIDEO_GENERATION_FAILED","data":{"videoId":"v1"}}"#, &[]);
+        check(r#"{"avatarId":"a1","avatarName":"Jane","voiceId":"","message":"done"}"#, &["a1"]);
+        check(r#"{"avatarId":"a1","avatarName":"Jane","message":"it failed"}"#, &["a1"]);
+    }
+
+    #[test]
+    fn junk_names_nobody() {
+        let check = |body: &[u8], expected: usize| {
+            assert_eq!(ids(body).len(), expected, "for {:?}", String::from_utf8_lossy(body));
+        };
+        for junk in ["", "null", "7", "[]", "{}", "\"a1\"", "{\"data\":[]}", "{\"avatarId\":7}"] {
+            check(junk.as_bytes(), 0);
+        }
+        check(b"{\"avatarId\":\"two words\"}", 0);
+        check(b"{\"avatarId\":\"\xff\"}", 0);
+        check("[".repeat(10_000).as_bytes(), 0);
+        let same = r#"{"avatarId":"a1"}"#;
+        check(format!("[{same},{same}]").as_bytes(), 1);
+        let many: Vec<String> = (0..100).map(|n| format!(r#"{{"avatarId":"a{n}"}}"#)).collect();
+        check(format!("[{}]", many.join(",")).as_bytes(), IDS_MAX);
+    }
+
+    #[test]
+    fn only_the_whole_token_is_the_same() {
+        assert!(same("0123456789abcdef", "0123456789abcdef"));
+        for other in ["", "0123456789abcde", "0123456789abcdeF", "0123456789abcdef0"] {
+            assert!(!same(other, "0123456789abcdef"), "`{other}`");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The server: connections in, routes behind, and limits on everything.
+//!
+//! What always holds: a number of connections at once, and a time for each; whoever sends slowly,
+//! or nothing, or without an end, keeps others waiting for no longer than that.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// How much is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once; more wait in the system's queue.
+    pub connections: usize,
+    /// How long the head of a request may take.
+    pub head: Duration,
+    /// How long a connection may last in all.
+    pub whole: Duration,
+    /// How long requests under way may go on at the end.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            head: Duration::from_secs(5),
+            whole: Duration::from_secs(30),
+            grace: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Serves until `shutdown` ends; then what is under way may end, for a short while.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub async fn run(
+    listener: std::net::TcpListener,
+    routes: Router,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let room = Arc::new(Semaphore::new(limits.connections));
+    let (stop, stopped) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &room) => accepted,
+        };
+        match accepted {
+            Some((stream, permit)) => {
+                let task = serve(stream, routes.clone(), limits, stopped.clone(), permit);
+                connections.spawn(task);
+            }
+            // Most likely there are no file handles: to ask again at once would only burn.
+            None => tokio::time::sleep(ACCEPT_WAIT).await,
+        }
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    drop(stop);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    // Whoever takes longer is cut off.
+    drop(tokio::time::timeout(limits.grace, ended).await);
+    Ok(())
+}
+
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(room).acquire_owned().await.ok()?;
+    let (stream, _) = listener.accept().await.ok()?;
+    Some((stream, permit))
+}
+
+async fn serve(
+    stream: TcpStream,
+    routes: Router,
+    limits: Limits,
+    mut stopped: watch::Receiver<()>,
+    permit: OwnedSemaphorePermit,
+) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    let mut connection = pin!(connection);
+    let served = async {
+        tokio::select! {
+            // How a connection ends is the other side's affair.
+            _ = connection.as_mut() => {}
+            _ = stopped.changed() => {
+                connection.as_mut().graceful_shutdown();
+                drop(connection.await);
+            }
+        }
+    };
+    drop(tokio::time::timeout(limits.whole, served).await);
+    drop(permit);
+}
+
+/// The pause after a connection that could not be taken.
+const ACCEPT_WAIT: Duration = Duration::from_millis(100);
