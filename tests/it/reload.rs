@@ -144,3 +144,123 @@ fn a_config_that_cannot_be_read_to_its_end_does_not_hold_the_daemon() {
     daemon.wait_for_log("not taken, the old one stays in force");
     assert!(daemon.stop().success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_drop_in_keeps_the_whole_old_config_and_is_told_once_to_operators() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url());
+    let config = config.with("operator = true\n").avatar("a1");
+    let bench = Bench::new(config.text());
+    let drop_ins = bench.path("avatars.d");
+    std::fs::create_dir(&drop_ins).unwrap();
+    std::fs::write(drop_ins.join("good.toml"), "[[avatars]]\nid = \"a2\"\n").unwrap();
+    ["a1", "a2", "a3"].iter().for_each(|id| argil.set_status(id, "TRAINING"));
+    let daemon = bench.start();
+    daemon.wait_for_log("avatar `a2` seen first: TRAINING");
+
+    std::fs::write(drop_ins.join("bad.toml"), "[[avatars]]\nid = \"a3\"\nnmae = \"x\"\n").unwrap();
+    std::fs::remove_file(drop_ins.join("good.toml")).unwrap();
+    for _ in 0..3 {
+        daemon.signal(Signal::HUP);
+    }
+    let received = receiver.wait_for(1).await;
+    let body: serde_json::Value = serde_json::from_slice(&received[0].body).unwrap();
+    assert_eq!(
+        (&body["type"], &body["data"]["state"]),
+        (&"config.rejected".into(), &"begun".into())
+    );
+    assert!(body["data"]["reason"].as_str().unwrap().contains("bad.toml"), "{body}");
+    let looks = argil.count("a2");
+    argil.wait_until("more looks at a2", |_| argil.count("a2") > looks + 3).await;
+    assert_eq!(argil.count("a3"), 0, "no part of a bad config takes effect");
+
+    std::fs::write(drop_ins.join("bad.toml"), "[[avatars]]\nid = \"a3\"\nname = \"x\"\n").unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("avatar `a3` seen first: TRAINING");
+    let received = receiver.wait_for(2).await;
+    let body: serde_json::Value = serde_json::from_slice(&received[1].body).unwrap();
+    assert_eq!(
+        (&body["type"], &body["data"]["state"]),
+        (&"config.rejected".into(), &"ended".into())
+    );
+    let diff = bench.run(&["check", "--diff"]);
+    let said = crate::harness::daemon::stdout(&diff);
+    assert!(said.contains("nothing would change"), "{said}");
+    assert!(daemon.stop().success());
+    assert_eq!(receiver.received().len(), 2, "each end once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_reloads_under_load_lose_no_delivery_and_no_look() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url());
+    let names: Vec<String> = (0..20).map(|number| format!("a{number}")).collect();
+    let config = names.iter().fold(config, |config, name| config.avatar(name));
+    let bench = Bench::new(config.text());
+    names.iter().for_each(|name| argil.set_status(name, "TRAINING"));
+    let daemon = bench.start();
+    names.iter().for_each(|name| daemon.wait_for_log(&format!("`{name}` seen first")));
+    let mut told = 0;
+    for round in 0..100 {
+        let extra = format!("\n[[avatars]]\nid = \"extra{round}\"\n");
+        bench.configure(&format!("{}{extra}", config.text()));
+        daemon.signal(Signal::HUP);
+        let name = &names[round % names.len()];
+        let status = if (round / names.len()).is_multiple_of(2) { "IDLE" } else { "TRAINING" };
+        argil.set_status(name, status);
+        told += usize::from(status == "IDLE");
+        let looks = argil.count(name);
+        argil.wait_until("two more looks", |_| argil.count(name) > looks + 1).await;
+    }
+    daemon.wait_for_log("avatar `extra99` added");
+    let received = receiver.wait_for(told).await;
+    let mut ids: Vec<_> = received.iter().map(|it| it.header("webhook-id").to_owned()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((received.len(), ids.len()), (told, told), "each news once");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_hint_over_http_makes_the_real_daemon_look_and_survives_a_reload() {
+    use std::io::{Read as _, Write as _};
+    let argil = FakeArgil::start();
+    let config = Config::new(argil.base_url()).avatar("a1");
+    let config = config
+        .text()
+        .replace("training = { min = \"20ms\", max = \"20ms\" }", "")
+        .replace("settled = \"20ms\"", "settled = \"1h\"");
+    let web = "\n[web]\nlisten = \"127.0.0.1:0\"\nhint_token = \"canary-token-0123456789\"\n";
+    let bench = Bench::new(&format!("{config}{web}"));
+    argil.set_status("a1", "IDLE");
+    let daemon = bench.start();
+    daemon.wait_for_log("avatar `a1` seen first: IDLE");
+    daemon.wait_for_log("hints are taken at `http://");
+    let log = daemon.log();
+    let place = log.split("hints are taken at `http://").nth(1).unwrap();
+    let place = place.split('/').next().unwrap().to_owned();
+    let hint = |token: &str| {
+        let body = r#"{"event":"AVATAR_TRAINING_SUCCESS","data":{"avatarId":"a1"}}"#;
+        let mut stream = std::net::TcpStream::connect(&place).unwrap();
+        write!(
+            stream,
+            "POST /hints/argil/{token} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert_eq!(argil.count("a1"), 1);
+    assert!(hint("wrong-token-0123456789").starts_with("HTTP/1.1 202 "));
+    assert!(hint("canary-token-0123456789").starts_with("HTTP/1.1 202 "));
+    argil.wait_until_blocking("the look", |_| argil.count("a1") == 2);
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("the config was read again: nothing changed");
+    assert!(hint("canary-token-0123456789").starts_with("HTTP/1.1 202 "));
+    argil.wait_until_blocking("another look", |_| argil.count("a1") == 3);
+    assert!(!daemon.log().contains("canary-token"), "a token is in the log");
+    assert!(daemon.stop().success());
+}
