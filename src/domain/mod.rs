@@ -24,6 +24,7 @@ pub mod mail_address;
 pub mod condition;
 pub mod event;
 pub mod trouble;
+pub mod told;
 pub mod training;
 pub mod watch;
 pub mod vision;

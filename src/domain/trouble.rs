@@ -68,3 +68,6 @@ impl Spell {
         }
     }
 }
+
+/// Looks in a row that confirm what one of them may have shown by accident.
+pub const CONFIRMED_AFTER: u32 = 3;

@@ -11,16 +11,17 @@ use std::time::Duration;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::cadence::Cadence;
-use crate::domain::condition::{About, Condition, Phase};
+use crate::domain::condition::{About, Condition};
 use crate::domain::event::{Event, EventId, EventKind, Subject};
 use crate::domain::forecast::Forecast;
 use crate::domain::observation::{Denial, Fault, Observation};
 use crate::domain::roll::Roll;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
+use crate::domain::told::{Absence, Told, Turn};
 use crate::domain::training::Training;
 use crate::domain::transition::{Previous, Transition};
-use crate::domain::trouble::{Spell, Trouble, TroubleKind};
+use crate::domain::trouble::{CONFIRMED_AFTER, Spell, Trouble, TroubleKind};
 
 /// What is known of one avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,18 +53,6 @@ pub struct Sight {
     pub since: Timestamp,
     /// When that status was last seen.
     pub last_seen_at: Timestamp,
-}
-
-/// The conditions of an avatar that were told to begin and not yet to end, each with its
-/// beginning.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// That there is no such avatar.
-    pub missing: Option<Timestamp>,
-    /// That it alone cannot be seen.
-    pub unseen: Option<Timestamp>,
-    /// That it has been in training for too long.
-    pub overdue: Option<Timestamp>,
 }
 
 /// What the config says about one watch.
@@ -147,7 +136,7 @@ impl Watch {
             Observation::Seen(avatar) => self.sees(*avatar, &pass),
             Observation::Missing { reason } => {
                 let unknown = self.sight.is_none();
-                let decision = self.fails(TroubleKind::Missing, reason, &pass);
+                let decision = self.fails(TroubleKind::Missing, AT_ONCE, reason, &pass);
                 let looks = decision.watch.spell.missing;
                 let soon =
                     if unknown && looks < CONFIRMED_AFTER { NEW_WAIT } else { Duration::MAX };
@@ -158,20 +147,21 @@ impl Watch {
                     Denial::Key => Duration::ZERO,
                     Denial::Avatar => cadence.missing,
                 };
-                self.fails(TroubleKind::Denied, reason, &pass).after_backoff(&pass, floor)
+                self.fails(TroubleKind::Denied, AT_ONCE, reason, &pass).after_backoff(&pass, floor)
             }
             Observation::Throttled { retry_after, reason } => {
                 let floor = retry_after.unwrap_or_default();
-                self.fails(TroubleKind::Throttled, reason, &pass).after_backoff(&pass, floor)
+                self.fails(TroubleKind::Throttled, CONFIRMED_AFTER, reason, &pass)
+                    .after_backoff(&pass, floor)
             }
             Observation::Failed { fault, reason } => {
-                let floor = match fault {
+                let (floor, looks) = match fault {
                     Fault::Unreachable | Fault::Way | Fault::Unusable | Fault::Local => {
-                        Duration::ZERO
+                        (Duration::ZERO, CONFIRMED_AFTER)
                     }
-                    Fault::Wrong => cadence.missing,
+                    Fault::Wrong => (cadence.missing, AT_ONCE),
                 };
-                self.fails(TroubleKind::Failed, reason, &pass).after_backoff(&pass, floor)
+                self.fails(TroubleKind::Failed, looks, reason, &pass).after_backoff(&pass, floor)
             }
         }
     }
@@ -197,9 +187,12 @@ impl Watch {
         if remodelled {
             self.model.clone_from(&avatar.model);
         }
-        let mut events = self.back_in_sight(&sight, pass);
         let next_poll_in = self.pace(&sight, pass);
+        let turns: Vec<Turn> = self.told.back_in_sight().collect();
+        let overdue = self.told.overdue(&sight.status, sight.since, now, policy.overdue_after);
         self.sight = Some(sight);
+        let mut events: Vec<Event> =
+            turns.into_iter().map(|turn| self.condition(turn, pass)).collect();
         let kind = transition.as_ref().and_then(|t| EventKind::of(t, policy.infer_unseen_training));
         if let (Some(kind), Some(transition)) = (kind, &transition) {
             events.push(Event {
@@ -212,7 +205,7 @@ impl Watch {
                 },
             });
         }
-        events.extend(self.overdue(pass));
+        events.extend(overdue.map(|turn| self.condition(turn, pass)));
         let changed =
             transition.is_some() || renamed || remodelled || troubled || !events.is_empty();
         Decision { watch: self, transition, events, training, changed, next_poll_in }
@@ -261,15 +254,23 @@ impl Watch {
         Some(Training::between(sight.since, sight.last_seen_at, now, status, model))
     }
 
-    /// A look that showed no avatar. Trouble begins at once when the API says that it is about
-    /// this avatar or this key, else with the third look in a row; and again when its kind
-    /// changes.
-    fn fails(mut self, kind: TroubleKind, reason: String, pass: &Pass<'_>) -> Decision {
+    /// A look that showed no avatar. Trouble begins with the look in a row that has the number
+    /// `looks`, and again when its kind changes: at once when the API says that it is about this
+    /// avatar, this key or this question, later when it may pass by itself.
+    fn fails(mut self, kind: TroubleKind, looks: u32, reason: String, pass: &Pass<'_>) -> Decision {
         self.spell = self.spell.and(kind, pass.now);
-        let at_once = matches!(kind, TroubleKind::Missing | TroubleKind::Denied);
         let same = self.trouble.as_ref().is_some_and(|trouble| trouble.kind == kind);
-        let events: Vec<Event> = self.out_of_sight(kind, &reason, pass).into_iter().collect();
-        let begins = !same && (at_once || self.spell.looks >= CONFIRMED_AFTER);
+        let absence = Absence {
+            kind,
+            reason: &reason,
+            spell: &self.spell,
+            was_seen: self.sight.is_some(),
+            place: pass.policy.place,
+            key_answered_at: pass.policy.key_answered_at,
+        };
+        let turn = self.told.out_of_sight(absence, pass.now);
+        let events: Vec<Event> = turn.map(|turn| self.condition(turn, pass)).into_iter().collect();
+        let begins = !same && self.spell.looks >= looks;
         if begins {
             self.trouble = Some(Trouble { kind, since: pass.now, reason });
         }
@@ -283,83 +284,13 @@ impl Watch {
             next_poll_in: None,
         }
     }
-
-    /// The condition that begins because it cannot be seen, if one does.
-    fn out_of_sight(&mut self, kind: TroubleKind, reason: &str, pass: &Pass<'_>) -> Option<Event> {
-        let since = self.spell.since?;
-        let lasted = pass.now.since(since);
-        if kind == TroubleKind::Missing && self.told.missing.is_none() {
-            if self.sight.is_none() {
-                // Most likely it is the config that is wrong, so there is nothing to wait for.
-                let place = pass.policy.place.map(|place| format!(" in {place}"));
-                let place = place.unwrap_or_default();
-                let reason = format!("{reason}; it was never seen: is the id{place} right?");
-                self.told.missing = Some(since);
-                return Some(self.begin(EventKind::AvatarMissing, since, &reason, pass));
-            }
-            if self.spell.missing >= CONFIRMED_AFTER && lasted >= OUT_OF_SIGHT_AFTER {
-                self.told.missing = Some(since);
-                return Some(self.begin(EventKind::AvatarMissing, since, reason, pass));
-            }
-        }
-        let key_works = pass.policy.key_answered_at.is_some_and(|at| at > since);
-        let long = self.spell.looks >= CONFIRMED_AFTER && lasted >= OUT_OF_SIGHT_AFTER;
-        let untold = self.told.unseen.is_none() && self.told.missing.is_none();
-        if kind != TroubleKind::Missing && key_works && long && untold {
-            self.told.unseen = Some(since);
-            return Some(self.begin(EventKind::AvatarUnseen, since, reason, pass));
-        }
-        None
-    }
-
-    /// The conditions that end because it was seen.
-    fn back_in_sight(&mut self, sight: &Sight, pass: &Pass<'_>) -> Vec<Event> {
-        let missing = self.told.missing.take().map(|since| (EventKind::AvatarMissing, since));
-        let unseen = self.told.unseen.take().map(|since| (EventKind::AvatarUnseen, since));
-        let told = missing.into_iter().chain(unseen);
-        told.map(|(kind, since)| {
-            let status = Some(sight.status.clone());
-            self.condition(kind, Phase::Ended, since, None, status, pass)
-        })
-        .collect()
-    }
-
-    /// The training that is overdue from now on, or no longer.
-    fn overdue(&mut self, pass: &Pass<'_>) -> Option<Event> {
-        let kind = EventKind::AvatarTrainingOverdue;
-        let sight = self.sight.clone()?;
-        let status = Some(sight.status.clone());
-        if sight.status != Status::Training {
-            let since = self.told.overdue.take()?;
-            return Some(self.condition(kind, Phase::Ended, since, None, status, pass));
-        }
-        let limit = pass.policy.overdue_after?;
-        if self.told.overdue.is_some() || pass.now.since(sight.since) < limit {
-            return None;
-        }
-        self.told.overdue = Some(sight.since);
-        Some(self.condition(kind, Phase::Begun, sight.since, None, status, pass))
-    }
-
-    fn begin(&self, kind: EventKind, since: Timestamp, why: &str, pass: &Pass<'_>) -> Event {
-        let status = self.sight.as_ref().map(|sight| sight.status.clone());
-        self.condition(kind, Phase::Begun, since, Some(why.to_owned()), status, pass)
-    }
-
-    fn condition(
-        &self,
-        kind: EventKind,
-        phase: Phase,
-        since: Timestamp,
-        reason: Option<String>,
-        status: Option<Status>,
-        pass: &Pass<'_>,
-    ) -> Event {
+    fn condition(&self, turn: Turn, pass: &Pass<'_>) -> Event {
+        let Turn { kind, phase, since, reason } = turn;
         let about = About::Avatar {
             id: self.id.clone(),
             name: pass.policy.label.map(str::to_owned).or_else(|| self.name.clone()),
             account: pass.policy.account.clone(),
-            status,
+            status: self.sight.as_ref().map(|sight| sight.status.clone()),
         };
         Event {
             id: EventId::mint(pass.now, pass.roll.derive(kind as u64 + CONDITIONS)),
@@ -389,10 +320,8 @@ fn labelled(avatar: Avatar, label: Option<&str>) -> Avatar {
     Avatar { name, ..avatar }
 }
 
-/// Looks in a row that confirm what one of them may have shown by accident.
-const CONFIRMED_AFTER: u32 = 3;
-/// How long an avatar that was seen before must be out of sight before that is told.
-const OUT_OF_SIGHT_AFTER: Duration = Duration::from_secs(30 * 60);
+/// Looks in a row that are enough where none can have been an accident.
+const AT_ONCE: u32 = 1;
 /// The wait before an avatar that was never seen is looked at again, for the first times: it may
 /// only just have been made.
 const NEW_WAIT: Duration = Duration::from_secs(3 * 60);

@@ -174,7 +174,7 @@ fn a_failure_is_never_a_status_and_one_hiccup_is_not_written() {
 }
 
 #[test]
-fn missing_and_denied_are_trouble_at_once() {
+fn what_does_not_pass_by_itself_is_trouble_at_once() {
     let check = |observation: Observation, kind, wait_s| {
         let decision = Watch::new(id()).observe(observation, at(1), &policy(&cadence()), HALF);
         assert!(decision.changed);
@@ -186,6 +186,8 @@ fn missing_and_denied_are_trouble_at_once() {
     let denial = Denial::Avatar;
     check(Observation::Denied { denial, reason: reason() }, TroubleKind::Denied, 900);
     check(Observation::Denied { denial: Denial::Key, reason: reason() }, TroubleKind::Denied, 2);
+    let fault = Fault::Wrong;
+    check(Observation::Failed { fault, reason: reason() }, TroubleKind::Failed, 900);
 }
 
 #[test]

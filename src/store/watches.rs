@@ -4,8 +4,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::timestamp::Timestamp;
+use crate::domain::told::Told;
 use crate::domain::trouble::{Spell, Trouble};
-use crate::domain::watch::{Sight, Told, Watch};
+use crate::domain::watch::{Sight, Watch};
 
 /// The watch of `id` as it was last written; `None` when it never was.
 pub(super) fn find(connection: &Connection, id: &AvatarId) -> rusqlite::Result<Option<Watch>> {
