@@ -41,6 +41,9 @@ pub enum Command {
     /// Send a trial message through a channel and name the step that failed
     #[command(after_help = "Exit status: 0 delivered, 1 not.")]
     Test(TestArgs),
+    /// Wait until avatars are ready, failed, or refused
+    #[command(after_help = WAIT_CODES)]
+    Wait(WaitArgs),
     /// Write a commented starter config
     Init(InitArgs),
     /// Print a fresh `whsec_` secret for signing webhooks
@@ -227,6 +230,35 @@ pub struct TestArgs {
     pub channel: String,
 }
 
+/// What `wait` takes.
+#[derive(Clone, Debug, Args)]
+pub struct WaitArgs {
+    /// The avatars to wait for
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+    /// End with the first that settles
+    #[arg(long, conflicts_with = "all")]
+    pub any: bool,
+    /// End when all have settled: as without it
+    #[arg(long)]
+    pub all: bool,
+    /// Give up after this time, like `90s` or `26h`
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// Print a JSON object for each avatar, one a line
+    #[arg(long)]
+    pub json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Ask with this account of the config [default: the one that each is registered with]
+    #[arg(long, value_name = "NAME", conflicts_with = "base_url")]
+    pub account: Option<String>,
+    /// Ask the API at this address with the key in `ARGIL_API_KEY`, and read no config
+    #[arg(long, value_name = "URL", env = "ARGIL_BASE_URL")]
+    pub base_url: Option<String>,
+}
+
 /// What `init` takes.
 #[derive(Clone, Debug, Args)]
 pub struct InitArgs {
@@ -309,6 +341,14 @@ Signals: SIGHUP reads the config again (a bad one changes nothing); SIGTERM and 
 softly, a second one at once.
 Exit status: 0 after a stop; 65 damaged or newer database; 74 disk; 75 another daemon holds the \
 database; 78 config.";
+
+const WAIT_CODES: &str = "\
+It takes nothing but the variable ARGIL_API_KEY; where there is a config, its account and pace \
+are used.
+Each avatar that is decided gives a line on standard output: its id, and IDLE, TRAINING_FAILED, \
+REFUSED, missing, key-rejected or timed-out.
+Exit status: 0 IDLE; 3 TRAINING_FAILED; 4 REFUSED; 5 timed out; 6 missing; 7 key rejected; of \
+several avatars the highest; 2 misuse; 78 config; 130, 143 interrupted.";
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! The codes that the program exits with; those above 63 are from `sysexits.h`.
 
 /// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// As asked.
     Good = 0,
@@ -9,6 +9,16 @@ pub enum Exit {
     Bad = 1,
     /// Problems in the config, or a misused command line.
     Problems = 2,
+    /// Waited for, and its training failed.
+    TrainingFailed = 3,
+    /// Waited for, and refused.
+    Refused = 4,
+    /// Waited for, and not settled in time.
+    TimedOut = 5,
+    /// Waited for, and there is no such avatar.
+    Missing = 6,
+    /// Waited for, and the key is not accepted.
+    KeyRejected = 7,
     /// `EX_DATAERR`: the database is damaged or newer than the program.
     Data = 65,
     /// `EX_IOERR`: the disk failed.
@@ -17,6 +27,10 @@ pub enum Exit {
     Held = 75,
     /// `EX_CONFIG`: the config cannot be used.
     Config = 78,
+    /// Ended by `SIGINT`, as shells say it.
+    Interrupted = 130,
+    /// Ended by `SIGTERM`, as shells say it.
+    Terminated = 143,
 }
 
 impl Exit {

@@ -10,6 +10,7 @@ pub mod snapshot;
 pub mod diff;
 pub mod environment;
 pub mod file;
+pub mod bare;
 pub mod damage;
 pub mod schema;
 pub mod reader;

@@ -24,6 +24,7 @@ pub mod poller;
 pub mod admission;
 pub mod listing;
 pub mod sight;
+pub mod waiter;
 pub mod dispatcher;
 pub mod door;
 pub mod supervisor;

@@ -15,16 +15,56 @@ pub enum Order {
     Stop,
 }
 
+/// A signal that asks to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopSignal {
+    /// `SIGINT`, as Ctrl-C sends it.
+    Interrupt,
+    /// `SIGTERM`.
+    Terminate,
+}
+
+/// The signals to stop that are sent to this process, from now on. All others keep their usual
+/// effect.
+pub struct Stops {
+    stream: SignalStream,
+}
+
 /// The signals sent to this process, from now on. Stops have a stream of their own, so that no
 /// storm of reloads can keep one waiting.
 pub struct Signals {
-    stops: SignalStream,
+    stops: Stops,
     others: SignalStream,
+}
+
+impl fmt::Debug for Stops {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stops")
+    }
 }
 
 impl fmt::Debug for Signals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Signals")
+    }
+}
+
+impl Stops {
+    /// Takes the signals over from the system's own handling.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn take() -> std::io::Result<Self> {
+        Ok(Self { stream: SignalStream::new([SIGINT, SIGTERM])? })
+    }
+
+    /// The next of them.
+    pub async fn next(&mut self) -> StopSignal {
+        match self.stream.next().await {
+            Some(SIGINT) => StopSignal::Interrupt,
+            Some(_) => StopSignal::Terminate,
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -36,10 +76,7 @@ impl Signals {
     pub fn take() -> std::io::Result<Self> {
         // `SIGXFSZ` is taken only so that it does not kill: a file that has become too large is
         // then an error of the disk like any other.
-        Ok(Self {
-            stops: SignalStream::new([SIGINT, SIGTERM])?,
-            others: SignalStream::new([SIGHUP, SIGXFSZ])?,
-        })
+        Ok(Self { stops: Stops::take()?, others: SignalStream::new([SIGHUP, SIGXFSZ])? })
     }
 
     /// The next order; a stop goes first.
@@ -47,21 +84,18 @@ impl Signals {
         loop {
             tokio::select! {
                 biased;
-                Some(_) = self.stops.next() => return Order::Stop,
+                _ = self.stops.next() => return Order::Stop,
                 Some(signal) = self.others.next() => {
                     if signal == SIGHUP {
                         return Order::Reload;
                     }
                 }
-                else => std::future::pending().await,
             }
         }
     }
 
     /// Ends with the next order to stop; other orders are not heard.
     pub async fn next_stop(&mut self) {
-        if self.stops.next().await.is_none() {
-            std::future::pending().await
-        }
+        self.stops.next().await;
     }
 }

@@ -166,7 +166,7 @@ fn email_channel(name: &ChannelName, settings: &EmailSettings) -> Result<Channel
 
 /// A key that is refused will not mend itself in seconds; one that is throttled waits as any
 /// failure does.
-fn gate_waits(backoff: &Backoff) -> GateWaits {
+pub fn gate_waits(backoff: &Backoff) -> GateWaits {
     let denied = Backoff::new(DENIED_FIRST, DENIED_MAX, DENIED_FACTOR, DENIED_JITTER)
         .unwrap_or_else(|_| backoff.clone());
     GateWaits { denied, throttled: backoff.clone() }

@@ -84,6 +84,13 @@ impl Backoff {
         roll.jitter(base, self.jitter).min(self.max())
     }
 
+    /// The same waits, but none longer than `max`.
+    #[must_use]
+    pub fn capped(&self, max: Duration) -> Self {
+        let ladder = self.ladder.iter().map(|wait| (*wait).min(max)).collect();
+        Self { ladder, jitter: self.jitter }
+    }
+
     /// The waits before chance has its part, as far as they grow.
     pub fn waits(&self) -> &[Duration] {
         &self.ladder

@@ -27,6 +27,7 @@ pub mod trouble;
 pub mod told;
 pub mod training;
 pub mod watch;
+pub mod vigil;
 pub mod vision;
 pub mod key_gate;
 pub mod retry;

@@ -15,4 +15,5 @@ mod reload;
 mod restart;
 mod simulation;
 mod tidy;
+mod wait;
 mod webhook;

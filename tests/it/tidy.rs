@@ -78,7 +78,7 @@ const FLOORS: [(&str, &[&str]); 13] = [
 ];
 
 /// Each vendor crate that has a home, and the files that may name it.
-const HOMES: [(&str, &[&str]); 16] = [
+const HOMES: [(&str, &[&str]); 17] = [
     ("rusqlite", &["store/"]),
     ("reqwest", &["argil/client.rs", "notify/http.rs"]),
     ("lettre", &["notify/email/"]),
@@ -94,6 +94,7 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("governor", &["daemon/budget.rs"]),
     ("jiff", &["domain/timestamp.rs"]),
     ("comfy_table", &["cli/output.rs"]),
+    ("indicatif", &["cli/progress.rs"]),
     ("tracing_subscriber", &["telemetry.rs"]),
 ];
 

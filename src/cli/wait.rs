@@ -1,0 +1,295 @@
+//! `avatar-watch wait`: blocks until avatars have settled, for scripts and for people.
+//!
+//! What is decided goes to standard output, one line an avatar; everything on the way goes to
+//! standard error.
+
+use std::collections::HashMap;
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::select;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::cli::args::WaitArgs;
+use crate::cli::exit::Exit;
+use crate::cli::output::{complain, complain_of, line, plain};
+use crate::cli::progress::Progress;
+use crate::cli::run::runtime;
+use crate::cli::wait_plan::{WaitPlan, wait_plan};
+use crate::daemon::chance::Chance;
+use crate::daemon::clock::SystemClock;
+use crate::daemon::ports::Clock as _;
+use crate::daemon::signals::{StopSignal, Stops};
+use crate::daemon::waiter::{Report, Waiter};
+use crate::domain::avatar::AvatarId;
+use crate::domain::forecast::usual;
+use crate::domain::moment::Moment;
+use crate::domain::status::Status;
+use crate::domain::vigil::Verdict;
+use crate::domain::watch::Watch;
+
+/// Waits.
+pub fn wait(config: Option<&Path>, args: &WaitArgs) -> Exit {
+    let plan = match wait_plan(config, args) {
+        Ok(plan) => plan,
+        Err(exit) => return exit,
+    };
+    let waited = runtime().and_then(|runtime| runtime.block_on(keep_vigil(plan, args)));
+    waited.unwrap_or_else(|error| {
+        complain_of(&error);
+        Exit::Disk
+    })
+}
+
+async fn keep_vigil(plan: WaitPlan, args: &WaitArgs) -> io::Result<Exit> {
+    let clock = SystemClock;
+    let mut stops = Stops::take()?;
+    let chance = Chance::from_entropy()?;
+    let (sender, mut reports) = mpsc::channel(REPORTS_MAX);
+    let WaitPlan { errands, ids, labels, lessons } = plan;
+    let watches = errands.iter().flat_map(|errand| errand.watches.iter().cloned());
+    let watches = watches.map(|watch| (watch.id.clone(), watch)).collect();
+    let mut waiters = JoinSet::new();
+    for errand in errands {
+        let waiter = Waiter::new(errand, clock, chance.clone(), sender.clone());
+        waiters.spawn(waiter.run());
+    }
+    drop(sender);
+    let begun = clock.moment();
+    let give_up_at = args.timeout.map(|timeout| begun.plus(timeout));
+    let mut vigil = Vigil {
+        args,
+        ids,
+        labels,
+        lessons,
+        watches,
+        begun,
+        outcomes: HashMap::new(),
+        progress: (!args.quiet && io::stderr().is_terminal()).then(Progress::default),
+    };
+    let mut refresh_at = begun;
+    let exit = loop {
+        if let Some(exit) = vigil.end() {
+            break exit;
+        }
+        select! {
+            biased;
+            signal = stops.next() => break match signal {
+                StopSignal::Interrupt => Exit::Interrupted,
+                StopSignal::Terminate => Exit::Terminated,
+            },
+            report = reports.recv() => match report {
+                Some(report) => vigil.take(report),
+                None => return Err(io::Error::other("the looks broke off: this is a bug")),
+            },
+            () = until(give_up_at) => vigil.time_out(),
+            () = clock.sleep_until(refresh_at), if vigil.progress.is_some() => {
+                refresh_at = clock.moment().plus(REFRESH);
+                vigil.refresh();
+            }
+        }
+    };
+    if let Some(progress) = &mut vigil.progress {
+        progress.end_all();
+    }
+    Ok(exit)
+}
+
+/// What is known while waiting.
+struct Vigil<'a> {
+    args: &'a WaitArgs,
+    ids: Vec<AvatarId>,
+    labels: HashMap<AvatarId, String>,
+    lessons: HashMap<Option<String>, Vec<Duration>>,
+    watches: HashMap<AvatarId, Watch>,
+    begun: Moment,
+    outcomes: HashMap<AvatarId, Exit>,
+    progress: Option<Progress>,
+}
+
+/// The line about an avatar in JSON.
+#[derive(Debug, Serialize)]
+struct View<'a> {
+    id: &'a str,
+    name: Option<&'a str>,
+    outcome: &'static str,
+    status: Option<&'a str>,
+    reason: Option<String>,
+    exit_status: u8,
+    detected_at: String,
+    waited_seconds: f64,
+}
+
+impl Vigil<'_> {
+    /// The code to exit with, once that is clear.
+    fn end(&self) -> Option<Exit> {
+        let settled =
+            |exit: &&Exit| matches!(exit, Exit::Good | Exit::TrainingFailed | Exit::Refused);
+        if let (true, Some(first)) = (self.args.any, self.outcomes.values().find(settled)) {
+            return Some(*first);
+        }
+        let all = self.outcomes.len() == self.ids.len();
+        self.outcomes.values().max().filter(|_| all).copied()
+    }
+
+    fn take(&mut self, report: Report) {
+        let Report { watch, verdict } = report;
+        let id = watch.id.clone();
+        self.watches.insert(id.clone(), watch);
+        match verdict {
+            Some(verdict) => self.decide(&id, &verdict),
+            None if self.progress.is_some() => self.show(&id),
+            None if !self.args.quiet => {
+                complain(&format!("avatar-watch: {}", self.state(&id)));
+            }
+            None => {}
+        }
+    }
+
+    fn decide(&mut self, id: &AvatarId, verdict: &Verdict) {
+        let (exit, outcome, word) = match verdict {
+            Verdict::Settled(Status::TrainingFailed) => {
+                (Exit::TrainingFailed, "training_failed", "TRAINING_FAILED")
+            }
+            Verdict::Settled(Status::Refused) => (Exit::Refused, "refused", "REFUSED"),
+            Verdict::Settled(_) => (Exit::Good, "ready", "IDLE"),
+            Verdict::Missing(_) => (Exit::Missing, "missing", "missing"),
+            Verdict::KeyRejected(_) => (Exit::KeyRejected, "key_rejected", "key-rejected"),
+        };
+        let reason = match verdict {
+            Verdict::Settled(_) => None,
+            Verdict::Missing(reason) | Verdict::KeyRejected(reason) => Some(reason.clone()),
+        };
+        self.conclude(id, exit, outcome, word, reason);
+    }
+
+    /// Gives up on whoever is not decided.
+    fn time_out(&mut self) {
+        for id in self.ids.clone() {
+            if !self.outcomes.contains_key(&id) {
+                let trouble = self.watches.get(&id).and_then(|watch| watch.trouble.clone());
+                let reason = trouble.map(|trouble| trouble.reason);
+                self.conclude(&id, Exit::TimedOut, "timed_out", "timed-out", reason);
+            }
+        }
+    }
+
+    fn conclude(
+        &mut self,
+        id: &AvatarId,
+        exit: Exit,
+        outcome: &'static str,
+        word: &str,
+        reason: Option<String>,
+    ) {
+        self.outcomes.insert(id.clone(), exit);
+        if let Some(progress) = &mut self.progress {
+            progress.end(id);
+        }
+        let why = reason
+            .as_ref()
+            .map(|reason| format!("avatar-watch: {} is {word}: {}", self.label(id), plain(reason)));
+        let text = if self.args.json { self.json(id, exit, outcome, reason) } else { None };
+        let text = text.unwrap_or_else(|| format!("{id} {word}"));
+        let print = || {
+            why.iter().for_each(|why| complain(why));
+            line(&text);
+        };
+        match &self.progress {
+            Some(progress) => progress.pause(print),
+            None => print(),
+        }
+    }
+
+    fn json(
+        &self,
+        id: &AvatarId,
+        exit: Exit,
+        outcome: &'static str,
+        reason: Option<String>,
+    ) -> Option<String> {
+        let watch = self.watches.get(id);
+        let name = watch.and_then(|watch| watch.name.as_deref());
+        let waited = SystemClock.moment().since(self.begun);
+        let view = View {
+            id: id.as_str(),
+            name: self.labels.get(id).map(String::as_str).or(name),
+            outcome,
+            status: watch.and_then(|watch| watch.sight.as_ref()).map(|sight| sight.status.name()),
+            reason,
+            exit_status: exit.code(),
+            detected_at: SystemClock.now().to_string(),
+            waited_seconds: waited.as_secs_f64(),
+        };
+        serde_json::to_string(&view).ok()
+    }
+
+    /// Brings the lines of all that are waited for up to date.
+    fn refresh(&mut self) {
+        for id in self.ids.clone() {
+            if !self.outcomes.contains_key(&id) {
+                self.show(&id);
+            }
+        }
+    }
+
+    fn show(&mut self, id: &AvatarId) {
+        let state = self.state(id);
+        if let Some(progress) = &mut self.progress {
+            progress.show(id, state);
+        }
+    }
+
+    fn label(&self, id: &AvatarId) -> String {
+        let watch = self.watches.get(id);
+        let seen = watch.and_then(|watch| watch.name.clone());
+        let name = self.labels.get(id).cloned().or(seen);
+        name.map_or_else(|| format!("avatar `{id}`"), |name| format!("`{}`", plain(&name)))
+    }
+
+    /// What is known of an avatar that is waited for, for people.
+    fn state(&self, id: &AvatarId) -> String {
+        let now = SystemClock.now();
+        let label = self.label(id);
+        let Some(watch) = self.watches.get(id) else { return label };
+        let status = watch.sight.as_ref().map(|sight| {
+            let lasted = self.progress.is_some().then(|| now.since(sight.since));
+            let lasted = lasted.map(|it| format!(" for {}", rough(it))).unwrap_or_default();
+            format!("is {}{lasted}", plain(sight.status.name()))
+        });
+        let training = |watch: &Watch| {
+            watch.sight.as_ref().is_some_and(|sight| sight.status == Status::Training)
+        };
+        let lessons = self.lessons.get(&watch.model).filter(|_| training(watch));
+        let usual = lessons.and_then(|lessons| usual(lessons));
+        let usual = usual.map(|it| format!(" (usually {})", rough(it))).unwrap_or_default();
+        let trouble = watch
+            .trouble
+            .as_ref()
+            .map(|trouble| format!("; it cannot be seen just now: {}", plain(&trouble.reason)));
+        let status = status.unwrap_or_else(|| "is not seen yet".to_owned());
+        format!("{label} {status}{usual}{}", trouble.unwrap_or_default())
+    }
+}
+
+/// A time for people: whole seconds, and beyond an hour whole minutes.
+fn rough(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let rough = if seconds >= 3600 { seconds - seconds % 60 } else { seconds };
+    humantime::format_duration(Duration::from_secs(rough)).to_string()
+}
+
+async fn until(moment: Option<Moment>) {
+    match moment {
+        Some(moment) => SystemClock.sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reports that wait to be shown.
+const REPORTS_MAX: usize = 64;
+/// How often the progress is brought up to date.
+const REFRESH: Duration = Duration::from_secs(1);

@@ -1,0 +1,212 @@
+//! What `wait` waits for, and with what: from the command line, the config if there is one, and
+//! what the daemon's database knows.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::argil::client::Client;
+use crate::cli::args::WaitArgs;
+use crate::cli::check::complain_of_config;
+use crate::cli::config_path::{config_path, whereabouts};
+use crate::cli::exit::Exit;
+use crate::cli::output::{complain, complain_of, plain};
+use crate::config::bare::{KEY_VARIABLE, bare};
+use crate::config::environment::Environment;
+use crate::config::file;
+use crate::config::settings::Settings;
+use crate::daemon::experience::{Experience, LESSONS_MAX};
+use crate::daemon::waiter::Errand;
+use crate::daemon::wiring;
+use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
+use crate::domain::cadence::Cadence;
+use crate::domain::watch::Watch;
+use crate::store::reader::Reader;
+
+/// Everything that `wait` needs to begin.
+#[derive(Debug)]
+pub struct WaitPlan {
+    /// What to wait for, by account.
+    pub errands: Vec<Errand<Client>>,
+    /// The avatars, in the order of the command line; none twice.
+    pub ids: Vec<AvatarId>,
+    /// The names that the config gives them.
+    pub labels: HashMap<AvatarId, String>,
+    /// How long past trainings lasted, by model.
+    pub lessons: HashMap<Option<String>, Vec<Duration>>,
+}
+
+/// Makes the plan; complains of what is wrong.
+///
+/// # Errors
+/// The code to exit with.
+pub fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPlan, Exit> {
+    let ids = ids(&args.ids)?;
+    let settings = settings(config, args)?;
+    let chosen = args.account.as_deref().map(|name| chosen(name, &settings)).transpose()?;
+    let (mut known, lessons) = match args.base_url {
+        None => remembered(config),
+        Some(_) => (HashMap::new(), HashMap::new()),
+    };
+    let mut by_account: HashMap<AccountName, Vec<Watch>> = HashMap::new();
+    let mut labels = HashMap::new();
+    for id in &ids {
+        let registered = settings.avatars.iter().find(|avatar| avatar.id == *id);
+        let account = match (&chosen, registered) {
+            (Some(account), _) => account.clone(),
+            (None, Some(avatar)) => avatar.account.clone(),
+            (None, None) => usual_account(&settings)?,
+        };
+        if let Some(name) = registered.and_then(|avatar| avatar.name.clone()) {
+            labels.insert(id.clone(), name);
+        }
+        let watch = known.remove(id).unwrap_or_else(|| Watch::new(id.clone()));
+        by_account.entry(account).or_default().push(watch);
+    }
+    let errands = by_account
+        .into_iter()
+        .map(|(account, watches)| errand(account, watches, &settings, &lessons));
+    Ok(WaitPlan { errands: errands.collect::<Result<_, Exit>>()?, ids, labels, lessons })
+}
+
+fn ids(texts: &[String]) -> Result<Vec<AvatarId>, Exit> {
+    let mut ids: Vec<AvatarId> = Vec::new();
+    for text in texts {
+        match AvatarId::parse(text) {
+            Ok(id) if ids.iter().any(|known| known.matches(id.as_str())) => {}
+            Ok(id) => ids.push(id),
+            Err(error) => {
+                complain(&format!("avatar-watch: `{}`: {error}", plain(text)));
+                return Err(Exit::Problems);
+            }
+        }
+    }
+    Ok(ids)
+}
+
+/// The settings of the config that was named, or else of the usual one, or else of none.
+fn settings(config: Option<&Path>, args: &WaitArgs) -> Result<Settings, Exit> {
+    let environment = Environment::from_process();
+    let path = config_path(config);
+    if args.base_url.is_some() || (config.is_none() && !path.exists()) {
+        return without_config(&environment, args.base_url.as_deref());
+    }
+    match file::load(&path, &environment) {
+        Ok(settings) => Ok(settings),
+        Err(_) if config.is_none() && environment.var(KEY_VARIABLE).is_some() => {
+            complain(&format!(
+                "avatar-watch: `{}` has problems and is not used (`avatar-watch check` lists \
+                 them); asking with the key in `{KEY_VARIABLE}`",
+                path.display()
+            ));
+            without_config(&environment, None)
+        }
+        Err(error) => {
+            complain_of_config(&error);
+            Err(Exit::Config)
+        }
+    }
+}
+
+fn without_config(environment: &Environment, base_url: Option<&str>) -> Result<Settings, Exit> {
+    if environment.var(KEY_VARIABLE).is_none_or(|key| key.expose().is_empty()) {
+        complain(&format!("avatar-watch: there is no config, and `{KEY_VARIABLE}` is not set"));
+        complain(&format!(
+            "  help: `export {KEY_VARIABLE}=…` with the key of your Argil workspace"
+        ));
+        return Err(Exit::Problems);
+    }
+    bare(environment, base_url).map_err(|problems| {
+        for problem in problems {
+            let key = match problem.key.as_str() {
+                "argil.base_url" => "--base-url",
+                _ => KEY_VARIABLE,
+            };
+            let help = problem.help.map(|help| format!("\n  help: {help}")).unwrap_or_default();
+            complain(&format!("avatar-watch: `{key}` {}{help}", problem.message));
+        }
+        Exit::Problems
+    })
+}
+
+fn chosen(name: &str, settings: &Settings) -> Result<AccountName, Exit> {
+    let found = AccountName::parse(name).ok();
+    found.filter(|name| settings.accounts.contains_key(name)).ok_or_else(|| {
+        let known: Vec<&str> = settings.accounts.keys().map(AccountName::as_str).collect();
+        let (name, known) = (plain(name), known.join("`, `"));
+        complain(&format!("avatar-watch: no account `{name}`; there are `{known}`"));
+        Exit::Problems
+    })
+}
+
+/// The account of an avatar that the config does not name: the default one, or the only one.
+fn usual_account(settings: &Settings) -> Result<AccountName, Exit> {
+    let mut names = settings.accounts.keys();
+    match (settings.accounts.contains_key(&AccountName::default()), names.next(), names.next()) {
+        (false, Some(only), None) => Ok(only.clone()),
+        (true, ..) => Ok(AccountName::default()),
+        (false, ..) => {
+            complain("avatar-watch: which account? The config has several, and no `[argil]`");
+            complain("  help: name one with `--account NAME`");
+            Err(Exit::Problems)
+        }
+    }
+}
+
+type Remembered = (HashMap<AvatarId, Watch>, HashMap<Option<String>, Vec<Duration>>);
+
+/// What the daemon's database knows, if there is one that can be read. Waiting works without.
+fn remembered(config: Option<&Path>) -> Remembered {
+    let found = Reader::open(&whereabouts(config, None).database).and_then(|reader| {
+        let watches = reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch));
+        Ok((watches.collect(), reader.lessons(LESSONS_MAX)?))
+    });
+    found.unwrap_or_default()
+}
+
+fn errand(
+    account: AccountName,
+    watches: Vec<Watch>,
+    settings: &Settings,
+    lessons: &HashMap<Option<String>, Vec<Duration>>,
+) -> Result<Errand<Client>, Exit> {
+    let Some(asked) = settings.accounts.get(&account) else {
+        complain(&format!("avatar-watch: no account `{account}`"));
+        return Err(Exit::Problems);
+    };
+    let client = wiring::client(asked).map_err(|error| {
+        complain_of(&error);
+        Exit::Problems
+    })?;
+    let max_per_second = NonZeroU32::new(asked.max_requests_per_second);
+    Ok(Errand {
+        account,
+        source: Arc::new(client),
+        max_concurrency: asked.max_concurrency,
+        max_per_second: max_per_second.unwrap_or(NonZeroU32::MIN),
+        gate_waits: wiring::gate_waits(&settings.cadence.backoff),
+        cadence: impatient(&settings.cadence),
+        watches,
+        experience: Experience::new(lessons.clone()),
+    })
+}
+
+/// The config's pace, but for what somebody who sits and waits would not wait for.
+fn impatient(cadence: &Cadence) -> Cadence {
+    Cadence {
+        not_trained: cadence.not_trained.min(NOT_TRAINED_MAX),
+        missing: cadence.missing.min(MISSING_MAX),
+        backoff: cadence.backoff.capped(BACKOFF_MAX),
+        ..cadence.clone()
+    }
+}
+
+/// An avatar that somebody waits for is about to be trained.
+const NOT_TRAINED_MAX: Duration = Duration::from_secs(5);
+/// Three looks tell that an avatar is missing, this far apart.
+const MISSING_MAX: Duration = Duration::from_secs(2);
+/// After failures in a row.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);

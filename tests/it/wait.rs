@@ -1,0 +1,340 @@
+//! `wait` as scripts and people use it: the real program, a real API, a real terminal.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::{Value, json};
+
+use crate::harness::argil::{Answer, FakeArgil};
+use crate::harness::config::{Config, KEY};
+use crate::harness::daemon::{Bench, PROGRAM, stderr, stdout, wait_until};
+
+/// An empty folder, where no config is.
+fn nowhere() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// The program in that folder with nothing but the key and the address.
+fn waiting(folder: &tempfile::TempDir, argil: &FakeArgil, arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command
+        .env_clear()
+        .env("ARGIL_API_KEY", KEY)
+        .env("ARGIL_BASE_URL", argil.base_url().as_str())
+        .current_dir(folder.path())
+        .arg("wait")
+        .args(arguments);
+    command
+}
+
+fn wait(argil: &FakeArgil, arguments: &[&str]) -> Output {
+    waiting(&nowhere(), argil, arguments).output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or_else(|| panic!("killed: {}", stderr(output)))
+}
+
+/// Starts it; what it prints is kept.
+fn begin(command: &mut Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+#[test]
+fn the_script_of_the_guide_branches_on_what_became_of_an_avatar() {
+    let argil = FakeArgil::start();
+    for (id, status) in [("a1", "IDLE"), ("a2", "TRAINING_FAILED"), ("a3", "REFUSED")] {
+        argil.set_status(id, status);
+    }
+    argil.set_status("a5", "TRAINING");
+    let guide = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/wait.md")).unwrap();
+    let script = guide.split("```sh\n").nth(2).unwrap().split("```").next().unwrap();
+    let script = script.replace("--timeout 26h", "--timeout \"$LIMIT\" --quiet");
+    let run = |id: &str, limit: &str| {
+        let output = Command::new("/bin/sh")
+            .env_clear()
+            .env("PATH", Path::new(PROGRAM).parent().unwrap())
+            .env("LIMIT", limit)
+            .env("ARGIL_API_KEY", KEY)
+            .env("ARGIL_BASE_URL", argil.base_url().as_str())
+            .current_dir(nowhere().path())
+            .args(["-c", &script, "script", id])
+            .output()
+            .unwrap();
+        stdout(&output)
+    };
+    let check = |id, limit, expected: &str| assert_eq!(run(id, limit), expected);
+    check("a1", "20s", "a1 IDLE\nready: make the video\n");
+    check("a2", "20s", "a2 TRAINING_FAILED\nthe training failed: look at the material\n");
+    check("a3", "20s", "a3 REFUSED\nrefused: ask the person again\n");
+    check("a5", "1s", "a5 timed-out\nstill training after a day: ask Argil\n");
+    check("a6", "20s", "a6 missing\nthere is no such avatar: is the id right?\n");
+    assert_eq!(argil.count("a6"), 3, "one answer may be an accident");
+    argil.require_key("another");
+    let rejected = "a7 key-rejected\nthe key is not accepted: is it another workspace's?\n";
+    check("a7", "20s", rejected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_blocks_until_the_training_ends_and_says_what_it_waits_for() {
+    let argil = FakeArgil::start();
+    argil.require_key(KEY);
+    argil.set_status("a1", "TRAINING");
+    argil.answer_next("a1", Answer::status(200, r#"{"id": "a1", "status": "NOT_TRAINED"}"#));
+    let folder = nowhere();
+    let child = begin(&mut waiting(&folder, &argil, &["a1"]));
+    argil.wait_until("a look at the training", |_| argil.count("a1") >= 3).await;
+    argil.set_status("a1", "IDLE");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((code(&output), stdout(&output).as_str()), (0, "a1 IDLE\n"), "{}", stderr(&output));
+    let expected = "avatar-watch: avatar `a1` is NOT_TRAINED\n\
+        avatar-watch: `avatar a1` is TRAINING\n";
+    assert_eq!(stderr(&output), expected);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn of_several_avatars_all_are_waited_for_or_any() {
+    let argil = FakeArgil::start();
+    for (id, status) in [
+        ("idle", "IDLE"),
+        ("failed", "TRAINING_FAILED"),
+        ("refused", "REFUSED"),
+        ("busy", "PAUSED"),
+    ] {
+        argil.set_status(id, status);
+    }
+    let check = |arguments: &[&str], expected: i32, lines: &[&str]| {
+        let output = wait(&argil, arguments);
+        let said = stdout(&output);
+        let mut said: Vec<&str> = said.lines().collect();
+        said.sort_unstable();
+        assert_eq!((code(&output), said.as_slice()), (expected, lines), "{arguments:?}");
+    };
+    check(&["idle", "idle", "IDLE"], 0, &["idle IDLE"]);
+    let all = ["failed TRAINING_FAILED", "idle IDLE", "refused REFUSED"];
+    check(&["--all", "idle", "refused", "failed"], 4, &all);
+    check(&["--any", "busy", "idle"], 0, &["idle IDLE"]);
+    check(&["--any", "busy", "failed"], 3, &["failed TRAINING_FAILED"]);
+    check(&["--timeout", "1s", "busy", "refused"], 5, &["busy timed-out", "refused REFUSED"]);
+    check(&["--timeout", "1s", "--any", "busy"], 5, &["busy timed-out"]);
+}
+
+#[test]
+fn a_key_that_is_refused_ends_it() {
+    let argil = FakeArgil::start();
+    argil.require_key("another");
+    let output = wait(&argil, &["a1", "a2"]);
+    assert_eq!(code(&output), 7);
+    let said = stdout(&output);
+    assert!(said.contains("a1 key-rejected\n") && said.contains("a2 key-rejected\n"), "{said}");
+    assert!(stderr(&output).contains("401"), "{}", stderr(&output));
+    let asked = argil.requests().len();
+    assert!(asked <= 2, "it does not hammer: {asked} requests");
+    assert!(!format!("{said}{}", stderr(&output)).contains(KEY));
+
+    let argil = FakeArgil::start();
+    argil.answer_with(|_| Some(Answer::status(403, "{}")));
+    let output = wait(&argil, &["a1"]);
+    assert_eq!((code(&output), argil.count("a1")), (7, 2), "{}", stderr(&output));
+}
+
+#[test]
+fn what_may_pass_by_itself_is_waited_out() {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "IDLE");
+    for answer in [Answer::status(500, "oh"), Answer::status(403, "{}"), Answer::status(404, "{}")]
+    {
+        argil.answer_next("a1", answer);
+    }
+    let output = wait(&argil, &["a1"]);
+    assert_eq!((code(&output), stdout(&output).as_str()), (0, "a1 IDLE\n"), "{}", stderr(&output));
+    assert_eq!(argil.count("a1"), 4);
+}
+
+#[test]
+fn json_has_one_object_a_line() {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "REFUSED");
+    argil.set_status("a2", "TRAINING");
+    let output = wait(&argil, &["a1", "a2", "--json", "--timeout", "1s"]);
+    assert_eq!(code(&output), 5);
+    let said = stdout(&output);
+    let lines: Vec<Value> = said.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let check = |line: &Value, expected: Value| {
+        let waited = line["waited_seconds"].as_f64().unwrap();
+        assert!((0.0..20.0).contains(&waited), "{line}");
+        assert!(line["detected_at"].as_str().unwrap().ends_with('Z'), "{line}");
+        let mut line = line.clone();
+        line.as_object_mut().unwrap().remove("waited_seconds");
+        line.as_object_mut().unwrap().remove("detected_at");
+        assert_eq!(line, expected);
+    };
+    assert_eq!(lines.len(), 2);
+    check(
+        &lines[0],
+        json!({"id": "a1", "name": "avatar a1", "outcome": "refused", "status": "REFUSED",
+            "reason": null, "exit_status": 4}),
+    );
+    check(
+        &lines[1],
+        json!({"id": "a2", "name": "avatar a2", "outcome": "timed_out", "status": "TRAINING",
+            "reason": null, "exit_status": 5}),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_it_at_once() {
+    for (sent, expected) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let argil = FakeArgil::start();
+        argil.set_status("a1", "TRAINING");
+        let child = begin(&mut waiting(&nowhere(), &argil, &["a1", "--json"]));
+        argil.wait_until("a look", |_| argil.count("a1") == 1).await;
+        signal(&child, sent);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((code(&output), stdout(&output).as_str()), (expected, ""));
+    }
+}
+
+#[test]
+fn misuse_is_told_with_its_mend_and_asks_nobody() {
+    let argil = FakeArgil::start();
+    let check = |edit: &dyn Fn(&mut Command), arguments: &[&str], expected: &str| {
+        let folder = nowhere();
+        let mut command = waiting(&folder, &argil, arguments);
+        edit(&mut command);
+        let output = command.output().unwrap();
+        let said = stderr(&output);
+        assert_eq!((code(&output), stdout(&output).as_str()), (2, ""), "{said}");
+        assert!(said.contains(expected), "{said}");
+    };
+    let as_it_is = |_: &mut Command| {};
+    check(&as_it_is, &[], "<ID>");
+    check(&as_it_is, &["a b"], "without blanks");
+    check(&as_it_is, &["a1", "--timeout", "5"], "write `2h`");
+    check(&as_it_is, &["a1", "--any", "--all"], "cannot be used with");
+    let keyless = |command: &mut Command| {
+        command.env_remove("ARGIL_API_KEY");
+    };
+    check(&keyless, &["a1"], "export ARGIL_API_KEY=");
+    let elsewhere = |command: &mut Command| {
+        command.env("ARGIL_BASE_URL", "http://example.com");
+    };
+    check(&elsewhere, &["a1"], "`--base-url` ");
+    let config = Config::new(argil.base_url()).avatar("a1");
+    let output = Bench::new(config.text()).run(&["wait", "a1", "--account", "nobody"]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("no account `nobody`; there are `argil`"));
+    assert_eq!(argil.requests().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_config_its_account_its_names_and_its_history_are_used() {
+    let argil = FakeArgil::start();
+    argil.require_key("other-key");
+    argil.set_avatar("a1", json!({"id": "a1", "status": "TRAINING", "model": "ARGIL_ATOM"}));
+    let other = format!(
+        "[accounts.other]\napi_key = \"other-key\"\nbase_url = \"{}\"\n\
+         [[avatars]]\nid = \"a1\"\nname = \"Jane\"\naccount = \"other\"\n",
+        argil.base_url()
+    );
+    let bench = Bench::new(Config::new(argil.base_url()).with(&other).text());
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    let database = Connection::open(bench.database()).unwrap();
+    for length in [30_000, 31_000, 32_000] {
+        let sql = "INSERT INTO trainings(avatar_id, model, lasted_min_ms, lasted_max_ms, status,
+                   ended_at) VALUES ('x', 'ARGIL_ATOM', ?1, ?1, 'IDLE', 1)";
+        database.execute(sql, [length]).unwrap();
+    }
+    let child = begin(&mut bench.command(&["wait", "a1", "--json"]));
+    let looks = argil.count("a1");
+    argil.wait_until("the look of `wait`", |_| argil.count("a1") >= looks + 2).await;
+    argil.set_status("a1", "IDLE");
+    let output = child.wait_with_output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(code(&output), 0, "{said}");
+    assert_eq!(said, "avatar-watch: `Jane` is TRAINING (usually 31s)\n");
+    let line: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&line["name"], &line["outcome"]), (&json!("Jane"), &json!("ready")));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_config_with_problems_stands_in_the_way_only_when_it_was_named() {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "IDLE");
+    let bench = Bench::new("nonsense = 1\n");
+    let named = bench.run(&["wait", "a1"]);
+    assert_eq!(code(&named), 78);
+    assert!(stderr(&named).contains("`nonsense`"), "{}", stderr(&named));
+    // Not named, found where it usually is; no key to go on without it.
+    let found = bench.command(&["wait", "a1"]).env_remove("AVATAR_WATCH_CONFIG").output().unwrap();
+    assert_eq!(code(&found), 78);
+    let mut command = bench.command(&["wait", "a1"]);
+    command.env_remove("AVATAR_WATCH_CONFIG").env("ARGIL_API_KEY", KEY);
+    let address = command.env("ARGIL_BASE_URL", argil.base_url().as_str()).output().unwrap();
+    assert_eq!((code(&address), stderr(&address).as_str()), (0, ""), "the config is not read");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_shows_the_progress_and_gets_its_line_back() {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "TRAINING");
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let name = ptsname(&controller, Vec::new()).unwrap();
+    let terminal = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let folder = nowhere();
+    let mut command = waiting(&folder, &argil, &["a1"]);
+    command.env("TERM", "xterm").stdout(Stdio::piped()).stderr(terminal);
+    let child = command.spawn().unwrap();
+    drop(command);
+    let shown = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let seen = std::sync::Arc::clone(&shown);
+    let reading = std::thread::spawn(move || {
+        let (mut screen, mut bytes) = (File::from(controller), [0; 4096]);
+        loop {
+            match screen.read(&mut bytes) {
+                Ok(0) => break,
+                Ok(count) => {
+                    seen.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]))
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+    });
+    wait_until("the progress", || shown.lock().unwrap().contains("`avatar a1` is TRAINING for"));
+    wait_until("it to move on", || shown.lock().unwrap().contains("TRAINING for 2s"));
+    argil.set_status("a1", "IDLE");
+    let output = child.wait_with_output().unwrap();
+    reading.join().unwrap();
+    assert_eq!((code(&output), stdout(&output).as_str()), (0, "a1 IDLE\n"));
+    let shown = shown.lock().unwrap().clone();
+    let rest = shown.rsplit("TRAINING").next().unwrap();
+    assert!(rest.contains("\u{1b}[2K"), "the line is not taken away: {shown:?}");
+}
+
+#[test]
+fn a_flood_of_avatars_keeps_to_the_budget() {
+    let argil = FakeArgil::start();
+    let ids: Vec<String> = (0..25).map(|number| format!("a{number}")).collect();
+    ids.iter().for_each(|id| argil.set_status(id, "IDLE"));
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let begun = std::time::Instant::now();
+    assert_eq!(code(&wait(&argil, &ids)), 0);
+    assert!(begun.elapsed() >= Duration::from_millis(1_400), "ten a second, and ten to begin with");
+}
