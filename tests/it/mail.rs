@@ -1,7 +1,9 @@
 //! The mail itself, read back line by line by other means than those that wrote it.
 
+use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::channel::ChannelName;
-use avatar_watch::domain::event::Event;
+use avatar_watch::domain::condition::{About, BlindCause, Phase};
+use avatar_watch::domain::event::{Event, EventKind};
 use avatar_watch::domain::mail_address::MailAddress;
 use avatar_watch::notify::channels::{Channel, Parcel};
 use avatar_watch::notify::email::mailer::{Email, EmailSpec, PhaseTimeouts, SmtpSpec, SmtpTls};
@@ -50,7 +52,7 @@ fn assert_well_formed(mail: &[u8]) {
     }
 }
 
-const HEADERS: [&str; 15] = [
+const HEADERS: [&str; 16] = [
     "from",
     "to",
     "subject",
@@ -66,6 +68,7 @@ const HEADERS: [&str; 15] = [
     "x-avatar-watch-event",
     "x-avatar-watch-type",
     "x-avatar-watch-status",
+    "x-avatar-watch-state",
 ];
 
 fn mail_about(event: &Event) -> Parcel {
@@ -180,4 +183,92 @@ fn an_unknown_status_and_a_ping_make_good_mails_too() {
     let ping = mail_about(&news::ping());
     assert_eq!(header(&ping.body, "Subject"), "[avatar-watch] test of `ops`");
     assert_eq!(header(&ping.body, "X-Avatar-Watch-Type"), "test.ping");
+}
+
+/// The subject, and the text for those who see no HTML, with its lines joined.
+fn read(mail: &[u8]) -> (String, String) {
+    let text = String::from_utf8(mail.to_vec()).unwrap();
+    let (plain, html) = text.split_once("text/html").unwrap();
+    assert!(!html.contains("http") && !html.contains("<script") && !html.contains("<img"));
+    let plain = plain.split("\r\n\r\n").skip(2).collect::<Vec<_>>().join(" ");
+    let plain = plain.replace("=\r\n", "").replace("\r\n", " ");
+    (header(mail, "Subject"), plain)
+}
+
+#[test]
+fn a_condition_says_what_began_or_ended_whose_it_is_and_what_to_do() {
+    let account = |cause| About::Account { name: AccountName::default(), cause };
+    let check = |kind, phase, about: About, reason, subject: &str, said: &[&str]| {
+        let parcel = mail_about(&news::condition(kind, phase, about, reason));
+        let (line, text) = read(&parcel.body);
+        assert_eq!(line, format!("[avatar-watch] {subject}"));
+        for said in said.iter().chain(&["What to do: ", "2026-11-23 10:45:22 UTC"]) {
+            assert!(text.contains(said), "`{said}` is not in\n{text}");
+        }
+        assert_eq!(header(&parcel.body, "X-Avatar-Watch-State"), phase.name());
+        assert_eq!(header(&parcel.body, "X-Avatar-Watch-Type"), kind.name());
+    };
+    let jane = || news::about_avatar(Some("Jane"), Some("TRAINING"));
+    let (begun, ended) = (Phase::Begun, Phase::Ended);
+    let gone = Some("404 (no such avatar)");
+    let said = [news::AVATAR, "404 (no such avatar)", "Last seen as: TRAINING", "deleted"];
+    check(EventKind::AvatarMissing, begun, jane(), gone, "Jane: missing", &said);
+    let never = news::about_avatar(None, None);
+    let subject = format!("{}: missing", news::AVATAR);
+    check(EventKind::AvatarMissing, begun, never, gone, &subject, &["Last seen as: never"]);
+    check(EventKind::AvatarMissing, ended, jane(), None, "Jane: found again", &["Found again"]);
+    let kind = EventKind::AvatarUnseen;
+    check(kind, begun, jane(), Some("403"), "Jane: out of sight", &["403", "the key works"]);
+    check(kind, ended, jane(), None, "Jane: in sight again", &["can be looked at"]);
+    let kind = EventKind::AvatarTrainingOverdue;
+    check(kind, begun, jane(), None, "Jane: training overdue", &["overdue_after", "support"]);
+    let idle = news::about_avatar(Some("Jane"), Some("IDLE"));
+    let said = ["is over", "Last seen as: IDLE"];
+    check(kind, ended, idle, None, "Jane: no longer in training", &said);
+    for (cause, advice) in [
+        (BlindCause::KeyRejected, "revoked"),
+        (BlindCause::Throttled, "max_requests_per_second"),
+        (BlindCause::Unreachable, "network"),
+        (BlindCause::Unusable, "base_url"),
+        (BlindCause::Local, "LimitNOFILE"),
+    ] {
+        let said = ["so it is", advice, "told afterwards", &cause.name().replace('_', " ")];
+        let (kind, why) = (EventKind::WatchBlind, Some("so it is"));
+        check(kind, begun, account(cause), why, "account argil: blind", &said);
+        let subject = "account argil: sees again";
+        check(kind, ended, account(cause), None, subject, &["Sees again"]);
+    }
+    let kind = EventKind::ConfigRejected;
+    let said = ["a.toml:3: no", "avatar-watch check", "stays in force"];
+    check(kind, begun, About::Config, Some("a.toml:3: no"), "config: not taken", &said);
+    check(kind, ended, About::Config, None, "config: taken", &["in force"]);
+}
+
+#[test]
+fn mails_about_one_thing_are_one_thread() {
+    let thread = |event: &Event| header(&mail_about(event).body, "References");
+    let jane = news::about_avatar(Some("Jane"), None);
+    let missing = news::condition(EventKind::AvatarMissing, Phase::Begun, jane, None);
+    assert_eq!(thread(&missing), thread(&news::settled(Some("Jane"), "IDLE")));
+    let account = AccountName::parse("studio_2").unwrap();
+    let about = About::Account { name: account, cause: BlindCause::Local };
+    let blind = news::condition(EventKind::WatchBlind, Phase::Begun, about, None);
+    assert_eq!(thread(&blind), "<account.studio-2@watch.example.com>");
+    let config = news::condition(EventKind::ConfigRejected, Phase::Begun, About::Config, None);
+    assert_eq!(thread(&config), "<config@watch.example.com>");
+}
+
+#[test]
+fn a_hostile_name_or_reason_of_a_condition_is_harmless() {
+    let hostile =
+        "x\r\nBcc: everyone@example.com\r\n\r\n<script>alert(1)</script>\u{202e}\0=?utf-8?q?J?=";
+    let long = "x".repeat(10_000);
+    for text in [hostile, &long, ""] {
+        let about = news::about_avatar(Some(text), Some(text));
+        let event = news::condition(EventKind::AvatarMissing, Phase::Begun, about, Some(text));
+        let mail = mail_about(&event).body;
+        let (subject, _) = read(&mail);
+        assert!(subject.len() < 700 && !subject.contains("=?utf-8?q?J"), "{subject}");
+        assert!(!mail.windows(8).any(|bytes| bytes == b"\r\nBcc: e"), "for {text:?}");
+    }
 }

@@ -12,10 +12,13 @@ use lettre::message::{Mailbox, MessageBuilder, MultiPart, SinglePart};
 use lettre::{Address, Message};
 
 use crate::domain::avatar::AvatarId;
+use crate::domain::condition::About;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::event::{Event, Subject};
 use crate::domain::timestamp::Timestamp;
 use crate::notify::email::letter::Letter;
+use crate::notify::email::news::news;
+use crate::notify::email::notice::{notice, trial};
 
 /// What stands on every mail of a channel.
 pub(super) struct Letterhead {
@@ -34,7 +37,11 @@ impl Letterhead {
         to: &Address,
         now: Timestamp,
     ) -> Vec<u8> {
-        let letter = Letter::about(event);
+        let letter = match &event.subject {
+            Subject::Transition { avatar, transition } => news(event, avatar, transition),
+            Subject::Condition(condition) => notice(event, condition),
+            Subject::Ping { channel } => trial(event, channel),
+        };
         let domain = &self.domain;
         let sender = Mailbox::new(Some(SENDER.to_owned()), self.from.clone());
         let mut headers = Message::builder()
@@ -43,11 +50,19 @@ impl Letterhead {
             .subject(undecodable(&letter.subject))
             .date(date(now))
             .message_id(Some(format!("<{}.{delivery}@{domain}>", event.id)));
-        if let Subject::Transition { transition, .. } = &event.subject {
-            // A root that no mail has: programs show all mails about an avatar as one thread.
-            let root = format!("<avatar.{}@{domain}>", thread(&transition.avatar_id));
+        if let Some(topic) = topic(&event.subject) {
+            // A root that no mail has: programs show all mails about one thing as one thread.
+            let root = format!("<{topic}@{domain}>");
             headers = headers.in_reply_to(root.clone()).references(root);
-            headers = raw(headers, STATUS, &undecodable(&letter.status));
+        }
+        match &event.subject {
+            Subject::Transition { .. } => {
+                headers = raw(headers, STATUS, &undecodable(&letter.status));
+            }
+            Subject::Condition(condition) => {
+                headers = raw(headers, STATE, condition.phase.name());
+            }
+            Subject::Ping { .. } => {}
         }
         headers = raw(headers, AUTO_SUBMITTED, "auto-generated");
         headers = raw(headers, AUTO_RESPONSE, "All");
@@ -104,14 +119,32 @@ fn date(now: Timestamp) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
 }
 
-/// The id as it can stand in a message id (`dot-atom-text` of RFC 5322, section 3.2.3).
-fn thread(id: &AvatarId) -> String {
+/// The thread of a mail: what it is about.
+fn topic(subject: &Subject) -> Option<String> {
+    match subject {
+        Subject::Transition { transition, .. } => Some(avatar_topic(&transition.avatar_id)),
+        Subject::Condition(condition) => Some(match &condition.about {
+            About::Avatar { id, .. } => avatar_topic(id),
+            About::Account { name, .. } => format!("account.{}", atom(name.as_str())),
+            About::Config => "config".to_owned(),
+        }),
+        Subject::Ping { .. } => None,
+    }
+}
+
+fn avatar_topic(id: &AvatarId) -> String {
+    format!("avatar.{}", atom(id.as_str()))
+}
+
+/// A text as it can stand in a message id (`dot-atom-text` of RFC 5322, section 3.2.3).
+fn atom(text: &str) -> String {
     let safe = |char: char| if char.is_ascii_alphanumeric() { char } else { '-' };
-    id.as_str().chars().map(safe).collect()
+    text.chars().map(safe).collect()
 }
 
 const SENDER: &str = "Avatar Watch";
 const STATUS: &str = "X-Avatar-Watch-Status";
+const STATE: &str = "X-Avatar-Watch-State";
 const EVENT: &str = "X-Avatar-Watch-Event";
 const KIND: &str = "X-Avatar-Watch-Type";
 const AUTO_SUBMITTED: &str = "Auto-Submitted";

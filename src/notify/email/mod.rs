@@ -2,6 +2,8 @@
 
 pub mod mailer;
 mod letter;
+mod news;
+mod notice;
 mod message;
 mod session;
 mod reply;

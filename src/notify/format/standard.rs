@@ -149,8 +149,10 @@ const PING: &str = "a test from avatar-watch: this channel works, no avatar has 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::account::AccountName;
     use crate::domain::avatar::AvatarId;
     use crate::domain::channel::ChannelName;
+    use crate::domain::condition::{BlindCause, Phase};
     use crate::domain::event::{EventId, EventKind};
     use crate::domain::timestamp::Timestamp;
     use crate::domain::transition::Previous;
@@ -236,6 +238,58 @@ mod tests {
         let read: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(read["data"]["avatar"]["name"], name);
         assert!(read["data"]["previous_status"].is_null());
+    }
+
+    #[test]
+    fn a_condition_says_whether_it_begins_and_what_it_is_about() {
+        let check_of = |kind, phase, about, reason: Option<&str>, expected: &str| {
+            let since = Timestamp::from_millis(1_795_432_510_001);
+            let reason = reason.map(str::to_owned);
+            let event = Event {
+                id: EventId::parse("evt_1").unwrap(),
+                kind,
+                occurred_at: DETECTED_AT,
+                subject: Subject::Condition(Box::new(Condition { phase, since, about, reason })),
+            };
+            let head = format!(r#"{{"type":"{kind}","timestamp":"2026-11-23T11:15:22.123Z","#);
+            let state = format!(r#""data":{{"state":"{}","since":"{since}","#, phase.name());
+            check(&event, &[&head, &state, expected, "}"]);
+        };
+        let about = |name: Option<&str>, status: Option<&str>| About::Avatar {
+            id: AvatarId::parse("a1").unwrap(),
+            name: name.map(str::to_owned),
+            account: AccountName::default(),
+            status: status.map(Status::from_name),
+        };
+        check_of(
+            EventKind::AvatarMissing,
+            Phase::Begun,
+            about(Some("J"), Some("IDLE")),
+            Some("404"),
+            r#""avatar":{"id":"a1","name":"J"},"account":"argil","status":"IDLE","reason":"404"}"#,
+        );
+        check_of(
+            EventKind::AvatarTrainingOverdue,
+            Phase::Ended,
+            about(None, None),
+            None,
+            r#""avatar":{"id":"a1","name":null},"account":"argil","status":null,"reason":null}"#,
+        );
+        let account = AccountName::parse("studio").unwrap();
+        check_of(
+            EventKind::WatchBlind,
+            Phase::Begun,
+            About::Account { name: account, cause: BlindCause::KeyRejected },
+            Some("401"),
+            r#""account":"studio","cause":"key_rejected","reason":"401"}"#,
+        );
+        check_of(
+            EventKind::ConfigRejected,
+            Phase::Begun,
+            About::Config,
+            Some("a.toml:3"),
+            r#""reason":"a.toml:3"}"#,
+        );
     }
 
     #[test]

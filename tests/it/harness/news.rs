@@ -2,8 +2,10 @@
 
 use std::time::SystemTime;
 
+use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
 use avatar_watch::domain::channel::ChannelName;
+use avatar_watch::domain::condition::{About, Condition, Phase};
 use avatar_watch::domain::event::{Event, EventId, EventKind, Subject};
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::status::Status;
@@ -49,6 +51,33 @@ pub(crate) fn settled(name: Option<&str>, status: &str) -> Event {
         kind: EventKind::of(&transition, true).unwrap(),
         occurred_at: DETECTED_AT,
         subject: Subject::Transition { avatar: Box::new(avatar), transition: Box::new(transition) },
+    }
+}
+
+/// The beginning, or the end, of a condition that began half an hour before.
+pub(crate) fn condition(
+    kind: EventKind,
+    phase: Phase,
+    about: About,
+    reason: Option<&str>,
+) -> Event {
+    let since = Timestamp::from_millis(DETECTED_AT.as_millis() - 1_800_000);
+    let reason = reason.map(str::to_owned);
+    Event {
+        id: EventId::mint(DETECTED_AT, Roll::new(9)),
+        kind,
+        occurred_at: DETECTED_AT,
+        subject: Subject::Condition(Box::new(Condition { phase, since, about, reason })),
+    }
+}
+
+/// The avatar of all events, as a condition is about it.
+pub(crate) fn about_avatar(name: Option<&str>, status: Option<&str>) -> About {
+    About::Avatar {
+        id: AvatarId::parse(AVATAR).unwrap(),
+        name: name.map(str::to_owned),
+        account: AccountName::default(),
+        status: status.map(Status::from_name),
     }
 }
 

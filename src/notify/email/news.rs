@@ -1,0 +1,125 @@
+//! What a mail says about a transition.
+
+use crate::domain::avatar::Avatar;
+use crate::domain::event::Event;
+use crate::domain::foreign_text::one_line;
+use crate::domain::status::Status;
+use crate::domain::transition::{Previous, Transition};
+use crate::notify::email::letter::{BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, TAG, clock};
+
+/// The letter about a transition.
+pub(super) fn news(event: &Event, avatar: &Avatar, transition: &Transition) -> Letter {
+    let id = transition.avatar_id.as_str();
+    let named = avatar.name.as_deref().map(|name| one_line(name, NAME_CHARS_MAX));
+    let name = named.filter(|name| !name.is_empty()).unwrap_or_else(|| id.to_owned());
+    let status = one_line(transition.status.name(), NAME_CHARS_MAX);
+    let end = Ending::of(&transition.status, &status);
+    let previous =
+        transition.previous.status().map(|before| one_line(before.name(), NAME_CHARS_MAX));
+    let mut facts = vec![Fact { name: "Avatar id", value: id.to_owned() }];
+    let change =
+        previous.map_or_else(|| status.clone(), |before| format!("from {before} to {status}"));
+    facts.push(Fact { name: "Status", value: change });
+    if let Some(model) = &avatar.model {
+        facts.push(Fact { name: "Model", value: one_line(model, NAME_CHARS_MAX) });
+    }
+    if let Some(at) = &transition.upstream_updated_at {
+        let value = one_line(at, NAME_CHARS_MAX);
+        facts.push(Fact { name: "Argil's updatedAt", value });
+    }
+    Letter {
+        subject: format!("{TAG} {name}: {}", end.word),
+        headline: end.headline,
+        about: name,
+        facts,
+        meaning: end.meaning.to_owned(),
+        window: window(transition, &status),
+        status,
+        color: end.color,
+        event: event.id.clone(),
+    }
+}
+
+/// How a status is told.
+struct Ending {
+    word: String,
+    headline: String,
+    meaning: &'static str,
+    color: &'static str,
+}
+
+impl Ending {
+    fn of(status: &Status, shown: &str) -> Self {
+        let (word, headline, meaning, color) = match status {
+            Status::Idle => ("ready", "Ready: the avatar can be used", READY, GOOD),
+            Status::TrainingFailed => {
+                ("training failed", "Training failed: the avatar cannot be used", FAILED, BAD)
+            }
+            Status::Refused => ("refused", "Refused: the avatar cannot be used", REFUSED, BAD),
+            Status::Training => ("in training", "The avatar is in training", WAIT, NEUTRAL),
+            Status::NotTrained => {
+                ("not trained", "The avatar is not trained", NOT_TRAINED, NEUTRAL)
+            }
+            Status::Unrecognized(_) => {
+                return Self {
+                    word: format!("now {shown}"),
+                    headline: format!("The avatar is now {shown}"),
+                    meaning: UNRECOGNIZED,
+                    color: NEUTRAL,
+                };
+            }
+        };
+        Self { word: word.to_owned(), headline: headline.to_owned(), meaning, color }
+    }
+}
+
+/// What is known about when it happened: an interval, never an instant.
+fn window(transition: &Transition, status: &str) -> Vec<String> {
+    let detected = clock(transition.detected_at);
+    match &transition.previous {
+        Previous::Seen { status: before, at } => {
+            let before = one_line(before.name(), NAME_CHARS_MAX);
+            let mut lines = vec![
+                format!("It happened between {} and {detected}:", clock(*at)),
+                format!("then we last saw {before}, and first saw {status}."),
+            ];
+            if !transition.training_observed() && is_settled(&transition.status) {
+                lines.push(
+                    "The training itself was not seen: it fell between two looks.".to_owned(),
+                );
+            }
+            lines
+        }
+        Previous::Absent => vec![
+            format!("It happened before {detected}, when a list first showed it;"),
+            "the list before did not have it.".to_owned(),
+        ],
+        Previous::Assumed(before) => vec![
+            format!("It happened before {detected}, when we first looked;"),
+            format!(
+                "the registration said that it was {} before.",
+                one_line(before.name(), NAME_CHARS_MAX)
+            ),
+        ],
+        Previous::Nothing => vec![format!("It happened before {detected}, when we first looked.")],
+    }
+}
+
+const fn is_settled(status: &Status) -> bool {
+    match status {
+        Status::Idle | Status::TrainingFailed | Status::Refused => true,
+        Status::NotTrained | Status::Training | Status::Unrecognized(_) => false,
+    }
+}
+
+const READY: &str = "What to do: nothing; it can be used for videos from now on.";
+const FAILED: &str = "What to do: Argil gives no reason here. Look at the avatar in Argil's own \
+    application, check the material that it was trained with, and train it again; if that fails \
+    as well, ask Argil's support with the avatar id above.";
+const REFUSED: &str = "What to do: Argil's moderation did not accept the avatar, and gives no \
+    reason here; it may have written to the owner of the account. Check the material and the \
+    consent of the person shown, and create a new avatar; trying the same again will not help.";
+const WAIT: &str = "What to do: nothing; you will be told when the training has ended.";
+const NOT_TRAINED: &str = "What to do: start the training in Argil, if it should be trained.";
+const UNRECOGNIZED: &str = "What to do: Argil does not document this status, so we do not guess \
+    what it means. Look at the avatar in Argil's own application.";

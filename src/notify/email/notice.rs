@@ -1,0 +1,180 @@
+//! What a mail says about a condition, and about a trial.
+
+use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
+use crate::domain::channel::ChannelName;
+use crate::domain::condition::{About, BlindCause, Condition, Phase};
+use crate::domain::event::{Event, EventKind};
+use crate::domain::foreign_text::one_line;
+use crate::domain::status::Status;
+use crate::notify::email::letter::{BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, TAG, clock};
+
+/// The letter about the beginning or the end of a condition.
+pub(super) fn notice(event: &Event, condition: &Condition) -> Letter {
+    let words = words(event.kind, condition);
+    let (about, mut facts) = facts(&condition.about);
+    if let Some(reason) = &condition.reason {
+        facts.push(Fact { name: "Reason", value: one_line(reason, REASON_CHARS_MAX) });
+    }
+    let (since, now) = (clock(condition.since), clock(event.occurred_at));
+    let (window, color) = match condition.phase {
+        Phase::Begun => (format!("It has been so since {since}, and was told at {now}."), BAD),
+        Phase::Ended => (format!("It was so from {since} to {now}."), GOOD),
+    };
+    Letter {
+        subject: format!("{TAG} {about}: {}", words.word),
+        headline: words.headline.to_owned(),
+        about,
+        facts,
+        meaning: words.meaning.to_owned(),
+        window: vec![window],
+        status: String::new(),
+        color,
+        event: event.id.clone(),
+    }
+}
+
+/// The letter that tries a channel.
+pub(super) fn trial(event: &Event, channel: &ChannelName) -> Letter {
+    Letter {
+        subject: format!("{TAG} test of `{channel}`"),
+        headline: "This channel works".to_owned(),
+        about: format!("A test of the channel `{channel}`. No avatar has changed."),
+        facts: Vec::new(),
+        meaning: "There is nothing to do.".to_owned(),
+        window: vec![format!("Written at {}.", clock(event.occurred_at))],
+        status: String::new(),
+        color: NEUTRAL,
+        event: event.id.clone(),
+    }
+}
+
+/// Whose it is, and what else is known of that.
+fn facts(about: &About) -> (String, Vec<Fact>) {
+    match about {
+        About::Avatar { id, name, account, status } => {
+            let mut facts = vec![
+                Fact { name: "Avatar id", value: id.to_string() },
+                Fact { name: "Account", value: account.to_string() },
+            ];
+            let seen = status.as_ref().map(Status::name);
+            let seen = seen.map(|status| one_line(status, NAME_CHARS_MAX));
+            let value = seen.unwrap_or_else(|| "never".to_owned());
+            facts.push(Fact { name: "Last seen as", value });
+            (called(id, name.as_deref()), facts)
+        }
+        About::Account { name, cause } => {
+            let value = cause.name().replace('_', " ");
+            (account_called(name), vec![Fact { name: "Cause", value }])
+        }
+        About::Config => ("config".to_owned(), Vec::new()),
+    }
+}
+
+fn called(id: &AvatarId, name: Option<&str>) -> String {
+    let name = name.map(|name| one_line(name, NAME_CHARS_MAX));
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| id.to_string())
+}
+
+fn account_called(name: &AccountName) -> String {
+    format!("account {name}")
+}
+
+/// How the beginning or the end of a condition is told.
+struct Words {
+    word: &'static str,
+    headline: &'static str,
+    meaning: &'static str,
+}
+
+const fn words(kind: EventKind, condition: &Condition) -> Words {
+    let (word, headline, meaning) = match (kind, condition.phase) {
+        (EventKind::AvatarMissing, Phase::Begun) => {
+            ("missing", "Missing: Argil knows no such avatar", MISSING)
+        }
+        (EventKind::AvatarMissing, Phase::Ended) => {
+            ("found again", "Found again: Argil knows the avatar", NOTHING)
+        }
+        (EventKind::AvatarUnseen, Phase::Begun) => {
+            ("out of sight", "Out of sight: this avatar cannot be looked at", UNSEEN)
+        }
+        (EventKind::AvatarUnseen, Phase::Ended) => {
+            ("in sight again", "In sight again: this avatar can be looked at", NOTHING)
+        }
+        (EventKind::AvatarTrainingOverdue, Phase::Begun) => {
+            ("training overdue", "Overdue: the training takes longer than it should", OVERDUE)
+        }
+        (EventKind::AvatarTrainingOverdue, Phase::Ended) => {
+            ("no longer in training", "Ended: the overdue training is over", OVERDUE_ENDED)
+        }
+        (EventKind::WatchBlind, Phase::Begun) => {
+            let meaning = match &condition.about {
+                About::Account { cause, .. } => blind(*cause),
+                About::Avatar { .. } | About::Config => BLIND,
+            };
+            ("blind", "Blind: no avatar of this account can be looked at", meaning)
+        }
+        (EventKind::WatchBlind, Phase::Ended) => {
+            ("sees again", "Sees again: the avatars of this account are looked at", SEES_AGAIN)
+        }
+        (EventKind::ConfigRejected, Phase::Begun) => {
+            ("not taken", "Not taken: the changed config has problems", REJECTED)
+        }
+        (EventKind::ConfigRejected, Phase::Ended) => {
+            ("taken", "Taken: the config is good again and in force", NOTHING)
+        }
+        // No condition is of these kinds; were one, it would be told under its name.
+        (
+            EventKind::AvatarReady
+            | EventKind::AvatarTrainingFailed
+            | EventKind::AvatarRefused
+            | EventKind::AvatarStatusChanged
+            | EventKind::TestPing,
+            _,
+        ) => (kind.name(), kind.name(), NOTHING),
+    };
+    Words { word, headline, meaning }
+}
+
+const fn blind(cause: BlindCause) -> &'static str {
+    match cause {
+        BlindCause::KeyRejected => BLIND_KEY,
+        BlindCause::Throttled => BLIND_THROTTLED,
+        BlindCause::Unreachable => BLIND_UNREACHABLE,
+        BlindCause::Unusable => BLIND_UNUSABLE,
+        BlindCause::Local => BLIND_LOCAL,
+    }
+}
+
+const REASON_CHARS_MAX: usize = 400;
+const NOTHING: &str = "What to do: nothing.";
+const MISSING: &str = "What to do: see in Argil's own application whether the avatar was deleted, \
+    and in the config whether its id is right. It is looked for on, from time to time, and you \
+    will be told when it is found.";
+const UNSEEN: &str = "What to do: read the reason above. Other avatars of the account can be \
+    seen, so the key works. Until this one can be seen again, its changes go unnoticed; they \
+    will be told then.";
+const OVERDUE: &str = "What to do: look at the avatar in Argil's own application; if it hangs, \
+    ask Argil's support with the avatar id above. It is watched on, and you will be told when \
+    the training ends. The limit is `overdue_after` in the config.";
+const OVERDUE_ENDED: &str = "What to do: nothing; what became of it stands above.";
+const BLIND: &str = "What to do: read the reason above. Until it is mended, no change of these \
+    avatars is noticed.";
+const BLIND_KEY: &str = "What to do: see in Argil's own application whether the key was revoked \
+    or the plan has lapsed; put a good key in its place and reload. Until then no change of \
+    these avatars is noticed; it will be told afterwards.";
+const BLIND_THROTTLED: &str = "What to do: if other programs use the same key, let them ask less; \
+    or lower `max_requests_per_second` of the account. Until Argil answers again, no change of \
+    these avatars is noticed; it will be told afterwards.";
+const BLIND_UNREACHABLE: &str = "What to do: see whether this machine has a network, resolves \
+    names, trusts the certificate and has the right time. Until the API can be reached, no change \
+    of these avatars is noticed; it will be told afterwards.";
+const BLIND_UNUSABLE: &str = "What to do: most likely wait, since the API is in trouble; if it \
+    lasts, see whether `base_url` in the config is right. Until then no change of these avatars \
+    is noticed; it will be told afterwards.";
+const BLIND_LOCAL: &str = "What to do: give the daemon what it lacks, such as more file handles \
+    (`LimitNOFILE=` of the unit). Until then no change of these avatars is noticed; it will be \
+    told afterwards.";
+const SEES_AGAIN: &str = "What to do: nothing; what changed meanwhile is told with the next looks.";
+const REJECTED: &str = "What to do: run `avatar-watch check`, mend what it names, and reload. \
+    Until then the config from before stays in force, whole.";
