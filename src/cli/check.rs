@@ -20,7 +20,9 @@ use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
 use crate::daemon::ports::Clock as _;
 use crate::daemon::wiring;
+use crate::domain::account::AccountName;
 use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::domain::listing::Listing;
 use crate::domain::observation::{Denial, Observation};
 use crate::store::error::StoreError;
 use crate::store::reader::Reader;
@@ -138,7 +140,12 @@ async fn try_everything(settings: &Settings) -> Result<bool, DaemonError> {
     let mut good = true;
     for (name, account) in &settings.accounts {
         let avatars = settings.avatars.iter().filter(|avatar| avatar.account == *name);
-        good &= look_at_all(&wiring::client(account)?, avatars).await;
+        let mut avatars = avatars.peekable();
+        let client = wiring::client(account)?;
+        good &= match avatars.peek() {
+            Some(_) => look_at_all(&client, avatars).await,
+            None => try_key(&client, name).await,
+        };
     }
     for settings in settings.channels.values() {
         let outcome = wiring::channel(settings)?.probe().await;
@@ -162,6 +169,18 @@ async fn look_at_all(client: &Client, avatars: impl Iterator<Item = &AvatarSetti
         }
     }
     good
+}
+
+/// Tries the key of an account that no avatar is registered with.
+async fn try_key(client: &Client, name: &AccountName) -> bool {
+    let (fine, text) = match client.list(SystemClock.now()).await {
+        Listing::Shown { avatars, .. } => {
+            (true, format!("the key works, and lists {}", counted(avatars.len(), "avatar")))
+        }
+        Listing::Unseen(seen) => verdict(&seen),
+    };
+    line(&format!("{} account `{name}`: {text}", mark(fine)));
+    fine
 }
 
 fn verdict(seen: &Observation) -> (bool, String) {

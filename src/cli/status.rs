@@ -1,6 +1,6 @@
 //! `avatar-watch status`: what each avatar was last seen as.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -8,9 +8,10 @@ use serde::Serialize;
 use crate::cli::args::StatusArgs;
 use crate::cli::config_path::{Whereabouts, whereabouts};
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of_store, json, line, table};
+use crate::cli::output::{complain, complain_of_store, json, line, plain, rough, table};
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
+use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::watch::Watch;
@@ -22,6 +23,7 @@ use crate::store::reader::{DeliveryCounts, Reader};
 struct View {
     daemon: DaemonView,
     avatars: Vec<AvatarView>,
+    conditions: Vec<ConditionView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -34,7 +36,9 @@ struct DaemonView {
 struct AvatarView {
     id: String,
     name: Option<String>,
+    account: Option<String>,
     configured: Option<bool>,
+    discovered: bool,
     status: Option<String>,
     since: Option<String>,
     trouble: Option<TroubleView>,
@@ -49,7 +53,17 @@ struct TroubleView {
     reason: String,
 }
 
-/// Shows the watches.
+/// A condition that was told and holds.
+#[derive(Debug, Serialize)]
+struct ConditionView {
+    kind: String,
+    subject: String,
+    since: String,
+    cause: Option<String>,
+    reason: Option<String>,
+}
+
+/// Shows the watches, and the conditions that hold.
 pub fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
     let found = whereabouts(config, args.database.database.as_deref());
     let view = match read(&found, args.id.as_deref()) {
@@ -72,30 +86,47 @@ fn read(found: &Whereabouts, id: Option<&str>) -> Result<View, StoreError> {
     let reader = Reader::open(&found.database)?;
     let mut watches: BTreeMap<AvatarId, Watch> =
         reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch)).collect();
-    for avatar in found.outline.avatars.iter().flatten().map(|(id, _)| id) {
+    for avatar in found.outline.avatars.iter().flat_map(BTreeMap::keys) {
         watches.entry(avatar.clone()).or_insert_with(|| Watch::new(avatar.clone()));
     }
     let counts = reader.delivery_counts()?;
-    let wanted = |watch: &&Watch| id.is_none_or(|id| watch.id.matches(id));
-    let avatars = watches
-        .values()
-        .filter(wanted)
-        .map(|watch| avatar_view(watch, found, counts.get(&watch.id).copied().unwrap_or_default()));
+    let discovered = reader.discovered()?;
+    let wanted = |subject: &str| id.is_none_or(|id| subject.eq_ignore_ascii_case(id));
+    let avatars = watches.values().filter(|watch| wanted(watch.id.as_str())).map(|watch| {
+        let counts = counts.get(&watch.id).copied().unwrap_or_default();
+        avatar_view(watch, found, discovered.get(&watch.id), counts)
+    });
+    let conditions = reader.conditions()?.into_iter().filter(|row| wanted(&row.subject));
+    let conditions = conditions.map(|row| ConditionView {
+        kind: row.kind,
+        subject: row.subject,
+        since: row.since.to_string(),
+        cause: row.cause,
+        reason: row.reason,
+    });
     let holder = DatabaseLock::holder(&found.database);
     Ok(View {
         daemon: DaemonView { running: holder.is_some(), pid: holder.flatten() },
         avatars: avatars.collect(),
+        conditions: conditions.collect(),
     })
 }
 
-fn avatar_view(watch: &Watch, found: &Whereabouts, counts: DeliveryCounts) -> AvatarView {
+fn avatar_view(
+    watch: &Watch,
+    found: &Whereabouts,
+    discovered: Option<&AccountName>,
+    counts: DeliveryCounts,
+) -> AvatarView {
     let avatars = found.outline.avatars.as_ref();
     let registered = avatars.and_then(|avatars| avatars.get(&watch.id));
     let sight = watch.sight.as_ref();
     AvatarView {
         id: watch.id.to_string(),
-        name: registered.cloned().flatten().or_else(|| watch.name.clone()),
+        name: registered.and_then(|it| it.name.clone()).or_else(|| watch.name.clone()),
+        account: registered.map(|it| &it.account).or(discovered).map(ToString::to_string),
         configured: avatars.map(|_| registered.is_some()),
+        discovered: discovered.is_some(),
         status: sight.map(|sight| sight.status.to_string()),
         since: sight.map(|sight| sight.since.to_string()),
         trouble: watch.trouble.as_ref().map(|trouble| TroubleView {
@@ -110,9 +141,27 @@ fn avatar_view(watch: &Watch, found: &Whereabouts, counts: DeliveryCounts) -> Av
 
 fn show(view: &View) {
     let now = SystemClock.now();
-    let rows = view.avatars.iter().map(|avatar| row(avatar, now)).collect();
-    let header = ["avatar", "name", "status", "for", "deliveries", "trouble"];
-    table(&header, rows, "No avatars yet: register one under `[[avatars]]` in the config.");
+    let several = view.avatars.iter().filter_map(|avatar| avatar.account.as_ref());
+    let several = several.collect::<BTreeSet<_>>().len() > 1;
+    let mut header = vec!["avatar", "name", "status", "for", "deliveries", "trouble"];
+    if several {
+        header.insert(1, "account");
+    }
+    let rows = view.avatars.iter().map(|avatar| {
+        let mut row = row(avatar, now);
+        if several {
+            row.insert(1, avatar.account.clone().unwrap_or_default());
+        }
+        row
+    });
+    let empty = "No avatars yet: register one under `[[avatars]]` in the config.";
+    table(&header, rows.collect(), empty);
+    if !view.conditions.is_empty() {
+        line("");
+    }
+    for condition in &view.conditions {
+        line(&plain(&condition_line(condition, now)));
+    }
     if view.avatars.iter().any(|avatar| avatar.configured.is_none()) {
         line("\nThe config cannot be read, so nothing of it is shown.");
     }
@@ -123,16 +172,23 @@ fn show(view: &View) {
     }
 }
 
+fn condition_line(condition: &ConditionView, now: Timestamp) -> String {
+    let ConditionView { kind, subject, since, cause, reason } = condition;
+    let cause = cause.as_ref().map(|cause| format!(", {}", cause.replace('_', " ")));
+    let reason = reason.as_ref().map(|reason| format!(": {reason}"));
+    let (cause, reason) = (cause.unwrap_or_default(), reason.unwrap_or_default());
+    format!("{kind} for `{subject}` for {}{cause}{reason}", age(since, now))
+}
+
+/// How long ago that was, for people.
+fn age(since: &str, now: Timestamp) -> String {
+    let since = Timestamp::parse_rfc3339(since);
+    since.map(|since| rough(now.since(since))).unwrap_or_default()
+}
+
 fn row(avatar: &AvatarView, now: Timestamp) -> Vec<String> {
-    let age = |since: &str| {
-        Timestamp::parse_rfc3339(since).map(|since| {
-            let seconds = now.since(since).as_secs();
-            let rough = if seconds >= 3600 { seconds - seconds % 60 } else { seconds };
-            humantime::format_duration(std::time::Duration::from_secs(rough)).to_string()
-        })
-    };
     let trouble = avatar.trouble.as_ref().map(|trouble| {
-        let since = age(&trouble.since).unwrap_or_default();
+        let since = age(&trouble.since, now);
         format!("{} for {since}: {}", trouble.kind, trouble.reason)
     });
     let deliveries = match (avatar.deliveries_under_way, avatar.deliveries_failed) {
@@ -143,6 +199,7 @@ fn row(avatar: &AvatarView, now: Timestamp) -> Vec<String> {
     };
     let name = avatar.name.clone().unwrap_or_default();
     let name = match avatar.configured {
+        Some(false) if avatar.discovered => format!("{name} (found in a list)"),
         Some(false) => format!("{name} (not in the config)"),
         Some(true) | None => name,
     };
@@ -150,7 +207,7 @@ fn row(avatar: &AvatarView, now: Timestamp) -> Vec<String> {
         avatar.id.clone(),
         name.trim().to_owned(),
         avatar.status.clone().unwrap_or_else(|| "not seen yet".to_owned()),
-        avatar.since.as_deref().and_then(age).unwrap_or_default(),
+        avatar.since.as_deref().map(|since| age(since, now)).unwrap_or_default(),
         deliveries,
         trouble.unwrap_or_default(),
     ]

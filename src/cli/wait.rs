@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::cli::args::WaitArgs;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of, line, plain};
+use crate::cli::output::{complain, complain_of, line, plain, rough};
 use crate::cli::progress::Progress;
 use crate::cli::run::runtime;
 use crate::cli::wait_plan::{WaitPlan, wait_plan};
@@ -273,13 +273,6 @@ impl Vigil<'_> {
         let status = status.unwrap_or_else(|| "is not seen yet".to_owned());
         format!("{label} {status}{usual}{}", trouble.unwrap_or_default())
     }
-}
-
-/// A time for people: whole seconds, and beyond an hour whole minutes.
-fn rough(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let rough = if seconds >= 3600 { seconds - seconds % 60 } else { seconds };
-    humantime::format_duration(Duration::from_secs(rough)).to_string()
 }
 
 async fn until(moment: Option<Moment>) {

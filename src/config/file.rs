@@ -25,6 +25,7 @@ use crate::config::schema::{AVATAR, EVENTS, ROOT, STORE};
 use crate::config::secret_source;
 use crate::config::settings::{AvatarSettings, Settings};
 use crate::config::web;
+use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 
 /// Reads the config and its drop-ins, with what they take from the environment.
@@ -72,9 +73,17 @@ pub(super) fn read(
 pub struct Outline {
     /// The database.
     pub store_path: PathBuf,
-    /// The registered avatars, with the names that the user gave them; `None` when they cannot
-    /// be read.
-    pub avatars: Option<BTreeMap<AvatarId, Option<String>>>,
+    /// The registered avatars; `None` when they cannot be read.
+    pub avatars: Option<BTreeMap<AvatarId, Registered>>,
+}
+
+/// What a reading command needs of the registration of an avatar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The name that the user gave it.
+    pub name: Option<String>,
+    /// The account that it is watched with.
+    pub account: AccountName,
 }
 
 /// Reads the outline, as far as it can be read; a config that cannot be read at all has the
@@ -89,7 +98,9 @@ pub fn outline(path: &Path, environment: &Environment) -> Outline {
     let avatars = registry.read(&root).filter(|_| !bytes.is_empty());
     let dropped = DropIns::beside(path).read(&mut registry, environment, &mut Findings::default());
     let avatars = avatars.zip(dropped).map(|(avatars, dropped)| [avatars, dropped].concat());
-    let named = |avatar: AvatarSettings| (avatar.id, avatar.name);
+    let named = |avatar: AvatarSettings| {
+        (avatar.id, Registered { name: avatar.name, account: avatar.account })
+    };
     Outline {
         store_path: store_path(&root).unwrap_or_else(|| reader.resolve(STORE_PATH)),
         avatars: avatars.map(|avatars| avatars.into_iter().map(named).collect()),

@@ -164,8 +164,9 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let baseline = found.into_values().collect();
         match write_first(&self.tools, baseline, account, asked_at).await {
             Ok(looks) => {
-                info!(account = %account, "the first list of account `{account}` shows {} avatars \
-                    that the config does not name: they are watched from now on", ids.len());
+                let count = ids.len();
+                info!(account = %account, "avatars in the first list of account `{account}` that \
+                    the config does not name, and that are watched from now on: {count}");
                 ids.iter().for_each(|id| self.register(id, &registration));
                 if let Some(lane) = self.lanes.get_mut(account) {
                     lane.roster.know();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Row, named_params};
 
+use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::DeliveryId;
@@ -243,6 +244,17 @@ impl Reader {
             Ok((row.get(0)?, DeliveryCounts { under_way: count(1)?, failed: count(2)? }))
         })?;
         Ok(counts.into_iter().collect())
+    }
+
+    /// The avatars that lists showed and the config did not name, each with its account.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn discovered(&self) -> Result<BTreeMap<AvatarId, AccountName>, StoreError> {
+        let sql = "SELECT avatar_id, account FROM discovered";
+        let rows =
+            self.rows("reading what was found", sql, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.into_iter().collect())
     }
 
     /// The conditions that were told and hold, oldest first.

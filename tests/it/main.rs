@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod accounts;
 mod argil_client;
 mod cli;
 mod delivering;
