@@ -24,6 +24,8 @@ pub mod poller;
 pub mod admission;
 pub mod listing;
 pub mod sight;
+pub mod nudge;
+pub mod checkpoint;
 pub mod waiter;
 pub mod dispatcher;
 pub mod door;

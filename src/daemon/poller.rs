@@ -14,7 +14,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{error, warn};
 
-use crate::daemon::admission::folded;
 use crate::daemon::due::Due;
 use crate::daemon::experience::{Experience, LESSONS_MAX};
 use crate::daemon::lane::{Lane, Turn, Urgency};
@@ -30,11 +29,9 @@ use crate::domain::key_gate::Welcome;
 use crate::domain::listing::Listing;
 use crate::domain::moment::Moment;
 use crate::domain::status::Status;
-use crate::domain::trouble::TroubleKind;
 use crate::domain::vision::Glimpse;
 use crate::domain::watch::Watch;
 use crate::store::error::{NextStep, StoreError};
-use crate::store::watches::Checkpoint;
 
 /// The loop's state.
 #[derive(Debug)]
@@ -247,7 +244,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     }
 
     /// Takes up what a task came back with.
-    async fn take_back(
+    pub(super) async fn take_back(
         &mut self,
         done: Result<(Id, Returned), JoinError>,
     ) -> Result<(), StoreError> {
@@ -335,20 +332,6 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         }
     }
 
-    /// Those that were denied with the key look again at once when it works again.
-    fn hasten_denied(&mut self, account: &AccountName, now: Moment) {
-        let denied = |watch: &&Watch| {
-            let trouble = watch.trouble.as_ref();
-            trouble.is_some_and(|trouble| trouble.kind == TroubleKind::Denied)
-        };
-        for watch in self.idle.values().filter(denied) {
-            let registration = self.registered.get(&watch.id);
-            if registration.is_some_and(|registration| registration.account == *account) {
-                self.due.hasten(&watch.id, now, Duration::ZERO);
-            }
-        }
-    }
-
     /// Keeps a watch until its next look, that long after `begin`; forgets one that is no longer
     /// registered.
     pub(super) fn keep(&mut self, watch: Watch, begin: Moment, next_poll_in: Option<Duration>) {
@@ -375,91 +358,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.lanes.values_mut().for_each(|lane| lane.remove(id));
     }
 
-    /// A hint makes a watched avatar due now, but not more often than once a second. It says
-    /// nothing, and changes nothing else.
-    fn take_hint(&mut self, id: &AvatarId) {
-        let Some(id) = self.folded.get(&folded(id)).cloned() else { return };
-        if self.unwritten.contains_key(&id) {
-            return;
-        }
-        self.hinted.insert(id.clone());
-        if self.idle.contains_key(&id) {
-            self.hasten_hinted(&id);
-        }
-    }
-
-    fn hasten_hinted(&mut self, id: &AvatarId) {
-        let now = self.tools.clock.moment();
-        let passed = self.asked_at.get(id).map(|asked_at| now.since(*asked_at));
-        let wait = passed.map_or(Duration::ZERO, |passed| HINT_WAIT.saturating_sub(passed));
-        let lanes = self.lanes.values_mut();
-        for lane in lanes.filter(|lane| lane.holds(id)) {
-            lane.remove(id);
-        }
-        self.due.hasten(id, now, wait);
-    }
-
     pub(super) fn report(&self) {
         let count = |test: fn(&Watch) -> bool| self.idle.values().filter(|w| test(w)).count();
         self.pulse.avatars.set(self.registered.len());
         self.pulse.training.set(count(is_training));
         self.pulse.troubled.set(count(|watch| watch.trouble.is_some()));
         self.pulse.blind.set(self.lanes.values().filter(|lane| lane.vision.is_blind()).count());
-    }
-
-    /// Notes when everything is due, for the next start: beside a change, since then the disk is
-    /// awake anyway, and not after every one.
-    fn note_checkpoint(&mut self, now: Moment) {
-        if now.since(self.checkpoint_at) < CHECKPOINT_EVERY {
-            return;
-        }
-        self.checkpoint_at = now;
-        let (store, checkpoints) = (self.tools.store.clone(), self.checkpoints());
-        // When it fails, the next start only looks a little earlier than it would have to.
-        drop(tokio::spawn(async move { drop(store.checkpoint(checkpoints).await) }));
-    }
-
-    fn checkpoints(&self) -> Vec<Checkpoint> {
-        let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
-        let checkpoint = |watch: &Watch| Checkpoint {
-            id: watch.id.clone(),
-            last_seen_at: watch.sight.as_ref().map(|sight| sight.last_seen_at),
-            next_look_at: self.due.at(&watch.id).map(|at| now.plus(at.since(moment))),
-        };
-        self.idle.values().map(checkpoint).collect()
-    }
-
-    /// Lets the looks under way end for a short while, then notes what was last seen. A look
-    /// that is cut off loses nothing: it is made again after the restart.
-    async fn drain(mut self, mut stop: Stop) -> Result<(), StoreError> {
-        let clock = self.tools.clock.clone();
-        let limit = clock.moment().plus(DRAIN);
-        loop {
-            select! {
-                biased;
-                done = self.in_flight.join_next_with_id() => match done {
-                    Some(done) => self.take_back(done).await?,
-                    None => break,
-                },
-                () = stop.hard() => break,
-                () = clock.sleep_until(limit) => break,
-            }
-        }
-        self.in_flight.shutdown().await;
-        for (id, unwritten) in std::mem::take(&mut self.unwritten) {
-            let looked = write_again(self.tools.clone(), unwritten).await;
-            if let Some((_, failure)) = looked.unwritten {
-                error!(avatar.id = %id, "a change of avatar `{id}` was never written: {failure}");
-            }
-        }
-        match self.tools.store.checkpoint(self.checkpoints()).await {
-            Err(failure) if failure.next_step() == NextStep::Retry => {
-                // Only the windows of the next transitions become wider than they could be.
-                warn!("when the avatars were last seen is not noted: {failure}");
-                Ok(())
-            }
-            result => result,
-        }
     }
 }
 
@@ -483,9 +387,3 @@ async fn sleep_until<C: Clock>(clock: &C, wake_at: Option<Moment>) {
 
 /// The wait after a look that broke off by a bug of ours: pushed ahead, so that it cannot loop.
 const BROKEN_WAIT: Duration = Duration::from_secs(60);
-/// How long looks under way may go on after the order to stop.
-const DRAIN: Duration = Duration::from_secs(2);
-/// The least wait between two looks at an avatar that hints bring about.
-const HINT_WAIT: Duration = Duration::from_secs(1);
-/// The least wait between two checkpoints while running.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);

@@ -1,0 +1,80 @@
+//! What the poller leaves for the next start: when everything is due and was last seen, beside a
+//! change while it runs, and in the end.
+//!
+//! What always holds: a checkpoint that is lost costs a look that is early, and no news.
+
+use std::time::Duration;
+
+use tokio::select;
+use tracing::{error, warn};
+
+use crate::daemon::look::write_again;
+use crate::daemon::poller::Poller;
+use crate::daemon::ports::{AvatarSource, Clock, Notifier};
+use crate::daemon::stop::Stop;
+use crate::domain::moment::Moment;
+use crate::domain::watch::Watch;
+use crate::store::error::{NextStep, StoreError};
+use crate::store::watches::Checkpoint;
+
+impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
+    /// Notes when everything is due, for the next start: beside a change, since then the disk is
+    /// awake anyway, and not after every one.
+    pub(super) fn note_checkpoint(&mut self, now: Moment) {
+        if now.since(self.checkpoint_at) < CHECKPOINT_EVERY {
+            return;
+        }
+        self.checkpoint_at = now;
+        let (store, checkpoints) = (self.tools.store.clone(), self.checkpoints());
+        // When it fails, the next start only looks a little earlier than it would have to.
+        drop(tokio::spawn(async move { drop(store.checkpoint(checkpoints).await) }));
+    }
+
+    fn checkpoints(&self) -> Vec<Checkpoint> {
+        let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
+        let checkpoint = |watch: &Watch| Checkpoint {
+            id: watch.id.clone(),
+            last_seen_at: watch.sight.as_ref().map(|sight| sight.last_seen_at),
+            next_look_at: self.due.at(&watch.id).map(|at| now.plus(at.since(moment))),
+        };
+        self.idle.values().map(checkpoint).collect()
+    }
+
+    /// Lets the looks under way end for a short while, then notes what was last seen. A look
+    /// that is cut off loses nothing: it is made again after the restart.
+    pub(super) async fn drain(mut self, mut stop: Stop) -> Result<(), StoreError> {
+        let clock = self.tools.clock.clone();
+        let limit = clock.moment().plus(DRAIN);
+        loop {
+            select! {
+                biased;
+                done = self.in_flight.join_next_with_id() => match done {
+                    Some(done) => self.take_back(done).await?,
+                    None => break,
+                },
+                () = stop.hard() => break,
+                () = clock.sleep_until(limit) => break,
+            }
+        }
+        self.in_flight.shutdown().await;
+        for (id, unwritten) in std::mem::take(&mut self.unwritten) {
+            let looked = write_again(self.tools.clone(), unwritten).await;
+            if let Some((_, failure)) = looked.unwritten {
+                error!(avatar.id = %id, "a change of avatar `{id}` was never written: {failure}");
+            }
+        }
+        match self.tools.store.checkpoint(self.checkpoints()).await {
+            Err(failure) if failure.next_step() == NextStep::Retry => {
+                // Only the windows of the next transitions become wider than they could be.
+                warn!("when the avatars were last seen is not noted: {failure}");
+                Ok(())
+            }
+            result => result,
+        }
+    }
+}
+
+/// How long looks under way may go on after the order to stop.
+const DRAIN: Duration = Duration::from_secs(2);
+/// The least wait between two checkpoints while running.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
