@@ -21,14 +21,16 @@ use avatar_watch::domain::moment::Moment;
 
 mod act;
 mod dice;
+mod figures;
 mod history;
 mod nature;
 mod oracle;
+mod oracle_conditions;
 mod oracle_delivery;
 mod oracle_manners;
 mod oracle_tests;
 
-use act::Figures;
+use figures::Figures;
 use history::History;
 
 /// Lives one seed to its end.

@@ -1,7 +1,6 @@
 //! What is done to a simulated daemon, step by step, as the dice fall; and the calm at the end.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +20,10 @@ use tokio::task::yield_now;
 use crate::harness::plans::{id, plan, seconds, the_account};
 use crate::harness::world::World;
 use crate::simulation::dice::Dice;
-use crate::simulation::history::{ChannelNote, Delivery, EventRow, History, PlanNote};
+use crate::simulation::figures::Figures;
+use crate::simulation::history::{
+    ChannelNote, ConditionEvent, Delivery, EventRow, History, PlanNote,
+};
 use crate::simulation::hours;
 use crate::simulation::nature::{Nature, SimPost, SimSource};
 
@@ -35,23 +37,6 @@ pub(super) struct Stage {
     plans: Vec<PlanNote>,
     by_hand: BTreeSet<DeliveryId>,
     figures: Figures,
-}
-
-/// How much was simulated.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Figures {
-    hours: f64,
-    calm_hours_most: f64,
-    crashes: usize,
-    stops: usize,
-    reloads: usize,
-    jumps: usize,
-    looks: usize,
-    transitions: usize,
-    calls: usize,
-    deliveries: usize,
-    dead: usize,
-    repeats: usize,
 }
 
 impl Stage {
@@ -90,7 +75,7 @@ impl Stage {
                     self.quiet().await;
                 }
             }
-            65..=70 => self.nature.change_weather(&CHANNELS),
+            65..=70 => self.nature.change_weather(&[&CHANNELS[..], &[OPERATOR]].concat()),
             71..=80 => self.crash().await,
             81..=83 => self.stop().await,
             84..=89 => {
@@ -190,11 +175,12 @@ impl Stage {
             self.pass(seconds(1200)).await;
             let open = self.rows().into_iter().any(|row| row.next_attempt_at.is_some());
             let recorded = self.world.reader().watches().unwrap();
+            let seeing = self.holding().iter().all(|(kind, _)| kind == OVERDUE);
             let statuses = self.nature.statuses();
             let current = |watch: &avatar_watch::domain::watch::Watch| {
                 watch.sight.as_ref().map(|sight| &sight.status) == statuses.get(&watch.id)
             };
-            if !open && recorded.len() == statuses.len() && recorded.iter().all(current) {
+            if !open && seeing && recorded.len() == statuses.len() && recorded.iter().all(current) {
                 break;
             }
         }
@@ -221,7 +207,9 @@ impl Stage {
             let assume = (number % 3 == 0).then_some(Status::Training);
             let channels = (number % 4 == 0).then(|| vec![name("ops"), name("mail")]);
             if chosen(&mut self.dice) {
-                let registration = Registration { channels, assume, ..Registration::default() };
+                let overdue_after = (number % 2 == 0).then_some(OVERDUE_AFTER);
+                let base = Registration::default();
+                let registration = Registration { channels, assume, overdue_after, ..base };
                 plan.avatars.insert(id(avatar), Arc::new(registration));
             }
         }
@@ -230,6 +218,8 @@ impl Stage {
                 plan.outlets.insert(name(channel), self.outlet(channel));
             }
         }
+        // The operator is in every plan, so that each condition has its deliveries.
+        plan.outlets.insert(name(OPERATOR), self.outlet(OPERATOR));
         self.plans.push(note(&plan, per_second));
         plan
     }
@@ -243,11 +233,12 @@ impl Stage {
         };
         let events = match channel {
             "all" => EventKind::SELECTABLE.to_vec(),
+            OPERATOR => Vec::new(),
             "bad-news" => vec![EventKind::AvatarRefused, EventKind::AvatarTrainingFailed],
             _ => EventKind::DEFAULT.to_vec(),
         };
         let schedule = RetrySchedule::new(RETRIES_S.map(seconds).to_vec()).unwrap();
-        Outlet { notifier: Arc::new(post), events, operator: false, schedule }
+        Outlet { notifier: Arc::new(post), events, operator: channel == OPERATOR, schedule }
     }
 
     fn rows(&self) -> Vec<DeliveryRow> {
@@ -272,6 +263,8 @@ impl Stage {
             statuses: self.nature.statuses(),
             transitions: reader.transitions(None, u32::MAX).unwrap(),
             events: self.events(),
+            conditions: self.conditions(),
+            holding: self.holding(),
             deliveries: deliveries.collect(),
         }
     }
@@ -290,6 +283,35 @@ impl Stage {
             })
         });
         rows.unwrap().map(Result::unwrap).collect()
+    }
+}
+
+impl Stage {
+    fn conditions(&self) -> Vec<ConditionEvent> {
+        let connection = rusqlite::Connection::open(self.world.path()).unwrap();
+        let sql = "SELECT id, type, body, occurred_at FROM events
+                   WHERE avatar_seq IS NULL ORDER BY seq";
+        let mut statement = connection.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| {
+            let body: Vec<u8> = row.get(2)?;
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            let data = &body["data"];
+            let account = data["account"].as_str().map(|name| format!("account {name}"));
+            let avatar = data["avatar"]["id"].as_str().map(str::to_owned);
+            Ok(ConditionEvent {
+                id: row.get(0)?,
+                kind: row.get(1)?,
+                subject: avatar.or(account).unwrap(),
+                state: data["state"].as_str().unwrap().to_owned(),
+                at: row.get(3)?,
+            })
+        });
+        rows.unwrap().map(Result::unwrap).collect()
+    }
+
+    fn holding(&self) -> BTreeSet<(String, String)> {
+        let rows = self.world.reader().conditions().unwrap();
+        rows.into_iter().map(|row| (row.kind, row.subject)).collect()
     }
 }
 
@@ -317,51 +339,12 @@ fn note(plan: &SimPlan, per_second: u32) -> PlanNote {
     }
 }
 
-impl Figures {
-    /// Adds what one more seed simulated.
-    pub(super) fn add(&mut self, other: &Self, history: &History) {
-        self.hours += other.hours;
-        self.calm_hours_most = self.calm_hours_most.max(other.calm_hours_most);
-        self.crashes += other.crashes;
-        self.stops += other.stops;
-        self.reloads += other.reloads;
-        self.jumps += other.jumps;
-        self.looks += history.looks.len();
-        self.transitions += history.transitions.len();
-        self.calls += history.calls.len();
-        self.deliveries += history.deliveries.len();
-        self.dead += history.deliveries.iter().filter(|d| d.row.state == "failed").count();
-        let accepted = history.calls.iter().filter(|call| call.accepted);
-        let events: BTreeSet<_> =
-            accepted.clone().map(|call| (&call.event_id, &call.channel, &call.recipient)).collect();
-        self.repeats += accepted.count() - events.len();
-    }
-}
-
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:.0} virtual hours, {} crashes, {} stops, {} reloads, {} jumps of the wall; \
-             {} looks, {} transitions, {} deliveries ({} dead letters), {} tries, {} repeats; \
-             calm after {:.1} h at most",
-            self.hours,
-            self.crashes,
-            self.stops,
-            self.reloads,
-            self.jumps,
-            self.looks,
-            self.transitions,
-            self.deliveries,
-            self.dead,
-            self.calls,
-            self.repeats,
-            self.calm_hours_most,
-        )
-    }
-}
-
 const AVATARS: [&str; 7] = ["ann", "bob", "cleo", "dan", "eve", "fay", "gus"];
+/// The channel that is told of conditions, and of nothing else.
+pub(super) const OPERATOR: &str = "watch";
+/// The one condition that may hold when everything behaves.
+const OVERDUE: &str = "avatar.training_overdue";
+const OVERDUE_AFTER: Duration = seconds(2 * 3600);
 const CHANNELS: [&str; 4] = ["all", "bad-news", "mail", "ops"];
 const RETRIES_S: [u64; 5] = [0, 5, 300, 1800, 7200];
 const STEPS: usize = 60;

@@ -27,6 +27,10 @@ pub(super) struct History {
     pub(super) statuses: BTreeMap<AvatarId, Status>,
     pub(super) transitions: Vec<Transition>,
     pub(super) events: Vec<EventRow>,
+    /// What was told of conditions, in the order in which it was written.
+    pub(super) conditions: Vec<ConditionEvent>,
+    /// The conditions that hold at the end, by kind and subject.
+    pub(super) holding: BTreeSet<(String, String)>,
     pub(super) deliveries: Vec<Delivery>,
 }
 
@@ -53,6 +57,7 @@ pub(super) struct Look {
 pub(super) enum Shown {
     Status(Status),
     Throttled(Duration),
+    Missing,
     Nothing,
 }
 
@@ -101,6 +106,18 @@ pub(super) struct EventRow {
     pub(super) kind: String,
     pub(super) avatar: AvatarId,
     pub(super) sequence: u64,
+}
+
+/// A row of `events` that tells of a condition.
+#[derive(Clone, Debug)]
+pub(super) struct ConditionEvent {
+    pub(super) id: EventId,
+    pub(super) kind: String,
+    /// An avatar's id, or what else it is about.
+    pub(super) subject: String,
+    /// `begun` or `ended`.
+    pub(super) state: String,
+    pub(super) at: Timestamp,
 }
 
 /// A row of `deliveries`, with its bytes and its attempts.

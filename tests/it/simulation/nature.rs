@@ -254,7 +254,7 @@ fn observe(state: &mut State, id: &AvatarId, now: Moment) -> (Observation, Shown
             )
         }
         2 => (Observation::Denied { denial: Denial::Key, reason: reason() }, Shown::Nothing),
-        3 | 4 => (Observation::Missing { reason: reason() }, Shown::Nothing),
+        3 | 4 => (Observation::Missing { reason: reason() }, Shown::Missing),
         _ => (Observation::Failed { fault: Fault::Unusable, reason: reason() }, Shown::Nothing),
     }
 }
@@ -279,17 +279,22 @@ pub(super) struct SimPost {
 impl Notifier for SimPost {
     /// Never the same bytes twice, so that a message that is rendered anew shows.
     fn freeze(&self, event: &Event, now: Timestamp, roll: Roll) -> Vec<Draft> {
-        let Subject::Transition { transition, .. } = &event.subject else { return Vec::new() };
+        let (from, to) = match &event.subject {
+            Subject::Transition { transition, .. } => {
+                (transition.previous.status().map(Status::name), transition.status.name())
+            }
+            Subject::Condition(condition) => (None, condition.phase.name()),
+            Subject::Ping { .. } => (None, ""),
+        };
         let draft = |(salt, recipient): (u64, &String)| Draft {
             id: DeliveryId::mint(now, roll.derive(salt)),
             recipient: recipient.clone(),
             content_type: "application/json".to_owned(),
             body: json!({
                 "type": event.kind.name(),
-                "avatar": transition.avatar_id.as_str(),
-                "sequence": transition.sequence,
-                "from": transition.previous.status().map(Status::name),
-                "to": transition.status.name(),
+                "about": event.line(),
+                "from": from,
+                "to": to,
                 "nonce": self.nature.state().dice.bits().to_string(),
             })
             .to_string()

@@ -9,7 +9,7 @@ use avatar_watch::domain::status::Status;
 use avatar_watch::domain::transition::{Previous, Transition};
 
 use crate::simulation::history::{EventRow, History, Look, PlanNote, Shown};
-use crate::simulation::{oracle_delivery, oracle_manners};
+use crate::simulation::{oracle_conditions, oracle_delivery, oracle_manners};
 
 /// Everything that is wrong with a history; each begins with the number of a promise.
 pub(super) fn judge(history: &History) -> Vec<String> {
@@ -27,6 +27,7 @@ pub(super) fn judge(history: &History) -> Vec<String> {
     }
     let expected = events(history, &origins, &mut wrongs);
     oracle_delivery::judge(history, &expected, &mut wrongs);
+    oracle_conditions::judge(history, &mut wrongs);
     oracle_manners::judge(history, &mut wrongs);
     settled(history, &mut wrongs);
     wrongs

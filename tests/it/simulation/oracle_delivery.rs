@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use avatar_watch::domain::delivery::{DeliveryId, OutcomeClass};
 
+use crate::simulation::act::OPERATOR;
 use crate::simulation::history::{Call, Delivery, History};
 use crate::simulation::oracle::Expected;
 
@@ -29,6 +30,9 @@ fn rows(history: &History, expected: &[Expected<'_>], wrongs: &mut Vec<String>) 
                 due.extend(recipients.map(|to| (event.id.as_str(), name.as_str(), to.as_str())));
             }
         }
+    }
+    for condition in &history.conditions {
+        due.insert((condition.id.as_str(), OPERATOR, ""));
     }
     let mut found = BTreeSet::new();
     for Delivery { row, .. } in history.deliveries.iter().filter(|found| found.row.replay == 0) {

@@ -11,7 +11,7 @@ use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::domain::transition::{Previous, Transition};
 
-use crate::simulation::history::{Call, Delivery, History, Look, Shown};
+use crate::simulation::history::{Call, ConditionEvent, Delivery, History, Look, Shown};
 use crate::simulation::{oracle, simulate};
 
 /// The good history of a seed, as the simulation made it.
@@ -257,6 +257,40 @@ fn a_try_without_a_row_and_a_row_without_a_try_are_found_out() {
     });
     check("I7", |history| {
         history.calls.first_mut()?.delivery_id = fresh_id();
+        Some(())
+    });
+}
+
+#[test]
+fn a_condition_that_is_lost_doubled_or_invented_is_found_out() {
+    check("CONDITION", |history| {
+        let ended = history.conditions.iter().position(|event| event.state == "ended")?;
+        history.conditions.remove(ended);
+        Some(())
+    });
+    check("CONDITION", |history| {
+        let again = history.conditions.first()?.clone();
+        history.conditions.insert(1, again);
+        Some(())
+    });
+    check("CONDITION", |history| {
+        let blind = ("watch.blind".to_owned(), "account argil".to_owned());
+        history.holding.insert(blind).then_some(())
+    });
+    check("I3", |history| {
+        let told = &history.conditions.first()?.id;
+        let place = history.deliveries.iter().position(|d| d.row.event_id == *told)?;
+        history.deliveries.remove(place);
+        Some(())
+    });
+    check("I7", |history| {
+        let about_avatar = |event: &&mut ConditionEvent| event.kind.starts_with("avatar.");
+        history.conditions.iter_mut().find(about_avatar)?.at = Timestamp::from_millis(7);
+        Some(())
+    });
+    check("I9", |history| {
+        let missing = history.conditions.iter().find(|event| event.kind == "avatar.missing")?;
+        history.holding.insert((missing.kind.clone(), missing.subject.clone()));
         Some(())
     });
 }

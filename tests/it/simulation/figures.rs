@@ -1,0 +1,70 @@
+//! How much was simulated, for whoever wants to know.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::simulation::history::History;
+
+/// How much was simulated.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Figures {
+    pub(super) hours: f64,
+    pub(super) calm_hours_most: f64,
+    pub(super) crashes: usize,
+    pub(super) stops: usize,
+    pub(super) reloads: usize,
+    pub(super) jumps: usize,
+    pub(super) looks: usize,
+    pub(super) transitions: usize,
+    pub(super) conditions: usize,
+    pub(super) calls: usize,
+    pub(super) deliveries: usize,
+    pub(super) dead: usize,
+    pub(super) repeats: usize,
+}
+
+impl Figures {
+    /// Adds what one more seed simulated.
+    pub(super) fn add(&mut self, other: &Self, history: &History) {
+        self.hours += other.hours;
+        self.calm_hours_most = self.calm_hours_most.max(other.calm_hours_most);
+        self.crashes += other.crashes;
+        self.stops += other.stops;
+        self.reloads += other.reloads;
+        self.jumps += other.jumps;
+        self.looks += history.looks.len();
+        self.transitions += history.transitions.len();
+        self.conditions += history.conditions.len();
+        self.calls += history.calls.len();
+        self.deliveries += history.deliveries.len();
+        self.dead += history.deliveries.iter().filter(|d| d.row.state == "failed").count();
+        let accepted = history.calls.iter().filter(|call| call.accepted);
+        let events: BTreeSet<_> =
+            accepted.clone().map(|call| (&call.event_id, &call.channel, &call.recipient)).collect();
+        self.repeats += accepted.count() - events.len();
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:.0} virtual hours, {} crashes, {} stops, {} reloads, {} jumps of the wall; \
+             {} looks, {} transitions, {} turns of conditions, {} deliveries ({} dead letters), {} tries, {} repeats; \
+             calm after {:.1} h at most",
+            self.hours,
+            self.crashes,
+            self.stops,
+            self.reloads,
+            self.jumps,
+            self.looks,
+            self.transitions,
+            self.conditions,
+            self.deliveries,
+            self.dead,
+            self.calls,
+            self.repeats,
+            self.calm_hours_most,
+        )
+    }
+}
