@@ -8,6 +8,7 @@ mod argil_client;
 mod cli;
 mod delivering;
 mod email;
+mod faults;
 mod mail;
 mod outcomes;
 mod polling;

@@ -81,6 +81,11 @@ impl TlsServer {
         format!("https://127.0.0.1:{}/v1", self.port)
     }
 
+    /// From now on the server is this one.
+    pub(crate) fn become_another(&self, identity: &Identity) {
+        self.state.lock().unwrap().config = identity.config();
+    }
+
     /// The protocols that each client so far offered to speak.
     pub(crate) fn offers(&self) -> Vec<Vec<String>> {
         self.state.lock().unwrap().offers.clone()
