@@ -97,6 +97,7 @@
 //!   - `argil_client::answers::a_redirect_is_not_followed_and_the_key_stays_here`
 //! - P30, kept connections behind which the server restarts:
 //!   - `faults::network::p30_a_server_that_restarts_behind_kept_connections_costs_no_look`
+//!   - `faults::network::p30_a_kept_connection_that_dies_in_use_costs_no_look`
 //!   - `argil_client::a_kept_connection_that_died_costs_one_more_request_and_no_failure`
 //!   - `argil_client::a_look_never_sends_more_than_two_requests`
 //! - P31, `GOAWAY`, `RST_STREAM` and floods of HTTP/2, which is never spoken:

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::process::Command;
 
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
 use super::full::full;
 use crate::harness::argil::{Answer, FakeArgil};
@@ -164,7 +164,10 @@ async fn p36_a_server_that_only_ipv4_reaches_is_seen_under_a_name_of_both() {
     let address = (Ipv6Addr::LOCALHOST, port);
     // Without IPv6 on this machine there is nothing more to break.
     if TcpListener::bind(address).is_ok() {
+        // Whoever comes before the queue is full is let in, and hears nothing.
+        daemon.signal(Signal::STOP);
         let (_, _full) = full(address.into()).await;
+        daemon.signal(Signal::CONT);
         serve_unkept(&argil, "IDLE");
         daemon.wait_for_log("avatar `a1` went from TRAINING to IDLE");
     }

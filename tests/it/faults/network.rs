@@ -134,6 +134,20 @@ async fn p30_a_server_that_restarts_behind_kept_connections_costs_no_look() {
     assert_eq!(scene.api.requests().len(), avatars.len(), "nothing had to be asked twice");
 }
 
+#[tokio::test]
+async fn p30_a_kept_connection_that_dies_in_use_costs_no_look() {
+    let avatars = ["closed", "reset"];
+    let scene = Scene::watching(&avatars).await;
+    scene.api.answer_next("closed", Answer::CloseBeforeHead);
+    scene.api.answer_next("reset", Answer::Reset);
+    scene.expect_look_after(seconds(5), &avatars).await;
+    assert_eq!(scene.api.requests().len(), 2 + 4, "each was asked about once more");
+    // After a failure it would be two seconds.
+    scene.set_all(&avatars, "IDLE");
+    scene.expect_look_after(seconds(5), &avatars).await;
+    scene.check_mended(&avatars);
+}
+
 /// `GOAWAY` and `RST_STREAM` exist in HTTP/2 only, which is never spoken: it is not offered over
 /// TLS, and without TLS nothing but a prior agreement could bring it about.
 #[tokio::test]
