@@ -10,6 +10,7 @@ mod cli;
 mod delivering;
 mod door;
 mod email;
+mod faults;
 mod mail;
 mod outcomes;
 mod polling;

@@ -1,47 +1,19 @@
 //! What surrounds a request: certificates, and the variables of the environment.
 
 use std::net::{Ipv4Addr, TcpListener as StdListener};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     AVATAR, block_on, check_failed, check_idle, client, client_at, in_child, look, with_length,
 };
 use crate::harness::argil::FakeArgil;
+use crate::harness::tls::{Identity, TlsServer};
 
-/// A TLS server with this certificate that answers every request with the avatar.
-async fn tls_server(certificate: rcgen::Certificate, key: &rcgen::KeyPair) -> String {
-    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.into()], key.into())
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let _ = stream.read(&mut [0; 4096]).await;
-            let _ = stream.write_all(with_length(27, AVATAR).as_bytes()).await;
-        }
-    });
-    format!("https://127.0.0.1:{port}/v1")
-}
-
-fn self_signed(host: &str, year_of_end: i32) -> (rcgen::Certificate, rcgen::KeyPair) {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let mut parameters = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap();
-    parameters.not_after = rcgen::date_time_ymd(year_of_end, 1, 1);
-    let certificate = parameters.self_signed(&key).unwrap();
-    (certificate, key)
+/// A TLS server of that identity that answers every request with the avatar.
+async fn tls_server(identity: &Identity) -> TlsServer {
+    TlsServer::start(identity, with_length(27, AVATAR)).await
 }
 
 #[tokio::test]
@@ -50,9 +22,10 @@ async fn a_certificate_that_nobody_vouches_for_is_a_tls_failure() {
         (4000, "TLS failed: certificate of an unknown issuer"),
         (2001, "TLS failed: certificate expired at 2001-01-01T00:00:00.000Z"),
     ] {
-        let (certificate, key) = self_signed("127.0.0.1", year_of_end);
-        let base_url = tls_server(certificate, &key).await;
-        check_failed(&look(&client_at(&base_url, Duration::from_secs(8)), "a1").await, expected);
+        let server = tls_server(&Identity::self_signed("127.0.0.1", year_of_end)).await;
+        let client = client_at(&server.base_url(), Duration::from_secs(8));
+        check_failed(&look(&client, "a1").await, expected);
+        assert_eq!((server.offers().len(), server.requests()), (1, 0), "the key stays here");
     }
 }
 
@@ -86,10 +59,10 @@ fn a_trusted_certificate_is_seen_and_one_of_another_host_is_not() {
     let file = std::env::var("SSL_CERT_FILE").unwrap();
     block_on(async {
         for host in ["127.0.0.1", "127.0.0.2"] {
-            let (certificate, key) = self_signed(host, 4000);
-            std::fs::write(&file, certificate.pem()).unwrap();
-            let base_url = tls_server(certificate, &key).await;
-            let seen = look(&client_at(&base_url, Duration::from_secs(8)), "a1").await;
+            let identity = Identity::self_signed(host, 4000);
+            std::fs::write(&file, identity.pem()).unwrap();
+            let server = tls_server(&identity).await;
+            let seen = look(&client_at(&server.base_url(), Duration::from_secs(8)), "a1").await;
             match host {
                 "127.0.0.1" => check_idle(&seen),
                 _ => check_failed(&seen, "TLS failed: certificate of another host"),

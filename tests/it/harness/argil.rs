@@ -86,7 +86,12 @@ pub(crate) struct FakeArgil {
 impl FakeArgil {
     /// Starts a fake API on a free port, with no avatars.
     pub(crate) fn start() -> Self {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Starts a fake API at that address, as one does after an outage.
+    pub(crate) fn start_at(address: SocketAddr) -> Self {
+        let listener = std::net::TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
@@ -103,6 +108,11 @@ impl FakeArgil {
             });
         });
         Self { address, shared, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Where it is, as a client's base URL.

@@ -84,15 +84,16 @@ impl Bench {
 
     /// Starts the daemon with more arguments.
     pub(crate) fn start_with(&self, arguments: &[&str]) -> Running {
+        let mut command = self.command(&RUN);
+        command.args(arguments);
+        self.start_by(command)
+    }
+
+    /// Starts the daemon by that command.
+    pub(crate) fn start_by(&self, mut command: Command) -> Running {
         let log = self.path("daemon.log");
         let out = File::options().create(true).append(true).open(&log).unwrap();
-        let child = self
-            .command(&["run", "--log-level", "debug"])
-            .args(arguments)
-            .stdout(Stdio::null())
-            .stderr(out)
-            .spawn()
-            .unwrap();
+        let child = command.stdout(Stdio::null()).stderr(out).spawn().unwrap();
         Running { child, log }
     }
 
@@ -202,5 +203,7 @@ pub(crate) fn files_with(folder: &Path, needle: &str) -> Vec<PathBuf> {
     entries.filter(|path| path.is_file()).filter(holds).collect()
 }
 
+/// The arguments that make the program the daemon.
+pub(crate) const RUN: [&str; 3] = ["run", "--log-level", "debug"];
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_avatar-watch");
 const LIMIT: Duration = Duration::from_secs(20);

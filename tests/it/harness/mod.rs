@@ -9,5 +9,6 @@ pub(crate) mod news;
 pub(crate) mod plans;
 pub(crate) mod post;
 pub(crate) mod smtp;
+pub(crate) mod tls;
 pub(crate) mod webhook;
 pub(crate) mod world;

@@ -107,7 +107,7 @@ async fn an_avatar_that_was_never_there_is_told_at_once_and_looked_for_soon() {
 }
 
 #[tokio::test]
-async fn an_avatar_that_was_seen_is_missing_only_after_half_an_hour_and_three_looks() {
+async fn a_known_avatar_is_missing_only_after_half_an_hour_and_three_looks() {
     let bench = Bench::operated(&["a", "b"], "TRAINING").await;
     bench.api.remove("a");
     bench.world.live(seconds(1790)).await;

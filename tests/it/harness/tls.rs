@@ -1,0 +1,128 @@
+//! A server behind TLS, with certificates that a test makes: good ones, old ones, those of
+//! another host.
+//!
+//! Every request gets the same answer, and then the connection is closed. It notes what the
+//! clients offered to speak, and whether they sent anything at all.
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+
+use rustls::ServerConfig;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::LazyConfigAcceptor;
+
+/// Who the server is: a certificate, and the key to it.
+pub(crate) struct Identity {
+    certificate: rcgen::Certificate,
+    key: rcgen::KeyPair,
+}
+
+/// The server; gone when dropped.
+pub(crate) struct TlsServer {
+    port: u16,
+    state: Arc<Mutex<State>>,
+    _task: JoinSet<()>,
+}
+
+struct State {
+    config: Arc<ServerConfig>,
+    answer: Vec<u8>,
+    offers: Vec<Vec<String>>,
+    requests: usize,
+}
+
+impl Identity {
+    /// An identity that nobody vouches for but itself, good until the first of January.
+    pub(crate) fn self_signed(host: &str, year_of_end: i32) -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap();
+        parameters.not_after = rcgen::date_time_ymd(year_of_end, 1, 1);
+        let certificate = parameters.self_signed(&key).unwrap();
+        Self { certificate, key }
+    }
+
+    /// The certificate as a client's file of authorities.
+    pub(crate) fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
+    fn config(&self) -> Arc<ServerConfig> {
+        let key = PrivatePkcs8KeyDer::from(self.key.serialize_der());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate.der().clone()], key.into())
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Arc::new(config)
+    }
+}
+
+impl TlsServer {
+    /// Starts a server on a free port that answers every request with these bytes.
+    pub(crate) async fn start(identity: &Identity, answer: impl Into<Vec<u8>>) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (config, answer) = (identity.config(), answer.into());
+        let state = State { config, answer, offers: Vec::new(), requests: 0 };
+        let state = Arc::new(Mutex::new(state));
+        let mut task = JoinSet::new();
+        task.spawn(serve(listener, Arc::clone(&state)));
+        Self { port, state, _task: task }
+    }
+
+    /// Where it is, as a client's base URL.
+    pub(crate) fn base_url(&self) -> String {
+        format!("https://127.0.0.1:{}/v1", self.port)
+    }
+
+    /// From now on the server is this one.
+    pub(crate) fn become_another(&self, identity: &Identity) {
+        self.state.lock().unwrap().config = identity.config();
+    }
+
+    /// The protocols that each client so far offered to speak.
+    pub(crate) fn offers(&self) -> Vec<Vec<String>> {
+        self.state.lock().unwrap().offers.clone()
+    }
+
+    /// How many clients trusted it enough to ask.
+    pub(crate) fn requests(&self) -> usize {
+        self.state.lock().unwrap().requests
+    }
+}
+
+async fn serve(listener: TcpListener, state: Arc<Mutex<State>>) {
+    let mut talks = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let state = Arc::clone(&state);
+        talks.spawn(async move { drop(talk(stream, &state).await) });
+        while talks.try_join_next().is_some() {}
+    }
+}
+
+async fn talk(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+    let greeting = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+    let offer: Vec<String> = greeting
+        .client_hello()
+        .alpn()
+        .map(|names| names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
+        .unwrap_or_default();
+    let (config, answer) = {
+        let mut state = state.lock().unwrap();
+        state.offers.push(offer);
+        (Arc::clone(&state.config), state.answer.clone())
+    };
+    let mut stream = greeting.into_stream(config).await?;
+    if stream.read(&mut [0; 4096]).await? > 0 {
+        state.lock().unwrap().requests += 1;
+        stream.write_all(&answer).await?;
+    }
+    stream.shutdown().await
+}
