@@ -132,12 +132,12 @@ fn hazards(past: &[Duration]) -> Vec<f64> {
     let share = (1.0 - SURPRISE) / (past.len() as f64);
     let mut mass = vec![SURPRISE / (cells as f64); cells];
     for length in past {
-        let centre = cell(*length) as f64;
-        let weights: Vec<f64> =
-            (0..cells).map(|n| (-((n as f64 - centre) / BLUR_CELLS).powi(2) / 2.0).exp()).collect();
-        let sum: f64 = weights.iter().sum();
-        for (cell, weight) in mass.iter_mut().zip(weights) {
-            *cell += share * weight / sum.max(f64::MIN_POSITIVE);
+        let centre = cell(*length).min(cells - 1);
+        let near = centre.saturating_sub(BLUR_REACH)..(centre + BLUR_REACH + 1).min(cells);
+        let weight = |n: usize| (-(n.abs_diff(centre) as f64 / BLUR_CELLS).powi(2) / 2.0).exp();
+        let sum: f64 = near.clone().map(weight).sum();
+        for n in near {
+            mass[n] += share * weight(n) / sum;
         }
     }
     let mut alive = 1.0 + SURPRISE;
@@ -174,6 +174,8 @@ const LOOKS_TOLERANCE: f64 = 1.02;
 const SURPRISE: f64 = 0.15;
 /// How far past lengths are blurred, in cells.
 const BLUR_CELLS: f64 = 2.0;
+/// How many cells to either side that is: beyond four times as far, next to nothing is left.
+const BLUR_REACH: usize = 8;
 /// How much wider each cell is than the one before.
 const CELL_RATIO: f64 = 1.03;
 /// What scales the cells, in seconds.
@@ -184,8 +186,8 @@ const BEYOND: f64 = 1.5;
 const CELLS_MAX: usize = 600;
 /// The natural logarithms of the factors between which the budget is met.
 const FACTORS: (f64, f64) = (-12.0, 12.0);
-/// Steps of the search between them.
-const BISECTIONS: usize = 30;
+/// Steps of the search between them: they end within a part in a thousand.
+const BISECTIONS: usize = 14;
 /// More looks at one training are not counted, and nothing is learned from so many.
 const LOOKS_MAX: f64 = 20_000.0;
 
