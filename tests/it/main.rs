@@ -10,6 +10,7 @@ mod delivering;
 mod email;
 mod mail;
 mod outcomes;
+mod pacing;
 mod polling;
 mod reload;
 mod restart;
