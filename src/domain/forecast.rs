@@ -42,6 +42,9 @@ impl Forecast {
         };
         let (evens, odds) = (half(0), half(1));
         let by_age = score(&past, |age| pace.wait(age));
+        if by_age.looks > LOOKS_MAX {
+            return None;
+        }
         let judged = |from: &[Duration], by: &[Duration]| {
             let forecast = Self::fit(from, pace);
             score(by, |age| forecast.wait(age))
@@ -73,7 +76,7 @@ impl Forecast {
         for _ in 0..BISECTIONS {
             let middle = f64::midpoint(low, high);
             let forecast = with(middle.exp());
-            if score(past, |age| forecast.wait(age)).looks > budget {
+            if walk(past, |age| forecast.wait(age), budget).looks > budget {
                 low = middle;
             } else {
                 high = middle;
@@ -92,12 +95,24 @@ pub fn usual(past: &[Duration]) -> Option<Duration> {
 
 /// How a way of looking does on trainings of these lengths.
 pub fn score(lengths: &[Duration], wait: impl Fn(Duration) -> Duration) -> Score {
+    walk(lengths, wait, LOOKS_MAX)
+}
+
+/// Walks through all ages until every training was seen to end, or until it is sure that it takes
+/// more looks than `looks_max`: then the score has more of them, and is no more than that.
+fn walk(lengths: &[Duration], wait: impl Fn(Duration) -> Duration, looks_max: f64) -> Score {
     let mut sorted = lengths.to_vec();
     sorted.sort();
+    let trainings = u32::try_from(sorted.len()).unwrap_or(u32::MAX).max(1);
     let (mut delays, mut looks, mut count) = (Duration::ZERO, 0.0, 0.0);
     let (mut age, mut next) = (Duration::ZERO, sorted.iter().peekable());
     // One walk serves them all: each is seen by the first look at or after its end.
-    while next.peek().is_some() && count < LOOKS_MAX {
+    while let Some(shortest) = next.peek().copied() {
+        // Those that have not ended take this many at least.
+        let least = (looks + count * next.len() as f64) / f64::from(trainings);
+        if least > looks_max {
+            return Score { delay: shortest.saturating_sub(age), looks: least };
+        }
         let gap = wait(age).max(Duration::from_millis(1));
         age += gap;
         count += 1.0;
@@ -107,7 +122,6 @@ pub fn score(lengths: &[Duration], wait: impl Fn(Duration) -> Duration) -> Score
             looks += count;
         }
     }
-    let trainings = u32::try_from(lengths.len()).unwrap_or(u32::MAX).max(1);
     Score { delay: delays / trainings, looks: looks / f64::from(trainings) }
 }
 
@@ -118,12 +132,12 @@ fn hazards(past: &[Duration]) -> Vec<f64> {
     let share = (1.0 - SURPRISE) / (past.len() as f64);
     let mut mass = vec![SURPRISE / (cells as f64); cells];
     for length in past {
-        let centre = cell(*length) as f64;
-        let weights: Vec<f64> =
-            (0..cells).map(|n| (-((n as f64 - centre) / BLUR_CELLS).powi(2) / 2.0).exp()).collect();
-        let sum: f64 = weights.iter().sum();
-        for (cell, weight) in mass.iter_mut().zip(weights) {
-            *cell += share * weight / sum.max(f64::MIN_POSITIVE);
+        let centre = cell(*length).min(cells - 1);
+        let near = centre.saturating_sub(BLUR_REACH)..(centre + BLUR_REACH + 1).min(cells);
+        let weight = |n: usize| (-(n.abs_diff(centre) as f64 / BLUR_CELLS).powi(2) / 2.0).exp();
+        let sum: f64 = near.clone().map(weight).sum();
+        for n in near {
+            mass[n] += share * weight(n) / sum;
         }
     }
     let mut alive = 1.0 + SURPRISE;
@@ -160,6 +174,8 @@ const LOOKS_TOLERANCE: f64 = 1.02;
 const SURPRISE: f64 = 0.15;
 /// How far past lengths are blurred, in cells.
 const BLUR_CELLS: f64 = 2.0;
+/// How many cells to either side that is: beyond four times as far, next to nothing is left.
+const BLUR_REACH: usize = 8;
 /// How much wider each cell is than the one before.
 const CELL_RATIO: f64 = 1.03;
 /// What scales the cells, in seconds.
@@ -170,9 +186,9 @@ const BEYOND: f64 = 1.5;
 const CELLS_MAX: usize = 600;
 /// The natural logarithms of the factors between which the budget is met.
 const FACTORS: (f64, f64) = (-12.0, 12.0);
-/// Steps of the search between them.
-const BISECTIONS: usize = 30;
-/// Looks at one training that are counted at most.
+/// Steps of the search between them: they end within a part in a thousand.
+const BISECTIONS: usize = 14;
+/// More looks at one training are not counted, and nothing is learned from so many.
 const LOOKS_MAX: f64 = 20_000.0;
 
 #[cfg(test)]
@@ -216,6 +232,26 @@ mod tests {
         // From half a minute to a day, as likely by every factor: nothing is usual.
         let past = lengths((0..32).map(|n| (30.0 * 1.29f64.powi((n * 13) % 32)) as u64));
         assert_eq!(Forecast::learn(&past, PACE), None);
+    }
+
+    #[test]
+    fn what_lasts_for_days_is_not_looked_at_more_often() {
+        let looks = |length: u64, wait: &dyn Fn(Duration) -> Duration| {
+            let (mut age, mut looks) = (Duration::ZERO, 0.0);
+            while age < Duration::from_secs(length) {
+                age += wait(age);
+                looks += 1.0;
+            }
+            looks
+        };
+        let check = |hours: u64| {
+            let past = lengths((0..32).map(|n| hours * 3_600 + (n * 7) % 600));
+            let by_age = looks(hours * 3_600, &|age| PACE.wait(age));
+            let learned = Forecast::learn(&past, PACE)
+                .map(|forecast| looks(hours * 3_600 + 300, &|age| forecast.wait(age)));
+            assert!(learned.is_none_or(|it| it < by_age * 1.1), "{hours} h: {learned:?}, {by_age}");
+        };
+        [12, 30, 48, 100, 200, 300, 333, 334, 400, 2_000].into_iter().for_each(check);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod email;
 mod faults;
 mod mail;
 mod outcomes;
+mod pacing;
 mod polling;
 mod reload;
 mod restart;

@@ -50,7 +50,8 @@ impl fmt::Display for Figures {
         write!(
             f,
             "{:.0} virtual hours, {} crashes, {} stops, {} reloads, {} jumps of the wall; \
-             {} looks, {} transitions, {} turns of conditions, {} deliveries ({} dead letters), {} tries, {} repeats; \
+             {} looks, {} transitions, {} turns of conditions, {} deliveries \
+             ({} dead letters), {} tries, {} repeats; \
              calm after {:.1} h at most",
             self.hours,
             self.crashes,

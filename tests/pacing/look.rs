@@ -1,0 +1,120 @@
+//! One watch after another, from the look that first shows a training to the one that shows its
+//! end: `Watch::observe` says how long to wait, `Experience` learns.
+//!
+//! The trainings follow each other, so that each is looked at with all that was learned before.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use avatar_watch::daemon::chance::Chance;
+use avatar_watch::daemon::experience::Experience;
+use avatar_watch::domain::account::AccountName;
+use avatar_watch::domain::avatar::{Avatar, AvatarId};
+use avatar_watch::domain::cadence::Cadence;
+use avatar_watch::domain::observation::Observation;
+use avatar_watch::domain::status::Status;
+use avatar_watch::domain::timestamp::Timestamp;
+use avatar_watch::domain::watch::{Origin, Policy, Watch};
+
+use super::dice::Training;
+use super::way::{Pace, Way};
+
+/// What was seen of one training.
+#[derive(Clone, Copy)]
+pub(crate) struct Look {
+    /// From its end to the look that showed the end.
+    pub(crate) delay: Duration,
+    /// Looks after the one that first showed it, to the one that showed its end.
+    pub(crate) requests: u32,
+    /// Whether a forecast told when to look, and not the age.
+    pub(crate) by_forecast: bool,
+}
+
+/// Looks at all trainings in that way, one after another.
+pub(crate) fn live(trainings: &[Training], way: &Way) -> Vec<Look> {
+    match &way.pace {
+        Pace::Fixed(interval) => trainings.iter().map(|it| repeat(it, *interval)).collect(),
+        Pace::Ours(cadence) => watch_all(trainings, cadence),
+    }
+}
+
+/// The looks of a plain loop.
+fn repeat(training: &Training, interval: Duration) -> Look {
+    let (mut now, mut requests) = (training.found_after, 0);
+    while now < training.lasts {
+        now += interval;
+        requests += 1;
+    }
+    Look { delay: now.saturating_sub(training.lasts), requests, by_forecast: false }
+}
+
+fn watch_all(trainings: &[Training], cadence: &Cadence) -> Vec<Look> {
+    let mut experience = Experience::default();
+    let mut begins_at = Timestamp::from_millis(0);
+    let mut looks = Vec::with_capacity(trainings.len());
+    for (number, training) in (0..).zip(trainings) {
+        // Chance of its own for each, so that the ways differ in nothing but their decisions.
+        let chance = Chance::seeded(number);
+        let (look, seen_at) = watch(training, begins_at, cadence, &mut experience, &chance);
+        looks.push(look);
+        begins_at = seen_at.plus(PAUSE);
+    }
+    looks
+}
+
+/// Looks at one training until its end is seen, and says when that was.
+fn watch(
+    training: &Training,
+    begins_at: Timestamp,
+    cadence: &Cadence,
+    experience: &mut Experience,
+    chance: &Chance,
+) -> (Look, Timestamp) {
+    let account = AccountName::default();
+    let mut avatar = Avatar {
+        id: AvatarId::parse("a1").unwrap(),
+        status: Status::Training,
+        name: None,
+        model: Some(training.model.to_owned()),
+        orientation: None,
+        extras: BTreeMap::new(),
+        updated_at: None,
+    };
+    let ends_at = begins_at.plus(training.lasts);
+    let mut now = begins_at.plus(training.found_after);
+    let mut look = Look { delay: Duration::ZERO, requests: 0, by_forecast: false };
+    let mut watch = Watch::new(avatar.id.clone());
+    loop {
+        if now >= ends_at {
+            avatar.status = training.becomes.clone();
+        }
+        let forecast = experience.forecast(watch.model.as_ref(), cadence.training);
+        let policy = Policy {
+            cadence,
+            infer_unseen_training: true,
+            origin: Origin::Unknown,
+            label: None,
+            account: &account,
+            place: None,
+            overdue_after: None,
+            key_answered_at: None,
+            forecast: forecast.as_deref(),
+        };
+        let seen = Observation::Seen(Box::new(avatar.clone()));
+        let decision = watch.observe(seen, now, &policy, chance.roll());
+        if let Some(ended) = &decision.training {
+            experience.add(ended);
+        }
+        if avatar.status.is_settled() {
+            look.delay = now.since(ends_at);
+            return (look, now);
+        }
+        watch = decision.watch;
+        look.requests += 1;
+        look.by_forecast |= forecast.is_some();
+        now = now.plus(decision.next_poll_in.unwrap());
+    }
+}
+
+/// Between the sight of an end and the next training.
+const PAUSE: Duration = Duration::from_secs(60);

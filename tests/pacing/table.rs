@@ -1,0 +1,88 @@
+//! The figures of each way of looking at a world, and how they show as Markdown.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::look::Look;
+use super::world::{Part, World};
+
+/// What came of a world.
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    says: &'static str,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// What came of a part of a world in one way.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) part: &'static str,
+    pub(crate) way: &'static str,
+    /// From the end of a training to the look that shows it, on average.
+    pub(crate) delay_s: f64,
+    /// The same for the training that is later than 99 of 100.
+    pub(crate) delay_p99_s: f64,
+    /// Looks at a training, on average, after the one that first showed it.
+    pub(crate) requests: f64,
+    /// The part of the trainings that were looked at by a forecast.
+    pub(crate) by_forecast: f64,
+}
+
+impl Table {
+    /// Of what was seen of a world in each way.
+    pub(crate) fn of(world: &World, ways: &[(&'static str, Vec<Look>)]) -> Self {
+        let row = |part: &Part, way, looks: &[Look]| {
+            let of_part = world.trainings.iter().zip(looks).enumerate();
+            let looks = of_part
+                .filter(|(number, (training, _))| (part.holds)(*number, training))
+                .map(|(_, (_, look))| *look);
+            Row::of(part.name, way, &looks.collect::<Vec<_>>())
+        };
+        let rows = world
+            .parts
+            .iter()
+            .flat_map(|part| ways.iter().map(move |(way, looks)| row(part, *way, looks)));
+        Self { name: world.name, says: world.says, rows: rows.collect() }
+    }
+}
+
+impl Row {
+    fn of(part: &'static str, way: &'static str, looks: &[Look]) -> Self {
+        let count = looks.len() as f64;
+        let mut delays: Vec<Duration> = looks.iter().map(|look| look.delay).collect();
+        delays.sort();
+        let rank = (count * 0.99).ceil() as usize;
+        Self {
+            part,
+            way,
+            delay_s: delays.iter().sum::<Duration>().as_secs_f64() / count,
+            delay_p99_s: delays[rank - 1].as_secs_f64(),
+            requests: looks.iter().map(|look| f64::from(look.requests)).sum::<f64>() / count,
+            by_forecast: looks.iter().filter(|look| look.by_forecast).count() as f64 / count,
+        }
+    }
+}
+
+/// A heading, what it is about, and the table.
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "### {}\n\n{}\n", self.name, self.says)?;
+        writeln!(
+            f,
+            "| trainings | looked at | delay, mean | delay, p99 | requests | by forecast |"
+        )?;
+        writeln!(f, "| --- | --- | ---: | ---: | ---: | ---: |")?;
+        for Row { part, way, delay_s, delay_p99_s, requests, by_forecast } in &self.rows {
+            let (mean, p99, requests) = (short(*delay_s), short(*delay_p99_s), short(*requests));
+            let share = by_forecast * 100.0;
+            writeln!(f, "| {part} | {way} | {mean} s | {p99} s | {requests} | {share:.0} % |")?;
+        }
+        Ok(())
+    }
+}
+
+/// With as many digits as mean something.
+fn short(figure: f64) -> String {
+    let digits = if figure < 9.995 { 2 } else { usize::from(figure < 99.95) };
+    format!("{figure:.digits$}")
+}

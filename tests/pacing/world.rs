@@ -1,0 +1,121 @@
+//! The worlds: what is trained in each, how often, and what its table says about it.
+
+use std::time::Duration;
+
+use super::dice::{Dice, IMAGE, Training, VIDEO};
+
+/// Trainings that follow each other.
+pub(crate) struct World {
+    /// The heading of its table.
+    pub(crate) name: &'static str,
+    /// What is drawn, as Markdown.
+    pub(crate) says: &'static str,
+    pub(crate) trainings: Vec<Training>,
+    /// The longest wait of the ways with an age, where it is not the default.
+    pub(crate) max: Option<Duration>,
+    /// What has rows of its own in the table.
+    pub(crate) parts: &'static [Part],
+}
+
+/// The trainings that belong to a row: by their number and themselves.
+pub(crate) struct Part {
+    pub(crate) name: &'static str,
+    pub(crate) holds: fn(usize, &Training) -> bool,
+}
+
+impl World {
+    /// All of them.
+    pub(crate) fn all() -> [Self; 8] {
+        [
+            Self::of(IMAGES, IMAGES_SAY, &[ALL], 1_000, |dice, _| dice.image(SOON)),
+            Self::of(LATE, LATE_SAYS, &[ALL], 1_000, |dice, _| dice.image(MINUTE)),
+            Self::of(VIDEOS, VIDEOS_SAY, &[ALL], 200, |dice, _| dice.video()),
+            Self::of(HABIT, HABIT_SAYS, &[ALL, PRACTISED], 200, |dice, _| dice.habit()),
+            Self {
+                max: Some(10 * MINUTE),
+                ..Self::of(WIDE, WIDE_SAYS, &[ALL, PRACTISED], 200, |dice, _| dice.habit())
+            },
+            Self::of(MIXTURE, MIXTURE_SAYS, &MIXED, 800, |dice, _| dice.mixed()),
+            Self::of(CHANGE, CHANGE_SAYS, &CHANGING, 3 * TURN, |dice, number| {
+                dice.around(if number / TURN == 1 { 9 * MINUTE } else { 5 * MINUTE })
+            }),
+            Self::of(ANYTHING, ANYTHING_SAYS, &[ALL], 200, |dice, _| dice.anything()),
+        ]
+    }
+
+    fn of(
+        name: &'static str,
+        says: &'static str,
+        parts: &'static [Part],
+        count: usize,
+        draw: impl Fn(&Dice, usize) -> Training,
+    ) -> Self {
+        let dice = Dice::new(SEED);
+        let trainings = (0..count).map(|number| draw(&dice, number)).collect();
+        Self { name, says, trainings, max: None, parts }
+    }
+}
+
+const ALL: Part = Part { name: "all", holds: |_, _| true };
+const PRACTISED: Part = Part { name: "after the first 20", holds: |number, _| number >= 20 };
+
+const MIXED: [Part; 5] = [
+    ALL,
+    Part { name: "image, ready", holds: |_, it| it.model == IMAGE && it.is_ready() },
+    Part { name: "image, failed or refused", holds: |_, it| it.model == IMAGE && !it.is_ready() },
+    Part { name: "video, ready", holds: |_, it| it.model == VIDEO && it.is_ready() },
+    Part { name: "video, failed or refused", holds: |_, it| it.model == VIDEO && !it.is_ready() },
+];
+
+const CHANGING: [Part; 6] = [
+    ALL,
+    Part { name: "5 min", holds: |number, _| number < TURN },
+    Part { name: "9 min, the first 16", holds: |number, _| within(number, TURN, 16) },
+    Part { name: "9 min, the others", holds: |number, _| within(number, TURN + 16, TURN - 16) },
+    Part { name: "5 min again, the first 16", holds: |number, _| within(number, 2 * TURN, 16) },
+    Part { name: "5 min again, the others", holds: |number, _| number >= 2 * TURN + 16 },
+];
+
+fn within(number: usize, first: usize, count: usize) -> bool {
+    (first..first + count).contains(&number)
+}
+
+pub(crate) const IMAGES: &str = "Image trainings";
+const IMAGES_SAY: &str = "\
+1,000 trainings around 30 s (log-normal, spread 15 %), registered within 5 s of their begin.";
+
+pub(crate) const LATE: &str = "Image trainings, found late";
+const LATE_SAYS: &str = "\
+The same, but found by the look at `NOT_TRAINED`, up to 60 s after their begin. Half of them have
+ended by then.";
+
+pub(crate) const VIDEOS: &str = "Video trainings";
+const VIDEOS_SAY: &str = "\
+200 trainings from 8 to 18 h, each length as likely, found within 60 s of their begin.";
+
+pub(crate) const HABIT: &str = "Video trainings with a habit";
+const HABIT_SAYS: &str = "\
+200 trainings of 11 h, give or take 10 min, found within 60 s of their begin.";
+
+pub(crate) const WIDE: &str = "The same with a longer `max`";
+const WIDE_SAYS: &str = "\
+Those trainings again, with `max = \"10m\"` under `[poll.training]`, for a budget that is small.";
+
+pub(crate) const MIXTURE: &str = "A mixture with failures";
+const MIXTURE_SAYS: &str = "\
+800 trainings of two models: 85 % image and 15 % video trainings as above. Of each, 5 % fail
+early, 5 % fail late (after 0.8 to 1.4 times the length), and 5 % are refused after 1 to 5 min.";
+
+pub(crate) const CHANGE: &str = "A habit that changes";
+const CHANGE_SAYS: &str = "\
+200 trainings around 5 min (log-normal, spread 8 %), then 200 around 9 min, then 200 around 5 min.";
+
+pub(crate) const ANYTHING: &str = "No habit at all";
+const ANYTHING_SAYS: &str = "\
+200 trainings from 30 s to 24 h, each order of magnitude as likely.";
+
+const SOON: Duration = Duration::from_secs(5);
+const MINUTE: Duration = Duration::from_secs(60);
+/// Trainings between two changes of the habit.
+const TURN: usize = 200;
+const SEED: u64 = 30;
