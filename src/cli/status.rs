@@ -96,7 +96,9 @@ fn read(found: &Whereabouts, id: Option<&str>) -> Result<View, StoreError> {
         let counts = counts.get(&watch.id).copied().unwrap_or_default();
         avatar_view(watch, found, discovered.get(&watch.id), counts)
     });
-    let conditions = reader.conditions()?.into_iter().filter(|row| wanted(&row.subject));
+    let watched = |subject: &str| is_watched(subject, found, &discovered);
+    let conditions = reader.conditions()?.into_iter();
+    let conditions = conditions.filter(|row| wanted(&row.subject) && watched(&row.subject));
     let conditions = conditions.map(|row| ConditionView {
         kind: row.kind,
         subject: row.subject,
@@ -110,6 +112,27 @@ fn read(found: &Whereabouts, id: Option<&str>) -> Result<View, StoreError> {
         avatars: avatars.collect(),
         conditions: conditions.collect(),
     })
+}
+
+/// Whether a condition is about something that is watched. What was taken out of the config is
+/// not looked at, so that nobody can say whether its conditions still hold.
+fn is_watched(
+    subject: &str,
+    found: &Whereabouts,
+    discovered: &BTreeMap<AvatarId, AccountName>,
+) -> bool {
+    let outline = &found.outline;
+    match (subject.strip_prefix("account "), AvatarId::parse(subject)) {
+        (Some(account), _) => {
+            let accounts = outline.accounts.as_ref();
+            accounts.is_none_or(|names| names.iter().any(|name| name == account))
+        }
+        (None, Ok(id)) => {
+            let registered = outline.avatars.as_ref().is_none_or(|them| them.contains_key(&id));
+            registered || discovered.contains_key(&id)
+        }
+        (None, Err(_)) => true,
+    }
 }
 
 fn avatar_view(

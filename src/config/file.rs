@@ -75,6 +75,8 @@ pub struct Outline {
     pub store_path: PathBuf,
     /// The registered avatars; `None` when they cannot be read.
     pub avatars: Option<BTreeMap<AvatarId, Registered>>,
+    /// The names of the accounts; `None` when they cannot be read.
+    pub accounts: Option<Vec<String>>,
 }
 
 /// What a reading command needs of the registration of an avatar.
@@ -98,12 +100,14 @@ pub fn outline(path: &Path, environment: &Environment) -> Outline {
     let avatars = registry.read(&root).filter(|_| !bytes.is_empty());
     let dropped = DropIns::beside(path).read(&mut registry, environment, &mut Findings::default());
     let avatars = avatars.zip(dropped).map(|(avatars, dropped)| [avatars, dropped].concat());
+    let accounts = account::names(&root).filter(|_| !bytes.is_empty());
     let named = |avatar: AvatarSettings| {
         (avatar.id, Registered { name: avatar.name, account: avatar.account })
     };
     Outline {
         store_path: store_path(&root).unwrap_or_else(|| reader.resolve(STORE_PATH)),
         avatars: avatars.map(|avatars| avatars.into_iter().map(named).collect()),
+        accounts: accounts.map(|names| names.into_iter().map(str::to_owned).collect()),
     }
 }
 
