@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
-from ground import HERE, Daemon, child, claim, end, os, wait_for, work_folder
+from ground import BINARY, HERE, KEY, Daemon, child, claim, end, os, wait_for, work_folder
 
 OPENAPI = HERE / "argil-openapi.yaml"
 # What Prism makes of `format: uuid` and of the first status in the list.
@@ -97,4 +97,33 @@ claim("… with Prism's 401", "401" in denied.get("reason", ""), denied)
 row = daemon.rows("SELECT status FROM watches WHERE avatar_id = ?", EXAMPLE_ID)
 claim("… and no status is recorded from it", row == [(None,)], row)
 claim("it stops at SIGTERM with 0 here too", daemon.stop() == 0, daemon.said())
+
+
+def waited(address, *arguments):
+    """What `wait` says with nothing but a key and Prism's address, and how it ends."""
+    nowhere = work_folder()
+    done = subprocess.run(
+        [BINARY, "wait", EXAMPLE_ID, *arguments],
+        env={"ARGIL_API_KEY": KEY, "ARGIL_BASE_URL": address},
+        cwd=nowhere,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout.strip()
+
+
+rejected = waited(prism.address)
+claim("`wait` ends with 7 there", rejected == (7, f"{EXAMPLE_ID} key-rejected"), rejected)
+for status, code in (("IDLE", 0), ("TRAINING_FAILED", 3), ("REFUSED", 4)):
+    folder = work_folder()
+    settled = folder / "openapi.yaml"
+    # Prism shows the first status of the list, so the two change places.
+    text = OPENAPI.read_text("utf-8").replace(f"- {status}\n", "- SWAPPED\n", 1)
+    text = text.replace("- NOT_TRAINED\n", f"- {status}\n", 1)
+    settled.write_text(text.replace("- SWAPPED\n", "- NOT_TRAINED\n", 1), "utf-8")
+    said = waited(Prism(folder, settled).address)
+    claim(f"`wait` ends with {code} where Prism shows {status}", said == (code, f"{EXAMPLE_ID} {status}"), said)
+tired = waited(Prism(work_folder(), OPENAPI).address, "--timeout", "1s")
+claim("`wait` ends with 5 where Prism shows NOT_TRAINED", tired == (5, f"{EXAMPLE_ID} timed-out"), tired)
 end()

@@ -2,7 +2,8 @@
 
 A simulated API lets three avatars leave TRAINING; a receiver and aiosmtpd keep what arrives, in
 the folder of the first argument, where the checks that come after read it. One message is sent
-away once, so that a repeat is among them.
+away once, so that a repeat is among them. A fourth avatar is unknown to the API, which operators
+are told of.
 """
 
 import asyncio
@@ -25,10 +26,12 @@ ENDINGS = {
     "7d3f5a52-93a1-4a4c-9d0e-0d7f4a8a1b02": ("TRAINING_FAILED", "avatar.training_failed"),
     "b1f7c1de-55a8-4f0e-8b52-6d4f4e0c9a03": ("REFUSED", "avatar.refused"),
 }
+GONE = "0e6b2f0c-5a3d-4f52-9c1e-2f7a4d1b8c04"
 # Names that a mail's header must encode, a mail's HTML must escape, and a signature must survive.
 NAMES = ["Jané, “English” 👩🏽", "Tom & <Jerry>", "Ω" * 60]
 LOGIN = ("avatar-watch@example.com", "interop-password")
 MAILBOX, STRANGER = "studio@example.com", "stranger@example.com"
+OPERATOR = "operator@example.com"
 
 
 class Argil(ThreadingHTTPServer):
@@ -72,6 +75,7 @@ class Receiver(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), ReceiverHandler)
         self.requests = []
+        self.conditions = []
         self.lock = threading.Lock()
 
 
@@ -85,7 +89,8 @@ class ReceiverHandler(BaseHTTPRequestHandler):
             code = 503 if SENT_AWAY.encode() in body and not before else 204
             headers = {name.lower(): value for name, value in self.headers.items()}
             kept = {"headers": headers, "body": body.decode(), "answered": code}
-            self.server.requests.append(kept)
+            to = self.server.conditions if self.path == "/watch" else self.server.requests
+            to.append(kept)
         self.send_response(code)
         if code != 204:
             self.send_header("content-length", "0")
@@ -100,6 +105,7 @@ class Mailboxes:
 
     def __init__(self, context):
         self.kept = []
+        self.conditions = []
         self.context = context
         self.loop = asyncio.new_event_loop()
         listening = self.loop.create_server(self.session, "127.0.0.1", 0)
@@ -128,7 +134,7 @@ class Mailboxes:
             "login": session.auth_data.decode() if session.authenticated else None,
             "data": envelope.original_content.decode("latin-1"),
         }
-        self.kept.append(kept)
+        (self.conditions if OPERATOR in envelope.rcpt_tos else self.kept).append(kept)
         return "250 kept"
 
 
@@ -142,7 +148,7 @@ def mail_server_identity(folder):
 
 
 def config(argil, receiver, mail):
-    avatars = "".join(f'[[avatars]]\nid = "{id}"\n' for id in ENDINGS)
+    avatars = "".join(f'[[avatars]]\nid = "{id}"\n' for id in [*ENDINGS, GONE])
     return f"""
 [argil]
 api_key = {{ env = "ARGIL_API_KEY" }}
@@ -151,6 +157,7 @@ max_requests_per_second = 100
 [poll]
 training = {{ min = "50ms", max = "100ms" }}
 settled = "100ms"
+missing = "100ms"
 {avatars}
 [channels.ops]
 type = "webhook"
@@ -163,6 +170,25 @@ from = "{LOGIN[0]}"
 to = ["{MAILBOX}"]
 retry_schedule = ["0s", "1s", "5s"]
 [channels.studio-mail.smtp]
+host = "localhost"
+port = {mail}
+tls = "starttls"
+username = "{LOGIN[0]}"
+password = {{ env = "SMTP_PASSWORD" }}
+ca_file = "mail-ca.pem"
+[channels.watch]
+type = "webhook"
+url = "http://127.0.0.1:{receiver}/watch"
+secret = {{ env = "OPS_WEBHOOK_SECRET" }}
+events = []
+operator = true
+[channels.watch-mail]
+type = "email"
+from = "{LOGIN[0]}"
+to = ["{OPERATOR}"]
+events = []
+operator = true
+[channels.watch-mail.smtp]
 host = "localhost"
 port = {mail}
 tls = "starttls"
@@ -213,8 +239,8 @@ claim("all three are seen in training", wait_for(lambda: daemon.rows(training) =
 claim("… and nobody is told of that", not receiver.requests and not mailboxes.kept)
 argil.ended = True
 delivered = "SELECT count(*) FROM deliveries WHERE state = 'delivered'"
-told = wait_for(lambda: daemon.rows(delivered) == [(6,)], limit_s=60)
-claim("six deliveries are delivered: three webhooks, three mails", told, daemon.said())
+told = wait_for(lambda: daemon.rows(delivered) == [(8,)], limit_s=60)
+claim("eight deliveries are delivered: four webhooks, four mails", told, daemon.said())
 distrusted = "SELECT state, attempts, last_class FROM deliveries WHERE channel_id = 'untrusting'"
 tried = wait_for(lambda: [row[:2] for row in daemon.rows(distrusted)] == [("pending", 1)] * 3)
 claim("a mail server that is not trusted is tried, and again later", tried, daemon.rows(distrusted))
@@ -229,6 +255,8 @@ claim("SIGTERM ends it with 0 again", daemon.stop() == 0, daemon.said())
 answers = sorted(kept["answered"] for kept in receiver.requests)
 claim("the receiver took three messages and sent one away", answers == [204, 204, 204, 503], answers)
 claim("the mail server took three mails", len(mailboxes.kept) == 3, len(mailboxes.kept))
+conditions = (len(receiver.conditions), len(mailboxes.conditions))
+claim("operators are told once of the avatar that is missing", conditions == (1, 1), conditions)
 claim("the key and the secrets are not in the log", not any(
     word in daemon.said() for word in (KEY, secret, LOGIN[1])
 ))
@@ -240,6 +268,8 @@ kept = {
     "sent_away": SENT_AWAY,
     "requests": receiver.requests,
     "mails": mailboxes.kept,
+    "gone": GONE,
+    "conditions": {"requests": receiver.conditions, "mails": mailboxes.conditions},
     "mailbox": MAILBOX,
     "login": LOGIN[0],
 }

@@ -63,6 +63,19 @@ for id, wanted in news["expected"].items():
     claim(f"{kind}: every line ends in CRLF", raw.count(b"\n") == raw.count(b"\r\n") == raw.count(b"\r"))
     claim(f"{kind}: it goes over the wire as ASCII", raw.isascii())
 
+for mail in news["conditions"]["mails"]:
+    raw = mail["data"].encode("latin-1")
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    found = defects(message)
+    claim("a mail about a condition has no defect", not found, found)
+    claim("… and names the avatar", news["gone"] in message["subject"], message["subject"])
+    state = (message["x-avatar-watch-type"], message["x-avatar-watch-state"])
+    claim("… and the condition", state == ("avatar.missing", "begun"), state)
+    plain, html = text_of(message, "plain"), text_of(message, "html")
+    claim("… and says what to do", "What to do" in plain and "What to do" in html, plain)
+    claim("… in lines that every server takes",
+          max(len(line) for line in raw.split(b"\r\n")) <= 998 and raw.isascii())
+
 ids = [email.message_from_string(mail["data"])["message-id"] for mail in mails]
 form = all(id and id.startswith("<") and id.endswith("@example.com>") for id in ids)
 claim("every mail has a Message-ID", form, ids)

@@ -60,4 +60,12 @@ claim("… under the same id", len(ids) == 1, ids)
 claim("… with the same bytes", len(bodies) == 1, bodies)
 ids = {kept["headers"]["webhook-id"] for kept in requests}
 claim("the three pieces of news have three ids", len(ids) == 3, ids)
+
+for request in news["conditions"]["requests"]:
+    event = webhook.verify(request["body"], request["headers"])
+    claim("a condition is signed too, and says its kind", event["type"] == "avatar.missing", event)
+    data = event["data"]
+    claim("… that it begins, and for which avatar",
+          (data["state"], data["avatar"]["id"]) == ("begun", news["gone"]), data)
+    claim("… with an id of its own", request["headers"]["webhook-id"] not in ids)
 end()
