@@ -8,6 +8,7 @@ mod accounts;
 mod argil_client;
 mod cli;
 mod delivering;
+mod docs;
 mod door;
 mod email;
 mod faults;

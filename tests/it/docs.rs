@@ -1,0 +1,57 @@
+//! What the guides show to consumers is what the program sends.
+
+use std::fs;
+
+use avatar_watch::domain::account::AccountName;
+use avatar_watch::domain::condition::{About, BlindCause, Phase};
+use avatar_watch::domain::event::{Event, EventKind};
+use avatar_watch::notify::format::standard;
+use serde_json::Value;
+
+use crate::harness::news;
+
+fn guide(name: &str) -> String {
+    fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// The JSON blocks of a guide, without the line breaks that it has for people.
+fn shown(guide: &str) -> Vec<String> {
+    let blocks = guide.split("```json\n").skip(1).map(|it| it.split("```").next().unwrap());
+    blocks.map(|block| block.lines().map(str::trim_start).collect()).collect()
+}
+
+fn sent(event: &Event) -> String {
+    String::from_utf8(standard::render(event)).unwrap()
+}
+
+#[test]
+fn the_guide_to_conditions_shows_them_to_the_byte() {
+    let jane = news::about_avatar(Some("Jane, English"), Some("TRAINING"));
+    let missing = Some("the API answered 404");
+    let account = About::Account { name: AccountName::default(), cause: BlindCause::KeyRejected };
+    let blind = Some("the API answered 401");
+    let (begun, ended) = (Phase::Begun, Phase::Ended);
+    let expected = [
+        sent(&news::condition(EventKind::AvatarMissing, begun, jane, missing)),
+        sent(&news::condition(EventKind::WatchBlind, begun, account, blind)),
+        sent(&news::condition(EventKind::ConfigRejected, ended, About::Config, None)),
+    ];
+    let guide = guide("docs/conditions.md");
+    assert_eq!(shown(&guide), expected);
+    for kind in EventKind::CONDITIONS {
+        assert!(guide.contains(&format!("| `{kind}` |")), "{kind} is not in the table");
+    }
+    for cause in BlindCause::ALL {
+        assert!(guide.contains(&format!("`{}`", cause.name())), "{} is not there", cause.name());
+    }
+}
+
+#[test]
+fn the_readme_shows_news_as_it_is() {
+    let shown = shown(&guide("README.md"));
+    let shown: Value = serde_json::from_str(&shown[0]).unwrap();
+    let event = news::settled(Some("Jane, English"), "IDLE");
+    let mut sent: Value = serde_json::from_str(&sent(&event)).unwrap();
+    sent["data"]["avatar"]["id"] = "3c90c3cc-…".into();
+    assert_eq!(shown, sent);
+}
