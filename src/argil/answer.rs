@@ -47,16 +47,22 @@ pub fn observe(answer: &Answer<'_>, id: &AvatarId, key: &Secret, now: Timestamp)
 
 /// Reads an answer about all avatars of the account that came at `now`.
 pub fn list(answer: &Answer<'_>, key: &Secret, now: Timestamp) -> Listing {
-    if answer.code != 200 {
-        return Listing::Unseen(unseen(answer, key, now));
+    match answer.code {
+        200 => {}
+        // Whether the key may list says nothing about whether it may look.
+        403 => {
+            let (denial, reason) = (Denial::Avatar, said(answer, key));
+            return Listing::Unseen(Observation::Denied { denial, reason });
+        }
+        _ => return Listing::Unseen(unseen(answer, key, now)),
     }
     if let Some((fault, flaw)) = &answer.flaw {
         return Listing::Unseen(Observation::Failed { fault: *fault, reason: flaw.clone() });
     }
     match wire::read_list(answer.body) {
-        Ok(List { avatars, unusable }) => {
+        Ok(List { avatars, unclear, unusable }) => {
             let page = page(answer, avatars.len() + unusable);
-            Listing::Shown { avatars, unusable, page }
+            Listing::Shown { avatars, unclear, unusable, page }
         }
         Err(unusable) => {
             let reason = unusable.to_string();
@@ -69,8 +75,7 @@ pub fn list(answer: &Answer<'_>, key: &Secret, now: Timestamp) -> Listing {
 fn unseen(answer: &Answer<'_>, key: &Secret, now: Timestamp) -> Observation {
     let reason = said(answer, key);
     let fault = match answer.code {
-        // About the list, 403 concerns no single avatar.
-        401 | 403 => return Observation::Denied { denial: Denial::Key, reason },
+        401 => return Observation::Denied { denial: Denial::Key, reason },
         429 => return Observation::Throttled { retry_after: wait(answer, now), reason },
         503 => match wait(answer, now) {
             Some(wait) => return Observation::Throttled { retry_after: Some(wait), reason },
@@ -90,13 +95,25 @@ fn page(answer: &Answer<'_>, length: usize) -> Option<String> {
     let number = |value: &str| value.trim().parse::<usize>().ok();
     answer.paging.iter().find_map(|(name, value)| {
         let more = match *name {
-            "link" => value.contains("next"),
+            "link" => links_to_next(value),
             name if name.contains("pages") || name == "x-page" => number(value) > Some(1),
             name if name.starts_with("x-total") => number(value).is_none_or(|all| all > length),
             _ => false,
         };
         let shown: String = value.chars().take(HEADER_SHOWN_MAX).collect();
         more.then(|| format!("its header `{name}` is `{}`", shown.escape_debug()))
+    })
+}
+
+/// Whether a `Link` header has a target with the relation `next` (RFC 8288, section 3).
+fn links_to_next(value: &str) -> bool {
+    value.split(',').any(|link| {
+        let rels = link.split(';').skip(1).filter_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("rel").then_some(value.trim().trim_matches('"'))
+        });
+        let mut words = rels.flat_map(str::split_ascii_whitespace);
+        words.any(|word| word.eq_ignore_ascii_case("next"))
     })
 }
 

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::iter;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap, HeaderValue};
@@ -46,6 +46,8 @@ pub struct Client {
     host: String,
     key: Secret,
     timeout: Duration,
+    /// How many requests were sent a second time.
+    repeats: AtomicU64,
     /// Whether an answer ever came: before that, no connection can have been a kept one.
     answered: AtomicBool,
     /// The `Date` of the last answer, in milliseconds; zero before the first.
@@ -79,6 +81,7 @@ impl Client {
             host,
             key: spec.api_key,
             timeout: spec.timeout,
+            repeats: AtomicU64::new(0),
             answered: AtomicBool::new(false),
             dated: AtomicI64::new(0),
         })
@@ -91,6 +94,11 @@ impl Client {
             Ok(asked) => answer::observe(&asked.outline(), id, &self.key, now),
             Err(failure) => self.failed(failure, now),
         }
+    }
+
+    /// How many requests so far were sent a second time.
+    pub fn repeats(&self) -> u64 {
+        self.repeats.load(Ordering::Relaxed)
     }
 
     /// Looks at all avatars of the account in one request, with the same care.
@@ -154,6 +162,7 @@ impl Client {
         if !self.answered.load(Ordering::Relaxed) || !died_before_answer(&error) {
             return Err(self.explain(error, Stage::Answer));
         }
+        self.repeats.fetch_add(1, Ordering::Relaxed);
         let second = self.fresh.get(url).send().await;
         second.map_err(|error| self.explain(error, Stage::Answer))
     }

@@ -68,6 +68,8 @@ pub enum Unusable {
 pub struct List {
     /// The avatars, in the order of the list; no id twice.
     pub avatars: Vec<Avatar>,
+    /// The ids of those that cannot be used, as far as they have one; none twice.
+    pub unclear: Vec<AvatarId>,
     /// How many elements cannot be used.
     pub unusable: usize,
 }
@@ -89,21 +91,29 @@ pub fn read_avatar(body: &[u8], id: &AvatarId) -> Result<Avatar, Unusable> {
 }
 
 /// Reads the body of a 200 as a list of avatars. Elements without an id or a status, and those
-/// that claim the same id, are counted and left out: they show nothing.
+/// that claim the same id, are counted and show nothing but their ids.
 ///
 /// # Errors
 /// When the body is not a JSON list.
 pub fn read_list(body: &[u8]) -> Result<List, Unusable> {
     let elements: Vec<Element> = read_json(body, Unusable::NotAList)?;
     let count = elements.len();
-    let mut read: Vec<Avatar> = elements.into_iter().filter_map(listed).collect();
-    let folded = |avatar: &Avatar| avatar.id.as_str().to_ascii_lowercase();
+    let read: Vec<(AvatarId, Option<Avatar>)> = elements.into_iter().filter_map(listed).collect();
+    let folded = |id: &AvatarId| id.as_str().to_ascii_lowercase();
     let mut times: HashMap<String, usize> = HashMap::new();
-    for avatar in &read {
-        *times.entry(folded(avatar)).or_default() += 1;
+    for (id, _) in &read {
+        *times.entry(folded(id)).or_default() += 1;
     }
-    read.retain(|avatar| times.get(&folded(avatar)) == Some(&1));
-    Ok(List { unusable: count - read.len(), avatars: read })
+    let (mut avatars, mut unclear) = (Vec::new(), Vec::new());
+    for (id, avatar) in read {
+        match avatar.filter(|_| times.get(&folded(&id)) == Some(&1)) {
+            Some(avatar) => avatars.push(avatar),
+            // The first of those that claim the same id stands for all of them.
+            None if times.remove(&folded(&id)).is_some() => unclear.push(id),
+            None => {}
+        }
+    }
+    Ok(List { unusable: count - avatars.len(), avatars, unclear })
 }
 
 /// An element of a list, which may be anything.
@@ -114,13 +124,12 @@ enum Element {
     Other(serde::de::IgnoredAny),
 }
 
-fn listed(element: Element) -> Option<Avatar> {
+/// Who an element is about, and what it shows, if that can be used.
+fn listed(element: Element) -> Option<(AvatarId, Option<Avatar>)> {
     let Element::Object(body) = element else { return None };
     let id = text_of(&body.id, "id").ok().and_then(|id| AvatarId::parse(id).ok())?;
-    if body.repeated.is_some() {
-        return None;
-    }
-    avatar(*body, id).ok()
+    let whole = body.repeated.is_none();
+    Some((id.clone(), whole.then_some(body).and_then(|body| avatar(*body, id).ok())))
 }
 
 fn read_json<T: DeserializeOwned>(body: &[u8], other: Unusable) -> Result<T, Unusable> {

@@ -57,6 +57,7 @@ pub fn store_exit(error: &StoreError) -> Exit {
         StoreError::Gone { .. }
         | StoreError::NoSpace { .. }
         | StoreError::Busy { .. }
+        | StoreError::NoHandles { .. }
         | StoreError::Disk { .. }
         | StoreError::Sqlite { .. }
         | StoreError::RolledBack { .. }

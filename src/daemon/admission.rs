@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::daemon::lane::{Lane, Urgency};
@@ -43,7 +44,9 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 self.lanes.insert(name.clone(), lane);
             }
             let Some(registration) = found.map(Arc::new) else { continue };
-            for id in memory.discovered {
+            let fresh = self.found.iter().filter(|(_, account)| *account == name);
+            let fresh = fresh.map(|(id, _)| id.clone());
+            for id in memory.discovered.into_iter().chain(fresh) {
                 self.registered.entry(id).or_insert_with(|| Arc::clone(&registration));
             }
         }
@@ -111,11 +114,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Follows a new plan: new avatars are due now, those that cannot be seen are tried again,
     /// and nobody waits longer than the new pace says. Every key gets another chance.
     pub(super) async fn adopt(&mut self, plan: Arc<Plan<S, N>>) -> Result<(), StoreError> {
-        self.plan = plan;
+        let asked_by = std::mem::replace(&mut self.plan, plan);
         let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
         let ready: HashSet<AvatarId> = self.lanes.values_mut().flat_map(Lane::take_all).collect();
         let before: HashMap<AvatarId, Arc<Registration>> = std::mem::take(&mut self.registered);
         self.open_lanes().await?;
+        self.disown(&asked_by);
         for id in before.keys() {
             let kept = self.registered.contains_key(id) || self.unwritten.contains_key(id);
             if !kept && self.idle.contains_key(id) {
@@ -141,6 +145,24 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             }
         }
         self.admit_new().await
+    }
+
+    /// Lets no answer count that was asked for with a key that is no longer its account's, or of
+    /// an avatar that has another account by now.
+    fn disown(&self, asked_by: &Plan<S, N>) {
+        for errand in self.errands.values() {
+            let Some(name) = &errand.account else { continue };
+            let (old, new) = (asked_by.accounts.get(name), self.plan.accounts.get(name));
+            let same_key = match (old, new) {
+                (Some(old), Some(new)) => Arc::ptr_eq(&old.source, &new.source),
+                (Some(_) | None, _) => false,
+            };
+            let registration = errand.avatar.as_ref().and_then(|id| self.registered.get(id));
+            let same_account = registration.is_none_or(|it| it.account == *name);
+            if !same_key || !same_account {
+                errand.stale.store(true, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Takes up the avatars that are registered and not yet known.

@@ -19,10 +19,15 @@ pub struct Budget<C: Clock> {
 }
 
 impl<C: Clock> Budget<C> {
-    /// A budget of `per_second` requests, of which as many may go out at once.
+    /// A budget of `per_second` requests in any second, of which a tenth may go out at once.
     pub fn new(per_second: NonZeroU32, clock: C) -> Self {
         let clock = SteadyClock(clock);
-        let limiter = RateLimiter::direct_with_clock(Quota::per_second(per_second), clock.clone());
+        let burst = per_second.get().div_ceil(BURST_DIVISOR);
+        // What goes out at once counts for the second that follows.
+        let rate = per_second.get() - burst + 1;
+        let [rate, burst] = [rate, burst].map(|it| NonZeroU32::new(it).unwrap_or(NonZeroU32::MIN));
+        let quota = Quota::per_second(rate).allow_burst(burst);
+        let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
         Self { limiter, clock }
     }
 
@@ -50,5 +55,8 @@ impl<C: Clock> GovernorClock for SteadyClock<C> {
     }
 }
 
+/// The part of a second's requests that may go out at once: enough to sleep in between, and
+/// little enough to be no burst.
+const BURST_DIVISOR: u32 = 10;
 /// The steady clock's own step: a shorter wait would be none.
 const TICK: Duration = Duration::from_millis(1);

@@ -32,8 +32,13 @@ pub struct Lane<C: Clock> {
     pub busy: usize,
     budget: Budget<C>,
     max_per_second: NonZeroU32,
+    debt: u64,
+    repeats: u64,
     order: BTreeSet<(Moment, AvatarId)>,
     ready: HashMap<AvatarId, Moment>,
+    hints: BTreeSet<(Moment, AvatarId)>,
+    hinted: HashMap<AvatarId, Moment>,
+    served_hint: bool,
     for_list: HashSet<AvatarId>,
 }
 
@@ -82,8 +87,13 @@ impl<C: Clock> Lane<C> {
             busy: 0,
             budget: Budget::new(max_per_second, clock),
             max_per_second,
+            debt: 0,
+            repeats: 0,
             order: BTreeSet::new(),
             ready: HashMap::new(),
+            hints: BTreeSet::new(),
+            hinted: HashMap::new(),
+            served_hint: false,
             for_list: HashSet::new(),
         }
     }
@@ -98,6 +108,14 @@ impl<C: Clock> Lane<C> {
         }
     }
 
+    /// Charges what was sent beyond what was given out: so many second requests there have been in
+    /// all.
+    pub fn charge(&mut self, repeats: u64) {
+        // Another client counts from zero.
+        self.debt += repeats.checked_sub(self.repeats).unwrap_or(repeats);
+        self.repeats = repeats;
+    }
+
     /// Puts an avatar among those that are ready for a look of their own. Urgent ones go first,
     /// but nobody waits behind them for ever: an urgent one passes those that have waited for
     /// less than a minute more.
@@ -106,10 +124,25 @@ impl<C: Clock> Lane<C> {
             Urgency::Urgent => now,
             Urgency::Usual => now.plus(HEAD_START),
         };
-        let rank = self.ready.get(&id).map_or(rank, |old| rank.min(*old));
-        self.remove(&id);
+        let rank = match self.ready.get(&id) {
+            Some(old) => {
+                self.order.remove(&(*old, id.clone()));
+                rank.min(*old)
+            }
+            None => rank,
+        };
+        self.for_list.remove(&id);
         self.order.insert((rank, id.clone()));
         self.ready.insert(id, rank);
+    }
+
+    /// Puts an avatar among those that hints ask for, beside what it is due for anyway. They take
+    /// turns with the others, so that no flood of hints keeps anyone waiting for long.
+    pub fn hint(&mut self, id: AvatarId, now: Moment) {
+        if !self.hinted.contains_key(&id) {
+            self.hints.insert((now, id.clone()));
+            self.hinted.insert(id, now);
+        }
     }
 
     /// Puts an avatar among those that the next list is to show.
@@ -119,15 +152,13 @@ impl<C: Clock> Lane<C> {
         }
     }
 
-    /// Whether an avatar is ready, in whatever way.
-    pub fn holds(&self, id: &AvatarId) -> bool {
-        self.ready.contains_key(id) || self.for_list.contains(id)
-    }
-
     /// Takes an avatar out.
     pub fn remove(&mut self, id: &AvatarId) {
         if let Some(rank) = self.ready.remove(id) {
             self.order.remove(&(rank, id.clone()));
+        }
+        if let Some(rank) = self.hinted.remove(id) {
+            self.hints.remove(&(rank, id.clone()));
         }
         self.for_list.remove(id);
     }
@@ -140,13 +171,15 @@ impl<C: Clock> Lane<C> {
     /// Takes out everything that is ready.
     pub fn take_all(&mut self) -> Vec<AvatarId> {
         self.order.clear();
+        self.hints.clear();
+        self.hinted.clear();
         self.ready.drain().map(|(id, _)| id).chain(self.for_list.drain()).collect()
     }
 
     /// What can be done at `now`; what it gives out is under way from then on.
     pub fn turn(&mut self, now: Moment, max_concurrency: usize) -> Turn {
         let wants_list = self.roster.wants(now, !self.for_list.is_empty());
-        if !wants_list && self.order.is_empty() {
+        if !wants_list && self.order.is_empty() && self.hints.is_empty() {
             return Turn::Wait(self.roster.next_at());
         }
         if self.busy >= max_concurrency || (self.gate.is_on_probation() && self.busy > 0) {
@@ -154,6 +187,12 @@ impl<C: Clock> Lane<C> {
         }
         if !self.gate.is_open(now) {
             return Turn::Wait(self.gate.opens_at());
+        }
+        while self.debt > 0 {
+            if let Err(wait) = self.budget.take() {
+                return Turn::Wait(Some(now.plus(wait)));
+            }
+            self.debt -= 1;
         }
         if let Err(wait) = self.budget.take() {
             return Turn::Wait(Some(now.plus(wait)));
@@ -163,13 +202,28 @@ impl<C: Clock> Lane<C> {
             self.roster.begin();
             return Turn::List;
         }
-        match self.order.pop_first() {
-            Some((_, id)) => {
-                self.ready.remove(&id);
+        match self.next() {
+            Some(id) => {
+                self.remove(&id);
                 Turn::Look(id)
             }
             None => Turn::Wait(None),
         }
+    }
+
+    /// Who is looked at next: the first of those that are due or the first of those that are
+    /// hinted at, whichever has waited for longer, but never two hints in a row while anyone else
+    /// waits.
+    fn next(&mut self) -> Option<AvatarId> {
+        let (due, hinted) = (self.order.first(), self.hints.first());
+        let takes_hint = match (due, hinted) {
+            (Some((due, _)), Some((hinted, _))) => !self.served_hint && hinted <= due,
+            (None, Some(_)) => true,
+            (Some(_) | None, None) => false,
+        };
+        self.served_hint = takes_hint;
+        let chosen = if takes_hint { hinted } else { due };
+        chosen.map(|(_, id)| id.clone())
     }
 }
 

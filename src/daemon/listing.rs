@@ -1,17 +1,18 @@
 //! What the poller does with a list of all avatars of an account.
 //!
-//! Whoever is in the list was looked at. Whoever waited for it and is not in it is looked at
-//! singly, before anything is concluded.
+//! Whoever is in the list as it is known to be was looked at. Whoever waited for it and is not in
+//! it, or in it with another status, is looked at singly before anything is concluded.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::{info, warn};
 
 use crate::daemon::admission::folded;
 use crate::daemon::lane::Urgency;
-use crate::daemon::look::{Case, Judged, Looked, Unwritten, judge, write, write_first};
-use crate::daemon::plan::Registration;
+use crate::daemon::look::{Case, Judged, Looked, Unwritten, judge, take_up, write, write_first};
+use crate::daemon::plan::{Registration, Strategy};
 use crate::daemon::poller::{Errand, Poller, Returned};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::daemon::roster::Extent;
@@ -20,7 +21,7 @@ use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::key_gate::Welcome;
 use crate::domain::listing::Listing;
 use crate::domain::moment::Moment;
-use crate::domain::observation::Observation;
+use crate::domain::observation::{Denial, Fault, Observation};
 use crate::domain::vision::Glimpse;
 use crate::domain::watch::Watch;
 use crate::store::error::{NextStep, StoreError};
@@ -40,28 +41,62 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         match listing {
             Listing::Unseen(seen) => {
                 self.notice(account, &Glimpse::from(&seen));
+                if is_about_the_list(&seen) {
+                    self.do_without(account, &seen, waiting, now);
+                    return Ok(());
+                }
                 for id in waiting {
                     // They share what was observed, as each of them would have observed it.
                     self.observe(&id, seen.clone(), now);
                 }
                 Ok(())
             }
-            Listing::Shown { avatars, unusable, page } => {
+            Listing::Shown { avatars, unclear, unusable, page } => {
                 self.notice(account, &Glimpse { welcome: Welcome::Answered, dark: None });
-                if unusable > 0 {
-                    warn!(account = %account, "{unusable} avatars in the list of account \
-                        `{account}` cannot be read; they are looked at singly");
-                }
+                self.say_unusable(account, unusable);
                 let extent = self.measure(account, &avatars, page);
-                let unknown = self.look_through(account, avatars, asked_at);
-                for id in waiting.iter().filter(|id| self.idle.contains_key(id)) {
-                    let Some(lane) = self.lanes.get_mut(account) else { break };
-                    if lane.roster.lacks(id) {
-                        lane.ready(id.clone(), Urgency::Usual, now);
-                    }
-                }
-                self.discover(account, unknown, &extent, asked_at).await
+                let (unknown, seen) = self.look_through(account, avatars, asked_at);
+                let unseen = waiting.iter().filter(|id| !seen.contains(*id));
+                unseen.for_each(|id| self.look_singly(id, Urgency::Usual));
+                self.discover(account, Found { unknown, unclear }, &extent, asked_at).await
             }
+        }
+    }
+
+    /// Looks singly at those that waited for a list which the API does not give.
+    fn do_without(
+        &mut self,
+        account: &AccountName,
+        seen: &Observation,
+        waiting: HashSet<AvatarId>,
+        now: Moment,
+    ) {
+        let Some(lane) = self.lanes.get_mut(account) else { return };
+        let wait = lane.roster.shut(now);
+        let (minutes, reason) = (wait.as_secs() / 60, seen.reason().unwrap_or_default());
+        warn!(account = %account, "the list of account `{account}` cannot be used, so its avatars \
+            are looked at singly; it is asked for again in {minutes} minutes: {reason}");
+        waiting.iter().for_each(|id| self.look_singly(id, Urgency::Usual));
+    }
+
+    fn say_unusable(&mut self, account: &AccountName, unusable: usize) {
+        let Some(lane) = self.lanes.get_mut(account) else { return };
+        if lane.roster.note_unusable(unusable) && unusable > 0 {
+            warn!(account = %account, "in the list of account `{account}` are elements that cannot \
+                be read: {unusable}; registered avatars among them are looked at singly");
+        }
+    }
+
+    /// Makes an avatar that is idle ready for a look of its own.
+    fn look_singly(&mut self, id: &AvatarId, urgency: Urgency) {
+        if !self.idle.contains_key(id) || self.unwritten.contains_key(id) {
+            return;
+        }
+        let Some(registration) = self.registered.get(id) else { return };
+        let now = self.tools.clock.moment();
+        if let Some(lane) = self.lanes.get_mut(&registration.account) {
+            self.due.remove(id);
+            lane.ready(id.clone(), urgency, now);
         }
     }
 
@@ -76,7 +111,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let ours = self.registered.iter().filter(|(_, it)| it.account == *account);
         let absent = ours.map(|(id, _)| id).filter(|id| !listed.contains(&folded(id))).cloned();
         let absent: HashSet<AvatarId> = absent.collect();
+        let now = self.tools.clock.moment();
         let Some(lane) = self.lanes.get_mut(account) else { return Extent::Whole };
+        if self.plan.strategy == Strategy::List && !absent.is_empty() {
+            // They do not wait for a list, so that nobody may ask for one by which they came back.
+            lane.roster.hasten(now.plus(RELIST));
+        }
         let extent = lane.roster.take(avatars.len(), page, absent);
         if let Some(doubt) = lane.roster.doubt(&extent) {
             warn!(account = %account, "the list of account `{account}` is taken for one page of a \
@@ -85,26 +125,45 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         extent
     }
 
-    /// Takes every registered avatar of the list as looked at; the others.
+    /// Takes every registered avatar that the list shows as it is known for looked at, and has a
+    /// look at those that it shows otherwise: a list may be old. The others, and whoever needs no
+    /// further look.
     fn look_through(
         &mut self,
         account: &AccountName,
         avatars: Vec<Avatar>,
         asked_at: Moment,
-    ) -> Vec<Avatar> {
-        let mut unknown = Vec::new();
+    ) -> (Vec<Avatar>, HashSet<AvatarId>) {
+        let (mut unknown, mut seen) = (Vec::new(), HashSet::new());
         for avatar in avatars {
             let Some(id) = self.folded.get(&folded(&avatar.id)).cloned() else {
                 unknown.push(avatar);
                 continue;
             };
             let ours = self.registered.get(&id).is_some_and(|it| it.account == *account);
-            if ours {
+            let (true, Some(watch)) = (ours, self.idle.get(&id)) else { continue };
+            let asked_since = self.asked_at.get(&id).is_some_and(|at| *at >= asked_at);
+            let unsure = watch.trouble.is_some() || watch.spell.looks > 0;
+            if asked_since || unsure {
+                // What the last look at it showed is newer, or is about to be confirmed.
+                continue;
+            }
+            seen.insert(id.clone());
+            if self.is_as_known(&id, watch, &avatar) {
                 let avatar = Avatar { id: id.clone(), ..avatar };
                 self.observe(&id, Observation::Seen(Box::new(avatar)), asked_at);
+            } else {
+                self.look_singly(&id, Urgency::Urgent);
             }
         }
-        unknown
+        (unknown, seen)
+    }
+
+    /// Whether a list shows no news of an avatar.
+    fn is_as_known(&self, id: &AvatarId, watch: &Watch, avatar: &Avatar) -> bool {
+        let assumed = self.registered.get(id).and_then(|it| it.assume.as_ref());
+        let known = watch.sight.as_ref().map(|sight| &sight.status).or(assumed);
+        known.is_none_or(|known| *known == avatar.status)
     }
 
     /// Takes what was observed of an avatar that nobody is looking at just now.
@@ -115,7 +174,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let (Some(watch), Some(case)) = (self.idle.remove(id), self.case(id)) else { return };
         self.lanes.values_mut().for_each(|lane| lane.remove(id));
         let case = Case { forecast: self.forecast(&watch), ..case };
-        match judge(&self.tools, &self.plan, &case, watch, seen) {
+        match judge(&self.tools, &self.plan, &case, watch, seen, begin) {
             Judged::Same(watch, next_poll_in) => self.keep(*watch, begin, next_poll_in),
             Judged::New(unwritten) => self.send_to_be_written(id.clone(), unwritten, begin),
         }
@@ -127,15 +186,16 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let handle = self.in_flight.spawn(async move {
             Returned::Looked(Box::new(write(&tools, unwritten, begin).await))
         });
-        self.errands.insert(handle.id(), Errand { avatar: Some(id), account: None });
+        let errand = Errand { avatar: Some(id), account: None, stale: Arc::default() };
+        self.errands.insert(handle.id(), errand);
     }
 
     /// Registers what the list shows and the config does not name. What the first whole list
-    /// shows was there before us; what appears later is new.
+    /// shows was there before us; what appears later is new, unless it was watched before.
     async fn discover(
         &mut self,
         account: &AccountName,
-        unknown: Vec<Avatar>,
+        found: Found,
         extent: &Extent,
         asked_at: Moment,
     ) -> Result<(), StoreError> {
@@ -150,11 +210,16 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         };
         let first = *extent == Extent::Whole && !known;
         let registration = Arc::new(registration);
-        let found = self.judge_found(unknown, &registration, is_new);
+        // Of the first list, those too that it shows nothing of: they are there.
+        let unclear = if first { found.unclear } else { Vec::new() };
+        let unclear = unclear.into_iter().filter(|id| !self.folded.contains_key(&folded(id)));
+        let unclear: Vec<AvatarId> = unclear.collect();
+        let found =
+            self.judge_found(found.unknown, unclear, &registration, is_new, asked_at).await?;
         if !first {
             for (id, unwritten) in found {
-                info!(avatar.id = %id, "avatar `{id}` of account `{account}` is new, and \
-                    watched from now on");
+                info!(avatar.id = %id, "avatar `{id}` of account `{account}` is new in its list, \
+                    and watched from now on");
                 self.register(&id, &registration);
                 self.send_to_be_written(id, unwritten, asked_at);
             }
@@ -187,33 +252,66 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         }
     }
 
-    fn judge_found(
+    /// What is to be written of those that were found: what the list shows of them or, where
+    /// something is known from before or it shows nothing, only that they are there.
+    async fn judge_found(
         &mut self,
         unknown: Vec<Avatar>,
+        unclear: Vec<AvatarId>,
         registration: &Arc<Registration>,
         is_new: bool,
-    ) -> HashMap<AvatarId, Box<Unwritten>> {
+        asked_at: Moment,
+    ) -> Result<HashMap<AvatarId, Box<Unwritten>>, StoreError> {
+        let case = Case {
+            registration: Arc::clone(registration),
+            is_new,
+            discovered: true,
+            key_answered_at: None,
+            forecast: None,
+        };
+        let ids = unknown.iter().map(|avatar| &avatar.id).chain(&unclear).cloned().collect();
+        let mut shown: HashMap<AvatarId, Avatar> =
+            unknown.into_iter().map(|avatar| (avatar.id.clone(), avatar)).collect();
         let mut found = HashMap::new();
-        for avatar in unknown {
-            let id = avatar.id.clone();
-            let case = Case {
-                registration: Arc::clone(registration),
-                is_new,
-                discovered: true,
-                key_answered_at: None,
-                forecast: None,
+        for watch in self.tools.store.watches(ids).await? {
+            let id = watch.id.clone();
+            let unwritten = match shown.remove(&id).filter(|_| watch.sight.is_none()) {
+                None => take_up(&self.tools, &self.plan, &case, watch),
+                Some(avatar) => {
+                    let seen = Observation::Seen(Box::new(avatar));
+                    match judge(&self.tools, &self.plan, &case, watch, seen, asked_at) {
+                        Judged::New(unwritten) => unwritten,
+                        Judged::Same(..) => continue,
+                    }
+                }
             };
-            let seen = Observation::Seen(Box::new(avatar));
-            let watch = Watch::new(id.clone());
-            if let Judged::New(unwritten) = judge(&self.tools, &self.plan, &case, watch, seen) {
-                found.insert(id, unwritten);
-            }
+            found.insert(id, unwritten);
         }
-        found
+        Ok(found)
     }
 
     fn register(&mut self, id: &AvatarId, registration: &Arc<Registration>) {
         self.registered.insert(id.clone(), Arc::clone(registration));
         self.folded.insert(folded(id), id.clone());
+        self.found.insert(id.clone(), registration.account.clone());
     }
 }
+
+/// What a list shows and nobody registered.
+struct Found {
+    unknown: Vec<Avatar>,
+    unclear: Vec<AvatarId>,
+}
+
+/// Whether it is the list that the API does not give, and not everything.
+fn is_about_the_list(seen: &Observation) -> bool {
+    match seen {
+        Observation::Denied { denial, .. } => *denial == Denial::Avatar,
+        Observation::Failed { fault, .. } => matches!(fault, Fault::Unusable | Fault::Wrong),
+        Observation::Missing { .. } => true,
+        Observation::Seen(_) | Observation::Throttled { .. } => false,
+    }
+}
+
+/// When the list is asked for again by which avatars may come back that one lacked.
+const RELIST: Duration = Duration::from_secs(5 * 60);

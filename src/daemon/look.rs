@@ -4,6 +4,7 @@
 //! written, the avatar is not looked at again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tracing::{debug, info, warn};
@@ -96,13 +97,15 @@ pub enum Judged {
     New(Box<Unwritten>),
 }
 
-/// Looks at the avatar of `watch`.
+/// Looks at the avatar of `watch`. What was seen counts for nothing when `stale` was set
+/// meanwhile: then it was asked with what is no longer the avatar's account or key.
 pub async fn look<S, N, C>(
     tools: Tools<C>,
     plan: Arc<Plan<S, N>>,
     source: Arc<S>,
     case: Case,
     watch: Watch,
+    stale: Arc<AtomicBool>,
 ) -> Looked
 where
     S: AvatarSource,
@@ -111,27 +114,33 @@ where
 {
     let asked_at = tools.clock.moment();
     let seen = source.look(&watch.id, tools.clock.now()).await;
+    if stale.load(Ordering::Relaxed) {
+        return Looked::unchanged(watch, asked_at, Some(Duration::ZERO));
+    }
     let glimpse = Some(Glimpse::from(&seen));
-    let looked = match judge(&tools, &plan, &case, watch, seen) {
+    let looked = match judge(&tools, &plan, &case, watch, seen, asked_at) {
         Judged::Same(watch, next_poll_in) => Looked::unchanged(*watch, asked_at, next_poll_in),
         Judged::New(unwritten) => write(&tools, unwritten, asked_at).await,
     };
     Looked { glimpse, ..looked }
 }
 
-/// What `seen`, observed just now, means for the avatar of `watch`.
+/// What `seen`, observed just now and asked for at `asked_at`, means for the avatar of `watch`.
 pub fn judge<S, N: Notifier, C: Clock>(
     tools: &Tools<C>,
     plan: &Plan<S, N>,
     case: &Case,
     watch: Watch,
     seen: Observation,
+    asked_at: Moment,
 ) -> Judged {
     let now = tools.clock.now();
+    // By the steady clock, since the wall's may have been set meanwhile.
+    let asked_at = now.minus(tools.clock.moment().since(asked_at));
     let roll = tools.chance.roll();
     log_observation(&watch, &seen);
     let before = watch.clone();
-    let decision = watch.observe(seen, now, &policy(plan, case), roll);
+    let decision = watch.observe(seen, now, &policy(plan, case, asked_at), roll);
     if !decision.changed && !case.discovered {
         let Decision { watch, next_poll_in, .. } = decision;
         return Judged::Same(Box::new(watch), next_poll_in);
@@ -206,10 +215,30 @@ impl Looked {
     }
 }
 
-fn policy<'a, S, N>(plan: &'a Plan<S, N>, case: &'a Case) -> Policy<'a> {
+/// Takes an avatar up that a list showed, as it is known from before: nothing is observed yet.
+pub fn take_up<S, N: Notifier, C: Clock>(
+    tools: &Tools<C>,
+    plan: &Plan<S, N>,
+    case: &Case,
+    watch: Watch,
+) -> Box<Unwritten> {
+    let decision = Decision {
+        watch: watch.clone(),
+        transition: None,
+        events: Vec::new(),
+        training: None,
+        changed: true,
+        next_poll_in: Some(Duration::ZERO),
+    };
+    let change = change(plan, case, &decision, tools.clock.now(), tools.chance.roll());
+    Box::new(Unwritten { before: watch, decision, change })
+}
+
+fn policy<'a, S, N>(plan: &'a Plan<S, N>, case: &'a Case, asked_at: Timestamp) -> Policy<'a> {
     let registration = &case.registration;
     Policy {
         cadence: &plan.cadence,
+        asked_at,
         infer_unseen_training: plan.infer_unseen_training,
         origin: match &registration.assume {
             Some(assumed) => Origin::Assumed(assumed),

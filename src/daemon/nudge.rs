@@ -32,11 +32,18 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let now = self.tools.clock.moment();
         let passed = self.asked_at.get(id).map(|asked_at| now.since(*asked_at));
         let wait = passed.map_or(Duration::ZERO, |passed| HINT_WAIT.saturating_sub(passed));
-        let lanes = self.lanes.values_mut();
-        for lane in lanes.filter(|lane| lane.holds(id)) {
-            lane.remove(id);
+        self.hints_due.hasten(id, now, wait);
+    }
+
+    /// Sends a hinted avatar on its way, whatever it is due for besides.
+    pub(super) fn follow_hint(&mut self, id: AvatarId, now: Moment) {
+        let Some(registration) = self.registered.get(&id) else { return };
+        if !self.idle.contains_key(&id) || self.unwritten.contains_key(&id) {
+            return;
         }
-        self.due.hasten(id, now, wait);
+        if let Some(lane) = self.lanes.get_mut(&registration.account) {
+            lane.hint(id, now);
+        }
     }
 
     /// Those that were denied with the key look again at once when it works again.

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::select;
@@ -42,6 +43,8 @@ pub struct Poller<S, N, C: Clock> {
     pub(super) lanes: BTreeMap<AccountName, Lane<C>>,
     pub(super) registered: HashMap<AvatarId, Arc<Registration>>,
     pub(super) folded: HashMap<String, AvatarId>,
+    /// Those that lists showed since the start: they may not be on disk yet.
+    pub(super) found: HashMap<AvatarId, AccountName>,
     pub(super) idle: HashMap<AvatarId, Watch>,
     pub(super) unwritten: HashMap<AvatarId, Box<Unwritten>>,
     pub(super) due: Due,
@@ -49,6 +52,7 @@ pub struct Poller<S, N, C: Clock> {
     pub(super) in_flight: JoinSet<Returned>,
     pub(super) asked_at: HashMap<AvatarId, Moment>,
     pub(super) hinted: HashSet<AvatarId>,
+    pub(super) hints_due: Due,
     pub(super) hints: mpsc::Receiver<AvatarId>,
     pub(super) experience: Experience,
     pub(super) checkpoint_at: Moment,
@@ -61,6 +65,8 @@ pub(super) struct Errand {
     pub(super) avatar: Option<AvatarId>,
     /// The account whose key it uses; `None` when it only writes.
     pub(super) account: Option<AccountName>,
+    /// Set when the answer will be none to what is asked now: another key, another account.
+    pub(super) stale: Arc<AtomicBool>,
 }
 
 /// What a task came back with.
@@ -93,6 +99,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             lanes: BTreeMap::new(),
             registered: HashMap::new(),
             folded: HashMap::new(),
+            found: HashMap::new(),
             idle: HashMap::new(),
             unwritten: HashMap::new(),
             due: Due::default(),
@@ -100,6 +107,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             in_flight: JoinSet::new(),
             asked_at: HashMap::new(),
             hinted: HashSet::new(),
+            hints_due: Due::default(),
             hints,
             experience: Experience::new(lessons),
             checkpoint_at,
@@ -147,7 +155,10 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         for id in self.due.take(now) {
             self.make_ready(id, now);
         }
-        let mut wake_at = self.due.next();
+        for id in self.hints_due.take(now) {
+            self.follow_hint(id, now);
+        }
+        let mut wake_at = earlier(self.due.next(), self.hints_due.next());
         let accounts: Vec<AccountName> = self.lanes.keys().cloned().collect();
         for name in accounts {
             let lane_at = self.launch_lane(&name, now);
@@ -166,14 +177,11 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let Some(watch) = self.idle.get(&id) else { return };
         let Some(registration) = self.registered.get(&id) else { return };
         let Some(lane) = self.lanes.get_mut(&registration.account) else { return };
-        let hinted = self.hinted.contains(&id);
-        let singly = hinted || watch.spell.looks > 0 || lane.roster.lacks(&id);
+        let singly = watch.spell.looks > 0 || lane.roster.lacks(&id) || !lane.roster.is_open(now);
         if self.plan.strategy == Strategy::List && !singly {
             lane.ready_for_list(id);
         } else {
-            let urgent = hinted || Urgency::of(watch, self.tools.clock.now()) == Urgency::Urgent;
-            let urgency = if urgent { Urgency::Urgent } else { Urgency::Usual };
-            lane.ready(id, urgency, now);
+            lane.ready(id, Urgency::of(watch, self.tools.clock.now()), now);
         }
     }
 
@@ -183,6 +191,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             let lane = self.lanes.get_mut(name)?;
             let judge_at = lane.vision.judge_at(account.blind_after);
             let source = Arc::clone(&account.source);
+            lane.charge(source.repeats());
             match lane.turn(now, account.max_concurrency) {
                 Turn::Wait(until) => return earlier(until, judge_at),
                 Turn::List => {
@@ -191,7 +200,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                         let asked_at = clock.moment();
                         Returned::Listed(source.list(clock.now()).await, asked_at)
                     });
-                    let errand = Errand { avatar: None, account: Some(name.clone()) };
+                    let stale = Arc::default();
+                    let errand = Errand { avatar: None, account: Some(name.clone()), stale };
                     self.errands.insert(handle.id(), errand);
                 }
                 Turn::Look(id) => {
@@ -201,13 +211,15 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                         continue;
                     };
                     self.hinted.remove(&id);
+                    self.hints_due.remove(&id);
                     self.asked_at.insert(id.clone(), now);
                     let (tools, plan) = (self.tools.clone(), Arc::clone(&self.plan));
                     let case = Case { forecast: self.forecast(&watch), ..case };
-                    let task = look(tools, plan, source, case, watch);
+                    let stale = Arc::<AtomicBool>::default();
+                    let task = look(tools, plan, source, case, watch, Arc::clone(&stale));
                     let handle =
                         self.in_flight.spawn(async { Returned::Looked(Box::new(task.await)) });
-                    let errand = Errand { avatar: Some(id), account: Some(name.clone()) };
+                    let errand = Errand { avatar: Some(id), account: Some(name.clone()), stale };
                     self.errands.insert(handle.id(), errand);
                 }
             }
@@ -217,7 +229,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     fn write_unwritten(&mut self, id: AvatarId, unwritten: Box<Unwritten>) {
         let task = write_again(self.tools.clone(), unwritten);
         let handle = self.in_flight.spawn(async { Returned::Looked(Box::new(task.await)) });
-        self.errands.insert(handle.id(), Errand { avatar: Some(id), account: None });
+        let errand = Errand { avatar: Some(id), account: None, stale: Arc::default() };
+        self.errands.insert(handle.id(), errand);
     }
 
     /// What a look at that avatar needs to know; `None` when it is not registered.
@@ -252,13 +265,20 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             Ok((task, _)) => *task,
             Err(failed) => failed.id(),
         };
-        let Some(Errand { avatar, account }) = self.errands.remove(&task) else { return Ok(()) };
+        let Some(errand) = self.errands.remove(&task) else { return Ok(()) };
+        let Errand { avatar, account, stale } = errand;
         if let Some(account) = &account {
             self.release(account);
         }
         match (done, avatar, account) {
             (Ok((_, Returned::Looked(looked))), _, account) => {
                 self.settle(*looked, account.as_ref()).await
+            }
+            (Ok((_, Returned::Listed(..))), _, Some(account)) if stale.load(Ordering::Relaxed) => {
+                // Whoever waits for a list waits for the next.
+                let now = self.tools.clock.moment();
+                self.lanes.get_mut(&account).into_iter().for_each(|lane| lane.roster.end(now));
+                Ok(())
             }
             (Ok((_, Returned::Listed(listing, asked_at))), _, Some(account)) => {
                 self.take_listing(&account, listing, asked_at).await
@@ -355,6 +375,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.due.remove(id);
         self.asked_at.remove(id);
         self.hinted.remove(id);
+        self.hints_due.remove(id);
         self.lanes.values_mut().for_each(|lane| lane.remove(id));
     }
 

@@ -33,6 +33,10 @@ pub trait AvatarSource: Send + Sync + 'static {
     fn look(&self, id: &AvatarId, now: Timestamp) -> impl Future<Output = Observation> + Send;
     /// Looks at all avatars of the account at once.
     fn list(&self, now: Timestamp) -> impl Future<Output = Listing> + Send;
+    /// How many looks and lists so far took a second request.
+    fn repeats(&self) -> u64 {
+        0
+    }
 }
 
 /// A way to tell.
@@ -50,6 +54,10 @@ impl AvatarSource for Client {
 
     async fn list(&self, now: Timestamp) -> Listing {
         Self::list(self, now).await
+    }
+
+    fn repeats(&self) -> u64 {
+        Self::repeats(self)
     }
 }
 

@@ -20,6 +20,9 @@ pub struct Roster {
     longest: usize,
     absent: HashSet<AvatarId>,
     paged: bool,
+    failures: u32,
+    shut_until: Option<Moment>,
+    unusable: usize,
 }
 
 /// Whether a list is whole.
@@ -50,12 +53,39 @@ impl Roster {
 
     /// Whether the list is to be asked for; `awaited` is whether avatars wait for it.
     pub fn wants(&self, now: Moment, awaited: bool) -> bool {
-        !self.under_way && (awaited || self.due_at.is_some_and(|at| at <= now))
+        let due = awaited || self.due_at.is_some_and(|at| at <= now);
+        due && !self.under_way && self.is_open(now)
     }
 
     /// When the list is due for its own sake.
     pub fn next_at(&self) -> Option<Moment> {
-        self.due_at.filter(|_| !self.under_way)
+        let due_at = self.due_at.filter(|_| !self.under_way)?;
+        Some(self.shut_until.map_or(due_at, |until| due_at.max(until)))
+    }
+
+    /// Whether lists can be asked for, as far as is known.
+    pub fn is_open(&self, now: Moment) -> bool {
+        self.shut_until.is_none_or(|until| until <= now)
+    }
+
+    /// Notes that the API gives no list that can be used, though it may show single avatars: for
+    /// a wait that grows each time, none is asked for. How long that is.
+    pub fn shut(&mut self, now: Moment) -> Duration {
+        let wait = SHUT_FIRST.saturating_mul(1 << self.failures.min(DOUBLINGS_MAX)).min(SHUT_MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.shut_until = Some(now.plus(wait));
+        wait
+    }
+
+    /// Makes the next list come no later than `at`.
+    pub fn hasten(&mut self, at: Moment) {
+        self.due_at = Some(self.due_at.map_or(at, |due_at| due_at.min(at)));
+    }
+
+    /// Notes how many elements of a list could not be used; whether that is another number than
+    /// before.
+    pub fn note_unusable(&mut self, count: usize) -> bool {
+        std::mem::replace(&mut self.unusable, count) != count
     }
 
     /// Notes that the list was asked for.
@@ -79,6 +109,7 @@ impl Roster {
         absent: HashSet<AvatarId>,
     ) -> Extent {
         self.absent = absent;
+        (self.failures, self.shut_until) = (0, None);
         let longest = self.longest;
         self.longest = longest.max(length);
         match page {
@@ -117,6 +148,12 @@ impl Roster {
         self.known = true;
     }
 }
+
+/// For how long no list is asked for after one that could not be used, …
+const SHUT_FIRST: Duration = Duration::from_secs(60);
+/// … and after many.
+const SHUT_MAX: Duration = Duration::from_hours(1);
+const DOUBLINGS_MAX: u32 = 10;
 
 #[cfg(test)]
 mod tests {

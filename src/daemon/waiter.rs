@@ -116,6 +116,7 @@ impl<S: AvatarSource, C: Clock> Waiter<S, C> {
             self.lane.ready(id, Urgency::Urgent, now);
         }
         let next = self.due.next();
+        self.lane.charge(self.errand.source.repeats());
         loop {
             match self.lane.turn(now, self.errand.max_concurrency) {
                 Turn::Wait(until) => return [next, until].into_iter().flatten().min(),
@@ -144,6 +145,7 @@ impl<S: AvatarSource, C: Clock> Waiter<S, C> {
         let forecast = self.errand.experience.forecast(before.model.as_ref(), cadence.training);
         let policy = Policy {
             cadence,
+            asked_at: now.minus(moment.since(asked_at)),
             infer_unseen_training: true,
             origin: Origin::Unknown,
             label: None,

@@ -30,7 +30,8 @@ pub enum AvatarIdError {
 }
 
 impl AvatarId {
-    /// Checks and takes an id.
+    /// Checks and takes an id. One that has the form of a UUID is taken in lower case, as those
+    /// are written (RFC 9562, section 4), so that no avatar is known under two spellings.
     ///
     /// # Errors
     /// When the text is empty, too long, has other than visible ASCII characters, or is a path
@@ -48,7 +49,8 @@ impl AvatarId {
         if text == "." || text == ".." {
             return Err(AvatarIdError::Dots);
         }
-        Ok(Self(text.to_owned()))
+        let is_uuid = uuid::Uuid::try_parse(text).is_ok() && text.len() == UUID_LENGTH;
+        Ok(Self(if is_uuid { text.to_ascii_lowercase() } else { text.to_owned() }))
     }
 
     /// The id as text.
@@ -88,6 +90,8 @@ pub struct Avatar {
     pub updated_at: Option<String>,
 }
 
+/// With its hyphens.
+const UUID_LENGTH: usize = 36;
 const ID_LENGTH_MAX: usize = 128;
 
 #[cfg(test)]

@@ -66,3 +66,16 @@ pub enum Observation {
         reason: String,
     },
 }
+
+impl Observation {
+    /// Why nothing was seen, for people; `None` when something was.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Seen(_) => None,
+            Self::Missing { reason }
+            | Self::Denied { reason, .. }
+            | Self::Throttled { reason, .. }
+            | Self::Failed { reason, .. } => Some(reason),
+        }
+    }
+}

@@ -154,6 +154,7 @@ mod tests {
         let account = AccountName::default();
         let policy = Policy {
             cadence: &cadence,
+            asked_at: Timestamp::from_millis(0),
             infer_unseen_training: true,
             origin: Origin::Unknown,
             label: None,

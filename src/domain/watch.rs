@@ -51,7 +51,7 @@ pub struct Sight {
     pub status: Status,
     /// When that status was first seen.
     pub since: Timestamp,
-    /// When that status was last seen.
+    /// When the API was asked that last showed it: later than that, it may have changed.
     pub last_seen_at: Timestamp,
 }
 
@@ -62,6 +62,8 @@ pub struct Policy<'a> {
     pub cadence: &'a Cadence,
     /// Whether an avatar that settled without having been seen in training is news.
     pub infer_unseen_training: bool,
+    /// When the API was asked: an answer may be as old as its question.
+    pub asked_at: Timestamp,
     /// What was known of it before it was looked at.
     pub origin: Origin<'a>,
     /// The name that the user gave the avatar; told instead of the API's own.
@@ -177,7 +179,8 @@ impl Watch {
             (None, Some(sight)) => sight.since,
             (Some(_), _) | (None, None) => now,
         };
-        let sight = Sight { status: avatar.status.clone(), since, last_seen_at: now };
+        let sight =
+            Sight { status: avatar.status.clone(), since, last_seen_at: policy.asked_at.min(now) };
         self.sequence += u64::from(transition.is_some());
         self.trouble = None;
         self.spell = Spell::default();

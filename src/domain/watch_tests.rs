@@ -30,6 +30,8 @@ fn policy(cadence: &Cadence) -> Policy<'_> {
     static ACCOUNT: LazyLock<AccountName> = LazyLock::new(AccountName::default);
     Policy {
         cadence,
+        // The answers of these tests come at once.
+        asked_at: Timestamp::from_millis(i64::MAX),
         infer_unseen_training: true,
         origin: Origin::Unknown,
         label: None,
@@ -72,6 +74,20 @@ fn see(watch: Watch, status: &str, seconds: i64) -> Decision {
 fn only(events: Vec<Event>) -> Event {
     let [event] = <[Event; 1]>::try_from(events).unwrap();
     event
+}
+
+#[test]
+fn a_status_was_last_seen_when_it_was_asked_for() {
+    let cadence = cadence();
+    let slow = |watch: Watch, status: &str, asked_s, answered_s| {
+        let policy = Policy { asked_at: at(asked_s), ..policy(&cadence) };
+        watch.observe(seen(status), at(answered_s), &policy, HALF)
+    };
+    let training = slow(Watch::new(id()), "TRAINING", 10, 14).watch;
+    let idle = slow(training, "IDLE", 20, 23).transition.unwrap();
+    assert_eq!((idle.last_seen_previous_at(), idle.detected_at), (Some(at(10)), at(23)));
+    let set_back = slow(Watch::new(id()), "TRAINING", 99, 14).watch;
+    assert_eq!(set_back.sight.unwrap().last_seen_at, at(14), "no window is turned around");
 }
 
 fn news(decision: &Decision) -> bool {

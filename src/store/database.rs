@@ -120,7 +120,11 @@ fn open(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
         .doing("opening the database")?;
-    connection.pragma_update(None, "trusted_schema", false).doing("opening the database")?;
+    connection
+        .pragma_update(None, "trusted_schema", false)
+        // A temporary file would take a handle in the middle of a write.
+        .and_then(|()| connection.pragma_update(None, "temp_store", "MEMORY"))
+        .doing("opening the database")?;
     Ok(connection)
 }
 

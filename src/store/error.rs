@@ -76,6 +76,14 @@ pub enum StoreError {
         /// What was being done.
         doing: &'static str,
     },
+    /// A file of the database could not be opened, most likely for lack of handles.
+    #[error(
+        "a file of the database could not be opened while {doing}: are there file handles left?"
+    )]
+    NoHandles {
+        /// What was being done.
+        doing: &'static str,
+    },
     /// The disk or the file system failed; this connection must not be used again.
     #[error("{doing} `{}` failed", .path.display())]
     Disk {
@@ -123,6 +131,7 @@ impl StoreError {
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::NoSpace { doing },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { doing },
+            Some(ErrorCode::CannotOpen) => Self::NoHandles { doing },
             _ if is_shm_size(&source) => Self::NoSpace { doing },
             _ => Self::Sqlite { doing, source },
         }
@@ -131,7 +140,10 @@ impl StoreError {
     /// What the caller can do.
     pub fn next_step(&self) -> NextStep {
         match self {
-            Self::NoSpace { .. } | Self::Busy { .. } | Self::RolledBack { .. } => NextStep::Retry,
+            Self::NoSpace { .. }
+            | Self::Busy { .. }
+            | Self::NoHandles { .. }
+            | Self::RolledBack { .. } => NextStep::Retry,
             Self::Held { .. }
             | Self::Newer { .. }
             | Self::Older { .. }
@@ -149,6 +161,7 @@ impl StoreError {
         match self {
             Self::NoSpace { .. } => Self::NoSpace { doing },
             Self::Busy { .. } => Self::Busy { doing },
+            Self::NoHandles { .. } => Self::NoHandles { doing },
             Self::Gone { path } => Self::Gone { path: path.clone() },
             Self::Held { .. }
             | Self::Newer { .. }

@@ -91,6 +91,7 @@ fn watch(
         let forecast = experience.forecast(watch.model.as_ref(), cadence.training);
         let policy = Policy {
             cadence,
+            asked_at: now,
             infer_unseen_training: true,
             origin: Origin::Unknown,
             label: None,

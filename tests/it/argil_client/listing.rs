@@ -12,7 +12,7 @@ async fn list(api: &FakeArgil) -> Listing {
 }
 
 fn shown(listing: Listing) -> (Vec<String>, usize, Option<String>) {
-    let Listing::Shown { avatars, unusable, page } = listing else { panic!("{listing:?}") };
+    let Listing::Shown { avatars, unusable, page, .. } = listing else { panic!("{listing:?}") };
     let avatars = avatars.iter().map(|it| format!("{} {}", it.id, it.status)).collect();
     (avatars, unusable, page)
 }
@@ -74,12 +74,12 @@ async fn what_is_no_list_shows_nothing() {
 #[tokio::test]
 async fn a_refused_key_and_a_wish_to_slow_down_are_told_as_such() {
     let api = FakeArgil::start();
-    for code in [401, 403] {
+    for (code, expected) in [(401, Denial::Key), (403, Denial::Avatar)] {
         api.answer_list_next(Answer::status(code, "{}"));
-        let seen = list(&api).await;
-        let denied =
-            matches!(&seen, Listing::Unseen(Observation::Denied { denial: Denial::Key, .. }));
-        assert!(denied, "{seen:?}");
+        match list(&api).await {
+            Listing::Unseen(Observation::Denied { denial, .. }) => assert_eq!(denial, expected),
+            other => panic!("{other:?}"),
+        }
     }
     api.answer_list_next(Answer::status(429, "{}").with("retry-after", "7"));
     let seen = list(&api).await;
@@ -105,5 +105,8 @@ async fn headers_that_tell_of_more_make_it_a_page() {
     check("x-page", "1", false).await;
     check("x-page-size", "20", false).await;
     check("link", "<http://api.test/avatars?page=2>; rel=\"next\"", true).await;
+    check("link", "<http://api.test/a>; rel=prev, <http://api.test/b>; rel=\"last NEXT\"", true)
+        .await;
+    check("link", "</_next/static/a.js>; rel=preload; as=script", false).await;
     check("x-request-id", "120", false).await;
 }

@@ -55,7 +55,7 @@ async fn p34_after_a_suspension_each_avatar_is_looked_at_once_and_within_the_bud
     scene.world.quiet().await;
     let all = || scene.all_looks(&names).iter().sum::<usize>() - names.len();
     for second in 0..4 {
-        assert_eq!(all(), 5 * (second + 1), "after {second} s");
+        assert_eq!(all(), 1 + 5 * second, "after {second} s");
         scene.world.live(seconds(1)).await;
     }
     scene.world.live(seconds(60)).await;

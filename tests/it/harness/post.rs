@@ -150,7 +150,7 @@ impl AvatarSource for Gallery {
             Observation::Seen(avatar) => *avatar,
             other => unreachable!("{other:?}"),
         });
-        Listing::Shown { avatars: avatars.collect(), unusable: 0, page: None }
+        Listing::Shown { avatars: avatars.collect(), unclear: Vec::new(), unusable: 0, page: None }
     }
 
     async fn look(&self, id: &AvatarId, _now: Timestamp) -> Observation {

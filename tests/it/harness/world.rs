@@ -299,6 +299,10 @@ impl<S: AvatarSource> AvatarSource for Counted<S> {
         let _leave = Leave(&self.1);
         self.0.list(now).await
     }
+
+    fn repeats(&self) -> u64 {
+        self.0.repeats()
+    }
 }
 
 struct Leave<'a>(&'a Outside);

@@ -112,12 +112,12 @@ async fn a_list_that_becomes_a_page_loses_nobody() {
     let bench = Bench::listing(&names, "NOT_TRAINED").await;
     names.iter().skip(20).for_each(|name| bench.api.hide_from_list(name));
     bench.world.live(seconds(60)).await;
-    names.iter().for_each(|name| bench.api.set_status(name, "IDLE"));
-    bench.world.live(seconds(61)).await;
-    assert_eq!(bench.deliveries(), 30);
     for name in &names {
         assert_eq!(bench.api.count(name) > 0, *name >= "a20", "`{name}`");
     }
+    names.iter().for_each(|name| bench.api.set_status(name, "IDLE"));
+    bench.world.live(seconds(61)).await;
+    assert_eq!(bench.deliveries(), 30);
 }
 
 #[tokio::test]

@@ -220,6 +220,7 @@ impl Stage {
         }
         // The operator is in every plan, so that each condition has its deliveries.
         plan.outlets.insert(name(OPERATOR), self.outlet(OPERATOR));
+        self.nature.follow(self.plans.len());
         self.plans.push(note(&plan, per_second));
         plan
     }

@@ -48,6 +48,9 @@ pub(super) struct Look {
     pub(super) wall: Timestamp,
     /// What was answered; `None` when the look was cut off.
     pub(super) shown: Option<Shown>,
+    /// Whether another plan was there by then: its sources are others, so that this answer may
+    /// have been thrown away.
+    pub(super) disowned: bool,
     /// Whether the daemon lived on for long enough to record it.
     pub(super) outlived: bool,
 }

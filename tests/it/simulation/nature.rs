@@ -39,6 +39,7 @@ struct State {
     receivers: BTreeMap<String, Mood>,
     lives: BTreeMap<AvatarId, Life>,
     boot: usize,
+    plan: usize,
     jumps: usize,
     looks: Vec<Look>,
     calls: Vec<Call>,
@@ -73,6 +74,7 @@ impl Nature {
             receivers: BTreeMap::new(),
             lives: lives.collect(),
             boot: 0,
+            plan: 0,
             jumps: 0,
             looks: Vec::new(),
             calls: Vec::new(),
@@ -85,6 +87,11 @@ impl Nature {
         self.state().boot += 1;
     }
 
+    /// From now on this plan is, or will soon be, in force.
+    pub(super) fn follow(&self, plan: usize) {
+        self.state().plan = plan;
+    }
+
     /// The wall was set.
     pub(super) fn jump(&self) {
         self.state().jumps += 1;
@@ -94,7 +101,7 @@ impl Nature {
     pub(super) fn outlived(&self) {
         let State { boot, looks, calls, .. } = &mut *self.state();
         for look in looks.iter_mut().rev().take_while(|look| look.boot == *boot) {
-            look.outlived = look.shown.is_some();
+            look.outlived = look.shown.is_some() && !look.disowned;
         }
         for call in calls.iter_mut().rev().take_while(|call| call.boot == *boot) {
             call.outlived = call.answered.is_some();
@@ -207,6 +214,7 @@ impl AvatarSource for SimSource {
                 ended_at: begun_at,
                 wall: Timestamp::from_millis(0),
                 shown: None,
+                disowned: false,
                 outlived: false,
             });
             state.looks.len() - 1
@@ -216,7 +224,9 @@ impl AvatarSource for SimSource {
         let (observation, shown) = observe(&mut nature.state(), id, nature.clock.reading());
         nature.dawdle().await;
         let mut state = nature.state();
+        let disowned = state.plan != self.plan;
         let look = &mut state.looks[number];
+        look.disowned = disowned;
         look.ended_at = nature.clock.reading();
         look.wall = nature.clock.wall();
         look.shown = Some(shown);

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::event::EventId;
 use avatar_watch::domain::status::Status;
+use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::domain::transition::{Previous, Transition};
 
 use crate::simulation::history::{EventRow, History, Look, PlanNote, Shown};
@@ -117,12 +118,17 @@ fn check_origin(
         Previous::Absent => false,
         Previous::Seen { status, at } => earlier
             .iter()
-            .any(|look| look.wall == *at && look.shown == Some(Shown::Status(status.clone()))),
+            .any(|look| asked_at(look) == *at && look.shown == Some(Shown::Status(status.clone()))),
     };
     if !true_ {
         let Transition { avatar_id, sequence, previous, .. } = transition;
         wrongs.push(format!("I7 `{avatar_id}`: {sequence} came from {previous:?}, never shown"));
     }
+}
+
+/// When the API was asked, by the wall clock as it was when the answer came.
+fn asked_at(look: &Look) -> Timestamp {
+    look.wall.minus(look.ended_at.since(look.begun_at))
 }
 
 /// Each transition but a baseline has exactly one event, of the kind that the table says.

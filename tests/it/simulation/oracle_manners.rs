@@ -23,14 +23,14 @@ pub(super) fn judge(history: &History, wrongs: &mut Vec<String>) {
     }
 }
 
-/// A second's worth may go out at once, and as much again in the second after.
+/// In no second more than allowed.
 fn rate(per_second: usize, looks: &[&Look], wrongs: &mut Vec<String>) {
     for (number, look) in looks.iter().enumerate() {
         let second = looks[number..]
             .iter()
             .take_while(|later| later.begun_at.since(look.begun_at) < Duration::from_secs(1));
         let count = second.count();
-        if count > 2 * per_second {
+        if count > per_second {
             wrongs.push(format!("I8 {count} requests in a second, {per_second} allowed"));
         }
     }
