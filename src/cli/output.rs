@@ -10,7 +10,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::cli::exit::Exit;
-use crate::domain::foreign_text::is_unseen;
+use crate::domain::foreign_text::marked;
 use crate::store::error::StoreError;
 
 /// Prints to standard output; a reader that has gone (`| head`) is no failure.
@@ -107,7 +107,7 @@ pub fn rough(time: Duration) -> String {
 /// Text from outside, with everything taken out that a terminal would obey or that would turn
 /// the line around.
 pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if is_unseen(c) { '\u{fffd}' } else { c }).collect()
+    marked(text)
 }
 
 #[cfg(test)]

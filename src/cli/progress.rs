@@ -2,7 +2,6 @@
 //! of indicatif.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -16,17 +15,17 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Shows a line, or changes it.
+    /// Shows a line, or changes it, and turns its spinner. There is no thread behind it.
     pub fn show(&mut self, id: &AvatarId, text: String) {
         let spinner = self.spinners.entry(id.clone()).or_insert_with(|| {
             let style = ProgressStyle::with_template(TEMPLATE);
             let spinner = ProgressBar::no_length();
             let spinner = self.lines.add(spinner);
             spinner.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            spinner.enable_steady_tick(TURN);
             spinner
         });
         spinner.set_message(text);
+        spinner.tick();
     }
 
     /// Takes a line away.
@@ -48,5 +47,3 @@ impl Progress {
 }
 
 const TEMPLATE: &str = "{spinner} {wide_msg}";
-/// How often a spinner turns.
-const TURN: Duration = Duration::from_millis(120);

@@ -124,8 +124,12 @@ fn is_watched(
     let outline = &found.outline;
     match (subject.strip_prefix("account "), AvatarId::parse(subject)) {
         (Some(account), _) => {
+            let named = outline.avatars.iter().flat_map(BTreeMap::values);
+            let mut used = named.map(|it| &it.account).chain(discovered.values());
+            let uses = used.any(|name| name.as_str() == account);
             let accounts = outline.accounts.as_ref();
-            accounts.is_none_or(|names| names.iter().any(|name| name == account))
+            let exists = accounts.is_none_or(|names| names.iter().any(|name| name == account));
+            exists && (uses || outline.discovers || outline.avatars.is_none())
         }
         (None, Ok(id)) => {
             let registered = outline.avatars.as_ref().is_none_or(|them| them.contains_key(&id));

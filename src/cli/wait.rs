@@ -66,6 +66,7 @@ async fn keep_vigil(plan: WaitPlan, args: &WaitArgs) -> io::Result<Exit> {
         labels,
         lessons,
         watches,
+        reasons: HashMap::new(),
         begun,
         outcomes: HashMap::new(),
         progress: (!args.quiet && io::stderr().is_terminal()).then(Progress::default),
@@ -105,6 +106,7 @@ struct Vigil<'a> {
     labels: HashMap<AvatarId, String>,
     lessons: HashMap<Option<String>, Vec<Duration>>,
     watches: HashMap<AvatarId, Watch>,
+    reasons: HashMap<AvatarId, String>,
     begun: Moment,
     outcomes: HashMap<AvatarId, Exit>,
     progress: Option<Progress>,
@@ -136,12 +138,17 @@ impl Vigil<'_> {
     }
 
     fn take(&mut self, report: Report) {
-        let Report { watch, verdict } = report;
+        let Report { watch, verdict, reason } = report;
         let id = watch.id.clone();
         self.watches.insert(id.clone(), watch);
+        match reason {
+            Some(reason) => self.reasons.insert(id.clone(), reason),
+            None => self.reasons.remove(&id),
+        };
         match verdict {
             Some(verdict) => self.decide(&id, &verdict),
-            None if self.progress.is_some() => self.show(&id),
+            // The next refresh shows it.
+            None if self.progress.is_some() => {}
             None if !self.args.quiet => {
                 complain(&format!("avatar-watch: {}", self.state(&id)));
             }
@@ -170,8 +177,7 @@ impl Vigil<'_> {
     fn time_out(&mut self) {
         for id in self.ids.clone() {
             if !self.outcomes.contains_key(&id) {
-                let trouble = self.watches.get(&id).and_then(|watch| watch.trouble.clone());
-                let reason = trouble.map(|trouble| trouble.reason);
+                let reason = self.reasons.get(&id).cloned();
                 self.conclude(&id, Exit::TimedOut, "timed_out", "timed-out", reason);
             }
         }
@@ -229,11 +235,9 @@ impl Vigil<'_> {
 
     /// Brings the lines of all that are waited for up to date.
     fn refresh(&mut self) {
-        for id in self.ids.clone() {
-            if !self.outcomes.contains_key(&id) {
-                self.show(&id);
-            }
-        }
+        let open = self.ids.iter().filter(|id| !self.outcomes.contains_key(*id));
+        let open: Vec<AvatarId> = open.take(LINES_MAX).cloned().collect();
+        open.iter().for_each(|id| self.show(id));
     }
 
     fn show(&mut self, id: &AvatarId) {
@@ -266,10 +270,9 @@ impl Vigil<'_> {
         let lessons = self.lessons.get(&watch.model).filter(|_| training(watch));
         let usual = lessons.and_then(|lessons| usual(lessons));
         let usual = usual.map(|it| format!(" (usually {})", rough(it))).unwrap_or_default();
-        let trouble = watch
-            .trouble
-            .as_ref()
-            .map(|trouble| format!("; it cannot be seen just now: {}", plain(&trouble.reason)));
+        let reason = self.reasons.get(id);
+        let trouble =
+            reason.map(|reason| format!("; it cannot be seen just now: {}", plain(reason)));
         let status = status.unwrap_or_else(|| "is not seen yet".to_owned());
         format!("{label} {status}{usual}{}", trouble.unwrap_or_default())
     }
@@ -284,5 +287,7 @@ async fn until(moment: Option<Moment>) {
 
 /// Reports that wait to be shown.
 const REPORTS_MAX: usize = 64;
-/// How often the progress is brought up to date.
-const REFRESH: Duration = Duration::from_secs(1);
+/// How often the progress is brought up to date, and its spinners turn.
+const REFRESH: Duration = Duration::from_millis(120);
+/// Avatars that the progress shows at once; the others follow when these are decided.
+const LINES_MAX: usize = 20;

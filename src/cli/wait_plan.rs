@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use crate::argil::client::Client;
@@ -45,6 +46,9 @@ pub struct WaitPlan {
 /// The code to exit with.
 pub fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPlan, Exit> {
     let ids = ids(&args.ids)?;
+    // A variable that is empty is none.
+    let args =
+        &WaitArgs { base_url: args.base_url.clone().filter(|url| !url.is_empty()), ..args.clone() };
     let settings = settings(config, args)?;
     let chosen = args.account.as_deref().map(|name| chosen(name, &settings)).transpose()?;
     let (mut known, lessons) = match args.base_url {
@@ -54,7 +58,7 @@ pub fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPlan, Exi
     let mut by_account: HashMap<AccountName, Vec<Watch>> = HashMap::new();
     let mut labels = HashMap::new();
     for id in &ids {
-        let registered = settings.avatars.iter().find(|avatar| avatar.id == *id);
+        let registered = settings.avatars.iter().find(|avatar| avatar.id.matches(id.as_str()));
         let account = match (&chosen, registered) {
             (Some(account), _) => account.clone(),
             (None, Some(avatar)) => avatar.account.clone(),
@@ -63,8 +67,8 @@ pub fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPlan, Exi
         if let Some(name) = registered.and_then(|avatar| avatar.name.clone()) {
             labels.insert(id.clone(), name);
         }
-        let watch = known.remove(id).unwrap_or_else(|| Watch::new(id.clone()));
-        by_account.entry(account).or_default().push(watch);
+        let known = known.remove(id).unwrap_or_else(|| Watch::new(id.clone()));
+        by_account.entry(account).or_default().push(known);
     }
     let errands = by_account
         .into_iter()
@@ -91,8 +95,17 @@ fn ids(texts: &[String]) -> Result<Vec<AvatarId>, Exit> {
 fn settings(config: Option<&Path>, args: &WaitArgs) -> Result<Settings, Exit> {
     let environment = Environment::from_process();
     let path = config_path(config);
-    if args.base_url.is_some() || (config.is_none() && !path.exists()) {
-        return without_config(&environment, args.base_url.as_deref());
+    if let Some(base_url) = &args.base_url {
+        if config.is_some() {
+            complain(
+                "avatar-watch: the config is not read, since `--base-url` or \
+                `ARGIL_BASE_URL` says where to ask",
+            );
+        }
+        return without_config(&environment, Some(base_url));
+    }
+    if config.is_none() && !path.exists() {
+        return without_config(&environment, None);
     }
     match file::load(&path, &environment) {
         Ok(settings) => Ok(settings),
@@ -113,7 +126,8 @@ fn settings(config: Option<&Path>, args: &WaitArgs) -> Result<Settings, Exit> {
 
 fn without_config(environment: &Environment, base_url: Option<&str>) -> Result<Settings, Exit> {
     if environment.var(KEY_VARIABLE).is_none_or(|key| key.expose().is_empty()) {
-        complain(&format!("avatar-watch: there is no config, and `{KEY_VARIABLE}` is not set"));
+        let without = if base_url.is_some() { "no config is read" } else { "there is no config" };
+        complain(&format!("avatar-watch: {without}, and `{KEY_VARIABLE}` is not set"));
         complain(&format!(
             "  help: `export {KEY_VARIABLE}=…` with the key of your Argil workspace"
         ));
@@ -160,11 +174,24 @@ type Remembered = (HashMap<AvatarId, Watch>, HashMap<Option<String>, Vec<Duratio
 
 /// What the daemon's database knows, if there is one that can be read. Waiting works without.
 fn remembered(config: Option<&Path>) -> Remembered {
-    let found = Reader::open(&whereabouts(config, None).database).and_then(|reader| {
-        let watches = reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch));
-        Ok((watches.collect(), reader.lessons(LESSONS_MAX)?))
-    });
-    found.unwrap_or_default()
+    let database = whereabouts(config, None).database;
+    if !database.is_file() {
+        return Remembered::default();
+    }
+    let (sender, read) = mpsc::channel();
+    let reading = move || {
+        let found = Reader::open(&database).and_then(|reader| {
+            let watches = reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch));
+            Ok((watches.collect(), reader.lessons(LESSONS_MAX)?))
+        });
+        // Nobody may be waiting any more.
+        drop(sender.send(found.unwrap_or_default()));
+    };
+    // A database that somebody holds must not keep anyone waiting.
+    match thread::Builder::new().spawn(reading) {
+        Ok(_) => read.recv_timeout(REMEMBERING_MAX).unwrap_or_default(),
+        Err(_) => Remembered::default(),
+    }
 }
 
 fn errand(
@@ -177,6 +204,12 @@ fn errand(
         complain(&format!("avatar-watch: no account `{account}`"));
         return Err(Exit::Problems);
     };
+    let seen_before =
+        watches.iter().filter_map(|known| Some((known.id.clone(), known.sight.clone()?)));
+    let seen_before = seen_before.collect();
+    // What others saw is not what is seen now.
+    let fresh =
+        |known: Watch| Watch { name: known.name, model: known.model, ..Watch::new(known.id) };
     let client = wiring::client(asked).map_err(|error| {
         complain_of(&error);
         Exit::Problems
@@ -189,7 +222,8 @@ fn errand(
         max_per_second: max_per_second.unwrap_or(NonZeroU32::MIN),
         gate_waits: wiring::gate_waits(&settings.cadence.backoff),
         cadence: impatient(&settings.cadence),
-        watches,
+        watches: watches.into_iter().map(fresh).collect(),
+        seen_before,
         experience: Experience::new(lessons.clone()),
     })
 }
@@ -204,6 +238,8 @@ fn impatient(cadence: &Cadence) -> Cadence {
     }
 }
 
+/// How long the database may take.
+const REMEMBERING_MAX: Duration = Duration::from_secs(1);
 /// An avatar that somebody waits for is about to be trained.
 const NOT_TRAINED_MAX: Duration = Duration::from_secs(5);
 /// Three looks tell that an avatar is missing, this far apart.

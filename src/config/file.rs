@@ -21,7 +21,7 @@ use crate::config::error::{ConfigError, Problem};
 use crate::config::names::Names;
 use crate::config::poll;
 use crate::config::reader::{Findings, Place, Reader, Table, Visibility};
-use crate::config::schema::{AVATAR, EVENTS, ROOT, STORE};
+use crate::config::schema::{AVATAR, DISCOVER, EVENTS, ROOT, STORE};
 use crate::config::secret_source;
 use crate::config::settings::{AvatarSettings, Settings};
 use crate::config::web;
@@ -77,6 +77,8 @@ pub struct Outline {
     pub avatars: Option<BTreeMap<AvatarId, Registered>>,
     /// The names of the accounts; `None` when they cannot be read.
     pub accounts: Option<Vec<String>>,
+    /// Whether there is a word about discovery.
+    pub discovers: bool,
 }
 
 /// What a reading command needs of the registration of an avatar.
@@ -108,6 +110,7 @@ pub fn outline(path: &Path, environment: &Environment) -> Outline {
         store_path: store_path(&root).unwrap_or_else(|| reader.resolve(STORE_PATH)),
         avatars: avatars.map(|avatars| avatars.into_iter().map(named).collect()),
         accounts: accounts.map(|names| names.into_iter().map(str::to_owned).collect()),
+        discovers: root.field(DISCOVER.path).is_some(),
     }
 }
 

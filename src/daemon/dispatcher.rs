@@ -259,7 +259,7 @@ fn log_try(claimed: &Claimed, settlement: &Settlement) {
     match &settlement.delivery.state {
         DeliveryState::Delivered => info!(
             delivery.id = %id, event.id = %event_id, channel = %channel, avatar.id = %avatar_id,
-            attempt, latency_ms = settlement.latency_ms, "told `{channel}` of avatar `{avatar_id}`"
+            attempt, latency_ms = settlement.latency_ms, "told `{channel}` of `{avatar_id}`"
         ),
         DeliveryState::Pending { next_attempt_at } => warn!(
             delivery.id = %id, event.id = %event_id, channel = %channel, avatar.id = %avatar_id,
@@ -267,7 +267,7 @@ fn log_try(claimed: &Claimed, settlement: &Settlement) {
         ),
         DeliveryState::Failed { reason } => error!(
             delivery.id = %id, event.id = %event_id, channel = %channel, avatar.id = %avatar_id,
-            attempt, "given up telling `{channel}` of avatar `{avatar_id}`: {reason}; \
+            attempt, "given up telling `{channel}` of `{avatar_id}`: {reason}; \
                       `avatar-watch deliveries retry {id}` sends it again"
         ),
         DeliveryState::Sending | DeliveryState::Cancelled => {

@@ -214,8 +214,16 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let unclear = if first { found.unclear } else { Vec::new() };
         let unclear = unclear.into_iter().filter(|id| !self.folded.contains_key(&folded(id)));
         let unclear: Vec<AvatarId> = unclear.collect();
-        let found =
-            self.judge_found(found.unknown, unclear, &registration, is_new, asked_at).await?;
+        let judged = self.judge_found(found.unknown, unclear, &registration, is_new, asked_at);
+        let found = match judged.await {
+            Ok(found) => found,
+            Err(failure) if failure.next_step() == NextStep::Retry => {
+                warn!(account = %account, "who is new in the list of account `{account}` waits for \
+                    the next: {failure}");
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
+        };
         if !first {
             for (id, unwritten) in found {
                 info!(avatar.id = %id, "avatar `{id}` of account `{account}` is new in its list, \

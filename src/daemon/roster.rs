@@ -193,4 +193,21 @@ mod tests {
         check(20, Some("`x-total-count` is 120"), false, false);
         check(21, None, true, false);
     }
+
+    #[test]
+    fn a_list_that_cannot_be_used_is_left_alone_for_a_wait_that_grows() {
+        let mut roster = Roster::new(Some(Duration::from_secs(10)), false, START);
+        assert!(roster.is_open(START));
+        assert_eq!(roster.shut(START), Duration::from_secs(60));
+        assert!(!roster.is_open(START) && !roster.wants(START, true));
+        let later = START.plus(Duration::from_secs(60));
+        assert_eq!(roster.next_at(), Some(later));
+        assert!(roster.is_open(later) && roster.wants(later, true));
+        assert_eq!(roster.shut(later), Duration::from_secs(120));
+        roster.take(1, None, HashSet::new());
+        assert!(roster.is_open(later));
+        assert_eq!(roster.shut(later), Duration::from_secs(60), "one that could be used");
+        let waits: Vec<u64> = (0..40).map(|_| roster.shut(later).as_secs()).collect();
+        assert_eq!(waits.last(), Some(&3600));
+    }
 }

@@ -65,6 +65,7 @@ pub async fn serve(path: &Path) -> Result<(), ServiceError> {
                 Order::Stop => break,
             },
             () = tokio::time::sleep(STATUS_EVERY) => {
+                daemon.catch_up().await?;
                 let sentence = daemon.sentence();
                 if sentence != told {
                     systemd::status(&sentence);

@@ -49,6 +49,8 @@ pub struct Daemon<C: Clock> {
     hinted: mpsc::Sender<AvatarId>,
     door: Option<Door>,
     rejected_since: Option<Timestamp>,
+    /// What the store would not take yet of what is to be told of the config.
+    untold: Option<(Phase, Timestamp, Option<String>)>,
 }
 
 impl<C: Clock> Daemon<C> {
@@ -107,6 +109,7 @@ impl<C: Clock> Daemon<C> {
             hinted,
             door,
             rejected_since,
+            untold: None,
         };
         daemon.taken().await?;
         Ok(daemon)
@@ -146,10 +149,25 @@ impl<C: Clock> Daemon<C> {
     async fn taken(&mut self) -> Result<(), DaemonError> {
         let in_force = Snapshot::of(&self.settings).to_text();
         self.bear(self.tools.store.set_in_force(in_force).await)?;
+        if matches!(self.untold.take(), Some((Phase::Begun, ..))) {
+            // Nobody was told that it was bad, so nobody needs to know that it is good.
+            return Ok(());
+        }
         if let Some(since) = self.rejected_since {
             self.tell_of_config(Phase::Ended, since, None).await?;
         }
         Ok(())
+    }
+
+    /// Tells what could not be written when it was to be told.
+    ///
+    /// # Errors
+    /// When the store fails for good.
+    pub async fn catch_up(&mut self) -> Result<(), DaemonError> {
+        match self.untold.take() {
+            Some((phase, since, reason)) => self.tell_of_config(phase, since, reason).await,
+            None => Ok(()),
+        }
     }
 
     /// Tells operators, once, that the config was read again and not taken.
@@ -158,6 +176,11 @@ impl<C: Clock> Daemon<C> {
     /// When the store fails for good.
     pub async fn refused(&mut self, reason: &str) -> Result<(), DaemonError> {
         if self.rejected_since.is_some() {
+            // It was told to begin; that it ended may wait to be told, and is no longer so.
+            self.untold = None;
+            return Ok(());
+        }
+        if self.untold.is_some() {
             return Ok(());
         }
         let now = self.tools.clock.now();
@@ -172,6 +195,7 @@ impl<C: Clock> Daemon<C> {
         reason: Option<String>,
     ) -> Result<(), DaemonError> {
         let (now, roll) = (self.tools.clock.now(), self.tools.chance.roll());
+        let untold = Some((phase, since, reason.clone()));
         let condition = Condition { phase, since, about: About::Config, reason };
         let event = Event {
             id: EventId::mint(now, roll),
@@ -186,6 +210,8 @@ impl<C: Clock> Daemon<C> {
             log_condition(&event);
             self.rejected_since = (phase == Phase::Begun).then_some(since);
             self.tools.bell.ring();
+        } else {
+            self.untold = untold;
         }
         self.bear(written)
     }

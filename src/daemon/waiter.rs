@@ -27,7 +27,7 @@ use crate::domain::moment::Moment;
 use crate::domain::observation::Observation;
 use crate::domain::vigil::{Verdict, Vigil};
 use crate::domain::vision::Vision;
-use crate::domain::watch::{Origin, Policy, Watch};
+use crate::domain::watch::{Origin, Policy, Sight, Watch};
 
 /// What to wait for, and with what.
 #[derive(Debug)]
@@ -44,8 +44,10 @@ pub struct Errand<S> {
     pub cadence: Cadence,
     /// The waits of a key that is throttled.
     pub gate_waits: GateWaits,
-    /// What is known of each avatar; none twice.
+    /// What is known of each avatar; none twice, and none with a sight.
     pub watches: Vec<Watch>,
+    /// What others saw of them before: it tells only since when they have been so.
+    pub seen_before: HashMap<AvatarId, Sight>,
     /// What past trainings tell about when to look.
     pub experience: Experience,
 }
@@ -57,6 +59,8 @@ pub struct Report {
     pub watch: Watch,
     /// What ended the wait for it, if anything did.
     pub verdict: Option<Verdict>,
+    /// Why it was not seen, if the last look did not show it.
+    pub reason: Option<String>,
 }
 
 /// The waiter's state.
@@ -69,6 +73,8 @@ pub struct Waiter<S, C: Clock> {
     due: Due,
     vigils: HashMap<AvatarId, Vigil>,
     looked_at: HashSet<AvatarId>,
+    reasons: HashMap<AvatarId, String>,
+    seen_before: HashMap<AvatarId, Sight>,
     in_flight: JoinSet<(AvatarId, Observation, Moment)>,
     reports: mpsc::Sender<Report>,
 }
@@ -89,8 +95,19 @@ impl<S: AvatarSource, C: Clock> Waiter<S, C> {
         let vigils: HashMap<AvatarId, Vigil> =
             watches.into_iter().map(|watch| (watch.id.clone(), Vigil::new(watch))).collect();
         vigils.keys().for_each(|id| due.set(id.clone(), now, Duration::ZERO));
-        let (looked_at, in_flight) = (HashSet::new(), JoinSet::new());
-        Self { errand, clock, chance, lane, due, vigils, looked_at, in_flight, reports }
+        Self {
+            seen_before: std::mem::take(&mut errand.seen_before),
+            errand,
+            clock,
+            chance,
+            lane,
+            due,
+            vigils,
+            looked_at: HashSet::new(),
+            reasons: HashMap::new(),
+            in_flight: JoinSet::new(),
+            reports,
+        }
     }
 
     /// Looks until every avatar is decided, or nobody listens any more.
@@ -141,6 +158,12 @@ impl<S: AvatarSource, C: Clock> Waiter<S, C> {
         self.lane.gate = gate.observe(welcome, moment, &self.errand.gate_waits, roll);
         let Some(vigil) = self.vigils.get_mut(id) else { return };
         let before = vigil.watch().clone();
+        let reason = seen.reason().map(str::to_owned);
+        let news = self.reasons.get(id) != reason.as_ref();
+        match &reason {
+            Some(reason) => self.reasons.insert(id.clone(), reason.clone()),
+            None => self.reasons.remove(id),
+        };
         let cadence = &self.errand.cadence;
         let forecast = self.errand.experience.forecast(before.model.as_ref(), cadence.training);
         let policy = Policy {
@@ -163,35 +186,35 @@ impl<S: AvatarSource, C: Clock> Waiter<S, C> {
                 None
             }
         };
+        if let Some(earlier) = self.seen_before.remove(id) {
+            vigil.recall(&earlier);
+        }
         let watch = vigil.watch().clone();
         if verdict.is_some() {
             self.vigils.remove(id);
         }
         let is_first = self.looked_at.insert(id.clone());
-        if is_first || verdict.is_some() || differ(&before, &watch) {
-            self.tell(watch, verdict.clone()).await;
+        if is_first || news || verdict.is_some() || differ(&before, &watch) {
+            self.tell(watch, verdict.clone(), reason).await;
         }
         if let (Welcome::Refused, Some(verdict)) = (welcome, verdict) {
             // It is the key that is refused, so the others need not try it.
             let others: BTreeMap<AvatarId, Vigil> = self.vigils.drain().collect();
             for vigil in others.into_values() {
-                self.tell(vigil.watch().clone(), Some(verdict.clone())).await;
+                self.tell(vigil.watch().clone(), Some(verdict.clone()), None).await;
             }
         }
     }
 
-    async fn tell(&self, watch: Watch, verdict: Option<Verdict>) {
+    async fn tell(&self, watch: Watch, verdict: Option<Verdict>, reason: Option<String>) {
         // Whoever does not listen any more has seen enough.
-        drop(self.reports.send(Report { watch, verdict }).await);
+        drop(self.reports.send(Report { watch, verdict, reason }).await);
     }
 }
 
 fn differ(before: &Watch, after: &Watch) -> bool {
     let status = |watch: &Watch| watch.sight.as_ref().map(|sight| sight.status.clone());
-    status(before) != status(after)
-        || before.trouble != after.trouble
-        || before.model != after.model
-        || before.name != after.name
+    status(before) != status(after) || before.model != after.model || before.name != after.name
 }
 
 async fn sleep_until<C: Clock>(clock: &C, wake_at: Option<Moment>) {

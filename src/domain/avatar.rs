@@ -116,6 +116,18 @@ mod tests {
     }
 
     #[test]
+    fn a_uuid_has_one_spelling_and_every_other_id_its_own() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(AvatarId::parse(text).unwrap().as_str(), expected);
+        };
+        let uuid = "3c90c3cc-0d44-4b50-8888-8dd25736052a";
+        check(uuid, uuid);
+        check(&uuid.to_uppercase(), uuid);
+        check("3C90C3CC0D444B5088888DD25736052A", "3C90C3CC0D444B5088888DD25736052A");
+        check("Jane-1", "Jane-1");
+    }
+
+    #[test]
     fn the_case_of_letters_does_not_matter_for_being_the_same() {
         let id = AvatarId::parse("3C90c3cc").unwrap();
         assert!(id.matches("3c90C3CC"));

@@ -26,6 +26,11 @@ pub fn one_line(text: &str, chars_max: usize) -> String {
     line
 }
 
+/// `text` with everything in it marked that a terminal would obey, or that hides or reorders.
+pub fn marked(text: &str) -> String {
+    text.chars().map(|char| if is_unseen(char) { MARK } else { char }).collect()
+}
+
 /// Control characters, and the format characters of Unicode that reorder or hide text.
 pub fn is_unseen(char: char) -> bool {
     char.is_control()
@@ -44,6 +49,7 @@ pub fn is_unseen(char: char) -> bool {
 }
 
 const ELLIPSIS: char = '…';
+const MARK: char = '\u{fffd}';
 
 #[cfg(test)]
 mod tests {

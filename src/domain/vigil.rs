@@ -10,7 +10,7 @@ use crate::domain::roll::Roll;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::trouble::CONFIRMED_AFTER;
-use crate::domain::watch::{Decision, Policy, Watch};
+use crate::domain::watch::{Decision, Policy, Sight, Watch};
 
 /// A wait for one avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,15 @@ impl Vigil {
     /// What is known of the avatar.
     pub fn watch(&self) -> &Watch {
         &self.watch
+    }
+
+    /// Takes up since when the avatar has been as it was seen here, if it was seen so before.
+    pub fn recall(&mut self, earlier: &Sight) {
+        if let Some(sight) = &mut self.watch.sight
+            && sight.status == earlier.status
+        {
+            sight.since = sight.since.min(earlier.since);
+        }
     }
 
     /// The vigil after `seen`, observed at `now`.

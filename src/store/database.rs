@@ -227,6 +227,7 @@ mod tests {
         assert_eq!(pragma(&connection, "journal_mode"), "wal");
         assert_eq!(pragma(&connection, "synchronous"), "Ok(2)");
         assert_eq!(pragma(&connection, "foreign_keys"), "Ok(1)");
+        assert_eq!(pragma(&connection, "temp_store"), "Ok(2)", "no file for what is temporary");
         assert_eq!(pragma(&connection, "user_version"), "Ok(2)");
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

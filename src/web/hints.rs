@@ -8,7 +8,7 @@
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::routing::any;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -31,12 +31,12 @@ pub fn routes(hints: Hints) -> Router {
     Router::new().route("/hints/argil/{token}", any(take)).with_state(hints)
 }
 
-async fn take(State(hints): State<Hints>, uri: Uri, body: Body) -> StatusCode {
+async fn take(State(hints): State<Hints>, method: Method, uri: Uri, body: Body) -> StatusCode {
     // The body first, so that a wrong token takes as long as the right one.
     let body = to_bytes(body, BODY_SIZE_MAX).await.unwrap_or_default();
     let token = uri.path().rsplit('/').next().unwrap_or_default();
     let expected = hints.token.borrow().clone();
-    if same(token, expected.expose()) {
+    if same(token, expected.expose()) && method == Method::POST {
         for id in ids(&body) {
             // A full queue means that there is enough to look at.
             drop(hints.hinted.try_send(id));

@@ -19,6 +19,7 @@ use crate::harness::world::{Counted, Loops, World};
 
 mod accounts;
 mod conditions;
+mod found;
 mod hints;
 mod key;
 mod listing;

@@ -338,3 +338,54 @@ fn a_flood_of_avatars_keeps_to_the_budget() {
     assert_eq!(code(&wait(&argil, &ids)), 0);
     assert!(begun.elapsed() >= Duration::from_millis(2_350), "ten a second");
 }
+
+#[test]
+fn why_nothing_can_be_seen_is_said_at_once_and_in_the_end() {
+    for (answer, said) in [
+        (Answer::status(302, "").with("location", "http://portal.test/"), "portal.test"),
+        (Answer::status(429, "{}").with("retry-after", "60"), "429"),
+        (Answer::status(500, "oops"), "500"),
+    ] {
+        let argil = FakeArgil::start();
+        argil.answer_with(move |_| Some(answer.clone()));
+        let output = wait(&argil, &["a1", "--json", "--timeout", "1s"]);
+        assert_eq!(code(&output), 5);
+        let line: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert!(line["reason"].as_str().unwrap().contains(said), "{line}");
+        let told = stderr(&output);
+        assert!(told.contains("it cannot be seen just now: ") && told.contains(said), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_database_knows_is_no_observation_and_an_id_has_one_spelling() {
+    let id = "3c90c3cc-0d44-4b50-8888-8dd25736052a";
+    let argil = FakeArgil::start();
+    argil.require_key("other-key");
+    argil.set_status(id, "IDLE");
+    let other = format!(
+        "[accounts.other]\napi_key = \"other-key\"\nbase_url = \"{}\"\n\
+         [[avatars]]\nid = \"{id}\"\naccount = \"other\"\n",
+        argil.base_url()
+    );
+    let bench = Bench::new(Config::new(argil.base_url()).with(&other).text());
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: IDLE");
+    assert!(daemon.stop().success());
+    let shouted = bench.run(&["wait", &id.to_uppercase()]);
+    assert_eq!((code(&shouted), stdout(&shouted)), (0, format!("{id} IDLE\n")));
+    argil.answer_with(|_| Some(Answer::status(500, "oops")));
+    let output = bench.run(&["wait", id, "--json", "--timeout", "1s"]);
+    let line: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((code(&output), &line["status"]), (5, &Value::Null), "{line}");
+    assert!(!stderr(&output).contains("IDLE"), "{}", stderr(&output));
+}
+
+#[test]
+fn an_empty_address_is_none() {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "IDLE");
+    let bench = Bench::new(Config::new(argil.base_url()).text());
+    let output = bench.command(&["wait", "a1"]).env("ARGIL_BASE_URL", "").output().unwrap();
+    assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
+}

@@ -145,3 +145,50 @@ async fn an_avatar_can_move_to_another_account() {
     bench.world.live(seconds(4000)).await;
     assert_eq!(bench.api.count("a"), before, "the old account is not asked any more");
 }
+
+#[tokio::test]
+async fn an_answer_that_was_asked_for_with_another_account_counts_for_nothing() {
+    let mut bench = Bench::new();
+    let second = Second::new(&bench);
+    second.api.set_status("m", "TRAINING");
+    let gate = Arc::new(Notify::new());
+    bench.api.answer_next("m", Answer::Hold(Arc::clone(&gate)));
+    bench.world.start(operator(second.join(bench.plan(&["m"]), &[]), "ops")).await;
+    bench.api.wait_until("the first look", |seen| seen.len() == 1).await;
+    bench.world.reload(operator(second.join(bench.plan(&[]), &["m"]), "ops")).await;
+    bench.world.quiet_but(1).await;
+    gate.notify_one();
+    bench.world.quiet().await;
+    bench.world.live(seconds(5)).await;
+    assert_eq!(bench.history(), ["m: - > TRAINING"], "as its new account shows it");
+    assert_eq!(bench.world.reader().conditions().unwrap(), []);
+    assert!(second.api.count("m") >= 1 && bench.api.count("m") == 1);
+}
+
+#[tokio::test]
+async fn an_answer_to_the_old_key_says_nothing_about_the_new_one() {
+    let mut bench = Bench::new();
+    let gate = Arc::new(Notify::new());
+    for avatar in ["a", "b"] {
+        bench.api.answer_next(avatar, Answer::Hold(Arc::clone(&gate)));
+    }
+    bench.world.start(operator(bench.plan(&["a", "b"]), "ops")).await;
+    bench.api.wait_until("both looks", |seen| seen.len() == 2).await;
+    let client = Client::new(ClientSpec {
+        base_url: bench.api.base_url(),
+        api_key: Secret::new("new-key"),
+        timeout: Duration::from_secs(20),
+    });
+    bench.source = Arc::new(Counted(client.unwrap(), bench.world.outside.clone()));
+    bench.world.reload(operator(bench.plan(&["a", "b"]), "ops")).await;
+    bench.world.quiet_but(2).await;
+    bench.api.require_key("new-key");
+    bench.api.set_status("a", "TRAINING");
+    bench.api.set_status("b", "TRAINING");
+    // To the old key that is a refusal.
+    gate.notify_waiters();
+    bench.world.quiet().await;
+    bench.world.live(seconds(5)).await;
+    assert_eq!(bench.deliveries(), 0, "nobody is told of a key that is no longer used");
+    assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > TRAINING"]);
+}

@@ -1,11 +1,13 @@
 //! Hints: they make a watched avatar due now, and can do nothing else.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use crate::harness::argil::Answer;
-use crate::harness::plans::{id, seconds};
+use crate::harness::plans::{id, seconds, the_account};
 
 use super::Bench;
 
@@ -99,4 +101,30 @@ async fn a_hint_wakes_an_avatar_that_is_never_looked_at_again() {
     bench.world.hint(&id("a"));
     bench.world.quiet().await;
     assert_eq!(bench.api.count("a"), 2);
+}
+
+/// Two requests a second are not enough for what is hinted at: still nobody starves.
+#[tokio::test]
+async fn a_flood_of_hints_keeps_nobody_from_being_looked_at() {
+    let mut bench = Bench::new();
+    let hinted = ["a", "b", "c", "d"];
+    hinted.iter().for_each(|avatar| bench.api.set_status(avatar, "TRAINING"));
+    bench.api.set_status("v", "IDLE");
+    bench.api.set_status("t", "TRAINING");
+    let mut plan = bench.plan(&["a", "b", "c", "d", "t", "v"]);
+    the_account(&mut plan).max_per_second = NonZeroU32::new(4).unwrap();
+    plan.cadence.settled = Some(seconds(10));
+    bench.world.start(plan).await;
+    bench.world.quiet().await;
+    for _ in 0..240 {
+        hinted.iter().for_each(|avatar| bench.world.hint(&id(avatar)));
+        bench.world.live(Duration::from_millis(500)).await;
+    }
+    for avatar in hinted {
+        let looks = bench.api.count(avatar);
+        assert!((40..=140).contains(&looks), "{looks} looks at `{avatar}` in 120 s");
+    }
+    // As often as without hints, or nearly.
+    assert!(bench.api.count("v") >= 10, "{} looks at `v`", bench.api.count("v"));
+    assert!(bench.api.count("t") >= 14, "{} looks at `t`", bench.api.count("t"));
 }

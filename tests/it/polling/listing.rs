@@ -14,7 +14,7 @@ use crate::harness::world::Counted;
 
 use super::Bench;
 
-type BenchPlan = Plan<Counted<Client>, Post>;
+pub(super) type BenchPlan = Plan<Counted<Client>, Post>;
 
 impl Bench {
     fn list_plan(&self, avatars: &[&str]) -> BenchPlan {
@@ -40,7 +40,7 @@ impl Bench {
     }
 }
 
-fn discovering(plan: BenchPlan) -> BenchPlan {
+pub(super) fn discovering(plan: BenchPlan) -> BenchPlan {
     let discovery = Discovery {
         every: seconds(300),
         accounts: BTreeSet::from([AccountName::default()]),

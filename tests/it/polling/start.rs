@@ -4,7 +4,12 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::harness::plans::{seconds, the_account};
+use avatar_watch::daemon::lane::{Lane, Turn, Urgency};
+use avatar_watch::daemon::roster::Roster;
+use avatar_watch::domain::vision::Vision;
+
+use crate::harness::clock::HandClock;
+use crate::harness::plans::{id, seconds, the_account};
 use crate::harness::world::Loops;
 
 use super::Bench;
@@ -120,4 +125,24 @@ async fn jitter_only_ever_shortens_a_wait() {
     let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
     assert!(*least >= seconds(48) && *most <= seconds(60), "from {least:?} to {most:?}");
     assert!(most.saturating_sub(*least) > seconds(5), "from {least:?} to {most:?}");
+}
+
+/// What the client sends a second time counts, too; here as the lane is told of it.
+#[test]
+fn second_requests_are_charged_to_the_budget() {
+    let clock = HandClock::new();
+    let (five, now) = (NonZeroU32::new(5).unwrap(), clock.reading());
+    let roster = Roster::new(None, false, now);
+    let mut lane = Lane::new(five, Vision::default(), roster, clock.clone());
+    ["a", "b", "c"].iter().for_each(|it| lane.ready(id(it), Urgency::Usual, now));
+    assert_eq!(lane.turn(now, 16), Turn::Look(id("a")));
+    lane.charge(2);
+    lane.charge(2);
+    let mut next = lane.turn(now, 16);
+    while let Turn::Wait(Some(until)) = next {
+        clock.advance(until.since(clock.reading()));
+        next = lane.turn(clock.reading(), 16);
+    }
+    assert_eq!(next, Turn::Look(id("b")));
+    assert_eq!(clock.reading().since(now), Duration::from_millis(600), "two were to be paid for");
 }
