@@ -10,10 +10,11 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::daemon::admission::folded;
+use crate::daemon::errand::{Errand, Returned};
 use crate::daemon::lane::Urgency;
 use crate::daemon::look::{Case, Judged, Looked, Unwritten, judge, take_up, write, write_first};
 use crate::daemon::plan::{Registration, Strategy};
-use crate::daemon::poller::{Errand, Poller, Returned};
+use crate::daemon::poller::Poller;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::daemon::roster::Extent;
 use crate::domain::account::AccountName;

@@ -20,6 +20,7 @@ pub mod roster;
 pub mod lane;
 pub mod wiring;
 pub mod look;
+pub mod errand;
 pub mod poller;
 pub mod admission;
 pub mod listing;

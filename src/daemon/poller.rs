@@ -16,6 +16,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{error, warn};
 
 use crate::daemon::due::Due;
+use crate::daemon::errand::{Errand, Returned};
 use crate::daemon::experience::{Experience, LESSONS_MAX};
 use crate::daemon::lane::{Lane, Turn, Urgency};
 use crate::daemon::look::{Case, Looked, Tools, Unwritten, look, write_again};
@@ -27,7 +28,6 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::forecast::Forecast;
 use crate::domain::key_gate::Welcome;
-use crate::domain::listing::Listing;
 use crate::domain::moment::Moment;
 use crate::domain::status::Status;
 use crate::domain::vision::Glimpse;
@@ -56,26 +56,6 @@ pub struct Poller<S, N, C: Clock> {
     pub(super) hints: mpsc::Receiver<AvatarId>,
     pub(super) experience: Experience,
     pub(super) checkpoint_at: Moment,
-}
-
-/// What a task was sent for.
-#[derive(Clone, Debug)]
-pub(super) struct Errand {
-    /// The avatar that it looks at or writes of; `None` for a list.
-    pub(super) avatar: Option<AvatarId>,
-    /// The account whose key it uses; `None` when it only writes.
-    pub(super) account: Option<AccountName>,
-    /// Set when the answer will be none to what is asked now: another key, another account.
-    pub(super) stale: Arc<AtomicBool>,
-}
-
-/// What a task came back with.
-#[derive(Debug)]
-pub(super) enum Returned {
-    /// A look, or a write.
-    Looked(Box<Looked>),
-    /// A list, and when it was asked for.
-    Listed(Listing, Moment),
 }
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {

@@ -264,3 +264,28 @@ fn a_hint_over_http_makes_the_real_daemon_look_and_survives_a_reload() {
     assert!(!daemon.log().contains("canary-token"), "a token is in the log");
     assert!(daemon.stop().success());
 }
+
+/// Takes as long as the store waits for a lock, and as the next tick after that, in real time.
+#[tokio::test(flavor = "multi_thread")]
+async fn that_a_config_was_not_taken_is_told_even_if_the_database_was_busy_then() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url());
+    let config = config.with("operator = true\n");
+    let bench = Bench::new(config.clone().avatar("a1").text());
+    argil.set_status("a1", "IDLE");
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: IDLE");
+    let beside = rusqlite::Connection::open(bench.database()).unwrap();
+    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    bench.configure(config.with("\n[[[").text());
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("what was told of the config is not written");
+    beside.execute_batch("ROLLBACK").unwrap();
+    let received = receiver.wait_for(1).await;
+    let body: serde_json::Value = serde_json::from_slice(&received[0].body).unwrap();
+    assert_eq!(
+        (&body["type"], &body["data"]["state"]),
+        (&"config.rejected".into(), &"begun".into())
+    );
+    assert!(daemon.stop().success());
+}
