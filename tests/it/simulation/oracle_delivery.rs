@@ -21,16 +21,7 @@ pub(super) fn judge(history: &History, expected: &[Expected<'_>], wrongs: &mut V
 /// I3: one row for each event, channel and recipient that should hear of it, and no other.
 fn rows(history: &History, expected: &[Expected<'_>], wrongs: &mut Vec<String>) {
     let mut due = BTreeSet::new();
-    for event in expected {
-        let named = event.plan.avatars.get(event.avatar).and_then(|(_, named)| named.as_ref());
-        for (name, channel) in &event.plan.channels {
-            let chosen = named.is_none_or(|named| named.contains(name));
-            if chosen && channel.events.contains(&event.kind) {
-                let recipients = channel.recipients.iter();
-                due.extend(recipients.map(|to| (event.id.as_str(), name.as_str(), to.as_str())));
-            }
-        }
-    }
+    expected.iter().for_each(|event| due.extend(due_of(event)));
     for condition in &history.conditions {
         due.insert((condition.id.as_str(), OPERATOR, ""));
     }
@@ -48,6 +39,30 @@ fn rows(history: &History, expected: &[Expected<'_>], wrongs: &mut Vec<String>) 
             wrongs.push(format!("I3 `{}` was sent again by nobody", row.id));
         }
     }
+}
+
+/// Where an event must go: its id, the channel, the recipient.
+fn due_of<'a>(event: &Expected<'a>) -> Vec<(&'a str, &'a str, &'a str)> {
+    let named = event.plan.avatars.get(event.avatar).and_then(|(_, named)| named.as_ref());
+    let mut due = Vec::new();
+    for (name, channel) in &event.plan.channels {
+        let chosen = named.is_none_or(|named| named.contains(name));
+        if chosen && channel.events.contains(&event.kind) {
+            let recipients = channel.recipients.iter();
+            due.extend(recipients.map(|to| (event.id.as_str(), name.as_str(), to.as_str())));
+        }
+    }
+    due
+}
+
+/// Whether the rows of an event are those that its plan asks for.
+pub(super) fn is_told_as(history: &History, event: &Expected<'_>) -> bool {
+    let rows = history.deliveries.iter().map(|delivery| &delivery.row);
+    let rows = rows.filter(|row| row.replay == 0 && row.event_id == *event.id);
+    let found: BTreeSet<_> = rows
+        .map(|row| (row.event_id.as_str(), row.channel.as_str(), row.recipient.as_str()))
+        .collect();
+    due_of(event).into_iter().collect::<BTreeSet<_>>() == found
 }
 
 /// I4, I5: how it ended is what the receiver saw.
