@@ -46,10 +46,10 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
     settings.warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
     line(&format!(
         "`{}` is good: {}, {}, database `{}`",
-        path.display(),
+        plain(&path.to_string_lossy()),
         counted(settings.avatars.len(), "avatar"),
         counted(settings.channels.len(), "channel"),
-        settings.store_path.display()
+        plain(&settings.store_path.to_string_lossy())
     ));
     if args.diff {
         let kept = match in_force(&settings.store_path) {

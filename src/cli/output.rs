@@ -26,8 +26,9 @@ pub fn line(text: &str) {
 
 /// Prints a line to standard error.
 pub fn complain(text: &str) {
+    let lines: Vec<String> = text.split('\n').map(marked).collect();
     let mut err = io::stderr().lock();
-    drop(writeln!(err, "{text}"));
+    drop(writeln!(err, "{}", lines.join("\n")));
 }
 
 /// Prints an error with its causes, each on a line.

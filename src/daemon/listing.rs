@@ -74,9 +74,9 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     ) {
         let Some(lane) = self.lanes.get_mut(account) else { return };
         let wait = lane.roster.shut(now);
-        let (minutes, reason) = (wait.as_secs() / 60, seen.reason().unwrap_or_default());
+        let reason = seen.reason().unwrap_or_default();
         warn!(account = %account, "the list of account `{account}` cannot be used, so its avatars \
-            are looked at singly; it is asked for again in {minutes} minutes: {reason}");
+            are looked at singly; it is asked for again in {wait:?}: {reason}");
         waiting.iter().for_each(|id| self.look_singly(id, Urgency::Usual));
     }
 

@@ -21,6 +21,7 @@ use crate::daemon::feed::Feed;
 use crate::daemon::signals::{Order, Signals};
 use crate::daemon::supervisor::Daemon;
 use crate::daemon::systemd;
+use crate::store::error::NextStep;
 
 /// Why the service ended other than by an order.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,8 @@ pub async fn serve(path: &Path) -> Result<(), ServiceError> {
     );
     systemd::ready(&daemon.sentence());
     let mut told = String::new();
+    // Whether a good config waits for a store that cannot write just now.
+    let mut waits = false;
     loop {
         select! {
             failure = daemon.failed() => {
@@ -61,11 +64,14 @@ pub async fn serve(path: &Path) -> Result<(), ServiceError> {
                 return Err(failure.into());
             }
             order = signals.next() => match order {
-                Order::Reload => reload(path, &mut daemon).await?,
+                Order::Reload => waits = reload(path, &mut daemon).await?,
                 Order::Stop => break,
             },
             () = tokio::time::sleep(STATUS_EVERY) => {
                 daemon.catch_up().await?;
+                if waits {
+                    waits = reload(path, &mut daemon).await?;
+                }
                 let sentence = daemon.sentence();
                 if sentence != told {
                     systemd::status(&sentence);
@@ -81,8 +87,10 @@ pub async fn serve(path: &Path) -> Result<(), ServiceError> {
     Ok(())
 }
 
-async fn reload(path: &Path, daemon: &mut Daemon<SystemClock>) -> Result<(), DaemonError> {
+/// Reads the config again; whether that has to be done once more, when the store can write.
+async fn reload(path: &Path, daemon: &mut Daemon<SystemClock>) -> Result<bool, DaemonError> {
     systemd::reloading();
+    let mut waits = false;
     match try_reload(path, daemon).await {
         Ok(changes) => {
             if changes.is_empty() {
@@ -91,6 +99,14 @@ async fn reload(path: &Path, daemon: &mut Daemon<SystemClock>) -> Result<(), Dae
             for change in changes {
                 info!("the config was read again: {change}");
             }
+        }
+        Err(ServiceError::Daemon(DaemonError::Store(failure)))
+            if failure.next_step() == NextStep::Retry =>
+        {
+            waits = true;
+            warn!(
+                "the config was read again and is taken as soon as the store can write: {failure}"
+            );
         }
         Err(failure) => {
             error!("the config was read again and not taken, the old one stays in force");
@@ -108,7 +124,7 @@ async fn reload(path: &Path, daemon: &mut Daemon<SystemClock>) -> Result<(), Dae
         }
     }
     systemd::ready(&daemon.sentence());
-    Ok(())
+    Ok(waits)
 }
 
 async fn try_reload(

@@ -43,6 +43,11 @@ pub fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
     if !path.exists() {
         return Err(StoreError::Absent { path: path.to_owned() });
     }
+    if !path.is_file() {
+        // To open a pipe waits for a writer, for ever.
+        let what = "it is no regular file".to_owned();
+        return Err(StoreError::Damaged { path: path.to_owned(), what });
+    }
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let known = schema_newest();
     match check_identity(&connection, path)? {

@@ -54,6 +54,18 @@ async fn status_history_and_deliveries_work_beside_the_daemon_and_without_it() {
     assert!(stdout(&bench.run(&["status"])).contains("not running"));
 }
 
+#[test]
+fn a_pipe_for_a_database_keeps_nobody_waiting() {
+    let bench = Bench::new(Config::new("http://127.0.0.1:9/v1").avatar("a1").text());
+    let made = std::process::Command::new("mkfifo").arg(bench.database()).status().unwrap();
+    assert!(made.success());
+    for command in [&["status"][..], &["history"], &["deliveries"], &["check", "--diff"]] {
+        let output = bench.run(command);
+        assert_eq!(output.status.code(), Some(65), "{command:?}");
+        assert!(crate::harness::daemon::stderr(&output).contains("no regular file"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn looking_needs_no_secret() {
     let (argil, _receiver, bench, daemon) = settled().await;

@@ -289,3 +289,25 @@ async fn that_a_config_was_not_taken_is_told_even_if_the_database_was_busy_then(
     );
     assert!(daemon.stop().success());
 }
+
+/// Takes as long as the store waits for a lock, and as the next tick after that, in real time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_config_that_met_a_busy_database_is_taken_when_it_can_be() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url());
+    let config = config.with("operator = true\n").avatar("a1");
+    let bench = Bench::new(config.text());
+    argil.set_status("a1", "IDLE");
+    argil.set_status("a2", "IDLE");
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: IDLE");
+    let beside = rusqlite::Connection::open(bench.database()).unwrap();
+    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    bench.configure(config.avatar("a2").text());
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("is taken as soon as the store can write");
+    beside.execute_batch("ROLLBACK").unwrap();
+    daemon.wait_for_log("avatar `a2` seen first: IDLE");
+    assert_eq!(receiver.received().len(), 0, "nothing is wrong with the config");
+    assert!(daemon.stop().success());
+}
