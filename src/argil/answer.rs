@@ -40,21 +40,14 @@ pub fn observe(answer: &Answer<'_>, id: &AvatarId, key: &Secret, now: Timestamp)
     match answer.code {
         200 => seen(answer, id, key),
         404 => Observation::Missing { reason: said(answer, key) },
-        403 => Observation::Denied { denial: Denial::Avatar, reason: said(answer, key) },
         _ => unseen(answer, key, now),
     }
 }
 
 /// Reads an answer about all avatars of the account that came at `now`.
 pub fn list(answer: &Answer<'_>, key: &Secret, now: Timestamp) -> Listing {
-    match answer.code {
-        200 => {}
-        // Whether the key may list says nothing about whether it may look.
-        403 => {
-            let (denial, reason) = (Denial::Avatar, said(answer, key));
-            return Listing::Unseen(Observation::Denied { denial, reason });
-        }
-        _ => return Listing::Unseen(unseen(answer, key, now)),
+    if answer.code != 200 {
+        return Listing::Unseen(unseen(answer, key, now));
     }
     if let Some((fault, flaw)) = &answer.flaw {
         return Listing::Unseen(Observation::Failed { fault: *fault, reason: flaw.clone() });
@@ -76,6 +69,8 @@ fn unseen(answer: &Answer<'_>, key: &Secret, now: Timestamp) -> Observation {
     let reason = said(answer, key);
     let fault = match answer.code {
         401 => return Observation::Denied { denial: Denial::Key, reason },
+        // Whether the key may do this says nothing about what else it may do.
+        403 => return Observation::Denied { denial: Denial::Avatar, reason },
         429 => return Observation::Throttled { retry_after: wait(answer, now), reason },
         503 => match wait(answer, now) {
             Some(wait) => return Observation::Throttled { retry_after: Some(wait), reason },

@@ -10,7 +10,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::cli::exit::Exit;
-use crate::domain::foreign_text::marked;
+use crate::domain::foreign_text::plain;
 use crate::store::error::StoreError;
 
 /// Prints to standard output; a reader that has gone (`| head`) is no failure.
@@ -26,7 +26,7 @@ pub fn line(text: &str) {
 
 /// Prints a line to standard error.
 pub fn complain(text: &str) {
-    let lines: Vec<String> = text.split('\n').map(marked).collect();
+    let lines: Vec<String> = text.split('\n').map(plain).collect();
     let mut err = io::stderr().lock();
     drop(writeln!(err, "{}", lines.join("\n")));
 }
@@ -103,23 +103,4 @@ pub fn rough(time: Duration) -> String {
     let seconds = time.as_secs();
     let rough = if seconds >= 3600 { seconds - seconds % 60 } else { seconds };
     humantime::format_duration(Duration::from_secs(rough)).to_string()
-}
-
-/// Text from outside, with everything taken out that a terminal would obey or that would turn
-/// the line around.
-pub fn plain(text: &str) -> String {
-    marked(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_that_a_terminal_obeys_gets_through() {
-        assert_eq!(
-            plain("a\u{1b}[2Jb\u{202e}c\r\nd\u{9b}é"),
-            "a\u{fffd}[2Jb\u{fffd}c\u{fffd}\u{fffd}d\u{fffd}é"
-        );
-    }
 }

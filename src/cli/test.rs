@@ -6,7 +6,7 @@ use crate::cli::args::TestArgs;
 use crate::cli::check::complain_of_config;
 use crate::cli::config_path::config_path;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of, line, plain};
+use crate::cli::output::{complain, complain_of, line};
 use crate::cli::run::runtime;
 use crate::config::environment::Environment;
 use crate::config::file;
@@ -19,6 +19,7 @@ use crate::daemon::wiring;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::event::{Event, EventId, EventKind, Subject};
+use crate::domain::foreign_text::plain;
 use crate::notify::channels::Parcel;
 
 /// Sends a `test.ping` through a channel of the config.

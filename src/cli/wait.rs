@@ -15,17 +15,18 @@ use tokio::task::JoinSet;
 
 use crate::cli::args::WaitArgs;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of, line, plain, rough};
+use crate::cli::output::{complain, complain_of, line, rough};
 use crate::cli::progress::Progress;
 use crate::cli::run::runtime;
 use crate::cli::wait_plan::{WaitPlan, wait_plan};
 use crate::daemon::chance::Chance;
 use crate::daemon::clock::SystemClock;
-use crate::daemon::ports::Clock as _;
+use crate::daemon::ports::{Clock as _, sleep_until};
 use crate::daemon::signals::{StopSignal, Stops};
 use crate::daemon::waiter::{Report, Waiter};
 use crate::domain::avatar::AvatarId;
 use crate::domain::forecast::usual;
+use crate::domain::foreign_text::plain;
 use crate::domain::moment::Moment;
 use crate::domain::status::Status;
 use crate::domain::vigil::Verdict;
@@ -86,7 +87,7 @@ async fn keep_vigil(plan: WaitPlan, args: &WaitArgs) -> io::Result<Exit> {
                 Some(report) => vigil.take(report),
                 None => return Err(io::Error::other("the looks broke off: this is a bug")),
             },
-            () = until(give_up_at) => vigil.time_out(),
+            () = sleep_until(&clock, give_up_at) => vigil.time_out(),
             () = clock.sleep_until(refresh_at), if vigil.progress.is_some() => {
                 refresh_at = clock.moment().plus(REFRESH);
                 vigil.refresh();
@@ -275,13 +276,6 @@ impl Vigil<'_> {
             reason.map(|reason| format!("; it cannot be seen just now: {}", plain(reason)));
         let status = status.unwrap_or_else(|| "is not seen yet".to_owned());
         format!("{label} {status}{usual}{}", trouble.unwrap_or_default())
-    }
-}
-
-async fn until(moment: Option<Moment>) {
-    match moment {
-        Some(moment) => SystemClock.sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 

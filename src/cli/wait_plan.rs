@@ -13,7 +13,7 @@ use crate::cli::args::WaitArgs;
 use crate::cli::check::complain_of_config;
 use crate::cli::config_path::{config_path, whereabouts};
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of, plain};
+use crate::cli::output::{complain, complain_of};
 use crate::config::bare::{KEY_VARIABLE, bare};
 use crate::config::environment::Environment;
 use crate::config::file;
@@ -24,6 +24,7 @@ use crate::daemon::wiring;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::cadence::Cadence;
+use crate::domain::foreign_text::plain;
 use crate::domain::watch::Watch;
 use crate::store::reader::Reader;
 

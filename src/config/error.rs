@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::domain::foreign_text::marked;
+use crate::domain::foreign_text::plain;
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Whoever may write drop-ins names them.
-        write!(f, "{}:", marked(&self.file.to_string_lossy()))?;
+        write!(f, "{}:", plain(&self.file.to_string_lossy()))?;
         if let Some(line) = self.line {
             write!(f, "{line}:")?;
         }

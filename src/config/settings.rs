@@ -17,7 +17,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::cadence::Cadence;
 use crate::domain::channel::ChannelName;
 use crate::domain::event::EventKind;
-use crate::domain::foreign_text::marked;
+use crate::domain::foreign_text::plain;
 use crate::domain::mail_address::MailAddress;
 use crate::domain::retry::RetrySchedule;
 use crate::domain::status::Status;
@@ -117,7 +117,7 @@ pub struct Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", marked(&self.file.to_string_lossy()), self.line)
+        write!(f, "{}:{}", plain(&self.file.to_string_lossy()), self.line)
     }
 }
 

@@ -34,10 +34,8 @@ pub struct Lane<C: Clock> {
     max_per_second: NonZeroU32,
     debt: u64,
     repeats: u64,
-    order: BTreeSet<(Moment, AvatarId)>,
-    ready: HashMap<AvatarId, Moment>,
-    hints: BTreeSet<(Moment, AvatarId)>,
-    hinted: HashMap<AvatarId, Moment>,
+    ready: Queue,
+    hinted: Queue,
     served_hint: bool,
     for_list: HashSet<AvatarId>,
 }
@@ -89,10 +87,8 @@ impl<C: Clock> Lane<C> {
             max_per_second,
             debt: 0,
             repeats: 0,
-            order: BTreeSet::new(),
-            ready: HashMap::new(),
-            hints: BTreeSet::new(),
-            hinted: HashMap::new(),
+            ready: Queue::default(),
+            hinted: Queue::default(),
             served_hint: false,
             for_list: HashSet::new(),
         }
@@ -124,42 +120,27 @@ impl<C: Clock> Lane<C> {
             Urgency::Urgent => now,
             Urgency::Usual => now.plus(HEAD_START),
         };
-        let rank = match self.ready.get(&id) {
-            Some(old) => {
-                self.order.remove(&(*old, id.clone()));
-                rank.min(*old)
-            }
-            None => rank,
-        };
         self.for_list.remove(&id);
-        self.order.insert((rank, id.clone()));
-        self.ready.insert(id, rank);
+        self.ready.add(id, rank);
     }
 
     /// Puts an avatar among those that hints ask for, beside what it is due for anyway. They take
     /// turns with the others, so that no flood of hints keeps anyone waiting for long.
     pub fn hint(&mut self, id: AvatarId, now: Moment) {
-        if !self.hinted.contains_key(&id) {
-            self.hints.insert((now, id.clone()));
-            self.hinted.insert(id, now);
-        }
+        self.hinted.add(id, now);
     }
 
     /// Puts an avatar among those that the next list is to show.
     pub fn ready_for_list(&mut self, id: AvatarId) {
-        if !self.ready.contains_key(&id) {
+        if !self.ready.holds(&id) {
             self.for_list.insert(id);
         }
     }
 
     /// Takes an avatar out.
     pub fn remove(&mut self, id: &AvatarId) {
-        if let Some(rank) = self.ready.remove(id) {
-            self.order.remove(&(rank, id.clone()));
-        }
-        if let Some(rank) = self.hinted.remove(id) {
-            self.hints.remove(&(rank, id.clone()));
-        }
+        self.ready.remove(id);
+        self.hinted.remove(id);
         self.for_list.remove(id);
     }
 
@@ -170,16 +151,15 @@ impl<C: Clock> Lane<C> {
 
     /// Takes out everything that is ready.
     pub fn take_all(&mut self) -> Vec<AvatarId> {
-        self.order.clear();
-        self.hints.clear();
-        self.hinted.clear();
-        self.ready.drain().map(|(id, _)| id).chain(self.for_list.drain()).collect()
+        self.hinted = Queue::default();
+        let ready = std::mem::take(&mut self.ready);
+        ready.ranks.into_keys().chain(self.for_list.drain()).collect()
     }
 
     /// What can be done at `now`; what it gives out is under way from then on.
     pub fn turn(&mut self, now: Moment, max_concurrency: usize) -> Turn {
         let wants_list = self.roster.wants(now, !self.for_list.is_empty());
-        if !wants_list && self.order.is_empty() && self.hints.is_empty() {
+        if !wants_list && self.ready.first().is_none() && self.hinted.first().is_none() {
             return Turn::Wait(self.roster.next_at());
         }
         if self.busy >= max_concurrency || (self.gate.is_on_probation() && self.busy > 0) {
@@ -215,7 +195,7 @@ impl<C: Clock> Lane<C> {
     /// hinted at, whichever has waited for longer, but never two hints in a row while anyone else
     /// waits.
     fn next(&mut self) -> Option<AvatarId> {
-        let (due, hinted) = (self.order.first(), self.hints.first());
+        let (due, hinted) = (self.ready.first(), self.hinted.first());
         let takes_hint = match (due, hinted) {
             (Some((due, _)), Some((hinted, _))) => !self.served_hint && hinted <= due,
             (None, Some(_)) => true,
@@ -224,6 +204,36 @@ impl<C: Clock> Lane<C> {
         self.served_hint = takes_hint;
         let chosen = if takes_hint { hinted } else { due };
         chosen.map(|(_, id)| id.clone())
+    }
+}
+
+/// Avatars in the order of their ranks; each is in it once, with the lowest rank it was given.
+#[derive(Debug, Default)]
+struct Queue {
+    order: BTreeSet<(Moment, AvatarId)>,
+    ranks: HashMap<AvatarId, Moment>,
+}
+
+impl Queue {
+    fn add(&mut self, id: AvatarId, rank: Moment) {
+        let rank = self.ranks.get(&id).map_or(rank, |old| rank.min(*old));
+        self.remove(&id);
+        self.order.insert((rank, id.clone()));
+        self.ranks.insert(id, rank);
+    }
+
+    fn remove(&mut self, id: &AvatarId) {
+        if let Some(rank) = self.ranks.remove(id) {
+            self.order.remove(&(rank, id.clone()));
+        }
+    }
+
+    fn holds(&self, id: &AvatarId) -> bool {
+        self.ranks.contains_key(id)
+    }
+
+    fn first(&self) -> Option<&(Moment, AvatarId)> {
+        self.order.first()
     }
 }
 

@@ -73,7 +73,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         now: Moment,
     ) {
         let Some(lane) = self.lanes.get_mut(account) else { return };
-        let wait = lane.roster.shut(now);
+        let wait = lane.roster.shut(now, &self.plan.gate_waits.denied, self.tools.chance.roll());
         let reason = seen.reason().unwrap_or_default();
         warn!(account = %account, "the list of account `{account}` cannot be used, so its avatars \
             are looked at singly; it is asked for again in {wait:?}: {reason}");
@@ -184,11 +184,10 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     fn send_to_be_written(&mut self, id: AvatarId, unwritten: Box<Unwritten>, begin: Moment) {
         self.due.remove(&id);
         let tools = self.tools.clone();
-        let handle = self.in_flight.spawn(async move {
+        let errand = Errand { avatar: Some(id), ..Errand::default() };
+        self.send(errand, async move {
             Returned::Looked(Box::new(write(&tools, unwritten, begin).await))
         });
-        let errand = Errand { avatar: Some(id), account: None, stale: Arc::default() };
-        self.errands.insert(handle.id(), errand);
     }
 
     /// Registers what the list shows and the config does not name. What the first whole list

@@ -21,7 +21,7 @@ use crate::daemon::experience::{Experience, LESSONS_MAX};
 use crate::daemon::lane::{Lane, Turn, Urgency};
 use crate::daemon::look::{Case, Looked, Tools, Unwritten, look, write_again};
 use crate::daemon::plan::{Plan, Registration, Strategy};
-use crate::daemon::ports::{AvatarSource, Clock, Notifier};
+use crate::daemon::ports::{AvatarSource, Clock, Notifier, sleep_until};
 use crate::daemon::pulse::Pulse;
 use crate::daemon::stop::Stop;
 use crate::domain::account::AccountName;
@@ -176,13 +176,11 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 Turn::Wait(until) => return earlier(until, judge_at),
                 Turn::List => {
                     let clock = self.tools.clock.clone();
-                    let handle = self.in_flight.spawn(async move {
+                    let errand = Errand { account: Some(name.clone()), ..Errand::default() };
+                    self.send(errand, async move {
                         let asked_at = clock.moment();
                         Returned::Listed(source.list(clock.now()).await, asked_at)
                     });
-                    let stale = Arc::default();
-                    let errand = Errand { avatar: None, account: Some(name.clone()), stale };
-                    self.errands.insert(handle.id(), errand);
                 }
                 Turn::Look(id) => {
                     let (Some(watch), Some(case)) = (self.idle.remove(&id), self.case(&id)) else {
@@ -197,10 +195,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                     let case = Case { forecast: self.forecast(&watch), ..case };
                     let stale = Arc::<AtomicBool>::default();
                     let task = look(tools, plan, source, case, watch, Arc::clone(&stale));
-                    let handle =
-                        self.in_flight.spawn(async { Returned::Looked(Box::new(task.await)) });
                     let errand = Errand { avatar: Some(id), account: Some(name.clone()), stale };
-                    self.errands.insert(handle.id(), errand);
+                    self.send(errand, async { Returned::Looked(Box::new(task.await)) });
                 }
             }
         }
@@ -208,8 +204,17 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 
     fn write_unwritten(&mut self, id: AvatarId, unwritten: Box<Unwritten>) {
         let task = write_again(self.tools.clone(), unwritten);
-        let handle = self.in_flight.spawn(async { Returned::Looked(Box::new(task.await)) });
-        let errand = Errand { avatar: Some(id), account: None, stale: Arc::default() };
+        let errand = Errand { avatar: Some(id), ..Errand::default() };
+        self.send(errand, async { Returned::Looked(Box::new(task.await)) });
+    }
+
+    /// Sends a task on its errand.
+    pub(super) fn send(
+        &mut self,
+        errand: Errand,
+        task: impl Future<Output = Returned> + Send + 'static,
+    ) {
+        let handle = self.in_flight.spawn(task);
         self.errands.insert(handle.id(), errand);
     }
 
@@ -376,13 +381,6 @@ fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
-    }
-}
-
-async fn sleep_until<C: Clock>(clock: &C, wake_at: Option<Moment>) {
-    match wake_at {
-        Some(wake_at) => clock.sleep_until(wake_at).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -27,6 +27,14 @@ pub trait Clock: Clone + Send + Sync + 'static {
     fn sleep_until(&self, until: Moment) -> impl Future<Output = ()> + Send;
 }
 
+/// Waits until the steady clock has reached `until`; for ever when there is no such moment.
+pub async fn sleep_until<C: Clock>(clock: &C, until: Option<Moment>) {
+    match until {
+        Some(until) => clock.sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Where avatars are looked at.
 pub trait AvatarSource: Send + Sync + 'static {
     /// Looks at one avatar.

@@ -8,7 +8,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::domain::avatar::AvatarId;
+use crate::domain::backoff::Backoff;
 use crate::domain::moment::Moment;
+use crate::domain::roll::Roll;
 
 /// What is known of an account's lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,10 +71,10 @@ impl Roster {
     }
 
     /// Notes that the API gives no list that can be used, though it may show single avatars: for
-    /// a wait that grows each time, none is asked for. How long that is.
-    pub fn shut(&mut self, now: Moment) -> Duration {
-        let wait = SHUT_FIRST.saturating_mul(1 << self.failures.min(DOUBLINGS_MAX)).min(SHUT_MAX);
+    /// one of the growing `waits`, none is asked for. How long that is.
+    pub fn shut(&mut self, now: Moment, waits: &Backoff, roll: Roll) -> Duration {
         self.failures = self.failures.saturating_add(1);
+        let wait = waits.wait(self.failures, roll);
         self.shut_until = Some(now.plus(wait));
         wait
     }
@@ -149,12 +151,6 @@ impl Roster {
     }
 }
 
-/// For how long no list is asked for after one that could not be used, …
-const SHUT_FIRST: Duration = Duration::from_secs(60);
-/// … and after many.
-const SHUT_MAX: Duration = Duration::from_hours(1);
-const DOUBLINGS_MAX: u32 = 10;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,17 +193,20 @@ mod tests {
     #[test]
     fn a_list_that_cannot_be_used_is_left_alone_for_a_wait_that_grows() {
         let mut roster = Roster::new(Some(Duration::from_secs(10)), false, START);
+        let (first, most) = (Duration::from_secs(60), Duration::from_secs(3600));
+        let waits = Backoff::new(first, most, 2.0, 0.0).unwrap();
+        let shut = |roster: &mut Roster, now| roster.shut(now, &waits, Roll::new(1));
         assert!(roster.is_open(START));
-        assert_eq!(roster.shut(START), Duration::from_secs(60));
+        assert_eq!(shut(&mut roster, START), Duration::from_secs(60));
         assert!(!roster.is_open(START) && !roster.wants(START, true));
         let later = START.plus(Duration::from_secs(60));
         assert_eq!(roster.next_at(), Some(later));
         assert!(roster.is_open(later) && roster.wants(later, true));
-        assert_eq!(roster.shut(later), Duration::from_secs(120));
+        assert_eq!(shut(&mut roster, later), Duration::from_secs(120));
         roster.take(1, None, HashSet::new());
         assert!(roster.is_open(later));
-        assert_eq!(roster.shut(later), Duration::from_secs(60), "one that could be used");
-        let waits: Vec<u64> = (0..40).map(|_| roster.shut(later).as_secs()).collect();
+        assert_eq!(shut(&mut roster, later), Duration::from_secs(60), "one that could be used");
+        let waits: Vec<u64> = (0..40).map(|_| shut(&mut roster, later).as_secs()).collect();
         assert_eq!(waits.last(), Some(&3600));
     }
 }

@@ -17,7 +17,7 @@ use crate::daemon::chance::Chance;
 use crate::daemon::due::Due;
 use crate::daemon::experience::Experience;
 use crate::daemon::lane::{Lane, Turn, Urgency};
-use crate::daemon::ports::{AvatarSource, Clock};
+use crate::daemon::ports::{AvatarSource, Clock, sleep_until};
 use crate::daemon::roster::Roster;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
@@ -215,11 +215,4 @@ impl<S: AvatarSource, C: Clock> Waiter<S, C> {
 fn differ(before: &Watch, after: &Watch) -> bool {
     let status = |watch: &Watch| watch.sight.as_ref().map(|sight| sight.status.clone());
     status(before) != status(after) || before.model != after.model || before.name != after.name
-}
-
-async fn sleep_until<C: Clock>(clock: &C, wake_at: Option<Moment>) {
-    match wake_at {
-        Some(wake_at) => clock.sleep_until(wake_at).await,
-        None => std::future::pending().await,
-    }
 }

@@ -27,7 +27,7 @@ pub fn one_line(text: &str, chars_max: usize) -> String {
 }
 
 /// `text` with everything in it marked that a terminal would obey, or that hides or reorders.
-pub fn marked(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     text.chars().map(|char| if is_unseen(char) { MARK } else { char }).collect()
 }
 
@@ -68,5 +68,13 @@ mod tests {
         check("twelve chars", "twelve chars");
         check("thirteen char", "thirteen ch…");
         check(&"x".repeat(10_000), "xxxxxxxxxxx…");
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_gets_through() {
+        assert_eq!(
+            plain("a\u{1b}[2Jb\u{202e}c\r\nd\u{9b}é"),
+            "a\u{fffd}[2Jb\u{fffd}c\u{fffd}\u{fffd}d\u{fffd}é"
+        );
     }
 }

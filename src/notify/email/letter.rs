@@ -3,7 +3,9 @@
 //! The outcome comes first, then whose it is, what it means and what to do, and what we really
 //! know about when it happened. Every foreign text in it is one harmless line.
 
+use crate::domain::avatar::AvatarId;
 use crate::domain::event::EventId;
+use crate::domain::foreign_text::one_line;
 use crate::domain::timestamp::Timestamp;
 
 /// What a mail says.
@@ -25,6 +27,12 @@ pub(super) struct Letter {
 pub(super) struct Fact {
     pub(super) name: &'static str,
     pub(super) value: String,
+}
+
+/// What an avatar is called: by its name or, when it has none to show, by its id.
+pub(super) fn called(id: &AvatarId, name: Option<&str>) -> String {
+    let name = name.map(|name| one_line(name, NAME_CHARS_MAX));
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| id.to_string())
 }
 
 /// A moment as people read it, to the second.

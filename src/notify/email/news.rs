@@ -5,13 +5,14 @@ use crate::domain::event::Event;
 use crate::domain::foreign_text::one_line;
 use crate::domain::status::Status;
 use crate::domain::transition::{Previous, Transition};
-use crate::notify::email::letter::{BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, TAG, clock};
+use crate::notify::email::letter::{
+    BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, TAG, called, clock,
+};
 
 /// The letter about a transition.
 pub(super) fn news(event: &Event, avatar: &Avatar, transition: &Transition) -> Letter {
     let id = transition.avatar_id.as_str();
-    let named = avatar.name.as_deref().map(|name| one_line(name, NAME_CHARS_MAX));
-    let name = named.filter(|name| !name.is_empty()).unwrap_or_else(|| id.to_owned());
+    let name = called(&transition.avatar_id, avatar.name.as_deref());
     let status = one_line(transition.status.name(), NAME_CHARS_MAX);
     let end = Ending::of(&transition.status, &status);
     let previous =
@@ -83,7 +84,7 @@ fn window(transition: &Transition, status: &str) -> Vec<String> {
                 format!("It happened between {} and {detected}:", clock(*at)),
                 format!("then we last saw {before}, and first saw {status}."),
             ];
-            if !transition.training_observed() && is_settled(&transition.status) {
+            if !transition.training_observed() && transition.status.is_settled() {
                 lines.push(
                     "The training itself was not seen: it fell between two looks.".to_owned(),
                 );
@@ -102,13 +103,6 @@ fn window(transition: &Transition, status: &str) -> Vec<String> {
             ),
         ],
         Previous::Nothing => vec![format!("It happened before {detected}, when we first looked.")],
-    }
-}
-
-const fn is_settled(status: &Status) -> bool {
-    match status {
-        Status::Idle | Status::TrainingFailed | Status::Refused => true,
-        Status::NotTrained | Status::Training | Status::Unrecognized(_) => false,
     }
 }
 

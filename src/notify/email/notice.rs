@@ -1,13 +1,14 @@
 //! What a mail says about a condition, and about a trial.
 
 use crate::domain::account::AccountName;
-use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
 use crate::domain::condition::{About, BlindCause, Condition, Phase};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::foreign_text::one_line;
 use crate::domain::status::Status;
-use crate::notify::email::letter::{BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, TAG, clock};
+use crate::notify::email::letter::{
+    BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, TAG, called, clock,
+};
 
 /// The letter about the beginning or the end of a condition.
 pub(super) fn notice(event: &Event, condition: &Condition) -> Letter {
@@ -69,11 +70,6 @@ fn facts(about: &About) -> (String, Vec<Fact>) {
         }
         About::Config => ("config".to_owned(), Vec::new()),
     }
-}
-
-fn called(id: &AvatarId, name: Option<&str>) -> String {
-    let name = name.map(|name| one_line(name, NAME_CHARS_MAX));
-    name.filter(|name| !name.is_empty()).unwrap_or_else(|| id.to_string())
 }
 
 fn account_called(name: &AccountName) -> String {

@@ -1,31 +1,15 @@
 //! What lists get wrong: stale, contradictory, unreadable, refused; and avatars that are found in
 //! them though they were known before.
 
-use avatar_watch::daemon::plan::{Plan, Strategy};
-
 use crate::harness::argil::Answer;
 use crate::harness::plans::{operator, seconds};
 
 use super::Bench;
-use super::listing::{BenchPlan, discovering};
-
-impl Bench {
-    fn by_list(&self, avatars: &[&str]) -> BenchPlan {
-        operator(Plan { strategy: Strategy::List, ..self.plan(avatars) }, "ops")
-    }
-
-    async fn in_list(avatars: &[&str], status: &str) -> Self {
-        let mut bench = Self::new();
-        avatars.iter().for_each(|avatar| bench.api.set_status(avatar, status));
-        bench.world.start(bench.by_list(avatars)).await;
-        bench.world.quiet().await;
-        bench
-    }
-}
+use super::listing::discovering;
 
 #[tokio::test]
 async fn a_list_that_contradicts_what_is_known_brings_a_look_and_concludes_nothing() {
-    let bench = Bench::in_list(&["a", "b"], "IDLE").await;
+    let bench = Bench::listing(&["a", "b"], "IDLE").await;
     for _ in 0..5 {
         let stale = r#"[{"id":"a","status":"TRAINING"},{"id":"b","status":"IDLE"}]"#;
         bench.api.answer_list_next(Answer::status(200, stale));
@@ -38,7 +22,7 @@ async fn a_list_that_contradicts_what_is_known_brings_a_look_and_concludes_nothi
 
 #[tokio::test]
 async fn a_list_never_ends_what_single_looks_have_found() {
-    let bench = Bench::in_list(&["a", "b"], "IDLE").await;
+    let bench = Bench::listing(&["a", "b"], "IDLE").await;
     bench.api.answer_with(|request| (request.avatar == "a").then(|| Answer::status(404, "{}")));
     let stale = r#"[{"id":"a","status":"REFUSED"},{"id":"b","status":"IDLE"}]"#;
     bench.api.answer_list_next(Answer::status(200, stale));
@@ -59,7 +43,7 @@ async fn an_account_that_gives_no_list_is_watched_singly() {
         });
         bench.api.set_status("a", "TRAINING");
         bench.api.set_status("b", "NOT_TRAINED");
-        bench.world.start(bench.by_list(&["a", "b"])).await;
+        bench.world.start(operator(bench.list_plan(&["a", "b"]), "ops")).await;
         bench.world.quiet().await;
         assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > NOT_TRAINED"], "{code}");
         bench.world.live(seconds(50)).await;
@@ -79,7 +63,7 @@ async fn an_account_that_gives_no_list_is_watched_singly() {
 
 #[tokio::test]
 async fn after_a_list_that_was_empty_lists_come_back() {
-    let bench = Bench::in_list(&["a", "b", "c"], "NOT_TRAINED").await;
+    let bench = Bench::listing(&["a", "b", "c"], "NOT_TRAINED").await;
     bench.api.answer_list_next(Answer::status(200, "[]"));
     bench.world.live(seconds(61)).await;
     assert!(["a", "b", "c"].iter().all(|it| bench.api.count(it) == 1), "each is looked at");

@@ -14,15 +14,15 @@ use crate::harness::world::Counted;
 
 use super::Bench;
 
-pub(super) type BenchPlan = Plan<Counted<Client>, Post>;
+type BenchPlan = Plan<Counted<Client>, Post>;
 
 impl Bench {
-    fn list_plan(&self, avatars: &[&str]) -> BenchPlan {
+    pub(super) fn list_plan(&self, avatars: &[&str]) -> BenchPlan {
         Plan { strategy: Strategy::List, ..self.plan(avatars) }
     }
 
     /// The daemon watches these avatars by lists, and has looked once.
-    async fn listing(avatars: &[&str], status: &str) -> Self {
+    pub(super) async fn listing(avatars: &[&str], status: &str) -> Self {
         let mut bench = Self::new();
         avatars.iter().for_each(|avatar| bench.api.set_status(avatar, status));
         bench.world.start(operator(bench.list_plan(avatars), "ops")).await;
