@@ -30,7 +30,6 @@ use crate::domain::foreign_text::plain;
 use crate::domain::moment::Moment;
 use crate::domain::status::Status;
 use crate::domain::vigil::Verdict;
-use crate::domain::watch::Watch;
 
 /// Waits.
 pub fn wait(config: Option<&Path>, args: &WaitArgs) -> Exit {
@@ -50,31 +49,30 @@ async fn keep_vigil(plan: WaitPlan, args: &WaitArgs) -> io::Result<Exit> {
     let mut stops = Stops::take()?;
     let chance = Chance::from_entropy()?;
     let (sender, mut reports) = mpsc::channel(REPORTS_MAX);
-    let WaitPlan { errands, ids, labels, lessons } = plan;
-    let watches = errands.iter().flat_map(|errand| errand.watches.iter().cloned());
-    let watches = watches.map(|watch| (watch.id.clone(), watch)).collect();
+    let WaitPlan { briefs, ids, labels, lessons } = plan;
+    let known = briefs.iter().flat_map(|brief| &brief.known);
+    let known = known.map(|watch| (watch.id.clone(), Report::begin(watch))).collect();
     let mut waiters = JoinSet::new();
-    for errand in errands {
-        let waiter = Waiter::new(errand, clock, chance.clone(), sender.clone());
+    for brief in briefs {
+        let waiter = Waiter::new(brief, clock, chance.clone(), sender.clone());
         waiters.spawn(waiter.run());
     }
     drop(sender);
     let begun = clock.moment();
     let give_up_at = args.timeout.map(|timeout| begun.plus(timeout));
-    let mut vigil = Vigil {
+    let mut board = Board {
         args,
         ids,
         labels,
         lessons,
-        watches,
-        reasons: HashMap::new(),
+        known,
         begun,
         outcomes: HashMap::new(),
         progress: (!args.quiet && io::stderr().is_terminal()).then(Progress::default),
     };
     let mut refresh_at = begun;
     let exit = loop {
-        if let Some(exit) = vigil.end() {
+        if let Some(exit) = board.end() {
             break exit;
         }
         select! {
@@ -84,30 +82,29 @@ async fn keep_vigil(plan: WaitPlan, args: &WaitArgs) -> io::Result<Exit> {
                 StopSignal::Terminate => Exit::Terminated,
             },
             report = reports.recv() => match report {
-                Some(report) => vigil.take(report),
+                Some(report) => board.take(report),
                 None => return Err(io::Error::other("the looks broke off: this is a bug")),
             },
-            () = sleep_until(&clock, give_up_at) => vigil.time_out(),
-            () = clock.sleep_until(refresh_at), if vigil.progress.is_some() => {
+            () = sleep_until(&clock, give_up_at) => board.time_out(),
+            () = clock.sleep_until(refresh_at), if board.progress.is_some() => {
                 refresh_at = clock.moment().plus(REFRESH);
-                vigil.refresh();
+                board.refresh();
             }
         }
     };
-    if let Some(progress) = &mut vigil.progress {
+    if let Some(progress) = &mut board.progress {
         progress.end_all();
     }
     Ok(exit)
 }
 
 /// What is known while waiting.
-struct Vigil<'a> {
+struct Board<'a> {
     args: &'a WaitArgs,
     ids: Vec<AvatarId>,
     labels: HashMap<AvatarId, String>,
     lessons: HashMap<Option<String>, Vec<Duration>>,
-    watches: HashMap<AvatarId, Watch>,
-    reasons: HashMap<AvatarId, String>,
+    known: HashMap<AvatarId, Report>,
     begun: Moment,
     outcomes: HashMap<AvatarId, Exit>,
     progress: Option<Progress>,
@@ -126,7 +123,7 @@ struct View<'a> {
     waited_seconds: f64,
 }
 
-impl Vigil<'_> {
+impl Board<'_> {
     /// The code to exit with, once that is clear.
     fn end(&self) -> Option<Exit> {
         let settled =
@@ -139,13 +136,8 @@ impl Vigil<'_> {
     }
 
     fn take(&mut self, report: Report) {
-        let Report { watch, verdict, reason } = report;
-        let id = watch.id.clone();
-        self.watches.insert(id.clone(), watch);
-        match reason {
-            Some(reason) => self.reasons.insert(id.clone(), reason),
-            None => self.reasons.remove(&id),
-        };
+        let (id, verdict) = (report.id.clone(), report.verdict.clone());
+        self.known.insert(id.clone(), report);
         match verdict {
             Some(verdict) => self.decide(&id, &verdict),
             // The next refresh shows it.
@@ -178,7 +170,7 @@ impl Vigil<'_> {
     fn time_out(&mut self) {
         for id in self.ids.clone() {
             if !self.outcomes.contains_key(&id) {
-                let reason = self.reasons.get(&id).cloned();
+                let reason = self.known.get(&id).and_then(|known| known.reason.clone());
                 self.conclude(&id, Exit::TimedOut, "timed_out", "timed-out", reason);
             }
         }
@@ -218,14 +210,14 @@ impl Vigil<'_> {
         outcome: &'static str,
         reason: Option<String>,
     ) -> Option<String> {
-        let watch = self.watches.get(id);
-        let name = watch.and_then(|watch| watch.name.as_deref());
+        let known = self.known.get(id);
+        let name = known.and_then(|known| known.name.as_deref());
         let waited = SystemClock.moment().since(self.begun);
         let view = View {
             id: id.as_str(),
             name: self.labels.get(id).map(String::as_str).or(name),
             outcome,
-            status: watch.and_then(|watch| watch.sight.as_ref()).map(|sight| sight.status.name()),
+            status: known.and_then(|known| known.status.as_ref()).map(|(status, _)| status.name()),
             reason,
             exit_status: exit.code(),
             detected_at: SystemClock.now().to_string(),
@@ -249,8 +241,7 @@ impl Vigil<'_> {
     }
 
     fn label(&self, id: &AvatarId) -> String {
-        let watch = self.watches.get(id);
-        let seen = watch.and_then(|watch| watch.name.clone());
+        let seen = self.known.get(id).and_then(|known| known.name.clone());
         let name = self.labels.get(id).cloned().or(seen);
         name.map_or_else(|| format!("avatar `{id}`"), |name| format!("`{}`", plain(&name)))
     }
@@ -259,19 +250,17 @@ impl Vigil<'_> {
     fn state(&self, id: &AvatarId) -> String {
         let now = SystemClock.now();
         let label = self.label(id);
-        let Some(watch) = self.watches.get(id) else { return label };
-        let status = watch.sight.as_ref().map(|sight| {
-            let lasted = self.progress.is_some().then(|| now.since(sight.since));
+        let Some(known) = self.known.get(id) else { return label };
+        let status = known.status.as_ref().map(|(status, since)| {
+            let lasted = self.progress.is_some().then(|| now.since(*since));
             let lasted = lasted.map(|it| format!(" for {}", rough(it))).unwrap_or_default();
-            format!("is {}{lasted}", plain(sight.status.name()))
+            format!("is {}{lasted}", plain(status.name()))
         });
-        let training = |watch: &Watch| {
-            watch.sight.as_ref().is_some_and(|sight| sight.status == Status::Training)
-        };
-        let lessons = self.lessons.get(&watch.model).filter(|_| training(watch));
+        let is_training = matches!(&known.status, Some((Status::Training, _)));
+        let lessons = self.lessons.get(&known.model).filter(|_| is_training);
         let usual = lessons.and_then(|lessons| usual(lessons));
         let usual = usual.map(|it| format!(" (usually {})", rough(it))).unwrap_or_default();
-        let reason = self.reasons.get(id);
+        let reason = known.reason.as_ref();
         let trouble =
             reason.map(|reason| format!("; it cannot be seen just now: {}", plain(reason)));
         let status = status.unwrap_or_else(|| "is not seen yet".to_owned());

@@ -2,7 +2,6 @@
 //! what the daemon's database knows.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -19,7 +18,7 @@ use crate::config::environment::Environment;
 use crate::config::file;
 use crate::config::settings::Settings;
 use crate::daemon::experience::{Experience, LESSONS_MAX};
-use crate::daemon::waiter::Errand;
+use crate::daemon::waiter::Brief;
 use crate::daemon::wiring;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
@@ -32,7 +31,7 @@ use crate::store::reader::Reader;
 #[derive(Debug)]
 pub struct WaitPlan {
     /// What to wait for, by account.
-    pub errands: Vec<Errand<Client>>,
+    pub briefs: Vec<Brief<Client>>,
     /// The avatars, in the order of the command line; none twice.
     pub ids: Vec<AvatarId>,
     /// The names that the config gives them.
@@ -71,10 +70,9 @@ pub fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPlan, Exi
         let known = known.remove(id).unwrap_or_else(|| Watch::new(id.clone()));
         by_account.entry(account).or_default().push(known);
     }
-    let errands = by_account
-        .into_iter()
-        .map(|(account, watches)| errand(account, watches, &settings, &lessons));
-    Ok(WaitPlan { errands: errands.collect::<Result<_, Exit>>()?, ids, labels, lessons })
+    let briefs =
+        by_account.into_iter().map(|(account, known)| brief(account, known, &settings, &lessons));
+    Ok(WaitPlan { briefs: briefs.collect::<Result<_, Exit>>()?, ids, labels, lessons })
 }
 
 fn ids(texts: &[String]) -> Result<Vec<AvatarId>, Exit> {
@@ -195,36 +193,26 @@ fn remembered(config: Option<&Path>) -> Remembered {
     }
 }
 
-fn errand(
+fn brief(
     account: AccountName,
-    watches: Vec<Watch>,
+    known: Vec<Watch>,
     settings: &Settings,
     lessons: &HashMap<Option<String>, Vec<Duration>>,
-) -> Result<Errand<Client>, Exit> {
+) -> Result<Brief<Client>, Exit> {
     let Some(asked) = settings.accounts.get(&account) else {
         complain(&format!("avatar-watch: no account `{account}`"));
         return Err(Exit::Problems);
     };
-    let seen_before =
-        watches.iter().filter_map(|known| Some((known.id.clone(), known.sight.clone()?)));
-    let seen_before = seen_before.collect();
-    // What others saw is not what is seen now.
-    let fresh =
-        |known: Watch| Watch { name: known.name, model: known.model, ..Watch::new(known.id) };
     let client = wiring::client(asked).map_err(|error| {
         complain_of(&error);
         Exit::Problems
     })?;
-    let max_per_second = NonZeroU32::new(asked.max_requests_per_second);
-    Ok(Errand {
+    Ok(Brief {
         account,
-        source: Arc::new(client),
-        max_concurrency: asked.max_concurrency,
-        max_per_second: max_per_second.unwrap_or(NonZeroU32::MIN),
+        asked: wiring::account(asked, Arc::new(client)),
         gate_waits: wiring::gate_waits(&settings.cadence.backoff),
         cadence: impatient(&settings.cadence),
-        watches: watches.into_iter().map(fresh).collect(),
-        seen_before,
+        known,
         experience: Experience::new(lessons.clone()),
     })
 }

@@ -46,14 +46,7 @@ pub fn plan(
         (avatar.id.clone(), Arc::new(registration))
     });
     let accounts = settings.accounts.iter().map(|(name, account)| {
-        let per_second = NonZeroU32::new(account.max_requests_per_second);
-        let account = Account {
-            source: source(name, account, before)?,
-            max_concurrency: account.max_concurrency,
-            max_per_second: per_second.unwrap_or(NonZeroU32::MIN),
-            blind_after: account.blind_after,
-        };
-        Ok((name.clone(), account))
+        Ok((name.clone(), self::account(account, source(name, account, before)?)))
     });
     Ok(Plan {
         accounts: accounts.collect::<Result<_, DaemonError>>()?,
@@ -73,6 +66,17 @@ pub fn plan(
         avatars: avatars.collect(),
         outlets: outlets(&settings.channels)?,
     })
+}
+
+/// An account with its client.
+pub fn account(settings: &AccountSettings, source: Arc<Client>) -> Account<Client> {
+    let per_second = NonZeroU32::new(settings.max_requests_per_second);
+    Account {
+        source,
+        max_concurrency: settings.max_concurrency,
+        max_per_second: per_second.unwrap_or(NonZeroU32::MIN),
+        blind_after: settings.blind_after,
+    }
 }
 
 /// The client that the plan before had, when nothing about it changed, with its connections;

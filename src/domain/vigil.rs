@@ -16,6 +16,7 @@ use crate::domain::watch::{Decision, Policy, Sight, Watch};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vigil {
     watch: Watch,
+    earlier: Option<Sight>,
     forbidden: u32,
 }
 
@@ -31,23 +32,16 @@ pub enum Verdict {
 }
 
 impl Vigil {
-    /// A vigil that begins with what is known.
-    pub fn new(watch: Watch) -> Self {
-        Self { watch, forbidden: 0 }
+    /// A vigil over an avatar of which others know that much. What they saw is no sight of ours;
+    /// it only tells since when the avatar has been so, once it is seen so here.
+    pub fn new(known: Watch) -> Self {
+        let watch = Watch { name: known.name, model: known.model, ..Watch::new(known.id) };
+        Self { watch, earlier: known.sight, forbidden: 0 }
     }
 
     /// What is known of the avatar.
     pub fn watch(&self) -> &Watch {
         &self.watch
-    }
-
-    /// Takes up since when the avatar has been as it was seen here, if it was seen so before.
-    pub fn recall(&mut self, earlier: &Sight) {
-        if let Some(sight) = &mut self.watch.sight
-            && sight.status == earlier.status
-        {
-            sight.since = sight.since.min(earlier.since);
-        }
     }
 
     /// The vigil after `seen`, observed at `now`.
@@ -69,6 +63,7 @@ impl Vigil {
         let Decision { watch, next_poll_in, .. } =
             self.watch.clone().observe(seen, now, policy, roll);
         self.watch = watch;
+        self.recall();
         if let Some(reason) = rejected {
             return Ok(Verdict::KeyRejected(reason));
         }
@@ -80,6 +75,15 @@ impl Vigil {
                 Ok(Verdict::Settled(sight.status.clone()))
             }
             (Some(_) | None, _) => Err(next_poll_in.unwrap_or(policy.cadence.missing)),
+        }
+    }
+
+    fn recall(&mut self) {
+        if let Some(sight) = &mut self.watch.sight
+            && let Some(earlier) = self.earlier.take()
+            && sight.status == earlier.status
+        {
+            sight.since = sight.since.min(earlier.since);
         }
     }
 
@@ -114,7 +118,6 @@ mod tests {
     use crate::domain::backoff::Backoff;
     use crate::domain::cadence::{Cadence, TrainingPace};
     use crate::domain::observation::Fault;
-    use crate::domain::watch::Origin;
 
     fn seen(status: &str) -> Observation {
         Observation::Seen(Box::new(Avatar {
@@ -161,18 +164,7 @@ mod tests {
             jitter: 0.0,
         };
         let account = AccountName::default();
-        let policy = Policy {
-            cadence: &cadence,
-            asked_at: Timestamp::from_millis(0),
-            infer_unseen_training: true,
-            origin: Origin::Unknown,
-            label: None,
-            account: &account,
-            place: None,
-            overdue_after: None,
-            key_answered_at: None,
-            forecast: None,
-        };
+        let policy = Policy::new(&cadence, &account, Timestamp::from_millis(0));
         let mut vigil = Vigil::new(Watch::new(AvatarId::parse("a1").unwrap()));
         let (mut now, mut last) = (Timestamp::from_millis(0), None);
         for seen in observations {

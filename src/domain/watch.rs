@@ -108,6 +108,24 @@ pub struct Decision {
     pub next_poll_in: Option<Duration>,
 }
 
+impl<'a> Policy<'a> {
+    /// A policy of nothing but a pace and an account, for an answer asked for at `asked_at`.
+    pub fn new(cadence: &'a Cadence, account: &'a AccountName, asked_at: Timestamp) -> Self {
+        Self {
+            cadence,
+            infer_unseen_training: true,
+            asked_at,
+            origin: Origin::Unknown,
+            label: None,
+            account,
+            place: None,
+            overdue_after: None,
+            key_answered_at: None,
+            forecast: None,
+        }
+    }
+}
+
 impl Watch {
     /// A watch of an avatar that was never looked at.
     pub fn new(id: AvatarId) -> Self {

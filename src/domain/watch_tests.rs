@@ -28,19 +28,8 @@ fn cadence() -> Cadence {
 
 fn policy(cadence: &Cadence) -> Policy<'_> {
     static ACCOUNT: LazyLock<AccountName> = LazyLock::new(AccountName::default);
-    Policy {
-        cadence,
-        // The answers of these tests come at once.
-        asked_at: Timestamp::from_millis(i64::MAX),
-        infer_unseen_training: true,
-        origin: Origin::Unknown,
-        label: None,
-        account: &ACCOUNT,
-        place: None,
-        overdue_after: None,
-        key_answered_at: None,
-        forecast: None,
-    }
+    // The answers of these tests come at once.
+    Policy::new(cadence, &ACCOUNT, Timestamp::from_millis(i64::MAX))
 }
 
 fn id() -> AvatarId {

@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::{Config, IMPATIENT};
-use crate::harness::daemon::Bench;
+use crate::harness::daemon::{Bench, Running};
 use crate::harness::webhook::{Answer, Receiver};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,22 +265,34 @@ fn a_hint_over_http_makes_the_real_daemon_look_and_survives_a_reload() {
     assert!(daemon.stop().success());
 }
 
-/// Takes as long as the store waits for a lock, and as the next tick after that, in real time.
-#[tokio::test(flavor = "multi_thread")]
-async fn that_a_config_was_not_taken_is_told_even_if_the_database_was_busy_then() {
+/// A daemon with an operator's channel gets `config` while its database is held, for as long as
+/// it takes until it says `said`. It takes as long as the store waits for a lock, in real time.
+async fn meet_a_busy_database(
+    config: impl Fn(Config) -> Config,
+    said: &str,
+) -> (FakeArgil, Receiver, Bench, Running) {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url());
-    let config = config.with("operator = true\n");
-    let bench = Bench::new(config.clone().avatar("a1").text());
+    let base = Config::new(argil.base_url()).webhook("ops", &receiver.url());
+    let base = base.with("operator = true\n").avatar("a1");
+    let bench = Bench::new(base.text());
     argil.set_status("a1", "IDLE");
+    argil.set_status("a2", "IDLE");
     let daemon = bench.start();
     daemon.wait_for_log("seen first: IDLE");
     let beside = rusqlite::Connection::open(bench.database()).unwrap();
     beside.execute_batch("BEGIN IMMEDIATE").unwrap();
-    bench.configure(config.with("\n[[[").text());
+    bench.configure(config(base).text());
     daemon.signal(Signal::HUP);
-    daemon.wait_for_log("what was told of the config is not written");
+    daemon.wait_for_log(said);
     beside.execute_batch("ROLLBACK").unwrap();
+    (argil, receiver, bench, daemon)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_a_config_was_not_taken_is_told_even_if_the_database_was_busy_then() {
+    let said = "what was told of the config is not written";
+    let bad = |config: Config| config.with("\n[[[");
+    let (_argil, receiver, _bench, daemon) = meet_a_busy_database(bad, said).await;
     let received = receiver.wait_for(1).await;
     let body: serde_json::Value = serde_json::from_slice(&received[0].body).unwrap();
     assert_eq!(
@@ -290,23 +302,11 @@ async fn that_a_config_was_not_taken_is_told_even_if_the_database_was_busy_then(
     assert!(daemon.stop().success());
 }
 
-/// Takes as long as the store waits for a lock, and as the next tick after that, in real time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_config_that_met_a_busy_database_is_taken_when_it_can_be() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url());
-    let config = config.with("operator = true\n").avatar("a1");
-    let bench = Bench::new(config.text());
-    argil.set_status("a1", "IDLE");
-    argil.set_status("a2", "IDLE");
-    let daemon = bench.start();
-    daemon.wait_for_log("seen first: IDLE");
-    let beside = rusqlite::Connection::open(bench.database()).unwrap();
-    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
-    bench.configure(config.avatar("a2").text());
-    daemon.signal(Signal::HUP);
-    daemon.wait_for_log("is taken as soon as the store can write");
-    beside.execute_batch("ROLLBACK").unwrap();
+    let said = "is taken as soon as the store can write";
+    let good = |config: Config| config.avatar("a2");
+    let (_argil, receiver, _bench, daemon) = meet_a_busy_database(good, said).await;
     daemon.wait_for_log("avatar `a2` seen first: IDLE");
     assert_eq!(receiver.received().len(), 0, "nothing is wrong with the config");
     assert!(daemon.stop().success());

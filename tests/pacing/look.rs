@@ -14,7 +14,7 @@ use avatar_watch::domain::cadence::Cadence;
 use avatar_watch::domain::observation::Observation;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::domain::watch::{Origin, Policy, Watch};
+use avatar_watch::domain::watch::{Policy, Watch};
 
 use super::dice::Training;
 use super::way::{Pace, Way};
@@ -89,18 +89,8 @@ fn watch(
             avatar.status = training.becomes.clone();
         }
         let forecast = experience.forecast(watch.model.as_ref(), cadence.training);
-        let policy = Policy {
-            cadence,
-            asked_at: now,
-            infer_unseen_training: true,
-            origin: Origin::Unknown,
-            label: None,
-            account: &account,
-            place: None,
-            overdue_after: None,
-            key_answered_at: None,
-            forecast: forecast.as_deref(),
-        };
+        let policy =
+            Policy { forecast: forecast.as_deref(), ..Policy::new(cadence, &account, now) };
         let seen = Observation::Seen(Box::new(avatar.clone()));
         let decision = watch.observe(seen, now, &policy, chance.roll());
         if let Some(ended) = &decision.training {

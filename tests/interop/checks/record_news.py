@@ -32,6 +32,7 @@ NAMES = ["Jané, “English” 👩🏽", "Tom & <Jerry>", "Ω" * 60]
 LOGIN = ("avatar-watch@example.com", "interop-password")
 MAILBOX, STRANGER = "studio@example.com", "stranger@example.com"
 OPERATOR = "operator@example.com"
+CA_FILE = 'ca_file = "mail-ca.pem"'
 
 
 class Argil(ThreadingHTTPServer):
@@ -147,7 +148,28 @@ def mail_server_identity(folder):
     return context
 
 
+def mail_account(name, to, port, keys, smtp_keys=""):
+    return f"""
+[channels.{name}]
+type = "email"
+from = "{LOGIN[0]}"
+to = ["{to}"]
+{keys}
+[channels.{name}.smtp]
+host = "localhost"
+port = {port}
+tls = "starttls"
+username = "{LOGIN[0]}"
+password = {{ env = "SMTP_PASSWORD" }}
+{smtp_keys}
+"""
+
+
 def config(argil, receiver, mail):
+    often, operator = 'retry_schedule = ["0s", "1s", "5s"]', "events = []\noperator = true"
+    studio = mail_account("studio-mail", MAILBOX, mail, often, CA_FILE)
+    watch = mail_account("watch-mail", OPERATOR, mail, operator, CA_FILE)
+    untrusting = mail_account("untrusting", STRANGER, mail, 'retry_schedule = ["0s", "1h"]')
     avatars = "".join(f'[[avatars]]\nid = "{id}"\n' for id in [*ENDINGS, GONE])
     return f"""
 [argil]
@@ -164,49 +186,16 @@ type = "webhook"
 url = "http://127.0.0.1:{receiver}/hook"
 secret = {{ env = "OPS_WEBHOOK_SECRET" }}
 retry_schedule = ["0s", "200ms", "1s", "5s"]
-[channels.studio-mail]
-type = "email"
-from = "{LOGIN[0]}"
-to = ["{MAILBOX}"]
-retry_schedule = ["0s", "1s", "5s"]
-[channels.studio-mail.smtp]
-host = "localhost"
-port = {mail}
-tls = "starttls"
-username = "{LOGIN[0]}"
-password = {{ env = "SMTP_PASSWORD" }}
-ca_file = "mail-ca.pem"
+{studio}
 [channels.watch]
 type = "webhook"
 url = "http://127.0.0.1:{receiver}/watch"
 secret = {{ env = "OPS_WEBHOOK_SECRET" }}
 events = []
 operator = true
-[channels.watch-mail]
-type = "email"
-from = "{LOGIN[0]}"
-to = ["{OPERATOR}"]
-events = []
-operator = true
-[channels.watch-mail.smtp]
-host = "localhost"
-port = {mail}
-tls = "starttls"
-username = "{LOGIN[0]}"
-password = {{ env = "SMTP_PASSWORD" }}
-ca_file = "mail-ca.pem"
+{watch}
 # The same server, but nothing makes its certificate trusted.
-[channels.untrusting]
-type = "email"
-from = "{LOGIN[0]}"
-to = ["{STRANGER}"]
-retry_schedule = ["0s", "1h"]
-[channels.untrusting.smtp]
-host = "localhost"
-port = {mail}
-tls = "starttls"
-username = "{LOGIN[0]}"
-password = {{ env = "SMTP_PASSWORD" }}
+{untrusting}
 """
 
 
