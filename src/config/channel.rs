@@ -114,7 +114,7 @@ fn events(field: &Field<'_>, may_be_empty: bool) -> Option<Vec<EventKind>> {
 
 fn event(field: &Field<'_>) -> Option<EventKind> {
     let text = field.text()?;
-    if EventKind::CONDITIONS.iter().any(|kind| kind.name() == text) {
+    if EventKind::OPERATIONAL.iter().any(|kind| kind.name() == text) {
         let message = format!("is `{text}`, which goes to operators' channels alone");
         return field.wrong(message, "take it out, and write `operator = true` in this channel");
     }
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn conditions_are_not_selected_one_by_one() {
-        for kind in EventKind::CONDITIONS {
+        for kind in EventKind::OPERATIONAL {
             let name = kind.name();
             check_added(
                 &format!("{HOOK}operator = true\nevents = ['{name}']"),

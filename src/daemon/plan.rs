@@ -139,7 +139,7 @@ impl<S, N: Notifier> Plan<S, N> {
     ) -> Announcement {
         let chosen = registration.and_then(|registration| registration.channels.as_ref());
         let gets = |name: &ChannelName, outlet: &Outlet<N>| match event.subject {
-            Subject::Condition(_) => outlet.operator,
+            Subject::Condition(_) | Subject::DeadLetter(_) => outlet.operator,
             Subject::Transition { .. } | Subject::Ping { .. } => {
                 outlet.events.contains(&event.kind)
                     && chosen.is_none_or(|channels| channels.contains(name))

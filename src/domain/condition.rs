@@ -5,6 +5,7 @@
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
+use crate::domain::channel::ChannelName;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 
@@ -63,6 +64,11 @@ pub enum About {
     },
     /// The config file and its drop-ins.
     Config,
+    /// One channel.
+    Channel {
+        /// Which.
+        name: ChannelName,
+    },
 }
 
 /// What keeps a key from seeing anything.

@@ -114,6 +114,8 @@ pub struct Outcome {
     pub error: Option<String>,
     /// The beginning of the other side's answer, for people; data, never trusted.
     pub snippet: Option<String>,
+    /// What the other side's clock said, where it said so.
+    pub clock: Option<Timestamp>,
 }
 
 /// What the end of a try means for the delivery.
@@ -132,12 +134,32 @@ pub enum OutcomeClass {
     Local,
     /// This message will never be taken.
     Rejected,
+    /// Nothing will ever be taken there again: the place is gone, or wants no more. Spends no
+    /// try; the channel is disabled.
+    Gone,
+    /// The channel's own settings are refused: its login, its sender, its way of securing the
+    /// connection. A human has to mend them, or is just doing so. Spends no try; the channel is
+    /// disabled when it lasts.
+    Misconfigured,
     /// We were killed while it was under way; spends no try, until it happens so often in a row
     /// that the message itself may be what kills us.
     Unknown,
 }
 
 impl Outcome {
+    /// A try that ended so in that phase, without anything more to say.
+    pub const fn new(class: OutcomeClass, phase: &'static str) -> Self {
+        Self {
+            class,
+            phase,
+            code: None,
+            retry_after: None,
+            error: None,
+            snippet: None,
+            clock: None,
+        }
+    }
+
     /// What the other side said, or what happened instead, in a few words for people.
     pub fn said(&self) -> String {
         match (&self.error, self.code) {
@@ -158,6 +180,8 @@ impl OutcomeClass {
             Self::Throttled => "throttled",
             Self::Local => "local",
             Self::Rejected => "rejected",
+            Self::Gone => "gone",
+            Self::Misconfigured => "misconfigured",
             Self::Unknown => "unknown",
         }
     }
@@ -203,6 +227,9 @@ impl Delivery {
                 self.uncharged_wait(first, THROTTLED_WAIT_MAX)
             }
             OutcomeClass::Local => self.uncharged_wait(LOCAL_WAIT, LOCAL_WAIT_MAX),
+            OutcomeClass::Gone | OutcomeClass::Misconfigured => {
+                self.uncharged_wait(SETTINGS_WAIT, SETTINGS_WAIT_MAX)
+            }
             OutcomeClass::Unknown => {
                 self.unknowns = self.unknowns.saturating_add(1);
                 if self.unknowns < POISON_AFTER {
@@ -258,6 +285,9 @@ const THROTTLED_WAIT: Duration = Duration::from_secs(60);
 const THROTTLED_WAIT_MAX: Duration = Duration::from_hours(1);
 const LOCAL_WAIT: Duration = Duration::from_secs(5);
 const LOCAL_WAIT_MAX: Duration = Duration::from_secs(300);
+/// A password that is being changed is right again in minutes.
+const SETTINGS_WAIT: Duration = Duration::from_secs(60);
+const SETTINGS_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 const DOUBLINGS_MAX: u32 = 16;
 /// From this many deaths in a row on, each spends a try: a message that kills us must not keep
 /// us from working, and one that only met bad luck must not be given up.

@@ -6,7 +6,7 @@ const HALF: Roll = Roll::new(1 << 127);
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
 fn outcome(class: OutcomeClass) -> Outcome {
-    Outcome { class, phase: "response", code: None, retry_after: None, error: None, snippet: None }
+    Outcome::new(class, "response")
 }
 
 fn fresh() -> Delivery {

@@ -8,6 +8,7 @@ use std::fmt;
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::channel::ChannelName;
 use crate::domain::condition::{About, Condition};
+use crate::domain::dead_letter::DeadLetter;
 use crate::domain::roll::Roll;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
@@ -86,6 +87,12 @@ pub enum EventKind {
     WatchBlind,
     /// `config.rejected`: the config was read again and not taken.
     ConfigRejected,
+    /// `channel.failing`: a channel takes nothing any more.
+    ChannelFailing,
+    /// `channel.disabled`: nothing is sent to a channel until a human enables it.
+    ChannelDisabled,
+    /// `delivery.exhausted`: one delivery was given up.
+    DeliveryExhausted,
     /// `test.ping`: a trial, sent by hand.
     TestPing,
 }
@@ -99,13 +106,16 @@ impl EventKind {
         Self::AvatarStatusChanged,
     ];
 
-    /// The conditions, told to the channels of operators.
-    pub const CONDITIONS: [Self; 5] = [
+    /// What is told to the channels of operators alone.
+    pub const OPERATIONAL: [Self; 8] = [
         Self::AvatarMissing,
         Self::AvatarUnseen,
         Self::AvatarTrainingOverdue,
         Self::WatchBlind,
         Self::ConfigRejected,
+        Self::ChannelFailing,
+        Self::ChannelDisabled,
+        Self::DeliveryExhausted,
     ];
 
     /// The kinds that a channel gets when its `events` is left out.
@@ -124,6 +134,9 @@ impl EventKind {
             Self::AvatarTrainingOverdue => "avatar.training_overdue",
             Self::WatchBlind => "watch.blind",
             Self::ConfigRejected => "config.rejected",
+            Self::ChannelFailing => "channel.failing",
+            Self::ChannelDisabled => "channel.disabled",
+            Self::DeliveryExhausted => "delivery.exhausted",
             Self::TestPing => "test.ping",
         }
     }
@@ -186,7 +199,9 @@ impl Event {
                 About::Avatar { id, .. } => id.to_string(),
                 About::Account { name, .. } => format!("account {name}"),
                 About::Config => "the config".to_owned(),
+                About::Channel { name } => format!("channel {name}"),
             },
+            Subject::DeadLetter(letter) => format!("channel {}", letter.channel),
             Subject::Ping { channel } => format!("channel {channel}"),
         }
     }
@@ -197,9 +212,9 @@ impl Event {
             Subject::Transition { transition, .. } => Some(&transition.avatar_id),
             Subject::Condition(condition) => match &condition.about {
                 About::Avatar { id, .. } => Some(id),
-                About::Account { .. } | About::Config => None,
+                About::Account { .. } | About::Config | About::Channel { .. } => None,
             },
-            Subject::Ping { .. } => None,
+            Subject::DeadLetter(_) | Subject::Ping { .. } => None,
         }
     }
 }
@@ -216,6 +231,8 @@ pub enum Subject {
     },
     /// The beginning or the end of a condition.
     Condition(Box<Condition>),
+    /// A delivery that was given up.
+    DeadLetter(Box<DeadLetter>),
     /// A trial of a channel.
     Ping {
         /// The channel that is tried.

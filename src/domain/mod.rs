@@ -32,3 +32,4 @@ pub mod vision;
 pub mod key_gate;
 pub mod retry;
 pub mod delivery;
+pub mod dead_letter;

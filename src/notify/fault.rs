@@ -16,7 +16,7 @@ use crate::domain::foreign_text::one_line;
 
 /// A try that came no further than `phase`.
 pub(super) fn stopped(class: OutcomeClass, phase: &'static str, error: String) -> Outcome {
-    Outcome { class, phase, code: None, retry_after: None, error: Some(error), snippet: None }
+    Outcome { error: Some(error), ..Outcome::new(class, phase) }
 }
 
 /// What the failure to connect to `host` means.

@@ -97,14 +97,7 @@ impl Webhook {
         };
         match fault::connect(&self.host, &addresses, self.connect_limit).await {
             Err(outcome) => outcome,
-            Ok(_) => Outcome {
-                class: OutcomeClass::Delivered,
-                phase: CONNECT,
-                code: None,
-                retry_after: None,
-                error: None,
-                snippet: None,
-            },
+            Ok(_) => Outcome::new(OutcomeClass::Delivered, CONNECT),
         }
     }
 
@@ -143,6 +136,7 @@ impl Webhook {
             retry_after: retry_after.filter(|_| !delivered),
             error: (!delivered).then_some(error),
             snippet: plain::snippet(&answer.await.unwrap_or_default(), &self.hidden),
+            clock: None,
         }
     }
 

@@ -71,7 +71,7 @@ pub(super) fn config_rejected(connection: &Connection) -> rusqlite::Result<Optio
 const fn cause(about: &About) -> Option<BlindCause> {
     match about {
         About::Account { cause, .. } => Some(*cause),
-        About::Avatar { .. } | About::Config => None,
+        About::Avatar { .. } | About::Config | About::Channel { .. } => None,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::store::conditions;
 pub(super) fn insert(connection: &Connection, event: &Event, body: &[u8]) -> rusqlite::Result<()> {
     let transition = match &event.subject {
         Subject::Transition { transition, .. } => Some(transition),
-        Subject::Condition(_) => None,
+        Subject::Condition(_) | Subject::DeadLetter(_) => None,
         Subject::Ping { .. } => return Ok(()),
     };
     let sequence = transition.map(|it| i64::try_from(it.sequence).unwrap_or(i64::MAX));
@@ -29,6 +29,6 @@ pub(super) fn insert(connection: &Connection, event: &Event, body: &[u8]) -> rus
         })?;
     match &event.subject {
         Subject::Condition(condition) => conditions::note(connection, event, condition),
-        Subject::Transition { .. } | Subject::Ping { .. } => Ok(()),
+        Subject::Transition { .. } | Subject::DeadLetter(_) | Subject::Ping { .. } => Ok(()),
     }
 }

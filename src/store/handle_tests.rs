@@ -134,14 +134,7 @@ impl Drop for Bench {
 }
 
 fn settlement(claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> Settlement {
-    let outcome = Outcome {
-        class,
-        phase: "response",
-        code: Some(200),
-        retry_after: None,
-        error: None,
-        snippet: None,
-    };
+    let outcome = Outcome { code: Some(200), ..Outcome::new(class, "response") };
     let delivery = claimed.delivery.clone();
     Settlement {
         id: claimed.id.clone(),

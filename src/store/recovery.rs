@@ -69,12 +69,8 @@ pub(super) fn recover(
 /// The outcome of a try that nobody saw the end of.
 pub fn unknown_outcome() -> Outcome {
     Outcome {
-        class: OutcomeClass::Unknown,
-        phase: "unknown",
-        code: None,
-        retry_after: None,
         error: Some("the program ended before the answer came".to_owned()),
-        snippet: None,
+        ..Outcome::new(OutcomeClass::Unknown, "unknown")
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 
 use avatar_watch::domain::account::AccountName;
+use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::condition::{About, BlindCause, Phase};
 use avatar_watch::domain::event::{Event, EventKind};
 use avatar_watch::notify::format::standard;
@@ -30,15 +31,19 @@ fn the_guide_to_conditions_shows_them_to_the_byte() {
     let missing = Some("the API answered 404");
     let account = About::Account { name: AccountName::default(), cause: BlindCause::KeyRejected };
     let blind = Some("the API answered 401");
+    let channel = About::Channel { name: ChannelName::parse("ops").unwrap() };
+    let failing = Some("`ops.example.com` answered 500");
     let (begun, ended) = (Phase::Begun, Phase::Ended);
     let expected = [
         sent(&news::condition(EventKind::AvatarMissing, begun, jane, missing)),
         sent(&news::condition(EventKind::WatchBlind, begun, account, blind)),
         sent(&news::condition(EventKind::ConfigRejected, ended, About::Config, None)),
+        sent(&news::condition(EventKind::ChannelFailing, begun, channel, failing)),
+        sent(&news::given_up()),
     ];
     let guide = guide("docs/conditions.md");
     assert_eq!(shown(&guide), expected);
-    for kind in EventKind::CONDITIONS {
+    for kind in EventKind::OPERATIONAL {
         assert!(guide.contains(&format!("| `{kind}` |")), "{kind} is not in the table");
     }
     for cause in BlindCause::ALL {

@@ -12,13 +12,14 @@ use lettre::message::{Mailbox, MessageBuilder, MultiPart, SinglePart};
 use lettre::{Address, Message};
 
 use crate::domain::avatar::AvatarId;
+use crate::domain::channel::ChannelName;
 use crate::domain::condition::About;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::event::{Event, Subject};
 use crate::domain::timestamp::Timestamp;
 use crate::notify::email::letter::Letter;
 use crate::notify::email::news::news;
-use crate::notify::email::notice::{notice, trial};
+use crate::notify::email::notice::{given_up, notice, trial};
 
 /// What stands on every mail of a channel.
 pub(super) struct Letterhead {
@@ -40,6 +41,7 @@ impl Letterhead {
         let letter = match &event.subject {
             Subject::Transition { avatar, transition } => news(event, avatar, transition),
             Subject::Condition(condition) => notice(event, condition),
+            Subject::DeadLetter(letter) => given_up(event, letter),
             Subject::Ping { channel } => trial(event, channel),
         };
         let domain = &self.domain;
@@ -62,7 +64,7 @@ impl Letterhead {
             Subject::Condition(condition) => {
                 headers = raw(headers, STATE, condition.phase.name());
             }
-            Subject::Ping { .. } => {}
+            Subject::DeadLetter(_) | Subject::Ping { .. } => {}
         }
         headers = raw(headers, AUTO_SUBMITTED, "auto-generated");
         headers = raw(headers, AUTO_RESPONSE, "All");
@@ -127,9 +129,15 @@ fn topic(subject: &Subject) -> Option<String> {
             About::Avatar { id, .. } => avatar_topic(id),
             About::Account { name, .. } => format!("account.{}", atom(name.as_str())),
             About::Config => "config".to_owned(),
+            About::Channel { name } => channel_topic(name),
         }),
+        Subject::DeadLetter(letter) => Some(channel_topic(&letter.channel)),
         Subject::Ping { .. } => None,
     }
+}
+
+fn channel_topic(name: &ChannelName) -> String {
+    format!("channel.{}", atom(name.as_str()))
 }
 
 fn avatar_topic(id: &AvatarId) -> String {

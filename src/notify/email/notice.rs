@@ -3,6 +3,7 @@
 use crate::domain::account::AccountName;
 use crate::domain::channel::ChannelName;
 use crate::domain::condition::{About, BlindCause, Condition, Phase};
+use crate::domain::dead_letter::DeadLetter;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::foreign_text::one_line;
 use crate::domain::status::Status;
@@ -31,6 +32,31 @@ pub(super) fn notice(event: &Event, condition: &Condition) -> Letter {
         window: vec![window],
         status: String::new(),
         color,
+        event: event.id.clone(),
+    }
+}
+
+/// The letter about a delivery that was given up.
+pub(super) fn given_up(event: &Event, letter: &DeadLetter) -> Letter {
+    let about = channel_called(&letter.channel);
+    let mut facts = vec![
+        Fact { name: "Delivery", value: letter.delivery.to_string() },
+        Fact { name: "What it told", value: one_line(&letter.kind, NAME_CHARS_MAX) },
+    ];
+    if let Some(id) = &letter.avatar_id {
+        facts.push(Fact { name: "Avatar id", value: one_line(id, NAME_CHARS_MAX) });
+    }
+    facts.push(Fact { name: "Tries", value: letter.attempts.to_string() });
+    facts.push(Fact { name: "Reason", value: one_line(&letter.reason, REASON_CHARS_MAX) });
+    Letter {
+        subject: format!("{TAG} {about}: a message was given up"),
+        headline: "Given up: one message did not reach this channel".to_owned(),
+        about,
+        facts,
+        meaning: GIVEN_UP.to_owned(),
+        window: vec![format!("It was given up at {}.", clock(event.occurred_at))],
+        status: String::new(),
+        color: BAD,
         event: event.id.clone(),
     }
 }
@@ -69,7 +95,12 @@ fn facts(about: &About) -> (String, Vec<Fact>) {
             (account_called(name), vec![Fact { name: "Cause", value }])
         }
         About::Config => ("config".to_owned(), Vec::new()),
+        About::Channel { name } => (channel_called(name), Vec::new()),
     }
+}
+
+fn channel_called(name: &ChannelName) -> String {
+    format!("channel {name}")
 }
 
 fn account_called(name: &AccountName) -> String {
@@ -106,7 +137,7 @@ const fn words(kind: EventKind, condition: &Condition) -> Words {
         (EventKind::WatchBlind, Phase::Begun) => {
             let meaning = match &condition.about {
                 About::Account { cause, .. } => blind(*cause),
-                About::Avatar { .. } | About::Config => BLIND,
+                About::Avatar { .. } | About::Config | About::Channel { .. } => BLIND,
             };
             ("blind", "Blind: no avatar of this account can be looked at", meaning)
         }
@@ -119,12 +150,25 @@ const fn words(kind: EventKind, condition: &Condition) -> Words {
         (EventKind::ConfigRejected, Phase::Ended) => {
             ("taken", "Taken: the config is good again and in force", NOTHING)
         }
+        (EventKind::ChannelFailing, Phase::Begun) => {
+            ("failing", "Failing: this channel does not take what it is told", FAILING)
+        }
+        (EventKind::ChannelFailing, Phase::Ended) => {
+            ("works again", "Works again: this channel takes what it is told", NOTHING)
+        }
+        (EventKind::ChannelDisabled, Phase::Begun) => {
+            ("disabled", "Disabled: nothing is sent to this channel any more", DISABLED)
+        }
+        (EventKind::ChannelDisabled, Phase::Ended) => {
+            ("enabled", "Enabled: this channel is told again", ENABLED)
+        }
         // No condition is of these kinds; were one, it would be told under its name.
         (
             EventKind::AvatarReady
             | EventKind::AvatarTrainingFailed
             | EventKind::AvatarRefused
             | EventKind::AvatarStatusChanged
+            | EventKind::DeliveryExhausted
             | EventKind::TestPing,
             _,
         ) => (kind.name(), kind.name(), NOTHING),
@@ -171,6 +215,15 @@ const BLIND_UNUSABLE: &str = "What to do: most likely wait, since the API is in 
 const BLIND_LOCAL: &str = "What to do: give the daemon what it lacks, such as more file handles \
     (`LimitNOFILE=` of the unit). Until then no change of these avatars is noticed; it will be \
     told afterwards.";
+const FAILING: &str = "What to do: read the reason above, and see whether the receiver is well and \
+    the channel's settings are right; `avatar-watch test` with the channel's name tries it. \
+    Nothing is lost: what it should have been told waits and is tried again.";
+const DISABLED: &str = "What to do: read the reason above, mend it, and run `avatar-watch channels \
+    enable` with the channel's name; a changed address enables it by itself. Nothing is lost: \
+    what it should have been told waits until then.";
+const ENABLED: &str = "What to do: nothing; what waited is sent now, oldest first.";
+const GIVEN_UP: &str = "What to do: read the reason above and mend it, then run `avatar-watch \
+    deliveries retry` with the delivery's id. It is sent again under the same event id.";
 const SEES_AGAIN: &str = "What to do: nothing; what changed meanwhile is told with the next looks.";
 const REJECTED: &str = "What to do: run `avatar-watch check`, mend what it names, and reload. \
     Until then the config from before stays in force, whole.";

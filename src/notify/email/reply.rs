@@ -89,12 +89,10 @@ pub(super) fn failed(host: &str, phase: Phase, error: &Error, hidden: &[String])
         let said = error.source().map(ToString::to_string).unwrap_or_default();
         let text = format!("`{host}` answered {code} to {}", phase.doing());
         return Outcome {
-            class: phase.class_of(code),
-            phase: phase.name(),
             code: Some(code),
-            retry_after: None,
             error: Some(text),
             snippet: plain::snippet(said.as_bytes(), hidden),
+            ..Outcome::new(phase.class_of(code), phase.name())
         };
     }
     if let Some(tls) = cause::<rustls::Error>(error) {

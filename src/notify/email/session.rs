@@ -81,14 +81,7 @@ impl Session<'_> {
         let mut connection = self.open().await?;
         let ended = match mail {
             Some(mail) => self.transact(&mut connection, mail).await,
-            None => Ok(Outcome {
-                class: OutcomeClass::Delivered,
-                phase: self.phase().name(),
-                code: None,
-                retry_after: None,
-                error: None,
-                snippet: None,
-            }),
+            None => Ok(Outcome::new(OutcomeClass::Delivered, self.phase().name())),
         };
         // The verdict stands, whatever happens to the farewell. Who has not answered before
         // gets none.
@@ -180,12 +173,9 @@ impl Session<'_> {
         self.require(Phase::Dot, &answer, 200)?;
         let said: Vec<&str> = answer.message().collect();
         Ok(Outcome {
-            class: OutcomeClass::Delivered,
-            phase: Phase::Dot.name(),
             code: Some(answer.code().into()),
-            retry_after: None,
-            error: None,
             snippet: plain::snippet(said.join(" ").as_bytes(), &self.hidden),
+            ..Outcome::new(OutcomeClass::Delivered, Phase::Dot.name())
         })
     }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::domain::avatar::Avatar;
 use crate::domain::condition::{About, Condition};
+use crate::domain::dead_letter::DeadLetter;
 use crate::domain::event::{Event, Subject};
 use crate::domain::status::Status;
 use crate::domain::transition::Transition;
@@ -23,6 +24,7 @@ pub fn render(event: &Event) -> Vec<u8> {
                 Data::Transition(TransitionData::new(avatar, transition))
             }
             Subject::Condition(condition) => Data::Condition(ConditionData::new(condition)),
+            Subject::DeadLetter(letter) => Data::DeadLetter(DeadLetterData::new(letter)),
             Subject::Ping { channel } => {
                 Data::Ping(PingData { channel: channel.as_str(), message: PING })
             }
@@ -48,6 +50,7 @@ struct Message<'a> {
 enum Data<'a> {
     Transition(TransitionData<'a>),
     Condition(ConditionData<'a>),
+    DeadLetter(DeadLetterData<'a>),
     Ping(PingData<'a>),
 }
 
@@ -107,6 +110,7 @@ struct ConditionData<'a> {
 enum AboutData<'a> {
     Avatar { avatar: NamedData<'a>, account: &'a str, status: Option<&'a str> },
     Account { account: &'a str, cause: &'static str },
+    Channel { channel: &'a str },
     Config {},
 }
 
@@ -127,6 +131,7 @@ impl<'a> ConditionData<'a> {
             About::Account { name, cause } => {
                 AboutData::Account { account: name.as_str(), cause: cause.name() }
             }
+            About::Channel { name } => AboutData::Channel { channel: name.as_str() },
             About::Config => AboutData::Config {},
         };
         Self {
@@ -134,6 +139,31 @@ impl<'a> ConditionData<'a> {
             since: condition.since.to_string(),
             about,
             reason: condition.reason.as_deref(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct DeadLetterData<'a> {
+    channel: &'a str,
+    delivery_id: &'a str,
+    event_id: &'a str,
+    event_type: &'a str,
+    avatar_id: Option<&'a str>,
+    attempts: u32,
+    reason: &'a str,
+}
+
+impl<'a> DeadLetterData<'a> {
+    fn new(letter: &'a DeadLetter) -> Self {
+        Self {
+            channel: letter.channel.as_str(),
+            delivery_id: letter.delivery.as_str(),
+            event_id: letter.event.as_str(),
+            event_type: &letter.kind,
+            avatar_id: letter.avatar_id.as_deref(),
+            attempts: letter.attempts,
+            reason: &letter.reason,
         }
     }
 }

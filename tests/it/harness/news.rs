@@ -6,6 +6,8 @@ use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
 use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::condition::{About, Condition, Phase};
+use avatar_watch::domain::dead_letter::DeadLetter;
+use avatar_watch::domain::delivery::DeliveryId;
 use avatar_watch::domain::event::{Event, EventId, EventKind, Subject};
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::status::Status;
@@ -78,6 +80,25 @@ pub(crate) fn about_avatar(name: Option<&str>, status: Option<&str>) -> About {
         name: name.map(str::to_owned),
         account: AccountName::default(),
         status: status.map(Status::from_name),
+    }
+}
+
+/// The delivery `dlv_0193` of news about the avatar to the channel `ops` was given up.
+pub(crate) fn given_up() -> Event {
+    let letter = DeadLetter {
+        channel: ChannelName::parse("ops").unwrap(),
+        delivery: DeliveryId::parse("dlv_0193").unwrap(),
+        event: EventId::parse("evt_0193").unwrap(),
+        kind: "avatar.ready".to_owned(),
+        avatar_id: Some(AVATAR.to_owned()),
+        attempts: 10,
+        reason: "all tries are used up: `ops.example.com` answered 500".to_owned(),
+    };
+    Event {
+        id: EventId::mint(DETECTED_AT, Roll::new(10)),
+        kind: EventKind::DeliveryExhausted,
+        occurred_at: DETECTED_AT,
+        subject: Subject::DeadLetter(Box::new(letter)),
     }
 }
 

@@ -106,7 +106,7 @@ impl Notifier for Post {
 
 /// An outcome of that class.
 pub(crate) fn outcome(class: OutcomeClass) -> Outcome {
-    Outcome { class, phase: "test", code: None, retry_after: None, error: None, snippet: None }
+    Outcome::new(class, "test")
 }
 
 /// A source that shows avatars as it is told; one that it was told nothing of is missing.

@@ -294,7 +294,7 @@ impl Notifier for SimPost {
                 (transition.previous.status().map(Status::name), transition.status.name())
             }
             Subject::Condition(condition) => (None, condition.phase.name()),
-            Subject::Ping { .. } => (None, ""),
+            Subject::DeadLetter(_) | Subject::Ping { .. } => (None, ""),
         };
         let draft = |(salt, recipient): (u64, &String)| Draft {
             id: DeliveryId::mint(now, roll.derive(salt)),
