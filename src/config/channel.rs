@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 use url::Url;
 
-use crate::config::duration::{self, LONGEST};
+use crate::config::duration;
 use crate::config::field::Field;
 use crate::config::host;
 use crate::config::mail;
@@ -15,9 +15,10 @@ use crate::config::reader::{Place, Table};
 use crate::config::schema::{CHANNEL, EMAIL, WEBHOOK};
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::{ChannelKind, ChannelSettings, WebhookSettings};
+use crate::config::terms;
 use crate::domain::channel::ChannelName;
 use crate::domain::event::EventKind;
-use crate::domain::retry::RetrySchedule;
+use crate::domain::retry::Terms;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 
@@ -71,17 +72,17 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
     let may_be_empty = operator != Some(false);
     let events =
         table.or("events", EventKind::DEFAULT.to_vec(), |field| events(field, may_be_empty));
-    let (place, schedule) = match kind? {
-        Type::Webhook => (webhook(&table).map(ChannelKind::Webhook), RetrySchedule::webhook()),
-        Type::Email => (mail::read(&table).map(ChannelKind::Email), RetrySchedule::email()),
+    let (place, usual) = match kind? {
+        Type::Webhook => (webhook(&table).map(ChannelKind::Webhook), Terms::webhook()),
+        Type::Email => (mail::read(&table).map(ChannelKind::Email), Terms::email()),
     };
-    let retry_schedule = table.or("retry_schedule", schedule, retry_schedule);
+    let terms = terms::read(&table, usual);
     stated?;
     Some(ChannelSettings {
         name: name?,
         events: events?,
         operator: operator?,
-        retry_schedule: retry_schedule?,
+        terms: terms?,
         kind: place?,
     })
 }
@@ -119,13 +120,6 @@ fn event(field: &Field<'_>) -> Option<EventKind> {
         return field.wrong(message, "take it out, and write `operator = true` in this channel");
     }
     field.one_of(&EventKind::SELECTABLE.map(|kind| (kind.name(), kind)))
-}
-
-fn retry_schedule(field: &Field<'_>) -> Option<RetrySchedule> {
-    let waits = field.list(|element| duration::read(element, &(Duration::ZERO..=LONGEST)))?;
-    let help = "write the wait before each try, like `[\"0s\", \"5s\", \"5m\"]`";
-    let refused = |error| field.wrong(format!("is no good: {error}"), help);
-    RetrySchedule::new(waits).map_or_else(refused, Some)
 }
 
 fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {

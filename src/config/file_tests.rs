@@ -229,7 +229,7 @@ fn the_config_block_of_the_contract_loads() {
     assert_eq!(settings.avatars[0].channels.as_ref().unwrap().len(), 2);
     let ops = &settings.channels[&ChannelName::parse("ops").unwrap()];
     assert_eq!(ops.events, EventKind::DEFAULT);
-    assert_eq!(ops.retry_schedule, RetrySchedule::webhook());
+    assert_eq!(ops.terms.schedule.waits(), RetrySchedule::webhook().waits());
     let mail = &settings.channels[&ChannelName::parse("studio-mail").unwrap()];
     let ChannelKind::Email(email) = &mail.kind else { panic!("a mail channel") };
     assert_eq!(email.message_id_domain, "example.com");

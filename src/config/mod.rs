@@ -23,6 +23,7 @@ pub mod poll;
 pub mod web;
 pub mod channel;
 pub mod mail;
+mod terms;
 pub mod names;
 pub mod avatar;
 pub mod discover;

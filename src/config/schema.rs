@@ -111,11 +111,23 @@ pub(super) const DISCOVER: Schema = Schema {
     path: "discover",
     keys: &["enabled", "every", "accounts", "channels", "overdue_after"],
 };
-pub(super) const CHANNEL: Schema =
-    Schema { path: "channels.*", keys: &["type", "events", "operator", "retry_schedule"] };
+pub(super) const CHANNEL: Schema = Schema {
+    path: "channels.*",
+    keys: &["type", "events", "operator", "retry_schedule", "expires_after", "on_unknown"],
+};
 pub(super) const WEBHOOK: Schema = Schema {
     path: "channels.*",
-    keys: &["type", "url", "secret", "timeout", "events", "operator", "retry_schedule"],
+    keys: &[
+        "type",
+        "url",
+        "secret",
+        "timeout",
+        "events",
+        "operator",
+        "retry_schedule",
+        "expires_after",
+        "on_unknown",
+    ],
 };
 pub(super) const EMAIL: Schema = Schema {
     path: "channels.*",
@@ -128,6 +140,8 @@ pub(super) const EMAIL: Schema = Schema {
         "events",
         "operator",
         "retry_schedule",
+        "expires_after",
+        "on_unknown",
     ],
 };
 pub(super) const SMTP: Schema = Schema {

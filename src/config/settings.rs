@@ -19,7 +19,7 @@ use crate::domain::channel::ChannelName;
 use crate::domain::event::EventKind;
 use crate::domain::foreign_text::plain;
 use crate::domain::mail_address::MailAddress;
-use crate::domain::retry::RetrySchedule;
+use crate::domain::retry::Terms;
 use crate::domain::status::Status;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
@@ -152,8 +152,8 @@ pub struct ChannelSettings {
     pub events: Vec<EventKind>,
     /// Whether it is also told about ourselves: the conditions.
     pub operator: bool,
-    /// The waits before each try.
-    pub retry_schedule: RetrySchedule,
+    /// What holds for its deliveries.
+    pub terms: Terms,
     /// What kind of place it is.
     pub kind: ChannelKind,
 }

@@ -14,10 +14,12 @@ use crate::config::settings::{
     AccountSettings, AvatarSettings, ChannelKind, ChannelSettings, DiscoverSettings, EmailSettings,
     Settings, SmtpSettings, SmtpTls, Strategy, WebSettings, WebhookSettings,
 };
+use crate::config::terms::ON_UNKNOWN;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::cadence::Cadence;
 use crate::domain::channel::ChannelName;
+use crate::domain::retry::Terms;
 
 /// What a part of the config is about, in the order of the config.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -208,13 +210,17 @@ fn discover(discover: &DiscoverSettings) -> Keys {
 }
 
 fn channel(channel: &ChannelSettings) -> Keys {
-    let ChannelSettings { name: _, events, operator, retry_schedule, kind } = channel;
+    let ChannelSettings { name: _, events, operator, terms, kind } = channel;
+    let Terms { schedule, expires_after, on_unknown } = terms;
+    let on_unknown = ON_UNKNOWN.iter().find(|(_, it)| it == on_unknown).map(|(word, _)| *word);
     let events: Vec<&str> = events.iter().map(|kind| kind.name()).collect();
     let mut found = keys([
         ("events", sorted(&events)),
         ("operator", operator.to_string()),
-        ("retry_schedule", waits(retry_schedule.waits())),
+        ("retry_schedule", waits(schedule.waits())),
+        ("expires_after", wait(*expires_after)),
     ]);
+    add(&mut found, [("on_unknown", on_unknown.map(str::to_owned))]);
     match kind {
         ChannelKind::Webhook(webhook) => {
             let WebhookSettings { url: _, secrets: _, timeout } = webhook;

@@ -50,7 +50,10 @@ fn no_secret_is_in_a_snapshot() {
     }
     let channel = &full().sections[&Section::parse("channel ops").unwrap()];
     let keys: Vec<&str> = channel.keys().map(String::as_str).collect();
-    assert_eq!(keys, ["events", "operator", "retry_schedule", "timeout", "type"]);
+    assert_eq!(
+        keys,
+        ["events", "expires_after", "on_unknown", "operator", "retry_schedule", "timeout", "type"]
+    );
 }
 
 #[test]

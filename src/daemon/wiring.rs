@@ -128,7 +128,8 @@ fn outlets(
                 notifier: Arc::new(channel(settings)?),
                 events: settings.events.clone(),
                 operator: settings.operator,
-                schedule: settings.retry_schedule.clone(),
+                terms: settings.terms.clone(),
+                spacing: None,
             };
             Ok((name.clone(), outlet))
         })

@@ -33,3 +33,4 @@ pub mod key_gate;
 pub mod retry;
 pub mod delivery;
 pub mod dead_letter;
+pub mod health;

@@ -10,7 +10,7 @@ use avatar_watch::domain::moment::Moment;
 use avatar_watch::domain::retry::RetrySchedule;
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::status::Status;
-use avatar_watch::store::hands::{Handled, Hands};
+use avatar_watch::store::hands::{Handled, Hands, Under};
 use avatar_watch::store::reader::{DeliveryFilter, DeliveryRow};
 
 use crate::harness::plans::{id, plan, seconds, with_avatar, with_channel};
