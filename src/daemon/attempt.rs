@@ -58,7 +58,16 @@ pub async fn try_once<N: Notifier, C: Clock>(
     let outcome = bearer.witness.judge(&claimed.channel, outcome, &bearer.channels, ended);
     bearer.witness.compare_clocks(&claimed.channel, outcome.clock, finished_at);
     let roll = tools.chance.roll();
-    let delivery = claimed.delivery.clone().settle(&outcome, finished_at, &bearer.terms, roll);
+    let delivery = match claimed.probe_of {
+        None => claimed.delivery.clone().settle(&outcome, finished_at, &bearer.terms, roll),
+        Some(due_at) => claimed.delivery.clone().settle_probe(
+            &outcome,
+            due_at,
+            finished_at,
+            &bearer.terms,
+            roll,
+        ),
+    };
     let settlement = Settlement {
         id: claimed.id.clone(),
         attempt: claimed.attempt,

@@ -262,6 +262,28 @@ impl Delivery {
         self
     }
 
+    /// The same for a try that was made before its time, to see whether the other side takes
+    /// anything at all: one that fails leaves the delivery as it was, due at `due_at`.
+    #[must_use]
+    pub fn settle_probe(
+        self,
+        outcome: &Outcome,
+        due_at: Timestamp,
+        now: Timestamp,
+        terms: &Terms,
+        roll: Roll,
+    ) -> Self {
+        let spared = match outcome.class {
+            OutcomeClass::Retryable => true,
+            OutcomeClass::Ambiguous => terms.on_unknown == OnUnknown::Resend,
+            _ => false,
+        };
+        if spared {
+            return Self { state: DeliveryState::Pending { next_attempt_at: due_at }, ..self };
+        }
+        self.settle(outcome, now, terms, roll)
+    }
+
     fn charged_wait(&mut self, terms: &Terms) -> Option<Duration> {
         self.budget_used = self.budget_used.saturating_add(1);
         terms.schedule.wait(self.budget_used)

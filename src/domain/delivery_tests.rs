@@ -146,6 +146,21 @@ fn what_may_have_been_taken_is_held_where_that_was_asked_for() {
 }
 
 #[test]
+fn a_probe_that_fails_leaves_the_delivery_as_it_was_and_one_that_is_taken_ends_it() {
+    let due_at = NOW.plus(Duration::from_secs(3_600));
+    let hold = Terms { on_unknown: OnUnknown::Hold, ..Terms::webhook() };
+    let probe =
+        |class, terms: &Terms| fresh().settle_probe(&outcome(class), due_at, NOW, terms, HALF);
+    for class in [OutcomeClass::Retryable, OutcomeClass::Ambiguous] {
+        let settled = probe(class, &Terms::webhook());
+        assert_eq!((wait_s(&settled, NOW), settled.budget_used), (Some(3_600), 0));
+    }
+    assert_eq!(probe(OutcomeClass::Delivered, &hold).state, DeliveryState::Delivered);
+    assert_eq!(probe(OutcomeClass::Rejected, &hold).state.name(), "failed");
+    assert_eq!(probe(OutcomeClass::Ambiguous, &hold).state.name(), "failed");
+}
+
+#[test]
 fn what_a_human_must_mend_spends_no_try_and_never_expires_by_itself() {
     for class in [OutcomeClass::Gone, OutcomeClass::Misconfigured] {
         let late = fresh().expires_at;

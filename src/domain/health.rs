@@ -107,7 +107,13 @@ impl Health {
 
     /// Whether only one message at a time is sent, the oldest.
     pub const fn is_probed(&self) -> bool {
-        self.unproved || self.failing >= BREAKS_AT
+        self.unproved || self.is_broken()
+    }
+
+    /// Whether so many messages failed that the oldest is tried even when it is not due: what is
+    /// not due by its own schedule spends no try by that.
+    pub const fn is_broken(&self) -> bool {
+        self.failing >= BREAKS_AT
     }
 
     /// What the end of a try does. `delivery` is as the outcome left it; `counted_in` is the run

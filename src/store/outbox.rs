@@ -51,6 +51,8 @@ pub struct Claimed {
     pub attempt: u32,
     /// Where it stood before the claim, as far as outcomes change it.
     pub delivery: Delivery,
+    /// When it is due, if that is not yet: it only tries whether the channel is well again.
+    pub probe_of: Option<Timestamp>,
 }
 
 /// Whom to claim for, and how much.
@@ -146,11 +148,20 @@ pub(super) fn claim(
             } else {
                 1.min(*room)
             };
-            let order = if probed { OLDEST_FIRST } else { DUE_FIRST };
-            claim_channel(connection, claim, channel, (room, order), boot_id, &mut claims.claimed)?;
+            let which = match (health.is_broken(), probed) {
+                (true, _) => PROBE,
+                (false, true) => OLDEST_DUE,
+                (false, false) => DUE,
+            };
+            claim_channel(connection, claim, channel, (room, which), boot_id, &mut claims.claimed)?;
         }
         if claims.claimed.len() - before < *room {
-            let next = next_due_at(connection, channel, ready_at, claim.now)?;
+            let due_at = next_due_at(connection, channel, ready_at, claim.now)?;
+            // A probe does not wait for what is due.
+            let next = due_at.map(|due_at| match health.is_broken() {
+                true if ready_at > claim.now => ready_at,
+                _ => due_at,
+            });
             claims.next_due_at = match (claims.next_due_at, next) {
                 (Some(known), Some(next)) => Some(known.min(next)),
                 (known, next) => known.or(next),
@@ -172,17 +183,18 @@ fn claim_channel(
     connection: &Connection,
     claim: &Claim,
     channel: &ChannelName,
-    (room, order): (usize, &str),
+    (room, (due, order)): (usize, (&str, &str)),
     boot_id: &str,
     claimed: &mut Vec<Claimed>,
 ) -> rusqlite::Result<()> {
     let mut update = connection.prepare_cached(&format!(
         "UPDATE deliveries
          SET state = 'sending', lease_owner = :boot, lease_until = :lease,
-             attempts = attempts + 1, next_attempt_at = NULL, updated_at = :now
+             attempts = attempts + 1, updated_at = :now,
+             probe_of = iif(next_attempt_at > :now, next_attempt_at, NULL), next_attempt_at = NULL
          WHERE seq IN (
            SELECT d.seq FROM deliveries d
-           WHERE d.channel_id = :channel AND d.state = 'pending' AND d.next_attempt_at <= :now
+           WHERE d.channel_id = :channel AND d.state = 'pending' AND {due}
              AND NOT EXISTS(
                SELECT 1 FROM deliveries o
                WHERE o.channel_id = d.channel_id AND o.recipient = d.recipient
@@ -190,7 +202,7 @@ fn claim_channel(
                  AND o.seq < d.seq)
            ORDER BY {order} LIMIT :room)
          RETURNING id, event_id, channel_id, recipient, avatar_id, content_type, body, attempts,
-                   budget_used, uncharged, unknowns, expires_at, seq",
+                   budget_used, uncharged, unknowns, expires_at, seq, probe_of",
     ))?;
     let rows = update.query_map(
         named_params! {
@@ -342,6 +354,7 @@ fn read_claimed(row: &Row<'_>) -> rusqlite::Result<Claimed> {
             unknowns: row.get(10)?,
             expires_at: row.get(11)?,
         },
+        probe_of: row.get(13)?,
     })
 }
 
@@ -365,7 +378,9 @@ fn final_reason(delivery: &Delivery) -> Option<&str> {
     }
 }
 
-/// What is due first goes first.
-const DUE_FIRST: &str = "d.next_attempt_at, d.seq";
-/// What was made first goes first, of what is due.
-const OLDEST_FIRST: &str = "d.seq";
+/// What is due; what is due first goes first.
+const DUE: (&str, &str) = ("d.next_attempt_at <= :now", "d.next_attempt_at, d.seq");
+/// What is due; what was made first goes first.
+const OLDEST_DUE: (&str, &str) = ("d.next_attempt_at <= :now", "d.seq");
+/// What was made first, due or not.
+const PROBE: (&str, &str) = ("true", "d.seq");

@@ -170,6 +170,7 @@ ALTER TABLE channels ADD COLUMN updated_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE channels ADD COLUMN absent INTEGER NOT NULL DEFAULT 0 CHECK(absent IN (0,1));
 
 ALTER TABLE deliveries ADD COLUMN counted_in INTEGER;
+ALTER TABLE deliveries ADD COLUMN probe_of INTEGER;
 ALTER TABLE deliveries ADD COLUMN told INTEGER NOT NULL DEFAULT 0 CHECK(told IN (0,1));
 UPDATE deliveries SET told = 1 WHERE state = 'failed';
 CREATE INDEX deliveries_untold ON deliveries(seq) WHERE state = 'failed' AND told = 0;
