@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 /// Sun, 06 Nov 1994 08:49:37 GMT
@@ -151,4 +153,26 @@ fn the_clock_of_the_other_side_is_read_from_any_answer() {
     check("Sun, 06 Nov 1994 08:49:37 GMT", Some(NOW));
     check("today", None);
     assert_eq!(answer(200, &[], "").clock(), None);
+}
+
+proptest! {
+    #[test]
+    fn no_answer_sends_us_away_for_longer_than_we_allow(
+        status in 100_u16..1000,
+        value in "[0-9.eE+-]{0,12}|[ -~]{0,40}",
+        name in prop::sample::select(vec![
+            "retry-after",
+            "x-ratelimit-reset",
+            "x-ratelimit-reset-after",
+            "webhook-delivery",
+            "date",
+        ]),
+        body in "\\{\"retry_after\": ?[0-9.eE+-]{1,9}\\}",
+    ) {
+        let headers = [(name, value.as_str()), ("x-ratelimit-remaining", "0")];
+        let meaning = answer(status, &headers, &body).meaning(NOW);
+        if let Some(wait) = meaning.retry_after {
+            prop_assert!(!wait.is_zero() && wait <= RETRY_AFTER_MAX, "{wait:?}");
+        }
+    }
 }

@@ -26,6 +26,8 @@ pub(crate) enum Manner {
     Reset,
     /// Nothing, for ever.
     Stall,
+    /// Opens a tunnel, and ends it once something comes.
+    OpenAndBreak,
 }
 
 /// A request as it came.
@@ -89,6 +91,10 @@ async fn talk(
     match manner {
         Manner::Stall => std::future::pending().await,
         Manner::Reset => stream.set_zero_linger(),
+        Manner::OpenAndBreak => {
+            stream.write_all(CONNECTED).await?;
+            stream.read(&mut [0; 64]).await.map(drop)
+        }
         Manner::Refuse(status) => {
             // Proxies like to repeat what they refuse.
             let refusal =
@@ -105,7 +111,7 @@ async fn pass(mut stream: TcpStream, what: &str, bytes: &[u8]) -> std::io::Resul
     let authority = target.trim_start_matches("http://").split('/').next().unwrap();
     let mut onward = TcpStream::connect(authority).await?;
     if what.starts_with("CONNECT ") {
-        stream.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await?;
+        stream.write_all(CONNECTED).await?;
     } else {
         let path = &target["http://".len() + authority.len()..];
         let text = String::from_utf8(bytes.to_vec()).unwrap();
@@ -114,3 +120,5 @@ async fn pass(mut stream: TcpStream, what: &str, bytes: &[u8]) -> std::io::Resul
     }
     copy_bidirectional(&mut stream, &mut onward).await.map(drop)
 }
+
+const CONNECTED: &[u8] = b"HTTP/1.1 200 Connected\r\n\r\n";

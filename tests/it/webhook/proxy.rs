@@ -106,6 +106,20 @@ async fn a_tunnel_that_is_refused_is_no_fault_of_the_receiver() {
 }
 
 #[tokio::test]
+async fn once_the_tunnel_is_open_a_failure_is_the_receivers() {
+    let (receiver, proxy) = (Receiver::start().await, Proxy::start(Manner::Pass).await);
+    let url = receiver.url().replace("http:", "https:");
+    let outcome = try_once(&through(&url, &proxy.url(LOGIN), SHORT)).await;
+    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"), "{outcome:?}");
+    assert_eq!((proxy.asked().len(), receiver.connections()), (1, 1));
+    let breaking = Proxy::start(Manner::OpenAndBreak).await;
+    let outcome = try_once(&through(&url, &breaking.url(LOGIN), SHORT)).await;
+    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "connect"));
+    assert!(outcome.error.unwrap().starts_with("`127.0.0.1` "));
+    assert_eq!(breaking.asked().len(), 1);
+}
+
+#[tokio::test]
 async fn what_a_proxy_answers_in_place_of_the_receiver_is_an_answer() {
     let check = async |manner: Manner, class: OutcomeClass, phase: &str| {
         let (receiver, proxy) = (Receiver::start().await, Proxy::start(manner).await);
