@@ -97,8 +97,11 @@ async fn talk(
         }
         Manner::Refuse(status) => {
             // Proxies like to repeat what they refuse.
-            let refusal =
-                format!("HTTP/1.1 {status} Refused\r\nconnection: close\r\n\r\nrefused:\n{head}");
+            let login = head.lines().find(|line| line.to_lowercase().starts_with("proxy-auth"));
+            let refusal = format!(
+                "HTTP/1.1 {status} Refused\r\nconnection: close\r\n\r\nrefused: {}\n{head}",
+                login.unwrap_or("nobody")
+            );
             stream.write_all(refusal.as_bytes()).await?;
             stream.shutdown().await
         }

@@ -7,6 +7,8 @@ use crate::harness::proxy::{Manner, Proxy};
 use crate::harness::tls::{Identity, TlsServer};
 
 const LOGIN: &str = "user:C4N4RYT0KEN@";
+/// The beginning of what a proxy repeats of a request.
+const HIDDEN: &str = "refused: proxy-authorization: basic ***";
 
 fn through(url: &str, proxy: &str, timeout: Duration) -> Channel {
     let mut spec = spec(url, &[SECRET], timeout);
@@ -125,6 +127,8 @@ async fn what_a_proxy_answers_in_place_of_the_receiver_is_an_answer() {
         let (receiver, proxy) = (Receiver::start().await, Proxy::start(manner).await);
         let outcome = try_once(&through(&receiver.url(), &proxy.url(LOGIN), SHORT)).await;
         assert_eq!((outcome.class, outcome.phase), (class, phase), "for {manner:?}: {outcome:?}");
+        let snippet = outcome.snippet.as_deref().unwrap_or(HIDDEN);
+        assert!(snippet.to_lowercase().starts_with(HIDDEN), "{snippet}");
         let shown = format!("{outcome:?}");
         assert!(!shown.contains(CANARY) && !shown.contains("dXNlcjpDNE40UllUMEtFTg"), "{shown}");
         assert_eq!((proxy.asked().len(), receiver.connections()), (1, 0));

@@ -78,6 +78,11 @@ async fn a_proxy_may_be_near_and_what_it_is_sent_to_may_not() {
     assert_eq!(channel.probe().await.class, OutcomeClass::Delivered);
     try_once(&channel).await;
     assert_eq!(proxy.asked().len(), 1);
+    let proxy_by_name = proxy.url("").replace("127.0.0.1", "localhost");
+    let channel = through(&by_name, &proxy_by_name, Reach::Public);
+    assert_eq!(channel.probe().await.class, OutcomeClass::Delivered);
+    try_once(&channel).await;
+    assert_eq!(proxy.asked().len(), 2);
     let expected = "`169.254.169.254` was not called: its address is link-local, as the metadata \
                     services of clouds are";
     let channel = through(&receiver.url(), "http://user:pass@169.254.169.254:80", Reach::Near);
