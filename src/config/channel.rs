@@ -143,6 +143,12 @@ fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
     let headers = table.or("headers", BTreeMap::new(), custom_headers::read);
     let proxy = table.optional("proxy", proxy::read);
     let ca_file = table.optional("ca_file", certificates::read);
+    if let (Some(url), Some(field)) = (&url, table.field("ca_file"))
+        && Url::parse(url.expose()).is_ok_and(|url| url.scheme() == "http")
+    {
+        let message = "is not used: the `url` is `http`, which has no certificates";
+        field.reader.warning(&field.place, message, "write `https`, or take it out");
+    }
     Some(WebhookSettings {
         url: url?,
         secrets: secrets?,
@@ -285,5 +291,21 @@ mod tests {
             check(url, true, &format!("{told}\n  {choice}"));
         }
         check("https://nas.lan/x", true, "");
+    }
+
+    #[test]
+    fn certificates_without_tls_are_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let key = rcgen::KeyPair::generate().unwrap();
+        let authority = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+        std::fs::write(&path, authority.pem()).unwrap();
+        let trusting = format!("{HOOK}ca_file = '{}'", path.display());
+        check_added(&trusting, "");
+        check_added(
+            &trusting.replace("https://example.com", "http://nas.lan"),
+            "config.toml:6: `channels.ops.ca_file` is not used: the `url` is `http`, which has no \
+             certificates\n  help: write `https`, or take it out",
+        );
     }
 }
