@@ -11,5 +11,8 @@ pub mod format;
 pub mod signature;
 pub mod http;
 pub mod email;
+mod letter;
+mod news;
+mod notice;
 mod fault;
 mod plain;

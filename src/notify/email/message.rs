@@ -17,9 +17,9 @@ use crate::domain::condition::About;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::event::{Event, Subject};
 use crate::domain::timestamp::Timestamp;
-use crate::notify::email::letter::Letter;
-use crate::notify::email::news::news;
-use crate::notify::email::notice::{given_up, notice, trial};
+use crate::notify::letter::Letter;
+use crate::notify::news::news;
+use crate::notify::notice::{given_up, notice, trial};
 
 /// What stands on every mail of a channel.
 pub(super) struct Letterhead {

@@ -5,7 +5,7 @@ use crate::domain::event::Event;
 use crate::domain::foreign_text::one_line;
 use crate::domain::status::Status;
 use crate::domain::transition::{Previous, Transition};
-use crate::notify::email::letter::{
+use crate::notify::letter::{
     BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, TAG, called, clock,
 };
 
