@@ -25,6 +25,7 @@ use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::foreign_text::plain;
 use crate::domain::listing::Listing;
 use crate::domain::observation::{Denial, Observation};
+use crate::notify::http::AT_PROXY;
 use crate::store::error::StoreError;
 use crate::store::reader::Reader;
 
@@ -201,6 +202,9 @@ fn verdict(seen: &Observation) -> (bool, String) {
 
 fn connection(outcome: &Outcome) -> String {
     match &outcome.error {
+        None if outcome.phase == AT_PROXY => {
+            "its proxy can be reached; no farther without sending".to_owned()
+        }
         None => "it can be reached".to_owned(),
         Some(error) => format!("failed at `{}`: {error}", outcome.phase),
     }

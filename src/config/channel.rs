@@ -7,16 +7,20 @@ use std::time::Duration;
 use toml::de::DeValue;
 use url::Url;
 
+use crate::config::certificates;
+use crate::config::custom_headers;
 use crate::config::duration::{self, LONGEST};
 use crate::config::field::Field;
 use crate::config::host;
 use crate::config::mail;
+use crate::config::proxy;
 use crate::config::reader::{Place, Table};
 use crate::config::schema::{CHANNEL, EMAIL, WEBHOOK};
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::{ChannelKind, ChannelSettings, WebhookSettings};
 use crate::domain::channel::ChannelName;
 use crate::domain::event::EventKind;
+use crate::domain::reach::Reach;
 use crate::domain::retry::RetrySchedule;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
@@ -129,14 +133,32 @@ fn retry_schedule(field: &Field<'_>) -> Option<RetrySchedule> {
 }
 
 fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
-    let url = table.required("url", "write `url = \"https://…\"`", url);
+    let reach = table.or("deny_private", Reach::Near, reach);
+    let url = table.required("url", "write `url = \"https://…\"`", |field| {
+        url(field, reach.unwrap_or_default())
+    });
     let mend = "make one with `avatar-watch secret`, and write `secret = { env = \"…\" }`";
     let secrets = table.required("secret", mend, secrets);
     let timeout = table.or("timeout", TIMEOUT, |field| duration::read(field, &TIMEOUT_RANGE));
-    Some(WebhookSettings { url: url?, secrets: secrets?, timeout: timeout? })
+    let headers = table.or("headers", BTreeMap::new(), custom_headers::read);
+    let proxy = table.optional("proxy", proxy::read);
+    let ca_file = table.optional("ca_file", certificates::read);
+    Some(WebhookSettings {
+        url: url?,
+        secrets: secrets?,
+        timeout: timeout?,
+        headers: headers?,
+        proxy: proxy?,
+        reach: reach?,
+        ca_file: ca_file?,
+    })
 }
 
-fn url(field: &Field<'_>) -> Option<Secret> {
+fn reach(field: &Field<'_>) -> Option<Reach> {
+    field.flag().map(|denied| if denied { Reach::Public } else { Reach::Near })
+}
+
+fn url(field: &Field<'_>, reach: Reach) -> Option<Secret> {
     let secret = secret_source::read(field, Plain::Allowed)?;
     let url = match Url::parse(secret.expose()) {
         Ok(url) => url,
@@ -146,6 +168,14 @@ fn url(field: &Field<'_>) -> Option<Secret> {
     let Some(host) = host else {
         return field.wrong("is neither an `https` nor an `http` URL", WHOLE_URL);
     };
+    if let Some(refusal) = host::refusal(&host, reach) {
+        let message = format!("leads to `{host}`, which is {}", refusal.what());
+        let help = match refusal.is_by_choice() {
+            true => "take `deny_private` out, or name a receiver on the internet",
+            false => "such an address is never called; name the receiver itself",
+        };
+        return field.wrong(message, help);
+    }
     if url.scheme() == "http" && !host::is_private(&host) {
         let message = "is `http`: what is told can be read on the way";
         field.reader.warning(&field.place, message, "write `https`, if the receiver has it");
@@ -223,5 +253,37 @@ mod tests {
                 ),
             );
         }
+    }
+
+    #[test]
+    fn an_address_that_is_never_called_is_told_where_it_stands() {
+        let check = |url: &str, deny_private: bool, expected: &str| {
+            let hook = HOOK.replace("https://example.com", url);
+            let expected = match expected {
+                "" => String::new(),
+                told => format!("config.toml:4: `channels.ops.url` {told}"),
+            };
+            check_added(&format!("{hook}deny_private = {deny_private}"), &expected);
+        };
+        let never = "help: such an address is never called; name the receiver itself";
+        let link_local = "which is link-local, as the metadata services of clouds are";
+        for deny_private in [false, true] {
+            for url in ["http://169.254.169.254/x", "https://2852039166/", "http://0xa9fea9fe"] {
+                let told = format!("leads to `169.254.169.254`, {link_local}\n  {never}");
+                check(url, deny_private, &told);
+            }
+            let told = format!("leads to `[64:ff9b::a9fe:a9fe]`, {link_local}\n  {never}");
+            check("http://[64:ff9b::169.254.169.254]/", deny_private, &told);
+        }
+        let choice = "help: take `deny_private` out, or name a receiver on the internet";
+        for (url, told) in [
+            ("https://10.0.0.7/x", "leads to `10.0.0.7`, which is in a private network"),
+            ("http://127.1:8080/x", "leads to `127.0.0.1`, which is this very machine"),
+            ("http://localhost/x", "leads to `localhost`, which is this very machine"),
+        ] {
+            check(url, false, "");
+            check(url, true, &format!("{told}\n  {choice}"));
+        }
+        check("https://nas.lan/x", true, "");
     }
 }

@@ -10,6 +10,7 @@ use crate::config::field::shown;
 use crate::config::settings::{ChannelKind, Settings};
 use crate::config::snapshot::{Keys, Section, Snapshot};
 use crate::domain::account::AccountName;
+use crate::domain::custom_header::CustomHeaderName;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 
@@ -142,6 +143,7 @@ enum Hidden<'s> {
     Text(&'s Secret),
     Signing(&'s [SigningSecret]),
     Certificates(&'s [u8]),
+    Headers(&'s BTreeMap<CustomHeaderName, Secret>),
 }
 
 fn secrets(settings: &Settings) -> Secrets<'_> {
@@ -154,10 +156,17 @@ fn secrets(settings: &Settings) -> Secrets<'_> {
     secrets.insert(Section::Web, token.collect());
     for (name, channel) in &settings.channels {
         let hidden = match &channel.kind {
-            ChannelKind::Webhook(webhook) => BTreeMap::from([
-                ("url", Hidden::Text(&webhook.url)),
-                ("secret", Hidden::Signing(&webhook.secrets)),
-            ]),
+            ChannelKind::Webhook(webhook) => {
+                let proxy = webhook.proxy.iter().map(|proxy| ("proxy", Hidden::Text(proxy)));
+                let trusted = webhook.ca_file.iter();
+                let trusted = trusted.map(|pem| ("ca_file", Hidden::Certificates(pem)));
+                let always = [
+                    ("url", Hidden::Text(&webhook.url)),
+                    ("secret", Hidden::Signing(&webhook.secrets)),
+                    ("headers", Hidden::Headers(&webhook.headers)),
+                ];
+                always.into_iter().chain(proxy).chain(trusted).collect()
+            }
             ChannelKind::Email(email) => {
                 let login = email.smtp.login.iter();
                 let password = login.map(|(_, word)| ("smtp.password", Hidden::Text(word)));

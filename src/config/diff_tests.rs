@@ -114,6 +114,14 @@ fn channels_are_told_by_the_names_of_their_keys() {
         &["channel `ops` changed: `operator`, `url`"],
     );
     check(
+        &[(
+            "[channels.ops]",
+            "[channels.ops]\nproxy = \"http://CANARY@p.lan\"\n\
+           headers.x-team = \"CANARY\"\ndeny_private = true",
+        )],
+        &["channel `ops` changed: `deny_private`, `headers`, `proxy`"],
+    );
+    check(
         &[(", username = \"u\", password = \"CANARY\"", "")],
         &["channel `mail` changed: `smtp.username`, `smtp.password`"],
     );

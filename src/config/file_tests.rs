@@ -14,9 +14,11 @@ use crate::domain::retry::RetrySchedule;
 /// The least that loads; tests add to it.
 const LEAST: &str = "argil.api_key = 'key'\n";
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-const VARIABLES: [(&str, &str); 7] = [
+const VARIABLES: [(&str, &str); 9] = [
     ("ARGIL_API_KEY", "CANARY-key"),
     ("OPS_WEBHOOK_SECRET", SECRET),
+    ("OPS_WEBHOOK_LOGIN", "Bearer CANARY"),
+    ("OPS_WEBHOOK_PROXY", "http://CANARY@proxy.example.com:3128"),
     ("SMTP_PASSWORD", "CANARY password"),
     ("SECOND_STUDIO_API_KEY", "CANARY-second-key"),
     ("AVATAR_WATCH_HINT_TOKEN", "CANARY-of-16-letters"),
@@ -241,12 +243,18 @@ const EXAMPLE: &str = include_str!("../../config.example.toml");
 #[test]
 fn the_example_loads_and_its_defaults_are_the_defaults() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("mail-ca.pem"), "-----BEGIN CERTIFICATE-----").unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let authority = rcgen::CertificateParams::default().self_signed(&key).unwrap().pem();
+    for name in ["mail-ca.pem", "webhook-ca.pem"] {
+        fs::write(folder.path().join(name), &authority).unwrap();
+    }
     let path = folder.path().join("config.toml");
     let names = [
         "ARGIL_API_KEY",
         "SECOND_STUDIO_API_KEY",
         "OPS_WEBHOOK_SECRET",
+        "OPS_WEBHOOK_LOGIN",
+        "OPS_WEBHOOK_PROXY",
         "SMTP_PASSWORD",
         "AVATAR_WATCH_HINT_TOKEN",
     ];
@@ -260,6 +268,10 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     let mail = spelled_out.channels.get_mut(&ChannelName::parse("studio-mail").unwrap()).unwrap();
     let ChannelKind::Email(email) = &mut mail.kind else { panic!("a mail channel") };
     assert!(email.smtp.ca_file.take().is_some() && email.smtp.hello_name.take().is_some());
+    let ops = spelled_out.channels.get_mut(&ChannelName::parse("ops").unwrap()).unwrap();
+    let ChannelKind::Webhook(webhook) = &mut ops.kind else { panic!("a webhook") };
+    assert!(webhook.ca_file.take().is_some() && webhook.proxy.take().is_some());
+    assert_eq!(std::mem::take(&mut webhook.headers).len(), 1);
     let second = AccountName::parse("second-studio").unwrap();
     let (first, second) =
         (&spelled_out.accounts[&AccountName::default()], &spelled_out.accounts[&second]);

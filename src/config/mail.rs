@@ -1,5 +1,6 @@
 //! Channels of the type `email`: who writes to whom, through which server.
 
+use crate::config::certificates;
 use crate::config::field::{Field, shown};
 use crate::config::host;
 use crate::config::reader::Table;
@@ -47,7 +48,7 @@ fn smtp(table: &Table<'_>) -> Option<SmtpSettings> {
     let tls = table.or("tls", SmtpTls::Starttls, |field| field.one_of(&TLS));
     let port = table.optional("port", |field| field.integer(1..=u32::from(u16::MAX)));
     let login = login(table);
-    let ca_file = table.optional("ca_file", certificates);
+    let ca_file = table.optional("ca_file", certificates::read);
     let hello_name = table.optional("hello_name", domain);
     let (host, tls) = (host?, tls?);
     let remote = host::parse(&host).is_none_or(|host| !host::is_loopback(&host));
@@ -99,22 +100,6 @@ fn lonely<T>(table: &Table<'_>, given: &str, absent: &str) -> Option<T> {
     None
 }
 
-fn certificates(field: &Field<'_>) -> Option<Vec<u8>> {
-    let path = field.reader.resolve(field.text()?);
-    let place = shown(&path.display().to_string());
-    match secret_source::read_file(&path) {
-        Ok(bytes) if bytes.windows(PEM.len()).any(|window| window == PEM) => Some(bytes),
-        Ok(_) => {
-            let message = format!("is `{place}`, which has no PEM certificate in it");
-            field.wrong(message, "name a file with `-----BEGIN CERTIFICATE-----` in it")
-        }
-        Err(error) => {
-            let help = "is the path right, and may this user read the file?";
-            field.wrong(format!("cannot be read from `{place}`: {error}"), help)
-        }
-    }
-}
-
 /// A name as SMTP and message ids have it, or an address in brackets (RFC 5321, section 4.1.3).
 fn domain(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
@@ -129,4 +114,3 @@ const TLS: [(&str, SmtpTls); 3] =
     [("starttls", SmtpTls::Starttls), ("implicit", SmtpTls::Implicit), ("none", SmtpTls::None)];
 const TO_MAX: usize = 100;
 const DOMAIN_LENGTH_MAX: usize = 255;
-const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";

@@ -115,7 +115,19 @@ pub(super) const CHANNEL: Schema =
     Schema { path: "channels.*", keys: &["type", "events", "operator", "retry_schedule"] };
 pub(super) const WEBHOOK: Schema = Schema {
     path: "channels.*",
-    keys: &["type", "url", "secret", "timeout", "events", "operator", "retry_schedule"],
+    keys: &[
+        "type",
+        "url",
+        "secret",
+        "headers",
+        "proxy",
+        "deny_private",
+        "ca_file",
+        "timeout",
+        "events",
+        "operator",
+        "retry_schedule",
+    ],
 };
 pub(super) const EMAIL: Schema = Schema {
     path: "channels.*",

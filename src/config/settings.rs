@@ -16,9 +16,11 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::cadence::Cadence;
 use crate::domain::channel::ChannelName;
+use crate::domain::custom_header::CustomHeaderName;
 use crate::domain::event::EventKind;
 use crate::domain::foreign_text::plain;
 use crate::domain::mail_address::MailAddress;
+use crate::domain::reach::Reach;
 use crate::domain::retry::RetrySchedule;
 use crate::domain::status::Status;
 use crate::secret::Secret;
@@ -176,6 +178,14 @@ pub struct WebhookSettings {
     pub secrets: Vec<SigningSecret>,
     /// How long one try may take.
     pub timeout: Duration,
+    /// More headers of every request; their values are secrets.
+    pub headers: BTreeMap<CustomHeaderName, Secret>,
+    /// The proxy to go through: a good `http` URL; the whole of it is a credential.
+    pub proxy: Option<Secret>,
+    /// How far it may reach.
+    pub reach: Reach,
+    /// More certificates to trust, as PEM.
+    pub ca_file: Option<Vec<u8>>,
 }
 
 /// Mail through one server.

@@ -1,8 +1,8 @@
 //! A snapshot: the settings as words, section by section, without any secret.
 //!
 //! It can be kept and compared later, when the settings themselves are gone. What always holds:
-//! no key, password, signing secret, webhook URL, hint token or certificate is in it, nor
-//! anything that is made of one.
+//! no key, password, signing secret, webhook URL, header, proxy, hint token or certificate is in
+//! it, nor anything that is made of one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,6 +18,7 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::cadence::Cadence;
 use crate::domain::channel::ChannelName;
+use crate::domain::reach::Reach;
 
 /// What a part of the config is about, in the order of the config.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -217,8 +218,18 @@ fn channel(channel: &ChannelSettings) -> Keys {
     ]);
     match kind {
         ChannelKind::Webhook(webhook) => {
-            let WebhookSettings { url: _, secrets: _, timeout } = webhook;
+            let WebhookSettings {
+                url: _,
+                secrets: _,
+                timeout,
+                headers: _,
+                proxy: _,
+                reach,
+                ca_file: _,
+            } = webhook;
             add(&mut found, [("type", "webhook"), ("timeout", &wait(*timeout))].map(given));
+            let denied = (*reach == Reach::Public).then(|| true.to_string());
+            add(&mut found, [("deny_private", denied)]);
         }
         ChannelKind::Email(email) => mail(email, &mut found),
     }

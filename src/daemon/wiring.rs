@@ -140,6 +140,10 @@ fn webhook_channel(settings: &WebhookSettings) -> Result<Channel, NotifyError> {
         url: settings.url.clone(),
         secrets: settings.secrets.clone(),
         timeout: settings.timeout,
+        headers: settings.headers.iter().map(|(name, it)| (name.clone(), it.clone())).collect(),
+        proxy: settings.proxy.clone(),
+        reach: settings.reach,
+        ca_pem: settings.ca_file.clone(),
     })
     .map(Channel::Webhook)
 }

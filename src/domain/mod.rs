@@ -30,6 +30,8 @@ pub mod watch;
 pub mod vigil;
 pub mod vision;
 pub mod key_gate;
+pub mod reach;
+pub mod custom_header;
 pub mod retry;
 pub mod delivery;
 pub mod dead_letter;

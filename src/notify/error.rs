@@ -13,6 +13,18 @@ pub enum NotifyError {
     /// A URL that no webhook can have.
     #[error("the URL of a webhook begins with `https://` or `http://` and names a host")]
     Scheme,
+    /// A proxy that cannot be one.
+    #[error("the `proxy` of the webhook is no `http` URL with a host")]
+    Proxy,
+    /// The value of a header that cannot stand in one.
+    #[error("the header `{name}` of the webhook has a value that cannot stand in a header")]
+    HeaderValue {
+        /// The name of the header.
+        name: String,
+    },
+    /// Certificates that cannot be read.
+    #[error("the certificates of `ca_file` cannot be read")]
+    Certificates(#[source] Box<dyn Error + Send + Sync>),
     /// The HTTP client could not be set up.
     #[error("the HTTP client cannot be set up")]
     HttpClient(#[source] Box<dyn Error + Send + Sync>),
