@@ -11,15 +11,17 @@ use crate::config::certificates;
 use crate::config::custom_headers;
 use crate::config::duration::{self, LONGEST};
 use crate::config::field::Field;
+use crate::config::format;
 use crate::config::host;
 use crate::config::mail;
 use crate::config::proxy;
 use crate::config::reader::{Place, Table};
 use crate::config::schema::{CHANNEL, EMAIL, WEBHOOK};
 use crate::config::secret_source::{self, Plain};
-use crate::config::settings::{ChannelKind, ChannelSettings, WebhookSettings};
+use crate::config::settings::{ChannelKind, ChannelSettings, FormatSettings, WebhookSettings};
 use crate::domain::channel::ChannelName;
 use crate::domain::event::EventKind;
+use crate::domain::ntfy_topic::NtfyTopic;
 use crate::domain::reach::Reach;
 use crate::domain::retry::RetrySchedule;
 use crate::secret::Secret;
@@ -138,20 +140,42 @@ fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
         url(field, reach.unwrap_or_default())
     });
     let mend = "make one with `avatar-watch secret`, and write `secret = { env = \"…\" }`";
-    let secrets = table.required("secret", mend, secrets);
+    let format = format::read(table);
+    let secrets = match &format {
+        None | Some(FormatSettings::Standard | FormatSettings::CloudEvents { .. }) => {
+            table.required("secret", mend, secrets)
+        }
+        Some(_) => table.or("secret", Vec::new(), secrets),
+    };
     let timeout = table.or("timeout", TIMEOUT, |field| duration::read(field, &TIMEOUT_RANGE));
     let headers = table.or("headers", BTreeMap::new(), custom_headers::read);
     let proxy = table.optional("proxy", proxy::read);
     let ca_file = table.optional("ca_file", certificates::read);
+    if let (Some(FormatSettings::Ntfy), Some(secret), Some(field)) =
+        (&format, &url, table.field("url"))
+    {
+        ntfy_topic(&field, secret)?;
+    }
     Some(WebhookSettings {
         url: url?,
         secrets: secrets?,
         timeout: timeout?,
+        format: format?,
         headers: headers?,
         proxy: proxy?,
         reach: reach?,
         ca_file: ca_file?,
     })
+}
+
+/// An ntfy URL names a topic. It is not repeated: it is the password.
+fn ntfy_topic(field: &Field<'_>, url: &Secret) -> Option<NtfyTopic> {
+    let url = Url::parse(url.expose()).ok()?;
+    let no_topic = |error| {
+        let help = "write it like `https://ntfy.sh/your-topic`";
+        field.wrong(format!("has no topic: {error}"), help)
+    };
+    NtfyTopic::of_path(url.path()).map_or_else(no_topic, Some)
 }
 
 fn reach(field: &Field<'_>) -> Option<Reach> {

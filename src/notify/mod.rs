@@ -16,6 +16,7 @@ mod guard;
 mod proxy;
 mod hidden;
 pub mod email;
+mod telling;
 mod letter;
 mod news;
 mod notice;
