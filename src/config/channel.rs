@@ -142,10 +142,11 @@ fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
     let mend = "make one with `avatar-watch secret`, and write `secret = { env = \"…\" }`";
     let format = format::read(table);
     let secrets = match &format {
-        None | Some(FormatSettings::Standard | FormatSettings::CloudEvents { .. }) => {
+        Some(FormatSettings::Standard | FormatSettings::CloudEvents { .. }) => {
             table.required("secret", mend, secrets)
         }
-        Some(_) => table.or("secret", Vec::new(), secrets),
+        // Of a format that is none, nobody knows whether it signs.
+        Some(_) | None => table.or("secret", Vec::new(), secrets),
     };
     let timeout = table.or("timeout", TIMEOUT, |field| duration::read(field, &TIMEOUT_RANGE));
     let headers = table.or("headers", BTreeMap::new(), custom_headers::read);

@@ -63,34 +63,34 @@ fn a_template_is_any_json_and_keeps_its_places() {
 fn what_is_wrong_with_a_format_is_told_where_it_stands() {
     check_added(
         &format!("{HOOK}format = 'slak'"),
-        "config.toml:6: `channels.ops.format` has the unknown value `slak`\n  \
+        "config.toml:5: `channels.ops.format` has the unknown value `slak`\n  \
          help: did you mean `slack`?",
     );
     check_added(
         &format!("{HOOK}format = 'slack'\ntemplate = {{}}"),
-        "config.toml:7: `channels.ops.template` belongs to the format `template` alone\n  \
+        "config.toml:6: `channels.ops.template` belongs to the format `template` alone\n  \
          help: take it out, or write `format = \"template\"`",
     );
     check_added(
         &format!("{HOOK}format = 'slack'\nsource = 'urn:x:y'"),
-        "config.toml:7: `channels.ops.source` belongs to the format `cloudevents` alone\n  \
+        "config.toml:6: `channels.ops.source` belongs to the format `cloudevents` alone\n  \
          help: take it out, or write `format = \"cloudevents\"`",
     );
     check_added(
         &format!("{HOOK}{SECRET}format = 'cloudevents'\nsource = 'a b'"),
-        "config.toml:8: `channels.ops.source` is no URI-reference\n  \
+        "config.toml:7: `channels.ops.source` is no URI-reference\n  \
          help: write one like `urn:avatar-watch:daemon` or `https://example.com/avatar-watch`",
     );
     check_added(
         &format!("{HOOK}format = 'template'\ncontent_type = 'json'\ntemplate = {{ a = 1 }}"),
-        "config.toml:7: `channels.ops.content_type` is no content type\n  \
+        "config.toml:6: `channels.ops.content_type` is no content type\n  \
          help: write one like `application/json`, or leave the key out",
     );
     check_added(
         &format!("{HOOK}format = 'template'\ntemplate = {{ a = [nan, 2026-01-01] }}"),
-        "config.toml:7: `channels.ops.template.a[0]` is no number that JSON has\n  \
+        "config.toml:6: `channels.ops.template.a[0]` is no number that JSON has\n  \
          help: write another, or a text\n\
-         config.toml:7: `channels.ops.template.a[1]` is a date or time, which JSON does not have\n  \
+         config.toml:6: `channels.ops.template.a[1]` is a date or time, which JSON does not have\n  \
          help: write it as a text, with quotes",
     );
 }

@@ -77,10 +77,9 @@ mod tests {
         check("template = { a = '{{ headline }}', b = '{{ data }}' }", "");
         check(
             "[channels.ops.template]\na = '{{ headlin }}'\nb = [1,\n '{{ nope( }}']\n",
-            "config.toml:7: `channels.ops.template.a` cannot be rendered: undefined value, \
-             for `avatar.ready`\n\
+            "config.toml:7: `channels.ops.template.a` uses what is not there, for `avatar.ready`\n\
              config.toml:9: `channels.ops.template.b[1]` cannot be rendered: syntax error: \
-             unexpected end of variable block",
+             unexpected `}`",
         );
     }
 
@@ -90,13 +89,11 @@ mod tests {
         check(only_news, "");
         check(
             &format!("operator = true\n{only_news}"),
-            "config.toml:7: `channels.ops.template.a` cannot be rendered: undefined value, \
-             for `watch.blind`",
+            "config.toml:7: `channels.ops.template.a` uses what is not there, for `watch.blind`",
         );
         check(
             "template = '{{ data.status }}'",
-            "config.toml:6: `channels.ops.template` cannot be rendered: undefined value, \
-             for `test.ping`",
+            "config.toml:6: `channels.ops.template` uses what is not there, for `test.ping`",
         );
     }
 }

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use minijinja::{Environment, Error, UndefinedBehavior};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value, json};
 
 use crate::domain::condition::About;
@@ -114,7 +114,7 @@ fn rendered(source: &str, context: &Value) -> Result<Value, Broken> {
     {
         let value = expression.eval(context).map_err(|error| Broken::Use(said(&error)))?;
         if value.is_undefined() {
-            return Err(Broken::Use("uses what is not there".to_owned()));
+            return Err(Broken::Use(NOT_THERE.to_owned()));
         }
         return serde_json::to_value(value)
             .map_err(|_| Broken::Use("gives what JSON cannot hold".to_owned()));
@@ -140,6 +140,9 @@ fn alone(source: &str) -> Option<&str> {
 }
 
 fn said(error: &Error) -> String {
+    if error.kind() == ErrorKind::UndefinedError {
+        return NOT_THERE.to_owned();
+    }
     let detail = error.detail().map(|detail| format!(": {detail}"));
     let line = error.line().filter(|line| *line > 1).map(|line| format!(" in its line {line}"));
     let (detail, line) = (detail.unwrap_or_default(), line.unwrap_or_default());
@@ -209,6 +212,7 @@ impl io::Write for Capped {
 }
 
 const BODY_MAX: usize = 64 * 1024;
+const NOT_THERE: &str = "uses what is not there";
 /// Steps of one text.
 const FUEL: u64 = 50_000;
 const DEPTH_MAX: usize = 32;
@@ -219,7 +223,11 @@ mod tests {
     use crate::notify::format::sample;
 
     fn check(source: &str, expected: Value) {
-        let event = &sample::hostile("Jane, English")[0];
+        check_named("Jane, English", source, expected);
+    }
+
+    fn check_named(name: &str, source: &str, expected: Value) {
+        let event = &sample::hostile(name)[0];
         let template = Template {
             tree: TemplateTree::Object(vec![("x".into(), TemplateTree::Text(source.into()))]),
             content_type: "application/json".to_owned(),
@@ -259,23 +267,23 @@ mod tests {
 
     #[test]
     fn what_cannot_be_rendered_is_found_before_it_is_needed() {
-        refused("{{ data.nope }}", "undefined");
-        refused("x {{ data.nope }}", "undefined");
+        refused("{{ data.nope }}", "not there");
+        refused("x {{ data.nope }}", "not there");
         refused("{{ data.sequence", "syntax error");
         refused("{{ avatar_name | shout }}", "unknown filter");
         refused(
             "{% for a in range(9000) %}{% for b in range(9000) %}{% endfor %}{% endfor %}",
             "fuel",
         );
-        refused("{% for a in range(9000) %}{{ 'x' * 100 }}{% endfor %}", "bytes");
+        refused("{% for a in range(900) %}{{ 'x' * 100 }}{% endfor %}", "bytes");
         refused("{% include 'x' %}", "");
     }
 
     #[test]
     fn a_name_is_never_more_than_a_value() {
         for name in sample::NAMES {
-            check("{{ avatar_name }}", json!(name));
-            check("{{ data.avatar.name }}!", json!(format!("{name}!")));
+            check_named(name, "{{ avatar_name }}", json!(name));
+            check_named(name, "{{ data.avatar.name }}!", json!(format!("{name}!")));
         }
     }
 
