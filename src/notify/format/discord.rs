@@ -19,7 +19,8 @@ pub(super) fn render(note: &Note, occurred_at: String) -> Value {
     let fields = note.facts.iter().take(FIELDS_MAX).map(|fact| {
         let name = fit(fact.name, FIELD_NAME_MAX, Unit::Utf16, escape);
         let value = fit(&fact.value, FIELD_VALUE_MAX, Unit::Utf16, escape);
-        json!({ "name": name, "value": if value.is_empty() { "–" } else { &value }, "inline": true })
+        let value = if value.is_empty() { "–" } else { &value };
+        json!({ "name": name, "value": value, "inline": true })
     });
     let color = match note.tone {
         Tone::Good => 0x002e_9e5b,
