@@ -13,9 +13,9 @@ use crate::cli::run::runtime;
 use crate::config::diff::diff_snapshots;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
-use crate::config::file;
 use crate::config::settings::{AvatarSettings, Settings};
 use crate::config::snapshot::Snapshot;
+use crate::daemon::checked;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
 use crate::daemon::ports::Clock as _;
@@ -32,7 +32,7 @@ use crate::store::reader::Reader;
 /// Reads the config and says what is wrong with it.
 pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
     let path = config_path(config);
-    let settings = match file::load(&path, &Environment::from_process()) {
+    let settings = match checked::load(&path, &Environment::from_process()) {
         Ok(settings) => settings,
         Err(error) => {
             complain_of_config(&error);
@@ -227,7 +227,7 @@ mod tests {
         let path = folder.path().join("config.toml");
         std::fs::write(&path, format!("store.path = '/var/a.db'\n{text}")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        file::load(&path, &Environment::default()).unwrap()
+        checked::load(&path, &Environment::default()).unwrap()
     }
 
     #[test]

@@ -11,16 +11,18 @@ use crate::config::certificates;
 use crate::config::custom_headers;
 use crate::config::duration;
 use crate::config::field::Field;
+use crate::config::format;
 use crate::config::host;
 use crate::config::mail;
 use crate::config::proxy;
 use crate::config::reader::{Place, Table};
 use crate::config::schema::{CHANNEL, EMAIL, WEBHOOK};
 use crate::config::secret_source::{self, Plain};
-use crate::config::settings::{ChannelKind, ChannelSettings, WebhookSettings};
+use crate::config::settings::{ChannelKind, ChannelSettings, FormatSettings, WebhookSettings};
 use crate::config::terms;
 use crate::domain::channel::ChannelName;
 use crate::domain::event::EventKind;
+use crate::domain::ntfy_topic::NtfyTopic;
 use crate::domain::reach::Reach;
 use crate::domain::retry::Terms;
 use crate::secret::Secret;
@@ -77,7 +79,12 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
     let events =
         table.or("events", EventKind::DEFAULT.to_vec(), |field| events(field, may_be_empty));
     let (place, usual) = match kind? {
-        Type::Webhook => (webhook(&table).map(ChannelKind::Webhook), Terms::webhook()),
+        Type::Webhook => {
+            let webhook = webhook(&table);
+            let is_chat = webhook.as_ref().is_some_and(|webhook| webhook.format.is_chat());
+            let usual = if is_chat { Terms::chat() } else { Terms::webhook() };
+            (webhook.map(ChannelKind::Webhook), usual)
+        }
         Type::Email => (mail::read(&table).map(ChannelKind::Email), Terms::email()),
     };
     let terms = terms::read(&table, usual);
@@ -132,7 +139,14 @@ fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
         url(field, reach.unwrap_or_default())
     });
     let mend = "make one with `avatar-watch secret`, and write `secret = { env = \"…\" }`";
-    let secrets = table.required("secret", mend, secrets);
+    let format = format::read(table);
+    let secrets = match &format {
+        Some(FormatSettings::Standard | FormatSettings::CloudEvents { .. }) => {
+            table.required("secret", mend, secrets)
+        }
+        // Of a format that is none, nobody knows whether it signs.
+        Some(_) | None => table.or("secret", Vec::new(), secrets),
+    };
     let timeout = table.or("timeout", TIMEOUT, |field| duration::read(field, &TIMEOUT_RANGE));
     let headers = table.or("headers", BTreeMap::new(), custom_headers::read);
     let proxy = table.optional("proxy", proxy::read);
@@ -143,15 +157,31 @@ fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
         let message = "is not used: the `url` is `http`, which has no certificates";
         field.reader.warning(&field.place, message, "write `https`, or take it out");
     }
+    if let (Some(FormatSettings::Ntfy), Some(secret), Some(field)) =
+        (&format, &url, table.field("url"))
+    {
+        ntfy_topic(&field, secret)?;
+    }
     Some(WebhookSettings {
         url: url?,
         secrets: secrets?,
         timeout: timeout?,
+        format: format?,
         headers: headers?,
         proxy: proxy?,
         reach: reach?,
         ca_file: ca_file?,
     })
+}
+
+/// An ntfy URL names a topic. It is not repeated: it is the password.
+fn ntfy_topic(field: &Field<'_>, url: &Secret) -> Option<NtfyTopic> {
+    let url = Url::parse(url.expose()).ok()?;
+    let no_topic = |error| {
+        let help = "write it like `https://ntfy.sh/your-topic`";
+        field.wrong(format!("has no topic: {error}"), help)
+    };
+    NtfyTopic::of_path(url.path()).map_or_else(no_topic, Some)
 }
 
 fn reach(field: &Field<'_>) -> Option<Reach> {

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::config::field::shown;
-use crate::config::settings::{ChannelKind, Settings};
+use crate::config::settings::{ChannelKind, FormatSettings, Settings};
 use crate::config::snapshot::{Keys, Section, Snapshot};
 use crate::domain::account::AccountName;
 use crate::domain::custom_header::CustomHeaderName;
+use crate::domain::template_tree::TemplateTree;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 
@@ -144,6 +145,7 @@ enum Hidden<'s> {
     Signing(&'s [SigningSecret]),
     Certificates(&'s [u8]),
     Headers(&'s BTreeMap<CustomHeaderName, Secret>),
+    Template(&'s TemplateTree),
 }
 
 fn secrets(settings: &Settings) -> Secrets<'_> {
@@ -165,7 +167,16 @@ fn secrets(settings: &Settings) -> Secrets<'_> {
                     ("secret", Hidden::Signing(&webhook.secrets)),
                     ("headers", Hidden::Headers(&webhook.headers)),
                 ];
-                always.into_iter().chain(proxy).chain(trusted).collect()
+                let template = match &webhook.format {
+                    FormatSettings::Template(it) => Some(("template", Hidden::Template(&it.tree))),
+                    FormatSettings::Standard
+                    | FormatSettings::CloudEvents { .. }
+                    | FormatSettings::Slack
+                    | FormatSettings::Discord
+                    | FormatSettings::Teams
+                    | FormatSettings::Ntfy => None,
+                };
+                always.into_iter().chain(template).chain(proxy).chain(trusted).collect()
             }
             ChannelKind::Email(email) => {
                 let login = email.smtp.login.iter();

@@ -25,6 +25,7 @@ pub mod account;
 pub mod poll;
 pub mod web;
 pub mod channel;
+pub mod format;
 pub mod mail;
 mod terms;
 pub mod names;

@@ -121,6 +121,10 @@ pub(super) const WEBHOOK: Schema = Schema {
         "type",
         "url",
         "secret",
+        "format",
+        "template",
+        "content_type",
+        "source",
         "headers",
         "proxy",
         "deny_private",
@@ -161,14 +165,8 @@ pub(super) const ALL: [&Schema; 15] = [
 ];
 
 /// Keys that are planned, and that this version does not have.
-const LATER: [&str; 6] = [
-    "log",
-    "include",
-    "heartbeat_url",
-    "store.keep_transitions",
-    "store.keep_deliveries",
-    "channels.*.format",
-];
+const LATER: [&str; 5] =
+    ["log", "include", "heartbeat_url", "store.keep_transitions", "store.keep_deliveries"];
 
 /// Longer words are not compared: it would take long, and none is meant.
 const WORD_LENGTH_MAX: usize = 64;
@@ -185,8 +183,8 @@ mod tests {
         check(&ARGIL, "apikey", "did you mean `api_key`?");
         check(&POLL, "Trainig", "did you mean `training`?");
         check(&ROOT, "log", "`log` is not in this version");
-        check(&WEBHOOK, "format", "`format` is not in this version");
-        check(&ARGIL, "format", &format!("the keys here are {}", listed(ARGIL.keys)));
+        check(&WEBHOOK, "fromat", "did you mean `format`?");
+        check(&ARGIL, "format", "it belongs in `[channels.*]`");
         check(&EMAIL, "url", "only a channel of another `type` has it");
         check(&ROOT, "api_key", "it belongs in `[argil]`");
         check(&TRAINING, "pace", "the keys here are `min`, `max`, `age_fraction` and `learn`");

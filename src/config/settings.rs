@@ -23,6 +23,7 @@ use crate::domain::mail_address::MailAddress;
 use crate::domain::reach::Reach;
 use crate::domain::retry::Terms;
 use crate::domain::status::Status;
+use crate::domain::template_tree::TemplateTree;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 
@@ -174,10 +175,12 @@ pub enum ChannelKind {
 pub struct WebhookSettings {
     /// A good `http` or `https` URL; the whole of it is a credential.
     pub url: Secret,
-    /// What signs: at least one, more while rotating; none twice.
+    /// What signs: at least one where the format wants it, more while rotating; none twice.
     pub secrets: Vec<SigningSecret>,
     /// How long one try may take.
     pub timeout: Duration,
+    /// What it speaks.
+    pub format: FormatSettings,
     /// More headers of every request; their values are secrets.
     pub headers: BTreeMap<CustomHeaderName, Secret>,
     /// The proxy to go through: a good `http` URL; the whole of it is a credential.
@@ -186,6 +189,64 @@ pub struct WebhookSettings {
     pub reach: Reach,
     /// More certificates to trust, as PEM.
     pub ca_file: Option<Vec<u8>>,
+}
+
+/// What a webhook speaks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FormatSettings {
+    /// The body of Standard Webhooks.
+    Standard,
+    /// CloudEvents 1.0.
+    CloudEvents {
+        /// Who tells: a URI-reference.
+        source: String,
+    },
+    /// Slack.
+    Slack,
+    /// Discord.
+    Discord,
+    /// Microsoft Teams.
+    Teams,
+    /// ntfy; the path of the URL is a topic.
+    Ntfy,
+    /// Any JSON.
+    Template(TemplateSettings),
+}
+
+/// A body of one's own. Its texts have not been looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TemplateSettings {
+    /// The body; its texts are templates.
+    pub tree: TemplateTree,
+    /// What the body is called.
+    pub content_type: String,
+    /// Where it stands.
+    pub place: Origin,
+    /// The line of each value by its path.
+    pub lines: BTreeMap<String, usize>,
+}
+
+impl FormatSettings {
+    /// The word in the config.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::CloudEvents { .. } => "cloudevents",
+            Self::Slack => "slack",
+            Self::Discord => "discord",
+            Self::Teams => "teams",
+            Self::Ntfy => "ntfy",
+            Self::Template(_) => "template",
+        }
+    }
+
+    /// Whether people read it as it comes, so that old news is worth little.
+    pub const fn is_chat(&self) -> bool {
+        match self {
+            Self::Slack | Self::Discord | Self::Teams | Self::Ntfy => true,
+            Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => false,
+        }
+    }
 }
 
 /// Mail through one server.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::settings::{
     AccountSettings, AvatarSettings, ChannelKind, ChannelSettings, DiscoverSettings, EmailSettings,
-    Settings, SmtpSettings, SmtpTls, Strategy, WebSettings, WebhookSettings,
+    FormatSettings, Settings, SmtpSettings, SmtpTls, Strategy, WebSettings, WebhookSettings,
 };
 use crate::config::terms::ON_UNKNOWN;
 use crate::domain::account::AccountName;
@@ -228,6 +228,7 @@ fn channel(channel: &ChannelSettings) -> Keys {
                 url: _,
                 secrets: _,
                 timeout,
+                format,
                 headers: _,
                 proxy: _,
                 reach,
@@ -236,6 +237,18 @@ fn channel(channel: &ChannelSettings) -> Keys {
             add(&mut found, [("type", "webhook"), ("timeout", &wait(*timeout))].map(given));
             let denied = (*reach == Reach::Public).then(|| true.to_string());
             add(&mut found, [("deny_private", denied)]);
+            let unusual = (*format != FormatSettings::Standard).then(|| format.name().to_owned());
+            let (source, content_type) = match format {
+                FormatSettings::CloudEvents { source } => (Some(source.clone()), None),
+                FormatSettings::Template(template) => (None, Some(template.content_type.clone())),
+                FormatSettings::Standard
+                | FormatSettings::Slack
+                | FormatSettings::Discord
+                | FormatSettings::Teams
+                | FormatSettings::Ntfy => (None, None),
+            };
+            let format = [("format", unusual), ("source", source), ("content_type", content_type)];
+            add(&mut found, format);
         }
         ChannelKind::Email(email) => mail(email, &mut found),
     }

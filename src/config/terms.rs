@@ -48,6 +48,7 @@ mod tests {
     #[test]
     fn what_is_left_out_is_as_usual() {
         assert_eq!(terms(""), Terms::webhook());
+        assert_eq!(terms("format = 'slack'").expires_after, Duration::from_hours(24));
         let own = terms("expires_after = '2h'\non_unknown = 'hold'\nretry_schedule = ['1s']");
         assert_eq!(own.expires_after, Duration::from_hours(2));
         assert_eq!(own.on_unknown, OnUnknown::Hold);

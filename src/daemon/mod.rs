@@ -18,6 +18,7 @@ pub mod plan;
 pub mod experience;
 pub mod roster;
 pub mod lane;
+pub mod checked;
 pub mod wiring;
 pub mod look;
 pub mod errand;

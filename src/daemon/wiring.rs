@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use crate::argil::client::{Client, ClientSpec};
 use crate::config::settings::{
-    AccountSettings, ChannelKind, ChannelSettings, EmailSettings, Settings, SmtpTls as ConfigTls,
-    Strategy as ConfigStrategy, WebhookSettings,
+    AccountSettings, ChannelKind, ChannelSettings, EmailSettings, FormatSettings, Settings,
+    SmtpTls as ConfigTls, Strategy as ConfigStrategy, WebhookSettings,
 };
+use crate::daemon::checked;
 use crate::daemon::error::DaemonError;
 use crate::daemon::plan::{Account, Discovery, Outlet, Plan, Registration, Strategy};
 use crate::domain::account::AccountName;
@@ -21,6 +22,7 @@ use crate::domain::key_gate::GateWaits;
 use crate::notify::channels::Channel;
 use crate::notify::email::mailer::{Email, EmailSpec, PhaseTimeouts, SmtpSpec, SmtpTls};
 use crate::notify::error::NotifyError;
+use crate::notify::format::choice::Format;
 use crate::notify::http::{Webhook, WebhookSpec};
 
 /// The plan of the real daemon.
@@ -124,12 +126,13 @@ fn outlets(
     channels
         .iter()
         .map(|(name, settings)| {
+            let notifier = channel(settings)?;
             let outlet = Outlet {
-                notifier: Arc::new(channel(settings)?),
+                spacing: notifier.spacing(),
+                notifier: Arc::new(notifier),
                 events: settings.events.clone(),
                 operator: settings.operator,
                 terms: settings.terms.clone(),
-                spacing: None,
             };
             Ok((name.clone(), outlet))
         })
@@ -141,12 +144,25 @@ fn webhook_channel(settings: &WebhookSettings) -> Result<Channel, NotifyError> {
         url: settings.url.clone(),
         secrets: settings.secrets.clone(),
         timeout: settings.timeout,
+        format: format(&settings.format),
         headers: settings.headers.iter().map(|(name, it)| (name.clone(), it.clone())).collect(),
         proxy: settings.proxy.clone(),
         reach: settings.reach,
         ca_pem: settings.ca_file.clone(),
     })
     .map(Channel::Webhook)
+}
+
+fn format(settings: &FormatSettings) -> Format {
+    match settings {
+        FormatSettings::Standard => Format::Standard,
+        FormatSettings::CloudEvents { source } => Format::CloudEvents { source: source.clone() },
+        FormatSettings::Slack => Format::Slack,
+        FormatSettings::Discord => Format::Discord,
+        FormatSettings::Teams => Format::Teams,
+        FormatSettings::Ntfy => Format::Ntfy,
+        FormatSettings::Template(settings) => Format::Template(checked::template(settings)),
+    }
 }
 
 fn email_channel(name: &ChannelName, settings: &EmailSettings) -> Result<Channel, NotifyError> {

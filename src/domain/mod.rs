@@ -25,6 +25,8 @@ pub mod condition;
 pub mod event;
 pub mod trouble;
 pub mod told;
+pub mod template_tree;
+pub mod ntfy_topic;
 pub mod training;
 pub mod watch;
 pub mod vigil;

@@ -25,6 +25,11 @@ impl Terms {
         }
     }
 
+    /// The terms of a chat that says nothing else.
+    pub fn chat() -> Self {
+        Self { expires_after: CHAT_EXPIRES_AFTER, ..Self::webhook() }
+    }
+
     /// The terms of a mail account that says nothing else.
     pub fn email() -> Self {
         Self { schedule: RetrySchedule::email(), ..Self::webhook() }
@@ -101,9 +106,9 @@ impl RetrySchedule {
 }
 
 /// No try is made later than this after the event, unless a channel says otherwise.
-pub const EXPIRES_AFTER: Duration = Duration::from_hours(7 * 24);
+const EXPIRES_AFTER: Duration = Duration::from_hours(7 * 24);
 /// News of an avatar in a chat is no news any more after this.
-pub const CHAT_EXPIRES_AFTER: Duration = Duration::from_hours(24);
+const CHAT_EXPIRES_AFTER: Duration = Duration::from_hours(24);
 
 const STRAINED: Duration = Duration::from_secs(60);
 const TRIES_MAX: usize = 100;

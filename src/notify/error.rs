@@ -4,6 +4,8 @@
 
 use std::error::Error;
 
+use crate::domain::ntfy_topic::NtfyTopicError;
+
 /// What is wrong with the settings of a channel; only a human can mend it.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
@@ -25,6 +27,9 @@ pub enum NotifyError {
     /// Certificates that cannot be read.
     #[error("the certificates of `ca_file` cannot be read")]
     Certificates(#[source] Box<dyn Error + Send + Sync>),
+    /// A URL that no ntfy server has.
+    #[error("the URL names no topic")]
+    Topic(#[source] NtfyTopicError),
     /// The HTTP client could not be set up.
     #[error("the HTTP client cannot be set up")]
     HttpClient(#[source] Box<dyn Error + Send + Sync>),

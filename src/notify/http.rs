@@ -21,6 +21,7 @@ use crate::notify::channels::Parcel;
 use crate::notify::client::{ClientSpec, Trust, client};
 use crate::notify::error::NotifyError;
 use crate::notify::fault::{self, CONNECT, ResolveError, TLS};
+use crate::notify::format::choice::{Format, Target};
 use crate::notify::guard::{self, Refused};
 use crate::notify::proxy::{Proxy, Tunnel};
 use crate::notify::{hidden, plain, proxy, signature};
@@ -36,6 +37,8 @@ pub struct WebhookSpec {
     pub secrets: Vec<SigningSecret>,
     /// The longest that one try may take.
     pub timeout: Duration,
+    /// What it speaks.
+    pub format: Format,
     /// More headers of every request; their values are secrets.
     pub headers: Vec<(CustomHeaderName, Secret)>,
     /// The proxy to go through; an `http` URL, and a secret.
@@ -50,6 +53,8 @@ pub struct WebhookSpec {
 pub struct Webhook {
     client: Client,
     url: Url,
+    format: Format,
+    target: Target,
     host: String,
     secrets: Vec<SigningSecret>,
     headers: HeaderMap,
@@ -62,8 +67,16 @@ pub struct Webhook {
 impl WebhookSpec {
     /// A webhook without anything that can be left out.
     pub const fn new(url: Secret, secrets: Vec<SigningSecret>, timeout: Duration) -> Self {
-        let headers = Vec::new();
-        Self { url, secrets, timeout, headers, proxy: None, reach: Reach::Near, ca_pem: None }
+        Self {
+            url,
+            secrets,
+            timeout,
+            format: Format::Standard,
+            headers: Vec::new(),
+            proxy: None,
+            reach: Reach::Near,
+            ca_pem: None,
+        }
     }
 }
 
@@ -79,6 +92,7 @@ impl Webhook {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(NotifyError::Scheme);
         }
+        let target = spec.format.target(&url)?;
         let proxy = spec.proxy.as_ref().map(Proxy::parse).transpose()?;
         let connect_limit = CONNECT_LIMIT.min(spec.timeout.mul_f32(CONNECT_SHARE));
         let client = client(&ClientSpec {
@@ -97,6 +111,7 @@ impl Webhook {
             .into_iter()
             .chain(spec.secrets.iter().flat_map(hidden::of_signing))
             .chain(of_headers)
+            .chain(target.topic.iter().map(|topic| topic.expose().to_owned()))
             .chain(proxy.iter().flat_map(Proxy::hidden));
         Ok(Self {
             client,
@@ -104,6 +119,8 @@ impl Webhook {
             headers: custom(&spec.headers)?,
             hidden: hidden::list(hidden),
             url,
+            target,
+            format: spec.format,
             secrets: spec.secrets,
             proxy,
             reach: spec.reach,
@@ -116,15 +133,16 @@ impl Webhook {
         if let Err(outcome) = self.check_literals() {
             return outcome;
         }
-        let Some(headers) = self.headers(parcel, now) else {
+        let body = self.target.body(&parcel.body);
+        let Some(headers) = self.headers(parcel, &body, now) else {
             return fault::stopped(
                 OutcomeClass::Rejected,
                 REQUEST,
                 "the content type cannot stand in a header".to_owned(),
             );
         };
-        let request = self.client.post(self.url.clone()).headers(headers);
-        match request.body(parcel.body.clone()).send().await {
+        let request = self.client.post(self.target.url.clone()).headers(headers);
+        match request.body(body.into_owned()).send().await {
             Ok(response) => self.judge(response, now).await,
             Err(error) => self.not_answered(&error.without_url()),
         }
@@ -147,6 +165,11 @@ impl Webhook {
             OutcomeClass::Delivered => outcome,
             _ => proxy.fault(outcome),
         }
+    }
+
+    /// What it speaks.
+    pub const fn format(&self) -> &Format {
+        &self.format
     }
 
     /// A name of the URL that does not show it.
@@ -184,14 +207,14 @@ impl Webhook {
         }
     }
 
-    fn headers(&self, parcel: &Parcel, now: Timestamp) -> Option<HeaderMap> {
+    fn headers(&self, parcel: &Parcel, body: &[u8], now: Timestamp) -> Option<HeaderMap> {
         let id = parcel.event_id.as_str();
         // Ours come after the custom ones, so that none of those is in their place.
         let mut headers = self.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_str(&parcel.content_type).ok()?);
         headers.insert("webhook-id", HeaderValue::from_str(id).ok()?);
         headers.insert("webhook-timestamp", HeaderValue::from(now.as_seconds()));
-        if let Some(signed) = signature::sign(id, now, &parcel.body, &self.secrets) {
+        if let Some(signed) = signature::sign(id, now, body, &self.secrets) {
             let mut value = HeaderValue::from_str(&signed).ok()?;
             value.set_sensitive(true);
             headers.insert("webhook-signature", value);
@@ -211,7 +234,7 @@ impl Webhook {
         {
             return Outcome { code, snippet, ..proxy.login_refused() };
         }
-        let meaning = answer.meaning(now);
+        let meaning = self.format.meaning(&answer, now);
         let remark = meaning.remark.map(|remark| format!("; {remark}"));
         let error = format!(
             "`{}` answered {}{}{}",

@@ -13,6 +13,7 @@ use avatar_watch::signing_secret::SigningSecret;
 use crate::harness::news;
 use crate::harness::webhook::{Answer, Receiver};
 
+mod formats;
 mod hostile;
 mod program;
 mod proxy;

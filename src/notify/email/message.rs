@@ -17,9 +17,8 @@ use crate::domain::condition::About;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::event::{Event, Subject};
 use crate::domain::timestamp::Timestamp;
-use crate::notify::email::letter::Letter;
-use crate::notify::email::news::news;
-use crate::notify::email::notice::{given_up, notice, trial};
+use crate::notify::letter::Letter;
+use crate::notify::telling;
 
 /// What stands on every mail of a channel.
 pub(super) struct Letterhead {
@@ -38,12 +37,7 @@ impl Letterhead {
         to: &Address,
         now: Timestamp,
     ) -> Vec<u8> {
-        let letter = match &event.subject {
-            Subject::Transition { avatar, transition } => news(event, avatar, transition),
-            Subject::Condition(condition) => notice(event, condition),
-            Subject::DeadLetter(letter) => given_up(event, letter),
-            Subject::Ping { channel } => trial(event, channel),
-        };
+        let letter = telling::letter(event);
         let domain = &self.domain;
         let sender = Mailbox::new(Some(SENDER.to_owned()), self.from.clone());
         let mut headers = Message::builder()

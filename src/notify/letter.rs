@@ -1,4 +1,5 @@
-//! The letter: what a mail says to a person, in plain words, before it has a form.
+//! The letter: what is said to a person, in a mail or a chat, in plain words, before it has a
+//! form.
 //!
 //! The outcome comes first, then whose it is, what it means and what to do, and what we really
 //! know about when it happened. Every foreign text in it is one harmless line.
@@ -8,7 +9,7 @@ use crate::domain::event::EventId;
 use crate::domain::foreign_text::one_line;
 use crate::domain::timestamp::Timestamp;
 
-/// What a mail says.
+/// What is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Letter {
     pub(super) subject: String,

@@ -5,9 +5,7 @@ use crate::domain::event::Event;
 use crate::domain::foreign_text::one_line;
 use crate::domain::status::Status;
 use crate::domain::transition::{Previous, Transition};
-use crate::notify::email::letter::{
-    BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, TAG, called, clock,
-};
+use crate::notify::letter::{BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, TAG, called, clock};
 
 /// The letter about a transition.
 pub(super) fn news(event: &Event, avatar: &Avatar, transition: &Transition) -> Letter {

@@ -7,9 +7,7 @@ use crate::domain::dead_letter::DeadLetter;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::foreign_text::one_line;
 use crate::domain::status::Status;
-use crate::notify::email::letter::{
-    BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, TAG, called, clock,
-};
+use crate::notify::letter::{BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, TAG, called, clock};
 
 /// The letter about the beginning or the end of a condition.
 pub(super) fn notice(event: &Event, condition: &Condition) -> Letter {
