@@ -20,13 +20,16 @@ use crate::domain::timestamp::Timestamp;
 use crate::notify::email::letter::Letter;
 use crate::notify::email::news::news;
 use crate::notify::email::notice::{given_up, notice, trial};
+use crate::notify::email::spec::{MailStyle, Threading};
 
 /// What stands on every mail of a channel.
 pub(super) struct Letterhead {
     /// Who writes.
     pub(super) from: Address,
-    /// The domain behind the `@` of every id.
-    pub(super) domain: String,
+    /// Who is answered.
+    pub(super) reply_to: Option<Address>,
+    /// The rest.
+    pub(super) style: MailStyle,
 }
 
 impl Letterhead {
@@ -39,20 +42,26 @@ impl Letterhead {
         now: Timestamp,
     ) -> Vec<u8> {
         let letter = match &event.subject {
-            Subject::Transition { avatar, transition } => news(event, avatar, transition),
+            Subject::Transition { avatar, transition, training } => {
+                news(event, avatar, transition, training.as_deref())
+            }
             Subject::Condition(condition) => notice(event, condition),
             Subject::DeadLetter(letter) => given_up(event, letter),
             Subject::Ping { channel } => trial(event, channel),
         };
-        let domain = &self.domain;
+        let MailStyle { message_id_domain: domain, subject_prefix, .. } = &self.style;
+        let subject = format!("{subject_prefix} {}", letter.subject);
         let sender = Mailbox::new(Some(SENDER.to_owned()), self.from.clone());
         let mut headers = Message::builder()
             .from(sender)
             .to(Mailbox::new(None, to.clone()))
-            .subject(undecodable(&letter.subject))
+            .subject(undecodable(subject.trim_start()))
             .date(date(now))
             .message_id(Some(format!("<{}.{delivery}@{domain}>", event.id)));
-        if let Some(topic) = topic(&event.subject) {
+        if let Some(reply_to) = &self.reply_to {
+            headers = headers.reply_to(Mailbox::new(None, reply_to.clone()));
+        }
+        if let (Threading::Avatar, Some(topic)) = (self.style.threading, topic(&event.subject)) {
             // A root that no mail has: programs show all mails about one thing as one thread.
             let root = format!("<{topic}@{domain}>");
             headers = headers.in_reply_to(root.clone()).references(root);
@@ -69,6 +78,9 @@ impl Letterhead {
         headers = raw(headers, AUTO_SUBMITTED, "auto-generated");
         headers = raw(headers, AUTO_RESPONSE, "All");
         headers = raw(headers, LIST_ID, &format!("avatar-watch <avatar-watch.{domain}>"));
+        if let Some(url) = &self.style.list_unsubscribe {
+            headers = raw(headers, LIST_UNSUBSCRIBE, &format!("<{url}>"));
+        }
         headers = raw(headers, EVENT, event.id.as_str());
         headers = raw(headers, KIND, event.kind.name());
         let body = MultiPart::alternative()
@@ -158,6 +170,7 @@ const KIND: &str = "X-Avatar-Watch-Type";
 const AUTO_SUBMITTED: &str = "Auto-Submitted";
 const AUTO_RESPONSE: &str = "X-Auto-Response-Suppress";
 const LIST_ID: &str = "List-Id";
+const LIST_UNSUBSCRIBE: &str = "List-Unsubscribe";
 const BOUNDARY: &str = "=_avatar-watch-";
 /// The last second of the year 9998.
 const DATE_MILLIS_MAX: u64 = 253_370_764_799_000;

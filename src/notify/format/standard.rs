@@ -20,7 +20,7 @@ pub fn render(event: &Event) -> Vec<u8> {
         kind: event.kind.name(),
         timestamp: event.occurred_at.to_string(),
         data: match &event.subject {
-            Subject::Transition { avatar, transition } => {
+            Subject::Transition { avatar, transition, .. } => {
                 Data::Transition(TransitionData::new(avatar, transition))
             }
             Subject::Condition(condition) => Data::Condition(ConditionData::new(condition)),
@@ -216,6 +216,7 @@ mod tests {
             subject: Subject::Transition {
                 avatar: Box::new(avatar),
                 transition: Box::new(transition),
+                training: None,
             },
         }
     }
