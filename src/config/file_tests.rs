@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::schema;
-use crate::config::settings::{AccountSettings, ChannelKind, MailWay, SmtpTls};
+use crate::config::settings::{AccountSettings, BounceTo, ChannelKind, MailWay, SmtpTls};
 use crate::domain::account::AccountName;
 use crate::domain::channel::ChannelName;
 use crate::domain::event::EventKind;
@@ -262,6 +262,13 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     let ChannelKind::Email(email) = &mut mail.kind else { panic!("a mail channel") };
     let MailWay::Smtp(smtp) = &mut email.way else { panic!("a mail server") };
     assert!(smtp.ca_file.take().is_some() && smtp.hello_name.take().is_some());
+    let bounces = std::mem::replace(&mut email.bounce_to, BounceTo::From);
+    assert!(matches!(bounces, BounceTo::Address(_)) && email.reply_to.take().is_some());
+    assert!(email.list_unsubscribe.take().is_some());
+    for other in ["vault-mail", "token-mail", "local-mail", "draft-mail"] {
+        let other = spelled_out.channels.remove(&ChannelName::parse(other).unwrap());
+        assert!(matches!(other.unwrap().kind, ChannelKind::Email(_)));
+    }
     let second = AccountName::parse("second-studio").unwrap();
     let (first, second) =
         (&spelled_out.accounts[&AccountName::default()], &spelled_out.accounts[&second]);

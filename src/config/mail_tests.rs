@@ -155,8 +155,14 @@ fn a_login_has_a_user_and_one_thing_that_proves_it() {
 
 #[test]
 fn an_id_without_a_whole_domain_is_warned_of_where_mails_leave_this_machine() {
-    let warned = |keys: &str| settings(keys).warnings.len();
-    assert_eq!(warned(SMTP), 0);
-    assert_eq!(warned(&format!("{SMTP}message_id_domain = 'watch'")), 1);
-    assert_eq!(warned("file = { folder = 'mails' }\nmessage_id_domain = 'watch'"), 0);
+    let warned = |keys: &str| {
+        let warnings = settings(keys).warnings.into_iter().map(|it| it.to_string());
+        warnings.filter(|it| it.contains("mail.message_id_domain")).collect::<Vec<_>>()
+    };
+    assert_eq!(warned(SMTP), [""; 0]);
+    let expected = "config.toml:7: `channels.mail.message_id_domain` makes message ids of the \
+                    domain `watch`, without a dot\n  help: write `message_id_domain = \"…\"`, \
+                    with a whole name like `watch.example.com`";
+    assert_eq!(warned(&format!("{SMTP}message_id_domain = 'watch'")), [expected]);
+    assert_eq!(warned("file = { folder = 'mails' }\nmessage_id_domain = 'watch'"), [""; 0]);
 }

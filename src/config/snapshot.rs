@@ -286,16 +286,12 @@ fn smtp(smtp: &SmtpSettings, found: &mut Keys) {
         ("smtp.dot_timeout", &wait(*dot_timeout)),
     ];
     add(found, always.map(given));
-    let login = login.as_ref().map(|SmtpLogin { username, auth, proof: _ }| {
-        let auth = match auth {
-            SmtpAuth::Password => "password",
-            SmtpAuth::Xoauth2 => "xoauth2",
-        };
-        (username.clone(), auth.to_owned())
+    let username = login.as_ref().map(|login| login.username.clone());
+    let auth = login.as_ref().and_then(|SmtpLogin { auth, .. }| match auth {
+        SmtpAuth::Password => None,
+        SmtpAuth::Xoauth2 => Some("xoauth2".to_owned()),
     });
-    let (username, auth) = login.unzip();
-    let given = [("smtp.username", username), ("smtp.auth", auth)];
-    add(found, given);
+    add(found, [("smtp.username", username), ("smtp.auth", auth)]);
     add(found, [("smtp.hello_name", hello_name.clone())]);
 }
 
