@@ -62,15 +62,17 @@ fn email(smtp: SmtpSpec) -> Channel {
     email_to(&[TO], smtp)
 }
 
-fn impatient(smtp: SmtpSpec) -> SmtpSpec {
-    let short = Duration::from_millis(250);
+/// Patient with every step but that one.
+fn impatient(step: Step, smtp: SmtpSpec) -> SmtpSpec {
+    let (short, long) = (Duration::from_millis(500), Duration::from_secs(30));
+    let limit = |of: &[Step]| if of.contains(&step) { short } else { long };
     let timeouts = PhaseTimeouts {
-        connect: short,
-        hello: short,
-        mail: short,
-        data: short,
-        dot: short,
-        whole: Duration::from_secs(5),
+        connect: long,
+        hello: limit(&[Step::Greeting, Step::Ehlo, Step::Starttls, Step::Auth]),
+        mail: limit(&[Step::Mail, Step::Rcpt]),
+        data: limit(&[Step::Data]),
+        dot: limit(&[Step::Dot]),
+        whole: long,
     };
     SmtpSpec { timeouts, ..smtp }
 }
@@ -87,8 +89,9 @@ async fn try_once(channel: &Channel) -> Outcome {
 async fn outcome_of(plan: Plan) -> (Outcome, Mailbox) {
     let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
     let mut spec = spec(&mailbox, SmtpTls::None);
-    if plan.iter().any(|(_, upset)| matches!(upset, Upset::Stall)) {
-        spec = impatient(spec);
+    let stalled = plan.iter().find(|(_, upset)| matches!(upset, Upset::Stall));
+    if let Some((step, _)) = stalled {
+        spec = impatient(*step, spec);
     }
     mailbox.script([plan]);
     let outcome = try_once(&email(with_login(spec))).await;
@@ -137,14 +140,15 @@ async fn a_mail_arrives_byte_for_byte_with_one_recipient_each() {
 
 #[tokio::test]
 async fn a_step_without_an_answer_is_a_loss_and_after_the_dot_a_doubt() {
-    for (step, phase) in STEPS {
+    let checks = STEPS.map(async |(step, phase)| {
         let class = match step {
             Step::Dot => OutcomeClass::Ambiguous,
             _ => OutcomeClass::Retryable,
         };
         check(step, Upset::Stall, (class, phase, None)).await;
         check(step, Upset::Drop, (class, phase, None)).await;
-    }
+    });
+    futures_util::future::join_all(checks).await;
 }
 
 #[tokio::test]
@@ -219,7 +223,7 @@ async fn a_mail_refused_after_a_timeout_at_the_dot_is_reported_as_refused() {
         vec![(Step::Dot, Upset::Stall)],
         vec![(Step::Dot, Upset::Reply("554 5.7.1 refused"))],
     ]);
-    let channel = email(impatient(spec(&mailbox, SmtpTls::None)));
+    let channel = email(impatient(Step::Dot, spec(&mailbox, SmtpTls::None)));
     let first = try_once(&channel).await;
     assert_eq!((first.class, first.phase), (OutcomeClass::Ambiguous, "dot"));
     let second = try_once(&channel).await;
@@ -270,7 +274,7 @@ async fn without_the_tls_that_was_asked_for_nothing_is_said() {
         vec![(Step::Starttls, Upset::Stall)],
         vec![(Step::Starttls, Upset::Smuggle("250 AUTH PLAIN"))],
     ]);
-    let channel = email(with_login(impatient(spec(&mailbox, SmtpTls::Starttls))));
+    let channel = email(with_login(impatient(Step::Starttls, spec(&mailbox, SmtpTls::Starttls))));
     for (class, said) in [
         (OutcomeClass::Misconfigured, "does not offer STARTTLS"),
         (OutcomeClass::Retryable, "answered 454"),
@@ -288,10 +292,12 @@ async fn without_the_tls_that_was_asked_for_nothing_is_said() {
 #[tokio::test]
 async fn the_wrong_kind_of_tls_ends_in_time_and_says_where() {
     let implicit = Mailbox::start(Security::Implicit, None).await;
-    let outcome = try_once(&email(impatient(spec(&implicit, SmtpTls::Starttls)))).await;
+    let outcome =
+        try_once(&email(impatient(Step::Greeting, spec(&implicit, SmtpTls::Starttls)))).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "hello"));
     let starttls = Mailbox::start(Security::Starttls, None).await;
-    let outcome = try_once(&email(impatient(spec(&starttls, SmtpTls::Implicit)))).await;
+    let outcome =
+        try_once(&email(impatient(Step::Starttls, spec(&starttls, SmtpTls::Implicit)))).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"));
 }
 
@@ -315,7 +321,7 @@ async fn a_mail_whose_answer_was_lost_is_sent_again_under_the_same_id() {
     for upset in [Upset::Drop, Upset::Stall] {
         let mailbox = Mailbox::start(Security::Plain, None).await;
         mailbox.script([vec![(Step::Dot, upset)]]);
-        let channel = email(impatient(spec(&mailbox, SmtpTls::None)));
+        let channel = email(impatient(Step::Dot, spec(&mailbox, SmtpTls::None)));
         let parcel = parcel(&channel);
         let mut classes = Vec::new();
         for _ in 0..2 {
@@ -372,8 +378,6 @@ async fn the_wait_after_the_dot_can_be_longer_than_the_one_before() {
     assert_eq!((patient.dot.as_secs(), patient.whole.as_secs()), (600, 660));
     let mailbox = Mailbox::start(Security::Plain, None).await;
     mailbox.script([vec![(Step::Dot, Upset::Slow(Duration::from_millis(800)))]]);
-    let mut spec = impatient(spec(&mailbox, SmtpTls::None));
-    spec.timeouts.dot = Duration::from_secs(20);
-    spec.timeouts.whole = Duration::from_secs(30);
+    let spec = impatient(Step::Data, spec(&mailbox, SmtpTls::None));
     assert_eq!(try_once(&email(spec)).await.class, OutcomeClass::Delivered);
 }

@@ -320,3 +320,22 @@ fn a_hostile_name_or_reason_of_a_condition_is_harmless() {
         assert!(!mail.windows(8).any(|bytes| bytes == b"\r\nBcc: e"), "for {text:?}");
     }
 }
+
+#[test]
+fn the_html_is_made_for_mail_programs_in_light_and_in_dark() {
+    for event in [news::settled(Some("Jane"), "REFUSED"), news::ping(), news::given_up()] {
+        let text = String::from_utf8(mail_about(&event).body).unwrap();
+        let (_, html) = text.split_once("text/html").unwrap();
+        let html = html.replace("=\r\n", "").replace("=3D", "=").replace("\r\n", "\n");
+        assert!(html.contains("prefers-color-scheme: dark"), "{html}");
+        // What stands in a cell looks right where style sheets are thrown away.
+        for cell in html.split("<td ").skip(1) {
+            assert!(cell.split('>').next().unwrap().contains("style="), "<td {cell}");
+        }
+        assert!(html.matches("<td ").count() > 3);
+        for banned in ["<script", "<img", "<link", "url(", "http:", "https:", "<form"] {
+            assert!(!html.contains(banned), "`{banned}` is in {html}");
+        }
+        assert_eq!(html.matches("<table").count(), html.matches("</table>").count());
+    }
+}

@@ -105,6 +105,8 @@ struct TextMail<'a> {
 #[template(path = "mail.html", config = "src/notify/askama.toml")]
 struct HtmlMail<'a> {
     letter: &'a Letter,
+    /// What to do, without the words that say so.
+    advice: Option<String>,
 }
 
 // A template fails only when its writer does, and memory does not.
@@ -113,7 +115,13 @@ fn text(letter: &Letter) -> String {
 }
 
 fn html(letter: &Letter) -> String {
-    HtmlMail { letter }.render().unwrap_or_default()
+    let advice = letter.meaning.strip_prefix(ADVICE).map(capitalised);
+    HtmlMail { letter, advice }.render().unwrap_or_default()
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 fn raw(headers: MessageBuilder, name: &'static str, value: &str) -> MessageBuilder {
@@ -162,6 +170,9 @@ fn atom(text: &str) -> String {
     text.chars().map(safe).collect()
 }
 
+const ADVICE: &str = "What to do: ";
+/// Mail programs know no other fonts than their own.
+const FONT: &str = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,Arial,sans-serif";
 const SENDER: &str = "Avatar Watch";
 const STATUS: &str = "X-Avatar-Watch-Status";
 const STATE: &str = "X-Avatar-Watch-State";

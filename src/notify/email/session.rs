@@ -19,7 +19,8 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Auth, Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::response::Response;
-use tokio::time::timeout;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::notify::email::login::{Login, Pass};
@@ -68,7 +69,8 @@ impl Server {
                 None => None,
             };
             hidden.extend(pass.iter().flat_map(|pass| pass.hidden.iter().cloned()));
-            Session { server: self, phase: &phase, pass, hidden }.run(mail).await
+            let is_out = Notify::new();
+            Session { server: self, phase: &phase, is_out, pass, hidden }.run(mail).await
         };
         match timeout(self.timeouts.whole, try_once).await {
             Ok(Ok(outcome) | Err(outcome)) => outcome,
@@ -83,6 +85,8 @@ impl Server {
 struct Session<'a> {
     server: &'a Server,
     phase: &'a Mutex<Phase>,
+    /// Told when everything but the dot is out.
+    is_out: Notify,
     pass: Option<Pass>,
     hidden: Vec<String>,
 }
@@ -231,15 +235,17 @@ impl Session<'_> {
         // The library puts a line end before the dot; ours would make an empty line.
         let message = message.strip_suffix(b"\r\n").unwrap_or(message);
         let parts = Parts { chunks: message.chunks(CHUNK_BYTES), session: self };
-        let mut sending = Box::pin(connection.message_iter(parts));
-        let mut ended = timeout(timeouts.data, &mut sending).await;
-        if ended.is_err() && self.phase() == Phase::Dot {
-            ended = timeout(timeouts.dot.saturating_sub(timeouts.data), sending).await;
-        }
-        match ended {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(reply::failed(host, self.phase(), &error, &self.hidden)),
-            Err(_) => Err(reply::silent(host, self.phase())),
+        let patience = async {
+            if timeout(timeouts.data, self.is_out.notified()).await.is_ok() {
+                sleep(timeouts.dot).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = connection.message_iter(parts) => {
+                ended.map_err(|error| reply::failed(host, self.phase(), &error, &self.hidden))
+            }
+            () = patience => Err(reply::silent(host, self.phase())),
         }
     }
 
@@ -292,6 +298,7 @@ impl<'a> Iterator for Parts<'a> {
         let part = self.chunks.next();
         if part.is_none() {
             self.session.enter(Phase::Dot);
+            self.session.is_out.notify_one();
         }
         part
     }

@@ -93,7 +93,8 @@ async fn a_program_that_gives_no_token_is_named_and_no_server_is_called() {
     }
     let LoginSpec { user, method, .. } = with_login(spec(&mailbox, SmtpTls::None)).login.unwrap();
     let login = LoginSpec { user, method, proof: shell("sleep 600") };
-    let slow = SmtpSpec { login: Some(login), ..impatient(spec(&mailbox, SmtpTls::None)) };
+    let slow =
+        SmtpSpec { login: Some(login), ..impatient(Step::Auth, spec(&mailbox, SmtpTls::None)) };
     let outcome = try_once(&email(slow)).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Local, "token"), "{outcome:?}");
     assert_eq!(mailbox.sessions(), 0);
