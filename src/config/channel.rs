@@ -73,7 +73,9 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
         table.or("events", EventKind::DEFAULT.to_vec(), |field| events(field, may_be_empty));
     let (place, schedule) = match kind? {
         Type::Webhook => (webhook(&table).map(ChannelKind::Webhook), RetrySchedule::webhook()),
-        Type::Email => (mail::read(&table).map(ChannelKind::Email), RetrySchedule::email()),
+        Type::Email => {
+            (mail::read(&table).map(|it| ChannelKind::Email(Box::new(it))), RetrySchedule::email())
+        }
     };
     let retry_schedule = table.or("retry_schedule", schedule, retry_schedule);
     stated?;

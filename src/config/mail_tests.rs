@@ -16,7 +16,7 @@ fn settings(keys: &str) -> Settings {
 fn email(keys: &str) -> EmailSettings {
     let channel = settings(keys).channels.into_values().next().unwrap();
     let ChannelKind::Email(email) = channel.kind else { panic!("a mail channel") };
-    email
+    *email
 }
 
 fn check(keys: &str, expected: &str) {

@@ -164,7 +164,7 @@ pub enum ChannelKind {
     /// An HTTP endpoint that takes Standard Webhooks.
     Webhook(WebhookSettings),
     /// One or more mailboxes.
-    Email(EmailSettings),
+    Email(Box<EmailSettings>),
 }
 
 /// A webhook.
