@@ -85,7 +85,9 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
             let usual = if is_chat { Terms::chat() } else { Terms::webhook() };
             (webhook.map(ChannelKind::Webhook), usual)
         }
-        Type::Email => (mail::read(&table).map(ChannelKind::Email), Terms::email()),
+        Type::Email => {
+            (mail::read(&table).map(|it| ChannelKind::Email(Box::new(it))), Terms::email())
+        }
     };
     let terms = terms::read(&table, usual);
     stated?;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::schema;
-use crate::config::settings::{AccountSettings, ChannelKind, SmtpTls};
+use crate::config::settings::{AccountSettings, BounceTo, ChannelKind, MailWay, SmtpTls};
 use crate::domain::account::AccountName;
 use crate::domain::channel::ChannelName;
 use crate::domain::event::EventKind;
@@ -235,7 +235,8 @@ fn the_config_block_of_the_contract_loads() {
     let mail = &settings.channels[&ChannelName::parse("studio-mail").unwrap()];
     let ChannelKind::Email(email) = &mail.kind else { panic!("a mail channel") };
     assert_eq!(email.message_id_domain, "example.com");
-    assert_eq!((email.smtp.tls, email.smtp.port), (SmtpTls::Starttls, 587));
+    let MailWay::Smtp(smtp) = &email.way else { panic!("a mail server") };
+    assert_eq!((smtp.tls, smtp.port), (SmtpTls::Starttls, 587));
 }
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -267,7 +268,15 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     let mut spelled_out = load(&spelled_out);
     let mail = spelled_out.channels.get_mut(&ChannelName::parse("studio-mail").unwrap()).unwrap();
     let ChannelKind::Email(email) = &mut mail.kind else { panic!("a mail channel") };
-    assert!(email.smtp.ca_file.take().is_some() && email.smtp.hello_name.take().is_some());
+    let MailWay::Smtp(smtp) = &mut email.way else { panic!("a mail server") };
+    assert!(smtp.ca_file.take().is_some() && smtp.hello_name.take().is_some());
+    let bounces = std::mem::replace(&mut email.bounce_to, BounceTo::From);
+    assert!(matches!(bounces, BounceTo::Address(_)) && email.reply_to.take().is_some());
+    assert!(email.list_unsubscribe.take().is_some());
+    for other in ["vault-mail", "token-mail", "local-mail", "draft-mail"] {
+        let other = spelled_out.channels.remove(&ChannelName::parse(other).unwrap());
+        assert!(matches!(other.unwrap().kind, ChannelKind::Email(_)));
+    }
     let ops = spelled_out.channels.get_mut(&ChannelName::parse("ops").unwrap()).unwrap();
     let ChannelKind::Webhook(webhook) = &mut ops.kind else { panic!("a webhook") };
     assert!(webhook.ca_file.take().is_some() && webhook.proxy.take().is_some());

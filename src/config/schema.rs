@@ -143,8 +143,15 @@ pub(super) const EMAIL: Schema = Schema {
         "type",
         "from",
         "to",
-        "smtp",
+        "bounce_to",
+        "reply_to",
         "message_id_domain",
+        "subject_prefix",
+        "threading",
+        "list_unsubscribe",
+        "smtp",
+        "sendmail",
+        "file",
         "events",
         "operator",
         "retry_schedule",
@@ -154,14 +161,29 @@ pub(super) const EMAIL: Schema = Schema {
 };
 pub(super) const SMTP: Schema = Schema {
     path: "channels.*.smtp",
-    keys: &["host", "port", "tls", "username", "password", "ca_file", "hello_name"],
+    keys: &[
+        "host",
+        "port",
+        "tls",
+        "auth",
+        "username",
+        "password",
+        "password_command",
+        "token_command",
+        "ca_file",
+        "hello_name",
+        "dot_timeout",
+    ],
 };
+pub(super) const SENDMAIL: Schema =
+    Schema { path: "channels.*.sendmail", keys: &["command", "timeout"] };
+pub(super) const FILE: Schema = Schema { path: "channels.*.file", keys: &["folder"] };
 pub(super) const SECRET: Schema = Schema { path: "secret", keys: &["env", "file", "credential"] };
 
 /// Every table, except the one of secrets, which can stand anywhere.
-pub(super) const ALL: [&Schema; 15] = [
+pub(super) const ALL: [&Schema; 17] = [
     &ROOT, &ARGIL, &ACCOUNT, &POLL, &TRAINING, &BACKOFF, &EVENTS, &STORE, &WEB, &AVATAR, &DISCOVER,
-    &CHANNEL, &WEBHOOK, &EMAIL, &SMTP,
+    &CHANNEL, &WEBHOOK, &EMAIL, &SMTP, &SENDMAIL, &FILE,
 ];
 
 /// Keys that are planned, and that this version does not have.

@@ -167,7 +167,7 @@ pub enum ChannelKind {
     /// An HTTP endpoint that takes Standard Webhooks.
     Webhook(WebhookSettings),
     /// One or more mailboxes.
-    Email(EmailSettings),
+    Email(Box<EmailSettings>),
 }
 
 /// A webhook.
@@ -256,10 +256,59 @@ pub struct EmailSettings {
     pub from: MailAddress,
     /// Who gets it: at least one; none twice.
     pub to: Vec<MailAddress>,
-    /// The server.
-    pub smtp: SmtpSettings,
+    /// Where bounces go.
+    pub bounce_to: BounceTo,
+    /// Who is answered; `None` is who sends.
+    pub reply_to: Option<MailAddress>,
     /// What stands behind the `@` of a message's id.
     pub message_id_domain: String,
+    /// What subjects begin with; may be empty.
+    pub subject_prefix: String,
+    /// Whether mails about one thing are shown together.
+    pub threading: Threading,
+    /// A good `https` or `mailto` URL that ends the subscription.
+    pub list_unsubscribe: Option<String>,
+    /// The way that mails go.
+    pub way: MailWay,
+}
+
+/// Where bounces of a mail channel go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BounceTo {
+    /// To who sends.
+    From,
+    /// To this address.
+    Address(MailAddress),
+    /// Nowhere.
+    None,
+}
+
+/// Which mails a mail program shows together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threading {
+    /// Those about one avatar.
+    Avatar,
+    /// None.
+    None,
+}
+
+/// The way that mails go.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MailWay {
+    /// Through a mail server.
+    Smtp(SmtpSettings),
+    /// Through a program of this machine.
+    Sendmail {
+        /// The program, an absolute path, and its first arguments.
+        command: Vec<String>,
+        /// How long one run may take.
+        timeout: Duration,
+    },
+    /// Into a folder.
+    File {
+        /// The folder, an absolute path or one from where we run.
+        folder: PathBuf,
+    },
 }
 
 /// An SMTP server.
@@ -271,12 +320,43 @@ pub struct SmtpSettings {
     pub port: u16,
     /// How the connection is encrypted.
     pub tls: SmtpTls,
-    /// User name and password.
-    pub login: Option<(String, Secret)>,
+    /// How to log in.
+    pub login: Option<SmtpLogin>,
     /// More certificates to trust, as PEM.
     pub ca_file: Option<Vec<u8>>,
     /// How we introduce ourselves; `None` leaves it to the client.
     pub hello_name: Option<String>,
+    /// How long the server may think about a mail that it has whole.
+    pub dot_timeout: Duration,
+}
+
+/// How to log in to an SMTP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmtpLogin {
+    /// The user name.
+    pub username: String,
+    /// In which way.
+    pub auth: SmtpAuth,
+    /// The password or token.
+    pub proof: SmtpProof,
+}
+
+/// A way of logging in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpAuth {
+    /// With a password.
+    Password,
+    /// With a token.
+    Xoauth2,
+}
+
+/// A password or token, or the program that prints it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SmtpProof {
+    /// This one.
+    Given(Secret),
+    /// What the program prints: a path, and its arguments.
+    Command(Vec<String>),
 }
 
 /// How a connection to an SMTP server is encrypted.

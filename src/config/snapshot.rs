@@ -11,8 +11,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::settings::{
-    AccountSettings, AvatarSettings, ChannelKind, ChannelSettings, DiscoverSettings, EmailSettings,
-    FormatSettings, Settings, SmtpSettings, SmtpTls, Strategy, WebSettings, WebhookSettings,
+    AccountSettings, AvatarSettings, BounceTo, ChannelKind, ChannelSettings, DiscoverSettings,
+    EmailSettings, FormatSettings, MailWay, Settings, SmtpAuth, SmtpLogin, SmtpSettings, SmtpTls,
+    Strategy, Threading, WebSettings, WebhookSettings,
 };
 use crate::config::terms::ON_UNKNOWN;
 use crate::domain::account::AccountName;
@@ -256,26 +257,72 @@ fn channel(channel: &ChannelSettings) -> Keys {
 }
 
 fn mail(email: &EmailSettings, found: &mut Keys) {
-    let EmailSettings { from, to, smtp, message_id_domain } = email;
-    let SmtpSettings { host, port, tls, login, ca_file: _, hello_name } = smtp;
+    let EmailSettings {
+        from,
+        to,
+        bounce_to,
+        reply_to,
+        message_id_domain,
+        subject_prefix,
+        threading,
+        list_unsubscribe: _,
+        way,
+    } = email;
     let to: Vec<&str> = to.iter().map(|address| address.as_str()).collect();
-    let tls = match tls {
-        SmtpTls::Starttls => "starttls",
-        SmtpTls::Implicit => "implicit",
-        SmtpTls::None => "none",
+    let threading = match threading {
+        Threading::Avatar => "avatar",
+        Threading::None => "none",
+    };
+    let bounce_to = match bounce_to {
+        BounceTo::From => None,
+        BounceTo::Address(address) => Some(address.to_string()),
+        BounceTo::None => Some("none".to_owned()),
     };
     let always = [
         ("type", "email"),
         ("from", from.as_str()),
         ("to", &sorted(&to)),
         ("message_id_domain", message_id_domain),
-        ("smtp.host", host),
-        ("smtp.port", &port.to_string()),
-        ("smtp.tls", tls),
+        ("subject_prefix", subject_prefix),
+        ("threading", threading),
     ];
     add(found, always.map(given));
-    let username = login.as_ref().map(|(username, _)| username.clone());
-    add(found, [("smtp.username", username), ("smtp.hello_name", hello_name.clone())]);
+    add(
+        found,
+        [("bounce_to", bounce_to), ("reply_to", reply_to.as_ref().map(ToString::to_string))],
+    );
+    match way {
+        MailWay::Smtp(settings) => smtp(settings, found),
+        MailWay::Sendmail { command: _, timeout } => {
+            add(found, [("sendmail.timeout", wait(*timeout).as_str())].map(given));
+        }
+        MailWay::File { folder } => {
+            add(found, [("file.folder", folder.display().to_string().as_str())].map(given));
+        }
+    }
+}
+
+fn smtp(smtp: &SmtpSettings, found: &mut Keys) {
+    let SmtpSettings { host, port, tls, login, ca_file: _, hello_name, dot_timeout } = smtp;
+    let tls = match tls {
+        SmtpTls::Starttls => "starttls",
+        SmtpTls::Implicit => "implicit",
+        SmtpTls::None => "none",
+    };
+    let always = [
+        ("smtp.host", host.as_str()),
+        ("smtp.port", &port.to_string()),
+        ("smtp.tls", tls),
+        ("smtp.dot_timeout", &wait(*dot_timeout)),
+    ];
+    add(found, always.map(given));
+    let username = login.as_ref().map(|login| login.username.clone());
+    let auth = login.as_ref().and_then(|SmtpLogin { auth, .. }| match auth {
+        SmtpAuth::Password => None,
+        SmtpAuth::Xoauth2 => Some("xoauth2".to_owned()),
+    });
+    add(found, [("smtp.username", username), ("smtp.auth", auth)]);
+    add(found, [("smtp.hello_name", hello_name.clone())]);
 }
 
 fn keys<const N: usize>(pairs: [(&str, String); N]) -> Keys {

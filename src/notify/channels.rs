@@ -72,7 +72,8 @@ impl Channel {
     }
 
     /// Goes as far as it can without sending anything: to the connection of a webhook, to the
-    /// login of a mail account. The phase of the outcome is the last step that was tried.
+    /// login of a mail account, its program or its folder. The phase of the outcome is the last
+    /// step that was tried.
     pub async fn probe(&self) -> Outcome {
         match self {
             Self::Webhook(webhook) => webhook.probe().await,

@@ -8,7 +8,9 @@ use crate::notify::notice::{given_up, notice, trial};
 /// The letter about that event.
 pub(super) fn letter(event: &Event) -> Letter {
     match &event.subject {
-        Subject::Transition { avatar, transition } => news(event, avatar, transition),
+        Subject::Transition { avatar, transition, training } => {
+            news(event, avatar, transition, training.as_deref())
+        }
         Subject::Condition(condition) => notice(event, condition),
         Subject::DeadLetter(letter) => given_up(event, letter),
         Subject::Ping { channel } => trial(event, channel),

@@ -98,6 +98,7 @@ impl Bench {
                     updated_at: None,
                 }),
                 transition: Box::new(transition.clone()),
+                training: None,
             },
         };
         let sight = Sight { status: Status::Idle, since: NOW, last_seen_at: NOW };

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use avatar_watch::config::environment::Environment;
+use avatar_watch::config::file;
 use avatar_watch::daemon::checked;
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::channel::ChannelName;
@@ -97,5 +98,31 @@ fn the_templates_of_the_guide_to_formats_are_good_ones() {
         let environment = Environment::from_process();
         let read = checked::load(&path, &environment);
         assert!(read.is_ok(), "{channel}: {}", read.unwrap_err());
+    }
+}
+
+#[test]
+fn the_guide_to_mail_shows_configs_that_load_and_every_step() {
+    let guide = guide("docs/mail.md");
+    let environment: Environment = [("ARGIL_API_KEY", "key"), ("SMTP_PASSWORD", "password")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into_iter()
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let blocks: Vec<&str> = guide.split("```toml\n").skip(1).collect();
+    assert_eq!(blocks.len(), 4);
+    for block in blocks {
+        let block = block.split("```").next().unwrap();
+        fs::write(&path, format!("argil.api_key = {{ env = 'ARGIL_API_KEY' }}\n{block}")).unwrap();
+        let settings = file::load(&path, &environment).unwrap();
+        assert_eq!(settings.channels.len(), 1);
+    }
+    let steps = [
+        "resolve", "connect", "tls", "hello", "token", "auth", "mail", "rcpt", "data", "dot",
+        "sendmail", "file",
+    ];
+    for step in steps {
+        assert!(guide.contains(&format!("`{step}`")), "`{step}` is not there");
     }
 }

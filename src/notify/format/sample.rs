@@ -127,7 +127,7 @@ impl Samples {
             updated_at: given("2026-11-23T11:14:58Z"),
         };
         let (avatar, transition) = (Box::new(avatar), Box::new(transition));
-        self.event(kind, Subject::Transition { avatar, transition })
+        self.event(kind, Subject::Transition { avatar, transition, training: None })
     }
 
     fn conditions(&self) -> Vec<(EventKind, About)> {

@@ -28,7 +28,7 @@ pub fn render(event: &Event) -> Vec<u8> {
 /// What it tells of that event.
 pub(super) fn data(event: &Event) -> Data<'_> {
     match &event.subject {
-        Subject::Transition { avatar, transition } => {
+        Subject::Transition { avatar, transition, .. } => {
             Data::Transition(TransitionData::new(avatar, transition))
         }
         Subject::Condition(condition) => Data::Condition(ConditionData::new(condition)),
@@ -221,6 +221,7 @@ mod tests {
             subject: Subject::Transition {
                 avatar: Box::new(avatar),
                 transition: Box::new(transition),
+                training: None,
             },
         }
     }

@@ -159,7 +159,7 @@ fn context(event: &Event) -> Value {
         Tone::Neutral => "neutral",
     };
     let (name, status, previous) = match &event.subject {
-        Subject::Transition { avatar, transition } => (
+        Subject::Transition { avatar, transition, .. } => (
             avatar.name.as_deref(),
             Some(transition.status.name()),
             transition.previous.status().map(|status| status.name()),
