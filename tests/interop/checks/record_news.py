@@ -184,7 +184,7 @@ missing = "100ms"
 [channels.ops]
 type = "webhook"
 url = "http://127.0.0.1:{receiver}/hook"
-secret = {{ env = "OPS_WEBHOOK_SECRET" }}
+secret = [{{ env = "OPS_WEBHOOK_SECRET" }}, {{ env = "OLD_WEBHOOK_SECRET" }}]
 retry_schedule = ["0s", "200ms", "1s", "5s"]
 {studio}
 [channels.watch]
@@ -215,11 +215,13 @@ logging.getLogger("mail.log").setLevel(logging.CRITICAL)
 record, ground = Path(sys.argv[1]), work_folder()
 argil, receiver = serve(Argil()), serve(Receiver())
 mailboxes = Mailboxes(mail_server_identity(ground))
-secret = command("secret").stdout.strip()
+# The receiver's secret is being exchanged: for a while, both sign.
+secret, old_secret = (command("secret").stdout.strip() for _ in range(2))
 daemon = Daemon(
     ground,
     config(argil.server_port, receiver.server_port, mailboxes.port),
     OPS_WEBHOOK_SECRET=secret,
+    OLD_WEBHOOK_SECRET=old_secret,
     SMTP_PASSWORD=LOGIN[1],
 )
 
@@ -247,12 +249,13 @@ claim("the mail server took three mails", len(mailboxes.kept) == 3, len(mailboxe
 conditions = (len(receiver.conditions), len(mailboxes.conditions))
 claim("operators are told once of the avatar that is missing", conditions == (1, 1), conditions)
 claim("the key and the secrets are not in the log", not any(
-    word in daemon.said() for word in (KEY, secret, LOGIN[1])
+    word in daemon.said() for word in (KEY, secret, old_secret, LOGIN[1])
 ))
 
 expected = {id: {"status": status, "type": kind} for id, (status, kind) in ENDINGS.items()}
 kept = {
     "secret": secret,
+    "old_secret": old_secret,
     "expected": expected,
     "sent_away": SENT_AWAY,
     "requests": receiver.requests,
