@@ -18,6 +18,7 @@ mod pacing;
 mod polling;
 mod reload;
 mod restart;
+mod schema;
 mod simulation;
 mod tidy;
 mod wait;
