@@ -50,6 +50,8 @@ pub enum Command {
     Init(InitArgs),
     /// Print a fresh `whsec_` secret for signing webhooks
     Secret,
+    /// Print what webhooks send, as JSON Schema, for those who receive it
+    Schema(SchemaArgs),
 }
 
 /// What `demo` takes.
@@ -323,6 +325,33 @@ pub struct InitArgs {
     pub mail_to: Option<String>,
 }
 
+/// What `schema` takes.
+#[derive(Clone, Debug, Args)]
+pub struct SchemaArgs {
+    /// What it is a schema of.
+    #[command(subcommand)]
+    pub of: SchemaOf,
+}
+
+/// What there is a schema of.
+#[derive(Clone, Debug, Subcommand)]
+pub enum SchemaOf {
+    /// Print the JSON Schema (2020-12) of the body of a webhook in the `standard` format
+    #[command(after_help = SCHEMA_NOTES)]
+    Event(EventSchemaArgs),
+}
+
+/// What `schema event` takes.
+#[derive(Clone, Debug, Args)]
+pub struct EventSchemaArgs {
+    /// The type of event, such as `avatar.ready` [default: all types, in one schema]
+    #[arg(value_name = "TYPE")]
+    pub kind: Option<String>,
+    /// Print the names of the types instead
+    #[arg(long, conflicts_with = "kind")]
+    pub list: bool,
+}
+
 /// How much the log says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
@@ -388,6 +417,11 @@ Signals: SIGHUP reads the config again (a bad one changes nothing); SIGTERM and 
 softly, a second one at once.
 Exit status: 0 after a stop; 65 damaged or newer database; 74 disk; 75 another daemon holds the \
 database; 78 config.";
+
+const SCHEMA_NOTES: &str = "\
+A schema is strict about what this version sends and open to fields that a later one adds; so must \
+a consumer be.
+Exit status: 0 printed; 2 no such type.";
 
 const WAIT_CODES: &str = "\
 It takes nothing but the variable ARGIL_API_KEY; where there is a config, its account and pace \

@@ -5,7 +5,7 @@ use clap::Parser as _;
 use crate::cli::args::{Cli, Command};
 use crate::cli::exit::Exit;
 use crate::cli::{
-    channels, check, deliveries, demo, history, init, run, secret, status, test, wait,
+    channels, check, deliveries, demo, history, init, run, schema, secret, status, test, wait,
 };
 
 /// Parses the process's command line and does what it says.
@@ -24,5 +24,6 @@ pub fn main() -> Exit {
         Command::Wait(args) => wait::wait(config, args),
         Command::Init(args) => init::init(config, args),
         Command::Secret => secret::secret(),
+        Command::Schema(args) => schema::schema(args),
     }
 }

@@ -20,3 +20,4 @@ pub mod progress;
 pub mod demo;
 pub mod init;
 pub mod secret;
+pub mod schema;

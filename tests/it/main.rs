@@ -19,6 +19,7 @@ mod pacing;
 mod polling;
 mod reload;
 mod restart;
+mod schema;
 mod simulation;
 mod tidy;
 mod wait;

@@ -11,3 +11,4 @@ mod teams;
 mod ntfy;
 pub mod template;
 pub mod sample;
+pub mod schema;
