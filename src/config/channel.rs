@@ -83,7 +83,7 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
             let webhook = webhook(&table);
             let is_chat = webhook.as_ref().is_some_and(|webhook| webhook.format.is_chat());
             let usual = if is_chat { Terms::chat() } else { Terms::webhook() };
-            (webhook.map(ChannelKind::Webhook), usual)
+            (webhook.map(|it| ChannelKind::Webhook(Box::new(it))), usual)
         }
         Type::Email => {
             (mail::read(&table).map(|it| ChannelKind::Email(Box::new(it))), Terms::email())

@@ -9,7 +9,7 @@ fn webhook(keys: &str) -> WebhookSettings {
     let text = format!("argil.api_key = 'key'\n{HOOK}{keys}");
     let channels = read_with(&text, &[]).unwrap().channels;
     match channels.into_values().next().unwrap().kind {
-        ChannelKind::Webhook(webhook) => webhook,
+        ChannelKind::Webhook(webhook) => *webhook,
         ChannelKind::Email(_) => panic!("a webhook was read as mail"),
     }
 }

@@ -165,7 +165,7 @@ pub struct ChannelSettings {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChannelKind {
     /// An HTTP endpoint that takes Standard Webhooks.
-    Webhook(WebhookSettings),
+    Webhook(Box<WebhookSettings>),
     /// One or more mailboxes.
     Email(Box<EmailSettings>),
 }

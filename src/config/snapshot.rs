@@ -234,7 +234,7 @@ fn channel(channel: &ChannelSettings) -> Keys {
                 proxy: _,
                 reach,
                 ca_file: _,
-            } = webhook;
+            } = webhook.as_ref();
             add(&mut found, [("type", "webhook"), ("timeout", &wait(*timeout))].map(given));
             let denied = (*reach == Reach::Public).then(|| true.to_string());
             add(&mut found, [("deny_private", denied)]);
