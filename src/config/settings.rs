@@ -196,7 +196,7 @@ pub struct WebhookSettings {
 pub enum FormatSettings {
     /// The body of Standard Webhooks.
     Standard,
-    /// CloudEvents 1.0.
+    /// `CloudEvents` 1.0.
     CloudEvents {
         /// Who tells: a URI-reference.
         source: String,

@@ -21,7 +21,7 @@ use crate::notify::format::{cloudevents, discord, ntfy, slack, standard, teams};
 pub enum Format {
     /// The body of Standard Webhooks.
     Standard,
-    /// CloudEvents 1.0, structured.
+    /// `CloudEvents` 1.0, structured.
     CloudEvents {
         /// Who tells: a URI-reference.
         source: String,

@@ -1,4 +1,4 @@
-//! The `cloudevents` format: CloudEvents 1.0 as JSON, in structured mode. What it tells is the
+//! The `cloudevents` format: `CloudEvents` 1.0 as JSON, in structured mode. What it tells is the
 //! `data` of the standard body.
 
 use serde::Serialize;

@@ -9,6 +9,7 @@ use crate::domain::delivery::OutcomeClass;
 use crate::notify::answer::{Answer, Meaning};
 use crate::notify::format::limit::{Unit, fit};
 use crate::notify::format::note::Note;
+use crate::notify::letter::Fact;
 
 /// The message.
 pub(super) fn render(note: &Note) -> Value {
@@ -18,9 +19,7 @@ pub(super) fn render(note: &Note) -> Value {
         json!({ "type": "section", "text": plain(&note.about, SECTION_MAX) }),
     ];
     if !note.facts.is_empty() {
-        let field = |fact: &crate::notify::letter::Fact| {
-            plain(&format!("{}\n{}", fact.name, fact.value), FIELD_MAX)
-        };
+        let field = |fact: &Fact| plain(&format!("{}\n{}", fact.name, fact.value), FIELD_MAX);
         let fields: Vec<Value> = note.facts.iter().take(FIELDS_MAX).map(field).collect();
         blocks.push(json!({ "type": "section", "fields": fields }));
     }
