@@ -142,9 +142,8 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         let mut rested_at = None;
         for (name, outlet) in &self.plan.outlets {
             let busy = self.busy.get(name).copied().unwrap_or(0);
-            let most = if outlet.spacing.is_some() { 1 } else { CHANNEL_CONCURRENCY };
             let rests_until = self.rested.get(name).copied().filter(|until| *until > now);
-            let room = most.saturating_sub(busy);
+            let room = outlet.at_once.saturating_sub(busy);
             match rests_until {
                 Some(until) => {
                     rested_at = Some(rested_at.map_or(until, |at: Moment| at.min(until)));
@@ -214,8 +213,6 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     }
 }
 
-/// Tries under way at once in one channel; they are of different avatars or recipients.
-const CHANNEL_CONCURRENCY: usize = 8;
 /// The table is looked at this often even if nobody rings: a hand may have changed it.
 const GLANCE: Duration = Duration::from_secs(2);
 /// No try lasts as long as this; mail has the longest limit, of six minutes.

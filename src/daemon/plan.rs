@@ -106,8 +106,9 @@ pub struct Outlet<N> {
     pub operator: bool,
     /// What holds for its deliveries.
     pub terms: Terms,
-    /// The least time between two tries, for a place that takes only so many; then there is one
-    /// at a time.
+    /// Tries under way at once, at most; they are of different avatars or recipients.
+    pub at_once: usize,
+    /// The least time between two tries, for a place that takes only so many.
     pub spacing: Option<Duration>,
 }
 

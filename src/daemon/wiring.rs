@@ -133,6 +133,7 @@ fn outlets(
         .map(|(name, settings)| {
             let notifier = channel(settings)?;
             let outlet = Outlet {
+                at_once: notifier.at_once(),
                 spacing: notifier.spacing(),
                 notifier: Arc::new(notifier),
                 events: settings.events.clone(),

@@ -81,6 +81,16 @@ impl Channel {
         }
     }
 
+    /// Tries under way at once, at most: a chat gets one at a time, and a mail server no more
+    /// connections than it takes from anyone.
+    pub const fn at_once(&self) -> usize {
+        match self {
+            Self::Webhook(webhook) if webhook.format().spacing().is_some() => 1,
+            Self::Webhook(_) => WEBHOOKS_AT_ONCE,
+            Self::Email(_) => MAILS_AT_ONCE,
+        }
+    }
+
     /// The least time between two tries; `None` where the other side sets no pace.
     pub const fn spacing(&self) -> Option<Duration> {
         match self {
@@ -97,3 +107,6 @@ impl Channel {
         }
     }
 }
+
+const WEBHOOKS_AT_ONCE: usize = 32;
+const MAILS_AT_ONCE: usize = 8;

@@ -252,7 +252,7 @@ async fn one_dead_channel_delays_no_other() {
 }
 
 #[tokio::test]
-async fn no_more_than_eight_tries_of_a_channel_are_under_way() {
+async fn no_more_tries_of_a_channel_are_under_way_than_it_takes_at_once() {
     let bench = Bench::new();
     let slow = bench.post(|_| Answer::After(seconds(10), outcome(OutcomeClass::Delivered)));
     let names: Vec<String> = (0..20).map(|number| format!("z{number}")).collect();

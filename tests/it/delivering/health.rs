@@ -369,7 +369,8 @@ async fn a_place_that_takes_only_so_many_gets_one_at_a_time_with_a_rest_between(
     let bench = Bench::new();
     let post = bench.post(|_| now(OutcomeClass::Delivered));
     let mut plan = bench.plan(&[("ops", &post)]);
-    plan.outlets.get_mut(&name("ops")).unwrap().spacing = Some(seconds(3));
+    let outlet = plan.outlets.get_mut(&name("ops")).unwrap();
+    (outlet.at_once, outlet.spacing) = (1, Some(seconds(3)));
     let mut bench = bench;
     train_all(&bench);
     bench.world.start(plan).await;

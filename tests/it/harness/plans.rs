@@ -80,6 +80,7 @@ pub(crate) fn with_channel<S, N>(
         events: EventKind::DEFAULT.to_vec(),
         operator: false,
         terms: Terms::webhook(),
+        at_once: 8,
         spacing: None,
     };
     plan.outlets.insert(ChannelName::parse(channel).unwrap(), outlet);

@@ -273,7 +273,7 @@ impl Stage {
         let schedule = RetrySchedule::new(RETRIES_S.map(seconds).to_vec()).unwrap();
         let terms = Terms { schedule, ..Terms::webhook() };
         let operator = channel == OPERATOR;
-        Outlet { notifier: Arc::new(post), events, operator, terms, spacing: None }
+        Outlet { notifier: Arc::new(post), events, operator, terms, at_once: 8, spacing: None }
     }
 
     fn rows(&self) -> Vec<DeliveryRow> {
