@@ -1,0 +1,64 @@
+"""What was really sent, validated against `avatar-watch schema event` by jsonschema from PyPI.
+
+The folder of the first argument is the one that `record_news.py` and `receivers.py` wrote to.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
+from ground import claim, command, end
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+
+def validator(*arguments):
+    printed = command("schema", "event", *arguments)
+    schema = json.loads(printed.stdout)
+    what = arguments[0] if arguments else "all types"
+    try:
+        Draft202012Validator.check_schema(schema)
+        claim(f"the schema of {what} is one of 2020-12", printed.returncode == 0)
+    except SchemaError as error:
+        claim(f"the schema of {what} is one of 2020-12", False, error)
+    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def mutants(body):
+    """The body with each of its fields taken away, and made a list."""
+    places = [(body, name) for name in body]
+    places += [(body["data"], name) for name in body["data"]]
+    if "avatar" in body["data"]:
+        places += [(body["data"]["avatar"], name) for name in body["data"]["avatar"]]
+    for parent, name in places:
+        value = parent.pop(name)
+        yield name, body
+        parent[name] = []
+        yield name, body
+        parent[name] = value
+
+
+record = Path(sys.argv[1])
+news = json.loads((record / "news.json").read_text("utf-8"))
+texts = [kept["body"] for kept in news["requests"] + news["conditions"]["requests"]]
+texts += json.loads((record / "receivers.json").read_text("utf-8"))
+bodies = [json.loads(text) for text in texts]
+names = command("schema", "event", "--list").stdout.split()
+each, whole = {name: validator(name) for name in names}, validator()
+kinds = {}
+for body in bodies:
+    kinds.setdefault(body["type"], []).append(body)
+expected = {"avatar.ready", "avatar.training_failed", "avatar.refused", "avatar.status_changed",
+            "avatar.missing", "test.ping"}
+claim("six kinds of events were sent", set(kinds) == expected, sorted(kinds))
+for kind, sent in sorted(kinds.items()):
+    problems = [f"{error.json_path}: {error.message}" for body in sent
+                for error in each[kind].iter_errors(body)]
+    claim(f"all {len(sent)} bodies of {kind} are as its schema says", not problems, problems[:5])
+    claim("… and as the schema of all says", all(whole.is_valid(body) for body in sent))
+    strangers = [name for name in names if name != kind and each[name].is_valid(sent[0])]
+    claim("… and as no other says", not strangers, strangers)
+    passed = [name for name, mutant in mutants(sent[0]) if each[kind].is_valid(mutant)]
+    claim("… and a field less, or of another type, is noticed", not passed, passed)
+end()
