@@ -16,15 +16,33 @@ pub struct SigningSecret(Vec<u8>);
 /// Why a text is no signing secret; never repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SigningSecretError {
+    /// A blank or a line break stands before or behind it.
+    #[error("it has a blank or a line break around it; take that away")]
+    Blank,
     /// A signature's version stands before it.
     #[error("it begins with `v1,`, which belongs to a signature; take that away")]
     Versioned,
+    /// A signature is no secret.
+    #[error("it is a signature, which a secret makes; the secret begins with `whsec_`")]
+    Signature,
+    /// A key of the other scheme, which no published library verifies.
+    #[error("it is a key of the scheme `v1a`, which is not offered; a `whsec_` secret is")]
+    KeyPair,
     /// The prefix is missing.
     #[error("it does not begin with `whsec_`")]
     Prefix,
+    /// The prefix stands there in other letters.
+    #[error("its `whsec_` is written in capitals; write it in small letters")]
+    Capitals,
+    /// The prefix stands there again.
+    #[error("it has `whsec_` in it twice; take one away")]
+    Twice,
     /// The URL-safe alphabet was used.
     #[error("it has `-` or `_` in it; the standard base64 alphabet has `+` and `/` instead")]
     UrlSafe,
+    /// The padding is gone, and maybe more.
+    #[error("its end is missing; if only the padding is, write `{}` behind it", "=".repeat(*.0))]
+    Padding(usize),
     /// No base64.
     #[error("what stands behind `whsec_` is not base64 with its padding")]
     Base64,
@@ -39,14 +57,8 @@ impl SigningSecret {
     /// # Errors
     /// When the text is not `whsec_` with 24 to 64 bytes in padded standard base64.
     pub fn parse(text: &str) -> Result<Self, SigningSecretError> {
-        if text.starts_with("v1,") {
-            return Err(SigningSecretError::Versioned);
-        }
-        let encoded = text.strip_prefix(PREFIX).ok_or(SigningSecretError::Prefix)?;
-        if encoded.contains(['-', '_']) {
-            return Err(SigningSecretError::UrlSafe);
-        }
-        let bytes = STANDARD.decode(encoded).map_err(|_| SigningSecretError::Base64)?;
+        let encoded = text.strip_prefix(PREFIX).ok_or_else(|| unprefixed(text))?;
+        let bytes = STANDARD.decode(encoded).map_err(|_| undecoded(encoded))?;
         if !(BYTES_MIN..=BYTES_MAX).contains(&bytes.len()) {
             return Err(SigningSecretError::Length(bytes.len()));
         }
@@ -75,6 +87,43 @@ impl fmt::Debug for SigningSecret {
     }
 }
 
+/// What it may be that stands there in place of a secret.
+fn unprefixed(text: &str) -> SigningSecretError {
+    let is_capital = |begin: &str| begin.eq_ignore_ascii_case(PREFIX);
+    if text.trim() != text {
+        SigningSecretError::Blank
+    } else if text.starts_with("v1,whsec_") {
+        SigningSecretError::Versioned
+    } else if text.starts_with("v1,") || text.starts_with("v1a,") {
+        SigningSecretError::Signature
+    } else if text.starts_with("whsk_") || text.starts_with("whpk_") {
+        SigningSecretError::KeyPair
+    } else if text.get(..PREFIX.len()).is_some_and(is_capital) {
+        SigningSecretError::Capitals
+    } else {
+        SigningSecretError::Prefix
+    }
+}
+
+/// What happened to a secret on the way here.
+fn undecoded(encoded: &str) -> SigningSecretError {
+    if encoded.trim() != encoded {
+        return SigningSecretError::Blank;
+    }
+    if encoded.contains(PREFIX) {
+        return SigningSecretError::Twice;
+    }
+    if encoded.contains(['-', '_']) {
+        return SigningSecretError::UrlSafe;
+    }
+    let padding = (4 - encoded.len() % 4) % 4;
+    let padded = format!("{encoded}{}", "=".repeat(padding));
+    if STANDARD.decode(padded).is_ok() {
+        return SigningSecretError::Padding(padding);
+    }
+    SigningSecretError::Base64
+}
+
 /// Bytes in a fresh secret: a multiple of three, so that there is no padding to lose.
 pub const FRESH_BYTES: usize = 48;
 
@@ -99,9 +148,34 @@ mod tests {
         check("whsec_AAAA", Err(SigningSecretError::Length(3)));
         check("whsec_", Err(SigningSecretError::Length(0)));
         check(&format!("whsec_{}=", "A".repeat(43)), Ok(32));
-        check(&format!("whsec_{}", "A".repeat(43)), Err(SigningSecretError::Base64));
+        check(&format!("whsec_{}", "A".repeat(43)), Err(SigningSecretError::Padding(1)));
+        check(&format!("whsec_{}", "A".repeat(42)), Err(SigningSecretError::Padding(2)));
+        check(&format!("whsec_{}", "A".repeat(41)), Err(SigningSecretError::Base64));
         check(&format!("whsec_{}", "A".repeat(88)), Err(SigningSecretError::Length(66)));
         check("whsec_not base64!", Err(SigningSecretError::Base64));
+    }
+
+    #[test]
+    fn what_is_pasted_wrongly_is_told_for_what_it_is() {
+        const KEY: &str = "C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+        let check = |text: &str, expected: SigningSecretError| {
+            assert_eq!(SigningSecret::parse(text), Err(expected), "for `{text}`");
+            assert!(!expected.to_string().contains("C2FVs"), "a text repeats the secret");
+        };
+        check(&format!("v1,whsec_{KEY}"), SigningSecretError::Versioned);
+        check("v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=", SigningSecretError::Signature);
+        check("v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5B", SigningSecretError::Signature);
+        check(&format!("whsk_{KEY}"), SigningSecretError::KeyPair);
+        check(&format!("whpk_{KEY}"), SigningSecretError::KeyPair);
+        check(&format!("WHSEC_{KEY}"), SigningSecretError::Capitals);
+        check(&format!("whsec_whsec_{KEY}"), SigningSecretError::Twice);
+        check(&format!(" whsec_{KEY}"), SigningSecretError::Blank);
+        check(&format!("whsec_{KEY}\n"), SigningSecretError::Blank);
+        check(&format!("whsec_ {KEY}"), SigningSecretError::Blank);
+        check(&format!("'whsec_{KEY}'"), SigningSecretError::Prefix);
+        check("é", SigningSecretError::Prefix);
+        let lost = SigningSecret::parse(&format!("whsec_{}", "A".repeat(42))).unwrap_err();
+        assert!(lost.to_string().ends_with("write `==` behind it"), "{lost}");
     }
 
     #[test]

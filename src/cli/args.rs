@@ -38,6 +38,8 @@ pub enum Command {
     History(HistoryArgs),
     /// List what was told, and what was not; send again, cancel
     Deliveries(DeliveriesArgs),
+    /// List the channels and how they are doing; pause, resume, enable
+    Channels(ChannelsArgs),
     /// Send a trial message through a channel and name the step that failed
     #[command(after_help = "Exit status: 0 delivered, 1 not.")]
     Test(TestArgs),
@@ -163,6 +165,12 @@ pub enum DeliveriesAction {
         /// Only those that failed within this time, like `2h`
         #[arg(long, value_name = "DURATION", requires = "failed", value_parser = duration)]
         since: Option<Duration>,
+        /// Only those to this channel
+        #[arg(long, value_name = "CHANNEL", requires = "failed")]
+        channel: Option<String>,
+        /// Under a new event id, so that receivers that took it before take it for news
+        #[arg(long)]
+        as_new: bool,
         /// Where to look, and how to show it.
         #[command(flatten)]
         database: DatabaseArgs,
@@ -175,6 +183,45 @@ pub enum DeliveriesAction {
         #[command(flatten)]
         database: DatabaseArgs,
     },
+}
+
+/// What `channels` takes.
+#[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ChannelsArgs {
+    /// What to do with them; without it, list.
+    #[command(subcommand)]
+    pub action: Option<ChannelsAction>,
+    /// Where to look, and how to show it.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// What can be done with channels.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ChannelsAction {
+    /// List them (as without any word)
+    List {
+        /// Where to look, and how to show it.
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Send nothing more to a channel for now; what is to be told waits
+    Pause(SwitchArgs),
+    /// End a pause
+    Resume(SwitchArgs),
+    /// Tell a channel again that was disabled or fails: at once, one message first
+    Enable(SwitchArgs),
+}
+
+/// Which channel to switch.
+#[derive(Clone, Debug, Args)]
+pub struct SwitchArgs {
+    /// The channel's name
+    pub channel: String,
+    /// Where to look, and how to show it.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
 }
 
 /// Which deliveries to list.

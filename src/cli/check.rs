@@ -13,9 +13,9 @@ use crate::cli::run::runtime;
 use crate::config::diff::diff_snapshots;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
-use crate::config::file;
 use crate::config::settings::{AvatarSettings, Settings};
 use crate::config::snapshot::Snapshot;
+use crate::daemon::checked;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
 use crate::daemon::ports::Clock as _;
@@ -25,13 +25,14 @@ use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::foreign_text::plain;
 use crate::domain::listing::Listing;
 use crate::domain::observation::{Denial, Observation};
+use crate::notify::http::AT_PROXY;
 use crate::store::error::StoreError;
 use crate::store::reader::Reader;
 
 /// Reads the config and says what is wrong with it.
 pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
     let path = config_path(config);
-    let settings = match file::load(&path, &Environment::from_process()) {
+    let settings = match checked::load(&path, &Environment::from_process()) {
         Ok(settings) => settings,
         Err(error) => {
             complain_of_config(&error);
@@ -201,6 +202,9 @@ fn verdict(seen: &Observation) -> (bool, String) {
 
 fn connection(outcome: &Outcome) -> String {
     match &outcome.error {
+        None if outcome.phase == AT_PROXY => {
+            "its proxy can be reached; no farther without sending".to_owned()
+        }
         None => "it can be reached".to_owned(),
         Some(error) => format!("failed at `{}`: {error}", outcome.phase),
     }
@@ -223,7 +227,7 @@ mod tests {
         let path = folder.path().join("config.toml");
         std::fs::write(&path, format!("store.path = '/var/a.db'\n{text}")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        file::load(&path, &Environment::default()).unwrap()
+        checked::load(&path, &Environment::default()).unwrap()
     }
 
     #[test]

@@ -4,7 +4,9 @@ use clap::Parser as _;
 
 use crate::cli::args::{Cli, Command};
 use crate::cli::exit::Exit;
-use crate::cli::{check, deliveries, demo, history, init, run, schema, secret, status, test, wait};
+use crate::cli::{
+    channels, check, deliveries, demo, history, init, run, schema, secret, status, test, wait,
+};
 
 /// Parses the process's command line and does what it says.
 pub fn main() -> Exit {
@@ -17,6 +19,7 @@ pub fn main() -> Exit {
         Command::Status(args) => status::status(config, args),
         Command::History(args) => history::history(config, args),
         Command::Deliveries(args) => deliveries::deliveries(config, args),
+        Command::Channels(args) => channels::channels(config, args),
         Command::Test(args) => test::test(config, args),
         Command::Wait(args) => wait::wait(config, args),
         Command::Init(args) => init::init(config, args),

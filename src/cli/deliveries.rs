@@ -12,11 +12,12 @@ use crate::cli::output::{complain, complain_of, complain_of_store, json, line, t
 use crate::daemon::chance::Chance;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
+use crate::domain::channel::ChannelName;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::foreign_text::plain;
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
-use crate::store::hands::{Handled, Hands};
+use crate::store::hands::{FailedFilter, Handled, Hands, Under};
 use crate::store::reader::{AttemptRow, DeliveryFilter, DeliveryRow, Reader};
 
 #[derive(Debug, Serialize)]
@@ -64,13 +65,14 @@ pub fn deliveries(config: Option<&Path>, args: &DeliveriesArgs) -> Exit {
         None => list(config, &args.list),
         Some(DeliveriesAction::List(args)) => list(config, args),
         Some(DeliveriesAction::Show { id, database }) => show(config, id, database),
-        Some(DeliveriesAction::Retry { id: Some(id), database, .. }) => {
+        Some(DeliveriesAction::Retry { id: Some(id), database, as_new, .. }) => {
             by_hand(config, database, id, |hands, id, now, chance| {
-                hands.retry(id, now, chance.roll())
+                hands.retry(id, under(*as_new), now, chance.roll())
             })
         }
-        Some(DeliveriesAction::Retry { id: None, since, database, .. }) => {
-            retry_failed(config, *since, database)
+        Some(DeliveriesAction::Retry { id: None, since, channel, database, as_new, .. }) => {
+            let which = Which { since: *since, channel: channel.as_deref(), as_new: *as_new };
+            retry_failed(config, &which, database)
         }
         Some(DeliveriesAction::Cancel { id, database }) => {
             by_hand(config, database, id, |hands, id, now, _| hands.cancel(id, now))
@@ -150,24 +152,42 @@ fn by_hand(
     Ok(report(&id, handled, database.json))
 }
 
+/// Which failed deliveries to send again, and how.
+struct Which<'a> {
+    since: Option<Duration>,
+    channel: Option<&'a str>,
+    as_new: bool,
+}
+
+const fn under(as_new: bool) -> Under {
+    if as_new { Under::NewId } else { Under::SameId }
+}
+
 fn retry_failed(
     config: Option<&Path>,
-    since: Option<Duration>,
+    which: &Which<'_>,
     database: &DatabaseArgs,
 ) -> Result<Exit, StoreError> {
+    let channel = match which.channel.map(ChannelName::parse).transpose() {
+        Ok(channel) => channel,
+        Err(error) => {
+            complain(&format!("avatar-watch: {error}"));
+            return Ok(Exit::Bad);
+        }
+    };
     let Ok(chance) = Chance::from_entropy().map_err(|error| complain_of(&error)) else {
         return Ok(Exit::Disk);
     };
     let now = SystemClock.now();
-    let begin = since.map(|ago| {
+    let since = which.since.map(|ago| {
         let millis = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
         Timestamp::from_millis(now.as_millis().saturating_sub(millis))
     });
     let mut hands = Hands::open(&whereabouts(config, database.database.as_deref()).database)?;
-    let failed = hands.failed(begin)?;
+    let failed = hands.failed(&FailedFilter { since, channel })?;
     let mut fresh = Vec::new();
     for id in &failed {
-        if let Handled::Done(new) = hands.retry(id, now, chance.roll())? {
+        if let Handled::Done(new) = hands.retry(id, under(which.as_new), now, chance.roll())? {
             fresh.push(new.to_string());
         }
     }

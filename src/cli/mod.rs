@@ -12,6 +12,7 @@ pub mod check;
 pub mod status;
 pub mod history;
 pub mod deliveries;
+pub mod channels;
 pub mod test;
 pub mod wait;
 pub mod wait_plan;

@@ -9,9 +9,9 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{complain, complain_of, line};
 use crate::cli::run::runtime;
 use crate::config::environment::Environment;
-use crate::config::file;
 use crate::config::settings::ChannelSettings;
 use crate::daemon::chance::Chance;
+use crate::daemon::checked;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
 use crate::daemon::ports::Clock as _;
@@ -24,7 +24,7 @@ use crate::notify::channels::Parcel;
 
 /// Sends a `test.ping` through a channel of the config.
 pub fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
-    let settings = match file::load(&config_path(config), &Environment::from_process()) {
+    let settings = match checked::load(&config_path(config), &Environment::from_process()) {
         Ok(settings) => settings,
         Err(error) => {
             complain_of_config(&error);

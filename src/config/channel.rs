@@ -7,17 +7,24 @@ use std::time::Duration;
 use toml::de::DeValue;
 use url::Url;
 
-use crate::config::duration::{self, LONGEST};
+use crate::config::certificates;
+use crate::config::custom_headers;
+use crate::config::duration;
 use crate::config::field::Field;
+use crate::config::format;
 use crate::config::host;
 use crate::config::mail;
+use crate::config::proxy;
 use crate::config::reader::{Place, Table};
 use crate::config::schema::{CHANNEL, EMAIL, WEBHOOK};
 use crate::config::secret_source::{self, Plain};
-use crate::config::settings::{ChannelKind, ChannelSettings, WebhookSettings};
+use crate::config::settings::{ChannelKind, ChannelSettings, FormatSettings, WebhookSettings};
+use crate::config::terms;
 use crate::domain::channel::ChannelName;
 use crate::domain::event::EventKind;
-use crate::domain::retry::RetrySchedule;
+use crate::domain::ntfy_topic::NtfyTopic;
+use crate::domain::reach::Reach;
+use crate::domain::retry::Terms;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 
@@ -71,17 +78,24 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
     let may_be_empty = operator != Some(false);
     let events =
         table.or("events", EventKind::DEFAULT.to_vec(), |field| events(field, may_be_empty));
-    let (place, schedule) = match kind? {
-        Type::Webhook => (webhook(&table).map(ChannelKind::Webhook), RetrySchedule::webhook()),
-        Type::Email => (mail::read(&table).map(ChannelKind::Email), RetrySchedule::email()),
+    let (place, usual) = match kind? {
+        Type::Webhook => {
+            let webhook = webhook(&table);
+            let is_chat = webhook.as_ref().is_some_and(|webhook| webhook.format.is_chat());
+            let usual = if is_chat { Terms::chat() } else { Terms::webhook() };
+            (webhook.map(|it| ChannelKind::Webhook(Box::new(it))), usual)
+        }
+        Type::Email => {
+            (mail::read(&table).map(|it| ChannelKind::Email(Box::new(it))), Terms::email())
+        }
     };
-    let retry_schedule = table.or("retry_schedule", schedule, retry_schedule);
+    let terms = terms::read(&table, usual);
     stated?;
     Some(ChannelSettings {
         name: name?,
         events: events?,
         operator: operator?,
-        retry_schedule: retry_schedule?,
+        terms: terms?,
         kind: place?,
     })
 }
@@ -121,22 +135,62 @@ fn event(field: &Field<'_>) -> Option<EventKind> {
     field.one_of(&EventKind::SELECTABLE.map(|kind| (kind.name(), kind)))
 }
 
-fn retry_schedule(field: &Field<'_>) -> Option<RetrySchedule> {
-    let waits = field.list(|element| duration::read(element, &(Duration::ZERO..=LONGEST)))?;
-    let help = "write the wait before each try, like `[\"0s\", \"5s\", \"5m\"]`";
-    let refused = |error| field.wrong(format!("is no good: {error}"), help);
-    RetrySchedule::new(waits).map_or_else(refused, Some)
-}
-
 fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
-    let url = table.required("url", "write `url = \"https://…\"`", url);
+    let reach = table.or("deny_private", Reach::Near, reach);
+    let url = table.required("url", "write `url = \"https://…\"`", |field| {
+        url(field, reach.unwrap_or_default())
+    });
     let mend = "make one with `avatar-watch secret`, and write `secret = { env = \"…\" }`";
-    let secrets = table.required("secret", mend, secrets);
+    let format = format::read(table);
+    let secrets = match &format {
+        Some(FormatSettings::Standard | FormatSettings::CloudEvents { .. }) => {
+            table.required("secret", mend, secrets)
+        }
+        // Of a format that is none, nobody knows whether it signs.
+        Some(_) | None => table.or("secret", Vec::new(), secrets),
+    };
     let timeout = table.or("timeout", TIMEOUT, |field| duration::read(field, &TIMEOUT_RANGE));
-    Some(WebhookSettings { url: url?, secrets: secrets?, timeout: timeout? })
+    let headers = table.or("headers", BTreeMap::new(), custom_headers::read);
+    let proxy = table.optional("proxy", proxy::read);
+    let ca_file = table.optional("ca_file", certificates::read);
+    if let (Some(url), Some(field)) = (&url, table.field("ca_file"))
+        && Url::parse(url.expose()).is_ok_and(|url| url.scheme() == "http")
+    {
+        let message = "is not used: the `url` is `http`, which has no certificates";
+        field.reader.warning(&field.place, message, "write `https`, or take it out");
+    }
+    if let (Some(FormatSettings::Ntfy), Some(secret), Some(field)) =
+        (&format, &url, table.field("url"))
+    {
+        ntfy_topic(&field, secret)?;
+    }
+    Some(WebhookSettings {
+        url: url?,
+        secrets: secrets?,
+        timeout: timeout?,
+        format: format?,
+        headers: headers?,
+        proxy: proxy?,
+        reach: reach?,
+        ca_file: ca_file?,
+    })
 }
 
-fn url(field: &Field<'_>) -> Option<Secret> {
+/// An ntfy URL names a topic. It is not repeated: it is the password.
+fn ntfy_topic(field: &Field<'_>, url: &Secret) -> Option<NtfyTopic> {
+    let url = Url::parse(url.expose()).ok()?;
+    let no_topic = |error| {
+        let help = "write it like `https://ntfy.sh/your-topic`";
+        field.wrong(format!("has no topic: {error}"), help)
+    };
+    NtfyTopic::of_path(url.path()).map_or_else(no_topic, Some)
+}
+
+fn reach(field: &Field<'_>) -> Option<Reach> {
+    field.flag().map(|denied| if denied { Reach::Public } else { Reach::Near })
+}
+
+fn url(field: &Field<'_>, reach: Reach) -> Option<Secret> {
     let secret = secret_source::read(field, Plain::Allowed)?;
     let url = match Url::parse(secret.expose()) {
         Ok(url) => url,
@@ -146,6 +200,14 @@ fn url(field: &Field<'_>) -> Option<Secret> {
     let Some(host) = host else {
         return field.wrong("is neither an `https` nor an `http` URL", WHOLE_URL);
     };
+    if let Some(refusal) = host::refusal(&host, reach) {
+        let message = format!("leads to `{host}`, which is {}", refusal.what());
+        let help = match refusal.is_by_choice() {
+            true => "take `deny_private` out, or name a receiver on the internet",
+            false => "such an address is never called; name the receiver itself",
+        };
+        return field.wrong(message, help);
+    }
     if url.scheme() == "http" && !host::is_private(&host) {
         let message = "is `http`: what is told can be read on the way";
         field.reader.warning(&field.place, message, "write `https`, if the receiver has it");
@@ -223,5 +285,53 @@ mod tests {
                 ),
             );
         }
+    }
+
+    #[test]
+    fn an_address_that_is_never_called_is_told_where_it_stands() {
+        let check = |url: &str, deny_private: bool, expected: &str| {
+            let hook = HOOK.replace("https://example.com", url);
+            let expected = match expected {
+                "" => String::new(),
+                told => format!("config.toml:4: `channels.ops.url` {told}"),
+            };
+            check_added(&format!("{hook}deny_private = {deny_private}"), &expected);
+        };
+        let never = "help: such an address is never called; name the receiver itself";
+        let link_local = "which is link-local, as the metadata services of clouds are";
+        for deny_private in [false, true] {
+            for url in ["http://169.254.169.254/x", "https://2852039166/", "http://0xa9fea9fe"] {
+                let told = format!("leads to `169.254.169.254`, {link_local}\n  {never}");
+                check(url, deny_private, &told);
+            }
+            let told = format!("leads to `[64:ff9b::a9fe:a9fe]`, {link_local}\n  {never}");
+            check("http://[64:ff9b::169.254.169.254]/", deny_private, &told);
+        }
+        let choice = "help: take `deny_private` out, or name a receiver on the internet";
+        for (url, told) in [
+            ("https://10.0.0.7/x", "leads to `10.0.0.7`, which is in a private network"),
+            ("http://127.1:8080/x", "leads to `127.0.0.1`, which is this very machine"),
+            ("http://localhost/x", "leads to `localhost`, which is this very machine"),
+        ] {
+            check(url, false, "");
+            check(url, true, &format!("{told}\n  {choice}"));
+        }
+        check("https://nas.lan/x", true, "");
+    }
+
+    #[test]
+    fn certificates_without_tls_are_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let key = rcgen::KeyPair::generate().unwrap();
+        let authority = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+        std::fs::write(&path, authority.pem()).unwrap();
+        let trusting = format!("{HOOK}ca_file = '{}'", path.display());
+        check_added(&trusting, "");
+        check_added(
+            &trusting.replace("https://example.com", "http://nas.lan"),
+            "config.toml:6: `channels.ops.ca_file` is not used: the `url` is `http`, which has no \
+             certificates\n  help: write `https`, or take it out",
+        );
     }
 }

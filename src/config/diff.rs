@@ -7,9 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::config::field::shown;
-use crate::config::settings::{ChannelKind, Settings};
+use crate::config::settings::{
+    ChannelKind, EmailSettings, FormatSettings, MailWay, Settings, SmtpAuth, SmtpProof,
+};
 use crate::config::snapshot::{Keys, Section, Snapshot};
 use crate::domain::account::AccountName;
+use crate::domain::custom_header::CustomHeaderName;
+use crate::domain::template_tree::TemplateTree;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 
@@ -142,6 +146,9 @@ enum Hidden<'s> {
     Text(&'s Secret),
     Signing(&'s [SigningSecret]),
     Certificates(&'s [u8]),
+    Headers(&'s BTreeMap<CustomHeaderName, Secret>),
+    Template(&'s TemplateTree),
+    Words(&'s [String]),
 }
 
 fn secrets(settings: &Settings) -> Secrets<'_> {
@@ -154,21 +161,60 @@ fn secrets(settings: &Settings) -> Secrets<'_> {
     secrets.insert(Section::Web, token.collect());
     for (name, channel) in &settings.channels {
         let hidden = match &channel.kind {
-            ChannelKind::Webhook(webhook) => BTreeMap::from([
-                ("url", Hidden::Text(&webhook.url)),
-                ("secret", Hidden::Signing(&webhook.secrets)),
-            ]),
-            ChannelKind::Email(email) => {
-                let login = email.smtp.login.iter();
-                let password = login.map(|(_, word)| ("smtp.password", Hidden::Text(word)));
-                let trusted = email.smtp.ca_file.iter();
-                let trusted = trusted.map(|pem| ("smtp.ca_file", Hidden::Certificates(pem)));
-                password.chain(trusted).collect()
+            ChannelKind::Webhook(webhook) => {
+                let proxy = webhook.proxy.iter().map(|proxy| ("proxy", Hidden::Text(proxy)));
+                let trusted = webhook.ca_file.iter();
+                let trusted = trusted.map(|pem| ("ca_file", Hidden::Certificates(pem)));
+                let always = [
+                    ("url", Hidden::Text(&webhook.url)),
+                    ("secret", Hidden::Signing(&webhook.secrets)),
+                    ("headers", Hidden::Headers(&webhook.headers)),
+                ];
+                let template = match &webhook.format {
+                    FormatSettings::Template(it) => Some(("template", Hidden::Template(&it.tree))),
+                    FormatSettings::Standard
+                    | FormatSettings::CloudEvents { .. }
+                    | FormatSettings::Slack
+                    | FormatSettings::Discord
+                    | FormatSettings::Teams
+                    | FormatSettings::Ntfy => None,
+                };
+                always.into_iter().chain(template).chain(proxy).chain(trusted).collect()
             }
+            ChannelKind::Email(email) => mail_secrets(email),
         };
         secrets.insert(Section::Channel(name.clone()), hidden);
     }
     secrets
+}
+
+/// What a snapshot does not hold of a mail channel. Addresses to leave by, and arguments of
+/// programs, may have secrets in them.
+fn mail_secrets(email: &EmailSettings) -> BTreeMap<&'static str, Hidden<'_>> {
+    let mut hidden = BTreeMap::new();
+    if let Some(url) = &email.list_unsubscribe {
+        hidden.insert("list_unsubscribe", Hidden::Words(std::slice::from_ref(url)));
+    }
+    match &email.way {
+        MailWay::Smtp(smtp) => {
+            hidden.extend(smtp.login.iter().map(|login| match (&login.proof, login.auth) {
+                (SmtpProof::Given(secret), _) => ("smtp.password", Hidden::Text(secret)),
+                (SmtpProof::Command(command), SmtpAuth::Password) => {
+                    ("smtp.password_command", Hidden::Words(command))
+                }
+                (SmtpProof::Command(command), SmtpAuth::Xoauth2) => {
+                    ("smtp.token_command", Hidden::Words(command))
+                }
+            }));
+            let trusted = smtp.ca_file.iter();
+            hidden.extend(trusted.map(|pem| ("smtp.ca_file", Hidden::Certificates(pem))));
+        }
+        MailWay::Sendmail { command, .. } => {
+            hidden.insert("sendmail.command", Hidden::Words(command));
+        }
+        MailWay::File { .. } => (),
+    }
+    hidden
 }
 
 fn compare(

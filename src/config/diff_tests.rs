@@ -114,6 +114,27 @@ fn channels_are_told_by_the_names_of_their_keys() {
         &["channel `ops` changed: `operator`, `url`"],
     );
     check(
+        &[(
+            "[channels.ops]",
+            "[channels.ops]\nproxy = \"http://CANARY@p.lan\"\n\
+           headers.x-team = \"CANARY\"\ndeny_private = true",
+        )],
+        &["channel `ops` changed: `deny_private`, `headers`, `proxy`"],
+    );
+    check(
+        &[("password = \"CANARY\"", "auth = \"xoauth2\", token_command = [\"/bin/CANARY\"]")],
+        &["channel `mail` changed: `smtp.auth`, `smtp.password`, `smtp.token_command`"],
+    );
+    check(
+        &[(
+            "smtp = { host = \"localhost\", tls = \"none\", username = \"u\", password = \"CANARY\" }",
+            "list_unsubscribe = \"mailto:a@example.com\"\nsendmail = { command = [\"/bin/x\"] }",
+        )],
+        &["channel `mail` changed: `sendmail.timeout`, `smtp.dot_timeout`, `smtp.host`, \
+           `smtp.port`, `smtp.tls`, `smtp.username`, `list_unsubscribe`, `sendmail.command`, \
+           `smtp.password`"],
+    );
+    check(
         &[(", username = \"u\", password = \"CANARY\"", "")],
         &["channel `mail` changed: `smtp.username`, `smtp.password`"],
     );

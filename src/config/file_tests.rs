@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::schema;
-use crate::config::settings::{AccountSettings, ChannelKind, SmtpTls};
+use crate::config::settings::{AccountSettings, BounceTo, ChannelKind, MailWay, SmtpTls};
 use crate::domain::account::AccountName;
 use crate::domain::channel::ChannelName;
 use crate::domain::event::EventKind;
@@ -14,9 +14,11 @@ use crate::domain::retry::RetrySchedule;
 /// The least that loads; tests add to it.
 const LEAST: &str = "argil.api_key = 'key'\n";
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-const VARIABLES: [(&str, &str); 7] = [
+const VARIABLES: [(&str, &str); 9] = [
     ("ARGIL_API_KEY", "CANARY-key"),
     ("OPS_WEBHOOK_SECRET", SECRET),
+    ("OPS_WEBHOOK_LOGIN", "Bearer CANARY"),
+    ("OPS_WEBHOOK_PROXY", "http://CANARY@proxy.example.com:3128"),
     ("SMTP_PASSWORD", "CANARY password"),
     ("SECOND_STUDIO_API_KEY", "CANARY-second-key"),
     ("AVATAR_WATCH_HINT_TOKEN", "CANARY-of-16-letters"),
@@ -229,11 +231,12 @@ fn the_config_block_of_the_contract_loads() {
     assert_eq!(settings.avatars[0].channels.as_ref().unwrap().len(), 2);
     let ops = &settings.channels[&ChannelName::parse("ops").unwrap()];
     assert_eq!(ops.events, EventKind::DEFAULT);
-    assert_eq!(ops.retry_schedule, RetrySchedule::webhook());
+    assert_eq!(ops.terms.schedule.waits(), RetrySchedule::webhook().waits());
     let mail = &settings.channels[&ChannelName::parse("studio-mail").unwrap()];
     let ChannelKind::Email(email) = &mail.kind else { panic!("a mail channel") };
     assert_eq!(email.message_id_domain, "example.com");
-    assert_eq!((email.smtp.tls, email.smtp.port), (SmtpTls::Starttls, 587));
+    let MailWay::Smtp(smtp) = &email.way else { panic!("a mail server") };
+    assert_eq!((smtp.tls, smtp.port), (SmtpTls::Starttls, 587));
 }
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -241,12 +244,18 @@ const EXAMPLE: &str = include_str!("../../config.example.toml");
 #[test]
 fn the_example_loads_and_its_defaults_are_the_defaults() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("mail-ca.pem"), "-----BEGIN CERTIFICATE-----").unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let authority = rcgen::CertificateParams::default().self_signed(&key).unwrap().pem();
+    for name in ["mail-ca.pem", "webhook-ca.pem"] {
+        fs::write(folder.path().join(name), &authority).unwrap();
+    }
     let path = folder.path().join("config.toml");
     let names = [
         "ARGIL_API_KEY",
         "SECOND_STUDIO_API_KEY",
         "OPS_WEBHOOK_SECRET",
+        "OPS_WEBHOOK_LOGIN",
+        "OPS_WEBHOOK_PROXY",
         "SMTP_PASSWORD",
         "AVATAR_WATCH_HINT_TOKEN",
     ];
@@ -259,12 +268,25 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     let mut spelled_out = load(&spelled_out);
     let mail = spelled_out.channels.get_mut(&ChannelName::parse("studio-mail").unwrap()).unwrap();
     let ChannelKind::Email(email) = &mut mail.kind else { panic!("a mail channel") };
-    assert!(email.smtp.ca_file.take().is_some() && email.smtp.hello_name.take().is_some());
+    let MailWay::Smtp(smtp) = &mut email.way else { panic!("a mail server") };
+    assert!(smtp.ca_file.take().is_some() && smtp.hello_name.take().is_some());
+    let bounces = std::mem::replace(&mut email.bounce_to, BounceTo::From);
+    assert!(matches!(bounces, BounceTo::Address(_)) && email.reply_to.take().is_some());
+    assert!(email.list_unsubscribe.take().is_some());
+    for other in ["vault-mail", "token-mail", "local-mail", "draft-mail"] {
+        let other = spelled_out.channels.remove(&ChannelName::parse(other).unwrap());
+        assert!(matches!(other.unwrap().kind, ChannelKind::Email(_)));
+    }
+    let ops = spelled_out.channels.get_mut(&ChannelName::parse("ops").unwrap()).unwrap();
+    let ChannelKind::Webhook(webhook) = &mut ops.kind else { panic!("a webhook") };
+    assert!(webhook.ca_file.take().is_some() && webhook.proxy.take().is_some());
+    assert_eq!(std::mem::take(&mut webhook.headers).len(), 1);
     let second = AccountName::parse("second-studio").unwrap();
     let (first, second) =
         (&spelled_out.accounts[&AccountName::default()], &spelled_out.accounts[&second]);
     assert_eq!(&AccountSettings { api_key: first.api_key.clone(), ..second.clone() }, first);
     spelled_out.accounts.retain(|name, _| name.is_default());
+    spelled_out.channels.retain(|name, _| !["bus", "own"].contains(&name.as_str()));
     assert!(spelled_out.web.hint_token.take().is_some());
     assert_eq!(example, spelled_out);
     assert_eq!(example.warnings, []);

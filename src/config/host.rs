@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use url::Host;
 
+use crate::domain::reach::{Reach, Refusal};
+
 /// Reads a host as it stands in a mail setting: a name, or an address with or without brackets.
 pub(super) fn parse(text: &str) -> Option<Host> {
     match text.parse() {
@@ -40,6 +42,16 @@ pub(super) fn is_private<S: AsRef<str>>(host: &Host<S>) -> bool {
         }
 }
 
+/// Why it must not be called, as far as the name tells.
+pub(super) fn refusal<S: AsRef<str>>(host: &Host<S>, reach: Reach) -> Option<Refusal> {
+    let loopback = Ipv6Addr::LOCALHOST.octets();
+    match host {
+        Host::Domain(_) => is_loopback(host).then(|| reach.refusal(loopback)).flatten(),
+        Host::Ipv4(address) => reach.refusal(address.to_ipv6_mapped().octets()),
+        Host::Ipv6(address) => reach.refusal(address.octets()),
+    }
+}
+
 fn is_local(address: Ipv6Addr) -> bool {
     address.is_unique_local() || address.is_unicast_link_local()
 }
@@ -71,5 +83,20 @@ mod tests {
         check("8.8.8.8", false, false);
         assert_eq!(parse("a b"), None);
         assert_eq!(parse(""), None);
+    }
+
+    #[test]
+    fn what_must_not_be_called_is_told_by_the_name_where_that_is_possible() {
+        let check = |text: &str, near: Option<Refusal>, public: Option<Refusal>| {
+            let host = parse(text).unwrap();
+            assert_eq!(refusal(&host, Reach::Near), near, "near, `{text}`");
+            assert_eq!(refusal(&host, Reach::Public), public, "public, `{text}`");
+        };
+        check("169.254.169.254", Some(Refusal::LinkLocal), Some(Refusal::LinkLocal));
+        check("[::ffff:a9fe:a9fe]", Some(Refusal::LinkLocal), Some(Refusal::LinkLocal));
+        check("10.0.0.1", None, Some(Refusal::Private));
+        check("localhost", None, Some(Refusal::Loopback));
+        check("example.com", None, None);
+        check("nas.lan", None, None);
     }
 }

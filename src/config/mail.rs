@@ -1,13 +1,19 @@
-//! Channels of the type `email`: who writes to whom, through which server.
+//! Channels of the type `email`: who writes to whom, and which way.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::de::DeValue;
+use url::Url;
+
+use crate::config::duration;
 use crate::config::field::{Field, shown};
-use crate::config::host;
 use crate::config::reader::Table;
-use crate::config::schema::SMTP;
-use crate::config::secret_source::{self, Plain};
-use crate::config::settings::{EmailSettings, SmtpSettings, SmtpTls};
+use crate::config::schema::{FILE, SENDMAIL, SMTP};
+use crate::config::settings::{BounceTo, EmailSettings, MailWay, Threading};
+use crate::config::smtp;
+use crate::domain::foreign_text::is_unseen;
 use crate::domain::mail_address::MailAddress;
-use crate::secret::Secret;
 
 /// Reads what a mail channel has beyond any other.
 pub(super) fn read(table: &Table<'_>) -> Option<EmailSettings> {
@@ -20,19 +26,80 @@ pub(super) fn read(table: &Table<'_>) -> Option<EmailSettings> {
         }
         Some(to)
     });
+    let bounce_to = table.or("bounce_to", BounceTo::From, bounce_to);
+    let reply_to = table.optional("reply_to", address);
     let domain = table.optional("message_id_domain", domain);
-    let smtp = table.required("smtp", "write `smtp = { host = \"…\" }`", |field| {
-        let table = field.table()?;
-        table.check_keys(&SMTP);
-        smtp(&table)
-    });
-    let from = from?;
+    let prefix = table.or("subject_prefix", PREFIX.to_owned(), subject_prefix);
+    let threading = table.or("threading", Threading::Avatar, |field| field.one_of(&THREADING));
+    let list_unsubscribe = table.optional("list_unsubscribe", unsubscribe);
+    let way = way(table);
+    let (from, domain) = (from?, domain?);
+    let message_id_domain = domain.unwrap_or_else(|| from.domain().to_owned());
+    // Where nothing leaves this machine, nobody minds.
+    if !matches!(way, None | Some(MailWay::File { .. })) {
+        warn_of_short_domain(table, &message_id_domain);
+    }
     Some(EmailSettings {
-        message_id_domain: domain?.unwrap_or_else(|| from.domain().to_owned()),
+        message_id_domain,
         from,
         to: to?,
-        smtp: smtp?,
+        bounce_to: bounce_to?,
+        reply_to: reply_to?,
+        subject_prefix: prefix?,
+        threading: threading?,
+        list_unsubscribe: list_unsubscribe?,
+        way: way?,
     })
+}
+
+/// The one way that stands there.
+fn way(table: &Table<'_>) -> Option<MailWay> {
+    let given: Vec<Field<'_>> = WAYS.iter().filter_map(|name| table.field(name)).collect();
+    if let [_, second, ..] = given.as_slice() {
+        let message = "is a second way for the same mails";
+        return second.wrong(message, "keep one of `smtp`, `sendmail` and `file`");
+    }
+    if let Some(field) = table.field("sendmail") {
+        let table = field.table()?;
+        table.check_keys(&SENDMAIL);
+        let mend = "write `command = [\"/usr/sbin/sendmail\"]`";
+        let command = table.required("command", mend, program);
+        let limit = table.or("timeout", SENDMAIL_TIMEOUT, |field| duration::read(field, &PATIENCE));
+        return Some(MailWay::Sendmail { command: command?, timeout: limit? });
+    }
+    if let Some(field) = table.field("file") {
+        let table = field.table()?;
+        table.check_keys(&FILE);
+        let mend = "write `folder = \"mails\"`";
+        let folder =
+            table.required("folder", mend, |field| Some(field.reader.resolve(field.text()?)));
+        return Some(MailWay::File { folder: folder? });
+    }
+    let mend = "write `smtp = { host = \"…\" }`, `sendmail = { command = […] }` or \
+                `file = { folder = \"…\" }`";
+    table.required("smtp", mend, |field| {
+        let table = field.table()?;
+        table.check_keys(&SMTP);
+        smtp::read(&table).map(MailWay::Smtp)
+    })
+}
+
+/// A program with its arguments, as a list; no shell takes it apart.
+pub(super) fn program(field: &Field<'_>) -> Option<Vec<String>> {
+    let words = field.list(|field| {
+        let word = field.text()?;
+        if word.contains('\0') {
+            return field.wrong("has a NUL in it", "take it out");
+        }
+        Some(word.to_owned())
+    })?;
+    let words = field.not_empty(words, "write the path of a program, and its arguments")?;
+    if !words.first().is_some_and(|path| path.starts_with('/')) {
+        // Not repeated: someone may have written a token here.
+        let help = "begin with an absolute path, like `[\"/usr/sbin/sendmail\"]`";
+        return field.wrong("does not begin with the path of a program", help);
+    }
+    Some(words)
 }
 
 fn address(field: &Field<'_>) -> Option<MailAddress> {
@@ -42,81 +109,39 @@ fn address(field: &Field<'_>) -> Option<MailAddress> {
     MailAddress::parse(field.text()?).map_or_else(refused, Some)
 }
 
-fn smtp(table: &Table<'_>) -> Option<SmtpSettings> {
-    let host = table.required("host", "write `host = \"smtp.example.com\"`", smtp_host);
-    let tls = table.or("tls", SmtpTls::Starttls, |field| field.one_of(&TLS));
-    let port = table.optional("port", |field| field.integer(1..=u32::from(u16::MAX)));
-    let login = login(table);
-    let ca_file = table.optional("ca_file", certificates);
-    let hello_name = table.optional("hello_name", domain);
-    let (host, tls) = (host?, tls?);
-    let remote = host::parse(&host).is_none_or(|host| !host::is_loopback(&host));
-    if let (SmtpTls::None, true, Some(field)) = (tls, remote, table.field("tls")) {
-        return field.wrong(
-            format!("is `none`, and `{host}` is another machine: all would go in the clear"),
-            "write `starttls` or `implicit`; `none` is only for `localhost`",
-        );
+fn bounce_to(field: &Field<'_>) -> Option<BounceTo> {
+    match field.value {
+        DeValue::String(text) if text.is_empty() || text == "none" => Some(BounceTo::None),
+        _ => address(field).map(BounceTo::Address),
     }
-    let port = port?.and_then(|port| u16::try_from(port).ok());
-    Some(SmtpSettings {
-        host,
-        port: port.unwrap_or(tls.default_port()),
-        tls,
-        login: login?,
-        ca_file: ca_file?,
-        hello_name: hello_name?,
-    })
 }
 
-fn smtp_host(field: &Field<'_>) -> Option<String> {
+fn subject_prefix(field: &Field<'_>) -> Option<String> {
+    let text = match field.value {
+        DeValue::String(text) if text.is_empty() => return Some(String::new()),
+        _ => field.text()?,
+    };
+    let help = format!("write at most {PREFIX_CHARS_MAX} characters on one line");
+    if text.chars().count() > PREFIX_CHARS_MAX || text.chars().any(is_unseen) {
+        return field.wrong(format!("is `{}`, which is no beginning of a line", shown(text)), help);
+    }
+    Some(text.trim().to_owned())
+}
+
+/// A URL as it can stand between angle brackets in a header (RFC 2369).
+fn unsubscribe(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
-    match host::parse(text) {
-        Some(_) => Some(text.to_owned()),
-        None => field.wrong(
-            format!("is `{}`, which is no host", shown(text)),
-            "write a name or an address alone; the port has a key of its own",
-        ),
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>".contains(&byte));
+    let known = ["https://", "mailto:"].iter().any(|scheme| text.starts_with(scheme));
+    if plain && known && text.len() <= URL_LENGTH_MAX && Url::parse(text).is_ok() {
+        return Some(text.to_owned());
     }
-}
-
-/// Gives `Some(None)` for no login; both or neither have to be given.
-fn login(table: &Table<'_>) -> Option<Option<(String, Secret)>> {
-    let username = table.optional("username", |field| field.text().map(str::to_owned));
-    let password = table.optional("password", |field| secret_source::read(field, Plain::Guarded));
-    match (username?, password?) {
-        (Some(username), Some(password)) => Some(Some((username, password))),
-        (None, None) => Some(None),
-        (Some(_), None) => lonely(table, "username", "password"),
-        (None, Some(_)) => lonely(table, "password", "username"),
-    }
-}
-
-fn lonely<T>(table: &Table<'_>, given: &str, absent: &str) -> Option<T> {
-    let field = table.field(given)?;
-    let message = format!("stands there without `{absent}`");
-    let help = format!("write `{absent}` too, or leave both out");
-    field.reader.absence(&field.place, message, Some(help));
-    None
-}
-
-fn certificates(field: &Field<'_>) -> Option<Vec<u8>> {
-    let path = field.reader.resolve(field.text()?);
-    let place = shown(&path.display().to_string());
-    match secret_source::read_file(&path) {
-        Ok(bytes) if bytes.windows(PEM.len()).any(|window| window == PEM) => Some(bytes),
-        Ok(_) => {
-            let message = format!("is `{place}`, which has no PEM certificate in it");
-            field.wrong(message, "name a file with `-----BEGIN CERTIFICATE-----` in it")
-        }
-        Err(error) => {
-            let help = "is the path right, and may this user read the file?";
-            field.wrong(format!("cannot be read from `{place}`: {error}"), help)
-        }
-    }
+    let help = "write one like `mailto:leave@example.com` or `https://example.com/leave`";
+    field.wrong("is neither a `mailto` nor an `https` URL", help)
 }
 
 /// A name as SMTP and message ids have it, or an address in brackets (RFC 5321, section 4.1.3).
-fn domain(field: &Field<'_>) -> Option<String> {
+pub(super) fn domain(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
     if text.len() <= DOMAIN_LENGTH_MAX && text.bytes().all(plain) {
@@ -125,8 +150,30 @@ fn domain(field: &Field<'_>) -> Option<String> {
     field.wrong(format!("is `{}`, which is no domain", shown(text)), "write one like `example.com`")
 }
 
-const TLS: [(&str, SmtpTls); 3] =
-    [("starttls", SmtpTls::Starttls), ("implicit", SmtpTls::Implicit), ("none", SmtpTls::None)];
+/// Many servers distrust ids of a domain that cannot be one of the Internet.
+fn warn_of_short_domain(table: &Table<'_>, domain: &str) {
+    let from = || table.field("from");
+    if let (false, Some(field)) =
+        (domain.contains('.'), table.field("message_id_domain").or_else(from))
+    {
+        let message = format!("makes message ids of the domain `{}`, without a dot", shown(domain));
+        let help = "write `message_id_domain = \"…\"`, with a whole name like `watch.example.com`";
+        field.reader.warning(&field.place, message, help);
+    }
+}
+
+const WAYS: [&str; 3] = ["smtp", "sendmail", "file"];
+const THREADING: [(&str, Threading); 2] =
+    [("avatar", Threading::Avatar), ("none", Threading::None)];
+const PREFIX: &str = "[avatar-watch]";
+const PREFIX_CHARS_MAX: usize = 40;
+const URL_LENGTH_MAX: usize = 500;
 const TO_MAX: usize = 100;
 const DOMAIN_LENGTH_MAX: usize = 255;
-const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
+const SENDMAIL_TIMEOUT: Duration = Duration::from_secs(60);
+/// A try must end before its lease does.
+const PATIENCE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
+
+#[cfg(test)]
+#[path = "mail_tests.rs"]
+mod tests;

@@ -111,11 +111,31 @@ pub(super) const DISCOVER: Schema = Schema {
     path: "discover",
     keys: &["enabled", "every", "accounts", "channels", "overdue_after"],
 };
-pub(super) const CHANNEL: Schema =
-    Schema { path: "channels.*", keys: &["type", "events", "operator", "retry_schedule"] };
+pub(super) const CHANNEL: Schema = Schema {
+    path: "channels.*",
+    keys: &["type", "events", "operator", "retry_schedule", "expires_after", "on_unknown"],
+};
 pub(super) const WEBHOOK: Schema = Schema {
     path: "channels.*",
-    keys: &["type", "url", "secret", "timeout", "events", "operator", "retry_schedule"],
+    keys: &[
+        "type",
+        "url",
+        "secret",
+        "format",
+        "template",
+        "content_type",
+        "source",
+        "headers",
+        "proxy",
+        "deny_private",
+        "ca_file",
+        "timeout",
+        "events",
+        "operator",
+        "retry_schedule",
+        "expires_after",
+        "on_unknown",
+    ],
 };
 pub(super) const EMAIL: Schema = Schema {
     path: "channels.*",
@@ -123,34 +143,52 @@ pub(super) const EMAIL: Schema = Schema {
         "type",
         "from",
         "to",
-        "smtp",
+        "bounce_to",
+        "reply_to",
         "message_id_domain",
+        "subject_prefix",
+        "threading",
+        "list_unsubscribe",
+        "smtp",
+        "sendmail",
+        "file",
         "events",
         "operator",
         "retry_schedule",
+        "expires_after",
+        "on_unknown",
     ],
 };
 pub(super) const SMTP: Schema = Schema {
     path: "channels.*.smtp",
-    keys: &["host", "port", "tls", "username", "password", "ca_file", "hello_name"],
+    keys: &[
+        "host",
+        "port",
+        "tls",
+        "auth",
+        "username",
+        "password",
+        "password_command",
+        "token_command",
+        "ca_file",
+        "hello_name",
+        "dot_timeout",
+    ],
 };
+pub(super) const SENDMAIL: Schema =
+    Schema { path: "channels.*.sendmail", keys: &["command", "timeout"] };
+pub(super) const FILE: Schema = Schema { path: "channels.*.file", keys: &["folder"] };
 pub(super) const SECRET: Schema = Schema { path: "secret", keys: &["env", "file", "credential"] };
 
 /// Every table, except the one of secrets, which can stand anywhere.
-pub(super) const ALL: [&Schema; 15] = [
+pub(super) const ALL: [&Schema; 17] = [
     &ROOT, &ARGIL, &ACCOUNT, &POLL, &TRAINING, &BACKOFF, &EVENTS, &STORE, &WEB, &AVATAR, &DISCOVER,
-    &CHANNEL, &WEBHOOK, &EMAIL, &SMTP,
+    &CHANNEL, &WEBHOOK, &EMAIL, &SMTP, &SENDMAIL, &FILE,
 ];
 
 /// Keys that are planned, and that this version does not have.
-const LATER: [&str; 6] = [
-    "log",
-    "include",
-    "heartbeat_url",
-    "store.keep_transitions",
-    "store.keep_deliveries",
-    "channels.*.format",
-];
+const LATER: [&str; 5] =
+    ["log", "include", "heartbeat_url", "store.keep_transitions", "store.keep_deliveries"];
 
 /// Longer words are not compared: it would take long, and none is meant.
 const WORD_LENGTH_MAX: usize = 64;
@@ -167,8 +205,8 @@ mod tests {
         check(&ARGIL, "apikey", "did you mean `api_key`?");
         check(&POLL, "Trainig", "did you mean `training`?");
         check(&ROOT, "log", "`log` is not in this version");
-        check(&WEBHOOK, "format", "`format` is not in this version");
-        check(&ARGIL, "format", &format!("the keys here are {}", listed(ARGIL.keys)));
+        check(&WEBHOOK, "fromat", "did you mean `format`?");
+        check(&ARGIL, "format", "it belongs in `[channels.*]`");
         check(&EMAIL, "url", "only a channel of another `type` has it");
         check(&ROOT, "api_key", "it belongs in `[argil]`");
         check(&TRAINING, "pace", "the keys here are `min`, `max`, `age_fraction` and `learn`");

@@ -16,11 +16,14 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::cadence::Cadence;
 use crate::domain::channel::ChannelName;
+use crate::domain::custom_header::CustomHeaderName;
 use crate::domain::event::EventKind;
 use crate::domain::foreign_text::plain;
 use crate::domain::mail_address::MailAddress;
-use crate::domain::retry::RetrySchedule;
+use crate::domain::reach::Reach;
+use crate::domain::retry::Terms;
 use crate::domain::status::Status;
+use crate::domain::template_tree::TemplateTree;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 
@@ -152,8 +155,8 @@ pub struct ChannelSettings {
     pub events: Vec<EventKind>,
     /// Whether it is also told about ourselves: the conditions.
     pub operator: bool,
-    /// The waits before each try.
-    pub retry_schedule: RetrySchedule,
+    /// What holds for its deliveries.
+    pub terms: Terms,
     /// What kind of place it is.
     pub kind: ChannelKind,
 }
@@ -162,9 +165,9 @@ pub struct ChannelSettings {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChannelKind {
     /// An HTTP endpoint that takes Standard Webhooks.
-    Webhook(WebhookSettings),
+    Webhook(Box<WebhookSettings>),
     /// One or more mailboxes.
-    Email(EmailSettings),
+    Email(Box<EmailSettings>),
 }
 
 /// A webhook.
@@ -172,10 +175,78 @@ pub enum ChannelKind {
 pub struct WebhookSettings {
     /// A good `http` or `https` URL; the whole of it is a credential.
     pub url: Secret,
-    /// What signs: at least one, more while rotating; none twice.
+    /// What signs: at least one where the format wants it, more while rotating; none twice.
     pub secrets: Vec<SigningSecret>,
     /// How long one try may take.
     pub timeout: Duration,
+    /// What it speaks.
+    pub format: FormatSettings,
+    /// More headers of every request; their values are secrets.
+    pub headers: BTreeMap<CustomHeaderName, Secret>,
+    /// The proxy to go through: a good `http` URL; the whole of it is a credential.
+    pub proxy: Option<Secret>,
+    /// How far it may reach.
+    pub reach: Reach,
+    /// More certificates to trust, as PEM.
+    pub ca_file: Option<Vec<u8>>,
+}
+
+/// What a webhook speaks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FormatSettings {
+    /// The body of Standard Webhooks.
+    Standard,
+    /// `CloudEvents` 1.0.
+    CloudEvents {
+        /// Who tells: a URI-reference.
+        source: String,
+    },
+    /// Slack.
+    Slack,
+    /// Discord.
+    Discord,
+    /// Microsoft Teams.
+    Teams,
+    /// ntfy; the path of the URL is a topic.
+    Ntfy,
+    /// Any JSON.
+    Template(TemplateSettings),
+}
+
+/// A body of one's own. Its texts have not been looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TemplateSettings {
+    /// The body; its texts are templates.
+    pub tree: TemplateTree,
+    /// What the body is called.
+    pub content_type: String,
+    /// Where it stands.
+    pub place: Origin,
+    /// The line of each value by its path.
+    pub lines: BTreeMap<String, usize>,
+}
+
+impl FormatSettings {
+    /// The word in the config.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::CloudEvents { .. } => "cloudevents",
+            Self::Slack => "slack",
+            Self::Discord => "discord",
+            Self::Teams => "teams",
+            Self::Ntfy => "ntfy",
+            Self::Template(_) => "template",
+        }
+    }
+
+    /// Whether people read it as it comes, so that old news is worth little.
+    pub const fn is_chat(&self) -> bool {
+        match self {
+            Self::Slack | Self::Discord | Self::Teams | Self::Ntfy => true,
+            Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => false,
+        }
+    }
 }
 
 /// Mail through one server.
@@ -185,10 +256,59 @@ pub struct EmailSettings {
     pub from: MailAddress,
     /// Who gets it: at least one; none twice.
     pub to: Vec<MailAddress>,
-    /// The server.
-    pub smtp: SmtpSettings,
+    /// Where bounces go.
+    pub bounce_to: BounceTo,
+    /// Who is answered; `None` is who sends.
+    pub reply_to: Option<MailAddress>,
     /// What stands behind the `@` of a message's id.
     pub message_id_domain: String,
+    /// What subjects begin with; may be empty.
+    pub subject_prefix: String,
+    /// Whether mails about one thing are shown together.
+    pub threading: Threading,
+    /// A good `https` or `mailto` URL that ends the subscription.
+    pub list_unsubscribe: Option<String>,
+    /// The way that mails go.
+    pub way: MailWay,
+}
+
+/// Where bounces of a mail channel go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BounceTo {
+    /// To who sends.
+    From,
+    /// To this address.
+    Address(MailAddress),
+    /// Nowhere.
+    None,
+}
+
+/// Which mails a mail program shows together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threading {
+    /// Those about one avatar.
+    Avatar,
+    /// None.
+    None,
+}
+
+/// The way that mails go.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MailWay {
+    /// Through a mail server.
+    Smtp(SmtpSettings),
+    /// Through a program of this machine.
+    Sendmail {
+        /// The program, an absolute path, and its first arguments.
+        command: Vec<String>,
+        /// How long one run may take.
+        timeout: Duration,
+    },
+    /// Into a folder.
+    File {
+        /// The folder, an absolute path or one from where we run.
+        folder: PathBuf,
+    },
 }
 
 /// An SMTP server.
@@ -200,12 +320,43 @@ pub struct SmtpSettings {
     pub port: u16,
     /// How the connection is encrypted.
     pub tls: SmtpTls,
-    /// User name and password.
-    pub login: Option<(String, Secret)>,
+    /// How to log in.
+    pub login: Option<SmtpLogin>,
     /// More certificates to trust, as PEM.
     pub ca_file: Option<Vec<u8>>,
     /// How we introduce ourselves; `None` leaves it to the client.
     pub hello_name: Option<String>,
+    /// How long the server may think about a mail that it has whole.
+    pub dot_timeout: Duration,
+}
+
+/// How to log in to an SMTP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmtpLogin {
+    /// The user name.
+    pub username: String,
+    /// In which way.
+    pub auth: SmtpAuth,
+    /// The password or token.
+    pub proof: SmtpProof,
+}
+
+/// A way of logging in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpAuth {
+    /// With a password.
+    Password,
+    /// With a token.
+    Xoauth2,
+}
+
+/// A password or token, or the program that prints it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SmtpProof {
+    /// This one.
+    Given(Secret),
+    /// What the program prints: a path, and its arguments.
+    Command(Vec<String>),
 }
 
 /// How a connection to an SMTP server is encrypted.

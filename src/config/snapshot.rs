@@ -1,8 +1,8 @@
 //! A snapshot: the settings as words, section by section, without any secret.
 //!
 //! It can be kept and compared later, when the settings themselves are gone. What always holds:
-//! no key, password, signing secret, webhook URL, hint token or certificate is in it, nor
-//! anything that is made of one.
+//! no key, password, signing secret, webhook URL, header, proxy, hint token or certificate is in
+//! it, nor anything that is made of one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,13 +11,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::settings::{
-    AccountSettings, AvatarSettings, ChannelKind, ChannelSettings, DiscoverSettings, EmailSettings,
-    Settings, SmtpSettings, SmtpTls, Strategy, WebSettings, WebhookSettings,
+    AccountSettings, AvatarSettings, BounceTo, ChannelKind, ChannelSettings, DiscoverSettings,
+    EmailSettings, FormatSettings, MailWay, Settings, SmtpAuth, SmtpLogin, SmtpSettings, SmtpTls,
+    Strategy, Threading, WebSettings, WebhookSettings,
 };
+use crate::config::terms::ON_UNKNOWN;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::cadence::Cadence;
 use crate::domain::channel::ChannelName;
+use crate::domain::reach::Reach;
+use crate::domain::retry::Terms;
 
 /// What a part of the config is about, in the order of the config.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -208,17 +212,44 @@ fn discover(discover: &DiscoverSettings) -> Keys {
 }
 
 fn channel(channel: &ChannelSettings) -> Keys {
-    let ChannelSettings { name: _, events, operator, retry_schedule, kind } = channel;
+    let ChannelSettings { name: _, events, operator, terms, kind } = channel;
+    let Terms { schedule, expires_after, on_unknown } = terms;
+    let on_unknown = ON_UNKNOWN.iter().find(|(_, it)| it == on_unknown).map(|(word, _)| *word);
     let events: Vec<&str> = events.iter().map(|kind| kind.name()).collect();
     let mut found = keys([
         ("events", sorted(&events)),
         ("operator", operator.to_string()),
-        ("retry_schedule", waits(retry_schedule.waits())),
+        ("retry_schedule", waits(schedule.waits())),
+        ("expires_after", wait(*expires_after)),
     ]);
+    add(&mut found, [("on_unknown", on_unknown.map(str::to_owned))]);
     match kind {
         ChannelKind::Webhook(webhook) => {
-            let WebhookSettings { url: _, secrets: _, timeout } = webhook;
+            let WebhookSettings {
+                url: _,
+                secrets: _,
+                timeout,
+                format,
+                headers: _,
+                proxy: _,
+                reach,
+                ca_file: _,
+            } = webhook.as_ref();
             add(&mut found, [("type", "webhook"), ("timeout", &wait(*timeout))].map(given));
+            let denied = (*reach == Reach::Public).then(|| true.to_string());
+            add(&mut found, [("deny_private", denied)]);
+            let unusual = (*format != FormatSettings::Standard).then(|| format.name().to_owned());
+            let (source, content_type) = match format {
+                FormatSettings::CloudEvents { source } => (Some(source.clone()), None),
+                FormatSettings::Template(template) => (None, Some(template.content_type.clone())),
+                FormatSettings::Standard
+                | FormatSettings::Slack
+                | FormatSettings::Discord
+                | FormatSettings::Teams
+                | FormatSettings::Ntfy => (None, None),
+            };
+            let format = [("format", unusual), ("source", source), ("content_type", content_type)];
+            add(&mut found, format);
         }
         ChannelKind::Email(email) => mail(email, &mut found),
     }
@@ -226,26 +257,72 @@ fn channel(channel: &ChannelSettings) -> Keys {
 }
 
 fn mail(email: &EmailSettings, found: &mut Keys) {
-    let EmailSettings { from, to, smtp, message_id_domain } = email;
-    let SmtpSettings { host, port, tls, login, ca_file: _, hello_name } = smtp;
+    let EmailSettings {
+        from,
+        to,
+        bounce_to,
+        reply_to,
+        message_id_domain,
+        subject_prefix,
+        threading,
+        list_unsubscribe: _,
+        way,
+    } = email;
     let to: Vec<&str> = to.iter().map(|address| address.as_str()).collect();
-    let tls = match tls {
-        SmtpTls::Starttls => "starttls",
-        SmtpTls::Implicit => "implicit",
-        SmtpTls::None => "none",
+    let threading = match threading {
+        Threading::Avatar => "avatar",
+        Threading::None => "none",
+    };
+    let bounce_to = match bounce_to {
+        BounceTo::From => None,
+        BounceTo::Address(address) => Some(address.to_string()),
+        BounceTo::None => Some("none".to_owned()),
     };
     let always = [
         ("type", "email"),
         ("from", from.as_str()),
         ("to", &sorted(&to)),
         ("message_id_domain", message_id_domain),
-        ("smtp.host", host),
-        ("smtp.port", &port.to_string()),
-        ("smtp.tls", tls),
+        ("subject_prefix", subject_prefix),
+        ("threading", threading),
     ];
     add(found, always.map(given));
-    let username = login.as_ref().map(|(username, _)| username.clone());
-    add(found, [("smtp.username", username), ("smtp.hello_name", hello_name.clone())]);
+    add(
+        found,
+        [("bounce_to", bounce_to), ("reply_to", reply_to.as_ref().map(ToString::to_string))],
+    );
+    match way {
+        MailWay::Smtp(settings) => smtp(settings, found),
+        MailWay::Sendmail { command: _, timeout } => {
+            add(found, [("sendmail.timeout", wait(*timeout).as_str())].map(given));
+        }
+        MailWay::File { folder } => {
+            add(found, [("file.folder", folder.display().to_string().as_str())].map(given));
+        }
+    }
+}
+
+fn smtp(smtp: &SmtpSettings, found: &mut Keys) {
+    let SmtpSettings { host, port, tls, login, ca_file: _, hello_name, dot_timeout } = smtp;
+    let tls = match tls {
+        SmtpTls::Starttls => "starttls",
+        SmtpTls::Implicit => "implicit",
+        SmtpTls::None => "none",
+    };
+    let always = [
+        ("smtp.host", host.as_str()),
+        ("smtp.port", &port.to_string()),
+        ("smtp.tls", tls),
+        ("smtp.dot_timeout", &wait(*dot_timeout)),
+    ];
+    add(found, always.map(given));
+    let username = login.as_ref().map(|login| login.username.clone());
+    let auth = login.as_ref().and_then(|SmtpLogin { auth, .. }| match auth {
+        SmtpAuth::Password => None,
+        SmtpAuth::Xoauth2 => Some("xoauth2".to_owned()),
+    });
+    add(found, [("smtp.username", username), ("smtp.auth", auth)]);
+    add(found, [("smtp.hello_name", hello_name.clone())]);
 }
 
 fn keys<const N: usize>(pairs: [(&str, String); N]) -> Keys {

@@ -26,6 +26,9 @@ type = "webhook"
 url = "https://example.com/CANARY"
 secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 operator = true
+headers = { x-team = "CANARY" }
+proxy = "http://CANARY@proxy.lan"
+deny_private = true
 [channels.mail]
 type = "email"
 from = "a@example.com"
@@ -45,12 +48,31 @@ fn full() -> Snapshot {
 #[test]
 fn no_secret_is_in_a_snapshot() {
     let text = full().to_text();
-    for secret in ["CANARY", "whsec_", "C2FVsBQIhrsc", "api_key", "password", "hint_token"] {
+    for secret in [
+        "CANARY",
+        "whsec_",
+        "C2FVsBQIhrsc",
+        "api_key",
+        "password",
+        "hint_token",
+        "proxy.lan",
+        "x-team",
+    ] {
         assert!(!text.contains(secret), "`{secret}` is in {text}");
     }
     let channel = &full().sections[&Section::parse("channel ops").unwrap()];
     let keys: Vec<&str> = channel.keys().map(String::as_str).collect();
-    assert_eq!(keys, ["events", "operator", "retry_schedule", "timeout", "type"]);
+    let expected = [
+        "deny_private",
+        "events",
+        "expires_after",
+        "on_unknown",
+        "operator",
+        "retry_schedule",
+        "timeout",
+        "type",
+    ];
+    assert_eq!(keys, expected);
 }
 
 #[test]

@@ -27,17 +27,23 @@ impl Chance {
         Self::starting_at(u128::from(seed))
     }
 
-    /// The next roll.
+    /// The next roll. What is derived from one roll never is another: the rolls come off a chain
+    /// of their own.
     pub fn roll(&self) -> Roll {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = last.derive(1);
-        *last
+        *last = last.derive(NEXT);
+        last.derive(OUT)
     }
 
     fn starting_at(bits: u128) -> Self {
         Self { last: Arc::new(Mutex::new(Roll::new(bits))) }
     }
 }
+
+/// From a link of the chain to the next one.
+const NEXT: u64 = 1;
+/// From a link of the chain to its roll.
+const OUT: u64 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -50,5 +56,12 @@ mod tests {
         assert_ne!(rolls(&Chance::seeded(7)), rolls(&Chance::seeded(8)));
         let entropy = Chance::from_entropy().unwrap();
         assert_ne!(rolls(&entropy), rolls(&entropy));
+    }
+
+    #[test]
+    fn what_is_derived_from_a_roll_is_not_the_next_one() {
+        let chance = Chance::seeded(7);
+        let (first, second) = (chance.roll(), chance.roll());
+        assert!((0..100).all(|salt| first.derive(salt) != second));
     }
 }

@@ -5,31 +5,27 @@
 //! when the process dies is found again by the next one.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use tokio::select;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{debug, error, info, warn};
+use tracing::{info, warn};
 
-use crate::daemon::feed::Happening;
+use crate::daemon::attempt::{Bearer, STORE_WAIT, try_once};
+use crate::daemon::herald;
 use crate::daemon::look::Tools;
 use crate::daemon::plan::{Outlet, Plan};
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::pulse::Pulse;
 use crate::daemon::stop::Stop;
+use crate::daemon::witness::Witness;
 use crate::domain::channel::ChannelName;
-use crate::domain::delivery::DeliveryState;
 use crate::domain::moment::Moment;
-use crate::domain::retry::RetrySchedule;
 use crate::domain::timestamp::Timestamp;
-use crate::notify::channels::Parcel;
 use crate::store::error::{NextStep, StoreError};
-use crate::store::outbox::{Claim, Claimed, Settlement};
-use crate::store::recovery::unknown_outcome;
+use crate::store::outbox::{Claim, Claimed};
 
 /// The loop's state.
 #[derive(Debug)]
@@ -39,6 +35,9 @@ pub struct Dispatcher<S, N, C: Clock> {
     plan: Arc<Plan<S, N>>,
     busy: HashMap<ChannelName, usize>,
     in_flight: JoinSet<(ChannelName, Result<(), StoreError>)>,
+    witness: Arc<Witness>,
+    /// When the channels that must not be told too fast may be told again.
+    rested: HashMap<ChannelName, Moment>,
     /// Both clocks when the table was last looked at; they part when the wall's is set.
     looked_at: Option<(Timestamp, Moment)>,
 }
@@ -46,8 +45,16 @@ pub struct Dispatcher<S, N, C: Clock> {
 impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     /// A dispatcher with nothing under way.
     pub fn new(tools: Tools<C>, pulse: Arc<Pulse>, plan: Arc<Plan<S, N>>) -> Self {
-        let (busy, in_flight) = (HashMap::new(), JoinSet::new());
-        Self { tools, pulse, plan, busy, in_flight, looked_at: None }
+        Self {
+            tools,
+            pulse,
+            plan,
+            busy: HashMap::new(),
+            in_flight: JoinSet::new(),
+            witness: Arc::default(),
+            rested: HashMap::new(),
+            looked_at: None,
+        }
     }
 
     /// Delivers until told to stop; follows new plans.
@@ -93,17 +100,20 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
             };
         }
         self.looked_at = Some((now, moment));
-        let slots = self.slots();
-        if slots.is_empty() {
-            return Ok(glance_at);
-        }
+        let (slots, rested_at) = self.slots(moment);
+        let glance_at = rested_at.map_or(glance_at, |at| at.min(glance_at));
         let claim = Claim { slots, now, lease_until: now.plus(LEASE) };
         let claims = match self.tools.store.claim(claim).await {
             Ok(claims) => claims,
             Err(failure) => return self.wait_for_store(failure, moment),
         };
         for claimed in claims.claimed {
-            self.begin(claimed);
+            self.begin(claimed, moment);
+        }
+        if claims.untold
+            && let Err(failure) = herald::tell(&self.tools, &self.plan).await
+        {
+            return self.wait_for_store(failure, moment);
         }
         self.pulse.sending.set(self.in_flight.len());
         let next_due_at = claims.next_due_at.map(|due_at| moment.plus(due_at.since(now)));
@@ -126,25 +136,41 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         Ok(now.plus(STORE_WAIT))
     }
 
-    /// The room that each channel has.
-    fn slots(&self) -> Vec<(ChannelName, usize)> {
-        self.plan
-            .outlets
-            .keys()
-            .map(|name| {
-                let busy = self.busy.get(name).copied().unwrap_or(0);
-                (name.clone(), CHANNEL_CONCURRENCY.saturating_sub(busy))
-            })
-            .filter(|(_, room)| *room > 0)
-            .collect()
+    /// The room that each channel has; and when the next of those that must rest has rested.
+    fn slots(&self, now: Moment) -> (Vec<(ChannelName, usize)>, Option<Moment>) {
+        let mut slots = Vec::with_capacity(self.plan.outlets.len());
+        let mut rested_at = None;
+        for (name, outlet) in &self.plan.outlets {
+            let busy = self.busy.get(name).copied().unwrap_or(0);
+            let most = if outlet.spacing.is_some() { 1 } else { CHANNEL_CONCURRENCY };
+            let rests_until = self.rested.get(name).copied().filter(|until| *until > now);
+            let room = most.saturating_sub(busy);
+            match rests_until {
+                Some(until) => {
+                    rested_at = Some(rested_at.map_or(until, |at: Moment| at.min(until)));
+                }
+                None if room > 0 => slots.push((name.clone(), room)),
+                None => {}
+            }
+        }
+        (slots, rested_at)
     }
 
-    fn begin(&mut self, claimed: Claimed) {
+    fn begin(&mut self, claimed: Claimed, now: Moment) {
         let Some(outlet) = self.plan.outlets.get(&claimed.channel) else { return };
-        let Outlet { notifier, schedule, .. } = outlet;
+        let Outlet { notifier, terms, spacing, .. } = outlet;
         let channel = claimed.channel.clone();
+        if let Some(spacing) = spacing {
+            self.rested.insert(channel.clone(), now.plus(*spacing));
+        }
         *self.busy.entry(channel.clone()).or_default() += 1;
-        let task = try_once(self.tools.clone(), Arc::clone(notifier), schedule.clone(), claimed);
+        let bearer = Bearer {
+            notifier: Arc::clone(notifier),
+            terms: terms.clone(),
+            witness: Arc::clone(&self.witness),
+            channels: self.plan.outlets.keys().cloned().collect(),
+        };
+        let task = try_once(self.tools.clone(), bearer, claimed);
         self.in_flight.spawn(async move { (channel, task.await) });
     }
 
@@ -188,102 +214,12 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     }
 }
 
-/// One try: send, judge, write down the end.
-async fn try_once<N: Notifier, C: Clock>(
-    tools: Tools<C>,
-    notifier: Arc<N>,
-    schedule: RetrySchedule,
-    mut claimed: Claimed,
-) -> Result<(), StoreError> {
-    let parcel = Parcel {
-        delivery_id: claimed.id.clone(),
-        event_id: claimed.event_id.clone(),
-        recipient: std::mem::take(&mut claimed.recipient),
-        content_type: std::mem::take(&mut claimed.content_type),
-        body: std::mem::take(&mut claimed.body),
-    };
-    let begun = tools.clock.moment();
-    let sending = notifier.deliver(&parcel, tools.clock.now());
-    let outcome = AssertUnwindSafe(sending).catch_unwind().await.unwrap_or_else(|_| {
-        error!(delivery.id = %claimed.id, "a try at a delivery broke off: this is a bug");
-        unknown_outcome()
-    });
-    let finished_at = tools.clock.now();
-    let latency = tools.clock.moment().since(begun);
-    let delivery =
-        claimed.delivery.clone().settle(&outcome, finished_at, &schedule, tools.chance.roll());
-    let settlement = Settlement {
-        id: claimed.id.clone(),
-        attempt: claimed.attempt,
-        delivery,
-        outcome,
-        finished_at,
-        latency_ms: u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
-    };
-    record(&tools, &settlement).await?;
-    log_try(&claimed, &settlement);
-    tools.feed.tell(|| Happening::Tried {
-        event_id: claimed.event_id,
-        avatar_id: claimed.avatar_id,
-        channel: claimed.channel,
-        attempt: claimed.attempt,
-        outcome: settlement.outcome,
-        state: settlement.delivery.state,
-    });
-    Ok(())
-}
-
-/// Writes down the end of a try, however long the disk takes: if we die before, it is sent
-/// again.
-async fn record<C: Clock>(tools: &Tools<C>, settlement: &Settlement) -> Result<(), StoreError> {
-    loop {
-        match tools.store.settle(settlement.clone()).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => {
-                warn!(delivery.id = %settlement.id, "the end of a try came too late to count");
-                return Ok(());
-            }
-            Err(failure) if failure.next_step() == NextStep::Retry => {
-                let id = &settlement.id;
-                warn!(delivery.id = %id, "the end of a try is not written yet: {failure}");
-                tools.clock.sleep_until(tools.clock.moment().plus(STORE_WAIT)).await;
-            }
-            Err(failure) => return Err(failure),
-        }
-    }
-}
-
-fn log_try(claimed: &Claimed, settlement: &Settlement) {
-    let Claimed { id, event_id, channel, avatar_id, attempt, .. } = claimed;
-    let said = settlement.outcome.said();
-    match &settlement.delivery.state {
-        DeliveryState::Delivered => info!(
-            delivery.id = %id, event.id = %event_id, channel = %channel, avatar.id = %avatar_id,
-            attempt, latency_ms = settlement.latency_ms, "told `{channel}` of `{avatar_id}`"
-        ),
-        DeliveryState::Pending { next_attempt_at } => warn!(
-            delivery.id = %id, event.id = %event_id, channel = %channel, avatar.id = %avatar_id,
-            attempt, "`{channel}` did not take it: {said}; next try at {next_attempt_at}"
-        ),
-        DeliveryState::Failed { reason } => error!(
-            delivery.id = %id, event.id = %event_id, channel = %channel, avatar.id = %avatar_id,
-            attempt, "given up telling `{channel}` of `{avatar_id}`: {reason}; \
-                      `avatar-watch deliveries retry {id}` sends it again"
-        ),
-        DeliveryState::Sending | DeliveryState::Cancelled => {
-            debug!(delivery.id = %id, "a try ended in an odd state");
-        }
-    }
-}
-
 /// Tries under way at once in one channel; they are of different avatars or recipients.
 const CHANNEL_CONCURRENCY: usize = 8;
 /// The table is looked at this often even if nobody rings: a hand may have changed it.
 const GLANCE: Duration = Duration::from_secs(2);
 /// No try lasts as long as this; mail has the longest limit, of six minutes.
 const LEASE: Duration = Duration::from_secs(390);
-/// The wait after the store was busy or full.
-const STORE_WAIT: Duration = Duration::from_secs(5);
 /// Clocks are set back by less than this all the time, and waits may last as much longer.
 const SET_BACK_MIN: Duration = Duration::from_secs(30);
 /// How long tries under way may go on after the order to stop.

@@ -10,10 +10,10 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::cadence::Cadence;
 use crate::domain::channel::ChannelName;
-use crate::domain::delivery::{Delivery, EXPIRES_AFTER};
+use crate::domain::delivery::Delivery;
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::key_gate::GateWaits;
-use crate::domain::retry::RetrySchedule;
+use crate::domain::retry::Terms;
 use crate::domain::roll::Roll;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
@@ -104,14 +104,17 @@ pub struct Outlet<N> {
     pub events: Vec<EventKind>,
     /// Whether it is told of conditions, too.
     pub operator: bool,
-    /// When tries are repeated.
-    pub schedule: RetrySchedule,
+    /// What holds for its deliveries.
+    pub terms: Terms,
+    /// The least time between two tries, for a place that takes only so many; then there is one
+    /// at a time.
+    pub spacing: Option<Duration>,
 }
 
 impl<S, N> Plan<S, N> {
-    /// When tries are repeated, by channel.
-    pub fn schedules(&self) -> BTreeMap<ChannelName, RetrySchedule> {
-        self.outlets.iter().map(|(name, outlet)| (name.clone(), outlet.schedule.clone())).collect()
+    /// What holds for deliveries, by channel.
+    pub fn terms(&self) -> BTreeMap<ChannelName, Terms> {
+        self.outlets.iter().map(|(name, outlet)| (name.clone(), outlet.terms.clone())).collect()
     }
 
     /// The registration of an avatar that only the account's list shows; `None` when such avatars
@@ -138,8 +141,12 @@ impl<S, N: Notifier> Plan<S, N> {
         roll: Roll,
     ) -> Announcement {
         let chosen = registration.and_then(|registration| registration.channels.as_ref());
-        let gets = |name: &ChannelName, outlet: &Outlet<N>| match event.subject {
-            Subject::Condition(_) | Subject::DeadLetter(_) => outlet.operator,
+        let gets = |name: &ChannelName, outlet: &Outlet<N>| match &event.subject {
+            // A channel that does not work is told of through the others.
+            Subject::Condition(condition) => {
+                outlet.operator && condition.about.channel() != Some(name)
+            }
+            Subject::DeadLetter(letter) => outlet.operator && letter.channel != *name,
             Subject::Transition { .. } | Subject::Ping { .. } => {
                 outlet.events.contains(&event.kind)
                     && chosen.is_none_or(|channels| channels.contains(name))
@@ -156,7 +163,7 @@ impl<S, N: Notifier> Plan<S, N> {
                     recipient: draft.recipient,
                     content_type: draft.content_type,
                     body: draft.body,
-                    delivery: Delivery::new(now, &outlet.schedule, EXPIRES_AFTER),
+                    delivery: Delivery::new(now, &outlet.terms),
                 })
             })
             .collect();

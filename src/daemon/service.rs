@@ -12,9 +12,9 @@ use tracing::{error, info, warn};
 use crate::config::diff::Change;
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
-use crate::config::file;
 use crate::config::settings::Settings;
 use crate::daemon::chance::Chance;
+use crate::daemon::checked;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
 use crate::daemon::feed::Feed;
@@ -41,7 +41,7 @@ pub enum ServiceError {
 pub async fn serve(path: &Path) -> Result<(), ServiceError> {
     let system = |doing| move |source| DaemonError::System { doing, source };
     let mut signals = Signals::take().map_err(system("taking signals"))?;
-    let settings = file::load(path, &Environment::from_process())?;
+    let settings = checked::load(path, &Environment::from_process())?;
     let chance = Chance::from_entropy().map_err(system("asking for entropy"))?;
     log_warnings(&settings);
     let mut daemon = Daemon::start(&settings, SystemClock, chance, Feed::default()).await?;
@@ -131,7 +131,7 @@ async fn try_reload(
     path: &Path,
     daemon: &mut Daemon<SystemClock>,
 ) -> Result<Vec<Change>, ServiceError> {
-    let new = file::load(path, &Environment::from_process())?;
+    let new = checked::load(path, &Environment::from_process())?;
     let warnings = new.warnings.clone();
     // The same file is still a wish to look again now, at a key that was refused, say.
     let changes = daemon.reload(new).await?;

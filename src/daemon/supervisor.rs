@@ -26,11 +26,11 @@ use crate::daemon::pulse::Pulse;
 use crate::daemon::stop::{StopOrder, stop_order};
 use crate::daemon::wiring::{self, WiredPlan};
 use crate::domain::avatar::AvatarId;
-use crate::domain::channel::ChannelName;
 use crate::domain::condition::{About, Condition, Phase};
 use crate::domain::event::{Event, EventId, EventKind, Subject};
 use crate::domain::foreign_text::one_line;
 use crate::domain::timestamp::Timestamp;
+use crate::store::channels::{Registered, Registration};
 use crate::store::error::{NextStep, StoreError};
 use crate::store::handle::Store;
 use crate::store::recovery::Recovery;
@@ -74,12 +74,12 @@ impl<C: Clock> Daemon<C> {
             info!("a new database is begun at `{}`", settings.store_path.display());
         }
         let (now, roll) = (clock.now(), chance.roll());
-        let recovery = Recovery { now, schedules: plan.schedules(), roll };
+        let recovery = Recovery { now, terms: plan.terms(), roll };
         let taken_back = store.recover(recovery).await?;
         if taken_back > 0 {
             info!(count = taken_back, "deliveries that were under way are sent again");
         }
-        register(&store, &plan).await?;
+        register(&store, &plan, now).await?;
         let rejected_since = store.config_rejected().await?;
 
         let bell = Bell::default();
@@ -128,7 +128,7 @@ impl<C: Clock> Daemon<C> {
         let before = Arc::clone(&self.plans.borrow());
         let plan = Arc::new(wiring::plan(&settings, Some((&self.settings, &before)))?);
         let turn = Turn::plan(self.door.as_ref(), &settings.web)?;
-        register(&self.tools.store, &plan).await?;
+        register(&self.tools.store, &plan, self.tools.clock.now()).await?;
         let left = match &turn {
             Turn::Stay(_) => None,
             Turn::Open(..) | Turn::Close => self.door.take(),
@@ -283,15 +283,17 @@ impl<C: Clock> Daemon<C> {
     }
 }
 
-async fn register(store: &Store, plan: &WiredPlan) -> Result<(), StoreError> {
-    let names: Vec<ChannelName> = plan.outlets.keys().cloned().collect();
-    let targets = plan
-        .outlets
-        .iter()
-        .map(|(name, outlet)| (name.clone(), outlet.notifier.fingerprint()))
-        .collect();
-    store.register_channels(targets).await?;
-    for (name, count) in store.parked(names).await? {
+async fn register(store: &Store, plan: &WiredPlan, now: Timestamp) -> Result<(), StoreError> {
+    let channels = plan.outlets.iter().map(|(name, outlet)| Registered {
+        name: name.clone(),
+        fingerprint: outlet.notifier.fingerprint(),
+    });
+    let Registration { enabled, absent } = store.register_channels(channels.collect(), now).await?;
+    for name in enabled {
+        info!(channel = %name, "channel `{name}` was disabled; it has another target, and is told \
+            again");
+    }
+    for (name, count) in absent {
         warn!(
             channel = %name, count,
             "channel `{name}` is not in the config; its {count} deliveries wait until it is"

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use crate::argil::client::{Client, ClientSpec};
 use crate::config::settings::{
-    AccountSettings, ChannelKind, ChannelSettings, EmailSettings, Settings, SmtpTls as ConfigTls,
-    Strategy as ConfigStrategy, WebhookSettings,
+    AccountSettings, BounceTo, ChannelKind, ChannelSettings, EmailSettings, FormatSettings,
+    MailWay, Settings, SmtpAuth, SmtpLogin, SmtpProof, SmtpSettings, SmtpTls as ConfigTls,
+    Strategy as ConfigStrategy, Threading as ConfigThreading, WebhookSettings,
 };
+use crate::daemon::checked;
 use crate::daemon::error::DaemonError;
 use crate::daemon::plan::{Account, Discovery, Outlet, Plan, Registration, Strategy};
 use crate::domain::account::AccountName;
@@ -19,8 +21,13 @@ use crate::domain::backoff::Backoff;
 use crate::domain::channel::ChannelName;
 use crate::domain::key_gate::GateWaits;
 use crate::notify::channels::Channel;
-use crate::notify::email::mailer::{Email, EmailSpec, PhaseTimeouts, SmtpSpec, SmtpTls};
+use crate::notify::email::mailer::Email;
+use crate::notify::email::spec::{
+    Bounces, EmailSpec, FileSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, PostSpec,
+    Proof, SendmailSpec, SmtpSpec, SmtpTls, Threading,
+};
 use crate::notify::error::NotifyError;
+use crate::notify::format::choice::Format;
 use crate::notify::http::{Webhook, WebhookSpec};
 
 /// The plan of the real daemon.
@@ -124,11 +131,13 @@ fn outlets(
     channels
         .iter()
         .map(|(name, settings)| {
+            let notifier = channel(settings)?;
             let outlet = Outlet {
-                notifier: Arc::new(channel(settings)?),
+                spacing: notifier.spacing(),
+                notifier: Arc::new(notifier),
                 events: settings.events.clone(),
                 operator: settings.operator,
-                schedule: settings.retry_schedule.clone(),
+                terms: settings.terms.clone(),
             };
             Ok((name.clone(), outlet))
         })
@@ -140,32 +149,83 @@ fn webhook_channel(settings: &WebhookSettings) -> Result<Channel, NotifyError> {
         url: settings.url.clone(),
         secrets: settings.secrets.clone(),
         timeout: settings.timeout,
+        format: format(&settings.format),
+        headers: settings.headers.iter().map(|(name, it)| (name.clone(), it.clone())).collect(),
+        proxy: settings.proxy.clone(),
+        reach: settings.reach,
+        ca_pem: settings.ca_file.clone(),
     })
     .map(Channel::Webhook)
 }
 
+fn format(settings: &FormatSettings) -> Format {
+    match settings {
+        FormatSettings::Standard => Format::Standard,
+        FormatSettings::CloudEvents { source } => Format::CloudEvents { source: source.clone() },
+        FormatSettings::Slack => Format::Slack,
+        FormatSettings::Discord => Format::Discord,
+        FormatSettings::Teams => Format::Teams,
+        FormatSettings::Ntfy => Format::Ntfy,
+        FormatSettings::Template(settings) => Format::Template(checked::template(settings)),
+    }
+}
+
 fn email_channel(name: &ChannelName, settings: &EmailSettings) -> Result<Channel, NotifyError> {
-    let smtp = &settings.smtp;
     Email::new(EmailSpec {
         channel: name.clone(),
         from: settings.from.clone(),
         to: settings.to.clone(),
-        message_id_domain: settings.message_id_domain.clone(),
-        smtp: SmtpSpec {
-            host: smtp.host.clone(),
-            port: smtp.port,
-            tls: match smtp.tls {
-                ConfigTls::Starttls => SmtpTls::Starttls,
-                ConfigTls::Implicit => SmtpTls::Implicit,
-                ConfigTls::None => SmtpTls::None,
-            },
-            login: smtp.login.clone(),
-            ca_pem: smtp.ca_file.clone(),
-            hello_name: smtp.hello_name.clone(),
+        bounces: match &settings.bounce_to {
+            BounceTo::From => Bounces::Sender,
+            BounceTo::Address(address) => Bounces::To(address.clone()),
+            BounceTo::None => Bounces::Nowhere,
         },
-        timeouts: PhaseTimeouts::default(),
+        style: MailStyle {
+            message_id_domain: settings.message_id_domain.clone(),
+            subject_prefix: settings.subject_prefix.clone(),
+            reply_to: settings.reply_to.clone(),
+            threading: match settings.threading {
+                ConfigThreading::Avatar => Threading::Avatar,
+                ConfigThreading::None => Threading::None,
+            },
+            list_unsubscribe: settings.list_unsubscribe.clone(),
+        },
+        post: match &settings.way {
+            MailWay::Smtp(smtp) => PostSpec::Smtp(smtp_spec(smtp)),
+            MailWay::Sendmail { command, timeout } => {
+                PostSpec::Sendmail(SendmailSpec { command: command.clone(), timeout: *timeout })
+            }
+            MailWay::File { folder } => PostSpec::File(FileSpec { folder: folder.clone() }),
+        },
     })
     .map(Channel::Email)
+}
+
+fn smtp_spec(smtp: &SmtpSettings) -> SmtpSpec {
+    let login = |login: &SmtpLogin| LoginSpec {
+        user: login.username.clone(),
+        method: match login.auth {
+            SmtpAuth::Password => LoginMethod::Password,
+            SmtpAuth::Xoauth2 => LoginMethod::Xoauth2,
+        },
+        proof: match &login.proof {
+            SmtpProof::Given(secret) => Proof::Given(secret.clone()),
+            SmtpProof::Command(command) => Proof::Command(command.clone()),
+        },
+    };
+    SmtpSpec {
+        host: smtp.host.clone(),
+        port: smtp.port,
+        tls: match smtp.tls {
+            ConfigTls::Starttls => SmtpTls::Starttls,
+            ConfigTls::Implicit => SmtpTls::Implicit,
+            ConfigTls::None => SmtpTls::None,
+        },
+        login: smtp.login.as_ref().map(login),
+        ca_pem: smtp.ca_file.clone(),
+        hello_name: smtp.hello_name.clone(),
+        timeouts: PhaseTimeouts::with_dot(smtp.dot_timeout),
+    }
 }
 
 /// A key that is refused will not mend itself in seconds; one that is throttled waits as any

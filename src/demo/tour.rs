@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
-use crate::config::file;
 use crate::config::settings::Settings;
 use crate::daemon::chance::Chance;
+use crate::daemon::checked;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
 use crate::daemon::feed::Feed;
@@ -136,7 +136,7 @@ async fn build_world(
     let simulation = Simulation::new(cast, wishes.seed, wishes.speed, ledger.clone());
     world.spawn(simulation.serve(api));
     world.spawn(Receiver::new(secret, ledger.clone()).serve(hook));
-    Ok(file::load(&path, &Environment::default())?)
+    Ok(checked::load(&path, &Environment::default())?)
 }
 
 /// A config like a user's, with waits as much shorter as life is faster.

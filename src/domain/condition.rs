@@ -71,6 +71,16 @@ pub enum About {
     },
 }
 
+impl About {
+    /// The channel that it is about, if it is about one.
+    pub const fn channel(&self) -> Option<&ChannelName> {
+        match self {
+            Self::Channel { name } => Some(name),
+            Self::Avatar { .. } | Self::Account { .. } | Self::Config => None,
+        }
+    }
+}
+
 /// What keeps a key from seeing anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlindCause {

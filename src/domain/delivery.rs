@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::domain::event::{is_id, uuid_v7};
-use crate::domain::retry::RetrySchedule;
+use crate::domain::retry::{OnUnknown, Terms};
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 
@@ -160,6 +160,11 @@ impl Outcome {
         }
     }
 
+    /// Whether the other side, or the way to it, seems to be overloaded.
+    const fn shows_strain(&self) -> bool {
+        matches!(self.class, OutcomeClass::Ambiguous) || matches!(self.code, Some(502..=504))
+    }
+
     /// What the other side said, or what happened instead, in a few words for people.
     pub fn said(&self) -> String {
         match (&self.error, self.code) {
@@ -189,26 +194,24 @@ impl OutcomeClass {
 
 impl Delivery {
     /// A delivery that has not been tried; its first try is due after the schedule's first wait.
-    pub fn new(now: Timestamp, schedule: &RetrySchedule, expires_after: Duration) -> Self {
-        let first = schedule.wait(0).unwrap_or_default();
+    pub fn new(now: Timestamp, terms: &Terms) -> Self {
+        let first = terms.schedule.wait(0).unwrap_or_default();
         Self {
             state: DeliveryState::Pending { next_attempt_at: now.plus(first) },
             budget_used: 0,
             uncharged: 0,
             unknowns: 0,
-            expires_at: now.plus(expires_after),
+            expires_at: now.plus(terms.expires_after),
         }
     }
 
     /// What `outcome`, which came at `now`, means for the delivery. `roll` gives the jitter.
     #[must_use]
-    pub fn settle(
-        mut self,
-        outcome: &Outcome,
-        now: Timestamp,
-        schedule: &RetrySchedule,
-        roll: Roll,
-    ) -> Self {
+    pub fn settle(mut self, outcome: &Outcome, now: Timestamp, terms: &Terms, roll: Roll) -> Self {
+        let in_doubt = matches!(outcome.class, OutcomeClass::Ambiguous | OutcomeClass::Unknown);
+        if in_doubt && terms.on_unknown == OnUnknown::Hold {
+            return self.give_up(format!("{HELD}: {}", outcome.said()));
+        }
         let wait = match outcome.class {
             OutcomeClass::Delivered => {
                 self.state = DeliveryState::Delivered;
@@ -217,7 +220,10 @@ impl Delivery {
             OutcomeClass::Rejected => return self.give_up(outcome.said()),
             OutcomeClass::Retryable | OutcomeClass::Ambiguous => {
                 self.uncharged = 0;
-                match self.charged_wait(schedule) {
+                match self.charged_wait(terms) {
+                    Some(wait) if outcome.shows_strain() => {
+                        wait.max(terms.schedule.strained_wait())
+                    }
                     Some(wait) => wait,
                     None => return self.give_up(format!("{EXHAUSTED}: {}", outcome.said())),
                 }
@@ -235,7 +241,7 @@ impl Delivery {
                 if self.unknowns < POISON_AFTER {
                     Duration::ZERO
                 } else {
-                    match self.charged_wait(schedule) {
+                    match self.charged_wait(terms) {
                         Some(wait) => wait,
                         None => return self.give_up(POISON.to_owned()),
                     }
@@ -247,16 +253,40 @@ impl Delivery {
         }
         let floor = outcome.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
         let next_attempt_at = now.plus(roll.jitter(wait, JITTER).max(floor));
-        if next_attempt_at > self.expires_at {
+        // What waits for a human to mend the channel is parked with it.
+        let parked = matches!(outcome.class, OutcomeClass::Gone | OutcomeClass::Misconfigured);
+        if next_attempt_at > self.expires_at && !parked {
             return self.give_up(format!("{EXPIRED}: {}", outcome.said()));
         }
         self.state = DeliveryState::Pending { next_attempt_at };
         self
     }
 
-    fn charged_wait(&mut self, schedule: &RetrySchedule) -> Option<Duration> {
+    /// The same for a try that was made before its time, to see whether the other side takes
+    /// anything at all: one that fails leaves the delivery as it was, due at `due_at`.
+    #[must_use]
+    pub fn settle_probe(
+        self,
+        outcome: &Outcome,
+        due_at: Timestamp,
+        now: Timestamp,
+        terms: &Terms,
+        roll: Roll,
+    ) -> Self {
+        let spared = match outcome.class {
+            OutcomeClass::Retryable => true,
+            OutcomeClass::Ambiguous => terms.on_unknown == OnUnknown::Resend,
+            _ => false,
+        };
+        if spared {
+            return Self { state: DeliveryState::Pending { next_attempt_at: due_at }, ..self };
+        }
+        self.settle(outcome, now, terms, roll)
+    }
+
+    fn charged_wait(&mut self, terms: &Terms) -> Option<Duration> {
         self.budget_used = self.budget_used.saturating_add(1);
-        schedule.wait(self.budget_used)
+        terms.schedule.wait(self.budget_used)
     }
 
     fn uncharged_wait(&mut self, first: Duration, max: Duration) -> Duration {
@@ -273,8 +303,6 @@ impl Delivery {
 
 /// A wait asked for by a receiver is obeyed up to this.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
-/// No try is made later than this after the event, unless a channel says otherwise.
-pub const EXPIRES_AFTER: Duration = Duration::from_hours(7 * 24);
 
 const DELIVERY_PREFIX: &str = "dlv_";
 const JITTER: f64 = 0.2;
@@ -293,6 +321,7 @@ const DOUBLINGS_MAX: u32 = 16;
 /// us from working, and one that only met bad luck must not be given up.
 const POISON_AFTER: u32 = 5;
 const EXHAUSTED: &str = "all tries are used up";
+const HELD: &str = "held, because it may have been taken";
 const EXPIRED: &str = "expired";
 const POISON: &str = "the program died again and again while sending it";
 

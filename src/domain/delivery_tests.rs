@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::retry::RetrySchedule;
 
 const HALF: Roll = Roll::new(1 << 127);
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -10,7 +11,7 @@ fn outcome(class: OutcomeClass) -> Outcome {
 }
 
 fn fresh() -> Delivery {
-    Delivery::new(NOW, &RetrySchedule::webhook(), EXPIRES_AFTER)
+    Delivery::new(NOW, &Terms::webhook())
 }
 
 fn wait_s(delivery: &Delivery, now: Timestamp) -> Option<u64> {
@@ -22,12 +23,12 @@ fn wait_s(delivery: &Delivery, now: Timestamp) -> Option<u64> {
 
 /// Settles with the same outcome again and again, each time when the try is due; the waits
 /// until the end, and the end.
-fn run_down(class: OutcomeClass, schedule: &RetrySchedule) -> (Vec<u64>, Delivery) {
-    let mut delivery = Delivery::new(NOW, schedule, EXPIRES_AFTER);
+fn run_down(class: OutcomeClass, terms: &Terms) -> (Vec<u64>, Delivery) {
+    let mut delivery = Delivery::new(NOW, terms);
     let mut waits = Vec::new();
     let mut now = NOW;
     for _ in 0..3_000 {
-        delivery = delivery.settle(&outcome(class), now, schedule, HALF);
+        delivery = delivery.settle(&outcome(class), now, terms, HALF);
         let Some(wait) = wait_s(&delivery, now) else { break };
         waits.push(wait);
         now = now.plus(Duration::from_secs(wait));
@@ -42,7 +43,7 @@ fn a_new_delivery_is_due_at_once() {
 
 #[test]
 fn a_refused_delivery_follows_the_schedule_and_ends_as_a_dead_letter() {
-    let (waits, end) = run_down(OutcomeClass::Retryable, &RetrySchedule::webhook());
+    let (waits, end) = run_down(OutcomeClass::Retryable, &Terms::webhook());
     assert_eq!(waits, [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]);
     assert_eq!(end.budget_used, 10);
     let DeliveryState::Failed { reason } = end.state else { panic!("{:?}", end.state) };
@@ -54,7 +55,7 @@ fn what_is_not_the_receivers_fault_spends_no_try_but_waits_longer_and_expires() 
     for (class, first, longest) in
         [(OutcomeClass::Throttled, 60, 3_600), (OutcomeClass::Local, 5, 300)]
     {
-        let (waits, end) = run_down(class, &RetrySchedule::webhook());
+        let (waits, end) = run_down(class, &Terms::webhook());
         assert_eq!(waits[..3], [first, 2 * first, 4 * first]);
         assert_eq!(waits.iter().max(), Some(&longest));
         assert_eq!(end.budget_used, 0);
@@ -65,26 +66,25 @@ fn what_is_not_the_receivers_fault_spends_no_try_but_waits_longer_and_expires() 
 
 #[test]
 fn a_crash_sends_again_at_once_and_from_the_fifth_in_a_row_on_spends_a_try() {
-    let (waits, end) = run_down(OutcomeClass::Unknown, &RetrySchedule::webhook());
+    let (waits, end) = run_down(OutcomeClass::Unknown, &Terms::webhook());
     assert_eq!(waits[..6], [0, 0, 0, 0, 5, 300]);
     assert_eq!((waits.len(), end.budget_used), (13, 10));
     assert_eq!(end.state, DeliveryState::Failed { reason: POISON.to_owned() });
 
-    let schedule = RetrySchedule::webhook();
+    let terms = Terms::webhook();
     let crash = |delivery: Delivery| {
         (0..4).fold(delivery, |delivery, _| {
-            delivery.settle(&outcome(OutcomeClass::Unknown), NOW, &schedule, HALF)
+            delivery.settle(&outcome(OutcomeClass::Unknown), NOW, &terms, HALF)
         })
     };
-    let interrupted =
-        crash(fresh()).settle(&outcome(OutcomeClass::Retryable), NOW, &schedule, HALF);
+    let interrupted = crash(fresh()).settle(&outcome(OutcomeClass::Retryable), NOW, &terms, HALF);
     assert_eq!(crash(interrupted).budget_used, 1);
 }
 
 #[test]
 fn the_ends_are_ends() {
-    let schedule = RetrySchedule::webhook();
-    let end = |class| fresh().settle(&outcome(class), NOW, &schedule, HALF).state;
+    let terms = Terms::webhook();
+    let end = |class| fresh().settle(&outcome(class), NOW, &terms, HALF).state;
     assert_eq!(end(OutcomeClass::Delivered), DeliveryState::Delivered);
     assert_eq!(
         end(OutcomeClass::Rejected),
@@ -111,6 +111,64 @@ fn any_class() -> impl Strategy<Value = OutcomeClass> {
     ]
 }
 
+#[test]
+fn a_sign_of_strain_makes_the_next_wait_a_minute_at_least_or_the_longest_of_a_hasty_schedule() {
+    let own = RetrySchedule::new(vec![Duration::ZERO, Duration::from_secs(1)]).unwrap();
+    let own = Terms { schedule: own, ..Terms::webhook() };
+    let check = |class, code: Option<u16>, terms: &Terms, expected| {
+        let outcome = Outcome { code, ..outcome(class) };
+        let settled = fresh().settle(&outcome, NOW, terms, HALF);
+        assert_eq!(wait_s(&settled, NOW), Some(expected), "for {class:?} {code:?}");
+    };
+    for code in [502, 503, 504] {
+        check(OutcomeClass::Retryable, Some(code), &Terms::webhook(), 60);
+        check(OutcomeClass::Retryable, Some(code), &own, 1);
+    }
+    check(OutcomeClass::Ambiguous, None, &Terms::webhook(), 60);
+    check(OutcomeClass::Retryable, Some(500), &Terms::webhook(), 5);
+    check(OutcomeClass::Retryable, None, &Terms::webhook(), 5);
+}
+
+#[test]
+fn what_may_have_been_taken_is_held_where_that_was_asked_for() {
+    let hold = Terms { on_unknown: OnUnknown::Hold, ..Terms::webhook() };
+    for class in [OutcomeClass::Ambiguous, OutcomeClass::Unknown] {
+        let held = fresh().settle(&outcome(class), NOW, &hold, HALF);
+        let DeliveryState::Failed { reason } = held.state else { panic!("{:?}", held.state) };
+        assert!(reason.starts_with(HELD), "{reason}");
+        assert_eq!(
+            fresh().settle(&outcome(class), NOW, &Terms::webhook(), HALF).state.name(),
+            "pending"
+        );
+    }
+    let clear = fresh().settle(&outcome(OutcomeClass::Retryable), NOW, &hold, HALF);
+    assert_eq!(clear.state.name(), "pending");
+}
+
+#[test]
+fn a_probe_that_fails_leaves_the_delivery_as_it_was_and_one_that_is_taken_ends_it() {
+    let due_at = NOW.plus(Duration::from_secs(3_600));
+    let hold = Terms { on_unknown: OnUnknown::Hold, ..Terms::webhook() };
+    let probe =
+        |class, terms: &Terms| fresh().settle_probe(&outcome(class), due_at, NOW, terms, HALF);
+    for class in [OutcomeClass::Retryable, OutcomeClass::Ambiguous] {
+        let settled = probe(class, &Terms::webhook());
+        assert_eq!((wait_s(&settled, NOW), settled.budget_used), (Some(3_600), 0));
+    }
+    assert_eq!(probe(OutcomeClass::Delivered, &hold).state, DeliveryState::Delivered);
+    assert_eq!(probe(OutcomeClass::Rejected, &hold).state.name(), "failed");
+    assert_eq!(probe(OutcomeClass::Ambiguous, &hold).state.name(), "failed");
+}
+
+#[test]
+fn what_a_human_must_mend_spends_no_try_and_never_expires_by_itself() {
+    for class in [OutcomeClass::Gone, OutcomeClass::Misconfigured] {
+        let late = fresh().expires_at;
+        let settled = fresh().settle(&outcome(class), late, &Terms::webhook(), HALF);
+        assert_eq!((settled.state.name(), settled.budget_used), ("pending", 0));
+    }
+}
+
 proptest! {
     #[test]
     fn a_wait_is_in_the_jitter_of_the_schedule_and_never_below_what_was_asked(
@@ -118,12 +176,12 @@ proptest! {
         asked_s in proptest::option::of(0u64..200_000),
         bits: u128,
     ) {
-        let schedule = RetrySchedule::webhook();
+        let terms = Terms::webhook();
         let delivery = Delivery { budget_used: used, ..fresh() };
         let retry_after = asked_s.map(Duration::from_secs);
         let outcome = Outcome { retry_after, ..outcome(OutcomeClass::Retryable) };
-        let base = schedule.wait(used + 1).unwrap().as_secs_f64();
-        let settled = delivery.settle(&outcome, NOW, &schedule, Roll::new(bits));
+        let base = terms.schedule.wait(used + 1).unwrap().as_secs_f64();
+        let settled = delivery.settle(&outcome, NOW, &terms, Roll::new(bits));
         let DeliveryState::Pending { next_attempt_at } = settled.state else {
             return Err(TestCaseError::fail("not pending"));
         };
@@ -138,7 +196,7 @@ proptest! {
         classes in proptest::collection::vec(any_class(), 1..40),
         bits: u128,
     ) {
-        let schedule = RetrySchedule::webhook();
+        let terms = Terms::webhook();
         let mut delivery = fresh();
         let mut now = NOW;
         let (mut charged, mut unknowns) = (0, 0);
@@ -146,7 +204,7 @@ proptest! {
             let DeliveryState::Pending { next_attempt_at } = delivery.state else { break };
             prop_assert!(next_attempt_at <= delivery.expires_at);
             now = now.max(next_attempt_at);
-            delivery = delivery.settle(&outcome(class), now, &schedule, Roll::new(bits));
+            delivery = delivery.settle(&outcome(class), now, &terms, Roll::new(bits));
             unknowns = if class == OutcomeClass::Unknown { unknowns + 1 } else { 0 };
             charged += u32::from(match class {
                 OutcomeClass::Retryable | OutcomeClass::Ambiguous => true,

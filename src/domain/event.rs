@@ -12,6 +12,7 @@ use crate::domain::dead_letter::DeadLetter;
 use crate::domain::roll::Roll;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
+use crate::domain::training::Training;
 use crate::domain::transition::{Previous, Transition};
 
 /// The id of an event, and the `webhook-id` of every message about it: `evt_` and 32 hex digits
@@ -228,6 +229,8 @@ pub enum Subject {
         avatar: Box<Avatar>,
         /// What changed.
         transition: Box<Transition>,
+        /// The training that ended with it, if one did before our eyes.
+        training: Option<Box<Training>>,
     },
     /// The beginning or the end of a condition.
     Condition(Box<Condition>),

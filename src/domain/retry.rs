@@ -1,6 +1,50 @@
-//! The schedule of tries for a delivery: the wait before each, and when to give up.
+//! The terms of a delivery: the wait before each try, when to give up, and what to do when nobody
+//! knows whether a try was taken.
 
 use std::time::Duration;
+
+/// What holds for the deliveries of one channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// When tries are repeated.
+    pub schedule: RetrySchedule,
+    /// How long after it was made a delivery is tried at most, time in which it may not be tried
+    /// apart.
+    pub expires_after: Duration,
+    /// What becomes of a delivery that may have been taken.
+    pub on_unknown: OnUnknown,
+}
+
+impl Terms {
+    /// The terms of a webhook that says nothing else.
+    pub fn webhook() -> Self {
+        Self {
+            schedule: RetrySchedule::webhook(),
+            expires_after: EXPIRES_AFTER,
+            on_unknown: OnUnknown::Resend,
+        }
+    }
+
+    /// The terms of a chat that says nothing else.
+    pub fn chat() -> Self {
+        Self { expires_after: CHAT_EXPIRES_AFTER, ..Self::webhook() }
+    }
+
+    /// The terms of a mail account that says nothing else.
+    pub fn email() -> Self {
+        Self { schedule: RetrySchedule::email(), ..Self::webhook() }
+    }
+}
+
+/// What becomes of a delivery of which nobody knows whether it was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// It is sent again: rather twice than not at all.
+    #[default]
+    Resend,
+    /// It becomes a dead letter, for a human to look at: rather not than twice.
+    Hold,
+}
 
 /// The waits before the first, second, … try; as many tries as there are waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,12 +93,24 @@ impl RetrySchedule {
         self.0.get(usize::try_from(used).ok()?).copied()
     }
 
+    /// The least wait after an answer that shows the other side under strain: a minute, or the
+    /// longest wait of a schedule that is in more of a hurry.
+    pub fn strained_wait(&self) -> Duration {
+        self.0.iter().max().map_or(STRAINED, |longest| STRAINED.min(*longest))
+    }
+
     /// All waits in order.
     pub fn waits(&self) -> &[Duration] {
         &self.0
     }
 }
 
+/// No try is made later than this after the event, unless a channel says otherwise.
+const EXPIRES_AFTER: Duration = Duration::from_hours(7 * 24);
+/// News of an avatar in a chat is no news any more after this.
+const CHAT_EXPIRES_AFTER: Duration = Duration::from_hours(24);
+
+const STRAINED: Duration = Duration::from_secs(60);
 const TRIES_MAX: usize = 100;
 const MINUTE_S: u64 = 60;
 const HOUR_S: u64 = 60 * MINUTE_S;

@@ -223,6 +223,7 @@ impl Watch {
                 subject: Subject::Transition {
                     avatar: Box::new(labelled(avatar, policy.label)),
                     transition: Box::new(transition.clone()),
+                    training: training.clone().map(Box::new),
                 },
             });
         }

@@ -102,12 +102,15 @@ fn a_settled_training_is_told_with_the_honest_window() {
     let decision = see(watch, "IDLE", 30);
     let event = only(decision.events);
     assert_eq!(event.kind, EventKind::AvatarReady);
-    let Subject::Transition { avatar, transition } = event.subject else { panic!() };
+    let Subject::Transition { avatar, transition, training } = event.subject else { panic!() };
     assert_eq!(avatar.name.as_deref(), Some("Jane"));
     assert_eq!(transition.last_seen_previous_at(), Some(at(20)));
     assert_eq!(transition.detected_at, at(30));
     assert_eq!(transition.upstream_updated_at.as_deref(), Some("2026-11-23T11:14:58Z"));
     assert!(transition.training_observed());
+    let training = training.unwrap();
+    let lasted = [training.lasted_min, training.lasted_max];
+    assert_eq!(lasted, [at(20).since(at(10)), at(30).since(at(10))]);
     assert_eq!(decision.watch.sight.unwrap().since, at(30));
 }
 

@@ -3,12 +3,13 @@
 //! What is to be sent is rendered once, by [`Channel::freeze`], and stored; every try sends those
 //! bytes. A channel keeps nothing between two tries.
 
+use std::time::Duration;
+
 use crate::domain::delivery::{DeliveryId, Outcome};
 use crate::domain::event::{Event, EventId};
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::email::mailer::Email;
-use crate::notify::format::standard;
 use crate::notify::http::Webhook;
 
 /// Something that can be told about an event.
@@ -53,12 +54,11 @@ impl Channel {
     /// one of its own.
     pub fn freeze(&self, event: &Event, now: Timestamp, roll: Roll) -> Vec<Draft> {
         match self {
-            Self::Webhook(_) => vec![Draft {
-                id: DeliveryId::mint(now, roll.derive(0)),
-                recipient: String::new(),
-                content_type: standard::CONTENT_TYPE.to_owned(),
-                body: standard::render(event),
-            }],
+            Self::Webhook(webhook) => {
+                let (content_type, body) = webhook.format().render(event);
+                let id = DeliveryId::mint(now, roll.derive(0));
+                vec![Draft { id, recipient: String::new(), content_type, body }]
+            }
             Self::Email(email) => email.freeze(event, now, roll),
         }
     }
@@ -72,11 +72,20 @@ impl Channel {
     }
 
     /// Goes as far as it can without sending anything: to the connection of a webhook, to the
-    /// login of a mail account. The phase of the outcome is the last step that was tried.
+    /// login of a mail account, its program or its folder. The phase of the outcome is the last
+    /// step that was tried.
     pub async fn probe(&self) -> Outcome {
         match self {
             Self::Webhook(webhook) => webhook.probe().await,
             Self::Email(email) => email.probe().await,
+        }
+    }
+
+    /// The least time between two tries; `None` where the other side sets no pace.
+    pub const fn spacing(&self) -> Option<Duration> {
+        match self {
+            Self::Webhook(webhook) => webhook.format().spacing(),
+            Self::Email(_) => None,
         }
     }
 

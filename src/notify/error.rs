@@ -4,6 +4,8 @@
 
 use std::error::Error;
 
+use crate::domain::ntfy_topic::NtfyTopicError;
+
 /// What is wrong with the settings of a channel; only a human can mend it.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
@@ -13,6 +15,21 @@ pub enum NotifyError {
     /// A URL that no webhook can have.
     #[error("the URL of a webhook begins with `https://` or `http://` and names a host")]
     Scheme,
+    /// A proxy that cannot be one.
+    #[error("the `proxy` of the webhook is no `http` URL with a host")]
+    Proxy,
+    /// The value of a header that cannot stand in one.
+    #[error("the header `{name}` of the webhook has a value that cannot stand in a header")]
+    HeaderValue {
+        /// The name of the header.
+        name: String,
+    },
+    /// Certificates that cannot be read.
+    #[error("the certificates of `ca_file` cannot be read")]
+    Certificates(#[source] Box<dyn Error + Send + Sync>),
+    /// A URL that no ntfy server has.
+    #[error("the URL names no topic")]
+    Topic(#[source] NtfyTopicError),
     /// The HTTP client could not be set up.
     #[error("the HTTP client cannot be set up")]
     HttpClient(#[source] Box<dyn Error + Send + Sync>),

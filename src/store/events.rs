@@ -3,7 +3,7 @@
 use rusqlite::{Connection, named_params};
 
 use crate::domain::event::{Event, Subject};
-use crate::store::conditions;
+use crate::store::{conditions, untold};
 
 /// Writes an event with its body, and what it tells of a condition; a trial has no row, as
 /// nothing happened.
@@ -29,6 +29,7 @@ pub(super) fn insert(connection: &Connection, event: &Event, body: &[u8]) -> rus
         })?;
     match &event.subject {
         Subject::Condition(condition) => conditions::note(connection, event, condition),
-        Subject::Transition { .. } | Subject::DeadLetter(_) | Subject::Ping { .. } => Ok(()),
+        Subject::DeadLetter(letter) => untold::note(connection, letter),
+        Subject::Transition { .. } | Subject::Ping { .. } => Ok(()),
     }
 }

@@ -14,21 +14,24 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::channel::ChannelName;
 use crate::domain::event::Event;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::training::Training;
 use crate::domain::transition::Transition;
 use crate::domain::watch::Watch;
 use crate::store::accounts::AccountMemory;
+use crate::store::channels::{Registered, Registration};
 use crate::store::database::{self, DatabaseFile};
 use crate::store::error::StoreError;
 use crate::store::lock::DatabaseLock;
 use crate::store::outbox::{self, Claim, Claims, NewDelivery, Settlement};
 use crate::store::recovery::{self, Recovery};
+use crate::store::untold::Untold;
 use crate::store::watches::Checkpoint;
 use crate::store::writer::{Job, Task, Writer};
-use crate::store::{accounts, conditions, events, trainings, transitions, watches};
+use crate::store::{
+    accounts, channels, conditions, events, trainings, transitions, untold, watches,
+};
 
 /// What one observation changed: written together or not at all.
 #[derive(Clone, Debug)]
@@ -213,26 +216,28 @@ impl Store {
         .await
     }
 
-    /// Registers the channels of the config with the fingerprints of their targets. Channels
-    /// that are not among them keep their rows and their deliveries.
+    /// Registers the channels of the config. Channels that are not among them keep their rows
+    /// and their deliveries.
     ///
     /// # Errors
     /// When it could not be written.
     pub async fn register_channels(
         &self,
-        channels: Vec<(ChannelName, String)>,
-    ) -> Result<(), StoreError> {
+        channels: Vec<Registered>,
+        now: Timestamp,
+    ) -> Result<Registration, StoreError> {
         self.run("registering the channels", move |connection, _| {
-            let mut statement = connection.prepare_cached(
-                "INSERT INTO channels(id, target_fp) VALUES(?1, ?2)
-                 ON CONFLICT(id) DO UPDATE SET target_fp = excluded.target_fp
-                 WHERE target_fp <> excluded.target_fp",
-            )?;
-            channels
-                .iter()
-                .try_for_each(|(name, target)| statement.execute((name, target)).map(drop))
+            channels::register(connection, &channels, now)
         })
         .await
+    }
+
+    /// What operators have to be told of channels and dead letters, and have not been.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn untold(&self) -> Result<Untold, StoreError> {
+        self.run("reading what is to be told", |connection, _| untold::find(connection)).await
     }
 
     /// Takes back every try that a process before this one left open; their number.
@@ -277,31 +282,6 @@ impl Store {
     pub async fn settle(&self, settlement: Settlement) -> Result<bool, StoreError> {
         self.run("recording the end of a try", move |connection, boot_id| {
             outbox::settle(connection, &settlement, boot_id)
-        })
-        .await
-    }
-
-    /// Pending deliveries by channel that is not among `configured`: parked, never dropped.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn parked(
-        &self,
-        configured: Vec<ChannelName>,
-    ) -> Result<Vec<(ChannelName, u64)>, StoreError> {
-        self.run("counting parked deliveries", move |connection, _| {
-            let mut statement = connection.prepare_cached(
-                "SELECT channel_id, count(*) FROM deliveries
-                 WHERE state = 'pending' GROUP BY channel_id ORDER BY channel_id",
-            )?;
-            let rows = statement
-                .query_map([], |row| Ok((row.get::<_, ChannelName>(0)?, row.get::<_, i64>(1)?)))?;
-            rows.filter_map(|row| match row {
-                Ok((name, _)) if configured.contains(&name) => None,
-                Ok((name, count)) => Some(Ok((name, u64::try_from(count).unwrap_or(0)))),
-                Err(error) => Some(Err(error)),
-            })
-            .collect()
         })
         .await
     }

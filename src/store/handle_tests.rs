@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::avatar::Avatar;
-use crate::domain::delivery::{
-    Delivery, DeliveryId, DeliveryState, EXPIRES_AFTER, Outcome, OutcomeClass,
-};
+use crate::domain::channel::ChannelName;
+use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome, OutcomeClass};
 use crate::domain::event::{EventId, EventKind, Subject};
-use crate::domain::retry::RetrySchedule;
+use crate::domain::retry::Terms;
 use crate::domain::roll::Roll;
 use crate::domain::status::Status;
 use crate::domain::transition::Previous;
 use crate::domain::watch::Sight;
-use crate::store::hands::{Handled, Hands};
+use crate::store::hands::{FailedFilter, Handled, Hands, Under};
 use crate::store::outbox::Claimed;
 use crate::store::reader::{DeliveryFilter, Reader};
 
@@ -31,10 +30,17 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let mut bench = Self { folder, store: None, rolls: 0 };
         bench.start("boot1");
-        let channels = [("ops", "f1"), ("mail", "f2")]
-            .map(|(name, target)| (ChannelName::parse(name).unwrap(), target.to_owned()));
-        bench.store().register_channels(channels.to_vec()).await.unwrap();
+        bench.register(&[("ops", "f1"), ("mail", "f2")], NOW).await;
         bench
+    }
+
+    /// Registers channels with their targets.
+    async fn register(&self, channels: &[(&str, &str)], now: Timestamp) -> Registration {
+        let channels = channels.iter().map(|(name, target)| Registered {
+            name: ChannelName::parse(name).unwrap(),
+            fingerprint: (*target).to_owned(),
+        });
+        self.store().register_channels(channels.collect(), now).await.unwrap()
     }
 
     fn path(&self) -> PathBuf {
@@ -92,6 +98,7 @@ impl Bench {
                     updated_at: None,
                 }),
                 transition: Box::new(transition.clone()),
+                training: None,
             },
         };
         let sight = Sight { status: Status::Idle, since: NOW, last_seen_at: NOW };
@@ -103,7 +110,7 @@ impl Bench {
                 recipient: String::new(),
                 content_type: "application/json".to_owned(),
                 body: format!("{avatar} {sequence}").into_bytes(),
-                delivery: Delivery::new(NOW, &RetrySchedule::webhook(), EXPIRES_AFTER),
+                delivery: Delivery::new(NOW, &Terms::webhook()),
             })
             .collect();
         Change {
@@ -139,15 +146,16 @@ fn settlement(claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> Settlem
     Settlement {
         id: claimed.id.clone(),
         attempt: claimed.attempt,
-        delivery: delivery.settle(&outcome, now, &RetrySchedule::webhook(), Roll::new(1 << 127)),
+        delivery: delivery.settle(&outcome, now, &Terms::webhook(), Roll::new(1 << 127)),
         outcome,
         finished_at: now,
         latency_ms: 3,
+        roll: Roll::new(1 << 127),
     }
 }
 
 fn recovery() -> Recovery {
-    Recovery { now: NOW, schedules: BTreeMap::new(), roll: Roll::new(1) }
+    Recovery { now: NOW, terms: BTreeMap::new(), roll: Roll::new(1) }
 }
 
 fn bodies(claims: &Claims) -> Vec<String> {
@@ -280,12 +288,17 @@ async fn a_dead_letter_can_be_sent_again_with_the_same_id_and_bytes() {
     bench.settle(&first, OutcomeClass::Rejected, NOW).await;
 
     let mut hands = Hands::open(&bench.path()).unwrap();
-    assert_eq!(hands.failed(None).unwrap(), std::slice::from_ref(&first.id));
+    assert_eq!(hands.failed(&FailedFilter::default()).unwrap(), std::slice::from_ref(&first.id));
     let roll = bench.roll();
-    let Handled::Done(fresh) = hands.retry(&first.id, NOW, roll).unwrap() else { panic!() };
+    let Handled::Done(fresh) = hands.retry(&first.id, Under::SameId, NOW, roll).unwrap() else {
+        panic!()
+    };
     assert_ne!(fresh, first.id);
-    assert!(hands.failed(None).unwrap().is_empty(), "it is being sent again");
-    assert!(matches!(hands.retry(&first.id, NOW, roll).unwrap(), Handled::NotNow(_)));
+    assert!(hands.failed(&FailedFilter::default()).unwrap().is_empty(), "it is being sent again");
+    assert!(matches!(
+        hands.retry(&first.id, Under::SameId, NOW, roll).unwrap(),
+        Handled::NotNow(_)
+    ));
 
     let again = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     assert_eq!((&again.event_id, &again.body), (&first.event_id, &first.body));
@@ -313,9 +326,13 @@ async fn a_channel_that_left_the_config_keeps_its_deliveries() {
     let mut bench = Bench::new().await;
     let change = bench.change("a", 1, &["ops", "mail"]);
     bench.store().commit(change).await.unwrap();
-    let ops = ChannelName::parse("ops").unwrap();
-    let parked = bench.store().parked(vec![ops]).await.unwrap();
-    assert_eq!(parked, [(ChannelName::parse("mail").unwrap(), 1)]);
+    let registration = bench.register(&[("ops", "f1")], NOW).await;
+    assert_eq!(registration.absent, [(ChannelName::parse("mail").unwrap(), 1)]);
+    // It comes back after ten days, which do not count against what waited for it.
+    let late = NOW.plus(Duration::from_hours(10 * 24));
+    bench.register(&[("ops", "f1"), ("mail", "f2")], late).await;
+    let claimed = bench.claim("mail", 1, late).await.claimed.remove(0);
+    assert_eq!(claimed.delivery.expires_at, late.plus(Terms::webhook().expires_after));
 }
 
 #[tokio::test]
@@ -337,8 +354,7 @@ async fn looking_and_an_empty_claim_write_nothing() {
         bench.store().watches(vec![id.clone()]).await.unwrap();
         bench.store().recover(recovery()).await.unwrap();
         assert!(bench.claim("ops", 9, NOW).await.claimed.is_empty());
-        let channels = vec![(ChannelName::parse("ops").unwrap(), "f1".to_owned())];
-        bench.store().register_channels(channels).await.unwrap();
+        bench.register(&[("ops", "f1"), ("mail", "f2")], NOW).await;
     }
     assert_eq!(sizes(&bench), before);
 }
@@ -374,18 +390,20 @@ async fn what_was_last_seen_never_moves_back() {
 #[tokio::test]
 async fn the_states_of_a_settled_delivery_are_kept() {
     let mut bench = Bench::new().await;
+    let mut now = NOW;
     for (n, class) in
         [OutcomeClass::Throttled, OutcomeClass::Local, OutcomeClass::Ambiguous].iter().enumerate()
     {
         let change = bench.change(&format!("a{n}"), 1, &["ops"]);
         bench.store().commit(change).await.unwrap();
-        let claimed = bench.claim("ops", 1, NOW).await.claimed.remove(0);
-        let expected = settlement(&claimed, *class, NOW).delivery;
-        assert!(bench.settle(&claimed, *class, NOW).await);
+        let claimed = bench.claim("ops", 1, now).await.claimed.remove(0);
+        let expected = settlement(&claimed, *class, now).delivery;
+        assert!(bench.settle(&claimed, *class, now).await);
         let DeliveryState::Pending { next_attempt_at } = expected.state else { panic!() };
         let again = bench.claim("ops", 1, next_attempt_at).await.claimed.remove(0);
         assert_eq!(again.delivery.budget_used, expected.budget_used);
         assert_eq!(again.delivery.uncharged, expected.uncharged);
         bench.settle(&again, OutcomeClass::Delivered, next_attempt_at).await;
+        now = next_attempt_at;
     }
 }

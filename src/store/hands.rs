@@ -6,16 +6,36 @@ use std::path::Path;
 
 use rusqlite::{Connection, named_params};
 
-use crate::domain::delivery::{DeliveryId, EXPIRES_AFTER};
+use crate::domain::channel::ChannelName;
+use crate::domain::delivery::DeliveryId;
+use crate::domain::event::EventId;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::store::database;
 use crate::store::error::{Doing as _, StoreError};
 
+/// Under which event id a delivery is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Under {
+    /// The one that it has: a receiver that took it knows it again.
+    SameId,
+    /// A new one: a receiver takes it for news.
+    NewId,
+}
+
 /// A connection for changes by hand.
 #[derive(Debug)]
 pub struct Hands {
-    connection: Connection,
+    pub(super) connection: Connection,
+}
+
+/// Which failed deliveries are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailedFilter {
+    /// Only those that failed at or after it.
+    pub since: Option<Timestamp>,
+    /// Only those to this channel.
+    pub channel: Option<ChannelName>,
 }
 
 /// What became of a change by hand.
@@ -39,55 +59,60 @@ impl Hands {
     }
 
     /// Sends a delivery again that failed, was cancelled or was delivered: a new row with the
-    /// same event id and the same bytes, due now. A pending one is made due now.
+    /// same bytes, due now, under the ids that `under` says. A pending one is made due now, if it
+    /// keeps its event's id.
     ///
     /// # Errors
     /// When it could not be written; then nothing was.
     pub fn retry(
         &mut self,
         id: &DeliveryId,
+        under: Under,
         now: Timestamp,
         roll: Roll,
     ) -> Result<Handled, StoreError> {
         const DOING: &str = "sending a delivery again";
         let transaction = database::begin(&mut self.connection).doing(DOING)?;
-        let handled = match state(&transaction, id).doing(DOING)?.as_deref() {
-            None => Handled::Unknown,
-            Some("sending") => Handled::NotNow("sending".to_owned()),
-            Some("pending") => {
+        let handled = match (state(&transaction, id).doing(DOING)?.as_deref(), under) {
+            (None, _) => Handled::Unknown,
+            (Some("sending"), Under::SameId) => Handled::NotNow("sending".to_owned()),
+            (Some("pending"), Under::SameId) => {
                 let sql = "UPDATE deliveries SET next_attempt_at = ?2, updated_at = ?2
                            WHERE id = ?1 AND state = 'pending'";
                 transaction.execute(sql, (id, now)).doing(DOING)?;
                 Handled::Done(id.clone())
             }
-            Some(_) => match replay(&transaction, id, now, roll).doing(DOING)? {
+            (Some(_), Under::SameId) => match replay(&transaction, id, now, roll).doing(DOING)? {
                 Some(fresh) => Handled::Done(fresh),
                 None => Handled::NotNow("already being sent again".to_owned()),
             },
+            (Some(_), Under::NewId) => {
+                Handled::Done(send_anew(&transaction, id, now, roll).doing(DOING)?)
+            }
         };
         transaction.commit().doing(DOING)?;
         Ok(handled)
     }
 
-    /// The failed deliveries that were not sent again since, oldest first; with `since`, only
-    /// those that failed at or after it.
+    /// The failed deliveries that were not sent again since, oldest first.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn failed(&self, since: Option<Timestamp>) -> Result<Vec<DeliveryId>, StoreError> {
+    pub fn failed(&self, filter: &FailedFilter) -> Result<Vec<DeliveryId>, StoreError> {
         const DOING: &str = "looking for failed deliveries";
         let mut statement = self
             .connection
             .prepare(
                 "SELECT id FROM deliveries d WHERE state = 'failed' AND updated_at >= ?1
+                   AND (?2 IS NULL OR channel_id = ?2)
                    AND NOT EXISTS(SELECT 1 FROM deliveries o
                      WHERE o.event_id = d.event_id AND o.channel_id = d.channel_id
                        AND o.recipient = d.recipient AND o.replay > d.replay)
                  ORDER BY seq",
             )
             .doing(DOING)?;
-        let since = since.unwrap_or(Timestamp::from_millis(i64::MIN));
-        let rows = statement.query_map([since], |row| row.get(0)).doing(DOING)?;
+        let since = filter.since.unwrap_or(Timestamp::from_millis(i64::MIN));
+        let rows = statement.query_map((since, &filter.channel), |row| row.get(0)).doing(DOING)?;
         rows.collect::<rusqlite::Result<_>>().doing(DOING)
     }
 
@@ -136,7 +161,7 @@ fn replay(
          SELECT :fresh, event_id, avatar_id, channel_id, recipient,
                 (SELECT max(replay) + 1 FROM deliveries l WHERE l.event_id = d.event_id
                    AND l.channel_id = d.channel_id AND l.recipient = d.recipient),
-                content_type, body, 'pending', :now, :expires, :now, :now
+                content_type, body, 'pending', :now, :now + (expires_at - created_at), :now, :now
          FROM deliveries d WHERE id = :id
            AND NOT EXISTS(SELECT 1 FROM deliveries o
              WHERE o.event_id = d.event_id AND o.channel_id = d.channel_id
@@ -144,9 +169,53 @@ fn replay(
         named_params! {
             ":fresh": fresh,
             ":now": now,
-            ":expires": now.plus(EXPIRES_AFTER),
             ":id": id,
         },
     )?;
     Ok((touched > 0).then_some(fresh))
+}
+
+/// The new row of a delivery sent under a new event id: another message with the same words. The
+/// ids that stand in its bytes are exchanged; they are of the same length, so nothing else moves.
+fn send_anew(
+    connection: &Connection,
+    id: &DeliveryId,
+    now: Timestamp,
+    roll: Roll,
+) -> rusqlite::Result<DeliveryId> {
+    let (event, fresh) = (EventId::mint(now, roll.derive(1)), DeliveryId::mint(now, roll));
+    let sql = "SELECT event_id, body FROM deliveries WHERE id = ?1";
+    let (old, body): (EventId, Vec<u8>) =
+        connection.query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let body = exchange(&body, old.as_str(), event.as_str());
+    let body = exchange(&body, id.as_str(), fresh.as_str());
+    connection.execute(
+        "INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, body, replay_of)
+         SELECT ?2, type, avatar_id, avatar_seq, occurred_at, body, id FROM events WHERE id = ?1",
+        (&old, &event),
+    )?;
+    connection.execute(
+        "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, content_type, body,
+                                state, next_attempt_at, expires_at, created_at, updated_at)
+         SELECT :fresh, :event, avatar_id, channel_id, recipient, content_type, :body,
+                'pending', :now, :now + (expires_at - created_at), :now, :now
+         FROM deliveries WHERE id = :id",
+        named_params! {
+            ":fresh": fresh, ":event": event, ":body": body, ":now": now, ":id": id,
+        },
+    )?;
+    Ok(fresh)
+}
+
+/// The bytes with every `old` in them exchanged for `new`.
+fn exchange(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
+    let mut exchanged = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(old.len()).position(|window| window == old.as_bytes()) {
+        exchanged.extend_from_slice(&rest[..at]);
+        exchanged.extend_from_slice(new.as_bytes());
+        rest = &rest[at + old.len()..];
+    }
+    exchanged.extend_from_slice(rest);
+    exchanged
 }

@@ -9,7 +9,9 @@ use rusqlite::{Connection, Row, named_params};
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome};
 use crate::domain::event::EventId;
+use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
+use crate::store::{channels, untold};
 
 /// A delivery to be written for the first time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub struct Claimed {
     pub attempt: u32,
     /// Where it stood before the claim, as far as outcomes change it.
     pub delivery: Delivery,
+    /// When it is due, if that is not yet: it only tries whether the channel is well again.
+    pub probe_of: Option<Timestamp>,
 }
 
 /// Whom to claim for, and how much.
@@ -69,6 +73,8 @@ pub struct Claims {
     pub claimed: Vec<Claimed>,
     /// When the next one of these channels becomes due, if nothing happens before.
     pub next_due_at: Option<Timestamp>,
+    /// Whether operators have to be told of something.
+    pub untold: bool,
 }
 
 /// The end of one try, to be recorded.
@@ -86,6 +92,8 @@ pub struct Settlement {
     pub finished_at: Timestamp,
     /// How long it took, in milliseconds.
     pub latency_ms: u64,
+    /// Chance, for what it means for the channel.
+    pub roll: Roll,
 }
 
 pub(super) fn insert(
@@ -126,12 +134,34 @@ pub(super) fn claim(
     claim: &Claim,
     boot_id: &str,
 ) -> rusqlite::Result<Claims> {
-    let mut claims = Claims::default();
+    let mut claims = Claims { untold: untold::any(connection)?, ..Claims::default() };
     for (channel, room) in &claim.slots {
+        let health = channels::find(connection, channel)?;
+        let Some(ready_at) = health.ready_at() else { continue };
         let before = claims.claimed.len();
-        claim_channel(connection, claim, channel, *room, boot_id, &mut claims.claimed)?;
+        if ready_at <= claim.now {
+            let probed = health.is_probed();
+            let room = if !probed {
+                *room
+            } else if has_open_try(connection, channel)? {
+                0
+            } else {
+                1.min(*room)
+            };
+            let which = match (health.is_broken(), probed) {
+                (true, _) => PROBE,
+                (false, true) => OLDEST_DUE,
+                (false, false) => DUE,
+            };
+            claim_channel(connection, claim, channel, (room, which), boot_id, &mut claims.claimed)?;
+        }
         if claims.claimed.len() - before < *room {
-            let next = next_due_at(connection, channel, claim.now)?;
+            let due_at = next_due_at(connection, channel, ready_at, claim.now)?;
+            // A probe does not wait for what is due.
+            let next = due_at.map(|due_at| match health.is_broken() {
+                true if ready_at > claim.now => ready_at,
+                _ => due_at,
+            });
             claims.next_due_at = match (claims.next_due_at, next) {
                 (Some(known), Some(next)) => Some(known.min(next)),
                 (known, next) => known.or(next),
@@ -141,31 +171,39 @@ pub(super) fn claim(
     Ok(claims)
 }
 
+fn has_open_try(connection: &Connection, channel: &ChannelName) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT EXISTS(SELECT 1 FROM deliveries WHERE channel_id = ?1 AND state = 'sending')",
+        )?
+        .query_row([channel], |row| row.get(0))
+}
+
 fn claim_channel(
     connection: &Connection,
     claim: &Claim,
     channel: &ChannelName,
-    room: usize,
+    (room, (due, order)): (usize, (&str, &str)),
     boot_id: &str,
     claimed: &mut Vec<Claimed>,
 ) -> rusqlite::Result<()> {
-    let mut update = connection.prepare_cached(
+    let mut update = connection.prepare_cached(&format!(
         "UPDATE deliveries
          SET state = 'sending', lease_owner = :boot, lease_until = :lease,
-             attempts = attempts + 1, next_attempt_at = NULL, updated_at = :now
+             attempts = attempts + 1, updated_at = :now,
+             probe_of = iif(next_attempt_at > :now, next_attempt_at, NULL), next_attempt_at = NULL
          WHERE seq IN (
-           SELECT d.seq FROM deliveries d JOIN channels c ON c.id = d.channel_id
-           WHERE d.channel_id = :channel AND d.state = 'pending' AND d.next_attempt_at <= :now
-             AND c.state = 'active' AND c.not_before <= :now
+           SELECT d.seq FROM deliveries d
+           WHERE d.channel_id = :channel AND d.state = 'pending' AND {due}
              AND NOT EXISTS(
                SELECT 1 FROM deliveries o
                WHERE o.channel_id = d.channel_id AND o.recipient = d.recipient
                  AND o.avatar_id = d.avatar_id AND o.state IN ('pending','sending')
                  AND o.seq < d.seq)
-           ORDER BY d.next_attempt_at, d.seq LIMIT :room)
+           ORDER BY {order} LIMIT :room)
          RETURNING id, event_id, channel_id, recipient, avatar_id, content_type, body, attempts,
-                   budget_used, uncharged, unknowns, expires_at, seq",
-    )?;
+                   budget_used, uncharged, unknowns, expires_at, seq, probe_of",
+    ))?;
     let rows = update.query_map(
         named_params! {
             ":boot": boot_id,
@@ -195,23 +233,20 @@ fn claim_channel(
 fn next_due_at(
     connection: &Connection,
     channel: &ChannelName,
+    ready_at: Timestamp,
     now: Timestamp,
 ) -> rusqlite::Result<Option<Timestamp>> {
     connection
         .prepare_cached(
-            "SELECT CASE
-               WHEN c.not_before > :now THEN
-                 (SELECT max(c.not_before, min(next_attempt_at)) FROM deliveries
-                  WHERE channel_id = c.id AND state = 'pending')
-               ELSE
-                 (SELECT min(next_attempt_at) FROM deliveries
-                  WHERE channel_id = c.id AND state = 'pending' AND next_attempt_at > :now)
-             END
-             FROM channels c WHERE c.id = :channel AND c.state = 'active'",
+            "SELECT iif(:ready > :now,
+               (SELECT max(:ready, min(next_attempt_at)) FROM deliveries
+                WHERE channel_id = :channel AND state = 'pending'),
+               (SELECT min(next_attempt_at) FROM deliveries
+                WHERE channel_id = :channel AND state = 'pending' AND next_attempt_at > :now))",
         )?
-        .query_map(named_params! {":now": now, ":channel": channel}, |row| row.get(0))?
-        .next()
-        .unwrap_or(Ok(None))
+        .query_row(named_params! {":now": now, ":ready": ready_at, ":channel": channel}, |row| {
+            row.get(0)
+        })
 }
 
 /// Records the end of a try; `false` when the delivery is no longer in that try.
@@ -248,7 +283,33 @@ pub(super) fn settle(
         return Ok(false);
     }
     close_attempt(connection, settlement)?;
+    if let DeliveryState::Failed { .. } = delivery.state {
+        untold::spare(connection, &settlement.id)?;
+    }
+    reckon(connection, settlement)?;
     Ok(true)
+}
+
+/// What the end of a try means for its channel.
+fn reckon(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<()> {
+    let (channel, counted_in): (ChannelName, Option<i64>) = connection
+        .prepare_cached("SELECT channel_id, counted_in FROM deliveries WHERE id = ?1")?
+        .query_row([&settlement.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let counted_in = counted_in.and_then(|streak| u64::try_from(streak).ok());
+    let Settlement { outcome, delivery, finished_at: now, roll, .. } = settlement;
+    let before = channels::find(connection, &channel)?;
+    let effect = before.clone().after(outcome, delivery, counted_in, *now, *roll);
+    channels::save(connection, &channel, &before, &effect.health, *now)?;
+    if effect.counted {
+        let streak = i64::try_from(effect.health.streak).unwrap_or(i64::MAX);
+        connection
+            .prepare_cached("UPDATE deliveries SET counted_in = ?2 WHERE id = ?1")?
+            .execute((&settlement.id, streak))?;
+    }
+    if effect.hastens {
+        channels::hasten(connection, &channel, *now)?;
+    }
+    Ok(())
 }
 
 fn close_attempt(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<()> {
@@ -293,6 +354,7 @@ fn read_claimed(row: &Row<'_>) -> rusqlite::Result<Claimed> {
             unknowns: row.get(10)?,
             expires_at: row.get(11)?,
         },
+        probe_of: row.get(13)?,
     })
 }
 
@@ -315,3 +377,10 @@ fn final_reason(delivery: &Delivery) -> Option<&str> {
         | DeliveryState::Cancelled => None,
     }
 }
+
+/// What is due; what is due first goes first.
+const DUE: (&str, &str) = ("d.next_attempt_at <= :now", "d.next_attempt_at, d.seq");
+/// What is due; what was made first goes first.
+const OLDEST_DUE: (&str, &str) = ("d.next_attempt_at <= :now", "d.seq");
+/// What was made first, due or not.
+const PROBE: (&str, &str) = ("true", "d.seq");

@@ -12,12 +12,13 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::event::EventId;
+use crate::domain::health::Health;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::transition::Transition;
 use crate::domain::watch::Watch;
 use crate::store::database;
 use crate::store::error::{Doing as _, StoreError};
-use crate::store::{trainings, transitions, watches};
+use crate::store::{channels, trainings, transitions, watches};
 
 /// A connection that only reads.
 #[derive(Debug)]
@@ -79,6 +80,25 @@ pub struct AttemptRow {
     pub error: Option<String>,
     /// The beginning of the answer.
     pub snippet: Option<String>,
+}
+
+/// A channel, as tables show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelRow {
+    /// Its name.
+    pub name: ChannelName,
+    /// Whether it is in the config that a daemon last took.
+    pub configured: bool,
+    /// How it is doing.
+    pub health: Health,
+    /// Deliveries that wait or are being sent.
+    pub under_way: u64,
+    /// The oldest of them was made then.
+    pub oldest_at: Option<Timestamp>,
+    /// Dead letters that were not sent again since.
+    pub failed: u64,
+    /// When it last took something.
+    pub delivered_at: Option<Timestamp>,
 }
 
 /// A condition that holds, as tables show it.
@@ -229,21 +249,55 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read.
     pub fn delivery_counts(&self) -> Result<BTreeMap<AvatarId, DeliveryCounts>, StoreError> {
-        let sql = "SELECT avatar_id,
+        let sql = format!(
+            "SELECT avatar_id,
                      count(*) FILTER (WHERE state IN ('pending','sending')),
-                     count(*) FILTER (WHERE state = 'failed' AND NOT EXISTS(
-                       SELECT 1 FROM deliveries o WHERE o.event_id = d.event_id
-                         AND o.channel_id = d.channel_id AND o.recipient = d.recipient
-                         AND o.replay > d.replay))
+                     count(*) FILTER (WHERE state = 'failed' AND {NOT_SENT_AGAIN})
                    FROM deliveries d
                    WHERE state NOT IN ('delivered','cancelled') AND avatar_id <> ''
                      AND instr(avatar_id, ' ') = 0
-                   GROUP BY avatar_id";
-        let counts = self.rows("counting deliveries", sql, (), |row| {
+                   GROUP BY avatar_id"
+        );
+        let counts = self.rows("counting deliveries", &sql, (), |row| {
             let count = |column| row.get(column).map(|n: i64| u64::try_from(n).unwrap_or(0));
             Ok((row.get(0)?, DeliveryCounts { under_way: count(1)?, failed: count(2)? }))
         })?;
         Ok(counts.into_iter().collect())
+    }
+
+    /// Every channel that was ever registered, by name.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn channels(&self) -> Result<Vec<ChannelRow>, StoreError> {
+        const DOING: &str = "reading the channels";
+        let sql = format!(
+            "SELECT c.id, c.absent,
+               (SELECT count(*) FROM deliveries WHERE channel_id = c.id
+                  AND state IN ('pending','sending')),
+               (SELECT min(created_at) FROM deliveries WHERE channel_id = c.id
+                  AND state IN ('pending','sending')),
+               (SELECT count(*) FROM deliveries d WHERE d.channel_id = c.id
+                  AND d.state = 'failed' AND {NOT_SENT_AGAIN}),
+               (SELECT max(updated_at) FROM deliveries WHERE channel_id = c.id
+                  AND state = 'delivered')
+             FROM channels c ORDER BY c.id"
+        );
+        let count = |row: &Row<'_>, column| {
+            row.get(column).map(|count: i64| u64::try_from(count).unwrap_or(0))
+        };
+        self.rows(DOING, &sql, (), |row| {
+            let name: ChannelName = row.get(0)?;
+            Ok(ChannelRow {
+                configured: !row.get::<_, bool>(1)?,
+                health: channels::find(&self.connection, &name)?,
+                under_way: count(row, 2)?,
+                oldest_at: row.get(3)?,
+                failed: count(row, 4)?,
+                delivered_at: row.get(5)?,
+                name,
+            })
+        })
     }
 
     /// The avatars that lists showed and the config did not name, each with its account.
@@ -337,3 +391,7 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
 const DELIVERY_COLUMNS: &str = "d.id, d.event_id, e.type, d.avatar_id, d.channel_id, d.recipient, \
                                 d.replay, d.state, d.attempts, d.next_attempt_at, d.final_reason, \
                                 d.created_at, d.updated_at";
+/// Of a delivery `d`: it was not sent again by hand.
+const NOT_SENT_AGAIN: &str = "NOT EXISTS(
+  SELECT 1 FROM deliveries o WHERE o.event_id = d.event_id AND o.channel_id = d.channel_id
+    AND o.recipient = d.recipient AND o.replay > d.replay)";

@@ -7,7 +7,7 @@ use rusqlite::{Connection, named_params};
 
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome, OutcomeClass};
-use crate::domain::retry::RetrySchedule;
+use crate::domain::retry::Terms;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::store::outbox::{Settlement, settle};
@@ -17,8 +17,8 @@ use crate::store::outbox::{Settlement, settle};
 pub struct Recovery {
     /// The moment of it.
     pub now: Timestamp,
-    /// When tries are repeated, by channel.
-    pub schedules: BTreeMap<ChannelName, RetrySchedule>,
+    /// What holds for deliveries, by channel.
+    pub terms: BTreeMap<ChannelName, Terms>,
     /// Chance, for the waits.
     pub roll: Roll,
 }
@@ -48,18 +48,19 @@ pub(super) fn recover(
         Ok((id, attempt, owner, channel, delivery))
     })?;
     let open = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    let usual = RetrySchedule::webhook();
+    let usual = Terms::webhook();
     for (salt, (id, attempt, owner, channel, delivery)) in (0..).zip(&open) {
         let outcome = unknown_outcome();
-        let schedule = recovery.schedules.get(channel).unwrap_or(&usual);
+        let terms = recovery.terms.get(channel).unwrap_or(&usual);
         let roll = recovery.roll.derive(salt);
         let settlement = Settlement {
             id: id.clone(),
             attempt: *attempt,
-            delivery: delivery.clone().settle(&outcome, recovery.now, schedule, roll),
+            delivery: delivery.clone().settle(&outcome, recovery.now, terms, roll),
             outcome,
             finished_at: recovery.now,
             latency_ms: 0,
+            roll: roll.derive(1),
         };
         settle(connection, &settlement, owner)?;
     }
@@ -80,6 +81,13 @@ pub(super) fn hasten_after_set_back(
     connection: &Connection,
     now: Timestamp,
 ) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(
+            "UPDATE channels SET not_before = min(not_before, :now), probe_at = min(probe_at, :now),
+                                 updated_at = :now
+             WHERE updated_at > :now",
+        )?
+        .execute(named_params! {":now": now})?;
     connection
         .prepare_cached(
             "UPDATE deliveries SET next_attempt_at = :now, updated_at = :now

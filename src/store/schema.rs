@@ -6,7 +6,7 @@
 pub(super) const APPLICATION_ID: i64 = 0x4176_5761;
 
 /// The steps; the schema's number (`PRAGMA user_version`) is how many have been taken.
-pub(super) const MIGRATIONS: &[&str] = &[FIRST, SECOND];
+pub(super) const MIGRATIONS: &[&str] = &[FIRST, SECOND, THIRD];
 
 const FIRST: &str = "
 CREATE TABLE watches(
@@ -156,4 +156,22 @@ CREATE TABLE config(
   only     INTEGER PRIMARY KEY CHECK(only = 1),
   in_force TEXT NOT NULL
 ) STRICT;
+";
+
+const THIRD: &str = "
+ALTER TABLE channels ADD COLUMN probe_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE channels ADD COLUMN unproved INTEGER NOT NULL DEFAULT 0 CHECK(unproved IN (0,1));
+ALTER TABLE channels ADD COLUMN streak INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE channels ADD COLUMN trouble_since INTEGER;
+ALTER TABLE channels ADD COLUMN misconfigured_since INTEGER;
+ALTER TABLE channels ADD COLUMN failing_since INTEGER;
+ALTER TABLE channels ADD COLUMN parked_since INTEGER;
+ALTER TABLE channels ADD COLUMN updated_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE channels ADD COLUMN absent INTEGER NOT NULL DEFAULT 0 CHECK(absent IN (0,1));
+
+ALTER TABLE deliveries ADD COLUMN counted_in INTEGER;
+ALTER TABLE deliveries ADD COLUMN probe_of INTEGER;
+ALTER TABLE deliveries ADD COLUMN told INTEGER NOT NULL DEFAULT 0 CHECK(told IN (0,1));
+UPDATE deliveries SET told = 1 WHERE state = 'failed';
+CREATE INDEX deliveries_untold ON deliveries(seq) WHERE state = 'failed' AND told = 0;
 ";

@@ -2,7 +2,6 @@
 //! fault that a look can meet.
 
 use std::net::{Ipv4Addr, TcpListener as StdListener};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use avatar_watch::secret::Secret;
 use tokio::sync::Notify;
 
 use crate::harness::argil::{Answer, FakeArgil};
+use crate::harness::child;
 
 mod answers;
 mod listing;
@@ -23,7 +23,6 @@ mod surroundings;
 
 const KEY: &str = "canary-5f1d-must-not-be-seen";
 const AVATAR: &str = r#"{"id":"a1","status":"IDLE"}"#;
-const CHILD: &str = "AVATAR_WATCH_TEST_CHILD";
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
 const NOW: Timestamp = Timestamp::from_millis(784_111_777_000);
 
@@ -96,12 +95,7 @@ fn with_length(length: usize, body: &str) -> String {
 
 /// Runs one test of these files again, in a process with other variables. `None` in that process.
 fn in_child(test: &str, variables: &[(&str, &str)]) -> Option<std::process::Output> {
-    if std::env::var_os(CHILD).is_some() {
-        return None;
-    }
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", &format!("argil_client::{test}"), "--nocapture"]).env(CHILD, "1");
-    Some(command.envs(variables.iter().copied()).output().unwrap())
+    child::in_child(&format!("argil_client::{test}"), variables)
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -11,6 +11,8 @@ use crate::harness::config::{Config, KEY};
 use crate::harness::daemon::{Bench, Running, stderr, stdout};
 use crate::harness::webhook::{Answer, Receiver};
 
+mod channels;
+
 /// A daemon that has told of one ready avatar and given up on nothing.
 async fn settled() -> (FakeArgil, Receiver, Bench, Running) {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);

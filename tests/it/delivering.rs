@@ -10,7 +10,7 @@ use avatar_watch::domain::moment::Moment;
 use avatar_watch::domain::retry::RetrySchedule;
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::status::Status;
-use avatar_watch::store::hands::{Handled, Hands};
+use avatar_watch::store::hands::{Handled, Hands, Under};
 use avatar_watch::store::reader::{DeliveryFilter, DeliveryRow};
 
 use crate::harness::plans::{id, plan, seconds, with_avatar, with_channel};
@@ -18,6 +18,7 @@ use crate::harness::post::{Answer, Call, Gallery, Post, outcome};
 use crate::harness::world::World;
 
 mod hands;
+mod health;
 mod trouble;
 
 const SETTLED: [Status; 2] = [Status::Idle, Status::Refused];
@@ -72,6 +73,24 @@ impl Bench {
             let due = self.rows().into_iter().filter_map(|row| row.next_attempt_at);
             let Some(next) = due.filter(|due_at| *due_at > now).min() else { return };
             self.world.pass(next.since(now)).await;
+        }
+    }
+
+    /// Goes on for so long, from one moment in which something is due to the next.
+    async fn hop(&self, time: Duration) {
+        let end = self.world.clock.wall().plus(time);
+        // What a hand did is noticed at the next glance.
+        self.world.pass(seconds(2).min(time)).await;
+        loop {
+            let now = self.world.clock.wall();
+            let due = self.rows().into_iter().filter_map(|row| row.next_attempt_at);
+            let channels = self.world.reader().channels().unwrap();
+            let ready = channels.iter().filter_map(|channel| channel.health.ready_at());
+            let next = due.chain(ready).filter(|at| *at > now && *at < end).min();
+            self.world.pass(next.unwrap_or(end).since(now)).await;
+            if next.is_none() {
+                return;
+            }
         }
     }
 

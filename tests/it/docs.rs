@@ -1,11 +1,16 @@
 //! What the guides show to consumers is what the program sends.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
+use avatar_watch::config::environment::Environment;
+use avatar_watch::config::file;
+use avatar_watch::daemon::checked;
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::condition::{About, BlindCause, Phase};
 use avatar_watch::domain::event::{Event, EventKind};
+use avatar_watch::notify::format::choice::Format;
 use avatar_watch::notify::format::standard;
 use serde_json::Value;
 
@@ -59,4 +64,65 @@ fn the_readme_shows_news_as_it_is() {
     let mut sent: Value = serde_json::from_str(&sent(&event)).unwrap();
     sent["data"]["avatar"]["id"] = "3c90c3cc-…".into();
     assert_eq!(shown, sent);
+}
+
+#[test]
+fn the_guide_to_formats_shows_them_to_the_byte() {
+    let ready = news::settled(Some("Jane, English"), "IDLE");
+    let source = "urn:avatar-watch:daemon".to_owned();
+    let formats = [
+        Format::CloudEvents { source },
+        Format::Slack,
+        Format::Discord,
+        Format::Teams,
+        Format::Ntfy,
+    ];
+    let body = |format: &Format| String::from_utf8(format.render(&ready).1).unwrap();
+    let expected: Vec<String> = formats.iter().map(body).collect();
+    assert_eq!(shown(&guide("docs/formats.md")), expected);
+}
+
+#[test]
+fn the_templates_of_the_guide_to_formats_are_good_ones() {
+    let guide = guide("docs/formats.md");
+    let secret = "\"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"";
+    let guide = guide.replace("{ env = \"BUS_WEBHOOK_SECRET\" }", secret);
+    let configs: Vec<&str> = guide.split("```toml\n").skip(1).collect();
+    assert_eq!(configs.len(), 8, "five formats and three templates");
+    for config in configs {
+        let channel = config.split("```").next().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, format!("argil.api_key = 'key'\n{channel}")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let environment = Environment::from_process();
+        let read = checked::load(&path, &environment);
+        assert!(read.is_ok(), "{channel}: {}", read.unwrap_err());
+    }
+}
+
+#[test]
+fn the_guide_to_mail_shows_configs_that_load_and_every_step() {
+    let guide = guide("docs/mail.md");
+    let environment: Environment = [("ARGIL_API_KEY", "key"), ("SMTP_PASSWORD", "password")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into_iter()
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let blocks: Vec<&str> = guide.split("```toml\n").skip(1).collect();
+    assert_eq!(blocks.len(), 4);
+    for block in blocks {
+        let block = block.split("```").next().unwrap();
+        fs::write(&path, format!("argil.api_key = {{ env = 'ARGIL_API_KEY' }}\n{block}")).unwrap();
+        let settings = file::load(&path, &environment).unwrap();
+        assert_eq!(settings.channels.len(), 1);
+    }
+    let steps = [
+        "resolve", "connect", "tls", "hello", "token", "auth", "mail", "rcpt", "data", "dot",
+        "sendmail", "file",
+    ];
+    for step in steps {
+        assert!(guide.contains(&format!("`{step}`")), "`{step}` is not there");
+    }
 }

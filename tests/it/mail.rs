@@ -1,12 +1,17 @@
 //! The mail itself, read back line by line by other means than those that wrote it.
 
+use std::time::Duration;
+
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::condition::{About, BlindCause, Phase};
-use avatar_watch::domain::event::{Event, EventKind};
+use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::mail_address::MailAddress;
 use avatar_watch::notify::channels::{Channel, Parcel};
-use avatar_watch::notify::email::mailer::{Email, EmailSpec, PhaseTimeouts, SmtpSpec, SmtpTls};
+use avatar_watch::notify::email::mailer::Email;
+use avatar_watch::notify::email::spec::{
+    Bounces, EmailSpec, FileSpec, MailStyle, PostSpec, Threading,
+};
 
 use crate::harness::news;
 
@@ -52,7 +57,7 @@ fn assert_well_formed(mail: &[u8]) {
     }
 }
 
-const HEADERS: [&str; 16] = [
+const HEADERS: [&str; 18] = [
     "from",
     "to",
     "subject",
@@ -65,28 +70,31 @@ const HEADERS: [&str; 16] = [
     "auto-submitted",
     "x-auto-response-suppress",
     "list-id",
+    "list-unsubscribe",
+    "reply-to",
     "x-avatar-watch-event",
     "x-avatar-watch-type",
     "x-avatar-watch-status",
     "x-avatar-watch-state",
 ];
 
-fn mail_about(event: &Event) -> Parcel {
-    let spec = EmailSpec {
+fn spec() -> EmailSpec {
+    EmailSpec {
         channel: ChannelName::parse("studio-mail").unwrap(),
         from: MailAddress::parse("watch@example.com").unwrap(),
         to: vec![MailAddress::parse(TO).unwrap()],
-        message_id_domain: "watch.example.com".to_owned(),
-        smtp: SmtpSpec {
-            host: "localhost".to_owned(),
-            port: 25,
-            tls: SmtpTls::None,
-            login: None,
-            ca_pem: None,
-            hello_name: None,
-        },
-        timeouts: PhaseTimeouts::default(),
-    };
+        bounces: Bounces::Sender,
+        style: MailStyle::plain("watch.example.com"),
+        // Nothing is sent here.
+        post: PostSpec::File(FileSpec { folder: "/nowhere".into() }),
+    }
+}
+
+fn mail_about(event: &Event) -> Parcel {
+    mail_of(spec(), event)
+}
+
+fn mail_of(spec: EmailSpec, event: &Event) -> Parcel {
     let channel = Channel::Email(Email::new(spec).unwrap());
     let parcel = news::parcels(&channel, event).remove(0);
     assert_eq!(parcel, news::parcels(&channel, event).remove(0), "the same bytes every time");
@@ -136,6 +144,46 @@ fn a_mail_says_what_happened_when_and_what_to_do() {
         let first = plain.split("\r\n\r\n").nth(2).unwrap();
         assert!(first.starts_with(word), "the outcome comes first, not `{first}`");
     }
+}
+
+#[test]
+fn a_mail_says_how_long_the_training_took_as_far_as_we_saw() {
+    let took = |event: &Event| {
+        let (_, text) = read(&mail_about(event).body);
+        let (_, rest) = text.split_once("Training took: ")?;
+        Some(rest.split(" Avatar id").next().unwrap().to_owned())
+    };
+    let mut event = news::settled(Some("Jane"), "IDLE");
+    let seen = Some("2 h 59 min to 3 h, from our first sight of it".to_owned());
+    assert_eq!(took(&event), seen);
+    let Subject::Transition { training, .. } = &mut event.subject else { unreachable!() };
+    training.as_mut().unwrap().lasted_min = Duration::from_secs(3 * 3_600);
+    let known = Some("about 3 h, from our first sight of it".to_owned());
+    assert_eq!(took(&event), known);
+    let Subject::Transition { training, .. } = &mut event.subject else { unreachable!() };
+    *training = None;
+    assert_eq!(took(&event), None);
+}
+
+#[test]
+fn a_channel_has_a_say_in_its_headers() {
+    let event = news::settled(Some("Jane"), "IDLE");
+    let style = MailStyle {
+        subject_prefix: "[studio]".to_owned(),
+        reply_to: Some(MailAddress::parse("help@example.com").unwrap()),
+        threading: Threading::None,
+        list_unsubscribe: Some("mailto:leave@example.com?subject=leave".to_owned()),
+        ..spec().style
+    };
+    let bare = MailStyle { subject_prefix: String::new(), ..style.clone() };
+    let mail = mail_of(EmailSpec { style, ..spec() }, &event).body;
+    assert_eq!(header(&mail, "Subject"), "[studio] Jane: ready");
+    assert_eq!(header(&mail, "Reply-To"), "help@example.com");
+    assert_eq!(header(&mail, "List-Unsubscribe"), "<mailto:leave@example.com?subject=leave>");
+    let names: Vec<String> = headers(&mail).into_iter().map(|(name, _)| name).collect();
+    assert!(!names.iter().any(|name| name == "References" || name == "In-Reply-To"), "{names:?}");
+    let mail = mail_of(EmailSpec { style: bare, ..spec() }, &event).body;
+    assert_eq!(header(&mail, "Subject"), "Jane: ready");
 }
 
 #[test]
@@ -270,5 +318,24 @@ fn a_hostile_name_or_reason_of_a_condition_is_harmless() {
         let (subject, _) = read(&mail);
         assert!(subject.len() < 700 && !subject.contains("=?utf-8?q?J"), "{subject}");
         assert!(!mail.windows(8).any(|bytes| bytes == b"\r\nBcc: e"), "for {text:?}");
+    }
+}
+
+#[test]
+fn the_html_is_made_for_mail_programs_in_light_and_in_dark() {
+    for event in [news::settled(Some("Jane"), "REFUSED"), news::ping(), news::given_up()] {
+        let text = String::from_utf8(mail_about(&event).body).unwrap();
+        let (_, html) = text.split_once("text/html").unwrap();
+        let html = html.replace("=\r\n", "").replace("=3D", "=").replace("\r\n", "\n");
+        assert!(html.contains("prefers-color-scheme: dark"), "{html}");
+        // What stands in a cell looks right where style sheets are thrown away.
+        for cell in html.split("<td ").skip(1) {
+            assert!(cell.split('>').next().unwrap().contains("style="), "<td {cell}");
+        }
+        assert!(html.matches("<td ").count() > 3);
+        for banned in ["<script", "<img", "<link", "url(", "http:", "https:", "<form"] {
+            assert!(!html.contains(banned), "`{banned}` is in {html}");
+        }
+        assert_eq!(html.matches("<table").count(), html.matches("</table>").count());
     }
 }

@@ -13,6 +13,7 @@ mod door;
 mod email;
 mod faults;
 mod mail;
+mod mail_ways;
 mod outcomes;
 mod pacing;
 mod polling;

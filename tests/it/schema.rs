@@ -47,7 +47,7 @@ fn transitions() -> Vec<Event> {
 
 fn transition(previous: Previous, to: &str, infer: bool, bare: bool) -> Event {
     let mut event = news::settled(Some(HOSTILE), to);
-    let Subject::Transition { avatar, transition } = &mut event.subject else { unreachable!() };
+    let Subject::Transition { avatar, transition, .. } = &mut event.subject else { unreachable!() };
     transition.previous = previous;
     if bare {
         (avatar.name, avatar.model, avatar.orientation) = (None, None, None);

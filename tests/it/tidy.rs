@@ -78,9 +78,9 @@ const FLOORS: [(&str, &[&str]); 13] = [
 ];
 
 /// Each vendor crate that has a home, and the files that may name it.
-const HOMES: [(&str, &[&str]); 17] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("rusqlite", &["store/"]),
-    ("reqwest", &["argil/client.rs", "notify/http.rs"]),
+    ("reqwest", &["argil/client.rs", "notify/client.rs", "notify/http.rs"]),
     ("lettre", &["notify/email/"]),
     ("toml", &["config/"]),
     ("backoff", &["domain/backoff.rs"]),
@@ -92,6 +92,8 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("clap", &["cli/args.rs", "cli/command.rs"]),
     ("sd_notify", &["daemon/systemd.rs"]),
     ("governor", &["daemon/budget.rs"]),
+    ("minijinja", &["notify/format/template.rs"]),
+    ("unicode_segmentation", &["notify/format/limit.rs"]),
     ("jiff", &["domain/timestamp.rs"]),
     ("comfy_table", &["cli/output.rs"]),
     ("indicatif", &["cli/progress.rs"]),

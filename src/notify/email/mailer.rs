@@ -6,108 +6,40 @@
 use std::fmt;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use lettre::Address;
-use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 
-use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{DeliveryId, Outcome, OutcomeClass};
 use crate::domain::event::Event;
 use crate::domain::mail_address::MailAddress;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::channels::{Draft, Parcel};
+use crate::notify::email::folder::Folder;
+use crate::notify::email::login::Login;
 use crate::notify::email::message::{CONTENT_TYPE, Letterhead};
+use crate::notify::email::sendmail::Sendmail;
 use crate::notify::email::session::{Server, Transaction};
+use crate::notify::email::spec::{Bounces, EmailSpec, PostSpec, SmtpSpec};
 use crate::notify::error::NotifyError;
 use crate::notify::{fault, signature};
-use crate::secret::Secret;
-
-/// The settings of a mail channel.
-#[derive(Clone, Debug)]
-pub struct EmailSpec {
-    /// The channel's name, which a trial mail shows.
-    pub channel: ChannelName,
-    /// Who writes; also where bounces go.
-    pub from: MailAddress,
-    /// Who is told; a repeated address is told once.
-    pub to: Vec<MailAddress>,
-    /// The domain behind the `@` of a `Message-ID`.
-    pub message_id_domain: String,
-    /// The server that takes the mail.
-    pub smtp: SmtpSpec,
-    /// How long each step may take.
-    pub timeouts: PhaseTimeouts,
-}
-
-/// The settings of a mail server.
-#[derive(Clone, Debug)]
-pub struct SmtpSpec {
-    /// Its name, which its certificate must bear.
-    pub host: String,
-    /// Its port: 587 for STARTTLS, 465 for TLS from the start, as a rule.
-    pub port: u16,
-    /// How the connection is secured.
-    pub tls: SmtpTls,
-    /// User name and password, if it wants any.
-    pub login: Option<(String, Secret)>,
-    /// More roots to trust, as PEM.
-    pub ca_pem: Option<Vec<u8>>,
-    /// What we call ourselves in EHLO; `[127.0.0.1]` when left out.
-    pub hello_name: Option<String>,
-}
-
-/// How a connection to a mail server is secured. There is no "if it happens to offer it".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmtpTls {
-    /// Begins in plain and turns to TLS before anything is said; without TLS, nothing is said.
-    Starttls,
-    /// TLS from the first byte.
-    Implicit,
-    /// Never: for a server on this machine.
-    None,
-}
-
-/// How long each step of a session may take (RFC 5321, section 4.5.3.2, asks for patience: a
-/// short wait after the final dot makes duplicates).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PhaseTimeouts {
-    /// Looking the name up, and connecting to each address.
-    pub connect: Duration,
-    /// Each of TLS, greeting with EHLO, and AUTH.
-    pub hello: Duration,
-    /// Each of MAIL and RCPT.
-    pub mail: Duration,
-    /// DATA until its go-ahead, and again until the message is out.
-    pub data: Duration,
-    /// From the final dot to its answer.
-    pub dot: Duration,
-    /// The whole session.
-    pub whole: Duration,
-}
-
-impl Default for PhaseTimeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(15),
-            hello: Duration::from_secs(60),
-            mail: Duration::from_secs(60),
-            data: Duration::from_secs(120),
-            dot: Duration::from_secs(300),
-            whole: Duration::from_secs(360),
-        }
-    }
-}
 
 /// A mail account that writes to its recipients.
 pub struct Email {
     letterhead: Letterhead,
+    /// The sender of the envelope; nowhere without.
+    bounces: Option<Address>,
     to: Vec<MailAddress>,
-    server: Server,
+    post: Post,
     fingerprint: String,
+}
+
+/// The way that mails go.
+enum Post {
+    Smtp(Box<Server>),
+    Sendmail(Sendmail),
+    File(Folder),
 }
 
 impl Email {
@@ -128,14 +60,20 @@ impl Email {
         if to.is_empty() {
             return Err(NotifyError::NoRecipients { channel: channel.to_owned() });
         }
-        host_name(channel, "message_id_domain", &spec.message_id_domain)?;
+        let style = spec.style;
+        host_name(channel, "message_id_domain", &style.message_id_domain)?;
         let from = address(channel, &spec.from)?;
-        let fingerprint = fingerprint(&spec.smtp, &to);
+        let reply_to = style.reply_to.as_ref().map(|to| address(channel, to)).transpose()?;
         Ok(Self {
-            server: server(channel, spec.smtp, spec.timeouts)?,
-            letterhead: Letterhead { from, domain: spec.message_id_domain },
+            bounces: match &spec.bounces {
+                Bounces::Sender => Some(from.clone()),
+                Bounces::To(bounces) => Some(address(channel, bounces)?),
+                Bounces::Nowhere => None,
+            },
+            fingerprint: fingerprint(&spec.post, &to),
+            post: post(channel, spec.post)?,
+            letterhead: Letterhead { from, reply_to, style },
             to,
-            fingerprint,
         })
     }
 
@@ -160,16 +98,36 @@ impl Email {
             let text = "the recipient is not an address that a mail can go to".to_owned();
             return fault::stopped(OutcomeClass::Rejected, "rcpt", text);
         };
-        let from = &self.letterhead.from;
-        self.server.deliver(Transaction { from, to: &to, message: &parcel.body }).await
+        let from = self.bounces.as_ref();
+        match &self.post {
+            Post::Smtp(server) => {
+                server.deliver(Transaction { from, to: &to, message: &parcel.body }).await
+            }
+            Post::Sendmail(sendmail) => sendmail.deliver(from, &to, &parcel.body).await,
+            Post::File(folder) => folder.deliver(from.map(ToString::to_string), parcel).await,
+        }
     }
 
-    /// Connects, turns to TLS, logs in, and leaves without having sent anything.
+    /// Goes as far as it can without sending anything: to the login of a server, to the program,
+    /// to the folder.
     pub async fn probe(&self) -> Outcome {
-        self.server.probe().await
+        match &self.post {
+            Post::Smtp(server) => server.probe().await,
+            Post::Sendmail(sendmail) => sendmail.probe(),
+            Post::File(folder) => folder.probe().await,
+        }
     }
 
-    /// A name of the server and the recipients that does not show them.
+    /// How long one try takes at most.
+    pub fn attempt_max(&self) -> Duration {
+        match &self.post {
+            Post::Smtp(server) => server.timeouts.whole,
+            Post::Sendmail(sendmail) => sendmail.attempt_max(),
+            Post::File(_) => Folder::attempt_max(),
+        }
+    }
+
+    /// A name of the way and the recipients that does not show them.
     pub fn fingerprint(&self) -> String {
         self.fingerprint.clone()
     }
@@ -177,11 +135,25 @@ impl Email {
 
 impl fmt::Debug for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Email").field("host", &self.server.host).finish_non_exhaustive()
+        let mut shown = f.debug_struct("Email");
+        match &self.post {
+            Post::Smtp(server) => shown.field("host", &server.host),
+            Post::Sendmail(sendmail) => shown.field("sendmail", sendmail),
+            Post::File(folder) => shown.field("file", folder),
+        };
+        shown.finish_non_exhaustive()
     }
 }
 
-fn server(channel: &str, spec: SmtpSpec, timeouts: PhaseTimeouts) -> Result<Server, NotifyError> {
+fn post(channel: &str, spec: PostSpec) -> Result<Post, NotifyError> {
+    Ok(match spec {
+        PostSpec::Smtp(spec) => Post::Smtp(Box::new(server(channel, spec)?)),
+        PostSpec::Sendmail(spec) => Post::Sendmail(Sendmail::new(spec)),
+        PostSpec::File(spec) => Post::File(Folder::new(spec.folder)),
+    })
+}
+
+fn server(channel: &str, spec: SmtpSpec) -> Result<Server, NotifyError> {
     host_name(channel, "smtp.host", &spec.host)?;
     if let Some(name) = &spec.hello_name {
         host_name(channel, "smtp.hello_name", name)?;
@@ -197,16 +169,9 @@ fn server(channel: &str, spec: SmtpSpec, timeouts: PhaseTimeouts) -> Result<Serv
         tls: tls.build().map_err(tls_failed)?,
         host: spec.host,
         port: spec.port,
-        hidden: spec
-            .login
-            .iter()
-            .flat_map(|(user, password)| shown_forms(user, password))
-            .collect(),
-        login: spec
-            .login
-            .map(|(user, password)| Credentials::new(user, password.expose().to_owned())),
+        login: spec.login.map(Login::new),
         hello_name: spec.hello_name.map_or_else(ClientId::default, ClientId::Domain),
-        timeouts,
+        timeouts: spec.timeouts,
     })
 }
 
@@ -227,19 +192,20 @@ fn host_name(channel: &str, key: &'static str, value: &str) -> Result<(), Notify
     Err(NotifyError::HostName { channel: channel.to_owned(), key, value })
 }
 
-fn fingerprint(smtp: &SmtpSpec, to: &[MailAddress]) -> String {
-    let port = smtp.port.to_string();
+fn fingerprint(post: &PostSpec, to: &[MailAddress]) -> String {
+    let way = match post {
+        PostSpec::Smtp(smtp) => {
+            vec!["email".to_owned(), smtp.host.clone(), smtp.port.to_string()]
+        }
+        PostSpec::Sendmail(sendmail) => {
+            [&["sendmail".to_owned()], sendmail.command.as_slice()].concat()
+        }
+        PostSpec::File(file) => vec!["file".to_owned(), file.folder.display().to_string()],
+    };
     let mut recipients: Vec<&str> = to.iter().map(MailAddress::as_str).collect();
     recipients.sort_unstable();
-    let parts = [&["email", &smtp.host, &port], recipients.as_slice()].concat();
-    signature::fingerprint(&parts)
-}
-
-/// How a password would look if a server sent it back: plain, and as `AUTH LOGIN` and
-/// `AUTH PLAIN` send it (RFC 4616).
-fn shown_forms(user: &str, password: &Secret) -> [String; 3] {
-    let plain = password.expose();
-    [plain.to_owned(), STANDARD.encode(plain), STANDARD.encode(format!("\0{user}\0{plain}"))]
+    let way = way.iter().map(String::as_str);
+    signature::fingerprint(&way.chain(recipients).collect::<Vec<_>>())
 }
 
 const HOST_NAME_MAX: usize = 253;
@@ -247,23 +213,41 @@ const HOST_NAME_MAX: usize = 253;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::channel::ChannelName;
+    use crate::notify::email::spec::{
+        FileSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, Proof, SendmailSpec, SmtpTls,
+    };
+    use crate::secret::Secret;
 
-    fn spec(to: &[&str]) -> EmailSpec {
+    fn smtp() -> SmtpSpec {
+        SmtpSpec {
+            host: "smtp.example.com".to_owned(),
+            port: 587,
+            tls: SmtpTls::Starttls,
+            login: Some(LoginSpec {
+                user: "watch".to_owned(),
+                method: LoginMethod::Password,
+                proof: Proof::Given(Secret::new("CANARY")),
+            }),
+            ca_pem: None,
+            hello_name: None,
+            timeouts: PhaseTimeouts::default(),
+        }
+    }
+
+    fn spec_with(to: &[&str], post: PostSpec) -> EmailSpec {
         EmailSpec {
             channel: ChannelName::parse("studio-mail").unwrap(),
             from: MailAddress::parse("watch@example.com").unwrap(),
             to: to.iter().map(|to| MailAddress::parse(to).unwrap()).collect(),
-            message_id_domain: "example.com".to_owned(),
-            smtp: SmtpSpec {
-                host: "smtp.example.com".to_owned(),
-                port: 587,
-                tls: SmtpTls::Starttls,
-                login: Some(("watch".to_owned(), Secret::new("CANARY"))),
-                ca_pem: None,
-                hello_name: None,
-            },
-            timeouts: PhaseTimeouts::default(),
+            bounces: Bounces::Sender,
+            style: MailStyle::plain("example.com"),
+            post,
         }
+    }
+
+    fn spec(to: &[&str]) -> EmailSpec {
+        spec_with(to, PostSpec::Smtp(smtp()))
     }
 
     #[test]
@@ -275,14 +259,14 @@ mod tests {
         };
         check(spec(&[]), "no recipients");
         let mut injected = spec(&["a@example.com"]);
-        injected.message_id_domain = "x>\r\nBcc: b@example.com".to_owned();
+        injected.style.message_id_domain = "x>\r\nBcc: b@example.com".to_owned();
         check(injected, "message_id_domain");
-        let mut injected = spec(&["a@example.com"]);
-        injected.smtp.hello_name = Some("me\r\nMAIL FROM:<x>".to_owned());
-        check(injected, "hello_name");
-        let mut garbled = spec(&["a@example.com"]);
-        garbled.smtp.ca_pem = Some(b"-----BEGIN CERTIFICATE-----\nxx\n".to_vec());
-        check(garbled, "TLS");
+        let hello_name = Some("me\r\nMAIL FROM:<x>".to_owned());
+        let injected = PostSpec::Smtp(SmtpSpec { hello_name, ..smtp() });
+        check(spec_with(&["a@example.com"], injected), "hello_name");
+        let ca_pem = Some(b"-----BEGIN CERTIFICATE-----\nxx\n".to_vec());
+        let garbled = PostSpec::Smtp(SmtpSpec { ca_pem, ..smtp() });
+        check(spec_with(&["a@example.com"], garbled), "TLS");
     }
 
     #[test]
@@ -293,6 +277,16 @@ mod tests {
             of(&["b@example.com", "a@example.com"])
         );
         assert_ne!(of(&["a@example.com"]), of(&["b@example.com"]));
+        let way = |post| Email::new(spec_with(&["a@example.com"], post)).unwrap().fingerprint();
+        let sendmail = |command: &str| {
+            let command = vec![command.to_owned()];
+            way(PostSpec::Sendmail(SendmailSpec { command, timeout: Duration::ZERO }))
+        };
+        let file = way(PostSpec::File(FileSpec { folder: "/a".into() }));
+        let all = [of(&["a@example.com"]), sendmail("/a"), sendmail("/b"), file];
+        for (at, one) in all.iter().enumerate() {
+            assert!(all.iter().skip(at + 1).all(|other| other != one));
+        }
     }
 
     #[test]

@@ -17,16 +17,18 @@ use crate::domain::condition::About;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::event::{Event, Subject};
 use crate::domain::timestamp::Timestamp;
-use crate::notify::email::letter::Letter;
-use crate::notify::email::news::news;
-use crate::notify::email::notice::{given_up, notice, trial};
+use crate::notify::email::spec::{MailStyle, Threading};
+use crate::notify::letter::Letter;
+use crate::notify::telling;
 
 /// What stands on every mail of a channel.
 pub(super) struct Letterhead {
     /// Who writes.
     pub(super) from: Address,
-    /// The domain behind the `@` of every id.
-    pub(super) domain: String,
+    /// Who is answered.
+    pub(super) reply_to: Option<Address>,
+    /// The rest.
+    pub(super) style: MailStyle,
 }
 
 impl Letterhead {
@@ -38,21 +40,20 @@ impl Letterhead {
         to: &Address,
         now: Timestamp,
     ) -> Vec<u8> {
-        let letter = match &event.subject {
-            Subject::Transition { avatar, transition } => news(event, avatar, transition),
-            Subject::Condition(condition) => notice(event, condition),
-            Subject::DeadLetter(letter) => given_up(event, letter),
-            Subject::Ping { channel } => trial(event, channel),
-        };
-        let domain = &self.domain;
+        let letter = telling::letter(event);
+        let MailStyle { message_id_domain: domain, subject_prefix, .. } = &self.style;
+        let subject = format!("{subject_prefix} {}", letter.subject);
         let sender = Mailbox::new(Some(SENDER.to_owned()), self.from.clone());
         let mut headers = Message::builder()
             .from(sender)
             .to(Mailbox::new(None, to.clone()))
-            .subject(undecodable(&letter.subject))
+            .subject(undecodable(subject.trim_start()))
             .date(date(now))
             .message_id(Some(format!("<{}.{delivery}@{domain}>", event.id)));
-        if let Some(topic) = topic(&event.subject) {
+        if let Some(reply_to) = &self.reply_to {
+            headers = headers.reply_to(Mailbox::new(None, reply_to.clone()));
+        }
+        if let (Threading::Avatar, Some(topic)) = (self.style.threading, topic(&event.subject)) {
             // A root that no mail has: programs show all mails about one thing as one thread.
             let root = format!("<{topic}@{domain}>");
             headers = headers.in_reply_to(root.clone()).references(root);
@@ -69,6 +70,9 @@ impl Letterhead {
         headers = raw(headers, AUTO_SUBMITTED, "auto-generated");
         headers = raw(headers, AUTO_RESPONSE, "All");
         headers = raw(headers, LIST_ID, &format!("avatar-watch <avatar-watch.{domain}>"));
+        if let Some(url) = &self.style.list_unsubscribe {
+            headers = raw(headers, LIST_UNSUBSCRIBE, &format!("<{url}>"));
+        }
         headers = raw(headers, EVENT, event.id.as_str());
         headers = raw(headers, KIND, event.kind.name());
         let body = MultiPart::alternative()
@@ -93,6 +97,8 @@ struct TextMail<'a> {
 #[template(path = "mail.html", config = "src/notify/askama.toml")]
 struct HtmlMail<'a> {
     letter: &'a Letter,
+    /// What to do, without the words that say so.
+    advice: Option<String>,
 }
 
 // A template fails only when its writer does, and memory does not.
@@ -101,7 +107,13 @@ fn text(letter: &Letter) -> String {
 }
 
 fn html(letter: &Letter) -> String {
-    HtmlMail { letter }.render().unwrap_or_default()
+    let advice = letter.meaning.strip_prefix(ADVICE).map(capitalised);
+    HtmlMail { letter, advice }.render().unwrap_or_default()
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 fn raw(headers: MessageBuilder, name: &'static str, value: &str) -> MessageBuilder {
@@ -150,6 +162,9 @@ fn atom(text: &str) -> String {
     text.chars().map(safe).collect()
 }
 
+const ADVICE: &str = "What to do: ";
+/// Mail programs know no other fonts than their own.
+const FONT: &str = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,Arial,sans-serif";
 const SENDER: &str = "Avatar Watch";
 const STATUS: &str = "X-Avatar-Watch-Status";
 const STATE: &str = "X-Avatar-Watch-State";
@@ -158,6 +173,7 @@ const KIND: &str = "X-Avatar-Watch-Type";
 const AUTO_SUBMITTED: &str = "Auto-Submitted";
 const AUTO_RESPONSE: &str = "X-Auto-Response-Suppress";
 const LIST_ID: &str = "List-Id";
+const LIST_UNSUBSCRIBE: &str = "List-Unsubscribe";
 const BOUNDARY: &str = "=_avatar-watch-";
 /// The last second of the year 9998.
 const DATE_MILLIS_MAX: u64 = 253_370_764_799_000;

@@ -1,10 +1,13 @@
-//! E-mail: one mail to one recipient in one SMTP session.
+//! E-mail: one mail to one recipient, by way of a mail server, a program or a folder.
 
+pub mod spec;
 pub mod mailer;
-mod letter;
-mod news;
-mod notice;
+
 mod message;
 mod session;
+mod login;
 mod reply;
 mod wire;
+mod sendmail;
+mod program;
+mod folder;

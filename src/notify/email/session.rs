@@ -14,16 +14,18 @@ use std::time::Duration;
 
 use lettre::Address;
 use lettre::transport::smtp;
-use lettre::transport::smtp::authentication::{Credentials, Mechanism};
+use lettre::transport::smtp::authentication::Mechanism;
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::commands::{Auth, Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::response::Response;
-use tokio::time::timeout;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::notify::email::mailer::{PhaseTimeouts, SmtpTls};
+use crate::notify::email::login::{Login, Pass};
 use crate::notify::email::reply::{self, Phase};
+use crate::notify::email::spec::{LoginMethod, PhaseTimeouts, SmtpTls};
 use crate::notify::email::wire::LineWire;
 use crate::notify::{fault, plain};
 
@@ -33,16 +35,16 @@ pub(super) struct Server {
     pub(super) port: u16,
     pub(super) tls_mode: SmtpTls,
     pub(super) tls: TlsParameters,
-    pub(super) login: Option<Credentials>,
+    pub(super) login: Option<Login>,
     pub(super) hello_name: ClientId,
     pub(super) timeouts: PhaseTimeouts,
-    pub(super) hidden: Vec<String>,
 }
 
 /// What one session is about.
 #[derive(Clone, Copy)]
 pub(super) struct Transaction<'a> {
-    pub(super) from: &'a Address,
+    /// Where bounces go; nowhere without.
+    pub(super) from: Option<&'a Address>,
     pub(super) to: &'a Address,
     pub(super) message: &'a [u8],
 }
@@ -50,21 +52,31 @@ pub(super) struct Transaction<'a> {
 impl Server {
     /// Makes exactly one try.
     pub(super) async fn deliver(&self, mail: Transaction<'_>) -> Outcome {
-        let mut hidden = self.hidden.clone();
-        hidden.extend([mail.to.to_string(), mail.from.to_string()]);
-        self.session(hidden, Some(mail)).await
+        let addresses = mail.from.into_iter().chain([mail.to]);
+        self.session(addresses.map(ToString::to_string).collect(), Some(mail)).await
     }
 
     /// Goes through everything up to the login, and leaves.
     pub(super) async fn probe(&self) -> Outcome {
-        self.session(self.hidden.clone(), None).await
+        self.session(Vec::new(), None).await
     }
 
-    async fn session(&self, hidden: Vec<String>, mail: Option<Transaction<'_>>) -> Outcome {
-        let session = Session { server: self, phase: Mutex::new(Phase::Resolve), hidden };
-        match timeout(self.timeouts.whole, session.run(mail)).await {
+    async fn session(&self, mut hidden: Vec<String>, mail: Option<Transaction<'_>>) -> Outcome {
+        let phase = Mutex::new(Phase::Resolve);
+        let try_once = async {
+            let pass = match &self.login {
+                Some(login) => Some(login.pass(self.timeouts.hello).await?),
+                None => None,
+            };
+            hidden.extend(pass.iter().flat_map(|pass| pass.hidden.iter().cloned()));
+            let is_out = Notify::new();
+            Session { server: self, phase: &phase, is_out, pass, hidden }.run(mail).await
+        };
+        match timeout(self.timeouts.whole, try_once).await {
             Ok(Ok(outcome) | Err(outcome)) => outcome,
-            Err(_) => reply::silent(&self.host, session.phase()),
+            Err(_) => {
+                reply::silent(&self.host, *phase.lock().unwrap_or_else(PoisonError::into_inner))
+            }
         }
     }
 }
@@ -72,7 +84,10 @@ impl Server {
 /// A session under way.
 struct Session<'a> {
     server: &'a Server,
-    phase: Mutex<Phase>,
+    phase: &'a Mutex<Phase>,
+    /// Told when everything but the dot is out.
+    is_out: Notify,
+    pass: Option<Pass>,
     hidden: Vec<String>,
 }
 
@@ -108,17 +123,48 @@ impl Session<'_> {
         };
         if self.server.tls_mode == SmtpTls::Starttls {
             if !connection.can_starttls() {
-                let text = format!("`{host}` does not offer STARTTLS; nothing was said in plain");
-                return Err(fault::stopped(OutcomeClass::Retryable, Phase::Tls.name(), text));
+                let what = "does not offer STARTTLS; nothing was said in plain";
+                return Err(reply::unoffered(host, Phase::Tls, what));
             }
             let upgrade = connection.starttls(tls.clone(), hello_name);
             self.step(Phase::Tls, timeouts.hello, upgrade).await?;
         }
-        if let Some(login) = &self.server.login {
-            let auth = connection.auth(&MECHANISMS, login);
-            self.step(Phase::Auth, timeouts.hello, auth).await?;
+        if let Some(pass) = &self.pass {
+            self.log_in(&mut connection, pass).await?;
         }
         Ok(connection)
+    }
+
+    async fn log_in(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        pass: &Pass,
+    ) -> Result<(), Outcome> {
+        let Server { host, timeouts, .. } = self.server;
+        let mechanisms = Login::mechanisms(pass.method);
+        let answer = match pass.method {
+            LoginMethod::Password => {
+                let auth = connection.auth(mechanisms, &pass.credentials);
+                self.step(Phase::Auth, timeouts.hello, auth).await?
+            }
+            LoginMethod::Xoauth2 => {
+                if !connection.server_info().supports_auth_mechanism(Mechanism::Xoauth2) {
+                    let what = "does not offer XOAUTH2";
+                    return Err(reply::unoffered(host, Phase::Auth, what));
+                }
+                let auth = Auth::new(Mechanism::Xoauth2, pass.credentials.clone(), None);
+                let auth = auth.map_err(|_| reply::silent(host, Phase::Auth))?;
+                let auth = connection.command(auth);
+                let answer = self.step(Phase::Auth, timeouts.hello, auth).await?;
+                if answer.has_code(CHALLENGE) {
+                    // Not a question but the reason, which an empty line asks the verdict for.
+                    self.step(Phase::Auth, timeouts.hello, connection.command("\r\n")).await?
+                } else {
+                    answer
+                }
+            }
+        };
+        self.require(Phase::Auth, &answer, 200)
     }
 
     /// Connects with TLS from the first byte. The library does it all in one go, so the phase
@@ -161,7 +207,7 @@ impl Session<'_> {
             let text = format!("`{host}` does not offer {missing}, which this mail needs");
             fault::stopped(OutcomeClass::Rejected, Phase::Mail.name(), text)
         })?;
-        let from = Mail::new(Some(mail.from.clone()), parameters);
+        let from = Mail::new(mail.from.cloned(), parameters);
         let answer = self.step(Phase::Mail, timeouts.mail, connection.command(from)).await?;
         self.require(Phase::Mail, &answer, 200)?;
         let to = Rcpt::new(mail.to.clone(), Vec::new());
@@ -189,15 +235,17 @@ impl Session<'_> {
         // The library puts a line end before the dot; ours would make an empty line.
         let message = message.strip_suffix(b"\r\n").unwrap_or(message);
         let parts = Parts { chunks: message.chunks(CHUNK_BYTES), session: self };
-        let mut sending = Box::pin(connection.message_iter(parts));
-        let mut ended = timeout(timeouts.data, &mut sending).await;
-        if ended.is_err() && self.phase() == Phase::Dot {
-            ended = timeout(timeouts.dot.saturating_sub(timeouts.data), sending).await;
-        }
-        match ended {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(reply::failed(host, self.phase(), &error, &self.hidden)),
-            Err(_) => Err(reply::silent(host, self.phase())),
+        let patience = async {
+            if timeout(timeouts.data, self.is_out.notified()).await.is_ok() {
+                sleep(timeouts.dot).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = connection.message_iter(parts) => {
+                ended.map_err(|error| reply::failed(host, self.phase(), &error, &self.hidden))
+            }
+            () = patience => Err(reply::silent(host, self.phase())),
         }
     }
 
@@ -250,6 +298,7 @@ impl<'a> Iterator for Parts<'a> {
         let part = self.chunks.next();
         if part.is_none() {
             self.session.enter(Phase::Dot);
+            self.session.is_out.notify_one();
         }
         part
     }
@@ -262,7 +311,7 @@ fn parameters(
 ) -> Result<Vec<MailParameter>, &'static str> {
     let offers = |extension| connection.server_info().supports_feature(extension);
     let mut parameters = Vec::new();
-    if ![mail.from, mail.to].iter().all(|address| address.to_string().is_ascii()) {
+    if !mail.from.into_iter().chain([mail.to]).all(|address| address.to_string().is_ascii()) {
         if !offers(Extension::SmtpUtfEight) {
             return Err("SMTPUTF8");
         }
@@ -277,6 +326,6 @@ fn parameters(
     Ok(parameters)
 }
 
-const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
+const CHALLENGE: u16 = 334;
 const CHUNK_BYTES: usize = 16 * 1024;
 const QUIT_PATIENCE: Duration = Duration::from_secs(2);

@@ -1,4 +1,14 @@
-//! The bodies that a webhook can send.
+//! What is said, in the form that each receiver takes, and what it means when it answers. Pure.
 
+pub mod choice;
 pub mod standard;
+mod cloudevents;
+mod note;
+mod limit;
+mod slack;
+mod discord;
+mod teams;
+mod ntfy;
+pub mod template;
+pub mod sample;
 pub mod schema;

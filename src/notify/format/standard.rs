@@ -19,19 +19,24 @@ pub fn render(event: &Event) -> Vec<u8> {
     let message = Message {
         kind: event.kind.name(),
         timestamp: event.occurred_at.to_string(),
-        data: match &event.subject {
-            Subject::Transition { avatar, transition } => {
-                Data::Transition(TransitionData::new(avatar, transition))
-            }
-            Subject::Condition(condition) => Data::Condition(ConditionData::new(condition)),
-            Subject::DeadLetter(letter) => Data::DeadLetter(DeadLetterData::new(letter)),
-            Subject::Ping { channel } => {
-                Data::Ping(PingData { channel: channel.as_str(), message: PING })
-            }
-        },
+        data: data(event),
     };
     // Nothing in a message can fail: no maps but those with text as keys, no writer but memory.
     serde_json::to_vec(&message).unwrap_or_default()
+}
+
+/// What it tells of that event.
+pub(super) fn data(event: &Event) -> Data<'_> {
+    match &event.subject {
+        Subject::Transition { avatar, transition, .. } => {
+            Data::Transition(TransitionData::new(avatar, transition))
+        }
+        Subject::Condition(condition) => Data::Condition(ConditionData::new(condition)),
+        Subject::DeadLetter(letter) => Data::DeadLetter(DeadLetterData::new(letter)),
+        Subject::Ping { channel } => {
+            Data::Ping(PingData { channel: channel.as_str(), message: PING })
+        }
+    }
 }
 
 /// The content type of the body.
@@ -47,7 +52,7 @@ struct Message<'a> {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Data<'a> {
+pub(super) enum Data<'a> {
     Transition(TransitionData<'a>),
     Condition(ConditionData<'a>),
     DeadLetter(DeadLetterData<'a>),
@@ -55,7 +60,7 @@ enum Data<'a> {
 }
 
 #[derive(Serialize)]
-struct TransitionData<'a> {
+pub(super) struct TransitionData<'a> {
     sequence: u64,
     avatar: AvatarData<'a>,
     previous_status: Option<&'a str>,
@@ -97,7 +102,7 @@ struct AvatarData<'a> {
 }
 
 #[derive(Serialize)]
-struct ConditionData<'a> {
+pub(super) struct ConditionData<'a> {
     state: &'static str,
     since: String,
     #[serde(flatten)]
@@ -144,7 +149,7 @@ impl<'a> ConditionData<'a> {
 }
 
 #[derive(Serialize)]
-struct DeadLetterData<'a> {
+pub(super) struct DeadLetterData<'a> {
     channel: &'a str,
     delivery_id: &'a str,
     event_id: &'a str,
@@ -169,7 +174,7 @@ impl<'a> DeadLetterData<'a> {
 }
 
 #[derive(Serialize)]
-struct PingData<'a> {
+pub(super) struct PingData<'a> {
     channel: &'a str,
     message: &'static str,
 }
@@ -216,6 +221,7 @@ mod tests {
             subject: Subject::Transition {
                 avatar: Box::new(avatar),
                 transition: Box::new(transition),
+                training: None,
             },
         }
     }

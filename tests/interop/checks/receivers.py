@@ -280,7 +280,7 @@ for killer in killers:
 for killer in killers:
     killer.join()
 
-ids = lambda: {id for (id,) in daemon.rows("SELECT id FROM events")}
+ids = lambda: {id for (id,) in daemon.rows("SELECT id FROM events WHERE avatar_seq IS NOT NULL")}
 for receiver, front in zip(receivers, fronts):
     name = receiver.name
     delivered = wait_for(lambda: daemon.rows(told, name) == [(wanted,)], limit_s=60)

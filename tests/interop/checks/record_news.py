@@ -184,7 +184,7 @@ missing = "100ms"
 [channels.ops]
 type = "webhook"
 url = "http://127.0.0.1:{receiver}/hook"
-secret = {{ env = "OPS_WEBHOOK_SECRET" }}
+secret = [{{ env = "OPS_WEBHOOK_SECRET" }}, {{ env = "OLD_WEBHOOK_SECRET" }}]
 retry_schedule = ["0s", "200ms", "1s", "5s"]
 {studio}
 [channels.watch]
@@ -215,11 +215,13 @@ logging.getLogger("mail.log").setLevel(logging.CRITICAL)
 record, ground = Path(sys.argv[1]), work_folder()
 argil, receiver = serve(Argil()), serve(Receiver())
 mailboxes = Mailboxes(mail_server_identity(ground))
-secret = command("secret").stdout.strip()
+# The receiver's secret is being exchanged: for a while, both sign.
+secret, old_secret = (command("secret").stdout.strip() for _ in range(2))
 daemon = Daemon(
     ground,
     config(argil.server_port, receiver.server_port, mailboxes.port),
     OPS_WEBHOOK_SECRET=secret,
+    OLD_WEBHOOK_SECRET=old_secret,
     SMTP_PASSWORD=LOGIN[1],
 )
 
@@ -227,11 +229,14 @@ training = "SELECT count(*) FROM watches WHERE status = 'TRAINING'"
 claim("all three are seen in training", wait_for(lambda: daemon.rows(training) == [(3,)]), daemon.said())
 claim("… and nobody is told of that", not receiver.requests and not mailboxes.kept)
 argil.ended = True
-delivered = "SELECT count(*) FROM deliveries WHERE state = 'delivered'"
+delivered = """SELECT count(*) FROM deliveries d JOIN events e ON e.id = d.event_id
+               WHERE d.state = 'delivered' AND e.type LIKE 'avatar.%'"""
 told = wait_for(lambda: daemon.rows(delivered) == [(8,)], limit_s=60)
 claim("eight deliveries are delivered: four webhooks, four mails", told, daemon.said())
 distrusted = "SELECT state, attempts, last_class FROM deliveries WHERE channel_id = 'untrusting'"
-tried = wait_for(lambda: [row[:2] for row in daemon.rows(distrusted)] == [("pending", 1)] * 3)
+# The oldest is tried more often: it probes whether the channel is well again.
+tried = wait_for(lambda: [(state, tries > 0, last) for state, tries, last in daemon.rows(distrusted)]
+                 == [("pending", True, "retryable")] * 3)
 claim("a mail server that is not trusted is tried, and again later", tried, daemon.rows(distrusted))
 claim("… and told nothing", not any(STRANGER in mail["to"] for mail in mailboxes.kept))
 
@@ -244,21 +249,32 @@ claim("SIGTERM ends it with 0 again", daemon.stop() == 0, daemon.said())
 answers = sorted(kept["answered"] for kept in receiver.requests)
 claim("the receiver took three messages and sent one away", answers == [204, 204, 204, 503], answers)
 claim("the mail server took three mails", len(mailboxes.kept) == 3, len(mailboxes.kept))
-conditions = (len(receiver.conditions), len(mailboxes.conditions))
+
+
+def told_of(kind):
+    """What operators were told of that kind, by webhook and by mail."""
+    return tuple([kept for kept in conditions if kind in json.dumps(kept)]
+                 for conditions in (receiver.conditions, mailboxes.conditions))
+
+
+conditions = tuple(map(len, told_of("avatar.missing")))
 claim("operators are told once of the avatar that is missing", conditions == (1, 1), conditions)
+failing = tuple(map(len, told_of("channel.failing")))
+claim("… and once of the channel that fails three times in a row", failing == (1, 1), failing)
 claim("the key and the secrets are not in the log", not any(
-    word in daemon.said() for word in (KEY, secret, LOGIN[1])
+    word in daemon.said() for word in (KEY, secret, old_secret, LOGIN[1])
 ))
 
 expected = {id: {"status": status, "type": kind} for id, (status, kind) in ENDINGS.items()}
 kept = {
     "secret": secret,
+    "old_secret": old_secret,
     "expected": expected,
     "sent_away": SENT_AWAY,
     "requests": receiver.requests,
     "mails": mailboxes.kept,
     "gone": GONE,
-    "conditions": {"requests": receiver.conditions, "mails": mailboxes.conditions},
+    "conditions": dict(zip(("requests", "mails"), told_of("avatar.missing"))),
     "mailbox": MAILBOX,
     "login": LOGIN[0],
 }

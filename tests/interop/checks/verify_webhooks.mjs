@@ -29,11 +29,13 @@ function isTaken(webhook, body, headers) {
 
 const news = JSON.parse(readFileSync(join(process.argv[2], "news.json"), "utf8"));
 const webhook = new Webhook(news.secret);
+const oldWebhook = new Webhook(news.old_secret);
 claim("there are four requests", news.requests.length === 4);
 news.requests.forEach(({ body, headers }, index) => {
   const request = `request ${index + 1}`;
   const changed = body.replace("TRAINING", "TRAINED");
   claim(`${request} is signed`, isTaken(webhook, body, headers));
+  claim(`${request} is signed with the old secret too`, isTaken(oldWebhook, body, headers));
   claim(`${request}: a changed body is rejected`, !isTaken(webhook, changed, headers));
   claim(`${request}: another id is rejected`, !isTaken(webhook, body, { ...headers, "webhook-id": "evt_0" }));
 });

@@ -22,7 +22,7 @@ def rejected(webhook, body, headers):
 
 news = json.loads((Path(sys.argv[1]) / "news.json").read_text("utf-8"))
 requests, expected = news["requests"], news["expected"]
-webhook = Webhook(news["secret"])
+webhook, old_webhook = Webhook(news["secret"]), Webhook(news["old_secret"])
 claim("there are four requests", len(requests) == 4, len(requests))
 told = []
 for number, request in enumerate(requests, start=1):
@@ -32,6 +32,8 @@ for number, request in enumerate(requests, start=1):
         claim(f"request {number} is signed", True)
     except WebhookVerificationError as error:
         claim(f"request {number} is signed", False, error)
+    claim(f"request {number} is signed with the old secret too",
+          not rejected(old_webhook, body, headers))
     claim(f"request {number}: a changed body is rejected",
           rejected(webhook, body.replace("TRAINING", "TRAINED", 1), headers))
     claim(f"request {number}: another id is rejected",

@@ -19,7 +19,7 @@ async fn with_one_dead_letter() -> (Bench, Arc<Post>) {
 
 fn retry(bench: &Bench, row: &DeliveryRow, roll: u128) -> Handled {
     let mut hands = Hands::open(&bench.world.path()).unwrap();
-    hands.retry(&row.id, bench.world.clock.wall(), Roll::new(roll)).unwrap()
+    hands.retry(&row.id, Under::SameId, bench.world.clock.wall(), Roll::new(roll)).unwrap()
 }
 
 #[tokio::test]

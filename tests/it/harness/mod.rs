@@ -2,12 +2,14 @@
 //! and the real program, as a child.
 
 pub(crate) mod argil;
+pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod daemon;
 pub(crate) mod news;
 pub(crate) mod plans;
 pub(crate) mod post;
+pub(crate) mod proxy;
 pub(crate) mod smtp;
 pub(crate) mod tls;
 pub(crate) mod webhook;

@@ -12,6 +12,7 @@ use avatar_watch::domain::event::{Event, EventId, EventKind, Subject};
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
+use avatar_watch::domain::training::Training;
 use avatar_watch::domain::transition::{Previous, Transition};
 use avatar_watch::notify::channels::{Channel, Draft, Parcel};
 
@@ -26,7 +27,7 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
 }
 
-/// An avatar of that name went from `TRAINING` to that status.
+/// An avatar of that name went from `TRAINING` to that status, after three hours.
 pub(crate) fn settled(name: Option<&str>, status: &str) -> Event {
     let status = Status::from_name(status);
     let id = AvatarId::parse(AVATAR).unwrap();
@@ -39,6 +40,8 @@ pub(crate) fn settled(name: Option<&str>, status: &str) -> Event {
         detected_at: DETECTED_AT,
         upstream_updated_at: Some("2026-11-23T11:14:58Z".to_owned()),
     };
+    let since = Timestamp::from_millis(DETECTED_AT.as_millis() - 3 * 3_600_000);
+    let training = Training::between(since, at, DETECTED_AT, status.clone(), None);
     let avatar = Avatar {
         id,
         status,
@@ -52,7 +55,11 @@ pub(crate) fn settled(name: Option<&str>, status: &str) -> Event {
         id: EventId::mint(DETECTED_AT, Roll::new(7)),
         kind: EventKind::of(&transition, true).unwrap(),
         occurred_at: DETECTED_AT,
-        subject: Subject::Transition { avatar: Box::new(avatar), transition: Box::new(transition) },
+        subject: Subject::Transition {
+            avatar: Box::new(avatar),
+            transition: Box::new(transition),
+            training: Some(Box::new(training)),
+        },
     }
 }
 

@@ -14,7 +14,7 @@ use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::event::EventKind;
 use avatar_watch::domain::key_gate::GateWaits;
 use avatar_watch::domain::observation::Observation;
-use avatar_watch::domain::retry::RetrySchedule;
+use avatar_watch::domain::retry::Terms;
 use avatar_watch::domain::status::Status;
 
 /// A plan without avatars and channels.
@@ -79,7 +79,8 @@ pub(crate) fn with_channel<S, N>(
         notifier: Arc::clone(notifier),
         events: EventKind::DEFAULT.to_vec(),
         operator: false,
-        schedule: RetrySchedule::webhook(),
+        terms: Terms::webhook(),
+        spacing: None,
     };
     plan.outlets.insert(ChannelName::parse(channel).unwrap(), outlet);
     plan

@@ -67,6 +67,8 @@ pub(crate) enum Upset {
     Reply(&'static str),
     /// No answer, for ever.
     Stall,
+    /// A good answer, after so much time.
+    Slow(Duration),
     /// The end of the connection instead of an answer.
     Drop,
     /// A good answer, and the end of the connection right behind it.
@@ -275,9 +277,22 @@ impl Session {
                 self.say(&format!("334 {}", STANDARD.encode("Password:"))).await?;
                 (user, decoded(&self.line().await?))
             }
+            ("XOAUTH2", Some(initial)) => {
+                let parts = decoded(initial);
+                let mut parts = parts.split('\x01');
+                let user = parts.next()?.strip_prefix("user=")?.to_owned();
+                (user, parts.next()?.strip_prefix("auth=Bearer ")?.to_owned())
+            }
             _ => return self.say("504 unknown").await,
         };
         let good = self.state.login.as_ref() == Some(&pair);
+        if !good && line.starts_with("AUTH XOAUTH2") {
+            // The reason, as a question; the verdict comes after its answer.
+            let reason = STANDARD.encode(r#"{"status":"401","schemes":"bearer"}"#);
+            self.say(&format!("334 {reason}")).await?;
+            let answer = self.line().await?;
+            self.state.talk.lock().unwrap().push(answer);
+        }
         let reply = if good { "235 welcome" } else { "535 5.7.8 wrong user or password" };
         if self.answer(Step::Auth, reply).await?.starts_with("235") {
             self.user = Some(pair.0);
@@ -316,6 +331,10 @@ impl Session {
             None => self.say(good).await.map(|()| good.to_owned()),
             Some(Upset::Reply(reply)) => self.say(reply).await.map(|()| reply.to_owned()),
             Some(Upset::Stall) => std::future::pending().await,
+            Some(Upset::Slow(time)) => {
+                tokio::time::sleep(time).await;
+                self.say(good).await.map(|()| good.to_owned())
+            }
             Some(Upset::ReplyThenDrop) => {
                 self.say(good).await?;
                 None

@@ -39,6 +39,14 @@ pub(crate) enum Answer {
     Stall,
     /// A reset of the connection after the request.
     Reset,
+    /// A reset in the middle of the head of an answer.
+    ResetInHead,
+    /// The head of an answer that has no end.
+    EndlessHead,
+    /// Answers that are none yet (1xx), without an end.
+    EndlessInformation,
+    /// An answer that is cut off in its body.
+    CutBody,
     /// The end of the connection after the request.
     CloseBeforeHead,
     /// 200, and a body of one byte every few milliseconds, without an end.
@@ -93,6 +101,11 @@ impl Receiver {
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listener, Arc::clone(&state)));
         Self { port, state, _tasks: tasks }
+    }
+
+    /// From now on, connections are reset before anything is read.
+    pub(crate) fn hang_up(&self) {
+        *self.state.hangs_up.lock().unwrap() = true;
     }
 
     /// Where it listens.
@@ -170,6 +183,7 @@ struct State {
     received: watch::Sender<Vec<Received>>,
     released: watch::Sender<bool>,
     connections: Mutex<usize>,
+    hangs_up: Mutex<bool>,
 }
 
 impl Default for State {
@@ -179,6 +193,7 @@ impl Default for State {
             received: watch::Sender::new(Vec::new()),
             released: watch::Sender::new(false),
             connections: Mutex::default(),
+            hangs_up: Mutex::default(),
         }
     }
 }
@@ -189,6 +204,10 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         *state.connections.lock().unwrap() += 1;
+        if *state.hangs_up.lock().unwrap() {
+            stream.set_zero_linger().unwrap();
+            continue;
+        }
         conversations.spawn(converse(stream, Arc::clone(&state)));
     }
 }
@@ -220,6 +239,23 @@ async fn give(stream: &mut TcpStream, answer: Answer, state: &State) -> std::io:
         Answer::Stall => std::future::pending().await,
         Answer::Reset => stream.set_zero_linger(),
         Answer::CloseBeforeHead => Ok(()),
+        Answer::ResetInHead => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-le").await?;
+            stream.set_zero_linger()
+        }
+        Answer::EndlessHead => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n").await?;
+            loop {
+                stream.write_all(b"x-more: and more\r\n").await?;
+            }
+        }
+        Answer::EndlessInformation => loop {
+            stream.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\n").await?;
+        },
+        Answer::CutBody => {
+            stream.write_all(OK).await?;
+            stream.write_all(b"so far").await
+        }
         Answer::Garbage => stream.write_all(b"220 this is no web server\r\n").await,
         Answer::OkThenStall => {
             stream.write_all(OK).await?;

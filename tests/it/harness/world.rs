@@ -22,6 +22,7 @@ use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::listing::Listing;
 use avatar_watch::domain::observation::Observation;
 use avatar_watch::domain::timestamp::Timestamp;
+use avatar_watch::store::channels::Registered;
 use avatar_watch::store::error::StoreError;
 use avatar_watch::store::handle::Store;
 use avatar_watch::store::reader::Reader;
@@ -101,8 +102,8 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
         let plan = Arc::new(plan);
         let (store, writer) = self.open_store();
         let (now, roll) = (self.clock.wall(), self.chance.roll());
-        store.recover(Recovery { now, schedules: plan.schedules(), roll }).await.unwrap();
-        register(&store, &plan).await;
+        store.recover(Recovery { now, terms: plan.terms(), roll }).await.unwrap();
+        register(&store, &plan, now).await;
         let tools = Tools {
             store: store.clone(),
             clock: self.clock.clone(),
@@ -128,7 +129,7 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
     pub(crate) async fn reload(&self, plan: Plan<S, N>) {
         let running = self.running();
         let plan = Arc::new(plan);
-        register(&running.store, &plan).await;
+        register(&running.store, &plan, self.clock.wall()).await;
         running.plans.send_replace(plan);
     }
 
@@ -185,19 +186,20 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
 
     /// The same, with so many looks held up outside.
     ///
-    /// Whoever does anything reads the clock between two writes. So it is quiet when a round
-    /// through the writer, behind every write that waits, and a turn of every task read no clock.
+    /// Whoever does anything reads the clock at least once in so many errands to the writer. So it
+    /// is quiet when as many rounds through the writer, behind every errand that waits, and a turn
+    /// of every task after each, read no clock.
     pub(crate) async fn quiet_but(&self, held: usize) {
         self.turn().await;
-        loop {
+        let mut quiet_rounds = 0;
+        while quiet_rounds < ERRANDS_MAX {
             let before = self.clock.readings();
             self.outside.at_most(held).await;
             // Only the way there and back matters.
             drop(self.running().store.watches(Vec::new()).await);
             self.turn().await;
-            if self.clock.readings() == before && self.outside.count() <= held {
-                return;
-            }
+            let quiet = self.clock.readings() == before && self.outside.count() <= held;
+            quiet_rounds = if quiet { quiet_rounds + 1 } else { 0 };
         }
     }
 
@@ -246,9 +248,12 @@ fn folder() -> tempfile::TempDir {
     in_memory.or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-async fn register<S, N>(store: &Store, plan: &Plan<S, N>) {
-    let targets = plan.outlets.keys().map(|name| (name.clone(), name.to_string())).collect();
-    store.register_channels(targets).await.unwrap();
+async fn register<S, N>(store: &Store, plan: &Plan<S, N>, now: Timestamp) {
+    let channels = plan
+        .outlets
+        .keys()
+        .map(|name| Registered { name: name.clone(), fingerprint: name.to_string() });
+    store.register_channels(channels.collect(), now).await.unwrap();
 }
 
 /// How many looks are under way outside of the world; clones count together.
@@ -313,6 +318,8 @@ impl Drop for Leave<'_> {
     }
 }
 
+/// Errands to the writer between two readings of the clock.
+const ERRANDS_MAX: usize = 3;
 /// Turns of the scheduler in a round, besides two for each task.
 const YIELDS: usize = 4;
 /// How long a test waits for a fact.

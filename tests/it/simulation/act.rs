@@ -10,11 +10,12 @@ use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::delivery::DeliveryId;
 use avatar_watch::domain::event::EventKind;
-use avatar_watch::domain::retry::RetrySchedule;
+use avatar_watch::domain::retry::{RetrySchedule, Terms};
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::status::Status;
-use avatar_watch::store::hands::{Handled, Hands};
+use avatar_watch::store::hands::{Handled, Hands, Under};
 use avatar_watch::store::reader::{DeliveryFilter, DeliveryRow};
+use avatar_watch::store::switches::ChannelHandled;
 use tokio::task::yield_now;
 
 use crate::harness::plans::{id, plan, seconds, the_account};
@@ -58,7 +59,8 @@ impl Stage {
         }
         stage.calm().await;
         stage.figures.hours = hours(begun, stage.world.clock.reading());
-        stage.world.stop().await;
+        let ends = stage.world.stop().await;
+        assert!(ends.iter().all(Result::is_ok), "seed {seed}: {ends:?}");
         (stage.history(), stage.figures)
     }
 
@@ -150,16 +152,33 @@ impl Stage {
         if rows.is_empty() {
             return;
         }
+        if self.dice.chance(30) {
+            return self.meddle_with_a_channel().await;
+        }
         let row = self.dice.pick(&rows);
         let (now, roll) = (self.world.clock.wall(), Roll::new(self.dice.bits()));
         let mut hands = Hands::open(&self.world.path()).unwrap();
         let handled = match self.dice.below(5) {
             0 => hands.cancel(&row.id, now),
-            _ => hands.retry(&row.id, now, roll),
+            _ => hands.retry(&row.id, Under::SameId, now, roll),
         };
         if let Handled::Done(id) = handled.unwrap() {
             self.by_hand.insert(id);
         }
+        self.quiet().await;
+    }
+
+    /// Pauses, resumes or enables any channel, beside the daemon.
+    async fn meddle_with_a_channel(&mut self) {
+        let channel = name(self.dice.pick(&[&CHANNELS[..], &[OPERATOR]].concat()));
+        let now = self.world.clock.wall();
+        let mut hands = Hands::open(&self.world.path()).unwrap();
+        let handled = match self.dice.below(4) {
+            0 => hands.pause(&channel, now),
+            1 => hands.resume(&channel, now),
+            _ => hands.enable(&channel, now),
+        };
+        handled.unwrap();
         self.quiet().await;
     }
 
@@ -172,10 +191,12 @@ impl Stage {
         self.world.reload(everything).await;
         let begun = self.world.clock.reading();
         while hours(begun, self.world.clock.reading()) < CALM_HOURS {
+            self.switch_on();
             self.pass(seconds(1200)).await;
             let open = self.rows().into_iter().any(|row| row.next_attempt_at.is_some());
             let recorded = self.world.reader().watches().unwrap();
-            let seeing = self.holding().iter().all(|(kind, _)| kind == OVERDUE);
+            // That a channel works again shows only when it is told something.
+            let seeing = self.holding().iter().all(|(kind, _)| kind == OVERDUE || kind == FAILING);
             let statuses = self.nature.statuses();
             let current = |watch: &avatar_watch::domain::watch::Watch| {
                 watch.sight.as_ref().map(|sight| &sight.status) == statuses.get(&watch.id)
@@ -185,6 +206,17 @@ impl Stage {
             }
         }
         self.figures.calm_hours_most = hours(begun, self.world.clock.reading());
+    }
+
+    /// Nothing is paused or disabled any more: an answer from before the calm may disable a
+    /// channel after its beginning.
+    fn switch_on(&self) {
+        let (mut hands, now) = (Hands::open(&self.world.path()).unwrap(), self.world.clock.wall());
+        for channel in CHANNELS.iter().chain(&[OPERATOR]) {
+            if hands.resume(&name(channel), now).unwrap() != ChannelHandled::Already {
+                hands.enable(&name(channel), now).unwrap();
+            }
+        }
     }
 
     fn any_plan(&mut self) -> SimPlan {
@@ -239,7 +271,9 @@ impl Stage {
             _ => EventKind::DEFAULT.to_vec(),
         };
         let schedule = RetrySchedule::new(RETRIES_S.map(seconds).to_vec()).unwrap();
-        Outlet { notifier: Arc::new(post), events, operator: channel == OPERATOR, schedule }
+        let terms = Terms { schedule, ..Terms::webhook() };
+        let operator = channel == OPERATOR;
+        Outlet { notifier: Arc::new(post), events, operator, terms, spacing: None }
     }
 
     fn rows(&self) -> Vec<DeliveryRow> {
@@ -299,11 +333,13 @@ impl Stage {
             let data = &body["data"];
             let account = data["account"].as_str().map(|name| format!("account {name}"));
             let avatar = data["avatar"]["id"].as_str().map(str::to_owned);
+            let channel = data["channel"].as_str().map(|name| format!("channel {name}"));
             Ok(ConditionEvent {
                 id: row.get(0)?,
                 kind: row.get(1)?,
-                subject: avatar.or(account).unwrap(),
-                state: data["state"].as_str().unwrap().to_owned(),
+                subject: avatar.or(account).or(channel).unwrap(),
+                state: data["state"].as_str().unwrap_or_default().to_owned(),
+                delivery: data["delivery_id"].as_str().map(|id| DeliveryId::parse(id).unwrap()),
                 at: row.get(3)?,
             })
         });
@@ -343,8 +379,11 @@ fn note(plan: &SimPlan, per_second: u32) -> PlanNote {
 const AVATARS: [&str; 7] = ["ann", "bob", "cleo", "dan", "eve", "fay", "gus"];
 /// The channel that is told of conditions, and of nothing else.
 pub(super) const OPERATOR: &str = "watch";
+/// The operator's channel, as a condition is about it.
+pub(super) const OPERATOR_SUBJECT: &str = "channel watch";
 /// The one condition that may hold when everything behaves.
 const OVERDUE: &str = "avatar.training_overdue";
+const FAILING: &str = "channel.failing";
 const OVERDUE_AFTER: Duration = seconds(2 * 3600);
 const CHANNELS: [&str; 4] = ["all", "bad-news", "mail", "ops"];
 const RETRIES_S: [u64; 5] = [0, 5, 300, 1800, 7200];

@@ -118,8 +118,10 @@ pub(super) struct ConditionEvent {
     pub(super) kind: String,
     /// An avatar's id, or what else it is about.
     pub(super) subject: String,
-    /// `begun` or `ended`.
+    /// `begun` or `ended`; empty for a dead letter, which is no state.
     pub(super) state: String,
+    /// The delivery that it is about, for a dead letter.
+    pub(super) delivery: Option<DeliveryId>,
     pub(super) at: Timestamp,
 }
 

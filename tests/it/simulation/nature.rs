@@ -349,7 +349,7 @@ fn receive(state: &mut State, channel: &str) -> Outcome {
     if state.dice.chance(good_percent) {
         return outcome(OutcomeClass::Delivered);
     }
-    match state.dice.below(12) {
+    match state.dice.below(14) {
         0..=3 => outcome(OutcomeClass::Retryable),
         4..=6 => outcome(OutcomeClass::Ambiguous),
         7 | 8 => {
@@ -357,6 +357,8 @@ fn receive(state: &mut State, channel: &str) -> Outcome {
             Outcome { retry_after, ..outcome(OutcomeClass::Throttled) }
         }
         9 | 10 => outcome(OutcomeClass::Local),
+        11 => outcome(OutcomeClass::Gone),
+        12 => outcome(OutcomeClass::Misconfigured),
         _ => outcome(OutcomeClass::Rejected),
     }
 }

@@ -219,7 +219,7 @@ fn settled(history: &History, wrongs: &mut Vec<String>) {
     for delivery in &history.deliveries {
         let (id, state) = (&delivery.row.id, delivery.row.state.as_str());
         if !matches!(state, "delivered" | "failed" | "cancelled") {
-            wrongs.push(format!("I9 delivery `{id}` is still {state}"));
+            wrongs.push(format!("I9 delivery `{id}` is still {state}: {:?}", delivery.row));
         }
     }
 }

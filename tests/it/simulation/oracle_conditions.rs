@@ -3,11 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::simulation::history::{ConditionEvent, History, Look, Shown};
+use avatar_watch::domain::delivery::OutcomeClass;
+
+use crate::simulation::history::{Call, ConditionEvent, History, Look, Shown};
 
 pub(super) fn judge(history: &History, wrongs: &mut Vec<String>) {
+    letters(history, wrongs);
     let mut holding = BTreeSet::new();
-    for event in &history.conditions {
+    for event in history.conditions.iter().filter(|event| event.delivery.is_none()) {
         let ConditionEvent { kind, subject, state, .. } = event;
         let place = (kind.clone(), subject.clone());
         let in_turn = match state.as_str() {
@@ -25,11 +28,64 @@ pub(super) fn judge(history: &History, wrongs: &mut Vec<String>) {
     for (kind, subject) in &history.holding {
         let training = history.statuses.iter().find(|(id, _)| id.as_str() == subject);
         let training = training.is_some_and(|(_, status)| status.name() == "TRAINING");
-        if kind != "avatar.training_overdue" || !training {
+        let right = match kind.as_str() {
+            "avatar.training_overdue" => training,
+            "channel.failing" => !took_last(history, subject),
+            _ => false,
+        };
+        if !right {
             wrongs.push(format!("I9 {kind} of `{subject}` holds, though everything behaves"));
         }
     }
     reasons(history, wrongs);
+}
+
+/// Whether the last thing that a channel was told it took.
+fn took_last(history: &History, subject: &str) -> bool {
+    let mut calls = history.calls.iter().filter(|call| is_of(call, subject));
+    let last = calls.next_back().and_then(|call| call.answered);
+    last == Some(OutcomeClass::Delivered)
+}
+
+fn is_of(call: &Call, subject: &str) -> bool {
+    subject.strip_prefix("channel ").is_some_and(|name| name == call.channel)
+}
+
+/// Each delivery that was given up is told of once, but for those that are about channels.
+fn letters(history: &History, wrongs: &mut Vec<String>) {
+    let mut told = BTreeSet::new();
+    for letter in history.conditions.iter().filter_map(|event| event.delivery.as_ref()) {
+        if !told.insert(letter) {
+            wrongs.push(format!("LETTER `{letter}` was told of twice"));
+        }
+    }
+    let about_a_channel = |kind: &str| kind.starts_with("channel.") || kind == EXHAUSTED;
+    let rows = history.deliveries.iter().map(|delivery| &delivery.row);
+    let dead: BTreeSet<_> = rows
+        .filter(|row| row.state == "failed" && !about_a_channel(&row.event_type))
+        .map(|row| &row.id)
+        .collect();
+    wrongs.extend(dead.difference(&told).map(|id| format!("LETTER `{id}` was not told of")));
+    wrongs.extend(told.difference(&dead).map(|id| format!("LETTER `{id}` was not given up")));
+}
+
+/// What is told of a channel comes from what it answered, or from a hand.
+fn channel_reason(history: &History, event: &ConditionEvent) -> bool {
+    let answered = |class: fn(OutcomeClass) -> bool| {
+        let mut calls = history.calls.iter().filter(|call| is_of(call, &event.subject));
+        calls.any(|call| call.answered.is_some_and(class))
+    };
+    match (event.kind.as_str(), event.state.as_str()) {
+        ("channel.failing", "begun") => answered(|class| class != OutcomeClass::Delivered),
+        ("channel.failing", _) => answered(|class| class == OutcomeClass::Delivered),
+        ("channel.disabled", "begun") => answered(|class| {
+            class == OutcomeClass::Gone
+                || class == OutcomeClass::Misconfigured
+                || class == OutcomeClass::Retryable
+                || class == OutcomeClass::Ambiguous
+        }),
+        _ => true,
+    }
 }
 
 /// What is told of an avatar comes from a look at it in that very moment.
@@ -40,6 +96,12 @@ fn reasons(history: &History, wrongs: &mut Vec<String>) {
     }
     for event in &history.conditions {
         let ConditionEvent { kind, subject, state, at, .. } = event;
+        if subject.starts_with("channel ") {
+            if !channel_reason(history, event) {
+                wrongs.push(format!("I7 {kind} of `{subject}` has {state} for no reason"));
+            }
+            continue;
+        }
         let fits = |shown: &Shown| match (kind.as_str(), state.as_str()) {
             ("avatar.missing", "begun") => *shown == Shown::Missing,
             ("avatar.unseen", "begun") => !matches!(shown, Shown::Missing | Shown::Status(_)),
@@ -66,3 +128,5 @@ fn reasons(history: &History, wrongs: &mut Vec<String>) {
 fn is_training(shown: &Shown) -> bool {
     matches!(shown, Shown::Status(status) if status.name() == "TRAINING")
 }
+
+const EXHAUSTED: &str = "delivery.exhausted";

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use avatar_watch::domain::delivery::{DeliveryId, OutcomeClass};
 
-use crate::simulation::act::OPERATOR;
+use crate::simulation::act::{OPERATOR, OPERATOR_SUBJECT};
 use crate::simulation::history::{Call, Delivery, History};
 use crate::simulation::oracle::Expected;
 
@@ -22,8 +22,9 @@ pub(super) fn judge(history: &History, expected: &[Expected<'_>], wrongs: &mut V
 fn rows(history: &History, expected: &[Expected<'_>], wrongs: &mut Vec<String>) {
     let mut due = BTreeSet::new();
     expected.iter().for_each(|event| due.extend(due_of(event)));
-    for condition in &history.conditions {
-        due.insert((condition.id.as_str(), OPERATOR, ""));
+    // The operator hears of everything but itself.
+    for told in history.conditions.iter().filter(|told| told.subject != *OPERATOR_SUBJECT) {
+        due.insert((told.id.as_str(), OPERATOR, ""));
     }
     let mut found = BTreeSet::new();
     for Delivery { row, .. } in history.deliveries.iter().filter(|found| found.row.replay == 0) {
@@ -122,8 +123,10 @@ fn attempts(history: &History, delivery: &Delivery, wrongs: &mut Vec<String>) {
 }
 
 fn outcome_name(text: &str) -> &'static str {
-    use OutcomeClass::{Ambiguous, Delivered, Local, Rejected, Retryable, Throttled, Unknown};
-    [Ambiguous, Delivered, Local, Rejected, Retryable, Throttled]
+    use OutcomeClass::{
+        Ambiguous, Delivered, Gone, Local, Misconfigured, Rejected, Retryable, Throttled, Unknown,
+    };
+    [Ambiguous, Delivered, Gone, Local, Misconfigured, Rejected, Retryable, Throttled]
         .into_iter()
         .find(|class| class.name() == text)
         .unwrap_or(Unknown)

@@ -7,9 +7,7 @@ use crate::domain::dead_letter::DeadLetter;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::foreign_text::one_line;
 use crate::domain::status::Status;
-use crate::notify::email::letter::{
-    BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, TAG, called, clock,
-};
+use crate::notify::letter::{BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, called, clock};
 
 /// The letter about the beginning or the end of a condition.
 pub(super) fn notice(event: &Event, condition: &Condition) -> Letter {
@@ -24,7 +22,7 @@ pub(super) fn notice(event: &Event, condition: &Condition) -> Letter {
         Phase::Ended => (format!("It was so from {since} to {now}."), GOOD),
     };
     Letter {
-        subject: format!("{TAG} {about}: {}", words.word),
+        subject: format!("{about}: {}", words.word),
         headline: words.headline.to_owned(),
         about,
         facts,
@@ -49,7 +47,7 @@ pub(super) fn given_up(event: &Event, letter: &DeadLetter) -> Letter {
     facts.push(Fact { name: "Tries", value: letter.attempts.to_string() });
     facts.push(Fact { name: "Reason", value: one_line(&letter.reason, REASON_CHARS_MAX) });
     Letter {
-        subject: format!("{TAG} {about}: a message was given up"),
+        subject: format!("{about}: a message was given up"),
         headline: "Given up: one message did not reach this channel".to_owned(),
         about,
         facts,
@@ -64,7 +62,7 @@ pub(super) fn given_up(event: &Event, letter: &DeadLetter) -> Letter {
 /// The letter that tries a channel.
 pub(super) fn trial(event: &Event, channel: &ChannelName) -> Letter {
     Letter {
-        subject: format!("{TAG} test of `{channel}`"),
+        subject: format!("test of `{channel}`"),
         headline: "This channel works".to_owned(),
         about: format!("A test of the channel `{channel}`. No avatar has changed."),
         facts: Vec::new(),

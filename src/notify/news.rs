@@ -4,20 +4,28 @@ use crate::domain::avatar::Avatar;
 use crate::domain::event::Event;
 use crate::domain::foreign_text::one_line;
 use crate::domain::status::Status;
+use crate::domain::training::Training;
 use crate::domain::transition::{Previous, Transition};
-use crate::notify::email::letter::{
-    BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, TAG, called, clock,
+use crate::notify::letter::{
+    BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, called, clock, span,
 };
 
 /// The letter about a transition.
-pub(super) fn news(event: &Event, avatar: &Avatar, transition: &Transition) -> Letter {
+pub(super) fn news(
+    event: &Event,
+    avatar: &Avatar,
+    transition: &Transition,
+    training: Option<&Training>,
+) -> Letter {
     let id = transition.avatar_id.as_str();
     let name = called(&transition.avatar_id, avatar.name.as_deref());
     let status = one_line(transition.status.name(), NAME_CHARS_MAX);
     let end = Ending::of(&transition.status, &status);
     let previous =
         transition.previous.status().map(|before| one_line(before.name(), NAME_CHARS_MAX));
-    let mut facts = vec![Fact { name: "Avatar id", value: id.to_owned() }];
+    let took = training.map(|training| Fact { name: "Training took", value: took(training) });
+    let mut facts: Vec<Fact> = took.into_iter().collect();
+    facts.push(Fact { name: "Avatar id", value: id.to_owned() });
     let change =
         previous.map_or_else(|| status.clone(), |before| format!("from {before} to {status}"));
     facts.push(Fact { name: "Status", value: change });
@@ -29,7 +37,7 @@ pub(super) fn news(event: &Event, avatar: &Avatar, transition: &Transition) -> L
         facts.push(Fact { name: "Argil's updatedAt", value });
     }
     Letter {
-        subject: format!("{TAG} {name}: {}", end.word),
+        subject: format!("{name}: {}", end.word),
         headline: end.headline,
         about: name,
         facts,
@@ -72,6 +80,14 @@ impl Ending {
         };
         Self { word: word.to_owned(), headline: headline.to_owned(), meaning, color }
     }
+}
+
+/// How long it lasted, as far as we saw: from our first sight of it, to between our last one and
+/// our first sight of its end.
+fn took(training: &Training) -> String {
+    let (min, max) = (span(training.lasted_min), span(training.lasted_max));
+    let lasted = if min == max { format!("about {max}") } else { format!("{min} to {max}") };
+    format!("{lasted}, from our first sight of it")
 }
 
 /// What is known about when it happened: an interval, never an instant.

@@ -1,0 +1,151 @@
+//! `avatar-watch channels`: how each channel is doing; pause, resume, enable.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::args::{ChannelsAction, ChannelsArgs, DatabaseArgs, SwitchArgs};
+use crate::cli::config_path::whereabouts;
+use crate::cli::exit::Exit;
+use crate::cli::output::{complain, complain_of, complain_of_store, json, line, rough, table};
+use crate::daemon::clock::SystemClock;
+use crate::daemon::ports::Clock as _;
+use crate::domain::channel::ChannelName;
+use crate::domain::health::ChannelState;
+use crate::domain::timestamp::Timestamp;
+use crate::store::error::StoreError;
+use crate::store::hands::Hands;
+use crate::store::reader::{ChannelRow, Reader};
+use crate::store::switches::ChannelHandled;
+
+#[derive(Debug, Serialize)]
+struct View {
+    name: String,
+    configured: bool,
+    state: &'static str,
+    failing_since: Option<String>,
+    reason: Option<String>,
+    not_before: Option<String>,
+    under_way: u64,
+    oldest_under_way_at: Option<String>,
+    failed: u64,
+    delivered_at: Option<String>,
+}
+
+/// Does what was asked with the channels.
+pub fn channels(config: Option<&Path>, args: &ChannelsArgs) -> Exit {
+    let done = match &args.action {
+        None => list(config, &args.database),
+        Some(ChannelsAction::List { database }) => list(config, database),
+        Some(ChannelsAction::Pause(args)) => switch(config, args, Switch::Pause),
+        Some(ChannelsAction::Resume(args)) => switch(config, args, Switch::Resume),
+        Some(ChannelsAction::Enable(args)) => switch(config, args, Switch::Enable),
+    };
+    done.unwrap_or_else(|error| complain_of_store(&error))
+}
+
+/// What can be done to a channel.
+#[derive(Clone, Copy)]
+enum Switch {
+    Pause,
+    Resume,
+    Enable,
+}
+
+fn list(config: Option<&Path>, database: &DatabaseArgs) -> Result<Exit, StoreError> {
+    let reader = Reader::open(&whereabouts(config, database.database.as_deref()).database)?;
+    let (channels, now) = (reader.channels()?, SystemClock.now());
+    if database.json {
+        let views: Vec<View> = channels.iter().map(|channel| view(channel, now)).collect();
+        json(&views);
+    } else {
+        let header = ["channel", "state", "waiting", "oldest", "dead", "last took", "trouble"];
+        let rows = channels.iter().map(|channel| row(channel, now)).collect();
+        table(&header, rows, "No channels yet: a daemon registers them when it starts.");
+    }
+    Ok(Exit::Good)
+}
+
+fn switch(config: Option<&Path>, args: &SwitchArgs, switch: Switch) -> Result<Exit, StoreError> {
+    let Ok(name) = ChannelName::parse(&args.channel).map_err(|error| complain_of(&error)) else {
+        return Ok(Exit::Problems);
+    };
+    let path = whereabouts(config, args.database.database.as_deref()).database;
+    let (mut hands, now) = (Hands::open(&path)?, SystemClock.now());
+    let (handled, done, already) = match switch {
+        Switch::Pause => (hands.pause(&name, now)?, "paused", "paused already"),
+        Switch::Resume => (hands.resume(&name, now)?, "resumed", "not paused"),
+        Switch::Enable => (hands.enable(&name, now)?, "enabled", "well already"),
+    };
+    match handled {
+        ChannelHandled::Done | ChannelHandled::Already if args.database.json => {
+            let channels = Reader::open(&path)?.channels()?;
+            let channel = channels.iter().find(|channel| channel.name == name);
+            json(&channel.map(|channel| view(channel, now)));
+        }
+        ChannelHandled::Done => line(&format!("{name}: {done}")),
+        ChannelHandled::Already => line(&format!("{name}: {already}")),
+        ChannelHandled::NotNow(state) => {
+            let mend = match state {
+                ChannelState::Paused => "resume",
+                ChannelState::Active | ChannelState::Disabled => "enable",
+            };
+            complain(&format!(
+                "avatar-watch: `{name}` is {}\n  help: run `avatar-watch channels {mend} {name}`",
+                state.name()
+            ));
+            return Ok(Exit::Bad);
+        }
+        ChannelHandled::Unknown => {
+            let channels = Reader::open(&path)?.channels()?;
+            let known: Vec<String> =
+                channels.iter().map(|channel| format!("`{}`", channel.name)).collect();
+            complain(&format!(
+                "avatar-watch: there is no channel `{name}`\n  help: there are {}",
+                if known.is_empty() { "none yet".to_owned() } else { known.join(", ") }
+            ));
+            return Ok(Exit::Bad);
+        }
+    }
+    Ok(Exit::Good)
+}
+
+fn view(channel: &ChannelRow, now: Timestamp) -> View {
+    let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    let health = &channel.health;
+    View {
+        name: channel.name.to_string(),
+        configured: channel.configured,
+        state: health.state.name(),
+        failing_since: text(health.failing_since),
+        reason: health.reason.clone(),
+        not_before: text(health.ready_at().filter(|at| *at > now)),
+        under_way: channel.under_way,
+        oldest_under_way_at: text(channel.oldest_at),
+        failed: channel.failed,
+        delivered_at: text(channel.delivered_at),
+    }
+}
+
+fn row(channel: &ChannelRow, now: Timestamp) -> Vec<String> {
+    let ago = |at: Option<Timestamp>| at.map(|at| rough(now.since(at))).unwrap_or_default();
+    let health = &channel.health;
+    let state = match (channel.configured, health.state) {
+        (false, _) => "not in the config",
+        (true, ChannelState::Active) if health.failing_since.is_some() => "FAILING",
+        (true, ChannelState::Disabled) => "DISABLED",
+        (true, state) => state.name(),
+    };
+    let waits = health.ready_at().filter(|at| *at > now);
+    let waits = waits.map(|at| format!("; not before {at}")).unwrap_or_default();
+    let took = channel.delivered_at.map(|at| format!("{} ago", rough(now.since(at))));
+    vec![
+        channel.name.to_string(),
+        state.to_owned(),
+        channel.under_way.to_string(),
+        ago(channel.oldest_at),
+        channel.failed.to_string(),
+        took.unwrap_or_else(|| "never".to_owned()),
+        format!("{}{waits}", health.reason.clone().unwrap_or_default()),
+    ]
+}

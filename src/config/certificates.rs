@@ -1,0 +1,74 @@
+//! `ca_file`: certificates to trust besides those of the system.
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use crate::config::field::{Field, shown};
+use crate::config::secret_source;
+
+/// Reads a PEM file with at least one certificate, and with none that nobody could use.
+pub(super) fn read(field: &Field<'_>) -> Option<Vec<u8>> {
+    let path = field.reader.resolve(field.text()?);
+    let place = shown(&path.display().to_string());
+    let bytes = match secret_source::read_file(&path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let help = "is the path right, and may this user read the file?";
+            return field.wrong(format!("cannot be read from `{place}`: {error}"), help);
+        }
+    };
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+        let good = certificate.is_ok_and(|certificate| store.add(certificate).is_ok());
+        if !good {
+            let message = format!("is `{place}`, which has a damaged certificate in it");
+            return field.wrong(message, "copy the file again, whole and as PEM");
+        }
+    }
+    if store.is_empty() {
+        let message = format!("is `{place}`, which has no PEM certificate in it");
+        let help = "name a file with `-----BEGIN CERTIFICATE-----` in it";
+        return field.wrong(message, help);
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::config::file::tests::check_added;
+
+    const CHANNEL: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
+                           secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
+
+    #[test]
+    fn only_whole_certificates_are_trusted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let path = path.to_str().unwrap();
+        let check = |bytes: &[u8], expected: &str| {
+            fs::write(path, bytes).unwrap();
+            check_added(&format!("{CHANNEL}ca_file = '{path}'"), expected);
+        };
+        let key = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new(vec!["h.example".to_owned()]).unwrap();
+        let good = parameters.self_signed(&key).unwrap().pem();
+        check(good.as_bytes(), "");
+        check(format!("# ours\n{good}\n{good}").as_bytes(), "");
+        let none = format!(
+            "config.toml:6: `channels.ops.ca_file` is `{path}`, which has no PEM certificate in \
+             it\n  help: name a file with `-----BEGIN CERTIFICATE-----` in it"
+        );
+        check(b"", &none);
+        check(key.serialize_pem().as_bytes(), &none);
+        let damaged = format!(
+            "config.toml:6: `channels.ops.ca_file` is `{path}`, which has a damaged certificate \
+             in it\n  help: copy the file again, whole and as PEM"
+        );
+        check(b"-----BEGIN CERTIFICATE-----\nxx\n", &damaged);
+        check(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &damaged);
+        check(&good.as_bytes()[..good.len() / 2], &damaged);
+    }
+}

@@ -1,0 +1,145 @@
+//! `headers` of a webhook: what its receiver wants to see besides the message, such as a login.
+
+use std::collections::BTreeMap;
+
+use crate::config::field::Field;
+use crate::config::secret_source::{self, Plain};
+use crate::domain::custom_header::CustomHeaderName;
+use crate::secret::Secret;
+
+/// Reads a table of names and values; the values are secrets.
+pub(super) fn read(field: &Field<'_>) -> Option<BTreeMap<CustomHeaderName, Secret>> {
+    let fields = field.table()?.fields();
+    if fields.len() > HEADERS_MAX {
+        let help = "receivers need one or two";
+        return field.wrong(format!("has more than {HEADERS_MAX} headers"), help);
+    }
+    let mut headers = BTreeMap::new();
+    let mut good = true;
+    for (name, field) in fields {
+        let name = match CustomHeaderName::parse(name) {
+            Ok(name) => Some(name),
+            Err(error) => field.wrong("is no header that you can add", error.to_string()),
+        };
+        let (Some(name), Some(value)) = (name, value(&field)) else {
+            good = false;
+            continue;
+        };
+        if headers.insert(name, value).is_some() {
+            good = false;
+            field.wrong::<()>("is there already, in other letters", "take one of them out");
+        }
+    }
+    good.then_some(headers)
+}
+
+/// A value of one line in ASCII, without blanks around it (RFC 9110, section 5.5).
+fn value(field: &Field<'_>) -> Option<Secret> {
+    let secret = secret_source::read(field, Plain::Guarded)?;
+    let text = secret.expose();
+    if !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        let message = "has a control character, a line break or a character beyond ASCII in it";
+        return field.wrong(message, "a header cannot carry those; write the value again");
+    }
+    if text.trim() != text {
+        return field.wrong("has a blank around it", "a header loses those; take them away");
+    }
+    if text.len() > VALUE_LENGTH_MAX {
+        let message = format!("has more than {VALUE_LENGTH_MAX} characters");
+        return field.wrong(message, "receivers refuse headers of that size");
+    }
+    Some(secret)
+}
+
+const HEADERS_MAX: usize = 16;
+const VALUE_LENGTH_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use crate::config::file::tests::{check_added, read_with};
+    use crate::config::settings::ChannelKind;
+
+    const CHANNEL: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
+                           secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
+
+    #[test]
+    fn headers_are_names_and_secrets() {
+        let text = format!(
+            "argil.api_key = 'key'\n{CHANNEL}\
+             headers = {{ X-Team = 'studio', authorization = {{ env = 'OPS_WEBHOOK_LOGIN' }} }}"
+        );
+        let settings = read_with(&text, &["OPS_WEBHOOK_LOGIN"]).unwrap();
+        let channel = settings.channels.into_values().next().unwrap();
+        let ChannelKind::Webhook(webhook) = channel.kind else { panic!("a webhook") };
+        let names: Vec<&str> = webhook.headers.keys().map(|name| name.as_str()).collect();
+        assert_eq!(names, ["authorization", "x-team"]);
+        let shown = format!("{webhook:?}");
+        assert!(!shown.contains("studio") && !shown.contains("CANARY"), "{shown}");
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_sent_is_told_without_its_value() {
+        let check = |headers: &str, expected: &str| {
+            check_added(&format!("{CHANNEL}headers = {{ {headers} }}"), expected);
+        };
+        let at = |name: &str| format!("config.toml:6: `channels.ops.headers.{name}`");
+        let own = "help: take it out: the request has its own";
+        for name in ["Webhook-Id", "content-type", "host", "proxy-authorization", "TE"] {
+            let expected = format!("{} is no header that you can add\n  {own}", at(name));
+            check(&format!("{name} = 'CANARY'"), &expected);
+        }
+        check(
+            "'x team' = 'CANARY'",
+            &format!(
+                "{} is no header that you can add\n  \
+                 help: a name has letters, digits and `-`, and at most 64 of them",
+                at("x team")
+            ),
+        );
+        check(
+            "x-team = 'a', X-TEAM = 'b'",
+            &format!(
+                "{} is there already, in other letters\n  help: take one of them out",
+                at("X-TEAM")
+            ),
+        );
+        for value in ["\"CANARY\\r\\nx: y\"", "'CANÄRY'", "\"CANARY\\u0000\""] {
+            check(
+                &format!("x-team = {value}"),
+                &format!(
+                    "{} has a control character, a line break or a character beyond ASCII in \
+                     it\n  help: a header cannot carry those; write the value again",
+                    at("x-team")
+                ),
+            );
+        }
+        check(
+            "x-team = ' CANARY'",
+            &format!(
+                "{} has a blank around it\n  help: a header loses those; take them away",
+                at("x-team")
+            ),
+        );
+        check(
+            &format!("x-team = '{}'", "x".repeat(4097)),
+            &format!(
+                "{} has more than 4096 characters\n  \
+                 help: receivers refuse headers of that size",
+                at("x-team")
+            ),
+        );
+        check(
+            "x-team = 7",
+            &format!(
+                "{} is a whole number, and must be a text or a table like `{{ env = \"NAME\" }}`",
+                at("x-team")
+            ),
+        );
+        let many: Vec<String> = (0..17).map(|number| format!("x-{number} = 'a'")).collect();
+        check(
+            &many.join(", "),
+            "config.toml:6: `channels.ops.headers` has more than 16 headers\n  \
+             help: receivers need one or two",
+        );
+    }
+}

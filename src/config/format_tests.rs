@@ -1,0 +1,106 @@
+use super::*;
+use crate::config::file::tests::{check_added, read_with};
+use crate::config::settings::{ChannelKind, WebhookSettings};
+
+const HOOK: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com/topic'\n";
+const SECRET: &str = "secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
+
+fn webhook(keys: &str) -> WebhookSettings {
+    let text = format!("argil.api_key = 'key'\n{HOOK}{keys}");
+    let channels = read_with(&text, &[]).unwrap().channels;
+    match channels.into_values().next().unwrap().kind {
+        ChannelKind::Webhook(webhook) => *webhook,
+        ChannelKind::Email(_) => panic!("a webhook was read as mail"),
+    }
+}
+
+#[test]
+fn every_format_is_known_and_standard_is_the_default() {
+    assert_eq!(webhook(SECRET).format, FormatSettings::Standard);
+    assert_eq!(webhook(&format!("{SECRET}format = 'standard'")).format, FormatSettings::Standard);
+    for (word, format, chat) in [
+        ("slack", FormatSettings::Slack, true),
+        ("discord", FormatSettings::Discord, true),
+        ("teams", FormatSettings::Teams, true),
+        ("ntfy", FormatSettings::Ntfy, true),
+    ] {
+        let read = webhook(&format!("format = '{word}'"));
+        assert_eq!((read.format.is_chat(), read.format), (chat, format));
+        assert!(read.secrets.is_empty(), "a chat needs no secret");
+        let signing = webhook(&format!("{SECRET}format = '{word}'"));
+        assert_eq!(signing.secrets.len(), 1, "it may have one");
+    }
+    let source = |keys: &str| match webhook(&format!("{SECRET}format = 'cloudevents'\n{keys}")) {
+        WebhookSettings { format: FormatSettings::CloudEvents { source }, .. } => source,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(source(""), "urn:avatar-watch:daemon");
+    assert_eq!(source("source = 'https://example.com/a?b#c'"), "https://example.com/a?b#c");
+}
+
+#[test]
+fn a_template_is_any_json_and_keeps_its_places() {
+    let read = webhook(
+        "format = 'template'\ncontent_type = 'application/x-own+json'\n\
+         [channels.ops.template]\nb = [1, 2.5, true,\n 'x']\na = { c = 'y' }\n",
+    );
+    let FormatSettings::Template(template) = read.format else { panic!("no template") };
+    let text = |text: &str| TemplateTree::Text(text.to_owned());
+    let list = vec![
+        TemplateTree::Integer(1),
+        TemplateTree::Number(2.5),
+        TemplateTree::Flag(true),
+        text("x"),
+    ];
+    let object = TemplateTree::Object(vec![("c".to_owned(), text("y"))]);
+    let tree = vec![("b".to_owned(), TemplateTree::List(list)), ("a".to_owned(), object)];
+    assert_eq!(template.tree, TemplateTree::Object(tree));
+    assert_eq!(template.content_type, "application/x-own+json");
+    assert_eq!((template.lines[".b[3]"], template.lines[".a.c"]), (9, 10));
+}
+
+#[test]
+fn what_is_wrong_with_a_format_is_told_where_it_stands() {
+    check_added(
+        &format!("{HOOK}format = 'slak'"),
+        "config.toml:5: `channels.ops.format` has the unknown value `slak`\n  \
+         help: did you mean `slack`?",
+    );
+    check_added(
+        &format!("{HOOK}format = 'slack'\ntemplate = {{}}"),
+        "config.toml:6: `channels.ops.template` belongs to the format `template` alone\n  \
+         help: take it out, or write `format = \"template\"`",
+    );
+    check_added(
+        &format!("{HOOK}format = 'slack'\nsource = 'urn:x:y'"),
+        "config.toml:6: `channels.ops.source` belongs to the format `cloudevents` alone\n  \
+         help: take it out, or write `format = \"cloudevents\"`",
+    );
+    check_added(
+        &format!("{HOOK}{SECRET}format = 'cloudevents'\nsource = 'a b'"),
+        "config.toml:7: `channels.ops.source` is no URI-reference\n  \
+         help: write one like `urn:avatar-watch:daemon` or `https://example.com/avatar-watch`",
+    );
+    check_added(
+        &format!("{HOOK}format = 'template'\ncontent_type = 'json'\ntemplate = {{ a = 1 }}"),
+        "config.toml:6: `channels.ops.content_type` is no content type\n  \
+         help: write one like `application/json`, or leave the key out",
+    );
+    check_added(
+        &format!("{HOOK}format = 'template'\ntemplate = {{ a = [nan, 2026-01-01] }}"),
+        "config.toml:6: `channels.ops.template.a[0]` is no number that JSON has\n  \
+         help: write another, or a text\n\
+         config.toml:6: `channels.ops.template.a[1]` is a date or time, which JSON does not have\n  \
+         help: write it as a text, with quotes",
+    );
+}
+
+#[test]
+fn the_path_of_an_ntfy_url_is_one_topic() {
+    check_added(
+        "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com/a/b'\nformat = 'ntfy'",
+        "config.toml:4: `channels.ops.url` has no topic: the path of an ntfy URL is a topic: \
+         1 to 64 letters, digits, `_` or `-`\n  \
+         help: write it like `https://ntfy.sh/your-topic`",
+    );
+}

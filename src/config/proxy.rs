@@ -1,0 +1,67 @@
+//! `proxy` of a webhook: what its requests go through.
+
+use url::Url;
+
+use crate::config::field::Field;
+use crate::config::host;
+use crate::config::secret_source::{self, Plain};
+use crate::domain::reach::Reach;
+use crate::secret::Secret;
+
+/// Reads the URL of a proxy: a secret, since a login may stand in it.
+pub(super) fn read(field: &Field<'_>) -> Option<Secret> {
+    let secret = secret_source::read(field, Plain::Guarded)?;
+    let Ok(url) = Url::parse(secret.expose()) else {
+        return field.wrong("is no URL", WHOLE_URL);
+    };
+    let Some(host) = url.host().filter(|_| url.scheme() == "http") else {
+        let message = "is no `http` URL with a host; other proxies are not spoken to";
+        return field.wrong(message, WHOLE_URL);
+    };
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return field.wrong("has something behind its host and port", WHOLE_URL);
+    }
+    if let Some(refusal) = host::refusal(&host, Reach::Near) {
+        let message = format!("leads to `{host}`, which is {}", refusal.what());
+        return field.wrong(message, "such an address is never called; name the proxy itself");
+    }
+    Some(secret)
+}
+
+const WHOLE_URL: &str = "write it like `http://proxy.example.com:3128`, with the login before an \
+                         `@` if it wants one";
+
+#[cfg(test)]
+mod tests {
+    use crate::config::file::tests::check_added;
+
+    #[test]
+    fn a_proxy_is_an_http_url_and_is_not_repeated() {
+        let check = |proxy: &str, expected: &str| {
+            let channel = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
+                           secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
+            let expected = match expected {
+                "" => String::new(),
+                told => format!("config.toml:6: `channels.ops.proxy` {told}"),
+            };
+            check_added(&format!("{channel}proxy = '{proxy}'"), &expected);
+        };
+        let help = "help: write it like `http://proxy.example.com:3128`, with the login before an \
+                    `@` if it wants one";
+        check("http://proxy.lan:3128", "");
+        check("http://user:pass@127.0.0.1:3128/", "");
+        check("CANARY", &format!("is no URL\n  {help}"));
+        for proxy in ["https://CANARY.lan", "socks5://CANARY.lan", "CANARY.lan:3128"] {
+            let told = "is no `http` URL with a host; other proxies are not spoken to";
+            check(proxy, &format!("{told}\n  {help}"));
+        }
+        for proxy in ["http://proxy.lan/CANARY", "http://proxy.lan?CANARY"] {
+            check(proxy, &format!("has something behind its host and port\n  {help}"));
+        }
+        check(
+            "http://CANARY@169.254.169.254:80",
+            "leads to `169.254.169.254`, which is link-local, as the metadata services of clouds \
+             are\n  help: such an address is never called; name the proxy itself",
+        );
+    }
+}

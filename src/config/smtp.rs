@@ -1,0 +1,116 @@
+//! `[channels.NAME.smtp]`: the mail server of a channel, and the login there.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::certificates;
+use crate::config::duration;
+use crate::config::field::{Field, shown};
+use crate::config::host;
+use crate::config::mail::{domain, program};
+use crate::config::reader::Table;
+use crate::config::secret_source::{self, Plain};
+use crate::config::settings::{SmtpAuth, SmtpLogin, SmtpProof, SmtpSettings, SmtpTls};
+
+/// Reads the settings of a mail server.
+pub(super) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
+    let host = table.required("host", "write `host = \"smtp.example.com\"`", smtp_host);
+    let tls = table.or("tls", SmtpTls::Starttls, |field| field.one_of(&TLS));
+    let port = table.optional("port", |field| field.integer(1..=u32::from(u16::MAX)));
+    let login = login(table);
+    let ca_file = table.optional("ca_file", certificates::read);
+    let hello_name = table.optional("hello_name", domain);
+    let dot_timeout = table.or("dot_timeout", DOT, |field| duration::read(field, &DOT_RANGE));
+    let (host, tls) = (host?, tls?);
+    let remote = host::parse(&host).is_none_or(|host| !host::is_loopback(&host));
+    if let (SmtpTls::None, true, Some(field)) = (tls, remote, table.field("tls")) {
+        return field.wrong(
+            format!("is `none`, and `{host}` is another machine: all would go in the clear"),
+            "write `starttls` or `implicit`; `none` is only for `localhost`",
+        );
+    }
+    let port = port?.and_then(|port| u16::try_from(port).ok());
+    Some(SmtpSettings {
+        host,
+        port: port.unwrap_or(tls.default_port()),
+        tls,
+        login: login?,
+        ca_file: ca_file?,
+        hello_name: hello_name?,
+        dot_timeout: dot_timeout?,
+    })
+}
+
+fn smtp_host(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    match host::parse(text) {
+        Some(_) => Some(text.to_owned()),
+        None => field.wrong(
+            format!("is `{}`, which is no host", shown(text)),
+            "write a name or an address alone; the port has a key of its own",
+        ),
+    }
+}
+
+/// Gives `Some(None)` for no login; a user and what proves it are both given, or neither.
+fn login(table: &Table<'_>) -> Option<Option<SmtpLogin>> {
+    let auth = table.or("auth", SmtpAuth::Password, |field| field.one_of(&AUTH));
+    let username = table.optional("username", |field| {
+        let text = field.text()?;
+        if text.chars().any(char::is_control) {
+            return field.wrong("has control characters in it", "write the name alone");
+        }
+        Some(text.to_owned())
+    });
+    let proof = proof(table, auth);
+    match (username?, proof?) {
+        (Some(username), Some(proof)) => Some(Some(SmtpLogin { username, auth: auth?, proof })),
+        (None, None) if table.field("auth").is_some() => lonely(table, "auth", "username"),
+        (None, None) => Some(None),
+        (Some(_), None) => lonely(table, "username", "password"),
+        (None, Some(_)) => {
+            let given = PROOFS.into_iter().find(|name| table.field(name).is_some());
+            lonely(table, given.unwrap_or("password"), "username")
+        }
+    }
+}
+
+/// The password or token, from the one place that is named.
+fn proof(table: &Table<'_>, auth: Option<SmtpAuth>) -> Option<Option<SmtpProof>> {
+    let given: Vec<_> =
+        PROOFS.iter().filter_map(|name| Some((*name, table.field(name)?))).collect();
+    if let [_, (_, second), ..] = given.as_slice() {
+        let help = "keep one of `password`, `password_command` and `token_command`";
+        return second.wrong("is a second answer to the same question", help);
+    }
+    let Some((name, field)) = given.first() else { return Some(None) };
+    let misplaced = match (*name, auth) {
+        ("password_command", Some(SmtpAuth::Xoauth2)) => Some("it is `token_command` here"),
+        ("token_command", Some(SmtpAuth::Password)) => Some("write `auth = \"xoauth2\"` too"),
+        _ => None,
+    };
+    if let Some(help) = misplaced {
+        return field.wrong("does not go with `auth`", help);
+    }
+    let proof = match *name {
+        "password" => SmtpProof::Given(secret_source::read(field, Plain::Guarded)?),
+        _ => SmtpProof::Command(program(field)?),
+    };
+    Some(Some(proof))
+}
+
+fn lonely<T>(table: &Table<'_>, given: &str, absent: &str) -> Option<T> {
+    let field = table.field(given)?;
+    let message = format!("stands there without `{absent}`");
+    let help = format!("write `{absent}` too, or leave both out");
+    field.reader.absence(&field.place, message, Some(help));
+    None
+}
+
+const TLS: [(&str, SmtpTls); 3] =
+    [("starttls", SmtpTls::Starttls), ("implicit", SmtpTls::Implicit), ("none", SmtpTls::None)];
+const AUTH: [(&str, SmtpAuth); 2] =
+    [("password", SmtpAuth::Password), ("xoauth2", SmtpAuth::Xoauth2)];
+const PROOFS: [&str; 3] = ["password", "password_command", "token_command"];
+const DOT: Duration = Duration::from_secs(300);
+const DOT_RANGE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(600);

@@ -1,0 +1,71 @@
+//! What holds for the deliveries of a channel: `retry_schedule`, `expires_after`, `on_unknown`.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::duration::{self, LONGEST};
+use crate::config::field::Field;
+use crate::config::reader::Table;
+use crate::domain::retry::{OnUnknown, RetrySchedule, Terms};
+
+/// Reads them; what is left out is as `usual`.
+pub(super) fn read(table: &Table<'_>, usual: Terms) -> Option<Terms> {
+    let schedule = table.or("retry_schedule", usual.schedule, retry_schedule);
+    let expires_after = table.or("expires_after", usual.expires_after, |field| {
+        duration::read(field, &EXPIRES_AFTER_RANGE)
+    });
+    let on_unknown = table.or("on_unknown", usual.on_unknown, |field| field.one_of(&ON_UNKNOWN));
+    Some(Terms { schedule: schedule?, expires_after: expires_after?, on_unknown: on_unknown? })
+}
+
+fn retry_schedule(field: &Field<'_>) -> Option<RetrySchedule> {
+    let waits = field.list(|element| duration::read(element, &(Duration::ZERO..=LONGEST)))?;
+    let help = "write the wait before each try, like `[\"0s\", \"5s\", \"5m\"]`";
+    let refused = |error| field.wrong(format!("is no good: {error}"), help);
+    RetrySchedule::new(waits).map_or_else(refused, Some)
+}
+
+const EXPIRES_AFTER_RANGE: RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_hours(30 * 24);
+/// The words of `on_unknown`.
+pub(super) const ON_UNKNOWN: [(&str, OnUnknown); 2] =
+    [("resend", OnUnknown::Resend), ("hold", OnUnknown::Hold)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file::tests::{check_added, read_with};
+
+    const HOOK: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
+                        secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
+
+    fn terms(keys: &str) -> Terms {
+        let text = format!("argil.api_key = 'key'\n{HOOK}{keys}");
+        let channels = read_with(&text, &[]).unwrap().channels;
+        channels.into_values().next().unwrap().terms
+    }
+
+    #[test]
+    fn what_is_left_out_is_as_usual() {
+        assert_eq!(terms(""), Terms::webhook());
+        assert_eq!(terms("format = 'slack'").expires_after, Duration::from_hours(24));
+        let own = terms("expires_after = '2h'\non_unknown = 'hold'\nretry_schedule = ['1s']");
+        assert_eq!(own.expires_after, Duration::from_hours(2));
+        assert_eq!(own.on_unknown, OnUnknown::Hold);
+        assert_eq!(own.schedule.waits(), [Duration::from_secs(1)]);
+    }
+
+    #[test]
+    fn wrong_words_are_told_with_the_right_ones() {
+        check_added(
+            &format!("{HOOK}on_unknown = 'drop'"),
+            "config.toml:6: `channels.ops.on_unknown` has the unknown value `drop`\n  \
+             help: it can be `resend` or `hold`",
+        );
+        check_added(
+            &format!("{HOOK}expires_after = '1s'"),
+            "config.toml:6: `channels.ops.expires_after` is `1s`\n  \
+             help: write a duration from `1m` to `30days`",
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! One try at a delivery: send, judge, write down the end. A step, not a loop.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tracing::{debug, error, info, warn};
+
+use crate::daemon::feed::Happening;
+use crate::daemon::look::Tools;
+use crate::daemon::ports::{Clock, Notifier};
+use crate::daemon::witness::Witness;
+use crate::domain::channel::ChannelName;
+use crate::domain::delivery::{DeliveryState, OutcomeClass};
+use crate::domain::retry::Terms;
+use crate::notify::channels::Parcel;
+use crate::store::error::{NextStep, StoreError};
+use crate::store::outbox::{Claimed, Settlement};
+use crate::store::recovery::unknown_outcome;
+
+/// What a try works with besides what it sends.
+#[derive(Debug)]
+pub struct Bearer<N> {
+    /// How to send.
+    pub notifier: Arc<N>,
+    /// What holds for the delivery.
+    pub terms: Terms,
+    /// What all tries together tell about ourselves.
+    pub witness: Arc<Witness>,
+    /// Every channel that there is.
+    pub channels: Arc<[ChannelName]>,
+}
+
+/// Makes one try at what was claimed, and records how it ended.
+///
+/// # Errors
+/// When the store fails for good.
+pub async fn try_once<N: Notifier, C: Clock>(
+    tools: Tools<C>,
+    bearer: Bearer<N>,
+    mut claimed: Claimed,
+) -> Result<(), StoreError> {
+    let parcel = Parcel {
+        delivery_id: claimed.id.clone(),
+        event_id: claimed.event_id.clone(),
+        recipient: std::mem::take(&mut claimed.recipient),
+        content_type: std::mem::take(&mut claimed.content_type),
+        body: std::mem::take(&mut claimed.body),
+    };
+    let begun = tools.clock.moment();
+    let sending = bearer.notifier.deliver(&parcel, tools.clock.now());
+    let outcome = AssertUnwindSafe(sending).catch_unwind().await.unwrap_or_else(|_| {
+        error!(delivery.id = %claimed.id, "a try at a delivery broke off: this is a bug");
+        unknown_outcome()
+    });
+    let (finished_at, ended) = (tools.clock.now(), tools.clock.moment());
+    let outcome = bearer.witness.judge(&claimed.channel, outcome, &bearer.channels, ended);
+    bearer.witness.compare_clocks(&claimed.channel, outcome.clock, finished_at);
+    let roll = tools.chance.roll();
+    let delivery = match claimed.probe_of {
+        None => claimed.delivery.clone().settle(&outcome, finished_at, &bearer.terms, roll),
+        Some(due_at) => claimed.delivery.clone().settle_probe(
+            &outcome,
+            due_at,
+            finished_at,
+            &bearer.terms,
+            roll,
+        ),
+    };
+    let settlement = Settlement {
+        id: claimed.id.clone(),
+        attempt: claimed.attempt,
+        delivery,
+        outcome,
+        finished_at,
+        latency_ms: u64::try_from(ended.since(begun).as_millis()).unwrap_or(u64::MAX),
+        roll: roll.derive(1),
+    };
+    record(&tools, &settlement).await?;
+    log_try(&claimed, &settlement);
+    tools.feed.tell(|| Happening::Tried {
+        event_id: claimed.event_id,
+        avatar_id: claimed.avatar_id,
+        channel: claimed.channel,
+        attempt: claimed.attempt,
+        outcome: settlement.outcome,
+        state: settlement.delivery.state,
+    });
+    Ok(())
+}
+
+/// Writes down the end of a try, however long the disk takes: if we die before, it is sent
+/// again.
+async fn record<C: Clock>(tools: &Tools<C>, settlement: &Settlement) -> Result<(), StoreError> {
+    loop {
+        match tools.store.settle(settlement.clone()).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {
+                warn!(delivery.id = %settlement.id, "the end of a try came too late to count");
+                return Ok(());
+            }
+            Err(failure) if failure.next_step() == NextStep::Retry => {
+                let id = &settlement.id;
+                warn!(delivery.id = %id, "the end of a try is not written yet: {failure}");
+                tools.clock.sleep_until(tools.clock.moment().plus(STORE_WAIT)).await;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+fn log_try(claimed: &Claimed, settlement: &Settlement) {
+    let Claimed { id, event_id, channel, avatar_id, attempt, .. } = claimed;
+    let said = settlement.outcome.said();
+    match &settlement.delivery.state {
+        DeliveryState::Delivered => info!(
+            delivery.id = %id, event.id = %event_id, channel = %channel, avatar.id = %avatar_id,
+            attempt, latency_ms = settlement.latency_ms, "told `{channel}` of `{avatar_id}`"
+        ),
+        DeliveryState::Pending { .. } if settlement.outcome.class == OutcomeClass::Gone => error!(
+            delivery.id = %id, event.id = %event_id, channel = %channel, avatar.id = %avatar_id,
+            attempt, "`{channel}` takes nothing any more: {said}; it is disabled, and what waits \
+                      for it is kept until `avatar-watch channels enable {channel}`"
+        ),
+        DeliveryState::Pending { next_attempt_at } => warn!(
+            delivery.id = %id, event.id = %event_id, channel = %channel, avatar.id = %avatar_id,
+            attempt, "`{channel}` did not take it: {said}; next try at {next_attempt_at}"
+        ),
+        DeliveryState::Failed { reason } => error!(
+            delivery.id = %id, event.id = %event_id, channel = %channel, avatar.id = %avatar_id,
+            attempt, "given up telling `{channel}` of `{avatar_id}`: {reason}; \
+                      `avatar-watch deliveries retry {id}` sends it again"
+        ),
+        DeliveryState::Sending | DeliveryState::Cancelled => {
+            debug!(delivery.id = %id, "a try ended in an odd state");
+        }
+    }
+}
+
+/// The wait after the store was busy or full.
+pub const STORE_WAIT: Duration = Duration::from_secs(5);

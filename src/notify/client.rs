@@ -1,0 +1,102 @@
+//! The HTTP client of a webhook: how it connects, and what it never does by itself.
+//!
+//! What always holds: no redirect is followed, nothing is repeated, no connection is used twice,
+//! no proxy of the environment is asked, and every name is looked up through the guard. HTTP/1.1
+//! alone is spoken: a connection for one request gains nothing from streams, which are one more
+//! way to lose an answer.
+
+use std::iter;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, retry};
+
+use crate::domain::reach::Reach;
+use crate::notify::error::NotifyError;
+use crate::notify::proxy::Proxy;
+use crate::notify::{fault, guard};
+
+/// How a client connects.
+pub(super) struct ClientSpec<'s> {
+    /// The longest that one request may take.
+    pub(super) timeout: Duration,
+    /// The longest that connecting may take, the look-up included.
+    pub(super) connect_limit: Duration,
+    /// Which addresses a name may lead to.
+    pub(super) reach: Reach,
+    /// The proxy; all goes through it.
+    pub(super) proxy: Option<&'s Proxy>,
+    /// What is trusted.
+    pub(super) trust: Trust<'s>,
+}
+
+/// What a client trusts.
+pub(super) enum Trust<'s> {
+    /// Nobody: there is no TLS, so a machine without certificates will do.
+    Nobody,
+    /// The authorities of the system, and those of a PEM file.
+    System { more: Option<&'s [u8]> },
+}
+
+/// Sets a client up; nothing is sent.
+///
+/// # Errors
+/// When the certificates cannot be read, or the machine has none.
+pub(super) fn client(spec: &ClientSpec<'_>) -> Result<Client, NotifyError> {
+    // Only the first call in a process takes effect; that another was first is no error.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let failed = |error: reqwest::Error| NotifyError::HttpClient(Box::new(error.without_url()));
+    let resolver = Resolver { limit: spec.connect_limit.mul_f32(RESOLVE_SHARE), reach: spec.reach };
+    let builder = Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(Policy::none())
+        .referer(false)
+        .retry(retry::never())
+        .http1_only()
+        .gzip(false)
+        .pool_max_idle_per_host(0)
+        .dns_resolver(Arc::new(resolver))
+        .connect_timeout(spec.connect_limit)
+        .timeout(spec.timeout);
+    let builder = match spec.proxy {
+        None => builder.no_proxy(),
+        Some(proxy) => {
+            let proxy = reqwest::Proxy::all(proxy.url.clone()).map_err(failed)?;
+            builder.proxy(proxy)
+        }
+    };
+    let builder = match spec.trust {
+        Trust::Nobody => builder.tls_certs_only(iter::empty()),
+        Trust::System { more: None } => builder,
+        Trust::System { more: Some(pem) } => builder.tls_certs_merge(authorities(pem)?),
+    };
+    builder.build().map_err(failed)
+}
+
+fn authorities(pem: &[u8]) -> Result<Vec<Certificate>, NotifyError> {
+    let refused = |error: reqwest::Error| NotifyError::Certificates(Box::new(error.without_url()));
+    Certificate::from_pem_bundle(pem).map_err(refused)
+}
+
+/// Looks names up so that a failure tells whose fault it is, and no refused address comes out.
+struct Resolver {
+    limit: Duration,
+    reach: Reach,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (limit, reach) = (self.limit, self.reach);
+        Box::pin(async move {
+            // The client puts the port of the URL in place of the zero.
+            let addresses = fault::resolve(name.as_str(), 0, limit).await?;
+            let admitted = guard::admit(addresses, reach)?;
+            Ok(Box::new(admitted.into_iter()) as Addrs)
+        })
+    }
+}
+
+const USER_AGENT: &str = concat!("avatar-watch/", env!("CARGO_PKG_VERSION"));
+const RESOLVE_SHARE: f32 = 0.75;

@@ -1,0 +1,139 @@
+//! Logging in to a mail server: with a password, or with a token that a program prints.
+//!
+//! What always holds: neither shows in an outcome, in whatever form it was sent; nothing that
+//! the program said is repeated, since it may hold either.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lettre::transport::smtp::authentication::{Credentials, Mechanism};
+
+use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::notify::email::program::{self, End, Ran};
+use crate::notify::email::sendmail::start_class;
+use crate::notify::email::spec::{LoginMethod, LoginSpec, Proof};
+use crate::notify::fault::stopped;
+use crate::secret::Secret;
+
+/// How to log in.
+pub(super) struct Login(LoginSpec);
+
+/// What one try logs in with.
+pub(super) struct Pass {
+    pub(super) method: LoginMethod,
+    pub(super) credentials: Credentials,
+    /// How it would look if a server sent it back.
+    pub(super) hidden: Vec<String>,
+}
+
+impl Login {
+    pub(super) const fn new(spec: LoginSpec) -> Self {
+        Self(spec)
+    }
+
+    /// The ways to log in, best first.
+    pub(super) const fn mechanisms(method: LoginMethod) -> &'static [Mechanism] {
+        match method {
+            LoginMethod::Password => &[Mechanism::Plain, Mechanism::Login],
+            LoginMethod::Xoauth2 => &[Mechanism::Xoauth2],
+        }
+    }
+
+    /// Fetches what this try logs in with; a program gets `limit` for it.
+    pub(super) async fn pass(&self, limit: Duration) -> Result<Pass, Outcome> {
+        let LoginSpec { user, method, proof } = &self.0;
+        let proof = match proof {
+            Proof::Given(secret) => secret.clone(),
+            Proof::Command(command) => {
+                let ran = program::run(command, &[], b"", limit).await;
+                printed(command.first().map_or("", String::as_str), &ran)?
+            }
+        };
+        Ok(Pass {
+            method: *method,
+            hidden: shown_forms(user, &proof).into(),
+            credentials: Credentials::new(user.clone(), proof.expose().to_owned()),
+        })
+    }
+}
+
+/// What a program printed, if it is a password or a token.
+fn printed(name: &str, ran: &Ran) -> Result<Secret, Outcome> {
+    let wrong = |class, said: String| {
+        Err(stopped(class, TOKEN, format!("`{name}`, which gives the password or token, {said}")))
+    };
+    match &ran.end {
+        End::Exit(0) => {}
+        End::Exit(TEMP_FAIL) => {
+            return wrong(OutcomeClass::Local, format!("exited with {TEMP_FAIL} (later)"));
+        }
+        End::Exit(code) => {
+            return wrong(OutcomeClass::Misconfigured, format!("exited with {code}"));
+        }
+        End::Signal(signal) => {
+            return wrong(OutcomeClass::Local, format!("was killed by signal {signal}"));
+        }
+        End::Late { .. } => return wrong(OutcomeClass::Local, "did not end in time".to_owned()),
+        End::NotStarted(error) => {
+            return wrong(start_class(error), format!("cannot be run: {error}"));
+        }
+    }
+    let text = ran.printed.trim_ascii();
+    let usable = !text.is_empty() && text.iter().all(|byte| matches!(byte, b' '..=b'~' | 0x80..));
+    match str::from_utf8(text) {
+        Ok(text) if usable && text.len() <= TOKEN_BYTES_MAX => Ok(Secret::new(text)),
+        _ => wrong(OutcomeClass::Misconfigured, "printed none: one line, please".to_owned()),
+    }
+}
+
+/// How a password or token would look if a server sent it back: plain, as `AUTH LOGIN` and
+/// `AUTH PLAIN` send it (RFC 4616), and as `XOAUTH2` does.
+fn shown_forms(user: &str, proof: &Secret) -> [String; 4] {
+    let plain = proof.expose();
+    let bearer = format!("user={user}\x01auth=Bearer {plain}\x01\x01");
+    [
+        plain.to_owned(),
+        STANDARD.encode(plain),
+        STANDARD.encode(format!("\0{user}\0{plain}")),
+        STANDARD.encode(bearer),
+    ]
+}
+
+/// The phase of a try that has nothing to log in with.
+const TOKEN: &str = "token";
+/// `EX_TEMPFAIL` of `sysexits.h`.
+const TEMP_FAIL: i32 = 75;
+const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_good_line_is_a_token_and_nothing_said_is_repeated() {
+        let check = |end: End, said: &[u8], expected: Result<&str, OutcomeClass>| {
+            let complaint = b"CANARY".to_vec();
+            let found = printed("/bin/token", &Ran { end, printed: said.to_vec(), complaint });
+            if let Err(outcome) = &found {
+                assert_eq!(outcome.phase, TOKEN);
+                assert!(!format!("{outcome:?}").contains("CANARY"), "{outcome:?}");
+            }
+            let found = found.map(|token| token.expose().to_owned());
+            assert_eq!(found.map_err(|it| it.class), expected.map(str::to_owned));
+        };
+        let misconfigured = Err(OutcomeClass::Misconfigured);
+        check(End::Exit(0), b" tok3n\r\n", Ok("tok3n"));
+        check(End::Exit(0), "pässword\n".as_bytes(), Ok("pässword"));
+        check(End::Exit(0), b"\n", misconfigured);
+        check(End::Exit(0), b"CANARY\nCANARY", misconfigured);
+        check(End::Exit(0), b"CANARY\x01auth", misconfigured);
+        check(End::Exit(0), b"CANARY\xff", misconfigured);
+        check(End::Exit(0), &[b'x'; TOKEN_BYTES_MAX + 1], misconfigured);
+        check(End::Exit(1), b"CANARY", misconfigured);
+        check(End::Exit(75), b"CANARY", Err(OutcomeClass::Local));
+        check(End::Signal(9), b"", Err(OutcomeClass::Local));
+        check(End::Late { fed: true }, b"", Err(OutcomeClass::Local));
+        check(End::NotStarted(std::io::ErrorKind::NotFound.into()), b"", misconfigured);
+    }
+}

@@ -1,0 +1,200 @@
+//! A program of this machine that is run once, for us.
+//!
+//! What always holds: no shell is asked; it has a limit, and when that is over its whole process
+//! group is killed; it is heard to the end and remembered only in part. What its end means is
+//! decided by whoever ran it.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::time::timeout;
+
+/// What became of a program.
+#[derive(Debug)]
+pub(super) struct Ran {
+    pub(super) end: End,
+    /// The beginning of what it printed.
+    pub(super) printed: Vec<u8>,
+    /// The beginning of what it complained of.
+    pub(super) complaint: Vec<u8>,
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// By itself, with this status.
+    Exit(i32),
+    /// By a signal that was not ours.
+    Signal(i32),
+    /// By us, when its time was over.
+    Late {
+        /// Whether everything had been handed to it.
+        fed: bool,
+    },
+    /// It was never begun.
+    NotStarted(io::Error),
+}
+
+/// Runs it with `input` on its standard input. An empty `command` is not started.
+pub(super) async fn run(command: &[String], more: &[&str], input: &[u8], limit: Duration) -> Ran {
+    let (mut printed, mut complaint, mut fed) = (Vec::new(), Vec::new(), false);
+    let mut child = match start(command, more) {
+        Ok(child) => child,
+        Err(error) => return Ran { end: End::NotStarted(error), printed, complaint },
+    };
+    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let ended = {
+        let mut talk = pin!(async {
+            tokio::join!(
+                feed(stdin, input, &mut fed),
+                hear(stdout, &mut printed),
+                hear(stderr, &mut complaint)
+            )
+        });
+        let ended = timeout(limit, async {
+            tokio::select! {
+                status = child.wait() => (status, false),
+                _ = &mut talk => (child.wait().await, true),
+            }
+        })
+        .await;
+        if let Ok((_, false)) = ended {
+            // What it started and left behind may hold its pipes open.
+            let _ = timeout(LAST_WORDS, &mut talk).await;
+        }
+        ended
+    };
+    let end = match ended {
+        Ok((Ok(status), _)) => end(status),
+        Ok((Err(error), _)) => End::NotStarted(error),
+        Err(_) => {
+            // It has not been waited for, so its id is still its own.
+            if let Some(group) = group {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            let _ = child.wait().await;
+            End::Late { fed }
+        }
+    };
+    Ran { end, printed, complaint }
+}
+
+fn start(command: &[String], more: &[&str]) -> io::Result<Child> {
+    let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    Command::new(program)
+        .args(arguments)
+        .args(more)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// Hands everything over. A program that does not listen to the end says by its exit status
+/// whether that was right.
+async fn feed(stdin: Option<ChildStdin>, input: &[u8], fed: &mut bool) {
+    if let Some(mut stdin) = stdin
+        && stdin.write_all(input).await.is_ok()
+    {
+        *fed = stdin.shutdown().await.is_ok();
+    }
+}
+
+/// Hears it to its end, and keeps the beginning.
+async fn hear(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+    let Some(mut stream) = stream else { return };
+    let mut part = [0; PART_BYTES];
+    while let Ok(count @ 1..) = stream.read(&mut part).await {
+        let room = KEPT_BYTES_MAX - kept.len();
+        kept.extend_from_slice(&part[..count.min(room)]);
+    }
+}
+
+fn end(status: ExitStatus) -> End {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => End::Exit(code),
+        (None, signal) => End::Signal(signal.unwrap_or_default()),
+    }
+}
+
+/// More than any token is long.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+const PART_BYTES: usize = 4096;
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    async fn shell(script: &str, input: &[u8], limit: Duration) -> Ran {
+        let command = ["/bin/sh", "-c", script].map(str::to_owned);
+        run(&command, &["zero", "one"], input, limit).await
+    }
+
+    #[tokio::test]
+    async fn a_program_is_fed_heard_and_judged_by_its_status() {
+        let ran = shell("cat; echo \"$1\" >&2; exit 67", b"mail", LONG).await;
+        assert!(matches!(ran.end, End::Exit(67)), "{ran:?}");
+        assert_eq!(
+            (ran.printed.as_slice(), ran.complaint.as_slice()),
+            (&b"mail"[..], &b"one\n"[..])
+        );
+        let ran = shell("kill -9 $$", b"", LONG).await;
+        assert!(matches!(ran.end, End::Signal(9)), "{ran:?}");
+        for command in [&[][..], &["/no/such/program".to_owned()]] {
+            let ran = run(command, &[], b"", LONG).await;
+            assert!(matches!(ran.end, End::NotStarted(_)), "{ran:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_listen_is_no_fault_and_one_that_floods_is_kept_in_part() {
+        let much = vec![b'x'; 4 * 1024 * 1024];
+        let ran = shell("exec <&-; exit 0", &much, LONG).await;
+        assert!(matches!(ran.end, End::Exit(0)), "{ran:?}");
+        let ran = shell("head -c 1000000 /dev/zero; exit 3", b"", LONG).await;
+        assert!(matches!(ran.end, End::Exit(3)));
+        assert_eq!(ran.printed.len(), KEPT_BYTES_MAX);
+    }
+
+    #[tokio::test]
+    async fn who_is_late_is_killed_with_all_that_it_began() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("child");
+        let script = format!("cat; sleep 600 & echo $! >{}; wait", file.display());
+        let ran = shell(&script, b"mail", Duration::from_millis(500)).await;
+        assert!(matches!(ran.end, End::Late { fed: true }), "{ran:?}");
+        assert_eq!(ran.printed, b"mail");
+        let child: i32 = std::fs::read_to_string(file).unwrap().trim().parse().unwrap();
+        let gone = || match std::fs::read_to_string(format!("/proc/{child}/stat")) {
+            // Killed, and perhaps not yet waited for by whoever inherited it.
+            Ok(stat) => stat.contains(") Z "),
+            Err(_) => true,
+        };
+        for _ in 0..1_000 {
+            if gone() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the child of a killed program lives on");
+    }
+
+    #[tokio::test]
+    async fn what_a_program_leaves_behind_does_not_hold_us_up() {
+        let ran = shell("sleep 5 & echo done", b"", LONG).await;
+        assert!(matches!(ran.end, End::Exit(0)));
+        assert_eq!(ran.printed, b"done\n");
+    }
+}

@@ -1,0 +1,151 @@
+//! The formats that a webhook can speak: how an event is rendered in each, where it is posted,
+//! and what an answer means there.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde_json::Value;
+use url::Url;
+
+use crate::domain::event::Event;
+use crate::domain::ntfy_topic::NtfyTopic;
+use crate::domain::timestamp::Timestamp;
+use crate::notify::answer::{Answer, Meaning};
+use crate::notify::error::NotifyError;
+use crate::notify::format::note::Note;
+use crate::notify::format::template::Template;
+use crate::notify::format::{cloudevents, discord, ntfy, slack, standard, teams};
+
+/// What a webhook speaks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Format {
+    /// The body of Standard Webhooks.
+    Standard,
+    /// `CloudEvents` 1.0, structured.
+    CloudEvents {
+        /// Who tells: a URI-reference.
+        source: String,
+    },
+    /// An incoming webhook of Slack.
+    Slack,
+    /// A webhook of Discord.
+    Discord,
+    /// A workflow of Microsoft Teams.
+    Teams,
+    /// A topic of an ntfy server.
+    Ntfy,
+    /// Any JSON.
+    Template(Template),
+}
+
+/// Where a message is posted; as secret as the URL it is made of.
+#[derive(Clone)]
+pub(in crate::notify) struct Target {
+    /// The URL.
+    pub(in crate::notify) url: Url,
+    /// What ntfy wants in the body instead of the path.
+    pub(in crate::notify) topic: Option<NtfyTopic>,
+}
+
+impl Format {
+    /// The content type and the body about that event, the same bytes every time. A template
+    /// that cannot be rendered after all does not swallow the news: it is told in the standard
+    /// body then.
+    pub fn render(&self, event: &Event) -> (String, Vec<u8>) {
+        let message = |value: Value| {
+            // Text as keys, and no writer but memory: nothing in it can fail.
+            (standard::CONTENT_TYPE.to_owned(), serde_json::to_vec(&value).unwrap_or_default())
+        };
+        let plain = || (standard::CONTENT_TYPE.to_owned(), standard::render(event));
+        match self {
+            Self::Standard => plain(),
+            Self::CloudEvents { source } => {
+                (cloudevents::CONTENT_TYPE.to_owned(), cloudevents::render(event, source))
+            }
+            Self::Slack => message(slack::render(&Note::of(event))),
+            Self::Discord => {
+                message(discord::render(&Note::of(event), event.occurred_at.to_string()))
+            }
+            Self::Teams => message(teams::render(&Note::of(event))),
+            Self::Ntfy => message(ntfy::render(&Note::of(event))),
+            Self::Template(template) => template
+                .render(event)
+                .map_or_else(|_| plain(), |body| (template.content_type.clone(), body)),
+        }
+    }
+
+    /// What an answer means.
+    pub fn meaning(&self, answer: &Answer, now: Timestamp) -> Meaning {
+        let general = answer.meaning(now);
+        match self {
+            Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => general,
+            Self::Slack => slack::meaning(answer, general),
+            Self::Discord => discord::meaning(answer, general),
+            Self::Teams => teams::meaning(answer, general),
+            Self::Ntfy => ntfy::meaning(answer, general),
+        }
+    }
+
+    /// The least time between two tries at one place, where more would be sent away.
+    pub const fn spacing(&self) -> Option<Duration> {
+        match self {
+            Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => None,
+            Self::Slack => Some(Duration::from_secs(1)),
+            Self::Discord => Some(Duration::from_millis(400)),
+            Self::Teams => Some(Duration::from_millis(250)),
+            // A burst of 60 is allowed; a server that has had enough says so.
+            Self::Ntfy => Some(Duration::from_millis(500)),
+        }
+    }
+
+    /// Whether people read it as it comes, so that old news is worth little.
+    pub const fn is_chat(&self) -> bool {
+        match self {
+            Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => false,
+            Self::Slack | Self::Discord | Self::Teams | Self::Ntfy => true,
+        }
+    }
+
+    /// Where to post, for a webhook with that URL.
+    ///
+    /// # Errors
+    /// When the URL is none of that format.
+    pub(in crate::notify) fn target(&self, url: &Url) -> Result<Target, NotifyError> {
+        let mut url = url.clone();
+        match self {
+            Self::Standard
+            | Self::CloudEvents { .. }
+            | Self::Slack
+            | Self::Teams
+            | Self::Template(_) => Ok(Target { url, topic: None }),
+            Self::Discord => {
+                let asked = url.query_pairs().any(|(name, _)| name == WAIT);
+                if !asked {
+                    url.query_pairs_mut().append_pair(WAIT, "true");
+                }
+                Ok(Target { url, topic: None })
+            }
+            Self::Ntfy => {
+                let topic = NtfyTopic::of_path(url.path()).map_err(NotifyError::Topic)?;
+                url.set_path("/");
+                Ok(Target { url, topic: Some(topic) })
+            }
+        }
+    }
+}
+
+impl Target {
+    /// The body as it is sent there.
+    pub(in crate::notify) fn body<'b>(&self, stored: &'b [u8]) -> Cow<'b, [u8]> {
+        match &self.topic {
+            Some(topic) => ntfy::addressed(stored, topic.expose()).into(),
+            None => stored.into(),
+        }
+    }
+}
+
+const WAIT: &str = "wait";
+
+#[cfg(test)]
+#[path = "choice_tests.rs"]
+mod tests;

@@ -1,0 +1,54 @@
+//! The `cloudevents` format: `CloudEvents` 1.0 as JSON, in structured mode. What it tells is the
+//! `data` of the standard body.
+
+use serde::Serialize;
+
+use crate::domain::condition::About;
+use crate::domain::event::{Event, Subject};
+use crate::notify::format::standard::{self, Data};
+
+/// The body about that event from that source, the same bytes every time.
+pub(super) fn render(event: &Event, source: &str) -> Vec<u8> {
+    let envelope = Envelope {
+        specversion: "1.0",
+        id: event.id.as_str(),
+        source,
+        kind: event.kind.name(),
+        subject: subject(event),
+        time: event.occurred_at.to_string(),
+        datacontenttype: standard::CONTENT_TYPE,
+        data: standard::data(event),
+    };
+    // Nothing in it can fail: no maps but those with text as keys, no writer but memory.
+    serde_json::to_vec(&envelope).unwrap_or_default()
+}
+
+/// The content type of the body.
+pub(super) const CONTENT_TYPE: &str = "application/cloudevents+json";
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    specversion: &'static str,
+    id: &'a str,
+    source: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    time: String,
+    datacontenttype: &'static str,
+    data: Data<'a>,
+}
+
+/// The avatar that it is about, if it is about one.
+pub(super) fn subject(event: &Event) -> Option<&str> {
+    match &event.subject {
+        Subject::Transition { transition, .. } => Some(transition.avatar_id.as_str()),
+        Subject::Condition(condition) => match &condition.about {
+            About::Avatar { id, .. } => Some(id.as_str()),
+            About::Account { .. } | About::Config | About::Channel { .. } => None,
+        },
+        Subject::DeadLetter(letter) => letter.avatar_id.as_deref(),
+        Subject::Ping { .. } => None,
+    }
+}

@@ -1,0 +1,96 @@
+//! Text that fits: escaped for its target, and cut in the unit that the target counts in.
+//!
+//! A cut never falls into a character that people see as one, nor into an escape.
+
+use unicode_segmentation::UnicodeSegmentation as _;
+
+/// What a target counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Bytes of UTF-8.
+    Bytes,
+    /// Units of UTF-16, as JavaScript counts.
+    Utf16,
+    /// Characters of Unicode.
+    Chars,
+}
+
+impl Unit {
+    /// How many there are in a text.
+    pub(super) fn count(self, text: &str) -> usize {
+        match self {
+            Self::Bytes => text.len(),
+            Self::Utf16 => text.encode_utf16().count(),
+            Self::Chars => text.chars().count(),
+        }
+    }
+}
+
+/// The text, escaped character by character, with at most `max` units; what is cut ends in an
+/// ellipsis.
+pub(super) fn fit(text: &str, max: usize, unit: Unit, escape: fn(char, &mut String)) -> String {
+    let room = max.saturating_sub(unit.count(ELLIPSIS));
+    let mut fitted = String::new();
+    let mut count = 0;
+    // As much as has room for an ellipsis behind it.
+    let mut short = 0;
+    for grapheme in text.graphemes(true) {
+        let start = fitted.len();
+        grapheme.chars().for_each(|char| escape(char, &mut fitted));
+        count += unit.count(&fitted[start..]);
+        if count > max {
+            fitted.truncate(short);
+            fitted.push_str(ELLIPSIS);
+            return fitted;
+        }
+        if count <= room {
+            short = fitted.len();
+        }
+    }
+    fitted
+}
+
+/// Leaves a character as it is.
+pub(super) fn as_it_is(char: char, to: &mut String) {
+    to.push(char);
+}
+
+const ELLIPSIS: &str = "…";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doubled(char: char, to: &mut String) {
+        to.push(char);
+        to.push(char);
+    }
+
+    #[test]
+    fn a_text_is_cut_in_the_unit_of_its_target() {
+        let check = |text: &str, max: usize, unit: Unit, expected: &str| {
+            let fitted = fit(text, max, unit, as_it_is);
+            assert_eq!(fitted, expected, "for {text:?} in {max} {unit:?}");
+            assert!(unit.count(&fitted) <= max);
+        };
+        for unit in [Unit::Bytes, Unit::Utf16, Unit::Chars] {
+            check("twelve chars", 12, unit, "twelve chars");
+            check("", 12, unit, "");
+        }
+        check("thirteen char", 12, Unit::Chars, "thirteen ch…");
+        check("thirteen char", 12, Unit::Bytes, "thirteen …");
+        check("ééééé", 9, Unit::Bytes, "ééé…");
+        check("🚀🚀🚀", 5, Unit::Utf16, "🚀🚀…");
+        check("🚀🚀🚀", 5, Unit::Chars, "🚀🚀🚀");
+        // A family is one character to people: four of Unicode, joined.
+        check("👩\u{200d}👩\u{200d}👧 x", 6, Unit::Chars, "👩\u{200d}👩\u{200d}👧…");
+        check("a👩\u{200d}👩\u{200d}👧", 4, Unit::Chars, "a…");
+        check("\u{5d0}\u{5b0}\u{5d1}", 2, Unit::Chars, "…");
+    }
+
+    #[test]
+    fn a_cut_never_falls_into_an_escape() {
+        assert_eq!(fit("abc", 6, Unit::Chars, doubled), "aabbcc");
+        assert_eq!(fit("abcd", 6, Unit::Chars, doubled), "aabb…");
+    }
+}

@@ -1,0 +1,98 @@
+//! The `ntfy` format: a message for an ntfy server, and what the server answers.
+//!
+//! The topic is the password, so it is not in the body that is stored: it is put in when the
+//! message is sent.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::domain::delivery::OutcomeClass;
+use crate::notify::answer::{Answer, Meaning};
+use crate::notify::format::limit::{Unit, as_it_is, fit};
+use crate::notify::format::note::{Note, Tone};
+
+/// The message without its topic. ntfy shows its text as it is.
+pub(super) fn render(note: &Note) -> Value {
+    let facts = note.facts.iter().map(|fact| format!("{}: {}", fact.name, fact.value));
+    let mut lines: Vec<String> = facts.collect();
+    lines.extend([note.meaning.clone(), note.window.clone(), note.footer.clone()]);
+    let title = format!("{} · {}", note.headline, note.about);
+    let (tag, priority) = match note.tone {
+        Tone::Good => ("white_check_mark", 3),
+        Tone::Bad => ("x", 4),
+        Tone::Neutral => ("information_source", 2),
+    };
+    json!({
+        "title": fit(&title, TITLE_MAX, Unit::Bytes, as_it_is),
+        "message": fit(&lines.join("\n"), MESSAGE_MAX, Unit::Bytes, as_it_is),
+        "tags": [tag],
+        "priority": priority,
+    })
+}
+
+/// The body with its topic, as it is sent: the same bytes for the same topic.
+pub(super) fn addressed(body: &[u8], topic: &str) -> Vec<u8> {
+    let mut message = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    let Some(object) = message.as_object_mut() else { return body.to_vec() };
+    object.insert("topic".to_owned(), topic.into());
+    // Text as keys, and no writer but memory: nothing in it can fail.
+    serde_json::to_vec(&message).unwrap_or_default()
+}
+
+/// What an answer means.
+pub(super) fn meaning(answer: &Answer, general: Meaning) -> Meaning {
+    let json = serde_json::from_slice::<Value>(&answer.beginning).unwrap_or_default();
+    let of = |class, remark| Meaning { class, remark: Some(remark), ..general.clone() };
+    match (general.class, answer.status) {
+        (OutcomeClass::Throttled, _) if json["code"] == DAILY_QUOTA => Meaning {
+            retry_after: general.retry_after.max(Some(QUOTA_WAIT)),
+            ..of(OutcomeClass::Throttled, "the messages of the day are used up")
+        },
+        (OutcomeClass::Retryable, 400) => {
+            of(OutcomeClass::Rejected, "it does not take this message")
+        }
+        (OutcomeClass::Retryable, 401 | 403) => {
+            of(OutcomeClass::Misconfigured, "the topic wants another login")
+        }
+        _ => general,
+    }
+}
+
+const TITLE_MAX: usize = 250;
+/// A longer message would become a file that people have to open.
+const MESSAGE_MAX: usize = 4096;
+/// The code of the server for a quota that is renewed each day.
+const DAILY_QUOTA: u32 = 42_908;
+const QUOTA_WAIT: Duration = Duration::from_hours(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::timestamp::Timestamp;
+
+    #[test]
+    fn an_answer_means_what_ntfy_means_by_it() {
+        let check = |status: u16, body: &str, expected, wait_s: Option<u64>| {
+            let answer = Answer { status, headers: Vec::new(), beginning: body.into() };
+            let general = answer.meaning(Timestamp::from_millis(0));
+            let found = meaning(&answer, general);
+            let wait = wait_s.map(Duration::from_secs);
+            assert_eq!((found.class, found.retry_after), (expected, wait), "for {status} {body:?}");
+        };
+        check(200, r#"{"id":"x","event":"message"}"#, OutcomeClass::Delivered, None);
+        check(400, r#"{"code":40009,"http":400}"#, OutcomeClass::Rejected, None);
+        check(401, r#"{"code":40101,"http":401}"#, OutcomeClass::Misconfigured, None);
+        check(403, r#"{"code":40301,"http":403}"#, OutcomeClass::Misconfigured, None);
+        check(413, "", OutcomeClass::Rejected, None);
+        check(429, r#"{"code":42901,"http":429}"#, OutcomeClass::Throttled, None);
+        check(429, r#"{"code":42908,"http":429}"#, OutcomeClass::Throttled, Some(10_800));
+        check(507, "", OutcomeClass::Retryable, None);
+    }
+
+    #[test]
+    fn the_topic_is_put_in_when_it_is_sent() {
+        let sent = addressed(br#"{"message":"m","title":"t"}"#, "T0PIC");
+        assert_eq!(sent, br#"{"message":"m","title":"t","topic":"T0PIC"}"#);
+    }
+}

@@ -1,0 +1,298 @@
+//! The `template` format: a tree of JSON whose texts are templates of minijinja.
+//!
+//! What comes out is always JSON, since only texts are rendered and the tree is put together by
+//! us. A text that is one `{{ expression }}` alone becomes the value itself. Work, depth and size
+//! are bounded. No template reads a file, an environment or a clock.
+
+use std::io;
+
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use serde_json::{Map, Value, json};
+
+use crate::domain::condition::About;
+use crate::domain::event::{Event, Subject};
+use crate::domain::template_tree::{TemplateTree, element, member};
+use crate::notify::format::note::{Note, Tone};
+use crate::notify::format::{cloudevents, standard};
+
+/// A template, and what its body is called.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Template {
+    /// The tree.
+    pub tree: TemplateTree,
+    /// The content type of what comes out.
+    pub content_type: String,
+}
+
+/// What is wrong with one text of a template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct TemplateFault {
+    /// Where it stands in the tree; empty for the tree itself.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Template {
+    /// The body about that event, the same bytes every time.
+    ///
+    /// # Errors
+    /// When a text cannot be rendered, or the body is too large.
+    pub fn render(&self, event: &Event) -> Result<Vec<u8>, TemplateFault> {
+        let value = value(&self.tree, String::new(), &context(event))?;
+        // Text as keys, and no writer but memory: nothing in it can fail.
+        let body = serde_json::to_vec(&value).unwrap_or_default();
+        if body.len() > BODY_MAX {
+            let message = format!("makes a body of more than {BODY_MAX} bytes");
+            return Err(TemplateFault { path: String::new(), message });
+        }
+        Ok(body)
+    }
+
+    /// What is wrong with it for one of those events: the first fault of each text.
+    pub fn faults(&self, events: &[Event]) -> Vec<TemplateFault> {
+        let contexts: Vec<_> = events.iter().map(|event| (event.kind, context(event))).collect();
+        let mut faults = Vec::new();
+        for (path, source) in self.tree.texts() {
+            let fault = contexts.iter().find_map(|(kind, context)| {
+                let error = rendered(source, context).err()?;
+                Some(match error {
+                    Broken::Syntax(said) => said,
+                    Broken::Use(said) => format!("{said}, for `{kind}`"),
+                })
+            });
+            faults.extend(fault.map(|message| TemplateFault { path, message }));
+        }
+        if faults.is_empty() {
+            faults.extend(events.iter().find_map(|event| self.render(event).err()));
+        }
+        faults
+    }
+}
+
+fn value(tree: &TemplateTree, path: String, context: &Value) -> Result<Value, TemplateFault> {
+    Ok(match tree {
+        TemplateTree::Flag(flag) => (*flag).into(),
+        TemplateTree::Integer(number) => (*number).into(),
+        TemplateTree::Number(number) => (*number).into(),
+        TemplateTree::Text(source) => rendered(source, context).map_err(|error| {
+            let (Broken::Syntax(message) | Broken::Use(message)) = error;
+            TemplateFault { path, message }
+        })?,
+        TemplateTree::List(list) => {
+            let node = |(index, node)| value(node, element(&path, index), context);
+            list.iter().enumerate().map(node).collect::<Result<_, _>>()?
+        }
+        TemplateTree::Object(entries) => {
+            let mut object = Map::new();
+            for (name, node) in entries {
+                object.insert(name.clone(), value(node, member(&path, name), context)?);
+            }
+            object.into()
+        }
+    })
+}
+
+/// Why a text was not rendered.
+enum Broken {
+    /// It is no template, whatever it is about.
+    Syntax(String),
+    /// It is one, but not about this.
+    Use(String),
+}
+
+fn rendered(source: &str, context: &Value) -> Result<Value, Broken> {
+    let mut engine = Environment::new();
+    engine.set_undefined_behavior(UndefinedBehavior::Strict);
+    engine.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    engine.set_fuel(Some(FUEL));
+    engine.set_recursion_limit(DEPTH_MAX);
+    let context = minijinja::Value::from(minijinja::value::Serde(context));
+    if let Some(expression) = alone(source)
+        && let Ok(expression) = engine.compile_expression(expression)
+    {
+        let value = expression.eval(context).map_err(|error| Broken::Use(said(&error)))?;
+        if value.is_undefined() {
+            return Err(Broken::Use(NOT_THERE.to_owned()));
+        }
+        return serde_json::to_value(value)
+            .map_err(|_| Broken::Use("gives what JSON cannot hold".to_owned()));
+    }
+    let template =
+        engine.template_from_str(source).map_err(|error| Broken::Syntax(said(&error)))?;
+    let mut text = Capped(Vec::new());
+    match template.render_captured_to(context, &mut text) {
+        Ok(_) => Ok(String::from_utf8_lossy(&text.0).into_owned().into()),
+        Err(_) if text.0.len() > BODY_MAX => {
+            Err(Broken::Use(format!("makes more than {BODY_MAX} bytes")))
+        }
+        Err(error) => Err(Broken::Use(said(&error))),
+    }
+}
+
+/// The inside of a text that is one `{{ … }}` and nothing else. That it is only one shows when it
+/// is compiled.
+fn alone(source: &str) -> Option<&str> {
+    let inner = source.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
+    Some(inner.strip_suffix(['-', '+']).unwrap_or(inner).trim())
+}
+
+fn said(error: &Error) -> String {
+    if error.kind() == ErrorKind::UndefinedError {
+        return NOT_THERE.to_owned();
+    }
+    let detail = error.detail().map(|detail| format!(": {detail}"));
+    let line = error.line().filter(|line| *line > 1).map(|line| format!(" in its line {line}"));
+    let (detail, line) = (detail.unwrap_or_default(), line.unwrap_or_default());
+    format!("cannot be rendered{line}: {}{detail}", error.kind())
+}
+
+/// What a template can name.
+fn context(event: &Event) -> Value {
+    let note = Note::of(event);
+    let body = serde_json::from_slice::<Value>(&standard::render(event)).unwrap_or_default();
+    let tone = match note.tone {
+        Tone::Good => "good",
+        Tone::Bad => "bad",
+        Tone::Neutral => "neutral",
+    };
+    let (name, status, previous) = match &event.subject {
+        Subject::Transition { avatar, transition, .. } => (
+            avatar.name.as_deref(),
+            Some(transition.status.name()),
+            transition.previous.status().map(|status| status.name()),
+        ),
+        Subject::Condition(condition) => match &condition.about {
+            About::Avatar { name, status, .. } => {
+                (name.as_deref(), status.as_ref().map(|status| status.name()), None)
+            }
+            About::Account { .. } | About::Config | About::Channel { .. } => (None, None, None),
+        },
+        Subject::DeadLetter(_) | Subject::Ping { .. } => (None, None, None),
+    };
+    let facts: Vec<Value> =
+        note.facts.iter().map(|fact| json!({ "name": fact.name, "value": fact.value })).collect();
+    json!({
+        "id": event.id.as_str(),
+        "type": body["type"],
+        "timestamp": body["timestamp"],
+        "data": body["data"],
+        "tone": tone,
+        "text": note.brief(),
+        "headline": note.headline,
+        "about": note.about,
+        "facts": facts,
+        "meaning": note.meaning,
+        "window": note.window,
+        "footer": note.footer,
+        "avatar_id": cloudevents::subject(event),
+        "avatar_name": name,
+        "status": status,
+        "previous_status": previous,
+    })
+}
+
+/// Takes no more than a body may have.
+struct Capped(Vec<u8>);
+
+impl io::Write for Capped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        if self.0.len() > BODY_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+const BODY_MAX: usize = 64 * 1024;
+const NOT_THERE: &str = "uses what is not there";
+/// Steps of one text.
+const FUEL: u64 = 50_000;
+const DEPTH_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::format::sample;
+
+    fn check(source: &str, expected: Value) {
+        check_named("Jane, English", source, expected);
+    }
+
+    fn check_named(name: &str, source: &str, expected: Value) {
+        let event = &sample::hostile(name)[0];
+        let template = Template {
+            tree: TemplateTree::Object(vec![("x".into(), TemplateTree::Text(source.into()))]),
+            content_type: "application/json".to_owned(),
+        };
+        let body: Value = serde_json::from_slice(&template.render(event).unwrap()).unwrap();
+        assert_eq!(body["x"], expected, "for {source}");
+    }
+
+    fn refused(source: &str, expected: &str) {
+        let tree = TemplateTree::List(vec![TemplateTree::Text(source.into())]);
+        let template = Template { tree, content_type: String::new() };
+        let faults = template.faults(&sample::all());
+        assert_eq!(faults.len(), 1, "for {source}: {faults:?}");
+        assert_eq!(faults[0].path, "[0]");
+        assert!(faults[0].message.contains(expected), "for {source}: {}", faults[0].message);
+    }
+
+    #[test]
+    fn an_expression_alone_is_the_value_itself() {
+        check("{{ data.sequence }}", json!(42));
+        check(" {{ data.training_observed }} ", json!(true));
+        check("{{- data.sequence -}}", json!(42));
+        check("{{ data.avatar.extras }}", json!({}));
+        check("{{ none }}", Value::Null);
+        check("{{ {'a': [1, 2.5]} }}", json!({ "a": [1, 2.5] }));
+        check("{{ avatar_name }}", json!("Jane, English"));
+    }
+
+    #[test]
+    fn anything_else_is_a_text() {
+        check("n. {{ data.sequence }}", json!("n. 42"));
+        check("{{ data.sequence }} {{ status }}", json!("42 IDLE"));
+        check("plain \"text\"", json!("plain \"text\""));
+        check("{% if status == 'IDLE' %}yes{% endif %}", json!("yes"));
+        check("", json!(""));
+    }
+
+    #[test]
+    fn what_cannot_be_rendered_is_found_before_it_is_needed() {
+        refused("{{ data.nope }}", "not there");
+        refused("x {{ data.nope }}", "not there");
+        refused("{{ data.sequence", "syntax error");
+        refused("{{ avatar_name | shout }}", "unknown filter");
+        refused(
+            "{% for a in range(9000) %}{% for b in range(9000) %}{% endfor %}{% endfor %}",
+            "fuel",
+        );
+        refused("{% for a in range(900) %}{{ 'x' * 100 }}{% endfor %}", "bytes");
+        refused("{% include 'x' %}", "");
+    }
+
+    #[test]
+    fn a_name_is_never_more_than_a_value() {
+        for name in sample::NAMES {
+            check_named(name, "{{ avatar_name }}", json!(name));
+            check_named(name, "{{ data.avatar.name }}!", json!(format!("{name}!")));
+        }
+    }
+
+    #[test]
+    fn many_texts_together_cannot_make_too_much() {
+        let text = || TemplateTree::Text("{{ 'x' * 40000 }}".to_owned());
+        let tree = TemplateTree::List(vec![text(), text()]);
+        let template = Template { tree, content_type: String::new() };
+        let faults = template.faults(&sample::all());
+        assert_eq!(faults[0].message, "makes a body of more than 65536 bytes");
+    }
+}

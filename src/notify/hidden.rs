@@ -1,0 +1,93 @@
+//! What of a webhook's settings must not come back in a snippet: receivers and proxies like to
+//! repeat what they got.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use crate::secret::Secret;
+use crate::signing_secret::SigningSecret;
+
+/// The texts to hide, the longest first, so that none leaves a part of another behind.
+pub(super) fn list(parts: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+    parts.dedup();
+    parts
+}
+
+/// What of a URL is secret: error pages repeat the path, or parts of it.
+pub(super) fn of_url(url: &Url) -> Vec<String> {
+    let mut parts = vec![url.path().to_owned()];
+    parts.extend(url.query().map(str::to_owned));
+    parts.extend(url.path_segments().into_iter().flatten().map(str::to_owned));
+    parts.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
+    parts.extend(
+        url.query().into_iter().flat_map(|query| query.split(['&', '='])).map(str::to_owned),
+    );
+    parts.extend([url.username().to_owned(), url.password().unwrap_or_default().to_owned()]);
+    let decoded = |part: &String| percent_decode_str(part).decode_utf8_lossy().into_owned();
+    parts.extend(parts.iter().map(decoded).collect::<Vec<_>>());
+    parts.retain(|part| part.chars().count() >= SECRET_CHARS_MIN);
+    parts
+}
+
+/// How a signing secret would look if a receiver sent it back.
+pub(super) fn of_signing(secret: &SigningSecret) -> Vec<String> {
+    let whole = secret.reveal();
+    let bare = whole.trim_start_matches("whsec_").to_owned();
+    vec![whole, bare]
+}
+
+/// The value of a header, and what follows a scheme such as `Bearer`; of a basic login, also what
+/// is encoded in it (RFC 7617).
+pub(super) fn of_header(value: &Secret) -> Vec<String> {
+    let value = value.expose();
+    let credentials = value.split_once(' ').map_or(value, |(_, credentials)| credentials.trim());
+    let mut parts = vec![value.to_owned(), credentials.to_owned()];
+    let decoded = STANDARD.decode(credentials).ok();
+    let login = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+    if let Some((user, password)) = login.as_deref().and_then(|login| login.split_once(':')) {
+        parts.extend([format!("{user}:{password}"), password.to_owned()]);
+    }
+    parts
+}
+
+/// Shorter parts of a URL are words, not secrets.
+const SECRET_CHARS_MIN: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_url_that_may_be_secret_are_known() {
+        let url =
+            Url::parse("https://user:passw0rd@h.example/hook/T0K%2FEN77?sig=abc%3Ddef").unwrap();
+        let parts = list(of_url(&url));
+        for part in ["T0K%2FEN77", "T0K/EN77", "passw0rd", "abc=def", "abc%3Ddef"] {
+            assert!(parts.contains(&part.to_owned()), "{part} in {parts:?}");
+        }
+        assert!(!parts.contains(&"hook".to_owned()));
+    }
+
+    #[test]
+    fn the_parts_of_a_header_that_may_be_secret_are_known() {
+        let check = |value: &str, expected: &[&str]| {
+            assert_eq!(list(of_header(&Secret::new(value))), expected, "for `{value}`");
+        };
+        check("Bearer t0ken-77", &["Bearer t0ken-77", "t0ken-77"]);
+        check(
+            "Basic dXNlcjpwYXNzdzByZA==",
+            &["Basic dXNlcjpwYXNzdzByZA==", "dXNlcjpwYXNzdzByZA==", "user:passw0rd", "passw0rd"],
+        );
+        check("eu-1", &["eu-1"]);
+    }
+
+    #[test]
+    fn the_longest_is_hidden_first() {
+        let parts = ["secret".to_owned(), "secret-77".to_owned(), "secret".to_owned()];
+        assert_eq!(list(parts), ["secret-77", "secret"]);
+    }
+}

@@ -1,0 +1,155 @@
+//! The proxy that a webhook goes through, and what its failures mean.
+//!
+//! It is ours: while it is down or refuses us, no receiver is charged for that. Its URL is a
+//! secret, since a user name and a password may stand in it; only its host is ever shown.
+
+use std::error::Error;
+use std::io;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::notify::error::NotifyError;
+use crate::notify::fault::{self, CONNECT};
+use crate::secret::Secret;
+
+/// An HTTP proxy (RFC 9110, section 3.7): it passes requests on, or opens a tunnel for TLS.
+pub(super) struct Proxy {
+    /// Where it is, with its login.
+    pub(super) url: Url,
+    /// Its host, as it may be shown.
+    pub(super) host: String,
+}
+
+impl Proxy {
+    /// Takes the URL of one.
+    ///
+    /// # Errors
+    /// When it is no `http` URL with a host.
+    pub(super) fn parse(url: &Secret) -> Result<Self, NotifyError> {
+        let url = Url::parse(url.expose()).map_err(|_| NotifyError::Proxy)?;
+        let host = url.host_str().filter(|_| url.scheme() == "http").ok_or(NotifyError::Proxy)?;
+        Ok(Self { host: host.to_owned(), url })
+    }
+
+    /// Its name or address without brackets, and its port.
+    pub(super) fn place(&self) -> (&str, u16) {
+        // A URL of `http` always has a port.
+        let port = self.url.port_or_known_default().unwrap_or_default();
+        (self.host.trim_matches(['[', ']']), port)
+    }
+
+    /// What of it must not come back in a snippet: its login, and how that looks on the way
+    /// (RFC 7617).
+    pub(super) fn hidden(&self) -> Vec<String> {
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let user = decoded(self.url.username());
+        let password = decoded(self.url.password().unwrap_or_default());
+        let login = format!("{user}:{password}");
+        vec![STANDARD.encode(&login), login, user, password]
+    }
+
+    /// Its outage, told as ours.
+    pub(super) fn fault(&self, outcome: Outcome) -> Outcome {
+        let error = outcome.error.map(|text| format!("the proxy {text}"));
+        Outcome { class: OutcomeClass::Local, error, ..outcome }
+    }
+
+    /// It does not know us.
+    pub(super) fn login_refused(&self) -> Outcome {
+        let text = format!("the proxy `{}` refuses our login, or wants one", self.host);
+        fault::stopped(OutcomeClass::Misconfigured, PROXY, text)
+    }
+
+    /// What it means that no connection to `host` came about. `None` when the tunnel was open,
+    /// so that the failure is the receiver's.
+    pub(super) fn not_connected(
+        &self,
+        host: &str,
+        tunnel: Tunnel,
+        is_timeout: bool,
+        error: &(dyn Error + 'static),
+    ) -> Option<Outcome> {
+        let proxy = &self.host;
+        if is_timeout {
+            let outcome = match tunnel {
+                // Nobody can tell which of the two was slow, so it counts.
+                Tunnel::Asked => fault::stopped(
+                    OutcomeClass::Retryable,
+                    CONNECT,
+                    format!("`{host}` was not connected to in time, through the proxy `{proxy}`"),
+                ),
+                Tunnel::None => {
+                    self.fault(fault::not_connected(proxy, &io::ErrorKind::TimedOut.into()))
+                }
+            };
+            return Some(outcome);
+        }
+        if tunnel == Tunnel::Asked && !says(error, OF_TUNNEL) {
+            return None;
+        }
+        if says(error, LOGIN_WANTED) {
+            return Some(self.login_refused());
+        }
+        if let Some(error) = fault::cause::<io::Error>(error) {
+            return Some(self.fault(fault::not_connected(proxy, error)));
+        }
+        let text = format!("the proxy `{proxy}` did not connect to `{host}`");
+        Some(fault::stopped(OutcomeClass::Local, PROXY, text))
+    }
+}
+
+/// Whether the way through the proxy is a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tunnel {
+    /// It was asked to open one.
+    Asked,
+    /// It passes the request on.
+    None,
+}
+
+/// Whether an error, or one of its causes, has these words. The type of a tunnel's errors is not
+/// public, so its words are all there is; the tests over a socket hold them.
+fn says(error: &(dyn Error + 'static), words: &str) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.to_string().contains(words) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+pub(super) const PROXY: &str = "proxy";
+const OF_TUNNEL: &str = "tunnel error";
+const LOGIN_WANTED: &str = "proxy authorization required";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_an_http_url_with_a_host() {
+        let place = |text: &str| {
+            let proxy = Proxy::parse(&Secret::new(text)).ok()?;
+            let (host, port) = proxy.place();
+            Some(format!("{host} {port}"))
+        };
+        assert_eq!(place("http://proxy.lan:3128").as_deref(), Some("proxy.lan 3128"));
+        assert_eq!(place("http://u:p@[::1]/").as_deref(), Some("::1 80"));
+        for text in ["https://proxy.lan", "socks5://proxy.lan", "proxy.lan:3128", "", "http://"] {
+            assert_eq!(place(text), None, "for `{text}`");
+        }
+    }
+
+    #[test]
+    fn the_login_is_hidden_in_every_form() {
+        let proxy = Proxy::parse(&Secret::new("http://user%40x:pass%3Aword@proxy.lan")).unwrap();
+        let expected = ["dXNlckB4OnBhc3M6d29yZA==", "user@x:pass:word", "user@x", "pass:word"];
+        assert_eq!(proxy.hidden(), expected);
+    }
+}

@@ -1,0 +1,151 @@
+"""A mail of every kind that a daemon can be made to tell in a few seconds, by way of a folder,
+read by Python's own parser: news with names that break things, every status, conditions that
+begin and end, and a trial.
+"""
+
+import email
+import email.policy
+import json
+import signal
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
+from ground import Daemon, claim, command, end, wait_for, work_folder
+
+WALK, GONE, SLOW = "walk-0001", "gone-0002", "slow-0003"
+STEPS = ["NOT_TRAINED", "TRAINING", "IDLE", "TRAINING", "TRAINING_FAILED", "REFUSED", "SOMETHING_NEW"]
+NAME = "=?utf-8?q?J=0D=0A?= Jané\r\nBcc: x@example.com\u202e <b>“Ω”</b> 👩🏽 " + "long" * 50
+KINDS = {
+    "avatar.status_changed", "avatar.ready", "avatar.training_failed", "avatar.refused",
+    "avatar.missing", "avatar.training_overdue", "config.rejected", "test.ping",
+}
+
+
+class Argil(BaseHTTPRequestHandler):
+    """The API: one avatar that walks through every status, one unknown, one that trains on."""
+
+    protocol_version = "HTTP/1.1"
+    step, found = 0, False
+
+    def do_GET(self):
+        id = self.path.removeprefix("/v1/avatars/")
+        if id == GONE and not Argil.found:
+            return self.answer(404, {"code": 404, "message": "Avatar not found"})
+        status = {WALK: STEPS[Argil.step], SLOW: "TRAINING", GONE: "IDLE"}[id]
+        self.answer(200, {"id": id, "name": NAME, "status": status, "model": "ARGIL_ATOM"})
+
+    def answer(self, code, body):
+        body = json.dumps(body).encode()
+        self.send_response(code)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def defects(message):
+    found = []
+    for part in message.walk():
+        found += part.defects
+        for name, value in part.items():
+            found += [f"{name}: {defect!r}" for defect in value.defects]
+    return found
+
+
+ground = work_folder()
+(ground / "mails").mkdir()
+server = ThreadingHTTPServer(("127.0.0.1", 0), Argil)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+config = f"""
+[argil]
+api_key = {{ env = "ARGIL_API_KEY" }}
+base_url = "http://127.0.0.1:{server.server_port}/v1"
+max_requests_per_second = 100
+[poll]
+training = {{ min = "50ms", max = "100ms" }}
+not_trained = "100ms"
+settled = "100ms"
+missing = "100ms"
+[[avatars]]
+id = "{WALK}"
+[[avatars]]
+id = "{GONE}"
+[[avatars]]
+id = "{SLOW}"
+overdue_after = "1s"
+[channels.folder]
+type = "email"
+from = "avatar-watch@example.com"
+to = ["studio@example.com", "ops@example.com"]
+file = {{ folder = "mails" }}
+events = ["avatar.ready", "avatar.training_failed", "avatar.refused", "avatar.status_changed"]
+operator = true
+"""
+daemon = Daemon(ground, config)
+claim("the daemon runs", daemon.runs(), daemon.said())
+
+
+def seen(status):
+    return daemon.rows("SELECT 1 FROM watches WHERE avatar_id = ? AND status = ?", WALK, status)
+
+
+for number, status in enumerate(STEPS):
+    Argil.step = number
+    claim(f"{status} is seen", wait_for(lambda: seen(status)), daemon.said())
+
+
+def mails():
+    return [email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+            for file in sorted((ground / "mails").glob("*.eml"))]
+
+
+def told(kind, state):
+    return any((mail["x-avatar-watch-type"], mail["x-avatar-watch-state"]) == (kind, state)
+               for mail in mails())
+
+
+claim("an unknown avatar is told of", wait_for(lambda: told("avatar.missing", "begun")))
+Argil.found = True
+claim("… and that it is there now", wait_for(lambda: told("avatar.missing", "ended")))
+daemon.config.write_text("nonsense = [", encoding="utf-8")
+daemon.process.send_signal(signal.SIGHUP)
+claim("a bad config is told of", wait_for(lambda: told("config.rejected", "begun")))
+daemon.config.write_text(config, encoding="utf-8")
+daemon.process.send_signal(signal.SIGHUP)
+claim("… and that it is good again", wait_for(lambda: told("config.rejected", "ended")))
+claim("an overdue training is told of", wait_for(lambda: told("avatar.training_overdue", "begun")))
+tried = command("test", "folder", "--config", daemon.config)
+claim("a trial is written too", tried.returncode == 0, tried.stdout + tried.stderr)
+claim("SIGTERM ends it with 0", daemon.stop() == 0, daemon.said())
+
+all_mails = mails()
+kinds = {mail["x-avatar-watch-type"] for mail in all_mails}
+claim("there is a mail of every kind", kinds == KINDS, kinds ^ KINDS)
+files = sorted((ground / "mails").iterdir())
+claim("each has its envelope, and nothing else is there", len(files) == 2 * len(all_mails), files)
+broken = {str(mail["subject"]): found for mail in all_mails if (found := defects(mail))}
+claim("the parser finds no defect in any", not broken, broken)
+claim("… nor a header that nobody meant", not any(mail["bcc"] or mail["cc"] for mail in all_mails))
+subjects = [str(mail["subject"]) for mail in all_mails]
+claim("every subject is one line, under our name", all(
+    subject.startswith("[avatar-watch] ") and subject.isprintable() for subject in subjects
+), subjects)
+bodies = [mail.get_body((kind,)).get_content() for mail in all_mails for kind in ("plain", "html")]
+claim("every mail has a text and an HTML", all(len(body) > 100 for body in bodies))
+claim("… where foreign markup is text", not any("<b>“" in body for body in bodies[1::2]))
+claim("news of a training says how long it took", any(
+    "Training took: " in body for body in bodies[0::2]
+))
+envelopes = [json.loads(file.read_text("utf-8")) for file in files if file.suffix == ".json"]
+claim("the envelopes name both recipients", {it["to"] for it in envelopes} == {
+    "studio@example.com", "ops@example.com"
+})
+ids = [mail["message-id"] for mail in all_mails]
+claim("no two mails share an id", len(set(ids)) == len(ids))
+end()

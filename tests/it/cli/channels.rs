@@ -1,0 +1,102 @@
+//! `channels`, and what the hands can do with deliveries, beside the real daemon.
+
+use super::*;
+
+/// How a channel is doing.
+fn channel(bench: &Bench, name: &str) -> Value {
+    let channels = bench.json(&["channels", "--json"]);
+    let channel = channels.as_array().unwrap().iter().find(|channel| channel["name"] == name);
+    channel.unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_said_farewell_is_shown_told_of_and_enabled_by_hand() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let watch = Receiver::start().await;
+    let config = Config::new(argil.base_url())
+        .webhook("watch", &watch.url())
+        .with("\nevents = []\noperator = true\n")
+        .webhook("ops", &receiver.url())
+        .avatar("a1");
+    let bench = Bench::new(config.text());
+    argil.set_status("a1", "TRAINING");
+    receiver.script([Answer::status(410)]);
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    argil.set_status("a1", "IDLE");
+    let told = watch.wait_for(1).await;
+    let told: Value = serde_json::from_slice(&told[0].body).unwrap();
+    assert_eq!(
+        (&told["type"], &told["data"]["channel"]),
+        (&"channel.disabled".into(), &"ops".into())
+    );
+    daemon.wait_for_log("avatar-watch channels enable ops");
+    let ops = channel(&bench, "ops");
+    assert_eq!((&ops["state"], &ops["under_way"]), (&"disabled".into(), &1.into()));
+    let shown = stdout(&bench.run(&["channels"]));
+    assert!(shown.contains("DISABLED") && shown.contains("410"), "{shown}");
+    assert!(stdout(&bench.run(&["status"])).contains("channel.disabled for `channel ops`"));
+    for wrong in ["pause", "resume"] {
+        let refused = bench.run(&["channels", wrong, "ops"]);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(stderr(&refused).contains("avatar-watch channels enable ops"));
+    }
+
+    assert_eq!(stdout(&bench.run(&["channels", "enable", "ops"])), "ops: enabled\n");
+    receiver.wait_for(2).await;
+    let rows = bench.wait_for_deliveries("both", |rows| {
+        rows.iter().filter(|row| row["channel"] == "ops").all(|row| row["state"] == "delivered")
+    });
+    assert_eq!(rows.iter().filter(|row| row["channel"] == "ops").count(), 1);
+    let received = receiver.received();
+    assert_eq!(received[0].header("webhook-id"), received[1].header("webhook-id"));
+    assert_eq!(received[0].body, received[1].body);
+    let ended = watch.wait_for(2).await;
+    let ended: Value = serde_json::from_slice(&ended[1].body).unwrap();
+    assert_eq!(ended["data"]["state"], "ended");
+    assert_eq!(stdout(&bench.run(&["channels", "enable", "ops"])), "ops: well already\n");
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_holds_over_a_restart_and_a_channel_that_is_not_there_is_named() {
+    let (argil, receiver, bench, daemon) = settled().await;
+    assert_eq!(stdout(&bench.run(&["channels", "pause", "ops"])), "ops: paused\n");
+    assert!(daemon.stop().success());
+    let daemon = bench.start();
+    argil.set_status("a1", "REFUSED");
+    bench
+        .wait_for_deliveries("what waits", |rows| rows.len() == 2 && rows[1]["state"] == "pending");
+    assert_eq!(channel(&bench, "ops")["state"], "paused");
+    assert_eq!(receiver.received().len(), 1);
+    assert_eq!(stdout(&bench.run(&["channels", "resume", "ops"])), "ops: resumed\n");
+    receiver.wait_for(2).await;
+    let nobody = bench.run(&["channels", "pause", "opps"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    let said = stderr(&nobody);
+    assert!(said.contains("no channel `opps`") && said.contains("`ops`"), "{said}");
+    assert_eq!(bench.run(&["channels", "pause", "o p s"]).status.code(), Some(2));
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sent_again_as_new_it_has_another_id_and_the_same_bytes() {
+    let (_argil, receiver, bench, daemon) = settled().await;
+    let first = bench.deliveries()[0]["id"].as_str().unwrap().to_owned();
+    let done = bench.run(&["deliveries", "retry", &first, "--as-new"]);
+    assert!(done.status.success(), "{}", stderr(&done));
+    receiver.wait_for(2).await;
+    let rows = bench.wait_for_deliveries("the new one", |rows| {
+        rows.len() == 2 && rows[1]["state"] == "delivered"
+    });
+    assert_ne!(rows[0]["event_id"], rows[1]["event_id"]);
+    let received = receiver.received();
+    assert_ne!(received[0].header("webhook-id"), received[1].header("webhook-id"));
+    assert_eq!(received[1].header("webhook-id"), rows[1]["event_id"]);
+    assert_eq!(received[0].body, received[1].body);
+    // Under the same id it is the same event, whichever of its rows is sent again.
+    assert!(bench.run(&["deliveries", "retry", &first]).status.success());
+    let received = receiver.wait_for(3).await;
+    assert_eq!(received[0].header("webhook-id"), received[2].header("webhook-id"));
+    assert!(daemon.stop().success());
+}

@@ -1,0 +1,110 @@
+//! Logging in: with a password, with a token, with what a program prints; and what is never
+//! shown of either.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::*;
+
+#[tokio::test]
+async fn every_way_of_logging_in_works_or_says_why_not() {
+    for (mechanisms, expected) in [
+        ("PLAIN", OutcomeClass::Delivered),
+        ("LOGIN", OutcomeClass::Delivered),
+        ("GSSAPI XOAUTH2", OutcomeClass::Misconfigured),
+    ] {
+        let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
+        mailbox.offer_auth(mechanisms);
+        let outcome = try_once(&email(with_login(spec(&mailbox, SmtpTls::None)))).await;
+        assert_eq!(outcome.class, expected, "for {mechanisms}: {outcome:?}");
+    }
+    let mailbox = Mailbox::start(Security::Plain, Some(("watch", "another"))).await;
+    let outcome = email(with_login(spec(&mailbox, SmtpTls::None))).probe().await;
+    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Misconfigured, "auth"));
+    assert_eq!(outcome.code, Some(535));
+}
+
+#[tokio::test]
+async fn a_password_that_the_server_sends_back_is_not_shown() {
+    for encoded in [STANDARD.encode(CANARY), STANDARD.encode(format!("\0watch\0{CANARY}"))] {
+        let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
+        let reply = Box::leak(format!("535 no: AUTH PLAIN {encoded}").into_boxed_str());
+        mailbox.script([vec![(Step::Auth, Upset::Reply(reply))]]);
+        let channel = email(with_login(spec(&mailbox, SmtpTls::None)));
+        let shown = format!("{:?}", try_once(&channel).await);
+        assert!(shown.contains("AUTH PLAIN ***"), "{shown}");
+    }
+}
+
+/// A login with a token, for a mailbox that knows the usual one.
+fn with_token(mailbox: &Mailbox, proof: Proof) -> Channel {
+    mailbox.offer_auth("XOAUTH2 PLAIN");
+    let login = LoginSpec { user: "watch".to_owned(), method: LoginMethod::Xoauth2, proof };
+    email(SmtpSpec { login: Some(login), ..spec(mailbox, SmtpTls::None) })
+}
+
+fn shell(script: &str) -> Proof {
+    Proof::Command(["/bin/sh", "-c", script].map(str::to_owned).into())
+}
+
+#[tokio::test]
+async fn a_token_logs_in_whether_it_is_given_or_printed() {
+    let given = Proof::Given(Secret::new(CANARY));
+    for proof in [given, shell(&format!("echo; echo ' {CANARY}'; echo noise >&2"))] {
+        let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
+        let outcome = try_once(&with_token(&mailbox, proof)).await;
+        assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
+        assert_eq!(mailbox.wait_for(1).await[0].user.as_deref(), Some("watch"));
+        let bearer = STANDARD.encode(format!("user=watch\x01auth=Bearer {CANARY}\x01\x01"));
+        assert!(mailbox.talk().contains(&format!("AUTH XOAUTH2 {bearer}")));
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_good_is_a_refused_login_whatever_the_server_says_about_it() {
+    let mailbox = Mailbox::start(Security::Plain, Some(("watch", "another"))).await;
+    let channel = with_token(&mailbox, Proof::Given(Secret::new(CANARY)));
+    let outcome = try_once(&channel).await;
+    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Misconfigured, "auth"));
+    assert_eq!(outcome.code, Some(535));
+    let shown = format!("{outcome:?}");
+    // The reason came as a question, and was answered with an empty line.
+    assert!(mailbox.talk().contains(&String::new()), "{:?}", mailbox.talk());
+    let bearer = STANDARD.encode(format!("user=watch\x01auth=Bearer {CANARY}\x01\x01"));
+    assert!(!shown.contains(CANARY) && !shown.contains(&bearer), "{shown}");
+    mailbox.offer_auth("PLAIN LOGIN");
+    let outcome = try_once(&channel).await;
+    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Misconfigured, "auth"));
+    assert!(outcome.error.unwrap().contains("XOAUTH2"));
+}
+
+#[tokio::test]
+async fn a_program_that_gives_no_token_is_named_and_no_server_is_called() {
+    let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
+    for (proof, class) in [
+        (shell(&format!("echo {CANARY} >&2; exit 1")), OutcomeClass::Misconfigured),
+        (shell(&format!("echo {CANARY}; exit 75")), OutcomeClass::Local),
+        (shell("exit 0"), OutcomeClass::Misconfigured),
+        (Proof::Command(vec!["/no/such/program".to_owned()]), OutcomeClass::Misconfigured),
+    ] {
+        let outcome = try_once(&with_token(&mailbox, proof)).await;
+        assert_eq!((outcome.class, outcome.phase), (class, "token"), "{outcome:?}");
+        assert!(!format!("{outcome:?}").contains(CANARY), "{outcome:?}");
+    }
+    let LoginSpec { user, method, .. } = with_login(spec(&mailbox, SmtpTls::None)).login.unwrap();
+    let login = LoginSpec { user, method, proof: shell("sleep 600") };
+    let slow =
+        SmtpSpec { login: Some(login), ..impatient(Step::Auth, spec(&mailbox, SmtpTls::None)) };
+    let outcome = try_once(&email(slow)).await;
+    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Local, "token"), "{outcome:?}");
+    assert_eq!(mailbox.sessions(), 0);
+}
+
+#[tokio::test]
+async fn a_password_can_be_printed_by_a_program_too() {
+    let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
+    let proof = shell(&format!("echo {CANARY}"));
+    let login = LoginSpec { user: "watch".to_owned(), method: LoginMethod::Password, proof };
+    let channel = email(SmtpSpec { login: Some(login), ..spec(&mailbox, SmtpTls::None) });
+    assert_eq!(channel.probe().await.class, OutcomeClass::Delivered);
+}

@@ -1,0 +1,146 @@
+//! The ways that need no mail server: a program like `sendmail`, and a folder.
+
+use std::fs;
+use std::path::Path;
+
+use avatar_watch::notify::email::spec::{FileSpec, SendmailSpec};
+
+use super::*;
+
+/// A channel by way of a script, which finds its arguments from `$1` on.
+fn sendmail(script: &str, limit: Duration) -> Channel {
+    let command = ["/bin/sh", "-c", script, "sendmail"].map(str::to_owned).into();
+    let post = PostSpec::Sendmail(SendmailSpec { command, timeout: limit });
+    Channel::Email(Email::new(spec_of(post)).unwrap())
+}
+
+fn folder(path: &Path) -> Channel {
+    let post = PostSpec::File(FileSpec { folder: path.to_owned() });
+    Channel::Email(Email::new(spec_of(post)).unwrap())
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+const LONG: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_program_gets_the_mail_and_whom_it_is_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().display();
+    let script = format!("cat >{place}/mail; printf '%s|' \"$@\" >{place}/arguments");
+    let channel = sendmail(&script, LONG);
+    let parcel = parcel(&channel);
+    for _ in 0..2 {
+        let outcome = channel.deliver(&parcel, news::DETECTED_AT).await;
+        assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Delivered, "sendmail"));
+        let arguments = fs::read_to_string(folder.path().join("arguments")).unwrap();
+        assert_eq!(arguments, format!("-i|-f|watch@example.com|--|{TO}|"));
+        let mail = fs::read_to_string(folder.path().join("mail")).unwrap();
+        assert_eq!(mail.replace('\n', "\r\n").into_bytes(), parcel.body);
+    }
+    let post = channel_without_bounces(&format!("printf '%s|' \"$@\" >{place}/arguments"));
+    assert_eq!(try_once(&post).await.class, OutcomeClass::Delivered);
+    let arguments = fs::read_to_string(folder.path().join("arguments")).unwrap();
+    assert_eq!(arguments, format!("-i|-f|<>|--|{TO}|"));
+}
+
+fn channel_without_bounces(script: &str) -> Channel {
+    let command = ["/bin/sh", "-c", script, "sendmail"].map(str::to_owned).into();
+    let post = PostSpec::Sendmail(SendmailSpec { command, timeout: LONG });
+    let spec = EmailSpec { bounces: Bounces::Nowhere, ..spec_of(post) };
+    Channel::Email(Email::new(spec).unwrap())
+}
+
+#[tokio::test]
+async fn the_exit_status_is_the_verdict_and_not_what_the_program_heard_or_said() {
+    for (code, class) in [
+        (0, OutcomeClass::Delivered),
+        (67, OutcomeClass::Rejected),
+        (75, OutcomeClass::Retryable),
+        (77, OutcomeClass::Misconfigured),
+    ] {
+        // It does not read: whoever writes gets a broken pipe.
+        let channel = sendmail(&format!("exec <&-; echo \"<{TO}> no\" >&2; exit {code}"), LONG);
+        let outcome = try_once(&channel).await;
+        assert_eq!((outcome.class, outcome.phase), (class, "sendmail"), "{outcome:?}");
+        if class != OutcomeClass::Delivered {
+            assert_eq!(outcome.snippet.as_deref(), Some("<***> no"));
+            assert!(outcome.error.unwrap().contains(&format!("exited with {code}")));
+        }
+    }
+    let outcome = try_once(&sendmail("kill -9 $$", LONG)).await;
+    assert_eq!(outcome.class, OutcomeClass::Local, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_end_may_have_taken_the_mail() {
+    let short = Duration::from_millis(500);
+    let outcome = try_once(&sendmail("cat >/dev/null; sleep 600", short)).await;
+    assert_eq!(outcome.class, OutcomeClass::Ambiguous, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_a_matter_of_settings() {
+    let command = vec!["/no/such/sendmail".to_owned()];
+    let post = PostSpec::Sendmail(SendmailSpec { command, timeout: LONG });
+    let channel = Channel::Email(Email::new(spec_of(post)).unwrap());
+    for outcome in [try_once(&channel).await, channel.probe().await] {
+        let found = (outcome.class, outcome.phase);
+        assert_eq!(found, (OutcomeClass::Misconfigured, "sendmail"));
+        assert!(outcome.error.unwrap().contains("/no/such/sendmail"));
+    }
+    assert_eq!(sendmail("exit 1", LONG).probe().await.class, OutcomeClass::Delivered);
+}
+
+#[tokio::test]
+async fn a_folder_gets_each_mail_once_with_its_envelope_and_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let place = tempfile::tempdir().unwrap();
+    let channel = folder(place.path());
+    assert_eq!(channel.probe().await.class, OutcomeClass::Delivered);
+    let parcel = parcel(&channel);
+    for _ in 0..2 {
+        let outcome = channel.deliver(&parcel, news::DETECTED_AT).await;
+        assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Delivered, "file"));
+    }
+    let entries = fs::read_dir(place.path()).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let id = parcel.delivery_id.as_str();
+    assert_eq!(names, [format!("{id}.eml"), format!("{id}.json")]);
+    let mail = place.path().join(format!("{id}.eml"));
+    assert_eq!(fs::read(&mail).unwrap(), parcel.body);
+    assert_eq!(fs::metadata(&mail).unwrap().permissions().mode() & 0o777, 0o600);
+    let envelope = fs::read(place.path().join(format!("{id}.json"))).unwrap();
+    let envelope: serde_json::Value = serde_json::from_slice(&envelope).unwrap();
+    let expected = serde_json::json!({
+        "from": "watch@example.com", "to": TO, "event": parcel.event_id.as_str(), "delivery": id,
+    });
+    assert_eq!(envelope, expected);
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_to_is_a_matter_of_settings() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("file");
+    fs::write(&file, "").unwrap();
+    let mut bad = vec![place.path().join("absent"), file];
+    if !is_root() {
+        let locked = place.path().join("locked");
+        fs::create_dir(&locked).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o500);
+        fs::set_permissions(&locked, mode).unwrap();
+        bad.push(locked);
+    }
+    for path in bad {
+        let channel = folder(&path);
+        for outcome in [try_once(&channel).await, channel.probe().await] {
+            let found = (outcome.class, outcome.phase);
+            assert_eq!(found, (OutcomeClass::Misconfigured, "file"), "{outcome:?}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Each format over the wire: where it is posted, what is in it, and what the answers of its
+//! target mean.
+
+use avatar_watch::domain::template_tree::TemplateTree;
+use avatar_watch::notify::format::choice::Format;
+use avatar_watch::notify::format::template::Template;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::harness::webhook::Received;
+
+fn speaking(format: Format, url: &str) -> Channel {
+    build(WebhookSpec { format, ..spec(url, &[], Duration::from_secs(8)) })
+}
+
+/// One try at a place with that path, which answers so.
+async fn told(format: Format, path: &str, answer: Answer) -> (Outcome, Received) {
+    let receiver = Receiver::start().await;
+    receiver.script([answer]);
+    let url = receiver.url().replace("/hook", path);
+    let outcome = try_once(&speaking(format, &url)).await;
+    assert_eq!(receiver.received().len(), 1, "one try is one request");
+    (outcome, receiver.received().remove(0))
+}
+
+fn body(request: &Received) -> Value {
+    serde_json::from_slice(&request.body).unwrap()
+}
+
+#[tokio::test]
+async fn slack_has_to_say_ok() {
+    let check = async |status: u16, said: &str, expected: OutcomeClass| {
+        let answer = Answer::status(status).body(said);
+        let (outcome, request) = told(Format::Slack, "/services/T/B/C4N4RYT0KEN", answer).await;
+        assert_eq!(outcome.class, expected, "for {status} {said}: {outcome:?}");
+        assert_eq!(body(&request)["blocks"][0]["type"], "header");
+        assert!(!request.has_header("webhook-signature"));
+        assert!(!format!("{outcome:?}").contains(CANARY), "{outcome:?}");
+    };
+    check(200, "ok", OutcomeClass::Delivered).await;
+    check(200, "<html>please log in</html>", OutcomeClass::Retryable).await;
+    check(400, "invalid_payload", OutcomeClass::Rejected).await;
+    check(404, "no_service", OutcomeClass::Gone).await;
+    check(410, "channel_is_archived", OutcomeClass::Gone).await;
+}
+
+#[tokio::test]
+async fn discord_is_asked_to_wait_and_its_wait_is_kept() {
+    let answer = Answer::status(429).body(r#"{"retry_after":0.376,"global":false}"#);
+    let (outcome, request) = told(Format::Discord, "/api/webhooks/1/x", answer).await;
+    assert_eq!(request.path, "/api/webhooks/1/x?wait=true");
+    assert_eq!(outcome.class, OutcomeClass::Throttled);
+    assert_eq!(outcome.retry_after, Some(Duration::from_millis(376)));
+    assert_eq!(body(&request)["allowed_mentions"], json!({ "parse": [] }));
+    let gone = Answer::status(404).body(r#"{"message":"Unknown Webhook","code":10015}"#);
+    let (outcome, _) = told(Format::Discord, "/api/webhooks/1/x", gone).await;
+    assert_eq!(outcome.class, OutcomeClass::Gone);
+}
+
+#[tokio::test]
+async fn teams_accepts_with_202() {
+    let (outcome, request) = told(Format::Teams, "/w?sig=x", Answer::status(202)).await;
+    assert_eq!((outcome.class, request.path.as_str()), (OutcomeClass::Delivered, "/w?sig=x"));
+    let (outcome, _) = told(Format::Teams, "/w?sig=x", Answer::status(204)).await;
+    assert_eq!(outcome.class, OutcomeClass::Ambiguous);
+}
+
+#[tokio::test]
+async fn ntfy_gets_its_topic_at_its_root_and_nobody_else_sees_it() {
+    let channel = speaking(Format::Ntfy, "https://ntfy.example/tpc");
+    let stored = String::from_utf8(parcel(&channel).body).unwrap();
+    assert!(!stored.contains("tpc"), "the topic is a password: {stored}");
+    let answer = Answer::status(429).body(r#"{"code":42908,"topic":"tpc"}"#);
+    let (outcome, request) = told(Format::Ntfy, "/tpc", answer).await;
+    assert_eq!(request.path, "/");
+    assert_eq!(body(&request)["topic"], "tpc");
+    assert_eq!(outcome.class, OutcomeClass::Throttled);
+    assert_eq!(outcome.retry_after, Some(Duration::from_secs(3 * 3600)));
+    assert!(!format!("{outcome:?} {channel:?}").contains("tpc"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_signature_is_over_the_bytes_that_are_sent() {
+    let receiver = Receiver::start().await;
+    let tree = TemplateTree::Object(vec![(
+        "text".to_owned(),
+        TemplateTree::Text("{{ about }}: {{ status }}".to_owned()),
+    )]);
+    let template = Template { tree, content_type: "application/x-own+json".to_owned() };
+    let formats = [
+        Format::Ntfy,
+        Format::CloudEvents { source: "urn:x:y".to_owned() },
+        Format::Template(template),
+    ];
+    for format in formats {
+        let spec = spec(&receiver.url(), &[SECRET], Duration::from_secs(8));
+        assert_eq!(
+            try_once(&build(WebhookSpec { format, ..spec })).await.class,
+            OutcomeClass::Delivered
+        );
+    }
+    let received = receiver.wait_for(3).await;
+    for request in &received {
+        assert_eq!(request.verify(SECRET), Ok(()));
+    }
+    assert_eq!(received[1].header("content-type"), "application/cloudevents+json");
+    assert_eq!(received[2].header("content-type"), "application/x-own+json");
+    assert_eq!(body(&received[2]), json!({ "text": "Jane, English: IDLE" }));
+}

@@ -1,0 +1,177 @@
+//! The hostile receiver: it refuses, breaks off, drips, floods, stalls, lies and sends elsewhere.
+//!
+//! Whatever it does, a try ends in time, and is one request on one connection.
+
+use std::time::Instant;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+use super::*;
+use crate::harness::smtp::{Mailbox, Security};
+use crate::harness::tls::{Identity, TlsServer};
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = Receiver::start().await;
+    for status in [301, 302, 303, 307, 308] {
+        let outcome = outcome_of(Answer::redirect(status, &elsewhere.url())).await;
+        assert_eq!((outcome.class, outcome.code), (OutcomeClass::Retryable, Some(status)));
+    }
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[tokio::test]
+async fn once_the_request_is_out_a_lost_answer_leaves_a_doubt() {
+    let check = async |answer: Answer| {
+        let outcome = impatient_outcome_of(answer.clone()).await;
+        assert_eq!(outcome.class, OutcomeClass::Ambiguous, "for {answer:?}: {outcome:?}");
+        assert_eq!((outcome.phase, outcome.code), ("response", None), "for {answer:?}");
+        assert!(outcome.error.unwrap().contains("127.0.0.1"));
+    };
+    check(Answer::Stall).await;
+    check(Answer::Reset).await;
+    check(Answer::CloseBeforeHead).await;
+    check(Answer::Garbage).await;
+    check(Answer::ResetInHead).await;
+    check(Answer::EndlessHead).await;
+    check(Answer::EndlessInformation).await;
+    check(Answer::Hold).await;
+}
+
+#[tokio::test]
+async fn a_good_head_counts_whatever_becomes_of_the_body() {
+    for answer in [Answer::OkThenStall, Answer::Drip, Answer::Flood, Answer::CutBody] {
+        let outcome = impatient_outcome_of(answer.clone()).await;
+        assert_eq!(outcome.class, OutcomeClass::Delivered, "for {answer:?}: {outcome:?}");
+        let snippet = outcome.snippet.unwrap_or_default();
+        assert!(snippet.chars().count() <= 200, "for {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_take_the_connection_is_tried_again() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let channel = channel(&format!("http://127.0.0.1:{port}/"));
+    let refused = try_once(&channel).await;
+    assert_eq!((refused.class, refused.phase), (OutcomeClass::Retryable, "connect"));
+    let probed = channel.probe().await;
+    assert_eq!((probed.class, probed.phase), (OutcomeClass::Retryable, "connect"));
+}
+
+#[tokio::test]
+async fn a_name_without_an_address_is_a_failure_of_the_look_up() {
+    let outcome = try_once(&channel("http://no-such-host.invalid/hook")).await;
+    assert_eq!(outcome.phase, "resolve", "{outcome:?}");
+    assert_ne!(outcome.class, OutcomeClass::Ambiguous);
+}
+
+#[tokio::test]
+async fn without_tls_or_trust_nothing_is_sent() {
+    let plain = Receiver::start().await;
+    let outcome = try_once(&channel(&plain.url().replace("http:", "https:"))).await;
+    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"), "{outcome:?}");
+    assert!(plain.received().is_empty());
+    // Any server with a certificate of its own will do.
+    let stranger = Mailbox::start(Security::Implicit, None).await;
+    let url = format!("https://localhost:{}/{CANARY}", stranger.port());
+    let outcome = try_once(&channel(&url)).await;
+    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"), "{outcome:?}");
+    assert!(outcome.error.unwrap().contains("certificate"));
+    for (host, year_of_end) in [("127.0.0.2", 4000), ("127.0.0.1", 2001)] {
+        let identity = Identity::self_signed(host, year_of_end);
+        let server = TlsServer::start(&identity, "HTTP/1.1 200 OK\r\n\r\n").await;
+        let mut spec = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
+        spec.ca_pem = Some(identity.pem().into_bytes());
+        let outcome = try_once(&build(spec)).await;
+        assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"), "{host}");
+        assert_eq!(server.requests(), 0, "nothing is sent to `{host}`");
+    }
+}
+
+#[tokio::test]
+async fn an_authority_of_ones_own_is_trusted_by_the_channel_that_names_it_alone() {
+    let identity = Identity::self_signed("127.0.0.1", 4000);
+    let server = TlsServer::start(&identity, "HTTP/1.1 204 No Content\r\n\r\n").await;
+    let mut trusting = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
+    assert_eq!(try_once(&build(trusting.clone())).await.phase, "tls");
+    trusting.ca_pem = Some(identity.pem().into_bytes());
+    let outcome = try_once(&build(trusting.clone())).await;
+    assert_eq!((outcome.class, outcome.code), (OutcomeClass::Delivered, Some(204)), "{outcome:?}");
+    assert_eq!(server.requests(), 1);
+    assert_eq!(server.offers(), [["http/1.1"], ["http/1.1"]]);
+    trusting.ca_pem =
+        Some(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".to_vec());
+    assert!(Webhook::new(trusting).is_err());
+}
+
+#[tokio::test]
+async fn who_hangs_up_at_once_may_have_taken_it() {
+    let receiver = Receiver::start().await;
+    receiver.hang_up();
+    let outcome = try_once(&channel(&receiver.url())).await;
+    assert!(
+        matches!(outcome.class, OutcomeClass::Ambiguous | OutcomeClass::Retryable),
+        "{outcome:?}"
+    );
+    assert_eq!((receiver.connections(), receiver.received().len()), (1, 0), "not tried twice");
+}
+
+#[tokio::test]
+async fn who_never_takes_the_connection_is_given_up_in_time() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    // Until the queue of those who wait to be taken is full.
+    while let Ok(stream) = timeout(SHORT, TcpStream::connect(address)).await {
+        waiting.push(stream.unwrap());
+        assert!(waiting.len() < 100, "the queue has no end");
+    }
+    let begun = Instant::now();
+    let channel = channel_with(&format!("http://{address}/"), &[SECRET], SHORT);
+    let outcome = try_once(&channel).await;
+    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "connect"));
+    assert!(outcome.error.unwrap().contains("in time"));
+    assert!(begun.elapsed() < SHORT * 3);
+}
+
+#[tokio::test]
+async fn as_many_tries_as_requests_whatever_comes_back() {
+    let receiver = Receiver::start().await;
+    let elsewhere = Receiver::start().await;
+    let wait = |value| Answer::status(429).header("retry-after", value);
+    let script = [
+        Answer::status(204),
+        Answer::status(410),
+        wait("1"),
+        wait("Sun, 06 Nov 1994 08:49:37 GMT"),
+        wait("0.5"),
+        wait("soon"),
+        Answer::redirect(301, &elsewhere.url()),
+        Answer::redirect(307, &elsewhere.url()),
+        Answer::redirect(308, "/hook"),
+        Answer::status(401).header("www-authenticate", "Basic realm=\"x\""),
+        Answer::status(408).header("connection", "keep-alive"),
+        Answer::status(503),
+        Answer::status(200).header("webhook-delivery", "disable"),
+        Answer::Reset,
+        Answer::ResetInHead,
+        Answer::CloseBeforeHead,
+        Answer::Garbage,
+        Answer::CutBody,
+        Answer::OkThenStall,
+        Answer::Stall,
+    ];
+    let tries = script.len();
+    receiver.script(script);
+    let channel = channel_with(&receiver.url(), &[SECRET], SHORT);
+    for _ in 0..tries {
+        try_once(&channel).await;
+    }
+    assert_eq!((receiver.received().len(), receiver.connections()), (tries, tries));
+    assert_eq!(elsewhere.connections(), 0);
+}

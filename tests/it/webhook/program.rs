@@ -1,0 +1,116 @@
+//! The real program: what the config says of the wire gets there, and no secret gets out.
+
+use std::fs;
+
+use avatar_watch::config::environment::Environment;
+use avatar_watch::config::file;
+use avatar_watch::config::settings::ChannelKind;
+use avatar_watch::daemon::wiring;
+use avatar_watch::domain::reach::Reach;
+
+use super::*;
+use crate::harness::argil::FakeArgil;
+use crate::harness::config::Config;
+use crate::harness::daemon::{Bench, files_with, stderr, stdout};
+use crate::harness::proxy::{Manner, Proxy};
+use crate::harness::tls::{Identity, TlsServer};
+
+/// A config with one webhook, `ops`, which has these keys too.
+fn config(base_url: &str, url: &str, keys: &str) -> Config {
+    Config::new(base_url).avatar("a1").webhook("ops", url).with(keys)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_and_the_proxy_are_used_and_no_secret_is_seen_anywhere() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let proxy = Proxy::start(Manner::Pass).await;
+    let url = receiver.url().replace("/hook", "/h/C4N4RY-url?sig=C4N4RY-sig");
+    let keys = format!(
+        "proxy = \"{}\"\nheaders = {{ x-team = \"C4N4RY-team\", authorization = \"Bearer \
+         C4N4RY-login\" }}\n",
+        proxy.url("user:C4N4RY-proxy@")
+    );
+    let bench = Bench::new(config(argil.base_url().as_ref(), &url, &keys).text());
+    argil.set_status("a1", "TRAINING");
+    let echo = format!("no C4N4RY-url, C4N4RY-sig, C4N4RY-team, Bearer C4N4RY-login, {SECRET}");
+    receiver.script([
+        Answer::status(500).body(echo),
+        Answer::redirect(307, "/h/C4N4RY-url"),
+        Answer::Reset,
+        Answer::Garbage,
+    ]);
+    let daemon = bench.start_by(bench.command(&["run", "--log-level", "trace"]));
+    daemon.wait_for_log("avatar `a1` seen first");
+    argil.set_status("a1", "IDLE");
+    let received = receiver.wait_for(5).await;
+    let rows = bench.wait_for_deliveries("a delivery", |rows| {
+        rows.len() == 1 && rows[0]["state"] == "delivered"
+    });
+    let id = rows[0]["id"].as_str().unwrap();
+    let mut shown = daemon.log();
+    assert!(daemon.stop().success());
+    for request in &received {
+        assert_eq!(request.header("x-team"), "C4N4RY-team");
+        assert_eq!(request.header("authorization"), "Bearer C4N4RY-login");
+        assert_eq!(request.verify(SECRET), Ok(()));
+    }
+    assert_eq!((received.len(), proxy.asked().len()), (5, 5), "one request for each try");
+    assert_eq!(bench.json(&["deliveries", "show", id, "--json"])["attempts"], 5);
+    for arguments in [
+        &["deliveries", "show", id] as &[&str],
+        &["deliveries", "show", id, "--json"],
+        &["deliveries", "--json"],
+        &["status"],
+        &["check", "--diff", "--online"],
+        &["test", "ops"],
+    ] {
+        let output = bench.run(arguments);
+        shown += &(stdout(&output) + &stderr(&output));
+    }
+    assert!(shown.contains("its proxy can be reached"), "{shown}");
+    assert!(shown.contains("answered 307"), "{shown}");
+    let key = SECRET.trim_start_matches("whsec_");
+    for secret in ["C4N4RY", key, "dXNlcjpDNE40UlktcHJveHk"] {
+        assert!(!shown.contains(secret), "`{secret}` is in {shown}");
+        let files = files_with(bench.config().parent().unwrap(), secret);
+        assert!(files.iter().all(|file| *file == bench.config()), "`{secret}` is in {files:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_of_ones_own_stands_beside_the_config() {
+    let argil = FakeArgil::start();
+    let identity = Identity::self_signed("127.0.0.1", 4000);
+    let server = TlsServer::start(&identity, "HTTP/1.1 204 No Content\r\n\r\n").await;
+    let plain = config(argil.base_url().as_ref(), &server.base_url(), "");
+    let bench = Bench::new(plain.text());
+    let refused = bench.run(&["test", "ops"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stdout(&refused).contains("at `tls`"), "{}", stdout(&refused));
+    fs::write(bench.path("ca.pem"), identity.pem()).unwrap();
+    bench.configure(plain.with("ca_file = \"ca.pem\"\n").text());
+    let good = bench.run(&["test", "ops"]);
+    assert_eq!(good.status.code(), Some(0), "{} {}", stdout(&good), stderr(&good));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_address_is_told_by_check_and_by_the_channel() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let near = config(argil.base_url().as_ref(), &receiver.url(), "");
+    let bench = Bench::new(near.clone().with("deny_private = true\n").text());
+    let checked = bench.run(&["check"]);
+    let shown = stderr(&checked);
+    assert_eq!(checked.status.code(), Some(2), "{shown}");
+    let told = "`channels.ops.url` leads to `127.0.0.1`, which is this very machine\n  help: ";
+    assert!(shown.contains(told) && shown.contains("avatar-watch.toml:19: "), "{shown}");
+    bench.configure(near.text());
+    let settings = file::load(&bench.config(), &Environment::default()).unwrap();
+    let mut ops = settings.channels.into_values().next().unwrap();
+    for (reach, class) in
+        [(Reach::Near, OutcomeClass::Delivered), (Reach::Public, OutcomeClass::Misconfigured)]
+    {
+        let ChannelKind::Webhook(webhook) = &mut ops.kind else { panic!("a webhook") };
+        webhook.reach = reach;
+        assert_eq!(wiring::channel(&ops).unwrap().probe().await.class, class);
+    }
+}

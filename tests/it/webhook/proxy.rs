@@ -1,0 +1,148 @@
+//! A webhook through a proxy: what passes, whose fault a failure is, and what stays hidden.
+
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::harness::proxy::{Manner, Proxy};
+use crate::harness::tls::{Identity, TlsServer};
+
+const LOGIN: &str = "user:C4N4RYT0KEN@";
+/// The beginning of what a proxy repeats of a request.
+const HIDDEN: &str = "refused: proxy-authorization: basic ***";
+
+fn through(url: &str, proxy: &str, timeout: Duration) -> Channel {
+    let mut spec = spec(url, &[SECRET], timeout);
+    spec.proxy = Some(Secret::new(proxy));
+    assert!(!format!("{spec:?}").contains(CANARY));
+    build(spec)
+}
+
+async fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+fn check(outcome: &Outcome, class: OutcomeClass, phase: &str, error: &str) {
+    assert_eq!((outcome.class, outcome.phase), (class, phase), "{outcome:?}");
+    assert_eq!(outcome.error.as_deref(), Some(error));
+    assert!(!format!("{outcome:?}").contains(CANARY), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_message_passes_through_the_proxy_with_its_login() {
+    let (receiver, proxy) = (Receiver::start().await, Proxy::start(Manner::Pass).await);
+    let channel = through(&receiver.url(), &proxy.url(LOGIN), Duration::from_secs(8));
+    let outcome = try_once(&channel).await;
+    assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
+    let received = receiver.wait_for(1).await;
+    assert_eq!(received[0].verify(SECRET), Ok(()));
+    let asked = proxy.asked();
+    assert_eq!(asked[0].what, format!("POST {}", receiver.url()));
+    let login = "proxy-authorization: Basic dXNlcjpDNE40UllUMEtFTg==";
+    assert!(asked[0].head.to_lowercase().contains(&login.to_lowercase()), "{}", asked[0].head);
+    assert_eq!((asked.len(), receiver.connections()), (1, 1));
+}
+
+#[tokio::test]
+async fn tls_goes_through_a_tunnel_and_the_proxy_sees_nothing() {
+    let identity = Identity::self_signed("127.0.0.1", 4000);
+    let server = TlsServer::start(&identity, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let proxy = Proxy::start(Manner::Pass).await;
+    let mut trusting = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
+    trusting.proxy = Some(Secret::new(proxy.url(LOGIN)));
+    // It is the receiver that nobody trusts, so it is the receiver's fault.
+    let outcome = try_once(&build(trusting.clone())).await;
+    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"), "{outcome:?}");
+    trusting.ca_pem = Some(identity.pem().into_bytes());
+    let outcome = try_once(&build(trusting)).await;
+    assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
+    assert_eq!(server.requests(), 1);
+    let asked = proxy.asked();
+    let authority = server.base_url().replace("https://", "").replace("/v1", "");
+    assert_eq!(asked.len(), 2);
+    for asked in asked {
+        assert_eq!(asked.what, format!("CONNECT {authority}"));
+        assert!(!asked.head.contains("webhook-") && !asked.head.contains("/v1"), "{}", asked.head);
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_down_is_our_own_fault() {
+    let receiver = Receiver::start().await;
+    let refused = "the proxy `127.0.0.1` refused the connection";
+    let nowhere = format!("http://{LOGIN}127.0.0.1:{}", free_port().await);
+    for url in [receiver.url(), receiver.url().replace("http:", "https:")] {
+        let channel = through(&url, &nowhere, Duration::from_secs(8));
+        check(&try_once(&channel).await, OutcomeClass::Local, "connect", refused);
+        check(&channel.probe().await, OutcomeClass::Local, "connect", refused);
+        let lost = format!("http://{LOGIN}no-such-proxy.invalid:3128");
+        for outcome in [
+            try_once(&through(&url, &lost, Duration::from_secs(8))).await,
+            through(&url, &lost, Duration::from_secs(8)).probe().await,
+        ] {
+            assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Local, "resolve"));
+            assert!(outcome.error.unwrap().starts_with("the proxy `no-such-proxy.invalid` "));
+        }
+    }
+    assert_eq!(receiver.connections(), 0, "nobody goes around the proxy");
+}
+
+#[tokio::test]
+async fn a_tunnel_that_is_refused_is_no_fault_of_the_receiver() {
+    let check = async |manner: Manner, class: OutcomeClass, phase: &str, error: &str| {
+        let proxy = Proxy::start(manner).await;
+        let channel = through("https://hooks.example/C4N4RYT0KEN", &proxy.url(LOGIN), SHORT);
+        check(&try_once(&channel).await, class, phase, error);
+        assert_eq!(proxy.asked().len(), 1, "for {manner:?}");
+    };
+    for status in [403, 502, 503] {
+        let error = "the proxy `127.0.0.1` did not connect to `hooks.example`";
+        check(Manner::Refuse(status), OutcomeClass::Local, "proxy", error).await;
+    }
+    let error = "the proxy `127.0.0.1` refuses our login, or wants one";
+    check(Manner::Refuse(407), OutcomeClass::Misconfigured, "proxy", error).await;
+    let error = "the proxy `127.0.0.1` broke the connection";
+    check(Manner::Reset, OutcomeClass::Local, "connect", error).await;
+    // Nobody can tell whether the proxy stalls, or the receiver behind it.
+    let error = "`hooks.example` was not connected to in time, through the proxy `127.0.0.1`";
+    check(Manner::Stall, OutcomeClass::Retryable, "connect", error).await;
+}
+
+#[tokio::test]
+async fn once_the_tunnel_is_open_a_failure_is_the_receivers() {
+    let (receiver, proxy) = (Receiver::start().await, Proxy::start(Manner::Pass).await);
+    let url = receiver.url().replace("http:", "https:");
+    let outcome = try_once(&through(&url, &proxy.url(LOGIN), SHORT)).await;
+    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"), "{outcome:?}");
+    assert_eq!((proxy.asked().len(), receiver.connections()), (1, 1));
+    let breaking = Proxy::start(Manner::OpenAndBreak).await;
+    let outcome = try_once(&through(&url, &breaking.url(LOGIN), SHORT)).await;
+    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "connect"));
+    assert!(outcome.error.unwrap().starts_with("`127.0.0.1` "));
+    assert_eq!(breaking.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_proxy_answers_in_place_of_the_receiver_is_an_answer() {
+    let check = async |manner: Manner, class: OutcomeClass, phase: &str| {
+        let (receiver, proxy) = (Receiver::start().await, Proxy::start(manner).await);
+        let outcome = try_once(&through(&receiver.url(), &proxy.url(LOGIN), SHORT)).await;
+        assert_eq!((outcome.class, outcome.phase), (class, phase), "for {manner:?}: {outcome:?}");
+        let snippet = outcome.snippet.as_deref().unwrap_or(HIDDEN);
+        assert!(snippet.to_lowercase().starts_with(HIDDEN), "{snippet}");
+        let shown = format!("{outcome:?}");
+        assert!(!shown.contains(CANARY) && !shown.contains("dXNlcjpDNE40UllUMEtFTg"), "{shown}");
+        assert_eq!((proxy.asked().len(), receiver.connections()), (1, 0));
+    };
+    check(Manner::Refuse(407), OutcomeClass::Misconfigured, "proxy").await;
+    check(Manner::Refuse(502), OutcomeClass::Retryable, "response").await;
+    check(Manner::Reset, OutcomeClass::Ambiguous, "response").await;
+    check(Manner::Stall, OutcomeClass::Ambiguous, "response").await;
+}
+
+#[tokio::test]
+async fn a_probe_says_that_it_came_no_farther_than_the_proxy() {
+    let proxy = Proxy::start(Manner::Pass).await;
+    let outcome = through("https://hooks.example/x", &proxy.url(""), SHORT).probe().await;
+    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Delivered, "proxy"));
+    assert!(proxy.asked().is_empty(), "nothing is asked for");
+}
