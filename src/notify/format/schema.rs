@@ -50,6 +50,7 @@ const HEAD: &str = concat!(
     "Later versions may add kinds of events: answer 2xx to those that you do not know.\",\n",
     "  \"type\": \"object\",\n",
     "  \"required\": [\"type\"],\n",
+    "  \"properties\": { \"type\": { \"type\": \"string\" } },\n",
     "  \"discriminator\": { \"propertyName\": \"type\" },\n",
 );
 
