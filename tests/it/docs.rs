@@ -126,3 +126,64 @@ fn the_guide_to_mail_shows_configs_that_load_and_every_step() {
         assert!(guide.contains(&format!("`{step}`")), "`{step}` is not there");
     }
 }
+
+#[test]
+fn the_receivers_lean_on_what_they_are_checked_with() {
+    let lines = |name: &str| guide(name).lines().map(str::to_owned).collect::<Vec<_>>();
+    let checked = lines("tests/interop/packages/requirements.txt");
+    let leaned_on = lines("docs/receivers/python/requirements.txt");
+    assert!(!leaned_on.is_empty());
+    assert!(leaned_on.iter().all(|line| checked.contains(line)), "{leaned_on:?}");
+    let packages = |name: &str| -> Value {
+        let package: Value = serde_json::from_str(&guide(name)).unwrap();
+        package["dependencies"].clone()
+    };
+    let checked = packages("tests/interop/packages/package.json");
+    let leaned_on = packages("docs/receivers/node/package.json");
+    for (name, version) in leaned_on.as_object().unwrap() {
+        assert_eq!(&checked[name], version, "{name}");
+    }
+    assert_eq!(leaned_on.as_object().unwrap().len(), 1);
+}
+
+/// One design in three languages: the tables are the same to the letter.
+#[test]
+fn the_receivers_keep_the_same_tables() {
+    let tables = |name: &str| {
+        let text = guide(name).replace("\\`", "`");
+        let start = text.find("CREATE TABLE IF NOT EXISTS inbox").unwrap();
+        let end = start + text[start..].find("changes INTEGER NOT NULL);").unwrap();
+        text[start..end].to_owned()
+    };
+    let python = tables("docs/receivers/python/receiver.py");
+    assert!(python.contains("id TEXT NOT NULL UNIQUE"));
+    assert_eq!(tables("docs/receivers/node/receiver.mjs"), python);
+    assert_eq!(tables("docs/receivers/rust/src/main.rs"), python);
+}
+
+#[test]
+fn the_guide_for_consumers_names_the_receivers_and_every_answer_of_its_own() {
+    let text = guide("docs/consuming.md");
+    for file in ["python/receiver.py", "node/receiver.mjs", "rust/src/main.rs"] {
+        assert!(text.contains(&format!("(receivers/{file})")), "{file} is not linked");
+        assert!(!guide(&format!("docs/receivers/{file}")).is_empty());
+    }
+    let words = [
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+        "410",
+        "413",
+        "415",
+        "429",
+        "`webhook-delivery: disable`",
+        "`webhook-delivery: abort-message`",
+        "`Retry-After`",
+        "--as-new",
+        "schema event",
+        "test CHANNEL",
+    ];
+    for word in words {
+        assert!(text.contains(word), "{word} is not there");
+    }
+}
