@@ -63,7 +63,8 @@ class ArgilHandler(Quiet):
         step = min(self.server.looks[id] // 2, len(SCRIPT) - 1)
         if self.server.goes_on:
             self.server.looks[id] += 1
-        self.answer(200, json.dumps({"id": id, "name": "Åsa \"<&>\" 👩‍🚀", "status": SCRIPT[step]}).encode())
+        avatar = {"id": id, "name": "Åsa \"<&>\" 👩‍🚀", "status": SCRIPT[step]}
+        self.answer(200, json.dumps(avatar).encode())
 
 
 class Receiver:
@@ -295,8 +296,8 @@ for receiver, front in zip(receivers, fronts):
           receiver.kills == KILLS and receiver.amid > 0, (receiver.kills, receiver.amid))
     claim(f"{name}: all is done", wait_for(receiver.is_done))
     inbox = [(id, json.loads(body)) for id, body in receiver.inbox() if id != "evt_by_hand"]
-    claim(f"{name}: every event is there, once", len(inbox) == wanted and {id for id, _ in inbox} == ids(),
-          len(inbox))
+    once = len(inbox) == wanted and {id for id, _ in inbox} == ids()
+    claim(f"{name}: every event is there, once", once, len(inbox))
     order = {id: [] for id in AVATARS}
     for _, event in inbox:
         order[event["data"]["avatar"]["id"]].append(event["data"]["sequence"])
