@@ -9,38 +9,29 @@ use tracing::{debug, error, info, warn};
 
 use crate::daemon::feed::Happening;
 use crate::daemon::look::Tools;
+use crate::daemon::plan::{Outlet, Plan};
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::witness::Witness;
-use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{DeliveryState, OutcomeClass};
-use crate::domain::retry::Terms;
 use crate::notify::channels::Parcel;
 use crate::store::error::{NextStep, StoreError};
 use crate::store::outbox::{Claimed, Settlement};
 use crate::store::recovery::unknown_outcome;
 
-/// What a try works with besides what it sends.
-#[derive(Debug)]
-pub struct Bearer<N> {
-    /// How to send.
-    pub notifier: Arc<N>,
-    /// What holds for the delivery.
-    pub terms: Terms,
-    /// What all tries together tell about ourselves.
-    pub witness: Arc<Witness>,
-    /// Every channel that there is.
-    pub channels: Arc<[ChannelName]>,
-}
-
-/// Makes one try at what was claimed, and records how it ended.
+/// Makes one try at what was claimed for a channel of `plan`, and records how it ended. `witness`
+/// knows what all tries together tell about ourselves.
 ///
 /// # Errors
 /// When the store fails for good.
-pub async fn try_once<N: Notifier, C: Clock>(
+pub async fn try_once<S, N: Notifier, C: Clock>(
     tools: Tools<C>,
-    bearer: Bearer<N>,
+    plan: Arc<Plan<S, N>>,
+    witness: Arc<Witness>,
     mut claimed: Claimed,
 ) -> Result<(), StoreError> {
+    let Some(Outlet { notifier, terms, .. }) = plan.outlets.get(&claimed.channel) else {
+        return Ok(());
+    };
     let parcel = Parcel {
         delivery_id: claimed.id.clone(),
         event_id: claimed.event_id.clone(),
@@ -49,24 +40,20 @@ pub async fn try_once<N: Notifier, C: Clock>(
         body: std::mem::take(&mut claimed.body),
     };
     let begun = tools.clock.moment();
-    let sending = bearer.notifier.deliver(&parcel, tools.clock.now());
+    let sending = notifier.deliver(&parcel, tools.clock.now());
     let outcome = AssertUnwindSafe(sending).catch_unwind().await.unwrap_or_else(|_| {
         error!(delivery.id = %claimed.id, "a try at a delivery broke off: this is a bug");
         unknown_outcome()
     });
     let (finished_at, ended) = (tools.clock.now(), tools.clock.moment());
-    let outcome = bearer.witness.judge(&claimed.channel, outcome, &bearer.channels, ended);
-    bearer.witness.compare_clocks(&claimed.channel, outcome.clock, finished_at);
+    let outcome = witness.judge(&claimed.channel, outcome, plan.outlets.keys(), ended);
+    witness.compare_clocks(&claimed.channel, outcome.clock, finished_at);
     let roll = tools.chance.roll();
     let delivery = match claimed.probe_of {
-        None => claimed.delivery.clone().settle(&outcome, finished_at, &bearer.terms, roll),
-        Some(due_at) => claimed.delivery.clone().settle_probe(
-            &outcome,
-            due_at,
-            finished_at,
-            &bearer.terms,
-            roll,
-        ),
+        None => claimed.delivery.clone().settle(&outcome, finished_at, terms, roll),
+        Some(due_at) => {
+            claimed.delivery.clone().settle_probe(&outcome, due_at, finished_at, terms, roll)
+        }
     };
     let settlement = Settlement {
         id: claimed.id.clone(),

@@ -13,10 +13,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::daemon::attempt::{Bearer, STORE_WAIT, try_once};
+use crate::daemon::attempt::{STORE_WAIT, try_once};
 use crate::daemon::herald;
 use crate::daemon::look::Tools;
-use crate::daemon::plan::{Outlet, Plan};
+use crate::daemon::plan::Plan;
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::pulse::Pulse;
 use crate::daemon::stop::Stop;
@@ -157,19 +157,13 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
 
     fn begin(&mut self, claimed: Claimed, now: Moment) {
         let Some(outlet) = self.plan.outlets.get(&claimed.channel) else { return };
-        let Outlet { notifier, terms, spacing, .. } = outlet;
         let channel = claimed.channel.clone();
-        if let Some(spacing) = spacing {
-            self.rested.insert(channel.clone(), now.plus(*spacing));
+        if let Some(spacing) = outlet.spacing {
+            self.rested.insert(channel.clone(), now.plus(spacing));
         }
         *self.busy.entry(channel.clone()).or_default() += 1;
-        let bearer = Bearer {
-            notifier: Arc::clone(notifier),
-            terms: terms.clone(),
-            witness: Arc::clone(&self.witness),
-            channels: self.plan.outlets.keys().cloned().collect(),
-        };
-        let task = try_once(self.tools.clone(), bearer, claimed);
+        let (plan, witness) = (Arc::clone(&self.plan), Arc::clone(&self.witness));
+        let task = try_once(self.tools.clone(), plan, witness, claimed);
         self.in_flight.spawn(async move { (channel, task.await) });
     }
 

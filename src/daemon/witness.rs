@@ -31,11 +31,11 @@ struct Seen {
 impl Witness {
     /// What the end of a try means in the light of the others: where no channel at all can be
     /// connected to, the fault is most likely ours.
-    pub fn judge(
+    pub fn judge<'a>(
         &self,
         channel: &ChannelName,
         outcome: Outcome,
-        channels: &[ChannelName],
+        mut channels: impl ExactSizeIterator<Item = &'a ChannelName>,
         now: Moment,
     ) -> Outcome {
         let mut seen = self.seen();
@@ -48,7 +48,7 @@ impl Witness {
         let unreached = |name: &ChannelName| {
             seen.unreached.get(name).is_some_and(|at| now.since(*at) <= REMEMBERED)
         };
-        let all = channels.len() > 1 && channels.iter().all(unreached);
+        let all = channels.len() > 1 && channels.all(unreached);
         if outcome.class != OutcomeClass::Retryable || !all {
             return outcome;
         }
@@ -116,7 +116,7 @@ mod tests {
         let both = [name("a"), name("b")];
         let judge = |channel: &str, phase, class, seconds| {
             let outcome = Outcome::new(class, phase);
-            witness.judge(&name(channel), outcome, &both, at(seconds)).class
+            witness.judge(&name(channel), outcome, both.iter(), at(seconds)).class
         };
         let (refused, taken) = (OutcomeClass::Retryable, OutcomeClass::Delivered);
         assert_eq!(judge("a", "connect", refused, 0), refused, "nothing is known of `b` yet");
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_channel_that_is_alone_tells_nothing_about_our_network() {
         let outcome = Outcome::new(OutcomeClass::Retryable, "connect");
-        let judged = Witness::default().judge(&name("a"), outcome, &[name("a")], at(0));
+        let judged = Witness::default().judge(&name("a"), outcome, [name("a")].iter(), at(0));
         assert_eq!(judged.class, OutcomeClass::Retryable);
     }
 }

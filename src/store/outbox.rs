@@ -9,6 +9,7 @@ use rusqlite::{Connection, Row, named_params};
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome};
 use crate::domain::event::EventId;
+use crate::domain::health::Health;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::store::{channels, untold};
@@ -156,12 +157,7 @@ pub(super) fn claim(
             claim_channel(connection, claim, channel, (room, which), boot_id, &mut claims.claimed)?;
         }
         if claims.claimed.len() - before < *room {
-            let due_at = next_due_at(connection, channel, ready_at, claim.now)?;
-            // A probe does not wait for what is due.
-            let next = due_at.map(|due_at| match health.is_broken() {
-                true if ready_at > claim.now => ready_at,
-                _ => due_at,
-            });
+            let next = next_due_at(connection, channel, &health, claim.now)?;
             claims.next_due_at = match (claims.next_due_at, next) {
                 (Some(known), Some(next)) => Some(known.min(next)),
                 (known, next) => known.or(next),
@@ -233,20 +229,24 @@ fn claim_channel(
 fn next_due_at(
     connection: &Connection,
     channel: &ChannelName,
-    ready_at: Timestamp,
+    health: &Health,
     now: Timestamp,
 ) -> rusqlite::Result<Option<Timestamp>> {
-    connection
+    let held_until = health.ready_at().filter(|ready_at| *ready_at > now);
+    // While the channel waits, what is due waits with it.
+    let after = if held_until.is_some() { Timestamp::from_millis(i64::MIN) } else { now };
+    let due_at: Option<Timestamp> = connection
         .prepare_cached(
-            "SELECT iif(:ready > :now,
-               (SELECT max(:ready, min(next_attempt_at)) FROM deliveries
-                WHERE channel_id = :channel AND state = 'pending'),
-               (SELECT min(next_attempt_at) FROM deliveries
-                WHERE channel_id = :channel AND state = 'pending' AND next_attempt_at > :now))",
+            "SELECT min(next_attempt_at) FROM deliveries
+             WHERE channel_id = ?1 AND state = 'pending' AND next_attempt_at > ?2",
         )?
-        .query_row(named_params! {":now": now, ":ready": ready_at, ":channel": channel}, |row| {
-            row.get(0)
-        })
+        .query_row((channel, after), |row| row.get(0))?;
+    Ok(due_at.map(|due_at| match held_until {
+        // A probe does not wait for what is due.
+        Some(ready_at) if health.is_broken() => ready_at,
+        Some(ready_at) => due_at.max(ready_at),
+        None => due_at,
+    }))
 }
 
 /// Records the end of a try; `false` when the delivery is no longer in that try.
