@@ -8,12 +8,13 @@ import email.policy
 import json
 import signal
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 from ground import Daemon, claim, command, end, wait_for, work_folder
+from mails import defects
+from servers import Quiet, serve
 
 WALK, GONE, SLOW = "walk-0001", "gone-0002", "slow-0003"
 STEPS = ["NOT_TRAINED", "TRAINING", "IDLE", "TRAINING", "TRAINING_FAILED", "REFUSED", "SOMETHING_NEW"]
@@ -24,44 +25,22 @@ KINDS = {
 }
 
 
-class Argil(BaseHTTPRequestHandler):
+class Argil(Quiet):
     """The API: one avatar that walks through every status, one unknown, one that trains on."""
 
-    protocol_version = "HTTP/1.1"
     step, found = 0, False
 
     def do_GET(self):
         id = self.path.removeprefix("/v1/avatars/")
         if id == GONE and not Argil.found:
-            return self.answer(404, {"code": 404, "message": "Avatar not found"})
+            return self.answer_json(404, {"code": 404, "message": "Avatar not found"})
         status = {WALK: STEPS[Argil.step], SLOW: "TRAINING", GONE: "IDLE"}[id]
-        self.answer(200, {"id": id, "name": NAME, "status": status, "model": "ARGIL_ATOM"})
-
-    def answer(self, code, body):
-        body = json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-def defects(message):
-    found = []
-    for part in message.walk():
-        found += part.defects
-        for name, value in part.items():
-            found += [f"{name}: {defect!r}" for defect in value.defects]
-    return found
+        self.answer_json(200, {"id": id, "name": NAME, "status": status, "model": "ARGIL_ATOM"})
 
 
 ground = work_folder()
 (ground / "mails").mkdir()
-server = ThreadingHTTPServer(("127.0.0.1", 0), Argil)
-threading.Thread(target=server.serve_forever, daemon=True).start()
+server = serve(ThreadingHTTPServer(("127.0.0.1", 0), Argil))
 config = f"""
 [argil]
 api_key = {{ env = "ARGIL_API_KEY" }}

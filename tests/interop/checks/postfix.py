@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 from aiosmtpd.smtp import SMTP
 from ground import LIMIT_S, child, claim, command, end, wait_for, work_folder
+from mails import defects
 
 FROM, BOUNCES = "avatar-watch@example.com", "bounces@example.com"
 GOOD, UNKNOWN = "studio@example.com", "nobody@example.com"
@@ -134,15 +135,6 @@ bounce_to = "{BOUNCES}"
 to = ["{to}"]
 {way}
 """
-
-
-def defects(message):
-    found = []
-    for part in message.walk():
-        found += part.defects
-        for name, value in part.items():
-            found += [f"{name}: {defect!r}" for defect in value.defects]
-    return found
 
 
 sink, ground = Sink(), work_folder()

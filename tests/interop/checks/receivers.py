@@ -15,11 +15,12 @@ import threading
 import time
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 from ground import HERE, KEY, LIMIT_S, Daemon, child, claim, command, end, wait_for, work_folder
+from servers import Quiet, serve
 from standardwebhooks import Webhook
 
 ROOT = HERE.parent.parent
@@ -30,20 +31,6 @@ SCRIPT = ["TRAINING", "IDLE", "NOT_TRAINED", "TRAINING", "REFUSED", "TRAINING", 
 AVATARS = [f"avatar-{number}" for number in range(6)]
 KILLS = 5
 PATH = "/hooks/avatars"
-
-
-class Quiet(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def answer(self, code, body=b""):
-        self.send_response(code)
-        if code != 204:
-            self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
 
 
 class Argil(ThreadingHTTPServer):
@@ -145,11 +132,6 @@ class FrontHandler(Quiet):
             except (OSError, http.client.HTTPException):
                 return None
         return None
-
-
-def serve(server):
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
 
 
 def built():

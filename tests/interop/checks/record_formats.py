@@ -7,11 +7,12 @@ What arrives is kept in the folder of the first argument, for the checks that co
 import json
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 from ground import KEY, Daemon, claim, command, end, wait_for, work_folder
+from servers import Quiet, serve
 
 FORMATS = ["cloudevents", "slack", "discord", "teams", "ntfy", "template"]
 STATUSES = ["IDLE", "TRAINING_FAILED", "REFUSED", "NOT_TRAINED", "PAUSED <!here>"]
@@ -23,19 +24,6 @@ NAMES = [
     "{{ id }} {{DATE(2020-01-01T00:00:00Z,SHORT)}} " + "🚀*<" * 2500,
 ]
 AVATARS = {f"a{number}": pair for number, pair in enumerate(zip(STATUSES, NAMES))}
-
-
-class Quiet(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def answer(self, code, body):
-        self.send_response(code)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
 
 
 class Argil(Quiet):
@@ -62,11 +50,10 @@ class Receiver(Quiet):
         self.answer(code, b"ok" if path == "slack" else b'{"id":"1"}')
 
 
-def serve(handler):
+def start(handler):
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.kept, server.lock, server.ended = {}, threading.Lock(), False
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+    return serve(server)
 
 
 def channel(name, port):
@@ -85,7 +72,7 @@ events = ["avatar.ready", "avatar.training_failed", "avatar.refused", "avatar.st
 """
 
 
-argil, receiver = serve(Argil), serve(Receiver)
+argil, receiver = start(Argil), start(Receiver)
 secret = command("secret").stdout.strip()
 ids = "".join(f'[[avatars]]\nid = "{id}"\n' for id in [*AVATARS, "gone"])
 text = f"""

@@ -12,13 +12,14 @@ import logging
 import ssl
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 from ground import KEY, Daemon, claim, command, end, wait_for, work_folder
+from servers import Quiet, serve
 
 SENT_AWAY = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
 ENDINGS = {
@@ -44,30 +45,17 @@ class Argil(ThreadingHTTPServer):
         self.looks = dict.fromkeys(ENDINGS, 0)
 
 
-class ArgilHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class ArgilHandler(Quiet):
     def do_GET(self):
         id = self.path.removeprefix("/v1/avatars/")
         if self.headers["x-api-key"] != KEY:
-            return self.answer(401, {"code": 401, "message": "unknown key"})
+            return self.answer_json(401, {"code": 401, "message": "unknown key"})
         if id not in ENDINGS:
-            return self.answer(404, {"code": 404, "message": "Avatar not found"})
+            return self.answer_json(404, {"code": 404, "message": "Avatar not found"})
         self.server.looks[id] += 1
         status = ENDINGS[id][0] if self.server.ended else "TRAINING"
         name = NAMES[list(ENDINGS).index(id)]
-        self.answer(200, {"id": id, "name": name, "status": status, "model": "ARGIL_ATOM"})
-
-    def answer(self, code, body):
-        body = json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        self.answer_json(200, {"id": id, "name": name, "status": status, "model": "ARGIL_ATOM"})
 
 
 class Receiver(ThreadingHTTPServer):
@@ -80,9 +68,7 @@ class Receiver(ThreadingHTTPServer):
         self.lock = threading.Lock()
 
 
-class ReceiverHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class ReceiverHandler(Quiet):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
         with self.server.lock:
@@ -92,13 +78,7 @@ class ReceiverHandler(BaseHTTPRequestHandler):
             kept = {"headers": headers, "body": body.decode(), "answered": code}
             to = self.server.conditions if self.path == "/watch" else self.server.requests
             to.append(kept)
-        self.send_response(code)
-        if code != 204:
-            self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
+        self.answer(code)
 
 
 class Mailboxes:
@@ -197,11 +177,6 @@ operator = true
 # The same server, but nothing makes its certificate trusted.
 {untrusting}
 """
-
-
-def serve(server):
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
 
 
 def looked_again(argil, times=3):

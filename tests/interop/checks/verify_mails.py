@@ -11,16 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 from ground import claim, end
-
-
-def defects(message):
-    """Every defect of a message, its headers and its parts."""
-    found = []
-    for part in message.walk():
-        found += part.defects
-        for name, value in part.items():
-            found += [f"{name}: {defect!r}" for defect in value.defects]
-    return found
+from mails import defects
 
 
 def text_of(message, subtype):
