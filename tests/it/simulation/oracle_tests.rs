@@ -51,14 +51,17 @@ fn second(history: &mut History) -> Option<&mut Transition> {
     history.transitions.iter_mut().find(|transition| transition.sequence == 2)
 }
 
-/// The place of the look that it came from.
+/// This look is the one that this transition came from.
+fn saw(look: &Look, transition: &Transition) -> bool {
+    look.avatar == transition.avatar_id
+        && look.wall == transition.detected_at
+        && look.shown == Some(Shown::Status(transition.status.clone()))
+}
+
+/// The place of the look that the first transition came from that is no first sight.
 fn origin(history: &mut History) -> Option<usize> {
     let second = second(history)?.clone();
-    history.looks.iter().position(|look| {
-        look.avatar == second.avatar_id
-            && look.wall == second.detected_at
-            && look.shown == Some(Shown::Status(second.status.clone()))
-    })
+    history.looks.iter().position(|look| saw(look, &second))
 }
 
 /// The places of a try and the next one at the same delivery.
@@ -74,7 +77,10 @@ fn tried_again(history: &History, fits: impl Fn(&Call, &Call) -> bool) -> Option
 #[test]
 fn a_transition_that_is_missing_is_found_out() {
     let lost = |history: &mut History| {
-        let last = history.transitions.iter().rposition(|t| t.sequence > 1)?;
+        // A look in the moment of a crash may leave no transition.
+        let outlived =
+            |t: &Transition| history.looks.iter().any(|look| look.outlived && saw(look, t));
+        let last = history.transitions.iter().rposition(|t| t.sequence > 1 && outlived(t))?;
         history.transitions.remove(last);
         Some(())
     };
