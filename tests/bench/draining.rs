@@ -1,16 +1,18 @@
 //! What draining costs: ten thousand messages that wait, a receiver that is up, the real daemon.
 //!
-//! `cargo bench --bench draining` prints messages a second and commits a message, and checks that
-//! every message came once and in the order of its avatar. Nothing about time is asserted.
+//! `cargo bench --bench draining` prints messages a second, and checks that every message came
+//! once and in the order of its avatar. Nothing about time is asserted. Where `strace` is
+//! installed, a further round counts how often the daemon made the disk safe.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -31,6 +33,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use rustix::process::{Pid, Signal};
 
 /// The ids that came, in their order, and when the first and the last did.
 #[derive(Default)]
@@ -43,24 +46,38 @@ struct Came {
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     println!("{MESSAGES} messages about {AVATARS} avatars; {ROUNDS} rounds");
-    for round in 1..=ROUNDS {
+    for round in 1..=ROUNDS + 1 {
+        let counted = round > ROUNDS;
         let came = Arc::new(Mutex::new(Came::default()));
         let url = runtime.block_on(serve(Arc::clone(&came)));
         let folder = tempfile::tempdir().unwrap();
         let lines = runtime.block_on(fill(folder.path()));
-        let mut daemon = start(folder.path(), &url);
+        let syncs = folder.path().join("syncs");
+        let started = start(folder.path(), &url, counted.then_some(&syncs));
+        let Some(mut daemon) = started else {
+            println!("no `strace` here, so nothing was counted");
+            return;
+        };
         let begun = Instant::now();
         while came.lock().unwrap().ids.len() < MESSAGES {
             assert!(begun.elapsed() < LIMIT, "only {} came", came.lock().unwrap().ids.len());
             std::thread::sleep(Duration::from_millis(20));
         }
-        daemon.kill().unwrap();
+        // It ends the daemon too: what strace runs dies with it.
+        rustix::process::kill_process(Pid::from_child(&daemon), Signal::TERM).unwrap();
         daemon.wait().unwrap();
         let came = came.lock().unwrap();
         check_order(&came.ids, &lines);
         let took = came.last.unwrap() - came.first.unwrap();
         let rate = MESSAGES as f64 / took.as_secs_f64();
-        println!("round {round}: {rate:.0} a second, in order, {took:.1?} in all");
+        if counted {
+            let text = fs::read_to_string(&syncs).unwrap();
+            let syncs = text.lines().filter(|line| line.contains("sync(")).count();
+            let each = MESSAGES as f64 / syncs as f64;
+            println!("under strace: {syncs} times to the disk, once in {each:.1} messages");
+        } else {
+            println!("round {round}: {rate:.0} a second, in order, {took:.1?} in all");
+        }
     }
 }
 
@@ -108,7 +125,8 @@ async fn fill(folder: &Path) -> HashMap<String, (usize, usize)> {
     lines
 }
 
-fn start(folder: &Path, url: &str) -> std::process::Child {
+/// The daemon; under `strace`, which writes into this file, if there is one.
+fn start(folder: &Path, url: &str, syncs: Option<&PathBuf>) -> Option<Child> {
     let config = format!(
         "argil.api_key = \"k\"\n[web]\nlisten = \"off\"\n[channels.ops]\ntype = \"webhook\"\n\
          url = \"{url}\"\nsecret = \"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"\n"
@@ -116,11 +134,23 @@ fn start(folder: &Path, url: &str) -> std::process::Child {
     let path = folder.join("avatar-watch.toml");
     fs::write(&path, config).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_avatar-watch"))
+    let daemon = env!("CARGO_BIN_EXE_avatar-watch");
+    let mut command = match syncs {
+        None => Command::new(daemon),
+        Some(file) => {
+            let mut strace = Command::new("strace");
+            strace.args(["-f", "--seccomp-bpf", "-I2", "-e", "trace=fsync,fdatasync", "-o"]);
+            strace.arg(file).arg(daemon);
+            strace
+        }
+    };
+    command
         .args(["--config", path.to_str().unwrap(), "run", "--log-level", "warn"])
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::inherit());
+    match command.spawn() {
+        Err(failure) if failure.kind() == ErrorKind::NotFound => None,
+        started => Some(started.unwrap()),
+    }
 }
 
 async fn serve(came: Arc<Mutex<Came>>) -> String {
