@@ -17,6 +17,7 @@
 //! | 2 | [`config`] | the TOML file, read whole or not at all |
 //! | 2 | [`notify`] | webhooks and mail: one try at a time |
 //! | 2 | [`argil`] | the API, as observations |
+//! | 2 | [`live`] | what is known only while it runs |
 //! | 1 | [`domain`] | every decision, pure |
 //! | 1 | [`secret`], [`signing_secret`], [`telemetry`] | what must not be seen; the log |
 //!
@@ -39,6 +40,7 @@ pub mod store;
 pub mod config;
 pub mod notify;
 pub mod argil;
+pub mod live;
 pub mod domain;
 pub mod secret;
 pub mod signing_secret;

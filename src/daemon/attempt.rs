@@ -7,12 +7,12 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tracing::{debug, error, info, warn};
 
-use crate::daemon::feed::Happening;
 use crate::daemon::look::Tools;
 use crate::daemon::plan::{Outlet, Plan};
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::witness::Witness;
 use crate::domain::delivery::{DeliveryState, OutcomeClass};
+use crate::live::feed::Happening;
 use crate::notify::channels::Parcel;
 use crate::store::error::{NextStep, StoreError};
 use crate::store::outbox::{Claimed, Settlement};

@@ -11,7 +11,6 @@ use tracing::{debug, info, warn};
 
 use crate::daemon::bell::Bell;
 use crate::daemon::chance::Chance;
-use crate::daemon::feed::{Feed, Happening};
 use crate::daemon::plan::{Plan, Registration};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::domain::account::AccountName;
@@ -27,6 +26,7 @@ use crate::domain::training::Training;
 use crate::domain::transition::Transition;
 use crate::domain::vision::Glimpse;
 use crate::domain::watch::{Decision, Origin, Policy, Watch};
+use crate::live::feed::{Feed, Happening};
 use crate::store::error::StoreError;
 use crate::store::handle::{Change, Store};
 

@@ -10,7 +10,6 @@ pub mod chance;
 pub mod ports;
 pub mod stop;
 pub mod bell;
-pub mod feed;
 pub mod pulse;
 pub mod budget;
 pub mod due;

@@ -17,10 +17,10 @@ use crate::daemon::chance::Chance;
 use crate::daemon::checked;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
-use crate::daemon::feed::Feed;
 use crate::daemon::signals::{Order, Signals};
 use crate::daemon::supervisor::Daemon;
 use crate::daemon::systemd;
+use crate::live::feed::Feed;
 use crate::store::error::NextStep;
 
 /// Why the service ended other than by an order.

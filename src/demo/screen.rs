@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use crate::daemon::feed::Happening;
 use crate::demo::ledger::Balance;
 use crate::demo::script::Life;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::status::Status;
+use crate::live::feed::Happening;
 
 /// Writes lines to standard output.
 #[derive(Debug)]

@@ -19,7 +19,6 @@ use crate::daemon::chance::Chance;
 use crate::daemon::checked;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
-use crate::daemon::feed::Feed;
 use crate::daemon::ports::Clock as _;
 use crate::daemon::signals::Signals;
 use crate::daemon::supervisor::Daemon;
@@ -28,6 +27,7 @@ use crate::demo::ledger::Ledger;
 use crate::demo::receiver::Receiver;
 use crate::demo::screen::Screen;
 use crate::demo::script::{Life, lives};
+use crate::live::feed::Feed;
 use crate::signing_secret::{FRESH_BYTES, SigningSecret};
 
 /// What is asked of a tour.

@@ -16,7 +16,7 @@ struct Source {
 }
 
 /// Each room, and the rooms below it that it may import from.
-const FLOORS: [(&str, &[&str]); 13] = [
+const FLOORS: [(&str, &[&str]); 14] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -29,6 +29,7 @@ const FLOORS: [(&str, &[&str]); 13] = [
             "config",
             "notify",
             "argil",
+            "live",
             "domain",
             "secret",
             "signing_secret",
@@ -45,6 +46,7 @@ const FLOORS: [(&str, &[&str]); 13] = [
             "config",
             "notify",
             "argil",
+            "live",
             "domain",
             "secret",
             "signing_secret",
@@ -60,17 +62,19 @@ const FLOORS: [(&str, &[&str]); 13] = [
             "config",
             "notify",
             "argil",
+            "live",
             "domain",
             "secret",
             "signing_secret",
             "telemetry",
         ],
     ),
-    ("web", &["web", "domain", "secret"]),
+    ("web", &["web", "store", "live", "domain", "secret"]),
     ("store", &["store", "domain"]),
     ("config", &["config", "domain", "secret", "signing_secret"]),
     ("notify", &["notify", "domain", "secret", "signing_secret"]),
     ("argil", &["argil", "domain", "secret"]),
+    ("live", &["live", "domain"]),
     ("domain", &["domain"]),
     ("secret", &[]),
     ("signing_secret", &[]),

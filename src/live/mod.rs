@@ -1,0 +1,4 @@
+//! What is known only while the daemon runs, for whoever looks on. Nothing depends on it: what
+//! counts is in the tables.
+
+pub mod feed;
