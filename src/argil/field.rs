@@ -37,6 +37,12 @@ impl Field {
         Some(text)
     }
 
+    /// A text that is worth nothing when it is cut: none that is longer than so many bytes.
+    pub fn whole_text(self, size_max: usize) -> Option<String> {
+        let Self::Text(text) = self else { return None };
+        (text.len() <= size_max).then_some(text)
+    }
+
     /// An object's texts; none for anything else.
     pub fn pairs(self) -> BTreeMap<String, String> {
         match self {

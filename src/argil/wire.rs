@@ -160,6 +160,7 @@ fn avatar(body: Body, id: AvatarId) -> Result<Avatar, Unusable> {
         name: body.name.short_text(),
         model: body.model.short_text(),
         orientation: body.orientation.short_text(),
+        thumbnail_url: body.thumbnail_url.whole_text(URL_SIZE_MAX),
         extras: body.extras.pairs(),
         updated_at: body.updated_at.short_text(),
     })
@@ -200,6 +201,7 @@ struct Body {
     name: Field,
     model: Field,
     orientation: Field,
+    thumbnail_url: Field,
     updated_at: Field,
     extras: Field,
     repeated: Option<&'static str>,
@@ -213,6 +215,7 @@ impl Body {
             "name" => Some(("name", &mut self.name)),
             "model" => Some(("model", &mut self.model)),
             "orientation" => Some(("orientation", &mut self.orientation)),
+            "thumbnailUrl" => Some(("thumbnailUrl", &mut self.thumbnail_url)),
             "updatedAt" => Some(("updatedAt", &mut self.updated_at)),
             "extras" => Some(("extras", &mut self.extras)),
             _ => None,
@@ -268,6 +271,9 @@ fn text_of<'a>(field: &'a Field, name: &'static str) -> Result<&'a str, Unusable
 const STATUS_LENGTH_MAX: usize = 64;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// The longest address of a picture that is kept, in bytes.
+const URL_SIZE_MAX: usize = 4 * 1024;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
@@ -295,7 +301,7 @@ mod tests {
                 "updatedAt": "2023-11-07T05:31:56Z", "status": "TRAINING", "width": 1080,
                 "gestures": [{"label": "wave", "slug": "wave-1", "startFrame": 12.5}],
                 "extras": {"customer": "42"}, "orientation": "ASPECT_RATIO_9_16",
-                "model": "ARGIL_ATOM",
+                "model": "ARGIL_ATOM", "thumbnailUrl": "https://cdn.example.com/a.png",
             })
             .to_string(),
         );
@@ -305,6 +311,7 @@ mod tests {
             name: Some("Jane".to_owned()),
             model: Some("ARGIL_ATOM".to_owned()),
             orientation: Some("ASPECT_RATIO_9_16".to_owned()),
+            thumbnail_url: Some("https://cdn.example.com/a.png".to_owned()),
             extras: [("customer".to_owned(), "42".to_owned())].into(),
             updated_at: Some("2023-11-07T05:31:56Z".to_owned()),
         };

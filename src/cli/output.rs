@@ -4,7 +4,6 @@
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -96,11 +95,4 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) {
 /// A number with its noun: `1 avatar`, `2 avatars`.
 pub fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-/// A time for people: whole seconds, and beyond an hour whole minutes.
-pub fn rough(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let rough = if seconds >= 3600 { seconds - seconds % 60 } else { seconds };
-    humantime::format_duration(Duration::from_secs(rough)).to_string()
 }

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::cli::args::WaitArgs;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of, line, rough};
+use crate::cli::output::{complain, complain_of, line};
 use crate::cli::progress::Progress;
 use crate::cli::run::runtime;
 use crate::cli::wait_plan::{WaitPlan, wait_plan};
@@ -28,6 +28,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::forecast::usual;
 use crate::domain::foreign_text::plain;
 use crate::domain::moment::Moment;
+use crate::domain::span::rough;
 use crate::domain::status::Status;
 use crate::domain::vigil::Verdict;
 

@@ -157,8 +157,9 @@ fn secrets(settings: &Settings) -> Secrets<'_> {
         let key = [("api_key", Hidden::Text(&account.api_key))];
         secrets.insert(Section::Account(name.clone()), BTreeMap::from(key));
     }
-    let token = settings.web.hint_token.iter().map(|token| ("hint_token", Hidden::Text(token)));
-    secrets.insert(Section::Web, token.collect());
+    let hint_token = settings.web.hint_token.iter().map(|it| ("hint_token", Hidden::Text(it)));
+    let token = settings.web.token.iter().map(|it| ("token", Hidden::Text(it)));
+    secrets.insert(Section::Web, hint_token.chain(token).collect());
     for (name, channel) in &settings.channels {
         let hidden = match &channel.kind {
             ChannelKind::Webhook(webhook) => {

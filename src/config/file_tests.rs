@@ -287,7 +287,8 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     assert_eq!(&AccountSettings { api_key: first.api_key.clone(), ..second.clone() }, first);
     spelled_out.accounts.retain(|name, _| name.is_default());
     spelled_out.channels.retain(|name, _| !["bus", "own"].contains(&name.as_str()));
-    assert!(spelled_out.web.hint_token.take().is_some());
+    let web = &mut spelled_out.web;
+    assert!(web.hint_token.take().is_some() && web.token.take().is_some());
     assert_eq!(example, spelled_out);
     assert_eq!(example.warnings, []);
 }

@@ -102,7 +102,8 @@ pub(super) const BACKOFF: Schema =
     Schema { path: "poll.backoff", keys: &["initial", "max", "multiplier", "jitter"] };
 pub(super) const EVENTS: Schema = Schema { path: "events", keys: &["infer_unseen_training"] };
 pub(super) const STORE: Schema = Schema { path: "store", keys: &["path"] };
-pub(super) const WEB: Schema = Schema { path: "web", keys: &["listen", "hint_token"] };
+pub(super) const WEB: Schema =
+    Schema { path: "web", keys: &["listen", "token", "hosts", "thumbnails", "hint_token"] };
 pub(super) const AVATAR: Schema = Schema {
     path: "avatars",
     keys: &["id", "name", "channels", "assume", "account", "overdue_after"],

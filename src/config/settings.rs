@@ -142,8 +142,17 @@ pub struct DiscoverSettings {
 pub struct WebSettings {
     /// Where to listen; `None` is nowhere. Port 0 lets the system choose one.
     pub listen: Option<SocketAddr>,
+    /// Whether the config names that place; then it has to be had.
+    pub is_chosen: bool,
     /// What opens the door for hints; `None` keeps it shut.
     pub hint_token: Option<Secret>,
+    /// What whoever changes anything has to show, and, unless `listen` is loopback, whoever reads;
+    /// `None` lets nobody change anything.
+    pub token: Option<Secret>,
+    /// Names besides `localhost` under which it is reached, in lower case.
+    pub hosts: Vec<String>,
+    /// Whether the page shows the pictures of avatars, which a browser then loads from elsewhere.
+    pub thumbnails: bool,
 }
 
 /// One place to tell.

@@ -183,8 +183,11 @@ fn poll(strategy: Strategy, cadence: &Cadence) -> Keys {
 }
 
 fn web(web: &WebSettings) -> Keys {
-    let WebSettings { listen, hint_token: _ } = web;
-    keys([("listen", listen.map_or("off".to_owned(), |address| address.to_string()))])
+    let WebSettings { listen, is_chosen: _, hint_token: _, token: _, hosts, thumbnails } = web;
+    let listen = listen.map_or("off".to_owned(), |address| address.to_string());
+    let mut found = keys([("listen", listen), ("thumbnails", thumbnails.to_string())]);
+    add(&mut found, [("hosts", (!hosts.is_empty()).then(|| hosts.join(", ")))]);
+    found
 }
 
 fn avatar(avatar: &AvatarSettings) -> Keys {

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use url::Host;
+
 use crate::config::field::{Field, shown};
 use crate::config::reader::Table;
 use crate::config::schema::{WEB, nearest};
@@ -13,8 +15,21 @@ use crate::secret::Secret;
 pub(super) fn read(root: &Table<'_>) -> Option<WebSettings> {
     let web = root.section(WEB.path, &WEB)?;
     let listen = web.or("listen", Some(LISTEN), listen);
-    let hint_token = web.optional("hint_token", hint_token);
-    let (listen, hint_token) = (listen?, hint_token?);
+    let hint_token = web.optional("hint_token", token);
+    let page_token = web.optional("token", token);
+    let hosts = web.or("hosts", Vec::new(), |field| field.list(host));
+    let thumbnails = web.or("thumbnails", false, Field::flag);
+    let (listen, hint_token, token) = (listen?, hint_token?, page_token?);
+    if let (Some(field), true) = (web.field("token"), token.is_some() && token == hint_token) {
+        let help = "take another one: whoever sends hints would be allowed everything";
+        return field.wrong("is the `hint_token` too", help.to_owned());
+    }
+    let open = listen.is_some_and(|address| !address.ip().to_canonical().is_loopback());
+    if let (Some(field), true, None) = (web.field("listen"), open, &token) {
+        let message = "is open to the network without a `token`, so the page shows nothing there";
+        let help = "add `token = { file = \"…\" }`, or listen on `127.0.0.1`";
+        field.reader.warning(&field.place, message, help);
+    }
     if let (Some(field), true) = (web.field("hint_token"), hint_token.is_some()) {
         match listen {
             None => {
@@ -30,7 +45,15 @@ pub(super) fn read(root: &Table<'_>) -> Option<WebSettings> {
             Some(_) => (),
         }
     }
-    Some(WebSettings { listen, hint_token })
+    let is_chosen = web.field("listen").is_some();
+    Some(WebSettings {
+        listen,
+        is_chosen,
+        hint_token,
+        token,
+        hosts: hosts?,
+        thumbnails: thumbnails?,
+    })
 }
 
 /// Gives `Some(None)` for off.
@@ -54,7 +77,7 @@ fn listen(field: &Field<'_>) -> Option<Option<SocketAddr>> {
     field.wrong(format!("is `{}`, which is no IP address with a port", shown(text)), help)
 }
 
-fn hint_token(field: &Field<'_>) -> Option<Secret> {
+fn token(field: &Field<'_>) -> Option<Secret> {
     let token = secret_source::read(field, Plain::Guarded)?;
     let text = token.expose();
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
@@ -68,6 +91,20 @@ fn hint_token(field: &Field<'_>) -> Option<Secret> {
              the output of `openssl rand -hex 16`"
         ),
     )
+}
+
+/// A name, since addresses are known without being listed.
+fn host(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    match Host::parse(text) {
+        Ok(Host::Domain(name)) if !text.contains([':', '/', '*']) => Some(name),
+        Ok(_) | Err(_) => field.wrong(
+            format!("is `{}`, which is no name", shown(text)),
+            "write a name without scheme and port, like `watch.example.com`; addresses and \
+             `localhost` are known"
+                .to_owned(),
+        ),
+    }
 }
 
 const OFF: &str = "off";
@@ -127,6 +164,45 @@ mod tests {
                 "config.toml:2: `web.hint_token` is no good token\n  \
                  help: a token is 16 to 128 letters, digits, `-` or `_`, like the output of \
                  `openssl rand -hex 16`",
+            );
+        }
+    }
+
+    #[test]
+    fn the_token_of_the_page_is_not_that_of_hints() {
+        let both = format!("web.token = '{TOKEN}'\nweb.hint_token = '{TOKEN}'");
+        check_added(
+            &both,
+            "config.toml:2: `web.token` is the `hint_token` too\n  \
+             help: take another one: whoever sends hints would be allowed everything",
+        );
+        let other = format!("web.token = '{TOKEN}'\nweb.hint_token = '{TOKEN}-'");
+        check_added(&other, "");
+    }
+
+    #[test]
+    fn a_page_for_the_network_wants_a_token() {
+        check_added("web.listen = '0.0.0.0:80'\nweb.token = 'CANARY-of-16_abc'", "");
+        check_added(
+            "web.listen = '0.0.0.0:80'",
+            "config.toml:2: `web.listen` is open to the network without a `token`, so the page \
+             shows nothing there\n  \
+             help: add `token = { file = \"…\" }`, or listen on `127.0.0.1`",
+        );
+    }
+
+    #[test]
+    fn hosts_are_names() {
+        let web = web("web.hosts = ['Watch.Example.com', 'watch']");
+        assert_eq!(web.hosts, ["watch.example.com", "watch"]);
+        for bad in ["https://a.example", "a.example:80", "10.0.0.1", "*", "a b", "[::1]"] {
+            check_added(
+                &format!("web.hosts = ['{bad}']"),
+                &format!(
+                    "config.toml:2: `web.hosts[0]` is `{bad}`, which is no name\n  \
+                     help: write a name without scheme and port, like `watch.example.com`; \
+                     addresses and `localhost` are known"
+                ),
             );
         }
     }

@@ -65,6 +65,10 @@ pub async fn try_once<S, N: Notifier, C: Clock>(
         roll: roll.derive(1),
     };
     record(&tools, &settlement).await?;
+    let (channel, took) = (&claimed.channel, ended.since(begun));
+    tools.metrics.tried(channel, settlement.outcome.class, took);
+    let since = claimed.event_id.minted_at().map(|then| finished_at.since(then));
+    tools.metrics.ended(channel, &settlement.delivery.state, since.unwrap_or_default());
     log_try(&claimed, &settlement);
     tools.feed.tell(|| Happening::Tried {
         event_id: claimed.event_id,

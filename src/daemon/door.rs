@@ -1,26 +1,57 @@
-//! The door for hints: a listener of the web server, opened and closed as the config says.
+//! The door: the listener of the web server, opened and closed as the config says, with all that
+//! stands behind it.
 //!
 //! A new place is listened at before the old one is left, so a reload that cannot listen changes
-//! nothing.
+//! nothing. The usual place is no reason not to start: when somebody else has it, the daemon does
+//! without a page and says so.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-use crate::config::settings::WebSettings;
+use crate::config::settings::{ChannelKind, MailWay, Settings, WebSettings};
 use crate::daemon::error::DaemonError;
+use crate::daemon::look::Tools;
+use crate::daemon::ports::Clock;
+use crate::daemon::pulse::Pulse;
 use crate::domain::avatar::AvatarId;
+use crate::domain::moment::Moment;
 use crate::secret::Secret;
+use crate::web::access::Rules;
+use crate::web::desk::{Desk, Register, Registered, STREAMS_MAX, Tick, Trial};
 use crate::web::hints::{self, Hints};
+use crate::web::routes;
 use crate::web::server::{self, Limits};
+
+/// What stands behind the door, whatever the config says.
+#[derive(Clone, Debug)]
+pub struct Inside<C> {
+    /// The store and the like.
+    pub tools: Tools<C>,
+    /// The database.
+    pub database: PathBuf,
+    /// What the loops are at.
+    pub pulse: Arc<Pulse>,
+    /// When the daemon started.
+    pub started_at: Moment,
+    /// Takes avatars to look at now.
+    pub looks: mpsc::Sender<AvatarId>,
+    /// Takes channels to try.
+    pub trials: mpsc::Sender<Trial>,
+}
 
 /// An open door.
 #[derive(Debug)]
 pub struct Door {
     listen: SocketAddr,
-    token: watch::Sender<Secret>,
+    place: SocketAddr,
+    hint_token: watch::Sender<Option<Secret>>,
+    register: watch::Sender<Arc<Register>>,
     /// Dropped, it closes the door.
     _open: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -29,10 +60,10 @@ pub struct Door {
 /// What is to become of the door.
 #[derive(Debug)]
 pub enum Turn {
-    /// It stays open, with this token.
-    Stay(Secret),
+    /// It stays open.
+    Stay,
     /// It is opened at another place, or for the first time.
-    Open(TcpListener, Secret),
+    Open(SocketAddr, TcpListener),
     /// It is closed, or stays so.
     Close,
 }
@@ -41,58 +72,87 @@ impl Turn {
     /// What the config wants of the door; a new place is taken at once.
     ///
     /// # Errors
-    /// When the place cannot be listened at.
+    /// When the place that the config names cannot be listened at.
     pub fn plan(door: Option<&Door>, web: &WebSettings) -> Result<Self, DaemonError> {
-        let (Some(listen), Some(token)) = (web.listen, web.hint_token.clone()) else {
-            return Ok(Self::Close);
-        };
+        let Some(listen) = web.listen else { return Ok(Self::Close) };
         if door.is_some_and(|door| door.listen == listen && !door.task.is_finished()) {
-            return Ok(Self::Stay(token));
+            return Ok(Self::Stay);
         }
-        let listener = TcpListener::bind(listen)
-            .map_err(|source| DaemonError::Listen { place: listen, source })?;
-        Ok(Self::Open(listener, token))
+        match TcpListener::bind(listen) {
+            Ok(listener) => Ok(Self::Open(listen, listener)),
+            Err(source) if !web.is_chosen && source.kind() == ErrorKind::AddrInUse => {
+                warn!(
+                    "there is no page, since another program listens at `{listen}`; give it a \
+                     place of its own with `listen` in `[web]`"
+                );
+                Ok(Self::Close)
+            }
+            Err(source) => Err(DaemonError::Listen { place: listen, source }),
+        }
     }
 
     /// Does it; the door as it is then.
-    pub fn make(
+    pub fn make<C: Clock>(
         self,
         door: Option<Door>,
-        listen: Option<SocketAddr>,
-        hinted: &mpsc::Sender<AvatarId>,
+        settings: &Settings,
+        inside: &Inside<C>,
     ) -> Option<Door> {
+        let (register, token) = (Arc::new(register(settings)), settings.web.hint_token.clone());
         match self {
-            Self::Stay(token) => {
+            Self::Stay => {
                 let door = door?;
-                door.token.send_replace(token);
+                if token.is_some() && door.hint_token.borrow().is_none() {
+                    door.say_hints();
+                }
+                door.hint_token.send_replace(token);
+                door.register.send_replace(register);
                 Some(door)
             }
-            Self::Open(listener, token) => Some(Door::open(listener, listen?, token, hinted)),
+            Self::Open(listen, listener) => {
+                Some(Door::open(listen, listener, register, token, inside.clone()))
+            }
             Self::Close => None,
         }
     }
 }
 
 impl Door {
-    fn open(
-        listener: TcpListener,
+    fn open<C: Clock>(
         listen: SocketAddr,
-        token: Secret,
-        hinted: &mpsc::Sender<AvatarId>,
+        listener: TcpListener,
+        register: Arc<Register>,
+        hint_token: Option<Secret>,
+        inside: Inside<C>,
     ) -> Self {
         let place = listener.local_addr().unwrap_or(listen);
-        info!("hints are taken at `http://{place}/hints/argil/…`");
-        let (token, followed) = watch::channel(token);
+        info!("the page is at `http://{place}/`");
+        let (register, registered) = watch::channel(register);
+        let (hint_token, followed) = watch::channel(hint_token);
         let (open, closed) = oneshot::channel::<()>();
-        let routes = hints::routes(Hints { token: followed, hinted: hinted.clone() });
+        let hints = Hints { token: followed, hinted: inside.looks.clone() };
+        let routes = routes::routes(desk(inside, registered)).merge(hints::routes(hints));
         let task = tokio::spawn(async move {
             let closed = async { drop(closed.await) };
             if let Err(failure) = server::run(listener, routes, Limits::default(), closed).await {
-                // Only what comes early is lost: avatars are looked at all the same.
+                // Only what is shown is lost: avatars are looked at all the same.
                 error!("the web server ended: {failure}");
             }
         });
-        Self { listen, token, _open: open, task }
+        let door = Self { listen, place, hint_token, register, _open: open, task };
+        if door.hint_token.borrow().is_some() {
+            door.say_hints();
+        }
+        door
+    }
+
+    /// Where it is.
+    pub const fn place(&self) -> SocketAddr {
+        self.place
+    }
+
+    fn say_hints(&self) {
+        info!("hints are taken at `http://{}/hints/argil/…`", self.place);
     }
 
     /// Closes the door and waits until nobody is in it.
@@ -100,5 +160,56 @@ impl Door {
         let Self { _open: open, task, .. } = self;
         drop(open);
         drop(task.await);
+    }
+}
+
+fn desk<C: Clock>(inside: Inside<C>, register: watch::Receiver<Arc<Register>>) -> Desk {
+    let Inside { tools, database, pulse, started_at, looks, trials } = inside;
+    let (clock, chance, bell) = (tools.clock.clone(), tools.chance.clone(), tools.bell.clone());
+    let tick = move || Tick { now: clock.now(), moment: clock.moment(), roll: chance.roll() };
+    Desk {
+        database,
+        tick: Arc::new(tick),
+        started_at,
+        register,
+        feed: tools.feed.clone(),
+        sights: tools.sights.clone(),
+        metrics: tools.metrics.clone(),
+        progress: Arc::new(move |_| {
+            let _ = &pulse;
+            Vec::new()
+        }),
+        looks,
+        trials,
+        ring: Arc::new(move || bell.ring()),
+        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+    }
+}
+
+/// What of the config is shown.
+fn register(settings: &Settings) -> Register {
+    let web = &settings.web;
+    let loopback = web.listen.is_some_and(|listen| listen.ip().to_canonical().is_loopback());
+    let avatars = settings.avatars.iter().map(|avatar| {
+        let registered = Registered { label: avatar.name.clone(), account: avatar.account.clone() };
+        (avatar.id.clone(), registered)
+    });
+    let channels = settings.channels.iter().map(|(name, channel)| {
+        let kind = match &channel.kind {
+            ChannelKind::Webhook(webhook) => format!("webhook, {}", webhook.format.name()),
+            ChannelKind::Email(email) => match &email.way {
+                MailWay::Smtp(_) => "email by SMTP".to_owned(),
+                MailWay::Sendmail { .. } => "email by sendmail".to_owned(),
+                MailWay::File { .. } => "email into files".to_owned(),
+            },
+        };
+        (name.clone(), kind)
+    });
+    Register {
+        accounts: settings.accounts.keys().cloned().collect(),
+        avatars: avatars.collect(),
+        channels: channels.collect(),
+        thumbnails: web.thumbnails,
+        rules: Rules { token: web.token.clone(), hosts: web.hosts.clone(), loopback },
     }
 }

@@ -38,6 +38,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let now = self.tools.clock.moment();
         let Some(lane) = self.lanes.get_mut(account) else { return Ok(()) };
         lane.roster.end(now);
+        let whole = matches!(listing, Listing::Shown { .. });
+        self.tools.metrics.listed(account, whole, now.since(asked_at));
         let waiting = lane.take_for_list();
         match listing {
             Listing::Unseen(seen) => {

@@ -23,10 +23,12 @@ use crate::domain::roll::Roll;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::training::Training;
-use crate::domain::transition::Transition;
+use crate::domain::transition::{Previous, Transition};
 use crate::domain::vision::Glimpse;
 use crate::domain::watch::{Decision, Origin, Policy, Watch};
 use crate::live::feed::{Feed, Happening};
+use crate::live::metrics::Metrics;
+use crate::live::sights::{Sighting, Sights};
 use crate::store::error::StoreError;
 use crate::store::handle::{Change, Store};
 
@@ -43,6 +45,10 @@ pub struct Tools<C> {
     pub bell: Bell,
     /// Told what happened.
     pub feed: Feed,
+    /// What was seen last.
+    pub sights: Sights,
+    /// Counts.
+    pub metrics: Metrics,
 }
 
 /// What a look needs to know besides the plan and the watch.
@@ -114,6 +120,8 @@ where
 {
     let asked_at = tools.clock.moment();
     let seen = source.look(&watch.id, tools.clock.now()).await;
+    let took = tools.clock.moment().since(asked_at);
+    tools.metrics.polled(&case.registration.account, &seen, took);
     if stale.load(Ordering::Relaxed) {
         return Looked::unchanged(watch, asked_at, Some(Duration::ZERO));
     }
@@ -139,6 +147,10 @@ pub fn judge<S, N: Notifier, C: Clock>(
     let asked_at = now.minus(tools.clock.moment().since(asked_at));
     let roll = tools.chance.roll();
     log_observation(&watch, &seen);
+    if let Observation::Seen(avatar) = &seen {
+        let thumbnail = avatar.thumbnail_url.clone();
+        tools.sights.saw(&watch.id, Sighting { seen_at: asked_at, thumbnail });
+    }
     let before = watch.clone();
     let decision = watch.observe(seen, now, &policy(plan, case, asked_at), roll);
     if !decision.changed && !case.discovered {
@@ -278,6 +290,9 @@ fn change<S, N: Notifier>(
 
 fn announce<C>(tools: &Tools<C>, decision: &Decision, change: &Change) {
     if let Some(transition) = &decision.transition {
+        if transition.previous != Previous::Nothing {
+            tools.metrics.changed(&transition.status);
+        }
         let told = change.announcements.iter().find(|it| {
             matches!(it.event.subject, Subject::Transition { .. }) && !it.deliveries.is_empty()
         });

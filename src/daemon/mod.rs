@@ -32,6 +32,7 @@ pub mod dispatcher;
 pub mod attempt;
 pub mod witness;
 pub mod herald;
+pub mod trial;
 pub mod door;
 pub mod supervisor;
 pub mod signals;

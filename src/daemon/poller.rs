@@ -330,6 +330,9 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let gate = std::mem::take(&mut lane.gate);
         lane.gate = gate.observe(glimpse.welcome, moment, &self.plan.gate_waits, roll);
         lane.vision.note(glimpse, now, moment);
+        if glimpse.dark.is_none() {
+            self.tools.sights.answered(account, now, moment);
+        }
         let welcome_again = !was_welcome && !lane.gate.is_on_probation();
         lane.log_gate(account, was_welcome, glimpse, moment);
         if welcome_again {

@@ -3,6 +3,7 @@
 //! What always holds: a plan is built whole before any of it takes effect; when one loop ends,
 //! the other is stopped; the store is closed last.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,20 +17,22 @@ use crate::config::snapshot::Snapshot;
 use crate::daemon::bell::Bell;
 use crate::daemon::chance::Chance;
 use crate::daemon::dispatcher::Dispatcher;
-use crate::daemon::door::{Door, Turn};
+use crate::daemon::door::{Door, Inside, Turn};
 use crate::daemon::error::DaemonError;
 use crate::daemon::look::{Tools, log_condition};
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::Clock;
 use crate::daemon::pulse::Pulse;
 use crate::daemon::stop::{StopOrder, stop_order};
+use crate::daemon::trial;
 use crate::daemon::wiring::{self, WiredPlan};
-use crate::domain::avatar::AvatarId;
 use crate::domain::condition::{About, Condition, Phase};
 use crate::domain::event::{Event, EventId, EventKind, Subject};
 use crate::domain::foreign_text::one_line;
 use crate::domain::timestamp::Timestamp;
 use crate::live::feed::Feed;
+use crate::live::metrics::Metrics;
+use crate::live::sights::Sights;
 use crate::store::channels::{Registered, Registration};
 use crate::store::error::{NextStep, StoreError};
 use crate::store::handle::Store;
@@ -46,7 +49,7 @@ pub struct Daemon<C: Clock> {
     order: StopOrder,
     loops: JoinSet<(&'static str, Result<(), StoreError>)>,
     pulse: Arc<Pulse>,
-    hinted: mpsc::Sender<AvatarId>,
+    inside: Inside<C>,
     door: Option<Door>,
     rejected_since: Option<Timestamp>,
     /// What the store would not take yet of what is to be told of the config.
@@ -83,7 +86,9 @@ impl<C: Clock> Daemon<C> {
         let rejected_since = store.config_rejected().await?;
 
         let bell = Bell::default();
-        let tools = Tools { store, clock, chance, bell, feed };
+        let (sights, metrics) = (Sights::default(), Metrics::new());
+        metrics.reloaded(true, now);
+        let tools = Tools { store, clock, chance, bell, feed, sights, metrics };
         let pulse = Arc::new(Pulse::default());
         let (plans, followed) = watch::channel(Arc::clone(&plan));
         let (order, stop) = stop_order();
@@ -96,7 +101,18 @@ impl<C: Clock> Daemon<C> {
         loops.spawn(async move { ("poller", poller.await) });
         let dispatcher = dispatcher.run(followed, stop);
         loops.spawn(async move { ("dispatcher", dispatcher.await) });
-        let door = turn.make(None, settings.web.listen, &hinted);
+        let (trials, tried) = mpsc::channel(TRIALS_WAITING_MAX);
+        let (clock, chance) = (tools.clock.clone(), tools.chance.clone());
+        tokio::spawn(trial::serve(tried, plans.subscribe(), clock, chance));
+        let inside = Inside {
+            tools: tools.clone(),
+            database: settings.store_path.clone(),
+            pulse: Arc::clone(&pulse),
+            started_at: tools.clock.moment(),
+            looks: hinted,
+            trials,
+        };
+        let door = turn.make(None, settings, &inside);
         let settings = settings.clone();
         let mut daemon = Self {
             tools,
@@ -106,7 +122,7 @@ impl<C: Clock> Daemon<C> {
             order,
             loops,
             pulse,
-            hinted,
+            inside,
             door,
             rejected_since,
             untold: None,
@@ -130,10 +146,10 @@ impl<C: Clock> Daemon<C> {
         let turn = Turn::plan(self.door.as_ref(), &settings.web)?;
         register(&self.tools.store, &plan, self.tools.clock.now()).await?;
         let left = match &turn {
-            Turn::Stay(_) => None,
+            Turn::Stay => None,
             Turn::Open(..) | Turn::Close => self.door.take(),
         };
-        self.door = turn.make(self.door.take(), settings.web.listen, &self.hinted);
+        self.door = turn.make(self.door.take(), &settings, &self.inside);
         self.plans.send_replace(plan);
         let changes = diff(&self.settings, &settings);
         self.settings = settings;
@@ -227,6 +243,11 @@ impl<C: Clock> Daemon<C> {
         }
     }
 
+    /// Where the page is, if it is anywhere.
+    pub fn page(&self) -> Option<SocketAddr> {
+        self.door.as_ref().map(Door::place)
+    }
+
     /// How many avatars and channels the config in force has.
     pub fn size(&self) -> (usize, usize) {
         (self.settings.avatars.len(), self.settings.channels.len())
@@ -252,7 +273,7 @@ impl<C: Clock> Daemon<C> {
     /// # Errors
     /// When the store failed at the end.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> Result<(), DaemonError> {
-        let Self { tools, writer, order, mut loops, door, plans, hinted, .. } = self;
+        let Self { tools, writer, order, mut loops, door, plans, inside, .. } = self;
         if let Some(door) = door {
             door.close().await;
         }
@@ -277,7 +298,7 @@ impl<C: Clock> Daemon<C> {
             };
             result = result.and(end);
         }
-        drop((tools, plans, hinted));
+        drop((tools, plans, inside));
         close(writer).await;
         result
     }
@@ -314,5 +335,7 @@ async fn close(writer: Writer) {
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 /// Hints that wait for the poller at most; more are lost, and nothing with them.
 const HINTS_WAITING_MAX: usize = 1024;
+/// Channels that wait to be tried at most.
+const TRIALS_WAITING_MAX: usize = 4;
 /// Characters of the reason why a config was not taken that are told.
 const REASON_CHARS_MAX: usize = 2_000;

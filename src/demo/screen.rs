@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::demo::ledger::Balance;
@@ -35,6 +36,13 @@ impl Screen {
         ));
         let end = if endless { "Ctrl-C ends it." } else { "It ends when all have settled." };
         self.line(&format!("{end} The database is in {folder}.\n"));
+    }
+
+    /// Says where the status page is.
+    pub fn page(&self, place: Option<SocketAddr>) {
+        if let Some(place) = place {
+            self.line(&format!("Look at it: http://{place}/\n"));
+        }
     }
 
     /// Shows one thing that happened.

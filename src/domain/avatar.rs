@@ -86,6 +86,8 @@ pub struct Avatar {
     pub orientation: Option<String>,
     /// The account's own key-value pairs; values that are no text are left out.
     pub extras: BTreeMap<String, String>,
+    /// The address of its picture, as it came; it may be signed and end.
+    pub thumbnail_url: Option<String>,
     /// `updatedAt`, as it came: what it means is not documented.
     pub updated_at: Option<String>,
 }

@@ -46,6 +46,14 @@ impl EventId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The moment that it was minted in, if it tells one.
+    pub fn minted_at(&self) -> Option<Timestamp> {
+        let uuid = uuid::Uuid::try_parse(self.0.strip_prefix(EVENT_PREFIX)?).ok()?;
+        let (seconds, nanos) = uuid.get_timestamp()?.to_unix();
+        let millis = seconds.checked_mul(1_000)?.checked_add(u64::from(nanos) / 1_000_000)?;
+        Some(Timestamp::from_millis(i64::try_from(millis).ok()?))
+    }
 }
 
 impl fmt::Display for EventId {

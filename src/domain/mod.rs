@@ -6,6 +6,7 @@
 //! above it.
 
 pub mod timestamp;
+pub mod span;
 pub mod moment;
 pub mod roll;
 pub mod foreign_text;

@@ -126,6 +126,7 @@ mod tests {
             name: None,
             model: None,
             orientation: None,
+            thumbnail_url: None,
             extras: BTreeMap::new(),
             updated_at: None,
         }))

@@ -43,6 +43,7 @@ fn seen(status: &str) -> Observation {
         name: Some("Jane".to_owned()),
         model: None,
         orientation: None,
+        thumbnail_url: None,
         extras: BTreeMap::new(),
         updated_at: Some("2026-11-23T11:14:58Z".to_owned()),
     }))

@@ -2,3 +2,5 @@
 //! counts is in the tables.
 
 pub mod feed;
+pub mod sights;
+pub mod metrics;

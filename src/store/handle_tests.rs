@@ -94,6 +94,7 @@ impl Bench {
                     name: None,
                     model: None,
                     orientation: None,
+                    thumbnail_url: None,
                     extras: BTreeMap::new(),
                     updated_at: None,
                 }),

@@ -24,3 +24,4 @@ pub mod handle;
 pub mod hands;
 pub mod switches;
 pub mod reader;
+pub mod pages;

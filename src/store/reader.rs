@@ -23,7 +23,7 @@ use crate::store::{channels, trainings, transitions, watches};
 /// A connection that only reads.
 #[derive(Debug)]
 pub struct Reader {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 /// A delivery, as tables show it.
@@ -357,7 +357,7 @@ impl Reader {
         transitions::count_broken(&self.connection).doing("checking the history")
     }
 
-    fn rows<T>(
+    pub(super) fn rows<T>(
         &self,
         doing: &'static str,
         sql: &str,
@@ -370,7 +370,7 @@ impl Reader {
     }
 }
 
-fn read_delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
+pub(super) fn read_delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
     Ok(DeliveryRow {
         id: row.get(0)?,
         event_id: row.get(1)?,
@@ -388,7 +388,7 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
     })
 }
 
-const DELIVERY_COLUMNS: &str = "d.id, d.event_id, e.type, d.avatar_id, d.channel_id, d.recipient, \
+pub(super) const DELIVERY_COLUMNS: &str = "d.id, d.event_id, e.type, d.avatar_id, d.channel_id, d.recipient, \
                                 d.replay, d.state, d.attempts, d.next_attempt_at, d.final_reason, \
                                 d.created_at, d.updated_at";
 /// Of a delivery `d`: it was not sent again by hand.

@@ -1,7 +1,21 @@
-//! The web: a small HTTP server beside the daemon.
+//! The web: a small HTTP server beside the daemon, with a page, an API, numbers and health.
 //!
-//! It reads, and passes small requests on; it decides nothing and writes nothing. Nothing of a
-//! request is ever logged.
+//! It reads, and passes three small requests on; it decides nothing. Nothing of a request is ever
+//! logged.
 
+pub mod desk;
+pub mod access;
+pub mod answer;
+pub mod asked;
+pub mod view;
+pub mod book;
+pub mod actions;
+pub mod api;
+pub mod stream;
+pub mod timeline;
+pub mod page;
+pub mod numbers;
+pub mod health;
 pub mod hints;
+pub mod routes;
 pub mod server;

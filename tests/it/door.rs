@@ -17,7 +17,7 @@ use tokio::time::timeout;
 struct Door {
     address: SocketAddr,
     hinted: mpsc::Receiver<AvatarId>,
-    _token: watch::Sender<Secret>,
+    _token: watch::Sender<Option<Secret>>,
     end: oneshot::Sender<()>,
     served: JoinHandle<()>,
 }
@@ -25,7 +25,7 @@ struct Door {
 fn open(limits: Limits, queue: usize) -> Door {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    let (token, followed) = watch::channel(Secret::new(TOKEN));
+    let (token, followed) = watch::channel(Some(Secret::new(TOKEN)));
     let (sender, hinted) = mpsc::channel(queue);
     let (end, ended) = oneshot::channel::<()>();
     let routes = routes(Hints { token: followed, hinted: sender });

@@ -77,6 +77,7 @@ fn watch(
         name: None,
         model: Some(training.model.to_owned()),
         orientation: None,
+        thumbnail_url: None,
         extras: BTreeMap::new(),
         updated_at: None,
     };

@@ -123,6 +123,7 @@ impl Samples {
             name: known.then(|| self.name.clone()),
             model: given("ARGIL_ATOM"),
             orientation: given("ASPECT_RATIO_9_16"),
+            thumbnail_url: None,
             extras: BTreeMap::new(),
             updated_at: given("2026-11-23T11:14:58Z"),
         };

@@ -203,6 +203,7 @@ mod tests {
             name: name.map(str::to_owned),
             model: text("ARGIL_ATOM"),
             orientation: text("ASPECT_RATIO_9_16"),
+            thumbnail_url: None,
             extras: text("b-7").map(|value| ("batch".to_owned(), value)).into_iter().collect(),
             updated_at: text("2026-11-23T11:14:58Z"),
         };

@@ -48,6 +48,7 @@ pub(crate) fn settled(name: Option<&str>, status: &str) -> Event {
         name: name.map(str::to_owned),
         model: Some("ARGIL_ATOM".to_owned()),
         orientation: Some("ASPECT_RATIO_9_16".to_owned()),
+        thumbnail_url: None,
         extras: std::collections::BTreeMap::new(),
         updated_at: Some("2026-11-23T11:14:58Z".to_owned()),
     };

@@ -113,6 +113,7 @@ pub(crate) fn seen(id: &AvatarId, status: &Status) -> Observation {
         name: None,
         model: None,
         orientation: None,
+        thumbnail_url: None,
         extras: BTreeMap::new(),
         updated_at: None,
     }))

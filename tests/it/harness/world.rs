@@ -22,6 +22,8 @@ use avatar_watch::domain::listing::Listing;
 use avatar_watch::domain::observation::Observation;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::live::feed::Feed;
+use avatar_watch::live::metrics::Metrics;
+use avatar_watch::live::sights::Sights;
 use avatar_watch::store::channels::Registered;
 use avatar_watch::store::error::StoreError;
 use avatar_watch::store::handle::Store;
@@ -110,6 +112,8 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
             chance: self.chance.clone(),
             bell: Bell::default(),
             feed: Feed::default(),
+            sights: Sights::default(),
+            metrics: Metrics::new(),
         };
         let pulse = Arc::new(Pulse::default());
         let (plans, followed) = watch::channel(Arc::clone(&plan));

@@ -1,0 +1,98 @@
+//! Trials: a `test.ping` through a channel, on the real path, when somebody asks for one over
+//! HTTP. Nothing of it is recorded: it is no news.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::select;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::daemon::chance::Chance;
+use crate::daemon::plan::Plan;
+use crate::daemon::ports::{Clock, Notifier};
+use crate::domain::channel::ChannelName;
+use crate::domain::delivery::OutcomeClass;
+use crate::domain::event::{Event, EventId, EventKind, Subject};
+use crate::notify::channels::Parcel;
+use crate::web::desk::{Trial, Tried};
+
+/// Makes the trials that come in, one at a time, until nobody can ask for one any more.
+pub async fn serve<S: Send + Sync + 'static, N: Notifier, C: Clock>(
+    mut trials: mpsc::Receiver<Trial>,
+    plans: watch::Receiver<Arc<Plan<S, N>>>,
+    clock: C,
+    chance: Chance,
+) {
+    while let Some(Trial { channel, mut answer }) = trials.recv().await {
+        let outlet = plans.borrow().outlets.get(&channel).map(|it| Arc::clone(&it.notifier));
+        let Some(notifier) = outlet else {
+            drop(answer.send(None));
+            continue;
+        };
+        select! {
+            // Whoever asked may have gone; then nobody wants to know.
+            () = answer.closed() => {}
+            tried = ping(&notifier, &channel, &clock, &chance) => drop(answer.send(Some(tried))),
+        }
+    }
+}
+
+/// Sends a `test.ping` to every recipient of a channel at once.
+async fn ping<N: Notifier, C: Clock>(
+    notifier: &Arc<N>,
+    channel: &ChannelName,
+    clock: &C,
+    chance: &Chance,
+) -> Vec<Tried> {
+    let now = clock.now();
+    let event = Event {
+        id: EventId::mint(now, chance.roll()),
+        kind: EventKind::TestPing,
+        occurred_at: now,
+        subject: Subject::Ping { channel: channel.clone() },
+    };
+    let mut trials = JoinSet::new();
+    for draft in notifier.freeze(&event, now, chance.roll()) {
+        let (notifier, clock) = (Arc::clone(notifier), clock.clone());
+        let parcel = Parcel {
+            delivery_id: draft.id,
+            event_id: event.id.clone(),
+            recipient: draft.recipient,
+            content_type: draft.content_type,
+            body: draft.body,
+        };
+        trials.spawn(async move {
+            let (begun, sending) = (clock.moment(), notifier.deliver(&parcel, clock.now()));
+            let outcome = tokio::time::timeout(LIMIT, sending).await;
+            let took = clock.moment().since(begun);
+            let recipient = parcel.recipient.clone();
+            match outcome {
+                Ok(outcome) => Tried {
+                    recipient,
+                    outcome: outcome.class.name(),
+                    delivered: outcome.class == OutcomeClass::Delivered,
+                    phase: outcome.phase.to_string(),
+                    code: outcome.code,
+                    error: outcome.error,
+                    took,
+                },
+                Err(_) => Tried {
+                    recipient,
+                    outcome: "timeout",
+                    delivered: false,
+                    phase: "response".to_owned(),
+                    code: None,
+                    error: Some(format!("no answer within {} s", LIMIT.as_secs())),
+                    took,
+                },
+            }
+        });
+    }
+    let mut tried = trials.join_all().await;
+    tried.sort_by(|one, other| one.recipient.cmp(&other.recipient));
+    tried
+}
+
+/// How long a trial may take: less than whoever asked waits.
+const LIMIT: Duration = Duration::from_secs(20);

@@ -1,0 +1,60 @@
+//! What the last look at each avatar showed and the tables do not keep: when it was, and where
+//! its picture is. And when each key last showed anything.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
+use crate::domain::moment::Moment;
+use crate::domain::timestamp::Timestamp;
+
+/// The last looks; clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Sights(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    avatars: HashMap<AvatarId, Sighting>,
+    accounts: HashMap<AccountName, (Timestamp, Moment)>,
+}
+
+/// What the last look at an avatar showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// When it was last seen.
+    pub seen_at: Timestamp,
+    /// The address of its picture, as the API gave it: foreign text.
+    pub thumbnail: Option<String>,
+}
+
+impl Sights {
+    /// Notes that an avatar was seen.
+    pub fn saw(&self, id: &AvatarId, sighting: Sighting) {
+        self.known().avatars.insert(id.clone(), sighting);
+    }
+
+    /// Notes that a key showed something.
+    pub fn answered(&self, account: &AccountName, now: Timestamp, moment: Moment) {
+        self.known().accounts.insert(account.clone(), (now, moment));
+    }
+
+    /// The last sight of an avatar since the start.
+    pub fn of(&self, id: &AvatarId) -> Option<Sighting> {
+        self.known().avatars.get(id).cloned()
+    }
+
+    /// When a key last showed anything since the start.
+    pub fn answered_at(&self, account: &AccountName) -> Option<(Timestamp, Moment)> {
+        self.known().accounts.get(account).copied()
+    }
+
+    /// Forgets the avatars that are not watched any more.
+    pub fn keep(&self, watched: impl Fn(&AvatarId) -> bool) {
+        self.known().avatars.retain(|id, _| watched(id));
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

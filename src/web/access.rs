@@ -1,0 +1,250 @@
+//! Who may do what: the one decision about a request, before anything else looks at it.
+//!
+//! What always holds: no web page of another place can read or change anything through a browser,
+//! since the name that was asked for must be one of ours (DNS rebinding), and a change must come
+//! from the page itself (CSRF). A change takes the token; reading takes it too unless the listener
+//! is loopback and nobody passed the request on.
+
+use axum::http::header::{AUTHORIZATION, FORWARDED, HOST, ORIGIN, VIA};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+
+use crate::secret::Secret;
+
+/// What the config says about who may do what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// What has to be shown; `None` is never enough.
+    pub token: Option<Secret>,
+    /// Names that lead here, besides `localhost` and addresses; in lower case.
+    pub hosts: Vec<String>,
+    /// Whether the listener is loopback, where everybody may read.
+    pub loopback: bool,
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It asked for a name that is not ours, or for none.
+    Host,
+    /// It would change something, and comes from another place's page.
+    Origin,
+    /// It has to show the token, and shows none or another.
+    Token,
+    /// It would need a token, and the config has none.
+    NoToken,
+}
+
+impl Rules {
+    /// Whether a request may go on.
+    ///
+    /// # Errors
+    /// When it may not, and why.
+    pub fn admit(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+        let host = host(uri, headers).ok_or(Refusal::Host)?;
+        if !self.is_ours(host) {
+            return Err(Refusal::Host);
+        }
+        let changes = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+        if changes && !is_from_our_page(host, headers) {
+            return Err(Refusal::Origin);
+        }
+        let passed_on = PASSED_ON.iter().any(|name| headers.contains_key(name));
+        if !changes && self.loopback && !passed_on {
+            return Ok(());
+        }
+        match &self.token {
+            None => Err(Refusal::NoToken),
+            Some(token) if shown(headers).is_some_and(|it| same(&it, token.expose())) => Ok(()),
+            Some(_) => Err(Refusal::Token),
+        }
+    }
+
+    /// Whether a host, with or without a port, is one of ours. An address is: no name had to be
+    /// looked up, so nobody can have bent where it leads.
+    fn is_ours(&self, host: &str) -> bool {
+        let name = without_port(host);
+        let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        if bare.parse::<std::net::IpAddr>().is_ok() {
+            return true;
+        }
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        name == "localhost" || name.ends_with(".localhost") || self.hosts.contains(&name)
+    }
+}
+
+impl Refusal {
+    /// The status of the answer (RFC 9110, section 15.5; RFC 9110, section 7.4 for 421).
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Host => StatusCode::MISDIRECTED_REQUEST,
+            Self::Origin | Self::NoToken => StatusCode::FORBIDDEN,
+            Self::Token => StatusCode::UNAUTHORIZED,
+        }
+    }
+
+    /// What is wrong, and how to mend it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Host => {
+                "this name is not known here; open the page by its address, or list the name \
+                 under `hosts` in `[web]`"
+            }
+            Self::Origin => "a change must come from this page itself, not from another one",
+            Self::Token => {
+                "show the token of `[web]`: as `Authorization: Bearer TOKEN`, or as the password \
+                 of a browser's login, with any user name"
+            }
+            Self::NoToken => "this needs a token, and `[web]` has no `token`",
+        }
+    }
+}
+
+/// Whether two texts are the same, without telling by its time how much of them is.
+pub fn same(given: &str, expected: &str) -> bool {
+    let digest = |text: &str| Sha256::digest(text.as_bytes());
+    let pairs = digest(given).into_iter().zip(digest(expected));
+    pairs.fold(0, |differs, (one, other)| differs | (one ^ other)) == 0
+}
+
+/// The host that was asked for; `None` when there is not exactly one.
+fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let mut named = headers.get_all(HOST).iter();
+    let host = named.next()?.to_str().ok()?;
+    let alike = uri.authority().is_none_or(|authority| authority.as_str() == host);
+    (named.next().is_none() && alike && !host.is_empty()).then_some(host)
+}
+
+/// Whether a browser says that the request comes from a page of `host`, or no browser speaks.
+fn is_from_our_page(host: &str, headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
+        return false;
+    }
+    let Some(origin) = headers.get(ORIGIN) else { return true };
+    let origin = origin.to_str().unwrap_or_default();
+    let place = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    place.is_some_and(|place| place.eq_ignore_ascii_case(host))
+}
+
+/// The token of a request: a bearer's (RFC 6750), or the password of a login (RFC 7617).
+fn shown(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, given) = given.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(given.trim().to_owned());
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let pair = String::from_utf8(STANDARD.decode(given.trim()).ok()?).ok()?;
+        return pair.split_once(':').map(|(_, password)| password.to_owned());
+    }
+    None
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rfind(':') {
+        Some(colon) if !host[colon..].contains(']') => &host[..colon],
+        Some(_) | None => host,
+    }
+}
+
+/// What a proxy adds; whoever it speaks for is not on this machine, as far as we know.
+const PASSED_ON: [HeaderName; 4] = [
+    FORWARDED,
+    VIA,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "CANARY-of-16_abc";
+
+    fn rules(loopback: bool) -> Rules {
+        Rules {
+            token: Some(Secret::new(TOKEN)),
+            hosts: vec!["watch.example.com".to_owned()],
+            loopback,
+        }
+    }
+
+    #[track_caller]
+    fn check(rules: &Rules, request: &str, expected: Result<(), Refusal>) {
+        let mut words = request.split_terminator("; ");
+        let method = Method::from_bytes(words.next().unwrap().as_bytes()).unwrap();
+        let mut headers = HeaderMap::new();
+        for header in words {
+            let (name, value) = header.split_once(": ").unwrap();
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.append(name, value.parse().unwrap());
+        }
+        assert_eq!(rules.admit(&method, &Uri::from_static("/"), &headers), expected, "{request}");
+    }
+
+    #[test]
+    fn only_names_of_ours_are_answered() {
+        for host in ["127.0.0.1:8787", "[::1]:8787", "10.1.2.3", "localhost", "LocalHost.:80"] {
+            check(&rules(true), &format!("GET; host: {host}"), Ok(()));
+        }
+        check(&rules(true), "GET; host: watch.example.com:443", Ok(()));
+        check(&rules(true), "GET; host: WATCH.example.com", Ok(()));
+        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "x:y:z"] {
+            check(&rules(true), &format!("GET; host: {host}"), Err(Refusal::Host));
+        }
+        check(&rules(true), "GET", Err(Refusal::Host));
+        check(&rules(true), "GET; host: localhost; host: localhost", Err(Refusal::Host));
+    }
+
+    #[test]
+    fn reading_is_open_on_loopback_and_nowhere_else() {
+        check(&rules(true), "GET; host: localhost", Ok(()));
+        check(&rules(false), "GET; host: localhost", Err(Refusal::Token));
+        check(
+            &rules(false),
+            &format!("GET; host: a.localhost; authorization: Bearer {TOKEN}"),
+            Ok(()),
+        );
+        let basic = STANDARD.encode(format!("anyone:{TOKEN}"));
+        check(&rules(false), &format!("GET; host: [::1]; authorization: basic {basic}"), Ok(()));
+        for header in ["forwarded", "via", "x-forwarded-for", "x-real-ip"] {
+            check(&rules(true), &format!("GET; host: localhost; {header}: x"), Err(Refusal::Token));
+        }
+        let none = Rules { token: None, ..rules(false) };
+        check(&none, "GET; host: localhost", Err(Refusal::NoToken));
+        check(&none, "GET; host: localhost; authorization: Bearer ", Err(Refusal::NoToken));
+    }
+
+    #[test]
+    fn a_change_takes_the_token_and_comes_from_our_own_page() {
+        let bearer = format!("authorization: Bearer {TOKEN}");
+        let rules = rules(true);
+        check(&rules, "POST; host: localhost", Err(Refusal::Token));
+        check(&rules, "POST; host: localhost; authorization: Bearer x", Err(Refusal::Token));
+        check(&rules, &format!("POST; host: localhost:1; {bearer}"), Ok(()));
+        check(&rules, &format!("DELETE; host: localhost:1; {bearer}"), Ok(()));
+        let from = |rest: &str| format!("POST; host: localhost:1; {bearer}; {rest}");
+        check(&rules, &from("origin: http://localhost:1"), Ok(()));
+        check(&rules, &from("origin: https://localhost:1; sec-fetch-site: same-origin"), Ok(()));
+        for foreign in [
+            "origin: http://evil.example",
+            "origin: http://localhost:2",
+            "origin: null",
+            "origin: http://localhost:1; sec-fetch-site: cross-site",
+            "sec-fetch-site: same-site",
+        ] {
+            check(&rules, &from(foreign), Err(Refusal::Origin));
+        }
+    }
+
+    #[test]
+    fn only_the_whole_token_is_the_same() {
+        assert!(same("0123456789abcdef", "0123456789abcdef"));
+        for other in ["", "0123456789abcde", "0123456789abcdeF", "0123456789abcdef0"] {
+            assert!(!same(other, "0123456789abcdef"), "`{other}`");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The three changes that can be asked for over HTTP: send a delivery again, look at an avatar
+//! now, try a channel. Each is passed on to whoever does it for the command line too.
+
+use axum::http::StatusCode;
+use tokio::sync::oneshot;
+
+use crate::domain::avatar::AvatarId;
+use crate::domain::channel::ChannelName;
+use crate::domain::delivery::DeliveryId;
+use crate::domain::foreign_text::plain;
+use crate::store::error::StoreError;
+use crate::store::hands::{Handled, Hands, Under};
+use crate::web::answer::Problem;
+use crate::web::book::Book;
+use crate::web::desk::{Desk, Trial, Tried};
+
+/// Runs what blocks where it may.
+///
+/// # Errors
+/// When it fails.
+pub async fn blocking<T: Send + 'static>(
+    desk: &Desk,
+    work: impl FnOnce(&Desk) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let desk = desk.clone();
+    let done = tokio::task::spawn_blocking(move || work(&desk)).await;
+    done.unwrap_or_else(|_| {
+        Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer broke off: this is a bug"))
+    })
+}
+
+/// Reads from an open book.
+///
+/// # Errors
+/// When the database cannot be read, or `work` fails.
+pub async fn reading<T: Send + 'static>(
+    desk: &Desk,
+    work: impl FnOnce(&Book<'_>) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Problem> {
+    blocking(desk, |desk| {
+        let book = Book::open(desk).map_err(|error| Problem::of_store(&error))?;
+        work(&book).map_err(|error| Problem::of_store(&error))
+    })
+    .await
+}
+
+/// Sends a delivery again, under the same id and with the same bytes; the id of the delivery that
+/// does it.
+///
+/// # Errors
+/// When there is none, its state does not allow it, or it could not be written.
+pub async fn retry(desk: &Desk, id: &str) -> Result<String, Problem> {
+    let unknown = format!("there is no delivery `{}`", plain(id));
+    let Ok(id) = DeliveryId::parse(id) else { return Err(Problem::missing(unknown)) };
+    let handled = blocking(desk, move |desk| {
+        let (tick, store) = (desk.tick(), |error: StoreError| Problem::of_store(&error));
+        let mut hands = Hands::open(&desk.database).map_err(store)?;
+        hands.retry(&id, Under::SameId, tick.now, tick.roll).map_err(store)
+    })
+    .await?;
+    match handled {
+        Handled::Done(id) => {
+            (desk.ring)();
+            Ok(id.to_string())
+        }
+        Handled::Unknown => Err(Problem::missing(unknown)),
+        Handled::NotNow(state) => {
+            Err(Problem::new(StatusCode::CONFLICT, format!("it is {state}, so it is under way")))
+        }
+    }
+}
+
+/// Makes an avatar that is watched due now.
+///
+/// # Errors
+/// When it is not watched.
+pub async fn look_now(desk: &Desk, id: &str) -> Result<(), Problem> {
+    let shown = plain(id);
+    let unknown = || Problem::missing(format!("no avatar `{shown}` is watched"));
+    let id = AvatarId::parse(id).map_err(|_| unknown())?;
+    let text = id.to_string();
+    let avatars = reading(desk, |book| book.avatars()).await?;
+    let watched = avatars.iter().any(|it| it.id == text && (it.configured || it.discovered));
+    if !watched {
+        return Err(unknown());
+    }
+    // A full queue means that there is enough to look at.
+    drop(desk.looks.try_send(id));
+    Ok(())
+}
+
+/// Sends a `test.ping` through a channel; how each recipient took it.
+///
+/// # Errors
+/// When there is no such channel, or too many are tried already.
+pub async fn test(desk: &Desk, name: &str) -> Result<Vec<Tried>, Problem> {
+    let shown = plain(name);
+    let unknown = || Problem::missing(format!("there is no channel `{shown}`"));
+    let channel = ChannelName::parse(name).map_err(|_| unknown())?;
+    let (answer, answered) = oneshot::channel();
+    if desk.trials.try_send(Trial { channel, answer }).is_err() {
+        let busy = "channels are being tried already; ask again in a while";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, busy));
+    }
+    match answered.await {
+        Ok(Some(tried)) => Ok(tried),
+        Ok(None) => Err(unknown()),
+        Err(_) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping")),
+    }
+}

@@ -1,0 +1,95 @@
+// Keeps the page live: what happened is streamed, and then the page is read again and what
+// changed in it is put in place. Without this script the page is whole, and still.
+"use strict";
+(() => {
+  const SOON_MS = 250;
+  const EVERY_MS = 15000;
+  const DOUBT_MS = 5000;
+  const WORDS = { IDLE: "is ready", REFUSED: "was refused", TRAINING_FAILED: "failed in training" };
+
+  const pulse = document.getElementById("pulse");
+  const news = document.getElementById("news");
+  let busy = false;
+  let again = false;
+  let timer = 0;
+
+  const live = (is) => {
+    pulse.textContent = is ? "Live" : "Not live: trying again";
+    pulse.classList.toggle("live", is);
+  };
+
+  const replace = (fresh, old) => {
+    const open = new Set([...old.querySelectorAll("details[open]")].map((it) => it.id));
+    const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
+    const made = document.importNode(fresh, true);
+    for (const it of made.querySelectorAll("details")) it.open = open.has(it.id);
+    old.replaceWith(made);
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  };
+
+  const takeOver = (page) => {
+    const main = document.querySelector("main");
+    let before = null;
+    for (const fresh of page.querySelectorAll("[data-live]")) {
+      const old = document.getElementById(fresh.id);
+      if (!old) {
+        const made = document.importNode(fresh, true);
+        before ? before.after(made) : main.prepend(made);
+      } else if (old.innerHTML !== fresh.innerHTML) {
+        replace(fresh, old);
+      }
+      before = document.getElementById(fresh.id);
+    }
+    for (const old of document.querySelectorAll("[data-live]")) {
+      if (!page.getElementById(old.id)) old.remove();
+    }
+    document.title = page.title;
+  };
+
+  const refresh = async () => {
+    clearTimeout(timer);
+    if (busy) {
+      again = true;
+      return;
+    }
+    busy = true;
+    try {
+      const answer = await fetch(location.href, { cache: "no-store" });
+      if (answer.ok) takeOver(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    } catch {
+      live(false);
+    }
+    busy = false;
+    timer = setTimeout(refresh, again ? SOON_MS : EVERY_MS);
+    again = false;
+  };
+
+  const soon = () => {
+    clearTimeout(timer);
+    timer = setTimeout(refresh, SOON_MS);
+  };
+
+  // What answered a change is no place to come back to, so it is left as it is.
+  if (!document.querySelector("[data-live]")) {
+    pulse.textContent = "";
+    return;
+  }
+  const stream = new EventSource("/api/v1/stream");
+  let doubt = 0;
+  stream.addEventListener("open", () => {
+    clearTimeout(doubt);
+    doubt = 0;
+    live(true);
+  });
+  stream.addEventListener("error", () => {
+    // A stream ends by itself after a while and is opened anew; only a gap is worth a word.
+    doubt ||= setTimeout(() => live(false), DOUBT_MS);
+  });
+  stream.addEventListener("attempt", soon);
+  stream.addEventListener("transition", (event) => {
+    const { avatar_id: id, status } = JSON.parse(event.data);
+    if (WORDS[status]) news.textContent = `Avatar ${id} ${WORDS[status]}.`;
+    soon();
+  });
+  timer = setTimeout(refresh, EVERY_MS);
+})();

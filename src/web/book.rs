@@ -1,0 +1,320 @@
+//! The book: what the tables and the last looks tell, read for one answer.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
+use crate::domain::forecast::usual;
+use crate::domain::foreign_text::plain;
+use crate::domain::status::Status;
+use crate::domain::timestamp::Timestamp;
+use crate::domain::watch::Watch;
+use crate::live::metrics::{Measured, MeasuredChannel};
+use crate::store::error::StoreError;
+use crate::store::pages::{self, Placed};
+use crate::store::reader::{ConditionRow, DeliveryCounts, DeliveryFilter, DeliveryRow, Reader};
+use crate::web::desk::{Desk, Register, Tick};
+use crate::web::view::{
+    AccountView, AttemptView, AvatarView, ChannelView, ConditionView, DeliveryView, StatusView,
+    TransitionView, TroubleView, shown, text,
+};
+
+/// An open book. It blocks while it reads.
+#[derive(Debug)]
+pub struct Book<'d> {
+    desk: &'d Desk,
+    register: std::sync::Arc<Register>,
+    tick: Tick,
+    reader: Reader,
+    lessons: HashMap<Option<String>, Vec<Duration>>,
+}
+
+impl<'d> Book<'d> {
+    /// Opens the database of the desk.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn open(desk: &'d Desk) -> Result<Self, StoreError> {
+        let reader = Reader::open(&desk.database)?;
+        let lessons = reader.lessons(LESSONS_MAX)?;
+        Ok(Self { desk, register: desk.register(), tick: desk.tick(), reader, lessons })
+    }
+
+    /// The moment of this answer.
+    pub fn now(&self) -> Timestamp {
+        self.tick.now
+    }
+
+    /// What the config in force says.
+    pub fn register(&self) -> &Register {
+        &self.register
+    }
+
+    /// Every avatar that is or was watched, by id.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn avatars(&self) -> Result<Vec<AvatarView>, StoreError> {
+        let mut watches: BTreeMap<AvatarId, Watch> =
+            self.reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch)).collect();
+        for id in self.register.avatars.keys() {
+            watches.entry(id.clone()).or_insert_with(|| Watch::new(id.clone()));
+        }
+        let (found, counts) = (self.reader.discovered()?, self.reader.delivery_counts()?);
+        let view = |watch: &Watch| {
+            let counts = counts.get(&watch.id).copied().unwrap_or_default();
+            self.avatar(watch, found.get(&watch.id), counts)
+        };
+        Ok(watches.values().map(view).collect())
+    }
+
+    fn avatar(
+        &self,
+        watch: &Watch,
+        found: Option<&AccountName>,
+        counts: DeliveryCounts,
+    ) -> AvatarView {
+        let registered = self.register.avatars.get(&watch.id);
+        let name = registered.and_then(|it| it.label.as_ref()).or(watch.name.as_ref());
+        let sight = watch.sight.as_ref();
+        let now = self.tick.now;
+        let training = sight.filter(|sight| sight.status == Status::Training);
+        let lessons = self.lessons.get(&watch.model);
+        let usual = lessons.and_then(|lessons| usual(lessons));
+        let seen_live = self.desk.sights.of(&watch.id).map(|it| it.seen_at);
+        AvatarView {
+            id: watch.id.to_string(),
+            name: name.map(|name| plain(name)),
+            account: registered.map(|it| &it.account).or(found).map(ToString::to_string),
+            model: watch.model.as_deref().map(plain),
+            configured: registered.is_some(),
+            discovered: registered.is_none() && found.is_some(),
+            status: sight.map(|sight| shown(&sight.status)),
+            since: sight.map(|sight| sight.since.to_string()),
+            last_seen_at: text(seen_live.max(sight.map(|sight| sight.last_seen_at))),
+            training_seconds: training.map(|sight| now.since(sight.since).as_secs()),
+            usual_training_seconds: usual.map(|usual| usual.as_secs()),
+            trouble: TroubleView::of(watch),
+            deliveries_under_way: counts.under_way,
+            deliveries_failed: counts.failed,
+        }
+    }
+
+    /// The picture of an avatar, if a look since the start showed one: an `https` address.
+    pub fn thumbnail(&self, id: &AvatarId) -> Option<String> {
+        let address = self.desk.sights.of(id)?.thumbnail?;
+        let url = url::Url::parse(&address).ok()?;
+        (url.scheme() == "https" && url.has_host()).then(|| url.to_string())
+    }
+
+    /// All at a glance.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn status(&self) -> Result<StatusView, StoreError> {
+        let avatars = self.avatars()?;
+        let watched: Vec<&AvatarView> =
+            avatars.iter().filter(|avatar| avatar.configured || avatar.discovered).collect();
+        let conditions = self.conditions(&watched)?;
+        let channels = self.channels()?;
+        let sum = |of: fn(&ChannelView) -> u64| channels.iter().map(of).sum();
+        let (under_way, failed) = (sum(|it| it.under_way), sum(|it| it.failed));
+        let unwell = channels.iter().any(|it| it.failing_since.is_some() || it.state == DISABLED);
+        let unseen = watched.iter().any(|avatar| avatar.trouble.is_some());
+        Ok(StatusView {
+            version: env!("CARGO_PKG_VERSION"),
+            now: self.tick.now.to_string(),
+            well: conditions.is_empty() && failed == 0 && !unwell && !unseen,
+            avatars: watched.len(),
+            training: watched.iter().filter(|it| it.training_seconds.is_some()).count(),
+            deliveries_under_way: under_way,
+            deliveries_failed: failed,
+            oldest_undelivered_at: channels
+                .iter()
+                .filter_map(|channel| channel.oldest_under_way_at.clone())
+                .min(),
+            accounts: self.accounts(&conditions),
+            channels,
+            conditions,
+        })
+    }
+
+    fn accounts(&self, conditions: &[ConditionView]) -> Vec<AccountView> {
+        let view = |name: &AccountName| {
+            let subject = format!("account {name}");
+            let answered_at = self.desk.sights.answered_at(name).map(|(at, _)| at);
+            AccountView {
+                name: name.to_string(),
+                answered_at: text(answered_at),
+                blind: conditions.iter().find(|it| it.subject == subject).cloned(),
+            }
+        };
+        self.register.accounts.iter().map(view).collect()
+    }
+
+    /// Every channel that was ever registered, by name.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn channels(&self) -> Result<Vec<ChannelView>, StoreError> {
+        let rows = self.reader.channels()?;
+        let kind = |name| self.register.channels.get(name);
+        Ok(rows.iter().map(|row| ChannelView::new(row, kind(&row.name), self.tick.now)).collect())
+    }
+
+    /// The conditions that hold, of what is watched. Of anything else nobody can say whether they
+    /// still do.
+    fn conditions(&self, watched: &[&AvatarView]) -> Result<Vec<ConditionView>, StoreError> {
+        let holds = |row: &&ConditionRow| match row.subject.split_once(' ') {
+            Some(("account", name)) => {
+                self.register.accounts.iter().any(|account| account.as_str() == name)
+            }
+            Some(_) => true,
+            None => watched.iter().any(|avatar| avatar.id == row.subject),
+        };
+        Ok(self.reader.conditions()?.iter().filter(holds).map(ConditionView::from).collect())
+    }
+
+    /// The newest transitions of an avatar, or of all.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn transitions(
+        &self,
+        avatar: Option<&AvatarId>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<TransitionView>, StoreError> {
+        Ok(views(&self.reader.transitions_before(avatar, before, limit)?))
+    }
+
+    /// The transitions after a place, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn transitions_after(
+        &self,
+        place: i64,
+        limit: u32,
+    ) -> Result<Vec<TransitionView>, StoreError> {
+        Ok(views(&self.reader.transitions_after(place, limit)?))
+    }
+
+    /// The place of the last transition.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn last_place(&self) -> Result<i64, StoreError> {
+        self.reader.last_place()
+    }
+
+    /// The newest deliveries that fit.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        before: Option<&str>,
+    ) -> Result<Vec<DeliveryView>, StoreError> {
+        let rows = self.reader.deliveries_before(filter, before)?;
+        Ok(rows.iter().map(DeliveryView::from).collect())
+    }
+
+    /// A delivery with its attempts.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn delivery(
+        &self,
+        id: &str,
+    ) -> Result<Option<(DeliveryView, Vec<AttemptView>)>, StoreError> {
+        let Some(row) = self.reader.delivery(id)? else { return Ok(None) };
+        Ok(Some((DeliveryView::from(&row), self.attempts(&row)?)))
+    }
+
+    fn attempts(&self, row: &DeliveryRow) -> Result<Vec<AttemptView>, StoreError> {
+        let attempts = self.reader.attempts(&row.id)?;
+        Ok(attempts.iter().map(AttemptView::from).collect())
+    }
+
+    /// The newest deliveries about an avatar, each with its attempts.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn deliveries_of(
+        &self,
+        id: &AvatarId,
+        limit: u32,
+    ) -> Result<Vec<(DeliveryView, Vec<AttemptView>)>, StoreError> {
+        let filter =
+            DeliveryFilter { avatar: Some(id.to_string()), limit, ..DeliveryFilter::default() };
+        let rows = self.reader.deliveries_before(&filter, None)?;
+        rows.iter().map(|row| Ok((DeliveryView::from(row), self.attempts(row)?))).collect()
+    }
+
+    /// What is measured when somebody asks for the numbers.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn measure(&self) -> Result<Measured, StoreError> {
+        let Tick { now, moment, .. } = self.tick;
+        let mut avatars: BTreeMap<Option<String>, (Option<Status>, u64)> = BTreeMap::new();
+        let found = self.reader.discovered()?;
+        let mut troubled = 0;
+        let mut seen = 0u64;
+        let known = |id: &AvatarId| self.register.avatars.contains_key(id);
+        for watch in self.reader.watches()? {
+            if !known(&watch.id) && !found.contains_key(&watch.id) {
+                continue;
+            }
+            seen += u64::from(known(&watch.id));
+            troubled += u64::from(watch.trouble.is_some());
+            let status = watch.sight.map(|sight| sight.status);
+            let name = status.as_ref().map(|status| status.name().to_owned());
+            avatars.entry(name).or_insert((status, 0)).1 += 1;
+        }
+        // Those of which nothing is written yet.
+        let unseen = (self.register.avatars.len() as u64).saturating_sub(seen);
+        if unseen > 0 {
+            avatars.entry(None).or_insert((None, 0)).1 += unseen;
+        }
+        let views = self.avatars()?;
+        let watched: Vec<&AvatarView> =
+            views.iter().filter(|avatar| avatar.configured || avatar.discovered).collect();
+        let mut conditions: BTreeMap<String, u64> = BTreeMap::new();
+        for condition in self.conditions(&watched)? {
+            *conditions.entry(condition.kind).or_default() += 1;
+        }
+        let channels = self.reader.channels()?.into_iter().map(|row| MeasuredChannel {
+            state: row.health.state.name(),
+            pending: row.under_way,
+            dead: row.failed,
+            oldest: row.oldest_at.map(|at| now.since(at)),
+            name: row.name,
+        });
+        let accounts = self.register.accounts.iter().map(|name| {
+            let answered = self.desk.sights.answered_at(name).map(|(_, moment)| moment);
+            (name.clone(), moment.since(answered.unwrap_or(self.desk.started_at)))
+        });
+        let loops = (self.desk.progress)(moment);
+        Ok(Measured {
+            avatars: avatars.into_values().collect(),
+            troubled,
+            conditions: conditions.into_iter().collect(),
+            channels: channels.collect(),
+            accounts: accounts.collect(),
+            loops: loops.iter().map(|it| (it.name, it.age)).collect(),
+            database_size: pages::size(&self.desk.database),
+        })
+    }
+}
+
+fn views(placed: &[Placed]) -> Vec<TransitionView> {
+    placed.iter().map(|(place, transition)| TransitionView::new(*place, transition)).collect()
+}
+
+const DISABLED: &str = "disabled";
+/// Past trainings of one model that tell how long one usually lasts.
+const LESSONS_MAX: usize = 64;

@@ -1,0 +1,147 @@
+//! The desk: all that the web works with, handed in by whoever runs it.
+//!
+//! It reads the tables with connections of its own, and passes three small requests on: look now,
+//! try a channel, send again. It decides nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
+use crate::domain::channel::ChannelName;
+use crate::domain::moment::Moment;
+use crate::domain::roll::Roll;
+use crate::domain::timestamp::Timestamp;
+use crate::live::feed::Feed;
+use crate::live::metrics::Metrics;
+use crate::live::sights::Sights;
+use crate::web::access::Rules;
+
+/// What the web works with; clones share it.
+#[derive(Clone)]
+pub struct Desk {
+    /// The database.
+    pub database: PathBuf,
+    /// Both clocks and a roll of chance, of now.
+    pub tick: Arc<dyn Fn() -> Tick + Send + Sync>,
+    /// When the daemon started.
+    pub started_at: Moment,
+    /// What the config in force says.
+    pub register: watch::Receiver<Arc<Register>>,
+    /// What happens.
+    pub feed: Feed,
+    /// What was seen last.
+    pub sights: Sights,
+    /// The numbers.
+    pub metrics: Metrics,
+    /// How long ago each loop last turned, and whether that is too long.
+    pub progress: Arc<dyn Fn(Moment) -> Vec<Progress> + Send + Sync>,
+    /// Takes avatars to look at now. When it is full, there is enough to look at.
+    pub looks: mpsc::Sender<AvatarId>,
+    /// Takes channels to try.
+    pub trials: mpsc::Sender<Trial>,
+    /// Wakes the dispatcher.
+    pub ring: Arc<dyn Fn() + Send + Sync>,
+    /// Room for streams.
+    pub streams: Arc<Semaphore>,
+}
+
+/// One moment and a roll for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Tick {
+    /// The wall's clock.
+    pub now: Timestamp,
+    /// The steady clock.
+    pub moment: Moment,
+    /// Chance.
+    pub roll: Roll,
+}
+
+/// What the config says, as far as it is shown.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Register {
+    /// The accounts.
+    pub accounts: Vec<AccountName>,
+    /// The avatars that are registered.
+    pub avatars: BTreeMap<AvatarId, Registered>,
+    /// The channels, each with the word for its kind.
+    pub channels: BTreeMap<ChannelName, String>,
+    /// Whether pictures are shown, or only linked to.
+    pub thumbnails: bool,
+    /// Who may do what.
+    pub rules: Rules,
+}
+
+/// One registered avatar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The name that the user gave it.
+    pub label: Option<String>,
+    /// The account that it is watched with.
+    pub account: AccountName,
+}
+
+/// How a loop is getting on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Which loop.
+    pub name: &'static str,
+    /// How long ago it last turned.
+    pub age: Duration,
+    /// Whether that is longer than it should be.
+    pub stuck: bool,
+}
+
+/// A channel to try, and where the outcome goes.
+#[derive(Debug)]
+pub struct Trial {
+    /// Which channel.
+    pub channel: ChannelName,
+    /// Takes how each recipient took it; nothing when there is no such channel.
+    pub answer: oneshot::Sender<Option<Vec<Tried>>>,
+}
+
+/// How one recipient took a trial message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// Who; empty where the channel has one receiver only.
+    pub recipient: String,
+    /// The word for how it ended.
+    pub outcome: &'static str,
+    /// Whether it was taken.
+    pub delivered: bool,
+    /// How far it came.
+    pub phase: String,
+    /// The status code of the answer.
+    pub code: Option<u16>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Desk {
+    /// Both clocks and a roll of chance, of now.
+    pub fn tick(&self) -> Tick {
+        (self.tick)()
+    }
+
+    /// What the config in force says.
+    pub fn register(&self) -> Arc<Register> {
+        Arc::clone(&self.register.borrow())
+    }
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+/// Streams that are open at once, at most.
+pub const STREAMS_MAX: usize = 16;

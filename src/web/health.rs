@@ -1,0 +1,62 @@
+//! Health, for whoever starts and stops us: whether the loops move, and whether we can be used.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use serde::Serialize;
+
+use crate::web::actions::reading;
+use crate::web::answer::json;
+use crate::web::desk::Desk;
+
+#[derive(Serialize)]
+struct Health {
+    healthy: bool,
+    loops: Vec<Loop>,
+}
+
+#[derive(Serialize)]
+struct Loop {
+    name: &'static str,
+    turned_seconds_ago: f64,
+    stuck: bool,
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    reason: Option<String>,
+}
+
+/// `/healthz` and `/readyz`. They tell nothing but that, and to everybody.
+pub fn routes() -> Router<Desk> {
+    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))
+}
+
+/// Healthy while each loop moved within its limit.
+async fn healthz(State(desk): State<Desk>) -> Response {
+    let loops: Vec<Loop> = (desk.progress)(desk.tick().moment)
+        .iter()
+        .map(|it| Loop { name: it.name, turned_seconds_ago: it.age.as_secs_f64(), stuck: it.stuck })
+        .collect();
+    let healthy = loops.iter().all(|it| !it.stuck);
+    json(status(healthy), &Health { healthy, loops })
+}
+
+/// Ready while the loops move and the database can be read. It does not ask whether Argil or the
+/// receivers are up: that is what is watched, and waited for.
+async fn readyz(State(desk): State<Desk>) -> Response {
+    let stuck = (desk.progress)(desk.tick().moment).into_iter().find(|it| it.stuck);
+    let reason = match stuck {
+        Some(stuck) => Some(format!("the {} does not move", stuck.name)),
+        None => reading(&desk, |book| book.last_place()).await.err().map(|it| it.detail),
+    };
+    let ready = reason.is_none();
+    json(status(ready), &Readiness { ready, reason })
+}
+
+const fn status(good: bool) -> StatusCode {
+    if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}

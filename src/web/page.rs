@@ -1,0 +1,400 @@
+//! The page: server-rendered, whole without scripts; a little script keeps it live.
+//!
+//! Every text from outside is escaped by the templates; nothing from elsewhere is loaded, but for
+//! the pictures of avatars where the config wants them.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+
+use crate::domain::avatar::AvatarId;
+use crate::domain::channel::ChannelName;
+use crate::domain::span::rough;
+use crate::domain::status::Status;
+use crate::domain::timestamp::Timestamp;
+use crate::store::error::StoreError;
+use crate::store::reader::DeliveryFilter;
+use crate::web::actions::{self, reading};
+use crate::web::answer::{Problem, add_challenge};
+use crate::web::api::STATES;
+use crate::web::asked::Asked;
+use crate::web::book::Book;
+use crate::web::desk::{Desk, Tried};
+use crate::web::timeline::{Change, Timeline, WIDTH};
+use crate::web::view::{AttemptView, AvatarView, DeliveryView, StatusView, TransitionView};
+
+/// The routes of the page.
+pub fn routes() -> Router<Desk> {
+    Router::new()
+        .route("/", get(home))
+        .route("/avatars/{id}", get(avatar))
+        .route("/avatars/{id}/poll", post(poll))
+        .route("/deliveries", get(deliveries))
+        .route("/deliveries/{id}", get(delivery))
+        .route("/deliveries/{id}/retry", post(retry))
+        .route("/channels/{name}/test", post(test))
+}
+
+/// What the browser loads besides the pages: no secrets, the same for everybody.
+pub fn assets() -> Router<Desk> {
+    let asset = |kind: &'static str, text: &'static str| {
+        get(move || async move {
+            ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "max-age=31536000, immutable")], text)
+        })
+    };
+    Router::new()
+        .route(&format!("/assets/{}/page.css", version()), asset("text/css; charset=utf-8", CSS))
+        .route(
+            &format!("/assets/{}/page.js", version()),
+            asset("text/javascript; charset=utf-8", JS),
+        )
+        .route(&format!("/assets/{}/icon.svg", version()), asset("image/svg+xml", ICON))
+}
+
+/// An error as a page.
+pub fn problem(problem: &Problem) -> Response {
+    let title = problem.status.canonical_reason().unwrap_or("Problem");
+    let page = ProblemPage { version: version(), title, detail: &problem.detail };
+    let mut response = html(problem.status, page.render());
+    add_challenge(&mut response);
+    response
+}
+
+/// How things are shown.
+struct Look {
+    now: Timestamp,
+}
+
+impl Look {
+    /// How long ago a moment of a view was.
+    fn ago(&self, at: &str) -> String {
+        let since = Timestamp::parse_rfc3339(at).map(|at| self.now.since(at)).unwrap_or_default();
+        rough(since)
+    }
+
+    /// How long from now a moment of a view is; nothing when it has come.
+    fn until(&self, at: &str) -> String {
+        let until = Timestamp::parse_rfc3339(at).map(|at| at.since(self.now)).unwrap_or_default();
+        if until.is_zero() { "now".to_owned() } else { format!("in {}", rough(until)) }
+    }
+}
+
+/// Seconds in words.
+fn span(seconds: &u64) -> String {
+    rough(std::time::Duration::from_secs(*seconds))
+}
+
+/// The class of a status or a state, for colours only; the words say the same.
+fn tone(word: &str) -> &'static str {
+    match word {
+        "IDLE" | "delivered" | "active" => "good",
+        "TRAINING" | "pending" | "sending" => "busy",
+        "TRAINING_FAILED" | "REFUSED" | "failed" | "disabled" => "bad",
+        "" => "unsure",
+        _ => "quiet",
+    }
+}
+
+/// A word of the API or of ours, for people.
+fn words(word: &str) -> String {
+    match word {
+        "IDLE" => "ready".to_owned(),
+        "" => "not known".to_owned(),
+        other if Status::DOCUMENTED.contains(&other) => other.to_lowercase().replace('_', " "),
+        other => other.to_owned(),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "home.html", config = "src/web/askama.toml")]
+struct HomePage {
+    version: &'static str,
+    look: Look,
+    status: StatusView,
+    training: Vec<AvatarView>,
+    troubled: Vec<AvatarView>,
+    others: Vec<AvatarView>,
+    more: usize,
+    settled: Vec<(TransitionView, String)>,
+    dead: Vec<DeliveryView>,
+    can_change: bool,
+}
+
+#[derive(Template)]
+#[template(path = "avatar.html", config = "src/web/askama.toml")]
+struct AvatarPage {
+    version: &'static str,
+    look: Look,
+    avatar: AvatarView,
+    thumbnail: Option<String>,
+    shows_picture: bool,
+    timeline: Option<Timeline>,
+    transitions: Vec<TransitionView>,
+    deliveries: Vec<(DeliveryView, Vec<AttemptView>)>,
+    can_change: bool,
+}
+
+#[derive(Template)]
+#[template(path = "deliveries.html", config = "src/web/askama.toml")]
+struct DeliveriesPage {
+    version: &'static str,
+    look: Look,
+    state: String,
+    states: &'static [&'static str],
+    deliveries: Vec<DeliveryView>,
+    next: Option<String>,
+    can_change: bool,
+}
+
+#[derive(Template)]
+#[template(path = "delivery.html", config = "src/web/askama.toml")]
+struct DeliveryPage {
+    version: &'static str,
+    look: Look,
+    delivery: DeliveryView,
+    attempts: Vec<AttemptView>,
+    can_change: bool,
+}
+
+#[derive(Template)]
+#[template(path = "test.html", config = "src/web/askama.toml")]
+struct TestPage {
+    version: &'static str,
+    channel: String,
+    tried: Vec<Tried>,
+}
+
+#[derive(Template)]
+#[template(path = "problem.html", config = "src/web/askama.toml")]
+struct ProblemPage<'a> {
+    version: &'static str,
+    title: &'a str,
+    detail: &'a str,
+}
+
+type Segment = Result<Path<String>, PathRejection>;
+
+async fn home(State(desk): State<Desk>) -> Response {
+    show(reading(&desk, |book| Ok(home_page(book)?.render())).await)
+}
+
+fn home_page(book: &Book<'_>) -> Result<HomePage, StoreError> {
+    let mut avatars = book.avatars()?;
+    let name = |id: &str| {
+        let found = avatars.iter().find(|avatar| avatar.id == id);
+        found.and_then(|avatar| avatar.name.clone()).unwrap_or_else(|| id.to_owned())
+    };
+    let settled: Vec<_> = book
+        .transitions(None, None, SETTLED_AMONG)?
+        .into_iter()
+        .filter(|it| it.previous_status.is_some())
+        .filter(|it| Status::from_name(&it.status).is_settled())
+        .take(SETTLED_MAX)
+        .map(|it| {
+            let name = name(&it.avatar_id);
+            (it, name)
+        })
+        .collect();
+    avatars.retain(|avatar| avatar.configured || avatar.discovered);
+    let troubled = avatars.iter().filter(|avatar| avatar.trouble.is_some()).cloned().collect();
+    let (mut training, mut others): (Vec<_>, Vec<_>) =
+        avatars.into_iter().partition(|avatar| avatar.training_seconds.is_some());
+    training.sort_by_key(|avatar| std::cmp::Reverse(avatar.training_seconds));
+    let more = others.len().saturating_sub(OTHERS_MAX);
+    others.truncate(OTHERS_MAX);
+    let filter = DeliveryFilter {
+        state: Some("failed".to_owned()),
+        limit: DEAD_MAX,
+        ..DeliveryFilter::default()
+    };
+    let status = book.status()?;
+    let dead = if status.deliveries_failed > 0 { book.deliveries(&filter, None)? } else { vec![] };
+    Ok(HomePage {
+        version: version(),
+        look: Look { now: book.now() },
+        status,
+        training,
+        troubled,
+        others,
+        more,
+        settled,
+        dead,
+        can_change: book.register().rules.token.is_some(),
+    })
+}
+
+async fn avatar(State(desk): State<Desk>, id: Segment) -> Response {
+    let unknown = Problem::missing("there is no such avatar");
+    let Some(id) = segment(id).and_then(|id| AvatarId::parse(&id).ok()) else {
+        return problem(&unknown);
+    };
+    match reading(&desk, move |book| avatar_page(book, &id)).await {
+        Ok(Some(page)) => html(StatusCode::OK, page.render()),
+        Ok(None) => problem(&unknown),
+        Err(failure) => problem(&failure),
+    }
+}
+
+fn avatar_page(book: &Book<'_>, id: &AvatarId) -> Result<Option<AvatarPage>, StoreError> {
+    let found = book.avatars()?.into_iter().find(|avatar| id.matches(&avatar.id));
+    let Some(avatar) = found else { return Ok(None) };
+    let Ok(id) = AvatarId::parse(&avatar.id) else { return Ok(None) };
+    let transitions = book.transitions(Some(&id), None, TRANSITIONS_MAX)?;
+    let changes: Vec<Change> = transitions.iter().rev().filter_map(change).collect();
+    Ok(Some(AvatarPage {
+        version: version(),
+        look: Look { now: book.now() },
+        thumbnail: book.thumbnail(&id),
+        shows_picture: book.register().thumbnails,
+        timeline: Timeline::of(&changes, book.now()),
+        transitions,
+        deliveries: book.deliveries_of(&id, DELIVERIES_MAX)?,
+        can_change: book.register().rules.token.is_some()
+            && (avatar.configured || avatar.discovered),
+        avatar,
+    }))
+}
+
+fn change(transition: &TransitionView) -> Option<Change> {
+    let seen_at = transition.last_seen_previous_at.as_deref();
+    Some(Change {
+        last_seen_previous_at: seen_at.and_then(Timestamp::parse_rfc3339),
+        detected_at: Timestamp::parse_rfc3339(&transition.detected_at)?,
+        status: transition.status.clone(),
+    })
+}
+
+async fn deliveries(State(desk): State<Desk>, uri: Uri) -> Response {
+    let asked = Asked::of(&uri);
+    let state = match asked.one_of("state", &STATES) {
+        Ok(state) => state,
+        Err(wrong) => return problem(&wrong),
+    };
+    let before = asked.text("before");
+    let filter = DeliveryFilter {
+        state: state.clone(),
+        limit: DELIVERIES_MAX + 1,
+        ..DeliveryFilter::default()
+    };
+    let page = reading(&desk, move |book| {
+        let mut deliveries = book.deliveries(&filter, before.as_deref())?;
+        let more = deliveries.len() > DELIVERIES_MAX as usize;
+        deliveries.truncate(DELIVERIES_MAX as usize);
+        let page = DeliveriesPage {
+            version: version(),
+            look: Look { now: book.now() },
+            state: state.unwrap_or_default(),
+            states: &STATES,
+            next: deliveries.last().filter(|_| more).map(|last| last.id.clone()),
+            deliveries,
+            can_change: book.register().rules.token.is_some(),
+        };
+        Ok(page.render())
+    });
+    show(page.await)
+}
+
+async fn delivery(State(desk): State<Desk>, id: Segment) -> Response {
+    let id = segment(id).unwrap_or_default();
+    let page = reading(&desk, move |book| {
+        let found = book.delivery(&id)?;
+        Ok(found.map(|(delivery, attempts)| {
+            let page = DeliveryPage {
+                version: version(),
+                look: Look { now: book.now() },
+                delivery,
+                attempts,
+                can_change: book.register().rules.token.is_some(),
+            };
+            page.render()
+        }))
+    });
+    match page.await {
+        Ok(Some(page)) => html(StatusCode::OK, page),
+        Ok(None) => problem(&Problem::missing("there is no such delivery")),
+        Err(failure) => problem(&failure),
+    }
+}
+
+async fn retry(State(desk): State<Desk>, id: Segment) -> Response {
+    match actions::retry(&desk, &segment(id).unwrap_or_default()).await {
+        Ok(id) => see(&format!("/deliveries/{id}")),
+        Err(failure) => problem(&failure),
+    }
+}
+
+async fn poll(State(desk): State<Desk>, id: Segment) -> Response {
+    let id = segment(id).unwrap_or_default();
+    match actions::look_now(&desk, &id).await {
+        Ok(()) => see(&format!("/avatars/{}", encoded(&id))),
+        Err(failure) => problem(&failure),
+    }
+}
+
+async fn test(State(desk): State<Desk>, name: Segment) -> Response {
+    let name = segment(name).unwrap_or_default();
+    match actions::test(&desk, &name).await {
+        Ok(tried) => {
+            // The name is that of a channel, so it is plain.
+            let channel = ChannelName::parse(&name).map(|it| it.to_string()).unwrap_or_default();
+            let page = TestPage { version: version(), channel, tried };
+            html(StatusCode::OK, page.render())
+        }
+        Err(failure) => problem(&failure),
+    }
+}
+
+fn segment(segment: Segment) -> Option<String> {
+    segment.ok().map(|Path(text)| text)
+}
+
+/// An id as one segment of a path.
+fn encoded(id: &str) -> String {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    utf8_percent_encode(id, NON_ALPHANUMERIC).to_string()
+}
+
+fn show(page: Result<askama::Result<String>, Problem>) -> Response {
+    match page {
+        Ok(page) => html(StatusCode::OK, page),
+        Err(failure) => problem(&failure),
+    }
+}
+
+fn html(status: StatusCode, page: askama::Result<String>) -> Response {
+    match page {
+        Ok(page) => (status, [(CACHE_CONTROL, "no-store")], Html(page)).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Leads the browser on after a change, so that going back does not do it again.
+fn see(place: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    if let Ok(place) = HeaderValue::from_str(place) {
+        response.headers_mut().insert(LOCATION, place);
+    }
+    response
+}
+
+/// The version of what the browser may keep.
+const fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+const CSS: &str = include_str!("assets/page.css");
+const JS: &str = include_str!("assets/page.js");
+const ICON: &str = include_str!("assets/icon.svg");
+/// Transitions among which those are looked for that settled lately.
+const SETTLED_AMONG: u32 = 200;
+const SETTLED_MAX: usize = 20;
+/// Avatars that are not in training, on the first page.
+const OTHERS_MAX: usize = 200;
+const DEAD_MAX: u32 = 20;
+const TRANSITIONS_MAX: u32 = 200;
+const DELIVERIES_MAX: u32 = 50;

@@ -1,0 +1,169 @@
+//! The stream: server-sent events (WHATWG HTML, section 9.2) of what happens.
+//!
+//! Transitions come out of the table, each with its place as the event's id, so whoever comes back
+//! with `Last-Event-ID` misses none. Tries at deliveries are told as they happen, and only then.
+//! A stream ends by itself after a while; whoever listens comes back.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream};
+use serde::Serialize;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use crate::live::feed::Happening;
+use crate::web::actions::reading;
+use crate::web::answer::Problem;
+use crate::web::asked::Asked;
+use crate::web::desk::Desk;
+
+/// One try at a delivery, as it is streamed.
+#[derive(Serialize)]
+struct TriedEvent<'a> {
+    event_id: &'a str,
+    avatar_id: Option<&'a str>,
+    channel: &'a str,
+    attempt: u32,
+    outcome: &'a str,
+    state: &'a str,
+}
+
+struct Streaming {
+    desk: Desk,
+    last: i64,
+    happenings: Receiver<Happening>,
+    ready: VecDeque<Event>,
+    /// Whether there are more transitions than were made ready.
+    behind: bool,
+    ends_at: Instant,
+    heard_at: Instant,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Answers with the stream.
+pub(super) async fn stream(
+    State(desk): State<Desk>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Ok(room) = Semaphore::try_acquire_owned(desk.streams.clone()) else {
+        let full = "too many streams are open; come back later";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, full));
+    };
+    let after = Asked::of(&uri).place("after")?;
+    let named = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let last = named.and_then(|id| id.parse().ok()).or(after);
+    // First listen, then look: what happens between is seen twice, and told once.
+    let happenings = desk.feed.listen();
+    let last = match last {
+        Some(place) => place,
+        None => reading(&desk, |book| book.last_place()).await?,
+    };
+    let now = Instant::now();
+    let hello = Event::default().retry(RETRY).comment("avatar-watch");
+    let mut streaming = Streaming {
+        desk,
+        last,
+        happenings,
+        ready: VecDeque::from([hello]),
+        behind: false,
+        ends_at: now + LASTS,
+        heard_at: now,
+        _room: room,
+    };
+    streaming.read_on().await?;
+    Ok(Sse::new(events(streaming)).into_response())
+}
+
+fn events(streaming: Streaming) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold(streaming, |mut streaming| async {
+        let event = streaming.next().await?;
+        Some((Ok(event), streaming))
+    })
+}
+
+impl Streaming {
+    /// The next event; `None` at the end.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            if std::mem::take(&mut self.behind) {
+                self.read_on().await.ok()?;
+                continue;
+            }
+            if Instant::now() >= self.ends_at {
+                return None;
+            }
+            let until = self.ends_at.min(self.heard_at + KEEP_ALIVE);
+            match timeout_at(until, self.happenings.recv()).await {
+                Ok(Ok(Happening::Changed { .. }) | Err(RecvError::Lagged(_))) => {
+                    self.read_on().await.ok()?;
+                }
+                Ok(Ok(happening)) => self.ready.extend(tried(&happening)),
+                Ok(Err(RecvError::Closed)) => return None,
+                Err(_) => {
+                    self.heard_at = Instant::now();
+                    self.ready.push_back(Event::default().comment("alive"));
+                }
+            }
+        }
+    }
+
+    /// Makes the transitions ready that came since.
+    async fn read_on(&mut self) -> Result<(), Problem> {
+        loop {
+            let after = self.last;
+            let found =
+                reading(&self.desk, move |book| book.transitions_after(after, PAGE)).await?;
+            let whole = found.len() < PAGE as usize;
+            for transition in found {
+                self.last = transition.place;
+                let event = Event::default().event("transition").id(self.last.to_string());
+                // Our own views are always JSON.
+                self.ready.extend(event.json_data(&transition).ok());
+            }
+            self.behind = !whole;
+            if whole || self.ready.len() > READY_MAX {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn tried(happening: &Happening) -> Option<Event> {
+    let Happening::Tried { event_id, avatar_id, channel, attempt, outcome, state } = happening
+    else {
+        return None;
+    };
+    let about = avatar_id.as_str();
+    let view = TriedEvent {
+        event_id: event_id.as_str(),
+        avatar_id: (!about.is_empty() && !about.contains(' ')).then_some(about),
+        channel: channel.as_str(),
+        attempt: *attempt,
+        outcome: outcome.class.name(),
+        state: state.name(),
+    };
+    Event::default().event("attempt").json_data(&view).ok()
+}
+
+/// How long a stream lasts: less than a connection may, so that it ends in good order.
+const LASTS: Duration = Duration::from_secs(25);
+/// How soon whoever listens comes back.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often something is said when nothing happens.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Transitions that are read at once.
+const PAGE: u32 = 100;
+/// Transitions that are made ready before the first of them is sent.
+const READY_MAX: usize = 1_000;
