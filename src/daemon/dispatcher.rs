@@ -18,6 +18,7 @@ use crate::daemon::herald;
 use crate::daemon::look::Tools;
 use crate::daemon::plan::Plan;
 use crate::daemon::ports::{Clock, Notifier};
+use crate::daemon::progress::Loop;
 use crate::daemon::pulse::Pulse;
 use crate::daemon::stop::Stop;
 use crate::daemon::witness::Witness;
@@ -88,6 +89,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     /// unless something happens before.
     async fn launch(&mut self) -> Result<Moment, StoreError> {
         let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
+        self.pulse.progress.turned(Loop::Dispatcher, moment);
         let glance_at = moment.plus(GLANCE);
         if self.clock_was_set_back(now, moment) {
             return match self.tools.store.hasten_after_set_back(now).await {
@@ -103,10 +105,12 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         let (slots, rested_at) = self.slots(moment);
         let glance_at = rested_at.map_or(glance_at, |at| at.min(glance_at));
         let claim = Claim { slots, now, lease_until: now.plus(LEASE) };
+        self.pulse.progress.asked_store(moment);
         let claims = match self.tools.store.claim(claim).await {
             Ok(claims) => claims,
             Err(failure) => return self.wait_for_store(failure, moment),
         };
+        self.pulse.progress.store_did();
         for claimed in claims.claimed {
             self.begin(claimed, moment);
         }
@@ -132,6 +136,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         if failure.next_step() == NextStep::GiveUp {
             return Err(failure);
         }
+        self.pulse.progress.store_failed(now);
         warn!("deliveries wait because the store does: {failure}");
         Ok(now.plus(STORE_WAIT))
     }

@@ -10,6 +10,7 @@ pub mod chance;
 pub mod ports;
 pub mod stop;
 pub mod bell;
+pub mod progress;
 pub mod pulse;
 pub mod budget;
 pub mod due;

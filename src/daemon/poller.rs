@@ -21,7 +21,8 @@ use crate::daemon::experience::{Experience, LESSONS_MAX};
 use crate::daemon::lane::{Lane, Turn, Urgency};
 use crate::daemon::look::{Case, Looked, Tools, Unwritten, look, write_again};
 use crate::daemon::plan::{Plan, Registration, Strategy};
-use crate::daemon::ports::{AvatarSource, Clock, Notifier, sleep_until};
+use crate::daemon::ports::{AvatarSource, Clock, Notifier};
+use crate::daemon::progress::Loop;
 use crate::daemon::pulse::Pulse;
 use crate::daemon::stop::Stop;
 use crate::domain::account::AccountName;
@@ -118,9 +119,10 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 }
                 Some(done) = self.in_flight.join_next_with_id() => self.take_back(done).await?,
                 Some(id) = self.hints.recv() => self.take_hint(&id),
-                () = sleep_until(&clock, wake_at) => {}
+                () = clock.sleep_until(wake_at) => {}
             }
             while let Some(done) = self.in_flight.try_join_next_with_id() {
+                self.note_turn();
                 self.take_back(done).await?;
             }
             self.tell_sights().await?;
@@ -130,8 +132,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 
     /// Starts the looks that are due and allowed; the moment to come back, unless a look that
     /// ends comes first.
-    fn launch(&mut self) -> Option<Moment> {
-        let now = self.tools.clock.moment();
+    fn launch(&mut self) -> Moment {
+        let now = self.note_turn();
         for id in self.due.take(now) {
             self.make_ready(id, now);
         }
@@ -144,7 +146,15 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             let lane_at = self.launch_lane(&name, now);
             wake_at = earlier(wake_at, lane_at);
         }
-        wake_at
+        let glance_at = now.plus(GLANCE);
+        wake_at.map_or(glance_at, |wake_at| wake_at.min(glance_at))
+    }
+
+    /// Notes that the loop goes on; the moment.
+    pub(super) fn note_turn(&self) -> Moment {
+        let now = self.tools.clock.moment();
+        self.pulse.progress.turned(Loop::Poller, now);
+        now
     }
 
     /// Sends what is due on its way: to be written, to be looked at, or to be listed.
@@ -387,5 +397,7 @@ fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
     }
 }
 
+/// The loop turns this often even if nothing is due: whoever watches it wants to see it move.
+const GLANCE: Duration = Duration::from_secs(30);
 /// The wait after a look that broke off by a bug of ours: pushed ahead, so that it cannot loop.
 const BROKEN_WAIT: Duration = Duration::from_secs(60);

@@ -1,6 +1,9 @@
-//! A few numbers about the loops, for the status line: what they last knew, not what is true.
+//! A few numbers about the loops, for the status line: what they last knew, not what is true; and
+//! how far they have come.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::daemon::progress::Progress;
 
 /// The numbers; each loop writes its own.
 #[derive(Debug, Default)]
@@ -15,6 +18,8 @@ pub struct Pulse {
     pub blind: Gauge,
     /// Tries at deliveries under way.
     pub sending: Gauge,
+    /// When each loop last turned.
+    pub progress: Progress,
 }
 
 /// One number.

@@ -32,6 +32,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             })
             .collect();
         for (name, verdict) in verdicts {
+            self.note_turn();
             self.tell_sight(&name, verdict).await?;
         }
         Ok(())

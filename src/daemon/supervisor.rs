@@ -258,6 +258,11 @@ impl<C: Clock> Daemon<C> {
         self.pulse.sentence()
     }
 
+    /// What the loops are at, and how far they have come; it may be kept beyond the daemon.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
+    }
+
     /// Ends when a loop ends, which it never should by itself; says why.
     pub async fn failed(&mut self) -> DaemonError {
         match self.loops.join_next().await {

@@ -23,6 +23,7 @@ mod found;
 mod hints;
 mod key;
 mod listing;
+mod progress;
 mod reload;
 mod start;
 mod trouble;

@@ -66,6 +66,7 @@ struct Running<S, N> {
     hints: mpsc::Sender<AvatarId>,
     order: StopOrder,
     loops: Vec<JoinHandle<Result<(), StoreError>>>,
+    pulse: Arc<Pulse>,
 }
 
 impl<S: AvatarSource, N: Notifier> World<S, N> {
@@ -124,9 +125,10 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
         let poller = poller.unwrap().run(followed.clone(), stop.clone());
         let mut loops = vec![tokio::spawn(poller)];
         if self.loops == Loops::Both {
-            loops.push(tokio::spawn(Dispatcher::new(tools, pulse, plan).run(followed, stop)));
+            let dispatcher = Dispatcher::new(tools, Arc::clone(&pulse), plan);
+            loops.push(tokio::spawn(dispatcher.run(followed, stop)));
         }
-        self.running = Some(Running { store, writer, plans, hints, order, loops });
+        self.running = Some(Running { store, writer, plans, hints, order, loops, pulse });
     }
 
     /// Hands the loops a new plan.
@@ -140,6 +142,11 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
     /// Hands the poller a hint.
     pub(crate) fn hint(&self, id: &AvatarId) {
         self.running().hints.try_send(id.clone()).unwrap();
+    }
+
+    /// What the loops say of themselves.
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.running().pulse
     }
 
     /// Orders a soft stop.
@@ -164,9 +171,14 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
         self.running().loops.iter().filter(|end| end.is_finished()).count()
     }
 
+    /// Kills the loops, and nobody notices.
+    pub(crate) fn abort(&self) {
+        self.running().loops.iter().for_each(JoinHandle::abort);
+    }
+
     /// Kills the loops where they stand; what the writer has taken on, it still writes.
     pub(crate) async fn crash(&mut self) {
-        self.running().loops.iter().for_each(JoinHandle::abort);
+        self.abort();
         self.end().await;
     }
 
