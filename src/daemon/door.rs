@@ -23,7 +23,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::moment::Moment;
 use crate::secret::Secret;
 use crate::web::access::Rules;
-use crate::web::desk::{Desk, Register, Registered, STREAMS_MAX, Tick, Trial};
+use crate::web::desk::{Desk, Progress, Register, Registered, STREAMS_MAX, Tick, Trial};
 use crate::web::hints::{self, Hints};
 use crate::web::routes;
 use crate::web::server::{self, Limits};
@@ -175,15 +175,21 @@ fn desk<C: Clock>(inside: Inside<C>, register: watch::Receiver<Arc<Register>>) -
         feed: tools.feed.clone(),
         sights: tools.sights.clone(),
         metrics: tools.metrics.clone(),
-        progress: Arc::new(move |_| {
-            let _ = &pulse;
-            Vec::new()
-        }),
+        progress: Arc::new(move |now| parts(&pulse, now)),
         looks,
         trials,
         ring: Arc::new(move || bell.ring()),
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
     }
+}
+
+/// How far each part has come.
+fn parts(pulse: &Pulse, now: Moment) -> Vec<Progress> {
+    let moved = pulse.progress.moved().map(|(part, at)| {
+        let age = now.since(at);
+        Progress { name: part.name(), age, stuck: age > part.limit() }
+    });
+    moved.collect()
 }
 
 /// What of the config is shown.

@@ -80,6 +80,17 @@ impl Progress {
         self.store_failing.get()
     }
 
+    /// Each part that has begun, with when it last moved.
+    pub fn moved(&self) -> impl Iterator<Item = (Part, Moment)> {
+        let parts = [
+            (Part::Poller, &self.poller),
+            (Part::Dispatcher, &self.dispatcher),
+            (Part::Service, &self.service),
+            (Part::Store, &self.store_asked),
+        ];
+        parts.into_iter().filter_map(|(part, mark)| Some((part, mark.get()?)))
+    }
+
     /// What has not moved for longer than it may, at `now`; the store first, since the others wait
     /// for it.
     pub fn stuck(&self, now: Moment) -> Option<Stuck> {
@@ -119,14 +130,21 @@ impl Part {
     }
 }
 
+impl Part {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Poller => "poller",
+            Self::Dispatcher => "dispatcher",
+            Self::Service => "service",
+            Self::Store => "store",
+        }
+    }
+}
+
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Poller => "the poller",
-            Self::Dispatcher => "the dispatcher",
-            Self::Service => "the service",
-            Self::Store => "the store",
-        })
+        write!(f, "the {}", self.name())
     }
 }
 

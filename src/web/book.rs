@@ -126,8 +126,8 @@ impl<'d> Book<'d> {
             version: env!("CARGO_PKG_VERSION"),
             now: self.tick.now.to_string(),
             well: conditions.is_empty() && failed == 0 && !unwell && !unseen,
-            avatars: watched.len(),
-            training: watched.iter().filter(|it| it.training_seconds.is_some()).count(),
+            avatars: watched.len() as u64,
+            training: watched.iter().filter(|it| it.training_seconds.is_some()).count() as u64,
             deliveries_under_way: under_way,
             deliveries_failed: failed,
             oldest_undelivered_at: channels

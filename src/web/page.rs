@@ -11,6 +11,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
@@ -87,6 +88,11 @@ impl Look {
 /// Seconds in words.
 fn span(seconds: &u64) -> String {
     rough(std::time::Duration::from_secs(*seconds))
+}
+
+/// A number of things, in words.
+fn several(number: &u64, one: &str, many: &str) -> String {
+    if *number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
 }
 
 /// The class of a status or a state, for colours only; the words say the same.
@@ -355,8 +361,7 @@ fn segment(segment: Segment) -> Option<String> {
 
 /// An id as one segment of a path.
 fn encoded(id: &str) -> String {
-    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-    utf8_percent_encode(id, NON_ALPHANUMERIC).to_string()
+    utf8_percent_encode(id, ENCODED).to_string()
 }
 
 fn show(page: Result<askama::Result<String>, Problem>) -> Response {
@@ -387,6 +392,9 @@ const fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
 
+/// All but what RFC 3986, section 2.3, leaves alone.
+const ENCODED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const CSS: &str = include_str!("assets/page.css");
 const JS: &str = include_str!("assets/page.js");
 const ICON: &str = include_str!("assets/icon.svg");

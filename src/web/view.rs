@@ -195,9 +195,9 @@ pub struct StatusView {
     /// Whether nothing is wrong.
     pub well: bool,
     /// How many avatars are watched.
-    pub avatars: usize,
+    pub avatars: u64,
     /// How many of them are in training.
-    pub training: usize,
+    pub training: u64,
     /// Deliveries that wait or are being sent.
     pub deliveries_under_way: u64,
     /// Dead letters that were not sent again since.
