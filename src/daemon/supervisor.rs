@@ -87,7 +87,6 @@ impl<C: Clock> Daemon<C> {
 
         let bell = Bell::default();
         let (sights, metrics) = (Sights::default(), Metrics::new());
-        metrics.reloaded(true, now);
         let tools = Tools { store, clock, chance, bell, feed, sights, metrics };
         let pulse = Arc::new(Pulse::default());
         let (plans, followed) = watch::channel(Arc::clone(&plan));
@@ -163,6 +162,7 @@ impl<C: Clock> Daemon<C> {
     /// Notes that the settings are in force, for whoever asks what a reload would change; and
     /// tells that the config is good again, if it was told that it was not.
     async fn taken(&mut self) -> Result<(), DaemonError> {
+        self.tools.metrics.reloaded(true, self.tools.clock.now());
         let in_force = Snapshot::of(&self.settings).to_text();
         self.bear(self.tools.store.set_in_force(in_force).await)?;
         if matches!(self.untold.take(), Some((Phase::Begun, ..))) {
@@ -191,6 +191,7 @@ impl<C: Clock> Daemon<C> {
     /// # Errors
     /// When the store fails for good.
     pub async fn refused(&mut self, reason: &str) -> Result<(), DaemonError> {
+        self.tools.metrics.reloaded(false, self.tools.clock.now());
         if self.rejected_since.is_some() {
             // It was told to begin; that it ended may wait to be told, and is no longer so.
             self.untold = None;

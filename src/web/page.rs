@@ -393,8 +393,7 @@ const fn version() -> &'static str {
 }
 
 /// All but what RFC 3986, section 2.3, leaves alone.
-const ENCODED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const CSS: &str = include_str!("assets/page.css");
 const JS: &str = include_str!("assets/page.js");
 const ICON: &str = include_str!("assets/icon.svg");

@@ -23,4 +23,5 @@ mod schema;
 mod simulation;
 mod tidy;
 mod wait;
+mod web;
 mod webhook;

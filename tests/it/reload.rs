@@ -5,7 +5,7 @@ use std::process::Command;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::argil::FakeArgil;
-use crate::harness::config::{Config, IMPATIENT};
+use crate::harness::config::{Config, IMPATIENT, NO_PAGE};
 use crate::harness::daemon::{Bench, Running};
 use crate::harness::webhook::{Answer, Receiver};
 
@@ -231,7 +231,7 @@ fn a_hint_over_http_makes_the_real_daemon_look_and_survives_a_reload() {
         .replace("training = { min = \"20ms\", max = \"20ms\" }", "")
         .replace("settled = \"20ms\"", "settled = \"1h\"");
     let web = "\n[web]\nlisten = \"127.0.0.1:0\"\nhint_token = \"canary-token-0123456789\"\n";
-    let bench = Bench::new(&format!("{config}{web}"));
+    let bench = Bench::new(&config.replace(NO_PAGE, web));
     argil.set_status("a1", "IDLE");
     let daemon = bench.start();
     daemon.wait_for_log("avatar `a1` seen first: IDLE");

@@ -13,7 +13,7 @@ impl Config {
     pub(crate) fn new(base_url: impl std::fmt::Display) -> Self {
         let text = format!(
             "[argil]\napi_key = \"{KEY}\"\nbase_url = \"{base_url}\"\ntimeout = \"2s\"\n\
-             max_requests_per_second = 10000\n\n\
+             max_requests_per_second = 10000\n{NO_PAGE}\n\
              [poll]\ntraining = {{ min = \"20ms\", max = \"20ms\" }}\nnot_trained = \"20ms\"\n\
              settled = \"20ms\"\nmissing = \"20ms\"\n\
              backoff = {{ initial = \"20ms\", max = \"100ms\", multiplier = 2.0, jitter = 0.3 }}\n"
@@ -44,6 +44,12 @@ impl Config {
         ))
     }
 
+    /// With a page on any port, and a token for changes.
+    pub(crate) fn page(self) -> Self {
+        let page = format!("\n[web]\nlisten = \"127.0.0.1:0\"\ntoken = \"{TOKEN}\"\n");
+        Self { text: self.text.replace(NO_PAGE, &page) }
+    }
+
     /// With more text.
     pub(crate) fn with(mut self, text: &str) -> Self {
         write!(self.text, "{text}").unwrap();
@@ -56,9 +62,19 @@ impl Config {
     }
 }
 
+impl From<String> for Config {
+    fn from(text: String) -> Self {
+        Self { text }
+    }
+}
+
 /// The retry schedule of these configs' webhooks: six tries in quick succession.
 pub(crate) const IMPATIENT: &str =
     r#"retry_schedule = ["0s", "50ms", "50ms", "50ms", "50ms", "50ms"]"#;
+/// There is no page, since tests run side by side and there is one usual place.
+pub(crate) const NO_PAGE: &str = "\n[web]\nlisten = \"off\"\n";
+/// The token of these configs' pages.
+pub(crate) const TOKEN: &str = "canary-token-9c0e";
 /// The API key of these configs.
 pub(crate) const KEY: &str = "canary-key-5d1f";
 /// The signing secret of these configs.

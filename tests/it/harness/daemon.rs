@@ -132,6 +132,15 @@ impl Running {
         fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Where its page is, once it is there.
+    pub(crate) fn page(&self) -> std::net::SocketAddr {
+        const SAYS: &str = "the page is at `http://";
+        self.wait_for_log(SAYS);
+        let log = self.log();
+        let place = log.rsplit(SAYS).next().and_then(|rest| rest.split('/').next());
+        place.unwrap().parse().unwrap()
+    }
+
     /// Waits until it has logged this.
     pub(crate) fn wait_for_log(&self, text: &str) {
         wait_until(&format!("`{text}` in the log"), || self.log().contains(text));

@@ -6,6 +6,7 @@ pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod daemon;
+pub(crate) mod http;
 pub(crate) mod news;
 pub(crate) mod plans;
 pub(crate) mod post;

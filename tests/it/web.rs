@@ -1,0 +1,311 @@
+//! The page, the API, the numbers and the health of the real program, over real sockets.
+
+mod page;
+mod stream;
+mod stuck;
+
+use std::net::SocketAddr;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::argil::FakeArgil;
+use crate::harness::config::{Config, KEY, NO_PAGE, SECRET, TOKEN};
+use crate::harness::daemon::{Bench, Running, stderr, wait_until};
+use crate::harness::http::{Answer, ask, get};
+use crate::harness::webhook::{self, Receiver};
+
+/// A daemon with a page that watches `a1` and `a2`, and what it needs around it.
+struct Scene {
+    argil: FakeArgil,
+    receiver: Receiver,
+    bench: Bench,
+    daemon: Running,
+    page: SocketAddr,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        Self::with(|config| config).await
+    }
+
+    async fn with(more: impl Fn(Config) -> Config) -> Self {
+        let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+        let config = Config::new(argil.base_url()).avatar("a1").avatar("a2");
+        let config = more(config.webhook("ops", &receiver.url()).page());
+        for id in ["a1", "a2"] {
+            argil.set_status(id, "TRAINING");
+        }
+        let bench = Bench::new(config.text());
+        let daemon = bench.start();
+        let page = daemon.page();
+        for id in ["a1", "a2"] {
+            daemon.wait_for_log(&format!("avatar `{id}` seen first"));
+        }
+        Self { argil, receiver, bench, daemon, page }
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        get(self.page, path)
+    }
+
+    /// A change, with the token.
+    fn post(&self, path: &str) -> Answer {
+        ask(self.page, "POST", path, &[&format!("authorization: Bearer {TOKEN}")])
+    }
+
+    /// Brings `a1` to its end, and waits until the delivery about it is in that state.
+    fn end(&self, state: &str) -> String {
+        self.argil.set_status("a1", "IDLE");
+        let rows = self.bench.wait_for_deliveries(state, |rows| {
+            rows.first().is_some_and(|row| row["state"] == state)
+        });
+        rows[0]["id"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Whether an answer is as the published document says.
+#[track_caller]
+fn check_described(method: &str, path: &str, answer: &Answer) {
+    let document: Value = serde_json::from_str(include_str!("../../src/web/openapi.json")).unwrap();
+    let operation = &document["paths"][path][method.to_ascii_lowercase()];
+    let described = &operation["responses"][answer.status.to_string()]["content"];
+    let kind = answer.header("content-type");
+    let mut schema = described[kind]["schema"].clone();
+    assert!(schema.is_object(), "{method} {path}: {} as {kind} is not described", answer.status);
+    schema["components"] = document["components"].clone();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let wrong: Vec<String> =
+        validator.iter_errors(&answer.json()).map(|error| error.to_string()).collect();
+    assert!(wrong.is_empty(), "{method} {path}: {wrong:?} in {}", answer.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_is_as_its_document_says() {
+    let scene = Scene::new().await;
+    let id = scene.end("delivered");
+    let check = |path: &str, described: &str, status: u16| {
+        let answer = scene.get(path);
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        check_described("GET", described, &answer);
+        answer.json()
+    };
+    let status = check("/api/v1/status", "/api/v1/status", 200);
+    assert_eq!((&status["avatars"], &status["training"]), (&json!(2), &json!(1)));
+    let avatars = check("/api/v1/avatars?limit=1", "/api/v1/avatars", 200);
+    assert_eq!((&avatars["avatars"][0]["id"], &avatars["next"]), (&json!("a1"), &json!("a1")));
+    let rest = check("/api/v1/avatars?after=a1&status=TRAINING", "/api/v1/avatars", 200);
+    assert_eq!((&rest["avatars"][0]["id"], &rest["next"]), (&json!("a2"), &Value::Null));
+    check("/api/v1/avatars?limit=0", "/api/v1/avatars", 400);
+    let avatar = check("/api/v1/avatars/A1", "/api/v1/avatars/{id}", 200);
+    assert_eq!((&avatar["status"], &avatar["configured"]), (&json!("IDLE"), &json!(true)));
+    check("/api/v1/avatars/nobody", "/api/v1/avatars/{id}", 404);
+    check("/api/v1/avatars/%FF", "/api/v1/avatars/{id}", 400);
+    let path = "/api/v1/avatars/{id}/transitions";
+    let newest = check("/api/v1/avatars/a1/transitions?limit=1", path, 200);
+    assert_eq!(newest["transitions"][0]["status"], "IDLE");
+    let before = format!("/api/v1/avatars/a1/transitions?before={}", newest["next"]);
+    let first = check(&before, path, 200);
+    assert_eq!(first["transitions"][0]["status"], "TRAINING");
+    assert_eq!((first["transitions"].as_array().unwrap().len(), &first["next"]), (1, &Value::Null));
+    let all = check("/api/v1/transitions", "/api/v1/transitions", 200);
+    assert_eq!(all["transitions"].as_array().unwrap().len(), 3);
+    let path = "/api/v1/deliveries";
+    let found = check("/api/v1/deliveries?state=delivered&channel=ops&avatar=a1", path, 200);
+    assert_eq!(found["deliveries"][0]["id"], json!(id));
+    let none = check("/api/v1/deliveries?state=failed", path, 200);
+    assert_eq!(none["deliveries"], json!([]));
+    check(&format!("/api/v1/deliveries?before={id}"), path, 200);
+    check("/api/v1/deliveries?state=lost", path, 400);
+    let whole = check(&format!("/api/v1/deliveries/{id}"), "/api/v1/deliveries/{id}", 200);
+    assert_eq!(whole["tries"][0]["code"], 200);
+    check("/api/v1/deliveries/dlv_0", "/api/v1/deliveries/{id}", 404);
+    let channels = check("/api/v1/channels", "/api/v1/channels", 200);
+    assert_eq!(channels["channels"][0]["kind"], "webhook, standard");
+    check("/api/v1/openapi.json", "/api/v1/openapi.json", 200);
+    assert_eq!(scene.get("/api/v1/nothing").status, 404);
+    let wrong =
+        ask(scene.page, "DELETE", "/api/v1/avatars", &[&format!("authorization: Bearer {TOKEN}")]);
+    assert_eq!((wrong.status, wrong.header("allow")), (405, "GET,HEAD"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_sent_again_under_its_id_and_only_with_the_token() {
+    let scene = Scene::new().await;
+    scene.receiver.script((0..6).map(|_| webhook::Answer::status(500)));
+    let id = scene.end("failed");
+    let path = format!("/api/v1/deliveries/{id}/retry");
+    let described = "/api/v1/deliveries/{id}/retry";
+    let bearer = format!("authorization: Bearer {TOKEN}");
+    let check = |headers: &[&str], status: u16| {
+        let answer = ask(scene.page, "POST", &path, headers);
+        assert_eq!(answer.status, status, "{headers:?}: {}", answer.body);
+        check_described("POST", described, &answer);
+        answer
+    };
+    let refused = check(&[], 401);
+    assert!(refused.header("www-authenticate").starts_with("Basic "));
+    check(&["authorization: Bearer canary-token-9c0"], 401);
+    check(&[&bearer, "origin: http://evil.example"], 403);
+    check(&[&bearer, "sec-fetch-site: cross-site"], 403);
+    check(&[&bearer, "host: evil.example"], 421);
+    let unknown = ask(scene.page, "POST", "/api/v1/deliveries/dlv_0/retry", &[&bearer]);
+    check_described("POST", described, &unknown);
+    assert_eq!(unknown.status, 404);
+    assert_eq!(scene.receiver.received().len(), 6, "none of them sent anything");
+    check(&[&bearer, &format!("origin: http://{}", scene.page)], 202);
+    let received = scene.receiver.wait_for(7).await;
+    let (first, last) = (&received[0], &received[6]);
+    assert_eq!(first.header("webhook-id"), last.header("webhook-id"));
+    assert_eq!(first.body, last.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_avatar_is_looked_at_now_and_a_channel_is_tried() {
+    let scene = Scene::with(|config| {
+        let often = "training = { min = \"20ms\", max = \"20ms\" }";
+        Config::from(config.text().replace(often, "training = { min = \"1h\", max = \"1h\" }"))
+    })
+    .await;
+    let looks = scene.argil.count("a1");
+    let answer = scene.post("/api/v1/avatars/a1/poll");
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    check_described("POST", "/api/v1/avatars/{id}/poll", &answer);
+    wait_until("the look", || scene.argil.count("a1") > looks);
+    let unknown = scene.post("/api/v1/avatars/nobody/poll");
+    assert_eq!(unknown.status, 404);
+    check_described("POST", "/api/v1/avatars/{id}/poll", &unknown);
+    scene.receiver.script([webhook::Answer::status(204), webhook::Answer::status(418)]);
+    let described = "/api/v1/channels/{name}/test";
+    let taken = scene.post("/api/v1/channels/ops/test");
+    check_described("POST", described, &taken);
+    assert_eq!(taken.json()["delivered"], true);
+    let refused = scene.post("/api/v1/channels/ops/test");
+    check_described("POST", described, &refused);
+    let refused = refused.json();
+    assert_eq!(
+        (&refused["delivered"], &refused["recipients"][0]["code"]),
+        (&json!(false), &json!(418))
+    );
+    assert_eq!(scene.post("/api/v1/channels/nobody/test").status, 404);
+    assert!(scene.bench.deliveries().is_empty(), "a trial is no news");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_numbers_count_what_happened() {
+    let scene = Scene::new().await;
+    scene.receiver.script([webhook::Answer::status(500)]);
+    scene.end("delivered");
+    let answer = scene.get("/metrics");
+    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"));
+    let value = |metric: &str| {
+        let line = answer.body.lines().find_map(|line| line.strip_prefix(metric));
+        line.unwrap_or_else(|| panic!("no `{metric}` in {}", answer.body)).trim().to_owned()
+    };
+    assert_eq!(value("avatar_watch_transitions_total{status=\"IDLE\"}"), "1");
+    let tried = |outcome: &str| {
+        value(&format!("avatar_watch_attempts_total{{channel=\"ops\",outcome=\"{outcome}\"}}"))
+    };
+    assert_eq!((tried("retryable").as_str(), tried("delivered").as_str()), ("1", "1"));
+    let ended = "avatar_watch_deliveries_total{channel=\"ops\",outcome=\"delivered\"}";
+    assert_eq!(value(ended), "1");
+    assert_eq!(value("avatar_watch_dwell_seconds_count{channel=\"ops\"}"), "1");
+    let dwell: f64 = value("avatar_watch_dwell_seconds_sum{channel=\"ops\"}").parse().unwrap();
+    assert!((0.05..20.0).contains(&dwell), "{dwell}: it waited for its second try");
+    assert_eq!(value("avatar_watch_avatars{status=\"TRAINING\"}"), "1");
+    assert_eq!(value("avatar_watch_avatars{status=\"IDLE\"}"), "1");
+    assert_eq!(value("avatar_watch_deliveries_pending{channel=\"ops\"}"), "0");
+    assert_eq!(value("avatar_watch_oldest_undelivered_age_seconds "), "0.0");
+    assert_eq!(value("avatar_watch_config_last_reload_successful "), "1");
+    let age = value("avatar_watch_account_last_success_age_seconds{account=\"argil\"}");
+    assert!(age.parse::<f64>().unwrap() < 20.0);
+    let seen = value("avatar_watch_polls_total{account=\"argil\",outcome=\"seen\"}");
+    assert!(seen.parse::<usize>().unwrap() >= 3);
+    let open = ["accept: application/openmetrics-text;version=1.0.0"];
+    let open = ask(scene.page, "GET", "/metrics", &open);
+    assert!(open.header("content-type").starts_with("application/openmetrics-text"));
+    assert!(open.body.ends_with("# EOF\n"));
+    scene.bench.configure("[[[");
+    scene.daemon.signal(Signal::HUP);
+    wait_until("the reload to be counted", || {
+        scene.get("/metrics").body.contains("config_last_reload_successful 0")
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_can_read_learns_no_secret() {
+    let scene = Scene::with(|config| {
+        let url = config.text().replace("/hook", "/h/canary-path?sig=canary-query");
+        let token = format!("token = \"{TOKEN}\"\n");
+        Config::from(url.replace(&token, &format!("{token}hint_token = \"canary-hints-1234\"\n")))
+    })
+    .await;
+    let id = scene.end("delivered");
+    let delivery = format!("/deliveries/{id}");
+    let mut shown = String::new();
+    for path in [
+        "/",
+        "/avatars/a1",
+        "/deliveries",
+        &delivery,
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        "/api/v1/status",
+        "/api/v1/channels",
+        "/api/v1/deliveries",
+        &format!("/api/v1{delivery}"),
+    ] {
+        let answer = scene.get(path);
+        assert_eq!(answer.status, 200, "{path}");
+        shown += &answer.body;
+    }
+    shown += &scene.post("/api/v1/channels/ops/test").body;
+    for secret in [KEY, SECRET.trim_start_matches("whsec_"), TOKEN, "canary"] {
+        assert!(!shown.contains(secret), "`{secret}` is in {shown}");
+    }
+    assert!(!scene.daemon.log().contains("canary"), "{}", scene.daemon.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_changes_who_may_read_without_closing_the_door() {
+    let scene = Scene::new().await;
+    let named = ["host: watch.example.com"];
+    assert_eq!(ask(scene.page, "GET", "/", &named).status, 421);
+    let config = std::fs::read_to_string(scene.bench.config()).unwrap();
+    let named_too = format!("token = \"{TOKEN}\"\nhosts = [\"watch.example.com\"]\n");
+    scene.bench.configure(&config.replace(&format!("token = \"{TOKEN}\"\n"), &named_too));
+    scene.daemon.signal(Signal::HUP);
+    scene.daemon.wait_for_log("the config was read again: the web changed");
+    assert_eq!(ask(scene.page, "GET", "/", &named).status, 200);
+    let passed_on = ["host: watch.example.com", "x-forwarded-for: 192.0.2.1"];
+    assert_eq!(ask(scene.page, "GET", "/", &passed_on).status, 401);
+}
+
+#[test]
+fn the_usual_place_keeps_nobody_from_watching_and_a_chosen_one_does() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = taken.local_addr().unwrap();
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "IDLE");
+    let config = Config::new(argil.base_url()).avatar("a1");
+    let chosen = format!("\n[web]\nlisten = \"{place}\"\n");
+    let output = Bench::new(&config.text().replace(NO_PAGE, &chosen)).run(&["run"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stderr(&output).contains(&format!("cannot listen at `{place}`")), "{output:?}");
+    // Another test may have the usual place for a while.
+    let mut held = None;
+    wait_until("the usual place", || {
+        held = std::net::TcpListener::bind("127.0.0.1:8787").ok();
+        held.is_some()
+    });
+    let bench = Bench::new(&config.text().replace(NO_PAGE, ""));
+    let daemon = bench.start();
+    daemon.wait_for_log("there is no page, since another program listens at `127.0.0.1:8787`");
+    daemon.wait_for_log("avatar `a1` seen first: IDLE");
+    // A reload looks whether it is free again.
+    drop(held);
+    daemon.signal(Signal::HUP);
+    assert_eq!(get(daemon.page(), "/healthz").status, 200);
+    assert!(daemon.stop().success());
+}

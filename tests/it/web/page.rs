@@ -1,0 +1,110 @@
+//! The page as a browser without scripts sees it.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_says_what_trains_what_settled_and_what_went_wrong() {
+    let scene = Scene::new().await;
+    let home = scene.get("/").body;
+    assert!(home.contains("All is well") && home.contains("2 in training"), "{home}");
+    scene.receiver.script((0..6).map(|_| webhook::Answer::status(500)));
+    let id = scene.end("failed");
+    let home = scene.get("/").body;
+    assert!(home.contains("Something needs a look"), "{home}");
+    assert!(home.contains("<strong>1 dead</strong>"), "{home}");
+    assert!(home.contains(&format!("action=\"/deliveries/{id}/retry\"")), "{home}");
+    let settled = home.split("id=\"settled\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(settled.contains("/avatars/a1") && settled.contains(">ready<"), "{settled}");
+    let sight = home.split("id=\"sight\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(sight.contains(">sees<") && sight.contains("webhook, standard"), "{sight}");
+    let avatar = scene.get("/avatars/a1").body;
+    assert!(avatar.contains("<rect class=\"busy\"") && avatar.contains("<rect class=\"good\""));
+    assert_eq!(avatar.matches("<td data-label=\"Code\">500</td>").count(), 6, "{avatar}");
+    assert_eq!(scene.get("/deliveries?state=failed").status, 200);
+    assert!(scene.get(&format!("/deliveries/{id}")).body.contains("the same on every try"));
+    for nothing in ["/avatars/nobody", "/deliveries/dlv_0", "/nothing"] {
+        let answer = scene.get(nothing);
+        assert_eq!(answer.status, 404);
+        assert!(answer.body.contains("Back to the overview"), "{}", answer.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_is_sent_with_a_login_and_leads_back_to_the_page() {
+    let scene = Scene::new().await;
+    let id = scene.end("delivered");
+    let path = format!("/deliveries/{id}/retry");
+    let refused = ask(scene.page, "POST", &path, &[]);
+    assert_eq!(refused.status, 401);
+    assert!(refused.header("content-type").starts_with("text/html"), "a browser shows it");
+    let origin = format!("origin: http://{}", scene.page);
+    // `anyone:canary-token-9c0e`, as a browser sends it.
+    let login = "authorization: Basic YW55b25lOmNhbmFyeS10b2tlbi05YzBl";
+    let done = ask(scene.page, "POST", &path, &[login, &origin]);
+    assert_eq!(done.status, 303, "{}", done.body);
+    assert!(done.header("location").starts_with("/deliveries/dlv_"));
+    assert_eq!(scene.get(done.header("location")).status, 200);
+    let looked = ask(scene.page, "POST", "/avatars/a1/poll", &[login, &origin]);
+    assert_eq!((looked.status, looked.header("location")), (303, "/avatars/a1"));
+    let tested = ask(scene.page, "POST", "/channels/ops/test", &[login, &origin]);
+    assert!(tested.status == 200 && tested.body.contains(">taken<"), "{}", tested.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_and_answers_from_outside_are_text_and_nothing_else() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let evil = "<script>alert(1)</script>\"'&\u{202e}\u{1b}[2J";
+    let avatar = |status: &str| {
+        json!({"id": "a1", "name": evil, "status": status, "model": evil,
+               "thumbnailUrl": "javascript:alert(1)"})
+    };
+    argil.set_avatar("a1", avatar("TRAINING"));
+    receiver.script([webhook::Answer::status(500).body(evil)]);
+    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
+    let bench = Bench::new(config.page().text());
+    let daemon = bench.start();
+    let page = daemon.page();
+    daemon.wait_for_log("avatar `a1` seen first");
+    argil.set_avatar("a1", avatar("<b>NEW</b>"));
+    daemon.wait_for_log("went from TRAINING to");
+    argil.set_avatar("a1", avatar("IDLE"));
+    let rows = bench.wait_for_deliveries("a delivery", |rows| {
+        rows.first().is_some_and(|row| row["state"] == "delivered")
+    });
+    let delivery = format!("/deliveries/{}", rows[0]["id"].as_str().unwrap());
+    for path in ["/", "/avatars/a1", &delivery] {
+        let answer = get(page, path);
+        assert!(answer.body.contains("&#60;script&#62;"), "{path}: {}", answer.body);
+        for raw in ["<script>alert", "<b>NEW", "javascript:", "\u{202e}", "\u{1b}"] {
+            assert!(!answer.body.contains(raw), "{raw:?} is in {path}: {}", answer.body);
+        }
+        let policy = answer.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none';"), "{policy}");
+        assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"));
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert!(!answer.body.contains(" style=") && !answer.body.contains(" onclick="));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_are_links_unless_the_config_wants_them() {
+    let argil = FakeArgil::start();
+    let picture = "https://cdn.example.com/a.png?sig=1&x=2";
+    argil.set_avatar("a1", json!({"id": "a1", "status": "IDLE", "thumbnailUrl": picture}));
+    let config = Config::new(argil.base_url()).avatar("a1").page();
+    let bench = Bench::new(config.text());
+    let daemon = bench.start();
+    let page = daemon.page();
+    daemon.wait_for_log("avatar `a1` seen first");
+    let answer = get(page, "/avatars/a1");
+    let link =
+        "<a href=\"https://cdn.example.com/a.png?sig=1&#38;x=2\" rel=\"noreferrer noopener\"";
+    assert!(answer.body.contains(link) && !answer.body.contains("<img"), "{}", answer.body);
+    assert!(!answer.header("content-security-policy").contains("https:"));
+    bench.configure(&config.text().replace("token = ", "thumbnails = true\ntoken = "));
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("`thumbnails` from `false` to `true`");
+    let answer = get(page, "/avatars/a1");
+    assert!(answer.body.contains("<img"), "{}", answer.body);
+    assert!(answer.header("content-security-policy").contains("img-src 'self' https:;"));
+}
