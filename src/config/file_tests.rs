@@ -14,7 +14,7 @@ use crate::domain::retry::RetrySchedule;
 /// The least that loads; tests add to it.
 const LEAST: &str = "argil.api_key = 'key'\n";
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-const VARIABLES: [(&str, &str); 9] = [
+const VARIABLES: [(&str, &str); 10] = [
     ("ARGIL_API_KEY", "CANARY-key"),
     ("OPS_WEBHOOK_SECRET", SECRET),
     ("OPS_WEBHOOK_LOGIN", "Bearer CANARY"),
@@ -22,6 +22,7 @@ const VARIABLES: [(&str, &str); 9] = [
     ("SMTP_PASSWORD", "CANARY password"),
     ("SECOND_STUDIO_API_KEY", "CANARY-second-key"),
     ("AVATAR_WATCH_HINT_TOKEN", "CANARY-of-16-letters"),
+    ("AVATAR_WATCH_TOKEN", "CANARY-of-16-others"),
     ("EMPTY", ""),
     ("STATE_DIRECTORY", "/var/lib/avatar-watch:/var/lib/other"),
 ];
@@ -258,6 +259,7 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
         "OPS_WEBHOOK_PROXY",
         "SMTP_PASSWORD",
         "AVATAR_WATCH_HINT_TOKEN",
+        "AVATAR_WATCH_TOKEN",
     ];
     let load = |text: &str| {
         fs::write(&path, text).unwrap();
@@ -289,6 +291,7 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     spelled_out.channels.retain(|name, _| !["bus", "own"].contains(&name.as_str()));
     let web = &mut spelled_out.web;
     assert!(web.hint_token.take().is_some() && web.token.take().is_some());
+    assert!(std::mem::take(&mut web.is_chosen));
     assert_eq!(example, spelled_out);
     assert_eq!(example.warnings, []);
 }

@@ -25,7 +25,8 @@ pub(super) fn read(root: &Table<'_>) -> Option<WebSettings> {
         return field.wrong("is the `hint_token` too", help.to_owned());
     }
     let open = listen.is_some_and(|address| !address.ip().to_canonical().is_loopback());
-    if let (Some(field), true, None) = (web.field("listen"), open, &token) {
+    let any_token = token.as_ref().or(hint_token.as_ref());
+    if let (Some(field), true, None) = (web.field("listen"), open, any_token) {
         let message = "is open to the network without a `token`, so the page shows nothing there";
         let help = "add `token = { file = \"…\" }`, or listen on `127.0.0.1`";
         field.reader.warning(&field.place, message, help);

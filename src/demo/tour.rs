@@ -151,7 +151,8 @@ fn config_text(
     let ms = |seconds: f64| format!("\"{}ms\"", ((seconds * 1000.0 / speed) as u64).max(10));
     let mut text = format!(
         "[argil]\napi_key = \"{API_KEY}\"\nbase_url = \"{base_url}\"\n\
-         max_requests_per_second = 10000\nmax_concurrency = 64\n\n[web]\nlisten = \"127.0.0.1:0\"\n\n\
+         max_requests_per_second = 10000\nmax_concurrency = 64\n\n\
+         [web]\nlisten = \"127.0.0.1:0\"\n\n\
          [poll]\ntraining = {{ min = {min}, max = {max}, age_fraction = 0.05 }}\n\
          not_trained = {min}\nsettled = {settled}\n\
          backoff = {{ initial = {min}, max = {max}, multiplier = 2.0, jitter = 0.3 }}\n\n\

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -17,7 +18,7 @@ use serde::Serialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Sleep, sleep, timeout};
 
 use crate::live::feed::Happening;
 use crate::web::actions::reading;
@@ -43,8 +44,7 @@ struct Streaming {
     ready: VecDeque<Event>,
     /// Whether there are more transitions than were made ready.
     behind: bool,
-    ends_at: Instant,
-    heard_at: Instant,
+    end: Pin<Box<Sleep>>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -67,7 +67,6 @@ pub(super) async fn stream(
         Some(place) => place,
         None => reading(&desk, |book| book.last_place()).await?,
     };
-    let now = Instant::now();
     let hello = Event::default().retry(RETRY).comment("avatar-watch");
     let mut streaming = Streaming {
         desk,
@@ -75,8 +74,7 @@ pub(super) async fn stream(
         happenings,
         ready: VecDeque::from([hello]),
         behind: false,
-        ends_at: now + LASTS,
-        heard_at: now,
+        end: Box::pin(sleep(LASTS)),
         _room: room,
     };
     streaming.read_on().await?;
@@ -101,20 +99,18 @@ impl Streaming {
                 self.read_on().await.ok()?;
                 continue;
             }
-            if Instant::now() >= self.ends_at {
-                return None;
-            }
-            let until = self.ends_at.min(self.heard_at + KEEP_ALIVE);
-            match timeout_at(until, self.happenings.recv()).await {
+            let heard = tokio::select! {
+                biased;
+                () = &mut self.end => return None,
+                heard = timeout(KEEP_ALIVE, self.happenings.recv()) => heard,
+            };
+            match heard {
                 Ok(Ok(Happening::Changed { .. }) | Err(RecvError::Lagged(_))) => {
                     self.read_on().await.ok()?;
                 }
                 Ok(Ok(happening)) => self.ready.extend(tried(&happening)),
                 Ok(Err(RecvError::Closed)) => return None,
-                Err(_) => {
-                    self.heard_at = Instant::now();
-                    self.ready.push_back(Event::default().comment("alive"));
-                }
+                Err(_) => self.ready.push_back(Event::default().comment("alive")),
             }
         }
     }
