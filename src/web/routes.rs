@@ -34,7 +34,8 @@ async fn admit(State(desk): State<Desk>, request: Request, next: Next) -> Respon
 }
 
 /// What every answer says to a browser: load nothing from elsewhere, show this in no frame, guess
-/// no types, tell nobody where you come from.
+/// no types, tell nobody else where you come from. (Telling nobody at all would make a form's
+/// `Origin` `null`, and it could not be told from a foreign one.)
 async fn dress(State(desk): State<Desk>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let policy = if desk.register().thumbnails { WITH_PICTURES } else { STRICT };
@@ -43,7 +44,7 @@ async fn dress(State(desk): State<Desk>, request: Request, next: Next) -> Respon
         ("content-security-policy", policy),
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-resource-policy", "same-origin"),
-        ("referrer-policy", "no-referrer"),
+        ("referrer-policy", "same-origin"),
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "DENY"),
     ] {

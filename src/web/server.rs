@@ -23,8 +23,10 @@ pub struct Limits {
     pub connections: usize,
     /// How long the head of a request may take.
     pub head: Duration,
-    /// How long a connection may last in all.
+    /// How long a connection is kept for more requests.
     pub whole: Duration,
+    /// How long the request that is under way then may still go on.
+    pub last: Duration,
     /// How long requests under way may go on at the end.
     pub grace: Duration,
 }
@@ -35,6 +37,7 @@ impl Default for Limits {
             connections: 64,
             head: Duration::from_secs(5),
             whole: Duration::from_secs(30),
+            last: Duration::from_secs(30),
             grace: Duration::from_secs(1),
         }
     }
@@ -109,9 +112,14 @@ async fn serve(
                 connection.as_mut().graceful_shutdown();
                 drop(connection.await);
             }
+            () = tokio::time::sleep(limits.whole) => {
+                // An answer that is being sent is not torn off.
+                connection.as_mut().graceful_shutdown();
+                drop(tokio::time::timeout(limits.last, connection).await);
+            }
         }
     };
-    drop(tokio::time::timeout(limits.whole, served).await);
+    served.await;
     drop(permit);
 }
 

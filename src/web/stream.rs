@@ -153,7 +153,8 @@ fn tried(happening: &Happening) -> Option<Event> {
     Event::default().event("attempt").json_data(&view).ok()
 }
 
-/// How long a stream lasts: less than a connection may, so that it ends in good order.
+/// How long a stream lasts: less than the last request of a connection may, so that it ends in
+/// good order.
 const LASTS: Duration = Duration::from_secs(25);
 /// How soon whoever listens comes back.
 const RETRY: Duration = Duration::from_secs(1);

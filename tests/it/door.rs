@@ -40,7 +40,8 @@ fn short() -> Limits {
     Limits {
         connections: 8,
         head: Duration::from_millis(300),
-        whole: Duration::from_millis(800),
+        whole: Duration::from_millis(500),
+        last: Duration::from_millis(300),
         grace: Duration::from_millis(300),
     }
 }

@@ -20,11 +20,13 @@
 
   const replace = (fresh, old) => {
     const open = new Set([...old.querySelectorAll("details[open]")].map((it) => it.id));
-    const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
+    const focused = old.contains(document.activeElement) ? document.activeElement : null;
     const made = document.importNode(fresh, true);
     for (const it of made.querySelectorAll("details")) it.open = open.has(it.id);
     old.replaceWith(made);
-    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+    const same = (it) => it.id ? it.id === focused.id : it.href && it.href === focused.href;
+    const kept = focused && [...made.querySelectorAll("a, button, summary")].find(same);
+    if (kept) kept.focus({ preventScroll: true });
   };
 
   const takeOver = (page) => {

@@ -1,0 +1,180 @@
+// What a person sees of the page, in Chromium: live, followed, clicked, in the dark, on a phone.
+import { createRequire } from "node:module";
+import { join } from "node:path";
+
+const { DEMO, PAGE, TOKEN, PICTURES, INTEROP_NODE } = process.env;
+const { chromium } = createRequire(join(INTEROP_NODE, "node_modules/"))("playwright-core");
+
+let failed = 0;
+const claim = (text, holds, detail = "") => {
+  console.log(`${holds ? "ok  " : "FAIL"} ${text}`);
+  if (!holds) {
+    failed += 1;
+    if (detail !== "") console.log(`     ${String(detail).replaceAll("\n", "\n     ")}`);
+  }
+};
+
+const browser = await chromium.launch({
+  executablePath: "/usr/bin/chromium",
+  args: [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+  ],
+});
+
+// What the browser complains of, and whatever it asks of another place than ours.
+const complaints = [];
+const open = async (options) => {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  page.on("console", (message) => {
+    const expected = options?.tolerates?.test(message.text());
+    if (["error", "warning"].includes(message.type()) && !expected) complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("request", (request) => {
+    const { hostname } = new URL(request.url());
+    if (hostname !== "127.0.0.1") complaints.push(`asks ${request.url()}`);
+  });
+  return page;
+};
+const picture = (page, name) => page.screenshot({ path: join(PICTURES, `${name}.png`), fullPage: true });
+
+try {
+  // Live: avatars move without a reload.
+  const page = await open({ viewport: { width: 1100, height: 900 } });
+  await page.goto(DEMO);
+  await page.evaluate(() => { globalThis.mark = "not reloaded"; });
+  await page.getByText("Live", { exact: true }).waitFor();
+  claim("the page says that it is live", true);
+  const settled = page.locator("#settled tbody tr");
+  const before = await settled.count();
+  await page.waitForFunction(
+    (count) => document.querySelectorAll("#settled tbody tr").length > count, before,
+    { timeout: 60_000 },
+  );
+  claim("avatars settle before the reader's eyes", (await settled.count()) > before);
+  claim("… without a reload", (await page.evaluate(() => globalThis.mark)) === "not reloaded");
+  await page.waitForFunction(() => document.getElementById("news").textContent !== "");
+  claim("… and it is said for whoever hears the page", /^Avatar .+ (is ready|was refused|failed)/.test(await page.locator("#news").textContent()));
+  await picture(page, "overview");
+
+  // Follow one, with the keyboard.
+  const name = await page.evaluate(() => {
+    const link = document.querySelector("#settled tbody a");
+    link.focus();
+    return link.textContent;
+  });
+  await page.evaluate(() => {
+    // As if a stretch of time had passed: everything is put in anew.
+    for (const it of document.querySelectorAll("[data-live]")) it.append(" ");
+  });
+  await page.waitForFunction(() => !document.querySelector("#settled").textContent.endsWith(" "));
+  claim("the focus stays where it was when the page changes", (await page.evaluate(() => document.activeElement.textContent)) === name);
+  await page.keyboard.press("Enter");
+  await page.locator("#avatar-title").waitFor();
+  claim("a link leads to an avatar's own page", (await page.locator("#avatar-title").textContent()) === name);
+  claim("… with a timeline", (await page.locator("svg.timeline rect").count()) >= 2);
+  const widths = await page.locator("svg.timeline rect").evaluateAll((all) => all.map((it) => Number(it.getAttribute("width"))));
+  claim("… that fills its width", widths.reduce((sum, it) => sum + it, 0) === 10_000, widths);
+  await page.locator("#told details").first().locator("summary").click();
+  claim("… and who was told", (await page.locator("#told details[open] tbody tr").count()) >= 1);
+  await picture(page, "avatar");
+
+  // The other stage: names that are code, and a dead letter.
+  const other = await open({
+    viewport: { width: 1100, height: 900 },
+    httpCredentials: { username: "anyone", password: TOKEN },
+    // The browser is asked for the token before it gives it, and says so.
+    tolerates: /401 \(Unauthorized\)/,
+  });
+  await other.goto(PAGE);
+  claim("what went wrong is on top", (await other.locator("#glance-title").textContent()) === "Something needs a look");
+  claim("a name that is code is only text", (await other.locator("#settled").textContent()).includes("<img src=x"));
+  claim("… and no element", (await other.locator("img").count()) === 0);
+  const stateBefore = await other.locator("#wrong tbody tr").count();
+  await other.locator("#wrong button").first().click();
+  await other.waitForURL(/\/deliveries\/dlv_[0-9a-z]+$/);
+  await other.locator("#delivery .badge.good").waitFor({ timeout: 30_000 });
+  claim("a dead letter is sent again by a click", stateBefore === 1);
+  await other.goto(PAGE);
+  await other.waitForFunction(() => !document.getElementById("wrong"), undefined, { timeout: 30_000 });
+  claim("… and is gone from what went wrong", (await other.locator("#glance-title").textContent()) === "All is well");
+  await other.locator("#test-ops").click();
+  await other.locator("#test .badge.good").waitFor();
+  claim("a channel is tested by a click", true);
+  const plain = await open({
+    httpCredentials: { username: "anyone", password: "a wrong one" },
+    tolerates: /401 \(Unauthorized\)/,
+  });
+  await plain.goto(PAGE);
+  await plain.locator("#test-ops").click();
+  await plain.getByText("show the token").waitFor();
+  claim("without the token a click does nothing, and the page says why", true);
+
+  // In the dark, on a phone, without scripts.
+  const dark = await open({ colorScheme: "dark", viewport: { width: 1100, height: 900 } });
+  await dark.goto(DEMO);
+  const back = await dark.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  claim("it is dark in the dark", back === "rgb(20, 23, 27)", back);
+  await picture(dark, "dark");
+  const phone = await open({ viewport: { width: 360, height: 740 }, hasTouch: true });
+  for (const path of ["/", "/deliveries"]) {
+    await phone.goto(`${DEMO}${path}`);
+    const wide = await phone.evaluate(() => document.documentElement.scrollWidth);
+    claim(`nothing sticks out of 360 pixels at ${path}`, wide <= 360, wide);
+  }
+  await phone.goto(PAGE);
+  claim("… nor a long name", (await phone.evaluate(() => document.documentElement.scrollWidth)) <= 360);
+  await phone.goto(DEMO);
+  await picture(phone, "phone");
+  const bare = await open({ javaScriptEnabled: false });
+  await bare.goto(DEMO);
+  claim("without scripts it is whole", (await bare.locator("#settled tbody tr").count()) >= 1);
+
+  // For whoever does not see: contrast, names, order.
+  const faults = await page.evaluate(() => {
+    const found = [];
+    for (const it of document.querySelectorAll("a, button, summary")) {
+      if (!it.textContent.trim()) found.push(`no words in ${it.outerHTML}`);
+    }
+    for (const it of document.querySelectorAll("table")) {
+      if (!it.caption) found.push("a table without a caption");
+    }
+    const ids = [...document.querySelectorAll("[id]")].map((it) => it.id);
+    if (new Set(ids).size !== ids.length) found.push("an id twice");
+    if (document.querySelectorAll("h1").length !== 1) found.push("not one h1");
+    return found;
+  });
+  claim("every control has words, every table a caption", faults.length === 0, faults.join("\n"));
+  for (const [scheme, shown] of [["light", page], ["dark", dark]]) {
+    await shown.goto(DEMO);
+    const poor = await shown.evaluate(() => {
+      const parse = (text) => text.match(/[\d.]+/g).map(Number);
+      const light = ([r, g, b]) => {
+        const [x, y, z] = [r, g, b].map((it) => (it /= 255) <= 0.03928 ? it / 12.92 : ((it + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+      };
+      const behind = (it) => {
+        for (; it; it = it.parentElement) {
+          const colour = parse(getComputedStyle(it).backgroundColor);
+          if (colour.length === 3 || colour[3] > 0) return colour;
+        }
+        return [255, 255, 255];
+      };
+      const found = [];
+      for (const it of document.querySelectorAll("p, a, th, td, .badge, button, h1, h2, time, caption")) {
+        if (!it.textContent.trim()) continue;
+        const [one, two] = [light(parse(getComputedStyle(it).color)), light(behind(it))];
+        const ratio = (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05);
+        if (ratio < 4.5) found.push(`${ratio.toFixed(2)} for ${it.outerHTML.slice(0, 80)}`);
+      }
+      return found;
+    });
+    claim(`words stand out from what is behind them (4.5 to 1), ${scheme}`, poor.length === 0, poor.join("\n"));
+  }
+  claim("the browser complains of nothing, and asks nobody else", complaints.length === 0, complaints.join("\n"));
+} finally {
+  await browser.close();
+}
+process.exit(failed ? 1 : 0);
