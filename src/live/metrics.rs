@@ -217,7 +217,7 @@ impl Metrics {
         }
     }
 
-    /// All of it as text, in the format of OpenMetrics 1.0, together with what was measured.
+    /// All of it as text, in the format of `OpenMetrics` 1.0, together with what was measured.
     pub fn text(&self, measured: &Measured) -> String {
         let gauges = self.0.measured.lock().unwrap_or_else(PoisonError::into_inner);
         gauges.set(measured);

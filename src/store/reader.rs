@@ -388,9 +388,10 @@ pub(super) fn read_delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
     })
 }
 
-pub(super) const DELIVERY_COLUMNS: &str = "d.id, d.event_id, e.type, d.avatar_id, d.channel_id, d.recipient, \
-                                d.replay, d.state, d.attempts, d.next_attempt_at, d.final_reason, \
-                                d.created_at, d.updated_at";
+pub(super) const DELIVERY_COLUMNS: &str = "d.id, d.event_id, e.type, d.avatar_id, d.channel_id, \
+                                           d.recipient, d.replay, d.state, d.attempts, \
+                                           d.next_attempt_at, d.final_reason, d.created_at, \
+                                           d.updated_at";
 /// Of a delivery `d`: it was not sent again by hand.
 const NOT_SENT_AGAIN: &str = "NOT EXISTS(
   SELECT 1 FROM deliveries o WHERE o.event_id = d.event_id AND o.channel_id = d.channel_id

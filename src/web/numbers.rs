@@ -1,4 +1,4 @@
-//! `/metrics`: the numbers, in the format of OpenMetrics for whoever asks for it, else in the
+//! `/metrics`: the numbers, in the format of `OpenMetrics` for whoever asks for it, else in the
 //! older one of Prometheus, which everybody reads.
 
 use axum::Router;
@@ -29,7 +29,7 @@ async fn metrics(State(desk): State<Desk>, headers: HeaderMap) -> Result<Respons
     Ok(([(CONTENT_TYPE, kind), (VARY, "accept")], text).into_response())
 }
 
-/// OpenMetrics 1.0 in the text format 0.0.4: there the name of a counter has its `_total` in the
+/// `OpenMetrics` 1.0 in the text format 0.0.4: there the name of a counter has its `_total` in the
 /// lines about it too, and there are no units and no end.
 fn in_older_format(text: &str) -> String {
     let counters: Vec<&str> = text
