@@ -9,7 +9,7 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{complain_of, store_exit};
 use crate::daemon::error::DaemonError;
 use crate::daemon::service::{ServiceError, serve};
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::log::{self, LogFormat};
 
 /// Runs until ordered to stop.
 pub fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
@@ -17,7 +17,7 @@ pub fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
         LogLook::Human => LogFormat::Human,
         LogLook::Json => LogFormat::Json,
     };
-    telemetry::start(args.log_level.name(), format);
+    log::start(args.log_level.name(), format);
     let result = match runtime() {
         Ok(runtime) => runtime.block_on(serve(&config_path(config))),
         Err(error) => {

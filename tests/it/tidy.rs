@@ -101,7 +101,7 @@ const HOMES: [(&str, &[&str]); 19] = [
     ("jiff", &["domain/timestamp.rs"]),
     ("comfy_table", &["cli/output.rs"]),
     ("indicatif", &["cli/progress.rs"]),
-    ("tracing_subscriber", &["telemetry.rs"]),
+    ("tracing_subscriber", &["telemetry/"]),
 ];
 
 /// What asks for the time or throws dice, and the one file that may.

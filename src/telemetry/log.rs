@@ -1,0 +1,154 @@
+//! Starting the log: on standard error, or in systemd's journal when standard error leads there.
+//!
+//! Other people's crates are heard from `warn` on only: at `debug` some of them print URLs.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use tracing::Subscriber;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{EnvFilter, Registry};
+
+use crate::telemetry::journal::{Journal, leads_to_journal};
+use crate::telemetry::line::Dress;
+use crate::telemetry::scribe::Scribe;
+
+/// How the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people; in the journal, entries with fields.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts the log of this process. `level` is one of `error`, `warn`, `info`, `debug`, `trace`,
+/// and goes for this program only.
+///
+/// A log that was started before stays.
+pub fn start(level: &str, format: LogFormat) {
+    let stream = std::env::var("JOURNAL_STREAM").ok();
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let journalled = leads_to_journal(stream.as_deref(), io::stderr());
+    let dress = match (journalled, colours) {
+        (true, _) => Dress::Numbered,
+        (false, true) => Dress::Coloured,
+        (false, false) => Dress::Plain,
+    };
+    let journal = match format {
+        LogFormat::Human if journalled => Journal::open().ok(),
+        LogFormat::Human | LogFormat::Json => None,
+    };
+    // Whoever cannot log has nobody to say so to.
+    let write = |line: &str| drop(io::stderr().write_all(line.as_bytes()));
+    let scribe = Scribe { format, dress, journal, write };
+    // A second start in one process changes nothing.
+    drop(tracing::subscriber::set_global_default(with(level, scribe)));
+}
+
+/// The same log, without colours, written elsewhere.
+pub fn log_into<W>(level: &str, format: LogFormat, write: W) -> impl Subscriber + Send + Sync
+where
+    W: Fn(&str) + Send + Sync + 'static,
+{
+    with(level, Scribe { format, dress: Dress::Plain, journal: None, write })
+}
+
+fn with<W>(level: &str, scribe: Scribe<W>) -> impl Subscriber + Send + Sync
+where
+    W: Fn(&str) + Send + Sync + 'static,
+{
+    let filter = EnvFilter::new(format!("warn,avatar_watch={level}"));
+    Registry::default().with(filter).with(scribe)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use proptest::prelude::*;
+    use serde_json::Value;
+    use tracing::{error_span, info};
+
+    use super::*;
+    use crate::telemetry::harmless::is_harmful;
+
+    /// What the log makes of what `says` says.
+    fn written(format: LogFormat, says: impl FnOnce()) -> String {
+        let written = Arc::new(Mutex::new(String::new()));
+        let into = Arc::clone(&written);
+        let log = log_into("info", format, move |line| into.lock().unwrap().push_str(line));
+        tracing::subscriber::with_default(log, says);
+        written.lock().unwrap().clone()
+    }
+
+    #[test]
+    fn an_event_has_the_fields_of_all_that_it_is_part_of_and_none_twice() {
+        let says = || {
+            let outer = error_span!("outer", avatar.id = "a1", request.id = "r1", attempt = 3_u64);
+            outer.in_scope(|| {
+                let inner = error_span!("inner", request.id = "r2");
+                inner.in_scope(|| info!(avatar.id = "a2", fine = true, "said {}", 1));
+            });
+            info!(wait = 1.5, depth = -1, "outside");
+            tracing::debug!("not said");
+        };
+        let human = written(LogFormat::Human, says);
+        let lines: Vec<&str> = human.lines().map(|line| line.split_once("  ").unwrap().1).collect();
+        assert_eq!(
+            lines,
+            [
+                "INFO said 1 avatar.id=a2 fine=true request.id=r2 attempt=3",
+                "INFO outside wait=1.5 depth=-1"
+            ]
+        );
+        let json = written(LogFormat::Json, says);
+        let first: Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+        let said = ["message", "avatar.id", "request.id", "level"].map(|name| &first[name]);
+        assert_eq!(said, ["said 1", "a2", "r2", "INFO"]);
+        assert_eq!((&first["attempt"], &first["fine"]), (&3.into(), &true.into()));
+    }
+
+    #[test]
+    fn no_line_is_without_bounds() {
+        let long = "é".repeat(1_000_000);
+        let text = written(LogFormat::Human, || info!(long, "{long}"));
+        assert!(text.len() < 10_000 && text.contains('…'), "{}", text.len());
+    }
+
+    fn hostile() -> impl Strategy<Value = String> {
+        let harmful = prop::char::ranges(std::borrow::Cow::Borrowed(&[
+            '\0'..='\u{1f}',
+            '\u{7f}'..='\u{9f}',
+            '\u{200b}'..='\u{206f}',
+            '\u{61c}'..='\u{61c}',
+            '\u{e0000}'..='\u{e007f}',
+        ]));
+        prop::collection::vec(prop_oneof![harmful, any::<char>()], 0..24)
+            .prop_map(|chars| chars.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn one_event_is_one_line_that_no_terminal_obeys(
+            message in hostile(),
+            value in hostile(),
+            of_span in hostile(),
+        ) {
+            let says = || {
+                let span = error_span!("look", of_span = %of_span);
+                span.in_scope(|| info!(value, shown = ?value, "{message}"));
+            };
+            for format in [LogFormat::Human, LogFormat::Json] {
+                let text = written(format, says);
+                let line = text.strip_suffix('\n').unwrap();
+                prop_assert!(!line.contains(is_harmful), "{line:?}");
+                if format == LogFormat::Json {
+                    let object: Value = serde_json::from_str(line).unwrap();
+                    let texts = ["message", "value", "of_span"].map(|name| object[name].as_str());
+                    let expected = [&message, &value, &of_span].map(|it| Some(it.as_str()));
+                    prop_assert_eq!(texts, expected);
+                }
+            }
+        }
+    }
+}

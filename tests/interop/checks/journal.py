@@ -1,0 +1,88 @@
+"""systemd's journal, running alone in a mount namespace: what it takes from the daemon, and how.
+
+The daemon's standard error is a stream of the journal, made as systemd makes it for a service.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
+JOURNALD = "/lib/systemd/systemd-journald"
+INSIDE = "AVATAR_WATCH_IN_NAMESPACE"
+
+if not os.path.exists(JOURNALD) or not shutil.which("journalctl"):
+    print("FAIL there is a systemd-journald to ask")
+    sys.exit(1)
+if INSIDE not in os.environ:
+    # A /run of its own, so that the machine's journal is not touched.
+    own_run = 'mount -t tmpfs none /run && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", own_run, "sh", sys.executable, *sys.argv]
+    sys.exit(subprocess.run(command, env=os.environ | {INSIDE: "1"}).returncode)
+
+from ground import BINARY, child, claim, end, wait_for, work_folder
+
+ID = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
+# Nobody listens at port 9 of this machine, so the avatar is soon out of sight.
+CONFIG = f"""
+[argil]
+api_key = {{ env = "ARGIL_API_KEY" }}
+base_url = "http://127.0.0.1:9/v1"
+[poll]
+backoff = {{ initial = "50ms", max = "50ms", multiplier = 1.0, jitter = 0.0 }}
+[[avatars]]
+id = "{ID}"
+"""
+os.makedirs("/run/log/journal")
+os.makedirs("/run/systemd/journal")
+journald = child([JOURNALD], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+claim("the journal listens", wait_for(lambda: os.path.exists("/run/systemd/journal/stdout")))
+
+
+def entries(*matches):
+    """What the journal has that matches."""
+    command = ["journalctl", "--directory=/run/log/journal", "-o", "json", *matches]
+    told = subprocess.run(command, capture_output=True, text=True)
+    return [json.loads(line) for line in told.stdout.splitlines()]
+
+
+def stream():
+    """A stream into the journal, with priorities in front of lines, as a service has it."""
+    end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    end.connect("/run/systemd/journal/stdout")
+    end.sendall(b"streamed\n\n6\n1\n0\n0\n0\n")
+    return end
+
+
+def start(*arguments):
+    """The daemon in a folder of its own, and where it logs."""
+    folder, log = work_folder(), stream()
+    (folder / "avatar-watch.toml").write_text(CONFIG, "utf-8")
+    place = os.fstat(log.fileno())
+    env = {"ARGIL_API_KEY": "k", "JOURNAL_STREAM": f"{place.st_dev}:{place.st_ino}"}
+    return child([BINARY, "run", *arguments], cwd=folder, env=env, stderr=log)
+
+
+start()
+lost = wait_for(lambda: entries(f"AVATAR_ID={ID}", "TROUBLE=failed"))
+claim("an avatar out of sight is found by AVATAR_ID and TROUBLE", len(lost) == 1, lost)
+entry = lost[0] if lost else {}
+claim("… in words", "is out of sight: " in entry.get("MESSAGE", ""), entry)
+claim("… as a warning", entry.get("PRIORITY") == "4", entry)
+claim("… of `avatar-watch`", entry.get("SYSLOG_IDENTIFIER") == "avatar-watch", entry)
+claim("… as an entry, not as a line", entry.get("_TRANSPORT") == "journal", entry)
+found = entries(f"REQUEST_ID={entry.get('REQUEST_ID')}")
+claim("… and by its REQUEST_ID, with nothing else", found == lost, found)
+claim("nothing went to the stream", entries("_TRANSPORT=stdout") == [])
+
+start("--log-format", "json")
+streamed = wait_for(lambda: [it for it in entries("_TRANSPORT=stdout", "PRIORITY=4")
+                             if "out of sight" in it["MESSAGE"]])
+claim("JSON goes through the stream, with its priority", len(streamed) == 1, streamed)
+line = json.loads(streamed[0]["MESSAGE"]) if streamed else {}
+claim("… and is an object with fields", line.get("avatar.id") == ID, line)
+end()
