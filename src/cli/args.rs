@@ -415,8 +415,8 @@ First steps:
 const RUN_CODES: &str = "\
 Signals: SIGHUP reads the config again (a bad one changes nothing); SIGTERM and SIGINT stop \
 softly, a second one at once.
-Exit status: 0 after a stop; 65 damaged or newer database; 74 disk; 75 another daemon holds the \
-database; 78 config.";
+Exit status: 0 after a stop; 65 damaged or newer database; 70 a bug; 74 disk; 75 another daemon \
+holds the database; 78 config.";
 
 const SCHEMA_NOTES: &str = "\
 A schema is strict about what this version sends and open to fields that a later one adds; so must \

@@ -1,5 +1,7 @@
 //! From a parsed command line to a command and its exit code.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use clap::Parser as _;
 
 use crate::cli::args::{Cli, Command};
@@ -7,10 +9,20 @@ use crate::cli::exit::Exit;
 use crate::cli::{
     channels, check, deliveries, demo, history, init, run, schema, secret, status, test, wait,
 };
+use crate::telemetry::panic;
 
 /// Parses the process's command line and does what it says.
 pub fn main() -> Exit {
-    let cli = Cli::parse();
+    panic::install_hook();
+    guarded(|| command(&Cli::parse()))
+}
+
+/// Does something of which nothing is used after a panic: that ends the process.
+fn guarded(does: impl FnOnce() -> Exit) -> Exit {
+    catch_unwind(AssertUnwindSafe(does)).unwrap_or(Exit::Bug)
+}
+
+fn command(cli: &Cli) -> Exit {
     let config = cli.config.as_deref();
     match &cli.command {
         Command::Demo(args) => demo::demo(args),
@@ -25,5 +37,19 @@ pub fn main() -> Exit {
         Command::Init(args) => init::init(config, args),
         Command::Secret => secret::secret(),
         Command::Schema(args) => schema::schema(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_on_the_way_is_an_exit_code_and_no_abort() {
+        assert_eq!(
+            guarded(|| std::panic::resume_unwind(Box::new("as the test asked for"))),
+            Exit::Bug
+        );
+        assert_eq!(guarded(|| Exit::Held), Exit::Held);
     }
 }

@@ -21,6 +21,8 @@ pub enum Exit {
     KeyRejected = 7,
     /// `EX_DATAERR`: the database is damaged or newer than the program.
     Data = 65,
+    /// `EX_SOFTWARE`: a bug of ours.
+    Bug = 70,
     /// `EX_IOERR`: the disk failed.
     Disk = 74,
     /// `EX_TEMPFAIL`: another daemon holds the database.

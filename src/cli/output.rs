@@ -60,8 +60,9 @@ pub fn store_exit(error: &StoreError) -> Exit {
         | StoreError::NoHandles { .. }
         | StoreError::Disk { .. }
         | StoreError::Sqlite { .. }
-        | StoreError::RolledBack { .. }
-        | StoreError::Stopped => Exit::Disk,
+        | StoreError::RolledBack { .. } => Exit::Disk,
+        // Its thread broke off.
+        StoreError::Stopped => Exit::Bug,
     }
 }
 

@@ -53,6 +53,22 @@ fn daemon_exit(error: &DaemonError) -> Exit {
         | DaemonError::Channel { .. }
         | DaemonError::Listen { .. }
         | DaemonError::StoreMoved => Exit::Config,
-        DaemonError::System { .. } | DaemonError::LoopEnded(_) => Exit::Disk,
+        DaemonError::System { .. } => Exit::Disk,
+        DaemonError::LoopEnded(_) => Exit::Bug,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::error::StoreError;
+
+    #[test]
+    fn whatever_breaks_off_ends_the_process_as_a_bug() {
+        for name in ["poller", "loop", "web server"] {
+            assert_eq!(daemon_exit(&DaemonError::LoopEnded(name)), Exit::Bug);
+        }
+        assert_eq!(daemon_exit(&DaemonError::Store(StoreError::Stopped)), Exit::Bug);
+        assert_eq!(Exit::Bug.code(), 70);
     }
 }

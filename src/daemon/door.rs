@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tracing::{error, info, warn};
 
 use crate::config::settings::{ChannelKind, MailWay, Settings, WebSettings};
@@ -153,6 +153,17 @@ impl Door {
 
     fn say_hints(&self) {
         info!("hints are taken at `http://{}/hints/argil/…`", self.place);
+    }
+
+    /// Ends when the server of an open door ends by itself; after that the door is of no use.
+    ///
+    /// # Errors
+    /// When it broke off.
+    pub async fn ended(door: Option<&mut Self>) -> Result<(), JoinError> {
+        match door {
+            Some(door) => (&mut door.task).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Closes the door and waits until nobody is in it.

@@ -264,12 +264,26 @@ impl<C: Clock> Daemon<C> {
         Arc::clone(&self.pulse)
     }
 
-    /// Ends when a loop ends, which it never should by itself; says why.
+    /// Ends when a loop ends, which it never should by itself, or the web server breaks off; says
+    /// why.
     pub async fn failed(&mut self) -> DaemonError {
-        match self.loops.join_next().await {
-            Some(Ok((_, Err(failure)))) => failure.into(),
-            Some(Ok((name, Ok(())))) => DaemonError::LoopEnded(name),
-            Some(Err(_)) | None => DaemonError::LoopEnded("loop"),
+        loop {
+            let end = tokio::select! {
+                end = self.loops.join_next() => end,
+                end = Door::ended(self.door.as_mut()) => {
+                    self.door = None;
+                    match end {
+                        // It said why; only what comes early is lost, and a reload opens it anew.
+                        Ok(()) => continue,
+                        Err(_) => return DaemonError::LoopEnded("web server"),
+                    }
+                }
+            };
+            return match end {
+                Some(Ok((_, Err(failure)))) => failure.into(),
+                Some(Ok((name, Ok(())))) => DaemonError::LoopEnded(name),
+                Some(Err(_)) | None => DaemonError::LoopEnded("loop"),
+            };
         }
     }
 

@@ -3,6 +3,7 @@
 //! One event is one line, whatever stands in it: nothing that a terminal would obey gets through.
 
 pub mod log;
+pub mod panic;
 mod harmless;
 mod journal;
 mod line;
