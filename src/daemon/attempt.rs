@@ -7,11 +7,13 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tracing::{debug, error, info, warn};
 
-use crate::daemon::look::Tools;
+use crate::daemon::look::{Tools, not_written, written_again};
 use crate::daemon::plan::{Outlet, Plan};
 use crate::daemon::ports::{Clock, Notifier};
+use crate::daemon::refrains::{Ended, Topic, in_all, left_out};
 use crate::daemon::witness::Witness;
 use crate::domain::delivery::{DeliveryState, OutcomeClass};
+use crate::domain::moment::Moment;
 use crate::live::feed::Happening;
 use crate::notify::channels::Parcel;
 use crate::store::error::{NextStep, StoreError};
@@ -42,7 +44,7 @@ pub async fn try_once<S, N: Notifier, C: Clock>(
     let begun = tools.clock.moment();
     let sending = notifier.deliver(&parcel, tools.clock.now());
     let outcome = AssertUnwindSafe(sending).catch_unwind().await.unwrap_or_else(|_| {
-        error!(delivery.id = %claimed.id, "a try at a delivery broke off: this is a bug");
+        error!("a try at a delivery broke off: this is a bug");
         unknown_outcome()
     });
     let (finished_at, ended) = (tools.clock.now(), tools.clock.moment());
@@ -69,7 +71,7 @@ pub async fn try_once<S, N: Notifier, C: Clock>(
     tools.metrics.tried(channel, settlement.outcome.class, took);
     let since = claimed.event_id.minted_at().map(|then| finished_at.since(then));
     tools.metrics.ended(channel, &settlement.delivery.state, since.unwrap_or_default());
-    log_try(&claimed, &settlement);
+    log_try(&tools, &claimed, &settlement, ended);
     tools.feed.tell(|| Happening::Tried {
         event_id: claimed.event_id,
         avatar_id: claimed.avatar_id,
@@ -86,14 +88,16 @@ pub async fn try_once<S, N: Notifier, C: Clock>(
 async fn record<C: Clock>(tools: &Tools<C>, settlement: &Settlement) -> Result<(), StoreError> {
     loop {
         match tools.store.settle(settlement.clone()).await {
-            Ok(true) => return Ok(()),
+            Ok(true) => {
+                written_again(tools, ENDS);
+                return Ok(());
+            }
             Ok(false) => {
-                warn!(delivery.id = %settlement.id, "the end of a try came too late to count");
+                warn!("the end of a try came too late to count");
                 return Ok(());
             }
             Err(failure) if failure.next_step() == NextStep::Retry => {
-                let id = &settlement.id;
-                warn!(delivery.id = %id, "the end of a try is not written yet: {failure}");
+                not_written(tools, ENDS, &failure);
                 tools.clock.sleep_until(tools.clock.moment().plus(STORE_WAIT)).await;
             }
             Err(failure) => return Err(failure),
@@ -101,33 +105,49 @@ async fn record<C: Clock>(tools: &Tools<C>, settlement: &Settlement) -> Result<(
     }
 }
 
-fn log_try(claimed: &Claimed, settlement: &Settlement) {
-    let Claimed { id, event_id, channel, avatar_id, attempt, .. } = claimed;
+/// Says how a try ended, within the span that names it. A delivery that ends is always said; one
+/// that is tried again is when the channel's trouble is.
+fn log_try<C>(tools: &Tools<C>, claimed: &Claimed, settlement: &Settlement, now: Moment) {
+    let Claimed { id, channel, avatar_id, .. } = claimed;
     let said = settlement.outcome.said();
+    let topic = Topic::Channel(channel.clone());
     match &settlement.delivery.state {
-        DeliveryState::Delivered => info!(
-            delivery.id = %id, event.id = %event_id, channel = %channel, avatar.id = %avatar_id,
-            attempt, latency_ms = settlement.latency_ms, "told `{channel}` of `{avatar_id}`"
-        ),
-        DeliveryState::Pending { .. } if settlement.outcome.class == OutcomeClass::Gone => error!(
-            delivery.id = %id, event.id = %event_id, channel = %channel, avatar.id = %avatar_id,
-            attempt, "`{channel}` takes nothing any more: {said}; it is disabled, and what waits \
-                      for it is kept until `avatar-watch channels enable {channel}`"
-        ),
-        DeliveryState::Pending { next_attempt_at } => warn!(
-            delivery.id = %id, event.id = %event_id, channel = %channel, avatar.id = %avatar_id,
-            attempt, "`{channel}` did not take it: {said}; next try at {next_attempt_at}"
-        ),
-        DeliveryState::Failed { reason } => error!(
-            delivery.id = %id, event.id = %event_id, channel = %channel, avatar.id = %avatar_id,
-            attempt, "given up telling `{channel}` of `{avatar_id}`: {reason}; \
-                      `avatar-watch deliveries retry {id}` sends it again"
-        ),
-        DeliveryState::Sending | DeliveryState::Cancelled => {
-            debug!(delivery.id = %id, "a try ended in an odd state");
+        DeliveryState::Delivered => {
+            let latency_ms = settlement.latency_ms;
+            info!(latency_ms, "told `{channel}` of `{avatar_id}`");
+            if let Ended::Said(said) = tools.refrains.end(&topic, now) {
+                info!(
+                    left_out = left_out(said),
+                    "`{channel}` takes messages again, {}",
+                    in_all(said)
+                );
+            }
         }
+        DeliveryState::Pending { .. } if settlement.outcome.class == OutcomeClass::Gone => error!(
+            "`{channel}` takes nothing any more: {said}; it is disabled, and what waits for it is \
+             kept until `avatar-watch channels enable {channel}`"
+        ),
+        DeliveryState::Pending { next_attempt_at } => {
+            let phase = settlement.outcome.phase;
+            if let Some(refrain) = tools.refrains.again(topic, phase, now) {
+                warn!(
+                    phase,
+                    left_out = left_out(refrain),
+                    "`{channel}` did not take it: {said}; next try at {next_attempt_at}"
+                );
+            } else {
+                debug!(phase, "`{channel}` did not take it: {said}; next try at {next_attempt_at}");
+            }
+        }
+        DeliveryState::Failed { reason } => error!(
+            "given up telling `{channel}` of `{avatar_id}`: {reason}; \
+             `avatar-watch deliveries retry {id}` sends it again"
+        ),
+        DeliveryState::Sending | DeliveryState::Cancelled => debug!("a try ended in an odd state"),
     }
 }
 
+/// What the log calls the ends of tries.
+const ENDS: &str = "ends of tries";
 /// The wait after the store was busy or full.
 pub const STORE_WAIT: Duration = Duration::from_secs(5);

@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::select;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tracing::{Instrument as _, error_span, info};
 
 use crate::daemon::attempt::{STORE_WAIT, try_once};
 use crate::daemon::herald;
-use crate::daemon::look::Tools;
+use crate::daemon::look::{Tools, not_written, written_again};
 use crate::daemon::plan::Plan;
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::progress::Loop;
@@ -98,7 +98,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
                     // Back at once, for what is due now.
                     Ok(moment)
                 }
-                Err(failure) => self.wait_for_store(failure, moment),
+                Err(failure) => self.wait_for_store(DELIVERIES, failure, moment),
             };
         }
         self.looked_at = Some((now, moment));
@@ -108,16 +108,18 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         self.pulse.progress.asked_store(moment);
         let claims = match self.tools.store.claim(claim).await {
             Ok(claims) => claims,
-            Err(failure) => return self.wait_for_store(failure, moment),
+            Err(failure) => return self.wait_for_store(DELIVERIES, failure, moment),
         };
         self.pulse.progress.store_did();
+        written_again(&self.tools, DELIVERIES);
         for claimed in claims.claimed {
             self.begin(claimed, moment);
         }
-        if claims.untold
-            && let Err(failure) = herald::tell(&self.tools, &self.plan).await
-        {
-            return self.wait_for_store(failure, moment);
+        if claims.untold {
+            if let Err(failure) = herald::tell(&self.tools, &self.plan).await {
+                return self.wait_for_store(EVENTS, failure, moment);
+            }
+            written_again(&self.tools, EVENTS);
         }
         self.pulse.sending.set(self.in_flight.len());
         let next_due_at = claims.next_due_at.map(|due_at| moment.plus(due_at.since(now)));
@@ -132,12 +134,17 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     }
 
     /// When to try again after a failure of the store that can pass.
-    fn wait_for_store(&self, failure: StoreError, now: Moment) -> Result<Moment, StoreError> {
+    fn wait_for_store(
+        &self,
+        what: &'static str,
+        failure: StoreError,
+        now: Moment,
+    ) -> Result<Moment, StoreError> {
         if failure.next_step() == NextStep::GiveUp {
             return Err(failure);
         }
         self.pulse.progress.store_failed(now);
-        warn!("deliveries wait because the store does: {failure}");
+        not_written(&self.tools, what, &failure);
         Ok(now.plus(STORE_WAIT))
     }
 
@@ -168,7 +175,16 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         }
         *self.busy.entry(channel.clone()).or_default() += 1;
         let (plan, witness) = (Arc::clone(&self.plan), Arc::clone(&self.witness));
-        let task = try_once(self.tools.clone(), plan, witness, claimed);
+        let span = error_span!(
+            "try",
+            channel = %channel,
+            avatar.id = claimed.avatar_id,
+            event.id = %claimed.event_id,
+            delivery.id = %claimed.id,
+            attempt = claimed.attempt,
+            request.id = self.tools.requests.mint(),
+        );
+        let task = try_once(self.tools.clone(), plan, witness, claimed).instrument(span);
         self.in_flight.spawn(async move { (channel, task.await) });
     }
 
@@ -212,6 +228,10 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     }
 }
 
+/// What the log calls deliveries that wait for the store.
+const DELIVERIES: &str = "tries at deliveries";
+/// What it calls the events that operators are told.
+const EVENTS: &str = "events of channels and dead letters";
 /// The table is looked at this often even if nobody rings: a hand may have changed it.
 const GLANCE: Duration = Duration::from_secs(2);
 /// No try lasts as long as this; mail has the longest limit, of six minutes.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use tracing::Span;
+
 use crate::daemon::look::Looked;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
@@ -10,7 +12,7 @@ use crate::domain::listing::Listing;
 use crate::domain::moment::Moment;
 
 /// What a task was sent for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Errand {
     /// The avatar that it looks at or writes of; `None` for a list.
     pub(super) avatar: Option<AvatarId>,
@@ -18,6 +20,14 @@ pub(super) struct Errand {
     pub(super) account: Option<AccountName>,
     /// Set when the answer will be none to what is asked now: another key, another account.
     pub(super) stale: Arc<AtomicBool>,
+    /// What every line of the log about it has in common.
+    pub(super) span: Span,
+}
+
+impl Default for Errand {
+    fn default() -> Self {
+        Self { avatar: None, account: None, stale: Arc::default(), span: Span::current() }
+    }
 }
 
 /// What a task came back with.

@@ -12,7 +12,9 @@ use tracing::{info, warn};
 use crate::daemon::admission::folded;
 use crate::daemon::errand::{Errand, Returned};
 use crate::daemon::lane::Urgency;
-use crate::daemon::look::{Case, Judged, Looked, Unwritten, judge, take_up, write, write_first};
+use crate::daemon::look::{
+    Case, Judged, Looked, Unwritten, judge, not_written, take_up, write, write_first, written_again,
+};
 use crate::daemon::plan::{Registration, Strategy};
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
@@ -220,8 +222,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let found = match judged.await {
             Ok(found) => found,
             Err(failure) if failure.next_step() == NextStep::Retry => {
-                warn!(account = %account, "who is new in the list of account `{account}` waits for \
-                    the next: {failure}");
+                not_written(&self.tools, LISTS, &failure);
                 return Ok(());
             }
             Err(failure) => return Err(failure),
@@ -240,6 +241,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         match write_first(&self.tools, baseline, account, asked_at).await {
             Ok(looks) => {
                 let count = ids.len();
+                written_again(&self.tools, LISTS);
                 info!(account = %account, "avatars in the first list of account `{account}` that \
                     the config does not name, and that are watched from now on: {count}");
                 ids.iter().for_each(|id| self.register(id, &registration));
@@ -254,8 +256,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 Ok(())
             }
             Err(failure) if failure.next_step() == NextStep::Retry => {
-                warn!(account = %account, "the first list of account `{account}` is not written \
-                    yet: {failure}");
+                not_written(&self.tools, LISTS, &failure);
                 Ok(())
             }
             Err(failure) => Err(failure),
@@ -323,5 +324,7 @@ fn is_about_the_list(seen: &Observation) -> bool {
     }
 }
 
+/// What the log calls what the first list shows, and who is new in a later one.
+const LISTS: &str = "avatars that only a list shows";
 /// When the list is asked for again by which avatars may come back that one lacked.
 const RELIST: Duration = Duration::from_secs(5 * 60);

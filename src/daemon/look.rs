@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tracing::{debug, info, warn};
+use tracing::{Span, debug, info, warn};
 
 use crate::daemon::bell::Bell;
 use crate::daemon::chance::Chance;
 use crate::daemon::plan::{Plan, Registration};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
+use crate::daemon::refrains::{Ended, Refrains, Topic, in_all, left_out};
+use crate::daemon::request::RequestIds;
 use crate::domain::account::AccountName;
 use crate::domain::condition::Phase;
 use crate::domain::event::{Event, EventKind, Subject};
@@ -49,6 +51,10 @@ pub struct Tools<C> {
     pub sights: Sights,
     /// Counts.
     pub metrics: Metrics,
+    /// Which troubles the log has said.
+    pub refrains: Refrains,
+    /// Names for requests.
+    pub requests: RequestIds,
 }
 
 /// What a look needs to know besides the plan and the watch.
@@ -92,6 +98,8 @@ pub struct Unwritten {
     before: Watch,
     decision: Decision,
     change: Change,
+    /// The look that showed it.
+    pub(super) span: Span,
 }
 
 /// What an observation means: nothing new, or something to write.
@@ -151,14 +159,16 @@ pub fn judge<S, N: Notifier, C: Clock>(
         let thumbnail = avatar.thumbnail_url.clone();
         tools.sights.saw(&watch.id, Sighting { seen_at: asked_at, thumbnail });
     }
+    let reason = seen.reason().map(str::to_owned);
     let before = watch.clone();
     let decision = watch.observe(seen, now, &policy(plan, case, asked_at), roll);
     if !decision.changed && !case.discovered {
         let Decision { watch, next_poll_in, .. } = decision;
+        log_sight(tools, &before, &watch, reason.as_deref());
         return Judged::Same(Box::new(watch), next_poll_in);
     }
     let change = change(plan, case, &decision, now, roll);
-    Judged::New(Box::new(Unwritten { before, decision, change }))
+    Judged::New(Box::new(Unwritten { before, decision, change, span: Span::current() }))
 }
 
 /// Writes what was observed before; the same, to the byte, however often it is tried. What was
@@ -178,8 +188,9 @@ pub async fn write<C: Clock>(
 ) -> Looked {
     match tools.store.commit(unwritten.change.clone()).await {
         Ok(()) => {
-            let Unwritten { before, decision, change } = *unwritten;
-            log_change(&before, &decision);
+            let Unwritten { before, decision, change, .. } = *unwritten;
+            log_change(tools, &before, &decision);
+            written_again(tools, CHANGES);
             announce(tools, &decision, &change);
             let Decision { watch, training, next_poll_in, .. } = decision;
             let looked = Looked::unchanged(watch, asked_at, next_poll_in);
@@ -206,7 +217,7 @@ pub async fn write_first<C: Clock>(
     let changes = found.iter().map(|unwritten| unwritten.change.clone()).collect();
     tools.store.commit_first_list(changes, account.clone(), tools.clock.now()).await?;
     let looked = |unwritten: Box<Unwritten>| {
-        log_change(&unwritten.before, &unwritten.decision);
+        log_change(tools, &unwritten.before, &unwritten.decision);
         let Decision { watch, next_poll_in, .. } = unwritten.decision;
         Looked::unchanged(watch, asked_at, next_poll_in)
     };
@@ -243,7 +254,7 @@ pub fn take_up<S, N: Notifier, C: Clock>(
         next_poll_in: Some(Duration::ZERO),
     };
     let change = change(plan, case, &decision, tools.clock.now(), tools.chance.roll());
-    Box::new(Unwritten { before: watch, decision, change })
+    Box::new(Unwritten { before: watch, decision, change, span: Span::current() })
 }
 
 fn policy<'a, S, N>(plan: &'a Plan<S, N>, case: &'a Case, asked_at: Timestamp) -> Policy<'a> {
@@ -319,8 +330,7 @@ fn log_observation(watch: &Watch, seen: &Observation) {
     }
 }
 
-fn log_change(before: &Watch, decision: &Decision) {
-    let id = &decision.watch.id;
+fn log_change<C: Clock>(tools: &Tools<C>, before: &Watch, decision: &Decision) {
     let news = |event: &&Event| matches!(event.subject, Subject::Transition { .. });
     if let Some(transition) = &decision.transition {
         log_transition(transition, decision.events.iter().find(news).map(|event| event.kind));
@@ -328,13 +338,47 @@ fn log_change(before: &Watch, decision: &Decision) {
     for event in decision.events.iter().filter(|event| !news(event)) {
         log_condition(event);
     }
-    match (&before.trouble, &decision.watch.trouble) {
-        (_, Some(trouble)) => {
-            let (kind, reason) = (trouble.kind.name(), &trouble.reason);
-            warn!(avatar.id = %id, trouble = kind, "avatar `{id}` is out of sight: {reason}");
+    let reason = decision.watch.trouble.as_ref().map(|trouble| trouble.reason.as_str());
+    log_sight(tools, before, &decision.watch, reason);
+}
+
+/// Says that an avatar is out of sight, or in sight again.
+fn log_sight<C: Clock>(tools: &Tools<C>, before: &Watch, after: &Watch, reason: Option<&str>) {
+    let id = &after.id;
+    let topic = || Topic::Avatar(id.clone());
+    if let Some(trouble) = &after.trouble {
+        let kind = trouble.kind.name();
+        let Some(said) = tools.refrains.again(topic(), kind, tools.clock.moment()) else { return };
+        let reason = reason.unwrap_or(&trouble.reason);
+        warn!(
+            avatar.id = %id, trouble = kind, left_out = left_out(said),
+            "avatar `{id}` is out of sight: {reason}"
+        );
+    } else if before.trouble.is_some() {
+        match tools.refrains.end(&topic(), tools.clock.moment()) {
+            Ended::Said(said) => info!(
+                avatar.id = %id, left_out = left_out(said),
+                "avatar `{id}` is in sight again, {}", in_all(said)
+            ),
+            Ended::Unknown => info!(avatar.id = %id, "avatar `{id}` is in sight again"),
+            Ended::Unsaid => {}
         }
-        (Some(_), None) => info!(avatar.id = %id, "avatar `{id}` is in sight again"),
-        (None, None) => {}
+    }
+}
+
+/// Says that the store cannot write `what`, which is kept meanwhile.
+pub fn not_written<C: Clock>(tools: &Tools<C>, what: &'static str, failure: &StoreError) {
+    let now = tools.clock.moment();
+    if let Some(said) = tools.refrains.again(Topic::Writing(what), what, now) {
+        warn!(left_out = left_out(said), "{what} are not written yet, and wait: {failure}");
+    }
+}
+
+/// Says that the store writes `what` again, if it was said that it could not.
+pub fn written_again<C: Clock>(tools: &Tools<C>, what: &'static str) {
+    let now = tools.clock.moment();
+    if let Ended::Said(said) = tools.refrains.end(&Topic::Writing(what), now) {
+        info!(left_out = left_out(said), "{what} are written again, {}", in_all(said));
     }
 }
 
@@ -371,6 +415,8 @@ fn escaped(status: &Status) -> String {
     status.name().escape_debug().to_string()
 }
 
+/// What the log calls the changes of avatars.
+pub(super) const CHANGES: &str = "changes of avatars";
 /// The wait before a change that could not be written is written again.
 const UNWRITTEN_WAIT: Duration = Duration::from_secs(5);
 /// What keeps the rolls of one look apart from those of its events.

@@ -11,6 +11,8 @@ pub mod ports;
 pub mod stop;
 pub mod bell;
 pub mod progress;
+pub mod refrains;
+pub mod request;
 pub mod pulse;
 pub mod budget;
 pub mod due;

@@ -13,13 +13,15 @@ use std::time::Duration;
 use tokio::select;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
-use tracing::{error, warn};
+use tracing::{Instrument as _, error, error_span};
 
 use crate::daemon::due::Due;
 use crate::daemon::errand::{Errand, Returned};
 use crate::daemon::experience::{Experience, LESSONS_MAX};
 use crate::daemon::lane::{Lane, Turn, Urgency};
-use crate::daemon::look::{Case, Looked, Tools, Unwritten, look, write_again};
+use crate::daemon::look::{
+    CHANGES, Case, Looked, Tools, Unwritten, look, not_written, write_again,
+};
 use crate::daemon::plan::{Plan, Registration, Strategy};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::daemon::progress::Loop;
@@ -186,7 +188,10 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 Turn::Wait(until) => return earlier(until, judge_at),
                 Turn::List => {
                     let clock = self.tools.clock.clone();
-                    let errand = Errand { account: Some(name.clone()), ..Errand::default() };
+                    let request = self.tools.requests.mint();
+                    let span = error_span!("list", account = %name, request.id = request);
+                    let account = Some(name.clone());
+                    let errand = Errand { account, span, ..Errand::default() };
                     self.send(errand, async move {
                         let asked_at = clock.moment();
                         Returned::Listed(source.list(clock.now()).await, asked_at)
@@ -205,7 +210,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                     let case = Case { forecast: self.forecast(&watch), ..case };
                     let stale = Arc::<AtomicBool>::default();
                     let task = look(tools, plan, source, case, watch, Arc::clone(&stale));
-                    let errand = Errand { avatar: Some(id), account: Some(name.clone()), stale };
+                    let request = self.tools.requests.mint();
+                    let span = error_span!(
+                        "look", avatar.id = %id, account = %name, request.id = request
+                    );
+                    let account = Some(name.clone());
+                    let errand = Errand { avatar: Some(id), account, stale, span };
                     self.send(errand, async { Returned::Looked(Box::new(task.await)) });
                 }
             }
@@ -213,8 +223,9 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     }
 
     fn write_unwritten(&mut self, id: AvatarId, unwritten: Box<Unwritten>) {
+        let span = unwritten.span.clone();
         let task = write_again(self.tools.clone(), unwritten);
-        let errand = Errand { avatar: Some(id), ..Errand::default() };
+        let errand = Errand { avatar: Some(id), span, ..Errand::default() };
         self.send(errand, async { Returned::Looked(Box::new(task.await)) });
     }
 
@@ -224,7 +235,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         errand: Errand,
         task: impl Future<Output = Returned> + Send + 'static,
     ) {
-        let handle = self.in_flight.spawn(task);
+        let handle = self.in_flight.spawn(task.instrument(errand.span.clone()));
         self.errands.insert(handle.id(), errand);
     }
 
@@ -261,7 +272,16 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             Err(failed) => failed.id(),
         };
         let Some(errand) = self.errands.remove(&task) else { return Ok(()) };
-        let Errand { avatar, account, stale } = errand;
+        let span = errand.span.clone();
+        self.take_up(done, errand).instrument(span).await
+    }
+
+    async fn take_up(
+        &mut self,
+        done: Result<(Id, Returned), JoinError>,
+        errand: Errand,
+    ) -> Result<(), StoreError> {
+        let Errand { avatar, account, stale, .. } = errand;
         if let Some(account) = &account {
             self.release(account);
         }
@@ -312,7 +332,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 return Err(failure);
             }
             let id = looked.watch.id.clone();
-            warn!(avatar.id = %id, "a change of avatar `{id}` is not written yet: {failure}");
+            not_written(&self.tools, CHANGES, &failure);
             self.unwritten.insert(id.clone(), unwritten);
             self.due.set(id.clone(), now, looked.next_poll_in.unwrap_or_default());
             self.idle.insert(id, looked.watch);
@@ -344,7 +364,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             self.tools.sights.answered(account, now, moment);
         }
         let welcome_again = !was_welcome && !lane.gate.is_on_probation();
-        lane.log_gate(account, was_welcome, glimpse, moment);
+        lane.log_gate(&self.tools.refrains, account, was_welcome, glimpse, moment);
         if welcome_again {
             self.hasten_denied(account, moment);
         }

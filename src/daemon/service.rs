@@ -104,9 +104,7 @@ async fn reload(path: &Path, daemon: &mut Daemon<SystemClock>) -> Result<bool, D
             if failure.next_step() == NextStep::Retry =>
         {
             waits = true;
-            warn!(
-                "the config was read again and is taken as soon as the store can write: {failure}"
-            );
+            daemon.config_waits(&failure);
         }
         Err(failure) => {
             error!("the config was read again and not taken, the old one stays in force");

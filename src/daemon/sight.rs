@@ -6,9 +6,10 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::daemon::lane::Lane;
-use crate::daemon::look::log_condition;
+use crate::daemon::look::{log_condition, not_written, written_again};
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
+use crate::daemon::refrains::{Ended, Refrains, Topic, in_all, left_out};
 use crate::domain::account::AccountName;
 use crate::domain::condition::{About, Condition, Phase};
 use crate::domain::event::{Event, EventId, EventKind, Subject};
@@ -61,6 +62,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         match self.tools.store.announce(vec![told], now).await {
             Ok(()) => {
                 log_condition(&event);
+                written_again(&self.tools, SIGHTS);
                 if let Some(lane) = self.lanes.get_mut(account) {
                     lane.vision.told(verdict);
                 }
@@ -71,8 +73,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 Ok(())
             }
             Err(failure) if failure.next_step() == NextStep::Retry => {
-                warn!(account = %account, "that account `{account}` is blind, or sees again, is \
-                    not written yet: {failure}");
+                not_written(&self.tools, SIGHTS, &failure);
                 Ok(())
             }
             Err(failure) => Err(failure),
@@ -84,38 +85,50 @@ impl<C: Clock> Lane<C> {
     /// Says what an answer did to the gate.
     pub(super) fn log_gate(
         &self,
+        refrains: &Refrains,
         account: &AccountName,
         was_welcome: bool,
         glimpse: &Glimpse,
         now: Moment,
     ) {
-        let closed = !self.gate.is_open(now);
+        let kind = match glimpse.welcome {
+            Welcome::Refused | Welcome::Forbidden if self.gate.is_refused() => "refused",
+            Welcome::Astray => "astray",
+            Welcome::Throttled { .. } => "throttled",
+            Welcome::Answered if !was_welcome && !self.gate.is_on_probation() => {
+                if let Ended::Said(said) = refrains.end(&Topic::Account(account.clone()), now) {
+                    info!(
+                        account = %account, left_out = left_out(said),
+                        "the API accepts the key of account `{account}` again, {}", in_all(said)
+                    );
+                }
+                return;
+            }
+            Welcome::Answered | Welcome::Refused | Welcome::Forbidden | Welcome::NoAnswer => return,
+        };
+        let topic = Topic::Account(account.clone());
+        let Some(said) = refrains.again(topic, kind, now) else { return };
+        let left_out = left_out(said);
         let closed_for = self.gate.opens_at().map(|until| until.since(now)).unwrap_or_default();
         let wait = humantime::format_duration(Duration::from_secs(closed_for.as_secs()));
         match glimpse.welcome {
-            Welcome::Refused | Welcome::Forbidden if was_welcome && closed => {
-                warn!(account = %account, "the API refuses the key of account `{account}`: all its \
-                    looks wait, the next is in {wait}");
-            }
-            Welcome::Astray if was_welcome => {
+            Welcome::Astray => {
                 let reason = glimpse.dark.as_ref().map(|(_, reason)| reason.as_str());
                 let reason = reason.unwrap_or_default();
-                warn!(account = %account, "the way to the API is wrong for account `{account}`: \
-                    all its looks wait, the next is in {wait}: {reason}");
+                warn!(account = %account, left_out, "the way to the API is wrong for account \
+                    `{account}`: all its looks wait, the next is in {wait}: {reason}");
             }
-            Welcome::Throttled { .. } if was_welcome => {
-                warn!(account = %account, "the API asks account `{account}` for fewer requests: \
-                    all its looks wait for {wait}");
+            Welcome::Throttled { .. } => {
+                warn!(account = %account, left_out, "the API asks account `{account}` for fewer \
+                    requests: all its looks wait for {wait}");
             }
-            Welcome::Answered if !was_welcome && !self.gate.is_on_probation() => {
-                info!(account = %account, "the API accepts the key of account `{account}` again");
+            Welcome::Refused | Welcome::Forbidden | Welcome::Answered | Welcome::NoAnswer => {
+                warn!(account = %account, left_out, "the API refuses the key of account \
+                    `{account}`: all its looks wait, the next is in {wait}");
             }
-            Welcome::Answered
-            | Welcome::Refused
-            | Welcome::Forbidden
-            | Welcome::Astray
-            | Welcome::Throttled { .. }
-            | Welcome::NoAnswer => {}
         }
     }
 }
+
+/// What the log calls the events of keys that are blind, or see again.
+const SIGHTS: &str = "events of keys that are blind or see again";

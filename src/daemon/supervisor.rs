@@ -19,10 +19,12 @@ use crate::daemon::chance::Chance;
 use crate::daemon::dispatcher::Dispatcher;
 use crate::daemon::door::{Door, Inside, Turn};
 use crate::daemon::error::DaemonError;
-use crate::daemon::look::{Tools, log_condition};
+use crate::daemon::look::{Tools, log_condition, not_written, written_again};
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::Clock;
 use crate::daemon::pulse::Pulse;
+use crate::daemon::refrains::{Refrains, Topic, left_out};
+use crate::daemon::request::RequestIds;
 use crate::daemon::stop::{StopOrder, stop_order};
 use crate::daemon::trial;
 use crate::daemon::wiring::{self, WiredPlan};
@@ -70,7 +72,8 @@ impl<C: Clock> Daemon<C> {
     ) -> Result<Self, DaemonError> {
         let plan = Arc::new(wiring::plan(settings, None)?);
         let turn = Turn::plan(None, &settings.web)?;
-        let boot_id = format!("{:032x}", chance.roll().bits());
+        let boot = chance.roll();
+        let boot_id = format!("{:032x}", boot.bits());
         let is_new = std::fs::metadata(&settings.store_path).map_or(0, |file| file.len()) == 0;
         let (store, writer) = Store::open(&settings.store_path, boot_id)?;
         if is_new {
@@ -87,7 +90,9 @@ impl<C: Clock> Daemon<C> {
 
         let bell = Bell::default();
         let (sights, metrics) = (Sights::default(), Metrics::new());
-        let tools = Tools { store, clock, chance, bell, feed, sights, metrics };
+        let requests = RequestIds::new(boot);
+        let refrains = Refrains::default();
+        let tools = Tools { store, clock, chance, bell, feed, sights, metrics, refrains, requests };
         let pulse = Arc::new(Pulse::default());
         let (plans, followed) = watch::channel(Arc::clone(&plan));
         let (order, stop) = stop_order();
@@ -155,6 +160,8 @@ impl<C: Clock> Daemon<C> {
         if let Some(door) = left {
             door.close().await;
         }
+        // That it was taken is said anyway, with what it changes.
+        self.tools.refrains.end(&Topic::Writing(CONFIGS), self.tools.clock.moment());
         self.taken().await?;
         Ok(changes)
     }
@@ -237,10 +244,24 @@ impl<C: Clock> Daemon<C> {
     fn bear(&self, written: Result<(), StoreError>) -> Result<(), DaemonError> {
         match written {
             Err(failure) if failure.next_step() == NextStep::Retry => {
-                warn!("what was told of the config is not written: {failure}");
+                not_written(&self.tools, NOTES, &failure);
                 Ok(())
             }
-            result => result.map_err(DaemonError::from),
+            result => {
+                written_again(&self.tools, NOTES);
+                result.map_err(DaemonError::from)
+            }
+        }
+    }
+
+    /// Says that a good config is taken as soon as the store can write.
+    pub fn config_waits(&self, failure: &StoreError) {
+        let now = self.tools.clock.moment();
+        if let Some(said) = self.tools.refrains.again(Topic::Writing(CONFIGS), CONFIGS, now) {
+            warn!(
+                left_out = left_out(said),
+                "the config was read again and is taken as soon as the store can write: {failure}"
+            );
         }
     }
 
@@ -352,6 +373,10 @@ async fn close(writer: Writer) {
     }
 }
 
+/// What the log calls what is noted and told of the config.
+const NOTES: &str = "notes of the config";
+/// What it calls a config that waits to be taken.
+const CONFIGS: &str = "configs that were read again";
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 /// Hints that wait for the poller at most; more are lost, and nothing with them.
 const HINTS_WAITING_MAX: usize = 1024;

@@ -8,6 +8,7 @@
 pub mod timestamp;
 pub mod span;
 pub mod moment;
+pub mod refrain;
 pub mod roll;
 pub mod foreign_text;
 pub mod backoff;

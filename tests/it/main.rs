@@ -12,6 +12,7 @@ mod docs;
 mod door;
 mod email;
 mod faults;
+mod logs;
 mod mail;
 mod mail_ways;
 mod outcomes;

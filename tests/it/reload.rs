@@ -290,7 +290,7 @@ async fn meet_a_busy_database(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn that_a_config_was_not_taken_is_told_even_if_the_database_was_busy_then() {
-    let said = "what was told of the config is not written";
+    let said = "notes of the config are not written yet";
     let bad = |config: Config| config.with("\n[[[");
     let (_argil, receiver, _bench, daemon) = meet_a_busy_database(bad, said).await;
     let received = receiver.wait_for(1).await;

@@ -16,6 +16,8 @@ use avatar_watch::daemon::plan::Plan;
 use avatar_watch::daemon::poller::Poller;
 use avatar_watch::daemon::ports::{AvatarSource, Notifier};
 use avatar_watch::daemon::pulse::Pulse;
+use avatar_watch::daemon::refrains::Refrains;
+use avatar_watch::daemon::request::RequestIds;
 use avatar_watch::daemon::stop::{StopOrder, stop_order};
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::listing::Listing;
@@ -115,6 +117,8 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
             feed: Feed::default(),
             sights: Sights::default(),
             metrics: Metrics::new(),
+            refrains: Refrains::default(),
+            requests: RequestIds::new(roll),
         };
         let pulse = Arc::new(Pulse::default());
         let (plans, followed) = watch::channel(Arc::clone(&plan));

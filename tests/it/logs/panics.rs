@@ -1,0 +1,59 @@
+//! A panic of a loop ends the daemon, and says so; it does not live on without one of its halves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use avatar_watch::config::environment::Environment;
+use avatar_watch::daemon::chance::Chance;
+use avatar_watch::daemon::checked;
+use avatar_watch::daemon::error::DaemonError;
+use avatar_watch::live::feed::Feed;
+use avatar_watch::daemon::ports::Clock;
+use avatar_watch::daemon::supervisor::Daemon;
+use avatar_watch::domain::moment::Moment;
+use avatar_watch::domain::timestamp::Timestamp;
+
+use crate::harness::argil::FakeArgil;
+use crate::harness::clock::HandClock;
+use crate::harness::config::Config;
+use crate::harness::daemon::Bench;
+
+/// A clock that breaks when it is told to.
+#[derive(Clone)]
+struct Brittle(HandClock, Arc<AtomicBool>);
+
+impl Clock for Brittle {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn moment(&self) -> Moment {
+        assert!(!self.1.load(Ordering::Relaxed), "a bug, as the test asked for");
+        self.0.moment()
+    }
+
+    fn sleep_until(&self, until: Moment) -> impl Future<Output = ()> + Send {
+        self.0.sleep_until(until)
+    }
+}
+
+#[tokio::test]
+async fn a_loop_that_panics_ends_the_daemon() {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "IDLE");
+    let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
+    let settings = checked::load(&bench.config(), &Environment::default()).unwrap();
+    let (clock, breaks) = (HandClock::new(), Arc::<AtomicBool>::default());
+    let brittle = Brittle(clock.clone(), Arc::clone(&breaks));
+    let feed = Feed::default();
+    let mut daemon = Daemon::start(&settings, brittle, Chance::seeded(1), feed).await.unwrap();
+    breaks.store(true, Ordering::Relaxed);
+    // Whoever sleeps wakes up, asks for the time, and meets the bug.
+    clock.advance(std::time::Duration::from_hours(2));
+    let failure = daemon.failed().await;
+    assert!(matches!(failure, DaemonError::LoopEnded(_)), "{failure}");
+    breaks.store(false, Ordering::Relaxed);
+    // What is left can be closed, and says what happened.
+    let end = daemon.stop(std::future::pending()).await;
+    assert!(end.is_ok() || matches!(end, Err(DaemonError::LoopEnded(_))), "{end:?}");
+}

@@ -1,0 +1,154 @@
+//! What is logged of a trouble that lasts for a day: when it begins, now and then, and when it
+//! ends; and all that changes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use avatar_watch::daemon::ports::AvatarSource;
+use avatar_watch::domain::avatar::AvatarId;
+use avatar_watch::domain::delivery::OutcomeClass;
+use avatar_watch::domain::listing::Listing;
+use avatar_watch::domain::observation::{Fault, Observation};
+use avatar_watch::domain::status::Status;
+use avatar_watch::domain::timestamp::Timestamp;
+use avatar_watch::store::reader::DeliveryFilter;
+use avatar_watch::telemetry::log::{LogFormat, log_into};
+use serde_json::Value;
+use tracing::subscriber::DefaultGuard;
+
+use crate::harness::plans::{id, plan, seconds, seen, with_avatar, with_channel};
+use crate::harness::post::{Answer, Gallery, Post, outcome};
+use crate::harness::world::World;
+
+/// The log of this thread, for as long as it is held.
+struct Log {
+    written: Arc<Mutex<String>>,
+    _guard: DefaultGuard,
+}
+
+impl Log {
+    fn begin() -> Self {
+        let written = Arc::new(Mutex::new(String::new()));
+        let into = Arc::clone(&written);
+        let log = log_into("info", LogFormat::Json, move |line| {
+            into.lock().unwrap().push_str(line);
+        });
+        Self { written, _guard: tracing::subscriber::set_default(log) }
+    }
+
+    /// The lines whose message holds these words.
+    fn lines(&self, words: &str) -> Vec<Value> {
+        let written = self.written.lock().unwrap();
+        let lines = written.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["message"].as_str().unwrap().contains(words)).collect()
+    }
+}
+
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+
+#[tokio::test]
+async fn of_a_receiver_that_is_down_for_a_day_little_is_said_and_of_its_deliveries_all() {
+    let log = Log::begin();
+    let mut world: World<Gallery, Post> = World::new(1);
+    let gallery = Arc::new(Gallery::default());
+    let up = Arc::new(AtomicBool::new(false));
+    let answers = Arc::clone(&up);
+    let post = Post::scripted(&world.clock, move |_, _| {
+        let up = answers.load(Ordering::Relaxed);
+        let class = if up { OutcomeClass::Delivered } else { OutcomeClass::Retryable };
+        Answer::Now(outcome(class))
+    });
+    let mut plan = plan(Arc::clone(&gallery));
+    plan.cadence.settled = Some(seconds(60));
+    let names = ["a", "b", "c", "d"];
+    let plan = names.iter().fold(plan, |plan, it| with_avatar(plan, it, Some(Status::Training)));
+    world.start(with_channel(plan, "ops", &post)).await;
+    for number in 0..DAY / 300 {
+        let status = if (number / 12) % 2 == 0 { Status::Idle } else { Status::Refused };
+        names.iter().for_each(|it| gallery.show(&id(it), status.clone()));
+        world.pass(seconds(300)).await;
+    }
+    let tries = post.calls().len();
+    let refused = log.lines("did not take it");
+    assert!(tries > 4 * refused.len(), "{tries} tries");
+    assert_eq!(refused.len(), 5, "at once, and after 1, 3, 7 and 15 hours: {refused:?}");
+    assert_eq!(refused[0]["left_out"], Value::Null);
+    let changes = world.reader().transitions(None, 1000).unwrap().len();
+    assert_eq!(log.lines("went from").len() + log.lines("seen first").len(), changes);
+
+    up.store(true, Ordering::Relaxed);
+    world.live(seconds(2 * HOUR)).await;
+    let again = log.lines("`ops` takes messages again, after ");
+    assert_eq!(again.len(), 1);
+    let left_out =
+        |lines: &[Value]| lines.iter().filter_map(|it| it["left_out"].as_u64()).sum::<u64>();
+    let said = u64::try_from(refused.len()).unwrap() + left_out(&refused) + left_out(&again);
+    assert_eq!(said, u64::try_from(tries).unwrap(), "every try was said or counted");
+    let filter = DeliveryFilter { limit: 1000, ..DeliveryFilter::default() };
+    let rows = world.reader().deliveries(&filter).unwrap();
+    let ended = |state: &str| rows.iter().filter(|row| row.state == state).count();
+    assert!(ended("delivered") > 10, "{rows:?}");
+    assert_eq!(log.lines("told `ops`").len(), ended("delivered"));
+    assert_eq!(log.lines("given up telling `ops`").len(), ended("failed"));
+}
+
+/// An API that is there or is not.
+#[derive(Default)]
+struct Outage {
+    down: AtomicBool,
+    idle: AtomicBool,
+}
+
+impl AvatarSource for Outage {
+    async fn look(&self, id: &AvatarId, _now: Timestamp) -> Observation {
+        if self.down.load(Ordering::Relaxed) {
+            let reason = "nobody answers".to_owned();
+            return Observation::Failed { fault: Fault::Unreachable, reason };
+        }
+        let idle = self.idle.load(Ordering::Relaxed);
+        seen(id, if idle { &Status::Idle } else { &Status::Training })
+    }
+
+    async fn list(&self, now: Timestamp) -> Listing {
+        Listing::Unseen(self.look(&id("a"), now).await)
+    }
+}
+
+#[tokio::test]
+async fn of_an_api_that_is_down_for_a_day_each_avatar_says_little_and_every_change_is_said() {
+    let log = Log::begin();
+    let mut world: World<Outage, Post> = World::new(1);
+    let api = Arc::new(Outage::default());
+    let plan = plan(Arc::clone(&api));
+    let names: Vec<String> = (0..AVATARS).map(|number| format!("a{number}")).collect();
+    let plan = names.iter().fold(plan, |plan, it| with_avatar(plan, it, None));
+    world.start(plan).await;
+    world.quiet().await;
+    world.live(seconds(5)).await;
+    assert_eq!(log.lines("seen first").len(), AVATARS);
+    api.down.store(true, Ordering::Relaxed);
+    for _ in 0..DAY / 300 {
+        world.pass(seconds(300)).await;
+    }
+    let lost = log.lines("is out of sight");
+    for name in &names {
+        let own = lost.iter().filter(|line| line["avatar.id"] == **name).count();
+        assert!((2..=5).contains(&own), "{own} lines of {name}: at once, and 1, 3, 7, 15 hours on");
+    }
+    assert_eq!(log.lines("watch.blind has begun").len(), 1);
+    api.idle.store(true, Ordering::Relaxed);
+    api.down.store(false, Ordering::Relaxed);
+    for _ in 0..4 {
+        world.pass(seconds(300)).await;
+    }
+    let back = log.lines("is in sight again, after ");
+    assert_eq!(back.len(), AVATARS);
+    assert!(back.iter().all(|line| line["left_out"].as_u64() > Some(10)), "{}", back[0]);
+    assert_eq!(log.lines("watch.blind has ended").len(), 1);
+    assert_eq!(log.lines("went from TRAINING to IDLE").len(), AVATARS);
+    let all = log.lines("").len();
+    assert!(all < AVATARS * 10, "{all} lines");
+}
+
+const AVATARS: usize = 200;
