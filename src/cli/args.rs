@@ -46,7 +46,8 @@ pub enum Command {
     /// Wait until avatars are ready, failed, or refused
     #[command(after_help = WAIT_CODES)]
     Wait(WaitArgs),
-    /// Write a commented starter config
+    /// Write a commented starter config; asks on a terminal, unless flags say what to write
+    #[command(after_help = INIT_NOTES)]
     Init(InitArgs),
     /// Print a fresh `whsec_` secret for signing webhooks
     Secret,
@@ -311,18 +312,27 @@ pub struct WaitArgs {
 /// What `init` takes.
 #[derive(Clone, Debug, Args)]
 pub struct InitArgs {
-    /// Where to write it [default: the path of `--config`, then avatar-watch.toml]
-    #[arg(value_name = "PATH")]
-    pub path: Option<PathBuf>,
-    /// The avatar to watch
-    #[arg(long, value_name = "ID")]
-    pub avatar: Option<String>,
-    /// The webhook to tell
+    /// The avatars to watch
+    #[arg(long, value_name = "ID", num_args = 1..)]
+    pub avatar: Vec<String>,
+    /// The webhook to tell; its secret is made, and kept in a file beside the config
     #[arg(long, value_name = "URL")]
     pub webhook: Option<String>,
     /// The mailbox to tell
     #[arg(long, value_name = "ADDRESS")]
-    pub mail_to: Option<String>,
+    pub email: Option<String>,
+    /// The mail server that takes mail for it
+    #[arg(long, value_name = "HOST", requires = "email")]
+    pub smtp_host: Option<String>,
+    /// The file that the API key is in [default: the variable `ARGIL_API_KEY`]
+    #[arg(long, value_name = "PATH")]
+    pub api_key_file: Option<PathBuf>,
+    /// Where to write the config [default: the path of `--config`, then avatar-watch.toml]
+    #[arg(long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Write even if there is a config: the old one is kept beside it, as `….old`
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// What `schema` takes.
@@ -407,16 +417,21 @@ fn duration(text: &str) -> Result<Duration, String> {
 const FIRST_STEPS: &str = "\
 First steps:
   avatar-watch demo                    see it work, with no key
-  avatar-watch init --avatar ID        write avatar-watch.toml
-  export ARGIL_API_KEY=…               the key of your Argil workspace
+  avatar-watch init                    write avatar-watch.toml
   avatar-watch check --online          is everything right?
-  avatar-watch run                     watch";
+  avatar-watch run                     watch
+Each says what comes next.";
 
 const RUN_CODES: &str = "\
 Signals: SIGHUP reads the config again (a bad one changes nothing); SIGTERM and SIGINT stop \
 softly, a second one at once.
 Exit status: 0 after a stop; 65 damaged or newer database; 70 a bug; 74 disk; 75 another daemon \
 holds the database; 78 config.";
+
+const INIT_NOTES: &str = "\
+Secrets never stand in the config: what is typed is not shown, and kept in a file of its own that \
+only you can read; one that is there is used as it is.
+Exit status: 0 written; 1 not; 2 an answer is no good, or misuse; 130 interrupted.";
 
 const SCHEMA_NOTES: &str = "\
 A schema is strict about what this version sends and open to fields that a later one adds; so must \

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use crate::argil::client::Client;
 use crate::cli::args::CheckArgs;
-use crate::cli::config_path::config_path;
+use crate::cli::config_path::{command_line, config_path};
 use crate::cli::exit::Exit;
+use crate::cli::mend;
 use crate::cli::output::{complain, complain_of, complain_of_store, counted, line};
 use crate::cli::run::runtime;
 use crate::config::diff::diff_snapshots;
@@ -24,7 +25,7 @@ use crate::domain::account::AccountName;
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::foreign_text::plain;
 use crate::domain::listing::Listing;
-use crate::domain::observation::{Denial, Observation};
+use crate::domain::observation::{Denial, Fault, Observation};
 use crate::notify::http::AT_PROXY;
 use crate::store::error::StoreError;
 use crate::store::reader::Reader;
@@ -60,7 +61,15 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
         };
         changes(kept.as_deref(), &settings).iter().for_each(|text| line(text));
     }
-    if args.online { online(&settings) } else { Exit::Good }
+    if args.online {
+        return online(config, &settings);
+    }
+    if args.diff {
+        return Exit::Good;
+    }
+    let next = command_line(config, "check --online");
+    line(&format!("Next: `{next}` tries the key, the avatars and the channels."));
+    Exit::Good
 }
 
 /// Prints what is wrong with a config to standard error, each problem with its mend.
@@ -119,7 +128,7 @@ fn directory_is_there(database: &Path) -> std::io::Result<()> {
     }
 }
 
-fn online(settings: &Settings) -> Exit {
+fn online(config: Option<&Path>, settings: &Settings) -> Exit {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -128,7 +137,10 @@ fn online(settings: &Settings) -> Exit {
         }
     };
     match runtime.block_on(try_everything(settings)) {
-        Ok(true) => Exit::Good,
+        Ok(true) => {
+            line(&next_step(config, settings));
+            Exit::Good
+        }
         Ok(false) => Exit::Problems,
         Err(error) => {
             complain_of(&error);
@@ -137,7 +149,23 @@ fn online(settings: &Settings) -> Exit {
     }
 }
 
-/// Looks at every avatar and connects to every channel; whether all went well.
+fn next_step(config: Option<&Path>, settings: &Settings) -> String {
+    match settings.channels.keys().next() {
+        Some(channel) => {
+            let next = command_line(config, &format!("test {channel}"));
+            format!("Next: `{next}` sends a trial message.")
+        }
+        None => format!("Next: {}; no channel is told of anything yet.", to_run(config)),
+    }
+}
+
+/// How to start watching.
+pub fn to_run(config: Option<&Path>) -> String {
+    let run = command_line(config, "run");
+    format!("`{run}` watches; as a service, `sudo systemctl enable --now avatar-watch`")
+}
+
+/// Looks at the avatars and connects to every channel; whether all went well.
 async fn try_everything(settings: &Settings) -> Result<bool, DaemonError> {
     let mut good = true;
     for (name, account) in &settings.accounts {
@@ -154,23 +182,50 @@ async fn try_everything(settings: &Settings) -> Result<bool, DaemonError> {
         let fine = outcome.class == OutcomeClass::Delivered;
         good &= fine;
         line(&format!("{} channel `{}`: {}", mark(fine), settings.name, connection(&outcome)));
+        if !fine {
+            line(&format!("  help: {}", mend::of_channel(&outcome)));
+        }
     }
     Ok(good)
 }
 
-async fn look_at_all(client: &Client, avatars: impl Iterator<Item = &AvatarSettings>) -> bool {
+/// Looks at the avatars of an account, at most so many; one that shows that the others would fare
+/// alike is the last.
+async fn look_at_all<'a>(
+    client: &Client,
+    mut avatars: impl Iterator<Item = &'a AvatarSettings>,
+) -> bool {
     let mut good = true;
-    for avatar in avatars {
+    for avatar in avatars.by_ref().take(LOOKS_MAX) {
         let seen = client.look(&avatar.id, SystemClock.now()).await;
         let (fine, text) = verdict(&seen);
         good &= fine;
         line(&format!("{} avatar `{}`: {text}", mark(fine), avatar.id));
-        if matches!(seen, Observation::Denied { denial: Denial::Key, .. }) {
-            line("  the account's other avatars were not tried: it is the key that is refused");
-            break;
+        if let Some(mend) = mend::of_look(&seen) {
+            line(&format!("  help: {mend}"));
+        }
+        if concerns_all(&seen) {
+            line("  the account's other avatars were not tried: they would fare alike");
+            return good;
         }
     }
+    match avatars.count() {
+        0 => {}
+        more => line(&format!("     {} more were not tried", counted(more, "avatar"))),
+    }
     good
+}
+
+fn concerns_all(seen: &Observation) -> bool {
+    match seen {
+        Observation::Denied { denial: Denial::Key, .. }
+        | Observation::Throttled { .. }
+        | Observation::Failed { fault: Fault::Unreachable | Fault::Way | Fault::Local, .. } => true,
+        Observation::Seen(_)
+        | Observation::Missing { .. }
+        | Observation::Denied { denial: Denial::Avatar, .. }
+        | Observation::Failed { fault: Fault::Unusable | Fault::Wrong, .. } => false,
+    }
 }
 
 /// Tries the key of an account that no avatar is registered with.
@@ -179,7 +234,11 @@ async fn try_key(client: &Client, name: &AccountName) -> bool {
         Listing::Shown { avatars, .. } => {
             (true, format!("the key works, and lists {}", counted(avatars.len(), "avatar")))
         }
-        Listing::Unseen(seen) => verdict(&seen),
+        Listing::Unseen(seen) => {
+            let (fine, text) = verdict(&seen);
+            let mend = mend::of_look(&seen).map(|mend| format!("\n  help: {mend}"));
+            (fine, text + &mend.unwrap_or_default())
+        }
     };
     line(&format!("{} account `{name}`: {text}", mark(fine)));
     fine
@@ -213,6 +272,9 @@ fn connection(outcome: &Outcome) -> String {
 const fn mark(fine: bool) -> &'static str {
     if fine { "ok  " } else { "FAIL" }
 }
+
+/// Avatars of an account that are looked at, at most: this is a trial, and each takes a request.
+const LOOKS_MAX: usize = 20;
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::environment::Environment;
 use crate::config::file::{self, Outline};
+use crate::domain::foreign_text::plain;
 
 /// The config that the user named, or the first of the usual places that has one; the first
 /// place when none has, so that the error names it.
@@ -13,6 +14,22 @@ pub fn config_path(named: Option<&Path>) -> PathBuf {
     }
     let usual = PLACES.map(PathBuf::from);
     usual.iter().find(|path| path.exists()).unwrap_or(&usual[0]).clone()
+}
+
+/// The command line that does `what` with the same config, to be typed or copied.
+pub fn command_line(config: Option<&Path>, what: &str) -> String {
+    let usual = |path: &Path| PLACES.iter().any(|place| path == Path::new(place));
+    let Some(path) = config.filter(|path| !usual(path)) else {
+        return format!("avatar-watch {what}");
+    };
+    let path = plain(&path.to_string_lossy());
+    let bare = |char: char| char.is_ascii_alphanumeric() || "/._-+".contains(char);
+    let path = if path.chars().all(bare) { path } else { quoted(&path) };
+    format!("avatar-watch --config {path} {what}")
+}
+
+fn quoted(path: &str) -> String {
+    format!("'{}'", path.replace('\'', "'\\''"))
 }
 
 /// What a reading command needs of the config, which may be unreadable or have problems: the
@@ -44,3 +61,20 @@ pub fn whereabouts(config: Option<&Path>, database: Option<&Path>) -> Whereabout
 
 const PLACES: [&str; 2] = ["avatar-watch.toml", "/etc/avatar-watch/config.toml"];
 const STATE_DIRECTORY: &str = "/var/lib/avatar-watch";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_names_the_config_where_it_is_not_found_by_itself() {
+        let check = |config: Option<&str>, expected: &str| {
+            assert_eq!(command_line(config.map(Path::new), "run"), expected);
+        };
+        check(None, "avatar-watch run");
+        check(Some("avatar-watch.toml"), "avatar-watch run");
+        check(Some("/etc/avatar-watch/config.toml"), "avatar-watch run");
+        check(Some("/srv/a-b/x.toml"), "avatar-watch --config /srv/a-b/x.toml run");
+        check(Some("it's here.toml"), "avatar-watch --config 'it'\\''s here.toml' run");
+    }
+}

@@ -1,63 +1,317 @@
-//! `avatar-watch init`: writes a starter config; never over another file.
+//! `avatar-watch init`: writes a starter config that is good as it is; never over another file
+//! without keeping that.
+//!
+//! No secret stands in the config: a fresh one for the webhook, and what was typed, are in files
+//! beside it that only their owner can read. Such a file that is there is used, and never changed.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cli::args::InitArgs;
+use crate::cli::asking::{ask, ask_secret, someone_is_there};
+use crate::cli::config_path::command_line;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, print};
-use crate::config::starter::{StarterAnswers, starter};
+use crate::cli::output::{complain, line};
+use crate::config::environment::Environment;
+use crate::config::error::ConfigError;
+use crate::config::starter::{
+    KEY_VARIABLE, PASSWORD_VARIABLE, Place, SECRET_VARIABLE, StarterAnswers, starter,
+};
+use crate::daemon::checked;
 use crate::domain::avatar::AvatarId;
+use crate::domain::foreign_text::plain;
+use crate::domain::mail_address::MailAddress;
+use crate::secret::Secret;
+use crate::signing_secret::{FRESH_BYTES, SigningSecret};
 
 /// Writes the config.
 pub fn init(config: Option<&Path>, args: &InitArgs) -> Exit {
-    if let Some(Err(error)) = args.avatar.as_deref().map(AvatarId::parse) {
-        complain(&format!("avatar-watch: {error}"));
-        return Exit::Problems;
-    }
-    let target = args.path.as_deref().or(config).unwrap_or(Path::new(DEFAULT_PATH));
-    let answers = StarterAnswers {
-        avatar_id: args.avatar.clone(),
-        webhook_url: args.webhook.clone(),
-        mail_to: args.mail_to.clone(),
-    };
-    let path = target.display();
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(PRIVATE_MODE)
-        .open(target)
-        .and_then(|mut file| file.write_all(starter(&answers).as_bytes()));
-    match written {
-        Ok(()) => {
-            print(&next_steps(&path.to_string(), args));
+    let target = args.output.as_deref().or(config).unwrap_or(Path::new(DEFAULT_PATH));
+    match write(target, args) {
+        Ok(steps) => {
+            steps.iter().for_each(|step| line(step));
             Exit::Good
         }
-        Err(error) => {
-            complain(&format!("avatar-watch: cannot write `{path}`: {error}"));
-            if error.kind() == ErrorKind::AlreadyExists {
-                complain("  help: name another path, or move that file away");
-            }
+        Err(failure) => tell(&failure),
+    }
+}
+
+/// Why no config was written.
+#[derive(Debug, thiserror::Error)]
+enum InitError {
+    #[error("there is `{}` already", plain(&.0.to_string_lossy()))]
+    Exists(PathBuf),
+    #[error("nothing was written")]
+    Interrupted,
+    #[error("`{}` cannot be written: {source}", plain(&.path.to_string_lossy()))]
+    Unwritable { path: PathBuf, source: io::Error },
+    #[error("no answer can be read: {0}")]
+    Unread(io::Error),
+    #[error("an answer is no good")]
+    Problems(ConfigError),
+}
+
+fn tell(failure: &InitError) -> Exit {
+    if let InitError::Problems(ConfigError::Problems(problems)) = failure {
+        for problem in problems {
+            let help = problem.help.as_ref().map(|help| format!("\n  help: {help}"));
+            complain(&format!("`{}` {}{}", problem.key, problem.message, help.unwrap_or_default()));
+        }
+    }
+    complain(&format!("avatar-watch: {failure}"));
+    match failure {
+        InitError::Exists(_) => {
+            complain("  help: `--output PATH` names another, `--force` keeps it as `….old`");
             Exit::Bad
+        }
+        InitError::Interrupted => Exit::Interrupted,
+        InitError::Problems(_) => Exit::Problems,
+        InitError::Unwritable { .. } | InitError::Unread(_) => Exit::Bad,
+    }
+}
+
+/// What was asked or said.
+#[derive(Default)]
+struct Wishes {
+    answers: StarterAnswers,
+    api_key: Option<Secret>,
+    smtp_password: Option<Secret>,
+}
+
+/// Writes everything or nothing; what to do next.
+fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
+    if target.symlink_metadata().is_ok() && !args.force {
+        return Err(InitError::Exists(target.to_owned()));
+    }
+    let folder = match target.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let silent = args.avatar.is_empty()
+        && (&args.webhook, &args.email, &args.api_key_file) == (&None, &None, &None);
+    let mut wishes = if silent && someone_is_there() {
+        asked(folder)?
+    } else {
+        let api_key = match &args.api_key_file {
+            Some(path) => Place::File(absolute(path)?),
+            None => Place::Variable,
+        };
+        let answers = StarterAnswers {
+            api_key,
+            avatars: args.avatar.clone(),
+            webhook_url: args.webhook.clone(),
+            mail_to: args.email.clone(),
+            smtp_host: args.smtp_host.clone(),
+            ..StarterAnswers::default()
+        };
+        Wishes { answers, ..Wishes::default() }
+    };
+    let mut secrets = Secrets { folder, made: Vec::new() };
+    let kept = secrets.place_all(&mut wishes).and_then(|()| {
+        let fresh = fresh_config(folder, &wishes.answers)?;
+        let kept = if args.force { keep_old(target)? } else { None };
+        let written = if args.force {
+            fresh.persist(target).map_err(|failure| failure.error)
+        } else {
+            fresh.persist_noclobber(target).map_err(|failure| failure.error)
+        };
+        match written {
+            Ok(_) => Ok(kept),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                Err(InitError::Exists(target.to_owned()))
+            }
+            Err(source) => Err(InitError::Unwritable { path: target.to_owned(), source }),
+        }
+    });
+    match kept {
+        Ok(kept) => Ok(next_steps(target, kept.as_deref(), &secrets.made, &wishes.answers)),
+        Err(failure) => {
+            secrets.take_back();
+            Err(failure)
         }
     }
 }
 
-fn next_steps(path: &str, args: &InitArgs) -> String {
-    let mut steps = format!("Wrote `{path}`. Next:\n  export ARGIL_API_KEY=…\n");
-    if args.webhook.is_some() {
-        steps.push_str("  export AVATAR_WATCH_WEBHOOK_SECRET=\"$(avatar-watch secret)\"");
-        steps.push_str("   # your receiver needs it, too\n");
+/// The files of secrets beside a config.
+struct Secrets<'a> {
+    folder: &'a Path,
+    made: Vec<&'static str>,
+}
+
+impl Secrets<'_> {
+    /// Puts what is known of secrets into files, and says so in the answers.
+    fn place_all(&mut self, wishes: &mut Wishes) -> Result<(), InitError> {
+        let Wishes { answers, api_key, smtp_password } = wishes;
+        if answers.api_key == Place::Variable {
+            answers.api_key = self.place(KEY_FILE, api_key.as_ref().map(Secret::expose))?;
+        }
+        if answers.webhook_url.is_some() {
+            let mut bytes = [0; FRESH_BYTES];
+            let drawn = getrandom::fill(&mut bytes);
+            drawn.map_err(|error| self.unwritable(SECRET_FILE, error.into()))?;
+            let secret = SigningSecret::from_random(bytes).reveal();
+            answers.webhook_secret = self.place(SECRET_FILE, Some(&secret))?;
+        }
+        if answers.mail_to.is_some() {
+            let password = smtp_password.as_ref().map(Secret::expose);
+            answers.smtp_password = self.place(PASSWORD_FILE, password)?;
+        }
+        Ok(())
     }
-    if args.mail_to.is_some() {
-        steps.push_str("  export SMTP_PASSWORD=…\n");
+
+    fn place(&mut self, name: &'static str, secret: Option<&str>) -> Result<Place, InitError> {
+        let path = self.folder.join(name);
+        if path.exists() {
+            return Ok(Place::File(name.to_owned()));
+        }
+        let Some(secret) = secret else { return Ok(Place::Variable) };
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(PRIVATE_MODE).open(&path);
+        let mut file = file.map_err(|source| self.unwritable(name, source))?;
+        self.made.push(name);
+        writeln!(file, "{secret}").map_err(|source| self.unwritable(name, source))?;
+        Ok(Place::File(name.to_owned()))
     }
-    steps.push_str(&format!("  avatar-watch --config {path} check --online\n"));
-    steps.push_str(&format!("  avatar-watch --config {path} run\n"));
+
+    fn unwritable(&self, name: &str, source: io::Error) -> InitError {
+        InitError::Unwritable { path: self.folder.join(name), source }
+    }
+
+    fn take_back(self) {
+        for name in self.made {
+            // What stays is used by the next try.
+            drop(fs::remove_file(self.folder.join(name)));
+        }
+    }
+}
+
+/// A config beside its place, found good but for the variables that are not set yet.
+fn fresh_config(
+    folder: &Path,
+    answers: &StarterAnswers,
+) -> Result<tempfile::NamedTempFile, InitError> {
+    let unwritable = |source| InitError::Unwritable { path: folder.to_owned(), source };
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
+    file.write_all(starter(answers).as_bytes()).map_err(unwritable)?;
+    let set = [KEY_VARIABLE, PASSWORD_VARIABLE].map(|name| (name.to_owned(), "set".to_owned()));
+    let secret = SigningSecret::from_random([0; FRESH_BYTES]).reveal();
+    let environment: Environment =
+        set.into_iter().chain([(SECRET_VARIABLE.to_owned(), secret)]).collect();
+    checked::load(file.path(), &environment).map_err(InitError::Problems)?;
+    Ok(file)
+}
+
+/// Keeps what is at `target` under the first name that is free; that name.
+fn keep_old(target: &Path) -> Result<Option<PathBuf>, InitError> {
+    for number in 0..u32::MAX {
+        let mut name = target.as_os_str().to_owned();
+        name.push(if number == 0 { ".old".to_owned() } else { format!(".old.{number}") });
+        let name = PathBuf::from(name);
+        match fs::hard_link(target, &name) {
+            Ok(()) => return Ok(Some(name)),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(InitError::Unwritable { path: name, source }),
+        }
+    }
+    Ok(None)
+}
+
+/// Asks for everything that is not known.
+fn asked(folder: &Path) -> Result<Wishes, InitError> {
+    let ended = |error: io::Error| match error.kind() {
+        ErrorKind::Interrupted => InitError::Interrupted,
+        _ => InitError::Unread(error),
+    };
+    let mut wishes = Wishes::default();
+    let known = std::env::var_os(KEY_VARIABLE).is_some() || folder.join(KEY_FILE).exists();
+    if !known {
+        let question = format!(
+            "The API key, from app.argil.ai (not shown; Enter: it will be in {KEY_VARIABLE})"
+        );
+        wishes.api_key = ask_secret(&question).map_err(ended)?;
+    }
+    let ids = |text: &str| -> Result<(), String> {
+        text.split_whitespace().try_for_each(|id| match AvatarId::parse(id) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        })
+    };
+    let avatars = ask("The ids of the avatars, with blanks between them", ids).map_err(ended)?;
+    let url = ask("A webhook to tell, https://… (Enter: none)", |text| {
+        let known = text.starts_with("https://") || text.starts_with("http://");
+        if known { Ok(()) } else { Err("it begins with `https://`".to_owned()) }
+    });
+    let url = url.map_err(ended)?;
+    let address = |text: &str| MailAddress::parse(text).map(drop).map_err(|it| it.to_string());
+    let mail = ask("A mailbox to tell (Enter: none)", address).map_err(ended)?;
+    if !mail.is_empty() {
+        let host = ask("Its mail server, as smtp.example.com", |_| Ok(())).map_err(ended)?;
+        wishes.answers.smtp_host = given(host);
+        if !folder.join(PASSWORD_FILE).exists() {
+            let question = format!(
+                "The password of {mail} there (not shown; Enter: it will be in {PASSWORD_VARIABLE})"
+            );
+            wishes.smtp_password = ask_secret(&question).map_err(ended)?;
+        }
+    }
+    wishes.answers.avatars = avatars.split_whitespace().map(str::to_owned).collect();
+    wishes.answers.webhook_url = given(url);
+    wishes.answers.mail_to = given(mail);
+    Ok(wishes)
+}
+
+fn given(answer: String) -> Option<String> {
+    (!answer.is_empty()).then_some(answer)
+}
+
+fn absolute(path: &Path) -> Result<String, InitError> {
+    let path = std::path::absolute(path).map_err(InitError::Unread)?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+fn next_steps(
+    target: &Path,
+    kept: Option<&Path>,
+    made: &[&str],
+    answers: &StarterAnswers,
+) -> Vec<String> {
+    let shown = |path: &Path| plain(&path.to_string_lossy());
+    let mut steps = vec![format!("Wrote `{}`.", shown(target))];
+    steps.extend(kept.map(|kept| format!("The old one is kept as `{}`.", shown(kept))));
+    for name in made {
+        let path = shown(&target.with_file_name(name));
+        let what = if *name == SECRET_FILE {
+            "the secret of the webhook: its receiver needs it, too"
+        } else {
+            "as you typed it"
+        };
+        steps.push(format!("Wrote `{path}`, which only you can read: {what}."));
+    }
+    steps.push("Next:".to_owned());
+    if answers.avatars.is_empty() {
+        steps.push("  put the id of your avatar into it".to_owned());
+    }
+    if answers.mail_to.is_some() && answers.smtp_host.is_none() {
+        steps.push("  put the name of your mail server into it".to_owned());
+    }
+    let places = [
+        (&answers.api_key, KEY_VARIABLE, true),
+        (&answers.smtp_password, PASSWORD_VARIABLE, answers.mail_to.is_some()),
+    ];
+    for (place, variable, used) in places {
+        if used && *place == Place::Variable && std::env::var_os(variable).is_none() {
+            steps.push(format!("  export {variable}=…"));
+        }
+    }
+    steps.push(format!("  {}", command_line(Some(target), "check --online")));
     steps
 }
 
 const DEFAULT_PATH: &str = "avatar-watch.toml";
+const KEY_FILE: &str = "argil-api-key";
+const SECRET_FILE: &str = "webhook-secret";
+const PASSWORD_FILE: &str = "smtp-password";
 const PRIVATE_MODE: u32 = 0o600;

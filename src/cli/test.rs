@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use crate::cli::args::TestArgs;
-use crate::cli::check::complain_of_config;
+use crate::cli::check::{complain_of_config, to_run};
 use crate::cli::config_path::config_path;
 use crate::cli::exit::Exit;
+use crate::cli::mend;
 use crate::cli::output::{complain, complain_of, line};
 use crate::cli::run::runtime;
 use crate::config::environment::Environment;
@@ -42,7 +43,11 @@ pub fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
         .map_err(|source| DaemonError::System { doing: "starting", source })
         .and_then(|runtime| runtime.block_on(ping(channel)));
     match sent {
-        Ok(good) => good,
+        Ok(Exit::Good) => {
+            line(&format!("Next: {}.", to_run(config)));
+            Exit::Good
+        }
+        Ok(exit) => exit,
         Err(error) => {
             complain_of(&error);
             Exit::Bad
@@ -82,6 +87,7 @@ async fn ping(settings: &ChannelSettings) -> Result<Exit, DaemonError> {
             line(&format!("ok   {to}: took {} in {} ms", event.id, took.as_millis()));
         } else {
             line(&format!("FAIL {to}: {}", failure(&outcome)));
+            line(&format!("  help: {}", mend::of_channel(&outcome)));
             exit = Exit::Bad;
         }
     }

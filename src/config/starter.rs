@@ -8,24 +8,82 @@ use toml::Value;
 /// What is known when a config is begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StarterAnswers {
-    /// The avatar to watch; left out, a placeholder stands there.
-    pub avatar_id: Option<String>,
+    /// Where the API key is.
+    pub api_key: Place,
+    /// The avatars to watch; where there are none, a placeholder stands there.
+    pub avatars: Vec<String>,
     /// A webhook to tell; left out, its lines are comments.
     pub webhook_url: Option<String>,
+    /// Where its secret is.
+    pub webhook_secret: Place,
     /// A mailbox to tell; left out, its lines are comments.
     pub mail_to: Option<String>,
+    /// The mail server; left out, a placeholder stands there.
+    pub smtp_host: Option<String>,
+    /// Where its password is.
+    pub smtp_password: Place,
+}
+
+/// Where a secret is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// In the variable that this config names for it.
+    #[default]
+    Variable,
+    /// In a file; its path as the config names it.
+    File(String),
 }
 
 /// The text of a starter config. The answers are quoted, whatever stands in them; whether they
 /// are any good is said when the file is loaded.
 pub fn starter(answers: &StarterAnswers) -> String {
-    let id = quoted(answers.avatar_id.as_deref().unwrap_or("the-id-of-your-avatar"));
-    let avatar = format!("[[avatars]]\nid = {id}\n#name = \"Jane, English\"\n");
-    let url = quoted(answers.webhook_url.as_deref().unwrap_or("https://example.com/hooks/avatars"));
-    let webhook = optional(answers.webhook_url.is_some(), &WEBHOOK.replace("URL", &url));
+    let placeholder = ["the-id-of-your-avatar".to_owned()];
+    let ids = if answers.avatars.is_empty() { &placeholder[..] } else { &answers.avatars };
+    let avatar =
+        |id: &String| format!("[[avatars]]\nid = {}\n#name = \"Jane, English\"\n", quoted(id));
+    let avatars: Vec<String> = ids.iter().map(avatar).collect();
+    let url = answers.webhook_url.as_deref().unwrap_or("https://example.com/hooks/avatars");
+    let webhook = format!(
+        "[channels.webhook]\ntype = \"webhook\"\nurl = {}\nsecret = {}\n",
+        quoted(url),
+        source(&answers.webhook_secret, SECRET_VARIABLE)
+    );
     let to = quoted(answers.mail_to.as_deref().unwrap_or("studio@example.com"));
-    let mail = optional(answers.mail_to.is_some(), &MAIL.replace("ADDRESS", &to));
-    format!("{HEAD}{avatar}{WEBHOOK_HEAD}{webhook}{MAIL_HEAD}{mail}")
+    let mail = format!(
+        "[channels.mail]\ntype = \"email\"\nfrom = {to}\nto = [{to}]\n\n[channels.mail.smtp]\n\
+         host = {}\ntls = \"starttls\"\nusername = {to}\npassword = {}\n",
+        quoted(answers.smtp_host.as_deref().unwrap_or("smtp.example.com")),
+        source(&answers.smtp_password, PASSWORD_VARIABLE)
+    );
+    [
+        HEAD.to_owned(),
+        told(&answers.api_key, KEY_VARIABLE, "…"),
+        format!("api_key = {}\n", source(&answers.api_key, KEY_VARIABLE)),
+        AVATARS_HEAD.to_owned(),
+        avatars.join("\n"),
+        WEBHOOK_HEAD.to_owned(),
+        told(&answers.webhook_secret, SECRET_VARIABLE, "whsec_…"),
+        optional(answers.webhook_url.is_some(), &webhook),
+        MAIL_HEAD.to_owned(),
+        told(&answers.smtp_password, PASSWORD_VARIABLE, "…"),
+        optional(answers.mail_to.is_some(), &mail),
+    ]
+    .concat()
+}
+
+fn source(place: &Place, variable: &str) -> String {
+    match place {
+        Place::Variable => format!("{{ env = \"{variable}\" }}"),
+        Place::File(path) => format!("{{ file = {} }}", quoted(path)),
+    }
+}
+
+/// The comment that says how a secret gets where it is.
+fn told(place: &Place, variable: &str, value: &str) -> String {
+    match place {
+        Place::Variable => format!("#   export {variable}={value}\n"),
+        Place::File(_) => "#   in a file of its own, which only its owner can read\n".to_owned(),
+    }
 }
 
 fn quoted(text: &str) -> String {
@@ -40,46 +98,31 @@ fn optional(given: bool, lines: &str) -> String {
     lines.lines().map(|line| format!("#{line}\n")).collect()
 }
 
+/// The variable of the API key.
+pub const KEY_VARIABLE: &str = "ARGIL_API_KEY";
+/// The variable of the webhook's secret.
+pub const SECRET_VARIABLE: &str = "AVATAR_WATCH_WEBHOOK_SECRET";
+/// The variable of the mail account's password.
+pub const PASSWORD_VARIABLE: &str = "SMTP_PASSWORD";
+
 const HEAD: &str = "\
 # avatar-watch: a starter. `config.example.toml` shows every key with its default.
 # `avatar-watch check` says what is wrong with this file, all at once.
 
 [argil]
 # The API key, from app.argil.ai. It stands outside of this file:
-#   export ARGIL_API_KEY=…
-api_key = { env = \"ARGIL_API_KEY\" }
+";
 
+const AVATARS_HEAD: &str = "
 # One block for each avatar to watch.
 ";
 
 const WEBHOOK_HEAD: &str = "
-# A webhook to tell. Make its secret with `avatar-watch secret`, and give it to the receiver too:
-#   export AVATAR_WATCH_WEBHOOK_SECRET=whsec_…
-";
-
-const WEBHOOK: &str = "\
-[channels.webhook]
-type = \"webhook\"
-url = URL
-secret = { env = \"AVATAR_WATCH_WEBHOOK_SECRET\" }
+# A webhook to tell. `avatar-watch secret` makes a secret; the receiver needs it, too:
 ";
 
 const MAIL_HEAD: &str = "
-# A mailbox to tell, through your mail server:
-#   export SMTP_PASSWORD=…
-";
-
-const MAIL: &str = "\
-[channels.mail]
-type = \"email\"
-from = ADDRESS
-to = [ADDRESS]
-
-[channels.mail.smtp]
-host = \"smtp.example.com\"
-tls = \"starttls\"
-username = ADDRESS
-password = { env = \"SMTP_PASSWORD\" }
+# A mailbox to tell, through your mail server, with its password:
 ";
 
 #[cfg(test)]
@@ -108,9 +151,10 @@ mod tests {
     fn a_starter_loads_with_and_without_answers() {
         let check = |avatar: Option<&str>, webhook: Option<&str>, mail: Option<&str>| {
             let answers = StarterAnswers {
-                avatar_id: avatar.map(str::to_owned),
+                avatars: avatar.map(str::to_owned).into_iter().collect(),
                 webhook_url: webhook.map(str::to_owned),
                 mail_to: mail.map(str::to_owned),
+                ..StarterAnswers::default()
             };
             let text = starter(&answers);
             let path = Path::new("starter.toml");
@@ -137,12 +181,17 @@ mod tests {
         #[test]
         fn no_answer_breaks_out_of_its_quotes(text: String) {
             let answers = StarterAnswers {
-                avatar_id: Some(text.clone()),
+                api_key: Place::File(text.clone()),
+                avatars: vec![text.clone(), text.clone()],
                 webhook_url: Some(text.clone()),
+                webhook_secret: Place::File(text.clone()),
                 mail_to: Some(text.clone()),
+                smtp_host: Some(text.clone()),
+                smtp_password: Place::File(text.clone()),
             };
             let table: toml::Table = starter(&answers).parse().unwrap();
-            prop_assert_eq!(table["avatars"][0]["id"].as_str(), Some(text.as_str()));
+            prop_assert_eq!(table["argil"]["api_key"]["file"].as_str(), Some(text.as_str()));
+            prop_assert_eq!(table["avatars"][1]["id"].as_str(), Some(text.as_str()));
             prop_assert_eq!(table["channels"]["webhook"]["url"].as_str(), Some(text.as_str()));
             prop_assert_eq!(table["channels"]["mail"]["to"][0].as_str(), Some(text.as_str()));
         }

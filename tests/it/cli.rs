@@ -280,15 +280,20 @@ fn init_writes_a_config_that_check_takes_and_never_writes_over_one() {
     let id = "3c90c3cc-0d44-4b50-8888-8dd25736052a";
     let path = bench.path("new.toml");
     let path = path.to_str().unwrap();
-    let init = ["init", path, "--avatar", id, "--webhook", "https://ops.example.com/hook"];
+    let url = "https://ops.example.com/hook";
+    let init = ["init", "--output", path, "--avatar", id, "a2", "--webhook", url];
     let written = bench.run(&init);
     assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
     assert!(stdout(&written).contains("check --online"), "the next step is said");
-    let secret = stdout(&bench.run(&["secret"]));
-    let mut check = bench.command(&["--config", path, "check"]);
-    check.env("ARGIL_API_KEY", "k").env("AVATAR_WATCH_WEBHOOK_SECRET", secret.trim());
-    let checked = check.output().unwrap();
+    let check = |path: &str| {
+        let mut check = bench.command(&["--config", path, "check"]);
+        check.env("ARGIL_API_KEY", "k").output().unwrap()
+    };
+    let checked = check(path);
     assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+    let next = format!("2 avatars, 1 channel, database `{}", bench.path("").display());
+    assert!(stdout(&checked).contains(&next), "{}", stdout(&checked));
+    assert!(stdout(&checked).contains(&format!("`avatar-watch --config {path} check --online`")));
     let before = fs::read_to_string(path).unwrap();
     assert_eq!(bench.run(&init).status.code(), Some(1));
     assert_eq!(fs::read_to_string(path).unwrap(), before);
@@ -301,8 +306,13 @@ fn init_writes_where_the_config_is_said_to_be() {
     let written = bench.run(&["--config", path.to_str().unwrap(), "init", "--avatar", "a1"]);
     assert!(written.status.success() && path.exists(), "{}", stderr(&written));
     let bad = bench.path("bad.toml");
-    let refused = bench.run(&["init", bad.to_str().unwrap(), "--avatar", "a b"]);
-    assert!(refused.status.code() == Some(2) && !bad.exists(), "{}", stderr(&refused));
+    for answers in [["--avatar", "a b"], ["--webhook", "ftp://x"], ["--email", "nobody"]] {
+        let refused =
+            bench.run(&[&["init", "--output", bad.to_str().unwrap()], &answers[..]].concat());
+        assert!(refused.status.code() == Some(2) && !bad.exists(), "{}", stderr(&refused));
+        assert!(stderr(&refused).contains("\n  help: "), "{}", stderr(&refused));
+        assert!(!bench.path("webhook-secret").exists(), "nothing is left of it");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@ mod docs;
 mod door;
 mod email;
 mod faults;
+mod first_steps;
 mod logs;
 mod mail;
 mod mail_ways;

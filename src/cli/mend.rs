@@ -1,0 +1,53 @@
+//! What mends what `check --online` and `test` find: a sentence for each kind of failure.
+
+use crate::domain::delivery::Outcome;
+use crate::domain::observation::{Denial, Fault, Observation};
+
+/// What to do about an avatar that was not seen; `None` when it was.
+pub const fn of_look(seen: &Observation) -> Option<&'static str> {
+    Some(match seen {
+        Observation::Seen(_) => return None,
+        Observation::Missing { .. } => "is the id right, and of this account?",
+        Observation::Denied { denial: Denial::Key, .. } => {
+            "make a key at app.argil.ai, and put it where `api_key` says"
+        }
+        Observation::Denied { denial: Denial::Avatar, .. } => {
+            "is it in the workspace of this key? One of another account says `account = \"…\"`"
+        }
+        Observation::Throttled { .. } => "try again in a while; does anything else use this key?",
+        Observation::Failed { fault: Fault::Unreachable, .. } => {
+            "is `base_url` right, and does this machine reach the internet?"
+        }
+        Observation::Failed { fault: Fault::Way, .. } => {
+            "is `base_url` right, and the clock of this machine?"
+        }
+        Observation::Failed { fault: Fault::Unusable, .. } => {
+            "try again in a while; is `base_url` right?"
+        }
+        Observation::Failed { fault: Fault::Wrong, .. } => "is the id right, and `base_url`?",
+        Observation::Failed { fault: Fault::Local, .. } => {
+            "it is this machine that lacks something, such as file handles"
+        }
+    })
+}
+
+/// What to do about a channel that was not connected to, or did not take a message.
+pub fn of_channel(outcome: &Outcome) -> &'static str {
+    match (outcome.phase, outcome.code) {
+        ("resolve", _) => "is the name of the host right, and does this machine find others?",
+        ("connect", _) => "does the server run, and may this machine connect to its port?",
+        ("tls", _) => {
+            "is the certificate good for that name? `ca_file` names an authority of yours"
+        }
+        ("proxy", _) => "is `proxy` right, and may this machine use it?",
+        ("token", _) => "run the command by hand: it must print a token and exit with 0",
+        ("sendmail", _) => "run the command of `sendmail` by hand",
+        ("file", _) => "make the folder, and let this user write into it",
+        ("auth", _) => {
+            "are the user's name and the password right? Some want one made for programs"
+        }
+        ("response", Some(401 | 403)) => "does the receiver have the `secret` of this channel?",
+        ("response", Some(404 | 405 | 410)) => "is the path of `url` right, and does it take POST?",
+        _ => "what does the other side's log say?",
+    }
+}

@@ -1,0 +1,226 @@
+//! The first five minutes: `init`, `check --online`, `test`. Each step says the next one, and what
+//! is wrong says what mends it.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
+
+use crate::harness::argil::FakeArgil;
+use crate::harness::config::Config;
+use crate::harness::daemon::{Bench, files_with, stderr, stdout, wait_until};
+use crate::harness::webhook::{Answer, Receiver};
+
+/// The program on a terminal of its own.
+struct Terminal {
+    keyboard: File,
+    line: File,
+    shown: Arc<Mutex<String>>,
+    child: Child,
+}
+
+impl Terminal {
+    fn run(bench: &Bench, arguments: &[&str]) -> Self {
+        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&controller).unwrap();
+        unlockpt(&controller).unwrap();
+        let name = ptsname(&controller, Vec::new()).unwrap();
+        let line = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+        let mut command = bench.command(arguments);
+        command.env_remove("AVATAR_WATCH_CONFIG").stdout(Stdio::piped());
+        command.stdin(line.try_clone().unwrap()).stderr(line.try_clone().unwrap());
+        let child = command.spawn().unwrap();
+        let keyboard = File::from(controller);
+        let mut screen = keyboard.try_clone().unwrap();
+        let shown = Arc::new(Mutex::new(String::new()));
+        let seen = Arc::clone(&shown);
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = screen.read(&mut bytes) {
+                seen.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+        });
+        Self { keyboard, line, shown, child }
+    }
+
+    fn shown(&self) -> String {
+        self.shown.lock().unwrap().clone()
+    }
+
+    /// Types this when that question has been asked, for so many times.
+    fn answer(&mut self, question: &str, times: usize, typed: &str) {
+        wait_until(&format!("`{question}` on {:?}", self.shown()), || {
+            self.shown().matches(question).count() == times
+        });
+        self.keyboard.write_all(typed.as_bytes()).unwrap();
+    }
+
+    fn shows_what_is_typed(&self) -> bool {
+        tcgetattr(&self.line).unwrap().local_modes.contains(LocalModes::ECHO)
+    }
+
+    fn end(self) -> (Option<i32>, String) {
+        let output = self.child.wait_with_output().unwrap();
+        (output.status.code(), stdout(&output))
+    }
+}
+
+fn mode(path: PathBuf) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn on_a_terminal_init_asks_and_what_is_typed_is_not_shown_and_stands_in_no_config() {
+    let bench = Bench::new("");
+    fs::remove_file(bench.config()).unwrap();
+    let mut terminal = Terminal::run(&bench, &["init"]);
+    terminal.answer("The API key", 1, "C4N4RY-keyy\u{7f}\r");
+    terminal.answer("The ids of the avatars", 1, "Jäne\n");
+    terminal.answer("The ids of the avatars", 2, "a1 a2\n");
+    terminal.answer("A webhook to tell", 1, "https://ops.example.com/hook\n");
+    terminal.answer("A mailbox to tell", 1, "studio@example.com\n");
+    terminal.answer("Its mail server", 1, "mail.example.com\n");
+    terminal.answer("The password of studio@example.com", 1, "C4N4RY-password\r");
+    wait_until("the end", || bench.config().exists());
+    assert!(!terminal.shown().contains("C4N4RY"), "{}", terminal.shown());
+    assert!(terminal.shows_what_is_typed(), "the terminal is as it was");
+    let (code, said) = terminal.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.ends_with("Next:\n  avatar-watch check --online\n"), "{said}");
+    assert!(!said.contains("C4N4RY") && !said.contains("whsec_"), "{said}");
+    let secrets = ["argil-api-key", "webhook-secret", "smtp-password"];
+    assert_eq!(secrets.map(|name| mode(bench.path(name))), [0o600; 3]);
+    assert_eq!(fs::read_to_string(bench.path("argil-api-key")).unwrap(), "C4N4RY-key\n");
+    assert!(!files_with(bench.path("").as_path(), "C4N4RY").contains(&bench.config()));
+    let checked = bench.run(&["check"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+    assert!(stdout(&checked).contains("2 avatars, 2 channels"), "{}", stdout(&checked));
+}
+
+#[test]
+fn whoever_breaks_off_while_asked_leaves_nothing_and_gets_the_terminal_back() {
+    let bench = Bench::new("");
+    fs::remove_file(bench.config()).unwrap();
+    for (key, end) in [("C4N4RY\u{3}", ""), ("\r", "\u{4}")] {
+        let mut terminal = Terminal::run(&bench, &["init"]);
+        terminal.answer("The API key", 1, key);
+        if !end.is_empty() {
+            terminal.answer("The ids of the avatars", 1, end);
+        }
+        wait_until("the end", || terminal.shown().contains("nothing was written"));
+        assert!(terminal.shows_what_is_typed(), "the terminal is as it was");
+        assert_eq!(terminal.end().0, Some(130));
+    }
+    assert_eq!(fs::read_dir(bench.path("")).unwrap().count(), 0);
+}
+
+#[test]
+fn without_a_terminal_init_asks_nothing_and_without_flags_writes_a_starter() {
+    let bench = Bench::new("");
+    fs::remove_file(bench.config()).unwrap();
+    // Nobody ever types into this, and it is never closed.
+    let mut child = bench.command(&["init"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let typing = child.as_mut().unwrap().stdin.take();
+    let output = child.unwrap().wait_with_output().unwrap();
+    drop(typing);
+    let said = stdout(&output);
+    assert!(output.status.success() && bench.config().exists(), "{said}");
+    assert!(said.contains("put the id of your avatar into it"), "{said}");
+    assert!(said.contains("export ARGIL_API_KEY=…"), "{said}");
+}
+
+#[test]
+fn an_old_config_and_old_secrets_are_kept_whatever_is_asked() {
+    let bench = Bench::new("old");
+    let flags = ["init", "--webhook", "https://ops.example.com/hook", "--email", "a@example.com"];
+    let refused = bench.run(&flags);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        stderr(&refused).contains("help: `--output PATH` names another"),
+        "{}",
+        stderr(&refused)
+    );
+    assert!(!bench.path("webhook-secret").exists());
+    let forced = |expected: &str| {
+        let forced =
+            bench.run(&[&flags[..], &["--force", "--smtp-host", "mail.example.com"]].concat());
+        assert!(forced.status.success(), "{}", stderr(&forced));
+        assert!(stdout(&forced).contains(expected), "{}", stdout(&forced));
+        fs::read_to_string(bench.path("webhook-secret")).unwrap()
+    };
+    let secret = forced("The old one is kept as");
+    assert_eq!(forced(".old.1`"), secret, "a receiver knows it already");
+    assert_eq!(fs::read_to_string(bench.path("avatar-watch.toml.old")).unwrap(), "old");
+    let key = bench.path("key");
+    fs::write(&key, "k\n").unwrap();
+    let output = bench.path("other.toml");
+    let written = bench.run(&[
+        "init",
+        "--api-key-file",
+        key.to_str().unwrap(),
+        "--output",
+        output.to_str().unwrap(),
+    ]);
+    assert!(written.status.success(), "{}", stderr(&written));
+    let checked = bench.run(&["--config", output.to_str().unwrap(), "check"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+    let lost = bench.run(&["init", "--api-key-file", "nowhere", "--output", "third.toml"]);
+    assert_eq!(lost.status.code(), Some(2));
+    assert!(stderr(&lost).contains("`argil.api_key.file` cannot be read"), "{}", stderr(&lost));
+    assert!(!bench.path("third.toml").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_step_says_the_next_one_and_each_failure_its_mend() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
+    let bench = Bench::new(config.text());
+    let check = |arguments: &[&str], code: i32, expected: &[&str]| {
+        let output = bench.run(arguments);
+        let said = stdout(&output);
+        assert_eq!(output.status.code(), Some(code), "{said} {}", stderr(&output));
+        for words in expected {
+            assert!(said.contains(words), "`{words}` is not in {said}");
+        }
+        said
+    };
+    let path = bench.config();
+    let path = path.display();
+    let missing = ["FAIL avatar `a1`", "  help: is the id right"];
+    let shown = check(&["check", "--online"], 2, &missing);
+    assert!(!shown.contains("Next: "), "what is wrong comes first: {shown}");
+    argil.set_status("a1", "IDLE");
+    check(&["check"], 0, &[&format!("Next: `avatar-watch --config {path} check --online`")]);
+    let next = format!("Next: `avatar-watch --config {path} test ops` sends a trial message.");
+    check(&["check", "--online"], 0, &[&next]);
+    let (run, service) = ("run` watches", "`sudo systemctl enable --now avatar-watch`");
+    check(&["test", "ops"], 0, &[&format!("Next: `avatar-watch --config {path} {run}"), service]);
+    receiver.script([Answer::status(401), Answer::status(404)]);
+    let refused = "  help: does the receiver have the `secret` of this channel?";
+    check(&["test", "ops"], 1, &["FAIL ops", refused]);
+    check(&["test", "ops"], 1, &["FAIL ops", "  help: is the path of `url` right"]);
+    bench.configure(Config::new(argil.base_url()).avatar("a1").text());
+    check(&["check", "--online"], 0, &[run, "; no channel is told of anything yet."]);
+    bench.configure(Config::new("http://127.0.0.1:9/v1").avatar("a1").avatar("a2").text());
+    let shown = check(&["check", "--online"], 2, &["help: is `base_url` right", "were not tried"]);
+    assert!(!shown.contains("a2"), "{shown}");
+}
+
+#[test]
+fn check_online_takes_a_few_requests_however_many_avatars_there_are() {
+    let argil = FakeArgil::start();
+    let config = (0..25).fold(Config::new(argil.base_url()), |config, number| {
+        argil.set_status(&format!("a{number}"), "IDLE");
+        config.avatar(&format!("a{number}"))
+    });
+    let checked = Bench::new(config.text()).run(&["check", "--online"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+    assert!(stdout(&checked).contains("5 avatars more were not tried"), "{}", stdout(&checked));
+    let asked: usize = (0..25).map(|number| argil.count(&format!("a{number}"))).sum();
+    assert_eq!(asked, 20);
+}
