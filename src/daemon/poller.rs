@@ -364,7 +364,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             self.tools.sights.answered(account, now, moment);
         }
         let welcome_again = !was_welcome && !lane.gate.is_on_probation();
-        lane.log_gate(&self.tools.refrains, account, was_welcome, glimpse, moment);
+        lane.log_gate(&self.tools.refrains, account, glimpse, moment);
         if welcome_again {
             self.hasten_denied(account, moment);
         }

@@ -87,7 +87,6 @@ impl<C: Clock> Lane<C> {
         &self,
         refrains: &Refrains,
         account: &AccountName,
-        was_welcome: bool,
         glimpse: &Glimpse,
         now: Moment,
     ) {
@@ -95,7 +94,8 @@ impl<C: Clock> Lane<C> {
             Welcome::Refused | Welcome::Forbidden if self.gate.is_refused() => "refused",
             Welcome::Astray => "astray",
             Welcome::Throttled { .. } => "throttled",
-            Welcome::Answered if !was_welcome && !self.gate.is_on_probation() => {
+            // A reload makes any key welcome, so that it was is no reason to say nothing.
+            Welcome::Answered if !self.gate.is_on_probation() => {
                 if let Ended::Said(said) = refrains.end(&Topic::Account(account.clone()), now) {
                     info!(
                         account = %account, left_out = left_out(said),

@@ -12,6 +12,7 @@ use crate::domain::moment::Moment;
 #[derive(Clone, Copy, Debug)]
 pub struct Refrain {
     since: Moment,
+    noted_at: Moment,
     ended_at: Option<Moment>,
     /// Whether the last word about it was that it is there.
     heard: bool,
@@ -34,6 +35,7 @@ impl Refrain {
     pub const fn begin(now: Moment) -> Self {
         Self {
             since: now,
+            noted_at: now,
             ended_at: None,
             heard: true,
             said_at: now,
@@ -49,6 +51,7 @@ impl Refrain {
             *self = Self::begin(now);
             return Some(Said { left_out, lasted: Duration::ZERO });
         }
+        self.noted_at = now;
         if self.ended_at.take().is_some() {
             self.since = now;
         }
@@ -73,9 +76,11 @@ impl Refrain {
         std::mem::take(&mut self.heard).then(|| self.said(now))
     }
 
-    /// Whether it ended so long ago that the next time is another trouble.
+    /// Whether it ended, or was last noted, so long ago that the next time is another trouble: what
+    /// a reload takes out has no end.
     pub fn is_over(&self, now: Moment) -> bool {
         self.ended_at.is_some_and(|at| now.since(at) >= FIRST_WAIT)
+            || now.since(self.noted_at) >= LONGEST_WAIT
     }
 
     fn said(&mut self, now: Moment) -> Said {
@@ -143,5 +148,12 @@ mod tests {
         assert!(!refrain.is_over(at(60)));
         assert_eq!(refrain.again(at(61)), said(0, 0));
         assert_eq!(refrain.again(at(62)), None);
+    }
+
+    #[test]
+    fn what_nobody_noted_for_a_day_is_another_trouble_though_it_never_ended() {
+        let mut refrain = Refrain::begin(at(0));
+        assert_eq!(refrain.again(at(1)), None);
+        assert_eq!(refrain.again(at(1 + 24 * 60)), said(1, 0));
     }
 }

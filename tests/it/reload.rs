@@ -103,6 +103,7 @@ fn a_key_that_was_refused_is_tried_again_at_a_reload() {
     bench.configure(&renewed);
     daemon.signal(Signal::HUP);
     daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("the API accepts the key of account `argil` again, after ");
     assert!(daemon.stop().success());
 }
 
