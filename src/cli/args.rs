@@ -393,7 +393,7 @@ impl LogLevel {
 /// How the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLook {
-    /// Lines for people
+    /// Lines for people; in systemd's journal, entries with fields
     Human,
     /// One JSON object a line
     Json,
