@@ -41,6 +41,8 @@ pub struct Dispatcher<S, N, C: Clock> {
     rested: HashMap<ChannelName, Moment>,
     /// Both clocks when the table was last looked at; they part when the wall's is set.
     looked_at: Option<(Timestamp, Moment)>,
+    /// When what waits was last counted.
+    counted_at: Option<Moment>,
 }
 
 impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
@@ -55,6 +57,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
             witness: Arc::default(),
             rested: HashMap::new(),
             looked_at: None,
+            counted_at: None,
         }
     }
 
@@ -121,9 +124,21 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
             }
             written_again(&self.tools, EVENTS);
         }
+        if let Err(failure) = self.count_waiting(moment).await {
+            return self.wait_for_store(DELIVERIES, failure, moment);
+        }
         self.pulse.sending.set(self.in_flight.len());
         let next_due_at = claims.next_due_at.map(|due_at| moment.plus(due_at.since(now)));
         Ok(next_due_at.map_or(glance_at, |due_at| due_at.min(glance_at)))
+    }
+
+    /// Counts what waits, for the status line: not at every look, since a long queue takes long.
+    async fn count_waiting(&mut self, now: Moment) -> Result<(), StoreError> {
+        if self.counted_at.is_none_or(|then| now.since(then) >= COUNT_EVERY) {
+            self.pulse.waiting.set(self.tools.store.waiting().await?);
+            self.counted_at = Some(now);
+        }
+        Ok(())
     }
 
     /// Whether the wall clock lost time on the steady one since the last look, or may have before
@@ -210,13 +225,17 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         let clock = self.tools.clock.clone();
         let limit = clock.moment().plus(DRAIN);
         if !self.in_flight.is_empty() {
+            self.pulse.sending.set(self.in_flight.len());
             info!(count = self.in_flight.len(), "waiting for the deliveries under way");
         }
         loop {
             select! {
                 biased;
                 done = self.in_flight.join_next() => match done {
-                    Some(done) => self.take_back(done)?,
+                    Some(done) => {
+                        self.pulse.sending.set(self.in_flight.len());
+                        self.take_back(done)?;
+                    }
                     None => break,
                 },
                 () = stop.hard() => break,
@@ -234,6 +253,8 @@ const DELIVERIES: &str = "tries at deliveries";
 const EVENTS: &str = "events of channels and dead letters";
 /// The table is looked at this often even if nobody rings: a hand may have changed it.
 const GLANCE: Duration = Duration::from_secs(2);
+/// The least wait between two counts of what waits.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// No try lasts as long as this; mail has the longest limit, of six minutes.
 const LEASE: Duration = Duration::from_secs(390);
 /// Clocks are set back by less than this all the time, and waits may last as much longer.

@@ -40,5 +40,6 @@ pub mod door;
 pub mod supervisor;
 pub mod signals;
 pub mod systemd;
+pub mod watchdog;
 pub mod service;
 pub mod error;

@@ -33,7 +33,7 @@ use crate::domain::forecast::Forecast;
 use crate::domain::key_gate::Welcome;
 use crate::domain::moment::Moment;
 use crate::domain::status::Status;
-use crate::domain::vision::Glimpse;
+use crate::domain::vision::{Glimpse, Vision};
 use crate::domain::watch::Watch;
 use crate::store::error::{NextStep, StoreError};
 
@@ -143,6 +143,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             self.follow_hint(id, now);
         }
         let mut wake_at = earlier(self.due.next(), self.hints_due.next());
+        self.pulse.next_look_at.set(wake_at);
+        self.report_sight();
         let accounts: Vec<AccountName> = self.lanes.keys().cloned().collect();
         for name in accounts {
             let lane_at = self.launch_lane(&name, now);
@@ -403,6 +405,14 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.pulse.training.set(count(is_training));
         self.pulse.troubled.set(count(|watch| watch.trouble.is_some()));
         self.pulse.blind.set(self.lanes.values().filter(|lane| lane.vision.is_blind()).count());
+    }
+
+    fn report_sight(&self) {
+        let count = |test: fn(&Vision) -> bool| {
+            self.lanes.values().filter(|lane| test(&lane.vision)).count()
+        };
+        self.pulse.dark.set(count(Vision::is_dark));
+        self.pulse.seeing.set(count(|vision| vision.answered_at().is_some() && !vision.is_dark()));
     }
 }
 

@@ -53,25 +53,25 @@ impl Progress {
             Loop::Dispatcher => &self.dispatcher,
             Loop::Service => &self.service,
         };
-        mark.set(now);
+        mark.set(Some(now));
     }
 
     /// Notes that the store was asked for something that it has to answer.
     pub fn asked_store(&self, now: Moment) {
-        self.store_asked.set(now);
+        self.store_asked.set(Some(now));
     }
 
     /// Notes that the store answered, and that it did what it was asked for.
     pub fn store_did(&self) {
-        self.store_asked.clear();
-        self.store_failing.clear();
+        self.store_asked.set(None);
+        self.store_failing.set(None);
     }
 
     /// Notes that the store answered, and that it cannot do it just now.
     pub fn store_failed(&self, now: Moment) {
-        self.store_asked.clear();
+        self.store_asked.set(None);
         if self.store_failing.get().is_none() {
-            self.store_failing.set(now);
+            self.store_failing.set(Some(now));
         }
     }
 
@@ -148,20 +148,20 @@ impl fmt::Display for Part {
     }
 }
 
-/// A moment, or none; kept as one more than its milliseconds, since zero is none.
+/// A moment, or none, that one writes and others read; kept as one more than its milliseconds,
+/// since zero is none.
 #[derive(Debug, Default)]
-struct Mark(AtomicU64);
+pub struct Mark(AtomicU64);
 
 impl Mark {
-    fn set(&self, moment: Moment) {
-        self.0.store(moment.as_millis().saturating_add(1), Ordering::Relaxed);
+    /// Sets it.
+    pub fn set(&self, moment: Option<Moment>) {
+        let number = moment.map_or(0, |moment| moment.as_millis().saturating_add(1));
+        self.0.store(number, Ordering::Relaxed);
     }
 
-    fn clear(&self) {
-        self.0.store(0, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> Option<Moment> {
+    /// Reads it.
+    pub fn get(&self) -> Option<Moment> {
         self.0.load(Ordering::Relaxed).checked_sub(1).map(Moment::from_millis)
     }
 }

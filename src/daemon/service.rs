@@ -4,9 +4,11 @@
 //! force, and the log says what is wrong.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::select;
+use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::config::diff::Change;
@@ -17,9 +19,13 @@ use crate::daemon::chance::Chance;
 use crate::daemon::checked;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
+use crate::daemon::ports::Clock as _;
+use crate::daemon::progress::Loop;
+use crate::daemon::pulse::Pulse;
 use crate::daemon::signals::{Order, Signals};
 use crate::daemon::supervisor::Daemon;
 use crate::daemon::systemd;
+use crate::daemon::watchdog;
 use crate::live::feed::Feed;
 use crate::store::error::NextStep;
 
@@ -52,10 +58,16 @@ pub async fn serve(path: &Path) -> Result<(), ServiceError> {
         settings.store_path.display()
     );
     systemd::ready(&daemon.sentence());
+    let pulse = daemon.pulse();
+    let mut watchers = JoinSet::new();
+    if let Some(limit) = systemd::watchdog_limit() {
+        watchers.spawn(watchdog::watch(Arc::clone(&pulse), SystemClock, limit, systemd::alive));
+    }
     let mut told = String::new();
     // Whether a good config waits for a store that cannot write just now.
     let mut waits = false;
     loop {
+        pulse.progress.turned(Loop::Service, SystemClock.moment());
         select! {
             failure = daemon.failed() => {
                 systemd::stopping();
@@ -82,9 +94,28 @@ pub async fn serve(path: &Path) -> Result<(), ServiceError> {
     }
     systemd::stopping();
     info!("stopping");
-    daemon.stop(signals.next_stop()).await?;
+    say_how_far(&pulse, daemon.stop(signals.next_stop())).await?;
     info!("stopped");
     Ok(())
+}
+
+/// Says how far stopping has come, until it is done: systemd waits for as long as it hears of it.
+async fn say_how_far<T>(pulse: &Pulse, stopping: impl Future<Output = T>) -> T {
+    tokio::pin!(stopping);
+    let mut most = 0;
+    loop {
+        let left = pulse.sending.get();
+        most = left.max(most);
+        let status = match most {
+            0 => "stopping".to_owned(),
+            most => format!("draining: {left} of {most} deliveries are still under way"),
+        };
+        systemd::still_stopping(&status, STOP_TOLD_EVERY * 10);
+        select! {
+            done = &mut stopping => return done,
+            () = tokio::time::sleep(STOP_TOLD_EVERY) => {}
+        }
+    }
 }
 
 /// Reads the config again; whether that has to be done once more, when the store can write.
@@ -152,5 +183,7 @@ fn one_line(problem: &Problem) -> String {
     problem.to_string().replace("\n  help: ", "; ")
 }
 
+/// How often it is said how far stopping has come.
+const STOP_TOLD_EVERY: Duration = Duration::from_secs(1);
 /// How often the status line is looked at.
 const STATUS_EVERY: Duration = Duration::from_secs(5);

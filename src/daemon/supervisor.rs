@@ -277,7 +277,7 @@ impl<C: Clock> Daemon<C> {
 
     /// What the loops are at, in words.
     pub fn sentence(&self) -> String {
-        self.pulse.sentence()
+        self.pulse.sentence(self.tools.clock.moment())
     }
 
     /// What the loops are at, and how far they have come; it may be kept beyond the daemon.

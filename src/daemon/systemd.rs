@@ -1,5 +1,7 @@
-//! What systemd is told: ready, reloading, stopping, and a line about what we are at. The one
-//! home of `sd-notify`. Without systemd nobody is told, and nothing is different.
+//! What systemd is told: ready, reloading, stopping, alive, and a line about what we are at. The
+//! one home of `sd-notify`. Without systemd nobody is told, and nothing is different.
+
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 
@@ -19,12 +21,28 @@ pub fn reloading() {
 
 /// We are stopping.
 pub fn stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    tell(&[NotifyState::Stopping]);
+}
+
+/// We are still stopping, and say so again within `grace`; `status` says what is left.
+pub fn still_stopping(status: &str, grace: Duration) {
+    let grace_us = u32::try_from(grace.as_micros()).unwrap_or(u32::MAX);
+    tell(&[NotifyState::ExtendTimeoutUsec(grace_us), NotifyState::Status(status)]);
 }
 
 /// What we are at.
 pub fn status(status: &str) {
     tell(&[NotifyState::Status(status)]);
+}
+
+/// How often at least it must be told that we live, if at all (`WatchdogSec=`).
+pub fn watchdog_limit() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
+}
+
+/// We live.
+pub fn alive() {
+    tell(&[NotifyState::Watchdog]);
 }
 
 fn tell(states: &[NotifyState<'_>]) {

@@ -83,6 +83,11 @@ impl Vision {
         self.told.is_some()
     }
 
+    /// Whether the last look showed nothing.
+    pub fn is_dark(&self) -> bool {
+        self.darkness.is_some()
+    }
+
     /// Takes up one more observation.
     pub fn note(&mut self, glimpse: &Glimpse, now: Timestamp, moment: Moment) {
         let Some((cause, reason)) = &glimpse.dark else {

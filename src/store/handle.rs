@@ -274,6 +274,14 @@ impl Store {
         .await
     }
 
+    /// How many deliveries wait.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn waiting(&self) -> Result<usize, StoreError> {
+        self.run("counting what waits", |connection, _| outbox::waiting(connection)).await
+    }
+
     /// Records the end of a try; `false` when the delivery is no longer in that try, and then
     /// nothing was recorded.
     ///

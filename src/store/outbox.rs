@@ -167,6 +167,13 @@ pub(super) fn claim(
     Ok(claims)
 }
 
+/// How many deliveries wait, for whatever.
+pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<usize> {
+    let sql = "SELECT count(*) FROM deliveries WHERE state = 'pending'";
+    let waiting: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    Ok(usize::try_from(waiting).unwrap_or(0))
+}
+
 fn has_open_try(connection: &Connection, channel: &ChannelName) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(

@@ -27,6 +27,7 @@ class Manager:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(str(path))
         self.socket.settimeout(LIMIT_S)
+        self.heard = []
 
     def hears(self, wanted):
         """The next datagram that has `wanted` in it, as a table; empty when none comes."""
@@ -36,16 +37,20 @@ class Manager:
             except TimeoutError:
                 return {}
             lines = datagram.splitlines()
+            self.heard += lines
             if wanted in lines:
                 return dict(line.split("=", 1) for line in lines)
 
 
 folder = work_folder()
 manager = Manager(folder / "notify")
-daemon = Daemon(folder, CONFIG, NOTIFY_SOCKET=str(folder / "notify"))
+watched = {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "1500000"}
+daemon = Daemon(folder, CONFIG, **watched)
 ready = manager.hears("READY=1")
 claim("READY=1 comes, though the API cannot be reached", ready, daemon.said())
-claim("… with a STATUS of words", len(ready.get("STATUS", "")) > 3, ready)
+claim("… with a STATUS of words", ready.get("STATUS", "").startswith("1 avatar, "), ready)
+alive = [manager.hears("WATCHDOG=1") for _ in range(3)]
+claim("WATCHDOG=1 comes, and again", all(alive), daemon.said())
 
 before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 os.kill(daemon.process.pid, signal.SIGHUP)
@@ -64,5 +69,16 @@ claim("… and the log says what is wrong", wait_for(lambda: "base_ulr" in daemo
 
 daemon.process.send_signal(signal.SIGTERM)
 claim("SIGTERM brings STOPPING=1", manager.hears("STOPPING=1"), daemon.said())
+more = manager.hears("STATUS=stopping")
+claim("… and asks for the time that it takes", int(more.get("EXTEND_TIMEOUT_USEC", "0")) > 10**6, more)
 claim("… and the exit status is 0", daemon.stop() == 0, daemon.said())
+
+# Another process's watchdog is none of our business.
+manager.heard.clear()
+daemon = Daemon(folder, CONFIG, **watched, WATCHDOG_PID="1")
+manager.hears("READY=1")
+daemon.process.send_signal(signal.SIGTERM)
+ended = manager.hears("STOPPING=1")
+claim("the watchdog of another process hears nothing", ended and "WATCHDOG=1" not in manager.heard)
+daemon.stop()
 end()

@@ -82,7 +82,7 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 def surroundings(**extra):
     """Our environment, without what would steer the daemon elsewhere."""
-    steering = ("AVATAR_WATCH_", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET")
+    steering = ("AVATAR_WATCH_", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
     return kept | {"ARGIL_API_KEY": KEY, "NO_COLOR": "1"} | extra
 

@@ -2,12 +2,16 @@
 //! there is to do and however slow the others are; dead ones do.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use avatar_watch::daemon::progress::Part;
+use avatar_watch::daemon::progress::{Loop, Part};
+use avatar_watch::daemon::pulse::Pulse;
+use avatar_watch::daemon::watchdog;
 use tokio::sync::Notify;
 
 use crate::harness::argil::Answer;
+use crate::harness::clock::HandClock;
 use crate::harness::plans::seconds;
 
 use super::Bench;
@@ -79,4 +83,37 @@ async fn a_loop_that_has_died_looks_stuck_after_its_limit() {
     assert_eq!(bench.stuck(), None);
     bench.world.clock.advance(Duration::from_millis(1));
     assert_eq!(bench.stuck(), Some(Part::Poller));
+}
+
+/// How often the watchdog was told that all is well after so many seconds, one at a time.
+async fn told_after(loop_turns: bool, pass: u64) -> usize {
+    let clock = HandClock::new();
+    let pulse = Arc::new(Pulse::default());
+    let told = Arc::new(AtomicUsize::new(0));
+    pulse.progress.turned(Loop::Poller, clock.reading());
+    let alive = {
+        let told = Arc::clone(&told);
+        move || {
+            told.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let limit = seconds(60);
+    let task = tokio::spawn(watchdog::watch(Arc::clone(&pulse), clock.clone(), limit, alive));
+    for _ in 0..pass {
+        tokio::task::yield_now().await;
+        clock.advance(seconds(1));
+        if loop_turns {
+            pulse.progress.turned(Loop::Poller, clock.reading());
+        }
+    }
+    tokio::task::yield_now().await;
+    task.abort();
+    told.load(Ordering::Relaxed)
+}
+
+#[tokio::test]
+async fn the_watchdog_is_told_three_times_in_its_limit_while_all_moves_and_not_when_a_part_hangs() {
+    assert_eq!(told_after(true, 600).await, 1 + 30);
+    let limit = usize::try_from(Part::Poller.limit().as_secs()).unwrap();
+    assert_eq!(told_after(false, 600).await, 1 + limit / 20, "silent once it is stuck");
 }

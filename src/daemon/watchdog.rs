@@ -1,0 +1,33 @@
+//! The watchdog: tells whoever watches the service that it lives, for as long as everything in it
+//! moves. A timer alone proves nothing: it goes on when the work hangs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{error, info};
+
+use crate::daemon::ports::Clock;
+use crate::daemon::pulse::Pulse;
+
+/// Calls `alive` three times in each `limit`, but not while a part is stuck.
+pub async fn watch<C: Clock>(pulse: Arc<Pulse>, clock: C, limit: Duration, alive: impl Fn()) {
+    let mut told = None;
+    loop {
+        let now = clock.moment();
+        let stuck = pulse.progress.stuck(now);
+        let part = stuck.map(|stuck| stuck.part);
+        match (stuck, told) {
+            (Some(stuck), _) if part != told => {
+                let seconds = now.since(stuck.since).as_secs();
+                error!(seconds, "{} has not moved for {seconds} s: this is a bug", stuck.part);
+            }
+            (None, Some(part)) => info!("{part} moves again"),
+            (Some(_) | None, _) => {}
+        }
+        told = part;
+        if stuck.is_none() {
+            alive();
+        }
+        clock.sleep_until(now.plus(limit / 3)).await;
+    }
+}
