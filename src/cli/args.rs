@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::RangedI64ValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 /// Tells you the minute an Argil avatar is ready, failed, or refused.
 ///
@@ -53,6 +54,10 @@ pub enum Command {
     Secret,
     /// Print what webhooks send, as JSON Schema, for those who receive it
     Schema(SchemaArgs),
+    /// Print what a shell needs to complete our command line
+    Completions(CompletionsArgs),
+    /// Print a manual page, or write all of them into a folder
+    Man(ManArgs),
 }
 
 /// What `demo` takes.
@@ -362,6 +367,27 @@ pub struct EventSchemaArgs {
     pub list: bool,
 }
 
+/// What `completions` takes.
+#[derive(Clone, Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// What `man` takes.
+#[derive(Clone, Debug, Args)]
+pub struct ManArgs {
+    /// The page, such as `avatar-watch-run` [default: avatar-watch]
+    #[arg(value_name = "PAGE", conflicts_with_all = ["out", "list"])]
+    pub page: Option<String>,
+    /// Write all pages into this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "list")]
+    pub out: Option<PathBuf>,
+    /// Print the names of the pages instead
+    #[arg(long)]
+    pub list: bool,
+}
+
 /// How much the log says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
@@ -397,6 +423,11 @@ pub enum LogLook {
     Human,
     /// One JSON object a line
     Json,
+}
+
+/// The command line, for those who describe it.
+pub fn grammar() -> clap::Command {
+    Cli::command()
 }
 
 fn avatars() -> RangedI64ValueParser<u16> {
@@ -448,12 +479,10 @@ several avatars the highest; 2 misuse; 78 config; 130, 143 interrupted.";
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
+        grammar().debug_assert();
     }
 }

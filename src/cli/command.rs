@@ -7,7 +7,8 @@ use clap::Parser as _;
 use crate::cli::args::{Cli, Command};
 use crate::cli::exit::Exit;
 use crate::cli::{
-    channels, check, deliveries, demo, history, init, run, schema, secret, status, test, wait,
+    channels, check, completions, deliveries, demo, history, init, man, run, schema, secret,
+    status, test, wait,
 };
 use crate::telemetry::panic;
 
@@ -37,6 +38,8 @@ fn command(cli: &Cli) -> Exit {
         Command::Init(args) => init::init(config, args),
         Command::Secret => secret::secret(),
         Command::Schema(args) => schema::schema(args),
+        Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => man::man(args),
     }
 }
 

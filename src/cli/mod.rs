@@ -23,3 +23,5 @@ pub mod init;
 pub mod asking;
 pub mod secret;
 pub mod schema;
+pub mod completions;
+pub mod man;

@@ -12,6 +12,7 @@ use crate::harness::daemon::{Bench, Running, stderr, stdout};
 use crate::harness::webhook::{Answer, Receiver};
 
 mod channels;
+mod papers;
 
 /// A daemon that has told of one ready avatar and given up on nothing.
 async fn settled() -> (FakeArgil, Receiver, Bench, Running) {

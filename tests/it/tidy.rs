@@ -82,7 +82,7 @@ const FLOORS: [(&str, &[&str]); 14] = [
 ];
 
 /// Each vendor crate that has a home, and the files that may name it.
-const HOMES: [(&str, &[&str]); 19] = [
+const HOMES: [(&str, &[&str]); 22] = [
     ("rusqlite", &["store/"]),
     ("reqwest", &["argil/client.rs", "notify/client.rs", "notify/http.rs"]),
     ("lettre", &["notify/email/"]),
@@ -94,6 +94,9 @@ const HOMES: [(&str, &[&str]); 19] = [
     ("hyper", &["web/server.rs"]),
     ("hyper_util", &["web/server.rs"]),
     ("clap", &["cli/args.rs", "cli/command.rs"]),
+    ("clap_complete", &["cli/args.rs", "cli/completions.rs"]),
+    ("clap_mangen", &["cli/man.rs"]),
+    ("roff", &["cli/man.rs"]),
     ("sd_notify", &["daemon/systemd.rs"]),
     ("governor", &["daemon/budget.rs"]),
     ("minijinja", &["notify/format/template.rs"]),
