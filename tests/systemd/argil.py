@@ -1,0 +1,68 @@
+"""A small stand-in for the API and for a receiver of webhooks, on this machine only."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Serving(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, code, body=b"", **headers):
+        self.send_response(code)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class Argil:
+    """Knows avatars by id; remembers who was asked for, and with which key."""
+
+    def __init__(self, port):
+        self.statuses, self.asked, self.keys = {}, [], set()
+        argil = self
+
+        class Handler(Serving):
+            def do_GET(self):
+                avatar = self.path.rsplit("/", 1)[-1]
+                argil.keys.add(self.headers.get("x-api-key"))
+                argil.asked.append(avatar)
+                status = argil.statuses.get(avatar)
+                if status is None:
+                    return self.answer(404, b"{}")
+                self.answer(200, json.dumps({"id": avatar, "status": status}).encode())
+
+        serve(port, Handler)
+
+
+class Receiver:
+    """Remembers every try; refuses while `refuses`, and holds its answer until `gate` is open."""
+
+    def __init__(self, port):
+        self.tries, self.taken, self.refuses = [], [], False
+        self.gate = threading.Event()
+        self.gate.set()
+        receiver = self
+
+        class Handler(Serving):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                one = (self.headers["webhook-id"], body)
+                receiver.tries.append(one)
+                receiver.gate.wait()
+                if receiver.refuses:
+                    return self.answer(500)
+                receiver.taken.append(one)
+                self.answer(204)
+
+        serve(port, Handler)
+
+
+def serve(port, handler):
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,0 +1,335 @@
+"""What runs inside of the booted container, as root: the life of the package and of its service.
+
+Each claim is a line, `ok …` or `FAIL …`; the last line says that all was tried.
+"""
+
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from argil import Argil, Receiver
+
+SHARED = Path("/shared")
+UNIT = "avatar-watch.service"
+CONFIG = Path("/etc/avatar-watch/config.toml")
+KEY = Path("/etc/avatar-watch/credentials/argil-api-key")
+SECRET = Path("/etc/avatar-watch/credentials/ops-secret")
+DROP_INS = Path("/etc/systemd/system/avatar-watch.service.d")
+STATE = Path("/var/lib/avatar-watch")
+DATABASE = STATE / "avatar-watch.db"
+JANE = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
+JOHN = "3c90c3cc-0d44-4b50-8888-8dd25736052b"
+LIMIT_S = 60
+
+GOOD = f"""
+[argil]
+api_key = {{ credential = "argil-api-key" }}
+base_url = "http://127.0.0.1:9000/v1"
+[poll]
+training = {{ min = "1s", max = "1s" }}
+settled = "2s"
+[channels.ops]
+type = "webhook"
+url = "http://127.0.0.1:9001/hook"
+secret = {{ credential = "ops-secret" }}
+retry_schedule = ["0s", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s"]
+[[avatars]]
+id = "{JANE}"
+"""
+BOTH = f'{GOOD}[[avatars]]\nid = "{JOHN}"\n'
+# Waits that a test can wait for; the second credential is one that the config wants.
+QUICK = """
+[Service]
+LoadCredential=ops-secret:/etc/avatar-watch/credentials/ops-secret
+RestartSec=1s
+WatchdogSec=6s
+"""
+
+
+def claim(text, fact, *context):
+    print(f"{'ok  ' if fact else 'FAIL'} {text}")
+    for piece in context if not fact else ():
+        print(f"     {piece}")
+
+
+def run(*command):
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def systemctl(*words):
+    return run("systemctl", *words)
+
+
+def show(name, unit=UNIT):
+    return systemctl("show", "--value", "--property", name, unit).stdout.strip()
+
+
+def is_active():
+    return show("ActiveState") == "active"
+
+
+def pid():
+    return int(show("MainPID"))
+
+
+def wait_for(fact):
+    end = time.monotonic() + LIMIT_S
+    while time.monotonic() < end:
+        if fact():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def journal():
+    return run("journalctl", "--no-pager", "-o", "cat", "-u", UNIT).stdout
+
+
+def asked(command, *words):
+    said = run("avatar-watch", command, *words, "--database", str(DATABASE), "--json")
+    return json.loads(said.stdout) if said.returncode == 0 else []
+
+
+def changes(avatar):
+    return [row["status"] for row in asked("history", avatar)]
+
+
+def configure(text):
+    CONFIG.parent.mkdir(exist_ok=True)
+    CONFIG.write_text(text, "utf-8")
+    CONFIG.chmod(0o644)
+
+
+def drop_in(name, text):
+    DROP_INS.mkdir(exist_ok=True)
+    (DROP_INS / name).write_text(text)
+    systemctl("daemon-reload")
+
+
+def start_fails_with(code, text):
+    systemctl("reset-failed", UNIT)
+    systemctl("start", UNIT)
+    wait_for(lambda: show("ActiveState") == "failed")
+    found = (show("ActiveState"), show("ExecMainStatus"), show("NRestarts"))
+    claim(f"{text}: exit status {code}, and no restart", found == ("failed", code, "0"), found)
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def seen_by_api():
+    before = len(argil.asked)
+    return wait_for(lambda: len(argil.asked) > before)
+
+
+def installed():
+    done = run("dpkg", "--install", str(SHARED / "first.deb"))
+    claim("the package installs", done.returncode == 0, done.stdout, done.stderr)
+    claim("it is switched on", systemctl("is-enabled", UNIT).stdout == "enabled\n")
+    claim("and not started, since there is no config", show("ActiveState") == "inactive")
+    claim("only root may look where credentials go", mode(KEY.parent) == 0o700)
+    timer = show("ActiveState", "avatar-watch-backup.timer")
+    claim("the timer of the backup runs", timer == "active", timer)
+    for path in [
+        "/usr/share/man/man8/avatar-watch.8.gz",
+        "/usr/share/man/man8/avatar-watch-run.8.gz",
+        "/usr/share/man/man5/avatar-watch.toml.5.gz",
+        "/usr/share/bash-completion/completions/avatar-watch",
+        "/usr/share/doc/avatar-watch/config.example.toml",
+        "/usr/share/doc/avatar-watch/copyright",
+        "/usr/share/avatar-watch/drop-ins/notify-reload.conf",
+    ]:
+        claim(f"it brings {path}", Path(path).is_file())
+
+
+def refuses_to_start():
+    drop_in("quick.conf", QUICK)
+    start_fails_with("243", "without a credential")
+    KEY.write_text("the-key\n")
+    SECRET.write_text(run("avatar-watch", "secret").stdout)
+    KEY.chmod(0o600)
+    SECRET.chmod(0o600)
+    start_fails_with("78", "without a config")
+    configure(GOOD.replace("base_url", "base_ulr"))
+    start_fails_with("78", "with a wrong config")
+    claim("and the journal says what is wrong with it", "base_ulr" in journal())
+
+
+def starts():
+    configure(GOOD)
+    argil.statuses[JANE] = "TRAINING"
+    done = systemctl("start", UNIT)
+    claim("it starts", done.returncode == 0 and is_active(), done.stderr, journal()[-2000:])
+    claim("systemd waited for its readiness", show("Type") == "notify")
+    claim("the key came as a credential", wait_for(lambda: argil.keys == {"the-key"}), argil.keys)
+    words = ("1 avatar", "1 training", "next look in", "0 waiting", "api ok")
+    fine = wait_for(lambda: all(word in show("StatusText") for word in words))
+    claim("its status line says how it is", fine, show("StatusText"))
+    claim("its user is not root", os.stat(f"/proc/{pid()}").st_uid >= 61184)
+    claim("its state is nobody else's", mode(STATE) == 0o700 and mode(DATABASE) == 0o600)
+
+
+def is_killed():
+    receiver.refuses = True
+    argil.statuses[JANE] = "IDLE"
+    claim("a training that ends is seen", wait_for(lambda: "IDLE" in changes(JANE)))
+    claim("the receiver refuses the news", wait_for(lambda: receiver.tries))
+    # From here on only the state can know of it.
+    argil.statuses[JANE] = "TRAINING"
+    old = pid()
+    os.kill(old, signal.SIGKILL)
+    receiver.refuses = False
+    back = wait_for(lambda: is_active() and pid() not in (0, old))
+    claim("after kill -9 it is started again", back, show("ActiveState"))
+    told = wait_for(lambda: any(b'"avatar.ready"' in body for _, body in receiver.taken))
+    claim("what it saw before is told afterwards", told, receiver.tries)
+    ready = {one for one in receiver.tries if b'"avatar.ready"' in one[1]}
+    claim("each time with the same id and the same bytes", len(ready) == 1, ready)
+
+
+def hangs():
+    old, restarts = pid(), int(show("NRestarts"))
+    os.kill(old, signal.SIGSTOP)
+    back = wait_for(lambda: is_active() and pid() not in (0, old))
+    claim("a process that hangs is killed by the watchdog", back, journal()[-2000:])
+    claim("and systemd says so", "Watchdog timeout" in journal())
+    claim("it was one restart", int(show("NRestarts")) == restarts + 1)
+    claim("and it looks again", seen_by_api())
+    # Longer than the watchdog: what lives is left alone.
+    alive, end = pid(), time.monotonic() + 9
+    claim("while it turns, it is left alone", not wait_until(end, lambda: pid() != alive))
+
+
+def wait_until(end, fact):
+    while time.monotonic() < end:
+        if fact():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def reloads():
+    old = pid()
+    argil.statuses[JOHN] = "TRAINING"
+    configure(BOTH)
+    done = systemctl("reload", UNIT)
+    claim("a reload is taken", done.returncode == 0, done.stderr)
+    claim("and what is new is looked at", wait_for(lambda: JOHN in argil.asked))
+    configure(BOTH.replace("settled", "setled"))
+    systemctl("reload", UNIT)
+    claim("a bad file is refused aloud", wait_for(lambda: "setled" in journal()))
+    claim("and the old one stays in force", is_active() and pid() == old and seen_by_api())
+    configure(BOTH)
+
+
+def drains():
+    drop_in("impatient.conf", "[Service]\nTimeoutStopSec=1s\n")
+    systemctl("restart", UNIT)
+    receiver.gate.clear()
+    before = len(receiver.tries)
+    argil.statuses[JOHN] = "REFUSED"
+    claim("news is on its way", wait_for(lambda: len(receiver.tries) > before))
+    begun = time.monotonic()
+    systemctl("stop", "--no-block", UNIT)
+    said = wait_for(lambda: "draining: 1 of 1" in show("StatusText"))
+    claim("a stop says what it waits for", said, show("StatusText"))
+    ended = wait_until(begun + 4, lambda: show("ActiveState") != "deactivating")
+    claim("and outlasts TimeoutStopSec= while it drains", not ended, show("Result"))
+    receiver.gate.set()
+    wait_for(lambda: show("ActiveState") in ("inactive", "failed"))
+    found = (show("ActiveState"), show("Result"), show("ExecMainStatus"))
+    claim("then it ends well", found == ("inactive", "success", "0"), found)
+    open_ones = [row["state"] for row in asked("deliveries") if row["state"] != "delivered"]
+    claim("and what was under way is delivered", not open_ones, open_ones)
+    (DROP_INS / "impatient.conf").unlink()
+    systemctl("daemon-reload")
+
+
+def has_a_damaged_database():
+    kept = DATABASE.with_suffix(".kept")
+    owner = DATABASE.stat()
+    DATABASE.rename(kept)
+    DATABASE.write_bytes(b"this is no database" * 1000)
+    os.chown(DATABASE, owner.st_uid, owner.st_gid)
+    start_fails_with("65", "with a damaged database")
+    kept.rename(DATABASE)
+
+
+def has_a_root_of_its_own():
+    shutil.copy("/usr/share/avatar-watch/drop-ins/root-directory.conf", DROP_INS)
+    systemctl("daemon-reload")
+    systemctl("reset-failed", UNIT)
+    done = systemctl("start", UNIT)
+    claim("it starts in a root of its own", done.returncode == 0, journal()[-2000:])
+    there = run("ls", f"/proc/{pid()}/root/etc").stdout.split()
+    claim("in which nobody's passwords are", there and "shadow" not in there, there)
+    claim("and it looks from there", seen_by_api())
+    done = systemctl("reload", UNIT)
+    claim("and takes a reload", done.returncode == 0 and is_active(), journal()[-2000:])
+    before = changes(JANE)
+    claim("its history is the same as ever", before[:2] == ["TRAINING", "IDLE"], before)
+    (DROP_INS / "root-directory.conf").unlink()
+    systemctl("daemon-reload")
+    systemctl("restart", UNIT)
+
+
+def backs_up():
+    done = systemctl("start", "avatar-watch-backup.service")
+    result = show("Result", "avatar-watch-backup.service")
+    copies = list((STATE / "backups").glob("*"))
+    claim("the backup's unit makes a copy", done.returncode == 0 and copies, result, journal())
+
+
+def is_upgraded():
+    old, rows = pid(), changes(JANE)
+    done = run("dpkg", "--install", str(SHARED / "second.deb"))
+    claim("an upgrade installs", done.returncode == 0, done.stdout, done.stderr)
+    back = wait_for(lambda: is_active() and pid() not in (0, old))
+    claim("it restarts what runs", back, show("ActiveState"))
+    claim("and looks again", seen_by_api())
+    claim("with all that it knew", changes(JANE)[: len(rows)] == rows, changes(JANE))
+
+
+def is_removed():
+    done = run("dpkg", "--remove", "avatar-watch")
+    claim("a removal goes through", done.returncode == 0, done.stdout, done.stderr)
+    claim("it stops the service", show("ActiveState") != "active")
+    claim("the unit is gone", show("LoadState") in ("not-found", "masked"), show("LoadState"))
+    claim("the state stays", DATABASE.is_file())
+    claim("and so do config and credentials", CONFIG.is_file() and KEY.is_file())
+    done = run("dpkg", "--purge", "avatar-watch")
+    claim("a purge goes through", done.returncode == 0, done.stdout, done.stderr)
+    left = [path for path in (STATE, Path("/var/lib/private/avatar-watch"), CONFIG.parent)
+            if path.exists() or path.is_symlink()]
+    claim("and leaves no state, config or credential", not left, left)
+    left = run("find", "/etc/systemd", "-name", "avatar-watch*", "-not", "-path", f"{DROP_INS}*")
+    claim("nor a unit that is switched on", not left.stdout, left.stdout)
+
+
+argil, receiver = Argil(9000), Receiver(9001)
+version = systemctl("--version").stdout.splitlines()[0]
+print(f"under {version}")
+installed()
+refuses_to_start()
+starts()
+is_killed()
+hangs()
+reloads()
+drains()
+has_a_damaged_database()
+has_a_root_of_its_own()
+if "backup" in run("avatar-watch", "db", "--help").stdout:
+    backs_up()
+else:
+    print("not tried: this program has no `db backup`")
+is_upgraded()
+is_removed()
+print("all was tried")
+sys.exit(0)
