@@ -285,6 +285,7 @@ def backs_up():
     result = show("Result", "avatar-watch-backup.service")
     copies = list((STATE / "backups").glob("*"))
     claim("the backup's unit makes a copy", done.returncode == 0 and copies, result, journal())
+    claim("and takes nothing away from the daemon", is_active() and seen_by_api())
 
 
 def is_upgraded():
