@@ -19,7 +19,10 @@ pub async fn watch<C: Clock>(pulse: Arc<Pulse>, clock: C, limit: Duration, alive
         match (stuck, told) {
             (Some(stuck), _) if part != told => {
                 let seconds = now.since(stuck.since).as_secs();
-                error!(seconds, "{} has not moved for {seconds} s: this is a bug", stuck.part);
+                error!(
+                    seconds,
+                    "{} has not moved for {seconds} s: we are about to be killed", stuck.part
+                );
             }
             (None, Some(part)) => info!("{part} moves again"),
             (Some(_) | None, _) => {}
