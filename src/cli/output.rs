@@ -43,7 +43,32 @@ pub fn complain_of(error: &dyn Error) {
 /// Prints a failure of the store; the code to exit with.
 pub fn complain_of_store(error: &StoreError) -> Exit {
     complain_of(error);
+    if let Some(help) = store_help(error) {
+        complain(&format!("  help: {help}"));
+    }
     store_exit(error)
+}
+
+/// What can be done about a failure of the store, where that is not in its own words.
+const fn store_help(error: &StoreError) -> Option<&'static str> {
+    match error {
+        StoreError::Damaged { .. } => Some(
+            "`avatar-watch db verify` says all that is wrong; `avatar-watch db restore FILE` puts \
+             a backup in its place and keeps this one",
+        ),
+        StoreError::Held { .. }
+        | StoreError::Newer { .. }
+        | StoreError::Older { .. }
+        | StoreError::Absent { .. }
+        | StoreError::Gone { .. }
+        | StoreError::NoSpace { .. }
+        | StoreError::Busy { .. }
+        | StoreError::NoHandles { .. }
+        | StoreError::Disk { .. }
+        | StoreError::Sqlite { .. }
+        | StoreError::RolledBack { .. }
+        | StoreError::Stopped => None,
+    }
 }
 
 /// The code of a failure of the store.

@@ -6,7 +6,7 @@ use crate::cli::args::{LogLook, RunArgs};
 use crate::cli::check::complain_of_config;
 use crate::cli::config_path::config_path;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain_of, store_exit};
+use crate::cli::output::{complain_of, complain_of_store, store_exit};
 use crate::daemon::error::DaemonError;
 use crate::daemon::service::{ServiceError, serve};
 use crate::telemetry::log::{self, LogFormat};
@@ -31,6 +31,7 @@ pub fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
             complain_of_config(&error);
             Exit::Config
         }
+        Err(ServiceError::Daemon(DaemonError::Store(error))) => complain_of_store(&error),
         Err(ServiceError::Daemon(error)) => {
             complain_of(&error);
             daemon_exit(&error)

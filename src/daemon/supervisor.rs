@@ -39,6 +39,7 @@ use crate::store::channels::{Registered, Registration};
 use crate::store::error::{NextStep, StoreError};
 use crate::store::handle::Store;
 use crate::store::recovery::Recovery;
+use crate::store::runs::StartCheck;
 use crate::store::writer::Writer;
 
 /// A running daemon.
@@ -76,6 +77,7 @@ impl<C: Clock> Daemon<C> {
         let boot_id = format!("{:032x}", boot.bits());
         let is_new = std::fs::metadata(&settings.store_path).map_or(0, |file| file.len()) == 0;
         let (store, writer) = Store::open(&settings.store_path, boot_id)?;
+        log_check(writer.start_check());
         if is_new {
             info!("a new database is begun at `{}`", settings.store_path.display());
         }
@@ -342,6 +344,20 @@ impl<C: Clock> Daemon<C> {
         drop((tools, plans, inside));
         close(writer).await;
         result
+    }
+}
+
+/// Says what a start after an end without a word has checked.
+fn log_check(check: StartCheck) {
+    match check {
+        StartCheck::Spared => {}
+        StartCheck::Sound => {
+            info!("the last run did not end cleanly; the database was checked and is sound");
+        }
+        StartCheck::CutShort => warn!(
+            "the last run did not end cleanly; the check of the database took too long and was \
+             cut short: run `avatar-watch db verify` when there is time"
+        ),
     }
 }
 

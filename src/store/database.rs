@@ -12,27 +12,35 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::store::error::{Doing as _, StoreError};
+use crate::store::runs::{self, StartCheck};
 use crate::store::schema::{APPLICATION_ID, MIGRATIONS};
 
-/// Opens the database for writing; makes it when it is not there, and brings it to the newest
-/// schema.
+/// Opens the database for writing; makes it when it is not there, checks it when the run before
+/// did not end cleanly, brings it to the newest schema, and notes that a run has begun.
 ///
 /// # Errors
 /// When the file cannot be made or opened, is damaged, is not ours, or is newer than this
 /// program.
-pub fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
+pub fn open_for_writing(path: &Path) -> Result<(Connection, StartCheck), StoreError> {
     make_private(path)?;
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    check_identity(&connection, path)?;
+    let is_new = check_identity(&connection, path)? == 0;
     connection
         .pragma_update(None, "journal_mode", "WAL")
         .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
         .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
         .and_then(|()| connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_MAX))
         .map_err(|source| damaged(path, "setting up", source))?;
-    check_structure(&connection, path)?;
+    let spared = is_new
+        || runs::ended_cleanly(&connection).map_err(|source| damaged(path, "reading", source))?;
+    let check = if spared {
+        StartCheck::Spared
+    } else {
+        runs::check_structure(&connection, path, runs::CHECK_LIMIT)?
+    };
     migrate(&mut connection, path, MIGRATIONS)?;
-    Ok(connection)
+    runs::begin(&connection).map_err(|source| damaged(path, "noting the start", source))?;
+    Ok((connection, check))
 }
 
 /// Opens the database for reading, beside a daemon or without one.
@@ -40,6 +48,20 @@ pub fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
 /// # Errors
 /// [`StoreError::Absent`] when there is none; else as [`open_for_writing`].
 pub fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
+    let known = schema_newest();
+    match open_of_any_age(path)? {
+        (_, found) if found < known => {
+            Err(StoreError::Older { path: path.to_owned(), found, known })
+        }
+        (connection, _) => Ok(connection),
+    }
+}
+
+/// Opens a database of this or an older schema for reading; with the number of its schema.
+///
+/// # Errors
+/// [`StoreError::Absent`] when there is none; when it is damaged, foreign or newer.
+pub(super) fn open_of_any_age(path: &Path) -> Result<(Connection, i64), StoreError> {
     if !path.exists() {
         return Err(StoreError::Absent { path: path.to_owned() });
     }
@@ -49,11 +71,9 @@ pub fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::Damaged { path: path.to_owned(), what });
     }
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let known = schema_newest();
     match check_identity(&connection, path)? {
         0 => Err(StoreError::Absent { path: path.to_owned() }),
-        found if found < known => Err(StoreError::Older { path: path.to_owned(), found, known }),
-        _ => Ok(connection),
+        found => Ok((connection, found)),
     }
 }
 
@@ -156,16 +176,6 @@ fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
 }
 
-fn check_structure(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let verdict: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|source| damaged(path, "checking", source))?;
-    if verdict != "ok" {
-        return Err(StoreError::Damaged { path: path.to_owned(), what: verdict });
-    }
-    Ok(())
-}
-
 /// Takes the steps that are still to be taken, each in a transaction with its number.
 fn migrate(
     connection: &mut Connection,
@@ -185,7 +195,7 @@ fn migrate(
 }
 
 /// Errors of a file that cannot be read as a database are damage; others stay what they are.
-fn damaged(path: &Path, doing: &'static str, source: rusqlite::Error) -> StoreError {
+pub(super) fn damaged(path: &Path, doing: &'static str, source: rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode;
     match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
@@ -228,12 +238,12 @@ mod tests {
     fn a_new_database_is_private_durable_and_marked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
-        let connection = open_for_writing(&path).unwrap();
+        let (connection, _) = open_for_writing(&path).unwrap();
         assert_eq!(pragma(&connection, "journal_mode"), "wal");
         assert_eq!(pragma(&connection, "synchronous"), "Ok(2)");
         assert_eq!(pragma(&connection, "foreign_keys"), "Ok(1)");
         assert_eq!(pragma(&connection, "temp_store"), "Ok(2)", "no file for what is temporary");
-        assert_eq!(pragma(&connection, "user_version"), "Ok(3)");
+        assert_eq!(pragma(&connection, "user_version"), "Ok(4)");
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         drop(connection);
@@ -244,12 +254,13 @@ mod tests {
     fn a_newer_schema_is_refused_and_not_touched() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
-        let connection = open_for_writing(&path).unwrap();
+        let (connection, _) = open_for_writing(&path).unwrap();
         connection.pragma_update(None, "user_version", 99).unwrap();
         drop(connection);
         let before = std::fs::read(&path).unwrap();
-        for refused in [open_for_writing(&path), open_for_reading(&path), open_beside(&path)] {
-            assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 3, .. })));
+        let writing = open_for_writing(&path).map(|(connection, _)| connection);
+        for refused in [writing, open_for_reading(&path), open_beside(&path)] {
+            assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 4, .. })));
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
@@ -296,7 +307,7 @@ mod tests {
         .unwrap();
         drop(old);
         let unread = open_for_reading(&path);
-        assert!(matches!(unread, Err(StoreError::Older { found: 1, known: 3, .. })), "{unread:?}");
+        assert!(matches!(unread, Err(StoreError::Older { found: 1, known: 4, .. })), "{unread:?}");
         drop(open_for_writing(&path).unwrap());
         let read = open_for_reading(&path).unwrap();
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
@@ -317,15 +328,16 @@ mod tests {
     fn a_step_that_fails_leaves_the_old_schema() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
-        let mut connection = open_for_writing(&path).unwrap();
+        let (mut connection, _) = open_for_writing(&path).unwrap();
         let steps = [
             MIGRATIONS[0],
             MIGRATIONS[1],
             MIGRATIONS[2],
+            MIGRATIONS[3],
             "CREATE TABLE extra(x) STRICT; CREATE nonsense",
         ];
         assert!(migrate(&mut connection, &path, &steps).is_err());
-        assert_eq!(pragma(&connection, "user_version"), "Ok(3)");
+        assert_eq!(pragma(&connection, "user_version"), "Ok(4)");
         let extra = "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'";
         let found: i64 = connection.query_row(extra, [], |row| row.get(0)).unwrap();
         assert_eq!(found, 0);

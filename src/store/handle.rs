@@ -75,11 +75,15 @@ impl Store {
     /// When another daemon holds the database, or it cannot be opened, is damaged or newer.
     pub fn open(path: &Path, boot_id: String) -> Result<(Self, Writer), StoreError> {
         let lock = DatabaseLock::acquire(path)?;
-        let connection = database::open_for_writing(path)?;
+        let (connection, check) = database::open_for_writing(path)?;
         let file = DatabaseFile::open_now(path)?;
-        let (jobs, writer) = Writer::start(connection, file, lock, boot_id).map_err(|source| {
-            StoreError::Disk { doing: "starting the writer of", path: path.to_owned(), source }
-        })?;
+        let failed = |source| StoreError::Disk {
+            doing: "starting the writer of",
+            path: path.to_owned(),
+            source,
+        };
+        let (jobs, writer) =
+            Writer::start(connection, file, lock, boot_id, check).map_err(failed)?;
         Ok((Self { jobs }, writer))
     }
 

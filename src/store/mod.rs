@@ -9,6 +9,7 @@ pub mod schema;
 pub mod columns;
 pub mod lock;
 pub mod database;
+pub mod runs;
 pub mod watches;
 pub mod conditions;
 pub mod trainings;

@@ -6,7 +6,7 @@
 pub(super) const APPLICATION_ID: i64 = 0x4176_5761;
 
 /// The steps; the schema's number (`PRAGMA user_version`) is how many have been taken.
-pub(super) const MIGRATIONS: &[&str] = &[FIRST, SECOND, THIRD];
+pub(super) const MIGRATIONS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH];
 
 const FIRST: &str = "
 CREATE TABLE watches(
@@ -174,4 +174,20 @@ ALTER TABLE deliveries ADD COLUMN probe_of INTEGER;
 ALTER TABLE deliveries ADD COLUMN told INTEGER NOT NULL DEFAULT 0 CHECK(told IN (0,1));
 UPDATE deliveries SET told = 1 WHERE state = 'failed';
 CREATE INDEX deliveries_untold ON deliveries(seq) WHERE state = 'failed' AND told = 0;
+";
+
+const FOURTH: &str = "
+CREATE TABLE runs(
+  only  INTEGER PRIMARY KEY CHECK(only = 1),
+  ended INTEGER NOT NULL CHECK(ended IN (0,1))
+) STRICT;
+
+CREATE TABLE gaps(
+  first_seq INTEGER PRIMARY KEY,
+  last_seq  INTEGER NOT NULL,
+  before    BLOB NOT NULL,
+  hash      BLOB NOT NULL,
+  CHECK(first_seq <= last_seq)
+) STRICT;
+CREATE INDEX events_about ON events(avatar_id, avatar_seq);
 ";

@@ -9,13 +9,15 @@ use rusqlite::{Connection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::store::database::{self, DatabaseFile};
-use crate::store::error::{Doing as _, StoreError};
+use crate::store::error::{Doing as _, NextStep, StoreError};
 use crate::store::lock::DatabaseLock;
+use crate::store::runs::{self, StartCheck};
 
 /// The writer's thread, to be waited for at the end.
 #[derive(Debug)]
 pub struct Writer {
     thread: JoinHandle<()>,
+    check: StartCheck,
 }
 
 impl Writer {
@@ -26,13 +28,19 @@ impl Writer {
         file: DatabaseFile,
         lock: DatabaseLock,
         boot_id: String,
+        check: StartCheck,
     ) -> std::io::Result<(mpsc::Sender<Box<dyn Job>>, Self)> {
         let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
             write_all(connection, &file, waiting, &boot_id);
             drop(lock);
         })?;
-        Ok((jobs, Self { thread }))
+        Ok((jobs, Self { thread, check }))
+    }
+
+    /// What was checked when the database was opened.
+    pub const fn start_check(&self) -> StartCheck {
+        self.check
     }
 
     /// Waits until the last handle is gone, the last write is on disk and the database is
@@ -47,6 +55,8 @@ impl Writer {
 pub(super) trait Job: Send {
     /// Does the work within the group's transaction; `false` when it failed and must be undone.
     fn work(&mut self, connection: &Connection, boot_id: &str) -> bool;
+    /// Whether the work failed in a way that will not pass.
+    fn failed_for_good(&self) -> bool;
     /// Answers after the commit.
     fn committed(&mut self);
     /// Answers that nothing of the group was written.
@@ -84,6 +94,10 @@ where
         good
     }
 
+    fn failed_for_good(&self) -> bool {
+        matches!(&self.done, Some(Err(failure)) if failure.next_step() == NextStep::GiveUp)
+    }
+
     fn committed(&mut self) {
         if let (Some(answer), Some(done)) = (self.answer.take(), self.done.take()) {
             // Whoever asked may have gone.
@@ -107,13 +121,22 @@ fn write_all(
     boot_id: &str,
 ) {
     let mut group = Vec::with_capacity(GROUP_MAX);
+    let mut trusted = true;
     while waiting.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
         let written = file.check().and_then(|()| write_group(&mut connection, &mut group, boot_id));
+        trusted &= !group.iter().any(|job| job.failed_for_good());
         match written {
             Ok(()) => group.iter_mut().for_each(|job| job.committed()),
-            Err(error) => group.iter_mut().for_each(|job| job.undone(&error)),
+            Err(error) => {
+                trusted &= error.next_step() == NextStep::Retry;
+                group.iter_mut().for_each(|job| job.undone(&error));
+            }
         }
         group.clear();
+    }
+    if trusted {
+        // When it fails, the next start checks what it would not have had to.
+        drop(runs::end(&connection));
     }
     // The log goes into the file, so that a copy of the file alone is whole. When that fails,
     // the next start does it.

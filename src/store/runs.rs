@@ -1,0 +1,151 @@
+//! The one row of `runs`: whether the last daemon on this database ended cleanly; and the check
+//! that a start after another end makes.
+//!
+//! What always holds: the row says that a run ended only after its last write is on disk, and no
+//! longer says so before the next run writes anything. A start after a clean end checks nothing.
+
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
+
+use crate::store::database::damaged;
+use crate::store::error::StoreError;
+
+/// What was done about the file's structure when it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartCheck {
+    /// Nothing: the run before ended cleanly, or there was none.
+    Spared,
+    /// The run before did not end cleanly; the structure is sound.
+    Sound,
+    /// The run before did not end cleanly; what could be checked in the time for it is sound.
+    CutShort,
+}
+
+/// Whether the last run ended cleanly; a file that knows nothing of runs did not.
+pub(super) fn ended_cleanly(connection: &Connection) -> rusqlite::Result<bool> {
+    let known = "SELECT EXISTS(SELECT 1 FROM sqlite_schema WHERE name = 'runs')";
+    if !connection.query_row(known, [], |row| row.get(0))? {
+        return Ok(false);
+    }
+    let ended = connection.query_row("SELECT ended FROM runs", [], |row| row.get(0)).optional()?;
+    Ok(ended.unwrap_or(false))
+}
+
+/// Notes that a run has begun.
+pub(super) fn begin(connection: &Connection) -> rusqlite::Result<()> {
+    note(connection, false)
+}
+
+/// Notes that the run has ended, and that nothing comes after.
+pub(super) fn end(connection: &Connection) -> rusqlite::Result<()> {
+    note(connection, true)
+}
+
+fn note(connection: &Connection, ended: bool) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO runs(only, ended) VALUES(1, ?1)
+               ON CONFLICT(only) DO UPDATE SET ended = excluded.ended";
+    connection.execute(sql, [ended]).map(drop)
+}
+
+/// Checks the structure of the file, for no longer than `limit`.
+///
+/// # Errors
+/// When it is damaged.
+pub(super) fn check_structure(
+    connection: &Connection,
+    path: &Path,
+    limit: Duration,
+) -> Result<StartCheck, StoreError> {
+    let handle = connection.get_interrupt_handle();
+    let (checked, waits) = mpsc::channel::<()>();
+    let watcher = thread::spawn(move || {
+        let mut wait = limit;
+        // An interrupt before the statement has begun is lost, so there are more of them.
+        while waits.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+            handle.interrupt();
+            wait = AGAIN;
+        }
+    });
+    let verdict = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    drop(checked);
+    // It does nothing that could fail.
+    drop(watcher.join());
+    match verdict {
+        Ok(verdict) if verdict == "ok" => Ok(StartCheck::Sound),
+        Ok(verdict) => Err(StoreError::Damaged { path: path.to_owned(), what: verdict }),
+        Err(failure) if failure.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+            Ok(StartCheck::CutShort)
+        }
+        Err(failure) => Err(damaged(path, "checking", failure)),
+    }
+}
+
+const AGAIN: Duration = Duration::from_millis(1);
+/// How long a start may be kept by the check: less than what the unit gives a start, and enough
+/// for some gigabytes.
+pub(super) const CHECK_LIMIT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::error::StoreError;
+    use crate::store::handle::Store;
+
+    #[test]
+    fn only_a_start_after_an_end_without_a_word_checks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let check = |expected| {
+            let (store, writer) = Store::open(&path, "boot".to_owned()).unwrap();
+            assert_eq!(writer.start_check(), expected);
+            (store, writer)
+        };
+        let (store, writer) = check(StartCheck::Spared);
+        let killed = folder.path().join("killed.db");
+        // The file as a kill would leave it, with its log.
+        for end in ["", "-wal"] {
+            let name = |path: &Path| format!("{}{end}", path.display());
+            std::fs::copy(name(&path), name(&killed)).unwrap();
+        }
+        drop(store);
+        writer.join();
+        let (store, writer) = check(StartCheck::Spared);
+        drop(store);
+        writer.join();
+        let (_store, writer) = Store::open(&killed, "boot".to_owned()).unwrap();
+        assert_eq!(writer.start_check(), StartCheck::Sound);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_met_a_failure_that_stays_is_no_clean_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let (store, writer) = Store::open(&path, "boot".to_owned()).unwrap();
+        Connection::open(&path).unwrap().execute_batch("DROP TABLE config").unwrap();
+        let failure = store.set_in_force("{}".to_owned()).await.unwrap_err();
+        assert!(matches!(failure, StoreError::Sqlite { .. }), "{failure}");
+        drop(store);
+        writer.join();
+        let (_store, writer) = Store::open(&path, "boot".to_owned()).unwrap();
+        assert_eq!(writer.start_check(), StartCheck::Sound);
+    }
+
+    #[test]
+    fn a_check_that_takes_too_long_is_cut_short() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE t(x); CREATE INDEX i ON t(x);
+                 WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 300000)
+                 INSERT INTO t SELECT x * 7919 % 300007 FROM n",
+            )
+            .unwrap();
+        let check = |limit| check_structure(&connection, Path::new("a.db"), limit).unwrap();
+        assert_eq!(check(Duration::ZERO), StartCheck::CutShort);
+        assert_eq!(check(CHECK_LIMIT), StartCheck::Sound);
+    }
+}
