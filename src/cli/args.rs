@@ -41,6 +41,8 @@ pub enum Command {
     Deliveries(DeliveriesArgs),
     /// List the channels and how they are doing; pause, resume, enable
     Channels(ChannelsArgs),
+    /// Copy the database, check it, put a copy back
+    Db(DbArgs),
     /// Send a trial message through a channel and name the step that failed
     #[command(after_help = "Exit status: 0 delivered, 1 not.")]
     Test(TestArgs),
@@ -181,7 +183,7 @@ pub enum DeliveriesAction {
         #[command(flatten)]
         database: DatabaseArgs,
     },
-    /// End a pending delivery
+    /// End a pending delivery, or lay a dead letter to rest
     Cancel {
         /// A delivery's id (`dlv_…`)
         id: String,
@@ -276,6 +278,52 @@ impl StateFilter {
             Self::Cancelled => "cancelled",
         }
     }
+}
+
+/// What `db` takes.
+#[derive(Clone, Debug, Args)]
+pub struct DbArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub action: DbAction,
+}
+
+/// What can be done with the database.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DbAction {
+    /// Write a copy that is whole and of one moment, while the daemon runs or not
+    #[command(after_help = "Exit status: 0 a sound copy; 65 damage; 74 disk.")]
+    Backup {
+        /// The file to make; with `--keep`, the folder for dated copies, made if need be
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+        /// Name the copy after the time, and remove all dated copies in the folder but the newest
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+        keep: Option<u16>,
+        /// Where to look, and how to show it.
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+    /// Check structure, rows and history, and say everything that is wrong
+    #[command(after_help = "Exit status: 0 sound; 65 not.")]
+    Verify {
+        /// The database or backup [default: the database that the config names]
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Print JSON for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put a backup in the place of the database, and keep what was there
+    #[command(after_help = RESTORE_NOTES)]
+    Restore {
+        /// The backup
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Where to look, and how to show it.
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
 }
 
 /// What `test` takes.
@@ -463,6 +511,12 @@ const INIT_NOTES: &str = "\
 Secrets never stand in the config: what is typed is not shown, and kept in a file of its own that \
 only you can read; one that is there is used as it is.
 Exit status: 0 written; 1 not; 2 an answer is no good, or misuse; 130 interrupted.";
+
+const RESTORE_NOTES: &str = "\
+The backup is checked first, and the old database stays beside the new one under a dated name. \
+What was to be sent when the backup was made is sent again, under the same ids; what changed since \
+is seen again by the next looks, as far as it still shows, and told under new ids.
+Exit status: 0 done; 65 the backup is damaged; 74 disk; 75 a daemon holds the database.";
 
 const SCHEMA_NOTES: &str = "\
 A schema is strict about what this version sends and open to fields that a later one adds; so must \

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use crate::cli::args::{Cli, Command};
 use crate::cli::exit::Exit;
 use crate::cli::{
-    channels, check, completions, deliveries, demo, history, init, man, run, schema, secret,
+    channels, check, completions, db, deliveries, demo, history, init, man, run, schema, secret,
     status, test, wait,
 };
 use crate::telemetry::panic;
@@ -33,6 +33,7 @@ fn command(cli: &Cli) -> Exit {
         Command::History(args) => history::history(config, args),
         Command::Deliveries(args) => deliveries::deliveries(config, args),
         Command::Channels(args) => channels::channels(config, args),
+        Command::Db(args) => db::db(config, args),
         Command::Test(args) => test::test(config, args),
         Command::Wait(args) => wait::wait(config, args),
         Command::Init(args) => init::init(config, args),

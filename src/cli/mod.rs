@@ -14,6 +14,7 @@ pub mod status;
 pub mod history;
 pub mod deliveries;
 pub mod channels;
+pub mod db;
 pub mod test;
 pub mod wait;
 pub mod wait_plan;

@@ -60,6 +60,7 @@ const fn store_help(error: &StoreError) -> Option<&'static str> {
         | StoreError::Newer { .. }
         | StoreError::Older { .. }
         | StoreError::Absent { .. }
+        | StoreError::Taken { .. }
         | StoreError::Gone { .. }
         | StoreError::NoSpace { .. }
         | StoreError::Busy { .. }
@@ -78,7 +79,7 @@ pub fn store_exit(error: &StoreError) -> Exit {
         StoreError::Newer { .. } | StoreError::Older { .. } | StoreError::Damaged { .. } => {
             Exit::Data
         }
-        StoreError::Absent { .. } => Exit::Bad,
+        StoreError::Absent { .. } | StoreError::Taken { .. } => Exit::Bad,
         StoreError::Gone { .. }
         | StoreError::NoSpace { .. }
         | StoreError::Busy { .. }

@@ -77,6 +77,14 @@ pub(super) fn open_of_any_age(path: &Path) -> Result<(Connection, i64), StoreErr
     }
 }
 
+/// An empty database in memory, as this program makes it up to that schema.
+pub(super) fn model(schema: i64) -> rusqlite::Result<Connection> {
+    let model = Connection::open_in_memory()?;
+    let steps = usize::try_from(schema).unwrap_or(0);
+    MIGRATIONS.iter().take(steps).try_for_each(|step| model.execute_batch(step))?;
+    Ok(model)
+}
+
 /// The file that a connection was opened on: to write on when it has gone would write for nobody.
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
@@ -210,7 +218,7 @@ fn schema_newest() -> i64 {
 }
 
 const PRIVATE_MODE: u32 = 0o600;
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENTS_CACHED: usize = 64;
 /// Bytes that the write-ahead log keeps after a checkpoint.
 const JOURNAL_SIZE_MAX: i64 = 8 << 20;

@@ -58,6 +58,12 @@ pub enum StoreError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// There is something where a new file was to be.
+    #[error("`{}` is there already, and is not overwritten", .path.display())]
+    Taken {
+        /// Where.
+        path: PathBuf,
+    },
     /// The file was removed or replaced while it was in use.
     #[error("`{}` was removed or replaced while it was in use", .path.display())]
     Gone {
@@ -149,6 +155,7 @@ impl StoreError {
             | Self::Older { .. }
             | Self::Damaged { .. }
             | Self::Absent { .. }
+            | Self::Taken { .. }
             | Self::Gone { .. }
             | Self::Disk { .. }
             | Self::Sqlite { .. }
@@ -168,6 +175,7 @@ impl StoreError {
             | Self::Older { .. }
             | Self::Damaged { .. }
             | Self::Absent { .. }
+            | Self::Taken { .. }
             | Self::Disk { .. }
             | Self::Sqlite { .. }
             | Self::RolledBack { .. }

@@ -18,7 +18,7 @@ use crate::domain::transition::Transition;
 use crate::domain::watch::Watch;
 use crate::store::database;
 use crate::store::error::{Doing as _, StoreError};
-use crate::store::{channels, trainings, transitions, watches};
+use crate::store::{chain, channels, trainings, transitions, watches};
 
 /// A connection that only reads.
 #[derive(Debug)]
@@ -349,12 +349,13 @@ impl Reader {
         trainings::lessons(&self.connection, most).doing("reading past trainings")
     }
 
-    /// The number of transitions whose seal does not fit; zero when the chain is whole.
+    /// The number of places where the chain of the history is broken; zero when it is whole.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn broken_seals(&self) -> Result<usize, StoreError> {
-        transitions::count_broken(&self.connection).doing("checking the history")
+        let broken = chain::find_broken(&self.connection, chain::SCHEMA);
+        broken.map(|broken| broken.len()).doing("checking the history")
     }
 
     pub(super) fn rows<T>(

@@ -34,21 +34,6 @@ pub(super) fn append(connection: &Connection, transition: &Transition) -> rusqli
         .map(drop)
 }
 
-/// The number of transitions whose seal does not fit; zero when the chain is whole.
-pub(super) fn count_broken(connection: &Connection) -> rusqlite::Result<usize> {
-    let mut statement = connection
-        .prepare(&format!("SELECT {COLUMNS}, hash FROM transitions ORDER BY transitions.seq"))?;
-    let mut rows = statement.query([])?;
-    let mut last = Vec::new();
-    let mut broken = 0;
-    while let Some(row) = rows.next()? {
-        let hash: Vec<u8> = row.get(9)?;
-        broken += usize::from(seal(&last, &read(row)?) != hash);
-        last = hash;
-    }
-    Ok(broken)
-}
-
 /// Reads a row with [`COLUMNS`] at its beginning.
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Transition> {
     let status: Option<Status> = row.get(2)?;
@@ -72,7 +57,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Transition> {
 
 /// SHA-256 over the seal before and every field, each with its length, so that no two
 /// transitions share a text.
-fn seal(last: &[u8], transition: &Transition) -> Vec<u8> {
+pub(super) fn seal(last: &[u8], transition: &Transition) -> Vec<u8> {
     let mut hash = Sha256::new();
     let mut field = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_be_bytes());

@@ -7,6 +7,7 @@ mod harness;
 mod accounts;
 mod argil_client;
 mod cli;
+mod db;
 mod delivering;
 mod docs;
 mod door;

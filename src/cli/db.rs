@@ -1,0 +1,237 @@
+//! `avatar-watch db`: copies of the database, the check of it, the way back.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::args::{DatabaseArgs, DbAction, DbArgs};
+use crate::cli::config_path::whereabouts;
+use crate::cli::exit::Exit;
+use crate::cli::output::{complain, complain_of_store, counted, json, line};
+use crate::daemon::clock::SystemClock;
+use crate::daemon::ports::Clock as _;
+use crate::domain::foreign_text::plain;
+use crate::store::backup;
+use crate::store::error::StoreError;
+use crate::store::restore::{self, Lost, Restore, Restored};
+use crate::store::verify::{self, Report};
+
+#[derive(Debug, Serialize)]
+struct ReportView {
+    file: String,
+    sound: bool,
+    schema: i64,
+    transitions: u64,
+    transitions_removed: u64,
+    deliveries: u64,
+    deliveries_under_way: u64,
+    newest_transition_at: Option<String>,
+    findings: Vec<FindingView>,
+}
+
+#[derive(Debug, Serialize)]
+struct FindingView {
+    part: &'static str,
+    what: String,
+}
+
+#[derive(Debug, Serialize)]
+struct BackupView {
+    #[serde(flatten)]
+    report: ReportView,
+    bytes: u64,
+    removed: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct RestoreView {
+    database: String,
+    restored: bool,
+    kept: Option<String>,
+    lost: Option<LostView>,
+    backup: ReportView,
+}
+
+#[derive(Debug, Serialize)]
+struct LostView {
+    transitions: u64,
+    deliveries: u64,
+    sent_again: u64,
+}
+
+/// Does what was asked with the database.
+pub fn db(config: Option<&Path>, args: &DbArgs) -> Exit {
+    let done = match &args.action {
+        DbAction::Backup { path, keep, database } => backup(config, path, *keep, database),
+        DbAction::Verify { file, json } => verify(config, file.as_deref(), *json),
+        DbAction::Restore { file, database } => restore(config, file, database),
+    };
+    done.unwrap_or_else(|error| complain_of_store(&error))
+}
+
+fn backup(
+    config: Option<&Path>,
+    path: &Path,
+    keep: Option<u16>,
+    args: &DatabaseArgs,
+) -> Result<Exit, StoreError> {
+    let database = whereabouts(config, args.database.as_deref()).database;
+    let made = match keep {
+        Some(keep) => backup::to_folder(&database, path, keep.into(), SystemClock.now()),
+        None => backup::to_file(&database, path),
+    };
+    let made = match made {
+        Err(StoreError::Taken { path: taken }) if keep.is_none() && taken.is_dir() => {
+            complain(&format!(
+                "avatar-watch: `{}` is a folder\n  help: name a file in it, or write `--keep 7` \
+                 for dated copies there",
+                taken.display()
+            ));
+            return Ok(Exit::Problems);
+        }
+        made => made?,
+    };
+    let shown = made.file.display().to_string();
+    let removed: Vec<String> = made.removed.iter().map(|it| it.display().to_string()).collect();
+    if args.json {
+        let report = report_view(&made.file, &made.report);
+        json(&BackupView { report, bytes: made.bytes, removed });
+    } else {
+        line(&plain(&format!("{shown}: {}, {}", size(made.bytes), content(&made.report))));
+        removed.iter().for_each(|old| line(&plain(&format!("removed {old}"))));
+    }
+    if made.report.findings.is_empty() {
+        return Ok(Exit::Good);
+    }
+    complain_of_findings(&shown, &made.report);
+    complain("  help: the copy was made as the database is, and no older one was removed");
+    Ok(Exit::Data)
+}
+
+fn verify(config: Option<&Path>, file: Option<&Path>, as_json: bool) -> Result<Exit, StoreError> {
+    let file = file.map_or_else(|| whereabouts(config, None).database, Path::to_owned);
+    let report = verify::verify(&file)?;
+    let sound = report.findings.is_empty();
+    let shown = file.display().to_string();
+    if as_json {
+        json(&report_view(&file, &report));
+    } else if sound {
+        line(&plain(&format!("{shown}: sound, {}", content(&report))));
+    } else {
+        complain_of_findings(&shown, &report);
+        complain("  help: `avatar-watch db restore FILE` puts a backup in its place");
+    }
+    Ok(if sound { Exit::Good } else { Exit::Data })
+}
+
+fn restore(config: Option<&Path>, file: &Path, args: &DatabaseArgs) -> Result<Exit, StoreError> {
+    let database = whereabouts(config, args.database.as_deref()).database;
+    let (restored, report) = match restore::restore(&database, file, SystemClock.now())? {
+        Restore::Done(restored) => (Some(restored.clone()), restored.report),
+        Restore::Unsound(report) => (None, report),
+    };
+    if args.json {
+        let of = restored.as_ref();
+        let kept = of.and_then(|it| it.kept.as_ref()).map(|kept| kept.display().to_string());
+        let lost = of.and_then(|it| it.lost).map(lost_view);
+        json(&RestoreView {
+            database: database.display().to_string(),
+            restored: restored.is_some(),
+            kept,
+            lost,
+            backup: report_view(file, &report),
+        });
+    }
+    match restored {
+        Some(restored) if !args.json => tell(&database, &restored),
+        Some(_) => {}
+        None => {
+            complain_of_findings(&file.display().to_string(), &report);
+            complain("  help: nothing was changed; take an older backup");
+            return Ok(Exit::Data);
+        }
+    }
+    Ok(Exit::Good)
+}
+
+/// Says what was put where, what is gone, and what comes now.
+fn tell(database: &Path, restored: &Restored) {
+    let Restored { report, kept, lost } = restored;
+    line(&plain(&format!("{}: {}", database.display(), content(report))));
+    if let Some(kept) = kept {
+        line(&plain(&format!("the old database is kept as {}", kept.display())));
+        match lost {
+            Some(Lost { transitions, deliveries, .. }) => line(&format!(
+                "what the old one had since the backup: {}, {}",
+                number(*transitions, "change"),
+                several(*deliveries, "delivery", "deliveries")
+            )),
+            None => line("what the old one had since the backup is not known: it cannot be read"),
+        }
+    }
+    let again = lost.map(|lost| format!(", {} of them for the second time", lost.sent_again));
+    line(&format!(
+        "next: `avatar-watch run` sends {} of the backup under the same ids{}; what changed since \
+         the backup is seen again as far as it still shows, and told under new ids",
+        several(report.under_way, "delivery", "deliveries"),
+        again.unwrap_or_default()
+    ));
+}
+
+fn complain_of_findings(file: &str, report: &Report) {
+    let count = counted(report.findings.len(), "problem");
+    complain(&format!("avatar-watch: `{file}` is damaged: {count}"));
+    for finding in &report.findings {
+        complain(&format!("  {}: {}", finding.part.name(), finding.what.replace('\n', " ")));
+    }
+}
+
+/// What is in a database, in words.
+fn content(report: &Report) -> String {
+    let Report { transitions, removed, deliveries, under_way, newest_at, .. } = report;
+    let newest = newest_at.map(|at| format!(" up to {at}")).unwrap_or_default();
+    let removed = match removed {
+        0 => String::new(),
+        removed => format!(", {removed} older ones removed for their age"),
+    };
+    let deliveries = several(*deliveries, "delivery", "deliveries");
+    let changes = number(*transitions, "change");
+    format!("{changes}{newest}{removed}, {deliveries}, {under_way} of them under way")
+}
+
+fn number(count: u64, noun: &str) -> String {
+    several(count, noun, &format!("{noun}s"))
+}
+
+fn several(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..=999_999 => format!("{} kB", bytes.div_ceil(1000)),
+        _ => format!("{} MB", bytes.div_ceil(1_000_000)),
+    }
+}
+
+fn report_view(file: &Path, report: &Report) -> ReportView {
+    let findings = report.findings.iter();
+    ReportView {
+        file: file.display().to_string(),
+        sound: report.findings.is_empty(),
+        schema: report.schema,
+        transitions: report.transitions,
+        transitions_removed: report.removed,
+        deliveries: report.deliveries,
+        deliveries_under_way: report.under_way,
+        newest_transition_at: report.newest_at.map(|at| at.to_string()),
+        findings: findings
+            .map(|it| FindingView { part: it.part.name(), what: it.what.clone() })
+            .collect(),
+    }
+}
+
+const fn lost_view(lost: Lost) -> LostView {
+    let Lost { transitions, deliveries, sent_again } = lost;
+    LostView { transitions, deliveries, sent_again }
+}

@@ -1,0 +1,159 @@
+//! The way back: puts a backup in the place of the database, and keeps what was there.
+//!
+//! What always holds: the backup was checked, and copied onto the same disk, before anything is
+//! moved; under the name of the database stands the old one or the new one, whole, at every
+//! moment; a write-ahead log of the old one never stands beside the new one.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::domain::timestamp::Timestamp;
+use crate::store::backup::{compact, copy, disk, folder_of, sync_folder};
+use crate::store::database::{self, damaged};
+use crate::store::error::StoreError;
+use crate::store::lock::DatabaseLock;
+use crate::store::verify::{Report, verify};
+
+/// A restore that was done, or refused for what is wrong with the backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Restore {
+    /// The backup stands in the place of the database.
+    Done(Restored),
+    /// The backup is damaged; nothing was moved.
+    Unsound(Report),
+}
+
+/// What a restore did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// What is in the database now.
+    pub report: Report,
+    /// Where the old database is kept, if there was one.
+    pub kept: Option<PathBuf>,
+    /// What the old database had that this one has not; `None` when it could not be read.
+    pub lost: Option<Lost>,
+}
+
+/// What a database had that its backup has not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Changes of status that were seen since.
+    pub transitions: u64,
+    /// Deliveries that were made since.
+    pub deliveries: u64,
+    /// Deliveries that are to be sent by the backup, and ended since.
+    pub sent_again: u64,
+}
+
+/// Puts the backup `file` in the place of `database`.
+///
+/// # Errors
+/// When a daemon or another program has the database open, the backup cannot be read, or the disk
+/// fails; then the database is what it was.
+pub fn restore(database: &Path, file: &Path, now: Timestamp) -> Result<Restore, StoreError> {
+    let report = verify(file)?;
+    if !report.findings.is_empty() {
+        return Ok(Restore::Unsound(report));
+    }
+    let _lock = DatabaseLock::acquire(database)?;
+    let fresh = copy(file, folder_of(database))?;
+    if !database.exists() {
+        move_log_away(database, None)?;
+        let placed = fresh.persist_noclobber(database);
+        placed.map_err(|failure| disk("placing", database)(failure.error))?;
+        sync_folder(database)?;
+        return Ok(Restore::Done(Restored { report, kept: None, lost: None }));
+    }
+    let lost = lost(database, fresh.path()).ok();
+    let kept = named(database, &format!(".before-restore-{}", compact(now)));
+    // Held until the new one stands there, so that nobody writes to the old one meanwhile.
+    let held = hold(database)?;
+    fs::hard_link(database, &kept).map_err(disk("keeping the old database as", &kept))?;
+    move_log_away(database, Some(&kept))?;
+    fresh.persist(database).map_err(|failure| disk("placing", database)(failure.error))?;
+    sync_folder(database)?;
+    drop(held);
+    Ok(Restore::Done(Restored { report, kept: Some(kept), lost }))
+}
+
+/// Puts what the log of the old database holds into its file, and keeps everybody else out; does
+/// nothing to one that is damaged.
+fn hold(database: &Path) -> Result<Option<Connection>, StoreError> {
+    const DOING: &str = "closing the old database";
+    let open = || {
+        let connection = Connection::open(database)?;
+        // Else closing one that is damaged would write to it.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.busy_timeout(database::BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        // Only whoever is alone with the database can end its log.
+        connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
+        connection.execute_batch("BEGIN EXCLUSIVE")?;
+        Ok(connection)
+    };
+    match open().map_err(|source| damaged(database, DOING, source)) {
+        Ok(connection) => Ok(Some(connection)),
+        Err(StoreError::Damaged { .. }) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Moves a log that is left over to where the old database is kept, or removes it where there is
+/// none; the index of a log is worth nothing by itself.
+fn move_log_away(database: &Path, kept: Option<&Path>) -> Result<(), StoreError> {
+    let log = named(database, "-wal");
+    let moved = match kept {
+        Some(kept) => fs::rename(&log, named(kept, "-wal")),
+        None => fs::remove_file(&log),
+    };
+    let absent_is_fine = |done: io::Result<()>| match done {
+        Err(failure) if failure.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    };
+    absent_is_fine(moved).map_err(disk("moving away", &log))?;
+    let index = named(database, "-shm");
+    absent_is_fine(fs::remove_file(&index)).map_err(disk("removing", &index))
+}
+
+/// Compares the old database with what takes its place.
+fn lost(database: &Path, fresh: &Path) -> Result<Lost, StoreError> {
+    const DOING: &str = "comparing the databases";
+    let compare = || -> rusqlite::Result<Lost> {
+        let old = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let Some(name) = fresh.to_str() else { return Err(rusqlite::Error::InvalidQuery) };
+        old.execute("ATTACH ?1 AS fresh", [name])?;
+        let number = |sql: &str| {
+            let counted = old.query_row(sql, [], |row| row.get::<_, i64>(0));
+            counted.map(|counted| u64::try_from(counted).unwrap_or(0))
+        };
+        Ok(Lost {
+            transitions: number(
+                "SELECT count(*) FROM main.transitions
+                 WHERE seq > (SELECT coalesce(max(seq), 0) FROM fresh.transitions)",
+            )?,
+            deliveries: number(
+                "SELECT count(*) FROM main.deliveries
+                 WHERE seq > (SELECT coalesce(max(seq), 0) FROM fresh.deliveries)",
+            )?,
+            sent_again: number(
+                "SELECT count(*) FROM fresh.deliveries f JOIN main.deliveries o ON o.id = f.id
+                 WHERE f.state IN ('pending','sending') AND o.state NOT IN ('pending','sending')",
+            )?,
+        })
+    };
+    compare().map_err(|source| damaged(database, DOING, source))
+}
+
+fn named(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+#[path = "restore_tests.rs"]
+mod tests;

@@ -1,0 +1,229 @@
+//! The check of a whole database: its structure, its rows, the chain of its history.
+//!
+//! It reads one state of the file, beside a daemon or without one, and changes nothing. What is
+//! wrong is found, not mended, and does not keep the rest from being checked.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rusqlite::{Connection, Row};
+
+use crate::domain::avatar::AvatarId;
+use crate::domain::channel::ChannelName;
+use crate::domain::delivery::DeliveryId;
+use crate::domain::event::EventId;
+use crate::domain::timestamp::Timestamp;
+use crate::store::chain;
+use crate::store::database;
+use crate::store::error::{Doing as _, StoreError};
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The number of its schema.
+    pub schema: i64,
+    /// Changes of status that are in it.
+    pub transitions: u64,
+    /// Changes of status that were in it and were removed for their age.
+    pub removed: u64,
+    /// Deliveries that are in it.
+    pub deliveries: u64,
+    /// Deliveries that wait or are being sent.
+    pub under_way: u64,
+    /// When the newest change of status was seen.
+    pub newest_at: Option<Timestamp>,
+    /// Everything that is wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What it is wrong with.
+    pub part: Part,
+    /// What it is, for people.
+    pub what: String,
+}
+
+/// The parts of a database that are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The file and its tables.
+    Structure,
+    /// What stands in the tables.
+    Rows,
+    /// The chain of the changes of status.
+    History,
+}
+
+impl Part {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Structure => "structure",
+            Self::Rows => "rows",
+            Self::History => "history",
+        }
+    }
+}
+
+/// Checks the database at `path`, of this or an older schema.
+///
+/// # Errors
+/// When there is none, it is newer than this program, or it cannot be opened; damage is a finding.
+pub fn verify(path: &Path) -> Result<Report, StoreError> {
+    let (connection, schema) = match database::open_of_any_age(path) {
+        Ok(opened) => opened,
+        Err(StoreError::Damaged { what, .. }) => {
+            let findings = vec![Finding { part: Part::Structure, what }];
+            return Ok(Report { findings, ..Report::default() });
+        }
+        Err(failure) => return Err(failure),
+    };
+    // One state, whatever a daemon writes meanwhile.
+    connection.execute_batch("BEGIN").doing("checking the database")?;
+    Ok(examine(&connection, schema))
+}
+
+pub(super) fn examine(connection: &Connection, schema: i64) -> Report {
+    let mut report = Report { schema, ..Report::default() };
+    let checks: [(Part, Check); 7] = [
+        (Part::Structure, structure),
+        (Part::Structure, tables),
+        (Part::Rows, references),
+        (Part::Rows, names),
+        (Part::Rows, tries),
+        (Part::Rows, watches),
+        (Part::History, chain::find_broken),
+    ];
+    for (part, check) in checks {
+        let found = check(connection, schema).unwrap_or_else(|failure| {
+            // Whoever cannot be read any further has said what there is to say.
+            vec![format!("the check of the {} broke off: {failure}", part.name())]
+        });
+        report.findings.extend(found.into_iter().map(|what| Finding { part, what }));
+    }
+    // What cannot be counted has been found already.
+    drop(count(connection, schema, &mut report));
+    report
+}
+
+/// Whether a text is what its column wants.
+type Test = fn(&str) -> bool;
+
+type Check = fn(&Connection, i64) -> rusqlite::Result<Vec<String>>;
+
+/// Pages, indexes, types, and the conditions of the tables.
+fn structure(connection: &Connection, _: i64) -> rusqlite::Result<Vec<String>> {
+    let sql = format!("PRAGMA integrity_check({FINDINGS_MAX})");
+    let found = rows(connection, &sql, |row| row.get::<_, String>(0))?;
+    Ok(found.into_iter().filter(|verdict| verdict != "ok").collect())
+}
+
+/// Whether the tables and indexes are those that this program makes.
+fn tables(connection: &Connection, schema: i64) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT type || ' `' || name || '`', sql FROM sqlite_schema
+               WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY name";
+    let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+    let found: BTreeSet<_> = rows(connection, sql, read)?.into_iter().collect();
+    let model = database::model(schema)?;
+    let expected: BTreeSet<_> = rows(&model, sql, read)?.into_iter().collect();
+    let named = |all: &BTreeSet<(String, String)>, name| all.iter().any(|(it, _)| it == name);
+    let missing = expected.difference(&found).map(|(name, _)| match named(&found, name) {
+        true => format!("the {name} is not as this program makes it"),
+        false => format!("the {name} is missing"),
+    });
+    let foreign = found.difference(&expected).filter(|(name, _)| !named(&expected, name));
+    let foreign = foreign.map(|(name, _)| format!("the {name} is none of ours"));
+    Ok(missing.chain(foreign).collect())
+}
+
+/// Whether what a row refers to is there.
+fn references(connection: &Connection, _: i64) -> rusqlite::Result<Vec<String>> {
+    rows(connection, "PRAGMA foreign_key_check", |row| {
+        let (table, number): (String, Option<i64>) = (row.get(0)?, row.get(1)?);
+        let parent: String = row.get(2)?;
+        let number = number.map(|number| format!(" {number}")).unwrap_or_default();
+        Ok(format!("row{number} of `{table}` refers to a row of `{parent}` that is not there"))
+    })
+}
+
+/// Whether every id and name is one.
+fn names(connection: &Connection, _: i64) -> rusqlite::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let columns: [(&str, &str, Test); 5] = [
+        ("watches", "avatar_id", |text| AvatarId::parse(text).is_ok()),
+        ("transitions", "avatar_id", |text| AvatarId::parse(text).is_ok()),
+        ("events", "id", |text| EventId::parse(text).is_ok()),
+        ("channels", "id", |text| ChannelName::parse(text).is_ok()),
+        ("deliveries", "id", |text| DeliveryId::parse(text).is_ok()),
+    ];
+    for (table, column, is_good) in columns {
+        let sql = format!("SELECT {column} FROM {table}");
+        let texts = rows(connection, &sql, |row| row.get::<_, String>(0))?;
+        let bad = texts.into_iter().filter(|text| !is_good(text));
+        found.extend(bad.map(|text| format!("`{text}` in `{table}` is no good `{column}`")));
+    }
+    Ok(found)
+}
+
+/// Whether exactly those deliveries that are being sent have an open try.
+fn tries(connection: &Connection, _: i64) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT 'delivery `' || id || '` is being sent without an open try'
+               FROM deliveries d WHERE state = 'sending' AND NOT EXISTS(
+                 SELECT 1 FROM attempts WHERE delivery_id = d.id AND no = d.attempts
+                   AND finished_at IS NULL)
+               UNION ALL
+               SELECT 'delivery `' || a.delivery_id || '` has an open try, and is not being sent'
+               FROM attempts a JOIN deliveries d ON d.id = a.delivery_id
+               WHERE a.finished_at IS NULL AND NOT (d.state = 'sending' AND d.attempts = a.no)";
+    rows(connection, sql, |row| row.get(0))
+}
+
+/// Whether each watch stands where its history ends.
+fn watches(connection: &Connection, _: i64) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT 'the history of avatar `' || t.avatar_id || '` ends with change '
+                      || t.avatar_seq || ' to ' || t.to_status || ', its watch is at '
+                      || coalesce(w.sequence || ' and ' || w.status, 'none')
+               FROM transitions t LEFT JOIN watches w ON w.avatar_id = t.avatar_id
+               WHERE t.avatar_seq = (
+                   SELECT max(avatar_seq) FROM transitions l WHERE l.avatar_id = t.avatar_id)
+                 AND (w.sequence IS NOT t.avatar_seq OR w.status IS NOT t.to_status)
+               UNION ALL
+               SELECT 'the history of avatar `' || avatar_id || '` is missing'
+               FROM watches w WHERE sequence > 0 AND NOT EXISTS(
+                 SELECT 1 FROM transitions t WHERE t.avatar_id = w.avatar_id)";
+    rows(connection, sql, |row| row.get(0))
+}
+
+fn count(connection: &Connection, schema: i64, report: &mut Report) -> rusqlite::Result<()> {
+    let number = |sql: &str| {
+        connection.query_row(sql, [], |row| row.get(0)).map(|n: i64| u64::try_from(n).unwrap_or(0))
+    };
+    report.transitions = number("SELECT count(*) FROM transitions")?;
+    report.deliveries = number("SELECT count(*) FROM deliveries")?;
+    report.under_way =
+        number("SELECT count(*) FROM deliveries WHERE state IN ('pending','sending')")?;
+    let newest = "SELECT max(detected_at) FROM transitions";
+    report.newest_at = connection.query_row(newest, [], |row| row.get(0))?;
+    if schema >= chain::SCHEMA {
+        report.removed = number("SELECT coalesce(sum(last_seq - first_seq + 1), 0) FROM gaps")?;
+    }
+    Ok(())
+}
+
+pub(super) fn rows<T>(
+    connection: &Connection,
+    sql: &str,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    let mut statement = connection.prepare(sql)?;
+    statement.query_map([], read)?.collect()
+}
+
+/// Damage that a check of the structure counts up; a file with more is no better known for it.
+const FINDINGS_MAX: usize = 10_000;
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;
