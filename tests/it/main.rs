@@ -25,6 +25,7 @@ mod restart;
 mod schema;
 mod simulation;
 mod tidy;
+mod upgrade;
 mod wait;
 mod web;
 mod webhook;
