@@ -309,6 +309,20 @@ async fn a_dead_letter_can_be_sent_again_with_the_same_id_and_bytes() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_can_be_laid_to_rest() {
+    let mut bench = Bench::new().await;
+    let change = bench.change("a", 1, &["ops"]);
+    bench.store().commit(change).await.unwrap();
+    let dead = bench.claim("ops", 1, NOW).await.claimed.remove(0);
+    bench.settle(&dead, OutcomeClass::Rejected, NOW).await;
+    let mut hands = Hands::open(&bench.path()).unwrap();
+    assert_eq!(hands.cancel(&dead.id, NOW).unwrap(), Handled::Done(dead.id.clone()));
+    assert!(hands.failed(&FailedFilter::default()).unwrap().is_empty());
+    let row = bench.reader().delivery(dead.id.as_str()).unwrap().unwrap();
+    assert_eq!(row.final_reason.as_deref(), Some("cancelled by hand"));
+}
+
+#[tokio::test]
 async fn only_what_waits_can_be_cancelled() {
     let mut bench = Bench::new().await;
     let change = bench.change("a", 1, &["ops"]);

@@ -116,7 +116,7 @@ impl Hands {
         rows.collect::<rusqlite::Result<_>>().doing(DOING)
     }
 
-    /// Ends a pending delivery.
+    /// Ends a pending delivery, or lays a dead letter to rest: it counts as failed no longer.
     ///
     /// # Errors
     /// When it could not be written; then nothing was.
@@ -125,11 +125,11 @@ impl Hands {
         let transaction = database::begin(&mut self.connection).doing(DOING)?;
         let handled = match state(&transaction, id).doing(DOING)?.as_deref() {
             None => Handled::Unknown,
-            Some("pending") => {
+            Some("pending" | "failed") => {
                 let sql = "UPDATE deliveries
                            SET state = 'cancelled', next_attempt_at = NULL, updated_at = ?2,
                                final_reason = 'cancelled by hand'
-                           WHERE id = ?1 AND state = 'pending'";
+                           WHERE id = ?1 AND state IN ('pending','failed')";
                 transaction.execute(sql, (id, now)).doing(DOING)?;
                 Handled::Done(id.clone())
             }
