@@ -38,5 +38,6 @@ pub mod reach;
 pub mod custom_header;
 pub mod retry;
 pub mod delivery;
+pub mod retention;
 pub mod dead_letter;
 pub mod health;

@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -15,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::event::Event;
+use crate::domain::retention::Cutoffs;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::training::Training;
 use crate::domain::transition::Transition;
@@ -25,6 +28,7 @@ use crate::store::database::{self, DatabaseFile};
 use crate::store::error::StoreError;
 use crate::store::lock::DatabaseLock;
 use crate::store::outbox::{self, Claim, Claims, NewDelivery, Settlement};
+use crate::store::prune::{self, Place, Pruned};
 use crate::store::recovery::{self, Recovery};
 use crate::store::untold::Untold;
 use crate::store::watches::Checkpoint;
@@ -65,6 +69,7 @@ pub struct Announcement {
 #[derive(Clone, Debug)]
 pub struct Store {
     jobs: mpsc::Sender<Box<dyn Job>>,
+    writes: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -82,9 +87,10 @@ impl Store {
             path: path.to_owned(),
             source,
         };
+        let writes = Arc::new(AtomicBool::new(true));
         let (jobs, writer) =
-            Writer::start(connection, file, lock, boot_id, check).map_err(failed)?;
-        Ok((Self { jobs }, writer))
+            Writer::start(connection, file, lock, boot_id, check, &writes).map_err(failed)?;
+        Ok((Self { jobs, writes }, writer))
     }
 
     /// The watches of these avatars, as they were last written; new ones for those that never
@@ -296,6 +302,22 @@ impl Store {
             outbox::settle(connection, &settlement, boot_id)
         })
         .await
+    }
+
+    /// Removes some of what is so old that it may go; the pass goes on with what it returns.
+    ///
+    /// # Errors
+    /// When it could not be written; then nothing was removed.
+    pub async fn prune(&self, cutoffs: Cutoffs, place: Place) -> Result<Pruned, StoreError> {
+        self.run("removing what is old", move |connection, _| {
+            prune::step(connection, cutoffs, place, prune::ROWS_MAX)
+        })
+        .await
+    }
+
+    /// Whether the last write that had something to write was written.
+    pub fn can_write(&self) -> bool {
+        self.writes.load(Ordering::Relaxed)
     }
 
     async fn run<T, F>(&self, doing: &'static str, work: F) -> Result<T, StoreError>

@@ -21,6 +21,7 @@ pub mod outbox;
 pub mod channels;
 pub mod untold;
 pub mod recovery;
+pub mod prune;
 pub mod writer;
 pub mod handle;
 pub mod hands;

@@ -3,6 +3,8 @@
 //! What always holds: an answer comes only after the commit is on disk; a job that fails takes
 //! none of its neighbours with it, unless SQLite rolled all of them back, and then all are told.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use rusqlite::{Connection, Transaction};
@@ -29,10 +31,12 @@ impl Writer {
         lock: DatabaseLock,
         boot_id: String,
         check: StartCheck,
+        writes: &Arc<AtomicBool>,
     ) -> std::io::Result<(mpsc::Sender<Box<dyn Job>>, Self)> {
         let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
+        let writes = Arc::clone(writes);
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
-            write_all(connection, &file, waiting, &boot_id);
+            write_all(connection, &file, waiting, &boot_id, &writes);
             drop(lock);
         })?;
         Ok((jobs, Self { thread, check }))
@@ -113,22 +117,31 @@ where
     }
 }
 
-/// The writer's life: takes what waits, writes it as one group, answers, and again.
+/// The writer's life: takes what waits, writes it as one group, answers, and again; `writes` says
+/// whether the last group that had something to write was written.
 fn write_all(
     mut connection: Connection,
     file: &DatabaseFile,
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     boot_id: &str,
+    writes: &AtomicBool,
 ) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     let mut trusted = true;
     while waiting.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
+        let before = connection.total_changes();
         let written = file.check().and_then(|()| write_group(&mut connection, &mut group, boot_id));
         trusted &= !group.iter().any(|job| job.failed_for_good());
         match written {
-            Ok(()) => group.iter_mut().for_each(|job| job.committed()),
+            Ok(()) => {
+                if connection.total_changes() > before {
+                    writes.store(true, Ordering::Relaxed);
+                }
+                group.iter_mut().for_each(|job| job.committed());
+            }
             Err(error) => {
                 trusted &= error.next_step() == NextStep::Retry;
+                writes.store(false, Ordering::Relaxed);
                 group.iter_mut().for_each(|job| job.undone(&error));
             }
         }
