@@ -52,6 +52,7 @@ fn daemon_exit(error: &DaemonError) -> Exit {
         DaemonError::Store(error) => store_exit(error),
         DaemonError::Argil(_)
         | DaemonError::Channel { .. }
+        | DaemonError::Heartbeat(_)
         | DaemonError::Listen { .. }
         | DaemonError::StoreMoved => Exit::Config,
         DaemonError::System { .. } => Exit::Disk,

@@ -61,7 +61,12 @@ pub fn diff_snapshots(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
 impl Change {
     /// Whether it takes effect only after a restart.
     pub fn needs_restart(&self) -> bool {
-        self.section == Section::Store
+        match &self.turn {
+            Turn::Changed(keys) => {
+                self.section == Section::Store && keys.iter().any(|change| change.key == "path")
+            }
+            Turn::Added(_) | Turn::Removed(_) => false,
+        }
     }
 
     /// One line of a list: `+`, `-` or `~`, what it is about, and which keys differ.
@@ -98,6 +103,7 @@ impl Change {
             Section::Events => "what counts as news".to_owned(),
             Section::Store => "the store".to_owned(),
             Section::Web => "the web".to_owned(),
+            Section::Heartbeat => "the heartbeat".to_owned(),
             Section::Avatar(id) => format!("avatar `{id}`"),
             Section::Discover => "the discovery".to_owned(),
             Section::Channel(name) => format!("channel `{name}`"),
@@ -113,7 +119,12 @@ impl Change {
     fn told(&self, KeyChange { key, old, new }: &KeyChange) -> String {
         let tells = matches!(
             self.section,
-            Section::Poll | Section::Events | Section::Store | Section::Web | Section::Discover
+            Section::Poll
+                | Section::Events
+                | Section::Store
+                | Section::Web
+                | Section::Heartbeat
+                | Section::Discover
         );
         match (old, new) {
             (Some(old), Some(new)) if tells => {
@@ -160,6 +171,10 @@ fn secrets(settings: &Settings) -> Secrets<'_> {
     let hint_token = settings.web.hint_token.iter().map(|it| ("hint_token", Hidden::Text(it)));
     let token = settings.web.token.iter().map(|it| ("token", Hidden::Text(it)));
     secrets.insert(Section::Web, hint_token.chain(token).collect());
+    if let Some(heartbeat) = &settings.heartbeat {
+        let url = [("url", Hidden::Text(&heartbeat.url))];
+        secrets.insert(Section::Heartbeat, BTreeMap::from(url));
+    }
     for (name, channel) in &settings.channels {
         let hidden = match &channel.kind {
             ChannelKind::Webhook(webhook) => {

@@ -151,6 +151,20 @@ fn the_store_moves_only_with_a_restart() {
 }
 
 #[test]
+fn how_long_the_past_is_kept_and_who_hears_of_us_take_effect_at_once() {
+    let store = |days| format!("store.keep_deliveries = \"{days}d\"\n[argil]");
+    let (old, new) = (store(7), store(8));
+    check(&[("[argil]", &old)], &["the store changed: `keep_deliveries` from `90d` to `7d`"]);
+    assert!(!changes(&[("[argil]", &new)])[0].needs_restart());
+    let beat =
+        |url| settings(&[("[argil]", &format!("heartbeat_url = \"http://h/{url}\"\n[argil]"))]);
+    let told = |old: &Settings, new: &Settings| diff(old, new)[0].to_string();
+    assert_eq!(told(&settings(&[]), &beat("CANARY")), "the heartbeat added");
+    assert_eq!(told(&beat("CANARY"), &settings(&[])), "the heartbeat removed");
+    assert_eq!(told(&beat("CANARY"), &beat("CANARY-2")), "the heartbeat changed: `url`");
+}
+
+#[test]
 fn snapshots_differ_in_everything_but_their_secrets() {
     let new = [
         ("\"key\"", "\"CANARY\""),

@@ -18,12 +18,14 @@ use crate::config::discover;
 use crate::config::drop_in::{self, DropIns};
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
+use crate::config::heartbeat;
 use crate::config::names::Names;
 use crate::config::poll;
 use crate::config::reader::{Findings, Place, Reader, Table, Visibility};
-use crate::config::schema::{AVATAR, DISCOVER, EVENTS, ROOT, STORE};
+use crate::config::schema::{AVATAR, DISCOVER, EVENTS, ROOT};
 use crate::config::secret_source;
 use crate::config::settings::{AvatarSettings, Settings};
+use crate::config::store;
 use crate::config::web;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
@@ -107,7 +109,7 @@ pub fn outline(path: &Path, environment: &Environment) -> Outline {
         (avatar.id, Registered { name: avatar.name, account: avatar.account })
     };
     Outline {
-        store_path: store_path(&root).unwrap_or_else(|| reader.resolve(STORE_PATH)),
+        store_path: store::path(&root).unwrap_or_else(|| reader.resolve(store::PATH)),
         avatars: avatars.map(|avatars| avatars.into_iter().map(named).collect()),
         accounts: accounts.map(|names| names.into_iter().map(str::to_owned).collect()),
         discovers: root.field(DISCOVER.path).is_some(),
@@ -135,7 +137,8 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Findings) -> Opti
     let infer = root
         .section(EVENTS.path, &EVENTS)
         .and_then(|events| events.or("infer_unseen_training", true, |field| field.flag()));
-    let store_path = store_path(root);
+    let store = store::read(root);
+    let heartbeat = heartbeat::read(root);
     let web = web::read(root);
     let channels = channel::read(root);
     let names = Names::of(root, poll.as_ref().and_then(|poll| poll.overdue_after));
@@ -147,18 +150,20 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Findings) -> Opti
     if let (true, Some([]), Some(None)) = (is_alone, avatars.as_deref(), &discover) {
         warn_of_none(root);
     }
-    let poll = poll?;
+    let (poll, (store_path, retention)) = (poll?, store?);
     Some(Settings {
         path: root.reader.path.to_owned(),
         accounts: accounts?,
         strategy: poll.strategy,
         cadence: poll.cadence,
         infer_unseen_training: infer?,
-        store_path: store_path?,
+        store_path,
+        retention,
         avatars: [avatars?, more?].concat(),
         discover: discover?,
         channels: channels?,
         web: web?,
+        heartbeat: heartbeat?,
         warnings: Vec::new(),
     })
 }
@@ -168,17 +173,6 @@ fn warn_of_none(root: &Table<'_>) {
     let help = "add `[[avatars]]` with an `id`";
     root.reader.warning(&place, "is empty, so nothing is watched", help);
 }
-
-fn store_path(root: &Table<'_>) -> Option<PathBuf> {
-    let store = root.section(STORE.path, &STORE)?;
-    let path = store.or("path", STORE_PATH, |field| field.text())?;
-    Some(match root.reader.environment.state_directory() {
-        Some(directory) => directory.join(path),
-        None => root.reader.resolve(path),
-    })
-}
-
-const STORE_PATH: &str = "avatar-watch.db";
 
 /// The permission bits of everyone but the owner.
 const OTHERS: u32 = 0o077;

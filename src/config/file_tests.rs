@@ -292,6 +292,7 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     let web = &mut spelled_out.web;
     assert!(web.hint_token.take().is_some() && web.token.take().is_some());
     assert!(std::mem::take(&mut web.is_chosen));
+    assert!(spelled_out.heartbeat.take().is_some());
     assert_eq!(example, spelled_out);
     assert_eq!(example.warnings, []);
 }

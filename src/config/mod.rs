@@ -23,6 +23,8 @@ pub mod custom_headers;
 pub mod proxy;
 pub mod account;
 pub mod poll;
+mod store;
+mod heartbeat;
 pub mod web;
 pub mod channel;
 pub mod format;

@@ -21,6 +21,7 @@ use crate::domain::event::EventKind;
 use crate::domain::foreign_text::plain;
 use crate::domain::mail_address::MailAddress;
 use crate::domain::reach::Reach;
+use crate::domain::retention::Retention;
 use crate::domain::retry::Terms;
 use crate::domain::status::Status;
 use crate::domain::template_tree::TemplateTree;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub infer_unseen_training: bool,
     /// Where the database is.
     pub store_path: PathBuf,
+    /// How long the past is kept in it.
+    pub retention: Retention,
     /// The avatars in the order of the file, then of the drop-ins; no id twice.
     pub avatars: Vec<AvatarSettings>,
     /// Which avatars are found without being registered; `None` when none are.
@@ -50,6 +53,8 @@ pub struct Settings {
     pub channels: BTreeMap<ChannelName, ChannelSettings>,
     /// What is shown over HTTP.
     pub web: WebSettings,
+    /// Who hears, again and again, that all is well; `None` is nobody.
+    pub heartbeat: Option<HeartbeatSettings>,
     /// What is allowed, and most likely not meant.
     pub warnings: Vec<Problem>,
 }
@@ -153,6 +158,15 @@ pub struct WebSettings {
     pub hosts: Vec<String>,
     /// Whether the page shows the pictures of avatars, which a browser then loads from elsewhere.
     pub thumbnails: bool,
+}
+
+/// Who hears that all is well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeartbeatSettings {
+    /// A good `http` or `https` URL; the whole of it is a credential.
+    pub url: Secret,
+    /// The least time between two beats.
+    pub every: Duration,
 }
 
 /// One place to tell.

@@ -6,14 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::settings::{
     AccountSettings, AvatarSettings, BounceTo, ChannelKind, ChannelSettings, DiscoverSettings,
-    EmailSettings, FormatSettings, MailWay, Settings, SmtpAuth, SmtpLogin, SmtpSettings, SmtpTls,
-    Strategy, Threading, WebSettings, WebhookSettings,
+    EmailSettings, FormatSettings, HeartbeatSettings, MailWay, Settings, SmtpAuth, SmtpLogin,
+    SmtpSettings, SmtpTls, Strategy, Threading, WebSettings, WebhookSettings,
 };
 use crate::config::terms::ON_UNKNOWN;
 use crate::domain::account::AccountName;
@@ -21,6 +22,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::cadence::Cadence;
 use crate::domain::channel::ChannelName;
 use crate::domain::reach::Reach;
+use crate::domain::retention::Retention;
 use crate::domain::retry::Terms;
 
 /// What a part of the config is about, in the order of the config.
@@ -32,10 +34,12 @@ pub enum Section {
     Poll,
     /// What counts as news.
     Events,
-    /// Where the database is.
+    /// Where the database is, and how long the past is kept in it.
     Store,
     /// What is shown over HTTP.
     Web,
+    /// Who hears that all is well; there is none while nobody does.
+    Heartbeat,
     /// One avatar.
     Avatar(AvatarId),
     /// The discovery; there is none while it is off.
@@ -71,17 +75,19 @@ impl Snapshot {
             cadence,
             infer_unseen_training,
             store_path,
+            retention,
             avatars,
             discover: found,
             channels,
             web: shown,
+            heartbeat: beats,
             warnings: _,
         } = settings;
         let infer = infer_unseen_training.to_string();
         let mut sections = BTreeMap::from([
             (Section::Poll, poll(*strategy, cadence)),
             (Section::Events, keys([("infer_unseen_training", infer)])),
-            (Section::Store, keys([("path", store_path.display().to_string())])),
+            (Section::Store, store(store_path, *retention)),
             (Section::Web, web(shown)),
         ]);
         let name_account =
@@ -90,6 +96,11 @@ impl Snapshot {
             |(name, it): (&ChannelName, _)| (Section::Channel(name.clone()), channel(it));
         sections.extend(accounts.iter().map(name_account));
         sections.extend(avatars.iter().map(|it| (Section::Avatar(it.id.clone()), avatar(it))));
+        let beat = |it: &HeartbeatSettings| {
+            let HeartbeatSettings { url: _, every } = it;
+            (Section::Heartbeat, keys([("every", wait(*every))]))
+        };
+        sections.extend(beats.iter().map(beat));
         sections.extend(found.iter().map(|it| (Section::Discover, discover(it))));
         sections.extend(channels.iter().map(name_channel));
         Self { sections }
@@ -125,7 +136,14 @@ impl Section {
             Some(("channel", name)) => ChannelName::parse(name).ok().map(Self::Channel),
             Some(_) => None,
             None => {
-                let single = [Self::Poll, Self::Events, Self::Store, Self::Web, Self::Discover];
+                let single = [
+                    Self::Poll,
+                    Self::Events,
+                    Self::Store,
+                    Self::Web,
+                    Self::Heartbeat,
+                    Self::Discover,
+                ];
                 single.into_iter().find(|section| section.to_string() == name)
             }
         }
@@ -140,6 +158,7 @@ impl fmt::Display for Section {
             Self::Events => f.write_str("events"),
             Self::Store => f.write_str("store"),
             Self::Web => f.write_str("web"),
+            Self::Heartbeat => f.write_str("heartbeat"),
             Self::Avatar(id) => write!(f, "avatar {id}"),
             Self::Discover => f.write_str("discover"),
             Self::Channel(name) => write!(f, "channel {name}"),
@@ -179,6 +198,20 @@ fn poll(strategy: Strategy, cadence: &Cadence) -> Keys {
         ("backoff", waits(backoff.waits())),
         ("backoff.jitter", backoff.jitter().to_string()),
         ("jitter", jitter.to_string()),
+    ])
+}
+
+fn store(path: &Path, Retention { transitions, deliveries }: Retention) -> Keys {
+    // In days, as people write it: the months of the usual form are no whole days.
+    let age = |age: Option<Duration>| match age.map(|age| (age, age.as_secs() / DAY_S)) {
+        None => "forever".to_owned(),
+        Some((age, days)) if age == Duration::from_secs(days * DAY_S) => format!("{days}d"),
+        Some((age, _)) => wait(age),
+    };
+    keys([
+        ("path", path.display().to_string()),
+        ("keep_transitions", age(transitions)),
+        ("keep_deliveries", age(deliveries)),
     ])
 }
 
@@ -358,6 +391,7 @@ fn sorted<T: ToString>(words: &[T]) -> String {
     words.into_iter().collect::<Vec<_>>().join(", ")
 }
 
+const DAY_S: u64 = 24 * 3_600;
 /// Goes up when a section or a key means something else than before.
 const VERSION: u32 = 1;
 

@@ -25,6 +25,9 @@ pub enum DaemonError {
         #[source]
         source: NotifyError,
     },
+    /// The heartbeat could not be built.
+    #[error("`heartbeat_url` cannot be used")]
+    Heartbeat(#[source] NotifyError),
     /// A reload asked for another database.
     #[error("`store.path` cannot change while the daemon runs: restart it")]
     StoreMoved,

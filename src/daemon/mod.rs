@@ -2,7 +2,8 @@
 //!
 //! The poller looks at avatars and writes what changed; the dispatcher takes deliveries from
 //! the table and sends them. They share the table and a bell, nothing else: the bell makes it
-//! fast, the table makes it right. Decisions are made in `domain`; here they are carried out,
+//! fast, the table makes it right. Beside them a janitor removes what is old, and a heart tells a
+//! service that all is well. Decisions are made in `domain`; here they are carried out,
 //! logged and counted.
 
 pub mod clock;
@@ -36,6 +37,9 @@ pub mod attempt;
 pub mod witness;
 pub mod herald;
 pub mod trial;
+pub mod chores;
+pub mod janitor;
+pub mod heart;
 pub mod door;
 pub mod supervisor;
 pub mod signals;

@@ -404,6 +404,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.pulse.avatars.set(self.registered.len());
         self.pulse.training.set(count(is_training));
         self.pulse.troubled.set(count(|watch| watch.trouble.is_some()));
+        self.pulse.keys.set(self.lanes.len());
         self.pulse.blind.set(self.lanes.values().filter(|lane| lane.vision.is_blind()).count());
     }
 

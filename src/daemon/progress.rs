@@ -80,6 +80,11 @@ impl Progress {
         self.store_failing.get()
     }
 
+    /// Whether both loops have turned at all.
+    pub fn has_begun(&self) -> bool {
+        self.poller.get().is_some() && self.dispatcher.get().is_some()
+    }
+
     /// Each part that has begun, with when it last moved.
     pub fn moved(&self) -> impl Iterator<Item = (Part, Moment)> {
         let parts = [

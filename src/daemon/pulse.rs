@@ -15,6 +15,8 @@ pub struct Pulse {
     pub training: Gauge,
     /// Avatars that cannot be seen just now.
     pub troubled: Gauge,
+    /// Accounts whose keys are used.
+    pub keys: Gauge,
     /// Accounts with whose key nothing can be seen.
     pub blind: Gauge,
     /// Accounts whose last look showed nothing.

@@ -1,4 +1,5 @@
-//! The supervisor: opens the store, starts the two loops, hands them new plans, stops them.
+//! The supervisor: opens the store, starts the two loops and the work beside them, hands them new
+//! plans, stops them.
 //!
 //! What always holds: a plan is built whole before any of it takes effect; when one loop ends,
 //! the other is stopped; the store is closed last.
@@ -16,9 +17,12 @@ use crate::config::settings::Settings;
 use crate::config::snapshot::Snapshot;
 use crate::daemon::bell::Bell;
 use crate::daemon::chance::Chance;
+use crate::daemon::chores::Chores;
 use crate::daemon::dispatcher::Dispatcher;
 use crate::daemon::door::{Door, Inside, Turn};
 use crate::daemon::error::DaemonError;
+use crate::daemon::heart;
+use crate::daemon::janitor;
 use crate::daemon::look::{Tools, log_condition, not_written, written_again};
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::Clock;
@@ -49,6 +53,7 @@ pub struct Daemon<C: Clock> {
     writer: Writer,
     settings: Settings,
     plans: watch::Sender<Arc<WiredPlan>>,
+    chores: watch::Sender<Arc<Chores>>,
     order: StopOrder,
     loops: JoinSet<(&'static str, Result<(), StoreError>)>,
     pulse: Arc<Pulse>,
@@ -72,6 +77,7 @@ impl<C: Clock> Daemon<C> {
         feed: Feed,
     ) -> Result<Self, DaemonError> {
         let plan = Arc::new(wiring::plan(settings, None)?);
+        let chores = Arc::new(wiring::chores(settings)?);
         let turn = Turn::plan(None, &settings.web)?;
         let boot = chance.roll();
         let boot_id = format!("{:032x}", boot.bits());
@@ -97,6 +103,7 @@ impl<C: Clock> Daemon<C> {
         let tools = Tools { store, clock, chance, bell, feed, sights, metrics, refrains, requests };
         let pulse = Arc::new(Pulse::default());
         let (plans, followed) = watch::channel(Arc::clone(&plan));
+        let (chores, of_chores) = watch::channel(chores);
         let (order, stop) = stop_order();
         let (hinted, hints) = mpsc::channel(HINTS_WAITING_MAX);
         let poller =
@@ -105,7 +112,7 @@ impl<C: Clock> Daemon<C> {
         let mut loops = JoinSet::new();
         let poller = poller.run(followed.clone(), stop.clone());
         loops.spawn(async move { ("poller", poller.await) });
-        let dispatcher = dispatcher.run(followed, stop);
+        let dispatcher = dispatcher.run(followed, stop.clone());
         loops.spawn(async move { ("dispatcher", dispatcher.await) });
         let (trials, tried) = mpsc::channel(TRIALS_WAITING_MAX);
         let (clock, chance) = (tools.clock.clone(), tools.chance.clone());
@@ -119,12 +126,22 @@ impl<C: Clock> Daemon<C> {
             trials,
         };
         let door = turn.make(None, settings, &inside);
+        let (store, clock) = (tools.store.clone(), tools.clock.clone());
+        let janitor = janitor::run(store, clock, of_chores.clone(), stop.clone());
+        loops.spawn(async move { ("janitor", janitor.await) });
+        let (store, clock) = (tools.store.clone(), tools.clock.clone());
+        let heart = heart::run(store, clock, Arc::clone(&pulse), of_chores, stop);
+        loops.spawn(async move {
+            heart.await;
+            ("heart", Ok(()))
+        });
         let settings = settings.clone();
         let mut daemon = Self {
             tools,
             writer,
             settings,
             plans,
+            chores,
             order,
             loops,
             pulse,
@@ -149,6 +166,7 @@ impl<C: Clock> Daemon<C> {
         }
         let before = Arc::clone(&self.plans.borrow());
         let plan = Arc::new(wiring::plan(&settings, Some((&self.settings, &before)))?);
+        let chores = Arc::new(wiring::chores(&settings)?);
         let turn = Turn::plan(self.door.as_ref(), &settings.web)?;
         register(&self.tools.store, &plan, self.tools.clock.now()).await?;
         let left = match &turn {
@@ -157,6 +175,7 @@ impl<C: Clock> Daemon<C> {
         };
         self.door = turn.make(self.door.take(), &settings, &self.inside);
         self.plans.send_replace(plan);
+        self.chores.send_replace(chores);
         let changes = diff(&self.settings, &settings);
         self.settings = settings;
         if let Some(door) = left {

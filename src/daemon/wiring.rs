@@ -10,10 +10,12 @@ use std::time::Duration;
 use crate::argil::client::{Client, ClientSpec};
 use crate::config::settings::{
     AccountSettings, BounceTo, ChannelKind, ChannelSettings, EmailSettings, FormatSettings,
-    MailWay, Settings, SmtpAuth, SmtpLogin, SmtpProof, SmtpSettings, SmtpTls as ConfigTls,
-    Strategy as ConfigStrategy, Threading as ConfigThreading, WebhookSettings,
+    HeartbeatSettings, MailWay, Settings, SmtpAuth, SmtpLogin, SmtpProof, SmtpSettings,
+    SmtpTls as ConfigTls, Strategy as ConfigStrategy, Threading as ConfigThreading,
+    WebhookSettings,
 };
 use crate::daemon::checked;
+use crate::daemon::chores::{Chores, Heart};
 use crate::daemon::error::DaemonError;
 use crate::daemon::plan::{Account, Discovery, Outlet, Plan, Registration, Strategy};
 use crate::domain::account::AccountName;
@@ -28,6 +30,7 @@ use crate::notify::email::spec::{
 };
 use crate::notify::error::NotifyError;
 use crate::notify::format::choice::Format;
+use crate::notify::heartbeat::Heartbeat;
 use crate::notify::http::{Webhook, WebhookSpec};
 
 /// The plan of the real daemon.
@@ -73,6 +76,21 @@ pub fn plan(
         avatars: avatars.collect(),
         outlets: outlets(&settings.channels)?,
     })
+}
+
+/// The work beside the loops, as the settings describe it.
+///
+/// # Errors
+/// When the client of the heartbeat cannot be built.
+pub fn chores(settings: &Settings) -> Result<Chores, DaemonError> {
+    let heart = match &settings.heartbeat {
+        Some(HeartbeatSettings { url, every }) => {
+            let heartbeat = Heartbeat::new(url).map_err(DaemonError::Heartbeat)?;
+            Some(Heart { heartbeat: Arc::new(heartbeat), every: *every })
+        }
+        None => None,
+    };
+    Ok(Chores { retention: settings.retention, heart })
 }
 
 /// An account with its client.

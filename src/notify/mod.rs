@@ -11,6 +11,7 @@ pub mod format;
 pub mod signature;
 pub mod answer;
 pub mod http;
+pub mod heartbeat;
 mod client;
 mod guard;
 mod proxy;

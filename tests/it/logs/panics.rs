@@ -7,11 +7,11 @@ use avatar_watch::config::environment::Environment;
 use avatar_watch::daemon::chance::Chance;
 use avatar_watch::daemon::checked;
 use avatar_watch::daemon::error::DaemonError;
-use avatar_watch::live::feed::Feed;
 use avatar_watch::daemon::ports::Clock;
 use avatar_watch::daemon::supervisor::Daemon;
 use avatar_watch::domain::moment::Moment;
 use avatar_watch::domain::timestamp::Timestamp;
+use avatar_watch::live::feed::Feed;
 
 use crate::harness::argil::FakeArgil;
 use crate::harness::clock::HandClock;

@@ -1,0 +1,144 @@
+//! A heartbeat: a `GET` that tells a service that we live, so that it says so when we do not.
+//!
+//! What always holds: one beat is one request on a connection of its own, as with a webhook: no
+//! redirect is followed, no proxy is asked, no refused address is called, and the URL, which is a
+//! credential, gets into no error.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::Client;
+use url::Url;
+
+use crate::domain::reach::Reach;
+use crate::notify::client::{ClientSpec, Trust, client};
+use crate::notify::error::NotifyError;
+use crate::notify::fault::{self, ResolveError};
+use crate::notify::guard::{self, Refused};
+use crate::secret::Secret;
+
+/// How we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vital {
+    /// All is well.
+    Well,
+    /// We live, and cannot do our work.
+    Unwell,
+}
+
+/// Where the heart beats.
+pub struct Heartbeat {
+    client: Client,
+    host: String,
+    well: Url,
+    unwell: Url,
+}
+
+/// A beat that was not heard; without the URL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotHeard(String);
+
+impl Heartbeat {
+    /// Sets it up; nothing is sent.
+    ///
+    /// # Errors
+    /// When the URL is none, or the HTTP client cannot be set up.
+    pub fn new(url: &Secret) -> Result<Self, NotifyError> {
+        let well = Url::parse(url.expose()).map_err(NotifyError::Url)?;
+        let host = well.host_str().filter(|host| !host.is_empty()).ok_or(NotifyError::Scheme)?;
+        let trust = match well.scheme() {
+            "http" => Trust::Nobody,
+            "https" => Trust::System { more: None },
+            _ => return Err(NotifyError::Scheme),
+        };
+        let client = client(&ClientSpec {
+            timeout: TIMEOUT,
+            connect_limit: CONNECT_LIMIT,
+            reach: Reach::Near,
+            proxy: None,
+            trust,
+        })?;
+        Ok(Self { client, host: host.to_owned(), unwell: failing(&well), well })
+    }
+
+    /// Beats once.
+    ///
+    /// # Errors
+    /// When no good answer came.
+    pub async fn beat(&self, vital: Vital) -> Result<(), NotHeard> {
+        let url = match vital {
+            Vital::Well => &self.well,
+            Vital::Unwell => &self.unwell,
+        };
+        let refused = |refused: Refused| NotHeard(refused.outcome(&self.host).said());
+        guard::check_url(url, Reach::Near).map_err(refused)?;
+        match self.client.get(url.clone()).send().await {
+            Ok(response) if response.status().is_success() => Ok(()),
+            Ok(response) => {
+                let status = response.status().as_u16();
+                Err(NotHeard(format!("`{}` answered {status}", self.host)))
+            }
+            Err(error) => Err(self.not_answered(&error.without_url())),
+        }
+    }
+
+    fn not_answered(&self, error: &reqwest::Error) -> NotHeard {
+        let host = &self.host;
+        if let Some(refused) = fault::cause::<Refused>(error) {
+            return NotHeard(refused.outcome(host).said());
+        }
+        if let Some(unresolved) = fault::cause::<ResolveError>(error) {
+            return NotHeard(unresolved.outcome(host).said());
+        }
+        if let Some(tls) = fault::cause::<rustls::Error>(error) {
+            return NotHeard(format!("no TLS with `{host}`: {}", fault::tls_text(tls)));
+        }
+        let what = match (error.is_connect(), error.is_timeout()) {
+            (true, _) => "cannot be connected to",
+            (false, true) => "did not answer in time",
+            (false, false) => "gave no answer",
+        };
+        NotHeard(format!("`{host}` {what}"))
+    }
+}
+
+impl fmt::Debug for Heartbeat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heartbeat").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+/// The place for bad news, by the convention of these services: `/fail` behind the path.
+fn failing(url: &Url) -> Url {
+    let mut failing = url.clone();
+    failing.set_path(&format!("{}/fail", url.path().trim_end_matches('/')));
+    failing
+}
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_news_goes_behind_the_path_and_keeps_the_query() {
+        let check = |url: &str, expected: &str| {
+            assert_eq!(failing(&Url::parse(url).unwrap()).as_str(), expected);
+        };
+        check("https://h.example/ping/1", "https://h.example/ping/1/fail");
+        check("https://h.example/ping/1/", "https://h.example/ping/1/fail");
+        check("https://h.example", "https://h.example/fail");
+        check("https://h.example/a?rid=1&b", "https://h.example/a/fail?rid=1&b");
+    }
+
+    #[test]
+    fn a_url_that_is_none_is_not_shown() {
+        for url in ["CANARY", "ftp://h.example/CANARY"] {
+            let error = Heartbeat::new(&Secret::new(url)).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("CANARY"), "for `{url}`");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The work beside the loops, in the real daemon: the heartbeat, and the removal of what is old.
+
+use rusqlite::Connection;
+use rustix::process::Signal;
+
+use crate::harness::argil::FakeArgil;
+use crate::harness::config::Config;
+use crate::harness::daemon::{Bench, files_with, stderr, wait_until};
+use crate::harness::webhook::{Answer, Receiver};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_hears_that_all_is_well_and_when_it_is_not() {
+    let (argil, service) = (FakeArgil::start(), Receiver::start().await);
+    argil.set_status("a1", "IDLE");
+    let url = service.url().replace("/hook", "/ping/CANARY-beat?rid=1");
+    let beat = format!("heartbeat_url = \"{url}\"\nheartbeat_every = \"1s\"\n");
+    let config = Config::new(argil.base_url()).avatar("a1");
+    // A redirect is an answer like any other, and not followed.
+    let elsewhere = Receiver::start().await;
+    service.script([Answer::status(200), Answer::redirect(302, &elsewhere.url())]);
+    let bench = Bench::new(&format!("{beat}{}", config.text()));
+    let daemon = bench.start();
+    let heard = service.wait_for(3).await;
+    assert!(
+        heard
+            .iter()
+            .all(|it| (it.method.as_str(), it.path.as_str()) == ("GET", "/ping/CANARY-beat?rid=1"))
+    );
+    assert_eq!(elsewhere.connections(), 0);
+    daemon.wait_for_log("the heartbeat is not heard: `127.0.0.1` answered 302");
+    daemon.wait_for_log("the heartbeat is heard again");
+
+    // Somebody else keeps the database to himself, which shows with the next write.
+    let locked = Connection::open(bench.database()).unwrap();
+    locked.execute_batch("BEGIN IMMEDIATE").unwrap();
+    argil.set_status("a1", "TRAINING");
+    wait_until("bad news", || {
+        service.received().iter().any(|it| it.path == "/ping/CANARY-beat/fail?rid=1")
+    });
+    locked.execute_batch("ROLLBACK").unwrap();
+    daemon.wait_for_log("the heartbeat says that we are well again");
+    let count = service.received().len();
+    daemon.kill();
+    assert!(
+        files_with(bench.path(".").as_path(), "CANARY-beat")
+            .iter()
+            .all(|it| { it.ends_with("avatar-watch.toml") })
+    );
+    // The dead say nothing.
+    assert_eq!(service.received().len(), count);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_away_delays_nothing() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let service = Receiver::start().await;
+    service.script((0..100).map(|_| Answer::Stall));
+    argil.set_status("a1", "TRAINING");
+    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
+    let beat = format!("heartbeat_url = \"{}\"\nheartbeat_every = \"1s\"\n", service.url());
+    let bench = Bench::new(&format!("{beat}{}", config.text()));
+    let daemon = bench.start();
+    service.wait_for(1).await;
+    daemon.wait_for_log("seen first: TRAINING");
+    argil.set_status("a1", "IDLE");
+    receiver.wait_for(1).await;
+    // It is still the first beat that waits.
+    assert_eq!(service.received().len(), 1);
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_old_goes_after_a_reload_and_the_rest_stays() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    argil.set_status("a1", "TRAINING");
+    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
+    let bench = Bench::new(config.text());
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    for status in ["IDLE", "TRAINING", "REFUSED"] {
+        argil.set_status("a1", status);
+        daemon.wait_for_log(&format!("to {status}"));
+    }
+    bench.wait_for_deliveries("two deliveries", |rows| {
+        rows.len() == 2 && rows.iter().all(|row| row["state"] == "delivered")
+    });
+    // The first of them is made old.
+    let aged = Connection::open(bench.database()).unwrap();
+    aged.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    let day = 86_400_000;
+    aged.execute_batch(&format!(
+        "BEGIN IMMEDIATE;
+         UPDATE deliveries SET updated_at = updated_at - 9 * {day} WHERE seq = 1;
+         UPDATE events SET occurred_at = occurred_at - 9 * {day} WHERE seq = 1;
+         COMMIT"
+    ))
+    .unwrap();
+    drop(aged);
+    bench.configure(config.with("\n[store]\nkeep_deliveries = \"7d\"\n").text());
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("removed what is older than the config keeps: 1 events, 1 deliveries");
+    assert_eq!(bench.deliveries().len(), 1);
+    assert!(daemon.stop().success());
+    let verified = bench.run(&["db", "verify"]);
+    assert!(verified.status.success(), "{}", stderr(&verified));
+    assert_eq!(bench.json(&["history", "--json"]).as_array().unwrap().len(), 4);
+}
