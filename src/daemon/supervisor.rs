@@ -371,11 +371,11 @@ fn log_check(check: StartCheck) {
     match check {
         StartCheck::Spared => {}
         StartCheck::Sound => {
-            info!("the last run did not end cleanly; the database was checked and is sound");
+            info!("no clean end of the last run is noted: the database was checked, and is sound");
         }
         StartCheck::CutShort => warn!(
-            "the last run did not end cleanly; the check of the database took too long and was \
-             cut short: run `avatar-watch db verify` when there is time"
+            "no clean end of the last run is noted; the check of the database took too long and \
+             was cut short: run `avatar-watch db verify` when there is time"
         ),
     }
 }

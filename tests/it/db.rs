@@ -109,7 +109,9 @@ async fn a_restored_outbox_is_sent_again_under_the_same_id() {
     let daemon = bench.start();
     wait_for_delivered(&bench, 1);
     daemon.wait_for_log("from IDLE to TRAINING");
-    daemon.wait_for_log("the last run did not end cleanly; the database was checked and is sound");
+    daemon.wait_for_log(
+        "no clean end of the last run is noted: the database was checked, and is sound",
+    );
     assert!(daemon.stop().success());
     let received = receiver.received();
     assert_eq!(received.len(), 2);
@@ -162,7 +164,7 @@ async fn damage_is_named_whole_and_ends_the_start_only_after_an_unclean_end() {
     assert_eq!(restored.status.code(), Some(0), "{}", stderr(&restored));
     assert!(stdout(&restored).contains("the old database is kept as"), "{}", stdout(&restored));
     assert_eq!(bench.run(&["db", "verify"]).status.code(), Some(0));
-    let checked = "did not end cleanly";
+    let checked = "no clean end";
     for expected in [true, false] {
         let before = fs::read_to_string(bench.path("daemon.log")).unwrap().len();
         let daemon = bench.start();
