@@ -326,10 +326,7 @@ reloads()
 drains()
 has_a_damaged_database()
 has_a_root_of_its_own()
-if "backup" in run("avatar-watch", "db", "--help").stdout:
-    backs_up()
-else:
-    print("not tried: this program has no `db backup`")
+backs_up()
 is_upgraded()
 is_removed()
 print("all was tried")
