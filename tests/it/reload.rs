@@ -197,6 +197,10 @@ async fn a_hundred_reloads_under_load_lose_no_delivery_and_no_look() {
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url());
     let names: Vec<String> = (0..20).map(|number| format!("a{number}")).collect();
     let config = names.iter().fold(config, |config, name| config.avatar(name));
+    // Often, and yet not so often that looks of the unsettled leave no room for others.
+    let often =
+        config.text().replace("min = \"20ms\", max = \"20ms\"", "min = \"80ms\", max = \"80ms\"");
+    let config = Config::from(often);
     let bench = Bench::new(config.text());
     names.iter().for_each(|name| argil.set_status(name, "TRAINING"));
     let daemon = bench.start();
