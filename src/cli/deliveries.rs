@@ -33,6 +33,7 @@ struct View {
     attempts: u32,
     next_attempt_at: Option<String>,
     final_reason: Option<String>,
+    fallback: Option<String>,
     created_at: String,
     updated_at: String,
 }
@@ -122,6 +123,9 @@ fn show(config: Option<&Path>, id: &str, database: &DatabaseArgs) -> Result<Exit
     line(&plain(&format!("  over channel {channel}{to}, made at {}", full.delivery.created_at)));
     if let Some(reason) = &full.delivery.final_reason {
         line(&plain(&format!("  ended: {reason}")));
+    }
+    if let Some(fallback) = &full.delivery.fallback {
+        line(&plain(&format!("  in the standard body, since {fallback}")));
     }
     if let Some(next) = &full.delivery.next_attempt_at {
         line(&format!("  next try at {next}"));
@@ -231,6 +235,7 @@ fn view(row: &DeliveryRow) -> View {
         attempts: row.attempts,
         next_attempt_at: row.next_attempt_at.map(|at| at.to_string()),
         final_reason: row.final_reason.clone(),
+        fallback: row.fallback.clone(),
         created_at: row.created_at.to_string(),
         updated_at: row.updated_at.to_string(),
     }

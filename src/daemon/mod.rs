@@ -17,6 +17,7 @@ pub mod request;
 pub mod pulse;
 pub mod budget;
 pub mod due;
+pub mod misfits;
 pub mod plan;
 pub mod experience;
 pub mod roster;

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::daemon::misfits::Misfits;
 use crate::daemon::ports::Notifier;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
@@ -110,6 +111,8 @@ pub struct Outlet<N> {
     pub at_once: usize,
     /// The least time between two tries, for a place that takes only so many.
     pub spacing: Option<Duration>,
+    /// What is known of messages that its template did not fit.
+    pub misfits: Misfits,
 }
 
 impl<S, N> Plan<S, N> {
@@ -158,12 +161,14 @@ impl<S, N: Notifier> Plan<S, N> {
             .filter(|(_, (name, outlet))| gets(name, outlet))
             .flat_map(|(number, (name, outlet))| {
                 let drafts = outlet.notifier.freeze(&event, now, roll.derive(number));
+                outlet.misfits.note(name, &drafts);
                 drafts.into_iter().map(|draft| NewDelivery {
                     id: draft.id,
                     channel: name.clone(),
                     recipient: draft.recipient,
                     content_type: draft.content_type,
                     body: draft.body,
+                    fallback: draft.fallback,
                     delivery: Delivery::new(now, &outlet.terms),
                 })
             })

@@ -10,6 +10,7 @@ use crate::domain::event::{Event, EventId};
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::email::mailer::Email;
+use crate::notify::format::choice::Rendered;
 use crate::notify::http::Webhook;
 
 /// Something that can be told about an event.
@@ -32,6 +33,8 @@ pub struct Draft {
     pub content_type: String,
     /// The bytes that every try sends.
     pub body: Vec<u8>,
+    /// Why it is the standard body instead of the channel's template, for people.
+    pub fallback: Option<String>,
 }
 
 /// A stored message, to be tried once.
@@ -55,9 +58,10 @@ impl Channel {
     pub fn freeze(&self, event: &Event, now: Timestamp, roll: Roll) -> Vec<Draft> {
         match self {
             Self::Webhook(webhook) => {
-                let (content_type, body) = webhook.format().render(event);
+                let Rendered { content_type, body, fallback } = webhook.format().render(event);
                 let id = DeliveryId::mint(now, roll.derive(0));
-                vec![Draft { id, recipient: String::new(), content_type, body }]
+                let fallback = fallback.map(|fault| fault.sentence());
+                vec![Draft { id, recipient: String::new(), content_type, body, fallback }]
             }
             Self::Email(email) => email.freeze(event, now, roll),
         }

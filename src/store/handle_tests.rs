@@ -111,6 +111,7 @@ impl Bench {
                 recipient: String::new(),
                 content_type: "application/json".to_owned(),
                 body: format!("{avatar} {sequence}").into_bytes(),
+                fallback: None,
                 delivery: Delivery::new(NOW, &Terms::webhook()),
             })
             .collect();

@@ -156,12 +156,13 @@ fn replay(
     let fresh = DeliveryId::mint(now, roll);
     let touched = connection.execute(
         "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, replay,
-                                content_type, body, state, next_attempt_at, expires_at,
+                                content_type, body, fallback, state, next_attempt_at, expires_at,
                                 created_at, updated_at)
          SELECT :fresh, event_id, avatar_id, channel_id, recipient,
                 (SELECT max(replay) + 1 FROM deliveries l WHERE l.event_id = d.event_id
                    AND l.channel_id = d.channel_id AND l.recipient = d.recipient),
-                content_type, body, 'pending', :now, :now + (expires_at - created_at), :now, :now
+                content_type, body, fallback, 'pending', :now,
+                :now + (expires_at - created_at), :now, :now
          FROM deliveries d WHERE id = :id
            AND NOT EXISTS(SELECT 1 FROM deliveries o
              WHERE o.event_id = d.event_id AND o.channel_id = d.channel_id
@@ -196,9 +197,10 @@ fn send_anew(
     )?;
     connection.execute(
         "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, content_type, body,
-                                state, next_attempt_at, expires_at, created_at, updated_at)
+                                fallback, state, next_attempt_at, expires_at,
+                                created_at, updated_at)
          SELECT :fresh, :event, avatar_id, channel_id, recipient, content_type, :body,
-                'pending', :now, :now + (expires_at - created_at), :now, :now
+                fallback, 'pending', :now, :now + (expires_at - created_at), :now, :now
          FROM deliveries WHERE id = :id",
         named_params! {
             ":fresh": fresh, ":event": event, ":body": body, ":now": now, ":id": id,

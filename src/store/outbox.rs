@@ -27,6 +27,8 @@ pub struct NewDelivery {
     pub content_type: String,
     /// The bytes to send, on every try.
     pub body: Vec<u8>,
+    /// Why they are the standard body instead of the channel's template, for people.
+    pub fallback: Option<String>,
     /// When it is first tried, and until when.
     pub delivery: Delivery,
 }
@@ -107,10 +109,10 @@ pub(super) fn insert(
     connection
         .prepare_cached(
             "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, content_type,
-                                    body, state, next_attempt_at, expires_at,
+                                    body, fallback, state, next_attempt_at, expires_at,
                                     created_at, updated_at)
              VALUES(:id, :event, :avatar, :channel, :recipient, :type,
-                    :body, :state, :next, :expires, :now, :now)",
+                    :body, :fallback, :state, :next, :expires, :now, :now)",
         )?
         .execute(named_params! {
             ":id": new.id,
@@ -120,6 +122,7 @@ pub(super) fn insert(
             ":recipient": new.recipient,
             ":type": new.content_type,
             ":body": new.body,
+            ":fallback": new.fallback,
             ":state": new.delivery.state.name(),
             ":next": next_attempt_at(&new.delivery),
             ":expires": new.delivery.expires_at,

@@ -51,6 +51,8 @@ pub struct DeliveryRow {
     pub next_attempt_at: Option<Timestamp>,
     /// Why it ended, if it failed or was cancelled.
     pub final_reason: Option<String>,
+    /// Why its message is the standard body instead of the channel's template.
+    pub fallback: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -91,6 +93,8 @@ pub struct ChannelRow {
     pub configured: bool,
     /// How it is doing.
     pub health: Health,
+    /// Since when it is not told, because it is paused, disabled or not in the config.
+    pub parked_since: Option<Timestamp>,
     /// Deliveries that wait or are being sent.
     pub under_way: u64,
     /// The oldest of them was made then.
@@ -280,7 +284,8 @@ impl Reader {
                (SELECT count(*) FROM deliveries d WHERE d.channel_id = c.id
                   AND d.state = 'failed' AND {NOT_SENT_AGAIN}),
                (SELECT max(updated_at) FROM deliveries WHERE channel_id = c.id
-                  AND state = 'delivered')
+                  AND state = 'delivered'),
+               c.parked_since
              FROM channels c ORDER BY c.id"
         );
         let count = |row: &Row<'_>, column| {
@@ -295,6 +300,7 @@ impl Reader {
                 oldest_at: row.get(3)?,
                 failed: count(row, 4)?,
                 delivered_at: row.get(5)?,
+                parked_since: row.get(6)?,
                 name,
             })
         })
@@ -386,13 +392,14 @@ pub(super) fn read_delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
         final_reason: row.get(10)?,
         created_at: row.get(11)?,
         updated_at: row.get(12)?,
+        fallback: row.get(13)?,
     })
 }
 
 pub(super) const DELIVERY_COLUMNS: &str = "d.id, d.event_id, e.type, d.avatar_id, d.channel_id, \
                                            d.recipient, d.replay, d.state, d.attempts, \
                                            d.next_attempt_at, d.final_reason, d.created_at, \
-                                           d.updated_at";
+                                           d.updated_at, d.fallback";
 /// Of a delivery `d`: it was not sent again by hand.
 const NOT_SENT_AGAIN: &str = "NOT EXISTS(
   SELECT 1 FROM deliveries o WHERE o.event_id = d.event_id AND o.channel_id = d.channel_id

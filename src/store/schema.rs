@@ -190,4 +190,5 @@ CREATE TABLE gaps(
   CHECK(first_seq <= last_seq)
 ) STRICT;
 CREATE INDEX events_about ON events(avatar_id, avatar_seq);
+ALTER TABLE deliveries ADD COLUMN fallback TEXT;
 ";

@@ -115,6 +115,7 @@ async fn fill(folder: &Path) -> HashMap<String, (usize, usize)> {
             recipient: String::new(),
             content_type: standard::CONTENT_TYPE.to_owned(),
             body: body.clone(),
+            fallback: None,
             delivery: Delivery::new(now, &Terms::webhook()),
         };
         announcements.push(Announcement { event, body, deliveries: vec![delivery] });

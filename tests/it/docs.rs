@@ -77,7 +77,7 @@ fn the_guide_to_formats_shows_them_to_the_byte() {
         Format::Teams,
         Format::Ntfy,
     ];
-    let body = |format: &Format| String::from_utf8(format.render(&ready).1).unwrap();
+    let body = |format: &Format| String::from_utf8(format.render(&ready).body).unwrap();
     let expected: Vec<String> = formats.iter().map(body).collect();
     assert_eq!(shown(&guide("docs/formats.md")), expected);
 }

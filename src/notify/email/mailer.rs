@@ -88,6 +88,7 @@ impl Email {
                 id,
                 recipient: to.to_string(),
                 content_type: CONTENT_TYPE.to_owned(),
+                fallback: None,
             })
             .collect()
     }

@@ -13,7 +13,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::notify::answer::{Answer, Meaning};
 use crate::notify::error::NotifyError;
 use crate::notify::format::note::Note;
-use crate::notify::format::template::Template;
+use crate::notify::format::template::{Template, TemplateFault};
 use crate::notify::format::{cloudevents, discord, ntfy, slack, standard, teams};
 
 /// What a webhook speaks.
@@ -38,6 +38,17 @@ pub enum Format {
     Template(Template),
 }
 
+/// A message that was rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// What the body is.
+    pub content_type: String,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Why it is the standard body instead of the template's.
+    pub fallback: Option<TemplateFault>,
+}
+
 /// Where a message is posted; as secret as the URL it is made of.
 #[derive(Clone)]
 pub(in crate::notify) struct Target {
@@ -48,19 +59,19 @@ pub(in crate::notify) struct Target {
 }
 
 impl Format {
-    /// The content type and the body about that event, the same bytes every time. A template
-    /// that cannot be rendered after all does not swallow the news: it is told in the standard
-    /// body then.
-    pub fn render(&self, event: &Event) -> (String, Vec<u8>) {
+    /// The message about that event, the same bytes every time. A template that cannot be
+    /// rendered after all does not swallow the news: it is told in the standard body then.
+    pub fn render(&self, event: &Event) -> Rendered {
         let message = |value: Value| {
             // Text as keys, and no writer but memory: nothing in it can fail.
-            (standard::CONTENT_TYPE.to_owned(), serde_json::to_vec(&value).unwrap_or_default())
+            let body = serde_json::to_vec(&value).unwrap_or_default();
+            Rendered::new(standard::CONTENT_TYPE, body)
         };
-        let plain = || (standard::CONTENT_TYPE.to_owned(), standard::render(event));
+        let plain = || Rendered::new(standard::CONTENT_TYPE, standard::render(event));
         match self {
             Self::Standard => plain(),
             Self::CloudEvents { source } => {
-                (cloudevents::CONTENT_TYPE.to_owned(), cloudevents::render(event, source))
+                Rendered::new(cloudevents::CONTENT_TYPE, cloudevents::render(event, source))
             }
             Self::Slack => message(slack::render(&Note::of(event))),
             Self::Discord => {
@@ -68,9 +79,10 @@ impl Format {
             }
             Self::Teams => message(teams::render(&Note::of(event))),
             Self::Ntfy => message(ntfy::render(&Note::of(event))),
-            Self::Template(template) => template
-                .render(event)
-                .map_or_else(|_| plain(), |body| (template.content_type.clone(), body)),
+            Self::Template(template) => match template.render(event) {
+                Ok(body) => Rendered::new(&template.content_type, body),
+                Err(fault) => Rendered { fallback: Some(fault), ..plain() },
+            },
         }
     }
 
@@ -131,6 +143,12 @@ impl Format {
                 Ok(Target { url, topic: Some(topic) })
             }
         }
+    }
+}
+
+impl Rendered {
+    fn new(content_type: &str, body: Vec<u8>) -> Self {
+        Self { content_type: content_type.to_owned(), body, fallback: None }
     }
 }
 

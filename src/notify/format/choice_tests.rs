@@ -11,10 +11,10 @@ fn messages(format: &Format) -> Vec<Value> {
     let names = NAMES.into_iter().chain(long.iter().map(String::as_str));
     let events = names.flat_map(sample::hostile).chain(sample::all());
     let render = |event| {
-        let (content_type, body) = format.render(&event);
-        assert_eq!(content_type, "application/json");
-        assert_eq!(format.render(&event).1, body, "a body is the same each time");
-        serde_json::from_slice(&body).unwrap()
+        let rendered = format.render(&event);
+        assert_eq!(rendered.content_type, "application/json");
+        assert_eq!(format.render(&event), rendered, "a body is the same each time");
+        serde_json::from_slice(&rendered.body).unwrap()
     };
     events.map(render).collect()
 }
@@ -126,7 +126,7 @@ fn ntfy_gets_no_topic_to_store_and_no_more_than_its_bytes() {
 fn cloudevents_carry_the_standard_data() {
     let format = Format::CloudEvents { source: "urn:x:y".to_owned() };
     for event in NAMES.into_iter().flat_map(sample::hostile) {
-        let (content_type, body) = format.render(&event);
+        let Rendered { content_type, body, .. } = format.render(&event);
         assert_eq!(content_type, "application/cloudevents+json");
         let body: Value = serde_json::from_slice(&body).unwrap();
         let plain: Value = serde_json::from_slice(&standard::render(&event)).unwrap();
@@ -143,11 +143,15 @@ fn cloudevents_carry_the_standard_data() {
 
 #[test]
 fn a_template_that_fails_after_all_does_not_swallow_the_news() {
-    let tree = TemplateTree::Text("{{ data.nope }}".to_owned());
+    let tree = TemplateTree::List(vec![
+        TemplateTree::Flag(true),
+        TemplateTree::Text("{{ data.nope }}".to_owned()),
+    ]);
     let format = Format::Template(Template { tree, content_type: "text/x-own".to_owned() });
     for event in sample::all() {
-        let expected = ("application/json".to_owned(), standard::render(&event));
-        assert_eq!(format.render(&event), expected);
+        let Rendered { content_type, body, fallback } = format.render(&event);
+        assert_eq!((content_type.as_str(), body), ("application/json", standard::render(&event)));
+        assert_eq!(fallback.unwrap().sentence(), "`template[1]` uses what is not there");
     }
 }
 

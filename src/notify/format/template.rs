@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::condition::About;
 use crate::domain::event::{Event, Subject};
+use crate::domain::foreign_text::one_line;
 use crate::domain::template_tree::{TemplateTree, element, member};
 use crate::notify::format::note::{Note, Tone};
 use crate::notify::format::{cloudevents, standard};
@@ -32,6 +33,13 @@ pub struct TemplateFault {
     pub path: String,
     /// What is wrong.
     pub message: String,
+}
+
+impl TemplateFault {
+    /// Where and what, on one line: the trouble may name a value that came from outside.
+    pub fn sentence(&self) -> String {
+        one_line(&format!("`template{}` {}", self.path, self.message), SENTENCE_CHARS_MAX)
+    }
 }
 
 impl Template {
@@ -211,6 +219,7 @@ impl io::Write for Capped {
     }
 }
 
+const SENTENCE_CHARS_MAX: usize = 300;
 const BODY_MAX: usize = 64 * 1024;
 const NOT_THERE: &str = "uses what is not there";
 /// Steps of one text.

@@ -78,6 +78,7 @@ impl Notifier for Post {
             recipient: String::new(),
             content_type: standard::CONTENT_TYPE.to_owned(),
             body: standard::render(event),
+            fallback: None,
         }]
     }
 

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use avatar_watch::daemon::misfits::Misfits;
 use avatar_watch::daemon::plan::{Outlet, Plan, Registration};
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::channel::ChannelName;
@@ -273,7 +274,15 @@ impl Stage {
         let schedule = RetrySchedule::new(RETRIES_S.map(seconds).to_vec()).unwrap();
         let terms = Terms { schedule, ..Terms::webhook() };
         let operator = channel == OPERATOR;
-        Outlet { notifier: Arc::new(post), events, operator, terms, at_once: 8, spacing: None }
+        Outlet {
+            notifier: Arc::new(post),
+            events,
+            operator,
+            terms,
+            at_once: 8,
+            spacing: None,
+            misfits: Misfits::default(),
+        }
     }
 
     fn rows(&self) -> Vec<DeliveryRow> {

@@ -309,6 +309,7 @@ impl Notifier for SimPost {
             })
             .to_string()
             .into_bytes(),
+            fallback: None,
         };
         (1u64..).zip(&self.recipients).map(draft).collect()
     }

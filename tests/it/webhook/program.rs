@@ -114,3 +114,39 @@ async fn a_refused_address_is_told_by_check_and_by_the_channel() {
         assert_eq!(wiring::channel(&ops).unwrap().probe().await.class, class);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_does_not_fit_is_logged_once_and_shown_with_its_delivery() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    // The samples know no such status, so the trouble comes with the news.
+    let keys = "events = [\"avatar.status_changed\", \"avatar.ready\"]\nformat = \"template\"\n\
+                template = { a = \"{% if status[:3] == 'ODD' %}{{ nope }}{% endif %}\
+                {{ type }}\" }\n";
+    let bench = Bench::new(config(argil.base_url().as_ref(), &receiver.url(), keys).text());
+    argil.set_status("a1", "TRAINING");
+    let daemon = bench.start();
+    daemon.wait_for_log("avatar `a1` seen first");
+    let said = || daemon.log().matches("`template.a` uses what is not there").count();
+    for (number, (status, times)) in
+        (1..).zip([("ODD1", 1), ("ODD2", 1), ("IDLE", 1), ("ODD3", 2), ("ODD1", 2)])
+    {
+        argil.set_status("a1", status);
+        bench.wait_for_deliveries("the next one", |rows| {
+            rows.len() == number && rows.iter().all(|row| row["state"] == "delivered")
+        });
+        assert_eq!(said(), times, "after {status}: {}", daemon.log());
+    }
+    let rows = bench.deliveries();
+    let why = "`template.a` uses what is not there";
+    let fallbacks: Vec<_> = rows.iter().map(|row| row["fallback"].as_str()).collect();
+    assert_eq!(fallbacks, [Some(why), Some(why), None, Some(why), Some(why)]);
+    let shown =
+        |row: usize| stdout(&bench.run(&["deliveries", "show", rows[row]["id"].as_str().unwrap()]));
+    assert!(shown(0).contains(&format!("in the standard body, since {why}")), "{}", shown(0));
+    assert!(!shown(2).contains("standard body"), "{}", shown(2));
+    let again = bench.run(&["deliveries", "retry", rows[0]["id"].as_str().unwrap()]);
+    assert!(again.status.success(), "{}", stderr(&again));
+    let rows = bench.wait_for_deliveries("the repeat", |rows| rows.len() == 6);
+    assert_eq!(rows[5]["fallback"], why);
+    assert!(daemon.stop().success());
+}
