@@ -33,7 +33,8 @@ pub enum Command {
     /// Read the config and print every problem in it, with its mend
     #[command(after_help = "Exit status: 0 good, 2 problems.")]
     Check(CheckArgs),
-    /// Show what each avatar was last seen as
+    /// Show what each avatar was last seen as, and what is in the way
+    #[command(after_help = CHECK_CODES)]
     Status(StatusArgs),
     /// Show every change of status that was observed
     History(HistoryArgs),
@@ -119,6 +120,12 @@ pub struct DatabaseArgs {
 pub struct StatusArgs {
     /// Only this avatar
     pub id: Option<String>,
+    /// Print one line and exit as monitoring plugins do, for Nagios and cron
+    #[arg(long, conflicts_with_all = ["id", "json"])]
+    pub check: bool,
+    /// With --check, how old a message may be before it is late [default: 10m]
+    #[arg(long, value_name = "DURATION", requires = "check", value_parser = duration)]
+    pub late_after: Option<Duration>,
     /// Where to look, and how to show it.
     #[command(flatten)]
     pub database: DatabaseArgs,
@@ -517,6 +524,11 @@ The backup is checked first, and the old database stays beside the new one under
 What was to be sent when the backup was made is sent again, under the same ids; what changed since \
 is seen again by the next looks, as far as it still shows, and told under new ids.
 Exit status: 0 done; 65 the backup is damaged; 74 disk; 75 a daemon holds the database.";
+
+const CHECK_CODES: &str = "\
+With --check, exit status: 0 OK; 1 WARNING: an avatar that cannot be seen or is overdue, a channel \
+that fails, late messages, a config that is not taken; 2 CRITICAL: no daemon, a key that sees \
+nothing, a disabled channel, dead letters; 3 UNKNOWN: no database that can be read.";
 
 const SCHEMA_NOTES: &str = "\
 A schema is strict about what this version sends and open to fields that a later one adds; so must \

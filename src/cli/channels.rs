@@ -19,18 +19,66 @@ use crate::store::hands::Hands;
 use crate::store::reader::{ChannelRow, Reader};
 use crate::store::switches::ChannelHandled;
 
+/// A channel, as programs get it.
 #[derive(Debug, Serialize)]
-struct View {
-    name: String,
-    configured: bool,
-    state: &'static str,
-    failing_since: Option<String>,
-    reason: Option<String>,
-    not_before: Option<String>,
-    under_way: u64,
-    oldest_under_way_at: Option<String>,
-    failed: u64,
-    delivered_at: Option<String>,
+pub struct ChannelView {
+    /// Its name.
+    pub name: String,
+    /// Whether it is in the config that a daemon last took.
+    pub configured: bool,
+    /// `active`, `paused` or `disabled`.
+    pub state: &'static str,
+    /// Since when it is not told, because it is paused, disabled or not in the config.
+    pub parked_since: Option<String>,
+    /// Since when operators have to know that it takes nothing.
+    pub failing_since: Option<String>,
+    /// What went wrong last, for people.
+    pub reason: Option<String>,
+    /// It is not told before then.
+    pub not_before: Option<String>,
+    /// Messages that wait or are being sent.
+    pub under_way: u64,
+    /// The oldest of them was made then.
+    pub oldest_under_way_at: Option<String>,
+    /// Dead letters that were not sent again since.
+    pub failed: u64,
+    /// When it last took something.
+    pub delivered_at: Option<String>,
+}
+
+impl ChannelView {
+    /// How a channel is doing at `now`.
+    pub fn new(channel: &ChannelRow, now: Timestamp) -> Self {
+        let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        let health = &channel.health;
+        Self {
+            name: channel.name.to_string(),
+            configured: channel.configured,
+            state: health.state.name(),
+            parked_since: text(channel.parked_since),
+            failing_since: text(health.failing_since),
+            reason: health.reason.clone(),
+            not_before: text(health.ready_at().filter(|at| *at > now)),
+            under_way: channel.under_way,
+            oldest_under_way_at: text(channel.oldest_at),
+            failed: channel.failed,
+            delivered_at: text(channel.delivered_at),
+        }
+    }
+
+    /// What keeps it from being told, in a word, and since when; `None` for one that does well, or
+    /// is not in the config and waited for by nothing.
+    pub fn trouble(&self) -> Option<(&'static str, Option<&str>)> {
+        let parked = self.parked_since.as_deref();
+        match (self.configured, ChannelState::from_name(self.state)) {
+            (false, _) => (self.under_way > 0).then_some(("not in the config", parked)),
+            (true, Some(ChannelState::Disabled)) => Some(("DISABLED", parked)),
+            (true, Some(ChannelState::Paused)) => Some(("paused", parked)),
+            (true, Some(ChannelState::Active) | None) => {
+                self.failing_since.as_deref().map(|since| ("FAILING", Some(since)))
+            }
+        }
+    }
 }
 
 /// Does what was asked with the channels.
@@ -57,7 +105,8 @@ fn list(config: Option<&Path>, database: &DatabaseArgs) -> Result<Exit, StoreErr
     let reader = Reader::open(&whereabouts(config, database.database.as_deref()).database)?;
     let (channels, now) = (reader.channels()?, SystemClock.now());
     if database.json {
-        let views: Vec<View> = channels.iter().map(|channel| view(channel, now)).collect();
+        let views: Vec<ChannelView> =
+            channels.iter().map(|channel| ChannelView::new(channel, now)).collect();
         json(&views);
     } else {
         let header = ["channel", "state", "waiting", "oldest", "dead", "last took", "trouble"];
@@ -82,7 +131,7 @@ fn switch(config: Option<&Path>, args: &SwitchArgs, switch: Switch) -> Result<Ex
         ChannelHandled::Done | ChannelHandled::Already if args.database.json => {
             let channels = Reader::open(&path)?.channels()?;
             let channel = channels.iter().find(|channel| channel.name == name);
-            json(&channel.map(|channel| view(channel, now)));
+            json(&channel.map(|channel| ChannelView::new(channel, now)));
         }
         ChannelHandled::Done => line(&format!("{name}: {done}")),
         ChannelHandled::Already => line(&format!("{name}: {already}")),
@@ -109,23 +158,6 @@ fn switch(config: Option<&Path>, args: &SwitchArgs, switch: Switch) -> Result<Ex
         }
     }
     Ok(Exit::Good)
-}
-
-fn view(channel: &ChannelRow, now: Timestamp) -> View {
-    let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
-    let health = &channel.health;
-    View {
-        name: channel.name.to_string(),
-        configured: channel.configured,
-        state: health.state.name(),
-        failing_since: text(health.failing_since),
-        reason: health.reason.clone(),
-        not_before: text(health.ready_at().filter(|at| *at > now)),
-        under_way: channel.under_way,
-        oldest_under_way_at: text(channel.oldest_at),
-        failed: channel.failed,
-        delivered_at: text(channel.delivered_at),
-    }
 }
 
 fn row(channel: &ChannelRow, now: Timestamp) -> Vec<String> {

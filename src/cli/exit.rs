@@ -1,4 +1,5 @@
-//! The codes that the program exits with; those above 63 are from `sysexits.h`.
+//! The codes that the program exits with; those above 63 are from `sysexits.h`. One
+//! number means different things to different commands, as their `--help` says.
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +37,13 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Of a monitoring check: someone should look.
+    pub const WARNING: Self = Self::Bad;
+    /// Of a monitoring check: someone has to look.
+    pub const CRITICAL: Self = Self::Problems;
+    /// Of a monitoring check: it cannot be known.
+    pub const UNKNOWN: Self = Self::TrainingFailed;
+
     /// The code as a number.
     pub const fn code(self) -> u8 {
         self as u8

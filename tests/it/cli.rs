@@ -13,6 +13,7 @@ use crate::harness::webhook::{Answer, Receiver};
 
 mod channels;
 mod papers;
+mod monitoring;
 
 /// A daemon that has told of one ready avatar and given up on nothing.
 async fn settled() -> (FakeArgil, Receiver, Bench, Running) {

@@ -35,7 +35,7 @@ async fn a_channel_that_said_farewell_is_shown_told_of_and_enabled_by_hand() {
     assert_eq!((&ops["state"], &ops["under_way"]), (&"disabled".into(), &1.into()));
     let shown = stdout(&bench.run(&["channels"]));
     assert!(shown.contains("DISABLED") && shown.contains("410"), "{shown}");
-    assert!(stdout(&bench.run(&["status"])).contains("channel.disabled for `channel ops`"));
+    assert!(stdout(&bench.run(&["status"])).contains("channel `ops` is DISABLED for "));
     for wrong in ["pause", "resume"] {
         let refused = bench.run(&["channels", wrong, "ops"]);
         assert_eq!(refused.status.code(), Some(1));

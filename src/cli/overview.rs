@@ -1,0 +1,190 @@
+//! The overview: what the database and the config tell of the daemon, the avatars, the channels
+//! and the conditions that hold, as it is shown, printed as JSON and judged.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::cli::channels::ChannelView;
+use crate::cli::config_path::Whereabouts;
+use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
+use crate::domain::timestamp::Timestamp;
+use crate::domain::watch::Watch;
+use crate::store::error::StoreError;
+use crate::store::lock::DatabaseLock;
+use crate::store::reader::{DeliveryCounts, Reader};
+
+/// What is known of everything.
+#[derive(Debug, Serialize)]
+pub struct Overview {
+    /// The daemon.
+    pub daemon: DaemonView,
+    /// The avatars of the config and of the database.
+    pub avatars: Vec<AvatarView>,
+    /// The channels that were ever registered; none where one avatar was asked for.
+    pub channels: Vec<ChannelView>,
+    /// When the oldest message was made that was not delivered yet.
+    pub oldest_under_way_at: Option<String>,
+    /// The conditions that were told and hold.
+    pub conditions: Vec<ConditionView>,
+}
+
+/// The daemon.
+#[derive(Debug, Serialize)]
+pub struct DaemonView {
+    /// Whether one holds the database.
+    pub running: bool,
+    /// Its process, if it names itself.
+    pub pid: Option<u32>,
+}
+
+/// An avatar.
+#[derive(Debug, Serialize)]
+pub struct AvatarView {
+    /// Its id.
+    pub id: String,
+    /// The name that it has in the config, or else at Argil.
+    pub name: Option<String>,
+    /// The account that it is watched with.
+    pub account: Option<String>,
+    /// Whether the config names it; `None` when the config cannot be read.
+    pub configured: Option<bool>,
+    /// Whether a list showed it.
+    pub discovered: bool,
+    /// Its status when it was last seen.
+    pub status: Option<String>,
+    /// Since when it has it.
+    pub since: Option<String>,
+    /// Why it cannot be seen just now.
+    pub trouble: Option<TroubleView>,
+    /// Messages about it that wait or are being sent.
+    pub deliveries_under_way: u64,
+    /// Dead letters about it that were not sent again since.
+    pub deliveries_failed: u64,
+}
+
+/// Why an avatar cannot be seen.
+#[derive(Debug, Serialize)]
+pub struct TroubleView {
+    /// The word of it.
+    pub kind: &'static str,
+    /// When it began.
+    pub since: String,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// A condition that was told and holds.
+#[derive(Debug, Serialize)]
+pub struct ConditionView {
+    /// Its kind, such as `watch.blind`.
+    pub kind: String,
+    /// What it is about.
+    pub subject: String,
+    /// When it began.
+    pub since: String,
+    /// What keeps an account from seeing; a word.
+    pub cause: Option<String>,
+    /// Why, for people.
+    pub reason: Option<String>,
+}
+
+impl Overview {
+    /// What the database and the config tell; of one avatar, or of all.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn read(found: &Whereabouts, id: Option<&str>, now: Timestamp) -> Result<Self, StoreError> {
+        let reader = Reader::open(&found.database)?;
+        let mut watches: BTreeMap<AvatarId, Watch> =
+            reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch)).collect();
+        for avatar in found.outline.avatars.iter().flat_map(BTreeMap::keys) {
+            watches.entry(avatar.clone()).or_insert_with(|| Watch::new(avatar.clone()));
+        }
+        let counts = reader.delivery_counts()?;
+        let discovered = reader.discovered()?;
+        let wanted = |subject: &str| id.is_none_or(|id| subject.eq_ignore_ascii_case(id));
+        let avatars = watches.values().filter(|watch| wanted(watch.id.as_str())).map(|watch| {
+            let counts = counts.get(&watch.id).copied().unwrap_or_default();
+            avatar_view(watch, found, discovered.get(&watch.id), counts)
+        });
+        let watched = |subject: &str| is_watched(subject, found, &discovered);
+        let conditions = reader.conditions()?.into_iter();
+        let conditions = conditions.filter(|row| wanted(&row.subject) && watched(&row.subject));
+        let conditions = conditions.map(|row| ConditionView {
+            kind: row.kind,
+            subject: row.subject,
+            since: row.since.to_string(),
+            cause: row.cause,
+            reason: row.reason,
+        });
+        let holder = DatabaseLock::holder(&found.database);
+        let channels = if id.is_none() { reader.channels()? } else { Vec::new() };
+        let oldest_at = channels.iter().filter_map(|channel| channel.oldest_at).min();
+        Ok(Self {
+            daemon: DaemonView { running: holder.is_some(), pid: holder.flatten() },
+            avatars: avatars.collect(),
+            channels: channels.iter().map(|channel| ChannelView::new(channel, now)).collect(),
+            oldest_under_way_at: oldest_at.map(|at| at.to_string()),
+            conditions: conditions.collect(),
+        })
+    }
+
+    /// The avatars that are watched, as far as the config can be read.
+    pub fn watched(&self) -> impl Iterator<Item = &AvatarView> {
+        self.avatars.iter().filter(|avatar| avatar.configured != Some(false) || avatar.discovered)
+    }
+}
+
+/// Whether a condition is about something that is watched. What was taken out of the config is
+/// not looked at, so that nobody can say whether its conditions still hold.
+fn is_watched(
+    subject: &str,
+    found: &Whereabouts,
+    discovered: &BTreeMap<AvatarId, AccountName>,
+) -> bool {
+    let outline = &found.outline;
+    match (subject.strip_prefix("account "), AvatarId::parse(subject)) {
+        (Some(account), _) => {
+            let named = outline.avatars.iter().flat_map(BTreeMap::values);
+            let mut used = named.map(|it| &it.account).chain(discovered.values());
+            let uses = used.any(|name| name.as_str() == account);
+            let accounts = outline.accounts.as_ref();
+            let exists = accounts.is_none_or(|names| names.iter().any(|name| name == account));
+            exists && (uses || outline.discovers || outline.avatars.is_none())
+        }
+        (None, Ok(id)) => {
+            let registered = outline.avatars.as_ref().is_none_or(|them| them.contains_key(&id));
+            registered || discovered.contains_key(&id)
+        }
+        (None, Err(_)) => true,
+    }
+}
+
+fn avatar_view(
+    watch: &Watch,
+    found: &Whereabouts,
+    discovered: Option<&AccountName>,
+    counts: DeliveryCounts,
+) -> AvatarView {
+    let avatars = found.outline.avatars.as_ref();
+    let registered = avatars.and_then(|avatars| avatars.get(&watch.id));
+    let sight = watch.sight.as_ref();
+    AvatarView {
+        id: watch.id.to_string(),
+        name: registered.and_then(|it| it.name.clone()).or_else(|| watch.name.clone()),
+        account: registered.map(|it| &it.account).or(discovered).map(ToString::to_string),
+        configured: avatars.map(|_| registered.is_some()),
+        discovered: discovered.is_some(),
+        status: sight.map(|sight| sight.status.to_string()),
+        since: sight.map(|sight| sight.since.to_string()),
+        trouble: watch.trouble.as_ref().map(|trouble| TroubleView {
+            kind: trouble.kind.name(),
+            since: trouble.since.to_string(),
+            reason: trouble.reason.clone(),
+        }),
+        deliveries_under_way: counts.under_way,
+        deliveries_failed: counts.failed,
+    }
+}

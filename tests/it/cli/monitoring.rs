@@ -1,0 +1,86 @@
+//! `status` about channels, and `status --check` as a monitoring system runs it.
+
+use super::*;
+
+/// The line and the code of a check.
+fn check(bench: &Bench, arguments: &[&str]) -> (String, i32) {
+    let output = bench.run(&[&["status", "--check"], arguments].concat());
+    assert_eq!(stderr(&output), "");
+    (stdout(&output), output.status.code().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_says_in_one_line_how_all_is() {
+    let (argil, receiver, bench, daemon) = settled().await;
+    let figures = |waiting: u32, dead: u32| {
+        format!(
+            "avatars=1;;;0 training=0;;;0 troubled=0;;;0 waiting={waiting};;;0 oldest=0s;600;;0 \
+             dead={dead};;0;0\n"
+        )
+    };
+    let well = "AVATAR-WATCH OK: 1 avatar watched, 0 in training, 0 messages waiting | ";
+    assert_eq!(check(&bench, &[]), (well.to_owned() + &figures(0, 0), 0));
+
+    bench.run(&["channels", "pause", "ops"]);
+    argil.set_status("a1", "REFUSED");
+    bench.wait_for_deliveries("what waits", |rows| rows.len() == 2);
+    // It has waited for longer than nothing as soon as a millisecond went by.
+    crate::harness::daemon::wait_until("a late message", || {
+        let (line, code) = check(&bench, &["--late-after", "0s"]);
+        line.starts_with("AVATAR-WATCH WARNING: 1 message waiting for channel ops, which is paused")
+            && code == 1
+    });
+
+    receiver.script([Answer::status(410)]);
+    bench.run(&["channels", "resume", "ops"]);
+    daemon.wait_for_log("it is disabled");
+    let (line, code) = check(&bench, &[]);
+    assert!(line.starts_with("AVATAR-WATCH CRITICAL: channel ops is DISABLED (") && code == 2);
+
+    assert!(daemon.stop().success());
+    let (line, code) = check(&bench, &[]);
+    assert!(line.starts_with("AVATAR-WATCH CRITICAL: the daemon is not running; channel ops is"));
+    assert_eq!(code, 2);
+}
+
+#[test]
+fn a_check_without_a_database_knows_nothing() {
+    let bench = Bench::new(Config::new("http://127.0.0.1:9/v1").avatar("a1").text());
+    let (line, code) = check(&bench, &[]);
+    assert!(line.starts_with("AVATAR-WATCH UNKNOWN: ") && !line.contains('|'), "{line}");
+    assert_eq!((code, line.lines().count()), (3, 1));
+    fs::write(bench.database(), [b'x'; 4096]).unwrap();
+    assert_eq!(check(&bench, &[]).1, 3);
+    for misused in [&["status", "--check", "--json"][..], &["status", "--check", "a1"]] {
+        assert_eq!(bench.run(misused).status.code(), Some(2));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_shows_the_channels_that_are_not_told() {
+    let (argil, receiver, bench, daemon) = settled().await;
+    let shown = || stdout(&bench.run(&["status"]));
+    assert!(!shown().contains("channel"), "{}", shown());
+    bench.run(&["channels", "pause", "ops"]);
+    assert!(shown().contains("channel `ops` is paused for "), "{}", shown());
+    assert!(shown().contains("; nothing waits\n"), "{}", shown());
+    argil.set_status("a1", "REFUSED");
+    bench.wait_for_deliveries("what waits", |rows| rows.len() == 2);
+    assert!(shown().contains("; 1 message waiting, the oldest for "), "{}", shown());
+    assert!(shown().contains("the oldest message that was not delivered yet has waited for "));
+    let json = bench.json(&["status", "--json"]);
+    let ops = &json["channels"][0];
+    assert_eq!((&ops["name"], &ops["state"]), (&"ops".into(), &"paused".into()));
+    assert!(ops["parked_since"].is_string() && ops["under_way"] == 1, "{ops}");
+    assert_eq!(json["channels"], bench.json(&["channels", "--json"]));
+    assert_eq!(json["oldest_under_way_at"], ops["oldest_under_way_at"]);
+    assert!(bench.json(&["status", "a1", "--json"])["channels"].as_array().unwrap().is_empty());
+
+    receiver.script([Answer::status(410)]);
+    bench.run(&["channels", "resume", "ops"]);
+    daemon.wait_for_log("it is disabled");
+    let disabled = shown();
+    assert!(disabled.contains("channel `ops` is DISABLED for ") && disabled.contains("410"));
+    assert!(!disabled.contains("channel.disabled"), "it is said once: {disabled}");
+    assert!(daemon.stop().success());
+}
