@@ -20,7 +20,9 @@ pub(super) fn list(parts: impl IntoIterator<Item = String>) -> Vec<String> {
 /// What of a URL is secret: error pages repeat the path, or parts of it.
 pub(super) fn of_url(url: &Url) -> Vec<String> {
     let mut parts = vec![url.path().to_owned()];
-    parts.extend(url.query().map(str::to_owned));
+    if let Some(query) = url.query() {
+        parts.extend([query.to_owned(), format!("{}?{query}", url.path())]);
+    }
     parts.extend(url.path_segments().into_iter().flatten().map(str::to_owned));
     parts.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
     parts.extend(
@@ -29,6 +31,12 @@ pub(super) fn of_url(url: &Url) -> Vec<String> {
     parts.extend([url.username().to_owned(), url.password().unwrap_or_default().to_owned()]);
     let decoded = |part: &String| percent_decode_str(part).decode_utf8_lossy().into_owned();
     parts.extend(parts.iter().map(decoded).collect::<Vec<_>>());
+    if let Some(password) = url.password() {
+        let [user, password] =
+            [url.username(), password].map(|part| percent_decode_str(part).decode_utf8_lossy());
+        // Sent as a basic login, and so repeated (RFC 7617).
+        parts.push(STANDARD.encode(format!("{user}:{password}")));
+    }
     parts.retain(|part| part.chars().count() >= SECRET_CHARS_MIN);
     parts
 }
@@ -55,7 +63,7 @@ pub(super) fn of_header(value: &Secret) -> Vec<String> {
 }
 
 /// Shorter parts of a URL are words, not secrets.
-const SECRET_CHARS_MIN: usize = 6;
+pub(super) const SECRET_CHARS_MIN: usize = 6;
 
 #[cfg(test)]
 mod tests {
@@ -66,7 +74,9 @@ mod tests {
         let url =
             Url::parse("https://user:passw0rd@h.example/hook/T0K%2FEN77?sig=abc%3Ddef").unwrap();
         let parts = list(of_url(&url));
-        for part in ["T0K%2FEN77", "T0K/EN77", "passw0rd", "abc=def", "abc%3Ddef"] {
+        for part in
+            ["T0K%2FEN77", "T0K/EN77", "passw0rd", "abc=def", "abc%3Ddef", "dXNlcjpwYXNzdzByZA=="]
+        {
             assert!(parts.contains(&part.to_owned()), "{part} in {parts:?}");
         }
         assert!(!parts.contains(&"hook".to_owned()));

@@ -14,6 +14,7 @@ use url::Url;
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::notify::error::NotifyError;
 use crate::notify::fault::{self, CONNECT};
+use crate::notify::hidden::SECRET_CHARS_MIN;
 use crate::secret::Secret;
 
 /// An HTTP proxy (RFC 9110, section 3.7): it passes requests on, or opens a tunnel for TLS.
@@ -49,7 +50,9 @@ impl Proxy {
         let user = decoded(self.url.username());
         let password = decoded(self.url.password().unwrap_or_default());
         let login = format!("{user}:{password}");
-        vec![STANDARD.encode(&login), login, user, password]
+        // A short name is a word, and masking it would only break others.
+        let user = Some(user).filter(|user| user.chars().count() >= SECRET_CHARS_MIN);
+        [STANDARD.encode(&login), login, password].into_iter().chain(user).collect()
     }
 
     /// Its outage, told as ours.
@@ -149,7 +152,7 @@ mod tests {
     #[test]
     fn the_login_is_hidden_in_every_form() {
         let proxy = Proxy::parse(&Secret::new("http://user%40x:pass%3Aword@proxy.lan")).unwrap();
-        let expected = ["dXNlckB4OnBhc3M6d29yZA==", "user@x:pass:word", "user@x", "pass:word"];
+        let expected = ["dXNlckB4OnBhc3M6d29yZA==", "user@x:pass:word", "pass:word", "user@x"];
         assert_eq!(proxy.hidden(), expected);
     }
 }

@@ -6,6 +6,7 @@ mod harness;
 
 mod accounts;
 mod argil_client;
+mod canaries;
 mod chores;
 mod cli;
 mod db;

@@ -47,7 +47,8 @@ impl Sendmail {
         let message = with_unix_lines(message);
         let SendmailSpec { command, timeout } = &self.spec;
         let ran = program::run(command, &arguments, &message, *timeout).await;
-        let hidden: Vec<String> = from.into_iter().chain([to]).collect();
+        let arguments = command.iter().skip(1).filter_map(|argument| secret_of(argument));
+        let hidden: Vec<String> = from.into_iter().chain([to]).chain(arguments).collect();
         self.judge(&ran, &hidden)
     }
 
@@ -93,6 +94,16 @@ impl fmt::Debug for Sendmail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sendmail").field("program", &self.name()).finish_non_exhaustive()
     }
+}
+
+/// What of an argument may be a secret, which programs repeat when they complain: its value, not
+/// its name.
+fn secret_of(argument: &str) -> Option<String> {
+    let value = match argument.strip_prefix('-') {
+        Some(option) => option.split_once('=')?.1,
+        None => argument,
+    };
+    (value.len() >= SECRET_BYTES_MIN).then(|| value.to_owned())
 }
 
 /// Why a program cannot be started: a human has to mend it, or this machine lacks something.
@@ -147,6 +158,8 @@ fn with_unix_lines(message: &[u8]) -> Vec<u8> {
 /// The phase of every outcome: it is the only step there is.
 const SENDMAIL: &str = "sendmail";
 const NULL_PATH: &str = "<>";
+/// Shorter values are words, not secrets.
+const SECRET_BYTES_MIN: usize = 6;
 const USAGE: i32 = 64;
 const DATA_ERR: i32 = 65;
 const NO_USER: i32 = 67;

@@ -35,6 +35,8 @@ pub(crate) struct Received {
 pub(crate) enum Answer {
     /// A proper answer.
     Status { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
+    /// That status, and what this makes of the request.
+    Echo(u16, fn(&Received) -> String),
     /// Nothing, for ever.
     Stall,
     /// A reset of the connection after the request.
@@ -218,6 +220,9 @@ async fn converse(mut stream: TcpStream, state: Arc<State>) {
     let mut answer = Answer::status(200);
     state.received.send_modify(|received| {
         answer = state.script.lock().unwrap().pop_front().unwrap_or(Answer::status(200));
+        if let Answer::Echo(status, echo) = answer {
+            answer = Answer::status(status).body(echo(&request));
+        }
         received.push(request);
     });
     // The other side may hang up at any time; that is its right.
@@ -236,7 +241,7 @@ async fn give(stream: &mut TcpStream, answer: Answer, state: &State) -> std::io:
             stream.write_all(&response(200, &[], b"")).await?;
             stream.shutdown().await
         }
-        Answer::Stall => std::future::pending().await,
+        Answer::Stall | Answer::Echo(..) => std::future::pending().await,
         Answer::Reset => stream.set_zero_linger(),
         Answer::CloseBeforeHead => Ok(()),
         Answer::ResetInHead => {
