@@ -31,6 +31,8 @@ SCRIPT = ["TRAINING", "IDLE", "NOT_TRAINED", "TRAINING", "REFUSED", "TRAINING", 
 AVATARS = [f"avatar-{number}" for number in range(6)]
 KILLS = 5
 PATH = "/hooks/avatars"
+# The ids of messages that the check makes itself.
+BY_HAND = "evt_by_hand"
 
 
 class Argil(ThreadingHTTPServer):
@@ -64,7 +66,7 @@ class Receiver:
         self.start()
 
     def start(self):
-        log = self.folder / f"{self.name}.{self.kills}.log"
+        log = self.log = self.folder / f"{self.name}.{self.kills}.log"
         settings = {"WEBHOOK_SECRETS": " ".join(self.secrets), "LISTEN": "127.0.0.1:0",
                     "DATABASE": str(self.database)}
         with log.open("wb") as out:
@@ -81,7 +83,9 @@ class Receiver:
 
     def rows(self, query):
         with closing(sqlite3.connect(self.database, timeout=20)) as database:
-            return database.execute(query).fetchall()
+            rows = database.execute(query).fetchall()
+            database.commit()
+            return rows
 
     def inbox(self):
         return self.rows("SELECT id, body FROM inbox ORDER BY seq")
@@ -163,7 +167,7 @@ def check_refusals(receiver, secret, stranger):
     """What is not genuine is answered 401 and leaves no trace; what is, 204 and one row."""
     name = receiver.name
     body = json.dumps({"type": "parcel.lost", "timestamp": "…", "data": {"added": ["later", "é"]}})
-    good = signed(secret, "evt_by_hand", body)
+    good = signed(secret, BY_HAND, body)
     now = datetime.now(timezone.utc)
     token = good["webhook-signature"]
 
@@ -189,10 +193,33 @@ def check_refusals(receiver, secret, stranger):
     claim(f"{name}: none of these left a row", receiver.inbox() == [], receiver.inbox())
 
     again = [receiver.post(body.encode(), headers) for headers in (
-        good, good, signed(secret, "evt_by_hand", body, now - timedelta(seconds=200)))]
+        good, good, signed(secret, BY_HAND, body, now - timedelta(seconds=200)))]
     claim(f"{name}: a message and its repeats are answered 204", again == [204] * 3, again)
-    claim(f"{name}: they are one row", receiver.inbox() == [("evt_by_hand", body)], receiver.inbox())
+    claim(f"{name}: they are one row", receiver.inbox() == [(BY_HAND, body)], receiver.inbox())
     claim(f"{name}: an event of an unknown type is done with", wait_for(receiver.is_done))
+
+
+def check_failing_work(receiver, secret):
+    """While the work cannot be done, its message is kept and not called done."""
+    name = receiver.name
+
+    def told(id, kind, status):
+        body = json.dumps({"type": kind, "timestamp": "…", "data": {
+            "sequence": 2, "avatar": {"id": "by-hand"}, "status": status}})
+        return receiver.post(body.encode(), signed(secret, f"{BY_HAND}_{id}", body))
+
+    undone = "SELECT id FROM inbox WHERE done_at IS NULL ORDER BY seq"
+    receiver.rows("ALTER TABLE avatars RENAME TO hidden")
+    answered = told("1", "avatar.ready", "IDLE")
+    failed = wait_for(lambda: b"will try again" in receiver.log.read_bytes())
+    claim(f"{name}: a message whose work fails is answered 204, and stays",
+          failed and answered == 204 and receiver.rows(undone) == [(f"{BY_HAND}_1",)],
+          f"{answered} {receiver.rows(undone)}")
+    receiver.rows("ALTER TABLE hidden RENAME TO avatars")
+    told("2", "parcel.lost", "")
+    claim(f"{name}: … and is done when the work can be done", wait_for(receiver.is_done))
+    rows = receiver.rows("SELECT status, changes FROM avatars WHERE id = 'by-hand'")
+    claim(f"{name}: … once", rows == [("IDLE", 1)], rows)
 
 
 def kill_now_and_then(receiver, dice, is_over):
@@ -277,7 +304,7 @@ for receiver, front in zip(receivers, fronts):
     claim(f"{name}: it was killed {KILLS} times, and amid the news at least once",
           receiver.kills == KILLS and receiver.amid > 0, (receiver.kills, receiver.amid))
     claim(f"{name}: all is done", wait_for(receiver.is_done))
-    inbox = [(id, json.loads(body)) for id, body in receiver.inbox() if id != "evt_by_hand"]
+    inbox = [(id, json.loads(body)) for id, body in receiver.inbox() if not id.startswith(BY_HAND)]
     once = len(inbox) == wanted and {id for id, _ in inbox} == ids()
     claim(f"{name}: every event is there, once", once, len(inbox))
     order = {id: [] for id in AVATARS}
@@ -308,7 +335,10 @@ for receiver in receivers:
           tried.stdout + tried.stderr)
     kinds = [json.loads(body)["type"] for _, body in receiver.inbox()]
     claim(f"{receiver.name}: … and it took the trial", kinds[-1] == "test.ping", kinds[-3:])
+for receiver in receivers:
+    check_failing_work(receiver, receiver.secrets[0])
 claim("SIGTERM ends the daemon with 0", daemon.stop() == 0, daemon.said())
-bodies = [body for receiver in receivers for id, body in receiver.inbox() if id != "evt_by_hand"]
+kept = [row for receiver in receivers for row in receiver.inbox()]
+bodies = [body for id, body in kept if not id.startswith(BY_HAND)]
 (Path(sys.argv[1]) / "receivers.json").write_text(json.dumps(bodies), encoding="utf-8")
 end()
