@@ -55,7 +55,7 @@ pub enum Command {
     Init(InitArgs),
     /// Print a fresh `whsec_` secret for signing webhooks
     Secret,
-    /// Print what webhooks send, as JSON Schema, for those who receive it
+    /// Print what webhooks send, or what the config takes, as JSON Schema
     Schema(SchemaArgs),
     /// Print what a shell needs to complete our command line
     Completions(CompletionsArgs),
@@ -409,6 +409,8 @@ pub enum SchemaOf {
     /// Print the JSON Schema (2020-12) of the body of a webhook in the `standard` format
     #[command(after_help = SCHEMA_NOTES)]
     Event(EventSchemaArgs),
+    /// Print the JSON Schema (2020-12) of the config, for editors
+    Config,
 }
 
 /// What `schema event` takes.

@@ -1,8 +1,10 @@
-//! `avatar-watch schema`: what consumers get, in a form that programs read.
+//! `avatar-watch schema`: what consumers get, and what the config takes, in a form that programs
+//! read.
 
 use crate::cli::args::{EventSchemaArgs, SchemaArgs, SchemaOf};
 use crate::cli::exit::Exit;
 use crate::cli::output::{complain, line, print};
+use crate::config::json_schema;
 use crate::domain::event::EventKind;
 use crate::notify::format::schema;
 
@@ -10,6 +12,10 @@ use crate::notify::format::schema;
 pub fn schema(args: &SchemaArgs) -> Exit {
     match &args.of {
         SchemaOf::Event(args) => of_event(args),
+        SchemaOf::Config => {
+            print(&json_schema::config());
+            Exit::Good
+        }
     }
 }
 

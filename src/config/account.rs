@@ -168,9 +168,9 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 const TIMEOUT_RANGE: RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_secs(300);
 const CONCURRENCY: u32 = 16;
-const CONCURRENCY_RANGE: RangeInclusive<u32> = 1..=256;
+pub(super) const CONCURRENCY_RANGE: RangeInclusive<u32> = 1..=256;
 const REQUESTS: u32 = 10;
-const REQUESTS_RANGE: RangeInclusive<u32> = 1..=10_000;
+pub(super) const REQUESTS_RANGE: RangeInclusive<u32> = 1..=10_000;
 const BLIND_AFTER: Duration = Duration::from_secs(900);
 const BLIND_AFTER_RANGE: RangeInclusive<Duration> = Duration::from_secs(60)..=LONGEST;
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::json_schema::tests::complaints;
 use crate::config::schema;
 use crate::config::settings::{AccountSettings, BounceTo, ChannelKind, MailWay, SmtpTls};
 use crate::domain::account::AccountName;
@@ -33,7 +34,13 @@ fn environment(names: &[&str]) -> Environment {
 }
 
 pub(in crate::config) fn read_with(text: &str, names: &[&str]) -> Result<Settings, Vec<Problem>> {
-    read(Path::new("config.toml"), text, Visibility::Owner, &environment(names), DropIns::default())
+    let path = Path::new("config.toml");
+    let read = read(path, text, Visibility::Owner, &environment(names), DropIns::default());
+    if read.is_ok() {
+        // What the reader takes, the schema for editors takes too.
+        assert_eq!(complaints(text), [""; 0], "for:\n{text}");
+    }
+    read
 }
 
 fn told(problems: &[Problem]) -> String {

@@ -51,7 +51,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<FormatSettings> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Name {
+pub(super) enum Name {
     Standard,
     CloudEvents,
     Slack,
@@ -62,7 +62,7 @@ enum Name {
 }
 
 impl Name {
-    const ALL: [(&'static str, Self); 7] = [
+    pub(super) const ALL: [(&'static str, Self); 7] = [
         ("standard", Self::Standard),
         ("cloudevents", Self::CloudEvents),
         ("slack", Self::Slack),

@@ -162,8 +162,8 @@ fn warn_of_short_domain(table: &Table<'_>, domain: &str) {
     }
 }
 
-const WAYS: [&str; 3] = ["smtp", "sendmail", "file"];
-const THREADING: [(&str, Threading); 2] =
+pub(super) const WAYS: [&str; 3] = ["smtp", "sendmail", "file"];
+pub(super) const THREADING: [(&str, Threading); 2] =
     [("avatar", Threading::Avatar), ("none", Threading::None)];
 const PREFIX: &str = "[avatar-watch]";
 const PREFIX_CHARS_MAX: usize = 40;

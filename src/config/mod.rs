@@ -36,3 +36,5 @@ pub mod avatar;
 pub mod discover;
 pub mod drop_in;
 pub mod starter;
+mod described;
+pub mod json_schema;

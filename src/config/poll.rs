@@ -130,7 +130,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(300);
 const MULTIPLIER: f64 = 2.0;
 const BACKOFF_JITTER: f64 = 0.3;
 const JITTER: f64 = 0.1;
-const STRATEGIES: [(&str, Strategy); 2] =
+pub(super) const STRATEGIES: [(&str, Strategy); 2] =
     [(Strategy::Single.name(), Strategy::Single), (Strategy::List.name(), Strategy::List)];
 /// As long as the longest usual training of a video avatar.
 const OVERDUE_AFTER: Duration = Duration::from_hours(24);

@@ -107,9 +107,9 @@ fn lonely<T>(table: &Table<'_>, given: &str, absent: &str) -> Option<T> {
     None
 }
 
-const TLS: [(&str, SmtpTls); 3] =
+pub(super) const TLS: [(&str, SmtpTls); 3] =
     [("starttls", SmtpTls::Starttls), ("implicit", SmtpTls::Implicit), ("none", SmtpTls::None)];
-const AUTH: [(&str, SmtpAuth); 2] =
+pub(super) const AUTH: [(&str, SmtpAuth); 2] =
     [("password", SmtpAuth::Password), ("xoauth2", SmtpAuth::Xoauth2)];
 const PROOFS: [&str; 3] = ["password", "password_command", "token_command"];
 const DOT: Duration = Duration::from_secs(300);

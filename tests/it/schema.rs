@@ -281,3 +281,16 @@ fn the_command_prints_the_schemas_and_names_what_was_meant() {
     assert!(complaint.contains("--list"), "{complaint}");
     assert_eq!(run(&["avatar.ready", "--list"]).0, Some(2));
 }
+
+#[test]
+fn the_schema_of_the_config_is_printed_whole() {
+    let bench = Bench::new("");
+    let printed = bench.run(&["schema", "config"]);
+    assert!(printed.status.success(), "{}", stderr(&printed));
+    let config = validator(&stdout(&printed));
+    let text = std::fs::read_to_string("config.example.toml").unwrap();
+    let mut example: Value = toml::from_str(&text).unwrap();
+    assert!(config.is_valid(&example));
+    example["poll"]["nonsense"] = 1.into();
+    assert!(!config.is_valid(&example));
+}

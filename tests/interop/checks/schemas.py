@@ -1,14 +1,15 @@
-"""What was really sent, validated against `avatar-watch schema event` by jsonschema from PyPI.
+"""What was really sent, and configs, validated against `avatar-watch schema` by jsonschema from PyPI.
 
 The folder of the first argument is the one that `record_news.py` and `receivers.py` wrote to.
 """
 
 import json
 import sys
+import tomllib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
-from ground import claim, command, end
+from ground import HERE, claim, command, end
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
@@ -39,6 +40,26 @@ def mutants(body):
         parent[name] = value
 
 
+def check_config():
+    """The schema of the config, as an editor would use it."""
+    schema = json.loads(command("schema", "config").stdout)
+    Draft202012Validator.check_schema(schema)
+    config = Draft202012Validator(schema)
+
+    def problems(text):
+        return [f"{error.json_path}: {error.message}" for error in config.iter_errors(text)]
+
+    example = (HERE.parent.parent / "config.example.toml").read_text("utf-8")
+    found = problems(tomllib.loads(example))
+    claim("config.example.toml is as `schema config` says", not found, found)
+    good, bad = (tomllib.loads((HERE / "fixtures" / f"{name}.toml").read_text("utf-8"))
+                 for name in ("good", "ten-mistakes"))
+    claim("… and so is the good config", not problems(good), problems(good))
+    found = "\n".join(problems(bad))
+    seen = all(word in found for word in ("apikey", "timeout", "nevr", "TRAINNG", "avatar.redy"))
+    claim("… and it sees the mistakes that one file shows", seen, found)
+
+
 record = Path(sys.argv[1])
 news = json.loads((record / "news.json").read_text("utf-8"))
 texts = [kept["body"] for kept in news["requests"] + news["conditions"]["requests"]]
@@ -51,6 +72,7 @@ for body in bodies:
     kinds.setdefault(body["type"], []).append(body)
 expected = {"avatar.ready", "avatar.training_failed", "avatar.refused", "avatar.status_changed",
             "avatar.missing", "test.ping"}
+check_config()
 claim("each kind of event that was to come was sent", set(kinds) == expected, sorted(kinds))
 for kind, sent in sorted(kinds.items()):
     problems = [f"{error.json_path}: {error.message}" for body in sent
