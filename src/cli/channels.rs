@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::args::{ChannelsAction, ChannelsArgs, DatabaseArgs, SwitchArgs};
 use crate::cli::config_path::whereabouts;
 use crate::cli::exit::Exit;
+use crate::cli::hand_args::{ChannelsAction, ChannelsArgs, DatabaseArgs, SwitchArgs};
 use crate::cli::output::{complain, complain_of, complain_of_store, json, line, table};
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::args::{DatabaseArgs, DbAction, DbArgs};
 use crate::cli::config_path::whereabouts;
 use crate::cli::exit::Exit;
+use crate::cli::hand_args::{DatabaseArgs, DbAction, DbArgs};
 use crate::cli::output::{complain, complain_of_store, counted, json, line};
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;

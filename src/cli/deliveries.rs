@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cli::args::{DatabaseArgs, DeliveriesAction, DeliveriesArgs, ListArgs};
 use crate::cli::config_path::whereabouts;
 use crate::cli::exit::Exit;
+use crate::cli::hand_args::{DatabaseArgs, DeliveriesAction, DeliveriesArgs, ListArgs};
 use crate::cli::output::{complain, complain_of, complain_of_store, json, line, table};
 use crate::daemon::chance::Chance;
 use crate::daemon::clock::SystemClock;

@@ -2,6 +2,7 @@
 //!
 //! Nothing is decided here: each command asks a lower floor and shows the answer.
 
+pub mod hand_args;
 pub mod args;
 pub mod exit;
 pub mod output;

@@ -93,7 +93,7 @@ const HOMES: [(&str, &[&str]); 22] = [
     ("axum", &["web/", "demo/argil.rs", "demo/receiver.rs"]),
     ("hyper", &["web/server.rs"]),
     ("hyper_util", &["web/server.rs"]),
-    ("clap", &["cli/args.rs", "cli/command.rs"]),
+    ("clap", &["cli/args.rs", "cli/hand_args.rs", "cli/command.rs"]),
     ("clap_complete", &["cli/args.rs", "cli/completions.rs"]),
     ("clap_mangen", &["cli/man.rs"]),
     ("roff", &["cli/man.rs"]),
