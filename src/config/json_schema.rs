@@ -11,7 +11,7 @@ use crate::config::schema::{
     ACCOUNT, ARGIL, AVATAR, BACKOFF, DISCOVER, EMAIL, EVENTS, FILE, POLL, ROOT, SECRET, SENDMAIL,
     SMTP, STORE, Schema, TRAINING, WEB, WEBHOOK, join,
 };
-use crate::config::{account, format, mail, poll, smtp, terms};
+use crate::config::{account, format, mail, poll, smtp, store, terms};
 use crate::domain::event::EventKind;
 use crate::domain::status::Status;
 
@@ -129,7 +129,7 @@ impl Maker {
             "channels.*.events" => list(words(&EventKind::SELECTABLE.map(EventKind::name)), 0),
             "channels.*.retry_schedule" => list_of("duration"),
             "channels.*.to" | "discover.accounts" => list(text(), 1),
-            "avatars.channels" | "discover.channels" => list(text(), 0),
+            "avatars.channels" | "discover.channels" | "web.hosts" => list(text(), 0),
             "channels.*.sendmail.command"
             | "channels.*.smtp.password_command"
             | "channels.*.smtp.token_command" => {
@@ -154,6 +154,9 @@ impl Maker {
             "poll.training.age_fraction" | "poll.backoff.jitter" => number(0.0, 1.0),
             "poll.backoff.multiplier" => number(1.0, 100.0),
             "poll.settled" => reference("duration_or_never"),
+            "store.keep_transitions" | "store.keep_deliveries" => {
+                json!({ "anyOf": [reference("duration"), words(&[store::FOREVER])] })
+            }
             _ => usual(key),
         }
     }
@@ -170,11 +173,18 @@ impl Maker {
 /// What a key takes that means the same in every table.
 fn usual(key: &str) -> Value {
     match key {
-        "api_key" | "hint_token" | "url" | "proxy" | "password" => reference("secret"),
+        "api_key" | "hint_token" | "token" | "url" | "heartbeat_url" | "proxy" | "password" => {
+            reference("secret")
+        }
         "timeout" | "blind_after" | "not_trained" | "missing" | "min" | "max" | "initial"
-        | "every" | "expires_after" | "dot_timeout" => reference("duration"),
+        | "every" | "heartbeat_every" | "expires_after" | "dot_timeout" => reference("duration"),
         "overdue_after" => reference("duration_or_never"),
-        "learn" | "infer_unseen_training" | "enabled" | "operator" | "deny_private" => {
+        "learn"
+        | "infer_unseen_training"
+        | "enabled"
+        | "operator"
+        | "deny_private"
+        | "thumbnails" => {
             json!({ "type": "boolean" })
         }
         _ => text(),

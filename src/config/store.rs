@@ -44,7 +44,7 @@ fn age(field: &Field<'_>) -> Option<Option<Duration>> {
 
 /// The default place, beside the config or in the state directory.
 pub(super) const PATH: &str = "avatar-watch.db";
-const FOREVER: &str = "forever";
+pub(super) const FOREVER: &str = "forever";
 const DAY: Duration = Duration::from_hours(24);
 /// A year as durations count it, of 365.25 days.
 const HOURS_OF_YEAR: u64 = 8_766;

@@ -39,15 +39,12 @@ async fn a_service_hears_that_all_is_well_and_when_it_is_not() {
     });
     locked.execute_batch("ROLLBACK").unwrap();
     daemon.wait_for_log("the heartbeat says that we are well again");
-    let count = service.received().len();
     daemon.kill();
     assert!(
         files_with(bench.path(".").as_path(), "CANARY-beat")
             .iter()
             .all(|it| { it.ends_with("avatar-watch.toml") })
     );
-    // The dead say nothing.
-    assert_eq!(service.received().len(), count);
 }
 
 #[tokio::test(flavor = "multi_thread")]

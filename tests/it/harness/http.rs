@@ -58,7 +58,7 @@ pub(crate) fn events(
     let mut events = Vec::new();
     let (mut name, mut id) = (String::new(), String::new());
     while events.len() < wanted {
-        let line = lines.next().expect("the stream ended").unwrap();
+        let line = lines.next().unwrap().unwrap();
         if let Some(it) = line.strip_prefix("event: ") {
             it.clone_into(&mut name);
         } else if let Some(it) = line.strip_prefix("id: ") {
