@@ -12,10 +12,17 @@ use crate::cli::exit::Exit;
 use crate::domain::foreign_text::plain;
 use crate::store::error::StoreError;
 
-/// Prints to standard output; a reader that has gone (`| head`) is no failure.
+/// Prints to standard output; a reader that has gone (`| head`) is no failure. What cannot be
+/// written for another reason ends the process: whoever reads on would take a part for the whole.
 pub fn print(text: &str) {
     let mut out = io::stdout().lock();
-    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(failure) if failure.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("avatar-watch: the output cannot be written: {failure}"));
+            std::process::exit(i32::from(Exit::Disk.code()));
+        }
+        Ok(()) | Err(_) => {}
+    }
 }
 
 /// Prints a line to standard output.

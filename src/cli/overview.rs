@@ -20,6 +20,8 @@ use crate::store::reader::{DeliveryCounts, Reader};
 pub struct Overview {
     /// The daemon.
     pub daemon: DaemonView,
+    /// Whether the config can be read from end to end.
+    pub config_readable: bool,
     /// The avatars of the config and of the database.
     pub avatars: Vec<AvatarView>,
     /// The channels that were ever registered; none where one avatar was asked for.
@@ -123,6 +125,7 @@ impl Overview {
         let channels = if id.is_none() { reader.channels()? } else { Vec::new() };
         let oldest_at = channels.iter().filter_map(|channel| channel.oldest_at).min();
         Ok(Self {
+            config_readable: found.outline.is_whole,
             daemon: DaemonView { running: holder.is_some(), pid: holder.flatten() },
             avatars: avatars.collect(),
             channels: channels.iter().map(|channel| ChannelView::new(channel, now)).collect(),

@@ -1,12 +1,16 @@
 //! `avatar-watch run`: the daemon in the foreground.
 
+use std::error::Error;
 use std::path::Path;
+
+use tracing::error;
 
 use crate::cli::args::{LogLook, RunArgs};
 use crate::cli::check::complain_of_config;
 use crate::cli::config_path::config_path;
 use crate::cli::exit::Exit;
 use crate::cli::output::{complain_of, complain_of_store, store_exit};
+use crate::config::error::ConfigError;
 use crate::daemon::error::DaemonError;
 use crate::daemon::service::{ServiceError, serve};
 use crate::telemetry::log::{self, LogFormat};
@@ -25,6 +29,9 @@ pub fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
             return Exit::Disk;
         }
     };
+    if let (Err(failure), LogFormat::Json) = (&result, format) {
+        return say_in_log(failure);
+    }
     match result {
         Ok(()) => Exit::Good,
         Err(ServiceError::Config(error)) => {
@@ -36,6 +43,27 @@ pub fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
             complain_of(&error);
             daemon_exit(&error)
         }
+    }
+}
+
+/// Says why the daemon ends as lines of the log, so that each line of it is JSON to the end.
+fn say_in_log(failure: &ServiceError) -> Exit {
+    if let ServiceError::Config(ConfigError::Problems(problems)) = failure {
+        for problem in problems {
+            error!("{}", problem.to_string().replace("\n  help: ", "; "));
+        }
+    } else {
+        let mut causes = vec![failure.to_string()];
+        let mut cause = failure.source();
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        error!("{}", causes.join(": "));
+    }
+    match failure {
+        ServiceError::Config(_) => Exit::Config,
+        ServiceError::Daemon(error) => daemon_exit(error),
     }
 }
 

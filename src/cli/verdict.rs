@@ -43,7 +43,7 @@ impl Verdict {
         findings.extend(view.conditions.iter().filter_map(condition));
         findings.extend(view.channels.iter().flat_map(|it| channel(it, late_after, now)));
         findings.extend(view.watched().filter_map(|avatar| sight(avatar, view, now)));
-        if view.avatars.iter().any(|avatar| avatar.configured.is_none()) {
+        if !view.config_readable || view.avatars.iter().any(|it| it.configured.is_none()) {
             findings.push((Level::Warning, "the config cannot be read".to_owned()));
         }
         // Stable: of what is equally bad, the first comes first.
@@ -229,6 +229,7 @@ mod tests {
     fn well() -> Overview {
         Overview {
             daemon: DaemonView { running: true, pid: Some(1) },
+            config_readable: true,
             avatars: vec![AvatarView {
                 id: "a1".to_owned(),
                 name: None,
@@ -344,6 +345,7 @@ mod tests {
             1,
         );
         check(|view| view.avatars[0].configured = None, "WARNING: the config cannot be read", 1);
+        check(|view| view.config_readable = false, "WARNING: the config cannot be read", 1);
     }
 
     #[test]

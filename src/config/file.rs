@@ -81,6 +81,8 @@ pub struct Outline {
     pub accounts: Option<Vec<String>>,
     /// Whether there is a word about discovery.
     pub discovers: bool,
+    /// Whether the file is there and is TOML from end to end.
+    pub is_whole: bool,
 }
 
 /// What a reading command needs of the registration of an avatar.
@@ -97,7 +99,8 @@ pub struct Registered {
 pub fn outline(path: &Path, environment: &Environment) -> Outline {
     let bytes = open(path).map(|(bytes, _)| bytes).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    let (entries, _) = DeTable::parse_recoverable(&text);
+    let (entries, damage) = DeTable::parse_recoverable(&text);
+    let is_whole = damage.is_empty() && !bytes.is_empty();
     let reader = Reader::new(path, &text, Visibility::Owner, environment);
     let root = reader.root(entries.get_ref());
     let mut registry = Registry::new(Names::default());
@@ -113,6 +116,7 @@ pub fn outline(path: &Path, environment: &Environment) -> Outline {
         avatars: avatars.map(|avatars| avatars.into_iter().map(named).collect()),
         accounts: accounts.map(|names| names.into_iter().map(str::to_owned).collect()),
         discovers: root.field(DISCOVER.path).is_some(),
+        is_whole,
     }
 }
 

@@ -23,7 +23,9 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::moment::Moment;
 use crate::secret::Secret;
 use crate::web::access::Rules;
-use crate::web::desk::{Desk, Progress, Register, Registered, STREAMS_MAX, Tick, Trial};
+use crate::web::desk::{
+    Desk, Progress, READERS_MAX, Register, Registered, STREAMS_MAX, Tick, Trial,
+};
 use crate::web::hints::{self, Hints};
 use crate::web::routes;
 use crate::web::server::{self, Limits};
@@ -64,6 +66,8 @@ pub enum Turn {
     Stay,
     /// It is opened at another place, or for the first time.
     Open(SocketAddr, TcpListener),
+    /// It is moved to another address of the port that it holds itself: first closed, then opened.
+    Swap(SocketAddr),
     /// It is closed, or stays so.
     Close,
 }
@@ -80,6 +84,12 @@ impl Turn {
         }
         match TcpListener::bind(listen) {
             Ok(listener) => Ok(Self::Open(listen, listener)),
+            Err(source)
+                if source.kind() == ErrorKind::AddrInUse
+                    && door.is_some_and(|door| door.place.port() == listen.port()) =>
+            {
+                Ok(Self::Swap(listen))
+            }
             Err(source) if !web.is_chosen && source.kind() == ErrorKind::AddrInUse => {
                 warn!(
                     "there is no page, since another program listens at `{listen}`; give it a \
@@ -112,7 +122,8 @@ impl Turn {
             Self::Open(listen, listener) => {
                 Some(Door::open(listen, listener, register, token, inside.clone()))
             }
-            Self::Close => None,
+            // Whoever swaps makes it an opening first.
+            Self::Swap(_) | Self::Close => None,
         }
     }
 }
@@ -191,6 +202,7 @@ fn desk<C: Clock>(inside: Inside<C>, register: watch::Receiver<Arc<Register>>) -
         trials,
         ring: Arc::new(move || bell.ring()),
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        readers: Arc::new(Semaphore::new(READERS_MAX)),
     }
 }
 

@@ -4,7 +4,7 @@
 //! What always holds: a plan is built whole before any of it takes effect; when one loop ends,
 //! the other is stopped; the store is closed last.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -169,9 +169,13 @@ impl<C: Clock> Daemon<C> {
         let chores = Arc::new(wiring::chores(&settings)?);
         let turn = Turn::plan(self.door.as_ref(), &settings.web)?;
         register(&self.tools.store, &plan, self.tools.clock.now()).await?;
+        let turn = match turn {
+            Turn::Swap(listen) => self.swap_door(listen).await?,
+            turn => turn,
+        };
         let left = match &turn {
             Turn::Stay => None,
-            Turn::Open(..) | Turn::Close => self.door.take(),
+            Turn::Open(..) | Turn::Swap(_) | Turn::Close => self.door.take(),
         };
         self.door = turn.make(self.door.take(), &settings, &self.inside);
         self.plans.send_replace(plan);
@@ -185,6 +189,26 @@ impl<C: Clock> Daemon<C> {
         self.tools.refrains.end(&Topic::Writing(CONFIGS), self.tools.clock.moment());
         self.taken().await?;
         Ok(changes)
+    }
+
+    /// Closes the door to have its port for another address; when that cannot be had, it stands
+    /// where it stood.
+    async fn swap_door(&mut self, listen: SocketAddr) -> Result<Turn, DaemonError> {
+        let before = self.door.as_ref().map(Door::place);
+        if let Some(door) = self.door.take() {
+            door.close().await;
+        }
+        match TcpListener::bind(listen) {
+            Ok(listener) => Ok(Turn::Open(listen, listener)),
+            Err(source) => {
+                let place = before.unwrap_or(listen);
+                if let Ok(listener) = TcpListener::bind(place) {
+                    let back = Turn::Open(place, listener);
+                    self.door = back.make(None, &self.settings, &self.inside);
+                }
+                Err(DaemonError::Listen { place: listen, source })
+            }
+        }
     }
 
     /// Notes that the settings are in force, for whoever asks what a reload would change; and

@@ -63,4 +63,4 @@ impl Feed {
 }
 
 /// Happenings that a slow listener can be behind.
-const KEPT: usize = 1024;
+const KEPT: usize = 8192;

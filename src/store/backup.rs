@@ -113,6 +113,9 @@ fn rotate(folder: &Path, keep: usize, fresh: &Path) -> io::Result<Vec<PathBuf>> 
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        if !fs::symlink_metadata(&path)?.is_file() {
+            continue;
+        }
         if is_dated(name) && path != fresh {
             dated.push(path);
         } else if name.starts_with(UNFINISHED) && is_left_behind(&path) {

@@ -310,7 +310,7 @@ mod tests {
         migrate(&mut old, &path, &MIGRATIONS[..1]).unwrap();
         old.execute_batch(
             "INSERT INTO watches(avatar_id, status, status_since, last_seen_at, sequence)
-             VALUES('a', 'TRAINING', 1, 2, 1)",
+             VALUES('a', 'TRAINING', 1, 2, 0)",
         )
         .unwrap();
         drop(old);

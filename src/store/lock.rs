@@ -51,8 +51,10 @@ impl DatabaseLock {
     }
 }
 
+/// Beside the file itself, whatever link it was named by.
 fn lock_path(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
+    let real = std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
+    let mut name = real.into_os_string();
     name.push(".lock");
     PathBuf::from(name)
 }
@@ -78,12 +80,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("a.db");
         assert_eq!(DatabaseLock::holder(&database), None);
+        std::fs::write(&database, "").unwrap();
+        let link = folder.path().join("link.db");
+        std::os::unix::fs::symlink(&database, &link).unwrap();
         let held = DatabaseLock::acquire(&database).unwrap();
         let StoreError::Held { pid, .. } = DatabaseLock::acquire(&database).unwrap_err() else {
             panic!("not held");
         };
         assert_eq!(pid, Some(std::process::id()));
         assert_eq!(DatabaseLock::holder(&database), Some(pid));
+        assert_eq!(DatabaseLock::holder(&link), Some(pid), "a link is the same database");
+        assert!(DatabaseLock::acquire(&link).is_err());
         drop(held);
         assert_eq!(DatabaseLock::holder(&database), None);
         DatabaseLock::acquire(&database).unwrap();

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
@@ -49,6 +50,17 @@ pub struct Lost {
     pub sent_again: u64,
 }
 
+/// Gives the new database to whom the old one belongs, or else the folder: whoever restores as root
+/// is rarely who runs the daemon.
+fn give_to_owner(fresh: &Path, database: &Path) -> std::io::Result<()> {
+    let like = fs::metadata(database).or_else(|_| fs::metadata(folder_of(database)))?;
+    let own = fs::metadata(fresh)?;
+    if (like.uid(), like.gid()) == (own.uid(), own.gid()) {
+        return Ok(());
+    }
+    chown(fresh, Some(like.uid()), Some(like.gid()))
+}
+
 /// Puts the backup `file` in the place of `database`.
 ///
 /// # Errors
@@ -61,6 +73,7 @@ pub fn restore(database: &Path, file: &Path, now: Timestamp) -> Result<Restore, 
     }
     let _lock = DatabaseLock::acquire(database)?;
     let fresh = copy(file, folder_of(database))?;
+    give_to_owner(fresh.path(), database).map_err(disk("giving its owner", database))?;
     if !database.exists() {
         move_log_away(database, None)?;
         let placed = fresh.persist_noclobber(database);

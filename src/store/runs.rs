@@ -13,13 +13,14 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 
 use crate::store::database::damaged;
 use crate::store::error::StoreError;
+use crate::store::verify;
 
 /// What was done about the file's structure when it was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartCheck {
     /// Nothing: the run before ended cleanly, or there was none.
     Spared,
-    /// The run before did not end cleanly; the structure is sound.
+    /// The run before did not end cleanly; structure, rows and history are sound.
     Sound,
     /// The run before did not end cleanly; what could be checked in the time for it is sound.
     CutShort,
@@ -51,7 +52,7 @@ fn note(connection: &Connection, ended: bool) -> rusqlite::Result<()> {
     connection.execute(sql, [ended]).map(drop)
 }
 
-/// Checks the structure of the file, for no longer than `limit`.
+/// Checks the structure of the file, its rows and its history, for no longer than `limit`.
 ///
 /// # Errors
 /// When it is damaged.
@@ -70,17 +71,30 @@ pub(super) fn check_structure(
             wait = AGAIN;
         }
     });
-    let verdict = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    let verdict = look_through(connection);
     drop(checked);
     // It does nothing that could fail.
     drop(watcher.join());
     match verdict {
-        Ok(verdict) if verdict == "ok" => Ok(StartCheck::Sound),
-        Ok(verdict) => Err(StoreError::Damaged { path: path.to_owned(), what: verdict }),
+        Ok(None) => Ok(StartCheck::Sound),
+        Ok(Some(what)) => Err(StoreError::Damaged { path: path.to_owned(), what }),
         Err(failure) if failure.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
             Ok(StartCheck::CutShort)
         }
         Err(failure) => Err(damaged(path, "checking", failure)),
+    }
+}
+
+/// What is wrong first: with the pages, the rows, or the history.
+fn look_through(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Ok(Some(verdict));
+    }
+    match connection.pragma_query_value(None, "user_version", |row| row.get(0))? {
+        // There is nothing in it yet.
+        0 => Ok(None),
+        schema => verify::first_wrong(connection, schema),
     }
 }
 

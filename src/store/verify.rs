@@ -108,6 +108,20 @@ pub(super) fn examine(connection: &Connection, schema: i64) -> Report {
     report
 }
 
+/// What is wrong first with the rows or the history; their structure has been looked at.
+pub(super) fn first_wrong(
+    connection: &Connection,
+    schema: i64,
+) -> rusqlite::Result<Option<String>> {
+    let checks: [Check; 5] = [references, names, tries, watches, chain::find_broken];
+    for check in checks {
+        if let Some(found) = check(connection, schema)?.into_iter().next() {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
 /// Whether a text is what its column wants.
 type Test = fn(&str) -> bool;
 

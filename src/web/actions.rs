@@ -1,6 +1,8 @@
 //! The three changes that can be asked for over HTTP: send a delivery again, look at an avatar
 //! now, try a channel. Each is passed on to whoever does it for the command line too.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use tokio::sync::oneshot;
 
@@ -14,7 +16,7 @@ use crate::web::answer::Problem;
 use crate::web::book::Book;
 use crate::web::desk::{Desk, Trial, Tried};
 
-/// Runs what blocks where it may.
+/// Runs what blocks where it may, one after the other.
 ///
 /// # Errors
 /// When it fails.
@@ -22,8 +24,18 @@ pub async fn blocking<T: Send + 'static>(
     desk: &Desk,
     work: impl FnOnce(&Desk) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
+    let waiting = tokio::time::timeout(TURN_LIMIT, desk.readers.clone().acquire_owned());
+    let Ok(Ok(turn)) = waiting.await else {
+        let busy = "too many are asking; come back later";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, busy));
+    };
     let desk = desk.clone();
-    let done = tokio::task::spawn_blocking(move || work(&desk)).await;
+    let done = tokio::task::spawn_blocking(move || {
+        let done = work(&desk);
+        drop(turn);
+        done
+    })
+    .await;
     done.unwrap_or_else(|_| {
         Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer broke off: this is a bug"))
     })
@@ -108,3 +120,6 @@ pub async fn test(desk: &Desk, name: &str) -> Result<Vec<Tried>, Problem> {
         Err(_) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping")),
     }
 }
+
+/// How long a request waits for its turn.
+const TURN_LIMIT: Duration = Duration::from_secs(10);

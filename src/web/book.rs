@@ -77,6 +77,7 @@ impl<'d> Book<'d> {
     ) -> AvatarView {
         let registered = self.register.avatars.get(&watch.id);
         let name = registered.and_then(|it| it.label.as_ref()).or(watch.name.as_ref());
+        let name = name.filter(|name| !name.trim().is_empty());
         let sight = watch.sight.as_ref();
         let now = self.tick.now;
         let training = sight.filter(|sight| sight.status == Status::Training);
@@ -113,7 +114,14 @@ impl<'d> Book<'d> {
     /// # Errors
     /// When the database cannot be read.
     pub fn status(&self) -> Result<StatusView, StoreError> {
-        let avatars = self.avatars()?;
+        self.status_of(&self.avatars()?)
+    }
+
+    /// The same, when the avatars were read already.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn status_of(&self, avatars: &[AvatarView]) -> Result<StatusView, StoreError> {
         let watched: Vec<&AvatarView> =
             avatars.iter().filter(|avatar| avatar.configured || avatar.discovered).collect();
         let conditions = self.conditions(&watched)?;

@@ -49,6 +49,8 @@ pub struct Desk {
     pub ring: Arc<dyn Fn() + Send + Sync>,
     /// Room for streams.
     pub streams: Arc<Semaphore>,
+    /// Room for readers of the tables: few, so that no crowd takes the machine from the loops.
+    pub readers: Arc<Semaphore>,
 }
 
 /// One moment and a roll for it.
@@ -143,5 +145,7 @@ impl fmt::Debug for Desk {
     }
 }
 
+/// Readers at once, at most; the others wait for their turn.
+pub const READERS_MAX: usize = 1;
 /// Streams that are open at once, at most.
 pub const STREAMS_MAX: usize = 16;

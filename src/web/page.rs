@@ -206,6 +206,7 @@ fn home_page(book: &Book<'_>) -> Result<HomePage, StoreError> {
             (it, name)
         })
         .collect();
+    let status = book.status_of(&avatars)?;
     avatars.retain(|avatar| avatar.configured || avatar.discovered);
     let troubled = avatars.iter().filter(|avatar| avatar.trouble.is_some()).cloned().collect();
     let (mut training, mut others): (Vec<_>, Vec<_>) =
@@ -218,7 +219,6 @@ fn home_page(book: &Book<'_>) -> Result<HomePage, StoreError> {
         limit: DEAD_MAX,
         ..DeliveryFilter::default()
     };
-    let status = book.status()?;
     let dead = if status.deliveries_failed > 0 { book.deliveries(&filter, None)? } else { vec![] };
     Ok(HomePage {
         version: version(),

@@ -34,7 +34,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 64,
+            connections: 256,
             head: Duration::from_secs(5),
             whole: Duration::from_secs(30),
             last: Duration::from_secs(30),

@@ -63,11 +63,12 @@ pub(super) async fn stream(
     let last = named.and_then(|id| id.parse().ok()).or(after);
     // First listen, then look: what happens between is seen twice, and told once.
     let happenings = desk.feed.listen();
-    let last = match last {
-        Some(place) => place,
-        None => reading(&desk, |book| book.last_place()).await?,
-    };
-    let hello = Event::default().retry(RETRY).comment("avatar-watch");
+    let newest = reading(&desk, |book| book.last_place()).await?;
+    // A place that there is not yet is of another history: one that was restored, say.
+    let is_foreign = last.is_some_and(|place| place > newest);
+    let last = last.filter(|_| !is_foreign).unwrap_or(newest);
+    // Its id says where it begins, so that whoever comes back before the first news misses none.
+    let hello = Event::default().retry(RETRY).id(last.to_string()).comment("avatar-watch");
     let mut streaming = Streaming {
         desk,
         last,
@@ -77,6 +78,10 @@ pub(super) async fn stream(
         end: Box::pin(sleep(LASTS)),
         _room: room,
     };
+    if is_foreign {
+        let data = format!("{{\"place\":{newest}}}");
+        streaming.ready.push_back(Event::default().event("reset").data(data));
+    }
     streaming.read_on().await?;
     Ok(Sse::new(events(streaming)).into_response())
 }
@@ -105,7 +110,10 @@ impl Streaming {
                 heard = timeout(KEEP_ALIVE, self.happenings.recv()) => heard,
             };
             match heard {
-                Ok(Ok(Happening::Changed { .. }) | Err(RecvError::Lagged(_))) => {
+                Ok(Ok(Happening::Changed { .. })) => self.read_on().await.ok()?,
+                Ok(Err(RecvError::Lagged(count))) => {
+                    let data = format!("{{\"count\":{count}}}");
+                    self.ready.push_back(Event::default().event("missed").data(data));
                     self.read_on().await.ok()?;
                 }
                 Ok(Ok(happening)) => self.ready.extend(tried(&happening)),

@@ -348,3 +348,12 @@ fn the_demo_settles_and_everything_was_delivered_once() {
     assert_eq!(shown.status.code(), Some(0), "{}", stdout(&shown));
     assert!(stdout(&shown).contains("Each was delivered exactly once"), "{}", stdout(&shown));
 }
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let bench = Bench::new("");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = bench.command(&["secret"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(74));
+    assert!(stderr(&output).contains("the output cannot be written"), "{}", stderr(&output));
+}

@@ -174,3 +174,19 @@ async fn damage_is_named_whole_and_ends_the_start_only_after_an_unclean_end() {
         assert!(daemon.stop().success());
     }
 }
+
+#[test]
+fn after_a_kill_a_history_that_was_changed_by_hand_is_not_built_on() {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "TRAINING");
+    let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
+    let daemon = bench.start();
+    daemon.wait_for_log("avatar `a1` seen first");
+    daemon.kill();
+    let by_hand = Connection::open(bench.database()).unwrap();
+    by_hand.execute("UPDATE watches SET status = 'REFUSED'", []).unwrap();
+    drop(by_hand);
+    let output = bench.run(&["run"]);
+    assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
+    assert!(stderr(&output).contains("its watch is at 1 and REFUSED"), "{}", stderr(&output));
+}

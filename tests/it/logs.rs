@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::argil::{Answer, FakeArgil};
 use crate::harness::config::Config;
-use crate::harness::daemon::{Bench, Running};
+use crate::harness::daemon::{Bench, Running, stderr};
 use crate::harness::webhook::{self, Receiver};
 
 mod fields;
@@ -142,4 +142,15 @@ async fn priorities_stand_where_standard_error_is_the_journal_and_nowhere_else()
     let lines = daemon.log();
     assert!(lines.lines().all(|line| line.starts_with("{\"")), "{lines}");
     assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_log_in_json_is_json_to_its_end() {
+    let bench = Bench::new("[[[");
+    let output = bench.run(&["run", "--log-format", "json"]);
+    assert_eq!(output.status.code(), Some(78));
+    for line in stderr(&output).lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+    assert!(stderr(&output).contains("avatar-watch.toml:1"), "{}", stderr(&output));
 }

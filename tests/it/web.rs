@@ -282,6 +282,23 @@ async fn a_reload_changes_who_may_read_without_closing_the_door() {
     assert_eq!(ask(scene.page, "GET", "/", &passed_on).status, 401);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_moves_the_page_to_another_address_of_its_port() {
+    let scene = Scene::new().await;
+    let port = scene.page.port();
+    let config = std::fs::read_to_string(scene.bench.config()).unwrap();
+    scene.bench.configure(&config.replace("127.0.0.1:0\"", &format!("0.0.0.0:{port}\"")));
+    scene.daemon.signal(Signal::HUP);
+    scene.daemon.wait_for_log("the config was read again: the web changed");
+    // It is open to the network now, so that reading takes the token.
+    assert_eq!(scene.get("/").status, 401);
+    scene.bench.configure(&config.replace("127.0.0.1:0\"", &format!("127.0.0.1:{port}\"")));
+    scene.daemon.signal(Signal::HUP);
+    wait_until("the way back", || {
+        std::net::TcpStream::connect(scene.page).is_ok() && scene.get("/").status == 200
+    });
+}
+
 #[test]
 fn the_usual_place_keeps_nobody_from_watching_and_a_chosen_one_does() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

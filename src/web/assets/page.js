@@ -11,6 +11,7 @@
   const news = document.getElementById("news");
   let busy = false;
   let again = false;
+  let waits = false;
   let timer = 0;
 
   const live = (is) => {
@@ -50,6 +51,7 @@
 
   const refresh = async () => {
     clearTimeout(timer);
+    waits = false;
     if (busy) {
       again = true;
       return;
@@ -67,6 +69,9 @@
   };
 
   const soon = () => {
+    // What comes while one refresh waits is shown by it: a crowd of news must not put it off.
+    if (waits) return;
+    waits = true;
     clearTimeout(timer);
     timer = setTimeout(refresh, SOON_MS);
   };
@@ -76,22 +81,27 @@
     pulse.textContent = "";
     return;
   }
-  const stream = new EventSource("/api/v1/stream");
   let doubt = 0;
-  stream.addEventListener("open", () => {
-    clearTimeout(doubt);
-    doubt = 0;
-    live(true);
-  });
-  stream.addEventListener("error", () => {
-    // A stream ends by itself after a while and is opened anew; only a gap is worth a word.
-    doubt ||= setTimeout(() => live(false), DOUBT_MS);
-  });
-  stream.addEventListener("attempt", soon);
-  stream.addEventListener("transition", (event) => {
-    const { avatar_id: id, status } = JSON.parse(event.data);
-    if (WORDS[status]) news.textContent = `Avatar ${id} ${WORDS[status]}.`;
-    soon();
-  });
+  const listen = () => {
+    const stream = new EventSource("/api/v1/stream");
+    stream.addEventListener("open", () => {
+      clearTimeout(doubt);
+      doubt = 0;
+      live(true);
+    });
+    stream.addEventListener("error", () => {
+      // A stream ends by itself after a while and is opened anew; only a gap is worth a word.
+      doubt ||= setTimeout(() => live(false), DOUBT_MS);
+      // After an answer that is none, such as one of a proxy, the browser gives up by itself.
+      if (stream.readyState === EventSource.CLOSED) setTimeout(listen, DOUBT_MS);
+    });
+    stream.addEventListener("attempt", soon);
+    stream.addEventListener("transition", (event) => {
+      const { avatar_id: id, status } = JSON.parse(event.data);
+      if (WORDS[status]) news.textContent = `Avatar ${id} ${WORDS[status]}.`;
+      soon();
+    });
+  };
+  listen();
   timer = setTimeout(refresh, EVERY_MS);
 })();

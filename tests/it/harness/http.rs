@@ -71,6 +71,13 @@ pub(crate) fn events(
     events
 }
 
+/// The first lines of a stream.
+pub(crate) fn first_lines(address: SocketAddr, path: &str, count: usize) -> Vec<String> {
+    let lines = BufReader::new(send(address, "GET", path, &[])).lines();
+    let body = lines.map(|line| line.unwrap()).skip_while(|line| !line.is_empty()).skip(2);
+    body.take(count).collect()
+}
+
 fn send(address: SocketAddr, method: &str, path: &str, headers: &[&str]) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();

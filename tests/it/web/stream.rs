@@ -30,6 +30,21 @@ async fn whoever_comes_back_misses_no_transition() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_with_a_place_of_another_history_is_told() {
+    let scene = Scene::new().await;
+    let page = scene.page;
+    let seen = events(page, "/api/v1/stream", &["last-event-id: 99999999"], 1);
+    assert_eq!((seen[0].0.as_str(), &seen[0].2), ("reset", &json!({"place": 2})));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_says_where_it_begins_before_there_is_news() {
+    let scene = Scene::new().await;
+    let first = crate::harness::http::first_lines(scene.page, "/api/v1/stream", 3);
+    assert!(first.contains(&"id: 2".to_owned()), "{first:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_happens_is_streamed_as_it_happens() {
     let scene = Scene::new().await;
     let (page, argil) = (scene.page, &scene.argil);

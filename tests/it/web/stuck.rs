@@ -46,6 +46,7 @@ async fn a_loop_that_does_not_move_is_not_healthy_and_neither_is_a_lost_database
         trials: mpsc::channel(1).0,
         ring: Arc::new(|| ()),
         streams: Arc::new(Semaphore::new(1)),
+        readers: Arc::new(Semaphore::new(1)),
     };
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let page = listener.local_addr().unwrap();
