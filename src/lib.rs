@@ -12,7 +12,7 @@
 //! | 6 | [`cli`] | the commands: types, prints, exit codes |
 //! | 5 | [`demo`] | a simulated Argil and a receiver around the real daemon |
 //! | 4 | [`daemon`] | conducts: the poller, the dispatcher, one supervisor |
-//! | 3 | [`web`] | a small HTTP server: hints |
+//! | 3 | [`web`] | a small HTTP server: the page, the API, numbers, health, hints |
 //! | 2 | [`store`] | SQLite: watches, transitions, events, the outbox |
 //! | 2 | [`config`] | the TOML file, read whole or not at all |
 //! | 2 | [`notify`] | webhooks and mail: one try at a time |

@@ -193,7 +193,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         let span = error_span!(
             "try",
             channel = %channel,
-            avatar.id = claimed.avatar_id,
+            avatar.id = (!claimed.avatar_id.contains(' ')).then_some(claimed.avatar_id.as_str()),
             event.id = %claimed.event_id,
             delivery.id = %claimed.id,
             attempt = claimed.attempt,

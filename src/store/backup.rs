@@ -137,10 +137,19 @@ fn is_left_behind(path: &Path) -> bool {
 /// Whether a rotation gave that name.
 fn is_dated(name: &str) -> bool {
     let inside = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
-    inside.is_some_and(|date| {
-        date.len() == compact(Timestamp::from_millis(0)).len()
-            && date.chars().all(|it| it.is_ascii_digit() || "TZ.".contains(it))
-    })
+    inside.is_some_and(is_compact)
+}
+
+/// Whether a text is what [`compact`] makes of some moment.
+fn is_compact(text: &str) -> bool {
+    let Some((date, time)) = text.split_once('T') else { return false };
+    if !text.is_ascii() || date.len() != 8 || time.len() < 6 {
+        return false;
+    }
+    let (year, month, day) = (&date[..4], &date[4..6], &date[6..]);
+    let (hour, minute, rest) = (&time[..2], &time[2..4], &time[4..]);
+    let spelled = format!("{year}-{month}-{day}T{hour}:{minute}:{rest}");
+    Timestamp::parse_rfc3339(&spelled).is_some_and(|at| compact(at) == text)
 }
 
 /// A moment in a form that file names take and that sorts: `20261123T111522.123Z`.
@@ -189,7 +198,12 @@ mod tests {
         let (_store, _writer) = Store::open(&database, "boot".to_owned()).unwrap();
         let folder = home.path().join("backups");
         to_folder(&database, &folder, 2, at(1)).unwrap();
-        let foreign = ["avatar-watch-mine.db", "avatar-watch-19700101T000001.000Z.db.old", "b.db"];
+        let foreign = [
+            "avatar-watch-mine.db",
+            "avatar-watch-19700101T000001.000Z.db.old",
+            "avatar-watch-19701301T000001.000Z.db",
+            "b.db",
+        ];
         foreign.iter().for_each(|name| fs::write(folder.join(name), "").unwrap());
         // One that was killed, and one that is still at work.
         fs::write(folder.join(".avatar-watch-left.db"), "").unwrap();

@@ -84,7 +84,8 @@ pub enum StoreError {
     },
     /// A file of the database could not be opened, most likely for lack of handles.
     #[error(
-        "a file of the database could not be opened while {doing}: are there file handles left?"
+        "a file of the database could not be opened while {doing}: may this user open it, and \
+         are there file handles left?"
     )]
     NoHandles {
         /// What was being done.

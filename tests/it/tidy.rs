@@ -82,7 +82,7 @@ const FLOORS: [(&str, &[&str]); 14] = [
 ];
 
 /// Each vendor crate that has a home, and the files that may name it.
-const HOMES: [(&str, &[&str]); 22] = [
+const HOMES: [(&str, &[&str]); 23] = [
     ("rusqlite", &["store/"]),
     ("reqwest", &["argil/client.rs", "notify/client.rs", "notify/heartbeat.rs", "notify/http.rs"]),
     ("lettre", &["notify/email/"]),
@@ -99,6 +99,7 @@ const HOMES: [(&str, &[&str]); 22] = [
     ("roff", &["cli/man.rs"]),
     ("sd_notify", &["daemon/systemd.rs"]),
     ("governor", &["daemon/budget.rs"]),
+    ("prometheus_client", &["live/metrics.rs"]),
     ("minijinja", &["notify/format/template.rs"]),
     ("unicode_segmentation", &["notify/format/limit.rs"]),
     ("jiff", &["domain/timestamp.rs"]),
