@@ -16,12 +16,11 @@ use crate::daemon::checked;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
 use crate::daemon::ports::Clock as _;
+use crate::daemon::trial::parcels;
 use crate::daemon::wiring;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::domain::event::{Event, EventId, EventKind, Subject};
 use crate::domain::foreign_text::plain;
-use crate::notify::channels::Parcel;
 
 /// Sends a `test.ping` through a channel of the config.
 pub fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
@@ -59,22 +58,8 @@ async fn ping(settings: &ChannelSettings) -> Result<Exit, DaemonError> {
     let chance = Chance::from_entropy()
         .map_err(|source| DaemonError::System { doing: "asking for entropy", source })?;
     let channel = wiring::channel(settings)?;
-    let now = SystemClock.now();
-    let event = Event {
-        id: EventId::mint(now, chance.roll()),
-        kind: EventKind::TestPing,
-        occurred_at: now,
-        subject: Subject::Ping { channel: settings.name.clone() },
-    };
     let mut exit = Exit::Good;
-    for draft in channel.freeze(&event, now, chance.roll()) {
-        let parcel = Parcel {
-            delivery_id: draft.id,
-            event_id: event.id.clone(),
-            recipient: draft.recipient,
-            content_type: draft.content_type,
-            body: draft.body,
-        };
+    for parcel in parcels(&channel, &settings.name, SystemClock.now(), &chance) {
         let begun = SystemClock.moment();
         let outcome = channel.deliver(&parcel, SystemClock.now()).await;
         let took = SystemClock.moment().since(begun);
@@ -84,7 +69,7 @@ async fn ping(settings: &ChannelSettings) -> Result<Exit, DaemonError> {
             format!("{} ({})", settings.name, parcel.recipient)
         };
         if outcome.class == OutcomeClass::Delivered {
-            line(&format!("ok   {to}: took {} in {} ms", event.id, took.as_millis()));
+            line(&format!("ok   {to}: took {} in {} ms", parcel.event_id, took.as_millis()));
         } else {
             line(&format!("FAIL {to}: {}", failure(&outcome)));
             line(&format!("  help: {}", mend::of_channel(&outcome)));

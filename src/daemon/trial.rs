@@ -14,7 +14,8 @@ use crate::daemon::ports::{Clock, Notifier};
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::OutcomeClass;
 use crate::domain::event::{Event, EventId, EventKind, Subject};
-use crate::notify::channels::Parcel;
+use crate::domain::timestamp::Timestamp;
+use crate::notify::channels::{Draft, Parcel};
 use crate::web::desk::{Trial, Tried};
 
 /// Makes the trials that come in, one at a time, until nobody can ask for one any more.
@@ -38,6 +39,30 @@ pub async fn serve<S: Send + Sync + 'static, N: Notifier, C: Clock>(
     }
 }
 
+/// A fresh `test.ping`, rendered for every recipient of a channel.
+pub fn parcels<N: Notifier>(
+    notifier: &N,
+    channel: &ChannelName,
+    now: Timestamp,
+    chance: &Chance,
+) -> Vec<Parcel> {
+    let event = Event {
+        id: EventId::mint(now, chance.roll()),
+        kind: EventKind::TestPing,
+        occurred_at: now,
+        subject: Subject::Ping { channel: channel.clone() },
+    };
+    let drafts = notifier.freeze(&event, now, chance.roll()).into_iter();
+    let parcel = |draft: Draft| Parcel {
+        delivery_id: draft.id,
+        event_id: event.id.clone(),
+        recipient: draft.recipient,
+        content_type: draft.content_type,
+        body: draft.body,
+    };
+    drafts.map(parcel).collect()
+}
+
 /// Sends a `test.ping` to every recipient of a channel at once.
 async fn ping<N: Notifier, C: Clock>(
     notifier: &Arc<N>,
@@ -45,23 +70,9 @@ async fn ping<N: Notifier, C: Clock>(
     clock: &C,
     chance: &Chance,
 ) -> Vec<Tried> {
-    let now = clock.now();
-    let event = Event {
-        id: EventId::mint(now, chance.roll()),
-        kind: EventKind::TestPing,
-        occurred_at: now,
-        subject: Subject::Ping { channel: channel.clone() },
-    };
     let mut trials = JoinSet::new();
-    for draft in notifier.freeze(&event, now, chance.roll()) {
+    for parcel in parcels(&**notifier, channel, clock.now(), chance) {
         let (notifier, clock) = (Arc::clone(notifier), clock.clone());
-        let parcel = Parcel {
-            delivery_id: draft.id,
-            event_id: event.id.clone(),
-            recipient: draft.recipient,
-            content_type: draft.content_type,
-            body: draft.body,
-        };
         trials.spawn(async move {
             let (begun, sending) = (clock.moment(), notifier.deliver(&parcel, clock.now()));
             let outcome = tokio::time::timeout(LIMIT, sending).await;

@@ -19,6 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::domain::account::AccountName;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{DeliveryState, OutcomeClass};
+use crate::domain::health::ChannelState;
 use crate::domain::observation::Observation;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
@@ -85,8 +86,8 @@ pub struct Measured {
 pub struct MeasuredChannel {
     /// Its name.
     pub name: ChannelName,
-    /// The word of its state: `active`, `paused` or `disabled`.
-    pub state: &'static str,
+    /// Whether it is told.
+    pub state: ChannelState,
     /// Deliveries that wait or are being sent.
     pub pending: u64,
     /// Dead letters that were not sent again since.
@@ -298,8 +299,8 @@ impl Gauges {
             let age = channel.oldest.unwrap_or_default();
             self.oldest.get_or_create(&labels).set(age.as_secs_f64());
             oldest = oldest.max(age);
-            for state in CHANNEL_STATES {
-                let labels = vec![labels[0].clone(), ("state", state.to_owned())];
+            for state in ChannelState::ALL {
+                let labels = vec![labels[0].clone(), ("state", state.name().to_owned())];
                 self.channels.get_or_create(&labels).set(i64::from(state == channel.state));
             }
         }
@@ -344,4 +345,3 @@ const LATENCIES_S: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 /// Bounds for the way of news, in seconds: from at once to three days.
 const DWELLS_S: [f64; 14] =
     [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0, 36_000.0, 259_200.0];
-const CHANNEL_STATES: [&str; 3] = ["active", "paused", "disabled"];

@@ -49,11 +49,6 @@ impl Sights {
         self.known().accounts.get(account).copied()
     }
 
-    /// Forgets the avatars that are not watched any more.
-    pub fn keep(&self, watched: impl Fn(&AvatarId) -> bool) {
-        self.known().avatars.retain(|id, _| watched(id));
-    }
-
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Connection, Row};
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
@@ -18,7 +18,7 @@ use crate::domain::transition::Transition;
 use crate::domain::watch::Watch;
 use crate::store::database;
 use crate::store::error::{Doing as _, StoreError};
-use crate::store::{chain, channels, trainings, transitions, watches};
+use crate::store::{chain, channels, trainings, watches};
 
 /// A connection that only reads.
 #[derive(Debug)]
@@ -169,15 +169,8 @@ impl Reader {
         avatar: Option<&AvatarId>,
         limit: u32,
     ) -> Result<Vec<Transition>, StoreError> {
-        let sql = format!(
-            "SELECT {columns} FROM (
-               SELECT {columns}, seq FROM transitions
-               WHERE :avatar IS NULL OR avatar_id = :avatar ORDER BY seq DESC LIMIT :limit)
-             ORDER BY seq",
-            columns = transitions::COLUMNS
-        );
-        let parameters = named_params! {":avatar": avatar, ":limit": limit};
-        self.rows("reading the history", &sql, parameters, transitions::read)
+        let newest = self.transitions_before(avatar, None, limit)?;
+        Ok(newest.into_iter().rev().map(|(_, transition)| transition).collect())
     }
 
     /// Deliveries, oldest first.
@@ -185,22 +178,9 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read.
     pub fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRow>, StoreError> {
-        let sql = format!(
-            "SELECT * FROM (
-               SELECT {DELIVERY_COLUMNS}, d.seq FROM deliveries d JOIN events e ON e.id = d.event_id
-               WHERE (:state IS NULL OR d.state = :state)
-                 AND (:channel IS NULL OR d.channel_id = :channel)
-                 AND (:avatar IS NULL OR d.avatar_id = :avatar)
-               ORDER BY d.seq DESC LIMIT :limit)
-             ORDER BY seq"
-        );
-        let parameters = named_params! {
-            ":state": filter.state,
-            ":channel": filter.channel,
-            ":avatar": filter.avatar,
-            ":limit": filter.limit,
-        };
-        self.rows("reading the deliveries", &sql, parameters, read_delivery)
+        let mut rows = self.deliveries_before(filter, None)?;
+        rows.reverse();
+        Ok(rows)
     }
 
     /// One delivery, by its own id or by its event's; the newest when there are several.

@@ -92,7 +92,7 @@ pub async fn look_now(desk: &Desk, id: &str) -> Result<(), Problem> {
     let id = AvatarId::parse(id).map_err(|_| unknown())?;
     let text = id.to_string();
     let avatars = reading(desk, |book| book.avatars()).await?;
-    let watched = avatars.iter().any(|it| it.id == text && (it.configured || it.discovered));
+    let watched = avatars.iter().any(|it| it.id == text && it.is_watched());
     if !watched {
         return Err(unknown());
     }

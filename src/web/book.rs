@@ -1,12 +1,13 @@
 //! The book: what the tables and the last looks tell, read for one answer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::forecast::usual;
 use crate::domain::foreign_text::plain;
+use crate::domain::health::ChannelState;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::watch::Watch;
@@ -27,7 +28,6 @@ pub struct Book<'d> {
     register: std::sync::Arc<Register>,
     tick: Tick,
     reader: Reader,
-    lessons: HashMap<Option<String>, Vec<Duration>>,
 }
 
 impl<'d> Book<'d> {
@@ -37,8 +37,7 @@ impl<'d> Book<'d> {
     /// When it cannot be read.
     pub fn open(desk: &'d Desk) -> Result<Self, StoreError> {
         let reader = Reader::open(&desk.database)?;
-        let lessons = reader.lessons(LESSONS_MAX)?;
-        Ok(Self { desk, register: desk.register(), tick: desk.tick(), reader, lessons })
+        Ok(Self { desk, register: desk.register(), tick: desk.tick(), reader })
     }
 
     /// The moment of this answer.
@@ -62,9 +61,11 @@ impl<'d> Book<'d> {
             watches.entry(id.clone()).or_insert_with(|| Watch::new(id.clone()));
         }
         let (found, counts) = (self.reader.discovered()?, self.reader.delivery_counts()?);
+        let lessons = self.reader.lessons(LESSONS_MAX)?;
         let view = |watch: &Watch| {
             let counts = counts.get(&watch.id).copied().unwrap_or_default();
-            self.avatar(watch, found.get(&watch.id), counts)
+            let usual = lessons.get(&watch.model).and_then(|lessons| usual(lessons));
+            self.avatar(watch, found.get(&watch.id), counts, usual)
         };
         Ok(watches.values().map(view).collect())
     }
@@ -74,6 +75,7 @@ impl<'d> Book<'d> {
         watch: &Watch,
         found: Option<&AccountName>,
         counts: DeliveryCounts,
+        usual: Option<Duration>,
     ) -> AvatarView {
         let registered = self.register.avatars.get(&watch.id);
         let name = registered.and_then(|it| it.label.as_ref()).or(watch.name.as_ref());
@@ -81,8 +83,6 @@ impl<'d> Book<'d> {
         let sight = watch.sight.as_ref();
         let now = self.tick.now;
         let training = sight.filter(|sight| sight.status == Status::Training);
-        let lessons = self.lessons.get(&watch.model);
-        let usual = lessons.and_then(|lessons| usual(lessons));
         let seen_live = self.desk.sights.of(&watch.id).map(|it| it.seen_at);
         AvatarView {
             id: watch.id.to_string(),
@@ -122,13 +122,14 @@ impl<'d> Book<'d> {
     /// # Errors
     /// When the database cannot be read.
     pub fn status_of(&self, avatars: &[AvatarView]) -> Result<StatusView, StoreError> {
-        let watched: Vec<&AvatarView> =
-            avatars.iter().filter(|avatar| avatar.configured || avatar.discovered).collect();
+        let watched: Vec<&AvatarView> = avatars.iter().filter(|it| it.is_watched()).collect();
         let conditions = self.conditions(&watched)?;
         let channels = self.channels()?;
         let sum = |of: fn(&ChannelView) -> u64| channels.iter().map(of).sum();
         let (under_way, failed) = (sum(|it| it.under_way), sum(|it| it.failed));
-        let unwell = channels.iter().any(|it| it.failing_since.is_some() || it.state == DISABLED);
+        let unwell = channels
+            .iter()
+            .any(|it| it.failing_since.is_some() || it.state == ChannelState::Disabled.name());
         let unseen = watched.iter().any(|avatar| avatar.trouble.is_some());
         Ok(StatusView {
             version: env!("CARGO_PKG_VERSION"),
@@ -268,35 +269,18 @@ impl<'d> Book<'d> {
     /// When the database cannot be read.
     pub fn measure(&self) -> Result<Measured, StoreError> {
         let Tick { now, moment, .. } = self.tick;
-        let mut avatars: BTreeMap<Option<String>, (Option<Status>, u64)> = BTreeMap::new();
-        let found = self.reader.discovered()?;
-        let mut troubled = 0;
-        let mut seen = 0u64;
-        let known = |id: &AvatarId| self.register.avatars.contains_key(id);
-        for watch in self.reader.watches()? {
-            if !known(&watch.id) && !found.contains_key(&watch.id) {
-                continue;
-            }
-            seen += u64::from(known(&watch.id));
-            troubled += u64::from(watch.trouble.is_some());
-            let status = watch.sight.map(|sight| sight.status);
-            let name = status.as_ref().map(|status| status.name().to_owned());
-            avatars.entry(name).or_insert((status, 0)).1 += 1;
-        }
-        // Those of which nothing is written yet.
-        let unseen = (self.register.avatars.len() as u64).saturating_sub(seen);
-        if unseen > 0 {
-            avatars.entry(None).or_insert((None, 0)).1 += unseen;
-        }
         let views = self.avatars()?;
-        let watched: Vec<&AvatarView> =
-            views.iter().filter(|avatar| avatar.configured || avatar.discovered).collect();
+        let watched: Vec<&AvatarView> = views.iter().filter(|it| it.is_watched()).collect();
+        let mut avatars: BTreeMap<Option<&str>, u64> = BTreeMap::new();
+        for avatar in &watched {
+            *avatars.entry(avatar.status.as_deref()).or_default() += 1;
+        }
         let mut conditions: BTreeMap<String, u64> = BTreeMap::new();
         for condition in self.conditions(&watched)? {
             *conditions.entry(condition.kind).or_default() += 1;
         }
         let channels = self.reader.channels()?.into_iter().map(|row| MeasuredChannel {
-            state: row.health.state.name(),
+            state: row.health.state,
             pending: row.under_way,
             dead: row.failed,
             oldest: row.oldest_at.map(|at| now.since(at)),
@@ -308,8 +292,11 @@ impl<'d> Book<'d> {
         });
         let loops = (self.desk.progress)(moment);
         Ok(Measured {
-            avatars: avatars.into_values().collect(),
-            troubled,
+            avatars: avatars
+                .into_iter()
+                .map(|(status, count)| (status.map(Status::from_name), count))
+                .collect(),
+            troubled: watched.iter().filter(|it| it.trouble.is_some()).count() as u64,
             conditions: conditions.into_iter().collect(),
             channels: channels.collect(),
             accounts: accounts.collect(),
@@ -323,6 +310,5 @@ fn views(placed: &[Placed]) -> Vec<TransitionView> {
     placed.iter().map(|(place, transition)| TransitionView::new(*place, transition)).collect()
 }
 
-const DISABLED: &str = "disabled";
 /// Past trainings of one model that tell how long one usually lasts.
 const LESSONS_MAX: usize = 64;

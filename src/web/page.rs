@@ -207,7 +207,7 @@ fn home_page(book: &Book<'_>) -> Result<HomePage, StoreError> {
         })
         .collect();
     let status = book.status_of(&avatars)?;
-    avatars.retain(|avatar| avatar.configured || avatar.discovered);
+    avatars.retain(AvatarView::is_watched);
     let troubled = avatars.iter().filter(|avatar| avatar.trouble.is_some()).cloned().collect();
     let (mut training, mut others): (Vec<_>, Vec<_>) =
         avatars.into_iter().partition(|avatar| avatar.training_seconds.is_some());
@@ -260,8 +260,7 @@ fn avatar_page(book: &Book<'_>, id: &AvatarId) -> Result<Option<AvatarPage>, Sto
         timeline: Timeline::of(&changes, book.now()),
         transitions,
         deliveries: book.deliveries_of(&id, DELIVERIES_MAX)?,
-        can_change: book.register().rules.token.is_some()
-            && (avatar.configured || avatar.discovered),
+        can_change: book.register().rules.token.is_some() && avatar.is_watched(),
         avatar,
     }))
 }

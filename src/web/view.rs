@@ -212,6 +212,13 @@ pub struct StatusView {
     pub conditions: Vec<ConditionView>,
 }
 
+impl AvatarView {
+    /// Whether it is watched, and not only remembered.
+    pub const fn is_watched(&self) -> bool {
+        self.configured || self.discovered
+    }
+}
+
 impl TroubleView {
     /// The trouble of a watch, if it has any.
     pub fn of(watch: &Watch) -> Option<Self> {
