@@ -26,7 +26,7 @@ pub enum Exit {
     Bug = 70,
     /// `EX_IOERR`: the disk failed.
     Disk = 74,
-    /// `EX_TEMPFAIL`: another daemon holds the database.
+    /// `EX_TEMPFAIL`: another program holds the database, or the place to listen at.
     Held = 75,
     /// `EX_CONFIG`: the config cannot be used.
     Config = 78,

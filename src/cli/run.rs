@@ -1,6 +1,7 @@
 //! `avatar-watch run`: the daemon in the foreground.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use tracing::error;
@@ -78,6 +79,12 @@ pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 fn daemon_exit(error: &DaemonError) -> Exit {
     match error {
         DaemonError::Store(error) => store_exit(error),
+        // Another program may leave, and an address come up with its network.
+        DaemonError::Listen { source, .. }
+            if matches!(source.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable) =>
+        {
+            Exit::Held
+        }
         DaemonError::Argil(_)
         | DaemonError::Channel { .. }
         | DaemonError::Heartbeat(_)
