@@ -1,7 +1,9 @@
 //! Where the config and the database are found.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use crate::cli::output::complain;
 use crate::config::environment::Environment;
 use crate::config::file::{self, Outline};
 use crate::domain::foreign_text::plain;
@@ -36,6 +38,8 @@ fn quoted(path: &str) -> String {
 /// database is found all the same when it is where it usually is.
 #[derive(Clone, Debug, Default)]
 pub struct Whereabouts {
+    /// The config, which may not be there.
+    pub config: PathBuf,
     /// The database.
     pub database: PathBuf,
     /// What the config says of the avatars, as far as it can be read.
@@ -43,10 +47,18 @@ pub struct Whereabouts {
 }
 
 /// Finds the database: the one that was named, or else the config's, or else, when the service
-/// runs the daemon, the one in its state directory.
+/// runs the daemon, the one in its state directory. A config that was named and cannot be read is
+/// complained of, since it may name another one.
 pub fn whereabouts(config: Option<&Path>, database: Option<&Path>) -> Whereabouts {
     let path = config_path(config);
     let outline = file::outline(&path, &Environment::from_process());
+    if let (Some(named), None, Err(error)) = (config, database, File::open(&path)) {
+        let named = plain(&named.to_string_lossy());
+        complain(&format!(
+            "avatar-watch: the config `{named}` cannot be read ({error}), so the database is \
+             looked for where it usually is"
+        ));
+    }
     let database = match database {
         Some(database) => database.to_owned(),
         None if outline.store_path.exists() => outline.store_path.clone(),
@@ -56,7 +68,7 @@ pub fn whereabouts(config: Option<&Path>, database: Option<&Path>) -> Whereabout
             if in_service.exists() { in_service } else { outline.store_path.clone() }
         }
     };
-    Whereabouts { database, outline }
+    Whereabouts { config: path, database, outline }
 }
 
 const PLACES: [&str; 2] = ["avatar-watch.toml", "/etc/avatar-watch/config.toml"];

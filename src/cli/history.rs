@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::args::HistoryArgs;
 use crate::cli::config_path::whereabouts;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of_store, json, table};
+use crate::cli::output::{complain, complain_of_store, complain_of_stranger, json, table};
 use crate::domain::avatar::AvatarId;
 use crate::domain::transition::{Previous, Transition};
 use crate::store::error::StoreError;
@@ -36,11 +36,19 @@ pub fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
         }
     };
     let found = whereabouts(config, args.database.database.as_deref());
-    let read = || -> Result<Vec<Transition>, StoreError> {
-        Reader::open(&found.database)?.transitions(avatar.as_ref(), args.limit)
+    let registered = |id| found.outline.avatars.as_ref().is_some_and(|all| all.contains_key(id));
+    let read = || -> Result<Option<Vec<Transition>>, StoreError> {
+        let reader = Reader::open(&found.database)?;
+        if let Some(id) = avatar.as_ref().filter(|id| !registered(id))
+            && !reader.watches()?.iter().any(|watch| watch.id == *id)
+        {
+            return Ok(None);
+        }
+        reader.transitions(avatar.as_ref(), args.limit).map(Some)
     };
     let views: Vec<View> = match read() {
-        Ok(transitions) => transitions.iter().map(view).collect(),
+        Ok(Some(transitions)) => transitions.iter().map(view).collect(),
+        Ok(None) => return complain_of_stranger(args.id.as_deref().unwrap_or_default()),
         Err(error) => return complain_of_store(&error),
     };
     if args.database.json {

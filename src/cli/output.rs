@@ -99,6 +99,12 @@ pub fn store_exit(error: &StoreError) -> Exit {
     }
 }
 
+/// Complains of an avatar that nothing is known of.
+pub fn complain_of_stranger(id: &str) -> Exit {
+    complain(&format!("avatar-watch: no avatar `{}` in config or database", plain(id)));
+    Exit::Bad
+}
+
 /// Prints a value as JSON.
 pub fn json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {

@@ -2,11 +2,14 @@
 //! and the conditions that hold, as it is shown, printed as JSON and judged.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::cli::channels::ChannelView;
 use crate::cli::config_path::Whereabouts;
+use crate::config::environment::Environment;
+use crate::daemon::checked;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::timestamp::Timestamp;
@@ -22,6 +25,9 @@ pub struct Overview {
     pub daemon: DaemonView,
     /// Whether the config can be read from end to end.
     pub config_readable: bool,
+    /// What is wrong with the config, whoever reads it; secrets that are out of this process's
+    /// reach are not.
+    pub config_problems: Vec<String>,
     /// The avatars of the config and of the database.
     pub avatars: Vec<AvatarView>,
     /// The channels that were ever registered; none where one avatar was asked for.
@@ -126,6 +132,7 @@ impl Overview {
         let oldest_at = channels.iter().filter_map(|channel| channel.oldest_at).min();
         Ok(Self {
             config_readable: found.outline.is_whole,
+            config_problems: config_problems(&found.config),
             daemon: DaemonView { running: holder.is_some(), pid: holder.flatten() },
             avatars: avatars.collect(),
             channels: channels.iter().map(|channel| ChannelView::new(channel, now)).collect(),
@@ -163,6 +170,12 @@ fn is_watched(
         }
         (None, Err(_)) => true,
     }
+}
+
+/// A config that cannot be read at all is told otherwise.
+fn config_problems(path: &Path) -> Vec<String> {
+    let problems = checked::faults(path, &Environment::from_process()).unwrap_or_default();
+    problems.iter().map(|problem| problem.to_string().replace("\n  help: ", "; ")).collect()
 }
 
 fn avatar_view(

@@ -7,7 +7,7 @@ use crate::cli::args::StatusArgs;
 use crate::cli::channels::ChannelView;
 use crate::cli::config_path::whereabouts;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of_store, counted, json, line, table};
+use crate::cli::output::{complain_of_store, complain_of_stranger, counted, json, line, table};
 use crate::cli::overview::{AvatarView, ConditionView, Overview};
 use crate::cli::verdict::{LATE_AFTER, Verdict};
 use crate::daemon::clock::SystemClock;
@@ -34,8 +34,7 @@ pub fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
         Err(error) => return complain_of_store(&error),
     };
     if let (Some(id), true) = (&args.id, view.avatars.is_empty()) {
-        complain(&format!("avatar-watch: no avatar `{id}` in config or database"));
-        return Exit::Bad;
+        return complain_of_stranger(id);
     }
     if args.database.json {
         json(&view);
@@ -75,6 +74,9 @@ fn show(view: &Overview, now: Timestamp) {
     lines.iter().for_each(|text| line(&plain(text)));
     if view.avatars.iter().any(|avatar| avatar.configured.is_none()) {
         line("\nThe config cannot be read, so nothing of it is shown.");
+    } else if !view.config_problems.is_empty() {
+        let count = counted(view.config_problems.len(), "problem");
+        line(&format!("\nThe config has {count}: `avatar-watch check` names what is wrong."));
     }
     match (view.daemon.running, view.daemon.pid) {
         (true, Some(pid)) => line(&format!("\nThe daemon is running (process {pid}).")),

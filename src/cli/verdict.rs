@@ -45,6 +45,9 @@ impl Verdict {
         findings.extend(view.watched().filter_map(|avatar| sight(avatar, view, now)));
         if !view.config_readable || view.avatars.iter().any(|it| it.configured.is_none()) {
             findings.push((Level::Warning, "the config cannot be read".to_owned()));
+        } else if let [first, ..] = view.config_problems.as_slice() {
+            let count = counted(view.config_problems.len(), "problem");
+            findings.push((Level::Warning, format!("the config has {count}: {first}")));
         }
         // Stable: of what is equally bad, the first comes first.
         findings.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
@@ -230,6 +233,7 @@ mod tests {
         Overview {
             daemon: DaemonView { running: true, pid: Some(1) },
             config_readable: true,
+            config_problems: Vec::new(),
             avatars: vec![AvatarView {
                 id: "a1".to_owned(),
                 name: None,
@@ -346,6 +350,11 @@ mod tests {
         );
         check(|view| view.avatars[0].configured = None, "WARNING: the config cannot be read", 1);
         check(|view| view.config_readable = false, "WARNING: the config cannot be read", 1);
+        check(
+            |view| view.config_problems = vec!["a.toml:3: `b` is odd".to_owned(), "c".to_owned()],
+            "WARNING: the config has 2 problems: a.toml:3: `b` is odd",
+            1,
+        );
     }
 
     #[test]

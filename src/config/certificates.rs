@@ -15,7 +15,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<Vec<u8>> {
         Ok(bytes) => bytes,
         Err(error) => {
             let help = "is the path right, and may this user read the file?";
-            return field.wrong(format!("cannot be read from `{place}`: {error}"), help);
+            return field.out_of_reach(format!("cannot be read from `{place}`: {error}"), help);
         }
     };
     let mut store = RootCertStore::empty();

@@ -136,7 +136,7 @@ fn is_there(path: &Path) -> bool {
 
 fn problem(file: &Path, message: String, help: &str) -> Problem {
     let (file, help) = (file.to_owned(), Some(help.to_owned()));
-    Problem { file, line: None, key: String::new(), message, help }
+    Problem { file, line: None, key: String::new(), message, help, out_of_reach: false }
 }
 
 const FOLDER: &str = "avatars.d";

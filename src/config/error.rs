@@ -38,6 +38,9 @@ pub struct Problem {
     pub message: String,
     /// How to mend it.
     pub help: Option<String>,
+    /// Whether it is about a secret or a certificate that this process cannot read and another
+    /// one may: the service has variables, files and credentials that its users do not have.
+    pub out_of_reach: bool,
 }
 
 impl fmt::Display for Problem {
@@ -74,6 +77,7 @@ mod tests {
             key: "poll.training.min".to_owned(),
             message: "is `60`, which has no unit".to_owned(),
             help: Some("write `60s` or `1m`".to_owned()),
+            out_of_reach: false,
         };
         let short = Problem { line: None, help: None, ..full.clone() };
         let check = |error: ConfigError, expected: &str| assert_eq!(error.to_string(), expected);

@@ -32,6 +32,16 @@ impl<'r> Field<'r> {
         None
     }
 
+    /// Reports what it names and this process cannot read; gives the `None` of such a read.
+    pub(super) fn out_of_reach<T>(
+        &self,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Option<T> {
+        self.reader.out_of_reach(&self.place, message.into(), help.into());
+        None
+    }
+
     /// Reports that it is another kind of thing than `wanted`. The value is not repeated: it may
     /// be a secret in the wrong clothes.
     pub(super) fn mistyped<T>(&self, wanted: &str) -> Option<T> {

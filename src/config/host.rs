@@ -13,8 +13,21 @@ pub(super) fn parse(text: &str) -> Option<Host> {
     match text.parse() {
         Ok(IpAddr::V4(address)) => Some(Host::Ipv4(address)),
         Ok(IpAddr::V6(address)) => Some(Host::Ipv6(address)),
-        Err(_) => Host::parse(text).ok(),
+        Err(_) => Host::parse(text).ok().filter(|host| match host {
+            Host::Domain(name) => is_name(name),
+            Host::Ipv4(_) | Host::Ipv6(_) => true,
+        }),
     }
+}
+
+/// Whether it can be the name of a machine: labels of letters, digits and hyphens (RFC 1123, 2.1),
+/// and of underscores, which are forbidden and used. URLs allow more.
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let is_label =
+        |label: &str| (1..=LABEL_LENGTH_MAX).contains(&label.len()) && label.bytes().all(plain);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.len() <= NAME_LENGTH_MAX && name.split('.').all(is_label)
 }
 
 /// Whether it is this very machine, so that nothing sent there passes over a wire.
@@ -58,6 +71,10 @@ fn is_local(address: Ipv6Addr) -> bool {
 
 /// Endings that no public name has (RFC 6762, RFC 8375, and what networks at home use).
 const PRIVATE_ENDINGS: [&str; 4] = [".local", ".internal", ".home.arpa", ".lan"];
+/// RFC 1035, 2.3.4.
+const LABEL_LENGTH_MAX: usize = 63;
+/// RFC 1035, 2.3.4, as it is written in text.
+const NAME_LENGTH_MAX: usize = 253;
 
 #[cfg(test)]
 mod tests {
@@ -81,8 +98,14 @@ mod tests {
         check("example.com", false, false);
         check("localhost.example.com", false, false);
         check("8.8.8.8", false, false);
-        assert_eq!(parse("a b"), None);
-        assert_eq!(parse(""), None);
+        let long = "a".repeat(64);
+        for wrong in ["a b", "", ".", "a..b", ".a", "evil\"host", "a;b", "a'b", "a%22b", &long] {
+            assert_eq!(parse(wrong), None, "`{wrong}`");
+        }
+        for right in ["a_b.example.", "xn--bcher-kva.example", &"a".repeat(63)] {
+            assert_eq!(parse(right), Some(Host::Domain(right.to_owned())));
+        }
+        assert_eq!(parse("Bücher.example"), parse("xn--bcher-kva.example"));
     }
 
     #[test]

@@ -116,7 +116,15 @@ impl<'a> Reader<'a> {
 
     /// Reports what is wrong somewhere.
     pub(super) fn problem(&self, place: &Place, message: impl Into<String>, help: Option<String>) {
-        let problem = self.note(place, message.into(), help);
+        self.push(self.note(place, message.into(), help));
+    }
+
+    /// Reports what this process cannot read, and another one may.
+    pub(super) fn out_of_reach(&self, place: &Place, message: String, help: String) {
+        self.push(Problem { out_of_reach: true, ..self.note(place, message, Some(help)) });
+    }
+
+    fn push(&self, problem: Problem) {
         if problem.line.is_none_or(|line| !self.damaged.borrow().contains(&line)) {
             self.problems.borrow_mut().push(problem);
         }
@@ -165,7 +173,8 @@ impl<'a> Reader<'a> {
 
     fn note(&self, place: &Place, message: String, help: Option<String>) -> Problem {
         let line = place.span.as_ref().map(|span| self.line(span.start));
-        Problem { file: self.path.to_owned(), line, key: place.key.clone(), message, help }
+        let (file, key) = (self.path.to_owned(), place.key.clone());
+        Problem { file, line, key, message, help, out_of_reach: false }
     }
 }
 

@@ -105,7 +105,7 @@ fn from_variable(source: &Field<'_>) -> Option<String> {
             "the name of a variable belongs here (it is not repeated, in case it is the secret)",
         );
     }
-    source.wrong(
+    source.out_of_reach(
         format!("names the variable `{name}`, which is not set"),
         format!(
             "set it where the program starts: `export {name}=…`, or `EnvironmentFile=` of the unit"
@@ -119,7 +119,8 @@ fn from_file(source: &Field<'_>, path: &Path) -> Option<String> {
         Ok(bytes) => bytes,
         Err(error) => {
             let help = "is the path right, and may this user read the file?";
-            return source.wrong(format!("cannot be read from `{place}`: {error}"), help);
+            let message = format!("cannot be read from `{place}`: {error}");
+            return source.out_of_reach(message, help);
         }
     };
     let Ok(text) = String::from_utf8(bytes) else {
@@ -135,7 +136,7 @@ fn from_credential(source: &Field<'_>) -> Option<String> {
         return source.wrong("is no name of a credential", "write the name alone, without a path");
     }
     let Some(directory) = source.reader.environment.credentials_directory() else {
-        return source.wrong(
+        return source.out_of_reach(
             "needs `$CREDENTIALS_DIRECTORY`, which is not set",
             "systemd sets it for a unit with `LoadCredential=`; elsewhere write `{ file = \"…\" }`",
         );

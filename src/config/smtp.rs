@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use url::Host;
+
 use crate::config::certificates;
 use crate::config::duration;
 use crate::config::field::{Field, shown};
@@ -44,7 +46,9 @@ pub(super) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
 fn smtp_host(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     match host::parse(text) {
-        Some(_) => Some(text.to_owned()),
+        // As a resolver takes it: other scripts have become ASCII.
+        Some(Host::Domain(name)) => Some(name),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => Some(text.to_owned()),
         None => field.wrong(
             format!("is `{}`, which is no host", shown(text)),
             "write a name or an address alone; the port has a key of its own",

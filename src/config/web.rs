@@ -97,9 +97,9 @@ fn token(field: &Field<'_>) -> Option<Secret> {
 /// A name, since addresses are known without being listed.
 fn host(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
-    match Host::parse(text) {
-        Ok(Host::Domain(name)) if !text.contains([':', '/', '*']) => Some(name),
-        Ok(_) | Err(_) => field.wrong(
+    match crate::config::host::parse(text) {
+        Some(Host::Domain(name)) => Some(name),
+        Some(_) | None => field.wrong(
             format!("is `{}`, which is no name", shown(text)),
             "write a name without scheme and port, like `watch.example.com`; addresses and \
              `localhost` are known"

@@ -71,6 +71,33 @@ fn a_pipe_for_a_database_keeps_nobody_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_for_what_nobody_knows_is_told() {
+    let (_argil, _receiver, bench, _daemon) = settled().await;
+    for command in ["status", "history"] {
+        let output = bench.run(&[command, "a2"]);
+        assert_eq!((stdout(&output).as_str(), output.status.code()), ("", Some(1)), "{command}");
+        assert_eq!(stderr(&output), "avatar-watch: no avatar `a2` in config or database\n");
+        assert_eq!(bench.run(&[command, "a1"]).status.code(), Some(0));
+    }
+    // One that is registered and was not seen yet is no stranger.
+    let config = fs::read_to_string(bench.config()).unwrap();
+    bench.configure(&format!("{config}\n[[avatars]]\nid = \"a2\"\n"));
+    let output = bench.run(&["history", "a2"]);
+    assert_eq!(
+        (stdout(&output).as_str(), output.status.code()),
+        ("Nothing was observed yet.\n", Some(0))
+    );
+
+    assert_eq!(bench.run(&["test", "nope"]).status.code(), Some(2));
+    fs::remove_file(bench.config()).unwrap();
+    assert_eq!(bench.run(&["test", "ops"]).status.code(), Some(78));
+    let output = bench.run(&["history"]);
+    let told = stderr(&output);
+    assert!(told.contains("the config `") && told.contains("No such file"), "{told}");
+    assert!(told.contains("looked for where it usually is"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn looking_needs_no_secret() {
     let (argil, _receiver, bench, daemon) = settled().await;
     assert!(daemon.stop().success());

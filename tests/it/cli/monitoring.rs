@@ -43,6 +43,29 @@ async fn a_check_says_in_one_line_how_all_is() {
     assert_eq!(code, 2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_config_that_the_next_start_would_not_take_is_noticed_before() {
+    let (argil, receiver, bench, _daemon) = settled().await;
+    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
+    // What the service may read and whoever checks may not is no fault of the config.
+    let needy = config.text().replace(&format!("\"{KEY}\""), "{ credential = \"argil\" }");
+    bench.configure(&needy);
+    let (line, code) = check(&bench, &[]);
+    assert!(line.starts_with("AVATAR-WATCH OK: ") && code == 0, "{line}");
+    assert!(!stdout(&bench.run(&["status"])).contains("problem"));
+
+    bench.configure(&format!("{needy}\n[store]\nkeep_deliveries = \"a while\"\npaht = \"b.db\"\n"));
+    let (line, code) = check(&bench, &[]);
+    let begin = "AVATAR-WATCH WARNING: the config has 2 problems: ";
+    assert!(
+        line.starts_with(begin) && line.contains("`store.keep_deliveries`") && code == 1,
+        "{line}"
+    );
+    assert!(stdout(&bench.run(&["status"])).contains("The config has 2 problems: `avatar-watch"));
+    let problems = bench.json(&["status", "--json"])["config_problems"].clone();
+    assert!(problems[1].as_str().unwrap().contains("did you mean `path`?"), "{problems}");
+}
+
 #[test]
 fn a_check_without_a_database_knows_nothing() {
     let bench = Bench::new(Config::new("http://127.0.0.1:9/v1").avatar("a1").text());
