@@ -1,11 +1,16 @@
 //! The questions of `avatar-watch init` on a terminal. A secret is not shown while it is typed.
 //!
-//! A line is read as the terminal gives it, so its own keys for editing work. What is not shown is
-//! read byte by byte, so that Ctrl-C finds the terminal as it was.
+//! A line is read as the terminal gives it, so its own keys for editing work. Whatever ends or
+//! stops the program amid a secret, the terminal is as it was.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 use crate::secret::Secret;
 
@@ -14,75 +19,109 @@ pub fn someone_is_there() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks until the answer is good; an empty one always is.
-///
-/// # Errors
-/// When the one who is asked ends it, or has gone.
-pub fn ask(question: &str, good: impl Fn(&str) -> Result<(), String>) -> io::Result<String> {
-    loop {
-        say(&format!("{question}: "))?;
-        let mut line = String::new();
-        if io::stdin().lock().read_line(&mut line)? == 0 {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        let answer = line.trim();
-        match good(answer) {
-            _ if answer.is_empty() => return Ok(String::new()),
-            Ok(()) => return Ok(answer.to_owned()),
-            Err(reason) => say(&format!("  {reason}\n"))?,
+/// Whoever asks.
+#[derive(Debug)]
+pub struct Asker {
+    quiet: Arc<Mutex<Option<Quiet>>>,
+}
+
+/// A terminal that shows nothing of what is typed.
+#[derive(Debug)]
+struct Quiet {
+    before: Termios,
+    now: Termios,
+    question: String,
+}
+
+impl Asker {
+    /// Makes ready to ask. From now on a signal finds the terminal as it was, before it does what
+    /// it always does.
+    ///
+    /// # Errors
+    /// When the system refuses what it takes.
+    pub fn new() -> io::Result<Self> {
+        let quiet = Arc::new(Mutex::new(None));
+        let shared = Arc::clone(&quiet);
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP])?;
+        let watch = move || {
+            for signal in signals.forever() {
+                let quiet = locked(&shared);
+                if let Some(quiet) = quiet.as_ref() {
+                    set(&quiet.before);
+                }
+                // One that cannot be done would leave the program as it is.
+                drop(emulate_default_handler(signal));
+                // It was stopped, and goes on.
+                if let Some(quiet) = quiet.as_ref() {
+                    set(&quiet.now);
+                    drop(say(&format!("\n{}: ", quiet.question)));
+                }
+            }
+        };
+        thread::Builder::new().name("signals".to_owned()).spawn(watch)?;
+        Ok(Self { quiet })
+    }
+
+    /// Asks until the answer is good; an empty one always is.
+    ///
+    /// # Errors
+    /// When the one who is asked ends it, or has gone.
+    pub fn ask(
+        &self,
+        question: &str,
+        good: impl Fn(&str) -> Result<(), String>,
+    ) -> io::Result<String> {
+        loop {
+            say(&format!("{question}: "))?;
+            let answer = line()?;
+            match good(answer.trim()) {
+                _ if answer.trim().is_empty() => return Ok(String::new()),
+                Ok(()) => return Ok(answer.trim().to_owned()),
+                Err(reason) => say(&format!("  {reason}\n"))?,
+            }
         }
     }
-}
 
-/// Asks for a secret; `None` when nothing is typed.
-///
-/// # Errors
-/// When the one who is asked ends it, or has gone.
-pub fn ask_secret(question: &str) -> io::Result<Option<Secret>> {
-    let quiet = Quiet::begin()?;
-    say(&format!("{question}: "))?;
-    let read = read_unshown();
-    drop(quiet);
-    say("\n")?;
-    let text = String::from_utf8(read?).map_err(io::Error::other)?;
-    let text = text.trim();
-    Ok((!text.is_empty()).then(|| Secret::new(text)))
-}
-
-fn read_unshown() -> io::Result<Vec<u8>> {
-    let mut typed = Vec::new();
-    for byte in io::stdin().lock().bytes() {
-        match byte? {
-            b'\r' | b'\n' => return Ok(typed),
-            CTRL_C | CTRL_D => break,
-            BACKSPACE | DELETE => drop(typed.pop()),
-            byte => typed.push(byte),
-        }
-        if typed.len() > TYPED_MAX {
-            break;
-        }
-    }
-    Err(io::ErrorKind::Interrupted.into())
-}
-
-/// A terminal that shows nothing of what is typed, until it is dropped.
-struct Quiet(Termios);
-
-impl Quiet {
-    fn begin() -> io::Result<Self> {
+    /// Asks for a secret; `None` when nothing is typed.
+    ///
+    /// # Errors
+    /// When the one who is asked ends it, or has gone.
+    pub fn ask_secret(&self, question: &str) -> io::Result<Option<Secret>> {
         let before = tcgetattr(io::stdin())?;
-        let mut quiet = before.clone();
-        quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
-        tcsetattr(io::stdin(), OptionalActions::Now, &quiet)?;
-        Ok(Self(before))
+        let mut now = before.clone();
+        now.local_modes.remove(LocalModes::ECHO);
+        // The end of the line is shown all the same.
+        now.local_modes.insert(LocalModes::ECHONL);
+        {
+            let mut quiet = locked(&self.quiet);
+            set(&now);
+            *quiet = Some(Quiet { before, now, question: question.to_owned() });
+        }
+        let read = say(&format!("{question}: ")).and_then(|()| line());
+        if let Some(quiet) = locked(&self.quiet).take() {
+            set(&quiet.before);
+        }
+        let text = read?;
+        let text = text.trim();
+        Ok((!text.is_empty()).then(|| Secret::new(text)))
     }
 }
 
-impl Drop for Quiet {
-    fn drop(&mut self) {
-        // A terminal that has gone needs no setting back.
-        tcsetattr(io::stdin(), OptionalActions::Now, &self.0).unwrap_or_default();
+fn line() -> io::Result<String> {
+    let mut line = String::new();
+    match io::stdin().lock().read_line(&mut line)? {
+        0 => Err(io::ErrorKind::Interrupted.into()),
+        _ => Ok(line),
     }
+}
+
+fn set(modes: &Termios) {
+    // A terminal that has gone needs no setting.
+    tcsetattr(io::stdin(), OptionalActions::Now, modes).unwrap_or_default();
+}
+
+fn locked(quiet: &Mutex<Option<Quiet>>) -> MutexGuard<'_, Option<Quiet>> {
+    quiet.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn say(text: &str) -> io::Result<()> {
@@ -90,10 +129,3 @@ fn say(text: &str) -> io::Result<()> {
     err.write_all(text.as_bytes())?;
     err.flush()
 }
-
-const CTRL_C: u8 = 3;
-const CTRL_D: u8 = 4;
-const BACKSPACE: u8 = 8;
-const DELETE: u8 = 127;
-/// Bytes of a secret that are read at most.
-const TYPED_MAX: usize = 4096;

@@ -10,12 +10,13 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::InitArgs;
-use crate::cli::asking::{ask, ask_secret, someone_is_there};
+use crate::cli::asking::{Asker, someone_is_there};
 use crate::cli::config_path::command_line;
 use crate::cli::exit::Exit;
 use crate::cli::output::{complain, line};
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
+use crate::config::host;
 use crate::config::starter::{
     KEY_VARIABLE, PASSWORD_VARIABLE, Place, SECRET_VARIABLE, StarterAnswers, starter,
 };
@@ -225,13 +226,14 @@ fn asked(folder: &Path) -> Result<Wishes, InitError> {
         ErrorKind::Interrupted => InitError::Interrupted,
         _ => InitError::Unread(error),
     };
+    let asker = Asker::new().map_err(InitError::Unread)?;
     let mut wishes = Wishes::default();
     let known = std::env::var_os(KEY_VARIABLE).is_some() || folder.join(KEY_FILE).exists();
     if !known {
         let question = format!(
             "The API key, from app.argil.ai (not shown; Enter: it will be in {KEY_VARIABLE})"
         );
-        wishes.api_key = ask_secret(&question).map_err(ended)?;
+        wishes.api_key = asker.ask_secret(&question).map_err(ended)?;
     }
     let ids = |text: &str| -> Result<(), String> {
         text.split_whitespace().try_for_each(|id| match AvatarId::parse(id) {
@@ -239,22 +241,27 @@ fn asked(folder: &Path) -> Result<Wishes, InitError> {
             Err(error) => Err(error.to_string()),
         })
     };
-    let avatars = ask("The ids of the avatars, with blanks between them", ids).map_err(ended)?;
-    let url = ask("A webhook to tell, https://… (Enter: none)", |text| {
+    let avatars =
+        asker.ask("The ids of the avatars, with blanks between them", ids).map_err(ended)?;
+    let url = asker.ask("A webhook to tell, https://… (Enter: none)", |text| {
         let known = text.starts_with("https://") || text.starts_with("http://");
         if known { Ok(()) } else { Err("it begins with `https://`".to_owned()) }
     });
     let url = url.map_err(ended)?;
     let address = |text: &str| MailAddress::parse(text).map(drop).map_err(|it| it.to_string());
-    let mail = ask("A mailbox to tell (Enter: none)", address).map_err(ended)?;
+    let mail = asker.ask("A mailbox to tell (Enter: none)", address).map_err(ended)?;
     if !mail.is_empty() {
-        let host = ask("Its mail server, as smtp.example.com", |_| Ok(())).map_err(ended)?;
+        let host = asker.ask("Its mail server, as smtp.example.com", |text| {
+            let no_host = || "it is a name or an address alone, without a port".to_owned();
+            if host::is_host(text) { Ok(()) } else { Err(no_host()) }
+        });
+        let host = host.map_err(ended)?;
         wishes.answers.smtp_host = given(host);
         if !folder.join(PASSWORD_FILE).exists() {
             let question = format!(
                 "The password of {mail} there (not shown; Enter: it will be in {PASSWORD_VARIABLE})"
             );
-            wishes.smtp_password = ask_secret(&question).map_err(ended)?;
+            wishes.smtp_password = asker.ask_secret(&question).map_err(ended)?;
         }
     }
     wishes.answers.avatars = avatars.split_whitespace().map(str::to_owned).collect();

@@ -8,6 +8,11 @@ use url::Host;
 
 use crate::domain::reach::{Reach, Refusal};
 
+/// Whether a mail server can be there.
+pub fn is_host(text: &str) -> bool {
+    parse(text).is_some()
+}
+
 /// Reads a host as it stands in a mail setting: a name, or an address with or without brackets.
 pub(super) fn parse(text: &str) -> Option<Host> {
     match text.parse() {

@@ -4,10 +4,12 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
@@ -31,8 +33,16 @@ impl Terminal {
         unlockpt(&controller).unwrap();
         let name = ptsname(&controller, Vec::new()).unwrap();
         let line = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-        let mut command = bench.command(arguments);
-        command.env_remove("AVATAR_WATCH_CONFIG").stdout(Stdio::piped());
+        let program = bench.command(arguments);
+        // The terminal's own keys reach only who has it as the controlling one.
+        let mut command = Command::new("setsid");
+        command.arg("--ctty").arg(program.get_program()).args(program.get_args());
+        command.current_dir(program.get_current_dir().unwrap());
+        for (name, value) in program.get_envs() {
+            value.map(|value| command.env(name, value));
+        }
+        command.env_remove("AVATAR_WATCH_CONFIG").env_remove("ARGIL_API_KEY");
+        command.stdout(Stdio::piped());
         command.stdin(line.try_clone().unwrap()).stderr(line.try_clone().unwrap());
         let child = command.spawn().unwrap();
         let keyboard = File::from(controller);
@@ -64,6 +74,16 @@ impl Terminal {
         tcgetattr(&self.line).unwrap().local_modes.contains(LocalModes::ECHO)
     }
 
+    fn signal(&self, signal: Signal) {
+        let process = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(process, signal).unwrap();
+    }
+
+    fn is_stopped(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        status.contains("State:\tT")
+    }
+
     fn end(self) -> (Option<i32>, String) {
         let output = self.child.wait_with_output().unwrap();
         (output.status.code(), stdout(&output))
@@ -84,7 +104,8 @@ fn on_a_terminal_init_asks_and_what_is_typed_is_not_shown_and_stands_in_no_confi
     terminal.answer("The ids of the avatars", 2, "a1 a2\n");
     terminal.answer("A webhook to tell", 1, "https://ops.example.com/hook\n");
     terminal.answer("A mailbox to tell", 1, "studio@example.com\n");
-    terminal.answer("Its mail server", 1, "mail.example.com\n");
+    terminal.answer("Its mail server", 1, "mail..example.com:25\n");
+    terminal.answer("Its mail server", 2, "mail.example.com\n");
     terminal.answer("The password of studio@example.com", 1, "C4N4RY-password\r");
     wait_until("the end", || bench.config().exists());
     assert!(!terminal.shown().contains("C4N4RY"), "{}", terminal.shown());
@@ -106,16 +127,41 @@ fn on_a_terminal_init_asks_and_what_is_typed_is_not_shown_and_stands_in_no_confi
 fn whoever_breaks_off_while_asked_leaves_nothing_and_gets_the_terminal_back() {
     let bench = Bench::new("");
     fs::remove_file(bench.config()).unwrap();
-    for (key, end) in [("C4N4RY\u{3}", ""), ("\r", "\u{4}")] {
-        let mut terminal = Terminal::run(&bench, &["init"]);
-        terminal.answer("The API key", 1, key);
-        if !end.is_empty() {
-            terminal.answer("The ids of the avatars", 1, end);
+    let asked = || {
+        let terminal = Terminal::run(&bench, &["init"]);
+        wait_until("the question", || terminal.shown().contains("The API key"));
+        assert!(!terminal.shows_what_is_typed());
+        terminal
+    };
+    let mut terminal = asked();
+    terminal.answer("The API key", 1, "\r");
+    terminal.answer("The ids of the avatars", 1, "\u{4}");
+    wait_until("the end", || terminal.shown().contains("nothing was written"));
+    assert_eq!(terminal.end().0, Some(130));
+    // By a key, and by whoever ends it.
+    for signal in [Signal::INT, Signal::QUIT, Signal::TERM, Signal::HUP] {
+        let mut terminal = asked();
+        match signal {
+            Signal::INT => terminal.answer("The API key", 1, "C4N4RY\u{3}"),
+            Signal::QUIT => terminal.answer("The API key", 1, "C4N4RY\u{1c}"),
+            _ => terminal.signal(signal),
         }
-        wait_until("the end", || terminal.shown().contains("nothing was written"));
+        let ended = terminal.child.wait().unwrap().signal();
+        assert_eq!(ended, Some(signal.as_raw()));
         assert!(terminal.shows_what_is_typed(), "the terminal is as it was");
-        assert_eq!(terminal.end().0, Some(130));
     }
+    // Stopped, it lets others have the terminal; going on, it asks again.
+    let mut terminal = asked();
+    terminal.answer("The API key", 1, "C4N4RY\u{1a}");
+    wait_until("the stop", || terminal.is_stopped());
+    assert!(terminal.shows_what_is_typed(), "the terminal is as it was");
+    terminal.signal(Signal::CONT);
+    wait_until("the question again", || terminal.shown().matches("The API key").count() == 2);
+    assert!(!terminal.shows_what_is_typed());
+    terminal.answer("The API key", 2, "\r");
+    terminal.answer("The ids of the avatars", 1, "\u{3}");
+    assert_eq!(terminal.child.wait().unwrap().signal(), Some(Signal::INT.as_raw()));
+    assert!(!terminal.shown().contains("C4N4RY"), "{}", terminal.shown());
     assert_eq!(fs::read_dir(bench.path("")).unwrap().count(), 0);
 }
 

@@ -88,7 +88,7 @@ const HOMES: [(&str, &[&str]); 23] = [
     ("lettre", &["notify/email/"]),
     ("toml", &["config/"]),
     ("backoff", &["domain/backoff.rs"]),
-    ("signal_hook", &["daemon/signals.rs"]),
+    ("signal_hook", &["cli/asking.rs", "daemon/signals.rs"]),
     ("signal_hook_tokio", &["daemon/signals.rs"]),
     ("axum", &["web/", "demo/argil.rs", "demo/receiver.rs"]),
     ("hyper", &["web/server.rs"]),
