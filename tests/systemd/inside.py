@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -262,6 +263,19 @@ def has_a_damaged_database():
     kept.rename(DATABASE)
 
 
+def waits_for_its_place():
+    before = CONFIG.read_text()
+    with socket.create_server(("127.0.0.1", 9002)):
+        configure(f'{before}[web]\nlisten = "127.0.0.1:9002"\n')
+        systemctl("reset-failed", UNIT)
+        systemctl("start", UNIT)
+        again = wait_for(lambda: show("ExecMainStatus") == "75" and int(show("NRestarts")) > 0)
+        claim("a place that is taken: exit status 75, and a restart", again, journal()[-2000:])
+    claim("and a start, once it is free", wait_for(is_active), journal()[-2000:])
+    systemctl("stop", UNIT)
+    configure(before)
+
+
 def has_a_root_of_its_own():
     shutil.copy("/usr/share/avatar-watch/drop-ins/root-directory.conf", DROP_INS)
     systemctl("daemon-reload")
@@ -325,6 +339,7 @@ hangs()
 reloads()
 drains()
 has_a_damaged_database()
+waits_for_its_place()
 has_a_root_of_its_own()
 backs_up()
 is_upgraded()
