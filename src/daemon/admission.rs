@@ -19,46 +19,81 @@ use crate::domain::moment::Moment;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::vision::Vision;
 use crate::domain::watch::Watch;
+use crate::store::accounts::AccountMemory;
 use crate::store::error::StoreError;
 
+/// What the store knows of what a plan has.
+#[derive(Debug)]
+pub(super) struct Ground {
+    /// Of each account.
+    pub(super) memories: BTreeMap<AccountName, AccountMemory>,
+    /// All that is to be watched, what lists showed included.
+    pub(super) registered: HashMap<AvatarId, Arc<Registration>>,
+    /// Of those avatars that are not known here.
+    pub(super) unknown: Vec<Watch>,
+}
+
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
+    /// Reads what the store knows of what a plan has; nothing is changed by it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(super) async fn survey(&self, plan: &Plan<S, N>) -> Result<Ground, StoreError> {
+        let mut memories = BTreeMap::new();
+        let mut registered = plan.avatars.clone();
+        for name in plan.accounts.keys() {
+            let memory = self.tools.store.account(name.clone()).await?;
+            if let Some(registration) = plan.discovered(name).map(Arc::new) {
+                let fresh = self.found.iter().filter(|(_, account)| *account == name);
+                for id in memory.discovered.iter().chain(fresh.map(|(id, _)| id)) {
+                    let registration = || Arc::clone(&registration);
+                    registered.entry(id.clone()).or_insert_with(registration);
+                }
+            }
+            memories.insert(name.clone(), memory);
+        }
+        let looking: HashSet<&AvatarId> =
+            self.errands.values().filter_map(|errand| errand.avatar.as_ref()).collect();
+        let known = |id: &AvatarId| self.idle.contains_key(id) || looking.contains(id);
+        let mut unknown: Vec<AvatarId> =
+            registered.keys().filter(|id| !known(id)).cloned().collect();
+        unknown.sort();
+        let unknown = self.tools.store.watches(unknown).await?;
+        Ok(Ground { memories, registered, unknown })
+    }
+
     /// Makes a lane for each account of the plan, and registers everything that is to be
     /// watched.
-    pub(super) async fn open_lanes(&mut self) -> Result<(), StoreError> {
+    pub(super) fn open_lanes(
+        &mut self,
+        mut memories: BTreeMap<AccountName, AccountMemory>,
+        registered: HashMap<AvatarId, Arc<Registration>>,
+    ) {
         let plan = Arc::clone(&self.plan);
-        self.registered.clone_from(&plan.avatars);
+        self.registered = registered;
         self.lanes.retain(|name, _| plan.accounts.contains_key(name));
         for (name, account) in &plan.accounts {
-            let found = plan.discovered(name);
-            let every = plan.discovery.as_ref().filter(|_| found.is_some()).map(|it| it.every);
-            let memory = self.tools.store.account(name.clone()).await?;
+            let every = plan.discovered(name).and(plan.discovery.as_ref()).map(|it| it.every);
             let moment = self.tools.clock.moment();
             if let Some(lane) = self.lanes.get_mut(name) {
                 lane.renew(account.max_per_second, self.tools.clock.clone());
                 lane.roster.renew(every, moment);
             } else {
+                let memory = memories.remove(name).unwrap_or_default();
                 let vision = Vision::after(memory.blindness);
                 let roster = Roster::new(every, memory.listed_at.is_some(), moment);
                 let clock = self.tools.clock.clone();
                 let lane = Lane::new(account.max_per_second, vision, roster, clock);
                 self.lanes.insert(name.clone(), lane);
             }
-            let Some(registration) = found.map(Arc::new) else { continue };
-            let fresh = self.found.iter().filter(|(_, account)| *account == name);
-            let fresh = fresh.map(|(id, _)| id.clone());
-            for id in memory.discovered.into_iter().chain(fresh) {
-                self.registered.entry(id).or_insert_with(|| Arc::clone(&registration));
-            }
         }
         self.folded = self.registered.keys().map(|id| (folded(id), id.clone())).collect();
-        Ok(())
     }
 
     /// Takes up everything that is registered, each when it is due.
-    pub(super) async fn admit_at_start(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn admit_at_start(&mut self, watches: Vec<Watch>) -> Result<(), StoreError> {
         let ids: Vec<AvatarId> = self.registered.keys().cloned().collect();
-        let next_looks = self.tools.store.next_looks(ids.clone()).await?;
-        let watches = self.tools.store.watches(ids).await?;
+        let next_looks = self.tools.store.next_looks(ids).await?;
         let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
         let mut due_now: BTreeMap<AccountName, Vec<Watch>> = BTreeMap::new();
         for watch in watches {
@@ -113,12 +148,16 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 
     /// Follows a new plan: new avatars are due now, those that cannot be seen are tried again,
     /// and nobody waits longer than the new pace says. Every key gets another chance.
+    ///
+    /// # Errors
+    /// When the store cannot be read; then the old plan stays as it is.
     pub(super) async fn adopt(&mut self, plan: Arc<Plan<S, N>>) -> Result<(), StoreError> {
+        let Ground { memories, registered, unknown } = self.survey(&plan).await?;
         let asked_by = std::mem::replace(&mut self.plan, plan);
         let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
         let ready: HashSet<AvatarId> = self.lanes.values_mut().flat_map(Lane::take_all).collect();
         let before: HashMap<AvatarId, Arc<Registration>> = std::mem::take(&mut self.registered);
-        self.open_lanes().await?;
+        self.open_lanes(memories, registered);
         self.disown(&asked_by);
         for id in before.keys() {
             let kept = self.registered.contains_key(id) || self.unwritten.contains_key(id);
@@ -144,7 +183,11 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 None => self.due.remove(&id),
             }
         }
-        self.admit_new().await
+        for watch in unknown {
+            self.keep(watch, moment, Some(Duration::ZERO));
+        }
+        self.report();
+        Ok(())
     }
 
     /// Lets no answer count that was asked for with a key that is no longer its account's, or of
@@ -163,21 +206,6 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 errand.stale.store(true, Ordering::Relaxed);
             }
         }
-    }
-
-    /// Takes up the avatars that are registered and not yet known.
-    async fn admit_new(&mut self) -> Result<(), StoreError> {
-        let looking: HashSet<&AvatarId> =
-            self.errands.values().filter_map(|errand| errand.avatar.as_ref()).collect();
-        let known = |id: &AvatarId| self.idle.contains_key(id) || looking.contains(id);
-        let mut new: Vec<AvatarId> =
-            self.registered.keys().filter(|id| !known(id)).cloned().collect();
-        new.sort();
-        for watch in self.tools.store.watches(new).await? {
-            self.keep(watch, self.tools.clock.moment(), Some(Duration::ZERO));
-        }
-        self.report();
-        Ok(())
     }
 }
 

@@ -40,20 +40,30 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.idle.values().map(checkpoint).collect()
     }
 
-    /// Lets the looks under way end for a short while, then notes what was last seen. A look
-    /// that is cut off loses nothing: it is made again after the restart.
+    /// Lets the looks under way end for a short while, and what was seen be written; then notes
+    /// what was last seen. A look that is cut off while it asks loses nothing: it is made again
+    /// after the restart.
     pub(super) async fn drain(mut self, mut stop: Stop) -> Result<(), StoreError> {
         let clock = self.tools.clock.clone();
-        let limit = clock.moment().plus(DRAIN);
+        let (mut limit, mut asking) = (clock.moment().plus(DRAIN), true);
+        let mut result = Ok(());
         loop {
             select! {
                 biased;
                 done = self.in_flight.join_next_with_id() => match done {
-                    Some(done) => self.take_back(done).await?,
+                    Some(done) => result = result.and(self.take_back(done).await),
                     None => break,
                 },
-                () = stop.hard() => break,
-                () = clock.sleep_until(limit) => break,
+                () = stop.hard(), if asking => limit = clock.moment(),
+                () = clock.sleep_until(limit) => {}
+            }
+            match clock.moment() >= limit {
+                true if asking => {
+                    self.cut.0.hard();
+                    (limit, asking) = (clock.moment().plus(WRITES), false);
+                }
+                true => break,
+                false => {}
             }
         }
         self.in_flight.shutdown().await;
@@ -63,6 +73,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 error!(avatar.id = %id, "a change of avatar `{id}` was never written: {failure}");
             }
         }
+        result?;
         match self.tools.store.checkpoint(self.checkpoints()).await {
             Err(failure) if failure.next_step() == NextStep::Retry => {
                 // Only the windows of the next transitions become wider than they could be.
@@ -76,5 +87,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 
 /// How long looks under way may go on after the order to stop.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How long what was seen by then may take to be written: longer than the store waits for a lock.
+const WRITES: Duration = Duration::from_secs(8);
 /// The least wait between two checkpoints while running.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);

@@ -10,6 +10,8 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::listing::Listing;
 use crate::domain::moment::Moment;
+use crate::domain::watch::Watch;
+use crate::store::error::StoreError;
 
 /// What a task was sent for.
 #[derive(Clone, Debug)]
@@ -37,4 +39,8 @@ pub(super) enum Returned {
     Looked(Box<Looked>),
     /// A list, and when it was asked for.
     Listed(Listing, Moment),
+    /// What the disk knows of an avatar.
+    Recalled(Result<Vec<Watch>, StoreError>),
+    /// Nothing: it was cut off while it asked.
+    CutOff,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::select;
 use tracing::{Span, debug, info, warn};
 
 use crate::daemon::bell::Bell;
@@ -15,6 +16,7 @@ use crate::daemon::plan::{Plan, Registration};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::daemon::refrains::{Ended, Refrains, Topic, in_all, left_out};
 use crate::daemon::request::RequestIds;
+use crate::daemon::stop::Stop;
 use crate::domain::account::AccountName;
 use crate::domain::condition::Phase;
 use crate::domain::event::{Event, EventKind, Subject};
@@ -112,7 +114,8 @@ pub enum Judged {
 }
 
 /// Looks at the avatar of `watch`. What was seen counts for nothing when `stale` was set
-/// meanwhile: then it was asked with what is no longer the avatar's account or key.
+/// meanwhile: then it was asked with what is no longer the avatar's account or key. An order on
+/// `cut` ends the asking, and never the writing of what was seen.
 pub async fn look<S, N, C>(
     tools: Tools<C>,
     plan: Arc<Plan<S, N>>,
@@ -120,6 +123,7 @@ pub async fn look<S, N, C>(
     case: Case,
     watch: Watch,
     stale: Arc<AtomicBool>,
+    mut cut: Stop,
 ) -> Looked
 where
     S: AvatarSource,
@@ -127,13 +131,17 @@ where
     C: Clock,
 {
     let asked_at = tools.clock.moment();
-    let seen = source.look(&watch.id, tools.clock.now()).await;
+    let seen = select! {
+        biased;
+        seen = source.look(&watch.id, tools.clock.now()) => seen,
+        () = cut.hard() => return Looked::unchanged(watch, asked_at, Some(Duration::ZERO)),
+    };
     let took = tools.clock.moment().since(asked_at);
     tools.metrics.polled(&case.registration.account, &seen, took);
     if stale.load(Ordering::Relaxed) {
         return Looked::unchanged(watch, asked_at, Some(Duration::ZERO));
     }
-    let glimpse = Some(Glimpse::from(&seen));
+    let glimpse = Some(Glimpse::of(&seen, &watch));
     let looked = match judge(&tools, &plan, &case, watch, seen, asked_at) {
         Judged::Same(watch, next_poll_in) => Looked::unchanged(*watch, asked_at, next_poll_in),
         Judged::New(unwritten) => write(&tools, unwritten, asked_at).await,

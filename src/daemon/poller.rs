@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::select;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
-use tracing::{Instrument as _, error, error_span};
+use tracing::{Instrument as _, error, error_span, warn};
 
 use crate::daemon::due::Due;
 use crate::daemon::errand::{Errand, Returned};
@@ -26,7 +26,8 @@ use crate::daemon::plan::{Plan, Registration, Strategy};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::daemon::progress::Loop;
 use crate::daemon::pulse::Pulse;
-use crate::daemon::stop::Stop;
+use crate::daemon::refrains::{Topic, left_out};
+use crate::daemon::stop::{Stop, StopOrder, stop_order};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::forecast::Forecast;
@@ -59,6 +60,8 @@ pub struct Poller<S, N, C: Clock> {
     pub(super) hints: mpsc::Receiver<AvatarId>,
     pub(super) experience: Experience,
     pub(super) checkpoint_at: Moment,
+    /// Cuts off whoever still asks; whoever writes goes on.
+    pub(super) cut: (StopOrder, Stop),
 }
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
@@ -94,9 +97,11 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             hints,
             experience: Experience::new(lessons),
             checkpoint_at,
+            cut: stop_order(),
         };
-        poller.open_lanes().await?;
-        poller.admit_at_start().await?;
+        let ground = poller.survey(&Arc::clone(&poller.plan)).await?;
+        poller.open_lanes(ground.memories, ground.registered);
+        poller.admit_at_start(ground.unknown).await?;
         Ok(poller)
     }
 
@@ -109,19 +114,34 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         mut plans: watch::Receiver<Arc<Plan<S, N>>>,
         mut stop: Stop,
     ) -> Result<(), StoreError> {
+        let looked = self.look_on(&mut plans, &mut stop).await;
+        // However it ends, what was observed is written if that can be.
+        let drained = self.drain(stop).await;
+        looked.and(drained)
+    }
+
+    /// Looks until told to stop, or until the store fails for good.
+    async fn look_on(
+        &mut self,
+        plans: &mut watch::Receiver<Arc<Plan<S, N>>>,
+        stop: &mut Stop,
+    ) -> Result<(), StoreError> {
+        // When a plan is taken up that could not be at once.
+        let mut adopt_at = None;
         loop {
             let wake_at = self.launch();
             let clock = self.tools.clock.clone();
             select! {
                 biased;
-                () = stop.soft() => break,
-                Ok(()) = plans.changed() => {
-                    let plan = plans.borrow_and_update().clone();
-                    self.adopt(plan).await?;
-                }
+                () = stop.soft() => return Ok(()),
+                Ok(()) = plans.changed() => adopt_at = Some(clock.moment()),
                 Some(done) = self.in_flight.join_next_with_id() => self.take_back(done).await?,
                 Some(id) = self.hints.recv() => self.take_hint(&id),
-                () = clock.sleep_until(wake_at) => {}
+                () = clock.sleep_until(adopt_at.map_or(wake_at, |at| wake_at.min(at))) => {}
+            }
+            if adopt_at.is_some_and(|at| at <= clock.moment()) {
+                let plan = Arc::clone(&plans.borrow_and_update());
+                adopt_at = self.try_to_adopt(plan).await?;
             }
             while let Some(done) = self.in_flight.try_join_next_with_id() {
                 self.note_turn();
@@ -129,7 +149,28 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             }
             self.tell_sights().await?;
         }
-        self.drain(stop).await
+    }
+
+    /// Follows a new plan; when to try again, if the store cannot be read just now.
+    async fn try_to_adopt(&mut self, plan: Arc<Plan<S, N>>) -> Result<Option<Moment>, StoreError> {
+        let adopted = self.adopt(plan).await;
+        let (refrains, now) = (&self.tools.refrains, self.tools.clock.moment());
+        match adopted {
+            Err(failure) if failure.next_step() == NextStep::Retry => {
+                if let Some(said) = refrains.again(Topic::Writing(PLANS), PLANS, now) {
+                    warn!(
+                        left_out = left_out(said),
+                        "the avatars of the new config are taken up as soon as the database can \
+                         be read: {failure}"
+                    );
+                }
+                Ok(Some(now.plus(ADOPT_AGAIN)))
+            }
+            adopted => {
+                refrains.end(&Topic::Writing(PLANS), now);
+                adopted.map(|()| None)
+            }
+        }
     }
 
     /// Starts the looks that are due and allowed; the moment to come back, unless a look that
@@ -194,9 +235,16 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                     let span = error_span!("list", account = %name, request.id = request);
                     let account = Some(name.clone());
                     let errand = Errand { account, span, ..Errand::default() };
+                    let mut cut = self.cut.1.clone();
                     self.send(errand, async move {
                         let asked_at = clock.moment();
-                        Returned::Listed(source.list(clock.now()).await, asked_at)
+                        select! {
+                            biased;
+                            listing = source.list(clock.now()) => {
+                                Returned::Listed(listing, asked_at)
+                            }
+                            () = cut.hard() => Returned::CutOff,
+                        }
                     });
                 }
                 Turn::Look(id) => {
@@ -211,7 +259,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                     let (tools, plan) = (self.tools.clone(), Arc::clone(&self.plan));
                     let case = Case { forecast: self.forecast(&watch), ..case };
                     let stale = Arc::<AtomicBool>::default();
-                    let task = look(tools, plan, source, case, watch, Arc::clone(&stale));
+                    let (known, cut) = (Arc::clone(&stale), self.cut.1.clone());
+                    let task = look(tools, plan, source, case, watch, known, cut);
                     let request = self.tools.requests.mint();
                     let span = error_span!(
                         "look", avatar.id = %id, account = %name, request.id = request
@@ -229,6 +278,23 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let task = write_again(self.tools.clone(), unwritten);
         let errand = Errand { avatar: Some(id), span, ..Errand::default() };
         self.send(errand, async { Returned::Looked(Box::new(task.await)) });
+    }
+
+    /// Takes an avatar from the disk, of which nothing is left here; after a while, so that a look
+    /// that breaks off again and again cannot loop.
+    fn recall(&mut self, id: AvatarId) {
+        let errand = Errand { avatar: Some(id.clone()), ..Errand::default() };
+        let (store, clock) = (self.tools.store.clone(), self.tools.clock.clone());
+        let mut cut = self.cut.1.clone();
+        self.send(errand, async move {
+            select! {
+                biased;
+                () = cut.hard() => Returned::CutOff,
+                () = clock.sleep_until(clock.moment().plus(BROKEN_WAIT)) => {
+                    Returned::Recalled(store.watches(vec![id]).await)
+                }
+            }
+        });
     }
 
     /// Sends a task on its errand.
@@ -300,12 +366,23 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             (Ok((_, Returned::Listed(listing, asked_at))), _, Some(account)) => {
                 self.take_listing(&account, listing, asked_at).await
             }
-            (Ok((_, Returned::Listed(..))), _, None) => Ok(()),
+            (Ok((_, Returned::Recalled(Ok(watches)))), ..) => {
+                for watch in watches {
+                    self.keep(watch, self.tools.clock.moment(), Some(Duration::ZERO));
+                }
+                Ok(())
+            }
+            (Ok((_, Returned::Recalled(Err(failure)))), Some(id), _)
+                if failure.next_step() == NextStep::Retry =>
+            {
+                self.recall(id);
+                Ok(())
+            }
+            (Ok((_, Returned::Recalled(Err(failure)))), ..) => Err(failure),
+            (Ok((_, Returned::Listed(..) | Returned::CutOff)), ..) => Ok(()),
             (Err(_), Some(id), _) => {
                 error!(avatar.id = %id, "a look at avatar `{id}` broke off: this is a bug");
-                for watch in self.tools.store.watches(vec![id]).await? {
-                    self.keep(watch, self.tools.clock.moment(), Some(BROKEN_WAIT));
-                }
+                self.recall(id);
                 Ok(())
             }
             (Err(_), None, account) => {
@@ -430,5 +507,9 @@ fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
 
 /// The loop turns this often even if nothing is due: whoever watches it wants to see it move.
 const GLANCE: Duration = Duration::from_secs(30);
+/// What the log calls what the store cannot tell of a new plan.
+const PLANS: &str = "avatars of new configs";
+/// The wait before a plan is taken up again that could not be.
+const ADOPT_AGAIN: Duration = Duration::from_secs(1);
 /// The wait after a look that broke off by a bug of ours: pushed ahead, so that it cannot loop.
 const BROKEN_WAIT: Duration = Duration::from_secs(60);

@@ -91,7 +91,7 @@ impl<C: Clock> Lane<C> {
         now: Moment,
     ) {
         let kind = match glimpse.welcome {
-            Welcome::Refused | Welcome::Forbidden if self.gate.is_refused() => "refused",
+            Welcome::Refused | Welcome::Forbidden { .. } if self.gate.is_refused() => "refused",
             Welcome::Astray => "astray",
             Welcome::Throttled { .. } => "throttled",
             // A reload makes any key welcome, so that it was is no reason to say nothing.
@@ -104,7 +104,10 @@ impl<C: Clock> Lane<C> {
                 }
                 return;
             }
-            Welcome::Answered | Welcome::Refused | Welcome::Forbidden | Welcome::NoAnswer => return,
+            Welcome::Answered
+            | Welcome::Refused
+            | Welcome::Forbidden { .. }
+            | Welcome::NoAnswer => return,
         };
         let topic = Topic::Account(account.clone());
         let Some(said) = refrains.again(topic, kind, now) else { return };
@@ -122,7 +125,10 @@ impl<C: Clock> Lane<C> {
                 warn!(account = %account, left_out, "the API asks account `{account}` for fewer \
                     requests: all its looks wait for {wait}");
             }
-            Welcome::Refused | Welcome::Forbidden | Welcome::Answered | Welcome::NoAnswer => {
+            Welcome::Refused
+            | Welcome::Forbidden { .. }
+            | Welcome::Answered
+            | Welcome::NoAnswer => {
                 warn!(account = %account, left_out, "the API refuses the key of account \
                     `{account}`: all its looks wait, the next is in {wait}");
             }

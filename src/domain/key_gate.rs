@@ -10,6 +10,8 @@ use crate::domain::backoff::Backoff;
 use crate::domain::moment::Moment;
 use crate::domain::observation::{Denial, Fault, Observation};
 use crate::domain::roll::Roll;
+use crate::domain::trouble::{Trouble, TroubleKind};
+use crate::domain::watch::Watch;
 
 /// What one observation says about the key that it was made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +21,10 @@ pub enum Welcome {
     /// The API refused the key.
     Refused,
     /// The API refused this one look.
-    Forbidden,
+    Forbidden {
+        /// Whether the key had shown that avatar up to now, so that this may be about the key.
+        shown: bool,
+    },
     /// The API asks for fewer requests.
     Throttled {
         /// How long it asks us to stay away, if it says so.
@@ -31,12 +36,25 @@ pub enum Welcome {
     NoAnswer,
 }
 
+impl Welcome {
+    /// What an observation of an avatar says, as the avatar was known before.
+    pub fn of(seen: &Observation, before: &Watch) -> Self {
+        let denied = |trouble: &Trouble| trouble.kind == TroubleKind::Denied;
+        match Self::from(seen) {
+            Self::Forbidden { .. } => Self::Forbidden {
+                shown: before.sight.is_some() && !before.trouble.as_ref().is_some_and(denied),
+            },
+            welcome => welcome,
+        }
+    }
+}
+
 impl From<&Observation> for Welcome {
     fn from(seen: &Observation) -> Self {
         match seen {
             Observation::Seen(_) | Observation::Missing { .. } => Self::Answered,
             Observation::Denied { denial: Denial::Key, .. } => Self::Refused,
-            Observation::Denied { denial: Denial::Avatar, .. } => Self::Forbidden,
+            Observation::Denied { denial: Denial::Avatar, .. } => Self::Forbidden { shown: false },
             Observation::Throttled { retry_after, .. } => {
                 Self::Throttled { retry_after: *retry_after }
             }
@@ -60,7 +78,8 @@ pub struct KeyGate {
 
 impl KeyGate {
     /// The gate after one more observation. An answer about an avatar opens it; a refusal closes
-    /// it for a wait that grows with each, and so do several forbidden looks in a row; a request
+    /// it for a wait that grows with each, and so do several looks in a row that are forbidden and
+    /// were not before; a request
     /// to slow down for as long as asked, or for a wait that grows. A failure to get an answer
     /// says nothing about the key.
     #[must_use]
@@ -73,10 +92,13 @@ impl KeyGate {
                 }
             }
             Welcome::Refused | Welcome::Astray => self.refuse(now, waits, roll),
-            Welcome::Forbidden => {
-                self.forbidden = self.forbidden.saturating_add(1);
-                if self.forbidden >= FORBIDDEN_IN_A_ROW {
-                    self.refuse(now, waits, roll);
+            Welcome::Forbidden { shown } => {
+                // Avatars that the key never showed may be somebody else's, however many.
+                if shown || self.refusals > 0 {
+                    self.forbidden = self.forbidden.saturating_add(1);
+                    if self.forbidden >= FORBIDDEN_IN_A_ROW {
+                        self.refuse(now, waits, roll);
+                    }
                 }
             }
             Welcome::Throttled { retry_after } => {
@@ -132,7 +154,8 @@ pub struct GateWaits {
     pub throttled: Backoff,
 }
 
-/// So many forbidden looks, with no answer between them, are about the key and not about avatars.
+/// So many looks that were allowed and are forbidden, with no answer between them, are about the key
+/// and not about avatars.
 const FORBIDDEN_IN_A_ROW: u32 = 3;
 
 #[cfg(test)]
@@ -140,6 +163,7 @@ mod tests {
     use super::*;
 
     const HALF: Roll = Roll::new(1 << 127);
+    const FORBIDDEN: Welcome = Welcome::Forbidden { shown: true };
 
     fn waits() -> GateWaits {
         let backoff = |initial, max| {
@@ -205,14 +229,24 @@ mod tests {
         let look = |gate: KeyGate, welcome| gate.observe(welcome, at(0), &waits(), HALF);
         let mut gate = KeyGate::default();
         for _ in 0..10 {
-            gate = look(look(gate, Welcome::Forbidden), Welcome::Forbidden);
+            gate = look(look(gate, FORBIDDEN), FORBIDDEN);
             assert!(gate.is_open(at(0)) && !gate.is_on_probation());
             gate = look(gate, Welcome::Answered);
         }
         for _ in 0..3 {
-            gate = look(gate, Welcome::Forbidden);
+            gate = look(gate, FORBIDDEN);
         }
         assert_eq!(gate.opens_at(), Some(at(60)));
+        // From now on none is shown, and one look after the other keeps the gate shut.
+        let probed = gate.observe(Welcome::Forbidden { shown: false }, at(60), &waits(), HALF);
+        assert_eq!(probed.opens_at(), Some(at(180)));
+    }
+
+    #[test]
+    fn avatars_that_the_key_never_showed_say_nothing_about_it() {
+        let strange = Welcome::Forbidden { shown: false };
+        let look = |gate: KeyGate, _| gate.observe(strange, at(0), &waits(), HALF);
+        assert_eq!((0..10).fold(KeyGate::default(), look), KeyGate::default());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::domain::key_gate::Welcome;
 use crate::domain::moment::Moment;
 use crate::domain::observation::{Fault, Observation};
 use crate::domain::timestamp::Timestamp;
+use crate::domain::watch::Watch;
 
 /// What one observation says about the key and the way, apart from the avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,13 @@ pub struct Glimpse {
     pub welcome: Welcome,
     /// Why nothing was seen; `None` when the API answered about the avatar.
     pub dark: Option<(BlindCause, String)>,
+}
+
+impl Glimpse {
+    /// What an observation of an avatar says, as the avatar was known before.
+    pub fn of(seen: &Observation, before: &Watch) -> Self {
+        Self { welcome: Welcome::of(seen, before), ..Self::from(seen) }
+    }
 }
 
 impl From<&Observation> for Glimpse {

@@ -36,6 +36,8 @@
 //! - P9, 403:
 //!   - `faults::key::p09_one_forbidden_avatar_is_asked_about_rarely_and_harms_no_other`
 //!   - `faults::key::p09_a_key_that_is_forbidden_everything_is_a_refused_key`
+//!   - `faults::key::p09_avatars_of_somebody_else_are_no_fault_of_the_key_however_many`
+//!   - `faults::key::p09_avatars_that_leave_the_account_together_are_told_of_once`
 //! - P10, 404 for an avatar that was never seen:
 //!   - `faults::machine::p10_an_id_that_was_never_seen_is_told_with_its_line_of_the_config`
 //!   - `polling::conditions::an_avatar_that_was_never_there_is_told_at_once_and_looked_for_soon`

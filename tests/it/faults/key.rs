@@ -53,6 +53,37 @@ async fn p09_a_key_that_is_forbidden_everything_is_a_refused_key() {
 }
 
 #[tokio::test]
+async fn p09_avatars_of_somebody_else_are_no_fault_of_the_key_however_many() {
+    let mut scene = Scene::new();
+    let strange = |avatar: &str| avatar.starts_with("not-ours");
+    let forbidden = Answer::status(403, "");
+    scene.api.answer_with(move |request| strange(&request.avatar).then(|| forbidden.clone()));
+    let avatars = ["not-ours-1", "not-ours-2", "not-ours-3", "not-ours-4", "good"];
+    scene.start(&avatars, "TRAINING").await;
+    scene.world.live(seconds(7_200)).await;
+    let told = scene.told();
+    assert!(told.iter().all(|it| it.starts_with("avatar.unseen begun not-ours")), "{told:?}");
+    assert_eq!(told.len(), 4);
+    assert!(scene.looks("good") > 120, "it is looked at as ever: {}", scene.looks("good"));
+    assert!(scene.looks("not-ours-1") < 12, "and they rarely: {}", scene.looks("not-ours-1"));
+}
+
+#[tokio::test]
+async fn p09_avatars_that_leave_the_account_together_are_told_of_once() {
+    let mine = ["a", "b", "c"];
+    let scene = Scene::watching(&["a", "b", "c", "good"]).await;
+    let forbidden = Answer::status(403, "");
+    scene.api.answer_with(move |request| {
+        mine.contains(&request.avatar.as_str()).then(|| forbidden.clone())
+    });
+    scene.world.live(seconds(7_200)).await;
+    let told = scene.told();
+    let of_the_key = told.iter().filter(|it| it.starts_with("watch.blind")).count();
+    assert!(of_the_key <= 2, "one beginning and its end at most: {told:?}");
+    assert!(scene.looks("good") > 120, "it is looked at as ever: {}", scene.looks("good"));
+}
+
+#[tokio::test]
 async fn p12_a_wait_in_seconds_holds_for_the_key_and_is_a_floor() {
     check_wait(limited().with("retry-after", "30"), 30).await;
     check_wait(limited().with("retry-after", "0.4"), 2).await;

@@ -137,10 +137,13 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
 
     /// Hands the loops a new plan.
     pub(crate) async fn reload(&self, plan: Plan<S, N>) {
-        let running = self.running();
-        let plan = Arc::new(plan);
-        register(&running.store, &plan, self.clock.wall()).await;
-        running.plans.send_replace(plan);
+        register(&self.running().store, &plan, self.clock.wall()).await;
+        self.hand(plan);
+    }
+
+    /// Hands the loops a new plan with the same channels.
+    pub(crate) fn hand(&self, plan: Plan<S, N>) {
+        self.running().plans.send_replace(Arc::new(plan));
     }
 
     /// Hands the poller a hint.

@@ -11,7 +11,7 @@ use crate::harness::plans::{id, plan, seconds, with_avatar, with_channel};
 use crate::harness::post::{Gallery, Post};
 use crate::harness::world::World;
 
-use super::Bench;
+use super::{Bench, Loops};
 
 #[tokio::test]
 async fn a_change_that_cannot_be_written_is_found_again_after_the_restart_and_told_once() {
@@ -54,6 +54,52 @@ async fn a_change_that_meets_a_busy_database_is_kept_and_told_even_if_the_avatar
     let expected = ["a: - > TRAINING", "a: TRAINING > IDLE", "a: IDLE > TRAINING"];
     assert_eq!(bench.history(), expected);
     assert_eq!(bench.ops.calls().len(), 1);
+}
+
+/// Takes as long as the store waits for a lock, in real time.
+#[tokio::test]
+async fn a_new_plan_that_meets_a_busy_database_loses_nothing_and_is_followed_when_it_can_be() {
+    let bench = Bench::with(Loops::Poller, &["a"], "TRAINING").await;
+    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
+    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    bench.api.set_status("a", "IDLE");
+    bench.world.clock.advance(seconds(5));
+    bench.api.wait_until("the avatar is looked at", |seen| seen.len() == 2).await;
+    bench.api.set_status("a", "TRAINING");
+    bench.api.set_status("b", "IDLE");
+    bench.world.hand(bench.plan(&["a", "b"]));
+    let again = bench.world.clock.reading().plus(seconds(1));
+    wait_until("the poller gives up for now", || bench.world.clock.has_sleeper(again)).await;
+    assert_eq!(bench.world.ended(), 0, "it lives");
+    beside.execute_batch("ROLLBACK").unwrap();
+
+    bench.world.live(seconds(12)).await;
+    let of_a = ["a: - > TRAINING", "a: TRAINING > IDLE", "a: IDLE > TRAINING"];
+    let history = bench.history();
+    assert!(history.contains(&"b: - > IDLE".to_owned()), "{history:?}");
+    assert!(of_a.iter().all(|change| history.iter().any(|it| it == change)), "{history:?}");
+}
+
+/// Takes as long as the store waits for a lock, in real time.
+#[tokio::test]
+async fn what_was_seen_before_a_stop_is_written_even_if_the_database_was_busy_then() {
+    let mut bench = Bench::with(Loops::Poller, &["a"], "TRAINING").await;
+    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
+    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    bench.api.set_status("a", "IDLE");
+    bench.world.clock.advance(seconds(5));
+    bench.api.wait_until("the avatar is looked at", |seen| seen.len() == 2).await;
+    bench.world.order_stop();
+    let limit = bench.world.clock.reading().plus(seconds(2));
+    wait_until("it waits for the looks", || bench.world.clock.has_sleeper(limit)).await;
+    bench.world.clock.advance(seconds(2));
+    let limit = bench.world.clock.reading().plus(seconds(8));
+    wait_until("it waits for the write", || bench.world.clock.has_sleeper(limit)).await;
+    // The first try meets nothing but the lock.
+    wait_until("it tries once more", || !bench.world.clock.has_sleeper(limit)).await;
+    beside.execute_batch("ROLLBACK").unwrap();
+    bench.world.stop().await;
+    assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
 }
 
 async fn wait_until(what: &str, fact: impl Fn() -> bool) {
