@@ -39,6 +39,10 @@ pub struct Answer<'a> {
 pub fn observe(answer: &Answer<'_>, id: &AvatarId, key: &Secret, now: Timestamp) -> Observation {
     match answer.code {
         200 => seen(answer, id, key),
+        // A page comes from somebody between us and the API, who knows no avatars.
+        404 if wire::is_web_page(answer.body) => {
+            Observation::Failed { fault: Fault::Unusable, reason: said(answer, key) }
+        }
         404 => Observation::Missing { reason: said(answer, key) },
         _ => unseen(answer, key, now),
     }
@@ -186,6 +190,11 @@ mod tests {
             assert_eq!(format!("{:?}", look(&answer(code, body))), expected);
         };
         check(404, "", r#"Missing { reason: "the API answered 404" }"#);
+        check(
+            404,
+            " <!doctype html>",
+            r#"Failed { fault: Unusable, reason: "the API answered 404 with a web page" }"#,
+        );
         check(
             401,
             r#"{"code":401,"message":"bad key k3y-k3y"}"#,

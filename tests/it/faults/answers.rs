@@ -70,6 +70,7 @@ async fn p17_a_web_page_is_no_status() {
     check_passing(&[
         ("p17-portal", ok(page), "the answer is a web page, not JSON"),
         ("p17-typed", typed, "the answer is a web page, not JSON"),
+        ("p17-astray", Answer::status(404, page), "the API answered 404 with a web page"),
         ("p17-marked", ok(format!("\u{feff}\n {page}")), "the answer is a web page, not JSON"),
     ])
     .await;
