@@ -1,6 +1,7 @@
 //! What can go wrong with the store, sorted by what the caller can do about it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +110,7 @@ pub enum StoreError {
         doing: &'static str,
         /// Why.
         #[source]
-        source: rusqlite::Error,
+        source: Arc<rusqlite::Error>,
     },
     /// A group of writes was rolled back because one of them failed.
     #[error("the database rolled back a group of writes while {doing}")]
@@ -140,7 +141,7 @@ impl StoreError {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { doing },
             Some(ErrorCode::CannotOpen) => Self::NoHandles { doing },
             _ if is_shm_size(&source) => Self::NoSpace { doing },
-            _ => Self::Sqlite { doing, source },
+            _ => Self::Sqlite { doing, source: Arc::new(source) },
         }
     }
 
@@ -171,6 +172,7 @@ impl StoreError {
             Self::Busy { .. } => Self::Busy { doing },
             Self::NoHandles { .. } => Self::NoHandles { doing },
             Self::Gone { path } => Self::Gone { path: path.clone() },
+            Self::Sqlite { source, .. } => Self::Sqlite { doing, source: Arc::clone(source) },
             Self::Held { .. }
             | Self::Newer { .. }
             | Self::Older { .. }
@@ -178,7 +180,6 @@ impl StoreError {
             | Self::Absent { .. }
             | Self::Taken { .. }
             | Self::Disk { .. }
-            | Self::Sqlite { .. }
             | Self::RolledBack { .. }
             | Self::Stopped => Self::RolledBack { doing },
         }

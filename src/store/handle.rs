@@ -315,7 +315,7 @@ impl Store {
         .await
     }
 
-    /// Whether the last write that had something to write was written.
+    /// Whether it can write, as far as the last writes tell.
     pub fn can_write(&self) -> bool {
         self.writes.load(Ordering::Relaxed)
     }

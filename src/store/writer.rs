@@ -118,7 +118,7 @@ where
 }
 
 /// The writer's life: takes what waits, writes it as one group, answers, and again; `writes` says
-/// whether the last group that had something to write was written.
+/// whether it can write, as far as is known.
 fn write_all(
     mut connection: Connection,
     file: &DatabaseFile,
@@ -128,13 +128,17 @@ fn write_all(
 ) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     let mut trusted = true;
+    // Whether only a group that has something to write can show that writing works again. Whoever
+    // was only kept waiting shows it by having the lock.
+    let mut in_doubt = false;
     while waiting.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
         let before = connection.total_changes();
         let written = file.check().and_then(|()| write_group(&mut connection, &mut group, boot_id));
         trusted &= !group.iter().any(|job| job.failed_for_good());
         match written {
             Ok(()) => {
-                if connection.total_changes() > before {
+                if connection.total_changes() > before || !in_doubt {
+                    in_doubt = false;
                     writes.store(true, Ordering::Relaxed);
                 }
                 group.iter_mut().for_each(|job| job.committed());
@@ -142,6 +146,8 @@ fn write_all(
             Err(error) => {
                 trusted &= error.next_step() == NextStep::Retry;
                 writes.store(false, Ordering::Relaxed);
+                in_doubt |=
+                    !matches!(error, StoreError::Busy { .. } | StoreError::NoHandles { .. });
                 group.iter_mut().for_each(|job| job.undone(&error));
             }
         }
@@ -197,3 +203,86 @@ fn run_in_savepoint(
 const GROUP_MAX: usize = 256;
 /// Writes that wait for the writer at most; more wait at their callers.
 const JOBS_WAITING_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Answer = oneshot::Receiver<Result<usize, StoreError>>;
+
+    /// Work that only does this, and its answer.
+    fn job(sql: &'static str) -> (Box<dyn Job>, Answer) {
+        let (answer, answered) = oneshot::channel();
+        let work = |connection: &Connection, _: &str| connection.execute(sql, ());
+        (Box::new(Task::new("testing", work, answer)), answered)
+    }
+
+    #[test]
+    fn a_commit_that_fails_tells_everybody_why_and_that_it_will_not_pass() {
+        for neighbours in [0, 2] {
+            let mut connection = Connection::open_in_memory().unwrap();
+            let tables = "PRAGMA foreign_keys = ON;
+                CREATE TABLE one (id INTEGER PRIMARY KEY);
+                CREATE TABLE other (id REFERENCES one DEFERRABLE INITIALLY DEFERRED);";
+            connection.execute_batch(tables).unwrap();
+            // What it lacks is only looked for at the commit.
+            let mut all = vec![job("INSERT INTO other VALUES (7)")];
+            all.extend((0..neighbours).map(|_| job("INSERT INTO one DEFAULT VALUES")));
+            let (mut group, answers): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+            let failure = write_group(&mut connection, &mut group, "boot").unwrap_err();
+            group.iter_mut().for_each(|job| job.undone(&failure));
+            for mut answer in answers {
+                let failure = answer.try_recv().unwrap().unwrap_err();
+                assert_eq!(failure.next_step(), NextStep::GiveUp, "{failure}");
+                let cause = std::error::Error::source(&failure).unwrap().to_string();
+                assert!(cause.contains("FOREIGN KEY"), "{cause}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_job_that_fails_takes_none_of_its_neighbours_with_it() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE one (id INTEGER PRIMARY KEY)").unwrap();
+        let [one, two] = ["INSERT INTO one VALUES (1)", "INSERT INTO one VALUES (2)"];
+        let all = [one, one, two].map(job);
+        let (mut group, answers): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        write_group(&mut connection, &mut group, "boot").unwrap();
+        group.iter_mut().for_each(|job| job.committed());
+        let good = answers.into_iter().map(|mut answer| answer.try_recv().unwrap().is_ok());
+        assert_eq!(good.collect::<Vec<_>>(), [true, false, true]);
+        let ids: i64 =
+            connection.query_row("SELECT sum(id) FROM one", (), |row| row.get(0)).unwrap();
+        assert_eq!(ids, 3);
+    }
+
+    #[test]
+    fn whoever_only_waited_for_a_lock_can_write_as_soon_as_he_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let beside = Connection::open(&path).unwrap();
+        beside.execute_batch("CREATE TABLE one (id INTEGER PRIMARY KEY)").unwrap();
+        let connection = Connection::open(&path).unwrap();
+        connection.busy_timeout(std::time::Duration::ZERO).unwrap();
+        let file = DatabaseFile::open_now(&path).unwrap();
+        let writes = Arc::new(AtomicBool::new(true));
+        let (jobs, waiting) = mpsc::channel(1);
+        let flag = Arc::clone(&writes);
+        let thread =
+            std::thread::spawn(move || write_all(connection, &file, waiting, "boot", &flag));
+        let ask = |sql| {
+            let (job, answer) = job(sql);
+            jobs.blocking_send(job).unwrap();
+            let answered = answer.blocking_recv().unwrap();
+            (answered.is_ok(), writes.load(Ordering::Relaxed))
+        };
+        let nothing = "DELETE FROM one WHERE id = 9";
+        assert_eq!(ask(nothing), (true, true));
+        beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert_eq!(ask(nothing), (false, false));
+        beside.execute_batch("ROLLBACK").unwrap();
+        assert_eq!(ask(nothing), (true, true));
+        drop(jobs);
+        thread.join().unwrap();
+    }
+}
