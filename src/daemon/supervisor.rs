@@ -167,12 +167,20 @@ impl<C: Clock> Daemon<C> {
         let before = Arc::clone(&self.plans.borrow());
         let plan = Arc::new(wiring::plan(&settings, Some((&self.settings, &before)))?);
         let chores = Arc::new(wiring::chores(&settings)?);
-        let turn = Turn::plan(self.door.as_ref(), &settings.web)?;
-        register(&self.tools.store, &plan, self.tools.clock.now()).await?;
-        let turn = match turn {
+        let place = self.page();
+        let turn = match Turn::plan(self.door.as_ref(), &settings.web)? {
             Turn::Swap(listen) => self.swap_door(listen).await?,
             turn => turn,
         };
+        // The last that can fail, since it is on disk then.
+        let registered = register(&self.tools.store, &plan, self.tools.clock.now()).await;
+        if let Err(failure) = registered {
+            drop(turn);
+            if self.door.is_none() {
+                self.reopen(place);
+            }
+            return Err(failure.into());
+        }
         let left = match &turn {
             Turn::Stay => None,
             Turn::Open(..) | Turn::Swap(_) | Turn::Close => self.door.take(),
@@ -194,21 +202,25 @@ impl<C: Clock> Daemon<C> {
     /// Closes the door to have its port for another address; when that cannot be had, it stands
     /// where it stood.
     async fn swap_door(&mut self, listen: SocketAddr) -> Result<Turn, DaemonError> {
-        let before = self.door.as_ref().map(Door::place);
+        let place = self.page();
         if let Some(door) = self.door.take() {
             door.close().await;
         }
         match TcpListener::bind(listen) {
             Ok(listener) => Ok(Turn::Open(listen, listener)),
             Err(source) => {
-                let place = before.unwrap_or(listen);
-                if let Ok(listener) = TcpListener::bind(place) {
-                    let back = Turn::Open(place, listener);
-                    self.door = back.make(None, &self.settings, &self.inside);
-                }
+                self.reopen(place);
                 Err(DaemonError::Listen { place: listen, source })
             }
         }
+    }
+
+    /// Opens the door again where it stood, with what is in force.
+    fn reopen(&mut self, place: Option<SocketAddr>) {
+        let listener = place.and_then(|place| Some((place, TcpListener::bind(place).ok()?)));
+        self.door = listener.and_then(|(place, listener)| {
+            Turn::Open(place, listener).make(None, &self.settings, &self.inside)
+        });
     }
 
     /// Notes that the settings are in force, for whoever asks what a reload would change; and

@@ -299,6 +299,25 @@ async fn a_reload_moves_the_page_to_another_address_of_its_port() {
     assert_eq!(scene.get("/").status, 200);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_cannot_have_the_new_place_leaves_everything_as_it_was() {
+    let scene = Scene::new().await;
+    let port = scene.page.port();
+    let _beside = std::net::TcpListener::bind(("127.0.0.2", port)).unwrap();
+    let config = std::fs::read_to_string(scene.bench.config()).unwrap();
+    let moved = config.replace("127.0.0.1:0\"", &format!("0.0.0.0:{port}\""));
+    scene.bench.configure(&moved.replace("channels.ops", "channels.other"));
+    scene.daemon.signal(Signal::HUP);
+    scene.daemon.wait_for_log(&format!("cannot listen at `0.0.0.0:{port}`"));
+    let channels = scene.bench.json(&["channels", "--json"]);
+    let known: Vec<_> =
+        channels.as_array().unwrap().iter().map(|it| (&it["name"], &it["configured"])).collect();
+    assert_eq!(known, [(&"ops".into(), &true.into())]);
+    wait_until("the page where it was", || {
+        std::net::TcpStream::connect(scene.page).is_ok() && scene.get("/").status == 200
+    });
+}
+
 #[test]
 fn the_usual_place_keeps_nobody_from_watching_and_a_chosen_one_does() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
