@@ -183,7 +183,7 @@ pub enum DbAction {
         #[command(flatten)]
         database: DatabaseArgs,
     },
-    /// Check structure, rows and history, and say everything that is wrong
+    /// Check structure, rows, history and messages, and say everything that is wrong
     #[command(after_help = "Exit status: 0 sound; 65 not.")]
     Verify {
         /// The database or backup [default: the database that the config names]

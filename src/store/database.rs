@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::runs::{self, StartCheck};
 use crate::store::schema::{APPLICATION_ID, MIGRATIONS};
+use crate::store::seal;
 
 /// Opens the database for writing; makes it when it is not there, checks it when the run before
 /// did not end cleanly, brings it to the newest schema, and notes that a run has begun.
@@ -195,6 +196,9 @@ fn migrate(
     for (number, step) in (1i64..).zip(migrations).skip(taken) {
         let transaction = begin(connection).doing(DOING)?;
         transaction.execute_batch(step).doing(DOING)?;
+        if number == seal::SCHEMA {
+            seal::all(&transaction).doing(DOING)?;
+        }
         transaction.pragma_update(None, "application_id", APPLICATION_ID).doing(DOING)?;
         transaction.pragma_update(None, "user_version", number).doing(DOING)?;
         transaction.commit().doing(DOING)?;
@@ -251,7 +255,7 @@ mod tests {
         assert_eq!(pragma(&connection, "synchronous"), "Ok(2)");
         assert_eq!(pragma(&connection, "foreign_keys"), "Ok(1)");
         assert_eq!(pragma(&connection, "temp_store"), "Ok(2)", "no file for what is temporary");
-        assert_eq!(pragma(&connection, "user_version"), "Ok(4)");
+        assert_eq!(pragma(&connection, "user_version"), "Ok(5)");
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         drop(connection);
@@ -268,7 +272,7 @@ mod tests {
         let before = std::fs::read(&path).unwrap();
         let writing = open_for_writing(&path).map(|(connection, _)| connection);
         for refused in [writing, open_for_reading(&path), open_beside(&path)] {
-            assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 4, .. })));
+            assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 5, .. })));
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
@@ -315,7 +319,7 @@ mod tests {
         .unwrap();
         drop(old);
         let unread = open_for_reading(&path);
-        assert!(matches!(unread, Err(StoreError::Older { found: 1, known: 4, .. })), "{unread:?}");
+        assert!(matches!(unread, Err(StoreError::Older { found: 1, known: 5, .. })), "{unread:?}");
         drop(open_for_writing(&path).unwrap());
         let read = open_for_reading(&path).unwrap();
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
@@ -342,10 +346,11 @@ mod tests {
             MIGRATIONS[1],
             MIGRATIONS[2],
             MIGRATIONS[3],
+            MIGRATIONS[4],
             "CREATE TABLE extra(x) STRICT; CREATE nonsense",
         ];
         assert!(migrate(&mut connection, &path, &steps).is_err());
-        assert_eq!(pragma(&connection, "user_version"), "Ok(4)");
+        assert_eq!(pragma(&connection, "user_version"), "Ok(5)");
         let extra = "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'";
         let found: i64 = connection.query_row(extra, [], |row| row.get(0)).unwrap();
         assert_eq!(found, 0);

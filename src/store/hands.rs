@@ -13,6 +13,7 @@ use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::store::database;
 use crate::store::error::{Doing as _, StoreError};
+use crate::store::seal;
 
 /// Under which event id a delivery is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,7 +174,11 @@ fn replay(
             ":id": id,
         },
     )?;
-    Ok((touched > 0).then_some(fresh))
+    if touched == 0 {
+        return Ok(None);
+    }
+    seal::copied_delivery(connection, fresh.as_str())?;
+    Ok(Some(fresh))
 }
 
 /// The new row of a delivery sent under a new event id: another message with the same words. The
@@ -195,6 +200,7 @@ fn send_anew(
          SELECT ?2, type, avatar_id, avatar_seq, occurred_at, body, id FROM events WHERE id = ?1",
         (&old, &event),
     )?;
+    seal::copied_event(connection, event.as_str())?;
     connection.execute(
         "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, content_type, body,
                                 fallback, state, next_attempt_at, expires_at,
@@ -206,6 +212,7 @@ fn send_anew(
             ":fresh": fresh, ":event": event, ":body": body, ":now": now, ":id": id,
         },
     )?;
+    seal::copied_delivery(connection, fresh.as_str())?;
     Ok(fresh)
 }
 

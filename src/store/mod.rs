@@ -14,6 +14,7 @@ pub mod watches;
 pub mod conditions;
 pub mod trainings;
 pub mod accounts;
+pub mod seal;
 pub mod transitions;
 pub mod chain;
 pub mod events;

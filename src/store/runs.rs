@@ -20,7 +20,7 @@ use crate::store::verify;
 pub enum StartCheck {
     /// Nothing: the run before ended cleanly, or there was none.
     Spared,
-    /// The run before did not end cleanly; structure, rows and history are sound.
+    /// The run before did not end cleanly; all that `db verify` looks at is sound.
     Sound,
     /// The run before did not end cleanly; what could be checked in the time for it is sound.
     CutShort,
@@ -52,7 +52,7 @@ fn note(connection: &Connection, ended: bool) -> rusqlite::Result<()> {
     connection.execute(sql, [ended]).map(drop)
 }
 
-/// Checks the structure of the file, its rows and its history, for no longer than `limit`.
+/// Checks the structure of the file and all that stands in it, for no longer than `limit`.
 ///
 /// # Errors
 /// When it is damaged.
@@ -85,7 +85,7 @@ pub(super) fn check_structure(
     }
 }
 
-/// What is wrong first: with the pages, the rows, or the history.
+/// What is wrong first: with the pages, the rows, the history or the messages.
 fn look_through(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {

@@ -6,7 +6,7 @@
 pub(super) const APPLICATION_ID: i64 = 0x4176_5761;
 
 /// The steps; the schema's number (`PRAGMA user_version`) is how many have been taken.
-pub(super) const MIGRATIONS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH];
+pub(super) const MIGRATIONS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH, FIFTH];
 
 const FIRST: &str = "
 CREATE TABLE watches(
@@ -191,4 +191,10 @@ CREATE TABLE gaps(
 ) STRICT;
 CREATE INDEX events_about ON events(avatar_id, avatar_seq);
 ALTER TABLE deliveries ADD COLUMN fallback TEXT;
+";
+
+/// The rows that are there already are sealed with this step, in the same transaction.
+const FIFTH: &str = "
+ALTER TABLE events ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
+ALTER TABLE deliveries ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
 ";

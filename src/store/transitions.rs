@@ -2,11 +2,11 @@
 //! the one before, so that damage and edits that SQLite cannot see are found.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
-use sha2::{Digest as _, Sha256};
 
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::transition::{Previous, Transition};
+use crate::store::seal::Seal;
 
 /// Appends a transition.
 pub(super) fn append(connection: &Connection, transition: &Transition) -> rusqlite::Result<()> {
@@ -55,28 +55,24 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Transition> {
     })
 }
 
-/// SHA-256 over the seal before and every field, each with its length, so that no two
-/// transitions share a text.
+/// A hash over the seal before and every field.
 pub(super) fn seal(last: &[u8], transition: &Transition) -> Vec<u8> {
-    let mut hash = Sha256::new();
-    let mut field = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_be_bytes());
-        hash.update(bytes);
-    };
-    field(last);
-    field(transition.avatar_id.as_str().as_bytes());
-    field(&transition.sequence.to_be_bytes());
-    field(transition.previous.status().map(Status::name).unwrap_or_default().as_bytes());
     let seen_at = transition.last_seen_previous_at().map_or(i64::MIN, Timestamp::as_millis);
-    field(&seen_at.to_be_bytes());
-    field(transition.status.name().as_bytes());
-    field(&transition.detected_at.as_millis().to_be_bytes());
-    field(transition.upstream_updated_at.as_deref().unwrap_or_default().as_bytes());
-    if transition.previous == Previous::Absent {
+    let sealed = Seal::default()
+        .with(last)
+        .with(transition.avatar_id.as_str().as_bytes())
+        .with(&transition.sequence.to_be_bytes())
+        .with(transition.previous.status().map(Status::name).unwrap_or_default().as_bytes())
+        .with(&seen_at.to_be_bytes())
+        .with(transition.status.name().as_bytes())
+        .with(&transition.detected_at.as_millis().to_be_bytes())
+        .with(transition.upstream_updated_at.as_deref().unwrap_or_default().as_bytes());
+    match transition.previous {
         // Told apart from nothing known, and only here, so that older seals still fit.
-        field(b"absent");
+        Previous::Absent => sealed.with(b"absent"),
+        Previous::Nothing | Previous::Seen { .. } | Previous::Assumed(_) => sealed,
     }
-    hash.finalize().to_vec()
+    .finish()
 }
 
 /// The columns of a transition, in the order that [`read`] takes them.

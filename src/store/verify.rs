@@ -1,4 +1,5 @@
-//! The check of a whole database: its structure, its rows, the chain of its history.
+//! The check of a whole database: its structure, its rows, the chain of its history, the seals of
+//! its messages.
 //!
 //! It reads one state of the file, beside a daemon or without one, and changes nothing. What is
 //! wrong is found, not mended, and does not keep the rest from being checked.
@@ -16,6 +17,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::store::chain;
 use crate::store::database;
 use crate::store::error::{Doing as _, StoreError};
+use crate::store::seal;
 
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub enum Part {
     Rows,
     /// The chain of the changes of status.
     History,
+    /// What is told of them, byte by byte.
+    Messages,
 }
 
 impl Part {
@@ -63,6 +67,7 @@ impl Part {
             Self::Structure => "structure",
             Self::Rows => "rows",
             Self::History => "history",
+            Self::Messages => "messages",
         }
     }
 }
@@ -87,7 +92,7 @@ pub fn verify(path: &Path) -> Result<Report, StoreError> {
 
 pub(super) fn examine(connection: &Connection, schema: i64) -> Report {
     let mut report = Report { schema, ..Report::default() };
-    let checks: [(Part, Check); 7] = [
+    let checks: [(Part, Check); 8] = [
         (Part::Structure, structure),
         (Part::Structure, tables),
         (Part::Rows, references),
@@ -95,6 +100,7 @@ pub(super) fn examine(connection: &Connection, schema: i64) -> Report {
         (Part::Rows, tries),
         (Part::Rows, watches),
         (Part::History, chain::find_broken),
+        (Part::Messages, seal::find_broken),
     ];
     for (part, check) in checks {
         let found = check(connection, schema).unwrap_or_else(|failure| {
@@ -108,12 +114,13 @@ pub(super) fn examine(connection: &Connection, schema: i64) -> Report {
     report
 }
 
-/// What is wrong first with the rows or the history; their structure has been looked at.
+/// What is wrong first with the rows, the history or the messages; their structure has been looked at.
 pub(super) fn first_wrong(
     connection: &Connection,
     schema: i64,
 ) -> rusqlite::Result<Option<String>> {
-    let checks: [Check; 5] = [references, names, tries, watches, chain::find_broken];
+    let checks: [Check; 6] =
+        [references, names, tries, watches, chain::find_broken, seal::find_broken];
     for check in checks {
         if let Some(found) = check(connection, schema)?.into_iter().next() {
             return Ok(Some(found));

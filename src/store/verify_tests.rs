@@ -6,7 +6,7 @@ use crate::store::transitions;
 
 /// A sound database with some of everything; an edit; what is found, in part.
 fn check(edit: &str, expected: &[(Part, &str)]) {
-    let db = database::model(4).unwrap();
+    let db = database::model(5).unwrap();
     db.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
     db.pragma_update(None, "foreign_keys", false).unwrap();
     db.execute_batch(
@@ -19,6 +19,7 @@ fn check(edit: &str, expected: &[(Part, &str)]) {
          VALUES('dlv_01', 1, 'scheduled', 1, 'b');",
     )
     .unwrap();
+    seal::all(&db).unwrap();
     for sequence in 1..=3 {
         let transition = Transition {
             avatar_id: AvatarId::parse("a").unwrap(),
@@ -36,11 +37,11 @@ fn check(edit: &str, expected: &[(Part, &str)]) {
          PRAGMA ignore_check_constraints = ON;",
     )
     .unwrap();
-    assert_eq!(examine(&db, 4).findings, [], "before `{edit}`");
+    assert_eq!(examine(&db, 5).findings, [], "before `{edit}`");
     db.execute_batch(edit).unwrap();
     // Else they are not looked at either.
     db.execute_batch("PRAGMA ignore_check_constraints = OFF").unwrap();
-    let report = examine(&db, 4);
+    let report = examine(&db, 5);
     let found: Vec<(Part, &str)> =
         report.findings.iter().map(|it| (it.part, it.what.as_str())).collect();
     assert_eq!(found, expected, "after `{edit}`");
@@ -48,7 +49,7 @@ fn check(edit: &str, expected: &[(Part, &str)]) {
 
 #[test]
 fn everything_that_is_wrong_is_found_and_named() {
-    use Part::{History, Rows, Structure};
+    use Part::{History, Messages, Rows, Structure};
     check("", &[]);
     check(
         "UPDATE deliveries SET state = 'lost'",
@@ -65,7 +66,10 @@ fn everything_that_is_wrong_is_found_and_named() {
     );
     check(
         "UPDATE channels SET id = 'o p s'; UPDATE deliveries SET channel_id = 'o p s'",
-        &[(Rows, "`o p s` in `channels` is no good `id`")],
+        &[
+            (Rows, "`o p s` in `channels` is no good `id`"),
+            (Messages, "the message of delivery `dlv_01` is not as it was written"),
+        ],
     );
     check(
         "UPDATE attempts SET finished_at = 2",
@@ -95,4 +99,16 @@ fn everything_that_is_wrong_is_found_and_named() {
             (History, "the changes after number 2 are missing"),
         ],
     );
+    for (edit, whose) in [
+        ("UPDATE events SET body = x'7b7d'", "event `evt_01`"),
+        ("UPDATE events SET type = 'l'", "event `evt_01`"),
+        ("UPDATE events SET occurred_at = 2", "event `evt_01`"),
+        ("UPDATE deliveries SET body = x'00'", "delivery `dlv_01`"),
+        ("UPDATE deliveries SET content_type = 'text/plain'", "delivery `dlv_01`"),
+        ("UPDATE deliveries SET recipient = 'b@c'", "delivery `dlv_01`"),
+        ("UPDATE deliveries SET seal = x''", "delivery `dlv_01`"),
+    ] {
+        let expected = format!("the message of {whose} is not as it was written");
+        check(edit, &[(Messages, &expected)]);
+    }
 }

@@ -190,3 +190,30 @@ fn after_a_kill_a_history_that_was_changed_by_hand_is_not_built_on() {
     assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
     assert!(stderr(&output).contains("its watch is at 1 and REFUSED"), "{}", stderr(&output));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_changed_on_disk_is_found_and_one_sent_again_by_hand_is_sealed() {
+    let (_argil, _receiver, bench, daemon) = settled().await;
+    let id = bench.deliveries()[0]["id"].as_str().unwrap().to_owned();
+    for by_hand in [&["deliveries", "retry", &id][..], &["deliveries", "retry", &id, "--as-new"]] {
+        let done = bench.run(by_hand);
+        assert!(done.status.success(), "{}", stderr(&done));
+    }
+    wait_for_delivered(&bench, 3);
+    daemon.kill();
+    let verified = bench.run(&["db", "verify"]);
+    assert_eq!(verified.status.code(), Some(0), "{}", stderr(&verified));
+
+    let database = Connection::open(bench.database()).unwrap();
+    let edit = "UPDATE deliveries SET body = CAST(replace(body, 'IDLE', 'idle') AS BLOB)
+                WHERE id = ?1";
+    assert_eq!(database.execute(edit, [&id]).unwrap(), 1);
+    drop(database);
+    let verified = bench.run(&["db", "verify"]);
+    assert_eq!(verified.status.code(), Some(65));
+    let found = format!("messages: the message of delivery `{id}` is not as it was written");
+    assert!(stderr(&verified).contains(&found), "{}", stderr(&verified));
+    // Nor is it sent any more by a daemon that has reason to look.
+    let started = bench.run(&["run"]);
+    assert_eq!(started.status.code(), Some(65), "{}", stderr(&started));
+}
