@@ -1,5 +1,7 @@
 //! The work beside the loops, in the real daemon: the heartbeat, and the removal of what is old.
 
+mod killed;
+
 use rusqlite::Connection;
 use rustix::process::Signal;
 
