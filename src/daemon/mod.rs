@@ -42,6 +42,7 @@ pub mod chores;
 pub mod janitor;
 pub mod heart;
 pub mod door;
+pub mod opening;
 pub mod supervisor;
 pub mod signals;
 pub mod systemd;

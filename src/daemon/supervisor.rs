@@ -24,6 +24,7 @@ use crate::daemon::error::DaemonError;
 use crate::daemon::heart;
 use crate::daemon::janitor;
 use crate::daemon::look::{Tools, log_condition, not_written, written_again};
+use crate::daemon::opening;
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::Clock;
 use crate::daemon::pulse::Pulse;
@@ -82,7 +83,7 @@ impl<C: Clock> Daemon<C> {
         let boot = chance.roll();
         let boot_id = format!("{:032x}", boot.bits());
         let is_new = std::fs::metadata(&settings.store_path).map_or(0, |file| file.len()) == 0;
-        let (store, writer) = Store::open(&settings.store_path, boot_id)?;
+        let (store, writer) = opening::open(&settings.store_path, boot_id)?;
         log_check(writer.start_check());
         if is_new {
             info!("a new database is begun at `{}`", settings.store_path.display());

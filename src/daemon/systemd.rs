@@ -24,8 +24,17 @@ pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
+/// We are still starting, and say so again within `grace`; `status` says what is being done.
+pub fn still_starting(status: &str, grace: Duration) {
+    extend(status, grace);
+}
+
 /// We are still stopping, and say so again within `grace`; `status` says what is left.
 pub fn still_stopping(status: &str, grace: Duration) {
+    extend(status, grace);
+}
+
+fn extend(status: &str, grace: Duration) {
     let grace_us = u32::try_from(grace.as_micros()).unwrap_or(u32::MAX);
     tell(&[NotifyState::ExtendTimeoutUsec(grace_us), NotifyState::Status(status)]);
 }

@@ -1,0 +1,40 @@
+//! Opening the store, which takes long where a big file has to be checked or brought forward:
+//! systemd hears that it goes on.
+//!
+//! What always holds: whoever opens for ever is not waited for for ever.
+
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use crate::daemon::systemd;
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::writer::Writer;
+
+/// Opens the store at `path`; `boot_id` marks this process's claims. Blocks.
+///
+/// # Errors
+/// As [`Store::open`].
+pub fn open(path: &Path, boot_id: String) -> Result<(Store, Writer), StoreError> {
+    let (opening, waits) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for _ in 0..TOLD_MAX {
+                if waits.recv_timeout(TOLD_EVERY) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+                systemd::still_starting("opening the database", TOLD_EVERY * 10);
+            }
+        });
+        let opened = Store::open(path, boot_id);
+        drop(opening);
+        opened
+    })
+}
+
+/// How often it is told: so often that a slow machine does not miss it.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+/// How often it is told at most, an hour in all: enough for some hundred gigabytes.
+const TOLD_MAX: u32 = 3600;

@@ -1,0 +1,45 @@
+//! A start that takes long, as systemd sees it.
+
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::harness::argil::FakeArgil;
+use crate::harness::config::Config;
+use crate::harness::daemon::{Bench, RUN};
+
+#[test]
+fn while_the_database_is_being_opened_systemd_hears_of_it() {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "TRAINING");
+    let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    daemon.kill();
+    let systemd = UnixDatagram::bind(bench.path("notify")).unwrap();
+    systemd.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let hear = || {
+        let mut text = [0; 4096];
+        let length = systemd.recv(&mut text).unwrap();
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    // Opening waits for somebody else, as it does for a disk.
+    let held = Connection::open(bench.database()).unwrap();
+    held.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut command = bench.command(&RUN);
+    command.env("NOTIFY_SOCKET", bench.path("notify"));
+    let daemon = bench.start_by(command);
+    for _ in 0..2 {
+        let heard = hear();
+        assert!(heard.contains("EXTEND_TIMEOUT_USEC=10000000"), "{heard}");
+        assert!(heard.contains("STATUS=opening the database"), "{heard}");
+    }
+    held.execute_batch("ROLLBACK").unwrap();
+    let mut heard = hear();
+    while heard.contains("EXTEND_TIMEOUT_USEC") {
+        heard = hear();
+    }
+    assert!(heard.contains("READY=1"), "{heard}");
+    assert!(daemon.stop().success());
+}
