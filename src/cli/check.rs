@@ -95,7 +95,7 @@ pub fn complain_of_config(error: &ConfigError) {
 fn in_force(store_path: &Path) -> Result<Option<String>, StoreError> {
     match Reader::open(store_path) {
         Ok(reader) => reader.in_force(),
-        Err(StoreError::Absent { .. }) => Ok(None),
+        Err(StoreError::Absent { .. } | StoreError::Blank { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -7,14 +7,14 @@ use serde::Serialize;
 use crate::cli::config_path::whereabouts;
 use crate::cli::exit::Exit;
 use crate::cli::hand_args::{DatabaseArgs, DbAction, DbArgs};
-use crate::cli::output::{complain, complain_of_store, counted, json, line};
+use crate::cli::output::{complain, complain_of, complain_of_store, counted, json, line};
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
 use crate::domain::foreign_text::plain;
 use crate::store::backup;
 use crate::store::error::StoreError;
 use crate::store::restore::{self, Lost, Restore, Restored};
-use crate::store::verify::{self, Report};
+use crate::store::verify::{self, Finding, Part, Report};
 
 #[derive(Debug, Serialize)]
 struct ReportView {
@@ -66,7 +66,15 @@ pub fn db(config: Option<&Path>, args: &DbArgs) -> Exit {
         DbAction::Verify { file, json } => verify(config, file.as_deref(), *json),
         DbAction::Restore { file, database } => restore(config, file, database),
     };
-    done.unwrap_or_else(|error| complain_of_store(&error))
+    done.unwrap_or_else(|error| match error {
+        // Where a database was named to be copied, checked or put back, none is as bad as a
+        // damaged one, and a daemon is not what makes it.
+        StoreError::Absent { .. } | StoreError::Blank { .. } => {
+            complain_of(&error);
+            Exit::Data
+        }
+        error => complain_of_store(&error),
+    })
 }
 
 fn backup(
@@ -110,7 +118,14 @@ fn backup(
 
 fn verify(config: Option<&Path>, file: Option<&Path>, as_json: bool) -> Result<Exit, StoreError> {
     let file = file.map_or_else(|| whereabouts(config, None).database, Path::to_owned);
-    let report = verify::verify(&file)?;
+    let report = match verify::verify(&file) {
+        Err(failure) if as_json && says_what_it_is(&failure) => {
+            let what = failure.to_string();
+            let findings = vec![Finding { part: Part::Structure, what }];
+            Report { findings, ..Report::default() }
+        }
+        report => report?,
+    };
     let sound = report.findings.is_empty();
     let shown = file.display().to_string();
     if as_json {
@@ -122,6 +137,17 @@ fn verify(config: Option<&Path>, file: Option<&Path>, as_json: bool) -> Result<E
         complain("  help: `avatar-watch db restore FILE` puts a backup in its place");
     }
     Ok(if sound { Exit::Good } else { Exit::Data })
+}
+
+/// Whether a failure is about the file, and not about the reading of it.
+const fn says_what_it_is(failure: &StoreError) -> bool {
+    matches!(
+        failure,
+        StoreError::Absent { .. }
+            | StoreError::Blank { .. }
+            | StoreError::Foreign { .. }
+            | StoreError::Newer { .. }
+    )
 }
 
 fn restore(config: Option<&Path>, file: &Path, args: &DatabaseArgs) -> Result<Exit, StoreError> {

@@ -171,7 +171,8 @@ pub struct DbArgs {
 #[derive(Clone, Debug, Subcommand)]
 pub enum DbAction {
     /// Write a copy that is whole and of one moment, while the daemon runs or not
-    #[command(after_help = "Exit status: 0 a sound copy; 65 damage; 74 disk.")]
+    #[command(after_help = "Exit status: 0 a sound copy; 1 there is something of that \
+        name; 65 damage, or no database of avatar-watch; 74 disk.")]
     Backup {
         /// The file to make; with `--keep`, the folder for dated copies, made if need be
         #[arg(value_name = "PATH")]
@@ -184,7 +185,8 @@ pub enum DbAction {
         database: DatabaseArgs,
     },
     /// Check structure, rows, history and messages, and say everything that is wrong
-    #[command(after_help = "Exit status: 0 sound; 65 not.")]
+    #[command(after_help = "Exit status: 0 sound; 65 not, or no database of avatar-watch; \
+        74 disk.")]
     Verify {
         /// The database or backup [default: the database that the config names]
         #[arg(value_name = "FILE")]
@@ -217,4 +219,5 @@ const RESTORE_NOTES: &str = "\
 The backup is checked first, and the old database stays beside the new one under a dated name. \
 What was to be sent when the backup was made is sent again, under the same ids; what changed since \
 is seen again by the next looks, as far as it still shows, and told under new ids.
-Exit status: 0 done; 65 the backup is damaged; 74 disk; 75 a daemon holds the database.";
+Exit status: 0 done; 65 the backup is damaged or none of avatar-watch; 74 disk; 75 a daemon holds \
+the database.";

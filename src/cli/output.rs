@@ -63,10 +63,15 @@ const fn store_help(error: &StoreError) -> Option<&'static str> {
             "`avatar-watch db verify` says all that is wrong; `avatar-watch db restore FILE` puts \
              a backup in its place and keeps this one",
         ),
+        StoreError::Absent { .. } | StoreError::Blank { .. } => {
+            Some("`avatar-watch run` makes one")
+        }
+        StoreError::Foreign { .. } => {
+            Some("name another file: by `store.path` in the config, or on the command line")
+        }
         StoreError::Held { .. }
         | StoreError::Newer { .. }
         | StoreError::Older { .. }
-        | StoreError::Absent { .. }
         | StoreError::Taken { .. }
         | StoreError::Gone { .. }
         | StoreError::NoSpace { .. }
@@ -83,10 +88,13 @@ const fn store_help(error: &StoreError) -> Option<&'static str> {
 pub fn store_exit(error: &StoreError) -> Exit {
     match error {
         StoreError::Held { .. } => Exit::Held,
-        StoreError::Newer { .. } | StoreError::Older { .. } | StoreError::Damaged { .. } => {
-            Exit::Data
+        StoreError::Newer { .. }
+        | StoreError::Older { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::Foreign { .. } => Exit::Data,
+        StoreError::Absent { .. } | StoreError::Blank { .. } | StoreError::Taken { .. } => {
+            Exit::Bad
         }
-        StoreError::Absent { .. } | StoreError::Taken { .. } => Exit::Bad,
         StoreError::Gone { .. }
         | StoreError::NoSpace { .. }
         | StoreError::Busy { .. }

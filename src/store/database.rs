@@ -3,8 +3,8 @@
 //! WAL with `synchronous=FULL`: an acknowledged commit survives the loss of power. A file that
 //! is damaged, foreign or newer is refused and not touched.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::store::error::{Doing as _, StoreError};
+use crate::store::identity;
+use crate::store::links::end_of;
+use crate::store::owner::{Owner, open_or_make};
 use crate::store::runs::{self, StartCheck};
 use crate::store::schema::{APPLICATION_ID, MIGRATIONS};
 use crate::store::seal;
@@ -23,11 +26,14 @@ use crate::store::seal;
 /// When the file cannot be made or opened, is damaged, is not ours, or is newer than this
 /// program.
 pub fn open_for_writing(path: &Path) -> Result<(Connection, StartCheck), StoreError> {
+    identity::refuse_foreign(path)?;
     make_private(path)?;
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let is_new = check_identity(&connection, path)? == 0;
+    let is_new = identity::schema_of(&connection, path)? == 0;
     connection
-        .pragma_update(None, "journal_mode", "WAL")
+        // It is ours, so its log is as well.
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+        .and_then(|_| connection.pragma_update(None, "journal_mode", "WAL"))
         .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
         .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
         .and_then(|()| connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_MAX))
@@ -49,7 +55,7 @@ pub fn open_for_writing(path: &Path) -> Result<(Connection, StartCheck), StoreEr
 /// # Errors
 /// [`StoreError::Absent`] when there is none; else as [`open_for_writing`].
 pub fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
-    let known = schema_newest();
+    let known = identity::newest();
     match open_of_any_age(path)? {
         (_, found) if found < known => {
             Err(StoreError::Older { path: path.to_owned(), found, known })
@@ -61,19 +67,18 @@ pub fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
 /// Opens a database of this or an older schema for reading; with the number of its schema.
 ///
 /// # Errors
-/// [`StoreError::Absent`] when there is none; when it is damaged, foreign or newer.
+/// [`StoreError::Absent`] when there is none, [`StoreError::Blank`] when there is nothing in it;
+/// when it is damaged, foreign or newer.
 pub(super) fn open_of_any_age(path: &Path) -> Result<(Connection, i64), StoreError> {
     if !path.exists() {
         return Err(StoreError::Absent { path: path.to_owned() });
     }
     if !path.is_file() {
-        // To open a pipe waits for a writer, for ever.
-        let what = "it is no regular file".to_owned();
-        return Err(StoreError::Damaged { path: path.to_owned(), what });
+        return Err(identity::no_regular_file(path));
     }
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    match check_identity(&connection, path)? {
-        0 => Err(StoreError::Absent { path: path.to_owned() }),
+    match identity::schema_of(&connection, path)? {
+        0 => Err(StoreError::Blank { path: path.to_owned() }),
         found => Ok((connection, found)),
     }
 }
@@ -120,7 +125,8 @@ pub fn open_beside(path: &Path) -> Result<Connection, StoreError> {
     drop(open_for_reading(path)?);
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection
-        .pragma_update(None, "synchronous", "FULL")
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+        .and_then(|_| connection.pragma_update(None, "synchronous", "FULL"))
         .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
         .doing("opening the database")?;
     Ok(connection)
@@ -133,13 +139,8 @@ pub(super) fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction
 
 /// Makes the file readable by its owner only, before SQLite would make it otherwise.
 fn make_private(path: &Path) -> Result<(), StoreError> {
-    let made = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(PRIVATE_MODE)
-        .open(path);
+    let file = end_of(path);
+    let made = Owner::of(&file).and_then(|owner| open_or_make(&file, PRIVATE_MODE, owner));
     let doing = "opening the database";
     made.map(drop).map_err(|source| StoreError::Disk { doing, path: path.to_owned(), source })
 }
@@ -153,6 +154,8 @@ fn open(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     // that it may have planned by.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        // Else closing the file of another program would write its log into it.
+        .and_then(|_| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true))
         .doing("opening the database")?;
     connection
         .pragma_update(None, "trusted_schema", false)
@@ -162,29 +165,6 @@ fn open(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Refuses a file that is no database, not ours, or newer; the number of its schema otherwise.
-fn check_identity(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
-    let read = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get(0));
-    let version: i64 = read("user_version").map_err(|e| damaged(path, "reading", e))?;
-    let application: i64 = read("application_id").map_err(|e| damaged(path, "reading", e))?;
-    let known = schema_newest();
-    match (application, version) {
-        (APPLICATION_ID, found) if found > known => {
-            Err(StoreError::Newer { path: path.to_owned(), found, known })
-        }
-        (APPLICATION_ID, found) => Ok(found),
-        (0, 0) if is_blank(connection).doing("reading the database")? => Ok(0),
-        _ => Err(StoreError::Damaged {
-            path: path.to_owned(),
-            what: "it is a database of another program".to_owned(),
-        }),
-    }
-}
-
-fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
-}
-
 /// Takes the steps that are still to be taken, each in a transaction with its number.
 fn migrate(
     connection: &mut Connection,
@@ -192,7 +172,7 @@ fn migrate(
     migrations: &[&str],
 ) -> Result<(), StoreError> {
     const DOING: &str = "bringing the schema up to date";
-    let taken = usize::try_from(check_identity(connection, path)?).unwrap_or(0);
+    let taken = usize::try_from(identity::schema_of(connection, path)?).unwrap_or(0);
     for (number, step) in (1i64..).zip(migrations).skip(taken) {
         let transaction = begin(connection).doing(DOING)?;
         transaction.execute_batch(step).doing(DOING)?;
@@ -215,10 +195,6 @@ pub(super) fn damaged(path: &Path, doing: &'static str, source: rusqlite::Error)
         }
         _ => StoreError::sqlite(doing, source),
     }
-}
-
-fn schema_newest() -> i64 {
-    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
 const PRIVATE_MODE: u32 = 0o600;
@@ -278,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_and_foreign_files_are_refused() {
+    fn damage_is_refused_and_not_touched() {
         let folder = tempfile::tempdir().unwrap();
         let check = |name: &str, content: &[u8]| {
             let path = folder.path().join(name);
@@ -297,12 +273,6 @@ mod tests {
         }
         check("torn.db", &torn);
         check("half.db", &std::fs::read(&path).unwrap()[..6000]);
-
-        let foreign = folder.path().join("foreign.db");
-        let other = Connection::open(&foreign).unwrap();
-        other.execute_batch("CREATE TABLE theirs(x)").unwrap();
-        drop(other);
-        check("foreign.db", &std::fs::read(&foreign).unwrap());
     }
 
     #[test]
@@ -310,7 +280,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         let mut old = Connection::open(&path).unwrap();
-        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
         migrate(&mut old, &path, &MIGRATIONS[..1]).unwrap();
         old.execute_batch(
             "INSERT INTO watches(avatar_id, status, status_since, last_seen_at, sequence)

@@ -53,10 +53,24 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+    /// The file is another program's.
+    #[error("`{}` is no database of avatar-watch, and is left alone: {what}", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
     /// There is no database to read.
-    #[error("there is no database at `{}`: `avatar-watch run` makes one", .path.display())]
+    #[error("there is no database at `{}`", .path.display())]
     Absent {
         /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// There is a file, and nothing in it.
+    #[error("`{}` is empty: no database was written to it yet", .path.display())]
+    Blank {
+        /// The file.
         path: PathBuf,
     },
     /// There is something where a new file was to be.
@@ -156,7 +170,9 @@ impl StoreError {
             | Self::Newer { .. }
             | Self::Older { .. }
             | Self::Damaged { .. }
+            | Self::Foreign { .. }
             | Self::Absent { .. }
+            | Self::Blank { .. }
             | Self::Taken { .. }
             | Self::Gone { .. }
             | Self::Disk { .. }
@@ -177,7 +193,9 @@ impl StoreError {
             | Self::Newer { .. }
             | Self::Older { .. }
             | Self::Damaged { .. }
+            | Self::Foreign { .. }
             | Self::Absent { .. }
+            | Self::Blank { .. }
             | Self::Taken { .. }
             | Self::Disk { .. }
             | Self::RolledBack { .. }

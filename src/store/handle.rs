@@ -26,6 +26,7 @@ use crate::store::accounts::AccountMemory;
 use crate::store::channels::{Registered, Registration};
 use crate::store::database::{self, DatabaseFile};
 use crate::store::error::StoreError;
+use crate::store::identity;
 use crate::store::lock::DatabaseLock;
 use crate::store::outbox::{self, Claim, Claims, NewDelivery, Settlement};
 use crate::store::prune::{self, Place, Pruned};
@@ -79,6 +80,7 @@ impl Store {
     /// # Errors
     /// When another daemon holds the database, or it cannot be opened, is damaged or newer.
     pub fn open(path: &Path, boot_id: String) -> Result<(Self, Writer), StoreError> {
+        identity::refuse_foreign(path)?;
         let lock = DatabaseLock::acquire(path)?;
         let (connection, check) = database::open_for_writing(path)?;
         let file = DatabaseFile::open_now(path)?;

@@ -3,11 +3,13 @@
 //! The lock is the operating system's on an open file: it ends with the process, however that
 //! ends. The number in the file only names the holder for people.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::{File, TryLockError};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::store::error::StoreError;
+use crate::store::links::{beside, end_of};
+use crate::store::owner::{Owner, open_or_make};
 
 /// Held as long as it lives.
 #[derive(Debug)]
@@ -25,7 +27,11 @@ impl DatabaseLock {
         let path = lock_path(database);
         let disk =
             |source| StoreError::Disk { doing: "making the lock file", path: path.clone(), source };
-        let mut file = open(&path, true).map_err(disk)?;
+        let owner = Owner::of(&end_of(database)).map_err(disk)?;
+        let mut file = open_or_make(&path, MODE, owner).map_err(disk)?;
+        if !file.metadata().map_err(disk)?.is_file() {
+            return Err(disk(io::ErrorKind::InvalidInput.into()));
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -43,7 +49,7 @@ impl DatabaseLock {
     /// The process that holds the lock of the database at `database`, if any does: `Some(None)`
     /// when it is held by a process that does not name itself.
     pub fn holder(database: &Path) -> Option<Option<u32>> {
-        let mut file = open(&lock_path(database), false).ok()?;
+        let mut file = File::open(lock_path(database)).ok()?;
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Some(read_pid(&mut file)),
             Ok(()) | Err(TryLockError::Error(_)) => None,
@@ -53,14 +59,7 @@ impl DatabaseLock {
 
 /// Beside the file itself, whatever link it was named by.
 fn lock_path(database: &Path) -> PathBuf {
-    let real = std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
-    let mut name = real.into_os_string();
-    name.push(".lock");
-    PathBuf::from(name)
-}
-
-fn open(path: &Path, create: bool) -> std::io::Result<File> {
-    OpenOptions::new().read(true).write(create).create(create).truncate(false).open(path)
+    beside(database, ".lock")
 }
 
 fn read_pid(file: &mut File) -> Option<u32> {
@@ -70,6 +69,8 @@ fn read_pid(file: &mut File) -> Option<u32> {
 }
 
 const PID_LENGTH_MAX: u64 = 32;
+/// Whoever may look at the folder may see who holds the database.
+const MODE: u32 = 0o644;
 
 #[cfg(test)]
 mod tests {
@@ -80,9 +81,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("a.db");
         assert_eq!(DatabaseLock::holder(&database), None);
-        std::fs::write(&database, "").unwrap();
+        // A link is the same database, also before there is one.
         let link = folder.path().join("link.db");
         std::os::unix::fs::symlink(&database, &link).unwrap();
+        let early = DatabaseLock::acquire(&link).unwrap();
+        std::fs::write(&database, "").unwrap();
+        assert!(matches!(DatabaseLock::acquire(&database), Err(StoreError::Held { .. })));
+        drop(early);
         let held = DatabaseLock::acquire(&database).unwrap();
         let StoreError::Held { pid, .. } = DatabaseLock::acquire(&database).unwrap_err() else {
             panic!("not held");
@@ -94,5 +99,16 @@ mod tests {
         drop(held);
         assert_eq!(DatabaseLock::holder(&database), None);
         DatabaseLock::acquire(&database).unwrap();
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_lock_leads_nobody_astray() {
+        let folder = tempfile::tempdir().unwrap();
+        let (database, other) = (folder.path().join("a.db"), folder.path().join("other"));
+        std::fs::write(&other, "precious").unwrap();
+        std::os::unix::fs::symlink(&other, folder.path().join("a.db.lock")).unwrap();
+        let refused = DatabaseLock::acquire(&database);
+        assert!(matches!(refused, Err(StoreError::Disk { .. })), "{refused:?}");
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "precious");
     }
 }

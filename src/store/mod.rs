@@ -7,7 +7,10 @@
 pub mod error;
 pub mod schema;
 pub mod columns;
+pub mod links;
+pub mod owner;
 pub mod lock;
+pub mod identity;
 pub mod database;
 pub mod runs;
 pub mod watches;

@@ -8,6 +8,7 @@ use rusqlite::{Row, named_params};
 use crate::domain::avatar::AvatarId;
 use crate::domain::transition::Transition;
 use crate::store::error::StoreError;
+use crate::store::links::beside;
 use crate::store::reader::{DELIVERY_COLUMNS, DeliveryFilter, DeliveryRow, Reader, read_delivery};
 use crate::store::transitions;
 
@@ -89,10 +90,8 @@ impl Reader {
 
 /// The size of the database at `path`, in bytes, with what is not yet folded into it.
 pub fn size(path: &Path) -> u64 {
-    let mut unfolded = path.as_os_str().to_owned();
-    unfolded.push("-wal");
     let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-    size(path) + size(Path::new(&unfolded))
+    size(path) + size(&beside(path, "-wal"))
 }
 
 fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {

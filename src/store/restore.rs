@@ -6,17 +6,19 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::timestamp::Timestamp;
-use crate::store::backup::{compact, copy, disk, folder_of, sync_folder};
+use crate::store::backup::{compact, copy, disk, sync_folder};
 use crate::store::database::{self, damaged};
 use crate::store::error::StoreError;
+use crate::store::identity;
+use crate::store::links::{beside, end_of, folder_of};
 use crate::store::lock::DatabaseLock;
+use crate::store::owner::Owner;
 use crate::store::verify::{Report, verify};
 
 /// A restore that was done, or refused for what is wrong with the backup.
@@ -50,17 +52,6 @@ pub struct Lost {
     pub sent_again: u64,
 }
 
-/// Gives the new database to whom the old one belongs, or else the folder: whoever restores as root
-/// is rarely who runs the daemon.
-fn give_to_owner(fresh: &Path, database: &Path) -> std::io::Result<()> {
-    let like = fs::metadata(database).or_else(|_| fs::metadata(folder_of(database)))?;
-    let own = fs::metadata(fresh)?;
-    if (like.uid(), like.gid()) == (own.uid(), own.gid()) {
-        return Ok(());
-    }
-    chown(fresh, Some(like.uid()), Some(like.gid()))
-}
-
 /// Puts the backup `file` in the place of `database`.
 ///
 /// # Errors
@@ -71,9 +62,16 @@ pub fn restore(database: &Path, file: &Path, now: Timestamp) -> Result<Restore, 
     if !report.findings.is_empty() {
         return Ok(Restore::Unsound(report));
     }
+    // A link stays one: what it leads to is the database.
+    let database = &end_of(database);
+    if let Err(foreign @ StoreError::Foreign { .. }) = identity::refuse_foreign(database) {
+        return Err(foreign);
+    }
     let _lock = DatabaseLock::acquire(database)?;
     let fresh = copy(file, folder_of(database))?;
-    give_to_owner(fresh.path(), database).map_err(disk("giving its owner", database))?;
+    // Whoever restores as root is rarely who runs the daemon.
+    let given = Owner::of(database).and_then(|owner| owner.take(fresh.as_file()));
+    given.map_err(disk("giving its owner", database))?;
     if !database.exists() {
         move_log_away(database, None)?;
         let placed = fresh.persist_noclobber(database);
@@ -82,7 +80,7 @@ pub fn restore(database: &Path, file: &Path, now: Timestamp) -> Result<Restore, 
         return Ok(Restore::Done(Restored { report, kept: None, lost: None }));
     }
     let lost = lost(database, fresh.path()).ok();
-    let kept = named(database, &format!(".before-restore-{}", compact(now)));
+    let kept = beside(database, &format!(".before-restore-{}", compact(now)));
     // Held until the new one stands there, so that nobody writes to the old one meanwhile.
     let held = hold(database)?;
     fs::hard_link(database, &kept).map_err(disk("keeping the old database as", &kept))?;
@@ -118,9 +116,9 @@ fn hold(database: &Path) -> Result<Option<Connection>, StoreError> {
 /// Moves a log that is left over to where the old database is kept, or removes it where there is
 /// none; the index of a log is worth nothing by itself.
 fn move_log_away(database: &Path, kept: Option<&Path>) -> Result<(), StoreError> {
-    let log = named(database, "-wal");
+    let log = beside(database, "-wal");
     let moved = match kept {
-        Some(kept) => fs::rename(&log, named(kept, "-wal")),
+        Some(kept) => fs::rename(&log, beside(kept, "-wal")),
         None => fs::remove_file(&log),
     };
     let absent_is_fine = |done: io::Result<()>| match done {
@@ -128,7 +126,7 @@ fn move_log_away(database: &Path, kept: Option<&Path>) -> Result<(), StoreError>
         done => done,
     };
     absent_is_fine(moved).map_err(disk("moving away", &log))?;
-    let index = named(database, "-shm");
+    let index = beside(database, "-shm");
     absent_is_fine(fs::remove_file(&index)).map_err(disk("removing", &index))
 }
 
@@ -159,12 +157,6 @@ fn lost(database: &Path, fresh: &Path) -> Result<Lost, StoreError> {
         })
     };
     compare().map_err(|source| damaged(database, DOING, source))
-}
-
-fn named(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    PathBuf::from(name)
 }
 
 #[cfg(test)]

@@ -114,7 +114,8 @@ pub(super) fn examine(connection: &Connection, schema: i64) -> Report {
     report
 }
 
-/// What is wrong first with the rows, the history or the messages; their structure has been looked at.
+/// What is wrong first with the rows, the history or the messages; their structure has been looked
+/// at.
 pub(super) fn first_wrong(
     connection: &Connection,
     schema: i64,

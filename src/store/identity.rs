@@ -1,0 +1,181 @@
+//! Whose a file is: ours and of which schema, nobody's yet, or another program's.
+//!
+//! What always holds: a file that is not ours is left as it is, to the byte, with its log and its
+//! journal; it is named with what was found in it.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::store::database::damaged;
+use crate::store::error::{Doing as _, StoreError};
+use crate::store::schema::{APPLICATION_ID, MIGRATIONS};
+
+/// Refuses a file that cannot be ours, before anything is opened for writing, locked or made
+/// beside it. What cannot be told from the file alone is left to [`schema_of`].
+///
+/// # Errors
+/// When the file is another program's, or newer than this program.
+pub(super) fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => return Err(no_regular_file(path)),
+        Ok(found) if found.len() > 0 => {}
+        // Whoever makes or opens it says what is in the way.
+        Ok(_) | Err(_) => return Ok(()),
+    }
+    let Ok(connection) = open_as_it_lies(path) else { return Ok(()) };
+    match schema_of(&connection, path) {
+        Err(refused @ (StoreError::Foreign { .. } | StoreError::Newer { .. })) => Err(refused),
+        // Of a file that a daemon writes to, not all may be seen.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// The number of the file's schema; zero when there is nothing in it yet.
+///
+/// # Errors
+/// When it is no database, not ours, or newer than this program.
+pub(super) fn schema_of(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let read = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get(0));
+    let version: i64 = read("user_version").map_err(|e| damaged(path, "reading", e))?;
+    let application: i64 = read("application_id").map_err(|e| damaged(path, "reading", e))?;
+    let known = newest();
+    match (application, version) {
+        (APPLICATION_ID, found) if found > known => {
+            Err(StoreError::Newer { path: path.to_owned(), found, known })
+        }
+        (APPLICATION_ID, found) if found > 0 => Ok(found),
+        (APPLICATION_ID, found) => Err(StoreError::Damaged {
+            path: path.to_owned(),
+            what: format!("it says that it has schema {found}, which never was"),
+        }),
+        (application, version) => {
+            let tables = tables(connection).map_err(|e| damaged(path, "reading", e))?;
+            if (application, version, tables.len()) == (0, 0, 0) {
+                return Ok(0);
+            }
+            Err(StoreError::Foreign {
+                path: path.to_owned(),
+                what: format!(
+                    "it has application id {application}, version {version} and {}",
+                    listed(&tables)
+                ),
+            })
+        }
+    }
+}
+
+/// What is no file has no database in it, and to open a pipe waits for a writer, for ever.
+pub(super) fn no_regular_file(path: &Path) -> StoreError {
+    StoreError::Foreign { path: path.to_owned(), what: "it is no regular file".to_owned() }
+}
+
+/// The newest schema of this program.
+pub(super) fn newest() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// Opens the file alone, without a lock and without its log, so that nothing is made beside it.
+fn open_as_it_lies(path: &Path) -> Result<Connection, StoreError> {
+    const DOING: &str = "looking at the database";
+    let whole = fs::canonicalize(path).map_err(|source| StoreError::Disk {
+        doing: DOING,
+        path: path.to_owned(),
+        source,
+    })?;
+    let name = percent_encode(whole.as_os_str().as_bytes(), NON_ALPHANUMERIC);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("file:{name}?immutable=1"), flags).doing(DOING)
+}
+
+fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT type || ' `' || name || '`' FROM sqlite_schema ORDER BY rowid";
+    let mut statement = connection.prepare(sql)?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
+/// The first of them, and how many there are beside.
+fn listed(tables: &[String]) -> String {
+    let more = match tables.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    match tables.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ") {
+        named if named.is_empty() => "no tables".to_owned(),
+        named => format!("{named}{more}"),
+    }
+}
+
+/// Tables and indexes of another program that are named.
+const NAMED_MAX: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::store::database::{open_beside, open_for_reading, open_for_writing};
+
+    fn made(folder: &Path, name: &str, sql: &str) -> PathBuf {
+        let path = folder.join(name);
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_file_of_others_is_named_and_not_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |name: &str, sql: &str, expected: &str| {
+            let path = made(folder.path(), name, sql);
+            let before = fs::read(&path).unwrap();
+            let writing = open_for_writing(&path).map(|(connection, _)| connection);
+            for refused in [writing, open_for_reading(&path), open_beside(&path)] {
+                let refused = refused.unwrap_err().to_string();
+                assert!(refused.ends_with(expected), "{name}: {refused}");
+            }
+            assert_eq!(fs::read(&path).unwrap(), before, "{name} was touched");
+        };
+        check(
+            "tables.db",
+            "CREATE TABLE a(x); CREATE INDEX b ON a(x); CREATE TABLE c(x); CREATE TABLE d(x)",
+            "it has application id 0, version 0 and table `a`, index `b`, table `c`, and 1 more",
+        );
+        check("watches.db", "CREATE TABLE watches(x)", "version 0 and table `watches`");
+        check(
+            "other.db",
+            "PRAGMA application_id = 5; CREATE TABLE a(x); DROP TABLE a",
+            "it has application id 5, version 0 and no tables",
+        );
+        check("odd 50%?#.db", "PRAGMA user_version = 5", "version 5 and no tables");
+        check(
+            "ours.db",
+            &format!("PRAGMA application_id = {APPLICATION_ID}; CREATE TABLE watches(x)"),
+            "it says that it has schema 0, which never was",
+        );
+    }
+
+    #[test]
+    fn the_log_of_others_is_left_to_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("theirs.db");
+        let theirs = Connection::open(&path).unwrap();
+        theirs.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE theirs(x)").unwrap();
+        // As a kill leaves it: all that they wrote is in the log alone.
+        let killed = folder.path().join("killed.db");
+        let files =
+            |end: &str| (format!("{}{end}", path.display()), format!("{}{end}", killed.display()));
+        for (from, to) in ["", "-wal"].map(files) {
+            fs::copy(from, to).unwrap();
+        }
+        let read = || ["", "-wal"].map(|end| fs::read(files(end).1).unwrap());
+        let before = read();
+        let refused = open_for_writing(&killed).map(|(connection, _)| connection);
+        assert!(matches!(refused, Err(StoreError::Foreign { .. })), "{refused:?}");
+        assert_eq!(read(), before);
+    }
+}

@@ -1,0 +1,84 @@
+//! Whose a new file is: what root makes beside a database is for whoever runs the daemon.
+//!
+//! What always holds: only a file is given away that was made here, by its handle; never one that
+//! stood there under a name.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
+
+use crate::store::links::folder_of;
+
+/// A user with a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    uid: u32,
+    gid: u32,
+}
+
+impl Owner {
+    /// Whose the database is, or is to be: where there is none yet, the folder's owner's.
+    pub(super) fn of(database: &Path) -> io::Result<Self> {
+        Self::of_file(database).or_else(|_| Self::of_file(folder_of(database)))
+    }
+
+    /// Whose a file or folder is.
+    pub(super) fn of_file(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|it| Self { uid: it.uid(), gid: it.gid() })
+    }
+
+    /// Whether both are one user, of whatever group.
+    pub(super) fn is_same_user(self, other: Self) -> bool {
+        self.uid == other.uid
+    }
+
+    /// Gives them a file that was just made.
+    pub(super) fn take(self, made: impl AsFd) -> io::Result<()> {
+        fchown(made, Some(self.uid), Some(self.gid))
+    }
+
+    /// Gives them a file that was just made, if that is root's to do; where root may not, as in
+    /// some containers, it stays root's.
+    pub(super) fn take_from_root(self, made: impl AsFd) {
+        if geteuid().is_root() {
+            drop(self.take(made));
+        }
+    }
+
+    /// Gives them a folder that was just made and has nothing in it, as [`Self::take_from_root`].
+    pub(super) fn take_folder_from_root(self, path: &Path) {
+        let flags = OFlags::NOFOLLOW | OFlags::DIRECTORY;
+        let opened = OpenOptions::new().read(true).custom_flags(bits(flags)).open(path);
+        let Ok(folder) = opened else { return };
+        let is_ours = folder.metadata().is_ok_and(|it| it.uid() == geteuid().as_raw());
+        let is_empty = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+        if is_ours && is_empty {
+            self.take_from_root(folder);
+        }
+    }
+}
+
+/// Opens the file beside a database, or makes it for the database's owner; follows no link, which
+/// could lead root to a file of somebody else.
+pub(super) fn open_or_make(path: &Path, mode: u32, owner: Owner) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(mode).custom_flags(bits(OFlags::NOFOLLOW));
+    match options.clone().create_new(true).open(path) {
+        Ok(made) => {
+            owner.take_from_root(&made);
+            Ok(made)
+        }
+        Err(failure) if failure.kind() == io::ErrorKind::AlreadyExists => options.open(path),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn bits(flags: OFlags) -> i32 {
+    // The flags of `open` are an `int`, and these are its low bits.
+    i32::try_from(flags.bits()).unwrap_or(0)
+}

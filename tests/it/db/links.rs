@@ -1,0 +1,46 @@
+//! A database that is named by a link: what stands beside it stands beside the file.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::harness::argil::FakeArgil;
+use crate::harness::config::Config;
+use crate::harness::daemon::{Bench, stderr};
+
+#[test]
+fn a_restore_by_a_link_replaces_the_file_and_not_the_link() {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "TRAINING");
+    let config = Config::new(argil.base_url()).avatar("a1");
+    let bench = Bench::new(config.with("\n[store]\npath = \"link.db\"\n").text());
+    fs::create_dir(bench.path("disk")).unwrap();
+    symlink("disk/real.db", bench.path("link.db")).unwrap();
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    // The first run made the file, and its lock is known by whatever name.
+    let second = bench.run(&["db", "restore", "none.db", "--database", "disk/real.db"]);
+    assert_eq!(second.status.code(), Some(65), "{}", stderr(&second));
+    let made = bench.run(&["db", "backup", "copy.db"]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    for name in ["link.db", "disk/real.db"] {
+        let held = bench.run(&["db", "restore", "copy.db", "--database", name]);
+        assert_eq!(held.status.code(), Some(75), "{}", stderr(&held));
+    }
+    argil.set_status("a1", "IDLE");
+    daemon.wait_for_log("from TRAINING to IDLE");
+    daemon.kill();
+
+    let restored = bench.json(&["db", "restore", "copy.db", "--json"]);
+    assert_eq!(restored["lost"]["transitions"], 1);
+    assert_eq!(fs::read_link(bench.path("link.db")).unwrap().to_str(), Some("disk/real.db"));
+    let changes = |name: &str| {
+        let history = bench.json(&["history", "--json", "--database", name]);
+        history.as_array().unwrap().len()
+    };
+    assert_eq!((changes("link.db"), changes("disk/real.db")), (1, 1));
+    let kept = restored["kept"].as_str().unwrap();
+    assert_eq!(changes(kept), 2);
+    assert!(kept.contains("disk/real.db.before-restore-"), "{kept}");
+    let stray = ["link.db.lock", "link.db-wal", "link.db-shm"];
+    assert!(stray.iter().all(|name| !bench.path(name).exists()));
+}
