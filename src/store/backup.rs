@@ -4,7 +4,6 @@
 //! nothing; it is for its owner's eyes only, and on disk before anyone hears of it. Nothing is
 //! overwritten; only what a rotation made itself does it remove, and only after a good copy.
 
-use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -15,6 +14,9 @@ use tempfile::NamedTempFile;
 use crate::domain::timestamp::Timestamp;
 use crate::store::database::{self, damaged};
 use crate::store::error::StoreError;
+use crate::store::links::folder_of;
+use crate::store::owner::Owner;
+use crate::store::unfinished;
 use crate::store::verify::{self, Report};
 
 /// A backup that was made.
@@ -60,8 +62,11 @@ pub fn to_folder(
     if !folder.is_dir() {
         let made = DirBuilder::new().mode(PRIVATE_MODE).create(folder);
         made.map_err(disk("making the folder", folder))?;
+        if let Some(owner) = owner_of_both(database, folder_of(folder)) {
+            owner.take_folder_from_root(folder);
+        }
     }
-    let backup = to_file(database, &folder.join(format!("{PREFIX}{}{SUFFIX}", compact(now))))?;
+    let backup = to_file(database, &free_name(folder, now))?;
     if !backup.report.findings.is_empty() {
         return Ok(backup);
     }
@@ -73,18 +78,25 @@ pub fn to_folder(
 pub(super) fn copy(database: &Path, folder: &Path) -> Result<NamedTempFile, StoreError> {
     const DOING: &str = "copying the database";
     let (source, _) = database::open_of_any_age(database)?;
-    let made = tempfile::Builder::new().prefix(UNFINISHED).suffix(SUFFIX).tempfile_in(folder);
-    let copy = made.map_err(disk("making a file in", folder))?;
-    let file = copy.as_file();
-    // Whoever clears up leaves a file alone that someone holds.
-    file.lock().map_err(disk("locking", copy.path()))?;
+    unfinished::clear_up(folder);
+    let copy = unfinished::make(folder).map_err(disk("making a file in", folder))?;
+    if let Some(owner) = owner_of_both(database, folder) {
+        owner.take_from_root(copy.as_file());
+    }
     let unnameable = || disk("naming", copy.path())(io::ErrorKind::InvalidInput.into());
     let name = copy.path().to_str().ok_or_else(unnameable)?;
     source
         .execute("VACUUM INTO ?1", [name])
         .map_err(|failure| damaged(database, DOING, failure))?;
-    file.sync_all().map_err(disk("writing", copy.path()))?;
+    copy.as_file().sync_all().map_err(disk("writing", copy.path()))?;
     Ok(copy)
+}
+
+/// Whose both are, the database and the folder for its copy, if they are of one user: that one
+/// clears up there, and needs what root puts there.
+fn owner_of_both(database: &Path, folder: &Path) -> Option<Owner> {
+    let (database, folder) = (Owner::of_file(database).ok()?, Owner::of_file(folder).ok()?);
+    database.is_same_user(folder).then_some(database)
 }
 
 /// Gives a finished copy its name, unless something else has it.
@@ -102,36 +114,43 @@ pub(super) fn sync_folder(file: &Path) -> Result<(), StoreError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(disk("writing", folder))
 }
 
-/// The folder that a file stands in.
-pub(super) fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
+/// A dated name that nothing has yet: that of the moment, or of one shortly after it.
+fn free_name(folder: &Path, now: Timestamp) -> PathBuf {
+    let named = |later_ms| {
+        let at = Timestamp::from_millis(now.as_millis().saturating_add(later_ms));
+        folder.join(format!("{PREFIX}{}{SUFFIX}", compact(at)))
+    };
+    let mut names = (0..NAMES_TRIED_MAX).map(named);
+    names.find(|name| name.symlink_metadata().is_err()).unwrap_or_else(|| named(0))
 }
 
-/// Removes all dated backups but the newest, and what broken-off ones left behind.
+/// Removes all dated backups but the newest up to the fresh one. Those that are dated after it
+/// were made under another clock, so which is older cannot be told: they neither count nor go
+/// before their time has come.
 fn rotate(folder: &Path, keep: usize, fresh: &Path) -> io::Result<Vec<PathBuf>> {
     let mut dated = Vec::new();
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        if !fs::symlink_metadata(&path)?.is_file() {
-            continue;
-        }
-        if is_dated(name) && path != fresh {
+        let entry = entry?;
+        let path = entry.path();
+        let is_old = entry.file_name().to_str().is_some_and(is_dated)
+            && path.file_name() < fresh.file_name();
+        if is_old && entry.file_type()?.is_file() {
             dated.push(path);
-        } else if name.starts_with(UNFINISHED) && is_left_behind(&path) {
-            fs::remove_file(&path)?;
         }
     }
     dated.sort();
-    // The fresh one is kept even when the clock was set back and others seem to be newer.
     let surplus = (dated.len() + 1).saturating_sub(keep.max(1));
     dated.truncate(surplus);
-    dated.iter().try_for_each(fs::remove_file)?;
-    Ok(dated)
-}
-
-fn is_left_behind(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+    let mut removed = Vec::new();
+    for path in dated {
+        match fs::remove_file(&path) {
+            Ok(()) => removed.push(path),
+            // Another rotation was first.
+            Err(failure) if failure.kind() == io::ErrorKind::NotFound => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(removed)
 }
 
 /// Whether a rotation gave that name.
@@ -168,9 +187,9 @@ pub(super) fn disk(
 
 const PREFIX: &str = "avatar-watch-";
 const SUFFIX: &str = ".db";
-/// How the name of a copy begins that is not whole yet.
-const UNFINISHED: &str = ".avatar-watch-";
 const PRIVATE_MODE: u32 = 0o700;
+/// Backups within as many milliseconds have names of their own.
+const NAMES_TRIED_MAX: i64 = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -205,27 +224,41 @@ mod tests {
             "b.db",
         ];
         foreign.iter().for_each(|name| fs::write(folder.join(name), "").unwrap());
-        // One that was killed, and one that is still at work.
-        fs::write(folder.join(".avatar-watch-left.db"), "").unwrap();
-        let held = File::create(folder.join(".avatar-watch-held.db")).unwrap();
-        held.lock().unwrap();
         to_folder(&database, &folder, 2, at(2)).unwrap();
         let third = to_folder(&database, &folder, 2, at(3)).unwrap();
         assert_eq!(third.removed, [folder.join("avatar-watch-19700101T000001.000Z.db")]);
-        let mut expected = vec![
-            ".avatar-watch-held.db",
-            "avatar-watch-19700101T000002.000Z.db",
-            "avatar-watch-19700101T000003.000Z.db",
-        ];
+        let mut expected =
+            vec!["avatar-watch-19700101T000002.000Z.db", "avatar-watch-19700101T000003.000Z.db"];
         expected.extend(foreign);
         expected.sort_unstable();
         assert_eq!(names(&folder), expected);
-        // A clock that was set back costs an older one, never the fresh one.
-        let fourth = to_folder(&database, &folder, 2, at(0)).unwrap();
-        assert!(fourth.file.exists());
-        assert_eq!(fourth.removed, [folder.join("avatar-watch-19700101T000002.000Z.db")]);
-        let again = to_folder(&database, &folder, 2, at(0));
-        assert!(matches!(again, Err(StoreError::Taken { .. })), "{again:?}");
+    }
+
+    #[test]
+    fn under_a_clock_that_jumps_no_copy_is_taken_for_older_than_it_is() {
+        let home = tempfile::tempdir().unwrap();
+        let database = home.path().join("a.db");
+        let (_store, _writer) = Store::open(&database, "boot".to_owned()).unwrap();
+        let folder = home.path().join("backups");
+        let check = |second: i64, fresh: &str, expected: &[&str]| {
+            let made = to_folder(&database, &folder, 2, at(second)).unwrap();
+            assert_eq!(made.file, folder.join(format!("avatar-watch-19700101T{fresh}Z.db")));
+            let expected: Vec<String> =
+                expected.iter().map(|it| format!("avatar-watch-19700101T{it}Z.db")).collect();
+            assert_eq!(names(&folder), expected, "after {fresh}");
+        };
+        check(1, "000001.000", &["000001.000"]);
+        // Twice within one moment, as under a clock that stands still.
+        check(1, "000001.001", &["000001.000", "000001.001"]);
+        check(1, "000001.002", &["000001.001", "000001.002"]);
+        // The clock was ahead for a while.
+        check(50, "000050.000", &["000001.002", "000050.000"]);
+        check(51, "000051.000", &["000050.000", "000051.000"]);
+        check(2, "000002.000", &["000002.000", "000050.000", "000051.000"]);
+        check(3, "000003.000", &["000002.000", "000003.000", "000050.000", "000051.000"]);
+        check(4, "000004.000", &["000003.000", "000004.000", "000050.000", "000051.000"]);
+        // Their time has come.
+        check(59, "000059.000", &["000051.000", "000059.000"]);
     }
 
     #[test]

@@ -33,5 +33,6 @@ pub mod switches;
 pub mod reader;
 pub mod pages;
 pub mod verify;
+pub mod unfinished;
 pub mod backup;
 pub mod restore;

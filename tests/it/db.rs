@@ -1,7 +1,9 @@
 //! `db backup`, `verify` and `restore` by the real program, beside the real daemon and without it.
 
 mod foreign;
+mod killed;
 mod links;
+mod owner;
 mod starting;
 
 use std::fs;

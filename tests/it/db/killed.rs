@@ -1,0 +1,130 @@
+//! `db backup` and `db restore`, killed without a word amid their work: what they were making goes
+//! with the next one, what another process is making stays, and the database is whole throughout.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::argil::FakeArgil;
+use crate::harness::config::Config;
+use crate::harness::daemon::{Bench, stderr, wait_until};
+
+/// A database of that many rows of 2,000 bytes, with nobody who writes to it.
+fn big(rows: u32) -> Bench {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "TRAINING");
+    let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    assert!(daemon.stop().success());
+    fill(&bench, rows);
+    bench
+}
+
+/// Adds rows that mean nothing.
+fn fill(bench: &Bench, rows: u32) {
+    let database = Connection::open(bench.database()).unwrap();
+    let sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < ?1)
+               INSERT INTO trainings(avatar_id, model, lasted_min_ms, lasted_max_ms, status,
+                                     ended_at)
+               SELECT 'a1', hex(randomblob(1000)), 1, 1, 'IDLE', 1 FROM n";
+    database.execute(sql, [rows]).unwrap();
+    database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+}
+
+fn rows(bench: &Bench) -> u32 {
+    let database = Connection::open(bench.database()).unwrap();
+    database.query_row("SELECT count(*) FROM trainings", [], |row| row.get(0)).unwrap()
+}
+
+fn unfinished(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let is_unfinished = |path: &PathBuf| {
+        path.file_name().unwrap().to_str().unwrap().starts_with(".avatar-watch-unfinished-")
+    };
+    entries.filter(is_unfinished).collect()
+}
+
+fn start(bench: &Bench, arguments: &[&str]) -> Child {
+    bench.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Waits until a copy has begun that was not there before.
+fn begun(folder: &Path, before: &[PathBuf]) -> PathBuf {
+    let mut found = None;
+    wait_until("an unfinished copy", || {
+        let has_bytes = |it: &PathBuf| fs::metadata(it).is_ok_and(|file| file.len() > 0);
+        let is_copy = |it: &PathBuf| it.extension().is_some_and(|end| end == "db");
+        let mut new = unfinished(folder).into_iter().filter(|it| !before.contains(it));
+        found = new.find(|it| is_copy(it) && has_bytes(it));
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+#[test]
+fn what_a_killed_backup_leaves_goes_with_the_next_one_and_what_is_being_made_stays() {
+    let bench = big(30_000);
+    let folder = bench.path(".");
+    let mut killed = start(&bench, &["db", "backup", "first.db"]);
+    let left = begun(&folder, &[]);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(left.exists() && !bench.path("first.db").exists());
+
+    let mut alive = start(&bench, &["db", "backup", "second.db"]);
+    let pid = Pid::from_raw(i32::try_from(alive.id()).unwrap()).unwrap();
+    let held = begun(&folder, std::slice::from_ref(&left));
+    kill_process(pid, Signal::STOP).unwrap();
+    assert!(!left.exists(), "what was left behind, without `--keep`");
+    let made = bench.run(&["db", "backup", "third.db"]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    assert!(unfinished(&folder).contains(&held), "what is being made");
+    kill_process(pid, Signal::CONT).unwrap();
+    assert!(alive.wait().unwrap().success());
+    assert!(unfinished(&folder).is_empty());
+    for copy in ["second.db", "third.db"] {
+        let verified = bench.run(&["db", "verify", copy]);
+        assert!(verified.status.success(), "{}", stderr(&verified));
+    }
+}
+
+#[test]
+fn a_restore_that_is_killed_leaves_the_old_database_or_the_new_one() {
+    let bench = big(3_000);
+    let folder = bench.path(".");
+    assert!(bench.run(&["db", "backup", "copy.db"]).status.success());
+    fill(&bench, 1);
+    let mut killed = start(&bench, &["db", "restore", "copy.db"]);
+    let left = begun(&folder, &[]);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(left.exists());
+    assert_eq!(rows(&bench), 3_001);
+
+    let mut seen = [false; 2];
+    for kill in 0..200_u64 {
+        let mut restore = start(&bench, &["db", "restore", "copy.db"]);
+        // At another moment each time.
+        std::thread::sleep(Duration::from_millis(kill * 20));
+        // It may be over.
+        drop(restore.kill());
+        restore.wait().unwrap();
+        let verified = bench.run(&["db", "verify"]);
+        assert!(verified.status.success(), "kill {kill}: {}", stderr(&verified));
+        let is_new = rows(&bench) == 3_000;
+        assert!(is_new || rows(&bench) == 3_001, "kill {kill}: {} rows", rows(&bench));
+        seen[usize::from(is_new)] = true;
+        if is_new {
+            break;
+        }
+    }
+    assert_eq!(seen, [true, true], "killed before and after the change");
+    let done = bench.run(&["db", "restore", "copy.db"]);
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert!(unfinished(&folder).is_empty());
+}
