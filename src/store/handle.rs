@@ -33,7 +33,7 @@ use crate::store::prune::{self, Place, Pruned};
 use crate::store::recovery::{self, Recovery};
 use crate::store::untold::Untold;
 use crate::store::watches::Checkpoint;
-use crate::store::writer::{Job, Task, Writer};
+use crate::store::writer::{Job, Kind, Task, Writer};
 use crate::store::{
     accounts, channels, conditions, events, trainings, transitions, untold, watches,
 };
@@ -101,7 +101,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn watches(&self, ids: Vec<AvatarId>) -> Result<Vec<Watch>, StoreError> {
-        self.run("reading the watches", move |connection, _| {
+        self.read("reading the watches", move |connection, _| {
             ids.into_iter()
                 .map(|id| Ok(watches::find(connection, &id)?.unwrap_or_else(|| Watch::new(id))))
                 .collect()
@@ -154,7 +154,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn config_rejected(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.run("reading what was told of the config", |connection, _| {
+        self.read("reading what was told of the config", |connection, _| {
             conditions::config_rejected(connection)
         })
         .await
@@ -165,7 +165,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn account(&self, account: AccountName) -> Result<AccountMemory, StoreError> {
-        self.run("reading an account", move |connection, _| accounts::find(connection, &account))
+        self.read("reading an account", move |connection, _| accounts::find(connection, &account))
             .await
     }
 
@@ -177,7 +177,7 @@ impl Store {
         &self,
         most: usize,
     ) -> Result<HashMap<Option<String>, Vec<Duration>>, StoreError> {
-        self.run("reading past trainings", move |connection, _| {
+        self.read("reading past trainings", move |connection, _| {
             trainings::lessons(connection, most)
         })
         .await
@@ -216,7 +216,7 @@ impl Store {
         &self,
         ids: Vec<AvatarId>,
     ) -> Result<HashMap<AvatarId, Timestamp>, StoreError> {
-        self.run("reading when looks are due", move |connection, _| {
+        self.read("reading when looks are due", move |connection, _| {
             let mut looks = HashMap::new();
             for id in ids {
                 if let Some(at) = watches::next_look_at(connection, &id)? {
@@ -249,7 +249,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn untold(&self) -> Result<Untold, StoreError> {
-        self.run("reading what is to be told", |connection, _| untold::find(connection)).await
+        self.read("reading what is to be told", |connection, _| untold::find(connection)).await
     }
 
     /// Takes back every try that a process before this one left open; their number.
@@ -291,7 +291,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn waiting(&self) -> Result<usize, StoreError> {
-        self.run("counting what waits", |connection, _| outbox::waiting(connection)).await
+        self.read("counting what waits", |connection, _| outbox::waiting(connection)).await
     }
 
     /// Records the end of a try; `false` when the delivery is no longer in that try, and then
@@ -327,8 +327,26 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send + 'static,
     {
+        self.ask(doing, Kind::Write, work).await
+    }
+
+    /// As [`Self::run`], for work that writes nothing: no write that fails beside it takes it
+    /// along.
+    async fn read<T, F>(&self, doing: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.ask(doing, Kind::Read, work).await
+    }
+
+    async fn ask<T, F>(&self, doing: &'static str, kind: Kind, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
-        let job = Task::new(doing, work, answer);
+        let job = Task::new(doing, kind, work, answer);
         self.jobs.send(Box::new(job)).await.map_err(|_| StoreError::Stopped)?;
         answered.await.map_err(|_| StoreError::Stopped)?
     }

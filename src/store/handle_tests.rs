@@ -212,6 +212,35 @@ async fn one_bad_write_in_a_group_does_not_take_its_neighbours_with_it() {
 }
 
 #[tokio::test]
+async fn what_only_reads_does_not_fail_with_the_write_that_it_waited_with() {
+    let bench = Bench::new().await;
+    let store = bench.store();
+    let (begun, begins) = oneshot::channel();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    // The disk is full from now on, and the writer is busy, so that the others wait together.
+    let busy = store.run("filling the disk", move |connection, _| {
+        let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+        connection.pragma_update(None, "max_page_count", pages)?;
+        begun.send(()).unwrap();
+        held.recv().unwrap();
+        Ok(())
+    });
+    let others = async {
+        begins.await.unwrap();
+        let written = store.set_in_force("x".repeat(1_000_000));
+        let read = store.watches(vec![AvatarId::parse("a").unwrap()]);
+        let release = async { release.send(()).unwrap() };
+        // In this order they are sent before the writer goes on.
+        let (written, read, ()) = tokio::join!(written, read, release);
+        (written, read)
+    };
+    let (busy, (written, read)) = tokio::join!(busy, others);
+    busy.unwrap();
+    assert!(matches!(written, Err(StoreError::NoSpace { .. })), "{written:?}");
+    assert_eq!(read.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn within_one_line_nothing_overtakes_and_lines_do_not_wait_for_each_other() {
     let mut bench = Bench::new().await;
     for (avatar, sequence) in [("a", 1), ("a", 2), ("b", 1)] {

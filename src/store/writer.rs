@@ -2,6 +2,7 @@
 //!
 //! What always holds: an answer comes only after the commit is on disk; a job that fails takes
 //! none of its neighbours with it, unless SQLite rolled all of them back, and then all are told.
+//! What only reads comes after the writes that it waited with, and fails with none of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,8 +56,19 @@ impl Writer {
     }
 }
 
+/// What a job does to the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It writes, or may.
+    Write,
+    /// It reads, and nothing else.
+    Read,
+}
+
 /// Work for the writer, of whatever type.
 pub(super) trait Job: Send {
+    /// What it does.
+    fn kind(&self) -> Kind;
     /// Does the work within the group's transaction; `false` when it failed and must be undone.
     fn work(&mut self, connection: &Connection, boot_id: &str) -> bool;
     /// Whether the work failed in a way that will not pass.
@@ -69,6 +81,7 @@ pub(super) trait Job: Send {
 
 pub(super) struct Task<T, F> {
     doing: &'static str,
+    kind: Kind,
     work: Option<F>,
     done: Option<Result<T, StoreError>>,
     answer: Option<oneshot::Sender<Result<T, StoreError>>>,
@@ -78,10 +91,11 @@ impl<T, F> Task<T, F> {
     /// Work with the words for it, and where its answer goes.
     pub(super) fn new(
         doing: &'static str,
+        kind: Kind,
         work: F,
         answer: oneshot::Sender<Result<T, StoreError>>,
     ) -> Self {
-        Self { doing, work: Some(work), done: None, answer: Some(answer) }
+        Self { doing, kind, work: Some(work), done: None, answer: Some(answer) }
     }
 }
 
@@ -90,6 +104,10 @@ where
     T: Send,
     F: FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send,
 {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
     fn work(&mut self, connection: &Connection, boot_id: &str) -> bool {
         let Some(work) = self.work.take() else { return true };
         let done = work(connection, boot_id).doing(self.doing);
@@ -132,6 +150,7 @@ fn write_all(
     // was only kept waiting shows it by having the lock.
     let mut in_doubt = false;
     while waiting.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
+        let mut reads: Vec<_> = group.extract_if(.., |job| job.kind() == Kind::Read).collect();
         let before = connection.total_changes();
         let written = file.check().and_then(|()| write_group(&mut connection, &mut group, boot_id));
         trusted &= !group.iter().any(|job| job.failed_for_good());
@@ -152,6 +171,15 @@ fn write_all(
             }
         }
         group.clear();
+        let read = file.check().and_then(|()| read_group(&mut connection, &mut reads, boot_id));
+        trusted &= !reads.iter().any(|job| job.failed_for_good());
+        match read {
+            Ok(()) => reads.iter_mut().for_each(|job| job.committed()),
+            Err(error) => {
+                trusted &= error.next_step() == NextStep::Retry;
+                reads.iter_mut().for_each(|job| job.undone(&error));
+            }
+        }
     }
     if trusted {
         // When it fails, the next start checks what it would not have had to.
@@ -168,6 +196,9 @@ fn write_group(
     boot_id: &str,
 ) -> Result<(), StoreError> {
     const DOING: &str = "writing a group";
+    if group.is_empty() {
+        return Ok(());
+    }
     let transaction = database::begin(connection).doing(DOING)?;
     if let [only] = group {
         if only.work(&transaction, boot_id) {
@@ -177,6 +208,23 @@ fn write_group(
     }
     for job in group.iter_mut() {
         run_in_savepoint(&transaction, job.as_mut(), boot_id)?;
+    }
+    transaction.commit().doing(DOING)
+}
+
+/// Reads one state of the database for all of them; who cannot read is told so alone.
+fn read_group(
+    connection: &mut Connection,
+    group: &mut [Box<dyn Job>],
+    boot_id: &str,
+) -> Result<(), StoreError> {
+    const DOING: &str = "reading for a group";
+    if group.is_empty() {
+        return Ok(());
+    }
+    let transaction = connection.transaction().doing(DOING)?;
+    for job in group.iter_mut() {
+        job.work(&transaction, boot_id);
     }
     transaction.commit().doing(DOING)
 }
