@@ -61,6 +61,8 @@ pub struct Daemon<C: Clock> {
     inside: Inside<C>,
     door: Option<Door>,
     rejected_since: Option<Timestamp>,
+    /// Whether the store would not take yet which settings are in force.
+    unnoted: bool,
     /// What the store would not take yet of what is to be told of the config.
     untold: Option<(Phase, Timestamp, Option<String>)>,
 }
@@ -149,6 +151,7 @@ impl<C: Clock> Daemon<C> {
             inside,
             door,
             rejected_since,
+            unnoted: false,
             untold: None,
         };
         daemon.taken().await?;
@@ -228,8 +231,7 @@ impl<C: Clock> Daemon<C> {
     /// tells that the config is good again, if it was told that it was not.
     async fn taken(&mut self) -> Result<(), DaemonError> {
         self.tools.metrics.reloaded(true, self.tools.clock.now());
-        let in_force = Snapshot::of(&self.settings).to_text();
-        self.bear(self.tools.store.set_in_force(in_force).await)?;
+        self.note_in_force().await?;
         if matches!(self.untold.take(), Some((Phase::Begun, ..))) {
             // Nobody was told that it was bad, so nobody needs to know that it is good.
             return Ok(());
@@ -240,11 +242,21 @@ impl<C: Clock> Daemon<C> {
         Ok(())
     }
 
-    /// Tells what could not be written when it was to be told.
+    async fn note_in_force(&mut self) -> Result<(), DaemonError> {
+        let in_force = Snapshot::of(&self.settings).to_text();
+        let noted = self.tools.store.set_in_force(in_force).await;
+        self.unnoted = noted.is_err();
+        self.bear(noted)
+    }
+
+    /// Notes and tells what could not be written when it was to be.
     ///
     /// # Errors
     /// When the store fails for good.
     pub async fn catch_up(&mut self) -> Result<(), DaemonError> {
+        if self.unnoted {
+            self.note_in_force().await?;
+        }
         match self.untold.take() {
             Some((phase, since, reason)) => self.tell_of_config(phase, since, reason).await,
             None => Ok(()),

@@ -1,6 +1,7 @@
 //! `db backup`, `verify` and `restore` by the real program, beside the real daemon and without it.
 
 mod foreign;
+mod full;
 mod killed;
 mod links;
 mod owner;

@@ -1,0 +1,101 @@
+//! A disk that is full: nothing is half done, nothing is lost, and what waited for room is written
+//! as soon as there is some.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rusqlite::Connection;
+use rustix::process::Signal;
+
+use crate::harness::argil::FakeArgil;
+use crate::harness::config::Config;
+use crate::harness::daemon::{Bench, stderr, wait_until};
+
+/// A disk of three megabytes, gone when it is dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// `None` where this process may not mount.
+    fn mount(path: PathBuf) -> Option<Self> {
+        fs::create_dir(&path).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]).arg(&path);
+        mount.status().is_ok_and(|ended| ended.success()).then_some(Self(path))
+    }
+
+    /// Takes all the room that is left, until the file is removed.
+    fn fill(&self) -> PathBuf {
+        let pad = self.0.join("pad");
+        let mut file = File::create(&pad).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+        pad
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn on_a_full_disk_nothing_is_half_done_and_what_waits_is_written_later() {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "TRAINING");
+    let config = Config::new(argil.base_url()).avatar("a1");
+    let keep = |how_long: &str| {
+        let store = format!("\n[store]\npath = \"disk/a.db\"\nkeep_deliveries = \"{how_long}\"\n");
+        config.clone().with(&store).text().to_owned()
+    };
+    let bench = Bench::new(&keep("forever"));
+    let Some(disk) = Disk::mount(bench.path("disk")) else {
+        println!("this process may not mount: nothing is tried");
+        return;
+    };
+    let mut daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    assert!(bench.run(&["db", "backup", "copy.db"]).status.success());
+    let pad = disk.fill();
+    bench.configure(&keep("7d"));
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("notes of the config are not written yet, and wait: no space left");
+    argil.set_status("a1", "IDLE");
+    daemon.wait_for_log("changes of avatars are not written yet, and wait: no space left");
+    let before = names(&disk.0);
+    let backup = bench.run(&["db", "backup", "disk/copy.db"]);
+    assert_eq!(backup.status.code(), Some(74), "{}", stderr(&backup));
+    assert!(stderr(&backup).contains("no space left"), "{}", stderr(&backup));
+    assert_eq!(names(&disk.0), before);
+
+    fs::remove_file(pad).unwrap();
+    daemon.wait_for_log("avatar `a1` went from TRAINING to IDLE");
+    wait_until("the config in force", || {
+        let database = Connection::open(disk.0.join("a.db")).unwrap();
+        let sql = "SELECT in_force FROM config";
+        let text: String = database.query_row(sql, [], |row| row.get(0)).unwrap();
+        text.contains(r#""keep_deliveries":"7d""#)
+    });
+    daemon.signal(Signal::TERM);
+    assert!(daemon.wait().success());
+
+    let pad = disk.fill();
+    let before = names(&disk.0);
+    let restore = bench.run(&["db", "restore", "copy.db"]);
+    assert_eq!(restore.status.code(), Some(74), "{}", stderr(&restore));
+    assert_eq!(names(&disk.0), before);
+    fs::remove_file(pad).unwrap();
+    let verified = bench.json(&["db", "verify", "--json"]);
+    assert_eq!((&verified["sound"], &verified["transitions"]), (&true.into(), &2.into()));
+    let restore = bench.run(&["db", "restore", "copy.db"]);
+    assert!(restore.status.success(), "{}", stderr(&restore));
+}
