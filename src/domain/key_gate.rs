@@ -154,8 +154,8 @@ pub struct GateWaits {
     pub throttled: Backoff,
 }
 
-/// So many looks that were allowed and are forbidden, with no answer between them, are about the key
-/// and not about avatars.
+/// So many looks that were allowed and are forbidden, with no answer between them, are about the
+/// key and not about avatars.
 const FORBIDDEN_IN_A_ROW: u32 = 3;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, ffi};
 
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::identity;
@@ -76,11 +76,36 @@ pub(super) fn open_of_any_age(path: &Path) -> Result<(Connection, i64), StoreErr
     if !path.is_file() {
         return Err(identity::no_regular_file(path));
     }
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    match identity::schema_of(&connection, path)? {
-        0 => Err(StoreError::Blank { path: path.to_owned() }),
-        found => Ok((connection, found)),
+    let read = || {
+        let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let found = identity::schema_of(&connection, path)?;
+        Ok((connection, found))
+    };
+    let (connection, found) = match read() {
+        Err(StoreError::Sqlite { source, .. }) if is_half_written(&source) => {
+            roll_back(path)?;
+            read()?
+        }
+        read => read?,
+    };
+    if found == 0 {
+        return Err(StoreError::Blank { path: path.to_owned() });
     }
+    Ok((connection, found))
+}
+
+/// Whether a crash left a write half done, which only whoever may write can undo.
+fn is_half_written(error: &rusqlite::Error) -> bool {
+    let undo = [ffi::SQLITE_READONLY_ROLLBACK, ffi::SQLITE_READONLY_RECOVERY];
+    error.sqlite_error().is_some_and(|failure| undo.contains(&failure.extended_code))
+}
+
+/// Undoes what a crash left half done in a database of ours, as SQLite does when it is opened for
+/// writing.
+fn roll_back(path: &Path) -> Result<(), StoreError> {
+    identity::refuse_foreign(path)?;
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    identity::schema_of(&connection, path).map(drop)
 }
 
 /// An empty database in memory, as this program makes it up to that schema.
@@ -236,6 +261,32 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         drop(connection);
         open_for_writing(&path).unwrap();
+    }
+
+    #[test]
+    fn what_a_crash_left_half_written_is_undone_by_whoever_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        drop(open_for_writing(&path).unwrap());
+        let mut crashing = Connection::open(&path).unwrap();
+        crashing.pragma_update(None, "journal_mode", "DELETE").unwrap();
+        // What is written goes to the disk before it is committed.
+        crashing.pragma_update(None, "cache_size", 1).unwrap();
+        let transaction = crashing.transaction().unwrap();
+        transaction.execute_batch("CREATE TABLE half (text)").unwrap();
+        for _ in 0..100 {
+            transaction.execute("INSERT INTO half VALUES (?1)", ["x".repeat(9_000)]).unwrap();
+        }
+        let left = folder.path().join("left.db");
+        for ending in ["", "-journal"] {
+            let from = folder.path().join(format!("a.db{ending}"));
+            fs::copy(from, folder.path().join(format!("left.db{ending}"))).unwrap();
+        }
+        assert!(fs::metadata(&left).unwrap().len() > 500_000, "it is half written");
+        let read = open_for_reading(&left).unwrap();
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'half'";
+        assert_eq!(read.query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+        assert!(!folder.path().join("left.db-journal").exists());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! What always holds: the backup was checked, and copied onto the same disk, before anything is
 //! moved; under the name of the database stands the old one or the new one, whole, at every
-//! moment; a write-ahead log of the old one never stands beside the new one.
+//! moment; a log of the old one, of either kind, never stands beside the new one.
 
 use std::fs;
 use std::io;
@@ -73,7 +73,7 @@ pub fn restore(database: &Path, file: &Path, now: Timestamp) -> Result<Restore, 
     let given = Owner::of(database).and_then(|owner| owner.take(fresh.as_file()));
     given.map_err(disk("giving its owner", database))?;
     if !database.exists() {
-        move_log_away(database, None)?;
+        move_logs_away(database, None, &ENDINGS)?;
         let placed = fresh.persist_noclobber(database);
         placed.map_err(|failure| disk("placing", database)(failure.error))?;
         sync_folder(database)?;
@@ -84,7 +84,9 @@ pub fn restore(database: &Path, file: &Path, now: Timestamp) -> Result<Restore, 
     // Held until the new one stands there, so that nobody writes to the old one meanwhile.
     let held = hold(database)?;
     fs::hard_link(database, &kept).map_err(disk("keeping the old database as", &kept))?;
-    move_log_away(database, Some(&kept))?;
+    // Whoever holds the old one has ended its journal, and removes it in the end.
+    let ended = usize::from(held.is_some());
+    move_logs_away(database, Some(&kept), &ENDINGS[..ENDINGS.len() - ended])?;
     fresh.persist(database).map_err(|failure| disk("placing", database)(failure.error))?;
     sync_folder(database)?;
     drop(held);
@@ -113,22 +115,31 @@ fn hold(database: &Path) -> Result<Option<Connection>, StoreError> {
     }
 }
 
-/// Moves a log that is left over to where the old database is kept, or removes it where there is
+/// Moves logs that are left over to where the old database is kept, or removes them where there is
 /// none; the index of a log is worth nothing by itself.
-fn move_log_away(database: &Path, kept: Option<&Path>) -> Result<(), StoreError> {
-    let log = beside(database, "-wal");
-    let moved = match kept {
-        Some(kept) => fs::rename(&log, beside(kept, "-wal")),
-        None => fs::remove_file(&log),
-    };
+fn move_logs_away(
+    database: &Path,
+    kept: Option<&Path>,
+    endings: &[&str],
+) -> Result<(), StoreError> {
     let absent_is_fine = |done: io::Result<()>| match done {
         Err(failure) if failure.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
     };
-    absent_is_fine(moved).map_err(disk("moving away", &log))?;
+    for ending in endings {
+        let log = beside(database, ending);
+        let moved = match kept {
+            Some(kept) => fs::rename(&log, beside(kept, ending)),
+            None => fs::remove_file(&log),
+        };
+        absent_is_fine(moved).map_err(disk("moving away", &log))?;
+    }
     let index = beside(database, "-shm");
     absent_is_fine(fs::remove_file(&index)).map_err(disk("removing", &index))
 }
+
+/// What stands beside a database: the write-ahead log, and the journal of what is to be undone.
+const ENDINGS: [&str; 2] = ["-wal", "-journal"];
 
 /// Compares the old database with what takes its place.
 fn lost(database: &Path, fresh: &Path) -> Result<Lost, StoreError> {

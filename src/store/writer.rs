@@ -156,7 +156,8 @@ fn write_all(
         trusted &= !group.iter().any(|job| job.failed_for_good());
         match written {
             Ok(()) => {
-                if connection.total_changes() > before || !in_doubt {
+                let had_the_lock = !group.is_empty();
+                if connection.total_changes() > before || (had_the_lock && !in_doubt) {
                     in_doubt = false;
                     writes.store(true, Ordering::Relaxed);
                 }
@@ -262,7 +263,7 @@ mod tests {
     fn job(sql: &'static str) -> (Box<dyn Job>, Answer) {
         let (answer, answered) = oneshot::channel();
         let work = |connection: &Connection, _: &str| connection.execute(sql, ());
-        (Box::new(Task::new("testing", work, answer)), answered)
+        (Box::new(Task::new("testing", Kind::Write, work, answer)), answered)
     }
 
     #[test]

@@ -58,7 +58,7 @@ async fn a_change_that_meets_a_busy_database_is_kept_and_told_even_if_the_avatar
 
 /// Takes as long as the store waits for a lock, in real time.
 #[tokio::test]
-async fn a_new_plan_that_meets_a_busy_database_loses_nothing_and_is_followed_when_it_can_be() {
+async fn a_new_plan_is_followed_while_a_change_waits_for_the_database_and_loses_nothing() {
     let bench = Bench::with(Loops::Poller, &["a"], "TRAINING").await;
     let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
     beside.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -67,9 +67,10 @@ async fn a_new_plan_that_meets_a_busy_database_loses_nothing_and_is_followed_whe
     bench.api.wait_until("the avatar is looked at", |seen| seen.len() == 2).await;
     bench.api.set_status("a", "TRAINING");
     bench.api.set_status("b", "IDLE");
+    let unwritten = bench.world.clock.reading().plus(seconds(5));
+    wait_until("the poller gives up for now", || bench.world.clock.has_sleeper(unwritten)).await;
     bench.world.hand(bench.plan(&["a", "b"]));
-    let again = bench.world.clock.reading().plus(seconds(1));
-    wait_until("the poller gives up for now", || bench.world.clock.has_sleeper(again)).await;
+    bench.api.wait_until("the new one is looked at", |seen| seen.len() == 3).await;
     assert_eq!(bench.world.ended(), 0, "it lives");
     beside.execute_batch("ROLLBACK").unwrap();
 
