@@ -37,17 +37,33 @@ impl Reader {
         self.rows("reading the history", &sql, parameters, placed)
     }
 
-    /// Transitions of all avatars, oldest first: at most `limit`, all of them after the place
-    /// `after`.
+    /// Transitions of all avatars, oldest first, each with its seal: at most `limit`, all of them
+    /// after the place `after`.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn transitions_after(&self, after: i64, limit: u32) -> Result<Vec<Placed>, StoreError> {
+    pub fn transitions_after(
+        &self,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(Placed, Vec<u8>)>, StoreError> {
         let sql = format!(
-            "SELECT {columns}, seq FROM transitions WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+            "SELECT {columns}, seq, hash FROM transitions WHERE seq > ?1 ORDER BY seq LIMIT ?2",
             columns = transitions::COLUMNS
         );
-        self.rows("reading the history", &sql, (after, limit), placed)
+        let sealed = |row: &Row<'_>| Ok((placed(row)?, row.get("hash")?));
+        self.rows("reading the history", &sql, (after, limit), sealed)
+    }
+
+    /// The seal of the transition at that place, also when it was removed for its age as the last
+    /// of its run; `None` when no seal is known there.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn seal_at(&self, place: i64) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql = "SELECT hash FROM transitions WHERE seq = ?1
+                   UNION ALL SELECT hash FROM gaps WHERE last_seq = ?1";
+        Ok(self.rows("reading a seal", sql, [place], |row| row.get(0))?.pop())
     }
 
     /// The place of the last transition; zero when there is none.

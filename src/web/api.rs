@@ -15,7 +15,7 @@ use crate::domain::delivery::DeliveryId;
 use crate::store::reader::DeliveryFilter;
 use crate::web::actions::{self, reading};
 use crate::web::answer::{Problem, json};
-use crate::web::asked::Asked;
+use crate::web::asked::{Asked, Bare};
 use crate::web::desk::{Desk, Tried};
 use crate::web::stream;
 use crate::web::view::{AttemptView, AvatarView, ChannelView, DeliveryView, TransitionView};
@@ -99,20 +99,20 @@ struct TriedView {
 type Segment = Result<Path<String>, PathRejection>;
 type Answer = Result<Response, Problem>;
 
-async fn openapi() -> Response {
+async fn openapi(_: Bare) -> Response {
     let mut response = OPENAPI.into_response();
     let kind = axum::http::HeaderValue::from_static("application/json");
     response.headers_mut().insert(axum::http::header::CONTENT_TYPE, kind);
     response
 }
 
-async fn status(State(desk): State<Desk>) -> Answer {
+async fn status(State(desk): State<Desk>, _: Bare) -> Answer {
     let status = reading(&desk, |book| book.status()).await?;
     Ok(json(StatusCode::OK, &status))
 }
 
 async fn avatars(State(desk): State<Desk>, uri: Uri) -> Answer {
-    let asked = Asked::of(&uri);
+    let asked = Asked::strictly(&uri, &["limit", "after", "status"])?;
     let limit = asked.limit()?;
     let (after, status) = (asked.text("after"), asked.text("status"));
     let fits = move |avatar: &AvatarView| {
@@ -127,7 +127,7 @@ async fn avatars(State(desk): State<Desk>, uri: Uri) -> Answer {
     Ok(json(StatusCode::OK, &Avatars { avatars, next }))
 }
 
-async fn avatar(State(desk): State<Desk>, id: Segment) -> Answer {
+async fn avatar(State(desk): State<Desk>, id: Segment, _: Bare) -> Answer {
     let avatar = find(&desk, id).await?;
     Ok(json(StatusCode::OK, &avatar))
 }
@@ -142,7 +142,7 @@ async fn all_transitions(State(desk): State<Desk>, uri: Uri) -> Answer {
 }
 
 async fn page_of_transitions(desk: &Desk, avatar: Option<AvatarId>, uri: &Uri) -> Answer {
-    let asked = Asked::of(uri);
+    let asked = Asked::strictly(uri, &["limit", "before"])?;
     let (limit, before) = (asked.limit()?, asked.place("before")?);
     let transitions =
         reading(desk, move |book| book.transitions(avatar.as_ref(), before, limit + 1)).await?;
@@ -152,7 +152,8 @@ async fn page_of_transitions(desk: &Desk, avatar: Option<AvatarId>, uri: &Uri) -
 }
 
 async fn deliveries(State(desk): State<Desk>, uri: Uri) -> Answer {
-    let asked = Asked::of(&uri);
+    let known = ["limit", "before", "state", "channel", "avatar"];
+    let asked = Asked::strictly(&uri, &known)?;
     let limit = asked.limit()?;
     let filter = DeliveryFilter {
         state: asked.one_of("state", &STATES)?,
@@ -168,7 +169,7 @@ async fn deliveries(State(desk): State<Desk>, uri: Uri) -> Answer {
     Ok(json(StatusCode::OK, &Deliveries { deliveries, next }))
 }
 
-async fn delivery(State(desk): State<Desk>, id: Segment) -> Answer {
+async fn delivery(State(desk): State<Desk>, id: Segment, _: Bare) -> Answer {
     let id = segment(id)?;
     let unknown = Problem::missing("there is no such delivery");
     let found = reading(&desk, move |book| book.delivery(&id)).await?;
@@ -176,23 +177,23 @@ async fn delivery(State(desk): State<Desk>, id: Segment) -> Answer {
     Ok(json(StatusCode::OK, &DeliveryWhole { delivery, tries }))
 }
 
-async fn channels(State(desk): State<Desk>) -> Answer {
+async fn channels(State(desk): State<Desk>, _: Bare) -> Answer {
     let channels = reading(&desk, |book| book.channels()).await?;
     Ok(json(StatusCode::OK, &Channels { channels }))
 }
 
-async fn retry(State(desk): State<Desk>, id: Segment) -> Answer {
+async fn retry(State(desk): State<Desk>, id: Segment, _: Bare) -> Answer {
     let delivery_id = actions::retry(&desk, &segment(id)?).await?;
     Ok(json(StatusCode::ACCEPTED, &Retried { delivery_id }))
 }
 
-async fn poll(State(desk): State<Desk>, id: Segment) -> Answer {
+async fn poll(State(desk): State<Desk>, id: Segment, _: Bare) -> Answer {
     let avatar_id = segment(id)?;
     actions::look_now(&desk, &avatar_id).await?;
     Ok(json(StatusCode::ACCEPTED, &Due { avatar_id }))
 }
 
-async fn test(State(desk): State<Desk>, name: Segment) -> Answer {
+async fn test(State(desk): State<Desk>, name: Segment, _: Bare) -> Answer {
     let tried = actions::test(&desk, &segment(name)?).await?;
     let tests = Tests {
         delivered: tried.iter().all(|it| it.delivered),

@@ -1,16 +1,51 @@
 //! What a query asks for: checked values, or a problem that says how to mend it.
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 
 use crate::domain::foreign_text::one_line;
 use crate::web::answer::Problem;
+use crate::web::bookmark::Bookmark;
 
 /// The parameters of a query; of one that is repeated the last one counts.
 #[derive(Debug)]
 pub struct Asked(Vec<(String, String)>);
 
+/// No parameters at all, where none is known.
+#[derive(Debug)]
+pub struct Bare;
+
+impl<S: Send + Sync> FromRequestParts<S> for Bare {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Asked::strictly(&parts.uri, &[]).map(|_| Self)
+    }
+}
+
 impl Asked {
-    /// The parameters of a request.
+    /// The parameters of a request, when all of them are known: a filter that is misspelt would
+    /// else let everything through.
+    ///
+    /// # Errors
+    /// When one is not known.
+    pub fn strictly(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
+        let asked = Self::of(uri);
+        let Some((name, _)) = asked.0.iter().find(|(name, _)| !known.contains(&name.as_str()))
+        else {
+            return Ok(asked);
+        };
+        let name = one_line(name, SHOWN_CHARS_MAX);
+        let help = match known {
+            [] => "this place takes no parameters".to_owned(),
+            known => format!("known are `{}`", known.join("`, `")),
+        };
+        let detail = format!("`{name}` is no parameter here; {help}");
+        Err(Problem::new(StatusCode::BAD_REQUEST, detail))
+    }
+
+    /// The parameters of a request, whatever they are.
     pub fn of(uri: &Uri) -> Self {
         let query = uri.query().unwrap_or_default();
         let pairs = url::form_urlencoded::parse(query.as_bytes());
@@ -46,6 +81,16 @@ impl Asked {
             Ok(place) if place >= 0 => Ok(Some(place)),
             Ok(_) | Err(_) => Err(wrong(name, &text, "a whole number that is not negative")),
         }
+    }
+
+    /// The bookmark of a listener, if it is given.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn bookmark(&self, name: &str) -> Result<Option<Bookmark>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let help = "a whole number that is not negative, or the id of an event";
+        Bookmark::parse(&text).map(Some).ok_or_else(|| wrong(name, &text, help))
     }
 
     /// A text that has a form, if it is given.
@@ -103,7 +148,26 @@ mod tests {
         assert_eq!(asked("before=7").place("before"), Ok(Some(7)));
         assert!(asked("before=-7").place("before").is_err());
         assert_eq!(asked("state=a%20b").text("state").as_deref(), Some("a b"));
+        assert!(asked("after=7-").bookmark("after").is_err());
         let problem = asked("state=x").one_of("state", &["a", "b"]).unwrap_err();
         assert_eq!(problem.detail, "`state` is `x`; write one of `a`, `b`");
+    }
+
+    #[test]
+    fn what_is_misspelt_is_not_passed_over() {
+        let check = |query: &str, known: &[&str], expected: Result<(), &str>| {
+            let asked = Asked::strictly(&format!("/x{query}").parse().unwrap(), known);
+            let said = asked.map(|_| ()).map_err(|problem| problem.detail);
+            assert_eq!(said, expected.map_err(str::to_owned), "{query}");
+        };
+        check("", &[], Ok(()));
+        check("?", &[], Ok(()));
+        check("?limit=1&status=x", &["limit", "status"], Ok(()));
+        let known = "`stauts` is no parameter here; known are `limit`, `status`";
+        check("?limit=1&stauts=x", &["limit", "status"], Err(known));
+        let none = "`a` is no parameter here; this place takes no parameters";
+        check("?a", &[], Err(none));
+        let blank = "`` is no parameter here; this place takes no parameters";
+        check("?%0D%0A=1", &[], Err(blank));
     }
 }

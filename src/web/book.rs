@@ -15,6 +15,7 @@ use crate::live::metrics::{Measured, MeasuredChannel};
 use crate::store::error::StoreError;
 use crate::store::pages::{self, Placed};
 use crate::store::reader::{ConditionRow, DeliveryCounts, DeliveryFilter, DeliveryRow, Reader};
+use crate::web::bookmark::Bookmark;
 use crate::web::desk::{Desk, Register, Tick};
 use crate::web::view::{
     AccountView, AttemptView, AvatarView, ChannelView, ConditionView, DeliveryView, StatusView,
@@ -198,7 +199,7 @@ impl<'d> Book<'d> {
         Ok(views(&self.reader.transitions_before(avatar, before, limit)?))
     }
 
-    /// The transitions after a place, oldest first.
+    /// The transitions after a place, oldest first, each with its bookmark.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -206,8 +207,34 @@ impl<'d> Book<'d> {
         &self,
         place: i64,
         limit: u32,
-    ) -> Result<Vec<TransitionView>, StoreError> {
-        Ok(views(&self.reader.transitions_after(place, limit)?))
+    ) -> Result<Vec<(Bookmark, TransitionView)>, StoreError> {
+        let found = self.reader.transitions_after(place, limit)?;
+        let marked = found.iter().map(|((place, transition), seal)| {
+            (Bookmark::new(*place, seal), TransitionView::new(*place, transition))
+        });
+        Ok(marked.collect())
+    }
+
+    /// Whether a bookmark lies in this history, with all that came after it still there. Of one
+    /// that is only a place nobody can say more than whether there is such a place.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn has(&self, bookmark: &Bookmark) -> Result<bool, StoreError> {
+        if !bookmark.is_marked() {
+            return Ok(bookmark.place <= self.last_place()?);
+        }
+        let seal = self.reader.seal_at(bookmark.place)?;
+        Ok(seal.is_some_and(|seal| Bookmark::new(bookmark.place, &seal) == *bookmark))
+    }
+
+    /// The bookmark of the last transition.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn newest(&self) -> Result<Bookmark, StoreError> {
+        let place = self.last_place()?;
+        Ok(Bookmark::new(place, &self.reader.seal_at(place)?.unwrap_or_default()))
     }
 
     /// The place of the last transition.

@@ -1,8 +1,9 @@
 //! The stream: server-sent events (WHATWG HTML, section 9.2) of what happens.
 //!
-//! Transitions come out of the table, each with its place as the event's id, so whoever comes back
-//! with `Last-Event-ID` misses none. Tries at deliveries are told as they happen, and only then.
-//! A stream ends by itself after a while; whoever listens comes back.
+//! Transitions come out of the table, each with its bookmark as the event's id, so whoever comes
+//! back with `Last-Event-ID` misses none, and whoever comes from another history is told. Tries at
+//! deliveries are told as they happen, and only then. A stream ends by itself after a while;
+//! whoever listens comes back.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -24,6 +25,7 @@ use crate::live::feed::Happening;
 use crate::web::actions::reading;
 use crate::web::answer::Problem;
 use crate::web::asked::Asked;
+use crate::web::bookmark::Bookmark;
 use crate::web::desk::Desk;
 
 /// One try at a delivery, as it is streamed.
@@ -58,20 +60,24 @@ pub(super) async fn stream(
         let full = "too many streams are open; come back later";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, full));
     };
-    let after = Asked::of(&uri).place("after")?;
-    let named = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let last = named.and_then(|id| id.parse().ok()).or(after);
+    let after = Asked::strictly(&uri, &["after"])?.bookmark("after")?;
+    let named = headers.get("last-event-id").filter(|id| !id.is_empty());
+    // An id that is none of ours is of another history as well.
+    let named = named.map(|id| id.to_str().ok().and_then(Bookmark::parse));
+    let asked = named.or_else(|| after.map(Some));
     // First listen, then look: what happens between is seen twice, and told once.
     let happenings = desk.feed.listen();
-    let newest = reading(&desk, |book| book.last_place()).await?;
-    // A place that there is not yet is of another history: one that was restored, say.
-    let is_foreign = last.is_some_and(|place| place > newest);
-    let last = last.filter(|_| !is_foreign).unwrap_or(newest);
+    let (last, is_foreign) = reading(&desk, move |book| match asked {
+        None => Ok((book.newest()?, false)),
+        Some(Some(asked)) if book.has(&asked)? => Ok((asked, false)),
+        Some(_) => Ok((book.newest()?, true)),
+    })
+    .await?;
     // Its id says where it begins, so that whoever comes back before the first news misses none.
     let hello = Event::default().retry(RETRY).id(last.to_string()).comment("avatar-watch");
     let mut streaming = Streaming {
         desk,
-        last,
+        last: last.place,
         happenings,
         ready: VecDeque::from([hello]),
         behind: false,
@@ -79,7 +85,7 @@ pub(super) async fn stream(
         _room: room,
     };
     if is_foreign {
-        let data = format!("{{\"place\":{newest}}}");
+        let data = format!("{{\"place\":{}}}", last.place);
         streaming.ready.push_back(Event::default().event("reset").data(data));
     }
     streaming.read_on().await?;
@@ -130,9 +136,9 @@ impl Streaming {
             let found =
                 reading(&self.desk, move |book| book.transitions_after(after, PAGE)).await?;
             let whole = found.len() < PAGE as usize;
-            for transition in found {
-                self.last = transition.place;
-                let event = Event::default().event("transition").id(self.last.to_string());
+            for (bookmark, transition) in found {
+                self.last = bookmark.place;
+                let event = Event::default().event("transition").id(bookmark.to_string());
                 // Our own views are always JSON.
                 self.ready.extend(event.json_data(&transition).ok());
             }

@@ -1,5 +1,6 @@
 //! The page, the API, the numbers and the health of the real program, over real sockets.
 
+mod own_desk;
 mod page;
 mod stream;
 mod stuck;
@@ -127,6 +128,34 @@ async fn every_answer_is_as_its_document_says() {
     let wrong =
         ask(scene.page, "DELETE", "/api/v1/avatars", &[&format!("authorization: Bearer {TOKEN}")]);
     assert_eq!((wrong.status, wrong.header("allow")), (405, "GET,HEAD"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parameter_that_is_not_known_is_refused_by_the_api_and_passed_over_by_the_page() {
+    let scene = Scene::new().await;
+    let document: Value = serde_json::from_str(include_str!("../../src/web/openapi.json")).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    for (described, operations) in paths {
+        for method in operations.as_object().unwrap().keys() {
+            let path = described.replace("{id}", "a1").replace("{name}", "ops");
+            let bearer = format!("authorization: Bearer {TOKEN}");
+            let asked = format!("{path}?stauts=TRAINING");
+            let answer = ask(scene.page, &method.to_uppercase(), &asked, &[&bearer]);
+            assert_eq!(answer.status, 400, "{method} {path}: {}", answer.body);
+            check_described(method, described, &answer);
+            let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.starts_with("`stauts` is no parameter here; "), "{path}: {detail}");
+            // All that it knows it names.
+            for known in operations[method]["parameters"].as_array().into_iter().flatten() {
+                let named = format!("`{}`", known["name"].as_str().unwrap());
+                assert!(known["in"] != "query" || detail.contains(&named), "{path}: {detail}");
+            }
+        }
+    }
+    for path in ["/", "/avatars/a1", "/deliveries", "/metrics", "/healthz"] {
+        assert_eq!(scene.get(&format!("{path}?utm_source=mail")).status, 200, "{path}");
+    }
+    assert_eq!(scene.get("/deliveries?state=lost").status, 400);
 }
 
 #[tokio::test(flavor = "multi_thread")]

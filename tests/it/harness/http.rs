@@ -1,6 +1,6 @@
 //! A client of the web server: one request, one connection, nothing that it adds by itself.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -69,6 +69,25 @@ pub(crate) fn events(
         }
     }
     events
+}
+
+/// A listener of a stream, who reads when the test does.
+pub(crate) struct Listener(Lines<BufReader<TcpStream>>);
+
+impl Listener {
+    /// Begins to listen.
+    pub(crate) fn open(address: SocketAddr, path: &str) -> Self {
+        Self(BufReader::new(send(address, "GET", path, &[])).lines())
+    }
+
+    /// Reads on until this line came; the data that follows it, if any does on the next line.
+    pub(crate) fn wait_for(&mut self, wanted: &str) -> Value {
+        let mut lines = self.0.by_ref().map(|line| line.unwrap());
+        assert!(lines.any(|line| line == wanted), "the stream ended before `{wanted}`");
+        let next = lines.next().unwrap_or_default();
+        let data = next.strip_prefix("data: ");
+        data.map_or(Value::Null, |data| serde_json::from_str(data).unwrap())
+    }
 }
 
 /// The first lines of a stream.

@@ -1,15 +1,24 @@
 //! The stream: nothing is missed between two of them.
 
+use avatar_watch::domain::channel::ChannelName;
+use avatar_watch::domain::delivery::{DeliveryState, Outcome, OutcomeClass};
+use avatar_watch::domain::event::EventId;
+use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::timestamp::Timestamp;
+use avatar_watch::live::feed::Happening;
+use avatar_watch::web::server::Limits;
+
+use super::own_desk::{OwnDesk, serve};
 use super::*;
-use crate::harness::http::events;
+use crate::harness::http::{Listener, events};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_comes_back_misses_no_transition() {
     let scene = Scene::new().await;
     let path = "/api/v1/stream?after=0";
     let first = events(scene.page, path, &[], 2);
-    let ids: Vec<&str> = first.iter().map(|(_, id, _)| id.as_str()).collect();
-    assert_eq!(ids, ["1", "2"]);
+    let places: Vec<&str> = first.iter().map(|(_, id, _)| id.split_once('-').unwrap().0).collect();
+    assert_eq!(places, ["1", "2"]);
     scene.end("delivered");
     scene.argil.set_status("a2", "REFUSED");
     scene.bench.wait_for_deliveries("both", |rows| {
@@ -24,24 +33,96 @@ async fn whoever_comes_back_misses_no_transition() {
             break page;
         }
     };
-    let rest = events(page, "/api/v1/stream", &["last-event-id: 2"], 2);
-    let statuses: Vec<&Value> = rest.iter().map(|(_, _, data)| &data["status"]).collect();
-    assert_eq!(statuses, ["IDLE", "REFUSED"]);
+    for id in [first[1].1.as_str(), "2"] {
+        let rest = events(page, "/api/v1/stream", &[&format!("last-event-id: {id}")], 2);
+        let statuses: Vec<&Value> = rest.iter().map(|(_, _, data)| &data["status"]).collect();
+        assert_eq!(statuses, ["IDLE", "REFUSED"], "after {id}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_comes_with_a_place_of_another_history_is_told() {
     let scene = Scene::new().await;
     let page = scene.page;
-    let seen = events(page, "/api/v1/stream", &["last-event-id: 99999999"], 1);
-    assert_eq!((seen[0].0.as_str(), &seen[0].2), ("reset", &json!({"place": 2})));
+    for id in ["99999999", "2-0123456789abcdef", "of another program", "-1"] {
+        let seen = events(page, "/api/v1/stream", &[&format!("last-event-id: {id}")], 1);
+        let (name, goes_on, data) = &seen[0];
+        assert_eq!((name.as_str(), data), ("reset", &json!({"place": 2})), "{id}");
+        assert!(goes_on.starts_with("2-"), "{goes_on}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_history_that_has_outgrown_its_old_place_is_told_apart() {
+    let scene = Scene::new().await;
+    assert!(scene.bench.run(&["db", "backup", "copy.db"]).status.success());
+    scene.end("delivered");
+    let old = events(scene.page, "/api/v1/stream?after=0", &[], 3);
+    let (common, gone) = (&old[1].1, &old[2].1);
+    assert!(scene.daemon.stop().success());
+    let restored = scene.bench.run(&["db", "restore", "copy.db"]);
+    assert!(restored.status.success(), "{restored:?}");
+    // The same place has another change now, and others lie behind it.
+    scene.argil.set_status("a2", "REFUSED");
+    let daemon = scene.bench.start();
+    daemon.wait_for_log("avatar `a2` went from TRAINING to REFUSED");
+    daemon.wait_for_log("avatar `a1` went from TRAINING to IDLE");
+    let page = daemon.page();
+    let listen =
+        |id: &str, count| events(page, "/api/v1/stream", &[&format!("last-event-id: {id}")], count);
+    wait_until("both changes", || {
+        get(page, "/api/v1/transitions").json()["transitions"].as_array().unwrap().len() == 4
+    });
+    let seen = listen(gone, 1);
+    assert_eq!((seen[0].0.as_str(), &seen[0].2), ("reset", &json!({"place": 4})));
+    let seen = listen(common, 2);
+    let places: Vec<&Value> = seen.iter().map(|(_, _, data)| &data["place"]).collect();
+    assert_eq!(places, [&json!(3), &json!(4)], "what both have in common is no other history");
+    assert_ne!(&seen[0].1, gone);
+}
+
+#[tokio::test]
+async fn whoever_listens_too_slowly_is_told_how_much_went_by() {
+    let own = OwnDesk::new();
+    let page = serve(own.desk.clone(), Limits::default());
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    let listening = tokio::task::spawn_blocking(move || {
+        let mut stream = Listener::open(page, "/api/v1/stream");
+        stream.wait_for("id: 0");
+        begun.send(()).unwrap();
+        (stream.wait_for("event: missed"), stream.wait_for("event: attempt"))
+    });
+    begins.await.unwrap();
+    let outcome = Outcome {
+        class: OutcomeClass::Delivered,
+        phase: "response",
+        code: Some(204),
+        retry_after: None,
+        error: None,
+        snippet: None,
+        clock: None,
+    };
+    // On this one thread nobody can listen while it is told.
+    for attempt in 0..KEPT + 10 {
+        own.desk.feed.tell(|| Happening::Tried {
+            event_id: EventId::mint(Timestamp::from_millis(0), Roll::new(7)),
+            avatar_id: "a1".to_owned(),
+            channel: ChannelName::parse("ops").unwrap(),
+            attempt,
+            outcome: outcome.clone(),
+            state: DeliveryState::Delivered,
+        });
+    }
+    let (missed, next) = listening.await.unwrap();
+    assert_eq!(missed, json!({"count": 10}));
+    assert_eq!(next["attempt"], 10, "what it was told of is what went by, and no more");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_says_where_it_begins_before_there_is_news() {
     let scene = Scene::new().await;
     let first = crate::harness::http::first_lines(scene.page, "/api/v1/stream", 3);
-    assert!(first.contains(&"id: 2".to_owned()), "{first:?}");
+    assert!(first.iter().any(|line| line.starts_with("id: 2-")), "{first:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,3 +169,6 @@ async fn streams_are_so_many_and_no_more() {
         answer.status == 200
     });
 }
+
+/// Happenings that a listener can be behind, as the feed has it.
+const KEPT: u32 = 8192;

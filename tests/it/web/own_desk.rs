@@ -1,0 +1,79 @@
+//! A desk in this process, for what a running daemon cannot be brought to at will.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use avatar_watch::domain::moment::Moment;
+use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::timestamp::Timestamp;
+use avatar_watch::live::feed::Feed;
+use avatar_watch::live::metrics::Metrics;
+use avatar_watch::live::sights::Sights;
+use avatar_watch::store::handle::Store;
+use avatar_watch::store::writer::Writer;
+use avatar_watch::web::access::Rules;
+use avatar_watch::web::desk::{Desk, READERS_MAX, Register, STREAMS_MAX, Tick};
+use avatar_watch::web::routes;
+use avatar_watch::web::server::{self, Limits};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+/// A desk with a new database of its own, and what keeps both alive.
+pub(super) struct OwnDesk {
+    pub(super) desk: Desk,
+    pub(super) store: Store,
+    _writer: Writer,
+    _register: watch::Sender<Arc<Register>>,
+    _folder: tempfile::TempDir,
+}
+
+impl OwnDesk {
+    /// One where everybody may read.
+    pub(super) fn new() -> Self {
+        Self::with(Rules { loopback: true, ..Rules::default() })
+    }
+
+    /// One with these rules.
+    pub(super) fn with(rules: Rules) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("avatar-watch.db");
+        let (store, writer) = Store::open(&database, "test".to_owned()).unwrap();
+        let (desk, register) = desk(database, rules);
+        Self { desk, store, _writer: writer, _register: register, _folder: folder }
+    }
+}
+
+/// A desk before that database, which need not be there.
+pub(super) fn desk(database: PathBuf, rules: Rules) -> (Desk, watch::Sender<Arc<Register>>) {
+    let (sender, register) = watch::channel(Arc::new(Register { rules, ..Register::default() }));
+    let tick = || Tick {
+        now: Timestamp::from_millis(0),
+        moment: Moment::from_millis(0),
+        roll: Roll::new(0),
+    };
+    let desk = Desk {
+        database,
+        tick: Arc::new(tick),
+        started_at: Moment::from_millis(0),
+        register,
+        feed: Feed::default(),
+        sights: Sights::default(),
+        metrics: Metrics::new(),
+        progress: Arc::new(|_| Vec::new()),
+        looks: mpsc::channel(1).0,
+        trials: mpsc::channel(1).0,
+        ring: Arc::new(|| ()),
+        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        readers: Arc::new(Semaphore::new(READERS_MAX)),
+    };
+    (desk, sender)
+}
+
+/// Serves a desk until the test ends.
+pub(super) fn serve(desk: Desk, limits: Limits) -> SocketAddr {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let place = listener.local_addr().unwrap();
+    let routes = routes::routes(desk);
+    tokio::spawn(server::run(listener, routes, limits, std::future::pending()));
+    place
+}
