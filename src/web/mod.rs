@@ -18,5 +18,6 @@ pub mod page;
 pub mod numbers;
 pub mod health;
 pub mod hints;
+pub mod seats;
 pub mod routes;
 pub mod server;

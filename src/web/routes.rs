@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use crate::web::access::Rules;
 use crate::web::answer::Problem;
 use crate::web::desk::Desk;
+use crate::web::seats::Seat;
 use crate::web::{api, health, numbers, page};
 
 /// The routes of the desk: the page, the API, the numbers, the health.
@@ -28,7 +29,10 @@ pub fn routes(desk: Desk) -> Router {
 async fn admit(State(desk): State<Desk>, request: Request, next: Next) -> Response {
     let rules: &Rules = &desk.register().rules;
     match rules.admit(request.method(), request.uri(), request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => match request.extensions().get::<Seat>().cloned() {
+            Some(seat) => seat.during(next.run(request)).await,
+            None => next.run(request).await,
+        },
         Err(refusal) => answer(request.uri(), &Problem::from(refusal)),
     }
 }

@@ -1,27 +1,31 @@
 //! The server: connections in, routes behind, and limits on everything.
 //!
 //! What always holds: a number of connections at once, and a time for each; whoever sends slowly,
-//! or nothing, or without an end, keeps others waiting for no longer than that.
+//! or nothing, or without an end, is cut off, and keeps no newcomer waiting meanwhile.
 
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use crate::web::seats::{Seats, Taken};
 
 /// How much is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once; more wait in the system's queue.
+    /// Connections at once; for one more, another one gives up its seat, or it waits.
     pub connections: usize,
-    /// How long the head of a request may take.
+    /// How long the head of a request may take, from its beginning or from the answer before.
     pub head: Duration,
     /// How long a connection is kept for more requests.
     pub whole: Duration,
@@ -55,7 +59,7 @@ pub async fn run(
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    let room = Arc::new(Semaphore::new(limits.connections));
+    let seats = Seats::new(limits.connections);
     let (stop, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -63,11 +67,11 @@ pub async fn run(
         let accepted = tokio::select! {
             biased;
             () = &mut shutdown => break,
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&listener, &seats) => accepted,
         };
         match accepted {
-            Some((stream, permit)) => {
-                let task = serve(stream, routes.clone(), limits, stopped.clone(), permit);
+            Some((stream, taken)) => {
+                let task = serve(stream, routes.clone(), limits, stopped.clone(), taken);
                 connections.spawn(task);
             }
             // Most likely there are no file handles: to ask again at once would only burn.
@@ -83,13 +87,9 @@ pub async fn run(
     Ok(())
 }
 
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(room).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener, seats: &Seats) -> Option<(TcpStream, Taken)> {
     let (stream, _) = listener.accept().await.ok()?;
-    Some((stream, permit))
+    Some((stream, seats.take().await?))
 }
 
 async fn serve(
@@ -97,12 +97,17 @@ async fn serve(
     routes: Router,
     limits: Limits,
     mut stopped: watch::Receiver<()>,
-    permit: OwnedSemaphorePermit,
+    mut taken: Taken,
 ) {
+    let (seat, routes) = (taken.seat.clone(), TowerToHyperService::new(routes));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(seat.clone());
+        routes.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let served = async {
         tokio::select! {
@@ -119,8 +124,10 @@ async fn serve(
             }
         }
     };
-    served.await;
-    drop(permit);
+    tokio::select! {
+        () = served => {}
+        _ = &mut taken.dismissed => {}
+    }
 }
 
 /// The pause after a connection that could not be taken.

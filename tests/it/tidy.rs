@@ -91,7 +91,7 @@ const HOMES: [(&str, &[&str]); 23] = [
     ("signal_hook", &["cli/asking.rs", "daemon/signals.rs"]),
     ("signal_hook_tokio", &["daemon/signals.rs"]),
     ("axum", &["web/", "demo/argil.rs", "demo/receiver.rs"]),
-    ("hyper", &["web/server.rs"]),
+    ("hyper", &["web/seats.rs", "web/server.rs"]),
     ("hyper_util", &["web/server.rs"]),
     ("clap", &["cli/args.rs", "cli/hand_args.rs", "cli/command.rs"]),
     ("clap_complete", &["cli/args.rs", "cli/completions.rs"]),

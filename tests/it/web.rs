@@ -2,6 +2,7 @@
 
 mod own_desk;
 mod page;
+mod seats;
 mod stream;
 mod stuck;
 
