@@ -2,6 +2,7 @@
 
 mod own_desk;
 mod page;
+mod readers;
 mod seats;
 mod stream;
 mod stuck;

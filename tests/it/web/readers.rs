@@ -1,0 +1,49 @@
+//! A crowd at the page: one reads after the other, and nobody who reads holds up who writes.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+
+use avatar_watch::domain::channel::ChannelName;
+use avatar_watch::domain::timestamp::Timestamp;
+use avatar_watch::store::channels::Registered;
+use avatar_watch::web::desk::READERS_MAX;
+use avatar_watch::web::server::Limits;
+
+use super::own_desk::{OwnDesk, serve};
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_reads_after_the_other_and_the_writer_goes_on() {
+    const CROWD: usize = 12;
+    let mut own = OwnDesk::new();
+    let (inside, came_in) = mpsc::channel();
+    let (let_go, gate) = mpsc::channel::<()>();
+    let (gate, at_once) = (Mutex::new(gate), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&at_once);
+    // It is asked for in the midst of reading.
+    own.desk.progress = Arc::new(move |_| {
+        inside.send(counted.fetch_add(1, Ordering::SeqCst) + 1).unwrap();
+        gate.lock().unwrap().recv().unwrap();
+        counted.fetch_sub(1, Ordering::SeqCst);
+        Vec::new()
+    });
+    let page = serve(own.desk.clone(), Limits::default());
+    let crowd: Vec<_> =
+        (0..CROWD).map(|_| tokio::task::spawn_blocking(move || get(page, "/").status)).collect();
+    let mut most = came_in.recv().unwrap();
+    assert_eq!(own.desk.readers.available_permits(), READERS_MAX - 1);
+    for number in 0..CROWD {
+        // One of them is in the midst of reading, and a commit goes through.
+        let name = ChannelName::parse(&format!("c{number}")).unwrap();
+        let channel = Registered { name, fingerprint: "test".to_owned() };
+        own.store.register_channels(vec![channel], Timestamp::from_millis(0)).await.unwrap();
+        let_go.send(()).unwrap();
+        if number + 1 < CROWD {
+            most = most.max(came_in.recv().unwrap());
+        }
+    }
+    for asked in crowd {
+        assert_eq!(asked.await.unwrap(), 200);
+    }
+    assert_eq!(most, READERS_MAX, "readers at once");
+}
