@@ -14,6 +14,7 @@ use crate::domain::channel::ChannelName;
 use crate::domain::health::ChannelState;
 use crate::domain::span::rough;
 use crate::domain::timestamp::Timestamp;
+use crate::domain::verdict::obstacle;
 use crate::store::error::StoreError;
 use crate::store::hands::Hands;
 use crate::store::reader::{ChannelRow, Reader};
@@ -69,15 +70,10 @@ impl ChannelView {
     /// What keeps it from being told, in a word, and since when; `None` for one that does well, or
     /// is not in the config and waited for by nothing.
     pub fn trouble(&self) -> Option<(&'static str, Option<&str>)> {
-        let parked = self.parked_since.as_deref();
-        match (self.configured, ChannelState::from_name(self.state)) {
-            (false, _) => (self.under_way > 0).then_some(("not in the config", parked)),
-            (true, Some(ChannelState::Disabled)) => Some(("DISABLED", parked)),
-            (true, Some(ChannelState::Paused)) => Some(("paused", parked)),
-            (true, Some(ChannelState::Active) | None) => {
-                self.failing_since.as_deref().map(|since| ("FAILING", Some(since)))
-            }
-        }
+        let state = ChannelState::from_name(self.state).unwrap_or_default();
+        let failing = self.failing_since.is_some();
+        let word = obstacle(self.configured, state, failing, self.under_way)?;
+        Some((word, self.parked_since.as_deref().or(self.failing_since.as_deref())))
     }
 }
 

@@ -36,6 +36,9 @@ pub struct Overview {
     pub oldest_under_way_at: Option<String>,
     /// The conditions that were told and hold.
     pub conditions: Vec<ConditionView>,
+    /// Whether it is of everything, and not of one avatar.
+    #[serde(skip)]
+    pub is_whole: bool,
 }
 
 /// The daemon.
@@ -138,6 +141,7 @@ impl Overview {
             channels: channels.iter().map(|channel| ChannelView::new(channel, now)).collect(),
             oldest_under_way_at: oldest_at.map(|at| at.to_string()),
             conditions: conditions.collect(),
+            is_whole: id.is_none(),
         })
     }
 

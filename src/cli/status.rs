@@ -3,18 +3,30 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::cli::args::StatusArgs;
 use crate::cli::channels::ChannelView;
 use crate::cli::config_path::whereabouts;
 use crate::cli::exit::Exit;
 use crate::cli::output::{complain_of_store, complain_of_stranger, counted, json, line, table};
 use crate::cli::overview::{AvatarView, ConditionView, Overview};
-use crate::cli::verdict::{LATE_AFTER, Verdict};
+use crate::cli::verdict::{Verdict, VerdictView};
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
 use crate::domain::foreign_text::plain;
 use crate::domain::span::rough;
 use crate::domain::timestamp::Timestamp;
+use crate::domain::verdict::LATE_AFTER;
+
+/// What is known and what it comes to, as programs get it.
+#[derive(Serialize)]
+struct Judged<'a> {
+    #[serde(flatten)]
+    view: &'a Overview,
+    #[serde(flatten)]
+    verdict: VerdictView,
+}
 
 /// Shows the watches, the channels that need someone, and the conditions that hold.
 pub fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
@@ -36,15 +48,16 @@ pub fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
     if let (Some(id), true) = (&args.id, view.avatars.is_empty()) {
         return complain_of_stranger(id);
     }
+    let verdict = Verdict::of(&view, LATE_AFTER, now);
     if args.database.json {
-        json(&view);
+        json(&Judged { view: &view, verdict: verdict.view() });
     } else {
-        show(&view, now);
+        show(&view, &verdict, now);
     }
     Exit::Good
 }
 
-fn show(view: &Overview, now: Timestamp) {
+fn show(view: &Overview, verdict: &Verdict, now: Timestamp) {
     let several = view.avatars.iter().filter_map(|avatar| avatar.account.as_ref());
     let several = several.collect::<BTreeSet<_>>().len() > 1;
     let mut header = vec!["avatar", "name", "status", "for", "deliveries", "trouble"];
@@ -82,6 +95,9 @@ fn show(view: &Overview, now: Timestamp) {
         (true, Some(pid)) => line(&format!("\nThe daemon is running (process {pid}).")),
         (true, None) => line("\nThe daemon is running."),
         (false, _) => line("\nThe daemon is not running: this is what it last wrote."),
+    }
+    if view.is_whole {
+        line(&format!("\n{}", plain(&verdict.sentence())));
     }
 }
 

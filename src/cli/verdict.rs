@@ -1,76 +1,103 @@
 //! The verdict: an overview judged in one line and one exit status, as monitoring plugins do
 //! (<https://www.monitoring-plugins.org/doc/guidelines.html>).
 //!
-//! It judges what is written and asks nobody: neither Argil nor a receiver.
+//! It judges what is written and asks nobody: neither Argil nor a receiver. What is wrong is
+//! decided in `domain/verdict.rs`, where the page asks too.
 
 use std::time::Duration;
 
-use crate::cli::channels::ChannelView;
+use serde::Serialize;
+
 use crate::cli::exit::Exit;
 use crate::cli::output::counted;
-use crate::cli::overview::{AvatarView, ConditionView, Overview};
-use crate::domain::event::EventKind;
-use crate::domain::foreign_text::one_line;
-use crate::domain::span::rough;
+use crate::cli::overview::{AvatarView, Overview};
+use crate::domain::foreign_text::{one_line, plain};
+use crate::domain::health::ChannelState;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::trouble::TroubleKind;
+use crate::domain::verdict::{
+    AvatarFacts, ChannelFacts, ConditionFacts, Facts, Finding, Level, judge,
+};
 use crate::store::error::StoreError;
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
-    Good,
-    Warning,
-    Critical,
-    Unknown,
-}
 
 /// What is wrong, the worst first, and the figures.
 #[derive(Debug)]
 pub struct Verdict {
-    level: Level,
+    /// What was found; `None` when nothing can be known.
+    findings: Option<Vec<Finding>>,
     text: String,
     figures: String,
+}
+
+/// A verdict, as programs get it.
+#[derive(Debug, Serialize)]
+pub struct VerdictView {
+    /// `ok`, `note`, `warning` or `critical`: the worst of the findings.
+    pub verdict: &'static str,
+    /// What is wrong, or worth knowing, the worst first.
+    pub findings: Vec<FindingView>,
+}
+
+/// One finding, as programs get it.
+#[derive(Debug, Serialize)]
+pub struct FindingView {
+    /// `note`, `warning` or `critical`.
+    pub level: &'static str,
+    /// The avatar that it is about, if it is about one.
+    pub avatar_id: Option<String>,
+    /// Since when, if that is known.
+    pub since: Option<String>,
+    /// What it is, for people.
+    pub text: String,
 }
 
 impl Verdict {
     /// Judges; a message is late when it is older than `late_after`.
     pub fn of(view: &Overview, late_after: Duration, now: Timestamp) -> Self {
-        let mut findings = Vec::new();
-        if !view.daemon.running {
-            findings.push((Level::Critical, "the daemon is not running".to_owned()));
-        }
-        findings.extend(view.conditions.iter().filter_map(condition));
-        findings.extend(view.channels.iter().flat_map(|it| channel(it, late_after, now)));
-        findings.extend(view.watched().filter_map(|avatar| sight(avatar, view, now)));
-        if !view.config_readable || view.avatars.iter().any(|it| it.configured.is_none()) {
-            findings.push((Level::Warning, "the config cannot be read".to_owned()));
-        } else if let [first, ..] = view.config_problems.as_slice() {
-            let count = counted(view.config_problems.len(), "problem");
-            findings.push((Level::Warning, format!("the config has {count}: {first}")));
-        }
-        // Stable: of what is equally bad, the first comes first.
-        findings.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
+        let findings = judge(&facts(view), late_after, now);
         let figures = Figures::of(view, late_after, now);
         Self {
-            level: findings.first().map_or(Level::Good, |(level, _)| *level),
             text: sentence(&findings, &figures),
+            findings: Some(findings),
             figures: figures.text(),
         }
     }
 
     /// Nothing can be known.
     pub fn unknown(error: &StoreError) -> Self {
-        Self { level: Level::Unknown, text: error.to_string(), figures: String::new() }
+        Self { findings: None, text: error.to_string(), figures: String::new() }
+    }
+
+    fn level(&self) -> Option<Level> {
+        self.findings.as_deref().map(Level::of)
+    }
+
+    /// What it comes to, for people.
+    pub fn sentence(&self) -> String {
+        let headline = self.level().map_or("Nothing can be known", Level::headline);
+        format!("{headline}: {}.", self.text)
+    }
+
+    /// The same for programs.
+    pub fn view(&self) -> VerdictView {
+        let findings = self.findings.iter().flatten().map(|it| FindingView {
+            level: it.level.name(),
+            avatar_id: it.avatar.clone(),
+            since: it.since.map(|at| at.to_string()),
+            text: plain(&it.text),
+        });
+        VerdictView {
+            verdict: self.level().unwrap_or(Level::Critical).name(),
+            findings: findings.collect(),
+        }
     }
 
     /// The line that is printed.
     pub fn line(&self) -> String {
-        let word = match self.level {
-            Level::Good => "OK",
-            Level::Warning => "WARNING",
-            Level::Critical => "CRITICAL",
-            Level::Unknown => "UNKNOWN",
+        let word = match self.level() {
+            Some(Level::Good | Level::Note) => "OK",
+            Some(Level::Warning) => "WARNING",
+            Some(Level::Critical) => "CRITICAL",
+            None => "UNKNOWN",
         };
         // What stands behind the first bar is read as figures.
         let text = one_line(&self.text.replace('|', "/"), TEXT_CHARS_MAX);
@@ -78,95 +105,71 @@ impl Verdict {
     }
 
     /// The code to exit with.
-    pub const fn exit(&self) -> Exit {
-        match self.level {
-            Level::Good => Exit::Good,
-            Level::Warning => Exit::WARNING,
-            Level::Critical => Exit::CRITICAL,
-            Level::Unknown => Exit::UNKNOWN,
+    pub fn exit(&self) -> Exit {
+        match self.level() {
+            Some(Level::Good | Level::Note) => Exit::Good,
+            Some(Level::Warning) => Exit::WARNING,
+            Some(Level::Critical) => Exit::CRITICAL,
+            None => Exit::UNKNOWN,
         }
     }
 }
 
-/// What a condition that holds comes to; what is said of channels anyway is not said twice.
-fn condition(condition: &ConditionView) -> Option<(Level, String)> {
-    let ConditionView { kind, subject, cause, reason, .. } = condition;
-    if kind.starts_with("channel.") {
-        return None;
+fn facts(view: &Overview) -> Facts<'_> {
+    let moment = |at: &Option<String>| at.as_deref().and_then(Timestamp::parse_rfc3339);
+    let conditions = view.conditions.iter().map(|it| ConditionFacts {
+        kind: &it.kind,
+        subject: &it.subject,
+        since: Timestamp::parse_rfc3339(&it.since),
+        cause: it.cause.as_deref(),
+        reason: it.reason.as_deref(),
+    });
+    let channels = view.channels.iter().map(|it| ChannelFacts {
+        name: &it.name,
+        configured: it.configured,
+        state: ChannelState::from_name(it.state).unwrap_or_default(),
+        failing_since: moment(&it.failing_since),
+        reason: it.reason.as_deref(),
+        under_way: it.under_way,
+        oldest_at: moment(&it.oldest_under_way_at),
+        failed: it.failed,
+    });
+    let unseen = view.watched().filter_map(|avatar| {
+        let trouble = avatar.trouble.as_ref()?;
+        Some(AvatarFacts {
+            id: &avatar.id,
+            account: avatar.account.as_deref(),
+            kind: trouble.kind,
+            since: Timestamp::parse_rfc3339(&trouble.since),
+            reason: &trouble.reason,
+        })
+    });
+    Facts {
+        running: view.daemon.running,
+        // Whether its parts move is told by `/healthz` and the watchdog.
+        stuck: Vec::new(),
+        config_readable: view.config_readable
+            && view.avatars.iter().all(|it| it.configured.is_some()),
+        config_problems: &view.config_problems,
+        conditions: conditions.collect(),
+        channels: view.is_whole.then(|| channels.collect()),
+        unseen: unseen.collect(),
     }
-    let cause =
-        cause.as_ref().map(|cause| format!(", {}", cause.replace('_', " "))).unwrap_or_default();
-    let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-    let blind = kind == EventKind::WatchBlind.name();
-    let level = if blind { Level::Critical } else { Level::Warning };
-    Some((level, format!("{kind} for {subject}{cause}{reason}")))
 }
 
-/// What is wrong with a channel, and what waits too long for it.
-fn channel(channel: &ChannelView, late_after: Duration, now: Timestamp) -> Vec<(Level, String)> {
-    let ChannelView { name, under_way, failed, .. } = channel;
-    let mut findings = Vec::new();
-    let reason = channel.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-    match channel.trouble() {
-        Some((state @ "DISABLED", _)) => {
-            findings.push((Level::Critical, format!("channel {name} is {state}{reason}")));
-        }
-        Some((state @ "FAILING", _)) => {
-            findings.push((Level::Warning, format!("channel {name} is {state}{reason}")));
-        }
-        // Someone meant it so; that messages wait is told when they are late.
-        Some(_) | None => {}
-    }
-    if *failed > 0 {
-        let dead = counted(all(*failed), "dead letter");
-        findings.push((Level::Critical, format!("{dead} of channel {name}")));
-    }
-    if let Some(age) =
-        age(channel.oldest_under_way_at.as_deref(), now).filter(|it| *it > late_after)
-    {
-        let state = channel.trouble().map(|(state, _)| format!(", which is {state}"));
-        findings.push((
-            Level::Warning,
-            format!(
-                "{} waiting for channel {name}{}, the oldest for {}",
-                counted(all(*under_way), "message"),
-                state.unwrap_or_default(),
-                rough(age)
-            ),
-        ));
-    }
-    findings
-}
-
-/// What keeps an avatar from being seen, when it is more than a hiccup and no condition says it.
-fn sight(avatar: &AvatarView, view: &Overview, now: Timestamp) -> Option<(Level, String)> {
-    let trouble = avatar.trouble.as_ref()?;
-    let lasts = age(Some(&trouble.since), now).is_some_and(|age| age > HICCUP);
-    let account = avatar.account.as_ref().map(|name| format!("account {name}"));
-    let told = view
-        .conditions
-        .iter()
-        .any(|it| it.subject == avatar.id || Some(&it.subject) == account.as_ref());
-    let worth = (lasts || trouble.kind == TroubleKind::Missing.name()) && !told;
-    worth.then(|| {
-        let text = format!("avatar {} is {}: {}", avatar.id, trouble.kind, trouble.reason);
-        (Level::Warning, text)
-    })
-}
-
-fn sentence(findings: &[(Level, String)], figures: &Figures) -> String {
-    let texts: Vec<&str> =
-        findings.iter().take(FINDINGS_SHOWN).map(|(_, text)| text.as_str()).collect();
-    match (texts.is_empty(), findings.len().saturating_sub(FINDINGS_SHOWN)) {
-        (true, _) => format!(
+fn sentence(findings: &[Finding], figures: &Figures) -> String {
+    let well = Level::of(findings).is_well().then(|| {
+        format!(
             "{} watched, {} in training, {} waiting",
             counted(figures.avatars, "avatar"),
             figures.training,
             counted(all(figures.waiting), "message")
-        ),
-        (false, 0) => texts.join("; "),
-        (false, more) => format!("{}; and {more} more", texts.join("; ")),
-    }
+        )
+    });
+    let shown = findings.iter().take(FINDINGS_SHOWN).map(|finding| finding.text.clone());
+    let more = findings.len().saturating_sub(FINDINGS_SHOWN);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    well.into_iter().chain(shown).chain(more).collect::<Vec<_>>().join("; ")
 }
 
 /// The figures behind the bar.
@@ -213,18 +216,15 @@ fn age(at: Option<&str>, now: Timestamp) -> Option<Duration> {
     at.and_then(Timestamp::parse_rfc3339).map(|at| now.since(at))
 }
 
-/// How old a message may be, unless someone says otherwise: older than the first waits of the
-/// usual schedule, younger than an outage.
-pub const LATE_AFTER: Duration = Duration::from_secs(10 * 60);
-/// A look that fails is repeated within seconds or minutes; only what lasts is worth a word.
-const HICCUP: Duration = Duration::from_secs(5 * 60);
 const FINDINGS_SHOWN: usize = 5;
 const TEXT_CHARS_MAX: usize = 1000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::overview::{DaemonView, TroubleView};
+    use crate::cli::channels::ChannelView;
+    use crate::cli::overview::{ConditionView, DaemonView, TroubleView};
+    use crate::domain::verdict::LATE_AFTER;
 
     /// The moment of the verdicts; the views say what happened before it.
     const NOW: &str = "2026-11-23T12:00:00Z";
@@ -261,6 +261,7 @@ mod tests {
             }],
             oldest_under_way_at: None,
             conditions: Vec::new(),
+            is_whole: true,
         }
     }
 
@@ -308,7 +309,7 @@ mod tests {
         );
         check(
             |view| view.channels[0].state = "paused",
-            "OK: 1 avatar watched, 1 in training, 0 messages waiting",
+            "OK: 1 avatar watched, 1 in training, 0 messages waiting; channel ops is paused",
             0,
         );
     }
@@ -342,10 +343,10 @@ mod tests {
         );
         check(
             |view| {
-                waiting(view, "2026-11-23T11:00:00Z");
+                waiting(view, "2026-11-23T12:00:00Z");
                 view.channels[0].state = "paused";
             },
-            "WARNING: 2 messages waiting for channel ops, which is paused, the oldest for 1h",
+            "WARNING: 2 messages waiting for channel ops, which is paused, the oldest for 0s",
             1,
         );
         check(|view| view.avatars[0].configured = None, "WARNING: the config cannot be read", 1);
@@ -358,10 +359,11 @@ mod tests {
     }
 
     #[test]
-    fn a_hiccup_is_worth_no_word() {
+    fn a_hiccup_is_worth_a_word_and_nobody_is_called() {
         check(
             |view| view.avatars[0].trouble = trouble("failed", "2026-11-23T11:55:00Z"),
-            "OK: 1 avatar watched, 1 in training, 0 messages waiting",
+            "OK: 1 avatar watched, 1 in training, 0 messages waiting; avatar a1 is failed: it said \
+             no",
             0,
         );
     }

@@ -236,6 +236,7 @@ fn register(settings: &Settings) -> Register {
     });
     Register {
         accounts: settings.accounts.keys().cloned().collect(),
+        discovers: settings.discover.is_some(),
         avatars: avatars.collect(),
         channels: channels.collect(),
         thumbnails: web.thumbnails,

@@ -41,3 +41,4 @@ pub mod delivery;
 pub mod retention;
 pub mod dead_letter;
 pub mod health;
+pub mod verdict;

@@ -7,9 +7,9 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::forecast::usual;
 use crate::domain::foreign_text::plain;
-use crate::domain::health::ChannelState;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
+use crate::domain::verdict::{AvatarFacts, Facts, Finding, LATE_AFTER, Level, judge};
 use crate::domain::watch::Watch;
 use crate::live::metrics::{Measured, MeasuredChannel};
 use crate::store::error::StoreError;
@@ -18,8 +18,8 @@ use crate::store::reader::{ConditionRow, DeliveryCounts, DeliveryFilter, Deliver
 use crate::web::bookmark::Bookmark;
 use crate::web::desk::{Desk, Register, Tick};
 use crate::web::view::{
-    AccountView, AttemptView, AvatarView, ChannelView, ConditionView, DeliveryView, StatusView,
-    TransitionView, TroubleView, shown, text,
+    AccountView, AttemptView, AvatarView, ChannelView, ConditionView, DeliveryView, FindingView,
+    StatusView, TransitionView, TroubleView, shown, text,
 };
 
 /// An open book. It blocks while it reads.
@@ -126,16 +126,17 @@ impl<'d> Book<'d> {
         let watched: Vec<&AvatarView> = avatars.iter().filter(|it| it.is_watched()).collect();
         let conditions = self.conditions(&watched)?;
         let channels = self.channels()?;
+        let findings = self.findings(&watched, &conditions, &channels);
+        let level = Level::of(&findings);
         let sum = |of: fn(&ChannelView) -> u64| channels.iter().map(of).sum();
         let (under_way, failed) = (sum(|it| it.under_way), sum(|it| it.failed));
-        let unwell = channels
-            .iter()
-            .any(|it| it.failing_since.is_some() || it.state == ChannelState::Disabled.name());
-        let unseen = watched.iter().any(|avatar| avatar.trouble.is_some());
         Ok(StatusView {
             version: env!("CARGO_PKG_VERSION"),
             now: self.tick.now.to_string(),
-            well: conditions.is_empty() && failed == 0 && !unwell && !unseen,
+            well: level.is_well(),
+            verdict: level.name(),
+            headline: level.headline(),
+            findings: findings.iter().map(FindingView::from).collect(),
             avatars: watched.len() as u64,
             training: watched.iter().filter(|it| it.training_seconds.is_some()).count() as u64,
             deliveries_under_way: under_way,
@@ -148,6 +149,36 @@ impl<'d> Book<'d> {
             channels,
             conditions,
         })
+    }
+
+    /// What is wrong, or worth knowing, in the words of the command line.
+    fn findings(
+        &self,
+        watched: &[&AvatarView],
+        conditions: &[ConditionView],
+        channels: &[ChannelView],
+    ) -> Vec<Finding> {
+        let moving = (self.desk.progress)(self.tick.moment);
+        let unseen = watched.iter().filter_map(|avatar| {
+            let trouble = avatar.trouble.as_ref()?;
+            Some(AvatarFacts {
+                id: &avatar.id,
+                account: avatar.account.as_deref(),
+                kind: trouble.kind,
+                since: Timestamp::parse_rfc3339(&trouble.since),
+                reason: &trouble.reason,
+            })
+        });
+        let facts = Facts {
+            running: true,
+            stuck: moving.iter().filter(|it| it.stuck).map(|it| it.name).collect(),
+            // One that cannot be read is not taken, and that is a condition.
+            config_readable: true,
+            conditions: conditions.iter().map(ConditionView::facts).collect(),
+            channels: Some(channels.iter().map(ChannelView::facts).collect()),
+            unseen: unseen.collect(),
+        };
+        judge(&facts, LATE_AFTER, self.tick.now)
     }
 
     fn accounts(&self, conditions: &[ConditionView]) -> Vec<AccountView> {
@@ -178,7 +209,9 @@ impl<'d> Book<'d> {
     fn conditions(&self, watched: &[&AvatarView]) -> Result<Vec<ConditionView>, StoreError> {
         let holds = |row: &&ConditionRow| match row.subject.split_once(' ') {
             Some(("account", name)) => {
-                self.register.accounts.iter().any(|account| account.as_str() == name)
+                let exists = self.register.accounts.iter().any(|it| it.as_str() == name);
+                let is_used = watched.iter().any(|it| it.account.as_deref() == Some(name));
+                exists && (is_used || self.register.discovers)
             }
             Some(_) => true,
             None => watched.iter().any(|avatar| avatar.id == row.subject),

@@ -69,6 +69,8 @@ pub struct Tick {
 pub struct Register {
     /// The accounts.
     pub accounts: Vec<AccountName>,
+    /// Whether lists are searched for avatars.
+    pub discovers: bool,
     /// The avatars that are registered.
     pub avatars: BTreeMap<AvatarId, Registered>,
     /// The channels, each with the word for its kind.

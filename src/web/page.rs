@@ -3,6 +3,8 @@
 //! Every text from outside is escaped by the templates; nothing from elsewhere is loaded, but for
 //! the pictures of avatars where the config wants them.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
@@ -27,7 +29,9 @@ use crate::web::asked::Asked;
 use crate::web::book::Book;
 use crate::web::desk::{Desk, Tried};
 use crate::web::timeline::{Change, Timeline, WIDTH};
-use crate::web::view::{AttemptView, AvatarView, DeliveryView, StatusView, TransitionView};
+use crate::web::view::{
+    AttemptView, AvatarView, DeliveryView, FindingView, StatusView, TransitionView,
+};
 
 /// The routes of the page.
 pub fn routes() -> Router<Desk> {
@@ -99,8 +103,8 @@ fn several(number: &u64, one: &str, many: &str) -> String {
 fn tone(word: &str) -> &'static str {
     match word {
         "IDLE" | "delivered" | "active" => "good",
-        "TRAINING" | "pending" | "sending" => "busy",
-        "TRAINING_FAILED" | "REFUSED" | "failed" | "disabled" => "bad",
+        "TRAINING" | "pending" | "sending" | "paused" => "busy",
+        "TRAINING_FAILED" | "REFUSED" | "failed" | "disabled" | "warning" | "critical" => "bad",
         "" => "unsure",
         _ => "quiet",
     }
@@ -123,7 +127,8 @@ struct HomePage {
     look: Look,
     status: StatusView,
     training: Vec<AvatarView>,
-    troubled: Vec<AvatarView>,
+    findings: Vec<(FindingView, Option<String>)>,
+    unseen: u64,
     others: Vec<AvatarView>,
     more: usize,
     settled: Vec<(TransitionView, String)>,
@@ -191,10 +196,11 @@ async fn home(State(desk): State<Desk>) -> Response {
 
 fn home_page(book: &Book<'_>) -> Result<HomePage, StoreError> {
     let mut avatars = book.avatars()?;
-    let name = |id: &str| {
-        let found = avatars.iter().find(|avatar| avatar.id == id);
-        found.and_then(|avatar| avatar.name.clone()).unwrap_or_else(|| id.to_owned())
-    };
+    let names: HashMap<String, String> = avatars
+        .iter()
+        .map(|it| (it.id.clone(), it.name.clone().unwrap_or_else(|| it.id.clone())))
+        .collect();
+    let name = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
     let settled: Vec<_> = book
         .transitions(None, None, SETTLED_AMONG)?
         .into_iter()
@@ -206,9 +212,15 @@ fn home_page(book: &Book<'_>) -> Result<HomePage, StoreError> {
             (it, name)
         })
         .collect();
-    let status = book.status_of(&avatars)?;
+    let mut status = book.status_of(&avatars)?;
+    let findings = std::mem::take(&mut status.findings).into_iter();
+    let findings = findings.map(|it| {
+        let name = it.avatar_id.as_deref().map(name);
+        (it, name)
+    });
+    let findings = findings.collect();
     avatars.retain(AvatarView::is_watched);
-    let troubled = avatars.iter().filter(|avatar| avatar.trouble.is_some()).cloned().collect();
+    let unseen = avatars.iter().filter(|avatar| avatar.trouble.is_some()).count() as u64;
     let (mut training, mut others): (Vec<_>, Vec<_>) =
         avatars.into_iter().partition(|avatar| avatar.training_seconds.is_some());
     training.sort_by_key(|avatar| std::cmp::Reverse(avatar.training_seconds));
@@ -224,8 +236,9 @@ fn home_page(book: &Book<'_>) -> Result<HomePage, StoreError> {
         version: version(),
         look: Look { now: book.now() },
         status,
+        findings,
+        unseen,
         training,
-        troubled,
         others,
         more,
         settled,

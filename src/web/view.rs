@@ -3,9 +3,11 @@
 use serde::Serialize;
 
 use crate::domain::foreign_text::plain;
+use crate::domain::health::ChannelState;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::transition::{Previous, Transition};
+use crate::domain::verdict::{ChannelFacts, ConditionFacts, Finding};
 use crate::domain::watch::Watch;
 use crate::store::reader::{AttemptRow, ChannelRow, ConditionRow, DeliveryRow};
 
@@ -185,6 +187,19 @@ pub struct AccountView {
     pub blind: Option<ConditionView>,
 }
 
+/// One thing that is wrong, or worth knowing.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FindingView {
+    /// `note`, `warning` or `critical`.
+    pub level: &'static str,
+    /// The avatar that it is about, if it is about one.
+    pub avatar_id: Option<String>,
+    /// Since when, if that is known.
+    pub since: Option<String>,
+    /// What it is, for people.
+    pub text: String,
+}
+
 /// All at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StatusView {
@@ -192,8 +207,15 @@ pub struct StatusView {
     pub version: &'static str,
     /// The moment of this answer.
     pub now: String,
-    /// Whether nothing is wrong.
+    /// Whether nobody has to look: the verdict is `ok` or `note`.
     pub well: bool,
+    /// `ok`, `note`, `warning` or `critical`: the worst of the findings.
+    pub verdict: &'static str,
+    /// The same as a sentence.
+    #[serde(skip)]
+    pub headline: &'static str,
+    /// What is wrong, or worth knowing, the worst first.
+    pub findings: Vec<FindingView>,
     /// How many avatars are watched.
     pub avatars: u64,
     /// How many of them are in training.
@@ -307,6 +329,46 @@ impl ChannelView {
     }
 }
 
+impl ChannelView {
+    /// What is judged of it.
+    pub fn facts(&self) -> ChannelFacts<'_> {
+        ChannelFacts {
+            name: &self.name,
+            configured: self.configured,
+            state: ChannelState::from_name(self.state).unwrap_or_default(),
+            failing_since: moment(self.failing_since.as_deref()),
+            reason: self.reason.as_deref(),
+            under_way: self.under_way,
+            oldest_at: moment(self.oldest_under_way_at.as_deref()),
+            failed: self.failed,
+        }
+    }
+}
+
+impl ConditionView {
+    /// What is judged of it.
+    pub fn facts(&self) -> ConditionFacts<'_> {
+        ConditionFacts {
+            kind: &self.kind,
+            subject: &self.subject,
+            since: moment(Some(&self.since)),
+            cause: self.cause.as_deref(),
+            reason: self.reason.as_deref(),
+        }
+    }
+}
+
+impl From<&Finding> for FindingView {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            level: finding.level.name(),
+            avatar_id: finding.avatar.as_deref().map(plain),
+            since: text(finding.since),
+            text: plain(&finding.text),
+        }
+    }
+}
+
 impl From<&ConditionRow> for ConditionView {
     fn from(row: &ConditionRow) -> Self {
         Self {
@@ -322,6 +384,11 @@ impl From<&ConditionRow> for ConditionView {
 /// A status as it may be shown: an unknown one can hold anything.
 pub fn shown(status: &Status) -> String {
     plain(status.name())
+}
+
+/// The moment of a text.
+fn moment(at: Option<&str>) -> Option<Timestamp> {
+    at.and_then(Timestamp::parse_rfc3339)
 }
 
 /// A moment as text.

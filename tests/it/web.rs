@@ -6,6 +6,7 @@ mod readers;
 mod seats;
 mod stream;
 mod stuck;
+mod verdict;
 
 use std::net::SocketAddr;
 
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::{Config, KEY, NO_PAGE, SECRET, TOKEN};
-use crate::harness::daemon::{Bench, Running, stderr, wait_until};
+use crate::harness::daemon::{Bench, Running, stderr, stdout, wait_until};
 use crate::harness::http::{Answer, ask, get};
 use crate::harness::webhook::{self, Receiver};
 

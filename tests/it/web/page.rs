@@ -10,7 +10,7 @@ async fn the_page_says_what_trains_what_settled_and_what_went_wrong() {
     scene.receiver.script((0..6).map(|_| webhook::Answer::status(500)));
     let id = scene.end("failed");
     let home = scene.get("/").body;
-    assert!(home.contains("Something needs a look"), "{home}");
+    assert!(home.contains("Something is wrong"), "{home}");
     assert!(home.contains("<strong>1 dead</strong>"), "{home}");
     assert!(home.contains(&format!("action=\"/deliveries/{id}/retry\"")), "{home}");
     let settled = home.split("id=\"settled\"").nth(1).unwrap().split("</section>").next().unwrap();

@@ -8,7 +8,7 @@ use avatar_watch::web::desk::Progress;
 use avatar_watch::web::server::Limits;
 use tokio::sync::watch;
 
-use super::own_desk::{desk, serve};
+use super::own_desk::{OwnDesk, desk, serve};
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,4 +45,17 @@ async fn a_loop_that_does_not_move_is_not_healthy_and_neither_is_a_lost_database
     assert_eq!((unread.status, unread.header("retry-after")), (503, "5"));
     check_described("GET", "/api/v1/status", &unread);
     assert_eq!(get(page, "/").status, 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_that_does_not_move_is_on_the_page() {
+    let mut own = OwnDesk::new();
+    own.desk.progress =
+        Arc::new(|_| vec![Progress { name: "poller", age: Duration::ZERO, stuck: true }]);
+    let page = serve(own.desk.clone(), Limits::default());
+    let home = get(page, "/").body;
+    assert!(home.contains("<h1 id=\"glance-title\">Something is wrong</h1>"), "{home}");
+    assert!(home.contains("the poller of the daemon does not move"), "{home}");
+    let status = get(page, "/api/v1/status").json();
+    assert_eq!((&status["well"], &status["verdict"]), (&json!(false), &json!("critical")));
 }

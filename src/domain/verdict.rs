@@ -1,0 +1,408 @@
+//! The verdict: what is wrong, or worth knowing, from what is known; the worst first.
+//!
+//! What always holds: the page, the API and the command line judge here and nowhere else, so none
+//! of them says that all is well while another does not. It judges what it is given, and asks
+//! nobody: neither Argil nor a receiver.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::domain::event::EventKind;
+use crate::domain::health::ChannelState;
+use crate::domain::span::rough;
+use crate::domain::timestamp::Timestamp;
+use crate::domain::trouble::TroubleKind;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// There is nothing to say.
+    Good,
+    /// Nothing is wrong: someone meant it so, or it may pass by itself.
+    Note,
+    /// Someone should look.
+    Warning,
+    /// Someone has to look.
+    Critical,
+}
+
+/// One thing that is wrong, or worth knowing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// The avatar that it is about, if it is about one.
+    pub avatar: Option<String>,
+    /// Since when, if that is known.
+    pub since: Option<Timestamp>,
+    /// What it is, for people. It can hold foreign text.
+    pub text: String,
+}
+
+/// What is known, as far as it is judged.
+#[derive(Clone, Debug, Default)]
+pub struct Facts<'a> {
+    /// Whether the daemon runs.
+    pub running: bool,
+    /// The parts of it that do not move.
+    pub stuck: Vec<&'a str>,
+    /// Whether the config can be read from end to end.
+    pub config_readable: bool,
+    /// What is wrong with the config as it stands, and would keep it from being taken.
+    pub config_problems: &'a [String],
+    /// The conditions that hold, of what is watched.
+    pub conditions: Vec<ConditionFacts<'a>>,
+    /// The channels; `None` where nobody asked for them.
+    pub channels: Option<Vec<ChannelFacts<'a>>>,
+    /// The avatars that are watched and cannot be seen just now.
+    pub unseen: Vec<AvatarFacts<'a>>,
+}
+
+/// A condition that holds.
+#[derive(Clone, Copy, Debug)]
+pub struct ConditionFacts<'a> {
+    /// Its kind, such as `watch.blind`.
+    pub kind: &'a str,
+    /// What it is about: an avatar's id, or words such as `account argil`.
+    pub subject: &'a str,
+    /// When it began.
+    pub since: Option<Timestamp>,
+    /// What keeps an account from seeing; a word.
+    pub cause: Option<&'a str>,
+    /// Why, for people.
+    pub reason: Option<&'a str>,
+}
+
+/// A channel.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelFacts<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Whether the config has it.
+    pub configured: bool,
+    /// Whether it is told at all.
+    pub state: ChannelState,
+    /// Since when operators have to know that it takes nothing.
+    pub failing_since: Option<Timestamp>,
+    /// What went wrong last, for people.
+    pub reason: Option<&'a str>,
+    /// Messages that wait or are being sent.
+    pub under_way: u64,
+    /// The oldest of them was made then.
+    pub oldest_at: Option<Timestamp>,
+    /// Dead letters that were not sent again since.
+    pub failed: u64,
+}
+
+/// An avatar that cannot be seen just now.
+#[derive(Clone, Copy, Debug)]
+pub struct AvatarFacts<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The account that it is watched with.
+    pub account: Option<&'a str>,
+    /// The word of the trouble.
+    pub kind: &'a str,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// Why, for people.
+    pub reason: &'a str,
+}
+
+impl Level {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Good, Self::Note, Self::Warning, Self::Critical];
+
+    /// The word for programs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "ok",
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The sentence for people.
+    pub const fn headline(self) -> &'static str {
+        match self {
+            Self::Good => "All is well",
+            Self::Note => "Nothing is wrong, with a note",
+            Self::Warning => "Something needs a look",
+            Self::Critical => "Something is wrong",
+        }
+    }
+
+    /// The worst of what was found.
+    pub fn of(findings: &[Finding]) -> Self {
+        findings.iter().map(|finding| finding.level).max().unwrap_or(Self::Good)
+    }
+
+    /// Whether nobody has to look.
+    pub fn is_well(self) -> bool {
+        self < Self::Warning
+    }
+}
+
+/// What is wrong, or worth knowing, the worst first; a message is late when it is older than
+/// `late_after`.
+pub fn judge(facts: &Facts<'_>, late_after: Duration, now: Timestamp) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !facts.running {
+        findings.push(found(Level::Critical, "the daemon is not running".to_owned()));
+    }
+    let stuck = facts.stuck.iter().map(|part| format!("the {part} of the daemon does not move"));
+    findings.extend(stuck.map(|text| found(Level::Critical, text)));
+    findings.extend(facts.conditions.iter().filter_map(condition));
+    let channels = facts.channels.iter().flatten();
+    findings.extend(channels.flat_map(|it| channel(it, late_after, now)));
+    if facts.channels.as_ref().is_some_and(Vec::is_empty) {
+        findings.push(found(Level::Note, "there are no channels, so nobody is told".to_owned()));
+    }
+    let told: BTreeSet<&str> = facts.conditions.iter().map(|it| it.subject).collect();
+    findings.extend(facts.unseen.iter().filter_map(|avatar| unseen(avatar, &told, now)));
+    if !facts.config_readable {
+        findings.push(found(Level::Warning, "the config cannot be read".to_owned()));
+    } else if let [first, ..] = facts.config_problems {
+        let count = counted(facts.config_problems.len().try_into().unwrap_or(u64::MAX), "problem");
+        findings.push(found(Level::Warning, format!("the config has {count}: {first}")));
+    }
+    // Stable: of what is equally bad, the first comes first.
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    findings
+}
+
+/// What keeps a channel from being told, in a word; `None` for one that does well, or is not in
+/// the config and waited for by nothing.
+pub const fn obstacle(
+    configured: bool,
+    state: ChannelState,
+    failing: bool,
+    under_way: u64,
+) -> Option<&'static str> {
+    match (configured, state, failing) {
+        (false, _, _) if under_way > 0 => Some("not in the config"),
+        (true, ChannelState::Disabled, _) => Some("DISABLED"),
+        (true, ChannelState::Paused, _) => Some("paused"),
+        (true, ChannelState::Active, true) => Some("FAILING"),
+        (false, _, _) | (true, ChannelState::Active, false) => None,
+    }
+}
+
+fn found(level: Level, text: String) -> Finding {
+    Finding { level, avatar: None, since: None, text }
+}
+
+/// What a condition that holds comes to; what is said of channels anyway is not said twice.
+fn condition(condition: &ConditionFacts<'_>) -> Option<Finding> {
+    let ConditionFacts { kind, subject, since, cause, reason } = condition;
+    if kind.starts_with("channel.") {
+        return None;
+    }
+    let cause = cause.map(|cause| format!(", {}", cause.replace('_', " "))).unwrap_or_default();
+    let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let blind = *kind == EventKind::WatchBlind.name();
+    // Whatever is no avatar has words there, with a blank between them.
+    let avatar = (!subject.is_empty() && !subject.contains(' ')).then(|| (*subject).to_owned());
+    Some(Finding {
+        level: if blind { Level::Critical } else { Level::Warning },
+        avatar,
+        since: *since,
+        text: format!("{kind} for {subject}{cause}{reason}"),
+    })
+}
+
+/// What is wrong with a channel, and what waits for it too long or in vain.
+fn channel(channel: &ChannelFacts<'_>, late_after: Duration, now: Timestamp) -> Vec<Finding> {
+    let ChannelFacts { name, configured, state, failing_since, under_way, failed, .. } = *channel;
+    let obstacle = obstacle(configured, state, failing_since.is_some(), under_way);
+    let reason = channel.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let mut findings = Vec::new();
+    let parked = !configured || state == ChannelState::Paused;
+    if let Some(word) = obstacle {
+        let level = match state {
+            ChannelState::Disabled if !parked => Level::Critical,
+            ChannelState::Active if !parked => Level::Warning,
+            // Someone meant it so; if anything waits meanwhile, that is told below.
+            ChannelState::Active | ChannelState::Paused | ChannelState::Disabled => Level::Note,
+        };
+        let is_told_below = parked && under_way > 0;
+        if !is_told_below {
+            let text = format!("channel {name} is {word}{reason}");
+            findings.push(Finding { since: failing_since, ..found(level, text) });
+        }
+    }
+    if failed > 0 {
+        let dead = counted(failed, "dead letter");
+        findings.push(found(Level::Critical, format!("{dead} of channel {name}")));
+    }
+    let age = channel.oldest_at.map(|at| now.since(at));
+    let late = age.is_some_and(|age| age > late_after);
+    if under_way > 0 && (late || parked) {
+        let state = obstacle.map(|word| format!(", which is {word}")).unwrap_or_default();
+        let oldest = age.map(|age| format!(", the oldest for {}", rough(age))).unwrap_or_default();
+        let waiting = counted(under_way, "message");
+        let text = format!("{waiting} waiting for channel {name}{state}{oldest}");
+        findings.push(found(Level::Warning, text));
+    }
+    findings
+}
+
+/// What keeps an avatar from being seen, when no condition says it: a word only, while it may be a
+/// hiccup.
+fn unseen(avatar: &AvatarFacts<'_>, told: &BTreeSet<&str>, now: Timestamp) -> Option<Finding> {
+    let AvatarFacts { id, account, kind, since, reason } = avatar;
+    let account = account.map(|name| format!("account {name}"));
+    if told.contains(id) || account.is_some_and(|account| told.contains(account.as_str())) {
+        return None;
+    }
+    let lasts = since.is_some_and(|since| now.since(since) > HICCUP);
+    let grave = lasts || *kind == TroubleKind::Missing.name();
+    Some(Finding {
+        level: if grave { Level::Warning } else { Level::Note },
+        avatar: Some((*id).to_owned()),
+        since: *since,
+        text: format!("avatar {id} is {kind}: {reason}"),
+    })
+}
+
+fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// How old a message may be, unless someone says otherwise: older than the first waits of the
+/// usual schedule, younger than an outage.
+pub const LATE_AFTER: Duration = Duration::from_secs(10 * 60);
+/// A look that fails is repeated within seconds or minutes; only what lasts needs someone.
+const HICCUP: Duration = Duration::from_secs(5 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes_ago: i64) -> Option<Timestamp> {
+        Some(Timestamp::from_millis(1_000_000_000 - minutes_ago * 60_000))
+    }
+
+    fn channel() -> ChannelFacts<'static> {
+        ChannelFacts {
+            name: "ops",
+            configured: true,
+            state: ChannelState::Active,
+            failing_since: None,
+            reason: None,
+            under_way: 0,
+            oldest_at: None,
+            failed: 0,
+        }
+    }
+
+    fn well() -> Facts<'static> {
+        Facts {
+            running: true,
+            config_readable: true,
+            channels: Some(vec![channel()]),
+            ..Facts::default()
+        }
+    }
+
+    fn check(facts: &Facts<'_>, headline: &str, text: &str) {
+        let findings = judge(facts, LATE_AFTER, at(0).unwrap());
+        let said: Vec<&str> = findings.iter().map(|finding| finding.text.as_str()).collect();
+        assert_eq!((Level::of(&findings).headline(), said.join("; ").as_str()), (headline, text));
+    }
+
+    #[test]
+    fn everything_that_is_not_as_it_should_be_changes_the_headline() {
+        const NOTE: &str = "Nothing is wrong, with a note";
+        const LOOK: &str = "Something needs a look";
+        const WRONG: &str = "Something is wrong";
+        check(&well(), "All is well", "");
+        check(&Facts { running: false, ..well() }, WRONG, "the daemon is not running");
+        let stuck = vec!["poller"];
+        check(&Facts { stuck, ..well() }, WRONG, "the poller of the daemon does not move");
+        check(&Facts { config_readable: false, ..well() }, LOOK, "the config cannot be read");
+        let nobody = "there are no channels, so nobody is told";
+        check(&Facts { channels: Some(vec![]), ..well() }, NOTE, nobody);
+        check(&Facts { channels: None, ..well() }, "All is well", "");
+        let holds = |kind: &str, subject: &str, headline: &str, text: &str| {
+            let reason = Some("it said no");
+            let it = ConditionFacts { kind, subject, since: at(1), cause: None, reason };
+            check(&Facts { conditions: vec![it], ..well() }, headline, text);
+        };
+        let blind = "watch.blind for account argil (it said no)";
+        holds("watch.blind", "account argil", WRONG, blind);
+        for kind in
+            ["avatar.missing", "avatar.unseen", "avatar.training_overdue", "config.rejected"]
+        {
+            holds(kind, "a1", LOOK, &format!("{kind} for a1 (it said no)"));
+        }
+        let of = |it: ChannelFacts<'_>, headline: &str, text: &str| {
+            check(&Facts { channels: Some(vec![it]), ..well() }, headline, text);
+        };
+        let (paused, disabled) = (ChannelState::Paused, ChannelState::Disabled);
+        let waiting = ChannelFacts { under_way: 2, oldest_at: at(1), ..channel() };
+        let gone = ChannelFacts { configured: false, ..channel() };
+        of(waiting, "All is well", "");
+        of(gone, "All is well", "");
+        of(ChannelFacts { state: paused, ..channel() }, NOTE, "channel ops is paused");
+        let text = "2 messages waiting for channel ops, which is paused, the oldest for 1m";
+        of(ChannelFacts { state: paused, ..waiting }, LOOK, text);
+        let text = "2 messages waiting for channel ops, which is not in the config, the oldest for \
+                    1m";
+        of(ChannelFacts { configured: false, ..waiting }, LOOK, text);
+        of(ChannelFacts { state: disabled, ..channel() }, WRONG, "channel ops is DISABLED");
+        of(ChannelFacts { failing_since: at(1), ..channel() }, LOOK, "channel ops is FAILING");
+        let failing = ChannelFacts { failing_since: at(1), reason: Some("500"), ..channel() };
+        of(failing, LOOK, "channel ops is FAILING (500)");
+        of(ChannelFacts { failed: 1, ..channel() }, WRONG, "1 dead letter of channel ops");
+        of(ChannelFacts { failed: 1, ..gone }, WRONG, "1 dead letter of channel ops");
+        let text = "2 messages waiting for channel ops, the oldest for 11m";
+        of(ChannelFacts { oldest_at: at(11), ..waiting }, LOOK, text);
+        let unseen = |kind: &str, since, headline: &str, text: &str| {
+            let account = Some("argil");
+            let it = AvatarFacts { id: "a1", account, kind, since, reason: "it said no" };
+            check(&Facts { unseen: vec![it], ..well() }, headline, text);
+        };
+        unseen("missing", at(0), LOOK, "avatar a1 is missing: it said no");
+        for kind in ["denied", "throttled", "failed"] {
+            let text = format!("avatar a1 is {kind}: it said no");
+            unseen(kind, at(5), NOTE, &text);
+            unseen(kind, at(6), LOOK, &text);
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_twice_and_the_worst_comes_first() {
+        let since = at(7);
+        let holds =
+            |kind, subject| ConditionFacts { kind, subject, since, cause: None, reason: None };
+        let avatar = |id| AvatarFacts {
+            id,
+            account: Some("argil"),
+            kind: "denied",
+            since: at(60),
+            reason: "no",
+        };
+        let disabled = ChannelFacts { state: ChannelState::Disabled, failed: 2, ..channel() };
+        let facts = Facts {
+            conditions: vec![
+                holds("avatar.unseen", "a1"),
+                holds("channel.disabled", "channel ops"),
+                holds("watch.blind", "account argil"),
+            ],
+            channels: Some(vec![disabled]),
+            unseen: vec![avatar("a1"), avatar("a2")],
+            ..well()
+        };
+        check(
+            &facts,
+            "Something is wrong",
+            "watch.blind for account argil; channel ops is DISABLED; 2 dead letters of channel \
+             ops; avatar.unseen for a1",
+        );
+        let findings = judge(&facts, LATE_AFTER, at(0).unwrap());
+        assert_eq!((findings[3].avatar.as_deref(), findings[3].since), (Some("a1"), at(7)));
+        assert_eq!(findings[0].avatar, None);
+    }
+}
