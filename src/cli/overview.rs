@@ -12,6 +12,7 @@ use crate::config::environment::Environment;
 use crate::daemon::checked;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
+use crate::domain::foreign_text::is_blank;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::watch::Watch;
 use crate::store::error::StoreError;
@@ -190,10 +191,11 @@ fn avatar_view(
 ) -> AvatarView {
     let avatars = found.outline.avatars.as_ref();
     let registered = avatars.and_then(|avatars| avatars.get(&watch.id));
+    let names = [registered.and_then(|it| it.name.as_ref()), watch.name.as_ref()];
     let sight = watch.sight.as_ref();
     AvatarView {
         id: watch.id.to_string(),
-        name: registered.and_then(|it| it.name.clone()).or_else(|| watch.name.clone()),
+        name: names.into_iter().flatten().find(|name| !is_blank(name)).cloned(),
         account: registered.map(|it| &it.account).or(discovered).map(ToString::to_string),
         configured: avatars.map(|_| registered.is_some()),
         discovered: discovered.is_some(),

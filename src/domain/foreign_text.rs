@@ -48,6 +48,30 @@ pub fn is_unseen(char: char) -> bool {
         )
 }
 
+/// Whether nothing of `text` can be seen: blanks, what is unseen, and what only joins or fills.
+pub fn is_blank(text: &str) -> bool {
+    let fills = |char: char| {
+        matches!(
+            char,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{115f}'
+                | '\u{1160}'
+                | '\u{17b4}'
+                | '\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200c}'
+                | '\u{200d}'
+                | '\u{2800}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{ffa0}'
+                | '\u{e0100}'..='\u{e01ef}'
+        )
+    };
+    text.chars().all(|char| char.is_whitespace() || is_unseen(char) || fills(char))
+}
+
 const ELLIPSIS: char = '…';
 const MARK: char = '\u{fffd}';
 
@@ -68,6 +92,19 @@ mod tests {
         check("twelve chars", "twelve chars");
         check("thirteen char", "thirteen ch…");
         check(&"x".repeat(10_000), "xxxxxxxxxxx…");
+    }
+
+    #[test]
+    fn a_text_that_nobody_can_see_is_blank() {
+        for blank in ["", " \t\u{a0}\u{3000}", "\u{200b}\u{2060}\u{feff}", "\u{3164}", "\u{2800}"] {
+            assert!(is_blank(blank), "{blank:?}");
+        }
+        for blank in ["\u{ad}", "\u{200d}\u{fe0f}", "\u{202e} \u{e0041}", "\u{0}\u{1b}"] {
+            assert!(is_blank(blank), "{blank:?}");
+        }
+        for seen in ["a", " .", "\u{200b}é", "👩\u{200d}🚀", "한"] {
+            assert!(!is_blank(seen), "{seen:?}");
+        }
     }
 
     #[test]

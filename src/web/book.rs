@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::forecast::usual;
-use crate::domain::foreign_text::plain;
+use crate::domain::foreign_text::{is_blank, plain};
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::verdict::{AvatarFacts, Facts, Finding, LATE_AFTER, Level, judge};
@@ -79,8 +79,8 @@ impl<'d> Book<'d> {
         usual: Option<Duration>,
     ) -> AvatarView {
         let registered = self.register.avatars.get(&watch.id);
-        let name = registered.and_then(|it| it.label.as_ref()).or(watch.name.as_ref());
-        let name = name.filter(|name| !name.trim().is_empty());
+        let names = [registered.and_then(|it| it.label.as_ref()), watch.name.as_ref()];
+        let name = names.into_iter().flatten().find(|name| !is_blank(name));
         let sight = watch.sight.as_ref();
         let now = self.tick.now;
         let training = sight.filter(|sight| sight.status == Status::Training);

@@ -87,6 +87,26 @@ async fn names_and_answers_from_outside_are_text_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_avatar_whose_name_nobody_can_see_is_shown_by_its_id() {
+    let argil = FakeArgil::start();
+    argil.set_avatar("a1", json!({"id": "a1", "status": "IDLE", "name": " \u{200b}\u{3164}"}));
+    let labelled = "\n[[avatars]]\nid = \"a2\"\nname = \"\u{2800}\"\n";
+    argil.set_avatar("a2", json!({"id": "a2", "status": "IDLE", "name": "Jane"}));
+    let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").with(labelled).page().text());
+    let daemon = bench.start();
+    let page = daemon.page();
+    for id in ["a1", "a2"] {
+        daemon.wait_for_log(&format!("avatar `{id}` seen first"));
+    }
+    let home = get(page, "/").body;
+    assert!(home.contains("<a href=\"/avatars/a1\">a1</a>"), "{home}");
+    assert!(home.contains("<a href=\"/avatars/a2\">Jane</a>"), "{home}");
+    assert!(get(page, "/avatars/a1").body.contains("<h1 id=\"avatar-title\">a1</h1>"));
+    assert_eq!(get(page, "/api/v1/avatars/a1").json()["name"], Value::Null);
+    assert_eq!(bench.json(&["status", "a1", "--json"])["avatars"][0]["name"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pictures_are_links_unless_the_config_wants_them() {
     let argil = FakeArgil::start();
     let picture = "https://cdn.example.com/a.png?sig=1&x=2";
