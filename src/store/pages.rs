@@ -71,9 +71,10 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read.
     pub fn last_place(&self) -> Result<i64, StoreError> {
-        let sql = "SELECT coalesce(max(seq), 0) FROM transitions";
-        let last = self.rows("reading the history", sql, (), |row| row.get(0))?.pop();
-        Ok(last.unwrap_or(0))
+        // Anything around `max` would make SQLite read them all.
+        let sql = "SELECT max(seq) FROM transitions";
+        let last = self.rows("reading the history", sql, (), |row| row.get::<_, Option<i64>>(0))?;
+        Ok(last.into_iter().flatten().next().unwrap_or(0))
     }
 
     /// Deliveries, newest first: all of them older than the delivery `before`.

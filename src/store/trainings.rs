@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, OptionalExtension as _, named_params};
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::status::Status;
@@ -36,29 +36,44 @@ pub(super) fn lessons(
     connection: &Connection,
     most: usize,
 ) -> rusqlite::Result<HashMap<Option<String>, Vec<Duration>>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT model, lasted_min_ms, lasted_max_ms, status, ended_at FROM (
-           SELECT *, row_number() OVER (PARTITION BY model ORDER BY seq DESC) AS age
-           FROM trainings)
-         WHERE age <= ?1 ORDER BY seq",
+    // The newest of each model by the index: a window over all of them would read them all.
+    let mut newest = connection.prepare_cached(
+        "SELECT model, lasted_min_ms, lasted_max_ms, status, ended_at FROM trainings
+         WHERE model IS ?1 ORDER BY seq DESC LIMIT ?2",
     )?;
-    let rows = statement.query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| {
-        Ok(Training {
-            model: row.get(0)?,
-            lasted_min: duration(row.get(1)?),
-            lasted_max: duration(row.get(2)?),
-            status: row.get::<_, Status>(3)?,
-            ended_at: row.get(4)?,
-        })
-    })?;
-    let mut lessons: HashMap<_, Vec<_>> = HashMap::new();
-    for training in rows {
-        let training = training?;
-        if let Some(lesson) = training.lesson() {
-            lessons.entry(training.model).or_default().push(lesson);
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let mut lessons = HashMap::new();
+    for model in models(connection)? {
+        let rows = newest.query_map((&model, most), |row| {
+            Ok(Training {
+                model: row.get(0)?,
+                lasted_min: duration(row.get(1)?),
+                lasted_max: duration(row.get(2)?),
+                status: row.get::<_, Status>(3)?,
+                ended_at: row.get(4)?,
+            })
+        })?;
+        let trainings = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+        let learnt: Vec<Duration> = trainings.iter().rev().filter_map(Training::lesson).collect();
+        if !learnt.is_empty() {
+            lessons.insert(model, learnt);
         }
     }
     Ok(lessons)
+}
+
+/// Each model of which a training ended; `None` is one that the API did not name. It goes from one
+/// to the next by the index.
+fn models(connection: &Connection) -> rusqlite::Result<Vec<Option<String>>> {
+    let mut next = connection.prepare_cached(
+        "SELECT model FROM trainings WHERE model > ?1 OR (?1 IS NULL AND model IS NOT NULL)
+         ORDER BY model LIMIT 1",
+    )?;
+    let mut models = vec![None];
+    while let Some(model) = next.query_row([models.last()], |row| row.get(0)).optional()? {
+        models.push(Some(model));
+    }
+    Ok(models)
 }
 
 fn millis(wait: Duration) -> i64 {
