@@ -29,6 +29,7 @@ use crate::web::desk::{
 use crate::web::hints::{self, Hints};
 use crate::web::routes;
 use crate::web::server::{self, Limits};
+use crate::web::shelf::Shelf;
 
 /// What stands behind the door, whatever the config says.
 #[derive(Clone, Debug)]
@@ -201,6 +202,7 @@ fn desk<C: Clock>(inside: Inside<C>, register: watch::Receiver<Arc<Register>>) -
         looks,
         trials,
         ring: Arc::new(move || bell.ring()),
+        shelf: Shelf::default(),
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         readers: Arc::new(Semaphore::new(READERS_MAX)),
     }

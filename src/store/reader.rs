@@ -16,7 +16,7 @@ use crate::domain::health::Health;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::transition::Transition;
 use crate::domain::watch::Watch;
-use crate::store::database;
+use crate::store::database::{self, DatabaseFile};
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::{chain, channels, trainings, watches};
 
@@ -24,6 +24,7 @@ use crate::store::{chain, channels, trainings, watches};
 #[derive(Debug)]
 pub struct Reader {
     pub(super) connection: Connection,
+    file: DatabaseFile,
 }
 
 /// A delivery, as tables show it.
@@ -148,7 +149,23 @@ impl Reader {
     /// # Errors
     /// When there is none, or it is damaged, foreign or newer.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { connection: database::open_for_reading(path)? })
+        let connection = database::open_for_reading(path)?;
+        Ok(Self { connection, file: DatabaseFile::open_now(path)? })
+    }
+
+    /// Whether the file that it reads still is in its place.
+    pub fn is_current(&self) -> bool {
+        self.file.check().is_ok()
+    }
+
+    /// A number that changes when anybody else has written to the database
+    /// (<https://www.sqlite.org/pragma.html#pragma_data_version>).
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn version(&self) -> Result<i64, StoreError> {
+        let version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0));
+        version.doing("asking whether anything changed")
     }
 
     /// Every watch that was ever written, by id.

@@ -49,11 +49,7 @@ pub async fn reading<T: Send + 'static>(
     desk: &Desk,
     work: impl FnOnce(&Book<'_>) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Problem> {
-    blocking(desk, |desk| {
-        let book = Book::open(desk).map_err(|error| Problem::of_store(&error))?;
-        work(&book).map_err(|error| Problem::of_store(&error))
-    })
-    .await
+    blocking(desk, |desk| Book::read(desk, work).map_err(|error| Problem::of_store(&error))).await
 }
 
 /// Sends a delivery again, under the same id and with the same bytes; the id of the delivery that

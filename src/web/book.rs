@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::forecast::usual;
 use crate::domain::foreign_text::{is_blank, plain};
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
@@ -14,9 +13,10 @@ use crate::domain::watch::Watch;
 use crate::live::metrics::{Measured, MeasuredChannel};
 use crate::store::error::StoreError;
 use crate::store::pages::{self, Placed};
-use crate::store::reader::{ConditionRow, DeliveryCounts, DeliveryFilter, DeliveryRow, Reader};
+use crate::store::reader::{ConditionRow, DeliveryCounts, DeliveryFilter, DeliveryRow};
 use crate::web::bookmark::Bookmark;
 use crate::web::desk::{Desk, Register, Tick};
+use crate::web::shelf::{Kept, Rows};
 use crate::web::view::{
     AccountView, AttemptView, AvatarView, ChannelView, ConditionView, DeliveryView, FindingView,
     StatusView, TransitionView, TroubleView, shown, text,
@@ -26,19 +26,26 @@ use crate::web::view::{
 #[derive(Debug)]
 pub struct Book<'d> {
     desk: &'d Desk,
+    kept: &'d Kept,
     register: std::sync::Arc<Register>,
     tick: Tick,
-    reader: Reader,
 }
 
 impl<'d> Book<'d> {
-    /// Opens the database of the desk.
+    /// Has `work` read in the book of a desk.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub fn open(desk: &'d Desk) -> Result<Self, StoreError> {
-        let reader = Reader::open(&desk.database)?;
-        Ok(Self { desk, register: desk.register(), tick: desk.tick(), reader })
+    /// When the database cannot be read, or `work` fails.
+    pub fn read<T>(
+        desk: &Desk,
+        work: impl FnOnce(&Book<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let kept = desk.shelf.take(&desk.database)?;
+        let (register, tick) = (desk.register(), desk.tick());
+        let done = work(&Book { desk, kept: &kept, register, tick })?;
+        // After an error the next one opens it anew.
+        desk.shelf.put(kept);
+        Ok(done)
     }
 
     /// The moment of this answer.
@@ -56,19 +63,17 @@ impl<'d> Book<'d> {
     /// # Errors
     /// When the database cannot be read.
     pub fn avatars(&self) -> Result<Vec<AvatarView>, StoreError> {
-        let mut watches: BTreeMap<AvatarId, Watch> =
-            self.reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch)).collect();
-        for id in self.register.avatars.keys() {
-            watches.entry(id.clone()).or_insert_with(|| Watch::new(id.clone()));
-        }
-        let (found, counts) = (self.reader.discovered()?, self.reader.delivery_counts()?);
-        let lessons = self.reader.lessons(LESSONS_MAX)?;
+        let Rows { watches, discovered, counts, usual, .. } = self.kept.rows()?;
+        let unwritten = self.register.avatars.keys().filter(|id| !watches.contains_key(id));
+        let unwritten: Vec<Watch> = unwritten.map(|id| Watch::new(id.clone())).collect();
         let view = |watch: &Watch| {
             let counts = counts.get(&watch.id).copied().unwrap_or_default();
-            let usual = lessons.get(&watch.model).and_then(|lessons| usual(lessons));
-            self.avatar(watch, found.get(&watch.id), counts, usual)
+            let usual = usual.get(&watch.model).copied().flatten();
+            self.avatar(watch, discovered.get(&watch.id), counts, usual)
         };
-        Ok(watches.values().map(view).collect())
+        let mut avatars: Vec<AvatarView> = watches.values().chain(&unwritten).map(view).collect();
+        avatars.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(avatars)
     }
 
     fn avatar(
@@ -199,7 +204,7 @@ impl<'d> Book<'d> {
     /// # Errors
     /// When the database cannot be read.
     pub fn channels(&self) -> Result<Vec<ChannelView>, StoreError> {
-        let rows = self.reader.channels()?;
+        let rows = &self.kept.rows()?.channels;
         let kind = |name| self.register.channels.get(name);
         Ok(rows.iter().map(|row| ChannelView::new(row, kind(&row.name), self.tick.now)).collect())
     }
@@ -216,7 +221,7 @@ impl<'d> Book<'d> {
             Some(_) => true,
             None => watched.iter().any(|avatar| avatar.id == row.subject),
         };
-        Ok(self.reader.conditions()?.iter().filter(holds).map(ConditionView::from).collect())
+        Ok(self.kept.rows()?.conditions.iter().filter(holds).map(ConditionView::from).collect())
     }
 
     /// The newest transitions of an avatar, or of all.
@@ -229,7 +234,7 @@ impl<'d> Book<'d> {
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<TransitionView>, StoreError> {
-        Ok(views(&self.reader.transitions_before(avatar, before, limit)?))
+        Ok(views(&self.kept.reader.transitions_before(avatar, before, limit)?))
     }
 
     /// The transitions after a place, oldest first, each with its bookmark.
@@ -241,7 +246,7 @@ impl<'d> Book<'d> {
         place: i64,
         limit: u32,
     ) -> Result<Vec<(Bookmark, TransitionView)>, StoreError> {
-        let found = self.reader.transitions_after(place, limit)?;
+        let found = self.kept.reader.transitions_after(place, limit)?;
         let marked = found.iter().map(|((place, transition), seal)| {
             (Bookmark::new(*place, seal), TransitionView::new(*place, transition))
         });
@@ -257,7 +262,7 @@ impl<'d> Book<'d> {
         if !bookmark.is_marked() {
             return Ok(bookmark.place <= self.last_place()?);
         }
-        let seal = self.reader.seal_at(bookmark.place)?;
+        let seal = self.kept.reader.seal_at(bookmark.place)?;
         Ok(seal.is_some_and(|seal| Bookmark::new(bookmark.place, &seal) == *bookmark))
     }
 
@@ -267,7 +272,7 @@ impl<'d> Book<'d> {
     /// When the database cannot be read.
     pub fn newest(&self) -> Result<Bookmark, StoreError> {
         let place = self.last_place()?;
-        Ok(Bookmark::new(place, &self.reader.seal_at(place)?.unwrap_or_default()))
+        Ok(Bookmark::new(place, &self.kept.reader.seal_at(place)?.unwrap_or_default()))
     }
 
     /// The place of the last transition.
@@ -275,7 +280,7 @@ impl<'d> Book<'d> {
     /// # Errors
     /// When the database cannot be read.
     pub fn last_place(&self) -> Result<i64, StoreError> {
-        self.reader.last_place()
+        self.kept.reader.last_place()
     }
 
     /// The newest deliveries that fit.
@@ -287,7 +292,7 @@ impl<'d> Book<'d> {
         filter: &DeliveryFilter,
         before: Option<&str>,
     ) -> Result<Vec<DeliveryView>, StoreError> {
-        let rows = self.reader.deliveries_before(filter, before)?;
+        let rows = self.kept.reader.deliveries_before(filter, before)?;
         Ok(rows.iter().map(DeliveryView::from).collect())
     }
 
@@ -299,12 +304,12 @@ impl<'d> Book<'d> {
         &self,
         id: &str,
     ) -> Result<Option<(DeliveryView, Vec<AttemptView>)>, StoreError> {
-        let Some(row) = self.reader.delivery(id)? else { return Ok(None) };
+        let Some(row) = self.kept.reader.delivery(id)? else { return Ok(None) };
         Ok(Some((DeliveryView::from(&row), self.attempts(&row)?)))
     }
 
     fn attempts(&self, row: &DeliveryRow) -> Result<Vec<AttemptView>, StoreError> {
-        let attempts = self.reader.attempts(&row.id)?;
+        let attempts = self.kept.reader.attempts(&row.id)?;
         Ok(attempts.iter().map(AttemptView::from).collect())
     }
 
@@ -319,7 +324,7 @@ impl<'d> Book<'d> {
     ) -> Result<Vec<(DeliveryView, Vec<AttemptView>)>, StoreError> {
         let filter =
             DeliveryFilter { avatar: Some(id.to_string()), limit, ..DeliveryFilter::default() };
-        let rows = self.reader.deliveries_before(&filter, None)?;
+        let rows = self.kept.reader.deliveries_before(&filter, None)?;
         rows.iter().map(|row| Ok((DeliveryView::from(row), self.attempts(row)?))).collect()
     }
 
@@ -339,12 +344,12 @@ impl<'d> Book<'d> {
         for condition in self.conditions(&watched)? {
             *conditions.entry(condition.kind).or_default() += 1;
         }
-        let channels = self.reader.channels()?.into_iter().map(|row| MeasuredChannel {
+        let channels = self.kept.rows()?.channels.iter().map(|row| MeasuredChannel {
             state: row.health.state,
             pending: row.under_way,
             dead: row.failed,
             oldest: row.oldest_at.map(|at| now.since(at)),
-            name: row.name,
+            name: row.name.clone(),
         });
         let accounts = self.register.accounts.iter().map(|name| {
             let answered = self.desk.sights.answered_at(name).map(|(_, moment)| moment);
@@ -369,6 +374,3 @@ impl<'d> Book<'d> {
 fn views(placed: &[Placed]) -> Vec<TransitionView> {
     placed.iter().map(|(place, transition)| TransitionView::new(*place, transition)).collect()
 }
-
-/// Past trainings of one model that tell how long one usually lasts.
-const LESSONS_MAX: usize = 64;

@@ -21,6 +21,7 @@ use crate::live::feed::Feed;
 use crate::live::metrics::Metrics;
 use crate::live::sights::Sights;
 use crate::web::access::Rules;
+use crate::web::shelf::Shelf;
 
 /// What the web works with; clones share it.
 #[derive(Clone)]
@@ -47,6 +48,8 @@ pub struct Desk {
     pub trials: mpsc::Sender<Trial>,
     /// Wakes the dispatcher.
     pub ring: Arc<dyn Fn() + Send + Sync>,
+    /// The reader of the tables, between two answers.
+    pub shelf: Shelf,
     /// Room for streams.
     pub streams: Arc<Semaphore>,
     /// Room for readers of the tables: few, so that no crowd takes the machine from the loops.

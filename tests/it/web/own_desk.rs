@@ -16,6 +16,7 @@ use avatar_watch::web::access::Rules;
 use avatar_watch::web::desk::{Desk, READERS_MAX, Register, STREAMS_MAX, Tick};
 use avatar_watch::web::routes;
 use avatar_watch::web::server::{self, Limits};
+use avatar_watch::web::shelf::Shelf;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 /// A desk with a new database of its own, and what keeps both alive.
@@ -63,6 +64,7 @@ pub(super) fn desk(database: PathBuf, rules: Rules) -> (Desk, watch::Sender<Arc<
         looks: mpsc::channel(1).0,
         trials: mpsc::channel(1).0,
         ring: Arc::new(|| ()),
+        shelf: Shelf::default(),
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         readers: Arc::new(Semaphore::new(READERS_MAX)),
     };
