@@ -89,7 +89,7 @@ try {
     tolerates: /401 \(Unauthorized\)/,
   });
   await other.goto(PAGE);
-  claim("what went wrong is on top", (await other.locator("#glance-title").textContent()) === "Something needs a look");
+  claim("what went wrong is on top", (await other.locator("#glance-title").textContent()) === "Something is wrong");
   claim("a name that is code is only text", (await other.locator("#settled").textContent()).includes("<img src=x"));
   claim("… and no element", (await other.locator("img").count()) === 0);
   const stateBefore = await other.locator("#wrong tbody tr").count();
@@ -111,6 +111,57 @@ try {
   await plain.locator("#test-ops").click();
   await plain.getByText("show the token").waitFor();
   claim("without the token a click does nothing, and the page says why", true);
+
+  // A crowd of news, which comes faster than the page can be read anew.
+  const crowded = await open();
+  let reads = 0;
+  crowded.on("request", (request) => { if (request.resourceType() === "fetch") reads += 1; });
+  await crowded.addInitScript(() => {
+    globalThis.EventSource = class extends EventTarget {
+      constructor() {
+        super();
+        globalThis.told = this;
+      }
+    };
+  });
+  await crowded.goto(PAGE);
+  await crowded.waitForFunction(() => globalThis.told);
+  await Promise.all([
+    crowded.waitForResponse((answer) => answer.request().resourceType() === "fetch"),
+    crowded.evaluate(() => {
+      for (let count = 0; count < 500; count += 1) told.dispatchEvent(new MessageEvent("attempt"));
+    }),
+  ]);
+  claim("five hundred news at once are shown by reading the page once", reads === 1, reads);
+  await crowded.evaluate(() => {
+    globalThis.crowd = setInterval(() => told.dispatchEvent(new MessageEvent("attempt")), 20);
+  });
+  await crowded.waitForResponse((answer) => answer.request().resourceType() === "fetch", { timeout: 10_000 });
+  claim("news without an end does not put off what is shown", true);
+  await crowded.evaluate(() => clearInterval(globalThis.crowd));
+  await crowded.close();
+
+  // The server goes away and comes back, also behind a proxy that answers for it meanwhile.
+  const left = await open({ tolerates: /502|ERR_CONNECTION_REFUSED|MIME type/ });
+  const stream = "**/api/v1/stream";
+  let answers = (route) => route.abort("connectionrefused");
+  await left.route(stream, (route) => answers(route));
+  await left.goto(PAGE);
+  await left.getByText("Not live: trying again").waitFor();
+  claim("a server that is gone is not live", true);
+  let refused = 0;
+  const refusedTwice = new Promise((resolve) => {
+    answers = (route) => {
+      refused += 1;
+      if (refused === 2) resolve();
+      return route.fulfill({ status: 502, contentType: "text/html", body: "Bad Gateway" });
+    };
+  });
+  await Promise.race([refusedTwice, left.waitForTimeout(30_000)]);
+  claim("an answer that is no stream does not end the listening", refused >= 2, refused);
+  answers = (route) => route.continue();
+  await left.getByText("Live", { exact: true }).waitFor({ timeout: 30_000 });
+  claim("the page is live again when the server is back", true);
 
   // In the dark, on a phone, without scripts.
   const dark = await open({ colorScheme: "dark", viewport: { width: 1100, height: 900 } });
