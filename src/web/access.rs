@@ -65,12 +65,15 @@ impl Rules {
     /// Whether a host, with or without a port, is one of ours. An address is: no name had to be
     /// looked up, so nobody can have bent where it leads.
     fn is_ours(&self, host: &str) -> bool {
-        let name = without_port(host);
+        let Some(name) = without_port(host) else { return false };
         let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
         if bare.parse::<std::net::IpAddr>().is_ok() {
             return true;
         }
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        if name.split('.').any(str::is_empty) {
+            return false;
+        }
         name == "localhost" || name.ends_with(".localhost") || self.hosts.contains(&name)
     }
 }
@@ -143,10 +146,12 @@ fn shown(headers: &HeaderMap) -> Option<String> {
     None
 }
 
-fn without_port(host: &str) -> &str {
-    match host.rfind(':') {
-        Some(colon) if !host[colon..].contains(']') => &host[..colon],
-        Some(_) | None => host,
+/// The host without its port; `None` when what stands there is no port.
+fn without_port(host: &str) -> Option<&str> {
+    match host.rsplit_once(':') {
+        Some((_, rest)) if rest.contains(']') => Some(host),
+        Some((name, port)) => port.bytes().all(|byte| byte.is_ascii_digit()).then_some(name),
+        None => Some(host),
     }
 }
 
@@ -193,6 +198,9 @@ mod tests {
         check(&rules(true), "GET; host: watch.example.com:443", Ok(()));
         check(&rules(true), "GET; host: WATCH.example.com", Ok(()));
         for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "x:y:z"] {
+            check(&rules(true), &format!("GET; host: {host}"), Err(Refusal::Host));
+        }
+        for host in ["localhost:80@evil.example", "localhost:x", "localhost..", ".localhost", "."] {
             check(&rules(true), &format!("GET; host: {host}"), Err(Refusal::Host));
         }
         check(&rules(true), "GET", Err(Refusal::Host));
