@@ -343,10 +343,10 @@ mod tests {
         );
         check(
             |view| {
-                waiting(view, "2026-11-23T12:00:00Z");
+                waiting(view, "2026-11-23T11:00:00Z");
                 view.channels[0].state = "paused";
             },
-            "WARNING: 2 messages waiting for channel ops, which is paused, the oldest for 0s",
+            "WARNING: 2 messages waiting for channel ops, which is paused, the oldest for 1h",
             1,
         );
         check(|view| view.avatars[0].configured = None, "WARNING: the config cannot be read", 1);

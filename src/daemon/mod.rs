@@ -27,6 +27,7 @@ pub mod wiring;
 pub mod look;
 pub mod errand;
 pub mod poller;
+pub mod returns;
 pub mod admission;
 pub mod listing;
 pub mod sight;

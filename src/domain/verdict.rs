@@ -243,7 +243,9 @@ fn channel(channel: &ChannelFacts<'_>, late_after: Duration, now: Timestamp) -> 
         let oldest = age.map(|age| format!(", the oldest for {}", rough(age))).unwrap_or_default();
         let waiting = counted(under_way, "message");
         let text = format!("{waiting} waiting for channel {name}{state}{oldest}");
-        findings.push(found(Level::Warning, text));
+        // A pause is meant, and lasts for a while; what the config has forgotten waits in vain.
+        let meant = configured && parked && !late;
+        findings.push(found(if meant { Level::Note } else { Level::Warning }, text));
     }
     findings
 }
@@ -347,7 +349,9 @@ mod tests {
         of(gone, "All is well", "");
         of(ChannelFacts { state: paused, ..channel() }, NOTE, "channel ops is paused");
         let text = "2 messages waiting for channel ops, which is paused, the oldest for 1m";
-        of(ChannelFacts { state: paused, ..waiting }, LOOK, text);
+        of(ChannelFacts { state: paused, ..waiting }, NOTE, text);
+        let text = "2 messages waiting for channel ops, which is paused, the oldest for 11m";
+        of(ChannelFacts { state: paused, oldest_at: at(11), ..waiting }, LOOK, text);
         let text = "2 messages waiting for channel ops, which is not in the config, the oldest for \
                     1m";
         of(ChannelFacts { configured: false, ..waiting }, LOOK, text);

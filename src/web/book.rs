@@ -179,6 +179,7 @@ impl<'d> Book<'d> {
             stuck: moving.iter().filter(|it| it.stuck).map(|it| it.name).collect(),
             // One that cannot be read is not taken, and that is a condition.
             config_readable: true,
+            config_problems: &[],
             conditions: conditions.iter().map(ConditionView::facts).collect(),
             channels: Some(channels.iter().map(ChannelView::facts).collect()),
             unseen: unseen.collect(),

@@ -52,7 +52,7 @@ async fn a_channel_that_is_not_told_is_no_part_of_all_is_well() {
     scene.bench.run(&["channels", "pause", "ops"]);
     check(&scene, "note", NOTE, "channel ops is paused");
     scene.argil.set_status("a1", "IDLE");
-    check(&scene, "warning", LOOK, "1 message waiting for channel ops, which is paused");
+    check(&scene, "note", NOTE, "1 message waiting for channel ops, which is paused");
     scene.receiver.script([webhook::Answer::status(410)]);
     scene.bench.run(&["channels", "resume", "ops"]);
     check(&scene, "critical", WRONG, "channel ops is DISABLED");
@@ -62,7 +62,7 @@ async fn a_channel_that_is_not_told_is_no_part_of_all_is_well() {
     let config = std::fs::read_to_string(scene.bench.config()).unwrap();
     scene.bench.run(&["channels", "pause", "ops"]);
     scene.argil.set_status("a2", "IDLE");
-    check(&scene, "warning", LOOK, "1 message waiting for channel ops");
+    check(&scene, "note", NOTE, "1 message waiting for channel ops");
     scene.bench.configure(&config.replace("[channels.ops]", "[channels.other]"));
     scene.daemon.signal(Signal::HUP);
     check(&scene, "warning", LOOK, "1 message waiting for channel ops, which is not in the config");
