@@ -14,6 +14,13 @@
   let waits = false;
   let timer = 0;
 
+  // As the page calls it, if it shows it at all.
+  const nameOf = (id) => {
+    const leadsThere = (it) => it.pathname === `/avatars/${encodeURIComponent(id)}`;
+    const shown = [...document.querySelectorAll("main a")].find(leadsThere);
+    return shown?.textContent.trim() || `Avatar ${id}`;
+  };
+
   const live = (is) => {
     pulse.textContent = is ? "Live" : "Not live: trying again";
     pulse.classList.toggle("live", is);
@@ -98,7 +105,7 @@
     stream.addEventListener("attempt", soon);
     stream.addEventListener("transition", (event) => {
       const { avatar_id: id, status } = JSON.parse(event.data);
-      if (WORDS[status]) news.textContent = `Avatar ${id} ${WORDS[status]}.`;
+      if (WORDS[status]) news.textContent = `${nameOf(id)} ${WORDS[status]}.`;
       soon();
     });
   };

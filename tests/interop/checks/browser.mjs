@@ -56,7 +56,10 @@ try {
   claim("avatars settle before the reader's eyes", (await settled.count()) > before);
   claim("… without a reload", (await page.evaluate(() => globalThis.mark)) === "not reloaded");
   await page.waitForFunction(() => document.getElementById("news").textContent !== "");
-  claim("… and it is said for whoever hears the page", /^Avatar .+ (is ready|was refused|failed)/.test(await page.locator("#news").textContent()));
+  const said = await page.locator("#news").textContent();
+  const [, who] = /^(.+) (?:is ready|was refused|failed in training)\.$/.exec(said) ?? [];
+  claim("… and it is said for whoever hears the page", who !== undefined, said);
+  claim("… with the avatar's name", (await page.locator("main a").allTextContents()).includes(who), said);
   await picture(page, "overview");
 
   // Follow one, with the keyboard.
