@@ -71,8 +71,8 @@ fn impatient(step: Step, smtp: SmtpSpec) -> SmtpSpec {
         hello: limit(&[Step::Greeting, Step::Ehlo, Step::Starttls, Step::Auth]),
         mail: limit(&[Step::Mail, Step::Rcpt]),
         data: limit(&[Step::Data]),
+        opening: long,
         dot: limit(&[Step::Dot]),
-        whole: long,
     };
     SmtpSpec { timeouts, ..smtp }
 }
@@ -232,11 +232,11 @@ async fn a_mail_refused_after_a_timeout_at_the_dot_is_reported_as_refused() {
 }
 
 #[tokio::test]
-async fn the_whole_session_has_a_limit_of_its_own() {
+async fn the_steps_before_the_mail_have_a_limit_together() {
     let mailbox = Mailbox::start(Security::Plain, None).await;
     mailbox.script([vec![(Step::Rcpt, Upset::Stall)]]);
     let mut spec = spec(&mailbox, SmtpTls::None);
-    spec.timeouts.whole = Duration::from_millis(250);
+    spec.timeouts.opening = Duration::from_millis(250);
     let outcome = try_once(&email(spec)).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "rcpt"));
 }
@@ -375,9 +375,21 @@ async fn the_wait_after_the_dot_can_be_longer_than_the_one_before() {
     let usual = PhaseTimeouts::default();
     assert_eq!(PhaseTimeouts::with_dot(usual.dot), usual);
     let patient = PhaseTimeouts::with_dot(Duration::from_secs(600));
-    assert_eq!((patient.dot.as_secs(), patient.whole.as_secs()), (600, 660));
+    assert_eq!(patient, PhaseTimeouts { dot: Duration::from_secs(600), ..usual });
     let mailbox = Mailbox::start(Security::Plain, None).await;
     mailbox.script([vec![(Step::Dot, Upset::Slow(Duration::from_millis(800)))]]);
     let spec = impatient(Step::Data, spec(&mailbox, SmtpTls::None));
     assert_eq!(try_once(&email(spec)).await.class, OutcomeClass::Delivered);
+}
+
+#[tokio::test]
+async fn neither_slow_steps_before_nor_the_farewell_take_from_the_patience_after_the_dot() {
+    let mailbox = Mailbox::start(Security::Plain, None).await;
+    let slow = Upset::Slow(Duration::from_secs(3));
+    mailbox.script([vec![(Step::Dot, slow), (Step::Quit, Upset::Stall)]]);
+    let mut spec = spec(&mailbox, SmtpTls::None);
+    spec.timeouts.opening = Duration::from_secs(2);
+    let outcome = try_once(&email(spec)).await;
+    let found = (outcome.class, outcome.phase, outcome.code);
+    assert_eq!(found, (OutcomeClass::Delivered, "dot", Some(250)), "{outcome:?}");
 }

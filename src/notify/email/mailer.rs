@@ -122,7 +122,7 @@ impl Email {
     /// How long one try takes at most.
     pub fn attempt_max(&self) -> Duration {
         match &self.post {
-            Post::Smtp(server) => server.timeouts.whole,
+            Post::Smtp(server) => server.attempt_max(),
             Post::Sendmail(sendmail) => sendmail.attempt_max(),
             Post::File(_) => Folder::attempt_max(),
         }

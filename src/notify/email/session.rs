@@ -61,53 +61,74 @@ impl Server {
         self.session(Vec::new(), None).await
     }
 
-    async fn session(&self, mut hidden: Vec<String>, mail: Option<Transaction<'_>>) -> Outcome {
+    async fn session(&self, hidden: Vec<String>, mail: Option<Transaction<'_>>) -> Outcome {
         let phase = Mutex::new(Phase::Resolve);
-        let try_once = async {
-            let pass = match &self.login {
-                Some(login) => Some(login.pass(self.timeouts.hello).await?),
-                None => None,
-            };
-            hidden.extend(pass.iter().flat_map(|pass| pass.hidden.iter().cloned()));
-            let is_out = Notify::new();
-            Session { server: self, phase: &phase, is_out, pass, hidden }.run(mail).await
-        };
-        match timeout(self.timeouts.whole, try_once).await {
-            Ok(Ok(outcome) | Err(outcome)) => outcome,
-            Err(_) => {
-                reply::silent(&self.host, *phase.lock().unwrap_or_else(PoisonError::into_inner))
-            }
+        let mut session = Session { server: self, phase, is_out: Notify::new(), hidden };
+        let mut connection = None;
+        let ended = session.run(&mut connection, mail).await;
+        // The verdict stands, whatever happens to the farewell, and no limit of the try counts
+        // that. Who has not answered before gets none.
+        let has_answered = ended.as_ref().map_or_else(|lost| lost.code.is_some(), |_| true);
+        if let Some(mut connection) = connection.filter(|_| has_answered) {
+            let _ = timeout(QUIT_PATIENCE, connection.quit()).await;
         }
+        ended.unwrap_or_else(|lost| lost)
+    }
+
+    /// How long one try takes at most.
+    pub(super) fn attempt_max(&self) -> Duration {
+        let PhaseTimeouts { opening, data, dot, .. } = self.timeouts;
+        [data, dot, QUIT_PATIENCE].into_iter().fold(opening, Duration::saturating_add)
     }
 }
 
 /// A session under way.
 struct Session<'a> {
     server: &'a Server,
-    phase: &'a Mutex<Phase>,
+    phase: Mutex<Phase>,
     /// Told when everything but the dot is out.
     is_out: Notify,
-    pass: Option<Pass>,
     hidden: Vec<String>,
 }
 
 impl Session<'_> {
-    async fn run(&self, mail: Option<Transaction<'_>>) -> Result<Outcome, Outcome> {
-        let mut connection = self.open().await?;
-        let ended = match mail {
-            Some(mail) => self.transact(&mut connection, mail).await,
-            None => Ok(Outcome::new(OutcomeClass::Delivered, self.phase().name())),
-        };
-        // The verdict stands, whatever happens to the farewell. Who has not answered before
-        // gets none.
-        if ended.as_ref().map_or_else(|lost| lost.code.is_some(), |_| true) {
-            let _ = timeout(QUIT_PATIENCE, connection.quit()).await;
+    /// Goes through all of it but the farewell; leaves the connection in `kept`.
+    async fn run(
+        &mut self,
+        kept: &mut Option<AsyncSmtpConnection>,
+        mail: Option<Transaction<'_>>,
+    ) -> Result<Outcome, Outcome> {
+        let Server { host, timeouts, .. } = self.server;
+        let opening = self.begin(kept, mail);
+        let begun = timeout(timeouts.opening, opening).await;
+        begun.unwrap_or_else(|_| Err(reply::silent(host, self.phase())))?;
+        match (mail, kept) {
+            // From here on nothing that came before takes from the server's time.
+            (Some(mail), Some(connection)) => self.hand_over(connection, mail.message).await,
+            _ => Ok(Outcome::new(OutcomeClass::Delivered, self.phase().name())),
         }
-        ended
+    }
+
+    /// Everything before the mail itself.
+    async fn begin(
+        &mut self,
+        kept: &mut Option<AsyncSmtpConnection>,
+        mail: Option<Transaction<'_>>,
+    ) -> Result<(), Outcome> {
+        let pass = match &self.server.login {
+            Some(login) => Some(login.pass(self.server.timeouts.hello).await?),
+            None => None,
+        };
+        self.hidden.extend(pass.iter().flat_map(|pass| pass.hidden.iter().cloned()));
+        let connection = kept.insert(self.open(pass.as_ref()).await?);
+        match mail {
+            Some(mail) => self.announce(connection, mail).await,
+            None => Ok(()),
+        }
     }
 
     /// Connects, secures and logs in.
-    async fn open(&self) -> Result<AsyncSmtpConnection, Outcome> {
+    async fn open(&self, pass: Option<&Pass>) -> Result<AsyncSmtpConnection, Outcome> {
         let Server { host, port, timeouts, tls, hello_name, .. } = self.server;
         let resolved = fault::resolve(host, *port, timeouts.connect).await;
         let addresses = resolved.map_err(|error| error.outcome(host))?;
@@ -129,7 +150,7 @@ impl Session<'_> {
             let upgrade = connection.starttls(tls.clone(), hello_name);
             self.step(Phase::Tls, timeouts.hello, upgrade).await?;
         }
-        if let Some(pass) = &self.pass {
+        if let Some(pass) = pass {
             self.log_in(&mut connection, pass).await?;
         }
         Ok(connection)
@@ -195,12 +216,12 @@ impl Session<'_> {
         }
     }
 
-    /// Hands the mail over.
-    async fn transact(
+    /// Says from whom the mail is and to whom, up to the go-ahead.
+    async fn announce(
         &self,
         connection: &mut AsyncSmtpConnection,
         mail: Transaction<'_>,
-    ) -> Result<Outcome, Outcome> {
+    ) -> Result<(), Outcome> {
         let Server { host, timeouts, .. } = self.server;
         self.enter(Phase::Mail);
         let parameters = parameters(connection, mail).map_err(|missing| {
@@ -214,15 +235,7 @@ impl Session<'_> {
         let answer = self.step(Phase::Rcpt, timeouts.mail, connection.command(to)).await?;
         self.require(Phase::Rcpt, &answer, 200)?;
         let answer = self.step(Phase::Data, timeouts.data, connection.command(Data)).await?;
-        self.require(Phase::Data, &answer, 300)?;
-        let answer = self.hand_over(connection, mail.message).await?;
-        self.require(Phase::Dot, &answer, 200)?;
-        let said: Vec<&str> = answer.message().collect();
-        Ok(Outcome {
-            code: Some(answer.code().into()),
-            snippet: plain::snippet(said.join(" ").as_bytes(), &self.hidden),
-            ..Outcome::new(OutcomeClass::Delivered, Phase::Dot.name())
-        })
+        self.require(Phase::Data, &answer, 300)
     }
 
     /// Sends the message and the final dot, and waits for the verdict.
@@ -230,7 +243,7 @@ impl Session<'_> {
         &self,
         connection: &mut AsyncSmtpConnection,
         message: &[u8],
-    ) -> Result<Response, Outcome> {
+    ) -> Result<Outcome, Outcome> {
         let Server { host, timeouts, .. } = self.server;
         // The library puts a line end before the dot; ours would make an empty line.
         let message = message.strip_suffix(b"\r\n").unwrap_or(message);
@@ -240,13 +253,20 @@ impl Session<'_> {
                 sleep(timeouts.dot).await;
             }
         };
-        tokio::select! {
+        let answer = tokio::select! {
             biased;
             ended = connection.message_iter(parts) => {
-                ended.map_err(|error| reply::failed(host, self.phase(), &error, &self.hidden))
+                ended.map_err(|error| reply::failed(host, self.phase(), &error, &self.hidden))?
             }
-            () = patience => Err(reply::silent(host, self.phase())),
-        }
+            () = patience => return Err(reply::silent(host, self.phase())),
+        };
+        self.require(Phase::Dot, &answer, 200)?;
+        let said: Vec<&str> = answer.message().collect();
+        Ok(Outcome {
+            code: Some(answer.code().into()),
+            snippet: plain::snippet(said.join(" ").as_bytes(), &self.hidden),
+            ..Outcome::new(OutcomeClass::Delivered, Phase::Dot.name())
+        })
     }
 
     /// One step, within its limit.

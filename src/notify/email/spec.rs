@@ -172,20 +172,18 @@ pub struct PhaseTimeouts {
     pub mail: Duration,
     /// DATA until its go-ahead, and again until the message is out.
     pub data: Duration,
+    /// Everything up to the go-ahead of DATA, together. What comes then has its own limits, so
+    /// that a server which was slow before has all the time that it needs after the dot.
+    pub opening: Duration,
     /// From the final dot to its answer.
     pub dot: Duration,
-    /// The whole session.
-    pub whole: Duration,
 }
 
 impl PhaseTimeouts {
-    /// The usual ones, with that patience after the final dot, and as much more for the whole
-    /// session as it usually has.
+    /// The usual ones, with that patience after the final dot.
     #[must_use]
     pub fn with_dot(dot: Duration) -> Self {
-        let usual = Self::default();
-        let rest = usual.whole.saturating_sub(usual.dot);
-        Self { dot, whole: dot.saturating_add(rest), ..usual }
+        Self { dot, ..Self::default() }
     }
 }
 
@@ -196,8 +194,8 @@ impl Default for PhaseTimeouts {
             hello: Duration::from_secs(60),
             mail: Duration::from_secs(60),
             data: Duration::from_secs(120),
+            opening: Duration::from_secs(240),
             dot: Duration::from_secs(300),
-            whole: Duration::from_secs(360),
         }
     }
 }
