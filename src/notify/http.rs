@@ -268,7 +268,8 @@ impl Webhook {
                 None => outcome,
             };
         }
-        if let Some(tls) = fault::cause::<rustls::Error>(error) {
+        let tls = fault::cause::<rustls::Error>(error);
+        if let Some(tls) = tls.filter(|_| error.is_connect()) {
             let text = format!("no TLS with `{host}`: {}", fault::tls_text(tls));
             return fault::stopped(OutcomeClass::Retryable, TLS, text);
         }
@@ -282,7 +283,11 @@ impl Webhook {
             let text = "the request could not be put together".to_owned();
             return fault::stopped(OutcomeClass::Retryable, REQUEST, text);
         }
-        let said = if error.is_timeout() { "did not answer in time" } else { "gave no answer" };
+        let said = match tls {
+            Some(tls) => format!("broke TLS off ({})", fault::tls_text(tls)),
+            None if error.is_timeout() => "did not answer in time".to_owned(),
+            None => "gave no answer".to_owned(),
+        };
         let text = format!("`{host}` {said}; it may have taken the message");
         fault::stopped(OutcomeClass::Ambiguous, RESPONSE, text)
     }

@@ -71,7 +71,7 @@ fn printed(name: &str, ran: &Ran) -> Result<Secret, Outcome> {
         End::Exit(code) => {
             return wrong(OutcomeClass::Misconfigured, format!("exited with {code}"));
         }
-        End::Signal(signal) => {
+        End::Signal { signal, .. } => {
             return wrong(OutcomeClass::Local, format!("was killed by signal {signal}"));
         }
         End::Late { .. } => return wrong(OutcomeClass::Local, "did not end in time".to_owned()),
@@ -132,7 +132,7 @@ mod tests {
         check(End::Exit(0), &[b'x'; TOKEN_BYTES_MAX + 1], misconfigured);
         check(End::Exit(1), b"CANARY", misconfigured);
         check(End::Exit(75), b"CANARY", Err(OutcomeClass::Local));
-        check(End::Signal(9), b"", Err(OutcomeClass::Local));
+        check(End::Signal { signal: 9, fed: true }, b"", Err(OutcomeClass::Local));
         check(End::Late { fed: true }, b"", Err(OutcomeClass::Local));
         check(End::NotStarted(std::io::ErrorKind::NotFound.into()), b"", misconfigured);
     }

@@ -31,7 +31,12 @@ pub(super) enum End {
     /// By itself, with this status.
     Exit(i32),
     /// By a signal that was not ours.
-    Signal(i32),
+    Signal {
+        /// Which one.
+        signal: i32,
+        /// Whether everything had been handed to it.
+        fed: bool,
+    },
     /// By us, when its time was over.
     Late {
         /// Whether everything had been handed to it.
@@ -72,14 +77,15 @@ pub(super) async fn run(command: &[String], more: &[&str], input: &[u8], limit: 
         ended
     };
     let end = match ended {
-        Ok((Ok(status), _)) => end(status),
+        Ok((Ok(status), _)) => end(status, fed),
         Ok((Err(error), _)) => End::NotStarted(error),
         Err(_) => {
             // It has not been waited for, so its id is still its own.
             if let Some(group) = group {
                 let _ = kill_process_group(group, Signal::KILL);
             }
-            let _ = child.wait().await;
+            // One that hangs in the kernel is killed only when that lets go of it.
+            let _ = timeout(LAST_WORDS, child.wait()).await;
             End::Late { fed }
         }
     };
@@ -119,10 +125,10 @@ async fn hear(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     }
 }
 
-fn end(status: ExitStatus) -> End {
+fn end(status: ExitStatus, fed: bool) -> End {
     match (status.code(), status.signal()) {
         (Some(code), _) => End::Exit(code),
-        (None, signal) => End::Signal(signal.unwrap_or_default()),
+        (None, signal) => End::Signal { signal: signal.unwrap_or_default(), fed },
     }
 }
 
@@ -150,8 +156,11 @@ mod tests {
             (ran.printed.as_slice(), ran.complaint.as_slice()),
             (&b"mail"[..], &b"one\n"[..])
         );
-        let ran = shell("kill -9 $$", b"", LONG).await;
-        assert!(matches!(ran.end, End::Signal(9)), "{ran:?}");
+        let ran = shell("cat; kill -9 $$", b"mail", LONG).await;
+        assert!(matches!(ran.end, End::Signal { signal: 9, fed: true }), "{ran:?}");
+        let much = vec![b'x'; 4 * 1024 * 1024];
+        let ran = shell("head -c 9; kill -9 $$", &much, LONG).await;
+        assert!(matches!(ran.end, End::Signal { signal: 9, fed: false }), "{ran:?}");
         for command in [&[][..], &["/no/such/program".to_owned()]] {
             let ran = run(command, &[], b"", LONG).await;
             assert!(matches!(ran.end, End::NotStarted(_)), "{ran:?}");

@@ -73,7 +73,13 @@ impl Sendmail {
         let (class, said) = match &ran.end {
             End::Exit(0) => return Outcome::new(OutcomeClass::Delivered, SENDMAIL),
             End::Exit(code) => (class_of(*code), format!("exited with {code}{}", meaning(*code))),
-            End::Signal(signal) => (OutcomeClass::Local, format!("was killed by signal {signal}")),
+            End::Signal { signal, fed: true } => {
+                let text = format!("was killed by signal {signal}; it may have taken the mail");
+                (OutcomeClass::Ambiguous, text)
+            }
+            End::Signal { signal, fed: false } => {
+                (OutcomeClass::Local, format!("was killed by signal {signal}"))
+            }
             End::Late { fed: true } => {
                 let text = "did not end in time, and was killed; it may have taken the mail";
                 (OutcomeClass::Ambiguous, text.to_owned())

@@ -70,7 +70,18 @@ async fn the_exit_status_is_the_verdict_and_not_what_the_program_heard_or_said()
             assert!(outcome.error.unwrap().contains(&format!("exited with {code}")));
         }
     }
-    let outcome = try_once(&sendmail("kill -9 $$", LONG)).await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_killed_may_have_taken_the_mail_if_it_got_all_of_it() {
+    let outcome = try_once(&sendmail("cat >/dev/null; kill -9 $$", LONG)).await;
+    assert_eq!(outcome.class, OutcomeClass::Ambiguous, "{outcome:?}");
+    assert!(outcome.error.unwrap().contains("it may have taken the mail"));
+    let channel = sendmail("head -c 9 >/dev/null; kill -9 $$", LONG);
+    // More than waits in a pipe.
+    let body = vec![b'x'; 1 << 20];
+    let long = Parcel { body, ..parcel(&channel) };
+    let outcome = channel.deliver(&long, news::DETECTED_AT).await;
     assert_eq!(outcome.class, OutcomeClass::Local, "{outcome:?}");
 }
 

@@ -30,6 +30,7 @@ pub(crate) struct TlsServer {
 struct State {
     config: Arc<ServerConfig>,
     answer: Vec<u8>,
+    is_broken: bool,
     offers: Vec<Vec<String>>,
     requests: usize,
 }
@@ -69,7 +70,7 @@ impl TlsServer {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (config, answer) = (identity.config(), answer.into());
-        let state = State { config, answer, offers: Vec::new(), requests: 0 };
+        let state = State { config, answer, is_broken: false, offers: Vec::new(), requests: 0 };
         let state = Arc::new(Mutex::new(state));
         let mut task = JoinSet::new();
         task.spawn(serve(listener, Arc::clone(&state)));
@@ -84,6 +85,11 @@ impl TlsServer {
     /// From now on the server is this one.
     pub(crate) fn become_another(&self, identity: &Identity) {
         self.state.lock().unwrap().config = identity.config();
+    }
+
+    /// From now on it answers with bytes that are no TLS.
+    pub(crate) fn break_off(&self) {
+        self.state.lock().unwrap().is_broken = true;
     }
 
     /// The protocols that each client so far offered to speak.
@@ -121,7 +127,16 @@ async fn talk(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     };
     let mut stream = greeting.into_stream(config).await?;
     if stream.read(&mut [0; 4096]).await? > 0 {
-        state.lock().unwrap().requests += 1;
+        let is_broken = {
+            let mut state = state.lock().unwrap();
+            state.requests += 1;
+            state.is_broken
+        };
+        if is_broken {
+            let (wire, _) = stream.get_mut();
+            wire.write_all(&answer).await?;
+            return wire.shutdown().await;
+        }
         stream.write_all(&answer).await?;
     }
     stream.shutdown().await

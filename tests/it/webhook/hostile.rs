@@ -108,6 +108,20 @@ async fn an_authority_of_ones_own_is_trusted_by_the_channel_that_names_it_alone(
 }
 
 #[tokio::test]
+async fn tls_that_breaks_after_the_request_is_out_leaves_a_doubt() {
+    let identity = Identity::self_signed("127.0.0.1", 4000);
+    let server = TlsServer::start(&identity, "HTTP/1.1 200 OK\r\n\r\n").await;
+    server.break_off();
+    let mut spec = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
+    spec.ca_pem = Some(identity.pem().into_bytes());
+    let outcome = try_once(&build(spec)).await;
+    assert_eq!(server.requests(), 1);
+    let found = (outcome.class, outcome.phase);
+    assert_eq!(found, (OutcomeClass::Ambiguous, "response"), "{outcome:?}");
+    assert!(outcome.error.unwrap().contains("TLS"));
+}
+
+#[tokio::test]
 async fn who_hangs_up_at_once_may_have_taken_it() {
     let receiver = Receiver::start().await;
     receiver.hang_up();
