@@ -51,12 +51,8 @@ pub async fn try_once<S, N: Notifier, C: Clock>(
     let outcome = witness.judge(&claimed.channel, outcome, plan.outlets.keys(), ended);
     witness.compare_clocks(&claimed.channel, outcome.clock, finished_at);
     let roll = tools.chance.roll();
-    let delivery = match claimed.probe_of {
-        None => claimed.delivery.clone().settle(&outcome, finished_at, terms, roll),
-        Some(due_at) => {
-            claimed.delivery.clone().settle_probe(&outcome, due_at, finished_at, terms, roll)
-        }
-    };
+    let delivery = claimed.delivery.clone();
+    let delivery = delivery.settle_try(&outcome, claimed.probe_of, finished_at, terms, roll);
     let settlement = Settlement {
         id: claimed.id.clone(),
         attempt: claimed.attempt,

@@ -262,26 +262,38 @@ impl Delivery {
         self
     }
 
-    /// The same for a try that was made before its time, to see whether the other side takes
-    /// anything at all: one that fails leaves the delivery as it was, due at `due_at`.
+    /// The same for any try. `probe_of` is when the delivery is due if the try was made before its
+    /// time, to see whether the other side takes anything at all: such a try neither spends what
+    /// the schedule has nor brings the next one forward.
     #[must_use]
-    pub fn settle_probe(
+    pub fn settle_try(
         self,
         outcome: &Outcome,
-        due_at: Timestamp,
+        probe_of: Option<Timestamp>,
         now: Timestamp,
         terms: &Terms,
         roll: Roll,
     ) -> Self {
+        let Some(due_at) = probe_of else { return self.settle(outcome, now, terms, roll) };
         let spared = match outcome.class {
             OutcomeClass::Retryable => true,
             OutcomeClass::Ambiguous => terms.on_unknown == OnUnknown::Resend,
-            _ => false,
+            OutcomeClass::Delivered
+            | OutcomeClass::Throttled
+            | OutcomeClass::Local
+            | OutcomeClass::Rejected
+            | OutcomeClass::Gone
+            | OutcomeClass::Misconfigured
+            | OutcomeClass::Unknown => false,
         };
         if spared {
             return Self { state: DeliveryState::Pending { next_attempt_at: due_at }, ..self };
         }
-        self.settle(outcome, now, terms, roll)
+        let mut settled = self.settle(outcome, now, terms, roll);
+        if let DeliveryState::Pending { next_attempt_at } = &mut settled.state {
+            *next_attempt_at = due_at.max(*next_attempt_at);
+        }
+        settled
     }
 
     fn charged_wait(&mut self, terms: &Terms) -> Option<Duration> {

@@ -150,14 +150,30 @@ fn a_probe_that_fails_leaves_the_delivery_as_it_was_and_one_that_is_taken_ends_i
     let due_at = NOW.plus(Duration::from_secs(3_600));
     let hold = Terms { on_unknown: OnUnknown::Hold, ..Terms::webhook() };
     let probe =
-        |class, terms: &Terms| fresh().settle_probe(&outcome(class), due_at, NOW, terms, HALF);
-    for class in [OutcomeClass::Retryable, OutcomeClass::Ambiguous] {
+        |class, terms: &Terms| fresh().settle_try(&outcome(class), Some(due_at), NOW, terms, HALF);
+    for class in [
+        OutcomeClass::Retryable,
+        OutcomeClass::Ambiguous,
+        OutcomeClass::Throttled,
+        OutcomeClass::Local,
+        OutcomeClass::Gone,
+        OutcomeClass::Misconfigured,
+        OutcomeClass::Unknown,
+    ] {
         let settled = probe(class, &Terms::webhook());
-        assert_eq!((wait_s(&settled, NOW), settled.budget_used), (Some(3_600), 0));
+        assert_eq!((wait_s(&settled, NOW), settled.budget_used), (Some(3_600), 0), "{class:?}");
     }
     assert_eq!(probe(OutcomeClass::Delivered, &hold).state, DeliveryState::Delivered);
     assert_eq!(probe(OutcomeClass::Rejected, &hold).state.name(), "failed");
-    assert_eq!(probe(OutcomeClass::Ambiguous, &hold).state.name(), "failed");
+    for class in [OutcomeClass::Ambiguous, OutcomeClass::Unknown] {
+        assert_eq!(probe(class, &hold).state.name(), "failed", "{class:?}");
+    }
+    let long = Outcome {
+        retry_after: Some(Duration::from_secs(7_200)),
+        ..outcome(OutcomeClass::Throttled)
+    };
+    let asked = fresh().settle_try(&long, Some(due_at), NOW, &Terms::webhook(), HALF);
+    assert_eq!(wait_s(&asked, NOW), Some(7_200), "a wait asked for is obeyed all the same");
 }
 
 #[test]
