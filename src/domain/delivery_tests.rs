@@ -107,8 +107,15 @@ fn any_class() -> impl Strategy<Value = OutcomeClass> {
         Just(OutcomeClass::Throttled),
         Just(OutcomeClass::Local),
         Just(OutcomeClass::Rejected),
+        Just(OutcomeClass::Gone),
+        Just(OutcomeClass::Misconfigured),
         Just(OutcomeClass::Unknown),
     ]
+}
+
+/// Whether what ends so waits for a human, for as long as that takes.
+fn is_parked(class: OutcomeClass) -> bool {
+    matches!(class, OutcomeClass::Gone | OutcomeClass::Misconfigured)
 }
 
 #[test]
@@ -209,26 +216,39 @@ proptest! {
 
     #[test]
     fn every_delivery_ends_and_keeps_to_its_budget(
-        classes in proptest::collection::vec(any_class(), 1..40),
+        classes in proptest::collection::vec(any_class(), 0..40),
+        last in any_class().prop_filter("a human has to mend it", |class| !is_parked(*class)),
         bits: u128,
     ) {
         let terms = Terms::webhook();
         let mut delivery = fresh();
         let mut now = NOW;
-        let (mut charged, mut unknowns) = (0, 0);
-        for class in classes {
-            let DeliveryState::Pending { next_attempt_at } = delivery.state else { break };
-            prop_assert!(next_attempt_at <= delivery.expires_at);
+        let (mut charged, mut unknowns, mut tries) = (0, 0, 0);
+        // Whatever happens at first, and the same from then on.
+        let mut classes = classes.into_iter().chain(std::iter::repeat(last));
+        while let DeliveryState::Pending { next_attempt_at } = delivery.state {
+            let class = classes.next().unwrap();
             now = now.max(next_attempt_at);
             delivery = delivery.settle(&outcome(class), now, &terms, Roll::new(bits));
+            if let DeliveryState::Pending { next_attempt_at } = delivery.state {
+                prop_assert!(is_parked(class) || next_attempt_at <= delivery.expires_at);
+            }
             unknowns = if class == OutcomeClass::Unknown { unknowns + 1 } else { 0 };
             charged += u32::from(match class {
                 OutcomeClass::Retryable | OutcomeClass::Ambiguous => true,
                 OutcomeClass::Unknown => unknowns >= POISON_AFTER,
-                _ => false,
+                OutcomeClass::Delivered
+                | OutcomeClass::Throttled
+                | OutcomeClass::Local
+                | OutcomeClass::Rejected
+                | OutcomeClass::Gone
+                | OutcomeClass::Misconfigured => false,
             });
             prop_assert_eq!(delivery.budget_used, charged);
             prop_assert!(charged <= 10);
+            tries += 1;
+            prop_assert!(tries < 5_000, "it goes on and on with {:?}", class);
         }
+        prop_assert!(matches!(delivery.state.name(), "delivered" | "failed"));
     }
 }
