@@ -1,8 +1,9 @@
 //! How a channel is doing: whether it may be told, how carefully, and whether operators have to
 //! know. What each end of a try does to that is decided here.
 //!
-//! What always holds: one message that is taken makes all well; what is our own fault, or asked
-//! for politely, never counts against a channel; nothing is dropped, whatever the state.
+//! What always holds: one message that is taken makes all well, but for a channel that is
+//! disabled, which only a human or another target ends; what is our own fault, or asked for
+//! politely, never counts against a channel; nothing is dropped, whatever the state.
 
 use std::time::Duration;
 
@@ -128,6 +129,8 @@ impl Health {
         roll: Roll,
     ) -> Effect {
         let mut effect = match outcome.class {
+            // A try that had begun before: what disabled it stands, and so does the reason.
+            OutcomeClass::Delivered if self.state == ChannelState::Disabled => Effect::of(self),
             OutcomeClass::Delivered => self.proved(),
             OutcomeClass::Rejected => {
                 // It reads what it is sent, and so is well; it was this message that was not.
@@ -149,11 +152,14 @@ impl Health {
         effect
     }
 
-    /// A human says that it is to be told again: with care, until it has taken a message.
+    /// A human says that it is to be told again: with care, until it has taken a message, and at
+    /// once. A wait that it asked for before is over, since the human knows more than it did then;
+    /// if it still wants one, it says so to one message.
     #[must_use]
     pub fn enabled(self) -> Self {
         Self {
             state: ChannelState::Active,
+            not_before: LONG_AGO,
             probe_at: LONG_AGO,
             unproved: true,
             misconfigured_since: None,
@@ -425,6 +431,27 @@ mod tests {
         let well = first(enabled, OutcomeClass::Delivered, NOW);
         assert!(well.hastens && !well.health.is_probed());
         assert_eq!(well.health.failing_since, None);
+    }
+
+    #[test]
+    fn a_message_that_a_disabled_channel_takes_late_changes_nothing_about_it() {
+        let gone = first(broken(), OutcomeClass::Gone, NOW).health;
+        assert_eq!(gone.state, ChannelState::Disabled);
+        assert!(gone.reason.is_some() && gone.failing_since.is_some());
+        let late = first(gone.clone(), OutcomeClass::Delivered, NOW);
+        assert_eq!(late, Effect { health: gone, counted: false, hastens: false });
+        let paused = Health { state: ChannelState::Paused, ..broken() };
+        let late = first(paused, OutcomeClass::Delivered, NOW).health;
+        let well = Health { state: ChannelState::Paused, streak: 1, ..Health::default() };
+        assert_eq!(late, well, "that a human paused it says nothing against it");
+    }
+
+    #[test]
+    fn who_enables_a_channel_need_not_wait_for_what_it_asked_for_before() {
+        let wait = Outcome { retry_after: Some(HOUR), ..outcome(OutcomeClass::Throttled) };
+        let waits = Health::default().after(&wait, &spent(0), None, NOW, HALF).health;
+        assert_eq!(waits.ready_at(), Some(NOW.plus(HOUR)));
+        assert!(waits.enabled().ready_at().unwrap() <= NOW);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::delivery::DeliveryId;
 use avatar_watch::domain::event::EventKind;
+use avatar_watch::domain::moment::Moment;
 use avatar_watch::domain::retry::{RetrySchedule, Terms};
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::status::Status;
@@ -38,6 +39,7 @@ pub(super) struct Stage {
     dice: Dice,
     plans: Vec<PlanNote>,
     by_hand: BTreeSet<DeliveryId>,
+    enabled: Vec<(String, Moment)>,
     figures: Figures,
 }
 
@@ -51,6 +53,7 @@ impl Stage {
             dice: Dice::new(seed, 1),
             plans: Vec::new(),
             by_hand: BTreeSet::new(),
+            enabled: Vec::new(),
             figures: Figures::default(),
         };
         let begun = stage.world.clock.reading();
@@ -171,15 +174,14 @@ impl Stage {
 
     /// Pauses, resumes or enables any channel, beside the daemon.
     async fn meddle_with_a_channel(&mut self) {
-        let channel = name(self.dice.pick(&[&CHANNELS[..], &[OPERATOR]].concat()));
+        let channel = self.dice.pick(&[&CHANNELS[..], &[OPERATOR]].concat());
         let now = self.world.clock.wall();
         let mut hands = Hands::open(&self.world.path()).unwrap();
-        let handled = match self.dice.below(4) {
-            0 => hands.pause(&channel, now),
-            1 => hands.resume(&channel, now),
-            _ => hands.enable(&channel, now),
-        };
-        handled.unwrap();
+        match self.dice.below(4) {
+            0 => drop(hands.pause(&name(channel), now).unwrap()),
+            1 => drop(hands.resume(&name(channel), now).unwrap()),
+            _ => self.enable(&mut hands, channel),
+        }
         self.quiet().await;
     }
 
@@ -211,12 +213,19 @@ impl Stage {
 
     /// Nothing is paused or disabled any more: an answer from before the calm may disable a
     /// channel after its beginning.
-    fn switch_on(&self) {
+    fn switch_on(&mut self) {
         let (mut hands, now) = (Hands::open(&self.world.path()).unwrap(), self.world.clock.wall());
         for channel in CHANNELS.iter().chain(&[OPERATOR]) {
             if hands.resume(&name(channel), now).unwrap() != ChannelHandled::Already {
-                hands.enable(&name(channel), now).unwrap();
+                self.enable(&mut hands, channel);
             }
+        }
+    }
+
+    fn enable(&mut self, hands: &mut Hands, channel: &str) {
+        let handled = hands.enable(&name(channel), self.world.clock.wall()).unwrap();
+        if handled == ChannelHandled::Done {
+            self.enabled.push((channel.to_owned(), self.world.clock.reading()));
         }
     }
 
@@ -304,6 +313,7 @@ impl Stage {
             calls,
             plans: self.plans.clone(),
             by_hand: self.by_hand.clone(),
+            enabled: self.enabled.clone(),
             statuses: self.nature.statuses(),
             transitions: reader.transitions(None, u32::MAX).unwrap(),
             events: self.events(),

@@ -23,6 +23,8 @@ pub(super) struct History {
     pub(super) plans: Vec<PlanNote>,
     /// Rows that were made or ended by hand.
     pub(super) by_hand: BTreeSet<DeliveryId>,
+    /// The channels that a hand enabled, each with the moment.
+    pub(super) enabled: Vec<(String, Moment)>,
     /// What the avatars were at the end.
     pub(super) statuses: BTreeMap<AvatarId, Status>,
     pub(super) transitions: Vec<Transition>,

@@ -158,7 +158,12 @@ fn repeats(history: &History, wrongs: &mut Vec<String>) {
             }
             let heard = same_try && before.outlived && before.jumps == after.jumps;
             let floor = before.retry_after.filter(|_| heard);
-            let hurried = !history.by_hand.contains(&after.delivery_id);
+            // A hand that sends again or enables the channel waits for nothing.
+            let enabled = history
+                .enabled
+                .iter()
+                .any(|(enabled, at)| enabled == channel && (before.at..=after.at).contains(at));
+            let hurried = !enabled && !history.by_hand.contains(&after.delivery_id);
             if hurried && floor.is_some_and(|floor| after.at.since(before.at) < floor) {
                 let (id, early) = (&after.delivery_id, floor.unwrap_or_default());
                 wrongs.push(format!("I8 `{channel}` asked to wait {early:?} for `{id}`, in vain"));
