@@ -17,7 +17,7 @@ use crate::domain::moment::Moment;
 use crate::live::feed::Happening;
 use crate::notify::channels::Parcel;
 use crate::store::error::{NextStep, StoreError};
-use crate::store::outbox::{Claimed, Settlement};
+use crate::store::outbox::{Claimed, Settled, Settlement};
 use crate::store::recovery::unknown_outcome;
 
 /// Makes one try at what was claimed for a channel of `plan`, and records how it ended. `witness`
@@ -31,7 +31,7 @@ pub async fn try_once<S, N: Notifier, C: Clock>(
     witness: Arc<Witness>,
     mut claimed: Claimed,
 ) -> Result<(), StoreError> {
-    let Some(Outlet { notifier, terms, .. }) = plan.outlets.get(&claimed.channel) else {
+    let Some(Outlet { notifier, terms, target, .. }) = plan.outlets.get(&claimed.channel) else {
         return Ok(());
     };
     let parcel = Parcel {
@@ -56,18 +56,19 @@ pub async fn try_once<S, N: Notifier, C: Clock>(
     let settlement = Settlement {
         id: claimed.id.clone(),
         attempt: claimed.attempt,
+        target: Some(target.clone()),
         delivery,
         outcome,
         finished_at,
         latency_ms: u64::try_from(ended.since(begun).as_millis()).unwrap_or(u64::MAX),
         roll: roll.derive(1),
     };
-    record(&tools, &settlement).await?;
+    let settled = record(&tools, &settlement).await?;
     let (channel, took) = (&claimed.channel, ended.since(begun));
     tools.metrics.tried(channel, settlement.outcome.class, took);
     let since = claimed.event_id.minted_at().map(|then| finished_at.since(then));
     tools.metrics.ended(channel, &settlement.delivery.state, since.unwrap_or_default());
-    log_try(&tools, &claimed, &settlement, ended);
+    log_try(&tools, &claimed, &settlement, settled, ended);
     tools.feed.tell(|| Happening::Tried {
         event_id: claimed.event_id,
         avatar_id: claimed.avatar_id,
@@ -81,16 +82,18 @@ pub async fn try_once<S, N: Notifier, C: Clock>(
 
 /// Writes down the end of a try, however long the disk takes: if we die before, it is sent
 /// again.
-async fn record<C: Clock>(tools: &Tools<C>, settlement: &Settlement) -> Result<(), StoreError> {
+async fn record<C: Clock>(
+    tools: &Tools<C>,
+    settlement: &Settlement,
+) -> Result<Settled, StoreError> {
     loop {
         match tools.store.settle(settlement.clone()).await {
-            Ok(true) => {
+            Ok(settled) => {
                 written_again(tools, ENDS);
-                return Ok(());
-            }
-            Ok(false) => {
-                warn!("the end of a try came too late to count");
-                return Ok(());
+                if settled == Settled::TooLate {
+                    warn!("the end of a try came too late to count");
+                }
+                return Ok(settled);
             }
             Err(failure) if failure.next_step() == NextStep::Retry => {
                 not_written(tools, ENDS, &failure);
@@ -103,7 +106,13 @@ async fn record<C: Clock>(tools: &Tools<C>, settlement: &Settlement) -> Result<(
 
 /// Says how a try ended, within the span that names it. A delivery that ends is always said; one
 /// that is tried again is when the channel's trouble is.
-fn log_try<C>(tools: &Tools<C>, claimed: &Claimed, settlement: &Settlement, now: Moment) {
+fn log_try<C>(
+    tools: &Tools<C>,
+    claimed: &Claimed,
+    settlement: &Settlement,
+    settled: Settled,
+    now: Moment,
+) {
     let Claimed { id, channel, avatar_id, .. } = claimed;
     let said = settlement.outcome.said();
     let topic = Topic::Channel(channel.clone());
@@ -119,6 +128,9 @@ fn log_try<C>(tools: &Tools<C>, claimed: &Claimed, settlement: &Settlement, now:
                 );
             }
         }
+        DeliveryState::Pending { .. } if settled == Settled::Elsewhere => info!(
+            "the target that `{channel}` had before did not take it: {said}; it goes to the new one"
+        ),
         DeliveryState::Pending { .. } if settlement.outcome.class == OutcomeClass::Gone => error!(
             "`{channel}` takes nothing any more: {said}; it is disabled, and what waits for it is \
              kept until `avatar-watch channels enable {channel}`"

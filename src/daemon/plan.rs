@@ -101,6 +101,8 @@ pub struct Registration {
 pub struct Outlet<N> {
     /// Renders and sends.
     pub notifier: Arc<N>,
+    /// A name of whom it tells that does not show it; another target is another channel.
+    pub target: String,
     /// The kinds of events that it gets.
     pub events: Vec<EventKind>,
     /// Whether it is told of conditions, too.

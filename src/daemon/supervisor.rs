@@ -432,7 +432,7 @@ fn log_check(check: StartCheck) {
 async fn register(store: &Store, plan: &WiredPlan, now: Timestamp) -> Result<(), StoreError> {
     let channels = plan.outlets.iter().map(|(name, outlet)| Registered {
         name: name.clone(),
-        fingerprint: outlet.notifier.fingerprint(),
+        fingerprint: outlet.target.clone(),
     });
     let Registration { enabled, absent } = store.register_channels(channels.collect(), now).await?;
     for name in enabled {

@@ -154,6 +154,7 @@ fn outlets(
             let outlet = Outlet {
                 at_once: notifier.at_once(),
                 spacing: notifier.spacing(),
+                target: notifier.fingerprint(),
                 notifier: Arc::new(notifier),
                 events: settings.events.clone(),
                 operator: settings.operator,

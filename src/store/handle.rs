@@ -28,7 +28,7 @@ use crate::store::database::{self, DatabaseFile};
 use crate::store::error::StoreError;
 use crate::store::identity;
 use crate::store::lock::DatabaseLock;
-use crate::store::outbox::{self, Claim, Claims, NewDelivery, Settlement};
+use crate::store::outbox::{self, Claim, Claims, NewDelivery, Settled, Settlement};
 use crate::store::prune::{self, Place, Pruned};
 use crate::store::recovery::{self, Recovery};
 use crate::store::untold::Untold;
@@ -294,12 +294,11 @@ impl Store {
         self.read("counting what waits", |connection, _| outbox::waiting(connection)).await
     }
 
-    /// Records the end of a try; `false` when the delivery is no longer in that try, and then
-    /// nothing was recorded.
+    /// Records the end of a try.
     ///
     /// # Errors
     /// When it could not be written; then it may be tried again.
-    pub async fn settle(&self, settlement: Settlement) -> Result<bool, StoreError> {
+    pub async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
         self.run("recording the end of a try", move |connection, boot_id| {
             outbox::settle(connection, &settlement, boot_id)
         })

@@ -7,6 +7,7 @@ use crate::domain::avatar::Avatar;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome, OutcomeClass};
 use crate::domain::event::{EventId, EventKind, Subject};
+use crate::domain::health::{ChannelState, Health};
 use crate::domain::retry::Terms;
 use crate::domain::roll::Roll;
 use crate::domain::status::Status;
@@ -131,8 +132,16 @@ impl Bench {
         self.store().claim(Claim { slots, now, lease_until }).await.unwrap()
     }
 
+    /// Records that a try ended so, at the target that the channel has; whether it counted.
     async fn settle(&self, claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> bool {
-        self.store().settle(settlement(claimed, class, now)).await.unwrap()
+        let settled = self.store().settle(settlement(claimed, class, now)).await.unwrap();
+        assert_ne!(settled, Settled::Elsewhere);
+        settled == Settled::Reckoned
+    }
+
+    fn health(&self, channel: &str) -> Health {
+        let channels = self.reader().channels().unwrap();
+        channels.into_iter().find(|it| it.name.as_str() == channel).unwrap().health
     }
 }
 
@@ -148,6 +157,7 @@ fn settlement(claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> Settlem
     Settlement {
         id: claimed.id.clone(),
         attempt: claimed.attempt,
+        target: Some(if claimed.channel.as_str() == "ops" { "f1" } else { "f2" }.to_owned()),
         delivery: delivery.settle(&outcome, now, &Terms::webhook(), Roll::new(1 << 127)),
         outcome,
         finished_at: now,
@@ -336,6 +346,33 @@ async fn a_dead_letter_can_be_sent_again_with_the_same_id_and_bytes() {
     bench.settle(&again, OutcomeClass::Delivered, NOW).await;
     let attempts = bench.reader().attempts(&fresh).unwrap();
     assert_eq!(attempts[0].trigger, "manual");
+}
+
+#[tokio::test]
+async fn a_try_at_the_old_target_says_nothing_about_the_new_one() {
+    for class in [OutcomeClass::Gone, OutcomeClass::Throttled, OutcomeClass::Retryable] {
+        let mut bench = Bench::new().await;
+        let change = bench.change("a", 1, &["ops"]);
+        bench.store().commit(change).await.unwrap();
+        let claimed = bench.claim("ops", 1, NOW).await.claimed.remove(0);
+        bench.register(&[("ops", "new"), ("mail", "f2")], NOW).await;
+        let before = bench.health("ops");
+        let mut ended = settlement(&claimed, class, NOW);
+        ended.outcome.retry_after = Some(Duration::from_hours(3));
+        assert_eq!(bench.store().settle(ended).await.unwrap(), Settled::Elsewhere);
+        assert_eq!(bench.health("ops"), before, "after {class:?}");
+        let attempts = bench.reader().attempts(&claimed.id).unwrap();
+        assert_eq!(attempts[0].outcome.as_deref(), Some(class.name()), "it is on record");
+        // Nor does it make the delivery wait.
+        let again = bench.claim("ops", 1, NOW).await.claimed;
+        assert_eq!(again.first().map(|it| &it.id), Some(&claimed.id), "after {class:?}");
+    }
+    let mut bench = Bench::new().await;
+    let change = bench.change("a", 1, &["ops"]);
+    bench.store().commit(change).await.unwrap();
+    let claimed = bench.claim("ops", 1, NOW).await.claimed.remove(0);
+    assert!(bench.settle(&claimed, OutcomeClass::Gone, NOW).await);
+    assert_eq!(bench.health("ops").state, ChannelState::Disabled, "at its own target it does");
 }
 
 #[tokio::test]

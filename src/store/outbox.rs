@@ -1,8 +1,8 @@
 //! Rows of `deliveries` and `attempts`: the outbox. The row is the queue; there is no other.
 //!
 //! What always holds: a claim opens an attempt in the same transaction; a result is recorded
-//! only for the attempt that it belongs to; within one channel, recipient and avatar nothing
-//! overtakes.
+//! only for the attempt that it belongs to, and counts for or against its channel only while that
+//! has the target that was called; within one channel, recipient and avatar nothing overtakes.
 
 use rusqlite::{Connection, Row, named_params};
 
@@ -88,6 +88,8 @@ pub struct Settlement {
     pub id: DeliveryId,
     /// Which attempt.
     pub attempt: u32,
+    /// The name of the target that was called; `None` when nobody knows any more.
+    pub target: Option<String>,
     /// Where the delivery stands now.
     pub delivery: Delivery,
     /// How the try ended.
@@ -98,6 +100,17 @@ pub struct Settlement {
     pub latency_ms: u64,
     /// Chance, for what it means for the channel.
     pub roll: Roll,
+}
+
+/// What became of the end of a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It is recorded, and reckoned with in the health of its channel.
+    Reckoned,
+    /// It is recorded, and says nothing about the channel, which has another target by now.
+    Elsewhere,
+    /// The delivery was no longer in that try: nothing was recorded.
+    TooLate,
 }
 
 pub(super) fn insert(
@@ -275,7 +288,7 @@ pub(super) fn settle(
     connection: &Connection,
     settlement: &Settlement,
     boot_id: &str,
-) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<Settled> {
     let delivery = &settlement.delivery;
     let touched = connection
         .prepare_cached(
@@ -301,21 +314,34 @@ pub(super) fn settle(
             ":attempt": settlement.attempt,
         })?;
     if touched == 0 {
-        return Ok(false);
+        return Ok(Settled::TooLate);
     }
     close_attempt(connection, settlement)?;
     if let DeliveryState::Failed { .. } = delivery.state {
         untold::spare(connection, &settlement.id)?;
     }
-    reckon(connection, settlement)?;
-    Ok(true)
+    reckon(connection, settlement)
 }
 
-/// What the end of a try means for its channel.
-fn reckon(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<()> {
-    let (channel, counted_in): (ChannelName, Option<i64>) = connection
-        .prepare_cached("SELECT channel_id, counted_in FROM deliveries WHERE id = ?1")?
-        .query_row([&settlement.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+/// What the end of a try means for its channel. One at a target that the channel no longer has
+/// says nothing about the new one; and a wait that was meant for the old one is over.
+fn reckon(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<Settled> {
+    let (channel, counted_in, is_elsewhere): (ChannelName, Option<i64>, bool) = connection
+        .prepare_cached(
+            "SELECT d.channel_id, d.counted_in, ifnull(c.target_fp <> ?2, 0)
+             FROM deliveries d JOIN channels c ON c.id = d.channel_id WHERE d.id = ?1",
+        )?
+        .query_row((&settlement.id, &settlement.target), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+    if is_elsewhere {
+        connection
+            .prepare_cached(
+                "UPDATE deliveries SET next_attempt_at = ?2 WHERE id = ?1 AND state = 'pending'",
+            )?
+            .execute((&settlement.id, settlement.finished_at))?;
+        return Ok(Settled::Elsewhere);
+    }
     let counted_in = counted_in.and_then(|streak| u64::try_from(streak).ok());
     let Settlement { outcome, delivery, finished_at: now, roll, .. } = settlement;
     let before = channels::find(connection, &channel)?;
@@ -330,7 +356,7 @@ fn reckon(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<
     if effect.hastens {
         channels::hasten(connection, &channel, *now)?;
     }
-    Ok(())
+    Ok(Settled::Reckoned)
 }
 
 fn close_attempt(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<()> {

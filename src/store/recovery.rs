@@ -56,6 +56,7 @@ pub(super) fn recover(
         let settlement = Settlement {
             id: id.clone(),
             attempt: *attempt,
+            target: None,
             delivery: delivery.clone().settle(&outcome, recovery.now, terms, roll),
             outcome,
             finished_at: recovery.now,

@@ -118,3 +118,19 @@ async fn a_clock_set_forward_loses_no_delivery_unheard() {
     bench.world.pass(seconds(2)).await;
     assert_eq!(bench.states(), ["delivered"], "one more try is always made");
 }
+#[tokio::test]
+async fn a_try_at_the_old_target_that_ends_after_a_reload_disables_nothing() {
+    let bench = Bench::new();
+    let old = bench.post(|_| Answer::After(seconds(30), outcome(OutcomeClass::Gone)));
+    let new = Post::taking(&bench.world.clock);
+    let mut bench = bench;
+    bench.start(&[("ops", &old)]).await;
+    bench.settle("a", 1).await;
+    let mut plan = bench.plan(&[("ops", &new)]);
+    plan.outlets.values_mut().for_each(|outlet| outlet.target = "another".to_owned());
+    bench.world.reload(plan).await;
+    bench.settle("b", 1).await;
+    assert_eq!(bench.states(), ["delivered"; 2], "both went to the new one");
+    assert_eq!((old.calls().len(), new.calls().len()), (1, 2));
+    bench.check_attempts(&[&old, &new]);
+}

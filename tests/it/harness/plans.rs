@@ -78,6 +78,7 @@ pub(crate) fn with_channel<S, N>(
 ) -> Plan<S, N> {
     let outlet = Outlet {
         notifier: Arc::clone(notifier),
+        target: channel.to_owned(),
         events: EventKind::DEFAULT.to_vec(),
         operator: false,
         terms: Terms::webhook(),

@@ -274,8 +274,8 @@ fn folder() -> tempfile::TempDir {
 async fn register<S, N>(store: &Store, plan: &Plan<S, N>, now: Timestamp) {
     let channels = plan
         .outlets
-        .keys()
-        .map(|name| Registered { name: name.clone(), fingerprint: name.to_string() });
+        .iter()
+        .map(|(name, it)| Registered { name: name.clone(), fingerprint: it.target.clone() });
     store.register_channels(channels.collect(), now).await.unwrap();
 }
 

@@ -285,6 +285,7 @@ impl Stage {
         let operator = channel == OPERATOR;
         Outlet {
             notifier: Arc::new(post),
+            target: channel.to_owned(),
             events,
             operator,
             terms,
