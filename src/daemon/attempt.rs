@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::select;
 use tracing::{debug, error, info, warn};
 
 use crate::daemon::look::{Tools, not_written, written_again};
@@ -12,7 +13,7 @@ use crate::daemon::plan::{Outlet, Plan};
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::refrains::{Ended, Topic, in_all, left_out};
 use crate::daemon::witness::Witness;
-use crate::domain::delivery::{DeliveryState, OutcomeClass};
+use crate::domain::delivery::{DeliveryState, Outcome, OutcomeClass};
 use crate::domain::moment::Moment;
 use crate::live::feed::Happening;
 use crate::notify::channels::Parcel;
@@ -31,7 +32,9 @@ pub async fn try_once<S, N: Notifier, C: Clock>(
     witness: Arc<Witness>,
     mut claimed: Claimed,
 ) -> Result<(), StoreError> {
-    let Some(Outlet { notifier, terms, target, .. }) = plan.outlets.get(&claimed.channel) else {
+    let Some(Outlet { notifier, terms, target, attempt_max, .. }) =
+        plan.outlets.get(&claimed.channel)
+    else {
         return Ok(());
     };
     let parcel = Parcel {
@@ -43,10 +46,14 @@ pub async fn try_once<S, N: Notifier, C: Clock>(
     };
     let begun = tools.clock.moment();
     let sending = notifier.deliver(&parcel, tools.clock.now());
-    let outcome = AssertUnwindSafe(sending).catch_unwind().await.unwrap_or_else(|_| {
-        error!("a try at a delivery broke off: this is a bug");
-        unknown_outcome()
-    });
+    let outcome = select! {
+        biased;
+        ended = AssertUnwindSafe(sending).catch_unwind() => ended.unwrap_or_else(|_| {
+            error!("a try at a delivery broke off: this is a bug");
+            unknown_outcome()
+        }),
+        outcome = overdue(&tools.clock, begun, *attempt_max) => outcome,
+    };
     let (finished_at, ended) = (tools.clock.now(), tools.clock.moment());
     let outcome = witness.judge(&claimed.channel, outcome, plan.outlets.keys(), ended);
     witness.compare_clocks(&claimed.channel, outcome.clock, finished_at);
@@ -78,6 +85,19 @@ pub async fn try_once<S, N: Notifier, C: Clock>(
         state: settlement.delivery.state,
     });
     Ok(())
+}
+
+/// Waits until a try has taken longer than it may; its outcome is that of one that keeps to no
+/// limit of its own, so how far it came is not known. After a machine was asleep, the limit may be
+/// over before anything was heard: there is always a last while to hear it in.
+async fn overdue<C: Clock>(clock: &C, begun: Moment, attempt_max: Duration) -> Outcome {
+    clock.sleep_until(begun.plus(attempt_max)).await;
+    clock.sleep_until(clock.moment().plus(LAST_WHILE)).await;
+    let limit_s = attempt_max.as_secs();
+    Outcome {
+        error: Some(format!("the try did not end within {limit_s} s; it may have been taken")),
+        ..Outcome::new(OutcomeClass::Ambiguous, "unknown")
+    }
 }
 
 /// Writes down the end of a try, however long the disk takes: if we die before, it is sent
@@ -155,6 +175,8 @@ fn log_try<C>(
     }
 }
 
+/// How much longer than it may a try is waited for: its own limits know how far it came.
+const LAST_WHILE: Duration = Duration::from_secs(15);
 /// What the log calls the ends of tries.
 const ENDS: &str = "ends of tries";
 /// The wait after the store was busy or full.

@@ -107,7 +107,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         self.looked_at = Some((now, moment));
         let (slots, rested_at) = self.slots(moment);
         let glance_at = rested_at.map_or(glance_at, |at| at.min(glance_at));
-        let claim = Claim { slots, now, lease_until: now.plus(LEASE) };
+        let claim = Claim { slots, now };
         self.pulse.progress.asked_store(moment);
         let claims = match self.tools.store.claim(claim).await {
             Ok(claims) => claims,
@@ -255,8 +255,6 @@ const EVENTS: &str = "events of channels and dead letters";
 const GLANCE: Duration = Duration::from_secs(2);
 /// The least wait between two counts of what waits.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
-/// No try lasts as long as this; mail has the longest limit, of six minutes.
-const LEASE: Duration = Duration::from_secs(390);
 /// Clocks are set back by less than this all the time, and waits may last as much longer.
 const SET_BACK_MIN: Duration = Duration::from_secs(30);
 /// How long tries under way may go on after the order to stop.

@@ -103,6 +103,8 @@ pub struct Outlet<N> {
     pub notifier: Arc<N>,
     /// A name of whom it tells that does not show it; another target is another channel.
     pub target: String,
+    /// The longest that one try may take.
+    pub attempt_max: Duration,
     /// The kinds of events that it gets.
     pub events: Vec<EventKind>,
     /// Whether it is told of conditions, too.

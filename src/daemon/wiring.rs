@@ -155,6 +155,7 @@ fn outlets(
                 at_once: notifier.at_once(),
                 spacing: notifier.spacing(),
                 target: notifier.fingerprint(),
+                attempt_max: notifier.attempt_max(),
                 notifier: Arc::new(notifier),
                 events: settings.events.clone(),
                 operator: settings.operator,

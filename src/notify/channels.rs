@@ -103,6 +103,14 @@ impl Channel {
         }
     }
 
+    /// The longest that one try takes.
+    pub fn attempt_max(&self) -> Duration {
+        match self {
+            Self::Webhook(webhook) => webhook.attempt_max(),
+            Self::Email(email) => email.attempt_max(),
+        }
+    }
+
     /// A short name of the target that changes with it and does not show it.
     pub fn fingerprint(&self) -> String {
         match self {

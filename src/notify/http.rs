@@ -62,6 +62,7 @@ pub struct Webhook {
     reach: Reach,
     hidden: Vec<String>,
     connect_limit: Duration,
+    timeout: Duration,
 }
 
 impl WebhookSpec {
@@ -125,6 +126,7 @@ impl Webhook {
             proxy,
             reach: spec.reach,
             connect_limit,
+            timeout: spec.timeout,
         })
     }
 
@@ -170,6 +172,11 @@ impl Webhook {
     /// What it speaks.
     pub const fn format(&self) -> &Format {
         &self.format
+    }
+
+    /// How long one try takes at most.
+    pub const fn attempt_max(&self) -> Duration {
+        self.timeout.saturating_add(SNIPPET_PATIENCE)
     }
 
     /// A name of the URL that does not show it.

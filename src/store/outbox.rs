@@ -66,8 +66,6 @@ pub struct Claim {
     pub slots: Vec<(ChannelName, usize)>,
     /// The moment of the claim.
     pub now: Timestamp,
-    /// When a try that has not ended is over for certain.
-    pub lease_until: Timestamp,
 }
 
 /// What was claimed.
@@ -219,8 +217,7 @@ fn claim_channel(
 ) -> rusqlite::Result<()> {
     let mut update = connection.prepare_cached(&format!(
         "UPDATE deliveries
-         SET state = 'sending', lease_owner = :boot, lease_until = :lease,
-             attempts = attempts + 1, updated_at = :now,
+         SET state = 'sending', lease_owner = :boot, attempts = attempts + 1, updated_at = :now,
              probe_of = iif(next_attempt_at > :now, next_attempt_at, NULL), next_attempt_at = NULL
          WHERE seq IN (
            SELECT d.seq FROM deliveries d
@@ -237,7 +234,6 @@ fn claim_channel(
     let rows = update.query_map(
         named_params! {
             ":boot": boot_id,
-            ":lease": claim.lease_until,
             ":now": claim.now,
             ":channel": channel,
             ":room": i64::try_from(room).unwrap_or(i64::MAX),
@@ -296,7 +292,7 @@ pub(super) fn settle(
              SET state = :state, next_attempt_at = :next, budget_used = :used,
                  uncharged = :uncharged, unknowns = :unknowns, final_reason = :reason,
                  last_class = :class, last_code = :code,
-                 lease_owner = NULL, lease_until = NULL, updated_at = :now
+                 lease_owner = NULL, updated_at = :now
              WHERE id = :id AND state = 'sending' AND lease_owner = :boot AND attempts = :attempt",
         )?
         .execute(named_params! {

@@ -8,6 +8,8 @@ pub(super) const APPLICATION_ID: i64 = 0x4176_5761;
 /// The steps; the schema's number (`PRAGMA user_version`) is how many have been taken.
 pub(super) const MIGRATIONS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH, FIFTH];
 
+/// `deliveries.lease_until` is left from a program that wrote it and never read it: a try is
+/// limited by whoever makes it, and one whose process died is known by `lease_owner`.
 const FIRST: &str = "
 CREATE TABLE watches(
   avatar_id       TEXT PRIMARY KEY,

@@ -119,6 +119,30 @@ async fn a_clock_set_forward_loses_no_delivery_unheard() {
     assert_eq!(bench.states(), ["delivered"], "one more try is always made");
 }
 #[tokio::test]
+async fn a_try_that_keeps_to_no_limit_is_ended_and_may_have_been_taken() {
+    let bench = Bench::new();
+    let mute = bench.post(|number| match number {
+        1 => Answer::After(seconds(24 * 3600), outcome(OutcomeClass::Delivered)),
+        _ => now(OutcomeClass::Delivered),
+    });
+    let mut plan = bench.plan(&[("ops", &mute)]);
+    plan.outlets.values_mut().for_each(|outlet| outlet.attempt_max = seconds(300));
+    let mut bench = bench;
+    bench.world.start(plan).await;
+    bench.settle("a", 1).await;
+    bench.world.pass(seconds(3600)).await;
+    assert_eq!(bench.states(), ["sending"], "who slept hears it out first");
+    bench.world.pass(seconds(15)).await;
+    assert_eq!(bench.states(), ["pending"]);
+    let attempts = bench.world.reader().attempts(&bench.rows()[0].id).unwrap();
+    assert_eq!(attempts[0].outcome.as_deref(), Some("ambiguous"));
+    assert!(attempts[0].error.as_deref().unwrap().contains("within 300 s"), "{attempts:?}");
+    bench.run_dry().await;
+    assert_eq!(bench.states(), ["delivered"]);
+    bench.check_attempts(&[&mute]);
+}
+
+#[tokio::test]
 async fn a_try_at_the_old_target_that_ends_after_a_reload_disables_nothing() {
     let bench = Bench::new();
     let old = bench.post(|_| Answer::After(seconds(30), outcome(OutcomeClass::Gone)));

@@ -79,6 +79,7 @@ pub(crate) fn with_channel<S, N>(
     let outlet = Outlet {
         notifier: Arc::clone(notifier),
         target: channel.to_owned(),
+        attempt_max: seconds(7200),
         events: EventKind::DEFAULT.to_vec(),
         operator: false,
         terms: Terms::webhook(),

@@ -286,6 +286,8 @@ impl Stage {
         Outlet {
             notifier: Arc::new(post),
             target: channel.to_owned(),
+            // Nature takes half as long, but the clock may leap over all of it.
+            attempt_max: seconds(60),
             events,
             operator,
             terms,
