@@ -36,6 +36,7 @@ use crate::daemon::wiring::{self, WiredPlan};
 use crate::domain::condition::{About, Condition, Phase};
 use crate::domain::event::{Event, EventId, EventKind, Subject};
 use crate::domain::foreign_text::one_line;
+use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::live::feed::Feed;
 use crate::live::metrics::Metrics;
@@ -91,12 +92,7 @@ impl<C: Clock> Daemon<C> {
             info!("a new database is begun at `{}`", settings.store_path.display());
         }
         let (now, roll) = (clock.now(), chance.roll());
-        let recovery = Recovery { now, terms: plan.terms(), roll };
-        let taken_back = store.recover(recovery).await?;
-        if taken_back > 0 {
-            info!(count = taken_back, "deliveries that were under way are sent again");
-        }
-        register(&store, &plan, now).await?;
+        register(&store, &plan, now, roll).await?;
         let rejected_since = store.config_rejected().await?;
 
         let bell = Bell::default();
@@ -177,7 +173,8 @@ impl<C: Clock> Daemon<C> {
             turn => turn,
         };
         // The last that can fail, since it is on disk then.
-        let registered = register(&self.tools.store, &plan, self.tools.clock.now()).await;
+        let (now, roll) = (self.tools.clock.now(), self.tools.chance.roll());
+        let registered = register(&self.tools.store, &plan, now, roll).await;
         if let Err(failure) = registered {
             drop(turn);
             if self.door.is_none() {
@@ -429,7 +426,13 @@ fn log_check(check: StartCheck) {
     }
 }
 
-async fn register(store: &Store, plan: &WiredPlan, now: Timestamp) -> Result<(), StoreError> {
+/// Makes the channels of a plan known, and takes back what an earlier process left open of them.
+async fn register(
+    store: &Store,
+    plan: &WiredPlan,
+    now: Timestamp,
+    roll: Roll,
+) -> Result<(), StoreError> {
     let channels = plan.outlets.iter().map(|(name, outlet)| Registered {
         name: name.clone(),
         fingerprint: outlet.target.clone(),
@@ -444,6 +447,10 @@ async fn register(store: &Store, plan: &WiredPlan, now: Timestamp) -> Result<(),
             channel = %name, count,
             "channel `{name}` is not in the config; its {count} deliveries wait until it is"
         );
+    }
+    let taken_back = store.recover(Recovery { now, terms: plan.terms(), roll }).await?;
+    if taken_back > 0 {
+        info!(count = taken_back, "deliveries that were under way are taken back");
     }
     Ok(())
 }

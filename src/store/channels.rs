@@ -34,6 +34,7 @@ pub(super) fn register(
     connection: &Connection,
     channels: &[Registered],
     now: Timestamp,
+    boot_id: &str,
 ) -> rusqlite::Result<Registration> {
     let mut registration = Registration::default();
     for Registered { name, fingerprint } in channels {
@@ -84,9 +85,10 @@ pub(super) fn register(
         mind_the_time(connection, &name, now)?;
         let waiting: i64 = connection
             .prepare_cached(
-                "SELECT count(*) FROM deliveries WHERE channel_id = ?1 AND state = 'pending'",
+                "SELECT count(*) FROM deliveries WHERE channel_id = ?1
+                   AND (state = 'pending' OR (state = 'sending' AND lease_owner <> ?2))",
             )?
-            .query_row([&name], |row| row.get(0))?;
+            .query_row((&name, boot_id), |row| row.get(0))?;
         if waiting > 0 {
             registration.absent.push((name, u64::try_from(waiting).unwrap_or(0)));
         }

@@ -238,8 +238,8 @@ impl Store {
         channels: Vec<Registered>,
         now: Timestamp,
     ) -> Result<Registration, StoreError> {
-        self.run("registering the channels", move |connection, _| {
-            channels::register(connection, &channels, now)
+        self.run("registering the channels", move |connection, boot_id| {
+            channels::register(connection, &channels, now, boot_id)
         })
         .await
     }
@@ -252,7 +252,9 @@ impl Store {
         self.read("reading what is to be told", |connection, _| untold::find(connection)).await
     }
 
-    /// Takes back every try that a process before this one left open; their number.
+    /// Takes back the tries that a process before this one left open, of channels whose terms are
+    /// known; their number. Register the channels first: that makes up for the time in which one
+    /// was not in the config.
     ///
     /// # Errors
     /// When it could not be written.

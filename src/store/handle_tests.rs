@@ -8,7 +8,7 @@ use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome, OutcomeClass};
 use crate::domain::event::{EventId, EventKind, Subject};
 use crate::domain::health::{ChannelState, Health};
-use crate::domain::retry::Terms;
+use crate::domain::retry::{OnUnknown, Terms};
 use crate::domain::roll::Roll;
 use crate::domain::status::Status;
 use crate::domain::transition::Previous;
@@ -165,8 +165,16 @@ fn settlement(claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> Settlem
     }
 }
 
+/// For a config with a channel `ops`.
 fn recovery() -> Recovery {
-    Recovery { now: NOW, terms: BTreeMap::new(), roll: Roll::new(1) }
+    recovery_of(&[("ops", Terms::webhook())], NOW)
+}
+
+fn recovery_of(channels: &[(&str, Terms)], now: Timestamp) -> Recovery {
+    let terms = channels
+        .iter()
+        .map(|(channel, terms)| (ChannelName::parse(channel).unwrap(), terms.clone()));
+    Recovery { now, terms: terms.collect(), roll: Roll::new(1) }
 }
 
 fn bodies(claims: &Claims) -> Vec<String> {
@@ -372,6 +380,56 @@ async fn a_try_at_the_old_target_says_nothing_about_the_new_one() {
     let claimed = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     assert!(bench.settle(&claimed, OutcomeClass::Gone, NOW).await);
     assert_eq!(bench.health("ops").state, ChannelState::Disabled, "at its own target it does");
+}
+
+#[tokio::test]
+async fn an_open_try_of_a_channel_that_is_not_in_the_config_waits_for_what_the_channel_says() {
+    let hold = Terms { on_unknown: OnUnknown::Hold, ..Terms::webhook() };
+    let late = NOW.plus(Duration::from_hours(10 * 24));
+    for (terms, expected) in [(hold, "failed"), (Terms::webhook(), "pending")] {
+        let mut bench = Bench::new().await;
+        let change = bench.change("a", 1, &["ops"]);
+        bench.store().commit(change).await.unwrap();
+        let lost = bench.claim("ops", 1, NOW).await.claimed.remove(0);
+        bench.start("boot2");
+        let registration = bench.register(&[("mail", "f2")], NOW).await;
+        assert_eq!(registration.absent, [(ChannelName::parse("ops").unwrap(), 1)]);
+        let without = recovery_of(&[("mail", Terms::email())], NOW);
+        assert_eq!(bench.store().recover(without).await.unwrap(), 0);
+        // It comes back after longer than a message is tried, within the same run.
+        bench.register(&[("ops", "f1"), ("mail", "f2")], late).await;
+        let with = recovery_of(&[("ops", terms)], late);
+        assert_eq!(bench.store().recover(with).await.unwrap(), 1);
+        let row = bench.reader().delivery(lost.id.as_str()).unwrap().unwrap();
+        assert_eq!(row.state, expected, "{:?}", row.final_reason);
+    }
+}
+
+#[tokio::test]
+async fn a_crash_during_a_probe_leaves_the_delivery_its_place_in_the_schedule() {
+    let mut bench = Bench::new().await;
+    for avatar in ["a", "b", "c"] {
+        let change = bench.change(avatar, 1, &["ops"]);
+        bench.store().commit(change).await.unwrap();
+    }
+    // The oldest has the longest wait; three that failed leave only probes.
+    for claimed in bench.claim("ops", 9, NOW).await.claimed {
+        let spent = u32::from(claimed.delivery.expires_at > NOW);
+        let mut ended = settlement(&claimed, OutcomeClass::Retryable, NOW);
+        ended.delivery.budget_used = 4 * spent;
+        let next_attempt_at = NOW.plus(Duration::from_hours(5));
+        ended.delivery.state = DeliveryState::Pending { next_attempt_at };
+        assert_eq!(bench.store().settle(ended).await.unwrap(), Settled::Reckoned);
+    }
+    let soon = NOW.plus(Duration::from_secs(60));
+    let probe = bench.claim("ops", 9, soon).await.claimed.remove(0);
+    let due_at = NOW.plus(Duration::from_hours(5));
+    assert_eq!(probe.probe_of, Some(due_at));
+    bench.start("boot2");
+    let recovery = recovery_of(&[("ops", Terms::webhook())], soon);
+    assert_eq!(bench.store().recover(recovery).await.unwrap(), 1);
+    let row = bench.reader().delivery(probe.id.as_str()).unwrap().unwrap();
+    assert_eq!(row.next_attempt_at, Some(due_at));
 }
 
 #[tokio::test]

@@ -24,7 +24,8 @@ pub struct Recovery {
 }
 
 /// Takes back every try that a process before this one left open: nobody knows how it ended.
-/// The number of tries taken back.
+/// Those of a channel whose terms are not known stay open until they are: whether they may be sent
+/// again is for the channel to say. The number of tries taken back.
 pub(super) fn recover(
     connection: &Connection,
     recovery: &Recovery,
@@ -32,7 +33,7 @@ pub(super) fn recover(
 ) -> rusqlite::Result<usize> {
     let mut statement = connection.prepare_cached(
         "SELECT id, attempts, lease_owner, budget_used, uncharged, unknowns, expires_at,
-                channel_id
+                channel_id, probe_of
          FROM deliveries WHERE state = 'sending' AND lease_owner <> ?1",
     )?;
     let rows = statement.query_map([boot_id], |row| {
@@ -45,27 +46,31 @@ pub(super) fn recover(
         };
         let (id, attempt): (DeliveryId, u32) = (row.get(0)?, row.get(1)?);
         let (owner, channel): (String, ChannelName) = (row.get(2)?, row.get(7)?);
-        Ok((id, attempt, owner, channel, delivery))
+        Ok((channel, (id, attempt, owner, delivery, row.get(8)?)))
     })?;
     let open = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    let usual = Terms::webhook();
-    for (salt, (id, attempt, owner, channel, delivery)) in (0..).zip(&open) {
+    let known = open.into_iter().filter_map(|(channel, row)| {
+        let terms = recovery.terms.get(&channel)?;
+        Some((terms, row))
+    });
+    let mut taken_back = 0;
+    for (salt, (terms, (id, attempt, owner, delivery, probe_of))) in (0..).zip(known) {
         let outcome = unknown_outcome();
-        let terms = recovery.terms.get(channel).unwrap_or(&usual);
-        let roll = recovery.roll.derive(salt);
+        let (now, roll) = (recovery.now, recovery.roll.derive(salt));
         let settlement = Settlement {
-            id: id.clone(),
-            attempt: *attempt,
+            id,
+            attempt,
             target: None,
-            delivery: delivery.clone().settle(&outcome, recovery.now, terms, roll),
+            delivery: delivery.settle_try(&outcome, probe_of, now, terms, roll),
             outcome,
-            finished_at: recovery.now,
+            finished_at: now,
             latency_ms: 0,
             roll: roll.derive(1),
         };
-        settle(connection, &settlement, owner)?;
+        settle(connection, &settlement, &owner)?;
+        taken_back += 1;
     }
-    Ok(open.len())
+    Ok(taken_back)
 }
 
 /// The outcome of a try that nobody saw the end of.

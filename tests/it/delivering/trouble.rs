@@ -158,3 +158,23 @@ async fn a_try_at_the_old_target_that_ends_after_a_reload_disables_nothing() {
     assert_eq!((old.calls().len(), new.calls().len()), (1, 2));
     bench.check_attempts(&[&old, &new]);
 }
+
+#[tokio::test]
+async fn what_was_under_way_to_a_channel_that_was_taken_out_goes_on_when_it_is_back() {
+    let bench = Bench::new();
+    let mute = bench.post(|number| {
+        let wait = if number == 1 { seconds(3600) } else { seconds(0) };
+        Answer::After(wait, outcome(OutcomeClass::Delivered))
+    });
+    let mut bench = bench;
+    bench.start(&[("ops", &mute)]).await;
+    bench.settle("a", 1).await;
+    bench.world.crash().await;
+    bench.start(&[]).await;
+    bench.world.pass(seconds(30 * 24 * 3600)).await;
+    assert_eq!(bench.states(), ["sending"], "nobody but the channel says what becomes of it");
+    bench.world.reload(bench.plan(&[("ops", &mute)])).await;
+    bench.world.pass(seconds(2)).await;
+    assert_eq!(bench.states(), ["delivered"]);
+    assert_eq!(mute.calls().len(), 2);
+}

@@ -22,6 +22,7 @@ use avatar_watch::daemon::stop::{StopOrder, stop_order};
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::listing::Listing;
 use avatar_watch::domain::observation::Observation;
+use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::live::feed::Feed;
 use avatar_watch::live::metrics::Metrics;
@@ -107,8 +108,7 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
         let plan = Arc::new(plan);
         let (store, writer) = self.open_store();
         let (now, roll) = (self.clock.wall(), self.chance.roll());
-        store.recover(Recovery { now, terms: plan.terms(), roll }).await.unwrap();
-        register(&store, &plan, now).await;
+        register(&store, &plan, now, roll).await;
         let tools = Tools {
             store: store.clone(),
             clock: self.clock.clone(),
@@ -137,7 +137,8 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
 
     /// Hands the loops a new plan.
     pub(crate) async fn reload(&self, plan: Plan<S, N>) {
-        register(&self.running().store, &plan, self.clock.wall()).await;
+        let (now, roll) = (self.clock.wall(), self.chance.roll());
+        register(&self.running().store, &plan, now, roll).await;
         self.hand(plan);
     }
 
@@ -271,12 +272,13 @@ fn folder() -> tempfile::TempDir {
     in_memory.or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-async fn register<S, N>(store: &Store, plan: &Plan<S, N>, now: Timestamp) {
+async fn register<S, N>(store: &Store, plan: &Plan<S, N>, now: Timestamp, roll: Roll) {
     let channels = plan
         .outlets
         .iter()
         .map(|(name, it)| Registered { name: name.clone(), fingerprint: it.target.clone() });
     store.register_channels(channels.collect(), now).await.unwrap();
+    store.recover(Recovery { now, terms: plan.terms(), roll }).await.unwrap();
 }
 
 /// How many looks are under way outside of the world; clones count together.
