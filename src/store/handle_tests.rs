@@ -433,6 +433,26 @@ async fn a_crash_during_a_probe_leaves_the_delivery_its_place_in_the_schedule() 
 }
 
 #[tokio::test]
+async fn a_clock_set_back_lets_what_lasts_have_begun_now() {
+    let mut bench = Bench::new().await;
+    for avatar in ["a", "b", "c"] {
+        let change = bench.change(avatar, 1, &["ops"]);
+        bench.store().commit(change).await.unwrap();
+    }
+    let ahead = NOW.plus(Duration::from_hours(24 * 365));
+    for claimed in bench.claim("ops", 9, ahead).await.claimed {
+        let mut ended = settlement(&claimed, OutcomeClass::Retryable, ahead);
+        ended.outcome = Outcome::new(OutcomeClass::Retryable, "response");
+        bench.store().settle(ended).await.unwrap();
+    }
+    bench.store().hasten_after_set_back(NOW).await.unwrap();
+    let health = bench.health("ops");
+    let begun = [health.trouble_since, health.first_failure_at, health.failing_since];
+    assert_eq!(begun, [Some(NOW); 3]);
+    assert!(health.ready_at().unwrap() <= NOW);
+}
+
+#[tokio::test]
 async fn a_dead_letter_can_be_laid_to_rest() {
     let mut bench = Bench::new().await;
     let change = bench.change("a", 1, &["ops"]);

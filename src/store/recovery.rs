@@ -81,8 +81,9 @@ pub fn unknown_outcome() -> Outcome {
     }
 }
 
-/// Makes due what was written at a moment that is yet to come: the wall clock was set back since,
-/// and the wait would last until it has caught up.
+/// Makes due what was written at a moment that is yet to come, and lets what lasts have begun now:
+/// the wall clock was set back since, and the wait, or the time in which nothing has lasted yet,
+/// would go on until it has caught up.
 pub(super) fn hasten_after_set_back(
     connection: &Connection,
     now: Timestamp,
@@ -90,8 +91,12 @@ pub(super) fn hasten_after_set_back(
     connection
         .prepare_cached(
             "UPDATE channels SET not_before = min(not_before, :now), probe_at = min(probe_at, :now),
-                                 updated_at = :now
-             WHERE updated_at > :now",
+               trouble_since = min(trouble_since, :now),
+               first_failure_at = min(first_failure_at, :now),
+               misconfigured_since = min(misconfigured_since, :now),
+               failing_since = min(failing_since, :now),
+               parked_since = min(parked_since, :now), updated_at = :now
+             WHERE updated_at > :now OR parked_since > :now",
         )?
         .execute(named_params! {":now": now})?;
     connection

@@ -118,6 +118,25 @@ async fn a_clock_set_forward_loses_no_delivery_unheard() {
     bench.world.pass(seconds(2)).await;
     assert_eq!(bench.states(), ["delivered"], "one more try is always made");
 }
+
+#[tokio::test]
+async fn a_dead_channel_is_probed_no_faster_after_the_clock_was_set_back() {
+    let bench = Bench::new();
+    let post = bench.post(|_| now(OutcomeClass::Retryable));
+    let mut bench = bench;
+    bench.start(&[("ops", &post)]).await;
+    for avatar in ["a", "b", "c"] {
+        bench.settle(avatar, 1).await;
+    }
+    bench.hop(seconds(600)).await;
+    bench.world.clock.jump_wall(-365 * 24 * 3600 * 1000);
+    let before = post.calls().len();
+    bench.world.pass(seconds(2)).await;
+    bench.hop(seconds(3600)).await;
+    let tries = post.calls().len() - before;
+    assert!((2..=20).contains(&tries), "{tries} tries in an hour");
+}
+
 #[tokio::test]
 async fn a_try_that_keeps_to_no_limit_is_ended_and_may_have_been_taken() {
     let bench = Bench::new();
