@@ -356,6 +356,65 @@ async fn a_dead_letter_can_be_sent_again_with_the_same_id_and_bytes() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_sent_again_as_new_counts_as_sent_again() {
+    let mut bench = Bench::new().await;
+    for channel in ["ops", "mail"] {
+        let change = bench.change(channel, 1, &[channel]);
+        bench.store().commit(change).await.unwrap();
+        let dead = bench.claim(channel, 1, NOW).await.claimed.remove(0);
+        bench.settle(&dead, OutcomeClass::Rejected, NOW).await;
+    }
+    let mut hands = Hands::open(&bench.path()).unwrap();
+    let all = FailedFilter::default();
+    let failed = hands.failed(&all).unwrap();
+    assert_eq!(failed.len(), 2);
+    let roll = bench.roll();
+    let done = hands.retry(&failed[0], Under::NewId, NOW, roll).unwrap();
+    assert!(matches!(done, Handled::Done(_)));
+    assert_eq!(hands.failed(&all).unwrap(), failed[1..], "that one is on its way");
+    let counted = |bench: &Bench| {
+        let channels = bench.reader().channels().unwrap().into_iter();
+        let by_channel: Vec<_> =
+            channels.map(|it| (it.name.to_string(), it.failed)).filter(|it| it.1 > 0).collect();
+        let by_avatar: u64 =
+            bench.reader().delivery_counts().unwrap().values().map(|it| it.failed).sum();
+        (by_channel, by_avatar)
+    };
+    assert_eq!(counted(&bench), (vec![("mail".to_owned(), 1)], 1));
+
+    // What became of it under its new id counts by itself.
+    let again = bench.claim("ops", 1, NOW).await.claimed.remove(0);
+    bench.settle(&again, OutcomeClass::Rejected, NOW).await;
+    assert_eq!(hands.failed(&all).unwrap(), [failed[1].clone(), again.id.clone()]);
+    assert_eq!(bench.reader().attempts(&again.id).unwrap()[0].trigger, "manual");
+    // One that fails once more after that, under the first id, was not sent again since.
+    let roll = bench.roll();
+    assert!(matches!(hands.retry(&failed[0], Under::SameId, NOW, roll).unwrap(), Handled::Done(_)));
+    let third = bench.claim("ops", 1, NOW).await.claimed.remove(0);
+    bench.settle(&third, OutcomeClass::Rejected, NOW).await;
+    assert_eq!(hands.failed(&all).unwrap(), [failed[1].clone(), again.id, third.id]);
+}
+
+#[tokio::test]
+async fn only_the_try_that_somebody_asked_for_is_one_by_hand() {
+    let mut bench = Bench::new().await;
+    let change = bench.change("a", 1, &["ops"]);
+    bench.store().commit(change).await.unwrap();
+    let first = bench.claim("ops", 1, NOW).await.claimed.remove(0);
+    bench.settle(&first, OutcomeClass::Retryable, NOW).await;
+    let roll = bench.roll();
+    let mut hands = Hands::open(&bench.path()).unwrap();
+    hands.retry(&first.id, Under::SameId, NOW, roll).unwrap();
+    let second = bench.claim("ops", 1, NOW).await.claimed.remove(0);
+    bench.settle(&second, OutcomeClass::Retryable, NOW).await;
+    let late = NOW.plus(Duration::from_hours(1));
+    bench.claim("ops", 1, late).await.claimed.remove(0);
+    let attempts = bench.reader().attempts(&first.id).unwrap();
+    let triggers: Vec<&str> = attempts.iter().map(|attempt| attempt.trigger.as_str()).collect();
+    assert_eq!(triggers, ["scheduled", "manual", "scheduled"]);
+}
+
+#[tokio::test]
 async fn a_try_at_the_old_target_says_nothing_about_the_new_one() {
     for class in [OutcomeClass::Gone, OutcomeClass::Throttled, OutcomeClass::Retryable] {
         let mut bench = Bench::new().await;

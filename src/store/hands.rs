@@ -78,7 +78,8 @@ impl Hands {
             (None, _) => Handled::Unknown,
             (Some("sending"), Under::SameId) => Handled::NotNow("sending".to_owned()),
             (Some("pending"), Under::SameId) => {
-                let sql = "UPDATE deliveries SET next_attempt_at = ?2, updated_at = ?2
+                let sql = "UPDATE deliveries SET next_attempt_at = ?2, updated_at = ?2,
+                             by_hand = attempts + 1
                            WHERE id = ?1 AND state = 'pending'";
                 transaction.execute(sql, (id, now)).doing(DOING)?;
                 Handled::Done(id.clone())
@@ -103,14 +104,11 @@ impl Hands {
         const DOING: &str = "looking for failed deliveries";
         let mut statement = self
             .connection
-            .prepare(
+            .prepare(&format!(
                 "SELECT id FROM deliveries d WHERE state = 'failed' AND updated_at >= ?1
-                   AND (?2 IS NULL OR channel_id = ?2)
-                   AND NOT EXISTS(SELECT 1 FROM deliveries o
-                     WHERE o.event_id = d.event_id AND o.channel_id = d.channel_id
-                       AND o.recipient = d.recipient AND o.replay > d.replay)
-                 ORDER BY seq",
-            )
+                   AND (?2 IS NULL OR channel_id = ?2) AND {NOT_SENT_AGAIN}
+                 ORDER BY seq"
+            ))
             .doing(DOING)?;
         let since = filter.since.unwrap_or(Timestamp::from_millis(i64::MIN));
         let rows = statement.query_map((since, &filter.channel), |row| row.get(0)).doing(DOING)?;
@@ -156,13 +154,13 @@ fn replay(
 ) -> rusqlite::Result<Option<DeliveryId>> {
     let fresh = DeliveryId::mint(now, roll);
     let touched = connection.execute(
-        "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, replay,
+        "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, replay, by_hand,
                                 content_type, body, fallback, state, next_attempt_at, expires_at,
                                 created_at, updated_at)
          SELECT :fresh, event_id, avatar_id, channel_id, recipient,
                 (SELECT max(replay) + 1 FROM deliveries l WHERE l.event_id = d.event_id
                    AND l.channel_id = d.channel_id AND l.recipient = d.recipient),
-                content_type, body, fallback, 'pending', :now,
+                1, content_type, body, fallback, 'pending', :now,
                 :now + (expires_at - created_at), :now, :now
          FROM deliveries d WHERE id = :id
            AND NOT EXISTS(SELECT 1 FROM deliveries o
@@ -202,10 +200,10 @@ fn send_anew(
     )?;
     seal::copied_event(connection, event.as_str())?;
     connection.execute(
-        "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, content_type, body,
-                                fallback, state, next_attempt_at, expires_at,
+        "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, by_hand,
+                                content_type, body, fallback, state, next_attempt_at, expires_at,
                                 created_at, updated_at)
-         SELECT :fresh, :event, avatar_id, channel_id, recipient, content_type, :body,
+         SELECT :fresh, :event, avatar_id, channel_id, recipient, 1, content_type, :body,
                 fallback, 'pending', :now, :now + (expires_at - created_at), :now, :now
          FROM deliveries WHERE id = :id",
         named_params! {
@@ -228,3 +226,11 @@ fn exchange(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
     exchanged.extend_from_slice(rest);
     exchanged
 }
+
+/// Of a delivery `d`: it was not sent again by hand, neither under its event's id nor under a new
+/// one.
+pub(super) const NOT_SENT_AGAIN: &str = "NOT EXISTS(
+  SELECT 1 FROM deliveries o
+  WHERE o.event_id IN (SELECT d.event_id
+                       UNION ALL SELECT n.id FROM events n WHERE n.replay_of = d.event_id)
+    AND o.channel_id = d.channel_id AND o.recipient = d.recipient AND o.seq > d.seq)";

@@ -244,11 +244,11 @@ fn claim_channel(
     batch.sort_by_key(|(seq, _)| *seq);
     let mut open = connection.prepare_cached(
         "INSERT INTO attempts(delivery_id, no, trigger, started_at, boot_id)
-         SELECT ?1, ?2, CASE WHEN replay > 0 AND attempts = 1 THEN 'manual' ELSE 'scheduled' END,
-                ?3, ?4 FROM deliveries WHERE id = ?1",
+         SELECT id, attempts, iif(by_hand = attempts, 'manual', 'scheduled'), ?2, ?3
+         FROM deliveries WHERE id = ?1",
     )?;
     for (_, row) in batch {
-        open.execute((&row.id, row.attempt, claim.now, boot_id))?;
+        open.execute((&row.id, claim.now, boot_id))?;
         claimed.push(row);
     }
     Ok(())
@@ -279,7 +279,7 @@ fn next_due_at(
     }))
 }
 
-/// Records the end of a try; `false` when the delivery is no longer in that try.
+/// Records the end of a try, if the delivery is still in it.
 pub(super) fn settle(
     connection: &Connection,
     settlement: &Settlement,

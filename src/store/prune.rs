@@ -13,6 +13,7 @@ use rusqlite::{Connection, named_params};
 use crate::domain::retention::Cutoffs;
 use crate::domain::timestamp::Timestamp;
 use crate::store::chain;
+use crate::store::hands::NOT_SENT_AGAIN;
 
 /// How far a pass through the old rows has come; by default at its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,17 +126,17 @@ fn prune_events(
 }
 
 /// Whether everything that was to be told of an event ended before that moment, and nobody has to
-/// look after it any more.
+/// look after it any more. One that was sent by hand under a new id stays as long as the first: it
+/// says that the dead letters of that one were sent again.
 fn has_ended(connection: &Connection, event: &str, before: Timestamp) -> rusqlite::Result<bool> {
     connection
-        .prepare_cached(
+        .prepare_cached(&format!(
             "SELECT NOT EXISTS(SELECT 1 FROM deliveries d WHERE event_id = ?1
                AND (state IN ('pending','sending') OR updated_at >= ?2
-                 OR (state = 'failed' AND (told = 0 OR NOT EXISTS(
-                   SELECT 1 FROM deliveries o WHERE o.event_id = d.event_id
-                     AND o.channel_id = d.channel_id AND o.recipient = d.recipient
-                     AND o.replay > d.replay)))))",
-        )?
+                 OR (state = 'failed' AND (told = 0 OR {NOT_SENT_AGAIN}))))
+             AND NOT EXISTS(SELECT 1 FROM events n JOIN events f ON f.id = n.replay_of
+                            WHERE n.id = ?1)"
+        ))?
         .query_row((event, before), |row| row.get(0))
 }
 

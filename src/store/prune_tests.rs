@@ -310,3 +310,36 @@ fn a_pass_with_nothing_old_writes_nothing_and_looks_at_little() {
     assert_eq!((second.next, first.rows() + second.rows()), (None, 0));
     assert_eq!(db.total_changes(), before);
 }
+
+#[test]
+fn a_dead_letter_sent_again_as_new_goes_with_what_was_sent_and_not_after_it() {
+    let db = empty();
+    let old = 1_000;
+    let event = |id: &str, first: Option<&str>| {
+        let sql = "INSERT INTO events(id, type, occurred_at, body, replay_of)
+                   VALUES(?1, 'test.ping', ?2, x'', ?3)";
+        db.execute(sql, (id, old, first)).unwrap();
+    };
+    let delivery = |id: &str, event: &str, channel: &str, state: &str| {
+        let sql = "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, content_type, body,
+                     state, told, expires_at, created_at, updated_at)
+                   VALUES(?1, ?2, '', ?3, '', x'', ?4, 1, 0, ?5, ?5)";
+        db.execute(sql, (id, event, channel, state, old)).unwrap();
+    };
+    event("evt_1", None);
+    delivery("dlv_x", "evt_1", "x", "failed");
+    delivery("dlv_y", "evt_1", "y", "failed");
+    event("evt_2", Some("evt_1"));
+    delivery("dlv_x2", "evt_2", "x", "delivered");
+    let cutoffs =
+        Cutoffs { deliveries_before: Some(Timestamp::from_millis(old + 1)), ..Cutoffs::default() };
+    let events = || {
+        step(&db, cutoffs, Place::default(), 100).unwrap();
+        texts(&db, EVENTS)
+    };
+    // The letter to `y` is still dead, and keeps the first event; without the second one, the
+    // letter to `x` would be dead again.
+    assert_eq!(events(), ["evt_1", "evt_2"].map(str::to_owned).into());
+    db.execute("UPDATE deliveries SET state = 'cancelled' WHERE id = 'dlv_y'", []).unwrap();
+    assert_eq!(events(), [].into());
+}

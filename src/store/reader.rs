@@ -18,6 +18,7 @@ use crate::domain::transition::Transition;
 use crate::domain::watch::Watch;
 use crate::store::database::{self, DatabaseFile};
 use crate::store::error::{Doing as _, StoreError};
+use crate::store::hands::NOT_SENT_AGAIN;
 use crate::store::{chain, channels, trainings, watches};
 
 /// A connection that only reads.
@@ -397,7 +398,3 @@ pub(super) const DELIVERY_COLUMNS: &str = "d.id, d.event_id, e.type, d.avatar_id
                                            d.recipient, d.replay, d.state, d.attempts, \
                                            d.next_attempt_at, d.final_reason, d.created_at, \
                                            d.updated_at, d.fallback";
-/// Of a delivery `d`: it was not sent again by hand.
-const NOT_SENT_AGAIN: &str = "NOT EXISTS(
-  SELECT 1 FROM deliveries o WHERE o.event_id = d.event_id AND o.channel_id = d.channel_id
-    AND o.recipient = d.recipient AND o.replay > d.replay)";

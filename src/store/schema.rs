@@ -195,8 +195,12 @@ CREATE INDEX events_about ON events(avatar_id, avatar_seq);
 ALTER TABLE deliveries ADD COLUMN fallback TEXT;
 ";
 
-/// The rows that are there already are sealed with this step, in the same transaction.
+/// The rows that are there already are sealed with this step, in the same transaction. `by_hand` is
+/// the number of the try that somebody asked for last; zero where nobody did.
 const FIFTH: &str = "
 ALTER TABLE events ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
 ALTER TABLE deliveries ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
+ALTER TABLE deliveries ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0;
+UPDATE deliveries SET by_hand = 1 WHERE replay > 0 AND attempts = 0;
+CREATE INDEX events_replay ON events(replay_of) WHERE replay_of IS NOT NULL;
 ";
