@@ -55,7 +55,8 @@ pub enum DeliveriesAction {
         /// Only those to this channel
         #[arg(long, value_name = "CHANNEL", requires = "failed")]
         channel: Option<String>,
-        /// Under a new event id, so that receivers that took it before take it for news
+        /// Under a new event id, so that receivers that took it before take it for news; the words
+        /// that people read stay, and name the first event
         #[arg(long)]
         as_new: bool,
         /// Where to look, and how to show it.

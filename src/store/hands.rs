@@ -179,8 +179,7 @@ fn replay(
     Ok(Some(fresh))
 }
 
-/// The new row of a delivery sent under a new event id: another message with the same words. The
-/// ids that stand in its bytes are exchanged; they are of the same length, so nothing else moves.
+/// The new row of a delivery sent under a new event id: another message with the same words.
 fn send_anew(
     connection: &Connection,
     id: &DeliveryId,
@@ -188,11 +187,14 @@ fn send_anew(
     roll: Roll,
 ) -> rusqlite::Result<DeliveryId> {
     let (event, fresh) = (EventId::mint(now, roll.derive(1)), DeliveryId::mint(now, roll));
-    let sql = "SELECT event_id, body FROM deliveries WHERE id = ?1";
-    let (old, body): (EventId, Vec<u8>) =
-        connection.query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let body = exchange(&body, old.as_str(), event.as_str());
-    let body = exchange(&body, id.as_str(), fresh.as_str());
+    let sql = "SELECT event_id, content_type, body FROM deliveries WHERE id = ?1";
+    let (old, content_type, body): (EventId, String, Vec<u8>) =
+        connection.query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let body = if content_type == MAIL {
+        mail_under(&body, (&old, id), (&event, &fresh))
+    } else {
+        exchange(&body, old.as_str(), event.as_str())
+    };
     connection.execute(
         "INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, body, replay_of)
          SELECT ?2, type, avatar_id, avatar_seq, occurred_at, body, id FROM events WHERE id = ?1",
@@ -214,6 +216,21 @@ fn send_anew(
     Ok(fresh)
 }
 
+/// The mail with other ids in its head, by which programs know it again. What people read stays,
+/// and names the event that this one repeats: the words may be encoded.
+fn mail_under(
+    mail: &[u8],
+    (event, delivery): (&EventId, &DeliveryId),
+    (new_event, new_delivery): (&EventId, &DeliveryId),
+) -> Vec<u8> {
+    let end = mail.windows(HEAD_END.len()).position(|window| window == HEAD_END);
+    let (head, words) = mail.split_at(end.unwrap_or(mail.len()));
+    // The delivery's id alone bounds the parts, and must go on doing so.
+    let (both, new_both) = (format!("{event}.{delivery}"), format!("{new_event}.{new_delivery}"));
+    let head = exchange(head, &both, &new_both);
+    [exchange(&head, event.as_str(), new_event.as_str()), words.to_vec()].concat()
+}
+
 /// The bytes with every `old` in them exchanged for `new`.
 fn exchange(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
     let mut exchanged = Vec::with_capacity(bytes.len());
@@ -226,6 +243,10 @@ fn exchange(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
     exchanged.extend_from_slice(rest);
     exchanged
 }
+
+/// The content type of a mail, as it is stored.
+const MAIL: &str = "message/rfc822";
+const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// Of a delivery `d`: it was not sent again by hand, neither under its event's id nor under a new
 /// one.

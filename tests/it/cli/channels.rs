@@ -1,5 +1,7 @@
 //! `channels`, and what the hands can do with deliveries, beside the real daemon.
 
+use std::path::Path;
+
 use super::*;
 
 /// How a channel is doing.
@@ -98,5 +100,73 @@ async fn sent_again_as_new_it_has_another_id_and_the_same_bytes() {
     assert!(bench.run(&["deliveries", "retry", &first]).status.success());
     let received = receiver.wait_for(3).await;
     assert_eq!(received[0].header("webhook-id"), received[2].header("webhook-id"));
+    assert!(daemon.stop().success());
+}
+
+/// The `Message-ID` and the event's header of a mail, and its words.
+fn ids_of_mail(folder: &Path, delivery: &Value) -> (String, String, String) {
+    let file = folder.join(format!("{}.eml", delivery["id"].as_str().unwrap()));
+    let mail = std::fs::read_to_string(file).unwrap();
+    let (head, words) = mail.split_once("\r\n\r\n").unwrap();
+    let header = |name: &str| {
+        let line = head.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("no `{name}` in {head}")).to_owned()
+    };
+    (header("Message-ID: "), header("X-Avatar-Watch-Event: "), words.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sent_again_as_new_programs_get_new_ids_and_people_read_of_the_first_event() {
+    let (argil, chat) = (FakeArgil::start(), Receiver::start().await);
+    let bus = Receiver::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mails = format!(
+        "\n[channels.mail]\ntype = \"email\"\nfrom = \"watch@example.com\"\n\
+         to = [\"studio@example.com\"]\nfile = {{ folder = \"{}\" }}\n",
+        folder.path().display()
+    );
+    let config = Config::new(argil.base_url())
+        .with(&format!("\n[channels.chat]\ntype = \"webhook\"\nurl = \"{}\"\n", chat.url()))
+        .with("format = \"discord\"\n")
+        .webhook("bus", &bus.url())
+        .with("\nformat = \"cloudevents\"\n")
+        .with(&mails)
+        .with("\n[[avatars]]\nid = \"a1\"\nassume = \"TRAINING\"\n");
+    let bench = Bench::new(config.text());
+    argil.set_status("a1", "IDLE");
+    let daemon = bench.start();
+    let all = |count| {
+        move |rows: &[Value]| {
+            rows.len() == count && rows.iter().all(|row| row["state"] == "delivered")
+        }
+    };
+    let first = bench.wait_for_deliveries("the first ones", all(3));
+    for row in &first {
+        let id = row["id"].as_str().unwrap();
+        let done = bench.run(&["deliveries", "retry", id, "--as-new"]);
+        assert!(done.status.success(), "{}", stderr(&done));
+    }
+    let rows = bench.wait_for_deliveries("the new ones", all(6));
+    let of = |channel: &str| -> Vec<&Value> {
+        rows.iter().filter(|row| row["channel"] == channel).collect()
+    };
+    let [old, new] = of("mail")[..] else { panic!("{rows:?}") };
+    let (old_event, new_event) = (old["event_id"].as_str().unwrap(), &new["event_id"]);
+    let (_, _, old_words) = ids_of_mail(folder.path(), old);
+    let (message_id, event, words) = ids_of_mail(folder.path(), new);
+    let new_event = new_event.as_str().unwrap();
+    assert_eq!(event, new_event);
+    let expected = format!("<{new_event}.{}@example.com>", new["id"].as_str().unwrap());
+    assert_eq!(message_id, expected);
+    assert_eq!(words, old_words, "no part is torn from its boundary");
+    let decoded = words.replace("=\r\n", "");
+    assert!(decoded.contains(old_event) && !decoded.contains(new_event));
+
+    let sent: Vec<Value> =
+        bus.received().iter().map(|it| serde_json::from_slice(&it.body).unwrap()).collect();
+    let ids: Vec<&Value> = of("bus").iter().map(|row| &row["event_id"]).collect();
+    assert_eq!([&sent[0]["id"], &sent[1]["id"]], ids[..]);
+    let said = chat.received();
+    assert_eq!(said[0].body, said[1].body, "in a chat nothing goes by an id");
     assert!(daemon.stop().success());
 }
