@@ -214,7 +214,10 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
                 }
                 result
             }
-            // A try catches its own panics; what is left is being cut off, at the end.
+            // A try catches the panics of whoever sends. One of ours leaves it open in the table,
+            // and its line blocked, until the next process takes it back: so we end.
+            Err(broken) if broken.is_panic() => std::panic::resume_unwind(broken.into_panic()),
+            // It was cut off, at the end.
             Err(_) => Ok(()),
         }
     }

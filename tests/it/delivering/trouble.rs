@@ -54,6 +54,23 @@ async fn a_message_that_always_meets_a_bug_is_a_dead_letter_and_not_a_loop() {
 }
 
 #[tokio::test]
+async fn a_bug_of_our_own_in_a_try_ends_the_loop_and_the_next_process_goes_on() {
+    let bench = Bench::new();
+    let post = bench.post(|number| match number {
+        1 => Answer::Break,
+        _ => now(OutcomeClass::Delivered),
+    });
+    let mut bench = bench;
+    bench.start(&[("ops", &post)]).await;
+    bench.settle("a", 1).await;
+    assert_eq!((bench.world.ended(), bench.states()), (1, vec!["sending".to_owned()]));
+    bench.world.crash().await;
+    bench.start(&[("ops", &post)]).await;
+    bench.run_dry().await;
+    assert_eq!(bench.states(), ["delivered"]);
+}
+
+#[tokio::test]
 async fn a_stop_waits_for_the_tries_under_way_and_begins_none() {
     let bench = Bench::new();
     let slow = bench.post(|_| Answer::After(seconds(15), outcome(OutcomeClass::Delivered)));

@@ -46,8 +46,10 @@ pub(crate) enum Answer {
     Now(Outcome),
     /// This, after so much time on the clock.
     After(Duration, Outcome),
-    /// A bug.
+    /// A bug in the sending.
     Panic,
+    /// A bug before the sending, which no notifier can have.
+    Break,
 }
 
 impl Post {
@@ -82,7 +84,7 @@ impl Notifier for Post {
         }]
     }
 
-    async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Outcome {
+    fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> impl Future<Output = Outcome> + Send {
         let number = {
             let mut calls = self.calls.lock().unwrap();
             calls.push(Call {
@@ -94,13 +96,21 @@ impl Notifier for Post {
             calls.len()
         };
         let answer = (self.script.lock().unwrap())(number, parcel);
-        match answer {
-            Answer::Now(outcome) => outcome,
-            Answer::After(time, outcome) => {
-                self.clock.sleep_until(self.clock.moment().plus(time)).await;
-                outcome
+        assert!(
+            !matches!(answer, Answer::Break),
+            "a bug around the sending, as the test asked for"
+        );
+        async move {
+            match answer {
+                Answer::Now(outcome) => outcome,
+                Answer::After(time, outcome) => {
+                    self.clock.sleep_until(self.clock.moment().plus(time)).await;
+                    outcome
+                }
+                Answer::Panic | Answer::Break => {
+                    panic!("a notifier with a bug, as the test asked for")
+                }
             }
-            Answer::Panic => panic!("a notifier with a bug, as the test asked for"),
         }
     }
 }
