@@ -65,10 +65,10 @@ async fn a_new_plan_is_followed_while_a_change_waits_for_the_database_and_loses_
     bench.api.set_status("a", "IDLE");
     bench.world.clock.advance(seconds(5));
     bench.api.wait_until("the avatar is looked at", |seen| seen.len() == 2).await;
-    bench.api.set_status("a", "TRAINING");
-    bench.api.set_status("b", "IDLE");
     let unwritten = bench.world.clock.reading().plus(seconds(5));
     wait_until("the poller gives up for now", || bench.world.clock.has_sleeper(unwritten)).await;
+    bench.api.set_status("a", "TRAINING");
+    bench.api.set_status("b", "IDLE");
     bench.world.hand(bench.plan(&["a", "b"]));
     bench.api.wait_until("the new one is looked at", |seen| seen.len() == 3).await;
     assert_eq!(bench.world.ended(), 0, "it lives");
