@@ -70,8 +70,10 @@ impl Backoff {
             .build();
         let mut ladder = Vec::new();
         while ladder.len() < LADDER_MAX && ladder.last().is_none_or(|last| *last < max) {
-            let step = steps.next_backoff().unwrap_or(max).min(max);
-            ladder.push(step);
+            // The wait that it gives is drawn within a nanosecond even without jitter; what it is
+            // drawn from is not.
+            ladder.push(steps.current_interval.min(max));
+            steps.next_backoff();
         }
         Ok(Self { ladder, jitter })
     }
@@ -126,6 +128,17 @@ mod tests {
         assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
         assert_eq!(backoff.wait(0, HALF), backoff.wait(1, HALF));
         assert_eq!(backoff.wait(u32::MAX, HALF).as_secs(), 300);
+    }
+
+    #[test]
+    fn the_same_numbers_make_the_same_waits() {
+        // So long that what is drawn within a nanosecond would often be rounded up.
+        let (initial, max) = (Duration::from_secs(1_000_000), Duration::from_secs(40_000_000));
+        let make = || Backoff::new(initial, max, 2.0, 0.3).unwrap();
+        assert_eq!(make().waits().last(), Some(&max));
+        for _ in 0..200 {
+            assert_eq!(make(), make());
+        }
     }
 
     #[test]
