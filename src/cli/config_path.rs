@@ -1,6 +1,7 @@
 //! Where the config and the database are found.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::cli::output::complain;
@@ -42,6 +43,8 @@ pub struct Whereabouts {
     pub config: PathBuf,
     /// The database.
     pub database: PathBuf,
+    /// Where the page of the daemon of that database is, as far as is known.
+    pub page: Option<SocketAddr>,
     /// What the config says of the avatars, as far as it can be read.
     pub outline: Outline,
 }
@@ -68,7 +71,8 @@ pub fn whereabouts(config: Option<&Path>, database: Option<&Path>) -> Whereabout
             if in_service.exists() { in_service } else { outline.store_path.clone() }
         }
     };
-    Whereabouts { config: path, database, outline }
+    let page = outline.page.filter(|_| database == outline.store_path);
+    Whereabouts { config: path, database, page, outline }
 }
 
 const PLACES: [&str; 2] = ["avatar-watch.toml", "/etc/avatar-watch/config.toml"];

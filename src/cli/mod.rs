@@ -24,6 +24,7 @@ pub mod wait_plan;
 pub mod progress;
 pub mod demo;
 pub mod init;
+pub mod alive;
 pub mod asking;
 pub mod secret;
 pub mod schema;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::cli::alive;
 use crate::cli::channels::ChannelView;
 use crate::cli::config_path::Whereabouts;
 use crate::config::environment::Environment;
@@ -49,6 +50,8 @@ pub struct DaemonView {
     pub running: bool,
     /// Its process, if it names itself.
     pub pid: Option<u32>,
+    /// What keeps it from its work, as far as its page tells.
+    pub hindrance: Option<String>,
 }
 
 /// An avatar.
@@ -137,7 +140,11 @@ impl Overview {
         Ok(Self {
             config_readable: found.outline.is_whole,
             config_problems: config_problems(&found.config),
-            daemon: DaemonView { running: holder.is_some(), pid: holder.flatten() },
+            daemon: DaemonView {
+                running: holder.is_some(),
+                pid: holder.flatten(),
+                hindrance: holder.and_then(|_| alive::hindrance(found.page?)),
+            },
             avatars: avatars.collect(),
             channels: channels.iter().map(|channel| ChannelView::new(channel, now)).collect(),
             oldest_under_way_at: oldest_at.map(|at| at.to_string()),

@@ -146,7 +146,8 @@ fn facts(view: &Overview) -> Facts<'_> {
     });
     Facts {
         running: view.daemon.running,
-        // Whether its parts move is told by `/healthz` and the watchdog.
+        // Its page tells whether they move.
+        hindrance: view.daemon.hindrance.as_deref(),
         stuck: Vec::new(),
         config_readable: view.config_readable
             && view.avatars.iter().all(|it| it.configured.is_some()),
@@ -231,7 +232,7 @@ mod tests {
 
     fn well() -> Overview {
         Overview {
-            daemon: DaemonView { running: true, pid: Some(1) },
+            daemon: DaemonView { running: true, pid: Some(1), hindrance: None },
             config_readable: true,
             config_problems: Vec::new(),
             avatars: vec![AvatarView {
@@ -371,6 +372,7 @@ mod tests {
     #[test]
     fn someone_has_to_look() {
         check(|view| view.daemon.running = false, "CRITICAL: the daemon is not running", 2);
+        check(|view| view.daemon.hindrance = Some("it hangs".to_owned()), "CRITICAL: it hangs", 2);
         check(
             |view| {
                 view.conditions =

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -81,6 +82,8 @@ pub struct Outline {
     pub accounts: Option<Vec<String>>,
     /// Whether there is a word about discovery.
     pub discovers: bool,
+    /// Where the page is, if it is at a place that can be known.
+    pub page: Option<SocketAddr>,
     /// Whether the file is there and is TOML from end to end.
     pub is_whole: bool,
 }
@@ -116,6 +119,7 @@ pub fn outline(path: &Path, environment: &Environment) -> Outline {
         avatars: avatars.map(|avatars| avatars.into_iter().map(named).collect()),
         accounts: accounts.map(|names| names.into_iter().map(str::to_owned).collect()),
         discovers: root.field(DISCOVER.path).is_some(),
+        page: web::page(&root).filter(|_| is_whole),
         is_whole,
     }
 }

@@ -11,6 +11,12 @@ use crate::config::secret_source::{self, Plain};
 use crate::config::settings::WebSettings;
 use crate::secret::Secret;
 
+/// Reads where the page is, if it is at a place that can be known.
+pub(super) fn page(root: &Table<'_>) -> Option<SocketAddr> {
+    let web = root.section(WEB.path, &WEB)?;
+    web.or("listen", Some(LISTEN), listen).flatten().filter(|place| place.port() != 0)
+}
+
 /// Reads what is shown over HTTP.
 pub(super) fn read(root: &Table<'_>) -> Option<WebSettings> {
     let web = root.section(WEB.path, &WEB)?;

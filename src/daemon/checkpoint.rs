@@ -71,6 +71,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             let looked = write_again(self.tools.clone(), unwritten).await;
             if let Some((_, failure)) = looked.unwritten {
                 error!(avatar.id = %id, "a change of avatar `{id}` was never written: {failure}");
+                // Whoever stopped us is told that it was no clean end.
+                result = result.and(Err(failure));
             }
         }
         result?;

@@ -189,6 +189,7 @@ impl Door {
 fn desk<C: Clock>(inside: Inside<C>, register: watch::Receiver<Arc<Register>>) -> Desk {
     let Inside { tools, database, pulse, started_at, looks, trials } = inside;
     let (clock, chance, bell) = (tools.clock.clone(), tools.chance.clone(), tools.bell.clone());
+    let store = tools.store.clone();
     let tick = move || Tick { now: clock.now(), moment: clock.moment(), roll: chance.roll() };
     Desk {
         database,
@@ -199,6 +200,7 @@ fn desk<C: Clock>(inside: Inside<C>, register: watch::Receiver<Arc<Register>>) -
         sights: tools.sights.clone(),
         metrics: tools.metrics.clone(),
         progress: Arc::new(move |now| parts(&pulse, now)),
+        writes: Arc::new(move || store.can_write()),
         looks,
         trials,
         ring: Arc::new(move || bell.ring()),

@@ -44,6 +44,7 @@ use crate::live::sights::Sights;
 use crate::store::channels::{Registered, Registration};
 use crate::store::error::{NextStep, StoreError};
 use crate::store::handle::Store;
+use crate::store::lock::DatabaseLock;
 use crate::store::recovery::Recovery;
 use crate::store::runs::StartCheck;
 use crate::store::writer::Writer;
@@ -82,6 +83,11 @@ impl<C: Clock> Daemon<C> {
     ) -> Result<Self, DaemonError> {
         let plan = Arc::new(wiring::plan(settings, None)?);
         let chores = Arc::new(wiring::chores(settings)?);
+        // Another daemon with this config has the page's place, too; it is named for what it holds.
+        if let Some(pid) = DatabaseLock::holder(&settings.store_path) {
+            let path = settings.store_path.clone();
+            return Err(StoreError::Held { path, pid }.into());
+        }
         let turn = Turn::plan(None, &settings.web)?;
         let boot = chance.roll();
         let boot_id = format!("{:032x}", boot.bits());

@@ -46,6 +46,8 @@ pub struct Facts<'a> {
     pub running: bool,
     /// The parts of it that do not move.
     pub stuck: Vec<&'a str>,
+    /// Why it cannot do its work at all, in a sentence, if so.
+    pub hindrance: Option<&'a str>,
     /// Whether the config can be read from end to end.
     pub config_readable: bool,
     /// What is wrong with the config as it stands, and would keep it from being taken.
@@ -153,6 +155,7 @@ pub fn judge(facts: &Facts<'_>, late_after: Duration, now: Timestamp) -> Vec<Fin
     }
     let stuck = facts.stuck.iter().map(|part| format!("the {part} of the daemon does not move"));
     findings.extend(stuck.map(|text| found(Level::Critical, text)));
+    findings.extend(facts.hindrance.map(|text| found(Level::Critical, text.to_owned())));
     findings.extend(facts.conditions.iter().filter_map(condition));
     let channels = facts.channels.iter().flatten();
     findings.extend(channels.flat_map(|it| channel(it, late_after, now)));
@@ -271,6 +274,10 @@ fn unseen(avatar: &AvatarFacts<'_>, told: &BTreeSet<&str>, now: Timestamp) -> Op
 fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
+
+/// What is found where the database cannot be written.
+pub const UNWRITABLE: &str = "the database cannot be written: what is seen waits in memory, and \
+                              nobody is told";
 
 /// How old a message may be, unless someone says otherwise: older than the first waits of the
 /// usual schedule, younger than an outage.

@@ -60,6 +60,7 @@ struct Gauges {
     account_age: Family<Labels, Level>,
     loop_age: Family<Labels, Level>,
     database_size: Count,
+    database_writable: Count,
 }
 
 /// What stands in the tables, and how long ago things happened, at one moment.
@@ -79,6 +80,8 @@ pub struct Measured {
     pub loops: Vec<(&'static str, Duration)>,
     /// The size of the database's files, in bytes.
     pub database_size: u64,
+    /// Whether it can be written, as far as is known.
+    pub database_writable: bool,
 }
 
 /// One channel, as it stands.
@@ -271,12 +274,13 @@ impl Gauges {
         registry.register_with_unit("loop_age", help, unit, self.loop_age.clone());
         let help = "The size of the database with what is not yet folded into it";
         registry.register_with_unit("database_size", help, Unit::Bytes, self.database_size.clone());
+        let help = "1 while the database can be written, as far as is known, else 0";
+        registry.register("database_writable", help, self.database_writable.clone());
     }
 
     fn set(&self, measured: &Measured) {
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let Measured { avatars, troubled, conditions, channels, accounts, loops, database_size } =
-            measured;
+        let Measured { avatars, troubled, conditions, channels, accounts, loops, .. } = measured;
         self.avatars.clear();
         for (status, number) in avatars {
             let status = status.as_ref().map_or_else(|| "unseen".to_owned(), status_label);
@@ -315,7 +319,8 @@ impl Gauges {
             let labels = vec![("loop", (*name).to_owned())];
             self.loop_age.get_or_create(&labels).set(age.as_secs_f64());
         }
-        self.database_size.set(count(*database_size));
+        self.database_size.set(count(measured.database_size));
+        self.database_writable.set(i64::from(measured.database_writable));
     }
 }
 

@@ -8,7 +8,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::foreign_text::{is_blank, plain};
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::verdict::{AvatarFacts, Facts, Finding, LATE_AFTER, Level, judge};
+use crate::domain::verdict::{AvatarFacts, Facts, Finding, LATE_AFTER, Level, UNWRITABLE, judge};
 use crate::domain::watch::Watch;
 use crate::live::metrics::{Measured, MeasuredChannel};
 use crate::store::error::StoreError;
@@ -176,6 +176,7 @@ impl<'d> Book<'d> {
         });
         let facts = Facts {
             running: true,
+            hindrance: (!(self.desk.writes)()).then_some(UNWRITABLE),
             stuck: moving.iter().filter(|it| it.stuck).map(|it| it.name).collect(),
             // One that cannot be read is not taken, and that is a condition.
             config_readable: true,
@@ -368,6 +369,7 @@ impl<'d> Book<'d> {
             accounts: accounts.collect(),
             loops: loops.iter().map(|it| (it.name, it.age)).collect(),
             database_size: pages::size(&self.desk.database),
+            database_writable: (self.desk.writes)(),
         })
     }
 }

@@ -42,6 +42,8 @@ pub struct Desk {
     pub metrics: Metrics,
     /// How long ago each loop last turned, and whether that is too long.
     pub progress: Arc<dyn Fn(Moment) -> Vec<Progress> + Send + Sync>,
+    /// Whether the database can be written, as far as is known.
+    pub writes: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Takes avatars to look at now. When it is full, there is enough to look at.
     pub looks: mpsc::Sender<AvatarId>,
     /// Takes channels to try.

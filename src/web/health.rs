@@ -7,6 +7,7 @@ use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
 
+use crate::domain::verdict::UNWRITABLE;
 use crate::web::actions::reading;
 use crate::web::answer::json;
 use crate::web::desk::Desk;
@@ -45,12 +46,13 @@ async fn healthz(State(desk): State<Desk>) -> Response {
     json(status(healthy), &Health { healthy, loops })
 }
 
-/// Ready while the loops move and the database can be read. It does not ask whether Argil or the
-/// receivers are up: that is what is watched, and waited for.
+/// Ready while the loops move and the database can be read and written. It does not ask whether
+/// Argil or the receivers are up: that is what is watched, and waited for.
 async fn readyz(State(desk): State<Desk>) -> Response {
     let stuck = (desk.progress)(desk.tick().moment).into_iter().find(|it| it.stuck);
     let reason = match stuck {
         Some(stuck) => Some(format!("the {} does not move", stuck.name)),
+        None if !(desk.writes)() => Some(UNWRITABLE.to_owned()),
         None => reading(&desk, |book| book.last_place()).await.err().map(|it| it.detail),
     };
     let ready = reason.is_none();

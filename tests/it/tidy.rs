@@ -84,7 +84,16 @@ const FLOORS: [(&str, &[&str]); 14] = [
 /// Each vendor crate that has a home, and the files that may name it.
 const HOMES: [(&str, &[&str]); 23] = [
     ("rusqlite", &["store/"]),
-    ("reqwest", &["argil/client.rs", "notify/client.rs", "notify/heartbeat.rs", "notify/http.rs"]),
+    (
+        "reqwest",
+        &[
+            "argil/client.rs",
+            "cli/alive.rs",
+            "notify/client.rs",
+            "notify/heartbeat.rs",
+            "notify/http.rs",
+        ],
+    ),
     ("lettre", &["notify/email/"]),
     ("toml", &["config/"]),
     ("backoff", &["domain/backoff.rs"]),

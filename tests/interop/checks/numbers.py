@@ -43,6 +43,7 @@ for name in (
     "attempts_total", "dwell_seconds_bucket", "deliveries_pending", "deliveries_dead",
     "oldest_undelivered_age_seconds", "account_last_success_age_seconds",
     "config_last_reload_successful", "build_info", "loop_age_seconds", "database_size_bytes",
+    "database_writable",
 ):
     claim(f"there is `{name}`", f"avatar_watch_{name}" in known, sorted(known))
 claim("a status of somebody else's making is no label", "<STATUS>" not in numbers, numbers)

@@ -61,6 +61,7 @@ pub(super) fn desk(database: PathBuf, rules: Rules) -> (Desk, watch::Sender<Arc<
         sights: Sights::default(),
         metrics: Metrics::new(),
         progress: Arc::new(|_| Vec::new()),
+        writes: Arc::new(|| true),
         looks: mpsc::channel(1).0,
         trials: mpsc::channel(1).0,
         ring: Arc::new(|| ()),

@@ -92,3 +92,50 @@ async fn a_look_that_fails_is_a_note() {
         .answer_with(|request| (request.avatar == "a1").then(|| argil::Answer::status(500, "{}")));
     check(&scene, "note", NOTE, "avatar a1 is failed: ");
 }
+
+/// A daemon whose page is at a place that the config names.
+async fn at_a_known_place() -> Scene {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = free.local_addr().unwrap();
+    drop(free);
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    argil.set_status("a1", "TRAINING");
+    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url()).page();
+    let bench = Bench::new(&config.text().replace("127.0.0.1:0", &place.to_string()));
+    let daemon = bench.start();
+    let page = daemon.page();
+    daemon.wait_for_log("avatar `a1` seen first");
+    Scene { argil, receiver, bench, daemon, page }
+}
+
+/// Takes as long as the store waits for a lock, in real time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_cannot_be_written_is_no_part_of_all_is_well() {
+    let scene = at_a_known_place().await;
+    check(&scene, "ok", WELL, "");
+    let beside = rusqlite::Connection::open(scene.bench.database()).unwrap();
+    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    scene.argil.set_status("a1", "IDLE");
+    check(&scene, "critical", WRONG, "the database cannot be written");
+    let ready = scene.get("/readyz");
+    assert_eq!((ready.status, &ready.json()["ready"]), (503, &false.into()));
+    assert!(scene.get("/metrics").body.contains("\navatar_watch_database_writable 0\n"));
+    let line = stdout(&scene.bench.run(&["status", "--check"]));
+    assert!(line.starts_with("AVATAR-WATCH CRITICAL: the database cannot be written"), "{line}");
+    beside.execute_batch("ROLLBACK").unwrap();
+    check(&scene, "ok", WELL, "");
+    assert!(scene.get("/metrics").body.contains("\navatar_watch_database_writable 1\n"));
+}
+
+/// Takes as long as a page is waited for, in real time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_hangs_is_not_taken_for_one_that_does_well() {
+    let scene = at_a_known_place().await;
+    scene.daemon.signal(Signal::STOP);
+    let output = scene.bench.run(&["status", "--check"]);
+    let line = stdout(&output);
+    assert!(line.starts_with("AVATAR-WATCH CRITICAL: the daemon does not answer at"), "{line}");
+    assert_eq!(output.status.code(), Some(2));
+    scene.daemon.signal(Signal::CONT);
+    check(&scene, "ok", WELL, "");
+}
