@@ -46,6 +46,11 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
         complain("  help: make its folder, or name another path");
         return Exit::Problems;
     }
+    if let Err(error) = can_be_ours(&settings.store_path) {
+        complain(&format!("{}: `store.path` names no database of ours: {error}", path.display()));
+        complain("  help: name another path; a new database is made there");
+        return Exit::Problems;
+    }
     settings.warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
     line(&format!(
         "`{}` is good: {}, {}, database `{}`",
@@ -88,6 +93,19 @@ pub fn complain_of_config(error: &ConfigError) {
                 complain("  help: `avatar-watch init` writes one, `--config PATH` names another");
             }
         }
+    }
+}
+
+/// Whether a daemon could take what is there, if anything is.
+fn can_be_ours(store_path: &Path) -> Result<(), StoreError> {
+    match Reader::open(store_path) {
+        Err(
+            failure @ (StoreError::Foreign { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Newer { .. }),
+        ) => Err(failure),
+        // Whether it can be read by this user, and just now, is another question.
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

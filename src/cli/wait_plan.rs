@@ -108,17 +108,19 @@ fn settings(config: Option<&Path>, args: &WaitArgs) -> Result<Settings, Exit> {
     }
     match file::load(&path, &environment) {
         Ok(settings) => Ok(settings),
-        Err(_) if config.is_none() && environment.var(KEY_VARIABLE).is_some() => {
-            complain(&format!(
-                "avatar-watch: `{}` has problems and is not used (`avatar-watch check` lists \
-                 them); asking with the key in `{KEY_VARIABLE}`",
-                path.display()
-            ));
-            without_config(&environment, None)
-        }
         Err(error) => {
-            complain_of_config(&error);
-            Err(Exit::Config)
+            let outline = file::outline(&path, &environment);
+            // The key goes where the config says, so that has to be known.
+            if config.is_some() || !outline.is_whole || environment.var(KEY_VARIABLE).is_none() {
+                complain_of_config(&error);
+                return Err(Exit::Config);
+            }
+            complain(&format!(
+                "avatar-watch: `{}` has problems (`avatar-watch check` lists them); of it only \
+                 `argil.base_url` is used, with the key in `{KEY_VARIABLE}`",
+                plain(&path.to_string_lossy())
+            ));
+            without_config(&environment, outline.base_url.as_deref())
         }
     }
 }

@@ -17,6 +17,12 @@ use crate::config::settings::AccountSettings;
 use crate::domain::account::AccountName;
 use crate::secret::Secret;
 
+/// Where the API of the default account is, as it is written.
+pub(super) fn written_base_url(root: &Table<'_>) -> Option<String> {
+    let account = root.field(AccountName::DEFAULT)?.table()?;
+    Some(account.field("base_url")?.text()?.to_owned())
+}
+
 /// The names that stand in the file, good or bad, the default account's among them when it has a
 /// table; `None` when they cannot be told.
 pub(super) fn names<'r>(root: &Table<'r>) -> Option<Vec<&'r str>> {

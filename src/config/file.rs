@@ -80,6 +80,8 @@ pub struct Outline {
     pub avatars: Option<BTreeMap<AvatarId, Registered>>,
     /// The names of the accounts; `None` when they cannot be read.
     pub accounts: Option<Vec<String>>,
+    /// Where the API of the default account is, as it is written, if that is said.
+    pub base_url: Option<String>,
     /// Whether there is a word about discovery.
     pub discovers: bool,
     /// Where the page is, if it is at a place that can be known.
@@ -118,6 +120,7 @@ pub fn outline(path: &Path, environment: &Environment) -> Outline {
         store_path: store::path(&root).unwrap_or_else(|| reader.resolve(store::PATH)),
         avatars: avatars.map(|avatars| avatars.into_iter().map(named).collect()),
         accounts: accounts.map(|names| names.into_iter().map(str::to_owned).collect()),
+        base_url: account::written_base_url(&root),
         discovers: root.field(DISCOVER.path).is_some(),
         page: web::page(&root).filter(|_| is_whole),
         is_whole,

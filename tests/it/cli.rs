@@ -63,10 +63,22 @@ fn a_pipe_for_a_database_keeps_nobody_waiting() {
     let bench = Bench::new(Config::new("http://127.0.0.1:9/v1").avatar("a1").text());
     let made = std::process::Command::new("mkfifo").arg(bench.database()).status().unwrap();
     assert!(made.success());
-    for command in [&["status"][..], &["history"], &["deliveries"], &["check", "--diff"]] {
-        let output = bench.run(command);
-        assert_eq!(output.status.code(), Some(65), "{command:?}");
+    for (command, code) in [("status", 65), ("history", 65), ("deliveries", 65), ("check", 2)] {
+        let output = bench.run(&[command]);
+        assert_eq!(output.status.code(), Some(code), "{command:?}");
         assert!(crate::harness::daemon::stderr(&output).contains("no regular file"));
+    }
+}
+
+#[test]
+fn a_path_that_can_be_no_database_is_a_problem_before_it_is_one() {
+    let config = Config::new("http://127.0.0.1:9/v1").avatar("a1");
+    for path in ["..", "avatar-watch.toml"] {
+        let bench =
+            Bench::new(config.clone().with(&format!("\n[store]\npath = \"{path}\"\n")).text());
+        let output = bench.run(&["check"]);
+        assert_eq!(output.status.code(), Some(2), "{path}");
+        assert!(stderr(&output).contains("`store.path` names no database of ours"), "{output:?}");
     }
 }
 

@@ -288,6 +288,30 @@ fn a_config_with_problems_stands_in_the_way_only_when_it_was_named() {
     assert_eq!((code(&address), stderr(&address).as_str()), (0, ""), "the config is not read");
 }
 
+#[test]
+fn the_key_goes_where_a_config_with_problems_says_or_nowhere() {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "IDLE");
+    let folder = nowhere();
+    let ask = |config: &str| {
+        fs::write(folder.path().join("avatar-watch.toml"), config).unwrap();
+        let mut command = waiting(&folder, &argil, &["a1", "--timeout", "20s"]);
+        command.env_remove("ARGIL_BASE_URL").output().unwrap()
+    };
+    let needy = format!(
+        "[argil]\napi_key = {{ env = \"NOT_SET\" }}\nbase_url = \"{}\"\n",
+        argil.base_url()
+    );
+    let output = ask(&needy);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stderr(&output).contains("of it only `argil.base_url` is used"), "{}", stderr(&output));
+    assert_eq!(argil.count("a1"), 1);
+    // Whoever cannot read it cannot know where it leads.
+    let output = ask(&format!("{needy}[[["));
+    assert_eq!(code(&output), 78, "{}", stderr(&output));
+    assert_eq!(argil.count("a1"), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_shows_the_progress_and_gets_its_line_back() {
     let argil = FakeArgil::start();

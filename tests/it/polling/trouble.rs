@@ -103,6 +103,20 @@ async fn what_was_seen_before_a_stop_is_written_even_if_the_database_was_busy_th
     assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
 }
 
+/// Takes twice as long as the store waits for a lock, in real time.
+#[tokio::test]
+async fn a_stop_that_cannot_write_what_was_seen_is_no_clean_end() {
+    let mut bench = Bench::with(Loops::Poller, &["a"], "TRAINING").await;
+    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
+    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    bench.api.set_status("a", "IDLE");
+    bench.world.clock.advance(seconds(5));
+    bench.api.wait_until("the avatar is looked at", |seen| seen.len() == 2).await;
+    let ends = bench.world.stop().await;
+    assert!(ends.iter().any(Result::is_err), "{ends:?}");
+    assert_eq!(bench.history(), ["a: - > TRAINING"]);
+}
+
 async fn wait_until(what: &str, fact: impl Fn() -> bool) {
     let waiting = async {
         while !fact() {

@@ -139,3 +139,12 @@ async fn a_daemon_that_hangs_is_not_taken_for_one_that_does_well() {
     scene.daemon.signal(Signal::CONT);
     check(&scene, "ok", WELL, "");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_daemon_hears_who_holds_the_database_and_not_who_has_the_place() {
+    let scene = at_a_known_place().await;
+    let output = scene.bench.run(&["run"]);
+    assert_eq!(output.status.code(), Some(75));
+    let named = format!("(process {}) holds", scene.daemon.pid());
+    assert!(stderr(&output).contains(&named), "{}", stderr(&output));
+}
