@@ -8,16 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode, redirect};
-use serde::Deserialize;
 
 use crate::cli::run::runtime;
-
-/// What the page answers.
-#[derive(Deserialize)]
-struct Readiness {
-    ready: bool,
-    reason: Option<String>,
-}
+use crate::web::health::Readiness;
 
 /// What keeps the daemon whose page is there from its work, if anything does. Where there is no
 /// page, or another program's, nothing is known.

@@ -19,6 +19,7 @@ use crate::domain::watch::Watch;
 use crate::store::error::StoreError;
 use crate::store::lock::DatabaseLock;
 use crate::store::reader::{DeliveryCounts, Reader};
+use crate::web::view::{ConditionView, TroubleView};
 
 /// What is known of everything.
 #[derive(Debug, Serialize)]
@@ -77,32 +78,6 @@ pub struct AvatarView {
     pub deliveries_under_way: u64,
     /// Dead letters about it that were not sent again since.
     pub deliveries_failed: u64,
-}
-
-/// Why an avatar cannot be seen.
-#[derive(Debug, Serialize)]
-pub struct TroubleView {
-    /// The word of it.
-    pub kind: &'static str,
-    /// When it began.
-    pub since: String,
-    /// Why, for people.
-    pub reason: String,
-}
-
-/// A condition that was told and holds.
-#[derive(Debug, Serialize)]
-pub struct ConditionView {
-    /// Its kind, such as `watch.blind`.
-    pub kind: String,
-    /// What it is about.
-    pub subject: String,
-    /// When it began.
-    pub since: String,
-    /// What keeps an account from seeing; a word.
-    pub cause: Option<String>,
-    /// Why, for people.
-    pub reason: Option<String>,
 }
 
 impl Overview {

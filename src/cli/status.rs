@@ -10,7 +10,7 @@ use crate::cli::channels::ChannelView;
 use crate::cli::config_path::whereabouts;
 use crate::cli::exit::Exit;
 use crate::cli::output::{complain_of_store, complain_of_stranger, counted, json, line, table};
-use crate::cli::overview::{AvatarView, ConditionView, Overview};
+use crate::cli::overview::{AvatarView, Overview};
 use crate::cli::verdict::{Verdict, VerdictView};
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
@@ -18,6 +18,7 @@ use crate::domain::foreign_text::plain;
 use crate::domain::span::rough;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::verdict::LATE_AFTER;
+use crate::web::view::ConditionView;
 
 /// What is known and what it comes to, as programs get it.
 #[derive(Serialize)]

@@ -14,10 +14,9 @@ use crate::cli::overview::{AvatarView, Overview};
 use crate::domain::foreign_text::{one_line, plain};
 use crate::domain::health::ChannelState;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::verdict::{
-    AvatarFacts, ChannelFacts, ConditionFacts, Facts, Finding, Level, judge,
-};
+use crate::domain::verdict::{ChannelFacts, Facts, Finding, Level, judge};
 use crate::store::error::StoreError;
+use crate::web::view::ConditionView;
 
 /// What is wrong, the worst first, and the figures.
 #[derive(Debug)]
@@ -117,13 +116,6 @@ impl Verdict {
 
 fn facts(view: &Overview) -> Facts<'_> {
     let moment = |at: &Option<String>| at.as_deref().and_then(Timestamp::parse_rfc3339);
-    let conditions = view.conditions.iter().map(|it| ConditionFacts {
-        kind: &it.kind,
-        subject: &it.subject,
-        since: Timestamp::parse_rfc3339(&it.since),
-        cause: it.cause.as_deref(),
-        reason: it.reason.as_deref(),
-    });
     let channels = view.channels.iter().map(|it| ChannelFacts {
         name: &it.name,
         configured: it.configured,
@@ -135,14 +127,7 @@ fn facts(view: &Overview) -> Facts<'_> {
         failed: it.failed,
     });
     let unseen = view.watched().filter_map(|avatar| {
-        let trouble = avatar.trouble.as_ref()?;
-        Some(AvatarFacts {
-            id: &avatar.id,
-            account: avatar.account.as_deref(),
-            kind: trouble.kind,
-            since: Timestamp::parse_rfc3339(&trouble.since),
-            reason: &trouble.reason,
-        })
+        Some(avatar.trouble.as_ref()?.facts(&avatar.id, avatar.account.as_deref()))
     });
     Facts {
         running: view.daemon.running,
@@ -152,7 +137,7 @@ fn facts(view: &Overview) -> Facts<'_> {
         config_readable: view.config_readable
             && view.avatars.iter().all(|it| it.configured.is_some()),
         config_problems: &view.config_problems,
-        conditions: conditions.collect(),
+        conditions: view.conditions.iter().map(ConditionView::facts).collect(),
         channels: view.is_whole.then(|| channels.collect()),
         unseen: unseen.collect(),
     }
@@ -224,8 +209,9 @@ const TEXT_CHARS_MAX: usize = 1000;
 mod tests {
     use super::*;
     use crate::cli::channels::ChannelView;
-    use crate::cli::overview::{ConditionView, DaemonView, TroubleView};
+    use crate::cli::overview::DaemonView;
     use crate::domain::verdict::LATE_AFTER;
+    use crate::web::view::TroubleView;
 
     /// The moment of the verdicts; the views say what happened before it.
     const NOW: &str = "2026-11-23T12:00:00Z";

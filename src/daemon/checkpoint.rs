@@ -57,14 +57,14 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 () = stop.hard(), if asking => limit = clock.moment(),
                 () = clock.sleep_until(limit) => {}
             }
-            match clock.moment() >= limit {
-                true if asking => {
-                    self.cut.0.hard();
-                    (limit, asking) = (clock.moment().plus(WRITES), false);
-                }
-                true => break,
-                false => {}
+            if clock.moment() < limit {
+                continue;
             }
+            if !asking {
+                break;
+            }
+            self.cut.0.hard();
+            (limit, asking) = (clock.moment().plus(WRITES), false);
         }
         self.in_flight.shutdown().await;
         for (id, unwritten) in std::mem::take(&mut self.unwritten) {

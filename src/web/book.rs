@@ -8,7 +8,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::foreign_text::{is_blank, plain};
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::verdict::{AvatarFacts, Facts, Finding, LATE_AFTER, Level, UNWRITABLE, judge};
+use crate::domain::verdict::{Facts, Finding, LATE_AFTER, Level, UNWRITABLE, judge};
 use crate::domain::watch::Watch;
 use crate::live::metrics::{Measured, MeasuredChannel};
 use crate::store::error::StoreError;
@@ -165,14 +165,7 @@ impl<'d> Book<'d> {
     ) -> Vec<Finding> {
         let moving = (self.desk.progress)(self.tick.moment);
         let unseen = watched.iter().filter_map(|avatar| {
-            let trouble = avatar.trouble.as_ref()?;
-            Some(AvatarFacts {
-                id: &avatar.id,
-                account: avatar.account.as_deref(),
-                kind: trouble.kind,
-                since: Timestamp::parse_rfc3339(&trouble.since),
-                reason: &trouble.reason,
-            })
+            Some(avatar.trouble.as_ref()?.facts(&avatar.id, avatar.account.as_deref()))
         });
         let facts = Facts {
             running: true,

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::verdict::UNWRITABLE;
 use crate::web::actions::reading;
@@ -25,10 +25,13 @@ struct Loop {
     stuck: bool,
 }
 
-#[derive(Serialize)]
-struct Readiness {
-    ready: bool,
-    reason: Option<String>,
+/// What `/readyz` answers.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Readiness {
+    /// Whether we can be used.
+    pub ready: bool,
+    /// Why not.
+    pub reason: Option<String>,
 }
 
 /// `/healthz` and `/readyz`. They tell nothing but that, and to everybody.

@@ -7,7 +7,7 @@ use crate::domain::health::ChannelState;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::transition::{Previous, Transition};
-use crate::domain::verdict::{ChannelFacts, ConditionFacts, Finding};
+use crate::domain::verdict::{AvatarFacts, ChannelFacts, ConditionFacts, Finding};
 use crate::domain::watch::Watch;
 use crate::store::reader::{AttemptRow, ChannelRow, ConditionRow, DeliveryRow};
 
@@ -342,6 +342,14 @@ impl ChannelView {
             oldest_at: moment(self.oldest_under_way_at.as_deref()),
             failed: self.failed,
         }
+    }
+}
+
+impl TroubleView {
+    /// What is judged of the avatar that has it.
+    pub fn facts<'a>(&'a self, id: &'a str, account: Option<&'a str>) -> AvatarFacts<'a> {
+        let since = moment(Some(&self.since));
+        AvatarFacts { id, account, kind: self.kind, since, reason: &self.reason }
     }
 }
 

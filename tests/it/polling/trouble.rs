@@ -59,12 +59,7 @@ async fn a_change_that_meets_a_busy_database_is_kept_and_told_even_if_the_avatar
 /// Takes as long as the store waits for a lock, in real time.
 #[tokio::test]
 async fn a_new_plan_is_followed_while_a_change_waits_for_the_database_and_loses_nothing() {
-    let bench = Bench::with(Loops::Poller, &["a"], "TRAINING").await;
-    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
-    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
-    bench.api.set_status("a", "IDLE");
-    bench.world.clock.advance(seconds(5));
-    bench.api.wait_until("the avatar is looked at", |seen| seen.len() == 2).await;
+    let (bench, beside) = meet_a_busy_database().await;
     let unwritten = bench.world.clock.reading().plus(seconds(5));
     wait_until("the poller gives up for now", || bench.world.clock.has_sleeper(unwritten)).await;
     bench.api.set_status("a", "TRAINING");
@@ -84,12 +79,7 @@ async fn a_new_plan_is_followed_while_a_change_waits_for_the_database_and_loses_
 /// Takes as long as the store waits for a lock, in real time.
 #[tokio::test]
 async fn what_was_seen_before_a_stop_is_written_even_if_the_database_was_busy_then() {
-    let mut bench = Bench::with(Loops::Poller, &["a"], "TRAINING").await;
-    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
-    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
-    bench.api.set_status("a", "IDLE");
-    bench.world.clock.advance(seconds(5));
-    bench.api.wait_until("the avatar is looked at", |seen| seen.len() == 2).await;
+    let (mut bench, beside) = meet_a_busy_database().await;
     bench.world.order_stop();
     let limit = bench.world.clock.reading().plus(seconds(2));
     wait_until("it waits for the looks", || bench.world.clock.has_sleeper(limit)).await;
@@ -106,15 +96,21 @@ async fn what_was_seen_before_a_stop_is_written_even_if_the_database_was_busy_th
 /// Takes twice as long as the store waits for a lock, in real time.
 #[tokio::test]
 async fn a_stop_that_cannot_write_what_was_seen_is_no_clean_end() {
-    let mut bench = Bench::with(Loops::Poller, &["a"], "TRAINING").await;
+    let (mut bench, _beside) = meet_a_busy_database().await;
+    let ends = bench.world.stop().await;
+    assert!(ends.iter().any(Result::is_err), "{ends:?}");
+    assert_eq!(bench.history(), ["a: - > TRAINING"]);
+}
+
+/// The avatar was seen to be `IDLE` while somebody else keeps the database to himself.
+async fn meet_a_busy_database() -> (Bench, rusqlite::Connection) {
+    let bench = Bench::with(Loops::Poller, &["a"], "TRAINING").await;
     let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
     beside.execute_batch("BEGIN IMMEDIATE").unwrap();
     bench.api.set_status("a", "IDLE");
     bench.world.clock.advance(seconds(5));
     bench.api.wait_until("the avatar is looked at", |seen| seen.len() == 2).await;
-    let ends = bench.world.stop().await;
-    assert!(ends.iter().any(Result::is_err), "{ends:?}");
-    assert_eq!(bench.history(), ["a: - > TRAINING"]);
+    (bench, beside)
 }
 
 async fn wait_until(what: &str, fact: impl Fn() -> bool) {
