@@ -20,6 +20,7 @@
 //! | 2 | [`live`] | what is known only while it runs |
 //! | 1 | [`domain`] | every decision, pure |
 //! | 1 | [`secret`], [`signing_secret`], [`telemetry`] | what must not be seen; the log |
+//! | 1 | [`content_coding`] | bodies of HTTP without their `Content-Encoding` |
 //!
 //! # What always holds
 //!
@@ -45,3 +46,4 @@ pub mod domain;
 pub mod secret;
 pub mod signing_secret;
 pub mod telemetry;
+pub mod content_coding;

@@ -16,7 +16,7 @@ struct Source {
 }
 
 /// Each room, and the rooms below it that it may import from.
-const FLOORS: [(&str, &[&str]); 14] = [
+const FLOORS: [(&str, &[&str]); 15] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -72,17 +72,18 @@ const FLOORS: [(&str, &[&str]); 14] = [
     ("web", &["web", "store", "live", "domain", "secret"]),
     ("store", &["store", "domain"]),
     ("config", &["config", "domain", "secret", "signing_secret"]),
-    ("notify", &["notify", "domain", "secret", "signing_secret"]),
-    ("argil", &["argil", "domain", "secret"]),
+    ("notify", &["notify", "domain", "secret", "signing_secret", "content_coding"]),
+    ("argil", &["argil", "domain", "secret", "content_coding"]),
     ("live", &["live", "domain"]),
     ("domain", &["domain"]),
     ("secret", &[]),
     ("signing_secret", &[]),
     ("telemetry", &[]),
+    ("content_coding", &[]),
 ];
 
 /// Each vendor crate that has a home, and the files that may name it.
-const HOMES: [(&str, &[&str]); 23] = [
+const HOMES: [(&str, &[&str]); 26] = [
     ("rusqlite", &["store/"]),
     (
         "reqwest",
@@ -115,6 +116,9 @@ const HOMES: [(&str, &[&str]); 23] = [
     ("comfy_table", &["cli/output.rs"]),
     ("indicatif", &["cli/progress.rs"]),
     ("tracing_subscriber", &["telemetry/"]),
+    ("brotli_decompressor", &["content_coding.rs"]),
+    ("flate2", &["content_coding.rs"]),
+    ("ruzstd", &["content_coding.rs"]),
 ];
 
 /// What asks for the time or throws dice, and the one file that may.
