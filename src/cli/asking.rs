@@ -12,6 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
+use crate::domain::secret_text::{SecretFault, SecretKind, clean};
 use crate::secret::Secret;
 
 /// Whether anyone can be asked.
@@ -82,11 +83,22 @@ impl Asker {
         }
     }
 
-    /// Asks for a secret; `None` when nothing is typed.
+    /// Asks for a secret of that kind until the answer is one; `None` when nothing is typed.
     ///
     /// # Errors
     /// When the one who is asked ends it, or has gone.
-    pub fn ask_secret(&self, question: &str) -> io::Result<Option<Secret>> {
+    pub fn ask_secret(&self, question: &str, kind: SecretKind) -> io::Result<Option<Secret>> {
+        loop {
+            let typed = self.typed_unseen(question)?;
+            match clean(typed.trim().as_bytes(), kind) {
+                Ok(text) => return Ok(Some(Secret::new(text))),
+                Err(SecretFault::Empty) => return Ok(None),
+                Err(fault) => say(&format!("  it {fault}: {}\n", fault.help()))?,
+            }
+        }
+    }
+
+    fn typed_unseen(&self, question: &str) -> io::Result<String> {
         let before = tcgetattr(io::stdin())?;
         let mut now = before.clone();
         now.local_modes.remove(LocalModes::ECHO);
@@ -101,9 +113,7 @@ impl Asker {
         if let Some(quiet) = locked(&self.quiet).take() {
             set(&quiet.before);
         }
-        let text = read?;
-        let text = text.trim();
-        Ok((!text.is_empty()).then(|| Secret::new(text)))
+        read
     }
 }
 

@@ -24,6 +24,7 @@ use crate::daemon::checked;
 use crate::domain::avatar::AvatarId;
 use crate::domain::foreign_text::plain;
 use crate::domain::mail_address::MailAddress;
+use crate::domain::secret_text::SecretKind;
 use crate::secret::Secret;
 use crate::signing_secret::{FRESH_BYTES, SigningSecret};
 
@@ -233,7 +234,7 @@ fn asked(folder: &Path) -> Result<Wishes, InitError> {
         let question = format!(
             "The API key, from app.argil.ai (not shown; Enter: it will be in {KEY_VARIABLE})"
         );
-        wishes.api_key = asker.ask_secret(&question).map_err(ended)?;
+        wishes.api_key = asker.ask_secret(&question, SecretKind::Key).map_err(ended)?;
     }
     let ids = |text: &str| -> Result<(), String> {
         text.split_whitespace().try_for_each(|id| match AvatarId::parse(id) {
@@ -261,7 +262,8 @@ fn asked(folder: &Path) -> Result<Wishes, InitError> {
             let question = format!(
                 "The password of {mail} there (not shown; Enter: it will be in {PASSWORD_VARIABLE})"
             );
-            wishes.smtp_password = asker.ask_secret(&question).map_err(ended)?;
+            let kind = SecretKind::Password;
+            wishes.smtp_password = asker.ask_secret(&question, kind).map_err(ended)?;
         }
     }
     wishes.answers.avatars = avatars.split_whitespace().map(str::to_owned).collect();

@@ -126,7 +126,7 @@ fn settings(config: Option<&Path>, args: &WaitArgs) -> Result<Settings, Exit> {
 }
 
 fn without_config(environment: &Environment, base_url: Option<&str>) -> Result<Settings, Exit> {
-    if environment.var(KEY_VARIABLE).is_none_or(|key| key.expose().is_empty()) {
+    if environment.var(KEY_VARIABLE).is_none_or(<[u8]>::is_empty) {
         let without = if base_url.is_some() { "no config is read" } else { "there is no config" };
         complain(&format!("avatar-watch: {without}, and `{KEY_VARIABLE}` is not set"));
         complain(&format!(
@@ -138,7 +138,7 @@ fn without_config(environment: &Environment, base_url: Option<&str>) -> Result<S
         for problem in problems {
             let key = match problem.key.as_str() {
                 "argil.base_url" => "--base-url",
-                _ => KEY_VARIABLE,
+                key => key,
             };
             let help = problem.help.map(|help| format!("\n  help: {help}")).unwrap_or_default();
             complain(&format!("avatar-watch: `{key}` {}{help}", problem.message));

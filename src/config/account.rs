@@ -15,6 +15,7 @@ use crate::config::schema::{ACCOUNT, ARGIL};
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::AccountSettings;
 use crate::domain::account::AccountName;
+use crate::domain::secret_text::{SecretKind, clean};
 use crate::secret::Secret;
 
 /// Where the API of the default account is, as it is written.
@@ -133,18 +134,16 @@ fn warn_of_twins(root: &Table<'_>, accounts: &BTreeMap<AccountName, AccountSetti
 }
 
 fn api_key(field: &Field<'_>) -> Option<Secret> {
-    let key = secret_source::read(field, Plain::Guarded)?;
-    if key.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Some(key);
-    }
-    field.wrong(
-        "has a blank, a control character or a character beyond ASCII in it",
-        "copy the key again; it is sent as a header, which cannot carry those",
-    )
+    secret_source::read(field, Plain::Guarded, SecretKind::Key)
 }
 
 fn base_url(field: &Field<'_>) -> Option<Url> {
-    let Ok(url) = Url::parse(field.text()?) else {
+    let text = match clean(field.text()?.as_bytes(), SecretKind::Url) {
+        Ok(text) => text,
+        // What the parser of URLs would drop, or take for a part of the path.
+        Err(fault) => return field.wrong(fault.to_string(), fault.help()),
+    };
+    let Ok(url) = Url::parse(text) else {
         return field.wrong("is no URL", format!("the API is at `{BASE_URL}`"));
     };
     let Some(host) = url.host() else {

@@ -1,7 +1,7 @@
 //! Settings without a file: the default account with its key from the environment, and every
 //! default.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Value;
 
@@ -11,6 +11,7 @@ use crate::config::error::Problem;
 use crate::config::file;
 use crate::config::reader::Visibility;
 use crate::config::settings::Settings;
+use crate::domain::secret_text::{SecretKind, clean};
 
 /// The variable that holds the key where there is no config.
 pub const KEY_VARIABLE: &str = "ARGIL_API_KEY";
@@ -21,12 +22,26 @@ pub const KEY_VARIABLE: &str = "ARGIL_API_KEY";
 /// # Errors
 /// With every problem of the key and the address.
 pub fn bare(environment: &Environment, base_url: Option<&str>) -> Result<Settings, Vec<Problem>> {
+    let value = environment.var(KEY_VARIABLE).unwrap_or_default();
+    let fault = clean(value, SecretKind::Key).err();
+    let fault = fault.map(|fault| Problem {
+        file: PathBuf::from(NO_FILE),
+        line: None,
+        key: KEY_VARIABLE.to_owned(),
+        message: fault.to_string(),
+        help: Some(fault.help().to_owned()),
+        out_of_reach: false,
+    });
+    if let Some(problem) = fault {
+        return Err(vec![problem]);
+    }
     let key = format!("[argil]\napi_key = {{ env = \"{KEY_VARIABLE}\" }}\n");
     let place = base_url.map(|url| format!("base_url = {}\n", Value::String(url.to_owned())));
     let text = key + &place.unwrap_or_default();
-    let path = Path::new("without a config");
-    file::read(path, &text, Visibility::Owner, environment, DropIns::default())
+    file::read(Path::new(NO_FILE), &text, Visibility::Owner, environment, DropIns::default())
 }
+
+const NO_FILE: &str = "without a config";
 
 #[cfg(test)]
 mod tests {
@@ -39,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_key_is_all_it_takes() {
-        let settings = bare(&environment("key"), None).unwrap();
+        let settings = bare(&environment("\u{feff}key\r\n"), None).unwrap();
         let account = &settings.accounts[&AccountName::default()];
         assert_eq!(account.api_key.expose(), "key");
         assert_eq!(account.base_url.scheme(), "https");
@@ -55,8 +70,9 @@ mod tests {
             let [problem] = problems.as_slice() else { panic!("{problems:?}") };
             assert!(problem.key.starts_with(expected), "{problem}");
         };
-        check(Environment::default(), "https://example.com", "argil.api_key");
-        check(environment("two words\n"), "https://example.com", "argil.api_key");
+        check(Environment::default(), "https://example.com", KEY_VARIABLE);
+        check(environment("two words\n"), "https://example.com", KEY_VARIABLE);
+        check(environment(" \n"), "https://example.com", KEY_VARIABLE);
         check(environment("key"), "http://example.com", "argil.base_url");
         check(environment("key"), "a\"b\nc", "argil.base_url");
     }

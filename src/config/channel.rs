@@ -25,6 +25,7 @@ use crate::domain::event::EventKind;
 use crate::domain::ntfy_topic::NtfyTopic;
 use crate::domain::reach::Reach;
 use crate::domain::retry::Terms;
+use crate::domain::secret_text::SecretKind;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 
@@ -191,7 +192,7 @@ fn reach(field: &Field<'_>) -> Option<Reach> {
 }
 
 fn url(field: &Field<'_>, reach: Reach) -> Option<Secret> {
-    let secret = secret_source::read(field, Plain::Allowed)?;
+    let secret = secret_source::read(field, Plain::Allowed, SecretKind::Url)?;
     let url = match Url::parse(secret.expose()) {
         Ok(url) => url,
         Err(error) => return field.wrong(format!("is no URL: {error}"), WHOLE_URL),
@@ -228,7 +229,7 @@ fn secrets(field: &Field<'_>) -> Option<Vec<SigningSecret>> {
 }
 
 fn signing_secret(field: &Field<'_>) -> Option<SigningSecret> {
-    let secret = secret_source::read(field, Plain::Guarded)?;
+    let secret = secret_source::read(field, Plain::Guarded, SecretKind::Key)?;
     SigningSecret::parse(secret.expose()).map_or_else(
         |error| {
             let message = format!("is no signing secret: {error}");

@@ -4,28 +4,28 @@
 //! secrets and never show themselves.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
-use crate::secret::Secret;
-
-/// The environment variables, as far as they are text.
-#[derive(Clone, Debug, Default)]
+/// The environment variables whose names are text; their values are bytes, which may be no text.
+#[derive(Clone, Default)]
 pub struct Environment {
-    vars: BTreeMap<String, Secret>,
+    vars: BTreeMap<String, Vec<u8>>,
 }
 
 impl Environment {
     /// The variables of this process.
     pub fn from_process() -> Self {
-        let texts = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        texts.collect()
+        let named = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_vec())));
+        Self { vars: named.collect() }
     }
 
-    /// The value of a variable.
-    pub fn var(&self, name: &str) -> Option<&Secret> {
-        self.vars.get(name)
+    /// The value of a variable, as it came.
+    pub fn var(&self, name: &str) -> Option<&[u8]> {
+        self.vars.get(name).map(Vec::as_slice)
     }
 
     /// Where systemd puts credentials (systemd.exec(5), "Credentials").
@@ -40,15 +40,21 @@ impl Environment {
     }
 
     fn directory(&self, name: &str) -> Option<PathBuf> {
-        let list = self.var(name)?.expose();
-        list.split(':').find(|entry| !entry.is_empty()).map(PathBuf::from)
+        let mut list = self.var(name)?.split(|byte| *byte == b':');
+        let first = list.find(|entry| !entry.is_empty());
+        first.map(|entry| PathBuf::from(OsStr::from_bytes(entry)))
     }
 }
 
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(vars: I) -> Self {
-        let vars = vars.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
-        Self { vars }
+        Self { vars: vars.into_iter().map(|(name, value)| (name, value.into_bytes())).collect() }
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.vars.keys()).finish()
     }
 }
 

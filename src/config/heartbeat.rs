@@ -12,6 +12,7 @@ use crate::config::reader::Table;
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::HeartbeatSettings;
 use crate::domain::reach::Reach;
+use crate::domain::secret_text::SecretKind;
 use crate::secret::Secret;
 
 /// Reads where the heartbeat goes; gives `Some(None)` for nowhere.
@@ -27,7 +28,7 @@ pub(super) fn read(root: &Table<'_>) -> Option<Option<HeartbeatSettings>> {
 }
 
 fn url(field: &Field<'_>) -> Option<Secret> {
-    let secret = secret_source::read(field, Plain::Allowed)?;
+    let secret = secret_source::read(field, Plain::Allowed, SecretKind::Url)?;
     let url = match Url::parse(secret.expose()) {
         Ok(url) => url,
         Err(error) => return field.wrong(format!("is no URL: {error}"), WHOLE_URL),

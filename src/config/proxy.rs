@@ -6,11 +6,12 @@ use crate::config::field::Field;
 use crate::config::host;
 use crate::config::secret_source::{self, Plain};
 use crate::domain::reach::Reach;
+use crate::domain::secret_text::SecretKind;
 use crate::secret::Secret;
 
 /// Reads the URL of a proxy: a secret, since a login may stand in it.
 pub(super) fn read(field: &Field<'_>) -> Option<Secret> {
-    let secret = secret_source::read(field, Plain::Guarded)?;
+    let secret = secret_source::read(field, Plain::Guarded, SecretKind::Url)?;
     let Ok(url) = Url::parse(secret.expose()) else {
         return field.wrong("is no URL", WHOLE_URL);
     };

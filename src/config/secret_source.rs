@@ -1,6 +1,7 @@
 //! Where a secret comes from: the file itself, a variable, another file, or systemd.
 //!
-//! What always holds: no problem repeats the secret, nor what may be the secret in the wrong
+//! What always holds: whatever the source, the secret is cleaned and refused by the one rule of
+//! `domain/secret_text.rs`. No problem repeats the secret, nor what may be the secret in the wrong
 //! place. A secret may stand in the config only when nobody but its owner can read that.
 
 use std::fs::{self, File};
@@ -12,6 +13,7 @@ use toml::de::DeValue;
 use crate::config::field::{Field, shown};
 use crate::config::reader::{Table, Visibility};
 use crate::config::schema::SECRET;
+use crate::domain::secret_text::{SecretKind, clean, is_quoted};
 use crate::secret::Secret;
 
 /// Whether a secret may stand in the config itself.
@@ -23,21 +25,32 @@ pub(super) enum Plain {
     Guarded,
 }
 
-/// Reads a secret that is not empty.
-pub(super) fn read(field: &Field<'_>, plain: Plain) -> Option<Secret> {
-    let text = match field.value {
+/// Reads a secret of that kind.
+pub(super) fn read(field: &Field<'_>, plain: Plain, kind: SecretKind) -> Option<Secret> {
+    match field.value {
         DeValue::String(_) => {
             let text = field.text()?;
             guard(field, plain);
-            text.to_owned()
+            take(field, "", text.as_bytes(), kind)
         }
-        DeValue::Table(_) => from_source(field, &field.table()?)?,
-        _ => return field.mistyped("a text or a table like `{ env = \"NAME\" }`"),
-    };
-    if text.is_empty() {
-        return field.wrong("comes from a place that is empty", "put the secret there");
+        DeValue::Table(_) => from_source(field, &field.table()?, kind),
+        _ => field.mistyped("a text or a table like `{ env = \"NAME\" }`"),
     }
-    Some(Secret::new(text))
+}
+
+/// Cleans what a source gave; `source` are words that lead to "has …" and name it.
+fn take(field: &Field<'_>, source: &str, bytes: &[u8], kind: SecretKind) -> Option<Secret> {
+    match clean(bytes, kind) {
+        Ok(text) => {
+            if is_quoted(text) {
+                let message = format!("{source}stands in quotes, which are sent as a part of it");
+                let help = "take them away, unless they belong to it";
+                field.reader.warning(&field.place, message, help);
+            }
+            Some(Secret::new(text))
+        }
+        Err(fault) => field.wrong(format!("{source}{fault}"), fault.help()),
+    }
 }
 
 /// The whole of a regular file of ordinary size, from a path in the config.
@@ -79,24 +92,25 @@ fn guard(field: &Field<'_>, plain: Plain) {
     );
 }
 
-fn from_source(field: &Field<'_>, table: &Table<'_>) -> Option<String> {
+fn from_source(field: &Field<'_>, table: &Table<'_>, kind: SecretKind) -> Option<Secret> {
     table.check_keys(&SECRET);
     let sources: Vec<_> =
         table.fields().into_iter().filter(|(name, _)| SECRET.knows(name)).collect();
     match sources.as_slice() {
-        [("env", source)] => from_variable(source),
-        [("file", source)] => from_file(source, &field.reader.resolve(source.text()?)),
-        [("credential", source)] => from_credential(source),
+        [("env", source)] => from_variable(source, kind),
+        [("file", source)] => from_file(source, &field.reader.resolve(source.text()?), kind),
+        [("credential", source)] => from_credential(source, kind),
         [] if table.fields().is_empty() => field.wrong("names no source", SOURCES),
         [] => None,
         _ => field.wrong("names more than one source", SOURCES),
     }
 }
 
-fn from_variable(source: &Field<'_>) -> Option<String> {
+fn from_variable(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
     let name = source.text()?;
     if let Some(value) = source.reader.environment.var(name) {
-        return Some(value.expose().to_owned());
+        let words = format!("names the variable `{}`, which ", shown(name));
+        return take(source, &words, value, kind);
     }
     let usual = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     if name.len() > VARIABLE_LENGTH_MAX || !name.bytes().all(usual) {
@@ -113,24 +127,18 @@ fn from_variable(source: &Field<'_>) -> Option<String> {
     )
 }
 
-fn from_file(source: &Field<'_>, path: &Path) -> Option<String> {
+fn from_file(source: &Field<'_>, path: &Path, kind: SecretKind) -> Option<Secret> {
     let place = shown(&path.display().to_string());
-    let bytes = match read_file(path) {
-        Ok(bytes) => bytes,
+    match read_file(path) {
+        Ok(bytes) => take(source, &format!("names the file `{place}`, which "), &bytes, kind),
         Err(error) => {
             let help = "is the path right, and may this user read the file?";
-            let message = format!("cannot be read from `{place}`: {error}");
-            return source.out_of_reach(message, help);
+            source.out_of_reach(format!("cannot be read from `{place}`: {error}"), help)
         }
-    };
-    let Ok(text) = String::from_utf8(bytes) else {
-        let message = format!("cannot be read from `{place}`: it is not UTF-8");
-        return source.wrong(message, "put the secret there as plain text");
-    };
-    Some(text.trim_end_matches(['\r', '\n']).to_owned())
+    }
 }
 
-fn from_credential(source: &Field<'_>) -> Option<String> {
+fn from_credential(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
     let name = source.text()?;
     if name.contains('/') || name == "." || name == ".." {
         return source.wrong("is no name of a credential", "write the name alone, without a path");
@@ -141,7 +149,7 @@ fn from_credential(source: &Field<'_>) -> Option<String> {
             "systemd sets it for a unit with `LoadCredential=`; elsewhere write `{ file = \"…\" }`",
         );
     };
-    from_file(source, &directory.join(name))
+    from_file(source, &directory.join(name), kind)
 }
 
 const SOURCES: &str =

@@ -123,14 +123,14 @@ fn a_source_that_gives_nothing_is_told_without_what_may_be_the_secret() {
     check(
         "{ env = 'EMPTY' }",
         &[
-            "config.toml:1: `argil.api_key` comes from a place that is empty",
+            "config.toml:1: `argil.api_key.env` names the variable `EMPTY`, which is empty",
             "  help: put the secret there",
         ],
     );
     check(
         "{ file = 'empty' }",
         &[
-            "config.toml:1: `argil.api_key` comes from a place that is empty",
+            "config.toml:1: `argil.api_key.file` names the file `empty`, which is empty",
             "  help: put the secret there",
         ],
     );
@@ -161,8 +161,8 @@ fn a_source_that_gives_nothing_is_told_without_what_may_be_the_secret() {
     check(
         "{ file = 'binary' }",
         &[
-            "config.toml:1: `argil.api_key.file` cannot be read from `binary`: it is not UTF-8",
-            "  help: put the secret there as plain text",
+            "config.toml:1: `argil.api_key.file` names the file `binary`, which is not UTF-8",
+            "  help: save it as UTF-8, as plain text",
         ],
     );
     check(
@@ -197,11 +197,110 @@ fn a_source_that_gives_nothing_is_told_without_what_may_be_the_secret() {
     check(
         "{ file = 'blank' }",
         &[
-            "config.toml:1: `argil.api_key` has a blank, a control character or a character beyond \
-             ASCII in it",
-            "  help: copy the key again; it is sent as a header, which cannot carry those",
+            "config.toml:1: `argil.api_key.file` names the file `blank`, which has a blank in it, \
+             as character 7",
+            "  help: copy the secret again, or type that place anew",
         ],
     );
+}
+
+/// Each key that is a secret, with a config around it where `SECRET` is its place, and a value that
+/// is good there.
+const KEYS: [(&str, &str, &str); 9] = [
+    ("argil.api_key", "argil.api_key = SECRET\n", "CANARY"),
+    ("web.token", "web.token = SECRET\n", "CANARY-of-16-letters"),
+    ("web.hint_token", "web.hint_token = SECRET\n", "CANARY-of-16-letters"),
+    ("heartbeat_url", "heartbeat_url = SECRET\n", "https://h.example/CANARY"),
+    (
+        "channels.ops.url",
+        "channels.ops.url = SECRET\nchannels.ops.format = 'ntfy'\n\
+      channels.ops.type = 'webhook'\n",
+        "https://ntfy.example/CANARY",
+    ),
+    (
+        "channels.ops.secret",
+        "channels.ops.secret = SECRET\nchannels.ops.type = 'webhook'\n\
+      channels.ops.url = 'https://h.example'\n",
+        GOOD,
+    ),
+    (
+        "channels.ops.headers.x-team",
+        "channels.ops.headers.x-team = SECRET\n\
+      channels.ops.type = 'webhook'\nchannels.ops.url = 'https://h.example'\n\
+      channels.ops.format = 'slack'\n",
+        "Bearer CANARY",
+    ),
+    (
+        "channels.ops.proxy",
+        "channels.ops.proxy = SECRET\nchannels.ops.type = 'webhook'\n\
+      channels.ops.url = 'https://h.example'\nchannels.ops.format = 'slack'\n",
+        "http://CANARY@h.example:1",
+    ),
+    (
+        "channels.ops.smtp.password",
+        "channels.ops.smtp.password = SECRET\n\
+      channels.ops.type = 'email'\nchannels.ops.from = 'a@h.example'\n\
+      channels.ops.to = ['a@h.example']\nchannels.ops.smtp.host = 'h.example'\n\
+      channels.ops.smtp.username = 'a'\n",
+        "pass CANARY",
+    ),
+];
+
+#[test]
+fn every_source_of_every_secret_is_cleaned_and_refused_alike() {
+    let folder = Folder::new();
+    let place = folder.0.path().display().to_string();
+    for (key, text, good) in KEYS {
+        let account = if key == "argil.api_key" { "" } else { "argil.api_key = { env = 'KEY' }\n" };
+        let text = format!("{account}{text}");
+        // What is said of the value from each source; nothing when it is taken.
+        let said = |value: &[u8]| {
+            folder.write("source", value);
+            let plain = String::from_utf8_lossy(value).into_owned();
+            let pairs = [("KEY", "key"), ("SOURCE", &plain), ("CREDENTIALS_DIRECTORY", &place)];
+            let variables: Environment = pairs
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into_iter()
+                .collect();
+            let itself = toml::Value::String(plain).to_string();
+            let from =
+                ["{ file = 'source' }", "{ credential = 'source' }", "{ env = 'SOURCE' }", &itself];
+            from.map(|from| {
+                let path = folder.write("config.toml", text.replace("SECRET", from).as_bytes());
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+                let error = file::load(&path, &variables).err();
+                let error = error.map(|error| error.to_string()).unwrap_or_default();
+                assert!(!error.contains("CANARY") && !error.contains("C2FVs"), "{error}");
+                let told = error.split_once("`, which ");
+                let told = told.or_else(|| error.split_once(&format!("`{key}` ")));
+                told.map_or(error.clone(), |(_, told)| told.to_owned())
+            })
+        };
+        let same = |value: &str, expected: &str| {
+            for found in said(value.as_bytes()) {
+                assert!(found.starts_with(expected), "{key} with {value:?}: {found}");
+                assert_eq!(found.is_empty(), expected.is_empty(), "{key} with {value:?}: {found}");
+            }
+        };
+        same(good, "");
+        same(&format!("\u{feff}{good}\r\n\n"), "");
+        same(&format!("{good}\nother\n"), "has more than one line");
+        same(&format!("\n{good}"), "has more than one line");
+        same(&format!("{good} \n"), "ends with a blank");
+        same(&format!("\t{good}"), "begins with a tab");
+        same(&format!("{good}\u{a0}"), "ends with a no-break space (U+00A0)");
+        same(&format!("{good}\u{200b}{good}"), "has a zero-width space (U+200B) in it");
+        same(&format!("{good}\0"), "ends with NUL (U+0000)");
+        same("\n", "is empty");
+        let files = |value: Vec<u8>| {
+            let [file, credential, ..] = said(&value);
+            assert!(file.starts_with("is in UTF-16, not in UTF-8"), "{key}: {file}");
+            assert_eq!(credential, file);
+        };
+        let wide = |it: &str| it.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        files(wide(good));
+        files(wide(&format!("\u{feff}{good}\r\n")));
+    }
 }
 
 #[test]

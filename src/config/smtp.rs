@@ -13,6 +13,7 @@ use crate::config::mail::{domain, program};
 use crate::config::reader::Table;
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::{SmtpAuth, SmtpLogin, SmtpProof, SmtpSettings, SmtpTls};
+use crate::domain::secret_text::SecretKind;
 
 /// Reads the settings of a mail server.
 pub(super) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
@@ -97,7 +98,10 @@ fn proof(table: &Table<'_>, auth: Option<SmtpAuth>) -> Option<Option<SmtpProof>>
         return field.wrong("does not go with `auth`", help);
     }
     let proof = match *name {
-        "password" => SmtpProof::Given(secret_source::read(field, Plain::Guarded)?),
+        "password" => {
+            let kind = SecretKind::Password;
+            SmtpProof::Given(secret_source::read(field, Plain::Guarded, kind)?)
+        }
         _ => SmtpProof::Command(program(field)?),
     };
     Some(Some(proof))

@@ -9,6 +9,7 @@ use crate::config::reader::Table;
 use crate::config::schema::{WEB, nearest};
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::WebSettings;
+use crate::domain::secret_text::SecretKind;
 use crate::secret::Secret;
 
 /// Reads where the page is, if it is at a place that can be known.
@@ -85,7 +86,7 @@ fn listen(field: &Field<'_>) -> Option<Option<SocketAddr>> {
 }
 
 fn token(field: &Field<'_>) -> Option<Secret> {
-    let token = secret_source::read(field, Plain::Guarded)?;
+    let token = secret_source::read(field, Plain::Guarded, SecretKind::Key)?;
     let text = token.expose();
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     if plain && (TOKEN_LENGTH_MIN..=TOKEN_LENGTH_MAX).contains(&text.len()) {
@@ -165,7 +166,7 @@ mod tests {
         let token = |token: &str| check_added(&format!("web.hint_token = '{token}'"), "");
         token(TOKEN);
         token(&"x".repeat(128));
-        for bad in ["CANARY-of-15-ab", "CANARY of 16 abcd", "CANARY/of/16/abcd"] {
+        for bad in ["CANARY-of-15-ab", "CANARY.of.16.abcd", "CANARY/of/16/abcd"] {
             check_added(
                 &format!("web.hint_token = '{bad}'"),
                 "config.toml:2: `web.hint_token` is no good token\n  \

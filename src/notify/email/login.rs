@@ -1,7 +1,8 @@
 //! Logging in to a mail server: with a password, or with a token that a program prints.
 //!
 //! What always holds: neither shows in an outcome, in whatever form it was sent; nothing that
-//! the program said is repeated, since it may hold either.
+//! the program said is repeated, since it may hold either. What it prints is cleaned and refused by
+//! the one rule of `domain/secret_text.rs`.
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::domain::secret_text::{SecretKind, clean};
 use crate::notify::email::program::{self, End, Ran};
 use crate::notify::email::sendmail::start_class;
 use crate::notify::email::spec::{LoginMethod, LoginSpec, Proof};
@@ -47,7 +49,7 @@ impl Login {
             Proof::Given(secret) => secret.clone(),
             Proof::Command(command) => {
                 let ran = program::run(command, &[], b"", limit).await;
-                printed(command.first().map_or("", String::as_str), &ran)?
+                printed(command.first().map_or("", String::as_str), &ran, kind(*method))?
             }
         };
         Ok(Pass {
@@ -58,8 +60,16 @@ impl Login {
     }
 }
 
+/// What can be in what logs in; a bearer token is ASCII (RFC 6750, section 2.1).
+const fn kind(method: LoginMethod) -> SecretKind {
+    match method {
+        LoginMethod::Password => SecretKind::Password,
+        LoginMethod::Xoauth2 => SecretKind::Key,
+    }
+}
+
 /// What a program printed, if it is a password or a token.
-fn printed(name: &str, ran: &Ran) -> Result<Secret, Outcome> {
+fn printed(name: &str, ran: &Ran, kind: SecretKind) -> Result<Secret, Outcome> {
     let wrong = |class, said: String| {
         Err(stopped(class, TOKEN, format!("`{name}`, which gives the password or token, {said}")))
     };
@@ -79,12 +89,10 @@ fn printed(name: &str, ran: &Ran) -> Result<Secret, Outcome> {
             return wrong(start_class(error), format!("cannot be run: {error}"));
         }
     }
-    let text = ran.printed.trim_ascii();
-    let usable = !text.is_empty() && text.iter().all(|byte| matches!(byte, b' '..=b'~' | 0x80..));
-    match str::from_utf8(text) {
-        Ok(text) if usable && text.len() <= TOKEN_BYTES_MAX => Ok(Secret::new(text)),
-        _ => wrong(OutcomeClass::Misconfigured, "printed none: one line, please".to_owned()),
-    }
+    clean(&ran.printed, kind).map(Secret::new).or_else(|fault| {
+        let said = format!("printed one that {fault} ({})", fault.help());
+        wrong(OutcomeClass::Misconfigured, said)
+    })
 }
 
 /// How a password or token would look if a server sent it back: plain, as `AUTH LOGIN` and
@@ -104,7 +112,6 @@ fn shown_forms(user: &str, proof: &Secret) -> [String; 4] {
 const TOKEN: &str = "token";
 /// `EX_TEMPFAIL` of `sysexits.h`.
 const TEMP_FAIL: i32 = 75;
-const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -113,8 +120,8 @@ mod tests {
     #[test]
     fn only_one_good_line_is_a_token_and_nothing_said_is_repeated() {
         let check = |end: End, said: &[u8], expected: Result<&str, OutcomeClass>| {
-            let complaint = b"CANARY".to_vec();
-            let found = printed("/bin/token", &Ran { end, printed: said.to_vec(), complaint });
+            let ran = Ran { end, printed: said.to_vec(), complaint: b"CANARY".to_vec() };
+            let found = printed("/bin/token", &ran, SecretKind::Password);
             if let Err(outcome) = &found {
                 assert_eq!(outcome.phase, TOKEN);
                 assert!(!format!("{outcome:?}").contains("CANARY"), "{outcome:?}");
@@ -123,17 +130,36 @@ mod tests {
             assert_eq!(found.map_err(|it| it.class), expected.map(str::to_owned));
         };
         let misconfigured = Err(OutcomeClass::Misconfigured);
-        check(End::Exit(0), b" tok3n\r\n", Ok("tok3n"));
+        check(End::Exit(0), b"\xef\xbb\xbftok 3n\r\n", Ok("tok 3n"));
         check(End::Exit(0), "pässword\n".as_bytes(), Ok("pässword"));
         check(End::Exit(0), b"\n", misconfigured);
+        check(End::Exit(0), b" CANARY\n", misconfigured);
+        check(End::Exit(0), b"C\0A\0N\0A\0R\0Y\0", misconfigured);
         check(End::Exit(0), b"CANARY\nCANARY", misconfigured);
         check(End::Exit(0), b"CANARY\x01auth", misconfigured);
         check(End::Exit(0), b"CANARY\xff", misconfigured);
-        check(End::Exit(0), &[b'x'; TOKEN_BYTES_MAX + 1], misconfigured);
+        check(End::Exit(0), &[b'x'; 8 * 1024 + 1], misconfigured);
         check(End::Exit(1), b"CANARY", misconfigured);
         check(End::Exit(75), b"CANARY", Err(OutcomeClass::Local));
         check(End::Signal { signal: 9, fed: true }, b"", Err(OutcomeClass::Local));
         check(End::Late { fed: true }, b"", Err(OutcomeClass::Local));
         check(End::NotStarted(std::io::ErrorKind::NotFound.into()), b"", misconfigured);
+    }
+
+    #[test]
+    fn what_a_program_printed_is_refused_by_its_name() {
+        let check = |said: &[u8], kind: SecretKind, expected: &str| {
+            let ran = Ran { end: End::Exit(0), printed: said.to_vec(), complaint: Vec::new() };
+            let reason = printed("/bin/token", &ran, kind).unwrap_err().error.unwrap();
+            assert!(reason.contains(expected) && !reason.contains("CANARY"), "{reason}");
+        };
+        check(
+            b"CANARY\nlogin: me\n",
+            SecretKind::Password,
+            "printed one that has more than one line",
+        );
+        check(b"CANARY \n", SecretKind::Password, "printed one that ends with a blank");
+        check("CANÄRY".as_bytes(), SecretKind::Key, "has a character beyond ASCII in it");
+        check(b"", SecretKind::Key, "printed one that is empty");
     }
 }

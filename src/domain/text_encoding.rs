@@ -1,0 +1,133 @@
+//! How the bytes of a text file are to be read: as UTF-8, or not at all, and then why.
+//!
+//! Editors and shells of Windows save as UTF-16, and put a byte order mark before UTF-8. The
+//! first is named, since its symptoms say nothing; the second is taken off.
+
+/// Why bytes are no text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodingFault {
+    /// Two bytes for each character.
+    #[error("is in UTF-16, not in UTF-8")]
+    Utf16,
+    /// Four bytes for each character.
+    #[error("is in UTF-32, not in UTF-8")]
+    Utf32,
+    /// Something else; so many bytes of it are good.
+    #[error("is not UTF-8")]
+    Unknown {
+        /// The bytes before the first that does not fit.
+        good: usize,
+    },
+}
+
+impl EncodingFault {
+    /// How to mend it.
+    pub const fn help(self) -> &'static str {
+        match self {
+            Self::Utf16 | Self::Utf32 => {
+                "save it as UTF-8: Notepad asks for the encoding when it saves, PowerShell takes \
+                 `-Encoding utf8` (its `>` writes UTF-16), and `iconv -t UTF-8 -f UTF-16` converts"
+            }
+            Self::Unknown { .. } => "save it as UTF-8, as plain text",
+        }
+    }
+}
+
+/// The text that the bytes are, without a byte order mark before it.
+///
+/// # Errors
+/// When they are no UTF-8, or plainly another encoding.
+pub fn decode(bytes: &[u8]) -> Result<&str, EncodingFault> {
+    if let Some(fault) = marked(bytes).or_else(|| unmarked(bytes)) {
+        return Err(fault);
+    }
+    let text = str::from_utf8(bytes)
+        .map_err(|error| EncodingFault::Unknown { good: error.valid_up_to() })?;
+    Ok(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text))
+}
+
+/// What a byte order mark says, except that of UTF-8.
+fn marked(bytes: &[u8]) -> Option<EncodingFault> {
+    match bytes {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some(EncodingFault::Utf32),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some(EncodingFault::Utf16),
+        _ => None,
+    }
+}
+
+/// What the zeros between the letters of Latin text say where there is no mark.
+fn unmarked(bytes: &[u8]) -> Option<EncodingFault> {
+    let zeros = |step: usize, from: usize| {
+        let (mut count, mut all) = (0, 0);
+        for byte in bytes.iter().skip(from).step_by(step) {
+            all += 1;
+            count += usize::from(*byte == 0);
+        }
+        (count, all)
+    };
+    // Nearly every second byte, and nearly none of the others.
+    let mostly = |(count, all): (usize, usize)| all > 0 && count * 10 >= all * 9;
+    let hardly = |(count, all): (usize, usize)| count * 10 < all;
+    if bytes.len() < SHORTEST {
+        return None;
+    }
+    let quarters = [zeros(4, 0), zeros(4, 1), zeros(4, 2), zeros(4, 3)];
+    let empty = quarters.iter().filter(|quarter| mostly(**quarter)).count();
+    let (even, odd) = (zeros(2, 0), zeros(2, 1));
+    if empty == 3 && quarters.iter().any(|quarter| hardly(*quarter)) {
+        Some(EncodingFault::Utf32)
+    } else if (mostly(even) && hardly(odd)) || (mostly(odd) && hardly(even)) {
+        Some(EncodingFault::Utf16)
+    } else {
+        None
+    }
+}
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+/// Bytes that tell anything: two letters.
+const SHORTEST: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn utf16(text: &str, order: fn(u16) -> [u8; 2]) -> Vec<u8> {
+        text.encode_utf16().flat_map(order).collect()
+    }
+
+    fn utf32(text: &str, order: fn(u32) -> [u8; 4]) -> Vec<u8> {
+        text.chars().map(u32::from).flat_map(order).collect()
+    }
+
+    #[test]
+    fn other_encodings_are_named_with_a_mark_and_without() {
+        for text in ["\u{feff}key", "key", "[argil]\napi_key = 'é“'\r\n", "pässwort"] {
+            for order in [u16::to_le_bytes, u16::to_be_bytes] {
+                assert_eq!(decode(&utf16(text, order)), Err(EncodingFault::Utf16), "{text}");
+            }
+            for order in [u32::to_le_bytes, u32::to_be_bytes] {
+                assert_eq!(decode(&utf32(text, order)), Err(EncodingFault::Utf32), "{text}");
+            }
+        }
+        assert_eq!(decode(b"ab\xe9"), Err(EncodingFault::Unknown { good: 2 }));
+    }
+
+    #[test]
+    fn one_mark_before_the_text_is_taken_off() {
+        assert_eq!(decode(b"\xef\xbb\xbfkey"), Ok("key"));
+        assert_eq!(decode(b"\xef\xbb\xbf\xef\xbb\xbfkey"), Ok("\u{feff}key"));
+        assert_eq!(decode(b"key\xef\xbb\xbf"), Ok("key\u{feff}"));
+        for text in ["", "k", "\0", "k\0", "key\0", "한국어", "\u{100}\u{100}"] {
+            assert_eq!(decode(text.as_bytes()), Ok(text), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_without_zeros_is_taken_as_it_is(text in "[^\0\u{feff}]*") {
+            prop_assert_eq!(decode(text.as_bytes()), Ok(text.as_str()));
+        }
+    }
+}
