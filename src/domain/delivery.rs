@@ -116,6 +116,23 @@ pub struct Outcome {
     pub snippet: Option<String>,
     /// What the other side's clock said, where it said so.
     pub clock: Option<Timestamp>,
+    /// Whom it tells about, beside this delivery.
+    pub scope: Scope,
+}
+
+/// Whom the end of an attempt tells about, beside its own delivery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// The channel: the way to it, or its settings here.
+    #[default]
+    Channel,
+    /// The channel, by how the other side judges us: it may be mended there as well as here, so it
+    /// is tried on for as long as it lasts.
+    Standing,
+    /// One of the channel's recipients, or one message to it: others may get theirs.
+    Recipient,
+    /// The same, or us: the other side does not say which.
+    Unclear,
 }
 
 /// What the end of a try means for the delivery.
@@ -157,12 +174,50 @@ impl Outcome {
             error: None,
             snippet: None,
             clock: None,
+            scope: Scope::Channel,
         }
     }
 
     /// Whether the other side, or the way to it, seems to be overloaded.
     const fn shows_strain(&self) -> bool {
         matches!(self.class, OutcomeClass::Ambiguous) || matches!(self.code, Some(502..=504))
+    }
+
+    /// Whether it is we that are refused, or may be, though it is only waited for: operators have to
+    /// know at once, since waiting alone may mend nothing.
+    pub fn is_refusal_of_us(&self) -> bool {
+        let refused = matches!(self.code, Some(500..)) && self.scope != Scope::Channel;
+        match self.class {
+            OutcomeClass::Misconfigured => true,
+            OutcomeClass::Throttled => refused,
+            OutcomeClass::Delivered
+            | OutcomeClass::Retryable
+            | OutcomeClass::Ambiguous
+            | OutcomeClass::Local
+            | OutcomeClass::Rejected
+            | OutcomeClass::Gone
+            | OutcomeClass::Unknown => false,
+        }
+    }
+
+    /// Whether it tells about one recipient, or one message to it, and of the channel nothing.
+    pub const fn is_of_recipient(&self) -> bool {
+        match self.scope {
+            Scope::Recipient | Scope::Unclear => true,
+            Scope::Channel | Scope::Standing => false,
+        }
+    }
+
+    /// The same, when the recipient took another message since the first attempt at this one: a
+    /// refusal that may have been meant for us or for the recipient was meant for this message.
+    #[must_use]
+    pub fn beside_one_that_was_taken(self) -> Self {
+        match (self.class, self.scope) {
+            (OutcomeClass::Throttled, Scope::Unclear) => {
+                Self { class: OutcomeClass::Rejected, scope: Scope::Recipient, ..self }
+            }
+            _ => self,
+        }
     }
 
     /// What the other side said, or what happened instead, in a few words for people.

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::domain::delivery::DeliveryState;
-use crate::domain::delivery::{Delivery, Outcome, OutcomeClass, RETRY_AFTER_MAX};
+use crate::domain::delivery::{Delivery, Outcome, OutcomeClass, RETRY_AFTER_MAX, Scope};
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 
@@ -137,17 +137,27 @@ impl Health {
                 Effect::of(Self { misconfigured_since: None, ..self })
             }
             OutcomeClass::Unknown => Effect::of(self),
+            OutcomeClass::Throttled if outcome.is_refusal_of_us() => {
+                Effect::of(self.troubled(outcome, now).told_at_once(now))
+            }
             OutcomeClass::Throttled | OutcomeClass::Local => {
                 Effect::of(self.troubled(outcome, now))
             }
             OutcomeClass::Retryable | OutcomeClass::Ambiguous => {
-                self.troubled(outcome, now).failed(outcome, delivery, counted_in, now, roll)
+                self.troubled(outcome, now).failed(outcome, delivery, counted_in, now)
             }
             OutcomeClass::Gone => {
                 Effect::of(Self { state: ChannelState::Disabled, ..self.troubled(outcome, now) })
             }
-            OutcomeClass::Misconfigured => Effect::of(self.troubled(outcome, now).refused(now)),
+            OutcomeClass::Misconfigured => {
+                Effect::of(self.troubled(outcome, now).refused(outcome.scope, now, roll))
+            }
         };
+        // What is probed does not wait for its own time, and would be probed again at once.
+        let is_answered = matches!(outcome.class, OutcomeClass::Delivered | OutcomeClass::Rejected);
+        if effect.health.is_broken() && !is_answered {
+            effect.health.probe_later(now, roll);
+        }
         effect.health.pause(outcome, delivery, now);
         effect
     }
@@ -194,16 +204,11 @@ impl Health {
         delivery: &Delivery,
         counted_in: Option<u64>,
         now: Timestamp,
-        roll: Roll,
     ) -> Effect {
         let counted = counted_in != Some(self.streak);
         self.failing = self.failing.saturating_add(u32::from(counted));
         let since = *self.first_failure_at.get_or_insert(now);
-        let breaks = self.failing >= BREAKS_AT;
-        if breaks {
-            let wait = now.since(since).clamp(PROBE_MIN, PROBE_MAX);
-            self.probe_at = now.plus(roll.jitter(wait, PROBE_JITTER));
-        }
+        let breaks = self.is_broken();
         if breaks || delivery.budget_used >= TOLD_AT_TRY {
             self.failing_since.get_or_insert(since);
         }
@@ -215,13 +220,36 @@ impl Health {
         Effect { health: self, counted, hastens: false }
     }
 
-    fn refused(mut self, now: Timestamp) -> Self {
-        let since = *self.misconfigured_since.get_or_insert(now);
-        self.failing_since.get_or_insert(since);
-        if now.since(since) >= MENDED_WITHIN {
-            self.state = ChannelState::Disabled;
-        }
+    fn told_at_once(mut self, now: Timestamp) -> Self {
+        self.failing_since.get_or_insert(self.misconfigured_since.unwrap_or(now));
         self
+    }
+
+    /// Settings of ours are refused until somebody mends them here. How the other side judges us
+    /// may be mended there, so that is found out with one message at a time.
+    fn refused(mut self, scope: Scope, now: Timestamp, roll: Roll) -> Self {
+        match scope {
+            Scope::Channel => {
+                let since = *self.misconfigured_since.get_or_insert(now);
+                if now.since(since) >= MENDED_WITHIN {
+                    self.state = ChannelState::Disabled;
+                }
+            }
+            Scope::Standing => {
+                let lasts = now.since(self.trouble_since.unwrap_or(now));
+                let wait = lasts.clamp(REFUSED_PROBE_MIN, REFUSED_PROBE_MAX);
+                self.unproved = true;
+                self.probe_at = now.plus(roll.jitter(wait, PROBE_JITTER));
+            }
+            Scope::Recipient | Scope::Unclear => {}
+        }
+        self.told_at_once(now)
+    }
+
+    fn probe_later(&mut self, now: Timestamp, roll: Roll) {
+        let since = self.first_failure_at.unwrap_or(now);
+        let wait = now.since(since).clamp(PROBE_MIN, PROBE_MAX);
+        self.probe_at = now.plus(roll.jitter(wait, PROBE_JITTER));
     }
 
     /// Leaves the whole channel alone for as long as was asked for. A server that defers one
@@ -230,7 +258,7 @@ impl Health {
         let asked = outcome.retry_after.map(|wait| now.plus(wait.min(RETRY_AFTER_MAX)));
         let until = match (outcome.class, &delivery.state) {
             (OutcomeClass::Throttled, DeliveryState::Pending { next_attempt_at })
-                if !matches!(outcome.code, Some(450..=452)) =>
+                if !outcome.is_of_recipient() && !matches!(outcome.code, Some(450..=452)) =>
             {
                 Some(*next_attempt_at)
             }
@@ -257,6 +285,9 @@ const BREAKS_AT: u32 = 3;
 const PROBE_MIN: Duration = Duration::from_secs(1);
 const PROBE_MAX: Duration = Duration::from_hours(1);
 const PROBE_JITTER: f64 = 0.1;
+/// A channel that is refused for what we are is tried so long after the last refusal.
+const REFUSED_PROBE_MIN: Duration = Duration::from_secs(60);
+const REFUSED_PROBE_MAX: Duration = Duration::from_secs(15 * 60);
 /// A delivery that fails as often as this is told of, even if it is the only one.
 const TOLD_AT_TRY: u32 = 4;
 /// Trouble that lasts as long as this is told of.
@@ -388,6 +419,45 @@ mod tests {
         assert_eq!(mended.health, Health::default());
         let later = first(wrong, OutcomeClass::Misconfigured, NOW.plus(HOUR)).health;
         assert_eq!(later.state, ChannelState::Disabled);
+    }
+
+    #[test]
+    fn who_judges_us_elsewhere_is_asked_again_one_message_at_a_time_and_never_disabled() {
+        let refused =
+            |class, code| Outcome { code: Some(code), scope: Scope::Standing, ..outcome(class) };
+        let sender = refused(OutcomeClass::Misconfigured, 553);
+        let mut health = Health::default();
+        for (hours, wait_s) in [(0, 60), (1, 900), (24, 900), (24 * 30, 900)] {
+            let now = NOW.plus(HOUR * hours);
+            health = health.after(&sender, &spent(0), None, now, HALF).health;
+            assert_eq!(health.state, ChannelState::Active, "after {hours} hours");
+            assert!(health.is_probed() && health.failing_since == Some(NOW));
+            assert_eq!(health.ready_at().unwrap().since(now), Duration::from_secs(wait_s));
+        }
+        let well = first(health, OutcomeClass::Delivered, NOW);
+        assert!(well.hastens && well.health == Health::default());
+        let quota = refused(OutcomeClass::Throttled, 550);
+        let after = Health::default().after(&quota, &spent(0), None, NOW, HALF).health;
+        assert_eq!((after.failing_since, after.is_probed()), (Some(NOW), false));
+    }
+
+    #[test]
+    fn a_broken_channel_is_never_probed_without_a_wait() {
+        for class in [
+            OutcomeClass::Retryable,
+            OutcomeClass::Ambiguous,
+            OutcomeClass::Throttled,
+            OutcomeClass::Local,
+            OutcomeClass::Misconfigured,
+            OutcomeClass::Unknown,
+        ] {
+            for scope in [Scope::Channel, Scope::Standing, Scope::Recipient] {
+                let said = Outcome { code: Some(450), scope, ..outcome(class) };
+                let now = NOW.plus(HOUR);
+                let after = broken().after(&said, &spent(1), None, now, HALF).health;
+                assert!(after.ready_at().unwrap() > now, "after {class:?}, {scope:?}");
+            }
+        }
     }
 
     #[test]

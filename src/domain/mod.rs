@@ -41,6 +41,8 @@ pub mod reach;
 pub mod custom_header;
 pub mod retry;
 pub mod delivery;
+pub mod refusal;
+mod refusal_words;
 pub mod retention;
 pub mod dead_letter;
 pub mod health;

@@ -13,7 +13,7 @@ use reqwest::{Client, Response};
 use url::Url;
 
 use crate::domain::custom_header::CustomHeaderName;
-use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::domain::delivery::{Outcome, OutcomeClass, Scope};
 use crate::domain::reach::Reach;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::answer::Answer;
@@ -258,6 +258,7 @@ impl Webhook {
             error: (meaning.class != OutcomeClass::Delivered).then_some(error),
             snippet,
             clock: answer.clock(),
+            scope: Scope::Channel,
         }
     }
 

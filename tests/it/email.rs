@@ -171,9 +171,13 @@ async fn a_refusal_is_of_the_recipient_the_mail_or_the_settings() {
         check(step, Upset::Reply(reply), (class, phase, Some(code))).await;
     };
     check(Step::Rcpt, "550 5.1.1 no such user", OutcomeClass::Rejected, "rcpt").await;
-    check(Step::Data, "554 no", OutcomeClass::Rejected, "data").await;
+    check(Step::Data, "554 no", OutcomeClass::Throttled, "data").await;
     check(Step::Dot, "552 5.3.4 too big", OutcomeClass::Rejected, "dot").await;
-    check(Step::Dot, "554 5.7.1 no", OutcomeClass::Rejected, "dot").await;
+    check(Step::Dot, "554 5.7.1 no", OutcomeClass::Throttled, "dot").await;
+    check(Step::Dot, "554 5.7.1 a virus", OutcomeClass::Rejected, "dot").await;
+    check(Step::Dot, "550 5.7.60 not permitted to send as", OutcomeClass::Misconfigured, "dot")
+        .await;
+    check(Step::Rcpt, "550 relay not permitted", OutcomeClass::Misconfigured, "rcpt").await;
     check(Step::Greeting, "554 no service", OutcomeClass::Misconfigured, "hello").await;
     check(Step::Ehlo, "550 who?", OutcomeClass::Misconfigured, "hello").await;
     check(Step::Auth, "535 wrong", OutcomeClass::Misconfigured, "auth").await;
@@ -221,13 +225,13 @@ async fn a_mail_refused_after_a_timeout_at_the_dot_is_reported_as_refused() {
     let mailbox = Mailbox::start(Security::Plain, None).await;
     mailbox.script([
         vec![(Step::Dot, Upset::Stall)],
-        vec![(Step::Dot, Upset::Reply("554 5.7.1 refused"))],
+        vec![(Step::Dot, Upset::Reply("552 5.3.4 too big"))],
     ]);
     let channel = email(impatient(Step::Dot, spec(&mailbox, SmtpTls::None)));
     let first = try_once(&channel).await;
     assert_eq!((first.class, first.phase), (OutcomeClass::Ambiguous, "dot"));
     let second = try_once(&channel).await;
-    assert_eq!((second.class, second.code), (OutcomeClass::Rejected, Some(554)));
+    assert_eq!((second.class, second.code), (OutcomeClass::Rejected, Some(552)));
     assert_eq!(mailbox.sessions(), 2);
 }
 

@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::notify::email::login::{Login, Pass};
-use crate::notify::email::reply::{self, Phase};
+use crate::notify::email::reply::{self, Introduction, Phase};
 use crate::notify::email::spec::{LoginMethod, PhaseTimeouts, SmtpTls};
 use crate::notify::email::wire::LineWire;
 use crate::notify::{fault, plain};
@@ -52,18 +52,24 @@ pub(super) struct Transaction<'a> {
 impl Server {
     /// Makes exactly one try.
     pub(super) async fn deliver(&self, mail: Transaction<'_>) -> Outcome {
-        let addresses = mail.from.into_iter().chain([mail.to]);
-        self.session(addresses.map(ToString::to_string).collect(), Some(mail)).await
+        let known = Introduction {
+            sender: mail.from.map(ToString::to_string).unwrap_or_default(),
+            recipient: mail.to.to_string(),
+            hello_name: self.hello_name.to_string(),
+        };
+        self.session(known, Some(mail)).await
     }
 
     /// Goes through everything up to the login, and leaves.
     pub(super) async fn probe(&self) -> Outcome {
-        self.session(Vec::new(), None).await
+        let hello_name = self.hello_name.to_string();
+        self.session(Introduction { hello_name, ..Introduction::default() }, None).await
     }
 
-    async fn session(&self, hidden: Vec<String>, mail: Option<Transaction<'_>>) -> Outcome {
+    async fn session(&self, known: Introduction, mail: Option<Transaction<'_>>) -> Outcome {
         let phase = Mutex::new(Phase::Resolve);
-        let mut session = Session { server: self, phase, is_out: Notify::new(), hidden };
+        let hidden = vec![known.sender.clone(), known.recipient.clone()];
+        let mut session = Session { server: self, phase, is_out: Notify::new(), known, hidden };
         let mut connection = None;
         let ended = session.run(&mut connection, mail).await;
         // The verdict stands, whatever happens to the farewell, and no limit of the try counts
@@ -88,6 +94,7 @@ struct Session<'a> {
     phase: Mutex<Phase>,
     /// Told when everything but the dot is out.
     is_out: Notify,
+    known: Introduction,
     hidden: Vec<String>,
 }
 
@@ -209,7 +216,7 @@ impl Session<'_> {
                     Some(refusal) if !in_tls && fault::is_of_connecting(refusal) => {
                         Err(fault::not_connected(host, refusal))
                     }
-                    _ => Err(reply::failed(host, phase, &error, &self.hidden)),
+                    _ => Err(reply::failed(host, phase, &error, &self.known, &self.hidden)),
                 }
             }
             Err(_) => Err(reply::silent(host, Phase::Tls)),
@@ -256,7 +263,7 @@ impl Session<'_> {
         let answer = tokio::select! {
             biased;
             ended = connection.message_iter(parts) => {
-                ended.map_err(|error| reply::failed(host, self.phase(), &error, &self.hidden))?
+                ended.map_err(|error| reply::failed(host, self.phase(), &error, &self.known, &self.hidden))?
             }
             () = patience => return Err(reply::silent(host, self.phase())),
         };
@@ -280,7 +287,7 @@ impl Session<'_> {
         self.enter(phase);
         match timeout(limit, doing).await {
             Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) => Err(reply::failed(host, phase, &error, &self.hidden)),
+            Ok(Err(error)) => Err(reply::failed(host, phase, &error, &self.known, &self.hidden)),
             Err(_) => Err(reply::silent(host, phase)),
         }
     }

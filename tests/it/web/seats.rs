@@ -116,7 +116,7 @@ async fn whoever_says_nothing_more_is_cut_off() {
 
 fn tried() -> Happening {
     use avatar_watch::domain::channel::ChannelName;
-    use avatar_watch::domain::delivery::{DeliveryState, Outcome, OutcomeClass};
+    use avatar_watch::domain::delivery::{DeliveryState, Outcome, OutcomeClass, Scope};
     use avatar_watch::domain::event::EventId;
     use avatar_watch::domain::roll::Roll;
     use avatar_watch::domain::timestamp::Timestamp;
@@ -133,6 +133,7 @@ fn tried() -> Happening {
             error: None,
             snippet: None,
             clock: None,
+            scope: Scope::Channel,
         },
         state: DeliveryState::Delivered,
     }

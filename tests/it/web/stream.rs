@@ -1,7 +1,7 @@
 //! The stream: nothing is missed between two of them.
 
 use avatar_watch::domain::channel::ChannelName;
-use avatar_watch::domain::delivery::{DeliveryState, Outcome, OutcomeClass};
+use avatar_watch::domain::delivery::{DeliveryState, Outcome, OutcomeClass, Scope};
 use avatar_watch::domain::event::EventId;
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::timestamp::Timestamp;
@@ -101,6 +101,7 @@ async fn whoever_listens_too_slowly_is_told_how_much_went_by() {
         error: None,
         snippet: None,
         clock: None,
+        scope: Scope::Channel,
     };
     // On this one thread nobody can listen while it is told.
     for attempt in 0..KEPT + 10 {

@@ -1,0 +1,323 @@
+//! Whom the words of a permanent refusal speak of, in the English that mail servers use.
+//!
+//! Servers say the same in a hundred ways, so words are taken one by one (with `*`, also as the
+//! beginning of one), and a phrase only where its words mean something else alone. Our own
+//! addresses are known: they are no words. What is not understood here is left to the codes.
+
+use crate::domain::refusal::{Refusal, Whom};
+
+/// What words speak of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Words {
+    /// Of us, beyond doubt.
+    SurelyOfUs,
+    /// Of a limit that we have reached.
+    LimitOfOurs,
+    /// Of this mail: its size or its content.
+    OfMail,
+    /// Of this recipient.
+    OfRecipient,
+    /// Of us, as it seems.
+    OfUs,
+    /// Of a policy, whomever it is against.
+    OfPolicy,
+}
+
+impl Words {
+    pub(super) const fn whom(self) -> Whom {
+        match self {
+            Self::SurelyOfUs | Self::OfUs => Whom::Us,
+            Self::LimitOfOurs => Whom::UsForNow,
+            Self::OfMail => Whom::Mail,
+            Self::OfRecipient => Whom::Recipient,
+            Self::OfPolicy => Whom::Unclear,
+        }
+    }
+}
+
+/// What the words of a refusal speak of; `None` when nothing in them is known.
+pub(super) fn said_of(refusal: &Refusal<'_>) -> Option<Words> {
+    let text = refusal.text.to_lowercase();
+    let (sender, recipient) = (refusal.sender.to_lowercase(), refusal.recipient.to_lowercase());
+    let hello_name = format!("<{}>", refusal.hello_name.to_lowercase());
+    let names = |name: &str| !name.is_empty() && text.contains(name);
+    let of_sender_alone = names(&sender) && !names(&recipient);
+    let of_hello_name = hello_name.len() > 2 && names(&hello_name);
+    let without = |text: &str, name: &str| match name {
+        "" => text.to_owned(),
+        name => text.replace(name, " "),
+    };
+    let text = without(&without(&text, &recipient), &sender);
+    let text: String = text.split(|char: char| char.is_whitespace()).collect::<Vec<_>>().join(" ");
+    let is_part = |char: char| char.is_alphanumeric();
+    let words: Vec<&str> =
+        text.split(|char: char| !is_part(char)).filter(|word| !word.is_empty()).collect();
+    let has = |list: &[&str]| {
+        list.iter().any(|item| match item.strip_suffix('*') {
+            Some(stem) => words.iter().any(|word| word.starts_with(stem)),
+            None if item.chars().all(is_part) => words.contains(item),
+            None => text.contains(item),
+        })
+    };
+    let is_unknown = has(RECIPIENT);
+    Some(if has(SURELY_US) {
+        Words::SurelyOfUs
+    } else if has(LIMITS) {
+        Words::LimitOfOurs
+    } else if has(MAIL) {
+        Words::OfMail
+    } else if has(SENDER) || (!is_unknown && (of_sender_alone || of_hello_name)) {
+        Words::OfUs
+    } else if is_unknown {
+        Words::OfRecipient
+    } else if has(US) {
+        Words::OfUs
+    } else if has(POLICY) {
+        Words::OfPolicy
+    } else {
+        return None;
+    })
+}
+
+/// Whatever the status code.
+const SURELY_US: &[&str] = &[
+    "helo command rejected",
+    "relay access denied",
+    "relaying denied",
+    "sender address rejected",
+    "sender rejected",
+    "sender verify",
+    "senderdenied*",
+    "sendasdenied*",
+    "send as",
+    "client was not authenticated",
+    "client host rejected",
+    "email address is not verified",
+];
+/// Whatever the status code; what is over a limit is so for a while.
+const LIMITS: &[&str] = &[
+    "throttl*",
+    "ratelimit*",
+    "rate limit",
+    "at a rate",
+    "unusual rate",
+    "sending rate",
+    "mail too quickly",
+    "sending limit",
+    "sending quota",
+    "send limit",
+    "send quota",
+    "submission quota",
+    "message quota",
+    "relay limit",
+    "relay sending limit",
+    "daily limit",
+    "daily quota",
+    "hourly limit",
+    "per hour",
+    "per day",
+    "too many connections",
+    "too many concurrent",
+    "too many messages",
+    "too many recipients",
+    "too many mails",
+    "too many emails",
+    "exceeded the max",
+    "permitted limits",
+    "credits exceeded",
+    "exceeded threshold",
+    "allowed messages",
+    "mail flood",
+    "outgoing quota",
+    "email quota exceeded",
+];
+/// Size and content. What only looks like spam does so by the reputation of who sends it.
+const MAIL: &[&str] = &[
+    "virus*",
+    "malware",
+    "infected",
+    "attachment*",
+    "executable",
+    "phishing",
+    "banned content",
+    "content rejected",
+    "unacceptable content",
+    "its content presents",
+    "too large",
+    "too big",
+    "message size",
+    "size limit",
+    "size exceed",
+    "maximum size",
+    "malformed",
+    "rfc 5322 compliant",
+    "bare lf",
+    "8bit*",
+    "mime",
+    "hop count",
+    "mail loop",
+    "too many hops",
+];
+/// Words for who sends. A recipient that is unknown has none of them.
+const SENDER: &[&str] = &[
+    "your account",
+    "your server",
+    "your mail server",
+    "your host",
+    "your network",
+    "your domain",
+    "your ip",
+    "sender",
+    "senders",
+    "sendername",
+    "emetteur",
+    "remetente",
+    "absender*",
+    "mail from",
+    "from address",
+    "envelope from",
+    "from header",
+    "return path",
+    "not owned by",
+    "on behalf of",
+    "own address",
+    "not allowed to send",
+    "not permitted to send",
+    "not authorized to send",
+    "not authorised to send",
+];
+const RECIPIENT: &[&str] = &[
+    "user unknown",
+    "unknown user",
+    "user not found",
+    "no such",
+    "not exist",
+    "doesn't exist",
+    "does not exist",
+    "unknown",
+    "unroutable",
+    "unrouteable",
+    "undeliverable",
+    "invalid recipient",
+    "invalid mailbox",
+    "invalid address",
+    "recipient not found",
+    "recipientnotfound",
+    "not found",
+    "no mailbox",
+    "mailbox unavailable",
+    "mailbox not",
+    "mailbox full",
+    "mailbox is full",
+    "over quota",
+    "quota exceeded",
+    "storage",
+    "disabled",
+    "deactivated",
+    "inactive",
+    "suspended",
+    "moved",
+    "no longer",
+    "not a valid",
+    "not a local",
+    "not a known",
+    "not our customer",
+    "that you tried to reach",
+    "doesn't have a",
+    "not here",
+    "domain missing",
+];
+/// Words for us, our right to send, our address and our domain.
+const US: &[&str] = &[
+    "relay",
+    "relays",
+    "relaying",
+    "relayed",
+    "rcpthosts",
+    "helo",
+    "ehlo",
+    "auth",
+    "authenticate",
+    "authenticated",
+    "authentication",
+    "unauthenticated",
+    "credentials",
+    "password",
+    "log in",
+    "logged in",
+    "login",
+    "starttls",
+    "tls",
+    "ssl",
+    "encryption",
+    "spf",
+    "dkim",
+    "dmarc",
+    "arc",
+    "ptr",
+    "rdns",
+    "reverse dns",
+    "hostname",
+    "host name",
+    "client",
+    "ip",
+    "ips",
+    "ipv6",
+    "reputation",
+    "rbl",
+    "dnsbl",
+    "blacklist*",
+    "blocklist*",
+    "blocked using",
+    "blocked see",
+    "black list",
+    "block list",
+    "denylist*",
+    "spamhaus",
+    "spamcop",
+    "barracuda*",
+    "proofpoint",
+    "sorbs",
+    "delist*",
+    "banned",
+    "listed",
+    "verify your",
+    "upgrade",
+    "billing",
+    "subscription",
+    "subscribed",
+    "free accounts",
+    "tenant*",
+    "unregistered",
+    "outbound",
+    "allowed hosts",
+];
+const POLICY: &[&str] = &[
+    "policy",
+    "policies",
+    "denied",
+    "deny",
+    "prohibited",
+    "prohibition",
+    "forbidden",
+    "not allowed",
+    "not permitted",
+    "not authorized",
+    "not authorised",
+    "unauthorized",
+    "unauthorised",
+    "refused",
+    "rejected",
+    "reject",
+    "blocked",
+    "spam*",
+    "unsolicited",
+    "bulk",
+    "abuse",
+    "suspicious",
+    "not accepted",
+    "not accepting",
+    "restricted",
+    "restriction",
+    "security",
+];
