@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use reqwest::{Client, StatusCode, redirect};
 
-use crate::cli::run::runtime;
+use crate::cli::runtime::block_on;
 use crate::web::health::Readiness;
 
 /// What keeps the daemon whose page is there from its work, if anything does. Where there is no
 /// page, or another program's, nothing is known.
 pub fn hindrance(page: SocketAddr) -> Option<String> {
-    runtime().ok()?.block_on(ask(reachable(page)))
+    block_on(ask(reachable(page))).ok()?
 }
 
 async fn ask(page: SocketAddr) -> Option<String> {

@@ -10,7 +10,7 @@ use crate::cli::config_path::{command_line, config_path};
 use crate::cli::exit::Exit;
 use crate::cli::mend;
 use crate::cli::output::{complain, complain_of, complain_of_store, counted, line};
-use crate::cli::run::runtime;
+use crate::cli::runtime::block_on;
 use crate::config::diff::diff_snapshots;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
@@ -147,19 +147,16 @@ fn directory_is_there(database: &Path) -> std::io::Result<()> {
 }
 
 fn online(config: Option<&Path>, settings: &Settings) -> Exit {
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain_of(&error);
-            return Exit::Problems;
-        }
-    };
-    match runtime.block_on(try_everything(settings)) {
-        Ok(true) => {
+    match block_on(try_everything(settings)) {
+        Ok(Ok(true)) => {
             line(&next_step(config, settings));
             Exit::Good
         }
-        Ok(false) => Exit::Problems,
+        Ok(Ok(false)) => Exit::Problems,
+        Ok(Err(error)) => {
+            complain_of(&error);
+            Exit::Problems
+        }
         Err(error) => {
             complain_of(&error);
             Exit::Problems

@@ -10,12 +10,14 @@ use crate::cli::{
     channels, check, completions, db, deliveries, demo, history, init, man, run, schema, secret,
     status, test, wait,
 };
-use crate::telemetry::panic;
+use crate::telemetry::{output_queue, panic};
 
 /// Parses the process's command line and does what it says.
 pub fn main() -> Exit {
     panic::install_hook();
-    guarded(|| command(&Cli::parse()))
+    let exit = guarded(|| command(&Cli::parse()));
+    output_queue::finish();
+    exit
 }
 
 /// Does something of which nothing is used after a panic: that ends the process.

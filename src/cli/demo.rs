@@ -3,7 +3,7 @@
 use crate::cli::args::DemoArgs;
 use crate::cli::exit::Exit;
 use crate::cli::output::complain_of;
-use crate::cli::run::runtime;
+use crate::cli::runtime::block_on;
 use crate::daemon::chance::Chance;
 use crate::demo::tour::{TourError, Wishes, tour};
 
@@ -24,10 +24,10 @@ fn try_demo(args: &DemoArgs) -> Result<bool, TourError> {
         Some(seed) => seed,
         None => u64::from(Chance::from_entropy()?.roll().bits() as u32),
     };
-    runtime()?.block_on(tour(Wishes {
+    block_on(tour(Wishes {
         avatars: args.avatars,
         speed: args.speed,
         seed,
         until_settled: args.until_settled,
-    }))
+    }))?
 }

@@ -8,6 +8,7 @@ pub mod exit;
 pub mod output;
 pub mod config_path;
 pub mod command;
+pub mod runtime;
 pub mod run;
 pub mod mend;
 pub mod check;

@@ -11,10 +11,16 @@ use serde::Serialize;
 use crate::cli::exit::Exit;
 use crate::domain::foreign_text::plain;
 use crate::store::error::StoreError;
+use crate::telemetry::output_queue::{self, Piece};
 
 /// Prints to standard output; a reader that has gone (`| head`) is no failure. What cannot be
 /// written for another reason ends the process: whoever reads on would take a part for the whole.
+/// Whoever has started the output queue is not held up, and asks it at the end.
 pub fn print(text: &str) {
+    if let Some(queue) = output_queue::of_output() {
+        queue.push(Piece::new(text.to_owned()));
+        return;
+    }
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(failure) if failure.kind() != io::ErrorKind::BrokenPipe => {
@@ -33,8 +39,12 @@ pub fn line(text: &str) {
 /// Prints a line to standard error.
 pub fn complain(text: &str) {
     let lines: Vec<String> = text.split('\n').map(plain).collect();
-    let mut err = io::stderr().lock();
-    drop(writeln!(err, "{}", lines.join("\n")));
+    let text = format!("{}\n", lines.join("\n"));
+    if let Some(queue) = output_queue::of_error() {
+        queue.push(Piece::new(text));
+    } else {
+        drop(io::stderr().lock().write_all(text.as_bytes()));
+    }
 }
 
 /// Prints an error with its causes, each on a line.

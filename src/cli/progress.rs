@@ -1,20 +1,48 @@
 //! The progress that a terminal shows: a line for each avatar that is waited for. The one home
-//! of indicatif.
+//! of indicatif. It is drawn through the output queue, so a stopped terminal stops nobody.
 
 use std::collections::HashMap;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use rustix::termios::tcgetwinsize;
 
 use crate::domain::avatar::AvatarId;
+use crate::telemetry::log::Outputs;
+use crate::telemetry::output_queue::{OutputQueue, Piece};
 
 /// The lines, on standard error.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
+    outputs: Outputs,
     lines: MultiProgress,
     spinners: HashMap<AvatarId, ProgressBar>,
 }
 
+/// The terminal, as it is drawn to; what is drawn is written when it is whole.
+#[derive(Debug)]
+struct Terminal {
+    queue: &'static OutputQueue,
+    drawn: Mutex<String>,
+}
+
 impl Progress {
+    /// No line yet.
+    pub fn new(outputs: Outputs) -> Self {
+        let terminal = Terminal { queue: outputs.error, drawn: Mutex::default() };
+        let target = ProgressDrawTarget::term_like(Box::new(terminal));
+        let lines = MultiProgress::with_draw_target(target);
+        Self { outputs, lines, spinners: HashMap::new() }
+    }
+
+    /// Whether what was drawn before is on the terminal. While that is stopped, more would only
+    /// pile up.
+    pub fn is_shown(&self) -> bool {
+        self.outputs.error.is_idle()
+    }
+
     /// Shows a line, or changes it, and turns its spinner. There is no thread behind it.
     pub fn show(&mut self, id: &AvatarId, text: String) {
         let spinner = self.spinners.entry(id.clone()).or_insert_with(|| {
@@ -42,8 +70,82 @@ impl Progress {
 
     /// Lets something be printed between the lines and what was printed before.
     pub fn pause(&self, print: impl FnOnce()) {
-        self.lines.suspend(print);
+        self.lines.suspend(|| {
+            // The terminal may be both streams.
+            self.outputs.error.flush(TAKES_TURNS);
+            print();
+            self.outputs.output.flush(TAKES_TURNS);
+        });
     }
 }
 
+impl Terminal {
+    fn drawn(&self) -> MutexGuard<'_, String> {
+        self.drawn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A control sequence (ECMA-48) with a count; none for a count of zero.
+    fn control(&self, count: usize, function: char) -> io::Result<()> {
+        if count > 0 {
+            self.drawn().push_str(&format!("\u{1b}[{count}{function}"));
+        }
+        Ok(())
+    }
+}
+
+impl TermLike for Terminal {
+    fn width(&self) -> u16 {
+        tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col).max(WIDTH_MIN)
+    }
+
+    fn height(&self) -> u16 {
+        tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_row).max(HEIGHT_MIN)
+    }
+
+    fn move_cursor_up(&self, count: usize) -> io::Result<()> {
+        self.control(count, 'A')
+    }
+
+    fn move_cursor_down(&self, count: usize) -> io::Result<()> {
+        self.control(count, 'B')
+    }
+
+    fn move_cursor_right(&self, count: usize) -> io::Result<()> {
+        self.control(count, 'C')
+    }
+
+    fn move_cursor_left(&self, count: usize) -> io::Result<()> {
+        self.control(count, 'D')
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.drawn().push_str(&format!("{text}\n"));
+        Ok(())
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.drawn().push_str(text);
+        Ok(())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.drawn().push_str("\r\u{1b}[2K");
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let drawn = std::mem::take(&mut *self.drawn());
+        if !drawn.is_empty() {
+            self.queue.push(Piece::new(drawn));
+        }
+        Ok(())
+    }
+}
+
+/// How long one stream waits for what was written to the other; a terminal that is not stopped
+/// takes next to nothing.
+const TAKES_TURNS: Duration = Duration::from_millis(100);
+/// A terminal that does not say how large it is, or that it is next to nothing.
+const WIDTH_MIN: u16 = 20;
+const HEIGHT_MIN: u16 = 5;
 const TEMPLATE: &str = "{spinner} {wide_msg}";

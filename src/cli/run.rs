@@ -11,6 +11,7 @@ use crate::cli::check::complain_of_config;
 use crate::cli::config_path::config_path;
 use crate::cli::exit::Exit;
 use crate::cli::output::{complain_of, complain_of_store, store_exit};
+use crate::cli::runtime::block_on;
 use crate::config::error::ConfigError;
 use crate::daemon::error::DaemonError;
 use crate::daemon::service::{ServiceError, serve};
@@ -22,14 +23,10 @@ pub fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
         LogLook::Human => LogFormat::Human,
         LogLook::Json => LogFormat::Json,
     };
-    log::start(args.log_level.name(), format);
-    let result = match runtime() {
-        Ok(runtime) => runtime.block_on(serve(&config_path(config))),
-        Err(error) => {
-            complain_of(&error);
-            return Exit::Disk;
-        }
-    };
+    let served = log::start(args.log_level.name(), format)
+        .and_then(|()| block_on(serve(&config_path(config))))
+        .map_err(|source| DaemonError::System { doing: "starting", source });
+    let result = served.unwrap_or_else(|error| Err(error.into()));
     if let (Err(failure), LogFormat::Json) = (&result, format) {
         return say_in_log(failure);
     }
@@ -66,14 +63,6 @@ fn say_in_log(failure: &ServiceError) -> Exit {
         ServiceError::Config(_) => Exit::Config,
         ServiceError::Daemon(error) => daemon_exit(error),
     }
-}
-
-/// The runtime of every command: one thread, because waking others up costs more than the work.
-///
-/// # Errors
-/// When the system refuses what it needs.
-pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 fn daemon_exit(error: &DaemonError) -> Exit {

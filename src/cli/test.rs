@@ -8,7 +8,7 @@ use crate::cli::config_path::config_path;
 use crate::cli::exit::Exit;
 use crate::cli::mend;
 use crate::cli::output::{complain, complain_of, line};
-use crate::cli::run::runtime;
+use crate::cli::runtime::block_on;
 use crate::config::environment::Environment;
 use crate::config::settings::ChannelSettings;
 use crate::daemon::chance::Chance;
@@ -38,9 +38,9 @@ pub fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
         complain(&format!("avatar-watch: no channel `{name}`; there are `{known}`"));
         return Exit::Problems;
     };
-    let sent = runtime()
+    let sent = block_on(ping(channel))
         .map_err(|source| DaemonError::System { doing: "starting", source })
-        .and_then(|runtime| runtime.block_on(ping(channel)));
+        .flatten();
     match sent {
         Ok(Exit::Good) => {
             line(&format!("Next: {}.", to_run(config)));

@@ -17,7 +17,7 @@ use crate::cli::args::WaitArgs;
 use crate::cli::exit::Exit;
 use crate::cli::output::{complain, complain_of, line};
 use crate::cli::progress::Progress;
-use crate::cli::run::runtime;
+use crate::cli::runtime::block_on;
 use crate::cli::wait_plan::{WaitPlan, wait_plan};
 use crate::daemon::chance::Chance;
 use crate::daemon::clock::SystemClock;
@@ -31,6 +31,7 @@ use crate::domain::moment::Moment;
 use crate::domain::span::rough;
 use crate::domain::status::Status;
 use crate::domain::vigil::Verdict;
+use crate::telemetry::log::{Outputs, queue_output};
 
 /// Waits.
 pub fn wait(config: Option<&Path>, args: &WaitArgs) -> Exit {
@@ -38,14 +39,14 @@ pub fn wait(config: Option<&Path>, args: &WaitArgs) -> Exit {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
-    let waited = runtime().and_then(|runtime| runtime.block_on(keep_vigil(plan, args)));
+    let waited = queue_output().and_then(|outputs| block_on(keep_vigil(plan, args, outputs))?);
     waited.unwrap_or_else(|error| {
         complain_of(&error);
         Exit::Disk
     })
 }
 
-async fn keep_vigil(plan: WaitPlan, args: &WaitArgs) -> io::Result<Exit> {
+async fn keep_vigil(plan: WaitPlan, args: &WaitArgs, outputs: Outputs) -> io::Result<Exit> {
     let clock = SystemClock;
     let mut stops = Stops::take()?;
     let chance = Chance::from_entropy()?;
@@ -69,7 +70,7 @@ async fn keep_vigil(plan: WaitPlan, args: &WaitArgs) -> io::Result<Exit> {
         known,
         begun,
         outcomes: HashMap::new(),
-        progress: (!args.quiet && io::stderr().is_terminal()).then(Progress::default),
+        progress: (!args.quiet && io::stderr().is_terminal()).then(|| Progress::new(outputs)),
     };
     let mut refresh_at = begun;
     let exit = loop {
@@ -78,10 +79,7 @@ async fn keep_vigil(plan: WaitPlan, args: &WaitArgs) -> io::Result<Exit> {
         }
         select! {
             biased;
-            signal = stops.next() => break match signal {
-                StopSignal::Interrupt => Exit::Interrupted,
-                StopSignal::Terminate => Exit::Terminated,
-            },
+            signal = stops.next() => break stopped(signal),
             report = reports.recv() => match report {
                 Some(report) => board.take(report),
                 None => return Err(io::Error::other("the looks broke off: this is a bug")),
@@ -96,7 +94,25 @@ async fn keep_vigil(plan: WaitPlan, args: &WaitArgs) -> io::Result<Exit> {
     if let Some(progress) = &mut board.progress {
         progress.end_all();
     }
+    // Whoever waits for us reads what we found out, in their own time; but a signal goes first.
+    while !outputs.output.is_idle() {
+        select! {
+            biased;
+            signal = stops.next() => return Ok(stopped(signal)),
+            () = tokio::time::sleep(READER_PAUSE) => {}
+        }
+    }
+    if outputs.output.dropped() > 0 {
+        return Err(io::Error::other("the output could not be written"));
+    }
     Ok(exit)
+}
+
+const fn stopped(signal: StopSignal) -> Exit {
+    match signal {
+        StopSignal::Interrupt => Exit::Interrupted,
+        StopSignal::Terminate => Exit::Terminated,
+    }
 }
 
 /// What is known while waiting.
@@ -229,6 +245,9 @@ impl Board<'_> {
 
     /// Brings the lines of all that are waited for up to date.
     fn refresh(&mut self) {
+        if self.progress.as_ref().is_some_and(|progress| !progress.is_shown()) {
+            return;
+        }
         let open = self.ids.iter().filter(|id| !self.outcomes.contains_key(*id));
         let open: Vec<AvatarId> = open.take(LINES_MAX).cloned().collect();
         open.iter().for_each(|id| self.show(id));
@@ -271,6 +290,8 @@ impl Board<'_> {
 
 /// Reports that wait to be shown.
 const REPORTS_MAX: usize = 64;
+/// The pause before it is seen again whether all output was taken.
+const READER_PAUSE: Duration = Duration::from_millis(10);
 /// How often the progress is brought up to date, and its spinners turn.
 const REFRESH: Duration = Duration::from_millis(120);
 /// Avatars that the progress shows at once; the others follow when these are decided.

@@ -19,9 +19,12 @@ use crate::daemon::error::DaemonError;
 use crate::daemon::look::Tools;
 use crate::daemon::ports::Clock;
 use crate::daemon::pulse::Pulse;
+use crate::daemon::systemd;
 use crate::domain::avatar::AvatarId;
 use crate::domain::moment::Moment;
+use crate::live::metrics::Dropped;
 use crate::secret::Secret;
+use crate::telemetry::output_queue::{self, OutputQueue};
 use crate::web::access::Rules;
 use crate::web::desk::{
     Desk, Progress, READERS_MAX, Register, Registered, STREAMS_MAX, Tick, Trial,
@@ -201,6 +204,10 @@ fn desk<C: Clock>(inside: Inside<C>, register: watch::Receiver<Arc<Register>>) -
         metrics: tools.metrics.clone(),
         progress: Arc::new(move |now| parts(&pulse, now)),
         writes: Arc::new(move || store.can_write()),
+        dropped: Arc::new(|| Dropped {
+            log_lines: output_queue::of_error().map_or(0, OutputQueue::dropped),
+            systemd_messages: systemd::dropped(),
+        }),
         looks,
         trials,
         ring: Arc::new(move || bell.ring()),

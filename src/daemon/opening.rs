@@ -20,14 +20,16 @@ use crate::store::writer::Writer;
 pub fn open(path: &Path, boot_id: String) -> Result<(Store, Writer), StoreError> {
     let (opening, waits) = mpsc::channel::<()>();
     thread::scope(|scope| {
-        scope.spawn(move || {
+        let tell = move || {
             for _ in 0..TOLD_MAX {
                 if waits.recv_timeout(TOLD_EVERY) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
                 systemd::still_starting("opening the database", TOLD_EVERY * 10);
             }
-        });
+        };
+        // Where there is no thread for it, the database is opened all the same.
+        drop(thread::Builder::new().name("opening".to_owned()).spawn_scoped(scope, tell));
         let opened = Store::open(path, boot_id);
         drop(opening);
         opened

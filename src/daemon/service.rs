@@ -47,6 +47,7 @@ pub enum ServiceError {
 pub async fn serve(path: &Path) -> Result<(), ServiceError> {
     let system = |doing| move |source| DaemonError::System { doing, source };
     let mut signals = Signals::take().map_err(system("taking signals"))?;
+    systemd::start().map_err(system("starting a thread"))?;
     let settings = checked::load(path, &Environment::from_process())?;
     let chance = Chance::from_entropy().map_err(system("asking for entropy"))?;
     log_warnings(&settings);

@@ -9,7 +9,8 @@ use tracing::{error, info};
 use crate::daemon::ports::Clock;
 use crate::daemon::pulse::Pulse;
 
-/// Calls `alive` three times in each `limit`, but not while a part is stuck.
+/// Calls `alive` three times in each `limit`, but not while a part is stuck, and not so often that
+/// there is time for nothing else.
 pub async fn watch<C: Clock>(pulse: Arc<Pulse>, clock: C, limit: Duration, alive: impl Fn()) {
     let mut told = None;
     loop {
@@ -31,6 +32,9 @@ pub async fn watch<C: Clock>(pulse: Arc<Pulse>, clock: C, limit: Duration, alive
         if stuck.is_none() {
             alive();
         }
-        clock.sleep_until(now.plus(limit / 3)).await;
+        clock.sleep_until(now.plus((limit / 3).max(PAUSE_MIN))).await;
     }
 }
+
+/// A limit that is shorter than it takes to get here cannot be kept.
+const PAUSE_MIN: Duration = Duration::from_millis(10);

@@ -1,7 +1,8 @@
-//! The screen: each thing that happens as one line.
+//! The screen: each thing that happens as one line, through the output queue, so that the tour
+//! goes on whether the lines are read or not.
 
 use std::collections::HashMap;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,20 +11,22 @@ use crate::demo::script::Life;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::status::Status;
 use crate::live::feed::Happening;
+use crate::telemetry::output_queue::{OutputQueue, Piece};
 
 /// Writes lines to standard output.
 #[derive(Debug)]
 pub struct Screen {
     names: HashMap<String, String>,
     colours: bool,
+    output: &'static OutputQueue,
 }
 
 impl Screen {
     /// A screen that knows these avatars by name.
-    pub fn new(lives: &[Life]) -> Self {
+    pub fn new(lives: &[Life], output: &'static OutputQueue) -> Self {
         let names = lives.iter().map(|life| (life.id.clone(), life.name.clone())).collect();
         let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { names, colours }
+        Self { names, colours, output }
     }
 
     /// Says what will be seen.
@@ -123,7 +126,6 @@ impl Screen {
     }
 
     fn line(&self, text: &str) {
-        // A reader that has gone is no reason to stop.
-        drop(writeln!(std::io::stdout().lock(), "{text}"));
+        self.output.push(Piece::new(format!("{text}\n")));
     }
 }

@@ -29,6 +29,7 @@ use crate::demo::screen::Screen;
 use crate::demo::script::{Life, lives};
 use crate::live::feed::Feed;
 use crate::signing_secret::{FRESH_BYTES, SigningSecret};
+use crate::telemetry::log::queue_output;
 
 /// What is asked of a tour.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,6 +63,7 @@ pub enum TourError {
 /// # Errors
 /// When it could not be set up, or the daemon failed.
 pub async fn tour(wishes: Wishes) -> Result<bool, TourError> {
+    let output = queue_output()?.output;
     let mut signals = Signals::take()?;
     let folder = tempfile::Builder::new().prefix("avatar-watch-demo-").tempdir()?;
     let cast = lives(wishes.avatars, wishes.speed, wishes.seed);
@@ -69,7 +71,7 @@ pub async fn tour(wishes: Wishes) -> Result<bool, TourError> {
     let mut world = JoinSet::new();
     let settings = build_world(wishes, &cast, &ledger, folder.path(), &mut world).await?;
 
-    let screen = Screen::new(&cast);
+    let screen = Screen::new(&cast, output);
     screen.begin(cast.len(), !wishes.until_settled, &folder.path().display().to_string());
     let feed = Feed::default();
     let mut happenings = feed.listen();
@@ -78,6 +80,7 @@ pub async fn tour(wishes: Wishes) -> Result<bool, TourError> {
     let chance = Chance::from_entropy()?;
     let mut daemon = Daemon::start(&settings, SystemClock, chance, feed).await?;
     screen.page(daemon.page());
+    let mut ordered = false;
     let elapsed = || SystemClock.moment().since(begun);
     loop {
         if wishes.until_settled && ledger.is_settled(cast.len()) && happenings.is_empty() {
@@ -91,7 +94,10 @@ pub async fn tour(wishes: Wishes) -> Result<bool, TourError> {
                 Err(RecvError::Closed) => break,
             },
             failure = daemon.failed() => return Err(failure.into()),
-            () = signals.next_stop() => break,
+            () = signals.next_stop() => {
+                ordered = true;
+                break;
+            }
             () = ledger.changed(), if wishes.until_settled => {}
             () = SystemClock.sleep_until(limit), if wishes.until_settled => break,
         }
@@ -102,6 +108,13 @@ pub async fn tour(wishes: Wishes) -> Result<bool, TourError> {
     }
     let (balance, settled) = (ledger.balance(), ledger.is_settled(cast.len()));
     screen.end(elapsed(), settled, &balance);
+    while !ordered && !output.is_idle() {
+        select! {
+            biased;
+            () = signals.next_stop() => break,
+            () = tokio::time::sleep(READER_PAUSE) => {}
+        }
+    }
     let whole = settled && balance.open.is_empty();
     Ok(balance.faults.is_empty() && (whole || !wishes.until_settled))
 }
@@ -172,6 +185,8 @@ fn config_text(
     text
 }
 
+/// The pause before it is seen again whether all output was taken.
+const READER_PAUSE: Duration = Duration::from_millis(10);
 const LOOPBACK: &str = "127.0.0.1:0";
 const PRIVATE_MODE: u32 = 0o600;
 /// A tour that should end does so within this, at the speed of life, …

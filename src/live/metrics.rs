@@ -43,6 +43,8 @@ struct Inner {
     dwell: Family<Labels, Histogram, fn() -> Histogram>,
     reload_good: Count,
     reloaded_at: Level,
+    log_dropped: Counter,
+    systemd_dropped: Counter,
     measured: Mutex<Gauges>,
 }
 
@@ -82,6 +84,17 @@ pub struct Measured {
     pub database_size: u64,
     /// Whether it can be written, as far as is known.
     pub database_writable: bool,
+    /// What was dropped since the start.
+    pub dropped: Dropped,
+}
+
+/// What was not written, since nobody read it, since the start of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Lines of the log.
+    pub log_lines: u64,
+    /// Messages to systemd; most of them gave way to newer ones.
+    pub systemd_messages: u64,
 }
 
 /// One channel, as it stands.
@@ -111,6 +124,7 @@ impl Metrics {
         let dwell = histogram(|| Histogram::new(DWELLS_S));
         let reload_good = Count::default();
         let reloaded_at = Level::default();
+        let (log_dropped, systemd_dropped) = (Counter::default(), Counter::default());
         let measured = Gauges::default();
 
         let mut registry = Registry::with_prefix("avatar_watch");
@@ -143,6 +157,10 @@ impl Metrics {
             Unit::Seconds,
             reloaded_at.clone(),
         );
+        let help = "Lines of the log that were dropped, since nobody read them";
+        registry.register("log_lines_dropped", help, log_dropped.clone());
+        let help = "Messages to systemd that gave way to newer ones, or were not taken";
+        registry.register("systemd_messages_dropped", help, systemd_dropped.clone());
         measured.register(&mut registry);
         Self(Arc::new(Inner {
             registry,
@@ -155,6 +173,8 @@ impl Metrics {
             dwell,
             reload_good,
             reloaded_at,
+            log_dropped,
+            systemd_dropped,
             measured: Mutex::new(measured),
         }))
     }
@@ -225,6 +245,8 @@ impl Metrics {
     pub fn text(&self, measured: &Measured) -> String {
         let gauges = self.0.measured.lock().unwrap_or_else(PoisonError::into_inner);
         gauges.set(measured);
+        catch_up(&self.0.log_dropped, measured.dropped.log_lines);
+        catch_up(&self.0.systemd_dropped, measured.dropped.systemd_messages);
         let mut text = String::new();
         // Writing to a text does not fail.
         let _ = encode(&mut text, &self.0.registry);
@@ -326,6 +348,11 @@ impl Gauges {
 
 fn histogram(new: fn() -> Histogram) -> Family<Labels, Histogram, fn() -> Histogram> {
     Family::new_with_constructor(new)
+}
+
+/// Brings a counter to what was counted elsewhere.
+fn catch_up(counter: &Counter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
 }
 
 /// What the API does not document is one label, so that no answer can make labels without end.

@@ -63,7 +63,8 @@ pub(super) fn check_structure(
 ) -> Result<StartCheck, StoreError> {
     let handle = connection.get_interrupt_handle();
     let (checked, waits) = mpsc::channel::<()>();
-    let watcher = thread::spawn(move || {
+    // Where there is no thread for it, the check takes as long as it takes.
+    let watcher = thread::Builder::new().name("check".to_owned()).spawn(move || {
         let mut wait = limit;
         // An interrupt before the statement has begun is lost, so there are more of them.
         while waits.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
@@ -74,7 +75,7 @@ pub(super) fn check_structure(
     let verdict = look_through(connection);
     drop(checked);
     // It does nothing that could fail.
-    drop(watcher.join());
+    drop(watcher.map(thread::JoinHandle::join));
     match verdict {
         Ok(None) => Ok(StartCheck::Sound),
         Ok(Some(what)) => Err(StoreError::Damaged { path: path.to_owned(), what }),

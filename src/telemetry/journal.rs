@@ -8,20 +8,14 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use rustix::fs::fstat;
-
-use crate::telemetry::line::IDENTIFIER;
 
 /// An open way to the journal.
 #[derive(Debug)]
 pub(super) struct Journal {
     socket: UnixDatagram,
     path: PathBuf,
-    /// The entries that it did not take since it last took one.
-    left_out: AtomicU64,
 }
 
 impl Journal {
@@ -35,44 +29,18 @@ impl Journal {
 
     fn open_at(path: &Path) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
-        socket.set_write_timeout(Some(PATIENCE))?;
         // The journal takes no notice of an entry with nothing in it.
         socket.send_to(&[], path)?;
-        Ok(Self { socket, path: path.to_owned(), left_out: AtomicU64::new(0) })
+        Ok(Self { socket, path: path.to_owned() })
     }
 
-    /// Sends an entry; `false` when there is no journal any more. One that hangs is waited for
-    /// once, and not long: whoever writes to the log must not hang with it, and standard error
-    /// leads to the same journal. What it does not take is left out, and how much that was is said
-    /// when it takes something again.
-    pub(super) fn send(&self, entry: &str) -> bool {
-        let send = |entry: &str| self.socket.send_to(entry.as_bytes(), &self.path);
-        match send(entry) {
-            Ok(_) => {
-                let left_out = self.left_out.swap(0, Ordering::Relaxed);
-                if left_out > 0 {
-                    // That it cannot be had is no reason to say nothing.
-                    self.socket.set_nonblocking(false).unwrap_or_default();
-                    drop(send(&gap(left_out)));
-                }
-                true
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.left_out.fetch_add(1, Ordering::Relaxed);
-                self.socket.set_nonblocking(true).unwrap_or_default();
-                true
-            }
-            Err(_) => false,
-        }
+    /// Sends an entry. One that hangs is waited for, by the thread that does nothing else.
+    ///
+    /// # Errors
+    /// When there is no journal any more, or the entry is too large for it.
+    pub(super) fn send(&self, entry: &str) -> io::Result<()> {
+        self.socket.send_to(entry.as_bytes(), &self.path).map(drop)
     }
-}
-
-/// The entry that says how many were left out.
-fn gap(left_out: u64) -> String {
-    format!(
-        "MESSAGE=the journal did not take {left_out} lines of the log, which are lost\nPRIORITY=4\n\
-         SYSLOG_IDENTIFIER={IDENTIFIER}\n"
-    )
 }
 
 /// Whether `stream`, the `JOURNAL_STREAM` that systemd sets, names what `file` leads to. It is
@@ -86,8 +54,6 @@ pub(super) fn leads_to_journal(stream: Option<&str>, file: impl AsFd) -> bool {
     fstat(file).is_ok_and(|file| (file.st_dev, file.st_ino) == (device, inode))
 }
 
-/// How long a journal that takes nothing is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
 const SOCKET: &str = "/run/systemd/journal/socket";
 
 #[cfg(test)]
@@ -121,7 +87,8 @@ mod tests {
         assert!(Journal::open_at(&path).is_err(), "nobody listens yet");
         let listening = UnixDatagram::bind(&path).unwrap();
         let journal = Journal::open_at(&path).unwrap();
-        assert!(journal.send("MESSAGE=one\n") && journal.send("MESSAGE=two\n"));
+        journal.send("MESSAGE=one\n").unwrap();
+        journal.send("MESSAGE=two\n").unwrap();
         let read = || {
             let mut bytes = [0; 64];
             let length = listening.recv(&mut bytes).unwrap();
@@ -129,32 +96,6 @@ mod tests {
         };
         assert_eq!([read(), read(), read()], ["", "MESSAGE=one\n", "MESSAGE=two\n"]);
         drop(listening);
-        assert!(!journal.send("MESSAGE=three\n"));
-    }
-
-    #[test]
-    fn a_journal_that_hangs_holds_nobody_up_and_what_it_lacks_is_said() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        let hanging = UnixDatagram::bind(&path).unwrap();
-        let journal = Journal::open_at(&path).unwrap();
-        let mut sent = 0_u64;
-        while journal.left_out.load(Ordering::Relaxed) < 3 {
-            assert!(journal.send(&format!("MESSAGE={sent}\n")), "nobody else is told");
-            sent += 1;
-        }
-        hanging.set_nonblocking(true).unwrap();
-        let read = || {
-            let mut bytes = [0; 128];
-            let length = hanging.recv(&mut bytes).ok()?;
-            Some(String::from_utf8(bytes[..length].to_vec()).unwrap())
-        };
-        let taken: Vec<String> = std::iter::from_fn(read).collect();
-        assert_eq!(u64::try_from(taken.len()).unwrap(), sent - 3 + 1, "and the first, empty one");
-        assert!(journal.send("MESSAGE=again\n"));
-        assert_eq!(read().as_deref(), Some("MESSAGE=again\n"));
-        assert!(read().unwrap().contains("did not take 3 lines"));
-        assert!(journal.send("MESSAGE=last\n"));
-        assert_eq!([read().as_deref(), read().as_deref()], [Some("MESSAGE=last\n"), None]);
+        assert!(journal.send("MESSAGE=three\n").is_err());
     }
 }

@@ -136,7 +136,7 @@ fn push_value(line: &mut String, value: &str) {
 }
 
 /// What the journal calls us, whatever the program's file is called.
-pub(super) const IDENTIFIER: &str = "avatar-watch";
+const IDENTIFIER: &str = "avatar-watch";
 const DIM: &str = "\u{1b}[2m";
 const RESET: &str = "\u{1b}[0m";
 

@@ -2,15 +2,17 @@
 //!
 //! Other people's crates are heard from `warn` on only: at `debug` some of them print URLs.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 
-use tracing::Subscriber;
+use tracing::{Level, Subscriber};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{EnvFilter, Registry};
 
-use crate::telemetry::journal::{Journal, leads_to_journal};
-use crate::telemetry::line::Dress;
-use crate::telemetry::scribe::Scribe;
+use crate::telemetry::journal::leads_to_journal;
+use crate::telemetry::line::{Dress, Line};
+use crate::telemetry::output_queue::{self, OutputQueue, Piece};
+use crate::telemetry::output_sink::OutputSink;
+use crate::telemetry::scribe::{Look, Scribe, at};
 
 /// How the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +23,23 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts the log of this process. `level` is one of `error`, `warn`, `info`, `debug`, `trace`,
-/// and goes for this program only.
+/// The queues before both streams.
+#[derive(Clone, Copy, Debug)]
+pub struct Outputs {
+    /// Standard output.
+    pub output: &'static OutputQueue,
+    /// Standard error.
+    pub error: &'static OutputQueue,
+}
+
+/// Starts the log of this process, and the queue before its output. `level` is one of `error`,
+/// `warn`, `info`, `debug`, `trace`, and goes for this program only.
 ///
 /// A log that was started before stays.
-pub fn start(level: &str, format: LogFormat) {
+///
+/// # Errors
+/// When the system lacks a thread or file handles for it.
+pub fn start(level: &str, format: LogFormat) -> io::Result<()> {
     let stream = std::env::var("JOURNAL_STREAM").ok();
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let journalled = leads_to_journal(stream.as_deref(), io::stderr());
@@ -34,15 +48,48 @@ pub fn start(level: &str, format: LogFormat) {
         (false, true) => Dress::Coloured,
         (false, false) => Dress::Plain,
     };
-    let journal = match format {
-        LogFormat::Human if journalled => Journal::open().ok(),
-        LogFormat::Human | LogFormat::Json => None,
-    };
-    // Whoever cannot log has nobody to say so to.
-    let write = |line: &str| drop(io::stderr().write_all(line.as_bytes()));
-    let scribe = Scribe { format, dress, journal, write };
+    let look = Look { format, dress, journalled: journalled && format == LogFormat::Human };
+    let queue = output_queue::install(&output_queue::ERROR, || {
+        let mut sink = OutputSink::open(io::stderr())?;
+        OutputQueue::start(move |piece| sink.write(piece), move |count| gap(look, count))
+    })?;
+    let scribe = Scribe { look, write: |piece| queue.push(piece) };
     // A second start in one process changes nothing.
     drop(tracing::subscriber::set_global_default(with(level, scribe)));
+    Ok(())
+}
+
+/// Starts the queues before both streams of a command that has no log.
+///
+/// # Errors
+/// When the system lacks a thread or file handles for it.
+pub fn queue_output() -> io::Result<Outputs> {
+    let dropped =
+        |count| Piece::new(format!("avatar-watch: {count} lines were dropped: nobody read them\n"));
+    let error = output_queue::install(&output_queue::ERROR, || {
+        let mut sink = OutputSink::open(io::stderr())?;
+        OutputQueue::start(move |piece| sink.write(piece), dropped)
+    })?;
+    let output = output_queue::install(&output_queue::OUTPUT, || {
+        let mut sink = OutputSink::open(io::stdout())?;
+        let write = move |piece: &Piece| match sink.write(piece) {
+            // A reader that has gone misses nothing.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        };
+        OutputQueue::start(write, dropped)
+    })?;
+    Ok(Outputs { output, error })
+}
+
+/// The line that says how many were dropped.
+fn gap(look: Look, count: u64) -> Piece {
+    look.piece(&Line {
+        level: Level::WARN,
+        at: at(),
+        message: format!("{count} lines of the log were dropped here: they could not be written"),
+        fields: vec![("dropped", count.into())],
+    })
 }
 
 /// The same log, without colours, written elsewhere.
@@ -50,12 +97,13 @@ pub fn log_into<W>(level: &str, format: LogFormat, write: W) -> impl Subscriber 
 where
     W: Fn(&str) + Send + Sync + 'static,
 {
-    with(level, Scribe { format, dress: Dress::Plain, journal: None, write })
+    let look = Look { format, dress: Dress::Plain, journalled: false };
+    with(level, Scribe { look, write: move |piece: Piece| write(&piece.text) })
 }
 
 fn with<W>(level: &str, scribe: Scribe<W>) -> impl Subscriber + Send + Sync
 where
-    W: Fn(&str) + Send + Sync + 'static,
+    W: Fn(Piece) + Send + Sync + 'static,
 {
     let filter = EnvFilter::new(format!("warn,avatar_watch={level}"));
     Registry::default().with(filter).with(scribe)

@@ -7,6 +7,8 @@ use std::panic::Location;
 
 use tracing::{dispatcher, error};
 
+use crate::telemetry::output_queue::{self, Piece};
+
 /// From now on a panic of any thread is one line of the log; of standard error, when there is no
 /// log.
 pub fn install_hook() {
@@ -14,6 +16,8 @@ pub fn install_hook() {
         let said = said(panic.location(), panic.payload());
         if dispatcher::has_been_set() {
             error!("{said}");
+        } else if let Some(queue) = output_queue::of_error() {
+            queue.push(Piece::new(format!("avatar-watch: {said}\n")));
         } else {
             // Whoever cannot even say this has nobody to say so to.
             drop(writeln!(std::io::stderr(), "avatar-watch: {said}"));

@@ -14,24 +14,42 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::telemetry::journal::Journal;
 use crate::telemetry::line::{Dress, Line};
 use crate::telemetry::log::LogFormat;
+use crate::telemetry::output_queue::Piece;
 
 /// Writes lines.
 pub(super) struct Scribe<W> {
+    pub(super) look: Look,
+    /// Where lines go.
+    pub(super) write: W,
+}
+
+/// How lines look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
     pub(super) format: LogFormat,
     pub(super) dress: Dress,
-    /// Where lines go as entries, if they do.
-    pub(super) journal: Option<Journal>,
-    /// Where they go else.
-    pub(super) write: W,
+    /// Whether they are entries of the journal, where that takes them.
+    pub(super) journalled: bool,
+}
+
+impl Look {
+    /// A line as a piece of output.
+    pub(super) fn piece(self, line: &Line) -> Piece {
+        let text = match self.format {
+            LogFormat::Human => line.human(self.dress),
+            LogFormat::Json => line.json(self.dress),
+        };
+        let entry = self.journalled.then(|| line.entry());
+        Piece { text, entry }
+    }
 }
 
 impl<S, W> Layer<S> for Scribe<W>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
-    W: Fn(&str) + 'static,
+    W: Fn(Piece) + 'static,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
@@ -55,26 +73,19 @@ where
                 outer.named.iter().for_each(|(name, value)| fields.add(name, value.clone()));
             }
         }
-        let mut at = String::new();
-        if SystemTime.format_time(&mut Writer::new(&mut at)).is_err() {
-            at.clear();
-        }
         let Fields { message, named } = fields;
-        self.note(&Line { level: *event.metadata().level(), at, message, fields: named });
+        let line = Line { level: *event.metadata().level(), at: at(), message, fields: named };
+        (self.write)(self.look.piece(&line));
     }
 }
 
-impl<W: Fn(&str)> Scribe<W> {
-    fn note(&self, line: &Line) {
-        if self.journal.as_ref().is_some_and(|journal| journal.send(&line.entry())) {
-            return;
-        }
-        let text = match self.format {
-            LogFormat::Human => line.human(self.dress),
-            LogFormat::Json => line.json(self.dress),
-        };
-        (self.write)(&text);
+/// The time, as lines print it.
+pub(super) fn at() -> String {
+    let mut at = String::new();
+    if SystemTime.format_time(&mut Writer::new(&mut at)).is_err() {
+        at.clear();
     }
+    at
 }
 
 /// What an event or a span says of itself.

@@ -363,6 +363,7 @@ impl<'d> Book<'d> {
             loops: loops.iter().map(|it| (it.name, it.age)).collect(),
             database_size: pages::size(&self.desk.database),
             database_writable: (self.desk.writes)(),
+            dropped: (self.desk.dropped)(),
         })
     }
 }

@@ -18,7 +18,7 @@ use crate::domain::moment::Moment;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::live::feed::Feed;
-use crate::live::metrics::Metrics;
+use crate::live::metrics::{Dropped, Metrics};
 use crate::live::sights::Sights;
 use crate::web::access::Rules;
 use crate::web::shelf::Shelf;
@@ -44,6 +44,8 @@ pub struct Desk {
     pub progress: Arc<dyn Fn(Moment) -> Vec<Progress> + Send + Sync>,
     /// Whether the database can be written, as far as is known.
     pub writes: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// What was not written, since nobody read it.
+    pub dropped: Arc<dyn Fn() -> Dropped + Send + Sync>,
     /// Takes avatars to look at now. When it is full, there is enough to look at.
     pub looks: mpsc::Sender<AvatarId>,
     /// Takes channels to try.

@@ -27,6 +27,7 @@ mod restart;
 mod schema;
 mod simulation;
 mod tidy;
+mod unread;
 mod upgrade;
 mod wait;
 mod web;

@@ -97,6 +97,12 @@ impl Bench {
         Running { child, log }
     }
 
+    /// Starts the daemon by that command, with its log going there.
+    pub(crate) fn start_into(&self, mut command: Command, log: Stdio) -> Running {
+        let child = command.stderr(log).spawn().unwrap();
+        Running { child, log: self.path("no.log") }
+    }
+
     /// Every delivery, as the command lists them.
     pub(crate) fn deliveries(&self) -> Vec<Value> {
         let listed = self.json(&["deliveries", "--json", "--limit", "100000"]);

@@ -8,7 +8,7 @@ use avatar_watch::domain::moment::Moment;
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::live::feed::Feed;
-use avatar_watch::live::metrics::Metrics;
+use avatar_watch::live::metrics::{Dropped, Metrics};
 use avatar_watch::live::sights::Sights;
 use avatar_watch::store::handle::Store;
 use avatar_watch::store::writer::Writer;
@@ -62,6 +62,7 @@ pub(super) fn desk(database: PathBuf, rules: Rules) -> (Desk, watch::Sender<Arc<
         metrics: Metrics::new(),
         progress: Arc::new(|_| Vec::new()),
         writes: Arc::new(|| true),
+        dropped: Arc::new(Dropped::default),
         looks: mpsc::channel(1).0,
         trials: mpsc::channel(1).0,
         ring: Arc::new(|| ()),
