@@ -8,6 +8,7 @@
 use std::fmt;
 use std::iter;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -36,10 +37,10 @@ pub struct ClientSpec {
 
 /// Looks at avatars with one key. Meant to be kept and shared: it holds the connections.
 pub struct Client {
-    /// Keeps connections.
-    keeping: reqwest::Client,
-    /// Never does; for the second request, which must not meet another dead connection.
-    fresh: reqwest::Client,
+    /// Built when the machine has what that takes.
+    http: OnceLock<Http>,
+    /// What every request carries.
+    headers: HeaderMap,
     /// `{base_url}/avatars`.
     avatars: Url,
     /// The host, and the port if it is an unusual one, for reasons.
@@ -54,6 +55,14 @@ pub struct Client {
     dated: AtomicI64,
 }
 
+/// Both HTTP clients.
+struct Http {
+    /// Keeps connections.
+    keeping: reqwest::Client,
+    /// Never does; for the second request, which must not meet another dead connection.
+    fresh: reqwest::Client,
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("host", &self.host).finish_non_exhaustive()
@@ -61,22 +70,19 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Builds a client; nothing is sent yet.
+    /// Builds a client; nothing is sent yet. What the machine lacks for that, CA certificates, say,
+    /// may be there later: then every look tries again.
     ///
     /// # Errors
-    /// When the base URL or the key cannot be used, or the system has no CA certificates.
+    /// When the base URL or the key cannot be used.
     pub fn new(spec: ClientSpec) -> Result<Self, ArgilError> {
         let (avatars, host) = locate(spec.base_url)?;
         let headers = headers(&spec.api_key)?;
         // Someone else may have installed one before us; any will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = || builder(&avatars, &headers, spec.timeout);
-        let built = |built: Result<_, reqwest::Error>| {
-            built.map_err(|error| ArgilError::Build { source: error.without_url().into() })
-        };
         Ok(Self {
-            keeping: built(builder().pool_max_idle_per_host(IDLE_CONNECTIONS_MAX).build())?,
-            fresh: built(builder().pool_max_idle_per_host(0).build())?,
+            http: OnceLock::new(),
+            headers,
             avatars,
             host,
             key: spec.api_key,
@@ -94,6 +100,26 @@ impl Client {
             Ok(asked) => answer::observe(&asked.outline(), id, &self.key, now),
             Err(failure) => self.failed(failure, now),
         }
+    }
+
+    /// What this machine lacks, so that nothing can be asked for just now.
+    pub fn hindrance(&self) -> Option<String> {
+        self.http().err()
+    }
+
+    fn http(&self) -> Result<&Http, String> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        let builder = || builder(&self.avatars, &self.headers, self.timeout);
+        let build = |builder: reqwest::ClientBuilder| {
+            builder.build().map_err(|error| fault::not_built(&error.without_url(), &self.key))
+        };
+        let http = Http {
+            keeping: build(builder().pool_max_idle_per_host(IDLE_CONNECTIONS_MAX))?,
+            fresh: build(builder().pool_max_idle_per_host(0))?,
+        };
+        Ok(self.http.get_or_init(|| http))
     }
 
     /// How many requests so far were sent a second time.
@@ -152,7 +178,8 @@ impl Client {
 
     /// Sends the request, and once more on a fresh connection if it died on a kept one.
     async fn send(&self, url: Url) -> Result<reqwest::Response, (Fault, String)> {
-        let error = match self.keeping.get(url.clone()).send().await {
+        let http = self.http().map_err(|lacks| (Fault::Local, lacks))?;
+        let error = match http.keeping.get(url.clone()).send().await {
             Ok(response) => {
                 self.answered.store(true, Ordering::Relaxed);
                 return Ok(response);
@@ -163,7 +190,7 @@ impl Client {
             return Err(self.explain(error, Stage::Answer));
         }
         self.repeats.fetch_add(1, Ordering::Relaxed);
-        let second = self.fresh.get(url).send().await;
+        let second = http.fresh.get(url).send().await;
         second.map_err(|error| self.explain(error, Stage::Answer))
     }
 

@@ -2,9 +2,7 @@
 //!
 //! Only building fails: a look that fails is an observation. The key is in no text.
 
-use std::error::Error;
-
-/// Why there is no client; trying again does not help, the settings or the machine must change.
+/// Why there is no client; trying again does not help, the settings must change.
 #[derive(Debug, thiserror::Error)]
 pub enum ArgilError {
     /// The base URL cannot be asked for avatars.
@@ -18,11 +16,5 @@ pub enum ArgilError {
     Key {
         /// What is wrong with it, for people.
         reason: &'static str,
-    },
-    /// The HTTP client did not start, usually for want of the system's CA certificates.
-    #[error("cannot build the API client: are the CA certificates of the system installed?")]
-    Build {
-        /// What the HTTP library said.
-        source: Box<dyn Error + Send + Sync>,
     },
 }

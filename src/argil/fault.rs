@@ -72,6 +72,18 @@ pub fn explain(error: &(dyn Error + 'static), stage: Stage, host: &str, key: &Se
     }
 }
 
+/// Says why there is no HTTP client: what this machine lacks, and how to mend it.
+pub fn not_built(error: &(dyn Error + 'static), key: &Secret) -> String {
+    if let Some(what) = causes(error).find_map(on_our_side) {
+        return format!("{what} on our side");
+    }
+    format!(
+        "TLS cannot be set up on this machine ({}): install its CA certificates (the package \
+         `ca-certificates`), or name a file of them with `SSL_CERT_FILE`",
+        last_words(error, key)
+    )
+}
+
 /// Whether the connection was closed or reset before the head of an answer was whole, as happens
 /// to a kept connection that the server gave up in the same moment.
 pub fn closed_before_answer(error: &(dyn Error + 'static)) -> bool {

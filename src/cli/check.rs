@@ -52,6 +52,13 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
         return Exit::Problems;
     }
     settings.warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
+    match hindrances(&settings) {
+        Ok(lacks) => lacks.iter().for_each(|lacks| complain(&format!("warning: {lacks}"))),
+        Err(error) => {
+            complain_of(&error);
+            return Exit::Problems;
+        }
+    }
     line(&format!(
         "`{}` is good: {}, {}, database `{}`",
         plain(&path.to_string_lossy()),
@@ -94,6 +101,11 @@ pub fn complain_of_config(error: &ConfigError) {
             }
         }
     }
+}
+
+/// What this machine lacks for the config, which is good all the same.
+fn hindrances(settings: &Settings) -> Result<Vec<String>, DaemonError> {
+    Ok(wiring::hindrances(&wiring::plan(settings, None)?, &wiring::chores(settings)?))
 }
 
 /// Whether a daemon could take what is there, if anything is.

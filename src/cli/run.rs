@@ -10,11 +10,12 @@ use crate::cli::args::{LogLook, RunArgs};
 use crate::cli::check::complain_of_config;
 use crate::cli::config_path::config_path;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain_of, complain_of_store, store_exit};
+use crate::cli::output::{complain, complain_of, complain_of_store, store_exit};
 use crate::cli::runtime::block_on;
 use crate::config::error::ConfigError;
 use crate::daemon::error::DaemonError;
 use crate::daemon::service::{ServiceError, serve};
+use crate::daemon::shortage;
 use crate::telemetry::log::{self, LogFormat};
 
 /// Runs until ordered to stop.
@@ -23,10 +24,12 @@ pub fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
         LogLook::Human => LogFormat::Human,
         LogLook::Json => LogFormat::Json,
     };
-    let served = log::start(args.log_level.name(), format)
-        .and_then(|()| block_on(serve(&config_path(config))))
-        .map_err(|source| DaemonError::System { doing: "starting", source });
-    let result = served.unwrap_or_else(|error| Err(error.into()));
+    let starting = |source| DaemonError::System { doing: "starting", source };
+    if let Err(source) = log::start(args.log_level.name(), format) {
+        return complain_of_daemon(&starting(source));
+    }
+    let served = shortage::probe().and_then(|()| block_on(serve(&config_path(config))));
+    let result = served.map_err(starting).unwrap_or_else(|error| Err(error.into()));
     if let (Err(failure), LogFormat::Json) = (&result, format) {
         return say_in_log(failure);
     }
@@ -34,13 +37,29 @@ pub fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
         Ok(()) => Exit::Good,
         Err(ServiceError::Config(error)) => {
             complain_of_config(&error);
-            Exit::Config
+            config_exit(&error)
         }
-        Err(ServiceError::Daemon(DaemonError::Store(error))) => complain_of_store(&error),
-        Err(ServiceError::Daemon(error)) => {
-            complain_of(&error);
-            daemon_exit(&error)
+        Err(ServiceError::Daemon(error)) => complain_of_daemon(&error),
+    }
+}
+
+fn complain_of_daemon(error: &DaemonError) -> Exit {
+    if let DaemonError::Store(error) = error {
+        return complain_of_store(error);
+    }
+    complain_of(error);
+    if let Some(help) = help(error) {
+        complain(&format!("  help: {help}"));
+    }
+    daemon_exit(error)
+}
+
+fn help(error: &DaemonError) -> Option<&'static str> {
+    match error {
+        DaemonError::System { source, .. } | DaemonError::Listen { source, .. } => {
+            shortage::help(source)
         }
+        _ => None,
     }
 }
 
@@ -57,23 +76,33 @@ fn say_in_log(failure: &ServiceError) -> Exit {
             causes.push(error.to_string());
             cause = error.source();
         }
+        if let ServiceError::Daemon(error) = failure {
+            causes.extend(help(error).map(str::to_owned));
+        }
         error!("{}", causes.join(": "));
     }
     match failure {
-        ServiceError::Config(_) => Exit::Config,
+        ServiceError::Config(error) => config_exit(error),
         ServiceError::Daemon(error) => daemon_exit(error),
+    }
+}
+
+/// Only what an edit of the config mends is final.
+fn config_exit(error: &ConfigError) -> Exit {
+    match error {
+        // It has to be written first.
+        ConfigError::Unreadable { source, .. } if source.kind() == ErrorKind::NotFound => {
+            Exit::Config
+        }
+        error if error.may_pass() => Exit::Held,
+        ConfigError::Unreadable { .. } | ConfigError::Problems(_) => Exit::Config,
     }
 }
 
 fn daemon_exit(error: &DaemonError) -> Exit {
     match error {
         DaemonError::Store(error) => store_exit(error),
-        // Another program may leave, and an address come up with its network.
-        DaemonError::Listen { source, .. }
-            if matches!(source.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable) =>
-        {
-            Exit::Held
-        }
+        DaemonError::System { .. } | DaemonError::Listen { .. } if error.may_pass() => Exit::Held,
         DaemonError::Argil(_)
         | DaemonError::Channel { .. }
         | DaemonError::Heartbeat(_)
@@ -96,5 +125,25 @@ mod tests {
         }
         assert_eq!(daemon_exit(&DaemonError::Store(StoreError::Stopped)), Exit::Bug);
         assert_eq!(Exit::Bug.code(), 70);
+    }
+
+    #[test]
+    fn only_what_a_person_has_to_mend_is_final() {
+        let check = |code: i32, at_start: Exit, at_listening: Exit| {
+            let source = || std::io::Error::from_raw_os_error(code);
+            let system = DaemonError::System { doing: "starting", source: source() };
+            let place = "127.0.0.1:1".parse().unwrap();
+            let listen = DaemonError::Listen { place, source: source() };
+            assert_eq!((daemon_exit(&system), daemon_exit(&listen)), (at_start, at_listening));
+        };
+        // EAGAIN, ENOMEM, ENFILE, EMFILE, EADDRINUSE, EADDRNOTAVAIL, EACCES, EIO
+        for code in [11, 12, 23, 24] {
+            check(code, Exit::Held, Exit::Held);
+        }
+        for code in [98, 99] {
+            check(code, Exit::Disk, Exit::Held);
+        }
+        check(13, Exit::Disk, Exit::Config);
+        check(5, Exit::Disk, Exit::Held);
     }
 }

@@ -209,6 +209,10 @@ fn brief(
         complain_of(&error);
         Exit::Problems
     })?;
+    if let Some(lacks) = client.hindrance() {
+        complain(&format!("avatar-watch: account `{account}` cannot be asked: {lacks}"));
+        return Err(Exit::Disk);
+    }
     Ok(Brief {
         account,
         asked: wiring::account(asked, Arc::new(client)),

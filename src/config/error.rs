@@ -43,6 +43,18 @@ pub struct Problem {
     pub out_of_reach: bool,
 }
 
+impl ConfigError {
+    /// Whether it may pass without an edit of the config: when a file, a secret or a certificate is
+    /// not there yet, or cannot be read just now.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            // What is no error of the system is what the file is, such as a folder.
+            Self::Unreadable { source, .. } => source.raw_os_error().is_some(),
+            Self::Problems(problems) => problems.iter().all(|problem| problem.out_of_reach),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Whoever may write drop-ins names them.

@@ -149,7 +149,12 @@ impl Door {
         let routes = routes::routes(desk(inside, registered)).merge(hints::routes(hints));
         let task = tokio::spawn(async move {
             let closed = async { drop(closed.await) };
-            if let Err(failure) = server::run(listener, routes, Limits::default(), closed).await {
+            let starved = |failure: Option<&std::io::Error>| match failure {
+                Some(failure) => warn!("the page takes no connections: {failure}"),
+                None => info!("the page takes connections again"),
+            };
+            let served = server::run(listener, routes, Limits::default(), closed, starved);
+            if let Err(failure) = served.await {
                 // Only what is shown is lost: avatars are looked at all the same.
                 error!("the web server ended: {failure}");
             }

@@ -1,11 +1,15 @@
 //! What ends the daemon.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
+use rustix::io::Errno;
+
 use crate::argil::error::ArgilError;
+use crate::daemon::shortage;
 use crate::domain::channel::ChannelName;
 use crate::notify::error::NotifyError;
-use crate::store::error::StoreError;
+use crate::store::error::{NextStep, StoreError};
 
 /// A failure that the daemon cannot live with.
 #[derive(Debug, thiserror::Error)]
@@ -52,4 +56,27 @@ pub enum DaemonError {
     /// A loop ended that never should.
     #[error("the {0} ended unexpectedly")]
     LoopEnded(&'static str),
+}
+
+impl DaemonError {
+    /// Whether it may pass by itself: another program leaves, an address comes up with its network,
+    /// the machine has again what it lacks.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Store(failure) => failure.next_step() == NextStep::Retry,
+            Self::System { source, .. } => shortage::help(source).is_some(),
+            Self::Listen { source, .. } => {
+                let is_denied = matches!(
+                    source.kind(),
+                    ErrorKind::PermissionDenied | ErrorKind::InvalidInput | ErrorKind::Unsupported
+                );
+                !is_denied && Errno::from_io_error(source) != Some(Errno::AFNOSUPPORT)
+            }
+            Self::Argil(_)
+            | Self::Channel { .. }
+            | Self::Heartbeat(_)
+            | Self::StoreMoved
+            | Self::LoopEnded(_) => false,
+        }
+    }
 }

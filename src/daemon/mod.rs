@@ -46,6 +46,7 @@ pub mod door;
 pub mod opening;
 pub mod supervisor;
 pub mod signals;
+pub mod shortage;
 pub mod systemd;
 pub mod watchdog;
 pub mod service;

@@ -3,6 +3,7 @@
 //! A config that has a problem never takes effect, in part or whole: the old one stays in
 //! force, and the log says what is wrong.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::daemon::signals::{Order, Signals};
 use crate::daemon::supervisor::Daemon;
 use crate::daemon::systemd;
 use crate::daemon::watchdog;
+use crate::domain::moment::Moment;
 use crate::live::feed::Feed;
 use crate::store::error::NextStep;
 
@@ -38,6 +40,16 @@ pub enum ServiceError {
     /// The daemon failed.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
+}
+
+impl ServiceError {
+    /// Whether it may pass without an edit of the config.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Config(error) => error.may_pass(),
+            Self::Daemon(error) => error.may_pass(),
+        }
+    }
 }
 
 /// Runs until ordered to stop.
@@ -65,8 +77,7 @@ pub async fn serve(path: &Path) -> Result<(), ServiceError> {
         watchers.spawn(watchdog::watch(Arc::clone(&pulse), SystemClock, limit, systemd::alive));
     }
     let mut told = String::new();
-    // Whether a good config waits for a store that cannot write just now.
-    let mut waits = false;
+    let mut again = Again::default();
     loop {
         pulse.progress.turned(Loop::Service, SystemClock.moment());
         select! {
@@ -77,13 +88,18 @@ pub async fn serve(path: &Path) -> Result<(), ServiceError> {
                 return Err(failure.into());
             }
             order = signals.next() => match order {
-                Order::Reload => waits = reload(path, &mut daemon).await?,
+                Order::Reload => {
+                    systemd::reloading();
+                    again = Again::default();
+                    reload(path, &mut daemon, &mut again).await?;
+                    systemd::ready(&daemon.sentence());
+                }
                 Order::Stop => break,
             },
-            () = tokio::time::sleep(STATUS_EVERY) => {
+            () = tokio::time::sleep(again.pause(SystemClock.moment())) => {
                 daemon.catch_up().await?;
-                if waits {
-                    waits = reload(path, &mut daemon).await?;
+                if again.is_due(path, SystemClock.moment()) {
+                    reload(path, &mut daemon, &mut again).await?;
                 }
                 let sentence = daemon.sentence();
                 if sentence != told {
@@ -119,12 +135,53 @@ async fn say_how_far<T>(pulse: &Pulse, stopping: impl Future<Output = T>) -> T {
     }
 }
 
-/// Reads the config again; whether that has to be done once more, when the store can write.
-async fn reload(path: &Path, daemon: &mut Daemon<SystemClock>) -> Result<bool, DaemonError> {
-    systemd::reloading();
-    let mut waits = false;
+/// A reload that could not be done for a reason that may pass: it is done again without an order.
+#[derive(Debug, Default)]
+struct Again {
+    at: Option<Moment>,
+    wait: Duration,
+    /// The reasons, as they were said.
+    said: String,
+    /// The file that was to be taken; another one is not taken without an order.
+    stamp: Option<Stamp>,
+}
+
+/// Which file it is, in which state.
+type Stamp = (u64, u64, i64, i64);
+
+impl Again {
+    fn is_due(&self, path: &Path, now: Moment) -> bool {
+        let is_same = self.stamp.is_none() || self.stamp == stamp(path);
+        is_same && self.at.is_some_and(|at| at <= now)
+    }
+
+    /// How long nothing has to be done.
+    fn pause(&self, now: Moment) -> Duration {
+        self.at.map_or(STATUS_EVERY, |at| at.since(now).clamp(AGAIN_MIN, STATUS_EVERY))
+    }
+
+    /// Tries again soon, and not for ever so soon.
+    fn later(&mut self, path: &Path, said: String, now: Moment) {
+        self.wait = (self.wait * 2).clamp(AGAIN_MIN, AGAIN_MAX);
+        let (at, stamp) = (Some(now.plus(self.wait)), stamp(path));
+        *self = Self { at, wait: self.wait, said, stamp };
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
+}
+
+/// Reads the config again.
+async fn reload(
+    path: &Path,
+    daemon: &mut Daemon<SystemClock>,
+    again: &mut Again,
+) -> Result<(), DaemonError> {
     match try_reload(path, daemon).await {
         Ok(changes) => {
+            *again = Again::default();
             if changes.is_empty() {
                 info!("the config was read again: nothing changed");
             }
@@ -135,11 +192,10 @@ async fn reload(path: &Path, daemon: &mut Daemon<SystemClock>) -> Result<bool, D
         Err(ServiceError::Daemon(DaemonError::Store(failure)))
             if failure.next_step() == NextStep::Retry =>
         {
-            waits = true;
+            again.at = Some(SystemClock.moment().plus(STATUS_EVERY));
             daemon.config_waits(&failure);
         }
         Err(failure) => {
-            error!("the config was read again and not taken, the old one stays in force");
             let reasons = match &failure {
                 ServiceError::Config(ConfigError::Problems(problems)) => {
                     problems.iter().map(one_line).collect()
@@ -149,12 +205,23 @@ async fn reload(path: &Path, daemon: &mut Daemon<SystemClock>) -> Result<bool, D
                 }
                 ServiceError::Daemon(source) => vec![with_causes(source)],
             };
-            reasons.iter().for_each(|reason| error!("{reason}"));
-            daemon.refused(&reasons.join("; ")).await?;
+            let said = reasons.join("; ");
+            if said != again.said {
+                error!("the config was read again and not taken, the old one stays in force");
+                reasons.iter().for_each(|reason| error!("{reason}"));
+                if failure.may_pass() {
+                    info!("this may pass: the config is tried again until it can be taken");
+                }
+                daemon.refused(&said).await?;
+            }
+            if failure.may_pass() {
+                again.later(path, said, SystemClock.moment());
+            } else {
+                *again = Again::default();
+            }
         }
     }
-    systemd::ready(&daemon.sentence());
-    Ok(waits)
+    Ok(())
 }
 
 async fn try_reload(
@@ -188,3 +255,7 @@ fn one_line(problem: &Problem) -> String {
 const STOP_TOLD_EVERY: Duration = Duration::from_secs(1);
 /// How often the status line is looked at.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// How soon a config is tried again that could not be taken for a reason that may pass.
+const AGAIN_MIN: Duration = Duration::from_millis(250);
+/// How often at least a config is tried again that could not be taken for a reason that may pass.
+const AGAIN_MAX: Duration = Duration::from_secs(60);

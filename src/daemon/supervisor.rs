@@ -83,6 +83,7 @@ impl<C: Clock> Daemon<C> {
     ) -> Result<Self, DaemonError> {
         let plan = Arc::new(wiring::plan(settings, None)?);
         let chores = Arc::new(wiring::chores(settings)?);
+        wiring::hindrances(&plan, &chores).iter().for_each(|lacks| warn!("{lacks}"));
         // Another daemon with this config has the page's place, too; it is named for what it holds.
         if let Some(pid) = DatabaseLock::holder(&settings.store_path) {
             let path = settings.store_path.clone();
@@ -193,6 +194,7 @@ impl<C: Clock> Daemon<C> {
             Turn::Open(..) | Turn::Swap(_) | Turn::Close => self.door.take(),
         };
         self.door = turn.make(self.door.take(), &settings, &self.inside);
+        wiring::hindrances(&plan, &chores).iter().for_each(|lacks| warn!("{lacks}"));
         self.plans.send_replace(plan);
         self.chores.send_replace(chores);
         let changes = diff(&self.settings, &settings);

@@ -240,7 +240,7 @@ impl News {
     }
 }
 
-/// Sends one datagram, as sd_notify(3) says; blocks while the socket is full.
+/// Sends one datagram, as `sd_notify(3)` says; blocks while the socket is full.
 fn send(address: &OsStr, message: &str) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     match address.as_bytes().strip_prefix(b"@") {

@@ -94,6 +94,23 @@ pub fn chores(settings: &Settings) -> Result<Chores, DaemonError> {
     Ok(Chores { retention: settings.retention, heart })
 }
 
+/// What this machine lacks, so that a part of the config is of no use just now, in words.
+pub fn hindrances(plan: &WiredPlan, chores: &Chores) -> Vec<String> {
+    let accounts = plan.accounts.iter().filter_map(|(name, account)| {
+        let lacks = account.source.hindrance()?;
+        Some(format!("account `{name}` cannot be polled yet: {lacks}"))
+    });
+    let channels = plan.outlets.iter().filter_map(|(name, outlet)| {
+        let lacks = outlet.notifier.hindrance()?;
+        Some(format!("channel `{name}` cannot be notified yet: {lacks}"))
+    });
+    let heart = chores.heart.iter().filter_map(|heart| {
+        let lacks = heart.heartbeat.hindrance()?;
+        Some(format!("the heartbeat cannot be sent yet: {lacks}"))
+    });
+    accounts.chain(channels).chain(heart).collect()
+}
+
 /// An account with its client.
 pub fn account(settings: &AccountSettings, source: Arc<Client>) -> Account<Client> {
     let per_second = NonZeroU32::new(settings.max_requests_per_second);

@@ -85,6 +85,14 @@ impl Channel {
         }
     }
 
+    /// What this machine lacks, so that nothing can be sent just now.
+    pub fn hindrance(&self) -> Option<String> {
+        match self {
+            Self::Webhook(webhook) => webhook.hindrance(),
+            Self::Email(_) => None,
+        }
+    }
+
     /// Tries under way at once, at most: a chat gets one at a time, and a mail server no more
     /// connections than it takes from anyone.
     pub const fn at_once(&self) -> usize {

@@ -6,20 +6,20 @@
 //! way to lose an answer.
 
 use std::iter;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, retry};
+use url::Url;
 
 use crate::domain::reach::Reach;
 use crate::notify::error::NotifyError;
-use crate::notify::proxy::Proxy;
 use crate::notify::{fault, guard};
 
 /// How a client connects.
-pub(super) struct ClientSpec<'s> {
+pub(super) struct ClientSpec {
     /// The longest that one request may take.
     pub(super) timeout: Duration,
     /// The longest that connecting may take, the look-up included.
@@ -27,24 +27,64 @@ pub(super) struct ClientSpec<'s> {
     /// Which addresses a name may lead to.
     pub(super) reach: Reach,
     /// The proxy; all goes through it.
-    pub(super) proxy: Option<&'s Proxy>,
+    pub(super) proxy: Option<Url>,
     /// What is trusted.
-    pub(super) trust: Trust<'s>,
+    pub(super) trust: Trust,
 }
 
 /// What a client trusts.
-pub(super) enum Trust<'s> {
+pub(super) enum Trust {
     /// Nobody: there is no TLS, so a machine without certificates will do.
     Nobody,
     /// The authorities of the system, and those of a PEM file.
-    System { more: Option<&'s [u8]> },
+    System { more: Option<Vec<u8>> },
+}
+
+/// A client that is built when it is needed. What the machine lacks for that, CA certificates, say,
+/// may be there later: then it is tried again.
+pub(super) struct LazyClient {
+    spec: ClientSpec,
+    built: OnceLock<Client>,
+}
+
+impl LazyClient {
+    /// Sets a client up, as far as the machine allows; nothing is sent.
+    ///
+    /// # Errors
+    /// When the settings are unfit for one.
+    pub(super) fn new(spec: ClientSpec) -> Result<Self, NotifyError> {
+        let lazy = Self { spec, built: OnceLock::new() };
+        let built = lazy.build().map(drop);
+        match built {
+            Ok(()) | Err(NotifyError::HttpClient(_)) => Ok(lazy),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// With what this machine lacks, and how to mend it.
+    pub(super) fn get(&self) -> Result<&Client, String> {
+        self.build().map_err(|error| match &error {
+            NotifyError::HttpClient(cause) => fault::not_built(&**cause),
+            other => other.to_string(),
+        })
+    }
+
+    fn build(&self) -> Result<&Client, NotifyError> {
+        match self.built.get() {
+            Some(client) => Ok(client),
+            None => client(&self.spec).map(|client| self.built.get_or_init(|| client)),
+        }
+    }
 }
 
 /// Sets a client up; nothing is sent.
 ///
 /// # Errors
 /// When the certificates cannot be read, or the machine has none.
-pub(super) fn client(spec: &ClientSpec<'_>) -> Result<Client, NotifyError> {
+fn client(spec: &ClientSpec) -> Result<Client, NotifyError> {
     // Only the first call in a process takes effect; that another was first is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let failed = |error: reqwest::Error| NotifyError::HttpClient(Box::new(error.without_url()));
@@ -60,14 +100,14 @@ pub(super) fn client(spec: &ClientSpec<'_>) -> Result<Client, NotifyError> {
         .dns_resolver(Arc::new(resolver))
         .connect_timeout(spec.connect_limit)
         .timeout(spec.timeout);
-    let builder = match spec.proxy {
+    let builder = match &spec.proxy {
         None => builder.no_proxy(),
-        Some(proxy) => {
-            let proxy = reqwest::Proxy::all(proxy.url.clone()).map_err(failed)?;
+        Some(url) => {
+            let proxy = reqwest::Proxy::all(url.clone()).map_err(|_| NotifyError::Proxy)?;
             builder.proxy(proxy)
         }
     };
-    let builder = match spec.trust {
+    let builder = match &spec.trust {
         Trust::Nobody => builder.tls_certs_only(iter::empty()),
         Trust::System { more: None } => builder,
         Trust::System { more: Some(pem) } => builder.tls_certs_merge(authorities(pem)?),

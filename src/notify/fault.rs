@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::io;
+use std::iter;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -82,6 +83,20 @@ pub(super) fn tls_text(error: &rustls::Error) -> String {
         rustls::Error::InvalidMessage(_) => "the other side does not speak TLS".to_owned(),
         other => one_line(&other.to_string(), TEXT_CHARS_MAX),
     }
+}
+
+/// Why there is no HTTP client: what this machine lacks, and how to mend it.
+pub(super) fn not_built(error: &(dyn Error + 'static)) -> String {
+    let handles = cause::<io::Error>(error).and_then(io::Error::raw_os_error);
+    if matches!(handles, Some(EMFILE | ENFILE)) {
+        return "this machine has no file handles left".to_owned();
+    }
+    let deepest = iter::successors(Some(error), |&error| error.source()).last().unwrap_or(error);
+    format!(
+        "TLS cannot be set up on this machine ({}): install its CA certificates (the package \
+         `ca-certificates`), or name a file of them with `SSL_CERT_FILE`",
+        one_line(&deepest.to_string(), TEXT_CHARS_MAX)
+    )
 }
 
 /// The addresses of `host`.

@@ -7,11 +7,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::Client;
 use url::Url;
 
 use crate::domain::reach::Reach;
-use crate::notify::client::{ClientSpec, Trust, client};
+use crate::notify::client::{ClientSpec, LazyClient, Trust};
 use crate::notify::error::NotifyError;
 use crate::notify::fault::{self, ResolveError};
 use crate::notify::guard::{self, Refused};
@@ -28,7 +27,7 @@ pub enum Vital {
 
 /// Where the heart beats.
 pub struct Heartbeat {
-    client: Client,
+    client: LazyClient,
     host: String,
     well: Url,
     unwell: Url,
@@ -43,7 +42,7 @@ impl Heartbeat {
     /// Sets it up; nothing is sent.
     ///
     /// # Errors
-    /// When the URL is none, or the HTTP client cannot be set up.
+    /// When the URL is none.
     pub fn new(url: &Secret) -> Result<Self, NotifyError> {
         let well = Url::parse(url.expose()).map_err(NotifyError::Url)?;
         let host = well.host_str().filter(|host| !host.is_empty()).ok_or(NotifyError::Scheme)?;
@@ -52,7 +51,7 @@ impl Heartbeat {
             "https" => Trust::System { more: None },
             _ => return Err(NotifyError::Scheme),
         };
-        let client = client(&ClientSpec {
+        let client = LazyClient::new(ClientSpec {
             timeout: TIMEOUT,
             connect_limit: CONNECT_LIMIT,
             reach: Reach::Near,
@@ -73,7 +72,8 @@ impl Heartbeat {
         };
         let refused = |refused: Refused| NotHeard(refused.outcome(&self.host).said());
         guard::check_url(url, Reach::Near).map_err(refused)?;
-        match self.client.get(url.clone()).send().await {
+        let client = self.client.get().map_err(NotHeard)?;
+        match client.get(url.clone()).send().await {
             Ok(response) if response.status().is_success() => Ok(()),
             Ok(response) => {
                 let status = response.status().as_u16();
@@ -81,6 +81,11 @@ impl Heartbeat {
             }
             Err(error) => Err(self.not_answered(&error.without_url())),
         }
+    }
+
+    /// What this machine lacks, so that nothing can be told just now.
+    pub fn hindrance(&self) -> Option<String> {
+        self.client.get().err()
     }
 
     fn not_answered(&self, error: &reqwest::Error) -> NotHeard {

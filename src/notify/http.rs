@@ -8,8 +8,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Response};
 use url::Url;
 
 use crate::domain::custom_header::CustomHeaderName;
@@ -18,7 +18,7 @@ use crate::domain::reach::Reach;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::answer::Answer;
 use crate::notify::channels::Parcel;
-use crate::notify::client::{ClientSpec, Trust, client};
+use crate::notify::client::{ClientSpec, LazyClient, Trust};
 use crate::notify::error::NotifyError;
 use crate::notify::fault::{self, CONNECT, ResolveError, TLS};
 use crate::notify::format::choice::{Format, Target};
@@ -51,7 +51,7 @@ pub struct WebhookSpec {
 
 /// A place that takes messages over HTTP.
 pub struct Webhook {
-    client: Client,
+    client: Box<LazyClient>,
     url: Url,
     format: Box<Format>,
     target: Box<Target>,
@@ -82,11 +82,11 @@ impl WebhookSpec {
 }
 
 impl Webhook {
-    /// Sets it up; nothing is sent.
+    /// Sets it up; nothing is sent. What the machine lacks for the HTTP client is tried again with
+    /// every try.
     ///
     /// # Errors
-    /// When the URL or the proxy is none, a header or a certificate is unfit, or the HTTP client
-    /// cannot be set up.
+    /// When the URL or the proxy is none, or a header or a certificate is unfit.
     pub fn new(spec: WebhookSpec) -> Result<Self, NotifyError> {
         let url = Url::parse(spec.url.expose()).map_err(NotifyError::Url)?;
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(NotifyError::Scheme)?;
@@ -96,15 +96,15 @@ impl Webhook {
         let target = spec.format.target(&url)?;
         let proxy = spec.proxy.as_ref().map(Proxy::parse).transpose()?;
         let connect_limit = CONNECT_LIMIT.min(spec.timeout.mul_f32(CONNECT_SHARE));
-        let client = client(&ClientSpec {
+        let client = LazyClient::new(ClientSpec {
             timeout: spec.timeout,
             connect_limit,
             // A proxy was chosen, and may well be near: only what it is sent to is limited.
             reach: if proxy.is_some() { Reach::Near } else { spec.reach },
-            proxy: proxy.as_ref(),
+            proxy: proxy.as_ref().map(|proxy| proxy.url.clone()),
             trust: match url.scheme() {
                 "http" => Trust::Nobody,
-                _ => Trust::System { more: spec.ca_pem.as_deref() },
+                _ => Trust::System { more: spec.ca_pem },
             },
         })?;
         let of_headers = spec.headers.iter().flat_map(|(_, value)| hidden::of_header(value));
@@ -115,7 +115,7 @@ impl Webhook {
             .chain(target.topic.iter().map(|topic| topic.expose().to_owned()))
             .chain(proxy.iter().flat_map(Proxy::hidden));
         Ok(Self {
-            client,
+            client: Box::new(client),
             host: host.to_owned(),
             headers: custom(&spec.headers)?,
             hidden: hidden::list(hidden),
@@ -143,7 +143,11 @@ impl Webhook {
                 "the content type cannot stand in a header".to_owned(),
             );
         };
-        let request = self.client.post(self.target.url.clone()).headers(headers);
+        let client = match self.client.get() {
+            Ok(client) => client,
+            Err(lacks) => return fault::stopped(OutcomeClass::Local, TLS, lacks),
+        };
+        let request = client.post(self.target.url.clone()).headers(headers);
         match request.body(body.into_owned()).send().await {
             Ok(response) => self.judge(response, now).await,
             Err(error) => self.not_answered(&error.without_url()),
@@ -156,6 +160,9 @@ impl Webhook {
         if let Err(outcome) = self.check_literals() {
             return outcome;
         }
+        if let Some(lacks) = self.hindrance() {
+            return fault::stopped(OutcomeClass::Local, TLS, lacks);
+        }
         let Some(proxy) = &self.proxy else {
             // A URL of `http` or `https` always has a port.
             let port = self.url.port_or_known_default().unwrap_or_default();
@@ -167,6 +174,11 @@ impl Webhook {
             OutcomeClass::Delivered => outcome,
             _ => proxy.fault(outcome),
         }
+    }
+
+    /// What this machine lacks, so that nothing can be sent just now.
+    pub fn hindrance(&self) -> Option<String> {
+        self.client.get().err()
     }
 
     /// What it speaks.

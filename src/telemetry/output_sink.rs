@@ -42,13 +42,13 @@ impl OutputSink {
     /// When it cannot be written.
     pub(super) fn write(&mut self, piece: &Piece) -> io::Result<()> {
         match &piece.entry {
-            Some(entry) if self.to_journal(entry) => Ok(()),
+            Some(entry) if self.journal_takes(entry) => Ok(()),
             Some(_) | None => self.end.write(&piece.text),
         }
     }
 
     /// Sends an entry; `false` when there is no journal, or it does not take it.
-    fn to_journal(&mut self, entry: &str) -> bool {
+    fn journal_takes(&mut self, entry: &str) -> bool {
         if self.journal.is_none() {
             self.journal = Journal::open().ok();
         }

@@ -47,7 +47,8 @@ impl Default for Limits {
     }
 }
 
-/// Serves until `shutdown` ends; then what is under way may end, for a short while.
+/// Serves until `shutdown` ends; then what is under way may end, for a short while. `starved` hears
+/// when no connection can be taken, and why, and when one can again.
 ///
 /// # Errors
 /// When the listener cannot be used.
@@ -56,6 +57,7 @@ pub async fn run(
     routes: Router,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
+    starved: impl Fn(Option<&io::Error>),
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
@@ -63,6 +65,7 @@ pub async fn run(
     let (stop, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
+    let mut failures = 0_u32;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -70,12 +73,22 @@ pub async fn run(
             accepted = accept(&listener, &seats) => accepted,
         };
         match accepted {
-            Some((stream, taken)) => {
+            Ok((stream, taken)) => {
+                if failures >= FAILURES_SAID {
+                    starved(None);
+                }
+                failures = 0;
                 let task = serve(stream, routes.clone(), limits, stopped.clone(), taken);
                 connections.spawn(task);
             }
             // Most likely there are no file handles: to ask again at once would only burn.
-            None => tokio::time::sleep(ACCEPT_WAIT).await,
+            Err(failure) => {
+                failures = failures.saturating_add(1);
+                if failures == FAILURES_SAID {
+                    starved(Some(&failure));
+                }
+                tokio::time::sleep(ACCEPT_WAIT).await;
+            }
         }
         while connections.try_join_next().is_some() {}
     }
@@ -87,9 +100,10 @@ pub async fn run(
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, seats: &Seats) -> Option<(TcpStream, Taken)> {
-    let (stream, _) = listener.accept().await.ok()?;
-    Some((stream, seats.take().await?))
+async fn accept(listener: &TcpListener, seats: &Seats) -> io::Result<(TcpStream, Taken)> {
+    let (stream, _) = listener.accept().await?;
+    let taken = seats.take().await.ok_or(io::ErrorKind::BrokenPipe)?;
+    Ok((stream, taken))
 }
 
 async fn serve(
@@ -130,5 +144,7 @@ async fn serve(
     }
 }
 
+/// So many failures in a row are no visitor that has gone again.
+const FAILURES_SAID: u32 = 3;
 /// The pause after a connection that could not be taken.
 const ACCEPT_WAIT: Duration = Duration::from_millis(100);

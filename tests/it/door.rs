@@ -30,7 +30,7 @@ fn open(limits: Limits, queue: usize) -> Door {
     let (end, ended) = oneshot::channel::<()>();
     let routes = routes(Hints { token: followed, hinted: sender });
     let served = tokio::spawn(async move {
-        server::run(listener, routes, limits, async { drop(ended.await) }).await.unwrap();
+        server::run(listener, routes, limits, async { drop(ended.await) }, |_| {}).await.unwrap();
     });
     Door { address, hinted, _token: token, end, served }
 }

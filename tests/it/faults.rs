@@ -137,6 +137,7 @@ mod full;
 mod key;
 mod machine;
 mod network;
+mod passing;
 mod scene;
 
 #[test]

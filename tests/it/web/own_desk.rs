@@ -78,6 +78,6 @@ pub(super) fn serve(desk: Desk, limits: Limits) -> SocketAddr {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let place = listener.local_addr().unwrap();
     let routes = routes::routes(desk);
-    tokio::spawn(server::run(listener, routes, limits, std::future::pending()));
+    tokio::spawn(server::run(listener, routes, limits, std::future::pending(), |_| {}));
     place
 }
