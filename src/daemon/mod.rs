@@ -48,6 +48,7 @@ pub mod supervisor;
 pub mod signals;
 pub mod shortage;
 pub mod systemd;
+pub mod name_servers;
 pub mod watchdog;
 pub mod service;
 pub mod error;

@@ -20,6 +20,7 @@ use crate::daemon::chance::Chance;
 use crate::daemon::checked;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
+use crate::daemon::name_servers;
 use crate::daemon::ports::Clock as _;
 use crate::daemon::progress::Loop;
 use crate::daemon::pulse::Pulse;
@@ -63,6 +64,7 @@ pub async fn serve(path: &Path) -> Result<(), ServiceError> {
     let settings = checked::load(path, &Environment::from_process())?;
     let chance = Chance::from_entropy().map_err(system("asking for entropy"))?;
     log_warnings(&settings);
+    name_servers::log_forbidden();
     let mut daemon = Daemon::start(&settings, SystemClock, chance, Feed::default()).await?;
     info!(
         avatars = settings.avatars.len(),
