@@ -98,8 +98,9 @@ enum Switch {
 }
 
 fn list(config: Option<&Path>, database: &DatabaseArgs) -> Result<Exit, StoreError> {
-    let reader = Reader::open(&whereabouts(config, database.database.as_deref()).database)?;
-    let (channels, now) = (reader.channels()?, SystemClock.now());
+    let path = whereabouts(config, database.database.as_deref()).database;
+    let channels = Reader::snapshot(&path, Reader::channels)?;
+    let now = SystemClock.now();
     if database.json {
         let views: Vec<ChannelView> =
             channels.iter().map(|channel| ChannelView::new(channel, now)).collect();
@@ -123,9 +124,10 @@ fn switch(config: Option<&Path>, args: &SwitchArgs, switch: Switch) -> Result<Ex
         Switch::Resume => (hands.resume(&name, now)?, "resumed", "not paused"),
         Switch::Enable => (hands.enable(&name, now)?, "enabled", "well already"),
     };
+    drop(hands);
     match handled {
         ChannelHandled::Done | ChannelHandled::Already if args.database.json => {
-            let channels = Reader::open(&path)?.channels()?;
+            let channels = Reader::snapshot(&path, Reader::channels)?;
             let channel = channels.iter().find(|channel| channel.name == name);
             json(&channel.map(|channel| ChannelView::new(channel, now)));
         }
@@ -143,7 +145,7 @@ fn switch(config: Option<&Path>, args: &SwitchArgs, switch: Switch) -> Result<Ex
             return Ok(Exit::Bad);
         }
         ChannelHandled::Unknown => {
-            let channels = Reader::open(&path)?.channels()?;
+            let channels = Reader::snapshot(&path, Reader::channels)?;
             let known: Vec<String> =
                 channels.iter().map(|channel| format!("`{}`", channel.name)).collect();
             complain(&format!(

@@ -9,7 +9,7 @@ use crate::cli::args::CheckArgs;
 use crate::cli::config_path::{command_line, config_path};
 use crate::cli::exit::Exit;
 use crate::cli::mend;
-use crate::cli::output::{complain, complain_of, complain_of_store, counted, line};
+use crate::cli::output::{complain, complain_of, complain_of_store, counted, line, store_help};
 use crate::cli::runtime::block_on;
 use crate::config::diff::diff_snapshots;
 use crate::config::environment::Environment;
@@ -28,6 +28,7 @@ use crate::domain::listing::Listing;
 use crate::domain::observation::{Denial, Fault, Observation};
 use crate::notify::http::AT_PROXY;
 use crate::store::error::StoreError;
+use crate::store::place;
 use crate::store::reader::Reader;
 
 /// Reads the config and says what is wrong with it.
@@ -40,15 +41,17 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
             return Exit::Problems;
         }
     };
-    if let Err(error) = directory_is_there(&settings.store_path) {
-        let folder = settings.store_path.display();
-        complain(&format!("{}: `store.path` is `{folder}`: {error}", path.display()));
-        complain("  help: make its folder, or name another path");
-        return Exit::Problems;
-    }
     if let Err(error) = can_be_ours(&settings.store_path) {
         complain(&format!("{}: `store.path` names no database of ours: {error}", path.display()));
         complain("  help: name another path; a new database is made there");
+        return Exit::Problems;
+    }
+    if let Err(error) = place::try_place(&settings.store_path) {
+        let shown = settings.store_path.display();
+        complain(&format!("{}: `store.path` is `{shown}`: {error}", path.display()));
+        if let Some(help) = store_help(&error) {
+            complain(&format!("  help: {help}"));
+        }
         return Exit::Problems;
     }
     settings.warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
@@ -110,7 +113,7 @@ fn hindrances(settings: &Settings) -> Result<Vec<String>, DaemonError> {
 
 /// Whether a daemon could take what is there, if anything is.
 fn can_be_ours(store_path: &Path) -> Result<(), StoreError> {
-    match Reader::open(store_path) {
+    match Reader::snapshot(store_path, |_| Ok(())) {
         Err(
             failure @ (StoreError::Foreign { .. }
             | StoreError::Damaged { .. }
@@ -123,10 +126,9 @@ fn can_be_ours(store_path: &Path) -> Result<(), StoreError> {
 
 /// The settings in force, as the daemon keeps them with the database; `None` when there are none.
 fn in_force(store_path: &Path) -> Result<Option<String>, StoreError> {
-    match Reader::open(store_path) {
-        Ok(reader) => reader.in_force(),
+    match Reader::snapshot(store_path, Reader::in_force) {
         Err(StoreError::Absent { .. } | StoreError::Blank { .. }) => Ok(None),
-        Err(error) => Err(error),
+        read => read,
     }
 }
 
@@ -148,14 +150,6 @@ fn changes(kept: Option<&str>, settings: &Settings) -> Vec<String> {
     }
     lines.push("secrets are not compared here".to_owned());
     lines
-}
-
-fn directory_is_there(database: &Path) -> std::io::Result<()> {
-    let folder = database.parent().filter(|folder| *folder != Path::new(""));
-    match std::fs::metadata(folder.unwrap_or(Path::new(".")))? {
-        metadata if metadata.is_dir() => Ok(()),
-        _ => Err(ErrorKind::NotADirectory.into()),
-    }
 }
 
 fn online(config: Option<&Path>, settings: &Settings) -> Exit {

@@ -97,6 +97,11 @@ fn backup(
             ));
             return Ok(Exit::Problems);
         }
+        Err(StoreError::Absent { .. })
+            if keep.is_some() && backup::is_too_early(&database, path) =>
+        {
+            return Ok(nothing_yet(&database, args));
+        }
         made => made?,
     };
     let shown = made.file.display().to_string();
@@ -114,6 +119,17 @@ fn backup(
     complain_of_findings(&shown, &made.report);
     complain("  help: the copy was made as the database is, and no older one was removed");
     Ok(Exit::Data)
+}
+
+/// A timer may be earlier than the first start of the daemon.
+fn nothing_yet(database: &Path, args: &DatabaseArgs) -> Exit {
+    if args.json {
+        json(&None::<BackupView>);
+    } else {
+        let shown = plain(&database.display().to_string());
+        line(&format!("nothing to back up yet: no daemon has made `{shown}` so far"));
+    }
+    Exit::Good
 }
 
 fn verify(config: Option<&Path>, file: Option<&Path>, as_json: bool) -> Result<Exit, StoreError> {

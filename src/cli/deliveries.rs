@@ -90,8 +90,8 @@ fn list(config: Option<&Path>, args: &ListArgs) -> Result<Exit, StoreError> {
         avatar: args.avatar.clone(),
         limit: args.limit,
     };
-    let views: Vec<View> =
-        Reader::open(&found.database)?.deliveries(&filter)?.iter().map(view).collect();
+    let rows = Reader::snapshot(&found.database, |reader| reader.deliveries(&filter))?;
+    let views: Vec<View> = rows.iter().map(view).collect();
     if args.database.json {
         json(&views);
     } else {
@@ -102,10 +102,14 @@ fn list(config: Option<&Path>, args: &ListArgs) -> Result<Exit, StoreError> {
 }
 
 fn show(config: Option<&Path>, id: &str, database: &DatabaseArgs) -> Result<Exit, StoreError> {
-    let reader = Reader::open(&whereabouts(config, database.database.as_deref()).database)?;
-    let Some(delivery) = reader.delivery(id)? else { return Ok(unknown(id)) };
-    let attempts = reader.attempts(&delivery.id)?;
-    let body = reader.body(&delivery.id)?.unwrap_or_default();
+    let path = whereabouts(config, database.database.as_deref()).database;
+    let found = Reader::snapshot(&path, |reader| {
+        let Some(delivery) = reader.delivery(id)? else { return Ok(None) };
+        let attempts = reader.attempts(&delivery.id)?;
+        let body = reader.body(&delivery.id)?.unwrap_or_default();
+        Ok(Some((delivery, attempts, body)))
+    })?;
+    let Some((delivery, attempts, body)) = found else { return Ok(unknown(id)) };
     let full = FullView {
         delivery: view(&delivery),
         attempt_log: attempts.iter().map(attempt_view).collect(),

@@ -37,8 +37,7 @@ pub fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
     };
     let found = whereabouts(config, args.database.database.as_deref());
     let registered = |id| found.outline.avatars.as_ref().is_some_and(|all| all.contains_key(id));
-    let read = || -> Result<Option<Vec<Transition>>, StoreError> {
-        let reader = Reader::open(&found.database)?;
+    let read = |reader: &Reader| -> Result<Option<Vec<Transition>>, StoreError> {
         if let Some(id) = avatar.as_ref().filter(|id| !registered(id))
             && !reader.watches()?.iter().any(|watch| watch.id == *id)
         {
@@ -46,7 +45,7 @@ pub fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
         }
         reader.transitions(avatar.as_ref(), args.limit).map(Some)
     };
-    let views: Vec<View> = match read() {
+    let views: Vec<View> = match Reader::snapshot(&found.database, read) {
         Ok(Some(transitions)) => transitions.iter().map(view).collect(),
         Ok(None) => return complain_of_stranger(args.id.as_deref().unwrap_or_default()),
         Err(error) => return complain_of_store(&error),

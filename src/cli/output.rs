@@ -67,8 +67,12 @@ pub fn complain_of_store(error: &StoreError) -> Exit {
 }
 
 /// What can be done about a failure of the store, where that is not in its own words.
-const fn store_help(error: &StoreError) -> Option<&'static str> {
+pub fn store_help(error: &StoreError) -> Option<&str> {
     match error {
+        StoreError::Blocked { help, .. } => Some(help),
+        StoreError::Unfit { .. } => {
+            Some("name a `store.path` on a disk of this machine, such as one with ext4 or xfs")
+        }
         StoreError::Damaged { .. } => Some(
             "`avatar-watch db verify` says all that is wrong; `avatar-watch db restore FILE` puts \
              a backup in its place and keeps this one",
@@ -106,6 +110,8 @@ pub fn store_exit(error: &StoreError) -> Exit {
             Exit::Bad
         }
         StoreError::Gone { .. }
+        | StoreError::Blocked { .. }
+        | StoreError::Unfit { .. }
         | StoreError::NoSpace { .. }
         | StoreError::Busy { .. }
         | StoreError::NoHandles { .. }

@@ -18,7 +18,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::domain::watch::Watch;
 use crate::store::error::StoreError;
 use crate::store::lock::DatabaseLock;
-use crate::store::reader::{DeliveryCounts, Reader};
+use crate::store::reader::{ChannelRow, ConditionRow, DeliveryCounts, Reader};
 use crate::web::view::{ConditionView, TroubleView};
 
 /// What is known of everything.
@@ -86,22 +86,21 @@ impl Overview {
     /// # Errors
     /// When the database cannot be read.
     pub fn read(found: &Whereabouts, id: Option<&str>, now: Timestamp) -> Result<Self, StoreError> {
-        let reader = Reader::open(&found.database)?;
+        let rows = Reader::snapshot(&found.database, |reader| Rows::read(reader, id.is_none()))?;
+        let Rows { watches, counts, discovered, conditions, channels } = rows;
         let mut watches: BTreeMap<AvatarId, Watch> =
-            reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch)).collect();
+            watches.into_iter().map(|watch| (watch.id.clone(), watch)).collect();
         for avatar in found.outline.avatars.iter().flat_map(BTreeMap::keys) {
             watches.entry(avatar.clone()).or_insert_with(|| Watch::new(avatar.clone()));
         }
-        let counts = reader.delivery_counts()?;
-        let discovered = reader.discovered()?;
         let wanted = |subject: &str| id.is_none_or(|id| subject.eq_ignore_ascii_case(id));
         let avatars = watches.values().filter(|watch| wanted(watch.id.as_str())).map(|watch| {
             let counts = counts.get(&watch.id).copied().unwrap_or_default();
             avatar_view(watch, found, discovered.get(&watch.id), counts)
         });
         let watched = |subject: &str| is_watched(subject, found, &discovered);
-        let conditions = reader.conditions()?.into_iter();
-        let conditions = conditions.filter(|row| wanted(&row.subject) && watched(&row.subject));
+        let conditions =
+            conditions.into_iter().filter(|row| wanted(&row.subject) && watched(&row.subject));
         let conditions = conditions.map(|row| ConditionView {
             kind: row.kind,
             subject: row.subject,
@@ -109,8 +108,7 @@ impl Overview {
             cause: row.cause,
             reason: row.reason,
         });
-        let holder = DatabaseLock::holder(&found.database);
-        let channels = if id.is_none() { reader.channels()? } else { Vec::new() };
+        let holder = DatabaseLock::holder(&found.database)?;
         let oldest_at = channels.iter().filter_map(|channel| channel.oldest_at).min();
         Ok(Self {
             config_readable: found.outline.is_whole,
@@ -131,6 +129,27 @@ impl Overview {
     /// The avatars that are watched, as far as the config can be read.
     pub fn watched(&self) -> impl Iterator<Item = &AvatarView> {
         self.avatars.iter().filter(|avatar| avatar.configured != Some(false) || avatar.discovered)
+    }
+}
+
+/// What the tables tell.
+struct Rows {
+    watches: Vec<Watch>,
+    counts: BTreeMap<AvatarId, DeliveryCounts>,
+    discovered: BTreeMap<AvatarId, AccountName>,
+    conditions: Vec<ConditionRow>,
+    channels: Vec<ChannelRow>,
+}
+
+impl Rows {
+    fn read(reader: &Reader, is_whole: bool) -> Result<Self, StoreError> {
+        Ok(Self {
+            watches: reader.watches()?,
+            counts: reader.delivery_counts()?,
+            discovered: reader.discovered()?,
+            conditions: reader.conditions()?,
+            channels: if is_whole { reader.channels()? } else { Vec::new() },
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::cli::args::{LogLook, RunArgs};
 use crate::cli::check::complain_of_config;
 use crate::cli::config_path::config_path;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of, complain_of_store, store_exit};
+use crate::cli::output::{complain, complain_of, complain_of_store, store_exit, store_help};
 use crate::cli::runtime::block_on;
 use crate::config::error::ConfigError;
 use crate::daemon::error::DaemonError;
@@ -54,8 +54,9 @@ fn complain_of_daemon(error: &DaemonError) -> Exit {
     daemon_exit(error)
 }
 
-fn help(error: &DaemonError) -> Option<&'static str> {
+fn help(error: &DaemonError) -> Option<&str> {
     match error {
+        DaemonError::Store(error) => store_help(error),
         DaemonError::System { source, .. } | DaemonError::Listen { source, .. } => {
             shortage::help(source)
         }

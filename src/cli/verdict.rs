@@ -4,12 +4,13 @@
 //! It judges what is written and asks nobody: neither Argil nor a receiver. What is wrong is
 //! decided in `domain/verdict.rs`, where the page asks too.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::cli::exit::Exit;
-use crate::cli::output::counted;
+use crate::cli::output::{counted, store_help};
 use crate::cli::overview::{AvatarView, Overview};
 use crate::domain::foreign_text::{one_line, plain};
 use crate::domain::health::ChannelState;
@@ -63,7 +64,14 @@ impl Verdict {
 
     /// Nothing can be known.
     pub fn unknown(error: &StoreError) -> Self {
-        Self { findings: None, text: error.to_string(), figures: String::new() }
+        let mut text = vec![error.to_string()];
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push(error.to_string());
+            cause = error.source();
+        }
+        text.extend(store_help(error).map(ToOwned::to_owned));
+        Self { findings: None, text: text.join("; "), figures: String::new() }
     }
 
     fn level(&self) -> Option<Level> {

@@ -181,7 +181,7 @@ fn remembered(config: Option<&Path>) -> Remembered {
     }
     let (sender, read) = mpsc::channel();
     let reading = move || {
-        let found = Reader::open(&database).and_then(|reader| {
+        let found = Reader::snapshot(&database, |reader| {
             let watches = reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch));
             Ok((watches.collect(), reader.lessons(LESSONS_MAX)?))
         });

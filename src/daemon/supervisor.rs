@@ -85,7 +85,7 @@ impl<C: Clock> Daemon<C> {
         let chores = Arc::new(wiring::chores(settings)?);
         wiring::hindrances(&plan, &chores).iter().for_each(|lacks| warn!("{lacks}"));
         // Another daemon with this config has the page's place, too; it is named for what it holds.
-        if let Some(pid) = DatabaseLock::holder(&settings.store_path) {
+        if let Ok(Some(pid)) = DatabaseLock::holder(&settings.store_path) {
             let path = settings.store_path.clone();
             return Err(StoreError::Held { path, pid }.into());
         }

@@ -9,13 +9,16 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use rusqlite::Connection;
 use tempfile::NamedTempFile;
 
 use crate::domain::timestamp::Timestamp;
-use crate::store::database::{self, damaged};
+use crate::store::database::damaged;
 use crate::store::error::StoreError;
 use crate::store::links::folder_of;
+use crate::store::lock::DatabaseLock;
 use crate::store::owner::Owner;
+use crate::store::snapshot;
 use crate::store::unfinished;
 use crate::store::verify::{self, Report};
 
@@ -74,11 +77,27 @@ pub fn to_folder(
     Ok(Backup { removed, ..backup })
 }
 
+/// Whether there never was a database to be copied: no daemon has ever held one there, and the
+/// folder has no copy of one.
+pub fn is_too_early(database: &Path, folder: &Path) -> bool {
+    let leads = fs::symlink_metadata(database).is_ok() || DatabaseLock::was_held(database);
+    let names = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let copied = names.filter_map(|entry| entry.file_name().into_string().ok());
+    !leads && !copied.into_iter().any(|name| is_dated(&name))
+}
+
 /// Writes a copy of one moment into a file of the folder that vanishes unless it is placed.
 pub(super) fn copy(database: &Path, folder: &Path) -> Result<NamedTempFile, StoreError> {
-    const DOING: &str = "copying the database";
-    let (source, _) = database::open_of_any_age(database)?;
     unfinished::clear_up(folder);
+    snapshot::read(database, |source, _| copy_from(&source, database, folder))
+}
+
+fn copy_from(
+    source: &Connection,
+    database: &Path,
+    folder: &Path,
+) -> Result<NamedTempFile, StoreError> {
+    const DOING: &str = "copying the database";
     let copy = unfinished::make(folder).map_err(disk("making a file in", folder))?;
     if let Some(owner) = owner_of_both(database, folder) {
         owner.take_from_root(copy.as_file());
@@ -280,5 +299,23 @@ mod tests {
         let none = to_file(&home.path().join("none.db"), &folder.join("none-copy.db"));
         assert!(matches!(none, Err(StoreError::Absent { .. })));
         assert_eq!(names(&folder), ["copy.db"]);
+    }
+
+    #[test]
+    fn a_database_that_has_gone_is_not_one_that_was_never_there() {
+        let home = tempfile::tempdir().unwrap();
+        let (database, folder) = (home.path().join("a.db"), home.path().join("backups"));
+        assert!(is_too_early(&database, &folder));
+        let (store, writer) = Store::open(&database, "boot".to_owned()).unwrap();
+        to_folder(&database, &folder, 2, at(1)).unwrap();
+        drop(store);
+        writer.join();
+        fs::remove_file(&database).unwrap();
+        assert!(!is_too_early(&database, &home.path().join("none")), "its lock is there");
+        fs::remove_file(home.path().join("a.db.lock")).unwrap();
+        assert!(!is_too_early(&database, &folder), "a copy is there");
+        assert!(is_too_early(&database, &home.path().join("none")));
+        std::os::unix::fs::symlink("gone.db", &database).unwrap();
+        assert!(!is_too_early(&database, &home.path().join("none")), "a link is there");
     }
 }

@@ -50,18 +50,15 @@ pub fn open_for_writing(path: &Path) -> Result<(Connection, StartCheck), StoreEr
     Ok((connection, check))
 }
 
-/// Opens the database for reading, beside a daemon or without one.
+/// Opens the database for reading in the process that writes it, or beside that: what there is to
+/// be beside it is there.
 ///
 /// # Errors
 /// [`StoreError::Absent`] when there is none; else as [`open_for_writing`].
 pub fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
-    let known = identity::newest();
-    match open_of_any_age(path)? {
-        (_, found) if found < known => {
-            Err(StoreError::Older { path: path.to_owned(), found, known })
-        }
-        (connection, _) => Ok(connection),
-    }
+    let (connection, found) = open_of_any_age(path)?;
+    refuse_older(path, found)?;
+    Ok(connection)
 }
 
 /// Opens a database of this or an older schema for reading; with the number of its schema.
@@ -142,12 +139,8 @@ impl DatabaseFile {
     }
 }
 
-/// Opens the database that exists for a short write beside the daemon.
-///
-/// # Errors
-/// As [`open_for_reading`].
-pub fn open_beside(path: &Path) -> Result<Connection, StoreError> {
-    drop(open_for_reading(path)?);
+/// Opens the database, which is known to be ours, for a short write beside the daemon.
+pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
@@ -155,6 +148,15 @@ pub fn open_beside(path: &Path) -> Result<Connection, StoreError> {
         .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
         .doing("opening the database")?;
     Ok(connection)
+}
+
+/// Refuses a database of an older schema.
+pub(super) fn refuse_older(path: &Path, found: i64) -> Result<(), StoreError> {
+    let known = identity::newest();
+    match found < known {
+        true => Err(StoreError::Older { path: path.to_owned(), found, known }),
+        false => Ok(()),
+    }
 }
 
 /// Begins a transaction that can never fail to upgrade from reading to writing.
@@ -170,7 +172,8 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
     made.map(drop).map_err(|source| StoreError::Disk { doing, path: path.to_owned(), source })
 }
 
-fn open(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
+/// Opens a file as this program does everywhere, by its path or as a URI.
+pub(super) fn open(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).doing("opening the database")?;
     connection.busy_timeout(BUSY_TIMEOUT).doing("opening the database")?;
@@ -298,7 +301,7 @@ mod tests {
         drop(connection);
         let before = std::fs::read(&path).unwrap();
         let writing = open_for_writing(&path).map(|(connection, _)| connection);
-        for refused in [writing, open_for_reading(&path), open_beside(&path)] {
+        for refused in [writing, open_for_reading(&path)] {
             assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 5, .. })));
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);

@@ -85,6 +85,30 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
     },
+    /// Something of the database, or its folder, is not for this user, or not what belongs there.
+    #[error("`{}` {what}", .path.display())]
+    Blocked {
+        /// What is in the way.
+        path: PathBuf,
+        /// Why, and whose it is.
+        what: String,
+        /// What to do about it.
+        help: String,
+    },
+    /// The file system lacks what a database needs.
+    #[error(
+        "the file system of `{}`{} cannot hold a database: {what}",
+        .folder.display(),
+        .kind.as_ref().map(|kind| format!(" ({kind})")).unwrap_or_default()
+    )]
+    Unfit {
+        /// Where.
+        folder: PathBuf,
+        /// Its kind, such as `fuse.bindfs`, where it is known.
+        kind: Option<String>,
+        /// What it cannot do.
+        what: String,
+    },
     /// The disk is full, for now.
     #[error("no space left for the database while {doing}")]
     NoSpace {
@@ -175,6 +199,8 @@ impl StoreError {
             | Self::Blank { .. }
             | Self::Taken { .. }
             | Self::Gone { .. }
+            | Self::Blocked { .. }
+            | Self::Unfit { .. }
             | Self::Disk { .. }
             | Self::Sqlite { .. }
             | Self::Stopped => NextStep::GiveUp,
@@ -197,6 +223,8 @@ impl StoreError {
             | Self::Absent { .. }
             | Self::Blank { .. }
             | Self::Taken { .. }
+            | Self::Blocked { .. }
+            | Self::Unfit { .. }
             | Self::Disk { .. }
             | Self::RolledBack { .. }
             | Self::Stopped => Self::RolledBack { doing },

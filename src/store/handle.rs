@@ -6,6 +6,7 @@
 //! are told. The handle may be cloned; when the last one is dropped the thread ends.
 
 use std::collections::HashMap;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +30,7 @@ use crate::store::error::StoreError;
 use crate::store::identity;
 use crate::store::lock::DatabaseLock;
 use crate::store::outbox::{self, Claim, Claims, NewDelivery, Settled, Settlement};
+use crate::store::place;
 use crate::store::prune::{self, Place, Pruned};
 use crate::store::recovery::{self, Recovery};
 use crate::store::untold::Untold;
@@ -81,8 +83,12 @@ impl Store {
     /// When another daemon holds the database, or it cannot be opened, is damaged or newer.
     pub fn open(path: &Path, boot_id: String) -> Result<(Self, Writer), StoreError> {
         identity::refuse_foreign(path)?;
-        let lock = DatabaseLock::acquire(path)?;
-        let (connection, check) = database::open_for_writing(path)?;
+        if fs::metadata(path).map_or(true, |found| found.len() == 0) {
+            place::try_place(path)?;
+        }
+        let explained = |failure| place::explain(path, failure);
+        let lock = DatabaseLock::acquire(path).map_err(explained)?;
+        let (connection, check) = database::open_for_writing(path).map_err(explained)?;
         let file = DatabaseFile::open_now(path)?;
         let failed = |source| StoreError::Disk {
             doing: "starting the writer of",

@@ -13,7 +13,9 @@ use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::store::database;
 use crate::store::error::{Doing as _, StoreError};
+use crate::store::obstacle::{self, Use};
 use crate::store::seal;
+use crate::store::snapshot;
 
 /// Under which event id a delivery is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +58,10 @@ impl Hands {
     /// # Errors
     /// When there is none, or it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { connection: database::open_beside(path)? })
+        snapshot::read(path, |_, found| database::refuse_older(path, found))?;
+        let opened = database::open_beside(path);
+        let connection = opened.map_err(|it| obstacle::explain(path, Use::Write, it))?;
+        Ok(Self { connection })
     }
 
     /// Sends a delivery again that failed, was cancelled or was delivered: a new row with the

@@ -4,6 +4,7 @@
 //! journal; it is named with what was found in it.
 
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -81,16 +82,26 @@ pub(super) fn newest() -> i64 {
 /// Opens the file alone, without a lock and without its log, so that nothing is made beside it.
 fn open_as_it_lies(path: &Path) -> Result<Connection, StoreError> {
     const DOING: &str = "looking at the database";
-    let whole = fs::canonicalize(path).map_err(|source| StoreError::Disk {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    let uri = uri(path, "immutable=1").map_err(|source| StoreError::Disk {
         doing: DOING,
         path: path.to_owned(),
         source,
     })?;
+    Connection::open_with_flags(uri, flags).doing(DOING)
+}
+
+/// A file that is there as SQLite's URI, with these options
+/// (<https://www.sqlite.org/uri.html>).
+///
+/// # Errors
+/// When it is not there.
+pub(super) fn uri(path: &Path, options: &str) -> io::Result<String> {
+    let whole = fs::canonicalize(path)?;
     let name = percent_encode(whole.as_os_str().as_bytes(), NON_ALPHANUMERIC);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_URI;
-    Connection::open_with_flags(format!("file:{name}?immutable=1"), flags).doing(DOING)
+    Ok(format!("file:{name}?{options}"))
 }
 
 fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
@@ -119,7 +130,9 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::store::database::{open_beside, open_for_reading, open_for_writing};
+    use crate::store::database::{open_for_reading, open_for_writing};
+    use crate::store::hands::Hands;
+    use crate::store::snapshot;
 
     fn made(folder: &Path, name: &str, sql: &str) -> PathBuf {
         let path = folder.join(name);
@@ -134,7 +147,11 @@ mod tests {
             let path = made(folder.path(), name, sql);
             let before = fs::read(&path).unwrap();
             let writing = open_for_writing(&path).map(|(connection, _)| connection);
-            for refused in [writing, open_for_reading(&path), open_beside(&path)] {
+            let [looking, by_hand] = [
+                snapshot::read(&path, |connection, _| Ok(connection)),
+                Hands::open(&path).map(|hands| hands.connection),
+            ];
+            for refused in [writing, open_for_reading(&path), looking, by_hand] {
                 let refused = refused.unwrap_err().to_string();
                 assert!(refused.ends_with(expected), "{name}: {refused}");
             }

@@ -19,7 +19,7 @@ use crate::domain::watch::Watch;
 use crate::store::database::{self, DatabaseFile};
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::hands::NOT_SENT_AGAIN;
-use crate::store::{chain, channels, trainings, watches};
+use crate::store::{chain, channels, snapshot, trainings, watches};
 
 /// A connection that only reads.
 #[derive(Debug)]
@@ -145,7 +145,23 @@ pub struct DeliveryCounts {
 }
 
 impl Reader {
-    /// Opens the database at `path`.
+    /// Reads one state of the database at `path`, from a process that has no other connection to
+    /// it; from the beginning again, should the files change meanwhile. Leaves nothing behind.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged, foreign or newer, or not for this user to read; what
+    /// `read` fails with.
+    pub fn snapshot<T>(
+        path: &Path,
+        mut read: impl FnMut(&Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        snapshot::read(path, |connection, found| {
+            database::refuse_older(path, found)?;
+            read(&Self { connection, file: DatabaseFile::open_now(path)? })
+        })
+    }
+
+    /// Opens the database at `path` in the process that writes it.
     ///
     /// # Errors
     /// When there is none, or it is damaged, foreign or newer.

@@ -18,6 +18,7 @@ use crate::store::chain;
 use crate::store::database;
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::seal;
+use crate::store::snapshot;
 
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,17 +78,18 @@ impl Part {
 /// # Errors
 /// When there is none, it is newer than this program, or it cannot be opened; damage is a finding.
 pub fn verify(path: &Path) -> Result<Report, StoreError> {
-    let (connection, schema) = match database::open_of_any_age(path) {
-        Ok(opened) => opened,
+    let examined = snapshot::read(path, |connection, schema| {
+        // One state, whatever a daemon writes meanwhile.
+        connection.execute_batch("BEGIN").doing("checking the database")?;
+        Ok(examine(&connection, schema))
+    });
+    match examined {
         Err(StoreError::Damaged { what, .. }) => {
             let findings = vec![Finding { part: Part::Structure, what }];
-            return Ok(Report { findings, ..Report::default() });
+            Ok(Report { findings, ..Report::default() })
         }
-        Err(failure) => return Err(failure),
-    };
-    // One state, whatever a daemon writes meanwhile.
-    connection.execute_batch("BEGIN").doing("checking the database")?;
-    Ok(examine(&connection, schema))
+        examined => examined,
+    }
 }
 
 pub(super) fn examine(connection: &Connection, schema: i64) -> Report {

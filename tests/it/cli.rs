@@ -165,6 +165,12 @@ fn the_daemon_ends_with_the_code_that_says_why() {
     assert_eq!(code(&bench), Some(78));
     fs::remove_file(bench.config()).unwrap();
     assert_eq!(code(&bench), Some(78));
+    // What is not there yet may come, and no edit is needed for it.
+    let later = "api_key = { credential = \"key\" }\nbase_url = \"http://127.0.0.1:9/v1\"\n";
+    let bench = Bench::new(&format!("[argil]\n{later}"));
+    assert_eq!(code(&bench), Some(75));
+    bench.configure(&format!("[argil]\n{later}tiemout = \"1s\"\n"));
+    assert_eq!(code(&bench), Some(78));
 
     let bench = Bench::new(good.text());
     fs::write(bench.database(), "not a database, and long enough to be read as one").unwrap();

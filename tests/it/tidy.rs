@@ -83,7 +83,8 @@ const FLOORS: [(&str, &[&str]); 15] = [
 ];
 
 /// Each vendor crate that has a home, and the files that may name it.
-const HOMES: [(&str, &[&str]); 26] = [
+const HOMES: [(&str, &[&str]); 27] = [
+    ("nix", &["store/"]),
     ("rusqlite", &["store/"]),
     (
         "reqwest",

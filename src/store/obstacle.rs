@@ -1,0 +1,203 @@
+//! What keeps this user from a database: the file that is in the way, whose it is, and the mend.
+//!
+//! It is asked after something failed, and only looks: what it finds may have been mended since.
+
+use std::fs::{self, Metadata, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat};
+use rustix::process::geteuid;
+
+use crate::store::error::StoreError;
+use crate::store::links::{beside, end_of, folder_of};
+use crate::store::mount::Mount;
+
+/// What somebody wants to do with a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Only look at it.
+    Read,
+    /// Write to it, and to the folder that it is in.
+    Write,
+}
+
+/// The failure, or instead of it what is in the way, if it is one of access.
+pub(super) fn explain(database: &Path, wanted: Use, failure: StoreError) -> StoreError {
+    match failure {
+        StoreError::NoHandles { .. } | StoreError::Disk { .. } | StoreError::Sqlite { .. } => {
+            find(database, wanted).unwrap_or(failure)
+        }
+        failure => failure,
+    }
+}
+
+/// Why nothing is found at the place of a database: there is none, or the way there is closed.
+pub(super) fn missing(database: &Path, failure: io::Error) -> StoreError {
+    match failure.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => {
+            StoreError::Absent { path: database.to_owned() }
+        }
+        _ => closed_way(database).unwrap_or(StoreError::Disk {
+            doing: "looking at",
+            path: database.to_owned(),
+            source: failure,
+        }),
+    }
+}
+
+/// The first thing of a database that this user cannot use so.
+pub(super) fn find(database: &Path, wanted: Use) -> Option<StoreError> {
+    let file = end_of(database);
+    let folder = folder_of(&file);
+    if let Some(closed) = closed_way(&file) {
+        return Some(closed);
+    }
+    let ends: &[&str] = match wanted {
+        Use::Read => &["-wal", "-shm"],
+        Use::Write => &["-wal", "-shm", "-journal", ".lock"],
+    };
+    let files = ends.iter().map(|end| beside(&file, end));
+    let found = files.filter_map(|it| beside_it(&it, wanted, &file)).next();
+    let found = openable(&file, wanted, &file).or(found);
+    found.or_else(|| (wanted == Use::Write).then(|| writable(folder, &file)).flatten())
+}
+
+/// A file beside a database that this user may not read.
+pub(super) fn unreadable(path: &Path, failure: io::Error) -> StoreError {
+    openable(path, Use::Read, path).unwrap_or(StoreError::Disk {
+        doing: "looking at",
+        path: path.to_owned(),
+        source: failure,
+    })
+}
+
+/// The folder on the way to a file that this user may not enter.
+fn closed_way(file: &Path) -> Option<StoreError> {
+    let denied = |it: &Path| {
+        fs::symlink_metadata(it).is_err_and(|it| it.kind() == ErrorKind::PermissionDenied)
+    };
+    let last = file.ancestors().filter(|it| denied(it)).last()?;
+    let folder = folder_of(last);
+    let found = fs::symlink_metadata(folder).ok()?;
+    let help = format!(
+        "run it as {}, or as root, or let others in: `chmod o+x {}`",
+        user(found.uid()),
+        folder.display()
+    );
+    Some(blocked(folder, format!("cannot be entered by {}; {}", me(), described(&found)), help))
+}
+
+/// What stands beside a database has to be a file, and to be of use to whoever uses that.
+fn beside_it(path: &Path, wanted: Use, database: &Path) -> Option<StoreError> {
+    let found = fs::symlink_metadata(path).ok()?;
+    if !found.is_file() {
+        let kind = if found.is_symlink() { "a link" } else { "no regular file" };
+        let what =
+            format!("is {kind}, where a file of the database belongs; {}", described(&found));
+        return Some(blocked(
+            path,
+            what,
+            format!("look what it is, and `mv {0} {0}.old`", path.display()),
+        ));
+    }
+    openable(path, wanted, database)
+}
+
+/// Whether this user can open a file so; one that is not there is nothing in the way.
+fn openable(path: &Path, wanted: Use, database: &Path) -> Option<StoreError> {
+    let found = fs::metadata(path).ok().filter(Metadata::is_file)?;
+    let flags = i32::try_from((OFlags::NOCTTY | OFlags::NONBLOCK).bits()).unwrap_or(0);
+    let mut options = OpenOptions::new();
+    options.read(true).write(wanted == Use::Write).custom_flags(flags);
+    let failure = options.open(path).err()?;
+    let aim = if wanted == Use::Write { "opened for writing" } else { "read" };
+    let what = format!("cannot be {aim} by {}: {failure}; {}", me(), described(&found));
+    Some(blocked(path, what, mend(path, &found, wanted, &failure, database)))
+}
+
+/// Whether this user can make files in a folder.
+fn writable(folder: &Path, database: &Path) -> Option<StoreError> {
+    let found = fs::metadata(folder).ok()?;
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    let failure: io::Error = accessat(CWD, folder, access, AtFlags::EACCESS).err()?.into();
+    let what = format!("cannot be written to by {}: {failure}; {}", me(), described(&found));
+    Some(blocked(folder, what, mend(folder, &found, Use::Write, &failure, database)))
+}
+
+fn mend(
+    path: &Path,
+    found: &Metadata,
+    wanted: Use,
+    failure: &io::Error,
+    database: &Path,
+) -> String {
+    let shown = path.display();
+    if failure.kind() == ErrorKind::ReadOnlyFilesystem {
+        return match Mount::of(path) {
+            Some(mount) => format!(
+                "`{0}` is mounted read-only: `mount -o remount,rw {0}`, or name another \
+                 `store.path`",
+                mount.point.display()
+            ),
+            None => "its file system is read-only: name another `store.path`".to_owned(),
+        };
+    }
+    let owner = fs::metadata(database).or_else(|_| fs::metadata(folder_of(database)));
+    let owner = owner.map_or(found.uid(), |it| it.uid());
+    let mine = geteuid().as_raw() == owner;
+    match (wanted, mine) {
+        (Use::Read, false) => format!(
+            "run it as {}, or as root, or let this user read it: `chmod o+r {shown}`",
+            user(found.uid())
+        ),
+        (Use::Read, true) | (Use::Write, true) if found.uid() == owner => {
+            format!("`chmod u+rw {shown}`, and `lsattr -d {shown}` where that does not help")
+        }
+        (Use::Read | Use::Write, true) => format!("as root: `chown {} {shown}`", bare(owner)),
+        (Use::Write, false) => format!(
+            "run it as {}, whose the database is; or give it to this user, as root: \
+             `chown -R {} {}`",
+            user(owner),
+            bare(geteuid().as_raw()),
+            folder_of(database).display()
+        ),
+    }
+}
+
+fn blocked(path: &Path, what: String, help: String) -> StoreError {
+    StoreError::Blocked { path: path.to_owned(), what, help }
+}
+
+/// Whose a file is, and its mode.
+fn described(found: &Metadata) -> String {
+    let mode = found.mode() & 0o7777;
+    format!("it belongs to {}, group {}, with mode {mode:04o}", user(found.uid()), found.gid())
+}
+
+fn me() -> String {
+    user(geteuid().as_raw())
+}
+
+/// A user for people: by name, where the machine's own list has one.
+fn user(uid: u32) -> String {
+    match name(uid) {
+        Some(name) => format!("user `{name}`"),
+        None => format!("user {uid}"),
+    }
+}
+
+/// A user as commands take it.
+fn bare(uid: u32) -> String {
+    name(uid).unwrap_or_else(|| uid.to_string())
+}
+
+fn name(uid: u32) -> Option<String> {
+    let list = fs::read_to_string(PathBuf::from("/etc/passwd")).ok()?;
+    list.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
+}

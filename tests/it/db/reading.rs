@@ -1,0 +1,274 @@
+//! Whoever only reads: leaves nothing behind, needs no more than to be able to read, and never sees
+//! half of a write.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread;
+
+use rustix::process::geteuid;
+
+use crate::harness::argil::FakeArgil;
+use crate::harness::config::Config;
+use crate::harness::daemon::{Bench, PROGRAM, Running, stderr, stdout};
+
+/// A user of this machine that nobody is.
+const USER: u32 = 61_844;
+
+const READING: [&[&str]; 8] = [
+    &["status"],
+    &["status", "--json"],
+    &["history"],
+    &["deliveries"],
+    &["channels"],
+    &["db", "verify"],
+    &["check", "--diff"],
+    &["completions", "bash"],
+];
+
+/// The files of a database, with what a change of any kind would change.
+type Files = BTreeMap<String, (u64, u32, u32, u64, i64, i64)>;
+
+fn files(folder: &Path) -> Files {
+    let described = fs::read_dir(folder).unwrap().map(|entry| {
+        let path = entry.unwrap().path();
+        let it = fs::metadata(&path).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        (name, (it.ino(), it.uid(), it.mode(), it.size(), it.mtime(), it.mtime_nsec()))
+    });
+    described.collect()
+}
+
+/// A daemon that has seen something, on a database in a folder of its own.
+fn watched() -> (FakeArgil, Bench, Running) {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "TRAINING");
+    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", "http://127.0.0.1:9/");
+    let bench = Bench::new(config.with("\n[store]\npath = \"state/a.db\"\n").text());
+    fs::create_dir(bench.path("state")).unwrap();
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    argil.set_status("a1", "IDLE");
+    daemon.wait_for_log("from TRAINING to IDLE");
+    (argil, bench, daemon)
+}
+
+/// Starts the daemon, and waits until it watches.
+fn start_again(bench: &Bench) -> Running {
+    fs::remove_file(bench.path("daemon.log")).unwrap();
+    let daemon = bench.start();
+    daemon.wait_for_log("watching with the database");
+    daemon
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+/// Another user of the machine, with a copy of the program that he can reach.
+struct Guest<'a>(&'a Bench);
+
+impl<'a> Guest<'a> {
+    /// `None` where this process cannot be two users.
+    fn of(bench: &'a Bench) -> Option<Self> {
+        if !geteuid().is_root() {
+            println!("only root can be two users: nothing is tried");
+            return None;
+        }
+        fs::copy(PROGRAM, bench.path("program")).unwrap();
+        chown(bench.config(), Some(USER), None).unwrap();
+        mode(&bench.path("."), 0o755);
+        Some(Self(bench))
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(self.0.path("program"));
+        command.env_clear().env("AVATAR_WATCH_CONFIG", self.0.config());
+        command.current_dir(self.0.path(".")).uid(USER).gid(USER).args(arguments);
+        command.output().unwrap()
+    }
+
+    /// What he sees of the avatar, and of the daemon.
+    fn sees(&self) -> (String, bool) {
+        let seen = self.run(&["status", "--json"]);
+        assert!(seen.status.success(), "{}", stderr(&seen));
+        let seen: serde_json::Value = serde_json::from_str(&stdout(&seen)).unwrap();
+        let status = seen["avatars"][0]["status"].as_str().unwrap().to_owned();
+        (status, seen["daemon"]["running"].as_bool().unwrap())
+    }
+
+    /// Reads in all ways; what he sees.
+    fn reads_all(&self) -> (String, bool) {
+        for command in READING.iter().filter(|it| it[0] != "check") {
+            let done = self.run(command);
+            assert!(done.status.success(), "{command:?}: {}", stderr(&done));
+        }
+        self.sees()
+    }
+}
+
+#[test]
+fn reading_changes_nothing_and_leaves_nothing_behind() {
+    let (_argil, bench, daemon) = watched();
+    let state = bench.path("state");
+    let check = |what: &str| {
+        let before = files(&state);
+        for command in READING {
+            let done = bench.run(command);
+            assert!(done.status.success(), "{what}: {command:?}: {}", stderr(&done));
+            // The index of a log is everybody's, and worth nothing by itself.
+            let kept = |mut files: Files| {
+                files.remove("a.db-shm");
+                files
+            };
+            assert_eq!(kept(files(&state)), kept(before.clone()), "{what}: {command:?}");
+            assert_eq!(files(&state).len(), before.len(), "{what}: {command:?}");
+        }
+    };
+    daemon.kill();
+    assert!(state.join("a.db-wal").exists());
+    check("after a kill");
+    fs::remove_file(state.join("a.db-shm")).unwrap();
+    check("with a log that has no index");
+    let history = stdout(&bench.run(&["history"]));
+    assert!(history.contains("IDLE"), "{history}");
+    let daemon = start_again(&bench);
+    assert!(daemon.stop().success());
+    assert_eq!(files(&state).keys().collect::<Vec<_>>(), ["a.db", "a.db.lock"]);
+    check("after a clean end");
+    fs::write(state.join("a.db-wal"), "").unwrap();
+    check("with an empty log");
+}
+
+#[test]
+fn who_may_only_read_reads_whatever_the_daemon_left() {
+    let (_argil, bench, daemon) = watched();
+    let Some(guest) = Guest::of(&bench) else { return };
+    assert!(daemon.stop().success());
+    let state = bench.path("state");
+    mode(&state, 0o755);
+    mode(&state.join("a.db"), 0o644);
+    let idle = |running| ("IDLE".to_owned(), running);
+    assert_eq!(guest.reads_all(), idle(false), "after a clean end");
+    let daemon = start_again(&bench);
+    assert_eq!(guest.reads_all(), idle(true), "beside the daemon");
+
+    // What he may not read is named.
+    let check = |name: &str| {
+        mode(&state.join(name), 0o600);
+        let refused = guest.run(&["status", "--check"]);
+        assert_eq!(refused.status.code(), Some(3));
+        let said = stdout(&refused);
+        assert!(said.contains(&format!("{name}` cannot be read by user {USER}")), "{said}");
+        assert!(said.contains("belongs to user `root`, group 0, with mode 0600"), "{said}");
+        let refused = stderr(&guest.run(&["history"]));
+        assert!(refused.contains("help: run it as user `root`"), "{refused}");
+        mode(&state.join(name), 0o644);
+    };
+    ["a.db", "a.db-wal", "a.db-shm"].iter().for_each(|name| check(name));
+    // Who holds the lock is known without it.
+    mode(&state.join("a.db.lock"), 0o600);
+    assert_eq!(guest.sees(), idle(true));
+    mode(&state, 0o700);
+    let refused = stderr(&guest.run(&["history"]));
+    assert!(refused.contains("state` cannot be entered by user 61844"), "{refused}");
+    mode(&state, 0o755);
+
+    daemon.kill();
+    assert_eq!(guest.reads_all(), idle(false), "after a kill");
+    fs::remove_file(state.join("a.db-shm")).unwrap();
+    assert_eq!(guest.reads_all(), idle(false), "with a log that has no index");
+    // Where he could leave something behind, he does not either.
+    mode(&state, 0o777);
+    let before = files(&state);
+    assert_eq!(guest.reads_all(), idle(false));
+    assert_eq!(files(&state), before);
+    let daemon = start_again(&bench);
+    assert!(daemon.stop().success());
+    let before = files(&state);
+    assert_eq!(guest.reads_all(), idle(false));
+    assert_eq!(files(&state), before);
+}
+
+#[test]
+fn a_file_of_somebody_else_is_named_when_it_is_in_the_way_of_a_start() {
+    let (_argil, bench, daemon) = watched();
+    let Some(guest) = Guest::of(&bench) else { return };
+    assert!(daemon.stop().success());
+    let state = bench.path("state");
+    for path in [&state, &state.join("a.db"), &state.join("a.db.lock")] {
+        chown(path, Some(USER), Some(USER)).unwrap();
+    }
+    let check = |name: &str, lay: &dyn Fn(&Path), expected: &[&str]| {
+        let path = state.join(name);
+        let kept = bench.path("kept");
+        drop(fs::rename(&path, &kept));
+        lay(&path);
+        for command in ["run", "check"] {
+            let refused = guest.run(&[command]);
+            let code = if command == "run" { 74 } else { 2 };
+            let said = stderr(&refused);
+            assert_eq!(refused.status.code(), Some(code), "{said}");
+            let named = format!("{name}` ");
+            for text in [named.as_str(), "help: "].iter().chain(expected) {
+                assert!(said.contains(text), "{command}: `{text}` in {said}");
+            }
+        }
+        drop(fs::remove_file(&path));
+        drop(fs::rename(&kept, &path));
+    };
+    let of_root = |path: &Path| {
+        fs::write(path, "").unwrap();
+        mode(path, 0o600);
+    };
+    for name in ["a.db-wal", "a.db-shm", "a.db.lock"] {
+        let expected =
+            ["belongs to user `root`", "with mode 0600", &format!("as root: `chown {USER} ")];
+        check(name, &of_root, &expected);
+    }
+    let link = |path: &Path| std::os::unix::fs::symlink(bench.path("elsewhere"), path).unwrap();
+    check("a.db-wal", &link, &["is a link", "`mv "]);
+    chown(&state, Some(0), Some(0)).unwrap();
+    let refused = guest.run(&["check"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = stderr(&refused);
+    assert!(said.contains("state` cannot be written to by user 61844"), "{said}");
+    let none: [PathBuf; 0] = [];
+    let beside = fs::read_dir(bench.path(".")).unwrap().map(|it| it.unwrap().path());
+    let left: Vec<_> = beside.filter(|it| it.to_str().unwrap().contains("unfinished")).collect();
+    assert_eq!(left, none);
+}
+
+#[test]
+fn whoever_reads_beside_short_writes_sees_each_of_them_whole() {
+    let (_argil, bench, daemon) = watched();
+    assert!(daemon.stop().success());
+    let state = bench.path("state");
+    let before = files(&state);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for turn in 0..60 {
+                let (switch, state) = [("pause", "paused"), ("resume", "active")][turn % 2];
+                let done = bench.run(&["channels", switch, "ops"]);
+                assert!(done.status.success(), "{}", stderr(&done));
+                // What was acknowledged is seen by everybody from now on.
+                let seen = bench.json(&["channels", "--json"]);
+                assert_eq!(seen[0]["state"], state, "in turn {turn}");
+            }
+        });
+        while !writer.is_finished() {
+            let verified = bench.run(&["db", "verify"]);
+            assert!(verified.status.success(), "{}", stderr(&verified));
+        }
+    });
+    // Whoever ends while another one reads leaves the log to whoever ends next.
+    assert!(bench.run(&["channels", "pause", "ops"]).status.success());
+    assert_eq!(
+        files(&state).keys().collect::<Vec<_>>(),
+        before.keys().collect::<Vec<_>>(),
+        "and nothing is left"
+    );
+}
