@@ -144,9 +144,20 @@ fn from_credential(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
         return source.wrong("is no name of a credential", "write the name alone, without a path");
     }
     let Some(directory) = source.reader.environment.credentials_directory() else {
+        // systemd sets this for every unit.
+        if source.reader.environment.var("INVOCATION_ID").is_none() {
+            return source.out_of_reach(
+                "needs `$CREDENTIALS_DIRECTORY`, which is not set",
+                "systemd sets it for a unit with `LoadCredential=`; elsewhere write \
+                 `{ file = \"…\" }`",
+            );
+        }
         return source.out_of_reach(
-            "needs `$CREDENTIALS_DIRECTORY`, which is not set",
-            "systemd sets it for a unit with `LoadCredential=`; elsewhere write `{ file = \"…\" }`",
+            "is a credential, and systemd handed over none at all (`$CREDENTIALS_DIRECTORY` is \
+             not set)",
+            "`systemctl show -p LoadCredential avatar-watch` shows what the unit asks for; in \
+             containers of LXC, Incus and Proxmox a drop-in of theirs empties it: take \
+             `zzzz-lxc.conf` of `/usr/share/avatar-watch/drop-ins`",
         );
     };
     from_file(source, &directory.join(name), kind)

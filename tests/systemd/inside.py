@@ -3,12 +3,14 @@
 Each claim is a line, `ok …` or `FAIL …`; the last line says that all was tried.
 """
 
+import fcntl
 import json
 import os
 import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -21,7 +23,10 @@ UNIT = "avatar-watch.service"
 CONFIG = Path("/etc/avatar-watch/config.toml")
 KEY = Path("/etc/avatar-watch/credentials/argil-api-key")
 SECRET = Path("/etc/avatar-watch/credentials/ops-secret")
+BACKUP = "avatar-watch-backup.service"
 DROP_INS = Path("/etc/systemd/system/avatar-watch.service.d")
+BACKUP_DROP_INS = Path(f"/etc/systemd/system/{BACKUP}.d")
+SHIPPED = Path("/usr/share/avatar-watch/drop-ins")
 STATE = Path("/var/lib/avatar-watch")
 DATABASE = STATE / "avatar-watch.db"
 JANE = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
@@ -113,6 +118,16 @@ def drop_in(name, text):
     systemctl("daemon-reload")
 
 
+def journal_of(unit):
+    return run("journalctl", "--no-pager", "-o", "cat", "-u", unit).stdout
+
+
+def take(name, folder=DROP_INS):
+    folder.mkdir(exist_ok=True)
+    shutil.copy(SHIPPED / name, folder)
+    systemctl("daemon-reload")
+
+
 def start_fails_with(code, text):
     systemctl("reset-failed", UNIT)
     systemctl("start", UNIT)
@@ -161,6 +176,40 @@ def refuses_to_start():
     configure(GOOD.replace("base_url", "base_ulr"))
     start_fails_with("78", "with a wrong config")
     claim("and the journal says what is wrong with it", "base_ulr" in journal())
+
+
+def has_no_credentials_at_all():
+    """As in a container of LXC, whose generator empties `LoadCredential=` of every service."""
+    configure(GOOD)
+    theirs = Path("/run/systemd/system/service.d/zzz-lxc-service.conf")
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("[Service]\nLoadCredential=\nProtectProc=default\nProcSubset=all\n"
+                      "NoNewPrivileges=no\n")
+    systemctl("daemon-reload")
+    systemctl("start", "--no-block", UNIT)
+    said = wait_for(lambda: "systemd handed over none at all" in journal())
+    claim("where nobody hands over credentials, it says so", said, journal()[-2000:])
+    claim("and is tried again", wait_for(lambda: int(show("NRestarts")) > 0), show("NRestarts"))
+    take("zzzz-lxc.conf")
+    more = DROP_INS / "zzzz-more.conf"
+    more.write_text(QUICK)
+    systemctl("daemon-reload")
+    fine = wait_for(is_active)
+    claim("and starts by the drop-in for such containers", fine, journal()[-2000:])
+    systemctl("stop", UNIT)
+    for path in (theirs, more, DROP_INS / "zzzz-lxc.conf"):
+        path.unlink()
+    systemctl("daemon-reload")
+    # What comes next begins with nothing.
+    systemctl("clean", "--what=state", UNIT)
+
+
+def is_backed_up_before_its_first_start():
+    configure(GOOD)
+    done = systemctl("start", BACKUP)
+    said = journal_of(BACKUP)
+    claim("a backup before the first start ends well", done.returncode == 0, said, done.stderr)
+    claim("and says that there is nothing yet", "nothing to back up yet" in said, said)
 
 
 def starts():
@@ -302,6 +351,154 @@ def backs_up():
     claim("and takes nothing away from the daemon", is_active() and seen_by_api())
 
 
+def cron_line():
+    """The line that docs/monitoring.md gives, without its times and its user."""
+    text = (SHARED / "monitoring.md").read_text("utf-8")
+    line = next(line.strip() for line in text.splitlines() if line.startswith("    */5 "))
+    user, command = line.split(maxsplit=6)[5:]
+    return user, command
+
+
+def is_checked_by_cron():
+    user, command = cron_line()
+    claim("the user of the line for cron is always there", run("id", user).returncode == 0, user)
+
+    def said():
+        environment = {"PATH": "/usr/bin:/bin", "HOME": "/root", "SHELL": "/bin/sh"}
+        done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True,
+                              env=environment, cwd="/root")
+        return done.stdout + done.stderr
+
+    argil.statuses[JOHN] = "TRAINING"
+    claim("it mails nothing while all is well", wait_for(lambda: said() == ""), said())
+    systemctl("stop", UNIT)
+    there = sorted(path.name for path in STATE.iterdir())
+    found = said()
+    claim("and that the daemon is down while it is", "the daemon is not running" in found, found)
+    left = sorted(path.name for path in STATE.iterdir())
+    claim("and leaves nothing behind", left == there, there, left)
+    systemctl("start", UNIT)
+
+
+def has_a_volume_and_a_user_of_its_own():
+    """A mounted state directory, then one that is a link; each with the drop-in for both units."""
+    systemctl("stop", UNIT)
+    rows = changes(JANE)
+    run("useradd", "--system", "--home-dir", "/nonexistent", "avatar-watch")
+    kept = Path("/kept")
+    shutil.copytree(STATE, kept)
+    STATE.unlink()
+    shutil.rmtree("/var/lib/private/avatar-watch")
+
+    def fill(place):
+        for path in kept.iterdir():
+            if path.is_file():
+                shutil.copy(path, place)
+        run("chown", "-R", "avatar-watch:", str(place))
+
+    def works(what):
+        systemctl("reset-failed", UNIT, BACKUP)
+        done = systemctl("start", UNIT)
+        claim(f"{what}: it starts by the drop-in", done.returncode == 0, journal()[-2000:])
+        claim(f"{what}: with all that it knew", changes(JANE)[: len(rows)] == rows, changes(JANE))
+        before = pid()
+        take("static-user.conf", BACKUP_DROP_INS)
+        done = systemctl("start", BACKUP)
+        claim(f"{what}: a copy is made", done.returncode == 0, journal_of(BACKUP)[-2000:])
+        shutil.rmtree(BACKUP_DROP_INS)
+        systemctl("daemon-reload")
+        done = systemctl("start", BACKUP)
+        claim(f"{what}: without its drop-in the backup is refused", done.returncode != 0)
+        fine = is_active() and pid() == before and DATABASE.is_file() and seen_by_api()
+        claim(f"{what}: and takes nothing away from the daemon", fine, journal()[-2000:])
+        systemctl("stop", UNIT)
+
+    STATE.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=50m", "tmpfs", str(STATE))
+    fill(STATE)
+    systemctl("start", "--no-block", UNIT)
+    refused = wait_for(lambda: show("ExecMainStatus") == "238")
+    claim("a volume at its state directory: systemd refuses it (238)", refused, journal()[-500:])
+    systemctl("stop", UNIT)
+    take("static-user.conf")
+    works("a volume")
+    run("umount", str(STATE))
+    STATE.rmdir()
+    goal = Path("/data/aw")
+    goal.mkdir(parents=True)
+    STATE.symlink_to(goal)
+    fill(goal)
+    works("a link")
+    # The way back: systemd takes what is there for its dynamic user again.
+    STATE.unlink()
+    (DROP_INS / "static-user.conf").unlink()
+    systemctl("daemon-reload")
+    shutil.copytree(goal, STATE)
+    # What a start that was refused has left.
+    shutil.rmtree("/var/lib/private/avatar-watch", ignore_errors=True)
+    run("userdel", "avatar-watch")
+    done = systemctl("start", UNIT)
+    claim("and back to a dynamic user", done.returncode == 0, journal()[-2000:])
+    claim("with all that it knew", changes(JANE)[: len(rows)] == rows, changes(JANE))
+    # Only one of the two has a user of its own, the other way round.
+    run("useradd", "--system", "--home-dir", "/nonexistent", "avatar-watch")
+    take("static-user.conf", BACKUP_DROP_INS)
+    before = pid()
+    done = systemctl("start", BACKUP)
+    claim("the drop-in at the backup alone: it fails", done.returncode != 0)
+    fine = is_active() and pid() == before and seen_by_api()
+    claim("and takes nothing away from the daemon, either", fine, journal()[-2000:])
+    shutil.rmtree(BACKUP_DROP_INS)
+    run("userdel", "avatar-watch")
+    systemctl("daemon-reload")
+
+
+def is_kept_from_its_name_server():
+    """One at a link-local address, as some clouds have it."""
+    server = "169.254.169.253"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        # SIOCSIFADDR, of a second name of the loopback interface.
+        address = struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(server))
+        fcntl.ioctl(any_socket, 0x8916, struct.pack("16s16s", b"lo:1", address))
+    resolv = Path("/etc/resolv.conf")
+    resolv.unlink(missing_ok=True)
+    resolv.write_text(f"nameserver {server}\n")
+    word = f"the name server `{server}` of `/etc/resolv.conf` may not be asked"
+    before = journal().count(word)
+    systemctl("restart", UNIT)
+    claim("that it may not ask a name server is in the log", journal().count(word) == before + 1)
+    take("link-local-resolver.conf")
+    systemctl("restart", UNIT)
+    fine = is_active() and journal().count(word) == before + 1
+    claim("with the drop-in it may", fine, journal()[-1000:])
+    (DROP_INS / "link-local-resolver.conf").unlink()
+    systemctl("daemon-reload")
+
+
+def waits_for_its_volume():
+    """A mount unit that nobody else wants: the daemon needs what is mounted in its state."""
+    systemctl("stop", UNIT)
+    place = Path("/var/lib/private/avatar-watch")
+    unit = Path("/etc/systemd/system/var-lib-private-avatar\\x2dwatch.mount")
+    unit.write_text(f"[Mount]\nWhat=tmpfs\nWhere={place}\nType=tmpfs\nOptions=size=50m,mode=700\n")
+    systemctl("daemon-reload")
+    done = systemctl("start", UNIT)
+    claim("it starts on a volume in its place", done.returncode == 0, journal()[-2000:])
+    claim("which was mounted before", place.is_mount() and seen_by_api())
+    systemctl("stop", UNIT)
+    systemctl("stop", unit.name)
+    unit.write_text(unit.read_text().replace("What=tmpfs\n", "What=/none\n")
+                    .replace("Type=tmpfs", "Type=ext4").replace("size=50m,mode=700", "ro"))
+    systemctl("daemon-reload")
+    done = systemctl("start", UNIT)
+    claim("without the volume it does not start", done.returncode != 0 and not is_active())
+    unit.unlink()
+    systemctl("daemon-reload")
+    systemctl("reset-failed", UNIT)
+    done = systemctl("start", UNIT)
+    claim("and afterwards has its old state", "TRAINING" in changes(JANE), done.stderr)
+
+
 def is_upgraded():
     old, rows = pid(), changes(JANE)
     done = run("dpkg", "--install", str(SHARED / "second.deb"))
@@ -319,6 +516,20 @@ def is_removed():
     claim("the unit is gone", show("LoadState") in ("not-found", "masked"), show("LoadState"))
     claim("the state stays", DATABASE.is_file())
     claim("and so do config and credentials", CONFIG.is_file() and KEY.is_file())
+    # A volume on top of it all, and one inside: a purge empties what it cannot remove.
+    inner = Path("/var/lib/private/avatar-watch/backups")
+    inner.mkdir(exist_ok=True)
+    run("mount", "-t", "tmpfs", "tmpfs", str(inner))
+    (inner / "copy.db").write_text("")
+    done = run("dpkg", "--purge", "avatar-watch")
+    claim("a purge with a volume in the state goes through", done.returncode == 0, done.stderr)
+    claim("it says what stays", "stays: something is mounted there" in done.stderr, done.stderr)
+    status = run("dpkg-query", "-W", "-f", "${db:Status-Abbrev}", "avatar-watch").stdout
+    claim("and the package is gone", not status.strip() or status.startswith("un"), status)
+    claim("as is what was in it", not any(inner.iterdir()))
+    run("umount", str(inner))
+    run("dpkg", "--install", str(SHARED / "first.deb"))
+    run("dpkg", "--remove", "avatar-watch")
     done = run("dpkg", "--purge", "avatar-watch")
     claim("a purge goes through", done.returncode == 0, done.stdout, done.stderr)
     left = [path for path in (STATE, Path("/var/lib/private/avatar-watch"), CONFIG.parent)
@@ -333,6 +544,8 @@ version = systemctl("--version").stdout.splitlines()[0]
 print(f"under {version}")
 installed()
 refuses_to_start()
+has_no_credentials_at_all()
+is_backed_up_before_its_first_start()
 starts()
 is_killed()
 hangs()
@@ -342,6 +555,10 @@ has_a_damaged_database()
 waits_for_its_place()
 has_a_root_of_its_own()
 backs_up()
+is_checked_by_cron()
+has_a_volume_and_a_user_of_its_own()
+waits_for_its_volume()
+is_kept_from_its_name_server()
 is_upgraded()
 is_removed()
 print("all was tried")
