@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::argil::client::Client;
 use crate::cli::args::CheckArgs;
-use crate::cli::config_path::{command_line, config_path};
+use crate::cli::config_path::{command_line, config_path, place_of_run};
 use crate::cli::exit::Exit;
 use crate::cli::mend;
 use crate::cli::output::{complain, complain_of, complain_of_store, counted, line, store_help};
@@ -46,7 +46,8 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
         complain("  help: name another path; a new database is made there");
         return Exit::Problems;
     }
-    if let Err(error) = place::try_place(&settings.store_path) {
+    let place = place_of_run(&settings.store_path);
+    if let Err(error) = place.map_or(Ok(()), |place| place::try_place(&place)) {
         let shown = settings.store_path.display();
         complain(&format!("{}: `store.path` is `{shown}`: {error}", path.display()));
         if let Some(help) = store_help(&error) {

@@ -75,12 +75,30 @@ pub fn whereabouts(config: Option<&Path>, database: Option<&Path>) -> Whereabout
     Whereabouts { config: path, database, page, outline }
 }
 
+/// Where a daemon with this config would have its database; `None` where only the service can say.
+/// It runs with the config of its own place, and has its state elsewhere.
+pub fn place_of_run(store_path: &Path) -> Option<PathBuf> {
+    if store_path.parent() != Path::new(PLACES[1]).parent() {
+        return Some(store_path.to_owned());
+    }
+    let in_service = Path::new(STATE_DIRECTORY).join(store_path.file_name()?);
+    in_service.exists().then_some(in_service)
+}
+
 const PLACES: [&str; 2] = ["avatar-watch.toml", "/etc/avatar-watch/config.toml"];
 const STATE_DIRECTORY: &str = "/var/lib/avatar-watch";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_daemon_of_the_service_has_its_database_in_its_state() {
+        let check = |path: &str| place_of_run(Path::new(path));
+        assert_eq!(check("/srv/a.db"), Some(PathBuf::from("/srv/a.db")));
+        assert_eq!(check("a.db"), Some(PathBuf::from("a.db")));
+        assert_eq!(check("/etc/avatar-watch/no-such-database.db"), None);
+    }
 
     #[test]
     fn a_command_line_names_the_config_where_it_is_not_found_by_itself() {
