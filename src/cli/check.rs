@@ -46,12 +46,10 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
         complain("  help: name another path; a new database is made there");
         return Exit::Problems;
     }
-    let place = place_of_run(&settings.store_path);
-    if let Err(error) = place.map_or(Ok(()), |place| place::try_place(&place)) {
-        let shown = settings.store_path.display();
-        complain(&format!("{}: `store.path` is `{shown}`: {error}", path.display()));
-        if let Some(help) = store_help(&error) {
-            complain(&format!("  help: {help}"));
+    if !is_of_use(&settings.store_path, &path) {
+        // Whoever may not write there may still want to know what a reload would change.
+        if args.diff {
+            diff(&settings);
         }
         return Exit::Problems;
     }
@@ -71,11 +69,10 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
         plain(&settings.store_path.to_string_lossy())
     ));
     if args.diff {
-        let kept = match in_force(&settings.store_path) {
-            Ok(kept) => kept,
-            Err(error) => return complain_of_store(&error),
-        };
-        changes(kept.as_deref(), &settings).iter().for_each(|text| line(text));
+        match diff(&settings) {
+            Exit::Good => {}
+            failed => return failed,
+        }
     }
     if args.online {
         return online(config, &settings);
@@ -86,6 +83,29 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
     let next = command_line(config, "check --online");
     line(&format!("Next: `{next}` tries the key, the avatars and the channels."));
     Exit::Good
+}
+
+/// Prints what a reload would change.
+fn diff(settings: &Settings) -> Exit {
+    match in_force(&settings.store_path) {
+        Ok(kept) => {
+            changes(kept.as_deref(), settings).iter().for_each(|text| line(text));
+            Exit::Good
+        }
+        Err(error) => complain_of_store(&error),
+    }
+}
+
+/// Whether a daemon of this user could have its database at its place; says why not.
+fn is_of_use(store_path: &Path, config: &Path) -> bool {
+    let place = place_of_run(store_path);
+    let Err(error) = place.map_or(Ok(()), |place| place::try_place(&place)) else { return true };
+    let (config, shown) = (config.display(), store_path.display());
+    complain(&format!("{config}: `store.path` is `{shown}`: {error}"));
+    if let Some(help) = store_help(&error) {
+        complain(&format!("  help: {help}"));
+    }
+    false
 }
 
 /// Prints what is wrong with a config to standard error, each problem with its mend.
