@@ -14,6 +14,7 @@ use crate::cli::runtime::block_on;
 use crate::config::diff::diff_snapshots;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
+use crate::config::in_force::emptied;
 use crate::config::settings::{AvatarSettings, Settings};
 use crate::config::snapshot::Snapshot;
 use crate::daemon::checked;
@@ -85,14 +86,20 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
     Exit::Good
 }
 
-/// Prints what a reload would change.
+/// Prints what a reload would change, and whether it would refuse it.
 fn diff(settings: &Settings) -> Exit {
-    match in_force(&settings.store_path) {
-        Ok(kept) => {
-            changes(kept.as_deref(), settings).iter().for_each(|text| line(text));
-            Exit::Good
+    let kept = match in_force(&settings.store_path) {
+        Ok(kept) => kept,
+        Err(error) => return complain_of_store(&error),
+    };
+    let old = kept.as_deref().and_then(Snapshot::from_text);
+    changes(kept.is_some(), old.as_ref(), settings).iter().for_each(|text| line(text));
+    match old.and_then(|old| emptied(&old, &Snapshot::of(settings))) {
+        Some(what) => {
+            complain(&format!("avatar-watch: a reload would refuse this: {what}"));
+            Exit::Problems
         }
-        Err(error) => complain_of_store(&error),
+        None => Exit::Good,
     }
 }
 
@@ -154,16 +161,16 @@ fn in_force(store_path: &Path) -> Result<Option<String>, StoreError> {
 }
 
 /// What a reload would change, line by line.
-fn changes(kept: Option<&str>, settings: &Settings) -> Vec<String> {
-    let old = kept.and_then(Snapshot::from_text);
-    let first = match (kept, &old) {
-        (None, _) => Some("no daemon has run with this database yet: everything is new"),
-        (Some(_), None) => {
+fn changes(is_kept: bool, old: Option<&Snapshot>, settings: &Settings) -> Vec<String> {
+    let first = match (is_kept, old) {
+        (false, _) => Some("no daemon has run with this database yet: everything is new"),
+        (true, None) => {
             Some("another version of the daemon keeps its settings otherwise: everything is new")
         }
-        (Some(_), Some(_)) => None,
+        (true, Some(_)) => None,
     };
-    let changes = diff_snapshots(&old.unwrap_or_default(), &Snapshot::of(settings));
+    let nothing = Snapshot::default();
+    let changes = diff_snapshots(old.unwrap_or(&nothing), &Snapshot::of(settings));
     let mut lines: Vec<String> = first.into_iter().map(str::to_owned).collect();
     lines.extend(changes.iter().map(|change| plain(&change.marked())));
     if changes.is_empty() {
@@ -338,7 +345,8 @@ mod tests {
     fn a_diff_lists_what_a_reload_would_change() {
         let kept = Snapshot::of(&settings(CONFIG)).to_text();
         let check = |kept: Option<&str>, text: &str, expected: &[&str]| {
-            let mut lines = changes(kept, &settings(text));
+            let old = kept.and_then(Snapshot::from_text);
+            let mut lines = changes(kept.is_some(), old.as_ref(), &settings(text));
             assert_eq!(lines.pop().as_deref(), Some("secrets are not compared here"));
             assert_eq!(lines, expected);
         };

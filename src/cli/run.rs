@@ -108,7 +108,8 @@ fn daemon_exit(error: &DaemonError) -> Exit {
         | DaemonError::Channel { .. }
         | DaemonError::Heartbeat(_)
         | DaemonError::Listen { .. }
-        | DaemonError::StoreMoved => Exit::Config,
+        | DaemonError::StoreMoved
+        | DaemonError::Emptied(_) => Exit::Config,
         DaemonError::System { .. } => Exit::Disk,
         DaemonError::LoopEnded(_) => Exit::Bug,
     }

@@ -86,12 +86,7 @@ fn show(view: &Overview, verdict: &Verdict, now: Timestamp) {
         line("");
     }
     lines.iter().for_each(|text| line(&plain(text)));
-    if view.avatars.iter().any(|avatar| avatar.configured.is_none()) {
-        line("\nThe config cannot be read, so nothing of it is shown.");
-    } else if !view.config_problems.is_empty() {
-        let count = counted(view.config_problems.len(), "problem");
-        line(&format!("\nThe config has {count}: `avatar-watch check` names what is wrong."));
-    }
+    file_lines(view).iter().for_each(|text| line(text));
     match (view.daemon.running, view.daemon.pid) {
         (true, Some(pid)) => line(&format!("\nThe daemon is running (process {pid}).")),
         (true, None) => line("\nThe daemon is running."),
@@ -100,6 +95,33 @@ fn show(view: &Overview, verdict: &Verdict, now: Timestamp) {
     if view.is_whole {
         line(&format!("\n{}", plain(&verdict.sentence())));
     }
+}
+
+/// What there is to say of the config file, which is not what is in force.
+fn file_lines(view: &Overview) -> Vec<String> {
+    let in_force = match view.is_in_force {
+        true => "; what is shown is what is in force",
+        false => "",
+    };
+    let mut lines = Vec::new();
+    if !view.knows_avatars {
+        lines.push("\nThe config cannot be read, so nothing of it is shown.".to_owned());
+    } else if !view.config_readable {
+        lines.push(format!("\nThe config cannot be read{in_force}."));
+    } else if !view.config_problems.is_empty() {
+        let count = counted(view.config_problems.len(), "problem");
+        lines
+            .push(format!("\nThe config has {count} (`avatar-watch check` names them){in_force}."));
+    } else if !view.config_changes.is_empty() {
+        lines.push(format!("\nThe config was changed and not reloaded{in_force}. By a reload:"));
+    }
+    let told = view.config_problems.iter().chain(&view.config_changes);
+    lines.extend(told.take(FILE_LINES_MAX).map(|text| format!("  {}", plain(text))));
+    let more = view.config_problems.len().max(view.config_changes.len());
+    if more > FILE_LINES_MAX {
+        lines.push(format!("  and {} more", more - FILE_LINES_MAX));
+    }
+    lines
 }
 
 /// A channel that is not told, or takes nothing; `None` for one that does well.
@@ -145,6 +167,7 @@ fn row(avatar: &AvatarView, now: Timestamp) -> Vec<String> {
     };
     let name = avatar.name.clone().unwrap_or_default();
     let name = match avatar.configured {
+        Some(false) if avatar.awaits_reload => format!("{name} (not in force yet)"),
         Some(false) if avatar.discovered => format!("{name} (found in a list)"),
         Some(false) => format!("{name} (not in the config)"),
         Some(true) | None => name,
@@ -158,3 +181,6 @@ fn row(avatar: &AvatarView, now: Timestamp) -> Vec<String> {
         trouble.unwrap_or_default(),
     ]
 }
+
+/// Lines about the config file that are shown; `check` has them all.
+const FILE_LINES_MAX: usize = 5;

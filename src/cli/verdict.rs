@@ -142,9 +142,11 @@ fn facts(view: &Overview) -> Facts<'_> {
         // Its page tells whether they move.
         hindrance: view.daemon.hindrance.as_deref(),
         stuck: Vec::new(),
-        config_readable: view.config_readable
-            && view.avatars.iter().all(|it| it.configured.is_some()),
+        config_readable: view.config_readable && view.knows_avatars,
         config_problems: &view.config_problems,
+        config_changes: &view.config_changes,
+        watched: (view.is_whole && view.knows_avatars && !view.discovers)
+            .then(|| view.watched().count()),
         conditions: view.conditions.iter().map(ConditionView::facts).collect(),
         channels: view.is_whole.then(|| channels.collect()),
         unseen: unseen.collect(),
@@ -168,6 +170,8 @@ fn sentence(findings: &[Finding], figures: &Figures) -> String {
 
 /// The figures behind the bar.
 struct Figures {
+    /// Whether the number of avatars is known.
+    known: bool,
     avatars: usize,
     training: usize,
     troubled: usize,
@@ -181,6 +185,7 @@ impl Figures {
     fn of(view: &Overview, late_after: Duration, now: Timestamp) -> Self {
         let training = |avatar: &&AvatarView| avatar.status.as_deref() == Some("TRAINING");
         Self {
+            known: view.knows_avatars,
             avatars: view.watched().count(),
             training: view.watched().filter(training).count(),
             troubled: view.watched().filter(|avatar| avatar.trouble.is_some()).count(),
@@ -192,7 +197,13 @@ impl Figures {
     }
 
     fn text(&self) -> String {
-        let Self { avatars, training, troubled, waiting, dead, .. } = self;
+        let Self { waiting, dead, .. } = self;
+        // `U` is what cannot be known, in the words of the plugins' guidelines.
+        let [avatars, training, troubled] =
+            [self.avatars, self.training, self.troubled].map(|count| match self.known {
+                true => count.to_string(),
+                false => "U".to_owned(),
+            });
         let (oldest, late) = (self.oldest.as_secs(), self.late_after.as_secs());
         format!(
             " | avatars={avatars};;;0 training={training};;;0 troubled={troubled};;;0 \
@@ -229,12 +240,17 @@ mod tests {
             daemon: DaemonView { running: true, pid: Some(1), hindrance: None },
             config_readable: true,
             config_problems: Vec::new(),
+            config_changes: Vec::new(),
+            is_in_force: true,
+            knows_avatars: true,
+            discovers: false,
             avatars: vec![AvatarView {
                 id: "a1".to_owned(),
                 name: None,
                 account: Some("argil".to_owned()),
                 configured: Some(true),
                 discovered: false,
+                awaits_reload: false,
                 status: Some("TRAINING".to_owned()),
                 since: None,
                 trouble: None,
@@ -344,7 +360,7 @@ mod tests {
             "WARNING: 2 messages waiting for channel ops, which is paused, the oldest for 1h",
             1,
         );
-        check(|view| view.avatars[0].configured = None, "WARNING: the config cannot be read", 1);
+        check(|view| view.knows_avatars = false, "WARNING: the config cannot be read", 1);
         check(|view| view.config_readable = false, "WARNING: the config cannot be read", 1);
         check(
             |view| view.config_problems = vec!["a.toml:3: `b` is odd".to_owned(), "c".to_owned()],

@@ -2,7 +2,7 @@
 //!
 //! What always holds: there are settings only when there is no problem at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
@@ -80,6 +80,8 @@ pub struct Outline {
     pub avatars: Option<BTreeMap<AvatarId, Registered>>,
     /// The names of the accounts; `None` when they cannot be read.
     pub accounts: Option<Vec<String>>,
+    /// The names of the channels, good or bad; `None` when they cannot be read.
+    pub channels: Option<BTreeSet<String>>,
     /// Where the API of the default account is, as it is written, if that is said.
     pub base_url: Option<String>,
     /// Whether there is a word about discovery.
@@ -113,6 +115,7 @@ pub fn outline(path: &Path, environment: &Environment) -> Outline {
     let dropped = DropIns::beside(path).read(&mut registry, environment, &mut Findings::default());
     let avatars = avatars.zip(dropped).map(|(avatars, dropped)| [avatars, dropped].concat());
     let accounts = account::names(&root).filter(|_| !bytes.is_empty());
+    let channels = channel::names(&root).filter(|_| !bytes.is_empty());
     let named = |avatar: AvatarSettings| {
         (avatar.id, Registered { name: avatar.name, account: avatar.account })
     };
@@ -120,6 +123,7 @@ pub fn outline(path: &Path, environment: &Environment) -> Outline {
         store_path: store::path(&root).unwrap_or_else(|| reader.resolve(store::PATH)),
         avatars: avatars.map(|avatars| avatars.into_iter().map(named).collect()),
         accounts: accounts.map(|names| names.into_iter().map(str::to_owned).collect()),
+        channels: channels.map(|names| names.into_iter().map(str::to_owned).collect()),
         base_url: account::written_base_url(&root),
         discovers: root.field(DISCOVER.path).is_some(),
         page: web::page(&root).filter(|_| is_whole),

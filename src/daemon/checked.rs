@@ -26,21 +26,6 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Settings, ConfigEr
     if problems.is_empty() { Ok(settings) } else { Err(ConfigError::Problems(problems)) }
 }
 
-/// What is wrong with the config whoever reads it: every problem but that a secret or a certificate
-/// is out of this process's reach.
-///
-/// # Errors
-/// When the config cannot be read.
-pub fn faults(path: &Path, environment: &Environment) -> Result<Vec<Problem>, ConfigError> {
-    match load(path, environment) {
-        Ok(_) => Ok(Vec::new()),
-        Err(ConfigError::Problems(problems)) => {
-            Ok(problems.into_iter().filter(|problem| !problem.out_of_reach).collect())
-        }
-        Err(error @ ConfigError::Unreadable { .. }) => Err(error),
-    }
-}
-
 /// The template that the settings describe.
 pub fn template(settings: &TemplateSettings) -> Template {
     Template { tree: settings.tree.clone(), content_type: settings.content_type.clone() }

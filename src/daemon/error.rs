@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use rustix::io::Errno;
 
 use crate::argil::error::ArgilError;
+use crate::config::in_force::Emptied;
 use crate::daemon::shortage;
 use crate::domain::channel::ChannelName;
 use crate::notify::error::NotifyError;
@@ -35,6 +36,9 @@ pub enum DaemonError {
     /// A reload asked for another database.
     #[error("`store.path` cannot change while the daemon runs: restart it")]
     StoreMoved,
+    /// A reload would take away all that there is.
+    #[error("{0}")]
+    Emptied(Emptied),
     /// The system refused something that the daemon needs.
     #[error("the system failed at {doing}")]
     System {
@@ -76,6 +80,7 @@ impl DaemonError {
             | Self::Channel { .. }
             | Self::Heartbeat(_)
             | Self::StoreMoved
+            | Self::Emptied(_)
             | Self::LoopEnded(_) => false,
         }
     }

@@ -23,6 +23,7 @@ pub mod experience;
 pub mod roster;
 pub mod lane;
 pub mod checked;
+mod config_notes;
 pub mod wiring;
 pub mod look;
 pub mod errand;

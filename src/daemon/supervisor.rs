@@ -13,17 +13,19 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::config::diff::{Change, diff};
+use crate::config::in_force::emptied;
 use crate::config::settings::Settings;
 use crate::config::snapshot::Snapshot;
 use crate::daemon::bell::Bell;
 use crate::daemon::chance::Chance;
 use crate::daemon::chores::Chores;
+use crate::daemon::config_notes::ConfigNotes;
 use crate::daemon::dispatcher::Dispatcher;
 use crate::daemon::door::{Door, Inside, Turn};
 use crate::daemon::error::DaemonError;
 use crate::daemon::heart;
 use crate::daemon::janitor;
-use crate::daemon::look::{Tools, log_condition, not_written, written_again};
+use crate::daemon::look::Tools;
 use crate::daemon::opening;
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::Clock;
@@ -33,16 +35,13 @@ use crate::daemon::request::RequestIds;
 use crate::daemon::stop::{StopOrder, stop_order};
 use crate::daemon::trial;
 use crate::daemon::wiring::{self, WiredPlan};
-use crate::domain::condition::{About, Condition, Phase};
-use crate::domain::event::{Event, EventId, EventKind, Subject};
-use crate::domain::foreign_text::one_line;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::live::feed::Feed;
 use crate::live::metrics::Metrics;
 use crate::live::sights::Sights;
 use crate::store::channels::{Registered, Registration};
-use crate::store::error::{NextStep, StoreError};
+use crate::store::error::StoreError;
 use crate::store::handle::Store;
 use crate::store::lock::DatabaseLock;
 use crate::store::recovery::Recovery;
@@ -62,11 +61,7 @@ pub struct Daemon<C: Clock> {
     pulse: Arc<Pulse>,
     inside: Inside<C>,
     door: Option<Door>,
-    rejected_since: Option<Timestamp>,
-    /// Whether the store would not take yet which settings are in force.
-    unnoted: bool,
-    /// What the store would not take yet of what is to be told of the config.
-    untold: Option<(Phase, Timestamp, Option<String>)>,
+    notes: ConfigNotes,
 }
 
 impl<C: Clock> Daemon<C> {
@@ -153,9 +148,7 @@ impl<C: Clock> Daemon<C> {
             pulse,
             inside,
             door,
-            rejected_since,
-            unnoted: false,
-            untold: None,
+            notes: ConfigNotes::new(rejected_since),
         };
         daemon.taken().await?;
         Ok(daemon)
@@ -170,6 +163,9 @@ impl<C: Clock> Daemon<C> {
     pub async fn reload(&mut self, settings: Settings) -> Result<Vec<Change>, DaemonError> {
         if settings.store_path != self.settings.store_path {
             return Err(DaemonError::StoreMoved);
+        }
+        if let Some(what) = emptied(&Snapshot::of(&self.settings), &Snapshot::of(&settings)) {
+            return Err(DaemonError::Emptied(what));
         }
         let before = Arc::clone(&self.plans.borrow());
         let plan = Arc::new(wiring::plan(&settings, Some((&self.settings, &before)))?);
@@ -232,26 +228,12 @@ impl<C: Clock> Daemon<C> {
         });
     }
 
-    /// Notes that the settings are in force, for whoever asks what a reload would change; and
-    /// tells that the config is good again, if it was told that it was not.
+    /// Notes that the settings are in force, and tells that the config is good again, if it was
+    /// told that it was not.
     async fn taken(&mut self) -> Result<(), DaemonError> {
         self.tools.metrics.reloaded(true, self.tools.clock.now());
-        self.note_in_force().await?;
-        if matches!(self.untold.take(), Some((Phase::Begun, ..))) {
-            // Nobody was told that it was bad, so nobody needs to know that it is good.
-            return Ok(());
-        }
-        if let Some(since) = self.rejected_since {
-            self.tell_of_config(Phase::Ended, since, None).await?;
-        }
-        Ok(())
-    }
-
-    async fn note_in_force(&mut self) -> Result<(), DaemonError> {
-        let in_force = Snapshot::of(&self.settings).to_text();
-        let noted = self.tools.store.set_in_force(in_force).await;
-        self.unnoted = noted.is_err();
-        self.bear(noted)
+        let plan = Arc::clone(&self.plans.borrow());
+        self.notes.taken(&self.tools, &plan, &self.settings).await
     }
 
     /// Notes and tells what could not be written when it was to be.
@@ -259,74 +241,19 @@ impl<C: Clock> Daemon<C> {
     /// # Errors
     /// When the store fails for good.
     pub async fn catch_up(&mut self) -> Result<(), DaemonError> {
-        if self.unnoted {
-            self.note_in_force().await?;
-        }
-        match self.untold.take() {
-            Some((phase, since, reason)) => self.tell_of_config(phase, since, reason).await,
-            None => Ok(()),
-        }
+        let plan = Arc::clone(&self.plans.borrow());
+        self.notes.catch_up(&self.tools, &plan, &self.settings).await
     }
 
-    /// Tells operators, once, that the config was read again and not taken.
+    /// Tells operators, once, that the config was read again and not taken, and keeps the reason
+    /// up to date.
     ///
     /// # Errors
     /// When the store fails for good.
     pub async fn refused(&mut self, reason: &str) -> Result<(), DaemonError> {
         self.tools.metrics.reloaded(false, self.tools.clock.now());
-        if self.rejected_since.is_some() {
-            // It was told to begin; that it ended may wait to be told, and is no longer so.
-            self.untold = None;
-            return Ok(());
-        }
-        if self.untold.is_some() {
-            return Ok(());
-        }
-        let now = self.tools.clock.now();
-        let reason = one_line(reason, REASON_CHARS_MAX);
-        self.tell_of_config(Phase::Begun, now, Some(reason)).await
-    }
-
-    async fn tell_of_config(
-        &mut self,
-        phase: Phase,
-        since: Timestamp,
-        reason: Option<String>,
-    ) -> Result<(), DaemonError> {
-        let (now, roll) = (self.tools.clock.now(), self.tools.chance.roll());
-        let untold = Some((phase, since, reason.clone()));
-        let condition = Condition { phase, since, about: About::Config, reason };
-        let event = Event {
-            id: EventId::mint(now, roll),
-            kind: EventKind::ConfigRejected,
-            occurred_at: now,
-            subject: Subject::Condition(Box::new(condition)),
-        };
         let plan = Arc::clone(&self.plans.borrow());
-        let told = plan.announcement(event.clone(), None, now, roll.derive(1));
-        let written = self.tools.store.announce(vec![told], now).await;
-        if written.is_ok() {
-            log_condition(&event);
-            self.rejected_since = (phase == Phase::Begun).then_some(since);
-            self.tools.bell.ring();
-        } else {
-            self.untold = untold;
-        }
-        self.bear(written)
-    }
-
-    /// A store that cannot write just now keeps nobody from going on.
-    fn bear(&self, written: Result<(), StoreError>) -> Result<(), DaemonError> {
-        match written {
-            Err(failure) if failure.next_step() == NextStep::Retry => {
-                not_written(&self.tools, NOTES, &failure);
-                Ok(())
-            }
-            result => {
-                written_again(&self.tools, NOTES);
-                result.map_err(DaemonError::from)
-            }
-        }
+        self.notes.refused(&self.tools, &plan, reason).await
     }
 
     /// Says that a good config is taken as soon as the store can write.
@@ -472,8 +399,6 @@ async fn close(writer: Writer) {
     }
 }
 
-/// What the log calls what is noted and told of the config.
-const NOTES: &str = "notes of the config";
 /// What it calls a config that waits to be taken.
 const CONFIGS: &str = "configs that were read again";
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
@@ -481,5 +406,3 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 const HINTS_WAITING_MAX: usize = 1024;
 /// Channels that wait to be tried at most.
 const TRIALS_WAITING_MAX: usize = 4;
-/// Characters of the reason why a config was not taken that are told.
-const REASON_CHARS_MAX: usize = 2_000;

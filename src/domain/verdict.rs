@@ -52,6 +52,11 @@ pub struct Facts<'a> {
     pub config_readable: bool,
     /// What is wrong with the config as it stands, and would keep it from being taken.
     pub config_problems: &'a [String],
+    /// What a reload of the config as it stands would change, while nobody has asked for one.
+    pub config_changes: &'a [String],
+    /// How many avatars are watched where none are searched for; `None` where nobody asked, or
+    /// lists are searched.
+    pub watched: Option<usize>,
     /// The conditions that hold, of what is watched.
     pub conditions: Vec<ConditionFacts<'a>>,
     /// The channels; `None` where nobody asked for them.
@@ -159,17 +164,15 @@ pub fn judge(facts: &Facts<'_>, late_after: Duration, now: Timestamp) -> Vec<Fin
     findings.extend(facts.conditions.iter().filter_map(condition));
     let channels = facts.channels.iter().flatten();
     findings.extend(channels.flat_map(|it| channel(it, late_after, now)));
-    if facts.channels.as_ref().is_some_and(Vec::is_empty) {
+    if facts.channels.as_ref().is_some_and(|all| !all.iter().any(|it| it.configured)) {
         findings.push(found(Level::Note, "there are no channels, so nobody is told".to_owned()));
+    }
+    if facts.watched == Some(0) {
+        findings.push(found(Level::Warning, "no avatar is watched".to_owned()));
     }
     let told: BTreeSet<&str> = facts.conditions.iter().map(|it| it.subject).collect();
     findings.extend(facts.unseen.iter().filter_map(|avatar| unseen(avatar, &told, now)));
-    if !facts.config_readable {
-        findings.push(found(Level::Warning, "the config cannot be read".to_owned()));
-    } else if let [first, ..] = facts.config_problems {
-        let count = counted(facts.config_problems.len().try_into().unwrap_or(u64::MAX), "problem");
-        findings.push(found(Level::Warning, format!("the config has {count}: {first}")));
-    }
+    findings.extend(config(facts).map(|text| found(Level::Warning, text)));
     // Stable: of what is equally bad, the first comes first.
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     findings
@@ -189,6 +192,24 @@ pub const fn obstacle(
         (true, ChannelState::Paused, _) => Some("paused"),
         (true, ChannelState::Active, true) => Some("FAILING"),
         (false, _, _) | (true, ChannelState::Active, false) => None,
+    }
+}
+
+/// What is wrong with the config file as it stands; it says nothing about what is in force.
+fn config(facts: &Facts<'_>) -> Option<String> {
+    let counted = |all: &[String], noun| counted(all.len().try_into().unwrap_or(u64::MAX), noun);
+    match (facts.config_readable, facts.config_problems, facts.config_changes) {
+        (false, [], _) => Some("the config cannot be read".to_owned()),
+        (false, [first, ..], _) => Some(format!("the config cannot be read: {first}")),
+        (true, all @ [first, ..], _) => {
+            Some(format!("the config has {}: {first}", counted(all, "problem")))
+        }
+        (true, [], [only]) => Some(format!("the config was changed and not reloaded: {only}")),
+        (true, [], [first, rest @ ..]) => {
+            let more = rest.len();
+            Some(format!("the config was changed and not reloaded: {first}, and {more} more"))
+        }
+        (true, [], []) => None,
     }
 }
 
@@ -331,8 +352,21 @@ mod tests {
         let stuck = vec!["poller"];
         check(&Facts { stuck, ..well() }, WRONG, "the poller of the daemon does not move");
         check(&Facts { config_readable: false, ..well() }, LOOK, "the config cannot be read");
+        let (one, two) = (["a".to_owned()], ["a".to_owned(), "b".to_owned()]);
+        let of_file = |config_readable, config_problems, config_changes, text: &str| {
+            let facts = Facts { config_readable, config_problems, config_changes, ..well() };
+            check(&facts, LOOK, text);
+        };
+        of_file(false, &two, &[], "the config cannot be read: a");
+        of_file(true, &two, &[], "the config has 2 problems: a");
+        of_file(true, &[], &one, "the config was changed and not reloaded: a");
+        of_file(true, &[], &two, "the config was changed and not reloaded: a, and 1 more");
+        check(&Facts { watched: Some(0), ..well() }, LOOK, "no avatar is watched");
+        check(&Facts { watched: Some(1), ..well() }, "All is well", "");
         let nobody = "there are no channels, so nobody is told";
         check(&Facts { channels: Some(vec![]), ..well() }, NOTE, nobody);
+        let gone = vec![ChannelFacts { configured: false, ..channel() }];
+        check(&Facts { channels: Some(gone), ..well() }, NOTE, nobody);
         check(&Facts { channels: None, ..well() }, "All is well", "");
         let holds = |kind: &str, subject: &str, headline: &str, text: &str| {
             let reason = Some("it said no");
@@ -346,8 +380,9 @@ mod tests {
         {
             holds(kind, "a1", LOOK, &format!("{kind} for a1 (it said no)"));
         }
+        let other = ChannelFacts { name: "other", ..channel() };
         let of = |it: ChannelFacts<'_>, headline: &str, text: &str| {
-            check(&Facts { channels: Some(vec![it]), ..well() }, headline, text);
+            check(&Facts { channels: Some(vec![it, other]), ..well() }, headline, text);
         };
         let (paused, disabled) = (ChannelState::Paused, ChannelState::Disabled);
         let waiting = ChannelFacts { under_way: 2, oldest_at: at(1), ..channel() };

@@ -1,5 +1,6 @@
 //! Rows of `conditions`: what was told to begin and not yet to end. Written and removed by the
-//! very events that tell it, so the two cannot differ.
+//! very events that tell it, so the two cannot differ; only why a config is rejected may be another
+//! by now.
 
 use rusqlite::{Connection, OptionalExtension as _, named_params};
 
@@ -66,6 +67,14 @@ pub(super) fn config_rejected(connection: &Connection) -> rusqlite::Result<Optio
         .prepare_cached("SELECT since FROM conditions WHERE kind = ?1")?
         .query_row([EventKind::ConfigRejected.name()], |row| row.get(0))
         .optional()
+}
+
+/// Notes why the config is rejected now, if it is told to be.
+pub(super) fn set_rejected_reason(connection: &Connection, reason: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE conditions SET reason = ?2 WHERE kind = ?1 AND reason IS NOT ?2")?
+        .execute((EventKind::ConfigRejected.name(), reason))
+        .map(drop)
 }
 
 const fn cause(about: &About) -> Option<BlindCause> {

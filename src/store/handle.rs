@@ -166,6 +166,17 @@ impl Store {
         .await
     }
 
+    /// Notes why the config is rejected now, if it is told to be.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub async fn set_rejected_reason(&self, reason: String) -> Result<(), StoreError> {
+        self.run("noting why the config is rejected", move |connection, _| {
+            conditions::set_rejected_reason(connection, &reason)
+        })
+        .await
+    }
+
     /// What lists of an account's avatars have shown.
     ///
     /// # Errors

@@ -174,6 +174,8 @@ impl<'d> Book<'d> {
             // One that cannot be read is not taken, and that is a condition.
             config_readable: true,
             config_problems: &[],
+            config_changes: &[],
+            watched: (!self.register.discovers).then_some(watched.len()),
             conditions: conditions.iter().map(ConditionView::facts).collect(),
             channels: Some(channels.iter().map(ChannelView::facts).collect()),
             unseen: unseen.collect(),

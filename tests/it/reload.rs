@@ -60,9 +60,63 @@ async fn a_bad_config_changes_nothing_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_would_leave_nothing_is_refused_and_told_and_a_restart_applies_it() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let nothing = Config::new(argil.base_url());
+    let untold = nothing.clone().avatar("a1");
+    let unwatched = nothing.webhook("ops", &receiver.url()).with("operator = true\n");
+    let whole = unwatched.clone().avatar("a1");
+    let bench = Bench::new(whole.text());
+    argil.set_status("a1", "TRAINING");
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    let reason = || {
+        let status = bench.json(&["status", "--json"]);
+        status["conditions"][0]["reason"].as_str().unwrap_or_default().to_owned()
+    };
+    for (config, what) in [
+        (unwatched.text(), "leaves no avatar to watch"),
+        (untold.text(), "leaves no channel to tell"),
+        ("# half saved\n", "`argil.api_key` is missing"),
+        (unwatched.text(), "leaves no avatar to watch"),
+    ] {
+        bench.configure(config);
+        let diff = bench.run(&["check", "--diff"]);
+        assert_eq!(diff.status.code(), Some(2));
+        let said = crate::harness::daemon::stderr(&diff);
+        assert!(said.contains(what), "{said}");
+        daemon.signal(Signal::HUP);
+        // The present reason is shown, whatever was told first.
+        crate::harness::daemon::wait_until("the reason", || reason().contains(what));
+    }
+    let received = receiver.wait_for(1).await;
+    let body: serde_json::Value = serde_json::from_slice(&received[0].body).unwrap();
+    assert_eq!(
+        (&body["type"], &body["data"]["state"]),
+        (&"config.rejected".into(), &"begun".into())
+    );
+    let looks = argil.count("a1");
+    argil.wait_until("more looks at a1", |_| argil.count("a1") > looks + 3).await;
+    assert!(daemon.stop().success());
+    assert_eq!(receiver.received().len(), 1, "it is told once");
+
+    let looks = argil.count("a1");
+    let daemon = bench.start();
+    daemon.wait_for_log("watching with the database");
+    // It is meant so: the config is good again, and nothing is watched.
+    receiver.wait_for(2).await;
+    let line = crate::harness::daemon::stdout(&bench.run(&["status", "--check"]));
+    assert!(line.contains("no avatar is watched"), "{line}");
+    assert_eq!(argil.count("a1"), looks);
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pending_deliveries_outlive_a_reload_and_a_channel_that_comes_back() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let spare = "operator = true\nevents = []\n";
     let config = Config::new(argil.base_url()).avatar("a1");
+    let config = config.webhook("spare", &receiver.url()).with(spare);
     let with_channel = config.clone().webhook("ops", &receiver.url());
     let with_channel = with_channel.text().replace(IMPATIENT, "retry_schedule = [\"0s\", \"1h\"]");
     let bench = Bench::new(&with_channel);

@@ -61,7 +61,9 @@ async fn a_config_that_the_next_start_would_not_take_is_noticed_before() {
         line.starts_with(begin) && line.contains("`store.keep_deliveries`") && code == 1,
         "{line}"
     );
-    assert!(stdout(&bench.run(&["status"])).contains("The config has 2 problems: `avatar-watch"));
+    assert!(
+        stdout(&bench.run(&["status"])).contains("The config has 2 problems (`avatar-watch check`")
+    );
     let problems = bench.json(&["status", "--json"])["config_problems"].clone();
     assert!(problems[1].as_str().unwrap().contains("did you mean `path`?"), "{problems}");
 }

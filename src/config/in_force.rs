@@ -1,0 +1,201 @@
+//! What a daemon has in force, out of the snapshot that it keeps with its database, and how the
+//! file differs from it.
+//!
+//! What is judged is what is in force: the file may be half saved, or not have been read yet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::config::diff::{Change, KeyChange, Turn, diff_snapshots};
+use crate::config::file::{Outline, Registered};
+use crate::config::settings::Settings;
+use crate::config::snapshot::{Keys, Section, Snapshot};
+use crate::domain::account::AccountName;
+use crate::domain::channel::ChannelName;
+
+/// What a reload would take away whole, so that it is not done: files that are half saved look
+/// like that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emptied {
+    /// Every avatar, with no discovery left.
+    Avatars,
+    /// Every channel.
+    Channels,
+}
+
+impl fmt::Display for Emptied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self {
+            Self::Avatars => "leaves no avatar to watch, where there were some",
+            Self::Channels => "leaves no channel to tell, where there were some",
+        };
+        write!(f, "the config {what}: is it whole? if it is meant so, a restart applies it")
+    }
+}
+
+/// What a reload from `old` to `new` would take away whole, if anything.
+pub fn emptied(old: &Snapshot, new: &Snapshot) -> Option<Emptied> {
+    let watches = |it: &Snapshot| {
+        let section = |it: &Section| matches!(it, Section::Avatar(_) | Section::Discover);
+        it.sections.keys().any(section)
+    };
+    let tells =
+        |it: &Snapshot| it.sections.keys().any(|section| matches!(section, Section::Channel(_)));
+    if watches(old) && !watches(new) {
+        return Some(Emptied::Avatars);
+    }
+    (tells(old) && !tells(new)).then_some(Emptied::Channels)
+}
+
+/// The outline with what is in force in place of what the file says. Where the database is, and
+/// whether the file is whole, stays as it is.
+pub fn outline(file: &Outline, in_force: &Snapshot) -> Outline {
+    let (mut avatars, mut accounts) = (BTreeMap::new(), Vec::new());
+    let mut channels = BTreeSet::new();
+    let (mut discovers, mut page) = (false, None);
+    for (section, keys) in &in_force.sections {
+        match section {
+            Section::Avatar(id) => {
+                avatars.insert(id.clone(), registered(keys));
+            }
+            Section::Account(name) => accounts.push(name.to_string()),
+            Section::Channel(name) => {
+                channels.insert(name.to_string());
+            }
+            Section::Discover => discovers = true,
+            Section::Web => page = place(keys),
+            Section::Poll | Section::Events | Section::Store | Section::Heartbeat => {}
+        }
+    }
+    Outline {
+        store_path: file.store_path.clone(),
+        base_url: file.base_url.clone(),
+        is_whole: file.is_whole,
+        avatars: Some(avatars),
+        accounts: Some(accounts),
+        channels: Some(channels),
+        discovers,
+        page,
+    }
+}
+
+fn registered(keys: &Keys) -> Registered {
+    let account = keys.get("account").and_then(|name| AccountName::parse(name).ok());
+    Registered { name: keys.get("name").cloned(), account: account.unwrap_or_default() }
+}
+
+fn place(keys: &Keys) -> Option<SocketAddr> {
+    let place: SocketAddr = keys.get("listen")?.parse().ok()?;
+    (place.port() != 0).then_some(place)
+}
+
+/// What a reload would change, one line each, the refusal of it first; secrets are not compared.
+pub fn unreloaded(in_force: &Snapshot, settings: &Settings) -> Vec<String> {
+    let new = Snapshot::of(settings);
+    let refused = emptied(in_force, &new).map(|emptied| format!("a reload is refused: {emptied}"));
+    let changes = diff_snapshots(in_force, &new).into_iter().filter_map(without_paths);
+    refused.into_iter().chain(changes.map(|change| change.to_string())).collect()
+}
+
+/// The same where secrets are out of reach: only the avatars and channels that the file names are
+/// compared.
+pub fn unreloaded_names(in_force: &Snapshot, file: &Outline) -> Vec<String> {
+    let named = outline(file, in_force);
+    let compared = file.avatars.is_some() && file.channels.is_some();
+    let (old, new) = (sections(&named), sections(file));
+    let change = |section: &Section, turn| Change { section: section.clone(), turn }.to_string();
+    let added = new.difference(&old).map(|it| change(it, Turn::Added(Keys::new())));
+    let removed = old.difference(&new).map(|it| change(it, Turn::Removed(Keys::new())));
+    added.chain(removed).filter(|_| compared).collect()
+}
+
+/// The change without the paths in it: whoever asks may be in another folder than the daemon, and
+/// without its variables.
+fn without_paths(change: Change) -> Option<Change> {
+    let Turn::Changed(keys) = change.turn else { return Some(change) };
+    let is_path = |key: &str| match change.section {
+        Section::Store => key == "path",
+        _ => key == "file.folder",
+    };
+    let keys: Vec<KeyChange> = keys.into_iter().filter(|it| !is_path(&it.key)).collect();
+    (!keys.is_empty()).then_some(Change { section: change.section, turn: Turn::Changed(keys) })
+}
+
+/// The avatars and channels that an outline names.
+fn sections(outline: &Outline) -> BTreeSet<Section> {
+    let channels = outline.channels.iter().flatten();
+    let channels = channels.filter_map(|name| ChannelName::parse(name).ok());
+    let avatars = outline.avatars.iter().flat_map(BTreeMap::keys).cloned();
+    avatars.map(Section::Avatar).chain(channels.map(Section::Channel)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file::tests::read_with;
+
+    const HOOK: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
+                        format = 'slack'\n";
+    const AVATAR: &str = "[[avatars]]\nid = 'a1'\nname = 'Jane'\n";
+
+    fn settings(text: &str) -> Settings {
+        read_with(&format!("argil.api_key = 'CANARY'\n{text}"), &[]).unwrap()
+    }
+
+    fn snapshot(text: &str) -> Snapshot {
+        // As it is kept and read again.
+        Snapshot::from_text(&Snapshot::of(&settings(text)).to_text()).unwrap()
+    }
+
+    #[test]
+    fn what_leaves_nothing_where_there_was_something_is_told() {
+        let check = |old: &str, new: &str, expected: Option<Emptied>| {
+            assert_eq!(emptied(&snapshot(old), &snapshot(new)), expected, "{old:?} -> {new:?}");
+        };
+        let both = format!("{HOOK}{AVATAR}");
+        let found = "[discover]\nenabled = true\n";
+        check(&both, &both, None);
+        check(&both, "", Some(Emptied::Avatars));
+        check(&both, HOOK, Some(Emptied::Avatars));
+        check(&both, AVATAR, Some(Emptied::Channels));
+        check(HOOK, "", Some(Emptied::Channels));
+        check(&both, &format!("{HOOK}{found}"), None);
+        check(&format!("{HOOK}{found}"), HOOK, Some(Emptied::Avatars));
+        check("", "", None);
+        check("", &both, None);
+        check(&both, &both.replace("a1", "a2").replace("ops", "other"), None);
+    }
+
+    #[test]
+    fn what_is_in_force_is_known_without_the_file() {
+        let text = format!("{HOOK}{AVATAR}[web]\nlisten = '127.0.0.1:99'\n");
+        let found = outline(&Outline::default(), &snapshot(&text));
+        let avatars: Vec<_> = found.avatars.iter().flatten().collect();
+        let [(id, registered)] = avatars.as_slice() else { panic!("{avatars:?}") };
+        assert_eq!((id.as_str(), registered.name.as_deref()), ("a1", Some("Jane")));
+        assert_eq!(registered.account, AccountName::default());
+        assert_eq!(found.accounts.as_deref(), Some(&["argil".to_owned()][..]));
+        assert_eq!(found.channels, Some(BTreeSet::from(["ops".to_owned()])));
+        assert_eq!(found.page, Some("127.0.0.1:99".parse().unwrap()));
+        assert!(!found.discovers && !found.is_whole);
+        let hidden = outline(&Outline::default(), &snapshot("web.listen = '127.0.0.1:0'"));
+        assert_eq!((hidden.page, hidden.avatars), (None, Some(BTreeMap::new())));
+    }
+
+    #[test]
+    fn what_was_not_reloaded_is_told_without_what_hangs_on_the_folder() {
+        let check = |old: &str, new: &str, expected: &[&str]| {
+            assert_eq!(unreloaded(&snapshot(old), &settings(new)), expected);
+        };
+        check(AVATAR, AVATAR, &[]);
+        check("store.path = 'a.db'", "store.path = 'b.db'", &[]);
+        check(
+            "store.path = 'a.db'",
+            "store = { path = 'b.db', keep_deliveries = '30d' }",
+            &["the store changed: `keep_deliveries` from `90d` to `30d`"],
+        );
+        let refused = format!("a reload is refused: {}", Emptied::Avatars);
+        check(AVATAR, "", &[&refused, "avatar `a1` \"Jane\" removed"]);
+    }
+}
