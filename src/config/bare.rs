@@ -9,7 +9,8 @@ use crate::config::drop_in::DropIns;
 use crate::config::environment::Environment;
 use crate::config::error::Problem;
 use crate::config::file;
-use crate::config::reader::Visibility;
+use crate::config::generation::Generation;
+use crate::config::reader::{Outside, Visibility};
 use crate::config::settings::Settings;
 use crate::domain::secret_text::{SecretKind, clean};
 
@@ -38,7 +39,9 @@ pub fn bare(environment: &Environment, base_url: Option<&str>) -> Result<Setting
     let key = format!("[argil]\napi_key = {{ env = \"{KEY_VARIABLE}\" }}\n");
     let place = base_url.map(|url| format!("base_url = {}\n", Value::String(url.to_owned())));
     let text = key + &place.unwrap_or_default();
-    file::read(Path::new(NO_FILE), &text, Visibility::Owner, environment, DropIns::default())
+    let files = Generation::default();
+    let outside = Outside { environment, files: &files };
+    file::read(Path::new(NO_FILE), &text, Visibility::Owner, outside, DropIns::default())
 }
 
 const NO_FILE: &str = "without a config";

@@ -5,21 +5,33 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::config::field::{Field, shown};
-use crate::config::secret_source;
+use crate::domain::text_encoding::{EncodingFault, decode};
 
 /// Reads a PEM file with at least one certificate, and with none that nobody could use.
 pub(super) fn read(field: &Field<'_>) -> Option<Vec<u8>> {
     let path = field.reader.resolve(field.text()?);
     let place = shown(&path.display().to_string());
-    let bytes = match secret_source::read_file(&path) {
-        Ok(bytes) => bytes,
+    let bytes = match field.reader.files.read(&path) {
+        Ok((bytes, _)) => bytes,
         Err(error) => {
             let help = "is the path right, and may this user read the file?";
             return field.out_of_reach(format!("cannot be read from `{place}`: {error}"), help);
         }
     };
+    // A mark before the first line would hide it.
+    let text = match decode(&bytes) {
+        Ok(text) => text.as_bytes(),
+        Err(EncodingFault::Unknown { .. }) if bytes.starts_with(DER_SEQUENCE) => {
+            let message = format!("is `{place}`, which is a certificate in DER, not in PEM");
+            let help = "convert it: `openssl x509 -inform der -in FILE -out FILE.pem`";
+            return field.wrong(message, help);
+        }
+        // Notes between the certificates may be in any encoding.
+        Err(EncodingFault::Unknown { .. }) => bytes.as_slice(),
+        Err(fault) => return field.wrong(format!("is `{place}`, which {fault}"), fault.help()),
+    };
     let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+    for certificate in CertificateDer::pem_slice_iter(text) {
         let good = certificate.is_ok_and(|certificate| store.add(certificate).is_ok());
         if !good {
             let message = format!("is `{place}`, which has a damaged certificate in it");
@@ -31,13 +43,17 @@ pub(super) fn read(field: &Field<'_>) -> Option<Vec<u8>> {
         let help = "name a file with `-----BEGIN CERTIFICATE-----` in it";
         return field.wrong(message, help);
     }
-    Some(bytes)
+    Some(text.to_vec())
 }
+
+/// How a certificate in DER begins: a sequence with a length of two bytes (X.690, section 8.1).
+const DER_SEQUENCE: &[u8] = &[0x30, 0x82];
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use super::*;
     use crate::config::file::tests::check_added;
 
     const CHANNEL: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
@@ -54,7 +70,7 @@ mod tests {
         };
         let key = rcgen::KeyPair::generate().unwrap();
         let parameters = rcgen::CertificateParams::new(vec!["h.example".to_owned()]).unwrap();
-        let good = parameters.self_signed(&key).unwrap().pem();
+        let good = parameters.clone().self_signed(&key).unwrap().pem();
         check(good.as_bytes(), "");
         check(format!("# ours\n{good}\n{good}").as_bytes(), "");
         let none = format!(
@@ -70,5 +86,18 @@ mod tests {
         check(b"-----BEGIN CERTIFICATE-----\nxx\n", &damaged);
         check(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &damaged);
         check(&good.as_bytes()[..good.len() / 2], &damaged);
+        check(format!("\u{feff}{good}").as_bytes(), "");
+        let wide: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let help = EncodingFault::Utf16.help();
+        let told = format!("is `{path}`, which is in UTF-16, not in UTF-8\n  help: {help}");
+        check(&wide, &format!("config.toml:6: `channels.ops.ca_file` {told}"));
+        let told = format!(
+            "is `{path}`, which is a certificate in DER, not in PEM\n  \
+             help: convert it: `openssl x509 -inform der -in FILE -out FILE.pem`"
+        );
+        check(
+            parameters.self_signed(&key).unwrap().der(),
+            &format!("config.toml:6: `channels.ops.ca_file` {told}"),
+        );
     }
 }

@@ -12,12 +12,12 @@ use toml::de::DeTable;
 
 use crate::config::avatar::Registry;
 use crate::config::damage;
-use crate::config::environment::Environment;
 use crate::config::error::Problem;
-use crate::config::reader::{Findings, Place, Reader, Visibility};
+use crate::config::generation::Generation;
+use crate::config::reader::{Findings, Outside, Place, Reader, Visibility};
 use crate::config::schema::AVATAR;
-use crate::config::secret_source;
 use crate::config::settings::AvatarSettings;
+use crate::domain::text_encoding::{EncodingFault, decode};
 
 /// The drop-ins of a config, in the order of their names, and what is wrong with them.
 #[derive(Debug, Default)]
@@ -28,15 +28,15 @@ pub(super) struct DropIns {
 
 impl DropIns {
     /// Takes in the drop-ins beside a config.
-    pub(super) fn beside(config: &Path) -> Self {
+    pub(super) fn beside(config: &Path, files: &Generation) -> Self {
         let folder = config.parent().unwrap_or(Path::new("")).join(FOLDER);
         let mut found = Self::default();
-        match names(&folder) {
+        match files.list(&folder, names) {
             Ok(names) if names.len() > FILES_MAX => {
                 let message = format!("has more than {FILES_MAX} files");
                 found.problems.push(problem(&folder, message, "put several avatars into a file"));
             }
-            Ok(names) => names.iter().for_each(|name| found.take(folder.join(name))),
+            Ok(names) => names.iter().for_each(|name| found.take(folder.join(name), files)),
             Err(error) => {
                 let help = "is it a folder, and may this user read it?";
                 found.problems.push(problem(&folder, format!("cannot be listed: {error}"), help));
@@ -54,15 +54,15 @@ impl DropIns {
     pub(super) fn read(
         self,
         registry: &mut Registry<'_>,
-        environment: &Environment,
+        outside: Outside<'_>,
         found: &mut Findings,
     ) -> Option<Vec<AvatarSettings>> {
         let mut avatars = Vec::new();
         found.problems.extend(self.problems);
         for (path, text) in &self.files {
             let (entries, errors) = DeTable::parse_recoverable(text);
-            let reader = Reader::new(path, text, Visibility::Owner, environment);
-            errors.iter().for_each(|error| damage::report(&reader, error));
+            let reader = Reader::new(path, text, Visibility::Owner, outside);
+            damage::report(&reader, &errors);
             let root = reader.root(entries.get_ref());
             root.check_names(&[AVATAR.path], |_| ONLY_AVATARS.to_owned());
             let read = registry.read(&root);
@@ -78,9 +78,9 @@ impl DropIns {
         found.problems.is_empty().then_some(avatars)
     }
 
-    fn take(&mut self, path: PathBuf) {
-        match secret_source::read_file(&path) {
-            Ok(bytes) => match text(&path, bytes) {
+    fn take(&mut self, path: PathBuf, files: &Generation) {
+        match files.read(&path) {
+            Ok((bytes, _)) => match text(&path, &bytes) {
                 Ok(text) => self.files.push((path, text)),
                 Err(problem) => self.problems.push(problem),
             },
@@ -96,12 +96,16 @@ impl DropIns {
 ///
 /// # Errors
 /// With the problem of a text that is not UTF-8.
-pub(super) fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Problem> {
-    String::from_utf8(bytes).map_err(|error| {
-        let good = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
-        let line = 1 + good.filter(|byte| **byte == b'\n').count();
-        let message = "the text is not UTF-8".to_owned();
-        Problem { line: Some(line), help: None, ..problem(path, message, "") }
+pub(super) fn text(path: &Path, bytes: &[u8]) -> Result<String, Problem> {
+    decode(bytes).map(str::to_owned).map_err(|fault| {
+        let line = match fault {
+            EncodingFault::Utf16 | EncodingFault::Utf32 => None,
+            EncodingFault::Unknown { good } => {
+                let before = bytes.iter().take(good);
+                Some(1 + before.filter(|byte| **byte == b'\n').count())
+            }
+        };
+        Problem { line, ..problem(path, format!("the text {fault}"), fault.help()) }
     })
 }
 

@@ -2,6 +2,7 @@ use std::os::unix::fs::symlink;
 
 use tempfile::TempDir;
 
+use crate::config::environment::Environment;
 use crate::config::file::{Outline, load, outline};
 use crate::config::settings::Settings;
 use crate::domain::avatar::AvatarId;
@@ -133,6 +134,7 @@ avatars.d/b.toml:3: `avatars.id` is `a2`, which is registered in `avatars.d/a.to
 avatars.d/b.toml:5: this is no TOML: string values must be quoted, expected literal string
   help: a duration stands in quotes: `7s`
 avatars.d/c.toml:2: the text is not UTF-8
+  help: save it as UTF-8, as plain text
 "
             .replace("quotes: `7s`", "quotes: `\"7s\"`")
             .as_str(),

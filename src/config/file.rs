@@ -3,8 +3,7 @@
 //! What always holds: there are settings only when there is no problem at all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io;
+use std::fs::Metadata;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -19,12 +18,12 @@ use crate::config::discover;
 use crate::config::drop_in::{self, DropIns};
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
+use crate::config::generation;
 use crate::config::heartbeat;
 use crate::config::names::Names;
 use crate::config::poll;
-use crate::config::reader::{Findings, Place, Reader, Table, Visibility};
+use crate::config::reader::{Findings, Outside, Place, Reader, Table, Visibility};
 use crate::config::schema::{AVATAR, DISCOVER, EVENTS, ROOT};
-use crate::config::secret_source;
 use crate::config::settings::{AvatarSettings, Settings};
 use crate::config::store;
 use crate::config::web;
@@ -36,13 +35,36 @@ use crate::domain::avatar::AvatarId;
 /// # Errors
 /// When the config cannot be read, or with every problem that is in it and in its drop-ins.
 pub fn load(path: &Path, environment: &Environment) -> Result<Settings, ConfigError> {
-    let (bytes, visibility) =
-        open(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    let drop_ins = DropIns::beside(path);
-    drop_in::text(path, bytes)
+    match generation::settled(|files| load_once(path, Outside { environment, files })) {
+        (read, None) => read,
+        (_, Some(changing)) => Err(ConfigError::Problems(vec![changes_all_the_time(changing)])),
+    }
+}
+
+fn load_once(path: &Path, outside: Outside<'_>) -> Result<Settings, ConfigError> {
+    let (bytes, metadata) = outside
+        .files
+        .read(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    let drop_ins = DropIns::beside(path, outside.files);
+    drop_in::text(path, &bytes)
         .map_err(|problem| vec![problem])
-        .and_then(|text| read(path, &text, visibility, environment, drop_ins))
+        .and_then(|text| read(path, &text, visibility(&metadata), outside, drop_ins))
         .map_err(ConfigError::Problems)
+}
+
+/// Another reading may find it at rest.
+fn changes_all_the_time(file: PathBuf) -> Problem {
+    Problem {
+        file,
+        line: None,
+        key: String::new(),
+        message: "keeps changing while the config is read".to_owned(),
+        help: Some(
+            "what writes it again and again? let it end, and read the config then".to_owned(),
+        ),
+        out_of_reach: true,
+    }
 }
 
 /// Reads a config's text with its drop-ins.
@@ -50,14 +72,12 @@ pub(super) fn read(
     path: &Path,
     text: &str,
     visibility: Visibility,
-    environment: &Environment,
+    outside: Outside<'_>,
     drop_ins: DropIns,
 ) -> Result<Settings, Vec<Problem>> {
     let (entries, errors) = DeTable::parse_recoverable(text);
-    let reader = Reader::new(path, text, visibility, environment);
-    for error in &errors {
-        damage::report(&reader, error);
-    }
+    let reader = Reader::new(path, text, visibility, outside);
+    damage::report(&reader, &errors);
     let mut dropped = Findings::default();
     let settings = settings(&reader.root(entries.get_ref()), drop_ins, &mut dropped);
     let mut found = reader.into_findings();
@@ -104,15 +124,20 @@ pub struct Registered {
 /// Reads the outline, as far as it can be read; a config that cannot be read at all has the
 /// database where it is by default.
 pub fn outline(path: &Path, environment: &Environment) -> Outline {
-    let bytes = open(path).map(|(bytes, _)| bytes).unwrap_or_default();
+    generation::settled(|files| outline_once(path, Outside { environment, files })).0
+}
+
+fn outline_once(path: &Path, outside: Outside<'_>) -> Outline {
+    let bytes = outside.files.read(path).map(|(bytes, _)| bytes).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let (entries, damage) = DeTable::parse_recoverable(&text);
     let is_whole = damage.is_empty() && !bytes.is_empty();
-    let reader = Reader::new(path, &text, Visibility::Owner, environment);
+    let reader = Reader::new(path, &text, Visibility::Owner, outside);
     let root = reader.root(entries.get_ref());
     let mut registry = Registry::new(Names::default());
     let avatars = registry.read(&root).filter(|_| !bytes.is_empty());
-    let dropped = DropIns::beside(path).read(&mut registry, environment, &mut Findings::default());
+    let drop_ins = DropIns::beside(path, outside.files);
+    let dropped = drop_ins.read(&mut registry, outside, &mut Findings::default());
     let avatars = avatars.zip(dropped).map(|(avatars, dropped)| [avatars, dropped].concat());
     let accounts = account::names(&root).filter(|_| !bytes.is_empty());
     let channels = channel::names(&root).filter(|_| !bytes.is_empty());
@@ -131,16 +156,9 @@ pub fn outline(path: &Path, environment: &Environment) -> Outline {
     }
 }
 
-fn open(path: &Path) -> io::Result<(Vec<u8>, Visibility)> {
-    // Before it is opened: to open a pipe waits for a writer, for ever.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
+fn visibility(metadata: &Metadata) -> Visibility {
     let mode = metadata.permissions().mode() & 0o7777;
-    let visibility = if mode & OTHERS == 0 { Visibility::Owner } else { Visibility::Others(mode) };
-    Ok((secret_source::read_bounded(file)?, visibility))
+    if mode & OTHERS == 0 { Visibility::Owner } else { Visibility::Others(mode) }
 }
 
 /// Reads everything before it gives up on anything; what there is to say of the drop-ins goes
@@ -161,7 +179,7 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Findings) -> Opti
     let mut registry = Registry::new(names);
     let avatars = registry.read(root);
     let is_alone = drop_ins.is_empty();
-    let more = drop_ins.read(&mut registry, root.reader.environment, dropped);
+    let more = drop_ins.read(&mut registry, root.reader.outside(), dropped);
     if let (true, Some([]), Some(None)) = (is_alone, avatars.as_deref(), &discover) {
         warn_of_none(root);
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::generation::Generation;
 use crate::config::json_schema::tests::complaints;
 use crate::config::schema;
 use crate::config::settings::{AccountSettings, BounceTo, ChannelKind, MailWay, SmtpTls};
@@ -35,7 +36,9 @@ fn environment(names: &[&str]) -> Environment {
 
 pub(in crate::config) fn read_with(text: &str, names: &[&str]) -> Result<Settings, Vec<Problem>> {
     let path = Path::new("config.toml");
-    let read = read(path, text, Visibility::Owner, &environment(names), DropIns::default());
+    let (environment, files) = (environment(names), Generation::default());
+    let outside = Outside { environment: &environment, files: &files };
+    let read = read(path, text, Visibility::Owner, outside, DropIns::default());
     if read.is_ok() {
         // What the reader takes, the schema for editors takes too.
         assert_eq!(complaints(text), [""; 0], "for:\n{text}");

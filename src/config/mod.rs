@@ -11,6 +11,7 @@ pub mod in_force;
 pub mod diff;
 pub mod environment;
 pub mod file;
+mod generation;
 pub mod bare;
 pub mod damage;
 pub mod schema;

@@ -15,6 +15,7 @@ use toml::de::{DeTable, DeValue};
 use crate::config::environment::Environment;
 use crate::config::error::Problem;
 use crate::config::field::{Field, shown};
+use crate::config::generation::Generation;
 use crate::config::schema::{Schema, join, nearest};
 
 /// One reading of one file. It has no `Debug`, since secrets may stand in the text.
@@ -27,11 +28,22 @@ pub(super) struct Reader<'a> {
     pub(super) visibility: Visibility,
     /// What comes from outside.
     pub(super) environment: &'a Environment,
+    /// The files of this reading, beside its own.
+    pub(super) files: &'a Generation,
     empty: DeTable<'a>,
     newlines: Vec<usize>,
     damaged: RefCell<BTreeSet<usize>>,
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
+}
+
+/// What a reading takes from outside of its file.
+#[derive(Clone, Copy)]
+pub(super) struct Outside<'a> {
+    /// The variables.
+    pub(super) environment: &'a Environment,
+    /// The other files.
+    pub(super) files: &'a Generation,
 }
 
 /// What there is to say of a file.
@@ -84,19 +96,26 @@ impl<'a> Reader<'a> {
         path: &'a Path,
         text: &'a str,
         visibility: Visibility,
-        environment: &'a Environment,
+        outside: Outside<'a>,
     ) -> Self {
+        let Outside { environment, files } = outside;
         Self {
             path,
             text,
             visibility,
             environment,
+            files,
             empty: DeTable::new(),
             newlines: text.match_indices('\n').map(|(offset, _)| offset).collect(),
             damaged: RefCell::default(),
             problems: RefCell::default(),
             warnings: RefCell::default(),
         }
+    }
+
+    /// What it takes from outside.
+    pub(super) const fn outside(&self) -> Outside<'a> {
+        Outside { environment: self.environment, files: self.files }
     }
 
     /// The whole file as a table.

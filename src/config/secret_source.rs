@@ -4,8 +4,6 @@
 //! `domain/secret_text.rs`. No problem repeats the secret, nor what may be the secret in the wrong
 //! place. A secret may stand in the config only when nobody but its owner can read that.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
 use std::path::Path;
 
 use toml::de::DeValue;
@@ -51,30 +49,6 @@ fn take(field: &Field<'_>, source: &str, bytes: &[u8], kind: SecretKind) -> Opti
         }
         Err(fault) => field.wrong(format!("{source}{fault}"), fault.help()),
     }
-}
-
-/// The whole of a regular file of ordinary size, from a path in the config.
-///
-/// # Errors
-/// When it cannot be read, is no regular file, or is larger than a mebibyte.
-pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    read_bounded(File::open(path)?)
-}
-
-/// The whole of an open file of ordinary size.
-///
-/// # Errors
-/// When it cannot be read, or is larger than a mebibyte.
-pub(super) fn read_bounded(file: File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length <= FILE_BYTES_MAX) {
-        return Ok(bytes);
-    }
-    Err(io::Error::other("it is larger than a mebibyte"))
 }
 
 fn guard(field: &Field<'_>, plain: Plain) {
@@ -129,8 +103,8 @@ fn from_variable(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
 
 fn from_file(source: &Field<'_>, path: &Path, kind: SecretKind) -> Option<Secret> {
     let place = shown(&path.display().to_string());
-    match read_file(path) {
-        Ok(bytes) => take(source, &format!("names the file `{place}`, which "), &bytes, kind),
+    match source.reader.files.read(path) {
+        Ok((bytes, _)) => take(source, &format!("names the file `{place}`, which "), &bytes, kind),
         Err(error) => {
             let help = "is the path right, and may this user read the file?";
             source.out_of_reach(format!("cannot be read from `{place}`: {error}"), help)
@@ -165,9 +139,6 @@ fn from_credential(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
 
 const SOURCES: &str =
     "write one of `{ env = \"…\" }`, `{ file = \"…\" }` and `{ credential = \"…\" }`";
-
-/// Bytes that a config, a secret or a certificate file has at most.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 const VARIABLE_LENGTH_MAX: usize = 64;
 

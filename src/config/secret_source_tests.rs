@@ -1,3 +1,4 @@
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
@@ -8,8 +9,7 @@ use crate::config::error::ConfigError;
 use crate::config::file;
 use crate::config::settings::Settings;
 use crate::domain::account::AccountName;
-
-use super::*;
+use crate::domain::text_encoding::EncodingFault;
 
 const GOOD: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
@@ -311,7 +311,14 @@ fn a_config_that_cannot_be_read_is_told_as_such() {
         assert!(error.to_string().ends_with(expected), "{error}");
     };
     check(folder.0.path().join("nowhere.toml"), "/nowhere.toml`");
-    check(folder.write("latin.toml", b"a = 1\nb = '\xe9'"), "latin.toml:2: the text is not UTF-8");
+    check(
+        folder.write("latin.toml", b"a = 1\nb = '\xe9'"),
+        "  help: save it as UTF-8, as plain text",
+    );
+    let wide: Vec<u8> =
+        "[argil]\r\napi_key = 'CANARY'\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    check(folder.write("wide.toml", &wide), EncodingFault::Utf16.help());
+
     assert!(matches!(
         file::load(folder.0.path(), &Environment::default()),
         Err(ConfigError::Unreadable { .. })

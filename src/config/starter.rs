@@ -135,7 +135,8 @@ mod tests {
     use crate::config::drop_in::DropIns;
     use crate::config::environment::Environment;
     use crate::config::file;
-    use crate::config::reader::Visibility;
+    use crate::config::generation::Generation;
+    use crate::config::reader::{Outside, Visibility};
 
     const ENVIRONMENT: [(&str, &str); 3] = [
         ("ARGIL_API_KEY", "key"),
@@ -159,7 +160,9 @@ mod tests {
             let text = starter(&answers);
             let path = Path::new("starter.toml");
             let read = |text: &str, visibility| {
-                file::read(path, text, visibility, &environment(), DropIns::default())
+                let (environment, files) = (environment(), Generation::default());
+                let outside = Outside { environment: &environment, files: &files };
+                file::read(path, text, visibility, outside, DropIns::default())
             };
             let settings = read(&text, Visibility::Others(0o644)).unwrap();
             let channels = usize::from(webhook.is_some()) + usize::from(mail.is_some());
