@@ -249,7 +249,8 @@ fn asked(folder: &Path) -> Result<Wishes, InitError> {
         if known { Ok(()) } else { Err("it begins with `https://`".to_owned()) }
     });
     let url = url.map_err(ended)?;
-    let address = |text: &str| MailAddress::parse(text).map(drop).map_err(|it| it.to_string());
+    let address =
+        |text: &str| MailAddress::parse(text).map(drop).map_err(|wrong| format!("it {wrong}"));
     let mail = asker.ask("A mailbox to tell (Enter: none)", address).map_err(ended)?;
     if !mail.is_empty() {
         let host = asker.ask("Its mail server, as smtp.example.com", |text| {

@@ -1,6 +1,6 @@
 //! What mends what `check --online` and `test` find: a sentence for each kind of failure.
 
-use crate::domain::delivery::Outcome;
+use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::observation::{Denial, Fault, Observation};
 
 /// What to do about an avatar that was not seen; `None` when it was.
@@ -36,6 +36,12 @@ pub fn of_channel(outcome: &Outcome) -> &'static str {
     match (outcome.phase, outcome.code) {
         ("resolve", _) => "is the name of the host right, and does this machine find others?",
         ("connect", _) => "does the server run, and may this machine connect to its port?",
+        ("tls", None) if outcome.class == OutcomeClass::Misconfigured => {
+            "is `port` right? One that speaks TLS from the first byte wants `tls = \"implicit\"`"
+        }
+        ("tls", None) if outcome.class == OutcomeClass::Local => {
+            "install `ca-certificates`, or name an authority of yours with `ca_file`"
+        }
         ("tls", _) => {
             "is the certificate good for that name? `ca_file` names an authority of yours"
         }
@@ -43,6 +49,15 @@ pub fn of_channel(outcome: &Outcome) -> &'static str {
         ("token", _) => "run the command by hand: it must print a token and exit with 0",
         ("sendmail", _) => "run the command of `sendmail` by hand",
         ("file", _) => "make the folder, and let this user write into it",
+        ("hello", Some(500..)) if outcome.said().contains(TO_OUR_NAME) => {
+            "write as `hello_name` the name that this machine has in the DNS"
+        }
+        ("mail" | "rcpt", None) if outcome.class != OutcomeClass::Retryable => {
+            "write those addresses in ASCII, or use a server that offers SMTPUTF8"
+        }
+        ("auth", None) if outcome.class == OutcomeClass::Misconfigured => {
+            "use one of the ways that it offers; some offer none in plain, or before TLS"
+        }
         ("auth", _) => {
             "are the user's name and the password right? Some want one made for programs"
         }
@@ -51,3 +66,6 @@ pub fn of_channel(outcome: &Outcome) -> &'static str {
         _ => "what does the other side's log say?",
     }
 }
+
+/// How a refusal of the name that we greet with ends, and not one of us before.
+const TO_OUR_NAME: &str = ", as `";

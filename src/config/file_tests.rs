@@ -245,7 +245,7 @@ fn the_config_block_of_the_contract_loads() {
     assert_eq!(ops.terms.schedule.waits(), RetrySchedule::webhook().waits());
     let mail = &settings.channels[&ChannelName::parse("studio-mail").unwrap()];
     let ChannelKind::Email(email) = &mail.kind else { panic!("a mail channel") };
-    assert_eq!(email.message_id_domain, "example.com");
+    assert_eq!(email.message_id_domain.as_str(), "example.com");
     let MailWay::Smtp(smtp) = &email.way else { panic!("a mail server") };
     assert_eq!((smtp.tls, smtp.port), (SmtpTls::Starttls, 587));
 }

@@ -29,8 +29,12 @@ pub(super) fn parse(text: &str) -> Option<Host> {
 /// and of underscores, which are forbidden and used. URLs allow more.
 fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    let is_label =
-        |label: &str| (1..=LABEL_LENGTH_MAX).contains(&label.len()) && label.bytes().all(plain);
+    let is_label = |label: &str| {
+        (1..=LABEL_LENGTH_MAX).contains(&label.len())
+            && label.bytes().all(plain)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
     let name = name.strip_suffix('.').unwrap_or(name);
     name.len() <= NAME_LENGTH_MAX && name.split('.').all(is_label)
 }
@@ -104,7 +108,9 @@ mod tests {
         check("localhost.example.com", false, false);
         check("8.8.8.8", false, false);
         let long = "a".repeat(64);
-        for wrong in ["a b", "", ".", "a..b", ".a", "evil\"host", "a;b", "a'b", "a%22b", &long] {
+        for wrong in
+            ["a b", "", ".", "a..b", ".a", "evil\"host", "a;b", "a'b", "a%22b", "-a.b", "a-", &long]
+        {
             assert_eq!(parse(wrong), None, "`{wrong}`");
         }
         for right in ["a_b.example.", "xn--bcher-kva.example", &"a".repeat(63)] {

@@ -13,7 +13,8 @@ use crate::config::schema::{FILE, SENDMAIL, SMTP};
 use crate::config::settings::{BounceTo, EmailSettings, MailWay, Threading};
 use crate::config::smtp;
 use crate::domain::foreign_text::is_unseen;
-use crate::domain::mail_address::MailAddress;
+use crate::domain::mail_address::{MailAddress, MailAddressError};
+use crate::domain::mail_domain::MailDomain;
 
 /// Reads what a mail channel has beyond any other.
 pub(super) fn read(table: &Table<'_>) -> Option<EmailSettings> {
@@ -34,7 +35,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<EmailSettings> {
     let list_unsubscribe = table.optional("list_unsubscribe", unsubscribe);
     let way = way(table);
     let (from, domain) = (from?, domain?);
-    let message_id_domain = domain.unwrap_or_else(|| from.domain().to_owned());
+    let message_id_domain = domain.unwrap_or_else(|| from.domain().clone());
     // Where nothing leaves this machine, nobody minds.
     if !matches!(way, None | Some(MailWay::File { .. })) {
         warn_of_short_domain(table, &message_id_domain);
@@ -105,7 +106,7 @@ pub(super) fn program(field: &Field<'_>) -> Option<Vec<String>> {
 fn address(field: &Field<'_>) -> Option<MailAddress> {
     // The address is not repeated: problems are logged at a reload.
     let help = "an address stands alone, like `studio@example.com`";
-    let refused = |error| field.wrong(format!("is malformed: {error}"), help);
+    let refused = |error: MailAddressError| field.wrong(error.to_string(), help);
     MailAddress::parse(field.text()?).map_or_else(refused, Some)
 }
 
@@ -141,22 +142,21 @@ fn unsubscribe(field: &Field<'_>) -> Option<String> {
 }
 
 /// A name as SMTP and message ids have it, or an address in brackets (RFC 5321, section 4.1.3).
-pub(super) fn domain(field: &Field<'_>) -> Option<String> {
+pub(super) fn domain(field: &Field<'_>) -> Option<MailDomain> {
     let text = field.text()?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
-    if text.len() <= DOMAIN_LENGTH_MAX && text.bytes().all(plain) {
-        return Some(text.to_owned());
-    }
-    field.wrong(format!("is `{}`, which is no domain", shown(text)), "write one like `example.com`")
+    let help = "write one like `example.com`";
+    let refused = |error| field.wrong(format!("is `{}`, which {error}", shown(text)), help);
+    MailDomain::parse(text).map_or_else(refused, Some)
 }
 
 /// Many servers distrust ids of a domain that cannot be one of the Internet.
-fn warn_of_short_domain(table: &Table<'_>, domain: &str) {
+fn warn_of_short_domain(table: &Table<'_>, domain: &MailDomain) {
     let from = || table.field("from");
     if let (false, Some(field)) =
-        (domain.contains('.'), table.field("message_id_domain").or_else(from))
+        (domain.is_full_name(), table.field("message_id_domain").or_else(from))
     {
-        let message = format!("makes message ids of the domain `{}`, without a dot", shown(domain));
+        let what = if domain.is_literal() { "which is no name" } else { "without a dot" };
+        let message = format!("makes message ids of the domain `{domain}`, {what}");
         let help = "write `message_id_domain = \"…\"`, with a whole name like `watch.example.com`";
         field.reader.warning(&field.place, message, help);
     }
@@ -169,7 +169,6 @@ const PREFIX: &str = "[avatar-watch]";
 const PREFIX_CHARS_MAX: usize = 40;
 const URL_LENGTH_MAX: usize = 500;
 const TO_MAX: usize = 100;
-const DOMAIN_LENGTH_MAX: usize = 255;
 const SENDMAIL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A try must end before its lease does.
 const PATIENCE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);

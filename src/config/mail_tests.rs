@@ -1,3 +1,4 @@
+use crate::config::error::Problem;
 use crate::config::file::tests::{check_added, read_with};
 use crate::config::settings::{
     BounceTo, ChannelKind, EmailSettings, MailWay, Settings, SmtpAuth, SmtpLogin, SmtpProof,
@@ -165,4 +166,127 @@ fn an_id_without_a_whole_domain_is_warned_of_where_mails_leave_this_machine() {
                     with a whole name like `watch.example.com`";
     assert_eq!(warned(&format!("{SMTP}message_id_domain = 'watch'")), [expected]);
     assert_eq!(warned("file = { folder = 'mails' }\nmessage_id_domain = 'watch'"), [""; 0]);
+}
+
+fn said(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn an_address_is_refused_with_what_is_wrong_and_taken_in_one_form() {
+    let with = |from: &str| format!("from = '{from}'\n{SMTP}");
+    let head = HEAD.replace("from = 'a@example.com'\n", "");
+    for (from, wrong) in [
+        ("a..b@example.com", "has blanks, or dots or signs in an odd place"),
+        (
+            "a@127.0.0.1",
+            "has a wrong domain, which is an address: in brackets, it is `[127.0.0.1]`",
+        ),
+        ("a@[300.1.1.1]", "has a wrong domain, which has no address in its brackets"),
+        ("A <a@example.com>", "has a name or angle brackets around the address"),
+    ] {
+        let text = format!("argil.api_key = 'key'\n{head}{}", with(from));
+        let told = said(&read_with(&text, &[]).unwrap_err());
+        let expected = format!("config.toml:5: `channels.mail.from` {wrong}");
+        assert!(told.contains(&expected), "for {from}: {told}");
+        assert!(told.contains("help: an address stands alone"), "{told}");
+    }
+    let found = |keys: &str| {
+        let settings = read_with(&format!("argil.api_key = 'key'\n{head}{keys}"), &[]).unwrap();
+        let channel = settings.channels.into_values().next().unwrap();
+        let ChannelKind::Email(email) = channel.kind else { panic!("a mail channel") };
+        (email.from.to_string(), email.message_id_domain.to_string())
+    };
+    for (from, address, domain) in [
+        ("watch@müller.example", "watch@xn--mller-kva.example", "xn--mller-kva.example"),
+        ("\"john doe\"@example.com", "\"john doe\"@example.com", "example.com"),
+        ("root@[::1]", "root@[IPv6:::1]", "[IPv6:::1]"),
+    ] {
+        assert_eq!(found(&with(from)), (address.to_owned(), domain.to_owned()));
+    }
+}
+
+#[test]
+fn a_greeting_is_a_name_that_servers_take_or_an_address_in_brackets() {
+    let smtp = |name: &str, host: &str| {
+        let text = format!("smtp = {{ host = '{host}', hello_name = '{name}' }}");
+        read_with(&format!("argil.api_key = 'key'\n{HEAD}{text}"), &[])
+    };
+    let warned = |settings: &Settings| {
+        let warnings = settings.warnings.iter().map(ToString::to_string);
+        warnings.filter(|it| it.contains("hello_name")).collect::<Vec<_>>()
+    };
+    for (name, taken) in [
+        ("watch.example.com", "watch.example.com"),
+        ("watch.example.com.", "watch.example.com"),
+        ("wächter.example", "xn--wchter-bua.example"),
+        ("[192.0.2.1]", "[192.0.2.1]"),
+        ("[IPv6:2001:db8::1]", "[IPv6:2001:db8::1]"),
+        ("[::1]", "[IPv6:::1]"),
+    ] {
+        let settings = smtp(name, "smtp.example.com").unwrap();
+        assert_eq!(warned(&settings), [""; 0], "for {name}");
+        let channel = settings.channels.into_values().next().unwrap();
+        let ChannelKind::Email(email) = channel.kind else { panic!("a mail channel") };
+        let MailWay::Smtp(smtp) = email.way else { panic!("a mail server") };
+        assert_eq!(smtp.hello_name.unwrap().as_str(), taken);
+    }
+    for name in [
+        "a..b",
+        ".",
+        "..",
+        ".a",
+        "-x.example",
+        "x-.example",
+        "[]",
+        "[300.1.1.1]",
+        "[a.example]",
+        "1.2.3.4",
+        "::1",
+        "watch_01",
+        "_",
+        "a b",
+        "a/b",
+        "[IPv6:1.2.3.4]",
+        "[127.0.0.1",
+        "1.2.3",
+    ] {
+        let told = said(&smtp(name, "smtp.example.com").unwrap_err());
+        assert!(told.starts_with("config.toml:6: `channels.mail.smtp.hello_name` is `"), "{told}");
+        assert!(told.contains("help: "), "{told}");
+    }
+    let warnings = |host: &str| warned(&smtp("watch", host).unwrap());
+    assert!(warnings("smtp.example.com")[0].contains("without a dot"));
+    assert_eq!(warnings("localhost"), [""; 0]);
+}
+
+#[test]
+fn a_mail_server_is_named_as_a_resolver_and_a_certificate_have_it() {
+    use rustls::pki_types::ServerName;
+
+    let host = |text: &str| {
+        let text = format!("smtp = {{ host = '{text}' }}");
+        read_with(&format!("argil.api_key = 'key'\n{HEAD}{text}"), &[]).ok().map(|settings| {
+            let channel = settings.channels.into_values().next().unwrap();
+            let ChannelKind::Email(email) = channel.kind else { panic!("a mail channel") };
+            let MailWay::Smtp(smtp) = email.way else { panic!("a mail server") };
+            smtp.host
+        })
+    };
+    for (text, expected) in [
+        ("smtp.example.com.", "smtp.example.com"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("[::1]", "::1"),
+        ("::1", "::1"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("my_host.local", "my_host.local"),
+        ("smtp", "smtp"),
+    ] {
+        let host = host(text).unwrap();
+        assert_eq!(host, expected);
+        assert!(ServerName::try_from(host).is_ok(), "for {text}");
+    }
+    for text in ["-x.example", "x-.example", "a b", "a..b", "[]", "a:25", "mail.123"] {
+        assert_eq!(host(text), None, "for {text}");
+    }
 }

@@ -20,6 +20,7 @@ use crate::domain::custom_header::CustomHeaderName;
 use crate::domain::event::EventKind;
 use crate::domain::foreign_text::plain;
 use crate::domain::mail_address::MailAddress;
+use crate::domain::mail_domain::MailDomain;
 use crate::domain::reach::Reach;
 use crate::domain::retention::Retention;
 use crate::domain::retry::Terms;
@@ -284,7 +285,7 @@ pub struct EmailSettings {
     /// Who is answered; `None` is who sends.
     pub reply_to: Option<MailAddress>,
     /// What stands behind the `@` of a message's id.
-    pub message_id_domain: String,
+    pub message_id_domain: MailDomain,
     /// What subjects begin with; may be empty.
     pub subject_prefix: String,
     /// Whether mails about one thing are shown together.
@@ -348,7 +349,7 @@ pub struct SmtpSettings {
     /// More certificates to trust, as PEM.
     pub ca_file: Option<Vec<u8>>,
     /// How we introduce ourselves; `None` leaves it to the client.
-    pub hello_name: Option<String>,
+    pub hello_name: Option<MailDomain>,
     /// How long the server may think about a mail that it has whole.
     pub dot_timeout: Duration,
 }

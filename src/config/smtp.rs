@@ -13,6 +13,7 @@ use crate::config::mail::{domain, program};
 use crate::config::reader::Table;
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::{SmtpAuth, SmtpLogin, SmtpProof, SmtpSettings, SmtpTls};
+use crate::domain::mail_domain::MailDomain;
 use crate::domain::secret_text::SecretKind;
 
 /// Reads the settings of a mail server.
@@ -22,7 +23,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
     let port = table.optional("port", |field| field.integer(1..=u32::from(u16::MAX)));
     let login = login(table);
     let ca_file = table.optional("ca_file", certificates::read);
-    let hello_name = table.optional("hello_name", domain);
+    let hello_name = table.optional("hello_name", hello_name);
     let dot_timeout = table.or("dot_timeout", DOT, |field| duration::read(field, &DOT_RANGE));
     let (host, tls) = (host?, tls?);
     let remote = host::parse(&host).is_none_or(|host| !host::is_loopback(&host));
@@ -32,6 +33,10 @@ pub(super) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
             "write `starttls` or `implicit`; `none` is only for `localhost`",
         );
     }
+    let hello_name = hello_name?;
+    if let (Some(name), true) = (&hello_name, remote) {
+        warn_of_short_name(table, name);
+    }
     let port = port?.and_then(|port| u16::try_from(port).ok());
     Some(SmtpSettings {
         host,
@@ -39,7 +44,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
         tls,
         login: login?,
         ca_file: ca_file?,
-        hello_name: hello_name?,
+        hello_name,
         dot_timeout: dot_timeout?,
     })
 }
@@ -47,13 +52,37 @@ pub(super) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
 fn smtp_host(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     match host::parse(text) {
-        // As a resolver takes it: other scripts have become ASCII.
-        Some(Host::Domain(name)) => Some(name),
-        Some(Host::Ipv4(_) | Host::Ipv6(_)) => Some(text.to_owned()),
+        // As a resolver and a certificate have it: other scripts have become ASCII, brackets and a
+        // dot at the end are gone.
+        Some(Host::Domain(name)) => Some(name.strip_suffix('.').unwrap_or(&name).to_owned()),
+        Some(Host::Ipv4(address)) => Some(address.to_string()),
+        Some(Host::Ipv6(address)) => Some(address.to_string()),
         None => field.wrong(
             format!("is `{}`, which is no host", shown(text)),
             "write a name or an address alone; the port has a key of its own",
         ),
+    }
+}
+
+/// A name that servers take which keep to the letter of RFC 5321, section 4.1.1.1.
+fn hello_name(field: &Field<'_>) -> Option<MailDomain> {
+    let name = domain(field)?;
+    if !name.can_greet() {
+        let message = format!("is `{name}`, which has an underscore in it");
+        return field
+            .wrong(message, "servers refuse that; write the name of this machine in the DNS");
+    }
+    Some(name)
+}
+
+/// Other machines know no names without a dot, and some turn away who greets with one.
+fn warn_of_short_name(table: &Table<'_>, name: &MailDomain) {
+    if let (false, false, Some(field)) =
+        (name.is_full_name(), name.is_literal(), table.field("hello_name"))
+    {
+        let message = format!("is `{name}`, without a dot: strict servers refuse such a greeting");
+        let help = "write the whole name of this machine, like `watch.example.com`";
+        field.reader.warning(&field.place, message, help);
     }
 }
 

@@ -318,7 +318,7 @@ fn mail(email: &EmailSettings, found: &mut Keys) {
         ("type", "email"),
         ("from", from.as_str()),
         ("to", &sorted(&to)),
-        ("message_id_domain", message_id_domain),
+        ("message_id_domain", message_id_domain.as_str()),
         ("subject_prefix", subject_prefix),
         ("threading", threading),
     ];
@@ -358,7 +358,7 @@ fn smtp(smtp: &SmtpSettings, found: &mut Keys) {
         SmtpAuth::Xoauth2 => Some("xoauth2".to_owned()),
     });
     add(found, [("smtp.username", username), ("smtp.auth", auth)]);
-    add(found, [("smtp.hello_name", hello_name.clone())]);
+    add(found, [("smtp.hello_name", hello_name.as_ref().map(ToString::to_string))]);
 }
 
 fn keys<const N: usize>(pairs: [(&str, String); N]) -> Keys {

@@ -183,8 +183,8 @@ impl Outcome {
         matches!(self.class, OutcomeClass::Ambiguous) || matches!(self.code, Some(502..=504))
     }
 
-    /// Whether it is we that are refused, or may be, though it is only waited for: operators have to
-    /// know at once, since waiting alone may mend nothing.
+    /// Whether it is we that are refused, or may be, though it is only waited for: operators have
+    /// to know at once, since waiting alone may mend nothing.
     pub fn is_refusal_of_us(&self) -> bool {
         let refused = matches!(self.code, Some(500..)) && self.scope != Scope::Channel;
         match self.class {

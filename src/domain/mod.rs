@@ -25,6 +25,7 @@ pub mod forecast;
 pub mod transition;
 pub mod channel;
 pub mod account;
+pub mod mail_domain;
 pub mod mail_address;
 pub mod condition;
 pub mod event;

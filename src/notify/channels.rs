@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use crate::domain::delivery::{DeliveryId, Outcome};
+use crate::domain::delivery::{DeliveryId, Outcome, OutcomeClass};
 use crate::domain::event::{Event, EventId};
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::email::mailer::Email;
+use crate::notify::fault;
 use crate::notify::format::choice::Rendered;
 use crate::notify::http::Webhook;
 
@@ -67,8 +68,12 @@ impl Channel {
         }
     }
 
-    /// Makes exactly one try.
+    /// Makes exactly one try. An empty message is none, whatever made it empty: a yes to it would
+    /// be no news delivered.
     pub async fn deliver(&self, parcel: &Parcel, now: Timestamp) -> Outcome {
+        if parcel.body.trim_ascii().is_empty() {
+            return fault::stopped(OutcomeClass::Rejected, RENDER, EMPTY.to_owned());
+        }
         match self {
             Self::Webhook(webhook) => webhook.deliver(parcel, now).await,
             Self::Email(email) => email.deliver(parcel).await,
@@ -77,7 +82,7 @@ impl Channel {
 
     /// Goes as far as it can without sending anything: to the connection of a webhook, to the
     /// login of a mail account, its program or its folder. The phase of the outcome is the last
-    /// step that was tried.
+    /// step that was tried; its text may name recipients, since it is for whoever asked.
     pub async fn probe(&self) -> Outcome {
         match self {
             Self::Webhook(webhook) => webhook.probe().await,
@@ -128,5 +133,8 @@ impl Channel {
     }
 }
 
+/// The phase of a try that has nothing to send.
+const RENDER: &str = "render";
+const EMPTY: &str = "the stored message is empty, and an empty message is not sent";
 const WEBHOOKS_AT_ONCE: usize = 32;
 const MAILS_AT_ONCE: usize = 8;

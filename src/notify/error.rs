@@ -39,15 +39,6 @@ pub enum NotifyError {
         /// The name of the channel.
         channel: String,
     },
-    /// An address that cannot stand in a mail.
-    #[error("the channel `{channel}` has an address that cannot stand in a mail")]
-    Address {
-        /// The name of the channel.
-        channel: String,
-        /// What is wrong with it.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
-    },
     /// A name that is no name of a host.
     #[error("`{key}` of the channel `{channel}` is no name of a host: `{value}`")]
     HostName {

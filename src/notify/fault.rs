@@ -41,19 +41,6 @@ pub(super) fn not_connected(host: &str, error: &io::Error) -> Outcome {
     stopped(class, CONNECT, format!("`{host}` {said}"))
 }
 
-/// Whether such an error can only come from connecting.
-pub(super) fn is_of_connecting(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable
-            | io::ErrorKind::NetworkDown
-            | io::ErrorKind::AddrNotAvailable
-            | io::ErrorKind::TimedOut
-    ) || matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
-}
-
 /// A connection to the first of the addresses that takes one, each within `limit`.
 ///
 /// # Errors

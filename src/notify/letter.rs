@@ -32,6 +32,16 @@ pub(super) struct Fact {
     pub(super) value: String,
 }
 
+impl Letter {
+    /// All of it, line by line, without a form.
+    pub(super) fn bare(&self) -> String {
+        let facts = self.facts.iter().map(|fact| format!("{}: {}", fact.name, fact.value));
+        let head = [self.headline.clone(), self.about.clone()];
+        let lines = head.into_iter().chain(facts).chain([self.meaning.clone()]);
+        lines.chain(self.window.iter().cloned()).collect::<Vec<_>>().join("\n") + "\n"
+    }
+}
+
 /// What an avatar is called: by its name or, when it has none to show, by its id.
 pub(super) fn called(id: &AvatarId, name: Option<&str>) -> String {
     let name = name.map(|name| one_line(name, NAME_CHARS_MAX));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::delivery::{Outcome, OutcomeClass};
 use avatar_watch::domain::mail_address::MailAddress;
+use avatar_watch::domain::mail_domain::MailDomain;
 use avatar_watch::notify::channels::{Channel, Parcel};
 use avatar_watch::notify::email::mailer::Email;
 use avatar_watch::notify::email::spec::{
@@ -17,7 +18,9 @@ use avatar_watch::secret::Secret;
 use crate::harness::news;
 use crate::harness::smtp::{Mailbox, Plan, Security, Step, Upset};
 
+mod addresses;
 mod login;
+mod replies;
 mod ways;
 
 const TO: &str = "studio@example.com";
@@ -48,7 +51,7 @@ fn spec_of(post: PostSpec) -> EmailSpec {
         from: MailAddress::parse("watch@example.com").unwrap(),
         to: vec![MailAddress::parse(TO).unwrap()],
         bounces: Bounces::Sender,
-        style: MailStyle::plain("watch.example.com"),
+        style: MailStyle::plain(MailDomain::parse("watch.example.com").unwrap()),
         post,
     }
 }
@@ -283,7 +286,7 @@ async fn without_the_tls_that_was_asked_for_nothing_is_said() {
         (OutcomeClass::Misconfigured, "does not offer STARTTLS"),
         (OutcomeClass::Retryable, "answered 454"),
         (OutcomeClass::Retryable, "said nothing"),
-        (OutcomeClass::Retryable, "does not speak TLS"),
+        (OutcomeClass::Retryable, "in plain behind the yes to STARTTLS"),
     ] {
         let outcome = try_once(&channel).await;
         assert_eq!((outcome.class, outcome.phase), (class, "tls"), "{outcome:?}");

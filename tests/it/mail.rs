@@ -7,11 +7,14 @@ use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::condition::{About, BlindCause, Phase};
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::mail_address::MailAddress;
+use avatar_watch::domain::mail_domain::MailDomain;
 use avatar_watch::notify::channels::{Channel, Parcel};
 use avatar_watch::notify::email::mailer::Email;
 use avatar_watch::notify::email::spec::{
     Bounces, EmailSpec, FileSpec, MailStyle, PostSpec, Threading,
 };
+
+use proptest::prelude::*;
 
 use crate::harness::news;
 
@@ -84,7 +87,7 @@ fn spec() -> EmailSpec {
         from: MailAddress::parse("watch@example.com").unwrap(),
         to: vec![MailAddress::parse(TO).unwrap()],
         bounces: Bounces::Sender,
-        style: MailStyle::plain("watch.example.com"),
+        style: MailStyle::plain(MailDomain::parse("watch.example.com").unwrap()),
         // Nothing is sent here.
         post: PostSpec::File(FileSpec { folder: "/nowhere".into() }),
     }
@@ -337,5 +340,52 @@ fn the_html_is_made_for_mail_programs_in_light_and_in_dark() {
             assert!(!html.contains(banned), "`{banned}` is in {html}");
         }
         assert_eq!(html.matches("<table").count(), html.matches("</table>").count());
+    }
+}
+
+/// The local part without its quotes, and the domain, by other means than those that parsed it.
+fn mailbox(address: &str) -> (String, String) {
+    let (local, domain) = address.rsplit_once('@').unwrap();
+    let Some(quoted) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        return (local.to_owned(), domain.to_owned());
+    };
+    let mut chars = quoted.chars();
+    let mut content = String::new();
+    while let Some(char) = chars.next() {
+        content.push(if char == '\\' { chars.next().unwrap() } else { char });
+    }
+    (content, domain.to_owned())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_address_that_is_taken_makes_a_whole_mail(
+        local in "[ -~é日]{1,20}",
+        domain in "example\\.com|\\[127\\.0\\.0\\.1\\]|\\[IPv6:::1\\]|ü\\.example",
+    ) {
+        let quoted = local.replace('\\', "\\\\").replace('"', "\\\"");
+        for text in [format!("{local}@{domain}"), format!("\"{quoted}\"@{domain}")] {
+            // Quotes at both ends of it would be quotes.
+            let is_ours = text.starts_with(&format!("{local}@")) && local.contains('"');
+            let parsed = MailAddress::parse(&text).ok();
+            let Some(address) = parsed.filter(|_| !is_ours) else { continue };
+            let style = MailStyle {
+                reply_to: Some(address.clone()),
+                ..MailStyle::plain(address.domain().clone())
+            };
+            let (from, to) = (address.clone(), vec![address.clone()]);
+            let spec = EmailSpec { from, to, style, ..spec() };
+            let channel = Channel::Email(Email::new(spec).unwrap());
+            let parcel = news::parcels(&channel, &news::settled(Some("Jane"), "IDLE")).remove(0);
+            let expected = (local.clone(), address.domain().to_string());
+            let from = header(&parcel.body, "From");
+            let from = from.strip_prefix("\"Avatar Watch\" <").unwrap().strip_suffix('>').unwrap();
+            for shown in [from, &header(&parcel.body, "To"), &header(&parcel.body, "Reply-To")] {
+                prop_assert_eq!(mailbox(shown), expected.clone());
+            }
+            prop_assert!(String::from_utf8(parcel.body).unwrap().contains("Jane"));
+        }
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::secret_text::{SecretKind, clean};
@@ -23,23 +22,72 @@ pub(super) struct Login(LoginSpec);
 
 /// What one try logs in with.
 pub(super) struct Pass {
-    pub(super) method: LoginMethod,
-    pub(super) credentials: Credentials,
+    method: LoginMethod,
+    user: String,
+    proof: Secret,
+}
+
+/// A way of logging in (RFC 4954).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mechanism {
+    Plain,
+    Login,
+    Xoauth2,
+}
+
+impl Mechanism {
+    /// Its name on the wire.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::Login => "LOGIN",
+            Self::Xoauth2 => "XOAUTH2",
+        }
+    }
+}
+
+impl Pass {
+    /// The ways to log in, best first.
+    pub(super) const fn mechanisms(&self) -> &'static [Mechanism] {
+        match self.method {
+            LoginMethod::Password => &[Mechanism::Plain, Mechanism::Login],
+            LoginMethod::Xoauth2 => &[Mechanism::Xoauth2],
+        }
+    }
+
+    /// What is said, line by line: the command, and what answers each question of the server,
+    /// whatever its words are.
+    pub(super) fn lines(&self, mechanism: Mechanism) -> Vec<String> {
+        let encoded = || match mechanism {
+            Mechanism::Plain => plain(&self.user, &self.proof),
+            Mechanism::Login => STANDARD.encode(&self.user),
+            Mechanism::Xoauth2 => bearer(&self.user, &self.proof),
+        };
+        let begin = |initial: &str| format!("AUTH {}{initial}", mechanism.name());
+        match mechanism {
+            // One that asks for what was said has not read it; one that asks again wants nothing.
+            Mechanism::Plain => {
+                vec![begin(&format!(" {}", encoded())), encoded(), String::new()]
+            }
+            Mechanism::Login => {
+                vec![begin(""), encoded(), STANDARD.encode(self.proof.expose())]
+            }
+            // Not a question but the reason, which an empty line asks the verdict for.
+            Mechanism::Xoauth2 => vec![begin(&format!(" {}", encoded())), String::new()],
+        }
+    }
+
     /// How it would look if a server sent it back.
-    pub(super) hidden: Vec<String>,
+    pub(super) fn hidden(&self) -> [String; 4] {
+        let Self { user, proof, .. } = self;
+        let given = proof.expose();
+        [given.to_owned(), STANDARD.encode(given), plain(user, proof), bearer(user, proof)]
+    }
 }
 
 impl Login {
     pub(super) const fn new(spec: LoginSpec) -> Self {
         Self(spec)
-    }
-
-    /// The ways to log in, best first.
-    pub(super) const fn mechanisms(method: LoginMethod) -> &'static [Mechanism] {
-        match method {
-            LoginMethod::Password => &[Mechanism::Plain, Mechanism::Login],
-            LoginMethod::Xoauth2 => &[Mechanism::Xoauth2],
-        }
     }
 
     /// Fetches what this try logs in with; a program gets `limit` for it.
@@ -52,11 +100,7 @@ impl Login {
                 printed(command.first().map_or("", String::as_str), &ran, kind(*method))?
             }
         };
-        Ok(Pass {
-            method: *method,
-            hidden: shown_forms(user, &proof).into(),
-            credentials: Credentials::new(user.clone(), proof.expose().to_owned()),
-        })
+        Ok(Pass { method: *method, user: user.clone(), proof })
     }
 }
 
@@ -95,17 +139,14 @@ fn printed(name: &str, ran: &Ran, kind: SecretKind) -> Result<Secret, Outcome> {
     })
 }
 
-/// How a password or token would look if a server sent it back: plain, as `AUTH LOGIN` and
-/// `AUTH PLAIN` send it (RFC 4616), and as `XOAUTH2` does.
-fn shown_forms(user: &str, proof: &Secret) -> [String; 4] {
-    let plain = proof.expose();
-    let bearer = format!("user={user}\x01auth=Bearer {plain}\x01\x01");
-    [
-        plain.to_owned(),
-        STANDARD.encode(plain),
-        STANDARD.encode(format!("\0{user}\0{plain}")),
-        STANDARD.encode(bearer),
-    ]
+/// What `PLAIN` says (RFC 4616).
+fn plain(user: &str, proof: &Secret) -> String {
+    STANDARD.encode(format!("\0{user}\0{}", proof.expose()))
+}
+
+/// What `XOAUTH2` says.
+fn bearer(user: &str, proof: &Secret) -> String {
+    STANDARD.encode(format!("user={user}\x01auth=Bearer {}\x01\x01", proof.expose()))
 }
 
 /// The phase of a try that has nothing to log in with.

@@ -6,10 +6,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use lettre::Address;
-use lettre::transport::smtp::client::{Certificate, TlsParameters};
-use lettre::transport::smtp::extension::ClientId;
-
 use crate::domain::delivery::{DeliveryId, Outcome, OutcomeClass};
 use crate::domain::event::Event;
 use crate::domain::mail_address::MailAddress;
@@ -19,8 +15,11 @@ use crate::notify::channels::{Draft, Parcel};
 use crate::notify::email::folder::Folder;
 use crate::notify::email::login::Login;
 use crate::notify::email::message::{CONTENT_TYPE, Letterhead};
+use crate::notify::email::reply::{self, Phase};
 use crate::notify::email::sendmail::Sendmail;
 use crate::notify::email::session::{Server, Transaction};
+use crate::notify::email::smtp_offers::{Offers, SMTPUTF8};
+use crate::notify::email::smtp_tls::Tls;
 use crate::notify::email::spec::{Bounces, EmailSpec, PostSpec, SmtpSpec};
 use crate::notify::error::NotifyError;
 use crate::notify::{fault, signature};
@@ -29,7 +28,7 @@ use crate::notify::{fault, signature};
 pub struct Email {
     letterhead: Letterhead,
     /// The sender of the envelope; nowhere without.
-    bounces: Option<Address>,
+    bounces: Option<MailAddress>,
     to: Vec<MailAddress>,
     post: Post,
     fingerprint: String,
@@ -46,13 +45,12 @@ impl Email {
     /// Sets it up; nobody is connected to.
     ///
     /// # Errors
-    /// When there are no recipients, an address cannot stand in a mail, a name is no name of a
-    /// host, or the certificates cannot be read.
+    /// When there are no recipients, the host can have no certificate, or the certificates cannot
+    /// be read.
     pub fn new(spec: EmailSpec) -> Result<Self, NotifyError> {
         let channel = spec.channel.as_str();
         let mut to: Vec<MailAddress> = Vec::new();
         for recipient in spec.to {
-            address(channel, &recipient)?;
             if !to.contains(&recipient) {
                 to.push(recipient);
             }
@@ -60,19 +58,15 @@ impl Email {
         if to.is_empty() {
             return Err(NotifyError::NoRecipients { channel: channel.to_owned() });
         }
-        let style = spec.style;
-        host_name(channel, "message_id_domain", &style.message_id_domain)?;
-        let from = address(channel, &spec.from)?;
-        let reply_to = style.reply_to.as_ref().map(|to| address(channel, to)).transpose()?;
         Ok(Self {
-            bounces: match &spec.bounces {
-                Bounces::Sender => Some(from.clone()),
-                Bounces::To(bounces) => Some(address(channel, bounces)?),
+            bounces: match spec.bounces {
+                Bounces::Sender => Some(spec.from.clone()),
+                Bounces::To(bounces) => Some(bounces),
                 Bounces::Nowhere => None,
             },
             fingerprint: fingerprint(&spec.post, &to),
             post: post(channel, spec.post)?,
-            letterhead: Letterhead { from, reply_to, style },
+            letterhead: Letterhead { from: spec.from, style: spec.style },
             to,
         })
     }
@@ -80,11 +74,11 @@ impl Email {
     /// Renders the event, once for each recipient.
     pub fn freeze(&self, event: &Event, now: Timestamp, roll: Roll) -> Vec<Draft> {
         let ids = (0..).map(|salt| DeliveryId::mint(now, roll.derive(salt)));
-        let parsed = self.to.iter().filter_map(|to| to.as_str().parse::<Address>().ok());
-        parsed
+        self.to
+            .iter()
             .zip(ids)
             .map(|(to, id)| Draft {
-                body: self.letterhead.write(event, &id, &to, now),
+                body: self.letterhead.write(event, &id, to, now),
                 id,
                 recipient: to.to_string(),
                 content_type: CONTENT_TYPE.to_owned(),
@@ -95,7 +89,7 @@ impl Email {
 
     /// Makes exactly one try: one session, one recipient.
     pub async fn deliver(&self, parcel: &Parcel) -> Outcome {
-        let Ok(to) = parcel.recipient.parse::<Address>() else {
+        let Ok(to) = MailAddress::parse(&parcel.recipient) else {
             let text = "the recipient is not an address that a mail can go to".to_owned();
             return fault::stopped(OutcomeClass::Rejected, "rcpt", text);
         };
@@ -113,10 +107,36 @@ impl Email {
     /// to the folder.
     pub async fn probe(&self) -> Outcome {
         match &self.post {
-            Post::Smtp(server) => server.probe().await,
+            Post::Smtp(server) => {
+                let (outcome, offers) = server.probe().await;
+                match outcome.class {
+                    OutcomeClass::Delivered => self.beyond(server, &offers).unwrap_or(outcome),
+                    _ => outcome,
+                }
+            }
             Post::Sendmail(sendmail) => sendmail.probe(),
             Post::File(folder) => folder.probe().await,
         }
+    }
+
+    /// What mails would fail over at a server that offers no more than that. Names the recipients.
+    fn beyond(&self, server: &Server, offers: &Offers) -> Option<Outcome> {
+        if offers.has(SMTPUTF8) {
+            return None;
+        }
+        let Letterhead { from, style } = &self.letterhead;
+        let ours = [Some(from), style.reply_to.as_ref(), self.bounces.as_ref()];
+        let host = &server.host;
+        if ours.into_iter().flatten().any(MailAddress::needs_smtputf8) {
+            return Some(reply::unoffered(host, Phase::Mail, reply::NO_SMTPUTF8_FOR_US));
+        }
+        let shut_out = self.to.iter().filter(|to| to.needs_smtputf8());
+        let shut_out: Vec<String> = shut_out.map(|to| format!("`{to}`")).collect();
+        (!shut_out.is_empty()).then(|| {
+            let who = shut_out.join(", ");
+            let text = format!("`{host}` does not offer SMTPUTF8, so it takes no mail to {who}");
+            fault::stopped(OutcomeClass::Rejected, Phase::Rcpt.name(), text)
+        })
     }
 
     /// How long one try takes at most.
@@ -155,42 +175,15 @@ fn post(channel: &str, spec: PostSpec) -> Result<Post, NotifyError> {
 }
 
 fn server(channel: &str, spec: SmtpSpec) -> Result<Server, NotifyError> {
-    host_name(channel, "smtp.host", &spec.host)?;
-    if let Some(name) = &spec.hello_name {
-        host_name(channel, "smtp.hello_name", name)?;
-    }
-    let tls_failed =
-        |error| NotifyError::Tls { channel: channel.to_owned(), source: Box::new(error) };
-    let mut tls = TlsParameters::builder(spec.host.clone());
-    if let Some(pem) = &spec.ca_pem {
-        tls = tls.add_root_certificate(Certificate::from_pem(pem).map_err(tls_failed)?);
-    }
     Ok(Server {
         tls_mode: spec.tls,
-        tls: tls.build().map_err(tls_failed)?,
+        tls: Tls::new(channel, &spec.host, spec.ca_pem.as_deref())?,
         host: spec.host,
         port: spec.port,
         login: spec.login.map(Login::new),
-        hello_name: spec.hello_name.map_or_else(ClientId::default, ClientId::Domain),
+        hello_name: spec.hello_name,
         timeouts: spec.timeouts,
     })
-}
-
-fn address(channel: &str, address: &MailAddress) -> Result<Address, NotifyError> {
-    address.as_str().parse().map_err(|error: lettre::address::AddressError| NotifyError::Address {
-        channel: channel.to_owned(),
-        source: Box::new(error),
-    })
-}
-
-/// Checks a name that goes into a command or a header as it is.
-fn host_name(channel: &str, key: &'static str, value: &str) -> Result<(), NotifyError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte);
-    if !value.is_empty() && value.len() <= HOST_NAME_MAX && value.bytes().all(plain) {
-        return Ok(());
-    }
-    let value = value.chars().take(HOST_NAME_MAX).collect();
-    Err(NotifyError::HostName { channel: channel.to_owned(), key, value })
 }
 
 fn fingerprint(post: &PostSpec, to: &[MailAddress]) -> String {
@@ -209,12 +202,11 @@ fn fingerprint(post: &PostSpec, to: &[MailAddress]) -> String {
     signature::fingerprint(&way.chain(recipients).collect::<Vec<_>>())
 }
 
-const HOST_NAME_MAX: usize = 253;
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::channel::ChannelName;
+    use crate::domain::mail_domain::MailDomain;
     use crate::notify::email::spec::{
         FileSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, Proof, SendmailSpec, SmtpTls,
     };
@@ -242,7 +234,7 @@ mod tests {
             from: MailAddress::parse("watch@example.com").unwrap(),
             to: to.iter().map(|to| MailAddress::parse(to).unwrap()).collect(),
             bounces: Bounces::Sender,
-            style: MailStyle::plain("example.com"),
+            style: MailStyle::plain(MailDomain::parse("example.com").unwrap()),
             post,
         }
     }
@@ -259,12 +251,9 @@ mod tests {
             assert!(!format!("{error:?}").contains("CANARY"));
         };
         check(spec(&[]), "no recipients");
-        let mut injected = spec(&["a@example.com"]);
-        injected.style.message_id_domain = "x>\r\nBcc: b@example.com".to_owned();
-        check(injected, "message_id_domain");
-        let hello_name = Some("me\r\nMAIL FROM:<x>".to_owned());
-        let injected = PostSpec::Smtp(SmtpSpec { hello_name, ..smtp() });
-        check(spec_with(&["a@example.com"], injected), "hello_name");
+        let host = "x.example\r\nMAIL FROM:<x>".to_owned();
+        let injected = PostSpec::Smtp(SmtpSpec { host, ..smtp() });
+        check(spec_with(&["a@example.com"], injected), "smtp.host");
         let ca_pem = Some(b"-----BEGIN CERTIFICATE-----\nxx\n".to_vec());
         let garbled = PostSpec::Smtp(SmtpSpec { ca_pem, ..smtp() });
         check(spec_with(&["a@example.com"], garbled), "TLS");

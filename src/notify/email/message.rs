@@ -1,21 +1,24 @@
 //! The mail itself: RFC 5322 bytes about one event for one recipient.
 //!
 //! Rendered once and stored; the same arguments always give the same bytes, down to the
-//! boundary. Foreign text never becomes a header, a line or a tag of its own. No pictures, no
-//! links to follow, no tracking.
+//! boundary. Nothing in it can fail: addresses and domains were checked when they were parsed, and
+//! no header is read again. Foreign text never becomes a header, a line or a tag of its own. No
+//! pictures, no links to follow, no tracking.
 
 use std::time::{Duration, SystemTime};
 
 use askama::Template;
-use lettre::message::header::{HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MessageBuilder, MultiPart, SinglePart};
-use lettre::{Address, Message};
+use lettre::Address;
+use lettre::message::header::{self, HeaderName, HeaderValue, Headers};
+use lettre::message::{Mailbox, Mailboxes, MultiPart, SinglePart};
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
 use crate::domain::condition::About;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::event::{Event, Subject};
+use crate::domain::mail_address::MailAddress;
+use crate::domain::mail_domain::MailDomain;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::email::spec::{MailStyle, Threading};
 use crate::notify::letter::Letter;
@@ -24,9 +27,7 @@ use crate::notify::telling;
 /// What stands on every mail of a channel.
 pub(super) struct Letterhead {
     /// Who writes.
-    pub(super) from: Address,
-    /// Who is answered.
-    pub(super) reply_to: Option<Address>,
+    pub(super) from: MailAddress,
     /// The rest.
     pub(super) style: MailStyle,
 }
@@ -37,50 +38,51 @@ impl Letterhead {
         &self,
         event: &Event,
         delivery: &DeliveryId,
-        to: &Address,
+        to: &MailAddress,
         now: Timestamp,
     ) -> Vec<u8> {
         let letter = telling::letter(event);
         let MailStyle { message_id_domain: domain, subject_prefix, .. } = &self.style;
         let subject = format!("{subject_prefix} {}", letter.subject);
-        let sender = Mailbox::new(Some(SENDER.to_owned()), self.from.clone());
-        let mut headers = Message::builder()
-            .from(sender)
-            .to(Mailbox::new(None, to.clone()))
-            .subject(undecodable(subject.trim_start()))
-            .date(date(now))
-            .message_id(Some(format!("<{}.{delivery}@{domain}>", event.id)));
-        if let Some(reply_to) = &self.reply_to {
-            headers = headers.reply_to(Mailbox::new(None, reply_to.clone()));
+        let mut headers = Headers::new();
+        headers.set::<header::From>(mailboxes(Some(SENDER), &self.from).into());
+        headers.set::<header::To>(mailboxes(None, to).into());
+        headers.set(header::Subject::from(undecodable(subject.trim_start())));
+        headers.set(header::Date::from(date(now)));
+        headers.set(header::MessageId::from(format!("<{}.{delivery}@{domain}>", event.id)));
+        if let Some(reply_to) = &self.style.reply_to {
+            headers.set::<header::ReplyTo>(mailboxes(None, reply_to).into());
         }
         if let (Threading::Avatar, Some(topic)) = (self.style.threading, topic(&event.subject)) {
             // A root that no mail has: programs show all mails about one thing as one thread.
             let root = format!("<{topic}@{domain}>");
-            headers = headers.in_reply_to(root.clone()).references(root);
+            headers.set(header::InReplyTo::from(root.clone()));
+            headers.set(header::References::from(root));
         }
         match &event.subject {
             Subject::Transition { .. } => {
-                headers = raw(headers, STATUS, &undecodable(&letter.status));
+                raw(&mut headers, STATUS, &undecodable(&letter.status));
             }
-            Subject::Condition(condition) => {
-                headers = raw(headers, STATE, condition.phase.name());
-            }
+            Subject::Condition(condition) => raw(&mut headers, STATE, condition.phase.name()),
             Subject::DeadLetter(_) | Subject::Ping { .. } => {}
         }
-        headers = raw(headers, AUTO_SUBMITTED, "auto-generated");
-        headers = raw(headers, AUTO_RESPONSE, "All");
-        headers = raw(headers, LIST_ID, &format!("avatar-watch <avatar-watch.{domain}>"));
+        raw(&mut headers, AUTO_SUBMITTED, "auto-generated");
+        raw(&mut headers, AUTO_RESPONSE, "All");
+        raw(&mut headers, LIST_ID, &list_id(domain));
         if let Some(url) = &self.style.list_unsubscribe {
-            headers = raw(headers, LIST_UNSUBSCRIBE, &format!("<{url}>"));
+            raw(&mut headers, LIST_UNSUBSCRIBE, &format!("<{url}>"));
         }
-        headers = raw(headers, EVENT, event.id.as_str());
-        headers = raw(headers, KIND, event.kind.name());
+        raw(&mut headers, EVENT, event.id.as_str());
+        raw(&mut headers, KIND, event.kind.name());
+        headers.set(header::MIME_VERSION_1_0);
         let body = MultiPart::alternative()
             .boundary(format!("{BOUNDARY}{delivery}"))
             .singlepart(SinglePart::plain(text(&letter)))
             .singlepart(SinglePart::html(html(&letter)));
-        // A message fails only without a sender or a recipient, and both stand above.
-        headers.multipart(body).map(|message| message.formatted()).unwrap_or_default()
+        // The builder of whole messages would read the addresses again, by narrower rules.
+        let mut message = headers.to_string().into_bytes();
+        message.extend(body.formatted());
+        message
     }
 }
 
@@ -101,14 +103,17 @@ struct HtmlMail<'a> {
     advice: Option<String>,
 }
 
-// A template fails only when its writer does, and memory does not.
+/// A template fails only when its writer does, and memory does not; if one did, the news would be
+/// told without its form.
 fn text(letter: &Letter) -> String {
-    TextMail { letter }.render().unwrap_or_default()
+    TextMail { letter }.render().unwrap_or_else(|_| letter.bare())
 }
 
 fn html(letter: &Letter) -> String {
     let advice = letter.meaning.strip_prefix(ADVICE).map(capitalised);
-    HtmlMail { letter, advice }.render().unwrap_or_default()
+    let bare =
+        |_| format!("<pre>{}</pre>", letter.bare().replace('&', "&amp;").replace('<', "&lt;"));
+    HtmlMail { letter, advice }.render().unwrap_or_else(bare)
 }
 
 fn capitalised(text: &str) -> String {
@@ -116,9 +121,21 @@ fn capitalised(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-fn raw(headers: MessageBuilder, name: &'static str, value: &str) -> MessageBuilder {
-    let name = HeaderName::new_from_ascii_str(name);
-    headers.raw_header(HeaderValue::new(name, value.to_owned()))
+/// An address as the library writes it. It was checked by the one parser that there is for
+/// addresses; the library's own takes fewer.
+fn mailboxes(name: Option<&str>, address: &MailAddress) -> Mailboxes {
+    let checked = Address::new_dangerous(address.local_part(), address.domain().as_str());
+    Mailbox::new(name.map(str::to_owned), checked).into()
+}
+
+/// The id of what our mails would be a list of (RFC 2919); it has no room for addresses.
+fn list_id(domain: &MailDomain) -> String {
+    let domain = if domain.is_literal() { "localhost" } else { domain.as_str() };
+    format!("avatar-watch <avatar-watch.{domain}>")
+}
+
+fn raw(headers: &mut Headers, name: &'static str, value: &str) {
+    headers.insert_raw(HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned()));
 }
 
 /// Foreign text that looks like an encoded word (RFC 2047) would be decoded by the reader's

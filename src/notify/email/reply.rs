@@ -2,12 +2,12 @@
 //!
 //! Whom a refusal refuses is decided by `domain::refusal`.
 
-use std::error::Error as _;
-
-use lettre::transport::smtp::Error;
+use std::io;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::refusal::{Refusal, Ruling, Step};
+use crate::notify::email::smtp_reply::Reply;
+use crate::notify::email::smtp_stream::Lost;
 use crate::notify::fault::{self, cause};
 use crate::notify::plain;
 
@@ -104,35 +104,24 @@ impl Introduction {
     }
 }
 
-/// A step that the server refused, or in which it was lost.
-pub(super) fn failed(
+/// A reply that is not the one that the step waits for: a refusal, or one out of step.
+pub(super) fn refused(
     host: &str,
     phase: Phase,
-    error: &Error,
+    reply: &Reply,
     known: &Introduction,
     hidden: &[String],
 ) -> Outcome {
-    if let Some(code) = error.status() {
-        let code = u16::from(code);
-        let said = error.source().map(ToString::to_string).unwrap_or_default();
-        let text = format!("`{host}` answered {code} to {}", phase.doing());
-        let Ruling { class, scope } = known.ruling(phase, code, &said);
-        return Outcome {
-            code: Some(code),
-            error: Some(text),
-            snippet: plain::snippet(said.as_bytes(), hidden),
-            scope,
-            ..Outcome::new(class, phase.name())
-        };
-    }
-    if let Some(tls) = cause::<rustls::Error>(error) {
-        let text = format!("no TLS with `{host}`: {}", fault::tls_text(tls));
-        return fault::stopped(phase.lost(), Phase::Tls.name(), text);
-    }
-    if error.is_client() && phase == Phase::Auth {
-        return unoffered(host, phase, "offers no way of logging in that we know");
-    }
-    lost(host, phase, "was lost while")
+    let said = reply.text();
+    let outcome = if reply.is_of(400) || reply.is_of(500) {
+        let text = format!("`{host}` answered {} to {}", reply.code, phase.doing());
+        let Ruling { class, scope } = known.ruling(phase, reply.code, &said);
+        Outcome { scope, ..fault::stopped(class, phase.name(), text) }
+    } else {
+        in_doubt(host, phase, "gave an answer that does not fit to")
+    };
+    let snippet = plain::snippet(said.as_bytes(), hidden);
+    Outcome { code: Some(reply.code), snippet, ..outcome }
 }
 
 /// What the settings ask for, and the server does not offer.
@@ -140,17 +129,47 @@ pub(super) fn unoffered(host: &str, phase: Phase, what: &str) -> Outcome {
     fault::stopped(OutcomeClass::Misconfigured, phase.name(), format!("`{host}` {what}"))
 }
 
+/// A step to which no reply came.
+pub(super) fn lost(host: &str, phase: Phase, lost: &Lost, hidden: &[String]) -> Outcome {
+    match lost {
+        Lost::Silent => silent(host, phase),
+        Lost::Ended => in_doubt(host, phase, "hung up while"),
+        Lost::Unreadable(noise) => Outcome {
+            snippet: plain::snippet(noise, hidden),
+            ..in_doubt(host, phase, "said something that is no reply of a mail server while")
+        },
+        Lost::Broken(error) => match cause::<rustls::Error>(error) {
+            Some(tls) => {
+                let what = format!("broke TLS off ({}) while", fault::tls_text(tls));
+                in_doubt(host, phase, &what)
+            }
+            None => in_doubt(host, phase, "was lost while"),
+        },
+    }
+}
+
+/// A connection that did not turn to TLS.
+pub(super) fn unsecured(host: &str, error: &io::Error) -> Outcome {
+    let why = match cause::<rustls::Error>(error) {
+        Some(tls) => fault::tls_text(tls),
+        None if error.kind() == io::ErrorKind::Other => error.to_string(),
+        None => return in_doubt(host, Phase::Tls, "hung up while"),
+    };
+    let text = format!("no TLS with `{host}`: {why}");
+    fault::stopped(OutcomeClass::Retryable, Phase::Tls.name(), text)
+}
+
 /// A step in which the server said nothing for too long.
 pub(super) fn silent(host: &str, phase: Phase) -> Outcome {
-    lost(host, phase, "said nothing while")
+    in_doubt(host, phase, "said nothing while")
 }
 
-/// A step whose answer belongs to no such step: the talk is out of step.
-pub(super) fn out_of_step(host: &str, phase: Phase, code: u16) -> Outcome {
-    Outcome { code: Some(code), ..lost(host, phase, "gave an answer that does not fit to") }
+/// A step in which we broke off ourselves, by a bug of ours or of a library.
+pub(super) fn broken_off(host: &str, phase: Phase) -> Outcome {
+    in_doubt(host, phase, "was left, because of a bug in this program, while")
 }
 
-fn lost(host: &str, phase: Phase, what: &str) -> Outcome {
+fn in_doubt(host: &str, phase: Phase, what: &str) -> Outcome {
     let doubt = match phase.lost() {
         OutcomeClass::Ambiguous => "; it may have taken the mail",
         _ => "",
@@ -158,6 +177,10 @@ fn lost(host: &str, phase: Phase, what: &str) -> Outcome {
     let text = format!("`{host}` {what} {}{doubt}", phase.doing());
     fault::stopped(phase.lost(), phase.name(), text)
 }
+
+/// What is said of a server without SMTPUTF8 when our own addresses need it.
+pub(super) const NO_SMTPUTF8_FOR_US: &str =
+    "does not offer SMTPUTF8, which `from`, `reply_to` or `bounce_to` needs";
 
 #[cfg(test)]
 mod tests {

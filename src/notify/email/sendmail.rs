@@ -10,9 +10,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use lettre::Address;
-
 use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::domain::mail_address::MailAddress;
 use crate::notify::email::program::{self, End, Ran};
 use crate::notify::email::spec::SendmailSpec;
 use crate::notify::fault::stopped;
@@ -36,8 +35,8 @@ impl Sendmail {
     /// Makes exactly one try. Without a sender, bounces go nowhere.
     pub(super) async fn deliver(
         &self,
-        from: Option<&Address>,
-        to: &Address,
+        from: Option<&MailAddress>,
+        to: &MailAddress,
         message: &[u8],
     ) -> Outcome {
         let (from, to) = (from.map(ToString::to_string), to.to_string());

@@ -1,32 +1,28 @@
 //! One SMTP session: one recipient, one mail, one try.
 //!
-//! Driven by hand, because only so is it known which step failed, and whether before or after
-//! the final dot. What always holds: a connection is used once and dropped, so that a late
-//! answer can never be taken for the answer to another mail; every step has a limit; without
-//! the TLS that was asked for, neither a password nor an address is said.
+//! What always holds: a connection is used once and dropped, so that a late answer can never be
+//! taken for the answer to another mail; every step has a limit; without the TLS that was asked
+//! for, neither a password nor an address is said; an answer that came counts as what it says, and
+//! whatever breaks off is a failure of the step that it broke off in.
 
-use std::error::Error as _;
-use std::io;
-use std::net::SocketAddr;
-use std::slice::Chunks;
-use std::sync::{Mutex, PoisonError};
+use std::net::{IpAddr, Ipv4Addr};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use lettre::Address;
-use lettre::transport::smtp;
-use lettre::transport::smtp::authentication::Mechanism;
-use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
-use lettre::transport::smtp::commands::{Auth, Data, Mail, Rcpt};
-use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
-use lettre::transport::smtp::response::Response;
-use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use futures_util::FutureExt as _;
+use tokio::time::timeout;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::notify::email::login::{Login, Pass};
+use crate::domain::mail_address::MailAddress;
+use crate::domain::mail_domain::MailDomain;
+use crate::notify::email::login::{Login, Mechanism, Pass};
 use crate::notify::email::reply::{self, Introduction, Phase};
-use crate::notify::email::spec::{LoginMethod, PhaseTimeouts, SmtpTls};
-use crate::notify::email::wire::LineWire;
+use crate::notify::email::smtp_data::stuffed;
+use crate::notify::email::smtp_offers::{EIGHT_BIT_MIME, Offers, SMTPUTF8, STARTTLS};
+use crate::notify::email::smtp_reply::Reply;
+use crate::notify::email::smtp_stream::{Lost, SmtpStream};
+use crate::notify::email::smtp_tls::Tls;
+use crate::notify::email::spec::{PhaseTimeouts, SmtpTls};
 use crate::notify::{fault, plain};
 
 /// A mail server, and how to get in.
@@ -34,9 +30,9 @@ pub(super) struct Server {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) tls_mode: SmtpTls,
-    pub(super) tls: TlsParameters,
+    pub(super) tls: Tls,
     pub(super) login: Option<Login>,
-    pub(super) hello_name: ClientId,
+    pub(super) hello_name: Option<MailDomain>,
     pub(super) timeouts: PhaseTimeouts,
 }
 
@@ -44,8 +40,8 @@ pub(super) struct Server {
 #[derive(Clone, Copy)]
 pub(super) struct Transaction<'a> {
     /// Where bounces go; nowhere without.
-    pub(super) from: Option<&'a Address>,
-    pub(super) to: &'a Address,
+    pub(super) from: Option<&'a MailAddress>,
+    pub(super) to: &'a MailAddress,
     pub(super) message: &'a [u8],
 }
 
@@ -55,30 +51,37 @@ impl Server {
         let known = Introduction {
             sender: mail.from.map(ToString::to_string).unwrap_or_default(),
             recipient: mail.to.to_string(),
-            hello_name: self.hello_name.to_string(),
+            hello_name: String::new(),
         };
-        self.session(known, Some(mail)).await
+        self.session(known, Some(mail)).await.0
     }
 
-    /// Goes through everything up to the login, and leaves.
-    pub(super) async fn probe(&self) -> Outcome {
-        let hello_name = self.hello_name.to_string();
-        self.session(Introduction { hello_name, ..Introduction::default() }, None).await
+    /// Goes through everything up to the login, and leaves; with what the server offers.
+    pub(super) async fn probe(&self) -> (Outcome, Offers) {
+        self.session(Introduction::default(), None).await
     }
 
-    async fn session(&self, known: Introduction, mail: Option<Transaction<'_>>) -> Outcome {
-        let phase = Mutex::new(Phase::Resolve);
-        let hidden = vec![known.sender.clone(), known.recipient.clone()];
-        let mut session = Session { server: self, phase, is_out: Notify::new(), known, hidden };
-        let mut connection = None;
-        let ended = session.run(&mut connection, mail).await;
-        // The verdict stands, whatever happens to the farewell, and no limit of the try counts
-        // that. Who has not answered before gets none.
-        let has_answered = ended.as_ref().map_or_else(|lost| lost.code.is_some(), |_| true);
-        if let Some(mut connection) = connection.filter(|_| has_answered) {
-            let _ = timeout(QUIT_PATIENCE, connection.quit()).await;
-        }
-        ended.unwrap_or_else(|lost| lost)
+    async fn session(
+        &self,
+        known: Introduction,
+        mail: Option<Transaction<'_>>,
+    ) -> (Outcome, Offers) {
+        let mut session = Session {
+            server: self,
+            phase: Phase::Resolve,
+            stream: None,
+            offers: Offers::default(),
+            is_answered: false,
+            hidden: vec![known.sender.clone(), known.recipient.clone()],
+            known,
+        };
+        let running = AssertUnwindSafe(session.run(mail)).catch_unwind();
+        let outcome = match running.await {
+            Ok(Ok(outcome) | Err(outcome)) => outcome,
+            Err(_) => reply::broken_off(&self.host, session.phase),
+        };
+        session.leave().await;
+        (outcome, session.offers)
     }
 
     /// How long one try takes at most.
@@ -86,273 +89,345 @@ impl Server {
         let PhaseTimeouts { opening, data, dot, .. } = self.timeouts;
         [data, dot, QUIT_PATIENCE].into_iter().fold(opening, Duration::saturating_add)
     }
+
+    /// What we call ourselves: as the settings say; else the full name of this machine; else the
+    /// address of our end of the connection (RFC 5321, section 4.1.3).
+    fn greeting_name(&self, local: Option<IpAddr>) -> MailDomain {
+        let of_machine = || {
+            let name = rustix::system::uname().nodename().to_str().ok().map(MailDomain::parse)?;
+            name.ok().filter(|name| name.is_full_name() && name.can_greet() && !is_local(name))
+        };
+        let of_connection =
+            || MailDomain::literal(local.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        self.hello_name.clone().or_else(of_machine).unwrap_or_else(of_connection)
+    }
 }
 
 /// A session under way.
 struct Session<'a> {
     server: &'a Server,
-    phase: Mutex<Phase>,
-    /// Told when everything but the dot is out.
-    is_out: Notify,
+    phase: Phase,
+    stream: Option<SmtpStream>,
+    /// What the server offered last.
+    offers: Offers,
+    /// Whether the last thing that was asked was answered.
+    is_answered: bool,
     known: Introduction,
     hidden: Vec<String>,
 }
 
 impl Session<'_> {
-    /// Goes through all of it but the farewell; leaves the connection in `kept`.
-    async fn run(
-        &mut self,
-        kept: &mut Option<AsyncSmtpConnection>,
-        mail: Option<Transaction<'_>>,
-    ) -> Result<Outcome, Outcome> {
-        let Server { host, timeouts, .. } = self.server;
-        let opening = self.begin(kept, mail);
-        let begun = timeout(timeouts.opening, opening).await;
-        begun.unwrap_or_else(|_| Err(reply::silent(host, self.phase())))?;
-        match (mail, kept) {
+    /// Goes through all of it but the farewell.
+    async fn run(&mut self, mail: Option<Transaction<'_>>) -> Result<Outcome, Outcome> {
+        let begun = timeout(self.server.timeouts.opening, self.begin(mail)).await;
+        begun.unwrap_or_else(|_| {
+            self.is_answered = false;
+            Err(reply::silent(&self.server.host, self.phase))
+        })?;
+        match mail {
             // From here on nothing that came before takes from the server's time.
-            (Some(mail), Some(connection)) => self.hand_over(connection, mail.message).await,
-            _ => Ok(Outcome::new(OutcomeClass::Delivered, self.phase().name())),
+            Some(mail) => self.hand_over(mail.message).await,
+            None => Ok(Outcome::new(OutcomeClass::Delivered, self.phase.name())),
         }
     }
 
     /// Everything before the mail itself.
-    async fn begin(
-        &mut self,
-        kept: &mut Option<AsyncSmtpConnection>,
-        mail: Option<Transaction<'_>>,
-    ) -> Result<(), Outcome> {
+    async fn begin(&mut self, mail: Option<Transaction<'_>>) -> Result<(), Outcome> {
         let pass = match &self.server.login {
             Some(login) => Some(login.pass(self.server.timeouts.hello).await?),
             None => None,
         };
-        self.hidden.extend(pass.iter().flat_map(|pass| pass.hidden.iter().cloned()));
-        let connection = kept.insert(self.open(pass.as_ref()).await?);
+        self.hidden.extend(pass.iter().flat_map(Pass::hidden));
+        self.open(pass.as_ref()).await?;
         match mail {
-            Some(mail) => self.announce(connection, mail).await,
+            Some(mail) => self.announce(mail).await,
             None => Ok(()),
         }
     }
 
     /// Connects, secures and logs in.
-    async fn open(&self, pass: Option<&Pass>) -> Result<AsyncSmtpConnection, Outcome> {
-        let Server { host, port, timeouts, tls, hello_name, .. } = self.server;
+    async fn open(&mut self, pass: Option<&Pass>) -> Result<(), Outcome> {
+        let Server { host, port, tls_mode, timeouts, .. } = self.server;
         let resolved = fault::resolve(host, *port, timeouts.connect).await;
         let addresses = resolved.map_err(|error| error.outcome(host))?;
-        self.enter(Phase::Connect);
-        let mut connection = match self.server.tls_mode {
-            SmtpTls::Implicit => self.open_secured(&addresses).await?,
-            SmtpTls::Starttls | SmtpTls::None => {
-                let stream = fault::connect(host, &addresses, timeouts.connect).await?;
-                let wire = Box::new(LineWire::new(stream));
-                let hello = AsyncSmtpConnection::connect_with_transport(wire, hello_name);
-                self.step(Phase::Hello, timeouts.hello, hello).await?
-            }
+        self.phase = Phase::Connect;
+        let connected = fault::connect(host, &addresses, timeouts.connect).await?;
+        let local = connected.local_addr().map(|address| address.ip()).ok();
+        let name = self.server.greeting_name(local);
+        self.known.hello_name = name.to_string();
+        self.stream = Some(SmtpStream::new(connected));
+        if *tls_mode == SmtpTls::Implicit {
+            self.secure().await?;
+        }
+        self.phase = Phase::Hello;
+        let greeting = match &mut self.stream {
+            Some(stream) => stream.reply(timeouts.hello).await,
+            None => Err(Lost::Ended),
         };
-        if self.server.tls_mode == SmtpTls::Starttls {
-            if !connection.can_starttls() {
+        let greeting = self.heard(greeting)?;
+        self.require(&greeting, 200)?;
+        self.hello(&name).await?;
+        if *tls_mode == SmtpTls::Starttls {
+            self.phase = Phase::Tls;
+            if !self.offers.has(STARTTLS) {
                 let what = "does not offer STARTTLS; nothing was said in plain";
                 return Err(reply::unoffered(host, Phase::Tls, what));
             }
-            let upgrade = connection.starttls(tls.clone(), hello_name);
-            self.step(Phase::Tls, timeouts.hello, upgrade).await?;
+            self.ask(STARTTLS, timeouts.hello, 200).await?;
+            self.secure().await?;
+            self.hello(&name).await?;
         }
-        if let Some(pass) = pass {
-            self.log_in(&mut connection, pass).await?;
+        match pass {
+            Some(pass) => self.log_in(pass).await,
+            None => Ok(()),
         }
-        Ok(connection)
     }
 
-    async fn log_in(
-        &self,
-        connection: &mut AsyncSmtpConnection,
-        pass: &Pass,
-    ) -> Result<(), Outcome> {
-        let Server { host, timeouts, .. } = self.server;
-        let mechanisms = Login::mechanisms(pass.method);
-        let answer = match pass.method {
-            LoginMethod::Password => {
-                let auth = connection.auth(mechanisms, &pass.credentials);
-                self.step(Phase::Auth, timeouts.hello, auth).await?
-            }
-            LoginMethod::Xoauth2 => {
-                if !connection.server_info().supports_auth_mechanism(Mechanism::Xoauth2) {
-                    let what = "does not offer XOAUTH2";
-                    return Err(reply::unoffered(host, Phase::Auth, what));
-                }
-                let auth = Auth::new(Mechanism::Xoauth2, pass.credentials.clone(), None);
-                let auth = auth.map_err(|_| reply::silent(host, Phase::Auth))?;
-                let auth = connection.command(auth);
-                let answer = self.step(Phase::Auth, timeouts.hello, auth).await?;
-                if answer.has_code(CHALLENGE) {
-                    // Not a question but the reason, which an empty line asks the verdict for.
-                    self.step(Phase::Auth, timeouts.hello, connection.command("\r\n")).await?
-                } else {
-                    answer
-                }
-            }
+    /// Turns to TLS.
+    async fn secure(&mut self) -> Result<(), Outcome> {
+        let Server { host, timeouts, tls, .. } = self.server;
+        self.phase = Phase::Tls;
+        self.is_answered = false;
+        // What was offered in plain may have been offered by anybody.
+        self.offers = Offers::default();
+        let connector = tls.connector().map_err(|why| {
+            fault::stopped(
+                OutcomeClass::Local,
+                Phase::Tls.name(),
+                format!("`{host}` was told nothing: {why}"),
+            )
+        })?;
+        let Some(stream) = self.stream.take() else {
+            return Err(reply::lost(host, Phase::Tls, &Lost::Ended, &self.hidden));
         };
-        self.require(Phase::Auth, &answer, 200)
-    }
-
-    /// Connects with TLS from the first byte. The library does it all in one go, so the phase
-    /// is read out of the error; silence after the connection counts as TLS.
-    async fn open_secured(&self, addresses: &[SocketAddr]) -> Result<AsyncSmtpConnection, Outcome> {
-        let Server { host, timeouts, tls, hello_name, .. } = self.server;
-        let opened = AsyncSmtpConnection::connect_tokio1(
-            addresses,
-            Some(timeouts.connect),
-            hello_name,
-            Some(tls.clone()),
-            None,
-        );
-        let limit = timeouts.connect.saturating_add(timeouts.hello.saturating_mul(2));
-        match timeout(limit, opened).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => {
-                let in_tls = error.source().is_some_and(|inner| inner.is::<smtp::Error>());
-                let phase = if in_tls { Phase::Tls } else { Phase::Hello };
-                match fault::cause::<io::Error>(&error) {
-                    Some(refusal) if !in_tls && fault::is_of_connecting(refusal) => {
-                        Err(fault::not_connected(host, refusal))
-                    }
-                    _ => Err(reply::failed(host, phase, &error, &self.known, &self.hidden)),
-                }
+        match timeout(timeouts.hello, stream.secured(&connector, tls.name())).await {
+            Ok(Ok(stream)) => {
+                self.stream = Some(stream);
+                Ok(())
             }
+            Ok(Err(error)) => Err(reply::unsecured(host, &error)),
             Err(_) => Err(reply::silent(host, Phase::Tls)),
         }
     }
 
+    /// Introduces us: with EHLO or, where that is refused, with HELO, after which nothing is
+    /// offered (RFC 5321, section 3.2).
+    async fn hello(&mut self, name: &MailDomain) -> Result<(), Outcome> {
+        let limit = self.server.timeouts.hello;
+        self.phase = Phase::Hello;
+        let reply = self.say(&format!("EHLO {name}"), limit).await?;
+        if reply.is_of(200) {
+            self.offers = Offers::of(&reply);
+            return Ok(());
+        }
+        self.offers = Offers::default();
+        if reply.is_of(500) {
+            let second = self.say(&format!("HELO {name}"), limit).await;
+            if second.is_ok_and(|reply| reply.is_of(200)) {
+                return Ok(());
+            }
+        }
+        self.require(&reply, 200).map_err(|refused| Outcome {
+            error: refused.error.map(|error| format!("{error}, as `{name}`")),
+            ..refused
+        })
+    }
+
+    async fn log_in(&mut self, pass: &Pass) -> Result<(), Outcome> {
+        self.phase = Phase::Auth;
+        let known = pass.mechanisms();
+        let offered: Vec<Mechanism> =
+            known.iter().copied().filter(|it| self.offers.has_mechanism(it.name())).collect();
+        for (at, mechanism) in offered.iter().enumerate() {
+            let reply = self.authenticate(pass, *mechanism).await?;
+            // It does not know what it offers.
+            if reply.code == UNKNOWN_MECHANISM && at + 1 < offered.len() {
+                continue;
+            }
+            return self.require(&reply, 200);
+        }
+        let names: Vec<&str> = known.iter().map(|mechanism| mechanism.name()).collect();
+        let what = format!(
+            "does not offer {}; ways of logging in that it offers: {}",
+            names.join(" or "),
+            self.offers.mechanisms_shown()
+        );
+        Err(reply::unoffered(&self.server.host, Phase::Auth, &what))
+    }
+
+    /// Says all that a way of logging in has to say, as long as it is asked for.
+    async fn authenticate(&mut self, pass: &Pass, mechanism: Mechanism) -> Result<Reply, Outcome> {
+        let limit = self.server.timeouts.hello;
+        let mut lines = pass.lines(mechanism).into_iter();
+        let mut reply = self.say(&lines.next().unwrap_or_default(), limit).await?;
+        for line in lines {
+            if !reply.is_of(300) {
+                break;
+            }
+            reply = self.say(&line, limit).await?;
+        }
+        Ok(reply)
+    }
+
     /// Says from whom the mail is and to whom, up to the go-ahead.
-    async fn announce(
-        &self,
-        connection: &mut AsyncSmtpConnection,
-        mail: Transaction<'_>,
-    ) -> Result<(), Outcome> {
+    async fn announce(&mut self, mail: Transaction<'_>) -> Result<(), Outcome> {
         let Server { host, timeouts, .. } = self.server;
-        self.enter(Phase::Mail);
-        let parameters = parameters(connection, mail).map_err(|missing| {
-            let text = format!("`{host}` does not offer {missing}, which this mail needs");
-            fault::stopped(OutcomeClass::Rejected, Phase::Mail.name(), text)
-        })?;
-        let from = Mail::new(mail.from.cloned(), parameters);
-        let answer = self.step(Phase::Mail, timeouts.mail, connection.command(from)).await?;
-        self.require(Phase::Mail, &answer, 200)?;
-        let to = Rcpt::new(mail.to.clone(), Vec::new());
-        let answer = self.step(Phase::Rcpt, timeouts.mail, connection.command(to)).await?;
-        self.require(Phase::Rcpt, &answer, 200)?;
-        let answer = self.step(Phase::Data, timeouts.data, connection.command(Data)).await?;
-        self.require(Phase::Data, &answer, 300)
+        self.phase = Phase::Mail;
+        let parameters = parameters(&self.offers, mail).map_err(|lack| lack.outcome(host))?;
+        let from = mail.from.map_or("", MailAddress::as_str);
+        self.ask(&format!("MAIL FROM:<{from}>{parameters}"), timeouts.mail, 200).await?;
+        self.phase = Phase::Rcpt;
+        self.ask(&format!("RCPT TO:<{}>", mail.to), timeouts.mail, 200).await?;
+        self.phase = Phase::Data;
+        self.ask("DATA", timeouts.data, 300).await
     }
 
     /// Sends the message and the final dot, and waits for the verdict.
-    async fn hand_over(
-        &self,
-        connection: &mut AsyncSmtpConnection,
-        message: &[u8],
-    ) -> Result<Outcome, Outcome> {
+    async fn hand_over(&mut self, message: &[u8]) -> Result<Outcome, Outcome> {
         let Server { host, timeouts, .. } = self.server;
-        // The library puts a line end before the dot; ours would make an empty line.
-        let message = message.strip_suffix(b"\r\n").unwrap_or(message);
-        let parts = Parts { chunks: message.chunks(CHUNK_BYTES), session: self };
-        let patience = async {
-            if timeout(timeouts.data, self.is_out.notified()).await.is_ok() {
-                sleep(timeouts.dot).await;
-            }
+        let data = stuffed(message);
+        self.is_answered = false;
+        let Some(stream) = &mut self.stream else {
+            return Err(reply::lost(host, self.phase, &Lost::Ended, &self.hidden));
         };
-        let answer = tokio::select! {
-            biased;
-            ended = connection.message_iter(parts) => {
-                ended.map_err(|error| reply::failed(host, self.phase(), &error, &self.known, &self.hidden))?
+        // A dot that could not be sent has ended nothing: until it is out, nothing was taken.
+        let sending = async {
+            stream.send(&data).await?;
+            let no = stream.unasked();
+            if no.is_none() {
+                stream.send(DOT).await?;
             }
-            () = patience => return Err(reply::silent(host, self.phase())),
+            Ok(no)
         };
-        self.require(Phase::Dot, &answer, 200)?;
-        let said: Vec<&str> = answer.message().collect();
+        match timeout(timeouts.data, sending).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(no))) => return Err(self.refused(&no)),
+            Ok(Err(error)) => {
+                return Err(match stream.last_words().await {
+                    Some(reply) => self.refused(&reply),
+                    None => reply::lost(host, self.phase, &Lost::Broken(error), &self.hidden),
+                });
+            }
+            Err(_) => return Err(reply::silent(host, self.phase)),
+        }
+        self.phase = Phase::Dot;
+        let verdict = stream.reply(timeouts.dot).await;
+        let verdict = self.heard(verdict)?;
+        self.require(&verdict, 200)?;
         Ok(Outcome {
-            code: Some(answer.code().into()),
-            snippet: plain::snippet(said.join(" ").as_bytes(), &self.hidden),
+            code: Some(verdict.code),
+            snippet: plain::snippet(verdict.text().as_bytes(), &self.hidden),
             ..Outcome::new(OutcomeClass::Delivered, Phase::Dot.name())
         })
     }
 
-    /// One step, within its limit.
-    async fn step<T>(
-        &self,
-        phase: Phase,
-        limit: Duration,
-        doing: impl Future<Output = Result<T, smtp::Error>>,
-    ) -> Result<T, Outcome> {
-        let host = &self.server.host;
-        self.enter(phase);
-        match timeout(limit, doing).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) => Err(reply::failed(host, phase, &error, &self.known, &self.hidden)),
-            Err(_) => Err(reply::silent(host, phase)),
+    /// Says goodbye to a server that still answers. The verdict stands, whatever comes of it, and
+    /// no limit of the try counts it.
+    async fn leave(&mut self) {
+        if let Some(stream) = self.stream.as_mut().filter(|_| self.is_answered) {
+            let leaving = async {
+                let _ = stream.command("QUIT", QUIT_PATIENCE).await;
+                stream.close().await;
+            };
+            let _ = timeout(QUIT_PATIENCE, leaving).await;
         }
     }
 
-    /// Checks that an answer is of the hundred that belongs to the step: the library takes any
-    /// 2yz or 3yz for a yes.
-    fn require(&self, phase: Phase, answer: &Response, hundred: u16) -> Result<(), Outcome> {
-        let code = u16::from(answer.code());
-        if code / 100 * 100 == hundred {
-            return Ok(());
-        }
-        Err(reply::out_of_step(&self.server.host, phase, code))
+    /// Says a line, and hears a reply of that hundred.
+    async fn ask(&mut self, line: &str, limit: Duration, hundred: u16) -> Result<(), Outcome> {
+        let reply = self.say(line, limit).await?;
+        self.require(&reply, hundred)
     }
 
-    fn enter(&self, phase: Phase) {
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    /// Says a line, and hears the reply.
+    async fn say(&mut self, line: &str, limit: Duration) -> Result<Reply, Outcome> {
+        self.is_answered = false;
+        let heard = match &mut self.stream {
+            Some(stream) => stream.command(line, limit).await,
+            None => Err(Lost::Ended),
+        };
+        self.heard(heard)
     }
 
-    fn phase(&self) -> Phase {
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    fn heard(&mut self, heard: Result<Reply, Lost>) -> Result<Reply, Outcome> {
+        self.is_answered = heard.is_ok();
+        heard.map_err(|lost| reply::lost(&self.server.host, self.phase, &lost, &self.hidden))
+    }
+
+    /// Checks that a reply is of the hundred that belongs to the step.
+    fn require(&self, reply: &Reply, hundred: u16) -> Result<(), Outcome> {
+        if reply.is_of(hundred) { Ok(()) } else { Err(self.refused(reply)) }
+    }
+
+    fn refused(&self, reply: &Reply) -> Outcome {
+        reply::refused(&self.server.host, self.phase, reply, &self.known, &self.hidden)
     }
 }
 
-/// The parts of a message, and the knowledge that the last of them is out: what comes after it
-/// is the dot.
-struct Parts<'a> {
-    chunks: Chunks<'a, u8>,
-    session: &'a Session<'a>,
-}
-
-impl<'a> Iterator for Parts<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let part = self.chunks.next();
-        if part.is_none() {
-            self.session.enter(Phase::Dot);
-            self.session.is_out.notify_one();
+/// What MAIL must say about this mail, or what the server lacks for it.
+fn parameters(offers: &Offers, mail: Transaction<'_>) -> Result<String, Lack> {
+    let mut parameters = String::new();
+    let is_ours = mail.from.is_some_and(MailAddress::needs_smtputf8)
+        || head(mail.message).split(|byte| *byte == b'\n').any(is_of_ours);
+    if is_ours || mail.to.needs_smtputf8() || !head(mail.message).is_ascii() {
+        if !offers.has(SMTPUTF8) {
+            return Err(if is_ours { Lack::Sender } else { Lack::Recipient });
         }
-        part
-    }
-}
-
-/// What MAIL must say about this mail, or the extension that is missing.
-fn parameters(
-    connection: &AsyncSmtpConnection,
-    mail: Transaction<'_>,
-) -> Result<Vec<MailParameter>, &'static str> {
-    let offers = |extension| connection.server_info().supports_feature(extension);
-    let mut parameters = Vec::new();
-    if !mail.from.into_iter().chain([mail.to]).all(|address| address.to_string().is_ascii()) {
-        if !offers(Extension::SmtpUtfEight) {
-            return Err("SMTPUTF8");
-        }
-        parameters.push(MailParameter::SmtpUtfEight);
+        parameters.push_str(" SMTPUTF8");
     }
     if !mail.message.is_ascii() {
-        if !offers(Extension::EightBitMime) {
-            return Err("8BITMIME");
+        if !offers.has(EIGHT_BIT_MIME) {
+            return Err(Lack::Body);
         }
-        parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+        parameters.push_str(" BODY=8BITMIME");
     }
     Ok(parameters)
 }
 
-const CHALLENGE: u16 = 334;
-const CHUNK_BYTES: usize = 16 * 1024;
+/// What a server lacks for a mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lack {
+    /// SMTPUTF8, for addresses of ours: no mail can be sent.
+    Sender,
+    /// SMTPUTF8, for this recipient alone.
+    Recipient,
+    /// 8BITMIME.
+    Body,
+}
+
+impl Lack {
+    fn outcome(self, host: &str) -> Outcome {
+        let rejected = |phase: Phase, what: &str| {
+            let text = format!("`{host}` does not offer {what}");
+            fault::stopped(OutcomeClass::Rejected, phase.name(), text)
+        };
+        match self {
+            Self::Sender => reply::unoffered(host, Phase::Mail, reply::NO_SMTPUTF8_FOR_US),
+            Self::Recipient => rejected(Phase::Rcpt, "SMTPUTF8, which this recipient needs"),
+            Self::Body => rejected(Phase::Mail, "8BITMIME, which this mail needs"),
+        }
+    }
+}
+
+/// Whether a line of the head needs SMTPUTF8, and not because of the recipient.
+fn is_of_ours(line: &[u8]) -> bool {
+    !line.is_ascii() && !line.get(..3).is_some_and(|name| name.eq_ignore_ascii_case(b"to:"))
+}
+
+/// The headers of a message.
+fn head(message: &[u8]) -> &[u8] {
+    let end = message.windows(HEAD_END.len()).position(|bytes| bytes == HEAD_END);
+    end.and_then(|at| message.get(..at)).unwrap_or(message)
+}
+
+/// Names that mean this machine to itself, and nothing to others.
+fn is_local(name: &MailDomain) -> bool {
+    let name = name.as_str().to_ascii_lowercase();
+    name.ends_with(".localdomain") || name.ends_with(".localhost")
+}
+
+const HEAD_END: &[u8] = b"\r\n\r\n";
+const DOT: &[u8] = b".\r\n";
+/// RFC 4954, section 4.
+const UNKNOWN_MECHANISM: u16 = 504;
 const QUIT_PATIENCE: Duration = Duration::from_secs(2);

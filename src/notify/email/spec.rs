@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::domain::channel::ChannelName;
 use crate::domain::mail_address::MailAddress;
+use crate::domain::mail_domain::MailDomain;
 use crate::secret::Secret;
 
 /// The settings of a mail channel.
@@ -41,7 +42,7 @@ pub enum Bounces {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailStyle {
     /// The domain behind the `@` of a `Message-ID`.
-    pub message_id_domain: String,
+    pub message_id_domain: MailDomain,
     /// What subjects begin with; may be empty.
     pub subject_prefix: String,
     /// Who is answered; who writes, when it is left out.
@@ -54,9 +55,9 @@ pub struct MailStyle {
 
 impl MailStyle {
     /// Nothing special, under that domain.
-    pub fn plain(message_id_domain: impl Into<String>) -> Self {
+    pub fn plain(message_id_domain: MailDomain) -> Self {
         Self {
-            message_id_domain: message_id_domain.into(),
+            message_id_domain,
             subject_prefix: SUBJECT_PREFIX.to_owned(),
             reply_to: None,
             threading: Threading::Avatar,
@@ -98,8 +99,9 @@ pub struct SmtpSpec {
     pub login: Option<LoginSpec>,
     /// More roots to trust, as PEM.
     pub ca_pem: Option<Vec<u8>>,
-    /// What we call ourselves in EHLO; `[127.0.0.1]` when left out.
-    pub hello_name: Option<String>,
+    /// What we call ourselves in EHLO; when left out, the full name of this machine or, when it has
+    /// none, its address on the connection.
+    pub hello_name: Option<MailDomain>,
     /// How long each step may take.
     pub timeouts: PhaseTimeouts,
 }

@@ -62,11 +62,8 @@ impl Format {
     /// The message about that event, the same bytes every time. A template that cannot be
     /// rendered after all does not swallow the news: it is told in the standard body then.
     pub fn render(&self, event: &Event) -> Rendered {
-        let message = |value: Value| {
-            // Text as keys, and no writer but memory: nothing in it can fail.
-            let body = serde_json::to_vec(&value).unwrap_or_default();
-            Rendered::new(standard::CONTENT_TYPE, body)
-        };
+        let message =
+            |value: Value| Rendered::new(standard::CONTENT_TYPE, value.to_string().into_bytes());
         let plain = || Rendered::new(standard::CONTENT_TYPE, standard::render(event));
         match self {
             Self::Standard => plain(),

@@ -19,7 +19,8 @@ pub(super) fn render(event: &Event, source: &str) -> Vec<u8> {
         datacontenttype: standard::CONTENT_TYPE,
         data: standard::data(event),
     };
-    // Nothing in it can fail: no maps but those with text as keys, no writer but memory.
+    // Nothing in it can fail: no maps but those with text as keys, no writer but memory. An empty
+    // body would not be sent.
     serde_json::to_vec(&envelope).unwrap_or_default()
 }
 

@@ -21,7 +21,8 @@ pub fn render(event: &Event) -> Vec<u8> {
         timestamp: event.occurred_at.to_string(),
         data: data(event),
     };
-    // Nothing in a message can fail: no maps but those with text as keys, no writer but memory.
+    // Nothing in a message can fail: no maps but those with text as keys, no writer but memory. An
+    // empty body would not be sent.
     serde_json::to_vec(&message).unwrap_or_default()
 }
 

@@ -49,8 +49,7 @@ impl Template {
     /// When a text cannot be rendered, or the body is too large.
     pub fn render(&self, event: &Event) -> Result<Vec<u8>, TemplateFault> {
         let value = value(&self.tree, String::new(), &context(event))?;
-        // Text as keys, and no writer but memory: nothing in it can fail.
-        let body = serde_json::to_vec(&value).unwrap_or_default();
+        let body = value.to_string().into_bytes();
         if body.len() > BODY_MAX {
             let message = format!("makes a body of more than {BODY_MAX} bytes");
             return Err(TemplateFault { path: String::new(), message });

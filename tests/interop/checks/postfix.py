@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import email
 import email.policy
+import json
 import os
 import pwd
 import socket
@@ -25,6 +26,9 @@ from mails import defects
 
 FROM, BOUNCES = "avatar-watch@example.com", "bounces@example.com"
 GOOD, UNKNOWN = "studio@example.com", "nobody@example.com"
+# As they are written, and as they arrive.
+ODD = {"quoted": ('"john doe"@example.com', '"john doe"@example.com'),
+       "script": ("studio@bücher.example", "studio@xn--bcher-kva.example")}
 SERVICES = """
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
@@ -90,6 +94,8 @@ mynetworks = 127.0.0.0/8
 relayhost = [127.0.0.1]:{sink_port}
 smtp_host_lookup = native
 smtp_dns_support_level = disabled
+smtpd_helo_required = yes
+smtpd_helo_restrictions = reject_invalid_helo_hostname, reject_non_fqdn_helo_hostname
 smtpd_relay_restrictions = permit_mynetworks, reject
 smtpd_recipient_restrictions = check_recipient_access inline:{{ {{ {UNKNOWN} = 550 5.1.1 Unknown }} }}
 {limits}
@@ -132,7 +138,7 @@ def channel(name, to, way):
 type = "email"
 from = "{FROM}"
 bounce_to = "{BOUNCES}"
-to = ["{to}"]
+to = [{json.dumps(to, ensure_ascii=False)}]
 {way}
 """
 
@@ -151,7 +157,8 @@ config.write_text(
     + channel("relay", GOOD, by_smtp)
     + channel("unknown", UNKNOWN, by_smtp)
     + channel("local", GOOD, program(postfix.config))
-    + channel("narrow", GOOD, program(narrow.config)),
+    + channel("narrow", GOOD, program(narrow.config))
+    + "".join(channel(name, written, by_smtp) for name, (written, _) in ODD.items()),
     encoding="utf-8",
 )
 
@@ -187,6 +194,12 @@ status, said = try_channel("narrow")
 claim("a `sendmail` that gives up is no delivery", status == 1 and "at `sendmail`" in said, said)
 claim("… and its own words are shown", "message" in said.split("exited", 1)[-1], said)
 claim("nothing else arrived", len(sink.mails) == 2, len(sink.mails))
+for number, (name, (written, sent)) in enumerate(ODD.items(), 3):
+    status, said = try_channel(name)
+    claim(f"{written} gets a mail, under a strict look at our greeting", status == 0, said + postfix.said())
+    arrived = wait_for(lambda: len(sink.mails) == number) and sink.mails[-1]
+    claim("… at that address", arrived and arrived[1] == [sent], (arrived or [None] * 2)[1])
+    claim("… and it is whole", arrived and b"This channel works" in arrived[2])
 online = command("check", "--online", "--config", config)
 for name in ("relay", "local"):
     claim(f"`check --online` reaches `{name}`", f"ok   channel `{name}`" in online.stdout, online.stdout)

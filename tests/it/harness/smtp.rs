@@ -51,6 +51,8 @@ pub(crate) struct Mail {
 pub(crate) enum Step {
     Greeting,
     Ehlo,
+    /// Refused, unless the plan says otherwise.
+    Helo,
     Starttls,
     Auth,
     Mail,
@@ -65,6 +67,12 @@ pub(crate) enum Step {
 pub(crate) enum Upset {
     /// This answer instead of a good one.
     Reply(&'static str),
+    /// These bytes instead of a good answer, as they are.
+    Raw(&'static [u8]),
+    /// These bytes, and the end of the connection right behind them.
+    RawThenDrop(&'static [u8]),
+    /// At AUTH: this question before anything else is heard.
+    Ask(&'static str),
     /// No answer, for ever.
     Stall,
     /// A good answer, after so much time.
@@ -207,6 +215,7 @@ impl Session {
             let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
             match verb.as_str() {
                 "EHLO" => self.hello().await?,
+                "HELO" => self.answer(Step::Helo, "502 what?").await.map(drop)?,
                 "STARTTLS" => self = self.starttls().await?,
                 "AUTH" => self.auth(&line).await?,
                 "MAIL" => {
@@ -267,14 +276,21 @@ impl Session {
         let mut words = line.split(' ').skip(1);
         let pair = match (words.next()?, words.next()) {
             ("PLAIN", Some(initial)) => {
-                let parts = decoded(initial);
+                let mut said = initial.to_owned();
+                while let Some(question) = self.question() {
+                    self.say(question).await?;
+                    said = self.line().await?;
+                }
+                let parts = decoded(&said);
                 let mut parts = parts.split('\0').skip(1).map(str::to_owned);
                 (parts.next()?, parts.next()?)
             }
             ("LOGIN", None) => {
-                self.say(&format!("334 {}", STANDARD.encode("Username:"))).await?;
+                let question = self.question().unwrap_or("334 VXNlcm5hbWU6");
+                self.say(question).await?;
                 let user = decoded(&self.line().await?);
-                self.say(&format!("334 {}", STANDARD.encode("Password:"))).await?;
+                let question = self.question().unwrap_or("334 UGFzc3dvcmQ6");
+                self.say(question).await?;
                 (user, decoded(&self.line().await?))
             }
             ("XOAUTH2", Some(initial)) => {
@@ -330,6 +346,16 @@ impl Session {
         match self.take(step, |_| true) {
             None => self.say(good).await.map(|()| good.to_owned()),
             Some(Upset::Reply(reply)) => self.say(reply).await.map(|()| reply.to_owned()),
+            Some(Upset::Raw(bytes)) => {
+                self.stream.write_all(bytes).await.ok()?;
+                self.stream.flush().await.ok()?;
+                Some(String::from_utf8_lossy(bytes.trim_ascii()).into_owned())
+            }
+            Some(Upset::RawThenDrop(bytes)) => {
+                self.stream.write_all(bytes).await.ok()?;
+                self.stream.flush().await.ok()?;
+                None
+            }
             Some(Upset::Stall) => std::future::pending().await,
             Some(Upset::Slow(time)) => {
                 tokio::time::sleep(time).await;
@@ -339,7 +365,14 @@ impl Session {
                 self.say(good).await?;
                 None
             }
-            Some(Upset::Drop | Upset::NoStarttls | Upset::Smuggle(_)) => None,
+            Some(Upset::Drop | Upset::NoStarttls | Upset::Smuggle(_) | Upset::Ask(_)) => None,
+        }
+    }
+
+    fn question(&mut self) -> Option<&'static str> {
+        match self.take(Step::Auth, |upset| matches!(upset, Upset::Ask(_)))? {
+            Upset::Ask(question) => Some(question),
+            _ => None,
         }
     }
 

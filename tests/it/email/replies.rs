@@ -1,0 +1,249 @@
+//! Replies as servers really give them, legal or not: what counts is their three digits, and a
+//! definite answer is never a doubt.
+
+use std::time::Duration;
+
+use super::*;
+
+/// A good reply in all its forms, for a code.
+fn forms(code: &str) -> Vec<Vec<u8>> {
+    let mut forms: Vec<Vec<u8>> = [
+        "C\r\n",
+        "C \r\n",
+        "C\tok\r\n",
+        "C ok\n",
+        "C ok\r\r\n",
+        "C=ok\r\n",
+        "C-\r\nC\r\n",
+        "C-   \r\nC-\t\r\nC  \r\n",
+        "\r\n\r\nC late\r\n",
+        "C-one\r\nno code\r\nC two\r\n",
+        "C-2.0.0 one\r\nC\r\n",
+    ]
+    .iter()
+    .map(|form| form.replace('C', code).into_bytes())
+    .collect();
+    let with = |text: &[u8]| [code.as_bytes(), b" ", text, b"\r\n"].concat();
+    forms.push(with(b"2.0.0 \xfcbernommen \xff\xfe\0\x1b[2J"));
+    forms.push(with(&[b'x'; 70_000]));
+    forms
+}
+
+fn raw(bytes: Vec<u8>) -> Upset {
+    Upset::Raw(Box::leak(bytes.into_boxed_slice()))
+}
+
+#[tokio::test]
+async fn a_yes_is_a_yes_in_every_form_and_at_every_step() {
+    let steps = [
+        (Step::Greeting, "220"),
+        (Step::Ehlo, "250"),
+        (Step::Mail, "250"),
+        (Step::Rcpt, "250"),
+        (Step::Data, "354"),
+        (Step::Dot, "250"),
+        (Step::Quit, "221"),
+    ];
+    let plans = steps
+        .into_iter()
+        .flat_map(|(step, code)| forms(code).into_iter().map(move |form| (step, raw(form))));
+    let tries = plans.map(async |(step, upset)| {
+        let mailbox = Mailbox::start(Security::Plain, None).await;
+        mailbox.script([vec![(step, upset.clone())]]);
+        let outcome = try_once(&email(spec(&mailbox, SmtpTls::None))).await;
+        let found = (outcome.class, outcome.code);
+        assert_eq!(found, (OutcomeClass::Delivered, Some(250)), "{step:?}: {outcome:?}");
+        assert_eq!(mailbox.mails().len(), 1);
+    });
+    futures_util::future::join_all(tries).await;
+    for form in forms("235") {
+        check(Step::Auth, raw(form), (OutcomeClass::Delivered, "dot", Some(250))).await;
+    }
+}
+
+/// Whom it refuses is told by its words; that it is a refusal, by its digits.
+async fn check_no(step: Step, upset: Upset) {
+    let (outcome, _) = outcome_of(vec![(step, upset.clone())]).await;
+    assert_eq!(outcome.code, Some(554), "for {upset:?} at {step:?}: {outcome:?}");
+    let class = outcome.class;
+    let is_no = !matches!(class, OutcomeClass::Delivered | OutcomeClass::Ambiguous);
+    assert!(is_no && outcome.error.unwrap().contains("answered 554"), "for {upset:?} at {step:?}");
+}
+
+#[tokio::test]
+async fn a_no_is_a_no_in_every_form_also_after_the_dot() {
+    let tries = forms("554").into_iter().map(async |form| {
+        check_no(Step::Dot, raw(form.clone())).await;
+        check_no(Step::Rcpt, raw(form)).await;
+    });
+    futures_util::future::join_all(tries).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_was_cut_off_after_its_digits_is_an_answer() {
+    let yes = (OutcomeClass::Delivered, "dot", Some(250));
+    for cut in [&b"250"[..], b"250 2.0", b"250-", b"250-2.0.0 queued\r\n", b"250-a\r\n25"] {
+        check(Step::Dot, Upset::RawThenDrop(cut), yes).await;
+    }
+    check_no(Step::Dot, Upset::RawThenDrop(b"554-no")).await;
+    for cut in [&b""[..], b"25", b"2500 what\r\n"] {
+        check(Step::Dot, Upset::RawThenDrop(cut), (OutcomeClass::Ambiguous, "dot", None)).await;
+    }
+    // One that goes on for ever is heard as long as a step may take.
+    check_impatient(Step::Dot, Upset::Raw(b"250-2.0.0 queued\r\n"), yes).await;
+}
+
+async fn check_impatient(step: Step, upset: Upset, expected: (OutcomeClass, &str, Option<u16>)) {
+    let mailbox = Mailbox::start(Security::Plain, None).await;
+    mailbox.script([vec![(step, upset)]]);
+    let channel = email(impatient(step, spec(&mailbox, SmtpTls::None)));
+    let outcome = try_once(&channel).await;
+    assert_eq!((outcome.class, outcome.phase, outcome.code), expected, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_yes_that_nobody_asked_for_is_no_yes_and_a_no_counts() {
+    let delivered = (OutcomeClass::Delivered, "dot", Some(250));
+    for (step, twice) in [
+        (Step::Greeting, &b"220 a\r\n220 b\r\n"[..]),
+        (Step::Ehlo, b"250-a\r\n250 AUTH PLAIN\r\n250 b\r\n"),
+        (Step::Mail, b"250 a\r\n250 b\r\n"),
+        (Step::Rcpt, b"250 a\r\n250 b\r\n"),
+        (Step::Data, b"354 a\r\n354 b\r\n"),
+        (Step::Data, b"354 a\r\n250 b\r\n"),
+    ] {
+        check(step, Upset::Raw(twice), delivered).await;
+    }
+    let closing = Upset::Raw(b"250 ok\r\n421 4.3.2 shutting down\r\n");
+    check(Step::Mail, closing, (OutcomeClass::Throttled, "rcpt", Some(421))).await;
+    let (outcome, mailbox) =
+        outcome_of(vec![(Step::Data, Upset::Raw(b"354 go\r\n552 5.3.4 too big\r\n"))]).await;
+    assert_eq!((outcome.class, outcome.code), (OutcomeClass::Rejected, Some(552)), "{outcome:?}");
+    assert!(mailbox.mails().is_empty(), "the dot was sent all the same");
+}
+
+#[tokio::test]
+async fn what_is_no_mail_server_is_told_as_such() {
+    let page = Upset::RawThenDrop(b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n<html>");
+    let (outcome, _) = outcome_of(vec![(Step::Greeting, page)]).await;
+    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "hello"));
+    assert!(outcome.error.unwrap().contains("no reply of a mail server"));
+    assert!(outcome.snippet.unwrap().starts_with("HTTP/1.1 400 Bad Request"));
+    let flood: &[u8] = Box::leak(b"220-and on\r\n".repeat(40_000).into_boxed_slice());
+    let (outcome, _) = outcome_of(vec![(Step::Greeting, Upset::Raw(flood))]).await;
+    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "hello"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn keywords_are_heard_in_every_case_and_form() {
+    for (first, second) in [
+        (&b"250-m\r\n250 starttls\r\n"[..], &b"250-m\r\n250 auth plain login\r\n"[..]),
+        (b"250-m\r\n250 StartTLS\r\n", b"250-m\r\n250 Auth Plain\r\n"),
+        (b"250-m\r\n250-STARTTLS \r\n250 8BITMIME\r\n", b"250-m\r\n250 AUTH=LOGIN PLAIN\r\n"),
+        (b"250-STARTTLS\r\n250\r\n", b"250-AUTH LOGIN\r\n250-AUTH=LOGIN\r\n250 \r\n"),
+    ] {
+        let mailbox = Mailbox::start(Security::Starttls, LOGIN).await;
+        mailbox.script([vec![(Step::Ehlo, Upset::Raw(first)), (Step::Ehlo, Upset::Raw(second))]]);
+        let outcome = try_once(&email(with_login(spec(&mailbox, SmtpTls::Starttls)))).await;
+        assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
+        assert_eq!(mailbox.mails()[0].user.as_deref(), Some("watch"));
+    }
+}
+
+#[tokio::test]
+async fn questions_at_the_login_may_say_anything() {
+    for (mechanisms, questions) in [
+        ("LOGIN", &["334 RW1haWw6", "334 UGFzc3dvcnQ6"][..]),
+        ("LOGIN", &["334 ", "334 "]),
+        ("LOGIN", &["334", "334"]),
+        ("LOGIN", &["334 Username:", "334 Password:"]),
+        ("LOGIN", &["334-one\r\n334 two", "334 \u{fc}"]),
+        ("PLAIN", &["334 "]),
+        ("PLAIN", &["334"]),
+        ("PLAIN", &["334 Go ahead"]),
+    ] {
+        let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
+        mailbox.offer_auth(mechanisms);
+        mailbox.script([questions.iter().map(|&it| (Step::Auth, Upset::Ask(it))).collect()]);
+        let outcome = try_once(&email(with_login(spec(&mailbox, SmtpTls::None)))).await;
+        assert_eq!(outcome.class, OutcomeClass::Delivered, "for {questions:?}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_way_that_the_server_does_not_know_after_all_is_followed_by_the_next() {
+    let unknown = Upset::Reply("504 5.5.4 unrecognized authentication type");
+    let (outcome, mailbox) = outcome_of(vec![(Step::Auth, unknown)]).await;
+    assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
+    assert!(mailbox.talk().contains(&"AUTH LOGIN".to_owned()));
+}
+
+#[tokio::test]
+async fn a_login_that_no_way_fits_says_what_is_offered() {
+    for (mechanisms, said) in [("CRAM-MD5 GSSAPI", "CRAM-MD5, GSSAPI"), ("", "none")] {
+        let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
+        mailbox.offer_auth(mechanisms);
+        let outcome = email(with_login(spec(&mailbox, SmtpTls::None))).probe().await;
+        assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Misconfigured, "auth"));
+        let error = outcome.error.unwrap();
+        assert!(error.contains("PLAIN or LOGIN") && error.contains(said), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_ehlo_is_greeted_with_helo() {
+    for no in ["500 what?", "502 5.5.1 not implemented", "501 bad", "550 no"] {
+        let mailbox = Mailbox::start(Security::Plain, None).await;
+        let helo = Upset::Reply("250 mailbox");
+        mailbox.script([vec![(Step::Ehlo, Upset::Reply(no)), (Step::Helo, helo)]]);
+        let outcome = try_once(&email(spec(&mailbox, SmtpTls::None))).await;
+        assert_eq!(outcome.class, OutcomeClass::Delivered, "for {no}: {outcome:?}");
+    }
+    // Where TLS or a login was asked for, there is none without EHLO.
+    let mailbox = Mailbox::start(Security::Starttls, None).await;
+    mailbox.script([vec![
+        (Step::Ehlo, Upset::Reply("502 no")),
+        (Step::Helo, Upset::Reply("250 mailbox")),
+    ]]);
+    let outcome = try_once(&email(spec(&mailbox, SmtpTls::Starttls))).await;
+    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Misconfigured, "tls"));
+}
+
+#[tokio::test]
+async fn a_refused_greeting_is_a_greeting_also_after_tls_and_names_our_name() {
+    let mailbox = Mailbox::start(Security::Starttls, None).await;
+    let refused = Upset::Reply("501 5.5.4 Invalid domain name");
+    let good = Upset::Raw(b"250-mailbox\r\n250 STARTTLS\r\n");
+    mailbox.script([vec![(Step::Ehlo, good), (Step::Ehlo, refused)]]);
+    let name = MailDomain::parse("watch.example.com").unwrap();
+    let smtp = SmtpSpec { hello_name: Some(name), ..spec(&mailbox, SmtpTls::Starttls) };
+    let outcome = try_once(&email(smtp)).await;
+    let found = (outcome.class, outcome.phase, outcome.code);
+    assert_eq!(found, (OutcomeClass::Misconfigured, "hello", Some(501)), "{outcome:?}");
+    assert!(outcome.error.unwrap().contains("`watch.example.com`"));
+    assert!(outcome.snippet.unwrap().contains("Invalid domain name"));
+}
+
+#[tokio::test]
+async fn without_a_name_we_greet_with_one_that_servers_take() {
+    let mailbox = Mailbox::start(Security::Plain, None).await;
+    email(spec(&mailbox, SmtpTls::None)).probe().await;
+    let talk = mailbox.talk();
+    let name = talk[0].strip_prefix("EHLO ").unwrap();
+    let parsed = MailDomain::parse(name).unwrap();
+    assert!(parsed.can_greet() && (parsed.is_literal() || parsed.is_full_name()), "{name}");
+}
+
+/// A reply of a few bytes must not be waited for by both ends (Nagle against delayed ACKs).
+#[tokio::test]
+async fn a_mail_takes_as_long_as_the_server_and_no_longer() {
+    let mailbox = Mailbox::start(Security::Plain, None).await;
+    let channel = email(spec(&mailbox, SmtpTls::None));
+    let mut fastest = Duration::MAX;
+    for _ in 0..20 {
+        let begun = std::time::Instant::now();
+        assert_eq!(try_once(&channel).await.class, OutcomeClass::Delivered);
+        fastest = fastest.min(begun.elapsed());
+    }
+    assert!(fastest < Duration::from_millis(38), "{fastest:?}");
+}
