@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::argil::field::Field;
 use crate::domain::avatar::{Avatar, AvatarId};
+use crate::domain::foreign_text::is_blank;
 use crate::domain::status::Status;
 
 /// Why a body tells nothing about the avatar; its text is a reason for people.
@@ -151,12 +152,14 @@ fn read_json<T: DeserializeOwned>(body: &[u8], other: Unusable) -> Result<T, Unu
 /// The avatar of that id, as the body shows it.
 fn avatar(body: Body, id: AvatarId) -> Result<Avatar, Unusable> {
     let status = text_of(&body.status, "status")?;
-    if status.chars().count() > STATUS_LENGTH_MAX {
+    let length = status.chars().count();
+    let status = Status::from_answer(status);
+    if length > STATUS_LENGTH_MAX && !status.is_recognized() {
         return Err(Unusable::LongStatus);
     }
     Ok(Avatar {
         id,
-        status: Status::from_name(status),
+        status,
         name: body.name.short_text(),
         model: body.model.short_text(),
         orientation: body.orientation.short_text(),
@@ -255,7 +258,7 @@ impl<'de> Deserialize<'de> for Body {
 /// A text that says something, or why the field has none.
 fn text_of<'a>(field: &'a Field, name: &'static str) -> Result<&'a str, Unusable> {
     let found = match field {
-        Field::Text(text) if !text.trim().is_empty() => return Ok(text),
+        Field::Text(text) if !is_blank(text) => return Ok(text),
         Field::Absent => return Err(Unusable::Absent(name)),
         Field::Text(_) => "empty",
         Field::Null => "null",
@@ -463,7 +466,8 @@ mod tests {
             if let Ok(avatar) = read(&body) {
                 let value: Value = serde_json::from_slice(&body).unwrap();
                 prop_assert!(value["id"].as_str().unwrap().eq_ignore_ascii_case("a1"));
-                prop_assert_eq!(value["status"].as_str(), Some(avatar.status.name()));
+                let status = value["status"].as_str().map(Status::from_answer);
+                prop_assert_eq!(status.as_ref(), Some(&avatar.status));
                 prop_assert_ne!(avatar.status.name(), "");
             }
         }

@@ -249,7 +249,9 @@ async fn look_at_all<'a>(
         let seen = client.look(&avatar.id, SystemClock.now()).await;
         let (fine, text) = verdict(&seen);
         good &= fine;
-        line(&format!("{} avatar `{}`: {text}", mark(fine), avatar.id));
+        let odd = matches!(&seen, Observation::Seen(avatar) if !avatar.status.is_recognized());
+        let mark = if odd { "warn" } else { mark(fine) };
+        line(&format!("{mark} avatar `{}`: {text}", avatar.id));
         if let Some(mend) = mend::of_look(&seen) {
             line(&format!("  help: {mend}"));
         }
@@ -295,7 +297,12 @@ async fn try_key(client: &Client, name: &AccountName) -> bool {
 
 fn verdict(seen: &Observation) -> (bool, String) {
     match seen {
-        Observation::Seen(avatar) => (true, format!("it is {}", plain(avatar.status.name()))),
+        Observation::Seen(avatar) if avatar.status.is_recognized() => {
+            (true, format!("it is {}", avatar.status))
+        }
+        Observation::Seen(avatar) => {
+            (true, format!("it has the unknown status {}", avatar.status.shown()))
+        }
         Observation::Missing { reason } => (false, format!("there is no such avatar: {reason}")),
         Observation::Denied { denial: Denial::Key, reason } => {
             (false, format!("the key is refused: {reason}"))

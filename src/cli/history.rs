@@ -9,6 +9,7 @@ use crate::cli::config_path::whereabouts;
 use crate::cli::exit::Exit;
 use crate::cli::output::{complain, complain_of_store, complain_of_stranger, json, table};
 use crate::domain::avatar::AvatarId;
+use crate::domain::status::Status;
 use crate::domain::transition::{Previous, Transition};
 use crate::store::error::StoreError;
 use crate::store::reader::Reader;
@@ -74,17 +75,18 @@ fn view(transition: &Transition) -> View {
 }
 
 fn row(view: &View) -> Vec<String> {
-    let from = match (&view.previous_status, view.previous_assumed) {
+    let shown = |status: &str| Status::from_name(status).shown().into_owned();
+    let from = match (view.previous_status.as_deref().map(shown), view.previous_assumed) {
         (None, _) => "(first sight)".to_owned(),
         (Some(status), true) => format!("{status} (assumed)"),
-        (Some(status), false) => status.clone(),
+        (Some(status), false) => status,
     };
     vec![
         view.detected_at.clone(),
         view.avatar_id.clone(),
         view.sequence.to_string(),
         from,
-        view.status.clone(),
+        shown(&view.status),
         view.last_seen_previous_at.clone().unwrap_or_default(),
     ]
 }

@@ -4,9 +4,12 @@ use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::observation::{Denial, Fault, Observation};
 
 /// What to do about an avatar that was not seen; `None` when it was.
-pub const fn of_look(seen: &Observation) -> Option<&'static str> {
+pub fn of_look(seen: &Observation) -> Option<&'static str> {
     Some(match seen {
-        Observation::Seen(_) => return None,
+        Observation::Seen(avatar) if avatar.status.is_recognized() => return None,
+        Observation::Seen(_) => {
+            "nothing is concluded from it, and operators are told; a newer version may know it"
+        }
         Observation::Missing { .. } => "is the id right, and of this account?",
         Observation::Denied { denial: Denial::Key, .. } => {
             "make a key at app.argil.ai, and put it where `api_key` says"

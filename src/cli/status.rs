@@ -16,6 +16,7 @@ use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
 use crate::domain::foreign_text::plain;
 use crate::domain::span::rough;
+use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::verdict::LATE_AFTER;
 use crate::web::view::ConditionView;
@@ -175,7 +176,10 @@ fn row(avatar: &AvatarView, now: Timestamp) -> Vec<String> {
     vec![
         avatar.id.clone(),
         name.trim().to_owned(),
-        avatar.status.clone().unwrap_or_else(|| "not seen yet".to_owned()),
+        avatar.status.as_deref().map_or_else(
+            || "not seen yet".to_owned(),
+            |status| Status::from_name(status).shown().into_owned(),
+        ),
         avatar.since.as_deref().map(|since| age(since, now)).unwrap_or_default(),
         deliveries,
         trouble.unwrap_or_default(),

@@ -15,7 +15,7 @@ use crate::cli::overview::{AvatarView, Overview};
 use crate::domain::foreign_text::{one_line, plain};
 use crate::domain::health::ChannelState;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::verdict::{ChannelFacts, Facts, Finding, Level, judge};
+use crate::domain::verdict::{ChannelFacts, Facts, Finding, Level, StatusFacts, judge};
 use crate::store::error::StoreError;
 use crate::web::view::ConditionView;
 
@@ -137,6 +137,9 @@ fn facts(view: &Overview) -> Facts<'_> {
     let unseen = view.watched().filter_map(|avatar| {
         Some(avatar.trouble.as_ref()?.facts(&avatar.id, avatar.account.as_deref()))
     });
+    let unrecognized = view.watched().filter_map(|avatar| {
+        StatusFacts::of(&avatar.id, avatar.status.as_deref()?, moment(&avatar.since))
+    });
     Facts {
         running: view.daemon.running,
         // Its page tells whether they move.
@@ -150,6 +153,7 @@ fn facts(view: &Overview) -> Facts<'_> {
         conditions: view.conditions.iter().map(ConditionView::facts).collect(),
         channels: view.is_whole.then(|| channels.collect()),
         unseen: unseen.collect(),
+        unrecognized: unrecognized.collect(),
     }
 }
 
@@ -330,6 +334,16 @@ mod tests {
         check(
             |view| view.conditions = vec![condition("avatar.training_overdue", "a1", None)],
             "WARNING: avatar.training_overdue for a1 (it said a/b c)",
+            1,
+        );
+        let odd = |view: &mut Overview| view.avatars[0].status = Some("IDL\u{415}".to_owned());
+        check(odd, "WARNING: avatar a1 has the unknown status \"IDL\\u{415}\"", 1);
+        check(
+            |view| {
+                odd(view);
+                view.conditions = vec![condition("avatar.status_unrecognized", "a1", None)];
+            },
+            "WARNING: avatar.status_unrecognized for a1 (it said a/b c)",
             1,
         );
         check(

@@ -187,7 +187,8 @@ impl Board<'_> {
     fn time_out(&mut self) {
         for id in self.ids.clone() {
             if !self.outcomes.contains_key(&id) {
-                let reason = self.known.get(&id).and_then(|known| known.reason.clone());
+                let known = self.known.get(&id);
+                let reason = known.and_then(|it| it.reason.clone().or_else(|| unknown_status(it)));
                 self.conclude(&id, Exit::TimedOut, "timed_out", "timed-out", reason);
             }
         }
@@ -274,7 +275,13 @@ impl Board<'_> {
         let status = known.status.as_ref().map(|(status, since)| {
             let lasted = self.progress.is_some().then(|| now.since(*since));
             let lasted = lasted.map(|it| format!(" for {}", rough(it))).unwrap_or_default();
-            format!("is {}{lasted}", plain(status.name()))
+            match status {
+                Status::Unrecognized(_) => format!(
+                    "has the unknown status {}{lasted}: nothing is concluded from it",
+                    status.shown()
+                ),
+                known => format!("is {known}{lasted}"),
+            }
         });
         let is_training = matches!(&known.status, Some((Status::Training, _)));
         let lessons = self.lessons.get(&known.model).filter(|_| is_training);
@@ -286,6 +293,12 @@ impl Board<'_> {
         let status = status.unwrap_or_else(|| "is not seen yet".to_owned());
         format!("{label} {status}{usual}{}", trouble.unwrap_or_default())
     }
+}
+
+/// Why the status that was seen decides nothing, if nobody knows it.
+fn unknown_status(known: &Report) -> Option<String> {
+    let (status, _) = known.status.as_ref().filter(|(status, _)| !status.is_recognized())?;
+    Some(format!("it has the unknown status {}", status.shown()))
 }
 
 /// Reports that wait to be shown.

@@ -224,6 +224,10 @@ pub async fn write_first<C: Clock>(
 ) -> Result<Vec<Looked>, StoreError> {
     let changes = found.iter().map(|unwritten| unwritten.change.clone()).collect();
     tools.store.commit_first_list(changes, account.clone(), tools.clock.now()).await?;
+    // A baseline is no news, but it may be in a status that operators have to hear of.
+    if found.iter().any(|it| it.change.announcements.iter().any(|it| !it.deliveries.is_empty())) {
+        tools.bell.ring();
+    }
     let looked = |unwritten: Box<Unwritten>| {
         log_change(tools, &unwritten.before, &unwritten.decision);
         let Decision { watch, next_poll_in, .. } = unwritten.decision;
@@ -392,13 +396,13 @@ pub fn written_again<C: Clock>(tools: &Tools<C>, what: &'static str) {
 
 fn log_transition(transition: &Transition, kind: Option<EventKind>) {
     let id = &transition.avatar_id;
-    let to = escaped(&transition.status);
+    let (to, shown) = (escaped(&transition.status), transition.status.shown());
     let event = kind.map(EventKind::name);
-    match transition.previous.status().map(escaped) {
-        None => info!(avatar.id = %id, to_status = %to, "avatar `{id}` seen first: {to}"),
+    match transition.previous.status() {
+        None => info!(avatar.id = %id, to_status = %to, "avatar `{id}` seen first: {shown}"),
         Some(from) => info!(
-            avatar.id = %id, from_status = %from, to_status = %to, event,
-            "avatar `{id}` went from {from} to {to}"
+            avatar.id = %id, from_status = %escaped(from), to_status = %to, event,
+            "avatar `{id}` went from {} to {shown}", from.shown()
         ),
     }
 }
@@ -420,7 +424,7 @@ pub fn log_condition(event: &Event) {
 
 /// A status as it may stand in a log: an unknown one can hold anything.
 fn escaped(status: &Status) -> String {
-    status.name().escape_debug().to_string()
+    status.name().escape_default().to_string()
 }
 
 /// What the log calls the changes of avatars.

@@ -11,9 +11,9 @@ use crate::domain::status::Status;
 /// The waits between looks, from `[poll]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cadence {
-    /// While `TRAINING`.
+    /// While `TRAINING`, and in a status that nobody knows: it may be a part of a training.
     pub training: TrainingPace,
-    /// While `NOT_TRAINED`, and for a status that nobody knows.
+    /// While `NOT_TRAINED`.
     pub not_trained: Duration,
     /// Once settled (`IDLE`, `TRAINING_FAILED`, `REFUSED`); `None` is never again.
     pub settled: Option<Duration>,
@@ -40,12 +40,12 @@ pub struct TrainingPace {
 }
 
 impl Cadence {
-    /// How long to wait after having seen `status`, which has lasted for `age`; `None` is
-    /// never again.
+    /// How long to wait after having seen `status`, when it or its training has lasted for `age`;
+    /// `None` is never again.
     pub fn wait(&self, status: &Status, age: Duration) -> Option<Duration> {
         match status {
-            Status::Training => Some(self.training.wait(age)),
-            Status::NotTrained | Status::Unrecognized(_) => Some(self.not_trained),
+            Status::Training | Status::Unrecognized(_) => Some(self.training.wait(age)),
+            Status::NotTrained => Some(self.not_trained),
             Status::TrainingFailed | Status::Idle | Status::Refused => self.settled,
         }
     }
@@ -100,7 +100,7 @@ mod tests {
             assert_eq!(wait, expected_s.map(Duration::from_secs), "for `{status}`");
         };
         check("NOT_TRAINED", None, Some(61));
-        check("SOMETHING_NEW", None, Some(61));
+        check("SOMETHING_NEW", None, Some(5));
         check("IDLE", Some(3600), Some(3600));
         check("TRAINING_FAILED", Some(3600), Some(3600));
         check("REFUSED", None, None);

@@ -92,6 +92,8 @@ pub enum EventKind {
     AvatarUnseen,
     /// `avatar.training_overdue`: it has been in training for longer than it should.
     AvatarTrainingOverdue,
+    /// `avatar.status_unrecognized`: the API shows it in a status that this version does not know.
+    AvatarStatusUnrecognized,
     /// `watch.blind`: nothing can be seen with a key.
     WatchBlind,
     /// `config.rejected`: the config was read again and not taken.
@@ -116,10 +118,11 @@ impl EventKind {
     ];
 
     /// What is told to the channels of operators alone.
-    pub const OPERATIONAL: [Self; 8] = [
+    pub const OPERATIONAL: [Self; 9] = [
         Self::AvatarMissing,
         Self::AvatarUnseen,
         Self::AvatarTrainingOverdue,
+        Self::AvatarStatusUnrecognized,
         Self::WatchBlind,
         Self::ConfigRejected,
         Self::ChannelFailing,
@@ -141,6 +144,7 @@ impl EventKind {
             Self::AvatarMissing => "avatar.missing",
             Self::AvatarUnseen => "avatar.unseen",
             Self::AvatarTrainingOverdue => "avatar.training_overdue",
+            Self::AvatarStatusUnrecognized => "avatar.status_unrecognized",
             Self::WatchBlind => "watch.blind",
             Self::ConfigRejected => "config.rejected",
             Self::ChannelFailing => "channel.failing",
@@ -159,13 +163,13 @@ impl EventKind {
     ///
     /// With `infer_unseen_training` an avatar that settled without having been seen in training
     /// is news all the same: short trainings begin and end between two looks. Without it, only
-    /// a change from `TRAINING` is.
+    /// one that was in `TRAINING` is, straight before or through statuses that are no outcome.
     pub fn of(transition: &Transition, infer_unseen_training: bool) -> Option<Self> {
         let trained = match &transition.previous {
             Previous::Nothing => return None,
             Previous::Absent => false,
             Previous::Assumed(status) | Previous::Seen { status, .. } => {
-                *status == Status::Training
+                *status == Status::Training || transition.earlier.is_some()
             }
         };
         let settled = match transition.status {
@@ -265,6 +269,7 @@ mod tests {
             avatar_id: AvatarId::parse("a").unwrap(),
             sequence: 2,
             previous,
+            earlier: None,
             status: Status::from_name(status),
             detected_at: Timestamp::from_millis(2),
             upstream_updated_at: None,

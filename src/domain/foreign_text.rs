@@ -50,26 +50,33 @@ pub fn is_unseen(char: char) -> bool {
 
 /// Whether nothing of `text` can be seen: blanks, what is unseen, and what only joins or fills.
 pub fn is_blank(text: &str) -> bool {
-    let fills = |char: char| {
-        matches!(
-            char,
-            '\u{ad}'
-                | '\u{34f}'
-                | '\u{115f}'
-                | '\u{1160}'
-                | '\u{17b4}'
-                | '\u{17b5}'
-                | '\u{180b}'..='\u{180f}'
-                | '\u{200c}'
-                | '\u{200d}'
-                | '\u{2800}'
-                | '\u{3164}'
-                | '\u{fe00}'..='\u{fe0f}'
-                | '\u{ffa0}'
-                | '\u{e0100}'..='\u{e01ef}'
-        )
-    };
-    text.chars().all(|char| char.is_whitespace() || is_unseen(char) || fills(char))
+    text.chars().all(is_blank_char)
+}
+
+/// `text` without the characters at both ends that nobody can see.
+pub fn trim_blank(text: &str) -> &str {
+    text.trim_matches(is_blank_char)
+}
+
+fn is_blank_char(char: char) -> bool {
+    let fills = matches!(
+        char,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200c}'
+            | '\u{200d}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{ffa0}'
+            | '\u{e0100}'..='\u{e01ef}'
+    );
+    fills || char.is_whitespace() || is_unseen(char)
 }
 
 const ELLIPSIS: char = '…';
@@ -105,6 +112,15 @@ mod tests {
         for seen in ["a", " .", "\u{200b}é", "👩\u{200d}🚀", "한"] {
             assert!(!is_blank(seen), "{seen:?}");
         }
+    }
+
+    #[test]
+    fn only_what_nobody_can_see_is_trimmed_and_only_at_the_ends() {
+        for blank in ["\n", "\r\n", " \t\u{a0}", "\u{feff}", "\u{200b}\u{200d}", "\u{0}"] {
+            assert_eq!(trim_blank(&format!("{blank}a b{blank}")), "a b", "{blank:?}");
+            assert_eq!(trim_blank(blank), "");
+        }
+        assert_eq!(trim_blank("a\u{200b}b."), "a\u{200b}b.");
     }
 
     #[test]

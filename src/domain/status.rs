@@ -1,9 +1,12 @@
 //! The status of an avatar, as Argil names it, in the order of Argil's own page.
 //!
 //! A status that nobody knows is kept as it came and never guessed: it is neither training nor
-//! settled.
+//! settled. Only the case of the documented ones, and what surrounds them unseen, is forgiven.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use crate::domain::foreign_text::trim_blank;
 
 /// What Argil says of an avatar: `AvatarStatus` of the published `OpenAPI`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,7 +26,17 @@ pub enum Status {
 }
 
 impl Status {
-    /// The status of that name; every text is one, since an unknown one is kept.
+    /// The status that an answer shows. The documented ones are recognized in any case, and with
+    /// blanks, line ends or invisible characters around them. Anything else, such as another
+    /// separator within, would be a guess: it is kept as it came.
+    pub fn from_answer(text: &str) -> Self {
+        let bare = trim_blank(text);
+        let known = Self::DOCUMENTED.into_iter().find(|name| name.eq_ignore_ascii_case(bare));
+        Self::from_name(known.unwrap_or(text))
+    }
+
+    /// The status of exactly that name, as it was recorded; every text is one, since an unknown
+    /// one is kept.
     pub fn from_name(name: &str) -> Self {
         match name {
             NOT_TRAINED => Self::NotTrained,
@@ -45,6 +58,24 @@ impl Status {
             Self::Refused => REFUSED,
             Self::Unrecognized(name) => name,
         }
+    }
+
+    /// The name for people: an unrecognized one is quoted, and escaped so that no two of them
+    /// look alike.
+    pub fn shown(&self) -> Cow<'_, str> {
+        match self {
+            Self::Unrecognized(name) => Cow::Owned(format!("\"{}\"", name.escape_default())),
+            Self::NotTrained
+            | Self::Training
+            | Self::TrainingFailed
+            | Self::Idle
+            | Self::Refused => Cow::Borrowed(self.name()),
+        }
+    }
+
+    /// Whether this version knows it.
+    pub const fn is_recognized(&self) -> bool {
+        !matches!(self, Self::Unrecognized(_))
     }
 
     /// Whether it is the end of a training: usable, failed or refused.
@@ -86,5 +117,46 @@ mod tests {
             assert_eq!(Status::from_name(odd), Status::Unrecognized(odd.to_owned()));
             assert_eq!(Status::from_name(odd).name(), odd);
         }
+    }
+    #[test]
+    fn only_case_and_what_surrounds_a_documented_status_are_forgiven() {
+        for name in Status::DOCUMENTED {
+            let status = Status::from_name(name);
+            let (lower, mut mixed) = (name.to_lowercase(), name.to_lowercase());
+            mixed[..1].make_ascii_uppercase();
+            for text in [name, &lower, &mixed] {
+                for around in ["", " ", "\n", "\r\n", "\t", "\u{a0}", "\u{200b}", "\u{feff}", "\0"]
+                {
+                    let text = format!("{around}{text}{around}");
+                    assert_eq!(Status::from_answer(&text), status, "for {text:?}");
+                }
+            }
+        }
+        for odd in [
+            "TRAINING FAILED",
+            "training-failed",
+            "TRAININGFAILED",
+            "ID LE",
+            "I\u{200b}DLE",
+            "IDL\u{415}",
+            "ıdle",
+            "\"IDLE\"",
+            "IDLE,IDLE",
+            "READY",
+            " Ready ",
+            "",
+        ] {
+            assert_eq!(Status::from_answer(odd), Status::Unrecognized(odd.to_owned()));
+        }
+    }
+
+    #[test]
+    fn two_statuses_never_look_alike() {
+        let texts = ["IDLE", "\"IDLE\"", "IDL\u{415}", "I\u{200b}DLE", "ID\\LE", "IDLE ", "idle"];
+        let shown: std::collections::BTreeSet<String> =
+            texts.map(|it| Status::from_name(it).shown().into_owned()).into();
+        assert_eq!(shown.len(), texts.len(), "{shown:?}");
+        assert!(shown.iter().all(|it| it.is_ascii()));
+        assert_eq!(Status::Idle.shown(), "IDLE");
     }
 }

@@ -1,7 +1,8 @@
-//! The conditions of one avatar that are told: missing, unseen, overdue.
+//! The conditions of one avatar that are told: missing, unseen, overdue, status unrecognized.
 //!
 //! What always holds: each begins once and ends once, in turn; what began is kept with the watch,
-//! so that a restart tells nothing twice.
+//! so that a restart tells nothing twice. An unrecognized status is told once for each avatar and
+//! status, however often the avatar comes back to it.
 
 use std::time::Duration;
 
@@ -21,6 +22,11 @@ pub struct Told {
     pub unseen: Option<Timestamp>,
     /// That it has been in training for too long.
     pub overdue: Option<Timestamp>,
+    /// That it has a status that this version does not know.
+    pub unrecognized: Option<Timestamp>,
+    /// The unrecognized statuses that were told of it, the newest last; of each at most once, and
+    /// no more than [`STATUSES_TOLD_MAX`].
+    pub statuses: Vec<String>,
 }
 
 /// A condition that begins or ends.
@@ -89,23 +95,58 @@ impl Told {
         missing.into_iter().chain(unseen)
     }
 
-    /// Whether training is overdue from now on, or no longer, when it has `status` since then.
+    /// Whether training is overdue from now on, or no longer, when it has been in training since
+    /// then; `None` is not in training.
     pub fn overdue(
         &mut self,
-        status: &Status,
-        since: Timestamp,
+        training_since: Option<Timestamp>,
         now: Timestamp,
         overdue_after: Option<Duration>,
     ) -> Option<Turn> {
         let kind = EventKind::AvatarTrainingOverdue;
-        if *status != Status::Training {
+        let Some(since) = training_since else {
             return self.overdue.take().map(|since| ended(kind, since));
-        }
+        };
         if self.overdue.is_some() || now.since(since) < overdue_after? {
             return None;
         }
         self.overdue = Some(since);
         Some(begun(kind, since, None))
+    }
+
+    /// That it is no longer in the unrecognized status that was told, when its status has
+    /// `changed`; and that it is in another one, if that was never told. It has `status` since
+    /// then.
+    pub fn unrecognized(
+        &mut self,
+        status: &Status,
+        since: Timestamp,
+        changed: bool,
+    ) -> impl Iterator<Item = Turn> + use<> {
+        let kind = EventKind::AvatarStatusUnrecognized;
+        let over = self.unrecognized.take_if(|_| changed).map(|since| ended(kind, since));
+        let name = match status {
+            Status::Unrecognized(name) if !self.statuses.contains(name) => Some(name.clone()),
+            Status::Unrecognized(_)
+            | Status::NotTrained
+            | Status::Training
+            | Status::TrainingFailed
+            | Status::Idle
+            | Status::Refused => None,
+        };
+        let new = name.map(|name| {
+            let excess = (self.statuses.len() + 1).saturating_sub(STATUSES_TOLD_MAX);
+            self.statuses.drain(..excess);
+            self.statuses.push(name);
+            self.unrecognized = Some(since);
+            let shown = status.shown();
+            begun(
+                kind,
+                since,
+                Some(&format!("the API shows {shown}; nothing is concluded from it")),
+            )
+        });
+        over.into_iter().chain(new)
     }
 }
 
@@ -117,5 +158,7 @@ fn ended(kind: EventKind, since: Timestamp) -> Turn {
     Turn { kind, phase: Phase::Ended, since, reason: None }
 }
 
+/// So many of an avatar's unrecognized statuses are remembered as told.
+pub const STATUSES_TOLD_MAX: usize = 16;
 /// How long an avatar that was seen before must be out of sight before that is told.
 const OUT_OF_SIGHT_AFTER: Duration = Duration::from_secs(30 * 60);

@@ -1,9 +1,68 @@
-//! A training that ended before our eyes: what past ones tell about the next.
+//! A training: one that ended before our eyes, with what it tells about the next; and one that is
+//! still open while its avatar is shown in a status that nobody knows.
 
 use std::time::Duration;
 
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
+use crate::domain::transition::{Earlier, Previous};
+
+/// A training that began before the status of now and has not ended in one of the three outcomes,
+/// as far as was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenTraining {
+    /// Seen by us, and followed by statuses that nobody knows, and no other.
+    Seen {
+        /// When it was first seen.
+        since: Timestamp,
+        /// When it was last seen in `TRAINING`.
+        last_seen_at: Timestamp,
+    },
+    /// Only registered as under way (`assume`), or seen and then reset to `NOT_TRAINED`: whatever
+    /// it leads to was not seen being trained.
+    Supposed,
+}
+
+impl OpenTraining {
+    /// What is open once an avatar has gone from `previous`, first seen at `since`, to `status`;
+    /// `open` is what was open before.
+    pub fn after(
+        open: Option<Self>,
+        previous: &Previous,
+        since: Option<Timestamp>,
+        status: &Status,
+    ) -> Option<Self> {
+        let open = match previous {
+            Previous::Seen { status: Status::Training, at } => {
+                let begun = match open {
+                    Some(Self::Seen { since, .. }) => since,
+                    Some(Self::Supposed) | None => since.unwrap_or(*at),
+                };
+                Some(Self::Seen { since: begun, last_seen_at: *at })
+            }
+            Previous::Assumed(Status::Training) => Some(Self::Supposed),
+            Previous::Seen { .. } | Previous::Assumed(_) | Previous::Absent | Previous::Nothing => {
+                open
+            }
+        };
+        match (status, open) {
+            (Status::Unrecognized(_), open) => open,
+            // It goes on; what was only supposed is superseded by what is seen.
+            (Status::Training, Some(Self::Seen { .. })) => open,
+            (Status::NotTrained, Some(_)) => Some(Self::Supposed),
+            (Status::Training | Status::NotTrained, Some(Self::Supposed) | None)
+            | (Status::Idle | Status::TrainingFailed | Status::Refused, _) => None,
+        }
+    }
+
+    /// What a transition records of it.
+    pub const fn evidence(self) -> Earlier {
+        match self {
+            Self::Seen { .. } => Earlier::Seen,
+            Self::Supposed => Earlier::Supposed,
+        }
+    }
+}
 
 /// How long one training lasted, from our first sight of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

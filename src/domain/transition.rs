@@ -16,6 +16,9 @@ pub struct Transition {
     pub sequence: u64,
     /// What it was before.
     pub previous: Previous,
+    /// For an outcome that did not come straight from `TRAINING`: the training before, if one is
+    /// known of.
+    pub earlier: Option<Earlier>,
     /// What it is now.
     pub status: Status,
     /// When we saw the new status.
@@ -42,6 +45,30 @@ pub enum Previous {
     },
 }
 
+/// What is known of a training that an outcome ended, beyond the status right before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Earlier {
+    /// We saw it; between it and the outcome were only statuses that nobody knows.
+    Seen,
+    /// It was registered as under way, or seen and then reset to `NOT_TRAINED`.
+    Supposed,
+}
+
+impl Earlier {
+    /// The word for it in rows.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Seen => "seen",
+            Self::Supposed => "supposed",
+        }
+    }
+
+    /// What that word says.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Seen, Self::Supposed].into_iter().find(|it| it.name() == name)
+    }
+}
+
 impl Previous {
     /// The status before, if there was one.
     pub fn status(&self) -> Option<&Status> {
@@ -56,6 +83,7 @@ impl Transition {
     /// Whether we ourselves saw the training that ended with this transition.
     pub fn training_observed(&self) -> bool {
         matches!(self.previous, Previous::Seen { status: Status::Training, .. })
+            || self.earlier == Some(Earlier::Seen)
     }
 
     /// When we last saw the status before, if we ever did.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::domain::event::EventKind;
 use crate::domain::health::ChannelState;
 use crate::domain::span::rough;
+use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::trouble::TroubleKind;
 
@@ -63,6 +64,8 @@ pub struct Facts<'a> {
     pub channels: Option<Vec<ChannelFacts<'a>>>,
     /// The avatars that are watched and cannot be seen just now.
     pub unseen: Vec<AvatarFacts<'a>>,
+    /// The avatars that are watched and were last seen in a status that nobody knows.
+    pub unrecognized: Vec<StatusFacts<'a>>,
 }
 
 /// A condition that holds.
@@ -114,6 +117,24 @@ pub struct AvatarFacts<'a> {
     pub since: Option<Timestamp>,
     /// Why, for people.
     pub reason: &'a str,
+}
+
+/// An avatar in a status that this version does not know.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusFacts<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The status, as it came.
+    pub status: &'a str,
+    /// Since when it has it.
+    pub since: Option<Timestamp>,
+}
+
+impl<'a> StatusFacts<'a> {
+    /// The facts of an avatar with that status; `None` when it is one of the documented ones.
+    pub fn of(id: &'a str, status: &'a str, since: Option<Timestamp>) -> Option<Self> {
+        (!Status::from_name(status).is_recognized()).then_some(Self { id, status, since })
+    }
 }
 
 impl Level {
@@ -170,7 +191,12 @@ pub fn judge(facts: &Facts<'_>, late_after: Duration, now: Timestamp) -> Vec<Fin
     if facts.watched == Some(0) {
         findings.push(found(Level::Warning, "no avatar is watched".to_owned()));
     }
-    let told: BTreeSet<&str> = facts.conditions.iter().map(|it| it.subject).collect();
+    let (odd, others): (Vec<&ConditionFacts<'_>>, Vec<&ConditionFacts<'_>>) =
+        facts.conditions.iter().partition(|it| it.kind == UNRECOGNIZED.name());
+    let told: BTreeSet<&str> = odd.iter().map(|it| it.subject).collect();
+    let untold = facts.unrecognized.iter().filter(|it| !told.contains(it.id));
+    findings.extend(untold.map(unrecognized));
+    let told: BTreeSet<&str> = others.iter().map(|it| it.subject).collect();
     findings.extend(facts.unseen.iter().filter_map(|avatar| unseen(avatar, &told, now)));
     findings.extend(config(facts).map(|text| found(Level::Warning, text)));
     // Stable: of what is equally bad, the first comes first.
@@ -292,6 +318,18 @@ fn unseen(avatar: &AvatarFacts<'_>, told: &BTreeSet<&str>, now: Timestamp) -> Op
     })
 }
 
+/// An avatar in an unknown status of which no condition is told: because it was told before.
+fn unrecognized(avatar: &StatusFacts<'_>) -> Finding {
+    let StatusFacts { id, status, since } = avatar;
+    let shown = Status::from_name(status).shown().into_owned();
+    Finding {
+        level: Level::Warning,
+        avatar: Some((*id).to_owned()),
+        since: *since,
+        text: format!("avatar {id} has the unknown status {shown}"),
+    }
+}
+
 fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
@@ -299,6 +337,8 @@ fn counted(number: u64, noun: &str) -> String {
 /// What is found where the database cannot be written.
 pub const UNWRITABLE: &str = "the database cannot be written: what is seen waits in memory, and \
                               nobody is told";
+
+const UNRECOGNIZED: EventKind = EventKind::AvatarStatusUnrecognized;
 
 /// How old a message may be, unless someone says otherwise: older than the first waits of the
 /// usual schedule, younger than an outage.

@@ -4,14 +4,15 @@
 //! What always holds: only [`Observation::Seen`] changes the status; every change of it makes
 //! exactly one transition, numbered without a gap, whose previous status is the one before;
 //! an observation that changed nothing asks for nothing to be written. A failure is never a
-//! status; a condition is told once when it begins and once when it ends.
+//! status; a condition is told once when it begins and once when it ends. A status that nobody
+//! knows ends no training: an outcome that comes through it is still that training's outcome.
 
 use std::time::Duration;
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::cadence::Cadence;
-use crate::domain::condition::{About, Condition};
+use crate::domain::condition::{About, Condition, Phase};
 use crate::domain::event::{Event, EventId, EventKind, Subject};
 use crate::domain::forecast::Forecast;
 use crate::domain::observation::{Denial, Fault, Observation};
@@ -19,7 +20,7 @@ use crate::domain::roll::Roll;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::told::{Absence, Told, Turn};
-use crate::domain::training::Training;
+use crate::domain::training::{OpenTraining, Training};
 use crate::domain::transition::{Previous, Transition};
 use crate::domain::trouble::{CONFIRMED_AFTER, Spell, Trouble, TroubleKind};
 
@@ -34,6 +35,8 @@ pub struct Watch {
     pub model: Option<String>,
     /// The last sight of it; `None` before the first.
     pub sight: Option<Sight>,
+    /// The training that was open when it came to its status, if one was.
+    pub open: Option<OpenTraining>,
     /// How many transitions it has had.
     pub sequence: u64,
     /// Why it cannot be seen just now, if so.
@@ -134,6 +137,7 @@ impl Watch {
             name: None,
             model: None,
             sight: None,
+            open: None,
             sequence: 0,
             trouble: None,
             spell: Spell::default(),
@@ -199,6 +203,10 @@ impl Watch {
         };
         let sight =
             Sight { status: avatar.status.clone(), since, last_seen_at: policy.asked_at.min(now) };
+        if let Some(next) = &transition {
+            let since = self.sight.as_ref().map(|sight| sight.since);
+            self.open = OpenTraining::after(self.open, &next.previous, since, &next.status);
+        }
         self.sequence += u64::from(transition.is_some());
         self.trouble = None;
         self.spell = Spell::default();
@@ -210,7 +218,11 @@ impl Watch {
         }
         let next_poll_in = self.pace(&sight, pass);
         let turns: Vec<Turn> = self.told.back_in_sight().collect();
-        let overdue = self.told.overdue(&sight.status, sight.since, now, policy.overdue_after);
+        let training_since = self.open_since(&sight);
+        let mut later: Vec<Turn> =
+            self.told.overdue(training_since, now, policy.overdue_after).into_iter().collect();
+        let changed = transition.is_some();
+        later.extend(self.told.unrecognized(&sight.status, sight.since, changed));
         self.sight = Some(sight);
         let mut events: Vec<Event> =
             turns.into_iter().map(|turn| self.condition(turn, pass)).collect();
@@ -227,7 +239,8 @@ impl Watch {
                 },
             });
         }
-        events.extend(overdue.map(|turn| self.condition(turn, pass)));
+        // The news goes before its consequence.
+        events.extend(later.into_iter().map(|turn| self.condition(turn, pass)));
         let changed =
             transition.is_some() || renamed || remodelled || troubled || !events.is_empty();
         Decision { watch: self, transition, events, training, changed, next_poll_in }
@@ -236,12 +249,27 @@ impl Watch {
     /// How long to wait after that sight.
     fn pace(&self, sight: &Sight, pass: &Pass<'_>) -> Option<Duration> {
         let Policy { cadence, forecast, .. } = pass.policy;
-        let age = pass.now.since(sight.since);
-        let wait = match (forecast, &sight.status) {
-            (Some(forecast), Status::Training) => Some(forecast.wait(age)),
+        let training_since = self.open_since(sight);
+        let age = pass.now.since(training_since.unwrap_or(sight.since));
+        let wait = match (forecast, training_since) {
+            (Some(forecast), Some(_)) => Some(forecast.wait(age)),
             (Some(_) | None, _) => cadence.wait(&sight.status, age),
         };
         wait.map(|wait| pass.roll.derive(PACE).shorten(wait, cadence.jitter))
+    }
+
+    /// Since when it has been in training, if it is, as far as is known: a status that nobody
+    /// knows does not end one.
+    pub fn training_since(&self) -> Option<Timestamp> {
+        self.open_since(self.sight.as_ref()?)
+    }
+
+    fn open_since(&self, sight: &Sight) -> Option<Timestamp> {
+        match (self.open, &sight.status) {
+            (Some(OpenTraining::Seen { since, .. }), _) => Some(since),
+            (Some(OpenTraining::Supposed) | None, Status::Training) => Some(sight.since),
+            (Some(OpenTraining::Supposed) | None, _) => None,
+        }
     }
 
     fn transition_to(&self, avatar: &Avatar, pass: &Pass<'_>) -> Option<Transition> {
@@ -256,10 +284,13 @@ impl Watch {
             (None, Origin::New) => Previous::Absent,
             (None, Origin::Assumed(_) | Origin::Unknown) => Previous::Nothing,
         };
+        let straight = previous.status() == Some(&Status::Training);
+        let earlier = self.open.filter(|_| avatar.status.is_settled() && !straight);
         Some(Transition {
             avatar_id: self.id.clone(),
             sequence: self.sequence + 1,
             previous,
+            earlier: earlier.map(OpenTraining::evidence),
             status: avatar.status.clone(),
             detected_at: pass.now,
             upstream_updated_at: avatar.updated_at.clone(),
@@ -267,13 +298,19 @@ impl Watch {
     }
 
     fn ended_training(&self, next: &Transition, avatar: &Avatar) -> Option<Training> {
-        let sight = self.sight.as_ref().filter(|sight| sight.status == Status::Training)?;
+        let sight = self.sight.as_ref()?;
         if !next.status.is_settled() {
             return None;
         }
+        let since = self.open_since(sight)?;
+        let last_seen_at = match (&sight.status, self.open) {
+            (Status::Training, _) => sight.last_seen_at,
+            (_, Some(OpenTraining::Seen { last_seen_at, .. })) => last_seen_at,
+            (_, Some(OpenTraining::Supposed) | None) => return None,
+        };
         let model = avatar.model.clone().or_else(|| self.model.clone());
         let (status, now) = (next.status.clone(), next.detected_at);
-        Some(Training::between(sight.since, sight.last_seen_at, now, status, model))
+        Some(Training::between(since, last_seen_at, now, status, model))
     }
 
     /// A look that showed no avatar. Trouble begins with the look in a row that has the number
@@ -308,6 +345,7 @@ impl Watch {
     }
     fn condition(&self, turn: Turn, pass: &Pass<'_>) -> Event {
         let Turn { kind, phase, since, reason } = turn;
+        let ends = u64::from(phase == Phase::Ended);
         let about = About::Avatar {
             id: self.id.clone(),
             name: pass.policy.label.map(str::to_owned).or_else(|| self.name.clone()),
@@ -315,7 +353,7 @@ impl Watch {
             status: self.sight.as_ref().map(|sight| sight.status.clone()),
         };
         Event {
-            id: EventId::mint(pass.now, pass.roll.derive(kind as u64 + CONDITIONS)),
+            id: EventId::mint(pass.now, pass.roll.derive(CONDITIONS + 2 * kind as u64 + ends)),
             kind,
             occurred_at: pass.now,
             subject: Subject::Condition(Box::new(Condition { phase, since, about, reason })),

@@ -271,3 +271,92 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_training_goes_on_through_statuses_that_nobody_knows() {
+    let watch = see(Watch::new(id()), "TRAINING", 10).watch;
+    let watch = see(watch, "TRAINING", 20).watch;
+    let odd = see(watch, "ODD", 30);
+    assert_eq!(odd.watch.training_since(), Some(at(10)));
+    assert_eq!(odd.training, None);
+    let back = see(odd.watch, "TRAINING", 40);
+    assert_eq!(back.watch.training_since(), Some(at(10)), "it goes on");
+    let odder = see(see(back.watch, "ODDER", 50).watch, "ODD", 60);
+    let done = see(odder.watch, "REFUSED", 70);
+    let training = done.training.unwrap();
+    // It was last seen in training at 40, so that is all that is sure.
+    assert_eq!(training.lasted_min, at(40).since(at(10)));
+    assert_eq!(training.lasted_max, at(70).since(at(10)));
+    let transition = done.transition.unwrap();
+    assert!(transition.training_observed());
+    assert_eq!(transition.previous.status().map(Status::name), Some("ODD"));
+    assert_eq!(transition.last_seen_previous_at(), Some(at(60)));
+    assert_eq!(done.watch.training_since(), None);
+}
+
+fn any_status() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "NOT_TRAINED",
+        "TRAINING",
+        "TRAINING",
+        "TRAINING_FAILED",
+        "IDLE",
+        "REFUSED",
+        "ODD",
+        "ODDER",
+    ])
+}
+
+proptest! {
+    #[test]
+    fn whatever_was_seen_in_training_is_told_when_it_comes_to_an_outcome(
+        statuses in prop::collection::vec(any_status(), 1..40),
+        infer: bool,
+    ) {
+        let cadence = cadence();
+        let policy = Policy { infer_unseen_training: infer, ..policy(&cadence) };
+        let mut watch = Watch::new(id());
+        // Whether a training was seen, and whether nothing that is known came after it.
+        let (mut seen_before, mut observed) = (false, false);
+        let mut told = std::collections::BTreeSet::new();
+        let mut firing = None;
+        for (second, name) in (1i64..).zip(statuses) {
+            let decision = watch.observe(seen(name), at(second), &policy, HALF);
+            let ids: std::collections::BTreeSet<_> =
+                decision.events.iter().map(|event| event.id.clone()).collect();
+            prop_assert_eq!(ids.len(), decision.events.len(), "no id stands for two events");
+            let outcome = Status::from_name(name).is_settled();
+            if let (true, Some(transition)) = (outcome, &decision.transition) {
+                prop_assert_eq!(transition.training_observed(), observed);
+                let kind = decision.events.iter().find_map(|event| match event.subject {
+                    Subject::Transition { .. } => Some(event.kind),
+                    _ => None,
+                });
+                let is_news = second > 1 && (seen_before || infer);
+                let named = kind.is_some_and(|kind| kind != EventKind::AvatarStatusChanged);
+                prop_assert_eq!(named, is_news, "{} at {}", name, second);
+                prop_assert_eq!(decision.training.is_some(), observed);
+            }
+            for event in &decision.events {
+                let Subject::Condition(condition) = &event.subject else { continue };
+                match condition.phase {
+                    Phase::Begun => {
+                        prop_assert!(told.insert(name), "{} was told twice", name);
+                        prop_assert_eq!(firing.replace(name), None);
+                    }
+                    Phase::Ended => prop_assert_ne!(firing.take(), None),
+                }
+            }
+            let odd = name.starts_with("ODD");
+            prop_assert!(!odd || told.contains(name));
+            prop_assert!(firing.is_none_or(|it| it == name));
+            (seen_before, observed) = match name {
+                "TRAINING" => (true, true),
+                "NOT_TRAINED" => (seen_before, false),
+                _ if odd => (seen_before, observed),
+                _ => (false, false),
+            };
+            watch = decision.watch;
+        }
+    }
+}

@@ -5,7 +5,7 @@ use crate::domain::event::Event;
 use crate::domain::foreign_text::one_line;
 use crate::domain::status::Status;
 use crate::domain::training::Training;
-use crate::domain::transition::{Previous, Transition};
+use crate::domain::transition::{Earlier, Previous, Transition};
 use crate::notify::letter::{
     BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, called, clock, span,
 };
@@ -100,6 +100,9 @@ fn window(transition: &Transition, status: &str) -> Vec<String> {
                 format!("It happened between {} and {detected}:", clock(*at)),
                 format!("then we last saw {before}, and first saw {status}."),
             ];
+            if transition.earlier == Some(Earlier::Seen) {
+                lines.push("The training was seen before that.".to_owned());
+            }
             if !transition.training_observed() && transition.status.is_settled() {
                 lines.push(
                     "The training itself was not seen: it fell between two looks.".to_owned(),

@@ -82,8 +82,8 @@ fn facts(about: &About) -> (String, Vec<Fact>) {
                 Fact { name: "Avatar id", value: id.to_string() },
                 Fact { name: "Account", value: account.to_string() },
             ];
-            let seen = status.as_ref().map(Status::name);
-            let seen = seen.map(|status| one_line(status, NAME_CHARS_MAX));
+            let seen = status.as_ref().map(Status::shown);
+            let seen = seen.map(|status| one_line(&status, NAME_CHARS_MAX));
             let value = seen.unwrap_or_else(|| "never".to_owned());
             facts.push(Fact { name: "Last seen as", value });
             (called(id, name.as_deref()), facts)
@@ -131,6 +131,14 @@ const fn words(kind: EventKind, condition: &Condition) -> Words {
         }
         (EventKind::AvatarTrainingOverdue, Phase::Ended) => {
             ("no longer in training", "Ended: the overdue training is over", OVERDUE_ENDED)
+        }
+        (EventKind::AvatarStatusUnrecognized, Phase::Begun) => (
+            "unknown status",
+            "Unknown status: Argil shows one that this version does not know",
+            UNRECOGNIZED,
+        ),
+        (EventKind::AvatarStatusUnrecognized, Phase::Ended) => {
+            ("another status", "Over: the avatar has another status now", UNRECOGNIZED_ENDED)
         }
         (EventKind::WatchBlind, Phase::Begun) => {
             let meaning = match &condition.about {
@@ -195,6 +203,10 @@ const UNSEEN: &str = "What to do: read the reason above. Other avatars of the ac
 const OVERDUE: &str = "What to do: look at the avatar in Argil's own application; if it hangs, \
     ask Argil's support with the avatar id above. It is watched on, and you will be told when \
     the training ends. The limit is `overdue_after` in the config.";
+const UNRECOGNIZED: &str = "What to do: look at the avatar in Argil's own application, and see \
+    whether a newer version of avatar-watch knows the status. Nothing is concluded from it: the \
+    avatar is polled on, and if a training was seen before, its outcome is told as ever.";
+const UNRECOGNIZED_ENDED: &str = "What to do: nothing; the status that it has now stands above.";
 const OVERDUE_ENDED: &str = "What to do: nothing; what became of it stands above.";
 const BLIND: &str = "What to do: read the reason above. Until it is mended, no change of these \
     avatars is noticed.";

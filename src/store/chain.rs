@@ -29,11 +29,13 @@ pub(super) fn find_broken(connection: &Connection, schema: i64) -> rusqlite::Res
     let mut found = Vec::new();
     let mut last = Vec::new();
     let mut last_seq = 0;
-    let sql = format!("SELECT {}, hash, seq FROM transitions ORDER BY seq", transitions::COLUMNS);
+    let columns =
+        if schema < transitions::SCHEMA { transitions::OLD_COLUMNS } else { transitions::COLUMNS };
+    let sql = format!("SELECT {columns}, hash, seq FROM transitions ORDER BY seq");
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let (hash, seq): (Vec<u8>, i64) = (row.get(9)?, row.get(10)?);
+        let (hash, seq): (Vec<u8>, i64) = (row.get("hash")?, row.get("seq")?);
         step_over(&mut gaps, seq, &mut last_seq, &mut last, &mut found);
         match transitions::read(row) {
             Ok(transition) if seal(&last, &transition) == hash => {}
@@ -99,7 +101,7 @@ pub(super) fn remove(connection: &Connection, seq: i64) -> rusqlite::Result<bool
     let before = end_before(connection, seq)?;
     let sql = format!("SELECT {}, hash FROM transitions WHERE seq = ?1", transitions::COLUMNS);
     let (fits, hash) = connection.prepare_cached(&sql)?.query_row([seq], |row| {
-        let hash: Vec<u8> = row.get(9)?;
+        let hash: Vec<u8> = row.get("hash")?;
         Ok((seal(&before, &transitions::read(row)?) == hash, hash))
     })?;
     if !fits {

@@ -10,6 +10,7 @@ use crate::domain::delivery::DeliveryId;
 use crate::domain::event::EventId;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
+use crate::domain::transition::Earlier;
 use crate::domain::trouble::TroubleKind;
 
 impl ToSql for Timestamp {
@@ -43,6 +44,18 @@ impl ToSql for TroubleKind {
 }
 
 impl FromSql for TroubleKind {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Self::from_name(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl ToSql for Earlier {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.name()))
+    }
+}
+
+impl FromSql for Earlier {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         Self::from_name(value.as_str()?).ok_or(FromSqlError::InvalidType)
     }

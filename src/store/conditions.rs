@@ -8,6 +8,7 @@ use crate::domain::account::AccountName;
 use crate::domain::condition::{About, BlindCause, Condition, Phase};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::timestamp::Timestamp;
+use crate::domain::told::STATUSES_TOLD_MAX;
 use crate::domain::vision::Blindness;
 
 /// Notes what an event tells of a condition.
@@ -17,6 +18,9 @@ pub(super) fn note(
     condition: &Condition,
 ) -> rusqlite::Result<()> {
     let (kind, subject) = (event.kind.name(), event.line());
+    if event.kind == EventKind::AvatarStatusUnrecognized && condition.phase == Phase::Begun {
+        note_unrecognized(connection, event.occurred_at, &condition.about)?;
+    }
     match condition.phase {
         Phase::Begun => connection
             .prepare_cached(
@@ -38,6 +42,29 @@ pub(super) fn note(
             .execute((kind, subject)),
     }
     .map(drop)
+}
+
+/// Notes that an unrecognized status of an avatar was told, and forgets the oldest ones.
+fn note_unrecognized(
+    connection: &Connection,
+    told_at: Timestamp,
+    about: &About,
+) -> rusqlite::Result<()> {
+    let About::Avatar { id, status: Some(status), .. } = about else { return Ok(()) };
+    connection
+        .prepare_cached(
+            "INSERT INTO unrecognized(avatar_id, status, told_at) VALUES(?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET told_at = excluded.told_at",
+        )?
+        .execute((id, status, told_at))?;
+    connection
+        .prepare_cached(
+            "DELETE FROM unrecognized WHERE avatar_id = ?1 AND status NOT IN (
+               SELECT status FROM unrecognized WHERE avatar_id = ?1
+               ORDER BY told_at DESC, status DESC LIMIT ?2)",
+        )?
+        .execute((id, i64::try_from(STATUSES_TOLD_MAX).unwrap_or(i64::MAX)))
+        .map(drop)
 }
 
 /// What was told of an account that is blind.

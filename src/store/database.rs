@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(pragma(&connection, "synchronous"), "Ok(2)");
         assert_eq!(pragma(&connection, "foreign_keys"), "Ok(1)");
         assert_eq!(pragma(&connection, "temp_store"), "Ok(2)", "no file for what is temporary");
-        assert_eq!(pragma(&connection, "user_version"), "Ok(5)");
+        assert_eq!(pragma(&connection, "user_version"), "Ok(6)");
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         drop(connection);
@@ -302,7 +302,7 @@ mod tests {
         let before = std::fs::read(&path).unwrap();
         let writing = open_for_writing(&path).map(|(connection, _)| connection);
         for refused in [writing, open_for_reading(&path)] {
-            assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 5, .. })));
+            assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 6, .. })));
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
@@ -330,6 +330,52 @@ mod tests {
     }
 
     #[test]
+    fn a_training_before_an_unknown_status_is_found_again_in_an_older_history() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let mut old = Connection::open(&path).unwrap();
+        migrate(&mut old, &path, &MIGRATIONS[..5]).unwrap();
+        let history = |id: &str, statuses: &[&str]| {
+            for (seq, (from, to)) in
+                (1i64..).zip([""].iter().chain(statuses).zip(statuses).collect::<Vec<_>>())
+            {
+                let seen_at = (seq > 1).then_some(seq * 10 - 5);
+                old.execute(
+                    "INSERT INTO transitions(avatar_id, avatar_seq, from_status, to_status,
+                                             last_seen_previous_at, detected_at, hash)
+                     VALUES(?1, ?2, nullif(?3, ''), ?4, ?5, ?6, x'')",
+                    (id, seq, from, to, seen_at, seq * 10),
+                )
+                .unwrap();
+            }
+            old.execute(
+                "INSERT INTO watches(avatar_id, status, status_since, last_seen_at, sequence)
+                 VALUES(?1, ?2, 1, 2, ?3)",
+                (id, statuses.last(), i64::try_from(statuses.len()).unwrap()),
+            )
+            .unwrap();
+        };
+        history("odd", &["IDLE", "TRAINING", "idle"]);
+        history("odder", &["TRAINING", "ODD", "ODDER"]);
+        history("reset", &["TRAINING", "NOT_TRAINED", "ODD"]);
+        history("never", &["ODD"]);
+        history("known", &["TRAINING", "ODD", "IDLE"]);
+        drop(old);
+        let mut new = Connection::open(&path).unwrap();
+        migrate(&mut new, &path, MIGRATIONS).unwrap();
+        let sql = "SELECT avatar_id, training_since, training_seen_at FROM watches
+                   WHERE training = 'seen' ORDER BY avatar_id";
+        let found: Vec<(String, i64, i64)> = new
+            .prepare(sql)
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(found, [("odd".to_owned(), 20, 25), ("odder".to_owned(), 10, 15)]);
+    }
+
+    #[test]
     fn an_older_database_is_brought_forward_with_all_that_is_in_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
@@ -342,7 +388,7 @@ mod tests {
         .unwrap();
         drop(old);
         let unread = open_for_reading(&path);
-        assert!(matches!(unread, Err(StoreError::Older { found: 1, known: 5, .. })), "{unread:?}");
+        assert!(matches!(unread, Err(StoreError::Older { found: 1, known: 6, .. })), "{unread:?}");
         drop(open_for_writing(&path).unwrap());
         let read = open_for_reading(&path).unwrap();
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
@@ -370,10 +416,11 @@ mod tests {
             MIGRATIONS[2],
             MIGRATIONS[3],
             MIGRATIONS[4],
+            MIGRATIONS[5],
             "CREATE TABLE extra(x) STRICT; CREATE nonsense",
         ];
         assert!(migrate(&mut connection, &path, &steps).is_err());
-        assert_eq!(pragma(&connection, "user_version"), "Ok(5)");
+        assert_eq!(pragma(&connection, "user_version"), "Ok(6)");
         let extra = "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'";
         let found: i64 = connection.query_row(extra, [], |row| row.get(0)).unwrap();
         assert_eq!(found, 0);

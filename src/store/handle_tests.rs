@@ -80,6 +80,7 @@ impl Bench {
             avatar_id: id.clone(),
             sequence,
             previous: Previous::Seen { status: Status::Training, at: NOW },
+            earlier: None,
             status: Status::Idle,
             detected_at: NOW,
             upstream_updated_at: None,

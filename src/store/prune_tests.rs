@@ -35,6 +35,7 @@ fn insert_transition(db: &Connection, avatar: &str, sequence: i64, millis: i64) 
         avatar_id: AvatarId::parse(avatar).unwrap(),
         sequence: u64::try_from(sequence).unwrap(),
         previous: Previous::Assumed(Status::Training),
+        earlier: None,
         status: Status::Idle,
         detected_at: at(millis),
         upstream_updated_at: None,
@@ -72,7 +73,7 @@ fn insert_delivery(
 }
 
 fn empty() -> Connection {
-    let db = database::model(5).unwrap();
+    let db = database::model(6).unwrap();
     db.pragma_update(None, "foreign_keys", true).unwrap();
     db.execute_batch("INSERT INTO channels(id, target_fp) VALUES('x', ''), ('y', '')").unwrap();
     db
@@ -166,7 +167,7 @@ fn transitions_to_keep(
 }
 
 fn check_whole(db: &Connection, seed: u64) {
-    assert_eq!(chain::find_broken(db, 5).unwrap(), [""; 0], "seed {seed}");
+    assert_eq!(chain::find_broken(db, 6).unwrap(), [""; 0], "seed {seed}");
     let loose: i64 =
         db.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |r| r.get(0)).unwrap();
     assert_eq!(loose, 0, "seed {seed}");
@@ -227,9 +228,9 @@ fn what_is_edited_beside_a_gap_is_found() {
             assert!(chain::remove(&db, seq).unwrap());
         }
         let gaps: i64 = db.query_row("SELECT count(*) FROM gaps", [], |row| row.get(0)).unwrap();
-        assert_eq!((gaps, chain::find_broken(&db, 5).unwrap()), (1, Vec::new()));
+        assert_eq!((gaps, chain::find_broken(&db, 6).unwrap()), (1, Vec::new()));
         assert_eq!(db.execute(edit, []).unwrap(), 1, "{edit}");
-        assert!(!chain::find_broken(&db, 5).unwrap().is_empty(), "{edit}");
+        assert!(!chain::find_broken(&db, 6).unwrap().is_empty(), "{edit}");
     };
     check("UPDATE transitions SET to_status = 'REFUSED' WHERE seq = 2");
     check("UPDATE transitions SET to_status = 'REFUSED' WHERE seq = 7");
@@ -253,7 +254,7 @@ fn a_transition_that_is_not_as_it_was_written_is_never_removed() {
     let place = Place { table: Table::Transitions, after_seq: 0 };
     assert_eq!(step(&db, cutoffs, place, 100).unwrap().transitions, 1);
     assert_eq!(texts(&db, TRANSITIONS), ["a1", "a3"].map(str::to_owned).into());
-    assert_eq!(chain::find_broken(&db, 5).unwrap().len(), 1);
+    assert_eq!(chain::find_broken(&db, 6).unwrap().len(), 1);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::domain::watch::Watch;
 use crate::store::database::{self, DatabaseFile};
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::hands::NOT_SENT_AGAIN;
-use crate::store::{chain, channels, snapshot, trainings, watches};
+use crate::store::{chain, channels, snapshot, trainings, transitions, watches};
 
 /// A connection that only reads.
 #[derive(Debug)]
@@ -374,7 +374,7 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read.
     pub fn broken_seals(&self) -> Result<usize, StoreError> {
-        let broken = chain::find_broken(&self.connection, chain::SCHEMA);
+        let broken = chain::find_broken(&self.connection, transitions::SCHEMA);
         broken.map(|broken| broken.len()).doing("checking the history")
     }
 

@@ -6,7 +6,7 @@
 pub(super) const APPLICATION_ID: i64 = 0x4176_5761;
 
 /// The steps; the schema's number (`PRAGMA user_version`) is how many have been taken.
-pub(super) const MIGRATIONS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH, FIFTH];
+pub(super) const MIGRATIONS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH];
 
 /// `deliveries.lease_until` is left from a program that wrote it and never read it: a try is
 /// limited by whoever makes it, and one whose process died is known by `lease_owner`.
@@ -203,4 +203,34 @@ ALTER TABLE deliveries ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
 ALTER TABLE deliveries ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0;
 UPDATE deliveries SET by_hand = 1 WHERE replay > 0 AND attempts = 0;
 CREATE INDEX events_replay ON events(replay_of) WHERE replay_of IS NOT NULL;
+";
+
+/// `training` of a watch is what is open while it is in a status that nobody knows: older programs
+/// did not keep it, so it is found again in the history. `training` of a transition is what is known
+/// of a training beyond the status right before it.
+const SIXTH: &str = "
+ALTER TABLE transitions ADD COLUMN training TEXT CHECK(training IN ('seen','supposed'));
+ALTER TABLE watches ADD COLUMN training TEXT CHECK(training IN ('seen','supposed'));
+ALTER TABLE watches ADD COLUMN training_since INTEGER
+  CHECK((training_since IS NOT NULL) = (training IS 'seen'));
+ALTER TABLE watches ADD COLUMN training_seen_at INTEGER
+  CHECK((training_seen_at IS NOT NULL) = (training IS 'seen'));
+
+CREATE TABLE unrecognized(
+  avatar_id TEXT NOT NULL,
+  status    TEXT NOT NULL,
+  told_at   INTEGER NOT NULL,
+  PRIMARY KEY(avatar_id, status)
+) STRICT, WITHOUT ROWID;
+
+UPDATE watches SET training = 'seen', training_since = t.detected_at,
+                   training_seen_at = n.last_seen_previous_at
+  FROM transitions t JOIN transitions n
+    ON n.avatar_id = t.avatar_id AND n.avatar_seq = t.avatar_seq + 1
+  WHERE t.avatar_id = watches.avatar_id AND t.to_status = 'TRAINING'
+    AND n.last_seen_previous_at IS NOT NULL
+    AND watches.status NOT IN ('NOT_TRAINED','TRAINING','TRAINING_FAILED','IDLE','REFUSED')
+    AND t.avatar_seq = (
+      SELECT max(avatar_seq) FROM transitions k WHERE k.avatar_id = t.avatar_id
+        AND k.to_status IN ('NOT_TRAINED','TRAINING','TRAINING_FAILED','IDLE','REFUSED'));
 ";

@@ -17,8 +17,10 @@ pub(super) fn append(connection: &Connection, transition: &Transition) -> rusqli
     connection
         .prepare_cached(
             "INSERT INTO transitions(avatar_id, avatar_seq, from_status, from_assumed, to_status,
-                                     last_seen_previous_at, detected_at, upstream_updated_at, hash)
-             VALUES(:id, :seq, :from, :assumed, :to, :seen, :detected, :updated, :hash)",
+                                     last_seen_previous_at, detected_at, upstream_updated_at, hash,
+                                     training)
+             VALUES(:id, :seq, :from, :assumed, :to, :seen, :detected, :updated, :hash,
+                    :training)",
         )?
         .execute(named_params! {
             ":id": transition.avatar_id,
@@ -30,6 +32,7 @@ pub(super) fn append(connection: &Connection, transition: &Transition) -> rusqli
             ":detected": transition.detected_at,
             ":updated": transition.upstream_updated_at,
             ":hash": seal(last.as_deref().unwrap_or_default(), transition),
+            ":training": transition.earlier,
         })
         .map(drop)
 }
@@ -49,6 +52,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Transition> {
         avatar_id: row.get(0)?,
         sequence: u64::try_from(sequence).unwrap_or(0),
         previous,
+        earlier: row.get(9)?,
         status: row.get(4)?,
         detected_at: row.get(6)?,
         upstream_updated_at: row.get(7)?,
@@ -67,10 +71,14 @@ pub(super) fn seal(last: &[u8], transition: &Transition) -> Vec<u8> {
         .with(transition.status.name().as_bytes())
         .with(&transition.detected_at.as_millis().to_be_bytes())
         .with(transition.upstream_updated_at.as_deref().unwrap_or_default().as_bytes());
-    match transition.previous {
-        // Told apart from nothing known, and only here, so that older seals still fit.
+    // Only where there is something to tell apart, so that older seals still fit.
+    let sealed = match transition.previous {
         Previous::Absent => sealed.with(b"absent"),
         Previous::Nothing | Previous::Seen { .. } | Previous::Assumed(_) => sealed,
+    };
+    match transition.earlier {
+        Some(earlier) => sealed.with(earlier.name().as_bytes()),
+        None => sealed,
     }
     .finish()
 }
@@ -78,4 +86,10 @@ pub(super) fn seal(last: &[u8], transition: &Transition) -> Vec<u8> {
 /// The columns of a transition, in the order that [`read`] takes them.
 pub(super) const COLUMNS: &str = "avatar_id, avatar_seq, from_status, from_assumed, to_status, \
                                   last_seen_previous_at, detected_at, upstream_updated_at, \
-                                  from_assumed";
+                                  from_assumed, training";
+/// The same of a schema before [`SCHEMA`].
+pub(super) const OLD_COLUMNS: &str = "avatar_id, avatar_seq, from_status, from_assumed, \
+                                      to_status, last_seen_previous_at, detected_at, \
+                                      upstream_updated_at, from_assumed, NULL";
+/// The schema whose transitions first said what is known of an earlier training.
+pub(super) const SCHEMA: i64 = 6;

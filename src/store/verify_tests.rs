@@ -6,7 +6,7 @@ use crate::store::transitions;
 
 /// A sound database with some of everything; an edit; what is found, in part.
 fn check(edit: &str, expected: &[(Part, &str)]) {
-    let db = database::model(5).unwrap();
+    let db = database::model(6).unwrap();
     db.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
     db.pragma_update(None, "foreign_keys", false).unwrap();
     db.execute_batch(
@@ -25,6 +25,7 @@ fn check(edit: &str, expected: &[(Part, &str)]) {
             avatar_id: AvatarId::parse("a").unwrap(),
             sequence,
             previous: Previous::Nothing,
+            earlier: None,
             status: Status::Idle,
             detected_at: Timestamp::from_millis(5),
             upstream_updated_at: None,
@@ -37,11 +38,11 @@ fn check(edit: &str, expected: &[(Part, &str)]) {
          PRAGMA ignore_check_constraints = ON;",
     )
     .unwrap();
-    assert_eq!(examine(&db, 5).findings, [], "before `{edit}`");
+    assert_eq!(examine(&db, 6).findings, [], "before `{edit}`");
     db.execute_batch(edit).unwrap();
     // Else they are not looked at either.
     db.execute_batch("PRAGMA ignore_check_constraints = OFF").unwrap();
-    let report = examine(&db, 5);
+    let report = examine(&db, 6);
     let found: Vec<(Part, &str)> =
         report.findings.iter().map(|it| (it.part, it.what.as_str())).collect();
     assert_eq!(found, expected, "after `{edit}`");

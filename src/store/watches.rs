@@ -5,6 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 use crate::domain::avatar::AvatarId;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::told::Told;
+use crate::domain::training::OpenTraining;
+use crate::domain::transition::Earlier;
 use crate::domain::trouble::{Spell, Trouble};
 use crate::domain::watch::{Sight, Watch};
 
@@ -20,18 +22,25 @@ pub(super) fn find(connection: &Connection, id: &AvatarId) -> rusqlite::Result<O
 pub(super) fn save(connection: &Connection, watch: &Watch) -> rusqlite::Result<()> {
     let sight = watch.sight.as_ref();
     let trouble = watch.trouble.as_ref();
+    let (began, trained) = match watch.open {
+        Some(OpenTraining::Seen { since, last_seen_at }) => (Some(since), Some(last_seen_at)),
+        Some(OpenTraining::Supposed) | None => (None, None),
+    };
     connection
         .prepare_cached(
             "INSERT INTO watches(avatar_id, name, model, status, status_since, last_seen_at,
                                  sequence,
-                                 trouble, trouble_since, trouble_reason)
+                                 trouble, trouble_since, trouble_reason,
+                                 training, training_since, training_seen_at)
              VALUES(:id, :name, :model, :status, :since, :seen, :sequence,
-                    :trouble, :trouble_since, :reason)
+                    :trouble, :trouble_since, :reason, :training, :began, :trained)
              ON CONFLICT(avatar_id) DO UPDATE SET name = excluded.name, model = excluded.model,
                status = excluded.status, status_since = excluded.status_since,
                last_seen_at = excluded.last_seen_at, sequence = excluded.sequence,
                trouble = excluded.trouble, trouble_since = excluded.trouble_since,
-               trouble_reason = excluded.trouble_reason",
+               trouble_reason = excluded.trouble_reason, training = excluded.training,
+               training_since = excluded.training_since,
+               training_seen_at = excluded.training_seen_at",
         )?
         .execute(named_params! {
             ":id": watch.id,
@@ -44,6 +53,9 @@ pub(super) fn save(connection: &Connection, watch: &Watch) -> rusqlite::Result<(
             ":trouble": trouble.map(|trouble| trouble.kind),
             ":trouble_since": trouble.map(|trouble| trouble.since),
             ":reason": trouble.map(|trouble| &trouble.reason),
+            ":training": watch.open.map(OpenTraining::evidence),
+            ":began": began,
+            ":trained": trained,
         })
         .map(drop)
 }
@@ -98,16 +110,33 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Watch> {
         }
         None => None,
     };
+    let training: Option<Earlier> = row.get(15)?;
+    let open = match training {
+        Some(Earlier::Seen) => {
+            Some(OpenTraining::Seen { since: row.get(16)?, last_seen_at: row.get(17)? })
+        }
+        Some(Earlier::Supposed) => Some(OpenTraining::Supposed),
+        None => None,
+    };
+    let statuses: String = row.get(14)?;
     let sequence: i64 = row.get(5)?;
     Ok(Watch {
         id: row.get(0)?,
         name: row.get(1)?,
         model: row.get(9)?,
         sight,
+        open,
         sequence: u64::try_from(sequence).unwrap_or(0),
         trouble,
         spell: Spell::default(),
-        told: Told { missing: row.get(10)?, unseen: row.get(11)?, overdue: row.get(12)? },
+        told: Told {
+            missing: row.get(10)?,
+            unseen: row.get(11)?,
+            overdue: row.get(12)?,
+            unrecognized: row.get(13)?,
+            // SQLite made it just now.
+            statuses: serde_json::from_str(&statuses).unwrap_or_default(),
+        },
     })
 }
 
@@ -116,4 +145,9 @@ pub(super) const COLUMNS: &str = "avatar_id, name, status, status_since, last_se
     trouble, trouble_since, trouble_reason, model, \
     (SELECT since FROM conditions WHERE kind = 'avatar.missing' AND subject = avatar_id), \
     (SELECT since FROM conditions WHERE kind = 'avatar.unseen' AND subject = avatar_id), \
-    (SELECT since FROM conditions WHERE kind = 'avatar.training_overdue' AND subject = avatar_id)";
+    (SELECT since FROM conditions WHERE kind = 'avatar.training_overdue' AND subject = avatar_id), \
+    (SELECT since FROM conditions WHERE kind = 'avatar.status_unrecognized' \
+       AND subject = avatar_id), \
+    (SELECT json_group_array(u.status ORDER BY u.told_at, u.status) FROM unrecognized u \
+       WHERE u.avatar_id = watches.avatar_id), \
+    training, training_since, training_seen_at";

@@ -8,7 +8,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::foreign_text::{is_blank, plain};
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::verdict::{Facts, Finding, LATE_AFTER, Level, UNWRITABLE, judge};
+use crate::domain::verdict::{Facts, Finding, LATE_AFTER, Level, StatusFacts, UNWRITABLE, judge};
 use crate::domain::watch::Watch;
 use crate::live::metrics::{Measured, MeasuredChannel};
 use crate::store::error::StoreError;
@@ -87,8 +87,9 @@ impl<'d> Book<'d> {
         let names = [registered.and_then(|it| it.label.as_ref()), watch.name.as_ref()];
         let name = names.into_iter().flatten().find(|name| !is_blank(name));
         let sight = watch.sight.as_ref();
+        let is_training = sight.is_some_and(|sight| sight.status == Status::Training);
+        let training = watch.training_since().filter(|_| is_training);
         let now = self.tick.now;
-        let training = sight.filter(|sight| sight.status == Status::Training);
         let seen_live = self.desk.sights.of(&watch.id).map(|it| it.seen_at);
         AvatarView {
             id: watch.id.to_string(),
@@ -100,7 +101,7 @@ impl<'d> Book<'d> {
             status: sight.map(|sight| shown(&sight.status)),
             since: sight.map(|sight| sight.since.to_string()),
             last_seen_at: text(seen_live.max(sight.map(|sight| sight.last_seen_at))),
-            training_seconds: training.map(|sight| now.since(sight.since).as_secs()),
+            training_seconds: training.map(|since| now.since(since).as_secs()),
             usual_training_seconds: usual.map(|usual| usual.as_secs()),
             trouble: TroubleView::of(watch),
             deliveries_under_way: counts.under_way,
@@ -167,6 +168,10 @@ impl<'d> Book<'d> {
         let unseen = watched.iter().filter_map(|avatar| {
             Some(avatar.trouble.as_ref()?.facts(&avatar.id, avatar.account.as_deref()))
         });
+        let unrecognized = watched.iter().filter_map(|avatar| {
+            let since = avatar.since.as_deref().and_then(Timestamp::parse_rfc3339);
+            StatusFacts::of(&avatar.id, avatar.status.as_deref()?, since)
+        });
         let facts = Facts {
             running: true,
             hindrance: (!(self.desk.writes)()).then_some(UNWRITABLE),
@@ -179,6 +184,7 @@ impl<'d> Book<'d> {
             conditions: conditions.iter().map(ConditionView::facts).collect(),
             channels: Some(channels.iter().map(ChannelView::facts).collect()),
             unseen: unseen.collect(),
+            unrecognized: unrecognized.collect(),
         };
         judge(&facts, LATE_AFTER, self.tick.now)
     }

@@ -120,6 +120,20 @@ fn words(word: &str) -> String {
     }
 }
 
+/// How a status is coloured: one that nobody knows needs a look. Empty is a stretch between looks.
+fn status_tone(status: &str) -> &'static str {
+    let odd = !status.is_empty() && !Status::from_name(status).is_recognized();
+    if odd { "bad" } else { tone(status) }
+}
+
+/// A status for people; one that nobody knows so that it looks like no other.
+fn status_words(status: &str) -> String {
+    match Status::from_name(status) {
+        odd @ Status::Unrecognized(_) if !status.is_empty() => odd.shown().into_owned(),
+        _ => words(status),
+    }
+}
+
 #[derive(Template)]
 #[template(path = "home.html", config = "src/web/askama.toml")]
 struct HomePage {

@@ -31,7 +31,7 @@ async fn each_outcome_is_told_by_webhook_and_mail_and_nothing_else_is() {
     argil.set_status("born", "TRAINING");
     argil.set_status("odd", "CONTENT_MODERATED");
     daemon.wait_for_log("avatar `born` went from NOT_TRAINED to TRAINING");
-    daemon.wait_for_log("avatar `odd` went from TRAINING to CONTENT_MODERATED");
+    daemon.wait_for_log("avatar `odd` went from TRAINING to \"CONTENT_MODERATED\"");
     argil.set_status("good", "IDLE");
     argil.set_status("failed", "TRAINING_FAILED");
     argil.set_status("refused", "REFUSED");

@@ -27,6 +27,7 @@ mod progress;
 mod reload;
 mod start;
 mod trouble;
+mod unrecognized;
 
 /// The loops, a fake API over HTTP, and a channel `ops` that takes everything.
 struct Bench {
@@ -159,9 +160,9 @@ async fn a_settled_avatar_is_never_looked_at_again_when_settled_is_never() {
 #[tokio::test]
 async fn an_unknown_status_and_a_missing_avatar_have_waits_of_their_own() {
     let bench = Bench::looking(&["a"], "HIBERNATING").await;
-    assert_eq!(bench.waits("a").await, [seconds(60)]);
+    assert_eq!(bench.waits("a").await, [seconds(5)]);
     bench.api.remove("a");
-    assert_eq!(bench.waits("a").await, [seconds(60), seconds(900), seconds(900)]);
+    assert_eq!(bench.waits("a").await, [seconds(5), seconds(900), seconds(900)]);
     assert_eq!(bench.history(), ["a: - > HIBERNATING"], "missing is no status");
 }
 

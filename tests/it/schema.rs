@@ -7,7 +7,7 @@ use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::condition::{About, BlindCause, Phase};
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::status::Status;
-use avatar_watch::domain::transition::Previous;
+use avatar_watch::domain::transition::{Earlier, Previous};
 use avatar_watch::notify::format::{schema, standard};
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -42,6 +42,16 @@ fn transitions() -> Vec<Event> {
             }
         }
     }
+    // A training that was seen, and then statuses that nobody knows.
+    let odd = || Previous::Seen { status: Status::from_name(HOSTILE), at: news::DETECTED_AT };
+    for to in ["IDLE", "TRAINING_FAILED", "REFUSED"] {
+        for earlier in [Earlier::Seen, Earlier::Supposed] {
+            let mut event = transition(odd(), to, true, false);
+            let Subject::Transition { transition, .. } = &mut event.subject else { unreachable!() };
+            transition.earlier = Some(earlier);
+            events.push(event);
+        }
+    }
     events
 }
 
@@ -73,6 +83,7 @@ fn conditions() -> Vec<Event> {
                 EventKind::AvatarMissing,
                 EventKind::AvatarUnseen,
                 EventKind::AvatarTrainingOverdue,
+                EventKind::AvatarStatusUnrecognized,
             ] {
                 tell(kind, news::about_avatar(None, None));
                 tell(kind, news::about_avatar(Some(HOSTILE), Some(HOSTILE)));

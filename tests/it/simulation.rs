@@ -29,6 +29,7 @@ mod oracle_conditions;
 mod oracle_delivery;
 mod oracle_manners;
 mod oracle_tests;
+mod oracle_trainings;
 
 use figures::Figures;
 use history::History;

@@ -15,11 +15,12 @@ use crate::harness::config::Config;
 use crate::harness::daemon::Bench;
 use crate::harness::webhook::Receiver;
 
-const DUMPS: [&str; 4] = [
+const DUMPS: [&str; 5] = [
     include_str!("upgrade/schema-1.sql"),
     include_str!("upgrade/schema-2.sql"),
     include_str!("upgrade/schema-3.sql"),
     include_str!("upgrade/schema-4.sql"),
+    include_str!("upgrade/schema-5.sql"),
 ];
 const CHANNELS: [&str; 4] = ["good", "broken", "refuses", "hangs"];
 const STATES: [&str; 5] = ["pending", "sending", "delivered", "failed", "cancelled"];
@@ -92,7 +93,7 @@ fn every_row_of_an_older_database_is_found_again() {
         writer.join();
         assert_eq!(tables(&path, Some(&before)), before, "schema {schema}");
         let report = verify::verify(&path).unwrap();
-        assert_eq!((report.schema, report.findings), (5, Vec::new()), "from schema {schema}");
+        assert_eq!((report.schema, report.findings), (6, Vec::new()), "from schema {schema}");
         // What was there is sealed from then on.
         let database = Connection::open(&path).unwrap();
         let edit = "UPDATE deliveries SET body = x'7b7d' WHERE seq = 1";

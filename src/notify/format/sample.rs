@@ -113,6 +113,7 @@ impl Samples {
             avatar_id: self.avatar.clone(),
             sequence: 42,
             previous: if known { seen } else { Previous::Absent },
+            earlier: None,
             status: status.clone(),
             detected_at: self.at,
             upstream_updated_at: given("2026-11-23T11:14:58Z"),
@@ -138,6 +139,12 @@ impl Samples {
             account: self.account.clone(),
             status: known.then_some(Status::Training),
         };
+        let odd = About::Avatar {
+            id: self.avatar.clone(),
+            name: Some(self.name.clone()),
+            account: self.account.clone(),
+            status: Some(Status::from_name("PAUSED")),
+        };
         let account = About::Account { name: self.account.clone(), cause: BlindCause::Unreachable };
         let channel = About::Channel { name: self.channel.clone() };
         vec![
@@ -147,6 +154,8 @@ impl Samples {
             (EventKind::AvatarUnseen, about(false)),
             (EventKind::AvatarTrainingOverdue, about(true)),
             (EventKind::AvatarTrainingOverdue, about(false)),
+            (EventKind::AvatarStatusUnrecognized, odd),
+            (EventKind::AvatarStatusUnrecognized, about(true)),
             (EventKind::WatchBlind, account),
             (EventKind::ConfigRejected, About::Config),
             (EventKind::ChannelFailing, channel.clone()),

@@ -21,6 +21,9 @@ pub const fn of(kind: EventKind) -> &'static str {
         EventKind::AvatarMissing => include_str!("schema/avatar.missing.json"),
         EventKind::AvatarUnseen => include_str!("schema/avatar.unseen.json"),
         EventKind::AvatarTrainingOverdue => include_str!("schema/avatar.training_overdue.json"),
+        EventKind::AvatarStatusUnrecognized => {
+            include_str!("schema/avatar.status_unrecognized.json")
+        }
         EventKind::WatchBlind => include_str!("schema/watch.blind.json"),
         EventKind::ConfigRejected => include_str!("schema/config.rejected.json"),
         EventKind::ChannelFailing => include_str!("schema/channel.failing.json"),
@@ -95,7 +98,7 @@ mod tests {
         assert_eq!(choices, expected);
     }
 
-    /// Four files say what a transition is, and three what a condition of an avatar is: alike.
+    /// Four files say what a transition is, and four what a condition of an avatar is: alike.
     #[test]
     fn kinds_with_the_same_data_have_the_same_schema_of_it() {
         let check = |kinds: &[EventKind], but: &[&str]| {
@@ -111,8 +114,12 @@ mod tests {
             }
         };
         check(&EventKind::SELECTABLE, &["status"]);
-        let of_avatars =
-            [EventKind::AvatarMissing, EventKind::AvatarUnseen, EventKind::AvatarTrainingOverdue];
+        let of_avatars = [
+            EventKind::AvatarMissing,
+            EventKind::AvatarUnseen,
+            EventKind::AvatarTrainingOverdue,
+            EventKind::AvatarStatusUnrecognized,
+        ];
         check(&of_avatars, &[]);
         check(&[EventKind::ChannelFailing, EventKind::ChannelDisabled], &["channel"]);
     }

@@ -212,6 +212,7 @@ mod tests {
             avatar_id: id,
             sequence: 42,
             previous,
+            earlier: None,
             status: Status::Idle,
             detected_at: DETECTED_AT,
             upstream_updated_at: avatar.updated_at.clone(),

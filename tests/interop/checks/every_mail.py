@@ -21,7 +21,7 @@ STEPS = ["NOT_TRAINED", "TRAINING", "IDLE", "TRAINING", "TRAINING_FAILED", "REFU
 NAME = "=?utf-8?q?J=0D=0A?= Jané\r\nBcc: x@example.com\u202e <b>“Ω”</b> 👩🏽 " + "long" * 50
 KINDS = {
     "avatar.status_changed", "avatar.ready", "avatar.training_failed", "avatar.refused",
-    "avatar.missing", "avatar.training_overdue", "config.rejected", "test.ping",
+    "avatar.missing", "avatar.training_overdue", "avatar.status_unrecognized", "config.rejected", "test.ping",
 }
 
 
@@ -92,6 +92,7 @@ def told(kind, state):
 claim("an unknown avatar is told of", wait_for(lambda: told("avatar.missing", "begun")))
 Argil.found = True
 claim("… and that it is there now", wait_for(lambda: told("avatar.missing", "ended")))
+claim("an unknown status is told of", wait_for(lambda: told("avatar.status_unrecognized", "begun")))
 daemon.config.write_text("nonsense = [", encoding="utf-8")
 daemon.process.send_signal(signal.SIGHUP)
 claim("a bad config is told of", wait_for(lambda: told("config.rejected", "begun")))

@@ -59,7 +59,7 @@ claim("cloudevents: every name came through as it was", all(
 ), names)
 claim("cloudevents: every kind of news is there", types == {
     "avatar.ready", "avatar.training_failed", "avatar.refused", "avatar.status_changed",
-    "avatar.missing",
+    "avatar.missing", "avatar.status_unrecognized",
 }, types)
 
 for number, request in enumerate(kept["slack"], start=1):

@@ -34,6 +34,7 @@ fn change(sequence: u64) -> Change {
         avatar_id: id.clone(),
         sequence,
         previous: Previous::Seen { status: Status::Training, at: THEN },
+        earlier: None,
         status: Status::Idle,
         detected_at: THEN,
         upstream_updated_at: None,

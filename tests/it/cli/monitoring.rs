@@ -109,3 +109,47 @@ async fn status_shows_the_channels_that_are_not_told() {
     assert!(!disabled.contains("channel.disabled"), "it is said once: {disabled}");
     assert!(daemon.stop().success());
 }
+
+#[test]
+fn an_unknown_status_is_a_warning_wherever_it_is_shown() {
+    let argil = FakeArgil::start();
+    let odd =
+        [("a1", "IDL\u{415}"), ("a2", "I\u{200b}DLE"), ("a3", "TRAINING FAILED"), ("a4", "ODD ")];
+    let config = Config::new(argil.base_url()).avatar("good");
+    argil.set_status("good", " Idle\n");
+    let config = odd.iter().fold(config, |config, (id, status)| {
+        argil.set_status(id, status);
+        config.avatar(id)
+    });
+    let bench = Bench::new(config.text());
+    let checked = bench.run(&["check", "--online"]);
+    let shown = stdout(&checked);
+    assert_eq!(checked.status.code(), Some(0), "{shown}");
+    assert!(shown.contains("ok   avatar `good`: it is IDLE\n"), "{shown}");
+    let quoted = ["\"IDL\\u{415}\"", "\"I\\u{200b}DLE\"", "\"TRAINING FAILED\"", "\"ODD \""];
+    for ((id, _), quoted) in odd.iter().zip(quoted) {
+        let line = format!("warn avatar `{id}`: it has the unknown status {quoted}\n  help: ");
+        assert!(shown.contains(&line), "{shown}");
+    }
+
+    let daemon = bench.start();
+    for id in ["a1", "a2", "a3", "a4"] {
+        daemon.wait_for_log(&format!("avatar.status_unrecognized has begun for `{id}`"));
+    }
+    let (line, code) = check(&bench, &[]);
+    let found = "AVATAR-WATCH WARNING: avatar.status_unrecognized for a1 (the API shows \"IDL";
+    assert!(line.starts_with(found) && code == 1, "{line}");
+    let table = stdout(&bench.run(&["status"]));
+    let history = stdout(&bench.run(&["history"]));
+    for quoted in quoted {
+        assert!(table.contains(quoted) && history.contains(quoted), "{quoted}: {table}{history}");
+    }
+    assert!(table.contains("Something needs a look"), "{table}");
+
+    let waited = bench.run(&["wait", "a4", "--timeout", "200ms", "--json"]);
+    let outcome: Value = serde_json::from_str(&stdout(&waited)).unwrap();
+    assert_eq!(waited.status.code(), Some(5));
+    assert_eq!(outcome["reason"], "it has the unknown status \"ODD \"");
+    let said = "`avatar a4` has the unknown status \"ODD \": nothing is concluded from it";
+    assert!(stderr(&waited).contains(said), "{}", stderr(&waited));
+}

@@ -36,6 +36,7 @@ pub(crate) fn settled(name: Option<&str>, status: &str) -> Event {
         avatar_id: id.clone(),
         sequence: 42,
         previous: Previous::Seen { status: Status::Training, at },
+        earlier: None,
         status: status.clone(),
         detected_at: DETECTED_AT,
         upstream_updated_at: Some("2026-11-23T11:14:58Z".to_owned()),

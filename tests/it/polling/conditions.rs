@@ -22,7 +22,7 @@ impl Bench {
     }
 
     /// What `ops` was told so far: `type state subject`, or `type avatar` for news.
-    fn told(&self) -> Vec<String> {
+    pub(super) fn told(&self) -> Vec<String> {
         let calls = self.ops.calls();
         let told = calls.iter().map(|call| {
             let body: serde_json::Value = serde_json::from_slice(&call.body).unwrap();

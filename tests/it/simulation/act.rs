@@ -199,7 +199,8 @@ impl Stage {
             let open = self.rows().into_iter().any(|row| row.next_attempt_at.is_some());
             let recorded = self.world.reader().watches().unwrap();
             // That a channel works again shows only when it is told something.
-            let seeing = self.holding().iter().all(|(kind, _)| kind == OVERDUE || kind == FAILING);
+            let lasting = [OVERDUE, FAILING, UNRECOGNIZED];
+            let seeing = self.holding().iter().all(|(kind, _)| lasting.contains(&kind.as_str()));
             let statuses = self.nature.statuses();
             let current = |watch: &avatar_watch::domain::watch::Watch| {
                 watch.sight.as_ref().map(|sight| &sight.status) == statuses.get(&watch.id)
@@ -360,6 +361,7 @@ impl Stage {
                 id: row.get(0)?,
                 kind: row.get(1)?,
                 subject: avatar.or(account).or(channel).unwrap(),
+                status: data["status"].as_str().map(str::to_owned),
                 state: data["state"].as_str().unwrap_or_default().to_owned(),
                 delivery: data["delivery_id"].as_str().map(|id| DeliveryId::parse(id).unwrap()),
                 at: row.get(3)?,
@@ -405,6 +407,7 @@ pub(super) const OPERATOR: &str = "watch";
 pub(super) const OPERATOR_SUBJECT: &str = "channel watch";
 /// The one condition that may hold when everything behaves.
 const OVERDUE: &str = "avatar.training_overdue";
+const UNRECOGNIZED: &str = "avatar.status_unrecognized";
 const FAILING: &str = "channel.failing";
 const OVERDUE_AFTER: Duration = seconds(2 * 3600);
 const CHANNELS: [&str; 4] = ["all", "bad-news", "mail", "ops"];

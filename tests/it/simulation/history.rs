@@ -120,6 +120,8 @@ pub(super) struct ConditionEvent {
     pub(super) kind: String,
     /// An avatar's id, or what else it is about.
     pub(super) subject: String,
+    /// The status that an avatar was last seen in.
+    pub(super) status: Option<String>,
     /// `begun` or `ended`; empty for a dead letter, which is no state.
     pub(super) state: String,
     /// The delivery that it is about, for a dead letter.

@@ -170,14 +170,17 @@ impl Life {
         while self.changes_at <= now {
             let odd = Status::Unrecognized("HIBERNATING".to_owned());
             let odder = Status::Unrecognized("\u{1f636} \"quoted\"".to_owned());
-            let (idle, failed) = (Status::Idle, Status::TrainingFailed);
+            let almost = Status::Unrecognized("TRAINING FAILED".to_owned());
+            let (idle, failed, refused) = (Status::Idle, Status::TrainingFailed, Status::Refused);
             let next = match self.status {
                 Status::NotTrained => vec![Status::Training, Status::Training, idle, odd],
-                Status::Training => vec![idle.clone(), idle, failed, Status::Refused, odder],
+                Status::Training => vec![idle, failed, refused, odder, almost, Status::NotTrained],
                 Status::Idle | Status::Refused | Status::TrainingFailed => {
                     vec![Status::Training, Status::Training, idle, failed, odd]
                 }
-                Status::Unrecognized(_) => vec![Status::Training, idle, Status::NotTrained],
+                Status::Unrecognized(_) => {
+                    vec![Status::Training, idle, refused, odd, almost, Status::NotTrained]
+                }
             };
             self.status = self.dice.pick(&next);
             self.changes_at = self.changes_at.plus(self.dice.wait(seconds(5), seconds(8 * 3600)));

@@ -10,7 +10,8 @@ use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::domain::transition::{Previous, Transition};
 
 use crate::simulation::history::{EventRow, History, Look, PlanNote, Shown};
-use crate::simulation::{oracle_conditions, oracle_delivery, oracle_manners};
+use crate::simulation::oracle_trainings::{Trained, trained};
+use crate::simulation::{oracle_conditions, oracle_delivery, oracle_manners, oracle_trainings};
 
 /// Everything that is wrong with a history; each begins with the number of a promise.
 pub(super) fn judge(history: &History) -> Vec<String> {
@@ -30,6 +31,7 @@ pub(super) fn judge(history: &History) -> Vec<String> {
     oracle_delivery::judge(history, &expected, &mut wrongs);
     oracle_conditions::judge(history, &mut wrongs);
     oracle_manners::judge(history, &mut wrongs);
+    oracle_trainings::judge(history, &mut wrongs);
     settled(history, &mut wrongs);
     wrongs
 }
@@ -144,11 +146,13 @@ fn events<'a>(
         }
     }
     let mut expected = Vec::new();
+    let trained = trained(history);
     for (transition, look) in origins {
         let (avatar, sequence) = (&transition.avatar_id, transition.sequence);
+        let trained = trained.get(&(avatar, sequence)).copied().unwrap_or(Trained::No);
         let row = rows.remove(&(avatar, sequence));
-        let plan = plan_of(history, transition, look, row);
-        let kind = kind(transition, plan.infer_unseen_training);
+        let plan = plan_of(history, transition, trained, look, row);
+        let kind = kind(transition, trained, plan.infer_unseen_training);
         match (kind, row) {
             (None, None) => {}
             (Some(kind), Some(row)) if kind == row.kind => {
@@ -172,6 +176,7 @@ fn events<'a>(
 fn plan_of<'a>(
     history: &'a History,
     transition: &Transition,
+    trained: Trained,
     look: &Look,
     row: Option<&EventRow>,
 ) -> &'a PlanNote {
@@ -179,7 +184,7 @@ fn plan_of<'a>(
         (&other.avatar, other.wall, &other.shown) == (&look.avatar, look.wall, &look.shown)
     };
     let explains = |plan: &&PlanNote| {
-        let kind = kind(transition, plan.infer_unseen_training);
+        let kind = kind(transition, trained, plan.infer_unseen_training);
         match (kind, row) {
             (None, None) => true,
             (Some(kind), Some(row)) if kind == row.kind => {
@@ -196,15 +201,15 @@ fn plan_of<'a>(
 }
 
 /// The table of what counts as news, as the product's page has it.
-fn kind(transition: &Transition, infer_unseen_training: bool) -> Option<&'static str> {
-    let from = transition.previous.status()?.name();
+fn kind(transition: &Transition, trained: Trained, infer: bool) -> Option<&'static str> {
+    transition.previous.status()?;
     let settled = match transition.status.name() {
         "IDLE" => "avatar.ready",
         "TRAINING_FAILED" => "avatar.training_failed",
         "REFUSED" => "avatar.refused",
         _ => return Some("avatar.status_changed"),
     };
-    let told = from == "TRAINING" || infer_unseen_training;
+    let told = trained != Trained::No || infer;
     Some(if told { settled } else { "avatar.status_changed" })
 }
 

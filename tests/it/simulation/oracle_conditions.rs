@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use avatar_watch::domain::delivery::OutcomeClass;
+use avatar_watch::domain::status::Status;
 
 use crate::simulation::history::{Call, ConditionEvent, History, Look, Shown};
 
@@ -26,10 +27,11 @@ pub(super) fn judge(history: &History, wrongs: &mut Vec<String>) {
         wrongs.push(format!("CONDITION {holding:?} were told to hold, {held:?} do"));
     }
     for (kind, subject) in &history.holding {
-        let training = history.statuses.iter().find(|(id, _)| id.as_str() == subject);
-        let training = training.is_some_and(|(_, status)| status.name() == "TRAINING");
+        let status = history.statuses.iter().find(|(id, _)| id.as_str() == subject);
+        let status = status.map(|(_, status)| status);
         let right = match kind.as_str() {
-            "avatar.training_overdue" => training,
+            "avatar.training_overdue" => status.is_some_and(is_no_end),
+            UNRECOGNIZED => status.is_some_and(|status| !status.is_recognized()),
             "channel.failing" => !took_last(history, subject),
             _ => false,
         };
@@ -37,7 +39,27 @@ pub(super) fn judge(history: &History, wrongs: &mut Vec<String>) {
             wrongs.push(format!("I9 {kind} of `{subject}` holds, though everything behaves"));
         }
     }
+    unrecognized(history, wrongs);
     reasons(history, wrongs);
+}
+
+/// Each unrecognized status that an avatar was recorded in was told of it, once.
+fn unrecognized(history: &History, wrongs: &mut Vec<String>) {
+    let odd = history.transitions.iter().filter(|it| !it.status.is_recognized());
+    let odd: BTreeSet<_> =
+        odd.map(|it| (it.avatar_id.to_string(), it.status.name().to_owned())).collect();
+    let begun =
+        history.conditions.iter().filter(|it| it.kind == UNRECOGNIZED && it.state == "begun");
+    let mut told = BTreeSet::new();
+    for event in begun {
+        let place = (event.subject.clone(), event.status.clone().unwrap_or_default());
+        if !told.insert(place.clone()) {
+            wrongs.push(format!("CONDITION {UNRECOGNIZED} {place:?} was told twice"));
+        }
+    }
+    if told != odd {
+        wrongs.push(format!("CONDITION {UNRECOGNIZED}: {odd:?} were recorded, {told:?} told"));
+    }
 }
 
 /// Whether the last thing that a channel was told it took.
@@ -112,10 +134,11 @@ fn reasons(history: &History, wrongs: &mut Vec<String>) {
         let fits = |shown: &Shown| match (kind.as_str(), state.as_str()) {
             ("avatar.missing", "begun") => *shown == Shown::Missing,
             ("avatar.unseen", "begun") => !matches!(shown, Shown::Missing | Shown::Status(_)),
-            ("avatar.training_overdue", "begun") => is_training(shown),
-            ("avatar.training_overdue", _) => {
-                matches!(shown, Shown::Status(_)) && !is_training(shown)
-            }
+            ("avatar.training_overdue", "begun") => shown_as(shown, is_no_end),
+            ("avatar.training_overdue", _) => shown_as(shown, |status| !is_training(status)),
+            (UNRECOGNIZED, "begun") => shown_as(shown, |it| {
+                !it.is_recognized() && event.status.as_deref() == Some(it.name())
+            }),
             _ => matches!(shown, Shown::Status(_)),
         };
         let Some(looks) = looks.get(subject.as_str()) else {
@@ -132,8 +155,19 @@ fn reasons(history: &History, wrongs: &mut Vec<String>) {
     }
 }
 
-fn is_training(shown: &Shown) -> bool {
-    matches!(shown, Shown::Status(status) if status.name() == "TRAINING")
+fn shown_as(shown: &Shown, fits: impl Fn(&Status) -> bool) -> bool {
+    matches!(shown, Shown::Status(status) if fits(status))
 }
+
+fn is_training(status: &Status) -> bool {
+    status.name() == "TRAINING"
+}
+
+/// Whether a training may still be going on behind it.
+fn is_no_end(status: &Status) -> bool {
+    is_training(status) || !status.is_recognized()
+}
+
+const UNRECOGNIZED: &str = "avatar.status_unrecognized";
 
 const EXHAUSTED: &str = "delivery.exhausted";

@@ -9,9 +9,9 @@ use avatar_watch::domain::event::EventId;
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::domain::transition::{Previous, Transition};
+use avatar_watch::domain::transition::{Earlier, Previous, Transition};
 
-use crate::simulation::history::{Call, ConditionEvent, Delivery, History, Look, Shown};
+use crate::simulation::history::{Call, ConditionEvent, Delivery, EventRow, History, Look, Shown};
 use crate::simulation::{oracle, simulate};
 
 /// The good history of a seed, as the simulation made it.
@@ -145,6 +145,60 @@ fn an_event_that_is_missing_doubled_or_of_another_kind_is_found_out() {
         let mut invented = history.events.first()?.clone();
         invented.sequence = 1000;
         history.events.push(invented);
+        Some(())
+    });
+}
+
+#[test]
+fn a_training_whose_outcome_came_through_an_unknown_status_and_was_not_told_is_found_out() {
+    /// An outcome that did not come straight from the training that was seen.
+    fn roundabout(history: &mut History, earlier: Earlier) -> Option<&mut Transition> {
+        history.transitions.iter_mut().find(|it| it.earlier == Some(earlier))
+    }
+    for earlier in [Earlier::Seen, Earlier::Supposed] {
+        check("I3", |history| {
+            let outcome = roundabout(history, earlier)?.clone();
+            let told = |it: &&mut EventRow| {
+                it.avatar == outcome.avatar_id && it.sequence == outcome.sequence
+            };
+            history.events.iter_mut().find(told)?.kind = "avatar.status_changed".to_owned();
+            Some(())
+        });
+        check("TRAINED", |history| {
+            let outcome = roundabout(history, earlier)?;
+            outcome.earlier = (earlier == Earlier::Supposed).then_some(Earlier::Seen);
+            Some(())
+        });
+    }
+    check("TRAINED", |history| {
+        let straight = |it: &&mut Transition| it.earlier.is_none() && it.status == Status::Idle;
+        let unseen = |it: &Transition| it.previous.status() == Some(&Status::NotTrained);
+        history.transitions.iter_mut().filter(straight).find(|it| unseen(it))?.earlier =
+            Some(Earlier::Seen);
+        Some(())
+    });
+}
+
+#[test]
+fn an_unknown_status_that_is_not_told_or_told_twice_is_found_out() {
+    let begun = |history: &History| {
+        let fits =
+            |it: &ConditionEvent| it.kind == "avatar.status_unrecognized" && it.state == "begun";
+        history.conditions.iter().position(fits)
+    };
+    check("CONDITION avatar.status_unrecognized", |history| {
+        let place = begun(history)?;
+        history.conditions.remove(place);
+        Some(())
+    });
+    check("CONDITION avatar.status_unrecognized", |history| {
+        let again = history.conditions[begun(history)?].clone();
+        history.conditions.push(again);
+        Some(())
+    });
+    check("I7 avatar.status_unrecognized", |history| {
+        let place = begun(history)?;
+        history.conditions[place].status = Some("IDLE".to_owned());
         Some(())
     });
 }
