@@ -94,7 +94,8 @@ impl Coding {
     fn parse(name: &str) -> Result<Option<Self>, CodingError> {
         let name = name.to_ascii_lowercase();
         Ok(Some(match name.as_str() {
-            "" | "identity" => return Ok(None),
+            // The latter are no codings, and are sent by servers that mean just that.
+            "" | "identity" | "none" | "utf-8" | "utf8" | "aws-chunked" => return Ok(None),
             "gzip" | "x-gzip" => Self::Gzip,
             "deflate" => Self::Deflate,
             "br" => Self::Brotli,

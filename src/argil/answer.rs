@@ -2,7 +2,7 @@
 //!
 //! Pure. Only a 200 that names the asked avatar and its status says anything about that status;
 //! nothing is guessed from any other answer, and an answer that was not read whole keeps what
-//! its status code said.
+//! its status code said. A body says nothing before its coding was understood.
 
 use std::time::Duration;
 
@@ -28,8 +28,10 @@ pub struct Answer<'a> {
     pub redirect_host: Option<String>,
     /// The headers that may tell of pages.
     pub paging: Vec<(&'a str, &'a str)>,
-    /// The body, decompressed, as much of it as came.
+    /// The body without its codings, as much of it as came.
     pub body: &'a [u8],
+    /// Why its codings could not be taken off, if so; goes on after "the answer".
+    pub undecoded: Option<String>,
     /// Why the body is not whole, if it is not.
     pub flaw: Option<(Fault, String)>,
 }
@@ -39,6 +41,10 @@ pub struct Answer<'a> {
 pub fn observe(answer: &Answer<'_>, id: &AvatarId, key: &Secret, now: Timestamp) -> Observation {
     match answer.code {
         200 => seen(answer, id, key),
+        // Whoever wrote it, nobody knows what it says.
+        404 if answer.undecoded.is_some() => {
+            Observation::Failed { fault: Fault::Coding, reason: said(answer, key) }
+        }
         // A page comes from somebody between us and the API, who knows no avatars.
         404 if wire::is_web_page(answer.body) => {
             Observation::Failed { fault: Fault::Unusable, reason: said(answer, key) }
@@ -141,6 +147,9 @@ fn said(answer: &Answer<'_>, key: &Secret) -> String {
         let host = quote(host, key);
         return format!("the API answered {code}, a redirect to `{host}`, which is not followed");
     }
+    if let Some(why) = &answer.undecoded {
+        return format!("the API answered {code}, and the answer {why}");
+    }
     if wire::is_web_page(answer.body) {
         return format!("the API answered {code} with a web page");
     }
@@ -175,6 +184,7 @@ mod tests {
             redirect_host: None,
             paging: Vec::new(),
             body: body.as_bytes(),
+            undecoded: None,
             flaw: None,
         }
     }
@@ -218,6 +228,22 @@ mod tests {
             200,
             r#"{"id":"k3y-k3y\u202e","status":"IDLE"}"#,
             "Failed { fault: Wrong, reason: \"the answer is about another avatar, `***`\" }",
+        );
+    }
+
+    #[test]
+    fn a_body_that_was_not_decoded_proves_nothing() {
+        let check = |code, expected: &str| {
+            let undecoded = Some("has a content coding that is not known, `x`".to_owned());
+            let coded = Answer { undecoded, ..answer(code, "") };
+            assert_eq!(format!("{:?}", look(&coded)), expected);
+        };
+        let why = "and the answer has a content coding that is not known, `x`";
+        check(404, &format!("Failed {{ fault: Coding, reason: \"the API answered 404, {why}\" }}"));
+        check(401, &format!("Denied {{ denial: Key, reason: \"the API answered 401, {why}\" }}"));
+        check(
+            500,
+            &format!("Failed {{ fault: Unusable, reason: \"the API answered 500, {why}\" }}"),
         );
     }
 

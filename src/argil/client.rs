@@ -18,6 +18,7 @@ use url::Url;
 use crate::argil::answer::{self, Answer};
 use crate::argil::error::ArgilError;
 use crate::argil::fault::{self, Stage};
+use crate::content_coding::{Decoded, End, decode};
 use crate::domain::avatar::AvatarId;
 use crate::domain::listing::Listing;
 use crate::domain::observation::{Fault, Observation};
@@ -173,7 +174,7 @@ impl Client {
         if let Some(date) = date {
             self.dated.store(date.as_millis(), Ordering::Relaxed);
         }
-        Ok(Asked { response, body, flaw })
+        Ok(Asked::new(response, &body, flaw, size_max))
     }
 
     /// Sends the request, and once more on a fresh connection if it died on a kept one.
@@ -194,7 +195,7 @@ impl Client {
         second.map_err(|error| self.explain(error, Stage::Answer))
     }
 
-    /// Reads the body, decompressed, as far as the cap allows.
+    /// Reads the body as it comes, as far as the cap allows.
     async fn read(
         &self,
         response: &mut reqwest::Response,
@@ -204,8 +205,7 @@ impl Client {
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > size_max => {
-                    let reason = format!("the answer is larger than {} KiB", size_max / 1024);
-                    return Err((Fault::Wrong, reason));
+                    return Err(too_large(size_max));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => return Ok(()),
@@ -253,7 +253,12 @@ impl Client {
 struct Asked {
     response: reqwest::Response,
     body: Vec<u8>,
+    undecoded: Option<String>,
     flaw: Option<(Fault, String)>,
+}
+
+fn too_large(size_max: usize) -> (Fault, String) {
+    (Fault::Wrong, format!("the answer is larger than {} KiB", size_max / 1024))
 }
 
 /// Whether the connection broke before an answer: then the request may be sent once more, since
@@ -263,6 +268,34 @@ fn died_before_answer(error: &reqwest::Error) -> bool {
 }
 
 impl Asked {
+    /// Takes the codings off the body, before anything is read out of it. What is not whole may
+    /// still be decoded up to where it ends.
+    fn new(
+        response: reqwest::Response,
+        body: &[u8],
+        flaw: Option<(Fault, String)>,
+        size_max: usize,
+    ) -> Self {
+        let codings = response.headers().get_all(header::CONTENT_ENCODING).iter();
+        let codings: Vec<_> =
+            codings.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        let decoded = decode(codings.iter().map(|value| &**value), body, size_max);
+        let (body, undecoded, own) = match decoded {
+            Ok(Decoded { bytes, end: End::Whole }) => (bytes, None, None),
+            Ok(Decoded { bytes, end: End::TooLarge }) => (bytes, None, Some(too_large(size_max))),
+            Ok(Decoded { end: End::BrokenOff, .. }) => {
+                let why = "broke off amid its content coding".to_owned();
+                let flaw = (Fault::Unreachable, format!("the answer {why}"));
+                (Vec::new(), Some(why), Some(flaw))
+            }
+            Err(error) => {
+                let flaw = (Fault::Coding, format!("the answer {error}"));
+                (Vec::new(), Some(error.to_string()), Some(flaw))
+            }
+        };
+        Self { response, body, undecoded, flaw: flaw.or(own) }
+    }
+
     /// The parts of the response that mean something.
     fn outline(&self) -> Answer<'_> {
         let response = &self.response;
@@ -287,6 +320,7 @@ impl Asked {
                 .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
                 .collect(),
             body: &self.body,
+            undecoded: self.undecoded.clone(),
             flaw: self.flaw.clone(),
         }
     }
@@ -329,9 +363,10 @@ fn headers(key: &Secret) -> Result<HeaderMap, ArgilError> {
     let mut key = HeaderValue::from_str(key.expose())
         .map_err(|_| ArgilError::Key { reason: "has characters that no header can carry" })?;
     key.set_sensitive(true);
-    let mut headers = HeaderMap::with_capacity(2);
+    let mut headers = HeaderMap::with_capacity(3);
     headers.insert("x-api-key", key);
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     Ok(headers)
 }
 
@@ -346,6 +381,7 @@ fn builder(avatars: &Url, headers: &HeaderMap, timeout: Duration) -> reqwest::Cl
         .referer(false)
         .no_proxy()
         .http1_only()
+        .gzip(false)
         .connect_timeout(timeout.min(CONNECT_MAX))
         .read_timeout(timeout.min(SILENCE_MAX))
         .pool_idle_timeout(IDLE_MAX);

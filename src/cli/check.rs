@@ -275,7 +275,9 @@ fn concerns_all(seen: &Observation) -> bool {
         Observation::Seen(_)
         | Observation::Missing { .. }
         | Observation::Denied { denial: Denial::Avatar, .. }
-        | Observation::Failed { fault: Fault::Unusable | Fault::Wrong, .. } => false,
+        | Observation::Failed { fault: Fault::Unusable | Fault::Coding | Fault::Wrong, .. } => {
+            false
+        }
     }
 }
 

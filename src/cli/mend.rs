@@ -27,6 +27,10 @@ pub fn of_look(seen: &Observation) -> Option<&'static str> {
         Observation::Failed { fault: Fault::Unusable, .. } => {
             "try again in a while; is `base_url` right?"
         }
+        Observation::Failed { fault: Fault::Coding, .. } => {
+            "something between this machine and the API (a proxy, a CDN) changes what it answers: \
+             only `gzip` is asked for"
+        }
         Observation::Failed { fault: Fault::Wrong, .. } => "is the id right, and `base_url`?",
         Observation::Failed { fault: Fault::Local, .. } => {
             "it is this machine that lacks something, such as file handles"

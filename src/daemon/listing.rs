@@ -318,7 +318,9 @@ struct Found {
 fn is_about_the_list(seen: &Observation) -> bool {
     match seen {
         Observation::Denied { denial, .. } => *denial == Denial::Avatar,
-        Observation::Failed { fault, .. } => matches!(fault, Fault::Unusable | Fault::Wrong),
+        Observation::Failed { fault, .. } => {
+            matches!(fault, Fault::Unusable | Fault::Coding | Fault::Wrong)
+        }
         Observation::Missing { .. } => true,
         Observation::Seen(_) | Observation::Throttled { .. } => false,
     }

@@ -60,9 +60,10 @@ impl From<&Observation> for Welcome {
             }
             Observation::Failed { fault: Fault::Way, .. } => Self::Astray,
             Observation::Failed {
-                fault: Fault::Unreachable | Fault::Unusable | Fault::Wrong | Fault::Local,
+                fault: Fault::Unreachable | Fault::Unusable | Fault::Coding,
                 ..
-            } => Self::NoAnswer,
+            }
+            | Observation::Failed { fault: Fault::Wrong | Fault::Local, .. } => Self::NoAnswer,
         }
     }
 }

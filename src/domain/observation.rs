@@ -27,6 +27,9 @@ pub enum Fault {
     Way,
     /// An answer that cannot be used, such as a web page or a server's error. Mends itself.
     Unusable,
+    /// An answer in a coding that was not understood, so that nobody knows what it says. Mends
+    /// itself, if at all.
+    Coding,
     /// An answer that says that the question is wrong, or that is about something else. It may
     /// concern one avatar only, and will not mend itself in seconds.
     Wrong,

@@ -180,9 +180,11 @@ impl Watch {
             }
             Observation::Failed { fault, reason } => {
                 let (floor, looks) = match fault {
-                    Fault::Unreachable | Fault::Way | Fault::Unusable | Fault::Local => {
-                        (Duration::ZERO, CONFIRMED_AFTER)
-                    }
+                    Fault::Unreachable
+                    | Fault::Way
+                    | Fault::Unusable
+                    | Fault::Coding
+                    | Fault::Local => (Duration::ZERO, CONFIRMED_AFTER),
                     Fault::Wrong => (cadence.missing, AT_ONCE),
                 };
                 self.fails(TroubleKind::Failed, looks, reason, &pass).after_backoff(&pass, floor)
