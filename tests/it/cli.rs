@@ -238,7 +238,7 @@ fn check_misses_the_folder_of_the_database() {
     let bench = Bench::new(config.with("\n[store]\npath = \"none/a.db\"\n").text());
     let checked = bench.run(&["check"]);
     assert_eq!(checked.status.code(), Some(2));
-    assert!(stderr(&checked).contains("make its folder"), "{}", stderr(&checked));
+    assert!(stderr(&checked).contains("make the folder"), "{}", stderr(&checked));
 }
 
 #[tokio::test(flavor = "multi_thread")]
