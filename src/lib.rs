@@ -20,7 +20,7 @@
 //! | 2 | [`live`] | what is known only while it runs |
 //! | 1 | [`domain`] | every decision, pure |
 //! | 1 | [`secret`], [`signing_secret`], [`telemetry`] | what must not be seen; the log |
-//! | 1 | [`content_coding`] | bodies of HTTP without their `Content-Encoding` |
+//! | 1 | [`content_coding`], [`tls_failure`] | bodies without their codings; TLS in words |
 //!
 //! # What always holds
 //!
@@ -47,3 +47,4 @@ pub mod secret;
 pub mod signing_secret;
 pub mod telemetry;
 pub mod content_coding;
+pub mod tls_failure;

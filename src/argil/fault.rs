@@ -6,12 +6,10 @@ use std::error::Error;
 use std::io;
 use std::iter;
 
-use rustls::CertificateError;
-
 use crate::argil::quote::quote;
 use crate::domain::observation::Fault;
-use crate::domain::timestamp::Timestamp;
 use crate::secret::Secret;
+use crate::tls_failure;
 
 /// How far a request had come when it broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +54,7 @@ pub fn explain(error: &(dyn Error + 'static), stage: Stage, host: &str, key: &Se
         return format!("{what} on our side");
     }
     if let Some(tls) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
-        return format!("TLS failed: {}", quote(&tls_words(tls), key));
+        return format!("TLS failed: {}", quote(&tls_failure::explain(tls).said, key));
     }
     match stage {
         Stage::Resolve => format!("cannot resolve `{host}`: {}", last_words(error, key)),
@@ -155,37 +153,6 @@ fn is_named(kind: io::ErrorKind) -> bool {
     )
 }
 
-/// What TLS did not like. Both ends of a certificate's life point at our clock, too.
-fn tls_words(error: &rustls::Error) -> String {
-    match error {
-        rustls::Error::InvalidCertificate(certificate) => match certificate {
-            CertificateError::Expired => "certificate expired".to_owned(),
-            CertificateError::ExpiredContext { not_after, .. } => {
-                format!(
-                    "certificate expired at {}, or our clock is wrong",
-                    moment(not_after.as_secs())
-                )
-            }
-            CertificateError::NotValidYet => "certificate not valid yet".to_owned(),
-            CertificateError::NotValidYetContext { not_before, .. } => {
-                let start = moment(not_before.as_secs());
-                format!("certificate not valid before {start}, or our clock is wrong")
-            }
-            CertificateError::UnknownIssuer => "certificate of an unknown issuer".to_owned(),
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                "certificate of another host".to_owned()
-            }
-            other => other.to_string(),
-        },
-        rustls::Error::InvalidMessage(_) => "the server does not speak TLS".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-fn moment(seconds: u64) -> Timestamp {
-    Timestamp::from_millis(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000))
-}
-
 /// The same numbers on every Unix that we know of.
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
@@ -197,6 +164,8 @@ const CANCELED: &str = "operation was canceled";
 
 #[cfg(test)]
 mod tests {
+    use rustls::CertificateError;
+
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
@@ -227,12 +196,12 @@ mod tests {
         check(
             tls(bad(CertificateError::Expired)),
             Stage::Connect,
-            "TLS failed: certificate expired",
+            "TLS failed: its certificate has expired, or our clock is wrong",
         );
         check(
             tls(bad(CertificateError::NotValidForName)),
             Stage::Connect,
-            "TLS failed: certificate of another host",
+            "TLS failed: its certificate is for another host",
         );
     }
 

@@ -322,8 +322,11 @@ fn connection(outcome: &Outcome) -> String {
         None if outcome.phase == AT_PROXY => {
             "its proxy can be reached; no farther without sending".to_owned()
         }
+        None if outcome.phase == "tls" => {
+            "it can be reached, and its certificate is trusted".to_owned()
+        }
         None => "it can be reached".to_owned(),
-        Some(error) => format!("failed at `{}`: {error}", outcome.phase),
+        Some(_) => format!("failed at `{}`: {}", outcome.phase, plain(&outcome.said())),
     }
 }
 

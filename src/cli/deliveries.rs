@@ -123,7 +123,9 @@ fn show(config: Option<&Path>, id: &str, database: &DatabaseArgs) -> Result<Exit
         &full.delivery;
     let to = if recipient.is_empty() { String::new() } else { format!(" to {recipient}") };
     line(&plain(&format!("{id}: {state}")));
-    line(&plain(&format!("  {event_type} ({event_id}) of avatar {avatar_id}")));
+    // Whatever is no avatar has words there, with a blank between them.
+    let of = if avatar_id.contains(' ') { "of" } else { "of avatar" };
+    line(&plain(&format!("  {event_type} ({event_id}) {of} {avatar_id}")));
     line(&plain(&format!("  over channel {channel}{to}, made at {}", full.delivery.created_at)));
     if let Some(reason) = &full.delivery.final_reason {
         line(&plain(&format!("  ended: {reason}")));
@@ -273,7 +275,13 @@ fn attempt_view(row: &AttemptRow) -> AttemptView {
 }
 
 fn attempt_row(view: &AttemptView) -> Vec<String> {
-    let said = view.error.clone().or_else(|| view.response_snippet.clone());
+    let (error, snippet) = (view.error.as_deref(), view.response_snippet.as_deref());
+    let said = match (error, snippet) {
+        (Some(error), Some(snippet)) if !error.contains(snippet) => {
+            Some(format!("{error}: `{snippet}`"))
+        }
+        _ => error.or(snippet).map(str::to_owned),
+    };
     vec![
         view.number.to_string(),
         view.started_at.clone(),

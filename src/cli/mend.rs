@@ -40,6 +40,9 @@ pub fn of_look(seen: &Observation) -> Option<&'static str> {
 
 /// What to do about a channel that was not connected to, or did not take a message.
 pub fn of_channel(outcome: &Outcome) -> &'static str {
+    if let Some(help) = outcome.help {
+        return help;
+    }
     match (outcome.phase, outcome.code) {
         ("resolve", _) => "is the name of the host right, and does this machine find others?",
         ("connect", _) => "does the server run, and may this machine connect to its port?",
@@ -68,8 +71,7 @@ pub fn of_channel(outcome: &Outcome) -> &'static str {
         ("auth", _) => {
             "are the user's name and the password right? Some want one made for programs"
         }
-        ("response", Some(401 | 403)) => "does the receiver have the `secret` of this channel?",
-        ("response", Some(404 | 405 | 410)) => "is the path of `url` right, and does it take POST?",
+        ("response", None) => "does the receiver run well, and is `timeout` long enough for it?",
         _ => "what does the other side's log say?",
     }
 }

@@ -81,7 +81,5 @@ async fn ping(settings: &ChannelSettings) -> Result<Exit, DaemonError> {
 
 fn failure(outcome: &Outcome) -> String {
     let code = outcome.code.map(|code| format!(" ({code})")).unwrap_or_default();
-    let error = outcome.error.as_deref().unwrap_or(outcome.class.name());
-    let snippet = outcome.snippet.as_ref().map(|text| format!(": `{}`", plain(text)));
-    format!("at `{}`{code}: {error}{}", outcome.phase, snippet.unwrap_or_default())
+    format!("at `{}`{code}: {}", outcome.phase, plain(&outcome.said()))
 }

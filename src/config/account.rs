@@ -14,6 +14,7 @@ use crate::config::reader::Table;
 use crate::config::schema::{ACCOUNT, ARGIL};
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::AccountSettings;
+use crate::config::web_address;
 use crate::domain::account::AccountName;
 use crate::domain::secret_text::{SecretKind, clean};
 use crate::secret::Secret;
@@ -143,6 +144,9 @@ fn base_url(field: &Field<'_>) -> Option<Url> {
         // What the parser of URLs would drop, or take for a part of the path.
         Err(fault) => return field.wrong(fault.to_string(), fault.help()),
     };
+    if let Some((message, help)) = web_address::misread(text) {
+        return field.wrong(message, help);
+    }
     let Ok(url) = Url::parse(text) else {
         return field.wrong("is no URL", format!("the API is at `{BASE_URL}`"));
     };

@@ -20,7 +20,8 @@ use crate::config::schema::{CHANNEL, EMAIL, WEBHOOK};
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::{ChannelKind, ChannelSettings, FormatSettings, WebhookSettings};
 use crate::config::terms;
-use crate::domain::channel::ChannelName;
+use crate::config::web_address;
+use crate::domain::channel::{Accepts, ChannelName};
 use crate::domain::event::EventKind;
 use crate::domain::ntfy_topic::NtfyTopic;
 use crate::domain::reach::Reach;
@@ -150,6 +151,13 @@ fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
         // Of a format that is none, nobody knows whether it signs.
         Some(_) | None => table.or("secret", Vec::new(), secrets),
     };
+    let accepts = table.or("accepts", Accepts::default(), |field| field.one_of(&ACCEPTS));
+    if let (Some(format), Some(field)) = (&format, table.field("accepts"))
+        && !format.is_chat()
+    {
+        let help = "take it out: in this format every 2xx is a yes";
+        return field.wrong("belongs to the formats of chats alone", help);
+    }
     let timeout = table.or("timeout", TIMEOUT, |field| duration::read(field, &TIMEOUT_RANGE));
     let headers = table.or("headers", BTreeMap::new(), custom_headers::read);
     let proxy = table.optional("proxy", proxy::read);
@@ -174,6 +182,7 @@ fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
         proxy: proxy?,
         reach: reach?,
         ca_file: ca_file?,
+        accepts: accepts?,
     })
 }
 
@@ -181,10 +190,11 @@ fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
 fn ntfy_topic(field: &Field<'_>, url: &Secret) -> Option<NtfyTopic> {
     let url = Url::parse(url.expose()).ok()?;
     let no_topic = |error| {
-        let help = "write it like `https://ntfy.sh/your-topic`";
+        let help = "write it like `https://ntfy.sh/your-topic`; a server below a path like \
+                    `https://example.com/ntfy/your-topic`";
         field.wrong(format!("has no topic: {error}"), help)
     };
-    NtfyTopic::of_path(url.path()).map_or_else(no_topic, Some)
+    NtfyTopic::of_path(url.path()).map(|(_, topic)| topic).map_or_else(no_topic, Some)
 }
 
 fn reach(field: &Field<'_>) -> Option<Reach> {
@@ -193,10 +203,7 @@ fn reach(field: &Field<'_>) -> Option<Reach> {
 
 fn url(field: &Field<'_>, reach: Reach) -> Option<Secret> {
     let secret = secret_source::read(field, Plain::Allowed, SecretKind::Url)?;
-    let url = match Url::parse(secret.expose()) {
-        Ok(url) => url,
-        Err(error) => return field.wrong(format!("is no URL: {error}"), WHOLE_URL),
-    };
+    let url = web_address::parse(field, secret.expose(), WHOLE_URL)?;
     let host = url.host().filter(|_| matches!(url.scheme(), "http" | "https"));
     let Some(host) = host else {
         return field.wrong("is neither an `https` nor an `http` URL", WHOLE_URL);
@@ -243,6 +250,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const TIMEOUT_RANGE: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(120);
 const SECRETS_MAX: usize = 4;
+
+/// The words of `accepts`.
+pub(super) const ACCEPTS: [(&str, Accepts); 2] =
+    [("known-answers", Accepts::Known), ("any-2xx", Accepts::AnySuccess)];
 
 /// What to write where a URL is none.
 const WHOLE_URL: &str = "write the whole URL, like `https://example.com/hooks/avatars`";

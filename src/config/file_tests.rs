@@ -298,7 +298,7 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
         (&spelled_out.accounts[&AccountName::default()], &spelled_out.accounts[&second]);
     assert_eq!(&AccountSettings { api_key: first.api_key.clone(), ..second.clone() }, first);
     spelled_out.accounts.retain(|name, _| name.is_default());
-    spelled_out.channels.retain(|name, _| !["bus", "own"].contains(&name.as_str()));
+    spelled_out.channels.retain(|name, _| !["bus", "team-chat", "own"].contains(&name.as_str()));
     let web = &mut spelled_out.web;
     assert!(web.hint_token.take().is_some() && web.token.take().is_some());
     assert!(std::mem::take(&mut web.is_chosen));

@@ -15,6 +15,24 @@ fn webhook(keys: &str) -> WebhookSettings {
 }
 
 #[test]
+fn what_a_chat_accepts_is_for_chats_alone() {
+    let hook = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n";
+    for format in ["slack", "discord", "teams"] {
+        check_added(&format!("{hook}format = '{format}'\naccepts = 'any-2xx'"), "");
+    }
+    check_added(
+        &format!("{hook}format = 'template'\ntemplate = {{ a = 'b' }}\naccepts = 'any-2xx'"),
+        "config.toml:7: `channels.ops.accepts` belongs to the formats of chats alone\n  help: take \
+         it out: in this format every 2xx is a yes",
+    );
+    check_added(
+        &format!("{hook}format = 'slack'\naccepts = 'any'"),
+        "config.toml:6: `channels.ops.accepts` has the unknown value `any`\n  help: it can be \
+         `known-answers` or `any-2xx`",
+    );
+}
+
+#[test]
 fn every_format_is_known_and_standard_is_the_default() {
     assert_eq!(webhook(SECRET).format, FormatSettings::Standard);
     assert_eq!(webhook(&format!("{SECRET}format = 'standard'")).format, FormatSettings::Standard);
@@ -96,11 +114,26 @@ fn what_is_wrong_with_a_format_is_told_where_it_stands() {
 }
 
 #[test]
-fn the_path_of_an_ntfy_url_is_one_topic() {
-    check_added(
-        "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com/a/b'\nformat = 'ntfy'",
-        "config.toml:4: `channels.ops.url` has no topic: the path of an ntfy URL is a topic: \
-         1 to 64 letters, digits, `_` or `-`\n  \
-         help: write it like `https://ntfy.sh/your-topic`",
-    );
+fn the_path_of_an_ntfy_url_ends_in_a_topic() {
+    let hook = |url: &str| {
+        format!(
+            "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com{url}'\nformat = 'ntfy'"
+        )
+    };
+    check_added(&hook("/ntfy/alerts"), "");
+    let check = |url: &str, told: &str| {
+        check_added(
+            &hook(url),
+            &format!(
+                "config.toml:4: `channels.ops.url` has no topic: {told}\n  help: write it like \
+                 `https://ntfy.sh/your-topic`; a server below a path like \
+                 `https://example.com/ntfy/your-topic`"
+            ),
+        );
+    };
+    check("/", "the path of the URL is empty");
+    let rule = "the last part of its path is not 1 to 64 letters, digits, `_` or `-`";
+    check("/my%20topic", rule);
+    check(&format!("/ntfy/{}", "x".repeat(65)), rule);
+    check("/alerts/json", "the last part of its path is a name that ntfy keeps for itself");
 }

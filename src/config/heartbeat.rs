@@ -3,14 +3,13 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use url::Url;
-
 use crate::config::duration;
 use crate::config::field::Field;
 use crate::config::host;
 use crate::config::reader::Table;
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::HeartbeatSettings;
+use crate::config::web_address;
 use crate::domain::reach::Reach;
 use crate::domain::secret_text::SecretKind;
 use crate::secret::Secret;
@@ -29,10 +28,7 @@ pub(super) fn read(root: &Table<'_>) -> Option<Option<HeartbeatSettings>> {
 
 fn url(field: &Field<'_>) -> Option<Secret> {
     let secret = secret_source::read(field, Plain::Allowed, SecretKind::Url)?;
-    let url = match Url::parse(secret.expose()) {
-        Ok(url) => url,
-        Err(error) => return field.wrong(format!("is no URL: {error}"), WHOLE_URL),
-    };
+    let url = web_address::parse(field, secret.expose(), WHOLE_URL)?;
     let host = url.host().filter(|_| matches!(url.scheme(), "http" | "https"));
     let Some(host) = host else {
         return field.wrong("is neither an `https` nor an `http` URL", WHOLE_URL);

@@ -11,7 +11,7 @@ use crate::config::schema::{
     ACCOUNT, ARGIL, AVATAR, BACKOFF, DISCOVER, EMAIL, EVENTS, FILE, POLL, ROOT, SECRET, SENDMAIL,
     SMTP, STORE, Schema, TRAINING, WEB, WEBHOOK, join,
 };
-use crate::config::{account, format, mail, poll, smtp, store, terms};
+use crate::config::{account, channel, format, mail, poll, smtp, store, terms};
 use crate::domain::event::EventKind;
 use crate::domain::status::Status;
 
@@ -120,6 +120,7 @@ impl Maker {
             "channels.*.file" => table(&FILE, &["folder"]),
             "poll.strategy" => words(&poll::STRATEGIES.map(|it| it.0)),
             "channels.*.format" => words(&format::Name::ALL.map(|it| it.0)),
+            "channels.*.accepts" => words(&channel::ACCEPTS.map(|it| it.0)),
             "channels.*.threading" => words(&mail::THREADING.map(|it| it.0)),
             "channels.*.on_unknown" => words(&terms::ON_UNKNOWN.map(|it| it.0)),
             "channels.*.smtp.tls" => words(&smtp::TLS.map(|it| it.0)),
@@ -253,7 +254,7 @@ fn named(table: Value) -> Value {
     })
 }
 
-const WEBHOOKS: [&str; 3] = ["channels.ops", "channels.bus", "channels.own"];
+const WEBHOOKS: [&str; 4] = ["channels.ops", "channels.bus", "channels.team-chat", "channels.own"];
 const MAILS: [&str; 3] = ["channels.studio-mail", "channels.local-mail", "channels.draft-mail"];
 /// Numbers with their units; what a unit is, the reader says better.
 const DURATION: &str = r"^\s*([0-9]+(\.[0-9]+)?\s*[A-Za-zµ]+\s*)+$";

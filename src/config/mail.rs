@@ -12,6 +12,7 @@ use crate::config::reader::Table;
 use crate::config::schema::{FILE, SENDMAIL, SMTP};
 use crate::config::settings::{BounceTo, EmailSettings, MailWay, Threading};
 use crate::config::smtp;
+use crate::config::web_address;
 use crate::domain::foreign_text::is_unseen;
 use crate::domain::mail_address::{MailAddress, MailAddressError};
 use crate::domain::mail_domain::MailDomain;
@@ -134,8 +135,12 @@ fn unsubscribe(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>".contains(&byte));
     let known = ["https://", "mailto:"].iter().any(|scheme| text.starts_with(scheme));
-    if plain && known && text.len() <= URL_LENGTH_MAX && Url::parse(text).is_ok() {
+    let means_it = web_address::misread(text).is_none() && Url::parse(text).is_ok();
+    if plain && known && text.len() <= URL_LENGTH_MAX && means_it {
         return Some(text.to_owned());
+    }
+    if let Some((message, help)) = web_address::misread(text) {
+        return field.wrong(message, help);
     }
     let help = "write one like `mailto:leave@example.com` or `https://example.com/leave`";
     field.wrong("is neither a `mailto` nor an `https` URL", help)

@@ -22,6 +22,7 @@ pub mod host;
 pub mod secret_source;
 pub mod certificates;
 pub mod custom_headers;
+mod web_address;
 pub mod proxy;
 pub mod account;
 pub mod poll;

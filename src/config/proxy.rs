@@ -1,10 +1,9 @@
 //! `proxy` of a webhook: what its requests go through.
 
-use url::Url;
-
 use crate::config::field::Field;
 use crate::config::host;
 use crate::config::secret_source::{self, Plain};
+use crate::config::web_address;
 use crate::domain::reach::Reach;
 use crate::domain::secret_text::SecretKind;
 use crate::secret::Secret;
@@ -12,9 +11,7 @@ use crate::secret::Secret;
 /// Reads the URL of a proxy: a secret, since a login may stand in it.
 pub(super) fn read(field: &Field<'_>) -> Option<Secret> {
     let secret = secret_source::read(field, Plain::Guarded, SecretKind::Url)?;
-    let Ok(url) = Url::parse(secret.expose()) else {
-        return field.wrong("is no URL", WHOLE_URL);
-    };
+    let url = web_address::parse(field, secret.expose(), WHOLE_URL)?;
     let Some(host) = url.host().filter(|_| url.scheme() == "http") else {
         let message = "is no `http` URL with a host; other proxies are not spoken to";
         return field.wrong(message, WHOLE_URL);
@@ -51,10 +48,18 @@ mod tests {
                     `@` if it wants one";
         check("http://proxy.lan:3128", "");
         check("http://user:pass@127.0.0.1:3128/", "");
-        check("CANARY", &format!("is no URL\n  {help}"));
+        check("CANARY", &format!("is no URL: relative URL without a base\n  {help}"));
         for proxy in ["https://CANARY.lan", "socks5://CANARY.lan", "CANARY.lan:3128"] {
             let told = "is no `http` URL with a host; other proxies are not spoken to";
             check(proxy, &format!("{told}\n  {help}"));
+        }
+        for proxy in ["http://CANARY:12#5@proxy.lan:1", "http://CANARY:12/5@proxy.lan:1"] {
+            check(
+                proxy,
+                "has an `@` behind its host, so that a login may be cut off\n  help: in a login, \
+                 `/` is written `%2F`, `?` `%3F`, `#` `%23`, `@` `%40` and `\\` `%5C`; in a path, \
+                 an `@` is written `%40`",
+            );
         }
         for proxy in ["http://proxy.lan/CANARY", "http://proxy.lan?CANARY"] {
             check(proxy, &format!("has something behind its host and port\n  {help}"));

@@ -134,6 +134,7 @@ pub(super) const WEBHOOK: Schema = Schema {
         "url",
         "secret",
         "format",
+        "accepts",
         "template",
         "content_type",
         "source",

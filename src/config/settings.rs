@@ -15,7 +15,7 @@ use crate::config::error::Problem;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::cadence::Cadence;
-use crate::domain::channel::ChannelName;
+use crate::domain::channel::{Accepts, ChannelName};
 use crate::domain::custom_header::CustomHeaderName;
 use crate::domain::event::EventKind;
 use crate::domain::foreign_text::plain;
@@ -213,6 +213,8 @@ pub struct WebhookSettings {
     pub reach: Reach,
     /// More certificates to trust, as PEM.
     pub ca_file: Option<Vec<u8>>,
+    /// Which answers of a chat say that it took a message.
+    pub accepts: Accepts,
 }
 
 /// What a webhook speaks.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::channel::ACCEPTS;
 use crate::config::settings::{
     AccountSettings, AvatarSettings, BounceTo, ChannelKind, ChannelSettings, DiscoverSettings,
     EmailSettings, FormatSettings, HeartbeatSettings, MailWay, Settings, SmtpAuth, SmtpLogin,
@@ -20,7 +21,7 @@ use crate::config::terms::ON_UNKNOWN;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::cadence::Cadence;
-use crate::domain::channel::ChannelName;
+use crate::domain::channel::{Accepts, ChannelName};
 use crate::domain::reach::Reach;
 use crate::domain::retention::Retention;
 use crate::domain::retry::Terms;
@@ -270,10 +271,14 @@ fn channel(channel: &ChannelSettings) -> Keys {
                 proxy: _,
                 reach,
                 ca_file: _,
+                accepts,
             } = webhook.as_ref();
             add(&mut found, [("type", "webhook"), ("timeout", &wait(*timeout))].map(given));
             let denied = (*reach == Reach::Public).then(|| true.to_string());
             add(&mut found, [("deny_private", denied)]);
+            let accepted = ACCEPTS.iter().find(|(_, it)| it == accepts).map(|(word, _)| *word);
+            let unusual = accepted.filter(|_| *accepts != Accepts::default());
+            add(&mut found, [("accepts", unusual.map(str::to_owned))]);
             let unusual = (*format != FormatSettings::Standard).then(|| format.name().to_owned());
             let (source, content_type) = match format {
                 FormatSettings::CloudEvents { source } => (Some(source.clone()), None),

@@ -194,6 +194,7 @@ fn webhook_channel(settings: &WebhookSettings) -> Result<Channel, NotifyError> {
         proxy: settings.proxy.clone(),
         reach: settings.reach,
         ca_pem: settings.ca_file.clone(),
+        accepts: settings.accepts,
     })
     .map(Channel::Webhook)
 }

@@ -38,6 +38,16 @@ impl fmt::Display for ChannelName {
 
 const LENGTH_MAX: usize = 64;
 
+/// Which answers of a chat say that it took a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accepts {
+    /// Those that its service is known to give.
+    #[default]
+    Known,
+    /// Every 2xx.
+    AnySuccess,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

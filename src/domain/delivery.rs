@@ -118,6 +118,8 @@ pub struct Outcome {
     pub clock: Option<Timestamp>,
     /// Whom it tells about, beside this delivery.
     pub scope: Scope,
+    /// What mends it, for whoever tries by hand; `None` where the class and the code say enough.
+    pub help: Option<&'static str>,
 }
 
 /// Whom the end of an attempt tells about, beside its own delivery.
@@ -175,7 +177,14 @@ impl Outcome {
             snippet: None,
             clock: None,
             scope: Scope::Channel,
+            help: None,
         }
+    }
+
+    /// Whether an answer came that is a success by its code, and neither a yes nor a no by its
+    /// words: then the message was most likely taken.
+    const fn is_unclear(&self) -> bool {
+        matches!((self.class, self.code), (OutcomeClass::Ambiguous, Some(200..=299)))
     }
 
     /// Whether the other side, or the way to it, seems to be overloaded.
@@ -220,12 +229,16 @@ impl Outcome {
         }
     }
 
-    /// What the other side said, or what happened instead, in a few words for people.
+    /// What happened, in a few words for people, and what the other side said itself.
     pub fn said(&self) -> String {
-        match (&self.error, self.code) {
+        let happened = match (&self.error, self.code) {
             (Some(error), _) => error.clone(),
             (None, Some(code)) => format!("answered {code}"),
             (None, None) => self.class.name().to_owned(),
+        };
+        match &self.snippet {
+            Some(words) if !happened.contains(words.as_str()) => format!("{happened}: {words}"),
+            _ => happened,
         }
     }
 }
@@ -273,6 +286,11 @@ impl Delivery {
                 return self;
             }
             OutcomeClass::Rejected => return self.give_up(outcome.said()),
+            OutcomeClass::Ambiguous
+                if outcome.is_unclear() && self.budget_used + 1 >= UNCLEAR_TRIES =>
+            {
+                return self.give_up(format!("{HELD}: {}", outcome.said()));
+            }
             OutcomeClass::Retryable | OutcomeClass::Ambiguous => {
                 self.uncharged = 0;
                 match self.charged_wait(terms) {
@@ -332,7 +350,9 @@ impl Delivery {
         let Some(due_at) = probe_of else { return self.settle(outcome, now, terms, roll) };
         let spared = match outcome.class {
             OutcomeClass::Retryable => true,
-            OutcomeClass::Ambiguous => terms.on_unknown == OnUnknown::Resend,
+            OutcomeClass::Ambiguous => {
+                terms.on_unknown == OnUnknown::Resend && !outcome.is_unclear()
+            }
             OutcomeClass::Delivered
             | OutcomeClass::Throttled
             | OutcomeClass::Local
@@ -387,6 +407,8 @@ const DOUBLINGS_MAX: u32 = 16;
 /// From this many deaths in a row on, each spends a try: a message that kills us must not keep
 /// us from working, and one that only met bad luck must not be given up.
 const POISON_AFTER: u32 = 5;
+/// What was most likely taken is sent once more, and not as often as what was not.
+const UNCLEAR_TRIES: u32 = 2;
 const EXHAUSTED: &str = "all tries are used up";
 const HELD: &str = "held, because it may have been taken";
 const EXPIRED: &str = "expired";

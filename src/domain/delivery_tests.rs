@@ -252,3 +252,43 @@ proptest! {
         prop_assert!(matches!(delivery.state.name(), "delivered" | "failed"));
     }
 }
+
+#[test]
+fn what_was_most_likely_taken_is_sent_once_more_and_not_as_often_as_what_was_not() {
+    let terms = Terms::webhook();
+    let unclear = Outcome {
+        code: Some(200),
+        error: Some("`h` answered 200".to_owned()),
+        snippet: Some("welcome".to_owned()),
+        ..outcome(OutcomeClass::Ambiguous)
+    };
+    let once = fresh().settle(&unclear, NOW, &terms, HALF);
+    assert_eq!(wait_s(&once, NOW), Some(60), "soon, and not in the same second");
+    let twice = once.clone().settle(&unclear, NOW, &terms, HALF);
+    let DeliveryState::Failed { reason } = twice.state else { panic!("{:?}", twice.state) };
+    assert_eq!(reason, format!("{HELD}: `h` answered 200: welcome"));
+    // As a probe of a broken channel it counts as well.
+    let due_at = NOW.plus(Duration::from_hours(1));
+    let probed = once.settle_try(&unclear, Some(due_at), NOW, &terms, HALF);
+    assert!(matches!(probed.state, DeliveryState::Failed { .. }), "{:?}", probed.state);
+    // After a failure that took nothing, one answer of that kind is enough.
+    let failed = fresh().settle(&outcome(OutcomeClass::Retryable), NOW, &terms, HALF);
+    let ended = failed.settle(&unclear, NOW, &terms, HALF);
+    assert!(matches!(ended.state, DeliveryState::Failed { .. }), "{:?}", ended.state);
+    // Without an answer it is tried as ever.
+    let lost = outcome(OutcomeClass::Ambiguous);
+    let lost_twice = fresh().settle(&lost, NOW, &terms, HALF).settle(&lost, NOW, &terms, HALF);
+    assert!(matches!(lost_twice.state, DeliveryState::Pending { .. }));
+}
+
+#[test]
+fn what_the_other_side_said_is_in_what_is_said_of_it() {
+    let said = |error: &str, snippet: Option<&str>| {
+        let snippet = snippet.map(str::to_owned);
+        Outcome { error: Some(error.to_owned()), snippet, ..outcome(OutcomeClass::Retryable) }
+            .said()
+    };
+    assert_eq!(said("`h` answered 404", None), "`h` answered 404");
+    assert_eq!(said("`h` answered 404", Some("no `x`")), "`h` answered 404: no `x`");
+    assert_eq!(said("`h` answered 404: gone", Some("gone")), "`h` answered 404: gone");
+}

@@ -192,7 +192,8 @@ impl Health {
     fn troubled(mut self, outcome: &Outcome, now: Timestamp) -> Self {
         let since = *self.trouble_since.get_or_insert(now);
         self.reason = Some(outcome.said());
-        if now.since(since) >= TOLD_AFTER {
+        let told_after = if outcome.phase == PROXY { PROXY_TOLD_AFTER } else { TOLD_AFTER };
+        if now.since(since) >= told_after {
             self.failing_since.get_or_insert(since);
         }
         self
@@ -296,6 +297,10 @@ const TOLD_AFTER: Duration = Duration::from_hours(1);
 const DISABLED_AFTER: Duration = Duration::from_hours(5 * 24);
 /// Settings that are refused for longer than a change of passwords takes disable the channel.
 const MENDED_WITHIN: Duration = Duration::from_hours(1);
+/// A proxy is of this site: when it does not let us out, nobody else will tell.
+const PROXY_TOLD_AFTER: Duration = Duration::from_secs(5 * 60);
+/// The phase in which a proxy refuses us.
+const PROXY: &str = "proxy";
 
 #[cfg(test)]
 #[path = "health_tests.rs"]

@@ -6,23 +6,42 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq)]
 pub struct NtfyTopic(String);
 
-/// The text is no topic.
+/// The path names no topic. Nothing here repeats it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the path of an ntfy URL is a topic: 1 to {LENGTH_MAX} letters, digits, `_` or `-`")]
-pub struct NtfyTopicError;
+pub enum NtfyTopicError {
+    /// There is no path.
+    #[error("the path of the URL is empty")]
+    Empty,
+    /// Longer, or of other characters, than a topic.
+    #[error("the last part of its path is not 1 to {LENGTH_MAX} letters, digits, `_` or `-`")]
+    Malformed,
+    /// What the server uses itself.
+    #[error("the last part of its path is a name that ntfy keeps for itself")]
+    Reserved,
+}
 
 impl NtfyTopic {
-    /// The topic that is the path of a URL, with or without slashes around it.
+    /// The topic that is the last part of a URL's path, with or without slashes around it, and the
+    /// path of the server, which ends in a slash: whatever stands before the topic.
     ///
     /// # Errors
-    /// When the path is empty, longer than one topic, or has other characters.
-    pub fn of_path(path: &str) -> Result<Self, NtfyTopicError> {
+    /// When the last part is no topic, by the rules of ntfy.
+    pub fn of_path(path: &str) -> Result<(String, Self), NtfyTopicError> {
         let text = path.trim_matches('/');
+        let (root, topic) = text.rsplit_once('/').unwrap_or(("", text));
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if text.is_empty() || text.len() > LENGTH_MAX || !text.bytes().all(plain) {
-            return Err(NtfyTopicError);
+        if topic.is_empty() {
+            return Err(NtfyTopicError::Empty);
         }
-        Ok(Self(text.to_owned()))
+        if topic.len() > LENGTH_MAX || !topic.bytes().all(plain) {
+            return Err(NtfyTopicError::Malformed);
+        }
+        // Below a topic there are ways to it, which people copy as well.
+        if RESERVED.contains(&topic) || (!root.is_empty() && WAYS.contains(&topic)) {
+            return Err(NtfyTopicError::Reserved);
+        }
+        let root = if root.is_empty() { "/".to_owned() } else { format!("/{root}/") };
+        Ok((root, Self(topic.to_owned())))
     }
 
     /// The topic as text, for the line that sends it.
@@ -38,20 +57,46 @@ impl fmt::Debug for NtfyTopic {
 }
 
 const LENGTH_MAX: usize = 64;
+/// What the server takes for no topic.
+const RESERVED: [&str; 10] =
+    ["docs", "static", "file", "app", "metrics", "account", "settings", "signup", "login", "v1"];
+/// What stands behind a topic in its other URLs.
+const WAYS: [&str; 8] = ["json", "sse", "raw", "ws", "auth", "publish", "send", "trigger"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_topic_is_the_whole_path() {
-        for good in ["/ops", "/A_1-b/", "/x"] {
-            let topic = NtfyTopic::of_path(good).unwrap();
-            assert_eq!(topic.expose(), good.trim_matches('/'));
+    fn a_topic_is_the_end_of_the_path() {
+        let check = |path: &str, root: &str, name: &str| {
+            let (found, topic) = NtfyTopic::of_path(path).unwrap();
+            assert_eq!((found.as_str(), topic.expose()), (root, name), "for `{path}`");
             assert_eq!(format!("{topic:?}"), "***");
+        };
+        check("/ops", "/", "ops");
+        check("/A_1-b/", "/", "A_1-b");
+        check("//x", "/", "x");
+        check("/json", "/", "json");
+        check("/ntfy/alerts", "/ntfy/", "alerts");
+        check("/a/b/c/", "/a/b/", "c");
+        check("/docs/alerts", "/docs/", "alerts");
+    }
+
+    #[test]
+    fn what_is_no_topic_is_told_why() {
+        let check = |path: &str, expected: NtfyTopicError| {
+            assert_eq!(NtfyTopic::of_path(path), Err(expected), "for `{path}`");
+        };
+        for empty in ["", "/", "//"] {
+            check(empty, NtfyTopicError::Empty);
         }
-        for bad in ["", "/", "/a/b", "/a%20b", "/é", &"x".repeat(65)] {
-            assert_eq!(NtfyTopic::of_path(bad), Err(NtfyTopicError), "for `{bad}`");
+        let long = format!("/ntfy/{}", "x".repeat(65));
+        for bad in ["/a%20b", "/é", "/ntfy/a%2Fb", "/a.b", &long] {
+            check(bad, NtfyTopicError::Malformed);
+        }
+        for reserved in ["/docs", "/v1/", "/ntfy/account", "/alerts/json", "/alerts/publish"] {
+            check(reserved, NtfyTopicError::Reserved);
         }
     }
 }

@@ -20,8 +20,10 @@ pub struct Answer {
     /// The headers in the order of arrival, with names in lower case; those that are no text are
     /// left out.
     pub headers: Vec<(String, String)>,
-    /// The beginning of the body.
+    /// The beginning of the body, without its content codings.
     pub beginning: Vec<u8>,
+    /// Why nothing is known of the body, though one came; goes on after "the answer …".
+    pub undecoded: Option<String>,
 }
 
 /// What an answer means.

@@ -11,6 +11,7 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
         status,
         headers: headers.iter().map(owned).collect(),
         beginning: body.as_bytes().to_vec(),
+        undecoded: None,
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::foreign_text::one_line;
+use crate::tls_failure::{self, TlsFailure};
 
 /// A try that came no further than `phase`.
 pub(super) fn stopped(class: OutcomeClass, phase: &'static str, error: String) -> Outcome {
@@ -63,13 +64,14 @@ pub(super) async fn connect(
 
 /// What went wrong with TLS, for people.
 pub(super) fn tls_text(error: &rustls::Error) -> String {
-    match error {
-        rustls::Error::InvalidCertificate(why) => {
-            one_line(&format!("its certificate is not trusted ({why:?})"), TEXT_CHARS_MAX)
-        }
-        rustls::Error::InvalidMessage(_) => "the other side does not speak TLS".to_owned(),
-        other => one_line(&other.to_string(), TEXT_CHARS_MAX),
-    }
+    tls_failure::explain(error).said
+}
+
+/// TLS with `host` failed before anything was sent.
+pub(super) fn no_tls(host: &str, error: &rustls::Error) -> Outcome {
+    let TlsFailure { said, help } = tls_failure::explain(error);
+    let text = format!("no TLS with `{host}`: {said}");
+    Outcome { help: Some(help), ..stopped(OutcomeClass::Retryable, TLS, text) }
 }
 
 /// Why there is no HTTP client: what this machine lacks, and how to mend it.
@@ -159,9 +161,9 @@ fn is_passing(error: &io::Error) -> bool {
 pub(super) const RESOLVE: &str = "resolve";
 pub(super) const CONNECT: &str = "connect";
 pub(super) const TLS: &str = "tls";
+const TEXT_CHARS_MAX: usize = 160;
 
 const PASSING: [&str; 4] = ["emporary failure", "Try again", "System error", "Out of memory"];
-const TEXT_CHARS_MAX: usize = 160;
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
 

@@ -12,11 +12,12 @@ use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use crate::domain::channel::Accepts;
 use crate::domain::custom_header::CustomHeaderName;
 use crate::domain::delivery::{Outcome, OutcomeClass, Scope};
 use crate::domain::reach::Reach;
 use crate::domain::timestamp::Timestamp;
-use crate::notify::answer::Answer;
+use crate::notify::answer::{Answer, Meaning};
 use crate::notify::channels::Parcel;
 use crate::notify::client::{ClientSpec, LazyClient, Trust};
 use crate::notify::error::NotifyError;
@@ -24,7 +25,9 @@ use crate::notify::fault::{self, CONNECT, ResolveError, TLS};
 use crate::notify::format::choice::{Format, Target};
 use crate::notify::guard::{self, Refused};
 use crate::notify::proxy::{Proxy, Tunnel};
-use crate::notify::{hidden, plain, proxy, signature};
+use crate::notify::tunnel::Refusal;
+use crate::notify::way::{REFUSAL_PATIENCE, Way};
+use crate::notify::{body, hidden, plain, proxy, signature};
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 
@@ -47,21 +50,20 @@ pub struct WebhookSpec {
     pub reach: Reach,
     /// Certificates to trust besides those of the system, as PEM.
     pub ca_pem: Option<Vec<u8>>,
+    /// Which answers of a chat say that it took a message.
+    pub accepts: Accepts,
 }
 
 /// A place that takes messages over HTTP.
 pub struct Webhook {
     client: Box<LazyClient>,
-    url: Url,
+    way: Box<Way>,
     format: Box<Format>,
     target: Box<Target>,
-    host: String,
+    accepts: Accepts,
     secrets: Vec<SigningSecret>,
     headers: HeaderMap,
-    proxy: Option<Proxy>,
-    reach: Reach,
     hidden: Vec<String>,
-    connect_limit: Duration,
     timeout: Duration,
 }
 
@@ -77,6 +79,7 @@ impl WebhookSpec {
             proxy: None,
             reach: Reach::Near,
             ca_pem: None,
+            accepts: Accepts::Known,
         }
     }
 }
@@ -104,7 +107,7 @@ impl Webhook {
             proxy: proxy.as_ref().map(|proxy| proxy.url.clone()),
             trust: match url.scheme() {
                 "http" => Trust::Nobody,
-                _ => Trust::System { more: spec.ca_pem },
+                _ => Trust::System { more: spec.ca_pem.clone() },
             },
         })?;
         let of_headers = spec.headers.iter().flat_map(|(_, value)| hidden::of_header(value));
@@ -114,18 +117,18 @@ impl Webhook {
             .chain(of_headers)
             .chain(target.topic.iter().map(|topic| topic.expose().to_owned()))
             .chain(proxy.iter().flat_map(Proxy::hidden));
+        let hidden = hidden::list(hidden);
+        let host = host.to_owned();
+        let (reach, ca_pem) = (spec.reach, spec.ca_pem);
         Ok(Self {
             client: Box::new(client),
-            host: host.to_owned(),
             headers: custom(&spec.headers)?,
-            hidden: hidden::list(hidden),
-            url,
+            hidden,
+            way: Box::new(Way { url, host, proxy, reach, ca_pem, connect_limit }),
             target: Box::new(target),
             format: Box::new(spec.format),
+            accepts: spec.accepts,
             secrets: spec.secrets,
-            proxy,
-            reach: spec.reach,
-            connect_limit,
             timeout: spec.timeout,
         })
     }
@@ -150,29 +153,26 @@ impl Webhook {
         let request = client.post(self.target.url.clone()).headers(headers);
         match request.body(body.into_owned()).send().await {
             Ok(response) => self.judge(response, now).await,
-            Err(error) => self.not_answered(&error.without_url()),
+            Err(error) => {
+                let error = error.without_url();
+                let outcome = self.not_answered(&error);
+                if !self.may_be_proxy(&outcome, &error) {
+                    return outcome;
+                }
+                self.way.refusal(&self.hidden).await.unwrap_or(outcome)
+            }
         }
     }
 
-    /// Looks the host up and connects to it, without TLS, and sends nothing. Where there is a
-    /// proxy, it is the proxy that is connected to, and the phase says so.
+    /// Goes as far as a message would, TLS included, and sends none. Where a proxy passes `http`
+    /// on, it is the proxy that is connected to, and the phase says so.
     pub async fn probe(&self) -> Outcome {
         if let Err(outcome) = self.check_literals() {
             return outcome;
         }
-        if let Some(lacks) = self.hindrance() {
-            return fault::stopped(OutcomeClass::Local, TLS, lacks);
-        }
-        let Some(proxy) = &self.proxy else {
-            // A URL of `http` or `https` always has a port.
-            let port = self.url.port_or_known_default().unwrap_or_default();
-            let place = (self.host.trim_matches(['[', ']']), port);
-            return self.reached(&self.host, place, self.reach, CONNECT).await;
-        };
-        let outcome = self.reached(&proxy.host, proxy.place(), Reach::Near, AT_PROXY).await;
-        match outcome.class {
-            OutcomeClass::Delivered => outcome,
-            _ => proxy.fault(outcome),
+        match self.hindrance() {
+            None => self.way.probe(&self.hidden).await,
+            Some(lacks) => fault::stopped(OutcomeClass::Local, TLS, lacks),
         }
     }
 
@@ -188,42 +188,22 @@ impl Webhook {
 
     /// How long one try takes at most.
     pub const fn attempt_max(&self) -> Duration {
-        self.timeout.saturating_add(SNIPPET_PATIENCE)
+        let after = self.timeout.saturating_add(SNIPPET_PATIENCE);
+        if self.way.proxy.is_some() { after.saturating_add(REFUSAL_PATIENCE) } else { after }
     }
 
     /// A name of the URL that does not show it.
     pub fn fingerprint(&self) -> String {
-        signature::fingerprint(&["webhook", self.url.as_str()])
+        signature::fingerprint(&["webhook", self.way.url.as_str()])
     }
 
     /// The addresses that stand in the settings are never looked up, so the resolver does not see
     /// them.
     fn check_literals(&self) -> Result<(), Outcome> {
-        guard::check_url(&self.url, self.reach).map_err(|refused| refused.outcome(&self.host))?;
-        let Some(proxy) = &self.proxy else { return Ok(()) };
+        let Way { url, host, proxy, reach, .. } = &*self.way;
+        guard::check_url(url, *reach).map_err(|refused| refused.outcome(host))?;
+        let Some(proxy) = proxy else { return Ok(()) };
         guard::check_url(&proxy.url, Reach::Near).map_err(|refused| refused.outcome(&proxy.host))
-    }
-
-    /// Connects, as far as `phase`.
-    async fn reached(
-        &self,
-        shown: &str,
-        (host, port): (&str, u16),
-        reach: Reach,
-        phase: &'static str,
-    ) -> Outcome {
-        let addresses = match fault::resolve(host, port, self.connect_limit).await {
-            Ok(addresses) => addresses,
-            Err(error) => return error.outcome(shown),
-        };
-        let addresses = match guard::admit(addresses, reach) {
-            Ok(addresses) => addresses,
-            Err(refused) => return refused.outcome(shown),
-        };
-        match fault::connect(shown, &addresses, self.connect_limit).await {
-            Err(outcome) => outcome,
-            Ok(_) => Outcome::new(OutcomeClass::Delivered, phase),
-        }
     }
 
     fn headers(&self, parcel: &Parcel, body: &[u8], now: Timestamp) -> Option<HeaderMap> {
@@ -244,23 +224,24 @@ impl Webhook {
     async fn judge(&self, mut response: Response, now: Timestamp) -> Outcome {
         let said = response.status().canonical_reason().map(|reason| format!(" ({reason})"));
         let mut answer = head(&response);
-        let body = tokio::time::timeout(SNIPPET_PATIENCE, beginning(&mut response));
-        answer.beginning = body.await.unwrap_or_default();
-        let snippet = plain::snippet(&answer.beginning, &self.hidden);
+        body::read(&mut response, &mut answer, SNIPPET_PATIENCE).await;
+        let shown = answer.beginning.len().min(SNIPPET_BYTES_MAX);
+        let snippet = plain::snippet(&answer.beginning[..shown], &self.hidden);
         let code = Some(answer.status);
-        if let (Some(proxy), Tunnel::None, PROXY_LOGIN_WANTED) =
-            (&self.proxy, self.tunnel(), answer.status)
-        {
-            return Outcome { code, snippet, ..proxy.login_refused() };
+        if let Some(proxy) = self.way.proxy.as_ref().filter(|_| answered_by_proxy(&answer)) {
+            let refusal = Refusal { status: code, said: answer.beginning };
+            return proxy.refused(&self.way.host, &refusal, &self.hidden);
         }
-        let meaning = self.format.meaning(&answer, now);
+        let meaning = self.format.meaning(&answer, self.accepts, now);
         let remark = meaning.remark.map(|remark| format!("; {remark}"));
+        let undecoded = answer.undecoded.as_ref().map(|flaw| format!("; its body {flaw}"));
         let error = format!(
-            "`{}` answered {}{}{}",
-            self.host,
+            "`{}` answered {}{}{}{}",
+            self.way.host,
             answer.status,
             said.unwrap_or_default(),
-            remark.unwrap_or_default()
+            remark.unwrap_or_default(),
+            undecoded.unwrap_or_default()
         );
         Outcome {
             class: meaning.class,
@@ -271,31 +252,64 @@ impl Webhook {
             snippet,
             clock: answer.clock(),
             scope: Scope::Channel,
+            help: self.help(&meaning, answer.status),
         }
+    }
+
+    /// What mends an answer that was no yes; `None` where its code says enough.
+    fn help(&self, meaning: &Meaning, status: u16) -> Option<&'static str> {
+        match (meaning.class, status) {
+            (OutcomeClass::Delivered, _) => None,
+            (OutcomeClass::Ambiguous, _) => Some(UNCLEAR_HELP),
+            (OutcomeClass::Throttled, _) => Some(WAIT_HELP),
+            (OutcomeClass::Misconfigured, _) if self.headers.is_empty() => Some(URL_HELP),
+            (OutcomeClass::Misconfigured, _) => Some(LOGIN_HELP),
+            (_, 200..=299) => Some(REFUSED_HELP),
+            (_, 300..=399) => Some(REDIRECT_HELP),
+            (_, 401 | 403) if self.secrets.is_empty() && self.headers.is_empty() => Some(URL_HELP),
+            (_, 401 | 403) => Some(LOGIN_HELP),
+            (OutcomeClass::Gone, _) => Some(GONE_HELP),
+            (OutcomeClass::Rejected, _) => Some(MESSAGE_HELP),
+            (_, 404 | 405) => Some(PATH_HELP),
+            (_, 500..) => Some(TROUBLE_HELP),
+            _ => None,
+        }
+    }
+
+    /// Whether it may be the proxy that a failed connection is to be blamed on.
+    fn may_be_proxy(&self, outcome: &Outcome, error: &reqwest::Error) -> bool {
+        let of_certificate = |tls: &rustls::Error| !matches!(tls, rustls::Error::InvalidMessage(_));
+        let trusted = !fault::cause::<rustls::Error>(error).is_some_and(of_certificate);
+        error.is_connect()
+            && !error.is_timeout()
+            && trusted
+            && matches!(
+                (outcome.class, outcome.phase),
+                (OutcomeClass::Local, AT_PROXY) | (OutcomeClass::Retryable, CONNECT | TLS)
+            )
     }
 
     /// No answer came. Once the connection stood, the request may have been taken.
     fn not_answered(&self, error: &reqwest::Error) -> Outcome {
-        let host = &self.host;
-        let next = self.proxy.as_ref().map_or(host, |proxy| &proxy.host);
+        let Way { host, proxy, .. } = &*self.way;
+        let next = proxy.as_ref().map_or(host, |proxy| &proxy.host);
         if let Some(refused) = fault::cause::<Refused>(error) {
             return refused.outcome(next);
         }
         if let Some(unresolved) = fault::cause::<ResolveError>(error) {
             let outcome = unresolved.outcome(next);
-            return match &self.proxy {
+            return match proxy {
                 Some(proxy) => proxy.fault(outcome),
                 None => outcome,
             };
         }
         let tls = fault::cause::<rustls::Error>(error);
         if let Some(tls) = tls.filter(|_| error.is_connect()) {
-            let text = format!("no TLS with `{host}`: {}", fault::tls_text(tls));
-            return fault::stopped(OutcomeClass::Retryable, TLS, text);
+            return fault::no_tls(host, tls);
         }
         if error.is_connect() {
-            let of_proxy = self.proxy.as_ref().and_then(|proxy| {
-                proxy.not_connected(host, self.tunnel(), error.is_timeout(), error)
+            let of_proxy = proxy.as_ref().and_then(|proxy| {
+                proxy.not_connected(host, self.way.tunnel(), error.is_timeout(), error)
             });
             return of_proxy.unwrap_or_else(|| self.not_connected(error));
         }
@@ -313,8 +327,8 @@ impl Webhook {
     }
 
     fn not_connected(&self, error: &reqwest::Error) -> Outcome {
-        let host = &self.host;
-        if error.is_timeout() && self.url.scheme() == "https" {
+        let host = &self.way.host;
+        if error.is_timeout() && self.way.tunnel() == Tunnel::Asked {
             let text = format!("`{host}` was not connected to, with TLS, in time");
             return fault::stopped(OutcomeClass::Retryable, CONNECT, text);
         }
@@ -325,16 +339,11 @@ impl Webhook {
         let cause = fault::cause::<std::io::Error>(error).unwrap_or(&unnamed);
         fault::not_connected(host, cause)
     }
-
-    /// What a proxy is asked for.
-    fn tunnel(&self) -> Tunnel {
-        if self.url.scheme() == "https" { Tunnel::Asked } else { Tunnel::None }
-    }
 }
 
 impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Webhook").field("host", &self.host).finish_non_exhaustive()
+        f.debug_struct("Webhook").field("host", &self.way.host).finish_non_exhaustive()
     }
 }
 
@@ -359,20 +368,15 @@ fn head(response: &Response) -> Answer {
     Answer {
         status: response.status().as_u16(),
         headers: response.headers().iter().filter_map(text).collect(),
-        beginning: Vec::new(),
+        ..Answer::default()
     }
 }
 
-/// The beginning of the body, as far as it comes.
-async fn beginning(response: &mut Response) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while bytes.len() < SNIPPET_BYTES_MAX
-        && let Ok(Some(chunk)) = response.chunk().await
-    {
-        let room = SNIPPET_BYTES_MAX - bytes.len();
-        bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-    }
-    bytes
+/// Whether it is the proxy that an answer comes from, as far as that shows: it asks for our login,
+/// or says that it could not pass the request on (RFC 9209, and Squid).
+fn answered_by_proxy(answer: &Answer) -> bool {
+    let says_so = || PROXY_MARKS.iter().any(|name| answer.header(name).is_some());
+    answer.status == PROXY_LOGIN_WANTED || (answer.status >= 400 && says_so())
 }
 
 /// The phase of a probe that reached the proxy, and of what a proxy refuses.
@@ -380,6 +384,20 @@ pub const AT_PROXY: &str = proxy::PROXY;
 const REQUEST: &str = "request";
 const RESPONSE: &str = "response";
 const PROXY_LOGIN_WANTED: u16 = 407;
+const PROXY_MARKS: [&str; 3] = ["proxy-status", "proxy-authenticate", "x-squid-error"];
+const UNCLEAR_HELP: &str = "did the message arrive? If it did, write `accepts = \"any-2xx\"` in \
+    this channel; if not, is `url` right?";
+const WAIT_HELP: &str = "wait a while; does anything else send to the same place?";
+const REFUSED_HELP: &str = "read what it said; is `url` right, and does nothing in between want \
+    a sign-in?";
+const REDIRECT_HELP: &str = "write the URL that it leads to into `url`";
+const URL_HELP: &str = "is `url` right, to its last character, and still in force there?";
+const LOGIN_HELP: &str =
+    "does the receiver have the `secret` of this channel, and are its `headers` right?";
+const GONE_HELP: &str = "make a new webhook there, and write its URL into `url`";
+const MESSAGE_HELP: &str = "read what it said; is `format` the one that it speaks?";
+const PATH_HELP: &str = "is the path of `url` right, and does it take POST?";
+const TROUBLE_HELP: &str = "what does the receiver's own log say?";
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Of a short timeout, connecting gets this share, so that a timeout says which of both it was.
 const CONNECT_SHARE: f32 = 0.75;

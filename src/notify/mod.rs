@@ -23,3 +23,8 @@ mod news;
 mod notice;
 mod fault;
 mod plain;
+mod said;
+mod body;
+mod way;
+mod tunnel;
+mod handshake;

@@ -48,7 +48,7 @@ pub(super) fn given_up(event: &Event, letter: &DeadLetter) -> Letter {
     facts.push(Fact { name: "Reason", value: one_line(&letter.reason, REASON_CHARS_MAX) });
     Letter {
         subject: format!("{about}: a message was given up"),
-        headline: "Given up: one message did not reach this channel".to_owned(),
+        headline: "Given up: a message did not reach its channel".to_owned(),
         about,
         facts,
         meaning: GIVEN_UP.to_owned(),
@@ -157,16 +157,16 @@ const fn words(kind: EventKind, condition: &Condition) -> Words {
             ("taken", "Taken: the config is good again and in force", NOTHING)
         }
         (EventKind::ChannelFailing, Phase::Begun) => {
-            ("failing", "Failing: this channel does not take what it is told", FAILING)
+            ("failing", "Failing: the channel does not take what it is sent", FAILING)
         }
         (EventKind::ChannelFailing, Phase::Ended) => {
-            ("works again", "Works again: this channel takes what it is told", NOTHING)
+            ("works again", "Works again: the channel takes what it is sent", NOTHING)
         }
         (EventKind::ChannelDisabled, Phase::Begun) => {
-            ("disabled", "Disabled: nothing is sent to this channel any more", DISABLED)
+            ("disabled", "Disabled: nothing is sent to the channel any more", DISABLED)
         }
         (EventKind::ChannelDisabled, Phase::Ended) => {
-            ("enabled", "Enabled: this channel is told again", ENABLED)
+            ("enabled", "Enabled: the channel is told again", ENABLED)
         }
         // No condition is of these kinds; were one, it would be told under its name.
         (

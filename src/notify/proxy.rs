@@ -15,6 +15,8 @@ use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::notify::error::NotifyError;
 use crate::notify::fault::{self, CONNECT};
 use crate::notify::hidden::SECRET_CHARS_MIN;
+use crate::notify::plain;
+use crate::notify::tunnel::Refusal;
 use crate::secret::Secret;
 
 /// An HTTP proxy (RFC 9110, section 3.7): it passes requests on, or opens a tunnel for TLS.
@@ -61,10 +63,59 @@ impl Proxy {
         Outcome { class: OutcomeClass::Local, error, ..outcome }
     }
 
+    /// Its login, as it is sent (RFC 7617); `None` when it has none.
+    pub(super) fn login(&self) -> Option<String> {
+        let password = self.url.password();
+        let has_login = !self.url.username().is_empty() || password.is_some();
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let (user, password) = (self.url.username(), password.unwrap_or_default());
+        has_login.then(|| STANDARD.encode(format!("{}:{}", decoded(user), decoded(password))))
+    }
+
     /// It does not know us.
     pub(super) fn login_refused(&self) -> Outcome {
         let text = format!("the proxy `{}` refuses our login, or wants one", self.host);
-        fault::stopped(OutcomeClass::Misconfigured, PROXY, text)
+        Outcome {
+            code: Some(LOGIN_WANTED_CODE),
+            help: Some("are the user's name and the password in `proxy` right?"),
+            ..fault::stopped(OutcomeClass::Misconfigured, PROXY, text)
+        }
+    }
+
+    /// It answered, and opened no way to `host`. What may pass by itself is an outage of ours;
+    /// what only a human can mend is one of the settings.
+    pub(super) fn refused(&self, host: &str, refusal: &Refusal, hidden: &[String]) -> Outcome {
+        let proxy = &self.host;
+        let shown = refusal.said.len().min(SAID_BYTES_MAX);
+        let snippet = plain::snippet(&refusal.said[..shown], hidden);
+        let (class, text, help) = match refusal.status {
+            Some(LOGIN_WANTED_CODE) => return Outcome { snippet, ..self.login_refused() },
+            None => (
+                OutcomeClass::Misconfigured,
+                format!("what answers at the proxy `{proxy}` is no HTTP proxy"),
+                "are the host and the port of `proxy` right?",
+            ),
+            Some(status @ 200..=299) => (
+                OutcomeClass::Local,
+                format!(
+                    "the proxy `{proxy}` answered {status} to CONNECT with a page of its own, and \
+                     opened no tunnel to `{host}`"
+                ),
+                "does the proxy want a sign-in first, and is it one that opens tunnels?",
+            ),
+            Some(status @ (408 | 429 | 500..)) => (
+                OutcomeClass::Local,
+                format!("the proxy `{proxy}` answered {status}, and did not connect to `{host}`"),
+                "can the proxy reach that host? Its log knows why not",
+            ),
+            Some(status) => (
+                OutcomeClass::Misconfigured,
+                format!("the proxy `{proxy}` answered {status}: it does not let us to `{host}`"),
+                "let the proxy allow that host and its port, or take another one",
+            ),
+        };
+        let help = Some(help);
+        Outcome { code: refusal.status, snippet, help, ..fault::stopped(class, PROXY, text) }
     }
 
     /// What it means that no connection to `host` came about. `None` when the tunnel was open,
@@ -128,6 +179,8 @@ fn says(error: &(dyn Error + 'static), words: &str) -> bool {
 }
 
 pub(super) const PROXY: &str = "proxy";
+const LOGIN_WANTED_CODE: u16 = 407;
+const SAID_BYTES_MAX: usize = 4096;
 const OF_TUNNEL: &str = "tunnel error";
 const LOGIN_WANTED: &str = "proxy authorization required";
 

@@ -247,7 +247,7 @@ async fn each_step_says_the_next_one_and_each_failure_its_mend() {
     let (run, service) = ("run` watches", "`sudo systemctl enable --now avatar-watch`");
     check(&["test", "ops"], 0, &[&format!("Next: `avatar-watch --config {path} {run}"), service]);
     receiver.script([Answer::status(401), Answer::status(404)]);
-    let refused = "  help: does the receiver have the `secret` of this channel?";
+    let refused = "  help: does the receiver have the `secret` of this channel";
     check(&["test", "ops"], 1, &["FAIL ops", refused]);
     check(&["test", "ops"], 1, &["FAIL ops", "  help: is the path of `url` right"]);
     bench.configure(Config::new(argil.base_url()).avatar("a1").text());

@@ -16,7 +16,7 @@ struct Source {
 }
 
 /// Each room, and the rooms below it that it may import from.
-const FLOORS: [(&str, &[&str]); 15] = [
+const FLOORS: [(&str, &[&str]); 16] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -72,14 +72,15 @@ const FLOORS: [(&str, &[&str]); 15] = [
     ("web", &["web", "store", "live", "domain", "secret"]),
     ("store", &["store", "domain"]),
     ("config", &["config", "domain", "secret", "signing_secret"]),
-    ("notify", &["notify", "domain", "secret", "signing_secret", "content_coding"]),
-    ("argil", &["argil", "domain", "secret", "content_coding"]),
+    ("notify", &["notify", "domain", "secret", "signing_secret", "content_coding", "tls_failure"]),
+    ("argil", &["argil", "domain", "secret", "content_coding", "tls_failure"]),
     ("live", &["live", "domain"]),
     ("domain", &["domain"]),
     ("secret", &[]),
     ("signing_secret", &[]),
     ("telemetry", &[]),
     ("content_coding", &[]),
+    ("tls_failure", &["domain"]),
 ];
 
 /// Each vendor crate that has a home, and the files that may name it.
@@ -93,6 +94,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "cli/alive.rs",
             "notify/client.rs",
             "notify/heartbeat.rs",
+            "notify/body.rs",
             "notify/http.rs",
         ],
     ),

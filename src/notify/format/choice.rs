@@ -7,11 +7,13 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
+use crate::domain::channel::Accepts;
 use crate::domain::event::Event;
 use crate::domain::ntfy_topic::NtfyTopic;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::answer::{Answer, Meaning};
 use crate::notify::error::NotifyError;
+use crate::notify::format::chat;
 use crate::notify::format::note::Note;
 use crate::notify::format::template::{Template, TemplateFault};
 use crate::notify::format::{cloudevents, discord, ntfy, slack, standard, teams};
@@ -84,15 +86,17 @@ impl Format {
     }
 
     /// What an answer means.
-    pub fn meaning(&self, answer: &Answer, now: Timestamp) -> Meaning {
-        let general = answer.meaning(now);
-        match self {
-            Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => general,
-            Self::Slack => slack::meaning(answer, general),
-            Self::Discord => discord::meaning(answer, general),
-            Self::Teams => teams::meaning(answer, general),
-            Self::Ntfy => ntfy::meaning(answer, general),
-        }
+    pub fn meaning(&self, answer: &Answer, accepts: Accepts, now: Timestamp) -> Meaning {
+        let manner = match self {
+            Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => {
+                return answer.meaning(now);
+            }
+            Self::Slack => &slack::MANNER,
+            Self::Discord => &discord::MANNER,
+            Self::Teams => &teams::MANNER,
+            Self::Ntfy => &ntfy::MANNER,
+        };
+        chat::meaning(manner, answer, accepts, now)
     }
 
     /// The least time between two tries at one place, where more would be sent away.
@@ -135,8 +139,8 @@ impl Format {
                 Ok(Target { url, topic: None })
             }
             Self::Ntfy => {
-                let topic = NtfyTopic::of_path(url.path()).map_err(NotifyError::Topic)?;
-                url.set_path("/");
+                let (root, topic) = NtfyTopic::of_path(url.path()).map_err(NotifyError::Topic)?;
+                url.set_path(&root);
                 Ok(Target { url, topic: Some(topic) })
             }
         }

@@ -176,6 +176,7 @@ fn a_message_is_posted_where_its_format_wants_it() {
         Some(("https://h.example/", Some("T0P_ic-1"))),
     );
     check(Format::Ntfy, "https://h.example/", None);
-    check(Format::Ntfy, "https://h.example/a/b", None);
+    let below = Some(("https://h.example/a/", Some("b")));
+    check(Format::Ntfy, "https://h.example/a/b", below);
     check(Format::Ntfy, "https://h.example/a%20b", None);
 }

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
 use crate::notify::answer::{Answer, Meaning};
+use crate::notify::format::chat::{Manner, is_silent_yes};
 use crate::notify::format::limit::{Unit, as_it_is, fit};
 use crate::notify::format::note::{Note, Tone};
+use crate::notify::said::Said;
 
 /// The message; `occurred_at` is shown in the time of the reader.
 pub(super) fn render(note: &Note, occurred_at: String) -> Value {
@@ -40,15 +42,23 @@ pub(super) fn render(note: &Note, occurred_at: String) -> Value {
     })
 }
 
-/// What an answer means. A 401 or a 404 ends the channel only when Discord itself says it.
-pub(super) fn meaning(answer: &Answer, general: Meaning) -> Meaning {
+/// How Discord answers: with the message, since it is asked to wait; with 204 where the URL says
+/// that it should not. A 401 or a 404 ends the channel only when Discord itself says it.
+pub(super) const MANNER: Manner = Manner {
+    is_yes: |status, said| {
+        let json = said.json();
+        (json["id"].is_string() && json["error"].is_null()) || is_silent_yes(status, said)
+    },
+    other,
+};
+
+fn other(answer: &Answer, said: &Said, general: Meaning) -> Meaning {
     let of = |class, remark| Meaning { class, remark: Some(remark), ..general.clone() };
-    let json = serde_json::from_slice::<Value>(&answer.beginning).unwrap_or_default();
     match (general.class, answer.status) {
         (OutcomeClass::Retryable, 400) => {
             of(OutcomeClass::Rejected, "it does not take this message")
         }
-        (OutcomeClass::Retryable, 401 | 404) if json["code"].is_u64() => {
+        (OutcomeClass::Retryable, 401 | 404) if said.json()["code"].is_u64() => {
             of(OutcomeClass::Gone, "the webhook is no more")
         }
         _ => general,
@@ -78,7 +88,9 @@ const FOOTER_MAX: usize = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::channel::Accepts;
     use crate::domain::timestamp::Timestamp;
+    use crate::notify::format::chat::meaning;
 
     #[test]
     fn no_message_can_be_too_long_as_a_whole() {
@@ -91,12 +103,20 @@ mod tests {
     #[test]
     fn an_answer_means_what_discord_means_by_it() {
         let check = |status: u16, body: &str, expected| {
-            let answer = Answer { status, headers: Vec::new(), beginning: body.into() };
-            let general = answer.meaning(Timestamp::from_millis(0));
-            assert_eq!(meaning(&answer, general).class, expected, "for {status} {body:?}");
+            let answer = Answer { status, beginning: body.into(), ..Answer::default() };
+            let now = Timestamp::from_millis(0);
+            let found = meaning(&MANNER, &answer, Accepts::Known, now);
+            assert_eq!(found.class, expected, "for {status} {body:?}");
         };
         check(200, r#"{"id":"1"}"#, OutcomeClass::Delivered);
         check(204, "", OutcomeClass::Delivered);
+        check(200, "<html>sign in</html>", OutcomeClass::Retryable);
+        check(200, r#"{"message":"You are being rate limited.","code":429}"#, {
+            OutcomeClass::Throttled
+        });
+        check(200, r#"{"id":"1","error":"no"}"#, OutcomeClass::Retryable);
+        check(200, "", OutcomeClass::Ambiguous);
+        check(200, "ok", OutcomeClass::Ambiguous);
         check(400, r#"{"embeds":["0"]}"#, OutcomeClass::Rejected);
         check(401, r#"{"message":"Invalid Webhook Token","code":50027}"#, OutcomeClass::Gone);
         check(404, r#"{"message":"Unknown Webhook","code":10015}"#, OutcomeClass::Gone);

@@ -3,6 +3,7 @@
 pub mod choice;
 pub mod standard;
 mod cloudevents;
+mod chat;
 mod note;
 mod limit;
 mod slack;

@@ -1,7 +1,8 @@
 //! The note: the letter as a chat shows it, before it has the form of any one chat.
 
-use crate::domain::condition::Phase;
+use crate::domain::condition::{About, Phase};
 use crate::domain::event::{Event, Subject};
+use crate::domain::foreign_text::one_line;
 use crate::domain::status::Status;
 use crate::notify::letter::Fact;
 use crate::notify::telling;
@@ -23,6 +24,8 @@ pub(super) struct Note {
     pub(super) window: String,
     /// Who says so, with the end of the event's id, so that people can tell repeats.
     pub(super) footer: String,
+    /// What tells it from others that would read alike: the ids, as short as that allows.
+    pub(super) marks: String,
 }
 
 /// How a note is meant.
@@ -40,8 +43,7 @@ impl Note {
     /// The note about that event.
     pub(super) fn of(event: &Event) -> Self {
         let letter = telling::letter(event);
-        let id = event.id.as_str();
-        let short = id.get(id.len().saturating_sub(SHORT_ID)..).unwrap_or(id);
+        let short = end(event.id.as_str());
         Self {
             tone: Tone::of(&event.subject),
             headline: letter.headline,
@@ -50,12 +52,14 @@ impl Note {
             meaning: letter.meaning,
             window: letter.window.join(" "),
             footer: format!("avatar-watch · {} · event …{short}", event.kind),
+            marks: marks(&event.subject, short),
         }
     }
 
-    /// All of it in one line, for notifications.
+    /// All of it in one line, for notifications, and for services that show nothing else.
     pub(super) fn brief(&self) -> String {
-        format!("{} {} · {}", self.tone.icon(), self.headline, self.about)
+        let Self { headline, about, marks, .. } = self;
+        format!("{} {headline} · {about} · {marks}", self.tone.icon())
     }
 }
 
@@ -86,4 +90,52 @@ impl Tone {
     }
 }
 
+/// Which avatar, and which event: names are not unique.
+fn marks(subject: &Subject, event: &str) -> String {
+    let avatar = match subject {
+        Subject::Transition { transition, .. } => Some(transition.avatar_id.as_str()),
+        Subject::Condition(condition) => match &condition.about {
+            About::Avatar { id, .. } => Some(id.as_str()),
+            About::Account { .. } | About::Config | About::Channel { .. } => None,
+        },
+        Subject::DeadLetter(letter) => letter.avatar_id.as_deref(),
+        Subject::Ping { .. } => None,
+    };
+    let avatar = avatar.map(|id| format!("avatar {} · ", one_line(&beginning(id), SHORT_ID + 1)));
+    format!("{}event …{event}", avatar.unwrap_or_default())
+}
+
+/// The beginning of an id, as people compare ids.
+fn beginning(id: &str) -> String {
+    let short: String = id.chars().take(SHORT_ID).collect();
+    if short.len() == id.len() { short } else { format!("{short}…") }
+}
+
+fn end(id: &str) -> &str {
+    id.get(id.len().saturating_sub(SHORT_ID)..).unwrap_or(id)
+}
+
 const SHORT_ID: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::format::sample;
+
+    #[test]
+    fn one_line_says_which_avatar_and_which_event() {
+        for event in sample::all() {
+            let brief = Note::of(&event).brief();
+            let short = &event.id.as_str()[event.id.as_str().len() - 8..];
+            assert!(brief.ends_with(&format!(" · event …{short}")), "{brief}");
+            assert!(!brief.contains("this channel") || brief.contains("works"), "{brief}");
+            if let Subject::Transition { transition, .. } = &event.subject {
+                let id = &transition.avatar_id.as_str()[..8];
+                assert!(brief.contains(&format!(" · avatar {id}…")), "{brief}");
+            }
+        }
+        assert_eq!(beginning("a1"), "a1");
+        assert_eq!(beginning("12345678"), "12345678");
+        assert_eq!(beginning("123456789"), "12345678…");
+    }
+}

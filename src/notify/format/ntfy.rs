@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
 use crate::notify::answer::{Answer, Meaning};
+use crate::notify::format::chat::Manner;
 use crate::notify::format::limit::{Unit, as_it_is, fit};
 use crate::notify::format::note::{Note, Tone};
+use crate::notify::said::Said;
 
 /// The message without its topic. ntfy shows its text as it is.
 pub(super) fn render(note: &Note) -> Value {
@@ -39,12 +41,19 @@ pub(super) fn addressed(body: &[u8], topic: &str) -> Vec<u8> {
     message.to_string().into_bytes()
 }
 
-/// What an answer means.
-pub(super) fn meaning(answer: &Answer, general: Meaning) -> Meaning {
-    let json = serde_json::from_slice::<Value>(&answer.beginning).unwrap_or_default();
+/// How ntfy answers: with the message, which has an id.
+pub(super) const MANNER: Manner = Manner {
+    is_yes: |_, said| {
+        let json = said.json();
+        json["id"].is_string() && (json["event"] == "message" || json["topic"].is_string())
+    },
+    other,
+};
+
+fn other(answer: &Answer, said: &Said, general: Meaning) -> Meaning {
     let of = |class, remark| Meaning { class, remark: Some(remark), ..general.clone() };
     match (general.class, answer.status) {
-        (OutcomeClass::Throttled, _) if json["code"] == DAILY_QUOTA => Meaning {
+        (OutcomeClass::Throttled, _) if said.json()["code"] == DAILY_QUOTA => Meaning {
             retry_after: general.retry_after.max(Some(QUOTA_WAIT)),
             ..of(OutcomeClass::Throttled, "the messages of the day are used up")
         },
@@ -68,18 +77,25 @@ const QUOTA_WAIT: Duration = Duration::from_hours(3);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::channel::Accepts;
     use crate::domain::timestamp::Timestamp;
+    use crate::notify::format::chat::meaning;
 
     #[test]
     fn an_answer_means_what_ntfy_means_by_it() {
         let check = |status: u16, body: &str, expected, wait_s: Option<u64>| {
-            let answer = Answer { status, headers: Vec::new(), beginning: body.into() };
-            let general = answer.meaning(Timestamp::from_millis(0));
-            let found = meaning(&answer, general);
+            let answer = Answer { status, beginning: body.into(), ..Answer::default() };
+            let now = Timestamp::from_millis(0);
+            let found = meaning(&MANNER, &answer, Accepts::Known, now);
             let wait = wait_s.map(Duration::from_secs);
             assert_eq!((found.class, found.retry_after), (expected, wait), "for {status} {body:?}");
         };
         check(200, r#"{"id":"x","event":"message"}"#, OutcomeClass::Delivered, None);
+        check(200, "<html>sign in</html>", OutcomeClass::Retryable, None);
+        check(200, "ok", OutcomeClass::Ambiguous, None);
+        check(200, "", OutcomeClass::Ambiguous, None);
+        let full = r#"{"code":42908,"http":429,"error":"limit reached"}"#;
+        check(200, full, OutcomeClass::Throttled, Some(10_800));
         check(400, r#"{"code":40009,"http":400}"#, OutcomeClass::Rejected, None);
         check(401, r#"{"code":40101,"http":401}"#, OutcomeClass::Misconfigured, None);
         check(403, r#"{"code":40301,"http":403}"#, OutcomeClass::Misconfigured, None);

@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
 use crate::notify::answer::{Answer, Meaning};
+use crate::notify::format::chat::{Manner, is_silent_yes};
 use crate::notify::format::limit::{Unit, fit};
 use crate::notify::format::note::Note;
 use crate::notify::letter::Fact;
+use crate::notify::said::Said;
 
 /// The message.
 pub(super) fn render(note: &Note) -> Value {
@@ -30,30 +32,47 @@ pub(super) fn render(note: &Note) -> Value {
     json!({ "text": fit(&note.brief(), SECTION_MAX, Unit::Chars, escape), "blocks": blocks })
 }
 
-/// What an answer means. Slack says `ok` when it took the message: a 2xx with anything else in it
-/// is none of Slack's.
-pub(super) fn meaning(answer: &Answer, general: Meaning) -> Meaning {
-    let said = String::from_utf8_lossy(&answer.beginning);
-    let json = serde_json::from_str::<Value>(&said).unwrap_or_default();
-    let word = json.get("error").and_then(Value::as_str).unwrap_or(said.trim());
+/// How Slack answers, and the many services that take what Slack takes.
+pub(super) const MANNER: Manner = Manner {
+    is_yes: |status, said| said.agrees() || is_google_chat(said) || is_silent_yes(status, said),
+    other,
+};
+
+fn other(answer: &Answer, said: &Said, general: Meaning) -> Meaning {
+    let json = said.json();
+    let word = json["error"].as_str().or(said.word()).unwrap_or_default();
     let of = |class, remark| Meaning { class, remark: Some(remark), ..general.clone() };
+    let is_gone = GONE.contains(&word);
     match (general.class, answer.status) {
-        (OutcomeClass::Delivered, _) if said.trim() == "ok" || json["ok"] == true => general,
-        (OutcomeClass::Delivered, _) if said.is_empty() => {
-            of(OutcomeClass::Ambiguous, "it did not say whether it took the message")
+        (OutcomeClass::Retryable, 401 | 403 | 404) if is_gone => of(OutcomeClass::Gone, NO_MORE),
+        // A body alone never ends a channel.
+        (OutcomeClass::Retryable, 200..=299) if is_gone => of(OutcomeClass::Misconfigured, NO_MORE),
+        (OutcomeClass::Retryable, 200..=299) if word.starts_with("invalid_") => {
+            of(OutcomeClass::Rejected, NOT_THIS)
         }
-        (OutcomeClass::Delivered, _) if json["ok"] == false && word.starts_with("invalid_") => {
-            of(OutcomeClass::Rejected, "it does not take this message")
+        (OutcomeClass::Retryable, 400 | 401 | 403 | 404) if blames_webhook(said) => {
+            of(OutcomeClass::Misconfigured, "the URL of the webhook is not accepted")
         }
-        (OutcomeClass::Delivered, _) => of(OutcomeClass::Retryable, "its answer is not Slack's"),
-        (OutcomeClass::Retryable, 400) => {
-            of(OutcomeClass::Rejected, "it does not take this message")
-        }
-        (OutcomeClass::Retryable, 401 | 403 | 404) if GONE.contains(&word) => {
-            of(OutcomeClass::Gone, "the webhook or its channel is no more")
-        }
+        (OutcomeClass::Retryable, 400) => of(OutcomeClass::Rejected, NOT_THIS),
         _ => general,
     }
+}
+
+/// Google Chat answers with the message that it made.
+fn is_google_chat(said: &Said) -> bool {
+    said.json()["name"].as_str().is_some_and(|name| name.starts_with("spaces/"))
+}
+
+/// Whether it is the webhook that is refused, and not what it was sent: so say Mattermost,
+/// Rocket.Chat, Zulip and Discord, in words for people.
+fn blames_webhook(said: &Said) -> bool {
+    let json = said.json();
+    let texts = ["error", "message", "msg", "id"].map(|key| json[key].as_str());
+    let mut texts = texts.into_iter().flatten().chain(said.word());
+    texts.any(|text| {
+        let text = text.to_ascii_lowercase();
+        ["webhook", "integration", "token", "api key"].iter().any(|word| text.contains(word))
+    })
 }
 
 fn plain(text: &str, max: usize) -> Value {
@@ -69,6 +88,8 @@ fn escape(char: char, to: &mut String) {
     }
 }
 
+const NO_MORE: &str = "the webhook or its channel is no more";
+const NOT_THIS: &str = "it does not take this message";
 const HEADER_MAX: usize = 150;
 const SECTION_MAX: usize = 3000;
 const FIELD_MAX: usize = 2000;
@@ -88,22 +109,30 @@ const GONE: [&str; 8] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::channel::Accepts;
     use crate::domain::timestamp::Timestamp;
+    use crate::notify::format::chat::meaning;
 
     #[test]
     fn an_answer_means_what_slack_means_by_it() {
         let check = |status: u16, body: &str, expected| {
-            let answer = Answer { status, headers: Vec::new(), beginning: body.into() };
-            let general = answer.meaning(Timestamp::from_millis(0));
-            assert_eq!(meaning(&answer, general).class, expected, "for {status} {body:?}");
+            let answer = Answer { status, beginning: body.into(), ..Answer::default() };
+            let now = Timestamp::from_millis(0);
+            let found = meaning(&MANNER, &answer, Accepts::Known, now);
+            assert_eq!(found.class, expected, "for {status} {body:?}");
         };
         check(200, "ok", OutcomeClass::Delivered);
         check(200, "ok\n", OutcomeClass::Delivered);
         check(200, r#"{"ok":true}"#, OutcomeClass::Delivered);
         check(200, r#"{"ok":false,"error":"invalid_blocks"}"#, OutcomeClass::Rejected);
         check(200, r#"{"ok":false,"error":"fatal_error"}"#, OutcomeClass::Retryable);
+        check(200, r#"{"ok":false,"error":"channel_is_archived"}"#, OutcomeClass::Misconfigured);
         check(200, "<html>sign in</html>", OutcomeClass::Retryable);
         check(200, "", OutcomeClass::Ambiguous);
+        check(200, "\n", OutcomeClass::Ambiguous);
+        check(200, "welcome", OutcomeClass::Ambiguous);
+        check(200, "upstream error 503", OutcomeClass::Retryable);
+        check(200, "limit exceeded (429)", OutcomeClass::Throttled);
         check(400, "invalid_payload", OutcomeClass::Rejected);
         check(403, "action_prohibited", OutcomeClass::Gone);
         check(403, "invalid_token", OutcomeClass::Gone);
@@ -114,5 +143,48 @@ mod tests {
         check(410, "channel_is_archived", OutcomeClass::Gone);
         check(429, r#"{"retry_after":7}"#, OutcomeClass::Throttled);
         check(500, "rollup_error", OutcomeClass::Retryable);
+    }
+
+    #[test]
+    fn services_that_take_what_slack_takes_are_understood() {
+        let check = |status: u16, body: &str, expected| {
+            let answer = Answer { status, beginning: body.into(), ..Answer::default() };
+            let now = Timestamp::from_millis(0);
+            let found = meaning(&MANNER, &answer, Accepts::Known, now);
+            assert_eq!(found.class, expected, "for {status} {body:?}");
+        };
+        // Mattermost
+        check(200, "OK", OutcomeClass::Delivered);
+        let invalid = r#"{"id":"web.incoming_webhook.invalid.app_error","message":"Invalid webhook",
+                          "status_code":400}"#;
+        check(400, invalid, OutcomeClass::Misconfigured);
+        // Rocket.Chat
+        check(200, r#"{"success":true}"#, OutcomeClass::Delivered);
+        let token = r#"{"success":false,"error":"Invalid integration id or token provided."}"#;
+        check(400, token, OutcomeClass::Misconfigured);
+        check(200, r#"{"success":false}"#, OutcomeClass::Retryable);
+        // Zulip
+        check(200, r#"{"result":"success","msg":""}"#, OutcomeClass::Delivered);
+        let key = r#"{"result":"error","msg":"Invalid API key","code":"INVALID_API_KEY"}"#;
+        check(401, key, OutcomeClass::Misconfigured);
+        // Discord, below `/slack`
+        check(204, "", OutcomeClass::Delivered);
+        let unknown = r#"{"message":"Unknown Webhook","code":10015}"#;
+        check(404, unknown, OutcomeClass::Misconfigured);
+        // Google Chat
+        check(200, r#"{"name":"spaces/A/messages/B.C","text":"x"}"#, OutcomeClass::Delivered);
+        check(200, "\"ok\"", OutcomeClass::Delivered);
+        check(201, "", OutcomeClass::Delivered);
+        check(202, "", OutcomeClass::Delivered);
+    }
+
+    #[test]
+    fn any_success_is_enough_when_the_operator_says_so() {
+        for body in ["", "thanks", "<html>", r#"{"ok":false}"#] {
+            let answer = Answer { status: 200, beginning: body.into(), ..Answer::default() };
+            let now = Timestamp::from_millis(0);
+            let found = meaning(&MANNER, &answer, Accepts::AnySuccess, now);
+            assert_eq!(found.class, OutcomeClass::Delivered, "for {body}");
+        }
     }
 }

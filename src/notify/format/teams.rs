@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
 use crate::notify::answer::{Answer, Meaning};
+use crate::notify::format::chat::Manner;
 use crate::notify::format::limit::{Unit, fit};
 use crate::notify::format::note::{Note, Tone};
+use crate::notify::said::Said;
 
 /// The message.
 pub(super) fn render(note: &Note) -> Value {
@@ -54,16 +56,25 @@ pub(super) fn render(note: &Note) -> Value {
     })
 }
 
-/// What an answer means.
-pub(super) fn meaning(answer: &Answer, general: Meaning) -> Meaning {
+/// How a workflow answers: 202, without a word; a connector of old said `1`. What a gateway in
+/// between was told by Teams, it says in a 200.
+pub(super) const MANNER: Manner = Manner {
+    is_yes: |status, said| match said {
+        Said::Nothing => true,
+        // Nothing that stands in between accepts with that status.
+        Said::Json(_) | Said::Text(_) if status == ACCEPTED && !said.refuses() => true,
+        Said::Json(Value::Number(number)) => number.as_u64() == Some(1),
+        Said::Json(_) | Said::Text(_) => said.agrees(),
+        Said::Page | Said::Unreadable => false,
+    },
+    other,
+};
+
+fn other(answer: &Answer, said: &Said, general: Meaning) -> Meaning {
     let of = |class, remark| Meaning { class, remark: Some(remark), ..general.clone() };
-    let json = serde_json::from_slice::<Value>(&answer.beginning).unwrap_or_default();
+    let json = said.json();
     let code = json["error"]["code"].as_str();
     match (general.class, answer.status) {
-        (OutcomeClass::Delivered, 200 | 202) => general,
-        (OutcomeClass::Delivered, _) => {
-            of(OutcomeClass::Ambiguous, "a workflow answers 202 when it took a message")
-        }
         (OutcomeClass::Retryable, _) if code == Some("WorkflowTriggerIsNotEnabled") => {
             of(OutcomeClass::Misconfigured, "the workflow is turned off")
         }
@@ -95,6 +106,7 @@ fn escape(char: char, to: &mut String) {
     to.push(char);
 }
 
+const ACCEPTED: u16 = 202;
 /// Teams takes 28 KB, and some of its ways only 21: so much for each text keeps far below.
 const TEXT_MAX: usize = 1024;
 const FACTS_MAX: usize = 10;
@@ -102,18 +114,40 @@ const FACTS_MAX: usize = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::channel::Accepts;
     use crate::domain::timestamp::Timestamp;
+    use crate::notify::format::chat::meaning;
 
     #[test]
     fn an_answer_means_what_a_workflow_means_by_it() {
         let check = |status: u16, body: &str, expected| {
-            let answer = Answer { status, headers: Vec::new(), beginning: body.into() };
-            let general = answer.meaning(Timestamp::from_millis(0));
-            assert_eq!(meaning(&answer, general).class, expected, "for {status} {body:?}");
+            let answer = Answer { status, beginning: body.into(), ..Answer::default() };
+            let now = Timestamp::from_millis(0);
+            let found = meaning(&MANNER, &answer, Accepts::Known, now);
+            assert_eq!(found.class, expected, "for {status} {body:?}");
         };
         check(202, "", OutcomeClass::Delivered);
         check(200, "1", OutcomeClass::Delivered);
-        check(204, "", OutcomeClass::Ambiguous);
+        check(202, "started", OutcomeClass::Delivered);
+        check(202, "<html>", OutcomeClass::Retryable);
+        check(200, "", OutcomeClass::Delivered);
+        check(204, "", OutcomeClass::Delivered);
+        check(200, "<!DOCTYPE html><title>Sign in</title>", OutcomeClass::Retryable);
+        check(200, "welcome", OutcomeClass::Ambiguous);
+        let failed = |status: u16| {
+            format!(
+                "Webhook message delivery failed with error: Microsoft Teams endpoint returned \
+                 HTTP error {status} with ContextId tcid=0,server=msgapi,cv=x"
+            )
+        };
+        check(200, &failed(429), OutcomeClass::Throttled);
+        check(200, &failed(413), OutcomeClass::Rejected);
+        check(200, &failed(400), OutcomeClass::Rejected);
+        check(200, &failed(403), OutcomeClass::Misconfigured);
+        check(200, &failed(502), OutcomeClass::Retryable);
+        check(202, r#"{"error":{"code":"WorkflowTriggerIsNotEnabled"}}"#, {
+            OutcomeClass::Misconfigured
+        });
         check(400, r#"{"error":{"code":"TriggerInputSchemaMismatch"}}"#, OutcomeClass::Rejected);
         let off = r#"{"error":{"code":"WorkflowTriggerIsNotEnabled"}}"#;
         check(400, off, OutcomeClass::Misconfigured);

@@ -19,8 +19,8 @@ async fn tls_server(identity: &Identity) -> TlsServer {
 #[tokio::test]
 async fn a_certificate_that_nobody_vouches_for_is_a_tls_failure() {
     for (year_of_end, expected) in [
-        (4000, "TLS failed: certificate of an unknown issuer"),
-        (2001, "TLS failed: certificate expired at 2001-01-01T00:00:00.000Z"),
+        (4000, "TLS failed: its certificate is of an authority that nobody here trusts"),
+        (2001, "TLS failed: its certificate expired at 2001-01-01T00:00:00.000Z"),
     ] {
         let server = tls_server(&Identity::self_signed("127.0.0.1", year_of_end)).await;
         let client = client_at(&server.base_url(), Duration::from_secs(8));
@@ -39,7 +39,7 @@ async fn a_server_without_tls_is_a_tls_failure() {
         let _ = stream.read_to_end(&mut Vec::new()).await;
     });
     let client = client_at(&format!("https://127.0.0.1:{port}"), Duration::from_secs(8));
-    check_failed(&look(&client, "a1").await, "TLS failed: the server does not speak TLS");
+    check_failed(&look(&client, "a1").await, "TLS failed: the other side does not speak TLS");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_trusted_certificate_is_seen_and_one_of_another_host_is_not() {
             let seen = look(&client_at(&server.base_url(), Duration::from_secs(8)), "a1").await;
             match host {
                 "127.0.0.1" => check_idle(&seen),
-                _ => check_failed(&seen, "TLS failed: certificate of another host"),
+                _ => check_failed(&seen, "TLS failed: its certificate is for another host"),
             }
         }
     });

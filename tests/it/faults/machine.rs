@@ -45,7 +45,7 @@ async fn p04_a_certificate_that_fails_by_our_clock_blames_our_clock() {
     assert_eq!((&body["type"], &body["data"]["state"]), (&"watch.blind".into(), &"begun".into()));
     let reason = body["data"]["reason"].as_str().unwrap();
     for part in [
-        "TLS failed: certificate expired at 2001-01-01T00:00:00.000Z",
+        "TLS failed: its certificate expired at 2001-01-01T00:00:00.000Z",
         "the last answer was dated 2100-01-01T00:00:00.000Z, and it is 20",
         "this machine's clock is wrong",
     ] {

@@ -22,6 +22,8 @@ pub(crate) enum Manner {
     Pass,
     /// Answers it with this status.
     Refuse(u16),
+    /// Answers it with exactly these bytes.
+    Say(&'static str),
     /// Breaks the connection.
     Reset,
     /// Nothing, for ever.
@@ -90,6 +92,10 @@ async fn talk(
     asked.lock().unwrap().push(Asked { what: what.clone(), head: head.clone() });
     match manner {
         Manner::Stall => std::future::pending().await,
+        Manner::Say(answer) => {
+            stream.write_all(answer.as_bytes()).await?;
+            stream.shutdown().await
+        }
         Manner::Reset => stream.set_zero_linger(),
         Manner::OpenAndBreak => {
             stream.write_all(CONNECTED).await?;

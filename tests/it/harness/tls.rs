@@ -18,6 +18,10 @@ use tokio_rustls::LazyConfigAcceptor;
 pub(crate) struct Identity {
     certificate: rcgen::Certificate,
     key: rcgen::KeyPair,
+    /// Whoever vouches for it, when that is not itself.
+    authority: Option<rcgen::Certificate>,
+    /// What stands between it and its authority.
+    between: Option<rcgen::Certificate>,
 }
 
 /// The server; gone when dropped.
@@ -38,16 +42,49 @@ struct State {
 impl Identity {
     /// An identity that nobody vouches for but itself, good until the first of January.
     pub(crate) fn self_signed(host: &str, year_of_end: i32) -> Self {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let mut parameters = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap();
-        parameters.not_after = rcgen::date_time_ymd(year_of_end, 1, 1);
-        let certificate = parameters.self_signed(&key).unwrap();
-        Self { certificate, key }
+        Self::made(host, |parameters| {
+            parameters.not_after = rcgen::date_time_ymd(year_of_end, 1, 1);
+        })
     }
 
-    /// The certificate as a client's file of authorities.
+    /// An identity that vouches for itself, with a certificate of one's own making.
+    pub(crate) fn made(host: &str, make: impl FnOnce(&mut rcgen::CertificateParams)) -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap();
+        make(&mut parameters);
+        let certificate = parameters.self_signed(&key).unwrap();
+        Self { certificate, key, authority: None, between: None }
+    }
+
+    /// An identity with a root, and an intermediate authority between both.
+    pub(crate) fn chained(host: &str) -> Self {
+        let authority = |name: &str| {
+            let mut parameters = rcgen::CertificateParams::default();
+            parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+            (parameters, rcgen::KeyPair::generate().unwrap())
+        };
+        let (root, root_key) = authority("root");
+        let (between, between_key) = authority("between");
+        let authority = root.self_signed(&root_key).unwrap();
+        let root = rcgen::Issuer::new(root, root_key);
+        let signed = between.signed_by(&between_key, &root).unwrap();
+        let between = rcgen::Issuer::new(between, between_key);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new(vec![host.to_owned()]).unwrap();
+        let certificate = parameters.signed_by(&key, &between).unwrap();
+        Self { certificate, key, authority: Some(authority), between: Some(signed) }
+    }
+
+    /// The same, of a server that forgets what stands between it and its authority.
+    #[must_use]
+    pub(crate) fn incomplete(self) -> Self {
+        Self { between: None, ..self }
+    }
+
+    /// The certificate that vouches for it, as a client's file of authorities.
     pub(crate) fn pem(&self) -> String {
-        self.certificate.pem()
+        self.authority.as_ref().unwrap_or(&self.certificate).pem()
     }
 
     fn config(&self) -> Arc<ServerConfig> {
@@ -57,7 +94,14 @@ impl Identity {
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![self.certificate.der().clone()], key.into())
+            .with_single_cert(
+                [Some(&self.certificate), self.between.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .map(|certificate| certificate.der().clone())
+                    .collect(),
+                key.into(),
+            )
             .unwrap();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Arc::new(config)

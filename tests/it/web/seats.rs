@@ -134,6 +134,7 @@ fn tried() -> Happening {
             snippet: None,
             clock: None,
             scope: Scope::Channel,
+            help: None,
         },
         state: DeliveryState::Delivered,
     }

@@ -102,6 +102,7 @@ async fn whoever_listens_too_slowly_is_told_how_much_went_by() {
         snippet: None,
         clock: None,
         scope: Scope::Channel,
+        help: None,
     };
     // On this one thread nobody can listen while it is told.
     for attempt in 0..KEPT + 10 {

@@ -1,9 +1,14 @@
 //! Each format over the wire: where it is posted, what is in it, and what the answers of its
 //! target mean.
 
+use std::io::Write as _;
+
+use avatar_watch::domain::channel::Accepts;
 use avatar_watch::domain::template_tree::TemplateTree;
 use avatar_watch::notify::format::choice::Format;
 use avatar_watch::notify::format::template::Template;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use super::*;
@@ -61,8 +66,59 @@ async fn discord_is_asked_to_wait_and_its_wait_is_kept() {
 async fn teams_accepts_with_202() {
     let (outcome, request) = told(Format::Teams, "/w?sig=x", Answer::status(202)).await;
     assert_eq!((outcome.class, request.path.as_str()), (OutcomeClass::Delivered, "/w?sig=x"));
-    let (outcome, _) = told(Format::Teams, "/w?sig=x", Answer::status(204)).await;
-    assert_eq!(outcome.class, OutcomeClass::Ambiguous);
+    let failed = "Webhook message delivery failed with error: Microsoft Teams endpoint returned \
+                  HTTP error 429 with ContextId x";
+    let answer = Answer::status(200).body(failed);
+    let (outcome, _) = told(Format::Teams, "/w?sig=x", answer).await;
+    assert_eq!((outcome.class, outcome.code), (OutcomeClass::Throttled, Some(200)));
+    assert_eq!(outcome.snippet.as_deref(), Some(failed));
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_is_read_whatever_its_coding() {
+    let coded = |status: u16, body: &str| {
+        Answer::status(status).header("content-encoding", "X-GZip").body(gzip(body.as_bytes()))
+    };
+    let path = "/hook";
+    let (outcome, request) = told(Format::Slack, path, coded(200, "ok")).await;
+    assert_eq!((outcome.class, outcome.snippet.as_deref()), (OutcomeClass::Delivered, Some("ok")));
+    assert!(!request.has_header("accept-encoding"), "no coding is asked for");
+    let limited = coded(429, r#"{"retry_after":0.376,"global":false}"#);
+    let (outcome, _) = told(Format::Discord, path, limited).await;
+    assert_eq!(outcome.retry_after, Some(Duration::from_millis(376)));
+    let gone = coded(404, r#"{"message":"Unknown Webhook","code":10015}"#);
+    assert_eq!(told(Format::Discord, path, gone).await.0.class, OutcomeClass::Gone);
+    let quota = coded(429, r#"{"code":42908,"http":429}"#);
+    let (outcome, _) = told(Format::Ntfy, path, quota).await;
+    assert_eq!(outcome.retry_after, Some(Duration::from_hours(3)));
+    let failed = coded(200, "delivery failed with error: HTTP error 413");
+    assert_eq!(told(Format::Teams, path, failed).await.0.class, OutcomeClass::Rejected);
+    // What cannot be decoded is named, and not shown as it is.
+    for (coding, words) in [("dcb", "not known, `dcb`"), ("gzip", "is not the `gzip`")] {
+        let answer = Answer::status(200).header("content-encoding", coding).body("ok");
+        let (outcome, _) = told(Format::Slack, path, answer).await;
+        assert_eq!((outcome.class, &outcome.snippet), (OutcomeClass::Ambiguous, &None));
+        assert!(outcome.error.as_ref().unwrap().contains(words), "{outcome:?}");
+    }
+    let answer = Answer::status(200).header("content-encoding", "dcb");
+    assert_eq!(told(Format::Standard, path, answer).await.0.class, OutcomeClass::Delivered);
+}
+
+#[tokio::test]
+async fn what_answers_in_the_place_of_a_chat_has_taken_nothing() {
+    for format in [Format::Slack, Format::Discord, Format::Teams, Format::Ntfy] {
+        for page in ["<!DOCTYPE html><title>Sign in</title>", "{\"error\":\"no\"}"] {
+            let (outcome, _) = told(format.clone(), "/hook", Answer::status(200).body(page)).await;
+            assert_eq!(outcome.class, OutcomeClass::Retryable, "for {format:?}: {page}");
+            assert!(outcome.help.unwrap().contains("sign-in"), "for {format:?}: {page}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -73,6 +129,10 @@ async fn ntfy_gets_its_topic_at_its_root_and_nobody_else_sees_it() {
     let answer = Answer::status(429).body(r#"{"code":42908,"topic":"tpc"}"#);
     let (outcome, request) = told(Format::Ntfy, "/tpc", answer).await;
     assert_eq!(request.path, "/");
+    assert_eq!(body(&request)["topic"], "tpc");
+    let message = r#"{"id":"x","event":"message"}"#;
+    let (taken, request) = told(Format::Ntfy, "/ntfy/tpc", Answer::status(200).body(message)).await;
+    assert_eq!((taken.class, request.path.as_str()), (OutcomeClass::Delivered, "/ntfy/"));
     assert_eq!(body(&request)["topic"], "tpc");
     assert_eq!(outcome.class, OutcomeClass::Throttled);
     assert_eq!(outcome.retry_after, Some(Duration::from_secs(3 * 3600)));
@@ -94,8 +154,9 @@ async fn a_signature_is_over_the_bytes_that_are_sent() {
     ];
     for format in formats {
         let spec = spec(&receiver.url(), &[SECRET], Duration::from_secs(8));
+        let accepts = Accepts::AnySuccess;
         assert_eq!(
-            try_once(&build(WebhookSpec { format, ..spec })).await.class,
+            try_once(&build(WebhookSpec { format, accepts, ..spec })).await.class,
             OutcomeClass::Delivered
         );
     }

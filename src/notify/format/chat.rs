@@ -1,0 +1,63 @@
+//! What the answers of chats have in common: a 2xx is a yes only when it looks like that
+//! service's, and what a gateway says in a 2xx is heard.
+//!
+//! An answer that is neither its yes nor a no may well have come after the message was posted:
+//! it is not repeated as a failure is, see [`Delivery`](crate::domain::delivery::Delivery).
+
+use crate::domain::channel::Accepts;
+use crate::domain::delivery::OutcomeClass;
+use crate::domain::timestamp::Timestamp;
+use crate::notify::answer::{Answer, Meaning};
+use crate::notify::said::Said;
+
+/// How one chat answers.
+pub(super) struct Manner {
+    /// Whether the body of a 2xx is its yes; the status comes with it.
+    pub(super) is_yes: fn(u16, &Said) -> bool,
+    /// What any other answer means, beyond what its status says.
+    pub(super) other: fn(&Answer, &Said, Meaning) -> Meaning,
+}
+
+/// What an answer of that chat means.
+pub(super) fn meaning(
+    manner: &Manner,
+    answer: &Answer,
+    accepts: Accepts,
+    now: Timestamp,
+) -> Meaning {
+    let general = answer.meaning(now);
+    let said = Said::of(answer);
+    if general.class != OutcomeClass::Delivered {
+        return (manner.other)(answer, &said, general);
+    }
+    if accepts == Accepts::AnySuccess || (manner.is_yes)(answer.status, &said) {
+        return general;
+    }
+    let of = |class, remark| Meaning { class, remark: Some(remark), ..general.clone() };
+    match said.status() {
+        // A gateway passes on what it heard: it means what it would have meant without it.
+        Some(status) => {
+            let heard = Answer { status, ..answer.clone() };
+            let general = heard.meaning(now);
+            let meaning = (manner.other)(&heard, &said, general);
+            Meaning { remark: meaning.remark.or(Some(FAILED)), ..meaning }
+        }
+        None if said.refuses() => {
+            (manner.other)(answer, &said, of(OutcomeClass::Retryable, FAILED))
+        }
+        None if said == Said::Page => of(OutcomeClass::Retryable, PAGE),
+        None if said == Said::Unreadable => of(OutcomeClass::Ambiguous, UNREADABLE),
+        None => of(OutcomeClass::Ambiguous, UNCLEAR),
+    }
+}
+
+/// Whether an empty answer says yes by its status alone: a page or a gateway answers 200 to
+/// anything, but not one of these.
+pub(super) fn is_silent_yes(status: u16, said: &Said) -> bool {
+    *said == Said::Nothing && matches!(status, 201 | 202 | 204)
+}
+
+const FAILED: &str = "it says that it failed";
+const PAGE: &str = "it is a web page, not this service's answer";
+const UNCLEAR: &str = "it is not how this service says yes; it may have taken the message";
+const UNREADABLE: &str = "it may have taken the message";

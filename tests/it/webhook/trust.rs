@@ -1,0 +1,82 @@
+//! TLS with a receiver whose certificate is not good, in each way in which they are not: what is
+//! said, and what mends it, by a try and by a probe alike. Nothing is ever sent.
+
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa};
+
+use super::*;
+use crate::harness::proxy::{Manner, Proxy};
+use crate::harness::tls::{Identity, TlsServer};
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
+/// A try and a probe at a server of that identity; `trusted` is the client's file of authorities.
+async fn check(identity: &Identity, trusted: Option<&Identity>, said: &str, help: &str) {
+    let server = TlsServer::start(identity, OK).await;
+    let mut spec = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
+    spec.ca_pem = trusted.map(|identity| identity.pem().into_bytes());
+    let channel = build(spec);
+    for outcome in [try_once(&channel).await, channel.probe().await] {
+        let found = (outcome.class, outcome.phase);
+        assert_eq!(found, (OutcomeClass::Retryable, "tls"), "{outcome:?}");
+        let error = outcome.error.unwrap();
+        assert!(error.starts_with("no TLS with `127.0.0.1`: "), "{error}");
+        assert!(error.contains(said), "{error}");
+        assert!(outcome.help.unwrap().contains(help), "{:?} for {error}", outcome.help);
+        for raw in ["Other", "DnsName", "Context", "(\"", "IpAddress"] {
+            assert!(!error.contains(raw), "{error}");
+        }
+    }
+    assert_eq!(server.requests(), 0, "nothing is sent: {said}");
+}
+
+fn with(make: impl FnOnce(&mut CertificateParams)) -> Identity {
+    Identity::made("127.0.0.1", make)
+}
+
+#[tokio::test]
+async fn every_bad_certificate_is_told_in_words_with_its_mend() {
+    let authority = with(|it| it.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+    check(&authority, Some(&authority), "(`CA:TRUE`), used as the server's own", "CA:FALSE").await;
+    let nameless = with(|it| it.subject_alt_names.clear());
+    check(&nameless, Some(&nameless), "no name of a host in it", "subjectAltName").await;
+    let other = Identity::made("other.example", |_| ());
+    check(&other, Some(&other), "another host: for `other.example`", "as its certificate").await;
+    let old = with(|it| it.not_after = rcgen::date_time_ymd(2001, 1, 1));
+    check(&old, Some(&old), "expired at 2001-01-01", "new certificate").await;
+    let early = with(|it| it.not_before = rcgen::date_time_ymd(3000, 1, 1));
+    check(&early, Some(&early), "not valid before 3000-01-01", "clock").await;
+    let client = with(|it| it.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
+    check(&client, Some(&client), "not meant for servers", "serverAuth").await;
+    check(&with(|_| ()), None, "authority that nobody here trusts", "ca_file").await;
+    let chained = Identity::chained("127.0.0.1").incomplete();
+    check(&chained, Some(&chained), "does not send", "whole chain").await;
+}
+
+#[tokio::test]
+async fn a_good_certificate_is_trusted_by_a_try_and_by_a_probe() {
+    for identity in [with(|_| ()), Identity::chained("127.0.0.1")] {
+        let server = TlsServer::start(&identity, OK).await;
+        let mut spec = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
+        spec.ca_pem = Some(identity.pem().into_bytes());
+        let probed = build(spec.clone()).probe().await;
+        assert_eq!((probed.class, probed.phase), (OutcomeClass::Delivered, "tls"), "{probed:?}");
+        assert_eq!(server.requests(), 0, "a probe sends nothing");
+        assert_eq!(try_once(&build(spec.clone())).await.class, OutcomeClass::Delivered);
+        let proxy = Proxy::start(Manner::Pass).await;
+        spec.proxy = Some(Secret::new(proxy.url("user:C4N4RYT0KEN@")));
+        let probed = build(spec).probe().await;
+        assert_eq!((probed.class, probed.phase), (OutcomeClass::Delivered, "tls"), "{probed:?}");
+        assert_eq!(server.requests(), 1);
+        let login = "Proxy-Authorization: Basic dXNlcjpDNE40UllUMEtFTg==";
+        assert!(proxy.asked()[0].head.contains(login), "{}", proxy.asked()[0].head);
+    }
+}
+
+#[tokio::test]
+async fn a_port_without_tls_is_told_by_a_probe() {
+    let plain = Receiver::start().await;
+    let probed = channel(&plain.url().replace("http:", "https:")).probe().await;
+    assert_eq!((probed.class, probed.phase), (OutcomeClass::Retryable, "tls"), "{probed:?}");
+    assert!(probed.error.unwrap().contains("does not speak TLS"));
+    assert!(probed.help.unwrap().contains("port"));
+}
