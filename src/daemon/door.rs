@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
@@ -197,7 +198,7 @@ impl Door {
 fn desk<C: Clock>(inside: Inside<C>, register: watch::Receiver<Arc<Register>>) -> Desk {
     let Inside { tools, database, pulse, started_at, looks, trials } = inside;
     let (clock, chance, bell) = (tools.clock.clone(), tools.chance.clone(), tools.bell.clone());
-    let store = tools.store.clone();
+    let (store, said) = (tools.store.clone(), AtomicBool::new(false));
     let tick = move || Tick { now: clock.now(), moment: clock.moment(), roll: chance.roll() };
     Desk {
         database,
@@ -209,6 +210,14 @@ fn desk<C: Clock>(inside: Inside<C>, register: watch::Receiver<Arc<Register>>) -
         metrics: tools.metrics.clone(),
         progress: Arc::new(move |now| parts(&pulse, now)),
         writes: Arc::new(move || store.can_write()),
+        unsaid_proxy: Arc::new(move || {
+            if !said.swap(true, Ordering::Relaxed) {
+                warn!(
+                    "requests come through a proxy that does not say so, and whoever it lets \
+                     through reads without the token: let it add `X-Forwarded-For`"
+                );
+            }
+        }),
         dropped: Arc::new(|| Dropped {
             log_lines: output_queue::of_error().map_or(0, OutputQueue::dropped),
             systemd_messages: systemd::dropped(),

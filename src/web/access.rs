@@ -5,13 +5,16 @@
 //! from the page itself (CSRF). A change takes the token; reading takes it too unless the listener
 //! is loopback and nobody passed the request on.
 
-use axum::http::header::{AUTHORIZATION, FORWARDED, HOST, ORIGIN, VIA};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+use std::iter::once;
+
+use axum::http::header::{AUTHORIZATION, FORWARDED, HOST, ORIGIN, USER_AGENT};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use crate::secret::Secret;
+use crate::web::list_header::{Element, elements};
 
 /// What the config says about who may do what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,11 +51,10 @@ impl Rules {
             return Err(Refusal::Host);
         }
         let changes = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-        if changes && !is_from_our_page(host, headers) {
+        if changes && !self.is_from_our_page(host, headers) {
             return Err(Refusal::Origin);
         }
-        let passed_on = PASSED_ON.iter().any(|name| headers.contains_key(name));
-        if !changes && self.loopback && !passed_on {
+        if !changes && self.loopback && !is_passed_on(headers) {
             return Ok(());
         }
         match &self.token {
@@ -60,6 +62,47 @@ impl Rules {
             Some(token) if shown(headers).is_some_and(|it| same(&it, token.expose())) => Ok(()),
             Some(_) => Err(Refusal::Token),
         }
+    }
+
+    /// Whether a request seems to come from a proxy of this machine that does not say so: it asks
+    /// for a name that leads here from elsewhere, or a browser speaks as none has for decades.
+    pub fn is_passed_on_unsaid<B>(&self, request: &Request<B>) -> bool {
+        let headers = request.headers();
+        if !self.loopback || is_passed_on(headers) {
+            return false;
+        }
+        let asked = host(request.uri(), headers).and_then(without_port).unwrap_or_default();
+        let asked = asked.strip_suffix('.').unwrap_or(asked).to_ascii_lowercase();
+        let agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+        let is_old = request.version() == Version::HTTP_10;
+        self.hosts.contains(&asked) || (is_old && agent.starts_with(b"Mozilla/"))
+    }
+
+    /// Whether a browser says that the request comes from a page of ours, or no browser speaks. Our
+    /// page is at the host that was asked for, and at those of ours that a proxy was asked for: no
+    /// foreign page can make a browser send what a proxy adds.
+    fn is_from_our_page(&self, host: &str, headers: &HeaderMap) -> bool {
+        let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+        if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
+            return false;
+        }
+        let Some(origin) = headers.get(ORIGIN) else { return true };
+        let Some((place, port)) = place_of(origin.to_str().unwrap_or_default()) else {
+            return false;
+        };
+        let of_proxy = elements(headers, "x-forwarded-host").into_iter().map(|it| it.value);
+        let forwarded = forwarded_hosts(headers);
+        let of_proxy = of_proxy.chain(forwarded).filter(|host| self.is_ours(host));
+        let passed_on = is_passed_on(headers);
+        once(host.to_owned()).chain(of_proxy).any(|host| {
+            let (name, asked_port) = split_port(&host);
+            name.eq_ignore_ascii_case(place)
+                && match asked_port {
+                    Some(asked) => asked.parse() == Ok(port.0),
+                    // Many a proxy is told to leave the port out (`$host` of nginx).
+                    None => passed_on || port.1,
+                }
+        })
     }
 
     /// Whether a host, with or without a port, is one of ours. An address is: no name had to be
@@ -95,7 +138,10 @@ impl Refusal {
                 "this name is not known here; open the page by its address, or list the name \
                  under `hosts` in `[web]`"
             }
-            Self::Origin => "a change must come from this page itself, not from another one",
+            Self::Origin => {
+                "a change must come from this page itself, not from another one; a proxy has to \
+                 pass on the host that was asked for, with its port (`$http_host` of nginx)"
+            }
             Self::Token => {
                 "show the token of `[web]`: as `Authorization: Bearer TOKEN`, or as the password \
                  of a browser's login, with any user name"
@@ -120,16 +166,46 @@ fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     (named.next().is_none() && alike && !host.is_empty()).then_some(host)
 }
 
-/// Whether a browser says that the request comes from a page of `host`, or no browser speaks.
-fn is_from_our_page(host: &str, headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
-    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
-        return false;
+/// Whether a proxy passed it on.
+fn is_passed_on(headers: &HeaderMap) -> bool {
+    let named = |name: &HeaderName| {
+        let name = name.as_str();
+        name.starts_with("x-forwarded-") || PASSED_ON.contains(&name)
+    };
+    headers.keys().any(named)
+}
+
+/// The hosts that proxies were asked for (RFC 7239).
+fn forwarded_hosts(headers: &HeaderMap) -> impl Iterator<Item = String> {
+    let hosts = |element: Element| {
+        // Its elements are nothing but parameters, the first of which looks like a value.
+        let first = element.value.split_once('=');
+        let first = first.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
+        let all = first.into_iter().chain(element.parameters);
+        all.filter(|(name, _)| name == "host").map(|(_, value)| value.trim_matches('"').to_owned())
+    };
+    elements(headers, FORWARDED).into_iter().flat_map(hosts)
+}
+
+/// The host of an origin, its port, and whether that is the usual one of its scheme.
+fn place_of(origin: &str) -> Option<(&str, (u16, bool))> {
+    let (scheme, place) = origin.split_once("://")?;
+    let usual = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return None,
+    };
+    let (name, port) = split_port(place);
+    let port = port.map_or(Ok(usual), str::parse).ok()?;
+    Some((name, (port, port == usual)))
+}
+
+/// A host and its port, if it has one.
+fn split_port(host: &str) -> (&str, Option<&str>) {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+        Some(_) | None => (host, None),
     }
-    let Some(origin) = headers.get(ORIGIN) else { return true };
-    let origin = origin.to_str().unwrap_or_default();
-    let place = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    place.is_some_and(|place| place.eq_ignore_ascii_case(host))
 }
 
 /// The token of a request: a bearer's (RFC 6750), or the password of a login (RFC 7617).
@@ -156,11 +232,15 @@ fn without_port(host: &str) -> Option<&str> {
 }
 
 /// What a proxy adds; whoever it speaks for is not on this machine, as far as we know.
-const PASSED_ON: [HeaderName; 4] = [
-    FORWARDED,
-    VIA,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-real-ip"),
+const PASSED_ON: [&str; 8] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
 ];
 
 #[cfg(test)]
@@ -218,7 +298,7 @@ mod tests {
         );
         let basic = STANDARD.encode(format!("anyone:{TOKEN}"));
         check(&rules(false), &format!("GET; host: [::1]; authorization: basic {basic}"), Ok(()));
-        for header in ["forwarded", "via", "x-forwarded-for", "x-real-ip"] {
+        for header in ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-real-ip"] {
             check(&rules(true), &format!("GET; host: localhost; {header}: x"), Err(Refusal::Token));
         }
         let none = Rules { token: None, ..rules(false) };
@@ -246,6 +326,66 @@ mod tests {
         ] {
             check(&rules, &from(foreign), Err(Refusal::Origin));
         }
+    }
+
+    #[test]
+    fn a_page_behind_a_proxy_is_ours_by_the_name_that_the_proxy_was_asked_for() {
+        let rules = rules(true);
+        let bearer = format!("authorization: Bearer {TOKEN}");
+        let from = |rest: &str| format!("POST; {bearer}; {rest}");
+        let name = "watch.example.com";
+        for ours in [
+            &format!("host: {name}; origin: https://{name}") as &str,
+            &format!("host: {name}:443; origin: https://{name}"),
+            &format!("host: {name}; origin: https://WATCH.example.com:443"),
+            &format!("host: {name}; x-forwarded-for: 192.0.2.1; origin: https://{name}:8443"),
+            &format!("host: {name}:8443; origin: https://{name}:8443"),
+            &format!("host: 127.0.0.1:1; x-forwarded-host: {name}; origin: http://{name}"),
+            &format!(
+                "host: 127.0.0.1:1; x-forwarded-host: a.example, {name}; origin: http://{name}"
+            ),
+            &format!(
+                "host: [::1]:1; forwarded: for=x;host=\"{name}:81\"; origin: http://{name}:81"
+            ),
+            &format!("host: [::1]:1; forwarded: host={name}; origin: http://{name}"),
+        ] {
+            check(&rules, &from(ours), Ok(()));
+        }
+        for foreign in [
+            &format!("host: {name}; origin: https://{name}:8443") as &str,
+            &format!("host: {name}:8443; origin: https://{name}"),
+            &format!("host: {name}:80; origin: https://{name}"),
+            &format!("host: {name}; x-forwarded-for: x; origin: https://a.{name}:8443"),
+            "host: 127.0.0.1:1; x-forwarded-host: evil.example; origin: http://evil.example",
+            "host: 127.0.0.1:1; forwarded: host=evil.example; origin: http://evil.example",
+            &format!("host: {name}; origin: ftp://{name}"),
+            &format!("host: {name}; origin: https://{name}:x"),
+        ] {
+            check(&rules, &from(foreign), Err(Refusal::Origin));
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_does_not_say_so_is_noticed() {
+        let check = |version: Version, headers: &[(&str, &str)], expected: bool| {
+            let mut request = Request::builder().version(version).uri("/");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let request = request.body(()).unwrap();
+            assert_eq!(rules(true).is_passed_on_unsaid(&request), expected, "{headers:?}");
+            assert!(!rules(false).is_passed_on_unsaid(&request), "it is for anybody to ask");
+        };
+        let (old, new) = (Version::HTTP_10, Version::HTTP_11);
+        let browser = ("user-agent", "Mozilla/5.0 (X11)");
+        check(new, &[("host", "watch.example.com"), browser], true);
+        check(new, &[("host", "Watch.example.com.:443")], true);
+        check(old, &[("host", "127.0.0.1:8787"), browser], true);
+        check(old, &[("host", "127.0.0.1:8787"), ("user-agent", "curl/8")], false);
+        check(new, &[("host", "localhost:8787"), browser], false);
+        check(old, &[("host", "watch.example.com"), browser, ("x-real-ip", "192.0.2.1")], false);
+        check(old, &[("host", "watch.example.com"), ("X-Forwarded-Proto", "https")], false);
+        check(old, &[], false);
     }
 
     #[test]

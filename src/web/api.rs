@@ -6,7 +6,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use serde::Serialize;
 
 use crate::domain::avatar::AvatarId;
@@ -21,21 +21,21 @@ use crate::web::stream;
 use crate::web::view::{AttemptView, AvatarView, ChannelView, DeliveryView, TransitionView};
 
 /// The routes of the API.
-pub fn routes() -> Router<Desk> {
+pub fn routes(guard: impl Fn(MethodRouter<Desk>) -> MethodRouter<Desk>) -> Router<Desk> {
     Router::new()
-        .route("/api/v1/openapi.json", get(openapi))
-        .route("/api/v1/status", get(status))
-        .route("/api/v1/avatars", get(avatars))
-        .route("/api/v1/avatars/{id}", get(avatar))
-        .route("/api/v1/avatars/{id}/transitions", get(transitions))
-        .route("/api/v1/avatars/{id}/poll", post(poll))
-        .route("/api/v1/transitions", get(all_transitions))
-        .route("/api/v1/deliveries", get(deliveries))
-        .route("/api/v1/deliveries/{id}", get(delivery))
-        .route("/api/v1/deliveries/{id}/retry", post(retry))
-        .route("/api/v1/channels", get(channels))
-        .route("/api/v1/channels/{name}/test", post(test))
-        .route("/api/v1/stream", get(stream::stream))
+        .route("/api/v1/openapi.json", guard(get(openapi)))
+        .route("/api/v1/status", guard(get(status)))
+        .route("/api/v1/avatars", guard(get(avatars)))
+        .route("/api/v1/avatars/{id}", guard(get(avatar)))
+        .route("/api/v1/avatars/{id}/transitions", guard(get(transitions)))
+        .route("/api/v1/avatars/{id}/poll", guard(post(poll)))
+        .route("/api/v1/transitions", guard(get(all_transitions)))
+        .route("/api/v1/deliveries", guard(get(deliveries)))
+        .route("/api/v1/deliveries/{id}", guard(get(delivery)))
+        .route("/api/v1/deliveries/{id}/retry", guard(post(retry)))
+        .route("/api/v1/channels", guard(get(channels)))
+        .route("/api/v1/channels/{name}/test", guard(post(test)))
+        .route("/api/v1/stream", guard(get(stream::stream)))
 }
 
 /// One page of a list; `next` leads to the one after it.

@@ -19,6 +19,7 @@ pub mod page;
 pub mod numbers;
 pub mod health;
 pub mod hints;
+mod list_header;
 pub mod seats;
 pub mod routes;
 pub mod server;

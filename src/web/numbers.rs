@@ -6,27 +6,36 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 
 use crate::web::actions::reading;
 use crate::web::answer::Problem;
 use crate::web::desk::Desk;
+use crate::web::list_header::{Element, elements, weight};
 
 /// The route of the numbers.
-pub fn routes() -> Router<Desk> {
-    Router::new().route("/metrics", get(metrics))
+pub fn routes(guard: impl Fn(MethodRouter<Desk>) -> MethodRouter<Desk>) -> Router<Desk> {
+    Router::new().route("/metrics", guard(get(metrics)))
 }
 
 async fn metrics(State(desk): State<Desk>, headers: HeaderMap) -> Result<Response, Problem> {
     let measured = reading(&desk, |book| book.measure()).await?;
     let text = desk.metrics.text(&measured);
-    let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|it| it.to_str().ok());
-    let (kind, text) = if accepted.any(|it| it.contains("application/openmetrics-text")) {
+    let (kind, text) = if wants_open_metrics(&elements(&headers, ACCEPT)) {
         (OPEN_METRICS, text)
     } else {
         (PROMETHEUS, in_older_format(&text))
     };
     Ok(([(CONTENT_TYPE, kind), (VARY, "accept")], text).into_response())
+}
+
+/// Whether `OpenMetrics` is wanted more than the older format; where both are wanted alike, whether
+/// it was named.
+fn wants_open_metrics(accepted: &[Element]) -> bool {
+    let (open, older) =
+        (weight(accepted, OPEN_KIND, "1.0.0"), weight(accepted, OLDER_KIND, "0.0.4"));
+    let named = accepted.iter().any(|element| element.value.eq_ignore_ascii_case(OPEN_KIND));
+    open > older || (open == older && open > 0 && named)
 }
 
 /// `OpenMetrics` 1.0 in the text format 0.0.4: there the name of a counter has its `_total` in the
@@ -52,12 +61,38 @@ fn in_older_format(text: &str) -> String {
     older
 }
 
+const OPEN_KIND: &str = "application/openmetrics-text";
+const OLDER_KIND: &str = "text/plain";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_format_is_the_one_that_is_wanted_more() {
+        let check = |accept: &str, expected: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, accept.parse().unwrap());
+            assert_eq!(wants_open_metrics(&elements(&headers, ACCEPT)), expected, "{accept}");
+        };
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,\
+            application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;q=0.3,\
+            text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+        check(prometheus, true);
+        check("application/openmetrics-text", true);
+        check("application/openmetrics-text; version=1.0.0, text/plain", true);
+        check("application/openmetrics-text;q=0.5, text/plain;q=0.9", false);
+        check("application/openmetrics-text;q=0", false);
+        check("application/openmetrics-text;q=0, */*", false);
+        check("text/plain;q=1, application/openmetrics-text;q=0.1", false);
+        check("application/openmetrics-text;version=2.0.0, text/plain;q=0.1", false);
+        check("application/json;x=\"application/openmetrics-text\"", false);
+        check("application/openmetrics-textual", false);
+        check("*/*", false);
+        check("", false);
+    }
 
     #[test]
     fn only_counters_are_named_otherwise_in_the_older_format() {

@@ -12,7 +12,7 @@ use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::domain::avatar::AvatarId;
@@ -34,15 +34,15 @@ use crate::web::view::{
 };
 
 /// The routes of the page.
-pub fn routes() -> Router<Desk> {
+pub fn routes(guard: impl Fn(MethodRouter<Desk>) -> MethodRouter<Desk>) -> Router<Desk> {
     Router::new()
-        .route("/", get(home))
-        .route("/avatars/{id}", get(avatar))
-        .route("/avatars/{id}/poll", post(poll))
-        .route("/deliveries", get(deliveries))
-        .route("/deliveries/{id}", get(delivery))
-        .route("/deliveries/{id}/retry", post(retry))
-        .route("/channels/{name}/test", post(test))
+        .route("/", guard(get(home)))
+        .route("/avatars/{id}", guard(get(avatar)))
+        .route("/avatars/{id}/poll", guard(post(poll)))
+        .route("/deliveries", guard(get(deliveries)))
+        .route("/deliveries/{id}", guard(get(delivery)))
+        .route("/deliveries/{id}/retry", guard(post(retry)))
+        .route("/channels/{name}/test", guard(post(test)))
 }
 
 /// What the browser loads besides the pages: no secrets, the same for everybody.

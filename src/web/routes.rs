@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
 
 use crate::web::access::Rules;
 use crate::web::answer::Problem;
@@ -13,21 +14,27 @@ use crate::web::desk::Desk;
 use crate::web::seats::Seat;
 use crate::web::{api, health, numbers, page};
 
-/// The routes of the desk: the page, the API, the numbers, the health.
+/// The routes of the desk: the page, the API, the numbers, the health. That there is no such place,
+/// or that it does not take such a method, is said to everybody: the program is public.
 pub fn routes(desk: Desk) -> Router {
+    let guard = |methods: MethodRouter<Desk>| {
+        methods.route_layer(middleware::from_fn_with_state(desk.clone(), admit))
+    };
     let guarded = Router::new()
-        .merge(page::routes())
-        .merge(api::routes())
-        .merge(numbers::routes())
+        .merge(page::routes(guard))
+        .merge(api::routes(guard))
+        .merge(numbers::routes(guard))
         .fallback(nothing)
-        .method_not_allowed_fallback(not_so)
-        .layer(middleware::from_fn_with_state(desk.clone(), admit));
+        .method_not_allowed_fallback(not_so);
     let open = Router::new().merge(health::routes()).merge(page::assets());
     guarded.merge(open).layer(middleware::from_fn_with_state(desk.clone(), dress)).with_state(desk)
 }
 
 async fn admit(State(desk): State<Desk>, request: Request, next: Next) -> Response {
     let rules: &Rules = &desk.register().rules;
+    if rules.is_passed_on_unsaid(&request) {
+        (desk.unsaid_proxy)();
+    }
     match rules.admit(request.method(), request.uri(), request.headers()) {
         Ok(()) => match request.extensions().get::<Seat>().cloned() {
             Some(seat) => seat.during(next.run(request)).await,

@@ -11,7 +11,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
@@ -89,7 +90,12 @@ pub(super) async fn stream(
         streaming.ready.push_back(Event::default().event("reset").data(data));
     }
     streaming.read_on().await?;
-    Ok(Sse::new(events(streaming)).into_response())
+    let mut response = Sse::new(events(streaming)).into_response();
+    let headers = response.headers_mut();
+    // Whoever passes it on passes each event on at once, and as it is; nginx obeys the second.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
 }
 
 fn events(streaming: Streaming) -> impl Stream<Item = Result<Event, Infallible>> {

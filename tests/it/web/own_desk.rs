@@ -63,6 +63,7 @@ pub(super) fn desk(database: PathBuf, rules: Rules) -> (Desk, watch::Sender<Arc<
         progress: Arc::new(|_| Vec::new()),
         writes: Arc::new(|| true),
         dropped: Arc::new(Dropped::default),
+        unsaid_proxy: Arc::new(|| {}),
         looks: mpsc::channel(1).0,
         trials: mpsc::channel(1).0,
         ring: Arc::new(|| ()),
