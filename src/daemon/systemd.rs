@@ -33,6 +33,8 @@ pub fn start() -> io::Result<()> {
 pub fn ready(status: &str) {
     tell(|news| {
         news.ready = true;
+        // What was begun is done.
+        news.grace = None;
         news.say(status);
     });
 }

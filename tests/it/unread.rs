@@ -106,7 +106,7 @@ async fn a_socket_of_systemd_that_is_full_holds_up_nothing_and_hears_that_we_are
     let daemon = work.bench.start_by(command);
     wait_until("polls", || work.argil.count("a1") > 10);
     let heard = |wanted: &str| while !hears(&socket).contains(wanted) {};
-    heard("READY=1\nSTATUS=");
+    heard("READY=1\n");
     heard("WATCHDOG=1");
     // And once more full.
     while filling.send_to(b"FULL=1", &path).is_ok() {}

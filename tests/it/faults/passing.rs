@@ -83,8 +83,8 @@ fn only_what_an_edit_mends_is_final_at_the_start() {
     starts("secret = { file = \"later\" }\n", 75);
     starts("secret = { env = \"LATER\" }\n", 75);
     starts("secret = { credential = \"later\" }\n", 75);
-    starts("ca_file = \"later.pem\"\n", 75);
-    starts("ca_file = \"later.pem\"\nsecrat = 1\n", 78);
+    starts(&format!("secret = \"{SECRET}\"\nca_file = \"later.pem\"\n"), 75);
+    starts("secret = { file = \"later\" }\nsecrat = 1\n", 78);
     starts("secret = \"nonsense\"\n", 78);
 }
 
