@@ -95,11 +95,11 @@ impl Terminal {
 
 impl TermLike for Terminal {
     fn width(&self) -> u16 {
-        tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col).max(WIDTH_MIN)
+        said_or(tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col), WIDTH)
     }
 
     fn height(&self) -> u16 {
-        tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_row).max(HEIGHT_MIN)
+        said_or(tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_row), HEIGHT)
     }
 
     fn move_cursor_up(&self, count: usize) -> io::Result<()> {
@@ -142,10 +142,15 @@ impl TermLike for Terminal {
     }
 }
 
+/// What the terminal says, unless that is nothing.
+const fn said_or(said: u16, usual: u16) -> u16 {
+    if said == 0 { usual } else { said }
+}
+
 /// How long one stream waits for what was written to the other; a terminal that is not stopped
 /// takes next to nothing.
 const TAKES_TURNS: Duration = Duration::from_millis(100);
-/// A terminal that does not say how large it is, or that it is next to nothing.
-const WIDTH_MIN: u16 = 20;
-const HEIGHT_MIN: u16 = 5;
+/// How large a terminal is that does not say so.
+const WIDTH: u16 = 80;
+const HEIGHT: u16 = 24;
 const TEMPLATE: &str = "{spinner} {wide_msg}";
