@@ -1,8 +1,9 @@
 //! Mail by way of a program that takes it as `sendmail` does: the message on its standard
 //! input, the recipient as an argument.
 //!
-//! The exit status is the verdict, read as `sysexits.h` means it; what the program complained of
-//! is only quoted. One run is one try.
+//! The exit status is the verdict, read as `sysexits.h` means it, unless the program quotes the
+//! reply of a mail server: then that is. msmtp, for one, exits with 65 whomever the server refused.
+//! One run is one attempt.
 
 use std::fmt;
 use std::io;
@@ -10,9 +11,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::domain::delivery::{Outcome, OutcomeClass, Scope};
 use crate::domain::mail_address::MailAddress;
+use crate::domain::refusal::Ruling;
 use crate::notify::email::program::{self, End, Ran};
+use crate::notify::email::reply::{Introduction, Phase};
 use crate::notify::email::spec::SendmailSpec;
 use crate::notify::fault::stopped;
 use crate::notify::plain;
@@ -40,15 +43,20 @@ impl Sendmail {
         message: &[u8],
     ) -> Outcome {
         let (from, to) = (from.map(ToString::to_string), to.to_string());
-        let sender = from.as_deref().unwrap_or(NULL_PATH);
+        let sender = from.as_deref().unwrap_or_default();
         let arguments = ["-i", "-f", sender, "--", &to];
         // The program writes to a mailbox of this system, whose lines end as all lines here do.
         let message = with_unix_lines(message);
         let SendmailSpec { command, timeout } = &self.spec;
         let ran = program::run(command, &arguments, &message, *timeout).await;
-        let arguments = command.iter().skip(1).filter_map(|argument| secret_of(argument));
-        let hidden: Vec<String> = from.into_iter().chain([to]).chain(arguments).collect();
-        self.judge(&ran, &hidden)
+        // The first argument of a program of many names, like that of busybox, is no secret.
+        let arguments = command.iter().enumerate().skip(1).filter_map(|(number, argument)| {
+            secret_of(argument).filter(|_| number > 1 || argument.starts_with('-'))
+        });
+        let hidden: Vec<String> = arguments.collect();
+        let known =
+            Introduction { sender: sender.to_owned(), recipient: to, ..Introduction::default() };
+        self.judge(&ran, &known, &hidden)
     }
 
     /// Whether there is such a program, and whether we may run it; nothing is run.
@@ -67,11 +75,24 @@ impl Sendmail {
         self.spec.command.first().map_or("", String::as_str)
     }
 
-    fn judge(&self, ran: &Ran, hidden: &[String]) -> Outcome {
+    fn judge(&self, ran: &Ran, known: &Introduction, hidden: &[String]) -> Outcome {
         let name = self.name();
+        let complaint = String::from_utf8_lossy(&ran.complaint);
+        let snippet = plain::snippet(&ran.complaint, hidden);
         let (class, said) = match &ran.end {
-            End::Exit(0) => return Outcome::new(OutcomeClass::Delivered, SENDMAIL),
-            End::Exit(code) => (class_of(*code), format!("exited with {code}{}", meaning(*code))),
+            End::Exit(code) => {
+                let ruling = ruling(*code, &complaint, known);
+                let outcome = match ruling.class {
+                    OutcomeClass::Delivered => Outcome::new(OutcomeClass::Delivered, SENDMAIL),
+                    class => {
+                        let text = format!("`{name}` exited with {code}{}", meaning(*code));
+                        stopped(class, SENDMAIL, text)
+                    }
+                };
+                let taken = ruling.class == OutcomeClass::Delivered;
+                let code = reply_in(&complaint).filter(|_| !taken).map(|reply| reply.code);
+                return Outcome { code, scope: ruling.scope, snippet, ..outcome };
+            }
             End::Signal { signal, fed: true } => {
                 let text = format!("was killed by signal {signal}; it may have taken the mail");
                 (OutcomeClass::Ambiguous, text)
@@ -88,10 +109,7 @@ impl Sendmail {
             }
             End::NotStarted(error) => (start_class(error), format!("cannot be run: {error}")),
         };
-        Outcome {
-            snippet: plain::snippet(&ran.complaint, hidden),
-            ..stopped(class, SENDMAIL, format!("`{name}` {said}"))
-        }
+        Outcome { snippet, ..stopped(class, SENDMAIL, format!("`{name}` {said}")) }
     }
 }
 
@@ -122,13 +140,76 @@ pub(super) fn start_class(error: &io::Error) -> OutcomeClass {
     }
 }
 
-/// What an exit status means (`sysexits.h`).
-const fn class_of(code: i32) -> OutcomeClass {
-    match code {
-        DATA_ERR | NO_USER | NO_HOST => OutcomeClass::Rejected,
-        USAGE | SOFTWARE | NO_PERM | CONFIG => OutcomeClass::Misconfigured,
-        _ => OutcomeClass::Retryable,
+/// What an exit status and the complaint with it mean.
+fn ruling(code: i32, complaint: &str, known: &Introduction) -> Ruling {
+    let said = complaint.to_lowercase();
+    if said.contains("bad recipient") {
+        // busybox exits with 0 even so, and does not say what it was told.
+        return Ruling { class: OutcomeClass::Throttled, scope: Scope::Unclear };
     }
+    match (code, reply_in(complaint)) {
+        (0, _) => Ruling { class: OutcomeClass::Delivered, scope: Scope::Channel },
+        (_, Some(Quoted { phase, code, text })) => known.ruling(phase, code, &text),
+        // Postfix, for one, exits with 75 then.
+        (_, None) if USAGE_WORDS.iter().any(|words| said.contains(words)) => {
+            Ruling { class: OutcomeClass::Misconfigured, scope: Scope::Channel }
+        }
+        (code, None) => ruling_of_status(code),
+    }
+}
+
+/// What an exit status means by itself (`sysexits.h`; 126 and 127 are those of shells).
+const fn ruling_of_status(code: i32) -> Ruling {
+    let (class, scope) = match code {
+        DATA_ERR | NO_USER => (OutcomeClass::Rejected, Scope::Recipient),
+        // Of the recipient's domain, or of the server that it hands mails to.
+        NO_HOST => (OutcomeClass::Misconfigured, Scope::Recipient),
+        USAGE | SOFTWARE | NO_PERM | CONFIG | NOT_EXECUTABLE | NOT_FOUND => {
+            (OutcomeClass::Misconfigured, Scope::Channel)
+        }
+        _ => (OutcomeClass::Retryable, Scope::Channel),
+    };
+    Ruling { class, scope }
+}
+
+/// The reply of a mail server, as a program quotes it.
+struct Quoted {
+    phase: Phase,
+    code: u16,
+    text: String,
+}
+
+/// The last reply of 4yz or 5yz in a complaint, all its lines together: `server message: 550 no`
+/// of msmtp, `RCPT TO:<…> (550 no)` of ssmtp.
+fn reply_in(complaint: &str) -> Option<Quoted> {
+    let begins = |line: &str| -> Option<(u16, String)> {
+        let starts = line.match_indices(['4', '5']).map(|(at, _)| at);
+        let is_apart =
+            |at: usize| at == 0 || line[..at].ends_with('(') || line[..at].ends_with(": ");
+        starts.filter(|at| is_apart(*at)).find_map(|at| {
+            let code = line.get(at..at + 3)?;
+            let text = line.get(at + 3..)?;
+            let is_reply = matches!(code.as_bytes(), [_, b'0'..=b'7', b'0'..=b'9'])
+                && (text.is_empty() || text.starts_with([' ', '-', ')']));
+            let text = text.trim_start_matches([' ', '-']).trim_end_matches(')');
+            is_reply.then_some((code.parse().ok()?, text.to_owned()))
+        })
+    };
+    let lines: Vec<(u16, String)> = complaint.lines().filter_map(begins).collect();
+    let code = lines.last()?.0;
+    let texts: Vec<&str> =
+        lines.iter().filter(|line| line.0 == code).map(|(_, text)| text.as_str()).collect();
+    let said = complaint.to_lowercase();
+    let phase = if said.contains("envelope from address") || said.contains("mail from:<") {
+        Phase::Mail
+    } else if said.contains("recipient address") || said.contains("rcpt to") {
+        Phase::Rcpt
+    } else if said.contains("authenticat") {
+        Phase::Auth
+    } else {
+        Phase::Dot
+    };
+    Some(Quoted { phase, code, text: texts.join(" ") })
 }
 
 /// The word for an exit status, where it has one.
@@ -162,7 +243,6 @@ fn with_unix_lines(message: &[u8]) -> Vec<u8> {
 
 /// The phase of every outcome: it is the only step there is.
 const SENDMAIL: &str = "sendmail";
-const NULL_PATH: &str = "<>";
 /// Shorter values are words, not secrets.
 const SECRET_BYTES_MIN: usize = 6;
 const USAGE: i32 = 64;
@@ -172,21 +252,111 @@ const NO_HOST: i32 = 68;
 const SOFTWARE: i32 = 70;
 const NO_PERM: i32 = 77;
 const CONFIG: i32 = 78;
+const NOT_EXECUTABLE: i32 = 126;
+const NOT_FOUND: i32 = 127;
+/// What programs say of arguments that they do not take, and exit with a status of their own.
+const USAGE_WORDS: [&str; 10] = [
+    "usage:",
+    "unrecognized option",
+    "unrecognised option",
+    "unknown option",
+    "invalid option",
+    "illegal option",
+    "incomplete option",
+    "bad option",
+    "requires an argument",
+    "applet not found",
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn ruled(code: i32, complaint: &str) -> (OutcomeClass, Scope) {
+        let known = Introduction {
+            sender: "a@example.com".to_owned(),
+            recipient: "to@example.com".to_owned(),
+            ..Introduction::default()
+        };
+        let Ruling { class, scope } = ruling(code, complaint, &known);
+        (class, scope)
+    }
+
     #[test]
     fn every_exit_status_means_one_thing() {
         let check = |codes: &[i32], expected| {
             for &code in codes {
-                assert_eq!(class_of(code), expected, "for {code}");
+                assert_eq!(ruled(code, "no\n"), expected, "for {code}");
             }
         };
-        check(&[65, 67, 68], OutcomeClass::Rejected);
-        check(&[64, 70, 77, 78], OutcomeClass::Misconfigured);
-        check(&[1, 2, 66, 69, 71, 72, 73, 74, 75, 76, 126, 127, 255], OutcomeClass::Retryable);
+        check(&[0], (OutcomeClass::Delivered, Scope::Channel));
+        check(&[65, 67], (OutcomeClass::Rejected, Scope::Recipient));
+        check(&[68], (OutcomeClass::Misconfigured, Scope::Recipient));
+        check(&[64, 70, 77, 78, 126, 127], (OutcomeClass::Misconfigured, Scope::Channel));
+        let rest = [1, 2, 66, 69, 71, 72, 73, 74, 75, 76, 255];
+        check(&rest, (OutcomeClass::Retryable, Scope::Channel));
+    }
+
+    #[test]
+    fn arguments_that_are_not_taken_are_settings_whatever_the_status() {
+        // msmtp, exim, dma, busybox, getopt of glibc and of musl.
+        for (code, complaint) in [
+            (1, "x: unrecognized option '--badoption'\n"),
+            (2, "sendmail: invalid option -- 'Z'\nusage: sendmail …\n"),
+            (1, "Usage: mailer [options]\n"),
+            (1, "mailer: illegal option -- Z\n"),
+            (255, "option requires an argument -- 'f'\n"),
+            (1, "sendmail: applet not found\n"),
+            (75, "sendmail: invalid option -- 'Z'\nsendmail: fatal: usage: sendmail [options]\n"),
+            (1, "exim abandoned: unknown, malformed, or incomplete option --no-such\n"),
+        ] {
+            let settings = (OutcomeClass::Misconfigured, Scope::Channel);
+            assert_eq!(ruled(code, complaint), settings, "for {complaint}");
+        }
+    }
+
+    /// As msmtp 1.8.23, ssmtp 2.64 and busybox said it on the day that this was written.
+    #[test]
+    fn a_reply_of_a_server_that_a_program_quotes_is_judged_as_one() {
+        let check = |code, complaint: &str, expected| {
+            assert_eq!(ruled(code, complaint), expected, "for {complaint}");
+        };
+        let msmtp = |what: &str, reply: &str| {
+            format!(
+                "msmtp: {what} not accepted by the server\nmsmtp: server message: {reply}\n\
+                     msmtp: could not send mail\n"
+            )
+        };
+        let dead = (OutcomeClass::Rejected, Scope::Recipient);
+        let waits = (OutcomeClass::Misconfigured, Scope::Recipient);
+        let to = "recipient address to@example.com";
+        check(65, &msmtp(to, "550 5.1.1 <to@example.com> no such user"), dead);
+        check(65, &msmtp(to, "553 5.7.1 <a@example.com>: Sender address rejected"), waits);
+        let standing = (OutcomeClass::Misconfigured, Scope::Standing);
+        check(65, &msmtp("envelope from address a@example.com", "553 no"), standing);
+        check(69, &msmtp(to, "450 later"), (OutcomeClass::Throttled, Scope::Recipient));
+        let dot = "msmtp: the server did not accept the mail\nmsmtp: server message: ";
+        check(69, &format!("{dot}554 5.2.252 SendAsDenied\n"), waits);
+        check(69, &format!("{dot}451 4.3.0 no\n"), (OutcomeClass::Throttled, Scope::Channel));
+        let lines = "554-5.7.1 no\nmsmtp: server message: 554 5.7.1 relaying denied\n";
+        check(69, &format!("{dot}{lines}"), waits);
+        check(1, "ssmtp: RCPT TO:<to@example.com> (550 5.1.1 no)\n", dead);
+        check(1, "ssmtp: 554 5.2.252 no\n", waits);
+        check(
+            77,
+            "msmtp: authentication failed (method PLAIN)\nmsmtp: server message: 535 no\n",
+            (OutcomeClass::Misconfigured, Scope::Channel),
+        );
+        let unclear = (OutcomeClass::Throttled, Scope::Unclear);
+        check(0, "sendmail: Bad recipient: <to@example.com>\n", unclear);
+        // No replies.
+        for complaint in ["port 5432: no\n", "554", "x4500 no", "é550é", "(5"] {
+            check(0, complaint, (OutcomeClass::Delivered, Scope::Channel));
+        }
+        for complaint in ["cannot connect to port 587: refused", "gave up after 500 ms", "x: 599 y"]
+        {
+            assert!(reply_in(complaint).is_none(), "{complaint}");
+        }
     }
 
     #[test]
