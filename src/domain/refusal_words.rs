@@ -68,6 +68,8 @@ pub(super) fn said_of(refusal: &Refusal<'_>) -> Option<Words> {
         Words::OfMail
     } else if has(SENDER) || (!is_unknown && (of_sender_alone || of_hello_name)) {
         Words::OfUs
+    } else if text.contains(NO_RULE) {
+        Words::OfPolicy
     } else if is_unknown {
         Words::OfRecipient
     } else if has(US) {
@@ -186,6 +188,8 @@ const SENDER: &[&str] = &[
     "not authorized to send",
     "not authorised to send",
 ];
+/// What `OpenSMTPD` says, without a status code, of mail that no rule of it takes, also to relay.
+const NO_RULE: &str = "invalid recipient: <";
 const RECIPIENT: &[&str] = &[
     "user unknown",
     "unknown user",
