@@ -17,7 +17,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::domain::verdict::obstacle;
 use crate::store::error::StoreError;
 use crate::store::hands::Hands;
-use crate::store::reader::{ChannelRow, Reader};
+use crate::store::reader::{ChannelRow, FailingRecipient, Reader};
 use crate::store::switches::ChannelHandled;
 
 /// A channel, as programs get it.
@@ -35,6 +35,8 @@ pub struct ChannelView {
     pub failing_since: Option<String>,
     /// What went wrong last, for people.
     pub reason: Option<String>,
+    /// Its recipients that get nothing, though others may get theirs.
+    pub failing_recipients: Vec<RecipientView>,
     /// It is not told before then.
     pub not_before: Option<String>,
     /// Messages that wait or are being sent.
@@ -47,6 +49,27 @@ pub struct ChannelView {
     pub delivered_at: Option<String>,
 }
 
+/// A recipient that gets nothing, as programs get it.
+#[derive(Debug, Serialize)]
+pub struct RecipientView {
+    /// Its address.
+    pub recipient: String,
+    /// Since when.
+    pub failing_since: String,
+    /// Why, for people.
+    pub reason: Option<String>,
+}
+
+impl RecipientView {
+    fn new(failing: &FailingRecipient) -> Self {
+        Self {
+            recipient: failing.address.clone(),
+            failing_since: failing.since.to_string(),
+            reason: failing.reason.clone(),
+        }
+    }
+}
+
 impl ChannelView {
     /// How a channel is doing at `now`.
     pub fn new(channel: &ChannelRow, now: Timestamp) -> Self {
@@ -57,8 +80,9 @@ impl ChannelView {
             configured: channel.configured,
             state: health.state.name(),
             parked_since: text(channel.parked_since),
-            failing_since: text(health.failing_since),
-            reason: health.reason.clone(),
+            failing_since: text(channel.failing_since()),
+            reason: channel.reason(),
+            failing_recipients: channel.recipients.iter().map(RecipientView::new).collect(),
             not_before: text(health.ready_at().filter(|at| *at > now)),
             under_way: channel.under_way,
             oldest_under_way_at: text(channel.oldest_at),
@@ -163,7 +187,7 @@ fn row(channel: &ChannelRow, now: Timestamp) -> Vec<String> {
     let health = &channel.health;
     let state = match (channel.configured, health.state) {
         (false, _) => "not in the config",
-        (true, ChannelState::Active) if health.failing_since.is_some() => "FAILING",
+        (true, ChannelState::Active) if channel.failing_since().is_some() => "FAILING",
         (true, ChannelState::Disabled) => "DISABLED",
         (true, state) => state.name(),
     };
@@ -177,6 +201,6 @@ fn row(channel: &ChannelRow, now: Timestamp) -> Vec<String> {
         ago(channel.oldest_at),
         channel.failed.to_string(),
         took.unwrap_or_else(|| "never".to_owned()),
-        format!("{}{waits}", health.reason.clone().unwrap_or_default()),
+        format!("{}{waits}", channel.reason().unwrap_or_default()),
     ]
 }

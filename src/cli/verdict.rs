@@ -268,6 +268,7 @@ mod tests {
                 parked_since: None,
                 failing_since: None,
                 reason: None,
+                failing_recipients: Vec::new(),
                 not_before: None,
                 under_way: 0,
                 oldest_under_way_at: None,

@@ -19,7 +19,6 @@ use crate::live::feed::Happening;
 use crate::notify::channels::Parcel;
 use crate::store::error::{NextStep, StoreError};
 use crate::store::outbox::{Claimed, Settled, Settlement};
-use crate::store::recovery::unknown_outcome;
 
 /// Makes one try at what was claimed for a channel of `plan`, and records how it ended. `witness`
 /// knows what all tries together tell about ourselves.
@@ -50,12 +49,13 @@ pub async fn try_once<S, N: Notifier, C: Clock>(
         biased;
         ended = AssertUnwindSafe(sending).catch_unwind() => ended.unwrap_or_else(|_| {
             error!("a try at a delivery broke off: this is a bug");
-            unknown_outcome()
+            broken_off()
         }),
         outcome = overdue(&tools.clock, begun, *attempt_max) => outcome,
     };
     let (finished_at, ended) = (tools.clock.now(), tools.clock.moment());
     let outcome = witness.judge(&claimed.channel, outcome, plan.outlets.keys(), ended);
+    let outcome = if claimed.was_overtaken { outcome.beside_one_that_was_taken() } else { outcome };
     witness.compare_clocks(&claimed.channel, outcome.clock, finished_at);
     let roll = tools.chance.roll();
     let delivery = claimed.delivery.clone();
@@ -98,6 +98,13 @@ async fn overdue<C: Clock>(clock: &C, begun: Moment, attempt_max: Duration) -> O
         error: Some(format!("the try did not end within {limit_s} s; it may have been taken")),
         ..Outcome::new(OutcomeClass::Ambiguous, "unknown")
     }
+}
+
+/// What a panic of whoever sends leaves: nobody knows how far it came. It spends an attempt and
+/// counts against the channel, since the next one may end in the same way.
+fn broken_off() -> Outcome {
+    let error = "the attempt was broken off by a bug in this program; it may have been taken";
+    Outcome { error: Some(error.to_owned()), ..Outcome::new(OutcomeClass::Ambiguous, "unknown") }
 }
 
 /// Writes down the end of a try, however long the disk takes: if we die before, it is sent

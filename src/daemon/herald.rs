@@ -58,8 +58,8 @@ pub async fn tell<S, N: Notifier, C: Clock>(
 }
 
 fn about_channel(turn: ChannelTurn, now: Timestamp) -> (EventKind, Subject) {
-    let ChannelTurn { channel, kind, phase, since, reason } = turn;
-    let about = About::Channel { name: channel };
+    let ChannelTurn { channel, recipient, kind, phase, since, reason } = turn;
+    let about = About::Channel { name: channel, recipient };
     let condition = Condition { phase, since: since.min(now), about, reason };
     (kind, Subject::Condition(Box::new(condition)))
 }

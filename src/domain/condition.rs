@@ -64,10 +64,12 @@ pub enum About {
     },
     /// The config file and its drop-ins.
     Config,
-    /// One channel.
+    /// One channel, or one of its recipients.
     Channel {
         /// Which.
         name: ChannelName,
+        /// The recipient that it is about, if not about all of them.
+        recipient: Option<String>,
     },
 }
 
@@ -75,7 +77,7 @@ impl About {
     /// The channel that it is about, if it is about one.
     pub const fn channel(&self) -> Option<&ChannelName> {
         match self {
-            Self::Channel { name } => Some(name),
+            Self::Channel { name, .. } => Some(name),
             Self::Avatar { .. } | Self::Account { .. } | Self::Config => None,
         }
     }

@@ -9,6 +9,7 @@ use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::channel::ChannelName;
 use crate::domain::condition::{About, Condition};
 use crate::domain::dead_letter::DeadLetter;
+use crate::domain::recipient::masked;
 use crate::domain::roll::Roll;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
@@ -212,7 +213,10 @@ impl Event {
                 About::Avatar { id, .. } => id.to_string(),
                 About::Account { name, .. } => format!("account {name}"),
                 About::Config => "the config".to_owned(),
-                About::Channel { name } => format!("channel {name}"),
+                About::Channel { name, recipient: None } => format!("channel {name}"),
+                About::Channel { name, recipient: Some(to) } => {
+                    format!("channel {name} to {}", masked(to))
+                }
             },
             Subject::DeadLetter(letter) => format!("channel {}", letter.channel),
             Subject::Ping { channel } => format!("channel {channel}"),

@@ -136,14 +136,17 @@ impl Health {
                 // It reads what it is sent, and so is well; it was this message that was not.
                 Effect::of(Self { misconfigured_since: None, ..self })
             }
-            OutcomeClass::Unknown => Effect::of(self),
+            // Once may be a power cut; again is the message, or the channel.
+            OutcomeClass::Unknown if delivery.unknowns < DIES_AGAIN => {
+                Effect::of(self.troubled(outcome, now))
+            }
             OutcomeClass::Throttled if outcome.is_refusal_of_us() => {
                 Effect::of(self.troubled(outcome, now).told_at_once(now))
             }
             OutcomeClass::Throttled | OutcomeClass::Local => {
                 Effect::of(self.troubled(outcome, now))
             }
-            OutcomeClass::Retryable | OutcomeClass::Ambiguous => {
+            OutcomeClass::Retryable | OutcomeClass::Ambiguous | OutcomeClass::Unknown => {
                 self.troubled(outcome, now).failed(outcome, delivery, counted_in, now)
             }
             OutcomeClass::Gone => {
@@ -160,6 +163,19 @@ impl Health {
         }
         effect.health.pause(outcome, delivery, now);
         effect
+    }
+
+    /// The other side answered, if only about one recipient: the channel can be reached, and who
+    /// waits for it need not wait for that recipient.
+    #[must_use]
+    pub fn answered(self) -> Effect {
+        if self.state == ChannelState::Disabled || !self.is_broken() {
+            return Effect::of(self);
+        }
+        let streak = self.streak + 1;
+        let health =
+            Self { failing: 0, first_failure_at: None, probe_at: LONG_AGO, streak, ..self };
+        Effect { health, counted: false, hastens: true }
     }
 
     /// A human says that it is to be told again: with care, until it has taken a message, and at
@@ -293,6 +309,8 @@ const REFUSED_PROBE_MAX: Duration = Duration::from_secs(15 * 60);
 const TOLD_AT_TRY: u32 = 4;
 /// Trouble that lasts as long as this is told of.
 const TOLD_AFTER: Duration = Duration::from_hours(1);
+/// From so many deaths in a row on, a delivery counts as failing.
+const DIES_AGAIN: u32 = 2;
 /// A channel that took nothing for as long as this, while it failed, is disabled.
 const DISABLED_AFTER: Duration = Duration::from_hours(5 * 24);
 /// Settings that are refused for longer than a change of passwords takes disable the channel.

@@ -95,9 +95,20 @@ fn what_is_our_fault_or_asked_for_counts_for_nothing_but_is_told_of_after_an_hou
         assert_eq!(late.failing_since, Some(NOW), "for {class:?}");
         assert!(!late.is_probed());
     }
-    for class in [OutcomeClass::Unknown, OutcomeClass::Rejected] {
-        assert_eq!(first(Health::default(), class, NOW).health, Health::default());
-    }
+    let rejected = first(Health::default(), OutcomeClass::Rejected, NOW).health;
+    assert_eq!(rejected, Health::default());
+}
+
+#[test]
+fn attempts_that_we_did_not_survive_count_from_the_second_on_and_are_told_of() {
+    let died = |unknowns| Delivery { unknowns, ..spent(0) };
+    let unknown = outcome(OutcomeClass::Unknown);
+    let once = Health::default().after(&unknown, &died(1), None, NOW, HALF);
+    assert_eq!((once.health.failing, once.health.trouble_since), (0, Some(NOW)));
+    let late = once.health.clone().after(&unknown, &died(1), None, NOW.plus(HOUR), HALF);
+    assert_eq!(late.health.failing_since, Some(NOW));
+    let again = once.health.after(&unknown, &died(2), None, NOW, HALF);
+    assert!(again.counted && again.health.failing == 1);
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub mod retry;
 pub mod delivery;
 pub mod refusal;
 mod refusal_words;
+pub mod recipient;
 pub mod retention;
 pub mod dead_letter;
 pub mod health;

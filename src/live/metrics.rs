@@ -59,6 +59,7 @@ struct Gauges {
     oldest: Family<Labels, Level>,
     oldest_of_all: Level,
     channels: Family<Labels, Count>,
+    failing_recipients: Family<Labels, Count>,
     account_age: Family<Labels, Level>,
     loop_age: Family<Labels, Level>,
     database_size: Count,
@@ -110,6 +111,8 @@ pub struct MeasuredChannel {
     pub dead: u64,
     /// The age of the oldest delivery that waits or is being sent.
     pub oldest: Option<Duration>,
+    /// Recipients that get nothing, though others may get theirs.
+    pub failing_recipients: u64,
 }
 
 impl Metrics {
@@ -289,6 +292,9 @@ impl Gauges {
         );
         let help = "1 for the state that a channel is in";
         registry.register("channel_state", help, self.channels.clone());
+        let help = "Recipients of a channel that get nothing, though others may get theirs";
+        let recipients = self.failing_recipients.clone();
+        registry.register("channel_recipients_failing", help, recipients);
         let help = "The time since a key last showed anything; since the start, if it never did";
         let name = "account_last_success_age";
         registry.register_with_unit(name, help, unit.clone(), self.account_age.clone());
@@ -313,7 +319,7 @@ impl Gauges {
         for (kind, number) in conditions {
             self.conditions.get_or_create(&vec![("kind", kind.clone())]).set(count(*number));
         }
-        for family in [&self.pending, &self.dead, &self.channels] {
+        for family in [&self.pending, &self.dead, &self.channels, &self.failing_recipients] {
             family.clear();
         }
         self.oldest.clear();
@@ -322,6 +328,8 @@ impl Gauges {
             let labels = vec![("channel", channel.name.to_string())];
             self.pending.get_or_create(&labels).set(count(channel.pending));
             self.dead.get_or_create(&labels).set(count(channel.dead));
+            let failing = count(channel.failing_recipients);
+            self.failing_recipients.get_or_create(&labels).set(failing);
             let age = channel.oldest.unwrap_or_default();
             self.oldest.get_or_create(&labels).set(age.as_secs_f64());
             oldest = oldest.max(age);

@@ -6,6 +6,7 @@ use crate::domain::condition::{About, BlindCause, Condition, Phase};
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::foreign_text::one_line;
+use crate::domain::recipient::masked;
 use crate::domain::status::Status;
 use crate::notify::letter::{BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, called, clock};
 
@@ -93,7 +94,11 @@ fn facts(about: &About) -> (String, Vec<Fact>) {
             (account_called(name), vec![Fact { name: "Cause", value }])
         }
         About::Config => ("config".to_owned(), Vec::new()),
-        About::Channel { name } => (channel_called(name), Vec::new()),
+        About::Channel { name, recipient: None } => (channel_called(name), Vec::new()),
+        About::Channel { name, recipient: Some(to) } => {
+            let fact = Fact { name: "Recipient", value: masked(to) };
+            (channel_called(name), vec![fact])
+        }
     }
 }
 
@@ -156,6 +161,14 @@ const fn words(kind: EventKind, condition: &Condition) -> Words {
         (EventKind::ConfigRejected, Phase::Ended) => {
             ("taken", "Taken: the config is good again and in force", NOTHING)
         }
+        (EventKind::ChannelFailing, Phase::Begun) if of_recipient(&condition.about) => {
+            let headline = "Failing: a recipient of this channel gets nothing";
+            ("a recipient gets nothing", headline, FAILING_FOR_ONE)
+        }
+        (EventKind::ChannelFailing, Phase::Ended) if of_recipient(&condition.about) => {
+            let headline = "Works again: the recipient of this channel gets its messages";
+            ("the recipient is reached again", headline, NOTHING)
+        }
         (EventKind::ChannelFailing, Phase::Begun) => {
             ("failing", "Failing: the channel does not take what it is sent", FAILING)
         }
@@ -180,6 +193,10 @@ const fn words(kind: EventKind, condition: &Condition) -> Words {
         ) => (kind.name(), kind.name(), NOTHING),
     };
     Words { word, headline, meaning }
+}
+
+const fn of_recipient(about: &About) -> bool {
+    matches!(about, About::Channel { recipient: Some(_), .. })
 }
 
 const fn blind(cause: BlindCause) -> &'static str {
@@ -228,6 +245,10 @@ const BLIND_LOCAL: &str = "What to do: give the daemon what it lacks, such as mo
 const FAILING: &str = "What to do: read the reason above, and see whether the receiver is well and \
     the channel's settings are right; `avatar-watch test` with the channel's name tries it. \
     Nothing is lost: what it should have been told waits and is tried again.";
+const FAILING_FOR_ONE: &str = "What to do: read the reason above, which is what the other side \
+    says. Others of this channel may get theirs. Nothing is lost: what this recipient should have \
+    been told waits and is tried again; if it never will be taken, take the recipient out of the \
+    config, or run `avatar-watch deliveries cancel` with the ids that wait.";
 const DISABLED: &str = "What to do: read the reason above, mend it, and run `avatar-watch channels \
     enable` with the channel's name; a changed address enables it by itself. Nothing is lost: \
     what it should have been told waits until then.";

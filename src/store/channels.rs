@@ -10,6 +10,7 @@ use rusqlite::{Connection, Row, named_params};
 use crate::domain::channel::ChannelName;
 use crate::domain::health::{ChannelState, Health};
 use crate::domain::timestamp::Timestamp;
+use crate::store::recipients;
 
 /// A channel of the config, as the store knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +70,7 @@ pub(super) fn register(
                 ChannelState::Active | ChannelState::Disabled => ChannelState::Active,
             };
             save(connection, name, &health, &Health { state, ..well }, now)?;
+            recipients::forget(connection, name)?;
             hasten(connection, name, now)?;
         }
         mind_the_time(connection, name, now)?;

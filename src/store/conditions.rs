@@ -17,7 +17,7 @@ pub(super) fn note(
     event: &Event,
     condition: &Condition,
 ) -> rusqlite::Result<()> {
-    let (kind, subject) = (event.kind.name(), event.line());
+    let (kind, subject) = (event.kind.name(), subject(event, condition));
     if event.kind == EventKind::AvatarStatusUnrecognized && condition.phase == Phase::Begun {
         note_unrecognized(connection, event.occurred_at, &condition.about)?;
     }
@@ -65,6 +65,22 @@ fn note_unrecognized(
         )?
         .execute((id, i64::try_from(STATUSES_TOLD_MAX).unwrap_or(i64::MAX)))
         .map(drop)
+}
+
+/// What a condition is about, so that no two are the same: of a recipient, its whole address.
+fn subject(event: &Event, condition: &Condition) -> String {
+    match &condition.about {
+        About::Channel { name, recipient: Some(to) } => of_recipient(name.as_str(), to),
+        About::Channel { recipient: None, .. }
+        | About::Avatar { .. }
+        | About::Account { .. }
+        | About::Config => event.line(),
+    }
+}
+
+/// The subject of a condition of a recipient.
+fn of_recipient(channel: &str, recipient: &str) -> String {
+    format!("channel {channel} to {recipient}")
 }
 
 /// What was told of an account that is blind.

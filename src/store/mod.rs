@@ -25,6 +25,7 @@ pub mod transitions;
 pub mod chain;
 pub mod events;
 pub mod outbox;
+mod recipients;
 pub mod channels;
 pub mod untold;
 pub mod recovery;

@@ -13,7 +13,7 @@ use crate::domain::health::Health;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::store::seal::DeliveryFields;
-use crate::store::{channels, untold};
+use crate::store::{channels, recipients, untold};
 
 /// A delivery to be written for the first time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct Claimed {
     pub delivery: Delivery,
     /// When it is due, if that is not yet: it only tries whether the channel is well again.
     pub probe_of: Option<Timestamp>,
+    /// Whether its recipient has taken another message since the first attempt at it.
+    pub was_overtaken: bool,
 }
 
 /// Whom to claim for, and how much.
@@ -247,7 +249,8 @@ fn claim_channel(
          SELECT id, attempts, iif(by_hand = attempts, 'manual', 'scheduled'), ?2, ?3
          FROM deliveries WHERE id = ?1",
     )?;
-    for (_, row) in batch {
+    for (_, mut row) in batch {
+        row.was_overtaken = recipients::took_since(connection, &row.id)?;
         open.execute((&row.id, claim.now, boot_id))?;
         claimed.push(row);
     }
@@ -322,13 +325,19 @@ pub(super) fn settle(
 /// What the end of a try means for its channel. One at a target that the channel no longer has
 /// says nothing about the new one; and a wait that was meant for the old one is over.
 fn reckon(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<Settled> {
-    let (channel, counted_in, is_elsewhere): (ChannelName, Option<i64>, bool) = connection
+    let (channel, recipient, counted_in, is_elsewhere) = connection
         .prepare_cached(
-            "SELECT d.channel_id, d.counted_in, ifnull(c.target_fp <> ?2, 0)
+            "SELECT d.channel_id, d.recipient, d.counted_in, ifnull(c.target_fp <> ?2, 0)
              FROM deliveries d JOIN channels c ON c.id = d.channel_id WHERE d.id = ?1",
         )?
         .query_row((&settlement.id, &settlement.target), |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            let recipient: String = row.get(1)?;
+            Ok((
+                row.get::<_, ChannelName>(0)?,
+                recipient,
+                row.get::<_, Option<i64>>(2)?,
+                row.get(3)?,
+            ))
         })?;
     if is_elsewhere {
         connection
@@ -341,7 +350,12 @@ fn reckon(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<
     let counted_in = counted_in.and_then(|streak| u64::try_from(streak).ok());
     let Settlement { outcome, delivery, finished_at: now, roll, .. } = settlement;
     let before = channels::find(connection, &channel)?;
-    let effect = before.clone().after(outcome, delivery, counted_in, *now, *roll);
+    let alone = reckon_recipient(connection, settlement, &channel, &recipient, &before)?;
+    let effect = if alone {
+        before.clone().answered()
+    } else {
+        before.clone().after(outcome, delivery, counted_in, *now, *roll)
+    };
     channels::save(connection, &channel, &before, &effect.health, *now)?;
     if effect.counted {
         let streak = i64::try_from(effect.health.streak).unwrap_or(i64::MAX);
@@ -352,7 +366,35 @@ fn reckon(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<
     if effect.hastens {
         channels::hasten(connection, &channel, *now)?;
     }
+    if before.failing_since.is_some() && effect.health.failing_since.is_none() {
+        recipients::relieve(connection, &channel, *now)?;
+    }
     Ok(Settled::Reckoned)
+}
+
+/// What the end of an attempt means for its recipient; whether it means nothing for the channel.
+fn reckon_recipient(
+    connection: &Connection,
+    settlement: &Settlement,
+    channel: &ChannelName,
+    recipient: &str,
+    health: &Health,
+) -> rusqlite::Result<bool> {
+    if recipient.is_empty() {
+        return Ok(false);
+    }
+    let Settlement { outcome, delivery, finished_at: now, .. } = settlement;
+    let before = recipients::find(connection, channel, recipient)?;
+    let others = recipients::others_took_at(connection, channel, recipient)?;
+    // A channel that is only probed has to end its own trouble first.
+    let others = others.filter(|_| !health.is_probed());
+    let alone = before.is_alone_in(outcome, others);
+    let after = before.clone().after(outcome, delivery, alone, *now);
+    recipients::save(connection, channel, recipient, &after)?;
+    if before.failing_since.is_some() && after.failing_since.is_none() {
+        recipients::hasten(connection, channel, recipient, *now)?;
+    }
+    Ok(alone)
 }
 
 fn close_attempt(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<()> {
@@ -398,6 +440,7 @@ fn read_claimed(row: &Row<'_>) -> rusqlite::Result<Claimed> {
             expires_at: row.get(11)?,
         },
         probe_of: row.get(13)?,
+        was_overtaken: false,
     })
 }
 
@@ -423,7 +466,11 @@ fn final_reason(delivery: &Delivery) -> Option<&str> {
 
 /// What is due; what is due first goes first.
 const DUE: (&str, &str) = ("d.next_attempt_at <= :now", "d.next_attempt_at, d.seq");
-/// What is due; what was made first goes first.
-const OLDEST_DUE: (&str, &str) = ("d.next_attempt_at <= :now", "d.seq");
-/// What was made first, due or not.
-const PROBE: (&str, &str) = ("true", "d.seq");
+/// What is due; what was made first goes first, to recipients without trouble before all others.
+const OLDEST_DUE: (&str, &str) = ("d.next_attempt_at <= :now", OLDEST);
+/// The same, due or not.
+const PROBE: (&str, &str) = ("true", OLDEST);
+/// One recipient that takes nothing must not be all that is tried.
+const OLDEST: &str = "EXISTS(
+  SELECT 1 FROM recipients r WHERE r.channel_id = d.channel_id AND r.recipient = d.recipient
+    AND r.trouble_since IS NOT NULL), d.seq";

@@ -12,14 +12,15 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::event::EventId;
-use crate::domain::health::Health;
+use crate::domain::health::{ChannelState, Health};
+use crate::domain::recipient::masked;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::transition::Transition;
 use crate::domain::watch::Watch;
 use crate::store::database::{self, DatabaseFile};
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::hands::NOT_SENT_AGAIN;
-use crate::store::{chain, channels, snapshot, trainings, transitions, watches};
+use crate::store::{chain, channels, recipients, snapshot, trainings, transitions, watches};
 
 /// A connection that only reads.
 #[derive(Debug)]
@@ -105,6 +106,42 @@ pub struct ChannelRow {
     pub failed: u64,
     /// When it last took something.
     pub delivered_at: Option<Timestamp>,
+    /// Its recipients that operators have to know of, because they get nothing.
+    pub recipients: Vec<FailingRecipient>,
+}
+
+/// A recipient that gets nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailingRecipient {
+    /// Its address.
+    pub address: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, for people.
+    pub reason: Option<String>,
+}
+
+impl ChannelRow {
+    /// Since when operators have to know that it, or one of its recipients, takes nothing.
+    pub fn failing_since(&self) -> Option<Timestamp> {
+        let recipients = self.recipients.iter().map(|recipient| recipient.since);
+        recipients.chain(self.health.failing_since).min()
+    }
+
+    /// What went wrong last, for people; of recipients, where the channel itself is well.
+    pub fn reason(&self) -> Option<String> {
+        let own = self.health.failing_since.is_some() || self.health.state != ChannelState::Active;
+        let of_recipients = || {
+            let first = self.recipients.first()?;
+            let reason = first.reason.as_deref().unwrap_or("nothing is taken");
+            let others = match self.recipients.len() {
+                1 => String::new(),
+                number => format!(" and {} more", number - 1),
+            };
+            Some(format!("to {}{others}: {reason}", masked(&first.address)))
+        };
+        if own { None } else { of_recipients() }.or_else(|| self.health.reason.clone())
+    }
 }
 
 /// A condition that holds, as tables show it.
@@ -315,6 +352,13 @@ impl Reader {
                 failed: count(row, 4)?,
                 delivered_at: row.get(5)?,
                 parked_since: row.get(6)?,
+                recipients: recipients::failing(&self.connection, &name)?
+                    .into_iter()
+                    .filter_map(|(address, health)| {
+                        let since = health.failing_since?;
+                        Some(FailingRecipient { address, since, reason: health.reason })
+                    })
+                    .collect(),
                 name,
             })
         })

@@ -74,7 +74,7 @@ pub(super) fn recover(
 }
 
 /// The outcome of a try that nobody saw the end of.
-pub fn unknown_outcome() -> Outcome {
+fn unknown_outcome() -> Outcome {
     Outcome {
         error: Some("the program ended before the answer came".to_owned()),
         ..Outcome::new(OutcomeClass::Unknown, "unknown")
@@ -97,6 +97,13 @@ pub(super) fn hasten_after_set_back(
                failing_since = min(failing_since, :now),
                parked_since = min(parked_since, :now), updated_at = :now
              WHERE updated_at > :now OR parked_since > :now",
+        )?
+        .execute(named_params! {":now": now})?;
+    connection
+        .prepare_cached(
+            "UPDATE recipients SET taken_at = min(taken_at, :now),
+               trouble_since = min(trouble_since, :now), failing_since = min(failing_since, :now)
+             WHERE taken_at > :now OR trouble_since > :now OR failing_since > :now",
         )?
         .execute(named_params! {":now": now})?;
     connection

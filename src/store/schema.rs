@@ -233,4 +233,14 @@ UPDATE watches SET training = 'seen', training_since = t.detected_at,
     AND t.avatar_seq = (
       SELECT max(avatar_seq) FROM transitions k WHERE k.avatar_id = t.avatar_id
         AND k.to_status IN ('NOT_TRAINED','TRAINING','TRAINING_FAILED','IDLE','REFUSED'));
+
+CREATE TABLE recipients(
+  channel_id    TEXT NOT NULL REFERENCES channels(id),
+  recipient     TEXT NOT NULL,
+  taken_at      INTEGER,
+  trouble_since INTEGER,
+  failing_since INTEGER,
+  reason        TEXT,
+  PRIMARY KEY(channel_id, recipient)
+) STRICT, WITHOUT ROWID;
 ";

@@ -27,6 +27,8 @@ pub struct Untold {
 pub struct ChannelTurn {
     /// Which channel.
     pub channel: ChannelName,
+    /// Which of its recipients, if not all of them.
+    pub recipient: Option<String>,
     /// Which condition.
     pub kind: EventKind,
     /// Whether it began or ended.
@@ -75,16 +77,21 @@ pub(super) fn spare(connection: &Connection, delivery: &DeliveryId) -> rusqlite:
 }
 
 fn turns(connection: &Connection) -> rusqlite::Result<Vec<ChannelTurn>> {
-    let sql = "SELECT c.id, :failing, c.failing_since, k.since, c.reason
+    let sql = "SELECT c.id, :failing, c.failing_since, k.since, c.reason, NULL
                FROM channels c LEFT JOIN conditions k
                  ON k.kind = :failing AND k.subject = 'channel ' || c.id
                WHERE c.absent = 0 AND (c.failing_since IS NULL) <> (k.since IS NULL)
                UNION ALL
                SELECT c.id, :disabled, iif(c.state = 'disabled', c.parked_since, NULL), k.since,
-                      c.reason
+                      c.reason, NULL
                FROM channels c LEFT JOIN conditions k
                  ON k.kind = :disabled AND k.subject = 'channel ' || c.id
-               WHERE c.absent = 0 AND (c.state <> 'disabled') <> (k.since IS NULL)";
+               WHERE c.absent = 0 AND (c.state <> 'disabled') <> (k.since IS NULL)
+               UNION ALL
+               SELECT r.channel_id, :failing, r.failing_since, k.since, r.reason, r.recipient
+               FROM recipients r JOIN channels c ON c.id = r.channel_id LEFT JOIN conditions k
+                 ON k.kind = :failing AND k.subject = 'channel ' || c.id || ' to ' || r.recipient
+               WHERE c.absent = 0 AND (r.failing_since IS NULL) <> (k.since IS NULL)";
     let (failing, disabled) = (EventKind::ChannelFailing, EventKind::ChannelDisabled);
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(
@@ -95,6 +102,7 @@ fn turns(connection: &Connection) -> rusqlite::Result<Vec<ChannelTurn>> {
             let phase = if told.is_some() { Phase::Ended } else { Phase::Begun };
             Ok(ChannelTurn {
                 channel: row.get(0)?,
+                recipient: row.get(5)?,
                 kind: if kind == failing.name() { failing } else { disabled },
                 phase,
                 since: told.or(begun).unwrap_or(Timestamp::from_millis(0)),

@@ -352,6 +352,7 @@ impl<'d> Book<'d> {
             pending: row.under_way,
             dead: row.failed,
             oldest: row.oldest_at.map(|at| now.since(at)),
+            failing_recipients: row.recipients.len() as u64,
             name: row.name.clone(),
         });
         let accounts = self.register.accounts.iter().map(|name| {

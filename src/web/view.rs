@@ -9,7 +9,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::domain::transition::{Previous, Transition};
 use crate::domain::verdict::{AvatarFacts, ChannelFacts, ConditionFacts, Finding};
 use crate::domain::watch::Watch;
-use crate::store::reader::{AttemptRow, ChannelRow, ConditionRow, DeliveryRow};
+use crate::store::reader::{AttemptRow, ChannelRow, ConditionRow, DeliveryRow, FailingRecipient};
 
 /// An avatar that is watched.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -149,6 +149,8 @@ pub struct ChannelView {
     pub failing_since: Option<String>,
     /// What went wrong last.
     pub reason: Option<String>,
+    /// Its recipients that get nothing, though others may get theirs.
+    pub failing_recipients: Vec<RecipientView>,
     /// It is left alone until then.
     pub not_before: Option<String>,
     /// Deliveries that wait or are being sent.
@@ -159,6 +161,27 @@ pub struct ChannelView {
     pub failed: u64,
     /// When it last took something.
     pub delivered_at: Option<String>,
+}
+
+/// A recipient that gets nothing.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RecipientView {
+    /// Its address.
+    pub recipient: String,
+    /// Since when.
+    pub failing_since: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+impl RecipientView {
+    fn new(failing: &FailingRecipient) -> Self {
+        Self {
+            recipient: plain(&failing.address),
+            failing_since: failing.since.to_string(),
+            reason: failing.reason.as_deref().map(plain),
+        }
+    }
 }
 
 /// A condition that holds.
@@ -318,8 +341,9 @@ impl ChannelView {
             kind: kind.cloned(),
             configured: kind.is_some(),
             state: health.state.name(),
-            failing_since: text(health.failing_since),
-            reason: health.reason.as_deref().map(plain),
+            failing_since: text(row.failing_since()),
+            reason: row.reason().as_deref().map(plain),
+            failing_recipients: row.recipients.iter().map(RecipientView::new).collect(),
             not_before: text(health.ready_at().filter(|at| *at > now)),
             under_way: row.under_way,
             oldest_under_way_at: text(row.oldest_at),

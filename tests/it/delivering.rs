@@ -19,6 +19,7 @@ use crate::harness::world::World;
 
 mod hands;
 mod health;
+mod recipients;
 mod trouble;
 
 const SETTLED: [Status; 2] = [Status::Idle, Status::Refused];

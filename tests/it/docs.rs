@@ -36,14 +36,21 @@ fn the_guide_to_conditions_shows_them_to_the_byte() {
     let missing = Some("the API answered 404");
     let account = About::Account { name: AccountName::default(), cause: BlindCause::KeyRejected };
     let blind = Some("the API answered 401");
-    let channel = About::Channel { name: ChannelName::parse("ops").unwrap() };
+    let channel = About::Channel { name: ChannelName::parse("ops").unwrap(), recipient: None };
     let failing = Some("`ops.example.com` answered 500");
+    let recipient = About::Channel {
+        name: ChannelName::parse("studio-mail").unwrap(),
+        recipient: Some("boss@example.com".to_owned()),
+    };
+    let deferred =
+        Some("`smtp.example.com` answered 450 to naming the recipient: 4.2.0 greylisted");
     let (begun, ended) = (Phase::Begun, Phase::Ended);
     let expected = [
         sent(&news::condition(EventKind::AvatarMissing, begun, jane, missing)),
         sent(&news::condition(EventKind::WatchBlind, begun, account, blind)),
         sent(&news::condition(EventKind::ConfigRejected, ended, About::Config, None)),
         sent(&news::condition(EventKind::ChannelFailing, begun, channel, failing)),
+        sent(&news::condition(EventKind::ChannelFailing, begun, recipient, deferred)),
         sent(&news::given_up()),
     ];
     let guide = guide("docs/conditions.md");

@@ -74,7 +74,10 @@ fn transition(previous: Previous, to: &str, infer: bool, bare: bool) -> Event {
 
 fn conditions() -> Vec<Event> {
     let account = |cause| About::Account { name: AccountName::default(), cause };
-    let channel = || About::Channel { name: ChannelName::parse(&"Z-_9".repeat(16)).unwrap() };
+    let channel = || About::Channel {
+        name: ChannelName::parse(&"Z-_9".repeat(16)).unwrap(),
+        recipient: None,
+    };
     let mut events = Vec::new();
     for phase in [Phase::Begun, Phase::Ended] {
         for reason in [None, Some(HOSTILE)] {
@@ -93,6 +96,9 @@ fn conditions() -> Vec<Event> {
             }
             tell(EventKind::ConfigRejected, About::Config);
             tell(EventKind::ChannelFailing, channel());
+            let recipient = Some(HOSTILE.to_owned());
+            let name = ChannelName::parse("mail").unwrap();
+            tell(EventKind::ChannelFailing, About::Channel { name, recipient });
             tell(EventKind::ChannelDisabled, channel());
         }
     }

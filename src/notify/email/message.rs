@@ -158,7 +158,7 @@ fn topic(subject: &Subject) -> Option<String> {
             About::Avatar { id, .. } => avatar_topic(id),
             About::Account { name, .. } => format!("account.{}", atom(name.as_str())),
             About::Config => "config".to_owned(),
-            About::Channel { name } => channel_topic(name),
+            About::Channel { name, .. } => channel_topic(name),
         }),
         Subject::DeadLetter(letter) => Some(channel_topic(&letter.channel)),
         Subject::Ping { .. } => None,

@@ -146,7 +146,7 @@ impl Samples {
             status: Some(Status::from_name("PAUSED")),
         };
         let account = About::Account { name: self.account.clone(), cause: BlindCause::Unreachable };
-        let channel = About::Channel { name: self.channel.clone() };
+        let channel = About::Channel { name: self.channel.clone(), recipient: None };
         vec![
             (EventKind::AvatarMissing, about(true)),
             (EventKind::AvatarMissing, about(false)),

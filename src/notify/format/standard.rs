@@ -11,6 +11,7 @@ use crate::domain::avatar::Avatar;
 use crate::domain::condition::{About, Condition};
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::event::{Event, Subject};
+use crate::domain::recipient::masked;
 use crate::domain::status::Status;
 use crate::domain::transition::Transition;
 
@@ -114,9 +115,20 @@ pub(super) struct ConditionData<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum AboutData<'a> {
-    Avatar { avatar: NamedData<'a>, account: &'a str, status: Option<&'a str> },
-    Account { account: &'a str, cause: &'static str },
-    Channel { channel: &'a str },
+    Avatar {
+        avatar: NamedData<'a>,
+        account: &'a str,
+        status: Option<&'a str>,
+    },
+    Account {
+        account: &'a str,
+        cause: &'static str,
+    },
+    Channel {
+        channel: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        recipient: Option<String>,
+    },
     Config {},
 }
 
@@ -137,7 +149,10 @@ impl<'a> ConditionData<'a> {
             About::Account { name, cause } => {
                 AboutData::Account { account: name.as_str(), cause: cause.name() }
             }
-            About::Channel { name } => AboutData::Channel { channel: name.as_str() },
+            About::Channel { name, recipient } => AboutData::Channel {
+                channel: name.as_str(),
+                recipient: recipient.as_deref().map(masked),
+            },
             About::Config => AboutData::Config {},
         };
         Self {

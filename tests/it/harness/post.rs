@@ -24,6 +24,7 @@ use crate::harness::plans::seen;
 /// The notifier of one channel.
 pub(crate) struct Post {
     clock: HandClock,
+    recipients: Vec<String>,
     script: Mutex<Script>,
     calls: Mutex<Vec<Call>>,
 }
@@ -58,8 +59,18 @@ impl Post {
         clock: &HandClock,
         script: impl Fn(usize, &Parcel) -> Answer + Send + 'static,
     ) -> Arc<Self> {
+        Self::writing_to(&[""], clock, script)
+    }
+
+    /// The same, with a message for each of these recipients.
+    pub(crate) fn writing_to(
+        recipients: &[&str],
+        clock: &HandClock,
+        script: impl Fn(usize, &Parcel) -> Answer + Send + 'static,
+    ) -> Arc<Self> {
         let script = Mutex::new(Box::new(script) as Script);
-        Arc::new(Self { clock: clock.clone(), script, calls: Mutex::default() })
+        let recipients = recipients.iter().map(|to| (*to).to_owned()).collect();
+        Arc::new(Self { clock: clock.clone(), recipients, script, calls: Mutex::default() })
     }
 
     /// Takes everything.
@@ -75,13 +86,14 @@ impl Post {
 
 impl Notifier for Post {
     fn freeze(&self, event: &Event, now: Timestamp, roll: Roll) -> Vec<Draft> {
-        vec![Draft {
-            id: DeliveryId::mint(now, roll),
-            recipient: String::new(),
+        let draft = |(salt, recipient): (u64, &String)| Draft {
+            id: DeliveryId::mint(now, roll.derive(salt)),
+            recipient: recipient.clone(),
             content_type: standard::CONTENT_TYPE.to_owned(),
             body: standard::render(event),
             fallback: None,
-        }]
+        };
+        (0..).zip(&self.recipients).map(draft).collect()
     }
 
     fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> impl Future<Output = Outcome> + Send {
