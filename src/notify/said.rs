@@ -66,7 +66,7 @@ impl Said {
                     Some(Value::String(text)) => is_yes(text),
                     _ => false,
                 };
-                VERDICTS.iter().any(|key| yes(&key)) && !refuses(object)
+                VERDICTS.iter().any(yes) && !refuses(object)
             }
             _ => self.word().is_some_and(is_yes),
         }
@@ -94,7 +94,7 @@ impl Said {
                 let found = |key: &&str| {
                     places.iter().flatten().find_map(|place| place.get(*key).and_then(number))
                 };
-                STATUSES.iter().find_map(|key| found(&key))
+                STATUSES.iter().find_map(found)
             }
             _ => {
                 let text = self.word().filter(|text| tells_of_failure(text))?;
@@ -127,9 +127,7 @@ fn refuses(object: &Map<String, Value>) -> bool {
         Some(Value::Object(fields)) => !fields.is_empty(),
         Some(Value::Bool(true)) => true,
     };
-    VERDICTS.iter().any(|key| says_no(&key))
-        || STATUSES.iter().any(|key| says_no(&key))
-        || ERRORS.iter().any(|key| is_full(&key))
+    VERDICTS.iter().any(&says_no) || STATUSES.iter().any(says_no) || ERRORS.iter().any(is_full)
 }
 
 fn tells_of_failure(text: &str) -> bool {

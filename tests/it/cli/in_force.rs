@@ -11,7 +11,7 @@ fn check(bench: &Bench) -> (String, i32) {
 
 /// What may have become of a file, and what is said of it; nothing where it is removed.
 fn accidents(good: &str) -> Vec<(&'static str, Option<Vec<u8>>, &'static str)> {
-    let cut = |mark: &str| Some(good[..good.find(mark).unwrap()].as_bytes().to_vec());
+    let cut = |mark: &str| Some(good.as_bytes()[..good.find(mark).unwrap()].to_vec());
     let wide: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let conflict = format!("<<<<<<< HEAD\n{good}=======\n{good}>>>>>>> other\n");
     let open = good.replacen("id = \"a1\"", "id = \"a1", 1);
