@@ -12,6 +12,7 @@ mod smtp_tls;
 mod smtp_reply;
 mod smtp_offers;
 mod smtp_data;
+mod smtp_parameters;
 mod sendmail;
 mod program;
 mod folder;

@@ -18,7 +18,8 @@ use crate::domain::mail_domain::MailDomain;
 use crate::notify::email::login::{Login, Mechanism, Pass};
 use crate::notify::email::reply::{self, Introduction, Phase};
 use crate::notify::email::smtp_data::stuffed;
-use crate::notify::email::smtp_offers::{EIGHT_BIT_MIME, Offers, SMTPUTF8, STARTTLS};
+use crate::notify::email::smtp_offers::{Offers, STARTTLS};
+use crate::notify::email::smtp_parameters::parameters;
 use crate::notify::email::smtp_reply::Reply;
 use crate::notify::email::smtp_stream::{Lost, SmtpStream};
 use crate::notify::email::smtp_tls::Tls;
@@ -75,10 +76,9 @@ impl Server {
             hidden: vec![known.sender.clone(), known.recipient.clone()],
             known,
         };
-        let running = AssertUnwindSafe(session.run(mail)).catch_unwind();
-        let outcome = match running.await {
-            Ok(Ok(outcome) | Err(outcome)) => outcome,
-            Err(_) => reply::broken_off(&self.host, session.phase),
+        let outcome = match caught(session.run(mail)).await {
+            Some(Ok(outcome) | Err(outcome)) => outcome,
+            None => reply::broken_off(&self.host, session.phase),
         };
         session.leave().await;
         (outcome, session.offers)
@@ -273,11 +273,13 @@ impl Session<'_> {
     async fn announce(&mut self, mail: Transaction<'_>) -> Result<(), Outcome> {
         let Server { host, timeouts, .. } = self.server;
         self.phase = Phase::Mail;
-        let parameters = parameters(&self.offers, mail).map_err(|lack| lack.outcome(host))?;
-        let from = mail.from.map_or("", MailAddress::as_str);
+        let Transaction { from, to, message } = mail;
+        let parameters = parameters(&self.offers, from, to, message);
+        let parameters = parameters.map_err(|lack| lack.outcome(host))?;
+        let from = from.map_or("", MailAddress::as_str);
         self.ask(&format!("MAIL FROM:<{from}>{parameters}"), timeouts.mail, 200).await?;
         self.phase = Phase::Rcpt;
-        self.ask(&format!("RCPT TO:<{}>", mail.to), timeouts.mail, 200).await?;
+        self.ask(&format!("RCPT TO:<{to}>"), timeouts.mail, 200).await?;
         self.phase = Phase::Data;
         self.ask("DATA", timeouts.data, 300).await
     }
@@ -364,60 +366,9 @@ impl Session<'_> {
     }
 }
 
-/// What MAIL must say about this mail, or what the server lacks for it.
-fn parameters(offers: &Offers, mail: Transaction<'_>) -> Result<String, Lack> {
-    let mut parameters = String::new();
-    let is_ours = mail.from.is_some_and(MailAddress::needs_smtputf8)
-        || head(mail.message).split(|byte| *byte == b'\n').any(is_of_ours);
-    if is_ours || mail.to.needs_smtputf8() || !head(mail.message).is_ascii() {
-        if !offers.has(SMTPUTF8) {
-            return Err(if is_ours { Lack::Sender } else { Lack::Recipient });
-        }
-        parameters.push_str(" SMTPUTF8");
-    }
-    if !mail.message.is_ascii() {
-        if !offers.has(EIGHT_BIT_MIME) {
-            return Err(Lack::Body);
-        }
-        parameters.push_str(" BODY=8BITMIME");
-    }
-    Ok(parameters)
-}
-
-/// What a server lacks for a mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lack {
-    /// SMTPUTF8, for addresses of ours: no mail can be sent.
-    Sender,
-    /// SMTPUTF8, for this recipient alone.
-    Recipient,
-    /// 8BITMIME.
-    Body,
-}
-
-impl Lack {
-    fn outcome(self, host: &str) -> Outcome {
-        let rejected = |phase: Phase, what: &str| {
-            let text = format!("`{host}` does not offer {what}");
-            fault::stopped(OutcomeClass::Rejected, phase.name(), text)
-        };
-        match self {
-            Self::Sender => reply::unoffered(host, Phase::Mail, reply::NO_SMTPUTF8_FOR_US),
-            Self::Recipient => rejected(Phase::Rcpt, "SMTPUTF8, which this recipient needs"),
-            Self::Body => rejected(Phase::Mail, "8BITMIME, which this mail needs"),
-        }
-    }
-}
-
-/// Whether a line of the head needs SMTPUTF8, and not because of the recipient.
-fn is_of_ours(line: &[u8]) -> bool {
-    !line.is_ascii() && !line.get(..3).is_some_and(|name| name.eq_ignore_ascii_case(b"to:"))
-}
-
-/// The headers of a message.
-fn head(message: &[u8]) -> &[u8] {
-    let end = message.windows(HEAD_END.len()).position(|bytes| bytes == HEAD_END);
-    end.and_then(|at| message.get(..at)).unwrap_or(message)
+/// What came of it; nothing, when it panicked.
+async fn caught<T>(running: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(running).catch_unwind().await.ok()
 }
 
 /// Names that mean this machine to itself, and nothing to others.
@@ -426,8 +377,25 @@ fn is_local(name: &MailDomain) -> bool {
     name.ends_with(".localdomain") || name.ends_with(".localhost")
 }
 
-const HEAD_END: &[u8] = b"\r\n\r\n";
 const DOT: &[u8] = b".\r\n";
 /// RFC 4954, section 4.
 const UNKNOWN_MECHANISM: u16 = 504;
 const QUIT_PATIENCE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_of_the_step_that_it_came_in() {
+        assert_eq!(caught(async { 1 }).await, Some(1));
+        let panicking = async {
+            tokio::task::yield_now().await;
+            panic!("as the test asked for");
+        };
+        assert_eq!(caught::<()>(panicking).await, None);
+        let class_at = |phase| reply::broken_off("h", phase).class;
+        assert_eq!(class_at(Phase::Hello), OutcomeClass::Retryable);
+        assert_eq!(class_at(Phase::Dot), OutcomeClass::Ambiguous);
+    }
+}

@@ -247,3 +247,44 @@ async fn a_mail_takes_as_long_as_the_server_and_no_longer() {
     }
     assert!(fastest < Duration::from_millis(38), "{fastest:?}");
 }
+
+/// Whatever a server says, a try ends, as something that the digits of the answer allow.
+#[tokio::test]
+async fn no_bytes_of_a_server_do_harm() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut dice = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let steps =
+        [Step::Greeting, Step::Ehlo, Step::Auth, Step::Mail, Step::Rcpt, Step::Data, Step::Dot];
+    let mut tries = Vec::new();
+    for number in 0..140 {
+        let step = steps[number % steps.len()];
+        let digits = [&b"250"[..], b"554", b"354", b"451", b"235", b"220"][(dice() % 6) as usize];
+        let mut bytes = if dice() % 4 == 0 { Vec::new() } else { digits.to_vec() };
+        for _ in 0..dice() % 40 {
+            let byte = dice() as u8;
+            bytes.push(if byte < 60 { b"\r\n-  25034"[(byte % 10) as usize] } else { byte });
+        }
+        tries.push(async move {
+            let shown = format!("{:?} at {step:?}", String::from_utf8_lossy(&bytes));
+            let bytes: &'static [u8] = Box::leak(bytes.into_boxed_slice());
+            let (outcome, _) = outcome_of(vec![(step, Upset::RawThenDrop(bytes))]).await;
+            let said = outcome.error.as_deref().unwrap_or_default();
+            assert!(!said.contains("bug"), "{outcome:?} for {shown}");
+            let definite = match outcome.code {
+                Some(200..300) if step == Step::Dot => OutcomeClass::Delivered,
+                Some(400..600) if step == Step::Dot => {
+                    assert_ne!(outcome.class, OutcomeClass::Ambiguous, "{outcome:?} for {shown}");
+                    return;
+                }
+                _ => return assert_ne!(outcome.class, OutcomeClass::Delivered, "for {shown}"),
+            };
+            assert_eq!(outcome.class, definite, "for {shown}");
+        });
+    }
+    futures_util::future::join_all(tries).await;
+}

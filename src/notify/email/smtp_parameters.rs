@@ -1,0 +1,98 @@
+//! What MAIL says about a mail (RFC 6152, RFC 6531), and what a server must offer for that.
+//!
+//! SMTPUTF8 is asked for only where an address, of the envelope or in a header, needs it.
+
+use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::domain::mail_address::MailAddress;
+use crate::notify::email::reply::{self, Phase};
+use crate::notify::email::smtp_offers::{EIGHT_BIT_MIME, Offers, SMTPUTF8};
+use crate::notify::fault;
+
+/// The parameters for a mail from there to there, or what the server lacks for it.
+pub(super) fn parameters(
+    offers: &Offers,
+    from: Option<&MailAddress>,
+    to: &MailAddress,
+    message: &[u8],
+) -> Result<String, Lack> {
+    let mut parameters = String::new();
+    let is_ours = from.is_some_and(MailAddress::needs_smtputf8)
+        || head(message).split(|byte| *byte == b'\n').any(is_of_ours);
+    if is_ours || to.needs_smtputf8() || !head(message).is_ascii() {
+        if !offers.has(SMTPUTF8) {
+            return Err(if is_ours { Lack::Sender } else { Lack::Recipient });
+        }
+        parameters.push_str(" SMTPUTF8");
+    }
+    if !message.is_ascii() {
+        if !offers.has(EIGHT_BIT_MIME) {
+            return Err(Lack::Body);
+        }
+        parameters.push_str(" BODY=8BITMIME");
+    }
+    Ok(parameters)
+}
+
+/// What a server lacks for a mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// SMTPUTF8, for addresses of ours: no mail can be sent.
+    Sender,
+    /// SMTPUTF8, for this recipient alone.
+    Recipient,
+    /// 8BITMIME.
+    Body,
+}
+
+impl Lack {
+    /// What it means for the try.
+    pub(super) fn outcome(self, host: &str) -> Outcome {
+        let rejected = |phase: Phase, what: &str| {
+            let text = format!("`{host}` does not offer {what}");
+            fault::stopped(OutcomeClass::Rejected, phase.name(), text)
+        };
+        match self {
+            Self::Sender => reply::unoffered(host, Phase::Mail, reply::NO_SMTPUTF8_FOR_US),
+            Self::Recipient => rejected(Phase::Rcpt, "SMTPUTF8, which this recipient needs"),
+            Self::Body => rejected(Phase::Mail, "8BITMIME, which this mail needs"),
+        }
+    }
+}
+
+/// Whether a line of the head needs SMTPUTF8, and not because of the recipient.
+fn is_of_ours(line: &[u8]) -> bool {
+    !line.is_ascii() && !line.get(..3).is_some_and(|name| name.eq_ignore_ascii_case(b"to:"))
+}
+
+/// The headers of a message.
+fn head(message: &[u8]) -> &[u8] {
+    let end = message.windows(HEAD_END.len()).position(|bytes| bytes == HEAD_END);
+    end.and_then(|at| message.get(..at)).unwrap_or(message)
+}
+
+const HEAD_END: &[u8] = b"\r\n\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::email::smtp_reply::Reply;
+
+    #[test]
+    fn what_needs_smtputf8_is_told_from_the_head_alone() {
+        let address = |text: &str| MailAddress::parse(text).unwrap();
+        let (plain, script) = (address("a@example.com"), address("é@example.com"));
+        let all: Vec<String> = ["m", SMTPUTF8, EIGHT_BIT_MIME].map(str::to_owned).into();
+        let all = Offers::of(&Reply { code: 250, lines: all });
+        let check = |to: &MailAddress, message: &str, expected: &str, lack: Option<Lack>| {
+            let with = |offers| parameters(offers, Some(&plain), to, message.as_bytes());
+            assert_eq!(with(&all), Ok(expected.to_owned()), "for {message}");
+            assert_eq!(with(&Offers::default()).err(), lack, "for {message}");
+        };
+        let needed = " SMTPUTF8 BODY=8BITMIME";
+        check(&plain, "To: a\r\n\r\nb", "", None);
+        check(&plain, "To: a\r\n\r\né", " BODY=8BITMIME", Some(Lack::Body));
+        check(&script, "To: é\r\n\r\nb", needed, Some(Lack::Recipient));
+        check(&script, "to: é\r\nReply-To: é\r\n\r\nb", needed, Some(Lack::Sender));
+        check(&plain, "From: é\r\nTo: a\r\n\r\nb", needed, Some(Lack::Sender));
+    }
+}
