@@ -56,6 +56,19 @@ impl Phase {
         }
     }
 
+    /// What an answer here is to, for people.
+    const fn asked(self) -> &'static str {
+        match self {
+            Self::Resolve | Self::Connect => "our call",
+            Self::Tls => "STARTTLS",
+            Self::Hello => "our greeting",
+            Self::Auth => "our login",
+            Self::Mail => "the sender",
+            Self::Rcpt => "the recipient",
+            Self::Data | Self::Dot => "the mail",
+        }
+    }
+
     /// Losing the other side here means that it may have taken the mail.
     const fn lost(self) -> OutcomeClass {
         match self {
@@ -114,7 +127,7 @@ pub(super) fn refused(
 ) -> Outcome {
     let said = reply.text();
     let outcome = if reply.is_of(400) || reply.is_of(500) {
-        let text = format!("`{host}` answered {} to {}", reply.code, phase.doing());
+        let text = format!("`{host}` answered {} to {}", reply.code, phase.asked());
         let Ruling { class, scope } = known.ruling(phase, reply.code, &said);
         Outcome { scope, ..fault::stopped(class, phase.name(), text) }
     } else {
