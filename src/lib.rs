@@ -20,6 +20,7 @@
 //! | 2 | [`live`] | what is known only while it runs |
 //! | 1 | [`domain`] | every decision, pure |
 //! | 1 | [`secret`], [`signing_secret`], [`telemetry`] | what must not be seen; the log |
+//! | 1 | [`network`] | names and addresses: look-ups, and the first that can be connected to |
 //! | 1 | [`content_coding`], [`tls_failure`] | bodies without their codings; TLS in words |
 //!
 //! # What always holds
@@ -48,3 +49,4 @@ pub mod signing_secret;
 pub mod telemetry;
 pub mod content_coding;
 pub mod tls_failure;
+pub mod network;

@@ -2,13 +2,13 @@
 //!
 //! The key goes to the configured host and nowhere else: no redirect is followed, no proxy is
 //! used, no referer and no cookie is sent. Connections are kept, because a handshake a poll is
-//! dear; the one price of that, a kept connection that dies in the moment it is used, is paid
-//! here with a single second request. Nothing else is tried twice: that is the caller's trade.
+//! dear; the price of that is paid here with a single second request: where a kept connection
+//! died in the moment it was used, and where bad news came on one that may lead to where the API
+//! no longer is. Nothing else is tried twice: that is the caller's trade.
 
 use std::fmt;
-use std::iter;
 use std::pin::pin;
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use url::Url;
 use crate::argil::answer::{self, Answer};
 use crate::argil::error::ArgilError;
 use crate::argil::fault::{self, Stage};
+use crate::argil::pool::{CONNECT_MAX, NoPool, Pool, Pools, SILENCE_MAX, Target};
 use crate::content_coding::{Decoded, End, decode};
 use crate::domain::avatar::AvatarId;
 use crate::domain::listing::Listing;
@@ -38,10 +39,8 @@ pub struct ClientSpec {
 
 /// Looks at avatars with one key. Meant to be kept and shared: it holds the connections.
 pub struct Client {
-    /// Built when the machine has what that takes.
-    http: OnceLock<Http>,
-    /// What every request carries.
-    headers: HeaderMap,
+    /// The connections.
+    pools: Pools,
     /// `{base_url}/avatars`.
     avatars: Url,
     /// The host, and the port if it is an unusual one, for reasons.
@@ -54,14 +53,6 @@ pub struct Client {
     answered: AtomicBool,
     /// The `Date` of the last answer, in milliseconds; zero before the first.
     dated: AtomicI64,
-}
-
-/// Both HTTP clients.
-struct Http {
-    /// Keeps connections.
-    keeping: reqwest::Client,
-    /// Never does; for the second request, which must not meet another dead connection.
-    fresh: reqwest::Client,
 }
 
 impl fmt::Debug for Client {
@@ -81,9 +72,9 @@ impl Client {
         let headers = headers(&spec.api_key)?;
         // Someone else may have installed one before us; any will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let target = Target { url: avatars.clone(), headers, timeout: spec.timeout };
         Ok(Self {
-            http: OnceLock::new(),
-            headers,
+            pools: Pools::new(target),
             avatars,
             host,
             key: spec.api_key,
@@ -97,7 +88,7 @@ impl Client {
     /// Looks at one avatar. Never fails and never takes longer than the limit: whatever goes
     /// wrong is an observation, too. Dropping the future drops the request.
     pub async fn look(&self, id: &AvatarId, now: Timestamp) -> Observation {
-        match self.ask(self.url(id), BODY_SIZE_MAX).await {
+        match self.ask(&self.url(id), BODY_SIZE_MAX, &NEWS_OF_AVATARS, now).await {
             Ok(asked) => answer::observe(&asked.outline(), id, &self.key, now),
             Err(failure) => self.failed(failure, now),
         }
@@ -105,22 +96,7 @@ impl Client {
 
     /// What this machine lacks, so that nothing can be asked for just now.
     pub fn hindrance(&self) -> Option<String> {
-        self.http().err()
-    }
-
-    fn http(&self) -> Result<&Http, String> {
-        if let Some(http) = self.http.get() {
-            return Ok(http);
-        }
-        let builder = || builder(&self.avatars, &self.headers, self.timeout);
-        let build = |builder: reqwest::ClientBuilder| {
-            builder.build().map_err(|error| fault::not_built(&error.without_url(), &self.key))
-        };
-        let http = Http {
-            keeping: build(builder().pool_max_idle_per_host(IDLE_CONNECTIONS_MAX))?,
-            fresh: build(builder().pool_max_idle_per_host(0))?,
-        };
-        Ok(self.http.get_or_init(|| http))
+        Some(fault::not_built(&self.pools.hindrance()?, &self.key))
     }
 
     /// How many requests so far were sent a second time.
@@ -132,7 +108,7 @@ impl Client {
     pub async fn list(&self, now: Timestamp) -> Listing {
         let mut url = self.avatars.clone();
         url.query_pairs_mut().append_pair("visibility", "private");
-        match self.ask(url, LIST_SIZE_MAX).await {
+        match self.ask(&url, LIST_SIZE_MAX, &NEWS_OF_LISTS, now).await {
             Ok(asked) => answer::list(&asked.outline(), &self.key, now),
             Err(failure) => Listing::Unseen(self.failed(failure, now)),
         }
@@ -151,12 +127,62 @@ impl Client {
         Observation::Failed { fault, reason }
     }
 
-    /// Asks for something, and reads the answer as far as the limits allow.
-    async fn ask(&self, url: Url, size_max: usize) -> Result<Asked, (Fault, String)> {
+    /// Asks for something. Such `news` on connections that are not new is asked for again on new
+    /// ones, after a look-up of their own: the API may have moved.
+    async fn ask(
+        &self,
+        url: &Url,
+        size_max: usize,
+        news: &[u16],
+        now: Timestamp,
+    ) -> Result<Asked, (Fault, String)> {
+        let pool = self.pools.at(now).await.map_err(|error| self.without_pool(error))?;
+        let asked = self.ask_noted(&pool, url, size_max).await;
+        let is_news = asked.as_ref().is_ok_and(|asked| news.contains(&asked.code()));
+        if pool.is_believed(now) || !is_news {
+            return asked;
+        }
+        let newer = self.pools.after(Some(&pool), now).await;
+        let pool = newer.map_err(|error| self.without_pool(error))?;
+        self.repeats.fetch_add(1, Ordering::Relaxed);
+        self.ask_noted(&pool, url, size_max).await
+    }
+
+    /// Asks on one pool, and notes whether it is to be asked on again.
+    async fn ask_noted(
+        &self,
+        pool: &Arc<Pool>,
+        url: &Url,
+        size_max: usize,
+    ) -> Result<Asked, (Fault, String)> {
+        let asked = self.ask_on(pool, url, size_max).await;
+        match &asked {
+            Ok(asked) => self.pools.note(pool, asked.code() != 200),
+            Err(_) => self.pools.abandon(pool),
+        }
+        asked
+    }
+
+    fn without_pool(&self, error: NoPool) -> (Fault, String) {
+        match error {
+            NoPool::Unresolved(error) => {
+                (Fault::Unresolved, format!("cannot resolve `{}`: {error}", self.host))
+            }
+            NoPool::Unbuilt(error) => (Fault::Local, fault::not_built(&error, &self.key)),
+        }
+    }
+
+    /// Asks on one pool, and reads the answer as far as the limits allow.
+    async fn ask_on(
+        &self,
+        pool: &Arc<Pool>,
+        url: &Url,
+        size_max: usize,
+    ) -> Result<Asked, (Fault, String)> {
         let mut limit = pin!(tokio::time::sleep(self.timeout));
         let mut response = tokio::select! {
             biased;
-            sent = self.send(url) => sent?,
+            sent = self.send(pool, url) => sent?,
             () = &mut limit => {
                 return Err((Fault::Unreachable, format!("no answer within {:?}", self.timeout)));
             }
@@ -178,9 +204,8 @@ impl Client {
     }
 
     /// Sends the request, and once more on a fresh connection if it died on a kept one.
-    async fn send(&self, url: Url) -> Result<reqwest::Response, (Fault, String)> {
-        let http = self.http().map_err(|lacks| (Fault::Local, lacks))?;
-        let error = match http.keeping.get(url.clone()).send().await {
+    async fn send(&self, pool: &Pool, url: &Url) -> Result<reqwest::Response, (Fault, String)> {
+        let error = match pool.keeping.get(url.clone()).send().await {
             Ok(response) => {
                 self.answered.store(true, Ordering::Relaxed);
                 return Ok(response);
@@ -191,7 +216,7 @@ impl Client {
             return Err(self.explain(error, Stage::Answer));
         }
         self.repeats.fetch_add(1, Ordering::Relaxed);
-        let second = http.fresh.get(url).send().await;
+        let second = pool.fresh.get(url.clone()).send().await;
         second.map_err(|error| self.explain(error, Stage::Answer))
     }
 
@@ -296,6 +321,10 @@ impl Asked {
         Self { response, body, undecoded, flaw: flaw.or(own) }
     }
 
+    fn code(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
     /// The parts of the response that mean something.
     fn outline(&self) -> Answer<'_> {
         let response = &self.response;
@@ -306,7 +335,7 @@ impl Asked {
             .and_then(|target| target.host_str().map(str::to_owned));
         let paging = |name: &str| name.starts_with("x-total") || name.starts_with("x-page");
         Answer {
-            code: response.status().as_u16(),
+            code: self.code(),
             retry_after: headers
                 .get_all(header::RETRY_AFTER)
                 .iter()
@@ -370,37 +399,11 @@ fn headers(key: &Secret) -> Result<HeaderMap, ArgilError> {
     Ok(headers)
 }
 
-/// What both HTTP clients have in common. HTTP/1.1 only: it has fewer ways to go wrong, and a
-/// silent connection harms one request instead of all.
-fn builder(avatars: &Url, headers: &HeaderMap, timeout: Duration) -> reqwest::ClientBuilder {
-    let builder = reqwest::Client::builder()
-        .default_headers(headers.clone())
-        .user_agent(concat!("avatar-watch/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .no_proxy()
-        .http1_only()
-        .gzip(false)
-        .connect_timeout(timeout.min(CONNECT_MAX))
-        .read_timeout(timeout.min(SILENCE_MAX))
-        .pool_idle_timeout(IDLE_MAX);
-    if avatars.scheme() == "http" {
-        // No TLS ever, so a machine without CA certificates will do.
-        builder.tls_certs_only(iter::empty())
-    } else {
-        builder
-    }
-}
-
-/// The longest wait for a connection, TLS included.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// The longest silence, before the answer and within it.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// How long an unused connection is kept.
-const IDLE_MAX: Duration = Duration::from_secs(90);
-/// How many unused connections are kept.
-const IDLE_CONNECTIONS_MAX: usize = 64;
+/// Answers about an avatar that do not pass by themselves: that the key is refused, or that there
+/// is no such avatar.
+const NEWS_OF_AVATARS: [u16; 3] = [401, 403, 404];
+/// The same about a list: whether there is one says nothing about avatars.
+const NEWS_OF_LISTS: [u16; 1] = [401];
 /// A clock that is behind what the API said before by more than this is wrong.
 const CLOCK_DOUBT: Duration = Duration::from_secs(5 * 60);
 /// The largest body, decompressed; an avatar has some 2 KB.

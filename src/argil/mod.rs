@@ -6,6 +6,7 @@
 //! look, and what to do about what was seen, is decided elsewhere.
 
 pub mod client;
+mod pool;
 pub mod answer;
 pub mod wire;
 pub mod field;

@@ -271,7 +271,10 @@ fn concerns_all(seen: &Observation) -> bool {
     match seen {
         Observation::Denied { denial: Denial::Key, .. }
         | Observation::Throttled { .. }
-        | Observation::Failed { fault: Fault::Unreachable | Fault::Way | Fault::Local, .. } => true,
+        | Observation::Failed {
+            fault: Fault::Unresolved | Fault::Unreachable | Fault::Way | Fault::Local,
+            ..
+        } => true,
         Observation::Seen(_)
         | Observation::Missing { .. }
         | Observation::Denied { denial: Denial::Avatar, .. }

@@ -18,6 +18,10 @@ pub fn of_look(seen: &Observation) -> Option<&'static str> {
             "is it in the workspace of this key? One of another account says `account = \"…\"`"
         }
         Observation::Throttled { .. } => "try again in a while; does anything else use this key?",
+        Observation::Failed { fault: Fault::Unresolved, .. } => {
+            "is `base_url` right, and does this machine find other names? Its name servers stand \
+             in `/etc/resolv.conf`"
+        }
         Observation::Failed { fault: Fault::Unreachable, .. } => {
             "is `base_url` right, and does this machine reach the internet?"
         }
@@ -44,7 +48,10 @@ pub fn of_channel(outcome: &Outcome) -> &'static str {
         return help;
     }
     match (outcome.phase, outcome.code) {
-        ("resolve", _) => "is the name of the host right, and does this machine find others?",
+        ("resolve", _) => {
+            "is the name of the host right, and does this machine find others? Its name servers \
+             stand in `/etc/resolv.conf`"
+        }
         ("connect", _) => "does the server run, and may this machine connect to its port?",
         ("tls", None) if outcome.class == OutcomeClass::Misconfigured => {
             "is `port` right? One that speaks TLS from the first byte wants `tls = \"implicit\"`"

@@ -12,7 +12,10 @@ use tokio::runtime::Builder;
 /// # Errors
 /// When the system refuses what it takes.
 pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()?;
     // The pool for what blocks panics when it cannot start its first thread, and waits when it
     // cannot start another one. So there is always one, which does nothing; and what the system
     // refuses, it refuses here.
@@ -26,3 +29,6 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     runtime.shutdown_background();
     Ok(result)
 }
+
+/// The unit allows 64 tasks in all (`TasksMax=`), and look-ups have threads of their own.
+const BLOCKING_THREADS_MAX: usize = 24;

@@ -60,7 +60,7 @@ impl From<&Observation> for Welcome {
             }
             Observation::Failed { fault: Fault::Way, .. } => Self::Astray,
             Observation::Failed {
-                fault: Fault::Unreachable | Fault::Unusable | Fault::Coding,
+                fault: Fault::Unresolved | Fault::Unreachable | Fault::Unusable | Fault::Coding,
                 ..
             }
             | Observation::Failed { fault: Fault::Wrong | Fault::Local, .. } => Self::NoAnswer,

@@ -20,7 +20,9 @@ pub enum Denial {
 /// The kinds of failure to see an avatar, by what may mend them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// No answer: the host is not found, does not answer, or breaks off. Mends itself.
+    /// The name of the host could not be looked up. Mends itself.
+    Unresolved,
+    /// No answer: the host does not answer, or breaks off. Mends itself.
     Unreachable,
     /// The way to the API is wrong: its certificate is not trusted, or it points elsewhere. It
     /// concerns every avatar, and will not mend itself in seconds.

@@ -141,7 +141,7 @@ impl Vision {
 
 const fn cause(fault: Fault) -> BlindCause {
     match fault {
-        Fault::Unreachable | Fault::Way => BlindCause::Unreachable,
+        Fault::Unresolved | Fault::Unreachable | Fault::Way => BlindCause::Unreachable,
         Fault::Unusable | Fault::Coding | Fault::Wrong => BlindCause::Unusable,
         Fault::Local => BlindCause::Local,
     }

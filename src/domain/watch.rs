@@ -180,7 +180,8 @@ impl Watch {
             }
             Observation::Failed { fault, reason } => {
                 let (floor, looks) = match fault {
-                    Fault::Unreachable
+                    Fault::Unresolved
+                    | Fault::Unreachable
                     | Fault::Way
                     | Fault::Unusable
                     | Fault::Coding

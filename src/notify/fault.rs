@@ -10,10 +10,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::foreign_text::one_line;
+use crate::network;
+use crate::network::look_up::{LookUpError, look_up};
+use crate::network::route::routable;
 use crate::tls_failure::{self, TlsFailure};
 
 /// A try that came no further than `phase`.
@@ -42,24 +44,17 @@ pub(super) fn not_connected(host: &str, error: &io::Error) -> Outcome {
     stopped(class, CONNECT, format!("`{host}` {said}"))
 }
 
-/// A connection to the first of the addresses that takes one, each within `limit`.
+/// A connection to the first of the addresses that takes one, within `limit` in all.
 ///
 /// # Errors
-/// What the last refusal means.
+/// What the refusal means that says most about the other side.
 pub(super) async fn connect(
     host: &str,
     addresses: &[SocketAddr],
     limit: Duration,
 ) -> Result<TcpStream, Outcome> {
-    let mut refusal = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in addresses {
-        refusal = match timeout(limit, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => error,
-            Err(_) => io::ErrorKind::TimedOut.into(),
-        };
-    }
-    Err(not_connected(host, &refusal))
+    let connected = network::connect::connect(addresses, limit).await;
+    connected.map_err(|error| not_connected(host, &error))
 }
 
 /// What went wrong with TLS, for people.
@@ -88,7 +83,7 @@ pub(super) fn not_built(error: &(dyn Error + 'static)) -> String {
     )
 }
 
-/// The addresses of `host`.
+/// The addresses of `host` that can be tried from this machine.
 ///
 /// # Errors
 /// When nobody knows the name, or nobody could be asked within `limit`.
@@ -97,43 +92,27 @@ pub(super) async fn resolve(
     port: u16,
     limit: Duration,
 ) -> Result<Vec<SocketAddr>, ResolveError> {
-    match timeout(limit, tokio::net::lookup_host((host, port))).await {
-        Err(_) => Err(ResolveError::Unanswered),
-        Ok(Err(error)) if is_passing(&error) => Err(ResolveError::Unanswered),
-        Ok(Err(_)) => Err(ResolveError::Unknown),
-        Ok(Ok(addresses)) => {
-            let addresses: Vec<SocketAddr> = addresses.collect();
-            if addresses.is_empty() { Err(ResolveError::Unknown) } else { Ok(addresses) }
-        }
-    }
+    let found = look_up(host, limit).await.map_err(ResolveError)?;
+    Ok(routable(found.into_iter().map(|address| SocketAddr::new(address, port)).collect()))
 }
 
 /// Why a name has no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ResolveError {
-    /// The name servers say that there is none.
-    #[error("no such name")]
-    Unknown,
-    /// No name server answered.
-    #[error("no name server answered")]
-    Unanswered,
-}
+#[error("{0}")]
+pub(super) struct ResolveError(LookUpError);
 
 impl ResolveError {
     /// What it means for a try.
     pub(super) fn outcome(self, host: &str) -> Outcome {
-        match self {
-            Self::Unknown => stopped(
-                OutcomeClass::Retryable,
-                RESOLVE,
-                format!("`{host}` has no address: is it spelled right?"),
-            ),
-            Self::Unanswered => stopped(
-                OutcomeClass::Local,
-                RESOLVE,
-                format!("`{host}` could not be looked up: no name server answered"),
-            ),
-        }
+        let (class, text) = match self.0 {
+            LookUpError::Unknown => {
+                (OutcomeClass::Retryable, format!("`{host}` has no address: is it spelled right?"))
+            }
+            LookUpError::Unanswered | LookUpError::Slow(_) => {
+                (OutcomeClass::Local, format!("`{host}` could not be looked up: {self}"))
+            }
+        };
+        stopped(class, RESOLVE, text)
     }
 }
 
@@ -151,19 +130,11 @@ pub(super) fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) ->
     None
 }
 
-/// Whether a look-up failed only for now. The code of `getaddrinfo` is lost in the standard
-/// library, so its words are all there is: those of glibc and the BSDs, and those of musl.
-fn is_passing(error: &io::Error) -> bool {
-    let said = error.to_string();
-    error.raw_os_error().is_some() || PASSING.iter().any(|words| said.contains(words))
-}
-
 pub(super) const RESOLVE: &str = "resolve";
 pub(super) const CONNECT: &str = "connect";
 pub(super) const TLS: &str = "tls";
 const TEXT_CHARS_MAX: usize = 160;
 
-const PASSING: [&str; 4] = ["emporary failure", "Try again", "System error", "Out of memory"];
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
 
@@ -187,22 +158,25 @@ mod tests {
 
     #[test]
     fn a_look_up_that_failed_for_now_is_our_fault() {
-        let check = |said: &str, expected| {
-            let error = io::Error::other(format!("failed to lookup address information: {said}"));
-            assert_eq!(is_passing(&error), expected, "for `{said}`");
+        let check = |error, class, said: &str| {
+            let outcome = ResolveError(error).outcome("h");
+            assert_eq!((outcome.class, outcome.phase), (class, RESOLVE));
+            assert_eq!(outcome.error.as_deref(), Some(said));
         };
-        check("Temporary failure in name resolution", true);
-        check("Try again", true);
-        check("Name or service not known", false);
-        check("No address associated with hostname", false);
-        assert_eq!(ResolveError::Unanswered.outcome("h").class, OutcomeClass::Local);
-        assert_eq!(ResolveError::Unknown.outcome("h").class, OutcomeClass::Retryable);
+        let slow = LookUpError::Slow(Duration::from_secs(7));
+        let said = "`h` could not be looked up: the name servers did not answer within 7s";
+        check(slow, OutcomeClass::Local, said);
+        let said = "`h` could not be looked up: no name server answered";
+        check(LookUpError::Unanswered, OutcomeClass::Local, said);
+        let said = "`h` has no address: is it spelled right?";
+        check(LookUpError::Unknown, OutcomeClass::Retryable, said);
     }
 
     #[test]
     fn a_cause_is_found_inside_an_io_error() {
-        let wrapped = io::Error::other(io::Error::other(ResolveError::Unknown));
-        assert_eq!(cause::<ResolveError>(&wrapped), Some(&ResolveError::Unknown));
+        let unknown = ResolveError(LookUpError::Unknown);
+        let wrapped = io::Error::other(io::Error::other(unknown));
+        assert_eq!(cause::<ResolveError>(&wrapped), Some(&unknown));
         assert_eq!(cause::<std::fmt::Error>(&wrapped), None);
     }
 }

@@ -19,6 +19,7 @@ use crate::harness::child;
 
 mod answers;
 mod listing;
+mod moved;
 mod surroundings;
 
 const KEY: &str = "canary-5f1d-must-not-be-seen";

@@ -16,7 +16,7 @@ struct Source {
 }
 
 /// Each room, and the rooms below it that it may import from.
-const FLOORS: [(&str, &[&str]); 16] = [
+const FLOORS: [(&str, &[&str]); 17] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -72,8 +72,19 @@ const FLOORS: [(&str, &[&str]); 16] = [
     ("web", &["web", "store", "live", "domain", "secret"]),
     ("store", &["store", "domain"]),
     ("config", &["config", "domain", "secret", "signing_secret"]),
-    ("notify", &["notify", "domain", "secret", "signing_secret", "content_coding", "tls_failure"]),
-    ("argil", &["argil", "domain", "secret", "content_coding", "tls_failure"]),
+    (
+        "notify",
+        &[
+            "notify",
+            "domain",
+            "secret",
+            "signing_secret",
+            "content_coding",
+            "network",
+            "tls_failure",
+        ],
+    ),
+    ("argil", &["argil", "domain", "secret", "content_coding", "network", "tls_failure"]),
     ("live", &["live", "domain"]),
     ("domain", &["domain"]),
     ("secret", &[]),
@@ -81,6 +92,7 @@ const FLOORS: [(&str, &[&str]); 16] = [
     ("telemetry", &[]),
     ("content_coding", &[]),
     ("tls_failure", &["domain"]),
+    ("network", &["network"]),
 ];
 
 /// Each vendor crate that has a home, and the files that may name it.
@@ -91,6 +103,7 @@ const HOMES: &[(&str, &[&str])] = &[
         "reqwest",
         &[
             "argil/client.rs",
+            "argil/pool.rs",
             "cli/alive.rs",
             "notify/client.rs",
             "notify/heartbeat.rs",
