@@ -206,8 +206,8 @@ CREATE INDEX events_replay ON events(replay_of) WHERE replay_of IS NOT NULL;
 ";
 
 /// `training` of a watch is what is open while it is in a status that nobody knows: older programs
-/// did not keep it, so it is found again in the history. `training` of a transition is what is known
-/// of a training beyond the status right before it.
+/// did not keep it, so it is found again in the history. `training` of a transition is what is
+/// known of a training beyond the status right before it. `recipients` has those that met trouble.
 const SIXTH: &str = "
 ALTER TABLE transitions ADD COLUMN training TEXT CHECK(training IN ('seen','supposed'));
 ALTER TABLE watches ADD COLUMN training TEXT CHECK(training IN ('seen','supposed'));

@@ -121,6 +121,6 @@ mod tests {
             EventKind::AvatarStatusUnrecognized,
         ];
         check(&of_avatars, &[]);
-        check(&[EventKind::ChannelFailing, EventKind::ChannelDisabled], &["channel"]);
+        check(&[EventKind::ChannelFailing, EventKind::ChannelDisabled], &["channel", "recipient"]);
     }
 }

@@ -127,7 +127,7 @@ async fn sent_again_as_new_programs_get_new_ids_and_people_read_of_the_first_eve
     );
     let config = Config::new(argil.base_url())
         .with(&format!("\n[channels.chat]\ntype = \"webhook\"\nurl = \"{}\"\n", chat.url()))
-        .with("format = \"discord\"\n")
+        .with("format = \"discord\"\naccepts = \"any-2xx\"\n")
         .webhook("bus", &bus.url())
         .with("\nformat = \"cloudevents\"\n")
         .with(&mails)

@@ -12,6 +12,7 @@ use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::delivery::DeliveryId;
 use avatar_watch::domain::event::EventKind;
 use avatar_watch::domain::moment::Moment;
+use avatar_watch::domain::recipient::masked;
 use avatar_watch::domain::retry::{RetrySchedule, Terms};
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::status::Status;
@@ -356,7 +357,8 @@ impl Stage {
             let data = &body["data"];
             let account = data["account"].as_str().map(|name| format!("account {name}"));
             let avatar = data["avatar"]["id"].as_str().map(str::to_owned);
-            let channel = data["channel"].as_str().map(|name| format!("channel {name}"));
+            let to = data["recipient"].as_str().map(|to| format!(" to {to}")).unwrap_or_default();
+            let channel = data["channel"].as_str().map(|name| format!("channel {name}{to}"));
             Ok(ConditionEvent {
                 id: row.get(0)?,
                 kind: row.get(1)?,
@@ -372,7 +374,12 @@ impl Stage {
 
     fn holding(&self) -> BTreeSet<(String, String)> {
         let rows = self.world.reader().conditions().unwrap();
-        rows.into_iter().map(|row| (row.kind, row.subject)).collect()
+        // Recipients are masked in messages.
+        let shown = |subject: String| match subject.split_once(" to ") {
+            Some((channel, to)) => format!("{channel} to {}", masked(to)),
+            None => subject,
+        };
+        rows.into_iter().map(|row| (row.kind, shown(row.subject))).collect()
     }
 }
 

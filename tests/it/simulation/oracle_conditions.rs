@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use avatar_watch::domain::delivery::OutcomeClass;
+use avatar_watch::domain::recipient::masked;
 use avatar_watch::domain::status::Status;
 
 use crate::simulation::history::{Call, ConditionEvent, History, Look, Shown};
@@ -70,7 +71,11 @@ fn took_last(history: &History, subject: &str) -> bool {
 }
 
 fn is_of(call: &Call, subject: &str) -> bool {
-    subject.strip_prefix("channel ").is_some_and(|name| name == call.channel)
+    let Some(subject) = subject.strip_prefix("channel ") else { return false };
+    match subject.split_once(" to ") {
+        Some((name, to)) => name == call.channel && to == masked(&call.recipient),
+        None => subject == call.channel,
+    }
 }
 
 /// Each delivery that was given up is told of once, but for those that are about channels.
