@@ -299,7 +299,8 @@ mod tests {
 
     #[test]
     fn arguments_that_are_not_taken_are_settings_whatever_the_status() {
-        // As msmtp, Postfix, Exim, OpenSMTPD, busybox and others with a getopt of glibc or musl say.
+        // As msmtp, Postfix, Exim, OpenSMTPD, busybox and others with a getopt of glibc or musl
+        // say.
         for (code, complaint) in [
             (1, "x: unrecognized option '--badoption'\n"),
             (2, "sendmail: invalid option -- 'Z'\nusage: sendmail …\n"),
