@@ -45,8 +45,9 @@ pub fn observe(answer: &Answer<'_>, id: &AvatarId, key: &Secret, now: Timestamp)
         404 if answer.undecoded.is_some() => {
             Observation::Failed { fault: Fault::Coding, reason: said(answer, key) }
         }
-        // A page comes from somebody between us and the API, who knows no avatars.
-        404 if wire::is_web_page(answer.body) => {
+        // A page, or what is no text, comes from somebody between us and the API, who knows no
+        // avatars.
+        404 if wire::is_web_page(answer.body) || wire::is_binary(answer.body) => {
             Observation::Failed { fault: Fault::Unusable, reason: said(answer, key) }
         }
         404 => Observation::Missing { reason: said(answer, key) },
@@ -153,6 +154,9 @@ fn said(answer: &Answer<'_>, key: &Secret) -> String {
     if wire::is_web_page(answer.body) {
         return format!("the API answered {code} with a web page");
     }
+    if wire::is_binary(answer.body) {
+        return format!("the API answered {code} with a body that is no text");
+    }
     let words = quote(&wire::error_text(answer.body), key);
     if words.is_empty() {
         format!("the API answered {code}")
@@ -204,6 +208,12 @@ mod tests {
             404,
             " <!doctype html>",
             r#"Failed { fault: Unusable, reason: "the API answered 404 with a web page" }"#,
+        );
+        check(
+            404,
+            "P\0N\0G\0",
+            "Failed { fault: Unusable, reason: \"the API answered 404 with a body that is no \
+             text\" }",
         );
         check(
             401,

@@ -175,6 +175,12 @@ pub fn is_web_page(body: &[u8]) -> bool {
     body.trim_ascii_start().first() == Some(&b'<')
 }
 
+/// Whether a body is no text: JSON is in UTF-8, and NUL is not in it (RFC 8259, sections 7 and
+/// 8.1). One that was cut within a character is text all the same.
+pub fn is_binary(body: &[u8]) -> bool {
+    body.contains(&0) || str::from_utf8(body).is_err_and(|error| error.error_len().is_some())
+}
+
 /// What an error body says: the message of the documented form `{code, message}` or of the
 /// observed form `{success, error: {code, message}}`, else the text as it came. Not yet fit to
 /// be shown: [`quote`](crate::argil::quote::quote) makes it so.

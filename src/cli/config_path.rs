@@ -1,6 +1,7 @@
 //! Where the config and the database are found.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -49,13 +50,21 @@ pub struct Whereabouts {
     pub outline: Outline,
 }
 
+/// Whether the config can be opened. A pipe is not: to open one waits for a writer, for ever.
+fn try_to_open(path: &Path) -> io::Result<()> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    File::open(path).map(drop)
+}
+
 /// Finds the database: the one that was named, or else the config's, or else, when the service
 /// runs the daemon, the one in its state directory. A config that was named and cannot be read is
 /// complained of, since it may name another one.
 pub fn whereabouts(config: Option<&Path>, database: Option<&Path>) -> Whereabouts {
     let path = config_path(config);
     let outline = file::outline(&path, &Environment::from_process());
-    if let (Some(named), None, Err(error)) = (config, database, File::open(&path)) {
+    if let (Some(named), None, Err(error)) = (config, database, try_to_open(&path)) {
         let named = plain(&named.to_string_lossy());
         complain(&format!(
             "avatar-watch: the config `{named}` cannot be read ({error}), so the database is \

@@ -325,7 +325,12 @@ impl Delivery {
             self.unknowns = 0;
         }
         let floor = outcome.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
-        let next_attempt_at = now.plus(roll.jitter(wait, JITTER).max(floor));
+        let wait = roll.jitter(wait, JITTER);
+        let mut next_attempt_at = now.plus(wait.max(floor));
+        if next_attempt_at > self.expires_at && now.plus(wait) <= self.expires_at {
+            // Asked to stay away for longer than it lives, it is attempted once more at its end.
+            next_attempt_at = self.expires_at;
+        }
         // What waits for a human to mend the channel is parked with it.
         let parked = matches!(outcome.class, OutcomeClass::Gone | OutcomeClass::Misconfigured);
         if next_attempt_at > self.expires_at && !parked {

@@ -65,6 +65,26 @@ fn what_is_not_the_receivers_fault_spends_no_try_but_waits_longer_and_expires() 
 }
 
 #[test]
+fn what_is_asked_to_stay_away_for_longer_than_it_lives_is_attempted_once_more() {
+    let terms = Terms::webhook();
+    let asked = |hours| Outcome {
+        retry_after: Some(Duration::from_hours(hours)),
+        ..outcome(OutcomeClass::Throttled)
+    };
+    for class in [OutcomeClass::Throttled, OutcomeClass::Retryable, OutcomeClass::Local] {
+        let mut delivery = fresh();
+        delivery.expires_at = NOW.plus(Duration::from_hours(24));
+        let soon = NOW.plus(Duration::from_secs(1));
+        let asked = Outcome { class, ..asked(1_000_000) };
+        let waits = delivery.settle(&asked, soon, &terms, HALF);
+        let at = waits.expires_at;
+        assert_eq!(waits.state, DeliveryState::Pending { next_attempt_at: at }, "for {class:?}");
+        let end = waits.settle(&asked, at, &terms, HALF);
+        assert!(matches!(end.state, DeliveryState::Failed { .. }), "for {class:?}");
+    }
+}
+
+#[test]
 fn a_crash_sends_again_at_once_and_from_the_fifth_in_a_row_on_spends_a_try() {
     let (waits, end) = run_down(OutcomeClass::Unknown, &Terms::webhook());
     assert_eq!(waits[..6], [0, 0, 0, 0, 5, 300]);

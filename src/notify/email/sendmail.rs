@@ -53,7 +53,7 @@ impl Sendmail {
         let arguments = command.iter().enumerate().skip(1).filter_map(|(number, argument)| {
             secret_of(argument).filter(|_| number > 1 || argument.starts_with('-'))
         });
-        let hidden: Vec<String> = arguments.collect();
+        let hidden: Vec<String> = [to.clone()].into_iter().chain(arguments).collect();
         let known =
             Introduction { sender: sender.to_owned(), recipient: to, ..Introduction::default() };
         self.judge(&ran, &known, &hidden)

@@ -73,7 +73,8 @@ impl Server {
             stream: None,
             offers: Offers::default(),
             is_answered: false,
-            hidden: vec![known.sender.clone(), known.recipient.clone()],
+            // Ours is often what a refusal is about, and no secret.
+            hidden: vec![known.recipient.clone()],
             known,
         };
         let outcome = match caught(session.run(mail)).await {

@@ -1,4 +1,7 @@
+use proptest::prelude::*;
+
 use super::*;
+use crate::domain::delivery::{OutcomeClass, RETRY_AFTER_MAX};
 use crate::domain::template_tree::TemplateTree;
 use crate::notify::format::limit::Unit;
 use crate::notify::format::sample::{self, NAMES};
@@ -179,4 +182,71 @@ fn a_message_is_posted_where_its_format_wants_it() {
     let below = Some(("https://h.example/a/", Some("b")));
     check(Format::Ntfy, "https://h.example/a/b", below);
     check(Format::Ntfy, "https://h.example/a%20b", None);
+}
+
+/// Bytes, and what looks like the answers that services give.
+fn body() -> impl Strategy<Value = Vec<u8>> {
+    let key = prop::sample::select(vec![
+        "ok",
+        "success",
+        "result",
+        "status",
+        "statusCode",
+        "error",
+        "errors",
+        "id",
+        "message",
+        "retry_after",
+        "code",
+        "http",
+    ]);
+    let value = prop_oneof![
+        Just("true".to_owned()),
+        Just("false".to_owned()),
+        Just("null".to_owned()),
+        Just("{}".to_owned()),
+        (0_i64..1_000_000).prop_map(|it| it.to_string()),
+        "\"[ -!#-\\[\\]-~]{0,20}\"",
+    ];
+    let field = (key, value).prop_map(|(key, value)| format!("\"{key}\":{value}"));
+    let object = prop::collection::vec(field, 0..4)
+        .prop_map(|fields| format!("{{{}}}", fields.join(",")).into_bytes());
+    let word = prop::sample::select(vec![
+        "ok",
+        "OK",
+        "1",
+        "",
+        "<html>",
+        "invalid_payload",
+        "delivery failed: 429",
+    ]);
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..200),
+        object,
+        word.prop_map(|word| word.as_bytes().to_vec()),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_an_answer_holds_only_a_2xx_delivers_and_no_wait_is_too_long(
+        status in 100_u16..1000,
+        beginning in body(),
+        is_undecoded: bool,
+        any_success: bool,
+    ) {
+        let accepts = if any_success { Accepts::AnySuccess } else { Accepts::Known };
+        let undecoded = is_undecoded.then(|| "is coded as `x`".to_owned());
+        let answer = Answer { status, headers: Vec::new(), beginning, undecoded };
+        for format in CHATS {
+            let Meaning { class, retry_after, .. } =
+                format.meaning(&answer, accepts, Timestamp::from_millis(1_800_000_000_000));
+            let is_success = (200..300).contains(&status);
+            prop_assert!(is_success || class != OutcomeClass::Delivered, "{format:?}: {answer:?}");
+            prop_assert!(retry_after.is_none_or(|wait| wait <= RETRY_AFTER_MAX), "{retry_after:?}");
+            if is_success && is_undecoded && !any_success {
+                prop_assert_eq!(class, OutcomeClass::Ambiguous, "{:?}: {:?}", format, answer);
+            }
+        }
+    }
 }

@@ -47,7 +47,8 @@ class Receiver(Quiet):
             kept = {"path": self.path, "headers": headers, "body": body}
             self.server.kept.setdefault(path, []).append(kept)
         code = {"teams": 202}.get(path, 200)
-        self.answer(code, b"ok" if path == "slack" else b'{"id":"1"}')
+        said = {"slack": b"ok", "ntfy": b'{"id":"1","event":"message","topic":"avatars"}'}
+        self.answer(code, said.get(path, b'{"id":"1"}'))
 
 
 def start(handler):

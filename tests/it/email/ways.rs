@@ -65,11 +65,7 @@ async fn the_exit_status_is_the_verdict_and_not_what_the_program_heard_or_said()
         let channel = sendmail(&format!("exec <&-; echo \"<{TO}> no\" >&2; exit {code}"), LONG);
         let outcome = try_once(&channel).await;
         assert_eq!((outcome.class, outcome.phase), (class, "sendmail"), "{outcome:?}");
-        assert_eq!(
-            outcome.snippet.as_deref(),
-            Some("<studio@example.com> no"),
-            "kept also where it was taken"
-        );
+        assert_eq!(outcome.snippet.as_deref(), Some("<***> no"), "kept also where it was taken");
         if class != OutcomeClass::Delivered {
             assert!(outcome.error.unwrap().contains(&format!("exited with {code}")));
         }
