@@ -95,7 +95,7 @@ pub struct Delivery {
     pub uncharged: u32,
     /// Tries in a row that ended with us dead.
     pub unknowns: u32,
-    /// No try after this moment.
+    /// No attempt after this moment, but for one behind a wait that was asked for before it.
     pub expires_at: Timestamp,
 }
 
@@ -326,16 +326,14 @@ impl Delivery {
         }
         let floor = outcome.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
         let wait = roll.jitter(wait, JITTER);
-        let mut next_attempt_at = now.plus(wait.max(floor));
-        if next_attempt_at > self.expires_at && now.plus(wait) <= self.expires_at {
-            // Asked to stay away for longer than it lives, it is attempted once more at its end.
-            next_attempt_at = self.expires_at;
-        }
         // What waits for a human to mend the channel is parked with it.
         let parked = matches!(outcome.class, OutcomeClass::Gone | OutcomeClass::Misconfigured);
-        if next_attempt_at > self.expires_at && !parked {
+        // A wait that was asked for is kept in full, and never ends a delivery: when it is longer
+        // than the delivery lives, there is one attempt behind it.
+        if now.plus(wait) > self.expires_at && !parked {
             return self.give_up(format!("{EXPIRED}: {}", outcome.said()));
         }
+        let next_attempt_at = now.plus(wait.max(floor));
         self.state = DeliveryState::Pending { next_attempt_at };
         self
     }

@@ -77,7 +77,8 @@ fn what_is_asked_to_stay_away_for_longer_than_it_lives_is_attempted_once_more() 
         let soon = NOW.plus(Duration::from_secs(1));
         let asked = Outcome { class, ..asked(1_000_000) };
         let waits = delivery.settle(&asked, soon, &terms, HALF);
-        let at = waits.expires_at;
+        let at = soon.plus(RETRY_AFTER_MAX);
+        assert!(at > waits.expires_at);
         assert_eq!(waits.state, DeliveryState::Pending { next_attempt_at: at }, "for {class:?}");
         let end = waits.settle(&asked, at, &terms, HALF);
         assert!(matches!(end.state, DeliveryState::Failed { .. }), "for {class:?}");
