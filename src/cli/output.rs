@@ -80,6 +80,9 @@ pub fn store_help(error: &StoreError) -> Option<&str> {
         StoreError::Absent { .. } | StoreError::Blank { .. } => {
             Some("`avatar-watch run` makes one")
         }
+        StoreError::NoSpace { .. } => {
+            Some("`df -h` and `df -i` show whether bytes or files (inodes) have run out")
+        }
         StoreError::Foreign { .. } => {
             Some("name another file: by `store.path` in the config, or on the command line")
         }
@@ -88,7 +91,6 @@ pub fn store_help(error: &StoreError) -> Option<&str> {
         | StoreError::Older { .. }
         | StoreError::Taken { .. }
         | StoreError::Gone { .. }
-        | StoreError::NoSpace { .. }
         | StoreError::Busy { .. }
         | StoreError::NoHandles { .. }
         | StoreError::Disk { .. }

@@ -29,6 +29,7 @@ use crate::store::database::{self, DatabaseFile};
 use crate::store::error::StoreError;
 use crate::store::identity;
 use crate::store::lock::DatabaseLock;
+use crate::store::obstacle::{self, SQLITE_ENDS};
 use crate::store::outbox::{self, Claim, Claims, NewDelivery, Settled, Settlement};
 use crate::store::place;
 use crate::store::prune::{self, Place, Pruned};
@@ -83,6 +84,7 @@ impl Store {
     /// When another daemon holds the database, or it cannot be opened, is damaged or newer.
     pub fn open(path: &Path, boot_id: String) -> Result<(Self, Writer), StoreError> {
         identity::refuse_foreign(path)?;
+        obstacle::refuse_irregular(path, &SQLITE_ENDS)?;
         if fs::metadata(path).map_or(true, |found| found.len() == 0) {
             place::try_place(path)?;
         }

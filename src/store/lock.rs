@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::store::error::StoreError;
 use crate::store::links::{beside, end_of};
-use crate::store::obstacle;
+use crate::store::obstacle::{self, LOCK_END};
 use crate::store::owner::{Owner, open_or_make};
 
 /// Held as long as it lives.
@@ -25,17 +25,15 @@ impl DatabaseLock {
     /// Takes the lock of the database at `database`.
     ///
     /// # Errors
-    /// [`StoreError::Held`] when another process has it, [`StoreError::Disk`] when the lock file
-    /// cannot be made.
+    /// [`StoreError::Held`] when another process has it, [`StoreError::Blocked`] when something
+    /// else stands in its place, [`StoreError::Disk`] when the lock file cannot be made.
     pub fn acquire(database: &Path) -> Result<Self, StoreError> {
         let path = lock_path(database);
         let disk =
             |source| StoreError::Disk { doing: "making the lock file", path: path.clone(), source };
+        obstacle::refuse_irregular(database, &[LOCK_END])?;
         let owner = Owner::of(&end_of(database)).map_err(disk)?;
         let mut file = open_or_make(&path, MODE, owner).map_err(disk)?;
-        if !file.metadata().map_err(disk)?.is_file() {
-            return Err(disk(io::ErrorKind::InvalidInput.into()));
-        }
         if !take(&file).map_err(disk)? {
             let pid = read_pid(&mut file);
             return Err(StoreError::Held { path: database.to_owned(), pid });
@@ -56,9 +54,10 @@ impl DatabaseLock {
     /// when it is held by a process that does not name itself.
     ///
     /// # Errors
-    /// When this user may not look.
+    /// When this user may not look, or when what stands there is no lock file.
     pub fn holder(database: &Path) -> Result<Option<Option<u32>>, StoreError> {
         let path = lock_path(database);
+        obstacle::refuse_irregular(database, &[LOCK_END])?;
         let mut file = match File::open(&path) {
             Ok(file) => file,
             Err(failure) if failure.kind() == io::ErrorKind::PermissionDenied => {
@@ -121,7 +120,7 @@ fn holder_in(line: &str, inode: u64) -> Option<Option<u32>> {
 
 /// Beside the file itself, whatever link it was named by.
 fn lock_path(database: &Path) -> PathBuf {
-    beside(database, ".lock")
+    beside(database, LOCK_END)
 }
 
 fn read_pid(file: &mut File) -> Option<u32> {
@@ -191,7 +190,7 @@ mod tests {
         std::fs::write(&other, "precious").unwrap();
         std::os::unix::fs::symlink(&other, folder.path().join("a.db.lock")).unwrap();
         let refused = DatabaseLock::acquire(&database);
-        assert!(matches!(refused, Err(StoreError::Disk { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(StoreError::Blocked { .. })), "{refused:?}");
         assert_eq!(std::fs::read_to_string(&other).unwrap(), "precious");
     }
 }

@@ -14,6 +14,11 @@ use crate::store::error::StoreError;
 use crate::store::links::{beside, end_of, folder_of};
 use crate::store::mount::Mount;
 
+/// How the names end of the files that SQLite has beside a database.
+pub(super) const SQLITE_ENDS: [&str; 3] = ["-wal", "-shm", "-journal"];
+/// How the name of the lock file ends.
+pub(super) const LOCK_END: &str = ".lock";
+
 /// What somebody wants to do with a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
@@ -55,8 +60,8 @@ pub(super) fn find(database: &Path, wanted: Use) -> Option<StoreError> {
         return Some(closed);
     }
     let ends: &[&str] = match wanted {
-        Use::Read => &["-wal", "-shm"],
-        Use::Write => &["-wal", "-shm", "-journal", ".lock"],
+        Use::Read => &SQLITE_ENDS,
+        Use::Write => &["-wal", "-shm", "-journal", LOCK_END],
     };
     let files = ends.iter().map(|end| beside(&file, end));
     let found = files.filter_map(|it| beside_it(&it, wanted, &file)).next();
@@ -91,18 +96,29 @@ fn closed_way(file: &Path) -> Option<StoreError> {
 
 /// What stands beside a database has to be a file, and to be of use to whoever uses that.
 fn beside_it(path: &Path, wanted: Use, database: &Path) -> Option<StoreError> {
-    let found = fs::symlink_metadata(path).ok()?;
-    if !found.is_file() {
-        let kind = if found.is_symlink() { "a link" } else { "no regular file" };
-        let what =
-            format!("is {kind}, where a file of the database belongs; {}", described(&found));
-        return Some(blocked(
-            path,
-            what,
-            format!("look what it is, and `mv {0} {0}.old`", path.display()),
-        ));
+    irregular(path).or_else(|| openable(path, wanted, database))
+}
+
+/// A link, a folder, a pipe or the like where a file of the database belongs.
+fn irregular(path: &Path) -> Option<StoreError> {
+    let found = fs::symlink_metadata(path).ok().filter(|found| !found.is_file())?;
+    let kind = if found.is_symlink() { "a link" } else { "no regular file" };
+    let what = format!("is {kind}, where a file of the database belongs; {}", described(&found));
+    Some(blocked(path, what, format!("look what it is, and `mv {0} {0}.old`", path.display())))
+}
+
+/// Refuses what stands beside a database, with one of these ends of its name, and cannot be a file
+/// of it. It is asked before such a file is opened: to open a pipe waits for its other end, for
+/// ever.
+///
+/// # Errors
+/// [`StoreError::Blocked`], with the first such thing.
+pub(super) fn refuse_irregular(database: &Path, ends: &[&str]) -> Result<(), StoreError> {
+    let file = end_of(database);
+    match ends.iter().find_map(|end| irregular(&beside(&file, end))) {
+        Some(found) => Err(found),
+        None => Ok(()),
     }
-    openable(path, wanted, database)
 }
 
 /// Whether this user can open a file so; one that is not there is nothing in the way.

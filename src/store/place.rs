@@ -8,13 +8,14 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use rusqlite::ffi;
+use rustix::fs::statvfs;
 use rustix::io::Errno;
 
 use crate::store::database;
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::links::{beside, end_of, folder_of};
 use crate::store::mount::Mount;
-use crate::store::obstacle::{self, Use};
+use crate::store::obstacle::{self, SQLITE_ENDS, Use};
 use crate::store::unfinished;
 
 /// Tries whether a daemon could begin or go on with a database at that place.
@@ -76,10 +77,13 @@ fn try_folder(folder: &Path) -> Result<(), StoreError> {
     // Closed before it is removed: some file systems keep what is open under another name.
     let trial = trial.into_temp_path();
     let tried = keep_a_log(&trial);
-    for end in ["-wal", "-shm", "-journal"] {
+    for end in SQLITE_ENDS {
         drop(fs::remove_file(beside(&trial, end)));
     }
     tried.map_err(|failure| match &failure {
+        StoreError::Sqlite { .. } | StoreError::NoHandles { .. } if is_full_of_files(folder) => {
+            StoreError::NoSpace { doing: DOING }
+        }
         StoreError::Sqlite { source, .. } => unfit(folder, shortcoming(source)),
         StoreError::NoHandles { .. } => unfit(folder, failure.to_string()),
         _ => failure,
@@ -102,6 +106,11 @@ fn keep_a_log(path: &Path) -> Result<(), StoreError> {
     let sql = format!("CREATE TABLE trial(x); INSERT INTO trial VALUES(zeroblob({ROOM_BYTES}))");
     connection.execute_batch(&sql).doing(DOING)?;
     connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").doing(DOING)
+}
+
+/// Whether its file system has no room for one file more (inodes); some do not count them.
+fn is_full_of_files(folder: &Path) -> bool {
+    statvfs(folder).is_ok_and(|it| it.f_files > 0 && it.f_favail == 0)
 }
 
 fn no_file(failure: &io::Error) -> String {

@@ -24,7 +24,7 @@ use crate::store::database::{self, BUSY_TIMEOUT};
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::identity;
 use crate::store::links::beside;
-use crate::store::obstacle::{self, Use};
+use crate::store::obstacle::{self, SQLITE_ENDS, Use};
 
 /// Reads one state of the database at `path`, of this or an older schema, whose number `read` gets.
 /// It reads again from the beginning when the files changed meanwhile.
@@ -98,20 +98,20 @@ impl Files {
             Ok(_) => {}
             Err(failure) => return Err(obstacle::missing(path, failure)),
         }
-        let opened = File::open(path).map_err(|source| StoreError::Disk {
-            doing: DOING,
-            path: path.to_owned(),
-            source,
-        });
-        let database = opened.map_err(|failure| obstacle::explain(path, Use::Read, failure))?;
+        obstacle::refuse_irregular(path, &SQLITE_ENDS)?;
+        let mut database = open_file(path)?;
         share(&database)?;
-        let [log, index, journal] = ["-wal", "-shm", "-journal"].map(|end| beside(path, end));
+        let [log, index, journal] = SQLITE_ENDS.map(|end| beside(path, end));
         let length = |file: &Path| fs::symlink_metadata(file).ok().map(|found| found.len());
         let way = match (length(&log), length(&index), length(&journal)) {
             (Some(_), Some(_), _) if wanted == Index::Wanted => Way::Shared,
             (Some(1..), ..) => Way::WithLog,
             // What is half written can be undone by whoever may write, and by nobody else.
-            (_, _, Some(1..)) => Way::Shared,
+            (_, _, Some(1..)) => {
+                // SQLite undoes it under a lock that it shares with nobody, not even with us.
+                database = open_file(path)?;
+                Way::Shared
+            }
             (Some(0) | None, _, _) => Way::Alone,
         };
         let states = (way != Way::Shared).then(|| settled(path, &log));
@@ -148,6 +148,13 @@ impl Files {
         let same_log = self.way == Way::Alone || *log == State::of(&beside(&self.path, "-wal"));
         same_log && *database == State::of(&self.path)
     }
+}
+
+fn open_file(path: &Path) -> Result<File, StoreError> {
+    let failed = |source| StoreError::Disk { doing: DOING, path: path.to_owned(), source };
+    File::open(path)
+        .map_err(failed)
+        .map_err(|failure| obstacle::explain(path, Use::Read, failure))
 }
 
 /// Takes the lock that everybody takes who has the database open: whoever closes it last, and would

@@ -1,6 +1,7 @@
 //! The commands as people and scripts use them: what is printed, and with which code they end.
 
 use std::fs;
+use std::process::Command;
 
 use rusqlite::Connection;
 use rustix::process::Signal;
@@ -62,13 +63,40 @@ async fn status_history_and_deliveries_work_beside_the_daemon_and_without_it() {
 #[test]
 fn a_pipe_for_a_database_keeps_nobody_waiting() {
     let bench = Bench::new(Config::new("http://127.0.0.1:9/v1").avatar("a1").text());
-    let made = std::process::Command::new("mkfifo").arg(bench.database()).status().unwrap();
+    let made = Command::new("mkfifo").arg(bench.database()).status().unwrap();
     assert!(made.success());
     for (command, code) in [("status", 65), ("history", 65), ("deliveries", 65), ("check", 2)] {
         let output = bench.run(&[command]);
         assert_eq!(output.status.code(), Some(code), "{command:?}");
         assert!(crate::harness::daemon::stderr(&output).contains("no regular file"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_in_the_place_of_a_file_of_the_database_keeps_nobody_waiting() {
+    let (_argil, _receiver, bench, daemon) = settled().await;
+    assert!(daemon.stop().success());
+    for end in [".lock", "-journal", "-wal", "-shm"] {
+        let mut place = bench.database().into_os_string();
+        place.push(end);
+        drop(fs::remove_file(&place));
+        assert!(Command::new("mkfifo").arg(&place).status().unwrap().success());
+        let checked = bench.run(&["status", "--check"]);
+        assert_eq!(checked.status.code(), Some(3), "{end}: {checked:?}");
+        assert!(stdout(&checked).contains("is no regular file"), "{end}: {checked:?}");
+        let started = bench.run(&["run"]);
+        assert_eq!(started.status.code(), Some(74), "{end}: {started:?}");
+        assert!(stderr(&started).contains("is no regular file"), "{end}: {started:?}");
+        if end != ".lock" {
+            assert_eq!(bench.run(&["channels", "pause", "ops"]).status.code(), Some(74), "{end}");
+        }
+        fs::remove_file(&place).unwrap();
+    }
+    // What is no journal is undone as one, and hides nothing from readers.
+    let mut journal = bench.database().into_os_string();
+    journal.push("-journal");
+    fs::write(&journal, [7; 3_000]).unwrap();
+    assert_eq!(bench.json(&["status", "--json"])["avatars"][0]["status"], "IDLE");
 }
 
 #[test]
