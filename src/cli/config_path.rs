@@ -44,6 +44,8 @@ pub struct Whereabouts {
     pub config: PathBuf,
     /// The database.
     pub database: PathBuf,
+    /// Whether it was named, on the command line or by a config that can be read.
+    pub is_database_known: bool,
     /// Where the page of the daemon of that database is, as far as is known.
     pub page: Option<SocketAddr>,
     /// What the config says of the avatars, as far as it can be read.
@@ -71,6 +73,7 @@ pub fn whereabouts(config: Option<&Path>, database: Option<&Path>) -> Whereabout
              looked for where it usually is"
         ));
     }
+    let is_database_known = database.is_some() || outline.is_whole;
     let database = match database {
         Some(database) => database.to_owned(),
         None if outline.store_path.exists() => outline.store_path.clone(),
@@ -81,7 +84,7 @@ pub fn whereabouts(config: Option<&Path>, database: Option<&Path>) -> Whereabout
         }
     };
     let page = outline.page.filter(|_| database == outline.store_path);
-    Whereabouts { config: path, database, page, outline }
+    Whereabouts { config: path, database, is_database_known, page, outline }
 }
 
 /// Where a daemon with this config would have its database; `None` where only the service can say.

@@ -38,7 +38,7 @@ pub fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
     if args.check {
         let verdict = match &read {
             Ok(view) => Verdict::of(view, args.late_after.unwrap_or(LATE_AFTER), now),
-            Err(error) => Verdict::unknown(error),
+            Err(error) => Verdict::unknown(error, &found),
         };
         line(&verdict.line());
         return verdict.exit();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::cli::config_path::Whereabouts;
 use crate::cli::exit::Exit;
 use crate::cli::output::{counted, store_help};
 use crate::cli::overview::{AvatarView, Overview};
@@ -63,14 +64,19 @@ impl Verdict {
     }
 
     /// Nothing can be known.
-    pub fn unknown(error: &StoreError) -> Self {
+    pub fn unknown(error: &StoreError, found: &Whereabouts) -> Self {
         let mut text = vec![error.to_string()];
         let mut cause = error.source();
         while let Some(error) = cause {
             text.push(error.to_string());
             cause = error.source();
         }
-        text.extend(store_help(error).map(ToOwned::to_owned));
+        let is_absent = matches!(error, StoreError::Absent { .. });
+        if is_absent && !found.is_database_known {
+            text.push(UNKNOWN_PLACE.to_owned());
+        } else {
+            text.extend(store_help(error).map(ToOwned::to_owned));
+        }
         Self { findings: None, text: text.join("; "), figures: String::new() }
     }
 
@@ -227,6 +233,10 @@ fn age(at: Option<&str>, now: Timestamp) -> Option<Duration> {
 
 const FINDINGS_SHOWN: usize = 5;
 const TEXT_CHARS_MAX: usize = 1000;
+
+/// What to do where a config that names the database cannot be read.
+const UNKNOWN_PLACE: &str = "but the config cannot be read, and may name another one; `--database` \
+                             finds it whatever becomes of the config";
 
 #[cfg(test)]
 mod tests {

@@ -23,7 +23,7 @@ use crate::config::heartbeat;
 use crate::config::names::Names;
 use crate::config::poll;
 use crate::config::reader::{Findings, Outside, Place, Reader, Table, Visibility};
-use crate::config::schema::{AVATAR, DISCOVER, EVENTS, ROOT};
+use crate::config::schema::{AVATAR, DISCOVER, EVENTS, ROOT, STORE};
 use crate::config::settings::{AvatarSettings, Settings};
 use crate::config::store;
 use crate::config::web;
@@ -144,8 +144,12 @@ fn outline_once(path: &Path, outside: Outside<'_>) -> Outline {
     let named = |avatar: AvatarSettings| {
         (avatar.id, Registered { name: avatar.name, account: avatar.account })
     };
+    let store_path = match is_whole {
+        true => store::path(&root),
+        false => store_path_in_ruins(path, &text, outside).or_else(|| store::path(&root)),
+    };
     Outline {
-        store_path: store::path(&root).unwrap_or_else(|| reader.resolve(store::PATH)),
+        store_path: store_path.unwrap_or_else(|| reader.resolve(store::PATH)),
         avatars: avatars.map(|avatars| avatars.into_iter().map(named).collect()),
         accounts: accounts.map(|names| names.into_iter().map(str::to_owned).collect()),
         channels: channels.map(|names| names.into_iter().map(str::to_owned).collect()),
@@ -154,6 +158,26 @@ fn outline_once(path: &Path, outside: Outside<'_>) -> Outline {
         page: web::page(&root).filter(|_| is_whole),
         is_whole,
     }
+}
+
+/// Where the database is, by the one line that says so, in a file that is no TOML as a whole: the
+/// parser goes on after damage, but what it swallowed may be that line. Such a file may have lost
+/// its line ends to `\r`, or be in UTF-16.
+fn store_path_in_ruins(path: &Path, text: &str, outside: Outside<'_>) -> Option<PathBuf> {
+    let text = text.replace('\0', "");
+    let mut header = "";
+    text.split(['\n', '\r']).map(str::trim).find_map(|line| {
+        if line.starts_with('[') {
+            header = line;
+            return None;
+        }
+        let statement = format!("{header}\n{line}");
+        let (entries, damage) = DeTable::parse_recoverable(&statement);
+        let reader = Reader::new(path, &statement, Visibility::Owner, outside);
+        let root = reader.root(entries.get_ref());
+        let is_said = || root.section(STORE.path, &STORE)?.field("path").map(drop);
+        if damage.is_empty() { is_said().and_then(|()| store::path(&root)) } else { None }
+    })
 }
 
 fn visibility(metadata: &Metadata) -> Visibility {

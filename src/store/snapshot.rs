@@ -152,9 +152,7 @@ impl Files {
 
 fn open_file(path: &Path) -> Result<File, StoreError> {
     let failed = |source| StoreError::Disk { doing: DOING, path: path.to_owned(), source };
-    File::open(path)
-        .map_err(failed)
-        .map_err(|failure| obstacle::explain(path, Use::Read, failure))
+    File::open(path).map_err(failed).map_err(|failure| obstacle::explain(path, Use::Read, failure))
 }
 
 /// Takes the lock that everybody takes who has the database open: whoever closes it last, and would

@@ -72,6 +72,40 @@ async fn a_condition_that_holds_is_critical_whatever_became_of_the_file() {
     assert!(daemon.stop().success());
 }
 
+/// With a database of its own place, which only the config knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_still_tells_where_the_database_is() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url())
+        .with("\n[store]\n# Not beside the config.\npath = \"elsewhere.db\" # here\n")
+        .webhook("ops", &receiver.url())
+        .avatar("a1");
+    let bench = Bench::new(config.text());
+    argil.require_key("another");
+    let daemon = bench.start();
+    daemon.wait_for_log("the API refuses the key");
+    crate::harness::daemon::wait_until("the condition", || check(&bench).1 == 2);
+    let can_tell = ["conflict", "open string", "no channels", "old Mac", "UTF-16"];
+    for (name, bytes, _) in accidents(config.text()) {
+        damage(&bench, bytes.as_ref());
+        let (line, code) = check(&bench);
+        if can_tell.contains(&name) {
+            assert!(line.starts_with("AVATAR-WATCH CRITICAL: watch.blind"), "{name}: {line}");
+            assert_eq!(code, 2, "{name}: {line}");
+        } else {
+            assert!(line.contains("there is no database at"), "{name}: {line}");
+            assert_eq!(code, 3, "{name}: {line}");
+            if name != "comments" {
+                assert!(line.contains("`--database` finds it"), "{name}: {line}");
+            }
+        }
+        let database = bench.config().with_file_name("elsewhere.db");
+        let named = bench.run(&["status", "--check", "--database", database.to_str().unwrap()]);
+        assert_eq!(named.status.code(), Some(2), "{name}: {named:?}");
+    }
+    assert!(daemon.stop().success());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_changed_and_not_reloaded_is_told_beside_what_is_watched() {
     let (argil, _receiver, bench, daemon) = settled().await;
