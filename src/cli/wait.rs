@@ -189,6 +189,8 @@ impl Board<'_> {
             if !self.outcomes.contains_key(&id) {
                 let known = self.known.get(&id);
                 let reason = known.and_then(|it| it.reason.clone().or_else(|| unknown_status(it)));
+                let is_seen = known.is_some_and(|known| known.status.is_some());
+                let reason = reason.or_else(|| (!is_seen).then(|| UNHEARD.to_owned()));
                 self.conclude(&id, Exit::TimedOut, "timed_out", "timed-out", reason);
             }
         }
@@ -301,6 +303,9 @@ fn unknown_status(known: &Report) -> Option<String> {
     Some(format!("it has the unknown status {}", status.shown()))
 }
 
+/// Why nothing at all is known when the time is over.
+const UNHEARD: &str = "the API has neither answered nor failed yet: looking up its name, connecting \
+                       or its answer takes longer than this wait";
 /// Reports that wait to be shown.
 const REPORTS_MAX: usize = 64;
 /// The pause before it is seen again whether all output was taken.

@@ -63,7 +63,7 @@ fn report_character(reader: &Reader<'_>, offset: usize, character: OddCharacter)
     }
     let message = format!("this is no TOML: {character} stands here, at column {column}");
     let help = match character.is_visible() {
-        true => "write the plain sign of ASCII in its place, such as `\"` or `=`",
+        true => "write the plain sign of ASCII in its place, such as `\"`, `-` or `=`",
         false => "take it away, or type a usual blank; many editors do not show it",
     };
     reader.damage(&place, &message, Some(help.to_owned()), 0);

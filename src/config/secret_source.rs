@@ -11,7 +11,7 @@ use toml::de::DeValue;
 use crate::config::field::{Field, shown};
 use crate::config::reader::{Table, Visibility};
 use crate::config::schema::SECRET;
-use crate::domain::secret_text::{SecretKind, clean, is_quoted};
+use crate::domain::secret_text::{SecretFault, SecretKind, clean, is_quoted};
 use crate::secret::Secret;
 
 /// Whether a secret may stand in the config itself.
@@ -104,6 +104,11 @@ fn from_variable(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
 fn from_file(source: &Field<'_>, path: &Path, kind: SecretKind) -> Option<Secret> {
     let place = shown(&path.display().to_string());
     match source.reader.files.read(path) {
+        // Whoever writes it may be about to: a moment later it is there.
+        Ok((bytes, _)) if clean(&bytes, kind) == Err(SecretFault::Empty) => {
+            let message = format!("names the file `{place}`, which {}", SecretFault::Empty);
+            source.out_of_reach(message, SecretFault::Empty.help())
+        }
         Ok((bytes, _)) => take(source, &format!("names the file `{place}`, which "), &bytes, kind),
         Err(error) => {
             let help = "is the path right, and may this user read the file?";

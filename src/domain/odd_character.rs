@@ -50,6 +50,7 @@ impl OddCharacter {
             '‘' | '’' | '‚' | '‛' | '“' | '”' | '„' | '‟' | '«' | '»' => {
                 "a curly quote"
             }
+            '\u{2010}'..='\u{2015}' | '\u{2212}' => "a dash that is no hyphen",
             '\u{ff01}'..='\u{ff5e}' => "a wide letter or sign",
             '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{205f}' => "an unusual space",
             '\u{1}'..='\u{1f}' | '\u{7f}'..='\u{9f}' => "a control character",
@@ -67,11 +68,22 @@ impl fmt::Display for OddCharacter {
     }
 }
 
-/// Quotes of word processors, and what input methods write for the signs of ASCII.
+/// Quotes and dashes of word processors, and what input methods write for the signs of ASCII.
 const fn is_lookalike(char: char) -> bool {
     matches!(
         char,
-        '‘' | '’' | '‚' | '‛' | '“' | '”' | '„' | '‟' | '«' | '»' | '\u{ff01}'..='\u{ff5e}'
+        '‘' | '’'
+            | '‚'
+            | '‛'
+            | '“'
+            | '”'
+            | '„'
+            | '‟'
+            | '«'
+            | '»'
+            | '\u{2010}'..='\u{2015}'
+            | '\u{2212}'
+            | '\u{ff01}'..='\u{ff5e}'
     )
 }
 
@@ -96,6 +108,7 @@ mod tests {
         check('\u{2028}', "a line separator (U+2028)");
         check('\u{202e}', "an invisible mark of direction (U+202E)");
         check('“', "a curly quote (U+201C)");
+        check('–', "a dash that is no hyphen (U+2013)");
         check('＝', "a wide letter or sign (U+FF1D)");
         check('\u{fffd}', "a replacement character (U+FFFD)");
         check('\u{1ffff}', "an invisible character (U+1FFFF)");

@@ -194,6 +194,19 @@ fn json_has_one_object_a_line() {
     );
 }
 
+#[test]
+fn that_nothing_was_heard_until_the_end_is_said() {
+    let (argil, silent) = (FakeArgil::start(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let address = format!("http://{}/v1", silent.local_addr().unwrap());
+    let folder = nowhere();
+    let mut command = waiting(&folder, &argil, &["a1", "--json", "--timeout", "1s"]);
+    let output = command.env("ARGIL_BASE_URL", address).output().unwrap();
+    let said: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let reason = said["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("has neither answered nor failed yet"), "{said}");
+    assert_eq!(code(&output), 5);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_ends_it_at_once() {
     for (sent, expected) in [(Signal::INT, 130), (Signal::TERM, 143)] {

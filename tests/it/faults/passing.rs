@@ -75,12 +75,14 @@ fn only_what_an_edit_mends_is_final_at_the_start() {
     let channel = "\n[channels.ops]\ntype = \"webhook\"\nurl = \"https://127.0.0.1:9/\"\n";
     let starts = |more: &str, expected: i32| {
         let bench = Bench::new(config.clone().with(channel).with(more).text());
+        fs::write(bench.path("begun"), "\n").unwrap();
         for format in ["human", "json"] {
             let output = bench.run(&["run", "--log-format", format]);
             assert_eq!(output.status.code(), Some(expected), "{more}: {}", stderr(&output));
         }
     };
     starts("secret = { file = \"later\" }\n", 75);
+    starts("secret = { file = \"begun\" }\n", 75);
     starts("secret = { env = \"LATER\" }\n", 75);
     starts("secret = { credential = \"later\" }\n", 75);
     starts(&format!("secret = \"{SECRET}\"\nca_file = \"later.pem\"\n"), 75);
