@@ -12,7 +12,7 @@ use tokio::select;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use crate::config::diff::Change;
+use crate::config::diff::{Change, Turn};
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::settings::Settings;
@@ -188,7 +188,13 @@ async fn reload(
                 info!("the config was read again: nothing changed");
             }
             for change in changes {
-                info!("the config was read again: {change}");
+                // A file that is half saved may lack some, too; whoever meant it knows.
+                match change.turn {
+                    Turn::Removed(_) => warn!("the config was read again: {change}"),
+                    Turn::Added(_) | Turn::Changed(_) => {
+                        info!("the config was read again: {change}");
+                    }
+                }
             }
         }
         Err(ServiceError::Daemon(DaemonError::Store(failure)))
