@@ -1,11 +1,14 @@
 //! From a parsed command line to a command and its exit code.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use clap::Parser as _;
+use signal_hook::consts::SIGXFSZ;
 
 use crate::cli::args::{Cli, Command};
 use crate::cli::exit::Exit;
+use crate::cli::output::printed;
 use crate::cli::{
     channels, check, completions, db, deliveries, demo, history, init, man, run, schema, secret,
     status, test, wait,
@@ -15,7 +18,14 @@ use crate::telemetry::{output_queue, panic};
 /// Parses the process's command line and does what it says.
 pub fn main() -> Exit {
     panic::install_hook();
-    let exit = guarded(|| command(&Cli::parse()));
+    // A file that may grow no more is a failed write, and not the end of the process.
+    drop(signal_hook::flag::register(SIGXFSZ, Arc::default()));
+    let exit = guarded(|| match Cli::try_parse() {
+        Ok(cli) => command(&cli),
+        Err(told) if told.use_stderr() => told.exit(),
+        // The help or the version, in colours where those are seen.
+        Err(told) => printed(told.print()),
+    });
     output_queue::finish();
     exit
 }

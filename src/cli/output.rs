@@ -22,12 +22,22 @@ pub fn print(text: &str) {
         return;
     }
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    drop(out);
+    let exit = printed(written);
+    if exit != Exit::Good {
+        std::process::exit(i32::from(exit.code()));
+    }
+}
+
+/// What it comes to that something was printed, or was not; complains of what could not be.
+pub fn printed(written: io::Result<()>) -> Exit {
+    match written {
         Err(failure) if failure.kind() != io::ErrorKind::BrokenPipe => {
             complain(&format!("avatar-watch: the output cannot be written: {failure}"));
-            std::process::exit(i32::from(Exit::Disk.code()));
+            Exit::Disk
         }
-        Ok(()) | Err(_) => {}
+        Ok(()) | Err(_) => Exit::Good,
     }
 }
 

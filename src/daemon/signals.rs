@@ -3,7 +3,7 @@
 use std::fmt;
 
 use futures_util::StreamExt as _;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals as SignalStream;
 
 /// What a signal asks for.
@@ -24,7 +24,7 @@ pub enum StopSignal {
     Terminate,
 }
 
-/// The signals to stop that are sent to this process, from now on. All others keep their usual
+/// The signals to stop that are sent to this process, from now on. All reloads keep their usual
 /// effect.
 pub struct Stops {
     stream: SignalStream,
@@ -34,7 +34,7 @@ pub struct Stops {
 /// storm of reloads can keep one waiting.
 pub struct Signals {
     stops: Stops,
-    others: SignalStream,
+    reloads: SignalStream,
 }
 
 impl fmt::Debug for Stops {
@@ -74,23 +74,15 @@ impl Signals {
     /// # Errors
     /// When the system refuses.
     pub fn take() -> std::io::Result<Self> {
-        // `SIGXFSZ` is taken only so that it does not kill: a file that has become too large is
-        // then an error of the disk like any other.
-        Ok(Self { stops: Stops::take()?, others: SignalStream::new([SIGHUP, SIGXFSZ])? })
+        Ok(Self { stops: Stops::take()?, reloads: SignalStream::new([SIGHUP])? })
     }
 
     /// The next order; a stop goes first.
     pub async fn next(&mut self) -> Order {
-        loop {
-            tokio::select! {
-                biased;
-                _ = self.stops.next() => return Order::Stop,
-                Some(signal) = self.others.next() => {
-                    if signal == SIGHUP {
-                        return Order::Reload;
-                    }
-                }
-            }
+        tokio::select! {
+            biased;
+            _ = self.stops.next() => Order::Stop,
+            Some(_) = self.reloads.next() => Order::Reload,
         }
     }
 

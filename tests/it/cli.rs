@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::{Config, KEY};
-use crate::harness::daemon::{Bench, Running, stderr, stdout};
+use crate::harness::daemon::{Bench, PROGRAM, Running, stderr, stdout};
 use crate::harness::webhook::{Answer, Receiver};
 
 mod channels;
@@ -426,8 +426,17 @@ fn the_demo_settles_and_everything_was_delivered_once() {
 #[test]
 fn output_that_cannot_be_written_is_a_failure() {
     let bench = Bench::new("");
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = bench.command(&["secret"]).stdout(full).output().unwrap();
-    assert_eq!(output.status.code(), Some(74));
-    assert!(stderr(&output).contains("the output cannot be written"), "{}", stderr(&output));
+    for arguments in [&["secret"] as &[&str], &["--help"], &["help", "run"], &["--version"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = bench.command(arguments).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(74), "{arguments:?}");
+        assert!(stderr(&output).contains("the output cannot be written"), "{}", stderr(&output));
+    }
+    // One that may grow to one block and no more.
+    let script = "ulimit -f 1; exec \"$0\" schema config > schema.json";
+    let mut limited = Command::new("sh");
+    limited.args(["-c", script, PROGRAM]).current_dir(bench.path("."));
+    let output = limited.output().unwrap();
+    assert_eq!(output.status.code(), Some(74), "{output:?}");
+    assert!(stderr(&output).contains("File too large"), "{}", stderr(&output));
 }
