@@ -136,6 +136,10 @@ pub(super) fn start_class(error: &io::Error) -> OutcomeClass {
         | io::ErrorKind::PermissionDenied
         | io::ErrorKind::InvalidInput
         | io::ErrorKind::NotADirectory => OutcomeClass::Misconfigured,
+        // No program of this machine: a script without its first line, or of another processor.
+        _ if rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::NOEXEC) => {
+            OutcomeClass::Misconfigured
+        }
         _ => OutcomeClass::Local,
     }
 }
@@ -280,6 +284,14 @@ mod tests {
         };
         let Ruling { class, scope } = ruling(code, complaint, &known);
         (class, scope)
+    }
+
+    #[test]
+    fn a_file_that_is_no_program_is_a_matter_of_the_settings() {
+        let no_program = io::Error::from_raw_os_error(rustix::io::Errno::NOEXEC.raw_os_error());
+        assert_eq!(start_class(&no_program), OutcomeClass::Misconfigured);
+        let no_memory = io::Error::from_raw_os_error(rustix::io::Errno::NOMEM.raw_os_error());
+        assert_eq!(start_class(&no_memory), OutcomeClass::Local);
     }
 
     #[test]
