@@ -2,8 +2,9 @@
 //!
 //! Judged by the step, the reply code (RFC 5321), the enhanced status code (RFC 3463, RFC 5248 and
 //! the IANA registry, Microsoft's and Google's own) and the words. What always holds: a refusal of
-//! us is never a dead letter; one that cannot be told apart waits, and is notified at once; a
-//! decisive status code outweighs words, and nothing outweighs a first digit of 4.
+//! us is never a dead letter; one that cannot be told apart waits, and is notified at once, so only
+//! a status code or words that name the recipient or the mail make a dead letter; a decisive status
+//! code outweighs words, and nothing outweighs a first digit of 4.
 
 use crate::domain::delivery::{OutcomeClass, Scope};
 use crate::domain::refusal_words::{Words, said_of};
@@ -93,7 +94,8 @@ impl Refusal<'_> {
     /// The class of a transient reply (RFC 5321, section 4.2.1: the same may be accepted later).
     /// It spends no attempt where the server names a limit, a policy or a lack of its own.
     fn class_for_now(&self) -> OutcomeClass {
-        let limits = said_of(self).is_some_and(|words| words == Words::LimitOfOurs);
+        let limits =
+            said_of(self).is_some_and(|words| matches!(words, Words::LimitOfOurs | Words::OfLimit));
         match (self.code, status(self.code, self.text)) {
             (421 | 450..=452, _) | (_, Some((7, _))) => OutcomeClass::Throttled,
             _ if limits => OutcomeClass::Throttled,
@@ -115,12 +117,13 @@ impl Refusal<'_> {
         let words = said_of(self);
         match self.step {
             Step::Hello | Step::Tls | Step::Auth => match words {
-                Some(Words::LimitOfOurs) => Whom::UsForNow,
+                Some(Words::LimitOfOurs | Words::OfLimit) => Whom::UsForNow,
                 _ => Whom::Us,
             },
             Step::Mail => match (status.map(|(it, detail)| by_status(it, detail)), words) {
                 (Some(Some(Whom::Mail)), _) | (None, Some(Words::OfMail)) => Whom::Mail,
-                (Some(Some(Whom::UsForNow)), _) | (_, Some(Words::LimitOfOurs)) => Whom::UsForNow,
+                (Some(Some(Whom::UsForNow)), _)
+                | (_, Some(Words::LimitOfOurs | Words::OfLimit)) => Whom::UsForNow,
                 // A mailbox that is full before a recipient was named is that of the sender.
                 _ if status == Some((2, 2)) => Whom::UsForNow,
                 // The size that MAIL announced (RFC 1870, section 6).
@@ -131,6 +134,9 @@ impl Refusal<'_> {
                 _ if matches!(self.code, 530 | 534 | 535 | 538) => Whom::Us,
                 (Some(Words::SurelyOfUs), _) => Whom::Us,
                 (Some(Words::LimitOfOurs), _) => Whom::UsForNow,
+                // The mailbox that is full or disabled is that of the sender.
+                (Some(Words::OfUs), Some((2, 2))) => Whom::UsForNow,
+                (Some(Words::OfUs), Some((2, 1))) => Whom::Us,
                 (words, Some((subject, detail))) => match by_status(subject, detail) {
                     Some(whom) => whom,
                     None => words.map_or(Whom::Unclear, Words::whom),
@@ -144,9 +150,11 @@ impl Refusal<'_> {
     /// Where there is nothing but the reply code, or words that we do not know.
     fn by_code(&self) -> Whom {
         let is_bare = !self.text.chars().any(char::is_alphabetic);
+        // RFC 5321, section 4.2.3: 550 and 553 are also those of a policy, and a server may mean
+        // the sender; 552 may be the quota of either.
         match (self.code, self.step) {
-            // RFC 7504: a domain that takes no mail.
-            (550..=553 | 556, Step::Rcpt) => Whom::Recipient,
+            // A user of another server; a domain that takes no mail (RFC 7504).
+            (551 | 556, Step::Rcpt) => Whom::Recipient,
             (500..=504 | 521 | 555, _) => Whom::Unclear,
             (_, Step::Data | Step::Dot) if is_bare => Whom::Mail,
             _ => Whom::Unclear,
@@ -162,7 +170,9 @@ const fn by_status(subject: u16, detail: u16) -> Option<Whom> {
         (1 | 2, 0) => return None,
         (1, 7 | 8) | (2, 252) => Whom::Us,
         (1, 90) | (2, 121 | 122) | (4, 5) | (5, 3) => Whom::UsForNow,
-        (2, 3) | (3, 4) | (4, 6 | 12 | 14) | (6, _) | (7, 16 | 512) => Whom::Mail,
+        (2, 3) | (3, 4) | (6, _) | (7, 16 | 512) => Whom::Mail,
+        // A loop: of the settings of the server, or of the recipient's.
+        (4, 6 | 12 | 14) => Whom::Unclear,
         (1 | 2 | 4, _) | (7, 17 | 18 | 504 | 505) => Whom::Recipient,
         // Login, encryption, DKIM, SPF, reverse DNS, DMARC.
         (7, 4 | 8..=14 | 20..=27 | 29..=32) => Whom::Us,

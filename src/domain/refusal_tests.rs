@@ -118,6 +118,10 @@ const OF_US: &[&str] = &[
     "550 5.7.20 No passing DKIM signature found",
     "550 5.7.9 Message not accepted for policy reasons: authentication",
     "550 <watch@example.com> is not welcome here",
+    // NetEase, "Return codes of 163 mail".
+    "550 User has no permission",
+    "550 5.2.1 sending account disabled",
+    "550 sending account disabled",
 ];
 
 #[test]
@@ -147,6 +151,11 @@ fn a_limit_of_ours_is_waited_for_whatever_the_first_digit() {
         "550 Domain example.com has exceeded the max emails per hour (100/100) allowed",
         "550 5.7.1 This mail has been rate limited because of its age",
         "550 5.5.3 Too many recipients",
+        // NetEase, "Return codes of 163 mail".
+        "550 Domain frequency limited",
+        "550 Limit reached",
+        "552 5.2.2 sender over quota",
+        "550 5.2.2 your account is full",
     ];
     check(&LATE, &limits, OutcomeClass::Throttled, Scope::Recipient);
     check(&[Step::Mail], &limits, OutcomeClass::Throttled, Scope::Standing);
@@ -159,8 +168,8 @@ fn a_limit_of_ours_is_waited_for_whatever_the_first_digit() {
 #[test]
 fn a_refusal_of_this_recipient_is_final_for_it_alone() {
     let replies = [
-        "550",
-        "553",
+        "551",
+        "556",
         "550 5.1.1 <studio@example.net>: Recipient address rejected: User unknown in virtual \
          mailbox table",
         "550 5.1.1 <studio@example.net>: Recipient address rejected: User unknown in relay \
@@ -186,7 +195,7 @@ fn a_refusal_of_this_recipient_is_final_for_it_alone() {
         "556 5.1.10 Domain does not accept mail (nullMX)",
         "501 5.1.3 Bad recipient address syntax",
         "524 5.2.4 Mailing list expansion problem: <studio@example.net>",
-        "550 <studio@example.net> is quite odd",
+        "550 account of <studio@example.net> disabled",
     ];
     check(&[Step::Rcpt], &replies, OutcomeClass::Rejected, Scope::Recipient);
     check(&[Step::Dot], &replies[2..14], OutcomeClass::Rejected, Scope::Recipient);
@@ -200,7 +209,6 @@ fn a_refusal_of_this_mail_is_final_for_it_alone() {
         "552 5.2.3 RESOLVER.RST.SendSizeLimit.Sender; message too large for this sender",
         "554 5.6.0 Mail message is malformed. Not accepted.",
         "550 5.6.1 8BITMIME not supported",
-        "554 5.4.6 Message exceeded 50 hops, this may indicate a mail loop",
         "552 5.7.0 This message was blocked because its content presents a potential security \
          issue",
         "554 5.7.1 Virus found in message",
@@ -229,6 +237,18 @@ fn what_may_be_meant_for_us_for_the_recipient_or_for_the_mail_waits() {
         "554 5.7.1 Spam message rejected",
         "550 5.7.367 Remote server returned not permitted to forward",
         "550 Administrative prohibition",
+        // A loop is none of this mail, which has passed no server.
+        "554 5.4.6 Message exceeded 50 hops, this may indicate a mail loop",
+        "554 5.4.14 Hop count exceeded - possible mail loop",
+        // Words and languages that are not known.
+        "550 Versand nicht erlaubt",
+        "550 Domaine refus\u{e9}",
+        "553 \u{62d2}\u{7edd}",
+        "550 <studio@example.net> is quite odd",
+        // A state that nobody is named with.
+        "550 Account suspended",
+        "550 User disabled",
+        "552 quota exceeded",
         // OpenSMTPD 6.8 of whatever no rule of it takes; who is unknown gets a status code.
         "550 Invalid recipient: <studio@example.net>",
         "550 Access denied",
@@ -241,6 +261,7 @@ fn what_may_be_meant_for_us_for_the_recipient_or_for_the_mail_waits() {
         "554 no",
     ];
     check(&LATE, &replies, OutcomeClass::Throttled, Scope::Unclear);
+    check(&[Step::Rcpt], &["550", "552", "553", "554"], OutcomeClass::Throttled, Scope::Unclear);
 }
 
 #[test]

@@ -19,7 +19,9 @@ pub(super) enum Words {
     OfRecipient,
     /// Of us, as it seems.
     OfUs,
-    /// Of a policy, whomever it is against.
+    /// Of a limit, as it seems of ours.
+    OfLimit,
+    /// Of a policy, whomever it is against; or of a state of an account, whosever it is.
     OfPolicy,
 }
 
@@ -27,7 +29,7 @@ impl Words {
     pub(super) const fn whom(self) -> Whom {
         match self {
             Self::SurelyOfUs | Self::OfUs => Whom::Us,
-            Self::LimitOfOurs => Whom::UsForNow,
+            Self::LimitOfOurs | Self::OfLimit => Whom::UsForNow,
             Self::OfMail => Whom::Mail,
             Self::OfRecipient => Whom::Recipient,
             Self::OfPolicy => Whom::Unclear,
@@ -59,7 +61,8 @@ pub(super) fn said_of(refusal: &Refusal<'_>) -> Option<Words> {
             None => text.contains(item),
         })
     };
-    let is_unknown = has(RECIPIENT);
+    let is_state = has(STATE);
+    let is_unknown = has(RECIPIENT) || (is_state && (has(MAILBOX) || names(&recipient)));
     Some(if has(SURELY_US) {
         Words::SurelyOfUs
     } else if has(LIMITS) {
@@ -74,6 +77,10 @@ pub(super) fn said_of(refusal: &Refusal<'_>) -> Option<Words> {
         Words::OfRecipient
     } else if has(US) {
         Words::OfUs
+    } else if is_state {
+        Words::OfPolicy
+    } else if has(LIMIT) {
+        Words::OfLimit
     } else if has(POLICY) {
         Words::OfPolicy
     } else {
@@ -131,6 +138,9 @@ const LIMITS: &[&str] = &[
     "allowed messages",
     "mail flood",
     "outgoing quota",
+    "sender over quota",
+    "sender quota",
+    "frequency",
     "email quota exceeded",
 ];
 /// Size and content. What only looks like spam does so by the reputation of who sends it.
@@ -156,9 +166,6 @@ const MAIL: &[&str] = &[
     "bare lf",
     "8bit*",
     "mime",
-    "hop count",
-    "mail loop",
-    "too many hops",
 ];
 /// Words for who sends. A recipient that is unknown has none of them.
 const SENDER: &[&str] = &[
@@ -169,6 +176,12 @@ const SENDER: &[&str] = &[
     "your network",
     "your domain",
     "your ip",
+    "sending account",
+    "sending user",
+    "sending domain",
+    "sending host",
+    "sending server",
+    "sending ip",
     "sender",
     "senders",
     "sendername",
@@ -213,15 +226,6 @@ const RECIPIENT: &[&str] = &[
     "mailbox not",
     "mailbox full",
     "mailbox is full",
-    "over quota",
-    "quota exceeded",
-    "storage",
-    "disabled",
-    "deactivated",
-    "inactive",
-    "suspended",
-    "moved",
-    "no longer",
     "not a valid",
     "not a local",
     "not a known",
@@ -231,6 +235,21 @@ const RECIPIENT: &[&str] = &[
     "not here",
     "domain missing",
 ];
+/// What an account may be in: of the recipient only where words for that one stand with it.
+const STATE: &[&str] = &[
+    "over quota",
+    "quota exceeded",
+    "storage",
+    "disabled",
+    "deactivated",
+    "inactive",
+    "suspended",
+    "moved",
+    "no longer",
+];
+const MAILBOX: &[&str] = &["mailbox", "mailboxes", "inbox", "recipient", "recipients"];
+/// Limits that may be ours; those of a mail or a mailbox have words of their own.
+const LIMIT: &[&str] = &["limit*", "quota*", "rate", "too many", "too fast", "too often"];
 /// Words for us, our right to send, our address and our domain.
 const US: &[&str] = &[
     "relay",
@@ -295,6 +314,7 @@ const US: &[&str] = &[
     "unregistered",
     "outbound",
     "allowed hosts",
+    "permission*",
 ];
 const POLICY: &[&str] = &[
     "policy",
