@@ -118,7 +118,6 @@ const OF_US: &[&str] = &[
     "550 5.7.20 No passing DKIM signature found",
     "550 5.7.9 Message not accepted for policy reasons: authentication",
     "550 <watch@example.com> is not welcome here",
-    // NetEase, "Return codes of 163 mail".
     "550 User has no permission",
     "550 5.2.1 sending account disabled",
     "550 sending account disabled",
@@ -151,7 +150,6 @@ fn a_limit_of_ours_is_waited_for_whatever_the_first_digit() {
         "550 Domain example.com has exceeded the max emails per hour (100/100) allowed",
         "550 5.7.1 This mail has been rate limited because of its age",
         "550 5.5.3 Too many recipients",
-        // NetEase, "Return codes of 163 mail".
         "550 Domain frequency limited",
         "550 Limit reached",
         "552 5.2.2 sender over quota",

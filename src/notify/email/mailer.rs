@@ -18,7 +18,7 @@ use crate::notify::email::message::{CONTENT_TYPE, Letterhead};
 use crate::notify::email::reply::{self, Phase};
 use crate::notify::email::sendmail::Sendmail;
 use crate::notify::email::session::{Server, Transaction};
-use crate::notify::email::smtp_offers::{Offers, SMTPUTF8};
+use crate::notify::email::smtp_offers::Offers;
 use crate::notify::email::smtp_tls::Tls;
 use crate::notify::email::spec::{Bounces, EmailSpec, PostSpec, SmtpSpec};
 use crate::notify::error::NotifyError;
@@ -121,7 +121,7 @@ impl Email {
 
     /// What mails would fail over at a server that offers no more than that. Names the recipients.
     fn beyond(&self, server: &Server, offers: &Offers) -> Option<Outcome> {
-        if offers.has(SMTPUTF8) {
+        if offers.take_international() {
             return None;
         }
         let Letterhead { from, style } = &self.letterhead;
@@ -134,7 +134,9 @@ impl Email {
         let shut_out: Vec<String> = shut_out.map(|to| format!("`{to}`")).collect();
         (!shut_out.is_empty()).then(|| {
             let who = shut_out.join(", ");
-            let text = format!("`{host}` does not offer SMTPUTF8, so it takes no mail to {who}");
+            let text = format!(
+                "`{host}` does not offer SMTPUTF8 with 8BITMIME, so it takes no mail to {who}"
+            );
             fault::stopped(OutcomeClass::Rejected, Phase::Rcpt.name(), text)
         })
     }

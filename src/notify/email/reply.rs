@@ -193,7 +193,7 @@ fn in_doubt(host: &str, phase: Phase, what: &str) -> Outcome {
 
 /// What is said of a server without SMTPUTF8 when our own addresses need it.
 pub(super) const NO_SMTPUTF8_FOR_US: &str =
-    "does not offer SMTPUTF8, which `from`, `reply_to` or `bounce_to` needs";
+    "does not offer SMTPUTF8 with 8BITMIME, which `from`, `reply_to` or `bounce_to` needs";
 
 #[cfg(test)]
 mod tests {

@@ -278,7 +278,9 @@ impl Session<'_> {
         let parameters = parameters(&self.offers, from, to, message);
         let parameters = parameters.map_err(|lack| lack.outcome(host))?;
         let from = from.map_or("", MailAddress::as_str);
-        self.ask(&format!("MAIL FROM:<{from}>{parameters}"), timeouts.mail, 200).await?;
+        let mail = format!("MAIL FROM:<{from}>{}", parameters.text);
+        let asked = self.ask(&mail, timeouts.mail, 200).await;
+        asked.map_err(|outcome| parameters.refused(outcome))?;
         self.phase = Phase::Rcpt;
         self.ask(&format!("RCPT TO:<{to}>"), timeouts.mail, 200).await?;
         self.phase = Phase::Data;

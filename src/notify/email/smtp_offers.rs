@@ -34,6 +34,12 @@ impl Offers {
         self.words.contains(keyword)
     }
 
+    /// Whether mails with addresses or headers in other scripts are taken: whoever offers SMTPUTF8
+    /// has to offer 8BITMIME too (RFC 6531, section 3.1), without which such a mail cannot be sent.
+    pub(super) fn take_international(&self) -> bool {
+        self.has(SMTPUTF8) && self.has(EIGHT_BIT_MIME)
+    }
+
     /// Whether a way of logging in is among them, by its name in capitals.
     pub(super) fn has_mechanism(&self, name: &str) -> bool {
         self.mechanisms.contains(name)

@@ -2,10 +2,10 @@
 //!
 //! SMTPUTF8 is asked for only where an address, of the envelope or in a header, needs it.
 
-use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::domain::delivery::{Outcome, OutcomeClass, Scope};
 use crate::domain::mail_address::MailAddress;
 use crate::notify::email::reply::{self, Phase};
-use crate::notify::email::smtp_offers::{EIGHT_BIT_MIME, Offers, SMTPUTF8};
+use crate::notify::email::smtp_offers::{EIGHT_BIT_MIME, Offers};
 use crate::notify::fault;
 
 /// The parameters for a mail from there to there, or what the server lacks for it.
@@ -14,23 +14,46 @@ pub(super) fn parameters(
     from: Option<&MailAddress>,
     to: &MailAddress,
     message: &[u8],
-) -> Result<String, Lack> {
-    let mut parameters = String::new();
+) -> Result<Parameters, Lack> {
+    let mut text = String::new();
     let is_ours = from.is_some_and(MailAddress::needs_smtputf8)
         || head(message).split(|byte| *byte == b'\n').any(is_of_ours);
-    if is_ours || to.needs_smtputf8() || !head(message).is_ascii() {
-        if !offers.has(SMTPUTF8) {
+    let is_international = is_ours || to.needs_smtputf8() || !head(message).is_ascii();
+    if is_international {
+        if !offers.take_international() {
             return Err(if is_ours { Lack::Sender } else { Lack::Recipient });
         }
-        parameters.push_str(" SMTPUTF8");
+        text.push_str(" SMTPUTF8");
     }
     if !message.is_ascii() {
         if !offers.has(EIGHT_BIT_MIME) {
             return Err(Lack::Body);
         }
-        parameters.push_str(" BODY=8BITMIME");
+        text.push_str(" BODY=8BITMIME");
     }
-    Ok(parameters)
+    Ok(Parameters { text, is_of_recipient: is_international && !is_ours })
+}
+
+/// What MAIL says beside the address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Parameters {
+    /// Each with a blank before it.
+    pub(super) text: String,
+    /// Whether SMTPUTF8 is asked for, and for this recipient alone.
+    is_of_recipient: bool,
+}
+
+impl Parameters {
+    /// The refusal of MAIL; where the parameters are refused (RFC 5321, section 4.2.3) that only
+    /// this recipient needs, it keeps none of the others waiting.
+    pub(super) fn refused(&self, outcome: Outcome) -> Outcome {
+        match outcome.code {
+            Some(501 | 504 | 553 | 555) if self.is_of_recipient => {
+                Outcome { class: OutcomeClass::Throttled, scope: Scope::Unclear, ..outcome }
+            }
+            _ => outcome,
+        }
+    }
 }
 
 /// What a server lacks for a mail.
@@ -53,7 +76,9 @@ impl Lack {
         };
         match self {
             Self::Sender => reply::unoffered(host, Phase::Mail, reply::NO_SMTPUTF8_FOR_US),
-            Self::Recipient => rejected(Phase::Rcpt, "SMTPUTF8, which this recipient needs"),
+            Self::Recipient => {
+                rejected(Phase::Rcpt, "SMTPUTF8 with 8BITMIME, which this recipient needs")
+            }
             Self::Body => rejected(Phase::Mail, "8BITMIME, which this mail needs"),
         }
     }
@@ -75,6 +100,7 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::notify::email::smtp_offers::SMTPUTF8;
     use crate::notify::email::smtp_reply::Reply;
 
     #[test]
@@ -84,7 +110,8 @@ mod tests {
         let all: Vec<String> = ["m", SMTPUTF8, EIGHT_BIT_MIME].map(str::to_owned).into();
         let all = Offers::of(&Reply { code: 250, lines: all });
         let check = |to: &MailAddress, message: &str, expected: &str, lack: Option<Lack>| {
-            let with = |offers| parameters(offers, Some(&plain), to, message.as_bytes());
+            let with =
+                |offers| parameters(offers, Some(&plain), to, message.as_bytes()).map(|it| it.text);
             assert_eq!(with(&all), Ok(expected.to_owned()), "for {message}");
             assert_eq!(with(&Offers::default()).err(), lack, "for {message}");
         };
@@ -94,5 +121,30 @@ mod tests {
         check(&script, "To: é\r\n\r\nb", needed, Some(Lack::Recipient));
         check(&script, "to: é\r\nReply-To: é\r\n\r\nb", needed, Some(Lack::Sender));
         check(&plain, "From: é\r\nTo: a\r\n\r\nb", needed, Some(Lack::Sender));
+        // The one without the other is not what RFC 6531 calls an offer.
+        let half =
+            Offers::of(&Reply { code: 250, lines: ["m", SMTPUTF8].map(str::to_owned).into() });
+        let lack = parameters(&half, Some(&plain), &script, b"To: \xc3\xa9\r\n\r\nb");
+        assert_eq!(lack.err(), Some(Lack::Recipient));
+    }
+
+    #[test]
+    fn parameters_that_one_recipient_needs_are_refused_for_that_one_alone() {
+        let check = |message: &str, code: u16, expected| {
+            let address = |text: &str| MailAddress::parse(text).unwrap();
+            let all: Vec<String> = ["m", SMTPUTF8, EIGHT_BIT_MIME].map(str::to_owned).into();
+            let offers = Offers::of(&Reply { code: 250, lines: all });
+            let (from, to) = (address("a@example.com"), address("é@example.com"));
+            let found = parameters(&offers, Some(&from), &to, message.as_bytes()).unwrap();
+            let of_us =
+                Outcome { code: Some(code), ..Outcome::new(OutcomeClass::Misconfigured, "mail") };
+            let ruled = found.refused(of_us);
+            assert_eq!((ruled.class, ruled.scope), expected, "{code} for {message}");
+        };
+        let of_recipient = (OutcomeClass::Throttled, Scope::Unclear);
+        let of_us = (OutcomeClass::Misconfigured, Scope::Channel);
+        check("To: é\r\n\r\nb", 555, of_recipient);
+        check("To: é\r\n\r\nb", 550, of_us);
+        check("From: é\r\nTo: é\r\n\r\nb", 555, of_us);
     }
 }
