@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::domain::delivery::{OutcomeClass, RETRY_AFTER_MAX};
 use crate::domain::retry_after;
@@ -88,13 +88,13 @@ impl Answer {
         waits.find_map(|value| retry_after::parse(value, date, now, RETRY_AFTER_MAX))
     }
 
-    /// `retry_after` in a JSON body, in seconds, as some who throttle have it there.
+    /// The wait in a JSON body, where some who throttle have it.
     fn wait_in_body(&self) -> Option<Duration> {
         if self.status != TOO_MANY {
             return None;
         }
         let body: Value = serde_json::from_slice(&self.beginning).ok()?;
-        capped(body.get("retry_after")?.as_f64()?)
+        wait_in(body.as_object()?)
     }
 
     /// The rest of the period, once all that it allows is used up: in seconds, or as the moment
@@ -118,6 +118,14 @@ impl Answer {
     fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.headers.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
+}
+
+/// The wait that a JSON body asks for, in seconds: as Discord, Telegram and Zulip write it.
+pub(super) fn wait_in(body: &Map<String, Value>) -> Option<Duration> {
+    let within = body.get("parameters").and_then(Value::as_object);
+    let places = [Some(body), within];
+    let found = |key: &str| places.iter().flatten().find_map(|place| place.get(key)?.as_f64());
+    capped(found("retry_after").or_else(|| found("retry-after"))?)
 }
 
 /// A wait of so many seconds; `None` for none, and for what is no wait.

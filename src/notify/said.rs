@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::notify::answer::Answer;
+use crate::notify::answer::{Answer, wait_in};
 
 /// The body of an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,12 +28,13 @@ impl Said {
         if answer.undecoded.is_some() {
             return Self::Unreadable;
         }
-        let text = String::from_utf8_lossy(&answer.beginning);
-        let text = text.trim_start_matches(BYTE_ORDER_MARK).trim();
+        // In UTF-16 it is ASCII with a NUL beside each character, behind a mark that is no UTF-8.
+        let text = String::from_utf8_lossy(&answer.beginning).replace('\0', "");
+        let text = text.trim_start_matches([BYTE_ORDER_MARK, char::REPLACEMENT_CHARACTER]).trim();
         if text.is_empty() {
             return Self::Nothing;
         }
-        match serde_json::from_str(text) {
+        match serde_json::from_str(text).or_else(|_| serde_json::from_str(&whole(text))) {
             Ok(json) => Self::Json(json),
             Err(_) if is_page(text) => Self::Page,
             Err(_) => Self::Text(text.to_owned()),
@@ -66,7 +67,8 @@ impl Said {
                     Some(Value::String(text)) => is_yes(text),
                     _ => false,
                 };
-                VERDICTS.iter().any(yes) && !refuses(object)
+                let is_zero = |key: &&str| object.get(*key).and_then(Value::as_u64) == Some(0);
+                (VERDICTS.iter().any(yes) || CODES.iter().any(is_zero)) && !refuses(object)
             }
             _ => self.word().is_some_and(is_yes),
         }
@@ -76,6 +78,7 @@ impl Said {
     pub(super) fn refuses(&self) -> bool {
         match self {
             Self::Json(Value::Object(object)) => refuses(object),
+            Self::Json(Value::Array(list)) => list.iter().filter_map(Value::as_object).any(refuses),
             Self::Json(Value::Bool(flag)) => !flag,
             _ => self.word().is_some_and(tells_of_failure),
         }
@@ -94,7 +97,8 @@ impl Said {
                 let found = |key: &&str| {
                     places.iter().flatten().find_map(|place| place.get(*key).and_then(number))
                 };
-                STATUSES.iter().find_map(found)
+                let asks_to_wait = wait_in(object).map(|_| TOO_MANY);
+                STATUSES.iter().find_map(found).or(asks_to_wait)
             }
             _ => {
                 let text = self.word().filter(|text| tells_of_failure(text))?;
@@ -127,7 +131,47 @@ fn refuses(object: &Map<String, Value>) -> bool {
         Some(Value::Object(fields)) => !fields.is_empty(),
         Some(Value::Bool(true)) => true,
     };
-    VERDICTS.iter().any(&says_no) || STATUSES.iter().any(says_no) || ERRORS.iter().any(is_full)
+    let is_bad_code = |key: &&str| {
+        let code = object.get(*key).and_then(Value::as_i64);
+        code.is_some_and(|code| !matches!(code, 0 | 1 | 200..=299))
+    };
+    let agrees = |key: &&str| match object.get(*key) {
+        Some(Value::Bool(flag)) => *flag,
+        Some(Value::String(text)) => !tells_of_failure(text),
+        _ => false,
+    };
+    // The text of a message may be our own, which tells of failures too.
+    let words = |key: &&str| object.get(*key).and_then(Value::as_str).is_some_and(tells_of_failure);
+    let is_message = object.get("id").is_some_and(Value::is_string);
+    let is_silent = !is_message && !VERDICTS.iter().any(agrees);
+    let nested = |key: &&str| object.get(*key).and_then(Value::as_object).is_some_and(refuses);
+    VERDICTS.iter().any(&says_no)
+        || STATUSES.iter().any(says_no)
+        || CODES.iter().any(is_bad_code)
+        || ERRORS.iter().any(is_full)
+        || (is_silent && (WORDS.iter().any(words) || wait_in(object).is_some()))
+        || NESTED.iter().any(nested)
+}
+
+/// JSON with halves of surrogate pairs, which stand for no character, made whole.
+fn whole(text: &str) -> String {
+    let mut parts = text.split("\\u");
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_half = part.as_bytes().first().is_some_and(|byte| byte.eq_ignore_ascii_case(&b'd'))
+            && part.as_bytes().get(1).is_some_and(|byte| b"89abcdefABCDEF".contains(byte));
+        match part.get(4..).filter(|_| is_half) {
+            Some(rest) => {
+                whole.push(char::REPLACEMENT_CHARACTER);
+                whole.push_str(rest);
+            }
+            None => {
+                whole.push_str("\\u");
+                whole.push_str(part);
+            }
+        }
+    }
+    whole
 }
 
 fn tells_of_failure(text: &str) -> bool {
@@ -142,10 +186,20 @@ const YES: [&str; 5] = ["ok", "success", "accepted", "true", "1"];
 /// The members that say whether it went well.
 const VERDICTS: [&str; 5] = ["ok", "success", "result", "status", "state"];
 /// The members that say how it went, as a status of HTTP.
-const STATUSES: [&str; 6] = ["http", "statusCode", "status_code", "status", "errorCode", "code"];
+const STATUSES: [&str; 7] =
+    ["http", "statusCode", "status_code", "status", "errorCode", "error_code", "code"];
+/// The members that say by a number of the service's own how it went; zero is well.
+const CODES: [&str; 3] = ["code", "errcode", "StatusCode"];
 /// The members that are there when something went wrong.
-const ERRORS: [&str; 5] = ["error", "errors", "error_code", "errcode", "exception"];
-const FAILURES: [&str; 12] = [
+const ERRORS: [&str; 8] =
+    ["error", "errors", "error_code", "errcode", "exception", "fault", "errorMessage", "errorType"];
+/// The members with words for people.
+const WORDS: [&str; 5] = ["message", "Message", "msg", "detail", "title"];
+/// The members that have an answer within the answer.
+const NESTED: [&str; 4] = ["data", "result", "response", "body"];
+/// What a service that wants to be left alone would say as its status.
+const TOO_MANY: u16 = 429;
+const FAILURES: [&str; 27] = [
     "fail",
     "error",
     "denied",
@@ -158,6 +212,21 @@ const FAILURES: [&str; 12] = [
     "too many",
     "not found",
     "refused",
+    "rejected",
+    "no_service",
+    "is_archived",
+    "not ok",
+    "bad payload",
+    "bad request",
+    "is required",
+    "cannot",
+    "could not",
+    "unable",
+    "unknown webhook",
+    "unavailable",
+    "time-out",
+    "timed out",
+    "rate limit",
 ];
 
 #[cfg(test)]
@@ -182,6 +251,11 @@ mod tests {
             r#"{"result":"success","msg":""}"#,
             r#"{"status":"ok","error":null}"#,
             r#"{"status":"success","errors":[]}"#,
+            r#"{"code":0,"msg":"success","data":{}}"#,
+            r#"{"StatusCode":0,"StatusMessage":"success"}"#,
+            r#"{"errcode":0,"errmsg":"ok"}"#,
+            r#"{"ok":true,"text":"half a smile: \ud83d"}"#,
+            "o\0k\0",
         ] {
             assert!(said(yes).agrees() && !said(yes).refuses(), "for {yes}");
         }
@@ -198,6 +272,8 @@ mod tests {
             "[]",
             "null",
             r#"{"message":"ok"}"#,
+            r#"{"success":true,"data":{"success":false}}"#,
+            r#"{"code":19024,"msg":"Key Words Not Found"}"#,
         ] {
             assert!(!said(other).agrees(), "for {other}");
         }
@@ -222,7 +298,19 @@ mod tests {
         check(r#"{"statusCode":502}"#, Some(502));
         check(r#"{"errcode":93000,"errmsg":"invalid webhook url"}"#, None);
         check("false", None);
-        for fine in ["1", "ok", "", r#"{"id":"1"}"#, r#"{"errcode":0}"#, "3 errands"] {
+        check("Summary or Text is required.", None);
+        check("Bad payload received by generic incoming webhook.", None);
+        check("no_service", None);
+        check(r#"{"code":10015,"message":"Unknown Webhook"}"#, None);
+        check(r#"{"message":"Internal server error"}"#, None);
+        check(r#"{"fault":{"faultstring":"Unresolved variable"}}"#, None);
+        check(r#"{"errorMessage":"Task timed out","errorType":"x"}"#, None);
+        check(r#"[{"status":"error"}]"#, None);
+        check(r#"{"success":true,"data":{"ok":false}}"#, None);
+        check(r#"{"retry_after":0.4,"message":"slow down"}"#, Some(429));
+        check(r#"{"ok":false,"error_code":429,"parameters":{"retry_after":7}}"#, Some(429));
+        let own = r#"{"id":"1","title":"Training failed","message":"It was refused"}"#;
+        for fine in ["1", "ok", "", r#"{"id":"1"}"#, r#"{"errcode":0}"#, "3 errands", own] {
             assert!(!said(fine).refuses(), "for {fine}");
             assert_eq!(said(fine).status(), None, "for {fine}");
         }

@@ -47,7 +47,8 @@ pub(super) fn render(note: &Note, occurred_at: String) -> Value {
 pub(super) const MANNER: Manner = Manner {
     is_yes: |status, said| {
         let json = said.json();
-        (json["id"].is_string() && json["error"].is_null()) || is_silent_yes(status, said)
+        let has_id = json["id"].as_str().is_some_and(|id| !id.is_empty());
+        (has_id && !said.refuses()) || is_silent_yes(status, said)
     },
     other,
 };
@@ -57,6 +58,9 @@ fn other(answer: &Answer, said: &Said, general: Meaning) -> Meaning {
     match (general.class, answer.status) {
         (OutcomeClass::Retryable, 400) => {
             of(OutcomeClass::Rejected, "it does not take this message")
+        }
+        (OutcomeClass::Retryable, 200..=299) if NO_MORE.contains(&said.json()["code"].as_u64()) => {
+            of(OutcomeClass::Misconfigured, "the webhook is no more")
         }
         (OutcomeClass::Retryable, 401 | 404) if said.json()["code"].is_u64() => {
             of(OutcomeClass::Gone, "the webhook is no more")
@@ -76,6 +80,8 @@ fn escape(char: char, to: &mut String) {
     to.push(char);
 }
 
+/// Discord's own codes of a webhook that is unknown, or whose token is.
+const NO_MORE: [Option<u64>; 2] = [Some(10_015), Some(50_027)];
 // The sum of all is below 6000, which Discord allows a message: what can be long is what we say.
 const TITLE_MAX: usize = 256;
 const ABOUT_MAX: usize = 512;
@@ -115,6 +121,10 @@ mod tests {
             OutcomeClass::Throttled
         });
         check(200, r#"{"id":"1","error":"no"}"#, OutcomeClass::Retryable);
+        check(200, r#"{"id":"x","code":50027}"#, OutcomeClass::Misconfigured);
+        check(200, r#"{"message":"Unknown Webhook","code":10015}"#, OutcomeClass::Misconfigured);
+        check(200, r#"{"retry_after":0.3,"global":false}"#, OutcomeClass::Throttled);
+        check(200, r#"{"id":""}"#, OutcomeClass::Ambiguous);
         check(200, "", OutcomeClass::Ambiguous);
         check(200, "ok", OutcomeClass::Ambiguous);
         check(400, r#"{"embeds":["0"]}"#, OutcomeClass::Rejected);

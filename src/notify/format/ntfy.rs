@@ -45,7 +45,8 @@ pub(super) fn addressed(body: &[u8], topic: &str) -> Vec<u8> {
 pub(super) const MANNER: Manner = Manner {
     is_yes: |_, said| {
         let json = said.json();
-        json["id"].is_string() && (json["event"] == "message" || json["topic"].is_string())
+        let has_id = json["id"].as_str().is_some_and(|id| !id.is_empty());
+        has_id && json["event"] == "message" && json["error"].is_null()
     },
     other,
 };
@@ -93,6 +94,9 @@ mod tests {
         check(200, r#"{"id":"x","event":"message"}"#, OutcomeClass::Delivered, None);
         check(200, "<html>sign in</html>", OutcomeClass::Retryable, None);
         check(200, "ok", OutcomeClass::Ambiguous, None);
+        check(200, r#"{"id":"x","event":"open","topic":"t"}"#, OutcomeClass::Ambiguous, None);
+        let both = r#"{"id":"x","event":"message","error":"no room"}"#;
+        check(200, both, OutcomeClass::Retryable, None);
         check(200, "", OutcomeClass::Ambiguous, None);
         let full = r#"{"code":42908,"http":429,"error":"limit reached"}"#;
         check(200, full, OutcomeClass::Throttled, Some(10_800));
