@@ -304,8 +304,8 @@ fn unknown_status(known: &Report) -> Option<String> {
 }
 
 /// Why nothing at all is known when the time is over.
-const UNHEARD: &str = "the API has neither answered nor failed yet: looking up its name, connecting \
-                       or its answer takes longer than this wait";
+const UNHEARD: &str = "the API has neither answered nor failed yet: looking up its name, \
+                       connecting or its answer takes longer than this wait";
 /// Reports that wait to be shown.
 const REPORTS_MAX: usize = 64;
 /// The pause before it is seen again whether all output was taken.

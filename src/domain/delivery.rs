@@ -182,9 +182,10 @@ impl Outcome {
     }
 
     /// Whether an answer came that is a success by its code, and neither a yes nor a no by its
-    /// words: then the message was most likely taken.
-    const fn is_unclear(&self) -> bool {
-        matches!((self.class, self.code), (OutcomeClass::Ambiguous, Some(200..=299)))
+    /// words, or one of a chat that cannot be read at all: then the message was most likely taken.
+    fn is_unclear(&self) -> bool {
+        let is_success = matches!(self.code, Some(200..=299));
+        self.class == OutcomeClass::Ambiguous && (is_success || self.phase == GARBLED)
     }
 
     /// Whether the other side, or the way to it, seems to be overloaded.
@@ -412,6 +413,8 @@ const DOUBLINGS_MAX: u32 = 16;
 const POISON_AFTER: u32 = 5;
 /// What was most likely taken is sent once more, and not as often as what was not.
 const UNCLEAR_TRIES: u32 = 2;
+/// The phase of an answer of a chat that came and cannot be read.
+pub const GARBLED: &str = "garbled_response";
 const EXHAUSTED: &str = "all tries are used up";
 const HELD: &str = "held, because it may have been taken";
 const EXPIRED: &str = "expired";

@@ -296,6 +296,10 @@ fn what_was_most_likely_taken_is_sent_once_more_and_not_as_often_as_what_was_not
     let failed = fresh().settle(&outcome(OutcomeClass::Retryable), NOW, &terms, HALF);
     let ended = failed.settle(&unclear, NOW, &terms, HALF);
     assert!(matches!(ended.state, DeliveryState::Failed { .. }), "{:?}", ended.state);
+    // So is one of a chat that came and cannot be read.
+    let garbled = Outcome { phase: GARBLED, code: None, ..unclear.clone() };
+    let ended = fresh().settle(&garbled, NOW, &terms, HALF).settle(&garbled, NOW, &terms, HALF);
+    assert!(matches!(ended.state, DeliveryState::Failed { .. }), "{:?}", ended.state);
     // Without an answer it is tried as ever.
     let lost = outcome(OutcomeClass::Ambiguous);
     let lost_twice = fresh().settle(&lost, NOW, &terms, HALF).settle(&lost, NOW, &terms, HALF);

@@ -116,6 +116,12 @@ impl ResolveError {
     }
 }
 
+/// Whether something came in place of an answer that is none of HTTP/1: a status line, a header or
+/// a length that cannot be read, or more of them than anybody needs.
+pub(super) fn is_garbled(error: &(dyn Error + 'static)) -> bool {
+    cause::<hyper::Error>(error).is_some_and(hyper::Error::is_parse)
+}
+
 /// The first cause of that type, also where an [`io::Error`] is wrapped around it.
 pub(super) fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::domain::channel::Accepts;
 use crate::domain::custom_header::CustomHeaderName;
-use crate::domain::delivery::{Outcome, OutcomeClass, Scope};
+use crate::domain::delivery::{GARBLED, Outcome, OutcomeClass, Scope};
 use crate::domain::reach::Reach;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::answer::{Answer, Meaning};
@@ -316,6 +316,15 @@ impl Webhook {
         if error.is_builder() {
             let text = "the request could not be put together".to_owned();
             return fault::stopped(OutcomeClass::Retryable, REQUEST, text);
+        }
+        if fault::is_garbled(error) {
+            let text = format!(
+                "`{host}` gave an answer that is no HTTP, or cannot be read; it may have taken the \
+                 message"
+            );
+            // Whoever knows an event by its id can be sent it as often as it takes; people cannot.
+            let phase = if self.format.is_chat() { GARBLED } else { RESPONSE };
+            return fault::stopped(OutcomeClass::Ambiguous, phase, text);
         }
         let said = match tls {
             Some(tls) => format!("broke TLS off ({})", fault::tls_text(tls)),

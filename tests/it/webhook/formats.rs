@@ -12,6 +12,9 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use super::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
 use crate::harness::webhook::Received;
 
 fn speaking(format: Format, url: &str) -> Channel {
@@ -47,6 +50,41 @@ async fn slack_has_to_say_ok() {
     check(400, "invalid_payload", OutcomeClass::Rejected).await;
     check(404, "no_service", OutcomeClass::Gone).await;
     check(410, "channel_is_archived", OutcomeClass::Gone).await;
+}
+
+/// An answer that is none of HTTP: it came after the post, which is most likely to be seen.
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_is_told_from_none() {
+    let check = async |format: Format, head: &str, expected: (&str, &str)| {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/services/T/B/X", listener.local_addr().unwrap());
+        let answer = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 16_384];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            stream.write_all(format!("{head}\r\n\r\nok").as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        };
+        let channel = speaking(format, &url);
+        let (outcome, ()) = tokio::join!(try_once(&channel), answer);
+        let found = (outcome.class, outcome.phase, outcome.code);
+        assert_eq!(found, (OutcomeClass::Ambiguous, expected.0, None), "for {head:?}");
+        assert!(outcome.error.as_ref().unwrap().contains(expected.1), "{outcome:?}");
+    };
+    let is_no_http = "gave an answer that is no HTTP, or cannot be read";
+    let many = format!("HTTP/1.1 200 OK{}", "\r\nx: y".repeat(300));
+    for head in [
+        "ICY 200 OK",
+        "HTTP/2 200",
+        "HTTP/1.1 200 OK\r\nbad header",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3",
+        &many,
+    ] {
+        check(Format::Slack, head, ("garbled_response", is_no_http)).await;
+    }
+    // Whoever knows an event by its id is sent it again.
+    check(Format::Standard, "ICY 200 OK", ("response", is_no_http)).await;
+    check(Format::Slack, "", ("garbled_response", is_no_http)).await;
 }
 
 #[tokio::test]
