@@ -181,11 +181,15 @@ impl Outcome {
         }
     }
 
-    /// Whether an answer came that is a success by its code, and neither a yes nor a no by its
-    /// words, or one of a chat that cannot be read at all: then the message was most likely taken.
-    fn is_unclear(&self) -> bool {
-        let is_success = matches!(self.code, Some(200..=299));
-        self.class == OutcomeClass::Ambiguous && (is_success || self.phase == GARBLED)
+    /// After how many attempts at most it is given up, where an answer came that is neither a yes
+    /// nor a no: then the message may well have been taken each time.
+    fn unclear_tries_max(&self) -> Option<u32> {
+        match (self.class, self.code) {
+            // A success by its code, and not by its words: most likely taken.
+            (OutcomeClass::Ambiguous, Some(200..=299)) => Some(UNCLEAR_TRIES),
+            (OutcomeClass::Ambiguous, _) if self.phase == GARBLED => Some(GARBLED_TRIES),
+            _ => None,
+        }
     }
 
     /// Whether the other side, or the way to it, seems to be overloaded.
@@ -288,7 +292,7 @@ impl Delivery {
             }
             OutcomeClass::Rejected => return self.give_up(outcome.said()),
             OutcomeClass::Ambiguous
-                if outcome.is_unclear() && self.budget_used + 1 >= UNCLEAR_TRIES =>
+                if outcome.unclear_tries_max().is_some_and(|max| self.budget_used + 1 >= max) =>
             {
                 return self.give_up(format!("{HELD}: {}", outcome.said()));
             }
@@ -355,7 +359,7 @@ impl Delivery {
         let spared = match outcome.class {
             OutcomeClass::Retryable => true,
             OutcomeClass::Ambiguous => {
-                terms.on_unknown == OnUnknown::Resend && !outcome.is_unclear()
+                terms.on_unknown == OnUnknown::Resend && outcome.unclear_tries_max().is_none()
             }
             OutcomeClass::Delivered
             | OutcomeClass::Throttled
@@ -413,6 +417,8 @@ const DOUBLINGS_MAX: u32 = 16;
 const POISON_AFTER: u32 = 5;
 /// What was most likely taken is sent once more, and not as often as what was not.
 const UNCLEAR_TRIES: u32 = 2;
+/// An answer that cannot be read says less: it may also be of something else at that port.
+const GARBLED_TRIES: u32 = 4;
 /// The phase of an answer of a chat that came and cannot be read.
 pub const GARBLED: &str = "garbled_response";
 const EXHAUSTED: &str = "all tries are used up";

@@ -296,9 +296,12 @@ fn what_was_most_likely_taken_is_sent_once_more_and_not_as_often_as_what_was_not
     let failed = fresh().settle(&outcome(OutcomeClass::Retryable), NOW, &terms, HALF);
     let ended = failed.settle(&unclear, NOW, &terms, HALF);
     assert!(matches!(ended.state, DeliveryState::Failed { .. }), "{:?}", ended.state);
-    // So is one of a chat that came and cannot be read.
+    // One of a chat that came and cannot be read says less, and is not repeated for ever, either.
     let garbled = Outcome { phase: GARBLED, code: None, ..unclear.clone() };
-    let ended = fresh().settle(&garbled, NOW, &terms, HALF).settle(&garbled, NOW, &terms, HALF);
+    let again = |it: Delivery| it.settle(&garbled, NOW, &terms, HALF);
+    let thrice = again(again(again(fresh())));
+    assert!(matches!(thrice.state, DeliveryState::Pending { .. }), "{:?}", thrice.state);
+    let ended = again(thrice);
     assert!(matches!(ended.state, DeliveryState::Failed { .. }), "{:?}", ended.state);
     // Without an answer it is tried as ever.
     let lost = outcome(OutcomeClass::Ambiguous);

@@ -38,16 +38,20 @@ const FORMATS: [&str; 7] =
     ["standard", "cloudevents", "slack", "discord", "teams", "ntfy", "template"];
 
 /// What a webhook goes through before it takes the message.
-fn ordeals() -> Vec<Answer> {
-    vec![
+fn ordeals(format: &str) -> Vec<Answer> {
+    let mut ordeals = vec![
         Answer::Echo(500, repeated),
         Answer::Echo(500, cut_off),
         Answer::redirect(307, "/C4N4RY-elsewhere-T41L"),
         Answer::Reset,
-        Answer::Garbage,
         Answer::Stall,
         Answer::Echo(200, repeated),
-    ]
+    ];
+    // To a chat nothing is posted again after an answer that cannot be read.
+    if !["slack", "discord", "teams", "ntfy"].contains(&format) {
+        ordeals.insert(4, Answer::Garbage);
+    }
+    ordeals
 }
 
 /// What of a request is secret, in its own words.
@@ -124,7 +128,7 @@ impl World {
         );
         for (number, format) in FORMATS.into_iter().enumerate() {
             let receiver = Receiver::start().await;
-            receiver.script(ordeals());
+            receiver.script(ordeals(format));
             let place = receiver.url().replace("http://", "").replace("/hook", "");
             let url = match format {
                 "ntfy" => format!("http://{place}/C4N4RY-topic-T41L"),
@@ -318,7 +322,7 @@ async fn no_secret_is_in_the_log_in_the_database_or_in_what_is_printed() {
     let deliveries = bench.wait_for_deliveries("the end of all tries", ended);
     for (receiver, format) in receivers.iter().zip(FORMATS) {
         let received = receiver.received();
-        let expected = ordeals().len();
+        let expected = ordeals(format).len();
         assert!(received.len() >= expected, "{format}: {} requests", received.len());
         assert!(received[0].header("x-team").contains("C4N4RY"), "the secrets were sent");
     }

@@ -130,7 +130,7 @@ fn printed(name: &str, ran: &Ran, kind: SecretKind) -> Result<Secret, Outcome> {
         }
         End::Late { .. } => return wrong(OutcomeClass::Local, "did not end in time".to_owned()),
         End::NotStarted(error) => {
-            return wrong(start_class(error), format!("cannot be run: {error}"));
+            return wrong(start_class(error), program::not_started(name, error));
         }
     }
     clean(&ran.printed, kind).map(Secret::new).or_else(|fault| {

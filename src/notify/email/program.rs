@@ -6,6 +6,7 @@
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -136,6 +137,15 @@ fn end(status: ExitStatus, fed: bool) -> End {
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 const PART_BYTES: usize = 4096;
 const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Why a program could not be started; goes on after its name.
+pub(super) fn not_started(name: &str, error: &io::Error) -> String {
+    // Of a script, the system means its interpreter.
+    if error.kind() == io::ErrorKind::NotFound && Path::new(name).is_file() {
+        return "cannot be run: the interpreter that its first line names is not there".to_owned();
+    }
+    format!("cannot be run: {error}")
+}
 
 #[cfg(test)]
 mod tests {

@@ -131,7 +131,8 @@ pub(super) fn refused(
         let Ruling { class, scope } = known.ruling(phase, reply.code, &said);
         Outcome { scope, ..fault::stopped(class, phase.name(), text) }
     } else {
-        in_doubt(host, phase, "gave an answer that does not fit to")
+        let what = format!("answered {}, which does not fit, while", reply.code);
+        in_doubt(host, phase, &what)
     };
     let snippet = plain::snippet(said.as_bytes(), hidden);
     Outcome { code: Some(reply.code), snippet, ..outcome }
@@ -147,6 +148,9 @@ pub(super) fn lost(host: &str, phase: Phase, lost: &Lost, hidden: &[String]) -> 
     match lost {
         Lost::Silent => silent(host, phase),
         Lost::Ended => in_doubt(host, phase, "hung up while"),
+        Lost::Flooded => {
+            in_doubt(host, phase, "had sent a reply without an end, so that it was left, while")
+        }
         Lost::Unreadable(noise) => Outcome {
             snippet: plain::snippet(noise, hidden),
             ..in_doubt(host, phase, "said something that is no reply of a mail server while")

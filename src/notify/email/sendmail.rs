@@ -107,7 +107,7 @@ impl Sendmail {
             End::Late { fed: false } => {
                 (OutcomeClass::Retryable, "did not read the mail in time".to_owned())
             }
-            End::NotStarted(error) => (start_class(error), format!("cannot be run: {error}")),
+            End::NotStarted(error) => (start_class(error), program::not_started(name, error)),
         };
         Outcome { snippet, ..stopped(class, SENDMAIL, format!("`{name}` {said}")) }
     }

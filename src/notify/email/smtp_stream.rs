@@ -24,6 +24,7 @@ pub(super) struct SmtpStream {
     unread: Vec<u8>,
     /// Nothing more comes: the other side has hung up, or said too much.
     is_over: bool,
+    is_flooded: bool,
 }
 
 enum Io {
@@ -38,6 +39,8 @@ pub(super) enum Lost {
     Silent,
     /// The other side hung up.
     Ended,
+    /// A reply before was longer than any is read, and nothing is read after it.
+    Flooded,
     /// The connection broke.
     Broken(io::Error),
     /// Something came that is no reply: the beginning of it.
@@ -49,7 +52,7 @@ impl SmtpStream {
     pub(super) fn new(stream: TcpStream) -> Self {
         // Each line waits for an answer: to hold it back gains nothing and costs 40 ms.
         let _ = stream.set_nodelay(true);
-        Self { io: Io::Plain(stream), unread: Vec::new(), is_over: false }
+        Self { io: Io::Plain(stream), unread: Vec::new(), is_over: false, is_flooded: false }
     }
 
     /// Turns to TLS.
@@ -68,7 +71,12 @@ impl SmtpStream {
             return Err(io::ErrorKind::AlreadyExists.into());
         };
         let secured = connector.connect(name, stream).await?;
-        Ok(Self { io: Io::Secured(Box::new(secured)), unread: Vec::new(), is_over: false })
+        Ok(Self {
+            io: Io::Secured(Box::new(secured)),
+            unread: Vec::new(),
+            is_over: false,
+            is_flooded: false,
+        })
     }
 
     /// Says one line and hears the reply to it. A no that came before anything was asked is the
@@ -169,8 +177,10 @@ impl SmtpStream {
             }
             if reader.is_flooded() {
                 self.is_over = true;
+                self.is_flooded = true;
             }
             match self.fill().await {
+                Ok(0) if self.is_flooded => return Err(Lost::Flooded),
                 Ok(0) => return Err(Lost::Ended),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {

@@ -71,6 +71,20 @@ async fn check_no(step: Step, upset: Upset) {
 }
 
 #[tokio::test]
+async fn a_reply_out_of_step_and_one_without_an_end_are_told_as_what_they_are() {
+    let (outcome, _) = outcome_of(vec![(Step::Mail, raw(b"354 go on\r\n".to_vec()))]).await;
+    let said = outcome.error.unwrap();
+    assert!(said.contains("answered 354, which does not fit, while naming the sender"), "{said}");
+    let endless = b"250-more\r\n".repeat(100_000);
+    let mailbox = Mailbox::start(Security::Plain, None).await;
+    mailbox.script([vec![(Step::Ehlo, raw(endless))]]);
+    let outcome = try_once(&email(spec(&mailbox, SmtpTls::None))).await;
+    let said = outcome.error.unwrap();
+    assert!(said.contains("had sent a reply without an end"), "{said}");
+    assert_eq!(outcome.class, OutcomeClass::Retryable);
+}
+
+#[tokio::test]
 async fn a_no_is_a_no_in_every_form_also_after_the_dot() {
     let tries = forms("554").into_iter().map(async |form| {
         check_no(Step::Dot, raw(form.clone())).await;

@@ -1,6 +1,7 @@
 //! The ways that need no mail server: a program like `sendmail`, and a folder.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use avatar_watch::notify::email::spec::{FileSpec, SendmailSpec};
@@ -51,6 +52,27 @@ fn channel_without_bounces(script: &str) -> Channel {
     let post = PostSpec::Sendmail(SendmailSpec { command, timeout: LONG });
     let spec = EmailSpec { bounces: Bounces::Nowhere, ..spec_of(post) };
     Channel::Email(Email::new(spec).unwrap())
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_program_here_is_a_matter_of_the_settings_and_told_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("sendmail");
+    for (content, why) in [
+        (
+            &b"#!/no/such/interpreter\n"[..],
+            "the interpreter that its first line names is not there",
+        ),
+        (b"\x7fELF of another machine", "Exec format error"),
+    ] {
+        fs::write(&program, content).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let command = vec![program.display().to_string()];
+        let post = PostSpec::Sendmail(SendmailSpec { command, timeout: LONG });
+        let outcome = try_once(&Channel::Email(Email::new(spec_of(post)).unwrap())).await;
+        assert_eq!(outcome.class, OutcomeClass::Misconfigured, "{outcome:?}");
+        assert!(outcome.error.as_ref().unwrap().contains(why), "{outcome:?}");
+    }
 }
 
 #[tokio::test]
