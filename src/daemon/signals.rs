@@ -24,7 +24,7 @@ pub enum StopSignal {
     Terminate,
 }
 
-/// The signals to stop that are sent to this process, from now on. All reloads keep their usual
+/// The signals to stop that are sent to this process, from now on. All others keep their usual
 /// effect.
 pub struct Stops {
     stream: SignalStream,
