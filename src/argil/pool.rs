@@ -209,7 +209,6 @@ impl Target {
             .referer(false)
             .no_proxy()
             .http1_only()
-            .gzip(false)
             .connect_timeout(self.timeout.min(CONNECT_MAX))
             .read_timeout(self.timeout.min(SILENCE_MAX))
             .pool_idle_timeout(IDLE_MAX);

@@ -131,7 +131,7 @@ impl Health {
         let mut effect = match outcome.class {
             // A try that had begun before: what disabled it stands, and so does the reason.
             OutcomeClass::Delivered if self.state == ChannelState::Disabled => Effect::of(self),
-            OutcomeClass::Delivered => self.proved(),
+            OutcomeClass::Delivered => self.proved(now),
             OutcomeClass::Rejected => {
                 // It reads what it is sent, and so is well; it was this message that was not.
                 Effect::of(Self { misconfigured_since: None, ..self })
@@ -196,11 +196,13 @@ impl Health {
         }
     }
 
-    fn proved(self) -> Effect {
+    fn proved(self, now: Timestamp) -> Effect {
         let hastens = self.is_probed() || self.misconfigured_since.is_some();
         let streak = self.streak + u64::from(self.failing > 0);
-        let Self { state, not_before, .. } = self;
-        let health = Self { state, not_before, streak, ..Self::default() };
+        let Self { state, not_before, reason, .. } = self;
+        // Why it waits stands for as long as it waits, whatever was taken meanwhile.
+        let reason = reason.filter(|_| not_before > now);
+        let health = Self { state, not_before, reason, streak, ..Self::default() };
         Effect { health, counted: false, hastens }
     }
 

@@ -189,6 +189,13 @@ fn without_a_figure_the_channel_waits_as_long_as_the_message_but_for_one_recipie
     for deferred in [450, 451, 452] {
         assert_eq!(ready(deferred), Health::default().ready_at());
     }
+    // Why it waits stands for as long as it waits, though another message was taken meanwhile.
+    let closing = Outcome { code: Some(421), ..outcome(OutcomeClass::Throttled) };
+    let closed = Health::default().after(&closing, &waiting, None, NOW, HALF).health;
+    let taken = first(closed, OutcomeClass::Delivered, NOW).health;
+    assert_eq!(taken.reason.as_deref(), Some("`h` said no"));
+    let taken = first(taken, OutcomeClass::Delivered, next_attempt_at).health;
+    assert_eq!(taken.reason, None);
 }
 
 #[test]

@@ -95,7 +95,6 @@ fn client(spec: &ClientSpec) -> Result<Client, NotifyError> {
         .referer(false)
         .retry(retry::never())
         .http1_only()
-        .gzip(false)
         .pool_max_idle_per_host(0)
         .dns_resolver(Arc::new(resolver))
         .connect_timeout(spec.connect_limit)

@@ -25,7 +25,7 @@ use crate::notify::fault::{self, CONNECT, ResolveError, TLS};
 use crate::notify::format::choice::{Format, Target};
 use crate::notify::guard::{self, Refused};
 use crate::notify::proxy::{Proxy, Tunnel};
-use crate::notify::tunnel::Refusal;
+use crate::notify::tunnel::{self, Refusal};
 use crate::notify::way::{REFUSAL_PATIENCE, Way};
 use crate::notify::{body, hidden, plain, proxy, signature};
 use crate::secret::Secret;
@@ -229,7 +229,8 @@ impl Webhook {
         let snippet = plain::snippet(&answer.beginning[..shown], &self.hidden);
         let code = Some(answer.status);
         if let Some(proxy) = self.way.proxy.as_ref().filter(|_| answered_by_proxy(&answer)) {
-            let refusal = Refusal { status: code, said: answer.beginning };
+            let schemes = tunnel::schemes(answer.values("proxy-authenticate"));
+            let refusal = Refusal { status: code, said: answer.beginning, schemes };
             return proxy.refused(&self.way.host, &refusal, &self.hidden);
         }
         let meaning = self.format.meaning(&answer, self.accepts, now);
@@ -285,7 +286,8 @@ impl Webhook {
             && trusted
             && matches!(
                 (outcome.class, outcome.phase),
-                (OutcomeClass::Local, AT_PROXY) | (OutcomeClass::Retryable, CONNECT | TLS)
+                (OutcomeClass::Local | OutcomeClass::Misconfigured, AT_PROXY)
+                    | (OutcomeClass::Retryable, CONNECT | TLS)
             )
     }
 

@@ -18,6 +18,7 @@ mod proxy;
 mod hidden;
 pub mod email;
 mod telling;
+mod trusted;
 mod letter;
 mod news;
 mod notice;

@@ -72,12 +72,20 @@ impl Proxy {
         has_login.then(|| STANDARD.encode(format!("{}:{}", decoded(user), decoded(password))))
     }
 
-    /// It does not know us.
-    pub(super) fn login_refused(&self) -> Outcome {
-        let text = format!("the proxy `{}` refuses our login, or wants one", self.host);
+    /// It does not know us; `schemes` are those that it asks for, in lower case.
+    fn login_refused(&self, schemes: &[String]) -> Outcome {
+        let proxy = &self.host;
+        let (text, help) = if schemes.is_empty() || schemes.iter().any(|it| it == BASIC) {
+            let help = "are the user's name and the password in `proxy` right?";
+            (format!("the proxy `{proxy}` refuses our login, or wants one"), help)
+        } else {
+            let schemes = schemes.join(" or ");
+            let text = format!("the proxy `{proxy}` wants a login by {schemes}, not by basic");
+            (text, OTHER_SCHEME_HELP)
+        };
         Outcome {
             code: Some(LOGIN_WANTED_CODE),
-            help: Some("are the user's name and the password in `proxy` right?"),
+            help: Some(help),
             ..fault::stopped(OutcomeClass::Misconfigured, PROXY, text)
         }
     }
@@ -89,7 +97,9 @@ impl Proxy {
         let shown = refusal.said.len().min(SAID_BYTES_MAX);
         let snippet = plain::snippet(&refusal.said[..shown], hidden);
         let (class, text, help) = match refusal.status {
-            Some(LOGIN_WANTED_CODE) => return Outcome { snippet, ..self.login_refused() },
+            Some(LOGIN_WANTED_CODE) => {
+                return Outcome { snippet, ..self.login_refused(&refusal.schemes) };
+            }
             None => (
                 OutcomeClass::Misconfigured,
                 format!("what answers at the proxy `{proxy}` is no HTTP proxy"),
@@ -146,7 +156,7 @@ impl Proxy {
             return None;
         }
         if says(error, LOGIN_WANTED) {
-            return Some(self.login_refused());
+            return Some(self.login_refused(&[]));
         }
         if let Some(error) = fault::cause::<io::Error>(error) {
             return Some(self.fault(fault::not_connected(proxy, error)));
@@ -181,6 +191,9 @@ fn says(error: &(dyn Error + 'static), words: &str) -> bool {
 pub(super) const PROXY: &str = "proxy";
 const LOGIN_WANTED_CODE: u16 = 407;
 const SAID_BYTES_MAX: usize = 4096;
+const BASIC: &str = "basic";
+const OTHER_SCHEME_HELP: &str = "only basic is known here: let the proxy take it, or take the \
+    address of a proxy beside us that logs in there, such as cntlm or px";
 const OF_TUNNEL: &str = "tunnel error";
 const LOGIN_WANTED: &str = "proxy authorization required";
 

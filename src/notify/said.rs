@@ -49,6 +49,11 @@ impl Said {
         }
     }
 
+    /// Whether it is a message, which has an id.
+    pub(super) fn is_message(&self) -> bool {
+        self.json()["id"].as_str().is_some_and(|id| !id.is_empty())
+    }
+
     /// The text of a bare text, in quotes or without.
     pub(super) fn word(&self) -> Option<&str> {
         match self {

@@ -191,6 +191,36 @@ async fn a_refusal_is_of_the_recipient_the_mail_or_the_settings() {
 }
 
 #[tokio::test]
+async fn a_port_or_a_way_of_tls_that_does_not_fit_is_told_with_what_mends_it() {
+    let help = async |security, tls, plan: Plan| {
+        let mailbox = Mailbox::start(security, None).await;
+        mailbox.script([plan]);
+        let channel = email(impatient(Step::Greeting, spec(&mailbox, tls)));
+        let outcome = try_once(&channel).await;
+        assert_ne!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
+        outcome.help.unwrap_or_else(|| panic!("no help: {outcome:?}"))
+    };
+    let plain_at_once = help(Security::Plain, SmtpTls::Implicit, vec![]).await;
+    assert!(plain_at_once.contains("`tls = \"starttls\"`"), "{plain_at_once}");
+    for (security, tls) in
+        [(Security::Implicit, SmtpTls::Starttls), (Security::Implicit, SmtpTls::None)]
+    {
+        let waits_for_us = help(security, tls, vec![]).await;
+        assert!(waits_for_us.contains("`tls = \"implicit\"`"), "{waits_for_us}");
+    }
+    for reply in [&b"220 go on\r\n250 and on, in the clear\r\n"[..], b"501 5.5.4 no\r\n"] {
+        let plan = vec![(Step::Starttls, Upset::Raw(reply))];
+        let in_between = help(Security::Starttls, SmtpTls::Starttls, plan).await;
+        assert!(in_between.contains("something in between"), "{in_between}");
+    }
+    let none = help(Security::Plain, SmtpTls::Starttls, vec![]).await;
+    assert!(none.contains("something in between"), "{none}");
+    // A port that is right needs none.
+    let mailbox = Mailbox::start(Security::Plain, None).await;
+    assert_eq!(try_once(&email(spec(&mailbox, SmtpTls::None))).await.help, None);
+}
+
+#[tokio::test]
 async fn an_answer_that_does_not_fit_is_no_yes() {
     let odd = |reply| Upset::Reply(reply);
     check(Step::Data, odd("250 ok"), (OutcomeClass::Retryable, "data", Some(250))).await;

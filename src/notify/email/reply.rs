@@ -8,6 +8,7 @@ use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::refusal::{Refusal, Ruling, Step};
 use crate::notify::email::smtp_reply::Reply;
 use crate::notify::email::smtp_stream::Lost;
+use crate::notify::email::spec::SmtpTls;
 use crate::notify::fault::{self, cause};
 use crate::notify::plain;
 
@@ -167,13 +168,37 @@ pub(super) fn lost(host: &str, phase: Phase, lost: &Lost, hidden: &[String]) -> 
 
 /// A connection that did not turn to TLS.
 pub(super) fn unsecured(host: &str, error: &io::Error) -> Outcome {
-    let why = match cause::<rustls::Error>(error) {
-        Some(tls) => fault::tls_text(tls),
-        None if error.kind() == io::ErrorKind::Other => error.to_string(),
-        None => return in_doubt(host, Phase::Tls, "hung up while"),
-    };
-    let text = format!("no TLS with `{host}`: {why}");
-    fault::stopped(OutcomeClass::Retryable, Phase::Tls.name(), text)
+    match cause::<rustls::Error>(error) {
+        Some(tls) if is_plain(tls) => Outcome { help: None, ..fault::no_tls(host, tls) },
+        Some(tls) => fault::no_tls(host, tls),
+        None if error.kind() == io::ErrorKind::Other => {
+            let text = format!("no TLS with `{host}`: {error}");
+            fault::stopped(OutcomeClass::Retryable, Phase::Tls.name(), text)
+        }
+        None => in_doubt(host, Phase::Tls, "hung up while"),
+    }
+}
+
+/// Whether the other side went on in the clear.
+const fn is_plain(error: &rustls::Error) -> bool {
+    matches!(error, rustls::Error::InvalidMessage(_) | rustls::Error::InappropriateMessage { .. })
+}
+
+/// What mends an end of a session at the turn to TLS, or before; `None` where its words say
+/// enough, or nobody knows.
+pub(super) fn help(outcome: &Outcome, tls: SmtpTls) -> Option<&'static str> {
+    let of_tls = outcome.phase == Phase::Tls.name();
+    // Where TLS begins at once, the server waits for us, and we for it.
+    let of_greeting = outcome.phase == Phase::Hello.name() && outcome.code.is_none();
+    match tls {
+        _ if outcome.class == OutcomeClass::Delivered || outcome.class == OutcomeClass::Local => {
+            None
+        }
+        SmtpTls::Starttls if of_tls => Some(STARTTLS_HELP),
+        SmtpTls::Implicit if of_tls => Some(IMPLICIT_HELP),
+        SmtpTls::Starttls | SmtpTls::None if of_greeting => Some(GREETING_HELP),
+        SmtpTls::Starttls | SmtpTls::Implicit | SmtpTls::None => None,
+    }
 }
 
 /// A step in which the server said nothing for too long.
@@ -195,6 +220,13 @@ fn in_doubt(host: &str, phase: Phase, what: &str) -> Outcome {
     fault::stopped(phase.lost(), phase.name(), text)
 }
 
+const STARTTLS_HELP: &str = "does something in between, such as a virus scanner or a firewall, \
+    speak in the server's place? `tls = \"implicit\"` with the server's port for it, mostly 465, \
+    begins with TLS";
+const IMPLICIT_HELP: &str = "is `port` one where TLS begins at once, mostly 465? On 587 and 25 it \
+    begins in the clear: `tls = \"starttls\"`";
+const GREETING_HELP: &str = "are `host` and `port` right? A port where TLS begins at once, mostly \
+    465, wants `tls = \"implicit\"`";
 /// What is said of a server without SMTPUTF8 when our own addresses need it.
 pub(super) const NO_SMTPUTF8_FOR_US: &str =
     "does not offer SMTPUTF8 with 8BITMIME, which `from`, `reply_to` or `bounce_to` needs";

@@ -81,6 +81,8 @@ impl Server {
             Some(Ok(outcome) | Err(outcome)) => outcome,
             None => reply::broken_off(&self.host, session.phase),
         };
+        let help = outcome.help.or_else(|| reply::help(&outcome, self.tls_mode));
+        let outcome = Outcome { help, ..outcome };
         session.leave().await;
         (outcome, session.offers)
     }

@@ -4,10 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use crate::notify::error::NotifyError;
+use crate::notify::trusted::Trusted;
 
 /// What is needed for TLS with one server.
 pub(super) struct Tls {
@@ -51,22 +51,10 @@ impl Tls {
         if let Some(connector) = self.connector.get() {
             return Ok(connector.clone());
         }
-        let found = rustls_native_certs::load_native_certs();
-        let mut store = RootCertStore::empty();
-        let (known, _) = store.add_parsable_certificates(found.certs);
-        store.add_parsable_certificates(self.added.iter().cloned());
-        if store.is_empty() {
-            let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
-            return Err(format!("no TLS: this machine knows no authority to trust{why}"));
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(store)
-            .with_no_client_auth();
-        let connector = TlsConnector::from(Arc::new(config));
-        if known > 0 {
+        let trusted = Trusted::read(self.added.iter().cloned());
+        let of_system = trusted.of_system;
+        let connector = TlsConnector::from(Arc::new(trusted.config()?));
+        if of_system > 0 {
             // Another try under way may have been first.
             let _ = self.connector.set(connector.clone());
         }

@@ -45,11 +45,7 @@ pub(super) fn render(note: &Note, occurred_at: String) -> Value {
 /// How Discord answers: with the message, since it is asked to wait; with 204 where the URL says
 /// that it should not. A 401 or a 404 ends the channel only when Discord itself says it.
 pub(super) const MANNER: Manner = Manner {
-    is_yes: |status, said| {
-        let json = said.json();
-        let has_id = json["id"].as_str().is_some_and(|id| !id.is_empty());
-        (has_id && !said.refuses()) || is_silent_yes(status, said)
-    },
+    is_yes: |status, said| (said.is_message() && !said.refuses()) || is_silent_yes(status, said),
     other,
 };
 

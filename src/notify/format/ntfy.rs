@@ -45,8 +45,7 @@ pub(super) fn addressed(body: &[u8], topic: &str) -> Vec<u8> {
 pub(super) const MANNER: Manner = Manner {
     is_yes: |_, said| {
         let json = said.json();
-        let has_id = json["id"].as_str().is_some_and(|id| !id.is_empty());
-        has_id && json["event"] == "message" && json["error"].is_null()
+        said.is_message() && json["event"] == "message" && json["error"].is_null()
     },
     other,
 };

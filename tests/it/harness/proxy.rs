@@ -23,7 +23,7 @@ pub(crate) enum Manner {
     /// Answers it with this status.
     Refuse(u16),
     /// Answers it with exactly these bytes.
-    Say(&'static str),
+    Say(&'static [u8]),
     /// Breaks the connection.
     Reset,
     /// Nothing, for ever.
@@ -93,7 +93,7 @@ async fn talk(
     match manner {
         Manner::Stall => std::future::pending().await,
         Manner::Say(answer) => {
-            stream.write_all(answer.as_bytes()).await?;
+            stream.write_all(answer).await?;
             stream.shutdown().await
         }
         Manner::Reset => stream.set_zero_linger(),

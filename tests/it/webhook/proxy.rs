@@ -1,5 +1,9 @@
 //! A webhook through a proxy: what passes, whose fault a failure is, and what stays hidden.
 
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use tokio::net::TcpListener;
 
 use super::*;
@@ -115,10 +119,41 @@ async fn a_tunnel_that_is_refused_is_no_fault_of_the_receiver() {
     let page = "HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n<html>sign in";
     let error = "the proxy `127.0.0.1` answered 200 to CONNECT with a page of its own, and opened \
                  no tunnel to `hooks.example`";
-    check(Manner::Say(page), OutcomeClass::Local, Some(200), error).await;
+    check(Manner::Say(page.as_bytes()), OutcomeClass::Local, Some(200), error).await;
     let error = "what answers at the proxy `127.0.0.1` is no HTTP proxy";
     for garbage in ["SSH-2.0-OpenSSH_9.2\r\n", "220 mail ESMTP\r\n", "\u{5}\u{ff}"] {
-        check(Manner::Say(garbage), OutcomeClass::Misconfigured, None, error).await;
+        check(Manner::Say(garbage.as_bytes()), OutcomeClass::Misconfigured, None, error).await;
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_wants_another_login_says_which() {
+    let challenges = "HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate\r\nProxy-Authenticate: \
+                      NTLM\r\nconnection: close\r\n\r\n";
+    let error = "the proxy `127.0.0.1` wants a login by negotiate or ntlm, not by basic";
+    for url in ["https://hooks.example/C4N4RYT0KEN", "http://hooks.example/C4N4RYT0KEN"] {
+        let proxy = Proxy::start(Manner::Say(challenges.as_bytes())).await;
+        let outcome = try_once(&through(url, &proxy.url(LOGIN), SHORT)).await;
+        check(&outcome, OutcomeClass::Misconfigured, "proxy", error);
+        assert!(outcome.help.unwrap().contains("only basic"), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_proxy_says_is_read_through_interim_answers_chunks_and_codings() {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(b"blocked by policy").unwrap();
+    let gzip = gzip.finish().unwrap();
+    let head = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 No\r\nContent-Encoding: GZIP\r\n";
+    let plain = [format!("{head}\r\n").as_bytes(), &gzip].concat();
+    let size = gzip.len();
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{size:x}\r\n");
+    let chunked = [chunked.as_bytes(), &gzip, b"\r\n0\r\n\r\n"].concat();
+    for answer in [plain, chunked] {
+        let proxy = Proxy::start(Manner::Say(Box::leak(answer.into_boxed_slice()))).await;
+        let outcome = try_once(&through("https://hooks.example/x", &proxy.url(LOGIN), SHORT)).await;
+        assert_eq!((outcome.class, outcome.code), (OutcomeClass::Misconfigured, Some(403)));
+        assert_eq!(outcome.snippet.as_deref(), Some("blocked by policy"));
     }
 }
 
@@ -183,7 +218,8 @@ async fn what_a_proxy_answers_in_place_of_the_receiver_is_an_answer() {
 #[tokio::test]
 async fn a_proxy_that_marks_its_answers_is_blamed_for_them() {
     let check = async |answer: &'static str, class: OutcomeClass, phase: &str| {
-        let (receiver, proxy) = (Receiver::start().await, Proxy::start(Manner::Say(answer)).await);
+        let (receiver, proxy) =
+            (Receiver::start().await, Proxy::start(Manner::Say(answer.as_bytes())).await);
         let outcome = try_once(&through(&receiver.url(), &proxy.url(LOGIN), SHORT)).await;
         assert_eq!((outcome.class, outcome.phase), (class, phase), "{answer}: {outcome:?}");
     };
