@@ -122,6 +122,29 @@ async fn the_documented_statuses_in_other_clothes_are_themselves() {
 }
 
 #[tokio::test]
+async fn an_unknown_status_may_have_been_a_training_unless_only_seen_ones_count() {
+    for infer_unseen_training in [true, false] {
+        let mut bench = Bench::new();
+        bench.api.set_status("a", "IDLE");
+        let plan = operator(bench.plan(&["a"]), "ops");
+        bench.world.start(Plan { infer_unseen_training, ..plan }).await;
+        bench.world.quiet().await;
+        for status in ["ODD", "IDLE"] {
+            bench.api.set_status("a", status);
+            bench.world.live(seconds(3700)).await;
+        }
+        let told: Vec<String> =
+            bench.told().into_iter().filter(|it| !it.contains("unrecognized")).collect();
+        if infer_unseen_training {
+            assert_eq!(told, ["avatar.ready a"]);
+            assert_eq!(bench.last_news(), (false, "ODD".to_owned()));
+        } else {
+            assert!(told.is_empty(), "{told:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn each_unknown_status_is_told_once_however_often_it_comes_back() {
     let bench = Bench::strict(Strategy::Single).await;
     for status in ["ODD", "TRAINING", "ODD", "TRAINING", "ODDER", "ODD", "TRAINING", "ODD"] {
