@@ -1,16 +1,19 @@
 //! The content codings of HTTP (RFC 9110, section 8.4): takes off what `Content-Encoding` says
 //! was put on a body, before anything is read out of it.
 //!
-//! Names are compared without regard to case, and every name in use is known. What comes out is
-//! bounded after each coding, so a small body cannot become a large one. Knows no HTTP library.
+//! Names are compared without regard to case, and every name in use is known. A body is decoded as
+//! it is read, and what comes out is bounded after each coding, so a small body can neither become
+//! a large one nor take the memory of one. Knows no HTTP library.
 
-use std::io::{self, Read};
+use std::cell::Cell;
+use std::io::{self, BufRead, BufReader, Read};
+use std::rc::Rc;
 
 use brotli_decompressor::Decompressor;
 use flate2::bufread::GzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
-use ruzstd::decoding::StreamingDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 /// A body without its codings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +29,9 @@ pub struct Decoded {
 pub enum End {
     /// It is whole.
     Whole,
-    /// The coded body stops before its end: `bytes` is the beginning.
+    /// The coded body stops before its end: what came is the beginning.
     BrokenOff,
-    /// It is larger than allowed: `bytes` is the beginning.
+    /// It is larger than allowed: what came is the beginning.
     TooLarge,
 }
 
@@ -55,8 +58,8 @@ enum Coding {
     Zstandard,
 }
 
-/// Takes the codings off a body; `size_max` bounds what comes out of each of them. `values` are
-/// those of `Content-Encoding`, in their order; each may be a list.
+/// Takes the codings off a body that is there; `size_max` bounds what comes out of each of them.
+/// `values` are those of `Content-Encoding`, in their order; each may be a list.
 ///
 /// # Errors
 /// When a coding is not known, or the body is not in it.
@@ -65,28 +68,80 @@ pub fn decode<'v>(
     body: &[u8],
     size_max: usize,
 ) -> Result<Decoded, CodingError> {
-    let names = values.into_iter().flat_map(|value| value.split(','));
-    let codings = names.filter_map(|name| Coding::parse(name.trim()).transpose());
-    let codings = codings.collect::<Result<Vec<Coding>, CodingError>>()?;
-    if codings.len() > CODINGS_MAX {
-        return Err(CodingError::TooMany);
+    let mut decoder = Decoder::new(values, body, size_max)?;
+    let mut bytes = Vec::new();
+    // Why it failed is told below.
+    let _ = decoder.read_to_end(&mut bytes);
+    Ok(Decoded { bytes, end: decoder.end()? })
+}
+
+/// A body whose codings are taken off while it is read. Reading fails where the body does, and
+/// [`Self::end`] tells why.
+pub struct Decoder<'r> {
+    layers: Box<dyn BufRead + 'r>,
+    left: usize,
+    flaw: Slot,
+}
+
+/// Where a body failed, told once by the innermost coding that noticed.
+type Slot = Rc<Cell<Option<Flaw>>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    Corrupt(&'static str),
+    BrokenOff,
+    TooLarge,
+}
+
+impl<'r> Decoder<'r> {
+    /// Sets it up; `size_max` bounds what comes out of each coding.
+    ///
+    /// # Errors
+    /// When a coding is not known, or there are too many.
+    pub fn new<'v>(
+        values: impl IntoIterator<Item = &'v str>,
+        mut body: impl BufRead + 'r,
+        size_max: usize,
+    ) -> Result<Self, CodingError> {
+        let names = values.into_iter().flat_map(|value| value.split(','));
+        let codings = names.filter_map(|name| Coding::parse(name.trim()).transpose());
+        let codings = codings.collect::<Result<Vec<Coding>, CodingError>>()?;
+        if codings.len() > CODINGS_MAX {
+            return Err(CodingError::TooMany);
+        }
+        let flaw = Slot::default();
+        // Nothing was put on a body that is empty.
+        let is_empty = body.fill_buf().is_ok_and(<[u8]>::is_empty);
+        let mut layers: Box<dyn BufRead + 'r> = Box::new(body);
+        // The last in the list was put on last.
+        for coding in codings.into_iter().rev().filter(|_| !is_empty) {
+            let ran_dry = Rc::new(Cell::new(false));
+            let source = Source { inner: layers, ran_dry: Rc::clone(&ran_dry) };
+            let (decoder, flaw) = (coding.decoder(source), Rc::clone(&flaw));
+            let layer = Layer { decoder, coding, ran_dry, left: size_max, flaw };
+            layers = Box::new(BufReader::with_capacity(CHUNK_SIZE, layer));
+        }
+        Ok(Self { layers, left: size_max, flaw })
     }
-    let mut decoded = Decoded { bytes: body.to_vec(), end: End::Whole };
-    // The last in the list was put on last.
-    for coding in codings.into_iter().rev().filter(|_| !body.is_empty()) {
-        let next = coding.decode(&decoded.bytes, size_max)?;
-        decoded.bytes = next.bytes;
-        decoded.end = match (decoded.end, next.end) {
-            (End::Whole, end) => end,
-            (End::BrokenOff | End::TooLarge, End::TooLarge) => End::TooLarge,
-            (end, _) => end,
-        };
+
+    /// How it ended, once reading came to an end or failed.
+    ///
+    /// # Errors
+    /// When the body is not in its coding.
+    pub fn end(&self) -> Result<End, CodingError> {
+        match self.flaw.get() {
+            None => Ok(End::Whole),
+            Some(Flaw::BrokenOff) => Ok(End::BrokenOff),
+            Some(Flaw::TooLarge) => Ok(End::TooLarge),
+            Some(Flaw::Corrupt(name)) => Err(CodingError::Corrupt(name)),
+        }
     }
-    if decoded.bytes.len() > size_max {
-        decoded.bytes.truncate(size_max);
-        decoded.end = End::TooLarge;
+}
+
+impl Read for Decoder<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        read_within(&mut self.left, &self.flaw, to, |to| self.layers.read(to))
     }
-    Ok(decoded)
 }
 
 impl Coding {
@@ -113,33 +168,126 @@ impl Coding {
         }
     }
 
-    fn decode(self, body: &[u8], size_max: usize) -> Result<Decoded, CodingError> {
-        let mut bytes = Vec::new();
-        let end = match self {
-            Self::Gzip => gunzip(body, &mut bytes, size_max),
-            Self::Deflate => inflate_either(body, &mut bytes, size_max),
-            Self::Brotli => brotli(body, &mut bytes, size_max),
-            Self::Zstandard => zstandard(body, &mut bytes, size_max),
-        };
-        let end = end.ok_or(CodingError::Corrupt(self.name()))?;
-        Ok(Decoded { bytes, end })
+    fn decoder<'r>(self, source: Source<'r>) -> Box<dyn Read + 'r> {
+        match self {
+            Self::Gzip => Box::new(Gunzip { state: Some(Member::Next(source)), is_first: true }),
+            Self::Deflate => Box::new(Inflate { source, state: None }),
+            Self::Brotli => {
+                let source = Windowed { source, is_begun: false };
+                Box::new(Decompressor::new(source, CHUNK_SIZE))
+            }
+            Self::Zstandard => {
+                let mut frame = FrameDecoder::new();
+                frame.set_max_window_size(ZSTD_WINDOW_MAX);
+                Box::new(Unzstd { source, frame, is_within: false })
+            }
+        }
+    }
+}
+
+/// One coding of a body.
+struct Layer<'r> {
+    decoder: Box<dyn Read + 'r>,
+    coding: Coding,
+    ran_dry: Rc<Cell<bool>>,
+    left: usize,
+    flaw: Slot,
+}
+
+impl Read for Layer<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let Self { decoder, coding, ran_dry, left, flaw } = self;
+        read_within(left, flaw, to, |to| {
+            decoder.read(to).inspect_err(|error| {
+                let is_cut = ran_dry.get() || error.kind() == io::ErrorKind::UnexpectedEof;
+                let found = if is_cut { Flaw::BrokenOff } else { Flaw::Corrupt(coding.name()) };
+                flaw.set(flaw.get().or(Some(found)));
+            })
+        })
+    }
+}
+
+/// Reads no more than is left to be read; more is a flaw.
+fn read_within(
+    left: &mut usize,
+    flaw: &Cell<Option<Flaw>>,
+    to: &mut [u8],
+    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<usize> {
+    if *left == 0 && !to.is_empty() {
+        if read(&mut [0])? == 0 {
+            return Ok(0);
+        }
+        flaw.set(flaw.get().or(Some(Flaw::TooLarge)));
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let room = to.len().min(*left);
+    let count = read(&mut to[..room])?;
+    *left -= count;
+    Ok(count)
+}
+
+/// A coded body, which knows whether more of it was wanted than there is.
+struct Source<'r> {
+    inner: Box<dyn BufRead + 'r>,
+    ran_dry: Rc<Cell<bool>>,
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(to)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl BufRead for Source<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let bytes = self.inner.fill_buf()?;
+        self.ran_dry.set(self.ran_dry.get() || bytes.is_empty());
+        Ok(bytes)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.inner.consume(count);
     }
 }
 
 /// One or more members (RFC 1952); what follows them, such as padding, is left alone.
-fn gunzip(mut body: &[u8], out: &mut Vec<u8>, size_max: usize) -> Option<End> {
-    // The library wants a whole header before it looks at its beginning.
-    let begins = &body[..body.len().min(GZIP_MAGIC.len())];
-    if !GZIP_MAGIC.starts_with(begins) {
-        return None;
-    }
-    loop {
-        let mut member = GzDecoder::new(&mut body);
-        match fill(&mut member, out, size_max) {
-            Ok(End::Whole) if body.starts_with(&GZIP_MAGIC) => {}
-            Ok(end) => return Some(end),
-            Err(error) => {
-                return (error.kind() == io::ErrorKind::UnexpectedEof).then_some(End::BrokenOff);
+struct Gunzip<'r> {
+    state: Option<Member<'r>>,
+    is_first: bool,
+}
+
+enum Member<'r> {
+    Next(Source<'r>),
+    Open(GzDecoder<Source<'r>>),
+}
+
+impl Read for Gunzip<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.state.take() {
+                None => return Ok(0),
+                Some(Member::Next(mut source)) => {
+                    // The library wants a whole header before it looks at its beginning.
+                    let begins = source.fill_buf()?.first() == Some(&GZIP_BEGINNING);
+                    if !begins && self.is_first {
+                        return Err(io::ErrorKind::InvalidData.into());
+                    }
+                    self.is_first = false;
+                    self.state = begins.then(|| Member::Open(GzDecoder::new(source)));
+                }
+                Some(Member::Open(mut member)) => {
+                    let count = member.read(to)?;
+                    self.state = Some(match count {
+                        0 => Member::Next(member.into_inner()),
+                        _ => Member::Open(member),
+                    });
+                    if count > 0 {
+                        return Ok(count);
+                    }
+                }
             }
         }
     }
@@ -147,110 +295,97 @@ fn gunzip(mut body: &[u8], out: &mut Vec<u8>, size_max: usize) -> Option<End> {
 
 /// The `zlib` format, as the standard says, or the bare data, as some servers understand it (the
 /// note in RFC 9110, section 8.4.1.2).
-fn inflate_either(body: &[u8], out: &mut Vec<u8>, size_max: usize) -> Option<End> {
-    let with_header = inflate(body, out, size_max, true);
-    if with_header.is_some() {
-        return with_header;
-    }
-    out.clear();
-    inflate(body, out, size_max, false)
+struct Inflate<'r> {
+    source: Source<'r>,
+    state: Option<Decompress>,
 }
 
-fn inflate(body: &[u8], out: &mut Vec<u8>, size_max: usize, has_header: bool) -> Option<End> {
-    let mut state = Decompress::new(has_header);
-    let mut chunk = [0; CHUNK_SIZE];
-    loop {
-        let used = usize::try_from(state.total_in()).ok()?;
-        let before = state.total_out();
-        let rest = body.get(used..)?;
-        let status = state.decompress(rest, &mut chunk, FlushDecompress::None).ok()?;
-        let made = usize::try_from(state.total_out() - before).ok()?;
-        if put(&chunk[..made], out, size_max) {
-            return Some(End::TooLarge);
-        }
-        match status {
-            Status::StreamEnd => return Some(End::Whole),
-            Status::Ok | Status::BufError if made == 0 && rest.len() == unused(&state, body)? => {
-                return Some(End::BrokenOff);
+impl Read for Inflate<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let coded = self.source.fill_buf()?;
+            let state = self.state.get_or_insert_with(|| {
+                // Bare data would begin with a stored block whose padding is not zero.
+                Decompress::new(coded.first().is_some_and(|byte| byte & 0x0f == ZLIB_METHOD))
+            });
+            let (taken, made) = (state.total_in(), state.total_out());
+            let status = state.decompress(coded, to, FlushDecompress::None)?;
+            let taken = usize::try_from(state.total_in() - taken).map_err(io::Error::other)?;
+            let made = usize::try_from(state.total_out() - made).map_err(io::Error::other)?;
+            let is_dry = coded.is_empty();
+            self.source.consume(taken);
+            if made > 0 || status == Status::StreamEnd || to.is_empty() {
+                return Ok(made);
             }
-            Status::Ok | Status::BufError => {}
+            if is_dry {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
         }
     }
 }
 
-fn unused(state: &Decompress, body: &[u8]) -> Option<usize> {
-    Some(body.len() - usize::try_from(state.total_in()).ok()?)
+/// A body in brotli whose window is not too large.
+struct Windowed<'r> {
+    source: Source<'r>,
+    is_begun: bool,
 }
 
-fn brotli(body: &[u8], out: &mut Vec<u8>, size_max: usize) -> Option<End> {
-    let mut source = Source { rest: body, ran_dry: false };
-    let filled = fill(&mut Decompressor::new(&mut source, CHUNK_SIZE), out, size_max);
-    match filled {
-        Ok(end) => Some(end),
-        // The library does not tell what is cut from what is broken.
-        Err(_) => source.ran_dry.then_some(End::BrokenOff),
+impl Read for Windowed<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if !self.is_begun {
+            self.is_begun = true;
+            if self
+                .source
+                .fill_buf()?
+                .first()
+                .is_some_and(|byte| BROTLI_WIDE.contains(&(byte & 0x0f)))
+            {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+        self.source.read(to)
     }
 }
 
 /// One or more frames, and such as are to be skipped (RFC 8878, section 3.1).
-fn zstandard(body: &[u8], out: &mut Vec<u8>, size_max: usize) -> Option<End> {
-    let mut source = Source { rest: body, ran_dry: false };
-    loop {
-        let frame = StreamingDecoder::new_with_max_window_size(&mut source, ZSTD_WINDOW_MAX);
-        let filled = match frame {
-            Ok(mut frame) => fill(&mut frame, out, size_max),
-            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-                length,
-                ..
-            })) => {
-                let Some(rest) = source.rest.get(usize::try_from(length).ok()?..) else {
-                    return Some(End::BrokenOff);
-                };
-                source.rest = rest;
-                Ok(End::Whole)
-            }
-            Err(error) => Err(io::Error::other(error)),
-        };
-        match filled {
-            Ok(End::Whole) if !source.rest.is_empty() => {}
-            Ok(end) => return Some(end),
-            Err(_) => return source.ran_dry.then_some(End::BrokenOff),
-        }
-    }
+struct Unzstd<'r> {
+    source: Source<'r>,
+    frame: FrameDecoder,
+    is_within: bool,
 }
 
-/// Reads all that there is, as far as it is allowed.
-fn fill(reader: &mut impl Read, out: &mut Vec<u8>, size_max: usize) -> io::Result<End> {
-    let mut chunk = [0; CHUNK_SIZE];
-    loop {
-        let read = reader.read(&mut chunk)?;
-        if read == 0 {
-            return Ok(End::Whole);
-        }
-        if put(&chunk[..read], out, size_max) {
-            return Ok(End::TooLarge);
-        }
-    }
-}
-
-/// Appends as much as is allowed; says whether that was not all.
-fn put(bytes: &[u8], out: &mut Vec<u8>, size_max: usize) -> bool {
-    let room = size_max.saturating_sub(out.len());
-    out.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    bytes.len() > room
-}
-
-/// A coded body, which knows whether more of it was wanted than there is.
-struct Source<'b> {
-    rest: &'b [u8],
-    ran_dry: bool,
-}
-
-impl Read for Source<'_> {
+impl Read for Unzstd<'_> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let read = self.rest.read(to)?;
-        self.ran_dry |= read == 0 && !to.is_empty();
-        Ok(read)
+        loop {
+            if self.is_within {
+                let count = self.frame.read(to)?;
+                if count > 0 || to.is_empty() {
+                    return Ok(count);
+                }
+                if !self.frame.is_finished() {
+                    let one = BlockDecodingStrategy::UptoBlocks(1);
+                    self.frame.decode_blocks(&mut self.source, one).map_err(io::Error::other)?;
+                    continue;
+                }
+                self.is_within = false;
+            }
+            if self.source.fill_buf()?.is_empty() {
+                return Ok(0);
+            }
+            match self.frame.init(&mut self.source) {
+                Ok(()) => self.is_within = true,
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
+                    let mut skipped = (&mut self.source).take(length.into());
+                    if io::copy(&mut skipped, &mut io::sink())? < length.into() {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        }
     }
 }
 
@@ -264,9 +399,15 @@ fn shown(name: &str) -> String {
 
 const CODINGS_MAX: usize = 4;
 const CHUNK_SIZE: usize = 8 * 1024;
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// What a decoder of the coding has to support, and no more (RFC 9659, section 3).
-const ZSTD_WINDOW_MAX: u64 = 8 * 1024 * 1024;
+const GZIP_BEGINNING: u8 = 0x1f;
+/// The method of compression in the first byte of a `zlib` header (RFC 1950, section 2.2).
+const ZLIB_METHOD: u8 = 8;
+/// How a body begins that wants a window of 8 or 16 MiB (RFC 7932, section 9.1). Nobody is asked
+/// for this coding, and 4 MiB are the usual window.
+const BROTLI_WIDE: [u8; 2] = [0x0d, 0x0f];
+/// What the levels in use take of a stream of unknown length, and less than the 8 MiB that a
+/// decoder should support (RFC 9659, section 3): nobody is asked for this coding.
+const ZSTD_WINDOW_MAX: u64 = 2 * 1024 * 1024;
 const NAME_CHARS_MAX: usize = 32;
 
 #[cfg(test)]

@@ -147,6 +147,9 @@ fn a_small_body_cannot_become_a_large_one() {
     let twice = read(&["gzip, gzip"], &gzip(&gzip(&zeros))).unwrap();
     assert!(twice.bytes.len() <= 1024 && twice.end == End::TooLarge);
     assert_eq!(read(&[], &zeros).unwrap().bytes.len(), 1024);
+    // So does brotli with a window of 16 MiB.
+    let wide = [&[0x0f][..], &BROTLI_ZEROS[1..]].concat();
+    assert_eq!(read(&["br"], &wide), Err(CodingError::Corrupt("br")));
     // A window of 128 MiB is more than a frame may ask for.
     let wide = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x88, 0x01, 0x00, 0x00];
     assert_eq!(read(&["zstd"], &wide), Err(CodingError::Corrupt("zstd")));
@@ -192,6 +195,11 @@ proptest! {
         ] {
             let decoded = decode([name], &body, 4096);
             prop_assert_eq!(decoded, whole(&text), "for {}", name);
+            // However it comes in.
+            let mut piecemeal = Decoder::new([name], BufReader::with_capacity(1, &*body), 4096)?;
+            let mut found = Vec::new();
+            piecemeal.read_to_end(&mut found)?;
+            prop_assert!(found == text && piecemeal.end() == Ok(End::Whole), "for {}", name);
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::argil::quote::quote;
-use crate::argil::wire::{self, List};
+use crate::argil::wire::{self, List, Unusable};
 use crate::domain::avatar::AvatarId;
 use crate::domain::listing::Listing;
 use crate::domain::observation::{Denial, Fault, Observation};
@@ -55,22 +55,29 @@ pub fn observe(answer: &Answer<'_>, id: &AvatarId, key: &Secret, now: Timestamp)
     }
 }
 
-/// Reads an answer about all avatars of the account that came at `now`.
-pub fn list(answer: &Answer<'_>, key: &Secret, now: Timestamp) -> Listing {
+/// Reads an answer about all avatars of the account that came at `now`; `list` is what its body
+/// came to, if it was one of a 200.
+pub fn list(
+    answer: &Answer<'_>,
+    list: Option<Result<List, Unusable>>,
+    key: &Secret,
+    now: Timestamp,
+) -> Listing {
     if answer.code != 200 {
         return Listing::Unseen(unseen(answer, key, now));
     }
     if let Some((fault, flaw)) = &answer.flaw {
         return Listing::Unseen(Observation::Failed { fault: *fault, reason: flaw.clone() });
     }
-    match wire::read_list(answer.body) {
+    match list.unwrap_or(Err(Unusable::Empty)) {
         Ok(List { avatars, unclear, unusable }) => {
             let page = page(answer, avatars.len() + unusable);
             Listing::Shown { avatars, unclear, unusable, page }
         }
         Err(unusable) => {
             let reason = unusable.to_string();
-            Listing::Unseen(Observation::Failed { fault: Fault::Unusable, reason })
+            let fault = if unusable.is_too_large() { Fault::Wrong } else { Fault::Unusable };
+            Listing::Unseen(Observation::Failed { fault, reason })
         }
     }
 }
@@ -130,7 +137,7 @@ fn seen(answer: &Answer<'_>, id: &AvatarId, key: &Secret) -> Observation {
     }
     match wire::read_avatar(answer.body, id) {
         Ok(avatar) => Observation::Seen(Box::new(avatar)),
-        Err(wire::Unusable::OtherId(other)) => {
+        Err(Unusable::OtherId(other)) => {
             let other = quote(&other, key);
             let reason = format!("the answer is about another avatar, `{other}`");
             Observation::Failed { fault: Fault::Wrong, reason }

@@ -12,14 +12,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use reqwest::StatusCode;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use url::Url;
 
 use crate::argil::answer::{self, Answer};
 use crate::argil::error::ArgilError;
 use crate::argil::fault::{self, Stage};
+use crate::argil::list_parser::{LIST_SIZE_MAX, ListParser, Parsed};
 use crate::argil::pool::{CONNECT_MAX, NoPool, Pool, Pools, SILENCE_MAX, Target};
-use crate::content_coding::{Decoded, End, decode};
+use crate::argil::wire::{List, Unusable};
+use crate::content_coding::{CodingError, Decoded, End, decode};
 use crate::domain::avatar::AvatarId;
 use crate::domain::listing::Listing;
 use crate::domain::observation::{Fault, Observation};
@@ -88,7 +92,7 @@ impl Client {
     /// Looks at one avatar. Never fails and never takes longer than the limit: whatever goes
     /// wrong is an observation, too. Dropping the future drops the request.
     pub async fn look(&self, id: &AvatarId, now: Timestamp) -> Observation {
-        match self.ask(&self.url(id), BODY_SIZE_MAX, &NEWS_OF_AVATARS, now).await {
+        match self.ask(&self.url(id), Wanted::Avatar, now).await {
             Ok(asked) => answer::observe(&asked.outline(), id, &self.key, now),
             Err(failure) => self.failed(failure, now),
         }
@@ -108,8 +112,11 @@ impl Client {
     pub async fn list(&self, now: Timestamp) -> Listing {
         let mut url = self.avatars.clone();
         url.query_pairs_mut().append_pair("visibility", "private");
-        match self.ask(&url, LIST_SIZE_MAX, &NEWS_OF_LISTS, now).await {
-            Ok(asked) => answer::list(&asked.outline(), &self.key, now),
+        match self.ask(&url, Wanted::List, now).await {
+            Ok(mut asked) => {
+                let list = asked.list.take();
+                answer::list(&asked.outline(), list, &self.key, now)
+            }
             Err(failure) => Listing::Unseen(self.failed(failure, now)),
         }
     }
@@ -127,25 +134,24 @@ impl Client {
         Observation::Failed { fault, reason }
     }
 
-    /// Asks for something. Such `news` on connections that are not new is asked for again on new
+    /// Asks for something. What is news on connections that are not new is asked for again on new
     /// ones, after a look-up of their own: the API may have moved.
     async fn ask(
         &self,
         url: &Url,
-        size_max: usize,
-        news: &[u16],
+        wanted: Wanted,
         now: Timestamp,
     ) -> Result<Asked, (Fault, String)> {
         let pool = self.pools.at(now).await.map_err(|error| self.without_pool(error))?;
-        let asked = self.ask_noted(&pool, url, size_max).await;
-        let is_news = asked.as_ref().is_ok_and(|asked| news.contains(&asked.code()));
+        let asked = self.ask_noted(&pool, url, wanted).await;
+        let is_news = asked.as_ref().is_ok_and(|asked| wanted.news().contains(&asked.code()));
         if pool.is_believed(now) || !is_news {
             return asked;
         }
         let newer = self.pools.after(Some(&pool), now).await;
         let pool = newer.map_err(|error| self.without_pool(error))?;
         self.repeats.fetch_add(1, Ordering::Relaxed);
-        self.ask_noted(&pool, url, size_max).await
+        self.ask_noted(&pool, url, wanted).await
     }
 
     /// Asks on one pool, and notes whether it is to be asked on again.
@@ -153,9 +159,9 @@ impl Client {
         &self,
         pool: &Arc<Pool>,
         url: &Url,
-        size_max: usize,
+        wanted: Wanted,
     ) -> Result<Asked, (Fault, String)> {
-        let asked = self.ask_on(pool, url, size_max).await;
+        let asked = self.ask_on(pool, url, wanted).await;
         match &asked {
             Ok(asked) => self.pools.note(pool, asked.code() != 200),
             Err(_) => self.pools.abandon(pool),
@@ -177,7 +183,7 @@ impl Client {
         &self,
         pool: &Arc<Pool>,
         url: &Url,
-        size_max: usize,
+        wanted: Wanted,
     ) -> Result<Asked, (Fault, String)> {
         let mut limit = pin!(tokio::time::sleep(self.timeout));
         let mut response = tokio::select! {
@@ -187,20 +193,30 @@ impl Client {
                 return Err((Fault::Unreachable, format!("no answer within {:?}", self.timeout)));
             }
         };
-        let mut body = Vec::new();
-        let flaw = tokio::select! {
-            biased;
-            read = self.read(&mut response, &mut body, size_max) => read.err(),
-            () = &mut limit => {
-                let reason = format!("no complete answer within {:?}", self.timeout);
-                Some((Fault::Unreachable, reason))
-            }
-        };
         let date = text(&response, header::DATE).and_then(Timestamp::parse_http_date);
         if let Some(date) = date {
             self.dated.store(date.as_millis(), Ordering::Relaxed);
         }
-        Ok(Asked::new(response, &body, flaw, size_max))
+        let late = || {
+            let reason = format!("no complete answer within {:?}", self.timeout);
+            (Fault::Unreachable, reason)
+        };
+        if wanted == Wanted::List && response.status() == StatusCode::OK {
+            let parser = ListParser::start(codings(&response));
+            let flaw = tokio::select! {
+                biased;
+                fed = self.feed(&mut response, &parser) => fed.err(),
+                () = &mut limit => Some(late()),
+            };
+            return Ok(Asked::with_list(response, parser.end().await, flaw));
+        }
+        let mut body = Vec::new();
+        let flaw = tokio::select! {
+            biased;
+            read = self.read(&mut response, &mut body) => read.err(),
+            () = &mut limit => Some(late()),
+        };
+        Ok(Asked::new(response, &body, flaw))
     }
 
     /// Sends the request, and once more on a fresh connection if it died on a kept one.
@@ -225,18 +241,35 @@ impl Client {
         &self,
         response: &mut reqwest::Response,
         body: &mut Vec<u8>,
-        size_max: usize,
     ) -> Result<(), (Fault, String)> {
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > size_max => {
-                    return Err(too_large(size_max));
-                }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Ok(()),
-                Err(error) => return Err(self.explain(error, Stage::Body)),
+        while let Some(chunk) = self.chunk(response).await? {
+            if body.len() + chunk.len() > BODY_SIZE_MAX {
+                return Err(too_large(BODY_SIZE_MAX));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(())
+    }
+
+    /// Hands the body on as it comes, as long as more is wanted.
+    async fn feed(
+        &self,
+        response: &mut reqwest::Response,
+        parser: &ListParser,
+    ) -> Result<(), (Fault, String)> {
+        while let Some(chunk) = self.chunk(response).await? {
+            if !parser.feed(chunk).await {
+                break;
             }
         }
+        Ok(())
+    }
+
+    async fn chunk(
+        &self,
+        response: &mut reqwest::Response,
+    ) -> Result<Option<Bytes>, (Fault, String)> {
+        response.chunk().await.map_err(|error| self.explain(error, Stage::Body))
     }
 
     /// `{base_url}/avatars/{id}`; `push` encodes the id so that it stays one segment.
@@ -274,10 +307,30 @@ impl Client {
     }
 }
 
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Avatar,
+    List,
+}
+
+impl Wanted {
+    /// The answers that do not pass by themselves. About an avatar: that the key is refused, or
+    /// that there is no such avatar. Whether there is a list says nothing about avatars.
+    const fn news(self) -> &'static [u16] {
+        match self {
+            Self::Avatar => &[401, 403, 404],
+            Self::List => &[401],
+        }
+    }
+}
+
 /// A response, as far as it was read.
 struct Asked {
     response: reqwest::Response,
     body: Vec<u8>,
+    /// What a list came to, which was read as it came.
+    list: Option<Result<List, Unusable>>,
     undecoded: Option<String>,
     flaw: Option<(Fault, String)>,
 }
@@ -292,33 +345,55 @@ fn died_before_answer(error: &reqwest::Error) -> bool {
     !error.is_timeout() && !error.is_connect() && fault::closed_before_answer(error)
 }
 
+/// The values of `Content-Encoding`.
+fn codings(response: &reqwest::Response) -> Vec<String> {
+    let codings = response.headers().get_all(header::CONTENT_ENCODING).iter();
+    codings.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+}
+
+/// Why a body that was decoded shows nothing, in words and as what it means.
+type Undecoded = (Option<String>, Option<(Fault, String)>);
+
+fn undecoded(end: Result<End, CodingError>, size_max: usize) -> Undecoded {
+    match end {
+        Ok(End::Whole) => (None, None),
+        Ok(End::TooLarge) => (None, Some(too_large(size_max))),
+        Ok(End::BrokenOff) => {
+            let why = "broke off amid its content coding".to_owned();
+            let flaw = (Fault::Unreachable, format!("the answer {why}"));
+            (Some(why), Some(flaw))
+        }
+        Err(error) => {
+            let flaw = (Fault::Coding, format!("the answer {error}"));
+            (Some(error.to_string()), Some(flaw))
+        }
+    }
+}
+
 impl Asked {
     /// Takes the codings off the body, before anything is read out of it. What is not whole may
     /// still be decoded up to where it ends.
-    fn new(
-        response: reqwest::Response,
-        body: &[u8],
-        flaw: Option<(Fault, String)>,
-        size_max: usize,
-    ) -> Self {
-        let codings = response.headers().get_all(header::CONTENT_ENCODING).iter();
-        let codings: Vec<_> =
-            codings.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
-        let decoded = decode(codings.iter().map(|value| &**value), body, size_max);
-        let (body, undecoded, own) = match decoded {
-            Ok(Decoded { bytes, end: End::Whole }) => (bytes, None, None),
-            Ok(Decoded { bytes, end: End::TooLarge }) => (bytes, None, Some(too_large(size_max))),
-            Ok(Decoded { end: End::BrokenOff, .. }) => {
-                let why = "broke off amid its content coding".to_owned();
-                let flaw = (Fault::Unreachable, format!("the answer {why}"));
-                (Vec::new(), Some(why), Some(flaw))
-            }
-            Err(error) => {
-                let flaw = (Fault::Coding, format!("the answer {error}"));
-                (Vec::new(), Some(error.to_string()), Some(flaw))
-            }
+    fn new(response: reqwest::Response, body: &[u8], flaw: Option<(Fault, String)>) -> Self {
+        let codings = codings(&response);
+        let decoded = decode(codings.iter().map(String::as_str), body, BODY_SIZE_MAX);
+        let (body, end) = match decoded {
+            Ok(Decoded { end: End::BrokenOff, .. }) => (Vec::new(), Ok(End::BrokenOff)),
+            Ok(Decoded { bytes, end }) => (bytes, Ok(end)),
+            Err(error) => (Vec::new(), Err(error)),
         };
-        Self { response, body, undecoded, flaw: flaw.or(own) }
+        let (undecoded, own) = undecoded(end, BODY_SIZE_MAX);
+        Self { response, body, list: None, undecoded, flaw: flaw.or(own) }
+    }
+
+    /// With a list that was read as it came.
+    fn with_list(
+        response: reqwest::Response,
+        parsed: Parsed,
+        flaw: Option<(Fault, String)>,
+    ) -> Self {
+        let (undecoded, own) = undecoded(parsed.end, LIST_SIZE_MAX);
+        let (body, list) = (Vec::new(), Some(parsed.list));
+        Self { response, body, list, undecoded, flaw: flaw.or(own) }
     }
 
     fn code(&self) -> u16 {
@@ -399,14 +474,7 @@ fn headers(key: &Secret) -> Result<HeaderMap, ArgilError> {
     Ok(headers)
 }
 
-/// Answers about an avatar that do not pass by themselves: that the key is refused, or that there
-/// is no such avatar.
-const NEWS_OF_AVATARS: [u16; 3] = [401, 403, 404];
-/// The same about a list: whether there is one says nothing about avatars.
-const NEWS_OF_LISTS: [u16; 1] = [401];
 /// A clock that is behind what the API said before by more than this is wrong.
 const CLOCK_DOUBT: Duration = Duration::from_secs(5 * 60);
 /// The largest body, decompressed; an avatar has some 2 KB.
 const BODY_SIZE_MAX: usize = 256 * 1024;
-/// The largest list, decompressed: some four thousand avatars.
-const LIST_SIZE_MAX: usize = 8 * 1024 * 1024;

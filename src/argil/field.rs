@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// One value, kept only if it is a text or an object's texts.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -54,15 +54,26 @@ impl Field {
     }
 }
 
-impl<'de> Deserialize<'de> for Field {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyValue)
+/// What of a value is kept; all of it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// A text, or an object's texts.
+    Texts,
+    /// A text.
+    Text,
+    /// Nothing but what kind of value it is.
+    Kind,
+}
+
+impl<'de> DeserializeSeed<'de> for Keep {
+    type Value = Field;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Field, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-struct AnyValue;
-
-impl<'de> Visitor<'de> for AnyValue {
+impl<'de> Visitor<'de> for Keep {
     type Value = Field;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,18 +101,23 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Field, E> {
-        Ok(Field::Text(text.to_owned()))
+        let kept = if self == Self::Kind { "" } else { text };
+        Ok(Field::Text(kept.to_owned()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Field, A::Error> {
-        while list.next_element::<Field>()?.is_some() {}
+        while list.next_element_seed(Self::Kind)?.is_some() {}
         Ok(Field::List)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Field, A::Error> {
         let mut texts = BTreeMap::new();
-        while let Some((key, value)) = map.next_entry::<String, Field>()? {
-            let Field::Text(value) = value else { continue };
+        if self != Self::Texts {
+            while map.next_entry_seed(Self::Kind, Self::Kind)?.is_some() {}
+            return Ok(Field::Texts(texts));
+        }
+        while let Some(key) = map.next_key::<String>()? {
+            let Field::Text(value) = map.next_value_seed(Self::Text)? else { continue };
             let fits = key.len() <= TEXT_SIZE_MAX && value.len() <= TEXT_SIZE_MAX;
             if fits && (texts.len() < PAIRS_COUNT_MAX || texts.contains_key(&key)) {
                 texts.insert(key, value);

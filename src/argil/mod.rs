@@ -6,6 +6,7 @@
 //! look, and what to do about what was seen, is decided elsewhere.
 
 pub mod client;
+mod list_parser;
 mod pool;
 pub mod answer;
 pub mod wire;

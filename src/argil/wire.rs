@@ -4,14 +4,16 @@
 //! Two fields are not negotiable: without the asked `id` and a `status`, nothing was seen. A
 //! known field that comes twice contradicts itself and counts as unreadable. Knows no HTTP.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
+use std::io::{self, BufRead, BufReader, Read};
 
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
+use serde::de::{DeserializeSeed, Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::{Deserializer, Value};
 
-use crate::argil::field::Field;
+use crate::argil::field::{Field, Keep};
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::foreign_text::is_blank;
 use crate::domain::status::Status;
@@ -42,6 +44,15 @@ pub enum Unusable {
     /// JSON, but no list.
     #[error("the answer is JSON, but not a list")]
     NotAList,
+    /// More elements than a list may have.
+    #[error("the list has more than {LIST_COUNT_MAX} elements")]
+    ManyElements,
+    /// More avatars, with more about them, than is kept of a list.
+    #[error("the list has more than {} MiB of avatars in it", LIST_KEPT_MAX >> 20)]
+    MuchToKeep,
+    /// A text longer than any in a list may be.
+    #[error("the list has a text of more than {} KiB in it", LIST_TEXT_MAX >> 10)]
+    LongText,
     /// The same field twice.
     #[error("the answer has the field `{0}` twice")]
     Repeated(&'static str),
@@ -64,6 +75,13 @@ pub enum Unusable {
     OtherId(String),
 }
 
+impl Unusable {
+    /// Whether a list is larger than any that is read, which no wait mends.
+    pub const fn is_too_large(&self) -> bool {
+        matches!(self, Self::ManyElements | Self::MuchToKeep | Self::LongText)
+    }
+}
+
 /// What can be used of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct List {
@@ -80,7 +98,7 @@ pub struct List {
 /// # Errors
 /// When the body is not a JSON object with that id and a status.
 pub fn read_avatar(body: &[u8], id: &AvatarId) -> Result<Avatar, Unusable> {
-    let body: Body = read_json(body, Unusable::NotAnObject)?;
+    let body = read_json(body, Fields::Alone, Unusable::NotAnObject)?.unwrap_or_default();
     if let Some(field) = body.repeated {
         return Err(Unusable::Repeated(field));
     }
@@ -91,62 +109,217 @@ pub fn read_avatar(body: &[u8], id: &AvatarId) -> Result<Avatar, Unusable> {
     avatar(body, id.clone())
 }
 
-/// Reads the body of a 200 as a list of avatars. Elements without an id or a status, and those
-/// that claim the same id, are counted and show nothing but their ids.
+/// Reads the body of a 200 as a list of avatars, as it comes: of what cannot be used, nothing is
+/// kept but its number and its ids. Elements without an id or a status, and those that claim the
+/// same id, are counted and show nothing but their ids.
 ///
 /// # Errors
-/// When the body is not a JSON list.
-pub fn read_list(body: &[u8]) -> Result<List, Unusable> {
-    let elements: Vec<Element> = read_json(body, Unusable::NotAList)?;
-    let count = elements.len();
-    let read: Vec<(AvatarId, Option<Avatar>)> = elements.into_iter().filter_map(listed).collect();
-    let folded = |id: &AvatarId| id.as_str().to_ascii_lowercase();
-    let mut times: HashMap<String, usize> = HashMap::new();
-    for (id, _) in &read {
-        *times.entry(folded(id)).or_default() += 1;
-    }
+/// When the body is not a JSON list, or larger than anybody's: by its elements, by what is kept of
+/// them, or by one text. Where reading fails, the list breaks off.
+pub fn read_list(body: impl Read) -> Result<List, Unusable> {
+    let mut body = BufReader::new(BoundedTexts::new(body));
+    begin(&mut body)?;
+    let mut json = Deserializer::from_reader(body);
+    let too_large = Cell::new(None);
+    let read = json.deserialize_seq(Elements { too_large: &too_large });
+    let read = read.and_then(|read| json.end().map(|()| read));
+    let Listing { listed, count, .. } = read
+        .map_err(|error| too_large.take().unwrap_or_else(|| unusable(error, Unusable::NotAList)))?;
     let (mut avatars, mut unclear) = (Vec::new(), Vec::new());
-    for (id, avatar) in read {
-        match avatar.filter(|_| times.get(&folded(&id)) == Some(&1)) {
-            Some(avatar) => avatars.push(avatar),
-            // The first of those that claim the same id stands for all of them.
-            None if times.remove(&folded(&id)).is_some() => unclear.push(id),
-            None => {}
+    for listed in listed {
+        match listed {
+            Listed::Usable(avatar) => avatars.push(*avatar),
+            Listed::Unclear(id) => unclear.push(id),
         }
     }
     Ok(List { unusable: count - avatars.len(), avatars, unclear })
 }
 
-/// An element of a list, which may be anything.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Element {
-    Object(Box<Body>),
-    Other(serde::de::IgnoredAny),
+/// An element of a list that has an id.
+enum Listed {
+    Usable(Box<Avatar>),
+    Unclear(AvatarId),
 }
 
-/// Who an element is about, and what it shows, if that can be used.
-fn listed(element: Element) -> Option<(AvatarId, Option<Avatar>)> {
-    let Element::Object(body) = element else { return None };
-    let id = text_of(&body.id, "id").ok().and_then(|id| AvatarId::parse(id).ok())?;
-    let whole = body.repeated.is_none();
-    Some((id.clone(), whole.then_some(body).and_then(|body| avatar(*body, id).ok())))
+impl Listed {
+    /// Who an element is about, and what it shows, if that can be used.
+    fn of(body: Body) -> Option<Self> {
+        let id = text_of(&body.id, "id").ok().and_then(|id| AvatarId::parse(id).ok())?;
+        let whole = body.repeated.is_none();
+        let avatar = whole.then_some(body).and_then(|body| avatar(body, id.clone()).ok());
+        Some(avatar.map_or(Self::Unclear(id), |avatar| Self::Usable(Box::new(avatar))))
+    }
+
+    fn id(&self) -> &AvatarId {
+        match self {
+            Self::Usable(avatar) => &avatar.id,
+            Self::Unclear(id) => id,
+        }
+    }
+
+    /// About how much memory it takes, in bytes.
+    fn size(&self) -> usize {
+        let Self::Usable(avatar) = self else { return LISTED_SIZE };
+        let Avatar { name, model, orientation, thumbnail_url, updated_at, extras, .. } = &**avatar;
+        let texts = [name, model, orientation, thumbnail_url, updated_at];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        let pairs: usize = extras.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let nodes = extras.len().div_ceil(PAIRS_IN_NODE) * PAIRS_NODE_SIZE;
+        LISTED_SIZE + size_of::<Avatar>() + texts + pairs + nodes
+    }
 }
 
-fn read_json<T: DeserializeOwned>(body: &[u8], other: Unusable) -> Result<T, Unusable> {
+/// What was read of a list.
+#[derive(Default)]
+struct Listing {
+    /// The elements with an id, none twice.
+    listed: Vec<Listed>,
+    /// Where each of them is, by its id in lower case.
+    places: HashMap<String, usize>,
+    /// How many elements there are, with an id or without.
+    count: usize,
+    /// About how much memory it takes, in bytes.
+    size: usize,
+}
+
+impl Listing {
+    /// Takes one more element up. Of those that claim the same id, none shows anything.
+    fn add(&mut self, listed: Listed) {
+        let (key, next) = (listed.id().as_str().to_ascii_lowercase(), self.listed.len());
+        match self.places.get(&key).and_then(|place| self.listed.get_mut(*place)) {
+            Some(first) => *first = Listed::Unclear(first.id().clone()),
+            None => {
+                self.size += listed.size();
+                self.places.insert(key, next);
+                self.listed.push(listed);
+            }
+        }
+    }
+
+    fn is_too_large(&self) -> Option<Unusable> {
+        if self.count > LIST_COUNT_MAX {
+            return Some(Unusable::ManyElements);
+        }
+        (self.size > LIST_KEPT_MAX).then_some(Unusable::MuchToKeep)
+    }
+}
+
+/// The elements of a list.
+struct Elements<'l> {
+    too_large: &'l Cell<Option<Unusable>>,
+}
+
+impl<'de> Visitor<'de> for Elements<'_> {
+    type Value = Listing;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Listing, A::Error> {
+        let mut listing = Listing::default();
+        while let Some(element) = list.next_element_seed(Fields::OrAnything)? {
+            listing.count += 1;
+            if let Some(listed) = element.and_then(Listed::of) {
+                listing.add(listed);
+            }
+            if let Some(too_large) = listing.is_too_large() {
+                self.too_large.set(Some(too_large));
+                return Err(A::Error::custom("too large"));
+            }
+        }
+        Ok(listing)
+    }
+}
+
+/// Hands JSON on as long as no text and no number in it is too long: the library keeps one whole.
+struct BoundedTexts<R> {
+    inner: R,
+    /// Whether a text is open.
+    is_text: bool,
+    /// Whether a character of it is escaped.
+    is_escaped: bool,
+    /// The length of the text or number so far, in bytes.
+    length: usize,
+}
+
+impl<R> BoundedTexts<R> {
+    const fn new(inner: R) -> Self {
+        Self { inner, is_text: false, is_escaped: false, length: 0 }
+    }
+
+    fn pass(&mut self, byte: u8) -> io::Result<()> {
+        let is_quote = byte == b'"' && !self.is_escaped;
+        self.is_escaped = self.is_text && byte == b'\\' && !self.is_escaped;
+        self.is_text ^= is_quote;
+        let goes_on = !is_quote && (self.is_text || !b",:[]{} \t\r\n".contains(&byte));
+        self.length = if goes_on { self.length + 1 } else { 0 };
+        if self.length > LIST_TEXT_MAX { Err(io::Error::other(LongText)) } else { Ok(()) }
+    }
+}
+
+impl<R: Read> Read for BoundedTexts<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(to)?;
+        to[..count].iter().try_for_each(|byte| self.pass(*byte))?;
+        Ok(count)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("a text is too long")]
+struct LongText;
+
+/// Goes to where the JSON begins.
+///
+/// # Errors
+/// When there is none.
+fn begin(body: &mut impl BufRead) -> Result<(), Unusable> {
+    let mut mark = BYTE_ORDER_MARK;
+    loop {
+        let next = body.fill_buf().map_err(|error| unusable_io(&error))?.first().copied();
+        match next {
+            None => return Err(Unusable::Empty),
+            Some(byte) if mark.first() == Some(&byte) => mark = &mark[1..],
+            Some(b'<') => return Err(Unusable::WebPage),
+            Some(byte) if byte.is_ascii_whitespace() => mark = &[],
+            Some(_) => return Ok(()),
+        }
+        body.consume(1);
+    }
+}
+
+/// Reads JSON of a `kind` that is told from any other by `other`.
+fn read_json<T>(
+    body: &[u8],
+    kind: impl for<'de> DeserializeSeed<'de, Value = T>,
+    other: Unusable,
+) -> Result<T, Unusable> {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     match body.trim_ascii_start().first() {
         None => return Err(Unusable::Empty),
         Some(b'<') => return Err(Unusable::WebPage),
         Some(_) => {}
     }
-    serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Eof => Unusable::BreaksOff,
-        serde_json::error::Category::Data => other,
-        serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
-            Unusable::Unreadable { line: error.line(), column: error.column() }
-        }
-    })
+    let mut json = Deserializer::from_slice(body);
+    let read = kind.deserialize(&mut json).and_then(|read| json.end().map(|()| read));
+    read.map_err(|error| unusable(error, other))
+}
+
+fn unusable(error: serde_json::Error, other: Unusable) -> Unusable {
+    match error.classify() {
+        Category::Eof => Unusable::BreaksOff,
+        Category::Data => other,
+        Category::Syntax => Unusable::Unreadable { line: error.line(), column: error.column() },
+        Category::Io => unusable_io(&error.into()),
+    }
+}
+
+fn unusable_io(error: &io::Error) -> Unusable {
+    match error.get_ref() {
+        Some(inner) if inner.is::<LongText>() => Unusable::LongText,
+        _ => Unusable::BreaksOff,
+    }
 }
 
 /// The avatar of that id, as the body shows it.
@@ -185,6 +358,7 @@ pub fn is_binary(body: &[u8]) -> bool {
 /// observed form `{success, error: {code, message}}`, else the text as it came. Not yet fit to
 /// be shown: [`quote`](crate::argil::quote::quote) makes it so.
 pub fn error_text(body: &[u8]) -> String {
+    let body = &body[..body.len().min(ERROR_SIZE_MAX)];
     let as_it_came = || String::from_utf8_lossy(body).into_owned();
     let Ok(Value::Object(mut whole)) = serde_json::from_slice(body) else {
         return as_it_came();
@@ -217,47 +391,95 @@ struct Body {
 }
 
 impl Body {
-    fn field(&mut self, name: &str) -> Option<(&'static str, &mut Field)> {
+    /// The field of that name, and what is kept of it.
+    fn field(&mut self, name: &str) -> Option<(&'static str, &mut Field, Keep)> {
         match name {
-            "id" => Some(("id", &mut self.id)),
-            "status" => Some(("status", &mut self.status)),
-            "name" => Some(("name", &mut self.name)),
-            "model" => Some(("model", &mut self.model)),
-            "orientation" => Some(("orientation", &mut self.orientation)),
-            "thumbnailUrl" => Some(("thumbnailUrl", &mut self.thumbnail_url)),
-            "updatedAt" => Some(("updatedAt", &mut self.updated_at)),
-            "extras" => Some(("extras", &mut self.extras)),
+            "id" => Some(("id", &mut self.id, Keep::Text)),
+            "status" => Some(("status", &mut self.status, Keep::Text)),
+            "name" => Some(("name", &mut self.name, Keep::Text)),
+            "model" => Some(("model", &mut self.model, Keep::Text)),
+            "orientation" => Some(("orientation", &mut self.orientation, Keep::Text)),
+            "thumbnailUrl" => Some(("thumbnailUrl", &mut self.thumbnail_url, Keep::Text)),
+            "updatedAt" => Some(("updatedAt", &mut self.updated_at, Keep::Text)),
+            "extras" => Some(("extras", &mut self.extras, Keep::Texts)),
             _ => None,
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Body {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Body;
+/// The fields of an object, as they are read.
+#[derive(Clone, Copy)]
+enum Fields {
+    /// Nothing but an object will do.
+    Alone,
+    /// Anything else is nothing.
+    OrAnything,
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an avatar")
-            }
+impl<'de> DeserializeSeed<'de> for Fields {
+    type Value = Option<Body>;
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body, A::Error> {
-                let mut body = Body::default();
-                while let Some(name) = map.next_key::<String>()? {
-                    // An unknown field is read like a known one, so that broken UTF-8 and a
-                    // nesting too deep are found wherever they are.
-                    let value = map.next_value::<Field>()?;
-                    let Some((name, field)) = body.field(&name) else { continue };
-                    let before = std::mem::replace(field, value);
-                    if !matches!(before, Field::Absent) {
-                        body.repeated.get_or_insert(name);
-                    }
-                }
-                Ok(body)
+    fn deserialize<D>(self, deserializer: D) -> Result<Self::Value, D::Error>
+    where
+        D: serde::Deserializer<'de>,
+    {
+        match self {
+            Self::Alone => deserializer.deserialize_map(self),
+            Self::OrAnything => deserializer.deserialize_any(self),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Option<Body>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an avatar")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut body = Body::default();
+        while let Some(name) = map.next_key::<String>()? {
+            // What nobody knows is read all the same, so that broken UTF-8 and a nesting too deep
+            // are found wherever they are.
+            let Some((name, field, keep)) = body.field(&name) else {
+                map.next_value_seed(Keep::Kind)?;
+                continue;
+            };
+            let before = std::mem::replace(field, map.next_value_seed(keep)?);
+            if before != Field::Absent {
+                body.repeated.get_or_insert(name);
             }
         }
-        deserializer.deserialize_map(Fields)
+        Ok(Some(body))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        Keep::Kind.visit_seq(list).map(|_| None)
     }
 }
 
@@ -278,6 +500,19 @@ fn text_of<'a>(field: &'a Field, name: &'static str) -> Result<&'a str, Unusable
 
 /// The longest status, in characters; the longest documented one has 15.
 const STATUS_LENGTH_MAX: usize = 64;
+/// As much of an error body as is read, in bytes.
+const ERROR_SIZE_MAX: usize = 16 * 1024;
+/// The most elements of a list, whatever they are.
+const LIST_COUNT_MAX: usize = 20_000;
+/// The most memory that the avatars of a list may take, in bytes.
+const LIST_KEPT_MAX: usize = 12 * 1024 * 1024;
+/// The longest text in a list, as it is written, in bytes.
+const LIST_TEXT_MAX: usize = 64 * 1024;
+/// About what an id takes, twice, and what leads to it, in bytes.
+const LISTED_SIZE: usize = 256;
+/// What pairs of texts take besides the texts: so many share so many bytes, at least.
+const PAIRS_IN_NODE: usize = 5;
+const PAIRS_NODE_SIZE: usize = 560;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The longest address of a picture that is kept, in bytes.

@@ -34,4 +34,4 @@ async fn beginning(response: &mut Response, coded: &mut Vec<u8>) {
 
 const CONTENT_ENCODING: &str = "content-encoding";
 const CODED_BYTES_MAX: usize = 64 * 1024;
-const DECODED_BYTES_MAX: usize = 256 * 1024;
+const DECODED_BYTES_MAX: usize = 64 * 1024;

@@ -68,7 +68,7 @@ pub fn ids(body: &[u8]) -> Vec<AvatarId> {
 }
 
 /// The largest body that is read, in bytes; Argil's own have some hundred.
-const BODY_SIZE_MAX: usize = 64 * 1024;
+const BODY_SIZE_MAX: usize = 16 * 1024;
 /// Avatars that one request can name at most.
 const IDS_MAX: usize = 8;
 

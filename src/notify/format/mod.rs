@@ -11,5 +11,6 @@ mod discord;
 mod teams;
 mod ntfy;
 pub mod template;
+mod template_bounds;
 pub mod sample;
 pub mod schema;

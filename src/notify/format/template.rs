@@ -14,7 +14,7 @@ use crate::domain::event::{Event, Subject};
 use crate::domain::foreign_text::one_line;
 use crate::domain::template_tree::{TemplateTree, element, member};
 use crate::notify::format::note::{Note, Tone};
-use crate::notify::format::{cloudevents, standard};
+use crate::notify::format::{cloudevents, standard, template_bounds};
 
 /// A template, and what its body is called.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,11 +110,22 @@ enum Broken {
 }
 
 fn rendered(source: &str, context: &Value) -> Result<Value, Broken> {
+    if let Some(refusal) = template_bounds::refusal(source) {
+        return Err(Broken::Syntax(refusal));
+    }
+    // The engine goes down a level for each operator in a row, without an end of its own.
+    stacker::grow(STACK_SIZE, || evaluated(source, context))
+}
+
+fn evaluated(source: &str, context: &Value) -> Result<Value, Broken> {
     let mut engine = Environment::new();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     engine.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     engine.set_fuel(Some(FUEL));
     engine.set_recursion_limit(DEPTH_MAX);
+    // They make long lists of short ones.
+    engine.add_function("range", range);
+    ["chain", "zip", "batch", "slice"].into_iter().for_each(|filter| engine.remove_filter(filter));
     let context = minijinja::Value::from(minijinja::value::Serde(context));
     if let Some(expression) = alone(source)
         && let Ok(expression) = engine.compile_expression(expression)
@@ -123,19 +134,35 @@ fn rendered(source: &str, context: &Value) -> Result<Value, Broken> {
         if value.is_undefined() {
             return Err(Broken::Use(NOT_THERE.to_owned()));
         }
-        return serde_json::to_value(value)
-            .map_err(|_| Broken::Use("gives what JSON cannot hold".to_owned()));
+        // A list may be longer than anything in the text: what is lazy was not counted yet.
+        let mut json = Capped(Vec::new());
+        return match serde_json::to_writer(&mut json, &value) {
+            Ok(()) => serde_json::from_slice(&json.0).map_err(|_| Broken::Use(NO_JSON.to_owned())),
+            Err(_) if json.0.len() > BODY_MAX => Err(Broken::Use(too_large())),
+            Err(_) => Err(Broken::Use(NO_JSON.to_owned())),
+        };
     }
     let template =
         engine.template_from_str(source).map_err(|error| Broken::Syntax(said(&error)))?;
     let mut text = Capped(Vec::new());
     match template.render_captured_to(context, &mut text) {
         Ok(_) => Ok(String::from_utf8_lossy(&text.0).into_owned().into()),
-        Err(_) if text.0.len() > BODY_MAX => {
-            Err(Broken::Use(format!("makes more than {BODY_MAX} bytes")))
-        }
+        Err(_) if text.0.len() > BODY_MAX => Err(Broken::Use(too_large())),
         Err(error) => Err(Broken::Use(said(&error))),
     }
+}
+
+/// `range`, as long as anybody needs.
+fn range(from: isize, to: Option<isize>, step: Option<isize>) -> Result<minijinja::Value, Error> {
+    let range = minijinja::functions::range(from, to, step)?;
+    match range.len() {
+        Some(..=RANGE_MAX) => Ok(range),
+        _ => Err(Error::new(ErrorKind::InvalidOperation, "the range has over 1000 numbers")),
+    }
+}
+
+fn too_large() -> String {
+    format!("makes more than {BODY_MAX} bytes")
 }
 
 /// The inside of a text that is one `{{ … }}` and nothing else. That it is only one shows when it
@@ -219,14 +246,22 @@ impl io::Write for Capped {
 }
 
 const SENTENCE_CHARS_MAX: usize = 300;
+/// What the deepest text takes that is not too long, and as much again; only what is used is taken.
+const STACK_SIZE: usize = 64 * 1024 * 1024;
 const BODY_MAX: usize = 64 * 1024;
+const NO_JSON: &str = "gives what JSON cannot hold";
 const NOT_THERE: &str = "uses what is not there";
+const RANGE_MAX: usize = 1000;
 /// Steps of one text.
 const FUEL: u64 = 50_000;
 const DEPTH_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::notify::format::sample;
 
@@ -280,10 +315,13 @@ mod tests {
         refused("{{ data.sequence", "syntax error");
         refused("{{ avatar_name | shout }}", "unknown filter");
         refused(
-            "{% for a in range(9000) %}{% for b in range(9000) %}{% endfor %}{% endfor %}",
+            "{% for a in range(900) %}{% for b in range(900) %}{% endfor %}{% endfor %}",
             "fuel",
         );
-        refused("{% for a in range(900) %}{{ 'x' * 100 }}{% endfor %}", "bytes");
+        let hundred = "x".repeat(100);
+        refused(&format!("{{% for a in range(900) %}}{hundred}{{% endfor %}}"), "bytes");
+        refused("{{ range(1001) }}", "over 1000 numbers");
+        refused("{{ [1] * 20000000 }}", "multiplies");
         refused("{% include 'x' %}", "");
     }
 
@@ -295,10 +333,133 @@ mod tests {
         }
     }
 
+    /// Renders it on a stack as small as that of a thread, and says what comes of it.
+    fn render_apart(source: String) -> Result<(), TemplateFault> {
+        let work = move || {
+            let event = &sample::hostile("Jane")[0];
+            let tree = TemplateTree::Text(source);
+            Template { tree, content_type: String::new() }.render(event).map(drop)
+        };
+        thread::Builder::new().stack_size(512 * 1024).spawn(work).unwrap().join().unwrap()
+    }
+
+    /// All shapes in which the grammar goes down, as deep as a text is long.
+    #[test]
+    fn no_depth_ends_the_process() {
+        let shapes = [
+            ("{{ ", "not ", "1 }}"),
+            ("{{", "- ", "1 }}"),
+            ("{{", "-", "1 }}"),
+            ("{{ a", ".a", " }}"),
+            ("{{ id", "[0]", " }}"),
+            ("{{ 1", "-1", " }}"),
+            ("{{ 1", "~1", " }}"),
+            ("{{ 1", "<1", " }}"),
+            ("{{ 1", "//1", " }}"),
+            ("{{ id", "|e", " }}"),
+            ("{{ 1", "|e(1", " }}"),
+            ("{{ id", "()", " }}"),
+            ("{{ a", "(a", " }}"),
+            ("{{ a", "[a", " }}"),
+            ("{{ 1", " is a", " }}"),
+            ("{{ 1 is ", "a(1 is ", " }}"),
+            ("{{ 1", " or 1", " }}"),
+            ("{{ 1", " and 1", " }}"),
+            ("{{ 1", " in 1", " }}"),
+            ("{{ 1", " not in 1", " }}"),
+            ("{{ 1", " if 1", " }}"),
+            ("{{ ", "1 if 1 else ", "1 }}"),
+            ("{{ ", "(", " }}"),
+            ("{{ ", "[", " }}"),
+            ("{{ ", "{1:", " }}"),
+            ("", "{%if 1%}", ""),
+            ("{%if 1%}", "{%elif 1%}", "{%endif%}"),
+        ];
+        for (begin, piece, end) in shapes {
+            let pieces = (8 * 1024 - begin.len() - end.len()) / piece.len();
+            let _ = render_apart(format!("{begin}{}{end}", piece.repeat(pieces)));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        /// What is put together at random from all that the language has.
+        #[test]
+        fn no_text_ends_the_process(
+            pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 1..60),
+        ) {
+            let _ = render_apart(pieces.concat());
+        }
+    }
+
+    const PIECES: [&str; 60] = [
+        "{{ ",
+        " }}",
+        "{% if ",
+        "{% for a in ",
+        " %}",
+        "{% endfor %}",
+        "{% endif %}",
+        "{% else %}",
+        "a",
+        "facts",
+        "data",
+        "id",
+        "[a, a]",
+        "['x']",
+        "{'a': a}",
+        "range(999)",
+        "range(9)",
+        "loop",
+        "'x'",
+        "'%9999999s'",
+        "'%09999999d'",
+        "1",
+        "99999999",
+        "-",
+        "+",
+        "~",
+        " // ",
+        " and ",
+        " not ",
+        " in ",
+        " is defined",
+        " == ",
+        "(",
+        ")",
+        "[",
+        "]",
+        "[1:]",
+        "[::-1]",
+        ".index",
+        ".data",
+        ", ",
+        "|upper",
+        "|replace('x', id)",
+        "|replace('', 'xx')",
+        "|indent(9999999)",
+        "|join(id)",
+        "|format(1)",
+        "|string",
+        "|list",
+        "|tojson",
+        "|sort",
+        "|map('upper')",
+        "|unique",
+        "|length",
+        "|wordwrap(1)",
+        "|center(9999999)",
+        "|reverse",
+        "|dictsort",
+        "|groupby('a')",
+        "|pprint",
+    ];
+
     #[test]
     fn many_texts_together_cannot_make_too_much() {
-        let text = || TemplateTree::Text("{{ 'x' * 40000 }}".to_owned());
-        let tree = TemplateTree::List(vec![text(), text()]);
+        let text = || TemplateTree::Text("x".repeat(8000));
+        let tree = TemplateTree::List((0..9).map(|_| text()).collect());
         let template = Template { tree, content_type: String::new() };
         let faults = template.faults(&sample::all());
         assert_eq!(faults[0].message, "makes a body of more than 65536 bytes");

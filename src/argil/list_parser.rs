@@ -1,0 +1,91 @@
+//! Reads a list while it comes, on a thread of its own: neither the body nor what is in it and
+//! cannot be used is ever in memory as a whole.
+
+use std::io::{self, BufRead, Read};
+use std::panic::resume_unwind;
+
+use bytes::{Buf as _, Bytes};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::argil::wire::{List, Unusable, read_list};
+use crate::content_coding::{CodingError, Decoder, End};
+
+/// A list that is being read.
+pub(super) struct ListParser {
+    chunks: mpsc::Sender<Bytes>,
+    parsing: JoinHandle<Parsed>,
+}
+
+/// What came of a list, and how its body ended.
+pub(super) struct Parsed {
+    pub(super) list: Result<List, Unusable>,
+    pub(super) end: Result<End, CodingError>,
+}
+
+impl ListParser {
+    /// Begins, with the values of `Content-Encoding`.
+    pub(super) fn start(codings: Vec<String>) -> Self {
+        let (chunks, coming) = mpsc::channel(1);
+        let body = Chunks { coming, current: Bytes::new() };
+        let parsing = tokio::task::spawn_blocking(move || parse(&codings, body));
+        Self { chunks, parsing }
+    }
+
+    /// Hands over what came next; whether more is wanted.
+    pub(super) async fn feed(&self, chunk: Bytes) -> bool {
+        self.chunks.send(chunk).await.is_ok()
+    }
+
+    /// What came of it, now that nothing more comes.
+    pub(super) async fn end(self) -> Parsed {
+        drop(self.chunks);
+        match self.parsing.await {
+            Ok(parsed) => parsed,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // The program is about to end.
+                Err(_) => Parsed { list: Err(Unusable::BreaksOff), end: Ok(End::BrokenOff) },
+            },
+        }
+    }
+}
+
+fn parse(codings: &[String], body: Chunks) -> Parsed {
+    match Decoder::new(codings.iter().map(String::as_str), body, LIST_SIZE_MAX) {
+        Ok(mut decoder) => Parsed { list: read_list(&mut decoder), end: decoder.end() },
+        Err(error) => Parsed { list: Err(Unusable::BreaksOff), end: Err(error) },
+    }
+}
+
+/// A body that comes in chunks from elsewhere, and ends when nobody sends any more.
+struct Chunks {
+    coming: mpsc::Receiver<Bytes>,
+    current: Bytes,
+}
+
+impl Read for Chunks {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(to)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl BufRead for Chunks {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.current.is_empty()
+            && let Some(chunk) = self.coming.blocking_recv()
+        {
+            self.current = chunk;
+        }
+        Ok(&self.current)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.current.advance(count);
+    }
+}
+
+/// The largest list, without its codings, in bytes; an avatar has some 2 KB.
+pub(super) const LIST_SIZE_MAX: usize = 32 * 1024 * 1024;
