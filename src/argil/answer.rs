@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
+use crate::argil::list::List;
 use crate::argil::quote::quote;
-use crate::argil::wire::{self, List, Unusable};
+use crate::argil::wire::{self, Unusable};
 use crate::domain::avatar::AvatarId;
 use crate::domain::listing::Listing;
 use crate::domain::observation::{Denial, Fault, Observation};

@@ -8,7 +8,8 @@ use bytes::{Buf as _, Bytes};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::argil::wire::{List, Unusable, read_list};
+use crate::argil::list::{List, read_list};
+use crate::argil::wire::Unusable;
 use crate::content_coding::{CodingError, Decoder, End};
 
 /// A list that is being read.

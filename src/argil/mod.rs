@@ -6,6 +6,7 @@
 //! look, and what to do about what was seen, is decided elsewhere.
 
 pub mod client;
+pub mod list;
 mod list_parser;
 mod pool;
 pub mod answer;

@@ -4,12 +4,10 @@
 //! Two fields are not negotiable: without the asked `id` and a `status`, nothing was seen. A
 //! known field that comes twice contradicts itself and counts as unreadable. Knows no HTTP.
 
-use std::cell::Cell;
-use std::collections::HashMap;
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 
-use serde::de::{DeserializeSeed, Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::{Deserializer, Value};
 
@@ -82,17 +80,6 @@ impl Unusable {
     }
 }
 
-/// What can be used of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct List {
-    /// The avatars, in the order of the list; no id twice.
-    pub avatars: Vec<Avatar>,
-    /// The ids of those that cannot be used, as far as they have one; none twice.
-    pub unclear: Vec<AvatarId>,
-    /// How many elements cannot be used.
-    pub unusable: usize,
-}
-
 /// Reads the body of a 200 as the avatar `id`.
 ///
 /// # Errors
@@ -109,185 +96,10 @@ pub fn read_avatar(body: &[u8], id: &AvatarId) -> Result<Avatar, Unusable> {
     avatar(body, id.clone())
 }
 
-/// Reads the body of a 200 as a list of avatars, as it comes: of what cannot be used, nothing is
-/// kept but its number and its ids. Elements without an id or a status, and those that claim the
-/// same id, are counted and show nothing but their ids.
-///
-/// # Errors
-/// When the body is not a JSON list, or larger than anybody's: by its elements, by what is kept of
-/// them, or by one text. Where reading fails, the list breaks off.
-pub fn read_list(body: impl Read) -> Result<List, Unusable> {
-    let mut body = BufReader::new(BoundedTexts::new(body));
-    begin(&mut body)?;
-    let mut json = Deserializer::from_reader(body);
-    let too_large = Cell::new(None);
-    let read = json.deserialize_seq(Elements { too_large: &too_large });
-    let read = read.and_then(|read| json.end().map(|()| read));
-    let Listing { listed, count, .. } = read
-        .map_err(|error| too_large.take().unwrap_or_else(|| unusable(error, Unusable::NotAList)))?;
-    let (mut avatars, mut unclear) = (Vec::new(), Vec::new());
-    for listed in listed {
-        match listed {
-            Listed::Usable(avatar) => avatars.push(*avatar),
-            Listed::Unclear(id) => unclear.push(id),
-        }
-    }
-    Ok(List { unusable: count - avatars.len(), avatars, unclear })
-}
-
-/// An element of a list that has an id.
-enum Listed {
-    Usable(Box<Avatar>),
-    Unclear(AvatarId),
-}
-
-impl Listed {
-    /// Who an element is about, and what it shows, if that can be used.
-    fn of(body: Body) -> Option<Self> {
-        let id = text_of(&body.id, "id").ok().and_then(|id| AvatarId::parse(id).ok())?;
-        let whole = body.repeated.is_none();
-        let avatar = whole.then_some(body).and_then(|body| avatar(body, id.clone()).ok());
-        Some(avatar.map_or(Self::Unclear(id), |avatar| Self::Usable(Box::new(avatar))))
-    }
-
-    fn id(&self) -> &AvatarId {
-        match self {
-            Self::Usable(avatar) => &avatar.id,
-            Self::Unclear(id) => id,
-        }
-    }
-
-    /// About how much memory it takes, in bytes.
-    fn size(&self) -> usize {
-        let Self::Usable(avatar) = self else { return LISTED_SIZE };
-        let Avatar { name, model, orientation, thumbnail_url, updated_at, extras, .. } = &**avatar;
-        let texts = [name, model, orientation, thumbnail_url, updated_at];
-        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
-        let pairs: usize = extras.iter().map(|(key, value)| key.len() + value.len()).sum();
-        let nodes = extras.len().div_ceil(PAIRS_IN_NODE) * PAIRS_NODE_SIZE;
-        LISTED_SIZE + size_of::<Avatar>() + texts + pairs + nodes
-    }
-}
-
-/// What was read of a list.
-#[derive(Default)]
-struct Listing {
-    /// The elements with an id, none twice.
-    listed: Vec<Listed>,
-    /// Where each of them is, by its id in lower case.
-    places: HashMap<String, usize>,
-    /// How many elements there are, with an id or without.
-    count: usize,
-    /// About how much memory it takes, in bytes.
-    size: usize,
-}
-
-impl Listing {
-    /// Takes one more element up. Of those that claim the same id, none shows anything.
-    fn add(&mut self, listed: Listed) {
-        let (key, next) = (listed.id().as_str().to_ascii_lowercase(), self.listed.len());
-        match self.places.get(&key).and_then(|place| self.listed.get_mut(*place)) {
-            Some(first) => *first = Listed::Unclear(first.id().clone()),
-            None => {
-                self.size += listed.size();
-                self.places.insert(key, next);
-                self.listed.push(listed);
-            }
-        }
-    }
-
-    fn is_too_large(&self) -> Option<Unusable> {
-        if self.count > LIST_COUNT_MAX {
-            return Some(Unusable::ManyElements);
-        }
-        (self.size > LIST_KEPT_MAX).then_some(Unusable::MuchToKeep)
-    }
-}
-
-/// The elements of a list.
-struct Elements<'l> {
-    too_large: &'l Cell<Option<Unusable>>,
-}
-
-impl<'de> Visitor<'de> for Elements<'_> {
-    type Value = Listing;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Listing, A::Error> {
-        let mut listing = Listing::default();
-        while let Some(element) = list.next_element_seed(Fields::OrAnything)? {
-            listing.count += 1;
-            if let Some(listed) = element.and_then(Listed::of) {
-                listing.add(listed);
-            }
-            if let Some(too_large) = listing.is_too_large() {
-                self.too_large.set(Some(too_large));
-                return Err(A::Error::custom("too large"));
-            }
-        }
-        Ok(listing)
-    }
-}
-
-/// Hands JSON on as long as no text and no number in it is too long: the library keeps one whole.
-struct BoundedTexts<R> {
-    inner: R,
-    /// Whether a text is open.
-    is_text: bool,
-    /// Whether a character of it is escaped.
-    is_escaped: bool,
-    /// The length of the text or number so far, in bytes.
-    length: usize,
-}
-
-impl<R> BoundedTexts<R> {
-    const fn new(inner: R) -> Self {
-        Self { inner, is_text: false, is_escaped: false, length: 0 }
-    }
-
-    fn pass(&mut self, byte: u8) -> io::Result<()> {
-        let is_quote = byte == b'"' && !self.is_escaped;
-        self.is_escaped = self.is_text && byte == b'\\' && !self.is_escaped;
-        self.is_text ^= is_quote;
-        let goes_on = !is_quote && (self.is_text || !b",:[]{} \t\r\n".contains(&byte));
-        self.length = if goes_on { self.length + 1 } else { 0 };
-        if self.length > LIST_TEXT_MAX { Err(io::Error::other(LongText)) } else { Ok(()) }
-    }
-}
-
-impl<R: Read> Read for BoundedTexts<R> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(to)?;
-        to[..count].iter().try_for_each(|byte| self.pass(*byte))?;
-        Ok(count)
-    }
-}
-
+/// What stands in the way of reading a list on: a text in it is too long.
 #[derive(Debug, thiserror::Error)]
 #[error("a text is too long")]
-struct LongText;
-
-/// Goes to where the JSON begins.
-///
-/// # Errors
-/// When there is none.
-fn begin(body: &mut impl BufRead) -> Result<(), Unusable> {
-    let mut mark = BYTE_ORDER_MARK;
-    loop {
-        let next = body.fill_buf().map_err(|error| unusable_io(&error))?.first().copied();
-        match next {
-            None => return Err(Unusable::Empty),
-            Some(byte) if mark.first() == Some(&byte) => mark = &mark[1..],
-            Some(b'<') => return Err(Unusable::WebPage),
-            Some(byte) if byte.is_ascii_whitespace() => mark = &[],
-            Some(_) => return Ok(()),
-        }
-        body.consume(1);
-    }
-}
+pub(super) struct LongText;
 
 /// Reads JSON of a `kind` that is told from any other by `other`.
 fn read_json<T>(
@@ -306,7 +118,7 @@ fn read_json<T>(
     read.map_err(|error| unusable(error, other))
 }
 
-fn unusable(error: serde_json::Error, other: Unusable) -> Unusable {
+pub(super) fn unusable(error: serde_json::Error, other: Unusable) -> Unusable {
     match error.classify() {
         Category::Eof => Unusable::BreaksOff,
         Category::Data => other,
@@ -315,7 +127,7 @@ fn unusable(error: serde_json::Error, other: Unusable) -> Unusable {
     }
 }
 
-fn unusable_io(error: &io::Error) -> Unusable {
+pub(super) fn unusable_io(error: &io::Error) -> Unusable {
     match error.get_ref() {
         Some(inner) if inner.is::<LongText>() => Unusable::LongText,
         _ => Unusable::BreaksOff,
@@ -323,7 +135,7 @@ fn unusable_io(error: &io::Error) -> Unusable {
 }
 
 /// The avatar of that id, as the body shows it.
-fn avatar(body: Body, id: AvatarId) -> Result<Avatar, Unusable> {
+pub(super) fn avatar(body: Body, id: AvatarId) -> Result<Avatar, Unusable> {
     let status = text_of(&body.status, "status")?;
     let length = status.chars().count();
     let status = Status::from_answer(status);
@@ -378,8 +190,8 @@ pub fn error_text(body: &[u8]) -> String {
 
 /// The fields that are read, as loosely as they come.
 #[derive(Default)]
-struct Body {
-    id: Field,
+pub(super) struct Body {
+    pub(super) id: Field,
     status: Field,
     name: Field,
     model: Field,
@@ -387,7 +199,7 @@ struct Body {
     thumbnail_url: Field,
     updated_at: Field,
     extras: Field,
-    repeated: Option<&'static str>,
+    pub(super) repeated: Option<&'static str>,
 }
 
 impl Body {
@@ -409,7 +221,7 @@ impl Body {
 
 /// The fields of an object, as they are read.
 #[derive(Clone, Copy)]
-enum Fields {
+pub(super) enum Fields {
     /// Nothing but an object will do.
     Alone,
     /// Anything else is nothing.
@@ -484,7 +296,7 @@ impl<'de> Visitor<'de> for Fields {
 }
 
 /// A text that says something, or why the field has none.
-fn text_of<'a>(field: &'a Field, name: &'static str) -> Result<&'a str, Unusable> {
+pub(super) fn text_of<'a>(field: &'a Field, name: &'static str) -> Result<&'a str, Unusable> {
     let found = match field {
         Field::Text(text) if !is_blank(text) => return Ok(text),
         Field::Absent => return Err(Unusable::Absent(name)),
@@ -503,17 +315,12 @@ const STATUS_LENGTH_MAX: usize = 64;
 /// As much of an error body as is read, in bytes.
 const ERROR_SIZE_MAX: usize = 16 * 1024;
 /// The most elements of a list, whatever they are.
-const LIST_COUNT_MAX: usize = 20_000;
+pub(super) const LIST_COUNT_MAX: usize = 20_000;
 /// The most memory that the avatars of a list may take, in bytes.
-const LIST_KEPT_MAX: usize = 12 * 1024 * 1024;
+pub(super) const LIST_KEPT_MAX: usize = 12 * 1024 * 1024;
 /// The longest text in a list, as it is written, in bytes.
-const LIST_TEXT_MAX: usize = 64 * 1024;
-/// About what an id takes, twice, and what leads to it, in bytes.
-const LISTED_SIZE: usize = 256;
-/// What pairs of texts take besides the texts: so many share so many bytes, at least.
-const PAIRS_IN_NODE: usize = 5;
-const PAIRS_NODE_SIZE: usize = 560;
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(super) const LIST_TEXT_MAX: usize = 64 * 1024;
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The longest address of a picture that is kept, in bytes.
 const URL_SIZE_MAX: usize = 4 * 1024;

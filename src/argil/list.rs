@@ -1,0 +1,267 @@
+//! A list of avatars, read while it comes: the published page promises none, so any element may be
+//! anything.
+//!
+//! What always holds: of what cannot be used nothing is kept but its number and its ids, and what
+//! is kept is bounded. Knows no HTTP.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read};
+
+use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
+use serde_json::Deserializer;
+
+use crate::argil::wire::{
+    BYTE_ORDER_MARK, Body, Fields, LIST_COUNT_MAX, LIST_KEPT_MAX, LIST_TEXT_MAX, LongText,
+    Unusable, avatar, text_of, unusable, unusable_io,
+};
+use crate::domain::avatar::{Avatar, AvatarId};
+
+/// What can be used of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List {
+    /// The avatars, in the order of the list; no id twice.
+    pub avatars: Vec<Avatar>,
+    /// The ids of those that cannot be used, as far as they have one; none twice.
+    pub unclear: Vec<AvatarId>,
+    /// How many elements cannot be used.
+    pub unusable: usize,
+}
+
+/// Reads the body of a 200 as a list of avatars, as it comes: of what cannot be used, nothing is
+/// kept but its number and its ids. Elements without an id or a status, and those that claim the
+/// same id, are counted and show nothing but their ids.
+///
+/// # Errors
+/// When the body is not a JSON list, or larger than anybody's: by its elements, by what is kept of
+/// them, or by one text. Where reading fails, the list breaks off.
+pub fn read_list(body: impl Read) -> Result<List, Unusable> {
+    let mut body = BufReader::new(BoundedTexts::new(body));
+    begin(&mut body)?;
+    let mut json = Deserializer::from_reader(body);
+    let too_large = Cell::new(None);
+    let read = json.deserialize_seq(Elements { too_large: &too_large });
+    let read = read.and_then(|read| json.end().map(|()| read));
+    let Listing { listed, count, .. } = read
+        .map_err(|error| too_large.take().unwrap_or_else(|| unusable(error, Unusable::NotAList)))?;
+    let (mut avatars, mut unclear) = (Vec::new(), Vec::new());
+    for listed in listed {
+        match listed {
+            Listed::Usable(avatar) => avatars.push(*avatar),
+            Listed::Unclear(id) => unclear.push(id),
+        }
+    }
+    Ok(List { unusable: count - avatars.len(), avatars, unclear })
+}
+
+/// An element of a list that has an id.
+enum Listed {
+    Usable(Box<Avatar>),
+    Unclear(AvatarId),
+}
+
+impl Listed {
+    /// Who an element is about, and what it shows, if that can be used.
+    fn of(body: Body) -> Option<Self> {
+        let id = text_of(&body.id, "id").ok().and_then(|id| AvatarId::parse(id).ok())?;
+        let whole = body.repeated.is_none();
+        let avatar = whole.then_some(body).and_then(|body| avatar(body, id.clone()).ok());
+        Some(avatar.map_or(Self::Unclear(id), |avatar| Self::Usable(Box::new(avatar))))
+    }
+
+    fn id(&self) -> &AvatarId {
+        match self {
+            Self::Usable(avatar) => &avatar.id,
+            Self::Unclear(id) => id,
+        }
+    }
+
+    /// About how much memory it takes, in bytes.
+    fn size(&self) -> usize {
+        let Self::Usable(avatar) = self else { return LISTED_SIZE };
+        let Avatar { name, model, orientation, thumbnail_url, updated_at, extras, .. } = &**avatar;
+        let texts = [name, model, orientation, thumbnail_url, updated_at];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        let pairs: usize = extras.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let nodes = extras.len().div_ceil(PAIRS_IN_NODE) * PAIRS_NODE_SIZE;
+        LISTED_SIZE + size_of::<Avatar>() + texts + pairs + nodes
+    }
+}
+
+/// What was read of a list.
+#[derive(Default)]
+struct Listing {
+    /// The elements with an id, none twice.
+    listed: Vec<Listed>,
+    /// Where each of them is, by its id in lower case.
+    places: HashMap<String, usize>,
+    /// How many elements there are, with an id or without.
+    count: usize,
+    /// About how much memory it takes, in bytes.
+    size: usize,
+}
+
+impl Listing {
+    /// Takes one more element up. Of those that claim the same id, none shows anything.
+    fn add(&mut self, listed: Listed) {
+        let (key, next) = (listed.id().as_str().to_ascii_lowercase(), self.listed.len());
+        match self.places.get(&key).and_then(|place| self.listed.get_mut(*place)) {
+            Some(first) => *first = Listed::Unclear(first.id().clone()),
+            None => {
+                self.size += listed.size();
+                self.places.insert(key, next);
+                self.listed.push(listed);
+            }
+        }
+    }
+
+    fn is_too_large(&self) -> Option<Unusable> {
+        if self.count > LIST_COUNT_MAX {
+            return Some(Unusable::ManyElements);
+        }
+        (self.size > LIST_KEPT_MAX).then_some(Unusable::MuchToKeep)
+    }
+}
+
+/// The elements of a list.
+struct Elements<'l> {
+    too_large: &'l Cell<Option<Unusable>>,
+}
+
+impl<'de> Visitor<'de> for Elements<'_> {
+    type Value = Listing;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Listing, A::Error> {
+        let mut listing = Listing::default();
+        while let Some(element) = list.next_element_seed(Fields::OrAnything)? {
+            listing.count += 1;
+            if let Some(listed) = element.and_then(Listed::of) {
+                listing.add(listed);
+            }
+            if let Some(too_large) = listing.is_too_large() {
+                self.too_large.set(Some(too_large));
+                return Err(A::Error::custom("too large"));
+            }
+        }
+        Ok(listing)
+    }
+}
+
+/// Hands JSON on as long as no text and no number in it is too long: the library keeps one whole.
+struct BoundedTexts<R> {
+    inner: R,
+    /// Whether a text is open.
+    is_text: bool,
+    /// Whether a character of it is escaped.
+    is_escaped: bool,
+    /// The length of the text or number so far, in bytes.
+    length: usize,
+}
+
+impl<R> BoundedTexts<R> {
+    const fn new(inner: R) -> Self {
+        Self { inner, is_text: false, is_escaped: false, length: 0 }
+    }
+
+    fn pass(&mut self, byte: u8) -> io::Result<()> {
+        let is_quote = byte == b'"' && !self.is_escaped;
+        self.is_escaped = self.is_text && byte == b'\\' && !self.is_escaped;
+        self.is_text ^= is_quote;
+        let goes_on = !is_quote && (self.is_text || !b",:[]{} \t\r\n".contains(&byte));
+        self.length = if goes_on { self.length + 1 } else { 0 };
+        if self.length > LIST_TEXT_MAX { Err(io::Error::other(LongText)) } else { Ok(()) }
+    }
+}
+
+impl<R: Read> Read for BoundedTexts<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(to)?;
+        to[..count].iter().try_for_each(|byte| self.pass(*byte))?;
+        Ok(count)
+    }
+}
+
+/// Goes to where the JSON begins.
+///
+/// # Errors
+/// When there is none.
+fn begin(body: &mut impl BufRead) -> Result<(), Unusable> {
+    let mut mark = BYTE_ORDER_MARK;
+    loop {
+        let next = body.fill_buf().map_err(|error| unusable_io(&error))?.first().copied();
+        match next {
+            None => return Err(Unusable::Empty),
+            Some(byte) if mark.first() == Some(&byte) => mark = &mark[1..],
+            Some(b'<') => return Err(Unusable::WebPage),
+            Some(byte) if byte.is_ascii_whitespace() => mark = &[],
+            Some(_) => return Ok(()),
+        }
+        body.consume(1);
+    }
+}
+
+/// About what an id takes, twice, and what leads to it, in bytes.
+const LISTED_SIZE: usize = 256;
+/// What pairs of texts take besides the texts: so many share so many bytes, at least.
+const PAIRS_IN_NODE: usize = 5;
+const PAIRS_NODE_SIZE: usize = 560;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(body: &str, expected: Result<(&[&str], &[&str], usize), Unusable>) {
+        let whole = read_list(body.as_bytes());
+        // However it comes in.
+        let piecemeal = read_list(BufReader::with_capacity(1, body.as_bytes()));
+        assert_eq!(whole, piecemeal, "for {body:.60}");
+        let ids = |ids: Vec<AvatarId>| ids.iter().map(AvatarId::to_string).collect::<Vec<_>>();
+        let found = whole.map(|List { avatars, unclear, unusable }| {
+            (ids(avatars.into_iter().map(|it| it.id).collect()), ids(unclear), unusable)
+        });
+        let expected = expected.map(|(avatars, unclear, unusable)| {
+            let texts = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+            (texts(avatars), texts(unclear), unusable)
+        });
+        assert_eq!(found, expected, "for {body:.60}");
+    }
+
+    #[test]
+    fn what_can_be_used_is_kept_and_the_rest_is_counted() {
+        let idle = |id: &str| format!(r#"{{"id":"{id}","status":"IDLE","x":[{{"y":"\"]"}}]}}"#);
+        let [a, b] = ["a", "b"].map(idle);
+        check("\u{feff} [ ]", Ok((&[], &[], 0)));
+        check(&format!("\n[{a},{b}]\n"), Ok((&["a", "b"], &[], 0)));
+        check(&format!("[{a},7,null,[{b}],\"x\",{{}},{{\"id\":\"c\"}}]"), Ok((&["a"], &["c"], 6)));
+        let again = idle("A");
+        check(&format!("[{a},{b},{again},{a}]"), Ok((&["b"], &["a"], 3)));
+    }
+
+    #[test]
+    fn what_is_no_list_or_too_large_is_told() {
+        check("", Err(Unusable::Empty));
+        check(" \n ", Err(Unusable::Empty));
+        check(" <html>", Err(Unusable::WebPage));
+        check("{}", Err(Unusable::NotAList));
+        check("[{}", Err(Unusable::BreaksOff));
+        check("[] x", Err(Unusable::Unreadable { line: 1, column: 4 }));
+        let many = |count: usize| format!("[{}0]", "0,".repeat(count));
+        check(&many(LIST_COUNT_MAX), Err(Unusable::ManyElements));
+        check(&many(LIST_COUNT_MAX - 1), Ok((&[], &[], LIST_COUNT_MAX)));
+        let text = |length: usize| format!("[\"{}\\\"\"]", "x".repeat(length - 2));
+        check(&text(LIST_TEXT_MAX), Ok((&[], &[], 1)));
+        check(&text(LIST_TEXT_MAX + 1), Err(Unusable::LongText));
+        check(&format!("[{}]", "1".repeat(LIST_TEXT_MAX + 1)), Err(Unusable::LongText));
+        let long = "x".repeat(1024);
+        let pairs: Vec<String> = (0..64).map(|n| format!(r#""{n}":"{long}""#)).collect();
+        let pairs = pairs.join(",");
+        let one = |n| format!(r#"{{"id":"{n}","status":"IDLE","extras":{{{pairs}}}}}"#);
+        let all: Vec<String> = (0..200).map(one).collect();
+        check(&format!("[{}]", all.join(",")), Err(Unusable::MuchToKeep));
+    }
+}
