@@ -289,4 +289,8 @@ fn a_mail_server_is_named_as_a_resolver_and_a_certificate_have_it() {
     for text in ["-x.example", "x-.example", "a b", "a..b", "[]", "a:25", "mail.123"] {
         assert_eq!(host(text), None, "for {text}");
     }
+    // What no webhook may call, no mail does.
+    for text in ["169.254.169.254", "fd00:ec2::254", "[::ffff:169.254.169.254]", "0.0.0.0"] {
+        assert_eq!(host(text), None, "for {text}");
+    }
 }

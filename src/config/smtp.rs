@@ -14,6 +14,7 @@ use crate::config::reader::Table;
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::{SmtpAuth, SmtpLogin, SmtpProof, SmtpSettings, SmtpTls};
 use crate::domain::mail_domain::MailDomain;
+use crate::domain::reach::Reach;
 use crate::domain::secret_text::SecretKind;
 
 /// Reads the settings of a mail server.
@@ -51,7 +52,12 @@ pub(super) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
 
 fn smtp_host(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
-    match host::parse(text) {
+    let host = host::parse(text);
+    if let Some(refusal) = host.as_ref().and_then(|host| host::refusal(host, Reach::Near)) {
+        let message = format!("is `{}`, which is {}", shown(text), refusal.what());
+        return field.wrong(message, "such an address is never called; name the mail server");
+    }
+    match host {
         // As a resolver and a certificate have it: other scripts have become ASCII, brackets and a
         // dot at the end are gone.
         Some(Host::Domain(name)) => Some(name.strip_suffix('.').unwrap_or(&name).to_owned()),

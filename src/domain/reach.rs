@@ -32,24 +32,20 @@ pub enum Refusal {
     /// In a private network (RFC 1918, RFC 4193, RFC 3879), or behind a carrier's address
     /// translation (RFC 6598).
     Private,
+    /// Set aside for a special use, or for later (RFC 6890): no one on the internet has it.
+    SetAside,
 }
 
 impl Reach {
     /// Whether nobody may call that address, and why. It has the sixteen bytes of IPv6; one of
     /// IPv4 comes in its mapped form (RFC 4291, section 2.5.5.2).
     pub fn refusal(self, address: [u8; 16]) -> Option<Refusal> {
-        let refusal = match inner(address) {
-            Some(inner) => of_four(inner),
-            None => of_sixteen(address),
-        }?;
-        match (refusal, self) {
-            (Refusal::Loopback | Refusal::Private, Self::Near) => None,
-            (Refusal::Loopback | Refusal::Private, Self::Public) => Some(refusal),
-            (
-                Refusal::Metadata | Refusal::LinkLocal | Refusal::Nobody | Refusal::Many,
-                Self::Near | Self::Public,
-            ) => Some(refusal),
-        }
+        let of_itself = if is_ipv4(address) { None } else { of_sixteen(address) };
+        let of_inner = inner(address).into_iter().filter_map(of_four);
+        let found: Vec<Refusal> = of_inner.chain(of_itself).collect();
+        // What is never called, by any of them; else what only a choice refuses.
+        let never = found.iter().find(|refusal| !refusal.is_by_choice());
+        never.or_else(|| found.first().filter(|_| self == Self::Public)).copied()
     }
 }
 
@@ -63,66 +59,122 @@ impl Refusal {
             Self::Many => "the address of many",
             Self::Loopback => "this very machine",
             Self::Private => "in a private network",
+            Self::SetAside => "set aside for a special use",
         }
     }
 
     /// Whether only `deny_private` refuses it.
     pub const fn is_by_choice(self) -> bool {
         match self {
-            Self::Loopback | Self::Private => true,
+            Self::Loopback | Self::Private | Self::SetAside => true,
             Self::Metadata | Self::LinkLocal | Self::Nobody | Self::Many => false,
         }
     }
 }
 
-/// The IPv4 address in one of IPv6 that leads to it: mapped and compatible (RFC 4291, section
-/// 2.5.5), translated (RFC 2765), NAT64 (RFC 6052, RFC 8215) and 6to4 (RFC 3056).
-fn inner(address: [u8; 16]) -> Option<[u8; 4]> {
-    let [.., a, b, c, d] = address;
+/// Whether an address of IPv6 is but the form of one of IPv4, or is translated to one.
+const fn is_ipv4(address: [u8; 16]) -> bool {
+    matches!(
+        address,
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..]
+            | [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, ..]
+    )
+}
+
+/// The IPv4 addresses that one of IPv6 may lead to: mapped and compatible (RFC 4291, section
+/// 2.5.5), translated (RFC 2765), NAT64 (RFC 6052, section 2.2; RFC 8215), 6to4 (RFC 3056), Teredo
+/// (RFC 4380, section 4) and ISATAP (RFC 5214, section 6.1).
+fn inner(address: [u8; 16]) -> Vec<[u8; 4]> {
+    let [.., f, g, _, i, j, k, a, b, c, d] = address;
     let last = [a, b, c, d];
     match address {
         // `::` and `::1` are no forms of anything.
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 | 1] => vec![],
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ..]
         | [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..]
         | [0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, ..]
         | [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, ..]
-        | [0, 0x64, 0xff, 0x9b, 0, 1, ..] => Some(last),
-        [0x20, 0x02, a, b, c, d, ..] => Some([a, b, c, d]),
-        _ => None,
+        | [_, _, _, _, _, _, _, _, 0 | 2, 0, 0x5e, 0xfe, ..] => vec![last],
+        // The translator's own length of the prefix is not known; the byte in the middle is none.
+        [0, 0x64, 0xff, 0x9b, 0, 1, ..] => vec![[f, g, i, j], [g, i, j, k], [i, j, k, a], last],
+        [0x20, 0x02, a, b, c, d, ..] => vec![[a, b, c, d]],
+        [0x20, 0x01, 0, 0, ..] => vec![[!a, !b, !c, !d]],
+        _ => vec![],
     }
 }
 
-const fn of_four(address: [u8; 4]) -> Option<Refusal> {
-    match address {
-        // Alibaba, Oracle and Azure have theirs outside of the link-local block.
-        [100, 100, 100, 200] | [192, 0, 0, 192] | [168, 63, 129, 16] => Some(Refusal::Metadata),
-        [169, 254, ..] => Some(Refusal::LinkLocal),
-        [0, ..] => Some(Refusal::Nobody),
-        [224..=239, ..] | [255, 255, 255, 255] => Some(Refusal::Many),
-        [127, ..] => Some(Refusal::Loopback),
-        [10, ..] | [172, 16..=31, ..] | [192, 168, ..] | [100, 64..=127, ..] => {
-            Some(Refusal::Private)
-        }
-        _ => None,
-    }
+fn of_four(address: [u8; 4]) -> Option<Refusal> {
+    let [a, b, c, d] = address;
+    of_table(&FOUR, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
 }
 
-const fn of_sixteen(address: [u8; 16]) -> Option<Refusal> {
-    match address {
-        // Amazon's and Google's.
-        [0xfd, 0, 0x0e, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x54]
-        | [0xfd, 0x20, 0, 0xce, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x54] => {
-            Some(Refusal::Metadata)
-        }
-        [0xfe, 0x80..=0xbf, ..] => Some(Refusal::LinkLocal),
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] => Some(Refusal::Nobody),
-        [0xff, ..] => Some(Refusal::Many),
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1] => Some(Refusal::Loopback),
-        [0xfc..=0xfd, ..] | [0xfe, 0xc0..=0xff, ..] => Some(Refusal::Private),
-        _ => None,
-    }
+fn of_sixteen(address: [u8; 16]) -> Option<Refusal> {
+    // What is global unicast at all (RFC 4291, section 2.4; the registry of IANA).
+    let set_aside = (address[0] >> 5 != 1).then_some(Refusal::SetAside);
+    of_table(&SIXTEEN, address).or(set_aside)
 }
+
+/// A row of a table: the first bytes, how many bits of them count, and what such addresses are.
+type Row = (&'static [u8], u32, Refusal);
+
+/// What the first row says that fits.
+fn of_table(table: &[Row], address: [u8; 16]) -> Option<Refusal> {
+    let first = |bytes: &[u8]| {
+        let whole = bytes.iter().chain([0; 16].iter()).take(16);
+        whole.fold(0_u128, |number, byte| (number << 8) | u128::from(*byte))
+    };
+    let fits = |(begin, bits, _): &&Row| {
+        (first(begin) ^ first(&address)).checked_shr(128 - bits).unwrap_or_default() == 0
+    };
+    table.iter().find(fits).map(|(_, _, refusal)| *refusal)
+}
+
+/// The addresses of IPv4 that are not everybody's: those of clouds, then the special-purpose
+/// registry of IANA (RFC 6890), multicast (RFC 5771) and what is reserved (RFC 1112, section 4).
+const FOUR: [Row; 20] = [
+    // Alibaba, Oracle and Azure have theirs outside of the link-local block.
+    (&[100, 100, 100, 200], 32, Refusal::Metadata),
+    (&[192, 0, 0, 192], 32, Refusal::Metadata),
+    (&[168, 63, 129, 16], 32, Refusal::Metadata),
+    (&[169, 254], 16, Refusal::LinkLocal),
+    (&[0], 8, Refusal::Nobody),
+    (&[255, 255, 255, 255], 32, Refusal::Many),
+    (&[224], 4, Refusal::Many),
+    (&[127], 8, Refusal::Loopback),
+    (&[10], 8, Refusal::Private),
+    (&[172, 16], 12, Refusal::Private),
+    (&[192, 168], 16, Refusal::Private),
+    (&[100, 64], 10, Refusal::Private),
+    // Protocol assignments, 6to4 relays, benchmarks, examples, and what was never given out.
+    (&[192, 0, 0], 24, Refusal::SetAside),
+    (&[192, 88, 99], 24, Refusal::SetAside),
+    (&[198, 18], 15, Refusal::SetAside),
+    (&[192, 0, 2], 24, Refusal::SetAside),
+    (&[198, 51, 100], 24, Refusal::SetAside),
+    (&[203, 0, 113], 24, Refusal::SetAside),
+    (&[192, 31, 196], 24, Refusal::SetAside),
+    (&[240], 4, Refusal::SetAside),
+];
+
+/// The same of IPv6, as far as it is not beyond global unicast (RFC 6890, RFC 4291).
+const SIXTEEN: [Row; 14] = [
+    // Amazon's (instances, and pods of its Kubernetes), Google's, Oracle's, and Scaleway's.
+    (&[0xfd, 0, 0x0e, 0xc2], 32, Refusal::Metadata),
+    (&[0xfd, 0x20, 0, 0xce], 32, Refusal::Metadata),
+    (&[0xfd, 0, 0, 0xc1], 32, Refusal::Metadata),
+    (&[0xfd, 0, 0, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x42], 128, Refusal::Metadata),
+    (&[0xfe, 0x80], 10, Refusal::LinkLocal),
+    (&[0], 128, Refusal::Nobody),
+    (&[0xff], 8, Refusal::Many),
+    (&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 128, Refusal::Loopback),
+    (&[0xfc], 7, Refusal::Private),
+    (&[0xfe, 0xc0], 10, Refusal::Private),
+    // 6to4, protocol assignments, Teredo among them, and examples.
+    (&[0x20, 0x02], 16, Refusal::SetAside),
+    (&[0x20, 0x01, 0], 23, Refusal::SetAside),
+    (&[0x20, 0x01, 0x0d, 0xb8], 32, Refusal::SetAside),
+    (&[0x3f, 0xff, 0], 20, Refusal::SetAside),
+];
 
 #[cfg(test)]
 mod tests {
@@ -153,8 +205,11 @@ mod tests {
         for text in ["100.100.100.200", "192.0.0.192", "168.63.129.16"] {
             never(text, Refusal::Metadata);
         }
-        for text in ["fd00:ec2::254", "fd20:ce::254"] {
+        for text in ["fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe"] {
             never(text, Refusal::Metadata);
+        }
+        for text in ["64:ff9b:1:a9fe:a9:fe00:808:808", "64:ff9b:1:8a9:fe:a9fe::1"] {
+            never(text, Refusal::LinkLocal);
         }
         for text in ["0.0.0.0", "0.1.2.3", "::"] {
             never(text, Refusal::Nobody);
@@ -168,13 +223,36 @@ mod tests {
         for text in ["10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1"] {
             by_choice(text, Refusal::Private);
         }
-        for text in ["100.127.255.255", "fd00::1", "fc00::1", "fec0::1", "fd00:ec2::255"] {
+        for text in ["100.127.255.255", "fd00::1", "fc00::1", "fec0::1", "fd00:42::43"] {
             by_choice(text, Refusal::Private);
+        }
+        for text in [
+            "192.0.0.1",
+            "192.0.2.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.1",
+            "203.0.113.1",
+            "240.0.0.1",
+            "255.255.255.254",
+            "100::1",
+            "64:ff9b:1:808:8:800:808:808",
+            "2001:1::1",
+            "2001:0:102:304::808:808",
+            "2001:db8::1",
+            "3fff::1",
+            "4000::1",
+            "5f00::1",
+        ] {
+            by_choice(text, Refusal::SetAside);
         }
         for text in ["8.8.8.8", "172.15.0.1", "172.32.0.1", "100.63.255.255", "100.128.0.0"] {
             always(text);
         }
-        for text in ["1.1.1.1", "169.253.1.1", "169.255.1.1", "2606:4700::1", "2001:db8::1"] {
+        for text in ["1.1.1.1", "169.253.1.1", "169.255.1.1", "2606:4700::1", "2a00:1450::1"] {
+            always(text);
+        }
+        for text in ["198.17.255.255", "198.20.0.0", "192.0.1.1", "223.255.255.255", "3ffe::1"] {
             always(text);
         }
     }
@@ -188,7 +266,19 @@ mod tests {
             ("10.1.2.3", None, Some(Refusal::Private)),
             ("8.8.8.8", None, None),
         ] {
-            for prefix in ["::ffff:", "::", "::ffff:0:", "64:ff9b::", "64:ff9b:1::"] {
+            for prefix in ["::ffff:", "64:ff9b::"] {
+                let text = format!("{prefix}{inner}");
+                assert_eq!(refusal(Reach::Near, &text), near, "near, `{text}`");
+                assert_eq!(refusal(Reach::Public, &text), public, "public, `{text}`");
+            }
+            for prefix in ["2a00::5efe:", "2a00::200:5efe:"] {
+                let text = format!("{prefix}{inner}");
+                assert_eq!(refusal(Reach::Near, &text), near, "near, `{text}`");
+                assert_eq!(refusal(Reach::Public, &text), public, "public, `{text}`");
+            }
+            // What nobody has is not called where only the internet is.
+            let public = public.or(Some(Refusal::SetAside));
+            for prefix in ["::", "::ffff:0:"] {
                 let text = format!("{prefix}{inner}");
                 assert_eq!(refusal(Reach::Near, &text), near, "near, `{text}`");
                 assert_eq!(refusal(Reach::Public, &text), public, "public, `{text}`");
@@ -196,8 +286,11 @@ mod tests {
             let [a, b, c, d] = inner.parse::<std::net::Ipv4Addr>().unwrap().octets();
             let pair = |high, low| u16::from_be_bytes([high, low]);
             let six_to_four = Ipv6Addr::new(0x2002, pair(a, b), pair(c, d), 0, 0, 0, 0, 1);
-            assert_eq!(refusal(Reach::Near, &six_to_four.to_string()), near, "{six_to_four}");
-            assert_eq!(refusal(Reach::Public, &six_to_four.to_string()), public, "{six_to_four}");
+            let teredo = Ipv6Addr::new(0x2001, 0, 0x808, 0x808, 0, 0, !pair(a, b), !pair(c, d));
+            for text in [six_to_four.to_string(), teredo.to_string()] {
+                assert_eq!(refusal(Reach::Near, &text), near, "near, `{text}`");
+                assert_eq!(refusal(Reach::Public, &text), public, "public, `{text}`");
+            }
         }
     }
 }

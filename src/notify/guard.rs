@@ -1,4 +1,4 @@
-//! The guard before every connection of a webhook: no refused address gets past it, whether it
+//! The guard before every connection of a channel: no refused address gets past it, whether it
 //! stands in the URL or comes from a name.
 //!
 //! It is asked right before connecting, so a name that leads elsewhere than it did when the

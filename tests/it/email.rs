@@ -221,6 +221,22 @@ async fn a_port_or_a_way_of_tls_that_does_not_fit_is_told_with_what_mends_it() {
 }
 
 #[tokio::test]
+async fn the_metadata_of_a_cloud_is_no_mail_server() {
+    let mailbox = Mailbox::start(Security::Plain, None).await;
+    for host in ["169.254.169.254", "fd00:ec2::254", "::ffff:100.100.100.200"] {
+        let channel = email(SmtpSpec { host: host.to_owned(), ..spec(&mailbox, SmtpTls::None) });
+        for outcome in [try_once(&channel).await, channel.probe().await] {
+            assert_eq!(
+                (outcome.class, outcome.phase),
+                (OutcomeClass::Misconfigured, "connect"),
+                "{outcome:?}"
+            );
+            assert!(outcome.error.unwrap().starts_with(&format!("`{host}` was not called: ")));
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_does_not_fit_is_no_yes() {
     let odd = |reply| Upset::Reply(reply);
     check(Step::Data, odd("250 ok"), (OutcomeClass::Retryable, "data", Some(250))).await;

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::mail_address::MailAddress;
 use crate::domain::mail_domain::MailDomain;
+use crate::domain::reach::Reach;
 use crate::notify::email::login::{Login, Mechanism, Pass};
 use crate::notify::email::reply::{self, Introduction, Phase};
 use crate::notify::email::smtp_data::stuffed;
@@ -24,7 +25,7 @@ use crate::notify::email::smtp_reply::Reply;
 use crate::notify::email::smtp_stream::{Lost, SmtpStream};
 use crate::notify::email::smtp_tls::Tls;
 use crate::notify::email::spec::{PhaseTimeouts, SmtpTls};
-use crate::notify::{fault, plain};
+use crate::notify::{fault, guard, plain};
 
 /// A mail server, and how to get in.
 pub(super) struct Server {
@@ -154,6 +155,9 @@ impl Session<'_> {
         let resolved = fault::resolve(host, *port, timeouts.connect).await;
         let addresses = resolved.map_err(|error| error.outcome(host))?;
         self.phase = Phase::Connect;
+        // A mail server may well be near; but what no webhook may call, no mail does.
+        let admitted = guard::admit(addresses, Reach::Near);
+        let addresses = admitted.map_err(|refused| refused.outcome(host))?;
         let connected = fault::connect(host, &addresses, timeouts.connect).await?;
         let local = connected.local_addr().map(|address| address.ip()).ok();
         let name = self.server.greeting_name(local);
