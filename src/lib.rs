@@ -22,6 +22,7 @@
 //! | 1 | [`secret`], [`signing_secret`], [`telemetry`] | what must not be seen; the log |
 //! | 1 | [`network`] | names and addresses: look-ups, and the first that can be connected to |
 //! | 1 | [`content_coding`], [`tls_failure`] | bodies without their codings; TLS in words |
+//! | 1 | [`mask`] | text from outside without our secrets |
 //!
 //! # What always holds
 //!
@@ -48,5 +49,6 @@ pub mod secret;
 pub mod signing_secret;
 pub mod telemetry;
 pub mod content_coding;
+pub mod mask;
 pub mod tls_failure;
 pub mod network;

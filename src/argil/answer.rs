@@ -14,7 +14,7 @@ use crate::domain::listing::Listing;
 use crate::domain::observation::{Denial, Fault, Observation};
 use crate::domain::retry_after;
 use crate::domain::timestamp::Timestamp;
-use crate::secret::Secret;
+use crate::mask::Mask;
 
 /// One answer, as far as it was read.
 #[derive(Debug)]
@@ -39,20 +39,20 @@ pub struct Answer<'a> {
 
 /// Reads an answer about the avatar `id` that came at `now`. The key is taken out of every text
 /// that the server wrote.
-pub fn observe(answer: &Answer<'_>, id: &AvatarId, key: &Secret, now: Timestamp) -> Observation {
+pub fn observe(answer: &Answer<'_>, id: &AvatarId, mask: &Mask, now: Timestamp) -> Observation {
     match answer.code {
-        200 => seen(answer, id, key),
+        200 => seen(answer, id, mask),
         // Whoever wrote it, nobody knows what it says.
         404 if answer.undecoded.is_some() => {
-            Observation::Failed { fault: Fault::Coding, reason: said(answer, key) }
+            Observation::Failed { fault: Fault::Coding, reason: said(answer, mask) }
         }
         // A page, or what is no text, comes from somebody between us and the API, who knows no
         // avatars.
         404 if wire::is_web_page(answer.body) || wire::is_binary(answer.body) => {
-            Observation::Failed { fault: Fault::Unusable, reason: said(answer, key) }
+            Observation::Failed { fault: Fault::Unusable, reason: said(answer, mask) }
         }
-        404 => Observation::Missing { reason: said(answer, key) },
-        _ => unseen(answer, key, now),
+        404 => Observation::Missing { reason: said(answer, mask) },
+        _ => unseen(answer, mask, now),
     }
 }
 
@@ -61,18 +61,18 @@ pub fn observe(answer: &Answer<'_>, id: &AvatarId, key: &Secret, now: Timestamp)
 pub fn list(
     answer: &Answer<'_>,
     list: Option<Result<List, Unusable>>,
-    key: &Secret,
+    mask: &Mask,
     now: Timestamp,
 ) -> Listing {
     if answer.code != 200 {
-        return Listing::Unseen(unseen(answer, key, now));
+        return Listing::Unseen(unseen(answer, mask, now));
     }
     if let Some((fault, flaw)) = &answer.flaw {
         return Listing::Unseen(Observation::Failed { fault: *fault, reason: flaw.clone() });
     }
     match list.unwrap_or(Err(Unusable::Empty)) {
         Ok(List { avatars, unclear, unusable }) => {
-            let page = page(answer, avatars.len() + unusable);
+            let page = page(answer, avatars.len() + unusable, mask);
             Listing::Shown { avatars, unclear, unusable, page }
         }
         Err(unusable) => {
@@ -84,8 +84,8 @@ pub fn list(
 }
 
 /// An answer that shows nothing, whatever was asked.
-fn unseen(answer: &Answer<'_>, key: &Secret, now: Timestamp) -> Observation {
-    let reason = said(answer, key);
+fn unseen(answer: &Answer<'_>, mask: &Mask, now: Timestamp) -> Observation {
+    let reason = said(answer, mask);
     let fault = match answer.code {
         401 => return Observation::Denied { denial: Denial::Key, reason },
         // Whether the key may do this says nothing about what else it may do.
@@ -105,7 +105,7 @@ fn unseen(answer: &Answer<'_>, key: &Secret, now: Timestamp) -> Observation {
 }
 
 /// Why a list of that length is one page of a longer one, if its headers say so.
-fn page(answer: &Answer<'_>, length: usize) -> Option<String> {
+fn page(answer: &Answer<'_>, length: usize, mask: &Mask) -> Option<String> {
     let number = |value: &str| value.trim().parse::<usize>().ok();
     answer.paging.iter().find_map(|(name, value)| {
         let more = match *name {
@@ -114,7 +114,8 @@ fn page(answer: &Answer<'_>, length: usize) -> Option<String> {
             name if name.starts_with("x-total") => number(value).is_none_or(|all| all > length),
             _ => false,
         };
-        let shown: String = value.chars().take(HEADER_SHOWN_MAX).collect();
+        let masked = mask.whole(value);
+        let shown: String = masked.chars().take(HEADER_SHOWN_MAX).collect();
         more.then(|| format!("its header `{name}` is `{}`", shown.escape_debug()))
     })
 }
@@ -132,14 +133,14 @@ fn links_to_next(value: &str) -> bool {
 }
 
 /// A 200: the avatar, if the body is whole and tells of it.
-fn seen(answer: &Answer<'_>, id: &AvatarId, key: &Secret) -> Observation {
+fn seen(answer: &Answer<'_>, id: &AvatarId, mask: &Mask) -> Observation {
     if let Some((fault, flaw)) = &answer.flaw {
         return Observation::Failed { fault: *fault, reason: flaw.clone() };
     }
-    match wire::read_avatar(answer.body, id) {
+    match wire::read_avatar(answer.body, id, mask) {
         Ok(avatar) => Observation::Seen(Box::new(avatar)),
         Err(Unusable::OtherId(other)) => {
-            let other = quote(&other, key);
+            let other = quote(&other, mask);
             let reason = format!("the answer is about another avatar, `{other}`");
             Observation::Failed { fault: Fault::Wrong, reason }
         }
@@ -150,10 +151,10 @@ fn seen(answer: &Answer<'_>, id: &AvatarId, key: &Secret) -> Observation {
 }
 
 /// The status code, with what the server wrote about it.
-fn said(answer: &Answer<'_>, key: &Secret) -> String {
+fn said(answer: &Answer<'_>, mask: &Mask) -> String {
     let code = answer.code;
     if let Some(host) = &answer.redirect_host {
-        let host = quote(host, key);
+        let host = quote(host, mask);
         return format!("the API answered {code}, a redirect to `{host}`, which is not followed");
     }
     if let Some(why) = &answer.undecoded {
@@ -165,7 +166,7 @@ fn said(answer: &Answer<'_>, key: &Secret) -> String {
     if wire::is_binary(answer.body) {
         return format!("the API answered {code} with a body that is no text");
     }
-    let words = quote(&wire::error_text(answer.body), key);
+    let words = quote(&wire::error_text(answer.body), mask);
     if words.is_empty() {
         format!("the API answered {code}")
     } else {
@@ -203,7 +204,7 @@ mod tests {
 
     fn look(answer: &Answer<'_>) -> Observation {
         let id = AvatarId::parse("a1").unwrap();
-        observe(answer, &id, &Secret::new("k3y-k3y"), Timestamp::from_millis(0))
+        observe(answer, &id, &Mask::new(["k3y-k3y"]), Timestamp::from_millis(0))
     }
 
     #[test]

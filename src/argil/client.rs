@@ -29,6 +29,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::listing::Listing;
 use crate::domain::observation::{Fault, Observation};
 use crate::domain::timestamp::Timestamp;
+use crate::mask::Mask;
 use crate::secret::Secret;
 
 /// What a client is made of.
@@ -50,7 +51,8 @@ pub struct Client {
     avatars: Url,
     /// The host, and the port if it is an unusual one, for reasons.
     host: String,
-    key: Secret,
+    /// Takes the key out of whatever the API says.
+    mask: Mask,
     timeout: Duration,
     /// How many requests were sent a second time.
     repeats: AtomicU64,
@@ -82,7 +84,7 @@ impl Client {
             pools: Pools::new(target),
             avatars,
             host,
-            key: spec.api_key,
+            mask: Mask::new([spec.api_key.expose()]),
             timeout: spec.timeout,
             repeats: AtomicU64::new(0),
             answered: AtomicBool::new(false),
@@ -94,14 +96,14 @@ impl Client {
     /// wrong is an observation, too. Dropping the future drops the request.
     pub async fn look(&self, id: &AvatarId, now: Timestamp) -> Observation {
         match self.ask(&self.url(id), Wanted::Avatar, now).await {
-            Ok(asked) => answer::observe(&asked.outline(), id, &self.key, now),
+            Ok(asked) => answer::observe(&asked.outline(), id, &self.mask, now),
             Err(failure) => self.failed(failure, now),
         }
     }
 
     /// What this machine lacks, so that nothing can be asked for just now.
     pub fn hindrance(&self) -> Option<String> {
-        Some(fault::not_built(&self.pools.hindrance()?, &self.key))
+        Some(fault::not_built(&self.pools.hindrance()?, &self.mask))
     }
 
     /// How many requests so far were sent a second time.
@@ -116,7 +118,7 @@ impl Client {
         match self.ask(&url, Wanted::List, now).await {
             Ok(mut asked) => {
                 let list = asked.list.take();
-                answer::list(&asked.outline(), list, &self.key, now)
+                answer::list(&asked.outline(), list, &self.mask, now)
             }
             Err(failure) => Listing::Unseen(self.failed(failure, now)),
         }
@@ -175,7 +177,7 @@ impl Client {
             NoPool::Unresolved(error) => {
                 (Fault::Unresolved, format!("cannot resolve `{}`: {error}", self.host))
             }
-            NoPool::Unbuilt(error) => (Fault::Local, fault::not_built(&error, &self.key)),
+            NoPool::Unbuilt(error) => (Fault::Local, fault::not_built(&error, &self.mask)),
         }
     }
 
@@ -203,7 +205,7 @@ impl Client {
             (Fault::Unreachable, reason)
         };
         if wanted == Wanted::List && response.status() == StatusCode::OK {
-            let parser = ListParser::start(codings(&response));
+            let parser = ListParser::start(codings(&response), self.mask.clone());
             let flaw = tokio::select! {
                 biased;
                 fed = self.feed(&mut response, &parser) => fed.err(),
@@ -294,7 +296,7 @@ impl Client {
         };
         if !error.is_timeout() {
             let fault = fault::kind(&error);
-            return (fault, fault::explain(&error, stage, host, &self.key));
+            return (fault, fault::explain(&error, stage, host, &self.mask));
         }
         let silence = self.timeout.min(SILENCE_MAX);
         let reason = match stage {

@@ -8,7 +8,7 @@ use std::iter;
 
 use crate::argil::quote::quote;
 use crate::domain::observation::Fault;
-use crate::secret::Secret;
+use crate::mask::Mask;
 use crate::tls_failure;
 
 /// How far a request had come when it broke.
@@ -49,36 +49,36 @@ fn is_about_trust(cause: &(dyn Error + 'static)) -> bool {
 }
 
 /// Says what broke, as a reason for people.
-pub fn explain(error: &(dyn Error + 'static), stage: Stage, host: &str, key: &Secret) -> String {
+pub fn explain(error: &(dyn Error + 'static), stage: Stage, host: &str, mask: &Mask) -> String {
     if let Some(what) = causes(error).find_map(on_our_side) {
         return format!("{what} on our side");
     }
     if let Some(tls) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
-        return format!("TLS failed: {}", quote(&tls_failure::explain(tls).said, key));
+        return format!("TLS failed: {}", quote(&tls_failure::explain(tls).said, mask));
     }
     match stage {
-        Stage::Resolve => format!("cannot resolve `{host}`: {}", last_words(error, key)),
-        Stage::Connect => format!("no connection to `{host}`: {}", last_words(error, key)),
+        Stage::Resolve => format!("cannot resolve `{host}`: {}", last_words(error, mask)),
+        Stage::Connect => format!("no connection to `{host}`: {}", last_words(error, mask)),
         Stage::Answer if has_text(error, CLOSED) => {
             format!("`{host}` closed the connection without an answer")
         }
         Stage::Answer if closed_before_answer(error) => {
-            format!("the connection to `{host}` broke: {}", last_words(error, key))
+            format!("the connection to `{host}` broke: {}", last_words(error, mask))
         }
-        Stage::Answer => format!("no usable answer from `{host}`: {}", last_words(error, key)),
-        Stage::Body => format!("the answer broke off: {}", last_words(error, key)),
+        Stage::Answer => format!("no usable answer from `{host}`: {}", last_words(error, mask)),
+        Stage::Body => format!("the answer broke off: {}", last_words(error, mask)),
     }
 }
 
 /// Says why there is no HTTP client: what this machine lacks, and how to mend it.
-pub fn not_built(error: &(dyn Error + 'static), key: &Secret) -> String {
+pub fn not_built(error: &(dyn Error + 'static), mask: &Mask) -> String {
     if let Some(what) = causes(error).find_map(on_our_side) {
         return format!("{what} on our side");
     }
     format!(
         "TLS cannot be set up on this machine ({}): install its CA certificates (the package \
          `ca-certificates`), or name a file of them with `SSL_CERT_FILE`",
-        last_words(error, key)
+        last_words(error, mask)
     )
 }
 
@@ -130,11 +130,11 @@ fn on_our_side(cause: &(dyn Error + 'static)) -> Option<&'static str> {
 }
 
 /// What the deepest cause says; a cause of the system by its plain name.
-fn last_words(error: &(dyn Error + 'static), key: &Secret) -> String {
+fn last_words(error: &(dyn Error + 'static), mask: &Mask) -> String {
     let Some(last) = causes(error).last() else { return "unknown".to_owned() };
     match last.downcast_ref::<io::Error>() {
         Some(io) if io.raw_os_error().is_some() && is_named(io.kind()) => io.kind().to_string(),
-        Some(_) | None => quote(&last.to_string(), key),
+        Some(_) | None => quote(&last.to_string(), mask),
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
     fn the_cause_is_found_however_deep_it_sits() {
         let check = |io: io::Error, stage, expected: &str| {
             let error = Outer(io::Error::other(io));
-            assert_eq!(explain(&error, stage, "api.test", &Secret::new("k3y")), expected);
+            assert_eq!(explain(&error, stage, "api.test", &Mask::new(["k3y"])), expected);
         };
         let os = io::Error::from_raw_os_error;
         let tls = |error| io::Error::new(io::ErrorKind::InvalidData, error);

@@ -9,6 +9,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use crate::mask::Mask;
+
 /// One value, kept only if it is a text or an object's texts.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub enum Field {
@@ -30,23 +32,28 @@ pub enum Field {
 }
 
 impl Field {
-    /// A text, cut to its maximum at the end of a character.
-    pub fn short_text(self) -> Option<String> {
-        let Self::Text(mut text) = self else { return None };
-        text.truncate(text.floor_char_boundary(TEXT_SIZE_MAX));
-        Some(text)
-    }
-
-    /// A text that is worth nothing when it is cut: none that is longer than so many bytes.
-    pub fn whole_text(self, size_max: usize) -> Option<String> {
+    /// A text, cut to its maximum at the end of a character, and masked.
+    pub fn short_text(self, mask: &Mask) -> Option<String> {
         let Self::Text(text) = self else { return None };
-        (text.len() <= size_max).then_some(text)
+        let short = &text[..text.floor_char_boundary(TEXT_SIZE_MAX)];
+        let is_cut = short.len() < text.len();
+        Some(if is_cut { mask.beginning(short) } else { mask.whole(short) }.into_owned())
     }
 
-    /// An object's texts; none for anything else.
-    pub fn pairs(self) -> BTreeMap<String, String> {
+    /// A text, masked, that is worth nothing when it is cut: none that is longer than so many
+    /// bytes.
+    pub fn whole_text(self, size_max: usize, mask: &Mask) -> Option<String> {
+        let Self::Text(text) = self else { return None };
+        (text.len() <= size_max).then(|| mask.whole(&text).into_owned())
+    }
+
+    /// An object's texts, masked; none for anything else.
+    pub fn pairs(self, mask: &Mask) -> BTreeMap<String, String> {
+        let masked = |text: String| mask.whole(&text).into_owned();
         match self {
-            Self::Texts(pairs) => pairs,
+            Self::Texts(pairs) => {
+                pairs.into_iter().map(|(key, value)| (masked(key), masked(value))).collect()
+            }
             Self::Absent | Self::Null | Self::Text(_) | Self::Number | Self::Bool | Self::List => {
                 BTreeMap::new()
             }

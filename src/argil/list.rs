@@ -17,6 +17,7 @@ use crate::argil::wire::{
     Unusable, avatar, text_of, unusable, unusable_io,
 };
 use crate::domain::avatar::{Avatar, AvatarId};
+use crate::mask::Mask;
 
 /// What can be used of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,12 +37,12 @@ pub struct List {
 /// # Errors
 /// When the body is not a JSON list, or larger than anybody's: by its elements, by what is kept of
 /// them, or by one text. Where reading fails, the list breaks off.
-pub fn read_list(body: impl Read) -> Result<List, Unusable> {
+pub fn read_list(body: impl Read, mask: &Mask) -> Result<List, Unusable> {
     let mut body = BufReader::new(BoundedTexts::new(body));
     begin(&mut body)?;
     let mut json = Deserializer::from_reader(body);
     let too_large = Cell::new(None);
-    let read = json.deserialize_seq(Elements { too_large: &too_large });
+    let read = json.deserialize_seq(Elements { mask, too_large: &too_large });
     let read = read.and_then(|read| json.end().map(|()| read));
     let Listing { listed, count, .. } = read
         .map_err(|error| too_large.take().unwrap_or_else(|| unusable(error, Unusable::NotAList)))?;
@@ -63,10 +64,12 @@ enum Listed {
 
 impl Listed {
     /// Who an element is about, and what it shows, if that can be used.
-    fn of(body: Body) -> Option<Self> {
-        let id = text_of(&body.id, "id").ok().and_then(|id| AvatarId::parse(id).ok())?;
+    fn of(body: Body, mask: &Mask) -> Option<Self> {
+        // An id with a secret in it is none.
+        let id = text_of(&body.id, "id").ok().filter(|id| mask.whole(id) == *id)?;
+        let id = AvatarId::parse(id).ok()?;
         let whole = body.repeated.is_none();
-        let avatar = whole.then_some(body).and_then(|body| avatar(body, id.clone()).ok());
+        let avatar = whole.then_some(body).and_then(|body| avatar(body, id.clone(), mask).ok());
         Some(avatar.map_or(Self::Unclear(id), |avatar| Self::Usable(Box::new(avatar))))
     }
 
@@ -126,6 +129,7 @@ impl Listing {
 
 /// The elements of a list.
 struct Elements<'l> {
+    mask: &'l Mask,
     too_large: &'l Cell<Option<Unusable>>,
 }
 
@@ -140,7 +144,7 @@ impl<'de> Visitor<'de> for Elements<'_> {
         let mut listing = Listing::default();
         while let Some(element) = list.next_element_seed(Fields::OrAnything)? {
             listing.count += 1;
-            if let Some(listed) = element.and_then(Listed::of) {
+            if let Some(listed) = element.and_then(|body| Listed::of(body, self.mask)) {
                 listing.add(listed);
             }
             if let Some(too_large) = listing.is_too_large() {
@@ -216,9 +220,9 @@ mod tests {
     use super::*;
 
     fn check(body: &str, expected: Result<(&[&str], &[&str], usize), Unusable>) {
-        let whole = read_list(body.as_bytes());
+        let whole = read_list(body.as_bytes(), &Mask::default());
         // However it comes in.
-        let piecemeal = read_list(BufReader::with_capacity(1, body.as_bytes()));
+        let piecemeal = read_list(BufReader::with_capacity(1, body.as_bytes()), &Mask::default());
         assert_eq!(whole, piecemeal, "for {body:.60}");
         let ids = |ids: Vec<AvatarId>| ids.iter().map(AvatarId::to_string).collect::<Vec<_>>();
         let found = whole.map(|List { avatars, unclear, unusable }| {

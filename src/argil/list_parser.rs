@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use crate::argil::list::{List, read_list};
 use crate::argil::wire::Unusable;
 use crate::content_coding::{CodingError, Decoder, End};
+use crate::mask::Mask;
 
 /// A list that is being read.
 pub(super) struct ListParser {
@@ -25,11 +26,11 @@ pub(super) struct Parsed {
 }
 
 impl ListParser {
-    /// Begins, with the values of `Content-Encoding`.
-    pub(super) fn start(codings: Vec<String>) -> Self {
+    /// Begins, with the values of `Content-Encoding` and what is masked.
+    pub(super) fn start(codings: Vec<String>, mask: Mask) -> Self {
         let (chunks, coming) = mpsc::channel(1);
         let body = Chunks { coming, current: Bytes::new() };
-        let parsing = tokio::task::spawn_blocking(move || parse(&codings, body));
+        let parsing = tokio::task::spawn_blocking(move || parse(&codings, body, &mask));
         Self { chunks, parsing }
     }
 
@@ -52,9 +53,9 @@ impl ListParser {
     }
 }
 
-fn parse(codings: &[String], body: Chunks) -> Parsed {
+fn parse(codings: &[String], body: Chunks, mask: &Mask) -> Parsed {
     match Decoder::new(codings.iter().map(String::as_str), body, LIST_SIZE_MAX) {
-        Ok(mut decoder) => Parsed { list: read_list(&mut decoder), end: decoder.end() },
+        Ok(mut decoder) => Parsed { list: read_list(&mut decoder, mask), end: decoder.end() },
         Err(error) => Parsed { list: Err(Unusable::BreaksOff), end: Err(error) },
     }
 }

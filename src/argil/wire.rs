@@ -15,6 +15,7 @@ use crate::argil::field::{Field, Keep};
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::foreign_text::is_blank;
 use crate::domain::status::Status;
+use crate::mask::Mask;
 
 /// Why a body tells nothing about the avatar; its text is a reason for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +85,7 @@ impl Unusable {
 ///
 /// # Errors
 /// When the body is not a JSON object with that id and a status.
-pub fn read_avatar(body: &[u8], id: &AvatarId) -> Result<Avatar, Unusable> {
+pub fn read_avatar(body: &[u8], id: &AvatarId, mask: &Mask) -> Result<Avatar, Unusable> {
     let body = read_json(body, Fields::Alone, Unusable::NotAnObject)?.unwrap_or_default();
     if let Some(field) = body.repeated {
         return Err(Unusable::Repeated(field));
@@ -93,7 +94,7 @@ pub fn read_avatar(body: &[u8], id: &AvatarId) -> Result<Avatar, Unusable> {
     if !id.matches(found) {
         return Err(Unusable::OtherId(found.to_owned()));
     }
-    avatar(body, id.clone())
+    avatar(body, id.clone(), mask)
 }
 
 /// What stands in the way of reading a list on: a text in it is too long.
@@ -134,9 +135,9 @@ pub(super) fn unusable_io(error: &io::Error) -> Unusable {
     }
 }
 
-/// The avatar of that id, as the body shows it.
-pub(super) fn avatar(body: Body, id: AvatarId) -> Result<Avatar, Unusable> {
-    let status = text_of(&body.status, "status")?;
+/// The avatar of that id, as the body shows it; what is secret in it is masked.
+pub(super) fn avatar(body: Body, id: AvatarId, mask: &Mask) -> Result<Avatar, Unusable> {
+    let status = &*mask.whole(text_of(&body.status, "status")?);
     let length = status.chars().count();
     let status = Status::from_answer(status);
     if length > STATUS_LENGTH_MAX && !status.is_recognized() {
@@ -145,12 +146,12 @@ pub(super) fn avatar(body: Body, id: AvatarId) -> Result<Avatar, Unusable> {
     Ok(Avatar {
         id,
         status,
-        name: body.name.short_text(),
-        model: body.model.short_text(),
-        orientation: body.orientation.short_text(),
-        thumbnail_url: body.thumbnail_url.whole_text(URL_SIZE_MAX),
-        extras: body.extras.pairs(),
-        updated_at: body.updated_at.short_text(),
+        name: body.name.short_text(mask),
+        model: body.model.short_text(mask),
+        orientation: body.orientation.short_text(mask),
+        thumbnail_url: body.thumbnail_url.whole_text(URL_SIZE_MAX, mask),
+        extras: body.extras.pairs(mask),
+        updated_at: body.updated_at.short_text(mask),
     })
 }
 

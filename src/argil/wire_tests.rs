@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 
 fn read(body: impl AsRef<[u8]>) -> Result<Avatar, Unusable> {
-    read_avatar(body.as_ref(), &AvatarId::parse("a1").unwrap())
+    read_avatar(body.as_ref(), &AvatarId::parse("a1").unwrap(), &Mask::new(["C4N4RY-K3Y"]))
 }
 
 fn check(body: impl AsRef<[u8]>, expected: &str) {
@@ -132,6 +132,25 @@ fn texts_and_pairs_are_bounded() {
     let extras = json!({"a": long, long.as_str(): "b", "n": 1, "c": "d".repeat(1024)});
     let avatar = read(json!({"id": "a1", "status": "IDLE", "extras": extras}).to_string());
     assert_eq!(avatar.unwrap().extras.keys().collect::<Vec<_>>(), ["c"]);
+}
+
+#[test]
+fn what_is_secret_in_an_avatar_is_masked() {
+    let (key, coded) = ("C4N4RY-K3Y", "c4n4ry%2Dk3y");
+    let long = format!("{}{key}", "x".repeat(1019));
+    let avatar = read(
+        json!({"id": "a1", "status": coded, "name": format!("Jane {key}"), "model": coded,
+            "orientation": long, "updatedAt": key, "extras": {"a": key, key: "b"},
+            "thumbnailUrl": format!("https://cdn.example.com/{coded}.png")})
+        .to_string(),
+    )
+    .unwrap();
+    assert_eq!(avatar.status, Status::Unrecognized("***".to_owned()));
+    assert_eq!(avatar.name.as_deref(), Some("Jane ***"));
+    assert_eq!(avatar.orientation, Some(format!("{}***", "x".repeat(1019))));
+    assert_eq!(avatar.thumbnail_url.as_deref(), Some("https://cdn.example.com/***.png"));
+    let shown = format!("{avatar:?}").to_lowercase();
+    assert!(!shown.contains("c4n4ry") && !shown.contains("k3y"), "{shown}");
 }
 
 #[test]

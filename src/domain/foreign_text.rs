@@ -58,7 +58,8 @@ pub fn trim_blank(text: &str) -> &str {
     text.trim_matches(is_blank_char)
 }
 
-fn is_blank_char(char: char) -> bool {
+/// Whether nobody can see it: a blank, a character that is unseen, or one that only joins or fills.
+pub fn is_blank_char(char: char) -> bool {
     let fills = matches!(
         char,
         '\u{ad}'

@@ -16,7 +16,7 @@ struct Source {
 }
 
 /// Each room, and the rooms below it that it may import from.
-const FLOORS: [(&str, &[&str]); 17] = [
+const FLOORS: [(&str, &[&str]); 18] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -80,17 +80,19 @@ const FLOORS: [(&str, &[&str]); 17] = [
             "secret",
             "signing_secret",
             "content_coding",
+            "mask",
             "network",
             "tls_failure",
         ],
     ),
-    ("argil", &["argil", "domain", "secret", "content_coding", "network", "tls_failure"]),
+    ("argil", &["argil", "domain", "secret", "content_coding", "mask", "network", "tls_failure"]),
     ("live", &["live", "domain"]),
     ("domain", &["domain"]),
     ("secret", &[]),
     ("signing_secret", &[]),
     ("telemetry", &[]),
     ("content_coding", &[]),
+    ("mask", &["domain"]),
     ("tls_failure", &["domain"]),
     ("network", &["network"]),
 ];

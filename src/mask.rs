@@ -1,0 +1,280 @@
+//! The one mask: takes secrets out of text that comes from outside, before it is kept or shown.
+//!
+//! Whoever is told a secret may repeat it in its answer. It is known in whatever form: in another
+//! case, with blanks, line ends and unseen characters in it, as it stands in a URL, in HTML or in
+//! JSON, one around the other, in hexadecimal digits or base64, also amid other bytes; and by its
+//! beginning, where a text was cut amid it. Text that is none of that is left as it is.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::domain::foreign_text::is_blank_char;
+
+/// What is to be masked.
+#[derive(Clone, Default)]
+pub struct Mask {
+    /// In the forms that are looked for, as they are compared.
+    forms: Vec<Vec<char>>,
+    /// What is too short to be looked for in other forms, as it is.
+    short: Vec<String>,
+}
+
+/// A character of a text, once what encodes it was read, and where in the text it stands.
+#[derive(Clone)]
+struct Unit {
+    char: char,
+    place: Range<usize>,
+}
+
+impl fmt::Debug for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mask").finish_non_exhaustive()
+    }
+}
+
+impl Mask {
+    /// A mask for these; empty ones are none.
+    pub fn new<S: AsRef<str>>(secrets: impl IntoIterator<Item = S>) -> Self {
+        let mut mask = Self::default();
+        for secret in secrets {
+            let secret = secret.as_ref();
+            if secret.is_empty() {
+                continue;
+            }
+            mask.short.extend((!is_long(&units(secret))).then(|| secret.to_owned()));
+            // Where a part of it looks like a coding, that is taken off a text, too.
+            let mut rest = Some(units(secret));
+            for _ in 0..=CODINGS_MAX {
+                let Some(units) = rest.filter(|units| is_long(units)) else { break };
+                mask.forms.push(compared(&units).iter().map(|unit| unit.char).collect());
+                rest = decoded(&units);
+            }
+            if mask.short.last().is_none_or(|last| last != secret) {
+                mask.forms.extend(encoded(secret.as_bytes()));
+            }
+        }
+        mask.forms.sort_unstable_by(|one, other| other.len().cmp(&one.len()).then(one.cmp(other)));
+        mask.forms.dedup();
+        mask
+    }
+
+    /// The text, with `***` in the place of each secret.
+    pub fn whole<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.masked(text, false)
+    }
+
+    /// The beginning of a text, with `***` in the place of each secret, and of what stands at its
+    /// end and is the beginning of one.
+    pub fn beginning<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.masked(text, true)
+    }
+
+    fn masked<'t>(&self, text: &'t str, is_cut: bool) -> Cow<'t, str> {
+        // No form has fewer bytes than characters.
+        let shortest = self.forms.last().map_or(usize::MAX, Vec::len);
+        if self.short.is_empty() && text.len() < shortest && !is_cut {
+            return text.into();
+        }
+        let mut places = Vec::new();
+        let mut rest = Some(units(text));
+        // Each coding that is taken off may show another one.
+        for _ in 0..=CODINGS_MAX {
+            let Some(units) = rest else { break };
+            self.find(&compared(&units), is_cut, &mut places);
+            rest = decoded(&units);
+        }
+        for secret in &self.short {
+            places.extend(text.match_indices(secret).map(|(at, it)| at..at + it.len()));
+        }
+        replaced(text, places)
+    }
+
+    /// Adds where a secret stands.
+    fn find(&self, units: &[Unit], is_cut: bool, places: &mut Vec<Range<usize>>) {
+        for form in &self.forms {
+            let same = |units: &[Unit]| units.iter().zip(form).all(|(it, char)| it.char == *char);
+            let found = units.windows(form.len()).filter(|units| same(units));
+            places.extend(found.filter_map(around));
+            let lengths = (BEGINNING_CHARS_MIN..form.len()).rev().filter(|_| is_cut);
+            let begun = lengths
+                .filter_map(|length| units.get(units.len().checked_sub(length)?..))
+                .find(|units| same(units));
+            places.extend(begun.and_then(around));
+        }
+    }
+}
+
+fn units(text: &str) -> Vec<Unit> {
+    let unit = |(at, char): (usize, char)| Unit { char, place: at..at + char.len_utf8() };
+    text.char_indices().map(unit).collect()
+}
+
+/// What of a text is compared: no case, nothing that nobody sees, and no half of a character.
+fn compared(units: &[Unit]) -> Vec<Unit> {
+    let seen = units
+        .iter()
+        .filter(|unit| !is_blank_char(unit.char) && unit.char != char::REPLACEMENT_CHARACTER);
+    seen.map(|unit| Unit { char: fold(unit.char), place: unit.place.clone() }).collect()
+}
+
+/// Whether it is long enough to be looked for in other forms than its own.
+fn is_long(units: &[Unit]) -> bool {
+    compared(units).len() >= FORM_CHARS_MIN
+}
+
+/// Letters without their case, and the two letters of base64 in which its alphabets differ.
+fn fold(char: char) -> char {
+    match char {
+        '-' => '+',
+        '_' => '/',
+        _ => char.to_lowercase().next().unwrap_or(char),
+    }
+}
+
+/// Where the first begins and the last ends.
+fn around(units: &[Unit]) -> Option<Range<usize>> {
+    Some(units.first()?.place.start..units.last()?.place.end)
+}
+
+/// A secret in hexadecimal digits and in base64, as it is compared; of the latter what does not
+/// depend on what stands before and behind it.
+fn encoded(secret: &[u8]) -> Vec<Vec<char>> {
+    let compared = |text: &str| text.chars().map(fold).collect::<Vec<char>>();
+    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut forms = vec![compared(&hex), compared(&STANDARD.encode(secret))];
+    for before in 0..3 {
+        let bytes = [&[0; 3][..before], secret].concat();
+        let text = STANDARD.encode(&bytes);
+        let sure = (before * 8).div_ceil(6)..bytes.len() * 8 / 6;
+        let sure = text.get(sure).unwrap_or_default();
+        if sure.len() >= BASE64_CHARS_MIN {
+            forms.push(compared(sure));
+        }
+    }
+    forms
+}
+
+/// The text with one layer of `%41`, `&#65;`, `\u0041` and their like taken off; `None` where there
+/// is none.
+fn decoded(units: &[Unit]) -> Option<Vec<Unit>> {
+    let mut out = Vec::with_capacity(units.len());
+    let mut rest = units;
+    let mut is_coded = false;
+    while let Some(first) = rest.first() {
+        let read = match first.char {
+            '%' => of_url(rest),
+            '&' => of_html(rest),
+            '\\' => of_json(rest),
+            _ => None,
+        };
+        let (text, used) = read.unwrap_or_else(|| (first.char.to_string(), 1));
+        is_coded |= used > 1;
+        let (read, more) = rest.split_at(used);
+        if let Some(place) = around(read) {
+            out.extend(text.chars().map(|char| Unit { char, place: place.clone() }));
+        }
+        rest = more;
+    }
+    is_coded.then_some(out)
+}
+
+/// The bytes of `%xx` in a row (RFC 3986, section 2.1), as text, and how many characters they took.
+fn of_url(units: &[Unit]) -> Option<(String, usize)> {
+    let byte = |triple: &[Unit]| match triple {
+        [percent, digits @ ..] if percent.char == '%' => number(digits, 16),
+        _ => None,
+    };
+    let bytes: Vec<u8> =
+        units.chunks_exact(3).map_while(|triple| u8::try_from(byte(triple)?).ok()).collect();
+    (!bytes.is_empty()).then(|| (String::from_utf8_lossy(&bytes).into_owned(), bytes.len() * 3))
+}
+
+/// A character reference (WHATWG HTML, section 13.5): by its number, or one of the names that
+/// everybody uses.
+fn of_html(units: &[Unit]) -> Option<(String, usize)> {
+    let end = units.iter().take(REFERENCE_CHARS_MAX).position(|unit| unit.char == ';')?;
+    let name: String = units.get(1..end)?.iter().map(|unit| unit.char).collect();
+    let char = match name.to_ascii_lowercase().as_str() {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        "sol" => '/',
+        "plus" => '+',
+        "equals" => '=',
+        "nbsp" | "shy" | "zwj" | "zwnj" | "tab" | "newline" => ' ',
+        name => {
+            let number = name.strip_prefix('#')?;
+            let code = match number.strip_prefix('x') {
+                Some(digits) => u32::from_str_radix(digits, 16),
+                None => number.parse(),
+            };
+            char::from_u32(code.ok()?)?
+        }
+    };
+    Some((char.to_string(), end + 1))
+}
+
+/// What a backslash begins in JSON (RFC 8259, section 7) and in most languages.
+fn of_json(units: &[Unit]) -> Option<(String, usize)> {
+    let kind = units.get(1)?.char;
+    let digits = match kind {
+        'u' => 4,
+        'x' => 2,
+        'n' | 'r' | 't' | 'b' | 'f' => return Some((" ".to_owned(), 2)),
+        kind => return Some((kind.to_string(), 2)),
+    };
+    let code = |at: usize| number(units.get(at + 2..at + 2 + digits)?, 16);
+    let first = code(0)?;
+    // Two halves of a pair are one character.
+    if let (0xd800..=0xdbff, Some(second @ 0xdc00..=0xdfff)) = (first, code(6)) {
+        let char = char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))?;
+        return Some((char.to_string(), 12));
+    }
+    Some((char::from_u32(first)?.to_string(), 2 + digits))
+}
+
+fn number(digits: &[Unit], radix: u32) -> Option<u32> {
+    let add = |sum: u32, unit: &Unit| Some(sum * radix + unit.char.to_digit(radix)?);
+    digits.iter().try_fold(0, add)
+}
+
+/// The text with one `***` in the place of what is masked, and all that it touches.
+fn replaced(text: &str, mut places: Vec<Range<usize>>) -> Cow<'_, str> {
+    if places.is_empty() {
+        return text.into();
+    }
+    places.sort_unstable_by_key(|place| (place.start, place.end));
+    let (mut masked, mut done) = (String::new(), 0);
+    let mut places = places.into_iter().peekable();
+    while let Some(Range { start, mut end }) = places.next() {
+        while let Some(next) = places.next_if(|next| next.start <= end) {
+            end = end.max(next.end);
+        }
+        masked.push_str(&text[done..start]);
+        masked.push_str(MASK);
+        done = end;
+    }
+    masked.push_str(&text[done..]);
+    masked.into()
+}
+
+/// What stands in the place of a secret.
+pub const MASK: &str = "***";
+/// Shorter ones stand in too many texts to be looked for in other forms.
+const FORM_CHARS_MIN: usize = 4;
+/// Fewer characters of a secret give nothing away, and many texts end in them.
+const BEGINNING_CHARS_MIN: usize = 3;
+/// Fewer may be chance.
+const BASE64_CHARS_MIN: usize = 8;
+const CODINGS_MAX: usize = 3;
+const REFERENCE_CHARS_MAX: usize = 12;
+
+#[cfg(test)]
+#[path = "mask_tests.rs"]
+mod tests;
