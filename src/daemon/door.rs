@@ -27,9 +27,7 @@ use crate::live::metrics::Dropped;
 use crate::secret::Secret;
 use crate::telemetry::output_queue::{self, OutputQueue};
 use crate::web::access::Rules;
-use crate::web::desk::{
-    Desk, Progress, READERS_MAX, Register, Registered, STREAMS_MAX, Tick, Trial,
-};
+use crate::web::desk::{Desk, Progress, READERS_MAX, Register, Registered, Tick, Trial};
 use crate::web::hints::{self, Hints};
 use crate::web::routes;
 use crate::web::server::{self, Limits};
@@ -226,7 +224,6 @@ fn desk<C: Clock>(inside: Inside<C>, register: watch::Receiver<Arc<Register>>) -
         trials,
         ring: Arc::new(move || bell.ring()),
         shelf: Shelf::default(),
-        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         readers: Arc::new(Semaphore::new(READERS_MAX)),
     }
 }

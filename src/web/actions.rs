@@ -26,8 +26,7 @@ pub async fn blocking<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let waiting = tokio::time::timeout(TURN_LIMIT, desk.readers.clone().acquire_owned());
     let Ok(Ok(turn)) = waiting.await else {
-        let busy = "too many are asking; come back later";
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, busy));
+        return Err(Problem::busy());
     };
     let desk = desk.clone();
     let done = tokio::task::spawn_blocking(move || {

@@ -36,6 +36,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
+    /// Too much is asked for at once.
+    pub fn busy() -> Self {
+        let busy = "too many are asking; come back later";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, busy)
+    }
+
     /// The database cannot be read or written just now.
     pub fn of_store(error: &StoreError) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())

@@ -56,8 +56,6 @@ pub struct Desk {
     pub ring: Arc<dyn Fn() + Send + Sync>,
     /// The reader of the tables, between two answers.
     pub shelf: Shelf,
-    /// Room for streams.
-    pub streams: Arc<Semaphore>,
     /// Room for readers of the tables: few, so that no crowd takes the machine from the loops.
     pub readers: Arc<Semaphore>,
 }
@@ -158,5 +156,3 @@ impl fmt::Debug for Desk {
 
 /// Readers at once, at most; the others wait for their turn.
 pub const READERS_MAX: usize = 1;
-/// Streams that are open at once, at most.
-pub const STREAMS_MAX: usize = 16;

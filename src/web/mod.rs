@@ -20,6 +20,6 @@ pub mod numbers;
 pub mod health;
 pub mod hints;
 mod list_header;
-pub mod seats;
+pub mod connection_limit;
 pub mod routes;
 pub mod server;

@@ -1,17 +1,17 @@
 //! All routes together, and what holds for each answer: who may have it, and what a browser may do
 //! with it.
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
+use axum::{Extension, Router};
 
 use crate::web::access::Rules;
 use crate::web::answer::Problem;
+use crate::web::connection_limit::Slot;
 use crate::web::desk::Desk;
-use crate::web::seats::Seat;
 use crate::web::{api, health, numbers, page};
 
 /// The routes of the desk: the page, the API, the numbers, the health. That there is no such place,
@@ -30,18 +30,23 @@ pub fn routes(desk: Desk) -> Router {
     guarded.merge(open).layer(middleware::from_fn_with_state(desk.clone(), dress)).with_state(desk)
 }
 
-async fn admit(State(desk): State<Desk>, request: Request, next: Next) -> Response {
+async fn admit(
+    State(desk): State<Desk>,
+    Extension(slot): Extension<Slot>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let uri = request.uri().clone();
     let rules: &Rules = &desk.register().rules;
     if rules.is_passed_on_unsaid(&request) {
         (desk.unsaid_proxy)();
     }
-    match rules.admit(request.method(), request.uri(), request.headers()) {
-        Ok(()) => match request.extensions().get::<Seat>().cloned() {
-            Some(seat) => seat.during(next.run(request)).await,
-            None => next.run(request).await,
-        },
-        Err(refusal) => answer(request.uri(), &Problem::from(refusal)),
-    }
+    let admitted = rules.admit(request.method(), request.uri(), request.headers());
+    let answered = match admitted.map_err(Problem::from) {
+        Ok(()) => slot.answer(next.run(request)).await.ok_or_else(Problem::busy),
+        Err(problem) => Err(problem),
+    };
+    answered.unwrap_or_else(|problem| answer(&uri, &problem))
 }
 
 /// What every answer says to a browser: load nothing from elsewhere, show this in no frame, guess

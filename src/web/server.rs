@@ -1,7 +1,7 @@
 //! The server: connections in, routes behind, and limits on everything.
 //!
-//! What always holds: a number of connections at once, and a time for each; whoever sends slowly,
-//! or nothing, or without an end, is cut off, and keeps no newcomer waiting meanwhile.
+//! Invariants: a number of connections at once, and a time for each. A peer that sends slowly,
+//! without an end or nothing, or that reads nothing, is cut off, and keeps no newcomer waiting.
 
 use std::io;
 use std::pin::pin;
@@ -14,17 +14,24 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::web::seats::{Seats, Taken};
+use crate::web::connection_limit::{ConnectionLimiter, SlotGuard};
 
 /// How much is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once; for one more, another one gives up its seat, or it waits.
+    /// Connections at once; for one more, an idle one is evicted.
     pub connections: usize,
+    /// Of these, how many can have an authorized request answered at once.
+    pub answers: usize,
+    /// Of these, how many can have a stream; `answers` and `streams` leave idle ones to evict.
+    pub streams: usize,
+    /// How long a peer may acknowledge nothing of what is sent to it.
+    pub stall: Duration,
     /// How long the head of a request may take, from its beginning or from the answer before.
     pub head: Duration,
     /// How long a connection is kept for more requests.
@@ -39,6 +46,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 256,
+            answers: 128,
+            streams: 16,
+            stall: Duration::from_secs(5),
             head: Duration::from_secs(5),
             whole: Duration::from_secs(30),
             last: Duration::from_secs(30),
@@ -61,7 +71,7 @@ pub async fn run(
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    let seats = Seats::new(limits.connections);
+    let limiter = ConnectionLimiter::new(limits.answers, limits.streams);
     let (stop, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -70,15 +80,15 @@ pub async fn run(
         let accepted = tokio::select! {
             biased;
             () = &mut shutdown => break,
-            accepted = accept(&listener, &seats) => accepted,
+            accepted = accept(&listener, &limiter, &mut connections, limits) => accepted,
         };
         match accepted {
-            Ok((stream, taken)) => {
+            Ok((stream, slot)) => {
                 if failures >= FAILURES_SAID {
                     starved(None);
                 }
                 failures = 0;
-                let task = serve(stream, routes.clone(), limits, stopped.clone(), taken);
+                let task = serve(stream, routes.clone(), limits, stopped.clone(), slot);
                 connections.spawn(task);
             }
             // Most likely there are no file handles: to ask again at once would only burn.
@@ -90,7 +100,6 @@ pub async fn run(
                 tokio::time::sleep(ACCEPT_WAIT).await;
             }
         }
-        while connections.try_join_next().is_some() {}
     }
     drop(listener);
     drop(stop);
@@ -100,10 +109,19 @@ pub async fn run(
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, seats: &Seats) -> io::Result<(TcpStream, Taken)> {
-    let (stream, _) = listener.accept().await?;
-    let taken = seats.take().await.ok_or(io::ErrorKind::BrokenPipe)?;
-    Ok((stream, taken))
+async fn accept(
+    listener: &TcpListener,
+    limiter: &ConnectionLimiter,
+    connections: &mut JoinSet<()>,
+    limits: Limits,
+) -> io::Result<(TcpStream, SlotGuard)> {
+    let (stream, peer) = listener.accept().await?;
+    while connections.try_join_next().is_some() {}
+    if connections.len() >= limits.connections {
+        limiter.evict_idle();
+        connections.join_next().await;
+    }
+    Ok((stream, limiter.open(peer.ip())))
 }
 
 async fn serve(
@@ -111,16 +129,21 @@ async fn serve(
     routes: Router,
     limits: Limits,
     mut stopped: watch::Receiver<()>,
-    mut taken: Taken,
+    mut guard: SlotGuard,
 ) {
-    let (seat, routes) = (taken.seat.clone(), TowerToHyperService::new(routes));
+    // The kernel knows what the peer took; that its own buffer has room says nothing about that.
+    let stall = u32::try_from(limits.stall.as_millis()).unwrap_or(u32::MAX);
+    // It fails for a connection that is gone, which is noticed anyway.
+    let _ = set_tcp_user_timeout(&stream, stall);
+    let (slot, routes) = (guard.slot.clone(), TowerToHyperService::new(routes));
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(seat.clone());
+        request.extensions_mut().insert(slot.clone());
         routes.call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
+        .max_buf_size(BUFFER_SIZE_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let served = async {
@@ -140,10 +163,12 @@ async fn serve(
     };
     tokio::select! {
         () = served => {}
-        _ = &mut taken.dismissed => {}
+        _ = &mut guard.evicted => {}
     }
 }
 
+/// What a head may have, and what of answers may wait for the peer, in bytes.
+const BUFFER_SIZE_MAX: usize = 64 * 1024;
 /// So many failures in a row are no visitor that has gone again.
 const FAILURES_SAID: u32 = 3;
 /// The pause after a connection that could not be taken.

@@ -10,8 +10,9 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::{ACCEPT, CACHE_CONTROL};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
@@ -19,7 +20,6 @@ use futures_util::stream::{self, Stream};
 use serde::Serialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep, timeout};
 
 use crate::live::feed::Happening;
@@ -27,7 +27,9 @@ use crate::web::actions::reading;
 use crate::web::answer::Problem;
 use crate::web::asked::Asked;
 use crate::web::bookmark::Bookmark;
+use crate::web::connection_limit::{Slot, StreamSlot};
 use crate::web::desk::Desk;
+use crate::web::list_header::{elements, weight};
 
 /// One try at a delivery, as it is streamed.
 #[derive(Serialize)]
@@ -48,19 +50,21 @@ struct Streaming {
     /// Whether there are more transitions than were made ready.
     behind: bool,
     end: Pin<Box<Sleep>>,
-    _room: OwnedSemaphorePermit,
+    slot: StreamSlot,
+    is_over: bool,
 }
 
 /// Answers with the stream.
 pub(super) async fn stream(
     State(desk): State<Desk>,
+    Extension(slot): Extension<Slot>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Ok(room) = Semaphore::try_acquire_owned(desk.streams.clone()) else {
-        let full = "too many streams are open; come back later";
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, full));
-    };
+    if weight(&elements(&headers, ACCEPT), KIND, "") == 0 {
+        let other = format!("this is `{KIND}`, which `Accept` rules out");
+        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, other));
+    }
     let after = Asked::strictly(&uri, &["after"])?.bookmark("after")?;
     let named = headers.get("last-event-id").filter(|id| !id.is_empty());
     // An id that is none of ours is of another history as well.
@@ -83,7 +87,8 @@ pub(super) async fn stream(
         ready: VecDeque::from([hello]),
         behind: false,
         end: Box::pin(sleep(LASTS)),
-        _room: room,
+        slot: slot.stream(),
+        is_over: false,
     };
     if is_foreign {
         let data = format!("{{\"place\":{}}}", last.place);
@@ -116,8 +121,15 @@ impl Streaming {
                 self.read_on().await.ok()?;
                 continue;
             }
+            if self.is_over {
+                return None;
+            }
             let heard = tokio::select! {
                 biased;
+                _ = &mut self.slot.evicted => {
+                    self.is_over = true;
+                    return Some(Event::default().retry(RETRY_EVICTED).comment("too many"));
+                }
                 () = &mut self.end => return None,
                 heard = timeout(KEEP_ALIVE, self.happenings.recv()) => heard,
             };
@@ -176,8 +188,12 @@ fn tried(happening: &Happening) -> Option<Event> {
 /// How long a stream lasts: less than the last request of a connection may, so that it ends in
 /// good order.
 const LASTS: Duration = Duration::from_secs(25);
-/// How soon whoever listens comes back.
+/// How soon a listener comes back.
 const RETRY: Duration = Duration::from_secs(1);
+/// How soon one comes back that had to end for another: as rarely as the page is read without a
+/// stream.
+const RETRY_EVICTED: Duration = Duration::from_secs(15);
+const KIND: &str = "text/event-stream";
 /// How often something is said when nothing happens.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Transitions that are read at once.

@@ -39,6 +39,9 @@ fn open(limits: Limits, queue: usize) -> Door {
 fn short() -> Limits {
     Limits {
         connections: 8,
+        answers: 4,
+        streams: 2,
+        stall: Duration::from_millis(300),
         head: Duration::from_millis(300),
         whole: Duration::from_millis(500),
         last: Duration::from_millis(300),

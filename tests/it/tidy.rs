@@ -122,7 +122,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("signal_hook", &["cli/asking.rs", "cli/command.rs", "daemon/signals.rs"]),
     ("signal_hook_tokio", &["daemon/signals.rs"]),
     ("axum", &["web/", "demo/argil.rs", "demo/receiver.rs"]),
-    ("hyper", &["notify/fault.rs", "web/seats.rs", "web/server.rs"]),
+    ("hyper", &["notify/fault.rs", "web/server.rs"]),
     ("httparse", &["notify/tunnel.rs"]),
     ("hyper_util", &["web/server.rs"]),
     ("clap", &["cli/args.rs", "cli/hand_args.rs", "cli/command.rs"]),

@@ -1,9 +1,9 @@
 //! The page, the API, the numbers and the health of the real program, over real sockets.
 
+mod connections;
 mod own_desk;
 mod page;
 mod readers;
-mod seats;
 mod stream;
 mod stuck;
 mod verdict;

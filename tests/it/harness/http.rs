@@ -88,6 +88,12 @@ impl Listener {
         let data = next.strip_prefix("data: ");
         data.map_or(Value::Null, |data| serde_json::from_str(data).unwrap())
     }
+
+    /// Reads on to the end; whether the stream ended as HTTP ends one.
+    pub(crate) fn ends_well(&mut self) -> bool {
+        let lines = self.0.by_ref().map_while(Result::ok);
+        lines.filter(|line| !line.is_empty()).last().is_some_and(|last| last == "0")
+    }
 }
 
 /// The first lines of a stream.

@@ -4,16 +4,21 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use avatar_watch::domain::channel::ChannelName;
+use avatar_watch::domain::delivery::{DeliveryState, Outcome, OutcomeClass, Scope};
+use avatar_watch::domain::event::EventId;
 use avatar_watch::domain::moment::Moment;
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::live::feed::Feed;
+use avatar_watch::live::feed::{Feed, Happening};
 use avatar_watch::live::metrics::{Dropped, Metrics};
 use avatar_watch::live::sights::Sights;
+use avatar_watch::secret::Secret;
 use avatar_watch::store::handle::Store;
 use avatar_watch::store::writer::Writer;
 use avatar_watch::web::access::Rules;
-use avatar_watch::web::desk::{Desk, READERS_MAX, Register, STREAMS_MAX, Tick};
+use avatar_watch::web::desk::{Desk, READERS_MAX, Register, Tick};
+use avatar_watch::web::hints::{self, Hints};
 use avatar_watch::web::routes;
 use avatar_watch::web::server::{self, Limits};
 use avatar_watch::web::shelf::Shelf;
@@ -68,17 +73,43 @@ pub(super) fn desk(database: PathBuf, rules: Rules) -> (Desk, watch::Sender<Arc<
         trials: mpsc::channel(1).0,
         ring: Arc::new(|| ()),
         shelf: Shelf::default(),
-        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         readers: Arc::new(Semaphore::new(READERS_MAX)),
     };
     (desk, sender)
 }
 
-/// Serves a desk until the test ends.
+/// Serves a desk until the test ends, with a route for hints whose token is [`HINT_TOKEN`].
 pub(super) fn serve(desk: Desk, limits: Limits) -> SocketAddr {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let place = listener.local_addr().unwrap();
-    let routes = routes::routes(desk);
+    let (_, token) = watch::channel(Some(Secret::new(HINT_TOKEN)));
+    let hints = hints::routes(Hints { token, hinted: desk.looks.clone() });
+    let routes = routes::routes(desk).merge(hints);
     tokio::spawn(server::run(listener, routes, limits, std::future::pending(), |_| {}));
     place
 }
+
+/// The end of an attempt, as it is streamed.
+pub(super) fn tried() -> Happening {
+    Happening::Tried {
+        event_id: EventId::mint(Timestamp::from_millis(0), Roll::new(7)),
+        avatar_id: "a1".to_owned(),
+        channel: ChannelName::parse("ops").unwrap(),
+        attempt: 1,
+        outcome: Outcome {
+            class: OutcomeClass::Delivered,
+            phase: "response",
+            code: Some(204),
+            retry_after: None,
+            error: None,
+            snippet: None,
+            clock: None,
+            scope: Scope::Channel,
+            help: None,
+        },
+        state: DeliveryState::Delivered,
+    }
+}
+
+/// The token of hints.
+pub(super) const HINT_TOKEN: &str = "canary-hints-1234";

@@ -1,14 +1,9 @@
 //! The stream: nothing is missed between two of them.
 
-use avatar_watch::domain::channel::ChannelName;
-use avatar_watch::domain::delivery::{DeliveryState, Outcome, OutcomeClass, Scope};
-use avatar_watch::domain::event::EventId;
-use avatar_watch::domain::roll::Roll;
-use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::live::feed::Happening;
 use avatar_watch::web::server::Limits;
 
-use super::own_desk::{OwnDesk, serve};
+use super::own_desk::{OwnDesk, serve, tried};
 use super::*;
 use crate::harness::http::{Listener, events};
 
@@ -93,26 +88,16 @@ async fn whoever_listens_too_slowly_is_told_how_much_went_by() {
         (stream.wait_for("event: missed"), stream.wait_for("event: attempt"))
     });
     begins.await.unwrap();
-    let outcome = Outcome {
-        class: OutcomeClass::Delivered,
-        phase: "response",
-        code: Some(204),
-        retry_after: None,
-        error: None,
-        snippet: None,
-        clock: None,
-        scope: Scope::Channel,
-        help: None,
-    };
+    let example = tried();
     // On this one thread nobody can listen while it is told.
     for attempt in 0..KEPT + 10 {
-        own.desk.feed.tell(|| Happening::Tried {
-            event_id: EventId::mint(Timestamp::from_millis(0), Roll::new(7)),
-            avatar_id: "a1".to_owned(),
-            channel: ChannelName::parse("ops").unwrap(),
-            attempt,
-            outcome: outcome.clone(),
-            state: DeliveryState::Delivered,
+        own.desk.feed.tell(|| {
+            let Happening::Tried { event_id, avatar_id, channel, outcome, state, .. } =
+                example.clone()
+            else {
+                unreachable!()
+            };
+            Happening::Tried { event_id, avatar_id, channel, attempt, outcome, state }
         });
     }
     let (missed, next) = listening.await.unwrap();
@@ -146,30 +131,46 @@ async fn what_happens_is_streamed_as_it_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_are_so_many_and_no_more() {
-    let scene = Scene::new().await;
-    let page = scene.page;
-    let open: Vec<_> = (0..16)
-        .map(|_| {
-            use std::io::{Read as _, Write as _};
-            let mut stream = std::net::TcpStream::connect(page).unwrap();
-            write!(stream, "GET /api/v1/stream HTTP/1.1\r\nhost: {page}\r\n\r\n").unwrap();
-            let mut begin = [0; 12];
-            stream.read_exact(&mut begin).unwrap();
-            assert_eq!(&begin, b"HTTP/1.1 200");
-            stream
-        })
-        .collect();
-    let full = scene.get("/api/v1/stream");
-    assert_eq!((full.status, full.header("retry-after")), (503, "5"));
-    check_described("GET", "/api/v1/stream", &full);
-    drop(open);
-    // Whoever has gone is noticed when the next thing is said.
-    scene.argil.set_status("a1", "IDLE");
-    wait_until("room for a stream", || {
-        let answer = ask(page, "HEAD", "/api/v1/stream", &[]);
-        answer.status == 200
-    });
+async fn a_stream_that_is_ruled_out_is_not_sent() {
+    let own = OwnDesk::new();
+    let page = serve(own.desk.clone(), Limits::default());
+    for (accept, status) in [
+        ("", 200),
+        ("accept: text/event-stream", 200),
+        ("accept: text/html, */*;q=0.1", 200),
+        ("accept: text/event-stream;q=0", 406),
+        ("accept: text/event-stream;q=0.000, */*", 406),
+        ("accept: application/json", 406),
+    ] {
+        let headers: &[&str] = if accept.is_empty() { &[] } else { &[accept] };
+        let answer = ask(page, "HEAD", "/api/v1/stream", headers);
+        assert_eq!(answer.status, status, "{accept}");
+    }
+    let refused = ask(page, "GET", "/api/v1/stream", &["accept: text/event-stream;q=0"]);
+    check_described("GET", "/api/v1/stream", &refused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_so_many_and_the_oldest_ends_for_one_more() {
+    let own = OwnDesk::new();
+    let page = serve(own.desk.clone(), Limits::default());
+    let mut open: Vec<Listener> = Vec::new();
+    // All are of one address, and still no reader keeps the next one out.
+    for number in 0..3 * Limits::default().streams {
+        let mut newest = Listener::open(page, "/api/v1/stream");
+        newest.wait_for("id: 0");
+        open.push(newest);
+        if let Some(oldest) = number.checked_sub(Limits::default().streams) {
+            // It ends in good order, and its reader comes back later.
+            open[oldest].wait_for("retry: 15000");
+            assert!(open[oldest].ends_well());
+        }
+    }
+    let attempt = tried();
+    own.desk.feed.tell(|| attempt.clone());
+    for listener in &mut open[2 * Limits::default().streams..] {
+        assert_eq!(listener.wait_for("event: attempt")["channel"], "ops");
+    }
 }
 
 /// Happenings that a listener can be behind, as the feed has it.

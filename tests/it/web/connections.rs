@@ -1,0 +1,200 @@
+//! Readers who say nothing, too little or too much, or read nothing: they are cut off, and keep
+//! nobody out meanwhile.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use avatar_watch::secret::Secret;
+use avatar_watch::web::access::Rules;
+use avatar_watch::web::server::Limits;
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+
+use super::own_desk::{HINT_TOKEN, OwnDesk, serve, tried};
+use super::*;
+use crate::harness::http::Listener;
+
+/// Limits of time that no test waits for.
+fn patient() -> Limits {
+    let ever = Duration::from_secs(3600);
+    Limits { stall: ever, head: ever, whole: ever, last: ever, grace: ever, ..Limits::default() }
+}
+
+/// A desk where everything takes the token.
+fn own_desk_with_token() -> OwnDesk {
+    let token = Some(Secret::new(TOKEN));
+    OwnDesk::with(Rules { token, ..Rules::default() })
+}
+
+/// A connection that has said this, and waits.
+fn stranger(page: SocketAddr, says: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(page).unwrap();
+    stream.write_all(says.as_bytes()).unwrap();
+    stream
+}
+
+/// A connection that asks for more than fits into the buffers on the way, and reads nothing.
+fn non_reader(page: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(page).unwrap();
+    set_socket_recv_buffer_size(&stream, 1024).unwrap();
+    let request = format!("GET /api/v1/openapi.json HTTP/1.1\r\nhost: {page}\r\n\r\n");
+    let requests = request.repeat(100);
+    // It may be cut off meanwhile.
+    drop(stream.write_all(requests.as_bytes()));
+    stream
+}
+
+/// Whether the other side has ended it, whatever it said before.
+fn is_ended(stream: &mut TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let mut rest = [0; 4096];
+    loop {
+        match stream.read(&mut rest) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(failure) if failure.kind() == ErrorKind::WouldBlock => return false,
+            Err(_) => return true,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_hundred_strangers_keep_nobody_out() {
+    let own = own_desk_with_token();
+    let connections = Limits::default().connections;
+    let page = serve(own.desk.clone(), patient());
+    let refused = format!("GET / HTTP/1.1\r\nhost: {page}\r\n\r\n");
+    let half = &refused[..refused.len() - 4];
+    let slow = |path: &str| {
+        format!("POST {path} HTTP/1.1\r\nhost: {page}\r\ncontent-length: 60\r\n\r\nhalf")
+    };
+    let [hint, forged] = [HINT_TOKEN, "x"].map(|token| slow(&format!("/hints/argil/{token}")));
+    let says = ["", half, &refused, &hint, &forged];
+    let mut strangers: Vec<TcpStream> =
+        says.iter().cycle().take(300).map(|says| stranger(page, says)).collect();
+    let bearer = format!("authorization: Bearer {TOKEN}");
+    let answer = ask(page, "GET", "/", &[&bearer]);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    // Each one more than there are connections took the oldest one's.
+    let evicted = 300 + 1 - connections;
+    for (number, stream) in strangers.iter_mut().enumerate() {
+        if number < evicted {
+            wait_until(&format!("the end of stranger {number}"), || is_ended(stream));
+        } else {
+            assert!(!is_ended(stream), "stranger {number} of 300");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_hundred_who_read_nothing_keep_nobody_out() {
+    let own = OwnDesk::new();
+    let page = serve(own.desk.clone(), patient());
+    let listen = format!("GET /api/v1/stream HTTP/1.1\r\nhost: {page}\r\n\r\n");
+    let _open: Vec<[TcpStream; 2]> =
+        (0..300).map(|_| [non_reader(page), stranger(page, &listen)]).collect();
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(get(page, path).status, 200, "{path}");
+    }
+    // As soon as it is theirs to read, and not ours to answer, they give way to readers, too.
+    for path in ["/", "/metrics"] {
+        wait_until("a place for a reader", || get(page, path).status == 200);
+    }
+    Listener::open(page, "/api/v1/stream").wait_for("id: 0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_who_takes_nothing_is_cut_off() {
+    let own = OwnDesk::new();
+    let stall = Duration::from_millis(300);
+    let page = serve(own.desk.clone(), Limits { stall, ..patient() });
+    let mut slow = non_reader(page);
+    let mut open = non_reader(page);
+    // One of the two takes a little at a time, and for longer than the other may take nothing.
+    let mut taken = [0; 512];
+    wait_until("the end of the reader who takes nothing", || {
+        slow.read_exact(&mut taken).unwrap();
+        // Without being read from, which would be progress.
+        open.write(b"x").is_err()
+    });
+    slow.read_exact(&mut taken).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_wait_for_us_keep_nobody_from_health() {
+    let mut own = own_desk_with_token();
+    let share = Limits::default().answers / 2;
+    let (trials, mut asked) = tokio::sync::mpsc::channel(2 * share);
+    own.desk.trials = trials;
+    let page = serve(own.desk.clone(), patient());
+    let bearer = format!("authorization: Bearer {TOKEN}");
+    let asks = format!(
+        "POST /api/v1/channels/ops/test HTTP/1.1\r\nhost: {page}\r\nconnection: close\r\n\
+         {bearer}\r\n\r\n"
+    );
+    let mut waiting: Vec<TcpStream> = (0..share).map(|_| stranger(page, &asks)).collect();
+    let mut trials = Vec::new();
+    for _ in 0..share {
+        trials.push(asked.recv().await.unwrap());
+    }
+    let refused = ask(page, "GET", "/api/v1/status", &[&bearer]);
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "5"));
+    check_described("GET", "/api/v1/status", &refused);
+    // Of those that wait none is evicted, however many come.
+    let _strangers: Vec<TcpStream> = (0..300).map(|_| stranger(page, "")).collect();
+    assert_eq!(get(page, "/healthz").status, 200);
+    for trial in trials {
+        trial.answer.send(Some(Vec::new())).unwrap();
+    }
+    for stream in &mut waiting {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert_eq!(ask(page, "GET", "/api/v1/status", &[&bearer]).status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_keeps_the_connection_whoever_comes() {
+    let own = OwnDesk::new();
+    let page = serve(own.desk.clone(), patient());
+    let mut listener = Listener::open(page, "/api/v1/stream");
+    listener.wait_for("id: 0");
+    let mut strangers: Vec<TcpStream> = (0..300).map(|_| stranger(page, "")).collect();
+    assert_eq!(get(page, "/").status, 200);
+    wait_until("the end of a stranger", || is_ended(&mut strangers[0]));
+    let attempt = tried();
+    own.desk.feed.tell(|| attempt.clone());
+    assert_eq!(listener.wait_for("event: attempt")["channel"], "ops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_waits_while_nobody_can_be_evicted() {
+    let own = OwnDesk::new();
+    let page = serve(own.desk.clone(), Limits { connections: 1, ..patient() });
+    let mut listener = Listener::open(page, "/api/v1/stream");
+    listener.wait_for("id: 0");
+    let waiting = tokio::task::spawn_blocking(move || get(page, "/healthz").status);
+    let attempt = tried();
+    own.desk.feed.tell(|| attempt.clone());
+    listener.wait_for("event: attempt");
+    drop(listener);
+    // That a listener has gone is noticed when the next thing is said.
+    wait_until("an answer for the newcomer", || {
+        own.desk.feed.tell(|| attempt.clone());
+        waiting.is_finished()
+    });
+    assert_eq!(waiting.await.unwrap(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_nothing_more_is_cut_off() {
+    let own = OwnDesk::new();
+    let head = Duration::from_millis(200);
+    let page = serve(own.desk.clone(), Limits { head, ..patient() });
+    let whole = format!("GET /healthz HTTP/1.1\r\nhost: {page}\r\n\r\n");
+    for says in ["", "GET /hea", &whole[..whole.len() - 2], &whole] {
+        let mut stream = stranger(page, says);
+        wait_until(&format!("the end after {says:?}"), || is_ended(&mut stream));
+    }
+}
