@@ -2,8 +2,10 @@
 //!
 //! They are unsigned, so anyone who knows the URL can forge one, and their delivery is not
 //! promised. So a hint carries no news: its avatar is looked at a little earlier, at most once a
-//! second, and what the API says then is what counts. The answer is always 202 and empty, so that
-//! nobody learns anything from it.
+//! second, and what the API says then is what counts. The answer is always 202 and empty, and is
+//! sent before token and body are read into, so that neither it nor its time says anything.
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -11,7 +13,7 @@ use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use axum::routing::any;
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::domain::avatar::AvatarId;
 use crate::secret::Secret;
@@ -29,20 +31,30 @@ pub struct Hints {
 
 /// The route of hints: `POST /hints/argil/{token}`.
 pub fn routes(hints: Hints) -> Router {
-    Router::new().route("/hints/argil/{token}", any(take)).with_state(hints)
+    let tasks = Arc::new(Semaphore::new(TASKS_MAX));
+    Router::new().route("/hints/argil/{token}", any(take)).with_state((hints, tasks))
 }
 
-async fn take(State(hints): State<Hints>, method: Method, uri: Uri, body: Body) -> StatusCode {
+async fn take(
+    State((hints, tasks)): State<(Hints, Arc<Semaphore>)>,
+    method: Method,
+    uri: Uri,
+    body: Body,
+) -> StatusCode {
     // The body first, so that a wrong token takes as long as the right one.
     let body = to_bytes(body, BODY_SIZE_MAX).await.unwrap_or_default();
-    let token = uri.path().rsplit('/').next().unwrap_or_default();
     let Some(expected) = hints.token.borrow().clone() else { return StatusCode::NOT_FOUND };
-    if same(token, expected.expose()) && method == Method::POST {
-        for id in ids(&body) {
-            // A full queue means that there is enough to look at.
-            drop(hints.hinted.try_send(id));
+    let Ok(permit) = tasks.acquire_owned().await else { return StatusCode::ACCEPTED };
+    tokio::task::spawn_blocking(move || {
+        let token = uri.path().rsplit('/').next().unwrap_or_default();
+        if same(token, expected.expose()) && method == Method::POST {
+            for id in ids(&body) {
+                // A full queue means that there is enough to poll.
+                drop(hints.hinted.try_send(id));
+            }
         }
-    }
+        drop(permit);
+    });
     StatusCode::ACCEPTED
 }
 
@@ -69,6 +81,8 @@ pub fn ids(body: &[u8]) -> Vec<AvatarId> {
 
 /// The largest body that is read, in bytes; Argil's own have some hundred.
 const BODY_SIZE_MAX: usize = 16 * 1024;
+/// Hints that are read at once; a further one waits for its answer.
+const TASKS_MAX: usize = 16;
 /// Avatars that one request can name at most.
 const IDS_MAX: usize = 8;
 

@@ -72,38 +72,73 @@ async fn read(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// Runs a test with one thread for tasks that block, so that hints are read one after the other.
+fn in_order(test: impl Future<Output = ()>) {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().max_blocking_threads(1).build().unwrap().block_on(test);
+}
+
+/// Waits until all hints are read that were answered; only [`in_order`].
+async fn all_read() {
+    tokio::task::spawn_blocking(|| ()).await.unwrap();
+}
+
 async fn next(door: &mut Door) -> String {
     timeout(LIMIT, door.hinted.recv()).await.unwrap().unwrap().to_string()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_answer_is_the_same_whoever_asks_what() {
-    let mut door = open(Limits::default(), 16);
-    let good = r#"{"event":"AVATAR_TRAINING_SUCCESS","data":{"avatarId":"a1"}}"#;
-    let undated = |answer: String| {
-        let lines = answer.split("\r\n").filter(|line| !line.starts_with("date: "));
-        lines.map(str::to_owned).collect::<Vec<_>>()
-    };
-    let expected = undated(ask(door.address, hint(TOKEN, "POST", good).as_bytes()).await);
-    assert_eq!(expected[0], "HTTP/1.1 202 Accepted");
-    assert_eq!(expected.last().unwrap(), "", "there is no body");
-    assert_eq!(next(&mut door).await, "a1");
-    let nested = "[".repeat(60_000);
-    for (token, method, body) in [
-        (TOKEN, "POST", "junk"),
-        (TOKEN, "POST", ""),
-        (TOKEN, "POST", nested.as_str()),
-        (TOKEN, "POST", r#"{"data":{"avatarId":7}}"#),
-        (TOKEN, "GET", good),
-        (TOKEN, "DELETE", good),
-        ("wrong", "POST", good),
-        ("0123456789abcdeF", "POST", good),
-        ("%30123456789abcdef", "POST", good),
-    ] {
-        let answer = ask(door.address, hint(token, method, body).as_bytes()).await;
-        assert_eq!(undated(answer), expected, "{method} {token} {}", &body[..body.len().min(40)]);
-    }
-    assert!(door.hinted.try_recv().is_err(), "none of them is a hint");
+#[test]
+fn every_answer_is_the_same_whoever_asks_what() {
+    in_order(async {
+        let mut door = open(Limits::default(), 16);
+        let good = r#"{"event":"AVATAR_TRAINING_SUCCESS","data":{"avatarId":"a1"}}"#;
+        let undated = |answer: String| {
+            let lines = answer.split("\r\n").filter(|line| !line.starts_with("date: "));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let expected = undated(ask(door.address, hint(TOKEN, "POST", good).as_bytes()).await);
+        assert_eq!(expected[0], "HTTP/1.1 202 Accepted");
+        assert_eq!(expected.last().unwrap(), "", "there is no body");
+        assert_eq!(next(&mut door).await, "a1");
+        let nested = "[".repeat(60_000);
+        let large = format!("[{}0]", "{},".repeat(30_000));
+        for (token, method, body) in [
+            (TOKEN, "POST", "junk"),
+            (TOKEN, "POST", ""),
+            (TOKEN, "POST", nested.as_str()),
+            (TOKEN, "POST", large.as_str()),
+            (TOKEN, "POST", r#"{"data":{"avatarId":7}}"#),
+            (TOKEN, "GET", good),
+            (TOKEN, "DELETE", good),
+            ("wrong", "POST", good),
+            ("0123456789abcdeF", "POST", good),
+            ("%30123456789abcdef", "POST", good),
+        ] {
+            let answer = ask(door.address, hint(token, method, body).as_bytes()).await;
+            let shown = &body[..body.len().min(40)];
+            assert_eq!(undated(answer), expected, "{method} {token} {shown}");
+        }
+        all_read().await;
+        assert!(door.hinted.try_recv().is_err(), "none of them is a hint");
+    });
+}
+
+/// So that its time does not say whether the token was right.
+#[test]
+fn a_hint_is_answered_before_token_and_body_are_read_into() {
+    in_order(async {
+        let mut door = open(Limits::default(), 16);
+        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || held.recv());
+        for token in [TOKEN, "wrong"] {
+            let request = hint(token, "POST", r#"{"avatarId":"a1"}"#);
+            let answer = ask(door.address, request.as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+        }
+        assert!(door.hinted.try_recv().is_err(), "nothing was read yet");
+        drop(let_go);
+        assert_eq!(next(&mut door).await, "a1");
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,16 +192,19 @@ async fn hundreds_of_idle_connections_keep_a_hint_out_only_for_a_while() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_queue_loses_hints_and_answers_all_the_same() {
-    let mut door = open(Limits::default(), 2);
-    for number in 0..10 {
-        let body = format!(r#"{{"avatarId":"a{number}"}}"#);
-        let answer = ask(door.address, hint(TOKEN, "POST", &body).as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
-    }
-    assert_eq!([next(&mut door).await, next(&mut door).await], ["a0", "a1"]);
-    assert!(door.hinted.try_recv().is_err());
+#[test]
+fn a_full_queue_loses_hints_and_answers_all_the_same() {
+    in_order(async {
+        let mut door = open(Limits::default(), 2);
+        for number in 0..10 {
+            let body = format!(r#"{{"avatarId":"a{number}"}}"#);
+            let answer = ask(door.address, hint(TOKEN, "POST", &body).as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+        }
+        all_read().await;
+        assert_eq!([next(&mut door).await, next(&mut door).await], ["a0", "a1"]);
+        assert!(door.hinted.try_recv().is_err());
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
