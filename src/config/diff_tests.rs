@@ -74,7 +74,10 @@ fn a_reload_is_told_in_words() {
     );
     check(
         &[("[argil]", "web.listen = \"off\"\nweb.hint_token = \"CANARY-of-16-letters\"\n[argil]")],
-        &["the web changed: `listen` from `127.0.0.1:8787` to `off`, `hint_token`"],
+        &[
+            "the web changed: `listen` from `127.0.0.1:8787` to `off`, `read` from `local` to `token`, \
+               `hint_token`",
+        ],
     );
     check(&[("[argil]", "discover.enabled = true\n[argil]")], &["the discovery is on now"]);
 }

@@ -11,6 +11,7 @@ use crate::config::settings::{AccountSettings, BounceTo, ChannelKind, MailWay, S
 use crate::domain::account::AccountName;
 use crate::domain::channel::ChannelName;
 use crate::domain::event::EventKind;
+use crate::domain::read_access::ReadAccess;
 use crate::domain::retry::RetrySchedule;
 
 /// The least that loads; tests add to it.
@@ -302,6 +303,9 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     let web = &mut spelled_out.web;
     assert!(web.hint_token.take().is_some() && web.token.take().is_some());
     assert!(std::mem::take(&mut web.is_chosen));
+    assert_eq!(std::mem::replace(&mut web.read, ReadAccess::Local), ReadAccess::Token);
+    // That hints come by a name.
+    assert_eq!(spelled_out.warnings.drain(..).count(), 1);
     assert!(spelled_out.heartbeat.take().is_some());
     assert_eq!(example, spelled_out);
     assert_eq!(example.warnings, []);

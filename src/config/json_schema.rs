@@ -11,7 +11,7 @@ use crate::config::schema::{
     ACCOUNT, ARGIL, AVATAR, BACKOFF, DISCOVER, EMAIL, EVENTS, FILE, POLL, ROOT, SECRET, SENDMAIL,
     SMTP, STORE, Schema, TRAINING, WEB, WEBHOOK, join,
 };
-use crate::config::{account, channel, format, mail, poll, smtp, store, terms};
+use crate::config::{account, channel, format, mail, poll, smtp, store, terms, web};
 use crate::domain::event::EventKind;
 use crate::domain::status::Status;
 
@@ -126,6 +126,7 @@ impl Maker {
             "channels.*.smtp.tls" => words(&smtp::TLS.map(|it| it.0)),
             "channels.*.smtp.auth" => words(&smtp::AUTH.map(|it| it.0)),
             "channels.*.type" => words(if schema.knows("url") { &["webhook"] } else { &["email"] }),
+            "web.read" => words(&web::READ.map(|it| it.0)),
             "avatars.assume" => words(&Status::DOCUMENTED),
             "channels.*.events" => list(words(&EventKind::SELECTABLE.map(EventKind::name)), 0),
             "channels.*.retry_schedule" => list_of("duration"),

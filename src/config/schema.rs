@@ -112,7 +112,7 @@ pub(super) const BACKOFF: Schema =
     Schema { path: "poll.backoff", keys: &["initial", "max", "multiplier", "jitter"] };
 pub(super) const EVENTS: Schema = Schema { path: "events", keys: &["infer_unseen_training"] };
 pub(super) const WEB: Schema =
-    Schema { path: "web", keys: &["listen", "token", "hosts", "thumbnails", "hint_token"] };
+    Schema { path: "web", keys: &["listen", "token", "read", "hosts", "thumbnails", "hint_token"] };
 pub(super) const STORE: Schema =
     Schema { path: "store", keys: &["path", "keep_transitions", "keep_deliveries"] };
 pub(super) const AVATAR: Schema = Schema {

@@ -22,6 +22,7 @@ use crate::domain::foreign_text::plain;
 use crate::domain::mail_address::MailAddress;
 use crate::domain::mail_domain::MailDomain;
 use crate::domain::reach::Reach;
+use crate::domain::read_access::ReadAccess;
 use crate::domain::retention::Retention;
 use crate::domain::retry::Terms;
 use crate::domain::status::Status;
@@ -152,9 +153,10 @@ pub struct WebSettings {
     pub is_chosen: bool,
     /// What opens the door for hints; `None` keeps it shut.
     pub hint_token: Option<Secret>,
-    /// What whoever changes anything has to show, and, unless `listen` is loopback, whoever reads;
-    /// `None` lets nobody change anything.
+    /// What a change has to show, and reading where `read` says so; `None` lets nobody do either.
     pub token: Option<Secret>,
+    /// What reading takes.
+    pub read: ReadAccess,
     /// Names besides `localhost` under which it is reached, in lower case.
     pub hosts: Vec<String>,
     /// Whether the page shows the pictures of avatars, which a browser then loads from elsewhere.

@@ -217,9 +217,14 @@ fn store(path: &Path, Retention { transitions, deliveries }: Retention) -> Keys 
 }
 
 fn web(web: &WebSettings) -> Keys {
-    let WebSettings { listen, is_chosen: _, hint_token: _, token: _, hosts, thumbnails } = web;
+    let WebSettings { listen, is_chosen: _, hint_token: _, token: _, read, hosts, thumbnails } =
+        web;
     let listen = listen.map_or("off".to_owned(), |address| address.to_string());
-    let mut found = keys([("listen", listen), ("thumbnails", thumbnails.to_string())]);
+    let mut found = keys([
+        ("listen", listen),
+        ("read", read.name().to_owned()),
+        ("thumbnails", thumbnails.to_string()),
+    ]);
     add(&mut found, [("hosts", (!hosts.is_empty()).then(|| hosts.join(", ")))]);
     found
 }

@@ -9,6 +9,7 @@ use crate::config::reader::Table;
 use crate::config::schema::{WEB, nearest};
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::WebSettings;
+use crate::domain::read_access::ReadAccess;
 use crate::domain::secret_text::SecretKind;
 use crate::secret::Secret;
 
@@ -24,6 +25,7 @@ pub(super) fn read(root: &Table<'_>) -> Option<WebSettings> {
     let listen = web.or("listen", Some(LISTEN), listen);
     let hint_token = web.optional("hint_token", token);
     let page_token = web.optional("token", token);
+    let read = web.optional("read", |field| field.one_of(&READ));
     let hosts = web.or("hosts", Vec::new(), |field| field.list(host));
     let thumbnails = web.or("thumbnails", false, Field::flag);
     let (listen, hint_token, token) = (listen?, hint_token?, page_token?);
@@ -31,37 +33,66 @@ pub(super) fn read(root: &Table<'_>) -> Option<WebSettings> {
         let help = "take another one: whoever sends hints would be allowed everything";
         return field.wrong("is the `hint_token` too", help.to_owned());
     }
-    let open = listen.is_some_and(|address| !address.ip().to_canonical().is_loopback());
-    let any_token = token.as_ref().or(hint_token.as_ref());
-    if let (Some(field), true, None) = (web.field("listen"), open, any_token) {
-        let message = "is open to the network without a `token`, so the page shows nothing there";
-        let help = "add `token = { file = \"…\" }`, or listen on `127.0.0.1`";
-        field.reader.warning(&field.place, message, help);
+    let hosts = hosts?;
+    let is_remote = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
+    let is_open = listen.is_some_and(is_remote);
+    let (has_hosts, takes_hints) = (!hosts.is_empty(), hint_token.is_some());
+    let usual = ReadAccess::unless_configured(!is_open, has_hosts, takes_hints);
+    let is_read_configured = web.field("read").is_some();
+    let read = read?.unwrap_or(usual);
+    // Who takes hints and has no token may want no page.
+    if token.is_none() && listen.is_some() && (is_read_configured || !takes_hints) {
+        warn_of_no_token(&web, read, is_open);
     }
     if let (Some(field), true) = (web.field("hint_token"), hint_token.is_some()) {
-        match listen {
-            None => {
-                let message = "stands there, and `listen` is `off`: no hint can come in";
-                field.reader.warning(&field.place, message, "take one of the two out");
-            }
-            Some(address) if !address.ip().to_canonical().is_loopback() => {
-                let message =
-                    "would cross the network in the clear, since `listen` is not loopback";
-                let help = "put a proxy with TLS in front, and listen on `127.0.0.1` behind it";
-                field.reader.warning(&field.place, message, help);
-            }
-            Some(_) => (),
+        let warning = match listen {
+            None => Some((
+                "stands there, and `listen` is `off`: no hint can come in",
+                "take one of the two out",
+            )),
+            Some(_) if is_open => Some((
+                "would cross the network in the clear, since `listen` is not loopback",
+                "put a proxy with TLS in front, and listen on `127.0.0.1` behind it",
+            )),
+            Some(_) if !has_hosts => Some((
+                "takes no hint from a proxy that passes on the name it was asked for, since there \
+                 are no `hosts`",
+                "add the name that Argil calls, like `hosts = [\"watch.example.com\"]`",
+            )),
+            Some(_) => None,
+        };
+        if let Some((message, help)) = warning {
+            field.reader.warning(&field.place, message, help);
         }
     }
     let is_chosen = web.field("listen").is_some();
-    Some(WebSettings {
-        listen,
-        is_chosen,
-        hint_token,
-        token,
-        hosts: hosts?,
-        thumbnails: thumbnails?,
-    })
+    Some(WebSettings { listen, is_chosen, hint_token, token, read, hosts, thumbnails: thumbnails? })
+}
+
+/// Warns when nobody can read without a token, at the key that makes it so.
+fn warn_of_no_token(web: &Table<'_>, read: ReadAccess, is_open: bool) {
+    if read != ReadAccess::Token {
+        return;
+    }
+    let public = "add `token = { file = \"…\" }`, or let everybody read with `read = \"public\"`";
+    let (key, message, help) = if web.field("read").is_some() {
+        ("read", "takes a `token`, and there is none, so nobody can read the page", public)
+    } else if is_open {
+        (
+            "listen",
+            "is open to the network without a `token`, so the page shows nothing there",
+            "add `token = { file = \"…\" }`, or listen on `127.0.0.1`",
+        )
+    } else {
+        (
+            "hosts",
+            "makes reading take a `token`, and there is none, so nobody can read the page",
+            public,
+        )
+    };
+    if let Some(field) = web.field(key) {
+        field.reader.warning(&field.place, message, help);
+    }
 }
 
 /// Gives `Some(None)` for off.
@@ -115,6 +146,9 @@ fn host(field: &Field<'_>) -> Option<String> {
     }
 }
 
+/// What `read` can be.
+pub(super) const READ: [(&str, ReadAccess); 2] =
+    [("token", ReadAccess::Token), ("public", ReadAccess::Public)];
 const OFF: &str = "off";
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
 const TOKEN_LENGTH_MIN: usize = 16;
@@ -162,8 +196,19 @@ mod tests {
     }
 
     #[test]
+    fn a_hint_comes_by_a_name() {
+        check_added(
+            &format!("web.hint_token = '{TOKEN}'"),
+            "config.toml:2: `web.hint_token` takes no hint from a proxy that passes on the name it \
+             was asked for, since there are no `hosts`\n  \
+             help: add the name that Argil calls, like `hosts = [\"watch.example.com\"]`",
+        );
+    }
+
+    #[test]
     fn a_hint_token_is_long_and_plain_and_is_not_repeated() {
-        let token = |token: &str| check_added(&format!("web.hint_token = '{token}'"), "");
+        let named = "web.hosts = ['watch']\nweb.read = 'public'";
+        let token = |token: &str| check_added(&format!("web.hint_token = '{token}'\n{named}"), "");
         token(TOKEN);
         token(&"x".repeat(128));
         for bad in ["CANARY-of-15-ab", "CANARY.of.16.abcd", "CANARY/of/16/abcd"] {
@@ -184,7 +229,8 @@ mod tests {
             "config.toml:2: `web.token` is the `hint_token` too\n  \
              help: take another one: whoever sends hints would be allowed everything",
         );
-        let other = format!("web.token = '{TOKEN}'\nweb.hint_token = '{TOKEN}-'");
+        let other =
+            format!("web.token = '{TOKEN}'\nweb.hint_token = '{TOKEN}-'\nweb.hosts = ['watch']");
         check_added(&other, "");
     }
 
@@ -197,6 +243,48 @@ mod tests {
              shows nothing there\n  \
              help: add `token = { file = \"…\" }`, or listen on `127.0.0.1`",
         );
+    }
+
+    #[test]
+    fn reading_takes_the_token_unless_it_is_local_or_public() {
+        for (text, expected) in [
+            ("", ReadAccess::Local),
+            ("web.listen = '[::1]:80'", ReadAccess::Local),
+            ("web.hosts = ['watch']", ReadAccess::Token),
+            ("web.hint_token = 'CANARY-of-16_abc'", ReadAccess::Token),
+            ("web.listen = '0.0.0.0:80'", ReadAccess::Token),
+            ("web.listen = '[::ffff:10.1.2.3]:80'", ReadAccess::Token),
+            ("web.read = 'token'", ReadAccess::Token),
+            ("web.read = 'public'", ReadAccess::Public),
+            ("web.read = 'public'\nweb.hosts = ['watch']", ReadAccess::Public),
+            ("web.read = 'public'\nweb.listen = '0.0.0.0:80'", ReadAccess::Public),
+        ] {
+            assert_eq!(web(text).read, expected, "{text}");
+        }
+        check_added(
+            "web.read = 'local'",
+            "config.toml:2: `web.read` has the unknown value `local`\n  \
+             help: it can be `token` or `public`",
+        );
+    }
+
+    #[test]
+    fn a_page_that_nobody_can_read_is_a_warning() {
+        let check = |text: &str, key: &str, message: &str| {
+            let help = "add `token = { file = \"…\" }`, or let everybody read with \
+                        `read = \"public\"`";
+            let warning = format!("config.toml:2: `web.{key}` {message}\n  help: {help}");
+            check_added(text, &warning);
+            check_added(&format!("{text}\nweb.token = '{TOKEN}'"), "");
+            if key != "read" {
+                check_added(&format!("{text}\nweb.read = 'public'"), "");
+            }
+        };
+        let names = "makes reading take a `token`, and there is none, so nobody can read the page";
+        check("web.hosts = ['watch']", "hosts", names);
+        let says = "takes a `token`, and there is none, so nobody can read the page";
+        check("web.read = 'token'", "read", says);
+        check_added("web.listen = 'off'\nweb.read = 'token'", "");
     }
 
     #[test]
@@ -219,7 +307,10 @@ mod tests {
     fn a_hint_token_that_no_hint_reaches_or_that_all_can_read_is_a_warning() {
         let check = |listen: &str, expected: &str| {
             check_added(
-                &format!("web.hint_token = '{TOKEN}'\nweb.listen = '{listen}'"),
+                &format!(
+                    "web.hint_token = '{TOKEN}'\nweb.listen = '{listen}'\nweb.hosts = ['watch']\n\
+                     web.read = 'public'"
+                ),
                 &expected.replace("TOKEN", "config.toml:2: `web.hint_token`"),
             );
         };

@@ -9,7 +9,6 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
@@ -145,7 +144,7 @@ impl Door {
         let (hint_token, followed) = watch::channel(hint_token);
         let (open, closed) = oneshot::channel::<()>();
         let hints = Hints { token: followed, hinted: inside.looks.clone() };
-        let routes = routes::routes(desk(inside, registered)).merge(hints::routes(hints));
+        let routes = routes::routes(desk(inside, registered), hints::routes(hints));
         let task = tokio::spawn(async move {
             let closed = async { drop(closed.await) };
             let starved = |failure: Option<&std::io::Error>| match failure {
@@ -196,7 +195,7 @@ impl Door {
 fn desk<C: Clock>(inside: Inside<C>, register: watch::Receiver<Arc<Register>>) -> Desk {
     let Inside { tools, database, pulse, started_at, looks, trials } = inside;
     let (clock, chance, bell) = (tools.clock.clone(), tools.chance.clone(), tools.bell.clone());
-    let (store, said) = (tools.store.clone(), AtomicBool::new(false));
+    let store = tools.store.clone();
     let tick = move || Tick { now: clock.now(), moment: clock.moment(), roll: chance.roll() };
     Desk {
         database,
@@ -208,14 +207,6 @@ fn desk<C: Clock>(inside: Inside<C>, register: watch::Receiver<Arc<Register>>) -
         metrics: tools.metrics.clone(),
         progress: Arc::new(move |now| parts(&pulse, now)),
         writes: Arc::new(move || store.can_write()),
-        unsaid_proxy: Arc::new(move || {
-            if !said.swap(true, Ordering::Relaxed) {
-                warn!(
-                    "requests come through a proxy that does not say so, and whoever it lets \
-                     through reads without the token: let it add `X-Forwarded-For`"
-                );
-            }
-        }),
         dropped: Arc::new(|| Dropped {
             log_lines: output_queue::of_error().map_or(0, OutputQueue::dropped),
             systemd_messages: systemd::dropped(),
@@ -240,7 +231,6 @@ fn parts(pulse: &Pulse, now: Moment) -> Vec<Progress> {
 /// What of the config is shown.
 fn register(settings: &Settings) -> Register {
     let web = &settings.web;
-    let loopback = web.listen.is_some_and(|listen| listen.ip().to_canonical().is_loopback());
     let avatars = settings.avatars.iter().map(|avatar| {
         let registered = Registered { label: avatar.name.clone(), account: avatar.account.clone() };
         (avatar.id.clone(), registered)
@@ -262,6 +252,6 @@ fn register(settings: &Settings) -> Register {
         avatars: avatars.collect(),
         channels: channels.collect(),
         thumbnails: web.thumbnails,
-        rules: Rules { token: web.token.clone(), hosts: web.hosts.clone(), loopback },
+        rules: Rules { token: web.token.clone(), hosts: web.hosts.clone(), read: web.read },
     }
 }

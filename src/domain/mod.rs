@@ -39,6 +39,7 @@ pub mod vigil;
 pub mod vision;
 pub mod key_gate;
 pub mod reach;
+pub mod read_access;
 pub mod custom_header;
 pub mod retry;
 pub mod delivery;

@@ -46,8 +46,6 @@ pub struct Desk {
     pub writes: Arc<dyn Fn() -> bool + Send + Sync>,
     /// What was not written, since nobody read it.
     pub dropped: Arc<dyn Fn() -> Dropped + Send + Sync>,
-    /// Takes note of a request that seems to come through a proxy that does not say so.
-    pub unsaid_proxy: Arc<dyn Fn() + Send + Sync>,
     /// Takes avatars to look at now. When it is full, there is enough to look at.
     pub looks: mpsc::Sender<AvatarId>,
     /// Takes channels to try.

@@ -34,9 +34,10 @@ pub struct Readiness {
     pub reason: Option<String>,
 }
 
-/// `/healthz` and `/readyz`. They tell nothing but that, and to everybody.
+/// `/healthz` and `/readyz`. They tell nothing but that, and take no token.
 pub fn routes() -> Router<Desk> {
-    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))
+    let [healthy, ready] = PATHS;
+    Router::new().route(healthy, get(healthz)).route(ready, get(readyz))
 }
 
 /// Healthy while each loop moved within its limit.
@@ -61,6 +62,9 @@ async fn readyz(State(desk): State<Desk>) -> Response {
     let ready = reason.is_none();
     json(status(ready), &Readiness { ready, reason })
 }
+
+/// The paths of health.
+pub const PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
 const fn status(good: bool) -> StatusCode {
     if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }

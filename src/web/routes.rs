@@ -1,5 +1,5 @@
-//! All routes together, and what holds for each answer: who may have it, and what a browser may do
-//! with it.
+//! All routes together, and what holds for each: who may ask, and what a browser may do with the
+//! answer.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
@@ -8,15 +8,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 
-use crate::web::access::Rules;
 use crate::web::answer::Problem;
 use crate::web::connection_limit::Slot;
 use crate::web::desk::Desk;
 use crate::web::{api, health, numbers, page};
 
-/// The routes of the desk: the page, the API, the numbers, the health. That there is no such place,
-/// or that it does not take such a method, is said to everybody: the program is public.
-pub fn routes(desk: Desk) -> Router {
+/// The page, the API, the metrics, the health, and `hints`. That there is no such route, or that it
+/// does not take such a method, is said to everybody: the program is public.
+pub fn routes(desk: Desk, hints: Router) -> Router {
     let guard = |methods: MethodRouter<Desk>| {
         methods.route_layer(middleware::from_fn_with_state(desk.clone(), admit))
     };
@@ -27,9 +26,21 @@ pub fn routes(desk: Desk) -> Router {
         .fallback(nothing)
         .method_not_allowed_fallback(not_so);
     let open = Router::new().merge(health::routes()).merge(page::assets());
-    guarded.merge(open).layer(middleware::from_fn_with_state(desk.clone(), dress)).with_state(desk)
+    let all = guarded.merge(open).with_state(desk.clone()).merge(hints);
+    all.layer(middleware::from_fn_with_state(desk.clone(), screen))
+        .layer(middleware::from_fn_with_state(desk, dress))
 }
 
+/// What holds on every route.
+async fn screen(State(desk): State<Desk>, request: Request, next: Next) -> Response {
+    let nameless = health::PATHS.contains(&request.uri().path());
+    match desk.register().rules.screen(&request, nameless) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => answer(request.uri(), &Problem::from(refusal)),
+    }
+}
+
+/// What holds where something is read or changed.
 async fn admit(
     State(desk): State<Desk>,
     Extension(slot): Extension<Slot>,
@@ -37,12 +48,8 @@ async fn admit(
     next: Next,
 ) -> Response {
     let uri = request.uri().clone();
-    let rules: &Rules = &desk.register().rules;
-    if rules.is_passed_on_unsaid(&request) {
-        (desk.unsaid_proxy)();
-    }
-    let admitted = rules.admit(request.method(), request.uri(), request.headers());
-    let answered = match admitted.map_err(Problem::from) {
+    let admitted = desk.register().rules.admit(&request).map_err(Problem::from);
+    let answered = match admitted {
         Ok(()) => slot.answer(next.run(request)).await.ok_or_else(Problem::busy),
         Err(problem) => Err(problem),
     };
@@ -80,10 +87,12 @@ async fn not_so(method: Method, uri: Uri) -> Response {
 
 /// A problem in the form that whoever asked can read.
 fn answer(uri: &Uri, problem: &Problem) -> Response {
-    let for_programs = ["/api/", "/metrics"].iter().any(|it| uri.path().starts_with(it));
+    let for_programs = FOR_PROGRAMS.iter().any(|it| uri.path().starts_with(it));
     if for_programs { problem.clone().into_response() } else { page::problem(problem) }
 }
 
+/// Where problems are JSON.
+const FOR_PROGRAMS: [&str; 5] = ["/api/", "/metrics", "/hints/", "/healthz", "/readyz"];
 const STRICT: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
                       img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 const WITH_PICTURES: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \

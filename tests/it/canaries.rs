@@ -278,7 +278,7 @@ fn hint(daemon: &Running, token: &str) -> String {
     let length = body.len();
     write!(
         stream,
-        "POST /hints/argil/{token} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+        "POST /hints/argil/{token} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
          content-length: {length}\r\n\r\n{body}"
     )
     .unwrap();

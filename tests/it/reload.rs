@@ -303,7 +303,7 @@ fn a_hint_over_http_makes_the_real_daemon_look_and_survives_a_reload() {
         let mut stream = std::net::TcpStream::connect(&place).unwrap();
         write!(
             stream,
-            "POST /hints/argil/{token} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+            "POST /hints/argil/{token} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
              content-length: {}\r\n\r\n{body}",
             body.len()
         )

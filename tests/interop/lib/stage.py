@@ -7,13 +7,15 @@ from ground import Daemon, wait_for, work_folder
 from servers import Quiet, serve
 
 TOKEN = "interop-page-token"
+HINT_TOKEN = "interop-hint-token"
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 
 
 class Stage:
-    """Avatars in the statuses given; the receiver takes everything, until `refuses` is set."""
+    """Avatars in the statuses given; the receiver takes everything, until `refuses` is set.
+    `web` is more of `[web]`, `extra` is more of the config."""
 
-    def __init__(self, avatars, extra=""):
+    def __init__(self, avatars, extra="", web=""):
         self.avatars = dict(avatars)
         self.refuses = threading.Event()
         stage = self
@@ -48,6 +50,7 @@ settled = "200ms"
 [web]
 listen = "127.0.0.1:0"
 token = {{ env = "INTEROP_PAGE_TOKEN" }}
+{web}
 {registered}
 [channels.ops]
 type = "webhook"
@@ -56,7 +59,11 @@ secret = {{ env = "OPS_WEBHOOK_SECRET" }}
 retry_schedule = ["0s", "100ms"]
 {extra}
 """
-        secrets = {"INTEROP_PAGE_TOKEN": TOKEN, "OPS_WEBHOOK_SECRET": SECRET}
+        secrets = {
+            "INTEROP_PAGE_TOKEN": TOKEN,
+            "INTEROP_HINT_TOKEN": HINT_TOKEN,
+            "OPS_WEBHOOK_SECRET": SECRET,
+        }
         self.daemon = Daemon(work_folder(), config, **secrets)
         said = "the page is at `"
         if not wait_for(lambda: said in self.daemon.said()):

@@ -8,6 +8,7 @@ use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::delivery::{DeliveryState, Outcome, OutcomeClass, Scope};
 use avatar_watch::domain::event::EventId;
 use avatar_watch::domain::moment::Moment;
+use avatar_watch::domain::read_access::ReadAccess;
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::live::feed::{Feed, Happening};
@@ -36,7 +37,7 @@ pub(super) struct OwnDesk {
 impl OwnDesk {
     /// One where everybody may read.
     pub(super) fn new() -> Self {
-        Self::with(Rules { loopback: true, ..Rules::default() })
+        Self::with(Rules { read: ReadAccess::Local, ..Rules::default() })
     }
 
     /// One with these rules.
@@ -68,7 +69,6 @@ pub(super) fn desk(database: PathBuf, rules: Rules) -> (Desk, watch::Sender<Arc<
         progress: Arc::new(|_| Vec::new()),
         writes: Arc::new(|| true),
         dropped: Arc::new(Dropped::default),
-        unsaid_proxy: Arc::new(|| {}),
         looks: mpsc::channel(1).0,
         trials: mpsc::channel(1).0,
         ring: Arc::new(|| ()),
@@ -84,7 +84,7 @@ pub(super) fn serve(desk: Desk, limits: Limits) -> SocketAddr {
     let place = listener.local_addr().unwrap();
     let (_, token) = watch::channel(Some(Secret::new(HINT_TOKEN)));
     let hints = hints::routes(Hints { token, hinted: desk.looks.clone() });
-    let routes = routes::routes(desk).merge(hints);
+    let routes = routes::routes(desk, hints);
     tokio::spawn(server::run(listener, routes, limits, std::future::pending(), |_| {}));
     place
 }

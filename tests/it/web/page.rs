@@ -1,6 +1,7 @@
 //! The page as a browser without scripts sees it.
 
 use super::*;
+use crate::harness::argil::Answer as ApiAnswer;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_says_what_trains_what_settled_and_what_went_wrong() {
@@ -55,16 +56,25 @@ async fn names_and_answers_from_outside_are_text_and_nothing_else() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let evil = "<script>alert(1)</script>\"'&\u{202e}\u{1b}[2J";
     let avatar = |status: &str| {
-        json!({"id": "a1", "name": evil, "status": status, "model": evil,
-               "thumbnailUrl": "javascript:alert(1)"})
+        json!({"id": "a1", "name": evil, "status": status, "model": evil, "orientation": evil,
+               "extras": {evil: evil}, "createdAt": evil, "updatedAt": evil,
+               "thumbnailUrl": format!("javascript:alert(1)//{evil}")})
     };
     argil.set_avatar("a1", avatar("TRAINING"));
+    let linked = json!({"id": "a2", "status": "IDLE", "thumbnailUrl": "data:text/html,<b>x"});
+    argil.set_avatar("a2", linked);
     receiver.script([webhook::Answer::status(500).body(evil)]);
-    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
+    let config = Config::new(argil.base_url()).avatar("a1").avatar("a2").avatar("a3");
+    let config = config.webhook("ops", &receiver.url());
+    let refused = json!({"code": evil, "message": evil, "error": evil}).to_string();
+    for _ in 0..100 {
+        argil.answer_next("a3", ApiAnswer::status(422, refused.clone()));
+    }
     let bench = Bench::new(config.page().text());
     let daemon = bench.start();
     let page = daemon.page();
     daemon.wait_for_log("avatar `a1` seen first");
+    wait_until("a failure on the page", || get(page, "/avatars/a3").body.contains("422"));
     argil.set_avatar("a1", avatar("<b>NEW</b>"));
     daemon.wait_for_log("went from TRAINING to");
     argil.set_avatar("a1", avatar("IDLE"));
@@ -72,16 +82,40 @@ async fn names_and_answers_from_outside_are_text_and_nothing_else() {
         rows.first().is_some_and(|row| row["state"] == "delivered")
     });
     let delivery = format!("/deliveries/{}", rows[0]["id"].as_str().unwrap());
-    for path in ["/", "/avatars/a1", &delivery] {
+    let asked = "%3Cscript%3Ealert(1)%3C/script%3E%1b%5b2J";
+    for (path, shows) in [
+        ("/", true),
+        ("/avatars/a1", true),
+        ("/avatars/a2", false),
+        ("/avatars/a3", false),
+        (&delivery, true),
+        (&format!("/avatars/{asked}"), false),
+        (&format!("/deliveries/{asked}"), false),
+        (&format!("/deliveries?state={asked}&channel={asked}&avatar={asked}"), true),
+        (&format!("/deliveries?before={asked}"), false),
+        (&format!("/?{asked}={asked}"), false),
+        (&format!("/{asked}"), false),
+    ] {
         let answer = get(page, path);
-        assert!(answer.body.contains("&#60;script&#62;"), "{path}: {}", answer.body);
-        for raw in ["<script>alert", "<b>NEW", "javascript:", "\u{202e}", "\u{1b}"] {
+        assert!(!shows || answer.body.contains("&#60;script&#62;"), "{path}: {}", answer.body);
+        for raw in
+            ["<script>alert", "<b>", "href=\"javascript:", "href=\"data:", "\u{202e}", "\u{1b}"]
+        {
             assert!(!answer.body.contains(raw), "{raw:?} is in {path}: {}", answer.body);
         }
         let policy = answer.header("content-security-policy");
         assert!(policy.starts_with("default-src 'none';"), "{policy}");
         assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"));
-        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        for (name, expected) in [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("cross-origin-resource-policy", "same-origin"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cache-control", "no-store"),
+            ("access-control-allow-origin", ""),
+        ] {
+            assert_eq!(answer.header(name), expected, "{path}: {name}");
+        }
         assert!(!answer.body.contains(" style=") && !answer.body.contains(" onclick="));
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use avatar_watch::domain::read_access::ReadAccess;
 use avatar_watch::web::access::Rules;
 use avatar_watch::web::desk::Progress;
 use avatar_watch::web::server::Limits;
@@ -15,7 +16,7 @@ use super::*;
 async fn a_loop_that_does_not_move_is_not_healthy_and_neither_is_a_lost_database() {
     let folder = tempfile::tempdir().unwrap();
     let (stuck, is_stuck) = watch::channel(false);
-    let rules = Rules { loopback: true, ..Rules::default() };
+    let rules = Rules { read: ReadAccess::Local, ..Rules::default() };
     let (mut desk, _register) = desk(folder.path().join("none.db"), rules);
     desk.progress = Arc::new(move |_| {
         let stuck = *is_stuck.borrow();
