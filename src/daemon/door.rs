@@ -215,6 +215,7 @@ fn desk<C: Clock>(inside: Inside<C>, register: watch::Receiver<Arc<Register>>) -
         trials,
         ring: Arc::new(move || bell.ring()),
         shelf: Shelf::default(),
+        read_at: Arc::default(),
         readers: Arc::new(Semaphore::new(READERS_MAX)),
     }
 }

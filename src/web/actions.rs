@@ -117,4 +117,4 @@ pub async fn test(desk: &Desk, name: &str) -> Result<Vec<Tried>, Problem> {
 }
 
 /// How long a request waits for its turn.
-const TURN_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const TURN_LIMIT: Duration = Duration::from_secs(10);

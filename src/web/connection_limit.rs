@@ -1,16 +1,18 @@
 //! Connection limiter: who is answered at once, and which connection is closed to admit another.
 //!
-//! Invariants: fewer requests are answered or streamed at once than there are connections, so there
-//! is always an idle one to evict, and no newcomer, such as a health probe, is kept out. Evicted is
-//! the oldest of the peer that holds the most, so that no peer uses up what another needs.
+//! Invariants: fewer connections are answered, checked or streamed to at once than there may be, so
+//! there is always an idle one to evict, and no newcomer, such as a health probe, is kept out. The
+//! evicted one is the oldest of the peer that holds the most, so no peer uses up what others need.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::response::Response;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
 
 /// All connections; clones share them.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct ConnectionLimiter(Arc<Inner>);
 struct Inner {
     answers_max: usize,
     streams_max: usize,
+    /// Of requests that are worked on.
+    places: Semaphore,
     slots: Mutex<Slots>,
 }
 
@@ -34,6 +38,8 @@ struct Slots {
 #[derive(Debug)]
 struct Held {
     peer: IpAddr,
+    /// The places of all connections of the peer.
+    share: Arc<Semaphore>,
     phase: Phase,
     /// The turn in which the phase began.
     since: u64,
@@ -48,6 +54,8 @@ struct Held {
 enum Phase {
     /// No request of it was authorized yet.
     Idle,
+    /// The health is being looked up for it.
+    Checking,
     /// An authorized request is being worked on: it waits for us.
     Working,
     /// Its answer is handed over: it waits for the peer, to read it or to ask again.
@@ -93,10 +101,11 @@ impl Drop for StreamSlot {
 }
 
 impl ConnectionLimiter {
-    /// A limiter of requests that are answered, and of streams; the sum has to be less than there
-    /// are connections.
+    /// A limiter of requests that are answered, and of streams; with [`CHECKS_MAX`] the sum has to
+    /// be less than there are connections.
     pub fn new(answers_max: usize, streams_max: usize) -> Self {
-        Self(Arc::new(Inner { answers_max, streams_max, slots: Mutex::default() }))
+        let (places, slots) = (Semaphore::new(answers_max), Mutex::default());
+        Self(Arc::new(Inner { answers_max, streams_max, places, slots }))
     }
 
     /// Counts a connection in.
@@ -104,8 +113,13 @@ impl ConnectionLimiter {
         let (open, evicted) = oneshot::channel();
         let mut slots = self.slots();
         let id = slots.next();
-        let (peer, phase) = (share(peer), Phase::Idle);
-        slots.held.insert(id, Held { peer, phase, since: id, _open: open, stream: None });
+        let (peer, phase) = (network(peer), Phase::Idle);
+        let others = slots.held.values().find(|held| held.peer == peer);
+        let answers_max = self.0.answers_max;
+        let own = || Arc::new(Semaphore::new(answers_max - answers_max / 4));
+        let share = others.map_or_else(own, |held| Arc::clone(&held.share));
+        let held = Held { peer, share, phase, since: id, _open: open, stream: None };
+        slots.held.insert(id, held);
         drop(slots);
         SlotGuard { slot: Slot { limiter: self.clone(), id }, evicted }
     }
@@ -121,14 +135,24 @@ impl ConnectionLimiter {
 }
 
 impl Slot {
-    /// Has an authorized request answered; `None` when too many are being worked on.
+    /// Has an authorized request answered, in its turn: first come, first served. One peer has
+    /// three quarters of the places at most. `None` when its turn does not come in time.
     pub async fn answer(&self, answer: impl Future<Output = Response>) -> Option<Response> {
-        if !self.begin() {
-            return None;
-        }
+        let share = self.share()?;
+        let turn = async { (share.acquire_owned().await, self.limiter.0.places.acquire().await) };
+        let _turn = timeout(TURN_MAX, turn).await.ok()?;
+        self.begin();
         let answer = answer.await;
         self.limiter.slots().pass(self.id, Phase::Working, Phase::Answered);
         Some(answer)
+    }
+
+    /// Has a health check answered. So many at once are not evicted meanwhile.
+    pub async fn check(&self, answer: impl Future<Output = Response>) -> Response {
+        self.begin_check();
+        let answer = answer.await;
+        self.limiter.slots().pass(self.id, Phase::Checking, Phase::Idle);
+        answer
     }
 
     /// Turns the request that is being answered into a stream. When there are too many, another
@@ -150,25 +174,29 @@ impl Slot {
         StreamSlot { slot: self.clone(), evicted }
     }
 
-    /// Whether the request may be worked on: one peer has half of the places at most, and when all
-    /// are taken, a connection whose answer is handed over gives its own up.
-    fn begin(&self) -> bool {
-        let max = self.limiter.0.answers_max;
+    fn begin_check(&self) {
         let mut slots = self.limiter.slots();
-        let Some((peer, phase)) = slots.held.get(&self.id).map(|it| (it.peer, it.phase)) else {
-            return false;
-        };
-        let works = |it: &Held| it.phase == Phase::Working && it.peer == peer;
-        if slots.count(works) >= max.div_ceil(2) {
-            return false;
+        if slots.count(|it| it.phase == Phase::Checking) < CHECKS_MAX {
+            slots.pass(self.id, Phase::Idle, Phase::Checking);
+        }
+    }
+
+    /// The places of the connection's peer; `None` when it is evicted.
+    fn share(&self) -> Option<Arc<Semaphore>> {
+        self.limiter.slots().held.get(&self.id).map(|held| Arc::clone(&held.share))
+    }
+
+    /// Begins to work on the request. When all places are taken, a connection whose answer is
+    /// handed over gives its own up.
+    fn begin(&self) {
+        let mut slots = self.limiter.slots();
+        if !slots.pass(self.id, Phase::Idle, Phase::Working) {
+            slots.pass(self.id, Phase::Answered, Phase::Working);
         }
         let is_answered = |it: &Held| matches!(it.phase, Phase::Working | Phase::Answered);
-        while phase == Phase::Idle && slots.count(is_answered) >= max {
-            if !slots.evict(Phase::Answered) {
-                return false;
-            }
+        while slots.count(is_answered) > self.limiter.0.answers_max && slots.evict(Phase::Answered)
+        {
         }
-        slots.pass(self.id, phase, Phase::Working)
     }
 }
 
@@ -210,9 +238,9 @@ impl Slots {
     }
 }
 
-/// Whose share an address counts against: all of loopback is one peer, and so is a network of IPv6
+/// The peer that an address belongs to: all of loopback is one peer, and so is a network of IPv6
 /// (RFC 6177: a site has a /64 at least), since one machine can take any address of either.
-fn share(address: IpAddr) -> IpAddr {
+fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         own if own.is_loopback() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (!0 << 64)).into(),
@@ -220,8 +248,14 @@ fn share(address: IpAddr) -> IpAddr {
     }
 }
 
+/// How long a request waits for its turn.
+const TURN_MAX: Duration = Duration::from_secs(10);
+/// Health checks that are kept at once.
+pub const CHECKS_MAX: usize = 16;
+
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
     use std::task::{Context, Waker};
 
     use axum::body::Body;
@@ -231,6 +265,10 @@ mod tests {
     /// A connection of that peer.
     fn open(limiter: &ConnectionLimiter, peer: u8) -> SlotGuard {
         limiter.open(IpAddr::from([192, 0, 2, peer]))
+    }
+
+    fn is_pending(future: Pin<&mut impl Future>) -> bool {
+        future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// Whether an authorized request is answered at once.
@@ -273,23 +311,46 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_peer_is_worked_for_in_half_of_the_places() {
+    async fn one_peer_is_worked_for_in_three_quarters_of_the_places() {
         let limiter = ConnectionLimiter::new(4, 1);
-        let guards = [1, 1, 1, 2, 2, 2].map(|peer| open(&limiter, peer));
-        let mut works = Vec::new();
-        for (guard, expected) in guards.iter().zip([true, true, false, true, true, false]) {
-            let never = std::future::pending();
-            let slot = guard.slot.clone();
-            let mut answer = Box::pin(async move { slot.answer(never).await });
-            let now = answer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            assert_eq!(now.is_pending(), expected, "it is refused at once, or worked on");
-            works.push(answer);
+        let guards = [1, 1, 1, 1, 2, 2].map(|peer| open(&limiter, peer));
+        let inside = Mutex::new(Vec::new());
+        let answer = |at: usize| {
+            let inside = &inside;
+            Box::pin(guards[at].slot.answer(async move {
+                inside.lock().unwrap().push(at);
+                std::future::pending().await
+            }))
+        };
+        let mut answers: Vec<_> = (0..guards.len()).map(answer).collect();
+        // The fourth place is for another peer than the first.
+        for expected in [vec![0, 1, 2, 4], vec![0, 1, 2, 4, 5], vec![0, 1, 2, 4, 5, 3]] {
+            for answer in &mut answers {
+                assert!(is_pending(answer.as_mut()));
+            }
+            assert_eq!(*inside.lock().unwrap(), expected);
+            drop(answers.remove(1));
         }
-        let third = open(&limiter, 3);
-        assert!(!answers(&third).await, "what is worked on is not evicted");
-        drop(works);
-        drop(guards);
-        assert!(answers(&third).await);
+    }
+
+    #[tokio::test]
+    async fn a_check_is_not_evicted_before_it_is_answered() {
+        let limiter = ConnectionLimiter::new(4, 1);
+        let mut guards: Vec<_> = (0..=CHECKS_MAX).map(|_| open(&limiter, 1)).collect();
+        let mut checks = Vec::new();
+        for guard in &guards {
+            let slot = guard.slot.clone();
+            let mut check = Box::pin(async move { slot.check(std::future::pending()).await });
+            assert!(is_pending(check.as_mut()));
+            checks.push(check);
+        }
+        // Only what is one too many.
+        limiter.evict_idle();
+        limiter.evict_idle();
+        check_evicted(&mut guards, &[CHECKS_MAX]);
+        guards[0].slot.check(async { Response::new(Body::empty()) }).await;
+        limiter.evict_idle();
+        check_evicted(&mut guards, &[0, CHECKS_MAX]);
     }
 
     #[tokio::test]
@@ -321,7 +382,7 @@ mod tests {
     #[test]
     fn addresses_that_one_machine_can_take_share() {
         let check = |one: &str, other: &str, expected: bool| {
-            let [one, other] = [one, other].map(|it| share(it.parse().unwrap()));
+            let [one, other] = [one, other].map(|it| network(it.parse().unwrap()));
             assert_eq!(one == other, expected, "{one} {other}");
         };
         check("127.0.0.1", "127.9.9.9", true);

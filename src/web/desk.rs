@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
@@ -54,6 +54,8 @@ pub struct Desk {
     pub ring: Arc<dyn Fn() + Send + Sync>,
     /// The reader of the tables, between two answers.
     pub shelf: Shelf,
+    /// When a health check read the database last.
+    pub read_at: Arc<Mutex<Option<Moment>>>,
     /// Room for readers of the tables: few, so that no crowd takes the machine from the loops.
     pub readers: Arc<Semaphore>,
 }

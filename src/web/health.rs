@@ -1,5 +1,8 @@
 //! Health, for whoever starts and stops us: whether the loops move, and whether we can be used.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,8 +11,9 @@ use axum::routing::get;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::verdict::UNWRITABLE;
-use crate::web::actions::reading;
-use crate::web::answer::json;
+use crate::store::reader::Reader;
+use crate::web::actions::TURN_LIMIT;
+use crate::web::answer::{Problem, json};
 use crate::web::desk::Desk;
 
 #[derive(Serialize)]
@@ -57,12 +61,35 @@ async fn readyz(State(desk): State<Desk>) -> Response {
     let reason = match stuck {
         Some(stuck) => Some(format!("the {} does not move", stuck.name)),
         None if !(desk.writes)() => Some(UNWRITABLE.to_owned()),
-        None => reading(&desk, |book| book.last_place()).await.err().map(|it| it.detail),
+        None => read(&desk).await.err().map(|it| it.detail),
     };
     let ready = reason.is_none();
     json(status(ready), &Readiness { ready, reason })
 }
 
+/// Whether the database can be read. It is looked up once in [`RECENT`] at most, and not after
+/// those who read the tables, so that no crowd keeps the answer back.
+async fn read(desk: &Desk) -> Result<(), Problem> {
+    let waiting = tokio::time::timeout(TURN_LIMIT, Arc::clone(&desk.read_at).lock_owned());
+    let mut read_at = waiting.await.map_err(|_| Problem::busy())?;
+    let now = desk.tick().moment;
+    if read_at.is_some_and(|at| now.since(at) < RECENT) {
+        return Ok(());
+    }
+    let database = desk.database.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        // Kept locked, also when nobody waits for the answer any more.
+        let read = Reader::open(&database).and_then(|reader| reader.last_place());
+        *read_at = read.is_ok().then_some(now);
+        read
+    });
+    let broke_off = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "this is a bug");
+    let read = read.await.map_err(|_| broke_off())?;
+    read.map(drop).map_err(|error| Problem::of_store(&error))
+}
+
+/// How long it is believed that the database can be read.
+const RECENT: Duration = Duration::from_secs(1);
 /// The paths of health.
 pub const PATHS: [&str; 2] = ["/healthz", "/readyz"];
 

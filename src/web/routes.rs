@@ -25,7 +25,8 @@ pub fn routes(desk: Desk, hints: Router) -> Router {
         .merge(numbers::routes(guard))
         .fallback(nothing)
         .method_not_allowed_fallback(not_so);
-    let open = Router::new().merge(health::routes()).merge(page::assets());
+    let health = health::routes().route_layer(middleware::from_fn(check));
+    let open = health.merge(page::assets());
     let all = guarded.merge(open).with_state(desk.clone()).merge(hints);
     all.layer(middleware::from_fn_with_state(desk.clone(), screen))
         .layer(middleware::from_fn_with_state(desk, dress))
@@ -54,6 +55,11 @@ async fn admit(
         Err(problem) => Err(problem),
     };
     answered.unwrap_or_else(|problem| answer(&uri, &problem))
+}
+
+/// What holds for health checks.
+async fn check(Extension(slot): Extension<Slot>, request: Request, next: Next) -> Response {
+    slot.check(next.run(request)).await
 }
 
 /// What every answer says to a browser: load nothing from elsewhere, show this in no frame, guess

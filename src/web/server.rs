@@ -28,7 +28,7 @@ pub struct Limits {
     pub connections: usize,
     /// Of these, how many can have an authorized request answered at once.
     pub answers: usize,
-    /// Of these, how many can have a stream; `answers` and `streams` leave idle ones to evict.
+    /// Of these, how many can have a stream; `answers` and `streams` leave many idle ones to evict.
     pub streams: usize,
     /// How long a peer may acknowledge nothing of what is sent to it.
     pub stall: Duration,
@@ -45,8 +45,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 256,
-            answers: 128,
+            connections: 512,
+            answers: 256,
             streams: 16,
             stall: Duration::from_secs(5),
             head: Duration::from_secs(5),
@@ -70,6 +70,9 @@ pub async fn run(
     starved: impl Fn(Option<&io::Error>),
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
+    // The standard library's queue is so short that a burst costs a newcomer the second until it
+    // tries again.
+    rustix::net::listen(&listener, BACKLOG)?;
     let listener = TcpListener::from_std(listener)?;
     let limiter = ConnectionLimiter::new(limits.answers, limits.streams);
     let (stop, stopped) = watch::channel(());
@@ -169,6 +172,8 @@ async fn serve(
 
 /// What a head may have, and what of answers may wait for the peer, in bytes.
 const BUFFER_SIZE_MAX: usize = 64 * 1024;
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
 /// So many failures in a row are no visitor that has gone again.
 const FAILURES_SAID: u32 = 3;
 /// The pause after a connection that could not be taken.

@@ -73,6 +73,7 @@ pub(super) fn desk(database: PathBuf, rules: Rules) -> (Desk, watch::Sender<Arc<
         trials: mpsc::channel(1).0,
         ring: Arc::new(|| ()),
         shelf: Shelf::default(),
+        read_at: Arc::default(),
         readers: Arc::new(Semaphore::new(READERS_MAX)),
     };
     (desk, sender)
