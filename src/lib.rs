@@ -21,6 +21,7 @@
 //! | 1 | [`domain`] | every decision, pure |
 //! | 1 | [`secret`], [`signing_secret`], [`telemetry`] | what must not be seen; the log |
 //! | 1 | [`network`] | names and addresses: look-ups, and the first that can be connected to |
+//! | 1 | [`files`] | files that are written whole |
 //! | 1 | [`content_coding`], [`tls_failure`] | bodies without their codings; TLS in words |
 //! | 1 | [`mask`] | text from outside without our secrets |
 //!
@@ -52,3 +53,4 @@ pub mod content_coding;
 pub mod mask;
 pub mod tls_failure;
 pub mod network;
+pub mod files;

@@ -4,9 +4,8 @@
 //! No secret stands in the config: a fresh one for the webhook, and what was typed, are in files
 //! beside it that only their owner can read. Such a file that is there is used, and never changed.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::InitArgs;
@@ -25,6 +24,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::foreign_text::plain;
 use crate::domain::mail_address::MailAddress;
 use crate::domain::secret_text::SecretKind;
+use crate::files::write;
 use crate::secret::Secret;
 use crate::signing_secret::{FRESH_BYTES, SigningSecret};
 
@@ -169,11 +169,9 @@ impl Secrets<'_> {
             return Ok(Place::File(name.to_owned()));
         }
         let Some(secret) = secret else { return Ok(Place::Variable) };
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create_new(true).mode(PRIVATE_MODE).open(&path);
-        let mut file = file.map_err(|source| self.unwritable(name, source))?;
+        write::create(&path, format!("{secret}\n").as_bytes(), write::PRIVATE)
+            .map_err(|source| self.unwritable(name, source))?;
         self.made.push(name);
-        writeln!(file, "{secret}").map_err(|source| self.unwritable(name, source))?;
         Ok(Place::File(name.to_owned()))
     }
 
@@ -324,4 +322,3 @@ const DEFAULT_PATH: &str = "avatar-watch.toml";
 const KEY_FILE: &str = "argil-api-key";
 const SECRET_FILE: &str = "webhook-secret";
 const PASSWORD_FILE: &str = "smtp-password";
-const PRIVATE_MODE: u32 = 0o600;

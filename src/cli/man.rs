@@ -11,6 +11,7 @@ use roff::{Roff, bold, roman};
 use crate::cli::args::{self, ManArgs};
 use crate::cli::exit::Exit;
 use crate::cli::output::{complain, complain_of, line, print};
+use crate::files::write;
 
 /// One page.
 struct Page {
@@ -64,7 +65,8 @@ pub fn man(args: &ManArgs) -> Exit {
 fn write(pages: &[Page], folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     pages.iter().try_for_each(|page| {
-        fs::write(folder.join(format!("{}.{}", page.name, page.section)), &page.text)
+        let path = folder.join(format!("{}.{}", page.name, page.section));
+        write::replace(&path, page.text.as_bytes(), write::PUBLIC)
     })
 }
 

@@ -1,9 +1,8 @@
 //! The tour: builds the world around the daemon, lets it run, compares at the end.
 
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use crate::demo::ledger::Ledger;
 use crate::demo::receiver::Receiver;
 use crate::demo::screen::Screen;
 use crate::demo::script::{Life, lives};
+use crate::files::write;
 use crate::live::feed::Feed;
 use crate::signing_secret::{FRESH_BYTES, SigningSecret};
 use crate::telemetry::log::queue_output;
@@ -65,7 +65,9 @@ pub enum TourError {
 pub async fn tour(wishes: Wishes) -> Result<bool, TourError> {
     let output = queue_output()?.output;
     let mut signals = Signals::take()?;
-    let folder = tempfile::Builder::new().prefix("avatar-watch-demo-").tempdir()?;
+    let mut folder = tempfile::Builder::new();
+    folder.prefix("avatar-watch-demo-").permissions(Permissions::from_mode(PRIVATE_FOLDER));
+    let folder = folder.tempdir()?;
     let cast = lives(wishes.avatars, wishes.speed, wishes.seed);
     let ledger = Ledger::default();
     let mut world = JoinSet::new();
@@ -141,12 +143,7 @@ async fn build_world(
         &secret,
     );
     let path = folder.join("avatar-watch.toml");
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(PRIVATE_MODE)
-        .open(&path)?
-        .write_all(config.as_bytes())?;
+    write::create(&path, config.as_bytes(), write::PRIVATE)?;
     let simulation = Simulation::new(cast, wishes.seed, wishes.speed, ledger.clone());
     world.spawn(simulation.serve(api));
     world.spawn(Receiver::new(secret, ledger.clone()).serve(hook));
@@ -188,7 +185,7 @@ fn config_text(
 /// The pause before it is seen again whether all output was taken.
 const READER_PAUSE: Duration = Duration::from_millis(10);
 const LOOPBACK: &str = "127.0.0.1:0";
-const PRIVATE_MODE: u32 = 0o600;
+const PRIVATE_FOLDER: u32 = 0o700;
 /// A tour that should end does so within this, at the speed of life, …
 const LIMIT_S: f64 = 240.0;
 /// … and this.

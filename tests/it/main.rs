@@ -15,6 +15,7 @@ mod docs;
 mod door;
 mod email;
 mod faults;
+mod files;
 mod first_steps;
 mod logs;
 mod mail;

@@ -34,6 +34,7 @@ const FLOORS: [(&str, &[&str]); 18] = [
             "secret",
             "signing_secret",
             "telemetry",
+            "files",
         ],
     ),
     (
@@ -51,6 +52,7 @@ const FLOORS: [(&str, &[&str]); 18] = [
             "secret",
             "signing_secret",
             "telemetry",
+            "files",
         ],
     ),
     (
@@ -67,11 +69,12 @@ const FLOORS: [(&str, &[&str]); 18] = [
             "secret",
             "signing_secret",
             "telemetry",
+            "files",
         ],
     ),
     ("web", &["web", "store", "live", "domain", "secret"]),
-    ("store", &["store", "domain"]),
-    ("config", &["config", "domain", "secret", "signing_secret"]),
+    ("store", &["store", "domain", "files"]),
+    ("config", &["config", "domain", "secret", "signing_secret", "files"]),
     (
         "notify",
         &[
@@ -83,6 +86,7 @@ const FLOORS: [(&str, &[&str]); 18] = [
             "mask",
             "network",
             "tls_failure",
+            "files",
         ],
     ),
     ("argil", &["argil", "domain", "secret", "content_coding", "mask", "network", "tls_failure"]),
@@ -95,12 +99,14 @@ const FLOORS: [(&str, &[&str]); 18] = [
     ("mask", &["domain"]),
     ("tls_failure", &["domain"]),
     ("network", &["network"]),
+    ("files", &["files"]),
 ];
 
 /// Each vendor crate that has a home, and the files that may name it.
 const HOMES: &[(&str, &[&str])] = &[
     ("nix", &["store/"]),
     ("rusqlite", &["store/"]),
+    ("tempfile", &["files/write.rs", "store/", "cli/init.rs", "demo/tour.rs"]),
     (
         "reqwest",
         &[
@@ -147,6 +153,17 @@ const HOMES: &[(&str, &[&str])] = &[
 const CLOCKS: [&str; 4] = ["SystemTime::now", "Instant::now", "clock_gettime", "Utc::now"];
 const CLOCK_HOME: &str = "daemon/clock.rs";
 
+/// What makes or truncates a file, and the files that may: others could follow a link or take a
+/// file that somebody else has planted.
+const CREATORS: [(&str, &[&str]); 6] = [
+    ("File::create", &[]),
+    ("fs::write(", &[]),
+    ("fs::copy(", &[]),
+    (".truncate(true)", &[]),
+    (".create(true)", &[]),
+    (".create_new(", &["store/owner.rs"]),
+];
+
 /// What the pure ground floor must not know.
 const IMPURE: [&str; 8] =
     ["std::fs", "std::net", "std::env", "tokio", "serde", "tracing", "async ", ".await"];
@@ -189,6 +206,16 @@ fn only_the_clock_asks_for_the_time() {
     for source in sources().iter().filter(|source| source.name != CLOCK_HOME) {
         for clock in CLOCKS {
             assert!(!source.code.contains(clock), "`{}` has `{clock}`", source.name);
+        }
+    }
+}
+
+#[test]
+fn only_one_file_makes_files() {
+    for source in sources() {
+        for (creator, homes) in CREATORS {
+            let is_home = homes.contains(&source.name.as_str());
+            assert!(is_home || !source.code.contains(creator), "`{}` has `{creator}`", source.name);
         }
     }
 }

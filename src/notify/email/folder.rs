@@ -3,15 +3,14 @@
 //! What always holds: a file is there whole or not at all; a repeat takes the place of the file
 //! before it, since its name is the id of the delivery; nobody but the owner can read it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::files::write::{PRIVATE, probe, replace};
 use crate::notify::channels::Parcel;
 use crate::notify::fault::stopped;
 
@@ -54,8 +53,8 @@ impl Folder {
         let (folder, id) = (self.path.clone(), parcel.delivery_id.to_string());
         let mail = parcel.body.clone();
         let writing = tokio::task::spawn_blocking(move || {
-            replace(&folder, &format!("{id}.json"), &envelope)?;
-            replace(&folder, &format!("{id}.eml"), &mail)
+            replace(&folder.join(format!("{id}.json")), &envelope, PRIVATE)?;
+            replace(&folder.join(format!("{id}.eml")), &mail, PRIVATE)
         });
         // The writing ends with an error of its own kind only when it panics.
         self.judge(writing.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
@@ -64,10 +63,7 @@ impl Folder {
     /// Whether a file can be made there; none is left.
     pub(super) async fn probe(&self) -> Outcome {
         let folder = self.path.clone();
-        let trying = tokio::task::spawn_blocking(move || {
-            replace(&folder, PROBE, b"")?;
-            fs::remove_file(folder.join(PROBE))
-        });
+        let trying = tokio::task::spawn_blocking(move || probe(&folder));
         self.judge(trying.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
     }
 
@@ -85,18 +81,5 @@ impl Folder {
     }
 }
 
-/// Puts a whole file in the place of whatever was there, on disk before it returns.
-fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let draft = folder.join(format!(".{name}.tmp"));
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(OWNER).open(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&draft, folder.join(name))?;
-    File::open(folder)?.sync_all()
-}
-
 /// The phase of every outcome: it is the only step there is.
 const FILE: &str = "file";
-const PROBE: &str = "avatar-watch-probe";
-const OWNER: u32 = 0o600;

@@ -182,6 +182,41 @@ async fn a_folder_gets_each_mail_once_with_its_envelope_and_for_its_owner_alone(
 }
 
 #[tokio::test]
+async fn a_mail_follows_no_link_and_takes_no_file_that_somebody_laid_in_its_folder() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    let home = tempfile::tempdir().unwrap();
+    let (place, precious) = (home.path().join("mails"), home.path().join("precious"));
+    fs::create_dir(&place).unwrap();
+    fs::write(&precious, "precious").unwrap();
+    let channel = folder(&place);
+    let parcel = parcel(&channel);
+    let id = parcel.delivery_id.as_str();
+    let names = ["json", "eml"].map(|end| format!("{id}.{end}"));
+    let drafts = names.each_ref().map(|name| format!(".{name}.tmp"));
+    let links: &dyn Fn(&Path) = &|path| symlink(&precious, path).unwrap();
+    let nowhere: &dyn Fn(&Path) = &|path| symlink(home.path().join("nowhere"), path).unwrap();
+    let open_files: &dyn Fn(&Path) = &|path| {
+        fs::write(path, "").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
+    };
+    for lay in [links, nowhere, open_files] {
+        for name in names.iter().chain(&drafts) {
+            drop(fs::remove_file(place.join(name)));
+            lay(&place.join(name));
+        }
+        let outcome = channel.deliver(&parcel, news::DETECTED_AT).await;
+        assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+        assert!(!home.path().join("nowhere").exists());
+        for name in &names {
+            let found = fs::symlink_metadata(place.join(name)).unwrap();
+            assert!(found.is_file() && found.permissions().mode() & 0o777 == 0o600, "{found:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_folder_that_cannot_be_written_to_is_a_matter_of_settings() {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("file");
