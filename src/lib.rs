@@ -21,7 +21,7 @@
 //! | 1 | [`domain`] | every decision, pure |
 //! | 1 | [`secret`], [`signing_secret`], [`telemetry`] | what must not be seen; the log |
 //! | 1 | [`network`] | names and addresses: look-ups, and the first that can be connected to |
-//! | 1 | [`files`] | files that are written whole |
+//! | 1 | [`files`] | files that are written whole, and whose files are obeyed |
 //! | 1 | [`content_coding`], [`tls_failure`] | bodies without their codings; TLS in words |
 //! | 1 | [`mask`] | text from outside without our secrets |
 //!

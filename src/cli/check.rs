@@ -34,8 +34,9 @@ use crate::store::reader::Reader;
 
 /// Reads the config and says what is wrong with it.
 pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
-    let path = config_path(config);
-    let settings = match checked::load(&path, &Environment::from_process()) {
+    let found = config_path(config);
+    let path = found.path.as_path();
+    let settings = match checked::load(&found, &Environment::from_process()) {
         Ok(settings) => settings,
         Err(error) => {
             complain_of_config(&error);
@@ -47,7 +48,7 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
         complain("  help: name another path; a new database is made there");
         return Exit::Problems;
     }
-    if !is_of_use(&settings.store_path, &path) {
+    if !is_of_use(&settings.store_path, path) {
         // Whoever may not write there may still want to know what a reload would change.
         if args.diff {
             diff(&settings);
@@ -345,6 +346,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::config::location::ConfigFile;
 
     const CONFIG: &str = "argil.api_key = 'key'\n[[avatars]]\nid = 'a1'\nname = 'Jane'\n";
 
@@ -353,7 +355,7 @@ mod tests {
         let path = folder.path().join("config.toml");
         std::fs::write(&path, format!("store.path = '/var/a.db'\n{text}")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        checked::load(&path, &Environment::default()).unwrap()
+        checked::load(&ConfigFile::named(path), &Environment::default()).unwrap()
     }
 
     #[test]

@@ -8,16 +8,21 @@ use std::path::{Path, PathBuf};
 use crate::cli::output::complain;
 use crate::config::environment::Environment;
 use crate::config::file::{self, Outline};
+use crate::config::location::ConfigFile;
 use crate::domain::foreign_text::plain;
 
 /// The config that the user named, or the first of the usual places that has one; the first
 /// place when none has, so that the error names it.
-pub fn config_path(named: Option<&Path>) -> PathBuf {
-    if let Some(path) = named {
-        return path.to_owned();
+pub fn config_path(named: Option<&Path>) -> ConfigFile {
+    let [in_working_folder, of_service] = PLACES.map(Path::new);
+    match named {
+        Some(path) => ConfigFile::named(path),
+        // A link that leads nowhere is there, too.
+        None if in_working_folder.symlink_metadata().is_err() && of_service.exists() => {
+            ConfigFile::named(of_service)
+        }
+        None => ConfigFile::found(in_working_folder),
     }
-    let usual = PLACES.map(PathBuf::from);
-    usual.iter().find(|path| path.exists()).unwrap_or(&usual[0]).clone()
 }
 
 /// The command line that does `what` with the same config, to be typed or copied.
@@ -41,7 +46,7 @@ fn quoted(path: &str) -> String {
 #[derive(Clone, Debug, Default)]
 pub struct Whereabouts {
     /// The config, which may not be there.
-    pub config: PathBuf,
+    pub config: ConfigFile,
     /// The database.
     pub database: PathBuf,
     /// Whether it was named, on the command line or by a config that can be read.
@@ -61,12 +66,16 @@ fn try_to_open(path: &Path) -> io::Result<()> {
 }
 
 /// Finds the database: the one that was named, or else the config's, or else, when the service
-/// runs the daemon, the one in its state directory. A config that was named and cannot be read is
-/// complained of, since it may name another one.
+/// runs the daemon, the one in its state directory. A config that was named and cannot be read, or
+/// that may not be obeyed, is complained of, since it may name another one.
 pub fn whereabouts(config: Option<&Path>, database: Option<&Path>) -> Whereabouts {
-    let path = config_path(config);
-    let outline = file::outline(&path, &Environment::from_process());
-    if let (Some(named), None, Err(error)) = (config, database, try_to_open(&path)) {
+    let found = config_path(config);
+    let outline = file::outline(&found, &Environment::from_process());
+    if let (Some(problem), None) = (&outline.refused, database) {
+        complain(&problem.to_string());
+        complain("avatar-watch: the config is not used, so the database is where it usually is");
+    }
+    if let (Some(named), None, Err(error)) = (config, database, try_to_open(&found.path)) {
         let named = plain(&named.to_string_lossy());
         complain(&format!(
             "avatar-watch: the config `{named}` cannot be read ({error}), so the database is \
@@ -84,7 +93,7 @@ pub fn whereabouts(config: Option<&Path>, database: Option<&Path>) -> Whereabout
         }
     };
     let page = outline.page.filter(|_| database == outline.store_path);
-    Whereabouts { config: path, database, is_database_known, page, outline }
+    Whereabouts { config: found, database, is_database_known, page, outline }
 }
 
 /// Where a daemon with this config would have its database; `None` where only the service can say.

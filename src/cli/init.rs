@@ -2,7 +2,8 @@
 //! without keeping that.
 //!
 //! No secret stands in the config: a fresh one for the webhook, and what was typed, are in files
-//! beside it that only their owner can read. Such a file that is there is used, and never changed.
+//! beside it that only their owner can read. Such a file that is there is used, and never changed,
+//! unless somebody else can have written it. Nothing is written into a folder of others.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write as _};
@@ -16,6 +17,7 @@ use crate::cli::output::{complain, line};
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::host;
+use crate::config::location::ConfigFile;
 use crate::config::starter::{
     KEY_VARIABLE, PASSWORD_VARIABLE, Place, SECRET_VARIABLE, StarterAnswers, starter,
 };
@@ -24,6 +26,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::foreign_text::plain;
 use crate::domain::mail_address::MailAddress;
 use crate::domain::secret_text::SecretKind;
+use crate::files::trust::{Distrust, Facts, Trust};
 use crate::files::write;
 use crate::secret::Secret;
 use crate::signing_secret::{FRESH_BYTES, SigningSecret};
@@ -49,6 +52,8 @@ enum InitError {
     Interrupted,
     #[error("`{}` cannot be written: {source}", plain(&.path.to_string_lossy()))]
     Unwritable { path: PathBuf, source: io::Error },
+    #[error("`{}` {}", plain(&.path.to_string_lossy()), .distrust.what)]
+    Distrusted { path: PathBuf, distrust: Distrust },
     #[error("no answer can be read: {0}")]
     Unread(io::Error),
     #[error("an answer is no good")]
@@ -66,6 +71,10 @@ fn tell(failure: &InitError) -> Exit {
     match failure {
         InitError::Exists(_) => {
             complain("  help: `--output PATH` names another, `--force` keeps it as `….old`");
+            Exit::Bad
+        }
+        InitError::Distrusted { distrust, .. } => {
+            complain(&format!("  help: {}", distrust.help));
             Exit::Bad
         }
         InitError::Interrupted => Exit::Interrupted,
@@ -91,6 +100,11 @@ fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
+    let trust = Trust::for_named().with_caller(sudo_uid()).for_found();
+    trust.judge_folder(folder).map_err(|Distrust { what, .. }| {
+        let help = "make one of your own: `mkdir avatar-watch && cd avatar-watch`".to_owned();
+        InitError::Distrusted { path: folder.to_owned(), distrust: Distrust { what, help } }
+    })?;
     let silent = args.avatar.is_empty()
         && (&args.webhook, &args.email, &args.api_key_file) == (&None, &None, &None);
     let mut wishes = if silent && someone_is_there() {
@@ -110,7 +124,7 @@ fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
         };
         Wishes { answers, ..Wishes::default() }
     };
-    let mut secrets = Secrets { folder, made: Vec::new() };
+    let mut secrets = Secrets { folder, trust, made: Vec::new() };
     let kept = secrets.place_all(&mut wishes).and_then(|()| {
         let fresh = fresh_config(folder, &wishes.answers)?;
         let kept = if args.force { keep_old(target)? } else { None };
@@ -139,6 +153,7 @@ fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
 /// The files of secrets beside a config.
 struct Secrets<'a> {
     folder: &'a Path,
+    trust: Trust,
     made: Vec<&'static str>,
 }
 
@@ -165,8 +180,11 @@ impl Secrets<'_> {
 
     fn place(&mut self, name: &'static str, secret: Option<&str>) -> Result<Place, InitError> {
         let path = self.folder.join(name);
-        if path.exists() {
-            return Ok(Place::File(name.to_owned()));
+        if let Ok(facts) = Facts::at(&path) {
+            return match self.trust.judge(&path, &facts).strict() {
+                Ok(()) => Ok(Place::File(name.to_owned())),
+                Err(distrust) => Err(InitError::Distrusted { path, distrust }),
+            };
         }
         let Some(secret) = secret else { return Ok(Place::Variable) };
         write::create(&path, format!("{secret}\n").as_bytes(), write::PRIVATE)
@@ -199,7 +217,7 @@ fn fresh_config(
     let secret = SigningSecret::from_random([0; FRESH_BYTES]).reveal();
     let environment: Environment =
         set.into_iter().chain([(SECRET_VARIABLE.to_owned(), secret)]).collect();
-    checked::load(file.path(), &environment).map_err(InitError::Problems)?;
+    checked::load(&ConfigFile::named(file.path()), &environment).map_err(InitError::Problems)?;
     Ok(file)
 }
 
@@ -269,6 +287,11 @@ fn asked(folder: &Path) -> Result<Wishes, InitError> {
     wishes.answers.webhook_url = given(url);
     wishes.answers.mail_to = given(mail);
     Ok(wishes)
+}
+
+/// Who called `sudo`, if anybody did.
+fn sudo_uid() -> Option<u32> {
+    std::env::var("SUDO_UID").ok()?.parse().ok()
 }
 
 fn given(answer: String) -> Option<String> {

@@ -93,7 +93,7 @@ fn ids(texts: &[String]) -> Result<Vec<AvatarId>, Exit> {
 /// The settings of the config that was named, or else of the usual one, or else of none.
 fn settings(config: Option<&Path>, args: &WaitArgs) -> Result<Settings, Exit> {
     let environment = Environment::from_process();
-    let path = config_path(config);
+    let found = config_path(config);
     if let Some(base_url) = &args.base_url {
         if config.is_some() {
             complain(
@@ -103,13 +103,13 @@ fn settings(config: Option<&Path>, args: &WaitArgs) -> Result<Settings, Exit> {
         }
         return without_config(&environment, Some(base_url));
     }
-    if config.is_none() && !path.exists() {
+    if config.is_none() && !found.path.exists() {
         return without_config(&environment, None);
     }
-    match file::load(&path, &environment) {
+    match file::load(&found, &environment) {
         Ok(settings) => Ok(settings),
         Err(error) => {
-            let outline = file::outline(&path, &environment);
+            let outline = file::outline(&found, &environment);
             // The key goes where the config says, so that has to be known.
             if config.is_some() || !outline.is_whole || environment.var(KEY_VARIABLE).is_none() {
                 complain_of_config(&error);
@@ -118,7 +118,7 @@ fn settings(config: Option<&Path>, args: &WaitArgs) -> Result<Settings, Exit> {
             complain(&format!(
                 "avatar-watch: `{}` has problems (`avatar-watch check` lists them); of it only \
                  `argil.base_url` is used, with the key in `{KEY_VARIABLE}`",
-                plain(&path.to_string_lossy())
+                plain(&found.path.to_string_lossy())
             ));
             without_config(&environment, outline.base_url.as_deref())
         }

@@ -13,6 +13,7 @@ use crate::config::generation::Generation;
 use crate::config::reader::{Outside, Visibility};
 use crate::config::settings::Settings;
 use crate::domain::secret_text::{SecretKind, clean};
+use crate::files::trust::Trust;
 
 /// The variable that holds the key where there is no config.
 pub const KEY_VARIABLE: &str = "ARGIL_API_KEY";
@@ -39,8 +40,8 @@ pub fn bare(environment: &Environment, base_url: Option<&str>) -> Result<Setting
     let key = format!("[argil]\napi_key = {{ env = \"{KEY_VARIABLE}\" }}\n");
     let place = base_url.map(|url| format!("base_url = {}\n", Value::String(url.to_owned())));
     let text = key + &place.unwrap_or_default();
-    let files = Generation::default();
-    let outside = Outside { environment, files: &files };
+    let (files, trust) = (Generation::default(), Trust::for_named());
+    let outside = Outside { environment, files: &files, trust: &trust };
     file::read(Path::new(NO_FILE), &text, Visibility::Owner, outside, DropIns::default())
 }
 

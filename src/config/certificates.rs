@@ -11,35 +11,37 @@ use crate::domain::text_encoding::{EncodingFault, decode};
 pub(super) fn read(field: &Field<'_>) -> Option<Vec<u8>> {
     let path = field.reader.resolve(field.text()?);
     let place = shown(&path.display().to_string());
-    let bytes = match field.reader.files.read(&path) {
-        Ok((bytes, _)) => bytes,
+    let (bytes, facts) = match field.reader.files.read(&path) {
+        Ok(read) => read,
         Err(error) => {
             let help = "is the path right, and may this user read the file?";
             return field.out_of_reach(format!("cannot be read from `{place}`: {error}"), help);
         }
     };
+    let words = format!("is `{place}`, which ");
+    field.trusted(&words, field.reader.trust.judge(&path, &facts))?;
     // A mark before the first line would hide it.
     let text = match decode(&bytes) {
         Ok(text) => text.as_bytes(),
         Err(EncodingFault::Unknown { .. }) if bytes.starts_with(DER_SEQUENCE) => {
-            let message = format!("is `{place}`, which is a certificate in DER, not in PEM");
+            let message = format!("{words}is a certificate in DER, not in PEM");
             let help = "convert it: `openssl x509 -inform der -in FILE -out FILE.pem`";
             return field.wrong(message, help);
         }
         // Notes between the certificates may be in any encoding.
         Err(EncodingFault::Unknown { .. }) => bytes.as_slice(),
-        Err(fault) => return field.wrong(format!("is `{place}`, which {fault}"), fault.help()),
+        Err(fault) => return field.wrong(format!("{words}{fault}"), fault.help()),
     };
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(text) {
         let good = certificate.is_ok_and(|certificate| store.add(certificate).is_ok());
         if !good {
-            let message = format!("is `{place}`, which has a damaged certificate in it");
+            let message = format!("{words}has a damaged certificate in it");
             return field.wrong(message, "copy the file again, whole and as PEM");
         }
     }
     if store.is_empty() {
-        let message = format!("is `{place}`, which has no PEM certificate in it");
+        let message = format!("{words}has no PEM certificate in it");
         let help = "name a file with `-----BEGIN CERTIFICATE-----` in it";
         return field.wrong(message, help);
     }

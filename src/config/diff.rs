@@ -215,18 +215,18 @@ fn mail_secrets(email: &EmailSettings) -> BTreeMap<&'static str, Hidden<'_>> {
         MailWay::Smtp(smtp) => {
             hidden.extend(smtp.login.iter().map(|login| match (&login.proof, login.auth) {
                 (SmtpProof::Given(secret), _) => ("smtp.password", Hidden::Text(secret)),
-                (SmtpProof::Command(command), SmtpAuth::Password) => {
-                    ("smtp.password_command", Hidden::Words(command))
+                (SmtpProof::Command(program), SmtpAuth::Password) => {
+                    ("smtp.password_command", Hidden::Words(&program.command))
                 }
-                (SmtpProof::Command(command), SmtpAuth::Xoauth2) => {
-                    ("smtp.token_command", Hidden::Words(command))
+                (SmtpProof::Command(program), SmtpAuth::Xoauth2) => {
+                    ("smtp.token_command", Hidden::Words(&program.command))
                 }
             }));
             let trusted = smtp.ca_file.iter();
             hidden.extend(trusted.map(|pem| ("smtp.ca_file", Hidden::Certificates(pem))));
         }
-        MailWay::Sendmail { command, .. } => {
-            hidden.insert("sendmail.command", Hidden::Words(command));
+        MailWay::Sendmail { program, .. } => {
+            hidden.insert("sendmail.command", Hidden::Words(&program.command));
         }
         MailWay::File { .. } => (),
     }

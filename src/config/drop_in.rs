@@ -1,7 +1,7 @@
 //! Drop-ins: `avatars.d/*.toml` beside the config, each with nothing but `[[avatars]]`.
 //!
 //! What always holds: a drop-in that cannot be read is a problem and never skipped, since its
-//! avatars would go unwatched in silence.
+//! avatars would go unwatched in silence; nor is one obeyed that somebody else may have written.
 
 use std::ffi::OsString;
 use std::fs;
@@ -18,17 +18,19 @@ use crate::config::reader::{Findings, Outside, Place, Reader, Visibility};
 use crate::config::schema::AVATAR;
 use crate::config::settings::AvatarSettings;
 use crate::domain::text_encoding::{EncodingFault, decode};
+use crate::files::trust::{Distrust, Trust, Verdict};
 
 /// The drop-ins of a config, in the order of their names, and what is wrong with them.
 #[derive(Debug, Default)]
 pub(super) struct DropIns {
     files: Vec<(PathBuf, String)>,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
 }
 
 impl DropIns {
     /// Takes in the drop-ins beside a config.
-    pub(super) fn beside(config: &Path, files: &Generation) -> Self {
+    pub(super) fn beside(config: &Path, files: &Generation, trust: &Trust) -> Self {
         let folder = config.parent().unwrap_or(Path::new("")).join(FOLDER);
         let mut found = Self::default();
         match files.list(&folder, names) {
@@ -36,7 +38,13 @@ impl DropIns {
                 let message = format!("has more than {FILES_MAX} files");
                 found.problems.push(problem(&folder, message, "put several avatars into a file"));
             }
-            Ok(names) => names.iter().for_each(|name| found.take(folder.join(name), files)),
+            Ok(names) => {
+                if let (true, Err(distrust)) = (is_there(&folder), trust.judge_folder(&folder)) {
+                    found.problems.push(distrusted(&folder, distrust));
+                    return found;
+                }
+                names.iter().for_each(|name| found.take(folder.join(name), files, trust));
+            }
             Err(error) => {
                 let help = "is it a folder, and may this user read it?";
                 found.problems.push(problem(&folder, format!("cannot be listed: {error}"), help));
@@ -59,6 +67,7 @@ impl DropIns {
     ) -> Option<Vec<AvatarSettings>> {
         let mut avatars = Vec::new();
         found.problems.extend(self.problems);
+        found.warnings.extend(self.warnings);
         for (path, text) in &self.files {
             let (entries, errors) = DeTable::parse_recoverable(text);
             let reader = Reader::new(path, text, Visibility::Owner, outside);
@@ -78,12 +87,21 @@ impl DropIns {
         found.problems.is_empty().then_some(avatars)
     }
 
-    fn take(&mut self, path: PathBuf, files: &Generation) {
+    fn take(&mut self, path: PathBuf, files: &Generation, trust: &Trust) {
         match files.read(&path) {
-            Ok((bytes, _)) => match text(&path, &bytes) {
-                Ok(text) => self.files.push((path, text)),
-                Err(problem) => self.problems.push(problem),
-            },
+            Ok((bytes, facts)) => {
+                match trust.judge(&path, &facts) {
+                    Verdict::Trusted => {}
+                    Verdict::Doubtful(distrust) => self.warnings.push(distrusted(&path, distrust)),
+                    Verdict::Distrusted(distrust) => {
+                        return self.problems.push(distrusted(&path, distrust));
+                    }
+                }
+                match text(&path, &bytes) {
+                    Ok(text) => self.files.push((path, text)),
+                    Err(problem) => self.problems.push(problem),
+                }
+            }
             Err(error) => {
                 let help = "may this user read it? a file that is not meant has another ending";
                 self.problems.push(problem(&path, format!("cannot be read: {error}"), help));
@@ -136,6 +154,10 @@ fn names(folder: &Path) -> io::Result<Vec<OsString>> {
 
 fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
+}
+
+fn distrusted(file: &Path, Distrust { what, help }: Distrust) -> Problem {
+    problem(file, what, &help)
 }
 
 fn problem(file: &Path, message: String, help: &str) -> Problem {

@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 use crate::config::environment::Environment;
 use crate::config::file::{Outline, load, outline};
+use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
 use crate::domain::avatar::AvatarId;
 
@@ -40,11 +41,12 @@ impl Folder {
     }
 
     fn load(&self) -> Result<Settings, String> {
-        load(&self.config(), &environment()).map_err(|error| self.said(&error.to_string()))
+        load(&ConfigFile::named(self.config()), &environment())
+            .map_err(|error| self.said(&error.to_string()))
     }
 
     fn outline(&self) -> Outline {
-        outline(&self.config(), &environment())
+        outline(&ConfigFile::named(self.config()), &environment())
     }
 
     fn said(&self, text: &str) -> String {

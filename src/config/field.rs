@@ -9,6 +9,7 @@ use toml::de::{DeArray, DeValue};
 
 use crate::config::reader::{Place, Reader, Table};
 use crate::config::schema::{listed, nearest};
+use crate::files::trust::{Distrust, Verdict};
 
 /// A value with the place where it stands. It has no `Debug`, since it may be a secret.
 #[derive(Clone)]
@@ -40,6 +41,21 @@ impl<'r> Field<'r> {
     ) -> Option<T> {
         self.reader.out_of_reach(&self.place, message.into(), help.into());
         None
+    }
+
+    /// Reports that a file which it names may not be obeyed, or only with care; `source` are words
+    /// that lead to "belongs to …" and name the file.
+    pub(super) fn trusted(&self, source: &str, verdict: Verdict) -> Option<()> {
+        match verdict {
+            Verdict::Trusted => Some(()),
+            Verdict::Doubtful(Distrust { what, help }) => {
+                self.reader.warning(&self.place, format!("{source}{what}"), &help);
+                Some(())
+            }
+            Verdict::Distrusted(Distrust { what, help }) => {
+                self.wrong(format!("{source}{what}"), help)
+            }
+        }
     }
 
     /// Reports that it is another kind of thing than `wanted`. The value is not repeated: it may

@@ -3,9 +3,7 @@
 //! What always holds: there are settings only when there is no problem at all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::Metadata;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -18,8 +16,9 @@ use crate::config::discover;
 use crate::config::drop_in::{self, DropIns};
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
-use crate::config::generation;
+use crate::config::generation::{self, Generation};
 use crate::config::heartbeat;
+use crate::config::location::ConfigFile;
 use crate::config::names::Names;
 use crate::config::poll;
 use crate::config::reader::{Findings, Outside, Place, Reader, Table, Visibility};
@@ -29,28 +28,38 @@ use crate::config::store;
 use crate::config::web;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
+use crate::files::trust::Trust;
 
 /// Reads the config and its drop-ins, with what they take from the environment.
 ///
 /// # Errors
-/// When the config cannot be read, or with every problem that is in it and in its drop-ins.
-pub fn load(path: &Path, environment: &Environment) -> Result<Settings, ConfigError> {
-    match generation::settled(|files| load_once(path, Outside { environment, files })) {
+/// When the config cannot be read or may not be obeyed, or with every problem that is in it and in
+/// its drop-ins.
+pub fn load(config: &ConfigFile, environment: &Environment) -> Result<Settings, ConfigError> {
+    match generation::settled(|files| load_once(config, environment, files)) {
         (read, None) => read,
         (_, Some(changing)) => Err(ConfigError::Problems(vec![changes_all_the_time(changing)])),
     }
 }
 
-fn load_once(path: &Path, outside: Outside<'_>) -> Result<Settings, ConfigError> {
-    let (bytes, metadata) = outside
-        .files
+fn load_once(
+    config: &ConfigFile,
+    environment: &Environment,
+    files: &Generation,
+) -> Result<Settings, ConfigError> {
+    let path = config.path.as_path();
+    let (bytes, facts) = files
         .read(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    let drop_ins = DropIns::beside(path, outside.files);
-    drop_in::text(path, &bytes)
-        .map_err(|problem| vec![problem])
-        .and_then(|text| read(path, &text, visibility(&metadata), outside, drop_ins))
-        .map_err(ConfigError::Problems)
+    let problems = |problem| ConfigError::Problems(vec![problem]);
+    let (trust, doubt) = config.admit(&facts, environment).map_err(problems)?;
+    let text = drop_in::text(path, &bytes).map_err(problems)?;
+    let outside = Outside { environment, files, trust: &trust };
+    let drop_ins = DropIns::beside(path, files, &trust);
+    let read = read(path, &text, visibility(facts.mode), outside, drop_ins);
+    let settings = read.map_err(ConfigError::Problems)?;
+    let warnings = doubt.into_iter().chain(settings.warnings).collect();
+    Ok(Settings { warnings, ..settings })
 }
 
 /// Another reading may find it at rest.
@@ -110,6 +119,8 @@ pub struct Outline {
     pub page: Option<SocketAddr>,
     /// Whether the file is there and is TOML from end to end.
     pub is_whole: bool,
+    /// Why nothing of the file is used, where it may not be obeyed.
+    pub refused: Option<Problem>,
 }
 
 /// What a reading command needs of the registration of an avatar.
@@ -121,22 +132,38 @@ pub struct Registered {
     pub account: AccountName,
 }
 
-/// Reads the outline, as far as it can be read; a config that cannot be read at all has the
-/// database where it is by default.
-pub fn outline(path: &Path, environment: &Environment) -> Outline {
-    generation::settled(|files| outline_once(path, Outside { environment, files })).0
+/// Reads the outline, as far as it can be read; a config that cannot be read at all, or may not be
+/// obeyed, has the database where it is by default.
+pub fn outline(config: &ConfigFile, environment: &Environment) -> Outline {
+    generation::settled(|files| {
+        let path = config.path.as_path();
+        let read = files.read(path).ok();
+        let (bytes, trust, refused) = match read.map(|(bytes, facts)| {
+            let admitted = config.admit(&facts, environment);
+            admitted.map(|(trust, _)| (bytes, trust))
+        }) {
+            Some(Ok((bytes, trust))) => (bytes, trust, None),
+            Some(Err(refused)) => (Vec::new(), Trust::for_named(), Some(refused)),
+            None => (Vec::new(), Trust::for_named(), None),
+        };
+        let drop_ins = match refused {
+            None => DropIns::beside(path, files, &trust),
+            Some(_) => DropIns::default(),
+        };
+        let outside = Outside { environment, files, trust: &trust };
+        Outline { refused, ..outline_of(path, &bytes, drop_ins, outside) }
+    })
+    .0
 }
 
-fn outline_once(path: &Path, outside: Outside<'_>) -> Outline {
-    let bytes = outside.files.read(path).map(|(bytes, _)| bytes).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
+fn outline_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>) -> Outline {
+    let text = String::from_utf8_lossy(bytes);
     let (entries, damage) = DeTable::parse_recoverable(&text);
     let is_whole = damage.is_empty() && !bytes.is_empty();
     let reader = Reader::new(path, &text, Visibility::Owner, outside);
     let root = reader.root(entries.get_ref());
     let mut registry = Registry::new(Names::default());
     let avatars = registry.read(&root).filter(|_| !bytes.is_empty());
-    let drop_ins = DropIns::beside(path, outside.files);
     let dropped = drop_ins.read(&mut registry, outside, &mut Findings::default());
     let avatars = avatars.zip(dropped).map(|(avatars, dropped)| [avatars, dropped].concat());
     let accounts = account::names(&root).filter(|_| !bytes.is_empty());
@@ -157,6 +184,7 @@ fn outline_once(path: &Path, outside: Outside<'_>) -> Outline {
         discovers: root.field(DISCOVER.path).is_some(),
         page: web::page(&root).filter(|_| is_whole),
         is_whole,
+        refused: None,
     }
 }
 
@@ -180,8 +208,7 @@ fn store_path_in_ruins(path: &Path, text: &str, outside: Outside<'_>) -> Option<
     })
 }
 
-fn visibility(metadata: &Metadata) -> Visibility {
-    let mode = metadata.permissions().mode() & 0o7777;
+const fn visibility(mode: u32) -> Visibility {
     if mode & OTHERS == 0 { Visibility::Owner } else { Visibility::Others(mode) }
 }
 

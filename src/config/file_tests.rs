@@ -38,7 +38,8 @@ fn environment(names: &[&str]) -> Environment {
 pub(in crate::config) fn read_with(text: &str, names: &[&str]) -> Result<Settings, Vec<Problem>> {
     let path = Path::new("config.toml");
     let (environment, files) = (environment(names), Generation::default());
-    let outside = Outside { environment: &environment, files: &files };
+    let trust = Trust::for_named();
+    let outside = Outside { environment: &environment, files: &files, trust: &trust };
     let read = read(path, text, Visibility::Owner, outside, DropIns::default());
     if read.is_ok() {
         // What the reader takes, the schema for editors takes too.
@@ -274,7 +275,7 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     ];
     let load = |text: &str| {
         fs::write(&path, text).unwrap();
-        load(&path, &environment(&names)).unwrap()
+        load(&ConfigFile::named(&path), &environment(&names)).unwrap()
     };
     let example = load(EXAMPLE);
     let spelled_out: String = EXAMPLE.lines().map(uncomment).collect();

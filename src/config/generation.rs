@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use crate::files::trust::Facts;
+
 /// What one reading has touched so far.
 #[derive(Debug, Default)]
 pub(super) struct Generation {
@@ -45,17 +47,18 @@ struct Stamp {
 }
 
 impl Generation {
-    /// The whole of a regular file of ordinary size, and what it was before it was read.
+    /// The whole of a regular file of ordinary size, and whose it is.
     ///
     /// # Errors
     /// When it cannot be read, is no regular file, or is larger than a mebibyte.
-    pub(super) fn read(&self, path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
+    pub(super) fn read(&self, path: &Path) -> io::Result<(Vec<u8>, Facts)> {
         let opened = open(path);
         let metadata = opened.as_ref().ok().map(|(_, metadata)| metadata);
         let stamp = metadata.map(Stamp::of).or_else(|| Stamp::at(path));
         self.files.borrow_mut().push((path.to_owned(), stamp));
         let (file, metadata) = opened?;
-        Ok((read_bounded(file)?, metadata))
+        let facts = Facts::of(&file, &metadata);
+        Ok((read_bounded(file)?, facts))
     }
 
     /// The names in a folder.

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::environment::Environment;
 use crate::config::file;
+use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
 use crate::domain::account::AccountName;
 
@@ -140,7 +141,10 @@ fn however_often_it_is_swapped_the_settings_are_of_one_generation() {
             }
         });
         for _ in 0..100 {
-            match file::load(&volume.path("config.toml"), &Environment::default()) {
+            match file::load(
+                &ConfigFile::named(volume.path("config.toml")),
+                &Environment::default(),
+            ) {
                 Ok(settings) => drop(seen.insert(generation(&settings))),
                 // It swaps faster than a slow machine reads: that is said, and nothing is mixed.
                 Err(failure) => {

@@ -77,6 +77,7 @@ pub fn outline(file: &Outline, in_force: &Snapshot) -> Outline {
         channels: Some(channels),
         discovers,
         page,
+        refused: file.refused.clone(),
     }
 }
 

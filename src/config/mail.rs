@@ -1,6 +1,7 @@
 //! Channels of the type `email`: who writes to whom, and which way.
 
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -16,6 +17,7 @@ use crate::config::web_address;
 use crate::domain::foreign_text::is_unseen;
 use crate::domain::mail_address::{MailAddress, MailAddressError};
 use crate::domain::mail_domain::MailDomain;
+use crate::files::program::Program;
 
 /// Reads what a mail channel has beyond any other.
 pub(super) fn read(table: &Table<'_>) -> Option<EmailSettings> {
@@ -65,9 +67,9 @@ fn way(table: &Table<'_>) -> Option<MailWay> {
         let table = field.table()?;
         table.check_keys(&SENDMAIL);
         let mend = "write `command = [\"/usr/sbin/sendmail\"]`";
-        let command = table.required("command", mend, program);
+        let program = table.required("command", mend, program);
         let limit = table.or("timeout", SENDMAIL_TIMEOUT, |field| duration::read(field, &PATIENCE));
-        return Some(MailWay::Sendmail { command: command?, timeout: limit? });
+        return Some(MailWay::Sendmail { program: program?, timeout: limit? });
     }
     if let Some(field) = table.field("file") {
         let table = field.table()?;
@@ -86,8 +88,9 @@ fn way(table: &Table<'_>) -> Option<MailWay> {
     })
 }
 
-/// A program with its arguments, as a list; no shell takes it apart.
-pub(super) fn program(field: &Field<'_>) -> Option<Vec<String>> {
+/// A program with its arguments, as a list; no shell takes it apart. One that is there must be one
+/// that may be run.
+pub(super) fn program(field: &Field<'_>) -> Option<Program> {
     let words = field.list(|field| {
         let word = field.text()?;
         if word.contains('\0') {
@@ -96,12 +99,15 @@ pub(super) fn program(field: &Field<'_>) -> Option<Vec<String>> {
         Some(word.to_owned())
     })?;
     let words = field.not_empty(words, "write the path of a program, and its arguments")?;
-    if !words.first().is_some_and(|path| path.starts_with('/')) {
+    let Some(path) = words.first().filter(|path| path.starts_with('/')) else {
         // Not repeated: someone may have written a token here.
         let help = "begin with an absolute path, like `[\"/usr/sbin/sendmail\"]`";
         return field.wrong("does not begin with the path of a program", help);
-    }
-    Some(words)
+    };
+    let trust = field.reader.trust;
+    let verdict = trust.judge_program(Path::new(path));
+    field.trusted(&format!("names `{}`, which ", shown(path)), verdict)?;
+    Some(Program::new(words, trust.clone()))
 }
 
 fn address(field: &Field<'_>) -> Option<MailAddress> {

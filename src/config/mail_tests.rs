@@ -3,12 +3,18 @@ use crate::config::file::tests::{check_added, read_with};
 use crate::config::settings::{
     BounceTo, ChannelKind, EmailSettings, MailWay, Settings, SmtpAuth, SmtpLogin, SmtpProof,
 };
+use crate::files::trust::Trust;
 
 use super::*;
 
 const HEAD: &str =
     "[channels.mail]\ntype = 'email'\nfrom = 'a@example.com'\nto = ['b@example.com']\n";
 const SMTP: &str = "smtp = { host = 'smtp.example.com' }\n";
+
+fn program(command: &[&str]) -> Program {
+    let command = command.iter().map(ToString::to_string).collect();
+    Program::new(command, Trust::for_named())
+}
 
 fn settings(keys: &str) -> Settings {
     read_with(&format!("argil.api_key = 'key'\n{HEAD}{keys}"), &[]).unwrap()
@@ -57,10 +63,10 @@ fn a_mail_channel_is_plain_unless_it_says_otherwise() {
 
 #[test]
 fn mails_go_exactly_one_way() {
-    let program = vec!["/usr/sbin/sendmail".to_owned()];
+    let program = program(&["/usr/sbin/sendmail"]);
     assert_eq!(
         email("sendmail = { command = ['/usr/sbin/sendmail'] }").way,
-        MailWay::Sendmail { command: program, timeout: Duration::from_secs(60) }
+        MailWay::Sendmail { program, timeout: Duration::from_secs(60) }
     );
     let MailWay::File { folder } = email("file = { folder = 'mails' }").way else { panic!() };
     assert!(folder.ends_with("mails"));
@@ -114,7 +120,7 @@ fn a_login_has_a_user_and_one_thing_that_proves_it() {
         assert_eq!(username, "u");
         (auth, proof)
     };
-    let command = SmtpProof::Command(vec!["/bin/token".to_owned(), "x".to_owned()]);
+    let command = SmtpProof::Command(program(&["/bin/token", "x"]));
     let given = SmtpProof::Given(crate::secret::Secret::new("p"));
     for (keys, expected) in [
         ("username = 'u', password = 'p'", (SmtpAuth::Password, given.clone())),

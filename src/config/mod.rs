@@ -10,6 +10,7 @@ pub mod snapshot;
 pub mod in_force;
 pub mod diff;
 pub mod environment;
+pub mod location;
 pub mod file;
 mod generation;
 pub mod bare;

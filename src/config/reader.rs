@@ -17,6 +17,7 @@ use crate::config::error::Problem;
 use crate::config::field::{Field, shown};
 use crate::config::generation::Generation;
 use crate::config::schema::{Schema, join, nearest};
+use crate::files::trust::Trust;
 
 /// One reading of one file. It has no `Debug`, since secrets may stand in the text.
 pub(super) struct Reader<'a> {
@@ -30,6 +31,8 @@ pub(super) struct Reader<'a> {
     pub(super) environment: &'a Environment,
     /// The files of this reading, beside its own.
     pub(super) files: &'a Generation,
+    /// Whose files are obeyed.
+    pub(super) trust: &'a Trust,
     empty: DeTable<'a>,
     newlines: Vec<usize>,
     damaged: RefCell<BTreeSet<usize>>,
@@ -44,6 +47,8 @@ pub(super) struct Outside<'a> {
     pub(super) environment: &'a Environment,
     /// The other files.
     pub(super) files: &'a Generation,
+    /// Whose of these are obeyed.
+    pub(super) trust: &'a Trust,
 }
 
 /// What there is to say of a file.
@@ -98,13 +103,14 @@ impl<'a> Reader<'a> {
         visibility: Visibility,
         outside: Outside<'a>,
     ) -> Self {
-        let Outside { environment, files } = outside;
+        let Outside { environment, files, trust } = outside;
         Self {
             path,
             text,
             visibility,
             environment,
             files,
+            trust,
             empty: DeTable::new(),
             newlines: text.match_indices('\n').map(|(offset, _)| offset).collect(),
             damaged: RefCell::default(),
@@ -115,7 +121,7 @@ impl<'a> Reader<'a> {
 
     /// What it takes from outside.
     pub(super) const fn outside(&self) -> Outside<'a> {
-        Outside { environment: self.environment, files: self.files }
+        Outside { environment: self.environment, files: self.files, trust: self.trust }
     }
 
     /// The whole file as a table.

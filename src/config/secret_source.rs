@@ -103,18 +103,25 @@ fn from_variable(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
 
 fn from_file(source: &Field<'_>, path: &Path, kind: SecretKind) -> Option<Secret> {
     let place = shown(&path.display().to_string());
-    match source.reader.files.read(path) {
-        // Whoever writes it may be about to: a moment later it is there.
-        Ok((bytes, _)) if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) => {
-            let message = format!("names the file `{place}`, which {}", SecretFault::Empty);
-            source.out_of_reach(message, SecretFault::Empty.help())
-        }
-        Ok((bytes, _)) => take(source, &format!("names the file `{place}`, which "), &bytes, kind),
+    let words = format!("names the file `{place}`, which ");
+    let (bytes, facts) = match source.reader.files.read(path) {
+        Ok(read) => read,
         Err(error) => {
             let help = "is the path right, and may this user read the file?";
-            source.out_of_reach(format!("cannot be read from `{place}`: {error}"), help)
+            return source.out_of_reach(format!("cannot be read from `{place}`: {error}"), help);
         }
+    };
+    source.trusted(&words, source.reader.trust.judge(path, &facts))?;
+    if facts.is_readable_by_everybody() {
+        let message = format!("{words}everybody can read (its mode is {:04o})", facts.mode);
+        source.reader.warning(&source.place, message, &format!("`chmod o-r {place}`"));
     }
+    // Whoever writes it may be about to: a moment later it is there.
+    if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+        let message = format!("{words}{}", SecretFault::Empty);
+        return source.out_of_reach(message, SecretFault::Empty.help());
+    }
+    take(source, &words, &bytes, kind)
 }
 
 fn from_credential(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {

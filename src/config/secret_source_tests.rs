@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::file;
+use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
 use crate::domain::account::AccountName;
 use crate::domain::text_encoding::EncodingFault;
@@ -39,7 +40,7 @@ impl Folder {
         let variables =
             [("SET", "CANARY"), ("EMPTY", ""), ("CREDENTIALS_DIRECTORY", folder.as_str())];
         let pairs = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        file::load(&path, &Environment::from_iter(pairs))
+        file::load(&ConfigFile::named(&path), &Environment::from_iter(pairs))
     }
 
     /// Takes a key as it stands in a file of that mode, and the problems that it makes.
@@ -268,7 +269,7 @@ fn every_source_of_every_secret_is_cleaned_and_refused_alike() {
             from.map(|from| {
                 let path = folder.write("config.toml", text.replace("SECRET", from).as_bytes());
                 fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-                let error = file::load(&path, &variables).err();
+                let error = file::load(&ConfigFile::named(&path), &variables).err();
                 let error = error.map(|error| error.to_string()).unwrap_or_default();
                 assert!(!error.contains("CANARY") && !error.contains("C2FVs"), "{error}");
                 let told = error.split_once("`, which ");
@@ -307,7 +308,7 @@ fn every_source_of_every_secret_is_cleaned_and_refused_alike() {
 fn a_config_that_cannot_be_read_is_told_as_such() {
     let folder = Folder::new();
     let check = |path: PathBuf, expected: &str| {
-        let error = file::load(&path, &Environment::default()).unwrap_err();
+        let error = file::load(&ConfigFile::named(&path), &Environment::default()).unwrap_err();
         assert!(error.to_string().ends_with(expected), "{error}");
     };
     check(folder.0.path().join("nowhere.toml"), "/nowhere.toml`");
@@ -320,7 +321,7 @@ fn a_config_that_cannot_be_read_is_told_as_such() {
     check(folder.write("wide.toml", &wide), EncodingFault::Utf16.help());
 
     assert!(matches!(
-        file::load(folder.0.path(), &Environment::default()),
+        file::load(&ConfigFile::named(folder.0.path()), &Environment::default()),
         Err(ConfigError::Unreadable { .. })
     ));
 }

@@ -27,6 +27,7 @@ use crate::domain::retention::Retention;
 use crate::domain::retry::Terms;
 use crate::domain::status::Status;
 use crate::domain::template_tree::TemplateTree;
+use crate::files::program::Program;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 
@@ -327,8 +328,8 @@ pub enum MailWay {
     Smtp(SmtpSettings),
     /// Through a program of this machine.
     Sendmail {
-        /// The program, an absolute path, and its first arguments.
-        command: Vec<String>,
+        /// The program, by an absolute path, with its first arguments.
+        program: Program,
         /// How long one run may take.
         timeout: Duration,
     },
@@ -383,8 +384,8 @@ pub enum SmtpAuth {
 pub enum SmtpProof {
     /// This one.
     Given(Secret),
-    /// What the program prints: a path, and its arguments.
-    Command(Vec<String>),
+    /// What the program prints.
+    Command(Program),
 }
 
 /// How a connection to an SMTP server is encrypted.

@@ -339,7 +339,7 @@ fn mail(email: &EmailSettings, found: &mut Keys) {
     );
     match way {
         MailWay::Smtp(settings) => smtp(settings, found),
-        MailWay::Sendmail { command: _, timeout } => {
+        MailWay::Sendmail { program: _, timeout } => {
             add(found, [("sendmail.timeout", wait(*timeout).as_str())].map(given));
         }
         MailWay::File { folder } => {

@@ -161,7 +161,8 @@ mod tests {
             let path = Path::new("starter.toml");
             let read = |text: &str, visibility| {
                 let (environment, files) = (environment(), Generation::default());
-                let outside = Outside { environment: &environment, files: &files };
+                let trust = crate::files::trust::Trust::for_named();
+                let outside = Outside { environment: &environment, files: &files, trust: &trust };
                 file::read(path, text, visibility, outside, DropIns::default())
             };
             let settings = read(&text, Visibility::Others(0o644)).unwrap();

@@ -3,11 +3,10 @@
 //!
 //! Every command that would use a channel reads the config here.
 
-use std::path::Path;
-
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::file;
+use crate::config::location::ConfigFile;
 use crate::config::settings::{
     ChannelKind, ChannelSettings, FormatSettings, Settings, TemplateSettings,
 };
@@ -20,8 +19,8 @@ use crate::notify::format::template::{Template, TemplateFault};
 ///
 /// # Errors
 /// When the config cannot be read, or with every problem that is in it.
-pub fn load(path: &Path, environment: &Environment) -> Result<Settings, ConfigError> {
-    let settings = file::load(path, environment)?;
+pub fn load(config: &ConfigFile, environment: &Environment) -> Result<Settings, ConfigError> {
+    let settings = file::load(config, environment)?;
     let problems: Vec<Problem> = settings.channels.values().flat_map(problems).collect();
     if problems.is_empty() { Ok(settings) } else { Err(ConfigError::Problems(problems)) }
 }
@@ -65,7 +64,7 @@ mod tests {
         std::fs::write(&path, format!("{head}{channel}")).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&path, mode).unwrap();
-        let told = match load(&path, &Environment::default()) {
+        let told = match load(&ConfigFile::named(&path), &Environment::default()) {
             Ok(_) => String::new(),
             Err(error) => error.to_string(),
         };

@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use crate::config::diff::{Change, Turn};
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
+use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
 use crate::daemon::chance::Chance;
 use crate::daemon::checked;
@@ -57,11 +58,11 @@ impl ServiceError {
 ///
 /// # Errors
 /// When the config cannot be used at the start, or the daemon fails.
-pub async fn serve(path: &Path) -> Result<(), ServiceError> {
+pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
     let system = |doing| move |source| DaemonError::System { doing, source };
     let mut signals = Signals::take().map_err(system("taking signals"))?;
     systemd::start().map_err(system("starting a thread"))?;
-    let settings = checked::load(path, &Environment::from_process())?;
+    let settings = checked::load(config, &Environment::from_process())?;
     let chance = Chance::from_entropy().map_err(system("asking for entropy"))?;
     log_warnings(&settings);
     name_servers::log_forbidden();
@@ -93,15 +94,15 @@ pub async fn serve(path: &Path) -> Result<(), ServiceError> {
                 Order::Reload => {
                     systemd::reloading();
                     again = Again::default();
-                    reload(path, &mut daemon, &mut again).await?;
+                    reload(config, &mut daemon, &mut again).await?;
                     systemd::ready(&daemon.sentence());
                 }
                 Order::Stop => break,
             },
             () = tokio::time::sleep(again.pause(SystemClock.moment())) => {
                 daemon.catch_up().await?;
-                if again.is_due(path, SystemClock.moment()) {
-                    reload(path, &mut daemon, &mut again).await?;
+                if again.is_due(&config.path, SystemClock.moment()) {
+                    reload(config, &mut daemon, &mut again).await?;
                 }
                 let sentence = daemon.sentence();
                 if sentence != told {
@@ -177,11 +178,11 @@ fn stamp(path: &Path) -> Option<Stamp> {
 
 /// Reads the config again.
 async fn reload(
-    path: &Path,
+    config: &ConfigFile,
     daemon: &mut Daemon<SystemClock>,
     again: &mut Again,
 ) -> Result<(), DaemonError> {
-    match try_reload(path, daemon).await {
+    match try_reload(config, daemon).await {
         Ok(changes) => {
             *again = Again::default();
             if changes.is_empty() {
@@ -223,7 +224,7 @@ async fn reload(
                 daemon.refused(&said).await?;
             }
             if failure.may_pass() {
-                again.later(path, said, SystemClock.moment());
+                again.later(&config.path, said, SystemClock.moment());
             } else {
                 *again = Again::default();
             }
@@ -233,10 +234,10 @@ async fn reload(
 }
 
 async fn try_reload(
-    path: &Path,
+    config: &ConfigFile,
     daemon: &mut Daemon<SystemClock>,
 ) -> Result<Vec<Change>, ServiceError> {
-    let new = checked::load(path, &Environment::from_process())?;
+    let new = checked::load(config, &Environment::from_process())?;
     let warnings = new.warnings.clone();
     // The same file is still a wish to look again now, at a key that was refused, say.
     let changes = daemon.reload(new).await?;

@@ -233,8 +233,8 @@ fn email_channel(name: &ChannelName, settings: &EmailSettings) -> Result<Channel
         },
         post: match &settings.way {
             MailWay::Smtp(smtp) => PostSpec::Smtp(smtp_spec(smtp)),
-            MailWay::Sendmail { command, timeout } => {
-                PostSpec::Sendmail(SendmailSpec { command: command.clone(), timeout: *timeout })
+            MailWay::Sendmail { program, timeout } => {
+                PostSpec::Sendmail(SendmailSpec { program: program.clone(), timeout: *timeout })
             }
             MailWay::File { folder } => PostSpec::File(FileSpec { folder: folder.clone() }),
         },
@@ -251,7 +251,7 @@ fn smtp_spec(smtp: &SmtpSettings) -> SmtpSpec {
         },
         proof: match &login.proof {
             SmtpProof::Given(secret) => Proof::Given(secret.clone()),
-            SmtpProof::Command(command) => Proof::Command(command.clone()),
+            SmtpProof::Command(program) => Proof::Command(program.clone()),
         },
     };
     SmtpSpec {

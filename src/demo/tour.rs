@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
+use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
 use crate::daemon::chance::Chance;
 use crate::daemon::checked;
@@ -147,7 +148,7 @@ async fn build_world(
     let simulation = Simulation::new(cast, wishes.seed, wishes.speed, ledger.clone());
     world.spawn(simulation.serve(api));
     world.spawn(Receiver::new(secret, ledger.clone()).serve(hook));
-    Ok(checked::load(&path, &Environment::default())?)
+    Ok(checked::load(&ConfigFile::named(path), &Environment::default())?)
 }
 
 /// A config like a user's, with waits as much shorter as life is faster.

@@ -9,6 +9,7 @@ pub mod schema;
 pub mod columns;
 pub mod links;
 pub mod owner;
+mod trust;
 pub mod mount;
 pub mod obstacle;
 pub mod lock;

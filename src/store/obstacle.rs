@@ -5,11 +5,12 @@
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat};
 use rustix::process::geteuid;
 
+use crate::files::users::{bare, user};
 use crate::store::error::StoreError;
 use crate::store::links::{beside, end_of, folder_of};
 use crate::store::mount::Mount;
@@ -194,26 +195,4 @@ fn described(found: &Metadata) -> String {
 
 fn me() -> String {
     user(geteuid().as_raw())
-}
-
-/// A user for people: by name, where the machine's own list has one.
-fn user(uid: u32) -> String {
-    match name(uid) {
-        Some(name) => format!("user `{name}`"),
-        None => format!("user {uid}"),
-    }
-}
-
-/// A user as commands take it.
-fn bare(uid: u32) -> String {
-    name(uid).unwrap_or_else(|| uid.to_string())
-}
-
-fn name(uid: u32) -> Option<String> {
-    let list = fs::read_to_string(PathBuf::from("/etc/passwd")).ok()?;
-    list.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    })
 }

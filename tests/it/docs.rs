@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
+use avatar_watch::config::location::ConfigFile;
 use avatar_watch::daemon::checked;
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::channel::ChannelName;
@@ -103,7 +104,7 @@ fn the_templates_of_the_guide_to_formats_are_good_ones() {
         fs::write(&path, format!("argil.api_key = 'key'\n{channel}")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let environment = Environment::from_process();
-        let read = checked::load(&path, &environment);
+        let read = checked::load(&ConfigFile::named(&path), &environment);
         assert!(read.is_ok(), "{channel}: {}", read.unwrap_err());
     }
 }
@@ -122,7 +123,7 @@ fn the_guide_to_mail_shows_configs_that_load_and_every_step() {
     for block in blocks {
         let block = block.split("```").next().unwrap();
         fs::write(&path, format!("argil.api_key = {{ env = 'ARGIL_API_KEY' }}\n{block}")).unwrap();
-        let settings = file::load(&path, &environment).unwrap();
+        let settings = file::load(&ConfigFile::named(&path), &environment).unwrap();
         assert_eq!(settings.channels.len(), 1);
     }
     let steps = [

@@ -7,6 +7,8 @@ use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::delivery::{Outcome, OutcomeClass};
 use avatar_watch::domain::mail_address::MailAddress;
 use avatar_watch::domain::mail_domain::MailDomain;
+use avatar_watch::files::program::Program;
+use avatar_watch::files::trust::Trust;
 use avatar_watch::notify::channels::{Channel, Parcel};
 use avatar_watch::notify::email::mailer::Email;
 use avatar_watch::notify::email::spec::{
@@ -43,6 +45,10 @@ fn spec(mailbox: &Mailbox, tls: SmtpTls) -> SmtpSpec {
 fn with_login(smtp: SmtpSpec) -> SmtpSpec {
     let (method, proof) = (LoginMethod::Password, Proof::Given(Secret::new(CANARY)));
     SmtpSpec { login: Some(LoginSpec { user: "watch".to_owned(), method, proof }), ..smtp }
+}
+
+fn program(command: Vec<String>) -> Program {
+    Program::new(command, Trust::for_named())
 }
 
 fn spec_of(post: PostSpec) -> EmailSpec {

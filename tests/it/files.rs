@@ -10,6 +10,9 @@ use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
 use crate::harness::daemon::{Bench, RUN, stderr, stdout, wait_until};
 
+mod owners;
+mod programs;
+
 const MAILS: &str = "\n[channels.drafts]\ntype = \"email\"\nfrom = \"watch@example.com\"\n\
                      to = [\"studio@example.com\"]\nfile = { folder = \"mails\" }\n";
 

@@ -104,7 +104,7 @@ const FLOORS: [(&str, &[&str]); 18] = [
 
 /// Each vendor crate that has a home, and the files that may name it.
 const HOMES: &[(&str, &[&str])] = &[
-    ("nix", &["store/"]),
+    ("nix", &["store/", "files/users.rs"]),
     ("rusqlite", &["store/"]),
     ("tempfile", &["files/write.rs", "store/", "cli/init.rs", "demo/tour.rs"]),
     (

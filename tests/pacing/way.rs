@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
+use avatar_watch::config::location::ConfigFile;
 use avatar_watch::domain::cadence::{Cadence, TrainingPace};
 
 /// A way of looking.
@@ -46,7 +47,7 @@ fn defaults() -> Cadence {
     fs::write(&path, "[argil]\napi_key = { env = \"KEY\" }\n").unwrap();
     let variables = [("KEY".to_owned(), "secret".to_owned())];
     let environment: Environment = variables.into_iter().collect();
-    file::load(&path, &environment).unwrap().cadence
+    file::load(&ConfigFile::named(path), &environment).unwrap().cadence
 }
 
 pub(crate) const BY_AGE: &str = "by age";

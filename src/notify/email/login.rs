@@ -95,9 +95,9 @@ impl Login {
         let LoginSpec { user, method, proof } = &self.0;
         let proof = match proof {
             Proof::Given(secret) => secret.clone(),
-            Proof::Command(command) => {
-                let ran = program::run(command, &[], b"", limit).await;
-                printed(command.first().map_or("", String::as_str), &ran, kind(*method))?
+            Proof::Command(program) => {
+                let ran = program::run(program, &[], b"", limit).await;
+                printed(program.name(), &ran, kind(*method))?
             }
         };
         Ok(Pass { method: *method, user: user.clone(), proof })

@@ -194,7 +194,7 @@ fn fingerprint(post: &PostSpec, to: &[MailAddress]) -> String {
             vec!["email".to_owned(), smtp.host.clone(), smtp.port.to_string()]
         }
         PostSpec::Sendmail(sendmail) => {
-            [&["sendmail".to_owned()], sendmail.command.as_slice()].concat()
+            [&["sendmail".to_owned()], sendmail.program.command.as_slice()].concat()
         }
         PostSpec::File(file) => vec!["file".to_owned(), file.folder.display().to_string()],
     };
@@ -209,6 +209,8 @@ mod tests {
     use super::*;
     use crate::domain::channel::ChannelName;
     use crate::domain::mail_domain::MailDomain;
+    use crate::files::program::Program;
+    use crate::files::trust::Trust;
     use crate::notify::email::spec::{
         FileSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, Proof, SendmailSpec, SmtpTls,
     };
@@ -271,8 +273,8 @@ mod tests {
         assert_ne!(of(&["a@example.com"]), of(&["b@example.com"]));
         let way = |post| Email::new(spec_with(&["a@example.com"], post)).unwrap().fingerprint();
         let sendmail = |command: &str| {
-            let command = vec![command.to_owned()];
-            way(PostSpec::Sendmail(SendmailSpec { command, timeout: Duration::ZERO }))
+            let program = Program::new(vec![command.to_owned()], Trust::for_named());
+            way(PostSpec::Sendmail(SendmailSpec { program, timeout: Duration::ZERO }))
         };
         let file = way(PostSpec::File(FileSpec { folder: "/a".into() }));
         let all = [of(&["a@example.com"]), sendmail("/a"), sendmail("/b"), file];

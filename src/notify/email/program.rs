@@ -1,8 +1,8 @@
 //! A program of this machine that is run once, for us.
 //!
-//! What always holds: no shell is asked; it has a limit, and when that is over its whole process
-//! group is killed; it is heard to the end and remembered only in part. What its end means is
-//! decided by whoever ran it.
+//! What always holds: no shell is asked; nobody else can have written it; it has a limit, and when
+//! that is over its whole process group is killed; it is heard to the end and remembered only in
+//! part. What its end means is decided by whoever ran it.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
@@ -15,6 +15,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
+
+use crate::files::program::Program;
 
 /// What became of a program.
 #[derive(Debug)]
@@ -47,10 +49,10 @@ pub(super) enum End {
     NotStarted(io::Error),
 }
 
-/// Runs it with `input` on its standard input. An empty `command` is not started.
-pub(super) async fn run(command: &[String], more: &[&str], input: &[u8], limit: Duration) -> Ran {
+/// Runs it with `input` on its standard input. An empty command is not started.
+pub(super) async fn run(program: &Program, more: &[&str], input: &[u8], limit: Duration) -> Ran {
     let (mut printed, mut complaint, mut fed) = (Vec::new(), Vec::new(), false);
-    let mut child = match start(command, more) {
+    let mut child = match start(program, more) {
         Ok(child) => child,
         Err(error) => return Ran { end: End::NotStarted(error), printed, complaint },
     };
@@ -93,9 +95,12 @@ pub(super) async fn run(command: &[String], more: &[&str], input: &[u8], limit: 
     Ran { end, printed, complaint }
 }
 
-fn start(command: &[String], more: &[&str]) -> io::Result<Child> {
-    let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    Command::new(program)
+fn start(program: &Program, more: &[&str]) -> io::Result<Child> {
+    let (path, arguments) = program.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    program
+        .check()
+        .map_err(|distrust| io::Error::new(io::ErrorKind::PermissionDenied, distrust))?;
+    Command::new(path)
         .args(arguments)
         .args(more)
         .stdin(Stdio::piped())
@@ -150,12 +155,17 @@ pub(super) fn not_started(name: &str, error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::trust::Trust;
 
     const LONG: Duration = Duration::from_secs(20);
 
+    fn program(command: &[&str]) -> Program {
+        let command = command.iter().map(ToString::to_string).collect();
+        Program::new(command, Trust::for_named())
+    }
+
     async fn shell(script: &str, input: &[u8], limit: Duration) -> Ran {
-        let command = ["/bin/sh", "-c", script].map(str::to_owned);
-        run(&command, &["zero", "one"], input, limit).await
+        run(&program(&["/bin/sh", "-c", script]), &["zero", "one"], input, limit).await
     }
 
     #[tokio::test]
@@ -171,8 +181,8 @@ mod tests {
         let much = vec![b'x'; 4 * 1024 * 1024];
         let ran = shell("head -c 9; kill -9 $$", &much, LONG).await;
         assert!(matches!(ran.end, End::Signal { signal: 9, fed: false }), "{ran:?}");
-        for command in [&[][..], &["/no/such/program".to_owned()]] {
-            let ran = run(command, &[], b"", LONG).await;
+        for command in [&[][..], &["/no/such/program"]] {
+            let ran = run(&program(command), &[], b"", LONG).await;
             assert!(matches!(ran.end, End::NotStarted(_)), "{ran:?}");
         }
     }

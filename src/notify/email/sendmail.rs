@@ -47,12 +47,13 @@ impl Sendmail {
         let arguments = ["-i", "-f", sender, "--", &to];
         // The program writes to a mailbox of this system, whose lines end as all lines here do.
         let message = with_unix_lines(message);
-        let SendmailSpec { command, timeout } = &self.spec;
-        let ran = program::run(command, &arguments, &message, *timeout).await;
+        let SendmailSpec { program, timeout } = &self.spec;
+        let ran = program::run(program, &arguments, &message, *timeout).await;
         // The first argument of a program of many names, like that of busybox, is no secret.
-        let arguments = command.iter().enumerate().skip(1).filter_map(|(number, argument)| {
-            secret_of(argument).filter(|_| number > 1 || argument.starts_with('-'))
-        });
+        let arguments =
+            program.command.iter().enumerate().skip(1).filter_map(|(number, argument)| {
+                secret_of(argument).filter(|_| number > 1 || argument.starts_with('-'))
+            });
         let hidden: Vec<String> = [to.clone()].into_iter().chain(arguments).collect();
         let known =
             Introduction { sender: sender.to_owned(), recipient: to, ..Introduction::default() };
@@ -64,15 +65,18 @@ impl Sendmail {
         let may_run = |path: &Path| {
             path.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
         };
-        if may_run(Path::new(self.name())) {
-            return Outcome::new(OutcomeClass::Delivered, SENDMAIL);
-        }
-        let text = format!("`{}` is no program that can be run", self.name());
+        let text = match self.spec.program.check() {
+            Err(distrust) => format!("`{}` {distrust}", self.name()),
+            Ok(()) if may_run(Path::new(self.name())) => {
+                return Outcome::new(OutcomeClass::Delivered, SENDMAIL);
+            }
+            Ok(()) => format!("`{}` is no program that can be run", self.name()),
+        };
         stopped(OutcomeClass::Misconfigured, SENDMAIL, text)
     }
 
     fn name(&self) -> &str {
-        self.spec.command.first().map_or("", String::as_str)
+        self.spec.program.name()
     }
 
     fn judge(&self, ran: &Ran, known: &Introduction, hidden: &[String]) -> Outcome {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::domain::channel::ChannelName;
 use crate::domain::mail_address::MailAddress;
 use crate::domain::mail_domain::MailDomain;
+use crate::files::program::Program;
 use crate::secret::Secret;
 
 /// The settings of a mail channel.
@@ -132,14 +133,14 @@ pub enum Proof {
     /// This one.
     Given(Secret),
     /// What this program prints; it is run for every try, without a shell.
-    Command(Vec<String>),
+    Command(Program),
 }
 
 /// A program that takes mails as `sendmail` does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendmailSpec {
-    /// The program and its first arguments.
-    pub command: Vec<String>,
+    /// The program with its first arguments.
+    pub program: Program,
     /// How long one run may take.
     pub timeout: Duration,
 }

@@ -44,7 +44,7 @@ fn with_token(mailbox: &Mailbox, proof: Proof) -> Channel {
 }
 
 fn shell(script: &str) -> Proof {
-    Proof::Command(["/bin/sh", "-c", script].map(str::to_owned).into())
+    Proof::Command(program(["/bin/sh", "-c", script].map(str::to_owned).into()))
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn a_program_that_gives_no_token_is_named_and_no_server_is_called() {
         (shell(&format!("echo {CANARY} >&2; exit 1")), OutcomeClass::Misconfigured),
         (shell(&format!("echo {CANARY}; exit 75")), OutcomeClass::Local),
         (shell("exit 0"), OutcomeClass::Misconfigured),
-        (Proof::Command(vec!["/no/such/program".to_owned()]), OutcomeClass::Misconfigured),
+        (Proof::Command(program(vec!["/no/such/program".to_owned()])), OutcomeClass::Misconfigured),
     ] {
         let outcome = try_once(&with_token(&mailbox, proof)).await;
         assert_eq!((outcome.class, outcome.phase), (class, "token"), "{outcome:?}");

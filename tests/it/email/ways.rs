@@ -11,7 +11,7 @@ use super::*;
 /// A channel by way of a script, which finds its arguments from `$1` on.
 fn sendmail(script: &str, limit: Duration) -> Channel {
     let command = ["/bin/sh", "-c", script, "sendmail"].map(str::to_owned).into();
-    let post = PostSpec::Sendmail(SendmailSpec { command, timeout: limit });
+    let post = PostSpec::Sendmail(SendmailSpec { program: program(command), timeout: limit });
     Channel::Email(Email::new(spec_of(post)).unwrap())
 }
 
@@ -49,7 +49,7 @@ async fn a_program_gets_the_mail_and_whom_it_is_for() {
 
 fn channel_without_bounces(script: &str) -> Channel {
     let command = ["/bin/sh", "-c", script, "sendmail"].map(str::to_owned).into();
-    let post = PostSpec::Sendmail(SendmailSpec { command, timeout: LONG });
+    let post = PostSpec::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
     let spec = EmailSpec { bounces: Bounces::Nowhere, ..spec_of(post) };
     Channel::Email(Email::new(spec).unwrap())
 }
@@ -57,7 +57,7 @@ fn channel_without_bounces(script: &str) -> Channel {
 #[tokio::test]
 async fn a_file_that_is_no_program_here_is_a_matter_of_the_settings_and_told_why() {
     let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("sendmail");
+    let path = folder.path().join("sendmail");
     for (content, why) in [
         (
             &b"#!/no/such/interpreter\n"[..],
@@ -65,10 +65,10 @@ async fn a_file_that_is_no_program_here_is_a_matter_of_the_settings_and_told_why
         ),
         (b"\x7fELF of another machine", "Exec format error"),
     ] {
-        fs::write(&program, content).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        let command = vec![program.display().to_string()];
-        let post = PostSpec::Sendmail(SendmailSpec { command, timeout: LONG });
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let command = vec![path.display().to_string()];
+        let post = PostSpec::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
         let outcome = try_once(&Channel::Email(Email::new(spec_of(post)).unwrap())).await;
         assert_eq!(outcome.class, OutcomeClass::Misconfigured, "{outcome:?}");
         assert!(outcome.error.as_ref().unwrap().contains(why), "{outcome:?}");
@@ -97,14 +97,14 @@ async fn the_exit_status_is_the_verdict_and_not_what_the_program_heard_or_said()
 #[tokio::test]
 async fn what_a_program_of_many_names_is_called_with_is_not_masked_and_a_password_is() {
     let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("manybox");
-    fs::write(&program, "#!/bin/sh\necho \"$1: applet not found, $3 $4\" >&2; exit 127\n").unwrap();
+    let path = folder.path().join("manybox");
+    fs::write(&path, "#!/bin/sh\necho \"$1: applet not found, $3 $4\" >&2; exit 127\n").unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    fs::set_permissions(&program, mode).unwrap();
-    let program = program.to_str().unwrap();
-    let command = [program, "sendmail", "-ap", CANARY, &format!("--pass={CANARY}2")];
+    fs::set_permissions(&path, mode).unwrap();
+    let path = path.to_str().unwrap();
+    let command = [path, "sendmail", "-ap", CANARY, &format!("--pass={CANARY}2")];
     let command = command.map(str::to_owned).into();
-    let post = PostSpec::Sendmail(SendmailSpec { command, timeout: LONG });
+    let post = PostSpec::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
     // A test that starts a child at the same moment may hold the fresh program open.
     let mut outcome = try_once(&Channel::Email(Email::new(spec_of(post.clone())).unwrap())).await;
     for _ in 0..100 {
@@ -142,7 +142,7 @@ async fn a_program_that_does_not_end_may_have_taken_the_mail() {
 #[tokio::test]
 async fn a_program_that_is_not_there_is_a_matter_of_settings() {
     let command = vec!["/no/such/sendmail".to_owned()];
-    let post = PostSpec::Sendmail(SendmailSpec { command, timeout: LONG });
+    let post = PostSpec::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
     let channel = Channel::Email(Email::new(spec_of(post)).unwrap());
     for outcome in [try_once(&channel).await, channel.probe().await] {
         let found = (outcome.class, outcome.phase);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use avatar_watch::config::environment::Environment;
+use avatar_watch::config::location::ConfigFile;
 use avatar_watch::daemon::chance::Chance;
 use avatar_watch::daemon::checked;
 use avatar_watch::daemon::error::DaemonError;
@@ -42,7 +43,8 @@ async fn a_loop_that_panics_ends_the_daemon() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "IDLE");
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
-    let settings = checked::load(&bench.config(), &Environment::default()).unwrap();
+    let settings =
+        checked::load(&ConfigFile::named(bench.config()), &Environment::default()).unwrap();
     let (clock, breaks) = (HandClock::new(), Arc::<AtomicBool>::default());
     let brittle = Brittle(clock.clone(), Arc::clone(&breaks));
     let feed = Feed::default();

@@ -4,6 +4,7 @@ use std::fs;
 
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
+use avatar_watch::config::location::ConfigFile;
 use avatar_watch::config::settings::ChannelKind;
 use avatar_watch::daemon::wiring;
 use avatar_watch::domain::reach::Reach;
@@ -104,7 +105,7 @@ async fn a_refused_address_is_told_by_check_and_by_the_channel() {
     let told = "`channels.ops.url` leads to `127.0.0.1`, which is this very machine\n  help: ";
     assert!(shown.contains(told) && shown.contains("avatar-watch.toml:22: "), "{shown}");
     bench.configure(near.text());
-    let settings = file::load(&bench.config(), &Environment::default()).unwrap();
+    let settings = file::load(&ConfigFile::named(bench.config()), &Environment::default()).unwrap();
     let mut ops = settings.channels.into_values().next().unwrap();
     for (reach, class) in
         [(Reach::Near, OutcomeClass::Delivered), (Reach::Public, OutcomeClass::Misconfigured)]

@@ -1,0 +1,87 @@
+//! Which config is read: one that somebody named, or one that was found.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::environment::Environment;
+use crate::config::error::Problem;
+use crate::files::trust::{Distrust, Facts, Trust, Verdict};
+
+/// A config file, and how it was chosen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigFile {
+    /// Its path, absolute or from the working folder.
+    pub path: PathBuf,
+    is_found: bool,
+}
+
+impl ConfigFile {
+    /// One that somebody named, or that root has put into its usual place.
+    pub fn named(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), is_found: false }
+    }
+
+    /// One that happens to be in the working folder, which anybody may have put there.
+    pub fn found(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), is_found: true }
+    }
+
+    /// Whose files are obeyed that this config names, if it may be obeyed itself; with a warning
+    /// where root obeys another user.
+    ///
+    /// # Errors
+    /// With whoever else may have written it.
+    pub(super) fn admit(
+        &self,
+        facts: &Facts,
+        environment: &Environment,
+    ) -> Result<(Trust, Option<Problem>), Problem> {
+        let caller =
+            environment.var("SUDO_UID").and_then(|it| str::from_utf8(it).ok()?.parse().ok());
+        let named = Trust::for_named().with_caller(caller);
+        let trust = if self.is_found { named.clone().for_found() } else { named.clone() };
+        let doubt = match trust.judge_named(&self.path, facts) {
+            Verdict::Trusted => None,
+            Verdict::Doubtful(distrust) => Some(self.problem(distrust)),
+            Verdict::Distrusted(distrust) => return Err(self.refused(distrust, facts)),
+        };
+        if self.is_found {
+            trust.judge_folder(self.folder()).map_err(|Distrust { what, help }| {
+                let folder = std::path::absolute(self.folder()).unwrap_or_default();
+                let what = format!("was found in the folder `{}`, which {what}", folder.display());
+                self.refused(Distrust { what, help }, facts)
+            })?;
+        }
+        Ok((named.with_owner(facts.uid), doubt))
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().filter(|it| *it != Path::new("")).unwrap_or(Path::new("."))
+    }
+
+    fn refused(&self, distrust: Distrust, facts: &Facts) -> Problem {
+        let Distrust { what, help } = distrust;
+        let help = match Trust::for_named().judge_named(&self.path, facts) {
+            Verdict::Distrusted(_) => help,
+            Verdict::Trusted | Verdict::Doubtful(_) => format!(
+                "look what is in it, and name it if it is meant: `--config {}`",
+                self.path.display()
+            ),
+        };
+        self.problem(Distrust { what, help })
+    }
+
+    fn problem(&self, Distrust { what, help }: Distrust) -> Problem {
+        Problem {
+            file: self.path.clone(),
+            line: None,
+            key: String::new(),
+            message: what,
+            help: Some(help),
+            out_of_reach: false,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "location_tests.rs"]
+mod tests;

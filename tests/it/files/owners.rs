@@ -1,0 +1,281 @@
+//! What somebody else can have written is not obeyed: a config, what it names, a database. Most of
+//! this only root can try, who can be two users.
+
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
+
+use rustix::process::geteuid;
+
+use super::*;
+use crate::harness::daemon::PROGRAM;
+
+/// Users of this machine that nobody is.
+const ALICE: u32 = 61_861;
+const MALLORY: u32 = 61_862;
+
+/// What every planted config does, if it is obeyed: it runs a program, and sends the key.
+const TRAP: &str = "[channels.trap]\ntype = \"email\"\nfrom = \"a@example.com\"\n\
+    to = [\"b@example.com\"]\nsendmail = { command = [\"/bin/sh\", \"-c\", \"id > ran\"] }\n\
+    [channels.trap2]\ntype = \"email\"\nfrom = \"a@example.com\"\nto = [\"b@example.com\"]\n\
+    smtp = { host = \"127.0.0.1\", port = 9, tls = \"none\", username = \"u\", \
+    password_command = [\"/bin/sh\", \"-c\", \"id > ran; echo p\"] }\n";
+
+fn is_root() -> bool {
+    if !geteuid().is_root() {
+        println!("only root can be two users: nothing is tried");
+    }
+    geteuid().is_root()
+}
+
+fn set(path: &Path, owner: u32, mode: u32) {
+    chown(path, Some(owner), Some(owner)).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+/// A folder that is somebody's, with a config of somebody, and the program where all can run it.
+struct Scene {
+    argil: FakeArgil,
+    bench: Bench,
+    tools: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let argil = FakeArgil::start();
+        argil.set_status("a1", "IDLE");
+        let config = format!(
+            "[argil]\napi_key = {{ env = \"ARGIL_API_KEY\" }}\nbase_url = \"{}\"\n\
+             [web]\nlisten = \"off\"\n[[avatars]]\nid = \"a1\"\n{TRAP}",
+            argil.base_url()
+        );
+        let bench = Bench::new(&config);
+        let tools = tempfile::tempdir().unwrap();
+        fs::copy(PROGRAM, tools.path().join("program")).unwrap();
+        set(tools.path(), 0, 0o755);
+        Self { argil, bench, tools }
+    }
+
+    /// Runs the program as that user in the folder, where it finds the config or is told of it.
+    fn command(&self, user: u32, is_named: bool, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.tools.path().join("program"));
+        command.env_clear().env("ARGIL_API_KEY", "C4N4RY-key").env("PATH", "/usr/bin:/bin");
+        command.current_dir(self.bench.path("")).uid(user).gid(user);
+        if is_named {
+            command.args(["--config", "avatar-watch.toml"]);
+        }
+        command.args(arguments);
+        command
+    }
+
+    fn run(&self, user: u32, is_named: bool, arguments: &[&str]) -> Output {
+        self.command(user, is_named, arguments).output().unwrap()
+    }
+
+    /// Whether the config was obeyed: a program has run, or the API was called.
+    fn was_obeyed(&self) -> bool {
+        self.bench.path("ran").exists() || self.argil.count("a1") > 0
+    }
+}
+
+#[test]
+fn a_config_that_somebody_may_have_planted_is_obeyed_by_no_command() {
+    if !is_root() {
+        return;
+    }
+    let scene = Scene::new();
+    let (folder, config) = (scene.bench.path(""), scene.bench.config());
+    for (user, folder_of, folder_mode, config_of, config_mode, what) in [
+        (0, 0, 0o777, MALLORY, 0o644, "belongs to user 61862, not to root"),
+        (0, 0, 0o1777, MALLORY, 0o644, "belongs to user 61862, not to root"),
+        (0, 0, 0o755, MALLORY, 0o644, "belongs to user 61862, not to root"),
+        (0, MALLORY, 0o755, MALLORY, 0o644, "belongs to user 61862, not to root"),
+        (0, MALLORY, 0o755, 0, 0o644, "which belongs to user 61862"),
+        (0, 0, 0o777, 0, 0o644, "which can be written by everybody (its mode is 0777)"),
+        (0, 0, 0o1777, 0, 0o644, "which can be written by everybody (its mode is 1777)"),
+        (0, 0, 0o755, 0, 0o666, "can be written by everybody (its mode is 0666)"),
+        (ALICE, 0, 0o1777, MALLORY, 0o644, "neither to root nor to user 61861"),
+        (ALICE, MALLORY, 0o755, MALLORY, 0o644, "neither to root nor to user 61861"),
+        (ALICE, ALICE, 0o755, ALICE, 0o646, "can be written by everybody (its mode is 0646)"),
+        (ALICE, ALICE, 0o777, ALICE, 0o644, "which can be written by everybody"),
+    ] {
+        set(&folder, folder_of, folder_mode);
+        set(&config, config_of, config_mode);
+        for (arguments, code) in [
+            (&["check"][..], 2),
+            (&["check", "--online"], 2),
+            (&["test", "trap"], 78),
+            (&["test", "trap2"], 78),
+            (&["wait", "a1", "--timeout", "1s"], 78),
+            (&["run"], 78),
+        ] {
+            let done = scene.run(user, false, arguments);
+            let said = stderr(&done);
+            assert_eq!(done.status.code(), Some(code), "{arguments:?}: {said}");
+            assert!(said.contains("avatar-watch.toml: ") && said.contains(what), "{said}");
+            assert!(said.contains("  help: "), "{said}");
+            assert!(!scene.was_obeyed(), "{arguments:?} {what}");
+        }
+        // Looking works, and does not look where it says.
+        let looked = scene.run(user, false, &["status"]);
+        assert!(stderr(&looked).contains("the config is not used"), "{}", stderr(&looked));
+    }
+}
+
+#[test]
+fn a_config_of_somebody_else_is_obeyed_by_its_name_where_only_that_one_can_have_put_it() {
+    if !is_root() {
+        return;
+    }
+    let scene = Scene::new();
+    let (folder, config) = (scene.bench.path(""), scene.bench.config());
+    let obeyed = |user, is_named, folder_of: (u32, u32), config_of: (u32, u32)| {
+        set(&folder, folder_of.0, folder_of.1);
+        set(&config, config_of.0, config_of.1);
+        let before = scene.argil.count("a1");
+        scene.run(user, is_named, &["wait", "a1", "--timeout", "5s"]);
+        (scene.argil.count("a1") > before, stderr(&scene.run(user, is_named, &["check"])))
+    };
+    // One's own, and root's.
+    assert!(obeyed(0, false, (0, 0o755), (0, 0o644)).0);
+    assert!(obeyed(ALICE, false, (ALICE, 0o775), (ALICE, 0o664)).0, "a group of her own");
+    assert!(obeyed(ALICE, false, (0, 0o755), (0, 0o644)).0);
+    // The service's, and root looks after it.
+    let (is_obeyed, said) = obeyed(0, true, (0, 0o755), (ALICE, 0o640));
+    assert!(is_obeyed && said.contains("right if user 61861 runs the daemon"), "{said}");
+    let (is_obeyed, said) = obeyed(0, true, (ALICE, 0o700), (ALICE, 0o600));
+    assert!(is_obeyed && said.contains("right if user 61861 runs the daemon"), "{said}");
+    assert!(obeyed(ALICE, true, (MALLORY, 0o755), (MALLORY, 0o644)).0);
+    for mode in [0o777, 0o1777] {
+        assert!(!obeyed(0, true, (0, mode), (MALLORY, 0o644)).0, "anybody can have put it there");
+        assert!(!obeyed(ALICE, true, (0, mode), (MALLORY, 0o644)).0);
+        assert!(obeyed(ALICE, true, (0, mode), (ALICE, 0o644)).0);
+    }
+    assert!(!obeyed(0, true, (0, 0o755), (0, 0o666)).0);
+    // As `sudo` has it.
+    let sudo = |uid: &str| {
+        set(&folder, ALICE, 0o755);
+        set(&config, ALICE, 0o644);
+        let mut command = scene.command(0, false, &["check"]);
+        command.env("SUDO_UID", uid).output().unwrap()
+    };
+    let checked = sudo("61861");
+    assert!(checked.status.success(), "{}", stderr(&checked));
+    assert!(!stderr(&checked).contains("belongs to"), "{}", stderr(&checked));
+    assert_eq!(sudo("61862").status.code(), Some(2));
+}
+
+#[test]
+fn a_config_that_others_can_write_from_now_on_is_not_taken_by_a_reload() {
+    let argil = FakeArgil::start();
+    let bench = idle(&argil);
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    fs::set_permissions(bench.config(), Permissions::from_mode(0o602)).unwrap();
+    daemon.signal(rustix::process::Signal::HUP);
+    daemon.wait_for_log("not taken, the old one stays in force");
+    daemon.wait_for_log("can be written by everybody (its mode is 0602); `chmod go-w ");
+    assert!(daemon.stop().success());
+    let refused = bench.run(&["run"]);
+    assert_eq!(refused.status.code(), Some(78), "{}", stderr(&refused));
+}
+
+#[test]
+fn a_database_that_somebody_may_have_planted_is_neither_written_to_nor_sent_from() {
+    if !is_root() {
+        return;
+    }
+    let scene = Scene::new();
+    let (folder, config) = (scene.bench.path(""), scene.bench.config());
+    set(&folder, 0, 0o1777);
+    set(&config, 0, 0o644);
+    // A good one of the daemon's user, whose name is what `status` reads as well.
+    let database = scene.bench.database();
+    let mut daemon = scene.command(ALICE, true, &["run"]).spawn().unwrap();
+    wait_until("a log", || scene.bench.path("avatar-watch.db-wal").exists());
+    wait_until("a poll", || scene.argil.count("a1") > 0);
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    let files = ["", "-wal", "-shm", ".lock"].map(|end| {
+        let path = scene.bench.path(&format!("avatar-watch.db{end}"));
+        (path.clone(), mode(&path))
+    });
+    let reset = || files.iter().for_each(|(path, mode)| set(path, ALICE, *mode));
+    for (planted, _) in &files {
+        for (owner, mode, what) in [
+            (MALLORY, 0o644, "belongs to user 61862, neither to root nor to user 61861"),
+            (ALICE, 0o666, "can be written by everybody (its mode is 0666)"),
+            (ALICE, 0o602, "can be written by everybody (its mode is 0602)"),
+        ] {
+            reset();
+            set(planted, owner, mode);
+            let before = scene.argil.count("a1");
+            for (arguments, code) in [
+                (&["run"][..], 74),
+                (&["check"], 2),
+                (&["channels", "pause", "trap"], 74),
+                (&["deliveries", "retry", "--failed"], 74),
+            ] {
+                let done = scene.run(ALICE, true, arguments);
+                let said = stderr(&done);
+                let place = planted.file_name().unwrap().display();
+                assert_eq!(done.status.code(), Some(code), "{arguments:?} {place}: {said}");
+                assert!(said.contains(what) && said.contains("help: "), "{arguments:?}: {said}");
+                assert!(said.contains(&format!("{place}` ")), "{said}");
+            }
+            assert_eq!(scene.argil.count("a1"), before, "nothing was polled");
+        }
+    }
+    // Root is not who it belongs to, and anybody can have put it there.
+    reset();
+    let refused = scene.run(0, true, &["run"]);
+    assert_eq!(refused.status.code(), Some(74), "{}", stderr(&refused));
+    // To look at it is nobody's harm.
+    set(&database, MALLORY, 0o666);
+    assert!(scene.run(ALICE, true, &["status"]).status.success());
+}
+
+#[test]
+fn init_uses_no_secret_of_somebody_else_and_writes_into_no_folder_of_others() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new("");
+    fs::remove_file(bench.config()).unwrap();
+    let init = ["init", "--webhook", "https://ops.example.com/hook", "--email", "a@example.com"];
+    for name in ["argil-api-key", "webhook-secret", "smtp-password"] {
+        let path = bench.path(name);
+        fs::write(&path, "planted\n").unwrap();
+        for (owner, mode, what) in [
+            (MALLORY, 0o644, "belongs to user 61862, not to root, who runs this"),
+            (0, 0o666, "can be written by everybody"),
+        ] {
+            set(&path, owner, mode);
+            let refused = bench.run(&init);
+            let said = stderr(&refused);
+            assert_eq!(refused.status.code(), Some(1), "{said}");
+            assert!(said.contains(&format!("{name}` {what}")), "{said}");
+            assert!(said.contains("  help: "), "{said}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(fs::read_dir(bench.path("")).unwrap().count(), 0, "nothing was written");
+        // A link is planted as easily.
+        let own = bench.path("own");
+        fs::write(&own, "precious\n").unwrap();
+        symlink(&own, &path).unwrap();
+        std::os::unix::fs::lchown(&path, Some(MALLORY), None).unwrap();
+        let refused = bench.run(&init);
+        assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+        fs::remove_file(&path).unwrap();
+        fs::remove_file(&own).unwrap();
+    }
+    for (owner, mode) in [(0, 0o777), (0, 0o1777), (MALLORY, 0o755)] {
+        set(&bench.path(""), owner, mode);
+        let refused = bench.run(&init);
+        assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+        let help = "help: make one of your own: `mkdir avatar-watch && cd avatar-watch`";
+        assert!(stderr(&refused).contains(help), "{}", stderr(&refused));
+        assert_eq!(fs::read_dir(bench.path("")).unwrap().count(), 0, "nothing was written");
+    }
+    set(&bench.path(""), 0, 0o755);
+    assert!(bench.run(&init).status.success());
+}
