@@ -11,6 +11,7 @@ use toml::de::DeValue;
 use crate::config::field::{Field, shown};
 use crate::config::reader::{Table, Visibility};
 use crate::config::schema::SECRET;
+use crate::domain::program_environment::is_passed_on;
 use crate::domain::secret_text::{SecretFault, SecretKind, clean, is_quoted};
 use crate::secret::Secret;
 
@@ -82,6 +83,16 @@ fn from_source(field: &Field<'_>, table: &Table<'_>, kind: SecretKind) -> Option
 
 fn from_variable(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
     let name = source.text()?;
+    if is_passed_on(name) {
+        let help = "take a variable of another name, which no program gets";
+        return source.wrong(
+            format!(
+                "names the variable `{}`, which every program gets that is started",
+                shown(name)
+            ),
+            help,
+        );
+    }
     if let Some(value) = source.reader.environment.var(name) {
         let words = format!("names the variable `{}`, which ", shown(name));
         return take(source, &words, value, kind);

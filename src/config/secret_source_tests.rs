@@ -135,6 +135,14 @@ fn a_source_that_gives_nothing_is_told_without_what_may_be_the_secret() {
             "  help: put the secret there",
         ],
     );
+    for name in ["PATH", "HOME", "LC_KEY"] {
+        let expected = format!(
+            "config.toml:1: `argil.api_key.env` names the variable `{name}`, which every program \
+             gets that is started"
+        );
+        let help = "  help: take a variable of another name, which no program gets";
+        check(&format!("{{ env = '{name}' }}"), &[&expected, help]);
+    }
     check(
         "{ env = 'NOT_SET' }",
         &[

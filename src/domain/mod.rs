@@ -31,6 +31,7 @@ pub mod condition;
 pub mod event;
 pub mod trouble;
 pub mod told;
+pub mod program_environment;
 pub mod template_tree;
 pub mod ntfy_topic;
 pub mod training;

@@ -129,6 +129,10 @@ fn printed(name: &str, ran: &Ran, kind: SecretKind) -> Result<Secret, Outcome> {
             return wrong(OutcomeClass::Local, format!("was killed by signal {signal}"));
         }
         End::Late { .. } => return wrong(OutcomeClass::Local, "did not end in time".to_owned()),
+        End::Flooded { .. } => {
+            let said = "printed more than a mebibyte, and was killed".to_owned();
+            return wrong(OutcomeClass::Misconfigured, said);
+        }
         End::NotStarted(error) => {
             return wrong(start_class(error), program::not_started(name, error));
         }
@@ -184,6 +188,7 @@ mod tests {
         check(End::Exit(75), b"CANARY", Err(OutcomeClass::Local));
         check(End::Signal { signal: 9, fed: true }, b"", Err(OutcomeClass::Local));
         check(End::Late { fed: true }, b"", Err(OutcomeClass::Local));
+        check(End::Flooded { fed: true }, b"CANARY", misconfigured);
         check(End::NotStarted(std::io::ErrorKind::NotFound.into()), b"", misconfigured);
     }
 

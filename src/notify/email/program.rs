@@ -1,8 +1,12 @@
 //! A program of this machine that is run once, for us.
 //!
-//! What always holds: no shell is asked; nobody else can have written it; it has a limit, and when
-//! that is over its whole process group is killed; it is heard to the end and remembered only in
-//! part. What its end means is decided by whoever ran it.
+//! What always holds: no shell is asked; nobody else can have written it; it gets neither our
+//! variables nor our files; it has a limit of time and one of output, and when either is over its
+//! whole process group is killed. What its end means is decided by whoever ran it.
+//!
+//! There is no limit of memory: runtimes such as those of Go and Java reserve many gigabytes of
+//! addresses and use few of them, so a limit that lets them run (`RLIMIT_AS`) stops nothing. It
+//! counts towards `MemoryMax=` of the unit.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
@@ -16,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 
+use crate::domain::program_environment::is_passed_on;
 use crate::files::program::Program;
 
 /// What became of a program.
@@ -45,6 +50,11 @@ pub(super) enum End {
         /// Whether everything had been handed to it.
         fed: bool,
     },
+    /// By us, when it had printed more than a mebibyte.
+    Flooded {
+        /// Whether everything had been handed to it.
+        fed: bool,
+    },
     /// It was never begun.
     NotStarted(io::Error),
 }
@@ -60,39 +70,52 @@ pub(super) async fn run(program: &Program, more: &[&str], input: &[u8], limit: D
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let ended = {
         let mut talk = pin!(async {
-            tokio::join!(
-                feed(stdin, input, &mut fed),
-                hear(stdout, &mut printed),
-                hear(stderr, &mut complaint)
-            )
+            let feeding = async {
+                feed(stdin, input, &mut fed).await;
+                Ok(())
+            };
+            tokio::try_join!(feeding, hear(stdout, &mut printed), hear(stderr, &mut complaint))
+                .map(drop)
         });
         let ended = timeout(limit, async {
             tokio::select! {
-                status = child.wait() => (status, false),
-                _ = &mut talk => (child.wait().await, true),
+                status = child.wait() => Ok((status, false)),
+                talked = &mut talk => match talked {
+                    Ok(()) => Ok((child.wait().await, true)),
+                    Err(flood) => Err(flood),
+                },
             }
         })
         .await;
-        if let Ok((_, false)) = ended {
+        if let Ok(Ok((_, false))) = ended {
             // What it started and left behind may hold its pipes open.
             let _ = timeout(LAST_WORDS, &mut talk).await;
         }
         ended
     };
     let end = match ended {
-        Ok((Ok(status), _)) => end(status, fed),
-        Ok((Err(error), _)) => End::NotStarted(error),
+        Ok(Ok((Ok(status), _))) => end(status, fed),
+        Ok(Ok((Err(error), _))) => End::NotStarted(error),
+        Ok(Err(Flood)) => {
+            kill(&mut child, group).await;
+            End::Flooded { fed }
+        }
         Err(_) => {
-            // It has not been waited for, so its id is still its own.
-            if let Some(group) = group {
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-            // One that hangs in the kernel is killed only when that lets go of it.
-            let _ = timeout(LAST_WORDS, child.wait()).await;
+            kill(&mut child, group).await;
             End::Late { fed }
         }
     };
     Ran { end, printed, complaint }
+}
+
+/// Kills it with all that it began.
+async fn kill(child: &mut Child, group: Option<Pid>) {
+    // It has not been waited for, so its id is still its own.
+    if let Some(group) = group {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    // One that hangs in the kernel is killed only when that lets go of it.
+    let _ = timeout(LAST_WORDS, child.wait()).await;
 }
 
 fn start(program: &Program, more: &[&str]) -> io::Result<Child> {
@@ -100,9 +123,12 @@ fn start(program: &Program, more: &[&str]) -> io::Result<Child> {
     program
         .check()
         .map_err(|distrust| io::Error::new(io::ErrorKind::PermissionDenied, distrust))?;
+    let passed_on = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_passed_on));
     Command::new(path)
         .args(arguments)
         .args(more)
+        .env_clear()
+        .envs(passed_on)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -121,14 +147,22 @@ async fn feed(stdin: Option<ChildStdin>, input: &[u8], fed: &mut bool) {
     }
 }
 
+/// More output than any program has that means well.
+struct Flood;
+
 /// Hears it to its end, and keeps the beginning.
-async fn hear(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
-    let Some(mut stream) = stream else { return };
-    let mut part = [0; PART_BYTES];
+async fn hear(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> Result<(), Flood> {
+    let Some(mut stream) = stream else { return Ok(()) };
+    let (mut part, mut heard) = (vec![0; PART_BYTES], 0);
     while let Ok(count @ 1..) = stream.read(&mut part).await {
         let room = KEPT_BYTES_MAX - kept.len();
         kept.extend_from_slice(&part[..count.min(room)]);
+        heard += count;
+        if heard > HEARD_BYTES_MAX {
+            return Err(Flood);
+        }
     }
+    Ok(())
 }
 
 fn end(status: ExitStatus, fed: bool) -> End {
@@ -140,6 +174,7 @@ fn end(status: ExitStatus, fed: bool) -> End {
 
 /// More than any token is long.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
+const HEARD_BYTES_MAX: usize = 1024 * 1024;
 const PART_BYTES: usize = 4096;
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -195,6 +230,17 @@ mod tests {
         let ran = shell("head -c 1000000 /dev/zero; exit 3", b"", LONG).await;
         assert!(matches!(ran.end, End::Exit(3)));
         assert_eq!(ran.printed.len(), KEPT_BYTES_MAX);
+    }
+
+    #[tokio::test]
+    async fn one_that_floods_for_ever_is_killed_long_before_its_limit() {
+        for script in ["exec cat /dev/zero", "cat >/dev/null; exec cat /dev/zero >&2"] {
+            let begun = std::time::Instant::now();
+            let ran = shell(script, b"mail", Duration::from_secs(600)).await;
+            assert!(matches!(ran.end, End::Flooded { .. }), "{ran:?}");
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            assert!(ran.printed.len() <= KEPT_BYTES_MAX && ran.complaint.len() <= KEPT_BYTES_MAX);
+        }
     }
 
     #[tokio::test]

@@ -104,6 +104,16 @@ impl Sendmail {
             End::Signal { signal, fed: false } => {
                 (OutcomeClass::Local, format!("was killed by signal {signal}"))
             }
+            End::Flooded { fed: true } => {
+                let text =
+                    "printed more than a mebibyte, and was killed; it may have taken the mail";
+                (OutcomeClass::Ambiguous, text.to_owned())
+            }
+            End::Flooded { fed: false } => {
+                let text =
+                    "printed more than a mebibyte before it had read the mail, and was killed";
+                (OutcomeClass::Misconfigured, text.to_owned())
+            }
             End::Late { fed: true } => {
                 let text = "did not end in time, and was killed; it may have taken the mail";
                 (OutcomeClass::Ambiguous, text.to_owned())
