@@ -10,13 +10,14 @@ use crate::cli::args::{Cli, Command};
 use crate::cli::exit::Exit;
 use crate::cli::output::printed;
 use crate::cli::{
-    channels, check, completions, db, deliveries, demo, history, init, man, run, schema, secret,
-    status, test, wait,
+    channels, check, completions, db, deliveries, demo, hardening, history, init, man, run, schema,
+    secret, status, test, wait,
 };
 use crate::telemetry::{output_queue, panic};
 
 /// Parses the process's command line and does what it says.
 pub fn main() -> Exit {
+    hardening::protect_memory();
     panic::install_hook();
     // A file that may grow no more is a failed write, and not the end of the process.
     drop(signal_hook::flag::register(SIGXFSZ, Arc::default()));

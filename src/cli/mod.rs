@@ -16,6 +16,7 @@ pub mod channels;
 pub mod overview;
 pub mod verdict;
 pub mod status;
+pub mod hardening;
 pub mod history;
 pub mod deliveries;
 pub mod db;

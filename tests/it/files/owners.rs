@@ -279,3 +279,32 @@ fn init_uses_no_secret_of_somebody_else_and_writes_into_no_folder_of_others() {
     set(&bench.path(""), 0, 0o755);
     assert!(bench.run(&init).status.success());
 }
+
+#[test]
+fn no_core_is_written_and_no_process_of_the_same_user_reads_the_memory() {
+    if !is_root() {
+        return;
+    }
+    let scene = Scene::new();
+    set(&scene.bench.path(""), ALICE, 0o700);
+    set(&scene.bench.config(), ALICE, 0o600);
+    let mut daemon = scene.command(ALICE, false, &["run"]).spawn().unwrap();
+    wait_until("a poll", || scene.argil.count("a1") > 0);
+    let of_daemon = |name: &str| format!("/proc/{}/{name}", daemon.id());
+    let limits = fs::read_to_string(of_daemon("limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"], "{core}");
+    for name in ["mem", "environ", "fd"] {
+        let mut read = Command::new("/bin/ls");
+        read.arg("-l").arg(of_daemon(name)).uid(ALICE).gid(ALICE);
+        let listed = read.output().unwrap();
+        // The kernel gives the files of such a process to root.
+        let refused = stderr(&listed).contains("denied") || stdout(&listed).contains(" root ");
+        assert!(refused, "{name}: {listed:?}");
+    }
+    let mut read = Command::new("/usr/bin/head");
+    read.args(["-c", "1", &of_daemon("environ")]).uid(ALICE).gid(ALICE);
+    assert!(stderr(&read.output().unwrap()).contains("denied"), "its variables are secrets");
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+}
