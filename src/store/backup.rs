@@ -103,10 +103,16 @@ fn copy_from(
         owner.take_from_root(copy.as_file());
     }
     let unnameable = || disk("naming", copy.path())(io::ErrorKind::InvalidInput.into());
-    let name = copy.path().to_str().ok_or_else(unnameable)?;
+    // No link is followed from here on.
+    let end = fs::canonicalize(copy.path()).map_err(disk("naming", copy.path()))?;
+    let name = end.to_str().ok_or_else(unnameable)?;
     source
         .execute("VACUUM INTO ?1", [name])
         .map_err(|failure| damaged(database, DOING, failure))?;
+    // Whoever can write to the folder may have put another file in its place.
+    if !unfinished::is_at(copy.as_file(), copy.path()) {
+        return Err(StoreError::Gone { path: copy.path().to_owned() });
+    }
     copy.as_file().sync_all().map_err(disk("writing", copy.path()))?;
     Ok(copy)
 }
@@ -299,6 +305,25 @@ mod tests {
         let none = to_file(&home.path().join("none.db"), &folder.join("none-copy.db"));
         assert!(matches!(none, Err(StoreError::Absent { .. })));
         assert_eq!(names(&folder), ["copy.db"]);
+    }
+
+    #[test]
+    fn no_copy_is_made_through_a_link_that_somebody_lays_in_its_place() {
+        let home = tempfile::tempdir().unwrap();
+        let database = home.path().join("a.db");
+        let (link, target) = (home.path().join("link"), home.path().join("target"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let copy_into_link = || {
+            snapshot::read(&database, |source, _| {
+                Ok(source.execute("VACUUM INTO ?1", [link.to_str().unwrap()]))
+            })
+        };
+        let (store, writer) = Store::open(&database, "boot".to_owned()).unwrap();
+        assert!(copy_into_link().unwrap().is_err(), "beside a daemon");
+        drop(store);
+        writer.join();
+        assert!(copy_into_link().unwrap().is_err(), "without one");
+        assert!(target.symlink_metadata().is_err());
     }
 
     #[test]

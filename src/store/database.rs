@@ -176,8 +176,11 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
 
 /// Opens a file as this program does everywhere, by its path or as a URI.
 pub(super) fn open(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
-    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).doing("opening the database")?;
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    // It follows the links that are there now and none that somebody lays meanwhile, nor one in the
+    // place of a copy that this connection makes. A URI is whole already.
+    let end = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let connection = Connection::open_with_flags(end, flags).doing("opening the database")?;
     connection.busy_timeout(BUSY_TIMEOUT).doing("opening the database")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     // Without this, SQLite parses a cached statement anew whenever a value bound to it changed

@@ -66,7 +66,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Whether the file still has that name.
-fn is_at(file: &File, path: &Path) -> bool {
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
     let (Ok(held), Ok(named)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
     (held.dev(), held.ino()) == (named.dev(), named.ino())
 }
