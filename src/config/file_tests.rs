@@ -371,3 +371,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_file_that_is_made_to_be_too_much_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let check = |text: &[u8], expected: &str| {
+        fs::write(&path, text).unwrap();
+        let begun = std::time::Instant::now();
+        let error = load(&ConfigFile::named(&path), &Environment::default()).unwrap_err();
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        let said = format!("{error} {}", source.unwrap_or_default());
+        assert!(said.contains(expected), "{}", said.lines().next().unwrap_or_default());
+        assert!(begun.elapsed() < Duration::from_secs(20), "{expected}");
+    };
+    let half = 500_000;
+    let deep = |open: &str, close: &str| {
+        format!("a = {}1{}", open.repeat(half / open.len()), close.repeat(half / open.len()))
+    };
+    check(deep("[", "]").as_bytes(), "max recursion depth met");
+    check(deep("[", "").as_bytes(), "max recursion depth met");
+    check(deep("{a=", "}").as_bytes(), "max recursion depth met");
+    check(deep("[{a=", "").as_bytes(), "max recursion depth met");
+    check(format!("a{} = 1", ".a".repeat(half)).as_bytes(), "recursion limit");
+    check(format!("[a{}]", ".a".repeat(half)).as_bytes(), "recursion limit");
+    check(format!("[[a{}]]", ".a".repeat(half)).as_bytes(), "recursion limit");
+    check("[[a]]\n".repeat(half / 3).as_bytes(), "`a` is an unknown key");
+    check("[a]\n".repeat(half / 20).as_bytes(), "`a` stands twice");
+    check("a = \"\"\"".repeat(half / 4).as_bytes(), "this is no TOML");
+    check(&b"# a comment\n".repeat(5_000_000), "it is larger than a mebibyte");
+}
