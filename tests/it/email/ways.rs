@@ -47,6 +47,44 @@ async fn a_program_gets_the_mail_and_whom_it_is_for() {
     assert_eq!(arguments, format!("-i|-f||--|{TO}|"));
 }
 
+#[tokio::test]
+async fn neither_a_recipient_nor_an_argument_is_an_option_or_a_command() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name).display().to_string();
+    fs::write(at("sendmail"), "#!/bin/sh\ncat >/dev/null; printf '%s\\n' \"$@\" >\"$0-got\"\n")
+        .unwrap();
+    fs::set_permissions(at("sendmail"), fs::Permissions::from_mode(0o755)).unwrap();
+    let ran = at("ran");
+    let given = ["$(touch ran)".replace("ran", &ran), format!("; touch {ran}"), "a b".to_owned()];
+    let command: Vec<String> = [at("sendmail")].into_iter().chain(given.clone()).collect();
+    let post = PostSpec::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
+    let channel = Channel::Email(Email::new(spec_of(post)).unwrap());
+    let parcel = parcel(&channel);
+    for to in [
+        "-oQ@example.com",
+        "--help@example.com",
+        "-f@example.com",
+        "`touch`@example.com",
+        "$HOME@example.com",
+        "a|b@example.com",
+        "\"$(touch ran); a\"@example.com",
+    ] {
+        let parcel = Parcel { recipient: to.to_owned(), ..parcel.clone() };
+        let mut outcome = channel.deliver(&parcel, news::DETECTED_AT).await;
+        // A test that starts a child at the same moment may hold the fresh program open.
+        while outcome.class == OutcomeClass::Local {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            outcome = channel.deliver(&parcel, news::DETECTED_AT).await;
+        }
+        assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
+        let got = fs::read_to_string(at("sendmail-got")).unwrap();
+        let fixed = ["-i", "-f", "watch@example.com", "--", to].map(str::to_owned);
+        let expected = [&given[..], &fixed].concat();
+        assert_eq!(got.lines().collect::<Vec<_>>(), expected);
+        assert!(!Path::new(&ran).exists());
+    }
+}
+
 fn channel_without_bounces(script: &str) -> Channel {
     let command = ["/bin/sh", "-c", script, "sendmail"].map(str::to_owned).into();
     let post = PostSpec::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
