@@ -337,7 +337,8 @@ fn next_steps(
             steps.push(format!("  export {variable}=…"));
         }
     }
-    steps.push(format!("  {}", command_line(Some(target), "check --online")));
+    let named = Some(target).filter(|target| *target != Path::new(DEFAULT_PATH));
+    steps.push(format!("  {}", command_line(named, "check --online")));
     steps
 }
 

@@ -146,15 +146,17 @@ impl Trust {
         if facts.is_mounted_read_only && !self.is_found {
             return Verdict::Trusted;
         }
-        if let Some(distrust) = self.other_writers(path, facts) {
-            return Verdict::Distrusted(distrust);
-        }
-        match self.stranger(path, facts) {
-            None => Verdict::Trusted,
+        // Whose it is comes first: a mode is no mend for what somebody has planted.
+        let doubt = match self.stranger(path, facts) {
+            None => None,
             Some(uid) if self.is_root() && !self.is_found && self.holds_folders(path) => {
-                Verdict::Doubtful(self.looked_after(path, uid))
+                Some(self.looked_after(path, uid))
             }
-            Some(uid) => Verdict::Distrusted(self.owned_by_another(path, uid)),
+            Some(uid) => return Verdict::Distrusted(self.owned_by_another(path, uid)),
+        };
+        match self.other_writers(path, facts) {
+            Some(distrust) => Verdict::Distrusted(distrust),
+            None => doubt.map_or(Verdict::Trusted, Verdict::Doubtful),
         }
     }
 
@@ -190,15 +192,7 @@ impl Trust {
         let above: Vec<PathBuf> = ends
             .flat_map(|it| it.ancestors().skip(1).map(Path::to_owned).collect::<Vec<_>>())
             .collect();
-        let open = above.iter().find_map(|folder| {
-            let facts = Facts::at(folder).ok()?;
-            // In a folder like /tmp, nobody can rename what belongs to others.
-            if facts.mode & STICKY != 0 && self.accepts(facts.uid) {
-                return None;
-            }
-            self.distrust_of_folder(folder, &facts)
-        });
-        match open {
+        match above.iter().find_map(|folder| self.judge_names(folder).err()) {
             Some(Distrust { what, help }) => {
                 let what = format!("is below a folder that {what}");
                 Verdict::Distrusted(Distrust { what, help })
@@ -217,6 +211,20 @@ impl Trust {
             help: format!("may this user enter `{}`?", folder.display()),
         })?;
         self.distrust_of_folder(folder, &facts).map_or(Ok(()), Err)
+    }
+
+    /// Whether only these users can rename what stands in a folder, or put something else in its
+    /// place. In one like `/tmp` each can do so with their own alone.
+    ///
+    /// # Errors
+    /// With who else can.
+    pub fn judge_names(&self, folder: &Path) -> Result<(), Distrust> {
+        match Facts::at(folder) {
+            Ok(facts) if facts.mode & STICKY != 0 && self.accepts(facts.uid) => Ok(()),
+            Ok(facts) => self.distrust_of_folder(folder, &facts).map_or(Ok(()), Err),
+            // Whoever cannot look at it cannot use it either.
+            Err(_) => Ok(()),
+        }
     }
 
     fn distrust_of_folder(&self, folder: &Path, facts: &Facts) -> Option<Distrust> {
@@ -254,8 +262,12 @@ impl Trust {
     fn owned_by_another(&self, path: &Path, uid: u32) -> Distrust {
         let me = if self.is_root() { String::new() } else { format!(" nor to {}", user(self.me)) };
         let not = if self.is_root() { "not to root" } else { "neither to root" };
+        let owner = match self.unmapped == Some(uid) {
+            true => "a user outside of this user namespace".to_owned(),
+            false => user(uid),
+        };
         Distrust {
-            what: format!("belongs to {}, {not}{me}, who runs this", user(uid)),
+            what: format!("belongs to {owner}, {not}{me}, who runs this"),
             help: format!(
                 "look what is in it; if it is meant: `chown {} {}`",
                 bare(self.me),

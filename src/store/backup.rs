@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use tempfile::NamedTempFile;
 
 use crate::domain::timestamp::Timestamp;
+use crate::files::trust::Trust;
 use crate::store::database::damaged;
 use crate::store::error::StoreError;
 use crate::store::links::folder_of;
@@ -97,24 +98,40 @@ fn copy_from(
     database: &Path,
     folder: &Path,
 ) -> Result<NamedTempFile, StoreError> {
-    const DOING: &str = "copying the database";
     let copy = unfinished::make(folder).map_err(disk("making a file in", folder))?;
     if let Some(owner) = owner_of_both(database, folder) {
         owner.take_from_root(copy.as_file());
     }
-    let unnameable = || disk("naming", copy.path())(io::ErrorKind::InvalidInput.into());
-    // No link is followed from here on.
-    let end = fs::canonicalize(copy.path()).map_err(disk("naming", copy.path()))?;
-    let name = end.to_str().ok_or_else(unnameable)?;
-    source
-        .execute("VACUUM INTO ?1", [name])
-        .map_err(|failure| damaged(database, DOING, failure))?;
+    let trust = Trust::for_named().with_owner(Owner::of_file(database).ok().map(Owner::uid));
+    let elsewhere = unfinished::private_folder(folder, &trust);
+    match elsewhere.map_err(disk("making a folder in", &std::env::temp_dir()))? {
+        None => vacuum_into(source, database, copy.path())?,
+        Some(elsewhere) => {
+            let file = elsewhere.path().join("copy.db");
+            vacuum_into(source, database, &file)?;
+            let mut file = File::open(&file).map_err(disk("reading", &file))?;
+            io::copy(&mut file, &mut copy.as_file()).map_err(disk("writing", copy.path()))?;
+        }
+    }
     // Whoever can write to the folder may have put another file in its place.
     if !unfinished::is_at(copy.as_file(), copy.path()) {
         return Err(StoreError::Gone { path: copy.path().to_owned() });
     }
     copy.as_file().sync_all().map_err(disk("writing", copy.path()))?;
     Ok(copy)
+}
+
+/// Writes the database into a file that is empty or not there yet.
+fn vacuum_into(source: &Connection, database: &Path, file: &Path) -> Result<(), StoreError> {
+    // No link is followed from here on.
+    let folder = fs::canonicalize(folder_of(file)).map_err(disk("naming", file))?;
+    let end = folder.join(file.file_name().unwrap_or_default());
+    let unnameable = || disk("naming", file)(io::ErrorKind::InvalidInput.into());
+    let end = end.to_str().ok_or_else(unnameable)?;
+    match source.execute("VACUUM INTO ?1", [end]) {
+        Ok(_) => Ok(()),
+        Err(failure) => Err(damaged(database, DOING, failure)),
+    }
 }
 
 /// Whose both are, the database and the folder for its copy, if they are of one user: that one
@@ -210,6 +227,7 @@ pub(super) fn disk(
     move |source| StoreError::Disk { doing, path, source }
 }
 
+const DOING: &str = "copying the database";
 const PREFIX: &str = "avatar-watch-";
 const SUFFIX: &str = ".db";
 const PRIVATE_MODE: u32 = 0o700;

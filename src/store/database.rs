@@ -18,7 +18,6 @@ use crate::store::owner::{Owner, open_or_make};
 use crate::store::runs::{self, StartCheck};
 use crate::store::schema::{APPLICATION_ID, MIGRATIONS};
 use crate::store::seal;
-use crate::store::trust;
 
 /// Opens the database for writing; makes it when it is not there, checks it when the run before
 /// did not end cleanly, brings it to the newest schema, and notes that a run has begun.
@@ -28,7 +27,6 @@ use crate::store::trust;
 /// program.
 pub fn open_for_writing(path: &Path) -> Result<(Connection, StartCheck), StoreError> {
     identity::refuse_foreign(path)?;
-    trust::refuse_distrusted(path)?;
     make_private(path)?;
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let is_new = identity::schema_of(&connection, path)? == 0;

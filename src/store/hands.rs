@@ -16,7 +16,6 @@ use crate::store::error::{Doing as _, StoreError};
 use crate::store::obstacle::{self, Use};
 use crate::store::seal;
 use crate::store::snapshot;
-use crate::store::trust;
 
 /// Under which event id a delivery is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +59,6 @@ impl Hands {
     /// When there is none, or it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         snapshot::read(path, |_, found| database::refuse_older(path, found))?;
-        trust::refuse_distrusted(path)?;
         let opened = database::open_beside(path);
         let connection = opened.map_err(|it| obstacle::explain(path, Use::Write, it))?;
         Ok(Self { connection })

@@ -14,7 +14,6 @@ use crate::store::error::StoreError;
 use crate::store::links::{beside, end_of};
 use crate::store::obstacle::{self, LOCK_END};
 use crate::store::owner::{Owner, open_or_make};
-use crate::store::trust;
 
 /// Held as long as it lives.
 #[derive(Debug)]
@@ -33,7 +32,6 @@ impl DatabaseLock {
         let disk =
             |source| StoreError::Disk { doing: "making the lock file", path: path.clone(), source };
         obstacle::refuse_irregular(database, &[LOCK_END])?;
-        trust::refuse_distrusted(database)?;
         let owner = Owner::of(&end_of(database)).map_err(disk)?;
         let mut file = open_or_make(&path, MODE, owner).map_err(disk)?;
         if !take(&file).map_err(disk)? {

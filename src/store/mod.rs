@@ -9,7 +9,6 @@ pub mod schema;
 pub mod columns;
 pub mod links;
 pub mod owner;
-mod trust;
 pub mod mount;
 pub mod obstacle;
 pub mod lock;

@@ -12,6 +12,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
+use crate::files::trust::{Facts, Trust, Verdict};
 use crate::store::links::folder_of;
 
 /// A user with a group.
@@ -30,6 +31,11 @@ impl Owner {
     /// Whose a file or folder is.
     pub(super) fn of_file(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|it| Self { uid: it.uid(), gid: it.gid() })
+    }
+
+    /// The user.
+    pub(super) const fn uid(self) -> u32 {
+        self.uid
     }
 
     /// Whether both are one user, of whatever group.
@@ -64,7 +70,7 @@ impl Owner {
 }
 
 /// Opens the file beside a database, or makes it for the database's owner; follows no link, which
-/// could lead root to a file of somebody else.
+/// could lead root to a file of somebody else, and takes none that somebody else can have planted.
 pub(super) fn open_or_make(path: &Path, mode: u32, owner: Owner) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(mode).custom_flags(bits(OFlags::NOFOLLOW));
@@ -73,8 +79,21 @@ pub(super) fn open_or_make(path: &Path, mode: u32, owner: Owner) -> io::Result<F
             owner.take_from_root(&made);
             Ok(made)
         }
-        Err(failure) if failure.kind() == io::ErrorKind::AlreadyExists => options.open(path),
+        Err(failure) if failure.kind() == io::ErrorKind::AlreadyExists => {
+            let file = options.open(path)?;
+            refuse_planted(path, &file)?;
+            Ok(file)
+        }
         Err(failure) => Err(failure),
+    }
+}
+
+fn refuse_planted(path: &Path, file: &File) -> io::Result<()> {
+    let facts = Facts::of(file, &file.metadata()?);
+    match Trust::for_named().judge_named(path, &facts) {
+        // Root looks after the databases of other users.
+        Verdict::Trusted | Verdict::Doubtful(_) => Ok(()),
+        Verdict::Distrusted(it) => Err(io::Error::new(io::ErrorKind::PermissionDenied, it)),
     }
 }
 

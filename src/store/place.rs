@@ -16,7 +16,6 @@ use crate::store::error::{Doing as _, StoreError};
 use crate::store::links::{beside, end_of, folder_of};
 use crate::store::mount::Mount;
 use crate::store::obstacle::{self, SQLITE_ENDS, Use};
-use crate::store::trust;
 use crate::store::unfinished;
 
 /// Tries whether a daemon could begin or go on with a database at that place.
@@ -52,11 +51,10 @@ pub fn try_place(database: &Path) -> Result<(), StoreError> {
         }
         Ok(_) | Err(_) => {}
     }
-    trust::refuse_distrusted(database)?;
-    if let Some(found) = obstacle::find(database, Use::Write) {
-        return Err(found);
+    match obstacle::find(database, Use::Write) {
+        Some(found) => Err(found),
+        None => try_folder(folder),
     }
-    try_folder(folder)
 }
 
 /// The failure of a daemon to open its database, or instead of it what is in the way there, or

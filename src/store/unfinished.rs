@@ -5,14 +5,15 @@
 //! nobody holds is left behind; a file with another name is never touched.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, NamedTempFile, TempDir};
 
+use crate::files::trust::Trust;
 use crate::store::links::beside;
 
 /// Makes an empty file in the folder, readable by its owner only, and holds it.
@@ -30,6 +31,30 @@ pub(super) fn make(folder: &Path) -> io::Result<NamedTempFile> {
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// A folder for copies that only this user can enter, where one is needed: in the folder of the
+/// copy others could put a file of their own in its place before SQLite opens it. There is none
+/// where the folder for temporary files is missing, is no better or cannot be written to.
+///
+/// # Errors
+/// When it cannot be made for another reason, such as a lack of space.
+pub(super) fn private_folder(folder: &Path, trust: &Trust) -> io::Result<Option<TempDir>> {
+    let place = std::env::temp_dir();
+    if trust.judge_names(folder).is_ok() || trust.judge_names(&place).is_err() {
+        return Ok(None);
+    }
+    let mut builder = Builder::new();
+    builder.prefix(PREFIX).permissions(Permissions::from_mode(PRIVATE_MODE));
+    match builder.tempdir_in(place) {
+        Ok(made) => Ok(Some(made)),
+        Err(failure) => match failure.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem => Ok(None),
+            _ => Err(failure),
+        },
+    }
 }
 
 /// Removes what processes that are gone have left in the folder; what cannot be removed stays.
@@ -74,6 +99,7 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
 const PREFIX: &str = ".avatar-watch-unfinished-";
 const SUFFIX: &str = ".db";
 const RANDOM: usize = 6;
+const PRIVATE_MODE: u32 = 0o700;
 const TRIES_MAX: usize = 100;
 
 #[cfg(test)]

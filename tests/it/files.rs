@@ -5,6 +5,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
@@ -133,6 +135,63 @@ fn the_folder_of_the_demo_is_for_its_owner_alone() {
         };
         assert_eq!(mode, expected, "{}", path.display());
     }
+}
+
+#[test]
+fn who_can_exchange_a_copy_that_is_being_made_reads_nothing_of_it() {
+    let argil = FakeArgil::start();
+    let bench = idle(&argil);
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    let shared = bench.path("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
+    let (done, swaps) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let taken = thread::scope(|scope| {
+        let thief = scope.spawn(|| {
+            let mut taken = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                for entry in fs::read_dir(&shared).unwrap().filter_map(Result::ok) {
+                    let is_copy = entry.file_name().to_str().unwrap().contains("unfinished-");
+                    let is_new = !is_among(&taken, &entry.path());
+                    if is_copy && is_new {
+                        let trap = shared.join("trap");
+                        let file = fs::File::create(&trap).unwrap();
+                        if fs::rename(&trap, entry.path()).is_ok() {
+                            swaps.fetch_add(1, Ordering::Relaxed);
+                            taken.push((entry.path(), file));
+                        }
+                    }
+                }
+            }
+            taken
+        });
+        for number in 0..300 {
+            let file = format!("shared/{number}.db");
+            bench.run(&["db", "backup", &file]);
+            if swaps.load(Ordering::Relaxed) >= 40 {
+                break;
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        thief.join().unwrap()
+    });
+    let sizes: Vec<u64> = taken.iter().map(|(_, file)| file.metadata().unwrap().len()).collect();
+    assert!(sizes.iter().all(|size| *size == 0), "{sizes:?}");
+    // Left in peace, it is made, whatever there is for temporary files.
+    for folder in ["/no/such/folder", shared.to_str().unwrap(), bench.path("").to_str().unwrap()] {
+        let mut command = bench.command(&["db", "backup", "shared/last.db"]);
+        let made = command.env("TMPDIR", folder).output().unwrap();
+        assert!(made.status.success(), "{}", stderr(&made));
+        assert_eq!(mode(&shared.join("last.db")), 0o600);
+        assert!(bench.run(&["db", "verify", "shared/last.db"]).status.success());
+        fs::remove_file(shared.join("last.db")).unwrap();
+    }
+    assert!(daemon.stop().success());
+}
+
+fn is_among(taken: &[(PathBuf, fs::File)], path: &Path) -> bool {
+    taken.iter().any(|(known, _)| known == path)
 }
 
 /// A file that no command may touch, and what it holds.
