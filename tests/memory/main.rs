@@ -11,6 +11,7 @@ use std::time::Duration;
 use avatar_watch::argil::client::{Client, ClientSpec};
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
+use avatar_watch::config::location::ConfigFile;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::channel::{Accepts, ChannelName};
 use avatar_watch::domain::event::{Event, EventId, EventKind, Subject};
@@ -333,7 +334,7 @@ fn config(text: &str) -> usize {
     fs::write(&path, text).unwrap();
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
-    assert!(file::load(&path, &Environment::default()).is_err());
+    assert!(file::load(&ConfigFile::named(&path), &Environment::default()).is_err());
     MEMORY.peak_usage().saturating_sub(before)
 }
 
