@@ -182,7 +182,7 @@ fn table() -> BTreeMap<u32, Vec<String>> {
 }
 
 /// Whether there is a test of that path from the root of these tests.
-fn is_test(path: &str) -> bool {
+pub(crate) fn is_test(path: &str) -> bool {
     let (module, name) = path.rsplit_once("::").unwrap();
     let file = tests().join(module.replace("::", "/")).with_extension("rs");
     let text = fs::read_to_string(&file).unwrap_or_default();

@@ -26,6 +26,7 @@ mod polling;
 mod reload;
 mod restart;
 mod schema;
+mod security;
 mod simulation;
 mod tidy;
 mod unread;

@@ -5,6 +5,8 @@
 //! are bounded. No template reads a file, an environment or a clock.
 
 use std::io;
+use std::panic::resume_unwind;
+use std::thread;
 
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value, json};
@@ -48,7 +50,8 @@ impl Template {
     /// # Errors
     /// When a text cannot be rendered, or the body is too large.
     pub fn render(&self, event: &Event) -> Result<Vec<u8>, TemplateFault> {
-        let value = value(&self.tree, String::new(), &context(event))?;
+        let context = context(event);
+        let value = with_room(|| value(&self.tree, String::new(), &context))?;
         let body = value.to_string().into_bytes();
         if body.len() > BODY_MAX {
             let message = format!("makes a body of more than {BODY_MAX} bytes");
@@ -59,6 +62,10 @@ impl Template {
 
     /// What is wrong with it for one of those events: the first fault of each text.
     pub fn faults(&self, events: &[Event]) -> Vec<TemplateFault> {
+        with_room(|| self.found(events))
+    }
+
+    fn found(&self, events: &[Event]) -> Vec<TemplateFault> {
         let contexts: Vec<_> = events.iter().map(|event| (event.kind, context(event))).collect();
         let mut faults = Vec::new();
         for (path, source) in self.tree.texts() {
@@ -75,6 +82,20 @@ impl Template {
             faults.extend(events.iter().find_map(|event| self.render(event).err()));
         }
         faults
+    }
+}
+
+/// Does it where the engine has room to go down a level for each operator in a row, which it does
+/// without an end of its own; where no thread is to be had, here.
+fn with_room<T: Send>(work: impl Fn() -> T + Sync) -> T {
+    let done = thread::scope(|scope| {
+        let apart = thread::Builder::new().stack_size(STACK_SIZE);
+        apart.spawn_scoped(scope, &work).ok().map(thread::ScopedJoinHandle::join)
+    });
+    match done {
+        Some(Ok(done)) => done,
+        Some(Err(panic)) => resume_unwind(panic),
+        None => work(),
     }
 }
 
@@ -113,11 +134,6 @@ fn rendered(source: &str, context: &Value) -> Result<Value, Broken> {
     if let Some(refusal) = template_bounds::refusal(source) {
         return Err(Broken::Syntax(refusal));
     }
-    // The engine goes down a level for each operator in a row, without an end of its own.
-    stacker::grow(STACK_SIZE, || evaluated(source, context))
-}
-
-fn evaluated(source: &str, context: &Value) -> Result<Value, Broken> {
     let mut engine = Environment::new();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     engine.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
@@ -258,8 +274,6 @@ const DEPTH_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use proptest::prelude::*;
 
     use super::*;

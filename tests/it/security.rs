@@ -1,0 +1,86 @@
+//! The threats of `docs/security.md`: each names the tests that hold it; and the whole daemon
+//! before an API that means it harm.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::faults::is_test;
+use crate::harness::argil::{Answer, FakeArgil};
+use crate::harness::config::Config;
+use crate::harness::daemon::Bench;
+
+#[test]
+fn every_threat_names_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let (_, threats) = text.split_once("## Threats\n").unwrap();
+    let (threats, _) = threats.split_once("\n## ").unwrap();
+    let rows: Vec<&str> = threats.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    assert!(rows.len() >= 12, "{rows:#?}");
+    for row in rows {
+        let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "no test holds `{row}`");
+        for name in named {
+            let there = if name.contains("::") { is_test(name) } else { root.join(name).exists() };
+            assert!(there, "there is no test `{name}`");
+        }
+    }
+}
+
+/// Small on the wire, and large once it is read: what brought the daemon down again at each start.
+fn bombs() -> Vec<Vec<u8>> {
+    let elements = [
+        "{}",
+        "0",
+        "[]",
+        r#"{"extras":{"a":"b","c":{"d":[]}}}"#,
+        r#"{"id":"x","status":"IDLE","extras":{"a":"b"}}"#,
+    ];
+    let bomb = |element: &str| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let many = format!("{element},").repeat(10_000);
+        encoder.write_all(b"[").unwrap();
+        for _ in 0..8 * 1024 * 1024 / many.len() {
+            encoder.write_all(many.as_bytes()).unwrap();
+        }
+        encoder.write_all(format!("{element}]").as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    elements.map(bomb).to_vec()
+}
+
+fn memory_peak_mib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+#[test]
+fn lists_that_are_small_on_the_wire_bring_no_daemon_down() {
+    for bomb in bombs() {
+        let argil = FakeArgil::start();
+        argil.set_status("a1", "TRAINING");
+        argil.answer_with(move |request| {
+            let is_list = !request.path.contains("/avatars/");
+            let answer = Answer::status(200, bomb.clone()).with("content-encoding", "gzip");
+            is_list.then_some(answer)
+        });
+        let config = Config::new(argil.base_url()).avatar("a1");
+        let list = "[poll]\nstrategy = \"list\"\n";
+        let bench = Bench::new(&config.text().replace("[poll]\n", list));
+        let daemon = bench.start();
+        daemon.wait_for_log("the list of account");
+        daemon.wait_for_log("avatar `a1` seen first: TRAINING");
+        let peak = memory_peak_mib(daemon.pid());
+        assert!(peak < MEMORY_MAX_MIB / 2, "{peak} MiB");
+        assert!(daemon.stop().success());
+    }
+}
+
+/// What the unit lets the daemon have (`MemoryMax=`).
+const MEMORY_MAX_MIB: u64 = 160;
