@@ -135,7 +135,12 @@ const CONFIG: (&str, &str) = (CONFIG_PAGE, FILES);
 const SOURCE: &str = concat!("avatar-watch ", env!("CARGO_PKG_VERSION"));
 const MANUAL: &str = "avatar-watch";
 const PLACES: [(&str, &str); 4] = [
-    ("./avatar-watch.toml", "read when neither --config nor AVATAR_WATCH_CONFIG names another."),
+    (
+        "./avatar-watch.toml",
+        "read when neither --config nor AVATAR_WATCH_CONFIG names another. It and its folder have \
+         to belong to you or to root, and others may not write to them; all that a config names is \
+         held to the same.",
+    ),
     ("/etc/avatar-watch/config.toml", "read when that is not there; the service's."),
     ("avatars.d/*.toml", "beside the config: further avatars."),
     ("/etc/avatar-watch/credentials/", "the secrets that systemd hands to the service."),
