@@ -313,10 +313,10 @@ Each says what comes next.";
 const RUN_CODES: &str = "\
 Signals: SIGHUP reads the config again (a bad one changes nothing); SIGTERM and SIGINT stop \
 softly, a second one at once.
-Exit status: 0 after a stop; 65 damaged, foreign or newer database; 70 a bug; 74 disk; 75 the \
-database is held by another daemon, the place to listen at by another program or not up yet, a \
-secret or certificate is not there yet, or the machine lacks file handles, threads or memory; \
-78 config.";
+Exit status: 0 after a stop; 65 damaged, altered, foreign or newer database; 70 a bug; 74 disk; \
+75 the database is held by another daemon, the place to listen at by another program or not up \
+yet, a secret or certificate is not there yet, or the machine lacks file handles, threads or \
+memory; 78 config.";
 
 const INIT_NOTES: &str = "\
 Secrets never stand in the config: what is typed is not shown, and kept in a file of its own that \

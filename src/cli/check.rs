@@ -45,7 +45,11 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
     };
     if let Err(error) = can_be_ours(&settings.store_path) {
         complain(&format!("{}: `store.path` names no database of ours: {error}", path.display()));
-        complain("  help: name another path; a new database is made there");
+        let help = match &error {
+            StoreError::Altered { .. } | StoreError::Damaged { .. } => store_help(&error),
+            _ => Some("name another path; a new database is made there"),
+        };
+        help.iter().for_each(|help| complain(&format!("  help: {help}")));
         return Exit::Problems;
     }
     if !is_of_use(&settings.store_path, path) {
@@ -146,6 +150,7 @@ fn can_be_ours(store_path: &Path) -> Result<(), StoreError> {
         Err(
             failure @ (StoreError::Foreign { .. }
             | StoreError::Damaged { .. }
+            | StoreError::Altered { .. }
             | StoreError::Newer { .. }),
         ) => Err(failure),
         // Whether it can be read by this user, and just now, is another question.

@@ -20,7 +20,8 @@ pub enum Exit {
     Missing = 6,
     /// Waited for, and the key is not accepted.
     KeyRejected = 7,
-    /// `EX_DATAERR`: the database is damaged, none of ours, or newer than the program.
+    /// `EX_DATAERR`: the database is damaged, altered by others, none of ours, or newer than the
+    /// program.
     Data = 65,
     /// `EX_SOFTWARE`: a bug of ours.
     Bug = 70,

@@ -87,6 +87,11 @@ pub fn store_help(error: &StoreError) -> Option<&str> {
             "`avatar-watch db verify` says all that is wrong; `avatar-watch db restore FILE` puts \
              a backup in its place and keeps this one",
         ),
+        StoreError::Altered { .. } => Some(
+            "do not use it before it is known who changed it; `avatar-watch db restore FILE` puts \
+             a backup in its place and keeps this one, and without a backup `avatar-watch run` \
+             begins a new one once this one is moved away",
+        ),
         StoreError::Absent { .. } | StoreError::Blank { .. } => {
             Some("`avatar-watch run` makes one")
         }
@@ -102,6 +107,8 @@ pub fn store_help(error: &StoreError) -> Option<&str> {
         | StoreError::Taken { .. }
         | StoreError::Gone { .. }
         | StoreError::Busy { .. }
+        | StoreError::TooLong { .. }
+        | StoreError::Interrupted { .. }
         | StoreError::NoHandles { .. }
         | StoreError::Disk { .. }
         | StoreError::Sqlite { .. }
@@ -117,6 +124,7 @@ pub fn store_exit(error: &StoreError) -> Exit {
         StoreError::Newer { .. }
         | StoreError::Older { .. }
         | StoreError::Damaged { .. }
+        | StoreError::Altered { .. }
         | StoreError::Foreign { .. } => Exit::Data,
         StoreError::Absent { .. } | StoreError::Blank { .. } | StoreError::Taken { .. } => {
             Exit::Bad
@@ -126,6 +134,8 @@ pub fn store_exit(error: &StoreError) -> Exit {
         | StoreError::Unfit { .. }
         | StoreError::NoSpace { .. }
         | StoreError::Busy { .. }
+        | StoreError::TooLong { .. }
+        | StoreError::Interrupted { .. }
         | StoreError::NoHandles { .. }
         | StoreError::Disk { .. }
         | StoreError::Sqlite { .. }

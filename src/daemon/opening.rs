@@ -3,6 +3,7 @@
 //!
 //! What always holds: whoever opens for ever is not waited for for ever.
 
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -13,11 +14,20 @@ use crate::store::error::StoreError;
 use crate::store::handle::Store;
 use crate::store::writer::Writer;
 
-/// Opens the store at `path`; `boot_id` marks this process's claims. Blocks.
+/// Opens the store at `path`, on a thread of its own; `boot_id` marks this process's claims.
 ///
 /// # Errors
 /// As [`Store::open`].
-pub fn open(path: &Path, boot_id: String) -> Result<(Store, Writer), StoreError> {
+pub async fn open(path: &Path, boot_id: String) -> Result<(Store, Writer), StoreError> {
+    let path = path.to_owned();
+    let opened = tokio::task::spawn_blocking(move || open_and_tell(&path, boot_id)).await;
+    opened.unwrap_or_else(|failure| match failure.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(_) => Err(StoreError::Stopped),
+    })
+}
+
+fn open_and_tell(path: &Path, boot_id: String) -> Result<(Store, Writer), StoreError> {
     let (opening, waits) = mpsc::channel::<()>();
     thread::scope(|scope| {
         let tell = move || {

@@ -5,6 +5,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +67,11 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
     let chance = Chance::from_entropy().map_err(system("asking for entropy"))?;
     log_warnings(&settings);
     name_servers::log_forbidden();
-    let mut daemon = Daemon::start(&settings, SystemClock, chance, Feed::default()).await?;
+    let Some((mut daemon, mut is_stopping)) = start(&settings, chance, &mut signals).await? else {
+        systemd::stopping();
+        info!("stopped while the database was being opened; the next start does that again");
+        return Ok(());
+    };
     info!(
         avatars = settings.avatars.len(),
         channels = settings.channels.len(),
@@ -81,7 +86,7 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
     }
     let mut told = String::new();
     let mut again = Again::default();
-    loop {
+    while !is_stopping {
         pulse.progress.turned(Loop::Service, SystemClock.moment());
         select! {
             failure = daemon.failed() => {
@@ -97,7 +102,7 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
                     reload(config, &mut daemon, &mut again).await?;
                     systemd::ready(&daemon.sentence());
                 }
-                Order::Stop => break,
+                Order::Stop => is_stopping = true,
             },
             () = tokio::time::sleep(again.pause(SystemClock.moment())) => {
                 daemon.catch_up().await?;
@@ -117,6 +122,22 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
     say_how_far(&pulse, daemon.stop(signals.next_stop())).await?;
     info!("stopped");
     Ok(())
+}
+
+/// Starts the daemon; with whether an order to stop came meanwhile, or nothing when it did and the
+/// database takes long to be opened: whatever that writes is written whole or not at all.
+async fn start(
+    settings: &Settings,
+    chance: Chance,
+    signals: &mut Signals,
+) -> Result<Option<(Daemon<SystemClock>, bool)>, DaemonError> {
+    let mut starting = pin!(Daemon::start(settings, SystemClock, chance, Feed::default()));
+    select! {
+        started = starting.as_mut() => return Ok(Some((started?, false))),
+        () = signals.next_stop() => {}
+    }
+    let started = tokio::time::timeout(START_GRACE, starting).await;
+    started.ok().transpose().map(|started| Some((started?, true)))
 }
 
 /// Says how far stopping has come, until it is done: systemd waits for as long as it hears of it.
@@ -260,6 +281,8 @@ fn one_line(problem: &Problem) -> String {
     problem.to_string().replace("\n  help: ", "; ")
 }
 
+/// How long a start may go on after the order to stop.
+const START_GRACE: Duration = Duration::from_secs(2);
 /// How often it is said how far stopping has come.
 const STOP_TOLD_EVERY: Duration = Duration::from_secs(1);
 /// How often the status line is looked at.

@@ -88,7 +88,7 @@ impl<C: Clock> Daemon<C> {
         let boot = chance.roll();
         let boot_id = format!("{:032x}", boot.bits());
         let is_new = std::fs::metadata(&settings.store_path).map_or(0, |file| file.len()) == 0;
-        let (store, writer) = opening::open(&settings.store_path, boot_id)?;
+        let (store, writer) = opening::open(&settings.store_path, boot_id).await?;
         log_check(writer.start_check());
         if is_new {
             info!("a new database is begun at `{}`", settings.store_path.display());
@@ -320,6 +320,7 @@ impl<C: Clock> Daemon<C> {
         if let Some(door) = door {
             door.close().await;
         }
+        tools.store.stop();
         order.soft();
         tokio::pin!(hurry);
         let mut hurried = false;

@@ -9,13 +9,12 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
 use tempfile::NamedTempFile;
 
 use crate::domain::timestamp::Timestamp;
 use crate::files::trust::Trust;
-use crate::store::database::damaged;
-use crate::store::error::StoreError;
+use crate::store::connection::Database;
+use crate::store::error::{StoreError, damaged};
 use crate::store::links::folder_of;
 use crate::store::lock::DatabaseLock;
 use crate::store::owner::Owner;
@@ -90,11 +89,14 @@ pub fn is_too_early(database: &Path, folder: &Path) -> bool {
 /// Writes a copy of one moment into a file of the folder that vanishes unless it is placed.
 pub(super) fn copy(database: &Path, folder: &Path) -> Result<NamedTempFile, StoreError> {
     unfinished::clear_up(folder);
-    snapshot::read(database, |source, _| copy_from(&source, database, folder))
+    let copy = snapshot::read(database, |source| copy_from(&source, database, folder))?;
+    // Its schema, in case that the database's was changed after it was compared.
+    snapshot::read(copy.path(), |_| Ok(()))?;
+    Ok(copy)
 }
 
 fn copy_from(
-    source: &Connection,
+    source: &Database,
     database: &Path,
     folder: &Path,
 ) -> Result<NamedTempFile, StoreError> {
@@ -122,7 +124,7 @@ fn copy_from(
 }
 
 /// Writes the database into a file that is empty or not there yet.
-fn vacuum_into(source: &Connection, database: &Path, file: &Path) -> Result<(), StoreError> {
+fn vacuum_into(source: &Database, database: &Path, file: &Path) -> Result<(), StoreError> {
     // No link is followed from here on.
     let folder = fs::canonicalize(folder_of(file)).map_err(disk("naming", file))?;
     let end = folder.join(file.file_name().unwrap_or_default());

@@ -6,17 +6,20 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, ffi};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
 
-use crate::store::error::{Doing as _, StoreError};
+use crate::store::connection::{self, Database};
+use crate::store::error::{Doing as _, StoreError, damaged};
 use crate::store::identity;
 use crate::store::links::end_of;
+use crate::store::obstacle::Use;
 use crate::store::owner::{Owner, open_or_make};
+use crate::store::permissions;
 use crate::store::runs::{self, StartCheck};
-use crate::store::schema::{APPLICATION_ID, MIGRATIONS};
+use crate::store::schema::{APPLICATION_ID, MIGRATIONS, newest};
+use crate::store::schema_check;
 use crate::store::seal;
 
 /// Opens the database for writing; makes it when it is not there, checks it when the run before
@@ -25,11 +28,11 @@ use crate::store::seal;
 /// # Errors
 /// When the file cannot be made or opened, is damaged, is not ours, or is newer than this
 /// program.
-pub fn open_for_writing(path: &Path) -> Result<(Connection, StartCheck), StoreError> {
+pub(super) fn open_for_writing(path: &Path) -> Result<(Database, StartCheck), StoreError> {
     identity::refuse_foreign(path)?;
     make_private(path)?;
-    let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let is_new = identity::schema_of(&connection, path)? == 0;
+    let mut connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let (found, _) = connection::identify(&connection, path)?;
     connection
         // It is ours, so its log is as well.
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
@@ -38,7 +41,7 @@ pub fn open_for_writing(path: &Path) -> Result<(Connection, StartCheck), StoreEr
         .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
         .and_then(|()| connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_MAX))
         .map_err(|source| damaged(path, "setting up", source))?;
-    let spared = is_new
+    let spared = found == 0
         || runs::ended_cleanly(&connection).map_err(|source| damaged(path, "reading", source))?;
     let check = if spared {
         StartCheck::Spared
@@ -46,8 +49,10 @@ pub fn open_for_writing(path: &Path) -> Result<(Connection, StartCheck), StoreEr
         runs::check_structure(&connection, path, runs::CHECK_LIMIT)?
     };
     migrate(&mut connection, path, MIGRATIONS)?;
-    runs::begin(&connection).map_err(|source| damaged(path, "noting the start", source))?;
-    Ok((connection, check))
+    let mut database = Database::new(connection, path, Use::Write)?;
+    refuse_older(path, database.schema())?;
+    runs::begin(&mut database)?;
+    Ok((database, check))
 }
 
 /// Opens the database for reading in the process that writes it, or beside that: what there is to
@@ -55,18 +60,19 @@ pub fn open_for_writing(path: &Path) -> Result<(Connection, StartCheck), StoreEr
 ///
 /// # Errors
 /// [`StoreError::Absent`] when there is none; else as [`open_for_writing`].
-pub fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
-    let (connection, found) = open_of_any_age(path)?;
-    refuse_older(path, found)?;
-    Ok(connection)
+pub(super) fn open_for_reading(path: &Path) -> Result<Database, StoreError> {
+    permissions::check(path, Use::Read)?;
+    let database = open_of_any_age(path)?;
+    refuse_older(path, database.schema())?;
+    Ok(database)
 }
 
-/// Opens a database of this or an older schema for reading; with the number of its schema.
+/// Opens a database of this or an older schema for reading.
 ///
 /// # Errors
 /// [`StoreError::Absent`] when there is none, [`StoreError::Blank`] when there is nothing in it;
 /// when it is damaged, foreign or newer.
-pub(super) fn open_of_any_age(path: &Path) -> Result<(Connection, i64), StoreError> {
+pub(super) fn open_of_any_age(path: &Path) -> Result<Database, StoreError> {
     if !path.exists() {
         return Err(StoreError::Absent { path: path.to_owned() });
     }
@@ -74,21 +80,20 @@ pub(super) fn open_of_any_age(path: &Path) -> Result<(Connection, i64), StoreErr
         return Err(identity::no_regular_file(path));
     }
     let read = || {
-        let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let found = identity::schema_of(&connection, path)?;
-        Ok((connection, found))
+        let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        Database::new(connection, path, Use::Read)
     };
-    let (connection, found) = match read() {
+    let database = match read() {
         Err(StoreError::Sqlite { source, .. }) if is_half_written(&source) => {
             roll_back(path)?;
             read()?
         }
         read => read?,
     };
-    if found == 0 {
+    if database.schema() == 0 {
         return Err(StoreError::Blank { path: path.to_owned() });
     }
-    Ok((connection, found))
+    Ok(database)
 }
 
 /// Whether a crash left a write half done, which only whoever may write can undo.
@@ -101,16 +106,8 @@ fn is_half_written(error: &rusqlite::Error) -> bool {
 /// writing.
 fn roll_back(path: &Path) -> Result<(), StoreError> {
     identity::refuse_foreign(path)?;
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     identity::schema_of(&connection, path).map(drop)
-}
-
-/// An empty database in memory, as this program makes it up to that schema.
-pub(super) fn model(schema: i64) -> rusqlite::Result<Connection> {
-    let model = Connection::open_in_memory()?;
-    let steps = usize::try_from(schema).unwrap_or(0);
-    MIGRATIONS.iter().take(steps).try_for_each(|step| model.execute_batch(step))?;
-    Ok(model)
 }
 
 /// The file that a connection was opened on: to write on when it has gone would write for nobody.
@@ -139,29 +136,30 @@ impl DatabaseFile {
     }
 }
 
-/// Opens the database, which is known to be ours, for a short write beside the daemon.
-pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+/// Opens the database for short writes beside the daemon.
+///
+/// # Errors
+/// When this user may not write it; else as [`open_for_reading`].
+pub(super) fn open_beside(path: &Path) -> Result<Database, StoreError> {
+    permissions::check(path, Use::Write)?;
+    let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
         .and_then(|_| connection.pragma_update(None, "synchronous", "FULL"))
         .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
         .doing("opening the database")?;
-    Ok(connection)
+    let database = Database::new(connection, path, Use::Write)?;
+    refuse_older(path, database.schema())?;
+    Ok(database)
 }
 
 /// Refuses a database of an older schema.
 pub(super) fn refuse_older(path: &Path, found: i64) -> Result<(), StoreError> {
-    let known = identity::newest();
+    let known = newest();
     match found < known {
         true => Err(StoreError::Older { path: path.to_owned(), found, known }),
         false => Ok(()),
     }
-}
-
-/// Begins a transaction that can never fail to upgrade from reading to writing.
-pub(super) fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
-    connection.transaction_with_behavior(TransactionBehavior::Immediate)
 }
 
 /// Makes the file readable by its owner only, before SQLite would make it otherwise.
@@ -172,31 +170,8 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
     made.map(drop).map_err(|source| StoreError::Disk { doing, path: path.to_owned(), source })
 }
 
-/// Opens a file as this program does everywhere, by its path or as a URI.
-pub(super) fn open(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
-    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    // It follows the links that are there now and none that somebody lays meanwhile, nor one in the
-    // place of a copy that this connection makes. A URI is whole already.
-    let end = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let connection = Connection::open_with_flags(end, flags).doing("opening the database")?;
-    connection.busy_timeout(BUSY_TIMEOUT).doing("opening the database")?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
-    // Without this, SQLite parses a cached statement anew whenever a value bound to it changed
-    // that it may have planned by.
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
-        // Else closing the file of another program would write its log into it.
-        .and_then(|_| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true))
-        .doing("opening the database")?;
-    connection
-        .pragma_update(None, "trusted_schema", false)
-        // A temporary file would take a handle in the middle of a write.
-        .and_then(|()| connection.pragma_update(None, "temp_store", "MEMORY"))
-        .doing("opening the database")?;
-    Ok(connection)
-}
-
-/// Takes the steps that are still to be taken, each in a transaction with its number.
+/// Takes the steps that are still to be taken, each in a transaction with its number, from a schema
+/// that is the whole one of the number before.
 fn migrate(
     connection: &mut Connection,
     path: &Path,
@@ -205,7 +180,9 @@ fn migrate(
     const DOING: &str = "bringing the schema up to date";
     let taken = usize::try_from(identity::schema_of(connection, path)?).unwrap_or(0);
     for (number, step) in (1i64..).zip(migrations).skip(taken) {
-        let transaction = begin(connection).doing(DOING)?;
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).doing(DOING)?;
+        schema_check::check(&transaction, path, number - 1)?;
         transaction.execute_batch(step).doing(DOING)?;
         if number == seal::SCHEMA {
             seal::all(&transaction).doing(DOING)?;
@@ -217,20 +194,7 @@ fn migrate(
     Ok(())
 }
 
-/// Errors of a file that cannot be read as a database are damage; others stay what they are.
-pub(super) fn damaged(path: &Path, doing: &'static str, source: rusqlite::Error) -> StoreError {
-    use rusqlite::ErrorCode;
-    match source.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            StoreError::Damaged { path: path.to_owned(), what: source.to_string() }
-        }
-        _ => StoreError::sqlite(doing, source),
-    }
-}
-
 const PRIVATE_MODE: u32 = 0o600;
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const STATEMENTS_CACHED: usize = 64;
 /// Bytes that the write-ahead log keeps after a checkpoint.
 const JOURNAL_SIZE_MAX: i64 = 8 << 20;
 
@@ -257,15 +221,16 @@ mod tests {
     fn a_new_database_is_private_durable_and_marked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
-        let (connection, _) = open_for_writing(&path).unwrap();
-        assert_eq!(pragma(&connection, "journal_mode"), "wal");
-        assert_eq!(pragma(&connection, "synchronous"), "Ok(2)");
-        assert_eq!(pragma(&connection, "foreign_keys"), "Ok(1)");
-        assert_eq!(pragma(&connection, "temp_store"), "Ok(2)", "no file for what is temporary");
-        assert_eq!(pragma(&connection, "user_version"), "Ok(6)");
+        let (database, _) = open_for_writing(&path).unwrap();
+        let connection = database.raw();
+        assert_eq!(pragma(connection, "journal_mode"), "wal");
+        assert_eq!(pragma(connection, "synchronous"), "Ok(2)");
+        assert_eq!(pragma(connection, "foreign_keys"), "Ok(1)");
+        assert_eq!(pragma(connection, "temp_store"), "Ok(2)", "no file for what is temporary");
+        assert_eq!(pragma(connection, "user_version"), "Ok(6)");
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        drop(connection);
+        drop(database);
         open_for_writing(&path).unwrap();
     }
 
@@ -291,7 +256,7 @@ mod tests {
         assert!(fs::metadata(&left).unwrap().len() > 500_000, "it is half written");
         let read = open_for_reading(&left).unwrap();
         let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'half'";
-        assert_eq!(read.query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+        assert_eq!(read.raw().query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
         assert!(!folder.path().join("left.db-journal").exists());
     }
 
@@ -300,7 +265,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         let (connection, _) = open_for_writing(&path).unwrap();
-        connection.pragma_update(None, "user_version", 99).unwrap();
+        connection.raw().pragma_update(None, "user_version", 99).unwrap();
         drop(connection);
         let before = std::fs::read(&path).unwrap();
         let writing = open_for_writing(&path).map(|(connection, _)| connection);
@@ -396,7 +361,7 @@ mod tests {
         let read = open_for_reading(&path).unwrap();
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
         let found: (String, i64) =
-            read.query_row("SELECT status, last_seen_at FROM watches", [], row).unwrap();
+            read.raw().query_row("SELECT status, last_seen_at FROM watches", [], row).unwrap();
         assert_eq!(found, ("TRAINING".to_owned(), 2));
     }
 
@@ -412,7 +377,8 @@ mod tests {
     fn a_step_that_fails_leaves_the_old_schema() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
-        let (mut connection, _) = open_for_writing(&path).unwrap();
+        drop(open_for_writing(&path).unwrap());
+        let mut connection = Connection::open(&path).unwrap();
         let steps = [
             MIGRATIONS[0],
             MIGRATIONS[1],

@@ -1,6 +1,6 @@
 //! What can go wrong with the store, sorted by what the caller can do about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A failure of the store.
@@ -60,6 +60,14 @@ pub enum StoreError {
         path: PathBuf,
         /// What was found.
         what: String,
+    },
+    /// The tables, indexes or whatever else is in it are not those that this program makes.
+    #[error("`{}` is not as avatar-watch makes it: {}", .path.display(), listed(.differences))]
+    Altered {
+        /// The database.
+        path: PathBuf,
+        /// Every difference, such as "the trigger `x` is none of ours".
+        differences: Vec<String>,
     },
     /// There is no database to read.
     #[error("there is no database at `{}`", .path.display())]
@@ -121,6 +129,18 @@ pub enum StoreError {
         /// What was being done.
         doing: &'static str,
     },
+    /// A statement took longer than it may, and was interrupted; it can be tried again.
+    #[error("the database took too long while {doing}, and was interrupted")]
+    TooLong {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// A statement was interrupted before, since the daemon stops.
+    #[error("the database was interrupted since the daemon stops, before {doing}")]
+    Interrupted {
+        /// What was to be done.
+        doing: &'static str,
+    },
     /// A file of the database could not be opened, most likely for lack of handles.
     #[error(
         "a file of the database could not be opened while {doing}: may this user open it, and \
@@ -177,6 +197,7 @@ impl StoreError {
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::NoSpace { doing },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { doing },
+            Some(ErrorCode::OperationInterrupted) => Self::TooLong { doing },
             Some(ErrorCode::CannotOpen) => Self::NoHandles { doing },
             _ if is_shm_size(&source) => Self::NoSpace { doing },
             _ => Self::Sqlite { doing, source: Arc::new(source) },
@@ -188,8 +209,11 @@ impl StoreError {
         match self {
             Self::NoSpace { .. }
             | Self::Busy { .. }
+            | Self::TooLong { .. }
             | Self::NoHandles { .. }
             | Self::RolledBack { .. } => NextStep::Retry,
+            // Whoever changed it while it was in use may undo that; an opening does not retry.
+            Self::Altered { .. } => NextStep::Retry,
             Self::Held { .. }
             | Self::Newer { .. }
             | Self::Older { .. }
@@ -201,6 +225,7 @@ impl StoreError {
             | Self::Gone { .. }
             | Self::Blocked { .. }
             | Self::Unfit { .. }
+            | Self::Interrupted { .. }
             | Self::Disk { .. }
             | Self::Sqlite { .. }
             | Self::Stopped => NextStep::GiveUp,
@@ -212,6 +237,11 @@ impl StoreError {
         match self {
             Self::NoSpace { .. } => Self::NoSpace { doing },
             Self::Busy { .. } => Self::Busy { doing },
+            Self::TooLong { .. } => Self::TooLong { doing },
+            Self::Interrupted { .. } => Self::Interrupted { doing },
+            Self::Altered { path, differences } => {
+                Self::Altered { path: path.clone(), differences: differences.clone() }
+            }
             Self::NoHandles { .. } => Self::NoHandles { doing },
             Self::Gone { path } => Self::Gone { path: path.clone() },
             Self::Sqlite { source, .. } => Self::Sqlite { doing, source: Arc::clone(source) },
@@ -232,6 +262,18 @@ impl StoreError {
     }
 }
 
+/// The first of the differences, and how many there are beside.
+fn listed(differences: &[String]) -> String {
+    let named = differences.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>();
+    match differences.len().saturating_sub(NAMED_MAX) {
+        0 => named.join(", "),
+        more => format!("{}, and {more} more", named.join(", ")),
+    }
+}
+
+/// Differences of a schema that are named.
+const NAMED_MAX: usize = 3;
+
 /// A full disk shows under this name, too, when the shared-memory file cannot grow.
 fn is_shm_size(error: &rusqlite::Error) -> bool {
     match error {
@@ -239,6 +281,17 @@ fn is_shm_size(error: &rusqlite::Error) -> bool {
             failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
         }
         _ => false,
+    }
+}
+
+/// Errors of a file that cannot be read as a database are damage; others stay what they are.
+pub(super) fn damaged(path: &Path, doing: &'static str, source: rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode;
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            StoreError::Damaged { path: path.to_owned(), what: source.to_string() }
+        }
+        _ => StoreError::sqlite(doing, source),
     }
 }
 

@@ -29,11 +29,13 @@ use crate::store::database::{self, DatabaseFile};
 use crate::store::error::StoreError;
 use crate::store::identity;
 use crate::store::lock::DatabaseLock;
-use crate::store::obstacle::{self, SQLITE_ENDS};
+use crate::store::obstacle::{self, SQLITE_ENDS, Use};
 use crate::store::outbox::{self, Claim, Claims, NewDelivery, Settled, Settlement};
+use crate::store::permissions;
 use crate::store::place;
 use crate::store::prune::{self, Place, Pruned};
 use crate::store::recovery::{self, Recovery};
+use crate::store::time_limit::TimeLimit;
 use crate::store::untold::Untold;
 use crate::store::watches::Checkpoint;
 use crate::store::writer::{Job, Kind, Task, Writer};
@@ -74,6 +76,7 @@ pub struct Announcement {
 pub struct Store {
     jobs: mpsc::Sender<Box<dyn Job>>,
     writes: Arc<AtomicBool>,
+    limit: TimeLimit,
 }
 
 impl Store {
@@ -85,12 +88,13 @@ impl Store {
     pub fn open(path: &Path, boot_id: String) -> Result<(Self, Writer), StoreError> {
         identity::refuse_foreign(path)?;
         obstacle::refuse_irregular(path, &SQLITE_ENDS)?;
+        permissions::check(path, Use::Write)?;
         if fs::metadata(path).map_or(true, |found| found.len() == 0) {
             place::try_place(path)?;
         }
         let explained = |failure| place::explain(path, failure);
         let lock = DatabaseLock::acquire(path).map_err(explained)?;
-        let (connection, check) = database::open_for_writing(path).map_err(explained)?;
+        let (database, check) = database::open_for_writing(path).map_err(explained)?;
         let file = DatabaseFile::open_now(path)?;
         let failed = |source| StoreError::Disk {
             doing: "starting the writer of",
@@ -98,9 +102,10 @@ impl Store {
             source,
         };
         let writes = Arc::new(AtomicBool::new(true));
+        let limit = database.time_limit().clone();
         let (jobs, writer) =
-            Writer::start(connection, file, lock, boot_id, check, &writes).map_err(failed)?;
-        Ok((Self { jobs, writes }, writer))
+            Writer::start(database, file, lock, boot_id, check, &writes).map_err(failed)?;
+        Ok((Self { jobs, writes, limit }, writer))
     }
 
     /// The watches of these avatars, as they were last written; new ones for those that never
@@ -331,7 +336,7 @@ impl Store {
     /// # Errors
     /// When it could not be written; then nothing was removed.
     pub async fn prune(&self, cutoffs: Cutoffs, place: Place) -> Result<Pruned, StoreError> {
-        self.run("removing what is old", move |connection, _| {
+        self.ask("removing what is old", Kind::Prune, move |connection, _| {
             prune::step(connection, cutoffs, place, prune::ROWS_MAX)
         })
         .await
@@ -340,6 +345,12 @@ impl Store {
     /// Whether it can write, as far as the last writes tell.
     pub fn can_write(&self) -> bool {
         self.writes.load(Ordering::Relaxed)
+    }
+
+    /// Leaves a few seconds to each transaction, since the daemon stops: what takes longer is
+    /// interrupted and rolled back, and nothing more is begun.
+    pub fn stop(&self) {
+        self.limit.stop();
     }
 
     async fn run<T, F>(&self, doing: &'static str, work: F) -> Result<T, StoreError>

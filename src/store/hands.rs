@@ -11,11 +11,13 @@ use crate::domain::delivery::DeliveryId;
 use crate::domain::event::EventId;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
+use crate::store::connection::Database;
 use crate::store::database;
-use crate::store::error::{Doing as _, StoreError};
+use crate::store::error::StoreError;
 use crate::store::obstacle::{self, Use};
 use crate::store::seal;
 use crate::store::snapshot;
+use crate::store::time_limit::Work;
 
 /// Under which event id a delivery is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub enum Under {
 /// A connection for changes by hand.
 #[derive(Debug)]
 pub struct Hands {
-    pub(super) connection: Connection,
+    pub(super) database: Database,
 }
 
 /// Which failed deliveries are meant.
@@ -58,10 +60,10 @@ impl Hands {
     /// # Errors
     /// When there is none, or it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        snapshot::read(path, |_, found| database::refuse_older(path, found))?;
+        snapshot::read(path, |database| database::refuse_older(path, database.schema()))?;
         let opened = database::open_beside(path);
-        let connection = opened.map_err(|it| obstacle::explain(path, Use::Write, it))?;
-        Ok(Self { connection })
+        let database = opened.map_err(|it| obstacle::explain(path, Use::Write, it))?;
+        Ok(Self { database })
     }
 
     /// Sends a delivery again that failed, was cancelled or was delivered: a new row with the
@@ -78,27 +80,24 @@ impl Hands {
         roll: Roll,
     ) -> Result<Handled, StoreError> {
         const DOING: &str = "sending a delivery again";
-        let transaction = database::begin(&mut self.connection).doing(DOING)?;
-        let handled = match (state(&transaction, id).doing(DOING)?.as_deref(), under) {
-            (None, _) => Handled::Unknown,
-            (Some("sending"), Under::SameId) => Handled::NotNow("sending".to_owned()),
-            (Some("pending"), Under::SameId) => {
-                let sql = "UPDATE deliveries SET next_attempt_at = ?2, updated_at = ?2,
-                             by_hand = attempts + 1
-                           WHERE id = ?1 AND state = 'pending'";
-                transaction.execute(sql, (id, now)).doing(DOING)?;
-                Handled::Done(id.clone())
-            }
-            (Some(_), Under::SameId) => match replay(&transaction, id, now, roll).doing(DOING)? {
-                Some(fresh) => Handled::Done(fresh),
-                None => Handled::NotNow("already being sent again".to_owned()),
-            },
-            (Some(_), Under::NewId) => {
-                Handled::Done(send_anew(&transaction, id, now, roll).doing(DOING)?)
-            }
-        };
-        transaction.commit().doing(DOING)?;
-        Ok(handled)
+        self.database.write(DOING, Work::Usual, |transaction| {
+            Ok(match (state(transaction, id)?.as_deref(), under) {
+                (None, _) => Handled::Unknown,
+                (Some("sending"), Under::SameId) => Handled::NotNow("sending".to_owned()),
+                (Some("pending"), Under::SameId) => {
+                    let sql = "UPDATE deliveries SET next_attempt_at = ?2, updated_at = ?2,
+                                 by_hand = attempts + 1
+                               WHERE id = ?1 AND state = 'pending'";
+                    transaction.execute(sql, (id, now))?;
+                    Handled::Done(id.clone())
+                }
+                (Some(_), Under::SameId) => match replay(transaction, id, now, roll)? {
+                    Some(fresh) => Handled::Done(fresh),
+                    None => Handled::NotNow("already being sent again".to_owned()),
+                },
+                (Some(_), Under::NewId) => Handled::Done(send_anew(transaction, id, now, roll)?),
+            })
+        })
     }
 
     /// The failed deliveries that were not sent again since, oldest first.
@@ -107,17 +106,15 @@ impl Hands {
     /// When the database cannot be read.
     pub fn failed(&self, filter: &FailedFilter) -> Result<Vec<DeliveryId>, StoreError> {
         const DOING: &str = "looking for failed deliveries";
-        let mut statement = self
-            .connection
-            .prepare(&format!(
+        self.database.read(DOING, Work::Usual, |connection| {
+            let mut statement = connection.prepare(&format!(
                 "SELECT id FROM deliveries d WHERE state = 'failed' AND updated_at >= ?1
                    AND (?2 IS NULL OR channel_id = ?2) AND {NOT_SENT_AGAIN}
                  ORDER BY seq"
-            ))
-            .doing(DOING)?;
-        let since = filter.since.unwrap_or(Timestamp::from_millis(i64::MIN));
-        let rows = statement.query_map((since, &filter.channel), |row| row.get(0)).doing(DOING)?;
-        rows.collect::<rusqlite::Result<_>>().doing(DOING)
+            ))?;
+            let since = filter.since.unwrap_or(Timestamp::from_millis(i64::MIN));
+            statement.query_map((since, &filter.channel), |row| row.get(0))?.collect()
+        })
     }
 
     /// Ends a pending delivery, or lays a dead letter to rest: it counts as failed no longer.
@@ -126,21 +123,20 @@ impl Hands {
     /// When it could not be written; then nothing was.
     pub fn cancel(&mut self, id: &DeliveryId, now: Timestamp) -> Result<Handled, StoreError> {
         const DOING: &str = "cancelling a delivery";
-        let transaction = database::begin(&mut self.connection).doing(DOING)?;
-        let handled = match state(&transaction, id).doing(DOING)?.as_deref() {
-            None => Handled::Unknown,
-            Some("pending" | "failed") => {
-                let sql = "UPDATE deliveries
-                           SET state = 'cancelled', next_attempt_at = NULL, updated_at = ?2,
-                               final_reason = 'cancelled by hand'
-                           WHERE id = ?1 AND state IN ('pending','failed')";
-                transaction.execute(sql, (id, now)).doing(DOING)?;
-                Handled::Done(id.clone())
-            }
-            Some(other) => Handled::NotNow(other.to_owned()),
-        };
-        transaction.commit().doing(DOING)?;
-        Ok(handled)
+        self.database.write(DOING, Work::Usual, |transaction| {
+            Ok(match state(transaction, id)?.as_deref() {
+                None => Handled::Unknown,
+                Some("pending" | "failed") => {
+                    let sql = "UPDATE deliveries
+                               SET state = 'cancelled', next_attempt_at = NULL, updated_at = ?2,
+                                   final_reason = 'cancelled by hand'
+                               WHERE id = ?1 AND state IN ('pending','failed')";
+                    transaction.execute(sql, (id, now))?;
+                    Handled::Done(id.clone())
+                }
+                Some(other) => Handled::NotNow(other.to_owned()),
+            })
+        })
     }
 }
 

@@ -11,9 +11,8 @@ use std::path::Path;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::store::database::damaged;
-use crate::store::error::{Doing as _, StoreError};
-use crate::store::schema::{APPLICATION_ID, MIGRATIONS};
+use crate::store::error::{Doing as _, StoreError, damaged};
+use crate::store::schema::{APPLICATION_ID, newest};
 
 /// Refuses a file that cannot be ours, before anything is opened for writing, locked or made
 /// beside it. What cannot be told from the file alone is left to [`schema_of`].
@@ -72,11 +71,6 @@ pub(super) fn schema_of(connection: &Connection, path: &Path) -> Result<i64, Sto
 /// What is no file has no database in it, and to open a pipe waits for a writer, for ever.
 pub(super) fn no_regular_file(path: &Path) -> StoreError {
     StoreError::Foreign { path: path.to_owned(), what: "it is no regular file".to_owned() }
-}
-
-/// The newest schema of this program.
-pub(super) fn newest() -> i64 {
-    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
 /// Opens the file alone, without a lock and without its log, so that nothing is made beside it.
@@ -147,10 +141,8 @@ mod tests {
             let path = made(folder.path(), name, sql);
             let before = fs::read(&path).unwrap();
             let writing = open_for_writing(&path).map(|(connection, _)| connection);
-            let [looking, by_hand] = [
-                snapshot::read(&path, |connection, _| Ok(connection)),
-                Hands::open(&path).map(|hands| hands.connection),
-            ];
+            let [looking, by_hand] =
+                [snapshot::read(&path, Ok), Hands::open(&path).map(|hands| hands.database)];
             for refused in [writing, open_for_reading(&path), looking, by_hand] {
                 let refused = refused.unwrap_err().to_string();
                 assert!(refused.ends_with(expected), "{name}: {refused}");

@@ -183,12 +183,12 @@ fn mend(
     }
 }
 
-fn blocked(path: &Path, what: String, help: String) -> StoreError {
+pub(super) fn blocked(path: &Path, what: String, help: String) -> StoreError {
     StoreError::Blocked { path: path.to_owned(), what, help }
 }
 
 /// Whose a file is, and its mode.
-fn described(found: &Metadata) -> String {
+pub(super) fn described(found: &Metadata) -> String {
     let mode = found.mode() & 0o7777;
     format!("it belongs to {}, group {}, with mode {mode:04o}", user(found.uid()), found.gid())
 }

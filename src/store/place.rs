@@ -11,11 +11,12 @@ use rusqlite::ffi;
 use rustix::fs::statvfs;
 use rustix::io::Errno;
 
-use crate::store::database;
+use crate::store::connection;
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::links::{beside, end_of, folder_of};
 use crate::store::mount::Mount;
 use crate::store::obstacle::{self, SQLITE_ENDS, Use};
+use crate::store::permissions;
 use crate::store::unfinished;
 
 /// Tries whether a daemon could begin or go on with a database at that place.
@@ -53,7 +54,7 @@ pub fn try_place(database: &Path) -> Result<(), StoreError> {
     }
     match obstacle::find(database, Use::Write) {
         Some(found) => Err(found),
-        None => try_folder(folder),
+        None => permissions::check(database, Use::Write).and_then(|()| try_folder(folder)),
     }
 }
 
@@ -92,20 +93,18 @@ fn try_folder(folder: &Path) -> Result<(), StoreError> {
 
 /// Does what a daemon does with its database first.
 fn keep_a_log(path: &Path) -> Result<(), StoreError> {
-    let connection = database::open(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let mode: String = connection
+    let trial = connection::open(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mode: String = trial
         .pragma_update(None, "synchronous", "OFF")
-        .and_then(|()| {
-            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        })
+        .and_then(|()| trial.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)))
         .doing(DOING)?;
     if mode != "wal" {
         let code = ffi::Error::new(ffi::SQLITE_IOERR_SHMOPEN);
         return Err(rusqlite::Error::SqliteFailure(code, None)).doing(DOING);
     }
     let sql = format!("CREATE TABLE trial(x); INSERT INTO trial VALUES(zeroblob({ROOM_BYTES}))");
-    connection.execute_batch(&sql).doing(DOING)?;
-    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").doing(DOING)
+    trial.execute_batch(&sql).doing(DOING)?;
+    trial.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").doing(DOING)
 }
 
 /// Whether its file system has no room for one file more (inodes); some do not count them.

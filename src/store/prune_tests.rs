@@ -5,7 +5,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::retention::Retention;
 use crate::domain::status::Status;
 use crate::domain::transition::{Previous, Transition};
-use crate::store::database;
+use crate::store::schema::model;
 use crate::store::transitions;
 use crate::store::verify;
 
@@ -73,7 +73,7 @@ fn insert_delivery(
 }
 
 fn empty() -> Connection {
-    let db = database::model(6).unwrap();
+    let db = model(6).unwrap();
     db.pragma_update(None, "foreign_keys", true).unwrap();
     db.execute_batch("INSERT INTO channels(id, target_fp) VALUES('x', ''), ('y', '')").unwrap();
     db

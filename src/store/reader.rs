@@ -17,15 +17,17 @@ use crate::domain::recipient::masked;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::transition::Transition;
 use crate::domain::watch::Watch;
+use crate::store::connection::Database;
 use crate::store::database::{self, DatabaseFile};
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::hands::NOT_SENT_AGAIN;
+use crate::store::time_limit::Work;
 use crate::store::{chain, channels, recipients, snapshot, trainings, transitions, watches};
 
 /// A connection that only reads.
 #[derive(Debug)]
 pub struct Reader {
-    pub(super) connection: Connection,
+    pub(super) database: Database,
     file: DatabaseFile,
 }
 
@@ -192,9 +194,9 @@ impl Reader {
         path: &Path,
         mut read: impl FnMut(&Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        snapshot::read(path, |connection, found| {
-            database::refuse_older(path, found)?;
-            read(&Self { connection, file: DatabaseFile::open_now(path)? })
+        snapshot::read(path, |database| {
+            database::refuse_older(path, database.schema())?;
+            read(&Self { database, file: DatabaseFile::open_now(path)? })
         })
     }
 
@@ -203,8 +205,8 @@ impl Reader {
     /// # Errors
     /// When there is none, or it is damaged, foreign or newer.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = database::open_for_reading(path)?;
-        Ok(Self { connection, file: DatabaseFile::open_now(path)? })
+        let database = database::open_for_reading(path)?;
+        Ok(Self { database, file: DatabaseFile::open_now(path)? })
     }
 
     /// Whether the file that it reads still is in its place.
@@ -218,8 +220,7 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read.
     pub fn version(&self) -> Result<i64, StoreError> {
-        let version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0));
-        version.doing("asking whether anything changed")
+        self.database.data_version().doing("asking whether anything changed")
     }
 
     /// Every watch that was ever written, by id.
@@ -325,7 +326,6 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read.
     pub fn channels(&self) -> Result<Vec<ChannelRow>, StoreError> {
-        const DOING: &str = "reading the channels";
         let sql = format!(
             "SELECT c.id, c.absent,
                (SELECT count(*) FROM deliveries WHERE channel_id = c.id
@@ -342,17 +342,17 @@ impl Reader {
         let count = |row: &Row<'_>, column| {
             row.get(column).map(|count: i64| u64::try_from(count).unwrap_or(0))
         };
-        self.rows(DOING, &sql, (), |row| {
+        let read = |connection: &Connection, row: &Row<'_>| {
             let name: ChannelName = row.get(0)?;
             Ok(ChannelRow {
                 configured: !row.get::<_, bool>(1)?,
-                health: channels::find(&self.connection, &name)?,
+                health: channels::find(connection, &name)?,
                 under_way: count(row, 2)?,
                 oldest_at: row.get(3)?,
                 failed: count(row, 4)?,
                 delivered_at: row.get(5)?,
                 parked_since: row.get(6)?,
-                recipients: recipients::failing(&self.connection, &name)?
+                recipients: recipients::failing(connection, &name)?
                     .into_iter()
                     .filter_map(|(address, health)| {
                         let since = health.failing_since?;
@@ -361,6 +361,10 @@ impl Reader {
                     .collect(),
                 name,
             })
+        };
+        self.read("reading the channels", |connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            statement.query_map((), |row| read(connection, row))?.collect()
         })
     }
 
@@ -410,7 +414,7 @@ impl Reader {
         &self,
         most: usize,
     ) -> Result<HashMap<Option<String>, Vec<Duration>>, StoreError> {
-        trainings::lessons(&self.connection, most).doing("reading past trainings")
+        self.read("reading past trainings", |connection| trainings::lessons(connection, most))
     }
 
     /// The number of places where the chain of the history is broken; zero when it is whole.
@@ -418,8 +422,8 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read.
     pub fn broken_seals(&self) -> Result<usize, StoreError> {
-        let broken = chain::find_broken(&self.connection, transitions::SCHEMA);
-        broken.map(|broken| broken.len()).doing("checking the history")
+        let find = |connection: &Connection| chain::find_broken(connection, transitions::SCHEMA);
+        self.database.read_for_long("checking the history", find).map(|broken| broken.len())
     }
 
     pub(super) fn rows<T>(
@@ -429,9 +433,17 @@ impl Reader {
         parameters: impl rusqlite::Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut statement = self.connection.prepare_cached(sql).doing(doing)?;
-        let rows = statement.query_map(parameters, read).doing(doing)?;
-        rows.collect::<rusqlite::Result<_>>().doing(doing)
+        self.read(doing, |connection| {
+            connection.prepare_cached(sql)?.query_map(parameters, read)?.collect()
+        })
+    }
+
+    fn read<T>(
+        &self,
+        doing: &'static str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.database.read(doing, Work::Usual, read)
     }
 }
 

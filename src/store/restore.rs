@@ -8,17 +8,19 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::timestamp::Timestamp;
 use crate::store::backup::{compact, copy, disk, sync_folder};
-use crate::store::database::{self, damaged};
-use crate::store::error::StoreError;
+use crate::store::connection::{self, Database};
+use crate::store::error::{Doing as _, StoreError, damaged};
 use crate::store::identity;
 use crate::store::links::{beside, end_of, folder_of};
 use crate::store::lock::DatabaseLock;
+use crate::store::obstacle::Use;
 use crate::store::owner::Owner;
+use crate::store::permissions;
+use crate::store::time_limit::Work;
 use crate::store::verify::{Report, verify};
 
 /// A restore that was done, or refused for what is wrong with the backup.
@@ -67,6 +69,8 @@ pub fn restore(database: &Path, file: &Path, now: Timestamp) -> Result<Restore, 
     if let Err(foreign @ StoreError::Foreign { .. }) = identity::refuse_foreign(database) {
         return Err(foreign);
     }
+    // What takes its place is given to its owner.
+    permissions::check(database, Use::Write)?;
     let _lock = DatabaseLock::acquire(database)?;
     let fresh = copy(file, folder_of(database))?;
     // Whoever restores as root is rarely who runs the daemon.
@@ -97,19 +101,16 @@ pub fn restore(database: &Path, file: &Path, now: Timestamp) -> Result<Restore, 
 /// nothing to one that is damaged.
 fn hold(database: &Path) -> Result<Option<Connection>, StoreError> {
     const DOING: &str = "closing the old database";
-    let open = || {
-        let connection = Connection::open(database)?;
-        // Else closing one that is damaged would write to it.
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        connection.busy_timeout(database::BUSY_TIMEOUT)?;
-        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-        // Only whoever is alone with the database can end its log.
-        connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
-        connection.execute_batch("BEGIN EXCLUSIVE")?;
-        Ok(connection)
-    };
-    match open().map_err(|source| damaged(database, DOING, source)) {
-        Ok(connection) => Ok(Some(connection)),
+    let connection = connection::open(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // Only whoever is alone with the database can end its log.
+    let alone = connection
+        .pragma_update(None, "locking_mode", "EXCLUSIVE")
+        .and_then(|()| {
+            connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))
+        })
+        .and_then(|()| connection.execute_batch("BEGIN EXCLUSIVE"));
+    match alone.map_err(|source| damaged(database, DOING, source)) {
+        Ok(()) => Ok(Some(connection)),
         Err(StoreError::Damaged { .. }) => Ok(None),
         Err(failure) => Err(failure),
     }
@@ -144,12 +145,14 @@ const ENDINGS: [&str; 2] = ["-wal", "-journal"];
 /// Compares the old database with what takes its place.
 fn lost(database: &Path, fresh: &Path) -> Result<Lost, StoreError> {
     const DOING: &str = "comparing the databases";
-    let compare = || -> rusqlite::Result<Lost> {
-        let old = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let Some(name) = fresh.to_str() else { return Err(rusqlite::Error::InvalidQuery) };
-        old.execute("ATTACH ?1 AS fresh", [name])?;
+    let connection = connection::open(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let old = Database::new(connection, database, Use::Write)?;
+    let name = fresh.to_str().ok_or(rusqlite::Error::InvalidQuery).doing(DOING)?;
+    old.execute("ATTACH ?1 AS fresh", [name]).doing(DOING)?;
+    // Of one that is damaged, reading may never end.
+    old.read(DOING, Work::Usual, |connection| {
         let number = |sql: &str| {
-            let counted = old.query_row(sql, [], |row| row.get::<_, i64>(0));
+            let counted = connection.query_row(sql, [], |row| row.get::<_, i64>(0));
             counted.map(|counted| u64::try_from(counted).unwrap_or(0))
         };
         Ok(Lost {
@@ -166,8 +169,7 @@ fn lost(database: &Path, fresh: &Path) -> Result<Lost, StoreError> {
                  WHERE f.state IN ('pending','sending') AND o.state NOT IN ('pending','sending')",
             )?,
         })
-    };
-    compare().map_err(|source| damaged(database, DOING, source))
+    })
 }
 
 #[cfg(test)]

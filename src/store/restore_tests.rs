@@ -98,7 +98,8 @@ async fn nothing_is_moved_for_a_bad_backup_or_under_someone_who_works() {
     let mut torn = whole.clone();
     torn[4096..8192].fill(0xAA);
     fs::write(home.path("backup.db"), torn).unwrap();
-    assert!(matches!(home.restore(), Ok(Restore::Unsound(_))));
+    let refused = home.restore();
+    assert!(matches!(refused, Ok(Restore::Unsound(_))), "{refused:?}");
     fs::write(home.path("backup.db"), whole).unwrap();
     let lock = DatabaseLock::acquire(&home.path("a.db")).unwrap();
     assert!(matches!(home.restore(), Err(StoreError::Held { .. })));

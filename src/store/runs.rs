@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 
-use crate::store::database::damaged;
-use crate::store::error::StoreError;
+use crate::store::connection::Database;
+use crate::store::error::{StoreError, damaged};
+use crate::store::time_limit::Work;
 use crate::store::verify;
 
 /// What was done about the file's structure when it was opened.
@@ -37,19 +38,20 @@ pub(super) fn ended_cleanly(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// Notes that a run has begun.
-pub(super) fn begin(connection: &Connection) -> rusqlite::Result<()> {
-    note(connection, false)
+pub(super) fn begin(database: &mut Database) -> Result<(), StoreError> {
+    note(database, false)
 }
 
 /// Notes that the run has ended, and that nothing comes after.
-pub(super) fn end(connection: &Connection) -> rusqlite::Result<()> {
-    note(connection, true)
+pub(super) fn end(database: &mut Database) -> Result<(), StoreError> {
+    note(database, true)
 }
 
-fn note(connection: &Connection, ended: bool) -> rusqlite::Result<()> {
+fn note(database: &mut Database, ended: bool) -> Result<(), StoreError> {
+    const DOING: &str = "noting the run";
     let sql = "INSERT INTO runs(only, ended) VALUES(1, ?1)
                ON CONFLICT(only) DO UPDATE SET ended = excluded.ended";
-    connection.execute(sql, [ended]).map(drop)
+    database.write(DOING, Work::Usual, |transaction| transaction.execute(sql, [ended]).map(drop))
 }
 
 /// Checks the structure of the file and all that stands in it, for no longer than `limit`.
@@ -107,7 +109,7 @@ pub(super) const CHECK_LIMIT: Duration = Duration::from_secs(30);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::error::StoreError;
+    use crate::domain::account::AccountName;
     use crate::store::handle::Store;
 
     #[test]
@@ -140,8 +142,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         let (store, writer) = Store::open(&path, "boot".to_owned()).unwrap();
-        Connection::open(&path).unwrap().execute_batch("DROP TABLE config").unwrap();
-        let failure = store.set_in_force("{}".to_owned()).await.unwrap_err();
+        let no_id = "INSERT INTO discovered VALUES('a b', 'one', 1)";
+        Connection::open(&path).unwrap().execute_batch(no_id).unwrap();
+        let failure = store.account(AccountName::parse("one").unwrap()).await.unwrap_err();
         assert!(matches!(failure, StoreError::Sqlite { .. }), "{failure}");
         drop(store);
         writer.join();

@@ -2,11 +2,26 @@
 //!
 //! A step that was released is never edited: what comes later is a step of its own.
 
+use rusqlite::Connection;
+
 /// Marks a file as ours (`PRAGMA application_id`): the ASCII of `AvWa`.
 pub(super) const APPLICATION_ID: i64 = 0x4176_5761;
 
 /// The steps; the schema's number (`PRAGMA user_version`) is how many have been taken.
 pub(super) const MIGRATIONS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH];
+
+/// The newest schema of this program.
+pub(super) fn newest() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// An empty database in memory, as this program makes it up to that schema.
+pub(super) fn model(schema: i64) -> rusqlite::Result<Connection> {
+    let model = Connection::open_in_memory()?;
+    let steps = usize::try_from(schema).unwrap_or(0);
+    MIGRATIONS.iter().take(steps).try_for_each(|step| model.execute_batch(step))?;
+    Ok(model)
+}
 
 /// `deliveries.lease_until` is left from a program that wrote it and never read it: a try is
 /// limited by whoever makes it, and one whose process died is known by `lease_owner`.

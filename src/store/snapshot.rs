@@ -17,32 +17,34 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use rusqlite::{Connection, OpenFlags, ffi};
+use rusqlite::{OpenFlags, ffi};
 use rustix::fs::MemfdFlags;
 
-use crate::store::database::{self, BUSY_TIMEOUT};
+use crate::store::connection::{self, BUSY_TIMEOUT, Database};
+use crate::store::database;
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::identity;
 use crate::store::links::beside;
 use crate::store::obstacle::{self, SQLITE_ENDS, Use};
+use crate::store::permissions;
 
-/// Reads one state of the database at `path`, of this or an older schema, whose number `read` gets.
-/// It reads again from the beginning when the files changed meanwhile.
+/// Reads one state of the database at `path`, of this or an older schema. It reads again from the
+/// beginning when the files changed meanwhile.
 ///
 /// # Errors
 /// [`StoreError::Absent`] when there is none, [`StoreError::Blank`] when there is nothing in it,
-/// [`StoreError::Blocked`] when this user may not read it; when it is damaged, foreign or newer;
-/// what `read` fails with.
+/// [`StoreError::Blocked`] when this user may not read it, or somebody else could have written it;
+/// when it is damaged, altered, foreign or newer; what `read` fails with.
 pub(super) fn read<T>(
     path: &Path,
-    mut read: impl FnMut(Connection, i64) -> Result<T, StoreError>,
+    mut read: impl FnMut(Database) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let mut index = Index::Wanted;
     let mut last = StoreError::Busy { doing: DOING };
     for tried in 0..TRIES_MAX {
         thread::sleep(PAUSE * tried);
         let files = Files::hold(path, index)?;
-        let done = files.open().and_then(|(connection, schema)| read(connection, schema));
+        let done = files.open().and_then(&mut read);
         match done {
             Err(failure) if index == Index::Wanted && is_one(&failure, &UNMAPPABLE) => {
                 index = Index::Unusable;
@@ -99,6 +101,7 @@ impl Files {
             Err(failure) => return Err(obstacle::missing(path, failure)),
         }
         obstacle::refuse_irregular(path, &SQLITE_ENDS)?;
+        permissions::check(path, Use::Read)?;
         let mut database = open_file(path)?;
         share(&database)?;
         let [log, index, journal] = SQLITE_ENDS.map(|end| beside(path, end));
@@ -118,7 +121,7 @@ impl Files {
         Ok(Self { path: path.to_owned(), way, states, _database: database })
     }
 
-    fn open(&self) -> Result<(Connection, i64), StoreError> {
+    fn open(&self) -> Result<Database, StoreError> {
         let options = match self.way {
             Way::Shared => return database::open_of_any_age(&self.path),
             Way::WithLog => "mode=ro&vfs=unix-none",
@@ -130,16 +133,17 @@ impl Files {
             path: self.path.clone(),
             source,
         })?;
-        let connection = database::open(Path::new(&uri), flags)?;
+        let connection = connection::open(Path::new(&uri), flags)?;
         if self.way == Way::WithLog {
             // Whoever has the database alone needs no index on disk.
             connection
                 .pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))
                 .doing(DOING)?;
         }
-        match identity::schema_of(&connection, &self.path)? {
+        let database = Database::new(connection, &self.path, Use::Read)?;
+        match database.schema() {
             0 => Err(StoreError::Blank { path: self.path.clone() }),
-            schema => Ok((connection, schema)),
+            _ => Ok(database),
         }
     }
 

@@ -7,9 +7,9 @@ use crate::domain::channel::ChannelName;
 use crate::domain::health::{ChannelState, Health};
 use crate::domain::timestamp::Timestamp;
 use crate::store::channels;
-use crate::store::database;
-use crate::store::error::{Doing as _, StoreError};
+use crate::store::error::StoreError;
 use crate::store::hands::Hands;
+use crate::store::time_limit::Work;
 
 /// What became of a channel by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,21 +82,21 @@ impl Hands {
         now: Timestamp,
         decide: impl FnOnce(Health) -> Result<Health, ChannelHandled>,
     ) -> Result<ChannelHandled, StoreError> {
-        let transaction = database::begin(&mut self.connection).doing(doing)?;
-        if !channels::is_known(&transaction, name).doing(doing)? {
-            return Ok(ChannelHandled::Unknown);
-        }
-        let before = channels::find(&transaction, name).doing(doing)?;
-        let enables = before.state == ChannelState::Disabled || before.trouble_since.is_some();
-        let after = match decide(before.clone()) {
-            Ok(after) => after,
-            Err(handled) => return Ok(handled),
-        };
-        channels::save(&transaction, name, &before, &after, now).doing(doing)?;
-        if enables && after.state == ChannelState::Active && after.unproved {
-            channels::hasten(&transaction, name, now).doing(doing)?;
-        }
-        transaction.commit().doing(doing)?;
-        Ok(ChannelHandled::Done)
+        self.database.write(doing, Work::Usual, |transaction| {
+            if !channels::is_known(transaction, name)? {
+                return Ok(ChannelHandled::Unknown);
+            }
+            let before = channels::find(transaction, name)?;
+            let enables = before.state == ChannelState::Disabled || before.trouble_since.is_some();
+            let after = match decide(before.clone()) {
+                Ok(after) => after,
+                Err(handled) => return Ok(handled),
+            };
+            channels::save(transaction, name, &before, &after, now)?;
+            if enables && after.state == ChannelState::Active && after.unproved {
+                channels::hasten(transaction, name, now)?;
+            }
+            Ok(ChannelHandled::Done)
+        })
     }
 }

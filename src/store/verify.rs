@@ -1,10 +1,10 @@
-//! The check of a whole database: its structure, its rows, the chain of its history, the seals of
-//! its messages.
+//! The check of a whole database: its schema, its structure, its rows, the chain of its history,
+//! the seals of its messages.
 //!
 //! It reads one state of the file, beside a daemon or without one, and changes nothing. What is
-//! wrong is found, not mended, and does not keep the rest from being checked.
+//! wrong is found, not mended, and does not keep the rest from being checked, except that no row
+//! is read where the schema is not ours or pages are damaged.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::{Connection, Row};
@@ -15,8 +15,7 @@ use crate::domain::delivery::DeliveryId;
 use crate::domain::event::EventId;
 use crate::domain::timestamp::Timestamp;
 use crate::store::chain;
-use crate::store::database;
-use crate::store::error::{Doing as _, StoreError};
+use crate::store::error::StoreError;
 use crate::store::seal;
 use crate::store::snapshot;
 
@@ -78,25 +77,25 @@ impl Part {
 /// # Errors
 /// When there is none, it is newer than this program, or it cannot be opened; damage is a finding.
 pub fn verify(path: &Path) -> Result<Report, StoreError> {
-    let examined = snapshot::read(path, |connection, schema| {
+    let examined = snapshot::read(path, |database| {
         // One state, whatever a daemon writes meanwhile.
-        connection.execute_batch("BEGIN").doing("checking the database")?;
-        Ok(examine(&connection, schema))
+        database.read_for_long("checking the database", |connection| {
+            Ok(examine(connection, database.schema()))
+        })
     });
-    match examined {
-        Err(StoreError::Damaged { what, .. }) => {
-            let findings = vec![Finding { part: Part::Structure, what }];
-            Ok(Report { findings, ..Report::default() })
-        }
-        examined => examined,
-    }
+    let found = match examined {
+        Err(StoreError::Damaged { what, .. }) => vec![what],
+        // What it would do to a statement of ours is not known, so no row is read.
+        Err(StoreError::Altered { differences, .. }) => differences,
+        examined => return examined,
+    };
+    let findings = found.into_iter().map(|what| Finding { part: Part::Structure, what });
+    Ok(Report { findings: findings.collect(), ..Report::default() })
 }
 
 pub(super) fn examine(connection: &Connection, schema: i64) -> Report {
     let mut report = Report { schema, ..Report::default() };
-    let checks: [(Part, Check); 8] = [
-        (Part::Structure, structure),
-        (Part::Structure, tables),
+    let checks: [(Part, Check); 6] = [
         (Part::Rows, references),
         (Part::Rows, names),
         (Part::Rows, tries),
@@ -104,12 +103,21 @@ pub(super) fn examine(connection: &Connection, schema: i64) -> Report {
         (Part::History, chain::find_broken),
         (Part::Messages, seal::find_broken),
     ];
-    for (part, check) in checks {
-        let found = check(connection, schema).unwrap_or_else(|failure| {
-            // Whoever cannot be read any further has said what there is to say.
+    let mut find = |part: Part, found: rusqlite::Result<Vec<String>>| {
+        let found = found.unwrap_or_else(|failure| {
+            // What cannot be read any further has said what there is to say.
             vec![format!("the check of the {} broke off: {failure}", part.name())]
         });
         report.findings.extend(found.into_iter().map(|what| Finding { part, what }));
+    };
+    let structure = structure(connection);
+    let are_pages_sound = matches!(&structure, Ok((_, true)));
+    find(Part::Structure, structure.map(|(found, _)| found));
+    if !are_pages_sound {
+        return report;
+    }
+    for (part, check) in checks {
+        find(part, check(connection, schema));
     }
     // What cannot be counted has been found already.
     drop(count(connection, schema, &mut report));
@@ -137,29 +145,25 @@ type Test = fn(&str) -> bool;
 
 type Check = fn(&Connection, i64) -> rusqlite::Result<Vec<String>>;
 
-/// Pages, indexes, types, and the conditions of the tables.
-fn structure(connection: &Connection, _: i64) -> rusqlite::Result<Vec<String>> {
-    let sql = format!("PRAGMA integrity_check({FINDINGS_MAX})");
-    let found = rows(connection, &sql, |row| row.get::<_, String>(0))?;
-    Ok(found.into_iter().filter(|verdict| verdict != "ok").collect())
-}
-
-/// Whether the tables and indexes are those that this program makes.
-fn tables(connection: &Connection, schema: i64) -> rusqlite::Result<Vec<String>> {
-    let sql = "SELECT type || ' `' || name || '`', sql FROM sqlite_schema
-               WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY name";
-    let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
-    let found: BTreeSet<_> = rows(connection, sql, read)?.into_iter().collect();
-    let model = database::model(schema)?;
-    let expected: BTreeSet<_> = rows(&model, sql, read)?.into_iter().collect();
-    let named = |all: &BTreeSet<(String, String)>, name| all.iter().any(|(it, _)| it == name);
-    let missing = expected.difference(&found).map(|(name, _)| match named(&found, name) {
-        true => format!("the {name} is not as this program makes it"),
-        false => format!("the {name} is missing"),
-    });
-    let foreign = found.difference(&expected).filter(|(name, _)| !named(&expected, name));
-    let foreign = foreign.map(|(name, _)| format!("the {name} is none of ours"));
-    Ok(missing.chain(foreign).collect())
+/// Pages, indexes, types, and the conditions of the tables; with whether the pages are sound. Those
+/// that are not can lead to each other in so many ways that the rows have no end in practice, so
+/// nothing more is read then.
+fn structure(connection: &Connection) -> rusqlite::Result<(Vec<String>, bool)> {
+    let mut statement = connection.prepare(&format!("PRAGMA integrity_check({FINDINGS_MAX})"))?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let what: String = row.get(0)?;
+        // What is wrong with pages comes first, in one row.
+        let is_of_pages = what.starts_with("*** in database");
+        if what != "ok" {
+            found.push(what);
+        }
+        if is_of_pages {
+            return Ok((found, false));
+        }
+    }
+    Ok((found, true))
 }
 
 /// Whether what a row refers to is there.

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::database::{self, DatabaseFile};
+use crate::store::connection::Database;
+use crate::store::database::DatabaseFile;
 use crate::store::error::{Doing as _, NextStep, StoreError};
 use crate::store::lock::DatabaseLock;
 use crate::store::runs::{self, StartCheck};
+use crate::store::time_limit::Work;
 
 /// The writer's thread, to be waited for at the end.
 #[derive(Debug)]
@@ -27,7 +29,7 @@ impl Writer {
     /// Starts the thread with an open database; it ends when the last sender of jobs is gone.
     /// `lock` is held for as long.
     pub(super) fn start(
-        connection: Connection,
+        database: Database,
         file: DatabaseFile,
         lock: DatabaseLock,
         boot_id: String,
@@ -37,7 +39,7 @@ impl Writer {
         let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
         let writes = Arc::clone(writes);
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
-            write_all(connection, &file, waiting, &boot_id, &writes);
+            write_all(database, &file, waiting, &boot_id, &writes);
             drop(lock);
         })?;
         Ok((jobs, Self { thread, check }))
@@ -61,8 +63,20 @@ impl Writer {
 pub(super) enum Kind {
     /// It writes, or may.
     Write,
+    /// It removes what is old.
+    Prune,
     /// It reads, and nothing else.
     Read,
+}
+
+impl Kind {
+    /// What limits the transaction that it is in.
+    const fn work(self) -> Work {
+        match self {
+            Self::Write | Self::Read => Work::Usual,
+            Self::Prune => Work::Retention,
+        }
+    }
 }
 
 /// Work for the writer, of whatever type.
@@ -138,7 +152,7 @@ where
 /// The writer's life: takes what waits, writes it as one group, answers, and again; `writes` says
 /// whether it can write, as far as is known.
 fn write_all(
-    mut connection: Connection,
+    mut database: Database,
     file: &DatabaseFile,
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     boot_id: &str,
@@ -151,13 +165,13 @@ fn write_all(
     let mut in_doubt = false;
     while waiting.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
         let mut reads: Vec<_> = group.extract_if(.., |job| job.kind() == Kind::Read).collect();
-        let before = connection.total_changes();
-        let written = file.check().and_then(|()| write_group(&mut connection, &mut group, boot_id));
+        let before = database.total_changes();
+        let written = file.check().and_then(|()| write_group(&mut database, &mut group, boot_id));
         trusted &= !group.iter().any(|job| job.failed_for_good());
         match written {
             Ok(()) => {
                 let had_the_lock = !group.is_empty();
-                if connection.total_changes() > before || (had_the_lock && !in_doubt) {
+                if database.total_changes() > before || (had_the_lock && !in_doubt) {
                     in_doubt = false;
                     writes.store(true, Ordering::Relaxed);
                 }
@@ -172,7 +186,7 @@ fn write_all(
             }
         }
         group.clear();
-        let read = file.check().and_then(|()| read_group(&mut connection, &mut reads, boot_id));
+        let read = file.check().and_then(|()| read_group(&database, &mut reads, boot_id));
         trusted &= !reads.iter().any(|job| job.failed_for_good());
         match read {
             Ok(()) => reads.iter_mut().for_each(|job| job.committed()),
@@ -184,15 +198,15 @@ fn write_all(
     }
     if trusted {
         // When it fails, the next start checks what it would not have had to.
-        drop(runs::end(&connection));
+        drop(runs::end(&mut database));
     }
     // The log goes into the file, so that a copy of the file alone is whole. When that fails,
     // the next start does it.
-    drop(connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
+    drop(database.execute("PRAGMA wal_checkpoint(TRUNCATE)", ()));
 }
 
 fn write_group(
-    connection: &mut Connection,
+    database: &mut Database,
     group: &mut [Box<dyn Job>],
     boot_id: &str,
 ) -> Result<(), StoreError> {
@@ -200,22 +214,21 @@ fn write_group(
     if group.is_empty() {
         return Ok(());
     }
-    let transaction = database::begin(connection).doing(DOING)?;
-    if let [only] = group {
-        if only.work(&transaction, boot_id) {
-            return transaction.commit().doing(DOING);
+    let kind = group.iter().map(|job| job.kind().work()).max().unwrap_or(Work::Usual);
+    database.transact(DOING, kind, |transaction| {
+        if let [only] = group {
+            return match only.work(transaction, boot_id) {
+                true => Ok(()),
+                false => Err(StoreError::RolledBack { doing: DOING }),
+            };
         }
-        return Err(StoreError::RolledBack { doing: DOING });
-    }
-    for job in group.iter_mut() {
-        run_in_savepoint(&transaction, job.as_mut(), boot_id)?;
-    }
-    transaction.commit().doing(DOING)
+        group.iter_mut().try_for_each(|job| run_in_savepoint(transaction, job.as_mut(), boot_id))
+    })
 }
 
 /// Reads one state of the database for all of them; who cannot read is told so alone.
 fn read_group(
-    connection: &mut Connection,
+    database: &Database,
     group: &mut [Box<dyn Job>],
     boot_id: &str,
 ) -> Result<(), StoreError> {
@@ -223,15 +236,16 @@ fn read_group(
     if group.is_empty() {
         return Ok(());
     }
-    let transaction = connection.transaction().doing(DOING)?;
-    for job in group.iter_mut() {
-        job.work(&transaction, boot_id);
-    }
-    transaction.commit().doing(DOING)
+    database.read(DOING, Work::Usual, |connection| {
+        for job in group.iter_mut() {
+            job.work(connection, boot_id);
+        }
+        Ok(())
+    })
 }
 
 fn run_in_savepoint(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     job: &mut dyn Job,
     boot_id: &str,
 ) -> Result<(), StoreError> {
@@ -255,30 +269,85 @@ const JOBS_WAITING_MAX: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
     use super::*;
+    use crate::store::database::open_for_writing;
+    use crate::store::time_limit::Limits;
 
     type Answer = oneshot::Receiver<Result<usize, StoreError>>;
 
     /// Work that only does this, and its answer.
     fn job(sql: &'static str) -> (Box<dyn Job>, Answer) {
         let (answer, answered) = oneshot::channel();
-        let work = |connection: &Connection, _: &str| connection.execute(sql, ());
+        let work = |connection: &Connection, _: &str| {
+            connection.execute_batch(sql)?;
+            Ok(0)
+        };
         (Box::new(Task::new("testing", Kind::Write, work, answer)), answered)
     }
+
+    /// A database in a folder that goes with it.
+    fn database() -> (tempfile::TempDir, PathBuf, Database) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let (database, _) = open_for_writing(&path).unwrap();
+        (folder, path, database)
+    }
+
+    /// A writer at work.
+    struct Running {
+        jobs: mpsc::Sender<Box<dyn Job>>,
+        writes: Arc<AtomicBool>,
+        thread: JoinHandle<()>,
+    }
+
+    impl Running {
+        fn start(path: &std::path::Path, database: Database) -> Self {
+            let file = DatabaseFile::open_now(path).unwrap();
+            let writes = Arc::new(AtomicBool::new(true));
+            let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
+            let flag = Arc::clone(&writes);
+            let thread =
+                std::thread::spawn(move || write_all(database, &file, waiting, "boot", &flag));
+            Self { jobs, writes, thread }
+        }
+
+        fn send(&self, sql: &'static str) -> Answer {
+            let (job, answer) = job(sql);
+            self.jobs.blocking_send(job).unwrap();
+            answer
+        }
+
+        fn ask(&self, sql: &'static str) -> Result<usize, StoreError> {
+            self.send(sql).blocking_recv().unwrap()
+        }
+
+        fn end(self) {
+            drop(self.jobs);
+            self.thread.join().unwrap();
+        }
+    }
+
+    const ENDLESS: &str = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)
+                           INSERT INTO gaps SELECT x, x, x'', x'' FROM n";
 
     #[test]
     fn a_commit_that_fails_tells_everybody_why_and_that_it_will_not_pass() {
         for neighbours in [0, 2] {
-            let mut connection = Connection::open_in_memory().unwrap();
-            let tables = "PRAGMA foreign_keys = ON;
-                CREATE TABLE one (id INTEGER PRIMARY KEY);
-                CREATE TABLE other (id REFERENCES one DEFERRABLE INITIALLY DEFERRED);";
-            connection.execute_batch(tables).unwrap();
+            let (_folder, _, mut database) = database();
             // What it lacks is only looked for at the commit.
-            let mut all = vec![job("INSERT INTO other VALUES (7)")];
-            all.extend((0..neighbours).map(|_| job("INSERT INTO one DEFAULT VALUES")));
+            let mut all = vec![job(
+                "PRAGMA defer_foreign_keys = ON;
+                                    INSERT INTO recipients(channel_id, recipient) VALUES('x', '')",
+            )];
+            all.extend((0..neighbours).map(|_| {
+                job("INSERT INTO trainings VALUES
+                (NULL, 'a', NULL, 1, 1, 'IDLE', 1)")
+            }));
             let (mut group, answers): (Vec<_>, Vec<_>) = all.into_iter().unzip();
-            let failure = write_group(&mut connection, &mut group, "boot").unwrap_err();
+            let failure = write_group(&mut database, &mut group, "boot").unwrap_err();
             group.iter_mut().for_each(|job| job.undone(&failure));
             for mut answer in answers {
                 let failure = answer.try_recv().unwrap().unwrap_err();
@@ -291,47 +360,72 @@ mod tests {
 
     #[test]
     fn a_job_that_fails_takes_none_of_its_neighbours_with_it() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch("CREATE TABLE one (id INTEGER PRIMARY KEY)").unwrap();
-        let [one, two] = ["INSERT INTO one VALUES (1)", "INSERT INTO one VALUES (2)"];
+        let (_folder, _, mut database) = database();
+        let [one, two] =
+            ["INSERT INTO accounts VALUES('a', 1)", "INSERT INTO accounts VALUES('b', 2)"];
         let all = [one, one, two].map(job);
         let (mut group, answers): (Vec<_>, Vec<_>) = all.into_iter().unzip();
-        write_group(&mut connection, &mut group, "boot").unwrap();
+        write_group(&mut database, &mut group, "boot").unwrap();
         group.iter_mut().for_each(|job| job.committed());
         let good = answers.into_iter().map(|mut answer| answer.try_recv().unwrap().is_ok());
         assert_eq!(good.collect::<Vec<_>>(), [true, false, true]);
-        let ids: i64 =
-            connection.query_row("SELECT sum(id) FROM one", (), |row| row.get(0)).unwrap();
-        assert_eq!(ids, 3);
+        let sum = "SELECT sum(listed_at) FROM accounts";
+        let sum: i64 = database.raw().query_row(sum, (), |row| row.get(0)).unwrap();
+        assert_eq!(sum, 3);
     }
 
     #[test]
     fn whoever_only_waited_for_a_lock_can_write_as_soon_as_he_has_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.db");
+        let (_folder, path, database) = database();
+        database.raw().busy_timeout(Duration::ZERO).unwrap();
         let beside = Connection::open(&path).unwrap();
-        beside.execute_batch("CREATE TABLE one (id INTEGER PRIMARY KEY)").unwrap();
-        let connection = Connection::open(&path).unwrap();
-        connection.busy_timeout(std::time::Duration::ZERO).unwrap();
-        let file = DatabaseFile::open_now(&path).unwrap();
-        let writes = Arc::new(AtomicBool::new(true));
-        let (jobs, waiting) = mpsc::channel(1);
-        let flag = Arc::clone(&writes);
-        let thread =
-            std::thread::spawn(move || write_all(connection, &file, waiting, "boot", &flag));
-        let ask = |sql| {
-            let (job, answer) = job(sql);
-            jobs.blocking_send(job).unwrap();
-            let answered = answer.blocking_recv().unwrap();
-            (answered.is_ok(), writes.load(Ordering::Relaxed))
-        };
-        let nothing = "DELETE FROM one WHERE id = 9";
+        let running = Running::start(&path, database);
+        let ask = |sql| (running.ask(sql).is_ok(), running.writes.load(Ordering::Relaxed));
+        let nothing = "DELETE FROM accounts WHERE name = 'x'";
         assert_eq!(ask(nothing), (true, true));
         beside.execute_batch("BEGIN IMMEDIATE").unwrap();
         assert_eq!(ask(nothing), (false, false));
         beside.execute_batch("ROLLBACK").unwrap();
         assert_eq!(ask(nothing), (true, true));
-        drop(jobs);
-        thread.join().unwrap();
+        running.end();
+    }
+
+    #[test]
+    fn a_write_that_never_ends_is_undone_and_the_next_one_is_done() {
+        let (_folder, path, mut database) = database();
+        let usual = Duration::from_millis(100);
+        database.set_limits(Limits { usual, ..Limits::default() });
+        let running = Running::start(&path, database);
+        let failure = running.ask(ENDLESS).unwrap_err();
+        assert!(matches!(failure, StoreError::TooLong { doing: "testing" }), "{failure}");
+        assert_eq!(failure.next_step(), NextStep::Retry);
+        assert!(!running.writes.load(Ordering::Relaxed), "it counts as not writing");
+        running.ask("INSERT INTO accounts VALUES('a', 1)").unwrap();
+        assert!(running.writes.load(Ordering::Relaxed));
+        running.end();
+        let rows = "SELECT (SELECT count(*) FROM gaps), (SELECT count(*) FROM accounts)";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let beside = Connection::open(&path).unwrap();
+        assert_eq!(beside.query_row(rows, (), read).unwrap(), (0, 1));
+    }
+
+    #[test]
+    fn a_stop_leaves_little_to_what_never_ends_and_nothing_to_what_waits_behind_it() {
+        let (_folder, path, mut database) = database();
+        let limits = Limits { after_stop: Duration::from_millis(100), ..Limits::default() };
+        database.set_limits(limits);
+        let limit = database.time_limit().clone();
+        let running = Running::start(&path, database);
+        let first = running.send(ENDLESS);
+        let mut others: Vec<Answer> =
+            (0..JOBS_WAITING_MAX / 2).map(|_| running.send(ENDLESS)).collect();
+        limit.stop();
+        let failure = first.blocking_recv().unwrap().unwrap_err();
+        assert!(matches!(failure, StoreError::TooLong { .. }), "{failure}");
+        let last = others.pop().unwrap().blocking_recv().unwrap().unwrap_err();
+        assert!(matches!(last, StoreError::Interrupted { .. }), "{last}");
+        assert_eq!(last.next_step(), NextStep::GiveUp);
+        assert!(others.into_iter().all(|answer| answer.blocking_recv().unwrap().is_err()));
+        running.end();
     }
 }

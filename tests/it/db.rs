@@ -5,6 +5,7 @@ mod full;
 mod killed;
 mod links;
 mod owner;
+mod planted;
 mod reading;
 mod starting;
 
