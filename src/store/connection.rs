@@ -271,3 +271,62 @@ impl Database {
         &self.connection
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// A file with this in it, opened as every other.
+    fn opened(sql: &str) -> (tempfile::TempDir, Connection) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let connection = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+        (folder, connection)
+    }
+
+    #[test]
+    fn nothing_that_stands_in_a_file_runs() {
+        let (_folder, connection) = opened(
+            "CREATE TABLE one(x); CREATE TABLE two(x); CREATE VIEW three AS SELECT x FROM one;
+             CREATE TRIGGER t AFTER INSERT ON one BEGIN INSERT INTO two VALUES(new.x); END;
+             INSERT INTO one VALUES(1)",
+        );
+        connection.execute_batch("INSERT INTO one VALUES(2)").unwrap();
+        let two: Vec<i64> = connection
+            .prepare("SELECT x FROM two")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(two, [1], "the trigger ran");
+        let check = |sql: &str, expected: &str| {
+            let refused = connection.execute_batch(sql).unwrap_err().to_string();
+            assert!(refused.contains(expected), "{sql}: {refused}");
+        };
+        check("SELECT x FROM three", "view");
+        check("UPDATE sqlite_schema SET sql = ''", "may not be modified");
+        connection.execute_batch("PRAGMA writable_schema = ON").unwrap();
+        check("UPDATE sqlite_schema SET sql = ''", "may not be modified");
+        check("SELECT zeroblob(100000000)", "too big");
+        check("SELECT \"x y\" FROM one", "no such column");
+    }
+
+    #[test]
+    fn files_that_were_exchanged_while_they_were_opened_are_refused() {
+        let (folder, connection) = opened("");
+        let path = folder.path().join("a.db");
+        fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+        for wanted in [Use::Read, Use::Write] {
+            let connection = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+            let refused = Database::new(connection, &path, wanted).unwrap_err();
+            assert!(matches!(refused, StoreError::Blocked { .. }), "{refused}");
+        }
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(Database::new(connection, &path, Use::Write).unwrap().schema(), 0);
+    }
+}
