@@ -134,38 +134,44 @@ fn an_order_to_stop_is_followed_while_the_database_is_being_opened() {
     assert!(daemon.stop().success());
 }
 
-/// Makes the pages of a table lead to each other in so many ways that its rows have no end: each of
-/// some new pages says for each of its children that it is the next one, down to the old rows.
-fn lead_in_circles(database: &Path, table: &str) {
+/// Makes the pages of a table or an index lead to each other in so many ways that its rows have no
+/// end: each of some new pages says for each of its children that it is the next one, down to the
+/// old rows. <https://www.sqlite.org/fileformat2.html#b_tree_pages>
+fn lead_in_circles(database: &Path, name: &str) {
     let root: u32 = {
         let beside = Connection::open(database).unwrap();
         beside.pragma_update(None, "journal_mode", "DELETE").unwrap();
         let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
-        beside.query_row(sql, [table], |row| row.get(0)).unwrap()
+        beside.query_row(sql, [name], |row| row.get(0)).unwrap()
     };
     let root = usize::try_from(root).unwrap();
     let mut bytes = fs::read(database).unwrap();
-    let size = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
-    // <https://www.sqlite.org/fileformat2.html#b_tree_pages>: cells of a page number and a rowid.
+    let number = |two: &[u8]| usize::from(u16::from_be_bytes([two[0], two[1]]));
+    let size = number(&bytes[16..]);
+    let old = bytes[(root - 1) * size..root * size].to_vec();
+    let first = number(&old[8..]);
+    let (kind, key) = match old[0] {
+        // A rowid.
+        13 => (5, vec![1]),
+        // A length, and as many bytes.
+        10 => (2, old[first..=first + usize::from(old[first])].to_vec()),
+        other => panic!("`{name}` has more than one page: {other}"),
+    };
     let interior = |child: usize| {
-        let child = u32::try_from(child).unwrap().to_be_bytes();
-        let cells = (size - 12) / 7 - 1;
+        let cell = [&u32::try_from(child).unwrap().to_be_bytes(), key.as_slice()].concat();
+        let cells = (size - 12) / (cell.len() + 2) - 1;
         let mut page = vec![0; size];
-        page[0] = 5;
-        page[3..5].copy_from_slice(&u16::try_from(cells).unwrap().to_be_bytes());
-        page[8..12].copy_from_slice(&child);
-        for cell in 0..cells {
-            let place = size - 5 * (cell + 1);
-            page[place..place + 4].copy_from_slice(&child);
-            page[place + 4] = 1;
-            let pointer = u16::try_from(place).unwrap().to_be_bytes();
-            page[12 + 2 * cell..14 + 2 * cell].copy_from_slice(&pointer);
-        }
-        page[5..7].copy_from_slice(&u16::try_from(size - 5 * cells).unwrap().to_be_bytes());
+        let mut put = |place: usize, number: usize| {
+            page[place..place + 2].copy_from_slice(&u16::try_from(number).unwrap().to_be_bytes());
+        };
+        put(3, cells);
+        put(5, size - cell.len() * cells);
+        (0..cells).for_each(|it| put(12 + 2 * it, size - cell.len() * (it + 1)));
+        page[0] = kind;
+        page[8..12].copy_from_slice(&cell[..4]);
+        page[size - cell.len() * cells..].copy_from_slice(&cell.repeat(cells));
         page
     };
-    let old = bytes[(root - 1) * size..root * size].to_vec();
-    assert_eq!(old[0], 13, "the table has one page");
     bytes.extend(old);
     for _ in 0..8 {
         let child = bytes.len() / size;
@@ -179,27 +185,48 @@ fn lead_in_circles(database: &Path, table: &str) {
 
 #[test]
 fn rows_without_an_end_are_found_by_the_check_and_hold_up_no_order_to_stop() {
-    let (argil, bench, daemon) = watching(false);
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "TRAINING");
+    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", "http://127.0.0.1:9/");
+    let keep = |how_long: &str| {
+        config.clone().with(&format!("\n[store]\nkeep_deliveries = \"{how_long}\"\n"))
+    };
+    let bench = Bench::new(keep("forever").text());
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
     argil.set_status("a1", "IDLE");
     daemon.wait_for_log("`ops` did not take it");
-    assert!(bench.run(&["db", "backup", "backup.db"]).status.success());
     assert!(daemon.stop().success());
-    lead_in_circles(&bench.database(), "deliveries");
-    let verified = bench.run(&["db", "verify"]);
-    assert_eq!(verified.status.code(), Some(65), "{}", stderr(&verified));
-    assert!(stderr(&verified).contains("2nd reference to page"), "{}", stderr(&verified));
+    let old = "UPDATE events SET occurred_at = 1;
+               UPDATE deliveries SET state = 'cancelled', next_attempt_at = NULL, updated_at = 1";
+    Connection::open(bench.database()).unwrap().execute_batch(old).unwrap();
+    let whole = fs::read(bench.database()).unwrap();
+    // The table is read by the start, which takes back open tries; the index by the retention.
+    for (name, by_retention) in [("deliveries", false), ("deliveries_event", true)] {
+        fs::write(bench.database(), &whole).unwrap();
+        for end in ["-wal", "-shm"] {
+            drop(fs::remove_file(bench.path(&format!("avatar-watch.db{end}"))));
+        }
+        lead_in_circles(&bench.database(), name);
+        let verified = bench.run(&["db", "verify"]);
+        assert_eq!(verified.status.code(), Some(65), "{name}: {}", stderr(&verified));
+        assert!(stderr(&verified).contains("2nd reference to page"), "{}", stderr(&verified));
 
-    // What comes first is to take back open tries, of which it reads all deliveries.
-    fs::remove_file(bench.path("daemon.log")).unwrap();
-    let daemon = bench.start();
-    wait_until("the daemon to be at it", || processor_ticks(daemon.pid()) > 50);
-    let before = Instant::now();
-    assert!(daemon.stop().success());
-    assert!(before.elapsed() < Duration::from_secs(8), "{:?}", before.elapsed());
-
-    let restored = bench.run(&["db", "restore", "backup.db"]);
-    assert_eq!(restored.status.code(), Some(0), "{}", stderr(&restored));
-    assert!(bench.run(&["db", "verify"]).status.success());
+        bench.configure(keep("forever").text());
+        fs::remove_file(bench.path("daemon.log")).unwrap();
+        let daemon = bench.start();
+        if by_retention {
+            daemon.wait_for_log("watching with the database");
+            bench.configure(keep("7d").text());
+            daemon.signal(Signal::HUP);
+            daemon.wait_for_log("the config was read again");
+        }
+        let used = processor_ticks(daemon.pid());
+        wait_until("the daemon to be at it", || processor_ticks(daemon.pid()) > used + 100);
+        let before = Instant::now();
+        daemon.stop();
+        assert!(before.elapsed() < Duration::from_secs(8), "{name}: {:?}", before.elapsed());
+    }
 }
 
 /// Hundredths of a second that a process has used
