@@ -20,6 +20,7 @@
 //! | 2 | [`live`] | what is known only while it runs |
 //! | 1 | [`domain`] | every decision, pure |
 //! | 1 | [`secret`], [`signing_secret`], [`telemetry`] | what must not be seen; the log |
+//! | 1 | [`text`] | characters of text from outside, and their escapes |
 //! | 1 | [`network`] | names and addresses: look-ups, and the first that can be connected to |
 //! | 1 | [`files`] | files that are written whole, and whose files are obeyed |
 //! | 1 | [`content_coding`], [`tls_failure`] | bodies without their codings; TLS in words |
@@ -31,7 +32,8 @@
 //! - A delivery ends as delivered, or as a dead letter that is shown and can be sent again.
 //! - A repeat has the same id and the same bytes: a body is rendered once, and stored.
 //! - A look that changed nothing writes nothing.
-//! - `domain` has no I/O, no clock and no chance; only `daemon/clock.rs` asks for the time.
+//! - `domain` has no I/O, no clock and no chance; only `daemon/clock.rs` asks for the time, and
+//!   `store/time_limit.rs` for how long a statement runs.
 //! - The loops share a table and a bell, nothing else; a loop holds nothing that a restart may
 //!   not lose, but for what a full disk would not take yet.
 //! - A vendor's crate has one home; no vendor's error leaves its room.
@@ -49,6 +51,7 @@ pub mod domain;
 pub mod secret;
 pub mod signing_secret;
 pub mod telemetry;
+pub mod text;
 pub mod content_coding;
 pub mod mask;
 pub mod tls_failure;

@@ -12,6 +12,7 @@ use crate::cli::exit::Exit;
 use crate::domain::foreign_text::plain;
 use crate::store::error::StoreError;
 use crate::telemetry::output_queue::{self, Piece};
+use crate::text::escape::escape_json;
 
 /// Prints to standard output; a reader that has gone (`| head`) is no failure. What cannot be
 /// written for another reason ends the process: whoever reads on would take a part for the whole.
@@ -41,15 +42,20 @@ pub fn printed(written: io::Result<()>) -> Exit {
     }
 }
 
-/// Prints a line to standard output.
+/// Prints a line, or some, to standard output.
 pub fn line(text: &str) {
-    print(&format!("{text}\n"));
+    print(&lines_of(text));
 }
 
-/// Prints a line to standard error.
-pub fn complain(text: &str) {
+/// A text as lines without anything that a terminal obeys, whoever wrote it.
+fn lines_of(text: &str) -> String {
     let lines: Vec<String> = text.split('\n').map(plain).collect();
-    let text = format!("{}\n", lines.join("\n"));
+    format!("{}\n", lines.join("\n"))
+}
+
+/// Prints a line, or some, to standard error.
+pub fn complain(text: &str) {
+    let text = lines_of(text);
     if let Some(queue) = output_queue::of_error() {
         queue.push(Piece::new(text));
     } else {
@@ -154,17 +160,25 @@ pub fn complain_of_stranger(id: &str) -> Exit {
 /// Prints a value as JSON.
 pub fn json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => line(&text),
+        Ok(text) => line(&escape_json(&text)),
         Err(error) => complain_of(&error),
     }
 }
 
+/// A value as JSON on one line, as [`json`] prints it; nothing where it has no such form.
+pub fn json_line(value: &impl Serialize) -> Option<String> {
+    serde_json::to_string(value).ok().map(|text| escape_json(&text))
+}
+
 /// Prints a table, or `empty` when it has no rows.
 pub fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) {
-    if rows.is_empty() {
-        line(empty);
-        return;
+    match rows.is_empty() {
+        true => line(empty),
+        false => line(&table_of(header, rows)),
     }
+}
+
+fn table_of(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -175,10 +189,50 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) {
     }
     let lines: Vec<String> =
         table.lines().map(|line| line.trim_end().trim_start_matches(' ').to_owned()).collect();
-    line(&lines.join("\n"));
+    lines.join("\n")
 }
 
 /// A number with its noun: `1 avatar`, `2 avatars`.
 pub fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::text::characters::{is_filler, is_unsafe};
+
+    /// Any text, most of it of characters that are not to be seen.
+    fn hostile() -> impl Strategy<Value = String> {
+        let is_hidden = |char: &char| is_unsafe(*char) || is_filler(*char);
+        let hidden: Vec<char> = ('\0'..=char::MAX).filter(is_hidden).collect();
+        let any = prop_oneof![prop::sample::select(hidden), any::<char>()];
+        prop::collection::vec(any, 0..40).prop_map(|chars| chars.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_has_a_line_for_each_row_whatever_stands_in_it(
+            cells in prop::collection::vec(hostile(), 1..6),
+        ) {
+            let rows = cells.iter().map(|cell| vec![cell.clone(), "end".to_owned()]).collect();
+            let printed = lines_of(&table_of(&["name", "end"], rows));
+            prop_assert!(!printed.contains(|it: char| it != '\n' && is_unsafe(it)), "{printed:?}");
+            prop_assert_eq!(printed.lines().count(), cells.len() + 1);
+            prop_assert!(printed.lines().skip(1).all(|line| line.ends_with("end")), "{printed:?}");
+        }
+
+        #[test]
+        fn nothing_that_is_printed_is_obeyed_by_a_terminal(text in hostile()) {
+            let printed = lines_of(&text);
+            prop_assert!(!printed.contains(|it: char| it != '\n' && is_unsafe(it)), "{printed:?}");
+            let json = json_line(&[&text]).unwrap();
+            prop_assert_eq!(lines_of(&json), format!("{json}\n"));
+            prop_assert!(!json.contains(|it: char| is_unsafe(it) || is_filler(it)), "{json:?}");
+            let back: Vec<String> = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(back, [text]);
+        }
+    }
 }

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::cli::args::WaitArgs;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of, line};
+use crate::cli::output::{complain, complain_of, json_line, line};
 use crate::cli::progress::Progress;
 use crate::cli::runtime::block_on;
 use crate::cli::wait_plan::{WaitPlan, wait_plan};
@@ -243,7 +243,7 @@ impl Board<'_> {
             detected_at: SystemClock.now().to_string(),
             waited_seconds: waited.as_secs_f64(),
         };
-        serde_json::to_string(&view).ok()
+        json_line(&view)
     }
 
     /// Brings the lines of all that are waited for up to date.

@@ -14,10 +14,10 @@ use crate::config::schema::{FILE, SENDMAIL, SMTP};
 use crate::config::settings::{BounceTo, EmailSettings, MailWay, Threading};
 use crate::config::smtp;
 use crate::config::web_address;
-use crate::domain::foreign_text::is_unseen;
 use crate::domain::mail_address::{MailAddress, MailAddressError};
 use crate::domain::mail_domain::MailDomain;
 use crate::files::program::Program;
+use crate::text::characters::is_unsafe;
 
 /// Reads what a mail channel has beyond any other.
 pub(super) fn read(table: &Table<'_>) -> Option<EmailSettings> {
@@ -130,7 +130,7 @@ fn subject_prefix(field: &Field<'_>) -> Option<String> {
         _ => field.text()?,
     };
     let help = format!("write at most {PREFIX_CHARS_MAX} characters on one line");
-    if text.chars().count() > PREFIX_CHARS_MAX || text.chars().any(is_unseen) {
+    if text.chars().count() > PREFIX_CHARS_MAX || text.chars().any(is_unsafe) {
         return field.wrong(format!("is `{}`, which is no beginning of a line", shown(text)), help);
     }
     Some(text.trim().to_owned())

@@ -3,12 +3,14 @@
 //! It never hides that something was there: what cannot be shown becomes a blank, and what is
 //! too long ends in an ellipsis.
 
+use crate::text::characters::{is_filler, is_unsafe};
+
 /// `text` on one line, with at most `chars_max` characters: control characters, line breaks and
 /// everything that turns the direction of writing become blanks, and blanks stand alone.
 pub fn one_line(text: &str, chars_max: usize) -> String {
     let mut line = String::new();
     let mut count = 0;
-    for word in text.split(|char: char| char.is_whitespace() || is_unseen(char)) {
+    for word in text.split(|char: char| char.is_whitespace() || is_unsafe(char)) {
         if word.is_empty() {
             continue;
         }
@@ -28,24 +30,7 @@ pub fn one_line(text: &str, chars_max: usize) -> String {
 
 /// `text` with everything in it marked that a terminal would obey, or that hides or reorders.
 pub fn plain(text: &str) -> String {
-    text.chars().map(|char| if is_unseen(char) { MARK } else { char }).collect()
-}
-
-/// Control characters, and the format characters of Unicode that reorder or hide text.
-pub fn is_unseen(char: char) -> bool {
-    char.is_control()
-        || matches!(
-            char,
-            '\u{61c}'
-                | '\u{200b}'
-                | '\u{200e}'
-                | '\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
+    text.chars().map(|char| if is_unsafe(char) { MARK } else { char }).collect()
 }
 
 /// Whether nothing of `text` can be seen: blanks, what is unseen, and what only joins or fills.
@@ -60,24 +45,7 @@ pub fn trim_blank(text: &str) -> &str {
 
 /// Whether nobody can see it: a blank, a character that is unseen, or one that only joins or fills.
 pub fn is_blank_char(char: char) -> bool {
-    let fills = matches!(
-        char,
-        '\u{ad}'
-            | '\u{34f}'
-            | '\u{115f}'
-            | '\u{1160}'
-            | '\u{17b4}'
-            | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}'
-            | '\u{200c}'
-            | '\u{200d}'
-            | '\u{2800}'
-            | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}'
-            | '\u{ffa0}'
-            | '\u{e0100}'..='\u{e01ef}'
-    );
-    fills || char.is_whitespace() || is_unseen(char)
+    is_filler(char) || char.is_whitespace() || is_unsafe(char)
 }
 
 const ELLIPSIS: char = '…';

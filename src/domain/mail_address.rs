@@ -6,8 +6,8 @@
 
 use std::fmt;
 
-use crate::domain::foreign_text::is_unseen;
 use crate::domain::mail_domain::{MailDomain, MailDomainError};
+use crate::text::characters::is_unsafe;
 
 /// An address such as `studio@example.com`, `"john doe"@example.com` or `root@[127.0.0.1]`.
 ///
@@ -62,7 +62,7 @@ impl MailAddress {
         if text.trim() != text {
             return Err(MailAddressError::Blanks);
         }
-        if text.chars().any(is_unseen) {
+        if text.chars().any(is_unsafe) {
             return Err(MailAddressError::Unseen);
         }
         let (content, domain) = match text.strip_prefix('"') {

@@ -334,7 +334,7 @@ mod tests {
         let (link, target) = (home.path().join("link"), home.path().join("target"));
         std::os::unix::fs::symlink(&target, &link).unwrap();
         let copy_into_link = || {
-            snapshot::read(&database, |source, _| {
+            snapshot::read(&database, |source| {
                 Ok(source.execute("VACUUM INTO ?1", [link.to_str().unwrap()]))
             })
         };

@@ -4,7 +4,8 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 use tracing::Level;
 
-use crate::telemetry::harmless::{is_harmful, push_harmless, push_harmless_json};
+use crate::text::characters::is_unsafe;
+use crate::text::escape::{escape_json, push_escaped};
 
 /// An event with every field that holds for it.
 #[derive(Clone, Debug)]
@@ -43,7 +44,7 @@ impl Line {
                 format!("{dim}{}{end} {colour}{:>5}{end} ", self.at, self.level.as_str())
             }
         };
-        push_harmless(&mut line, &self.message);
+        push_escaped(&mut line, &self.message);
         for (name, value) in &self.fields {
             line.push_str(&format!(" {dim}{name}={end}"));
             push_value(&mut line, &text(value));
@@ -59,7 +60,7 @@ impl Line {
             Dress::Plain | Dress::Coloured => String::new(),
         };
         // A map of texts, numbers and truths always has a JSON form.
-        push_harmless_json(&mut line, &serde_json::to_string(self).unwrap_or_default());
+        line.push_str(&escape_json(&serde_json::to_string(self).unwrap_or_default()));
         line.push('\n');
         line
     }
@@ -67,7 +68,7 @@ impl Line {
     /// The line as an entry of systemd's journal: one `NAME=value` a line.
     pub(super) fn entry(&self) -> String {
         let mut entry = "MESSAGE=".to_owned();
-        push_harmless(&mut entry, &self.message);
+        push_escaped(&mut entry, &self.message);
         entry.push_str(&format!("\nPRIORITY={}\n", priority(self.level)));
         entry.push_str(&format!("SYSLOG_IDENTIFIER={IDENTIFIER}\n"));
         for (name, value) in &self.fields {
@@ -76,7 +77,7 @@ impl Line {
                 _ => '_',
             }));
             entry.push('=');
-            push_harmless(&mut entry, &text(value));
+            push_escaped(&mut entry, &text(value));
             entry.push('\n');
         }
         entry
@@ -125,13 +126,13 @@ fn text(value: &Value) -> String {
 
 /// A value as it is when it is one word, else in quotes.
 fn push_value(line: &mut String, value: &str) {
-    let quotes = |char: char| char.is_whitespace() || char == '"' || is_harmful(char);
+    let quotes = |char: char| char.is_whitespace() || char == '"' || is_unsafe(char);
     if !value.is_empty() && !value.contains(quotes) {
         line.push_str(value);
         return;
     }
     line.push('"');
-    push_harmless(line, &value.replace('\\', "\\\\").replace('"', "\\\""));
+    push_escaped(line, &value.replace('\\', "\\\\").replace('"', "\\\""));
     line.push('"');
 }
 
@@ -142,6 +143,8 @@ const RESET: &str = "\u{1b}[0m";
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn line(message: &str) -> Line {
@@ -178,6 +181,43 @@ mod tests {
             "MESSAGE=lost\\nsight\nPRIORITY=4\nSYSLOG_IDENTIFIER=avatar-watch\nAVATAR_ID=a1\n\
              ATTEMPT=3\nTROUBLE=two \"words\"\n"
         );
+    }
+
+    /// Any text, and what would make entries or fields of the journal's own protocol of it.
+    fn hostile() -> impl Strategy<Value = String> {
+        let forged = prop::sample::select(vec![
+            "\nPRIORITY=0\n",
+            "\n\nMESSAGE=x\n",
+            "\nMESSAGE\n\u{1}\0\0\0\0\0\0\0x\n",
+            "=",
+            "\u{2028}X=y\u{85}",
+        ]);
+        let any = prop_oneof![forged.prop_map(str::to_owned), any::<String>()];
+        prop::collection::vec(any, 0..4).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_of_the_journal_has_a_line_for_each_field_and_no_other(
+            message in hostile(),
+            value in hostile(),
+        ) {
+            let fields = vec![("avatar.id", value.into()), ("attempt", 3.into())];
+            let line = Line { message, fields, ..line("") };
+            let entry = line.entry();
+            let lines: Vec<&str> = entry.strip_suffix('\n').unwrap().split('\n').collect();
+            let begins = [
+                "MESSAGE=",
+                "PRIORITY=4",
+                "SYSLOG_IDENTIFIER=avatar-watch",
+                "AVATAR_ID=",
+                "ATTEMPT=3",
+            ];
+            prop_assert_eq!(lines.len(), begins.len(), "{:?}", entry);
+            for (line, begin) in lines.into_iter().zip(begins) {
+                prop_assert!(line.starts_with(begin) && !line.contains(is_unsafe), "{line:?}");
+            }
+        }
     }
 
     #[test]

@@ -118,7 +118,7 @@ mod tests {
     use tracing::{error_span, info};
 
     use super::*;
-    use crate::telemetry::harmless::is_harmful;
+    use crate::text::characters::is_unsafe;
 
     /// What the log makes of what `says` says.
     fn written(format: LogFormat, says: impl FnOnce()) -> String {
@@ -189,7 +189,7 @@ mod tests {
             for format in [LogFormat::Human, LogFormat::Json] {
                 let text = written(format, says);
                 let line = text.strip_suffix('\n').unwrap();
-                prop_assert!(!line.contains(is_harmful), "{line:?}");
+                prop_assert!(!line.contains(is_unsafe), "{line:?}");
                 if format == LogFormat::Json {
                     let object: Value = serde_json::from_str(line).unwrap();
                     let texts = ["message", "value", "of_span"].map(|name| object[name].as_str());

@@ -6,7 +6,6 @@
 pub mod log;
 pub mod panic;
 pub mod output_queue;
-mod harmless;
 mod journal;
 mod line;
 mod output_sink;

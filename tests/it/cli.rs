@@ -13,6 +13,7 @@ use crate::harness::daemon::{Bench, PROGRAM, Running, stderr, stdout};
 use crate::harness::webhook::{Answer, Receiver};
 
 mod channels;
+mod hostile;
 mod papers;
 mod in_force;
 mod monitoring;

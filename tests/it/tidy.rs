@@ -16,7 +16,7 @@ struct Source {
 }
 
 /// Each room, and the rooms below it that it may import from.
-const FLOORS: [(&str, &[&str]); 19] = [
+const FLOORS: [(&str, &[&str]); 20] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -35,6 +35,7 @@ const FLOORS: [(&str, &[&str]); 19] = [
             "signing_secret",
             "telemetry",
             "files",
+            "text",
         ],
     ),
     (
@@ -73,8 +74,8 @@ const FLOORS: [(&str, &[&str]); 19] = [
         ],
     ),
     ("web", &["web", "store", "live", "domain", "secret"]),
-    ("store", &["store", "domain", "files"]),
-    ("config", &["config", "domain", "secret", "signing_secret", "files"]),
+    ("store", &["store", "domain", "files", "text"]),
+    ("config", &["config", "domain", "secret", "signing_secret", "files", "text"]),
     (
         "notify",
         &[
@@ -87,14 +88,16 @@ const FLOORS: [(&str, &[&str]); 19] = [
             "network",
             "tls_failure",
             "files",
+            "text",
         ],
     ),
     ("argil", &["argil", "domain", "secret", "content_coding", "mask", "network", "tls_failure"]),
     ("live", &["live", "domain"]),
-    ("domain", &["domain"]),
+    ("domain", &["domain", "text"]),
     ("secret", &[]),
     ("signing_secret", &[]),
-    ("telemetry", &[]),
+    ("telemetry", &["text"]),
+    ("text", &[]),
     ("content_coding", &[]),
     ("mask", &["domain"]),
     ("tls_failure", &["domain"]),

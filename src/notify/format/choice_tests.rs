@@ -45,7 +45,7 @@ fn no_chat_gets_a_control_character_or_a_turned_line() {
                 let lines = text.split('\n');
                 let odd = lines
                     .flat_map(str::chars)
-                    .find(|char| crate::domain::foreign_text::is_unseen(*char));
+                    .find(|char| crate::text::characters::is_unsafe(*char));
                 assert_eq!(odd, None, "{format:?}: {text:?}");
             }
         }

@@ -1,0 +1,72 @@
+//! The characters that text from outside is not shown with. The only table of them.
+
+/// Whether a terminal obeys the character, or it reorders, hides or forges other text: control
+/// characters (C0, C1 and DEL), the separators of lines and paragraphs, what turns the direction of
+/// writing, annotations, tags, and everything else that shows nothing, as
+/// [Unicode](https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt) has it in
+/// `Default_Ignorable_Code_Point`, but for the [fillers](is_filler).
+pub fn is_unsafe(char: char) -> bool {
+    char.is_control()
+        || matches!(
+            char,
+            '\u{61c}'
+                | '\u{200b}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e00ff}'
+                | '\u{e01f0}'..='\u{e0fff}'
+        )
+}
+
+/// Whether the character shows nothing by itself and belongs to other text: what joins letters and
+/// emoji, chooses their form, or fills the place of one.
+pub fn is_filler(char: char) -> bool {
+    matches!(
+        char,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200c}'
+            | '\u{200d}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{ffa0}'
+            | '\u{e0100}'..='\u{e01ef}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_hides_or_reorders_text_is_unsafe_and_letters_are_not() {
+        let unsafe_ranges = [
+            ('\0', '\u{1f}'),
+            ('\u{7f}', '\u{9f}'),
+            ('\u{200e}', '\u{200f}'),
+            ('\u{2028}', '\u{202e}'),
+            ('\u{2060}', '\u{206f}'),
+            ('\u{e0000}', '\u{e007f}'),
+        ];
+        for (first, last) in unsafe_ranges {
+            assert!((first..=last).all(is_unsafe), "{first:?} to {last:?}");
+        }
+        assert!(['\u{61c}', '\u{200b}', '\u{feff}', '\u{fff9}'].into_iter().all(is_unsafe));
+        let shown = "Jané Ωмега 你好 مرحبا שלום 한국 👩\u{200d}🚀 ❤\u{fe0f} \u{a0}\u{3000}";
+        assert!(!shown.chars().any(is_unsafe));
+        // None is both.
+        assert!(!('\0'..=char::MAX).any(|char| is_unsafe(char) && is_filler(char)));
+    }
+}

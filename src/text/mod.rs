@@ -1,0 +1,7 @@
+//! Text from outside, whichever way it goes out: which characters are unsafe, and their escapes.
+//!
+//! A leaf that every room may use. What belongs here knows characters only: neither JSON documents
+//! nor lines of the log.
+
+pub mod characters;
+pub mod escape;
