@@ -15,7 +15,11 @@ use crate::store::verify::{Part, verify};
 
 /// What somebody could put into a file of ours, and what is said of it. Each of them would run, or
 /// change what is read, if a row were read or written.
-const PLANTED: [(&str, &str); 13] = [
+const PLANTED: [(&str, &str); 14] = [
+    (
+        "CREATE TRIGGER l AFTER INSERT ON runs BEGIN SELECT load_extension('/tmp/x.so'); END",
+        "the trigger `l` is none of ours",
+    ),
     (
         "CREATE TRIGGER t AFTER INSERT ON runs BEGIN
            INSERT INTO gaps WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)
@@ -208,4 +212,63 @@ fn a_file_that_says_the_same_in_another_way_is_not_ours() {
     };
     check("blank.db", "in_force TEXT", "in_force  TEXT");
     check("comment.db", "in_force TEXT", "in_force /* ours */ TEXT");
+}
+
+#[test]
+fn a_list_of_tables_that_is_not_even_sql_is_refused_by_everybody() {
+    let long = format!("CREATE VIEW v AS SELECT 1 /* {} */", "y".repeat(200_000));
+    let deep = format!("CREATE VIEW v AS SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
+    let insert = |kind: &str, sql: &str| {
+        format!("INSERT INTO sqlite_schema VALUES('{kind}', 'v', 'v', 0, '{sql}')")
+    };
+    let update = |what: &str| format!("UPDATE sqlite_schema SET {what} WHERE name = 'config'");
+    let edits = [
+        insert("view", &long),
+        insert("view", &deep),
+        insert("trigger", "DROP TABLE watches"),
+        insert("table", "INSERT INTO watches(avatar_id) VALUES(1)"),
+        "INSERT INTO sqlite_schema SELECT * FROM sqlite_schema WHERE name = 'config'".to_owned(),
+        "INSERT INTO sqlite_schema SELECT * FROM sqlite_schema WHERE sql IS NULL".to_owned(),
+        "DELETE FROM sqlite_schema".to_owned(),
+        update("sql = sql || ' /* ours */'"),
+        update("sql = sql || char(0)"),
+        update("sql = CAST(x'ff' || sql AS TEXT)"),
+        update("sql = CAST(sql AS BLOB)"),
+        update("sql = NULL"),
+        update("sql = 'CREATE VIEW config AS SELECT 1', rootpage = 0"),
+        update("tbl_name = 'x'"),
+        update("name = 'CONFIG'"),
+        update("type = 'TABLE'"),
+        update("rootpage = 1"),
+        update("rootpage = 99999"),
+        update("rootpage = 0"),
+        update("rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'accounts')"),
+        (0..300).map(|number| format!("CREATE TABLE z{number}(x);")).collect(),
+        "PRAGMA user_version = 5".to_owned(),
+        "PRAGMA user_version = 1".to_owned(),
+        "PRAGMA user_version = -1".to_owned(),
+        "PRAGMA application_id = 1".to_owned(),
+    ];
+    for edit in edits {
+        let home = Home::new(&format!("PRAGMA writable_schema = ON; {edit}"));
+        let (path, shown) = (home.path("a.db"), &edit[..edit.len().min(80)]);
+        let is_known = |refused: &StoreError| {
+            use StoreError::{Altered, Damaged, Foreign};
+            matches!(refused, Altered { .. } | Damaged { .. } | Foreign { .. })
+        };
+        match verify(&path) {
+            Ok(report) => assert_ne!(report.findings, [], "{shown}"),
+            Err(refused) => assert!(is_known(&refused), "{shown}: {refused:?}"),
+        }
+        match restore(&home.path("new.db"), &path, Timestamp::from_millis(0)) {
+            Ok(restored) => assert!(matches!(restored, Restore::Unsound(_)), "{shown}"),
+            Err(refused) => assert!(is_known(&refused), "{shown}: {refused:?}"),
+        }
+        assert!(!home.path("new.db").exists());
+        // Wrong pages are found where they are read.
+        if !edit.contains("rootpage = 0") && !edit.contains("rootpage = (") {
+            let refused = Store::open(&path, "boot".to_owned()).unwrap_err();
+            assert!(is_known(&refused), "{shown}: {refused:?}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! `db backup`, `verify` and `restore` by the real program, beside the real daemon and without it.
 
+mod extremes;
 mod foreign;
 mod full;
 mod killed;

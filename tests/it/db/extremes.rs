@@ -1,0 +1,92 @@
+//! Rows with numbers and moments that no program of ours wrote: no command and no daemon breaks off
+//! over one, whatever it makes of it.
+
+use std::fs;
+use std::path::Path;
+
+use rusqlite::Connection;
+use rustix::process::Signal;
+
+use crate::harness::argil::FakeArgil;
+use crate::harness::config::Config;
+use crate::harness::daemon::{Bench, stderr, wait_until};
+
+const COMMANDS: [&[&str]; 7] = [
+    &["status"],
+    &["status", "--json"],
+    &["history", "--json"],
+    &["deliveries"],
+    &["channels"],
+    &["channels", "pause", "ops"],
+    &["db", "verify"],
+];
+
+/// Sets every number of a table, as far as its conditions allow that; whether it has a row.
+fn set_all(database: &Path, table: &str, number: i64) -> bool {
+    let beside = Connection::open(database).unwrap();
+    beside.pragma_update(None, "foreign_keys", false).unwrap();
+    let columns = "SELECT name FROM pragma_table_info(?1) WHERE type = 'INTEGER'";
+    let mut columns = beside.prepare(columns).unwrap();
+    let columns = columns.query_map([table], |row| row.get::<_, String>(0)).unwrap();
+    for column in columns.map(Result::unwrap) {
+        let sql = format!("UPDATE OR IGNORE {table} SET {column} = ?1");
+        drop(beside.execute(&sql, [number]));
+    }
+    beside.query_row(&format!("SELECT count(*) > 0 FROM {table}"), [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn no_number_in_a_row_breaks_off_a_command_or_the_daemon() {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "TRAINING");
+    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", "http://127.0.0.1:9/");
+    let config = config.with("operator = true\n");
+    let bench = Bench::new(config.text());
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    argil.set_status("a1", "IDLE");
+    daemon.wait_for_log("`ops` did not take it");
+    bench.configure("nonsense");
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("config.rejected has begun");
+    assert!(daemon.stop().success());
+    bench.configure(config.text());
+    let whole = fs::read(bench.database()).unwrap();
+    let tables = [
+        "watches",
+        "transitions",
+        "events",
+        "channels",
+        "deliveries",
+        "attempts",
+        "conditions",
+        "trainings",
+        "sqlite_sequence",
+    ];
+    for table in tables {
+        for number in [i64::MIN, -1, i64::MAX] {
+            for end in ["-wal", "-shm"] {
+                drop(fs::remove_file(bench.path(&format!("avatar-watch.db{end}"))));
+            }
+            fs::write(bench.database(), &whole).unwrap();
+            assert!(set_all(&bench.database(), table, number), "`{table}` is empty");
+            for command in COMMANDS {
+                let done = bench.run(command);
+                let code = done.status.code();
+                let said = stderr(&done);
+                assert!([0, 1, 65, 74].map(Some).contains(&code), "{table} {number}: {said}");
+            }
+            fs::remove_file(bench.path("daemon.log")).unwrap();
+            let mut daemon = bench.start();
+            wait_until("the daemon to watch, or to end", || {
+                let log = daemon.log();
+                log.contains("looked at avatar `a1`") || log.contains("avatar-watch: ")
+            });
+            daemon.signal(Signal::TERM);
+            let code = daemon.wait().code();
+            let log = daemon.log();
+            assert!([0, 65, 74].map(Some).contains(&code), "{table} {number}: {code:?} {log}");
+            assert!(!log.contains("bug"), "{table} {number}: {log}");
+        }
+    }
+}
