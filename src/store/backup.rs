@@ -15,7 +15,7 @@ use crate::domain::timestamp::Timestamp;
 use crate::files::trust::Trust;
 use crate::store::connection::Database;
 use crate::store::error::{StoreError, damaged};
-use crate::store::links::folder_of;
+use crate::store::links::{beside, folder_of};
 use crate::store::lock::DatabaseLock;
 use crate::store::owner::Owner;
 use crate::store::snapshot;
@@ -132,7 +132,11 @@ fn vacuum_into(source: &Database, database: &Path, file: &Path) -> Result<(), St
     let end = end.to_str().ok_or_else(unnameable)?;
     match source.execute("VACUUM INTO ?1", [end]) {
         Ok(_) => Ok(()),
-        Err(failure) => Err(damaged(database, DOING, failure)),
+        Err(failure) => {
+            // It stays where a file may not grow any more.
+            drop(fs::remove_file(beside(file, "-journal")));
+            Err(damaged(database, DOING, failure))
+        }
     }
 }
 

@@ -61,6 +61,10 @@ impl Hands {
     /// When there is none, or it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         snapshot::read(path, |database| database::refuse_older(path, database.schema()))?;
+        // Else SQLite would leave a log of this user beside a database that it cannot write.
+        if let Some(found) = obstacle::find(path, Use::Write) {
+            return Err(found);
+        }
         let opened = database::open_beside(path);
         let database = opened.map_err(|it| obstacle::explain(path, Use::Write, it))?;
         Ok(Self { database })

@@ -185,6 +185,10 @@ fn who_may_only_read_reads_whatever_the_daemon_left() {
     mode(&state, 0o777);
     let before = files(&state);
     assert_eq!(guest.reads_all(), idle(false));
+    let refused = guest.run(&["channels", "pause", "ops"]);
+    assert_eq!(refused.status.code(), Some(74));
+    let said = stderr(&refused);
+    assert!(said.contains("a.db` cannot be opened for writing by user 61844"), "{said}");
     assert_eq!(files(&state), before);
     let daemon = start_again(&bench);
     assert!(daemon.stop().success());
