@@ -27,7 +27,7 @@ use crate::secret::Secret;
 use crate::telemetry::output_queue::{self, OutputQueue};
 use crate::web::access::Rules;
 use crate::web::desk::{Desk, Progress, READERS_MAX, Register, Registered, Tick, Trial};
-use crate::web::hints::{self, Hints};
+use crate::web::hints::{self, Hints, TASKS_MAX};
 use crate::web::routes;
 use crate::web::server::{self, Limits};
 use crate::web::shelf::Shelf;
@@ -143,7 +143,8 @@ impl Door {
         let (register, registered) = watch::channel(register);
         let (hint_token, followed) = watch::channel(hint_token);
         let (open, closed) = oneshot::channel::<()>();
-        let hints = Hints { token: followed, hinted: inside.looks.clone() };
+        let tasks = Arc::new(Semaphore::new(TASKS_MAX));
+        let hints = Hints { token: followed, hinted: inside.looks.clone(), tasks };
         let routes = routes::routes(desk(inside, registered), hints::routes(hints));
         let task = tokio::spawn(async move {
             let closed = async { drop(closed.await) };

@@ -6,6 +6,7 @@
 //! sent before token and body are read into, so that neither it nor its time says anything.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -14,6 +15,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::routing::any;
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::sleep;
 
 use crate::domain::avatar::AvatarId;
 use crate::secret::Secret;
@@ -27,28 +29,29 @@ pub struct Hints {
     pub token: watch::Receiver<Option<Secret>>,
     /// Takes the avatars to look at. When it is full a hint is lost, and nothing else is.
     pub hinted: mpsc::Sender<AvatarId>,
+    /// Room for hints that are answered and not yet read, [`TASKS_MAX`] of them.
+    pub tasks: Arc<Semaphore>,
 }
 
 /// The route of hints: `POST /hints/argil/{token}`.
 pub fn routes(hints: Hints) -> Router {
-    let tasks = Arc::new(Semaphore::new(TASKS_MAX));
-    Router::new().route("/hints/argil/{token}", any(take)).with_state((hints, tasks))
+    Router::new().route("/hints/argil/{token}", any(take)).with_state(hints)
 }
 
-async fn take(
-    State((hints, tasks)): State<(Hints, Arc<Semaphore>)>,
-    method: Method,
-    uri: Uri,
-    body: Body,
-) -> StatusCode {
+async fn take(State(hints): State<Hints>, method: Method, uri: Uri, body: Body) -> StatusCode {
     // The body first, so that a wrong token takes as long as the right one.
     let body = to_bytes(body, BODY_SIZE_MAX).await.unwrap_or_default();
     let Some(expected) = hints.token.borrow().clone() else { return StatusCode::NOT_FOUND };
-    let Ok(permit) = tasks.acquire_owned().await else { return StatusCode::ACCEPTED };
-    tokio::task::spawn_blocking(move || {
+    let Ok(permit) = Arc::clone(&hints.tasks).acquire_owned().await else {
+        return StatusCode::ACCEPTED;
+    };
+    tokio::spawn(async move {
+        // By then the answer is sent: what is done now takes no time from it.
+        sleep(ANSWERED_AFTER).await;
         let token = uri.path().rsplit('/').next().unwrap_or_default();
         if same(token, expected.expose()) && method == Method::POST {
-            for id in ids(&body) {
+            let found = tokio::task::spawn_blocking(move || ids(&body)).await;
+            for id in found.unwrap_or_default() {
                 // A full queue means that there is enough to poll.
                 drop(hints.hinted.try_send(id));
             }
@@ -81,8 +84,10 @@ pub fn ids(body: &[u8]) -> Vec<AvatarId> {
 
 /// The largest body that is read, in bytes; Argil's own have some hundred.
 const BODY_SIZE_MAX: usize = 16 * 1024;
-/// Hints that are read at once; a further one waits for its answer.
-const TASKS_MAX: usize = 16;
+/// Hints that are answered and not yet read; a further one waits for its answer.
+pub const TASKS_MAX: usize = 16;
+/// How long after a hint is answered it is read.
+const ANSWERED_AFTER: Duration = Duration::from_millis(50);
 /// Avatars that one request can name at most.
 const IDS_MAX: usize = 8;
 

@@ -14,10 +14,11 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use rustix::net::sockopt::set_tcp_user_timeout;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::web::connection_limit::{ConnectionLimiter, SlotGuard};
 
@@ -30,7 +31,8 @@ pub struct Limits {
     pub answers: usize,
     /// Of these, how many can have a stream; `answers` and `streams` leave many idle ones to evict.
     pub streams: usize,
-    /// How long a peer may acknowledge nothing of what is sent to it.
+    /// How long a peer may take nothing of what it is sent: a third of [`SEND_BUFFER_SIZE`], with
+    /// what the kernel adds, is the least that is noticed.
     pub stall: Duration,
     /// How long the head of a request may take, from its beginning or from the answer before.
     pub head: Duration,
@@ -134,10 +136,11 @@ async fn serve(
     mut stopped: watch::Receiver<()>,
     mut guard: SlotGuard,
 ) {
-    // The kernel knows what the peer took; that its own buffer has room says nothing about that.
-    let stall = u32::try_from(limits.stall.as_millis()).unwrap_or(u32::MAX);
-    // It fails for a connection that is gone, which is noticed anyway.
-    let _ = set_tcp_user_timeout(&stream, stall);
+    // A large buffer would hide for long whether the peer takes anything. This fails only for a
+    // connection that is gone, which is noticed anyway.
+    let _ = set_socket_send_buffer_size(&stream, SEND_BUFFER_SIZE);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.stall));
     let (slot, routes) = (guard.slot.clone(), TowerToHyperService::new(routes));
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(slot.clone());
@@ -147,7 +150,7 @@ async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(BUFFER_SIZE_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
     let served = async {
         tokio::select! {
@@ -172,6 +175,8 @@ async fn serve(
 
 /// What a head may have, and what of answers may wait for the peer, in bytes.
 const BUFFER_SIZE_MAX: usize = 64 * 1024;
+/// What the kernel holds of what is sent, in bytes; Linux doubles it for its own book-keeping.
+const SEND_BUFFER_SIZE: usize = 16 * 1024;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 /// So many failures in a row are no visitor that has gone again.

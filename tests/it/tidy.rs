@@ -134,6 +134,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper", &["notify/fault.rs", "web/server.rs"]),
     ("httparse", &["notify/tunnel.rs"]),
     ("hyper_util", &["web/server.rs"]),
+    ("tokio_io_timeout", &["web/server.rs"]),
     ("clap", &["cli/args.rs", "cli/hand_args.rs", "cli/command.rs"]),
     ("clap_complete", &["cli/args.rs", "cli/completions.rs"]),
     ("clap_mangen", &["cli/man.rs"]),

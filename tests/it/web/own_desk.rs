@@ -19,7 +19,7 @@ use avatar_watch::store::handle::Store;
 use avatar_watch::store::writer::Writer;
 use avatar_watch::web::access::Rules;
 use avatar_watch::web::desk::{Desk, READERS_MAX, Register, Tick};
-use avatar_watch::web::hints::{self, Hints};
+use avatar_watch::web::hints::{self, Hints, TASKS_MAX};
 use avatar_watch::web::routes;
 use avatar_watch::web::server::{self, Limits};
 use avatar_watch::web::shelf::Shelf;
@@ -84,7 +84,8 @@ pub(super) fn serve(desk: Desk, limits: Limits) -> SocketAddr {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let place = listener.local_addr().unwrap();
     let (_, token) = watch::channel(Some(Secret::new(HINT_TOKEN)));
-    let hints = hints::routes(Hints { token, hinted: desk.looks.clone() });
+    let tasks = Arc::new(Semaphore::new(TASKS_MAX));
+    let hints = hints::routes(Hints { token, hinted: desk.looks.clone(), tasks });
     let routes = routes::routes(desk, hints);
     tokio::spawn(server::run(listener, routes, limits, std::future::pending(), |_| {}));
     place
