@@ -84,7 +84,7 @@ fn what_decides_about_access_is_said_once() {
     let ours = format!("host: localhost; origin: http://localhost; authorization: Bearer {TOKEN}");
     let all = format!("POST; {ours}; sec-fetch-site: same-origin");
     check(&rules(ReadAccess::Public), &all, Ok(()));
-    for name in SINGLE {
+    for name in ["host", "origin", "sec-fetch-site", "authorization"] {
         let header = all.split("; ").find(|it| it.starts_with(name)).unwrap();
         for again in [header, &format!("{name}: x"), &format!("{name}: ")] {
             for twice in [format!("{all}; {again}"), format!("GET; {again}; {again}")] {

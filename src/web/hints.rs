@@ -87,7 +87,7 @@ const BODY_SIZE_MAX: usize = 16 * 1024;
 /// Hints that are answered and not yet read; a further one waits for its answer.
 pub const TASKS_MAX: usize = 16;
 /// How long after a hint is answered it is read.
-const ANSWERED_AFTER: Duration = Duration::from_millis(50);
+pub const ANSWERED_AFTER: Duration = Duration::from_millis(50);
 /// Avatars that one request can name at most.
 const IDS_MAX: usize = 8;
 

@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use avatar_watch::secret::Secret;
@@ -162,6 +163,19 @@ async fn requests_that_wait_for_us_keep_nobody_from_health() {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
     assert_eq!(next.await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_of_the_tables_keep_nobody_from_health() {
+    let own = OwnDesk::new();
+    let page = serve(own.desk.clone(), patient());
+    let turn = Arc::clone(&own.desk.readers).acquire_owned().await.unwrap();
+    let waits = tokio::task::spawn_blocking(move || get(page, "/").status);
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(get(page, path).status, 200, "{path}");
+    }
+    drop(turn);
+    assert_eq!(waits.await.unwrap(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
