@@ -217,7 +217,76 @@ const PAIRS_NODE_SIZE: usize = 560;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
     use super::*;
+
+    proptest! {
+        /// A list is read whole and in any pieces alike, and never otherwise than the library that
+        /// keeps all of it would.
+        #[test]
+        fn a_list_is_what_the_library_says(
+            pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..24),
+            junk in prop::option::weighted(0.1, prop::collection::vec(any::<u8>(), 0..9)),
+            is_closed in any::<bool>(),
+        ) {
+            let end = if is_closed { "]" } else { "" };
+            let mut body = format!("[{}{end}", pieces.concat()).into_bytes();
+            body.extend(junk.into_iter().flatten());
+            let found = read_list(&*body, &Mask::default());
+            let slowly = BufReader::with_capacity(1, &*body);
+            prop_assert_eq!(&found, &read_list(slowly, &Mask::default()));
+            let whole = serde_json::from_slice::<Vec<Value>>(&body);
+            match (found, whole) {
+                (Ok(List { avatars, unclear, unusable }), Ok(whole)) => {
+                    prop_assert_eq!(avatars.len() + unusable, whole.len());
+                    prop_assert!(unclear.len() <= unusable);
+                    for avatar in avatars {
+                        let id = avatar.id.as_str();
+                        let same = |it: &&Value| it["id"].as_str() == Some(id);
+                        prop_assert_eq!(whole.iter().filter(same).count(), 1);
+                    }
+                }
+                (Err(_), Err(_)) => {}
+                // What comes twice in an object is no error to either.
+                (found, whole) => prop_assert!(false, "{found:?} and {whole:?}"),
+            }
+        }
+    }
+
+    const PIECES: [&str; 30] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"id\"",
+        "\"status\"",
+        "\"name\"",
+        "\"extras\"",
+        "\"x\"",
+        "\"a\"",
+        "\"IDLE\"",
+        "null",
+        "true",
+        "7",
+        "-1.5e3",
+        "1e999",
+        "\"\\u00e9\\\"\"",
+        "\"\\ud800\"",
+        " ",
+        "\n",
+        "{\"id\":\"a\",\"status\":\"IDLE\"}",
+        "{\"id\":\"b\",\"status\":\"REFUSED\"}",
+        "{\"id\":\"A\",\"status\":\"IDLE\"}",
+        "{\"id\":\"c\"}",
+        "{\"extras\":{\"a\":\"b\"}}",
+        ",{}",
+        ",[]",
+        ",\"\"",
+    ];
 
     fn check(body: &str, expected: Result<(&[&str], &[&str], usize), Unusable>) {
         let whole = read_list(body.as_bytes(), &Mask::default());

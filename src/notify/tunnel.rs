@@ -208,7 +208,7 @@ mod tests {
         let head = |answer: &[u8]| Head::parse(answer);
         assert!(matches!(head(b""), Ok(Status::Partial)));
         assert!(matches!(head(b"HTTP/1.1 403 No\r\n"), Ok(Status::Partial)));
-        assert!(matches!(head(b"SSH-2.0-OpenSSH\r\n"), Err(_)));
+        assert!(head(b"SSH-2.0-OpenSSH\r\n").is_err());
         let Ok(Status::Complete(whole)) = head(b"HTTP/1.0 403 No\r\nA: b \r\n\r\nx") else {
             panic!("no head")
         };
