@@ -156,8 +156,6 @@ fn a_small_body_cannot_become_a_large_one() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
     #[test]
     fn no_body_breaks_a_decoder_or_its_bound(
         values in prop::collection::vec("gzip|br|zstd|deflate|[a-z, -]{0,9}", 0..4),

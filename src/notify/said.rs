@@ -236,6 +236,8 @@ const FAILURES: [&str; 27] = [
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn said(body: &str) -> Said {
@@ -320,6 +322,47 @@ mod tests {
             assert_eq!(said(fine).status(), None, "for {fine}");
         }
     }
+
+    proptest! {
+        #[test]
+        fn no_body_breaks_the_reader_of_answers(
+            pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..20),
+            junk in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let beginning = [pieces.concat().as_bytes(), &junk].concat();
+            let said = Said::of(&Answer { status: 200, beginning, ..Answer::default() });
+            // What fails in one of the ways that are known is no yes.
+            prop_assert!(!(said.agrees() && said.refuses()), "{:?}", said);
+            prop_assert!(said.status().is_none_or(|status| (400..600).contains(&status)));
+        }
+    }
+
+    const PIECES: [&str; 24] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"ok\"",
+        "\"error\"",
+        "\"code\"",
+        "\"status\"",
+        "\"data\"",
+        "\"retry_after\"",
+        "\"success\"",
+        "true",
+        "false",
+        "null",
+        "0",
+        "429",
+        "-1e400",
+        "\"failed\"",
+        "\"\\ud83d\"",
+        "ok",
+        "<html>",
+        "\0",
+    ];
 
     #[test]
     fn a_page_is_told_from_a_text() {

@@ -93,6 +93,9 @@ const IDS_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::prop;
+    use proptest::{prop_assert, proptest};
+
     use super::*;
 
     #[test]
@@ -113,6 +116,36 @@ mod tests {
         check(r#"{"avatarId":"a1","avatarName":"Jane","voiceId":"","message":"done"}"#, &["a1"]);
         check(r#"{"avatarId":"a1","avatarName":"Jane","message":"it failed"}"#, &["a1"]);
     }
+
+    proptest! {
+        #[test]
+        fn no_body_breaks_the_reader_of_hints(
+            pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..24),
+            junk in prop::collection::vec(proptest::num::u8::ANY, 0..9),
+        ) {
+            let body = [pieces.concat().as_bytes(), &junk].concat();
+            let found = ids(&body);
+            prop_assert!(found.len() <= IDS_MAX);
+            prop_assert!(found.iter().all(|id| String::from_utf8_lossy(&body).contains(id.as_str())));
+        }
+    }
+
+    const PIECES: [&str; 14] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"data\"",
+        "\"avatarId\"",
+        "\"a1\"",
+        "\"b 2\"",
+        "7",
+        "null",
+        "{\"avatarId\":\"c3\"}",
+        "{\"data\":{\"avatarId\":\"d4\"}}",
+    ];
 
     #[test]
     fn junk_names_nobody() {

@@ -396,8 +396,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(256))]
-
         /// What is put together at random from all that the language has.
         #[test]
         fn no_text_ends_the_process(
