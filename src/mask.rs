@@ -1,9 +1,11 @@
 //! The one mask: takes secrets out of text that comes from outside, before it is kept or shown.
 //!
 //! Whoever is told a secret may repeat it in its answer. It is known in whatever form: in another
-//! case, with blanks, line ends and unseen characters in it, as it stands in a URL, in HTML or in
-//! JSON, one around the other, in hexadecimal digits or base64, also amid other bytes; and by its
-//! beginning, where a text was cut amid it. Text that is none of that is left as it is.
+//! case or width, with blanks, line ends and unseen characters in it, as it stands in a URL, in HTML,
+//! in a mail, in JSON and other languages, one around the other, in hexadecimal digits or base64,
+//! also amid other bytes; and by its beginning, where a text was cut amid it. Text that is none of
+//! that is left as it is. Whoever knows a secret and means to show it finds another coding: this
+//! keeps what services repeat, not what an enemy writes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -115,9 +117,8 @@ fn units(text: &str) -> Vec<Unit> {
 
 /// What of a text is compared: no case, nothing that nobody sees, and no half of a character.
 fn compared(units: &[Unit]) -> Vec<Unit> {
-    let seen = units
-        .iter()
-        .filter(|unit| !is_blank_char(unit.char) && unit.char != char::REPLACEMENT_CHARACTER);
+    let is_mark = |char| matches!(char, '\u{300}'..='\u{36f}' | char::REPLACEMENT_CHARACTER);
+    let seen = units.iter().filter(|unit| !is_blank_char(unit.char) && !is_mark(unit.char));
     seen.map(|unit| Unit { char: fold(unit.char), place: unit.place.clone() }).collect()
 }
 
@@ -126,11 +127,16 @@ fn is_long(units: &[Unit]) -> bool {
     compared(units).len() >= FORM_CHARS_MIN
 }
 
-/// Letters without their case, and the two letters of base64 in which its alphabets differ.
+/// Letters without their case and width, hyphens of any kind, and the two letters of base64 in which
+/// its alphabets differ.
 fn fold(char: char) -> char {
     match char {
-        '-' => '+',
+        '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe63}' | '\u{ff0d}' => '+',
         '_' => '/',
+        '\u{ff01}'..='\u{ff5e}' => {
+            let narrow = char::from_u32(u32::from(char) - WIDE).unwrap_or(char);
+            if narrow == '_' { '/' } else { narrow.to_ascii_lowercase() }
+        }
         _ => char.to_lowercase().next().unwrap_or(char),
     }
 }
@@ -167,6 +173,7 @@ fn decoded(units: &[Unit]) -> Option<Vec<Unit>> {
     while let Some(first) = rest.first() {
         let read = match first.char {
             '%' => of_url(rest),
+            '=' => of_mail(rest),
             '&' => of_html(rest),
             '\\' => of_json(rest),
             _ => None,
@@ -182,10 +189,27 @@ fn decoded(units: &[Unit]) -> Option<Vec<Unit>> {
     is_coded.then_some(out)
 }
 
-/// The bytes of `%xx` in a row (RFC 3986, section 2.1), as text, and how many characters they took.
+/// The bytes of `%xx` in a row (RFC 3986, section 2.1), as text, and how many characters they took;
+/// or one `%uxxxx`, as old scripts write it.
 fn of_url(units: &[Unit]) -> Option<(String, usize)> {
+    if units.get(1).is_some_and(|unit| unit.char == 'u') {
+        return Some((char::from_u32(number(units.get(2..6)?, 16)?)?.to_string(), 6));
+    }
+    bytes_after('%', units)
+}
+
+/// The bytes of `=xx` in a row, and lines that go on (RFC 2045, section 6.7).
+fn of_mail(units: &[Unit]) -> Option<(String, usize)> {
+    match units.get(1).map(|unit| unit.char) {
+        Some('\n') => Some((String::new(), 2)),
+        Some('\r') => Some((String::new(), 3.min(units.len()))),
+        _ => bytes_after('=', units),
+    }
+}
+
+fn bytes_after(mark: char, units: &[Unit]) -> Option<(String, usize)> {
     let byte = |triple: &[Unit]| match triple {
-        [percent, digits @ ..] if percent.char == '%' => number(digits, 16),
+        [first, digits @ ..] if first.char == mark => number(digits, 16),
         _ => None,
     };
     let bytes: Vec<u8> =
@@ -193,10 +217,20 @@ fn of_url(units: &[Unit]) -> Option<(String, usize)> {
     (!bytes.is_empty()).then(|| (String::from_utf8_lossy(&bytes).into_owned(), bytes.len() * 3))
 }
 
-/// A character reference (WHATWG HTML, section 13.5): by its number, or one of the names that
-/// everybody uses.
+/// A character reference (WHATWG HTML, section 13.5): by its number, which needs no end, or one of
+/// the names that everybody uses.
 fn of_html(units: &[Unit]) -> Option<(String, usize)> {
-    let end = units.iter().take(REFERENCE_CHARS_MAX).position(|unit| unit.char == ';')?;
+    if units.get(1)?.char == '#' {
+        let is_hex = matches!(units.get(2)?.char, 'x' | 'X');
+        let (begin, radix) = if is_hex { (3, 16) } else { (2, 10) };
+        let digits = units.get(begin..)?.iter().take(DIGITS_MAX);
+        let count = digits.take_while(|unit| unit.char.is_digit(radix)).count();
+        let code = number(units.get(begin..begin + count).filter(|it| !it.is_empty())?, radix)?;
+        let end = begin + count;
+        let is_ended = units.get(end).is_some_and(|unit| unit.char == ';');
+        return Some((char::from_u32(code)?.to_string(), end + usize::from(is_ended)));
+    }
+    let end = units.iter().take(NAME_CHARS_MAX).position(|unit| unit.char == ';')?;
     let name: String = units.get(1..end)?.iter().map(|unit| unit.char).collect();
     let char = match name.to_ascii_lowercase().as_str() {
         "amp" => '&',
@@ -207,15 +241,10 @@ fn of_html(units: &[Unit]) -> Option<(String, usize)> {
         "sol" => '/',
         "plus" => '+',
         "equals" => '=',
+        "hyphen" | "dash" => '-',
+        "lowbar" => '_',
         "nbsp" | "shy" | "zwj" | "zwnj" | "tab" | "newline" => ' ',
-        name => {
-            let number = name.strip_prefix('#')?;
-            let code = match number.strip_prefix('x') {
-                Some(digits) => u32::from_str_radix(digits, 16),
-                None => number.parse(),
-            };
-            char::from_u32(code.ok()?)?
-        }
+        _ => return None,
     };
     Some((char.to_string(), end + 1))
 }
@@ -223,6 +252,16 @@ fn of_html(units: &[Unit]) -> Option<(String, usize)> {
 /// What a backslash begins in JSON (RFC 8259, section 7) and in most languages.
 fn of_json(units: &[Unit]) -> Option<(String, usize)> {
     let kind = units.get(1)?.char;
+    if kind.is_digit(8) {
+        // Three octal digits, as shells and C have it.
+        let count = units[1..].iter().take(3).take_while(|unit| unit.char.is_digit(8)).count();
+        let code = number(&units[1..=count], 8)?;
+        return Some((char::from_u32(code)?.to_string(), count + 1));
+    }
+    if kind == 'u' && units.get(2)?.char == '{' {
+        let end = units.iter().take(NAME_CHARS_MAX).position(|unit| unit.char == '}')?;
+        return Some((char::from_u32(number(units.get(3..end)?, 16)?)?.to_string(), end + 1));
+    }
     let digits = match kind {
         'u' => 4,
         'x' => 2,
@@ -240,7 +279,8 @@ fn of_json(units: &[Unit]) -> Option<(String, usize)> {
 }
 
 fn number(digits: &[Unit], radix: u32) -> Option<u32> {
-    let add = |sum: u32, unit: &Unit| Some(sum * radix + unit.char.to_digit(radix)?);
+    let add =
+        |sum: u32, unit: &Unit| sum.checked_mul(radix)?.checked_add(unit.char.to_digit(radix)?);
     digits.iter().try_fold(0, add)
 }
 
@@ -272,8 +312,11 @@ const FORM_CHARS_MIN: usize = 4;
 const BEGINNING_CHARS_MIN: usize = 3;
 /// Fewer may be chance.
 const BASE64_CHARS_MIN: usize = 8;
+/// How far the wide forms of ASCII are from the usual ones (Unicode, block FF00).
+const WIDE: u32 = 0xfee0;
 const CODINGS_MAX: usize = 3;
-const REFERENCE_CHARS_MAX: usize = 12;
+const NAME_CHARS_MAX: usize = 12;
+const DIGITS_MAX: usize = 16;
 
 #[cfg(test)]
 #[path = "mask_tests.rs"]

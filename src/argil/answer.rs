@@ -116,7 +116,7 @@ fn page(answer: &Answer<'_>, length: usize, mask: &Mask) -> Option<String> {
         };
         let masked = mask.whole(value);
         let shown: String = masked.chars().take(HEADER_SHOWN_MAX).collect();
-        more.then(|| format!("its header `{name}` is `{}`", shown.escape_debug()))
+        more.then(|| format!("its header `{}` is `{}`", mask.whole(name), shown.escape_debug()))
     })
 }
 

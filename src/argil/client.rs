@@ -211,7 +211,7 @@ impl Client {
                 fed = self.feed(&mut response, &parser) => fed.err(),
                 () = &mut limit => Some(late()),
             };
-            return Ok(Asked::with_list(response, parser.end().await, flaw));
+            return Ok(Asked::with_list(response, parser.end().await, flaw, &self.mask));
         }
         let mut body = Vec::new();
         let flaw = tokio::select! {
@@ -219,7 +219,7 @@ impl Client {
             read = self.read(&mut response, &mut body) => read.err(),
             () = &mut limit => Some(late()),
         };
-        Ok(Asked::new(response, &body, flaw))
+        Ok(Asked::new(response, &body, flaw, &self.mask))
     }
 
     /// Sends the request, and once more on a fresh connection if it died on a kept one.
@@ -357,7 +357,7 @@ fn codings(response: &reqwest::Response) -> Vec<String> {
 /// Why a body that was decoded shows nothing, in words and as what it means.
 type Undecoded = (Option<String>, Option<(Fault, String)>);
 
-fn undecoded(end: Result<End, CodingError>, size_max: usize) -> Undecoded {
+fn undecoded(end: Result<End, CodingError>, size_max: usize, mask: &Mask) -> Undecoded {
     match end {
         Ok(End::Whole) => (None, None),
         Ok(End::TooLarge) => (None, Some(too_large(size_max))),
@@ -367,8 +367,10 @@ fn undecoded(end: Result<End, CodingError>, size_max: usize) -> Undecoded {
             (Some(why), Some(flaw))
         }
         Err(error) => {
-            let flaw = (Fault::Coding, format!("the answer {error}"));
-            (Some(error.to_string()), Some(flaw))
+            // The name of a coding is the server's.
+            let why = mask.whole(&error.to_string()).into_owned();
+            let flaw = (Fault::Coding, format!("the answer {why}"));
+            (Some(why), Some(flaw))
         }
     }
 }
@@ -376,7 +378,12 @@ fn undecoded(end: Result<End, CodingError>, size_max: usize) -> Undecoded {
 impl Asked {
     /// Takes the codings off the body, before anything is read out of it. What is not whole may
     /// still be decoded up to where it ends.
-    fn new(response: reqwest::Response, body: &[u8], flaw: Option<(Fault, String)>) -> Self {
+    fn new(
+        response: reqwest::Response,
+        body: &[u8],
+        flaw: Option<(Fault, String)>,
+        mask: &Mask,
+    ) -> Self {
         let codings = codings(&response);
         let decoded = decode(codings.iter().map(String::as_str), body, BODY_SIZE_MAX);
         let (body, end) = match decoded {
@@ -384,7 +391,7 @@ impl Asked {
             Ok(Decoded { bytes, end }) => (bytes, Ok(end)),
             Err(error) => (Vec::new(), Err(error)),
         };
-        let (undecoded, own) = undecoded(end, BODY_SIZE_MAX);
+        let (undecoded, own) = undecoded(end, BODY_SIZE_MAX, mask);
         Self { response, body, list: None, undecoded, flaw: flaw.or(own) }
     }
 
@@ -393,8 +400,9 @@ impl Asked {
         response: reqwest::Response,
         parsed: Parsed,
         flaw: Option<(Fault, String)>,
+        mask: &Mask,
     ) -> Self {
-        let (undecoded, own) = undecoded(parsed.end, LIST_SIZE_MAX);
+        let (undecoded, own) = undecoded(parsed.end, LIST_SIZE_MAX, mask);
         let (body, list) = (Vec::new(), Some(parsed.list));
         Self { response, body, list, undecoded, flaw: flaw.or(own) }
     }

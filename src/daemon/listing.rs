@@ -218,7 +218,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let unclear = if first { found.unclear } else { Vec::new() };
         let unclear = unclear.into_iter().filter(|id| !self.folded.contains_key(&folded(id)));
         let unclear: Vec<AvatarId> = unclear.collect();
-        let judged = self.judge_found(found.unknown, unclear, &registration, is_new, asked_at);
+        let (unknown, unclear) = self.within_bounds(account, found.unknown, unclear, first);
+        let judged = self.judge_found(unknown, unclear, &registration, is_new, asked_at);
         let found = match judged.await {
             Ok(found) => found,
             Err(failure) if failure.next_step() == NextStep::Retry => {
@@ -261,6 +262,30 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             }
             Err(failure) => Err(failure),
         }
+    }
+
+    /// As many of those that were found as may be watched, and of later lists as many as may be
+    /// taken up at once: the others come with the next list. A list is a stranger's word, and each
+    /// avatar takes memory for as long as it is watched.
+    fn within_bounds(
+        &self,
+        account: &AccountName,
+        mut unknown: Vec<Avatar>,
+        mut unclear: Vec<AvatarId>,
+        first: bool,
+    ) -> (Vec<Avatar>, Vec<AvatarId>) {
+        let discovered = self.found.len();
+        let room = DISCOVERED_MAX.saturating_sub(discovered);
+        let number = unknown.len() + unclear.len();
+        if number > room {
+            warn!(account = %account, "the list of account `{account}` shows {number} avatars that \
+                the config does not name, and {discovered} are watched so already: {DISCOVERED_MAX} \
+                is the most; name the others in the config");
+        }
+        let taken = if first { room } else { room.min(DISCOVERED_AT_ONCE) };
+        unknown.truncate(taken);
+        unclear.truncate(taken - unknown.len());
+        (unknown, unclear)
     }
 
     /// What is to be written of those that were found: what the list shows of them or, where
@@ -328,5 +353,9 @@ fn is_about_the_list(seen: &Observation) -> bool {
 
 /// What the log calls what the first list shows, and who is new in a later one.
 const LISTS: &str = "avatars that only a list shows";
+/// The most avatars that are watched because a list showed them, of all accounts.
+const DISCOVERED_MAX: usize = 10_000;
+/// The most that one list after the first adds.
+const DISCOVERED_AT_ONCE: usize = 1_000;
 /// When the list is asked for again by which avatars may come back that one lacked.
 const RELIST: Duration = Duration::from_secs(5 * 60);

@@ -13,10 +13,11 @@ use tokio::net::TcpStream;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::foreign_text::one_line;
+use crate::mask::Mask;
 use crate::network;
 use crate::network::look_up::{LookUpError, look_up};
 use crate::network::route::routable;
-use crate::tls_failure::{self, TlsFailure};
+use crate::tls_failure;
 
 /// A try that came no further than `phase`.
 pub(super) fn stopped(class: OutcomeClass, phase: &'static str, error: String) -> Outcome {
@@ -57,15 +58,16 @@ pub(super) async fn connect(
     connected.map_err(|error| not_connected(host, &error))
 }
 
-/// What went wrong with TLS, for people.
-pub(super) fn tls_text(error: &rustls::Error) -> String {
-    tls_failure::explain(error).said
+/// What went wrong with TLS, for people; what of it is `hidden` is not shown: the names in a
+/// certificate are the other side's.
+pub(super) fn tls_text(error: &rustls::Error, hidden: &[String]) -> String {
+    Mask::new(hidden).whole(&tls_failure::explain(error).said).into_owned()
 }
 
 /// TLS with `host` failed before anything was sent.
-pub(super) fn no_tls(host: &str, error: &rustls::Error) -> Outcome {
-    let TlsFailure { said, help } = tls_failure::explain(error);
-    let text = format!("no TLS with `{host}`: {said}");
+pub(super) fn no_tls(host: &str, error: &rustls::Error, hidden: &[String]) -> Outcome {
+    let help = tls_failure::explain(error).help;
+    let text = format!("no TLS with `{host}`: {}", tls_text(error, hidden));
     Outcome { help: Some(help), ..stopped(OutcomeClass::Retryable, TLS, text) }
 }
 

@@ -14,6 +14,7 @@ use crate::notify::client::{ClientSpec, LazyClient, Trust};
 use crate::notify::error::NotifyError;
 use crate::notify::fault::{self, ResolveError};
 use crate::notify::guard::{self, Refused};
+use crate::notify::hidden;
 use crate::secret::Secret;
 
 /// How we are.
@@ -97,7 +98,8 @@ impl Heartbeat {
             return NotHeard(unresolved.outcome(host).said());
         }
         if let Some(tls) = fault::cause::<rustls::Error>(error) {
-            return NotHeard(format!("no TLS with `{host}`: {}", fault::tls_text(tls)));
+            let hidden = hidden::of_url(&self.well);
+            return NotHeard(format!("no TLS with `{host}`: {}", fault::tls_text(tls, &hidden)));
         }
         let what = match (error.is_connect(), error.is_timeout()) {
             (true, _) => "cannot be connected to",

@@ -17,6 +17,7 @@ use crate::domain::custom_header::CustomHeaderName;
 use crate::domain::delivery::{GARBLED, Outcome, OutcomeClass, Scope};
 use crate::domain::reach::Reach;
 use crate::domain::timestamp::Timestamp;
+use crate::mask::Mask;
 use crate::notify::answer::{Answer, Meaning};
 use crate::notify::channels::Parcel;
 use crate::notify::client::{ClientSpec, LazyClient, Trust};
@@ -235,7 +236,9 @@ impl Webhook {
         }
         let meaning = self.format.meaning(&answer, self.accepts, now);
         let remark = meaning.remark.map(|remark| format!("; {remark}"));
-        let undecoded = answer.undecoded.as_ref().map(|flaw| format!("; its body {flaw}"));
+        let mask = Mask::new(&self.hidden);
+        let undecoded = answer.undecoded.as_ref();
+        let undecoded = undecoded.map(|flaw| format!("; its body {}", mask.whole(flaw)));
         let error = format!(
             "`{}` answered {}{}{}{}",
             self.way.host,
@@ -307,7 +310,7 @@ impl Webhook {
         }
         let tls = fault::cause::<rustls::Error>(error);
         if let Some(tls) = tls.filter(|_| error.is_connect()) {
-            return fault::no_tls(host, tls);
+            return fault::no_tls(host, tls, &self.hidden);
         }
         if error.is_connect() {
             let of_proxy = proxy.as_ref().and_then(|proxy| {
@@ -329,7 +332,7 @@ impl Webhook {
             return fault::stopped(OutcomeClass::Ambiguous, phase, text);
         }
         let said = match tls {
-            Some(tls) => format!("broke TLS off ({})", fault::tls_text(tls)),
+            Some(tls) => format!("broke TLS off ({})", fault::tls_text(tls, &self.hidden)),
             None if error.is_timeout() => "did not answer in time".to_owned(),
             None => "gave no answer".to_owned(),
         };

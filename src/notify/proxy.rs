@@ -12,6 +12,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::mask::Mask;
 use crate::notify::error::NotifyError;
 use crate::notify::fault::{self, CONNECT};
 use crate::notify::hidden::SECRET_CHARS_MIN;
@@ -73,13 +74,14 @@ impl Proxy {
     }
 
     /// It does not know us; `schemes` are those that it asks for, in lower case.
-    fn login_refused(&self, schemes: &[String]) -> Outcome {
+    fn login_refused(&self, schemes: &[String], hidden: &[String]) -> Outcome {
         let proxy = &self.host;
         let (text, help) = if schemes.is_empty() || schemes.iter().any(|it| it == BASIC) {
             let help = "are the user's name and the password in `proxy` right?";
             (format!("the proxy `{proxy}` refuses our login, or wants one"), help)
         } else {
             let schemes = schemes.join(" or ");
+            let schemes = Mask::new(hidden).whole(&schemes).into_owned();
             let text = format!("the proxy `{proxy}` wants a login by {schemes}, not by basic");
             (text, OTHER_SCHEME_HELP)
         };
@@ -98,7 +100,7 @@ impl Proxy {
         let snippet = plain::snippet(&refusal.said[..shown], hidden);
         let (class, text, help) = match refusal.status {
             Some(LOGIN_WANTED_CODE) => {
-                return Outcome { snippet, ..self.login_refused(&refusal.schemes) };
+                return Outcome { snippet, ..self.login_refused(&refusal.schemes, hidden) };
             }
             None => (
                 OutcomeClass::Misconfigured,
@@ -156,7 +158,7 @@ impl Proxy {
             return None;
         }
         if says(error, LOGIN_WANTED) {
-            return Some(self.login_refused(&[]));
+            return Some(self.login_refused(&[], &[]));
         }
         if let Some(error) = fault::cause::<io::Error>(error) {
             return Some(self.fault(fault::not_connected(proxy, error)));

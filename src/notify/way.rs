@@ -57,7 +57,7 @@ impl Way {
         match timeout(self.connect_limit, shaken).await {
             Ok(Ok(())) => Outcome::new(OutcomeClass::Delivered, TLS),
             Ok(Err(error)) => match fault::cause::<rustls::Error>(&error) {
-                Some(tls) => fault::no_tls(&self.host, tls),
+                Some(tls) => fault::no_tls(&self.host, tls, hidden),
                 None => fault::not_connected(&self.host, &error),
             },
             Err(_) => {

@@ -31,7 +31,7 @@ pub struct Limits {
     pub answers: usize,
     /// Of these, how many can have a stream; `answers` and `streams` leave many idle ones to evict.
     pub streams: usize,
-    /// How long a peer may take nothing of what it is sent: a third of [`SEND_BUFFER_SIZE`], with
+    /// How long a peer may take nothing of what it is sent: a third of `SEND_BUFFER_SIZE`, with
     /// what the kernel adds, is the least that is noticed.
     pub stall: Duration,
     /// How long the head of a request may take, from its beginning or from the answer before.

@@ -150,7 +150,8 @@ fn what_is_thrown_away_takes_no_memory() {
         "{{ '%999999999d'|format(1) }}",
         "{{ id|indent(99999999) }}{{ id|center(99999999) }}",
         "{% for a in range(999) %}{% for b in range(999) %}{{ b }}{% endfor %}{% endfor %}",
-        "{% for a in [[id, id]] %}{% for b in [[a, a]] %}{{ b ~ b }}{% endfor %}{% endfor %}",
+        "{{ range(999)|map('string')|map('list')|map('list')|list|string|length }}",
+        "{{ data|items|list|string|list|map('upper')|join(id)|length }}",
     ] {
         check(&format!("template: {text}"), LIMIT, template(text));
     }

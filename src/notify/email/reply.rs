@@ -158,7 +158,7 @@ pub(super) fn lost(host: &str, phase: Phase, lost: &Lost, hidden: &[String]) -> 
         },
         Lost::Broken(error) => match cause::<rustls::Error>(error) {
             Some(tls) => {
-                let what = format!("broke TLS off ({}) while", fault::tls_text(tls));
+                let what = format!("broke TLS off ({}) while", fault::tls_text(tls, hidden));
                 in_doubt(host, phase, &what)
             }
             None => in_doubt(host, phase, "was lost while"),
@@ -167,10 +167,10 @@ pub(super) fn lost(host: &str, phase: Phase, lost: &Lost, hidden: &[String]) -> 
 }
 
 /// A connection that did not turn to TLS.
-pub(super) fn unsecured(host: &str, error: &io::Error) -> Outcome {
+pub(super) fn unsecured(host: &str, error: &io::Error, hidden: &[String]) -> Outcome {
     match cause::<rustls::Error>(error) {
-        Some(tls) if is_plain(tls) => Outcome { help: None, ..fault::no_tls(host, tls) },
-        Some(tls) => fault::no_tls(host, tls),
+        Some(tls) if is_plain(tls) => Outcome { help: None, ..fault::no_tls(host, tls, hidden) },
+        Some(tls) => fault::no_tls(host, tls, hidden),
         None if error.kind() == io::ErrorKind::Other => {
             let text = format!("no TLS with `{host}`: {error}");
             fault::stopped(OutcomeClass::Retryable, Phase::Tls.name(), text)

@@ -16,6 +16,7 @@ use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::mail_address::MailAddress;
 use crate::domain::mail_domain::MailDomain;
 use crate::domain::reach::Reach;
+use crate::mask::Mask;
 use crate::notify::email::login::{Login, Mechanism, Pass};
 use crate::notify::email::reply::{self, Introduction, Phase};
 use crate::notify::email::smtp_data::stuffed;
@@ -212,7 +213,7 @@ impl Session<'_> {
                 self.stream = Some(stream);
                 Ok(())
             }
-            Ok(Err(error)) => Err(reply::unsecured(host, &error)),
+            Ok(Err(error)) => Err(reply::unsecured(host, &error, &self.hidden)),
             Err(_) => Err(reply::silent(host, Phase::Tls)),
         }
     }
@@ -257,7 +258,7 @@ impl Session<'_> {
         let what = format!(
             "does not offer {}; ways of logging in that it offers: {}",
             names.join(" or "),
-            self.offers.mechanisms_shown()
+            Mask::new(&self.hidden).whole(&self.offers.mechanisms_shown())
         );
         Err(reply::unoffered(&self.server.host, Phase::Auth, &what))
     }

@@ -51,7 +51,8 @@ impl Template {
     /// When a text cannot be rendered, or the body is too large.
     pub fn render(&self, event: &Event) -> Result<Vec<u8>, TemplateFault> {
         let context = context(event);
-        let value = with_room(|| value(&self.tree, String::new(), &context))?;
+        let fuel = self.fuel();
+        let value = with_room(|| value(&self.tree, String::new(), &context, fuel))?;
         let body = value.to_string().into_bytes();
         if body.len() > BODY_MAX {
             let message = format!("makes a body of more than {BODY_MAX} bytes");
@@ -65,12 +66,18 @@ impl Template {
         with_room(|| self.found(events))
     }
 
+    /// The steps of each text: all together have a limit, too.
+    fn fuel(&self) -> u64 {
+        let texts = u64::try_from(self.tree.texts().len()).unwrap_or(u64::MAX);
+        (FUEL_IN_ALL / texts.max(1)).min(FUEL)
+    }
+
     fn found(&self, events: &[Event]) -> Vec<TemplateFault> {
         let contexts: Vec<_> = events.iter().map(|event| (event.kind, context(event))).collect();
-        let mut faults = Vec::new();
+        let (mut faults, fuel) = (Vec::new(), self.fuel());
         for (path, source) in self.tree.texts() {
             let fault = contexts.iter().find_map(|(kind, context)| {
-                let error = rendered(source, context).err()?;
+                let error = rendered(source, context, fuel).err()?;
                 Some(match error {
                     Broken::Syntax(said) => said,
                     Broken::Use(said) => format!("{said}, for `{kind}`"),
@@ -99,23 +106,28 @@ fn with_room<T: Send>(work: impl Fn() -> T + Sync) -> T {
     }
 }
 
-fn value(tree: &TemplateTree, path: String, context: &Value) -> Result<Value, TemplateFault> {
+fn value(
+    tree: &TemplateTree,
+    path: String,
+    context: &Value,
+    fuel: u64,
+) -> Result<Value, TemplateFault> {
     Ok(match tree {
         TemplateTree::Flag(flag) => (*flag).into(),
         TemplateTree::Integer(number) => (*number).into(),
         TemplateTree::Number(number) => (*number).into(),
-        TemplateTree::Text(source) => rendered(source, context).map_err(|error| {
+        TemplateTree::Text(source) => rendered(source, context, fuel).map_err(|error| {
             let (Broken::Syntax(message) | Broken::Use(message)) = error;
             TemplateFault { path, message }
         })?,
         TemplateTree::List(list) => {
-            let node = |(index, node)| value(node, element(&path, index), context);
+            let node = |(index, node)| value(node, element(&path, index), context, fuel);
             list.iter().enumerate().map(node).collect::<Result<_, _>>()?
         }
         TemplateTree::Object(entries) => {
             let mut object = Map::new();
             for (name, node) in entries {
-                object.insert(name.clone(), value(node, member(&path, name), context)?);
+                object.insert(name.clone(), value(node, member(&path, name), context, fuel)?);
             }
             object.into()
         }
@@ -130,17 +142,22 @@ enum Broken {
     Use(String),
 }
 
-fn rendered(source: &str, context: &Value) -> Result<Value, Broken> {
+fn rendered(source: &str, context: &Value, fuel: u64) -> Result<Value, Broken> {
     if let Some(refusal) = template_bounds::refusal(source) {
         return Err(Broken::Syntax(refusal));
     }
     let mut engine = Environment::new();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     engine.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    engine.set_fuel(Some(FUEL));
+    engine.set_fuel(Some(fuel));
     engine.set_recursion_limit(DEPTH_MAX);
     // They make long lists of short ones.
     engine.add_function("range", range);
+    for function in ["dict", "namespace", "debug"] {
+        engine.add_function(function, || -> Result<(), Error> {
+            Err(Error::new(ErrorKind::UnknownFunction, "there is no such function here"))
+        });
+    }
     ["chain", "zip", "batch", "slice"].into_iter().for_each(|filter| engine.remove_filter(filter));
     let context = minijinja::Value::from(minijinja::value::Serde(context));
     if let Some(expression) = alone(source)
@@ -270,6 +287,8 @@ const NOT_THERE: &str = "uses what is not there";
 const RANGE_MAX: usize = 1000;
 /// Steps of one text.
 const FUEL: u64 = 50_000;
+/// Steps of all texts of a template.
+const FUEL_IN_ALL: u64 = 500_000;
 const DEPTH_MAX: usize = 32;
 
 #[cfg(test)]
@@ -309,7 +328,7 @@ mod tests {
         check("{{- data.sequence -}}", json!(42));
         check("{{ data.avatar.extras }}", json!({}));
         check("{{ none }}", Value::Null);
-        check("{{ {'a': [1, 2.5]} }}", json!({ "a": [1, 2.5] }));
+        check("{{ [1, 2.5, 'x'] }}", json!([1, 2.5, "x"]));
         check("{{ avatar_name }}", json!("Jane, English"));
     }
 
@@ -336,6 +355,7 @@ mod tests {
         refused(&format!("{{% for a in range(900) %}}{hundred}{{% endfor %}}"), "bytes");
         refused("{{ range(1001) }}", "over 1000 numbers");
         refused("{{ [1] * 20000000 }}", "multiplies");
+        refused("{{ dict() }}", "no such function");
         refused("{% include 'x' %}", "");
     }
 
@@ -467,6 +487,17 @@ mod tests {
         "|groupby('a')",
         "|pprint",
     ];
+
+    #[test]
+    fn many_texts_together_cannot_take_too_long() {
+        let text = "{% for a in range(240) %}{% for b in range(60) %}{% endfor %}{% endfor %}";
+        let tree = |count| {
+            let texts = (0..count).map(|_| TemplateTree::Text(text.to_owned())).collect();
+            Template { tree: TemplateTree::List(texts), content_type: String::new() }
+        };
+        assert!(tree(9).faults(&sample::all()).is_empty());
+        assert!(tree(990).faults(&sample::all())[0].message.contains("fuel"));
+    }
 
     #[test]
     fn many_texts_together_cannot_make_too_much() {

@@ -31,6 +31,14 @@ pub(super) fn refusal(text: &str) -> Option<String> {
         if code.contains('*') {
             return Some("multiplies; write what comes out".to_owned());
         }
+        // Behind the names that a loop takes apart.
+        let code = match code.split_once(" in ") {
+            Some((names, code)) if is_tag && is_loop(names) => code,
+            _ => &code,
+        };
+        if builds(code) {
+            return Some(BUILDS.to_owned());
+        }
         sums += code.matches('+').count();
         if sums > SUMS_MAX {
             return Some(format!("adds more than {SUMS_MAX} times; `~` joins texts"));
@@ -40,6 +48,53 @@ pub(super) fn refusal(text: &str) -> Option<String> {
         }
     }
     None
+}
+
+fn is_loop(names: &str) -> bool {
+    names.trim_start_matches(['-', '+']).trim_start().starts_with("for ")
+}
+
+/// Whether code, without what is in quotes, makes a list or an object out of anything but texts and
+/// numbers: out of lists, larger ones come.
+fn builds(code: &str) -> bool {
+    let mut open = Vec::new();
+    let mut word = String::new();
+    for char in code.chars() {
+        let is_list = open.last() == Some(&Bracket::List);
+        if char.is_alphanumeric() || char == '_' {
+            if is_list && !char.is_numeric() {
+                return true;
+            }
+            word.push(char);
+            continue;
+        }
+        let follows = !word.is_empty() && !WORDS.contains(&word.as_str());
+        match char {
+            '(' if is_list => return true,
+            '(' => open.push(if follows { Bracket::Call } else { Bracket::Group }),
+            '[' if is_list => return true,
+            '[' if follows => open.push(Bracket::Index),
+            '[' => open.push(Bracket::List),
+            ',' if !is_list && open.last() != Some(&Bracket::Call) => return true,
+            '{' => return true,
+            _ => {}
+        }
+        word.clear();
+        if matches!(char, ')' | ']') {
+            open.pop();
+            // What stands there can be called, and has elements.
+            word.push(char);
+        }
+    }
+    false
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bracket {
+    Call,
+    Group,
+    Index,
+    List,
 }
 
 /// The code up to what ends it, outside of quotes and brackets, and without what is in quotes.
@@ -71,6 +126,10 @@ const TAGS: [&str; 6] = ["if", "elif", "else", "endif", "raw", "endraw"];
 /// With more in a row the engine would make the sum at once, however long it is.
 const SUMS_MAX: usize = 8;
 const LOOPS_MAX: usize = 3;
+/// Words that a value follows, and not what is done with one.
+const WORDS: [&str; 8] = ["in", "not", "and", "or", "if", "else", "elif", "is"];
+const BUILDS: &str = "makes a list or an object of values; those here are of texts and numbers, like \
+    `['IDLE', 'REFUSED']`";
 
 #[cfg(test)]
 mod tests {
@@ -84,6 +143,9 @@ mod tests {
             "{%- for fact in facts %}{{ fact.name }}{% if not loop.last %},{% endif %}{% endfor %}",
             "{ {%else%} }",
             "{{ 'it' ~ \"\\\"*\" }}",
+            "{% if status in ['IDLE', \"it's\", 7, -1.5] %}{% endif %}",
+            "{% for key, value in data|items %}{{ data[key][0]|replace('a', value) }}{% endfor %}",
+            "{{ (a or b)|default('x', true) }}{{ range(1, 3)[1] }}{{ facts[:2]|join(', ') }}",
             "{{ a ~ b ~ c ~ d ~ e ~ f ~ g ~ h ~ i ~ j ~ k }}",
             "{{",
             "{%raw%}{% endraw %}",
@@ -104,7 +166,25 @@ mod tests {
         check("{% if 1 * 1 %}", "multiplies");
         check("{{ {1: {}} * 3 }}", "multiplies");
         check("{% raw %}{{ ' {% endraw %}{{ 1 * 3 }}", "multiplies");
-        check("{% raw %}{{ ( {% endraw %}{% set a = 1 %}", "the tag `set`");
+        check("{% raw %}{{ ( {% endraw %}{% set a = 1 %}", "makes a list");
+        for made in [
+            "[a]",
+            "[[1]]",
+            "[1, a]",
+            "(a, a)",
+            "a, a",
+            "{'a': 1}",
+            "f([a])",
+            "a in[a]",
+            "not [a]",
+            "a[1, 2]",
+            "[f(1)]",
+            "a if [b] else c",
+            "[1][0] in [a]",
+        ] {
+            check(&format!("{{{{ {made} }}}}"), "makes a list");
+            check(&format!("{{% for x in {made} %}}"), "makes a list");
+        }
         check(&"{% for a in b %}".repeat(4), "loops in one another");
         check(&format!("{{{{ 1{} }}}}", "+1".repeat(9)), "adds more than 8");
         check(&"x".repeat(TEXT_MAX + 1), "bytes");

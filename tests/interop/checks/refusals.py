@@ -215,7 +215,11 @@ def smtp(port, hello="watch.example.com"):
 
 
 def program(*arguments):
-    return f"sendmail = {{ command = {json.dumps(list(map(str, arguments)))} }}"
+    words = list(map(str, arguments))
+    if words[0].startswith(str(MAIL)):
+        # It is unpacked, not installed, and gets no variable of ours.
+        words = ["/usr/bin/env", f"LD_LIBRARY_PATH={os.environ['LD_LIBRARY_PATH']}", *words]
+    return f"sendmail = {{ command = {json.dumps(words)} }}"
 
 
 servers = {"Postfix": postfix_port, "Exim": exim_port, "OpenSMTPD": smtpd_port}

@@ -52,6 +52,12 @@ impl Scene {
         let tools = tempfile::tempdir().unwrap();
         fs::copy(PROGRAM, tools.path().join("program")).unwrap();
         set(tools.path(), 0, 0o755);
+        // A test beside this one may have begun a program while the copy was open for writing, and
+        // hold it so until that is on its way.
+        wait_until("the copy to be closed", || {
+            let tried = Command::new(tools.path().join("program")).arg("--version").output();
+            tried.is_ok_and(|tried| tried.status.success())
+        });
         Self { argil, bench, tools }
     }
 
