@@ -389,12 +389,14 @@ impl Read for Unzstd<'_> {
     }
 }
 
-/// A foreign name as it may be shown: the characters of a token (RFC 9110, section 5.6.2), and
-/// not many.
+/// A foreign name as it may be shown: the characters of a token (RFC 9110, section 5.6.2). One that
+/// is longer than any name of a coding is not shown: half a secret would not be known for one.
 fn shown(name: &str) -> String {
+    if name.len() > NAME_BYTES_MAX {
+        return "…".to_owned();
+    }
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_|~".contains(c);
-    let kept = name.chars().take(NAME_CHARS_MAX);
-    kept.map(|c| if token(c) { c } else { '?' }).collect()
+    name.chars().map(|c| if token(c) { c } else { '?' }).collect()
 }
 
 const CODINGS_MAX: usize = 4;
@@ -408,7 +410,7 @@ const BROTLI_WIDE: [u8; 2] = [0x0d, 0x0f];
 /// What the levels in use take of a stream of unknown length, and less than the 8 MiB that a
 /// decoder should support (RFC 9659, section 3): nobody is asked for this coding.
 const ZSTD_WINDOW_MAX: u64 = 2 * 1024 * 1024;
-const NAME_CHARS_MAX: usize = 32;
+const NAME_BYTES_MAX: usize = 32;
 
 #[cfg(test)]
 #[path = "content_coding_tests.rs"]

@@ -101,8 +101,7 @@ fn what_is_not_known_is_named() {
     check("\u{1b}[2J`", "has a content coding that is not known, `??2j?`");
     check("br,br,br,br,br", "has more than 4 content codings");
     let long = "x".repeat(99);
-    let expected = format!("has a content coding that is not known, `{}`", &long[..32]);
-    check(&long, &expected);
+    check(&long, "has a content coding that is not known, `…`");
 }
 
 #[test]

@@ -180,6 +180,10 @@ async fn a_coding_that_is_not_understood_is_named_and_proves_nothing() {
         assert_eq!(refused.reason(), Some(reason.as_str()), "{refused:?}");
         assert!(matches!(refused, Observation::Denied { .. }));
     }
+    // Nor does the name of a coding show the key.
+    let coding = super::KEY.to_uppercase();
+    let told = observe(Answer::status(200, AVATAR).with("content-encoding", coding)).await;
+    check_failed(&told, "the answer has a content coding that is not known, `***`");
     let mut cut = gzip_stored(b"{\"code\":404,\"message\":\"Avatar not found\"}");
     cut.truncate(12);
     let cut = Answer::status(404, cut).with("content-encoding", "gzip");

@@ -114,6 +114,22 @@ async fn who_is_in_the_first_list_but_unreadable_is_no_news_later() {
     assert_eq!(bench.deliveries(), 0);
 }
 
+#[tokio::test]
+async fn a_list_adds_no_more_at_once_than_a_thousand() {
+    let bench = Bench::discovering(&["a"]).await;
+    let list = |count: usize| {
+        let one = |n: usize| format!(r#",{{"id":"n{n}","status":"IDLE"}}"#);
+        let others: String = (0..count).map(one).collect();
+        Answer::status(200, format!(r#"[{{"id":"a","status":"IDLE"}}{others}]"#))
+    };
+    let all = list(1_500);
+    bench.api.answer_with(move |request| request.avatar.is_empty().then(|| all.clone()));
+    bench.world.live(seconds(301)).await;
+    assert_eq!(bench.world.reader().watches().unwrap().len(), 1_001);
+    bench.world.live(seconds(300)).await;
+    assert_eq!(bench.world.reader().watches().unwrap().len(), 1_501);
+}
+
 /// Takes as long as the store waits for a lock, in real time.
 #[tokio::test]
 async fn what_is_found_and_not_written_yet_survives_a_reload() {

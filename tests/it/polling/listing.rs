@@ -31,7 +31,7 @@ impl Bench {
     }
 
     /// The daemon discovers what the list shows, and has looked once.
-    async fn discovering(known: &[&str]) -> Self {
+    pub(super) async fn discovering(known: &[&str]) -> Self {
         let mut bench = Self::new();
         known.iter().for_each(|avatar| bench.api.set_status(avatar, "IDLE"));
         bench.world.start(discovering(bench.plan(&[]))).await;

@@ -138,9 +138,11 @@ async fn an_answer_is_read_whatever_its_coding() {
     let failed = coded(200, "delivery failed with error: HTTP error 413");
     assert_eq!(told(Format::Teams, path, failed).await.0.class, OutcomeClass::Rejected);
     // What cannot be decoded is named, and not shown as it is.
-    for (coding, words) in [("dcb", "not known, `dcb`"), ("gzip", "is not the `gzip`")] {
+    for (coding, words) in
+        [("dcb", "not known, `dcb`"), ("gzip", "is not the `gzip`"), (CANARY, "not known, `***`")]
+    {
         let answer = Answer::status(200).header("content-encoding", coding).body("ok");
-        let (outcome, _) = told(Format::Slack, path, answer).await;
+        let (outcome, _) = told(Format::Slack, &format!("{path}/{CANARY}"), answer).await;
         assert_eq!((outcome.class, &outcome.snippet), (OutcomeClass::Ambiguous, &None));
         assert!(outcome.error.as_ref().unwrap().contains(words), "{outcome:?}");
     }

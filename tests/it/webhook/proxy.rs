@@ -140,6 +140,15 @@ async fn a_proxy_that_wants_another_login_says_which() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_asks_for_a_login_by_our_password_does_not_show_it() {
+    let challenge = b"HTTP/1.1 407 No\r\nProxy-Authenticate: C4N4RYT0KEN\r\n\r\n";
+    let proxy = Proxy::start(Manner::Say(challenge)).await;
+    let channel = through("https://hooks.example/x", &proxy.url(LOGIN), SHORT);
+    let error = "the proxy `127.0.0.1` wants a login by ***, not by basic";
+    check(&try_once(&channel).await, OutcomeClass::Misconfigured, "proxy", error);
+}
+
+#[tokio::test]
 async fn what_a_proxy_says_is_read_through_interim_answers_chunks_and_codings() {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     gzip.write_all(b"blocked by policy").unwrap();
