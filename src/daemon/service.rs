@@ -99,16 +99,21 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
                 Order::Reload => {
                     systemd::reloading();
                     again = Again::default();
-                    reload(config, &mut daemon, &mut again).await?;
+                    let reloaded = reload(config, &mut daemon, &mut again);
+                    is_stopping = done_or_stopped(&mut signals, reloaded).await?;
                     systemd::ready(&daemon.sentence());
                 }
                 Order::Stop => is_stopping = true,
             },
             () = tokio::time::sleep(again.pause(SystemClock.moment())) => {
-                daemon.catch_up().await?;
-                if again.is_due(&config.path, SystemClock.moment()) {
-                    reload(config, &mut daemon, &mut again).await?;
-                }
+                let caught_up = async {
+                    daemon.catch_up().await?;
+                    match again.is_due(&config.path, SystemClock.moment()) {
+                        true => reload(config, &mut daemon, &mut again).await,
+                        false => Ok(()),
+                    }
+                };
+                is_stopping = done_or_stopped(&mut signals, caught_up).await?;
                 let sentence = daemon.sentence();
                 if sentence != told {
                     systemd::status(&sentence);
@@ -122,6 +127,19 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
     say_how_far(&pulse, daemon.stop(signals.next_stop())).await?;
     info!("stopped");
     Ok(())
+}
+
+/// Does something that waits for the store, unless an order to stop comes first; whether it did.
+/// What is left undone then, the next start does.
+async fn done_or_stopped(
+    signals: &mut Signals,
+    work: impl Future<Output = Result<(), DaemonError>>,
+) -> Result<bool, DaemonError> {
+    select! {
+        biased;
+        done = work => done.map(|()| false),
+        () = signals.next_stop() => Ok(true),
+    }
 }
 
 /// Starts the daemon; with whether an order to stop came meanwhile, or nothing when it did and the

@@ -13,12 +13,13 @@ use tempfile::NamedTempFile;
 
 use crate::domain::timestamp::Timestamp;
 use crate::files::trust::Trust;
-use crate::store::connection::Database;
 use crate::store::error::{StoreError, damaged};
 use crate::store::links::{beside, folder_of};
 use crate::store::lock::DatabaseLock;
 use crate::store::owner::Owner;
+use crate::store::pages;
 use crate::store::snapshot;
+use crate::store::transaction::Database;
 use crate::store::unfinished;
 use crate::store::verify::{self, Report};
 
@@ -89,14 +90,14 @@ pub fn is_too_early(database: &Path, folder: &Path) -> bool {
 /// Writes a copy of one moment into a file of the folder that vanishes unless it is placed.
 pub(super) fn copy(database: &Path, folder: &Path) -> Result<NamedTempFile, StoreError> {
     unfinished::clear_up(folder);
-    let copy = snapshot::read(database, |source| copy_from(&source, database, folder))?;
+    let copy = snapshot::read(database, |source| copy_from(source, database, folder))?;
     // Its schema, in case that the database's was changed after it was compared.
     snapshot::read(copy.path(), |_| Ok(()))?;
     Ok(copy)
 }
 
 fn copy_from(
-    source: &Database,
+    source: Database,
     database: &Path,
     folder: &Path,
 ) -> Result<NamedTempFile, StoreError> {
@@ -124,20 +125,25 @@ fn copy_from(
 }
 
 /// Writes the database into a file that is empty or not there yet.
-fn vacuum_into(source: &Database, database: &Path, file: &Path) -> Result<(), StoreError> {
+fn vacuum_into(source: Database, database: &Path, file: &Path) -> Result<(), StoreError> {
     // No link is followed from here on.
     let folder = fs::canonicalize(folder_of(file)).map_err(disk("naming", file))?;
     let end = folder.join(file.file_name().unwrap_or_default());
     let unnameable = || disk("naming", file)(io::ErrorKind::InvalidInput.into());
     let end = end.to_str().ok_or_else(unnameable)?;
-    match source.execute("VACUUM INTO ?1", [end]) {
-        Ok(_) => Ok(()),
-        Err(failure) => {
-            // It stays where a file may not grow any more.
-            drop(fs::remove_file(beside(file, "-journal")));
-            Err(damaged(database, DOING, failure))
+    // A copy is as small as can be.
+    let bytes_max = pages::size(database).saturating_add(GROWTH_BYTES_MAX);
+    source.copy_into(end, bytes_max).map_err(|failure| {
+        // It stays where a file may not grow any more.
+        drop(fs::remove_file(beside(file, "-journal")));
+        match damaged(database, DOING, failure) {
+            StoreError::TooLong { .. } => StoreError::Damaged {
+                path: database.to_owned(),
+                what: format!("its copy has more than {bytes_max} bytes, and no end"),
+            },
+            failure => failure,
         }
-    }
+    })
 }
 
 /// Whose both are, the database and the folder for its copy, if they are of one user: that one
@@ -234,6 +240,8 @@ pub(super) fn disk(
 }
 
 const DOING: &str = "copying the database";
+/// What a copy may have more than the database and its log.
+const GROWTH_BYTES_MAX: u64 = 16 << 20;
 const PREFIX: &str = "avatar-watch-";
 const SUFFIX: &str = ".db";
 const PRIVATE_MODE: u32 = 0o700;

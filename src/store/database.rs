@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
 
-use crate::store::connection::{self, Database};
+use crate::store::connection;
 use crate::store::error::{Doing as _, StoreError, damaged};
 use crate::store::identity;
 use crate::store::links::end_of;
@@ -21,6 +21,7 @@ use crate::store::runs::{self, StartCheck};
 use crate::store::schema::{APPLICATION_ID, MIGRATIONS, newest};
 use crate::store::schema_check;
 use crate::store::seal;
+use crate::store::transaction::Database;
 
 /// Opens the database for writing; makes it when it is not there, checks it when the run before
 /// did not end cleanly, brings it to the newest schema, and notes that a run has begun.
@@ -32,7 +33,7 @@ pub(super) fn open_for_writing(path: &Path) -> Result<(Database, StartCheck), St
     identity::refuse_foreign(path)?;
     make_private(path)?;
     let mut connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let (found, _) = connection::identify(&connection, path)?;
+    let found = identity::identify(&mut connection, path)?.schema;
     connection
         // It is ours, so its log is as well.
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)

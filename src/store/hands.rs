@@ -11,13 +11,13 @@ use crate::domain::delivery::DeliveryId;
 use crate::domain::event::EventId;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
-use crate::store::connection::Database;
 use crate::store::database;
 use crate::store::error::StoreError;
 use crate::store::obstacle::{self, Use};
 use crate::store::seal;
 use crate::store::snapshot;
 use crate::store::time_limit::Work;
+use crate::store::transaction::Database;
 
 /// Under which event id a delivery is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

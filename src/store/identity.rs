@@ -11,8 +11,11 @@ use std::path::Path;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags};
 
+use crate::store::connection;
 use crate::store::error::{Doing as _, StoreError, damaged};
 use crate::store::schema::{APPLICATION_ID, newest};
+use crate::store::schema_check;
+use crate::store::time_limit::{Limits, TimeLimit, Work};
 
 /// Refuses a file that cannot be ours, before anything is opened for writing, locked or made
 /// beside it. What cannot be told from the file alone is left to [`schema_of`].
@@ -26,12 +29,46 @@ pub(super) fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
         // Whoever makes or opens it says what is in the way.
         Ok(_) | Err(_) => return Ok(()),
     }
-    let Ok(connection) = open_as_it_lies(path) else { return Ok(()) };
+    let Ok(mut connection) = open_as_it_lies(path) else { return Ok(()) };
+    let limit = TimeLimit::of(&mut connection, Limits::default()).doing(LOOKING)?;
+    let _limited = limit.begin(LOOKING, Work::Schema)?;
     match schema_of(&connection, path) {
         Err(refused @ (StoreError::Foreign { .. } | StoreError::Newer { .. })) => Err(refused),
         // Of a file that a daemon writes to, not all may be seen.
         Ok(_) | Err(_) => Ok(()),
     }
+}
+
+/// What a file is: the number of its schema, zero when there is nothing in it yet, and
+/// `PRAGMA schema_version`, which changes with every change of the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) schema: i64,
+    pub(super) schema_version: i64,
+}
+
+/// Compares the schema of a file with that of its number; all of it is one state.
+///
+/// # Errors
+/// As [`schema_of`]; [`StoreError::Altered`] when its schema is not that of its number.
+pub(super) fn identify(connection: &mut Connection, path: &Path) -> Result<Identity, StoreError> {
+    const DOING: &str = "opening the database";
+    let limit = TimeLimit::of(connection, Limits::default()).doing(DOING)?;
+    let _limited = limit.begin(DOING, Work::Schema)?;
+    let transaction = connection.unchecked_transaction().doing(DOING)?;
+    let schema = schema_of(&transaction, path)?;
+    schema_check::check(&transaction, path, schema)?;
+    let schema_version = schema_version(&transaction).doing(DOING)?;
+    transaction.commit().doing(DOING)?;
+    Ok(Identity { schema, schema_version })
+}
+
+/// `PRAGMA schema_version` (<https://www.sqlite.org/pragma.html#pragma_schema_version>).
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get(0))
 }
 
 /// The number of the file's schema; zero when there is nothing in it yet.
@@ -75,16 +112,13 @@ pub(super) fn no_regular_file(path: &Path) -> StoreError {
 
 /// Opens the file alone, without a lock and without its log, so that nothing is made beside it.
 fn open_as_it_lies(path: &Path) -> Result<Connection, StoreError> {
-    const DOING: &str = "looking at the database";
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_URI;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let uri = uri(path, "immutable=1").map_err(|source| StoreError::Disk {
-        doing: DOING,
+        doing: LOOKING,
         path: path.to_owned(),
         source,
     })?;
-    Connection::open_with_flags(uri, flags).doing(DOING)
+    connection::open(Path::new(&uri), flags)
 }
 
 /// A file that is there as SQLite's URI, with these options
@@ -116,6 +150,7 @@ fn listed(tables: &[String]) -> String {
     }
 }
 
+const LOOKING: &str = "looking at the database";
 /// Tables and indexes of another program that are named.
 const NAMED_MAX: usize = 3;
 

@@ -17,11 +17,11 @@ use crate::domain::recipient::masked;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::transition::Transition;
 use crate::domain::watch::Watch;
-use crate::store::connection::Database;
 use crate::store::database::{self, DatabaseFile};
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::hands::NOT_SENT_AGAIN;
 use crate::store::time_limit::Work;
+use crate::store::transaction::Database;
 use crate::store::{chain, channels, recipients, snapshot, trainings, transitions, watches};
 
 /// A connection that only reads.

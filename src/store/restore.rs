@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::timestamp::Timestamp;
 use crate::store::backup::{compact, copy, disk, sync_folder};
-use crate::store::connection::{self, Database};
+use crate::store::connection;
 use crate::store::error::{Doing as _, StoreError, damaged};
 use crate::store::identity;
 use crate::store::links::{beside, end_of, folder_of};
@@ -20,7 +20,8 @@ use crate::store::lock::DatabaseLock;
 use crate::store::obstacle::Use;
 use crate::store::owner::Owner;
 use crate::store::permissions;
-use crate::store::time_limit::Work;
+use crate::store::time_limit::{Limits, TimeLimit, Work};
+use crate::store::transaction::Database;
 use crate::store::verify::{Report, verify};
 
 /// A restore that was done, or refused for what is wrong with the backup.
@@ -101,7 +102,10 @@ pub fn restore(database: &Path, file: &Path, now: Timestamp) -> Result<Restore, 
 /// nothing to one that is damaged.
 fn hold(database: &Path) -> Result<Option<Connection>, StoreError> {
     const DOING: &str = "closing the old database";
-    let connection = connection::open(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = connection::open(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // What is interrupted is damaged: SQLite reads the list of tables and indexes here.
+    let limit = TimeLimit::of(&mut connection, Limits::default()).doing(DOING)?;
+    let limited = limit.begin(DOING, Work::Schema)?;
     // Only whoever is alone with the database can end its log.
     let alone = connection
         .pragma_update(None, "locking_mode", "EXCLUSIVE")
@@ -109,9 +113,10 @@ fn hold(database: &Path) -> Result<Option<Connection>, StoreError> {
             connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))
         })
         .and_then(|()| connection.execute_batch("BEGIN EXCLUSIVE"));
+    drop(limited);
     match alone.map_err(|source| damaged(database, DOING, source)) {
         Ok(()) => Ok(Some(connection)),
-        Err(StoreError::Damaged { .. }) => Ok(None),
+        Err(StoreError::Damaged { .. } | StoreError::TooLong { .. }) => Ok(None),
         Err(failure) => Err(failure),
     }
 }

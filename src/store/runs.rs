@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 
-use crate::store::connection::Database;
 use crate::store::error::{StoreError, damaged};
 use crate::store::time_limit::Work;
+use crate::store::transaction::Database;
 use crate::store::verify;
 
 /// What was done about the file's structure when it was opened.

@@ -26,6 +26,10 @@ pub(super) fn check(connection: &Connection, path: &Path, schema: i64) -> Result
         Some(ErrorCode::Unknown | ErrorCode::TooBig | ErrorCode::OperationAborted) => {
             StoreError::Damaged { path: path.to_owned(), what: source.to_string() }
         }
+        Some(ErrorCode::OperationInterrupted) => StoreError::Damaged {
+            path: path.to_owned(),
+            what: "its list of tables and indexes has no end".to_owned(),
+        },
         _ => damaged(path, DOING, source),
     };
     let found = objects(connection).map_err(unreadable)?;

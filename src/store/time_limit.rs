@@ -16,6 +16,8 @@ use crate::store::error::StoreError;
 pub(super) enum Work {
     /// Any but the following.
     Usual,
+    /// A look at the schema of a file, which has a few pages; those of some files have no end.
+    Schema,
     /// A step of the retention, which reads some thousand rows wherever they are on the disk.
     Retention,
 }
@@ -25,6 +27,8 @@ pub(super) enum Work {
 pub(super) struct Limits {
     /// [`Work::Usual`].
     pub(super) usual: Duration,
+    /// [`Work::Schema`].
+    pub(super) schema: Duration,
     /// [`Work::Retention`].
     pub(super) retention: Duration,
     /// Any of them once the daemon stops.
@@ -36,6 +40,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             usual: Duration::from_secs(20),
+            schema: Duration::from_secs(5),
             retention: Duration::from_secs(40),
             after_stop: Duration::from_secs(3),
         }
@@ -87,6 +92,7 @@ impl TimeLimit {
         }
         let limit = match work {
             Work::Usual => self.0.limits.usual,
+            Work::Schema => self.0.limits.schema,
             Work::Retention => self.0.limits.retention,
         };
         let now = self.now();
@@ -99,6 +105,11 @@ impl TimeLimit {
     /// Leaves what is under way, and what comes, the time after a stop.
     pub(super) fn stop(&self) {
         self.0.stopping_at.fetch_min(self.now(), Ordering::Relaxed);
+    }
+
+    /// Whether [`Self::stop`] was called.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.0.stopping_at.load(Ordering::Relaxed) != NEVER
     }
 
     fn is_over(&self) -> bool {
@@ -132,7 +143,7 @@ fn milliseconds(duration: Duration) -> u64 {
 
 const NEVER: u64 = u64::MAX;
 /// Steps of SQLite's machine between two questions: less than a millisecond, as a rule.
-const STEPS: i32 = 10_000;
+pub(super) const STEPS: i32 = 10_000;
 
 #[cfg(test)]
 mod tests {

@@ -11,12 +11,12 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::connection::Database;
 use crate::store::database::DatabaseFile;
 use crate::store::error::{Doing as _, NextStep, StoreError};
 use crate::store::lock::DatabaseLock;
 use crate::store::runs::{self, StartCheck};
 use crate::store::time_limit::Work;
+use crate::store::transaction::Database;
 
 /// The writer's thread, to be waited for at the end.
 #[derive(Debug)]
