@@ -2,10 +2,10 @@
 //!
 //! Whoever is told a secret may repeat it in its answer. It is known in whatever form: in another
 //! case or width, with blanks, line ends and unseen characters in it, as it stands in a URL, in
-//! HTML, in a mail, in JSON and other languages, one around the other, in hexadecimal digits or base64,
-//! also amid other bytes; and by its beginning, where a text was cut amid it. Text that is none of
-//! that is left as it is. Whoever knows a secret and means to show it finds another coding: this
-//! keeps what services repeat, not what an enemy writes.
+//! HTML, in a mail, in JSON and other languages, one around the other, in hexadecimal digits or
+//! base64, also amid other bytes; and by its beginning, where a text was cut amid it. Text that is
+//! none of that is left as it is. Whoever knows a secret and means to show it finds another coding:
+//! this keeps what services repeat, not what an enemy writes.
 
 use std::borrow::Cow;
 use std::fmt;
