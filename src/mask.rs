@@ -127,8 +127,8 @@ fn is_long(units: &[Unit]) -> bool {
     compared(units).len() >= FORM_CHARS_MIN
 }
 
-/// Letters without their case and width, hyphens of any kind, and the two letters of base64 in which
-/// its alphabets differ.
+/// Letters without their case and width, hyphens of any kind, and the two letters of base64 in
+/// which its alphabets differ.
 fn fold(char: char) -> char {
     match char {
         '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe63}' | '\u{ff0d}' => '+',
