@@ -278,9 +278,9 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let room = DISCOVERED_MAX.saturating_sub(discovered);
         let number = unknown.len() + unclear.len();
         if number > room {
-            warn!(account = %account, "the list of account `{account}` shows {number} avatars that \
-                the config does not name, and {discovered} are watched so already: {DISCOVERED_MAX} \
-                is the most; name the others in the config");
+            warn!(account = %account, "the list of account `{account}` shows {number} avatars \
+                that the config does not name, and {discovered} are watched so already: \
+                {DISCOVERED_MAX} is the most; name the others in the config");
         }
         let taken = if first { room } else { room.min(DISCOVERED_AT_ONCE) };
         unknown.truncate(taken);
