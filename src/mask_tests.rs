@@ -118,7 +118,10 @@ proptest! {
     }
 
     #[test]
-    fn no_text_breaks_the_mask(secrets in prop::collection::vec(".{0,12}", 0..4), text in ".{0,80}") {
+    fn no_text_breaks_the_mask(
+        secrets in prop::collection::vec(".{0,12}", 0..4),
+        text in ".{0,80}",
+    ) {
         let mask = Mask::new(&secrets);
         let _ = mask.whole(&text);
         let _ = mask.beginning(&text);

@@ -128,8 +128,8 @@ const SUMS_MAX: usize = 8;
 const LOOPS_MAX: usize = 3;
 /// Words that a value follows, and not what is done with one.
 const WORDS: [&str; 8] = ["in", "not", "and", "or", "if", "else", "elif", "is"];
-const BUILDS: &str = "makes a list or an object of values; those here are of texts and numbers, like \
-    `['IDLE', 'REFUSED']`";
+const BUILDS: &str = "makes a list or an object of values; those here are of texts and numbers, \
+    like `['IDLE', 'REFUSED']`";
 
 #[cfg(test)]
 mod tests {
