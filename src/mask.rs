@@ -21,6 +21,8 @@ use crate::domain::foreign_text::is_blank_char;
 pub struct Mask {
     /// In the forms that are looked for, as they are compared.
     forms: Vec<Vec<char>>,
+    /// The letters and digits of those that have many, which come in a row, whatever is between.
+    bare: Vec<Vec<char>>,
     /// What is too short to be looked for in other forms, as it is.
     short: Vec<String>,
 }
@@ -52,7 +54,10 @@ impl Mask {
             let mut rest = Some(units(secret));
             for _ in 0..=CODINGS_MAX {
                 let Some(units) = rest.filter(|units| is_long(units)) else { break };
-                mask.forms.push(compared(&units).iter().map(|unit| unit.char).collect());
+                let form = compared(&units);
+                let bare: Vec<char> = bare(&form).iter().map(|unit| unit.char).collect();
+                mask.bare.extend((bare.len() >= BARE_CHARS_MIN).then_some(bare));
+                mask.forms.push(form.iter().map(|unit| unit.char).collect());
                 rest = decoded(&units);
             }
             if mask.short.last().is_none_or(|last| last != secret) {
@@ -77,7 +82,8 @@ impl Mask {
 
     fn masked<'t>(&self, text: &'t str, is_cut: bool) -> Cow<'t, str> {
         // No form has fewer bytes than characters.
-        let shortest = self.forms.last().map_or(usize::MAX, Vec::len);
+        let shortest = self.forms.iter().chain(&self.bare).map(Vec::len).min();
+        let shortest = shortest.unwrap_or(usize::MAX);
         if self.short.is_empty() && text.len() < shortest && !is_cut {
             return text.into();
         }
@@ -86,7 +92,10 @@ impl Mask {
         // Each coding that is taken off may show another one.
         for _ in 0..=CODINGS_MAX {
             let Some(units) = rest else { break };
-            self.find(&compared(&units), is_cut, &mut places);
+            let seen = compared(&units);
+            self.find(&seen, is_cut, &mut places);
+            let bare = bare(&seen);
+            self.bare.iter().for_each(|form| places.extend(whole_in(&bare, form)));
             rest = decoded(&units);
         }
         for secret in &self.short {
@@ -98,9 +107,8 @@ impl Mask {
     /// Adds where a secret stands.
     fn find(&self, units: &[Unit], is_cut: bool, places: &mut Vec<Range<usize>>) {
         for form in &self.forms {
-            let same = |units: &[Unit]| units.iter().zip(form).all(|(it, char)| it.char == *char);
-            let found = units.windows(form.len()).filter(|units| same(units));
-            places.extend(found.filter_map(around));
+            places.extend(whole_in(units, form));
+            let same = |units: &[Unit]| is_same(units, form);
             let lengths = (BEGINNING_CHARS_MIN..form.len()).rev().filter(|_| is_cut);
             let begun = lengths
                 .filter_map(|length| units.get(units.len().checked_sub(length)?..))
@@ -108,6 +116,20 @@ impl Mask {
             places.extend(begun.and_then(around));
         }
     }
+}
+
+/// Where all of a form stands.
+fn whole_in(units: &[Unit], form: &[char]) -> impl Iterator<Item = Range<usize>> {
+    units.windows(form.len()).filter(|units| is_same(units, form)).filter_map(around)
+}
+
+fn is_same(units: &[Unit], form: &[char]) -> bool {
+    units.iter().zip(form).all(|(unit, char)| unit.char == *char)
+}
+
+/// Letters and digits alone.
+fn bare(units: &[Unit]) -> Vec<Unit> {
+    units.iter().filter(|unit| unit.char.is_alphanumeric()).cloned().collect()
 }
 
 fn units(text: &str) -> Vec<Unit> {
@@ -308,6 +330,8 @@ fn replaced(text: &str, mut places: Vec<Range<usize>>) -> Cow<'_, str> {
 pub const MASK: &str = "***";
 /// Shorter ones stand in too many texts to be looked for in other forms.
 const FORM_CHARS_MIN: usize = 4;
+/// Fewer letters and digits in a row may be words of a sentence.
+const BARE_CHARS_MIN: usize = 12;
 /// Fewer characters of a secret give nothing away, and many texts end in them.
 const BEGINNING_CHARS_MIN: usize = 3;
 /// Fewer may be chance.

@@ -47,6 +47,8 @@ fn base64_amid_other_bytes_is_known() {
         assert!(masked.contains(MASK) && masked.len() <= 3 + 16, "{text} became {masked}");
     }
     check("k3y-k3y", "k3y&hyphen;k3y or k3y\u{2011}k3y", "*** or ***");
+    check("CANARYKEY-1234abcd", "no: `CANARYKEY: -1234abcd`", "no: `***`");
+    check("CANARYKEY-1234abcd", "r-canarykey--1234.abcd!", "r-***!");
     check("k3y>>>k3y???", "azN5Pj4-azN5Pz8_", "***");
 }
 
