@@ -108,3 +108,11 @@ async fn a_password_can_be_printed_by_a_program_too() {
     let channel = email(SmtpSpec { login: Some(login), ..spec(&mailbox, SmtpTls::None) });
     assert_eq!(channel.probe().await.class, OutcomeClass::Delivered);
 }
+
+#[tokio::test]
+async fn ways_of_logging_in_that_are_named_like_our_password_do_not_show_it() {
+    let offers = Upset::Raw(b"250-h\r\n250 AUTH C4N4RYPASS XC4N4RYPASS\r\n");
+    let (outcome, _) = outcome_of(vec![(Step::Ehlo, offers)]).await;
+    let said = outcome.error.unwrap();
+    assert!(said.contains("ways of logging in that it offers: ***"), "{said}");
+}

@@ -80,3 +80,17 @@ async fn a_port_without_tls_is_told_by_a_probe() {
     assert!(probed.error.unwrap().contains("does not speak TLS"));
     assert!(probed.help.unwrap().contains("port"));
 }
+
+#[tokio::test]
+async fn a_certificate_for_a_name_that_is_our_secret_does_not_show_it() {
+    let identity = Identity::self_signed("C4N4RYT0KEN.example", 4000);
+    let server = TlsServer::start(&identity, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let url = format!("{}/C4N4RYT0KEN", server.base_url());
+    let mut spec = spec(&url, &[SECRET], Duration::from_secs(8));
+    spec.ca_pem = Some(identity.pem().into_bytes());
+    let channel = build(spec);
+    for outcome in [try_once(&channel).await, channel.probe().await] {
+        let said = outcome.error.unwrap();
+        assert!(said.contains("its certificate is for another host: for `***.example`"), "{said}");
+    }
+}
