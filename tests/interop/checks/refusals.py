@@ -216,8 +216,8 @@ def smtp(port, hello="watch.example.com"):
 
 def program(*arguments):
     words = list(map(str, arguments))
-    if words[0].startswith(str(MAIL)):
-        # It is unpacked, not installed, and gets no variable of ours.
+    if words[0].startswith(str(MAIL)) and not words[0].endswith("busybox"):
+        # It is unpacked, not installed, needs libraries beside it, and gets no variable of ours.
         words = ["/usr/bin/env", f"LD_LIBRARY_PATH={os.environ['LD_LIBRARY_PATH']}", *words]
     return f"sendmail = {{ command = {json.dumps(words)} }}"
 
