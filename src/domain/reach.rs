@@ -131,7 +131,7 @@ fn of_table(table: &[Row], address: [u8; 16]) -> Option<Refusal> {
 
 /// The addresses of IPv4 that are not everybody's: those of clouds, then the special-purpose
 /// registry of IANA (RFC 6890), multicast (RFC 5771) and what is reserved (RFC 1112, section 4).
-const FOUR: [Row; 20] = [
+const FOUR: [Row; 19] = [
     // Alibaba, Oracle and Azure have theirs outside of the link-local block.
     (&[100, 100, 100, 200], 32, Refusal::Metadata),
     (&[192, 0, 0, 192], 32, Refusal::Metadata),
@@ -152,7 +152,6 @@ const FOUR: [Row; 20] = [
     (&[192, 0, 2], 24, Refusal::SetAside),
     (&[198, 51, 100], 24, Refusal::SetAside),
     (&[203, 0, 113], 24, Refusal::SetAside),
-    (&[192, 31, 196], 24, Refusal::SetAside),
     (&[240], 4, Refusal::SetAside),
 ];
 
@@ -250,6 +249,10 @@ mod tests {
             always(text);
         }
         for text in ["1.1.1.1", "169.253.1.1", "169.255.1.1", "2606:4700::1", "2a00:1450::1"] {
+            always(text);
+        }
+        // Everybody's, by the same registry: the name servers of AS112 (RFC 7534, RFC 7535).
+        for text in ["192.31.196.1", "192.175.48.1"] {
             always(text);
         }
         for text in ["198.17.255.255", "198.20.0.0", "192.0.1.1", "223.255.255.255", "3ffe::1"] {
