@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{StatVfsMountFlags, fgetxattr, fstatvfs, getxattr, statvfs};
 use rustix::process::geteuid;
 
+use crate::files::links::{folder_of, hops};
 use crate::files::users::{bare, group, has_other_members, user};
 
 /// The users whose files are obeyed.
@@ -301,21 +302,6 @@ impl Trust {
     }
 }
 
-/// The path, and where each link leads that it ends in.
-fn hops(path: &Path) -> Vec<PathBuf> {
-    let mut hops = vec![path.to_owned()];
-    while let (Some(last), true) = (hops.last(), hops.len() <= LINKS_MAX) {
-        let Ok(target) = fs::read_link(last) else { break };
-        let next = folder_of(last).join(target);
-        hops.push(next);
-    }
-    hops
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
-}
-
 /// The number that stands for owners without a number here, unless some user has it.
 fn unmapped() -> Option<u32> {
     let overflow = fs::read_to_string("/proc/sys/kernel/overflowuid");
@@ -343,8 +329,6 @@ const STICKY: u32 = 0o1000;
 const OVERFLOW: u32 = 65_534;
 /// An access control list with more than the permission bits (`acl(5)`).
 const ACL: &str = "system.posix_acl_access";
-/// As many as Linux follows.
-const LINKS_MAX: usize = 40;
 
 #[cfg(test)]
 #[path = "trust_tests.rs"]

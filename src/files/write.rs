@@ -10,6 +10,8 @@ use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile};
 
+use crate::files::links::folder_of;
+
 /// Readable by its owner only.
 pub const PRIVATE: u32 = 0o600;
 /// Readable by everybody, as far as the umask lets it be.
@@ -59,11 +61,11 @@ fn draft(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
     })
 }
 
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
+/// Puts on disk which names stand in the folder of a file.
+///
+/// # Errors
+/// When the folder cannot be opened, or written.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::domain::timestamp::Timestamp;
+use crate::files::links::{beside, folder_of};
 use crate::files::trust::Trust;
+use crate::files::write;
 use crate::store::error::{StoreError, damaged};
-use crate::store::links::{beside, folder_of};
 use crate::store::lock::DatabaseLock;
 use crate::store::owner::Owner;
 use crate::store::pages;
@@ -164,8 +165,7 @@ fn place(copy: NamedTempFile, file: &Path) -> Result<(), StoreError> {
 
 /// Puts on disk which names stand in the folder of a file.
 pub(super) fn sync_folder(file: &Path) -> Result<(), StoreError> {
-    let folder = folder_of(file);
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(disk("writing", folder))
+    write::sync_folder(file).map_err(disk("writing", folder_of(file)))
 }
 
 /// A dated name that nothing has yet: that of the moment, or of one shortly after it.

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
 
+use crate::files::links::end_of;
 use crate::store::connection;
 use crate::store::error::{Doing as _, StoreError, damaged};
 use crate::store::identity;
-use crate::store::links::end_of;
 use crate::store::obstacle::Use;
 use crate::store::owner::{Owner, open_or_make};
 use crate::store::permissions;

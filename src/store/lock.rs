@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use crate::files::links::{beside, end_of};
 use crate::store::error::StoreError;
-use crate::store::links::{beside, end_of};
 use crate::store::obstacle::{self, LOCK_END};
 use crate::store::owner::{Owner, open_or_make};
 

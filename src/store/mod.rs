@@ -7,7 +7,6 @@
 pub mod error;
 pub mod schema;
 pub mod columns;
-pub mod links;
 pub mod owner;
 pub mod mount;
 pub mod obstacle;

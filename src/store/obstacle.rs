@@ -10,9 +10,9 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat};
 use rustix::process::geteuid;
 
+use crate::files::links::{beside, end_of, folder_of};
 use crate::files::users::{bare, user};
 use crate::store::error::StoreError;
-use crate::store::links::{beside, end_of, folder_of};
 use crate::store::mount::Mount;
 
 /// How the names end of the files that SQLite has beside a database.

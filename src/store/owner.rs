@@ -12,8 +12,8 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
+use crate::files::links::folder_of;
 use crate::files::trust::{Facts, Trust, Verdict};
-use crate::store::links::folder_of;
 
 /// A user with a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

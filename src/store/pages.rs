@@ -7,8 +7,8 @@ use rusqlite::{Row, named_params};
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::transition::Transition;
+use crate::files::links::beside;
 use crate::store::error::StoreError;
-use crate::store::links::beside;
 use crate::store::reader::{DELIVERY_COLUMNS, DeliveryFilter, DeliveryRow, Reader, read_delivery};
 use crate::store::transitions;
 

@@ -9,9 +9,9 @@ use std::path::Path;
 
 use rustix::process::geteuid;
 
+use crate::files::links::{beside, end_of, folder_of};
 use crate::files::trust::{Distrust, Facts, Trust, Verdict};
 use crate::store::error::StoreError;
-use crate::store::links::{beside, end_of, folder_of};
 use crate::store::obstacle::{SQLITE_ENDS, Use, blocked};
 
 /// Refuses a database that another user owns or may write, or whose `-wal`, `-shm` or `-journal`

@@ -11,9 +11,9 @@ use rusqlite::ffi;
 use rustix::fs::statvfs;
 use rustix::io::Errno;
 
+use crate::files::links::{beside, end_of, folder_of};
 use crate::store::connection;
 use crate::store::error::{Doing as _, StoreError};
-use crate::store::links::{beside, end_of, folder_of};
 use crate::store::mount::Mount;
 use crate::store::obstacle::{self, SQLITE_ENDS, Use};
 use crate::store::permissions;

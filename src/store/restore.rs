@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::timestamp::Timestamp;
+use crate::files::links::{beside, end_of, folder_of};
 use crate::store::backup::{compact, copy, disk, sync_folder};
 use crate::store::connection;
 use crate::store::error::{Doing as _, StoreError, damaged};
 use crate::store::identity;
-use crate::store::links::{beside, end_of, folder_of};
 use crate::store::lock::DatabaseLock;
 use crate::store::obstacle::Use;
 use crate::store::owner::Owner;

@@ -20,11 +20,11 @@ use nix::libc;
 use rusqlite::{OpenFlags, ffi};
 use rustix::fs::MemfdFlags;
 
+use crate::files::links::beside;
 use crate::store::connection::{self, BUSY_TIMEOUT};
 use crate::store::database;
 use crate::store::error::{Doing as _, StoreError};
 use crate::store::identity;
-use crate::store::links::beside;
 use crate::store::obstacle::{self, SQLITE_ENDS, Use};
 use crate::store::permissions;
 use crate::store::transaction::Database;

@@ -13,8 +13,8 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use tempfile::{Builder, NamedTempFile, TempDir};
 
+use crate::files::links::beside;
 use crate::files::trust::Trust;
-use crate::store::links::beside;
 
 /// Makes an empty file in the folder, readable by its owner only, and holds it.
 ///

@@ -1,34 +1,38 @@
-//! Where a path leads to in the end: what stands beside a database stands beside the file, by
-//! whatever link it was named.
+//! Where a path leads to, link by link and in the end: what stands beside a database stands beside
+//! the file, by whatever link it was named.
 
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 
+/// The path, and where each link leads that it ends in; no more than Linux follows.
+pub(super) fn hops(path: &Path) -> Vec<PathBuf> {
+    let next = |hop: &PathBuf| fs::read_link(hop).ok().map(|target| folder_of(hop).join(target));
+    iter::successors(Some(path.to_owned()), next).take(LINKS_MAX + 1).collect()
+}
+
 /// The file that a path leads to through all links of its last part, whether it is there or not.
-pub(super) fn end_of(path: &Path) -> PathBuf {
-    let mut end = path.to_owned();
-    for _ in 0..LINKS_MAX {
-        let Ok(target) = fs::read_link(&end) else { return end };
-        end = folder_of(&end).join(target);
-    }
-    // Whoever opens it hears that there is no end.
-    path.to_owned()
+/// Where the links have no end it is the path itself: opening it says so.
+pub fn end_of(path: &Path) -> PathBuf {
+    let mut hops = hops(path);
+    let is_endless = hops.len() > LINKS_MAX;
+    hops.pop().filter(|_| !is_endless).unwrap_or_else(|| path.to_owned())
 }
 
 /// The folder that a file stands in.
-pub(super) fn folder_of(file: &Path) -> &Path {
+pub fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
 /// A file beside the one that a path leads to, with this at the end of its name.
-pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
+pub fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = end_of(path).into_os_string();
     name.push(end);
     PathBuf::from(name)
 }
 
 /// As many as Linux follows.
-const LINKS_MAX: usize = 40;
+pub(super) const LINKS_MAX: usize = 40;
 
 #[cfg(test)]
 mod tests {
