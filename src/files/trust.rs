@@ -62,6 +62,17 @@ pub struct Distrust {
 }
 
 impl Verdict {
+    /// Whether the file may be obeyed, also where root looks after another user's.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn lenient(self) -> Result<(), Distrust> {
+        match self {
+            Self::Trusted | Self::Doubtful(_) => Ok(()),
+            Self::Distrusted(distrust) => Err(distrust),
+        }
+    }
+
     /// Whether the file may be obeyed even where what it says is run.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::process::geteuid;
 
 use crate::files::links::{beside, end_of, folder_of};
-use crate::files::trust::{Distrust, Facts, Trust, Verdict};
+use crate::files::trust::{Distrust, Facts, Trust};
 use crate::store::error::StoreError;
 use crate::store::obstacle::{SQLITE_ENDS, Use, blocked};
 
@@ -30,10 +30,8 @@ pub(super) fn check(database: &Path, wanted: Use) -> Result<(), StoreError> {
         let of_folder = fs::metadata(folder_of(&file)).ok().map(|it| it.uid());
         let of_folder = of_folder.filter(|_| wanted == Use::Read || geteuid().is_root());
         let trust = Trust::for_named().with_owner(of_folder);
-        // Root looks after the databases of other users.
-        if let Verdict::Distrusted(Distrust { what, help }) = trust.judge_named(&file, &facts) {
-            return Err(blocked(&file, what, help));
-        }
+        let verdict = trust.judge_named(&file, &facts).lenient();
+        verdict.map_err(|Distrust { what, help }| blocked(&file, what, help))?;
     }
     Ok(())
 }
