@@ -7,14 +7,14 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 
 use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
 use serde_json::Deserializer;
 
 use crate::argil::wire::{
-    BYTE_ORDER_MARK, Body, Fields, LIST_COUNT_MAX, LIST_KEPT_MAX, LIST_TEXT_MAX, LongText,
-    Unusable, avatar, text_of, unusable, unusable_io,
+    Body, Fields, LIST_COUNT_MAX, LIST_KEPT_MAX, LIST_TEXT_MAX, LongText, Unusable, avatar, begin,
+    text_of, unusable,
 };
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::mask::Mask;
@@ -187,25 +187,6 @@ impl<R: Read> Read for BoundedTexts<R> {
         let count = self.inner.read(to)?;
         to[..count].iter().try_for_each(|byte| self.pass(*byte))?;
         Ok(count)
-    }
-}
-
-/// Goes to where the JSON begins.
-///
-/// # Errors
-/// When there is none.
-fn begin(body: &mut impl BufRead) -> Result<(), Unusable> {
-    let mut mark = BYTE_ORDER_MARK;
-    loop {
-        let next = body.fill_buf().map_err(|error| unusable_io(&error))?.first().copied();
-        match next {
-            None => return Err(Unusable::Empty),
-            Some(byte) if mark.first() == Some(&byte) => mark = &mark[1..],
-            Some(b'<') => return Err(Unusable::WebPage),
-            Some(byte) if byte.is_ascii_whitespace() => mark = &[],
-            Some(_) => return Ok(()),
-        }
-        body.consume(1);
     }
 }
 

@@ -5,7 +5,7 @@
 //! known field that comes twice contradicts itself and counts as unreadable. Knows no HTTP.
 
 use std::fmt;
-use std::io;
+use std::io::{self, BufRead};
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
@@ -102,18 +102,34 @@ pub fn read_avatar(body: &[u8], id: &AvatarId, mask: &Mask) -> Result<Avatar, Un
 #[error("a text is too long")]
 pub(super) struct LongText;
 
+/// Goes to where the JSON begins.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn begin(body: &mut impl BufRead) -> Result<(), Unusable> {
+    let mut mark = BYTE_ORDER_MARK;
+    loop {
+        let next = body.fill_buf().map_err(|error| unusable_io(&error))?.first().copied();
+        match next {
+            None => return Err(Unusable::Empty),
+            Some(byte) if mark.first() == Some(&byte) => mark = &mark[1..],
+            Some(b'<') => return Err(Unusable::WebPage),
+            Some(byte) if byte.is_ascii_whitespace() => mark = &[],
+            Some(_) => return Ok(()),
+        }
+        body.consume(1);
+    }
+}
+
 /// Reads JSON of a `kind` that is told from any other by `other`.
 fn read_json<T>(
     body: &[u8],
     kind: impl for<'de> DeserializeSeed<'de, Value = T>,
     other: Unusable,
 ) -> Result<T, Unusable> {
+    // On a copy, so that lines and columns are counted from where the body begins.
+    begin(&mut &*body)?;
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
-    match body.trim_ascii_start().first() {
-        None => return Err(Unusable::Empty),
-        Some(b'<') => return Err(Unusable::WebPage),
-        Some(_) => {}
-    }
     let mut json = Deserializer::from_slice(body);
     let read = kind.deserialize(&mut json).and_then(|read| json.end().map(|()| read));
     read.map_err(|error| unusable(error, other))
@@ -128,7 +144,7 @@ pub(super) fn unusable(error: serde_json::Error, other: Unusable) -> Unusable {
     }
 }
 
-pub(super) fn unusable_io(error: &io::Error) -> Unusable {
+fn unusable_io(error: &io::Error) -> Unusable {
     match error.get_ref() {
         Some(inner) if inner.is::<LongText>() => Unusable::LongText,
         _ => Unusable::BreaksOff,
@@ -321,7 +337,7 @@ pub(super) const LIST_COUNT_MAX: usize = 20_000;
 pub(super) const LIST_KEPT_MAX: usize = 12 * 1024 * 1024;
 /// The longest text in a list, as it is written, in bytes.
 pub(super) const LIST_TEXT_MAX: usize = 64 * 1024;
-pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The longest address of a picture that is kept, in bytes.
 const URL_SIZE_MAX: usize = 4 * 1024;
