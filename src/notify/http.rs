@@ -236,9 +236,9 @@ impl Webhook {
         }
         let meaning = self.format.meaning(&answer, self.accepts, now);
         let remark = meaning.remark.map(|remark| format!("; {remark}"));
-        let mask = Mask::new(&self.hidden);
         let undecoded = answer.undecoded.as_ref();
-        let undecoded = undecoded.map(|flaw| format!("; its body {}", mask.whole(flaw)));
+        let undecoded =
+            undecoded.map(|flaw| format!("; its body {}", Mask::new(&self.hidden).whole(flaw)));
         let error = format!(
             "`{}` answered {}{}{}{}",
             self.way.host,

@@ -50,9 +50,11 @@ impl Template {
     /// # Errors
     /// When a text cannot be rendered, or the body is too large.
     pub fn render(&self, event: &Event) -> Result<Vec<u8>, TemplateFault> {
-        let context = context(event);
-        let fuel = self.fuel();
-        let value = with_room(|| value(&self.tree, String::new(), &context, fuel))?;
+        with_room(|| self.body(event))
+    }
+
+    fn body(&self, event: &Event) -> Result<Vec<u8>, TemplateFault> {
+        let value = value(&self.tree, String::new(), &context(event), self.fuel())?;
         let body = value.to_string().into_bytes();
         if body.len() > BODY_MAX {
             let message = format!("makes a body of more than {BODY_MAX} bytes");
@@ -86,7 +88,7 @@ impl Template {
             faults.extend(fault.map(|message| TemplateFault { path, message }));
         }
         if faults.is_empty() {
-            faults.extend(events.iter().find_map(|event| self.render(event).err()));
+            faults.extend(events.iter().find_map(|event| self.body(event).err()));
         }
         faults
     }
