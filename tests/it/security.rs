@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use crate::faults::is_test;
 use crate::harness::argil::{Answer, FakeArgil};
 use crate::harness::config::Config;
-use crate::harness::daemon::Bench;
+use crate::harness::daemon::{Bench, memory_peak_kib};
 
 #[test]
 fn every_threat_names_tests_that_are_there() {
@@ -54,12 +54,6 @@ fn bombs() -> Vec<Vec<u8>> {
     elements.map(bomb).to_vec()
 }
 
-fn memory_peak_mib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-}
-
 #[test]
 fn lists_that_are_small_on_the_wire_bring_no_daemon_down() {
     for bomb in bombs() {
@@ -76,7 +70,7 @@ fn lists_that_are_small_on_the_wire_bring_no_daemon_down() {
         let daemon = bench.start();
         daemon.wait_for_log("the list of account");
         daemon.wait_for_log("avatar `a1` seen first: TRAINING");
-        let peak = memory_peak_mib(daemon.pid());
+        let peak = memory_peak_kib(&daemon.pid().to_string()) / 1024;
         assert!(peak < MEMORY_MAX_MIB / 2, "{peak} MiB");
         assert!(daemon.stop().success());
     }

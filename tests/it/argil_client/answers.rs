@@ -10,6 +10,7 @@ use super::{
     observe_within, raw, reason, with_length,
 };
 use crate::harness::argil::{Answer, FakeArgil};
+use crate::harness::daemon::memory_peak_kib;
 
 #[tokio::test]
 async fn a_denied_key_is_denied_and_never_repeated() {
@@ -243,18 +244,11 @@ fn a_gzip_bomb_is_cut_at_the_cap() {
     }
     let bomb = gzip_bomb(64 * 1024 * 1024);
     assert!(bomb.len() < 512 * 1024, "{} bytes are not small on the wire", bomb.len());
-    let before = memory_peak_kib();
+    let before = memory_peak_kib("self");
     let answer = Answer::status(200, bomb).with("content-encoding", "gzip");
     check_failed(&block_on(observe(answer)), "larger than 256 KiB");
-    let grown = memory_peak_kib() - before;
+    let grown = memory_peak_kib("self") - before;
     assert!(grown < 16 * 1024, "{grown} KiB more memory for a body of 64 MiB");
-}
-
-/// The most memory this process ever had.
-fn memory_peak_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 const GZIP_HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];

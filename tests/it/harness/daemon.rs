@@ -222,3 +222,10 @@ pub(crate) fn files_with(folder: &Path, needle: &str) -> Vec<PathBuf> {
 pub(crate) const RUN: [&str; 3] = ["run", "--log-level", "debug"];
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_avatar-watch");
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// The most memory that a process ever had, in KiB; `self` is this one (`proc_pid_status(5)`).
+pub(crate) fn memory_peak_kib(process: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
