@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::store::connection::BUSY_TIMEOUT;
 use crate::store::error::StoreError;
 
 /// Kinds of work that are limited.
@@ -112,6 +113,18 @@ impl TimeLimit {
         self.0.stopping_at.load(Ordering::Relaxed) != NEVER
     }
 
+    /// How long a transaction may wait for the lock of another process: once the daemon stops, what
+    /// is left of the time after a stop, and a little, so that a short lock fails nothing.
+    pub(super) fn lock_timeout(&self) -> Duration {
+        let stopping_at = self.0.stopping_at.load(Ordering::Relaxed);
+        if stopping_at == NEVER {
+            return BUSY_TIMEOUT;
+        }
+        let ends_at = stopping_at.saturating_add(milliseconds(self.0.limits.after_stop));
+        let left = Duration::from_millis(ends_at.saturating_sub(self.now()));
+        left.clamp(LOCK_TIMEOUT_MIN, BUSY_TIMEOUT)
+    }
+
     fn is_over(&self) -> bool {
         let State { limits, begun_at, ends_at, stopping_at, is_interrupted_by_stop, .. } = &*self.0;
         let (now, ends_at) = (self.now(), ends_at.load(Ordering::Relaxed));
@@ -142,6 +155,8 @@ fn milliseconds(duration: Duration) -> u64 {
 }
 
 const NEVER: u64 = u64::MAX;
+/// Longer than this program itself ever holds a lock, as a rule.
+const LOCK_TIMEOUT_MIN: Duration = Duration::from_millis(500);
 /// Steps of SQLite's machine between two questions: less than a millisecond, as a rule.
 pub(super) const STEPS: i32 = 10_000;
 

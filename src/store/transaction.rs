@@ -81,6 +81,7 @@ impl Database {
         doing: &'static str,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
+        self.connection.busy_timeout(self.limit.lock_timeout()).doing(doing)?;
         let transaction = self.connection.unchecked_transaction().doing(doing)?;
         self.compare_again(&transaction, doing)?;
         let done = work(&transaction).doing(doing)?;
@@ -114,6 +115,7 @@ impl Database {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let _limited = self.limit.begin(doing, kind)?;
+        self.connection.busy_timeout(self.limit.lock_timeout()).doing(doing)?;
         let transaction =
             Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
                 .doing(doing)?;
@@ -204,6 +206,7 @@ impl Database {
 mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt as _;
+    use std::time::Duration;
 
     use rusqlite::OpenFlags;
 
@@ -224,5 +227,27 @@ mod tests {
         }
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         assert_eq!(Database::new(connection, &path, Use::Write).unwrap().schema(), 0);
+    }
+
+    #[test]
+    fn after_a_stop_the_lock_of_another_process_is_waited_for_briefly() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let (mut database, _) = crate::store::database::open_for_writing(&path).unwrap();
+        let locker = Connection::open(&path).unwrap();
+        locker.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        database.set_limits(Limits { after_stop: Duration::ZERO, ..Limits::default() });
+        let timeout = |database: &Database| -> i64 {
+            database.raw().pragma_query_value(None, "busy_timeout", |row| row.get(0)).unwrap()
+        };
+        assert_eq!(timeout(&database), 5000);
+        database.time_limit().stop();
+        for _ in 0..3 {
+            let refused = database.write("testing", Work::Usual, |_| Ok(())).unwrap_err();
+            assert!(matches!(refused, StoreError::Busy { .. }), "{refused}");
+            assert_eq!(timeout(&database), 500);
+        }
+        locker.execute_batch("ROLLBACK").unwrap();
+        database.write("testing", Work::Usual, |_| Ok(())).unwrap();
     }
 }

@@ -2,20 +2,26 @@
 
 /// Whether a terminal obeys the character, or it reorders, hides or forges other text: control
 /// characters (C0, C1 and DEL), the separators of lines and paragraphs, what turns the direction of
-/// writing, annotations, tags, and everything else that shows nothing, as
+/// writing, annotations, tags, the blank of braille, and everything else that shows nothing, as
 /// [Unicode](https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt) has it in
-/// `Default_Ignorable_Code_Point`, but for the [fillers](is_filler).
+/// `Default_Ignorable_Code_Point`, but for [joiners and selectors](is_filler).
 pub fn is_unsafe(char: char) -> bool {
     char.is_control()
         || matches!(
             char,
-            '\u{61c}'
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
                 | '\u{200b}'
                 | '\u{200e}'
                 | '\u{200f}'
                 | '\u{2028}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}'
+                | '\u{2800}'
+                | '\u{3164}'
                 | '\u{feff}'
+                | '\u{ffa0}'
                 | '\u{fff0}'..='\u{fffb}'
                 | '\u{1bca0}'..='\u{1bca3}'
                 | '\u{1d173}'..='\u{1d17a}'
@@ -24,24 +30,16 @@ pub fn is_unsafe(char: char) -> bool {
         )
 }
 
-/// Whether the character shows nothing by itself and belongs to other text: what joins letters and
-/// emoji, chooses their form, or fills the place of one.
+/// Whether the character shows nothing by itself and belongs to the text around it: what joins
+/// letters and emoji, or chooses their form.
 pub fn is_filler(char: char) -> bool {
     matches!(
         char,
-        '\u{ad}'
-            | '\u{34f}'
-            | '\u{115f}'
-            | '\u{1160}'
-            | '\u{17b4}'
-            | '\u{17b5}'
+        '\u{34f}'
             | '\u{180b}'..='\u{180f}'
             | '\u{200c}'
             | '\u{200d}'
-            | '\u{2800}'
-            | '\u{3164}'
             | '\u{fe00}'..='\u{fe0f}'
-            | '\u{ffa0}'
             | '\u{e0100}'..='\u{e01ef}'
     )
 }
@@ -63,7 +61,9 @@ mod tests {
         for (first, last) in unsafe_ranges {
             assert!((first..=last).all(is_unsafe), "{first:?} to {last:?}");
         }
-        assert!(['\u{61c}', '\u{200b}', '\u{feff}', '\u{fff9}'].into_iter().all(is_unsafe));
+        assert!("\u{61c}\u{200b}\u{feff}\u{fff9}".chars().all(is_unsafe));
+        // They take the place of a letter and show none.
+        assert!("\u{ad}\u{115f}\u{1160}\u{17b4}\u{2800}\u{3164}\u{ffa0}".chars().all(is_unsafe));
         let shown = "Jané Ωмега 你好 مرحبا שלום 한국 👩\u{200d}🚀 ❤\u{fe0f} \u{a0}\u{3000}";
         assert!(!shown.chars().any(is_unsafe));
         // None is both.

@@ -130,6 +130,23 @@ async fn a_list_adds_no_more_at_once_than_a_thousand() {
     assert_eq!(bench.world.reader().watches().unwrap().len(), 1_501);
 }
 
+#[tokio::test]
+async fn no_more_than_ten_thousand_avatars_are_discovered() {
+    let mut bench = Bench::new();
+    let element = |n: usize| format!(r#"{{"id":"n{n}","status":"IDLE"}}"#);
+    let list = |ids: std::ops::Range<usize>| {
+        Answer::status(200, format!("[{}]", ids.map(element).collect::<Vec<_>>().join(",")))
+    };
+    bench.api.answer_list_next(list(0..10_500));
+    bench.world.start(discovering(bench.plan(&[]))).await;
+    bench.world.quiet().await;
+    assert_eq!(bench.world.reader().watches().unwrap().len(), 10_000);
+    bench.api.answer_list_next(list(0..10_700));
+    bench.world.live(seconds(301)).await;
+    assert_eq!(bench.api.lists(), 2);
+    assert_eq!(bench.world.reader().watches().unwrap().len(), 10_000);
+}
+
 /// Takes as long as the store waits for a lock, in real time.
 #[tokio::test]
 async fn what_is_found_and_not_written_yet_survives_a_reload() {
