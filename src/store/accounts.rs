@@ -60,7 +60,7 @@ pub(super) fn discovered(
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO discovered(avatar_id, account, at) VALUES(?1, ?2, ?3)
+            "INSERT INTO discovered(avatar_id, account, discovered_at) VALUES(?1, ?2, ?3)
              ON CONFLICT(avatar_id) DO UPDATE SET account = excluded.account",
         )?
         .execute((id, account, at))

@@ -11,9 +11,6 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::store::transitions::{self, seal};
 
-/// The schema that first had gaps.
-pub(super) const SCHEMA: i64 = 4;
-
 /// A run of removed transitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Gap {
@@ -24,14 +21,12 @@ struct Gap {
 }
 
 /// What is wrong with the chain, in its order; nothing when it is whole.
-pub(super) fn find_broken(connection: &Connection, schema: i64) -> rusqlite::Result<Vec<String>> {
-    let mut gaps = gaps(connection, schema)?.into_iter().peekable();
+pub(super) fn find_broken(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut gaps = gaps(connection)?.into_iter().peekable();
     let mut found = Vec::new();
     let mut last = Vec::new();
     let mut last_seq = 0;
-    let columns =
-        if schema < transitions::SCHEMA { transitions::OLD_COLUMNS } else { transitions::COLUMNS };
-    let sql = format!("SELECT {columns}, hash, seq FROM transitions ORDER BY seq");
+    let sql = format!("SELECT {}, hash, seq FROM transitions ORDER BY seq", transitions::COLUMNS);
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -78,11 +73,8 @@ fn step_over(
     }
 }
 
-fn gaps(connection: &Connection, schema: i64) -> rusqlite::Result<Vec<Gap>> {
-    if schema < SCHEMA {
-        return Ok(Vec::new());
-    }
-    let sql = "SELECT first_seq, last_seq, before, hash FROM gaps ORDER BY first_seq";
+fn gaps(connection: &Connection) -> rusqlite::Result<Vec<Gap>> {
+    let sql = "SELECT first_seq, last_seq, before, hash FROM pruned_ranges ORDER BY first_seq";
     let mut statement = connection.prepare(sql)?;
     let rows = statement.query_map([], |row| {
         Ok(Gap {
@@ -109,8 +101,8 @@ pub(super) fn remove(connection: &Connection, seq: i64) -> rusqlite::Result<bool
     }
     connection.prepare_cached("DELETE FROM transitions WHERE seq = ?1")?.execute([seq])?;
     let mut gap = Gap { first_seq: seq, last_seq: seq, before, hash };
-    let earlier = "DELETE FROM gaps
-                   WHERE first_seq = (SELECT max(first_seq) FROM gaps WHERE first_seq < ?1)
+    let earlier = "DELETE FROM pruned_ranges
+                   WHERE first_seq = (SELECT max(first_seq) FROM pruned_ranges WHERE first_seq < ?1)
                      AND last_seq = ?1 - 1
                    RETURNING first_seq, before";
     let earlier = connection
@@ -120,7 +112,7 @@ pub(super) fn remove(connection: &Connection, seq: i64) -> rusqlite::Result<bool
     if let Some((first_seq, before)) = earlier {
         gap = Gap { first_seq, before, ..gap };
     }
-    let later = "DELETE FROM gaps WHERE first_seq = ?1 + 1 RETURNING last_seq, hash";
+    let later = "DELETE FROM pruned_ranges WHERE first_seq = ?1 + 1 RETURNING last_seq, hash";
     let later = connection
         .prepare_cached(later)?
         .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -129,7 +121,9 @@ pub(super) fn remove(connection: &Connection, seq: i64) -> rusqlite::Result<bool
         gap = Gap { last_seq, hash, ..gap };
     }
     connection
-        .prepare_cached("INSERT INTO gaps(first_seq, last_seq, before, hash) VALUES(?1,?2,?3,?4)")?
+        .prepare_cached(
+            "INSERT INTO pruned_ranges(first_seq, last_seq, before, hash) VALUES(?1,?2,?3,?4)",
+        )?
         .execute((gap.first_seq, gap.last_seq, gap.before, gap.hash))?;
     Ok(true)
 }
@@ -140,7 +134,7 @@ fn end_before(connection: &Connection, seq: i64) -> rusqlite::Result<Vec<u8>> {
                  SELECT * FROM (SELECT seq, hash FROM transitions WHERE seq < ?1
                                 ORDER BY seq DESC LIMIT 1)
                  UNION ALL
-                 SELECT * FROM (SELECT last_seq, hash FROM gaps WHERE first_seq < ?1
+                 SELECT * FROM (SELECT last_seq, hash FROM pruned_ranges WHERE first_seq < ?1
                                 ORDER BY first_seq DESC LIMIT 1))
                ORDER BY seq DESC LIMIT 1";
     let found = connection.prepare_cached(sql)?.query_row([seq], |row| row.get(0)).optional()?;

@@ -40,7 +40,7 @@ pub(super) fn register(
     let mut registration = Registration::default();
     for Registered { name, fingerprint } in channels {
         let known = connection
-            .prepare_cached("SELECT target_fp, absent FROM channels WHERE id = ?1")?
+            .prepare_cached("SELECT target_fp, unconfigured FROM channels WHERE id = ?1")?
             .query_map([name], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)))?
             .next()
             .transpose()?;
@@ -52,7 +52,7 @@ pub(super) fn register(
         };
         if was_absent {
             connection
-                .prepare_cached("UPDATE channels SET absent = 0 WHERE id = ?1")?
+                .prepare_cached("UPDATE channels SET unconfigured = 0 WHERE id = ?1")?
                 .execute([name])?;
         }
         if before != *fingerprint {
@@ -82,7 +82,9 @@ pub(super) fn register(
         .collect::<rusqlite::Result<_>>()?;
     for name in rows.into_iter().filter(|name| !known.contains(name)) {
         connection
-            .prepare_cached("UPDATE channels SET absent = 1 WHERE id = ?1 AND absent = 0")?
+            .prepare_cached(
+                "UPDATE channels SET unconfigured = 1 WHERE id = ?1 AND unconfigured = 0",
+            )?
             .execute([&name])?;
         mind_the_time(connection, &name, now)?;
         let waiting: i64 = connection
@@ -107,8 +109,9 @@ pub(super) fn is_known(connection: &Connection, name: &ChannelName) -> rusqlite:
 
 /// How a channel is doing; one that is not known does well.
 pub(super) fn find(connection: &Connection, name: &ChannelName) -> rusqlite::Result<Health> {
-    let sql = "SELECT state, reason, not_before, probe_at, unproved, streak, consecutive_failures,
-                      trouble_since, first_failure_at, misconfigured_since, failing_since
+    let sql =
+        "SELECT state, reason, not_before, probe_at, half_open, failure_run, consecutive_failures,
+                      failure_since, first_failure_at, misconfigured_since, failing_since
                FROM channels WHERE id = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     statement.query_map([name], read)?.next().unwrap_or_else(|| Ok(Health::default()))
@@ -128,8 +131,8 @@ pub(super) fn save(
     connection
         .prepare_cached(
             "UPDATE channels SET state = :state, reason = :reason, not_before = :not_before,
-               probe_at = :probe_at, unproved = :unproved, streak = :streak,
-               consecutive_failures = :failing, trouble_since = :trouble_since,
+               probe_at = :probe_at, half_open = :half_open, failure_run = :failure_run,
+               consecutive_failures = :failing, failure_since = :failure_since,
                first_failure_at = :first_failure_at, misconfigured_since = :misconfigured_since,
                failing_since = :failing_since, updated_at = :now
              WHERE id = :id",
@@ -140,10 +143,10 @@ pub(super) fn save(
             ":reason": health.reason,
             ":not_before": health.not_before,
             ":probe_at": health.probe_at,
-            ":unproved": health.unproved,
-            ":streak": i64::try_from(health.streak).unwrap_or(i64::MAX),
+            ":half_open": health.unproved,
+            ":failure_run": i64::try_from(health.streak).unwrap_or(i64::MAX),
             ":failing": health.failing,
-            ":trouble_since": health.trouble_since,
+            ":failure_since": health.trouble_since,
             ":first_failure_at": health.first_failure_at,
             ":misconfigured_since": health.misconfigured_since,
             ":failing_since": health.failing_since,
@@ -178,21 +181,21 @@ fn mind_the_time(
     name: &ChannelName,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let parks = "UPDATE channels SET parked_since = :now
-                 WHERE id = :channel AND parked_since IS NULL
-                   AND (state <> 'active' OR absent = 1)";
+    let parks = "UPDATE channels SET suspended_since = :now
+                 WHERE id = :channel AND suspended_since IS NULL
+                   AND (state <> 'active' OR unconfigured = 1)";
     let parameters = named_params! {":channel": name, ":now": now};
     connection.prepare_cached(parks)?.execute(parameters)?;
     let lengthens = "UPDATE deliveries
                      SET expires_at = expires_at + max(0, :now - max(created_at, (
-                       SELECT parked_since FROM channels WHERE id = :channel)))
+                       SELECT suspended_since FROM channels WHERE id = :channel)))
                      WHERE channel_id = :channel AND state IN ('pending','sending')
                        AND EXISTS(SELECT 1 FROM channels WHERE id = :channel AND state = 'active'
-                         AND absent = 0 AND parked_since IS NOT NULL)";
+                         AND unconfigured = 0 AND suspended_since IS NOT NULL)";
     connection.prepare_cached(lengthens)?.execute(parameters)?;
-    let resumes = "UPDATE channels SET parked_since = NULL
-                   WHERE id = :channel AND state = 'active' AND absent = 0
-                     AND parked_since IS NOT NULL";
+    let resumes = "UPDATE channels SET suspended_since = NULL
+                   WHERE id = :channel AND state = 'active' AND unconfigured = 0
+                     AND suspended_since IS NOT NULL";
     connection.prepare_cached(resumes)?.execute(named_params! {":channel": name}).map(drop)
 }
 

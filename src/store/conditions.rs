@@ -53,15 +53,15 @@ fn note_unrecognized(
     let About::Avatar { id, status: Some(status), .. } = about else { return Ok(()) };
     connection
         .prepare_cached(
-            "INSERT INTO unrecognized(avatar_id, status, told_at) VALUES(?1, ?2, ?3)
-             ON CONFLICT DO UPDATE SET told_at = excluded.told_at",
+            "INSERT INTO unrecognized(avatar_id, status, reported_at) VALUES(?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET reported_at = excluded.reported_at",
         )?
         .execute((id, status, told_at))?;
     connection
         .prepare_cached(
             "DELETE FROM unrecognized WHERE avatar_id = ?1 AND status NOT IN (
                SELECT status FROM unrecognized WHERE avatar_id = ?1
-               ORDER BY told_at DESC, status DESC LIMIT ?2)",
+               ORDER BY reported_at DESC, status DESC LIMIT ?2)",
         )?
         .execute((id, i64::try_from(STATUSES_TOLD_MAX).unwrap_or(i64::MAX)))
         .map(drop)

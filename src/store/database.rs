@@ -20,7 +20,6 @@ use crate::store::permissions;
 use crate::store::runs::{self, StartCheck};
 use crate::store::schema::{APPLICATION_ID, MIGRATIONS, newest};
 use crate::store::schema_check;
-use crate::store::seal;
 use crate::store::transaction::Database;
 
 /// Opens the database for writing; makes it when it is not there, checks it when the run before
@@ -185,9 +184,6 @@ fn migrate(
             connection.transaction_with_behavior(TransactionBehavior::Immediate).doing(DOING)?;
         schema_check::check(&transaction, path, number - 1)?;
         transaction.execute_batch(step).doing(DOING)?;
-        if number == seal::SCHEMA {
-            seal::all(&transaction).doing(DOING)?;
-        }
         transaction.pragma_update(None, "application_id", APPLICATION_ID).doing(DOING)?;
         transaction.pragma_update(None, "user_version", number).doing(DOING)?;
         transaction.commit().doing(DOING)?;
@@ -228,7 +224,7 @@ mod tests {
         assert_eq!(pragma(connection, "synchronous"), "Ok(2)");
         assert_eq!(pragma(connection, "foreign_keys"), "Ok(1)");
         assert_eq!(pragma(connection, "temp_store"), "Ok(2)", "no file for what is temporary");
-        assert_eq!(pragma(connection, "user_version"), "Ok(6)");
+        assert_eq!(pragma(connection, "user_version"), "Ok(1)");
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         drop(database);
@@ -271,7 +267,7 @@ mod tests {
         let before = std::fs::read(&path).unwrap();
         let writing = open_for_writing(&path).map(|(connection, _)| connection);
         for refused in [writing, open_for_reading(&path)] {
-            assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 6, .. })));
+            assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 1, .. })));
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
     }
@@ -299,71 +295,30 @@ mod tests {
     }
 
     #[test]
-    fn a_training_before_an_unknown_status_is_found_again_in_an_older_history() {
+    fn an_older_database_is_upgraded_with_all_that_is_in_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
-        let mut old = Connection::open(&path).unwrap();
-        migrate(&mut old, &path, &MIGRATIONS[..5]).unwrap();
-        let history = |id: &str, statuses: &[&str]| {
-            for (seq, (from, to)) in
-                (1i64..).zip([""].iter().chain(statuses).zip(statuses).collect::<Vec<_>>())
-            {
-                let seen_at = (seq > 1).then_some(seq * 10 - 5);
-                old.execute(
-                    "INSERT INTO transitions(avatar_id, avatar_seq, from_status, to_status,
-                                             last_seen_previous_at, detected_at, hash)
-                     VALUES(?1, ?2, nullif(?3, ''), ?4, ?5, ?6, x'')",
-                    (id, seq, from, to, seen_at, seq * 10),
-                )
-                .unwrap();
-            }
-            old.execute(
-                "INSERT INTO watches(avatar_id, status, status_since, last_seen_at, sequence)
-                 VALUES(?1, ?2, 1, 2, ?3)",
-                (id, statuses.last(), i64::try_from(statuses.len()).unwrap()),
-            )
-            .unwrap();
-        };
-        history("odd", &["IDLE", "TRAINING", "idle"]);
-        history("odder", &["TRAINING", "ODD", "ODDER"]);
-        history("reset", &["TRAINING", "NOT_TRAINED", "ODD"]);
-        history("never", &["ODD"]);
-        history("known", &["TRAINING", "ODD", "IDLE"]);
-        drop(old);
-        let mut new = Connection::open(&path).unwrap();
-        migrate(&mut new, &path, MIGRATIONS).unwrap();
-        let sql = "SELECT avatar_id, training_since, training_seen_at FROM watches
-                   WHERE training = 'seen' ORDER BY avatar_id";
-        let found: Vec<(String, i64, i64)> = new
-            .prepare(sql)
-            .unwrap()
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
-        assert_eq!(found, [("odd".to_owned(), 20, 25), ("odder".to_owned(), 10, 15)]);
-    }
-
-    #[test]
-    fn an_older_database_is_brought_forward_with_all_that_is_in_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.db");
-        let mut old = Connection::open(&path).unwrap();
-        migrate(&mut old, &path, &MIGRATIONS[..1]).unwrap();
-        old.execute_batch(
-            "INSERT INTO watches(avatar_id, status, status_since, last_seen_at, sequence)
-             VALUES('a', 'TRAINING', 1, 2, 0)",
-        )
-        .unwrap();
-        drop(old);
-        let unread = open_for_reading(&path);
-        assert!(matches!(unread, Err(StoreError::Older { found: 1, known: 6, .. })), "{unread:?}");
-        drop(open_for_writing(&path).unwrap());
-        let read = open_for_reading(&path).unwrap();
+        let (database, _) = open_for_writing(&path).unwrap();
+        let watch = "INSERT INTO watches(avatar_id, status, status_since, last_seen_at)
+                     VALUES('a', 'TRAINING', 1, 2)";
+        database.raw().execute(watch, []).unwrap();
+        drop(database);
+        assert_eq!(MIGRATIONS.len(), 1, "take the real second step instead of this one");
+        let next = "ALTER TABLE watches ADD COLUMN more INTEGER NOT NULL DEFAULT 3;
+                    UPDATE watches SET more = more + last_seen_at";
+        let steps = [MIGRATIONS[0], next];
+        let mut connection = Connection::open(&path).unwrap();
+        migrate(&mut connection, &path, &steps).unwrap();
+        assert_eq!(pragma(&connection, "user_version"), "Ok(2)");
+        let sql = "SELECT status, more FROM watches";
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        let found: (String, i64) =
-            read.raw().query_row("SELECT status, last_seen_at FROM watches", [], row).unwrap();
-        assert_eq!(found, ("TRAINING".to_owned(), 2));
+        let found: (String, i64) = connection.query_row(sql, [], row).unwrap();
+        assert_eq!(found, ("TRAINING".to_owned(), 5));
+        // This program knows the first schema only.
+        let refused = [open_for_writing(&path).map(|(it, _)| it), open_for_reading(&path)];
+        for refused in refused {
+            assert!(matches!(refused, Err(StoreError::Newer { found: 2, known: 1, .. })));
+        }
     }
 
     #[test]
@@ -380,17 +335,9 @@ mod tests {
         let path = folder.path().join("a.db");
         drop(open_for_writing(&path).unwrap());
         let mut connection = Connection::open(&path).unwrap();
-        let steps = [
-            MIGRATIONS[0],
-            MIGRATIONS[1],
-            MIGRATIONS[2],
-            MIGRATIONS[3],
-            MIGRATIONS[4],
-            MIGRATIONS[5],
-            "CREATE TABLE extra(x) STRICT; CREATE nonsense",
-        ];
+        let steps = [MIGRATIONS[0], "CREATE TABLE extra(x) STRICT; CREATE nonsense"];
         assert!(migrate(&mut connection, &path, &steps).is_err());
-        assert_eq!(pragma(&connection, "user_version"), "Ok(6)");
+        assert_eq!(pragma(&connection, "user_version"), "Ok(1)");
         let extra = "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'";
         let found: i64 = connection.query_row(extra, [], |row| row.get(0)).unwrap();
         assert_eq!(found, 0);

@@ -213,9 +213,9 @@ impl Store {
     /// When it could not be written.
     pub async fn set_in_force(&self, text: String) -> Result<(), StoreError> {
         self.run("noting the config in force", move |connection, _| {
-            let sql = "INSERT INTO config(only, in_force) VALUES(1, ?1)
-                       ON CONFLICT(only) DO UPDATE SET in_force = excluded.in_force
-                       WHERE in_force <> excluded.in_force";
+            let sql = "INSERT INTO config(id, active) VALUES(1, ?1)
+                       ON CONFLICT(id) DO UPDATE SET active = excluded.active
+                       WHERE active <> excluded.active";
             connection.prepare_cached(sql)?.execute([text]).map(drop)
         })
         .await

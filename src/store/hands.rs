@@ -90,7 +90,7 @@ impl Hands {
                 (Some("sending"), Under::SameId) => Handled::NotNow("sending".to_owned()),
                 (Some("pending"), Under::SameId) => {
                     let sql = "UPDATE deliveries SET next_attempt_at = ?2, updated_at = ?2,
-                                 by_hand = attempts + 1
+                                 manual_attempt = attempts + 1
                                WHERE id = ?1 AND state = 'pending'";
                     transaction.execute(sql, (id, now))?;
                     Handled::Done(id.clone())
@@ -159,7 +159,7 @@ fn replay(
 ) -> rusqlite::Result<Option<DeliveryId>> {
     let fresh = DeliveryId::mint(now, roll);
     let touched = connection.execute(
-        "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, replay, by_hand,
+        "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, replay, manual_attempt,
                                 content_type, body, fallback, state, next_attempt_at, expires_at,
                                 created_at, updated_at)
          SELECT :fresh, event_id, avatar_id, channel_id, recipient,
@@ -207,7 +207,7 @@ fn send_anew(
     )?;
     seal::copied_event(connection, event.as_str())?;
     connection.execute(
-        "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, by_hand,
+        "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, manual_attempt,
                                 content_type, body, fallback, state, next_attempt_at, expires_at,
                                 created_at, updated_at)
          SELECT :fresh, :event, avatar_id, channel_id, recipient, 1, content_type, :body,

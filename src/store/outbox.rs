@@ -231,7 +231,7 @@ fn claim_channel(
                  AND o.seq < d.seq)
            ORDER BY {order} LIMIT :room)
          RETURNING id, event_id, channel_id, recipient, avatar_id, content_type, body, attempts,
-                   budget_used, uncharged, unknowns, expires_at, seq, probe_of",
+                   budget_used, free_attempts, unknowns, expires_at, seq, probe_of",
     ))?;
     let rows = update.query_map(
         named_params! {
@@ -246,7 +246,7 @@ fn claim_channel(
     batch.sort_by_key(|(seq, _)| *seq);
     let mut open = connection.prepare_cached(
         "INSERT INTO attempts(delivery_id, no, trigger, started_at, boot_id)
-         SELECT id, attempts, iif(by_hand = attempts, 'manual', 'scheduled'), ?2, ?3
+         SELECT id, attempts, iif(manual_attempt = attempts, 'manual', 'scheduled'), ?2, ?3
          FROM deliveries WHERE id = ?1",
     )?;
     for (_, mut row) in batch {
@@ -293,7 +293,7 @@ pub(super) fn settle(
         .prepare_cached(
             "UPDATE deliveries
              SET state = :state, next_attempt_at = :next, budget_used = :used,
-                 uncharged = :uncharged, unknowns = :unknowns, final_reason = :reason,
+                 free_attempts = :free, unknowns = :unknowns, final_reason = :reason,
                  last_class = :class, last_code = :code,
                  lease_owner = NULL, updated_at = :now
              WHERE id = :id AND state = 'sending' AND lease_owner = :boot AND attempts = :attempt",
@@ -302,7 +302,7 @@ pub(super) fn settle(
             ":state": delivery.state.name(),
             ":next": next_attempt_at(delivery),
             ":used": delivery.budget_used,
-            ":uncharged": delivery.uncharged,
+            ":free": delivery.uncharged,
             ":unknowns": delivery.unknowns,
             ":reason": final_reason(delivery),
             ":class": settlement.outcome.class.name(),
@@ -327,7 +327,7 @@ pub(super) fn settle(
 fn reckon(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<Settled> {
     let (channel, recipient, counted_in, is_elsewhere) = connection
         .prepare_cached(
-            "SELECT d.channel_id, d.recipient, d.counted_in, ifnull(c.target_fp <> ?2, 0)
+            "SELECT d.channel_id, d.recipient, d.counted_in_run, ifnull(c.target_fp <> ?2, 0)
              FROM deliveries d JOIN channels c ON c.id = d.channel_id WHERE d.id = ?1",
         )?
         .query_row((&settlement.id, &settlement.target), |row| {
@@ -360,7 +360,7 @@ fn reckon(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<
     if effect.counted {
         let streak = i64::try_from(effect.health.streak).unwrap_or(i64::MAX);
         connection
-            .prepare_cached("UPDATE deliveries SET counted_in = ?2 WHERE id = ?1")?
+            .prepare_cached("UPDATE deliveries SET counted_in_run = ?2 WHERE id = ?1")?
             .execute((&settlement.id, streak))?;
     }
     if effect.hastens {
@@ -473,4 +473,4 @@ const PROBE: (&str, &str) = ("true", OLDEST);
 /// One recipient that takes nothing must not be all that is tried.
 const OLDEST: &str = "EXISTS(
   SELECT 1 FROM recipients r WHERE r.channel_id = d.channel_id AND r.recipient = d.recipient
-    AND r.trouble_since IS NOT NULL), d.seq";
+    AND r.failure_since IS NOT NULL), d.seq";

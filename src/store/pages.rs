@@ -62,7 +62,7 @@ impl Reader {
     /// When the database cannot be read.
     pub fn seal_at(&self, place: i64) -> Result<Option<Vec<u8>>, StoreError> {
         let sql = "SELECT hash FROM transitions WHERE seq = ?1
-                   UNION ALL SELECT hash FROM gaps WHERE last_seq = ?1";
+                   UNION ALL SELECT hash FROM pruned_ranges WHERE last_seq = ?1";
         Ok(self.rows("reading a seal", sql, [place], |row| row.get(0))?.pop())
     }
 

@@ -133,7 +133,7 @@ fn has_ended(connection: &Connection, event: &str, before: Timestamp) -> rusqlit
         .prepare_cached(&format!(
             "SELECT NOT EXISTS(SELECT 1 FROM deliveries d WHERE event_id = ?1
                AND (state IN ('pending','sending') OR updated_at >= ?2
-                 OR (state = 'failed' AND (told = 0 OR {NOT_SENT_AGAIN}))))
+                 OR (state = 'failed' AND (reported = 0 OR {NOT_SENT_AGAIN}))))
              AND NOT EXISTS(SELECT 1 FROM events n JOIN events f ON f.id = n.replay_of
                             WHERE n.id = ?1)"
         ))?

@@ -22,7 +22,7 @@ use crate::store::error::{Doing as _, StoreError};
 use crate::store::hands::NOT_SENT_AGAIN;
 use crate::store::time_limit::Work;
 use crate::store::transaction::Database;
-use crate::store::{chain, channels, recipients, snapshot, trainings, transitions, watches};
+use crate::store::{chain, channels, recipients, snapshot, trainings, watches};
 
 /// A connection that only reads.
 #[derive(Debug)]
@@ -327,7 +327,7 @@ impl Reader {
     /// When the database cannot be read.
     pub fn channels(&self) -> Result<Vec<ChannelRow>, StoreError> {
         let sql = format!(
-            "SELECT c.id, c.absent,
+            "SELECT c.id, c.unconfigured,
                (SELECT count(*) FROM deliveries WHERE channel_id = c.id
                   AND state IN ('pending','sending')),
                (SELECT min(created_at) FROM deliveries WHERE channel_id = c.id
@@ -336,7 +336,7 @@ impl Reader {
                   AND d.state = 'failed' AND {NOT_SENT_AGAIN}),
                (SELECT max(updated_at) FROM deliveries WHERE channel_id = c.id
                   AND state = 'delivered'),
-               c.parked_since
+               c.suspended_since
              FROM channels c ORDER BY c.id"
         );
         let count = |row: &Row<'_>, column| {
@@ -402,7 +402,7 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read.
     pub fn in_force(&self) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT in_force FROM config";
+        let sql = "SELECT active FROM config";
         Ok(self.rows("reading the config in force", sql, (), |row| row.get(0))?.pop())
     }
 
@@ -422,8 +422,9 @@ impl Reader {
     /// # Errors
     /// When the database cannot be read.
     pub fn broken_seals(&self) -> Result<usize, StoreError> {
-        let find = |connection: &Connection| chain::find_broken(connection, transitions::SCHEMA);
-        self.database.read_for_long("checking the history", find).map(|broken| broken.len())
+        self.database
+            .read_for_long("checking the history", chain::find_broken)
+            .map(|broken| broken.len())
     }
 
     pub(super) fn rows<T>(

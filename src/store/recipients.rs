@@ -15,7 +15,7 @@ pub(super) fn find(
     channel: &ChannelName,
     recipient: &str,
 ) -> rusqlite::Result<RecipientHealth> {
-    let sql = "SELECT taken_at, trouble_since, failing_since, reason FROM recipients
+    let sql = "SELECT accepted_at, failure_since, failing_since, reason FROM recipients
                WHERE channel_id = ?1 AND recipient = ?2";
     let found = connection.prepare_cached(sql)?.query_row((channel, recipient), read).optional()?;
     Ok(found.unwrap_or_default())
@@ -27,7 +27,7 @@ pub(super) fn others_took_at(
     channel: &ChannelName,
     recipient: &str,
 ) -> rusqlite::Result<Option<Timestamp>> {
-    let sql = "SELECT max(taken_at) FROM recipients WHERE channel_id = ?1 AND recipient <> ?2";
+    let sql = "SELECT max(accepted_at) FROM recipients WHERE channel_id = ?1 AND recipient <> ?2";
     connection.prepare_cached(sql)?.query_row((channel, recipient), |row| row.get(0))
 }
 
@@ -38,19 +38,19 @@ pub(super) fn save(
     recipient: &str,
     health: &RecipientHealth,
 ) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO recipients(channel_id, recipient, taken_at, trouble_since,
+    let sql = "INSERT INTO recipients(channel_id, recipient, accepted_at, failure_since,
                                       failing_since, reason)
-               VALUES(:channel, :recipient, :taken_at, :trouble_since, :failing_since, :reason)
-               ON CONFLICT(channel_id, recipient) DO UPDATE SET taken_at = excluded.taken_at,
-                 trouble_since = excluded.trouble_since, failing_since = excluded.failing_since,
+               VALUES(:channel, :recipient, :accepted_at, :failure_since, :failing_since, :reason)
+               ON CONFLICT(channel_id, recipient) DO UPDATE SET accepted_at = excluded.accepted_at,
+                 failure_since = excluded.failure_since, failing_since = excluded.failing_since,
                  reason = excluded.reason";
     connection
         .prepare_cached(sql)?
         .execute(named_params! {
             ":channel": channel,
             ":recipient": recipient,
-            ":taken_at": health.taken_at,
-            ":trouble_since": health.trouble_since,
+            ":accepted_at": health.taken_at,
+            ":failure_since": health.trouble_since,
             ":failing_since": health.failing_since,
             ":reason": health.reason,
         })
@@ -63,7 +63,7 @@ pub(super) fn relieve(
     channel: &ChannelName,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let sql = "SELECT recipient FROM recipients WHERE channel_id = ?1 AND trouble_since IS NOT NULL
+    let sql = "SELECT recipient FROM recipients WHERE channel_id = ?1 AND failure_since IS NOT NULL
                  AND failing_since IS NULL";
     let mut waiting = connection.prepare_cached(sql)?;
     let waiting = waiting.query_map([channel], |row| row.get(0))?;
@@ -77,7 +77,7 @@ pub(super) fn relieve(
 /// The channel has another target: what was wrong before says nothing about it.
 pub(super) fn forget(connection: &Connection, channel: &ChannelName) -> rusqlite::Result<()> {
     let sql = "UPDATE recipients
-               SET taken_at = NULL, trouble_since = NULL, failing_since = NULL, reason = NULL
+               SET accepted_at = NULL, failure_since = NULL, failing_since = NULL, reason = NULL
                WHERE channel_id = ?1";
     connection.prepare_cached(sql)?.execute([channel]).map(drop)
 }
@@ -87,7 +87,7 @@ pub(super) fn failing(
     connection: &Connection,
     channel: &ChannelName,
 ) -> rusqlite::Result<Vec<(String, RecipientHealth)>> {
-    let sql = "SELECT taken_at, trouble_since, failing_since, reason, recipient FROM recipients
+    let sql = "SELECT accepted_at, failure_since, failing_since, reason, recipient FROM recipients
                WHERE channel_id = ?1 AND failing_since IS NOT NULL
                ORDER BY failing_since, recipient";
     let mut statement = connection.prepare_cached(sql)?;
@@ -112,7 +112,7 @@ pub(super) fn hasten(
 /// Whether this recipient has taken another message since the first attempt at that delivery.
 pub(super) fn took_since(connection: &Connection, delivery: &DeliveryId) -> rusqlite::Result<bool> {
     let sql = "SELECT ifnull((SELECT min(started_at) FROM attempts WHERE delivery_id = d.id)
-                             < (SELECT taken_at FROM recipients r
+                             < (SELECT accepted_at FROM recipients r
                                 WHERE r.channel_id = d.channel_id AND r.recipient = d.recipient), 0)
                FROM deliveries d WHERE d.id = ?1";
     connection.prepare_cached(sql)?.query_row([delivery], |row| row.get(0))

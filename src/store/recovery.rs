@@ -32,7 +32,7 @@ pub(super) fn recover(
     boot_id: &str,
 ) -> rusqlite::Result<usize> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, attempts, lease_owner, budget_used, uncharged, unknowns, expires_at,
+        "SELECT id, attempts, lease_owner, budget_used, free_attempts, unknowns, expires_at,
                 channel_id, probe_of
          FROM deliveries WHERE state = 'sending' AND lease_owner <> ?1",
     )?;
@@ -91,19 +91,19 @@ pub(super) fn hasten_after_set_back(
     connection
         .prepare_cached(
             "UPDATE channels SET not_before = min(not_before, :now), probe_at = min(probe_at, :now),
-               trouble_since = min(trouble_since, :now),
+               failure_since = min(failure_since, :now),
                first_failure_at = min(first_failure_at, :now),
                misconfigured_since = min(misconfigured_since, :now),
                failing_since = min(failing_since, :now),
-               parked_since = min(parked_since, :now), updated_at = :now
-             WHERE updated_at > :now OR parked_since > :now",
+               suspended_since = min(suspended_since, :now), updated_at = :now
+             WHERE updated_at > :now OR suspended_since > :now",
         )?
         .execute(named_params! {":now": now})?;
     connection
         .prepare_cached(
-            "UPDATE recipients SET taken_at = min(taken_at, :now),
-               trouble_since = min(trouble_since, :now), failing_since = min(failing_since, :now)
-             WHERE taken_at > :now OR trouble_since > :now OR failing_since > :now",
+            "UPDATE recipients SET accepted_at = min(accepted_at, :now),
+               failure_since = min(failure_since, :now), failing_since = min(failing_since, :now)
+             WHERE accepted_at > :now OR failure_since > :now OR failing_since > :now",
         )?
         .execute(named_params! {":now": now})?;
     connection

@@ -31,7 +31,7 @@ impl Home {
 
     fn in_force(&self, name: &str) -> Option<String> {
         let connection = Connection::open(self.path(name)).unwrap();
-        connection.query_row("SELECT max(in_force) FROM config", [], |row| row.get(0)).unwrap()
+        connection.query_row("SELECT max(active) FROM config", [], |row| row.get(0)).unwrap()
     }
 
     fn names(&self) -> Vec<String> {
@@ -67,7 +67,7 @@ async fn what_only_the_log_of_the_old_one_holds_is_kept_with_it() {
     let log = home.path("log");
     {
         let raw = Connection::open(home.path("a.db")).unwrap();
-        raw.execute_batch("UPDATE config SET in_force = 'newest'").unwrap();
+        raw.execute_batch("UPDATE config SET active = 'newest'").unwrap();
         fs::copy(home.path("a.db-wal"), &log).unwrap();
         fs::copy(home.path("a.db"), home.path("b.db")).unwrap();
     }

@@ -1,4 +1,4 @@
-//! The one row of `runs`: whether the last daemon on this database ended cleanly; and the check
+//! The one row of `run_state`: whether the last daemon on this database ended cleanly; and the check
 //! that a start after another end makes.
 //!
 //! What always holds: the row says that a run ended only after its last write is on disk, and no
@@ -27,13 +27,10 @@ pub enum StartCheck {
     CutShort,
 }
 
-/// Whether the last run ended cleanly; a file that knows nothing of runs did not.
+/// Whether the last run ended cleanly; a file that says nothing of runs did not.
 pub(super) fn ended_cleanly(connection: &Connection) -> rusqlite::Result<bool> {
-    let known = "SELECT EXISTS(SELECT 1 FROM sqlite_schema WHERE name = 'runs')";
-    if !connection.query_row(known, [], |row| row.get(0))? {
-        return Ok(false);
-    }
-    let ended = connection.query_row("SELECT ended FROM runs", [], |row| row.get(0)).optional()?;
+    let sql = "SELECT ended_cleanly FROM run_state";
+    let ended = connection.query_row(sql, [], |row| row.get(0)).optional()?;
     Ok(ended.unwrap_or(false))
 }
 
@@ -49,8 +46,8 @@ pub(super) fn end(database: &mut Database) -> Result<(), StoreError> {
 
 fn note(database: &mut Database, ended: bool) -> Result<(), StoreError> {
     const DOING: &str = "noting the run";
-    let sql = "INSERT INTO runs(only, ended) VALUES(1, ?1)
-               ON CONFLICT(only) DO UPDATE SET ended = excluded.ended";
+    let sql = "INSERT INTO run_state(id, ended_cleanly) VALUES(1, ?1)
+               ON CONFLICT(id) DO UPDATE SET ended_cleanly = excluded.ended_cleanly";
     database.write(DOING, Work::Usual, |transaction| transaction.execute(sql, [ended]).map(drop))
 }
 
@@ -94,10 +91,10 @@ fn look_through(connection: &Connection) -> rusqlite::Result<Option<String>> {
     if verdict != "ok" {
         return Ok(Some(verdict));
     }
-    match connection.pragma_query_value(None, "user_version", |row| row.get(0))? {
+    match connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
         // There is nothing in it yet.
         0 => Ok(None),
-        schema => verify::first_wrong(connection, schema),
+        _ => verify::first_wrong(connection),
     }
 }
 

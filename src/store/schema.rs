@@ -1,14 +1,14 @@
-//! The tables, and the way from each older schema to the newest: one step each, in order.
+//! The tables, and the steps from each older schema to the newest, in order.
 //!
-//! A step that was released is never edited: what comes later is a step of its own.
+//! A step that was released is never edited: a later change is a step of its own.
 
 use rusqlite::Connection;
 
 /// Marks a file as ours (`PRAGMA application_id`): the ASCII of `AvWa`.
 pub(super) const APPLICATION_ID: i64 = 0x4176_5761;
 
-/// The steps; the schema's number (`PRAGMA user_version`) is how many have been taken.
-pub(super) const MIGRATIONS: &[&str] = &[FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH];
+/// The steps; the schema's number (`PRAGMA user_version`) is how many have been applied.
+pub(super) const MIGRATIONS: &[&str] = &[FIRST];
 
 /// The newest schema of this program.
 pub(super) fn newest() -> i64 {
@@ -23,22 +23,29 @@ pub(super) fn model(schema: i64) -> rusqlite::Result<Connection> {
     Ok(model)
 }
 
-/// `deliveries.lease_until` is left from a program that wrote it and never read it: a try is
-/// limited by whoever makes it, and one whose process died is known by `lease_owner`.
+/// `training` of a watch is the training that is open while the status is unrecognized; `training`
+/// of a transition is what is known of a training beyond the status right before it. `recipients`
+/// has those with a failure. `deliveries.manual_attempt` is the number of the attempt that an
+/// operator last asked for, zero where none did.
 const FIRST: &str = "
 CREATE TABLE watches(
-  avatar_id       TEXT PRIMARY KEY,
-  name            TEXT,
-  status          TEXT,
-  status_since    INTEGER,
-  last_seen_at    INTEGER,
-  sequence        INTEGER NOT NULL DEFAULT 0,
-  trouble         TEXT CHECK(trouble IN ('missing','denied','throttled','failed')),
-  trouble_since   INTEGER,
-  trouble_reason  TEXT,
+  avatar_id        TEXT PRIMARY KEY,
+  name             TEXT,
+  model            TEXT,
+  status           TEXT,
+  status_since     INTEGER,
+  last_seen_at     INTEGER,
+  sequence         INTEGER NOT NULL DEFAULT 0,
+  failure          TEXT CHECK(failure IN ('missing','denied','throttled','failed')),
+  failure_since    INTEGER,
+  failure_reason   TEXT,
+  next_poll_at     INTEGER,
+  training         TEXT CHECK(training IN ('seen','supposed')),
+  training_since   INTEGER CHECK((training_since IS NOT NULL) = (training IS 'seen')),
+  training_seen_at INTEGER CHECK((training_seen_at IS NOT NULL) = (training IS 'seen')),
   CHECK((status IS NULL) = (status_since IS NULL)),
   CHECK((status IS NULL) = (last_seen_at IS NULL)),
-  CHECK((trouble IS NULL) = (trouble_since IS NULL))
+  CHECK((failure IS NULL) = (failure_since IS NULL))
 ) STRICT;
 
 CREATE TABLE transitions(
@@ -48,11 +55,20 @@ CREATE TABLE transitions(
   from_status           TEXT,
   from_assumed          INTEGER NOT NULL DEFAULT 0 CHECK(from_assumed IN (0,1)),
   to_status             TEXT NOT NULL,
+  training              TEXT CHECK(training IN ('seen','supposed')),
   last_seen_previous_at INTEGER,
   detected_at           INTEGER NOT NULL,
   upstream_updated_at   TEXT,
   hash                  BLOB NOT NULL,
   UNIQUE(avatar_id, avatar_seq)
+) STRICT;
+
+CREATE TABLE pruned_ranges(
+  first_seq INTEGER PRIMARY KEY,
+  last_seq  INTEGER NOT NULL,
+  before    BLOB NOT NULL,
+  hash      BLOB NOT NULL,
+  CHECK(first_seq <= last_seq)
 ) STRICT;
 
 CREATE TABLE events(
@@ -64,20 +80,42 @@ CREATE TABLE events(
   occurred_at INTEGER NOT NULL,
   body        BLOB NOT NULL,
   replay_of   TEXT,
+  seal        BLOB NOT NULL DEFAULT x'',
   FOREIGN KEY(avatar_id, avatar_seq) REFERENCES transitions(avatar_id, avatar_seq)
 ) STRICT;
 CREATE UNIQUE INDEX events_transition ON events(avatar_id, avatar_seq) WHERE replay_of IS NULL;
+CREATE INDEX events_avatar ON events(avatar_id, avatar_seq);
+CREATE INDEX events_replay ON events(replay_of) WHERE replay_of IS NOT NULL;
 
 CREATE TABLE channels(
   id                   TEXT PRIMARY KEY,
   target_fp            TEXT NOT NULL,
+  unconfigured         INTEGER NOT NULL DEFAULT 0 CHECK(unconfigured IN (0,1)),
   state                TEXT NOT NULL DEFAULT 'active'
                        CHECK(state IN ('active','paused','disabled')),
   reason               TEXT,
   not_before           INTEGER NOT NULL DEFAULT 0,
+  probe_at             INTEGER NOT NULL DEFAULT 0,
+  half_open            INTEGER NOT NULL DEFAULT 0 CHECK(half_open IN (0,1)),
+  failure_run          INTEGER NOT NULL DEFAULT 0,
+  consecutive_failures INTEGER NOT NULL DEFAULT 0,
+  failure_since        INTEGER,
   first_failure_at     INTEGER,
-  consecutive_failures INTEGER NOT NULL DEFAULT 0
+  misconfigured_since  INTEGER,
+  failing_since        INTEGER,
+  suspended_since      INTEGER,
+  updated_at           INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+CREATE TABLE recipients(
+  channel_id    TEXT NOT NULL REFERENCES channels(id),
+  recipient     TEXT NOT NULL,
+  accepted_at   INTEGER,
+  failure_since INTEGER,
+  failing_since INTEGER,
+  reason        TEXT,
+  PRIMARY KEY(channel_id, recipient)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE deliveries(
   seq             INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -89,30 +127,36 @@ CREATE TABLE deliveries(
   replay          INTEGER NOT NULL DEFAULT 0,
   content_type    TEXT NOT NULL,
   body            BLOB NOT NULL,
+  fallback        TEXT,
   state           TEXT NOT NULL
                   CHECK(state IN ('pending','sending','delivered','failed','cancelled')),
   attempts        INTEGER NOT NULL DEFAULT 0,
   budget_used     INTEGER NOT NULL DEFAULT 0,
-  uncharged       INTEGER NOT NULL DEFAULT 0,
+  free_attempts   INTEGER NOT NULL DEFAULT 0,
   unknowns        INTEGER NOT NULL DEFAULT 0,
+  manual_attempt  INTEGER NOT NULL DEFAULT 0,
   next_attempt_at INTEGER,
   expires_at      INTEGER NOT NULL,
+  probe_of        INTEGER,
+  counted_in_run  INTEGER,
   lease_owner     TEXT,
-  lease_until     INTEGER,
   final_reason    TEXT,
   last_class      TEXT,
   last_code       INTEGER,
+  reported        INTEGER NOT NULL DEFAULT 0 CHECK(reported IN (0,1)),
   created_at      INTEGER NOT NULL,
   updated_at      INTEGER NOT NULL,
+  seal            BLOB NOT NULL DEFAULT x'',
   UNIQUE(event_id, channel_id, recipient, replay),
   CHECK((state = 'pending') = (next_attempt_at IS NOT NULL)),
   CHECK((state = 'sending') = (lease_owner IS NOT NULL))
 ) STRICT;
-CREATE INDEX deliveries_due  ON deliveries(channel_id, next_attempt_at, seq)
+CREATE INDEX deliveries_due ON deliveries(channel_id, next_attempt_at, seq)
   WHERE state = 'pending';
-CREATE INDEX deliveries_line ON deliveries(channel_id, recipient, avatar_id, seq)
+CREATE INDEX deliveries_order ON deliveries(channel_id, recipient, avatar_id, seq)
   WHERE state IN ('pending','sending');
 CREATE INDEX deliveries_event ON deliveries(event_id);
+CREATE INDEX deliveries_unreported ON deliveries(seq) WHERE state = 'failed' AND reported = 0;
 
 CREATE TABLE attempts(
   delivery_id      TEXT NOT NULL REFERENCES deliveries(id),
@@ -130,11 +174,6 @@ CREATE TABLE attempts(
   boot_id          TEXT NOT NULL,
   PRIMARY KEY(delivery_id, no)
 ) STRICT, WITHOUT ROWID;
-";
-
-const SECOND: &str = "
-ALTER TABLE watches ADD COLUMN model TEXT;
-ALTER TABLE watches ADD COLUMN next_look_at INTEGER;
 
 CREATE TABLE conditions(
   kind     TEXT NOT NULL,
@@ -144,6 +183,13 @@ CREATE TABLE conditions(
   reason   TEXT,
   event_id TEXT NOT NULL REFERENCES events(id),
   PRIMARY KEY(kind, subject)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE unrecognized(
+  avatar_id   TEXT NOT NULL,
+  status      TEXT NOT NULL,
+  reported_at INTEGER NOT NULL,
+  PRIMARY KEY(avatar_id, status)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE trainings(
@@ -163,99 +209,19 @@ CREATE TABLE accounts(
 ) STRICT;
 
 CREATE TABLE discovered(
-  avatar_id TEXT PRIMARY KEY,
-  account   TEXT NOT NULL,
-  at        INTEGER NOT NULL
+  avatar_id     TEXT PRIMARY KEY,
+  account       TEXT NOT NULL,
+  discovered_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX discovered_account ON discovered(account, avatar_id);
 
 CREATE TABLE config(
-  only     INTEGER PRIMARY KEY CHECK(only = 1),
-  in_force TEXT NOT NULL
-) STRICT;
-";
-
-const THIRD: &str = "
-ALTER TABLE channels ADD COLUMN probe_at INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE channels ADD COLUMN unproved INTEGER NOT NULL DEFAULT 0 CHECK(unproved IN (0,1));
-ALTER TABLE channels ADD COLUMN streak INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE channels ADD COLUMN trouble_since INTEGER;
-ALTER TABLE channels ADD COLUMN misconfigured_since INTEGER;
-ALTER TABLE channels ADD COLUMN failing_since INTEGER;
-ALTER TABLE channels ADD COLUMN parked_since INTEGER;
-ALTER TABLE channels ADD COLUMN updated_at INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE channels ADD COLUMN absent INTEGER NOT NULL DEFAULT 0 CHECK(absent IN (0,1));
-
-ALTER TABLE deliveries ADD COLUMN counted_in INTEGER;
-ALTER TABLE deliveries ADD COLUMN probe_of INTEGER;
-ALTER TABLE deliveries ADD COLUMN told INTEGER NOT NULL DEFAULT 0 CHECK(told IN (0,1));
-UPDATE deliveries SET told = 1 WHERE state = 'failed';
-CREATE INDEX deliveries_untold ON deliveries(seq) WHERE state = 'failed' AND told = 0;
-";
-
-const FOURTH: &str = "
-CREATE TABLE runs(
-  only  INTEGER PRIMARY KEY CHECK(only = 1),
-  ended INTEGER NOT NULL CHECK(ended IN (0,1))
+  id     INTEGER PRIMARY KEY CHECK(id = 1),
+  active TEXT NOT NULL
 ) STRICT;
 
-CREATE TABLE gaps(
-  first_seq INTEGER PRIMARY KEY,
-  last_seq  INTEGER NOT NULL,
-  before    BLOB NOT NULL,
-  hash      BLOB NOT NULL,
-  CHECK(first_seq <= last_seq)
+CREATE TABLE run_state(
+  id            INTEGER PRIMARY KEY CHECK(id = 1),
+  ended_cleanly INTEGER NOT NULL CHECK(ended_cleanly IN (0,1))
 ) STRICT;
-CREATE INDEX events_about ON events(avatar_id, avatar_seq);
-ALTER TABLE deliveries ADD COLUMN fallback TEXT;
-";
-
-/// The rows that are there already are sealed with this step, in the same transaction. `by_hand` is
-/// the number of the try that somebody asked for last; zero where nobody did.
-const FIFTH: &str = "
-ALTER TABLE events ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
-ALTER TABLE deliveries ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
-ALTER TABLE deliveries ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0;
-UPDATE deliveries SET by_hand = 1 WHERE replay > 0 AND attempts = 0;
-CREATE INDEX events_replay ON events(replay_of) WHERE replay_of IS NOT NULL;
-";
-
-/// `training` of a watch is what is open while it is in a status that nobody knows: older programs
-/// did not keep it, so it is found again in the history. `training` of a transition is what is
-/// known of a training beyond the status right before it. `recipients` has those that met trouble.
-const SIXTH: &str = "
-ALTER TABLE transitions ADD COLUMN training TEXT CHECK(training IN ('seen','supposed'));
-ALTER TABLE watches ADD COLUMN training TEXT CHECK(training IN ('seen','supposed'));
-ALTER TABLE watches ADD COLUMN training_since INTEGER
-  CHECK((training_since IS NOT NULL) = (training IS 'seen'));
-ALTER TABLE watches ADD COLUMN training_seen_at INTEGER
-  CHECK((training_seen_at IS NOT NULL) = (training IS 'seen'));
-
-CREATE TABLE unrecognized(
-  avatar_id TEXT NOT NULL,
-  status    TEXT NOT NULL,
-  told_at   INTEGER NOT NULL,
-  PRIMARY KEY(avatar_id, status)
-) STRICT, WITHOUT ROWID;
-
-UPDATE watches SET training = 'seen', training_since = t.detected_at,
-                   training_seen_at = n.last_seen_previous_at
-  FROM transitions t JOIN transitions n
-    ON n.avatar_id = t.avatar_id AND n.avatar_seq = t.avatar_seq + 1
-  WHERE t.avatar_id = watches.avatar_id AND t.to_status = 'TRAINING'
-    AND n.last_seen_previous_at IS NOT NULL
-    AND watches.status NOT IN ('NOT_TRAINED','TRAINING','TRAINING_FAILED','IDLE','REFUSED')
-    AND t.avatar_seq = (
-      SELECT max(avatar_seq) FROM transitions k WHERE k.avatar_id = t.avatar_id
-        AND k.to_status IN ('NOT_TRAINED','TRAINING','TRAINING_FAILED','IDLE','REFUSED'));
-
-CREATE TABLE recipients(
-  channel_id    TEXT NOT NULL REFERENCES channels(id),
-  recipient     TEXT NOT NULL,
-  taken_at      INTEGER,
-  trouble_since INTEGER,
-  failing_since INTEGER,
-  reason        TEXT,
-  PRIMARY KEY(channel_id, recipient)
-) STRICT, WITHOUT ROWID;
 ";

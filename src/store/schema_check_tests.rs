@@ -17,19 +17,19 @@ use crate::store::verify::{Part, verify};
 /// change what is read, if a row were read or written.
 const PLANTED: [(&str, &str); 14] = [
     (
-        "CREATE TRIGGER l AFTER INSERT ON runs BEGIN SELECT load_extension('/tmp/x.so'); END",
+        "CREATE TRIGGER l AFTER INSERT ON run_state BEGIN SELECT load_extension('/tmp/x.so'); END",
         "the trigger `l` is none of ours",
     ),
     (
-        "CREATE TRIGGER t AFTER INSERT ON runs BEGIN
-           INSERT INTO gaps WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)
+        "CREATE TRIGGER t AFTER INSERT ON run_state BEGIN
+           INSERT INTO pruned_ranges WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)
            SELECT x, x, x'', x'' FROM n; END",
         "the trigger `t` is none of ours",
     ),
     (
         "ALTER TABLE transitions RENAME TO x;
          CREATE VIEW transitions AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n)
-         SELECT x AS seq, x AS avatar_id, x AS avatar_seq, x AS hash FROM n",
+         SELECT x AS seq, x AS avatar_id, x AS avatar_seq, x AS to_status FROM n",
         "the view `transitions` is none of ours",
     ),
     ("CREATE VIEW v AS SELECT * FROM watches", "the view `v` is none of ours"),
@@ -54,7 +54,7 @@ const PLANTED: [(&str, &str); 14] = [
         "DROP INDEX deliveries_due; CREATE INDEX deliveries_due ON deliveries(channel_id)",
         "the index `deliveries_due` is not as this program makes it",
     ),
-    ("DROP INDEX deliveries_line", "the index `deliveries_line` is missing"),
+    ("DROP INDEX deliveries_order", "the index `deliveries_order` is missing"),
     ("DROP TABLE unrecognized", "the table `unrecognized` is missing"),
     ("ANALYZE", "the table `sqlite_stat1` is none of ours"),
     ("CREATE TABLE \"\u{202e}\u{1b}[2J\n\"(x)", "the table `[2J` is none of ours"),
@@ -210,8 +210,8 @@ fn a_file_that_says_the_same_in_another_way_is_not_ours() {
         assert_ne!(others, texts);
         assert_eq!(make(name, &others), ["the table `config` is not as this program makes it"]);
     };
-    check("blank.db", "in_force TEXT", "in_force  TEXT");
-    check("comment.db", "in_force TEXT", "in_force /* ours */ TEXT");
+    check("blank.db", "active TEXT", "active  TEXT");
+    check("comment.db", "active TEXT", "active /* ours */ TEXT");
 }
 
 #[test]
@@ -244,8 +244,7 @@ fn a_list_of_tables_that_is_not_even_sql_is_refused_by_everybody() {
         update("rootpage = 0"),
         update("rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'accounts')"),
         (0..300).map(|number| format!("CREATE TABLE z{number}(x);")).collect(),
-        "PRAGMA user_version = 5".to_owned(),
-        "PRAGMA user_version = 1".to_owned(),
+        "PRAGMA user_version = 0".to_owned(),
         "PRAGMA user_version = -1".to_owned(),
         "PRAGMA application_id = 1".to_owned(),
     ];

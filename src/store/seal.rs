@@ -4,11 +4,8 @@
 //! What always holds: a seal is made with its row, in the same write, and never again; it covers
 //! nothing that changes in the life of a row. It guards no order: a row may go for its age.
 
-use rusqlite::{Connection, Row, Statement, named_params};
+use rusqlite::{Connection, Row, Statement};
 use sha2::{Digest as _, Sha256};
-
-/// The schema that first had these seals.
-pub(super) const SCHEMA: i64 = 5;
 
 /// A hash over fields, each with its length, so that no two rows share a text.
 #[derive(Debug, Default)]
@@ -103,33 +100,9 @@ fn copied(
     note(&mut connection.prepare(update)?, seq, &seal)
 }
 
-/// Seals all that an older program wrote: what it is now is what it was written as, as far as
-/// anyone can tell.
-pub(super) fn all(connection: &Connection) -> rusqlite::Result<()> {
-    for (select, update, read) in TABLES {
-        let mut page = connection.prepare(&format!("{select} WHERE seq > :after LIMIT :page"))?;
-        let mut update = connection.prepare(update)?;
-        let mut after = i64::MIN;
-        loop {
-            let parameters = named_params! {":after": after, ":page": PAGE};
-            let rows: Vec<Sealed> =
-                page.query_map(parameters, read)?.collect::<rusqlite::Result<_>>()?;
-            let Some((last, ..)) = rows.last() else { break };
-            after = *last;
-            for (seq, _, seal) in &rows {
-                note(&mut update, *seq, seal)?;
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Which messages are not as they were written.
-pub(super) fn find_broken(connection: &Connection, schema: i64) -> rusqlite::Result<Vec<String>> {
+pub(super) fn find_broken(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut found = Vec::new();
-    if schema < SCHEMA {
-        return Ok(found);
-    }
     for ((select, _, read), kind) in TABLES.into_iter().zip(["event", "delivery"]) {
         let mut statement = connection.prepare(select)?;
         let mut rows = statement.query([])?;
@@ -197,5 +170,3 @@ const DELIVERIES: &str = "SELECT seq, id, event_id, avatar_id, channel_id, recip
                           content_type, body, seal FROM deliveries";
 const NOTE_EVENT: &str = "UPDATE events SET seal = ?2 WHERE seq = ?1";
 const NOTE_DELIVERY: &str = "UPDATE deliveries SET seal = ?2 WHERE seq = ?1";
-/// Rows that are held in memory at once.
-const PAGE: i64 = 200;

@@ -71,7 +71,6 @@ pub(super) fn seal(last: &[u8], transition: &Transition) -> Vec<u8> {
         .with(transition.status.name().as_bytes())
         .with(&transition.detected_at.as_millis().to_be_bytes())
         .with(transition.upstream_updated_at.as_deref().unwrap_or_default().as_bytes());
-    // Only where there is something to tell apart, so that older seals still fit.
     let sealed = match transition.previous {
         Previous::Absent => sealed.with(b"absent"),
         Previous::Nothing | Previous::Seen { .. } | Previous::Assumed(_) => sealed,
@@ -87,9 +86,3 @@ pub(super) fn seal(last: &[u8], transition: &Transition) -> Vec<u8> {
 pub(super) const COLUMNS: &str = "avatar_id, avatar_seq, from_status, from_assumed, to_status, \
                                   last_seen_previous_at, detected_at, upstream_updated_at, \
                                   from_assumed, training";
-/// The same of a schema before [`SCHEMA`].
-pub(super) const OLD_COLUMNS: &str = "avatar_id, avatar_seq, from_status, from_assumed, \
-                                      to_status, last_seen_previous_at, detected_at, \
-                                      upstream_updated_at, from_assumed, NULL";
-/// The schema whose transitions first said what is known of an earlier training.
-pub(super) const SCHEMA: i64 = 6;

@@ -41,7 +41,7 @@ pub struct ChannelTurn {
 
 /// Whether there is anything to be told.
 pub(super) fn any(connection: &Connection) -> rusqlite::Result<bool> {
-    let sql = "SELECT EXISTS(SELECT 1 FROM deliveries WHERE state = 'failed' AND told = 0)";
+    let sql = "SELECT EXISTS(SELECT 1 FROM deliveries WHERE state = 'failed' AND reported = 0)";
     let letters: bool = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     Ok(letters || !turns(connection)?.is_empty())
 }
@@ -54,7 +54,7 @@ pub(super) fn find(connection: &Connection) -> rusqlite::Result<Untold> {
 /// Notes that a delivery that was given up has been told of.
 pub(super) fn note(connection: &Connection, letter: &DeadLetter) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("UPDATE deliveries SET told = 1 WHERE id = ?1")?
+        .prepare_cached("UPDATE deliveries SET reported = 1 WHERE id = ?1")?
         .execute([&letter.delivery])
         .map(drop)
 }
@@ -62,7 +62,7 @@ pub(super) fn note(connection: &Connection, letter: &DeadLetter) -> rusqlite::Re
 /// Notes that a delivery that was given up needs not be told of: it was about a channel, and
 /// two broken channels would write about each other for ever.
 pub(super) fn spare(connection: &Connection, delivery: &DeliveryId) -> rusqlite::Result<()> {
-    let sql = "UPDATE deliveries SET told = 1 WHERE id = :id AND state = 'failed'
+    let sql = "UPDATE deliveries SET reported = 1 WHERE id = :id AND state = 'failed'
                  AND (SELECT type FROM events WHERE id = event_id)
                      IN (:failing, :disabled, :exhausted)";
     connection
@@ -80,18 +80,18 @@ fn turns(connection: &Connection) -> rusqlite::Result<Vec<ChannelTurn>> {
     let sql = "SELECT c.id, :failing, c.failing_since, k.since, c.reason, NULL
                FROM channels c LEFT JOIN conditions k
                  ON k.kind = :failing AND k.subject = 'channel ' || c.id
-               WHERE c.absent = 0 AND (c.failing_since IS NULL) <> (k.since IS NULL)
+               WHERE c.unconfigured = 0 AND (c.failing_since IS NULL) <> (k.since IS NULL)
                UNION ALL
-               SELECT c.id, :disabled, iif(c.state = 'disabled', c.parked_since, NULL), k.since,
+               SELECT c.id, :disabled, iif(c.state = 'disabled', c.suspended_since, NULL), k.since,
                       c.reason, NULL
                FROM channels c LEFT JOIN conditions k
                  ON k.kind = :disabled AND k.subject = 'channel ' || c.id
-               WHERE c.absent = 0 AND (c.state <> 'disabled') <> (k.since IS NULL)
+               WHERE c.unconfigured = 0 AND (c.state <> 'disabled') <> (k.since IS NULL)
                UNION ALL
                SELECT r.channel_id, :failing, r.failing_since, k.since, r.reason, r.recipient
                FROM recipients r JOIN channels c ON c.id = r.channel_id LEFT JOIN conditions k
                  ON k.kind = :failing AND k.subject = 'channel ' || c.id || ' to ' || r.recipient
-               WHERE c.absent = 0 AND (r.failing_since IS NULL) <> (k.since IS NULL)";
+               WHERE c.unconfigured = 0 AND (r.failing_since IS NULL) <> (k.since IS NULL)";
     let (failing, disabled) = (EventKind::ChannelFailing, EventKind::ChannelDisabled);
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(
@@ -117,7 +117,7 @@ fn letters(connection: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
     let sql = "SELECT d.channel_id, d.id, d.event_id, e.type, e.avatar_id, d.attempts,
                       d.final_reason
                FROM deliveries d JOIN events e ON e.id = d.event_id
-               WHERE d.state = 'failed' AND d.told = 0 ORDER BY d.seq LIMIT :most";
+               WHERE d.state = 'failed' AND d.reported = 0 ORDER BY d.seq LIMIT :most";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(named_params! {":most": LETTERS_AT_ONCE}, |row| {
         Ok(DeadLetter {

@@ -117,23 +117,20 @@ pub(super) fn examine(connection: &Connection, schema: i64) -> Report {
         return report;
     }
     for (part, check) in checks {
-        find(part, check(connection, schema));
+        find(part, check(connection));
     }
     // What cannot be counted has been found already.
-    drop(count(connection, schema, &mut report));
+    drop(count(connection, &mut report));
     report
 }
 
 /// What is wrong first with the rows, the history or the messages; their structure has been looked
 /// at.
-pub(super) fn first_wrong(
-    connection: &Connection,
-    schema: i64,
-) -> rusqlite::Result<Option<String>> {
+pub(super) fn first_wrong(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let checks: [Check; 6] =
         [references, names, tries, watches, chain::find_broken, seal::find_broken];
     for check in checks {
-        if let Some(found) = check(connection, schema)?.into_iter().next() {
+        if let Some(found) = check(connection)?.into_iter().next() {
             return Ok(Some(found));
         }
     }
@@ -143,7 +140,7 @@ pub(super) fn first_wrong(
 /// Whether a text is what its column wants.
 type Test = fn(&str) -> bool;
 
-type Check = fn(&Connection, i64) -> rusqlite::Result<Vec<String>>;
+type Check = fn(&Connection) -> rusqlite::Result<Vec<String>>;
 
 /// Pages, indexes, types, and the conditions of the tables; with whether the pages are sound. Those
 /// that are not can lead to each other in so many ways that the rows have no end in practice, so
@@ -167,7 +164,7 @@ fn structure(connection: &Connection) -> rusqlite::Result<(Vec<String>, bool)> {
 }
 
 /// Whether what a row refers to is there.
-fn references(connection: &Connection, _: i64) -> rusqlite::Result<Vec<String>> {
+fn references(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     rows(connection, "PRAGMA foreign_key_check", |row| {
         let (table, number): (String, Option<i64>) = (row.get(0)?, row.get(1)?);
         let parent: String = row.get(2)?;
@@ -177,7 +174,7 @@ fn references(connection: &Connection, _: i64) -> rusqlite::Result<Vec<String>> 
 }
 
 /// Whether every id and name is one.
-fn names(connection: &Connection, _: i64) -> rusqlite::Result<Vec<String>> {
+fn names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut found = Vec::new();
     let columns: [(&str, &str, Test); 5] = [
         ("watches", "avatar_id", |text| AvatarId::parse(text).is_ok()),
@@ -196,7 +193,7 @@ fn names(connection: &Connection, _: i64) -> rusqlite::Result<Vec<String>> {
 }
 
 /// Whether exactly those deliveries that are being sent have an open try.
-fn tries(connection: &Connection, _: i64) -> rusqlite::Result<Vec<String>> {
+fn tries(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT 'delivery `' || id || '` is being sent without an open try'
                FROM deliveries d WHERE state = 'sending' AND NOT EXISTS(
                  SELECT 1 FROM attempts WHERE delivery_id = d.id AND no = d.attempts
@@ -209,7 +206,7 @@ fn tries(connection: &Connection, _: i64) -> rusqlite::Result<Vec<String>> {
 }
 
 /// Whether each watch stands where its history ends.
-fn watches(connection: &Connection, _: i64) -> rusqlite::Result<Vec<String>> {
+fn watches(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT 'the history of avatar `' || t.avatar_id || '` ends with change '
                       || t.avatar_seq || ' to ' || t.to_status || ', its watch is at '
                       || coalesce(w.sequence || ' and ' || w.status, 'none')
@@ -224,7 +221,7 @@ fn watches(connection: &Connection, _: i64) -> rusqlite::Result<Vec<String>> {
     rows(connection, sql, |row| row.get(0))
 }
 
-fn count(connection: &Connection, schema: i64, report: &mut Report) -> rusqlite::Result<()> {
+fn count(connection: &Connection, report: &mut Report) -> rusqlite::Result<()> {
     let number = |sql: &str| {
         connection.query_row(sql, [], |row| row.get(0)).map(|n: i64| u64::try_from(n).unwrap_or(0))
     };
@@ -234,9 +231,8 @@ fn count(connection: &Connection, schema: i64, report: &mut Report) -> rusqlite:
         number("SELECT count(*) FROM deliveries WHERE state IN ('pending','sending')")?;
     let newest = "SELECT max(detected_at) FROM transitions";
     report.newest_at = connection.query_row(newest, [], |row| row.get(0))?;
-    if schema >= chain::SCHEMA {
-        report.removed = number("SELECT coalesce(sum(last_seq - first_seq + 1), 0) FROM gaps")?;
-    }
+    report.removed =
+        number("SELECT coalesce(sum(last_seq - first_seq + 1), 0) FROM pruned_ranges")?;
     Ok(())
 }
 

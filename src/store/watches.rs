@@ -30,15 +30,15 @@ pub(super) fn save(connection: &Connection, watch: &Watch) -> rusqlite::Result<(
         .prepare_cached(
             "INSERT INTO watches(avatar_id, name, model, status, status_since, last_seen_at,
                                  sequence,
-                                 trouble, trouble_since, trouble_reason,
+                                 failure, failure_since, failure_reason,
                                  training, training_since, training_seen_at)
              VALUES(:id, :name, :model, :status, :since, :seen, :sequence,
-                    :trouble, :trouble_since, :reason, :training, :began, :trained)
+                    :failure, :failure_since, :reason, :training, :began, :trained)
              ON CONFLICT(avatar_id) DO UPDATE SET name = excluded.name, model = excluded.model,
                status = excluded.status, status_since = excluded.status_since,
                last_seen_at = excluded.last_seen_at, sequence = excluded.sequence,
-               trouble = excluded.trouble, trouble_since = excluded.trouble_since,
-               trouble_reason = excluded.trouble_reason, training = excluded.training,
+               failure = excluded.failure, failure_since = excluded.failure_since,
+               failure_reason = excluded.failure_reason, training = excluded.training,
                training_since = excluded.training_since,
                training_seen_at = excluded.training_seen_at",
         )?
@@ -50,8 +50,8 @@ pub(super) fn save(connection: &Connection, watch: &Watch) -> rusqlite::Result<(
             ":since": sight.map(|sight| sight.since),
             ":seen": sight.map(|sight| sight.last_seen_at),
             ":sequence": i64::try_from(watch.sequence).unwrap_or(i64::MAX),
-            ":trouble": trouble.map(|trouble| trouble.kind),
-            ":trouble_since": trouble.map(|trouble| trouble.since),
+            ":failure": trouble.map(|trouble| trouble.kind),
+            ":failure_since": trouble.map(|trouble| trouble.since),
             ":reason": trouble.map(|trouble| &trouble.reason),
             ":training": watch.open.map(OpenTraining::evidence),
             ":began": began,
@@ -76,7 +76,7 @@ pub(super) fn note(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite
     connection
         .prepare_cached(
             "UPDATE watches SET last_seen_at = max(last_seen_at, coalesce(?2, last_seen_at)),
-                                next_look_at = ?3
+                                next_poll_at = ?3
              WHERE avatar_id = ?1",
         )?
         .execute((&checkpoint.id, checkpoint.last_seen_at, checkpoint.next_look_at))
@@ -89,7 +89,7 @@ pub(super) fn next_look_at(
     id: &AvatarId,
 ) -> rusqlite::Result<Option<Timestamp>> {
     connection
-        .prepare_cached("SELECT next_look_at FROM watches WHERE avatar_id = ?1")?
+        .prepare_cached("SELECT next_poll_at FROM watches WHERE avatar_id = ?1")?
         .query_row([id], |row| row.get(0))
         .optional()
         .map(Option::flatten)
@@ -142,12 +142,12 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Watch> {
 
 /// The columns of a watch, in the order that [`read`] takes them.
 pub(super) const COLUMNS: &str = "avatar_id, name, status, status_since, last_seen_at, sequence, \
-    trouble, trouble_since, trouble_reason, model, \
+    failure, failure_since, failure_reason, model, \
     (SELECT since FROM conditions WHERE kind = 'avatar.missing' AND subject = avatar_id), \
     (SELECT since FROM conditions WHERE kind = 'avatar.unseen' AND subject = avatar_id), \
     (SELECT since FROM conditions WHERE kind = 'avatar.training_overdue' AND subject = avatar_id), \
     (SELECT since FROM conditions WHERE kind = 'avatar.status_unrecognized' \
        AND subject = avatar_id), \
-    (SELECT json_group_array(u.status ORDER BY u.told_at, u.status) FROM unrecognized u \
+    (SELECT json_group_array(u.status ORDER BY u.reported_at, u.status) FROM unrecognized u \
        WHERE u.avatar_id = watches.avatar_id), \
     training, training_since, training_seen_at";

@@ -30,7 +30,6 @@ mod security;
 mod simulation;
 mod tidy;
 mod unread;
-mod upgrade;
 mod wait;
 mod web;
 mod webhook;

@@ -81,7 +81,7 @@ fn on_a_full_disk_nothing_is_half_done_and_what_waits_is_written_later() {
     daemon.wait_for_log("avatar `a1` went from TRAINING to IDLE");
     wait_until("the config in force", || {
         let database = Connection::open(disk.0.join("a.db")).unwrap();
-        let sql = "SELECT in_force FROM config";
+        let sql = "SELECT active FROM config";
         let text: String = database.query_row(sql, [], |row| row.get(0)).unwrap();
         text.contains(r#""keep_deliveries":"7d""#)
     });
