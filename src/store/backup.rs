@@ -9,17 +9,21 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use rusqlite::OpenFlags;
 use tempfile::NamedTempFile;
 
 use crate::domain::timestamp::Timestamp;
 use crate::files::links::{beside, folder_of};
 use crate::files::trust::Trust;
 use crate::files::write;
-use crate::store::error::{StoreError, damaged};
+use crate::store::connection;
+use crate::store::error::{Doing as _, StoreError, damaged};
 use crate::store::lock::DatabaseLock;
+use crate::store::obstacle::Use;
 use crate::store::owner::Owner;
 use crate::store::pages;
 use crate::store::snapshot;
+use crate::store::time_limit::Work;
 use crate::store::transaction::Database;
 use crate::store::unfinished;
 use crate::store::verify::{self, Report};
@@ -91,10 +95,7 @@ pub fn is_too_early(database: &Path, folder: &Path) -> bool {
 /// Writes a copy of one moment into a file of the folder that vanishes unless it is placed.
 pub(super) fn copy(database: &Path, folder: &Path) -> Result<NamedTempFile, StoreError> {
     unfinished::clear_up(folder);
-    let copy = snapshot::read(database, |source| copy_from(source, database, folder))?;
-    // Its schema, in case that the database's was changed after it was compared.
-    snapshot::read(copy.path(), |_| Ok(()))?;
-    Ok(copy)
+    snapshot::read(database, |source| copy_from(source, database, folder))
 }
 
 fn copy_from(
@@ -144,7 +145,21 @@ fn vacuum_into(source: Database, database: &Path, file: &Path) -> Result<(), Sto
             },
             failure => failure,
         }
-    })
+    })?;
+    set_history_id(file)
+}
+
+/// Gives a copy a history of its own: once it is in the place of the database, what follows is
+/// another history than what followed in the database. Its schema is compared, in case that the
+/// database's was changed after it was compared.
+fn set_history_id(copy: &Path) -> Result<(), StoreError> {
+    let connection = connection::open(copy, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // It is synchronized with all that is in it, and its name is not yet known to anybody.
+    let set = connection.pragma_update(None, "journal_mode", "MEMORY");
+    set.and_then(|()| connection.pragma_update(None, "synchronous", "OFF")).doing(DOING)?;
+    let sql = "UPDATE history SET history_id = random()";
+    Database::new(connection, copy, Use::Write)?
+        .write(DOING, Work::Usual, |transaction| transaction.execute(sql, ()).map(drop))
 }
 
 /// Whose both are, the database and the folder for its copy, if they are of one user: that one

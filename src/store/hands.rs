@@ -14,7 +14,6 @@ use crate::domain::timestamp::Timestamp;
 use crate::store::database;
 use crate::store::error::StoreError;
 use crate::store::obstacle::{self, Use};
-use crate::store::seal;
 use crate::store::snapshot;
 use crate::store::time_limit::Work;
 use crate::store::transaction::Database;
@@ -177,11 +176,7 @@ fn replay(
             ":id": id,
         },
     )?;
-    if touched == 0 {
-        return Ok(None);
-    }
-    seal::copied_delivery(connection, fresh.as_str())?;
-    Ok(Some(fresh))
+    Ok((touched > 0).then_some(fresh))
 }
 
 /// The new row of a delivery sent under a new event id: another message with the same words.
@@ -205,7 +200,6 @@ fn send_anew(
          SELECT ?2, type, avatar_id, avatar_seq, occurred_at, body, id FROM events WHERE id = ?1",
         (&old, &event),
     )?;
-    seal::copied_event(connection, event.as_str())?;
     connection.execute(
         "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, manual_attempt,
                                 content_type, body, fallback, state, next_attempt_at, expires_at,
@@ -217,7 +211,6 @@ fn send_anew(
             ":fresh": fresh, ":event": event, ":body": body, ":now": now, ":id": id,
         },
     )?;
-    seal::copied_delivery(connection, fresh.as_str())?;
     Ok(fresh)
 }
 

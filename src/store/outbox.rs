@@ -12,7 +12,6 @@ use crate::domain::event::EventId;
 use crate::domain::health::Health;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
-use crate::store::seal::DeliveryFields;
 use crate::store::{channels, recipients, untold};
 
 /// A delivery to be written for the first time.
@@ -120,22 +119,13 @@ pub(super) fn insert(
     new: &NewDelivery,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let fields = DeliveryFields {
-        id: new.id.as_str(),
-        event_id: event_id.as_str(),
-        avatar_id,
-        channel_id: new.channel.as_str(),
-        recipient: &new.recipient,
-        content_type: &new.content_type,
-        body: &new.body,
-    };
     connection
         .prepare_cached(
             "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, content_type,
-                                    body, seal, fallback, state, next_attempt_at, expires_at,
+                                    body, fallback, state, next_attempt_at, expires_at,
                                     created_at, updated_at)
              VALUES(:id, :event, :avatar, :channel, :recipient, :type,
-                    :body, :seal, :fallback, :state, :next, :expires, :now, :now)",
+                    :body, :fallback, :state, :next, :expires, :now, :now)",
         )?
         .execute(named_params! {
             ":id": new.id,
@@ -145,7 +135,6 @@ pub(super) fn insert(
             ":recipient": new.recipient,
             ":type": new.content_type,
             ":body": new.body,
-            ":seal": fields.seal(),
             ":fallback": new.fallback,
             ":state": new.delivery.state.name(),
             ":next": next_attempt_at(&new.delivery),

@@ -8,12 +8,21 @@ use rusqlite::{Row, named_params};
 use crate::domain::avatar::AvatarId;
 use crate::domain::transition::Transition;
 use crate::files::links::beside;
-use crate::store::error::StoreError;
+use crate::store::error::{Doing as _, StoreError};
 use crate::store::reader::{DELIVERY_COLUMNS, DeliveryFilter, DeliveryRow, Reader, read_delivery};
 use crate::store::transitions;
 
 /// A transition with its place among those of all avatars, from one, growing.
 pub type Placed = (i64, Transition);
+
+/// Which history a database has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// Its id, which is other in each copy of a database.
+    pub id: u64,
+    /// The last place whose transition the retention has removed; zero when it has removed none.
+    pub pruned_up_to: i64,
+}
 
 impl Reader {
     /// Transitions of one avatar, or of all, newest first: at most `limit`, all of them before
@@ -37,33 +46,31 @@ impl Reader {
         self.rows("reading the history", &sql, parameters, placed)
     }
 
-    /// Transitions of all avatars, oldest first, each with its seal: at most `limit`, all of them
-    /// after the place `after`.
+    /// Transitions of all avatars, oldest first: at most `limit`, all of them after the place
+    /// `after`.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn transitions_after(
-        &self,
-        after: i64,
-        limit: u32,
-    ) -> Result<Vec<(Placed, Vec<u8>)>, StoreError> {
+    pub fn transitions_after(&self, after: i64, limit: u32) -> Result<Vec<Placed>, StoreError> {
         let sql = format!(
-            "SELECT {columns}, seq, hash FROM transitions WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+            "SELECT {columns}, seq FROM transitions WHERE seq > ?1 ORDER BY seq LIMIT ?2",
             columns = transitions::COLUMNS
         );
-        let sealed = |row: &Row<'_>| Ok((placed(row)?, row.get("hash")?));
-        self.rows("reading the history", &sql, (after, limit), sealed)
+        self.rows("reading the history", &sql, (after, limit), placed)
     }
 
-    /// The seal of the transition at that place, also when it was removed for its age as the last
-    /// of its run; `None` when no seal is known there.
+    /// Which history it is, and how far the retention has removed it.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn seal_at(&self, place: i64) -> Result<Option<Vec<u8>>, StoreError> {
-        let sql = "SELECT hash FROM transitions WHERE seq = ?1
-                   UNION ALL SELECT hash FROM pruned_ranges WHERE last_seq = ?1";
-        Ok(self.rows("reading a seal", sql, [place], |row| row.get(0))?.pop())
+    pub fn history(&self) -> Result<History, StoreError> {
+        let sql = "SELECT history_id, pruned_up_to FROM history";
+        let read = |row: &Row<'_>| {
+            let id: i64 = row.get(0)?;
+            Ok(History { id: id.cast_unsigned(), pruned_up_to: row.get(1)? })
+        };
+        let found = self.rows("reading which history it is", sql, (), read)?.pop();
+        found.ok_or(rusqlite::Error::QueryReturnedNoRows).doing("reading which history it is")
     }
 
     /// The place of the last transition; zero when there is none.

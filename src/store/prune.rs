@@ -12,7 +12,6 @@ use rusqlite::{Connection, named_params};
 
 use crate::domain::retention::Cutoffs;
 use crate::domain::timestamp::Timestamp;
-use crate::store::chain;
 use crate::store::hands::NOT_SENT_AGAIN;
 
 /// How far a pass through the old rows has come; by default at its beginning.
@@ -197,15 +196,27 @@ fn prune_transitions(
         })?
         .collect::<rusqlite::Result<_>>()?;
     let (count, mut last, mut any_old) = (transitions.len(), after, false);
+    let mut remove = connection.prepare_cached("DELETE FROM transitions WHERE seq = ?1")?;
+    let mut last_removed = None;
     for (seq, is_old, is_free) in transitions {
         any_old |= is_old;
-        if is_old && is_free && chain::remove(connection, seq)? {
-            pruned.transitions += 1;
+        if is_old && is_free {
+            pruned.transitions += remove.execute([seq])?;
+            last_removed = Some(seq);
         }
         last = seq;
         if pruned.rows() >= rows_max {
-            return Ok((Some(last), pruned));
+            break;
         }
+    }
+    if let Some(seq) = last_removed {
+        let removed = i64::try_from(pruned.transitions).unwrap_or(i64::MAX);
+        let sql = "UPDATE history SET pruned_count = pruned_count + ?1,
+                                      pruned_up_to = max(pruned_up_to, ?2)";
+        connection.prepare_cached(sql)?.execute((removed, seq))?;
+    }
+    if pruned.rows() >= rows_max {
+        return Ok((Some(last), pruned));
     }
     let goes_on = any_old && count == usize::try_from(LOOKED_AT_MAX).unwrap_or(usize::MAX);
     Ok((goes_on.then_some(last), pruned))

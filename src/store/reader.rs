@@ -22,7 +22,7 @@ use crate::store::error::{Doing as _, StoreError};
 use crate::store::hands::NOT_SENT_AGAIN;
 use crate::store::time_limit::Work;
 use crate::store::transaction::Database;
-use crate::store::{chain, channels, recipients, snapshot, trainings, watches};
+use crate::store::{channels, recipients, snapshot, trainings, watches};
 
 /// A connection that only reads.
 #[derive(Debug)]
@@ -415,16 +415,6 @@ impl Reader {
         most: usize,
     ) -> Result<HashMap<Option<String>, Vec<Duration>>, StoreError> {
         self.read("reading past trainings", |connection| trainings::lessons(connection, most))
-    }
-
-    /// The number of places where the chain of the history is broken; zero when it is whole.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn broken_seals(&self) -> Result<usize, StoreError> {
-        self.database
-            .read_for_long("checking the history", chain::find_broken)
-            .map(|broken| broken.len())
     }
 
     pub(super) fn rows<T>(

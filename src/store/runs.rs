@@ -1,5 +1,5 @@
-//! The one row of `run_state`: whether the last daemon on this database ended cleanly; and the check
-//! that a start after another end makes.
+//! The one row of `run_state`: whether the last daemon on this database ended cleanly; and the
+//! check that a start after another end makes.
 //!
 //! What always holds: the row says that a run ended only after its last write is on disk, and no
 //! longer says so before the next run writes anything. A start after a clean end checks nothing.
@@ -85,7 +85,7 @@ pub(super) fn check_structure(
     }
 }
 
-/// What is wrong first: with the pages, the rows, the history or the messages.
+/// What is wrong first: with the pages, the rows or the history.
 fn look_through(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {

@@ -23,7 +23,10 @@ pub(super) fn model(schema: i64) -> rusqlite::Result<Connection> {
     Ok(model)
 }
 
-/// `training` of a watch is the training that is open while the status is unrecognized; `training`
+/// `history.history_id` is random, and other in each copy of the database: with it a client that
+/// comes back knows whether its sequence numbers are of this history. `pruned_count` and
+/// `pruned_up_to` are the number and the last sequence number of the transitions that the retention
+/// has removed. `training` of a watch is the training that is open while the status is unrecognized; `training`
 /// of a transition is what is known of a training beyond the status right before it. `recipients`
 /// has those with a failure. `deliveries.manual_attempt` is the number of the attempt that an
 /// operator last asked for, zero where none did.
@@ -59,17 +62,16 @@ CREATE TABLE transitions(
   last_seen_previous_at INTEGER,
   detected_at           INTEGER NOT NULL,
   upstream_updated_at   TEXT,
-  hash                  BLOB NOT NULL,
   UNIQUE(avatar_id, avatar_seq)
 ) STRICT;
 
-CREATE TABLE pruned_ranges(
-  first_seq INTEGER PRIMARY KEY,
-  last_seq  INTEGER NOT NULL,
-  before    BLOB NOT NULL,
-  hash      BLOB NOT NULL,
-  CHECK(first_seq <= last_seq)
+CREATE TABLE history(
+  id           INTEGER PRIMARY KEY CHECK(id = 1),
+  history_id   INTEGER NOT NULL,
+  pruned_count INTEGER NOT NULL DEFAULT 0,
+  pruned_up_to INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+INSERT INTO history(id, history_id) VALUES(1, random());
 
 CREATE TABLE events(
   seq         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -80,7 +82,6 @@ CREATE TABLE events(
   occurred_at INTEGER NOT NULL,
   body        BLOB NOT NULL,
   replay_of   TEXT,
-  seal        BLOB NOT NULL DEFAULT x'',
   FOREIGN KEY(avatar_id, avatar_seq) REFERENCES transitions(avatar_id, avatar_seq)
 ) STRICT;
 CREATE UNIQUE INDEX events_transition ON events(avatar_id, avatar_seq) WHERE replay_of IS NULL;
@@ -146,7 +147,6 @@ CREATE TABLE deliveries(
   reported        INTEGER NOT NULL DEFAULT 0 CHECK(reported IN (0,1)),
   created_at      INTEGER NOT NULL,
   updated_at      INTEGER NOT NULL,
-  seal            BLOB NOT NULL DEFAULT x'',
   UNIQUE(event_id, channel_id, recipient, replay),
   CHECK((state = 'pending') = (next_attempt_at IS NOT NULL)),
   CHECK((state = 'sending') = (lease_owner IS NOT NULL))

@@ -1,5 +1,4 @@
-//! The check of a whole database: its schema, its structure, its rows, the chain of its history,
-//! the seals of its messages.
+//! The check of a whole database: its schema, its structure, its rows, its history.
 //!
 //! It reads one state of the file, beside a daemon or without one, and changes nothing. What is
 //! wrong is found, not mended, and does not keep the rest from being checked, except that no row
@@ -14,9 +13,7 @@ use crate::domain::channel::ChannelName;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::event::EventId;
 use crate::domain::timestamp::Timestamp;
-use crate::store::chain;
 use crate::store::error::StoreError;
-use crate::store::seal;
 use crate::store::snapshot;
 
 /// What a check found.
@@ -54,10 +51,8 @@ pub enum Part {
     Structure,
     /// What stands in the tables.
     Rows,
-    /// The chain of the changes of status.
+    /// Whether every change of status is there.
     History,
-    /// What is told of them, byte by byte.
-    Messages,
 }
 
 impl Part {
@@ -67,7 +62,6 @@ impl Part {
             Self::Structure => "structure",
             Self::Rows => "rows",
             Self::History => "history",
-            Self::Messages => "messages",
         }
     }
 }
@@ -95,14 +89,6 @@ pub fn verify(path: &Path) -> Result<Report, StoreError> {
 
 pub(super) fn examine(connection: &Connection, schema: i64) -> Report {
     let mut report = Report { schema, ..Report::default() };
-    let checks: [(Part, Check); 6] = [
-        (Part::Rows, references),
-        (Part::Rows, names),
-        (Part::Rows, tries),
-        (Part::Rows, watches),
-        (Part::History, chain::find_broken),
-        (Part::Messages, seal::find_broken),
-    ];
     let mut find = |part: Part, found: rusqlite::Result<Vec<String>>| {
         let found = found.unwrap_or_else(|failure| {
             // What cannot be read any further has said what there is to say.
@@ -116,7 +102,7 @@ pub(super) fn examine(connection: &Connection, schema: i64) -> Report {
     if !are_pages_sound {
         return report;
     }
-    for (part, check) in checks {
+    for (part, check) in CHECKS {
         find(part, check(connection));
     }
     // What cannot be counted has been found already.
@@ -124,12 +110,9 @@ pub(super) fn examine(connection: &Connection, schema: i64) -> Report {
     report
 }
 
-/// What is wrong first with the rows, the history or the messages; their structure has been looked
-/// at.
+/// What is wrong first with the rows or the history; their structure has been looked at.
 pub(super) fn first_wrong(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    let checks: [Check; 6] =
-        [references, names, tries, watches, chain::find_broken, seal::find_broken];
-    for check in checks {
+    for (_, check) in CHECKS {
         if let Some(found) = check(connection)?.into_iter().next() {
             return Ok(Some(found));
         }
@@ -141,6 +124,14 @@ pub(super) fn first_wrong(connection: &Connection) -> rusqlite::Result<Option<St
 type Test = fn(&str) -> bool;
 
 type Check = fn(&Connection) -> rusqlite::Result<Vec<String>>;
+
+const CHECKS: [(Part, Check); 5] = [
+    (Part::Rows, references),
+    (Part::Rows, names),
+    (Part::Rows, tries),
+    (Part::Rows, watches),
+    (Part::History, history),
+];
 
 /// Pages, indexes, types, and the conditions of the tables; with whether the pages are sound. Those
 /// that are not can lead to each other in so many ways that the rows have no end in practice, so
@@ -221,6 +212,20 @@ fn watches(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     rows(connection, sql, |row| row.get(0))
 }
 
+/// Whether as many transitions are there as were written, without those that the retention removed.
+fn history(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT 'of ' || written || ' changes ' || (written - pruned - found)
+                      || ' are missing, ' || pruned || ' others were removed for their age'
+               FROM (SELECT (SELECT count(*) FROM transitions) AS found,
+                            (SELECT coalesce(max(seq), 0) FROM sqlite_sequence
+                             WHERE name = 'transitions') AS written,
+                            (SELECT coalesce(max(pruned_count), 0) FROM history) AS pruned)
+               WHERE written <> pruned + found
+               UNION ALL
+               SELECT 'it has no id' WHERE NOT EXISTS(SELECT 1 FROM history)";
+    rows(connection, sql, |row| row.get(0))
+}
+
 fn count(connection: &Connection, report: &mut Report) -> rusqlite::Result<()> {
     let number = |sql: &str| {
         connection.query_row(sql, [], |row| row.get(0)).map(|n: i64| u64::try_from(n).unwrap_or(0))
@@ -231,8 +236,7 @@ fn count(connection: &Connection, report: &mut Report) -> rusqlite::Result<()> {
         number("SELECT count(*) FROM deliveries WHERE state IN ('pending','sending')")?;
     let newest = "SELECT max(detected_at) FROM transitions";
     report.newest_at = connection.query_row(newest, [], |row| row.get(0))?;
-    report.removed =
-        number("SELECT coalesce(sum(last_seq - first_seq + 1), 0) FROM pruned_ranges")?;
+    report.removed = number("SELECT pruned_count FROM history")?;
     Ok(())
 }
 

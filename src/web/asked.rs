@@ -6,7 +6,7 @@ use axum::http::{StatusCode, Uri};
 
 use crate::domain::foreign_text::one_line;
 use crate::web::answer::Problem;
-use crate::web::bookmark::Bookmark;
+use crate::web::cursor::Cursor;
 
 /// The parameters of a query; of one that is repeated the last one counts.
 #[derive(Debug)]
@@ -83,14 +83,14 @@ impl Asked {
         }
     }
 
-    /// The bookmark of a listener, if it is given.
+    /// The cursor of a listener, if it is given.
     ///
     /// # Errors
     /// When it is none.
-    pub fn bookmark(&self, name: &str) -> Result<Option<Bookmark>, Problem> {
+    pub fn cursor(&self, name: &str) -> Result<Option<Cursor>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let help = "a whole number that is not negative, or the id of an event";
-        Bookmark::parse(&text).map(Some).ok_or_else(|| wrong(name, &text, help))
+        Cursor::parse(&text).map(Some).ok_or_else(|| wrong(name, &text, help))
     }
 
     /// A text that has a form, if it is given.
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(asked("before=7").place("before"), Ok(Some(7)));
         assert!(asked("before=-7").place("before").is_err());
         assert_eq!(asked("state=a%20b").text("state").as_deref(), Some("a b"));
-        assert!(asked("after=7-").bookmark("after").is_err());
+        assert!(asked("after=7-").cursor("after").is_err());
         let problem = asked("state=x").one_of("state", &["a", "b"]).unwrap_err();
         assert_eq!(problem.detail, "`state` is `x`; write one of `a`, `b`");
     }

@@ -12,9 +12,9 @@ use crate::domain::verdict::{Facts, Finding, LATE_AFTER, Level, StatusFacts, UNW
 use crate::domain::watch::Watch;
 use crate::live::metrics::{Measured, MeasuredChannel};
 use crate::store::error::StoreError;
-use crate::store::pages::{self, Placed};
+use crate::store::pages::{self, History, Placed};
 use crate::store::reader::{ConditionRow, DeliveryCounts, DeliveryFilter, DeliveryRow};
-use crate::web::bookmark::Bookmark;
+use crate::web::cursor::Cursor;
 use crate::web::desk::{Desk, Register, Tick};
 use crate::web::shelf::{Kept, Rows};
 use crate::web::view::{
@@ -240,7 +240,7 @@ impl<'d> Book<'d> {
         Ok(views(&self.kept.reader.transitions_before(avatar, before, limit)?))
     }
 
-    /// The transitions after a place, oldest first, each with its bookmark.
+    /// The transitions after a place, oldest first.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -248,34 +248,33 @@ impl<'d> Book<'d> {
         &self,
         place: i64,
         limit: u32,
-    ) -> Result<Vec<(Bookmark, TransitionView)>, StoreError> {
-        let found = self.kept.reader.transitions_after(place, limit)?;
-        let marked = found.iter().map(|((place, transition), seal)| {
-            (Bookmark::new(*place, seal), TransitionView::new(*place, transition))
-        });
-        Ok(marked.collect())
+    ) -> Result<Vec<TransitionView>, StoreError> {
+        Ok(views(&self.kept.reader.transitions_after(place, limit)?))
     }
 
-    /// Whether a bookmark lies in this history, with all that came after it still there. Of one
-    /// that is only a place nobody can say more than whether there is such a place.
+    /// Where a stream goes on that ended at `asked`, if it can go on there: in this history, with
+    /// all that came after it still there. Of a sequence number alone nobody can say more than
+    /// whether there is such a number.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn has(&self, bookmark: &Bookmark) -> Result<bool, StoreError> {
-        if !bookmark.is_marked() {
-            return Ok(bookmark.place <= self.last_place()?);
-        }
-        let seal = self.kept.reader.seal_at(bookmark.place)?;
-        Ok(seal.is_some_and(|seal| Bookmark::new(bookmark.place, &seal) == *bookmark))
+    pub fn resume(&self, asked: Cursor) -> Result<Option<Cursor>, StoreError> {
+        let History { id, pruned_up_to } = self.kept.reader.history()?;
+        let is_of_this = match asked.history_id {
+            Some(given) => given == id && asked.seq >= pruned_up_to,
+            None => true,
+        };
+        let can_go_on = is_of_this && asked.seq <= self.last_place()?;
+        Ok(can_go_on.then_some(Cursor { seq: asked.seq, history_id: Some(id) }))
     }
 
-    /// The bookmark of the last transition.
+    /// The cursor of the last transition.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn newest(&self) -> Result<Bookmark, StoreError> {
-        let place = self.last_place()?;
-        Ok(Bookmark::new(place, &self.kept.reader.seal_at(place)?.unwrap_or_default()))
+    pub fn newest(&self) -> Result<Cursor, StoreError> {
+        let history_id = Some(self.kept.reader.history()?.id);
+        Ok(Cursor { seq: self.last_place()?, history_id })
     }
 
     /// The place of the last transition.

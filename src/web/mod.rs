@@ -6,7 +6,7 @@
 pub mod desk;
 pub mod access;
 pub mod answer;
-pub mod bookmark;
+pub mod cursor;
 pub mod shelf;
 pub mod asked;
 pub mod view;

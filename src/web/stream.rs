@@ -1,6 +1,6 @@
 //! The stream: server-sent events (WHATWG HTML, section 9.2) of what happens.
 //!
-//! Transitions come out of the table, each with its bookmark as the event's id, so whoever comes
+//! Transitions come out of the table, each with its cursor as the event's id, so whoever comes
 //! back with `Last-Event-ID` misses none, and whoever comes from another history is told. Tries at
 //! deliveries are told as they happen, and only then. A stream ends by itself after a while;
 //! whoever listens comes back.
@@ -26,8 +26,8 @@ use crate::live::feed::Happening;
 use crate::web::actions::reading;
 use crate::web::answer::Problem;
 use crate::web::asked::Asked;
-use crate::web::bookmark::Bookmark;
 use crate::web::connection_limit::{Slot, StreamSlot};
+use crate::web::cursor::Cursor;
 use crate::web::desk::Desk;
 use crate::web::list_header::{elements, weight};
 
@@ -44,7 +44,7 @@ struct TriedEvent<'a> {
 
 struct Streaming {
     desk: Desk,
-    last: i64,
+    last: Cursor,
     happenings: Receiver<Happening>,
     ready: VecDeque<Event>,
     /// Whether there are more transitions than were made ready.
@@ -65,24 +65,28 @@ pub(super) async fn stream(
         let other = format!("this is `{KIND}`, which `Accept` rules out");
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, other));
     }
-    let after = Asked::strictly(&uri, &["after"])?.bookmark("after")?;
+    let after = Asked::strictly(&uri, &["after"])?.cursor("after")?;
     let named = headers.get("last-event-id").filter(|id| !id.is_empty());
     // An id that is none of ours is of another history as well.
-    let named = named.map(|id| id.to_str().ok().and_then(Bookmark::parse));
+    let named = named.map(|id| id.to_str().ok().and_then(Cursor::parse));
     let asked = named.or_else(|| after.map(Some));
     // First listen, then look: what happens between is seen twice, and told once.
     let happenings = desk.feed.listen();
-    let (last, is_foreign) = reading(&desk, move |book| match asked {
-        None => Ok((book.newest()?, false)),
-        Some(Some(asked)) if book.has(&asked)? => Ok((asked, false)),
-        Some(_) => Ok((book.newest()?, true)),
+    let is_asked = asked.is_some();
+    let (resumed, last) = reading(&desk, move |book| {
+        let resumed = match asked.flatten() {
+            Some(asked) => book.resume(asked)?,
+            None => None,
+        };
+        let last = resumed.map_or_else(|| book.newest(), Ok)?;
+        Ok((resumed.is_some(), last))
     })
     .await?;
     // Its id says where it begins, so that whoever comes back before the first news misses none.
     let hello = Event::default().retry(RETRY).id(last.to_string()).comment("avatar-watch");
     let mut streaming = Streaming {
         desk,
-        last: last.place,
+        last,
         happenings,
         ready: VecDeque::from([hello]),
         behind: false,
@@ -90,8 +94,8 @@ pub(super) async fn stream(
         slot: slot.stream(),
         is_over: false,
     };
-    if is_foreign {
-        let data = format!("{{\"place\":{}}}", last.place);
+    if is_asked && !resumed {
+        let data = format!("{{\"place\":{}}}", streaming.last.seq);
         streaming.ready.push_back(Event::default().event("reset").data(data));
     }
     streaming.read_on().await?;
@@ -150,13 +154,13 @@ impl Streaming {
     /// Makes the transitions ready that came since.
     async fn read_on(&mut self) -> Result<(), Problem> {
         loop {
-            let after = self.last;
+            let after = self.last.seq;
             let found =
                 reading(&self.desk, move |book| book.transitions_after(after, PAGE)).await?;
             let whole = found.len() < PAGE as usize;
-            for (bookmark, transition) in found {
-                self.last = bookmark.place;
-                let event = Event::default().event("transition").id(bookmark.to_string());
+            for transition in found {
+                self.last.seq = transition.place;
+                let event = Event::default().event("transition").id(self.last.to_string());
                 // Our own views are always JSON.
                 self.ready.extend(event.json_data(&transition).ok());
             }

@@ -18,8 +18,8 @@ use crate::harness::webhook::{Answer, Receiver};
 
 /// Every write of a transition would last forever.
 const ENDLESS: &str = "CREATE TRIGGER endless AFTER INSERT ON transitions BEGIN
-    INSERT INTO pruned_ranges WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)
-    SELECT x, x, x'', x'' FROM n; END";
+    INSERT INTO accounts WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)
+    SELECT x, x FROM n; END";
 const NAMED: &str = "is not as avatar-watch makes it: the trigger `endless` is none of ours";
 
 /// Each command that opens a database.

@@ -68,12 +68,15 @@ async fn a_restored_history_that_has_outgrown_its_old_place_is_told_apart() {
     wait_until("both changes", || {
         get(page, "/api/v1/transitions").json()["transitions"].as_array().unwrap().len() == 4
     });
-    let seen = listen(gone, 1);
-    assert_eq!((seen[0].0.as_str(), &seen[0].2), ("reset", &json!({"place": 4})));
-    let seen = listen(common, 2);
-    let places: Vec<&Value> = seen.iter().map(|(_, _, data)| &data["place"]).collect();
-    assert_eq!(places, [&json!(3), &json!(4)], "what both have in common is no other history");
+    for id in [common, gone] {
+        let seen = listen(id, 1);
+        assert_eq!((seen[0].0.as_str(), &seen[0].2), ("reset", &json!({"place": 4})), "{id}");
+    }
+    let seen = events(page, "/api/v1/stream?after=2", &[], 2);
+    assert_eq!(seen[0].2["place"], 3);
     assert_ne!(&seen[0].1, gone);
+    let seen = listen(&seen[0].1, 1);
+    assert_eq!((seen[0].0.as_str(), &seen[0].2["place"]), ("transition", &json!(4)));
 }
 
 #[tokio::test]
@@ -83,7 +86,7 @@ async fn whoever_listens_too_slowly_is_told_how_much_went_by() {
     let (begun, begins) = tokio::sync::oneshot::channel();
     let listening = tokio::task::spawn_blocking(move || {
         let mut stream = Listener::open(page, "/api/v1/stream");
-        stream.wait_for("id: 0");
+        stream.wait_for("retry: 1000");
         begun.send(()).unwrap();
         (stream.wait_for("event: missed"), stream.wait_for("event: attempt"))
     });
@@ -158,7 +161,7 @@ async fn streams_are_so_many_and_the_oldest_ends_for_one_more() {
     // All are of one address, and still no reader keeps the next one out.
     for number in 0..3 * Limits::default().streams {
         let mut newest = Listener::open(page, "/api/v1/stream");
-        newest.wait_for("id: 0");
+        newest.wait_for("retry: 1000");
         open.push(newest);
         if let Some(oldest) = number.checked_sub(Limits::default().streams) {
             // It ends in good order, and its reader comes back later.
