@@ -13,8 +13,9 @@ use crate::daemon::ports::Clock as _;
 use crate::domain::foreign_text::plain;
 use crate::store::backup;
 use crate::store::error::StoreError;
+use crate::store::integrity::{Finding, Part, Report};
 use crate::store::restore::{self, Lost, Restore, Restored};
-use crate::store::verify::{self, Finding, Part, Report};
+use crate::store::verify;
 
 #[derive(Debug, Serialize)]
 struct ReportView {

@@ -18,6 +18,7 @@ use crate::files::trust::Trust;
 use crate::files::write;
 use crate::store::connection;
 use crate::store::error::{Doing as _, StoreError, damaged};
+use crate::store::integrity::Report;
 use crate::store::lock::DatabaseLock;
 use crate::store::obstacle::Use;
 use crate::store::owner::Owner;
@@ -26,7 +27,7 @@ use crate::store::snapshot;
 use crate::store::time_limit::Work;
 use crate::store::transaction::Database;
 use crate::store::unfinished;
-use crate::store::verify::{self, Report};
+use crate::store::verify::verify;
 
 /// A backup that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub fn to_file(database: &Path, file: &Path) -> Result<Backup, StoreError> {
         return Err(StoreError::Taken { path: file.to_owned() });
     }
     let copy = copy(database, folder_of(file))?;
-    let report = verify::verify(copy.path())?;
+    let report = verify(copy.path())?;
     let bytes = fs::metadata(&copy).map_err(disk("reading", copy.path()))?.size();
     place(copy, file)?;
     Ok(Backup { file: file.to_owned(), bytes, report, removed: Vec::new() })

@@ -158,9 +158,9 @@ fn replay(
 ) -> rusqlite::Result<Option<DeliveryId>> {
     let fresh = DeliveryId::mint(now, roll);
     let touched = connection.execute(
-        "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, replay, manual_attempt,
-                                content_type, body, fallback, state, next_attempt_at, expires_at,
-                                created_at, updated_at)
+        "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, replay,
+                                manual_attempt, content_type, body, fallback, state,
+                                next_attempt_at, expires_at, created_at, updated_at)
          SELECT :fresh, event_id, avatar_id, channel_id, recipient,
                 (SELECT max(replay) + 1 FROM deliveries l WHERE l.event_id = d.event_id
                    AND l.channel_id = d.channel_id AND l.recipient = d.recipient),

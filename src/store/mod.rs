@@ -18,6 +18,7 @@ mod connection;
 pub mod identity;
 mod transaction;
 pub mod database;
+pub mod integrity;
 pub mod runs;
 pub mod snapshot;
 pub mod watches;

@@ -5,9 +5,9 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::retention::Retention;
 use crate::domain::status::Status;
 use crate::domain::transition::{Previous, Transition};
+use crate::store::integrity;
 use crate::store::schema::model;
 use crate::store::transitions;
-use crate::store::verify;
 
 const DAY_MS: i64 = 86_400_000;
 const NOW: Timestamp = Timestamp::from_millis(1000 * DAY_MS);
@@ -59,7 +59,8 @@ fn insert_delivery(
 ) {
     db.execute(
         "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, replay, content_type, body,
-           state, reported, attempts, next_attempt_at, lease_owner, expires_at, created_at, updated_at)
+           state, reported, attempts, next_attempt_at, lease_owner, expires_at, created_at,
+           updated_at)
          VALUES(?1, ?2, 'a', ?3, ?4, 't', x'7b7d', ?5, ?6, ?8, iif(?5 = 'pending', 1, NULL),
                 iif(?5 = 'sending', 'boot', NULL), 1, 1, ?7)",
         (id, event, channel, i64::try_from(replay).unwrap(), state, told, millis, tries),
@@ -124,11 +125,11 @@ fn deliveries(db: &Connection) -> Vec<Row> {
     let sql =
         "SELECT id, event_id, channel_id, replay, state, reported, updated_at FROM deliveries";
     let read = |row: &rusqlite::Row<'_>| row.try_into();
-    verify::rows(db, sql, read).unwrap()
+    integrity::rows(db, sql, read).unwrap()
 }
 
 fn texts(db: &Connection, sql: &str) -> BTreeSet<String> {
-    verify::rows(db, sql, |row| row.get(0)).unwrap().into_iter().collect()
+    integrity::rows(db, sql, |row| row.get(0)).unwrap().into_iter().collect()
 }
 
 const EVENTS: &str = "SELECT id FROM events";
@@ -260,6 +261,10 @@ fn a_step_is_bounded_however_much_is_old() {
     assert_eq!(total.rows(), 10_000 * 10 + 1 + 400 * 4 - 1, "all but the newest transition");
     assert!(steps >= 200, "{steps} steps");
     assert_eq!(texts(&db, TRANSITIONS), BTreeSet::from(["a10000".to_owned()]));
+    // A client of the stream that has read less than that has missed something.
+    let pruned_up_to = "SELECT pruned_up_to FROM history";
+    let pruned_up_to: i64 = db.query_row(pruned_up_to, [], |row| row.get(0)).unwrap();
+    assert_eq!(pruned_up_to, 9_999);
     check_whole(&db, 0);
 }
 

@@ -16,13 +16,14 @@ use crate::store::backup::{compact, copy, disk, sync_folder};
 use crate::store::connection;
 use crate::store::error::{Doing as _, StoreError, damaged};
 use crate::store::identity;
+use crate::store::integrity::Report;
 use crate::store::lock::DatabaseLock;
 use crate::store::obstacle::Use;
 use crate::store::owner::Owner;
 use crate::store::permissions;
 use crate::store::time_limit::{Limits, TimeLimit, Work};
 use crate::store::transaction::Database;
-use crate::store::verify::{Report, verify};
+use crate::store::verify::verify;
 
 /// A restore that was done, or refused for what is wrong with the backup.
 #[derive(Clone, Debug, PartialEq, Eq)]

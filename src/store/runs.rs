@@ -12,9 +12,9 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 
 use crate::store::error::{StoreError, damaged};
+use crate::store::integrity;
 use crate::store::time_limit::Work;
 use crate::store::transaction::Database;
-use crate::store::verify;
 
 /// What was done about the file's structure when it was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ fn look_through(connection: &Connection) -> rusqlite::Result<Option<String>> {
     match connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
         // There is nothing in it yet.
         0 => Ok(None),
-        _ => verify::first_wrong(connection),
+        _ => integrity::first_wrong(connection),
     }
 }
 

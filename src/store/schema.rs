@@ -26,7 +26,9 @@ pub(super) fn model(schema: i64) -> rusqlite::Result<Connection> {
 /// `history.history_id` is random, and other in each copy of the database: with it a client that
 /// comes back knows whether its sequence numbers are of this history. `pruned_count` and
 /// `pruned_up_to` are the number and the last sequence number of the transitions that the retention
-/// has removed. `training` of a watch is the training that is open while the status is unrecognized; `training`
+/// has removed.
+///
+/// `training` of a watch is the training that is open while the status is unrecognized; `training`
 /// of a transition is what is known of a training beyond the status right before it. `recipients`
 /// has those with a failure. `deliveries.manual_attempt` is the number of the attempt that an
 /// operator last asked for, zero where none did.

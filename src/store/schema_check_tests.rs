@@ -8,10 +8,11 @@ use crate::store::backup;
 use crate::store::database::{open_for_reading, open_for_writing};
 use crate::store::handle::Store;
 use crate::store::hands::Hands;
+use crate::store::integrity::Part;
 use crate::store::reader::Reader;
 use crate::store::restore::{Restore, restore};
 use crate::store::schema::{APPLICATION_ID, MIGRATIONS};
-use crate::store::verify::{Part, verify};
+use crate::store::verify::verify;
 
 /// What somebody could put into a file of ours, and what is said of it. Each of them would run, or
 /// change what is read, if a row were read or written.
