@@ -21,7 +21,6 @@ use crate::store::error::{Doing as _, StoreError, damaged};
 use crate::store::integrity::Report;
 use crate::store::lock::DatabaseLock;
 use crate::store::obstacle::Use;
-use crate::store::owner::Owner;
 use crate::store::pages;
 use crate::store::snapshot;
 use crate::store::time_limit::Work;
@@ -72,9 +71,6 @@ pub fn to_folder(
     if !folder.is_dir() {
         let made = DirBuilder::new().mode(PRIVATE_MODE).create(folder);
         made.map_err(disk("making the folder", folder))?;
-        if let Some(owner) = owner_of_both(database, folder_of(folder)) {
-            owner.take_folder_from_root(folder);
-        }
     }
     let backup = to_file(database, &free_name(folder, now))?;
     if !backup.report.findings.is_empty() {
@@ -105,10 +101,7 @@ fn copy_from(
     folder: &Path,
 ) -> Result<NamedTempFile, StoreError> {
     let copy = unfinished::make(folder).map_err(disk("making a file in", folder))?;
-    if let Some(owner) = owner_of_both(database, folder) {
-        owner.take_from_root(copy.as_file());
-    }
-    let trust = Trust::for_named().with_owner(Owner::of_file(database).ok().map(Owner::uid));
+    let trust = Trust::for_named().with_owner(fs::metadata(database).ok().map(|it| it.uid()));
     let elsewhere = unfinished::private_folder(folder, &trust);
     match elsewhere.map_err(disk("making a folder in", &std::env::temp_dir()))? {
         None => vacuum_into(source, database, copy.path())?,
@@ -161,13 +154,6 @@ fn set_history_id(copy: &Path) -> Result<(), StoreError> {
     let sql = "UPDATE history SET history_id = random()";
     Database::new(connection, copy, Use::Write)?
         .write(DOING, Work::Usual, |transaction| transaction.execute(sql, ()).map(drop))
-}
-
-/// Whose both are, the database and the folder for its copy, if they are of one user: that one
-/// clears up there, and needs what root puts there.
-fn owner_of_both(database: &Path, folder: &Path) -> Option<Owner> {
-    let (database, folder) = (Owner::of_file(database).ok()?, Owner::of_file(folder).ok()?);
-    database.is_same_user(folder).then_some(database)
 }
 
 /// Gives a finished copy its name, unless something else has it.

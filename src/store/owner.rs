@@ -25,22 +25,8 @@ pub(super) struct Owner {
 impl Owner {
     /// Whose the database is, or is to be: where there is none yet, the folder's owner's.
     pub(super) fn of(database: &Path) -> io::Result<Self> {
-        Self::of_file(database).or_else(|_| Self::of_file(folder_of(database)))
-    }
-
-    /// Whose a file or folder is.
-    pub(super) fn of_file(path: &Path) -> io::Result<Self> {
-        fs::metadata(path).map(|it| Self { uid: it.uid(), gid: it.gid() })
-    }
-
-    /// The user.
-    pub(super) const fn uid(self) -> u32 {
-        self.uid
-    }
-
-    /// Whether both are one user, of whatever group.
-    pub(super) fn is_same_user(self, other: Self) -> bool {
-        self.uid == other.uid
+        let found = fs::metadata(database).or_else(|_| fs::metadata(folder_of(database)))?;
+        Ok(Self { uid: found.uid(), gid: found.gid() })
     }
 
     /// Gives them a file that was just made.
@@ -50,21 +36,9 @@ impl Owner {
 
     /// Gives them a file that was just made, if that is root's to do; where root may not, as in
     /// some containers, it stays root's.
-    pub(super) fn take_from_root(self, made: impl AsFd) {
+    fn take_from_root(self, made: impl AsFd) {
         if geteuid().is_root() {
             drop(self.take(made));
-        }
-    }
-
-    /// Gives them a folder that was just made and has nothing in it, as [`Self::take_from_root`].
-    pub(super) fn take_folder_from_root(self, path: &Path) {
-        let flags = OFlags::NOFOLLOW | OFlags::DIRECTORY;
-        let opened = OpenOptions::new().read(true).custom_flags(bits(flags)).open(path);
-        let Ok(folder) = opened else { return };
-        let is_ours = folder.metadata().is_ok_and(|it| it.uid() == geteuid().as_raw());
-        let is_empty = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-        if is_ours && is_empty {
-            self.take_from_root(folder);
         }
     }
 }
