@@ -46,7 +46,7 @@ pub(super) fn open_for_writing(path: &Path) -> Result<(Database, StartCheck), St
     let check = if spared {
         StartCheck::Spared
     } else {
-        runs::check_structure(&connection, path, runs::CHECK_LIMIT)?
+        runs::check_structure(&mut connection, path, runs::CHECK_LIMIT)?
     };
     migrate(&mut connection, path, MIGRATIONS)?;
     let mut database = Database::new(connection, path, Use::Write)?;

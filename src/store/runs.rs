@@ -5,15 +5,13 @@
 //! longer says so before the next run writes anything. A start after a clean end checks nothing.
 
 use std::path::Path;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 
-use crate::store::error::{StoreError, damaged};
+use crate::store::error::{Doing as _, StoreError, damaged};
 use crate::store::integrity;
-use crate::store::time_limit::Work;
+use crate::store::time_limit::{Limits, TimeLimit, Work};
 use crate::store::transaction::Database;
 
 /// What was done about the file's structure when it was opened.
@@ -56,25 +54,16 @@ fn note(database: &mut Database, ended: bool) -> Result<(), StoreError> {
 /// # Errors
 /// When it is damaged.
 pub(super) fn check_structure(
-    connection: &Connection,
+    connection: &mut Connection,
     path: &Path,
     limit: Duration,
 ) -> Result<StartCheck, StoreError> {
-    let handle = connection.get_interrupt_handle();
-    let (checked, waits) = mpsc::channel::<()>();
-    // Where there is no thread for it, the check takes as long as it takes.
-    let watcher = thread::Builder::new().name("check".to_owned()).spawn(move || {
-        let mut wait = limit;
-        // An interrupt before the statement has begun is lost, so there are more of them.
-        while waits.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-            handle.interrupt();
-            wait = AGAIN;
-        }
-    });
+    const DOING: &str = "checking the database";
+    let limits = Limits { usual: limit, ..Limits::default() };
+    let limit = TimeLimit::of(connection, limits).doing(DOING)?;
+    let limited = limit.begin(DOING, Work::Usual)?;
     let verdict = look_through(connection);
-    drop(checked);
-    // It does nothing that could fail.
-    drop(watcher.map(thread::JoinHandle::join));
+    drop(limited);
     match verdict {
         Ok(None) => Ok(StartCheck::Sound),
         Ok(Some(what)) => Err(StoreError::Damaged { path: path.to_owned(), what }),
@@ -98,7 +87,6 @@ fn look_through(connection: &Connection) -> rusqlite::Result<Option<String>> {
     }
 }
 
-const AGAIN: Duration = Duration::from_millis(1);
 /// How long a start may be kept by the check: less than what the unit gives a start, and enough
 /// for some gigabytes.
 pub(super) const CHECK_LIMIT: Duration = Duration::from_secs(30);
@@ -151,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_check_that_takes_too_long_is_cut_short() {
-        let connection = Connection::open_in_memory().unwrap();
+        let mut connection = Connection::open_in_memory().unwrap();
         connection
             .execute_batch(
                 "CREATE TABLE t(x); CREATE INDEX i ON t(x);
@@ -159,7 +147,7 @@ mod tests {
                  INSERT INTO t SELECT x * 7919 % 300007 FROM n",
             )
             .unwrap();
-        let check = |limit| check_structure(&connection, Path::new("a.db"), limit).unwrap();
+        let mut check = |limit| check_structure(&mut connection, Path::new("a.db"), limit).unwrap();
         assert_eq!(check(Duration::ZERO), StartCheck::CutShort);
         assert_eq!(check(CHECK_LIMIT), StartCheck::Sound);
     }
