@@ -104,16 +104,10 @@ pub enum StoreError {
         help: String,
     },
     /// The file system lacks what a database needs.
-    #[error(
-        "the file system of `{}`{} cannot hold a database: {what}",
-        .folder.display(),
-        .kind.as_ref().map(|kind| format!(" ({kind})")).unwrap_or_default()
-    )]
+    #[error("the file system of `{}` cannot hold a database: {what}", .folder.display())]
     Unfit {
         /// Where.
         folder: PathBuf,
-        /// Its kind, such as `fuse.bindfs`, where it is known.
-        kind: Option<String>,
         /// What it cannot do.
         what: String,
     },
@@ -262,16 +256,17 @@ impl StoreError {
     }
 }
 
-/// The first of the differences, and how many there are beside.
-fn listed(differences: &[String]) -> String {
-    let named = differences.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>();
-    match differences.len().saturating_sub(NAMED_MAX) {
-        0 => named.join(", "),
-        more => format!("{}, and {more} more", named.join(", ")),
+/// The first of them, and how many there are beside.
+pub(super) fn listed(all: &[String]) -> String {
+    let named = all.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>();
+    match (named.is_empty(), all.len().saturating_sub(NAMED_MAX)) {
+        (true, _) => "no tables".to_owned(),
+        (false, 0) => named.join(", "),
+        (false, more) => format!("{}, and {more} more", named.join(", ")),
     }
 }
 
-/// Differences of a schema that are named.
+/// Tables, indexes or differences that are named.
 const NAMED_MAX: usize = 3;
 
 /// A full disk shows under this name, too, when the shared-memory file cannot grow.

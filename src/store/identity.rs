@@ -12,7 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::store::connection;
-use crate::store::error::{Doing as _, StoreError, damaged};
+use crate::store::error::{Doing as _, StoreError, damaged, listed};
 use crate::store::schema::{APPLICATION_ID, newest};
 use crate::store::schema_check;
 use crate::store::time_limit::{Limits, TimeLimit, Work};
@@ -138,21 +138,7 @@ fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     statement.query_map([], |row| row.get(0))?.collect()
 }
 
-/// The first of them, and how many there are beside.
-fn listed(tables: &[String]) -> String {
-    let more = match tables.len().saturating_sub(NAMED_MAX) {
-        0 => String::new(),
-        more => format!(", and {more} more"),
-    };
-    match tables.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ") {
-        named if named.is_empty() => "no tables".to_owned(),
-        named => format!("{named}{more}"),
-    }
-}
-
 const LOOKING: &str = "looking at the database";
-/// Tables and indexes of another program that are named.
-const NAMED_MAX: usize = 3;
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,6 @@ pub mod error;
 pub mod schema;
 pub mod columns;
 pub mod owner;
-pub mod mount;
 pub mod obstacle;
 pub mod permissions;
 pub mod lock;

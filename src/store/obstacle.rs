@@ -13,7 +13,6 @@ use rustix::process::geteuid;
 use crate::files::links::{beside, end_of, folder_of};
 use crate::files::users::{bare, user};
 use crate::store::error::StoreError;
-use crate::store::mount::Mount;
 
 /// How the names end of the files that SQLite has beside a database.
 pub(super) const SQLITE_ENDS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -152,14 +151,8 @@ fn mend(
 ) -> String {
     let shown = path.display();
     if failure.kind() == ErrorKind::ReadOnlyFilesystem {
-        return match Mount::of(path) {
-            Some(mount) => format!(
-                "`{0}` is mounted read-only: `mount -o remount,rw {0}`, or name another \
-                 `store.path`",
-                mount.point.display()
-            ),
-            None => "its file system is read-only: name another `store.path`".to_owned(),
-        };
+        return "its file system is mounted read-only: remount it, or name another `store.path`"
+            .to_owned();
     }
     let owner = fs::metadata(database).or_else(|_| fs::metadata(folder_of(database)));
     let owner = owner.map_or(found.uid(), |it| it.uid());

@@ -14,7 +14,6 @@ use rustix::io::Errno;
 use crate::files::links::{beside, end_of, folder_of};
 use crate::store::connection;
 use crate::store::error::{Doing as _, StoreError};
-use crate::store::mount::Mount;
 use crate::store::obstacle::{self, SQLITE_ENDS, Use};
 use crate::store::permissions;
 use crate::store::unfinished;
@@ -139,8 +138,7 @@ fn shortcoming(failure: &rusqlite::Error) -> String {
 }
 
 fn unfit(folder: &Path, what: String) -> StoreError {
-    let kind = Mount::of(folder).map(|mount| mount.kind);
-    StoreError::Unfit { folder: folder.to_owned(), kind, what }
+    StoreError::Unfit { folder: folder.to_owned(), what }
 }
 
 const DOING: &str = "trying its folder";
@@ -174,7 +172,7 @@ mod tests {
         check(&at("link.db"), "link.db` is a link that leads there");
         fs::write(at("file"), "").unwrap();
         check(&at("file/a.db"), "file` is no folder");
-        check(Path::new("/proc/a.db"), "`/proc` (proc) cannot hold a database: no file can be");
+        check(Path::new("/proc/a.db"), "`/proc` cannot hold a database: no file can be");
         symlink(at("file"), at("a.db-wal")).unwrap();
         check(&at("a.db"), "a.db-wal` is a link, where a file of the database belongs");
     }
