@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// A text that must not be seen.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 
 impl Secret {

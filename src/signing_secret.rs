@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 /// The bytes that sign; they never show themselves.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SigningSecret(Vec<u8>);
 
 /// Why a text is no signing secret; never repeats the text.

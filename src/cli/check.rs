@@ -11,7 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::mend;
 use crate::cli::output::{complain, complain_of, complain_of_store, counted, line, store_help};
 use crate::cli::runtime::block_on;
-use crate::config::diff::diff_snapshots;
+use crate::config::diff::diff as compare;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::in_force::emptied;
@@ -176,7 +176,7 @@ fn changes(is_kept: bool, old: Option<&Snapshot>, settings: &Settings) -> Vec<St
         (true, Some(_)) => None,
     };
     let nothing = Snapshot::default();
-    let changes = diff_snapshots(old.unwrap_or(&nothing), &Snapshot::of(settings));
+    let changes = compare(old.unwrap_or(&nothing), &Snapshot::of(settings));
     let mut lines: Vec<String> = first.into_iter().map(str::to_owned).collect();
     lines.extend(changes.iter().map(|change| plain(&change.marked())));
     if changes.is_empty() {
@@ -378,18 +378,18 @@ mod tests {
             Some(&kept),
             &CONFIG.replace("a1", "a2").replace("argil", "poll.missing = '1m'\nargil"),
             &[
-                "~ the pace of looking: `missing` from `15m` to `1m`",
                 "- avatar `a1` \"Jane\"",
                 "+ avatar `a2` \"Jane\"",
+                "~ the pace of looking: `missing` from `15m` to `1m`",
             ],
         );
         let all = [
             "+ account `argil`",
-            "+ the pace of looking",
+            "+ avatar `a1` \"Jane\"",
             "+ what counts as news",
+            "+ the pace of looking",
             "+ the store",
             "+ the web",
-            "+ avatar `a1` \"Jane\"",
         ];
         let none = "no daemon has run with this database yet: everything is new";
         let other = "another version of the daemon keeps its settings otherwise: everything is new";

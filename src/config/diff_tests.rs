@@ -1,4 +1,5 @@
 use crate::config::file::tests::read_with;
+use crate::config::settings::Settings;
 
 use super::*;
 
@@ -32,7 +33,12 @@ fn check(replacements: &[(&str, &str)], expected: &[&str]) {
 }
 
 fn changes(replacements: &[(&str, &str)]) -> Vec<Change> {
-    diff(&settings(&[]), &settings(replacements))
+    let [old, new] = [settings(&[]), settings(replacements)];
+    difference(&old, &new)
+}
+
+fn difference(old: &Settings, new: &Settings) -> Vec<Change> {
+    diff(&Snapshot::with_secrets(old), &Snapshot::with_secrets(new))
 }
 
 fn settings(replacements: &[(&str, &str)]) -> Settings {
@@ -57,7 +63,7 @@ fn lines_and_order_are_no_difference() {
 fn a_reload_is_told_in_words() {
     check(
         &[("\"key\"", "\"CANARY\"\nblind_after = \"1h\"")],
-        &["account `argil` changed: `blind_after`, `api_key`"],
+        &["account `argil` changed: `api_key`, `blind_after`"],
     );
     check(
         &[("[[avatars]]", "[accounts.studio]\napi_key = \"CANARY\"\n[[avatars]]")],
@@ -74,10 +80,8 @@ fn a_reload_is_told_in_words() {
     );
     check(
         &[("[argil]", "web.listen = \"off\"\nweb.hint_token = \"CANARY-of-16-letters\"\n[argil]")],
-        &[
-            "the web changed: `listen` from `127.0.0.1:8787` to `off`, `read` from `local` to `token`, \
-               `hint_token`",
-        ],
+        &["the web changed: `hint_token`, `listen` from `127.0.0.1:8787` to `off`, `read` from \
+             `local` to `token`"],
     );
     check(&[("[argil]", "discover.enabled = true\n[argil]")], &["the discovery is on now"]);
 }
@@ -133,13 +137,13 @@ fn channels_are_told_by_the_names_of_their_keys() {
             "smtp = { host = \"localhost\", tls = \"none\", username = \"u\", password = \"CANARY\" }",
             "list_unsubscribe = \"mailto:a@example.com\"\nsendmail = { command = [\"/bin/x\"] }",
         )],
-        &["channel `mail` changed: `sendmail.timeout`, `smtp.dot_timeout`, `smtp.host`, \
-           `smtp.port`, `smtp.tls`, `smtp.username`, `list_unsubscribe`, `sendmail.command`, \
-           `smtp.password`"],
+        &["channel `mail` changed: `list_unsubscribe`, `sendmail.command`, `sendmail.timeout`, \
+           `smtp.dot_timeout`, `smtp.host`, `smtp.password`, `smtp.port`, `smtp.tls`, \
+           `smtp.username`"],
     );
     check(
         &[(", username = \"u\", password = \"CANARY\"", "")],
-        &["channel `mail` changed: `smtp.username`, `smtp.password`"],
+        &["channel `mail` changed: `smtp.password`, `smtp.username`"],
     );
 }
 
@@ -161,7 +165,7 @@ fn how_long_the_past_is_kept_and_who_hears_of_us_take_effect_at_once() {
     assert!(!changes(&[("[argil]", &new)])[0].needs_restart());
     let beat =
         |url| settings(&[("[argil]", &format!("heartbeat_url = \"http://h/{url}\"\n[argil]"))]);
-    let told = |old: &Settings, new: &Settings| diff(old, new)[0].to_string();
+    let told = |old: &Settings, new: &Settings| difference(old, new)[0].to_string();
     assert_eq!(told(&settings(&[]), &beat("CANARY")), "the heartbeat added");
     assert_eq!(told(&beat("CANARY"), &settings(&[])), "the heartbeat removed");
     assert_eq!(told(&beat("CANARY"), &beat("CANARY-2")), "the heartbeat changed: `url`");
@@ -178,7 +182,7 @@ fn snapshots_differ_in_everything_but_their_secrets() {
     assert_eq!(changes(&new).len(), 3);
     let snapshot = |replacements: &[_]| Snapshot::of(&settings(replacements));
     let check = |old: &Snapshot, new: &Snapshot, expected: &[&str]| {
-        let marked: Vec<String> = diff_snapshots(old, new).iter().map(Change::marked).collect();
+        let marked: Vec<String> = diff(old, new).iter().map(Change::marked).collect();
         assert_eq!(marked, expected);
     };
     check(&snapshot(&[]), &snapshot(&new), &[]);
@@ -192,14 +196,14 @@ fn snapshots_differ_in_everything_but_their_secrets() {
         &snapshot(&[]),
         &[
             "+ account `argil`",
-            "+ the pace of looking",
-            "+ what counts as news",
-            "+ the store",
-            "+ the web",
             "+ avatar `a1`",
             "+ avatar `a2`",
             "+ channel `mail`",
             "+ channel `ops`",
+            "+ what counts as news",
+            "+ the pace of looking",
+            "+ the store",
+            "+ the web",
         ],
     );
 }

@@ -3,16 +3,15 @@
 //!
 //! What is judged is what is in force: the file may be half saved, or not have been read yet.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::config::diff::{Change, KeyChange, Turn, diff_snapshots};
+use crate::config::diff::{Change, KeyChange, Turn, diff};
 use crate::config::file::{Outline, Registered};
 use crate::config::settings::Settings;
-use crate::config::snapshot::{Keys, Section, Snapshot};
+use crate::config::snapshot::{Keys, Snapshot};
 use crate::domain::account::AccountName;
-use crate::domain::channel::ChannelName;
+use crate::domain::avatar::AvatarId;
 
 /// What a reload would take away whole, so that it is not done: files that are half saved look
 /// like that.
@@ -37,11 +36,9 @@ impl fmt::Display for Emptied {
 /// What a reload from `old` to `new` would take away whole, if anything.
 pub fn emptied(old: &Snapshot, new: &Snapshot) -> Option<Emptied> {
     let watches = |it: &Snapshot| {
-        let section = |it: &Section| matches!(it, Section::Avatar(_) | Section::Discover);
-        it.sections.keys().any(section)
+        it.named("avatars").next().is_some() || it.sections.contains_key("discover")
     };
-    let tells =
-        |it: &Snapshot| it.sections.keys().any(|section| matches!(section, Section::Channel(_)));
+    let tells = |it: &Snapshot| it.named("channels").next().is_some();
     if watches(old) && !watches(new) {
         return Some(Emptied::Avatars);
     }
@@ -51,32 +48,19 @@ pub fn emptied(old: &Snapshot, new: &Snapshot) -> Option<Emptied> {
 /// The outline with what is in force in place of what the file says. Where the database is, and
 /// whether the file is whole, stays as it is.
 pub fn outline(file: &Outline, in_force: &Snapshot) -> Outline {
-    let (mut avatars, mut accounts) = (BTreeMap::new(), Vec::new());
-    let mut channels = BTreeSet::new();
-    let (mut discovers, mut page) = (false, None);
-    for (section, keys) in &in_force.sections {
-        match section {
-            Section::Avatar(id) => {
-                avatars.insert(id.clone(), registered(keys));
-            }
-            Section::Account(name) => accounts.push(name.to_string()),
-            Section::Channel(name) => {
-                channels.insert(name.to_string());
-            }
-            Section::Discover => discovers = true,
-            Section::Web => page = place(keys),
-            Section::Poll | Section::Events | Section::Store | Section::Heartbeat => {}
-        }
-    }
+    let avatars = in_force.named("avatars");
+    let avatars =
+        avatars.filter_map(|(id, keys)| Some((AvatarId::parse(id).ok()?, registered(keys))));
+    let names = |table| in_force.named(table).map(|(name, _)| name.to_owned());
     Outline {
         store_path: file.store_path.clone(),
         base_url: file.base_url.clone(),
         is_whole: file.is_whole,
-        avatars: Some(avatars),
-        accounts: Some(accounts),
-        channels: Some(channels),
-        discovers,
-        page,
+        avatars: Some(avatars.collect()),
+        accounts: Some(names("accounts").collect()),
+        channels: Some(names("channels").collect()),
+        discovers: in_force.sections.contains_key("discover"),
+        page: in_force.sections.get("web").and_then(place),
         refused: file.refused.clone(),
     }
 }
@@ -95,44 +79,40 @@ fn place(keys: &Keys) -> Option<SocketAddr> {
 pub fn unreloaded(in_force: &Snapshot, settings: &Settings) -> Vec<String> {
     let new = Snapshot::of(settings);
     let refused = emptied(in_force, &new).map(|emptied| format!("a reload is refused: {emptied}"));
-    let changes = diff_snapshots(in_force, &new).into_iter().filter_map(without_paths);
+    let changes = diff(in_force, &new).into_iter().filter_map(without_paths);
     refused.into_iter().chain(changes.map(|change| change.to_string())).collect()
 }
 
 /// The same where secrets are out of reach: only the avatars and channels that the file names are
 /// compared.
 pub fn unreloaded_names(in_force: &Snapshot, file: &Outline) -> Vec<String> {
-    let named = outline(file, in_force);
-    let compared = file.avatars.is_some() && file.channels.is_some();
-    let (old, new) = (sections(&named), sections(file));
-    let change = |section: &Section, turn| Change { section: section.clone(), turn }.to_string();
-    let added = new.difference(&old).map(|it| change(it, Turn::Added(Keys::new())));
-    let removed = old.difference(&new).map(|it| change(it, Turn::Removed(Keys::new())));
-    added.chain(removed).filter(|_| compared).collect()
+    let (Some(avatars), Some(channels)) = (&file.avatars, &file.channels) else {
+        return Vec::new();
+    };
+    let avatars = avatars.keys().map(|id| format!("avatars.{id}"));
+    let new = avatars.chain(channels.iter().map(|name| format!("channels.{name}")));
+    let old =
+        |table: &'static str| in_force.named(table).map(move |(name, _)| format!("{table}.{name}"));
+    let bare = |names: &mut dyn Iterator<Item = String>| {
+        Snapshot::from_iter(names.map(|name| (name, Keys::new())))
+    };
+    let (old, new) = (bare(&mut old("avatars").chain(old("channels"))), bare(&mut new.into_iter()));
+    diff(&old, &new).iter().map(ToString::to_string).collect()
 }
 
 /// The change without the paths in it: whoever asks may be in another folder than the daemon, and
 /// without its variables.
 fn without_paths(change: Change) -> Option<Change> {
     let Turn::Changed(keys) = change.turn else { return Some(change) };
-    let is_path = |key: &str| match change.section {
-        Section::Store => key == "path",
-        _ => key == "file.folder",
-    };
+    let is_path = |key: &str| key == "file.folder" || (change.section == "store" && key == "path");
     let keys: Vec<KeyChange> = keys.into_iter().filter(|it| !is_path(&it.key)).collect();
     (!keys.is_empty()).then_some(Change { section: change.section, turn: Turn::Changed(keys) })
 }
 
-/// The avatars and channels that an outline names.
-fn sections(outline: &Outline) -> BTreeSet<Section> {
-    let channels = outline.channels.iter().flatten();
-    let channels = channels.filter_map(|name| ChannelName::parse(name).ok());
-    let avatars = outline.avatars.iter().flat_map(BTreeMap::keys).cloned();
-    avatars.map(Section::Avatar).chain(channels.map(Section::Channel)).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
     use crate::config::file::tests::read_with;
 

@@ -7,6 +7,7 @@
 pub mod settings;
 pub mod error;
 pub mod snapshot;
+mod serialize;
 pub mod in_force;
 pub mod diff;
 pub mod environment;

@@ -9,9 +9,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
 use url::Url;
 
 use crate::config::error::Problem;
+use crate::config::serialize::{command, debug, hidden, listen, never, path, text, tree, wait};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::cadence::Cadence;
@@ -63,24 +65,29 @@ pub struct Settings {
 }
 
 /// An account at Argil: its key, and how hard the API may be asked with it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AccountSettings {
     /// The API key: visible ASCII, fit for a header.
+    #[serde(serialize_with = "hidden")]
     pub api_key: Secret,
     /// Where the API is; `https`, or `http` to this very machine.
+    #[serde(serialize_with = "text")]
     pub base_url: Url,
     /// How long one request may take.
+    #[serde(serialize_with = "wait")]
     pub timeout: Duration,
     /// Requests at one time.
     pub max_concurrency: usize,
     /// Requests in one second.
     pub max_requests_per_second: u32,
     /// How long nothing may be seen with the key before it is said.
+    #[serde(serialize_with = "wait")]
     pub blind_after: Duration,
 }
 
 /// How avatars are looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Strategy {
     /// Each with a request of its own.
     Single,
@@ -99,9 +106,10 @@ impl Strategy {
 }
 
 /// One avatar to watch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AvatarSettings {
     /// Its id at Argil.
+    #[serde(skip)]
     pub id: AvatarId,
     /// What to call it, instead of the name that Argil knows.
     pub name: Option<String>,
@@ -112,8 +120,10 @@ pub struct AvatarSettings {
     /// The account that it is watched with; it exists.
     pub account: AccountName,
     /// How long it may train before that is said; `None` is for ever.
+    #[serde(serialize_with = "never")]
     pub overdue_after: Option<Duration>,
     /// Where it is registered.
+    #[serde(skip)]
     pub place: Origin,
 }
 
@@ -133,63 +143,76 @@ impl fmt::Display for Origin {
 }
 
 /// How avatars are found that nobody registered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DiscoverSettings {
     /// The wait between two searches.
+    #[serde(serialize_with = "wait")]
     pub every: Duration,
     /// Where to search: at least one account, none twice. Each of them exists.
     pub accounts: Vec<AccountName>,
     /// Whom to tell of what is found; `None` is every channel. Each of them exists.
     pub channels: Option<Vec<ChannelName>>,
     /// How long one may train before that is said; `None` is for ever.
+    #[serde(serialize_with = "never")]
     pub overdue_after: Option<Duration>,
 }
 
 /// What is shown over HTTP.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WebSettings {
     /// Where to listen; `None` is nowhere. Port 0 lets the system choose one.
+    #[serde(serialize_with = "listen")]
     pub listen: Option<SocketAddr>,
     /// Whether the config names that place; then it has to be had.
+    #[serde(skip)]
     pub is_chosen: bool,
     /// What opens the door for hints; `None` keeps it shut.
+    #[serde(serialize_with = "hidden")]
     pub hint_token: Option<Secret>,
     /// What a change has to show, and reading where `read` says so; `None` lets nobody do either.
+    #[serde(serialize_with = "hidden")]
     pub token: Option<Secret>,
     /// What reading takes.
     pub read: ReadAccess,
     /// Names besides `localhost` under which it is reached, in lower case.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
     /// Whether the page shows the pictures of avatars, which a browser then loads from elsewhere.
     pub thumbnails: bool,
 }
 
 /// Who hears that all is well.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HeartbeatSettings {
     /// A good `http` or `https` URL; the whole of it is a credential.
+    #[serde(serialize_with = "hidden")]
     pub url: Secret,
     /// The least time between two beats.
+    #[serde(serialize_with = "wait")]
     pub every: Duration,
 }
 
 /// One place to tell.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ChannelSettings {
     /// Its name.
+    #[serde(skip)]
     pub name: ChannelName,
     /// What it is told; none twice, and empty only for an operator's channel.
     pub events: Vec<EventKind>,
     /// Whether it is also told about ourselves: the conditions.
     pub operator: bool,
     /// What holds for its deliveries.
+    #[serde(flatten)]
     pub terms: Terms,
     /// What kind of place it is.
+    #[serde(flatten)]
     pub kind: ChannelKind,
 }
 
 /// The kinds of places to tell.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
 pub enum ChannelKind {
     /// An HTTP endpoint that takes Standard Webhooks.
     Webhook(Box<WebhookSettings>),
@@ -198,30 +221,40 @@ pub enum ChannelKind {
 }
 
 /// A webhook.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WebhookSettings {
     /// A good `http` or `https` URL; the whole of it is a credential.
+    #[serde(serialize_with = "hidden")]
     pub url: Secret,
     /// What signs: at least one where the format wants it, more while rotating; none twice.
+    #[serde(rename = "secret", serialize_with = "hidden")]
     pub secrets: Vec<SigningSecret>,
     /// How long one try may take.
+    #[serde(serialize_with = "wait")]
     pub timeout: Duration,
     /// What it speaks.
+    #[serde(flatten)]
     pub format: FormatSettings,
     /// More headers of every request; their values are secrets.
+    #[serde(serialize_with = "hidden")]
     pub headers: BTreeMap<CustomHeaderName, Secret>,
     /// The proxy to go through: a good `http` URL; the whole of it is a credential.
+    #[serde(serialize_with = "hidden")]
     pub proxy: Option<Secret>,
     /// How far it may reach.
+    #[serde(rename = "deny_private", serialize_with = "debug")]
     pub reach: Reach,
     /// More certificates to trust, as PEM.
+    #[serde(serialize_with = "hidden")]
     pub ca_file: Option<Vec<u8>>,
     /// Which answers of a chat say that it took a message.
+    #[serde(serialize_with = "debug")]
     pub accepts: Accepts,
 }
 
 /// What a webhook speaks.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "format", rename_all = "lowercase")]
 pub enum FormatSettings {
     /// The body of Standard Webhooks.
     Standard,
@@ -243,15 +276,18 @@ pub enum FormatSettings {
 }
 
 /// A body of one's own. Its texts have not been looked at.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TemplateSettings {
     /// The body; its texts are templates.
+    #[serde(rename = "template", serialize_with = "tree")]
     pub tree: TemplateTree,
     /// What the body is called.
     pub content_type: String,
     /// Where it stands.
+    #[serde(skip)]
     pub place: Origin,
     /// The line of each value by its path.
+    #[serde(skip)]
     pub lines: BTreeMap<String, usize>,
 }
 
@@ -279,7 +315,7 @@ impl FormatSettings {
 }
 
 /// Mail through one server.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EmailSettings {
     /// Who sends.
     pub from: MailAddress,
@@ -296,24 +332,29 @@ pub struct EmailSettings {
     /// Whether mails about one thing are shown together.
     pub threading: Threading,
     /// A good `https` or `mailto` URL that ends the subscription.
+    #[serde(serialize_with = "hidden")]
     pub list_unsubscribe: Option<String>,
     /// The way that mails go.
+    #[serde(flatten)]
     pub way: MailWay,
 }
 
 /// Where bounces of a mail channel go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum BounceTo {
     /// To who sends.
     From,
-    /// To this address.
-    Address(MailAddress),
     /// Nowhere.
     None,
+    /// To this address.
+    #[serde(untagged)]
+    Address(MailAddress),
 }
 
 /// Which mails a mail program shows together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Threading {
     /// Those about one avatar.
     Avatar,
@@ -322,26 +363,30 @@ pub enum Threading {
 }
 
 /// The way that mails go.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum MailWay {
     /// Through a mail server.
     Smtp(SmtpSettings),
     /// Through a program of this machine.
     Sendmail {
         /// The program, by an absolute path, with its first arguments.
+        #[serde(rename = "command", serialize_with = "command")]
         program: Program,
         /// How long one run may take.
+        #[serde(serialize_with = "wait")]
         timeout: Duration,
     },
     /// Into a folder.
     File {
         /// The folder, an absolute path or one from where we run.
+        #[serde(serialize_with = "path")]
         folder: PathBuf,
     },
 }
 
 /// An SMTP server.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SmtpSettings {
     /// Its name or address.
     pub host: String,
@@ -350,12 +395,15 @@ pub struct SmtpSettings {
     /// How the connection is encrypted.
     pub tls: SmtpTls,
     /// How to log in.
+    #[serde(flatten)]
     pub login: Option<SmtpLogin>,
     /// More certificates to trust, as PEM.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "hidden")]
     pub ca_file: Option<Vec<u8>>,
     /// How we introduce ourselves; `None` leaves it to the client.
     pub hello_name: Option<MailDomain>,
     /// How long the server may think about a mail that it has whole.
+    #[serde(serialize_with = "wait")]
     pub dot_timeout: Duration,
 }
 
@@ -389,7 +437,8 @@ pub enum SmtpProof {
 }
 
 /// How a connection to an SMTP server is encrypted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SmtpTls {
     /// Begun in the clear, then encrypted or given up (RFC 3207).
     Starttls,

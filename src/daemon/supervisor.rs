@@ -164,7 +164,8 @@ impl<C: Clock> Daemon<C> {
         if settings.store_path != self.settings.store_path {
             return Err(DaemonError::StoreMoved);
         }
-        if let Some(what) = emptied(&Snapshot::of(&self.settings), &Snapshot::of(&settings)) {
+        let [old, new] = [&self.settings, &settings].map(Snapshot::with_secrets);
+        if let Some(what) = emptied(&old, &new) {
             return Err(DaemonError::Emptied(what));
         }
         let before = Arc::clone(&self.plans.borrow());
@@ -193,7 +194,7 @@ impl<C: Clock> Daemon<C> {
         wiring::hindrances(&plan, &chores).iter().for_each(|lacks| warn!("{lacks}"));
         self.plans.send_replace(plan);
         self.chores.send_replace(chores);
-        let changes = diff(&self.settings, &settings);
+        let changes = diff(&old, &new);
         self.settings = settings;
         if let Some(door) = left {
             door.close().await;

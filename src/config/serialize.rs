@@ -1,0 +1,146 @@
+//! How the settings are written for a snapshot: durations, names and paths as the text of the
+//! config, and secrets as salted hashes.
+//!
+//! What always holds: the salt is of this process and is kept nowhere, so a hash says whether a
+//! secret differs from another one in memory, and nothing else.
+
+use std::collections::hash_map::RandomState;
+use std::fmt::{Debug, Display};
+use std::hash::{BuildHasher as _, Hash};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use serde_json::json;
+
+use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
+use crate::domain::cadence::Cadence;
+use crate::domain::channel::ChannelName;
+use crate::domain::event::EventKind;
+use crate::domain::mail_address::MailAddress;
+use crate::domain::mail_domain::MailDomain;
+use crate::domain::read_access::ReadAccess;
+use crate::domain::retry::Terms;
+use crate::domain::status::Status;
+use crate::domain::template_tree::TemplateTree;
+use crate::files::program::Program;
+
+type Written<S> = Result<<S as Serializer>::Ok, <S as Serializer>::Error>;
+
+/// The hash of a secret, with its mark.
+pub(super) fn hash<T: Hash>(secret: &T) -> String {
+    format!("{HIDDEN}{:016x}", SALT.hash_one(secret))
+}
+
+pub(super) fn hidden<T: Hash, S: Serializer>(secret: &T, to: S) -> Written<S> {
+    to.serialize_str(&hash(secret))
+}
+
+/// Whether a text is the hash of a secret.
+pub(super) fn is_hidden(text: &str) -> bool {
+    text.starts_with(HIDDEN)
+}
+
+pub(super) fn command<S: Serializer>(program: &Program, to: S) -> Written<S> {
+    hidden(&program.command, to)
+}
+
+pub(super) fn tree<S: Serializer>(tree: &TemplateTree, to: S) -> Written<S> {
+    hidden(&format!("{tree:?}"), to)
+}
+
+pub(super) fn text<T: Display, S: Serializer>(it: &T, to: S) -> Written<S> {
+    to.collect_str(it)
+}
+
+/// What is compared and has no words of its own.
+pub(super) fn debug<T: Debug, S: Serializer>(it: &T, to: S) -> Written<S> {
+    to.collect_str(&format_args!("{it:?}"))
+}
+
+pub(super) fn path<S: Serializer>(path: &Path, to: S) -> Written<S> {
+    to.collect_str(&path.display())
+}
+
+pub(super) fn wait<S: Serializer>(wait: &Duration, to: S) -> Written<S> {
+    to.collect_str(&humantime::format_duration(*wait))
+}
+
+pub(super) fn never<S: Serializer>(it: &Option<Duration>, to: S) -> Written<S> {
+    to.serialize_str(&duration_or(*it, "never"))
+}
+
+pub(super) fn listen<S: Serializer>(address: &Option<SocketAddr>, to: S) -> Written<S> {
+    to.serialize_str(&address.map_or("off".to_owned(), |address| address.to_string()))
+}
+
+/// A duration, or the word for none.
+pub(super) fn duration_or(it: Option<Duration>, none: &str) -> String {
+    it.map_or(none.to_owned(), duration)
+}
+
+fn duration(it: Duration) -> String {
+    humantime::format_duration(it).to_string()
+}
+
+/// Durations whose order matters.
+fn durations(all: &[Duration]) -> String {
+    all.iter().copied().map(duration).collect::<Vec<_>>().join(", ")
+}
+
+/// What is written as it is shown.
+macro_rules! as_text {
+    ($($kind:ty),*) => {$(
+        impl Serialize for $kind {
+            fn serialize<S: Serializer>(&self, to: S) -> Written<S> {
+                to.collect_str(self)
+            }
+        }
+    )*};
+}
+
+as_text!(AccountName, AvatarId, ChannelName, EventKind, MailAddress, MailDomain, Status);
+
+impl Serialize for ReadAccess {
+    fn serialize<S: Serializer>(&self, to: S) -> Written<S> {
+        to.serialize_str(self.name())
+    }
+}
+
+impl Serialize for Cadence {
+    fn serialize<S: Serializer>(&self, to: S) -> Written<S> {
+        let Self { training, not_trained, settled, missing, backoff, jitter } = self;
+        json!({
+            "training": {
+                "min": duration(training.min),
+                "max": duration(training.max),
+                "age_fraction": training.age_fraction,
+                "learn": training.learn,
+            },
+            "not_trained": duration(*not_trained),
+            "settled": duration_or(*settled, "never"),
+            "missing": duration(*missing),
+            "backoff": { "": durations(backoff.waits()), "jitter": backoff.jitter() },
+            "jitter": jitter,
+        })
+        .serialize(to)
+    }
+}
+
+impl Serialize for Terms {
+    fn serialize<S: Serializer>(&self, to: S) -> Written<S> {
+        let Self { schedule, expires_after, on_unknown } = self;
+        json!({
+            "retry_schedule": durations(schedule.waits()),
+            "expires_after": duration(*expires_after),
+            "on_unknown": format!("{on_unknown:?}"),
+        })
+        .serialize(to)
+    }
+}
+
+static SALT: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+const HIDDEN: char = '\0';
