@@ -5,6 +5,10 @@
 //! address, and in whatever form. A private network is where receivers of self-hosters live, so
 //! it is called unless that is denied. Judged by bytes alone: nothing is looked up here.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
 /// How far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reach {
@@ -103,83 +107,74 @@ fn inner(address: [u8; 16]) -> Vec<[u8; 4]> {
     }
 }
 
+/// What an address is by the first row that has it.
+fn listed(address: IpAddr) -> Option<Refusal> {
+    let has = |net: &str| net.parse::<IpNet>().is_ok_and(|net| net.contains(&address));
+    NETS.iter().find(|(nets, _)| nets.iter().any(|net| has(net))).map(|(_, refusal)| *refusal)
+}
+
 fn of_four(address: [u8; 4]) -> Option<Refusal> {
-    let [a, b, c, d] = address;
-    of_table(&FOUR, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+    listed(Ipv4Addr::from(address).into())
 }
 
 fn of_sixteen(address: [u8; 16]) -> Option<Refusal> {
     // What is global unicast at all (RFC 4291, section 2.4; the registry of IANA).
     let set_aside = (address[0] >> 5 != 1).then_some(Refusal::SetAside);
-    of_table(&SIXTEEN, address).or(set_aside)
+    listed(Ipv6Addr::from(address).into()).or(set_aside)
 }
 
-/// A row of a table: the first bytes, how many bits of them count, and what such addresses are.
-type Row = (&'static [u8], u32, Refusal);
-
-/// What the first row says that fits.
-fn of_table(table: &[Row], address: [u8; 16]) -> Option<Refusal> {
-    let first = |bytes: &[u8]| {
-        let whole = bytes.iter().chain([0; 16].iter()).take(16);
-        whole.fold(0_u128, |number, byte| (number << 8) | u128::from(*byte))
-    };
-    let fits = |(begin, bits, _): &&Row| {
-        (first(begin) ^ first(&address)).checked_shr(128 - bits).unwrap_or_default() == 0
-    };
-    table.iter().find(fits).map(|(_, _, refusal)| *refusal)
-}
-
-/// The addresses of IPv4 that are not everybody's: those of clouds, then the special-purpose
-/// registry of IANA (RFC 6890), multicast (RFC 5771) and what is reserved (RFC 1112, section 4).
-const FOUR: [Row; 19] = [
-    // Alibaba, Oracle and Azure have theirs outside of the link-local block.
-    (&[100, 100, 100, 200], 32, Refusal::Metadata),
-    (&[192, 0, 0, 192], 32, Refusal::Metadata),
-    (&[168, 63, 129, 16], 32, Refusal::Metadata),
-    (&[169, 254], 16, Refusal::LinkLocal),
-    (&[0], 8, Refusal::Nobody),
-    (&[255, 255, 255, 255], 32, Refusal::Many),
-    (&[224], 4, Refusal::Many),
-    (&[127], 8, Refusal::Loopback),
-    (&[10], 8, Refusal::Private),
-    (&[172, 16], 12, Refusal::Private),
-    (&[192, 168], 16, Refusal::Private),
-    (&[100, 64], 10, Refusal::Private),
-    // Protocol assignments, 6to4 relays, benchmarks, examples, and what was never given out.
-    (&[192, 0, 0], 24, Refusal::SetAside),
-    (&[192, 88, 99], 24, Refusal::SetAside),
-    (&[198, 18], 15, Refusal::SetAside),
-    (&[192, 0, 2], 24, Refusal::SetAside),
-    (&[198, 51, 100], 24, Refusal::SetAside),
-    (&[203, 0, 113], 24, Refusal::SetAside),
-    (&[240], 4, Refusal::SetAside),
-];
-
-/// The same of IPv6, as far as it is not beyond global unicast (RFC 6890, RFC 4291).
-const SIXTEEN: [Row; 14] = [
-    // Amazon's (instances, and pods of its Kubernetes), Google's, Oracle's, and Scaleway's.
-    (&[0xfd, 0, 0x0e, 0xc2], 32, Refusal::Metadata),
-    (&[0xfd, 0x20, 0, 0xce], 32, Refusal::Metadata),
-    (&[0xfd, 0, 0, 0xc1], 32, Refusal::Metadata),
-    (&[0xfd, 0, 0, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x42], 128, Refusal::Metadata),
-    (&[0xfe, 0x80], 10, Refusal::LinkLocal),
-    (&[0], 128, Refusal::Nobody),
-    (&[0xff], 8, Refusal::Many),
-    (&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 128, Refusal::Loopback),
-    (&[0xfc], 7, Refusal::Private),
-    (&[0xfe, 0xc0], 10, Refusal::Private),
-    // 6to4, protocol assignments, Teredo among them, and examples.
-    (&[0x20, 0x02], 16, Refusal::SetAside),
-    (&[0x20, 0x01, 0], 23, Refusal::SetAside),
-    (&[0x20, 0x01, 0x0d, 0xb8], 32, Refusal::SetAside),
-    (&[0x3f, 0xff, 0], 20, Refusal::SetAside),
+/// The addresses that are not everybody's, the narrower nets first: those of clouds, then the
+/// special-purpose registries of IANA (RFC 6890), multicast (RFC 5771, RFC 4291) and what is
+/// reserved (RFC 1112, section 4). What of IPv6 is beyond global unicast is set aside unlisted.
+const NETS: [(&[&str], Refusal); 8] = [
+    // Alibaba, Oracle and Azure; Amazon (instances, and pods of its Kubernetes), Google, Oracle
+    // and Scaleway.
+    (&["100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"], Refusal::Metadata),
+    (&["fd00:ec2::/32", "fd20:ce::/32", "fd00:c1::/32", "fd00:42::42/128"], Refusal::Metadata),
+    (&["169.254.0.0/16", "fe80::/10"], Refusal::LinkLocal),
+    (&["0.0.0.0/8", "::/128"], Refusal::Nobody),
+    (&["255.255.255.255/32", "224.0.0.0/4", "ff00::/8"], Refusal::Many),
+    (&["127.0.0.0/8", "::1/128"], Refusal::Loopback),
+    (
+        &[
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "100.64.0.0/10",
+            "fc00::/7",
+            "fec0::/10",
+        ],
+        Refusal::Private,
+    ),
+    // Protocol assignments, 6to4, benchmarks, examples, and what was never given out.
+    (
+        &[
+            "192.0.0.0/24",
+            "192.88.99.0/24",
+            "198.18.0.0/15",
+            "192.0.2.0/24",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "240.0.0.0/4",
+            "2002::/16",
+            "2001::/23",
+            "2001:db8::/32",
+            "3fff::/20",
+        ],
+        Refusal::SetAside,
+    ),
 ];
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv6Addr};
-
     use super::*;
+
+    #[test]
+    fn every_net_of_the_table_is_one() {
+        for net in NETS.iter().flat_map(|(nets, _)| *nets) {
+            assert!(net.parse::<IpNet>().is_ok_and(|it| it.trunc() == it), "`{net}`");
+        }
+    }
 
     fn refusal(reach: Reach, text: &str) -> Option<Refusal> {
         let bytes = match text.parse::<IpAddr>().unwrap() {

@@ -126,6 +126,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["notify/email/", "notify/handshake.rs"]),
     ("rustls_native_certs", &["notify/trusted.rs"]),
     ("idna", &["domain/mail_domain.rs"]),
+    ("ipnet", &["domain/reach.rs"]),
     ("toml", &["config/"]),
     ("backoff", &["domain/backoff.rs"]),
     ("signal_hook", &["cli/asking.rs", "cli/command.rs", "daemon/signals.rs"]),
