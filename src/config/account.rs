@@ -8,9 +8,8 @@ use toml::de::DeValue;
 use url::Url;
 
 use crate::config::duration::{self, LONGEST};
-use crate::config::field::Field;
+use crate::config::field::{Field, Table};
 use crate::config::host;
-use crate::config::reader::Table;
 use crate::config::schema::{ACCOUNT, ARGIL};
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::AccountSettings;

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
-use crate::config::field::{Field, shown};
+use crate::config::field::{Field, Table, shown};
 use crate::config::names::Names;
 use crate::config::poll;
-use crate::config::reader::Table;
 use crate::config::schema::AVATAR;
 use crate::config::settings::{AvatarSettings, Origin};
 use crate::domain::avatar::AvatarId;

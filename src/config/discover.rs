@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::duration::{self, LONGEST};
+use crate::config::field::Table;
 use crate::config::names::Names;
 use crate::config::poll;
-use crate::config::reader::Table;
 use crate::config::schema::DISCOVER;
 use crate::config::settings::DiscoverSettings;
 

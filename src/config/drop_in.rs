@@ -13,6 +13,7 @@ use toml::de::DeTable;
 use crate::config::avatar::Registry;
 use crate::config::damage;
 use crate::config::error::Problem;
+use crate::config::field::Table;
 use crate::config::generation::Generation;
 use crate::config::reader::{Findings, Outside, Place, Reader, Visibility};
 use crate::config::schema::AVATAR;
@@ -72,7 +73,7 @@ impl DropIns {
             let (entries, errors) = DeTable::parse_recoverable(text);
             let reader = Reader::new(path, text, Visibility::Owner, outside);
             damage::report(&reader, &errors);
-            let root = reader.root(entries.get_ref());
+            let root = Table::root(&reader, entries.get_ref());
             root.check_names(&[AVATAR.path], |_| ONLY_AVATARS.to_owned());
             let read = registry.read(&root);
             if read.as_ref().is_some_and(Vec::is_empty) {

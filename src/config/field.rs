@@ -1,14 +1,14 @@
-//! One field of the file, and the ways to read it.
+//! Tables and fields of the file, and the ways to read them.
 //!
 //! A read gives a checked value, or `None` after it has reported what is wrong.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use toml::de::{DeArray, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
-use crate::config::reader::{Place, Reader, Table};
-use crate::config::schema::{listed, nearest};
+use crate::config::reader::{Place, Reader};
+use crate::config::schema::{Schema, join, listed, nearest};
 use crate::files::trust::{Distrust, Verdict};
 
 /// A value with the place where it stands. It has no `Debug`, since it may be a secret.
@@ -20,6 +20,16 @@ pub(super) struct Field<'r> {
     pub(super) place: Place,
     /// What stands there.
     pub(super) value: &'r DeValue<'r>,
+}
+
+/// A table of the file, or an empty one where the file has none.
+#[derive(Clone)]
+pub(super) struct Table<'r> {
+    /// The reading it belongs to.
+    pub(super) reader: &'r Reader<'r>,
+    /// Where it stands.
+    pub(super) place: Place,
+    entries: &'r DeTable<'r>,
 }
 
 impl<'r> Field<'r> {
@@ -153,7 +163,9 @@ impl<'r> Field<'r> {
     /// A table.
     pub(super) fn table(&self) -> Option<Table<'r>> {
         match self.value {
-            DeValue::Table(entries) => Some(Table::within(self, entries)),
+            DeValue::Table(entries) => {
+                Some(Table { reader: self.reader, place: self.place.clone(), entries: entries })
+            }
             _ => self.mistyped("a table"),
         }
     }
@@ -208,6 +220,96 @@ impl<'r> Field<'r> {
     fn beyond<T, N: Display>(&self, found: impl Display, range: &RangeInclusive<N>) -> Option<T> {
         let (min, max) = (range.start(), range.end());
         self.wrong(format!("is `{found}`"), format!("write a number from `{min}` to `{max}`"))
+    }
+}
+
+impl<'r> Table<'r> {
+    /// The whole file as a table.
+    pub(super) fn root(reader: &'r Reader<'r>, entries: &'r DeTable<'r>) -> Self {
+        Self { reader, place: Place { key: String::new(), span: None }, entries }
+    }
+
+    /// The field of that name.
+    pub(super) fn field(&self, name: &str) -> Option<Field<'r>> {
+        let value = self.entries.get(name)?;
+        let place = Place { key: join(&self.place.key, &shown(name)), span: Some(value.span()) };
+        Some(Field { reader: self.reader, place, value: value.get_ref() })
+    }
+
+    /// All fields with their names, in the order of the file.
+    pub(super) fn fields(&self) -> Vec<(&'r str, Field<'r>)> {
+        let mut names: Vec<_> = self.entries.keys().collect();
+        names.sort_by_key(|name| name.span().start);
+        let pair = |name: &'r str| Some((name, self.field(name)?));
+        names.into_iter().filter_map(|name| pair(name.get_ref())).collect()
+    }
+
+    /// A field that has to be there; the mend says what to write when it is not.
+    pub(super) fn required<T>(
+        &self,
+        name: &str,
+        mend: &str,
+        read: impl FnOnce(&Field<'r>) -> Option<T>,
+    ) -> Option<T> {
+        if let Some(field) = self.field(name) {
+            return read(&field);
+        }
+        // A misspelt key is told as such, and not as a missing one too.
+        if !self.entries.keys().any(|key| nearest(key.get_ref(), &[name]).is_some()) {
+            let place = Place { key: join(&self.place.key, name), span: self.place.span.clone() };
+            self.reader.absence(&place, "is missing", Some(mend.to_owned()));
+        }
+        None
+    }
+
+    /// A field that may be left out, and is then `default`.
+    pub(super) fn or<T>(
+        &self,
+        name: &str,
+        default: T,
+        read: impl FnOnce(&Field<'r>) -> Option<T>,
+    ) -> Option<T> {
+        self.field(name).map_or(Some(default), |field| read(&field))
+    }
+
+    /// A field that may be left out.
+    pub(super) fn optional<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&Field<'r>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        self.field(name).map_or(Some(None), |field| read(&field).map(Some))
+    }
+
+    /// A table in this table, with no other keys than the schema's; empty when it is left out.
+    pub(super) fn section(&self, name: &str, schema: &Schema) -> Option<Self> {
+        let Some(field) = self.field(name) else {
+            let place = Place { key: join(&self.place.key, name), span: self.place.span.clone() };
+            return Some(Self { reader: self.reader, place, entries: &self.reader.empty });
+        };
+        let table = field.table()?;
+        table.check_keys(schema);
+        Some(table)
+    }
+
+    /// Reports every key that the schema does not know.
+    pub(super) fn check_keys(&self, schema: &Schema) {
+        self.check_names(schema.keys, |word| schema.mend(word));
+    }
+
+    /// Reports every key that is none of these, with its mend.
+    pub(super) fn check_names(&self, known: &[&str], mend: impl Fn(&str) -> String) {
+        for (name, value) in self.entries {
+            if !known.contains(&name.get_ref().as_ref()) {
+                let word = shown(name.get_ref());
+                let place = Place { key: join(&self.place.key, &word), span: Some(name.span()) };
+                let what = match value.get_ref() {
+                    DeValue::Table(_) => "is an unknown table",
+                    _ => "is an unknown key",
+                };
+                self.reader.problem(&place, what, Some(mend(&word)));
+            }
+        }
     }
 }
 

@@ -16,12 +16,13 @@ use crate::config::discover;
 use crate::config::drop_in::{self, DropIns};
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
+use crate::config::field::Table;
 use crate::config::generation::{self, Generation};
 use crate::config::heartbeat;
 use crate::config::location::ConfigFile;
 use crate::config::names::Names;
 use crate::config::poll;
-use crate::config::reader::{Findings, Outside, Place, Reader, Table, Visibility};
+use crate::config::reader::{Findings, Outside, Place, Reader, Visibility};
 use crate::config::schema::{AVATAR, DISCOVER, EVENTS, ROOT, STORE};
 use crate::config::settings::{AvatarSettings, Settings};
 use crate::config::store;
@@ -88,7 +89,7 @@ pub(super) fn read(
     let reader = Reader::new(path, text, visibility, outside);
     damage::report(&reader, &errors);
     let mut dropped = Findings::default();
-    let settings = settings(&reader.root(entries.get_ref()), drop_ins, &mut dropped);
+    let settings = settings(&Table::root(&reader, entries.get_ref()), drop_ins, &mut dropped);
     let mut found = reader.into_findings();
     found.append(dropped);
     match settings {
@@ -161,7 +162,7 @@ fn outline_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>
     let (entries, damage) = DeTable::parse_recoverable(&text);
     let is_whole = damage.is_empty() && !bytes.is_empty();
     let reader = Reader::new(path, &text, Visibility::Owner, outside);
-    let root = reader.root(entries.get_ref());
+    let root = Table::root(&reader, entries.get_ref());
     let mut registry = Registry::new(Names::default());
     let avatars = registry.read(&root).filter(|_| !bytes.is_empty());
     let dropped = drop_ins.read(&mut registry, outside, &mut Findings::default());
@@ -202,7 +203,7 @@ fn store_path_in_ruins(path: &Path, text: &str, outside: Outside<'_>) -> Option<
         let statement = format!("{header}\n{line}");
         let (entries, damage) = DeTable::parse_recoverable(&statement);
         let reader = Reader::new(path, &statement, Visibility::Owner, outside);
-        let root = reader.root(entries.get_ref());
+        let root = Table::root(&reader, entries.get_ref());
         let is_said = || root.section(STORE.path, &STORE)?.field("path").map(drop);
         if damage.is_empty() { is_said().and_then(|()| store::path(&root)) } else { None }
     })

@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
-use crate::config::field::Field;
-use crate::config::reader::Table;
+use crate::config::field::{Field, Table};
 use crate::config::settings::{FormatSettings, Origin, TemplateSettings};
 use crate::domain::template_tree::{TemplateTree, element, member};
 

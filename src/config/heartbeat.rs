@@ -4,9 +4,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::duration;
-use crate::config::field::Field;
+use crate::config::field::{Field, Table};
 use crate::config::host;
-use crate::config::reader::Table;
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::HeartbeatSettings;
 use crate::config::web_address;

@@ -1,22 +1,20 @@
 //! Channels of the type `email`: who writes to whom, and which way.
 
 use std::ops::RangeInclusive;
-use std::path::Path;
 use std::time::Duration;
 
 use toml::de::DeValue;
 use url::Url;
 
 use crate::config::duration;
-use crate::config::field::{Field, shown};
-use crate::config::reader::Table;
+use crate::config::field::{Field, Table, shown};
+use crate::config::program::program;
 use crate::config::schema::{FILE, SENDMAIL, SMTP};
 use crate::config::settings::{BounceTo, EmailSettings, MailWay, Threading};
-use crate::config::smtp;
+use crate::config::smtp::{self, domain};
 use crate::config::web_address;
 use crate::domain::mail_address::{MailAddress, MailAddressError};
 use crate::domain::mail_domain::MailDomain;
-use crate::files::program::Program;
 use crate::text::characters::is_unsafe;
 
 /// Reads what a mail channel has beyond any other.
@@ -88,28 +86,6 @@ fn way(table: &Table<'_>) -> Option<MailWay> {
     })
 }
 
-/// A program with its arguments, as a list; no shell takes it apart. One that is there must be one
-/// that may be run.
-pub(super) fn program(field: &Field<'_>) -> Option<Program> {
-    let words = field.list(|field| {
-        let word = field.text()?;
-        if word.contains('\0') {
-            return field.wrong("has a NUL in it", "take it out");
-        }
-        Some(word.to_owned())
-    })?;
-    let words = field.not_empty(words, "write the path of a program, and its arguments")?;
-    let Some(path) = words.first().filter(|path| path.starts_with('/')) else {
-        // Not repeated: someone may have written a token here.
-        let help = "begin with an absolute path, like `[\"/usr/sbin/sendmail\"]`";
-        return field.wrong("does not begin with the path of a program", help);
-    };
-    let trust = field.reader.trust;
-    let verdict = trust.judge_program(Path::new(path));
-    field.trusted(&format!("names `{}`, which ", shown(path)), verdict)?;
-    Some(Program::new(words, trust.clone()))
-}
-
 fn address(field: &Field<'_>) -> Option<MailAddress> {
     // The address is not repeated: problems are logged at a reload.
     let help = "an address stands alone, like `studio@example.com`";
@@ -150,14 +126,6 @@ fn unsubscribe(field: &Field<'_>) -> Option<String> {
     }
     let help = "write one like `mailto:leave@example.com` or `https://example.com/leave`";
     field.wrong("is neither a `mailto` nor an `https` URL", help)
-}
-
-/// A name as SMTP and message ids have it, or an address in brackets (RFC 5321, section 4.1.3).
-pub(super) fn domain(field: &Field<'_>) -> Option<MailDomain> {
-    let text = field.text()?;
-    let help = "write one like `example.com`";
-    let refused = |error| field.wrong(format!("is `{}`, which {error}", shown(text)), help);
-    MailDomain::parse(text).map_or_else(refused, Some)
 }
 
 /// Many servers distrust ids of a domain that cannot be one of the Internet.

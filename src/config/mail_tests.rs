@@ -3,6 +3,7 @@ use crate::config::file::tests::{check_added, read_with};
 use crate::config::settings::{
     BounceTo, ChannelKind, EmailSettings, MailWay, Settings, SmtpAuth, SmtpLogin, SmtpProof,
 };
+use crate::files::program::Program;
 use crate::files::trust::Trust;
 
 use super::*;

@@ -34,6 +34,7 @@ pub mod web;
 pub mod channel;
 pub mod format;
 mod mail;
+mod program;
 mod smtp;
 mod terms;
 pub mod names;

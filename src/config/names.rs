@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::config::account;
 use crate::config::channel;
-use crate::config::field::{Field, shown};
-use crate::config::reader::{Place, Table};
+use crate::config::field::{Field, Table, shown};
+use crate::config::reader::Place;
 use crate::config::schema::{join, listed, nearest};
 use crate::domain::account::AccountName;
 use crate::domain::channel::ChannelName;

@@ -10,13 +10,11 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use crate::config::environment::Environment;
 use crate::config::error::Problem;
-use crate::config::field::{Field, shown};
 use crate::config::generation::Generation;
-use crate::config::schema::{Schema, join, nearest};
 use crate::files::trust::Trust;
 
 /// One reading of one file. It has no `Debug`, since secrets may stand in the text.
@@ -33,7 +31,7 @@ pub(super) struct Reader<'a> {
     pub(super) files: &'a Generation,
     /// Whose files are obeyed.
     pub(super) trust: &'a Trust,
-    empty: DeTable<'a>,
+    pub(super) empty: DeTable<'a>,
     newlines: Vec<usize>,
     damaged: RefCell<BTreeSet<usize>>,
     problems: RefCell<Vec<Problem>>,
@@ -86,16 +84,6 @@ pub(super) struct Place {
     pub(super) span: Option<Range<usize>>,
 }
 
-/// A table of the file, or an empty one where the file has none.
-#[derive(Clone)]
-pub(super) struct Table<'r> {
-    /// The reading it belongs to.
-    pub(super) reader: &'r Reader<'r>,
-    /// Where it stands.
-    pub(super) place: Place,
-    entries: &'r DeTable<'r>,
-}
-
 impl<'a> Reader<'a> {
     pub(super) fn new(
         path: &'a Path,
@@ -122,11 +110,6 @@ impl<'a> Reader<'a> {
     /// What it takes from outside.
     pub(super) const fn outside(&self) -> Outside<'a> {
         Outside { environment: self.environment, files: self.files, trust: self.trust }
-    }
-
-    /// The whole file as a table.
-    pub(super) fn root<'r>(&'r self, entries: &'r DeTable<'r>) -> Table<'r> {
-        Table { reader: self, place: Place { key: String::new(), span: None }, entries }
     }
 
     /// The line of a byte, counted from one.
@@ -200,95 +183,5 @@ impl<'a> Reader<'a> {
         let line = place.span.as_ref().map(|span| self.line(span.start));
         let (file, key) = (self.path.to_owned(), place.key.clone());
         Problem { file, line, key, message, help, out_of_reach: false }
-    }
-}
-
-impl<'r> Table<'r> {
-    /// A table that stands in a field.
-    pub(super) fn within(field: &Field<'r>, entries: &'r DeTable<'r>) -> Self {
-        Self { reader: field.reader, place: field.place.clone(), entries }
-    }
-
-    /// The field of that name.
-    pub(super) fn field(&self, name: &str) -> Option<Field<'r>> {
-        let value = self.entries.get(name)?;
-        let place = Place { key: join(&self.place.key, &shown(name)), span: Some(value.span()) };
-        Some(Field { reader: self.reader, place, value: value.get_ref() })
-    }
-
-    /// All fields with their names, in the order of the file.
-    pub(super) fn fields(&self) -> Vec<(&'r str, Field<'r>)> {
-        let mut names: Vec<_> = self.entries.keys().collect();
-        names.sort_by_key(|name| name.span().start);
-        let pair = |name: &'r str| Some((name, self.field(name)?));
-        names.into_iter().filter_map(|name| pair(name.get_ref())).collect()
-    }
-
-    /// A field that has to be there; the mend says what to write when it is not.
-    pub(super) fn required<T>(
-        &self,
-        name: &str,
-        mend: &str,
-        read: impl FnOnce(&Field<'r>) -> Option<T>,
-    ) -> Option<T> {
-        if let Some(field) = self.field(name) {
-            return read(&field);
-        }
-        // A misspelt key is told as such, and not as a missing one too.
-        if !self.entries.keys().any(|key| nearest(key.get_ref(), &[name]).is_some()) {
-            let place = Place { key: join(&self.place.key, name), span: self.place.span.clone() };
-            self.reader.absence(&place, "is missing", Some(mend.to_owned()));
-        }
-        None
-    }
-
-    /// A field that may be left out, and is then `default`.
-    pub(super) fn or<T>(
-        &self,
-        name: &str,
-        default: T,
-        read: impl FnOnce(&Field<'r>) -> Option<T>,
-    ) -> Option<T> {
-        self.field(name).map_or(Some(default), |field| read(&field))
-    }
-
-    /// A field that may be left out.
-    pub(super) fn optional<T>(
-        &self,
-        name: &str,
-        read: impl FnOnce(&Field<'r>) -> Option<T>,
-    ) -> Option<Option<T>> {
-        self.field(name).map_or(Some(None), |field| read(&field).map(Some))
-    }
-
-    /// A table in this table, with no other keys than the schema's; empty when it is left out.
-    pub(super) fn section(&self, name: &str, schema: &Schema) -> Option<Self> {
-        let Some(field) = self.field(name) else {
-            let place = Place { key: join(&self.place.key, name), span: self.place.span.clone() };
-            return Some(Self { reader: self.reader, place, entries: &self.reader.empty });
-        };
-        let table = field.table()?;
-        table.check_keys(schema);
-        Some(table)
-    }
-
-    /// Reports every key that the schema does not know.
-    pub(super) fn check_keys(&self, schema: &Schema) {
-        self.check_names(schema.keys, |word| schema.mend(word));
-    }
-
-    /// Reports every key that is none of these, with its mend.
-    pub(super) fn check_names(&self, known: &[&str], mend: impl Fn(&str) -> String) {
-        for (name, value) in self.entries {
-            if !known.contains(&name.get_ref().as_ref()) {
-                let word = shown(name.get_ref());
-                let place = Place { key: join(&self.place.key, &word), span: Some(name.span()) };
-                let what = match value.get_ref() {
-                    DeValue::Table(_) => "is an unknown table",
-                    _ => "is an unknown key",
-                };
-                self.reader.problem(&place, what, Some(mend(&word)));
-            }
-        }
     }
 }

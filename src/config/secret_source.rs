@@ -8,8 +8,8 @@ use std::path::Path;
 
 use toml::de::DeValue;
 
-use crate::config::field::{Field, shown};
-use crate::config::reader::{Table, Visibility};
+use crate::config::field::{Field, Table, shown};
+use crate::config::reader::Visibility;
 use crate::config::schema::SECRET;
 use crate::domain::program_environment::is_passed_on;
 use crate::domain::secret_text::{SecretFault, SecretKind, clean, is_quoted};

@@ -7,10 +7,9 @@ use url::Host;
 
 use crate::config::certificates;
 use crate::config::duration;
-use crate::config::field::{Field, shown};
+use crate::config::field::{Field, Table, shown};
 use crate::config::host;
-use crate::config::mail::{domain, program};
-use crate::config::reader::Table;
+use crate::config::program::program;
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::{SmtpAuth, SmtpLogin, SmtpProof, SmtpSettings, SmtpTls};
 use crate::domain::mail_domain::MailDomain;
@@ -79,6 +78,14 @@ fn hello_name(field: &Field<'_>) -> Option<MailDomain> {
             .wrong(message, "servers refuse that; write the name of this machine in the DNS");
     }
     Some(name)
+}
+
+/// A name as SMTP and message ids have it, or an address in brackets (RFC 5321, section 4.1.3).
+pub(super) fn domain(field: &Field<'_>) -> Option<MailDomain> {
+    let text = field.text()?;
+    let help = "write one like `example.com`";
+    let refused = |error| field.wrong(format!("is `{}`, which {error}", shown(text)), help);
+    MailDomain::parse(text).map_or_else(refused, Some)
 }
 
 /// Other machines know no names without a dot, and some turn away who greets with one.

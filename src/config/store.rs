@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::duration;
-use crate::config::field::Field;
-use crate::config::reader::Table;
+use crate::config::field::{Field, Table};
 use crate::config::schema::{STORE, nearest};
 use crate::domain::retention::Retention;
 

@@ -4,8 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::duration::{self, LONGEST};
-use crate::config::field::Field;
-use crate::config::reader::Table;
+use crate::config::field::{Field, Table};
 use crate::domain::retry::{OnUnknown, RetrySchedule, Terms};
 
 /// Reads them; what is left out is as `usual`.

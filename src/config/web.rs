@@ -4,8 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use url::Host;
 
-use crate::config::field::{Field, shown};
-use crate::config::reader::Table;
+use crate::config::field::{Field, Table, shown};
 use crate::config::schema::{WEB, nearest};
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::WebSettings;
