@@ -8,6 +8,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use crate::config::field::{Field, shown};
+use crate::config::schema::nearest;
 
 /// Reads a duration within a range.
 pub(super) fn read(field: &Field<'_>, range: &RangeInclusive<Duration>) -> Option<Duration> {
@@ -36,6 +37,19 @@ pub(super) fn read(field: &Field<'_>, range: &RangeInclusive<Duration>) -> Optio
     let [min, max] = [range.start(), range.end()].map(|end| humantime::format_duration(*end));
     field
         .wrong(format!("is `{}`", shown(text)), format!("write a duration from `{min}` to `{max}`"))
+}
+
+/// Reads a duration, or the word for none: `Some(None)`.
+pub(super) fn read_or(
+    field: &Field<'_>,
+    word: &str,
+    range: &RangeInclusive<Duration>,
+) -> Option<Option<Duration>> {
+    match field.value.as_str() {
+        Some(text) if text == word => Some(None),
+        Some(text) if nearest(text, &[word]).is_some() => field.unknown_word(text, &[word]),
+        _ => read(field, range).map(Some),
+    }
 }
 
 /// Whether a text is a good duration that only lacks its quotes.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::duration::{self, LONGEST};
 use crate::config::field::{Field, Table};
-use crate::config::schema::{BACKOFF, POLL, TRAINING, nearest};
+use crate::config::schema::{BACKOFF, POLL, TRAINING};
 use crate::config::settings::Strategy;
 use crate::domain::backoff::Backoff;
 use crate::domain::cadence::{Cadence, TrainingPace};
@@ -89,11 +89,7 @@ fn wait(field: &Field<'_>) -> Option<Duration> {
 
 /// Gives `Some(None)` for never.
 fn wait_or_never(field: &Field<'_>) -> Option<Option<Duration>> {
-    match field.value.as_str() {
-        Some("never") => Some(None),
-        Some(word) if nearest(word, &["never"]).is_some() => field.unknown_word(word, &["never"]),
-        _ => wait(field).map(Some),
-    }
+    duration::read_or(field, "never", &WAIT_RANGE)
 }
 
 /// Reports a least wait that is longer than the most. At least one of the two stands in the
@@ -130,7 +126,7 @@ const MULTIPLIER: f64 = 2.0;
 const BACKOFF_JITTER: f64 = 0.3;
 const JITTER: f64 = 0.1;
 pub(super) const STRATEGIES: [(&str, Strategy); 2] =
-    [(Strategy::Single.name(), Strategy::Single), (Strategy::List.name(), Strategy::List)];
+    [("single", Strategy::Single), ("list", Strategy::List)];
 /// As long as the longest usual training of a video avatar.
 const OVERDUE_AFTER: Duration = Duration::from_hours(24);
 

@@ -95,16 +95,6 @@ pub enum Strategy {
     List,
 }
 
-impl Strategy {
-    /// The word in the config.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Single => "single",
-            Self::List => "list",
-        }
-    }
-}
-
 /// One avatar to watch.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AvatarSettings {

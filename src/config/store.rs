@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::duration;
 use crate::config::field::{Field, Table};
-use crate::config::schema::{STORE, nearest};
+use crate::config::schema::STORE;
 use crate::domain::retention::Retention;
 
 /// Reads where the database is.
@@ -34,11 +34,7 @@ fn place(store: &Table<'_>) -> Option<PathBuf> {
 
 /// Gives `Some(None)` for ever.
 fn age(field: &Field<'_>) -> Option<Option<Duration>> {
-    match field.value.as_str() {
-        Some(FOREVER) => Some(None),
-        Some(word) if nearest(word, &[FOREVER]).is_some() => field.unknown_word(word, &[FOREVER]),
-        _ => duration::read(field, &AGE_RANGE).map(Some),
-    }
+    duration::read_or(field, FOREVER, &AGE_RANGE)
 }
 
 /// The default place, beside the config or in the state directory.
