@@ -27,19 +27,9 @@ pub(super) fn written_base_url(root: &Table<'_>) -> Option<String> {
 /// The names that stand in the file, good or bad, the default account's among them when it has a
 /// table; `None` when they cannot be told.
 pub(super) fn names<'r>(root: &Table<'r>) -> Option<Vec<&'r str>> {
-    let mut names = Vec::new();
-    if has_default(root) {
-        names.push(AccountName::DEFAULT);
-    }
-    let Some(field) = root.field("accounts") else { return Some(names) };
-    match field.value {
-        DeValue::Table(_) => {
-            let named = field.table()?.fields().into_iter().map(|(name, _)| name);
-            names.extend(named.filter(|name| *name != AccountName::DEFAULT));
-            Some(names)
-        }
-        _ => None,
-    }
+    let default = has_default(root).then_some(AccountName::DEFAULT);
+    let named = root.names("accounts")?.into_iter().filter(|name| *name != AccountName::DEFAULT);
+    Some(default.into_iter().chain(named).collect())
 }
 
 /// Reads all accounts.

@@ -30,17 +30,6 @@ use crate::domain::secret_text::SecretKind;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 
-/// The names that stand in the file, good or bad; `None` when they cannot be told.
-pub(super) fn names<'r>(root: &Table<'r>) -> Option<Vec<&'r str>> {
-    let Some(field) = root.field("channels") else { return Some(Vec::new()) };
-    match field.value {
-        DeValue::Table(_) => {
-            Some(field.table()?.fields().into_iter().map(|(name, _)| name).collect())
-        }
-        _ => None,
-    }
-}
-
 /// Reads all channels.
 pub(super) fn read(root: &Table<'_>) -> Option<BTreeMap<ChannelName, ChannelSettings>> {
     let Some(field) = root.field("channels") else {

@@ -244,6 +244,18 @@ impl<'r> Table<'r> {
         names.into_iter().filter_map(|name| pair(name.get_ref())).collect()
     }
 
+    /// The names in a table of this table, good or bad; `None` when it is no table.
+    pub(super) fn names(&self, table: &str) -> Option<Vec<&'r str>> {
+        match self.field(table).map(|field| field.value) {
+            None => Some(Vec::new()),
+            Some(DeValue::Table(_)) => {
+                let fields = self.field(table)?.table()?.fields();
+                Some(fields.into_iter().map(|(name, _)| name).collect())
+            }
+            Some(_) => None,
+        }
+    }
+
     /// A field that has to be there; the mend says what to write when it is not.
     pub(super) fn required<T>(
         &self,

@@ -168,7 +168,7 @@ fn outline_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>
     let dropped = drop_ins.read(&mut registry, outside, &mut Findings::default());
     let avatars = avatars.zip(dropped).map(|(avatars, dropped)| [avatars, dropped].concat());
     let accounts = account::names(&root).filter(|_| !bytes.is_empty());
-    let channels = channel::names(&root).filter(|_| !bytes.is_empty());
+    let channels = root.names("channels").filter(|_| !bytes.is_empty());
     let named = |avatar: AvatarSettings| {
         (avatar.id, Registered { name: avatar.name, account: avatar.account })
     };

@@ -36,15 +36,9 @@ struct Listing {
     names: Option<Vec<OsString>>,
 }
 
-/// What tells a file from another one at its place, and from itself after a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
+/// What tells a file from another one at its place, and from itself after a change: device, inode,
+/// size, and when its content and its inode changed.
+type Stamp = [i128; 7];
 
 impl Generation {
     /// The whole of a regular file of ordinary size, and whose it is.
@@ -54,8 +48,8 @@ impl Generation {
     pub(super) fn read(&self, path: &Path) -> io::Result<(Vec<u8>, Facts)> {
         let opened = open(path);
         let metadata = opened.as_ref().ok().map(|(_, metadata)| metadata);
-        let stamp = metadata.map(Stamp::of).or_else(|| Stamp::at(path));
-        self.files.borrow_mut().push((path.to_owned(), stamp));
+        let found = metadata.map(stamp).or_else(|| stamp_at(path));
+        self.files.borrow_mut().push((path.to_owned(), found));
         let (file, metadata) = opened?;
         let facts = Facts::of(&file, &metadata);
         Ok((read_bounded(file)?, facts))
@@ -78,25 +72,20 @@ impl Generation {
         let mut folders = folders.iter();
         let folder = folders.find(|(path, it)| (it.list)(path).ok() != it.names);
         let files = self.files.borrow();
-        let file = files.iter().find(|(path, stamp)| Stamp::at(path) != *stamp);
+        let file = files.iter().find(|(path, before)| stamp_at(path) != *before);
         folder.map(|(path, _)| path).or(file.map(|(path, _)| path)).cloned()
     }
 }
 
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
+fn stamp(of: &Metadata) -> Stamp {
+    let times = [of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()].map(i128::from);
+    let [modified, modified_ns, changed, changed_ns] = times;
+    let [device, inode, size] = [of.dev(), of.ino(), of.size()].map(i128::from);
+    [device, inode, size, modified, modified_ns, changed, changed_ns]
+}
 
-    fn at(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().as_ref().map(Self::of)
-    }
+fn stamp_at(path: &Path) -> Option<Stamp> {
+    fs::metadata(path).ok().as_ref().map(stamp)
 }
 
 /// Reads, and reads again for as long as something changes meanwhile, but not for ever; with what

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use crate::config::account;
-use crate::config::channel;
 use crate::config::field::{Field, Table, shown};
 use crate::config::reader::Place;
 use crate::config::schema::{join, listed, nearest};
@@ -30,7 +29,7 @@ impl<'r> Names<'r> {
         if root.reader.is_damaged() {
             return Self::default();
         }
-        Self { channels: channel::names(root), accounts: account::names(root), overdue_after }
+        Self { channels: root.names("channels"), accounts: account::names(root), overdue_after }
     }
 
     /// Reads whom to tell; an empty list is odd.

@@ -60,6 +60,9 @@ fn no_secret_is_in_a_snapshot() {
     ] {
         assert!(!text.contains(secret), "`{secret}` is in {text}");
     }
+    let in_memory = Snapshot::with_secrets(&read_with(FULL, &[]).unwrap());
+    let hashed = format!("{in_memory:?}");
+    assert!(!hashed.contains("CANARY") && !hashed.contains("C2FVs"), "a secret is in {hashed}");
     let channel = &full().sections[&"channels.ops".to_owned()];
     let keys: Vec<&str> = channel.keys().map(String::as_str).collect();
     let expected = [
