@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::cli::exit::Exit;
 use crate::domain::foreign_text::plain;
 use crate::store::error::StoreError;
-use crate::telemetry::output_queue::{self, Piece};
+use crate::telemetry::output_queue;
 use crate::text::escape::escape_json;
 
 /// Prints to standard output; a reader that has gone (`| head`) is no failure. What cannot be
@@ -19,7 +19,7 @@ use crate::text::escape::escape_json;
 /// Whoever has started the output queue is not held up, and asks it at the end.
 pub fn print(text: &str) {
     if let Some(queue) = output_queue::of_output() {
-        queue.push(Piece::new(text.to_owned()));
+        queue.push(text.to_owned());
         return;
     }
     let mut out = io::stdout().lock();
@@ -57,7 +57,7 @@ fn lines_of(text: &str) -> String {
 pub fn complain(text: &str) {
     let text = lines_of(text);
     if let Some(queue) = output_queue::of_error() {
-        queue.push(Piece::new(text));
+        queue.push(text);
     } else {
         drop(io::stderr().lock().write_all(text.as_bytes()));
     }

@@ -11,7 +11,7 @@ use rustix::termios::tcgetwinsize;
 
 use crate::domain::avatar::AvatarId;
 use crate::telemetry::log::Outputs;
-use crate::telemetry::output_queue::{OutputQueue, Piece};
+use crate::telemetry::output_queue::OutputQueue;
 
 /// The lines, on standard error.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ impl TermLike for Terminal {
     fn flush(&self) -> io::Result<()> {
         let drawn = std::mem::take(&mut *self.drawn());
         if !drawn.is_empty() {
-            self.queue.push(Piece::new(drawn));
+            self.queue.push(drawn);
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::demo::script::Life;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::status::Status;
 use crate::live::feed::Happening;
-use crate::telemetry::output_queue::{OutputQueue, Piece};
+use crate::telemetry::output_queue::OutputQueue;
 
 /// Writes lines to standard output.
 #[derive(Debug)]
@@ -126,6 +126,6 @@ impl Screen {
     }
 
     fn line(&self, text: &str) {
-        self.output.push(Piece::new(format!("{text}\n")));
+        self.output.push(format!("{text}\n"));
     }
 }

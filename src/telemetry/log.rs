@@ -1,25 +1,27 @@
-//! Starting the log: on standard error, or in systemd's journal when standard error leads there.
+//! Starts the log: on standard error, or in systemd's journal if standard error leads there.
 //!
-//! Other people's crates are heard from `warn` on only: at `debug` some of them print URLs.
+//! Only warnings of other crates are logged: at `debug` some of them print URLs.
 
 use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
 
-use tracing::{Level, Subscriber};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::{EnvFilter, Registry};
+use serde_json::json;
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
-use crate::telemetry::journal::leads_to_journal;
-use crate::telemetry::line::{Dress, Line};
-use crate::telemetry::output_queue::{self, OutputQueue, Piece};
-use crate::telemetry::output_sink::OutputSink;
-use crate::telemetry::scribe::{Look, Scribe, at};
+use crate::telemetry::formatter::{LineStyle, Record};
+use crate::telemetry::journald;
+use crate::telemetry::output_queue::{self, OutputQueue};
+use crate::telemetry::output_stream::OutputStream;
 
 /// How the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// Lines for people; in the journal, entries with fields.
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -33,47 +35,53 @@ pub struct Outputs {
 }
 
 /// Starts the log of this process, and the queue before its output. `level` is one of `error`,
-/// `warn`, `info`, `debug`, `trace`, and goes for this program only.
+/// `warn`, `info`, `debug`, `trace`, and holds for this program only.
 ///
 /// A log that was started before stays.
 ///
 /// # Errors
-/// When the system lacks a thread or file handles for it.
+/// If the system lacks a thread or file handles for it.
 pub fn start(level: &str, format: LogFormat) -> io::Result<()> {
     let stream = std::env::var("JOURNAL_STREAM").ok();
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let journalled = leads_to_journal(stream.as_deref(), io::stderr());
-    let dress = match (journalled, colours) {
-        (true, _) => Dress::Numbered,
-        (false, true) => Dress::Coloured,
-        (false, false) => Dress::Plain,
+    let is_journal = journald::is_journal_stream(stream.as_deref(), io::stderr());
+    let style = match (is_journal, colours) {
+        (true, _) => LineStyle::SyslogPrefix,
+        (false, true) => LineStyle::Ansi,
+        (false, false) => LineStyle::Plain,
     };
-    let look = Look { format, dress, journalled: journalled && format == LogFormat::Human };
     let queue = output_queue::install(&output_queue::ERROR, || {
-        let mut sink = OutputSink::open(io::stderr())?;
-        OutputQueue::start(move |piece| sink.write(piece), move |count| gap(look, count))
+        let mut output = OutputStream::open(io::stderr())?;
+        let write = move |event: &str| {
+            let record = Record::parse(event);
+            let sends = is_journal && format == LogFormat::Human;
+            if sends && journald::send(journald::SOCKET, &record.entry()).is_ok() {
+                return Ok(());
+            }
+            output.write(&line(&record, format, style))
+        };
+        OutputQueue::start(write, dropped_event)
     })?;
-    let scribe = Scribe { look, write: |piece| queue.push(piece) };
     // A second start in one process changes nothing.
-    drop(tracing::subscriber::set_global_default(with(level, scribe)));
+    let log = subscriber(level, |event| queue.push(event.to_owned()));
+    drop(tracing::subscriber::set_global_default(log));
     Ok(())
 }
 
 /// Starts the queues before both streams of a command that has no log.
 ///
 /// # Errors
-/// When the system lacks a thread or file handles for it.
+/// If the system lacks a thread or file handles for it.
 pub fn queue_output() -> io::Result<Outputs> {
-    let dropped =
-        |count| Piece::new(format!("avatar-watch: {count} lines were dropped: nobody read them\n"));
+    let dropped = |count| format!("avatar-watch: {count} lines were dropped: nobody read them\n");
     let error = output_queue::install(&output_queue::ERROR, || {
-        let mut sink = OutputSink::open(io::stderr())?;
-        OutputQueue::start(move |piece| sink.write(piece), dropped)
+        let mut output = OutputStream::open(io::stderr())?;
+        OutputQueue::start(move |text| output.write(text), dropped)
     })?;
     let output = output_queue::install(&output_queue::OUTPUT, || {
-        let mut sink = OutputSink::open(io::stdout())?;
-        let write = move |piece: &Piece| match sink.write(piece) {
-            // A reader that has gone misses nothing.
+        let mut output = OutputStream::open(io::stdout())?;
+        let write = move |text: &str| match output.write(text) {
+            // A reader that has closed the pipe misses nothing.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written,
         };
@@ -82,31 +90,59 @@ pub fn queue_output() -> io::Result<Outputs> {
     Ok(Outputs { output, error })
 }
 
-/// The line that says how many were dropped.
-fn gap(look: Look, count: u64) -> Piece {
-    look.piece(&Line {
-        level: Level::WARN,
-        at: at(),
-        message: format!("{count} lines of the log were dropped here: they could not be written"),
-        fields: vec![("dropped", count.into())],
-    })
-}
-
 /// The same log, without colours, written elsewhere.
 pub fn log_into<W>(level: &str, format: LogFormat, write: W) -> impl Subscriber + Send + Sync
 where
     W: Fn(&str) + Send + Sync + 'static,
 {
-    let look = Look { format, dress: Dress::Plain, journalled: false };
-    with(level, Scribe { look, write: move |piece: Piece| write(&piece.text) })
+    subscriber(level, move |event| write(&line(&Record::parse(event), format, LineStyle::Plain)))
 }
 
-fn with<W>(level: &str, scribe: Scribe<W>) -> impl Subscriber + Send + Sync
+/// Passes each event to `write` as one JSON object.
+fn subscriber<W>(level: &str, write: W) -> impl Subscriber + Send + Sync
 where
-    W: Fn(Piece) + Send + Sync + 'static,
+    W: Fn(&str) + Send + Sync + 'static,
 {
-    let filter = EnvFilter::new(format!("warn,avatar_watch={level}"));
-    Registry::default().with(filter).with(scribe)
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_target(false)
+        .log_internal_errors(false)
+        .with_env_filter(EnvFilter::new(format!("warn,avatar_watch={level}")))
+        .with_writer(Arc::new(EventWriter(write)))
+        .finish()
+}
+
+/// Passes what is written on; an event is written at once.
+struct EventWriter<W>(W);
+
+impl<W: Fn(&str)> io::Write for &EventWriter<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        (self.0)(&String::from_utf8_lossy(event));
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn line(record: &Record, format: LogFormat, style: LineStyle) -> String {
+    match format {
+        LogFormat::Human => record.human(style),
+        LogFormat::Json => record.json(style),
+    }
+}
+
+/// The event that says how many were dropped.
+fn dropped_event(count: u64) -> String {
+    let mut timestamp = String::new();
+    // A clock that cannot be printed leaves the timestamp out.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+    let message = format!("{count} lines of the log were dropped here: they could not be written");
+    json!({ "timestamp": timestamp, "level": "WARN", "message": message, "dropped": count })
+        .to_string()
 }
 
 #[cfg(test)]
@@ -145,8 +181,8 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "INFO said 1 avatar.id=a2 fine=true request.id=r2 attempt=3",
-                "INFO outside wait=1.5 depth=-1"
+                "INFO said 1 attempt=3 avatar.id=a2 fine=true request.id=r2",
+                "INFO outside depth=-1 wait=1.5"
             ]
         );
         let json = written(LogFormat::Json, says);
@@ -159,8 +195,10 @@ mod tests {
     #[test]
     fn no_line_is_without_bounds() {
         let long = "é".repeat(1_000_000);
-        let text = written(LogFormat::Human, || info!(long, "{long}"));
-        assert!(text.len() < 10_000 && text.contains('…'), "{}", text.len());
+        for format in [LogFormat::Human, LogFormat::Json] {
+            let text = written(format, || info!(long, "{long}"));
+            assert!(text.len() < 10_000 && text.contains('…'), "{}", text.len());
+        }
     }
 
     fn hostile() -> impl Strategy<Value = String> {

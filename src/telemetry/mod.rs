@@ -1,12 +1,11 @@
-//! The log: for people, as JSON for programs, or in the fields of systemd's journal; and the queue
-//! before all output of whoever must not wait for its reader.
+//! The log: for people, as JSON for programs, or in the fields of systemd's journal; and the queues
+//! before the output of commands that must not wait for a reader.
 //!
-//! One event is one line, whatever stands in it: nothing that a terminal would obey gets through.
+//! One event is one line, whatever it contains, and no character of it controls a terminal.
 
 pub mod log;
 pub mod panic;
 pub mod output_queue;
-mod journal;
-mod line;
-mod output_sink;
-mod scribe;
+mod formatter;
+mod journald;
+mod output_stream;

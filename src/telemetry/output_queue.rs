@@ -1,27 +1,14 @@
-//! The queues before standard output and standard error. Whoever writes never waits: a pipe that
-//! nobody reads, a stopped terminal or a journal that hangs stops one thread, which does nothing
-//! but write there, and nobody else.
+//! The queues before standard output and standard error. A writer never blocks: a full pipe, a
+//! stopped terminal or a journal that hangs blocks one thread, which does nothing but write there.
 //!
-//! What always holds: nothing changes its order; what finds no room is dropped and counted, and a
-//! line in its place says how much that was.
+//! Invariants: the order stays; a text that finds no room is dropped and counted, and a notice in
+//! its position says how many were.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
-
-/// A piece of output: it is written whole, or not at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// What is written.
-    pub text: String,
-    /// The same as an entry for the journal, where it goes there first.
-    pub entry: Option<String>,
-}
-
-/// Says how many pieces were dropped.
-type Gap = Box<dyn Fn(u64) -> Piece + Send>;
 
 /// The queue before one stream; clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -36,63 +23,63 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<Waiting>,
-    /// The size of what waits.
+    /// The texts, each with the number that were dropped right before it.
+    waiting: VecDeque<(u64, String)>,
+    /// The size of the texts.
     bytes: usize,
-    /// Whether a piece is being written.
+    /// How many were dropped after the last text.
+    skipped: u64,
+    /// Whether a text is being written.
     writing: bool,
-    /// How many pieces were dropped so far.
+    /// How many were dropped so far.
     dropped: u64,
 }
 
-#[derive(Debug)]
-enum Waiting {
-    Piece(Piece),
-    /// So many pieces were dropped here.
-    Gap(u64),
-}
-
-impl Piece {
-    /// Text alone.
-    pub const fn new(text: String) -> Self {
-        Self { text, entry: None }
-    }
-
-    fn size(&self) -> usize {
-        self.text.len() + self.entry.as_ref().map_or(0, String::len)
-    }
-}
-
 impl OutputQueue {
-    /// Starts the thread behind a new queue, which hands every piece to `write`. `gap` makes the
-    /// piece that says how many were dropped.
+    /// Starts the thread behind a new queue, which passes every text to `write`. `notice` makes
+    /// the text that says how many were dropped.
     ///
     /// # Errors
-    /// When the system cannot start a thread.
+    /// If the system cannot start a thread.
     pub(super) fn start(
-        write: impl FnMut(&Piece) -> io::Result<()> + Send + 'static,
-        gap: impl Fn(u64) -> Piece + Send + 'static,
+        mut write: impl FnMut(&str) -> io::Result<()> + Send + 'static,
+        notice: impl Fn(u64) -> String + Send + 'static,
     ) -> io::Result<Self> {
         let queue = Self::default();
         let ours = queue.clone();
-        let writer = Writer { write, gap: Box::new(gap), unsaid: 0 };
-        // It is never joined: it may never come back from a write.
-        thread::Builder::new().name("output".to_owned()).spawn(move || ours.serve(writer))?;
+        let serve = move || {
+            let mut unreported = 0;
+            loop {
+                let (skipped, text) = ours.next();
+                unreported += skipped;
+                if unreported > 0 && write(&notice(unreported)).is_ok() {
+                    unreported = 0;
+                }
+                let lost = u64::from(text.is_some_and(|text| write(&text).is_err()));
+                unreported += lost;
+                let mut state = ours.state();
+                state.writing = false;
+                state.dropped += lost;
+                drop(state);
+                ours.0.changed.notify_all();
+            }
+        };
+        // It is never joined: a write may never return.
+        thread::Builder::new().name("output".to_owned()).spawn(serve)?;
         Ok(queue)
     }
 
-    /// Puts a piece behind those that wait, or drops it where they are too many. Never waits.
-    pub fn push(&self, piece: Piece) {
+    /// Appends a text, or drops it if too much waits. Never blocks. A text is written whole or not
+    /// at all.
+    pub fn push(&self, text: String) {
         let mut state = self.state();
-        if state.bytes + piece.size() > WAITING_BYTES_MAX {
+        if state.bytes + text.len() > WAITING_BYTES_MAX {
             state.dropped += 1;
-            match state.waiting.back_mut() {
-                Some(Waiting::Gap(count)) => *count += 1,
-                Some(Waiting::Piece(_)) | None => state.waiting.push_back(Waiting::Gap(1)),
-            }
+            state.skipped += 1;
         } else {
-            state.bytes += piece.size();
-            state.waiting.push_back(Waiting::Piece(piece));
+            state.bytes += text.len();
+            let skipped = std::mem::take(&mut state.skipped);
+            state.waiting.push_back((skipped, text));
         }
         drop(state);
         self.0.changed.notify_all();
@@ -103,45 +90,29 @@ impl OutputQueue {
         self.state().is_idle()
     }
 
-    /// Waits until the queue is idle, but not longer than that; whether it is.
+    /// Waits until the queue is idle, at most for `limit`; returns whether it is.
     pub fn flush(&self, limit: Duration) -> bool {
         let state = self.state();
         let waited = self.0.changed.wait_timeout_while(state, limit, |state| !state.is_idle());
         waited.unwrap_or_else(PoisonError::into_inner).0.is_idle()
     }
 
-    /// How many pieces were dropped so far.
+    /// How many texts were dropped so far.
     pub fn dropped(&self) -> u64 {
         self.state().dropped
     }
 
-    fn serve<W: FnMut(&Piece) -> io::Result<()>>(&self, mut writer: Writer<W>) {
-        loop {
-            let next = {
-                let state = self.state();
-                let state = self.0.changed.wait_while(state, |state| state.waiting.is_empty());
-                let mut state = state.unwrap_or_else(PoisonError::into_inner);
-                let next = state.waiting.pop_front();
-                if let Some(Waiting::Piece(piece)) = &next {
-                    state.bytes -= piece.size();
-                }
-                state.writing = true;
-                next
-            };
-            let lost = match next {
-                Some(Waiting::Piece(piece)) => writer.piece(&piece).is_err(),
-                Some(Waiting::Gap(count)) => {
-                    writer.unsaid += count;
-                    writer.say_gap();
-                    false
-                }
-                None => false,
-            };
-            let mut state = self.state();
-            state.writing = false;
-            state.dropped += u64::from(lost);
-            drop(state);
-            self.0.changed.notify_all();
+    /// Waits for the next text, and for the number that were dropped right before it.
+    fn next(&self) -> (u64, Option<String>) {
+        let waited = self.0.changed.wait_while(self.state(), |state| state.is_empty());
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.writing = true;
+        match state.waiting.pop_front() {
+            Some((skipped, text)) => {
+                state.bytes -= text.len();
+                (skipped, Some(text))
+            }
+            None => (std::mem::take(&mut state.skipped), None),
         }
     }
 
@@ -151,32 +122,12 @@ impl OutputQueue {
 }
 
 impl State {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.skipped == 0
+    }
+
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && !self.writing
-    }
-}
-
-struct Writer<W> {
-    write: W,
-    gap: Gap,
-    /// How many dropped pieces nobody was told of yet.
-    unsaid: u64,
-}
-
-impl<W: FnMut(&Piece) -> io::Result<()>> Writer<W> {
-    fn piece(&mut self, piece: &Piece) -> io::Result<()> {
-        if self.unsaid > 0 {
-            self.say_gap();
-        }
-        let written = (self.write)(piece);
-        self.unsaid += u64::from(written.is_err());
-        written
-    }
-
-    fn say_gap(&mut self) {
-        if (self.write)(&(self.gap)(self.unsaid)).is_ok() {
-            self.unsaid = 0;
-        }
+        self.is_empty() && !self.writing
     }
 }
 
@@ -229,32 +180,28 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    fn piece(text: &str) -> Piece {
-        Piece::new(text.to_owned())
+    fn notice(count: u64) -> String {
+        format!("{count} lost")
     }
 
-    fn gap(count: u64) -> Piece {
-        piece(&format!("{count} lost"))
-    }
-
-    /// A queue whose reader takes one piece for each order, and what it took.
+    /// A queue whose reader reads one text per order, and what it read.
     fn held() -> (OutputQueue, mpsc::Sender<()>, mpsc::Receiver<String>) {
         let (order, orders) = mpsc::channel();
         let (took, taken) = mpsc::channel();
-        let write = move |piece: &Piece| {
+        let write = move |text: &str| {
             orders.recv().map_err(io::Error::other)?;
-            took.send(piece.text.clone()).map_err(io::Error::other)
+            took.send(text.to_owned()).map_err(io::Error::other)
         };
-        (OutputQueue::start(write, gap).unwrap(), order, taken)
+        (OutputQueue::start(write, notice).unwrap(), order, taken)
     }
 
     #[test]
     fn nobody_waits_for_a_reader_and_what_it_lacks_is_said_where_it_is_missing() {
         let (queue, order, taken) = held();
         let large = "x".repeat(WAITING_BYTES_MAX / 4);
-        queue.push(piece("first"));
+        queue.push("first".to_owned());
         for _ in 0..9 {
-            queue.push(piece(&large));
+            queue.push(large.clone());
         }
         let lost = queue.dropped();
         assert!((5..=6).contains(&lost), "{lost}");
@@ -263,7 +210,7 @@ mod tests {
         assert_eq!(taken.recv().unwrap(), "first");
         order.send(()).unwrap();
         assert_eq!(taken.recv().unwrap(), large);
-        queue.push(piece("last"));
+        queue.push("last".to_owned());
         (0..9 - lost + 1).for_each(|_| order.send(()).unwrap());
         let rest: Vec<String> = (0..9 - lost + 1).map(|_| taken.recv().unwrap()).collect();
         assert!(rest[..rest.len() - 2].iter().all(|it| *it == large), "in order");
@@ -276,14 +223,14 @@ mod tests {
     fn what_could_not_be_written_is_said_as_soon_as_something_can() {
         let (took, taken) = mpsc::channel();
         let mut full = true;
-        let write = move |piece: &Piece| {
-            full &= piece.text != "room";
-            took.send(piece.text.clone()).unwrap();
+        let write = move |text: &str| {
+            full &= text != "room";
+            took.send(text.to_owned()).unwrap();
             if full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
         };
-        let queue = OutputQueue::start(write, gap).unwrap();
+        let queue = OutputQueue::start(write, notice).unwrap();
         for text in ["one", "two", "room", "four"] {
-            queue.push(piece(text));
+            queue.push(text.to_owned());
         }
         assert!(queue.flush(LONG));
         // The gap is tried before each line; the third finds no room for it, but for the line.

@@ -7,7 +7,7 @@ use std::panic::Location;
 
 use tracing::{dispatcher, error};
 
-use crate::telemetry::output_queue::{self, Piece};
+use crate::telemetry::output_queue;
 
 /// From now on a panic of any thread is one line of the log; of standard error, when there is no
 /// log.
@@ -17,7 +17,7 @@ pub fn install_hook() {
         if dispatcher::has_been_set() {
             error!("{said}");
         } else if let Some(queue) = output_queue::of_error() {
-            queue.push(Piece::new(format!("avatar-watch: {said}\n")));
+            queue.push(format!("avatar-watch: {said}\n"));
         } else {
             // Whoever cannot even say this has nobody to say so to.
             drop(writeln!(std::io::stderr(), "avatar-watch: {said}"));
