@@ -1,241 +1,163 @@
-//! Connection limiter: who is answered at once, and which connection is closed to admit another.
+//! Connection limiter: semaphores for requests, and which idle connection is closed for a newcomer.
 //!
-//! Invariants: fewer connections are answered, checked or streamed to at once than there may be, so
-//! there is always an idle one to evict, and no newcomer, such as a health probe, is kept out. The
-//! evicted one is the oldest of the peer that holds the most, so no peer uses up what others need.
+//! Invariants: the sum of the limits is less than the limit of connections, so one is always idle
+//! and can be evicted, and no newcomer, such as a health check, is kept out. The evicted one is the
+//! oldest of the peer that holds the most, so no peer uses up what others need.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::response::Response;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-/// All connections; clones share them.
-#[derive(Clone, Debug)]
-pub struct ConnectionLimiter(Arc<Inner>);
+/// All connections of a listener, the oldest first, each with its task.
+#[derive(Debug)]
+pub struct ConnectionLimiter {
+    limits: Arc<Limits>,
+    answers_max: usize,
+    open: Vec<(Slot, AbortHandle)>,
+}
 
 #[derive(Debug)]
-struct Inner {
-    answers_max: usize,
+struct Limits {
+    /// Authorized requests that are answered at once.
+    answers: Semaphore,
+    /// Health checks that are answered at once without being evicted.
+    checks: Semaphore,
     streams_max: usize,
-    /// Of requests that are worked on.
-    places: Semaphore,
-    slots: Mutex<Slots>,
+    /// The streams, the oldest first, each with its peer. Dropped, a sender ends its stream.
+    streams: Mutex<Vec<(IpAddr, Arc<oneshot::Sender<()>>)>>,
+}
+
+/// One connection, as its requests know it; clones are the same.
+#[derive(Clone, Debug)]
+pub struct Slot(Arc<Connection>);
+
+#[derive(Debug)]
+struct Connection {
+    peer: IpAddr,
+    limits: Arc<Limits>,
+    /// Authorized requests of the peer that are answered at once.
+    share: Arc<Semaphore>,
+    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
-struct Slots {
-    /// Counts every change of a phase; the lower, the older.
-    turn: u64,
-    held: BTreeMap<u64, Held>,
-}
-
-/// One connection.
-#[derive(Debug)]
-struct Held {
-    peer: IpAddr,
-    /// The places of all connections of the peer.
-    share: Arc<Semaphore>,
-    phase: Phase,
-    /// The turn in which the phase began.
-    since: u64,
-    /// Dropped, it ends the connection.
-    _open: oneshot::Sender<()>,
-    /// Dropped, it ends the stream.
-    stream: Option<oneshot::Sender<()>>,
-}
-
-/// What a connection is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// No request of it was authorized yet.
-    Idle,
-    /// The health is being looked up for it.
-    Checking,
-    /// An authorized request is being worked on: it waits for us.
-    Working,
-    /// Its answer is handed over: it waits for the peer, to read it or to ask again.
-    Answered,
-    /// It has an event stream.
-    Streaming,
-}
-
-/// What the task of a connection keeps; dropped, the connection counts no more.
-#[derive(Debug)]
-pub struct SlotGuard {
-    /// What its requests carry.
-    pub slot: Slot,
-    /// Ends when the connection is evicted.
-    pub evicted: oneshot::Receiver<()>,
-}
-
-impl Drop for SlotGuard {
-    fn drop(&mut self) {
-        self.slot.limiter.slots().held.remove(&self.slot.id);
-    }
-}
-
-/// A connection, as its requests know it.
-#[derive(Clone, Debug)]
-pub struct Slot {
-    limiter: ConnectionLimiter,
-    id: u64,
-}
-
-/// The right to stream; dropped, another one may.
-#[derive(Debug)]
-pub struct StreamSlot {
-    slot: Slot,
-    /// Ends when the stream has to end for another one.
-    pub evicted: oneshot::Receiver<()>,
-}
-
-impl Drop for StreamSlot {
-    fn drop(&mut self) {
-        self.slot.limiter.slots().pass(self.slot.id, Phase::Streaming, Phase::Answered);
-    }
+struct State {
+    /// Whether a request was authorized.
+    authorized: bool,
+    /// Whether the peer waits for us.
+    working: bool,
+    /// Its stream, until that ends or is ended.
+    stream: Weak<oneshot::Sender<()>>,
 }
 
 impl ConnectionLimiter {
-    /// A limiter of requests that are answered, and of streams; with [`CHECKS_MAX`] the sum has to
-    /// be less than there are connections.
+    /// A limiter of authorized requests, and of streams; with [`CHECKS_MAX`] the sum has to be less
+    /// than the limit of connections.
     pub fn new(answers_max: usize, streams_max: usize) -> Self {
-        let (places, slots) = (Semaphore::new(answers_max), Mutex::default());
-        Self(Arc::new(Inner { answers_max, streams_max, places, slots }))
+        let (answers, checks) = (Semaphore::new(answers_max), Semaphore::new(CHECKS_MAX));
+        let limits = Arc::new(Limits { answers, checks, streams_max, streams: Mutex::default() });
+        Self { limits, answers_max, open: Vec::new() }
     }
 
-    /// Counts a connection in.
-    pub fn open(&self, peer: IpAddr) -> SlotGuard {
-        let (open, evicted) = oneshot::channel();
-        let mut slots = self.slots();
-        let id = slots.next();
-        let (peer, phase) = (network(peer), Phase::Idle);
-        let others = slots.held.values().find(|held| held.peer == peer);
-        let answers_max = self.0.answers_max;
-        let own = || Arc::new(Semaphore::new(answers_max - answers_max / 4));
-        let share = others.map_or_else(own, |held| Arc::clone(&held.share));
-        let held = Held { peer, share, phase, since: id, _open: open, stream: None };
-        slots.held.insert(id, held);
-        drop(slots);
-        SlotGuard { slot: Slot { limiter: self.clone(), id }, evicted }
+    /// Adds a connection, for which `spawn` starts the task. One peer has three quarters of the
+    /// answers at most.
+    pub fn open(&mut self, peer: IpAddr, spawn: impl FnOnce(Slot) -> AbortHandle) {
+        self.open.retain(|(_, task)| !task.is_finished());
+        let (peer, limits) = (network(peer), Arc::clone(&self.limits));
+        let other = self.open.iter().find(|(slot, _)| slot.0.peer == peer);
+        let own = || Arc::new(Semaphore::new(self.answers_max - self.answers_max / 4));
+        let share = other.map_or_else(own, |(slot, _)| Arc::clone(&slot.0.share));
+        let slot = Slot(Arc::new(Connection { peer, limits, share, state: Mutex::default() }));
+        let task = spawn(slot.clone());
+        self.open.push((slot, task));
     }
 
-    /// Closes an idle connection, if there is one.
-    pub fn evict_idle(&self) {
-        self.slots().evict(Phase::Idle);
-    }
-
-    fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Closes an idle connection, if there is one; first those without an authorized request.
+    pub fn evict_idle(&mut self) {
+        self.open.retain(|(_, task)| !task.is_finished());
+        let oldest = |such: fn(&State) -> bool| {
+            let all = self.open.iter().enumerate();
+            let found = all.filter(|(_, (slot, _))| such(&slot.state()));
+            oldest_of_largest(found.map(|(at, (slot, _))| (at, slot.0.peer)).collect())
+        };
+        let stranger = oldest(|it| it.is_idle() && !it.authorized);
+        if let Some(at) = stranger.or_else(|| oldest(State::is_idle)) {
+            self.open.remove(at).1.abort();
+        }
     }
 }
 
 impl Slot {
-    /// Has an authorized request answered, in its turn: first come, first served. One peer has
-    /// three quarters of the places at most. `None` when its turn does not come in time.
+    /// Answers an authorized request in its turn: first come, first served. `None` if the turn does
+    /// not come in time.
     pub async fn answer(&self, answer: impl Future<Output = Response>) -> Option<Response> {
-        let share = self.share()?;
-        let turn = async { (share.acquire_owned().await, self.limiter.0.places.acquire().await) };
+        let turn = async { (self.0.share.acquire().await, self.0.limits.answers.acquire().await) };
         let _turn = timeout(TURN_MAX, turn).await.ok()?;
-        self.begin();
-        let answer = answer.await;
-        self.limiter.slots().pass(self.id, Phase::Working, Phase::Answered);
-        Some(answer)
+        self.state().authorized = true;
+        Some(self.work(true, answer).await)
     }
 
-    /// Has a health check answered. So many at once are not evicted meanwhile.
+    /// Answers a health check. The connection is not evicted meanwhile, unless there are too many.
     pub async fn check(&self, answer: impl Future<Output = Response>) -> Response {
-        self.begin_check();
+        let permit = self.0.limits.checks.try_acquire();
+        self.work(permit.is_ok(), answer).await
+    }
+
+    /// Makes a stream of the request that is being answered; the stream ends with the sender of the
+    /// receiver. If there are too many, another stream ends.
+    pub fn stream(&self) -> oneshot::Receiver<()> {
+        let (end, evicted) = oneshot::channel();
+        let end = Arc::new(end);
+        self.state().stream = Arc::downgrade(&end);
+        let limits = &self.0.limits;
+        let mut streams = limits.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.retain(|(_, end)| !end.is_closed());
+        if streams.len() >= limits.streams_max {
+            let peers = streams.iter().map(|(peer, _)| *peer);
+            oldest_of_largest(peers.enumerate().collect()).map(|at| streams.remove(at));
+        }
+        streams.push((self.0.peer, end));
+        evicted
+    }
+
+    async fn work(&self, working: bool, answer: impl Future<Output = Response>) -> Response {
+        self.state().working = working;
         let answer = answer.await;
-        self.limiter.slots().pass(self.id, Phase::Checking, Phase::Idle);
+        self.state().working = false;
         answer
     }
 
-    /// Turns the request that is being answered into a stream. When there are too many, another
-    /// one ends.
-    pub fn stream(&self) -> StreamSlot {
-        let (stream, evicted) = oneshot::channel();
-        let mut slots = self.limiter.slots();
-        if slots.count(|it| it.phase == Phase::Streaming) >= self.limiter.0.streams_max
-            && let Some(oldest) = slots.oldest_of_largest(Phase::Streaming)
-        {
-            slots.pass(oldest, Phase::Streaming, Phase::Answered);
-        }
-        if slots.pass(self.id, Phase::Working, Phase::Streaming)
-            && let Some(held) = slots.held.get_mut(&self.id)
-        {
-            held.stream = Some(stream);
-        }
-        drop(slots);
-        StreamSlot { slot: self.clone(), evicted }
-    }
-
-    fn begin_check(&self) {
-        let mut slots = self.limiter.slots();
-        if slots.count(|it| it.phase == Phase::Checking) < CHECKS_MAX {
-            slots.pass(self.id, Phase::Idle, Phase::Checking);
-        }
-    }
-
-    /// The places of the connection's peer; `None` when it is evicted.
-    fn share(&self) -> Option<Arc<Semaphore>> {
-        self.limiter.slots().held.get(&self.id).map(|held| Arc::clone(&held.share))
-    }
-
-    /// Begins to work on the request. When all places are taken, a connection whose answer is
-    /// handed over gives its own up.
-    fn begin(&self) {
-        let mut slots = self.limiter.slots();
-        if !slots.pass(self.id, Phase::Idle, Phase::Working) {
-            slots.pass(self.id, Phase::Answered, Phase::Working);
-        }
-        let is_answered = |it: &Held| matches!(it.phase, Phase::Working | Phase::Answered);
-        while slots.count(is_answered) > self.limiter.0.answers_max && slots.evict(Phase::Answered)
-        {
-        }
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Slots {
-    const fn next(&mut self) -> u64 {
-        self.turn += 1;
-        self.turn
+impl State {
+    fn is_streaming(&self) -> bool {
+        self.stream.upgrade().is_some_and(|end| !end.is_closed())
     }
 
-    fn count(&self, of: impl Fn(&Held) -> bool) -> usize {
-        self.held.values().filter(|held| of(held)).count()
+    /// Whether we wait for the peer: to read an answer, or to send a request.
+    fn is_idle(&self) -> bool {
+        !self.working && !self.is_streaming()
     }
+}
 
-    /// Brings a connection that is in the phase `from` to `to`; `false` when it is in another, or
-    /// evicted. A stream ends with its phase.
-    fn pass(&mut self, id: u64, from: Phase, to: Phase) -> bool {
-        let since = self.next();
-        let held = self.held.get_mut(&id).filter(|held| held.phase == from);
-        held.is_some_and(|held| {
-            (held.phase, held.since, held.stream) = (to, since, None);
-            true
-        })
+/// The first index that belongs to the peer with the most.
+fn oldest_of_largest(found: Vec<(usize, IpAddr)>) -> Option<usize> {
+    let mut sizes = BTreeMap::<IpAddr, usize>::new();
+    for (_, peer) in &found {
+        *sizes.entry(*peer).or_default() += 1;
     }
-
-    /// Closes a connection in that phase; `false` when there is none.
-    fn evict(&mut self, phase: Phase) -> bool {
-        self.oldest_of_largest(phase).and_then(|id| self.held.remove(&id)).is_some()
-    }
-
-    /// The oldest in that phase of the peer that has the most in it.
-    fn oldest_of_largest(&self, phase: Phase) -> Option<u64> {
-        let within = || self.held.iter().filter(|(_, held)| held.phase == phase);
-        let mut sizes = BTreeMap::<IpAddr, usize>::new();
-        for (_, held) in within() {
-            *sizes.entry(held.peer).or_default() += 1;
-        }
-        let oldest = within().max_by_key(|(_, held)| (sizes.get(&held.peer), Reverse(held.since)));
-        oldest.map(|(id, _)| *id)
-    }
+    // Of equal ones it is the last.
+    let oldest = found.into_iter().rev().max_by_key(|(_, peer)| sizes.get(peer).copied());
+    oldest.map(|(at, _)| at)
 }
 
 /// The peer that an address belongs to: all of loopback is one peer, and so is a network of IPv6
@@ -250,7 +172,7 @@ fn network(address: IpAddr) -> IpAddr {
 
 /// How long a request waits for its turn.
 const TURN_MAX: Duration = Duration::from_secs(10);
-/// Health checks that are kept at once.
+/// Health checks that are answered at once without being evicted.
 pub const CHECKS_MAX: usize = 16;
 
 #[cfg(test)]
@@ -262,67 +184,64 @@ mod tests {
 
     use super::*;
 
-    /// A connection of that peer.
-    fn open(limiter: &ConnectionLimiter, peer: u8) -> SlotGuard {
-        limiter.open(IpAddr::from([192, 0, 2, peer]))
+    /// A connection of each of these peers.
+    fn open<const N: usize>(limiter: &mut ConnectionLimiter, peers: [u8; N]) -> [Slot; N] {
+        let mut open = |peer| {
+            let spawn = |_| tokio::spawn(std::future::pending::<()>()).abort_handle();
+            limiter.open(IpAddr::from([192, 0, 2, peer]), spawn);
+            limiter.open.last().unwrap().0.clone()
+        };
+        peers.map(&mut open)
     }
 
     fn is_pending(future: Pin<&mut impl Future>) -> bool {
         future.poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
-    /// Whether an authorized request is answered at once.
-    async fn answers(guard: &SlotGuard) -> bool {
-        guard.slot.answer(async { Response::new(Body::empty()) }).await.is_some()
+    async fn answer(slot: &Slot) {
+        assert!(slot.answer(async { Response::new(Body::empty()) }).await.is_some());
     }
 
+    /// Evicts as many as are expected, in that order.
     #[track_caller]
-    fn check_evicted(guards: &mut [SlotGuard], expected: &[usize]) {
-        let open = |guard: &mut SlotGuard| guard.evicted.try_recv() == Err(EMPTY);
-        let evicted: Vec<_> = (0..guards.len()).filter(|&at| !open(&mut guards[at])).collect();
-        let mut expected = expected.to_vec();
-        expected.sort_unstable();
-        assert_eq!(evicted, expected);
+    fn check_evicted(limiter: &mut ConnectionLimiter, slots: &[Slot], expected: &[usize]) {
+        let is = |slot: &Slot, other: &Slot| Arc::ptr_eq(&slot.0, &other.0);
+        for (number, &at) in expected.iter().enumerate() {
+            let is_open = |slot: &Slot| limiter.open.iter().any(|(open, _)| is(open, slot));
+            let mut left: Vec<bool> = slots.iter().map(is_open).collect();
+            limiter.evict_idle();
+            left[at] = false;
+            let is_open = |slot: &Slot| limiter.open.iter().any(|(open, _)| is(open, slot));
+            assert_eq!(slots.iter().map(is_open).collect::<Vec<_>>(), left, "number {number}");
+        }
     }
 
     #[tokio::test]
-    async fn the_oldest_of_the_peer_with_the_most_gives_way() {
-        let order = [1, 0, 3, 2, 4, 5];
-        let idle = ConnectionLimiter::new(6, 1);
-        let mut guards = [1, 2, 3, 2, 2, 1].map(|peer| open(&idle, peer));
-        for count in 1..=order.len() {
-            idle.evict_idle();
-            check_evicted(&mut guards, &order[..count]);
+    async fn the_oldest_of_the_peer_with_the_most_is_evicted() {
+        let mut limiter = ConnectionLimiter::new(6, 1);
+        let slots = open(&mut limiter, [1, 2, 3, 2, 2, 1]);
+        check_evicted(&mut limiter, &slots, &[1, 0, 3, 2, 4, 5]);
+        // First those without an authorized request.
+        let slots = open(&mut limiter, [1, 1, 1, 2]);
+        for at in [0, 2, 1] {
+            answer(&slots[at]).await;
         }
-        let answered = ConnectionLimiter::new(6, 1);
-        let mut guards = [1, 2, 3, 2, 2, 1].map(|peer| open(&answered, peer));
-        for guard in &guards {
-            assert!(answers(guard).await);
-        }
-        answered.evict_idle();
-        check_evicted(&mut guards, &[]);
-        // Who was answered before is answered again, and evicts nobody.
-        assert!(answers(&guards[0]).await);
-        check_evicted(&mut guards, &[]);
-        let newcomer = open(&answered, 4);
-        assert!(answers(&newcomer).await);
-        check_evicted(&mut guards, &[1]);
-        assert!(!answers(&guards[1]).await, "it is evicted");
+        check_evicted(&mut limiter, &slots, &[3, 0, 1, 2]);
     }
 
     #[tokio::test]
     async fn one_peer_is_worked_for_in_three_quarters_of_the_places() {
-        let limiter = ConnectionLimiter::new(4, 1);
-        let guards = [1, 1, 1, 1, 2, 2].map(|peer| open(&limiter, peer));
+        let mut limiter = ConnectionLimiter::new(4, 1);
+        let slots = open(&mut limiter, [1, 1, 1, 1, 2, 2]);
         let inside = Mutex::new(Vec::new());
         let answer = |at: usize| {
             let inside = &inside;
-            Box::pin(guards[at].slot.answer(async move {
+            Box::pin(slots[at].answer(async move {
                 inside.lock().unwrap().push(at);
                 std::future::pending().await
             }))
         };
-        let mut answers: Vec<_> = (0..guards.len()).map(answer).collect();
+        let mut answers: Vec<_> = (0..slots.len()).map(answer).collect();
         // The fourth place is for another peer than the first.
         for expected in [vec![0, 1, 2, 4], vec![0, 1, 2, 4, 5], vec![0, 1, 2, 4, 5, 3]] {
             for answer in &mut answers {
@@ -335,48 +254,41 @@ mod tests {
 
     #[tokio::test]
     async fn a_check_is_not_evicted_before_it_is_answered() {
-        let limiter = ConnectionLimiter::new(4, 1);
-        let mut guards: Vec<_> = (0..=CHECKS_MAX).map(|_| open(&limiter, 1)).collect();
+        let mut limiter = ConnectionLimiter::new(4, 1);
+        let slots = open(&mut limiter, [1; CHECKS_MAX + 1]);
         let mut checks = Vec::new();
-        for guard in &guards {
-            let slot = guard.slot.clone();
-            let mut check = Box::pin(async move { slot.check(std::future::pending()).await });
+        for slot in &slots {
+            let mut check = Box::pin(slot.check(std::future::pending()));
             assert!(is_pending(check.as_mut()));
             checks.push(check);
         }
         // Only what is one too many.
+        check_evicted(&mut limiter, &slots, &[CHECKS_MAX]);
         limiter.evict_idle();
-        limiter.evict_idle();
-        check_evicted(&mut guards, &[CHECKS_MAX]);
-        guards[0].slot.check(async { Response::new(Body::empty()) }).await;
-        limiter.evict_idle();
-        check_evicted(&mut guards, &[0, CHECKS_MAX]);
+        assert_eq!(limiter.open.len(), CHECKS_MAX);
+        drop(checks);
+        slots[1].check(async { Response::new(Body::empty()) }).await;
+        check_evicted(&mut limiter, &slots, &[1]);
     }
 
     #[tokio::test]
-    async fn a_newcomer_has_the_stream_of_the_peer_with_the_most() {
-        let limiter = ConnectionLimiter::new(8, 3);
+    async fn a_newcomer_gets_the_stream_of_the_peer_with_the_most() {
+        let mut limiter = ConnectionLimiter::new(8, 3);
+        let slots = open(&mut limiter, [1, 2, 2, 3, 4]);
+        let is_ended = |it: &mut oneshot::Receiver<()>| it.try_recv() != Err(EMPTY);
         let mut streams = Vec::new();
-        let guards = [1, 2, 2, 3].map(|peer| open(&limiter, peer));
-        for (guard, ended) in guards.iter().zip([None, None, None, Some(1)]) {
-            let answer = guard.slot.answer(async {
-                streams.push(guard.slot.stream());
-                Response::new(Body::empty())
-            });
-            assert!(answer.await.is_some());
-            let is_ended = |it: &mut StreamSlot| it.evicted.try_recv() != Err(EMPTY);
+        for (slot, ended) in slots.iter().zip([None, None, None, Some(1)]) {
+            streams.push(slot.stream());
             assert_eq!(streams.iter_mut().position(is_ended), ended);
         }
         // One that ends by itself leaves a place.
         drop(streams.pop());
-        let last = open(&limiter, 4);
-        let answer = last.slot.answer(async {
-            drop(last.slot.stream());
-            Response::new(Body::empty())
-        });
-        assert!(answer.await.is_some());
-        assert!(streams[0].evicted.try_recv() == Err(EMPTY));
-        assert!(streams[2].evicted.try_recv() == Err(EMPTY));
+        let _last = slots[4].stream();
+        assert_eq!(streams.iter_mut().map(is_ended).collect::<Vec<_>>(), [false, true, false]);
+        // What has a stream is not idle, and what had one is.
+        check_evicted(&mut limiter, &slots, &[1, 3]);
+        limiter.evict_idle();
+        assert_eq!(limiter.open.len(), 3);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! without an end or nothing, or that reads nothing, is cut off, and keeps no newcomer waiting.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -20,16 +21,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
-use crate::web::connection_limit::{ConnectionLimiter, SlotGuard};
+use crate::web::connection_limit::{ConnectionLimiter, Slot};
 
 /// How much is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at once; for one more, an idle one is evicted.
     pub connections: usize,
-    /// Of these, how many can have an authorized request answered at once.
+    /// Authorized requests that are answered at once.
     pub answers: usize,
-    /// Of these, how many can have a stream; `answers` and `streams` leave many idle ones to evict.
+    /// Streams at once; `answers` and `streams` leave many idle connections to evict.
     pub streams: usize,
     /// How long a peer may take nothing of what it is sent: a third of `SEND_BUFFER_SIZE`, with
     /// what the kernel adds, is the least that is noticed.
@@ -47,8 +48,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 512,
-            answers: 256,
+            connections: 256,
+            answers: 160,
             streams: 16,
             stall: Duration::from_secs(5),
             head: Duration::from_secs(5),
@@ -76,7 +77,7 @@ pub async fn run(
     // tries again.
     rustix::net::listen(&listener, BACKLOG)?;
     let listener = TcpListener::from_std(listener)?;
-    let limiter = ConnectionLimiter::new(limits.answers, limits.streams);
+    let mut limiter = ConnectionLimiter::new(limits.answers, limits.streams);
     let (stop, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -85,16 +86,17 @@ pub async fn run(
         let accepted = tokio::select! {
             biased;
             () = &mut shutdown => break,
-            accepted = accept(&listener, &limiter, &mut connections, limits) => accepted,
+            accepted = accept(&listener, &mut limiter, &mut connections, limits) => accepted,
         };
         match accepted {
-            Ok((stream, slot)) => {
+            Ok((stream, peer)) => {
                 if failures >= FAILURES_SAID {
                     starved(None);
                 }
                 failures = 0;
-                let task = serve(stream, routes.clone(), limits, stopped.clone(), slot);
-                connections.spawn(task);
+                limiter.open(peer.ip(), |slot| {
+                    connections.spawn(serve(stream, routes.clone(), limits, stopped.clone(), slot))
+                });
             }
             // Most likely there are no file handles: to ask again at once would only burn.
             Err(failure) => {
@@ -116,17 +118,17 @@ pub async fn run(
 
 async fn accept(
     listener: &TcpListener,
-    limiter: &ConnectionLimiter,
+    limiter: &mut ConnectionLimiter,
     connections: &mut JoinSet<()>,
     limits: Limits,
-) -> io::Result<(TcpStream, SlotGuard)> {
-    let (stream, peer) = listener.accept().await?;
+) -> io::Result<(TcpStream, SocketAddr)> {
+    let accepted = listener.accept().await?;
     while connections.try_join_next().is_some() {}
     if connections.len() >= limits.connections {
         limiter.evict_idle();
         connections.join_next().await;
     }
-    Ok((stream, limiter.open(peer.ip())))
+    Ok(accepted)
 }
 
 async fn serve(
@@ -134,14 +136,14 @@ async fn serve(
     routes: Router,
     limits: Limits,
     mut stopped: watch::Receiver<()>,
-    mut guard: SlotGuard,
+    slot: Slot,
 ) {
     // A large buffer would hide for long whether the peer takes anything. This fails only for a
     // connection that is gone, which is noticed anyway.
     let _ = set_socket_send_buffer_size(&stream, SEND_BUFFER_SIZE);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.stall));
-    let (slot, routes) = (guard.slot.clone(), TowerToHyperService::new(routes));
+    let routes = TowerToHyperService::new(routes);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(slot.clone());
         routes.call(request)
@@ -152,24 +154,18 @@ async fn serve(
         .max_buf_size(BUFFER_SIZE_MAX)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
-    let served = async {
-        tokio::select! {
-            // How a connection ends is the other side's affair.
-            _ = connection.as_mut() => {}
-            _ = stopped.changed() => {
-                connection.as_mut().graceful_shutdown();
-                drop(connection.await);
-            }
-            () = tokio::time::sleep(limits.whole) => {
-                // An answer that is being sent is not torn off.
-                connection.as_mut().graceful_shutdown();
-                drop(tokio::time::timeout(limits.last, connection).await);
-            }
-        }
-    };
     tokio::select! {
-        () = served => {}
-        _ = &mut guard.evicted => {}
+        // How a connection ends is the other side's affair.
+        _ = connection.as_mut() => {}
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            drop(connection.await);
+        }
+        () = tokio::time::sleep(limits.whole) => {
+            // An answer that is being sent is not torn off.
+            connection.as_mut().graceful_shutdown();
+            drop(tokio::time::timeout(limits.last, connection).await);
+        }
     }
 }
 

@@ -20,13 +20,14 @@ use futures_util::stream::{self, Stream};
 use serde::Serialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep, timeout};
 
 use crate::live::feed::Happening;
 use crate::web::actions::reading;
 use crate::web::answer::Problem;
 use crate::web::asked::Asked;
-use crate::web::connection_limit::{Slot, StreamSlot};
+use crate::web::connection_limit::Slot;
 use crate::web::cursor::Cursor;
 use crate::web::desk::Desk;
 use crate::web::list_header::{elements, weight};
@@ -50,7 +51,8 @@ struct Streaming {
     /// Whether there are more transitions than were made ready.
     behind: bool,
     end: Pin<Box<Sleep>>,
-    slot: StreamSlot,
+    /// Ends when the stream has to end for another one.
+    evicted: oneshot::Receiver<()>,
     is_over: bool,
 }
 
@@ -91,7 +93,7 @@ pub(super) async fn stream(
         ready: VecDeque::from([hello]),
         behind: false,
         end: Box::pin(sleep(LASTS)),
-        slot: slot.stream(),
+        evicted: slot.stream(),
         is_over: false,
     };
     if is_asked && !resumed {
@@ -130,7 +132,7 @@ impl Streaming {
             }
             let heard = tokio::select! {
                 biased;
-                _ = &mut self.slot.evicted => {
+                _ = &mut self.evicted => {
                     self.is_over = true;
                     return Some(Event::default().retry(RETRY_EVICTED).comment("too many"));
                 }
