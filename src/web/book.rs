@@ -40,12 +40,9 @@ impl<'d> Book<'d> {
         desk: &Desk,
         work: impl FnOnce(&Book<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let kept = desk.shelf.take(&desk.database)?;
-        let (register, tick) = (desk.register(), desk.tick());
-        let done = work(&Book { desk, kept: &kept, register, tick })?;
-        // After an error the next one opens it anew.
-        desk.shelf.put(kept);
-        Ok(done)
+        desk.shelf.read(&desk.database, |kept| {
+            work(&Book { desk, kept, register: desk.register(), tick: desk.tick() })
+        })
     }
 
     /// The moment of this answer.
