@@ -111,7 +111,7 @@ async fn clients_who_read_nothing_keep_nobody_out() {
     for path in ["/", "/metrics"] {
         wait_until("a place for a reader", || get(page, path).status == 200);
     }
-    Listener::open(page, "/api/v1/stream").wait_for("id: 0");
+    Listener::open(page, "/api/v1/stream").wait_for("retry: 1000");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +183,7 @@ async fn a_listener_keeps_the_connection_whoever_comes() {
     let own = OwnDesk::new();
     let page = serve(own.desk.clone(), patient());
     let mut listener = Listener::open(page, "/api/v1/stream");
-    listener.wait_for("id: 0");
+    listener.wait_for("retry: 1000");
     let mut strangers: Vec<TcpStream> = (0..MANY).map(|_| stranger(page, "")).collect();
     assert_eq!(get(page, "/").status, 200);
     wait_until("the end of a stranger", || is_ended(&mut strangers[0]));
@@ -197,7 +197,7 @@ async fn a_newcomer_waits_while_nobody_can_be_evicted() {
     let own = OwnDesk::new();
     let page = serve(own.desk.clone(), Limits { connections: 1, ..patient() });
     let mut listener = Listener::open(page, "/api/v1/stream");
-    listener.wait_for("id: 0");
+    listener.wait_for("retry: 1000");
     let waiting = tokio::task::spawn_blocking(move || get(page, "/healthz").status);
     let attempt = tried();
     own.desk.feed.tell(|| attempt.clone());
