@@ -164,7 +164,7 @@ impl<'r> Field<'r> {
     pub(super) fn table(&self) -> Option<Table<'r>> {
         match self.value {
             DeValue::Table(entries) => {
-                Some(Table { reader: self.reader, place: self.place.clone(), entries: entries })
+                Some(Table { reader: self.reader, place: self.place.clone(), entries })
             }
             _ => self.mistyped("a table"),
         }
