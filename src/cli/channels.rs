@@ -2,104 +2,21 @@
 
 use std::path::Path;
 
-use serde::Serialize;
-
 use crate::cli::config_path::whereabouts;
 use crate::cli::exit::Exit;
 use crate::cli::hand_args::{ChannelsAction, ChannelsArgs, DatabaseArgs, SwitchArgs};
-use crate::cli::output::{complain, complain_of, complain_of_store, json, line, table};
+use crate::cli::output::{age, complain, complain_of, complain_of_store, json, line, table};
+use crate::config::snapshot::Snapshot;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
 use crate::domain::channel::ChannelName;
 use crate::domain::health::ChannelState;
-use crate::domain::span::rough;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::verdict::obstacle;
 use crate::store::error::StoreError;
 use crate::store::hands::Hands;
-use crate::store::reader::{ChannelRow, FailingRecipient, Reader};
+use crate::store::reader::{ChannelRow, Reader};
 use crate::store::switches::ChannelHandled;
-
-/// A channel, as programs get it.
-#[derive(Debug, Serialize)]
-pub struct ChannelView {
-    /// Its name.
-    pub name: String,
-    /// Whether it is in the config that a daemon last took.
-    pub configured: bool,
-    /// `active`, `paused` or `disabled`.
-    pub state: &'static str,
-    /// Since when it is not told, because it is paused, disabled or not in the config.
-    pub parked_since: Option<String>,
-    /// Since when operators have to know that it takes nothing.
-    pub failing_since: Option<String>,
-    /// What went wrong last, for people.
-    pub reason: Option<String>,
-    /// Its recipients that get nothing, though others may get theirs.
-    pub failing_recipients: Vec<RecipientView>,
-    /// It is not told before then.
-    pub not_before: Option<String>,
-    /// Messages that wait or are being sent.
-    pub under_way: u64,
-    /// The oldest of them was made then.
-    pub oldest_under_way_at: Option<String>,
-    /// Dead letters that were not sent again since.
-    pub failed: u64,
-    /// When it last took something.
-    pub delivered_at: Option<String>,
-}
-
-/// A recipient that gets nothing, as programs get it.
-#[derive(Debug, Serialize)]
-pub struct RecipientView {
-    /// Its address.
-    pub recipient: String,
-    /// Since when.
-    pub failing_since: String,
-    /// Why, for people.
-    pub reason: Option<String>,
-}
-
-impl RecipientView {
-    fn new(failing: &FailingRecipient) -> Self {
-        Self {
-            recipient: failing.address.clone(),
-            failing_since: failing.since.to_string(),
-            reason: failing.reason.clone(),
-        }
-    }
-}
-
-impl ChannelView {
-    /// How a channel is doing at `now`.
-    pub fn new(channel: &ChannelRow, now: Timestamp) -> Self {
-        let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
-        let health = &channel.health;
-        Self {
-            name: channel.name.to_string(),
-            configured: channel.configured,
-            state: health.state.name(),
-            parked_since: text(channel.parked_since),
-            failing_since: text(channel.failing_since()),
-            reason: channel.reason(),
-            failing_recipients: channel.recipients.iter().map(RecipientView::new).collect(),
-            not_before: text(health.ready_at().filter(|at| *at > now)),
-            under_way: channel.under_way,
-            oldest_under_way_at: text(channel.oldest_at),
-            failed: channel.failed,
-            delivered_at: text(channel.delivered_at),
-        }
-    }
-
-    /// What keeps it from being told, in a word, and since when; `None` for one that does well, or
-    /// is not in the config and waited for by nothing.
-    pub fn trouble(&self) -> Option<(&'static str, Option<&str>)> {
-        let state = ChannelState::from_name(self.state).unwrap_or_default();
-        let failing = self.failing_since.is_some();
-        let word = obstacle(self.configured, state, failing, self.under_way)?;
-        Some((word, self.parked_since.as_deref().or(self.failing_since.as_deref())))
-    }
-}
+use crate::web::view::ChannelView;
 
 /// Does what was asked with the channels.
 pub fn channels(config: Option<&Path>, args: &ChannelsArgs) -> Exit {
@@ -123,12 +40,10 @@ enum Switch {
 
 fn list(config: Option<&Path>, database: &DatabaseArgs) -> Result<Exit, StoreError> {
     let path = whereabouts(config, database.database.as_deref()).database;
-    let channels = Reader::snapshot(&path, Reader::channels)?;
     let now = SystemClock.now();
+    let channels = read(&path, now)?;
     if database.json {
-        let views: Vec<ChannelView> =
-            channels.iter().map(|channel| ChannelView::new(channel, now)).collect();
-        json(&views);
+        json(&channels);
     } else {
         let header = ["channel", "state", "waiting", "oldest", "dead", "last took", "trouble"];
         let rows = channels.iter().map(|channel| row(channel, now)).collect();
@@ -151,9 +66,7 @@ fn switch(config: Option<&Path>, args: &SwitchArgs, switch: Switch) -> Result<Ex
     drop(hands);
     match handled {
         ChannelHandled::Done | ChannelHandled::Already if args.database.json => {
-            let channels = Reader::snapshot(&path, Reader::channels)?;
-            let channel = channels.iter().find(|channel| channel.name == name);
-            json(&channel.map(|channel| ChannelView::new(channel, now)));
+            json(&read(&path, now)?.iter().find(|channel| channel.name == name.as_str()));
         }
         ChannelHandled::Done => line(&format!("{name}: {done}")),
         ChannelHandled::Already => line(&format!("{name}: {already}")),
@@ -182,25 +95,33 @@ fn switch(config: Option<&Path>, args: &SwitchArgs, switch: Switch) -> Result<Ex
     Ok(Exit::Good)
 }
 
-fn row(channel: &ChannelRow, now: Timestamp) -> Vec<String> {
-    let ago = |at: Option<Timestamp>| at.map(|at| rough(now.since(at))).unwrap_or_default();
-    let health = &channel.health;
-    let state = match (channel.configured, health.state) {
+/// Every channel at `now`.
+fn read(path: &Path, now: Timestamp) -> Result<Vec<ChannelView>, StoreError> {
+    Reader::snapshot(path, |reader| {
+        let active = reader.in_force()?.as_deref().and_then(Snapshot::from_text);
+        let kinds = active.map(|active| active.channel_kinds()).unwrap_or_default();
+        let view = |row: &ChannelRow| ChannelView::new(row, kinds.get(&row.name), now);
+        Ok(reader.channels()?.iter().map(view).collect())
+    })
+}
+
+fn row(channel: &ChannelView, now: Timestamp) -> Vec<String> {
+    let state = match (channel.configured, channel.state) {
         (false, _) => "not in the config",
-        (true, ChannelState::Active) if channel.failing_since().is_some() => "FAILING",
-        (true, ChannelState::Disabled) => "DISABLED",
-        (true, state) => state.name(),
+        (true, "active") if channel.failing_since.is_some() => "FAILING",
+        (true, "disabled") => "DISABLED",
+        (true, state) => state,
     };
-    let waits = health.ready_at().filter(|at| *at > now);
+    let waits = channel.not_before.as_ref();
     let waits = waits.map(|at| format!("; not before {at}")).unwrap_or_default();
-    let took = channel.delivered_at.map(|at| format!("{} ago", rough(now.since(at))));
+    let took = channel.delivered_at.as_deref().map(|at| format!("{} ago", age(at, now)));
     vec![
-        channel.name.to_string(),
+        channel.name.clone(),
         state.to_owned(),
-        channel.under_way.to_string(),
-        ago(channel.oldest_at),
+        channel.in_flight.to_string(),
+        channel.oldest_in_flight_at.as_deref().map(|at| age(at, now)).unwrap_or_default(),
         channel.failed.to_string(),
         took.unwrap_or_else(|| "never".to_owned()),
-        format!("{}{waits}", channel.reason().unwrap_or_default()),
+        format!("{}{waits}", channel.reason.as_deref().unwrap_or_default()),
     ]
 }

@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::cli::config_path::whereabouts;
 use crate::cli::exit::Exit;
 use crate::cli::hand_args::{DatabaseArgs, DeliveriesAction, DeliveriesArgs, ListArgs};
@@ -18,47 +16,8 @@ use crate::domain::foreign_text::plain;
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::hands::{FailedFilter, Handled, Hands, Under};
-use crate::store::reader::{AttemptRow, DeliveryFilter, DeliveryRow, Reader};
-
-#[derive(Debug, Serialize)]
-struct View {
-    id: String,
-    event_id: String,
-    event_type: String,
-    avatar_id: String,
-    channel: String,
-    recipient: String,
-    replay: u32,
-    state: String,
-    attempts: u32,
-    next_attempt_at: Option<String>,
-    final_reason: Option<String>,
-    fallback: Option<String>,
-    created_at: String,
-    updated_at: String,
-}
-
-#[derive(Debug, Serialize)]
-struct AttemptView {
-    number: u32,
-    trigger: String,
-    started_at: String,
-    finished_at: Option<String>,
-    outcome: Option<String>,
-    phase: Option<String>,
-    code: Option<u16>,
-    latency_ms: Option<i64>,
-    error: Option<String>,
-    response_snippet: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct FullView {
-    #[serde(flatten)]
-    delivery: View,
-    attempt_log: Vec<AttemptView>,
-    message: String,
-}
+use crate::store::reader::{DeliveryFilter, Reader};
+use crate::web::view::{AttemptView, DeliveryView, DeliveryWithAttempts};
 
 /// Does what was asked with the deliveries.
 pub fn deliveries(config: Option<&Path>, args: &DeliveriesArgs) -> Exit {
@@ -91,11 +50,11 @@ fn list(config: Option<&Path>, args: &ListArgs) -> Result<Exit, StoreError> {
         limit: args.limit,
     };
     let rows = Reader::snapshot(&found.database, |reader| reader.deliveries(&filter))?;
-    let views: Vec<View> = rows.iter().map(view).collect();
+    let views: Vec<DeliveryView> = rows.iter().map(DeliveryView::from).collect();
     if args.database.json {
         json(&views);
     } else {
-        let header = ["delivery", "event", "avatar", "channel", "state", "tries", "updated at"];
+        let header = ["delivery", "event", "avatar", "channel", "state", "attempts", "updated at"];
         table(&header, views.iter().map(row).collect(), "No deliveries.");
     }
     Ok(Exit::Good)
@@ -107,25 +66,23 @@ fn show(config: Option<&Path>, id: &str, database: &DatabaseArgs) -> Result<Exit
         let Some(delivery) = reader.delivery(id)? else { return Ok(None) };
         let attempts = reader.attempts(&delivery.id)?;
         let body = reader.body(&delivery.id)?.unwrap_or_default();
-        Ok(Some((delivery, attempts, body)))
+        Ok(Some(DeliveryWithAttempts {
+            delivery: DeliveryView::from(&delivery),
+            attempt_log: attempts.iter().map(AttemptView::from).collect(),
+            message: Some(String::from_utf8_lossy(&body).into_owned()),
+        }))
     })?;
-    let Some((delivery, attempts, body)) = found else { return Ok(unknown(id)) };
-    let full = FullView {
-        delivery: view(&delivery),
-        attempt_log: attempts.iter().map(attempt_view).collect(),
-        message: String::from_utf8_lossy(&body).into_owned(),
-    };
+    let Some(full) = found else { return Ok(unknown(id)) };
     if database.json {
         json(&full);
         return Ok(Exit::Good);
     }
-    let View { id, event_id, event_type, avatar_id, channel, recipient, state, .. } =
+    let DeliveryView { id, event_id, event_type, subject, channel, recipient, state, .. } =
         &full.delivery;
-    let to = if recipient.is_empty() { String::new() } else { format!(" to {recipient}") };
+    let to = recipient.as_ref().map(|recipient| format!(" to {recipient}")).unwrap_or_default();
     line(&plain(&format!("{id}: {state}")));
-    // Whatever is no avatar has words there, with a blank between them.
-    let of = if avatar_id.contains(' ') { "of" } else { "of avatar" };
-    line(&plain(&format!("  {event_type} ({event_id}) {of} {avatar_id}")));
+    let of = if full.delivery.avatar_id.is_none() { "of" } else { "of avatar" };
+    line(&plain(&format!("  {event_type} ({event_id}) {of} {subject}")));
     line(&plain(&format!("  over channel {channel}{to}, made at {}", full.delivery.created_at)));
     if let Some(reason) = &full.delivery.final_reason {
         line(&plain(&format!("  ended: {reason}")));
@@ -134,14 +91,14 @@ fn show(config: Option<&Path>, id: &str, database: &DatabaseArgs) -> Result<Exit
         line(&plain(&format!("  in the standard body, since {fallback}")));
     }
     if let Some(next) = &full.delivery.next_attempt_at {
-        line(&format!("  next try at {next}"));
+        line(&format!("  next attempt at {next}"));
     }
     line("");
-    let header = ["try", "began at", "outcome", "phase", "code", "took", "said"];
+    let header = ["attempt", "began at", "outcome", "phase", "code", "took", "said"];
     let rows = full.attempt_log.iter().map(attempt_row).collect();
     table(&header, rows, "It was not tried yet.");
     line("\nThe message:\n");
-    full.message.lines().for_each(|text| line(&plain(text)));
+    full.message.iter().flat_map(|text| text.lines()).for_each(|text| line(&plain(text)));
     Ok(Exit::Good)
 }
 
@@ -228,30 +185,11 @@ fn unknown(id: &str) -> Exit {
     Exit::Bad
 }
 
-fn view(row: &DeliveryRow) -> View {
-    View {
-        id: row.id.to_string(),
-        event_id: row.event_id.to_string(),
-        event_type: row.event_type.clone(),
-        avatar_id: row.avatar_id.clone(),
-        channel: row.channel.to_string(),
-        recipient: row.recipient.clone(),
-        replay: row.replay,
-        state: row.state.clone(),
-        attempts: row.attempts,
-        next_attempt_at: row.next_attempt_at.map(|at| at.to_string()),
-        final_reason: row.final_reason.clone(),
-        fallback: row.fallback.clone(),
-        created_at: row.created_at.to_string(),
-        updated_at: row.updated_at.to_string(),
-    }
-}
-
-fn row(view: &View) -> Vec<String> {
+fn row(view: &DeliveryView) -> Vec<String> {
     vec![
         view.id.clone(),
         view.event_type.clone(),
-        view.avatar_id.clone(),
+        view.subject.clone(),
         view.channel.clone(),
         view.state.clone(),
         view.attempts.to_string(),
@@ -259,23 +197,8 @@ fn row(view: &View) -> Vec<String> {
     ]
 }
 
-fn attempt_view(row: &AttemptRow) -> AttemptView {
-    AttemptView {
-        number: row.number,
-        trigger: row.trigger.clone(),
-        started_at: row.started_at.to_string(),
-        finished_at: row.finished_at.map(|at| at.to_string()),
-        outcome: row.outcome.clone(),
-        phase: row.phase.clone(),
-        code: row.code,
-        latency_ms: row.latency_ms,
-        error: row.error.clone(),
-        response_snippet: row.snippet.clone(),
-    }
-}
-
 fn attempt_row(view: &AttemptView) -> Vec<String> {
-    let (error, snippet) = (view.error.as_deref(), view.response_snippet.as_deref());
+    let (error, snippet) = (view.error.as_deref(), view.response.as_deref());
     let said = match (error, snippet) {
         (Some(error), Some(snippet)) if !error.contains(snippet) => {
             Some(format!("{error}: `{snippet}`"))
@@ -285,7 +208,7 @@ fn attempt_row(view: &AttemptView) -> Vec<String> {
     vec![
         view.number.to_string(),
         view.started_at.clone(),
-        view.outcome.clone().unwrap_or_else(|| "under way".to_owned()),
+        view.outcome.clone().unwrap_or_else(|| "in flight".to_owned()),
         view.phase.clone().unwrap_or_default(),
         view.code.map(|code| code.to_string()).unwrap_or_default(),
         view.latency_ms.map(|took| format!("{took} ms")).unwrap_or_default(),

@@ -10,6 +10,8 @@ use serde::Serialize;
 
 use crate::cli::exit::Exit;
 use crate::domain::foreign_text::plain;
+use crate::domain::span::rough;
+use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::telemetry::output_queue;
 use crate::text::escape::escape_json;
@@ -165,11 +167,6 @@ pub fn json(value: &impl Serialize) {
     }
 }
 
-/// A value as JSON on one line, as [`json`] prints it; nothing where it has no such form.
-pub fn json_line(value: &impl Serialize) -> Option<String> {
-    serde_json::to_string(value).ok().map(|text| escape_json(&text))
-}
-
 /// Prints a table, or `empty` when it has no rows.
 pub fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) {
     match rows.is_empty() {
@@ -192,6 +189,11 @@ fn table_of(header: &[&str], rows: Vec<Vec<String>>) -> String {
     lines.join("\n")
 }
 
+/// How long ago a time of a view was, for people.
+pub fn age(at: &str, now: Timestamp) -> String {
+    Timestamp::parse_rfc3339(at).map(|at| rough(now.since(at))).unwrap_or_default()
+}
+
 /// A number with its noun: `1 avatar`, `2 avatars`.
 pub fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -203,6 +205,7 @@ mod tests {
 
     use super::*;
     use crate::text::characters::{is_filler, is_unsafe};
+    use crate::web::answer::json_line;
 
     /// Any text, most of it of characters that are not to be seen.
     fn hostile() -> impl Strategy<Value = String> {

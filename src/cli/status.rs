@@ -3,71 +3,60 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde::Serialize;
-
 use crate::cli::args::StatusArgs;
-use crate::cli::channels::ChannelView;
 use crate::cli::config_path::whereabouts;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain_of_store, complain_of_stranger, counted, json, line, table};
-use crate::cli::overview::{AvatarView, Overview};
-use crate::cli::verdict::{Verdict, VerdictView};
+use crate::cli::output::{
+    age, complain_of_store, complain_of_stranger, counted, json, line, table,
+};
+use crate::cli::overview::Overview;
+use crate::cli::verdict;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
 use crate::domain::foreign_text::plain;
-use crate::domain::span::rough;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::verdict::LATE_AFTER;
-use crate::web::view::ConditionView;
-
-/// What is known and what it comes to, as programs get it.
-#[derive(Serialize)]
-struct Judged<'a> {
-    #[serde(flatten)]
-    view: &'a Overview,
-    #[serde(flatten)]
-    verdict: VerdictView,
-}
+use crate::domain::verdict::{LATE_AFTER, obstacle};
+use crate::web::view::{AvatarView, ChannelView, ConditionView};
 
 /// Shows the watches, the channels that need someone, and the conditions that hold.
 pub fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
     let found = whereabouts(config, args.database.database.as_deref());
-    let now = SystemClock.now();
-    let read = Overview::read(&found, args.id.as_deref(), now);
+    let (now, late_after) = (SystemClock.now(), args.late_after.unwrap_or(LATE_AFTER));
+    let read = Overview::read(&found, args.id.as_deref(), late_after, now);
     if args.check {
-        let verdict = match &read {
-            Ok(view) => Verdict::of(view, args.late_after.unwrap_or(LATE_AFTER), now),
-            Err(error) => Verdict::unknown(error, &found),
+        let (text, exit) = match &read {
+            Ok(view) => verdict::check(view, late_after, now),
+            Err(error) => verdict::unknown(error, &found),
         };
-        line(&verdict.line());
-        return verdict.exit();
+        line(&text);
+        return exit;
     }
     let view = match read {
         Ok(view) => view,
         Err(error) => return complain_of_store(&error),
     };
-    if let (Some(id), true) = (&args.id, view.avatars.is_empty()) {
+    if let (Some(id), true) = (&args.id, view.avatars().is_empty()) {
         return complain_of_stranger(id);
     }
-    let verdict = Verdict::of(&view, LATE_AFTER, now);
     if args.database.json {
-        json(&Judged { view: &view, verdict: verdict.view() });
+        json(&view.status);
     } else {
-        show(&view, &verdict, now);
+        show(&view, now);
     }
     Exit::Good
 }
 
-fn show(view: &Overview, verdict: &Verdict, now: Timestamp) {
-    let several = view.avatars.iter().filter_map(|avatar| avatar.account.as_ref());
+fn show(view: &Overview, now: Timestamp) {
+    let status = &view.status;
+    let several = view.avatars().iter().filter_map(|avatar| avatar.account.as_ref());
     let several = several.collect::<BTreeSet<_>>().len() > 1;
-    let mut header = vec!["avatar", "name", "status", "for", "deliveries", "trouble"];
+    let mut header = vec!["avatar", "name", "status", "for", "deliveries", "failure"];
     if several {
         header.insert(1, "account");
     }
-    let rows = view.avatars.iter().map(|avatar| {
-        let mut row = row(avatar, now);
+    let rows = view.avatars().iter().map(|avatar| {
+        let mut row = row(avatar, view.awaiting_reload.contains(&avatar.id), now);
         if several {
             row.insert(1, avatar.account.clone().unwrap_or_default());
         }
@@ -75,12 +64,12 @@ fn show(view: &Overview, verdict: &Verdict, now: Timestamp) {
     });
     let empty = "No avatars yet: register one under `[[avatars]]` in the config.";
     table(&header, rows.collect(), empty);
-    let channels = view.channels.iter().filter_map(|channel| channel_line(channel, now));
-    let waits = view.oldest_under_way_at.as_deref().map(|at| {
+    let channels = status.channels.iter().filter_map(|channel| channel_line(channel, now));
+    let waits = status.oldest_in_flight_at.as_deref().map(|at| {
         format!("the oldest message that was not delivered yet has waited for {}", age(at, now))
     });
     // What these would say of channels was just said, and more.
-    let conditions = view.conditions.iter().filter(|it| !it.kind.starts_with("channel."));
+    let conditions = status.conditions.iter().filter(|it| !it.kind.starts_with("channel."));
     let conditions = conditions.map(|condition| condition_line(condition, now));
     let lines: Vec<String> = channels.chain(waits).chain(conditions).collect();
     if !lines.is_empty() {
@@ -88,13 +77,13 @@ fn show(view: &Overview, verdict: &Verdict, now: Timestamp) {
     }
     lines.iter().for_each(|text| line(&plain(text)));
     file_lines(view).iter().for_each(|text| line(text));
-    match (view.daemon.running, view.daemon.pid) {
+    match (status.daemon.running, status.daemon.pid) {
         (true, Some(pid)) => line(&format!("\nThe daemon is running (process {pid}).")),
         (true, None) => line("\nThe daemon is running."),
         (false, _) => line("\nThe daemon is not running: this is what it last wrote."),
     }
     if view.is_whole {
-        line(&format!("\n{}", plain(&verdict.sentence())));
+        line(&format!("\n{}", plain(&verdict::sentence(view))));
     }
 }
 
@@ -107,18 +96,18 @@ fn file_lines(view: &Overview) -> Vec<String> {
     let mut lines = Vec::new();
     if !view.knows_avatars {
         lines.push("\nThe config cannot be read, so nothing of it is shown.".to_owned());
-    } else if !view.config_readable {
+    } else if !view.status.config_readable {
         lines.push(format!("\nThe config cannot be read{in_force}."));
-    } else if !view.config_problems.is_empty() {
-        let count = counted(view.config_problems.len(), "problem");
+    } else if !view.status.config_problems.is_empty() {
+        let count = counted(view.status.config_problems.len(), "problem");
         lines
             .push(format!("\nThe config has {count} (`avatar-watch check` names them){in_force}."));
-    } else if !view.config_changes.is_empty() {
+    } else if !view.status.config_changes.is_empty() {
         lines.push(format!("\nThe config was changed and not reloaded{in_force}. By a reload:"));
     }
-    let told = view.config_problems.iter().chain(&view.config_changes);
+    let told = view.status.config_problems.iter().chain(&view.status.config_changes);
     lines.extend(told.take(FILE_LINES_MAX).map(|text| format!("  {}", plain(text))));
-    let more = view.config_problems.len().max(view.config_changes.len());
+    let more = view.status.config_problems.len().max(view.status.config_changes.len());
     if more > FILE_LINES_MAX {
         lines.push(format!("  and {} more", more - FILE_LINES_MAX));
     }
@@ -127,14 +116,17 @@ fn file_lines(view: &Overview) -> Vec<String> {
 
 /// A channel that is not told, or takes nothing; `None` for one that does well.
 fn channel_line(channel: &ChannelView, now: Timestamp) -> Option<String> {
-    let (state, since) = channel.trouble()?;
+    let facts = channel.facts();
+    let failing = facts.failing_since.is_some();
+    let state = obstacle(facts.configured, facts.state, failing, facts.under_way)?;
+    let since = channel.suspended_since.as_deref().or(channel.failing_since.as_deref());
     let for_long = since.map(|since| format!(" for {}", age(since, now))).unwrap_or_default();
     let reason = channel.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    let waiting = match &channel.oldest_under_way_at {
+    let waiting = match &channel.oldest_in_flight_at {
         None => "nothing waits".to_owned(),
         Some(at) => format!(
             "{} waiting, the oldest for {}",
-            counted(usize::try_from(channel.under_way).unwrap_or(usize::MAX), "message"),
+            counted(usize::try_from(channel.in_flight).unwrap_or(usize::MAX), "message"),
             age(at, now)
         ),
     };
@@ -149,26 +141,20 @@ fn condition_line(condition: &ConditionView, now: Timestamp) -> String {
     format!("{kind} for `{subject}` for {}{cause}{reason}", age(since, now))
 }
 
-/// How long ago that was, for people.
-fn age(since: &str, now: Timestamp) -> String {
-    let since = Timestamp::parse_rfc3339(since);
-    since.map(|since| rough(now.since(since))).unwrap_or_default()
-}
-
-fn row(avatar: &AvatarView, now: Timestamp) -> Vec<String> {
-    let trouble = avatar.trouble.as_ref().map(|trouble| {
-        let since = age(&trouble.since, now);
-        format!("{} for {since}: {}", trouble.kind, trouble.reason)
+fn row(avatar: &AvatarView, awaits_reload: bool, now: Timestamp) -> Vec<String> {
+    let failure = avatar.failure.as_ref().map(|failure| {
+        let since = age(&failure.since, now);
+        format!("{} for {since}: {}", failure.kind, failure.reason)
     });
-    let deliveries = match (avatar.deliveries_under_way, avatar.deliveries_failed) {
+    let deliveries = match (avatar.deliveries_in_flight, avatar.deliveries_failed) {
         (0, 0) => String::new(),
-        (under_way, 0) => format!("{under_way} under way"),
+        (in_flight, 0) => format!("{in_flight} in flight"),
         (0, failed) => format!("{failed} FAILED"),
-        (under_way, failed) => format!("{under_way} under way, {failed} FAILED"),
+        (in_flight, failed) => format!("{in_flight} in flight, {failed} FAILED"),
     };
     let name = avatar.name.clone().unwrap_or_default();
     let name = match avatar.configured {
-        Some(false) if avatar.awaits_reload => format!("{name} (not in force yet)"),
+        Some(false) if awaits_reload => format!("{name} (not in force yet)"),
         Some(false) if avatar.discovered => format!("{name} (found in a list)"),
         Some(false) => format!("{name} (not in the config)"),
         Some(true) | None => name,
@@ -182,7 +168,7 @@ fn row(avatar: &AvatarView, now: Timestamp) -> Vec<String> {
         ),
         avatar.since.as_deref().map(|since| age(since, now)).unwrap_or_default(),
         deliveries,
-        trouble.unwrap_or_default(),
+        failure.unwrap_or_default(),
     ]
 }
 

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::cli::args::WaitArgs;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of, json_line, line};
+use crate::cli::output::{complain, complain_of, line};
 use crate::cli::progress::Progress;
 use crate::cli::runtime::block_on;
 use crate::cli::wait_plan::{WaitPlan, wait_plan};
@@ -32,6 +32,7 @@ use crate::domain::span::rough;
 use crate::domain::status::Status;
 use crate::domain::vigil::Verdict;
 use crate::telemetry::log::{Outputs, queue_output};
+use crate::web::answer::json_line;
 
 /// Waits.
 pub fn wait(config: Option<&Path>, args: &WaitArgs) -> Exit {

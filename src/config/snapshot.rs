@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::config::serialize::{duration_or, hash, is_hidden};
 use crate::config::settings::{AvatarSettings, Settings, SmtpAuth, SmtpLogin, SmtpProof};
 use crate::domain::avatar::AvatarId;
+use crate::domain::channel::ChannelName;
 
 /// The keys of a section, with their values as text; a key without a value is not there.
 pub type Keys = BTreeMap<String, String>;
@@ -25,6 +26,21 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The channels, each with its kind and the format or the transport.
+    pub fn channel_kinds(&self) -> BTreeMap<ChannelName, String> {
+        let kinds = self.named("channels").filter_map(|(name, keys)| {
+            let has = |part: &str| keys.keys().any(|key| key.starts_with(part));
+            let kind = match keys.get("type").map(String::as_str) {
+                Some("email") if has("smtp.") => "email, smtp".to_owned(),
+                Some("email") if has("sendmail.") => "email, sendmail".to_owned(),
+                Some("email") => "email, file".to_owned(),
+                _ => format!("webhook, {}", keys.get("format").map_or("standard", |it| it)),
+            };
+            Some((ChannelName::parse(name).ok()?, kind))
+        });
+        kinds.collect()
+    }
+
     /// What the settings say, but for their secrets.
     pub fn of(settings: &Settings) -> Self {
         let mut snapshot = Self::with_secrets(settings);

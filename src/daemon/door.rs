@@ -14,7 +14,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{error, info, warn};
 
-use crate::config::settings::{ChannelKind, MailWay, Settings, WebSettings};
+use crate::config::settings::{Settings, WebSettings};
+use crate::config::snapshot::Snapshot;
 use crate::daemon::error::DaemonError;
 use crate::daemon::look::Tools;
 use crate::daemon::ports::Clock;
@@ -237,22 +238,11 @@ fn register(settings: &Settings) -> Register {
         let registered = Registered { label: avatar.name.clone(), account: avatar.account.clone() };
         (avatar.id.clone(), registered)
     });
-    let channels = settings.channels.iter().map(|(name, channel)| {
-        let kind = match &channel.kind {
-            ChannelKind::Webhook(webhook) => format!("webhook, {}", webhook.format.name()),
-            ChannelKind::Email(email) => match &email.way {
-                MailWay::Smtp(_) => "email by SMTP".to_owned(),
-                MailWay::Sendmail { .. } => "email by sendmail".to_owned(),
-                MailWay::File { .. } => "email into files".to_owned(),
-            },
-        };
-        (name.clone(), kind)
-    });
     Register {
         accounts: settings.accounts.keys().cloned().collect(),
         discovers: settings.discover.is_some(),
         avatars: avatars.collect(),
-        channels: channels.collect(),
+        channels: Snapshot::of(settings).channel_kinds(),
         thumbnails: web.thumbnails,
         rules: Rules { token: web.token.clone(), hosts: web.hosts.clone(), read: web.read },
     }

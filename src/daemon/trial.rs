@@ -12,7 +12,7 @@ use crate::daemon::chance::Chance;
 use crate::daemon::plan::Plan;
 use crate::daemon::ports::{Clock, Notifier};
 use crate::domain::channel::ChannelName;
-use crate::domain::delivery::OutcomeClass;
+use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::event::{Event, EventId, EventKind, Subject};
 use crate::domain::timestamp::Timestamp;
 use crate::notify::channels::{Draft, Parcel};
@@ -77,26 +77,24 @@ async fn ping<N: Notifier, C: Clock>(
             let (begun, sending) = (clock.moment(), notifier.deliver(&parcel, clock.now()));
             let outcome = tokio::time::timeout(LIMIT, sending).await;
             let took = clock.moment().since(begun);
-            let recipient = parcel.recipient.clone();
-            match outcome {
-                Ok(outcome) => Tried {
-                    recipient,
-                    outcome: outcome.class.name(),
-                    delivered: outcome.class == OutcomeClass::Delivered,
-                    phase: outcome.phase.to_string(),
-                    code: outcome.code,
-                    error: outcome.error,
-                    took,
-                },
-                Err(_) => Tried {
-                    recipient,
-                    outcome: "timeout",
-                    delivered: false,
-                    phase: "response".to_owned(),
-                    code: None,
-                    error: Some(format!("no answer within {} s", LIMIT.as_secs())),
-                    took,
-                },
+            let (outcome, delivered, phase, code, error) = match outcome {
+                Ok(Outcome { class, phase, code, error, .. }) => {
+                    let delivered = class == OutcomeClass::Delivered;
+                    (class.name(), delivered, phase.to_string(), code, error)
+                }
+                Err(_) => {
+                    let error = format!("no answer within {} s", LIMIT.as_secs());
+                    ("timeout", false, "response".to_owned(), None, Some(error))
+                }
+            };
+            Tried {
+                recipient: (!parcel.recipient.is_empty()).then_some(parcel.recipient),
+                outcome,
+                delivered,
+                phase,
+                code,
+                error,
+                latency_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             }
         });
     }

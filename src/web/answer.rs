@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::store::error::StoreError;
+use crate::text::escape::escape_json;
 use crate::web::access::Refusal;
 
 /// What went wrong with a request.
@@ -79,6 +80,11 @@ pub fn add_challenge(response: &mut Response) {
     }
 }
 
+/// A value as JSON on one line, with escapes for what hides or reorders other text.
+pub fn json_line<T: Serialize>(value: &T) -> Option<String> {
+    serde_json::to_string(value).ok().map(|text| escape_json(&text))
+}
+
 /// A value as JSON.
 pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
     json_as(status, "application/json", value)
@@ -86,7 +92,7 @@ pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
 
 fn json_as<T: Serialize>(status: StatusCode, kind: &'static str, value: &T) -> Response {
     // Our own views are always JSON.
-    let body = serde_json::to_vec(value).unwrap_or_default();
+    let body = json_line(value).unwrap_or_default();
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -18,7 +18,7 @@ use crate::web::answer::{Problem, json};
 use crate::web::asked::{Asked, Bare};
 use crate::web::desk::{Desk, Tried};
 use crate::web::stream;
-use crate::web::view::{AttemptView, AvatarView, ChannelView, DeliveryView, TransitionView};
+use crate::web::view::{AvatarView, ChannelView, DeliveryView, TransitionView};
 
 /// The routes of the API.
 pub fn routes(guard: impl Fn(MethodRouter<Desk>) -> MethodRouter<Desk>) -> Router<Desk> {
@@ -63,13 +63,6 @@ struct Channels {
 }
 
 #[derive(Serialize)]
-struct DeliveryWhole {
-    #[serde(flatten)]
-    delivery: DeliveryView,
-    tries: Vec<AttemptView>,
-}
-
-#[derive(Serialize)]
 struct Retried {
     delivery_id: String,
 }
@@ -82,18 +75,7 @@ struct Due {
 #[derive(Serialize)]
 struct Tests {
     delivered: bool,
-    recipients: Vec<TriedView>,
-}
-
-#[derive(Serialize)]
-struct TriedView {
-    recipient: Option<String>,
-    outcome: &'static str,
-    delivered: bool,
-    phase: String,
-    code: Option<u16>,
-    error: Option<String>,
-    latency_ms: u64,
+    recipients: Vec<Tried>,
 }
 
 type Segment = Result<Path<String>, PathRejection>;
@@ -147,7 +129,7 @@ async fn page_of_transitions(desk: &Desk, avatar: Option<AvatarId>, uri: &Uri) -
     let transitions =
         reading(desk, move |book| book.transitions(avatar.as_ref(), before, limit + 1)).await?;
     let (transitions, more) = cut(transitions, limit);
-    let next = transitions.last().filter(|_| more).map(|last| last.place);
+    let next = transitions.last().filter(|_| more).map(|last| last.seq);
     Ok(json(StatusCode::OK, &Transitions { transitions, next }))
 }
 
@@ -173,8 +155,7 @@ async fn delivery(State(desk): State<Desk>, id: Segment, _: Bare) -> Answer {
     let id = segment(id)?;
     let unknown = Problem::missing("there is no such delivery");
     let found = reading(&desk, move |book| book.delivery(&id)).await?;
-    let (delivery, tries) = found.ok_or(unknown)?;
-    Ok(json(StatusCode::OK, &DeliveryWhole { delivery, tries }))
+    Ok(json(StatusCode::OK, &found.ok_or(unknown)?))
 }
 
 async fn channels(State(desk): State<Desk>, _: Bare) -> Answer {
@@ -195,25 +176,8 @@ async fn poll(State(desk): State<Desk>, id: Segment, _: Bare) -> Answer {
 
 async fn test(State(desk): State<Desk>, name: Segment, _: Bare) -> Answer {
     let tried = actions::test(&desk, &segment(name)?).await?;
-    let tests = Tests {
-        delivered: tried.iter().all(|it| it.delivered),
-        recipients: tried.into_iter().map(TriedView::from).collect(),
-    };
+    let tests = Tests { delivered: tried.iter().all(|it| it.delivered), recipients: tried };
     Ok(json(StatusCode::OK, &tests))
-}
-
-impl From<Tried> for TriedView {
-    fn from(tried: Tried) -> Self {
-        Self {
-            recipient: (!tried.recipient.is_empty()).then_some(tried.recipient),
-            outcome: tried.outcome,
-            delivered: tried.delivered,
-            phase: tried.phase,
-            code: tried.code,
-            error: tried.error,
-            latency_ms: u64::try_from(tried.took.as_millis()).unwrap_or(u64::MAX),
-        }
-    }
 }
 
 async fn find(desk: &Desk, id: Segment) -> Result<AvatarView, Problem> {

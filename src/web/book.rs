@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::foreign_text::{is_blank, plain};
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::verdict::{Facts, Finding, LATE_AFTER, Level, StatusFacts, UNWRITABLE, judge};
+use crate::domain::verdict::{LATE_AFTER, UNWRITABLE};
 use crate::domain::watch::Watch;
 use crate::live::metrics::{Measured, MeasuredChannel};
 use crate::store::error::StoreError;
 use crate::store::pages::{self, History, Placed};
-use crate::store::reader::{ConditionRow, DeliveryCounts, DeliveryFilter, DeliveryRow};
+use crate::store::reader::{DeliveryCounts, DeliveryFilter, DeliveryRow};
 use crate::web::cursor::Cursor;
 use crate::web::desk::{Desk, Register, Tick};
 use crate::web::shelf::{Kept, Rows};
+use crate::web::status::{self, DaemonView, Parts, StatusView};
 use crate::web::view::{
-    AccountView, AttemptView, AvatarView, ChannelView, ConditionView, DeliveryView, FindingView,
-    StatusView, TransitionView, TroubleView, shown, text,
+    AttemptView, AvatarContext, AvatarView, ChannelView, ConditionView, DeliveryView,
+    DeliveryWithAttempts, TransitionView,
 };
 
 /// An open book. It blocks while it reads.
@@ -81,29 +81,16 @@ impl<'d> Book<'d> {
         usual: Option<Duration>,
     ) -> AvatarView {
         let registered = self.register.avatars.get(&watch.id);
-        let names = [registered.and_then(|it| it.label.as_ref()), watch.name.as_ref()];
-        let name = names.into_iter().flatten().find(|name| !is_blank(name));
-        let sight = watch.sight.as_ref();
-        let is_training = sight.is_some_and(|sight| sight.status == Status::Training);
-        let training = watch.training_since().filter(|_| is_training);
-        let now = self.tick.now;
-        let seen_live = self.desk.sights.of(&watch.id).map(|it| it.seen_at);
-        AvatarView {
-            id: watch.id.to_string(),
-            name: name.map(|name| plain(name)),
-            account: registered.map(|it| &it.account).or(found).map(ToString::to_string),
-            model: watch.model.as_deref().map(plain),
-            configured: registered.is_some(),
-            discovered: registered.is_none() && found.is_some(),
-            status: sight.map(|sight| shown(&sight.status)),
-            since: sight.map(|sight| sight.since.to_string()),
-            last_seen_at: text(seen_live.max(sight.map(|sight| sight.last_seen_at))),
-            training_seconds: training.map(|since| now.since(since).as_secs()),
-            usual_training_seconds: usual.map(|usual| usual.as_secs()),
-            trouble: TroubleView::of(watch),
-            deliveries_under_way: counts.under_way,
-            deliveries_failed: counts.failed,
-        }
+        let context = AvatarContext {
+            names: [registered.and_then(|it| it.label.as_ref()), watch.name.as_ref(), None],
+            account: registered.map(|it| &it.account).or(found),
+            configured: Some(registered.is_some()),
+            discovered: found.is_some(),
+            seen_at: self.desk.sights.of(&watch.id).map(|it| it.seen_at),
+            usual,
+            counts,
+        };
+        AvatarView::new(watch, &context, self.tick.now)
     }
 
     /// The picture of an avatar, if a look since the start showed one: an `https` address.
@@ -126,77 +113,27 @@ impl<'d> Book<'d> {
     /// # Errors
     /// When the database cannot be read.
     pub fn status_of(&self, avatars: &[AvatarView]) -> Result<StatusView, StoreError> {
-        let watched: Vec<&AvatarView> = avatars.iter().filter(|it| it.is_watched()).collect();
-        let conditions = self.conditions(&watched)?;
-        let channels = self.channels()?;
-        let findings = self.findings(&watched, &conditions, &channels);
-        let level = Level::of(&findings);
-        let sum = |of: fn(&ChannelView) -> u64| channels.iter().map(of).sum();
-        let (under_way, failed) = (sum(|it| it.under_way), sum(|it| it.failed));
-        Ok(StatusView {
-            version: env!("CARGO_PKG_VERSION"),
-            now: self.tick.now.to_string(),
-            well: level.is_well(),
-            verdict: level.name(),
-            headline: level.headline(),
-            findings: findings.iter().map(FindingView::from).collect(),
-            avatars: watched.len() as u64,
-            training: watched.iter().filter(|it| it.training_seconds.is_some()).count() as u64,
-            deliveries_under_way: under_way,
-            deliveries_failed: failed,
-            oldest_undelivered_at: channels
-                .iter()
-                .filter_map(|channel| channel.oldest_under_way_at.clone())
-                .min(),
-            accounts: self.accounts(&conditions),
-            channels,
-            conditions,
-        })
-    }
-
-    /// What is wrong, or worth knowing, in the words of the command line.
-    fn findings(
-        &self,
-        watched: &[&AvatarView],
-        conditions: &[ConditionView],
-        channels: &[ChannelView],
-    ) -> Vec<Finding> {
         let moving = (self.desk.progress)(self.tick.moment);
-        let unseen = watched.iter().filter_map(|avatar| {
-            Some(avatar.trouble.as_ref()?.facts(&avatar.id, avatar.account.as_deref()))
-        });
-        let unrecognized = watched.iter().filter_map(|avatar| {
-            let since = avatar.since.as_deref().and_then(Timestamp::parse_rfc3339);
-            StatusFacts::of(&avatar.id, avatar.status.as_deref()?, since)
-        });
-        let facts = Facts {
-            running: true,
-            hindrance: (!(self.desk.writes)()).then_some(UNWRITABLE),
+        let answered = |name| self.desk.sights.answered_at(name).map(|(at, _)| at);
+        let accounts = self.register.accounts.iter();
+        let parts = Parts {
+            daemon: DaemonView {
+                running: true,
+                pid: Some(std::process::id()),
+                not_ready_reason: (!(self.desk.writes)()).then(|| UNWRITABLE.to_owned()),
+            },
             stuck: moving.iter().filter(|it| it.stuck).map(|it| it.name).collect(),
-            // One that cannot be read is not taken, and that is a condition.
+            // One that cannot be read is not applied, and that is a condition.
             config_readable: true,
-            config_problems: &[],
-            config_changes: &[],
-            watched: (!self.register.discovers).then_some(watched.len()),
-            conditions: conditions.iter().map(ConditionView::facts).collect(),
-            channels: Some(channels.iter().map(ChannelView::facts).collect()),
-            unseen: unseen.collect(),
-            unrecognized: unrecognized.collect(),
+            config_problems: Vec::new(),
+            config_changes: Vec::new(),
+            channels: Some(self.channels()?),
+            conditions: self.conditions(avatars)?,
+            accounts: accounts.map(|name| (name.to_string(), answered(name))).collect(),
+            knows_avatars: true,
+            discovers: self.register.discovers,
         };
-        judge(&facts, LATE_AFTER, self.tick.now)
-    }
-
-    fn accounts(&self, conditions: &[ConditionView]) -> Vec<AccountView> {
-        let view = |name: &AccountName| {
-            let subject = format!("account {name}");
-            let answered_at = self.desk.sights.answered_at(name).map(|(at, _)| at);
-            AccountView {
-                name: name.to_string(),
-                answered_at: text(answered_at),
-                blind: conditions.iter().find(|it| it.subject == subject).cloned(),
-            }
-        };
-        self.register.accounts.iter().map(view).collect()
+        Ok(StatusView::new(parts, avatars, LATE_AFTER, self.tick.now))
     }
 
     /// Every channel that was ever registered, by name.
@@ -209,19 +146,12 @@ impl<'d> Book<'d> {
         Ok(rows.iter().map(|row| ChannelView::new(row, kind(&row.name), self.tick.now)).collect())
     }
 
-    /// The conditions that hold, of what is watched. Of anything else nobody can say whether they
-    /// still do.
-    fn conditions(&self, watched: &[&AvatarView]) -> Result<Vec<ConditionView>, StoreError> {
-        let holds = |row: &&ConditionRow| match row.subject.split_once(' ') {
-            Some(("account", name)) => {
-                let exists = self.register.accounts.iter().any(|it| it.as_str() == name);
-                let is_used = watched.iter().any(|it| it.account.as_deref() == Some(name));
-                exists && (is_used || self.register.discovers)
-            }
-            Some(_) => true,
-            None => watched.iter().any(|avatar| avatar.id == row.subject),
-        };
-        Ok(self.kept.rows()?.conditions.iter().filter(holds).map(ConditionView::from).collect())
+    /// The conditions that hold, of what is watched.
+    fn conditions(&self, avatars: &[AvatarView]) -> Result<Vec<ConditionView>, StoreError> {
+        let (rows, discovers) = (&self.kept.rows()?.conditions, self.register.discovers);
+        let accounts: Vec<String> =
+            self.register.accounts.iter().map(ToString::to_string).collect();
+        Ok(status::conditions(rows, avatars, Some(&accounts), true, discovers))
     }
 
     /// The newest transitions of an avatar, or of all.
@@ -299,17 +229,15 @@ impl<'d> Book<'d> {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn delivery(
-        &self,
-        id: &str,
-    ) -> Result<Option<(DeliveryView, Vec<AttemptView>)>, StoreError> {
+    pub fn delivery(&self, id: &str) -> Result<Option<DeliveryWithAttempts>, StoreError> {
         let Some(row) = self.kept.reader.delivery(id)? else { return Ok(None) };
-        Ok(Some((DeliveryView::from(&row), self.attempts(&row)?)))
+        Ok(Some(self.with_attempts(&row)?))
     }
 
-    fn attempts(&self, row: &DeliveryRow) -> Result<Vec<AttemptView>, StoreError> {
+    fn with_attempts(&self, row: &DeliveryRow) -> Result<DeliveryWithAttempts, StoreError> {
         let attempts = self.kept.reader.attempts(&row.id)?;
-        Ok(attempts.iter().map(AttemptView::from).collect())
+        let attempt_log = attempts.iter().map(AttemptView::from).collect();
+        Ok(DeliveryWithAttempts { delivery: DeliveryView::from(row), attempt_log, message: None })
     }
 
     /// The newest deliveries about an avatar, each with its attempts.
@@ -320,11 +248,11 @@ impl<'d> Book<'d> {
         &self,
         id: &AvatarId,
         limit: u32,
-    ) -> Result<Vec<(DeliveryView, Vec<AttemptView>)>, StoreError> {
+    ) -> Result<Vec<DeliveryWithAttempts>, StoreError> {
         let filter =
             DeliveryFilter { avatar: Some(id.to_string()), limit, ..DeliveryFilter::default() };
         let rows = self.kept.reader.deliveries_before(&filter, None)?;
-        rows.iter().map(|row| Ok((DeliveryView::from(row), self.attempts(row)?))).collect()
+        rows.iter().map(|row| self.with_attempts(row)).collect()
     }
 
     /// What is measured when somebody asks for the numbers.
@@ -340,7 +268,7 @@ impl<'d> Book<'d> {
             *avatars.entry(avatar.status.as_deref()).or_default() += 1;
         }
         let mut conditions: BTreeMap<String, u64> = BTreeMap::new();
-        for condition in self.conditions(&watched)? {
+        for condition in self.conditions(&views)? {
             *conditions.entry(condition.kind).or_default() += 1;
         }
         let channels = self.kept.rows()?.channels.iter().map(|row| MeasuredChannel {
@@ -361,7 +289,7 @@ impl<'d> Book<'d> {
                 .into_iter()
                 .map(|(status, count)| (status.map(Status::from_name), count))
                 .collect(),
-            troubled: watched.iter().filter(|it| it.trouble.is_some()).count() as u64,
+            troubled: watched.iter().filter(|it| it.failure.is_some()).count() as u64,
             conditions: conditions.into_iter().collect(),
             channels: channels.collect(),
             accounts: accounts.collect(),

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 
 use crate::domain::account::AccountName;
@@ -118,10 +119,10 @@ pub struct Trial {
 }
 
 /// How one recipient took a trial message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tried {
-    /// Who; empty where the channel has one receiver only.
-    pub recipient: String,
+    /// Who, where the channel has more than one receiver.
+    pub recipient: Option<String>,
     /// The word for how it ended.
     pub outcome: &'static str,
     /// Whether it was taken.
@@ -132,8 +133,8 @@ pub struct Tried {
     pub code: Option<u16>,
     /// What went wrong.
     pub error: Option<String>,
-    /// How long it took.
-    pub took: Duration,
+    /// How long it took, in milliseconds.
+    pub latency_ms: u64,
 }
 
 impl Desk {

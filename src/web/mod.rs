@@ -10,6 +10,7 @@ pub mod cursor;
 pub mod shelf;
 pub mod asked;
 pub mod view;
+pub mod status;
 pub mod book;
 pub mod actions;
 pub mod api;

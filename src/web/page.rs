@@ -17,6 +17,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
+use crate::domain::foreign_text::plain;
 use crate::domain::span::rough;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
@@ -28,9 +29,10 @@ use crate::web::api::STATES;
 use crate::web::asked::Asked;
 use crate::web::book::Book;
 use crate::web::desk::{Desk, Tried};
+use crate::web::status::StatusView;
 use crate::web::timeline::{Change, Timeline, WIDTH};
 use crate::web::view::{
-    AttemptView, AvatarView, DeliveryView, FindingView, StatusView, TransitionView,
+    AvatarView, DeliveryView, DeliveryWithAttempts, FindingView, TransitionView,
 };
 
 /// The routes of the page.
@@ -160,7 +162,7 @@ struct AvatarPage {
     shows_picture: bool,
     timeline: Option<Timeline>,
     transitions: Vec<TransitionView>,
-    deliveries: Vec<(DeliveryView, Vec<AttemptView>)>,
+    deliveries: Vec<DeliveryWithAttempts>,
     can_change: bool,
 }
 
@@ -181,8 +183,7 @@ struct DeliveriesPage {
 struct DeliveryPage {
     version: &'static str,
     look: Look,
-    delivery: DeliveryView,
-    attempts: Vec<AttemptView>,
+    whole: DeliveryWithAttempts,
     can_change: bool,
 }
 
@@ -234,7 +235,7 @@ fn home_page(book: &Book<'_>) -> Result<HomePage, StoreError> {
     });
     let findings = findings.collect();
     avatars.retain(AvatarView::is_watched);
-    let unseen = avatars.iter().filter(|avatar| avatar.trouble.is_some()).count() as u64;
+    let unseen = avatars.iter().filter(|avatar| avatar.failure.is_some()).count() as u64;
     let (mut training, mut others): (Vec<_>, Vec<_>) =
         avatars.into_iter().partition(|avatar| avatar.training_seconds.is_some());
     training.sort_by_key(|avatar| std::cmp::Reverse(avatar.training_seconds));
@@ -335,12 +336,11 @@ async fn delivery(State(desk): State<Desk>, id: Segment) -> Response {
     let id = segment(id).unwrap_or_default();
     let page = reading(&desk, move |book| {
         let found = book.delivery(&id)?;
-        Ok(found.map(|(delivery, attempts)| {
+        Ok(found.map(|whole| {
             let page = DeliveryPage {
                 version: version(),
                 look: Look { now: book.now() },
-                delivery,
-                attempts,
+                whole,
                 can_change: book.register().rules.token.is_some(),
             };
             page.render()
@@ -399,7 +399,11 @@ fn show(page: Result<askama::Result<String>, Problem>) -> Response {
 
 fn html(status: StatusCode, page: askama::Result<String>) -> Response {
     match page {
-        Ok(page) => (status, [(CACHE_CONTROL, "no-store")], Html(page)).into_response(),
+        Ok(page) => {
+            // Foreign text may hold what hides or reorders other text.
+            let page = page.split('\n').map(plain).collect::<Vec<_>>().join("\n");
+            (status, [(CACHE_CONTROL, "no-store")], Html(page)).into_response()
+        }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

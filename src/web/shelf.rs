@@ -89,7 +89,11 @@ impl Kept {
 }
 
 impl Rows {
-    fn read(reader: &Reader) -> Result<Self, StoreError> {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn read(reader: &Reader) -> Result<Self, StoreError> {
         let watches = reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch));
         let lessons = reader.lessons(LESSONS_MAX)?.into_iter();
         Ok(Self {

@@ -25,7 +25,7 @@ use tokio::time::{Sleep, sleep, timeout};
 
 use crate::live::feed::Happening;
 use crate::web::actions::reading;
-use crate::web::answer::Problem;
+use crate::web::answer::{Problem, json_line};
 use crate::web::asked::Asked;
 use crate::web::connection_limit::Slot;
 use crate::web::cursor::Cursor;
@@ -97,7 +97,7 @@ pub(super) async fn stream(
         is_over: false,
     };
     if is_asked && !resumed {
-        let data = format!("{{\"place\":{}}}", streaming.last.seq);
+        let data = format!("{{\"seq\":{}}}", streaming.last.seq);
         streaming.ready.push_back(Event::default().event("reset").data(data));
     }
     streaming.read_on().await?;
@@ -161,10 +161,9 @@ impl Streaming {
                 reading(&self.desk, move |book| book.transitions_after(after, PAGE)).await?;
             let whole = found.len() < PAGE as usize;
             for transition in found {
-                self.last.seq = transition.place;
+                self.last.seq = transition.seq;
                 let event = Event::default().event("transition").id(self.last.to_string());
-                // Our own views are always JSON.
-                self.ready.extend(event.json_data(&transition).ok());
+                self.ready.extend(json_line(&transition).map(|json| event.data(json)));
             }
             self.behind = !whole;
             if whole || self.ready.len() > READY_MAX {
@@ -188,7 +187,7 @@ fn tried(happening: &Happening) -> Option<Event> {
         outcome: outcome.class.name(),
         state: state.name(),
     };
-    Event::default().event("attempt").json_data(&view).ok()
+    json_line(&view).map(|json| Event::default().event("attempt").data(json))
 }
 
 /// How long a stream lasts: less than the last request of a connection may, so that it ends in

@@ -1,15 +1,23 @@
-//! What is shown of each thing, in the words of the API. The page shows the same.
+//! The rows of the API, of `--json` on the command line and of the page: one type for each thing.
+//! `openapi.json` beside this file is their schema.
+//!
+//! They hold foreign text as it came. Whatever prints it escapes it: as JSON, or as a page.
+
+use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::domain::foreign_text::plain;
+use crate::domain::account::AccountName;
+use crate::domain::foreign_text::is_blank;
 use crate::domain::health::ChannelState;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::transition::{Previous, Transition};
-use crate::domain::verdict::{AvatarFacts, ChannelFacts, ConditionFacts, Finding};
+use crate::domain::verdict::{AvatarFacts, ChannelFacts, ConditionFacts, Finding, StatusFacts};
 use crate::domain::watch::Watch;
-use crate::store::reader::{AttemptRow, ChannelRow, ConditionRow, DeliveryRow, FailingRecipient};
+use crate::store::reader::{
+    AttemptRow, ChannelRow, ConditionRow, DeliveryCounts, DeliveryRow, FailingRecipient,
+};
 
 /// An avatar that is watched.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -22,31 +30,50 @@ pub struct AvatarView {
     pub account: Option<String>,
     /// The model, as the API names it.
     pub model: Option<String>,
-    /// Whether the config registers it.
-    pub configured: bool,
+    /// Whether the active config registers it; `None` if the config cannot be read.
+    pub configured: Option<bool>,
     /// Whether a list showed it, and the config does not register it.
     pub discovered: bool,
     /// The status that was last seen; none before the first sight.
     pub status: Option<String>,
     /// When that status was first seen.
     pub since: Option<String>,
-    /// When it was last seen, as far as this process and the tables know.
+    /// When it was last seen. Only the daemon knows of polls that changed nothing.
     pub last_seen_at: Option<String>,
     /// For how long it has been in training, in seconds, while it is.
     pub training_seconds: Option<u64>,
     /// How long a training of its model usually lasts, in seconds, once that is known.
     pub usual_training_seconds: Option<u64>,
-    /// Why it cannot be seen just now.
-    pub trouble: Option<TroubleView>,
+    /// Why the last poll did not show it.
+    pub failure: Option<FailureView>,
     /// Deliveries about it that wait or are being sent.
-    pub deliveries_under_way: u64,
+    pub deliveries_in_flight: u64,
     /// Dead letters about it that were not sent again since.
     pub deliveries_failed: u64,
 }
 
-/// Why an avatar cannot be seen.
+/// What an avatar's view is made of, besides its watch.
+#[derive(Debug)]
+pub struct AvatarContext<'a> {
+    /// The names that it may have, the best first; a blank one is none.
+    pub names: [Option<&'a String>; 3],
+    /// The account that it is watched with.
+    pub account: Option<&'a AccountName>,
+    /// Whether the active config registers it; `None` if the config cannot be read.
+    pub configured: Option<bool>,
+    /// Whether a list showed it.
+    pub discovered: bool,
+    /// When this process last saw it.
+    pub seen_at: Option<Timestamp>,
+    /// How long a training of its model usually lasts.
+    pub usual: Option<Duration>,
+    /// Its deliveries.
+    pub counts: DeliveryCounts,
+}
+
+/// Why polling an avatar fails.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TroubleView {
+pub struct FailureView {
     /// A word: `missing`, `denied`, `throttled` or `failed`.
     pub kind: &'static str,
     /// Since when.
@@ -58,16 +85,18 @@ pub struct TroubleView {
 /// A change of status.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TransitionView {
-    /// Its place among those of all avatars.
-    pub place: i64,
+    /// Its number among those of all avatars.
+    pub seq: i64,
     /// The avatar.
     pub avatar_id: String,
     /// Its number among those of the avatar.
     pub sequence: u64,
     /// The status before; none at the first sight.
     pub previous_status: Option<String>,
-    /// Whether the status before was seen by us, and not only assumed.
-    pub previous_seen: bool,
+    /// Whether the status before is what the config assumes, and was not observed.
+    pub previous_assumed: bool,
+    /// Whether the end of a training was observed, and its beginning before it.
+    pub training_observed: bool,
     /// When the status before was last seen.
     pub last_seen_previous_at: Option<String>,
     /// The status from then on.
@@ -87,6 +116,8 @@ pub struct DeliveryView {
     pub event_id: String,
     /// The kind of the event.
     pub event_type: String,
+    /// What it is about: an avatar's id, or words such as `account argil`.
+    pub subject: String,
     /// The avatar that it is about, if it is about one.
     pub avatar_id: Option<String>,
     /// Where it goes.
@@ -97,19 +128,34 @@ pub struct DeliveryView {
     pub replay: u32,
     /// `pending`, `sending`, `delivered`, `failed` or `cancelled`.
     pub state: String,
-    /// How many tries were begun.
+    /// How many attempts were begun.
     pub attempts: u32,
-    /// When the next try is due.
+    /// When the next attempt is due.
     pub next_attempt_at: Option<String>,
     /// Why it ended, if it failed or was cancelled.
     pub final_reason: Option<String>,
+    /// Why its message is the standard body instead of the channel's template.
+    pub fallback: Option<String>,
     /// When it was made.
     pub created_at: String,
     /// When it last changed.
     pub updated_at: String,
 }
 
-/// One try at a delivery.
+/// A delivery with its attempts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DeliveryWithAttempts {
+    /// The delivery.
+    #[serde(flatten)]
+    pub delivery: DeliveryView,
+    /// The attempts, the first one first.
+    pub attempt_log: Vec<AttemptView>,
+    /// The message; only the command line shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// One attempt at a delivery.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AttemptView {
     /// Its number, from one.
@@ -118,7 +164,7 @@ pub struct AttemptView {
     pub trigger: String,
     /// When it began.
     pub started_at: String,
-    /// When it ended; none while it is under way.
+    /// When it ended; none while it is in flight.
     pub finished_at: Option<String>,
     /// The word for how it ended.
     pub outcome: Option<String>,
@@ -139,27 +185,29 @@ pub struct AttemptView {
 pub struct ChannelView {
     /// Its name.
     pub name: String,
-    /// Its kind, if the config has it.
+    /// Its kind, such as `webhook, standard`; `None` if the active config does not have it.
     pub kind: Option<String>,
-    /// Whether the config has it.
+    /// Whether the active config has it.
     pub configured: bool,
     /// `active`, `paused` or `disabled`.
     pub state: &'static str,
-    /// Since when it has been failing.
+    /// Since when nothing is sent, because it is paused, disabled or not in the config.
+    pub suspended_since: Option<String>,
+    /// Since when it, or one of its recipients, has been failing.
     pub failing_since: Option<String>,
-    /// What went wrong last.
+    /// The last error.
     pub reason: Option<String>,
     /// Its recipients that get nothing, though others may get theirs.
     pub failing_recipients: Vec<RecipientView>,
-    /// It is left alone until then.
+    /// Nothing is sent before then.
     pub not_before: Option<String>,
     /// Deliveries that wait or are being sent.
-    pub under_way: u64,
+    pub in_flight: u64,
     /// When the oldest of them was made.
-    pub oldest_under_way_at: Option<String>,
+    pub oldest_in_flight_at: Option<String>,
     /// Dead letters that were not sent again since.
     pub failed: u64,
-    /// When it last took something.
+    /// When the last delivery succeeded.
     pub delivered_at: Option<String>,
 }
 
@@ -177,9 +225,9 @@ pub struct RecipientView {
 impl RecipientView {
     fn new(failing: &FailingRecipient) -> Self {
         Self {
-            recipient: plain(&failing.address),
+            recipient: failing.address.clone(),
             failing_since: failing.since.to_string(),
-            reason: failing.reason.as_deref().map(plain),
+            reason: failing.reason.clone(),
         }
     }
 }
@@ -204,10 +252,10 @@ pub struct ConditionView {
 pub struct AccountView {
     /// Its name.
     pub name: String,
-    /// When its key last showed anything, since the start.
+    /// When a poll with its key last succeeded, since the daemon started; only the daemon knows.
     pub answered_at: Option<String>,
-    /// Why nothing can be seen with it, if so.
-    pub blind: Option<ConditionView>,
+    /// Why no poll with it succeeds, if so.
+    pub unavailable: Option<ConditionView>,
 }
 
 /// One thing that is wrong, or worth knowing.
@@ -223,83 +271,79 @@ pub struct FindingView {
     pub text: String,
 }
 
-/// All at a glance.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct StatusView {
-    /// The program's version.
-    pub version: &'static str,
-    /// The moment of this answer.
-    pub now: String,
-    /// Whether nobody has to look: the verdict is `ok` or `note`.
-    pub well: bool,
-    /// `ok`, `note`, `warning` or `critical`: the worst of the findings.
-    pub verdict: &'static str,
-    /// The same as a sentence.
-    #[serde(skip)]
-    pub headline: &'static str,
-    /// What is wrong, or worth knowing, the worst first.
-    pub findings: Vec<FindingView>,
-    /// How many avatars are watched.
-    pub avatars: u64,
-    /// How many of them are in training.
-    pub training: u64,
-    /// Deliveries that wait or are being sent.
-    pub deliveries_under_way: u64,
-    /// Dead letters that were not sent again since.
-    pub deliveries_failed: u64,
-    /// When the oldest delivery was made that is not delivered.
-    pub oldest_undelivered_at: Option<String>,
-    /// The accounts.
-    pub accounts: Vec<AccountView>,
-    /// The channels.
-    pub channels: Vec<ChannelView>,
-    /// The conditions that hold.
-    pub conditions: Vec<ConditionView>,
-}
-
 impl AvatarView {
-    /// Whether it is watched, and not only remembered.
-    pub const fn is_watched(&self) -> bool {
-        self.configured || self.discovered
+    /// An avatar at `now`.
+    pub fn new(watch: &Watch, context: &AvatarContext<'_>, now: Timestamp) -> Self {
+        let name = context.names.iter().flatten().find(|name| !is_blank(name));
+        let sight = watch.sight.as_ref();
+        let is_training = sight.is_some_and(|sight| sight.status == Status::Training);
+        let training = watch.training_since().filter(|_| is_training);
+        Self {
+            id: watch.id.to_string(),
+            name: name.map(|name| (*name).clone()),
+            account: context.account.map(ToString::to_string),
+            model: watch.model.clone(),
+            configured: context.configured,
+            discovered: context.discovered && context.configured != Some(true),
+            status: sight.map(|sight| sight.status.to_string()),
+            since: sight.map(|sight| sight.since.to_string()),
+            last_seen_at: text(context.seen_at.max(sight.map(|sight| sight.last_seen_at))),
+            training_seconds: training.map(|since| now.since(since).as_secs()),
+            usual_training_seconds: context.usual.map(|usual| usual.as_secs()),
+            failure: watch.trouble.as_ref().map(|trouble| FailureView {
+                kind: trouble.kind.name(),
+                since: trouble.since.to_string(),
+                reason: trouble.reason.clone(),
+            }),
+            deliveries_in_flight: context.counts.under_way,
+            deliveries_failed: context.counts.failed,
+        }
     }
-}
 
-impl TroubleView {
-    /// The trouble of a watch, if it has any.
-    pub fn of(watch: &Watch) -> Option<Self> {
-        watch.trouble.as_ref().map(|trouble| Self {
-            kind: trouble.kind.name(),
-            since: trouble.since.to_string(),
-            reason: plain(&trouble.reason),
-        })
+    /// Whether it is watched, as far as that is known, and not only remembered.
+    pub fn is_watched(&self) -> bool {
+        self.configured != Some(false) || self.discovered
+    }
+
+    /// What is judged of its failure, if it has one.
+    pub fn failure_facts(&self) -> Option<AvatarFacts<'_>> {
+        let FailureView { kind, since, reason } = self.failure.as_ref()?;
+        let (account, since) = (self.account.as_deref(), moment(Some(since)));
+        Some(AvatarFacts { id: &self.id, account, kind, since, reason })
+    }
+
+    /// What is judged of its status, if that is not a documented one.
+    pub fn status_facts(&self) -> Option<StatusFacts<'_>> {
+        StatusFacts::of(&self.id, self.status.as_deref()?, moment(self.since.as_deref()))
     }
 }
 
 impl TransitionView {
-    /// A transition at its place.
-    pub fn new(place: i64, transition: &Transition) -> Self {
-        let previous_seen = matches!(transition.previous, Previous::Seen { .. });
+    /// A transition with its number among all.
+    pub fn new(seq: i64, transition: &Transition) -> Self {
         Self {
-            place,
+            seq,
             avatar_id: transition.avatar_id.to_string(),
             sequence: transition.sequence,
-            previous_status: transition.previous.status().map(shown),
-            previous_seen,
+            previous_status: transition.previous.status().map(ToString::to_string),
+            previous_assumed: matches!(transition.previous, Previous::Assumed(_)),
+            training_observed: transition.training_observed(),
             last_seen_previous_at: text(transition.last_seen_previous_at()),
-            status: shown(&transition.status),
+            status: transition.status.to_string(),
             detected_at: transition.detected_at.to_string(),
-            upstream_updated_at: transition.upstream_updated_at.as_deref().map(plain),
+            upstream_updated_at: transition.upstream_updated_at.clone(),
         }
     }
 }
 
 impl From<&DeliveryRow> for DeliveryView {
     fn from(row: &DeliveryRow) -> Self {
-        let given = |text: &str| (!text.is_empty()).then(|| plain(text));
+        let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Self {
             id: row.id.to_string(),
             event_id: row.event_id.to_string(),
             event_type: row.event_type.clone(),
+            subject: row.avatar_id.clone(),
             // What is about no avatar has words there, with a blank between them.
             avatar_id: given(&row.avatar_id).filter(|id| !id.contains(' ')),
             channel: row.channel.to_string(),
@@ -308,7 +352,8 @@ impl From<&DeliveryRow> for DeliveryView {
             state: row.state.clone(),
             attempts: row.attempts,
             next_attempt_at: text(row.next_attempt_at),
-            final_reason: row.final_reason.as_deref().map(plain),
+            final_reason: row.final_reason.clone(),
+            fallback: row.fallback.clone(),
             created_at: row.created_at.to_string(),
             updated_at: row.updated_at.to_string(),
         }
@@ -326,34 +371,33 @@ impl From<&AttemptRow> for AttemptView {
             phase: row.phase.clone(),
             code: row.code,
             latency_ms: row.latency_ms,
-            error: row.error.as_deref().map(plain),
-            response: row.snippet.as_deref().map(plain),
+            error: row.error.clone(),
+            response: row.snippet.clone(),
         }
     }
 }
 
 impl ChannelView {
-    /// A channel at `now`; its kind is the config's word.
+    /// A channel at `now`; its kind is the config's.
     pub fn new(row: &ChannelRow, kind: Option<&String>, now: Timestamp) -> Self {
         let health = &row.health;
         Self {
             name: row.name.to_string(),
             kind: kind.cloned(),
-            configured: kind.is_some(),
+            configured: row.configured,
             state: health.state.name(),
+            suspended_since: text(row.parked_since),
             failing_since: text(row.failing_since()),
-            reason: row.reason().as_deref().map(plain),
+            reason: row.reason(),
             failing_recipients: row.recipients.iter().map(RecipientView::new).collect(),
             not_before: text(health.ready_at().filter(|at| *at > now)),
-            under_way: row.under_way,
-            oldest_under_way_at: text(row.oldest_at),
+            in_flight: row.under_way,
+            oldest_in_flight_at: text(row.oldest_at),
             failed: row.failed,
             delivered_at: text(row.delivered_at),
         }
     }
-}
 
-impl ChannelView {
     /// What is judged of it.
     pub fn facts(&self) -> ChannelFacts<'_> {
         ChannelFacts {
@@ -362,18 +406,10 @@ impl ChannelView {
             state: ChannelState::from_name(self.state).unwrap_or_default(),
             failing_since: moment(self.failing_since.as_deref()),
             reason: self.reason.as_deref(),
-            under_way: self.under_way,
-            oldest_at: moment(self.oldest_under_way_at.as_deref()),
+            under_way: self.in_flight,
+            oldest_at: moment(self.oldest_in_flight_at.as_deref()),
             failed: self.failed,
         }
-    }
-}
-
-impl TroubleView {
-    /// What is judged of the avatar that has it.
-    pub fn facts<'a>(&'a self, id: &'a str, account: Option<&'a str>) -> AvatarFacts<'a> {
-        let since = moment(Some(&self.since));
-        AvatarFacts { id, account, kind: self.kind, since, reason: &self.reason }
     }
 }
 
@@ -394,9 +430,9 @@ impl From<&Finding> for FindingView {
     fn from(finding: &Finding) -> Self {
         Self {
             level: finding.level.name(),
-            avatar_id: finding.avatar.as_deref().map(plain),
+            avatar_id: finding.avatar.clone(),
             since: text(finding.since),
-            text: plain(&finding.text),
+            text: finding.text.clone(),
         }
     }
 }
@@ -405,17 +441,12 @@ impl From<&ConditionRow> for ConditionView {
     fn from(row: &ConditionRow) -> Self {
         Self {
             kind: row.kind.clone(),
-            subject: plain(&row.subject),
+            subject: row.subject.clone(),
             since: row.since.to_string(),
             cause: row.cause.clone(),
-            reason: row.reason.as_deref().map(plain),
+            reason: row.reason.clone(),
         }
     }
-}
-
-/// A status as it may be shown: an unknown one can hold anything.
-pub fn shown(status: &Status) -> String {
-    plain(status.name())
 }
 
 /// The moment of a text.

@@ -73,7 +73,7 @@ const FLOORS: [(&str, &[&str]); 20] = [
             "files",
         ],
     ),
-    ("web", &["web", "store", "live", "domain", "secret"]),
+    ("web", &["web", "store", "live", "domain", "secret", "text"]),
     ("store", &["store", "domain", "files", "text"]),
     ("config", &["config", "domain", "secret", "signing_secret", "files", "text"]),
     (

@@ -56,7 +56,7 @@ backoff = {{ initial = "50ms", max = "100ms" }}
 
 
 def trouble(daemon, id):
-    return wait_for(lambda: (daemon.status().get(id) or {}).get("trouble")) or {}
+    return wait_for(lambda: (daemon.status().get(id) or {}).get("failure")) or {}
 
 
 published = work_folder()
@@ -68,7 +68,7 @@ row = wait_for(
 claim("SQLite has the status that Prism gave", row == [(EXAMPLE_STATUS,)], f"{row}\n{daemon.said()}")
 shown = daemon.status().get(EXAMPLE_ID, {})
 claim("`status --json` shows it", shown.get("status") == EXAMPLE_STATUS, shown)
-claim("… without any trouble", "trouble" in shown and shown["trouble"] is None, shown)
+claim("… without any failure", "failure" in shown and shown["failure"] is None, shown)
 said = prism.said()
 claim(
     "Prism found no request that breaks the OpenAPI",

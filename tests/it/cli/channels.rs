@@ -34,7 +34,7 @@ async fn a_channel_that_said_farewell_is_shown_told_of_and_enabled_by_hand() {
     );
     daemon.wait_for_log("avatar-watch channels enable ops");
     let ops = channel(&bench, "ops");
-    assert_eq!((&ops["state"], &ops["under_way"]), (&"disabled".into(), &1.into()));
+    assert_eq!((&ops["state"], &ops["in_flight"]), (&"disabled".into(), &1.into()));
     let shown = stdout(&bench.run(&["channels"]));
     assert!(shown.contains("DISABLED") && shown.contains("410"), "{shown}");
     assert!(stdout(&bench.run(&["status"])).contains("channel `ops` is DISABLED for "));

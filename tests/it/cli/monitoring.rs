@@ -96,9 +96,9 @@ async fn status_shows_the_channels_that_are_not_told() {
     let json = bench.json(&["status", "--json"]);
     let ops = &json["channels"][0];
     assert_eq!((&ops["name"], &ops["state"]), (&"ops".into(), &"paused".into()));
-    assert!(ops["parked_since"].is_string() && ops["under_way"] == 1, "{ops}");
+    assert!(ops["suspended_since"].is_string() && ops["in_flight"] == 1, "{ops}");
     assert_eq!(json["channels"], bench.json(&["channels", "--json"]));
-    assert_eq!(json["oldest_under_way_at"], ops["oldest_under_way_at"]);
+    assert_eq!(json["oldest_in_flight_at"], ops["oldest_in_flight_at"]);
     assert!(bench.json(&["status", "a1", "--json"])["channels"].as_array().unwrap().is_empty());
 
     receiver.script([Answer::status(410)]);

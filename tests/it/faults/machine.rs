@@ -92,7 +92,7 @@ async fn p35_a_daemon_without_file_handles_says_so_lives_on_and_loses_nothing() 
     assert_eq!(status["daemon"]["running"], true);
     for avatar in status["avatars"].as_array().unwrap() {
         assert_eq!(avatar["status"], "TRAINING");
-        assert_eq!(avatar["trouble"]["reason"], "too many open files on our side");
+        assert_eq!(avatar["failure"]["reason"], "too many open files on our side");
     }
     assert_eq!(argil.requests().len(), starved);
 

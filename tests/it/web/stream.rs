@@ -42,7 +42,7 @@ async fn whoever_comes_with_a_place_of_another_history_is_told() {
     for id in ["99999999", "2-0123456789abcdef", "of another program", "-1"] {
         let seen = events(page, "/api/v1/stream", &[&format!("last-event-id: {id}")], 1);
         let (name, goes_on, data) = &seen[0];
-        assert_eq!((name.as_str(), data), ("reset", &json!({"place": 2})), "{id}");
+        assert_eq!((name.as_str(), data), ("reset", &json!({"seq": 2})), "{id}");
         assert!(goes_on.starts_with("2-"), "{goes_on}");
     }
 }
@@ -70,13 +70,13 @@ async fn a_restored_history_that_has_outgrown_its_old_place_is_told_apart() {
     });
     for id in [common, gone] {
         let seen = listen(id, 1);
-        assert_eq!((seen[0].0.as_str(), &seen[0].2), ("reset", &json!({"place": 4})), "{id}");
+        assert_eq!((seen[0].0.as_str(), &seen[0].2), ("reset", &json!({"seq": 4})), "{id}");
     }
     let seen = events(page, "/api/v1/stream?after=2", &[], 2);
-    assert_eq!(seen[0].2["place"], 3);
+    assert_eq!(seen[0].2["seq"], 3);
     assert_ne!(&seen[0].1, gone);
     let seen = listen(&seen[0].1, 1);
-    assert_eq!((seen[0].0.as_str(), &seen[0].2["place"]), ("transition", &json!(4)));
+    assert_eq!((seen[0].0.as_str(), &seen[0].2["seq"]), ("transition", &json!(4)));
 }
 
 #[tokio::test]

@@ -58,5 +58,5 @@ async fn a_loop_that_does_not_move_is_on_the_page() {
     assert!(home.contains("<h1 id=\"glance-title\">Something is wrong</h1>"), "{home}");
     assert!(home.contains("the poller of the daemon does not move"), "{home}");
     let status = get(page, "/api/v1/status").json();
-    assert_eq!((&status["well"], &status["verdict"]), (&json!(false), &json!("critical")));
+    assert_eq!((&status["healthy"], &status["status"]), (&json!(false), &json!("critical")));
 }

@@ -15,7 +15,7 @@ fn check(scene: &Scene, verdict: &str, headline: &str, finding: &str) {
             "" => said.is_empty(),
             finding => said.iter().any(|text| text.contains(finding)),
         };
-        api["verdict"] == verdict && is_found && agrees(scene, &api, headline)
+        api["status"] == verdict && is_found && agrees(scene, &api, headline)
     });
 }
 
@@ -26,7 +26,7 @@ fn agrees(scene: &Scene, api: &Value, headline: &str) -> bool {
     let home = scene.get("/").body;
     let shown = stdout(&scene.bench.run(&["status"]));
     // It may have changed in between.
-    (&cli["verdict"], findings(&cli)) == (&api["verdict"], findings(api))
+    (&cli["status"], findings(&cli)) == (&api["status"], findings(api))
         && home.contains(&format!("<h1 id=\"glance-title\">{headline}</h1>"))
         && shown.contains(&format!("\n{headline}: "))
 }
