@@ -9,7 +9,7 @@ use crate::cli::args::CheckArgs;
 use crate::cli::config_path::{command_line, config_path, place_of_run};
 use crate::cli::exit::Exit;
 use crate::cli::mend;
-use crate::cli::output::{complain, complain_of, complain_of_store, counted, line, store_help};
+use crate::cli::output::{complain, complain_of, complain_of_store, line, store_help};
 use crate::cli::runtime::block_on;
 use crate::config::diff::diff as compare;
 use crate::config::environment::Environment;
@@ -31,6 +31,7 @@ use crate::notify::http::AT_PROXY;
 use crate::store::error::StoreError;
 use crate::store::place;
 use crate::store::reader::Reader;
+use crate::text::plural::counted;
 
 /// Reads the config and says what is wrong with it.
 pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {

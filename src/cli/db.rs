@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::config_path::whereabouts;
 use crate::cli::exit::Exit;
 use crate::cli::hand_args::{DatabaseArgs, DbAction, DbArgs};
-use crate::cli::output::{complain, complain_of, complain_of_store, counted, json, line};
+use crate::cli::output::{complain, complain_of, complain_of_store, json, line};
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
 use crate::domain::foreign_text::plain;
@@ -16,6 +16,7 @@ use crate::store::error::StoreError;
 use crate::store::integrity::{Finding, Part, Report};
 use crate::store::restore::{self, Lost, Restore, Restored};
 use crate::store::verify;
+use crate::text::plural::counted;
 
 #[derive(Debug, Serialize)]
 struct ReportView {
@@ -206,8 +207,8 @@ fn tell(database: &Path, restored: &Restored) {
         match lost {
             Some(Lost { transitions, deliveries, .. }) => line(&format!(
                 "what the old one had since the backup: {}, {}",
-                number(*transitions, "change"),
-                several(*deliveries, "delivery", "deliveries")
+                counted(*transitions, "change"),
+                counted(*deliveries, "delivery")
             )),
             None => line("what the old one had since the backup is not known: it cannot be read"),
         }
@@ -216,7 +217,7 @@ fn tell(database: &Path, restored: &Restored) {
     line(&format!(
         "next: `avatar-watch run` sends {} of the backup under the same ids{}; what changed since \
          the backup is seen again as far as it still shows, and told under new ids",
-        several(report.under_way, "delivery", "deliveries"),
+        counted(report.under_way, "delivery"),
         again.unwrap_or_default()
     ));
 }
@@ -237,17 +238,9 @@ fn content(report: &Report) -> String {
         0 => String::new(),
         removed => format!(", {removed} older ones removed for their age"),
     };
-    let deliveries = several(*deliveries, "delivery", "deliveries");
-    let changes = number(*transitions, "change");
+    let deliveries = counted(*deliveries, "delivery");
+    let changes = counted(*transitions, "change");
     format!("{changes}{newest}{removed}, {deliveries}, {under_way} of them under way")
-}
-
-fn number(count: u64, noun: &str) -> String {
-    several(count, noun, &format!("{noun}s"))
-}
-
-fn several(count: u64, one: &str, more: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { more })
 }
 
 fn size(bytes: u64) -> String {

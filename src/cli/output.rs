@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::cli::exit::Exit;
 use crate::domain::foreign_text::plain;
-use crate::domain::span::rough;
+use crate::domain::humanize::humanize;
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::telemetry::output_queue;
@@ -191,12 +191,7 @@ fn table_of(header: &[&str], rows: Vec<Vec<String>>) -> String {
 
 /// How long ago a time of a view was, for people.
 pub fn age(at: &str, now: Timestamp) -> String {
-    Timestamp::parse_rfc3339(at).map(|at| rough(now.since(at))).unwrap_or_default()
-}
-
-/// A number with its noun: `1 avatar`, `2 avatars`.
-pub fn counted(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+    Timestamp::parse_rfc3339(at).map(|at| humanize(now.since(at))).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -6,9 +6,7 @@ use std::path::Path;
 use crate::cli::args::StatusArgs;
 use crate::cli::config_path::whereabouts;
 use crate::cli::exit::Exit;
-use crate::cli::output::{
-    age, complain_of_store, complain_of_stranger, counted, json, line, table,
-};
+use crate::cli::output::{age, complain_of_store, complain_of_stranger, json, line, table};
 use crate::cli::overview::Overview;
 use crate::cli::verdict;
 use crate::daemon::clock::SystemClock;
@@ -17,6 +15,7 @@ use crate::domain::foreign_text::plain;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::verdict::{LATE_AFTER, obstacle};
+use crate::text::plural::counted;
 use crate::web::view::{AvatarView, ChannelView, ConditionView};
 
 /// Shows the watches, the channels that need someone, and the conditions that hold.
@@ -126,7 +125,7 @@ fn channel_line(channel: &ChannelView, now: Timestamp) -> Option<String> {
         None => "nothing waits".to_owned(),
         Some(at) => format!(
             "{} waiting, the oldest for {}",
-            counted(usize::try_from(channel.in_flight).unwrap_or(usize::MAX), "message"),
+            counted(channel.in_flight, "message"),
             age(at, now)
         ),
     };

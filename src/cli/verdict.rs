@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use crate::cli::config_path::Whereabouts;
 use crate::cli::exit::Exit;
-use crate::cli::output::{counted, store_help};
+use crate::cli::output::store_help;
 use crate::cli::overview::Overview;
 use crate::domain::foreign_text::one_line;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::verdict::Level;
 use crate::store::error::StoreError;
+use crate::text::plural::counted;
 use crate::web::status::StatusView;
 
 /// The line of a check, and the code to exit with; a message is late when it is older than
@@ -56,13 +57,12 @@ fn line(word: &str, text: &str) -> String {
 }
 
 fn text(status: &StatusView) -> String {
-    let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let well = status.healthy.then(|| {
         format!(
             "{} watched, {} in training, {} waiting",
-            counted(count(status.avatars_watched), "avatar"),
+            counted(status.avatars_watched, "avatar"),
             status.avatars_training,
-            counted(count(status.deliveries_in_flight), "message")
+            counted(status.deliveries_in_flight, "message")
         )
     });
     let shown = status.findings.iter().take(FINDINGS_SHOWN).map(|finding| finding.text.clone());

@@ -27,8 +27,8 @@ use crate::daemon::waiter::{Report, Waiter};
 use crate::domain::avatar::AvatarId;
 use crate::domain::forecast::usual;
 use crate::domain::foreign_text::plain;
+use crate::domain::humanize::humanize;
 use crate::domain::moment::Moment;
-use crate::domain::span::rough;
 use crate::domain::status::Status;
 use crate::domain::vigil::Verdict;
 use crate::telemetry::log::{Outputs, queue_output};
@@ -277,7 +277,7 @@ impl Board<'_> {
         let Some(known) = self.known.get(id) else { return label };
         let status = known.status.as_ref().map(|(status, since)| {
             let lasted = self.progress.is_some().then(|| now.since(*since));
-            let lasted = lasted.map(|it| format!(" for {}", rough(it))).unwrap_or_default();
+            let lasted = lasted.map(|it| format!(" for {}", humanize(it))).unwrap_or_default();
             match status {
                 Status::Unrecognized(_) => format!(
                     "has the unknown status {}{lasted}: nothing is concluded from it",
@@ -289,7 +289,7 @@ impl Board<'_> {
         let is_training = matches!(&known.status, Some((Status::Training, _)));
         let lessons = self.lessons.get(&known.model).filter(|_| is_training);
         let usual = lessons.and_then(|lessons| usual(lessons));
-        let usual = usual.map(|it| format!(" (usually {})", rough(it))).unwrap_or_default();
+        let usual = usual.map(|it| format!(" (usually {})", humanize(it))).unwrap_or_default();
         let reason = known.reason.as_ref();
         let trouble =
             reason.map(|reason| format!("; it cannot be seen just now: {}", plain(reason)));

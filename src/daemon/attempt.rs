@@ -8,15 +8,15 @@ use futures_util::FutureExt as _;
 use tokio::select;
 use tracing::{debug, error, info, warn};
 
+use crate::daemon::log_throttle::{Key, Resolution};
 use crate::daemon::look::{Tools, not_written, written_again};
 use crate::daemon::plan::{Outlet, Plan};
 use crate::daemon::ports::{Clock, Notifier};
-use crate::daemon::refrains::{Ended, Topic, in_all, left_out};
 use crate::daemon::witness::Witness;
 use crate::domain::delivery::{DeliveryState, Outcome, OutcomeClass};
 use crate::domain::moment::Moment;
 use crate::live::feed::Happening;
-use crate::notify::channels::Parcel;
+use crate::notify::message::Parcel;
 use crate::store::error::{NextStep, StoreError};
 use crate::store::outbox::{Claimed, Settled, Settlement};
 
@@ -142,17 +142,13 @@ fn log_try<C>(
 ) {
     let Claimed { id, channel, avatar_id, .. } = claimed;
     let said = settlement.outcome.said();
-    let topic = Topic::Channel(channel.clone());
+    let key = Key::Channel(channel.clone());
     match &settlement.delivery.state {
         DeliveryState::Delivered => {
             let latency_ms = settlement.latency_ms;
             info!(latency_ms, "told `{channel}` of `{avatar_id}`");
-            if let Ended::Said(said) = tools.refrains.end(&topic, now) {
-                info!(
-                    left_out = left_out(said),
-                    "`{channel}` takes messages again, {}",
-                    in_all(said)
-                );
+            if let Resolution::Logged(said) = tools.throttle.resolve(&key, now) {
+                info!(suppressed = said.suppressed(), "`{channel}` takes messages again, {said}");
             }
         }
         DeliveryState::Pending { .. } if settled == Settled::Elsewhere => info!(
@@ -164,10 +160,10 @@ fn log_try<C>(
         ),
         DeliveryState::Pending { next_attempt_at } => {
             let phase = settlement.outcome.phase;
-            if let Some(refrain) = tools.refrains.again(topic, phase, now) {
+            if let Some(line) = tools.throttle.record(key, phase, now) {
                 warn!(
                     phase,
-                    left_out = left_out(refrain),
+                    suppressed = line.suppressed(),
                     "`{channel}` did not take it: {said}; next try at {next_attempt_at}"
                 );
             } else {

@@ -11,7 +11,7 @@ use tracing::{error, warn};
 use crate::daemon::look::write_again;
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
-use crate::daemon::stop::Stop;
+use crate::daemon::shutdown::Shutdown;
 use crate::domain::moment::Moment;
 use crate::domain::watch::Watch;
 use crate::store::error::{NextStep, StoreError};
@@ -43,7 +43,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Lets the looks under way end for a short while, and what was seen be written; then notes
     /// what was last seen. A look that is cut off while it asks loses nothing: it is made again
     /// after the restart.
-    pub(super) async fn drain(mut self, mut stop: Stop) -> Result<(), StoreError> {
+    pub(super) async fn drain(mut self, stop: Shutdown) -> Result<(), StoreError> {
         let clock = self.tools.clock.clone();
         let (mut limit, mut asking) = (clock.moment().plus(DRAIN), true);
         let mut result = Ok(());
@@ -54,7 +54,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                     Some(done) => result = result.and(self.take_back(done).await),
                     None => break,
                 },
-                () = stop.hard(), if asking => limit = clock.moment(),
+                () = stop.immediate.cancelled(), if asking => limit = clock.moment(),
                 () = clock.sleep_until(limit) => {}
             }
             if clock.moment() < limit {
@@ -63,7 +63,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             if !asking {
                 break;
             }
-            self.cut.0.hard();
+            self.cut.cancel();
             (limit, asking) = (clock.moment().plus(WRITES), false);
         }
         self.in_flight.shutdown().await;

@@ -10,8 +10,9 @@ use crate::daemon::look::{Tools, log_condition, not_written, written_again};
 use crate::daemon::ports::Clock;
 use crate::daemon::wiring::WiredPlan;
 use crate::domain::condition::{About, Condition, Phase};
-use crate::domain::event::{Event, EventId, EventKind, Subject};
+use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::foreign_text::one_line;
+use crate::domain::id::EventId;
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::{NextStep, StoreError};
 

@@ -20,7 +20,7 @@ use crate::daemon::plan::Plan;
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::progress::Loop;
 use crate::daemon::pulse::Pulse;
-use crate::daemon::stop::Stop;
+use crate::daemon::shutdown::Shutdown;
 use crate::daemon::witness::Witness;
 use crate::domain::channel::ChannelName;
 use crate::domain::moment::Moment;
@@ -68,14 +68,14 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     pub async fn run(
         mut self,
         mut plans: watch::Receiver<Arc<Plan<S, N>>>,
-        mut stop: Stop,
+        stop: Shutdown,
     ) -> Result<(), StoreError> {
         loop {
             let wake_at = self.launch().await?;
             let (clock, bell) = (self.tools.clock.clone(), self.tools.bell.clone());
             select! {
                 biased;
-                () = stop.soft() => break,
+                () = stop.graceful.cancelled() => break,
                 Ok(()) = plans.changed() => self.plan = plans.borrow_and_update().clone(),
                 Some(done) = self.in_flight.join_next() => self.take_back(done)?,
                 () = bell.heard() => {}
@@ -224,7 +224,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
 
     /// Lets the tries under way end, for a while; those that do not are found again by the next
     /// process, with the same id and bytes.
-    async fn drain(mut self, mut stop: Stop) -> Result<(), StoreError> {
+    async fn drain(mut self, stop: Shutdown) -> Result<(), StoreError> {
         let clock = self.tools.clock.clone();
         let limit = clock.moment().plus(DRAIN);
         if !self.in_flight.is_empty() {
@@ -241,7 +241,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
                     }
                     None => break,
                 },
-                () = stop.hard() => break,
+                () = stop.immediate.cancelled() => break,
                 () = clock.sleep_until(limit) => break,
             }
         }

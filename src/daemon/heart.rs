@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::daemon::chores::{Chores, Heart};
 use crate::daemon::ports::Clock;
 use crate::daemon::pulse::Pulse;
-use crate::daemon::stop::Stop;
+use crate::daemon::shutdown::Shutdown;
 use crate::domain::moment::Moment;
 use crate::notify::heartbeat::Vital;
 use crate::store::handle::Store;
@@ -25,7 +25,7 @@ pub async fn run<C: Clock>(
     clock: C,
     pulse: Arc<Pulse>,
     mut chores: watch::Receiver<Arc<Chores>>,
-    mut stop: Stop,
+    stop: Shutdown,
 ) {
     let mut heart = chores.borrow_and_update().heart.clone();
     let mut next_at = clock.moment();
@@ -34,7 +34,7 @@ pub async fn run<C: Clock>(
     loop {
         select! {
             biased;
-            () = stop.soft() => return,
+            () = stop.graceful.cancelled() => return,
             Ok(()) = chores.changed() => {
                 heart = chores.borrow_and_update().heart.clone();
                 continue;
@@ -62,7 +62,7 @@ pub async fn run<C: Clock>(
         told = vital;
         let beat = select! {
             biased;
-            () = stop.soft() => return,
+            () = stop.graceful.cancelled() => return,
             beat = heartbeat.beat(vital) => beat,
         };
         match &beat {

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::daemon::chores::Chores;
 use crate::daemon::ports::Clock;
-use crate::daemon::stop::Stop;
+use crate::daemon::shutdown::Shutdown;
 use crate::domain::moment::Moment;
 use crate::store::error::{NextStep, StoreError};
 use crate::store::handle::Store;
@@ -26,14 +26,14 @@ pub async fn run<C: Clock>(
     store: Store,
     clock: C,
     mut chores: watch::Receiver<Arc<Chores>>,
-    mut stop: Stop,
+    stop: Shutdown,
 ) -> Result<(), StoreError> {
     let mut retention = chores.borrow_and_update().retention;
     let mut next_at = clock.moment().plus(FIRST_AFTER);
     loop {
         select! {
             biased;
-            () = stop.soft() => return Ok(()),
+            () = stop.graceful.cancelled() => return Ok(()),
             Ok(()) = chores.changed() => {
                 let now = chores.borrow_and_update().retention;
                 if now != retention {
@@ -60,7 +60,7 @@ pub async fn run<C: Clock>(
             }
             select! {
                 biased;
-                () = stop.soft() => return Ok(()),
+                () = stop.graceful.cancelled() => return Ok(()),
                 () = pause(&clock) => {}
             }
         }

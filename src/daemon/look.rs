@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::select;
+use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug, info, warn};
 
 use crate::daemon::bell::Bell;
 use crate::daemon::chance::Chance;
+use crate::daemon::log_throttle::{Key, LogThrottle, Resolution};
 use crate::daemon::plan::{Plan, Registration};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
-use crate::daemon::refrains::{Ended, Refrains, Topic, in_all, left_out};
 use crate::daemon::request::RequestIds;
-use crate::daemon::stop::Stop;
 use crate::domain::account::AccountName;
 use crate::domain::condition::Phase;
 use crate::domain::event::{Event, EventKind, Subject};
@@ -54,7 +54,7 @@ pub struct Tools<C> {
     /// Counts.
     pub metrics: Metrics,
     /// Which troubles the log has said.
-    pub refrains: Refrains,
+    pub throttle: LogThrottle,
     /// Names for requests.
     pub requests: RequestIds,
 }
@@ -123,7 +123,7 @@ pub async fn look<S, N, C>(
     case: Case,
     watch: Watch,
     stale: Arc<AtomicBool>,
-    mut cut: Stop,
+    cut: CancellationToken,
 ) -> Looked
 where
     S: AvatarSource,
@@ -134,7 +134,7 @@ where
     let seen = select! {
         biased;
         seen = source.look(&watch.id, tools.clock.now()) => seen,
-        () = cut.hard() => return Looked::unchanged(watch, asked_at, Some(Duration::ZERO)),
+        () = cut.cancelled() => return Looked::unchanged(watch, asked_at, Some(Duration::ZERO)),
     };
     let took = tools.clock.moment().since(asked_at);
     tools.metrics.polled(&case.registration.account, &seen, took);
@@ -357,23 +357,22 @@ fn log_change<C: Clock>(tools: &Tools<C>, before: &Watch, decision: &Decision) {
 /// Says that an avatar is out of sight, or in sight again.
 fn log_sight<C: Clock>(tools: &Tools<C>, before: &Watch, after: &Watch, reason: Option<&str>) {
     let id = &after.id;
-    let topic = || Topic::Avatar(id.clone());
+    let key = || Key::Avatar(id.clone());
     if let Some(trouble) = &after.trouble {
         let kind = trouble.kind.name();
-        let Some(said) = tools.refrains.again(topic(), kind, tools.clock.moment()) else { return };
+        let Some(said) = tools.throttle.record(key(), kind, tools.clock.moment()) else { return };
         let reason = reason.unwrap_or(&trouble.reason);
         warn!(
-            avatar.id = %id, trouble = kind, left_out = left_out(said),
+            avatar.id = %id, failure = kind, suppressed = said.suppressed(),
             "avatar `{id}` is out of sight: {reason}"
         );
     } else if before.trouble.is_some() {
-        match tools.refrains.end(&topic(), tools.clock.moment()) {
-            Ended::Said(said) => info!(
-                avatar.id = %id, left_out = left_out(said),
-                "avatar `{id}` is in sight again, {}", in_all(said)
-            ),
-            Ended::Unknown => info!(avatar.id = %id, "avatar `{id}` is in sight again"),
-            Ended::Unsaid => {}
+        match tools.throttle.resolve(&key(), tools.clock.moment()) {
+            Resolution::Logged(said) => info!(
+                avatar.id = %id, suppressed = said.suppressed(),
+                "avatar `{id}` is in sight again, {said}"),
+            Resolution::Unknown => info!(avatar.id = %id, "avatar `{id}` is in sight again"),
+            Resolution::Suppressed => {}
         }
     }
 }
@@ -381,16 +380,16 @@ fn log_sight<C: Clock>(tools: &Tools<C>, before: &Watch, after: &Watch, reason: 
 /// Says that the store cannot write `what`, which is kept meanwhile.
 pub fn not_written<C: Clock>(tools: &Tools<C>, what: &'static str, failure: &StoreError) {
     let now = tools.clock.moment();
-    if let Some(said) = tools.refrains.again(Topic::Writing(what), what, now) {
-        warn!(left_out = left_out(said), "{what} are not written yet, and wait: {failure}");
+    if let Some(said) = tools.throttle.record(Key::Writing(what), what, now) {
+        warn!(suppressed = said.suppressed(), "{what} are not written yet, and wait: {failure}");
     }
 }
 
 /// Says that the store writes `what` again, if it was said that it could not.
 pub fn written_again<C: Clock>(tools: &Tools<C>, what: &'static str) {
     let now = tools.clock.moment();
-    if let Ended::Said(said) = tools.refrains.end(&Topic::Writing(what), now) {
-        info!(left_out = left_out(said), "{what} are written again, {}", in_all(said));
+    if let Resolution::Logged(said) = tools.throttle.resolve(&Key::Writing(what), now) {
+        info!(suppressed = said.suppressed(), "{what} are written again, {said}");
     }
 }
 

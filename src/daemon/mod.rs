@@ -9,15 +9,14 @@
 pub mod clock;
 pub mod chance;
 pub mod ports;
-pub mod stop;
+pub mod shutdown;
 pub mod bell;
 pub mod progress;
-pub mod refrains;
+pub mod log_throttle;
 pub mod request;
 pub mod pulse;
 pub mod budget;
 pub mod due;
-pub mod misfits;
 pub mod plan;
 pub mod experience;
 pub mod roster;

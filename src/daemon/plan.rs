@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::daemon::misfits::Misfits;
+use crate::daemon::log_throttle::TemplateFallbackLog;
 use crate::daemon::ports::Notifier;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
@@ -116,7 +116,7 @@ pub struct Outlet<N> {
     /// The least time between two tries, for a place that takes only so many.
     pub spacing: Option<Duration>,
     /// What is known of messages that its template did not fit.
-    pub misfits: Misfits,
+    pub fallbacks: TemplateFallbackLog,
 }
 
 impl<S, N> Plan<S, N> {
@@ -165,7 +165,7 @@ impl<S, N: Notifier> Plan<S, N> {
             .filter(|(_, (name, outlet))| gets(name, outlet))
             .flat_map(|(number, (name, outlet))| {
                 let drafts = outlet.notifier.freeze(&event, now, roll.derive(number));
-                outlet.misfits.note(name, &drafts);
+                outlet.fallbacks.note(name, &drafts);
                 drafts.into_iter().map(|draft| NewDelivery {
                     id: draft.id,
                     channel: name.clone(),

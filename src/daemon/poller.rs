@@ -13,19 +13,20 @@ use std::time::Duration;
 use tokio::select;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error_span, warn};
 
 use crate::daemon::due::Due;
 use crate::daemon::errand::{Errand, Returned};
 use crate::daemon::experience::{Experience, LESSONS_MAX};
 use crate::daemon::lane::{Lane, Turn, Urgency};
+use crate::daemon::log_throttle::Key;
 use crate::daemon::look::{Case, Tools, Unwritten, look, write_again};
 use crate::daemon::plan::{Plan, Registration, Strategy};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::daemon::progress::Loop;
 use crate::daemon::pulse::Pulse;
-use crate::daemon::refrains::{Topic, left_out};
-use crate::daemon::stop::{Stop, StopOrder, stop_order};
+use crate::daemon::shutdown::Shutdown;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::forecast::Forecast;
@@ -58,7 +59,7 @@ pub struct Poller<S, N, C: Clock> {
     pub(super) experience: Experience,
     pub(super) checkpoint_at: Moment,
     /// Cuts off whoever still asks; whoever writes goes on.
-    pub(super) cut: (StopOrder, Stop),
+    pub(super) cut: CancellationToken,
 }
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
@@ -94,7 +95,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             hints,
             experience: Experience::new(lessons),
             checkpoint_at,
-            cut: stop_order(),
+            cut: CancellationToken::new(),
         };
         let ground = poller.survey(&Arc::clone(&poller.plan)).await?;
         poller.open_lanes(ground.memories, ground.registered);
@@ -109,9 +110,9 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     pub async fn run(
         mut self,
         mut plans: watch::Receiver<Arc<Plan<S, N>>>,
-        mut stop: Stop,
+        stop: Shutdown,
     ) -> Result<(), StoreError> {
-        let looked = self.look_on(&mut plans, &mut stop).await;
+        let looked = self.look_on(&mut plans, &stop).await;
         // However it ends, what was observed is written if that can be.
         let drained = self.drain(stop).await;
         looked.and(drained)
@@ -121,7 +122,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     async fn look_on(
         &mut self,
         plans: &mut watch::Receiver<Arc<Plan<S, N>>>,
-        stop: &mut Stop,
+        stop: &Shutdown,
     ) -> Result<(), StoreError> {
         // When a plan is taken up that could not be at once.
         let mut adopt_at = None;
@@ -130,7 +131,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             let clock = self.tools.clock.clone();
             select! {
                 biased;
-                () = stop.soft() => return Ok(()),
+                () = stop.graceful.cancelled() => return Ok(()),
                 Ok(()) = plans.changed() => adopt_at = Some(clock.moment()),
                 Some(done) = self.in_flight.join_next_with_id() => self.take_back(done).await?,
                 Some(id) = self.hints.recv() => self.take_hint(&id),
@@ -151,12 +152,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Follows a new plan; when to try again, if the store cannot be read just now.
     async fn try_to_adopt(&mut self, plan: Arc<Plan<S, N>>) -> Result<Option<Moment>, StoreError> {
         let adopted = self.adopt(plan).await;
-        let (refrains, now) = (&self.tools.refrains, self.tools.clock.moment());
+        let (throttle, now) = (&self.tools.throttle, self.tools.clock.moment());
         match adopted {
             Err(failure) if failure.next_step() == NextStep::Retry => {
-                if let Some(said) = refrains.again(Topic::Writing(PLANS), PLANS, now) {
+                if let Some(said) = throttle.record(Key::Writing(PLANS), PLANS, now) {
                     warn!(
-                        left_out = left_out(said),
+                        suppressed = said.suppressed(),
                         "the avatars of the new config are taken up as soon as the database can \
                          be read: {failure}"
                     );
@@ -164,7 +165,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 Ok(Some(now.plus(ADOPT_AGAIN)))
             }
             adopted => {
-                refrains.end(&Topic::Writing(PLANS), now);
+                throttle.resolve(&Key::Writing(PLANS), now);
                 adopted.map(|()| None)
             }
         }
@@ -232,7 +233,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                     let span = error_span!("list", account = %name, request.id = request);
                     let account = Some(name.clone());
                     let errand = Errand { account, span, ..Errand::default() };
-                    let mut cut = self.cut.1.clone();
+                    let cut = self.cut.clone();
                     self.send(errand, async move {
                         let asked_at = clock.moment();
                         select! {
@@ -240,7 +241,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                             listing = source.list(clock.now()) => {
                                 Returned::Listed(listing, asked_at)
                             }
-                            () = cut.hard() => Returned::CutOff,
+                            () = cut.cancelled() => Returned::CutOff,
                         }
                     });
                 }
@@ -256,7 +257,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                     let (tools, plan) = (self.tools.clone(), Arc::clone(&self.plan));
                     let case = Case { forecast: self.forecast(&watch), ..case };
                     let stale = Arc::<AtomicBool>::default();
-                    let (known, cut) = (Arc::clone(&stale), self.cut.1.clone());
+                    let (known, cut) = (Arc::clone(&stale), self.cut.clone());
                     let task = look(tools, plan, source, case, watch, known, cut);
                     let request = self.tools.requests.mint();
                     let span = error_span!(

@@ -15,7 +15,8 @@ use crate::domain::moment::Moment;
 use crate::domain::observation::Observation;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
-use crate::notify::channels::{Channel, Draft, Parcel};
+use crate::notify::channels::Channel;
+use crate::notify::message::{Draft, Parcel};
 
 /// The time, for people and for waits.
 pub trait Clock: Clone + Send + Sync + 'static {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::daemon::progress::{Mark, Progress};
 use crate::domain::moment::Moment;
+use crate::text::plural::counted;
 
 /// The numbers; each loop writes its own.
 #[derive(Debug, Default)]
@@ -81,10 +82,6 @@ impl Gauge {
     fn words(&self, words: &str) -> Option<String> {
         Some(self.get()).filter(|number| *number > 0).map(|number| format!("{number} {words}"))
     }
-}
-
-fn counted(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

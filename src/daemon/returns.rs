@@ -142,7 +142,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             self.tools.sights.answered(account, now, moment);
         }
         let welcome_again = !was_welcome && !lane.gate.is_on_probation();
-        lane.log_gate(&self.tools.refrains, account, glimpse, moment);
+        lane.log_gate(&self.tools.throttle, account, glimpse, moment);
         if welcome_again {
             self.hasten_denied(account, moment);
         }
@@ -180,11 +180,11 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     fn recall(&mut self, id: AvatarId) {
         let errand = Errand { avatar: Some(id.clone()), ..Errand::default() };
         let (store, clock) = (self.tools.store.clone(), self.tools.clock.clone());
-        let mut cut = self.cut.1.clone();
+        let cut = self.cut.clone();
         self.send(errand, async move {
             select! {
                 biased;
-                () = cut.hard() => Returned::CutOff,
+                () = cut.cancelled() => Returned::CutOff,
                 () = clock.sleep_until(clock.moment().plus(BROKEN_WAIT)) => {
                     Returned::Recalled(store.watches(vec![id]).await)
                 }

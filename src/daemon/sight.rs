@@ -6,13 +6,14 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::daemon::lane::Lane;
+use crate::daemon::log_throttle::{Key, LogThrottle, Resolution};
 use crate::daemon::look::{log_condition, not_written, written_again};
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
-use crate::daemon::refrains::{Ended, Refrains, Topic, in_all, left_out};
 use crate::domain::account::AccountName;
 use crate::domain::condition::{About, Condition, Phase};
-use crate::domain::event::{Event, EventId, EventKind, Subject};
+use crate::domain::event::{Event, EventKind, Subject};
+use crate::domain::id::EventId;
 use crate::domain::key_gate::Welcome;
 use crate::domain::moment::Moment;
 use crate::domain::vision::{Glimpse, Verdict};
@@ -85,7 +86,7 @@ impl<C: Clock> Lane<C> {
     /// Says what an answer did to the gate.
     pub(super) fn log_gate(
         &self,
-        refrains: &Refrains,
+        throttle: &LogThrottle,
         account: &AccountName,
         glimpse: &Glimpse,
         now: Moment,
@@ -96,11 +97,12 @@ impl<C: Clock> Lane<C> {
             Welcome::Throttled { .. } => "throttled",
             // A reload makes any key welcome, so that it was is no reason to say nothing.
             Welcome::Answered if !self.gate.is_on_probation() => {
-                if let Ended::Said(said) = refrains.end(&Topic::Account(account.clone()), now) {
+                if let Resolution::Logged(said) =
+                    throttle.resolve(&Key::Account(account.clone()), now)
+                {
                     info!(
-                        account = %account, left_out = left_out(said),
-                        "the API accepts the key of account `{account}` again, {}", in_all(said)
-                    );
+                        account = %account, suppressed = said.suppressed(),
+                        "the API accepts the key of account `{account}` again, {said}");
                 }
                 return;
             }
@@ -109,27 +111,27 @@ impl<C: Clock> Lane<C> {
             | Welcome::Forbidden { .. }
             | Welcome::NoAnswer => return,
         };
-        let topic = Topic::Account(account.clone());
-        let Some(said) = refrains.again(topic, kind, now) else { return };
-        let left_out = left_out(said);
+        let key = Key::Account(account.clone());
+        let Some(said) = throttle.record(key, kind, now) else { return };
+        let suppressed = said.suppressed();
         let closed_for = self.gate.opens_at().map(|until| until.since(now)).unwrap_or_default();
         let wait = humantime::format_duration(Duration::from_secs(closed_for.as_secs()));
         match glimpse.welcome {
             Welcome::Astray => {
                 let reason = glimpse.dark.as_ref().map(|(_, reason)| reason.as_str());
                 let reason = reason.unwrap_or_default();
-                warn!(account = %account, left_out, "the way to the API is wrong for account \
+                warn!(account = %account, suppressed, "the way to the API is wrong for account \
                     `{account}`: all its looks wait, the next is in {wait}: {reason}");
             }
             Welcome::Throttled { .. } => {
-                warn!(account = %account, left_out, "the API asks account `{account}` for fewer \
+                warn!(account = %account, suppressed, "the API asks account `{account}` for fewer \
                     requests: all its looks wait for {wait}");
             }
             Welcome::Refused
             | Welcome::Forbidden { .. }
             | Welcome::Answered
             | Welcome::NoAnswer => {
-                warn!(account = %account, left_out, "the API refuses the key of account \
+                warn!(account = %account, suppressed, "the API refuses the key of account \
                     `{account}`: all its looks wait, the next is in {wait}");
             }
         }

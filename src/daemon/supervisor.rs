@@ -25,14 +25,14 @@ use crate::daemon::door::{Door, Inside, Turn};
 use crate::daemon::error::DaemonError;
 use crate::daemon::heart;
 use crate::daemon::janitor;
+use crate::daemon::log_throttle::{Key, LogThrottle};
 use crate::daemon::look::Tools;
 use crate::daemon::opening;
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::Clock;
 use crate::daemon::pulse::Pulse;
-use crate::daemon::refrains::{Refrains, Topic, left_out};
 use crate::daemon::request::RequestIds;
-use crate::daemon::stop::{StopOrder, stop_order};
+use crate::daemon::shutdown::Shutdown;
 use crate::daemon::trial;
 use crate::daemon::wiring::{self, WiredPlan};
 use crate::domain::roll::Roll;
@@ -56,7 +56,7 @@ pub struct Daemon<C: Clock> {
     settings: Settings,
     plans: watch::Sender<Arc<WiredPlan>>,
     chores: watch::Sender<Arc<Chores>>,
-    order: StopOrder,
+    shutdown: Shutdown,
     loops: JoinSet<(&'static str, Result<(), StoreError>)>,
     pulse: Arc<Pulse>,
     inside: Inside<C>,
@@ -100,20 +100,20 @@ impl<C: Clock> Daemon<C> {
         let bell = Bell::default();
         let (sights, metrics) = (Sights::default(), Metrics::new());
         let requests = RequestIds::new(boot);
-        let refrains = Refrains::default();
-        let tools = Tools { store, clock, chance, bell, feed, sights, metrics, refrains, requests };
+        let throttle = LogThrottle::default();
+        let tools = Tools { store, clock, chance, bell, feed, sights, metrics, throttle, requests };
         let pulse = Arc::new(Pulse::default());
         let (plans, followed) = watch::channel(Arc::clone(&plan));
         let (chores, of_chores) = watch::channel(chores);
-        let (order, stop) = stop_order();
+        let shutdown = Shutdown::default();
         let (hinted, hints) = mpsc::channel(HINTS_WAITING_MAX);
         let poller =
             Poller::new(tools.clone(), Arc::clone(&pulse), Arc::clone(&plan), hints).await?;
         let dispatcher = Dispatcher::new(tools.clone(), Arc::clone(&pulse), plan);
         let mut loops = JoinSet::new();
-        let poller = poller.run(followed.clone(), stop.clone());
+        let poller = poller.run(followed.clone(), shutdown.clone());
         loops.spawn(async move { ("poller", poller.await) });
-        let dispatcher = dispatcher.run(followed, stop.clone());
+        let dispatcher = dispatcher.run(followed, shutdown.clone());
         loops.spawn(async move { ("dispatcher", dispatcher.await) });
         let (trials, tried) = mpsc::channel(TRIALS_WAITING_MAX);
         let (clock, chance) = (tools.clock.clone(), tools.chance.clone());
@@ -128,10 +128,10 @@ impl<C: Clock> Daemon<C> {
         };
         let door = turn.make(None, settings, &inside);
         let (store, clock) = (tools.store.clone(), tools.clock.clone());
-        let janitor = janitor::run(store, clock, of_chores.clone(), stop.clone());
+        let janitor = janitor::run(store, clock, of_chores.clone(), shutdown.clone());
         loops.spawn(async move { ("janitor", janitor.await) });
         let (store, clock) = (tools.store.clone(), tools.clock.clone());
-        let heart = heart::run(store, clock, Arc::clone(&pulse), of_chores, stop);
+        let heart = heart::run(store, clock, Arc::clone(&pulse), of_chores, shutdown.clone());
         loops.spawn(async move {
             heart.await;
             ("heart", Ok(()))
@@ -143,7 +143,7 @@ impl<C: Clock> Daemon<C> {
             settings,
             plans,
             chores,
-            order,
+            shutdown,
             loops,
             pulse,
             inside,
@@ -200,7 +200,7 @@ impl<C: Clock> Daemon<C> {
             door.close().await;
         }
         // That it was taken is said anyway, with what it changes.
-        self.tools.refrains.end(&Topic::Writing(CONFIGS), self.tools.clock.moment());
+        self.tools.throttle.resolve(&Key::Writing(CONFIGS), self.tools.clock.moment());
         self.taken().await?;
         Ok(changes)
     }
@@ -260,9 +260,9 @@ impl<C: Clock> Daemon<C> {
     /// Says that a good config is taken as soon as the store can write.
     pub fn config_waits(&self, failure: &StoreError) {
         let now = self.tools.clock.moment();
-        if let Some(said) = self.tools.refrains.again(Topic::Writing(CONFIGS), CONFIGS, now) {
+        if let Some(said) = self.tools.throttle.record(Key::Writing(CONFIGS), CONFIGS, now) {
             warn!(
-                left_out = left_out(said),
+                suppressed = said.suppressed(),
                 "the config was read again and is taken as soon as the store can write: {failure}"
             );
         }
@@ -317,12 +317,12 @@ impl<C: Clock> Daemon<C> {
     /// # Errors
     /// When the store failed at the end.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> Result<(), DaemonError> {
-        let Self { tools, writer, order, mut loops, door, plans, inside, .. } = self;
+        let Self { tools, writer, shutdown, mut loops, door, plans, inside, .. } = self;
         if let Some(door) = door {
             door.close().await;
         }
         tools.store.stop();
-        order.soft();
+        shutdown.graceful.cancel();
         tokio::pin!(hurry);
         let mut hurried = false;
         let mut result = Ok(());
@@ -332,7 +332,7 @@ impl<C: Clock> Daemon<C> {
                 () = &mut hurry, if !hurried => {
                     hurried = true;
                     warn!("stopping at once: the next start makes up for what is under way");
-                    order.hard();
+                    shutdown.immediate.cancel();
                     continue;
                 }
             };

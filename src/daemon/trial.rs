@@ -13,9 +13,10 @@ use crate::daemon::plan::Plan;
 use crate::daemon::ports::{Clock, Notifier};
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::domain::event::{Event, EventId, EventKind, Subject};
+use crate::domain::event::{Event, EventKind, Subject};
+use crate::domain::id::EventId;
 use crate::domain::timestamp::Timestamp;
-use crate::notify::channels::{Draft, Parcel};
+use crate::notify::message::{Draft, Parcel};
 use crate::web::desk::{Trial, Tried};
 
 /// Makes the trials that come in, one at a time, until nobody can ask for one any more.

@@ -17,7 +17,7 @@ use crate::config::settings::{
 use crate::daemon::checked;
 use crate::daemon::chores::{Chores, Heart};
 use crate::daemon::error::DaemonError;
-use crate::daemon::misfits::Misfits;
+use crate::daemon::log_throttle::TemplateFallbackLog;
 use crate::daemon::plan::{Account, Discovery, Outlet, Plan, Registration, Strategy};
 use crate::domain::account::AccountName;
 use crate::domain::backoff::Backoff;
@@ -177,7 +177,7 @@ fn outlets(
                 events: settings.events.clone(),
                 operator: settings.operator,
                 terms: settings.terms.clone(),
-                misfits: Misfits::default(),
+                fallbacks: TemplateFallbackLog::default(),
             };
             Ok((name.clone(), outlet))
         })

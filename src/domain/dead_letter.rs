@@ -5,7 +5,7 @@
 
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::DeliveryId;
-use crate::domain::event::EventId;
+use crate::domain::id::EventId;
 
 /// A delivery that was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::domain::event::{is_id, uuid_v7};
+use crate::domain::id::{is_id, uuid_v7};
 use crate::domain::retry::{OnUnknown, Terms};
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;

@@ -9,72 +9,12 @@ use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::channel::ChannelName;
 use crate::domain::condition::{About, Condition};
 use crate::domain::dead_letter::DeadLetter;
+use crate::domain::id::EventId;
 use crate::domain::recipient::masked;
-use crate::domain::roll::Roll;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::training::Training;
 use crate::domain::transition::{Previous, Transition};
-
-/// The id of an event, and the `webhook-id` of every message about it: `evt_` and 32 hex digits
-/// of a version 7 UUID (RFC 9562, section 5.7).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EventId(String);
-
-/// A text that is no event id.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an event id: they look like `evt_0193…`")]
-pub struct EventIdError(String);
-
-impl EventId {
-    /// A fresh id, made of the moment and of chance.
-    pub fn mint(now: Timestamp, roll: Roll) -> Self {
-        Self(format!("{EVENT_PREFIX}{}", uuid_v7(now, roll)))
-    }
-
-    /// Takes an id that was minted before.
-    ///
-    /// # Errors
-    /// When the text does not begin with `evt_` or has other than letters and digits behind it.
-    pub fn parse(text: &str) -> Result<Self, EventIdError> {
-        if !is_id(text, EVENT_PREFIX) {
-            return Err(EventIdError(text.to_owned()));
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The moment that it was minted in, if it tells one.
-    pub fn minted_at(&self) -> Option<Timestamp> {
-        let uuid = uuid::Uuid::try_parse(self.0.strip_prefix(EVENT_PREFIX)?).ok()?;
-        let (seconds, nanos) = uuid.get_timestamp()?.to_unix();
-        let millis = seconds.checked_mul(1_000)?.checked_add(u64::from(nanos) / 1_000_000)?;
-        Some(Timestamp::from_millis(i64::try_from(millis).ok()?))
-    }
-}
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Whether a text is an id of that prefix: letters and digits behind it, and at least one.
-pub(super) fn is_id(text: &str, prefix: &str) -> bool {
-    let rest = text.strip_prefix(prefix).unwrap_or_default();
-    !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric())
-}
-
-/// The 32 hex digits of a version 7 UUID of that moment.
-pub(super) fn uuid_v7(now: Timestamp, roll: Roll) -> String {
-    let millis = u64::try_from(now.as_millis()).unwrap_or(0);
-    let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &roll.id_bytes()).into_uuid();
-    uuid.simple().to_string()
-}
 
 /// What kind of news an event is; the `type` of its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -259,11 +199,10 @@ pub enum Subject {
     },
 }
 
-const EVENT_PREFIX: &str = "evt_";
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::roll::Roll;
 
     const STATUSES: [&str; 6] =
         ["NOT_TRAINED", "TRAINING", "TRAINING_FAILED", "IDLE", "REFUSED", "SOMETHING_NEW"];

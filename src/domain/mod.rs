@@ -6,9 +6,8 @@
 //! above it.
 
 pub mod timestamp;
-pub mod span;
+pub mod humanize;
 pub mod moment;
-pub mod refrain;
 pub mod roll;
 pub mod foreign_text;
 pub mod odd_character;
@@ -28,6 +27,7 @@ pub mod account;
 pub mod mail_domain;
 pub mod mail_address;
 pub mod condition;
+pub mod id;
 pub mod event;
 pub mod trouble;
 pub mod told;

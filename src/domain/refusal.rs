@@ -69,7 +69,23 @@ pub(super) enum Whom {
     Unclear,
 }
 
+impl Whom {
+    const fn of(words: Words) -> Self {
+        match words {
+            Words::SurelyOfUs | Words::OfUs => Self::Us,
+            Words::LimitOfOurs | Words::OfLimit => Self::UsForNow,
+            Words::OfMail => Self::Mail,
+            Words::OfRecipient => Self::Recipient,
+            Words::OfPolicy => Self::Unclear,
+        }
+    }
+}
+
 impl Refusal<'_> {
+    fn words(&self) -> Option<Words> {
+        said_of(self.text, self.sender, self.recipient, self.hello_name)
+    }
+
     /// What it means.
     pub fn ruling(&self) -> Ruling {
         if self.code < 500 {
@@ -95,7 +111,7 @@ impl Refusal<'_> {
     /// It spends no attempt where the server names a limit, a policy or a lack of its own.
     fn class_for_now(&self) -> OutcomeClass {
         let limits =
-            said_of(self).is_some_and(|words| matches!(words, Words::LimitOfOurs | Words::OfLimit));
+            self.words().is_some_and(|words| matches!(words, Words::LimitOfOurs | Words::OfLimit));
         match (self.code, status(self.code, self.text)) {
             (421 | 450..=452, _) | (_, Some((7, _))) => OutcomeClass::Throttled,
             _ if limits => OutcomeClass::Throttled,
@@ -114,7 +130,7 @@ impl Refusal<'_> {
 
     fn whom(&self) -> Whom {
         let status = status(self.code, self.text);
-        let words = said_of(self);
+        let words = self.words();
         match self.step {
             Step::Hello | Step::Tls | Step::Auth => match words {
                 Some(Words::LimitOfOurs | Words::OfLimit) => Whom::UsForNow,
@@ -139,9 +155,9 @@ impl Refusal<'_> {
                 (Some(Words::OfUs), Some((2, 1))) => Whom::Us,
                 (words, Some((subject, detail))) => match by_status(subject, detail) {
                     Some(whom) => whom,
-                    None => words.map_or(Whom::Unclear, Words::whom),
+                    None => words.map_or(Whom::Unclear, Whom::of),
                 },
-                (Some(words), None) => words.whom(),
+                (Some(words), None) => Whom::of(words),
                 (None, None) => self.by_code(),
             },
         }

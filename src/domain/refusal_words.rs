@@ -4,8 +4,6 @@
 //! beginning of one), and a phrase only where its words mean something else alone. Our own
 //! addresses are known: they are no words. What is not understood here is left to the codes.
 
-use crate::domain::refusal::{Refusal, Whom};
-
 /// What words speak of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Words {
@@ -25,23 +23,16 @@ pub(super) enum Words {
     OfPolicy,
 }
 
-impl Words {
-    pub(super) const fn whom(self) -> Whom {
-        match self {
-            Self::SurelyOfUs | Self::OfUs => Whom::Us,
-            Self::LimitOfOurs | Self::OfLimit => Whom::UsForNow,
-            Self::OfMail => Whom::Mail,
-            Self::OfRecipient => Whom::Recipient,
-            Self::OfPolicy => Whom::Unclear,
-        }
-    }
-}
-
 /// What the words of a refusal speak of; `None` when nothing in them is known.
-pub(super) fn said_of(refusal: &Refusal<'_>) -> Option<Words> {
-    let text = refusal.text.to_lowercase();
-    let (sender, recipient) = (refusal.sender.to_lowercase(), refusal.recipient.to_lowercase());
-    let hello_name = format!("<{}>", refusal.hello_name.to_lowercase());
+pub(super) fn said_of(
+    text: &str,
+    sender: &str,
+    recipient: &str,
+    hello_name: &str,
+) -> Option<Words> {
+    let text = text.to_lowercase();
+    let (sender, recipient) = (sender.to_lowercase(), recipient.to_lowercase());
+    let hello_name = format!("<{}>", hello_name.to_lowercase());
     let names = |name: &str| !name.is_empty() && text.contains(name);
     let of_sender_alone = names(&sender) && !names(&recipient);
     let of_hello_name = hello_name.len() > 2 && names(&hello_name);

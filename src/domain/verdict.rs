@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use crate::domain::event::EventKind;
 use crate::domain::health::ChannelState;
-use crate::domain::span::rough;
+use crate::domain::humanize::humanize;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::trouble::TroubleKind;
+use crate::text::plural::counted;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -223,12 +224,11 @@ pub const fn obstacle(
 
 /// What is wrong with the config file as it stands; it says nothing about what is in force.
 fn config(facts: &Facts<'_>) -> Option<String> {
-    let counted = |all: &[String], noun| counted(all.len().try_into().unwrap_or(u64::MAX), noun);
     match (facts.config_readable, facts.config_problems, facts.config_changes) {
         (false, [], _) => Some("the config cannot be read".to_owned()),
         (false, [first, ..], _) => Some(format!("the config cannot be read: {first}")),
         (true, all @ [first, ..], _) => {
-            Some(format!("the config has {}: {first}", counted(all, "problem")))
+            Some(format!("the config has {}: {first}", counted(all.len(), "problem")))
         }
         (true, [], [only]) => Some(format!("the config was changed and not reloaded: {only}")),
         (true, [], [first, rest @ ..]) => {
@@ -290,7 +290,8 @@ fn channel(channel: &ChannelFacts<'_>, late_after: Duration, now: Timestamp) -> 
     let late = age.is_some_and(|age| age > late_after);
     if under_way > 0 && (late || parked) {
         let state = obstacle.map(|word| format!(", which is {word}")).unwrap_or_default();
-        let oldest = age.map(|age| format!(", the oldest for {}", rough(age))).unwrap_or_default();
+        let oldest =
+            age.map(|age| format!(", the oldest for {}", humanize(age))).unwrap_or_default();
         let waiting = counted(under_way, "message");
         let text = format!("{waiting} waiting for channel {name}{state}{oldest}");
         // A pause is meant, and lasts for a while; what the config has forgotten waits in vain.
@@ -328,10 +329,6 @@ fn unrecognized(avatar: &StatusFacts<'_>) -> Finding {
         since: *since,
         text: format!("avatar {id} has the unknown status {shown}"),
     }
-}
-
-fn counted(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// What is found where the database cannot be written.

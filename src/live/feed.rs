@@ -7,7 +7,8 @@ use tokio::sync::broadcast;
 
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{DeliveryState, Outcome};
-use crate::domain::event::{EventId, EventKind};
+use crate::domain::event::EventKind;
+use crate::domain::id::EventId;
 use crate::domain::transition::Transition;
 
 /// One thing that happened.

@@ -6,13 +6,14 @@
 use std::time::Duration;
 
 use crate::domain::delivery::{DeliveryId, Outcome, OutcomeClass};
-use crate::domain::event::{Event, EventId};
+use crate::domain::event::Event;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::email::mailer::Email;
 use crate::notify::fault;
 use crate::notify::format::choice::Rendered;
 use crate::notify::http::Webhook;
+use crate::notify::message::{Draft, Parcel};
 
 /// Something that can be told about an event.
 #[derive(Debug)]
@@ -21,36 +22,6 @@ pub enum Channel {
     Webhook(Webhook),
     /// One account and its recipients.
     Email(Email),
-}
-
-/// A message for one recipient, rendered and not yet stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draft {
-    /// The id of the delivery.
-    pub id: DeliveryId,
-    /// The address for mail; empty for a webhook.
-    pub recipient: String,
-    /// What the body is.
-    pub content_type: String,
-    /// The bytes that every try sends.
-    pub body: Vec<u8>,
-    /// Why it is the standard body instead of the channel's template, for people.
-    pub fallback: Option<String>,
-}
-
-/// A stored message, to be tried once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parcel {
-    /// The id of the delivery.
-    pub delivery_id: DeliveryId,
-    /// The id of the event, the same on every repeat.
-    pub event_id: EventId,
-    /// The address for mail; empty for a webhook.
-    pub recipient: String,
-    /// What the body is.
-    pub content_type: String,
-    /// The bytes, as they were stored.
-    pub body: Vec<u8>,
 }
 
 impl Channel {

@@ -4,11 +4,9 @@
 //! The outcome comes first, then whose it is, what it means and what to do, and what we really
 //! know about when it happened. Every foreign text in it is one harmless line.
 
-use std::time::Duration;
-
 use crate::domain::avatar::AvatarId;
-use crate::domain::event::EventId;
 use crate::domain::foreign_text::one_line;
+use crate::domain::id::EventId;
 use crate::domain::timestamp::Timestamp;
 
 /// What is said.
@@ -58,23 +56,6 @@ pub(super) fn clock(at: Timestamp) -> String {
     shown.unwrap_or(text)
 }
 
-/// A length of time as people say it: two units at most, rounded down.
-pub(super) fn span(length: Duration) -> String {
-    let seconds = length.as_secs();
-    let units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
-    let first = units.iter().position(|(_, size)| seconds >= *size).unwrap_or(units.len() - 1);
-    let mut rest = seconds;
-    let mut words = Vec::new();
-    for (unit, size) in units.iter().skip(first).take(UNITS_SHOWN) {
-        let count = rest / size;
-        rest %= size;
-        if count > 0 || words.is_empty() {
-            words.push(format!("{count} {unit}"));
-        }
-    }
-    words.join(" ")
-}
-
 /// Characters of a name, or of any other short foreign text.
 pub(super) const NAME_CHARS_MAX: usize = 80;
 /// The colour of what is good.
@@ -83,24 +64,3 @@ pub(super) const GOOD: &str = "#2e9e5b";
 pub(super) const BAD: &str = "#d9483b";
 /// The colour of everything else.
 pub(super) const NEUTRAL: &str = "#7a869a";
-const UNITS_SHOWN: usize = 2;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_length_of_time_is_said_in_two_units() {
-        let check = |seconds: u64, expected: &str| {
-            assert_eq!(span(Duration::from_secs(seconds)), expected, "for {seconds}");
-        };
-        check(0, "0 s");
-        check(42, "42 s");
-        check(60, "1 min");
-        check(125, "2 min 5 s");
-        check(3_600, "1 h");
-        check(10_787, "2 h 59 min");
-        check(86_400 + 3_599, "1 d");
-        check(90_000, "1 d 1 h");
-    }
-}

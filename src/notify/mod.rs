@@ -6,6 +6,7 @@
 //! a clock.
 
 pub mod channels;
+pub mod message;
 pub mod error;
 pub mod format;
 pub mod signature;

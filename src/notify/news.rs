@@ -3,12 +3,11 @@
 use crate::domain::avatar::Avatar;
 use crate::domain::event::Event;
 use crate::domain::foreign_text::one_line;
+use crate::domain::humanize::humanize;
 use crate::domain::status::Status;
 use crate::domain::training::Training;
 use crate::domain::transition::{Earlier, Previous, Transition};
-use crate::notify::letter::{
-    BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, called, clock, span,
-};
+use crate::notify::letter::{BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, called, clock};
 
 /// The letter about a transition.
 pub(super) fn news(
@@ -85,7 +84,7 @@ impl Ending {
 /// How long it lasted, as far as we saw: from our first sight of it, to between our last one and
 /// our first sight of its end.
 fn took(training: &Training) -> String {
-    let (min, max) = (span(training.lasted_min), span(training.lasted_max));
+    let (min, max) = (humanize(training.lasted_min), humanize(training.lasted_max));
     let lasted = if min == max { format!("about {max}") } else { format!("{min} to {max}") };
     format!("{lasted}, from our first sight of it")
 }

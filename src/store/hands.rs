@@ -8,7 +8,7 @@ use rusqlite::{Connection, named_params};
 
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::DeliveryId;
-use crate::domain::event::EventId;
+use crate::domain::id::EventId;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::store::database;

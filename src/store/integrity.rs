@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row};
 use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::DeliveryId;
-use crate::domain::event::EventId;
+use crate::domain::id::EventId;
 use crate::domain::timestamp::Timestamp;
 
 /// What a check found.

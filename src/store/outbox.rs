@@ -8,8 +8,8 @@ use rusqlite::{Connection, Row, named_params};
 
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome};
-use crate::domain::event::EventId;
 use crate::domain::health::Health;
+use crate::domain::id::EventId;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
 use crate::store::{channels, recipients, untold};

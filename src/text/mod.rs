@@ -5,3 +5,4 @@
 
 pub mod characters;
 pub mod escape;
+pub mod plural;

@@ -18,11 +18,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
 use crate::domain::foreign_text::plain;
-use crate::domain::span::rough;
+use crate::domain::humanize::humanize;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::reader::DeliveryFilter;
+use crate::text::plural::counted;
 use crate::web::actions::{self, reading};
 use crate::web::answer::{Problem, add_challenge};
 use crate::web::api::STATES;
@@ -81,24 +82,24 @@ impl Look {
     /// How long ago a moment of a view was.
     fn ago(&self, at: &str) -> String {
         let since = Timestamp::parse_rfc3339(at).map(|at| self.now.since(at)).unwrap_or_default();
-        rough(since)
+        humanize(since)
     }
 
     /// How long from now a moment of a view is; nothing when it has come.
     fn until(&self, at: &str) -> String {
         let until = Timestamp::parse_rfc3339(at).map(|at| at.since(self.now)).unwrap_or_default();
-        if until.is_zero() { "now".to_owned() } else { format!("in {}", rough(until)) }
+        if until.is_zero() { "now".to_owned() } else { format!("in {}", humanize(until)) }
     }
 }
 
 /// Seconds in words.
 fn span(seconds: &u64) -> String {
-    rough(std::time::Duration::from_secs(*seconds))
+    humanize(std::time::Duration::from_secs(*seconds))
 }
 
-/// A number of things, in words.
-fn several(number: &u64, one: &str, many: &str) -> String {
-    if *number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+/// A number with its noun.
+fn several(number: &u64, noun: &str) -> String {
+    counted(*number, noun)
 }
 
 /// The class of a status or a state, for colours only; the words say the same.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::domain::span::rough;
+use crate::domain::humanize::humanize;
 use crate::domain::timestamp::Timestamp;
 
 /// A timeline from the first sight on.
@@ -35,7 +35,7 @@ pub struct Stretch {
 impl Stretch {
     /// How long it lasted, for people.
     pub fn words(&self) -> String {
-        rough(self.lasted)
+        humanize(self.lasted)
     }
 }
 

@@ -9,12 +9,13 @@ use avatar_watch::domain::mail_address::MailAddress;
 use avatar_watch::domain::mail_domain::MailDomain;
 use avatar_watch::files::program::Program;
 use avatar_watch::files::trust::Trust;
-use avatar_watch::notify::channels::{Channel, Parcel};
+use avatar_watch::notify::channels::Channel;
 use avatar_watch::notify::email::mailer::Email;
 use avatar_watch::notify::email::spec::{
     Bounces, EmailSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, PostSpec, Proof,
     SmtpSpec, SmtpTls,
 };
+use avatar_watch::notify::message::Parcel;
 use avatar_watch::secret::Secret;
 
 use crate::harness::news;

@@ -8,11 +8,12 @@ use avatar_watch::domain::condition::{About, BlindCause, Phase};
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::mail_address::MailAddress;
 use avatar_watch::domain::mail_domain::MailDomain;
-use avatar_watch::notify::channels::{Channel, Parcel};
+use avatar_watch::notify::channels::Channel;
 use avatar_watch::notify::email::mailer::Email;
 use avatar_watch::notify::email::spec::{
     Bounces, EmailSpec, FileSpec, MailStyle, PostSpec, Threading,
 };
+use avatar_watch::notify::message::Parcel;
 
 use proptest::prelude::*;
 
@@ -157,11 +158,11 @@ fn a_mail_says_how_long_the_training_took_as_far_as_we_saw() {
         Some(rest.split(" Avatar id").next().unwrap().to_owned())
     };
     let mut event = news::settled(Some("Jane"), "IDLE");
-    let seen = Some("2 h 59 min to 3 h, from our first sight of it".to_owned());
+    let seen = Some("2h 59m to 3h, from our first sight of it".to_owned());
     assert_eq!(took(&event), seen);
     let Subject::Transition { training, .. } = &mut event.subject else { unreachable!() };
     training.as_mut().unwrap().lasted_min = Duration::from_secs(3 * 3_600);
-    let known = Some("about 3 h, from our first sight of it".to_owned());
+    let known = Some("about 3h, from our first sight of it".to_owned());
     assert_eq!(took(&event), known);
     let Subject::Transition { training, .. } = &mut event.subject else { unreachable!() };
     *training = None;

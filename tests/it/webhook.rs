@@ -5,8 +5,9 @@ use std::time::Duration;
 use avatar_watch::domain::custom_header::CustomHeaderName;
 use avatar_watch::domain::delivery::{Outcome, OutcomeClass, RETRY_AFTER_MAX};
 use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::notify::channels::{Channel, Parcel};
+use avatar_watch::notify::channels::Channel;
 use avatar_watch::notify::http::{Webhook, WebhookSpec};
+use avatar_watch::notify::message::Parcel;
 use avatar_watch::secret::Secret;
 use avatar_watch::signing_secret::SigningSecret;
 

@@ -16,13 +16,14 @@ use avatar_watch::config::file;
 use avatar_watch::config::location::ConfigFile;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::channel::{Accepts, ChannelName};
-use avatar_watch::domain::event::{Event, EventId, EventKind, Subject};
+use avatar_watch::domain::event::{Event, EventKind, Subject};
+use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::mail_address::MailAddress;
 use avatar_watch::domain::mail_domain::MailDomain;
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::template_tree::TemplateTree;
 use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::notify::channels::{Channel, Draft, Parcel};
+use avatar_watch::notify::channels::Channel;
 use avatar_watch::notify::email::mailer::Email;
 use avatar_watch::notify::email::spec::{
     Bounces, EmailSpec, MailStyle, PhaseTimeouts, PostSpec, SmtpSpec, SmtpTls,
@@ -30,6 +31,7 @@ use avatar_watch::notify::email::spec::{
 use avatar_watch::notify::format::choice::Format;
 use avatar_watch::notify::format::template::Template;
 use avatar_watch::notify::http::{Webhook, WebhookSpec};
+use avatar_watch::notify::message::{Draft, Parcel};
 use avatar_watch::secret::Secret;
 use avatar_watch::web::hints;
 use flate2::Compression;

@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::files::write::{PRIVATE, probe, replace};
-use crate::notify::channels::Parcel;
 use crate::notify::fault::stopped;
+use crate::notify::message::Parcel;
 
 /// The folder.
 #[derive(Debug)]

@@ -11,7 +11,6 @@ use crate::domain::event::Event;
 use crate::domain::mail_address::MailAddress;
 use crate::domain::roll::Roll;
 use crate::domain::timestamp::Timestamp;
-use crate::notify::channels::{Draft, Parcel};
 use crate::notify::email::folder::Folder;
 use crate::notify::email::login::Login;
 use crate::notify::email::message::{CONTENT_TYPE, Letterhead};
@@ -22,6 +21,7 @@ use crate::notify::email::smtp_offers::Offers;
 use crate::notify::email::smtp_tls::Tls;
 use crate::notify::email::spec::{Bounces, EmailSpec, PostSpec, SmtpSpec};
 use crate::notify::error::NotifyError;
+use crate::notify::message::{Draft, Parcel};
 use crate::notify::{fault, signature};
 
 /// A mail account that writes to its recipients.

@@ -204,7 +204,8 @@ mod tests {
     use crate::domain::avatar::AvatarId;
     use crate::domain::channel::ChannelName;
     use crate::domain::condition::{BlindCause, Phase};
-    use crate::domain::event::{EventId, EventKind};
+    use crate::domain::event::EventKind;
+    use crate::domain::id::EventId;
     use crate::domain::timestamp::Timestamp;
     use crate::domain::transition::Previous;
 

@@ -8,13 +8,15 @@ use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::condition::{About, Condition, Phase};
 use avatar_watch::domain::dead_letter::DeadLetter;
 use avatar_watch::domain::delivery::DeliveryId;
-use avatar_watch::domain::event::{Event, EventId, EventKind, Subject};
+use avatar_watch::domain::event::{Event, EventKind, Subject};
+use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::domain::training::Training;
 use avatar_watch::domain::transition::{Previous, Transition};
-use avatar_watch::notify::channels::{Channel, Draft, Parcel};
+use avatar_watch::notify::channels::Channel;
+use avatar_watch::notify::message::{Draft, Parcel};
 
 /// The avatar that all events are about.
 pub(crate) const AVATAR: &str = "3c90c3cc-0d44-4b50-8888-8dd25736052a";

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avatar_watch::daemon::misfits::Misfits;
+use avatar_watch::daemon::log_throttle::TemplateFallbackLog;
 use avatar_watch::daemon::plan::{Account, Outlet, Plan, Registration, Strategy};
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
@@ -85,7 +85,7 @@ pub(crate) fn with_channel<S, N>(
         terms: Terms::webhook(),
         at_once: 8,
         spacing: None,
-        misfits: Misfits::default(),
+        fallbacks: TemplateFallbackLog::default(),
     };
     plan.outlets.insert(ChannelName::parse(channel).unwrap(), outlet);
     plan

@@ -8,15 +8,16 @@ use std::time::Duration;
 use avatar_watch::daemon::ports::{AvatarSource, Clock as _, Notifier};
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::delivery::{DeliveryId, Outcome, OutcomeClass};
-use avatar_watch::domain::event::{Event, EventId};
+use avatar_watch::domain::event::Event;
+use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::listing::Listing;
 use avatar_watch::domain::moment::Moment;
 use avatar_watch::domain::observation::Observation;
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::notify::channels::{Draft, Parcel};
 use avatar_watch::notify::format::standard;
+use avatar_watch::notify::message::{Draft, Parcel};
 
 use crate::harness::clock::HandClock;
 use crate::harness::plans::seen;

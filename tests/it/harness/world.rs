@@ -11,14 +11,14 @@ use std::time::Duration;
 use avatar_watch::daemon::bell::Bell;
 use avatar_watch::daemon::chance::Chance;
 use avatar_watch::daemon::dispatcher::Dispatcher;
+use avatar_watch::daemon::log_throttle::LogThrottle;
 use avatar_watch::daemon::look::Tools;
 use avatar_watch::daemon::plan::Plan;
 use avatar_watch::daemon::poller::Poller;
 use avatar_watch::daemon::ports::{AvatarSource, Notifier};
 use avatar_watch::daemon::pulse::Pulse;
-use avatar_watch::daemon::refrains::Refrains;
 use avatar_watch::daemon::request::RequestIds;
-use avatar_watch::daemon::stop::{StopOrder, stop_order};
+use avatar_watch::daemon::shutdown::Shutdown;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::listing::Listing;
 use avatar_watch::domain::observation::Observation;
@@ -67,7 +67,7 @@ struct Running<S, N> {
     writer: Writer,
     plans: watch::Sender<Arc<Plan<S, N>>>,
     hints: mpsc::Sender<AvatarId>,
-    order: StopOrder,
+    shutdown: Shutdown,
     loops: Vec<JoinHandle<Result<(), StoreError>>>,
     pulse: Arc<Pulse>,
 }
@@ -117,22 +117,22 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
             feed: Feed::default(),
             sights: Sights::default(),
             metrics: Metrics::new(),
-            refrains: Refrains::default(),
+            throttle: LogThrottle::default(),
             requests: RequestIds::new(roll),
         };
         let pulse = Arc::new(Pulse::default());
         let (plans, followed) = watch::channel(Arc::clone(&plan));
-        let (order, stop) = stop_order();
+        let shutdown = Shutdown::default();
         let (hints, hinted) = mpsc::channel(64);
         let poller =
             Poller::new(tools.clone(), Arc::clone(&pulse), Arc::clone(&plan), hinted).await;
-        let poller = poller.unwrap().run(followed.clone(), stop.clone());
+        let poller = poller.unwrap().run(followed.clone(), shutdown.clone());
         let mut loops = vec![tokio::spawn(poller)];
         if self.loops == Loops::Both {
             let dispatcher = Dispatcher::new(tools, Arc::clone(&pulse), plan);
-            loops.push(tokio::spawn(dispatcher.run(followed, stop)));
+            loops.push(tokio::spawn(dispatcher.run(followed, shutdown.clone())));
         }
-        self.running = Some(Running { store, writer, plans, hints, order, loops, pulse });
+        self.running = Some(Running { store, writer, plans, hints, shutdown, loops, pulse });
     }
 
     /// Hands the loops a new plan.
@@ -157,12 +157,12 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
         &self.running().pulse
     }
 
-    /// Orders a soft stop.
+    /// Begins a graceful shutdown.
     pub(crate) fn order_stop(&self) {
-        self.running().order.soft();
+        self.running().shutdown.graceful.cancel();
     }
 
-    /// Orders a soft stop and turns the hand until both loops have ended.
+    /// Begins a graceful shutdown and turns the hand until both loops have ended.
     pub(crate) async fn stop(&mut self) -> Vec<Result<(), StoreError>> {
         self.order_stop();
         loop {
@@ -192,12 +192,13 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
 
     /// Waits for the loops' end and closes the store; how those ended that were not killed.
     pub(crate) async fn end(&mut self) -> Vec<Result<(), StoreError>> {
-        let Running { store, writer, loops, order, .. } = self.running.take().unwrap();
+        let Running { store, writer, loops, shutdown, .. } = self.running.take().unwrap();
         let mut results = Vec::new();
         for end in loops {
             results.extend(end.await);
         }
-        drop((store, order));
+        shutdown.immediate.cancel();
+        drop(store);
         // The looks and tries that were cut off hold the store until they are run once more.
         tokio::task::spawn_blocking(move || writer.join()).await.unwrap();
         results

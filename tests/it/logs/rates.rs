@@ -73,7 +73,7 @@ async fn of_a_receiver_that_is_down_for_a_day_little_is_said_and_of_its_deliveri
     let refused = log.lines("did not take it");
     assert!(tries > 4 * refused.len(), "{tries} tries");
     assert_eq!(refused.len(), 5, "at once, and after 1, 3, 7 and 15 hours: {refused:?}");
-    assert_eq!(refused[0]["left_out"], Value::Null);
+    assert_eq!(refused[0]["suppressed"], Value::Null);
     let changes = world.reader().transitions(None, 1000).unwrap().len();
     assert_eq!(log.lines("went from").len() + log.lines("seen first").len(), changes);
 
@@ -81,9 +81,9 @@ async fn of_a_receiver_that_is_down_for_a_day_little_is_said_and_of_its_deliveri
     world.live(seconds(2 * HOUR)).await;
     let again = log.lines("`ops` takes messages again, after ");
     assert_eq!(again.len(), 1);
-    let left_out =
-        |lines: &[Value]| lines.iter().filter_map(|it| it["left_out"].as_u64()).sum::<u64>();
-    let said = u64::try_from(refused.len()).unwrap() + left_out(&refused) + left_out(&again);
+    let suppressed =
+        |lines: &[Value]| lines.iter().filter_map(|it| it["suppressed"].as_u64()).sum::<u64>();
+    let said = u64::try_from(refused.len()).unwrap() + suppressed(&refused) + suppressed(&again);
     assert_eq!(said, u64::try_from(tries).unwrap(), "every try was said or counted");
     let filter = DeliveryFilter { limit: 1000, ..DeliveryFilter::default() };
     let rows = world.reader().deliveries(&filter).unwrap();
@@ -144,7 +144,7 @@ async fn of_an_api_that_is_down_for_a_day_each_avatar_says_little_and_every_chan
     }
     let back = log.lines("is in sight again, after ");
     assert_eq!(back.len(), AVATARS);
-    assert!(back.iter().all(|line| line["left_out"].as_u64() > Some(10)), "{}", back[0]);
+    assert!(back.iter().all(|line| line["suppressed"].as_u64() > Some(10)), "{}", back[0]);
     assert_eq!(log.lines("watch.blind has ended").len(), 1);
     assert_eq!(log.lines("went from TRAINING to IDLE").len(), AVATARS);
     let all = log.lines("").len();

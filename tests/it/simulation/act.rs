@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avatar_watch::daemon::misfits::Misfits;
+use avatar_watch::daemon::log_throttle::TemplateFallbackLog;
 use avatar_watch::daemon::plan::{Outlet, Plan, Registration};
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::channel::ChannelName;
@@ -295,7 +295,7 @@ impl Stage {
             terms,
             at_once: 8,
             spacing: None,
-            misfits: Misfits::default(),
+            fallbacks: TemplateFallbackLog::default(),
         }
     }
 

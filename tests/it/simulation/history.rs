@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::delivery::{DeliveryId, OutcomeClass};
-use avatar_watch::domain::event::EventId;
+use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::moment::Moment;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;

@@ -15,7 +15,7 @@ use avatar_watch::domain::observation::{Denial, Fault, Observation};
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::notify::channels::{Draft, Parcel};
+use avatar_watch::notify::message::{Draft, Parcel};
 use serde_json::json;
 use tokio::task::yield_now;
 

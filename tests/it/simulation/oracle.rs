@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use avatar_watch::domain::avatar::AvatarId;
-use avatar_watch::domain::event::EventId;
+use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::domain::transition::{Previous, Transition};

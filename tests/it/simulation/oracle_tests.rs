@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use avatar_watch::domain::delivery::{DeliveryId, OutcomeClass};
-use avatar_watch::domain::event::EventId;
+use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::roll::Roll;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::delivery::{DeliveryState, Outcome, OutcomeClass, Scope};
-use avatar_watch::domain::event::EventId;
+use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::moment::Moment;
 use avatar_watch::domain::read_access::ReadAccess;
 use avatar_watch::domain::roll::Roll;
