@@ -30,7 +30,7 @@ pub enum End {
     /// It is whole.
     Whole,
     /// The coded body stops before its end: what came is the beginning.
-    BrokenOff,
+    Truncated,
     /// It is larger than allowed: what came is the beginning.
     TooLarge,
 }
@@ -84,12 +84,12 @@ pub struct Decoder<'r> {
 }
 
 /// Where a body failed, told once by the innermost coding that noticed.
-type Slot = Rc<Cell<Option<Flaw>>>;
+type Slot = Rc<Cell<Option<ReadFailure>>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flaw {
+enum ReadFailure {
     Corrupt(&'static str),
-    BrokenOff,
+    Truncated,
     TooLarge,
 }
 
@@ -131,9 +131,9 @@ impl<'r> Decoder<'r> {
     pub fn end(&self) -> Result<End, CodingError> {
         match self.flaw.get() {
             None => Ok(End::Whole),
-            Some(Flaw::BrokenOff) => Ok(End::BrokenOff),
-            Some(Flaw::TooLarge) => Ok(End::TooLarge),
-            Some(Flaw::Corrupt(name)) => Err(CodingError::Corrupt(name)),
+            Some(ReadFailure::Truncated) => Ok(End::Truncated),
+            Some(ReadFailure::TooLarge) => Ok(End::TooLarge),
+            Some(ReadFailure::Corrupt(name)) => Err(CodingError::Corrupt(name)),
         }
     }
 }
@@ -200,7 +200,11 @@ impl Read for Layer<'_> {
         read_within(left, flaw, to, |to| {
             decoder.read(to).inspect_err(|error| {
                 let is_cut = ran_dry.get() || error.kind() == io::ErrorKind::UnexpectedEof;
-                let found = if is_cut { Flaw::BrokenOff } else { Flaw::Corrupt(coding.name()) };
+                let found = if is_cut {
+                    ReadFailure::Truncated
+                } else {
+                    ReadFailure::Corrupt(coding.name())
+                };
                 flaw.set(flaw.get().or(Some(found)));
             })
         })
@@ -210,7 +214,7 @@ impl Read for Layer<'_> {
 /// Reads no more than is left to be read; more is a flaw.
 fn read_within(
     left: &mut usize,
-    flaw: &Cell<Option<Flaw>>,
+    flaw: &Cell<Option<ReadFailure>>,
     to: &mut [u8],
     mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
 ) -> io::Result<usize> {
@@ -218,7 +222,7 @@ fn read_within(
         if read(&mut [0])? == 0 {
             return Ok(0);
         }
-        flaw.set(flaw.get().or(Some(Flaw::TooLarge)));
+        flaw.set(flaw.get().or(Some(ReadFailure::TooLarge)));
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     let room = to.len().min(*left);

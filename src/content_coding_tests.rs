@@ -112,7 +112,7 @@ fn what_is_broken_is_told_from_what_is_cut() {
         assert_eq!(read(&[name], b"<html>"), Err(CodingError::Corrupt(name)), "for {name}");
         for length in 1..body.len() {
             let cut = decode([name], &body[..length], 1 << 20).unwrap();
-            assert_eq!(cut.end, End::BrokenOff, "for {name} cut at {length}");
+            assert_eq!(cut.end, End::Truncated, "for {name} cut at {length}");
             assert!(long.starts_with(&cut.bytes), "for {name} cut at {length}");
         }
     };
@@ -126,7 +126,7 @@ fn what_is_broken_is_told_from_what_is_cut() {
         Ok(Decoded { bytes: long[..100].to_vec(), end: End::TooLarge })
     });
     assert_eq!(decode(["gzip"], &flipped, 1 << 20), Err(CodingError::Corrupt("gzip")));
-    assert_eq!(read(&["br"], &BROTLI[..9]).unwrap().end, End::BrokenOff);
+    assert_eq!(read(&["br"], &BROTLI[..9]).unwrap().end, End::Truncated);
     assert_eq!(read(&["br"], b"<html>sign in</html>"), Err(CodingError::Corrupt("br")));
 }
 

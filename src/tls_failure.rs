@@ -6,7 +6,7 @@
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
-use crate::domain::foreign_text::one_line;
+use crate::domain::foreign_text::sanitize_line;
 use crate::domain::timestamp::Timestamp;
 
 /// A failure of TLS.
@@ -35,7 +35,7 @@ pub fn explain(error: &Error) -> TlsFailure {
         Error::PeerIncompatible(_) => {
             failure("we have no way of encrypting in common", CIPHER_HELP)
         }
-        other => failure(&one_line(&other.to_string(), TEXT_CHARS_MAX), SERVER_SETTINGS),
+        other => failure(&sanitize_line(&other.to_string(), TEXT_CHARS_MAX), SERVER_SETTINGS),
     }
 }
 
@@ -71,7 +71,7 @@ fn of_certificate(error: &CertificateError) -> TlsFailure {
         CertificateError::NotValidForNameContext { presented, .. } => {
             let names: Vec<String> =
                 presented.iter().take(NAMES_SHOWN).map(|it| bare(it)).collect();
-            let names = one_line(&names.join("`, `"), TEXT_CHARS_MAX);
+            let names = sanitize_line(&names.join("`, `"), TEXT_CHARS_MAX);
             failure(&format!("its certificate is for another host: for `{names}`"), NAME_HELP)
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
@@ -114,14 +114,14 @@ fn of_alert(alert: AlertDescription) -> TlsFailure {
             "let it take clients without a certificate, or name another place",
         ),
         other => {
-            let text = one_line(&format!("{other:?}"), TEXT_CHARS_MAX);
+            let text = sanitize_line(&format!("{other:?}"), TEXT_CHARS_MAX);
             failure(&format!("it broke off with the alert `{text}`"), SERVER_SETTINGS)
         }
     }
 }
 
 fn unnamed(error: &CertificateError) -> TlsFailure {
-    let text = one_line(&error.to_string(), TEXT_CHARS_MAX);
+    let text = sanitize_line(&error.to_string(), TEXT_CHARS_MAX);
     failure(&format!("its certificate is not trusted ({text})"), NEW_CERTIFICATE)
 }
 

@@ -7,18 +7,18 @@
 use std::time::Duration;
 
 use crate::argil::list::List;
-use crate::argil::quote::quote;
-use crate::argil::wire::{self, Unusable};
+use crate::argil::quote::sanitize_excerpt;
+use crate::argil::wire::{self, DecodeError};
 use crate::domain::avatar::AvatarId;
-use crate::domain::listing::Listing;
-use crate::domain::observation::{Denial, Fault, Observation};
+use crate::domain::listing::ListObservation;
+use crate::domain::observation::{Denial, Observation, PollError};
 use crate::domain::retry_after;
 use crate::domain::timestamp::Timestamp;
 use crate::mask::Mask;
 
 /// One answer, as far as it was read.
 #[derive(Debug)]
-pub struct Answer<'a> {
+pub struct ApiResponse<'a> {
     /// The HTTP status code.
     pub code: u16,
     /// Every `Retry-After` header.
@@ -32,80 +32,96 @@ pub struct Answer<'a> {
     /// The body without its codings, as much of it as came.
     pub body: &'a [u8],
     /// Why its codings could not be taken off, if so; goes on after "the answer".
-    pub undecoded: Option<String>,
+    pub decode_error: Option<String>,
     /// Why the body is not whole, if it is not.
-    pub flaw: Option<(Fault, String)>,
+    pub failure: Option<(PollError, String)>,
 }
 
 /// Reads an answer about the avatar `id` that came at `now`. The key is taken out of every text
 /// that the server wrote.
-pub fn observe(answer: &Answer<'_>, id: &AvatarId, mask: &Mask, now: Timestamp) -> Observation {
+pub fn classify(
+    answer: &ApiResponse<'_>,
+    id: &AvatarId,
+    mask: &Mask,
+    now: Timestamp,
+) -> Observation {
     match answer.code {
         200 => seen(answer, id, mask),
         // Whoever wrote it, nobody knows what it says.
-        404 if answer.undecoded.is_some() => {
-            Observation::Failed { fault: Fault::Coding, reason: said(answer, mask) }
-        }
+        404 if answer.decode_error.is_some() => Observation::Failed {
+            fault: PollError::UnknownEncoding,
+            reason: error_text(answer, mask),
+        },
         // A page, or what is no text, comes from somebody between us and the API, who knows no
         // avatars.
         404 if wire::is_web_page(answer.body) || wire::is_binary(answer.body) => {
-            Observation::Failed { fault: Fault::Unusable, reason: said(answer, mask) }
+            Observation::Failed {
+                fault: PollError::InvalidResponse,
+                reason: error_text(answer, mask),
+            }
         }
-        404 => Observation::Missing { reason: said(answer, mask) },
-        _ => unseen(answer, mask, now),
+        404 => Observation::Missing { reason: error_text(answer, mask) },
+        _ => classify_failure(answer, mask, now),
     }
 }
 
 /// Reads an answer about all avatars of the account that came at `now`; `list` is what its body
 /// came to, if it was one of a 200.
-pub fn list(
-    answer: &Answer<'_>,
-    list: Option<Result<List, Unusable>>,
+pub fn classify_list(
+    answer: &ApiResponse<'_>,
+    list: Option<Result<List, DecodeError>>,
     mask: &Mask,
     now: Timestamp,
-) -> Listing {
+) -> ListObservation {
     if answer.code != 200 {
-        return Listing::Unseen(unseen(answer, mask, now));
+        return ListObservation::Failed(classify_failure(answer, mask, now));
     }
-    if let Some((fault, flaw)) = &answer.flaw {
-        return Listing::Unseen(Observation::Failed { fault: *fault, reason: flaw.clone() });
+    if let Some((fault, flaw)) = &answer.failure {
+        return ListObservation::Failed(Observation::Failed {
+            fault: *fault,
+            reason: flaw.clone(),
+        });
     }
-    match list.unwrap_or(Err(Unusable::Empty)) {
+    match list.unwrap_or(Err(DecodeError::Empty)) {
         Ok(List { avatars, unclear, unusable }) => {
             let page = page(answer, avatars.len() + unusable, mask);
-            Listing::Shown { avatars, unclear, unusable, page }
+            ListObservation::Listed { avatars, unclear, unusable, page }
         }
         Err(unusable) => {
             let reason = unusable.to_string();
-            let fault = if unusable.is_too_large() { Fault::Wrong } else { Fault::Unusable };
-            Listing::Unseen(Observation::Failed { fault, reason })
+            let fault = if unusable.is_too_large() {
+                PollError::RequestRejected
+            } else {
+                PollError::InvalidResponse
+            };
+            ListObservation::Failed(Observation::Failed { fault, reason })
         }
     }
 }
 
 /// An answer that shows nothing, whatever was asked.
-fn unseen(answer: &Answer<'_>, mask: &Mask, now: Timestamp) -> Observation {
-    let reason = said(answer, mask);
+fn classify_failure(answer: &ApiResponse<'_>, mask: &Mask, now: Timestamp) -> Observation {
+    let reason = error_text(answer, mask);
     let fault = match answer.code {
         401 => return Observation::Denied { denial: Denial::Key, reason },
         // Whether the key may do this says nothing about what else it may do.
         403 => return Observation::Denied { denial: Denial::Avatar, reason },
-        429 => return Observation::Throttled { retry_after: wait(answer, now), reason },
-        503 => match wait(answer, now) {
+        429 => return Observation::Throttled { retry_after: retry_after(answer, now), reason },
+        503 => match retry_after(answer, now) {
             Some(wait) => return Observation::Throttled { retry_after: Some(wait), reason },
-            None => Fault::Unusable,
+            None => PollError::InvalidResponse,
         },
-        300..=399 if answer.redirect_host.is_some() => Fault::Way,
+        300..=399 if answer.redirect_host.is_some() => PollError::Misrouted,
         // A timeout, or a request that came too early: both mend themselves.
-        408 | 425 => Fault::Unusable,
-        400..=499 => Fault::Wrong,
-        _ => Fault::Unusable,
+        408 | 425 => PollError::InvalidResponse,
+        400..=499 => PollError::RequestRejected,
+        _ => PollError::InvalidResponse,
     };
     Observation::Failed { fault, reason }
 }
 
 /// Why a list of that length is one page of a longer one, if its headers say so.
-fn page(answer: &Answer<'_>, length: usize, mask: &Mask) -> Option<String> {
+fn page(answer: &ApiResponse<'_>, length: usize, mask: &Mask) -> Option<String> {
     let number = |value: &str| value.trim().parse::<usize>().ok();
     answer.paging.iter().find_map(|(name, value)| {
         let more = match *name {
@@ -133,31 +149,31 @@ fn links_to_next(value: &str) -> bool {
 }
 
 /// A 200: the avatar, if the body is whole and tells of it.
-fn seen(answer: &Answer<'_>, id: &AvatarId, mask: &Mask) -> Observation {
-    if let Some((fault, flaw)) = &answer.flaw {
+fn seen(answer: &ApiResponse<'_>, id: &AvatarId, mask: &Mask) -> Observation {
+    if let Some((fault, flaw)) = &answer.failure {
         return Observation::Failed { fault: *fault, reason: flaw.clone() };
     }
     match wire::read_avatar(answer.body, id, mask) {
         Ok(avatar) => Observation::Seen(Box::new(avatar)),
-        Err(Unusable::OtherId(other)) => {
-            let other = quote(&other, mask);
+        Err(DecodeError::OtherId(other)) => {
+            let other = sanitize_excerpt(&other, mask);
             let reason = format!("the answer is about another avatar, `{other}`");
-            Observation::Failed { fault: Fault::Wrong, reason }
+            Observation::Failed { fault: PollError::RequestRejected, reason }
         }
         Err(unusable) => {
-            Observation::Failed { fault: Fault::Unusable, reason: unusable.to_string() }
+            Observation::Failed { fault: PollError::InvalidResponse, reason: unusable.to_string() }
         }
     }
 }
 
 /// The status code, with what the server wrote about it.
-fn said(answer: &Answer<'_>, mask: &Mask) -> String {
+fn error_text(answer: &ApiResponse<'_>, mask: &Mask) -> String {
     let code = answer.code;
     if let Some(host) = &answer.redirect_host {
-        let host = quote(host, mask);
+        let host = sanitize_excerpt(host, mask);
         return format!("the API answered {code}, a redirect to `{host}`, which is not followed");
     }
-    if let Some(why) = &answer.undecoded {
+    if let Some(why) = &answer.decode_error {
         return format!("the API answered {code}, and the answer {why}");
     }
     if wire::is_web_page(answer.body) {
@@ -166,7 +182,7 @@ fn said(answer: &Answer<'_>, mask: &Mask) -> String {
     if wire::is_binary(answer.body) {
         return format!("the API answered {code} with a body that is no text");
     }
-    let words = quote(&wire::error_text(answer.body), mask);
+    let words = sanitize_excerpt(&wire::error_text(answer.body), mask);
     if words.is_empty() {
         format!("the API answered {code}")
     } else {
@@ -175,7 +191,7 @@ fn said(answer: &Answer<'_>, mask: &Mask) -> String {
 }
 
 /// The longest wait that any of the headers asks for.
-fn wait(answer: &Answer<'_>, now: Timestamp) -> Option<Duration> {
+fn retry_after(answer: &ApiResponse<'_>, now: Timestamp) -> Option<Duration> {
     let waits = answer.retry_after.iter();
     waits.filter_map(|text| retry_after::parse(text, answer.date, now, RETRY_AFTER_MAX)).max()
 }
@@ -189,22 +205,22 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 mod tests {
     use super::*;
 
-    fn answer(code: u16, body: &str) -> Answer<'_> {
-        Answer {
+    fn answer(code: u16, body: &str) -> ApiResponse<'_> {
+        ApiResponse {
             code,
             retry_after: Vec::new(),
             date: None,
             redirect_host: None,
             paging: Vec::new(),
             body: body.as_bytes(),
-            undecoded: None,
-            flaw: None,
+            decode_error: None,
+            failure: None,
         }
     }
 
-    fn look(answer: &Answer<'_>) -> Observation {
+    fn look(answer: &ApiResponse<'_>) -> Observation {
         let id = AvatarId::parse("a1").unwrap();
-        observe(answer, &id, &Mask::new(["k3y-k3y"]), Timestamp::from_millis(0))
+        classify(answer, &id, &Mask::new(["k3y-k3y"]), Timestamp::from_millis(0))
     }
 
     #[test]
@@ -254,7 +270,7 @@ mod tests {
     fn a_body_that_was_not_decoded_proves_nothing() {
         let check = |code, expected: &str| {
             let undecoded = Some("has a content coding that is not known, `x`".to_owned());
-            let coded = Answer { undecoded, ..answer(code, "") };
+            let coded = ApiResponse { decode_error: undecoded, ..answer(code, "") };
             assert_eq!(format!("{:?}", look(&coded)), expected);
         };
         let why = "and the answer has a content coding that is not known, `x`";
@@ -269,7 +285,7 @@ mod tests {
     #[test]
     fn the_longest_valid_wait_counts() {
         let check = |code, headers: &[&'static str], expected: Option<u64>| {
-            let throttled = Answer { retry_after: headers.to_vec(), ..answer(code, "") };
+            let throttled = ApiResponse { retry_after: headers.to_vec(), ..answer(code, "") };
             match look(&throttled) {
                 Observation::Throttled { retry_after, .. } => {
                     assert_eq!(retry_after, expected.map(Duration::from_secs), "for {headers:?}");
@@ -283,21 +299,24 @@ mod tests {
         check(429, &["120", "7"], Some(120));
         check(429, &["999999999999"], Some(3600));
         check(503, &["30"], Some(30));
-        let closed = Answer { retry_after: vec!["soon"], ..answer(503, "") };
+        let closed = ApiResponse { retry_after: vec!["soon"], ..answer(503, "") };
         assert!(matches!(look(&closed), Observation::Failed { .. }));
     }
 
     #[test]
     fn a_body_that_broke_off_keeps_what_the_code_said() {
-        let cut = |code, body| Answer {
-            flaw: Some((Fault::Unreachable, "it broke off".into())),
+        let cut = |code, body| ApiResponse {
+            failure: Some((PollError::Unreachable, "it broke off".into())),
             ..answer(code, body)
         };
         let whole = r#"{"id":"a1","status":"IDLE"}"#;
         assert!(matches!(look(&cut(401, "{\"mess")), Observation::Denied { .. }));
         assert_eq!(
             look(&cut(200, whole)),
-            Observation::Failed { fault: Fault::Unreachable, reason: "it broke off".to_owned() }
+            Observation::Failed {
+                fault: PollError::Unreachable,
+                reason: "it broke off".to_owned()
+            }
         );
         assert!(matches!(look(&answer(200, whole)), Observation::Seen(_)));
     }

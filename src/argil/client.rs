@@ -17,17 +17,17 @@ use reqwest::StatusCode;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use url::Url;
 
-use crate::argil::answer::{self, Answer};
+use crate::argil::answer::{self, ApiResponse};
 use crate::argil::error::ArgilError;
 use crate::argil::fault::{self, Stage};
 use crate::argil::list::List;
 use crate::argil::list_parser::{LIST_SIZE_MAX, ListParser, Parsed};
-use crate::argil::pool::{CONNECT_MAX, NoPool, Pool, Pools, SILENCE_MAX, Target};
-use crate::argil::wire::Unusable;
+use crate::argil::pool::{CONNECT_MAX, Pool, PoolError, Pools, SILENCE_MAX, Target};
+use crate::argil::wire::DecodeError;
 use crate::content_coding::{CodingError, Decoded, End, decode};
 use crate::domain::avatar::AvatarId;
-use crate::domain::listing::Listing;
-use crate::domain::observation::{Fault, Observation};
+use crate::domain::listing::ListObservation;
+use crate::domain::observation::{Observation, PollError};
 use crate::domain::timestamp::Timestamp;
 use crate::mask::Mask;
 use crate::secret::Secret;
@@ -55,7 +55,7 @@ pub struct Client {
     mask: Mask,
     timeout: Duration,
     /// How many requests were sent a second time.
-    repeats: AtomicU64,
+    reconnects: AtomicU64,
     /// Whether an answer ever came: before that, no connection can have been a kept one.
     answered: AtomicBool,
     /// The `Date` of the last answer, in milliseconds; zero before the first.
@@ -75,7 +75,7 @@ impl Client {
     /// # Errors
     /// When the base URL or the key cannot be used.
     pub fn new(spec: ClientSpec) -> Result<Self, ArgilError> {
-        let (avatars, host) = locate(spec.base_url)?;
+        let (avatars, host) = avatars_url(spec.base_url)?;
         let headers = headers(&spec.api_key)?;
         // Someone else may have installed one before us; any will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -86,7 +86,7 @@ impl Client {
             host,
             mask: Mask::new([spec.api_key.expose()]),
             timeout: spec.timeout,
-            repeats: AtomicU64::new(0),
+            reconnects: AtomicU64::new(0),
             answered: AtomicBool::new(false),
             dated: AtomicI64::new(0),
         })
@@ -94,41 +94,41 @@ impl Client {
 
     /// Looks at one avatar. Never fails and never takes longer than the limit: whatever goes
     /// wrong is an observation, too. Dropping the future drops the request.
-    pub async fn look(&self, id: &AvatarId, now: Timestamp) -> Observation {
-        match self.ask(&self.url(id), Wanted::Avatar, now).await {
-            Ok(asked) => answer::observe(&asked.outline(), id, &self.mask, now),
+    pub async fn get_avatar(&self, id: &AvatarId, now: Timestamp) -> Observation {
+        match self.fetch(&self.url(id), Endpoint::Avatar, now).await {
+            Ok(asked) => answer::classify(&asked.response(), id, &self.mask, now),
             Err(failure) => self.failed(failure, now),
         }
     }
 
     /// What this machine lacks, so that nothing can be asked for just now.
-    pub fn hindrance(&self) -> Option<String> {
-        Some(fault::not_built(&self.pools.hindrance()?, &self.mask))
+    pub fn obstacle(&self) -> Option<String> {
+        Some(fault::not_built(&self.pools.obstacle()?, &self.mask))
     }
 
     /// How many requests so far were sent a second time.
     pub fn repeats(&self) -> u64 {
-        self.repeats.load(Ordering::Relaxed)
+        self.reconnects.load(Ordering::Relaxed)
     }
 
     /// Looks at all avatars of the account in one request, with the same care.
-    pub async fn list(&self, now: Timestamp) -> Listing {
+    pub async fn list_avatars(&self, now: Timestamp) -> ListObservation {
         let mut url = self.avatars.clone();
         url.query_pairs_mut().append_pair("visibility", "private");
-        match self.ask(&url, Wanted::List, now).await {
+        match self.fetch(&url, Endpoint::List, now).await {
             Ok(mut asked) => {
                 let list = asked.list.take();
-                answer::list(&asked.outline(), list, &self.mask, now)
+                answer::classify_list(&asked.response(), list, &self.mask, now)
             }
-            Err(failure) => Listing::Unseen(self.failed(failure, now)),
+            Err(failure) => ListObservation::Failed(self.failed(failure, now)),
         }
     }
 
     /// No answer. Where the way is not trusted, our own clock may be to blame: a certificate is
     /// good for a while, and the API told its time before.
-    fn failed(&self, (fault, mut reason): (Fault, String), now: Timestamp) -> Observation {
+    fn failed(&self, (fault, mut reason): (PollError, String), now: Timestamp) -> Observation {
         let dated = Timestamp::from_millis(self.dated.load(Ordering::Relaxed));
-        if fault == Fault::Way && dated.since(now) > CLOCK_DOUBT {
+        if fault == PollError::Misrouted && dated.since(now) > CLOCK_SKEW_MAX {
             reason.push_str(&format!(
                 "; the last answer was dated {dated}, and it is {now} here: this machine's clock \
                  is wrong"
@@ -139,61 +139,62 @@ impl Client {
 
     /// Asks for something. What is news on connections that are not new is asked for again on new
     /// ones, after a look-up of their own: the API may have moved.
-    async fn ask(
+    async fn fetch(
         &self,
         url: &Url,
-        wanted: Wanted,
+        wanted: Endpoint,
         now: Timestamp,
-    ) -> Result<Asked, (Fault, String)> {
+    ) -> Result<Fetched, (PollError, String)> {
         let pool = self.pools.at(now).await.map_err(|error| self.without_pool(error))?;
-        let asked = self.ask_noted(&pool, url, wanted).await;
-        let is_news = asked.as_ref().is_ok_and(|asked| wanted.news().contains(&asked.code()));
-        if pool.is_believed(now) || !is_news {
+        let asked = self.fetch_and_record(&pool, url, wanted).await;
+        let is_news =
+            asked.as_ref().is_ok_and(|asked| wanted.confirmed_codes().contains(&asked.code()));
+        if pool.is_fresh(now) || !is_news {
             return asked;
         }
         let newer = self.pools.after(Some(&pool), now).await;
         let pool = newer.map_err(|error| self.without_pool(error))?;
-        self.repeats.fetch_add(1, Ordering::Relaxed);
-        self.ask_noted(&pool, url, wanted).await
+        self.reconnects.fetch_add(1, Ordering::Relaxed);
+        self.fetch_and_record(&pool, url, wanted).await
     }
 
     /// Asks on one pool, and notes whether it is to be asked on again.
-    async fn ask_noted(
+    async fn fetch_and_record(
         &self,
         pool: &Arc<Pool>,
         url: &Url,
-        wanted: Wanted,
-    ) -> Result<Asked, (Fault, String)> {
-        let asked = self.ask_on(pool, url, wanted).await;
+        wanted: Endpoint,
+    ) -> Result<Fetched, (PollError, String)> {
+        let asked = self.fetch_on(pool, url, wanted).await;
         match &asked {
-            Ok(asked) => self.pools.note(pool, asked.code() != 200),
+            Ok(asked) => self.pools.record(pool, asked.code() != 200),
             Err(_) => self.pools.abandon(pool),
         }
         asked
     }
 
-    fn without_pool(&self, error: NoPool) -> (Fault, String) {
+    fn without_pool(&self, error: PoolError) -> (PollError, String) {
         match error {
-            NoPool::Unresolved(error) => {
-                (Fault::Unresolved, format!("cannot resolve `{}`: {error}", self.host))
+            PoolError::Unresolved(error) => {
+                (PollError::Unresolved, format!("cannot resolve `{}`: {error}", self.host))
             }
-            NoPool::Unbuilt(error) => (Fault::Local, fault::not_built(&error, &self.mask)),
+            PoolError::Unbuilt(error) => (PollError::Local, fault::not_built(&error, &self.mask)),
         }
     }
 
     /// Asks on one pool, and reads the answer as far as the limits allow.
-    async fn ask_on(
+    async fn fetch_on(
         &self,
         pool: &Arc<Pool>,
         url: &Url,
-        wanted: Wanted,
-    ) -> Result<Asked, (Fault, String)> {
+        wanted: Endpoint,
+    ) -> Result<Fetched, (PollError, String)> {
         let mut limit = pin!(tokio::time::sleep(self.timeout));
         let mut response = tokio::select! {
             biased;
             sent = self.send(pool, url) => sent?,
             () = &mut limit => {
-                return Err((Fault::Unreachable, format!("no answer within {:?}", self.timeout)));
+                return Err((PollError::Unreachable, format!("no answer within {:?}", self.timeout)));
             }
         };
         let date = text(&response, header::DATE).and_then(Timestamp::parse_http_date);
@@ -202,16 +203,16 @@ impl Client {
         }
         let late = || {
             let reason = format!("no complete answer within {:?}", self.timeout);
-            (Fault::Unreachable, reason)
+            (PollError::Unreachable, reason)
         };
-        if wanted == Wanted::List && response.status() == StatusCode::OK {
+        if wanted == Endpoint::List && response.status() == StatusCode::OK {
             let parser = ListParser::start(codings(&response), self.mask.clone());
             let flaw = tokio::select! {
                 biased;
                 fed = self.feed(&mut response, &parser) => fed.err(),
                 () = &mut limit => Some(late()),
             };
-            return Ok(Asked::with_list(response, parser.end().await, flaw, &self.mask));
+            return Ok(Fetched::with_list(response, parser.end().await, flaw, &self.mask));
         }
         let mut body = Vec::new();
         let flaw = tokio::select! {
@@ -219,11 +220,11 @@ impl Client {
             read = self.read(&mut response, &mut body) => read.err(),
             () = &mut limit => Some(late()),
         };
-        Ok(Asked::new(response, &body, flaw, &self.mask))
+        Ok(Fetched::new(response, &body, flaw, &self.mask))
     }
 
     /// Sends the request, and once more on a fresh connection if it died on a kept one.
-    async fn send(&self, pool: &Pool, url: &Url) -> Result<reqwest::Response, (Fault, String)> {
+    async fn send(&self, pool: &Pool, url: &Url) -> Result<reqwest::Response, (PollError, String)> {
         let error = match pool.keeping.get(url.clone()).send().await {
             Ok(response) => {
                 self.answered.store(true, Ordering::Relaxed);
@@ -232,11 +233,11 @@ impl Client {
             Err(error) => error,
         };
         if !self.answered.load(Ordering::Relaxed) || !died_before_answer(&error) {
-            return Err(self.explain(error, Stage::Answer));
+            return Err(self.describe(error, Stage::Response));
         }
-        self.repeats.fetch_add(1, Ordering::Relaxed);
+        self.reconnects.fetch_add(1, Ordering::Relaxed);
         let second = pool.fresh.get(url.clone()).send().await;
-        second.map_err(|error| self.explain(error, Stage::Answer))
+        second.map_err(|error| self.describe(error, Stage::Response))
     }
 
     /// Reads the body as it comes, as far as the cap allows.
@@ -244,7 +245,7 @@ impl Client {
         &self,
         response: &mut reqwest::Response,
         body: &mut Vec<u8>,
-    ) -> Result<(), (Fault, String)> {
+    ) -> Result<(), (PollError, String)> {
         while let Some(chunk) = self.chunk(response).await? {
             if body.len() + chunk.len() > BODY_SIZE_MAX {
                 return Err(too_large(BODY_SIZE_MAX));
@@ -259,7 +260,7 @@ impl Client {
         &self,
         response: &mut reqwest::Response,
         parser: &ListParser,
-    ) -> Result<(), (Fault, String)> {
+    ) -> Result<(), (PollError, String)> {
         while let Some(chunk) = self.chunk(response).await? {
             if !parser.feed(chunk).await {
                 break;
@@ -271,8 +272,8 @@ impl Client {
     async fn chunk(
         &self,
         response: &mut reqwest::Response,
-    ) -> Result<Option<Bytes>, (Fault, String)> {
-        response.chunk().await.map_err(|error| self.explain(error, Stage::Body))
+    ) -> Result<Option<Bytes>, (PollError, String)> {
+        response.chunk().await.map_err(|error| self.describe(error, Stage::Body))
     }
 
     /// `{base_url}/avatars/{id}`; `push` encodes the id so that it stays one segment.
@@ -286,41 +287,41 @@ impl Client {
 
     /// The library's error as a reason. A timeout comes first: it also claims to be a failure
     /// of whatever it interrupted.
-    fn explain(&self, error: reqwest::Error, stage: Stage) -> (Fault, String) {
+    fn describe(&self, error: reqwest::Error, stage: Stage) -> (PollError, String) {
         let error = error.without_url();
         let host = &self.host;
         let stage = match stage {
-            Stage::Answer if error.is_dns() => Stage::Resolve,
-            Stage::Answer if error.is_connect() => Stage::Connect,
-            Stage::Resolve | Stage::Connect | Stage::Answer | Stage::Body => stage,
+            Stage::Response if error.is_dns() => Stage::Resolve,
+            Stage::Response if error.is_connect() => Stage::Connect,
+            Stage::Resolve | Stage::Connect | Stage::Response | Stage::Body => stage,
         };
         if !error.is_timeout() {
-            let fault = fault::kind(&error);
-            return (fault, fault::explain(&error, stage, host, &self.mask));
+            let fault = fault::classify(&error);
+            return (fault, fault::describe(&error, stage, host, &self.mask));
         }
         let silence = self.timeout.min(SILENCE_MAX);
         let reason = match stage {
             Stage::Resolve | Stage::Connect => {
                 format!("no connection to `{host}` within {:?}", self.timeout.min(CONNECT_MAX))
             }
-            Stage::Answer => format!("no answer within {silence:?}"),
+            Stage::Response => format!("no answer within {silence:?}"),
             Stage::Body => format!("the answer stalled: nothing more within {silence:?}"),
         };
-        (Fault::Unreachable, reason)
+        (PollError::Unreachable, reason)
     }
 }
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
+enum Endpoint {
     Avatar,
     List,
 }
 
-impl Wanted {
+impl Endpoint {
     /// The answers that do not pass by themselves. About an avatar: that the key is refused, or
     /// that there is no such avatar. Whether there is a list says nothing about avatars.
-    const fn news(self) -> &'static [u16] {
+    const fn confirmed_codes(self) -> &'static [u16] {
         match self {
             Self::Avatar => &[401, 403, 404],
             Self::List => &[401],
@@ -329,17 +330,17 @@ impl Wanted {
 }
 
 /// A response, as far as it was read.
-struct Asked {
+struct Fetched {
     response: reqwest::Response,
     body: Vec<u8>,
     /// What a list came to, which was read as it came.
-    list: Option<Result<List, Unusable>>,
+    list: Option<Result<List, DecodeError>>,
     undecoded: Option<String>,
-    flaw: Option<(Fault, String)>,
+    failure: Option<(PollError, String)>,
 }
 
-fn too_large(size_max: usize) -> (Fault, String) {
-    (Fault::Wrong, format!("the answer is larger than {} KiB", size_max / 1024))
+fn too_large(size_max: usize) -> (PollError, String) {
+    (PollError::RequestRejected, format!("the answer is larger than {} KiB", size_max / 1024))
 }
 
 /// Whether the connection broke before an answer: then the request may be sent once more, since
@@ -355,56 +356,56 @@ fn codings(response: &reqwest::Response) -> Vec<String> {
 }
 
 /// Why a body that was decoded shows nothing, in words and as what it means.
-type Undecoded = (Option<String>, Option<(Fault, String)>);
+type Undecoded = (Option<String>, Option<(PollError, String)>);
 
 fn undecoded(end: Result<End, CodingError>, size_max: usize, mask: &Mask) -> Undecoded {
     match end {
         Ok(End::Whole) => (None, None),
         Ok(End::TooLarge) => (None, Some(too_large(size_max))),
-        Ok(End::BrokenOff) => {
+        Ok(End::Truncated) => {
             let why = "broke off amid its content coding".to_owned();
-            let flaw = (Fault::Unreachable, format!("the answer {why}"));
+            let flaw = (PollError::Unreachable, format!("the answer {why}"));
             (Some(why), Some(flaw))
         }
         Err(error) => {
             // The name of a coding is the server's.
             let why = mask.whole(&error.to_string()).into_owned();
-            let flaw = (Fault::Coding, format!("the answer {why}"));
+            let flaw = (PollError::UnknownEncoding, format!("the answer {why}"));
             (Some(why), Some(flaw))
         }
     }
 }
 
-impl Asked {
+impl Fetched {
     /// Takes the codings off the body, before anything is read out of it. What is not whole may
     /// still be decoded up to where it ends.
     fn new(
         response: reqwest::Response,
         body: &[u8],
-        flaw: Option<(Fault, String)>,
+        flaw: Option<(PollError, String)>,
         mask: &Mask,
     ) -> Self {
         let codings = codings(&response);
         let decoded = decode(codings.iter().map(String::as_str), body, BODY_SIZE_MAX);
         let (body, end) = match decoded {
-            Ok(Decoded { end: End::BrokenOff, .. }) => (Vec::new(), Ok(End::BrokenOff)),
+            Ok(Decoded { end: End::Truncated, .. }) => (Vec::new(), Ok(End::Truncated)),
             Ok(Decoded { bytes, end }) => (bytes, Ok(end)),
             Err(error) => (Vec::new(), Err(error)),
         };
         let (undecoded, own) = undecoded(end, BODY_SIZE_MAX, mask);
-        Self { response, body, list: None, undecoded, flaw: flaw.or(own) }
+        Self { response, body, list: None, undecoded, failure: flaw.or(own) }
     }
 
     /// With a list that was read as it came.
     fn with_list(
         response: reqwest::Response,
         parsed: Parsed,
-        flaw: Option<(Fault, String)>,
+        flaw: Option<(PollError, String)>,
         mask: &Mask,
     ) -> Self {
         let (undecoded, own) = undecoded(parsed.end, LIST_SIZE_MAX, mask);
         let (body, list) = (Vec::new(), Some(parsed.list));
-        Self { response, body, list, undecoded, flaw: flaw.or(own) }
+        Self { response, body, list, undecoded, failure: flaw.or(own) }
     }
 
     fn code(&self) -> u16 {
@@ -412,7 +413,7 @@ impl Asked {
     }
 
     /// The parts of the response that mean something.
-    fn outline(&self) -> Answer<'_> {
+    fn response(&self) -> ApiResponse<'_> {
         let response = &self.response;
         let headers = response.headers();
         let redirect_host = text(response, header::LOCATION)
@@ -420,7 +421,7 @@ impl Asked {
             .and_then(|place| response.url().join(place).ok())
             .and_then(|target| target.host_str().map(str::to_owned));
         let paging = |name: &str| name.starts_with("x-total") || name.starts_with("x-page");
-        Answer {
+        ApiResponse {
             code: self.code(),
             retry_after: headers
                 .get_all(header::RETRY_AFTER)
@@ -435,8 +436,8 @@ impl Asked {
                 .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
                 .collect(),
             body: &self.body,
-            undecoded: self.undecoded.clone(),
-            flaw: self.flaw.clone(),
+            decode_error: self.undecoded.clone(),
+            failure: self.failure.clone(),
         }
     }
 }
@@ -446,7 +447,7 @@ fn text(response: &reqwest::Response, name: header::HeaderName) -> Option<&str> 
 }
 
 /// `{base_url}/avatars`, and the host as reasons name it.
-fn locate(mut base: Url) -> Result<(Url, String), ArgilError> {
+fn avatars_url(mut base: Url) -> Result<(Url, String), ArgilError> {
     let wrong = |reason| Err(ArgilError::BaseUrl { reason });
     if !matches!(base.scheme(), "http" | "https") {
         return wrong("must begin with `https://` or `http://`");
@@ -486,6 +487,6 @@ fn headers(key: &Secret) -> Result<HeaderMap, ArgilError> {
 }
 
 /// A clock that is behind what the API said before by more than this is wrong.
-const CLOCK_DOUBT: Duration = Duration::from_secs(5 * 60);
+const CLOCK_SKEW_MAX: Duration = Duration::from_secs(5 * 60);
 /// The largest body, decompressed; an avatar has some 2 KB.
 const BODY_SIZE_MAX: usize = 256 * 1024;

@@ -6,8 +6,8 @@ use std::error::Error;
 use std::io;
 use std::iter;
 
-use crate::argil::quote::quote;
-use crate::domain::observation::Fault;
+use crate::argil::quote::sanitize_excerpt;
+use crate::domain::observation::PollError;
 use crate::mask::Mask;
 use crate::tls_failure;
 
@@ -19,19 +19,19 @@ pub enum Stage {
     /// The connection was being made, TLS included.
     Connect,
     /// The request was out, or on its way, and no answer had come.
-    Answer,
+    Response,
     /// The head of the answer was there, the body not yet whole.
     Body,
 }
 
 /// What kind of failure it is, by what may mend it.
-pub fn kind(error: &(dyn Error + 'static)) -> Fault {
-    if causes(error).any(|cause| on_our_side(cause).is_some()) {
-        Fault::Local
+pub fn classify(error: &(dyn Error + 'static)) -> PollError {
+    if causes(error).any(|cause| is_local(cause).is_some()) {
+        PollError::Local
     } else if causes(error).any(is_about_trust) {
-        Fault::Way
+        PollError::Misrouted
     } else {
-        Fault::Unreachable
+        PollError::Unreachable
     }
 }
 
@@ -49,36 +49,36 @@ fn is_about_trust(cause: &(dyn Error + 'static)) -> bool {
 }
 
 /// Says what broke, as a reason for people.
-pub fn explain(error: &(dyn Error + 'static), stage: Stage, host: &str, mask: &Mask) -> String {
-    if let Some(what) = causes(error).find_map(on_our_side) {
+pub fn describe(error: &(dyn Error + 'static), stage: Stage, host: &str, mask: &Mask) -> String {
+    if let Some(what) = causes(error).find_map(is_local) {
         return format!("{what} on our side");
     }
     if let Some(tls) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
-        return format!("TLS failed: {}", quote(&tls_failure::explain(tls).said, mask));
+        return format!("TLS failed: {}", sanitize_excerpt(&tls_failure::explain(tls).said, mask));
     }
     match stage {
-        Stage::Resolve => format!("cannot resolve `{host}`: {}", last_words(error, mask)),
-        Stage::Connect => format!("no connection to `{host}`: {}", last_words(error, mask)),
-        Stage::Answer if has_text(error, CLOSED) => {
+        Stage::Resolve => format!("cannot resolve `{host}`: {}", source_text(error, mask)),
+        Stage::Connect => format!("no connection to `{host}`: {}", source_text(error, mask)),
+        Stage::Response if has_text(error, CLOSED) => {
             format!("`{host}` closed the connection without an answer")
         }
-        Stage::Answer if closed_before_answer(error) => {
-            format!("the connection to `{host}` broke: {}", last_words(error, mask))
+        Stage::Response if closed_before_answer(error) => {
+            format!("the connection to `{host}` broke: {}", source_text(error, mask))
         }
-        Stage::Answer => format!("no usable answer from `{host}`: {}", last_words(error, mask)),
-        Stage::Body => format!("the answer broke off: {}", last_words(error, mask)),
+        Stage::Response => format!("no usable answer from `{host}`: {}", source_text(error, mask)),
+        Stage::Body => format!("the answer broke off: {}", source_text(error, mask)),
     }
 }
 
 /// Says why there is no HTTP client: what this machine lacks, and how to mend it.
 pub fn not_built(error: &(dyn Error + 'static), mask: &Mask) -> String {
-    if let Some(what) = causes(error).find_map(on_our_side) {
+    if let Some(what) = causes(error).find_map(is_local) {
         return format!("{what} on our side");
     }
     format!(
         "TLS cannot be set up on this machine ({}): install its CA certificates (the package \
          `ca-certificates`), or name a file of them with `SSL_CERT_FILE`",
-        last_words(error, mask)
+        source_text(error, mask)
     )
 }
 
@@ -119,7 +119,7 @@ fn has_text(error: &(dyn Error + 'static), text: &str) -> bool {
 }
 
 /// A shortage of this machine, which is not the API's fault.
-fn on_our_side(cause: &(dyn Error + 'static)) -> Option<&'static str> {
+fn is_local(cause: &(dyn Error + 'static)) -> Option<&'static str> {
     let io = cause.downcast_ref::<io::Error>()?;
     match (io.raw_os_error(), io.kind()) {
         (Some(ENFILE | EMFILE), _) => Some("too many open files"),
@@ -130,11 +130,11 @@ fn on_our_side(cause: &(dyn Error + 'static)) -> Option<&'static str> {
 }
 
 /// What the deepest cause says; a cause of the system by its plain name.
-fn last_words(error: &(dyn Error + 'static), mask: &Mask) -> String {
+fn source_text(error: &(dyn Error + 'static), mask: &Mask) -> String {
     let Some(last) = causes(error).last() else { return "unknown".to_owned() };
     match last.downcast_ref::<io::Error>() {
         Some(io) if io.raw_os_error().is_some() && is_named(io.kind()) => io.kind().to_string(),
-        Some(_) | None => quote(&last.to_string(), mask),
+        Some(_) | None => sanitize_excerpt(&last.to_string(), mask),
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
     fn the_cause_is_found_however_deep_it_sits() {
         let check = |io: io::Error, stage, expected: &str| {
             let error = Outer(io::Error::other(io));
-            assert_eq!(explain(&error, stage, "api.test", &Mask::new(["k3y"])), expected);
+            assert_eq!(describe(&error, stage, "api.test", &Mask::new(["k3y"])), expected);
         };
         let os = io::Error::from_raw_os_error;
         let tls = |error| io::Error::new(io::ErrorKind::InvalidData, error);

@@ -13,7 +13,7 @@ use crate::mask::Mask;
 
 /// One value, kept only if it is a text or an object's texts.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub enum Field {
+pub enum LenientValue {
     /// The field is not there.
     #[default]
     Absent,
@@ -31,7 +31,7 @@ pub enum Field {
     List,
 }
 
-impl Field {
+impl LenientValue {
     /// A text, cut to its maximum at the end of a character, and masked.
     pub fn short_text(self, mask: &Mask) -> Option<String> {
         let Self::Text(text) = self else { return None };
@@ -73,64 +73,64 @@ pub enum Keep {
 }
 
 impl<'de> DeserializeSeed<'de> for Keep {
-    type Value = Field;
+    type Value = LenientValue;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Field, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<LenientValue, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Keep {
-    type Value = Field;
+    type Value = LenientValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_unit<E>(self) -> Result<Field, E> {
-        Ok(Field::Null)
+    fn visit_unit<E>(self) -> Result<LenientValue, E> {
+        Ok(LenientValue::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Field, E> {
-        Ok(Field::Bool)
+    fn visit_bool<E>(self, _: bool) -> Result<LenientValue, E> {
+        Ok(LenientValue::Bool)
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Field, E> {
-        Ok(Field::Number)
+    fn visit_i64<E>(self, _: i64) -> Result<LenientValue, E> {
+        Ok(LenientValue::Number)
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Field, E> {
-        Ok(Field::Number)
+    fn visit_u64<E>(self, _: u64) -> Result<LenientValue, E> {
+        Ok(LenientValue::Number)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Field, E> {
-        Ok(Field::Number)
+    fn visit_f64<E>(self, _: f64) -> Result<LenientValue, E> {
+        Ok(LenientValue::Number)
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Field, E> {
+    fn visit_str<E>(self, text: &str) -> Result<LenientValue, E> {
         let kept = if self == Self::Kind { "" } else { text };
-        Ok(Field::Text(kept.to_owned()))
+        Ok(LenientValue::Text(kept.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Field, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<LenientValue, A::Error> {
         while list.next_element_seed(Self::Kind)?.is_some() {}
-        Ok(Field::List)
+        Ok(LenientValue::List)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Field, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LenientValue, A::Error> {
         let mut texts = BTreeMap::new();
         if self != Self::Texts {
             while map.next_entry_seed(Self::Kind, Self::Kind)?.is_some() {}
-            return Ok(Field::Texts(texts));
+            return Ok(LenientValue::Texts(texts));
         }
         while let Some(key) = map.next_key::<String>()? {
-            let Field::Text(value) = map.next_value_seed(Self::Text)? else { continue };
+            let LenientValue::Text(value) = map.next_value_seed(Self::Text)? else { continue };
             let fits = key.len() <= TEXT_SIZE_MAX && value.len() <= TEXT_SIZE_MAX;
             if fits && (texts.len() < PAIRS_COUNT_MAX || texts.contains_key(&key)) {
                 texts.insert(key, value);
             }
         }
-        Ok(Field::Texts(texts))
+        Ok(LenientValue::Texts(texts))
     }
 }
 

@@ -13,8 +13,8 @@ use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
 use serde_json::Deserializer;
 
 use crate::argil::wire::{
-    Body, Fields, LIST_COUNT_MAX, LIST_KEPT_MAX, LIST_TEXT_MAX, LongText, Unusable, avatar, begin,
-    text_of, unusable,
+    Body, DecodeError, Fields, LIST_COUNT_MAX, LIST_KEPT_MAX, LIST_TEXT_MAX, LongText, avatar,
+    begin, text_of, unusable,
 };
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::mask::Mask;
@@ -37,32 +37,33 @@ pub struct List {
 /// # Errors
 /// When the body is not a JSON list, or larger than anybody's: by its elements, by what is kept of
 /// them, or by one text. Where reading fails, the list breaks off.
-pub fn read_list(body: impl Read, mask: &Mask) -> Result<List, Unusable> {
+pub fn read_list(body: impl Read, mask: &Mask) -> Result<List, DecodeError> {
     let mut body = BufReader::new(BoundedTexts::new(body));
     begin(&mut body)?;
     let mut json = Deserializer::from_reader(body);
     let too_large = Cell::new(None);
     let read = json.deserialize_seq(Elements { mask, too_large: &too_large });
     let read = read.and_then(|read| json.end().map(|()| read));
-    let Listing { listed, count, .. } = read
-        .map_err(|error| too_large.take().unwrap_or_else(|| unusable(error, Unusable::NotAList)))?;
+    let Entries { listed, count, .. } = read.map_err(|error| {
+        too_large.take().unwrap_or_else(|| unusable(error, DecodeError::NotAList))
+    })?;
     let (mut avatars, mut unclear) = (Vec::new(), Vec::new());
     for listed in listed {
         match listed {
-            Listed::Usable(avatar) => avatars.push(*avatar),
-            Listed::Unclear(id) => unclear.push(id),
+            Entry::Usable(avatar) => avatars.push(*avatar),
+            Entry::Unclear(id) => unclear.push(id),
         }
     }
     Ok(List { unusable: count - avatars.len(), avatars, unclear })
 }
 
 /// An element of a list that has an id.
-enum Listed {
+enum Entry {
     Usable(Box<Avatar>),
     Unclear(AvatarId),
 }
 
-impl Listed {
+impl Entry {
     /// Who an element is about, and what it shows, if that can be used.
     fn of(body: Body, mask: &Mask) -> Option<Self> {
         // An id with a secret in it is none.
@@ -94,9 +95,9 @@ impl Listed {
 
 /// What was read of a list.
 #[derive(Default)]
-struct Listing {
+struct Entries {
     /// The elements with an id, none twice.
-    listed: Vec<Listed>,
+    listed: Vec<Entry>,
     /// Where each of them is, by its id in lower case.
     places: HashMap<String, usize>,
     /// How many elements there are, with an id or without.
@@ -105,12 +106,12 @@ struct Listing {
     size: usize,
 }
 
-impl Listing {
+impl Entries {
     /// Takes one more element up. Of those that claim the same id, none shows anything.
-    fn add(&mut self, listed: Listed) {
+    fn add(&mut self, listed: Entry) {
         let (key, next) = (listed.id().as_str().to_ascii_lowercase(), self.listed.len());
         match self.places.get(&key).and_then(|place| self.listed.get_mut(*place)) {
-            Some(first) => *first = Listed::Unclear(first.id().clone()),
+            Some(first) => *first = Entry::Unclear(first.id().clone()),
             None => {
                 self.size += listed.size();
                 self.places.insert(key, next);
@@ -119,32 +120,32 @@ impl Listing {
         }
     }
 
-    fn is_too_large(&self) -> Option<Unusable> {
+    fn is_too_large(&self) -> Option<DecodeError> {
         if self.count > LIST_COUNT_MAX {
-            return Some(Unusable::ManyElements);
+            return Some(DecodeError::ManyElements);
         }
-        (self.size > LIST_KEPT_MAX).then_some(Unusable::MuchToKeep)
+        (self.size > LIST_KEPT_MAX).then_some(DecodeError::MuchToKeep)
     }
 }
 
 /// The elements of a list.
 struct Elements<'l> {
     mask: &'l Mask,
-    too_large: &'l Cell<Option<Unusable>>,
+    too_large: &'l Cell<Option<DecodeError>>,
 }
 
 impl<'de> Visitor<'de> for Elements<'_> {
-    type Value = Listing;
+    type Value = Entries;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Listing, A::Error> {
-        let mut listing = Listing::default();
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Entries, A::Error> {
+        let mut listing = Entries::default();
         while let Some(element) = list.next_element_seed(Fields::OrAnything)? {
             listing.count += 1;
-            if let Some(listed) = element.and_then(|body| Listed::of(body, self.mask)) {
+            if let Some(listed) = element.and_then(|body| Entry::of(body, self.mask)) {
                 listing.add(listed);
             }
             if let Some(too_large) = listing.is_too_large() {
@@ -269,7 +270,7 @@ mod tests {
         ",\"\"",
     ];
 
-    fn check(body: &str, expected: Result<(&[&str], &[&str], usize), Unusable>) {
+    fn check(body: &str, expected: Result<(&[&str], &[&str], usize), DecodeError>) {
         let whole = read_list(body.as_bytes(), &Mask::default());
         // However it comes in.
         let piecemeal = read_list(BufReader::with_capacity(1, body.as_bytes()), &Mask::default());
@@ -298,24 +299,24 @@ mod tests {
 
     #[test]
     fn what_is_no_list_or_too_large_is_told() {
-        check("", Err(Unusable::Empty));
-        check(" \n ", Err(Unusable::Empty));
-        check(" <html>", Err(Unusable::WebPage));
-        check("{}", Err(Unusable::NotAList));
-        check("[{}", Err(Unusable::BreaksOff));
-        check("[] x", Err(Unusable::Unreadable { line: 1, column: 4 }));
+        check("", Err(DecodeError::Empty));
+        check(" \n ", Err(DecodeError::Empty));
+        check(" <html>", Err(DecodeError::WebPage));
+        check("{}", Err(DecodeError::NotAList));
+        check("[{}", Err(DecodeError::Truncated));
+        check("[] x", Err(DecodeError::Unreadable { line: 1, column: 4 }));
         let many = |count: usize| format!("[{}0]", "0,".repeat(count));
-        check(&many(LIST_COUNT_MAX), Err(Unusable::ManyElements));
+        check(&many(LIST_COUNT_MAX), Err(DecodeError::ManyElements));
         check(&many(LIST_COUNT_MAX - 1), Ok((&[], &[], LIST_COUNT_MAX)));
         let text = |length: usize| format!("[\"{}\\\"\"]", "x".repeat(length - 2));
         check(&text(LIST_TEXT_MAX), Ok((&[], &[], 1)));
-        check(&text(LIST_TEXT_MAX + 1), Err(Unusable::LongText));
-        check(&format!("[{}]", "1".repeat(LIST_TEXT_MAX + 1)), Err(Unusable::LongText));
+        check(&text(LIST_TEXT_MAX + 1), Err(DecodeError::LongText));
+        check(&format!("[{}]", "1".repeat(LIST_TEXT_MAX + 1)), Err(DecodeError::LongText));
         let long = "x".repeat(1024);
         let pairs: Vec<String> = (0..64).map(|n| format!(r#""{n}":"{long}""#)).collect();
         let pairs = pairs.join(",");
         let one = |n| format!(r#"{{"id":"{n}","status":"IDLE","extras":{{{pairs}}}}}"#);
         let all: Vec<String> = (0..200).map(one).collect();
-        check(&format!("[{}]", all.join(",")), Err(Unusable::MuchToKeep));
+        check(&format!("[{}]", all.join(",")), Err(DecodeError::MuchToKeep));
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::argil::list::{List, read_list};
-use crate::argil::wire::Unusable;
+use crate::argil::wire::DecodeError;
 use crate::content_coding::{CodingError, Decoder, End};
 use crate::mask::Mask;
 
@@ -21,7 +21,7 @@ pub(super) struct ListParser {
 
 /// What came of a list, and how its body ended.
 pub(super) struct Parsed {
-    pub(super) list: Result<List, Unusable>,
+    pub(super) list: Result<List, DecodeError>,
     pub(super) end: Result<End, CodingError>,
 }
 
@@ -47,7 +47,7 @@ impl ListParser {
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
                 // The program is about to end.
-                Err(_) => Parsed { list: Err(Unusable::BreaksOff), end: Ok(End::BrokenOff) },
+                Err(_) => Parsed { list: Err(DecodeError::Truncated), end: Ok(End::Truncated) },
             },
         }
     }
@@ -56,7 +56,7 @@ impl ListParser {
 fn parse(codings: &[String], body: Chunks, mask: &Mask) -> Parsed {
     match Decoder::new(codings.iter().map(String::as_str), body, LIST_SIZE_MAX) {
         Ok(mut decoder) => Parsed { list: read_list(&mut decoder, mask), end: decoder.end() },
-        Err(error) => Parsed { list: Err(Unusable::BreaksOff), end: Err(error) },
+        Err(error) => Parsed { list: Err(DecodeError::Truncated), end: Err(error) },
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Pools {
 
 /// Why there is no pool to ask on.
 #[derive(Debug)]
-pub(super) enum NoPool {
+pub(super) enum PoolError {
     /// The name could not be looked up.
     Unresolved(LookUpError),
     /// The HTTP library could not be set up: this machine lacks something.
@@ -71,7 +71,7 @@ impl Pools {
     }
 
     /// What this machine lacks, so that there is no pool.
-    pub(super) fn hindrance(&self) -> Option<reqwest::Error> {
+    pub(super) fn obstacle(&self) -> Option<reqwest::Error> {
         let mut current = self.lock();
         if current.pool.is_none() {
             match self.target.pool(&[], None) {
@@ -87,13 +87,13 @@ impl Pools {
     ///
     /// # Errors
     /// When a new one is needed, and cannot be made.
-    pub(super) async fn at(&self, now: Timestamp) -> Result<Arc<Pool>, NoPool> {
+    pub(super) async fn at(&self, now: Timestamp) -> Result<Arc<Pool>, PoolError> {
         let (pool, used_at, is_doubted) = {
             let mut current = self.lock();
             let used_at = current.used_at.replace(now);
             (current.pool.clone(), used_at, current.is_doubted)
         };
-        let age_max = if is_doubted { BELIEVED_FOR } else { KEPT_MAX };
+        let age_max = if is_doubted { FRESH_FOR } else { KEPT_MAX };
         let made_at = pool.as_ref().and_then(|pool| pool.made_at);
         match pool {
             Some(pool) if is_within(IDLE_MAX, used_at, now) && is_within(age_max, made_at, now) => {
@@ -111,10 +111,10 @@ impl Pools {
         &self,
         old: Option<&Arc<Pool>>,
         now: Timestamp,
-    ) -> Result<Arc<Pool>, NoPool> {
+    ) -> Result<Arc<Pool>, PoolError> {
         let found = match self.target.url.host() {
             Some(Host::Domain(name)) => {
-                look_up(name, LOOK_UP_MAX).await.map_err(NoPool::Unresolved)?
+                look_up(name, LOOK_UP_MAX).await.map_err(PoolError::Unresolved)?
             }
             Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => Vec::new(),
         };
@@ -137,12 +137,12 @@ impl Pools {
             }
             // Where none can be made any more, the old one has to do.
             (Err(_), Some(old)) => Ok(Arc::clone(old)),
-            (Err(error), None) => Err(NoPool::Unbuilt(error)),
+            (Err(error), None) => Err(PoolError::Unbuilt(error)),
         }
     }
 
     /// Notes what came on that pool: bad news, or good.
-    pub(super) fn note(&self, pool: &Arc<Pool>, is_bad: bool) {
+    pub(super) fn record(&self, pool: &Arc<Pool>, is_bad: bool) {
         let mut current = self.lock();
         if current.pool.as_ref().is_some_and(|current| Arc::ptr_eq(current, pool)) {
             current.is_doubted = is_bad;
@@ -166,8 +166,8 @@ impl Pools {
 
 impl Pool {
     /// Whether the pool is so young that even bad news is believed.
-    pub(super) fn is_believed(&self, now: Timestamp) -> bool {
-        is_within(BELIEVED_FOR, self.made_at, now)
+    pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
+        is_within(FRESH_FOR, self.made_at, now)
     }
 }
 
@@ -231,7 +231,7 @@ const LOOK_UP_MAX: Duration = Duration::from_secs(30);
 /// How long a look-up is good for, and connections are kept.
 const KEPT_MAX: Duration = Duration::from_secs(5 * 60);
 /// How long ago the look-up may be for bad news to be believed.
-const BELIEVED_FOR: Duration = Duration::from_secs(30);
+const FRESH_FOR: Duration = Duration::from_secs(30);
 /// How long an unused connection is kept.
 const IDLE_MAX: Duration = Duration::from_secs(90);
 /// How many unused connections are kept.

@@ -3,13 +3,13 @@
 //! Control characters, characters that turn the direction of writing, and the key itself (some
 //! servers repeat it in their complaint) never get through.
 
-use crate::domain::foreign_text::one_line;
+use crate::domain::foreign_text::sanitize_line;
 use crate::mask::Mask;
 
 /// Makes a server's text fit for a reason: the key as `***`, whatever cannot be shown as single
 /// blanks, backticks as `'`, at most 200 characters.
-pub fn quote(text: &str, mask: &Mask) -> String {
-    one_line(&mask.beginning(text), QUOTE_LENGTH_MAX).replace('`', "'")
+pub fn sanitize_excerpt(text: &str, mask: &Mask) -> String {
+    sanitize_line(&mask.beginning(text), QUOTE_LENGTH_MAX).replace('`', "'")
 }
 
 const QUOTE_LENGTH_MAX: usize = 200;
@@ -21,7 +21,7 @@ mod tests {
     #[test]
     fn a_servers_text_becomes_one_harmless_line() {
         let check = |text: &str, expected: &str| {
-            assert_eq!(quote(text, &Mask::new(["k3y-k3y"])), expected, "for {text:?}");
+            assert_eq!(sanitize_excerpt(text, &Mask::new(["k3y-k3y"])), expected, "for {text:?}");
         };
         check("upstream exploded", "upstream exploded");
         check("  two\r\n\tlines  \u{2028}", "two lines");
@@ -34,6 +34,6 @@ mod tests {
         check("", "");
         let cut = format!("{}k3y-k3y", "x".repeat(196));
         check(&cut, &format!("{}***", "x".repeat(196)));
-        assert_eq!(quote("ab", &Mask::default()), "ab");
+        assert_eq!(sanitize_excerpt("ab", &Mask::default()), "ab");
     }
 }

@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::{Deserializer, Value};
 
-use crate::argil::field::{Field, Keep};
+use crate::argil::field::{Keep, LenientValue};
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::foreign_text::is_blank;
 use crate::domain::status::Status;
@@ -19,7 +19,7 @@ use crate::mask::Mask;
 
 /// Why a body tells nothing about the avatar; its text is a reason for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unusable {
+pub enum DecodeError {
     /// Nothing came.
     #[error("the answer is empty")]
     Empty,
@@ -28,7 +28,7 @@ pub enum Unusable {
     WebPage,
     /// The JSON stops in the middle.
     #[error("the answer is JSON that breaks off")]
-    BreaksOff,
+    Truncated,
     /// No JSON, broken UTF-8, or nested too deeply.
     #[error("the answer cannot be read as JSON, at line {line}, column {column}")]
     Unreadable {
@@ -74,7 +74,7 @@ pub enum Unusable {
     OtherId(String),
 }
 
-impl Unusable {
+impl DecodeError {
     /// Whether a list is larger than any that is read, which no wait mends.
     pub const fn is_too_large(&self) -> bool {
         matches!(self, Self::ManyElements | Self::MuchToKeep | Self::LongText)
@@ -85,14 +85,14 @@ impl Unusable {
 ///
 /// # Errors
 /// When the body is not a JSON object with that id and a status.
-pub fn read_avatar(body: &[u8], id: &AvatarId, mask: &Mask) -> Result<Avatar, Unusable> {
-    let body = read_json(body, Fields::Alone, Unusable::NotAnObject)?.unwrap_or_default();
+pub fn read_avatar(body: &[u8], id: &AvatarId, mask: &Mask) -> Result<Avatar, DecodeError> {
+    let body = read_json(body, Fields::Alone, DecodeError::NotAnObject)?.unwrap_or_default();
     if let Some(field) = body.repeated {
-        return Err(Unusable::Repeated(field));
+        return Err(DecodeError::Repeated(field));
     }
     let found = text_of(&body.id, "id")?;
     if !id.matches(found) {
-        return Err(Unusable::OtherId(found.to_owned()));
+        return Err(DecodeError::OtherId(found.to_owned()));
     }
     avatar(body, id.clone(), mask)
 }
@@ -106,14 +106,14 @@ pub(super) struct LongText;
 ///
 /// # Errors
 /// When there is none.
-pub(super) fn begin(body: &mut impl BufRead) -> Result<(), Unusable> {
+pub(super) fn begin(body: &mut impl BufRead) -> Result<(), DecodeError> {
     let mut mark = BYTE_ORDER_MARK;
     loop {
         let next = body.fill_buf().map_err(|error| unusable_io(&error))?.first().copied();
         match next {
-            None => return Err(Unusable::Empty),
+            None => return Err(DecodeError::Empty),
             Some(byte) if mark.first() == Some(&byte) => mark = &mark[1..],
-            Some(b'<') => return Err(Unusable::WebPage),
+            Some(b'<') => return Err(DecodeError::WebPage),
             Some(byte) if byte.is_ascii_whitespace() => mark = &[],
             Some(_) => return Ok(()),
         }
@@ -125,8 +125,8 @@ pub(super) fn begin(body: &mut impl BufRead) -> Result<(), Unusable> {
 fn read_json<T>(
     body: &[u8],
     kind: impl for<'de> DeserializeSeed<'de, Value = T>,
-    other: Unusable,
-) -> Result<T, Unusable> {
+    other: DecodeError,
+) -> Result<T, DecodeError> {
     // On a copy, so that lines and columns are counted from where the body begins.
     begin(&mut &*body)?;
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
@@ -135,29 +135,29 @@ fn read_json<T>(
     read.map_err(|error| unusable(error, other))
 }
 
-pub(super) fn unusable(error: serde_json::Error, other: Unusable) -> Unusable {
+pub(super) fn unusable(error: serde_json::Error, other: DecodeError) -> DecodeError {
     match error.classify() {
-        Category::Eof => Unusable::BreaksOff,
+        Category::Eof => DecodeError::Truncated,
         Category::Data => other,
-        Category::Syntax => Unusable::Unreadable { line: error.line(), column: error.column() },
+        Category::Syntax => DecodeError::Unreadable { line: error.line(), column: error.column() },
         Category::Io => unusable_io(&error.into()),
     }
 }
 
-fn unusable_io(error: &io::Error) -> Unusable {
+fn unusable_io(error: &io::Error) -> DecodeError {
     match error.get_ref() {
-        Some(inner) if inner.is::<LongText>() => Unusable::LongText,
-        _ => Unusable::BreaksOff,
+        Some(inner) if inner.is::<LongText>() => DecodeError::LongText,
+        _ => DecodeError::Truncated,
     }
 }
 
 /// The avatar of that id, as the body shows it; what is secret in it is masked.
-pub(super) fn avatar(body: Body, id: AvatarId, mask: &Mask) -> Result<Avatar, Unusable> {
+pub(super) fn avatar(body: Body, id: AvatarId, mask: &Mask) -> Result<Avatar, DecodeError> {
     let status = &*mask.whole(text_of(&body.status, "status")?);
     let length = status.chars().count();
     let status = Status::from_answer(status);
     if length > STATUS_LENGTH_MAX && !status.is_recognized() {
-        return Err(Unusable::LongStatus);
+        return Err(DecodeError::LongStatus);
     }
     Ok(Avatar {
         id,
@@ -208,20 +208,20 @@ pub fn error_text(body: &[u8]) -> String {
 /// The fields that are read, as loosely as they come.
 #[derive(Default)]
 pub(super) struct Body {
-    pub(super) id: Field,
-    status: Field,
-    name: Field,
-    model: Field,
-    orientation: Field,
-    thumbnail_url: Field,
-    updated_at: Field,
-    extras: Field,
+    pub(super) id: LenientValue,
+    status: LenientValue,
+    name: LenientValue,
+    model: LenientValue,
+    orientation: LenientValue,
+    thumbnail_url: LenientValue,
+    updated_at: LenientValue,
+    extras: LenientValue,
     pub(super) repeated: Option<&'static str>,
 }
 
 impl Body {
     /// The field of that name, and what is kept of it.
-    fn field(&mut self, name: &str) -> Option<(&'static str, &mut Field, Keep)> {
+    fn field(&mut self, name: &str) -> Option<(&'static str, &mut LenientValue, Keep)> {
         match name {
             "id" => Some(("id", &mut self.id, Keep::Text)),
             "status" => Some(("status", &mut self.status, Keep::Text)),
@@ -276,7 +276,7 @@ impl<'de> Visitor<'de> for Fields {
                 continue;
             };
             let before = std::mem::replace(field, map.next_value_seed(keep)?);
-            if before != Field::Absent {
+            if before != LenientValue::Absent {
                 body.repeated.get_or_insert(name);
             }
         }
@@ -313,18 +313,21 @@ impl<'de> Visitor<'de> for Fields {
 }
 
 /// A text that says something, or why the field has none.
-pub(super) fn text_of<'a>(field: &'a Field, name: &'static str) -> Result<&'a str, Unusable> {
+pub(super) fn text_of<'a>(
+    field: &'a LenientValue,
+    name: &'static str,
+) -> Result<&'a str, DecodeError> {
     let found = match field {
-        Field::Text(text) if !is_blank(text) => return Ok(text),
-        Field::Absent => return Err(Unusable::Absent(name)),
-        Field::Text(_) => "empty",
-        Field::Null => "null",
-        Field::Number => "a number",
-        Field::Bool => "true or false",
-        Field::List => "a list",
-        Field::Texts(_) => "an object",
+        LenientValue::Text(text) if !is_blank(text) => return Ok(text),
+        LenientValue::Absent => return Err(DecodeError::Absent(name)),
+        LenientValue::Text(_) => "empty",
+        LenientValue::Null => "null",
+        LenientValue::Number => "a number",
+        LenientValue::Bool => "true or false",
+        LenientValue::List => "a list",
+        LenientValue::Texts(_) => "an object",
     };
-    Err(Unusable::NotText { field: name, found })
+    Err(DecodeError::NotText { field: name, found })
 }
 
 /// The longest status, in characters; the longest documented one has 15.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 
-fn read(body: impl AsRef<[u8]>) -> Result<Avatar, Unusable> {
+fn read(body: impl AsRef<[u8]>) -> Result<Avatar, DecodeError> {
     read_avatar(body.as_ref(), &AvatarId::parse("a1").unwrap(), &Mask::new(["C4N4RY-K3Y"]))
 }
 

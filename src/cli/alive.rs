@@ -14,7 +14,7 @@ use crate::web::health::Readiness;
 
 /// What keeps the daemon whose page is there from its work, if anything does. Where there is no
 /// page, or another program's, nothing is known.
-pub fn hindrance(page: SocketAddr) -> Option<String> {
+pub fn not_ready_reason(page: SocketAddr) -> Option<String> {
     block_on(ask(reachable(page))).ok()?
 }
 
@@ -25,11 +25,11 @@ async fn ask(page: SocketAddr) -> Option<String> {
         .no_proxy()
         .redirect(redirect::Policy::none())
         .tls_certs_only(iter::empty())
-        .timeout(PATIENCE);
+        .timeout(TIMEOUT);
     let answer = client.build().ok()?.get(format!("http://{page}/readyz")).send().await;
     let mut answer = match answer {
         Err(failure) if failure.is_timeout() && !failure.is_connect() => {
-            let seconds = PATIENCE.as_secs();
+            let seconds = TIMEOUT.as_secs();
             return Some(format!("the daemon does not answer at `http://{page}/` in {seconds} s"));
         }
         answer => answer.ok()?,
@@ -59,7 +59,7 @@ fn reachable(page: SocketAddr) -> SocketAddr {
 }
 
 /// How long a page is waited for: as long as the store waits for a lock.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_BYTES_MAX: usize = 4096;
 
 #[cfg(test)]

@@ -92,8 +92,8 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t = LogLevel::Info, env = "AVATAR_WATCH_LOG")]
     pub log_level: LogLevel,
     /// How the log looks
-    #[arg(long, value_enum, default_value_t = LogLook::Human, env = "AVATAR_WATCH_LOG_FORMAT")]
-    pub log_format: LogLook,
+    #[arg(long, value_enum, default_value_t = LogFormatArg::Human, env = "AVATAR_WATCH_LOG_FORMAT")]
+    pub log_format: LogFormatArg,
 }
 
 /// What `check` takes.
@@ -279,7 +279,7 @@ impl LogLevel {
 
 /// How the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogLook {
+pub enum LogFormatArg {
     /// Lines for people; in systemd's journal, entries with fields
     Human,
     /// One JSON object a line
@@ -287,7 +287,7 @@ pub enum LogLook {
 }
 
 /// The command line, for those who describe it.
-pub fn grammar() -> clap::Command {
+pub fn command() -> clap::Command {
     Cli::command()
 }
 
@@ -347,6 +347,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_sound() {
-        grammar().debug_assert();
+        command().debug_assert();
     }
 }

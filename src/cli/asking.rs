@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-use crate::domain::secret_text::{SecretFault, SecretKind, clean};
+use crate::domain::secret_text::{SecretError, SecretKind, clean};
 use crate::secret::Secret;
 
 /// Whether anyone can be asked.
@@ -92,7 +92,7 @@ impl Asker {
             let typed = self.typed_unseen(question)?;
             match clean(typed.trim().as_bytes(), kind) {
                 Ok(text) => return Ok(Some(Secret::new(text))),
-                Err(SecretFault::Empty) => return Ok(None),
+                Err(SecretError::Empty) => return Ok(None),
                 Err(fault) => say(&format!("  it {fault}: {}\n", fault.help()))?,
             }
         }

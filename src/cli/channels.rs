@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::cli::config_path::whereabouts;
+use crate::cli::config_path::locations;
 use crate::cli::exit::Exit;
 use crate::cli::hand_args::{ChannelsAction, ChannelsArgs, DatabaseArgs, SwitchArgs};
-use crate::cli::output::{age, complain, complain_of, complain_of_store, json, line, table};
+use crate::cli::output::{age, json, line, print_error, print_failure, print_store_error, table};
 use crate::config::snapshot::Snapshot;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
@@ -13,9 +13,9 @@ use crate::domain::channel::ChannelName;
 use crate::domain::health::ChannelState;
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
-use crate::store::hands::Hands;
+use crate::store::hands::DeliveryAdmin;
 use crate::store::reader::{ChannelRow, Reader};
-use crate::store::switches::ChannelHandled;
+use crate::store::switches::ChannelAdminResult;
 use crate::web::view::ChannelView;
 
 /// Does what was asked with the channels.
@@ -27,7 +27,7 @@ pub fn channels(config: Option<&Path>, args: &ChannelsArgs) -> Exit {
         Some(ChannelsAction::Resume(args)) => switch(config, args, Switch::Resume),
         Some(ChannelsAction::Enable(args)) => switch(config, args, Switch::Enable),
     };
-    done.unwrap_or_else(|error| complain_of_store(&error))
+    done.unwrap_or_else(|error| print_store_error(&error))
 }
 
 /// What can be done to a channel.
@@ -39,7 +39,7 @@ enum Switch {
 }
 
 fn list(config: Option<&Path>, database: &DatabaseArgs) -> Result<Exit, StoreError> {
-    let path = whereabouts(config, database.database.as_deref()).database;
+    let path = locations(config, database.database.as_deref()).database;
     let now = SystemClock.now();
     let channels = read(&path, now)?;
     if database.json {
@@ -53,11 +53,11 @@ fn list(config: Option<&Path>, database: &DatabaseArgs) -> Result<Exit, StoreErr
 }
 
 fn switch(config: Option<&Path>, args: &SwitchArgs, switch: Switch) -> Result<Exit, StoreError> {
-    let Ok(name) = ChannelName::parse(&args.channel).map_err(|error| complain_of(&error)) else {
+    let Ok(name) = ChannelName::parse(&args.channel).map_err(|error| print_failure(&error)) else {
         return Ok(Exit::Problems);
     };
-    let path = whereabouts(config, args.database.database.as_deref()).database;
-    let (mut hands, now) = (Hands::open(&path)?, SystemClock.now());
+    let path = locations(config, args.database.database.as_deref()).database;
+    let (mut hands, now) = (DeliveryAdmin::open(&path)?, SystemClock.now());
     let (handled, done, already) = match switch {
         Switch::Pause => (hands.pause(&name, now)?, "paused", "paused already"),
         Switch::Resume => (hands.resume(&name, now)?, "resumed", "not paused"),
@@ -65,27 +65,27 @@ fn switch(config: Option<&Path>, args: &SwitchArgs, switch: Switch) -> Result<Ex
     };
     drop(hands);
     match handled {
-        ChannelHandled::Done | ChannelHandled::Already if args.database.json => {
+        ChannelAdminResult::Done | ChannelAdminResult::Already if args.database.json => {
             json(&read(&path, now)?.iter().find(|channel| channel.name == name.as_str()));
         }
-        ChannelHandled::Done => line(&format!("{name}: {done}")),
-        ChannelHandled::Already => line(&format!("{name}: {already}")),
-        ChannelHandled::NotNow(state) => {
+        ChannelAdminResult::Done => line(&format!("{name}: {done}")),
+        ChannelAdminResult::Already => line(&format!("{name}: {already}")),
+        ChannelAdminResult::InvalidState(state) => {
             let mend = match state {
                 ChannelState::Paused => "resume",
                 ChannelState::Active | ChannelState::Disabled => "enable",
             };
-            complain(&format!(
+            print_error(&format!(
                 "avatar-watch: `{name}` is {}\n  help: run `avatar-watch channels {mend} {name}`",
                 state.name()
             ));
             return Ok(Exit::Bad);
         }
-        ChannelHandled::Unknown => {
+        ChannelAdminResult::NotFound => {
             let channels = Reader::snapshot(&path, Reader::channels)?;
             let known: Vec<String> =
                 channels.iter().map(|channel| format!("`{}`", channel.name)).collect();
-            complain(&format!(
+            print_error(&format!(
                 "avatar-watch: there is no channel `{name}`\n  help: there are {}",
                 if known.is_empty() { "none yet".to_owned() } else { known.join(", ") }
             ));
@@ -98,7 +98,7 @@ fn switch(config: Option<&Path>, args: &SwitchArgs, switch: Switch) -> Result<Ex
 /// Every channel at `now`.
 fn read(path: &Path, now: Timestamp) -> Result<Vec<ChannelView>, StoreError> {
     Reader::snapshot(path, |reader| {
-        let active = reader.in_force()?.as_deref().and_then(Snapshot::from_text);
+        let active = reader.active_config()?.as_deref().and_then(Snapshot::from_text);
         let kinds = active.map(|active| active.channel_kinds()).unwrap_or_default();
         let view = |row: &ChannelRow| ChannelView::new(row, kinds.get(&row.name), now);
         Ok(reader.channels()?.iter().map(view).collect())

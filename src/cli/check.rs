@@ -9,7 +9,7 @@ use crate::cli::args::CheckArgs;
 use crate::cli::config_path::{command_line, config_path, place_of_run};
 use crate::cli::exit::Exit;
 use crate::cli::mend;
-use crate::cli::output::{complain, complain_of, complain_of_store, line, store_help};
+use crate::cli::output::{line, print_error, print_failure, print_store_error, store_help};
 use crate::cli::runtime::block_on;
 use crate::config::diff::diff as compare;
 use crate::config::environment::Environment;
@@ -24,9 +24,9 @@ use crate::daemon::ports::Clock as _;
 use crate::daemon::wiring;
 use crate::domain::account::AccountName;
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::domain::foreign_text::plain;
-use crate::domain::listing::Listing;
-use crate::domain::observation::{Denial, Fault, Observation};
+use crate::domain::foreign_text::sanitize;
+use crate::domain::listing::ListObservation;
+use crate::domain::observation::{Denial, Observation, PollError};
 use crate::notify::http::AT_PROXY;
 use crate::store::error::StoreError;
 use crate::store::place;
@@ -40,17 +40,20 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
     let settings = match checked::load(&found, &Environment::from_process()) {
         Ok(settings) => settings,
         Err(error) => {
-            complain_of_config(&error);
+            print_problems(&error);
             return Exit::Problems;
         }
     };
-    if let Err(error) = can_be_ours(&settings.store_path) {
-        complain(&format!("{}: `store.path` names no database of ours: {error}", path.display()));
+    if let Err(error) = can_be_read_by_daemon(&settings.store_path) {
+        print_error(&format!(
+            "{}: `store.path` names no database of ours: {error}",
+            path.display()
+        ));
         let help = match &error {
             StoreError::Altered { .. } | StoreError::Damaged { .. } => store_help(&error),
             _ => Some("name another path; a new database is made there"),
         };
-        help.iter().for_each(|help| complain(&format!("  help: {help}")));
+        help.iter().for_each(|help| print_error(&format!("  help: {help}")));
         return Exit::Problems;
     }
     if !is_of_use(&settings.store_path, path) {
@@ -60,20 +63,20 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
         }
         return Exit::Problems;
     }
-    settings.warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
-    match hindrances(&settings) {
-        Ok(lacks) => lacks.iter().for_each(|lacks| complain(&format!("warning: {lacks}"))),
+    settings.warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
+    match obstacles(&settings) {
+        Ok(lacks) => lacks.iter().for_each(|lacks| print_error(&format!("warning: {lacks}"))),
         Err(error) => {
-            complain_of(&error);
+            print_failure(&error);
             return Exit::Problems;
         }
     }
     line(&format!(
         "`{}` is good: {}, {}, database `{}`",
-        plain(&path.to_string_lossy()),
+        sanitize(&path.to_string_lossy()),
         counted(settings.avatars.len(), "avatar"),
         counted(settings.channels.len(), "channel"),
-        plain(&settings.store_path.to_string_lossy())
+        sanitize(&settings.store_path.to_string_lossy())
     ));
     if args.diff {
         match diff(&settings) {
@@ -96,13 +99,13 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
 fn diff(settings: &Settings) -> Exit {
     let kept = match in_force(&settings.store_path) {
         Ok(kept) => kept,
-        Err(error) => return complain_of_store(&error),
+        Err(error) => return print_store_error(&error),
     };
     let old = kept.as_deref().and_then(Snapshot::from_text);
     changes(kept.is_some(), old.as_ref(), settings).iter().for_each(|text| line(text));
     match old.and_then(|old| emptied(&old, &Snapshot::of(settings))) {
         Some(what) => {
-            complain(&format!("avatar-watch: a reload would refuse this: {what}"));
+            print_error(&format!("avatar-watch: a reload would refuse this: {what}"));
             Exit::Problems
         }
         None => Exit::Good,
@@ -112,44 +115,48 @@ fn diff(settings: &Settings) -> Exit {
 /// Whether a daemon of this user could have its database at its place; says why not.
 fn is_of_use(store_path: &Path, config: &Path) -> bool {
     let place = place_of_run(store_path);
-    let Err(error) = place.map_or(Ok(()), |place| place::try_place(&place)) else { return true };
+    let Err(error) = place.map_or(Ok(()), |place| place::check_location(&place)) else {
+        return true;
+    };
     let (config, shown) = (config.display(), store_path.display());
-    complain(&format!("{config}: `store.path` is `{shown}`: {error}"));
+    print_error(&format!("{config}: `store.path` is `{shown}`: {error}"));
     if let Some(help) = store_help(&error) {
-        complain(&format!("  help: {help}"));
+        print_error(&format!("  help: {help}"));
     }
     false
 }
 
 /// Prints what is wrong with a config to standard error, each problem with its mend.
-pub fn complain_of_config(error: &ConfigError) {
+pub fn print_problems(error: &ConfigError) {
     match error {
         ConfigError::Problems(problems) => {
-            problems.iter().for_each(|problem| complain(&problem.to_string()));
-            complain(&format!(
+            problems.iter().for_each(|problem| print_error(&problem.to_string()));
+            print_error(&format!(
                 "avatar-watch: {} in the config",
                 counted(problems.len(), "problem")
             ));
         }
         ConfigError::Unreadable { source, .. } => {
-            complain_of(error);
+            print_failure(error);
             if source.kind() == ErrorKind::NotFound {
-                complain("  help: `avatar-watch init` writes one, `--config PATH` names another");
+                print_error(
+                    "  help: `avatar-watch init` writes one, `--config PATH` names another",
+                );
             }
         }
     }
 }
 
 /// What this machine lacks for the config, which is good all the same.
-fn hindrances(settings: &Settings) -> Result<Vec<String>, DaemonError> {
+fn obstacles(settings: &Settings) -> Result<Vec<String>, DaemonError> {
     Ok(wiring::hindrances(&wiring::plan(settings, None)?, &wiring::chores(settings)?))
 }
 
 /// Whether a daemon could take what is there, if anything is.
-fn can_be_ours(store_path: &Path) -> Result<(), StoreError> {
+fn can_be_read_by_daemon(store_path: &Path) -> Result<(), StoreError> {
     match Reader::snapshot(store_path, |_| Ok(())) {
         Err(
-            failure @ (StoreError::Foreign { .. }
+            failure @ (StoreError::NotOurs { .. }
             | StoreError::Damaged { .. }
             | StoreError::Altered { .. }
             | StoreError::Newer { .. }),
@@ -161,8 +168,8 @@ fn can_be_ours(store_path: &Path) -> Result<(), StoreError> {
 
 /// The settings in force, as the daemon keeps them with the database; `None` when there are none.
 fn in_force(store_path: &Path) -> Result<Option<String>, StoreError> {
-    match Reader::snapshot(store_path, Reader::in_force) {
-        Err(StoreError::Absent { .. } | StoreError::Blank { .. }) => Ok(None),
+    match Reader::snapshot(store_path, Reader::active_config) {
+        Err(StoreError::NotFound { .. } | StoreError::Empty { .. }) => Ok(None),
         read => read,
     }
 }
@@ -179,7 +186,7 @@ fn changes(is_kept: bool, old: Option<&Snapshot>, settings: &Settings) -> Vec<St
     let nothing = Snapshot::default();
     let changes = compare(old.unwrap_or(&nothing), &Snapshot::of(settings));
     let mut lines: Vec<String> = first.into_iter().map(str::to_owned).collect();
-    lines.extend(changes.iter().map(|change| plain(&change.marked())));
+    lines.extend(changes.iter().map(|change| sanitize(&change.diff_line())));
     if changes.is_empty() {
         lines.push("nothing would change".to_owned());
     }
@@ -188,18 +195,18 @@ fn changes(is_kept: bool, old: Option<&Snapshot>, settings: &Settings) -> Vec<St
 }
 
 fn online(config: Option<&Path>, settings: &Settings) -> Exit {
-    match block_on(try_everything(settings)) {
+    match block_on(test_everything(settings)) {
         Ok(Ok(true)) => {
             line(&next_step(config, settings));
             Exit::Good
         }
         Ok(Ok(false)) => Exit::Problems,
         Ok(Err(error)) => {
-            complain_of(&error);
+            print_failure(&error);
             Exit::Problems
         }
         Err(error) => {
-            complain_of(&error);
+            print_failure(&error);
             Exit::Problems
         }
     }
@@ -222,15 +229,15 @@ pub fn to_run(config: Option<&Path>) -> String {
 }
 
 /// Looks at the avatars and connects to every channel; whether all went well.
-async fn try_everything(settings: &Settings) -> Result<bool, DaemonError> {
+async fn test_everything(settings: &Settings) -> Result<bool, DaemonError> {
     let mut good = true;
     for (name, account) in &settings.accounts {
         let avatars = settings.avatars.iter().filter(|avatar| avatar.account == *name);
         let mut avatars = avatars.peekable();
         let client = wiring::client(account)?;
         good &= match avatars.peek() {
-            Some(_) => look_at_all(&client, avatars).await,
-            None => try_key(&client, name).await,
+            Some(_) => poll_all(&client, avatars).await,
+            None => test_api_key(&client, name).await,
         };
     }
     for settings in settings.channels.values() {
@@ -239,7 +246,7 @@ async fn try_everything(settings: &Settings) -> Result<bool, DaemonError> {
         good &= fine;
         line(&format!("{} channel `{}`: {}", mark(fine), settings.name, connection(&outcome)));
         if !fine {
-            line(&format!("  help: {}", mend::of_channel(&outcome)));
+            line(&format!("  help: {}", mend::for_channel(&outcome)));
         }
     }
     Ok(good)
@@ -247,22 +254,22 @@ async fn try_everything(settings: &Settings) -> Result<bool, DaemonError> {
 
 /// Looks at the avatars of an account, at most so many; one that shows that the others would fare
 /// alike is the last.
-async fn look_at_all<'a>(
+async fn poll_all<'a>(
     client: &Client,
     mut avatars: impl Iterator<Item = &'a AvatarSettings>,
 ) -> bool {
     let mut good = true;
-    for avatar in avatars.by_ref().take(LOOKS_MAX) {
-        let seen = client.look(&avatar.id, SystemClock.now()).await;
-        let (fine, text) = verdict(&seen);
+    for avatar in avatars.by_ref().take(POLLS_MAX) {
+        let seen = client.get_avatar(&avatar.id, SystemClock.now()).await;
+        let (fine, text) = summary(&seen);
         good &= fine;
         let odd = matches!(&seen, Observation::Seen(avatar) if !avatar.status.is_recognized());
         let mark = if odd { "warn" } else { mark(fine) };
         line(&format!("{mark} avatar `{}`: {text}", avatar.id));
-        if let Some(mend) = mend::of_look(&seen) {
+        if let Some(mend) = mend::for_poll(&seen) {
             line(&format!("  help: {mend}"));
         }
-        if concerns_all(&seen) {
+        if is_account_wide(&seen) {
             line("  the account's other avatars were not tried: they would fare alike");
             return good;
         }
@@ -274,32 +281,35 @@ async fn look_at_all<'a>(
     good
 }
 
-fn concerns_all(seen: &Observation) -> bool {
+fn is_account_wide(seen: &Observation) -> bool {
     match seen {
         Observation::Denied { denial: Denial::Key, .. }
         | Observation::Throttled { .. }
         | Observation::Failed {
-            fault: Fault::Unresolved | Fault::Unreachable | Fault::Way | Fault::Local,
+            fault:
+                PollError::Unresolved | PollError::Unreachable | PollError::Misrouted | PollError::Local,
             ..
         } => true,
         Observation::Seen(_)
         | Observation::Missing { .. }
         | Observation::Denied { denial: Denial::Avatar, .. }
-        | Observation::Failed { fault: Fault::Unusable | Fault::Coding | Fault::Wrong, .. } => {
-            false
-        }
+        | Observation::Failed {
+            fault:
+                PollError::InvalidResponse | PollError::UnknownEncoding | PollError::RequestRejected,
+            ..
+        } => false,
     }
 }
 
 /// Tries the key of an account that no avatar is registered with.
-async fn try_key(client: &Client, name: &AccountName) -> bool {
-    let (fine, text) = match client.list(SystemClock.now()).await {
-        Listing::Shown { avatars, .. } => {
+async fn test_api_key(client: &Client, name: &AccountName) -> bool {
+    let (fine, text) = match client.list_avatars(SystemClock.now()).await {
+        ListObservation::Listed { avatars, .. } => {
             (true, format!("the key works, and lists {}", counted(avatars.len(), "avatar")))
         }
-        Listing::Unseen(seen) => {
-            let (fine, text) = verdict(&seen);
-            let mend = mend::of_look(&seen).map(|mend| format!("\n  help: {mend}"));
+        ListObservation::Failed(seen) => {
+            let (fine, text) = summary(&seen);
+            let mend = mend::for_poll(&seen).map(|mend| format!("\n  help: {mend}"));
             (fine, text + &mend.unwrap_or_default())
         }
     };
@@ -307,13 +317,13 @@ async fn try_key(client: &Client, name: &AccountName) -> bool {
     fine
 }
 
-fn verdict(seen: &Observation) -> (bool, String) {
+fn summary(seen: &Observation) -> (bool, String) {
     match seen {
         Observation::Seen(avatar) if avatar.status.is_recognized() => {
             (true, format!("it is {}", avatar.status))
         }
         Observation::Seen(avatar) => {
-            (true, format!("it has the unknown status {}", avatar.status.shown()))
+            (true, format!("it has the unknown status {}", avatar.status.display()))
         }
         Observation::Missing { reason } => (false, format!("there is no such avatar: {reason}")),
         Observation::Denied { denial: Denial::Key, reason } => {
@@ -336,7 +346,7 @@ fn connection(outcome: &Outcome) -> String {
             "it can be reached, and its certificate is trusted".to_owned()
         }
         None => "it can be reached".to_owned(),
-        Some(_) => format!("failed at `{}`: {}", outcome.phase, plain(&outcome.said())),
+        Some(_) => format!("failed at `{}`: {}", outcome.phase, sanitize(&outcome.summary())),
     }
 }
 
@@ -345,7 +355,7 @@ const fn mark(fine: bool) -> &'static str {
 }
 
 /// Avatars of an account that are looked at, at most: this is a trial, and each takes a request.
-const LOOKS_MAX: usize = 20;
+const POLLS_MAX: usize = 20;
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,7 @@ pub fn main() -> Exit {
     panic::install_hook();
     // A file that may grow no more is a failed write, and not the end of the process.
     drop(signal_hook::flag::register(SIGXFSZ, Arc::default()));
-    let exit = guarded(|| match Cli::try_parse() {
+    let exit = catch_panic(|| match Cli::try_parse() {
         Ok(cli) => command(&cli),
         Err(told) if told.use_stderr() => told.exit(),
         // The help or the version, in colours where those are seen.
@@ -32,7 +32,7 @@ pub fn main() -> Exit {
 }
 
 /// Does something of which nothing is used after a panic: that ends the process.
-fn guarded(does: impl FnOnce() -> Exit) -> Exit {
+fn catch_panic(does: impl FnOnce() -> Exit) -> Exit {
     catch_unwind(AssertUnwindSafe(does)).unwrap_or(Exit::Bug)
 }
 
@@ -64,9 +64,9 @@ mod tests {
     #[test]
     fn a_panic_on_the_way_is_an_exit_code_and_no_abort() {
         assert_eq!(
-            guarded(|| std::panic::resume_unwind(Box::new("as the test asked for"))),
+            catch_panic(|| std::panic::resume_unwind(Box::new("as the test asked for"))),
             Exit::Bug
         );
-        assert_eq!(guarded(|| Exit::Held), Exit::Held);
+        assert_eq!(catch_panic(|| Exit::Held), Exit::Held);
     }
 }

@@ -8,7 +8,7 @@ use crate::cli::output::print;
 /// Prints the script for that shell.
 pub fn completions(args: &CompletionsArgs) -> Exit {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut args::grammar(), PROGRAM, &mut script);
+    clap_complete::generate(args.shell, &mut args::command(), PROGRAM, &mut script);
     print(&String::from_utf8_lossy(&script));
     Exit::Good
 }

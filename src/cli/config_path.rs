@@ -5,16 +5,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::cli::output::complain;
+use crate::cli::output::print_error;
 use crate::config::environment::Environment;
-use crate::config::file::{self, Outline};
+use crate::config::file::{self, PartialConfig};
 use crate::config::location::ConfigFile;
-use crate::domain::foreign_text::plain;
+use crate::domain::foreign_text::sanitize;
 
 /// The config that the user named, or the first of the usual places that has one; the first
 /// place when none has, so that the error names it.
 pub fn config_path(named: Option<&Path>) -> ConfigFile {
-    let [in_working_folder, of_service] = PLACES.map(Path::new);
+    let [in_working_folder, of_service] = SEARCH_PATHS.map(Path::new);
     match named {
         Some(path) => ConfigFile::named(path),
         // A link that leads nowhere is there, too.
@@ -28,10 +28,10 @@ pub fn config_path(named: Option<&Path>) -> ConfigFile {
 /// The command line that does `what` with the same config, to be typed or copied.
 pub fn command_line(config: Option<&Path>, what: &str) -> String {
     // One in the working folder that was named may not be one that is obeyed where it is found.
-    let Some(path) = config.filter(|path| *path != Path::new(PLACES[1])) else {
+    let Some(path) = config.filter(|path| *path != Path::new(SEARCH_PATHS[1])) else {
         return format!("avatar-watch {what}");
     };
-    let path = plain(&path.to_string_lossy());
+    let path = sanitize(&path.to_string_lossy());
     let bare = |char: char| char.is_ascii_alphanumeric() || "/._-+".contains(char);
     let path = if path.chars().all(bare) { path } else { quoted(&path) };
     format!("avatar-watch --config {path} {what}")
@@ -44,7 +44,7 @@ fn quoted(path: &str) -> String {
 /// What a reading command needs of the config, which may be unreadable or have problems: the
 /// database is found all the same when it is where it usually is.
 #[derive(Clone, Debug, Default)]
-pub struct Whereabouts {
+pub struct Locations {
     /// The config, which may not be there.
     pub config: ConfigFile,
     /// The database.
@@ -54,11 +54,11 @@ pub struct Whereabouts {
     /// Where the page of the daemon of that database is, as far as is known.
     pub page: Option<SocketAddr>,
     /// What the config says of the avatars, as far as it can be read.
-    pub outline: Outline,
+    pub outline: PartialConfig,
 }
 
 /// Whether the config can be opened. A pipe is not: to open one waits for a writer, for ever.
-fn try_to_open(path: &Path) -> io::Result<()> {
+fn try_open(path: &Path) -> io::Result<()> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
@@ -68,16 +68,16 @@ fn try_to_open(path: &Path) -> io::Result<()> {
 /// Finds the database: the one that was named, or else the config's, or else, when the service
 /// runs the daemon, the one in its state directory. A config that was named and cannot be read, or
 /// that may not be obeyed, is complained of, since it may name another one.
-pub fn whereabouts(config: Option<&Path>, database: Option<&Path>) -> Whereabouts {
+pub fn locations(config: Option<&Path>, database: Option<&Path>) -> Locations {
     let found = config_path(config);
-    let outline = file::outline(&found, &Environment::from_process());
+    let outline = file::partial(&found, &Environment::from_process());
     if let (Some(problem), None) = (&outline.refused, database) {
-        complain(&problem.to_string());
-        complain("avatar-watch: the config is not used, so the database is where it usually is");
+        print_error(&problem.to_string());
+        print_error("avatar-watch: the config is not used, so the database is where it usually is");
     }
-    if let (Some(named), None, Err(error)) = (config, database, try_to_open(&found.path)) {
-        let named = plain(&named.to_string_lossy());
-        complain(&format!(
+    if let (Some(named), None, Err(error)) = (config, database, try_open(&found.path)) {
+        let named = sanitize(&named.to_string_lossy());
+        print_error(&format!(
             "avatar-watch: the config `{named}` cannot be read ({error}), so the database is \
              looked for where it usually is"
         ));
@@ -93,20 +93,20 @@ pub fn whereabouts(config: Option<&Path>, database: Option<&Path>) -> Whereabout
         }
     };
     let page = outline.page.filter(|_| database == outline.store_path);
-    Whereabouts { config: found, database, is_database_known, page, outline }
+    Locations { config: found, database, is_database_known, page, outline }
 }
 
 /// Where a daemon with this config would have its database; `None` where only the service can say.
 /// It runs with the config of its own place, and has its state elsewhere.
 pub fn place_of_run(store_path: &Path) -> Option<PathBuf> {
-    if store_path.parent() != Path::new(PLACES[1]).parent() {
+    if store_path.parent() != Path::new(SEARCH_PATHS[1]).parent() {
         return Some(store_path.to_owned());
     }
     let in_service = Path::new(STATE_DIRECTORY).join(store_path.file_name()?);
     in_service.exists().then_some(in_service)
 }
 
-const PLACES: [&str; 2] = ["avatar-watch.toml", "/etc/avatar-watch/config.toml"];
+const SEARCH_PATHS: [&str; 2] = ["avatar-watch.toml", "/etc/avatar-watch/config.toml"];
 const STATE_DIRECTORY: &str = "/var/lib/avatar-watch";
 
 #[cfg(test)]

@@ -4,16 +4,16 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::config_path::whereabouts;
+use crate::cli::config_path::locations;
 use crate::cli::exit::Exit;
 use crate::cli::hand_args::{DatabaseArgs, DbAction, DbArgs};
-use crate::cli::output::{complain, complain_of, complain_of_store, json, line};
+use crate::cli::output::{json, line, print_error, print_failure, print_store_error};
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
-use crate::domain::foreign_text::plain;
+use crate::domain::foreign_text::sanitize;
 use crate::store::backup;
 use crate::store::error::StoreError;
-use crate::store::integrity::{Finding, Part, Report};
+use crate::store::integrity::{IntegrityCheck, IntegrityFinding, IntegrityReport};
 use crate::store::restore::{self, Lost, Restore, Restored};
 use crate::store::verify;
 use crate::text::plural::counted;
@@ -71,11 +71,11 @@ pub fn db(config: Option<&Path>, args: &DbArgs) -> Exit {
     done.unwrap_or_else(|error| match error {
         // Where a database was named to be copied, checked or put back, none is as bad as a
         // damaged one, and a daemon is not what makes it.
-        StoreError::Absent { .. } | StoreError::Blank { .. } => {
-            complain_of(&error);
+        StoreError::NotFound { .. } | StoreError::Empty { .. } => {
+            print_failure(&error);
             Exit::Data
         }
-        error => complain_of_store(&error),
+        error => print_store_error(&error),
     })
 }
 
@@ -85,21 +85,21 @@ fn backup(
     keep: Option<u16>,
     args: &DatabaseArgs,
 ) -> Result<Exit, StoreError> {
-    let database = whereabouts(config, args.database.as_deref()).database;
+    let database = locations(config, args.database.as_deref()).database;
     let made = match keep {
         Some(keep) => backup::to_folder(&database, path, keep.into(), SystemClock.now()),
         None => backup::to_file(&database, path),
     };
     let made = match made {
-        Err(StoreError::Taken { path: taken }) if keep.is_none() && taken.is_dir() => {
-            complain(&format!(
+        Err(StoreError::AlreadyExists { path: taken }) if keep.is_none() && taken.is_dir() => {
+            print_error(&format!(
                 "avatar-watch: `{}` is a folder\n  help: name a file in it, or write `--keep 7` \
                  for dated copies there",
                 taken.display()
             ));
             return Ok(Exit::Problems);
         }
-        Err(StoreError::Absent { .. })
+        Err(StoreError::NotFound { .. })
             if keep.is_some() && backup::is_too_early(&database, path) =>
         {
             return Ok(nothing_yet(&database, args));
@@ -112,14 +112,14 @@ fn backup(
         let report = report_view(&made.file, &made.report);
         json(&BackupView { report, bytes: made.bytes, removed });
     } else {
-        line(&plain(&format!("{shown}: {}, {}", size(made.bytes), content(&made.report))));
-        removed.iter().for_each(|old| line(&plain(&format!("removed {old}"))));
+        line(&sanitize(&format!("{shown}: {}, {}", size(made.bytes), content(&made.report))));
+        removed.iter().for_each(|old| line(&sanitize(&format!("removed {old}"))));
     }
     if made.report.findings.is_empty() {
         return Ok(Exit::Good);
     }
-    complain_of_findings(&shown, &made.report);
-    complain("  help: the copy was made as the database is, and no older one was removed");
+    print_findings(&shown, &made.report);
+    print_error("  help: the copy was made as the database is, and no older one was removed");
     Ok(Exit::Data)
 }
 
@@ -128,19 +128,19 @@ fn nothing_yet(database: &Path, args: &DatabaseArgs) -> Exit {
     if args.json {
         json(&None::<BackupView>);
     } else {
-        let shown = plain(&database.display().to_string());
+        let shown = sanitize(&database.display().to_string());
         line(&format!("nothing to back up yet: no daemon has made `{shown}` so far"));
     }
     Exit::Good
 }
 
 fn verify(config: Option<&Path>, file: Option<&Path>, as_json: bool) -> Result<Exit, StoreError> {
-    let file = file.map_or_else(|| whereabouts(config, None).database, Path::to_owned);
+    let file = file.map_or_else(|| locations(config, None).database, Path::to_owned);
     let report = match verify::verify(&file) {
         Err(failure) if as_json && says_what_it_is(&failure) => {
             let what = failure.to_string();
-            let findings = vec![Finding { part: Part::Structure, what }];
-            Report { findings, ..Report::default() }
+            let findings = vec![IntegrityFinding { part: IntegrityCheck::Structure, what }];
+            IntegrityReport { findings, ..IntegrityReport::default() }
         }
         report => report?,
     };
@@ -149,10 +149,10 @@ fn verify(config: Option<&Path>, file: Option<&Path>, as_json: bool) -> Result<E
     if as_json {
         json(&report_view(&file, &report));
     } else if sound {
-        line(&plain(&format!("{shown}: sound, {}", content(&report))));
+        line(&sanitize(&format!("{shown}: sound, {}", content(&report))));
     } else {
-        complain_of_findings(&shown, &report);
-        complain("  help: `avatar-watch db restore FILE` puts a backup in its place");
+        print_findings(&shown, &report);
+        print_error("  help: `avatar-watch db restore FILE` puts a backup in its place");
     }
     Ok(if sound { Exit::Good } else { Exit::Data })
 }
@@ -161,15 +161,15 @@ fn verify(config: Option<&Path>, file: Option<&Path>, as_json: bool) -> Result<E
 const fn says_what_it_is(failure: &StoreError) -> bool {
     matches!(
         failure,
-        StoreError::Absent { .. }
-            | StoreError::Blank { .. }
-            | StoreError::Foreign { .. }
+        StoreError::NotFound { .. }
+            | StoreError::Empty { .. }
+            | StoreError::NotOurs { .. }
             | StoreError::Newer { .. }
     )
 }
 
 fn restore(config: Option<&Path>, file: &Path, args: &DatabaseArgs) -> Result<Exit, StoreError> {
-    let database = whereabouts(config, args.database.as_deref()).database;
+    let database = locations(config, args.database.as_deref()).database;
     let (restored, report) = match restore::restore(&database, file, SystemClock.now())? {
         Restore::Done(restored) => (Some(restored.clone()), restored.report),
         Restore::Unsound(report) => (None, report),
@@ -187,11 +187,11 @@ fn restore(config: Option<&Path>, file: &Path, args: &DatabaseArgs) -> Result<Ex
         });
     }
     match restored {
-        Some(restored) if !args.json => tell(&database, &restored),
+        Some(restored) if !args.json => print_report(&database, &restored),
         Some(_) => {}
         None => {
-            complain_of_findings(&file.display().to_string(), &report);
-            complain("  help: nothing was changed; take an older backup");
+            print_findings(&file.display().to_string(), &report);
+            print_error("  help: nothing was changed; take an older backup");
             return Ok(Exit::Data);
         }
     }
@@ -199,11 +199,11 @@ fn restore(config: Option<&Path>, file: &Path, args: &DatabaseArgs) -> Result<Ex
 }
 
 /// Says what was put where, what is gone, and what comes now.
-fn tell(database: &Path, restored: &Restored) {
+fn print_report(database: &Path, restored: &Restored) {
     let Restored { report, kept, lost } = restored;
-    line(&plain(&format!("{}: {}", database.display(), content(report))));
+    line(&sanitize(&format!("{}: {}", database.display(), content(report))));
     if let Some(kept) = kept {
-        line(&plain(&format!("the old database is kept as {}", kept.display())));
+        line(&sanitize(&format!("the old database is kept as {}", kept.display())));
         match lost {
             Some(Lost { transitions, deliveries, .. }) => line(&format!(
                 "what the old one had since the backup: {}, {}",
@@ -217,22 +217,24 @@ fn tell(database: &Path, restored: &Restored) {
     line(&format!(
         "next: `avatar-watch run` sends {} of the backup under the same ids{}; what changed since \
          the backup is seen again as far as it still shows, and told under new ids",
-        counted(report.under_way, "delivery"),
+        counted(report.in_flight, "delivery"),
         again.unwrap_or_default()
     ));
 }
 
-fn complain_of_findings(file: &str, report: &Report) {
+fn print_findings(file: &str, report: &IntegrityReport) {
     let count = counted(report.findings.len(), "problem");
-    complain(&format!("avatar-watch: `{file}` is damaged: {count}"));
+    print_error(&format!("avatar-watch: `{file}` is damaged: {count}"));
     for finding in &report.findings {
-        complain(&format!("  {}: {}", finding.part.name(), finding.what.replace('\n', " ")));
+        print_error(&format!("  {}: {}", finding.part.name(), finding.what.replace('\n', " ")));
     }
 }
 
 /// What is in a database, in words.
-fn content(report: &Report) -> String {
-    let Report { transitions, removed, deliveries, under_way, newest_at, .. } = report;
+fn content(report: &IntegrityReport) -> String {
+    let IntegrityReport {
+        transitions, removed, deliveries, in_flight: under_way, newest_at, ..
+    } = report;
     let newest = newest_at.map(|at| format!(" up to {at}")).unwrap_or_default();
     let removed = match removed {
         0 => String::new(),
@@ -250,7 +252,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-fn report_view(file: &Path, report: &Report) -> ReportView {
+fn report_view(file: &Path, report: &IntegrityReport) -> ReportView {
     let findings = report.findings.iter();
     ReportView {
         file: file.display().to_string(),
@@ -259,7 +261,7 @@ fn report_view(file: &Path, report: &Report) -> ReportView {
         transitions: report.transitions,
         transitions_removed: report.removed,
         deliveries: report.deliveries,
-        deliveries_under_way: report.under_way,
+        deliveries_under_way: report.in_flight,
         newest_transition_at: report.newest_at.map(|at| at.to_string()),
         findings: findings
             .map(|it| FindingView { part: it.part.name(), what: it.what.clone() })

@@ -3,19 +3,19 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cli::config_path::whereabouts;
+use crate::cli::config_path::locations;
 use crate::cli::exit::Exit;
 use crate::cli::hand_args::{DatabaseArgs, DeliveriesAction, DeliveriesArgs, ListArgs};
-use crate::cli::output::{complain, complain_of, complain_of_store, json, line, table};
-use crate::daemon::chance::Chance;
+use crate::cli::output::{json, line, print_error, print_failure, print_store_error, table};
+use crate::daemon::chance::Rng;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::DeliveryId;
-use crate::domain::foreign_text::plain;
+use crate::domain::foreign_text::sanitize;
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
-use crate::store::hands::{FailedFilter, Handled, Hands, Under};
+use crate::store::hands::{AdminResult, DeliveryAdmin, FailedFilter, RetryAs};
 use crate::store::reader::{DeliveryFilter, Reader};
 use crate::web::view::{AttemptView, DeliveryView, DeliveryWithAttempts};
 
@@ -26,23 +26,23 @@ pub fn deliveries(config: Option<&Path>, args: &DeliveriesArgs) -> Exit {
         Some(DeliveriesAction::List(args)) => list(config, args),
         Some(DeliveriesAction::Show { id, database }) => show(config, id, database),
         Some(DeliveriesAction::Retry { id: Some(id), database, as_new, .. }) => {
-            by_hand(config, database, id, |hands, id, now, chance| {
-                hands.retry(id, under(*as_new), now, chance.roll())
+            change(config, database, id, |hands, id, now, chance| {
+                hands.retry(id, retry_as(*as_new), now, chance.next_bits())
             })
         }
         Some(DeliveriesAction::Retry { id: None, since, channel, database, as_new, .. }) => {
-            let which = Which { since: *since, channel: channel.as_deref(), as_new: *as_new };
+            let which = RetryFilter { since: *since, channel: channel.as_deref(), as_new: *as_new };
             retry_failed(config, &which, database)
         }
         Some(DeliveriesAction::Cancel { id, database }) => {
-            by_hand(config, database, id, |hands, id, now, _| hands.cancel(id, now))
+            change(config, database, id, |hands, id, now, _| hands.cancel(id, now))
         }
     };
-    done.unwrap_or_else(|error| complain_of_store(&error))
+    done.unwrap_or_else(|error| print_store_error(&error))
 }
 
 fn list(config: Option<&Path>, args: &ListArgs) -> Result<Exit, StoreError> {
-    let found = whereabouts(config, args.database.database.as_deref());
+    let found = locations(config, args.database.database.as_deref());
     let filter = DeliveryFilter {
         state: args.state.map(|state| state.name().to_owned()),
         channel: args.channel.clone(),
@@ -61,7 +61,7 @@ fn list(config: Option<&Path>, args: &ListArgs) -> Result<Exit, StoreError> {
 }
 
 fn show(config: Option<&Path>, id: &str, database: &DatabaseArgs) -> Result<Exit, StoreError> {
-    let path = whereabouts(config, database.database.as_deref()).database;
+    let path = locations(config, database.database.as_deref()).database;
     let found = Reader::snapshot(&path, |reader| {
         let Some(delivery) = reader.delivery(id)? else { return Ok(None) };
         let attempts = reader.attempts(&delivery.id)?;
@@ -72,7 +72,7 @@ fn show(config: Option<&Path>, id: &str, database: &DatabaseArgs) -> Result<Exit
             message: Some(String::from_utf8_lossy(&body).into_owned()),
         }))
     })?;
-    let Some(full) = found else { return Ok(unknown(id)) };
+    let Some(full) = found else { return Ok(print_not_found(id)) };
     if database.json {
         json(&full);
         return Ok(Exit::Good);
@@ -80,15 +80,15 @@ fn show(config: Option<&Path>, id: &str, database: &DatabaseArgs) -> Result<Exit
     let DeliveryView { id, event_id, event_type, subject, channel, recipient, state, .. } =
         &full.delivery;
     let to = recipient.as_ref().map(|recipient| format!(" to {recipient}")).unwrap_or_default();
-    line(&plain(&format!("{id}: {state}")));
+    line(&sanitize(&format!("{id}: {state}")));
     let of = if full.delivery.avatar_id.is_none() { "of" } else { "of avatar" };
-    line(&plain(&format!("  {event_type} ({event_id}) {of} {subject}")));
-    line(&plain(&format!("  over channel {channel}{to}, made at {}", full.delivery.created_at)));
+    line(&sanitize(&format!("  {event_type} ({event_id}) {of} {subject}")));
+    line(&sanitize(&format!("  over channel {channel}{to}, made at {}", full.delivery.created_at)));
     if let Some(reason) = &full.delivery.final_reason {
-        line(&plain(&format!("  ended: {reason}")));
+        line(&sanitize(&format!("  ended: {reason}")));
     }
     if let Some(fallback) = &full.delivery.fallback {
-        line(&plain(&format!("  in the standard body, since {fallback}")));
+        line(&sanitize(&format!("  in the standard body, since {fallback}")));
     }
     if let Some(next) = &full.delivery.next_attempt_at {
         line(&format!("  next attempt at {next}"));
@@ -98,51 +98,56 @@ fn show(config: Option<&Path>, id: &str, database: &DatabaseArgs) -> Result<Exit
     let rows = full.attempt_log.iter().map(attempt_row).collect();
     table(&header, rows, "It was not tried yet.");
     line("\nThe message:\n");
-    full.message.iter().flat_map(|text| text.lines()).for_each(|text| line(&plain(text)));
+    full.message.iter().flat_map(|text| text.lines()).for_each(|text| line(&sanitize(text)));
     Ok(Exit::Good)
 }
 
-fn by_hand(
+fn change(
     config: Option<&Path>,
     database: &DatabaseArgs,
     id: &str,
-    act: impl FnOnce(&mut Hands, &DeliveryId, Timestamp, &Chance) -> Result<Handled, StoreError>,
+    act: impl FnOnce(
+        &mut DeliveryAdmin,
+        &DeliveryId,
+        Timestamp,
+        &Rng,
+    ) -> Result<AdminResult, StoreError>,
 ) -> Result<Exit, StoreError> {
-    let Ok(id) = DeliveryId::parse(id).map_err(|error| complain_of(&error)) else {
+    let Ok(id) = DeliveryId::parse(id).map_err(|error| print_failure(&error)) else {
         return Ok(Exit::Problems);
     };
-    let Ok(chance) = Chance::from_entropy().map_err(|error| complain_of(&error)) else {
+    let Ok(chance) = Rng::from_entropy().map_err(|error| print_failure(&error)) else {
         return Ok(Exit::Disk);
     };
-    let mut hands = Hands::open(&whereabouts(config, database.database.as_deref()).database)?;
+    let mut hands = DeliveryAdmin::open(&locations(config, database.database.as_deref()).database)?;
     let handled = act(&mut hands, &id, SystemClock.now(), &chance)?;
     Ok(report(&id, handled, database.json))
 }
 
 /// Which failed deliveries to send again, and how.
-struct Which<'a> {
+struct RetryFilter<'a> {
     since: Option<Duration>,
     channel: Option<&'a str>,
     as_new: bool,
 }
 
-const fn under(as_new: bool) -> Under {
-    if as_new { Under::NewId } else { Under::SameId }
+const fn retry_as(as_new: bool) -> RetryAs {
+    if as_new { RetryAs::NewId } else { RetryAs::SameId }
 }
 
 fn retry_failed(
     config: Option<&Path>,
-    which: &Which<'_>,
+    which: &RetryFilter<'_>,
     database: &DatabaseArgs,
 ) -> Result<Exit, StoreError> {
     let channel = match which.channel.map(ChannelName::parse).transpose() {
         Ok(channel) => channel,
         Err(error) => {
-            complain(&format!("avatar-watch: {error}"));
+            print_error(&format!("avatar-watch: {error}"));
             return Ok(Exit::Bad);
         }
     };
-    let Ok(chance) = Chance::from_entropy().map_err(|error| complain_of(&error)) else {
+    let Ok(chance) = Rng::from_entropy().map_err(|error| print_failure(&error)) else {
         return Ok(Exit::Disk);
     };
     let now = SystemClock.now();
@@ -150,11 +155,13 @@ fn retry_failed(
         let millis = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
         Timestamp::from_millis(now.as_millis().saturating_sub(millis))
     });
-    let mut hands = Hands::open(&whereabouts(config, database.database.as_deref()).database)?;
+    let mut hands = DeliveryAdmin::open(&locations(config, database.database.as_deref()).database)?;
     let failed = hands.failed(&FailedFilter { since, channel })?;
     let mut fresh = Vec::new();
     for id in &failed {
-        if let Handled::Done(new) = hands.retry(id, under(which.as_new), now, chance.roll())? {
+        if let AdminResult::Done(new) =
+            hands.retry(id, retry_as(which.as_new), now, chance.next_bits())?
+        {
             fresh.push(new.to_string());
         }
     }
@@ -166,22 +173,22 @@ fn retry_failed(
     Ok(Exit::Good)
 }
 
-fn report(id: &DeliveryId, handled: Handled, as_json: bool) -> Exit {
+fn report(id: &DeliveryId, handled: AdminResult, as_json: bool) -> Exit {
     match handled {
-        Handled::Done(done) if as_json => json(&[done.to_string()]),
-        Handled::Done(done) if done == *id => line(&format!("{id}: done")),
-        Handled::Done(done) => line(&format!("{id}: sent again as {done}")),
-        Handled::Unknown => return unknown(id.as_str()),
-        Handled::NotNow(state) => {
-            complain(&format!("avatar-watch: {id} cannot be changed: it is {state}"));
+        AdminResult::Done(done) if as_json => json(&[done.to_string()]),
+        AdminResult::Done(done) if done == *id => line(&format!("{id}: done")),
+        AdminResult::Done(done) => line(&format!("{id}: sent again as {done}")),
+        AdminResult::NotFound => return print_not_found(id.as_str()),
+        AdminResult::InvalidState(state) => {
+            print_error(&format!("avatar-watch: {id} cannot be changed: it is {state}"));
             return Exit::Bad;
         }
     }
     Exit::Good
 }
 
-fn unknown(id: &str) -> Exit {
-    complain(&format!("avatar-watch: there is no delivery `{}`", plain(id)));
+fn print_not_found(id: &str) -> Exit {
+    print_error(&format!("avatar-watch: there is no delivery `{}`", sanitize(id)));
     Exit::Bad
 }
 

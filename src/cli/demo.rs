@@ -2,10 +2,10 @@
 
 use crate::cli::args::DemoArgs;
 use crate::cli::exit::Exit;
-use crate::cli::output::complain_of;
+use crate::cli::output::print_failure;
 use crate::cli::runtime::block_on;
-use crate::daemon::chance::Chance;
-use crate::demo::tour::{TourError, Wishes, tour};
+use crate::daemon::chance::Rng;
+use crate::demo::tour::{DemoError, DemoOptions, run};
 
 /// Makes the tour.
 pub fn demo(args: &DemoArgs) -> Exit {
@@ -13,18 +13,18 @@ pub fn demo(args: &DemoArgs) -> Exit {
         Ok(true) => Exit::Good,
         Ok(false) => Exit::Bad,
         Err(error) => {
-            complain_of(&error);
+            print_failure(&error);
             Exit::Bad
         }
     }
 }
 
-fn try_demo(args: &DemoArgs) -> Result<bool, TourError> {
+fn try_demo(args: &DemoArgs) -> Result<bool, DemoError> {
     let seed = match args.seed {
         Some(seed) => seed,
-        None => u64::from(Chance::from_entropy()?.roll().bits() as u32),
+        None => u64::from(Rng::from_entropy()?.next_bits().bits() as u32),
     };
-    block_on(tour(Wishes {
+    block_on(run(DemoOptions {
         avatars: args.avatars,
         speed: args.speed,
         seed,

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use crate::cli::args::HistoryArgs;
-use crate::cli::config_path::whereabouts;
+use crate::cli::config_path::locations;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of_store, complain_of_stranger, json, table};
+use crate::cli::output::{json, print_error, print_store_error, print_unknown_avatar, table};
 use crate::domain::avatar::AvatarId;
 use crate::domain::status::Status;
 use crate::store::error::StoreError;
-use crate::store::pages::Placed;
+use crate::store::pages::WithSeq;
 use crate::store::reader::Reader;
 use crate::web::view::TransitionView;
 
@@ -18,13 +18,13 @@ pub fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
     let avatar = match args.id.as_deref().map(AvatarId::parse).transpose() {
         Ok(avatar) => avatar,
         Err(error) => {
-            complain(&format!("avatar-watch: {error}"));
+            print_error(&format!("avatar-watch: {error}"));
             return Exit::Problems;
         }
     };
-    let found = whereabouts(config, args.database.database.as_deref());
+    let found = locations(config, args.database.database.as_deref());
     let registered = |id| found.outline.avatars.as_ref().is_some_and(|all| all.contains_key(id));
-    let read = |reader: &Reader| -> Result<Option<Vec<Placed>>, StoreError> {
+    let read = |reader: &Reader| -> Result<Option<Vec<WithSeq>>, StoreError> {
         if let Some(id) = avatar.as_ref().filter(|id| !registered(id))
             && !reader.watches()?.iter().any(|watch| watch.id == *id)
         {
@@ -37,8 +37,8 @@ pub fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
         Ok(Some(rows)) => {
             rows.iter().rev().map(|(seq, row)| TransitionView::new(*seq, row)).collect()
         }
-        Ok(None) => return complain_of_stranger(args.id.as_deref().unwrap_or_default()),
-        Err(error) => return complain_of_store(&error),
+        Ok(None) => return print_unknown_avatar(args.id.as_deref().unwrap_or_default()),
+        Err(error) => return print_store_error(&error),
     };
     if args.database.json {
         json(&views);
@@ -50,7 +50,7 @@ pub fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
 }
 
 fn row(view: &TransitionView) -> Vec<String> {
-    let shown = |status: &str| Status::from_name(status).shown().into_owned();
+    let shown = |status: &str| Status::from_name(status).display().into_owned();
     let from = match (view.previous_status.as_deref().map(shown), view.previous_assumed) {
         (None, _) => "(first sight)".to_owned(),
         (Some(status), true) => format!("{status} (assumed)"),

@@ -13,17 +13,17 @@ use crate::cli::args::InitArgs;
 use crate::cli::asking::{Asker, someone_is_there};
 use crate::cli::config_path::command_line;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, line};
+use crate::cli::output::{line, print_error};
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::host;
 use crate::config::location::ConfigFile;
 use crate::config::starter::{
-    KEY_VARIABLE, PASSWORD_VARIABLE, Place, SECRET_VARIABLE, StarterAnswers, starter,
+    KEY_VARIABLE, PASSWORD_VARIABLE, SECRET_VARIABLE, SecretLocation, StarterAnswers, init_config,
 };
 use crate::daemon::checked;
 use crate::domain::avatar::AvatarId;
-use crate::domain::foreign_text::plain;
+use crate::domain::foreign_text::sanitize;
 use crate::domain::mail_address::MailAddress;
 use crate::domain::secret_text::SecretKind;
 use crate::files::trust::{Distrust, Facts, Trust};
@@ -46,13 +46,13 @@ pub fn init(config: Option<&Path>, args: &InitArgs) -> Exit {
 /// Why no config was written.
 #[derive(Debug, thiserror::Error)]
 enum InitError {
-    #[error("there is `{}` already", plain(&.0.to_string_lossy()))]
+    #[error("there is `{}` already", sanitize(&.0.to_string_lossy()))]
     Exists(PathBuf),
     #[error("nothing was written")]
     Interrupted,
-    #[error("`{}` cannot be written: {source}", plain(&.path.to_string_lossy()))]
+    #[error("`{}` cannot be written: {source}", sanitize(&.path.to_string_lossy()))]
     Unwritable { path: PathBuf, source: io::Error },
-    #[error("`{}` {}", plain(&.path.to_string_lossy()), .distrust.what)]
+    #[error("`{}` {}", sanitize(&.path.to_string_lossy()), .distrust.what)]
     Distrusted { path: PathBuf, distrust: Distrust },
     #[error("no answer can be read: {0}")]
     Unread(io::Error),
@@ -64,17 +64,22 @@ fn tell(failure: &InitError) -> Exit {
     if let InitError::Problems(ConfigError::Problems(problems)) = failure {
         for problem in problems {
             let help = problem.help.as_ref().map(|help| format!("\n  help: {help}"));
-            complain(&format!("`{}` {}{}", problem.key, problem.message, help.unwrap_or_default()));
+            print_error(&format!(
+                "`{}` {}{}",
+                problem.key,
+                problem.message,
+                help.unwrap_or_default()
+            ));
         }
     }
-    complain(&format!("avatar-watch: {failure}"));
+    print_error(&format!("avatar-watch: {failure}"));
     match failure {
         InitError::Exists(_) => {
-            complain("  help: `--output PATH` names another, `--force` keeps it as `….old`");
+            print_error("  help: `--output PATH` names another, `--force` keeps it as `….old`");
             Exit::Bad
         }
         InitError::Distrusted { distrust, .. } => {
-            complain(&format!("  help: {}", distrust.help));
+            print_error(&format!("  help: {}", distrust.help));
             Exit::Bad
         }
         InitError::Interrupted => Exit::Interrupted,
@@ -85,7 +90,7 @@ fn tell(failure: &InitError) -> Exit {
 
 /// What was asked or said.
 #[derive(Default)]
-struct Wishes {
+struct InitAnswers {
     answers: StarterAnswers,
     api_key: Option<Secret>,
     smtp_password: Option<Secret>,
@@ -108,11 +113,11 @@ fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
     let silent = args.avatar.is_empty()
         && (&args.webhook, &args.email, &args.api_key_file) == (&None, &None, &None);
     let mut wishes = if silent && someone_is_there() {
-        asked(folder)?
+        ask(folder)?
     } else {
         let api_key = match &args.api_key_file {
-            Some(path) => Place::File(absolute(path)?),
-            None => Place::Variable,
+            Some(path) => SecretLocation::File(absolute(path)?),
+            None => SecretLocation::Variable,
         };
         let answers = StarterAnswers {
             api_key,
@@ -122,7 +127,7 @@ fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
             smtp_host: args.smtp_host.clone(),
             ..StarterAnswers::default()
         };
-        Wishes { answers, ..Wishes::default() }
+        InitAnswers { answers, ..InitAnswers::default() }
     };
     let mut secrets = Secrets { folder, trust, made: Vec::new() };
     let kept = secrets.place_all(&mut wishes).and_then(|()| {
@@ -159,9 +164,9 @@ struct Secrets<'a> {
 
 impl Secrets<'_> {
     /// Puts what is known of secrets into files, and says so in the answers.
-    fn place_all(&mut self, wishes: &mut Wishes) -> Result<(), InitError> {
-        let Wishes { answers, api_key, smtp_password } = wishes;
-        if answers.api_key == Place::Variable {
+    fn place_all(&mut self, wishes: &mut InitAnswers) -> Result<(), InitError> {
+        let InitAnswers { answers, api_key, smtp_password } = wishes;
+        if answers.api_key == SecretLocation::Variable {
             answers.api_key = self.place(KEY_FILE, api_key.as_ref().map(Secret::expose))?;
         }
         if answers.webhook_url.is_some() {
@@ -178,19 +183,23 @@ impl Secrets<'_> {
         Ok(())
     }
 
-    fn place(&mut self, name: &'static str, secret: Option<&str>) -> Result<Place, InitError> {
+    fn place(
+        &mut self,
+        name: &'static str,
+        secret: Option<&str>,
+    ) -> Result<SecretLocation, InitError> {
         let path = self.folder.join(name);
         if let Ok(facts) = Facts::at(&path) {
-            return match self.trust.judge(&path, &facts).strict() {
-                Ok(()) => Ok(Place::File(name.to_owned())),
+            return match self.trust.check(&path, &facts).strict() {
+                Ok(()) => Ok(SecretLocation::File(name.to_owned())),
                 Err(distrust) => Err(InitError::Distrusted { path, distrust }),
             };
         }
-        let Some(secret) = secret else { return Ok(Place::Variable) };
+        let Some(secret) = secret else { return Ok(SecretLocation::Variable) };
         write::create(&path, format!("{secret}\n").as_bytes(), write::PRIVATE)
             .map_err(|source| self.unwritable(name, source))?;
         self.made.push(name);
-        Ok(Place::File(name.to_owned()))
+        Ok(SecretLocation::File(name.to_owned()))
     }
 
     fn unwritable(&self, name: &str, source: io::Error) -> InitError {
@@ -212,7 +221,7 @@ fn fresh_config(
 ) -> Result<tempfile::NamedTempFile, InitError> {
     let unwritable = |source| InitError::Unwritable { path: folder.to_owned(), source };
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
-    file.write_all(starter(answers).as_bytes()).map_err(unwritable)?;
+    file.write_all(init_config(answers).as_bytes()).map_err(unwritable)?;
     let set = [KEY_VARIABLE, PASSWORD_VARIABLE].map(|name| (name.to_owned(), "set".to_owned()));
     let secret = SigningSecret::from_random([0; FRESH_BYTES]).reveal();
     let environment: Environment =
@@ -238,13 +247,13 @@ fn keep_old(target: &Path) -> Result<Option<PathBuf>, InitError> {
 }
 
 /// Asks for everything that is not known.
-fn asked(folder: &Path) -> Result<Wishes, InitError> {
+fn ask(folder: &Path) -> Result<InitAnswers, InitError> {
     let ended = |error: io::Error| match error.kind() {
         ErrorKind::Interrupted => InitError::Interrupted,
         _ => InitError::Unread(error),
     };
     let asker = Asker::new().map_err(InitError::Unread)?;
-    let mut wishes = Wishes::default();
+    let mut wishes = InitAnswers::default();
     let known = std::env::var_os(KEY_VARIABLE).is_some() || folder.join(KEY_FILE).exists();
     if !known {
         let question = format!(
@@ -309,7 +318,7 @@ fn next_steps(
     made: &[&str],
     answers: &StarterAnswers,
 ) -> Vec<String> {
-    let shown = |path: &Path| plain(&path.to_string_lossy());
+    let shown = |path: &Path| sanitize(&path.to_string_lossy());
     let mut steps = vec![format!("Wrote `{}`.", shown(target))];
     steps.extend(kept.map(|kept| format!("The old one is kept as `{}`.", shown(kept))));
     for name in made {
@@ -333,7 +342,7 @@ fn next_steps(
         (&answers.smtp_password, PASSWORD_VARIABLE, answers.mail_to.is_some()),
     ];
     for (place, variable, used) in places {
-        if used && *place == Place::Variable && std::env::var_os(variable).is_none() {
+        if used && *place == SecretLocation::Variable && std::env::var_os(variable).is_none() {
             steps.push(format!("  export {variable}=…"));
         }
     }

@@ -10,7 +10,7 @@ use roff::{Roff, bold, roman};
 
 use crate::cli::args::{self, ManArgs};
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of, line, print};
+use crate::cli::output::{line, print, print_error, print_failure};
 use crate::files::write;
 
 /// One page.
@@ -28,7 +28,7 @@ pub fn man(args: &ManArgs) -> Exit {
     let pages = match pages() {
         Ok(pages) => pages,
         Err(error) => {
-            complain_of(&error);
+            print_failure(&error);
             return Exit::Disk;
         }
     };
@@ -37,7 +37,7 @@ pub fn man(args: &ManArgs) -> Exit {
             Ok(()) => Exit::Good,
             Err(error) => {
                 let folder = folder.display();
-                complain(&format!("avatar-watch: cannot write into `{folder}`: {error}"));
+                print_error(&format!("avatar-watch: cannot write into `{folder}`: {error}"));
                 Exit::Bad
             }
         };
@@ -53,7 +53,7 @@ pub fn man(args: &ManArgs) -> Exit {
             Exit::Good
         }
         None => {
-            complain(&format!(
+            print_error(&format!(
                 "avatar-watch: no page has the name `{name}`\n  \
                  help: `avatar-watch man --list` names all"
             ));
@@ -72,7 +72,7 @@ fn write(pages: &[Page], folder: &Path) -> io::Result<()> {
 
 /// A page for each command, and one for the config.
 fn pages() -> io::Result<Vec<Page>> {
-    let mut grammar = args::grammar().disable_help_subcommand(true);
+    let mut grammar = args::command().disable_help_subcommand(true);
     grammar.build();
     let mut waiting = vec![grammar];
     let mut pages = Vec::new();

@@ -1,10 +1,10 @@
 //! What mends what `check --online` and `test` find: a sentence for each kind of failure.
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::domain::observation::{Denial, Fault, Observation};
+use crate::domain::observation::{Denial, Observation, PollError};
 
 /// What to do about an avatar that was not seen; `None` when it was.
-pub fn of_look(seen: &Observation) -> Option<&'static str> {
+pub fn for_poll(seen: &Observation) -> Option<&'static str> {
     Some(match seen {
         Observation::Seen(avatar) if avatar.status.is_recognized() => return None,
         Observation::Seen(_) => {
@@ -18,32 +18,34 @@ pub fn of_look(seen: &Observation) -> Option<&'static str> {
             "is it in the workspace of this key? One of another account says `account = \"…\"`"
         }
         Observation::Throttled { .. } => "try again in a while; does anything else use this key?",
-        Observation::Failed { fault: Fault::Unresolved, .. } => {
+        Observation::Failed { fault: PollError::Unresolved, .. } => {
             "is `base_url` right, and does this machine find other names? Its name servers stand \
              in `/etc/resolv.conf`"
         }
-        Observation::Failed { fault: Fault::Unreachable, .. } => {
+        Observation::Failed { fault: PollError::Unreachable, .. } => {
             "is `base_url` right, and does this machine reach the internet?"
         }
-        Observation::Failed { fault: Fault::Way, .. } => {
+        Observation::Failed { fault: PollError::Misrouted, .. } => {
             "is `base_url` right, and the clock of this machine?"
         }
-        Observation::Failed { fault: Fault::Unusable, .. } => {
+        Observation::Failed { fault: PollError::InvalidResponse, .. } => {
             "try again in a while; is `base_url` right?"
         }
-        Observation::Failed { fault: Fault::Coding, .. } => {
+        Observation::Failed { fault: PollError::UnknownEncoding, .. } => {
             "something between this machine and the API (a proxy, a CDN) changes what it answers: \
              only `gzip` is asked for"
         }
-        Observation::Failed { fault: Fault::Wrong, .. } => "is the id right, and `base_url`?",
-        Observation::Failed { fault: Fault::Local, .. } => {
+        Observation::Failed { fault: PollError::RequestRejected, .. } => {
+            "is the id right, and `base_url`?"
+        }
+        Observation::Failed { fault: PollError::Local, .. } => {
             "it is this machine that lacks something, such as file handles"
         }
     })
 }
 
 /// What to do about a channel that was not connected to, or did not take a message.
-pub fn of_channel(outcome: &Outcome) -> &'static str {
+pub fn for_channel(outcome: &Outcome) -> &'static str {
     if let Some(help) = outcome.help {
         return help;
     }
@@ -66,7 +68,7 @@ pub fn of_channel(outcome: &Outcome) -> &'static str {
         ("token", _) => "run the command by hand: it must print a token and exit with 0",
         ("sendmail", _) => "run the command of `sendmail` by hand",
         ("file", _) => "make the folder, and let this user write into it",
-        ("hello", Some(500..)) if outcome.said().contains(TO_OUR_NAME) => {
+        ("hello", Some(500..)) if outcome.summary().contains(TO_OUR_NAME) => {
             "write as `hello_name` the name that this machine has in the DNS"
         }
         ("mail" | "rcpt", None) if outcome.class != OutcomeClass::Retryable => {

@@ -9,7 +9,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::cli::exit::Exit;
-use crate::domain::foreign_text::plain;
+use crate::domain::foreign_text::sanitize;
 use crate::domain::humanize::humanize;
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
@@ -37,7 +37,7 @@ pub fn print(text: &str) {
 pub fn printed(written: io::Result<()>) -> Exit {
     match written {
         Err(failure) if failure.kind() != io::ErrorKind::BrokenPipe => {
-            complain(&format!("avatar-watch: the output cannot be written: {failure}"));
+            print_error(&format!("avatar-watch: the output cannot be written: {failure}"));
             Exit::Disk
         }
         Ok(()) | Err(_) => Exit::Good,
@@ -51,12 +51,12 @@ pub fn line(text: &str) {
 
 /// A text as lines without anything that a terminal obeys, whoever wrote it.
 fn lines_of(text: &str) -> String {
-    let lines: Vec<String> = text.split('\n').map(plain).collect();
+    let lines: Vec<String> = text.split('\n').map(sanitize).collect();
     format!("{}\n", lines.join("\n"))
 }
 
 /// Prints a line, or some, to standard error.
-pub fn complain(text: &str) {
+pub fn print_error(text: &str) {
     let text = lines_of(text);
     if let Some(queue) = output_queue::of_error() {
         queue.push(text);
@@ -66,20 +66,20 @@ pub fn complain(text: &str) {
 }
 
 /// Prints an error with its causes, each on a line.
-pub fn complain_of(error: &dyn Error) {
-    complain(&format!("avatar-watch: {error}"));
+pub fn print_failure(error: &dyn Error) {
+    print_error(&format!("avatar-watch: {error}"));
     let mut cause = error.source();
     while let Some(error) = cause {
-        complain(&format!("  because: {error}"));
+        print_error(&format!("  because: {error}"));
         cause = error.source();
     }
 }
 
 /// Prints a failure of the store; the code to exit with.
-pub fn complain_of_store(error: &StoreError) -> Exit {
-    complain_of(error);
+pub fn print_store_error(error: &StoreError) -> Exit {
+    print_failure(error);
     if let Some(help) = store_help(error) {
-        complain(&format!("  help: {help}"));
+        print_error(&format!("  help: {help}"));
     }
     store_exit(error)
 }
@@ -100,20 +100,20 @@ pub fn store_help(error: &StoreError) -> Option<&str> {
              a backup in its place and keeps this one, and without a backup `avatar-watch run` \
              begins a new one once this one is moved away",
         ),
-        StoreError::Absent { .. } | StoreError::Blank { .. } => {
+        StoreError::NotFound { .. } | StoreError::Empty { .. } => {
             Some("`avatar-watch run` makes one")
         }
         StoreError::NoSpace { .. } => {
             Some("`df -h` and `df -i` show whether bytes or files (inodes) have run out")
         }
-        StoreError::Foreign { .. } => {
+        StoreError::NotOurs { .. } => {
             Some("name another file: by `store.path` in the config, or on the command line")
         }
-        StoreError::Held { .. }
+        StoreError::Locked { .. }
         | StoreError::Newer { .. }
         | StoreError::Older { .. }
-        | StoreError::Taken { .. }
-        | StoreError::Gone { .. }
+        | StoreError::AlreadyExists { .. }
+        | StoreError::FileReplaced { .. }
         | StoreError::Busy { .. }
         | StoreError::TooLong { .. }
         | StoreError::Interrupted { .. }
@@ -128,16 +128,16 @@ pub fn store_help(error: &StoreError) -> Option<&str> {
 /// The code of a failure of the store.
 pub fn store_exit(error: &StoreError) -> Exit {
     match error {
-        StoreError::Held { .. } => Exit::Held,
+        StoreError::Locked { .. } => Exit::Held,
         StoreError::Newer { .. }
         | StoreError::Older { .. }
         | StoreError::Damaged { .. }
         | StoreError::Altered { .. }
-        | StoreError::Foreign { .. } => Exit::Data,
-        StoreError::Absent { .. } | StoreError::Blank { .. } | StoreError::Taken { .. } => {
-            Exit::Bad
-        }
-        StoreError::Gone { .. }
+        | StoreError::NotOurs { .. } => Exit::Data,
+        StoreError::NotFound { .. }
+        | StoreError::Empty { .. }
+        | StoreError::AlreadyExists { .. } => Exit::Bad,
+        StoreError::FileReplaced { .. }
         | StoreError::Blocked { .. }
         | StoreError::Unfit { .. }
         | StoreError::NoSpace { .. }
@@ -154,8 +154,8 @@ pub fn store_exit(error: &StoreError) -> Exit {
 }
 
 /// Complains of an avatar that nothing is known of.
-pub fn complain_of_stranger(id: &str) -> Exit {
-    complain(&format!("avatar-watch: no avatar `{}` in config or database", plain(id)));
+pub fn print_unknown_avatar(id: &str) -> Exit {
+    print_error(&format!("avatar-watch: no avatar `{}` in config or database", sanitize(id)));
     Exit::Bad
 }
 
@@ -163,7 +163,7 @@ pub fn complain_of_stranger(id: &str) -> Exit {
 pub fn json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {
         Ok(text) => line(&escape_json(&text)),
-        Err(error) => complain_of(&error),
+        Err(error) => print_failure(&error),
     }
 }
 
@@ -182,7 +182,7 @@ fn table_of(header: &[&str], rows: Vec<Vec<String>>) -> String {
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(header.iter().map(|name| name.to_uppercase()));
     for row in rows {
-        table.add_row(row.iter().map(|cell| plain(cell)));
+        table.add_row(row.iter().map(|cell| sanitize(cell)));
     }
     let lines: Vec<String> =
         table.lines().map(|line| line.trim_end().trim_start_matches(' ').to_owned()).collect();

@@ -10,10 +10,10 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use crate::cli::alive;
-use crate::cli::config_path::Whereabouts;
+use crate::cli::config_path::Locations;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
-use crate::config::file::{Outline, Registered};
+use crate::config::file::{PartialConfig, Registered};
 use crate::config::in_force;
 use crate::config::snapshot::Snapshot;
 use crate::daemon::checked;
@@ -23,13 +23,13 @@ use crate::domain::watch::Watch;
 use crate::store::error::StoreError;
 use crate::store::lock::DatabaseLock;
 use crate::store::reader::Reader;
-use crate::web::shelf::Rows;
+use crate::web::shelf::CachedRows;
 use crate::web::status::{self, DaemonView, Parts, StatusView};
 use crate::web::view::{AvatarContext, AvatarView, ChannelView};
 
 /// The status, and what else the tables for people show.
 #[derive(Debug)]
-pub struct Overview {
+pub struct StatusReport {
     /// The status, with the avatars in it.
     pub status: StatusView,
     /// Whether a daemon has kept its active config; else the file is all that is known.
@@ -42,19 +42,19 @@ pub struct Overview {
     pub is_whole: bool,
 }
 
-impl Overview {
+impl StatusReport {
     /// What the database and the config tell; of one avatar, or of all. A message is late when it
     /// is older than `late_after`.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn read(
-        found: &Whereabouts,
+        found: &Locations,
         id: Option<&str>,
         late_after: Duration,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let read = |reader: &Reader| Ok((reader.in_force()?, Rows::read(reader)?));
+        let read = |reader: &Reader| Ok((reader.active_config()?, CachedRows::read(reader)?));
         let (in_force, rows) = Reader::snapshot(&found.database, read)?;
         let in_force = in_force.as_deref().and_then(Snapshot::from_text);
         let kinds = in_force.as_ref().map(Snapshot::channel_kinds).unwrap_or_default();
@@ -91,7 +91,7 @@ impl Overview {
             daemon: DaemonView {
                 running: holder.is_some(),
                 pid: holder.flatten(),
-                not_ready_reason: holder.and_then(|_| alive::hindrance(page?)),
+                not_ready_reason: holder.and_then(|_| alive::not_ready_reason(page?)),
             },
             // Its page tells whether they move.
             stuck: Vec::new(),
@@ -131,7 +131,7 @@ struct FileState {
 
 impl FileState {
     /// Of the file as it stands, compared with what is in force, if anything is.
-    fn of(found: &Whereabouts, in_force: Option<&Snapshot>) -> Self {
+    fn of(found: &Locations, in_force: Option<&Snapshot>) -> Self {
         let changes = |tell: &dyn Fn(&Snapshot) -> Vec<String>| Self {
             problems: Vec::new(),
             changes: in_force.map(tell).unwrap_or_default(),
@@ -139,7 +139,7 @@ impl FileState {
         match checked::load(&found.config, &Environment::from_process()) {
             Ok(settings) => changes(&|old| in_force::unreloaded(old, &settings)),
             Err(ConfigError::Problems(problems)) => {
-                let faults = problems.iter().filter(|problem| !problem.out_of_reach);
+                let faults = problems.iter().filter(|problem| !problem.unreadable);
                 let told: Vec<String> =
                     faults.map(|problem| problem.to_string().replace("\n  help: ", "; ")).collect();
                 if told.is_empty() {
@@ -158,9 +158,9 @@ impl FileState {
 
 fn avatar_view(
     watch: &Watch,
-    known: &Outline,
+    known: &PartialConfig,
     filed: Option<&Registered>,
-    rows: &Rows,
+    rows: &CachedRows,
     now: Timestamp,
 ) -> AvatarView {
     let avatars = known.avatars.as_ref();

@@ -15,7 +15,7 @@ use crate::telemetry::output_queue::OutputQueue;
 
 /// The lines, on standard error.
 #[derive(Debug)]
-pub struct Progress {
+pub struct ProgressBars {
     outputs: Outputs,
     lines: MultiProgress,
     spinners: HashMap<AvatarId, ProgressBar>,
@@ -28,7 +28,7 @@ struct Terminal {
     drawn: Mutex<String>,
 }
 
-impl Progress {
+impl ProgressBars {
     /// No line yet.
     pub fn new(outputs: Outputs) -> Self {
         let terminal = Terminal { queue: outputs.error, drawn: Mutex::default() };

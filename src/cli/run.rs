@@ -6,11 +6,11 @@ use std::path::Path;
 
 use tracing::error;
 
-use crate::cli::args::{LogLook, RunArgs};
-use crate::cli::check::complain_of_config;
+use crate::cli::args::{LogFormatArg, RunArgs};
+use crate::cli::check::print_problems;
 use crate::cli::config_path::config_path;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of, complain_of_store, store_exit, store_help};
+use crate::cli::output::{print_error, print_failure, print_store_error, store_exit, store_help};
 use crate::cli::runtime::block_on;
 use crate::config::error::ConfigError;
 use crate::daemon::error::DaemonError;
@@ -21,35 +21,35 @@ use crate::telemetry::log::{self, LogFormat};
 /// Runs until ordered to stop.
 pub fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
     let format = match args.log_format {
-        LogLook::Human => LogFormat::Human,
-        LogLook::Json => LogFormat::Json,
+        LogFormatArg::Human => LogFormat::Human,
+        LogFormatArg::Json => LogFormat::Json,
     };
     let starting = |source| DaemonError::System { doing: "starting", source };
-    if let Err(source) = log::start(args.log_level.name(), format) {
-        return complain_of_daemon(&starting(source));
+    if let Err(source) = log::init(args.log_level.name(), format) {
+        return print_daemon_error(&starting(source));
     }
     let served = shortage::probe().and_then(|()| block_on(serve(&config_path(config))));
     let result = served.map_err(starting).unwrap_or_else(|error| Err(error.into()));
     if let (Err(failure), LogFormat::Json) = (&result, format) {
-        return say_in_log(failure);
+        return log_error(failure);
     }
     match result {
         Ok(()) => Exit::Good,
         Err(ServiceError::Config(error)) => {
-            complain_of_config(&error);
+            print_problems(&error);
             config_exit(&error)
         }
-        Err(ServiceError::Daemon(error)) => complain_of_daemon(&error),
+        Err(ServiceError::Daemon(error)) => print_daemon_error(&error),
     }
 }
 
-fn complain_of_daemon(error: &DaemonError) -> Exit {
+fn print_daemon_error(error: &DaemonError) -> Exit {
     if let DaemonError::Store(error) = error {
-        return complain_of_store(error);
+        return print_store_error(error);
     }
-    complain_of(error);
+    print_failure(error);
     if let Some(help) = help(error) {
-        complain(&format!("  help: {help}"));
+        print_error(&format!("  help: {help}"));
     }
     daemon_exit(error)
 }
@@ -65,7 +65,7 @@ fn help(error: &DaemonError) -> Option<&str> {
 }
 
 /// Says why the daemon ends as lines of the log, so that each line of it is JSON to the end.
-fn say_in_log(failure: &ServiceError) -> Exit {
+fn log_error(failure: &ServiceError) -> Exit {
     if let ServiceError::Config(ConfigError::Problems(problems)) = failure {
         for problem in problems {
             error!("{}", problem.to_string().replace("\n  help: ", "; "));
@@ -109,7 +109,7 @@ fn daemon_exit(error: &DaemonError) -> Exit {
         | DaemonError::Heartbeat(_)
         | DaemonError::Listen { .. }
         | DaemonError::StoreMoved
-        | DaemonError::Emptied(_) => Exit::Config,
+        | DaemonError::StoreEmptied(_) => Exit::Config,
         DaemonError::System { .. } => Exit::Disk,
         DaemonError::LoopEnded(_) => Exit::Bug,
     }

@@ -3,7 +3,7 @@
 
 use crate::cli::args::{EventSchemaArgs, SchemaArgs, SchemaOf};
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, line, print};
+use crate::cli::output::{line, print, print_error};
 use crate::config::json_schema;
 use crate::domain::event::EventKind;
 use crate::notify::format::schema;
@@ -36,7 +36,7 @@ fn of_event(args: &EventSchemaArgs) -> Exit {
             Exit::Good
         }
         None => {
-            complain(&unknown(name));
+            print_error(&unknown(name));
             Exit::Problems
         }
     }

@@ -1,14 +1,14 @@
 //! `avatar-watch secret`: a fresh secret for signing webhooks.
 
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain_of, line};
+use crate::cli::output::{line, print_failure};
 use crate::signing_secret::{FRESH_BYTES, SigningSecret};
 
 /// Prints a fresh secret.
 pub fn secret() -> Exit {
     let mut bytes = [0; FRESH_BYTES];
     if let Err(error) = getrandom::fill(&mut bytes) {
-        complain_of(&std::io::Error::from(error));
+        print_failure(&std::io::Error::from(error));
         return Exit::Disk;
     }
     line(&SigningSecret::from_random(bytes).reveal());

@@ -4,25 +4,25 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::cli::args::StatusArgs;
-use crate::cli::config_path::whereabouts;
+use crate::cli::config_path::locations;
 use crate::cli::exit::Exit;
-use crate::cli::output::{age, complain_of_store, complain_of_stranger, json, line, table};
-use crate::cli::overview::Overview;
+use crate::cli::output::{age, json, line, print_store_error, print_unknown_avatar, table};
+use crate::cli::overview::StatusReport;
 use crate::cli::verdict;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
-use crate::domain::foreign_text::plain;
+use crate::domain::foreign_text::sanitize;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::verdict::{LATE_AFTER, obstacle};
+use crate::domain::verdict::{LATE_AFTER, blocked_reason};
 use crate::text::plural::counted;
 use crate::web::view::{AvatarView, ChannelView, ConditionView};
 
 /// Shows the watches, the channels that need someone, and the conditions that hold.
 pub fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
-    let found = whereabouts(config, args.database.database.as_deref());
+    let found = locations(config, args.database.database.as_deref());
     let (now, late_after) = (SystemClock.now(), args.late_after.unwrap_or(LATE_AFTER));
-    let read = Overview::read(&found, args.id.as_deref(), late_after, now);
+    let read = StatusReport::read(&found, args.id.as_deref(), late_after, now);
     if args.check {
         let (text, exit) = match &read {
             Ok(view) => verdict::check(view, late_after, now),
@@ -33,10 +33,10 @@ pub fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
     }
     let view = match read {
         Ok(view) => view,
-        Err(error) => return complain_of_store(&error),
+        Err(error) => return print_store_error(&error),
     };
     if let (Some(id), true) = (&args.id, view.avatars().is_empty()) {
-        return complain_of_stranger(id);
+        return print_unknown_avatar(id);
     }
     if args.database.json {
         json(&view.status);
@@ -46,7 +46,7 @@ pub fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
     Exit::Good
 }
 
-fn show(view: &Overview, now: Timestamp) {
+fn show(view: &StatusReport, now: Timestamp) {
     let status = &view.status;
     let several = view.avatars().iter().filter_map(|avatar| avatar.account.as_ref());
     let several = several.collect::<BTreeSet<_>>().len() > 1;
@@ -74,7 +74,7 @@ fn show(view: &Overview, now: Timestamp) {
     if !lines.is_empty() {
         line("");
     }
-    lines.iter().for_each(|text| line(&plain(text)));
+    lines.iter().for_each(|text| line(&sanitize(text)));
     file_lines(view).iter().for_each(|text| line(text));
     match (status.daemon.running, status.daemon.pid) {
         (true, Some(pid)) => line(&format!("\nThe daemon is running (process {pid}).")),
@@ -82,12 +82,12 @@ fn show(view: &Overview, now: Timestamp) {
         (false, _) => line("\nThe daemon is not running: this is what it last wrote."),
     }
     if view.is_whole {
-        line(&format!("\n{}", plain(&verdict::sentence(view))));
+        line(&format!("\n{}", sanitize(&verdict::sentence(view))));
     }
 }
 
 /// What there is to say of the config file, which is not what is in force.
-fn file_lines(view: &Overview) -> Vec<String> {
+fn file_lines(view: &StatusReport) -> Vec<String> {
     let in_force = match view.is_in_force {
         true => "; what is shown is what is in force",
         false => "",
@@ -105,7 +105,7 @@ fn file_lines(view: &Overview) -> Vec<String> {
         lines.push(format!("\nThe config was changed and not reloaded{in_force}. By a reload:"));
     }
     let told = view.status.config_problems.iter().chain(&view.status.config_changes);
-    lines.extend(told.take(FILE_LINES_MAX).map(|text| format!("  {}", plain(text))));
+    lines.extend(told.take(FILE_LINES_MAX).map(|text| format!("  {}", sanitize(text))));
     let more = view.status.config_problems.len().max(view.status.config_changes.len());
     if more > FILE_LINES_MAX {
         lines.push(format!("  and {} more", more - FILE_LINES_MAX));
@@ -117,7 +117,7 @@ fn file_lines(view: &Overview) -> Vec<String> {
 fn channel_line(channel: &ChannelView, now: Timestamp) -> Option<String> {
     let facts = channel.facts();
     let failing = facts.failing_since.is_some();
-    let state = obstacle(facts.configured, facts.state, failing, facts.under_way)?;
+    let state = blocked_reason(facts.configured, facts.state, failing, facts.in_flight)?;
     let since = channel.suspended_since.as_deref().or(channel.failing_since.as_deref());
     let for_long = since.map(|since| format!(" for {}", age(since, now))).unwrap_or_default();
     let reason = channel.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -163,7 +163,7 @@ fn row(avatar: &AvatarView, awaits_reload: bool, now: Timestamp) -> Vec<String> 
         name.trim().to_owned(),
         avatar.status.as_deref().map_or_else(
             || "not seen yet".to_owned(),
-            |status| Status::from_name(status).shown().into_owned(),
+            |status| Status::from_name(status).display().into_owned(),
         ),
         avatar.since.as_deref().map(|since| age(since, now)).unwrap_or_default(),
         deliveries,

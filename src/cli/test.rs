@@ -3,39 +3,39 @@
 use std::path::Path;
 
 use crate::cli::args::TestArgs;
-use crate::cli::check::{complain_of_config, to_run};
+use crate::cli::check::{print_problems, to_run};
 use crate::cli::config_path::config_path;
 use crate::cli::exit::Exit;
 use crate::cli::mend;
-use crate::cli::output::{complain, complain_of, line};
+use crate::cli::output::{line, print_error, print_failure};
 use crate::cli::runtime::block_on;
 use crate::config::environment::Environment;
 use crate::config::settings::ChannelSettings;
-use crate::daemon::chance::Chance;
+use crate::daemon::chance::Rng;
 use crate::daemon::checked;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
 use crate::daemon::ports::Clock as _;
-use crate::daemon::trial::parcels;
+use crate::daemon::trial::test_messages;
 use crate::daemon::wiring;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::domain::foreign_text::plain;
+use crate::domain::foreign_text::sanitize;
 
 /// Sends a `test.ping` through a channel of the config.
 pub fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
     let settings = match checked::load(&config_path(config), &Environment::from_process()) {
         Ok(settings) => settings,
         Err(error) => {
-            complain_of_config(&error);
+            print_problems(&error);
             return Exit::Config;
         }
     };
     let found = ChannelName::parse(&args.channel).ok();
     let Some(channel) = found.and_then(|name| settings.channels.get(&name)) else {
         let known: Vec<&str> = settings.channels.keys().map(ChannelName::as_str).collect();
-        let (name, known) = (plain(&args.channel), known.join("`, `"));
-        complain(&format!("avatar-watch: no channel `{name}`; there are `{known}`"));
+        let (name, known) = (sanitize(&args.channel), known.join("`, `"));
+        print_error(&format!("avatar-watch: no channel `{name}`; there are `{known}`"));
         return Exit::Problems;
     };
     let sent = block_on(ping(channel))
@@ -48,21 +48,21 @@ pub fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
         }
         Ok(exit) => exit,
         Err(error) => {
-            complain_of(&error);
+            print_failure(&error);
             Exit::Bad
         }
     }
 }
 
 async fn ping(settings: &ChannelSettings) -> Result<Exit, DaemonError> {
-    let chance = Chance::from_entropy()
+    let chance = Rng::from_entropy()
         .map_err(|source| DaemonError::System { doing: "asking for entropy", source })?;
     let channel = wiring::channel(settings)?;
     let mut exit = Exit::Good;
-    for parcel in parcels(&channel, &settings.name, SystemClock.now(), &chance) {
-        let begun = SystemClock.moment();
+    for parcel in test_messages(&channel, &settings.name, SystemClock.now(), &chance) {
+        let begun = SystemClock.monotonic();
         let outcome = channel.deliver(&parcel, SystemClock.now()).await;
-        let took = SystemClock.moment().since(begun);
+        let took = SystemClock.monotonic().since(begun);
         let to = if parcel.recipient.is_empty() {
             settings.name.to_string()
         } else {
@@ -72,7 +72,7 @@ async fn ping(settings: &ChannelSettings) -> Result<Exit, DaemonError> {
             line(&format!("ok   {to}: took {} in {} ms", parcel.event_id, took.as_millis()));
         } else {
             line(&format!("FAIL {to}: {}", failure(&outcome)));
-            line(&format!("  help: {}", mend::of_channel(&outcome)));
+            line(&format!("  help: {}", mend::for_channel(&outcome)));
             exit = Exit::Bad;
         }
     }
@@ -81,5 +81,5 @@ async fn ping(settings: &ChannelSettings) -> Result<Exit, DaemonError> {
 
 fn failure(outcome: &Outcome) -> String {
     let code = outcome.code.map(|code| format!(" ({code})")).unwrap_or_default();
-    format!("at `{}`{code}: {}", outcome.phase, plain(&outcome.said()))
+    format!("at `{}`{code}: {}", outcome.phase, sanitize(&outcome.summary()))
 }

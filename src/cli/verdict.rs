@@ -7,37 +7,37 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use crate::cli::config_path::Whereabouts;
+use crate::cli::config_path::Locations;
 use crate::cli::exit::Exit;
 use crate::cli::output::store_help;
-use crate::cli::overview::Overview;
-use crate::domain::foreign_text::one_line;
+use crate::cli::overview::StatusReport;
+use crate::domain::foreign_text::sanitize_line;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::verdict::Level;
+use crate::domain::verdict::Severity;
 use crate::store::error::StoreError;
 use crate::text::plural::counted;
 use crate::web::status::StatusView;
 
 /// The line of a check, and the code to exit with; a message is late when it is older than
 /// `late_after`.
-pub fn check(view: &Overview, late_after: Duration, now: Timestamp) -> (String, Exit) {
+pub fn check(view: &StatusReport, late_after: Duration, now: Timestamp) -> (String, Exit) {
     let (word, exit) = match view.status.level {
-        Level::Good | Level::Note => ("OK", Exit::Good),
-        Level::Warning => ("WARNING", Exit::WARNING),
-        Level::Critical => ("CRITICAL", Exit::CRITICAL),
+        Severity::Ok | Severity::Info => ("OK", Exit::Good),
+        Severity::Warning => ("WARNING", Exit::WARNING),
+        Severity::Critical => ("CRITICAL", Exit::CRITICAL),
     };
     (line(word, &text(&view.status)) + &figures(view, late_after, now), exit)
 }
 
 /// The same where nothing can be known.
-pub fn unknown(error: &StoreError, found: &Whereabouts) -> (String, Exit) {
+pub fn unknown(error: &StoreError, found: &Locations) -> (String, Exit) {
     let mut text = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {
         text.push(error.to_string());
         cause = error.source();
     }
-    let is_absent = matches!(error, StoreError::Absent { .. });
+    let is_absent = matches!(error, StoreError::NotFound { .. });
     if is_absent && !found.is_database_known {
         text.push(UNKNOWN_PLACE.to_owned());
     } else {
@@ -47,13 +47,13 @@ pub fn unknown(error: &StoreError, found: &Whereabouts) -> (String, Exit) {
 }
 
 /// What it comes to, for people.
-pub fn sentence(view: &Overview) -> String {
-    format!("{}: {}.", view.status.level.headline(), text(&view.status))
+pub fn sentence(view: &StatusReport) -> String {
+    format!("{}: {}.", view.status.level.summary(), text(&view.status))
 }
 
 fn line(word: &str, text: &str) -> String {
     // What stands behind the first bar is read as figures.
-    format!("AVATAR-WATCH {word}: {}", one_line(&text.replace('|', "/"), TEXT_CHARS_MAX))
+    format!("AVATAR-WATCH {word}: {}", sanitize_line(&text.replace('|', "/"), TEXT_CHARS_MAX))
 }
 
 fn text(status: &StatusView) -> String {
@@ -72,7 +72,7 @@ fn text(status: &StatusView) -> String {
 }
 
 /// The figures behind the bar.
-fn figures(view: &Overview, late_after: Duration, now: Timestamp) -> String {
+fn figures(view: &StatusReport, late_after: Duration, now: Timestamp) -> String {
     let status = &view.status;
     let failing = view.avatars().iter().filter(|it| it.is_watched() && it.failure.is_some());
     let counts = [status.avatars_watched, status.avatars_training, failing.count() as u64];
@@ -124,7 +124,7 @@ mod tests {
             let Self { parts, avatars } = self;
             let knows_avatars = parts.knows_avatars;
             let status = StatusView::new(parts, &avatars, LATE_AFTER, now);
-            let view = Overview {
+            let view = StatusReport {
                 status: StatusView { avatars: Some(avatars), ..status },
                 is_in_force: true,
                 knows_avatars,

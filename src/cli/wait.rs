@@ -15,20 +15,20 @@ use tokio::task::JoinSet;
 
 use crate::cli::args::WaitArgs;
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of, line};
-use crate::cli::progress::Progress;
+use crate::cli::output::{line, print_error, print_failure};
+use crate::cli::progress::ProgressBars;
 use crate::cli::runtime::block_on;
 use crate::cli::wait_plan::{WaitPlan, wait_plan};
-use crate::daemon::chance::Chance;
+use crate::daemon::chance::Rng;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::{Clock as _, sleep_until};
 use crate::daemon::signals::{StopSignal, Stops};
-use crate::daemon::waiter::{Report, Waiter};
+use crate::daemon::waiter::{WaitLoop, WaitUpdate};
 use crate::domain::avatar::AvatarId;
-use crate::domain::forecast::usual;
-use crate::domain::foreign_text::plain;
+use crate::domain::forecast::median_duration;
+use crate::domain::foreign_text::sanitize;
 use crate::domain::humanize::humanize;
-use crate::domain::moment::Moment;
+use crate::domain::moment::Monotonic;
 use crate::domain::status::Status;
 use crate::domain::vigil::Verdict;
 use crate::telemetry::log::{Outputs, queue_output};
@@ -40,30 +40,30 @@ pub fn wait(config: Option<&Path>, args: &WaitArgs) -> Exit {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
-    let waited = queue_output().and_then(|outputs| block_on(keep_vigil(plan, args, outputs))?);
+    let waited = queue_output().and_then(|outputs| block_on(run_wait(plan, args, outputs))?);
     waited.unwrap_or_else(|error| {
-        complain_of(&error);
+        print_failure(&error);
         Exit::Disk
     })
 }
 
-async fn keep_vigil(plan: WaitPlan, args: &WaitArgs, outputs: Outputs) -> io::Result<Exit> {
+async fn run_wait(plan: WaitPlan, args: &WaitArgs, outputs: Outputs) -> io::Result<Exit> {
     let clock = SystemClock;
     let mut stops = Stops::take()?;
-    let chance = Chance::from_entropy()?;
+    let chance = Rng::from_entropy()?;
     let (sender, mut reports) = mpsc::channel(REPORTS_MAX);
     let WaitPlan { briefs, ids, labels, lessons } = plan;
     let known = briefs.iter().flat_map(|brief| &brief.known);
-    let known = known.map(|watch| (watch.id.clone(), Report::begin(watch))).collect();
+    let known = known.map(|watch| (watch.id.clone(), WaitUpdate::begin(watch))).collect();
     let mut waiters = JoinSet::new();
     for brief in briefs {
-        let waiter = Waiter::new(brief, clock, chance.clone(), sender.clone());
+        let waiter = WaitLoop::new(brief, clock, chance.clone(), sender.clone());
         waiters.spawn(waiter.run());
     }
     drop(sender);
-    let begun = clock.moment();
+    let begun = clock.monotonic();
     let give_up_at = args.timeout.map(|timeout| begun.plus(timeout));
-    let mut board = Board {
+    let mut board = WaitBoard {
         args,
         ids,
         labels,
@@ -71,7 +71,7 @@ async fn keep_vigil(plan: WaitPlan, args: &WaitArgs, outputs: Outputs) -> io::Re
         known,
         begun,
         outcomes: HashMap::new(),
-        progress: (!args.quiet && io::stderr().is_terminal()).then(|| Progress::new(outputs)),
+        progress: (!args.quiet && io::stderr().is_terminal()).then(|| ProgressBars::new(outputs)),
     };
     let mut refresh_at = begun;
     let exit = loop {
@@ -87,7 +87,7 @@ async fn keep_vigil(plan: WaitPlan, args: &WaitArgs, outputs: Outputs) -> io::Re
             },
             () = sleep_until(&clock, give_up_at) => board.time_out(),
             () = clock.sleep_until(refresh_at), if board.progress.is_some() => {
-                refresh_at = clock.moment().plus(REFRESH);
+                refresh_at = clock.monotonic().plus(REFRESH);
                 board.refresh();
             }
         }
@@ -117,15 +117,15 @@ const fn stopped(signal: StopSignal) -> Exit {
 }
 
 /// What is known while waiting.
-struct Board<'a> {
+struct WaitBoard<'a> {
     args: &'a WaitArgs,
     ids: Vec<AvatarId>,
     labels: HashMap<AvatarId, String>,
     lessons: HashMap<Option<String>, Vec<Duration>>,
-    known: HashMap<AvatarId, Report>,
-    begun: Moment,
+    known: HashMap<AvatarId, WaitUpdate>,
+    begun: Monotonic,
     outcomes: HashMap<AvatarId, Exit>,
-    progress: Option<Progress>,
+    progress: Option<ProgressBars>,
 }
 
 /// The line about an avatar in JSON.
@@ -141,7 +141,7 @@ struct View<'a> {
     waited_seconds: f64,
 }
 
-impl Board<'_> {
+impl WaitBoard<'_> {
     /// The code to exit with, once that is clear.
     fn end(&self) -> Option<Exit> {
         let settled =
@@ -153,7 +153,7 @@ impl Board<'_> {
         self.outcomes.values().max().filter(|_| all).copied()
     }
 
-    fn take(&mut self, report: Report) {
+    fn take(&mut self, report: WaitUpdate) {
         let (id, verdict) = (report.id.clone(), report.verdict.clone());
         self.known.insert(id.clone(), report);
         match verdict {
@@ -161,7 +161,7 @@ impl Board<'_> {
             // The next refresh shows it.
             None if self.progress.is_some() => {}
             None if !self.args.quiet => {
-                complain(&format!("avatar-watch: {}", self.state(&id)));
+                print_error(&format!("avatar-watch: {}", self.state(&id)));
             }
             None => {}
         }
@@ -209,13 +209,13 @@ impl Board<'_> {
         if let Some(progress) = &mut self.progress {
             progress.end(id);
         }
-        let why = reason
-            .as_ref()
-            .map(|reason| format!("avatar-watch: {} is {word}: {}", self.label(id), plain(reason)));
+        let why = reason.as_ref().map(|reason| {
+            format!("avatar-watch: {} is {word}: {}", self.label(id), sanitize(reason))
+        });
         let text = if self.args.json { self.json(id, exit, outcome, reason) } else { None };
         let text = text.unwrap_or_else(|| format!("{id} {word}"));
         let print = || {
-            why.iter().for_each(|why| complain(why));
+            why.iter().for_each(|why| print_error(why));
             line(&text);
         };
         match &self.progress {
@@ -233,7 +233,7 @@ impl Board<'_> {
     ) -> Option<String> {
         let known = self.known.get(id);
         let name = known.and_then(|known| known.name.as_deref());
-        let waited = SystemClock.moment().since(self.begun);
+        let waited = SystemClock.monotonic().since(self.begun);
         let view = View {
             id: id.as_str(),
             name: self.labels.get(id).map(String::as_str).or(name),
@@ -267,7 +267,7 @@ impl Board<'_> {
     fn label(&self, id: &AvatarId) -> String {
         let seen = self.known.get(id).and_then(|known| known.name.clone());
         let name = self.labels.get(id).cloned().or(seen);
-        name.map_or_else(|| format!("avatar `{id}`"), |name| format!("`{}`", plain(&name)))
+        name.map_or_else(|| format!("avatar `{id}`"), |name| format!("`{}`", sanitize(&name)))
     }
 
     /// What is known of an avatar that is waited for, for people.
@@ -281,27 +281,27 @@ impl Board<'_> {
             match status {
                 Status::Unrecognized(_) => format!(
                     "has the unknown status {}{lasted}: nothing is concluded from it",
-                    status.shown()
+                    status.display()
                 ),
                 known => format!("is {known}{lasted}"),
             }
         });
         let is_training = matches!(&known.status, Some((Status::Training, _)));
         let lessons = self.lessons.get(&known.model).filter(|_| is_training);
-        let usual = lessons.and_then(|lessons| usual(lessons));
+        let usual = lessons.and_then(|lessons| median_duration(lessons));
         let usual = usual.map(|it| format!(" (usually {})", humanize(it))).unwrap_or_default();
         let reason = known.reason.as_ref();
         let trouble =
-            reason.map(|reason| format!("; it cannot be seen just now: {}", plain(reason)));
+            reason.map(|reason| format!("; it cannot be seen just now: {}", sanitize(reason)));
         let status = status.unwrap_or_else(|| "is not seen yet".to_owned());
         format!("{label} {status}{usual}{}", trouble.unwrap_or_default())
     }
 }
 
 /// Why the status that was seen decides nothing, if nobody knows it.
-fn unknown_status(known: &Report) -> Option<String> {
+fn unknown_status(known: &WaitUpdate) -> Option<String> {
     let (status, _) = known.status.as_ref().filter(|(status, _)| !status.is_recognized())?;
-    Some(format!("it has the unknown status {}", status.shown()))
+    Some(format!("it has the unknown status {}", status.display()))
 }
 
 /// Why nothing at all is known when the time is over.

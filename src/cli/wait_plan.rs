@@ -9,21 +9,21 @@ use std::time::Duration;
 
 use crate::argil::client::Client;
 use crate::cli::args::WaitArgs;
-use crate::cli::check::complain_of_config;
-use crate::cli::config_path::{config_path, whereabouts};
+use crate::cli::check::print_problems;
+use crate::cli::config_path::{config_path, locations};
 use crate::cli::exit::Exit;
-use crate::cli::output::{complain, complain_of};
-use crate::config::bare::{KEY_VARIABLE, bare};
+use crate::cli::output::{print_error, print_failure};
+use crate::config::bare::{KEY_VARIABLE, from_env};
 use crate::config::environment::Environment;
 use crate::config::file;
 use crate::config::settings::Settings;
-use crate::daemon::experience::{Experience, LESSONS_MAX};
-use crate::daemon::waiter::Brief;
+use crate::daemon::experience::{ForecastCache, SAMPLES_MAX};
+use crate::daemon::waiter::WaitRequest;
 use crate::daemon::wiring;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::cadence::Cadence;
-use crate::domain::foreign_text::plain;
+use crate::domain::cadence::PollIntervals;
+use crate::domain::foreign_text::sanitize;
 use crate::domain::watch::Watch;
 use crate::store::reader::Reader;
 
@@ -31,7 +31,7 @@ use crate::store::reader::Reader;
 #[derive(Debug)]
 pub struct WaitPlan {
     /// What to wait for, by account.
-    pub briefs: Vec<Brief<Client>>,
+    pub briefs: Vec<WaitRequest<Client>>,
     /// The avatars, in the order of the command line; none twice.
     pub ids: Vec<AvatarId>,
     /// The names that the config gives them.
@@ -70,8 +70,9 @@ pub fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPlan, Exi
         let known = known.remove(id).unwrap_or_else(|| Watch::new(id.clone()));
         by_account.entry(account).or_default().push(known);
     }
-    let briefs =
-        by_account.into_iter().map(|(account, known)| brief(account, known, &settings, &lessons));
+    let briefs = by_account
+        .into_iter()
+        .map(|(account, known)| wait_request(account, known, &settings, &lessons));
     Ok(WaitPlan { briefs: briefs.collect::<Result<_, Exit>>()?, ids, labels, lessons })
 }
 
@@ -82,7 +83,7 @@ fn ids(texts: &[String]) -> Result<Vec<AvatarId>, Exit> {
             Ok(id) if ids.iter().any(|known| known.matches(id.as_str())) => {}
             Ok(id) => ids.push(id),
             Err(error) => {
-                complain(&format!("avatar-watch: `{}`: {error}", plain(text)));
+                print_error(&format!("avatar-watch: `{}`: {error}", sanitize(text)));
                 return Err(Exit::Problems);
             }
         }
@@ -96,7 +97,7 @@ fn settings(config: Option<&Path>, args: &WaitArgs) -> Result<Settings, Exit> {
     let found = config_path(config);
     if let Some(base_url) = &args.base_url {
         if config.is_some() {
-            complain(
+            print_error(
                 "avatar-watch: the config is not read, since `--base-url` or \
                 `ARGIL_BASE_URL` says where to ask",
             );
@@ -109,16 +110,16 @@ fn settings(config: Option<&Path>, args: &WaitArgs) -> Result<Settings, Exit> {
     match file::load(&found, &environment) {
         Ok(settings) => Ok(settings),
         Err(error) => {
-            let outline = file::outline(&found, &environment);
+            let outline = file::partial(&found, &environment);
             // The key goes where the config says, so that has to be known.
             if config.is_some() || !outline.is_whole || environment.var(KEY_VARIABLE).is_none() {
-                complain_of_config(&error);
+                print_problems(&error);
                 return Err(Exit::Config);
             }
-            complain(&format!(
+            print_error(&format!(
                 "avatar-watch: `{}` has problems (`avatar-watch check` lists them); of it only \
                  `argil.base_url` is used, with the key in `{KEY_VARIABLE}`",
-                plain(&found.path.to_string_lossy())
+                sanitize(&found.path.to_string_lossy())
             ));
             without_config(&environment, outline.base_url.as_deref())
         }
@@ -128,20 +129,20 @@ fn settings(config: Option<&Path>, args: &WaitArgs) -> Result<Settings, Exit> {
 fn without_config(environment: &Environment, base_url: Option<&str>) -> Result<Settings, Exit> {
     if environment.var(KEY_VARIABLE).is_none_or(<[u8]>::is_empty) {
         let without = if base_url.is_some() { "no config is read" } else { "there is no config" };
-        complain(&format!("avatar-watch: {without}, and `{KEY_VARIABLE}` is not set"));
-        complain(&format!(
+        print_error(&format!("avatar-watch: {without}, and `{KEY_VARIABLE}` is not set"));
+        print_error(&format!(
             "  help: `export {KEY_VARIABLE}=…` with the key of your Argil workspace"
         ));
         return Err(Exit::Problems);
     }
-    bare(environment, base_url).map_err(|problems| {
+    from_env(environment, base_url).map_err(|problems| {
         for problem in problems {
             let key = match problem.key.as_str() {
                 "argil.base_url" => "--base-url",
                 key => key,
             };
             let help = problem.help.map(|help| format!("\n  help: {help}")).unwrap_or_default();
-            complain(&format!("avatar-watch: `{key}` {}{help}", problem.message));
+            print_error(&format!("avatar-watch: `{key}` {}{help}", problem.message));
         }
         Exit::Problems
     })
@@ -151,8 +152,8 @@ fn chosen(name: &str, settings: &Settings) -> Result<AccountName, Exit> {
     let found = AccountName::parse(name).ok();
     found.filter(|name| settings.accounts.contains_key(name)).ok_or_else(|| {
         let known: Vec<&str> = settings.accounts.keys().map(AccountName::as_str).collect();
-        let (name, known) = (plain(name), known.join("`, `"));
-        complain(&format!("avatar-watch: no account `{name}`; there are `{known}`"));
+        let (name, known) = (sanitize(name), known.join("`, `"));
+        print_error(&format!("avatar-watch: no account `{name}`; there are `{known}`"));
         Exit::Problems
     })
 }
@@ -164,8 +165,8 @@ fn usual_account(settings: &Settings) -> Result<AccountName, Exit> {
         (false, Some(only), None) => Ok(only.clone()),
         (true, ..) => Ok(AccountName::default()),
         (false, ..) => {
-            complain("avatar-watch: which account? The config has several, and no `[argil]`");
-            complain("  help: name one with `--account NAME`");
+            print_error("avatar-watch: which account? The config has several, and no `[argil]`");
+            print_error("  help: name one with `--account NAME`");
             Err(Exit::Problems)
         }
     }
@@ -175,7 +176,7 @@ type Remembered = (HashMap<AvatarId, Watch>, HashMap<Option<String>, Vec<Duratio
 
 /// What the daemon's database knows, if there is one that can be read. Waiting works without.
 fn remembered(config: Option<&Path>) -> Remembered {
-    let database = whereabouts(config, None).database;
+    let database = locations(config, None).database;
     if !database.is_file() {
         return Remembered::default();
     }
@@ -183,7 +184,7 @@ fn remembered(config: Option<&Path>) -> Remembered {
     let reading = move || {
         let found = Reader::snapshot(&database, |reader| {
             let watches = reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch));
-            Ok((watches.collect(), reader.lessons(LESSONS_MAX)?))
+            Ok((watches.collect(), reader.training_samples(SAMPLES_MAX)?))
         });
         // Nobody may be waiting any more.
         drop(sender.send(found.unwrap_or_default()));
@@ -195,37 +196,37 @@ fn remembered(config: Option<&Path>) -> Remembered {
     }
 }
 
-fn brief(
+fn wait_request(
     account: AccountName,
     known: Vec<Watch>,
     settings: &Settings,
     lessons: &HashMap<Option<String>, Vec<Duration>>,
-) -> Result<Brief<Client>, Exit> {
+) -> Result<WaitRequest<Client>, Exit> {
     let Some(asked) = settings.accounts.get(&account) else {
-        complain(&format!("avatar-watch: no account `{account}`"));
+        print_error(&format!("avatar-watch: no account `{account}`"));
         return Err(Exit::Problems);
     };
     let client = wiring::client(asked).map_err(|error| {
-        complain_of(&error);
+        print_failure(&error);
         Exit::Problems
     })?;
-    if let Some(lacks) = client.hindrance() {
-        complain(&format!("avatar-watch: account `{account}` cannot be asked: {lacks}"));
+    if let Some(lacks) = client.obstacle() {
+        print_error(&format!("avatar-watch: account `{account}` cannot be asked: {lacks}"));
         return Err(Exit::Disk);
     }
-    Ok(Brief {
+    Ok(WaitRequest {
         account,
         asked: wiring::account(asked, Arc::new(client)),
-        gate_waits: wiring::gate_waits(&settings.cadence.backoff),
-        cadence: impatient(&settings.cadence),
+        gate_waits: wiring::gate_waits(&settings.intervals.backoff),
+        cadence: faster(&settings.intervals),
         known,
-        experience: Experience::new(lessons.clone()),
+        experience: ForecastCache::new(lessons.clone()),
     })
 }
 
 /// The config's pace, but for what somebody who sits and waits would not wait for.
-fn impatient(cadence: &Cadence) -> Cadence {
-    Cadence {
+fn faster(cadence: &PollIntervals) -> PollIntervals {
+    PollIntervals {
         not_trained: cadence.not_trained.min(NOT_TRAINED_MAX),
         missing: cadence.missing.min(MISSING_MAX),
         backoff: cadence.backoff.capped(BACKOFF_MAX),

@@ -42,7 +42,7 @@ pub(super) fn read(root: &Table<'_>) -> Option<BTreeMap<AccountName, AccountSett
     if let Some(field) = root.field("accounts") {
         if matches!(field.value, DeValue::Array(_)) {
             let help = "write `[accounts.NAME]`, with one bracket and a name";
-            return field.wrong("is a list", help);
+            return field.invalid("is a list", help);
         }
         let named = field.table()?.fields();
         accounts.extend(named.iter().map(|(name, field)| read_named(name, field)));
@@ -62,10 +62,10 @@ fn has_default(root: &Table<'_>) -> bool {
 fn read_named(name: &str, field: &Field<'_>) -> Option<(AccountName, AccountSettings)> {
     let name = match AccountName::parse(name) {
         Ok(name) if name.is_default() => {
-            field.wrong("is the name of the default account", "write its keys under `[argil]`")
+            field.invalid("is the name of the default account", "write its keys under `[argil]`")
         }
         Ok(name) => Some(name),
-        Err(error) => field.wrong("is no good name", error.to_string()),
+        Err(error) => field.invalid("is no good name", error.to_string()),
     };
     let table = field.table()?;
     table.check_keys(&ACCOUNT);
@@ -74,7 +74,7 @@ fn read_named(name: &str, field: &Field<'_>) -> Option<(AccountName, AccountSett
 }
 
 fn read_one(table: &Table<'_>) -> Option<AccountSettings> {
-    let api_key = table.required("api_key", API_KEY_MEND, api_key);
+    let api_key = table.required("api_key", API_KEY_HELP, api_key);
     let base_url = match table.field("base_url") {
         Some(field) => base_url(&field),
         None => Url::parse(BASE_URL).ok(),
@@ -84,15 +84,16 @@ fn read_one(table: &Table<'_>) -> Option<AccountSettings> {
         table.or("max_concurrency", CONCURRENCY, |field| field.integer(CONCURRENCY_RANGE));
     let requests =
         table.or("max_requests_per_second", REQUESTS, |field| field.integer(REQUESTS_RANGE));
-    let blind_after =
-        table.or("blind_after", BLIND_AFTER, |field| duration::read(field, &BLIND_AFTER_RANGE));
+    let blind_after = table.or("blind_after", UNAVAILABLE_AFTER, |field| {
+        duration::read(field, &UNAVAILABLE_AFTER_RANGE)
+    });
     Some(AccountSettings {
         api_key: api_key?,
         base_url: base_url?,
         timeout: timeout?,
         max_concurrency: usize::try_from(concurrency?).ok()?,
         max_requests_per_second: requests?,
-        blind_after: blind_after?,
+        unavailable_after: blind_after?,
     })
 }
 
@@ -131,36 +132,37 @@ fn base_url(field: &Field<'_>) -> Option<Url> {
     let text = match clean(field.text()?.as_bytes(), SecretKind::Url) {
         Ok(text) => text,
         // What the parser of URLs would drop, or take for a part of the path.
-        Err(fault) => return field.wrong(fault.to_string(), fault.help()),
+        Err(fault) => return field.invalid(fault.to_string(), fault.help()),
     };
     if let Some((message, help)) = web_address::misread(text) {
-        return field.wrong(message, help);
+        return field.invalid(message, help);
     }
     let Ok(url) = Url::parse(text) else {
-        return field.wrong("is no URL", format!("the API is at `{BASE_URL}`"));
+        return field.invalid("is no URL", format!("the API is at `{BASE_URL}`"));
     };
     let Some(host) = url.host() else {
-        return field.wrong("is no `https` URL with a host", format!("the API is at `{BASE_URL}`"));
+        return field
+            .invalid("is no `https` URL with a host", format!("the API is at `{BASE_URL}`"));
     };
     if !url.username().is_empty() || url.password().is_some() {
-        return field.wrong("has a user name or password in it", "the key goes into `api_key`");
+        return field.invalid("has a user name or password in it", "the key goes into `api_key`");
     }
     if url.query().is_some() || url.fragment().is_some() {
         return field
-            .wrong("has a `?` or `#` in it", "paths are put behind it; end it before that");
+            .invalid("has a `?` or `#` in it", "paths are put behind it; end it before that");
     }
     match url.scheme() {
         "https" => Some(url),
         "http" if host::is_loopback(&host) => Some(url),
-        "http" => field.wrong(
+        "http" => field.invalid(
             "is `http`, which would send the API key in the clear",
             "write `https`; `http` is only for this very machine, such as `http://127.0.0.1:8080`",
         ),
-        _ => field.wrong("is neither `https` nor `http`", format!("the API is at `{BASE_URL}`")),
+        _ => field.invalid("is neither `https` nor `http`", format!("the API is at `{BASE_URL}`")),
     }
 }
 
-const API_KEY_MEND: &str = "write `api_key = { env = \"ARGIL_API_KEY\" }`";
+const API_KEY_HELP: &str = "write `api_key = { env = \"ARGIL_API_KEY\" }`";
 const BASE_URL: &str = "https://api.argil.ai/v1";
 const TIMEOUT: Duration = Duration::from_secs(15);
 const TIMEOUT_RANGE: RangeInclusive<Duration> =
@@ -169,8 +171,8 @@ const CONCURRENCY: u32 = 16;
 pub(super) const CONCURRENCY_RANGE: RangeInclusive<u32> = 1..=256;
 const REQUESTS: u32 = 10;
 pub(super) const REQUESTS_RANGE: RangeInclusive<u32> = 1..=10_000;
-const BLIND_AFTER: Duration = Duration::from_secs(900);
-const BLIND_AFTER_RANGE: RangeInclusive<Duration> = Duration::from_secs(60)..=LONGEST;
+const UNAVAILABLE_AFTER: Duration = Duration::from_secs(900);
+const UNAVAILABLE_AFTER_RANGE: RangeInclusive<Duration> = Duration::from_secs(60)..=LONGEST;
 
 #[cfg(test)]
 #[path = "account_tests.rs"]

@@ -16,7 +16,7 @@ fn an_account_has_the_defaults_of_the_default_one() {
     let [argil, studio] = [0, 1].map(|n| settings.accounts.values().nth(n).unwrap());
     let api_key = argil.api_key.clone();
     assert_eq!(AccountSettings { api_key, ..studio.clone() }, *argil);
-    assert_eq!(argil.blind_after, Duration::from_secs(900));
+    assert_eq!(argil.unavailable_after, Duration::from_secs(900));
     let accounts: Vec<_> = settings.avatars.iter().map(|avatar| avatar.account.as_str()).collect();
     assert_eq!(accounts, ["argil", "studio"]);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 use crate::config::field::{Field, Table, shown};
-use crate::config::names::Names;
+use crate::config::names::References;
 use crate::config::poll;
 use crate::config::schema::AVATAR;
 use crate::config::settings::{AvatarSettings, Origin};
@@ -15,13 +15,13 @@ use crate::domain::status::Status;
 /// The avatars that were read, over all files: no id twice.
 #[derive(Debug)]
 pub(super) struct Registry<'n> {
-    names: Names<'n>,
+    names: References<'n>,
     seen: BTreeMap<String, Origin>,
 }
 
 impl<'n> Registry<'n> {
     /// An empty registry, whose avatars refer to these names.
-    pub(super) fn new(names: Names<'n>) -> Self {
+    pub(super) fn new(names: References<'n>) -> Self {
         Self { names, seen: BTreeMap::new() }
     }
 
@@ -29,7 +29,7 @@ impl<'n> Registry<'n> {
     pub(super) fn read(&mut self, root: &Table<'_>) -> Option<Vec<AvatarSettings>> {
         let Some(field) = root.field(AVATAR.path) else { return Some(Vec::new()) };
         if matches!(field.value, DeValue::Table(_)) {
-            return field.wrong(
+            return field.invalid(
                 "is a single table, and must be a list of them",
                 "write `[[avatars]]`, with two brackets",
             );
@@ -68,7 +68,7 @@ impl<'n> Registry<'n> {
             assume: assume?,
             account: account?,
             overdue_after: overdue_after?,
-            place: origin(field),
+            location: origin(field),
         })
     }
 
@@ -79,7 +79,7 @@ impl<'n> Registry<'n> {
                 Origin { file, line } if file == field.reader.path => format!("in line {line}"),
                 elsewhere => format!("in `{elsewhere}`"),
             };
-            return field.wrong(
+            return field.invalid(
                 format!("is `{}`, which is registered {place} already", shown(id.as_str())),
                 "take one of them out",
             );

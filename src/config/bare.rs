@@ -10,7 +10,7 @@ use crate::config::environment::Environment;
 use crate::config::error::Problem;
 use crate::config::file;
 use crate::config::generation::Generation;
-use crate::config::reader::{Outside, Visibility};
+use crate::config::reader::{FileAccess, Outside};
 use crate::config::settings::Settings;
 use crate::domain::secret_text::{SecretKind, clean};
 use crate::files::trust::Trust;
@@ -23,7 +23,10 @@ pub const KEY_VARIABLE: &str = "ARGIL_API_KEY";
 ///
 /// # Errors
 /// With every problem of the key and the address.
-pub fn bare(environment: &Environment, base_url: Option<&str>) -> Result<Settings, Vec<Problem>> {
+pub fn from_env(
+    environment: &Environment,
+    base_url: Option<&str>,
+) -> Result<Settings, Vec<Problem>> {
     let value = environment.var(KEY_VARIABLE).unwrap_or_default();
     let fault = clean(value, SecretKind::Key).err();
     let fault = fault.map(|fault| Problem {
@@ -32,7 +35,7 @@ pub fn bare(environment: &Environment, base_url: Option<&str>) -> Result<Setting
         key: KEY_VARIABLE.to_owned(),
         message: fault.to_string(),
         help: Some(fault.help().to_owned()),
-        out_of_reach: false,
+        unreadable: false,
     });
     if let Some(problem) = fault {
         return Err(vec![problem]);
@@ -42,7 +45,7 @@ pub fn bare(environment: &Environment, base_url: Option<&str>) -> Result<Setting
     let text = key + &place.unwrap_or_default();
     let (files, trust) = (Generation::default(), Trust::for_named());
     let outside = Outside { environment, files: &files, trust: &trust };
-    file::read(Path::new(NO_FILE), &text, Visibility::Owner, outside, DropIns::default())
+    file::read(Path::new(NO_FILE), &text, FileAccess::Owner, outside, DropIns::default())
 }
 
 const NO_FILE: &str = "without a config";
@@ -58,11 +61,11 @@ mod tests {
 
     #[test]
     fn a_key_is_all_it_takes() {
-        let settings = bare(&environment("\u{feff}key\r\n"), None).unwrap();
+        let settings = from_env(&environment("\u{feff}key\r\n"), None).unwrap();
         let account = &settings.accounts[&AccountName::default()];
         assert_eq!(account.api_key.expose(), "key");
         assert_eq!(account.base_url.scheme(), "https");
-        let elsewhere = bare(&environment("key"), Some("http://127.0.0.1:9/v1")).unwrap();
+        let elsewhere = from_env(&environment("key"), Some("http://127.0.0.1:9/v1")).unwrap();
         let account = &elsewhere.accounts[&AccountName::default()];
         assert_eq!(account.base_url.as_str(), "http://127.0.0.1:9/v1");
     }
@@ -70,7 +73,7 @@ mod tests {
     #[test]
     fn what_is_wrong_names_its_key() {
         let check = |environment: Environment, base_url: &str, expected: &str| {
-            let problems = bare(&environment, Some(base_url)).unwrap_err();
+            let problems = from_env(&environment, Some(base_url)).unwrap_err();
             let [problem] = problems.as_slice() else { panic!("{problems:?}") };
             assert!(problem.key.starts_with(expected), "{problem}");
         };

@@ -5,7 +5,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::config::field::{Field, shown};
-use crate::domain::text_encoding::{EncodingFault, decode};
+use crate::domain::text_encoding::{EncodingError, decode};
 
 /// Reads a PEM file with at least one certificate, and with none that nobody could use.
 pub(super) fn read(field: &Field<'_>) -> Option<Vec<u8>> {
@@ -15,35 +15,35 @@ pub(super) fn read(field: &Field<'_>) -> Option<Vec<u8>> {
         Ok(read) => read,
         Err(error) => {
             let help = "is the path right, and may this user read the file?";
-            return field.out_of_reach(format!("cannot be read from `{place}`: {error}"), help);
+            return field.unreadable(format!("cannot be read from `{place}`: {error}"), help);
         }
     };
     let words = format!("is `{place}`, which ");
-    field.trusted(&words, field.reader.trust.judge(&path, &facts))?;
+    field.trusted(&words, field.reader.trust.check(&path, &facts))?;
     // A mark before the first line would hide it.
     let text = match decode(&bytes) {
         Ok(text) => text.as_bytes(),
-        Err(EncodingFault::Unknown { .. }) if bytes.starts_with(DER_SEQUENCE) => {
+        Err(EncodingError::Unknown { .. }) if bytes.starts_with(DER_SEQUENCE) => {
             let message = format!("{words}is a certificate in DER, not in PEM");
             let help = "convert it: `openssl x509 -inform der -in FILE -out FILE.pem`";
-            return field.wrong(message, help);
+            return field.invalid(message, help);
         }
         // Notes between the certificates may be in any encoding.
-        Err(EncodingFault::Unknown { .. }) => bytes.as_slice(),
-        Err(fault) => return field.wrong(format!("{words}{fault}"), fault.help()),
+        Err(EncodingError::Unknown { .. }) => bytes.as_slice(),
+        Err(fault) => return field.invalid(format!("{words}{fault}"), fault.help()),
     };
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(text) {
         let good = certificate.is_ok_and(|certificate| store.add(certificate).is_ok());
         if !good {
             let message = format!("{words}has a damaged certificate in it");
-            return field.wrong(message, "copy the file again, whole and as PEM");
+            return field.invalid(message, "copy the file again, whole and as PEM");
         }
     }
     if store.is_empty() {
         let message = format!("{words}has no PEM certificate in it");
         let help = "name a file with `-----BEGIN CERTIFICATE-----` in it";
-        return field.wrong(message, help);
+        return field.invalid(message, help);
     }
     Some(text.to_vec())
 }
@@ -90,7 +90,7 @@ mod tests {
         check(&good.as_bytes()[..good.len() / 2], &damaged);
         check(format!("\u{feff}{good}").as_bytes(), "");
         let wide: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let help = EncodingFault::Utf16.help();
+        let help = EncodingError::Utf16.help();
         let told = format!("is `{path}`, which is in UTF-16, not in UTF-8\n  help: {help}");
         check(&wide, &format!("config.toml:6: `channels.ops.ca_file` {told}"));
         let told = format!(

@@ -15,7 +15,7 @@ use crate::config::format;
 use crate::config::host;
 use crate::config::mail;
 use crate::config::proxy;
-use crate::config::reader::Place;
+use crate::config::reader::Location;
 use crate::config::schema::{CHANNEL, EMAIL, WEBHOOK};
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::{ChannelKind, ChannelSettings, FormatSettings, WebhookSettings};
@@ -24,8 +24,8 @@ use crate::config::web_address;
 use crate::domain::channel::{Accepts, ChannelName};
 use crate::domain::event::EventKind;
 use crate::domain::ntfy_topic::NtfyTopic;
-use crate::domain::reach::Reach;
-use crate::domain::retry::Terms;
+use crate::domain::reach::EgressPolicy;
+use crate::domain::retry::DeliveryPolicy;
 use crate::domain::secret_text::SecretKind;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
@@ -33,13 +33,13 @@ use crate::signing_secret::SigningSecret;
 /// Reads all channels.
 pub(super) fn read(root: &Table<'_>) -> Option<BTreeMap<ChannelName, ChannelSettings>> {
     let Some(field) = root.field("channels") else {
-        let place = Place { key: "channels".to_owned(), span: None };
+        let place = Location { key: "channels".to_owned(), span: None };
         let help = "add `[channels.NAME]` with a `type`";
         root.reader.warning(&place, "is empty, so nobody is told", help);
         return Some(BTreeMap::new());
     };
     if matches!(field.value, DeValue::Array(_)) {
-        return field.wrong("is a list", "write `[channels.NAME]`, with one bracket and a name");
+        return field.invalid("is a list", "write `[channels.NAME]`, with one bracket and a name");
     }
     let channels = field.table()?.fields();
     let read: Vec<_> = channels.iter().map(|(name, field)| read_one(name, field)).collect();
@@ -49,7 +49,7 @@ pub(super) fn read(root: &Table<'_>) -> Option<BTreeMap<ChannelName, ChannelSett
 fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
     let name = match ChannelName::parse(name) {
         Ok(name) => Some(name),
-        Err(error) => field.wrong("is no good name", error.to_string()),
+        Err(error) => field.invalid("is no good name", error.to_string()),
     };
     let table = field.table()?;
     let types = "write `type = \"webhook\"` or `type = \"email\"`";
@@ -73,11 +73,11 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
         Type::Webhook => {
             let webhook = webhook(&table);
             let is_chat = webhook.as_ref().is_some_and(|webhook| webhook.format.is_chat());
-            let usual = if is_chat { Terms::chat() } else { Terms::webhook() };
+            let usual = if is_chat { DeliveryPolicy::chat() } else { DeliveryPolicy::webhook() };
             (webhook.map(|it| ChannelKind::Webhook(Box::new(it))), usual)
         }
         Type::Email => {
-            (mail::read(&table).map(|it| ChannelKind::Email(Box::new(it))), Terms::email())
+            (mail::read(&table).map(|it| ChannelKind::Email(Box::new(it))), DeliveryPolicy::email())
         }
     };
     let terms = terms::read(&table, usual);
@@ -86,7 +86,7 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
         name: name?,
         events: events?,
         operator: operator?,
-        terms: terms?,
+        policy: terms?,
         kind: place?,
     })
 }
@@ -121,13 +121,13 @@ fn event(field: &Field<'_>) -> Option<EventKind> {
     let text = field.text()?;
     if EventKind::OPERATIONAL.iter().any(|kind| kind.name() == text) {
         let message = format!("is `{text}`, which goes to operators' channels alone");
-        return field.wrong(message, "take it out, and write `operator = true` in this channel");
+        return field.invalid(message, "take it out, and write `operator = true` in this channel");
     }
     field.one_of(&EventKind::SELECTABLE.map(|kind| (kind.name(), kind)))
 }
 
 fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
-    let reach = table.or("deny_private", Reach::Near, reach);
+    let reach = table.or("deny_private", EgressPolicy::AllowPrivate, egress_policy);
     let url = table.required("url", "write `url = \"https://…\"`", |field| {
         url(field, reach.unwrap_or_default())
     });
@@ -145,7 +145,7 @@ fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
         && !format.is_chat()
     {
         let help = "take it out: in this format every 2xx is a yes";
-        return field.wrong("belongs to the formats of chats alone", help);
+        return field.invalid("belongs to the formats of chats alone", help);
     }
     let timeout = table.or("timeout", TIMEOUT, |field| duration::read(field, &TIMEOUT_RANGE));
     let headers = table.or("headers", BTreeMap::new(), custom_headers::read);
@@ -169,7 +169,7 @@ fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
         format: format?,
         headers: headers?,
         proxy: proxy?,
-        reach: reach?,
+        egress: reach?,
         ca_file: ca_file?,
         accepts: accepts?,
     })
@@ -181,29 +181,31 @@ fn ntfy_topic(field: &Field<'_>, url: &Secret) -> Option<NtfyTopic> {
     let no_topic = |error| {
         let help = "write it like `https://ntfy.sh/your-topic`; a server below a path like \
                     `https://example.com/ntfy/your-topic`";
-        field.wrong(format!("has no topic: {error}"), help)
+        field.invalid(format!("has no topic: {error}"), help)
     };
     NtfyTopic::of_path(url.path()).map(|(_, topic)| topic).map_or_else(no_topic, Some)
 }
 
-fn reach(field: &Field<'_>) -> Option<Reach> {
-    field.flag().map(|denied| if denied { Reach::Public } else { Reach::Near })
+fn egress_policy(field: &Field<'_>) -> Option<EgressPolicy> {
+    field
+        .flag()
+        .map(|denied| if denied { EgressPolicy::DenyPrivate } else { EgressPolicy::AllowPrivate })
 }
 
-fn url(field: &Field<'_>, reach: Reach) -> Option<Secret> {
+fn url(field: &Field<'_>, reach: EgressPolicy) -> Option<Secret> {
     let secret = secret_source::read(field, Plain::Allowed, SecretKind::Url)?;
     let url = web_address::parse(field, secret.expose(), WHOLE_URL)?;
     let host = url.host().filter(|_| matches!(url.scheme(), "http" | "https"));
     let Some(host) = host else {
-        return field.wrong("is neither an `https` nor an `http` URL", WHOLE_URL);
+        return field.invalid("is neither an `https` nor an `http` URL", WHOLE_URL);
     };
     if let Some(refusal) = host::refusal(&host, reach) {
-        let message = format!("leads to `{host}`, which is {}", refusal.what());
-        let help = match refusal.is_by_choice() {
+        let message = format!("leads to `{host}`, which is {}", refusal.describe());
+        let help = match refusal.is_configurable() {
             true => "take `deny_private` out, or name a receiver on the internet",
             false => "such an address is never called; name the receiver itself",
         };
-        return field.wrong(message, help);
+        return field.invalid(message, help);
     }
     if url.scheme() == "http" && !host::is_private(&host) {
         let message = "is `http`: what is told can be read on the way";
@@ -219,7 +221,7 @@ fn secrets(field: &Field<'_>) -> Option<Vec<SigningSecret>> {
     let secrets = field.distinct(signing_secret)?;
     if secrets.len() > SECRETS_MAX {
         let help = "keep the ones that receivers still check with";
-        return field.wrong(format!("has more than {SECRETS_MAX} secrets"), help);
+        return field.invalid(format!("has more than {SECRETS_MAX} secrets"), help);
     }
     field.not_empty(secrets, "make one with `avatar-watch secret`")
 }
@@ -229,7 +231,7 @@ fn signing_secret(field: &Field<'_>) -> Option<SigningSecret> {
     SigningSecret::parse(secret.expose()).map_or_else(
         |error| {
             let message = format!("is no signing secret: {error}");
-            field.wrong(message, "make one with `avatar-watch secret`")
+            field.invalid(message, "make one with `avatar-watch secret`")
         },
         Some,
     )

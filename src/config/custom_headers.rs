@@ -13,14 +13,14 @@ pub(super) fn read(field: &Field<'_>) -> Option<BTreeMap<CustomHeaderName, Secre
     let fields = field.table()?.fields();
     if fields.len() > HEADERS_MAX {
         let help = "receivers need one or two";
-        return field.wrong(format!("has more than {HEADERS_MAX} headers"), help);
+        return field.invalid(format!("has more than {HEADERS_MAX} headers"), help);
     }
     let mut headers = BTreeMap::new();
     let mut good = true;
     for (name, field) in fields {
         let name = match CustomHeaderName::parse(name) {
             Ok(name) => Some(name),
-            Err(error) => field.wrong("is no header that you can add", error.to_string()),
+            Err(error) => field.invalid("is no header that you can add", error.to_string()),
         };
         let (Some(name), Some(value)) = (name, value(&field)) else {
             good = false;
@@ -28,7 +28,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<BTreeMap<CustomHeaderName, Secre
         };
         if headers.insert(name, value).is_some() {
             good = false;
-            field.wrong::<()>("is there already, in other letters", "take one of them out");
+            field.invalid::<()>("is there already, in other letters", "take one of them out");
         }
     }
     good.then_some(headers)
@@ -39,7 +39,7 @@ fn value(field: &Field<'_>) -> Option<Secret> {
     let secret = secret_source::read(field, Plain::Guarded, SecretKind::Header)?;
     if secret.expose().len() > VALUE_LENGTH_MAX {
         let message = format!("has more than {VALUE_LENGTH_MAX} characters");
-        return field.wrong(message, "receivers refuse headers of that size");
+        return field.invalid(message, "receivers refuse headers of that size");
     }
     Some(secret)
 }
@@ -51,7 +51,7 @@ const VALUE_LENGTH_MAX: usize = 4096;
 mod tests {
     use crate::config::file::tests::{check_added, read_with};
     use crate::config::settings::ChannelKind;
-    use crate::domain::secret_text::SecretFault;
+    use crate::domain::secret_text::SecretError;
 
     const CHANNEL: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
                            secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
@@ -98,8 +98,8 @@ mod tests {
             ),
         );
         for (value, told) in [
-            ("\"CANARY\\r\\nx: y\"", SecretFault::Lines),
-            ("'CANÄRY'", SecretFault::BeyondAscii { place: 4 }),
+            ("\"CANARY\\r\\nx: y\"", SecretError::Lines),
+            ("'CANÄRY'", SecretError::BeyondAscii { place: 4 }),
         ] {
             let (at, help) = (at("x-team"), told.help());
             check(&format!("x-team = {value}"), &format!("{at} {told}\n  help: {help}"));

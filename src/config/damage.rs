@@ -10,12 +10,12 @@ use toml::de::Error;
 
 use crate::config::duration;
 use crate::config::field::shown;
-use crate::config::reader::{Place, Reader};
+use crate::config::reader::{Document, Location};
 use crate::domain::odd_character::OddCharacter;
 
 /// Reports the parser's errors, which come in the order of the text. A character that cannot be
 /// seen, or looks like another one, is told as what it is, and once.
-pub(super) fn report(reader: &Reader<'_>, errors: &[Error]) {
+pub(super) fn syntax_error(reader: &Document<'_>, errors: &[Error]) {
     let mut told = BTreeSet::new();
     for error in errors {
         let span = error.span().unwrap_or_default();
@@ -51,26 +51,26 @@ fn line_end_alone(text: &str, offset: usize) -> Option<usize> {
     is_one.then(|| text.find('\r').unwrap_or(offset))
 }
 
-fn report_character(reader: &Reader<'_>, offset: usize, character: OddCharacter) {
+fn report_character(reader: &Document<'_>, offset: usize, character: OddCharacter) {
     let before = reader.text.get(..offset).unwrap_or_default();
     let column = 1 + before.rsplit('\n').next().unwrap_or_default().chars().count();
-    let place = Place { key: String::new(), span: Some(offset..offset) };
+    let place = Location { key: String::new(), span: Some(offset..offset) };
     if line_end_alone(reader.text, offset).is_some() {
         let message = format!("this is no TOML: {character} stands without a line feed");
         let help = "save the file with the line ends of Unix or Windows (LF or CRLF)";
         let swallowed = reader.text.lines().count();
-        return reader.damage(&place, &message, Some(help.to_owned()), swallowed);
+        return reader.syntax_error(&place, &message, Some(help.to_owned()), swallowed);
     }
     let message = format!("this is no TOML: {character} stands here, at column {column}");
     let help = match character.is_visible() {
         true => "write the plain sign of ASCII in its place, such as `\"`, `-` or `=`",
         false => "take it away, or type a usual blank; many editors do not show it",
     };
-    reader.damage(&place, &message, Some(help.to_owned()), 0);
+    reader.syntax_error(&place, &message, Some(help.to_owned()), 0);
 }
 
-fn report_error(reader: &Reader<'_>, error: &Error, span: Range<usize>) {
-    let place = Place { key: String::new(), span: Some(span.clone()) };
+fn report_error(reader: &Document<'_>, error: &Error, span: Range<usize>) {
+    let place = Location { key: String::new(), span: Some(span.clone()) };
     let before = reader.text.get(..span.start).unwrap_or_default();
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let mut lines = reader.text.get(line_start..).unwrap_or_default().lines();
@@ -79,15 +79,15 @@ fn report_error(reader: &Reader<'_>, error: &Error, span: Range<usize>) {
     if error.message() == "duplicate key" {
         let key = shown(reader.text.get(span).unwrap_or_default());
         let message = format!("`{key}` stands twice in its table");
-        reader.damage(&place, &message, Some("take one of them out".to_owned()), 0);
+        reader.syntax_error(&place, &message, Some("take one of them out".to_owned()), 0);
     } else if error.message().contains("unclosed") {
         let swallowed = lines.take_while(|line| !is_header(line)).count();
-        reader.damage(&place, &message, None, swallowed);
+        reader.syntax_error(&place, &message, None, swallowed);
     } else if error.message().contains("missing comma") && (is_header(line) || is_pair(line)) {
         let help = "is the list or table above it closed? what follows is read after that";
-        reader.damage(&place, &message, Some(help.to_owned()), lines.count());
+        reader.syntax_error(&place, &message, Some(help.to_owned()), lines.count());
     } else {
-        reader.damage(&place, &message, bare_duration(line), 0);
+        reader.syntax_error(&place, &message, bare_duration(line), 0);
     }
 }
 

@@ -8,20 +8,20 @@ use crate::config::schema::join;
 
 /// The words about tables and keys, by their dotted names in the example.
 #[derive(Debug, Default)]
-pub(super) struct Described {
-    words: BTreeMap<String, Words>,
+pub(super) struct KeyDocs {
+    words: BTreeMap<String, KeyDoc>,
 }
 
 /// What is said of one key or table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Words {
+pub(super) struct KeyDoc {
     /// The comment above it.
     pub(super) text: String,
     /// The value that it has when it is left out, as it is written, where that is simple.
     pub(super) default: Option<String>,
 }
 
-impl Described {
+impl KeyDocs {
     /// Reads the example.
     pub(super) fn read() -> Self {
         let mut described = Self::default();
@@ -44,13 +44,13 @@ impl Described {
             let text = text.trim().to_owned();
             if bare.starts_with('[') {
                 bare.trim_matches(['[', ']']).clone_into(&mut table);
-                described.note(table.clone(), Words { text, default: None });
+                described.note(table.clone(), KeyDoc { text, default: None });
                 prose.clear();
             } else if let Some((key, value)) = bare.split_once(" = ") {
                 let stands_there = bare.len() == line.len();
                 let said = text.contains("Default") || text.contains("Required");
                 let default = (!stands_there && !said && !text.is_empty()).then(|| value.into());
-                described.note(join(&table, key), Words { text, default });
+                described.note(join(&table, key), KeyDoc { text, default });
                 is_spent = true;
             }
         }
@@ -58,11 +58,11 @@ impl Described {
     }
 
     /// What is said of the first of these names that anything is said of.
-    pub(super) fn of(&self, names: &[&str]) -> Option<&Words> {
+    pub(super) fn of(&self, names: &[&str]) -> Option<&KeyDoc> {
         names.iter().find_map(|name| self.words.get(*name).filter(|it| !it.text.is_empty()))
     }
 
-    fn note(&mut self, name: String, words: Words) {
+    fn note(&mut self, name: String, words: KeyDoc) {
         self.words.entry(name).or_insert(words);
     }
 }
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_words_are_those_above_the_key() {
-        let described = Described::read();
+        let described = KeyDocs::read();
         let check = |name: &str, begins: &str, default: Option<&str>| {
             let words = described.of(&[name]).unwrap_or_else(|| panic!("`{name}`"));
             assert!(words.text.starts_with(begins), "`{name}`: {}", words.text);

@@ -17,12 +17,12 @@ pub struct Change {
     /// The section that differs, as `poll` or `channels.NAME`.
     pub section: String,
     /// How it differs.
-    pub turn: Turn,
+    pub kind: ChangeKind,
 }
 
 /// How a section differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum ChangeKind {
     /// It was not there; with its keys.
     Added(Keys),
     /// It is no longer there; with the keys that it had.
@@ -48,12 +48,12 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     let change = |section: &String| {
         let turn = match (old.sections.get(section), new.sections.get(section)) {
             (None, None) => return None,
-            (None, Some(keys)) => Turn::Added(visible(keys)),
-            (Some(keys), None) => Turn::Removed(visible(keys)),
+            (None, Some(keys)) => ChangeKind::Added(visible(keys)),
+            (Some(keys), None) => ChangeKind::Removed(visible(keys)),
             (Some(old), Some(new)) if old == new => return None,
-            (Some(old), Some(new)) => Turn::Changed(compare(old, new)),
+            (Some(old), Some(new)) => ChangeKind::Changed(compare(old, new)),
         };
-        Some(Change { section: section.clone(), turn })
+        Some(Change { section: section.clone(), kind: turn })
     };
     sections.into_iter().filter_map(change).collect()
 }
@@ -77,20 +77,20 @@ fn compare(old: &Keys, new: &Keys) -> Vec<KeyChange> {
 impl Change {
     /// Whether it takes effect only after a restart.
     pub fn needs_restart(&self) -> bool {
-        match &self.turn {
-            Turn::Changed(keys) => {
+        match &self.kind {
+            ChangeKind::Changed(keys) => {
                 self.section == "store" && keys.iter().any(|change| change.key == "path")
             }
-            Turn::Added(_) | Turn::Removed(_) => false,
+            ChangeKind::Added(_) | ChangeKind::Removed(_) => false,
         }
     }
 
     /// One line of a list: `+`, `-` or `~`, what it is about, and which keys differ.
-    pub fn marked(&self) -> String {
-        match &self.turn {
-            Turn::Added(keys) => format!("+ {}", self.subject(keys)),
-            Turn::Removed(keys) => format!("- {}", self.subject(keys)),
-            Turn::Changed(keys) => format!("~ {}: {}", self.noun(), self.listed(keys)),
+    pub fn diff_line(&self) -> String {
+        match &self.kind {
+            ChangeKind::Added(keys) => format!("+ {}", self.subject(keys)),
+            ChangeKind::Removed(keys) => format!("- {}", self.subject(keys)),
+            ChangeKind::Changed(keys) => format!("~ {}: {}", self.noun(), self.listed(keys)),
         }
     }
 
@@ -137,14 +137,18 @@ impl Change {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.turn {
-            Turn::Added(_) if self.section == "discover" => f.write_str("the discovery is on now"),
-            Turn::Removed(_) if self.section == "discover" => {
+        match &self.kind {
+            ChangeKind::Added(_) if self.section == "discover" => {
+                f.write_str("the discovery is on now")
+            }
+            ChangeKind::Removed(_) if self.section == "discover" => {
                 f.write_str("the discovery is off now")
             }
-            Turn::Added(keys) => write!(f, "{} added", self.subject(keys)),
-            Turn::Removed(keys) => write!(f, "{} removed", self.subject(keys)),
-            Turn::Changed(keys) => write!(f, "{} changed: {}", self.noun(), self.listed(keys)),
+            ChangeKind::Added(keys) => write!(f, "{} added", self.subject(keys)),
+            ChangeKind::Removed(keys) => write!(f, "{} removed", self.subject(keys)),
+            ChangeKind::Changed(keys) => {
+                write!(f, "{} changed: {}", self.noun(), self.listed(keys))
+            }
         }?;
         if self.needs_restart() { f.write_str("; it takes a restart") } else { Ok(()) }
     }

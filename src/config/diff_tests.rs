@@ -182,7 +182,7 @@ fn snapshots_differ_in_everything_but_their_secrets() {
     assert_eq!(changes(&new).len(), 3);
     let snapshot = |replacements: &[_]| Snapshot::of(&settings(replacements));
     let check = |old: &Snapshot, new: &Snapshot, expected: &[&str]| {
-        let marked: Vec<String> = diff(old, new).iter().map(Change::marked).collect();
+        let marked: Vec<String> = diff(old, new).iter().map(Change::diff_line).collect();
         assert_eq!(marked, expected);
     };
     check(&snapshot(&[]), &snapshot(&new), &[]);

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::config::duration::{self, LONGEST};
 use crate::config::field::Table;
-use crate::config::names::Names;
+use crate::config::names::References;
 use crate::config::poll;
 use crate::config::schema::DISCOVER;
 use crate::config::settings::DiscoverSettings;
 
 /// Reads the discovery; gives `Some(None)` when it is off.
-pub(super) fn read(root: &Table<'_>, names: &Names<'_>) -> Option<Option<DiscoverSettings>> {
+pub(super) fn read(root: &Table<'_>, names: &References<'_>) -> Option<Option<DiscoverSettings>> {
     let discover = root.section(DISCOVER.path, &DISCOVER)?;
     let enabled = discover.or("enabled", false, |field| field.flag());
     let every = discover.or("every", EVERY, |field| duration::read(field, &EVERY_RANGE));

@@ -15,11 +15,11 @@ use crate::config::damage;
 use crate::config::error::Problem;
 use crate::config::field::Table;
 use crate::config::generation::Generation;
-use crate::config::reader::{Findings, Outside, Place, Reader, Visibility};
+use crate::config::reader::{Diagnostics, Document, FileAccess, Location, Outside};
 use crate::config::schema::AVATAR;
 use crate::config::settings::AvatarSettings;
-use crate::domain::text_encoding::{EncodingFault, decode};
-use crate::files::trust::{Distrust, Trust, Verdict};
+use crate::domain::text_encoding::{EncodingError, decode};
+use crate::files::trust::{Distrust, Ownership, Trust};
 
 /// The drop-ins of a config, in the order of their names, and what is wrong with them.
 #[derive(Debug, Default)]
@@ -64,20 +64,20 @@ impl DropIns {
         self,
         registry: &mut Registry<'_>,
         outside: Outside<'_>,
-        found: &mut Findings,
+        found: &mut Diagnostics,
     ) -> Option<Vec<AvatarSettings>> {
         let mut avatars = Vec::new();
         found.problems.extend(self.problems);
         found.warnings.extend(self.warnings);
         for (path, text) in &self.files {
             let (entries, errors) = DeTable::parse_recoverable(text);
-            let reader = Reader::new(path, text, Visibility::Owner, outside);
-            damage::report(&reader, &errors);
+            let reader = Document::new(path, text, FileAccess::Owner, outside);
+            damage::syntax_error(&reader, &errors);
             let root = Table::root(&reader, entries.get_ref());
             root.check_names(&[AVATAR.path], |_| ONLY_AVATARS.to_owned());
             let read = registry.read(&root);
             if read.as_ref().is_some_and(Vec::is_empty) {
-                let place = Place { key: AVATAR.path.to_owned(), span: None };
+                let place = Location { key: AVATAR.path.to_owned(), span: None };
                 let help = "add `[[avatars]]` with an `id`, or take the file away";
                 reader.warning(&place, "is empty, so this file registers nothing", help);
             }
@@ -91,10 +91,12 @@ impl DropIns {
     fn take(&mut self, path: PathBuf, files: &Generation, trust: &Trust) {
         match files.read(&path) {
             Ok((bytes, facts)) => {
-                match trust.judge(&path, &facts) {
-                    Verdict::Trusted => {}
-                    Verdict::Doubtful(distrust) => self.warnings.push(distrusted(&path, distrust)),
-                    Verdict::Distrusted(distrust) => {
+                match trust.check(&path, &facts) {
+                    Ownership::Trusted => {}
+                    Ownership::Doubtful(distrust) => {
+                        self.warnings.push(distrusted(&path, distrust))
+                    }
+                    Ownership::Distrusted(distrust) => {
                         return self.problems.push(distrusted(&path, distrust));
                     }
                 }
@@ -118,8 +120,8 @@ impl DropIns {
 pub(super) fn text(path: &Path, bytes: &[u8]) -> Result<String, Problem> {
     decode(bytes).map(str::to_owned).map_err(|fault| {
         let line = match fault {
-            EncodingFault::Utf16 | EncodingFault::Utf32 => None,
-            EncodingFault::Unknown { good } => {
+            EncodingError::Utf16 | EncodingError::Utf32 => None,
+            EncodingError::Unknown { good } => {
                 let before = bytes.iter().take(good);
                 Some(1 + before.filter(|byte| **byte == b'\n').count())
             }
@@ -163,7 +165,7 @@ fn distrusted(file: &Path, Distrust { what, help }: Distrust) -> Problem {
 
 fn problem(file: &Path, message: String, help: &str) -> Problem {
     let (file, help) = (file.to_owned(), Some(help.to_owned()));
-    Problem { file, line: None, key: String::new(), message, help, out_of_reach: false }
+    Problem { file, line: None, key: String::new(), message, help, unreadable: false }
 }
 
 const FOLDER: &str = "avatars.d";

@@ -3,7 +3,7 @@ use std::os::unix::fs::symlink;
 use tempfile::TempDir;
 
 use crate::config::environment::Environment;
-use crate::config::file::{Outline, load, outline};
+use crate::config::file::{PartialConfig, load, partial};
 use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
 use crate::domain::avatar::AvatarId;
@@ -45,8 +45,8 @@ impl Folder {
             .map_err(|error| self.said(&error.to_string()))
     }
 
-    fn outline(&self) -> Outline {
-        outline(&ConfigFile::named(self.config()), &environment())
+    fn outline(&self) -> PartialConfig {
+        partial(&ConfigFile::named(self.config()), &environment())
     }
 
     fn said(&self, text: &str) -> String {
@@ -57,7 +57,7 @@ impl Folder {
     fn good(&self) -> (Vec<String>, Vec<String>) {
         let settings = self.load().unwrap();
         let place = |avatar: &AvatarSettings| {
-            self.said(&format!("{} {} {}", avatar.place, avatar.id, avatar.account))
+            self.said(&format!("{} {} {}", avatar.location, avatar.id, avatar.account))
         };
         let warnings = settings.warnings.iter().map(|warning| self.said(&warning.to_string()));
         (settings.avatars.iter().map(place).collect(), warnings.collect())

@@ -16,7 +16,7 @@ pub(super) fn read(field: &Field<'_>, range: &RangeInclusive<Duration>) -> Optio
         DeValue::Integer(number) => return unitless(field, number.as_str()),
         DeValue::Float(number) => return unitless(field, number.as_str()),
         DeValue::String(_) => field.text()?,
-        _ => return field.mistyped("a duration such as `5s`"),
+        _ => return field.wrong_type("a duration such as `5s`"),
     };
     if text.trim().parse::<f64>().is_ok() {
         return unitless(field, text.trim());
@@ -25,18 +25,20 @@ pub(super) fn read(field: &Field<'_>, range: &RangeInclusive<Duration>) -> Optio
         Ok(duration) => duration,
         Err(humantime::DurationError::UnknownUnit { unit, .. }) => {
             let message = format!("is `{}`, and `{}` is no unit", shown(text), shown(&unit));
-            return field.wrong(message, UNITS);
+            return field.invalid(message, UNITS);
         }
         Err(_) => {
-            return field.wrong(format!("is `{}`, which is no duration", shown(text)), EXAMPLES);
+            return field.invalid(format!("is `{}`, which is no duration", shown(text)), EXAMPLES);
         }
     };
     if range.contains(&duration) {
         return Some(duration);
     }
     let [min, max] = [range.start(), range.end()].map(|end| humantime::format_duration(*end));
-    field
-        .wrong(format!("is `{}`", shown(text)), format!("write a duration from `{min}` to `{max}`"))
+    field.invalid(
+        format!("is `{}`", shown(text)),
+        format!("write a duration from `{min}` to `{max}`"),
+    )
 }
 
 /// Reads a duration, or the word for none: `Some(None)`.
@@ -70,7 +72,7 @@ fn unitless(field: &Field<'_>, number: &str) -> Option<Duration> {
         Some(seconds) => format!("write `{}`", humantime::format_duration(seconds)),
         None => EXAMPLES.to_owned(),
     };
-    field.wrong(format!("is `{}`, which has no unit", shown(number)), help)
+    field.invalid(format!("is `{}`, which has no unit", shown(number)), help)
 }
 
 /// The longest wait that can be configured: nobody means more, and moments stay far from where

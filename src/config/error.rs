@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::domain::foreign_text::plain;
+use crate::domain::foreign_text::sanitize;
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ pub struct Problem {
     pub help: Option<String>,
     /// Whether it is about a secret or a certificate that this process cannot read and another
     /// one may: the service has variables, files and credentials that its users do not have.
-    pub out_of_reach: bool,
+    pub unreadable: bool,
 }
 
 impl ConfigError {
@@ -50,7 +50,7 @@ impl ConfigError {
         match self {
             // What is no error of the system is what the file is, such as a folder.
             Self::Unreadable { source, .. } => source.raw_os_error().is_some(),
-            Self::Problems(problems) => problems.iter().all(|problem| problem.out_of_reach),
+            Self::Problems(problems) => problems.iter().all(|problem| problem.unreadable),
         }
     }
 }
@@ -58,7 +58,7 @@ impl ConfigError {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Whoever may write drop-ins names them.
-        write!(f, "{}:", plain(&self.file.to_string_lossy()))?;
+        write!(f, "{}:", sanitize(&self.file.to_string_lossy()))?;
         if let Some(line) = self.line {
             write!(f, "{line}:")?;
         }
@@ -89,7 +89,7 @@ mod tests {
             key: "poll.training.min".to_owned(),
             message: "is `60`, which has no unit".to_owned(),
             help: Some("write `60s` or `1m`".to_owned()),
-            out_of_reach: false,
+            unreadable: false,
         };
         let short = Problem { line: None, help: None, ..full.clone() };
         let check = |error: ConfigError, expected: &str| assert_eq!(error.to_string(), expected);

@@ -7,17 +7,17 @@ use std::ops::RangeInclusive;
 
 use toml::de::{DeArray, DeTable, DeValue};
 
-use crate::config::reader::{Place, Reader};
-use crate::config::schema::{Schema, join, listed, nearest};
-use crate::files::trust::{Distrust, Verdict};
+use crate::config::reader::{Document, Location};
+use crate::config::schema::{KeyTable, join, listed, nearest};
+use crate::files::trust::{Distrust, Ownership};
 
 /// A value with the place where it stands. It has no `Debug`, since it may be a secret.
 #[derive(Clone)]
 pub(super) struct Field<'r> {
     /// The reading it belongs to.
-    pub(super) reader: &'r Reader<'r>,
+    pub(super) reader: &'r Document<'r>,
     /// Where it stands.
-    pub(super) place: Place,
+    pub(super) place: Location,
     /// What stands there.
     pub(super) value: &'r DeValue<'r>,
 }
@@ -26,15 +26,15 @@ pub(super) struct Field<'r> {
 #[derive(Clone)]
 pub(super) struct Table<'r> {
     /// The reading it belongs to.
-    pub(super) reader: &'r Reader<'r>,
+    pub(super) reader: &'r Document<'r>,
     /// Where it stands.
-    pub(super) place: Place,
+    pub(super) place: Location,
     entries: &'r DeTable<'r>,
 }
 
 impl<'r> Field<'r> {
     /// Reports what is wrong with it, with a mend; gives the `None` that a read returns then.
-    pub(super) fn wrong<T>(
+    pub(super) fn invalid<T>(
         &self,
         message: impl Into<String>,
         help: impl Into<String>,
@@ -44,33 +44,33 @@ impl<'r> Field<'r> {
     }
 
     /// Reports what it names and this process cannot read; gives the `None` of such a read.
-    pub(super) fn out_of_reach<T>(
+    pub(super) fn unreadable<T>(
         &self,
         message: impl Into<String>,
         help: impl Into<String>,
     ) -> Option<T> {
-        self.reader.out_of_reach(&self.place, message.into(), help.into());
+        self.reader.unreadable(&self.place, message.into(), help.into());
         None
     }
 
     /// Reports that a file which it names may not be obeyed, or only with care; `source` are words
     /// that lead to "belongs to …" and name the file.
-    pub(super) fn trusted(&self, source: &str, verdict: Verdict) -> Option<()> {
+    pub(super) fn trusted(&self, source: &str, verdict: Ownership) -> Option<()> {
         match verdict {
-            Verdict::Trusted => Some(()),
-            Verdict::Doubtful(Distrust { what, help }) => {
+            Ownership::Trusted => Some(()),
+            Ownership::Doubtful(Distrust { what, help }) => {
                 self.reader.warning(&self.place, format!("{source}{what}"), &help);
                 Some(())
             }
-            Verdict::Distrusted(Distrust { what, help }) => {
-                self.wrong(format!("{source}{what}"), help)
+            Ownership::Distrusted(Distrust { what, help }) => {
+                self.invalid(format!("{source}{what}"), help)
             }
         }
     }
 
     /// Reports that it is another kind of thing than `wanted`. The value is not repeated: it may
     /// be a secret in the wrong clothes.
-    pub(super) fn mistyped<T>(&self, wanted: &str) -> Option<T> {
+    pub(super) fn wrong_type<T>(&self, wanted: &str) -> Option<T> {
         let found = match self.value {
             DeValue::Boolean(true) => "`true`",
             DeValue::Boolean(false) => "`false`",
@@ -90,13 +90,15 @@ impl<'r> Field<'r> {
     pub(super) fn text(&self) -> Option<&'r str> {
         match self.value {
             DeValue::String(text) if text.is_empty() => {
-                self.wrong("is empty", "write something, or take the key out")
+                self.invalid("is empty", "write something, or take the key out")
             }
             DeValue::String(text) => Some(text),
             DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
-                self.mistyped("a text in quotes")
+                self.wrong_type("a text in quotes")
             }
-            DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => self.mistyped("a text"),
+            DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
+                self.wrong_type("a text")
+            }
         }
     }
 
@@ -108,7 +110,7 @@ impl<'r> Field<'r> {
     ) -> Option<T> {
         let text = self.text()?;
         let refused = |error: E| {
-            self.wrong(format!("is `{}`, which is no {what}", shown(text)), error.to_string())
+            self.invalid(format!("is `{}`, which is no {what}", shown(text)), error.to_string())
         };
         parse(text).map_or_else(refused, Some)
     }
@@ -117,14 +119,14 @@ impl<'r> Field<'r> {
     pub(super) fn flag(&self) -> Option<bool> {
         match self.value {
             DeValue::Boolean(flag) => Some(*flag),
-            _ => self.mistyped("`true` or `false`, without quotes"),
+            _ => self.wrong_type("`true` or `false`, without quotes"),
         }
     }
 
     /// A whole number within a range.
     pub(super) fn integer(&self, range: RangeInclusive<u32>) -> Option<u32> {
         let DeValue::Integer(number) = self.value else {
-            return self.mistyped("a whole number");
+            return self.wrong_type("a whole number");
         };
         let value = u32::from_str_radix(number.as_str(), number.radix()).ok();
         value.filter(|value| range.contains(value)).or_else(|| self.beyond(number, &range))
@@ -138,7 +140,7 @@ impl<'r> Field<'r> {
                 let whole = i32::from_str_radix(number.as_str(), number.radix());
                 (number.as_str(), whole.ok().map(f64::from))
             }
-            _ => return self.mistyped("a number"),
+            _ => return self.wrong_type("a number"),
         };
         value.filter(|value| range.contains(value)).or_else(|| self.beyond(text, &range))
     }
@@ -157,7 +159,7 @@ impl<'r> Field<'r> {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("it can be {}", listed(known).replace(" and ", " or ")),
         };
-        self.wrong(format!("has the unknown value `{}`", shown(word)), help)
+        self.invalid(format!("has the unknown value `{}`", shown(word)), help)
     }
 
     /// A table.
@@ -166,14 +168,14 @@ impl<'r> Field<'r> {
             DeValue::Table(entries) => {
                 Some(Table { reader: self.reader, place: self.place.clone(), entries })
             }
-            _ => self.mistyped("a table"),
+            _ => self.wrong_type("a table"),
         }
     }
 
     /// The elements of a list, each with its own place.
     pub(super) fn elements(&self) -> Option<Vec<Self>> {
         let DeValue::Array(list) = self.value else {
-            return self.mistyped("a list");
+            return self.wrong_type("a list");
         };
         Some(self.within(list))
     }
@@ -194,7 +196,7 @@ impl<'r> Field<'r> {
         for element in &elements {
             match read(element) {
                 Some(value) if seen.contains(&value) => {
-                    element.wrong::<()>("is in the list already", "take one of them out");
+                    element.invalid::<()>("is in the list already", "take one of them out");
                 }
                 Some(value) => seen.push(value),
                 None => (),
@@ -205,13 +207,13 @@ impl<'r> Field<'r> {
 
     /// The same list, unless it is empty.
     pub(super) fn not_empty<T>(&self, list: Vec<T>, help: &str) -> Option<Vec<T>> {
-        if list.is_empty() { self.wrong("is an empty list", help) } else { Some(list) }
+        if list.is_empty() { self.invalid("is an empty list", help) } else { Some(list) }
     }
 
     fn within(&self, list: &'r DeArray<'r>) -> Vec<Self> {
         let element = |(index, value): (usize, &'r toml::Spanned<DeValue<'r>>)| {
             let key = format!("{}[{index}]", self.place.key);
-            let place = Place { key, span: Some(value.span()) };
+            let place = Location { key, span: Some(value.span()) };
             Self { reader: self.reader, place, value: value.get_ref() }
         };
         list.iter().enumerate().map(element).collect()
@@ -219,20 +221,20 @@ impl<'r> Field<'r> {
 
     fn beyond<T, N: Display>(&self, found: impl Display, range: &RangeInclusive<N>) -> Option<T> {
         let (min, max) = (range.start(), range.end());
-        self.wrong(format!("is `{found}`"), format!("write a number from `{min}` to `{max}`"))
+        self.invalid(format!("is `{found}`"), format!("write a number from `{min}` to `{max}`"))
     }
 }
 
 impl<'r> Table<'r> {
     /// The whole file as a table.
-    pub(super) fn root(reader: &'r Reader<'r>, entries: &'r DeTable<'r>) -> Self {
-        Self { reader, place: Place { key: String::new(), span: None }, entries }
+    pub(super) fn root(reader: &'r Document<'r>, entries: &'r DeTable<'r>) -> Self {
+        Self { reader, place: Location { key: String::new(), span: None }, entries }
     }
 
     /// The field of that name.
     pub(super) fn field(&self, name: &str) -> Option<Field<'r>> {
         let value = self.entries.get(name)?;
-        let place = Place { key: join(&self.place.key, &shown(name)), span: Some(value.span()) };
+        let place = Location { key: join(&self.place.key, &shown(name)), span: Some(value.span()) };
         Some(Field { reader: self.reader, place, value: value.get_ref() })
     }
 
@@ -268,8 +270,9 @@ impl<'r> Table<'r> {
         }
         // A misspelt key is told as such, and not as a missing one too.
         if !self.entries.keys().any(|key| nearest(key.get_ref(), &[name]).is_some()) {
-            let place = Place { key: join(&self.place.key, name), span: self.place.span.clone() };
-            self.reader.absence(&place, "is missing", Some(mend.to_owned()));
+            let place =
+                Location { key: join(&self.place.key, name), span: self.place.span.clone() };
+            self.reader.missing(&place, "is missing", Some(mend.to_owned()));
         }
         None
     }
@@ -294,9 +297,10 @@ impl<'r> Table<'r> {
     }
 
     /// A table in this table, with no other keys than the schema's; empty when it is left out.
-    pub(super) fn section(&self, name: &str, schema: &Schema) -> Option<Self> {
+    pub(super) fn section(&self, name: &str, schema: &KeyTable) -> Option<Self> {
         let Some(field) = self.field(name) else {
-            let place = Place { key: join(&self.place.key, name), span: self.place.span.clone() };
+            let place =
+                Location { key: join(&self.place.key, name), span: self.place.span.clone() };
             return Some(Self { reader: self.reader, place, entries: &self.reader.empty });
         };
         let table = field.table()?;
@@ -305,8 +309,8 @@ impl<'r> Table<'r> {
     }
 
     /// Reports every key that the schema does not know.
-    pub(super) fn check_keys(&self, schema: &Schema) {
-        self.check_names(schema.keys, |word| schema.mend(word));
+    pub(super) fn check_keys(&self, schema: &KeyTable) {
+        self.check_names(schema.keys, |word| schema.suggest(word));
     }
 
     /// Reports every key that is none of these, with its mend.
@@ -314,7 +318,7 @@ impl<'r> Table<'r> {
         for (name, value) in self.entries {
             if !known.contains(&name.get_ref().as_ref()) {
                 let word = shown(name.get_ref());
-                let place = Place { key: join(&self.place.key, &word), span: Some(name.span()) };
+                let place = Location { key: join(&self.place.key, &word), span: Some(name.span()) };
                 let what = match value.get_ref() {
                     DeValue::Table(_) => "is an unknown table",
                     _ => "is an unknown key",

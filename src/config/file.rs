@@ -20,9 +20,9 @@ use crate::config::field::Table;
 use crate::config::generation::{self, Generation};
 use crate::config::heartbeat;
 use crate::config::location::ConfigFile;
-use crate::config::names::Names;
+use crate::config::names::References;
 use crate::config::poll;
-use crate::config::reader::{Findings, Outside, Place, Reader, Visibility};
+use crate::config::reader::{Diagnostics, Document, FileAccess, Location, Outside};
 use crate::config::schema::{AVATAR, DISCOVER, EVENTS, ROOT, STORE};
 use crate::config::settings::{AvatarSettings, Settings};
 use crate::config::store;
@@ -73,7 +73,7 @@ fn changes_all_the_time(file: PathBuf) -> Problem {
         help: Some(
             "what writes it again and again? let it end, and read the config then".to_owned(),
         ),
-        out_of_reach: true,
+        unreadable: true,
     }
 }
 
@@ -81,14 +81,14 @@ fn changes_all_the_time(file: PathBuf) -> Problem {
 pub(super) fn read(
     path: &Path,
     text: &str,
-    visibility: Visibility,
+    visibility: FileAccess,
     outside: Outside<'_>,
     drop_ins: DropIns,
 ) -> Result<Settings, Vec<Problem>> {
     let (entries, errors) = DeTable::parse_recoverable(text);
-    let reader = Reader::new(path, text, visibility, outside);
-    damage::report(&reader, &errors);
-    let mut dropped = Findings::default();
+    let reader = Document::new(path, text, visibility, outside);
+    damage::syntax_error(&reader, &errors);
+    let mut dropped = Diagnostics::default();
     let settings = settings(&Table::root(&reader, entries.get_ref()), drop_ins, &mut dropped);
     let mut found = reader.into_findings();
     found.append(dropped);
@@ -103,7 +103,7 @@ pub(super) fn read(
 /// What a reading command needs of the config. It is read even where the rest has problems or
 /// the secrets are out of reach, because looking must work when watching does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outline {
+pub struct PartialConfig {
     /// The database.
     pub store_path: PathBuf,
     /// The registered avatars; `None` when they cannot be read.
@@ -135,7 +135,7 @@ pub struct Registered {
 
 /// Reads the outline, as far as it can be read; a config that cannot be read at all, or may not be
 /// obeyed, has the database where it is by default.
-pub fn outline(config: &ConfigFile, environment: &Environment) -> Outline {
+pub fn partial(config: &ConfigFile, environment: &Environment) -> PartialConfig {
     generation::settled(|files| {
         let path = config.path.as_path();
         let read = files.read(path).ok();
@@ -152,20 +152,20 @@ pub fn outline(config: &ConfigFile, environment: &Environment) -> Outline {
             Some(_) => DropIns::default(),
         };
         let outside = Outside { environment, files, trust: &trust };
-        Outline { refused, ..outline_of(path, &bytes, drop_ins, outside) }
+        PartialConfig { refused, ..outline_of(path, &bytes, drop_ins, outside) }
     })
     .0
 }
 
-fn outline_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>) -> Outline {
+fn outline_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>) -> PartialConfig {
     let text = String::from_utf8_lossy(bytes);
     let (entries, damage) = DeTable::parse_recoverable(&text);
     let is_whole = damage.is_empty() && !bytes.is_empty();
-    let reader = Reader::new(path, &text, Visibility::Owner, outside);
+    let reader = Document::new(path, &text, FileAccess::Owner, outside);
     let root = Table::root(&reader, entries.get_ref());
-    let mut registry = Registry::new(Names::default());
+    let mut registry = Registry::new(References::default());
     let avatars = registry.read(&root).filter(|_| !bytes.is_empty());
-    let dropped = drop_ins.read(&mut registry, outside, &mut Findings::default());
+    let dropped = drop_ins.read(&mut registry, outside, &mut Diagnostics::default());
     let avatars = avatars.zip(dropped).map(|(avatars, dropped)| [avatars, dropped].concat());
     let accounts = account::names(&root).filter(|_| !bytes.is_empty());
     let channels = root.names("channels").filter(|_| !bytes.is_empty());
@@ -176,7 +176,7 @@ fn outline_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>
         true => store::path(&root),
         false => store_path_in_ruins(path, &text, outside).or_else(|| store::path(&root)),
     };
-    Outline {
+    PartialConfig {
         store_path: store_path.unwrap_or_else(|| reader.resolve(store::PATH)),
         avatars: avatars.map(|avatars| avatars.into_iter().map(named).collect()),
         accounts: accounts.map(|names| names.into_iter().map(str::to_owned).collect()),
@@ -202,20 +202,20 @@ fn store_path_in_ruins(path: &Path, text: &str, outside: Outside<'_>) -> Option<
         }
         let statement = format!("{header}\n{line}");
         let (entries, damage) = DeTable::parse_recoverable(&statement);
-        let reader = Reader::new(path, &statement, Visibility::Owner, outside);
+        let reader = Document::new(path, &statement, FileAccess::Owner, outside);
         let root = Table::root(&reader, entries.get_ref());
         let is_said = || root.section(STORE.path, &STORE)?.field("path").map(drop);
         if damage.is_empty() { is_said().and_then(|()| store::path(&root)) } else { None }
     })
 }
 
-const fn visibility(mode: u32) -> Visibility {
-    if mode & OTHERS == 0 { Visibility::Owner } else { Visibility::Others(mode) }
+const fn visibility(mode: u32) -> FileAccess {
+    if mode & OTHERS == 0 { FileAccess::Owner } else { FileAccess::Others(mode) }
 }
 
 /// Reads everything before it gives up on anything; what there is to say of the drop-ins goes
 /// into `dropped`.
-fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Findings) -> Option<Settings> {
+fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Diagnostics) -> Option<Settings> {
     root.check_keys(&ROOT);
     let accounts = account::read(root);
     let poll = poll::read(root);
@@ -226,7 +226,7 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Findings) -> Opti
     let heartbeat = heartbeat::read(root);
     let web = web::read(root);
     let channels = channel::read(root);
-    let names = Names::of(root, poll.as_ref().and_then(|poll| poll.overdue_after));
+    let names = References::of(root, poll.as_ref().and_then(|poll| poll.overdue_after));
     let discover = discover::read(root, &names);
     let mut registry = Registry::new(names);
     let avatars = registry.read(root);
@@ -240,7 +240,7 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Findings) -> Opti
         path: root.reader.path.to_owned(),
         accounts: accounts?,
         strategy: poll.strategy,
-        cadence: poll.cadence,
+        intervals: poll.intervals,
         infer_unseen_training: infer?,
         store_path,
         retention,
@@ -254,7 +254,7 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Findings) -> Opti
 }
 
 fn warn_of_none(root: &Table<'_>) {
-    let place = Place { key: AVATAR.path.to_owned(), span: None };
+    let place = Location { key: AVATAR.path.to_owned(), span: None };
     let help = "add `[[avatars]]` with an `id`";
     root.reader.warning(&place, "is empty, so nothing is watched", help);
 }

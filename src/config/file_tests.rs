@@ -7,7 +7,7 @@ use super::*;
 use crate::config::generation::Generation;
 use crate::config::json_schema::tests::complaints;
 use crate::config::schema;
-use crate::config::settings::{AccountSettings, BounceTo, ChannelKind, MailWay, SmtpTls};
+use crate::config::settings::{AccountSettings, BounceTo, ChannelKind, MailTransport, SmtpTls};
 use crate::domain::account::AccountName;
 use crate::domain::channel::ChannelName;
 use crate::domain::event::EventKind;
@@ -40,7 +40,7 @@ pub(in crate::config) fn read_with(text: &str, names: &[&str]) -> Result<Setting
     let (environment, files) = (environment(names), Generation::default());
     let trust = Trust::for_named();
     let outside = Outside { environment: &environment, files: &files, trust: &trust };
-    let read = read(path, text, Visibility::Owner, outside, DropIns::default());
+    let read = read(path, text, FileAccess::Owner, outside, DropIns::default());
     if read.is_ok() {
         // What the reader takes, the schema for editors takes too.
         assert_eq!(complaints(text), [""; 0], "for:\n{text}");
@@ -164,7 +164,7 @@ fn a_config_of_nothing_but_a_key_has_every_default() {
     assert_eq!(argil.base_url.as_str(), "https://api.argil.ai/v1");
     assert_eq!(argil.timeout, Duration::from_secs(15));
     assert_eq!((argil.max_concurrency, argil.max_requests_per_second), (16, 10));
-    assert_eq!(settings.cadence.settled, Some(Duration::from_secs(3_600)));
+    assert_eq!(settings.intervals.settled, Some(Duration::from_secs(3_600)));
     assert_eq!(settings.store_path, Path::new("avatar-watch.db"));
     assert!(settings.infer_unseen_training);
     assert_eq!(
@@ -240,15 +240,15 @@ fn the_config_block_of_the_contract_loads() {
     let settings = read_with(text, &names).unwrap();
     assert_eq!(settings.warnings, []);
     assert_eq!(settings.store_path, Path::new("/var/lib/avatar-watch/avatar-watch.db"));
-    assert_eq!(settings.avatars[0].place.line, 25);
+    assert_eq!(settings.avatars[0].location.line, 25);
     assert_eq!(settings.avatars[0].channels.as_ref().unwrap().len(), 2);
     let ops = &settings.channels[&ChannelName::parse("ops").unwrap()];
     assert_eq!(ops.events, EventKind::DEFAULT);
-    assert_eq!(ops.terms.schedule.waits(), RetrySchedule::webhook().waits());
+    assert_eq!(ops.policy.schedule.delays(), RetrySchedule::webhook().delays());
     let mail = &settings.channels[&ChannelName::parse("studio-mail").unwrap()];
     let ChannelKind::Email(email) = &mail.kind else { panic!("a mail channel") };
     assert_eq!(email.message_id_domain.as_str(), "example.com");
-    let MailWay::Smtp(smtp) = &email.way else { panic!("a mail server") };
+    let MailTransport::Smtp(smtp) = &email.transport else { panic!("a mail server") };
     assert_eq!((smtp.tls, smtp.port), (SmtpTls::Starttls, 587));
 }
 
@@ -282,7 +282,7 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     let mut spelled_out = load(&spelled_out);
     let mail = spelled_out.channels.get_mut(&ChannelName::parse("studio-mail").unwrap()).unwrap();
     let ChannelKind::Email(email) = &mut mail.kind else { panic!("a mail channel") };
-    let MailWay::Smtp(smtp) = &mut email.way else { panic!("a mail server") };
+    let MailTransport::Smtp(smtp) = &mut email.transport else { panic!("a mail server") };
     assert!(smtp.ca_file.take().is_some() && smtp.hello_name.take().is_some());
     let bounces = std::mem::replace(&mut email.bounce_to, BounceTo::From);
     assert!(matches!(bounces, BounceTo::Address(_)) && email.reply_to.take().is_some());

@@ -18,7 +18,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<FormatSettings> {
         Some(field) if named.is_some_and(|name| name != owner) => {
             let word = Name::ALL.iter().find(|(_, name)| *name == owner).map_or("", |it| it.0);
             let help = format!("take it out, or write `format = \"{word}\"`");
-            field.wrong(format!("belongs to the format `{word}` alone"), help)
+            field.invalid(format!("belongs to the format `{word}` alone"), help)
         }
         _ => Some(()),
     };
@@ -43,7 +43,12 @@ pub(super) fn read(table: &Table<'_>) -> Option<FormatSettings> {
             let file = table.reader.path.to_owned();
             let place = Origin { file, line: lines.get("").copied().unwrap_or_default() };
             let content_type = content_type?;
-            FormatSettings::Template(TemplateSettings { tree, content_type, place, lines })
+            FormatSettings::Template(TemplateSettings {
+                tree,
+                content_type,
+                location: place,
+                lines,
+            })
         }
     };
     fit.into_iter().collect::<Option<Vec<()>>>().map(|_| format)
@@ -79,7 +84,7 @@ fn template(field: &Field<'_>) -> Option<(TemplateTree, Lines)> {
     let tree = node(field, String::new(), 0, &mut lines)?;
     if lines.len() > NODES_MAX {
         let help = "receivers want a few values; leave the rest out";
-        return field.wrong(format!("has more than {NODES_MAX} values"), help);
+        return field.invalid(format!("has more than {NODES_MAX} values"), help);
     }
     Some((tree, lines))
 }
@@ -87,7 +92,7 @@ fn template(field: &Field<'_>) -> Option<(TemplateTree, Lines)> {
 /// A value of any kind that JSON has; all of its problems are reported.
 fn node(field: &Field<'_>, path: String, depth: usize, lines: &mut Lines) -> Option<TemplateTree> {
     if depth > DEPTH_MAX {
-        return field.wrong("is nested too deeply", format!("{DEPTH_MAX} levels are enough"));
+        return field.invalid("is nested too deeply", format!("{DEPTH_MAX} levels are enough"));
     }
     let line = field.place.span.as_ref().map_or(0, |span| field.reader.line(span.start));
     lines.insert(path.clone(), line);
@@ -98,15 +103,15 @@ fn node(field: &Field<'_>, path: String, depth: usize, lines: &mut Lines) -> Opt
             let value = i64::from_str_radix(number.as_str(), number.radix()).ok();
             value
                 .map(TemplateTree::Integer)
-                .or_else(|| field.wrong("is a number that is too large", "write it as a text"))
+                .or_else(|| field.invalid("is a number that is too large", "write it as a text"))
         }
         DeValue::Float(number) => {
             let value = number.as_str().parse().ok().filter(|value: &f64| value.is_finite());
             value
                 .map(TemplateTree::Number)
-                .or_else(|| field.wrong("is no number that JSON has", "write another, or a text"))
+                .or_else(|| field.invalid("is no number that JSON has", "write another, or a text"))
         }
-        DeValue::Datetime(_) => field.wrong(
+        DeValue::Datetime(_) => field.invalid(
             "is a date or time, which JSON does not have",
             "write it as a text, with quotes",
         ),
@@ -138,7 +143,7 @@ fn source(field: &Field<'_>) -> Option<String> {
         |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte);
     if !text.bytes().all(fits) || text.len() > SOURCE_LENGTH_MAX {
         let help = format!("write one like `{SOURCE}` or `https://example.com/avatar-watch`");
-        return field.wrong("is no URI-reference", help);
+        return field.invalid("is no URI-reference", help);
     }
     Some(text.to_owned())
 }
@@ -154,7 +159,7 @@ fn content_type(field: &Field<'_>) -> Option<String> {
     let visible = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
     if !visible || !token(kind) || !token(subtype) || text.len() > SOURCE_LENGTH_MAX {
         let help = format!("write one like `{JSON}`, or leave the key out");
-        return field.wrong("is no content type", help);
+        return field.invalid("is no content type", help);
     }
     Some(text.to_owned())
 }

@@ -9,7 +9,7 @@ use crate::config::host;
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::HeartbeatSettings;
 use crate::config::web_address;
-use crate::domain::reach::Reach;
+use crate::domain::reach::EgressPolicy;
 use crate::domain::secret_text::SecretKind;
 use crate::secret::Secret;
 
@@ -30,11 +30,11 @@ fn url(field: &Field<'_>) -> Option<Secret> {
     let url = web_address::parse(field, secret.expose(), WHOLE_URL)?;
     let host = url.host().filter(|_| matches!(url.scheme(), "http" | "https"));
     let Some(host) = host else {
-        return field.wrong("is neither an `https` nor an `http` URL", WHOLE_URL);
+        return field.invalid("is neither an `https` nor an `http` URL", WHOLE_URL);
     };
-    if let Some(refusal) = host::refusal(&host, Reach::Near) {
-        let message = format!("leads to `{host}`, which is {}", refusal.what());
-        return field.wrong(message, "such an address is never called; name the service itself");
+    if let Some(refusal) = host::refusal(&host, EgressPolicy::AllowPrivate) {
+        let message = format!("leads to `{host}`, which is {}", refusal.describe());
+        return field.invalid(message, "such an address is never called; name the service itself");
     }
     Some(secret)
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use url::Host;
 
-use crate::domain::reach::{Reach, Refusal};
+use crate::domain::reach::{BlockedAddress, EgressPolicy};
 
 /// Whether a mail server can be there.
 pub fn is_host(text: &str) -> bool {
@@ -65,12 +65,15 @@ pub(super) fn is_private<S: AsRef<str>>(host: &Host<S>) -> bool {
 }
 
 /// Why it must not be called, as far as the name tells.
-pub(super) fn refusal<S: AsRef<str>>(host: &Host<S>, reach: Reach) -> Option<Refusal> {
+pub(super) fn refusal<S: AsRef<str>>(
+    host: &Host<S>,
+    reach: EgressPolicy,
+) -> Option<BlockedAddress> {
     let loopback = Ipv6Addr::LOCALHOST.octets();
     match host {
-        Host::Domain(_) => is_loopback(host).then(|| reach.refusal(loopback)).flatten(),
-        Host::Ipv4(address) => reach.refusal(address.to_ipv6_mapped().octets()),
-        Host::Ipv6(address) => reach.refusal(address.octets()),
+        Host::Domain(_) => is_loopback(host).then(|| reach.check(loopback)).flatten(),
+        Host::Ipv4(address) => reach.check(address.to_ipv6_mapped().octets()),
+        Host::Ipv6(address) => reach.check(address.octets()),
     }
 }
 
@@ -121,15 +124,19 @@ mod tests {
 
     #[test]
     fn what_must_not_be_called_is_told_by_the_name_where_that_is_possible() {
-        let check = |text: &str, near: Option<Refusal>, public: Option<Refusal>| {
+        let check = |text: &str, near: Option<BlockedAddress>, public: Option<BlockedAddress>| {
             let host = parse(text).unwrap();
-            assert_eq!(refusal(&host, Reach::Near), near, "near, `{text}`");
-            assert_eq!(refusal(&host, Reach::Public), public, "public, `{text}`");
+            assert_eq!(refusal(&host, EgressPolicy::AllowPrivate), near, "near, `{text}`");
+            assert_eq!(refusal(&host, EgressPolicy::DenyPrivate), public, "public, `{text}`");
         };
-        check("169.254.169.254", Some(Refusal::LinkLocal), Some(Refusal::LinkLocal));
-        check("[::ffff:a9fe:a9fe]", Some(Refusal::LinkLocal), Some(Refusal::LinkLocal));
-        check("10.0.0.1", None, Some(Refusal::Private));
-        check("localhost", None, Some(Refusal::Loopback));
+        check("169.254.169.254", Some(BlockedAddress::LinkLocal), Some(BlockedAddress::LinkLocal));
+        check(
+            "[::ffff:a9fe:a9fe]",
+            Some(BlockedAddress::LinkLocal),
+            Some(BlockedAddress::LinkLocal),
+        );
+        check("10.0.0.1", None, Some(BlockedAddress::Private));
+        check("localhost", None, Some(BlockedAddress::Loopback));
         check("example.com", None, None);
         check("nas.lan", None, None);
     }

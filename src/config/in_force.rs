@@ -6,8 +6,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::config::diff::{Change, KeyChange, Turn, diff};
-use crate::config::file::{Outline, Registered};
+use crate::config::diff::{Change, ChangeKind, KeyChange, diff};
+use crate::config::file::{PartialConfig, Registered};
 use crate::config::settings::Settings;
 use crate::config::snapshot::{Keys, Snapshot};
 use crate::domain::account::AccountName;
@@ -47,12 +47,12 @@ pub fn emptied(old: &Snapshot, new: &Snapshot) -> Option<Emptied> {
 
 /// The outline with what is in force in place of what the file says. Where the database is, and
 /// whether the file is whole, stays as it is.
-pub fn outline(file: &Outline, in_force: &Snapshot) -> Outline {
+pub fn outline(file: &PartialConfig, in_force: &Snapshot) -> PartialConfig {
     let avatars = in_force.named("avatars");
     let avatars =
         avatars.filter_map(|(id, keys)| Some((AvatarId::parse(id).ok()?, registered(keys))));
     let names = |table| in_force.named(table).map(|(name, _)| name.to_owned());
-    Outline {
+    PartialConfig {
         store_path: file.store_path.clone(),
         base_url: file.base_url.clone(),
         is_whole: file.is_whole,
@@ -85,7 +85,7 @@ pub fn unreloaded(in_force: &Snapshot, settings: &Settings) -> Vec<String> {
 
 /// The same where secrets are out of reach: only the avatars and channels that the file names are
 /// compared.
-pub fn unreloaded_names(in_force: &Snapshot, file: &Outline) -> Vec<String> {
+pub fn unreloaded_names(in_force: &Snapshot, file: &PartialConfig) -> Vec<String> {
     let (Some(avatars), Some(channels)) = (&file.avatars, &file.channels) else {
         return Vec::new();
     };
@@ -103,10 +103,11 @@ pub fn unreloaded_names(in_force: &Snapshot, file: &Outline) -> Vec<String> {
 /// The change without the paths in it: whoever asks may be in another folder than the daemon, and
 /// without its variables.
 fn without_paths(change: Change) -> Option<Change> {
-    let Turn::Changed(keys) = change.turn else { return Some(change) };
+    let ChangeKind::Changed(keys) = change.kind else { return Some(change) };
     let is_path = |key: &str| key == "file.folder" || (change.section == "store" && key == "path");
     let keys: Vec<KeyChange> = keys.into_iter().filter(|it| !is_path(&it.key)).collect();
-    (!keys.is_empty()).then_some(Change { section: change.section, turn: Turn::Changed(keys) })
+    (!keys.is_empty())
+        .then_some(Change { section: change.section, kind: ChangeKind::Changed(keys) })
 }
 
 #[cfg(test)]
@@ -151,7 +152,7 @@ mod tests {
     #[test]
     fn what_is_in_force_is_known_without_the_file() {
         let text = format!("{HOOK}{AVATAR}[web]\nlisten = '127.0.0.1:99'\n");
-        let found = outline(&Outline::default(), &snapshot(&text));
+        let found = outline(&PartialConfig::default(), &snapshot(&text));
         let avatars: Vec<_> = found.avatars.iter().flatten().collect();
         let [(id, registered)] = avatars.as_slice() else { panic!("{avatars:?}") };
         assert_eq!((id.as_str(), registered.name.as_deref()), ("a1", Some("Jane")));
@@ -160,7 +161,7 @@ mod tests {
         assert_eq!(found.channels, Some(BTreeSet::from(["ops".to_owned()])));
         assert_eq!(found.page, Some("127.0.0.1:99".parse().unwrap()));
         assert!(!found.discovers && !found.is_whole);
-        let hidden = outline(&Outline::default(), &snapshot("web.listen = '127.0.0.1:0'"));
+        let hidden = outline(&PartialConfig::default(), &snapshot("web.listen = '127.0.0.1:0'"));
         assert_eq!((hidden.page, hidden.avatars), (None, Some(BTreeMap::new())));
     }
 

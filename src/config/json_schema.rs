@@ -6,10 +6,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::described::Described;
+use crate::config::described::KeyDocs;
 use crate::config::schema::{
-    ACCOUNT, ARGIL, AVATAR, BACKOFF, DISCOVER, EMAIL, EVENTS, FILE, POLL, ROOT, SECRET, SENDMAIL,
-    SMTP, STORE, Schema, TRAINING, WEB, WEBHOOK, join,
+    ACCOUNT, ARGIL, AVATAR, BACKOFF, DISCOVER, EMAIL, EVENTS, FILE, KeyTable, POLL, ROOT, SECRET,
+    SENDMAIL, SMTP, STORE, TRAINING, WEB, WEBHOOK, join,
 };
 use crate::config::{account, channel, format, mail, poll, smtp, store, terms, web};
 use crate::domain::event::EventKind;
@@ -17,16 +17,16 @@ use crate::domain::status::Status;
 
 /// The schema, as text.
 pub fn config() -> String {
-    let made = Maker { described: Described::read() }.root();
+    let made = SchemaBuilder { described: KeyDocs::read() }.root();
     // Text as keys, and no writer but memory: nothing in it can fail.
     serde_json::to_string_pretty(&made).unwrap_or_default() + "\n"
 }
 
-struct Maker {
-    described: Described,
+struct SchemaBuilder {
+    described: KeyDocs,
 }
 
-impl Maker {
+impl SchemaBuilder {
     fn root(&self) -> Value {
         let mut root = self.table(&ROOT, &[]);
         root.insert("$schema".into(), "https://json-schema.org/draft/2020-12/schema".into());
@@ -73,7 +73,7 @@ impl Maker {
     }
 
     /// A table with its keys.
-    fn table(&self, schema: &Schema, required: &[&str]) -> Map<String, Value> {
+    fn table(&self, schema: &KeyTable, required: &[&str]) -> Map<String, Value> {
         let properties: Map<String, Value> =
             schema.keys.iter().map(|key| ((*key).to_owned(), self.key(schema, key))).collect();
         let mut table = Map::new();
@@ -87,7 +87,7 @@ impl Maker {
     }
 
     /// What a key takes, with what is said of it.
-    fn key(&self, schema: &Schema, key: &str) -> Value {
+    fn key(&self, schema: &KeyTable, key: &str) -> Value {
         let mut value = self.shape(schema, key);
         let names = names(schema, key);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -101,8 +101,9 @@ impl Maker {
         value
     }
 
-    fn shape(&self, schema: &Schema, key: &str) -> Value {
-        let table = |schema: &Schema, required: &[&str]| Value::from(self.table(schema, required));
+    fn shape(&self, schema: &KeyTable, key: &str) -> Value {
+        let table =
+            |schema: &KeyTable, required: &[&str]| Value::from(self.table(schema, required));
         match join(schema.path, key).as_str() {
             "argil" => table(&ARGIL, &["api_key"]),
             "accounts" => named(table(&ACCOUNT, &["api_key"])),
@@ -166,7 +167,7 @@ impl Maker {
     fn channel(&self) -> Value {
         let webhook = self.table(&WEBHOOK, &["type", "url"]);
         let mut email = self.table(&EMAIL, &["type", "from", "to"]);
-        let ways = mail::WAYS.map(|way| json!({ "required": [way] }));
+        let ways = mail::TRANSPORTS.map(|way| json!({ "required": [way] }));
         email.insert("oneOf".into(), ways.as_slice().into());
         json!({ "oneOf": [webhook, email] })
     }
@@ -195,7 +196,7 @@ fn usual(key: &str) -> Value {
 
 /// Where the example may speak of a key, the best place first. It shows each kind of channel
 /// under a name, and some keys in one line with others, below words about the whole.
-fn names(schema: &Schema, key: &str) -> Vec<String> {
+fn names(schema: &KeyTable, key: &str) -> Vec<String> {
     let below = |places: &[&str], rest: &str| -> Vec<String> {
         let path = |place: &&str| join(&format!("{place}{rest}"), key);
         places.iter().map(path).collect()

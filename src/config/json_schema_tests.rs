@@ -94,7 +94,7 @@ fn an_unknown_key_is_refused_in_every_table() {
 
 #[test]
 fn every_key_is_described() {
-    let maker = Maker { described: Described::read() };
+    let maker = SchemaBuilder { described: KeyDocs::read() };
     for schema in ALL {
         for key in schema.keys {
             let made = maker.key(schema, key);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::environment::Environment;
 use crate::config::error::Problem;
-use crate::files::trust::{Distrust, Facts, Trust, Verdict};
+use crate::files::trust::{Distrust, Facts, Ownership, Trust};
 
 /// A config file, and how it was chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,9 +40,9 @@ impl ConfigFile {
         let named = Trust::for_named().with_caller(caller);
         let trust = if self.is_found { named.clone().for_found() } else { named.clone() };
         let doubt = match trust.judge_named(&self.path, facts) {
-            Verdict::Trusted => None,
-            Verdict::Doubtful(distrust) => Some(self.problem(distrust)),
-            Verdict::Distrusted(distrust) => return Err(self.refused(distrust, facts)),
+            Ownership::Trusted => None,
+            Ownership::Doubtful(distrust) => Some(self.problem(distrust)),
+            Ownership::Distrusted(distrust) => return Err(self.refused(distrust, facts)),
         };
         if self.is_found {
             trust.judge_folder(self.folder()).map_err(|Distrust { what, help }| {
@@ -61,8 +61,8 @@ impl ConfigFile {
     fn refused(&self, distrust: Distrust, facts: &Facts) -> Problem {
         let Distrust { what, help } = distrust;
         let help = match Trust::for_named().judge_named(&self.path, facts) {
-            Verdict::Distrusted(_) => help,
-            Verdict::Trusted | Verdict::Doubtful(_) => format!(
+            Ownership::Distrusted(_) => help,
+            Ownership::Trusted | Ownership::Doubtful(_) => format!(
                 "look what is in it, and name it if it is meant: `--config {}`",
                 self.path.display()
             ),
@@ -77,7 +77,7 @@ impl ConfigFile {
             key: String::new(),
             message: what,
             help: Some(help),
-            out_of_reach: false,
+            unreadable: false,
         }
     }
 }

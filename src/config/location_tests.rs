@@ -176,7 +176,7 @@ fn a_config_that_may_not_be_obeyed_has_the_outline_of_none() {
     let place = Place::new();
     let outline = || {
         let config = ConfigFile::named(place.path("config.toml"));
-        file::outline(&config, &Environment::default())
+        file::partial(&config, &Environment::default())
     };
     assert_eq!(outline().avatars.unwrap().len(), 1);
     place.set("config.toml", 0o666);

@@ -10,7 +10,7 @@ use crate::config::duration;
 use crate::config::field::{Field, Table, shown};
 use crate::config::program::program;
 use crate::config::schema::{FILE, SENDMAIL, SMTP};
-use crate::config::settings::{BounceTo, EmailSettings, MailWay, Threading};
+use crate::config::settings::{BounceTo, EmailSettings, MailTransport, Threading};
 use crate::config::smtp::{self, domain};
 use crate::config::web_address;
 use crate::domain::mail_address::{MailAddress, MailAddressError};
@@ -24,7 +24,8 @@ pub(super) fn read(table: &Table<'_>) -> Option<EmailSettings> {
         let to = field.distinct(address)?;
         let to = field.not_empty(to, "write whom to tell, like `[\"studio@example.com\"]`")?;
         if to.len() > TO_MAX {
-            return field.wrong(format!("has more than {TO_MAX} addresses"), "use a mailing list");
+            return field
+                .invalid(format!("has more than {TO_MAX} addresses"), "use a mailing list");
         }
         Some(to)
     });
@@ -34,11 +35,11 @@ pub(super) fn read(table: &Table<'_>) -> Option<EmailSettings> {
     let prefix = table.or("subject_prefix", PREFIX.to_owned(), subject_prefix);
     let threading = table.or("threading", Threading::Avatar, |field| field.one_of(&THREADING));
     let list_unsubscribe = table.optional("list_unsubscribe", unsubscribe);
-    let way = way(table);
+    let way = transport(table);
     let (from, domain) = (from?, domain?);
     let message_id_domain = domain.unwrap_or_else(|| from.domain().clone());
     // Where nothing leaves this machine, nobody minds.
-    if !matches!(way, None | Some(MailWay::File { .. })) {
+    if !matches!(way, None | Some(MailTransport::File { .. })) {
         warn_of_short_domain(table, &message_id_domain);
     }
     Some(EmailSettings {
@@ -50,16 +51,16 @@ pub(super) fn read(table: &Table<'_>) -> Option<EmailSettings> {
         subject_prefix: prefix?,
         threading: threading?,
         list_unsubscribe: list_unsubscribe?,
-        way: way?,
+        transport: way?,
     })
 }
 
 /// The one way that stands there.
-fn way(table: &Table<'_>) -> Option<MailWay> {
-    let given: Vec<Field<'_>> = WAYS.iter().filter_map(|name| table.field(name)).collect();
+fn transport(table: &Table<'_>) -> Option<MailTransport> {
+    let given: Vec<Field<'_>> = TRANSPORTS.iter().filter_map(|name| table.field(name)).collect();
     if let [_, second, ..] = given.as_slice() {
         let message = "is a second way for the same mails";
-        return second.wrong(message, "keep one of `smtp`, `sendmail` and `file`");
+        return second.invalid(message, "keep one of `smtp`, `sendmail` and `file`");
     }
     if let Some(field) = table.field("sendmail") {
         let table = field.table()?;
@@ -67,7 +68,7 @@ fn way(table: &Table<'_>) -> Option<MailWay> {
         let mend = "write `command = [\"/usr/sbin/sendmail\"]`";
         let program = table.required("command", mend, program);
         let limit = table.or("timeout", SENDMAIL_TIMEOUT, |field| duration::read(field, &PATIENCE));
-        return Some(MailWay::Sendmail { program: program?, timeout: limit? });
+        return Some(MailTransport::Sendmail { program: program?, timeout: limit? });
     }
     if let Some(field) = table.field("file") {
         let table = field.table()?;
@@ -75,21 +76,21 @@ fn way(table: &Table<'_>) -> Option<MailWay> {
         let mend = "write `folder = \"mails\"`";
         let folder =
             table.required("folder", mend, |field| Some(field.reader.resolve(field.text()?)));
-        return Some(MailWay::File { folder: folder? });
+        return Some(MailTransport::File { folder: folder? });
     }
     let mend = "write `smtp = { host = \"…\" }`, `sendmail = { command = […] }` or \
                 `file = { folder = \"…\" }`";
     table.required("smtp", mend, |field| {
         let table = field.table()?;
         table.check_keys(&SMTP);
-        smtp::read(&table).map(MailWay::Smtp)
+        smtp::read(&table).map(MailTransport::Smtp)
     })
 }
 
 fn address(field: &Field<'_>) -> Option<MailAddress> {
     // The address is not repeated: problems are logged at a reload.
     let help = "an address stands alone, like `studio@example.com`";
-    let refused = |error: MailAddressError| field.wrong(error.to_string(), help);
+    let refused = |error: MailAddressError| field.invalid(error.to_string(), help);
     MailAddress::parse(field.text()?).map_or_else(refused, Some)
 }
 
@@ -107,7 +108,8 @@ fn subject_prefix(field: &Field<'_>) -> Option<String> {
     };
     let help = format!("write at most {PREFIX_CHARS_MAX} characters on one line");
     if text.chars().count() > PREFIX_CHARS_MAX || text.chars().any(is_unsafe) {
-        return field.wrong(format!("is `{}`, which is no beginning of a line", shown(text)), help);
+        return field
+            .invalid(format!("is `{}`, which is no beginning of a line", shown(text)), help);
     }
     Some(text.trim().to_owned())
 }
@@ -122,10 +124,10 @@ fn unsubscribe(field: &Field<'_>) -> Option<String> {
         return Some(text.to_owned());
     }
     if let Some((message, help)) = web_address::misread(text) {
-        return field.wrong(message, help);
+        return field.invalid(message, help);
     }
     let help = "write one like `mailto:leave@example.com` or `https://example.com/leave`";
-    field.wrong("is neither a `mailto` nor an `https` URL", help)
+    field.invalid("is neither a `mailto` nor an `https` URL", help)
 }
 
 /// Many servers distrust ids of a domain that cannot be one of the Internet.
@@ -141,7 +143,7 @@ fn warn_of_short_domain(table: &Table<'_>, domain: &MailDomain) {
     }
 }
 
-pub(super) const WAYS: [&str; 3] = ["smtp", "sendmail", "file"];
+pub(super) const TRANSPORTS: [&str; 3] = ["smtp", "sendmail", "file"];
 pub(super) const THREADING: [(&str, Threading); 2] =
     [("avatar", Threading::Avatar), ("none", Threading::None)];
 const PREFIX: &str = "[avatar-watch]";

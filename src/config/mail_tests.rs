@@ -1,7 +1,8 @@
 use crate::config::error::Problem;
 use crate::config::file::tests::{check_added, read_with};
 use crate::config::settings::{
-    BounceTo, ChannelKind, EmailSettings, MailWay, Settings, SmtpAuth, SmtpLogin, SmtpProof,
+    BounceTo, ChannelKind, EmailSettings, MailTransport, Settings, SmtpAuth, SmtpCredential,
+    SmtpLogin,
 };
 use crate::files::program::Program;
 use crate::files::trust::Trust;
@@ -39,7 +40,7 @@ fn a_mail_channel_is_plain_unless_it_says_otherwise() {
         (BounceTo::From, None, None)
     );
     assert_eq!((plain.threading, plain.subject_prefix.as_str()), (Threading::Avatar, PREFIX));
-    let MailWay::Smtp(smtp) = plain.way else { panic!("a mail server") };
+    let MailTransport::Smtp(smtp) = plain.transport else { panic!("a mail server") };
     assert_eq!(smtp.dot_timeout, Duration::from_secs(300));
     let address = MailAddress::parse("c@example.com").unwrap();
     let full = email(
@@ -54,7 +55,7 @@ fn a_mail_channel_is_plain_unless_it_says_otherwise() {
     assert_eq!((full.reply_to, full.threading), (Some(address), Threading::None));
     assert_eq!(full.subject_prefix, "[studio]");
     assert_eq!(full.list_unsubscribe.as_deref(), Some("https://example.com/leave"));
-    let MailWay::Smtp(smtp) = full.way else { panic!("a mail server") };
+    let MailTransport::Smtp(smtp) = full.transport else { panic!("a mail server") };
     assert_eq!(smtp.dot_timeout, Duration::from_secs(600));
     for none in ["", "none"] {
         let found = email(&format!("{SMTP}bounce_to = '{none}'\nsubject_prefix = ''\n"));
@@ -66,10 +67,12 @@ fn a_mail_channel_is_plain_unless_it_says_otherwise() {
 fn mails_go_exactly_one_way() {
     let program = program(&["/usr/sbin/sendmail"]);
     assert_eq!(
-        email("sendmail = { command = ['/usr/sbin/sendmail'] }").way,
-        MailWay::Sendmail { program, timeout: Duration::from_secs(60) }
+        email("sendmail = { command = ['/usr/sbin/sendmail'] }").transport,
+        MailTransport::Sendmail { program, timeout: Duration::from_secs(60) }
     );
-    let MailWay::File { folder } = email("file = { folder = 'mails' }").way else { panic!() };
+    let MailTransport::File { folder } = email("file = { folder = 'mails' }").transport else {
+        panic!()
+    };
     assert!(folder.ends_with("mails"));
     check(
         "",
@@ -116,13 +119,13 @@ fn what_would_break_a_header_is_refused() {
 fn a_login_has_a_user_and_one_thing_that_proves_it() {
     let login = |keys: &str| {
         let text = format!("smtp = {{ host = 'smtp.example.com', {keys} }}");
-        let MailWay::Smtp(smtp) = email(&text).way else { panic!("a mail server") };
-        let SmtpLogin { username, auth, proof } = smtp.login.unwrap();
+        let MailTransport::Smtp(smtp) = email(&text).transport else { panic!("a mail server") };
+        let SmtpLogin { username, auth, credential: proof } = smtp.login.unwrap();
         assert_eq!(username, "u");
         (auth, proof)
     };
-    let command = SmtpProof::Command(program(&["/bin/token", "x"]));
-    let given = SmtpProof::Given(crate::secret::Secret::new("p"));
+    let command = SmtpCredential::Command(program(&["/bin/token", "x"]));
+    let given = SmtpCredential::Given(crate::secret::Secret::new("p"));
     for (keys, expected) in [
         ("username = 'u', password = 'p'", (SmtpAuth::Password, given.clone())),
         (
@@ -235,7 +238,7 @@ fn a_greeting_is_a_name_that_servers_take_or_an_address_in_brackets() {
         assert_eq!(warned(&settings), [""; 0], "for {name}");
         let channel = settings.channels.into_values().next().unwrap();
         let ChannelKind::Email(email) = channel.kind else { panic!("a mail channel") };
-        let MailWay::Smtp(smtp) = email.way else { panic!("a mail server") };
+        let MailTransport::Smtp(smtp) = email.transport else { panic!("a mail server") };
         assert_eq!(smtp.hello_name.unwrap().as_str(), taken);
     }
     for name in [
@@ -276,7 +279,7 @@ fn a_mail_server_is_named_as_a_resolver_and_a_certificate_have_it() {
         read_with(&format!("argil.api_key = 'key'\n{HEAD}{text}"), &[]).ok().map(|settings| {
             let channel = settings.channels.into_values().next().unwrap();
             let ChannelKind::Email(email) = channel.kind else { panic!("a mail channel") };
-            let MailWay::Smtp(smtp) = email.way else { panic!("a mail server") };
+            let MailTransport::Smtp(smtp) = email.transport else { panic!("a mail server") };
             smtp.host
         })
     };

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use crate::config::account;
 use crate::config::field::{Field, Table, shown};
-use crate::config::reader::Place;
+use crate::config::reader::Location;
 use crate::config::schema::{join, listed, nearest};
 use crate::domain::account::AccountName;
 use crate::domain::channel::ChannelName;
 
 /// What can be referred to, and what holds where nothing is.
 #[derive(Debug, Default)]
-pub(super) struct Names<'r> {
+pub(super) struct References<'r> {
     /// `None` when they are not known, and then nothing is compared with them.
     channels: Option<Vec<&'r str>>,
     /// `None` when they are not known, and then nothing is compared with them.
@@ -23,7 +23,7 @@ pub(super) struct Names<'r> {
     pub(super) overdue_after: Option<Duration>,
 }
 
-impl<'r> Names<'r> {
+impl<'r> References<'r> {
     /// The names in a config; in a damaged one they are not known.
     pub(super) fn of(root: &Table<'r>, overdue_after: Option<Duration>) -> Self {
         if root.reader.is_damaged() {
@@ -62,12 +62,12 @@ impl<'r> Names<'r> {
             Some([name]) => AccountName::parse(name).ok(),
             Some(names) => {
                 let key = join(&avatar.place.key, "account");
-                let place = Place { key, span: avatar.place.span.clone() };
+                let place = Location { key, span: avatar.place.span.clone() };
                 let help = format!(
                     "write `account = \"…\"`, since there is no `[argil]`; there are: {}",
                     all(names)
                 );
-                avatar.reader.absence(&place, "is missing", Some(help));
+                avatar.reader.missing(&place, "is missing", Some(help));
                 None
             }
         }
@@ -100,7 +100,7 @@ fn absent<T>(field: &Field<'_>, noun: &str, table: &str, text: &str, names: &[&s
         None => format!("write a `[{table}.…]` of that name; there are: {}", all(names)),
     };
     let message = format!("names the {noun} `{}`, which does not exist", shown(text));
-    field.reader.absence(&field.place, message, Some(help));
+    field.reader.missing(&field.place, message, Some(help));
     None
 }
 

@@ -8,14 +8,14 @@ use crate::config::field::{Field, Table};
 use crate::config::schema::{BACKOFF, POLL, TRAINING};
 use crate::config::settings::Strategy;
 use crate::domain::backoff::Backoff;
-use crate::domain::cadence::{Cadence, TrainingPace};
+use crate::domain::cadence::{PollIntervals, TrainingInterval};
 
 /// What `[poll]` says.
 pub(super) struct Poll {
     /// How avatars are looked at.
     pub(super) strategy: Strategy,
     /// The waits between looks.
-    pub(super) cadence: Cadence,
+    pub(super) intervals: PollIntervals,
     /// How long a training may last where nothing else is said; `None` is for ever.
     pub(super) overdue_after: Option<Duration>,
 }
@@ -26,7 +26,7 @@ pub(super) fn read(root: &Table<'_>) -> Option<Poll> {
     let strategy = poll.or("strategy", Strategy::Single, |field| field.one_of(&STRATEGIES));
     let overdue_after = overdue_after(&poll, Some(OVERDUE_AFTER));
     let cadence = cadence(&poll);
-    Some(Poll { strategy: strategy?, cadence: cadence?, overdue_after: overdue_after? })
+    Some(Poll { strategy: strategy?, intervals: cadence?, overdue_after: overdue_after? })
 }
 
 /// Reads how long a training may last, in any table that says so; gives `Some(None)` for ever.
@@ -37,14 +37,14 @@ pub(super) fn overdue_after(
     table.or("overdue_after", default, wait_or_never)
 }
 
-fn cadence(poll: &Table<'_>) -> Option<Cadence> {
+fn cadence(poll: &Table<'_>) -> Option<PollIntervals> {
     let training = training(poll);
     let not_trained = poll.or("not_trained", NOT_TRAINED, wait);
     let settled = poll.or("settled", Some(SETTLED), wait_or_never);
     let missing = poll.or("missing", MISSING, wait);
     let backoff = backoff(poll);
     let jitter = poll.or("jitter", JITTER, |field| field.number(0.0..=0.5));
-    Some(Cadence {
+    Some(PollIntervals {
         training: training?,
         not_trained: not_trained?,
         settled: settled?,
@@ -54,7 +54,7 @@ fn cadence(poll: &Table<'_>) -> Option<Cadence> {
     })
 }
 
-fn training(poll: &Table<'_>) -> Option<TrainingPace> {
+fn training(poll: &Table<'_>) -> Option<TrainingInterval> {
     let training = poll.section("training", &TRAINING)?;
     let min = training.or("min", TRAINING_MIN, wait);
     let max = training.or("max", TRAINING_MAX, wait);
@@ -62,7 +62,7 @@ fn training(poll: &Table<'_>) -> Option<TrainingPace> {
     let learn = training.or("learn", true, |field| field.flag());
     let (min, max) = (min?, max?);
     ordered(&training, ("min", min), ("max", max))?;
-    Some(TrainingPace { min, max, age_fraction: fraction?, learn: learn? })
+    Some(TrainingInterval { min, max, age_fraction: fraction?, adaptive: learn? })
 }
 
 fn backoff(poll: &Table<'_>) -> Option<Backoff> {
@@ -101,11 +101,11 @@ fn ordered(table: &Table<'_>, least: (&str, Duration), most: (&str, Duration)) -
     let [low, high] = [least.1, most.1].map(humantime::format_duration);
     let (low_name, high_name) = (least.0, most.0);
     match table.field(low_name) {
-        Some(field) => field.wrong(
+        Some(field) => field.invalid(
             format!("is `{low}`, which is longer than `{high_name}`, which is `{high}`"),
             format!("write at most `{high}`, or a longer `{high_name}`"),
         ),
-        None => table.field(high_name)?.wrong(
+        None => table.field(high_name)?.invalid(
             format!("is `{high}`, which is shorter than `{low_name}`, which is `{low}`"),
             format!("write at least `{low}`, or a shorter `{low_name}`"),
         ),
@@ -143,9 +143,9 @@ mod tests {
     #[test]
     fn the_pace_can_be_left_to_its_defaults() {
         let settings = settings("");
-        let cadence = &settings.cadence;
+        let cadence = &settings.intervals;
         assert_eq!(settings.strategy, Strategy::Single);
-        assert_eq!((cadence.jitter, cadence.training.learn), (0.1, true));
+        assert_eq!((cadence.jitter, cadence.training.adaptive), (0.1, true));
         assert_eq!(cadence.training.min, Duration::from_secs(2));
     }
 

@@ -11,7 +11,7 @@ pub(super) fn program(field: &Field<'_>) -> Option<Program> {
     let words = field.list(|field| {
         let word = field.text()?;
         if word.contains('\0') {
-            return field.wrong("has a NUL in it", "take it out");
+            return field.invalid("has a NUL in it", "take it out");
         }
         Some(word.to_owned())
     })?;
@@ -19,7 +19,7 @@ pub(super) fn program(field: &Field<'_>) -> Option<Program> {
     let Some(path) = words.first().filter(|path| path.starts_with('/')) else {
         // Not repeated: someone may have written a token here.
         let help = "begin with an absolute path, like `[\"/usr/sbin/sendmail\"]`";
-        return field.wrong("does not begin with the path of a program", help);
+        return field.invalid("does not begin with the path of a program", help);
     };
     let trust = field.reader.trust;
     let verdict = trust.judge_program(Path::new(path));

@@ -4,7 +4,7 @@ use crate::config::field::Field;
 use crate::config::host;
 use crate::config::secret_source::{self, Plain};
 use crate::config::web_address;
-use crate::domain::reach::Reach;
+use crate::domain::reach::EgressPolicy;
 use crate::domain::secret_text::SecretKind;
 use crate::secret::Secret;
 
@@ -14,14 +14,14 @@ pub(super) fn read(field: &Field<'_>) -> Option<Secret> {
     let url = web_address::parse(field, secret.expose(), WHOLE_URL)?;
     let Some(host) = url.host().filter(|_| url.scheme() == "http") else {
         let message = "is no `http` URL with a host; other proxies are not spoken to";
-        return field.wrong(message, WHOLE_URL);
+        return field.invalid(message, WHOLE_URL);
     };
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-        return field.wrong("has something behind its host and port", WHOLE_URL);
+        return field.invalid("has something behind its host and port", WHOLE_URL);
     }
-    if let Some(refusal) = host::refusal(&host, Reach::Near) {
-        let message = format!("leads to `{host}`, which is {}", refusal.what());
-        return field.wrong(message, "such an address is never called; name the proxy itself");
+    if let Some(refusal) = host::refusal(&host, EgressPolicy::AllowPrivate) {
+        let message = format!("leads to `{host}`, which is {}", refusal.describe());
+        return field.invalid(message, "such an address is never called; name the proxy itself");
     }
     Some(secret)
 }

@@ -18,13 +18,13 @@ use crate::config::generation::Generation;
 use crate::files::trust::Trust;
 
 /// One reading of one file. It has no `Debug`, since secrets may stand in the text.
-pub(super) struct Reader<'a> {
+pub(super) struct Document<'a> {
     /// The file, as its path was given.
     pub(super) path: &'a Path,
     /// Its text.
     pub(super) text: &'a str,
     /// Who can read it.
-    pub(super) visibility: Visibility,
+    pub(super) visibility: FileAccess,
     /// What comes from outside.
     pub(super) environment: &'a Environment,
     /// The files of this reading, beside its own.
@@ -51,14 +51,14 @@ pub(super) struct Outside<'a> {
 
 /// What there is to say of a file.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(super) struct Diagnostics {
     /// What is wrong.
     pub(super) problems: Vec<Problem>,
     /// What is odd.
     pub(super) warnings: Vec<Problem>,
 }
 
-impl Findings {
+impl Diagnostics {
     /// Adds what there is to say of another file.
     pub(super) fn append(&mut self, other: Self) {
         self.problems.extend(other.problems);
@@ -68,7 +68,7 @@ impl Findings {
 
 /// Who can read the config file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Visibility {
+pub(super) enum FileAccess {
     /// Its owner alone: secrets may stand in it.
     Owner,
     /// Others too, with these permission bits.
@@ -77,18 +77,18 @@ pub(super) enum Visibility {
 
 /// Where a problem is.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Location {
     /// The dotted key.
     pub(super) key: String,
     /// The bytes in the file; `None` when there are none.
     pub(super) span: Option<Range<usize>>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Document<'a> {
     pub(super) fn new(
         path: &'a Path,
         text: &'a str,
-        visibility: Visibility,
+        visibility: FileAccess,
         outside: Outside<'a>,
     ) -> Self {
         let Outside { environment, files, trust } = outside;
@@ -123,13 +123,18 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports what is wrong somewhere.
-    pub(super) fn problem(&self, place: &Place, message: impl Into<String>, help: Option<String>) {
+    pub(super) fn problem(
+        &self,
+        place: &Location,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) {
         self.push(self.note(place, message.into(), help));
     }
 
     /// Reports what this process cannot read, and another one may.
-    pub(super) fn out_of_reach(&self, place: &Place, message: String, help: String) {
-        self.push(Problem { out_of_reach: true, ..self.note(place, message, Some(help)) });
+    pub(super) fn unreadable(&self, place: &Location, message: String, help: String) {
+        self.push(Problem { unreadable: true, ..self.note(place, message, Some(help)) });
     }
 
     fn push(&self, problem: Problem) {
@@ -140,16 +145,21 @@ impl<'a> Reader<'a> {
 
     /// Reports what is not there; in a damaged file that is not said, since the damage may have
     /// swallowed it.
-    pub(super) fn absence(&self, place: &Place, message: impl Into<String>, help: Option<String>) {
+    pub(super) fn missing(
+        &self,
+        place: &Location,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) {
         if self.damaged.borrow().is_empty() {
             self.problem(place, message, help);
         }
     }
 
     /// Reports damage: text that is no TOML, and the lines after it that it swallowed.
-    pub(super) fn damage(
+    pub(super) fn syntax_error(
         &self,
-        place: &Place,
+        place: &Location,
         message: &str,
         help: Option<String>,
         swallowed: usize,
@@ -165,23 +175,23 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports what is allowed, and most likely not meant.
-    pub(super) fn warning(&self, place: &Place, message: impl Into<String>, help: &str) {
+    pub(super) fn warning(&self, place: &Location, message: impl Into<String>, help: &str) {
         let warning = self.note(place, message.into(), Some(help.to_owned()));
         self.warnings.borrow_mut().push(warning);
     }
 
     /// The problems and the warnings, each in the order of the lines.
-    pub(super) fn into_findings(self) -> Findings {
+    pub(super) fn into_findings(self) -> Diagnostics {
         let mut problems = self.problems.into_inner();
         let mut warnings = self.warnings.into_inner();
         problems.sort_by_key(|problem| problem.line);
         warnings.sort_by_key(|warning| warning.line);
-        Findings { problems, warnings }
+        Diagnostics { problems, warnings }
     }
 
-    fn note(&self, place: &Place, message: String, help: Option<String>) -> Problem {
+    fn note(&self, place: &Location, message: String, help: Option<String>) -> Problem {
         let line = place.span.as_ref().map(|span| self.line(span.start));
         let (file, key) = (self.path.to_owned(), place.key.clone());
-        Problem { file, line, key, message, help, out_of_reach: false }
+        Problem { file, line, key, message, help, unreadable: false }
     }
 }

@@ -5,20 +5,20 @@
 
 /// One table of the config with its keys.
 #[derive(Debug)]
-pub(super) struct Schema {
+pub(super) struct KeyTable {
     /// Its place; `*` stands for a name.
     pub(super) path: &'static str,
     /// What may stand in it.
     pub(super) keys: &'static [&'static str],
 }
 
-impl Schema {
+impl KeyTable {
     pub(super) fn knows(&self, key: &str) -> bool {
         self.keys.contains(&key)
     }
 
     /// The mend for a key that does not belong here.
-    pub(super) fn mend(&self, key: &str) -> String {
+    pub(super) fn suggest(&self, key: &str) -> String {
         let here = if self.path.is_empty() { key.to_owned() } else { join(self.path, key) };
         if LATER.contains(&here.as_str()) {
             return format!("`{key}` is not in this version");
@@ -65,7 +65,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-pub(super) const ROOT: Schema = Schema {
+pub(super) const ROOT: KeyTable = KeyTable {
     path: "",
     keys: &[
         "heartbeat_url",
@@ -81,7 +81,7 @@ pub(super) const ROOT: Schema = Schema {
         "channels",
     ],
 };
-pub(super) const ARGIL: Schema = Schema {
+pub(super) const ARGIL: KeyTable = KeyTable {
     path: "argil",
     keys: &[
         "api_key",
@@ -92,8 +92,8 @@ pub(super) const ARGIL: Schema = Schema {
         "blind_after",
     ],
 };
-pub(super) const ACCOUNT: Schema = Schema { path: "accounts.*", keys: ARGIL.keys };
-pub(super) const POLL: Schema = Schema {
+pub(super) const ACCOUNT: KeyTable = KeyTable { path: "accounts.*", keys: ARGIL.keys };
+pub(super) const POLL: KeyTable = KeyTable {
     path: "poll",
     keys: &[
         "strategy",
@@ -106,28 +106,30 @@ pub(super) const POLL: Schema = Schema {
         "overdue_after",
     ],
 };
-pub(super) const TRAINING: Schema =
-    Schema { path: "poll.training", keys: &["min", "max", "age_fraction", "learn"] };
-pub(super) const BACKOFF: Schema =
-    Schema { path: "poll.backoff", keys: &["initial", "max", "multiplier", "jitter"] };
-pub(super) const EVENTS: Schema = Schema { path: "events", keys: &["infer_unseen_training"] };
-pub(super) const WEB: Schema =
-    Schema { path: "web", keys: &["listen", "token", "read", "hosts", "thumbnails", "hint_token"] };
-pub(super) const STORE: Schema =
-    Schema { path: "store", keys: &["path", "keep_transitions", "keep_deliveries"] };
-pub(super) const AVATAR: Schema = Schema {
+pub(super) const TRAINING: KeyTable =
+    KeyTable { path: "poll.training", keys: &["min", "max", "age_fraction", "learn"] };
+pub(super) const BACKOFF: KeyTable =
+    KeyTable { path: "poll.backoff", keys: &["initial", "max", "multiplier", "jitter"] };
+pub(super) const EVENTS: KeyTable = KeyTable { path: "events", keys: &["infer_unseen_training"] };
+pub(super) const WEB: KeyTable = KeyTable {
+    path: "web",
+    keys: &["listen", "token", "read", "hosts", "thumbnails", "hint_token"],
+};
+pub(super) const STORE: KeyTable =
+    KeyTable { path: "store", keys: &["path", "keep_transitions", "keep_deliveries"] };
+pub(super) const AVATAR: KeyTable = KeyTable {
     path: "avatars",
     keys: &["id", "name", "channels", "assume", "account", "overdue_after"],
 };
-pub(super) const DISCOVER: Schema = Schema {
+pub(super) const DISCOVER: KeyTable = KeyTable {
     path: "discover",
     keys: &["enabled", "every", "accounts", "channels", "overdue_after"],
 };
-pub(super) const CHANNEL: Schema = Schema {
+pub(super) const CHANNEL: KeyTable = KeyTable {
     path: "channels.*",
     keys: &["type", "events", "operator", "retry_schedule", "expires_after", "on_unknown"],
 };
-pub(super) const WEBHOOK: Schema = Schema {
+pub(super) const WEBHOOK: KeyTable = KeyTable {
     path: "channels.*",
     keys: &[
         "type",
@@ -150,7 +152,7 @@ pub(super) const WEBHOOK: Schema = Schema {
         "on_unknown",
     ],
 };
-pub(super) const EMAIL: Schema = Schema {
+pub(super) const EMAIL: KeyTable = KeyTable {
     path: "channels.*",
     keys: &[
         "type",
@@ -172,7 +174,7 @@ pub(super) const EMAIL: Schema = Schema {
         "on_unknown",
     ],
 };
-pub(super) const SMTP: Schema = Schema {
+pub(super) const SMTP: KeyTable = KeyTable {
     path: "channels.*.smtp",
     keys: &[
         "host",
@@ -188,13 +190,14 @@ pub(super) const SMTP: Schema = Schema {
         "dot_timeout",
     ],
 };
-pub(super) const SENDMAIL: Schema =
-    Schema { path: "channels.*.sendmail", keys: &["command", "timeout"] };
-pub(super) const FILE: Schema = Schema { path: "channels.*.file", keys: &["folder"] };
-pub(super) const SECRET: Schema = Schema { path: "secret", keys: &["env", "file", "credential"] };
+pub(super) const SENDMAIL: KeyTable =
+    KeyTable { path: "channels.*.sendmail", keys: &["command", "timeout"] };
+pub(super) const FILE: KeyTable = KeyTable { path: "channels.*.file", keys: &["folder"] };
+pub(super) const SECRET: KeyTable =
+    KeyTable { path: "secret", keys: &["env", "file", "credential"] };
 
 /// Every table, except the one of secrets, which can stand anywhere.
-pub(super) const ALL: [&Schema; 17] = [
+pub(super) const ALL: [&KeyTable; 17] = [
     &ROOT, &ARGIL, &ACCOUNT, &POLL, &TRAINING, &BACKOFF, &EVENTS, &STORE, &WEB, &AVATAR, &DISCOVER,
     &CHANNEL, &WEBHOOK, &EMAIL, &SMTP, &SENDMAIL, &FILE,
 ];
@@ -211,8 +214,8 @@ mod tests {
 
     #[test]
     fn a_wrong_key_gets_the_mend_that_fits_it() {
-        let check = |schema: &Schema, key: &str, expected: &str| {
-            assert_eq!(schema.mend(key), expected, "for `{key}`");
+        let check = |schema: &KeyTable, key: &str, expected: &str| {
+            assert_eq!(schema.suggest(key), expected, "for `{key}`");
         };
         check(&ARGIL, "apikey", "did you mean `api_key`?");
         check(&POLL, "Trainig", "did you mean `training`?");

@@ -9,10 +9,10 @@ use std::path::Path;
 use toml::de::DeValue;
 
 use crate::config::field::{Field, Table, shown};
-use crate::config::reader::Visibility;
+use crate::config::reader::FileAccess;
 use crate::config::schema::SECRET;
 use crate::domain::program_environment::is_passed_on;
-use crate::domain::secret_text::{SecretFault, SecretKind, clean, is_quoted};
+use crate::domain::secret_text::{SecretError, SecretKind, clean, is_quoted};
 use crate::secret::Secret;
 
 /// Whether a secret may stand in the config itself.
@@ -33,7 +33,7 @@ pub(super) fn read(field: &Field<'_>, plain: Plain, kind: SecretKind) -> Option<
             take(field, "", text.as_bytes(), kind)
         }
         DeValue::Table(_) => from_source(field, &field.table()?, kind),
-        _ => field.mistyped("a text or a table like `{ env = \"NAME\" }`"),
+        _ => field.wrong_type("a text or a table like `{ env = \"NAME\" }`"),
     }
 }
 
@@ -48,17 +48,17 @@ fn take(field: &Field<'_>, source: &str, bytes: &[u8], kind: SecretKind) -> Opti
             }
             Some(Secret::new(text))
         }
-        Err(fault) => field.wrong(format!("{source}{fault}"), fault.help()),
+        Err(fault) => field.invalid(format!("{source}{fault}"), fault.help()),
     }
 }
 
 fn guard(field: &Field<'_>, plain: Plain) {
-    let Visibility::Others(mode) = field.reader.visibility else { return };
+    let FileAccess::Others(mode) = field.reader.visibility else { return };
     if plain == Plain::Allowed {
         return;
     }
     let file = field.reader.path.display();
-    field.wrong::<()>(
+    field.invalid::<()>(
         format!("stands in the file itself, which others can read (its mode is {mode:04o})"),
         format!(
             "run `chmod 600 {file}`, or write `{{ env = \"…\" }}`, `{{ file = \"…\" }}` or \
@@ -75,9 +75,9 @@ fn from_source(field: &Field<'_>, table: &Table<'_>, kind: SecretKind) -> Option
         [("env", source)] => from_variable(source, kind),
         [("file", source)] => from_file(source, &field.reader.resolve(source.text()?), kind),
         [("credential", source)] => from_credential(source, kind),
-        [] if table.fields().is_empty() => field.wrong("names no source", SOURCES),
+        [] if table.fields().is_empty() => field.invalid("names no source", SOURCES),
         [] => None,
-        _ => field.wrong("names more than one source", SOURCES),
+        _ => field.invalid("names more than one source", SOURCES),
     }
 }
 
@@ -85,7 +85,7 @@ fn from_variable(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
     let name = source.text()?;
     if is_passed_on(name) {
         let help = "take a variable of another name, which no program gets";
-        return source.wrong(
+        return source.invalid(
             format!(
                 "names the variable `{}`, which every program gets that is started",
                 shown(name)
@@ -99,12 +99,12 @@ fn from_variable(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
     }
     let usual = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     if name.len() > VARIABLE_LENGTH_MAX || !name.bytes().all(usual) {
-        return source.wrong(
+        return source.invalid(
             "names a variable that is not set",
             "the name of a variable belongs here (it is not repeated, in case it is the secret)",
         );
     }
-    source.out_of_reach(
+    source.unreadable(
         format!("names the variable `{name}`, which is not set"),
         format!(
             "set it where the program starts: `export {name}=…`, or `EnvironmentFile=` of the unit"
@@ -119,18 +119,18 @@ fn from_file(source: &Field<'_>, path: &Path, kind: SecretKind) -> Option<Secret
         Ok(read) => read,
         Err(error) => {
             let help = "is the path right, and may this user read the file?";
-            return source.out_of_reach(format!("cannot be read from `{place}`: {error}"), help);
+            return source.unreadable(format!("cannot be read from `{place}`: {error}"), help);
         }
     };
-    source.trusted(&words, source.reader.trust.judge(path, &facts))?;
+    source.trusted(&words, source.reader.trust.check(path, &facts))?;
     if facts.is_readable_by_everybody() {
         let message = format!("{words}everybody can read (its mode is {:04o})", facts.mode);
         source.reader.warning(&source.place, message, &format!("`chmod o-r {place}`"));
     }
     // Whoever writes it may be about to: a moment later it is there.
     if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
-        let message = format!("{words}{}", SecretFault::Empty);
-        return source.out_of_reach(message, SecretFault::Empty.help());
+        let message = format!("{words}{}", SecretError::Empty);
+        return source.unreadable(message, SecretError::Empty.help());
     }
     take(source, &words, &bytes, kind)
 }
@@ -138,18 +138,19 @@ fn from_file(source: &Field<'_>, path: &Path, kind: SecretKind) -> Option<Secret
 fn from_credential(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
     let name = source.text()?;
     if name.contains('/') || name == "." || name == ".." {
-        return source.wrong("is no name of a credential", "write the name alone, without a path");
+        return source
+            .invalid("is no name of a credential", "write the name alone, without a path");
     }
     let Some(directory) = source.reader.environment.credentials_directory() else {
         // systemd sets this for every unit.
         if source.reader.environment.var("INVOCATION_ID").is_none() {
-            return source.out_of_reach(
+            return source.unreadable(
                 "needs `$CREDENTIALS_DIRECTORY`, which is not set",
                 "systemd sets it for a unit with `LoadCredential=`; elsewhere write \
                  `{ file = \"…\" }`",
             );
         }
-        return source.out_of_reach(
+        return source.unreadable(
             "is a credential, and systemd handed over none at all (`$CREDENTIALS_DIRECTORY` is \
              not set)",
             "`systemctl show -p LoadCredential avatar-watch` shows what the unit asks for; in \

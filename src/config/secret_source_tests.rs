@@ -10,7 +10,7 @@ use crate::config::file;
 use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
 use crate::domain::account::AccountName;
-use crate::domain::text_encoding::EncodingFault;
+use crate::domain::text_encoding::EncodingError;
 
 const GOOD: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
@@ -326,7 +326,7 @@ fn a_config_that_cannot_be_read_is_told_as_such() {
     );
     let wide: Vec<u8> =
         "[argil]\r\napi_key = 'CANARY'\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    check(folder.write("wide.toml", &wide), EncodingFault::Utf16.help());
+    check(folder.write("wide.toml", &wide), EncodingError::Utf16.help());
 
     assert!(matches!(
         file::load(&ConfigFile::named(folder.0.path()), &Environment::default()),

@@ -17,13 +17,13 @@ use serde_json::json;
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::cadence::Cadence;
+use crate::domain::cadence::PollIntervals;
 use crate::domain::channel::ChannelName;
 use crate::domain::event::EventKind;
 use crate::domain::mail_address::MailAddress;
 use crate::domain::mail_domain::MailDomain;
 use crate::domain::read_access::ReadAccess;
-use crate::domain::retry::Terms;
+use crate::domain::retry::DeliveryPolicy;
 use crate::domain::status::Status;
 use crate::domain::template_tree::TemplateTree;
 use crate::files::program::Program;
@@ -110,7 +110,7 @@ impl Serialize for ReadAccess {
     }
 }
 
-impl Serialize for Cadence {
+impl Serialize for PollIntervals {
     fn serialize<S: Serializer>(&self, to: S) -> Written<S> {
         let Self { training, not_trained, settled, missing, backoff, jitter } = self;
         json!({
@@ -118,23 +118,23 @@ impl Serialize for Cadence {
                 "min": duration(training.min),
                 "max": duration(training.max),
                 "age_fraction": training.age_fraction,
-                "learn": training.learn,
+                "learn": training.adaptive,
             },
             "not_trained": duration(*not_trained),
             "settled": duration_or(*settled, "never"),
             "missing": duration(*missing),
-            "backoff": { "": durations(backoff.waits()), "jitter": backoff.jitter() },
+            "backoff": { "": durations(backoff.delays()), "jitter": backoff.jitter() },
             "jitter": jitter,
         })
         .serialize(to)
     }
 }
 
-impl Serialize for Terms {
+impl Serialize for DeliveryPolicy {
     fn serialize<S: Serializer>(&self, to: S) -> Written<S> {
         let Self { schedule, expires_after, on_unknown } = self;
         json!({
-            "retry_schedule": durations(schedule.waits()),
+            "retry_schedule": durations(schedule.delays()),
             "expires_after": duration(*expires_after),
             "on_unknown": format!("{on_unknown:?}"),
         })

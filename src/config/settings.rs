@@ -16,17 +16,17 @@ use crate::config::error::Problem;
 use crate::config::serialize::{command, debug, hidden, listen, never, path, text, tree, wait};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::cadence::Cadence;
+use crate::domain::cadence::PollIntervals;
 use crate::domain::channel::{Accepts, ChannelName};
 use crate::domain::custom_header::CustomHeaderName;
 use crate::domain::event::EventKind;
-use crate::domain::foreign_text::plain;
+use crate::domain::foreign_text::sanitize;
 use crate::domain::mail_address::MailAddress;
 use crate::domain::mail_domain::MailDomain;
-use crate::domain::reach::Reach;
+use crate::domain::reach::EgressPolicy;
 use crate::domain::read_access::ReadAccess;
 use crate::domain::retention::Retention;
-use crate::domain::retry::Terms;
+use crate::domain::retry::DeliveryPolicy;
 use crate::domain::status::Status;
 use crate::domain::template_tree::TemplateTree;
 use crate::files::program::Program;
@@ -43,7 +43,7 @@ pub struct Settings {
     /// How avatars are looked at.
     pub strategy: Strategy,
     /// The waits between looks.
-    pub cadence: Cadence,
+    pub intervals: PollIntervals,
     /// Whether a training that began and ended between two looks is news.
     pub infer_unseen_training: bool,
     /// Where the database is.
@@ -82,7 +82,7 @@ pub struct AccountSettings {
     pub max_requests_per_second: u32,
     /// How long nothing may be seen with the key before it is said.
     #[serde(serialize_with = "wait")]
-    pub blind_after: Duration,
+    pub unavailable_after: Duration,
 }
 
 /// How avatars are looked at.
@@ -114,7 +114,7 @@ pub struct AvatarSettings {
     pub overdue_after: Option<Duration>,
     /// Where it is registered.
     #[serde(skip)]
-    pub place: Origin,
+    pub location: Origin,
 }
 
 /// Where something stands in the config or in a drop-in.
@@ -128,7 +128,7 @@ pub struct Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", plain(&self.file.to_string_lossy()), self.line)
+        write!(f, "{}:{}", sanitize(&self.file.to_string_lossy()), self.line)
     }
 }
 
@@ -194,7 +194,7 @@ pub struct ChannelSettings {
     pub operator: bool,
     /// What holds for its deliveries.
     #[serde(flatten)]
-    pub terms: Terms,
+    pub policy: DeliveryPolicy,
     /// What kind of place it is.
     #[serde(flatten)]
     pub kind: ChannelKind,
@@ -233,7 +233,7 @@ pub struct WebhookSettings {
     pub proxy: Option<Secret>,
     /// How far it may reach.
     #[serde(rename = "deny_private", serialize_with = "debug")]
-    pub reach: Reach,
+    pub egress: EgressPolicy,
     /// More certificates to trust, as PEM.
     #[serde(serialize_with = "hidden")]
     pub ca_file: Option<Vec<u8>>,
@@ -275,7 +275,7 @@ pub struct TemplateSettings {
     pub content_type: String,
     /// Where it stands.
     #[serde(skip)]
-    pub place: Origin,
+    pub location: Origin,
     /// The line of each value by its path.
     #[serde(skip)]
     pub lines: BTreeMap<String, usize>,
@@ -326,7 +326,7 @@ pub struct EmailSettings {
     pub list_unsubscribe: Option<String>,
     /// The way that mails go.
     #[serde(flatten)]
-    pub way: MailWay,
+    pub transport: MailTransport,
 }
 
 /// Where bounces of a mail channel go.
@@ -355,7 +355,7 @@ pub enum Threading {
 /// The way that mails go.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum MailWay {
+pub enum MailTransport {
     /// Through a mail server.
     Smtp(SmtpSettings),
     /// Through a program of this machine.
@@ -405,7 +405,7 @@ pub struct SmtpLogin {
     /// In which way.
     pub auth: SmtpAuth,
     /// The password or token.
-    pub proof: SmtpProof,
+    pub credential: SmtpCredential,
 }
 
 /// A way of logging in.
@@ -419,7 +419,7 @@ pub enum SmtpAuth {
 
 /// A password or token, or the program that prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SmtpProof {
+pub enum SmtpCredential {
     /// This one.
     Given(Secret),
     /// What the program prints.

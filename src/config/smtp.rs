@@ -11,9 +11,9 @@ use crate::config::field::{Field, Table, shown};
 use crate::config::host;
 use crate::config::program::program;
 use crate::config::secret_source::{self, Plain};
-use crate::config::settings::{SmtpAuth, SmtpLogin, SmtpProof, SmtpSettings, SmtpTls};
+use crate::config::settings::{SmtpAuth, SmtpCredential, SmtpLogin, SmtpSettings, SmtpTls};
 use crate::domain::mail_domain::MailDomain;
-use crate::domain::reach::Reach;
+use crate::domain::reach::EgressPolicy;
 use crate::domain::secret_text::SecretKind;
 
 /// Reads the settings of a mail server.
@@ -28,7 +28,7 @@ pub(super) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
     let (host, tls) = (host?, tls?);
     let remote = host::parse(&host).is_none_or(|host| !host::is_loopback(&host));
     if let (SmtpTls::None, true, Some(field)) = (tls, remote, table.field("tls")) {
-        return field.wrong(
+        return field.invalid(
             format!("is `none`, and `{host}` is another machine: all would go in the clear"),
             "write `starttls` or `implicit`; `none` is only for `localhost`",
         );
@@ -52,9 +52,11 @@ pub(super) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
 fn smtp_host(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     let host = host::parse(text);
-    if let Some(refusal) = host.as_ref().and_then(|host| host::refusal(host, Reach::Near)) {
-        let message = format!("is `{}`, which is {}", shown(text), refusal.what());
-        return field.wrong(message, "such an address is never called; name the mail server");
+    if let Some(refusal) =
+        host.as_ref().and_then(|host| host::refusal(host, EgressPolicy::AllowPrivate))
+    {
+        let message = format!("is `{}`, which is {}", shown(text), refusal.describe());
+        return field.invalid(message, "such an address is never called; name the mail server");
     }
     match host {
         // As a resolver and a certificate have it: other scripts have become ASCII, brackets and a
@@ -62,7 +64,7 @@ fn smtp_host(field: &Field<'_>) -> Option<String> {
         Some(Host::Domain(name)) => Some(name.strip_suffix('.').unwrap_or(&name).to_owned()),
         Some(Host::Ipv4(address)) => Some(address.to_string()),
         Some(Host::Ipv6(address)) => Some(address.to_string()),
-        None => field.wrong(
+        None => field.invalid(
             format!("is `{}`, which is no host", shown(text)),
             "write a name or an address alone; the port has a key of its own",
         ),
@@ -75,7 +77,7 @@ fn hello_name(field: &Field<'_>) -> Option<MailDomain> {
     if !name.can_greet() {
         let message = format!("is `{name}`, which has an underscore in it");
         return field
-            .wrong(message, "servers refuse that; write the name of this machine in the DNS");
+            .invalid(message, "servers refuse that; write the name of this machine in the DNS");
     }
     Some(name)
 }
@@ -84,7 +86,7 @@ fn hello_name(field: &Field<'_>) -> Option<MailDomain> {
 pub(super) fn domain(field: &Field<'_>) -> Option<MailDomain> {
     let text = field.text()?;
     let help = "write one like `example.com`";
-    let refused = |error| field.wrong(format!("is `{}`, which {error}", shown(text)), help);
+    let refused = |error| field.invalid(format!("is `{}`, which {error}", shown(text)), help);
     MailDomain::parse(text).map_or_else(refused, Some)
 }
 
@@ -105,13 +107,15 @@ fn login(table: &Table<'_>) -> Option<Option<SmtpLogin>> {
     let username = table.optional("username", |field| {
         let text = field.text()?;
         if text.chars().any(char::is_control) {
-            return field.wrong("has control characters in it", "write the name alone");
+            return field.invalid("has control characters in it", "write the name alone");
         }
         Some(text.to_owned())
     });
-    let proof = proof(table, auth);
+    let proof = credential(table, auth);
     match (username?, proof?) {
-        (Some(username), Some(proof)) => Some(Some(SmtpLogin { username, auth: auth?, proof })),
+        (Some(username), Some(proof)) => {
+            Some(Some(SmtpLogin { username, auth: auth?, credential: proof }))
+        }
         (None, None) if table.field("auth").is_some() => lonely(table, "auth", "username"),
         (None, None) => Some(None),
         (Some(_), None) => lonely(table, "username", "password"),
@@ -123,12 +127,12 @@ fn login(table: &Table<'_>) -> Option<Option<SmtpLogin>> {
 }
 
 /// The password or token, from the one place that is named.
-fn proof(table: &Table<'_>, auth: Option<SmtpAuth>) -> Option<Option<SmtpProof>> {
+fn credential(table: &Table<'_>, auth: Option<SmtpAuth>) -> Option<Option<SmtpCredential>> {
     let given: Vec<_> =
         PROOFS.iter().filter_map(|name| Some((*name, table.field(name)?))).collect();
     if let [_, (_, second), ..] = given.as_slice() {
         let help = "keep one of `password`, `password_command` and `token_command`";
-        return second.wrong("is a second answer to the same question", help);
+        return second.invalid("is a second answer to the same question", help);
     }
     let Some((name, field)) = given.first() else { return Some(None) };
     let misplaced = match (*name, auth) {
@@ -137,14 +141,14 @@ fn proof(table: &Table<'_>, auth: Option<SmtpAuth>) -> Option<Option<SmtpProof>>
         _ => None,
     };
     if let Some(help) = misplaced {
-        return field.wrong("does not go with `auth`", help);
+        return field.invalid("does not go with `auth`", help);
     }
     let proof = match *name {
         "password" => {
             let kind = SecretKind::Password;
-            SmtpProof::Given(secret_source::read(field, Plain::Guarded, kind)?)
+            SmtpCredential::Given(secret_source::read(field, Plain::Guarded, kind)?)
         }
-        _ => SmtpProof::Command(program(field)?),
+        _ => SmtpCredential::Command(program(field)?),
     };
     Some(Some(proof))
 }
@@ -153,7 +157,7 @@ fn lonely<T>(table: &Table<'_>, given: &str, absent: &str) -> Option<T> {
     let field = table.field(given)?;
     let message = format!("stands there without `{absent}`");
     let help = format!("write `{absent}` too, or leave both out");
-    field.reader.absence(&field.place, message, Some(help));
+    field.reader.missing(&field.place, message, Some(help));
     None
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::config::serialize::{duration_or, hash, is_hidden};
-use crate::config::settings::{AvatarSettings, Settings, SmtpAuth, SmtpLogin, SmtpProof};
+use crate::config::settings::{AvatarSettings, Settings, SmtpAuth, SmtpCredential, SmtpLogin};
 use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
 
@@ -54,7 +54,7 @@ impl Snapshot {
             path: _,
             accounts,
             strategy,
-            cadence,
+            intervals: cadence,
             infer_unseen_training,
             store_path,
             retention,
@@ -118,13 +118,13 @@ impl FromIterator<(String, Keys)> for Snapshot {
 
 impl Serialize for SmtpLogin {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Self { username, auth, proof } = self;
+        let Self { username, auth, credential: proof } = self;
         let (key, proof) = match (proof, auth) {
-            (SmtpProof::Given(secret), _) => ("password", hash(secret)),
-            (SmtpProof::Command(program), SmtpAuth::Password) => {
+            (SmtpCredential::Given(secret), _) => ("password", hash(secret)),
+            (SmtpCredential::Command(program), SmtpAuth::Password) => {
                 ("password_command", hash(&program.command))
             }
-            (SmtpProof::Command(program), SmtpAuth::Xoauth2) => {
+            (SmtpCredential::Command(program), SmtpAuth::Xoauth2) => {
                 ("token_command", hash(&program.command))
             }
         };

@@ -9,24 +9,24 @@ use toml::Value;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StarterAnswers {
     /// Where the API key is.
-    pub api_key: Place,
+    pub api_key: SecretLocation,
     /// The avatars to watch; where there are none, a placeholder stands there.
     pub avatars: Vec<String>,
     /// A webhook to tell; left out, its lines are comments.
     pub webhook_url: Option<String>,
     /// Where its secret is.
-    pub webhook_secret: Place,
+    pub webhook_secret: SecretLocation,
     /// A mailbox to tell; left out, its lines are comments.
     pub mail_to: Option<String>,
     /// The mail server; left out, a placeholder stands there.
     pub smtp_host: Option<String>,
     /// Where its password is.
-    pub smtp_password: Place,
+    pub smtp_password: SecretLocation,
 }
 
 /// Where a secret is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Place {
+pub enum SecretLocation {
     /// In the variable that this config names for it.
     #[default]
     Variable,
@@ -36,7 +36,7 @@ pub enum Place {
 
 /// The text of a starter config. The answers are quoted, whatever stands in them; whether they
 /// are any good is said when the file is loaded.
-pub fn starter(answers: &StarterAnswers) -> String {
+pub fn init_config(answers: &StarterAnswers) -> String {
     let placeholder = ["the-id-of-your-avatar".to_owned()];
     let ids = if answers.avatars.is_empty() { &placeholder[..] } else { &answers.avatars };
     let avatar =
@@ -71,18 +71,20 @@ pub fn starter(answers: &StarterAnswers) -> String {
     .concat()
 }
 
-fn source(place: &Place, variable: &str) -> String {
+fn source(place: &SecretLocation, variable: &str) -> String {
     match place {
-        Place::Variable => format!("{{ env = \"{variable}\" }}"),
-        Place::File(path) => format!("{{ file = {} }}", quoted(path)),
+        SecretLocation::Variable => format!("{{ env = \"{variable}\" }}"),
+        SecretLocation::File(path) => format!("{{ file = {} }}", quoted(path)),
     }
 }
 
 /// The comment that says how a secret gets where it is.
-fn told(place: &Place, variable: &str, value: &str) -> String {
+fn told(place: &SecretLocation, variable: &str, value: &str) -> String {
     match place {
-        Place::Variable => format!("#   export {variable}={value}\n"),
-        Place::File(_) => "#   in a file of its own, which only its owner can read\n".to_owned(),
+        SecretLocation::Variable => format!("#   export {variable}={value}\n"),
+        SecretLocation::File(_) => {
+            "#   in a file of its own, which only its owner can read\n".to_owned()
+        }
     }
 }
 
@@ -136,7 +138,7 @@ mod tests {
     use crate::config::environment::Environment;
     use crate::config::file;
     use crate::config::generation::Generation;
-    use crate::config::reader::{Outside, Visibility};
+    use crate::config::reader::{FileAccess, Outside};
 
     const ENVIRONMENT: [(&str, &str); 3] = [
         ("ARGIL_API_KEY", "key"),
@@ -157,7 +159,7 @@ mod tests {
                 mail_to: mail.map(str::to_owned),
                 ..StarterAnswers::default()
             };
-            let text = starter(&answers);
+            let text = init_config(&answers);
             let path = Path::new("starter.toml");
             let read = |text: &str, visibility| {
                 let (environment, files) = (environment(), Generation::default());
@@ -165,11 +167,11 @@ mod tests {
                 let outside = Outside { environment: &environment, files: &files, trust: &trust };
                 file::read(path, text, visibility, outside, DropIns::default())
             };
-            let settings = read(&text, Visibility::Others(0o644)).unwrap();
+            let settings = read(&text, FileAccess::Others(0o644)).unwrap();
             let channels = usize::from(webhook.is_some()) + usize::from(mail.is_some());
             assert_eq!((settings.avatars.len(), settings.channels.len()), (1, channels));
             let uncommented: String = text.lines().map(uncomment).collect();
-            assert!(read(&uncommented, Visibility::Owner).is_ok());
+            assert!(read(&uncommented, FileAccess::Owner).is_ok());
         };
         check(None, None, None);
         check(Some("3c90c3cc"), Some("https://example.com/x?token=\"1"), Some("a@example.com"));
@@ -185,15 +187,15 @@ mod tests {
         #[test]
         fn no_answer_breaks_out_of_its_quotes(text: String) {
             let answers = StarterAnswers {
-                api_key: Place::File(text.clone()),
+                api_key: SecretLocation::File(text.clone()),
                 avatars: vec![text.clone(), text.clone()],
                 webhook_url: Some(text.clone()),
-                webhook_secret: Place::File(text.clone()),
+                webhook_secret: SecretLocation::File(text.clone()),
                 mail_to: Some(text.clone()),
                 smtp_host: Some(text.clone()),
-                smtp_password: Place::File(text.clone()),
+                smtp_password: SecretLocation::File(text.clone()),
             };
-            let table: toml::Table = starter(&answers).parse().unwrap();
+            let table: toml::Table = init_config(&answers).parse().unwrap();
             prop_assert_eq!(table["argil"]["api_key"]["file"].as_str(), Some(text.as_str()));
             prop_assert_eq!(table["avatars"][1]["id"].as_str(), Some(text.as_str()));
             prop_assert_eq!(table["channels"]["webhook"]["url"].as_str(), Some(text.as_str()));

@@ -5,22 +5,26 @@ use std::time::Duration;
 
 use crate::config::duration::{self, LONGEST};
 use crate::config::field::{Field, Table};
-use crate::domain::retry::{OnUnknown, RetrySchedule, Terms};
+use crate::domain::retry::{DeliveryPolicy, OnUnknown, RetrySchedule};
 
 /// Reads them; what is left out is as `usual`.
-pub(super) fn read(table: &Table<'_>, usual: Terms) -> Option<Terms> {
+pub(super) fn read(table: &Table<'_>, usual: DeliveryPolicy) -> Option<DeliveryPolicy> {
     let schedule = table.or("retry_schedule", usual.schedule, retry_schedule);
     let expires_after = table.or("expires_after", usual.expires_after, |field| {
         duration::read(field, &EXPIRES_AFTER_RANGE)
     });
     let on_unknown = table.or("on_unknown", usual.on_unknown, |field| field.one_of(&ON_UNKNOWN));
-    Some(Terms { schedule: schedule?, expires_after: expires_after?, on_unknown: on_unknown? })
+    Some(DeliveryPolicy {
+        schedule: schedule?,
+        expires_after: expires_after?,
+        on_unknown: on_unknown?,
+    })
 }
 
 fn retry_schedule(field: &Field<'_>) -> Option<RetrySchedule> {
     let waits = field.list(|element| duration::read(element, &(Duration::ZERO..=LONGEST)))?;
     let help = "write the wait before each try, like `[\"0s\", \"5s\", \"5m\"]`";
-    let refused = |error| field.wrong(format!("is no good: {error}"), help);
+    let refused = |error| field.invalid(format!("is no good: {error}"), help);
     RetrySchedule::new(waits).map_or_else(refused, Some)
 }
 
@@ -38,20 +42,20 @@ mod tests {
     const HOOK: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
                         secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
 
-    fn terms(keys: &str) -> Terms {
+    fn terms(keys: &str) -> DeliveryPolicy {
         let text = format!("argil.api_key = 'key'\n{HOOK}{keys}");
         let channels = read_with(&text, &[]).unwrap().channels;
-        channels.into_values().next().unwrap().terms
+        channels.into_values().next().unwrap().policy
     }
 
     #[test]
     fn what_is_left_out_is_as_usual() {
-        assert_eq!(terms(""), Terms::webhook());
+        assert_eq!(terms(""), DeliveryPolicy::webhook());
         assert_eq!(terms("format = 'slack'").expires_after, Duration::from_hours(24));
         let own = terms("expires_after = '2h'\non_unknown = 'hold'\nretry_schedule = ['1s']");
         assert_eq!(own.expires_after, Duration::from_hours(2));
         assert_eq!(own.on_unknown, OnUnknown::Hold);
-        assert_eq!(own.schedule.waits(), [Duration::from_secs(1)]);
+        assert_eq!(own.schedule.delays(), [Duration::from_secs(1)]);
     }
 
     #[test]

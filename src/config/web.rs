@@ -30,7 +30,7 @@ pub(super) fn read(root: &Table<'_>) -> Option<WebSettings> {
     let (listen, hint_token, token) = (listen?, hint_token?, page_token?);
     if let (Some(field), true) = (web.field("token"), token.is_some() && token == hint_token) {
         let help = "take another one: whoever sends hints would be allowed everything";
-        return field.wrong("is the `hint_token` too", help.to_owned());
+        return field.invalid("is the `hint_token` too", help.to_owned());
     }
     let hosts = hosts?;
     let is_remote = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
@@ -112,7 +112,7 @@ fn listen(field: &Field<'_>) -> Option<Option<SocketAddr>> {
     } else {
         format!("write an address, since a name can lead anywhere: `{LISTEN}`, or `{OFF}`")
     };
-    field.wrong(format!("is `{}`, which is no IP address with a port", shown(text)), help)
+    field.invalid(format!("is `{}`, which is no IP address with a port", shown(text)), help)
 }
 
 fn token(field: &Field<'_>) -> Option<Secret> {
@@ -122,7 +122,7 @@ fn token(field: &Field<'_>) -> Option<Secret> {
     if plain && (TOKEN_LENGTH_MIN..=TOKEN_LENGTH_MAX).contains(&text.len()) {
         return Some(token);
     }
-    field.wrong(
+    field.invalid(
         "is no good token",
         format!(
             "a token is {TOKEN_LENGTH_MIN} to {TOKEN_LENGTH_MAX} letters, digits, `-` or `_`, like \
@@ -136,7 +136,7 @@ fn host(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     match crate::config::host::parse(text) {
         Some(Host::Domain(name)) => Some(name),
-        Some(_) | None => field.wrong(
+        Some(_) | None => field.invalid(
             format!("is `{}`, which is no name", shown(text)),
             "write a name without scheme and port, like `watch.example.com`; addresses and \
              `localhost` are known"

@@ -12,14 +12,14 @@ use crate::domain::odd_character::OddCharacter;
 /// Reads a URL that means what is written; `mend` is told where it is none at all.
 pub(super) fn parse(field: &Field<'_>, text: &str, mend: &str) -> Option<Url> {
     if let Some((message, help)) = misread(text) {
-        return field.wrong(message, help);
+        return field.invalid(message, help);
     }
     match Url::parse(text) {
         Ok(url) => Some(url),
         Err(error) if text.contains('@') => {
-            field.wrong(format!("is no URL: {error}"), format!("{mend}; {IN_PASSWORD}"))
+            field.invalid(format!("is no URL: {error}"), format!("{mend}; {IN_PASSWORD}"))
         }
-        Err(error) => field.wrong(format!("is no URL: {error}"), mend),
+        Err(error) => field.invalid(format!("is no URL: {error}"), mend),
     }
 }
 

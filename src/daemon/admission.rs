@@ -8,27 +8,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::daemon::lane::{Lane, Urgency};
-use crate::daemon::plan::{Plan, Registration};
+use crate::daemon::lane::{AccountQueue, Priority};
+use crate::daemon::plan::{RuntimeConfig, WatchedAvatar};
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
-use crate::daemon::roster::Roster;
+use crate::daemon::roster::ListState;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::moment::Moment;
+use crate::domain::moment::Monotonic;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::vision::Vision;
+use crate::domain::vision::AccountConnectivity;
 use crate::domain::watch::Watch;
-use crate::store::accounts::AccountMemory;
+use crate::store::accounts::AccountState;
 use crate::store::error::StoreError;
 
 /// What the store knows of what a plan has.
 #[derive(Debug)]
-pub(super) struct Ground {
+pub(super) struct StartupState {
     /// Of each account.
-    pub(super) memories: BTreeMap<AccountName, AccountMemory>,
+    pub(super) memories: BTreeMap<AccountName, AccountState>,
     /// All that is to be watched, what lists showed included.
-    pub(super) registered: HashMap<AvatarId, Arc<Registration>>,
+    pub(super) registered: HashMap<AvatarId, Arc<WatchedAvatar>>,
     /// Of those avatars that are not known here.
     pub(super) unknown: Vec<Watch>,
 }
@@ -38,13 +38,16 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(super) async fn survey(&self, plan: &Plan<S, N>) -> Result<Ground, StoreError> {
+    pub(super) async fn load_state(
+        &self,
+        plan: &RuntimeConfig<S, N>,
+    ) -> Result<StartupState, StoreError> {
         let mut memories = BTreeMap::new();
         let mut registered = plan.avatars.clone();
         for name in plan.accounts.keys() {
-            let memory = self.tools.store.account(name.clone()).await?;
+            let memory = self.context.store.account(name.clone()).await?;
             if let Some(registration) = plan.discovered(name).map(Arc::new) {
-                let fresh = self.found.iter().filter(|(_, account)| *account == name);
+                let fresh = self.discovered.iter().filter(|(_, account)| *account == name);
                 for id in memory.discovered.iter().chain(fresh.map(|(id, _)| id)) {
                     let registration = || Arc::clone(&registration);
                     registered.entry(id.clone()).or_insert_with(registration);
@@ -53,54 +56,55 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             memories.insert(name.clone(), memory);
         }
         let looking: HashSet<&AvatarId> =
-            self.errands.values().filter_map(|errand| errand.avatar.as_ref()).collect();
+            self.tasks.values().filter_map(|errand| errand.avatar.as_ref()).collect();
         let known = |id: &AvatarId| self.idle.contains_key(id) || looking.contains(id);
         let mut unknown: Vec<AvatarId> =
             registered.keys().filter(|id| !known(id)).cloned().collect();
         unknown.sort();
-        let unknown = self.tools.store.watches(unknown).await?;
-        Ok(Ground { memories, registered, unknown })
+        let unknown = self.context.store.watches(unknown).await?;
+        Ok(StartupState { memories, registered, unknown })
     }
 
     /// Makes a lane for each account of the plan, and registers everything that is to be
     /// watched.
-    pub(super) fn open_lanes(
+    pub(super) fn create_queues(
         &mut self,
-        mut memories: BTreeMap<AccountName, AccountMemory>,
-        registered: HashMap<AvatarId, Arc<Registration>>,
+        mut memories: BTreeMap<AccountName, AccountState>,
+        registered: HashMap<AvatarId, Arc<WatchedAvatar>>,
     ) {
-        let plan = Arc::clone(&self.plan);
-        self.registered = registered;
-        self.lanes.retain(|name, _| plan.accounts.contains_key(name));
+        let plan = Arc::clone(&self.config);
+        self.watched = registered;
+        self.queues.retain(|name, _| plan.accounts.contains_key(name));
         for (name, account) in &plan.accounts {
             let every = plan.discovered(name).and(plan.discovery.as_ref()).map(|it| it.every);
-            let moment = self.tools.clock.moment();
-            if let Some(lane) = self.lanes.get_mut(name) {
-                lane.renew(account.max_per_second, self.tools.clock.clone());
-                lane.roster.renew(every, moment);
+            let moment = self.context.clock.monotonic();
+            if let Some(lane) = self.queues.get_mut(name) {
+                lane.renew(account.max_per_second, self.context.clock.clone());
+                lane.list.renew(every, moment);
             } else {
                 let memory = memories.remove(name).unwrap_or_default();
-                let vision = Vision::after(memory.blindness);
-                let roster = Roster::new(every, memory.listed_at.is_some(), moment);
-                let clock = self.tools.clock.clone();
-                let lane = Lane::new(account.max_per_second, vision, roster, clock);
-                self.lanes.insert(name.clone(), lane);
+                let vision = AccountConnectivity::after(memory.outage);
+                let roster = ListState::new(every, memory.listed_at.is_some(), moment);
+                let clock = self.context.clock.clone();
+                let lane = AccountQueue::new(account.max_per_second, vision, roster, clock);
+                self.queues.insert(name.clone(), lane);
             }
         }
-        self.folded = self.registered.keys().map(|id| (folded(id), id.clone())).collect();
+        self.by_normalized_id =
+            self.watched.keys().map(|id| (normalized_id(id), id.clone())).collect();
     }
 
     /// Takes up everything that is registered, each when it is due.
-    pub(super) async fn admit_at_start(&mut self, watches: Vec<Watch>) -> Result<(), StoreError> {
-        let ids: Vec<AvatarId> = self.registered.keys().cloned().collect();
-        let next_looks = self.tools.store.next_looks(ids).await?;
-        let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
+    pub(super) async fn enqueue_initial(&mut self, watches: Vec<Watch>) -> Result<(), StoreError> {
+        let ids: Vec<AvatarId> = self.watched.keys().cloned().collect();
+        let next_looks = self.context.store.next_polls(ids).await?;
+        let (now, moment) = (self.context.clock.now(), self.context.clock.monotonic());
         let mut due_now: BTreeMap<AccountName, Vec<Watch>> = BTreeMap::new();
         for watch in watches {
-            match self.wait_at_start(&watch, next_looks.get(&watch.id), now) {
-                Some(wait) if !wait.is_zero() => self.keep(watch, moment, Some(wait)),
+            match self.initial_delay(&watch, next_looks.get(&watch.id), now) {
+                Some(wait) if !wait.is_zero() => self.reschedule(watch, moment, Some(wait)),
                 Some(_) | None => {
-                    let Some(registration) = self.registered.get(&watch.id) else { continue };
+                    let Some(registration) = self.watched.get(&watch.id) else { continue };
                     due_now.entry(registration.account.clone()).or_default().push(watch);
                 }
             }
@@ -113,14 +117,14 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     }
 
     /// How long the next look can wait; `None` when nothing is known of when it was to be.
-    fn wait_at_start(
+    fn initial_delay(
         &self,
         watch: &Watch,
         next_look_at: Option<&Timestamp>,
         now: Timestamp,
     ) -> Option<Duration> {
-        let sight = watch.sight.as_ref().filter(|_| watch.trouble.is_none())?;
-        let usual = self.plan.cadence.wait(&sight.status, now.since(sight.since))?;
+        let sight = watch.observed.as_ref().filter(|_| watch.failure.is_none())?;
+        let usual = self.config.intervals.delay(&sight.status, now.since(sight.since))?;
         // Whatever the clock says, nobody waits longer than a look apart.
         Some(next_look_at?.since(now).min(usual))
     }
@@ -131,18 +135,18 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         account: &AccountName,
         mut watches: Vec<Watch>,
         now: Timestamp,
-        moment: Moment,
+        moment: Monotonic,
     ) {
-        let Some(account) = self.plan.accounts.get(account) else { return };
+        let Some(account) = self.config.accounts.get(account) else { return };
         let per_second = u64::from(account.max_per_second.get());
         let rank = |watch: &Watch| {
-            let usual = Urgency::of(watch, now) == Urgency::Usual;
-            (usual, watch.sight.as_ref().map(|sight| sight.last_seen_at), watch.id.clone())
+            let usual = Priority::of(watch, now) == Priority::Normal;
+            (usual, watch.observed.as_ref().map(|sight| sight.last_seen_at), watch.id.clone())
         };
         watches.sort_by_cached_key(rank);
         for (number, watch) in (0u64..).zip(watches) {
             let wait = Duration::from_secs(number / per_second);
-            self.keep(watch, moment, Some(wait));
+            self.reschedule(watch, moment, Some(wait));
         }
     }
 
@@ -151,40 +155,44 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     ///
     /// # Errors
     /// When the store cannot be read; then the old plan stays as it is.
-    pub(super) async fn adopt(&mut self, plan: Arc<Plan<S, N>>) -> Result<(), StoreError> {
-        let Ground { memories, registered, unknown } = self.survey(&plan).await?;
-        let asked_by = std::mem::replace(&mut self.plan, plan);
-        let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
-        let ready: HashSet<AvatarId> = self.lanes.values_mut().flat_map(Lane::take_all).collect();
-        let before: HashMap<AvatarId, Arc<Registration>> = std::mem::take(&mut self.registered);
-        self.open_lanes(memories, registered);
-        self.disown(&asked_by);
+    pub(super) async fn apply_config(
+        &mut self,
+        plan: Arc<RuntimeConfig<S, N>>,
+    ) -> Result<(), StoreError> {
+        let StartupState { memories, registered, unknown } = self.load_state(&plan).await?;
+        let asked_by = std::mem::replace(&mut self.config, plan);
+        let (now, moment) = (self.context.clock.now(), self.context.clock.monotonic());
+        let ready: HashSet<AvatarId> =
+            self.queues.values_mut().flat_map(AccountQueue::take_all).collect();
+        let before: HashMap<AvatarId, Arc<WatchedAvatar>> = std::mem::take(&mut self.watched);
+        self.create_queues(memories, registered);
+        self.unwatch(&asked_by);
         for id in before.keys() {
-            let kept = self.registered.contains_key(id) || self.unwritten.contains_key(id);
+            let kept = self.watched.contains_key(id) || self.pending_writes.contains_key(id);
             if !kept && self.idle.contains_key(id) {
                 self.forget(id);
             }
         }
         let idle: Vec<AvatarId> = self.idle.keys().cloned().collect();
-        for id in idle.into_iter().filter(|id| !self.unwritten.contains_key(id)) {
+        for id in idle.into_iter().filter(|id| !self.pending_writes.contains_key(id)) {
             let Some(watch) = self.idle.get(&id) else { continue };
-            let well = watch.trouble.is_none() && watch.spell.looks == 0;
+            let well = watch.failure.is_none() && watch.streak.polls == 0;
             let moved = before.get(&id).map(|old| &old.account)
-                != self.registered.get(&id).map(|new| &new.account);
-            let wait = match &watch.sight {
+                != self.watched.get(&id).map(|new| &new.account);
+            let wait = match &watch.observed {
                 _ if ready.contains(&id) || moved => Some(Duration::ZERO),
                 Some(sight) if well => {
-                    self.plan.cadence.wait(&sight.status, now.since(sight.since))
+                    self.config.intervals.delay(&sight.status, now.since(sight.since))
                 }
                 Some(_) | None => Some(Duration::ZERO),
             };
             match wait {
-                Some(wait) => self.due.hasten(&id, moment, wait),
-                None => self.due.remove(&id),
+                Some(wait) => self.schedule.expedite(&id, moment, wait),
+                None => self.schedule.remove(&id),
             }
         }
         for watch in unknown {
-            self.keep(watch, moment, Some(Duration::ZERO));
+            self.reschedule(watch, moment, Some(Duration::ZERO));
         }
         self.report();
         Ok(())
@@ -192,15 +200,15 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 
     /// Lets no answer count that was asked for with a key that is no longer its account's, or of
     /// an avatar that has another account by now.
-    fn disown(&self, asked_by: &Plan<S, N>) {
-        for errand in self.errands.values() {
+    fn unwatch(&self, asked_by: &RuntimeConfig<S, N>) {
+        for errand in self.tasks.values() {
             let Some(name) = &errand.account else { continue };
-            let (old, new) = (asked_by.accounts.get(name), self.plan.accounts.get(name));
+            let (old, new) = (asked_by.accounts.get(name), self.config.accounts.get(name));
             let same_key = match (old, new) {
                 (Some(old), Some(new)) => Arc::ptr_eq(&old.source, &new.source),
                 (Some(_) | None, _) => false,
             };
-            let registration = errand.avatar.as_ref().and_then(|id| self.registered.get(id));
+            let registration = errand.avatar.as_ref().and_then(|id| self.watched.get(id));
             let same_account = registration.is_none_or(|it| it.account == *name);
             if !same_key || !same_account {
                 errand.stale.store(true, Ordering::Relaxed);
@@ -210,6 +218,6 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 }
 
 /// An id as it is compared with what comes from outside, where the case may differ.
-pub(super) fn folded(id: &AvatarId) -> String {
+pub(super) fn normalized_id(id: &AvatarId) -> String {
     id.as_str().to_ascii_lowercase()
 }

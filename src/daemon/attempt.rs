@@ -9,58 +9,59 @@ use tokio::select;
 use tracing::{debug, error, info, warn};
 
 use crate::daemon::log_throttle::{Key, Resolution};
-use crate::daemon::look::{Tools, not_written, written_again};
-use crate::daemon::plan::{Outlet, Plan};
+use crate::daemon::look::{Context, log_write_failed, log_write_recovered};
+use crate::daemon::plan::{ChannelRuntime, RuntimeConfig};
 use crate::daemon::ports::{Clock, Notifier};
-use crate::daemon::witness::Witness;
+use crate::daemon::witness::LocalFaultDetector;
 use crate::domain::delivery::{DeliveryState, Outcome, OutcomeClass};
-use crate::domain::moment::Moment;
-use crate::live::feed::Happening;
-use crate::notify::message::Parcel;
-use crate::store::error::{NextStep, StoreError};
-use crate::store::outbox::{Claimed, Settled, Settlement};
+use crate::domain::moment::Monotonic;
+use crate::live::feed::LiveEvent;
+use crate::notify::message::OutboundMessage;
+use crate::store::error::{Recovery, StoreError};
+use crate::store::outbox::{AttemptResult, Claimed, RecordedResult};
 
 /// Makes one try at what was claimed for a channel of `plan`, and records how it ended. `witness`
 /// knows what all tries together tell about ourselves.
 ///
 /// # Errors
 /// When the store fails for good.
-pub async fn try_once<S, N: Notifier, C: Clock>(
-    tools: Tools<C>,
-    plan: Arc<Plan<S, N>>,
-    witness: Arc<Witness>,
+pub async fn run_attempt<S, N: Notifier, C: Clock>(
+    tools: Context<C>,
+    plan: Arc<RuntimeConfig<S, N>>,
+    witness: Arc<LocalFaultDetector>,
     mut claimed: Claimed,
 ) -> Result<(), StoreError> {
-    let Some(Outlet { notifier, terms, target, attempt_max, .. }) =
-        plan.outlets.get(&claimed.channel)
+    let Some(ChannelRuntime {
+        notifier, policy: terms, target, attempt_timeout: attempt_max, ..
+    }) = plan.channels.get(&claimed.channel)
     else {
         return Ok(());
     };
-    let parcel = Parcel {
+    let parcel = OutboundMessage {
         delivery_id: claimed.id.clone(),
         event_id: claimed.event_id.clone(),
         recipient: std::mem::take(&mut claimed.recipient),
         content_type: std::mem::take(&mut claimed.content_type),
         body: std::mem::take(&mut claimed.body),
     };
-    let begun = tools.clock.moment();
+    let begun = tools.clock.monotonic();
     let sending = notifier.deliver(&parcel, tools.clock.now());
     let outcome = select! {
         biased;
         ended = AssertUnwindSafe(sending).catch_unwind() => ended.unwrap_or_else(|_| {
             error!("a try at a delivery broke off: this is a bug");
-            broken_off()
+            panicked()
         }),
-        outcome = overdue(&tools.clock, begun, *attempt_max) => outcome,
+        outcome = hard_timeout(&tools.clock, begun, *attempt_max) => outcome,
     };
-    let (finished_at, ended) = (tools.clock.now(), tools.clock.moment());
-    let outcome = witness.judge(&claimed.channel, outcome, plan.outlets.keys(), ended);
-    let outcome = if claimed.was_overtaken { outcome.beside_one_that_was_taken() } else { outcome };
-    witness.compare_clocks(&claimed.channel, outcome.clock, finished_at);
-    let roll = tools.chance.roll();
+    let (finished_at, ended) = (tools.clock.now(), tools.clock.monotonic());
+    let outcome = witness.reclassify(&claimed.channel, outcome, plan.channels.keys(), ended);
+    let outcome = if claimed.was_overtaken { outcome.after_accepted_message() } else { outcome };
+    witness.check_clock_skew(&claimed.channel, outcome.clock, finished_at);
+    let roll = tools.rng.next_bits();
     let delivery = claimed.delivery.clone();
-    let delivery = delivery.settle_try(&outcome, claimed.probe_of, finished_at, terms, roll);
-    let settlement = Settlement {
+    let delivery = delivery.apply_attempt(&outcome, claimed.probe_of, finished_at, terms, roll);
+    let settlement = AttemptResult {
         id: claimed.id.clone(),
         attempt: claimed.attempt,
         target: Some(target.clone()),
@@ -72,11 +73,11 @@ pub async fn try_once<S, N: Notifier, C: Clock>(
     };
     let settled = record(&tools, &settlement).await?;
     let (channel, took) = (&claimed.channel, ended.since(begun));
-    tools.metrics.tried(channel, settlement.outcome.class, took);
+    tools.metrics.record_attempt(channel, settlement.outcome.class, took);
     let since = claimed.event_id.minted_at().map(|then| finished_at.since(then));
-    tools.metrics.ended(channel, &settlement.delivery.state, since.unwrap_or_default());
-    log_try(&tools, &claimed, &settlement, settled, ended);
-    tools.feed.tell(|| Happening::Tried {
+    tools.metrics.record_delivery(channel, &settlement.delivery.state, since.unwrap_or_default());
+    log_attempt(&tools, &claimed, &settlement, settled, ended);
+    tools.events.publish(|| LiveEvent::AttemptFinished {
         event_id: claimed.event_id,
         avatar_id: claimed.avatar_id,
         channel: claimed.channel,
@@ -90,9 +91,9 @@ pub async fn try_once<S, N: Notifier, C: Clock>(
 /// Waits until a try has taken longer than it may; its outcome is that of one that keeps to no
 /// limit of its own, so how far it came is not known. After a machine was asleep, the limit may be
 /// over before anything was heard: there is always a last while to hear it in.
-async fn overdue<C: Clock>(clock: &C, begun: Moment, attempt_max: Duration) -> Outcome {
+async fn hard_timeout<C: Clock>(clock: &C, begun: Monotonic, attempt_max: Duration) -> Outcome {
     clock.sleep_until(begun.plus(attempt_max)).await;
-    clock.sleep_until(clock.moment().plus(LAST_WHILE)).await;
+    clock.sleep_until(clock.monotonic().plus(TIMEOUT_GRACE)).await;
     let limit_s = attempt_max.as_secs();
     Outcome {
         error: Some(format!("the try did not end within {limit_s} s; it may have been taken")),
@@ -102,7 +103,7 @@ async fn overdue<C: Clock>(clock: &C, begun: Moment, attempt_max: Duration) -> O
 
 /// What a panic of whoever sends leaves: nobody knows how far it came. It spends an attempt and
 /// counts against the channel, since the next one may end in the same way.
-fn broken_off() -> Outcome {
+fn panicked() -> Outcome {
     let error = "the attempt was broken off by a bug in this program; it may have been taken";
     Outcome { error: Some(error.to_owned()), ..Outcome::new(OutcomeClass::Ambiguous, "unknown") }
 }
@@ -110,21 +111,21 @@ fn broken_off() -> Outcome {
 /// Writes down the end of a try, however long the disk takes: if we die before, it is sent
 /// again.
 async fn record<C: Clock>(
-    tools: &Tools<C>,
-    settlement: &Settlement,
-) -> Result<Settled, StoreError> {
+    tools: &Context<C>,
+    settlement: &AttemptResult,
+) -> Result<RecordedResult, StoreError> {
     loop {
-        match tools.store.settle(settlement.clone()).await {
+        match tools.store.record_result(settlement.clone()).await {
             Ok(settled) => {
-                written_again(tools, ENDS);
-                if settled == Settled::TooLate {
+                log_write_recovered(tools, ENDS);
+                if settled == RecordedResult::Stale {
                     warn!("the end of a try came too late to count");
                 }
                 return Ok(settled);
             }
-            Err(failure) if failure.next_step() == NextStep::Retry => {
-                not_written(tools, ENDS, &failure);
-                tools.clock.sleep_until(tools.clock.moment().plus(STORE_WAIT)).await;
+            Err(failure) if failure.next_step() == Recovery::Retry => {
+                log_write_failed(tools, ENDS, &failure);
+                tools.clock.sleep_until(tools.clock.monotonic().plus(STORE_RETRY_DELAY)).await;
             }
             Err(failure) => return Err(failure),
         }
@@ -133,15 +134,15 @@ async fn record<C: Clock>(
 
 /// Says how a try ended, within the span that names it. A delivery that ends is always said; one
 /// that is tried again is when the channel's trouble is.
-fn log_try<C>(
-    tools: &Tools<C>,
+fn log_attempt<C>(
+    tools: &Context<C>,
     claimed: &Claimed,
-    settlement: &Settlement,
-    settled: Settled,
-    now: Moment,
+    settlement: &AttemptResult,
+    settled: RecordedResult,
+    now: Monotonic,
 ) {
     let Claimed { id, channel, avatar_id, .. } = claimed;
-    let said = settlement.outcome.said();
+    let said = settlement.outcome.summary();
     let key = Key::Channel(channel.clone());
     match &settlement.delivery.state {
         DeliveryState::Delivered => {
@@ -151,7 +152,7 @@ fn log_try<C>(
                 info!(suppressed = said.suppressed(), "`{channel}` takes messages again, {said}");
             }
         }
-        DeliveryState::Pending { .. } if settled == Settled::Elsewhere => info!(
+        DeliveryState::Pending { .. } if settled == RecordedResult::TargetChanged => info!(
             "the target that `{channel}` had before did not take it: {said}; it goes to the new one"
         ),
         DeliveryState::Pending { .. } if settlement.outcome.class == OutcomeClass::Gone => error!(
@@ -179,8 +180,8 @@ fn log_try<C>(
 }
 
 /// How much longer than it may a try is waited for: its own limits know how far it came.
-const LAST_WHILE: Duration = Duration::from_secs(15);
+const TIMEOUT_GRACE: Duration = Duration::from_secs(15);
 /// What the log calls the ends of tries.
 const ENDS: &str = "ends of tries";
 /// The wait after the store was busy or full.
-pub const STORE_WAIT: Duration = Duration::from_secs(5);
+pub const STORE_RETRY_DELAY: Duration = Duration::from_secs(5);

@@ -8,16 +8,16 @@ use tokio::sync::Notify;
 
 /// A bell; clones are the same bell.
 #[derive(Clone, Debug, Default)]
-pub struct Bell(Arc<Notify>);
+pub struct Wakeup(Arc<Notify>);
 
-impl Bell {
+impl Wakeup {
     /// Rings: whoever waits wakes up, or else the next to wait does not sleep.
-    pub fn ring(&self) {
+    pub fn notify(&self) {
         self.0.notify_one();
     }
 
     /// Waits for a ring; one that came since the last wait counts.
-    pub async fn heard(&self) {
+    pub async fn notified(&self) {
         self.0.notified().await;
     }
 }
@@ -28,8 +28,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_ring_that_came_before_the_wait_is_heard() {
-        let bell = Bell::default();
-        bell.ring();
-        bell.clone().heard().await;
+        let bell = Wakeup::default();
+        bell.notify();
+        bell.clone().notified().await;
     }
 }

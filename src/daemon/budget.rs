@@ -3,22 +3,22 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use governor::Quota;
 use governor::clock::{Clock as GovernorClock, Reference as _};
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 
 use crate::daemon::ports::Clock;
 
 /// Hands out requests, at most so many a second.
 #[derive(Debug)]
-pub struct Budget<C: Clock> {
-    limiter: RateLimiter<NotKeyed, InMemoryState, SteadyClock<C>, NoOpMiddleware<Nanos>>,
+pub struct RateLimiter<C: Clock> {
+    limiter: governor::RateLimiter<NotKeyed, InMemoryState, SteadyClock<C>, NoOpMiddleware<Nanos>>,
     clock: SteadyClock<C>,
 }
 
-impl<C: Clock> Budget<C> {
+impl<C: Clock> RateLimiter<C> {
     /// A budget of `per_second` requests in any second, of which a tenth may go out at once.
     pub fn new(per_second: NonZeroU32, clock: C) -> Self {
         let clock = SteadyClock(clock);
@@ -27,7 +27,7 @@ impl<C: Clock> Budget<C> {
         let rate = per_second.get() - burst + 1;
         let [rate, burst] = [rate, burst].map(|it| NonZeroU32::new(it).unwrap_or(NonZeroU32::MIN));
         let quota = Quota::per_second(rate).allow_burst(burst);
-        let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
+        let limiter = governor::RateLimiter::direct_with_clock(quota, clock.clone());
         Self { limiter, clock }
     }
 
@@ -35,7 +35,7 @@ impl<C: Clock> Budget<C> {
     ///
     /// # Errors
     /// How long to wait until there is one.
-    pub fn take(&self) -> Result<(), Duration> {
+    pub fn try_acquire(&self) -> Result<(), Duration> {
         self.limiter.check().map_err(|until| {
             let wait: Duration = until.earliest_possible().duration_since(self.clock.now()).into();
             wait.max(TICK)
@@ -51,7 +51,7 @@ impl<C: Clock> GovernorClock for SteadyClock<C> {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {
-        Duration::from_millis(self.0.moment().as_millis()).into()
+        Duration::from_millis(self.0.monotonic().as_millis()).into()
     }
 }
 

@@ -2,16 +2,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::roll::Roll;
+use crate::domain::roll::RandomBits;
 
 /// A source of rolls; clones share it.
 #[derive(Clone, Debug)]
-pub struct Chance {
+pub struct Rng {
     // A std mutex: it is held for a few instructions and never across an await.
-    last: Arc<Mutex<Roll>>,
+    last: Arc<Mutex<RandomBits>>,
 }
 
-impl Chance {
+impl Rng {
     /// Rolls that nobody can foresee.
     ///
     /// # Errors
@@ -29,14 +29,14 @@ impl Chance {
 
     /// The next roll. What is derived from one roll never is another: the rolls come off a chain
     /// of their own.
-    pub fn roll(&self) -> Roll {
+    pub fn next_bits(&self) -> RandomBits {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last = last.derive(NEXT);
         last.derive(OUT)
     }
 
     fn starting_at(bits: u128) -> Self {
-        Self { last: Arc::new(Mutex::new(Roll::new(bits))) }
+        Self { last: Arc::new(Mutex::new(RandomBits::new(bits))) }
     }
 }
 
@@ -51,17 +51,17 @@ mod tests {
 
     #[test]
     fn a_seed_repeats_itself_and_entropy_does_not() {
-        let rolls = |chance: &Chance| [chance.roll(), chance.roll(), chance.roll()];
-        assert_eq!(rolls(&Chance::seeded(7)), rolls(&Chance::seeded(7)));
-        assert_ne!(rolls(&Chance::seeded(7)), rolls(&Chance::seeded(8)));
-        let entropy = Chance::from_entropy().unwrap();
+        let rolls = |chance: &Rng| [chance.next_bits(), chance.next_bits(), chance.next_bits()];
+        assert_eq!(rolls(&Rng::seeded(7)), rolls(&Rng::seeded(7)));
+        assert_ne!(rolls(&Rng::seeded(7)), rolls(&Rng::seeded(8)));
+        let entropy = Rng::from_entropy().unwrap();
         assert_ne!(rolls(&entropy), rolls(&entropy));
     }
 
     #[test]
     fn what_is_derived_from_a_roll_is_not_the_next_one() {
-        let chance = Chance::seeded(7);
-        let (first, second) = (chance.roll(), chance.roll());
+        let chance = Rng::seeded(7);
+        let (first, second) = (chance.next_bits(), chance.next_bits());
         assert!((0..100).all(|salt| first.derive(salt) != second));
     }
 }

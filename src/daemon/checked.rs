@@ -12,7 +12,7 @@ use crate::config::settings::{
 };
 use crate::domain::event::EventKind;
 use crate::notify::format::sample;
-use crate::notify::format::template::{Template, TemplateFault};
+use crate::notify::format::template::{Template, TemplateError};
 
 /// Reads the config and its drop-ins, and tries every template with a sample of each event that
 /// its channel is told.
@@ -38,15 +38,15 @@ fn problems(channel: &ChannelSettings) -> Vec<Problem> {
         kind == EventKind::TestPing || operational || channel.events.contains(&kind)
     };
     let events: Vec<_> = sample::all().into_iter().filter(|event| told(event.kind)).collect();
-    let problem = |fault: TemplateFault| Problem {
-        file: settings.place.file.clone(),
-        line: Some(settings.lines.get(&fault.path).copied().unwrap_or(settings.place.line)),
+    let problem = |fault: TemplateError| Problem {
+        file: settings.location.file.clone(),
+        line: Some(settings.lines.get(&fault.path).copied().unwrap_or(settings.location.line)),
         key: format!("channels.{}.template{}", channel.name, fault.path),
         message: fault.message,
         help: Some(HELP.to_owned()),
-        out_of_reach: false,
+        unreadable: false,
     };
-    template(settings).faults(&events).into_iter().map(problem).collect()
+    template(settings).check(&events).into_iter().map(problem).collect()
 }
 
 const HELP: &str = "docs/formats.md shows what a template can name; \

@@ -8,34 +8,34 @@ use std::time::Duration;
 use tokio::select;
 use tracing::{error, warn};
 
-use crate::daemon::look::write_again;
+use crate::daemon::look::retry_write;
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::daemon::shutdown::Shutdown;
-use crate::domain::moment::Moment;
+use crate::domain::moment::Monotonic;
 use crate::domain::watch::Watch;
-use crate::store::error::{NextStep, StoreError};
+use crate::store::error::{Recovery, StoreError};
 use crate::store::watches::Checkpoint;
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Notes when everything is due, for the next start: beside a change, since then the disk is
     /// awake anyway, and not after every one.
-    pub(super) fn note_checkpoint(&mut self, now: Moment) {
+    pub(super) fn note_checkpoint(&mut self, now: Monotonic) {
         if now.since(self.checkpoint_at) < CHECKPOINT_EVERY {
             return;
         }
         self.checkpoint_at = now;
-        let (store, checkpoints) = (self.tools.store.clone(), self.checkpoints());
+        let (store, checkpoints) = (self.context.store.clone(), self.checkpoints());
         // When it fails, the next start only looks a little earlier than it would have to.
         drop(tokio::spawn(async move { drop(store.checkpoint(checkpoints).await) }));
     }
 
     fn checkpoints(&self) -> Vec<Checkpoint> {
-        let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
+        let (now, moment) = (self.context.clock.now(), self.context.clock.monotonic());
         let checkpoint = |watch: &Watch| Checkpoint {
             id: watch.id.clone(),
-            last_seen_at: watch.sight.as_ref().map(|sight| sight.last_seen_at),
-            next_look_at: self.due.at(&watch.id).map(|at| now.plus(at.since(moment))),
+            last_seen_at: watch.observed.as_ref().map(|sight| sight.last_seen_at),
+            next_poll_at: self.schedule.at(&watch.id).map(|at| now.plus(at.since(moment))),
         };
         self.idle.values().map(checkpoint).collect()
     }
@@ -44,40 +44,40 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// what was last seen. A look that is cut off while it asks loses nothing: it is made again
     /// after the restart.
     pub(super) async fn drain(mut self, stop: Shutdown) -> Result<(), StoreError> {
-        let clock = self.tools.clock.clone();
-        let (mut limit, mut asking) = (clock.moment().plus(DRAIN), true);
+        let clock = self.context.clock.clone();
+        let (mut limit, mut asking) = (clock.monotonic().plus(DRAIN), true);
         let mut result = Ok(());
         loop {
             select! {
                 biased;
                 done = self.in_flight.join_next_with_id() => match done {
-                    Some(done) => result = result.and(self.take_back(done).await),
+                    Some(done) => result = result.and(self.on_task_done(done).await),
                     None => break,
                 },
-                () = stop.immediate.cancelled(), if asking => limit = clock.moment(),
+                () = stop.immediate.cancelled(), if asking => limit = clock.monotonic(),
                 () = clock.sleep_until(limit) => {}
             }
-            if clock.moment() < limit {
+            if clock.monotonic() < limit {
                 continue;
             }
             if !asking {
                 break;
             }
-            self.cut.cancel();
-            (limit, asking) = (clock.moment().plus(WRITES), false);
+            self.cancel.cancel();
+            (limit, asking) = (clock.monotonic().plus(WRITES), false);
         }
         self.in_flight.shutdown().await;
-        for (id, unwritten) in std::mem::take(&mut self.unwritten) {
-            let looked = write_again(self.tools.clone(), unwritten).await;
-            if let Some((_, failure)) = looked.unwritten {
+        for (id, unwritten) in std::mem::take(&mut self.pending_writes) {
+            let looked = retry_write(self.context.clone(), unwritten).await;
+            if let Some((_, failure)) = looked.pending_write {
                 error!(avatar.id = %id, "a change of avatar `{id}` was never written: {failure}");
                 // Whoever stopped us is told that it was no clean end.
                 result = result.and(Err(failure));
             }
         }
         result?;
-        match self.tools.store.checkpoint(self.checkpoints()).await {
-            Err(failure) if failure.next_step() == NextStep::Retry => {
+        match self.context.store.checkpoint(self.checkpoints()).await {
+            Err(failure) if failure.next_step() == Recovery::Retry => {
                 // Only the windows of the next transitions become wider than they could be.
                 warn!("when the avatars were last seen is not noted: {failure}");
                 Ok(())

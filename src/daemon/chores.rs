@@ -8,16 +8,16 @@ use crate::notify::heartbeat::Heartbeat;
 
 /// The work beside the loops.
 #[derive(Clone, Debug, Default)]
-pub struct Chores {
+pub struct BackgroundConfig {
     /// How long the past is kept.
     pub retention: Retention,
     /// Who hears that all is well; `None` is nobody.
-    pub heart: Option<Heart>,
+    pub heartbeat: Option<HeartbeatConfig>,
 }
 
 /// Who hears that all is well, and how often.
 #[derive(Clone, Debug)]
-pub struct Heart {
+pub struct HeartbeatConfig {
     /// Where it beats.
     pub heartbeat: Arc<Heartbeat>,
     /// The least time between two beats.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::daemon::ports::Clock;
-use crate::domain::moment::Moment;
+use crate::domain::moment::Monotonic;
 use crate::domain::timestamp::Timestamp;
 
 /// The machine's own clocks.
@@ -22,18 +22,18 @@ impl Clock for SystemClock {
         Timestamp::from_millis(millis)
     }
 
-    fn moment(&self) -> Moment {
+    fn monotonic(&self) -> Monotonic {
         let time = clock_gettime(ClockId::Boottime);
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
         let millis = u64::try_from(time.tv_nsec / 1_000_000).unwrap_or(0);
-        Moment::from_millis(seconds.saturating_mul(1000).saturating_add(millis))
+        Monotonic::from_millis(seconds.saturating_mul(1000).saturating_add(millis))
     }
 
     /// The runtime's timers stand still while the machine is suspended, so a long wait is
     /// slept in slices, and the steady clock is read again after each.
-    async fn sleep_until(&self, until: Moment) {
+    async fn sleep_until(&self, until: Monotonic) {
         loop {
-            let left = until.since(self.moment());
+            let left = until.since(self.monotonic());
             if left.is_zero() {
                 return;
             }
@@ -51,10 +51,10 @@ mod tests {
     #[tokio::test]
     async fn a_sleep_ends_when_its_moment_has_come() {
         let clock = SystemClock;
-        let until = clock.moment().plus(Duration::from_millis(20));
+        let until = clock.monotonic().plus(Duration::from_millis(20));
         clock.sleep_until(until).await;
-        assert!(clock.moment() >= until);
-        clock.sleep_until(Moment::from_millis(0)).await;
+        assert!(clock.monotonic() >= until);
+        clock.sleep_until(Monotonic::from_millis(0)).await;
         assert!(clock.now() > Timestamp::from_millis(1_700_000_000_000));
     }
 }

@@ -6,108 +6,108 @@
 use crate::config::settings::Settings;
 use crate::config::snapshot::Snapshot;
 use crate::daemon::error::DaemonError;
-use crate::daemon::look::{Tools, log_condition, not_written, written_again};
+use crate::daemon::look::{Context, log_condition, log_write_failed, log_write_recovered};
 use crate::daemon::ports::Clock;
 use crate::daemon::wiring::WiredPlan;
-use crate::domain::condition::{About, Condition, Phase};
+use crate::domain::condition::{Condition, ConditionSubject, Phase};
 use crate::domain::event::{Event, EventKind, Subject};
-use crate::domain::foreign_text::one_line;
+use crate::domain::foreign_text::sanitize_line;
 use crate::domain::id::EventId;
 use crate::domain::timestamp::Timestamp;
-use crate::store::error::{NextStep, StoreError};
+use crate::store::error::{Recovery, StoreError};
 
 /// What was noted and told, and what waits to be.
 #[derive(Debug)]
-pub(super) struct ConfigNotes {
+pub(super) struct ConfigStatus {
     /// Since when it has been told that a config is not taken.
     rejected_since: Option<Timestamp>,
     /// Whether it waits to be noted which settings are in force.
-    in_force: bool,
+    active: bool,
     /// Why the config is not taken, while that waits to be noted.
     reason: Option<String>,
     /// What waits to be told.
-    untold: Option<(Phase, Timestamp, Option<String>)>,
+    unreported: Option<(Phase, Timestamp, Option<String>)>,
 }
 
-impl ConfigNotes {
+impl ConfigStatus {
     /// Begins with what was told before this process.
     pub(super) const fn new(rejected_since: Option<Timestamp>) -> Self {
-        Self { rejected_since, in_force: false, reason: None, untold: None }
+        Self { rejected_since, active: false, reason: None, unreported: None }
     }
 
     /// Notes that the settings are in force, for whoever asks what is watched or what a reload
     /// would change; and tells that the config is good again, if it was told that it was not.
-    pub(super) async fn taken<C: Clock>(
+    pub(super) async fn on_applied<C: Clock>(
         &mut self,
-        tools: &Tools<C>,
+        tools: &Context<C>,
         plan: &WiredPlan,
         settings: &Settings,
     ) -> Result<(), DaemonError> {
-        self.note_in_force(tools, settings).await?;
+        self.save_active(tools, settings).await?;
         self.reason = None;
-        if matches!(self.untold.take(), Some((Phase::Begun, ..))) {
+        if matches!(self.unreported.take(), Some((Phase::Started, ..))) {
             // Nobody was told that it was bad, so nobody needs to know that it is good.
             return Ok(());
         }
         match self.rejected_since {
-            Some(since) => self.tell(tools, plan, (Phase::Ended, since, None)).await,
+            Some(since) => self.publish(tools, plan, (Phase::Resolved, since, None)).await,
             None => Ok(()),
         }
     }
 
     /// Tells, once, that the config was read again and not taken; a later reason is noted for
     /// whoever looks, and not told anew.
-    pub(super) async fn refused<C: Clock>(
+    pub(super) async fn on_rejected<C: Clock>(
         &mut self,
-        tools: &Tools<C>,
+        tools: &Context<C>,
         plan: &WiredPlan,
         reason: &str,
     ) -> Result<(), DaemonError> {
-        let reason = one_line(reason, REASON_CHARS_MAX);
+        let reason = sanitize_line(reason, REASON_CHARS_MAX);
         if self.rejected_since.is_some() {
             // It was told to begin; that it ended may wait to be told, and is no longer so.
-            self.untold = None;
-            return self.note_reason(tools, reason).await;
+            self.unreported = None;
+            return self.save_reason(tools, reason).await;
         }
-        if let Some((Phase::Begun, _, untold)) = &mut self.untold {
+        if let Some((Phase::Started, _, untold)) = &mut self.unreported {
             *untold = Some(reason);
             return Ok(());
         }
-        self.tell(tools, plan, (Phase::Begun, tools.clock.now(), Some(reason))).await
+        self.publish(tools, plan, (Phase::Started, tools.clock.now(), Some(reason))).await
     }
 
     /// Notes and tells what could not be written when it was to be.
-    pub(super) async fn catch_up<C: Clock>(
+    pub(super) async fn retry<C: Clock>(
         &mut self,
-        tools: &Tools<C>,
+        tools: &Context<C>,
         plan: &WiredPlan,
         settings: &Settings,
     ) -> Result<(), DaemonError> {
-        if self.in_force {
-            self.note_in_force(tools, settings).await?;
+        if self.active {
+            self.save_active(tools, settings).await?;
         }
         if let Some(reason) = self.reason.take() {
-            self.note_reason(tools, reason).await?;
+            self.save_reason(tools, reason).await?;
         }
-        match self.untold.take() {
-            Some(untold) => self.tell(tools, plan, untold).await,
+        match self.unreported.take() {
+            Some(untold) => self.publish(tools, plan, untold).await,
             None => Ok(()),
         }
     }
 
-    async fn note_in_force<C: Clock>(
+    async fn save_active<C: Clock>(
         &mut self,
-        tools: &Tools<C>,
+        tools: &Context<C>,
         settings: &Settings,
     ) -> Result<(), DaemonError> {
-        let noted = tools.store.set_in_force(Snapshot::of(settings).to_text()).await;
-        self.in_force = noted.is_err();
+        let noted = tools.store.save_active_config(Snapshot::of(settings).to_text()).await;
+        self.active = noted.is_err();
         bear(tools, noted)
     }
 
-    async fn note_reason<C: Clock>(
+    async fn save_reason<C: Clock>(
         &mut self,
-        tools: &Tools<C>,
+        tools: &Context<C>,
         reason: String,
     ) -> Result<(), DaemonError> {
         let noted = tools.store.set_rejected_reason(reason.clone()).await;
@@ -115,43 +115,44 @@ impl ConfigNotes {
         bear(tools, noted)
     }
 
-    async fn tell<C: Clock>(
+    async fn publish<C: Clock>(
         &mut self,
-        tools: &Tools<C>,
+        tools: &Context<C>,
         plan: &WiredPlan,
         (phase, since, reason): (Phase, Timestamp, Option<String>),
     ) -> Result<(), DaemonError> {
-        let (now, roll) = (tools.clock.now(), tools.chance.roll());
+        let (now, roll) = (tools.clock.now(), tools.rng.next_bits());
         let untold = Some((phase, since, reason.clone()));
-        let condition = Condition { phase, since, about: About::Config, reason };
+        let condition =
+            Condition { phase, started_at: since, subject: ConditionSubject::Config, reason };
         let event = Event {
             id: EventId::mint(now, roll),
             kind: EventKind::ConfigRejected,
             occurred_at: now,
             subject: Subject::Condition(Box::new(condition)),
         };
-        let told = plan.announcement(event.clone(), None, now, roll.derive(1));
-        let written = tools.store.announce(vec![told], now).await;
+        let told = plan.new_event(event.clone(), None, now, roll.derive(1));
+        let written = tools.store.publish(vec![told], now).await;
         if written.is_ok() {
             log_condition(&event);
-            self.rejected_since = (phase == Phase::Begun).then_some(since);
-            tools.bell.ring();
+            self.rejected_since = (phase == Phase::Started).then_some(since);
+            tools.wakeup.notify();
         } else {
-            self.untold = untold;
+            self.unreported = untold;
         }
         bear(tools, written)
     }
 }
 
 /// A store that cannot write just now keeps nobody from going on.
-fn bear<C: Clock>(tools: &Tools<C>, written: Result<(), StoreError>) -> Result<(), DaemonError> {
+fn bear<C: Clock>(tools: &Context<C>, written: Result<(), StoreError>) -> Result<(), DaemonError> {
     match written {
-        Err(failure) if failure.next_step() == NextStep::Retry => {
-            not_written(tools, NOTES, &failure);
+        Err(failure) if failure.next_step() == Recovery::Retry => {
+            log_write_failed(tools, NOTES, &failure);
             Ok(())
         }
         result => {
-            written_again(tools, NOTES);
+            log_write_recovered(tools, NOTES);
             result.map_err(DaemonError::from)
         }
     }

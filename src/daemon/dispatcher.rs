@@ -13,50 +13,50 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{Instrument as _, error_span, info};
 
-use crate::daemon::attempt::{STORE_WAIT, try_once};
+use crate::daemon::attempt::{STORE_RETRY_DELAY, run_attempt};
 use crate::daemon::herald;
-use crate::daemon::look::{Tools, not_written, written_again};
-use crate::daemon::plan::Plan;
+use crate::daemon::look::{Context, log_write_failed, log_write_recovered};
+use crate::daemon::plan::RuntimeConfig;
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::progress::Loop;
-use crate::daemon::pulse::Pulse;
+use crate::daemon::pulse::DaemonStats;
 use crate::daemon::shutdown::Shutdown;
-use crate::daemon::witness::Witness;
+use crate::daemon::witness::LocalFaultDetector;
 use crate::domain::channel::ChannelName;
-use crate::domain::moment::Moment;
+use crate::domain::moment::Monotonic;
 use crate::domain::timestamp::Timestamp;
-use crate::store::error::{NextStep, StoreError};
+use crate::store::error::{Recovery, StoreError};
 use crate::store::outbox::{Claim, Claimed};
 
 /// The loop's state.
 #[derive(Debug)]
 pub struct Dispatcher<S, N, C: Clock> {
-    tools: Tools<C>,
-    pulse: Arc<Pulse>,
-    plan: Arc<Plan<S, N>>,
-    busy: HashMap<ChannelName, usize>,
+    tools: Context<C>,
+    pulse: Arc<DaemonStats>,
+    plan: Arc<RuntimeConfig<S, N>>,
+    in_use: HashMap<ChannelName, usize>,
     in_flight: JoinSet<(ChannelName, Result<(), StoreError>)>,
-    witness: Arc<Witness>,
+    local_fault: Arc<LocalFaultDetector>,
     /// When the channels that must not be told too fast may be told again.
-    rested: HashMap<ChannelName, Moment>,
+    rested: HashMap<ChannelName, Monotonic>,
     /// Both clocks when the table was last looked at; they part when the wall's is set.
-    looked_at: Option<(Timestamp, Moment)>,
+    claimed_at: Option<(Timestamp, Monotonic)>,
     /// When what waits was last counted.
-    counted_at: Option<Moment>,
+    counted_at: Option<Monotonic>,
 }
 
 impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     /// A dispatcher with nothing under way.
-    pub fn new(tools: Tools<C>, pulse: Arc<Pulse>, plan: Arc<Plan<S, N>>) -> Self {
+    pub fn new(tools: Context<C>, pulse: Arc<DaemonStats>, plan: Arc<RuntimeConfig<S, N>>) -> Self {
         Self {
             tools,
             pulse,
             plan,
-            busy: HashMap::new(),
+            in_use: HashMap::new(),
             in_flight: JoinSet::new(),
-            witness: Arc::default(),
+            local_fault: Arc::default(),
             rested: HashMap::new(),
-            looked_at: None,
+            claimed_at: None,
             counted_at: None,
         }
     }
@@ -67,22 +67,22 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     /// When the store fails for good.
     pub async fn run(
         mut self,
-        mut plans: watch::Receiver<Arc<Plan<S, N>>>,
+        mut plans: watch::Receiver<Arc<RuntimeConfig<S, N>>>,
         stop: Shutdown,
     ) -> Result<(), StoreError> {
         loop {
             let wake_at = self.launch().await?;
-            let (clock, bell) = (self.tools.clock.clone(), self.tools.bell.clone());
+            let (clock, bell) = (self.tools.clock.clone(), self.tools.wakeup.clone());
             select! {
                 biased;
                 () = stop.graceful.cancelled() => break,
                 Ok(()) = plans.changed() => self.plan = plans.borrow_and_update().clone(),
-                Some(done) = self.in_flight.join_next() => self.take_back(done)?,
-                () = bell.heard() => {}
+                Some(done) = self.in_flight.join_next() => self.on_attempt_done(done)?,
+                () = bell.notified() => {}
                 () = clock.sleep_until(wake_at) => {}
             }
             while let Some(done) = self.in_flight.try_join_next() {
-                self.take_back(done)?;
+                self.on_attempt_done(done)?;
             }
         }
         self.drain(stop).await
@@ -90,41 +90,41 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
 
     /// Claims what is due and begins a try at each; the moment to look at the table again,
     /// unless something happens before.
-    async fn launch(&mut self) -> Result<Moment, StoreError> {
-        let (now, moment) = (self.tools.clock.now(), self.tools.clock.moment());
-        self.pulse.progress.turned(Loop::Dispatcher, moment);
-        let glance_at = moment.plus(GLANCE);
+    async fn launch(&mut self) -> Result<Monotonic, StoreError> {
+        let (now, moment) = (self.tools.clock.now(), self.tools.clock.monotonic());
+        self.pulse.liveness.tick(Loop::Dispatcher, moment);
+        let glance_at = moment.plus(CLAIM_EVERY);
         if self.clock_was_set_back(now, moment) {
-            return match self.tools.store.hasten_after_set_back(now).await {
+            return match self.tools.store.reschedule_after_clock_step(now).await {
                 Ok(_) => {
-                    self.looked_at = Some((now, moment));
+                    self.claimed_at = Some((now, moment));
                     // Back at once, for what is due now.
                     Ok(moment)
                 }
                 Err(failure) => self.wait_for_store(DELIVERIES, failure, moment),
             };
         }
-        self.looked_at = Some((now, moment));
+        self.claimed_at = Some((now, moment));
         let (slots, rested_at) = self.slots(moment);
         let glance_at = rested_at.map_or(glance_at, |at| at.min(glance_at));
         let claim = Claim { slots, now };
-        self.pulse.progress.asked_store(moment);
+        self.pulse.liveness.store_request(moment);
         let claims = match self.tools.store.claim(claim).await {
             Ok(claims) => claims,
             Err(failure) => return self.wait_for_store(DELIVERIES, failure, moment),
         };
-        self.pulse.progress.store_did();
-        written_again(&self.tools, DELIVERIES);
+        self.pulse.liveness.store_response();
+        log_write_recovered(&self.tools, DELIVERIES);
         for claimed in claims.claimed {
             self.begin(claimed, moment);
         }
-        if claims.untold {
-            if let Err(failure) = herald::tell(&self.tools, &self.plan).await {
+        if claims.has_pending_alerts {
+            if let Err(failure) = herald::publish_pending(&self.tools, &self.plan).await {
                 return self.wait_for_store(EVENTS, failure, moment);
             }
-            written_again(&self.tools, EVENTS);
+            log_write_recovered(&self.tools, EVENTS);
         }
-        if let Err(failure) = self.count_waiting(moment).await {
+        if let Err(failure) = self.count_pending(moment).await {
             return self.wait_for_store(DELIVERIES, failure, moment);
         }
         self.pulse.sending.set(self.in_flight.len());
@@ -133,9 +133,9 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     }
 
     /// Counts what waits, for the status line: not at every look, since a long queue takes long.
-    async fn count_waiting(&mut self, now: Moment) -> Result<(), StoreError> {
+    async fn count_pending(&mut self, now: Monotonic) -> Result<(), StoreError> {
         if self.counted_at.is_none_or(|then| now.since(then) >= COUNT_EVERY) {
-            self.pulse.waiting.set(self.tools.store.waiting().await?);
+            self.pulse.pending.set(self.tools.store.pending_counts().await?);
             self.counted_at = Some(now);
         }
         Ok(())
@@ -143,8 +143,8 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
 
     /// Whether the wall clock lost time on the steady one since the last look, or may have before
     /// the first.
-    fn clock_was_set_back(&self, now: Timestamp, moment: Moment) -> bool {
-        self.looked_at
+    fn clock_was_set_back(&self, now: Timestamp, moment: Monotonic) -> bool {
+        self.claimed_at
             .is_none_or(|(then, before)| now.plus(SET_BACK_MIN) < then.plus(moment.since(before)))
     }
 
@@ -153,27 +153,27 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         &self,
         what: &'static str,
         failure: StoreError,
-        now: Moment,
-    ) -> Result<Moment, StoreError> {
-        if failure.next_step() == NextStep::GiveUp {
+        now: Monotonic,
+    ) -> Result<Monotonic, StoreError> {
+        if failure.next_step() == Recovery::GiveUp {
             return Err(failure);
         }
-        self.pulse.progress.store_failed(now);
-        not_written(&self.tools, what, &failure);
-        Ok(now.plus(STORE_WAIT))
+        self.pulse.liveness.store_failed(now);
+        log_write_failed(&self.tools, what, &failure);
+        Ok(now.plus(STORE_RETRY_DELAY))
     }
 
     /// The room that each channel has; and when the next of those that must rest has rested.
-    fn slots(&self, now: Moment) -> (Vec<(ChannelName, usize)>, Option<Moment>) {
-        let mut slots = Vec::with_capacity(self.plan.outlets.len());
+    fn slots(&self, now: Monotonic) -> (Vec<(ChannelName, usize)>, Option<Monotonic>) {
+        let mut slots = Vec::with_capacity(self.plan.channels.len());
         let mut rested_at = None;
-        for (name, outlet) in &self.plan.outlets {
-            let busy = self.busy.get(name).copied().unwrap_or(0);
+        for (name, outlet) in &self.plan.channels {
+            let busy = self.in_use.get(name).copied().unwrap_or(0);
             let rests_until = self.rested.get(name).copied().filter(|until| *until > now);
-            let room = outlet.at_once.saturating_sub(busy);
+            let room = outlet.max_concurrency.saturating_sub(busy);
             match rests_until {
                 Some(until) => {
-                    rested_at = Some(rested_at.map_or(until, |at: Moment| at.min(until)));
+                    rested_at = Some(rested_at.map_or(until, |at: Monotonic| at.min(until)));
                 }
                 None if room > 0 => slots.push((name.clone(), room)),
                 None => {}
@@ -182,14 +182,14 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         (slots, rested_at)
     }
 
-    fn begin(&mut self, claimed: Claimed, now: Moment) {
-        let Some(outlet) = self.plan.outlets.get(&claimed.channel) else { return };
+    fn begin(&mut self, claimed: Claimed, now: Monotonic) {
+        let Some(outlet) = self.plan.channels.get(&claimed.channel) else { return };
         let channel = claimed.channel.clone();
-        if let Some(spacing) = outlet.spacing {
+        if let Some(spacing) = outlet.min_interval {
             self.rested.insert(channel.clone(), now.plus(spacing));
         }
-        *self.busy.entry(channel.clone()).or_default() += 1;
-        let (plan, witness) = (Arc::clone(&self.plan), Arc::clone(&self.witness));
+        *self.in_use.entry(channel.clone()).or_default() += 1;
+        let (plan, witness) = (Arc::clone(&self.plan), Arc::clone(&self.local_fault));
         let span = error_span!(
             "try",
             channel = %channel,
@@ -197,19 +197,19 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
             event.id = %claimed.event_id,
             delivery.id = %claimed.id,
             attempt = claimed.attempt,
-            request.id = self.tools.requests.mint(),
+            request.id = self.tools.requests.next(),
         );
-        let task = try_once(self.tools.clone(), plan, witness, claimed).instrument(span);
+        let task = run_attempt(self.tools.clone(), plan, witness, claimed).instrument(span);
         self.in_flight.spawn(async move { (channel, task.await) });
     }
 
-    fn take_back(
+    fn on_attempt_done(
         &mut self,
         done: Result<(ChannelName, Result<(), StoreError>), tokio::task::JoinError>,
     ) -> Result<(), StoreError> {
         match done {
             Ok((channel, result)) => {
-                if let Some(busy) = self.busy.get_mut(&channel) {
+                if let Some(busy) = self.in_use.get_mut(&channel) {
                     *busy = busy.saturating_sub(1);
                 }
                 result
@@ -226,7 +226,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     /// process, with the same id and bytes.
     async fn drain(mut self, stop: Shutdown) -> Result<(), StoreError> {
         let clock = self.tools.clock.clone();
-        let limit = clock.moment().plus(DRAIN);
+        let limit = clock.monotonic().plus(DRAIN);
         if !self.in_flight.is_empty() {
             self.pulse.sending.set(self.in_flight.len());
             info!(count = self.in_flight.len(), "waiting for the deliveries under way");
@@ -237,7 +237,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
                 done = self.in_flight.join_next() => match done {
                     Some(done) => {
                         self.pulse.sending.set(self.in_flight.len());
-                        self.take_back(done)?;
+                        self.on_attempt_done(done)?;
                     }
                     None => break,
                 },
@@ -255,7 +255,7 @@ const DELIVERIES: &str = "tries at deliveries";
 /// What it calls the events that operators are told.
 const EVENTS: &str = "events of channels and dead letters";
 /// The table is looked at this often even if nobody rings: a hand may have changed it.
-const GLANCE: Duration = Duration::from_secs(2);
+const CLAIM_EVERY: Duration = Duration::from_secs(2);
 /// The least wait between two counts of what waits.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// Clocks are set back by less than this all the time, and waits may last as much longer.

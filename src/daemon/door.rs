@@ -17,46 +17,48 @@ use tracing::{error, info, warn};
 use crate::config::settings::{Settings, WebSettings};
 use crate::config::snapshot::Snapshot;
 use crate::daemon::error::DaemonError;
-use crate::daemon::look::Tools;
+use crate::daemon::look::Context;
 use crate::daemon::ports::Clock;
-use crate::daemon::pulse::Pulse;
+use crate::daemon::pulse::DaemonStats;
 use crate::daemon::systemd;
 use crate::domain::avatar::AvatarId;
-use crate::domain::moment::Moment;
+use crate::domain::moment::Monotonic;
 use crate::live::metrics::Dropped;
 use crate::secret::Secret;
 use crate::telemetry::output_queue::{self, OutputQueue};
-use crate::web::access::Rules;
-use crate::web::desk::{Desk, Progress, READERS_MAX, Register, Registered, Tick, Trial};
+use crate::web::access::AccessPolicy;
+use crate::web::desk::{
+    AppState, ConfigView, LoopState, Now, READERS_MAX, Registered, TestRequest,
+};
 use crate::web::hints::{self, Hints, TASKS_MAX};
 use crate::web::routes;
 use crate::web::server::{self, Limits};
-use crate::web::shelf::Shelf;
+use crate::web::shelf::ReaderCache;
 
 /// What stands behind the door, whatever the config says.
 #[derive(Clone, Debug)]
-pub struct Inside<C> {
+pub struct WebDeps<C> {
     /// The store and the like.
-    pub tools: Tools<C>,
+    pub tools: Context<C>,
     /// The database.
     pub database: PathBuf,
     /// What the loops are at.
-    pub pulse: Arc<Pulse>,
+    pub pulse: Arc<DaemonStats>,
     /// When the daemon started.
-    pub started_at: Moment,
+    pub started_at: Monotonic,
     /// Takes avatars to look at now.
-    pub looks: mpsc::Sender<AvatarId>,
+    pub poll_requests: mpsc::Sender<AvatarId>,
     /// Takes channels to try.
-    pub trials: mpsc::Sender<Trial>,
+    pub test_requests: mpsc::Sender<TestRequest>,
 }
 
 /// An open door.
 #[derive(Debug)]
-pub struct Door {
+pub struct WebListener {
     listen: SocketAddr,
-    place: SocketAddr,
+    address: SocketAddr,
     hint_token: watch::Sender<Option<Secret>>,
-    register: watch::Sender<Arc<Register>>,
+    config_view: watch::Sender<Arc<ConfigView>>,
     /// Dropped, it closes the door.
     _open: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -64,34 +66,34 @@ pub struct Door {
 
 /// What is to become of the door.
 #[derive(Debug)]
-pub enum Turn {
+pub enum ListenerChange {
     /// It stays open.
-    Stay,
+    Keep,
     /// It is opened at another place, or for the first time.
     Open(SocketAddr, TcpListener),
     /// It is moved to another address of the port that it holds itself: first closed, then opened.
-    Swap(SocketAddr),
+    Rebind(SocketAddr),
     /// It is closed, or stays so.
     Close,
 }
 
-impl Turn {
+impl ListenerChange {
     /// What the config wants of the door; a new place is taken at once.
     ///
     /// # Errors
     /// When the place that the config names cannot be listened at.
-    pub fn plan(door: Option<&Door>, web: &WebSettings) -> Result<Self, DaemonError> {
+    pub fn plan(door: Option<&WebListener>, web: &WebSettings) -> Result<Self, DaemonError> {
         let Some(listen) = web.listen else { return Ok(Self::Close) };
         if door.is_some_and(|door| door.listen == listen && !door.task.is_finished()) {
-            return Ok(Self::Stay);
+            return Ok(Self::Keep);
         }
         match TcpListener::bind(listen) {
             Ok(listener) => Ok(Self::Open(listen, listener)),
             Err(source)
                 if source.kind() == ErrorKind::AddrInUse
-                    && door.is_some_and(|door| door.place.port() == listen.port()) =>
+                    && door.is_some_and(|door| door.address.port() == listen.port()) =>
             {
-                Ok(Self::Swap(listen))
+                Ok(Self::Rebind(listen))
             }
             Err(source) if !web.is_chosen && source.kind() == ErrorKind::AddrInUse => {
                 warn!(
@@ -105,39 +107,39 @@ impl Turn {
     }
 
     /// Does it; the door as it is then.
-    pub fn make<C: Clock>(
+    pub fn apply<C: Clock>(
         self,
-        door: Option<Door>,
+        door: Option<WebListener>,
         settings: &Settings,
-        inside: &Inside<C>,
-    ) -> Option<Door> {
-        let (register, token) = (Arc::new(register(settings)), settings.web.hint_token.clone());
+        inside: &WebDeps<C>,
+    ) -> Option<WebListener> {
+        let (register, token) = (Arc::new(config_view(settings)), settings.web.hint_token.clone());
         match self {
-            Self::Stay => {
+            Self::Keep => {
                 let door = door?;
                 if token.is_some() && door.hint_token.borrow().is_none() {
-                    door.say_hints();
+                    door.log_hint_urls();
                 }
                 door.hint_token.send_replace(token);
-                door.register.send_replace(register);
+                door.config_view.send_replace(register);
                 Some(door)
             }
             Self::Open(listen, listener) => {
-                Some(Door::open(listen, listener, register, token, inside.clone()))
+                Some(WebListener::open(listen, listener, register, token, inside.clone()))
             }
             // Whoever swaps makes it an opening first.
-            Self::Swap(_) | Self::Close => None,
+            Self::Rebind(_) | Self::Close => None,
         }
     }
 }
 
-impl Door {
+impl WebListener {
     fn open<C: Clock>(
         listen: SocketAddr,
         listener: TcpListener,
-        register: Arc<Register>,
+        register: Arc<ConfigView>,
         hint_token: Option<Secret>,
-        inside: Inside<C>,
+        inside: WebDeps<C>,
     ) -> Self {
         let place = listener.local_addr().unwrap_or(listen);
         info!("the page is at `http://{place}/`");
@@ -145,8 +147,8 @@ impl Door {
         let (hint_token, followed) = watch::channel(hint_token);
         let (open, closed) = oneshot::channel::<()>();
         let tasks = Arc::new(Semaphore::new(TASKS_MAX));
-        let hints = Hints { token: followed, hinted: inside.looks.clone(), tasks };
-        let routes = routes::routes(desk(inside, registered), hints::routes(hints));
+        let hints = Hints { token: followed, hinted: inside.poll_requests.clone(), tasks };
+        let routes = routes::routes(app_state(inside, registered), hints::routes(hints));
         let task = tokio::spawn(async move {
             let closed = async { drop(closed.await) };
             let starved = |failure: Option<&std::io::Error>| match failure {
@@ -159,20 +161,21 @@ impl Door {
                 error!("the web server ended: {failure}");
             }
         });
-        let door = Self { listen, place, hint_token, register, _open: open, task };
+        let door =
+            Self { listen, address: place, hint_token, config_view: register, _open: open, task };
         if door.hint_token.borrow().is_some() {
-            door.say_hints();
+            door.log_hint_urls();
         }
         door
     }
 
     /// Where it is.
     pub const fn place(&self) -> SocketAddr {
-        self.place
+        self.address
     }
 
-    fn say_hints(&self) {
-        info!("hints are taken at `http://{}/hints/argil/…`", self.place);
+    fn log_hint_urls(&self) {
+        info!("hints are taken at `http://{}/hints/argil/…`", self.address);
     }
 
     /// Ends when the server of an open door ends by itself; after that the door is of no use.
@@ -194,56 +197,58 @@ impl Door {
     }
 }
 
-fn desk<C: Clock>(inside: Inside<C>, register: watch::Receiver<Arc<Register>>) -> Desk {
-    let Inside { tools, database, pulse, started_at, looks, trials } = inside;
-    let (clock, chance, bell) = (tools.clock.clone(), tools.chance.clone(), tools.bell.clone());
+fn app_state<C: Clock>(inside: WebDeps<C>, register: watch::Receiver<Arc<ConfigView>>) -> AppState {
+    let WebDeps { tools, database, pulse, started_at, poll_requests: looks, test_requests: trials } =
+        inside;
+    let (clock, chance, bell) = (tools.clock.clone(), tools.rng.clone(), tools.wakeup.clone());
     let store = tools.store.clone();
-    let tick = move || Tick { now: clock.now(), moment: clock.moment(), roll: chance.roll() };
-    Desk {
+    let tick =
+        move || Now { now: clock.now(), monotonic: clock.monotonic(), random: chance.next_bits() };
+    AppState {
         database,
-        tick: Arc::new(tick),
+        now: Arc::new(tick),
         started_at,
-        register,
-        feed: tools.feed.clone(),
-        sights: tools.sights.clone(),
+        config: register,
+        events: tools.events.clone(),
+        last_seen: tools.last_seen.clone(),
         metrics: tools.metrics.clone(),
         progress: Arc::new(move |now| parts(&pulse, now)),
-        writes: Arc::new(move || store.can_write()),
+        database_writable: Arc::new(move || store.can_write()),
         dropped: Arc::new(|| Dropped {
             log_lines: output_queue::of_error().map_or(0, OutputQueue::dropped),
             systemd_messages: systemd::dropped(),
         }),
-        looks,
-        trials,
-        ring: Arc::new(move || bell.ring()),
-        shelf: Shelf::default(),
+        poll_requests: looks,
+        test_requests: trials,
+        wake_dispatcher: Arc::new(move || bell.notify()),
+        reader_cache: ReaderCache::default(),
         read_at: Arc::default(),
         readers: Arc::new(Semaphore::new(READERS_MAX)),
     }
 }
 
 /// How far each part has come.
-fn parts(pulse: &Pulse, now: Moment) -> Vec<Progress> {
-    let moved = pulse.progress.moved().map(|(part, at)| {
+fn parts(pulse: &DaemonStats, now: Monotonic) -> Vec<LoopState> {
+    let moved = pulse.liveness.moved().map(|(part, at)| {
         let age = now.since(at);
-        Progress { name: part.name(), age, stuck: age > part.limit() }
+        LoopState { name: part.name(), age, stalled: age > part.limit() }
     });
     moved.collect()
 }
 
 /// What of the config is shown.
-fn register(settings: &Settings) -> Register {
+fn config_view(settings: &Settings) -> ConfigView {
     let web = &settings.web;
     let avatars = settings.avatars.iter().map(|avatar| {
         let registered = Registered { label: avatar.name.clone(), account: avatar.account.clone() };
         (avatar.id.clone(), registered)
     });
-    Register {
+    ConfigView {
         accounts: settings.accounts.keys().cloned().collect(),
         discovers: settings.discover.is_some(),
         avatars: avatars.collect(),
         channels: Snapshot::of(settings).channel_kinds(),
         thumbnails: web.thumbnails,
-        rules: Rules { token: web.token.clone(), hosts: web.hosts.clone(), read: web.read },
+        rules: AccessPolicy { token: web.token.clone(), hosts: web.hosts.clone(), read: web.read },
     }
 }

@@ -6,57 +6,57 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use crate::domain::avatar::AvatarId;
-use crate::domain::moment::Moment;
+use crate::domain::moment::Monotonic;
 
 /// The moments at which avatars are to be looked at; each avatar has at most one.
 #[derive(Clone, Debug, Default)]
-pub struct Due {
-    moments: HashMap<AvatarId, Entry>,
-    order: BTreeSet<(Moment, AvatarId)>,
+pub struct Schedule {
+    entries: HashMap<AvatarId, Entry>,
+    order: BTreeSet<(Monotonic, AvatarId)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    due_at: Moment,
+    due_at: Monotonic,
     slack: Duration,
 }
 
-impl Due {
+impl Schedule {
     /// Sets the next look: `wait` from `now`; replaces an earlier setting.
-    pub fn set(&mut self, id: AvatarId, now: Moment, wait: Duration) {
+    pub fn set(&mut self, id: AvatarId, now: Monotonic, wait: Duration) {
         self.remove(&id);
         let due_at = now.plus(wait);
         let slack = (wait / SLACK_DIVISOR).min(SLACK_MAX);
         self.order.insert((due_at, id.clone()));
-        self.moments.insert(id, Entry { due_at, slack });
+        self.entries.insert(id, Entry { due_at, slack });
     }
 
     /// Makes the next look come no later than `wait` from `now`.
-    pub fn hasten(&mut self, id: &AvatarId, now: Moment, wait: Duration) {
-        if self.moments.get(id).is_none_or(|entry| entry.due_at > now.plus(wait)) {
+    pub fn expedite(&mut self, id: &AvatarId, now: Monotonic, wait: Duration) {
+        if self.entries.get(id).is_none_or(|entry| entry.due_at > now.plus(wait)) {
             self.set(id.clone(), now, wait);
         }
     }
 
     /// Forgets the next look at an avatar.
     pub fn remove(&mut self, id: &AvatarId) {
-        if let Some(entry) = self.moments.remove(id) {
+        if let Some(entry) = self.entries.remove(id) {
             self.order.remove(&(entry.due_at, id.clone()));
         }
     }
 
     /// When the next look at an avatar is due.
-    pub fn at(&self, id: &AvatarId) -> Option<Moment> {
-        self.moments.get(id).map(|entry| entry.due_at)
+    pub fn at(&self, id: &AvatarId) -> Option<Monotonic> {
+        self.entries.get(id).map(|entry| entry.due_at)
     }
 
     /// When the next look is due.
-    pub fn next(&self) -> Option<Moment> {
+    pub fn next(&self) -> Option<Monotonic> {
         self.order.first().map(|(due_at, _)| *due_at)
     }
 
     /// Takes out what is due at `now` and, when something is, what nearly is; earliest first.
-    pub fn take(&mut self, now: Moment) -> Vec<AvatarId> {
+    pub fn take(&mut self, now: Monotonic) -> Vec<AvatarId> {
         if self.next().is_none_or(|due_at| due_at > now) {
             return Vec::new();
         }
@@ -66,7 +66,7 @@ impl Due {
             .iter()
             .take_while(|(due_at, _)| *due_at <= horizon)
             .filter(|(due_at, id)| {
-                let slack = self.moments.get(id).map_or(Duration::ZERO, |entry| entry.slack);
+                let slack = self.entries.get(id).map_or(Duration::ZERO, |entry| entry.slack);
                 *due_at <= now.plus(slack)
             })
             .map(|(_, id)| id.clone())
@@ -85,7 +85,7 @@ const SLACK_MAX: Duration = Duration::from_millis(250);
 mod tests {
     use super::*;
 
-    const START: Moment = Moment::from_millis(1_000_000);
+    const START: Monotonic = Monotonic::from_millis(1_000_000);
 
     fn id(name: &str) -> AvatarId {
         AvatarId::parse(name).unwrap()
@@ -95,13 +95,13 @@ mod tests {
         ids.iter().map(AvatarId::as_str).collect()
     }
 
-    fn after(millis: u64) -> Moment {
+    fn after(millis: u64) -> Monotonic {
         START.plus(Duration::from_millis(millis))
     }
 
     #[test]
     fn what_is_nearly_due_goes_out_with_what_is_due() {
-        let mut due = Due::default();
+        let mut due = Schedule::default();
         for (name, wait_ms) in [("a", 5_000), ("b", 5_200), ("c", 5_300), ("d", 60_000)] {
             due.set(id(name), START, Duration::from_millis(wait_ms));
         }
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn short_waits_have_little_slack() {
-        let mut due = Due::default();
+        let mut due = Schedule::default();
         due.set(id("a"), START, Duration::from_millis(100));
         due.set(id("b"), START, Duration::from_millis(111));
         due.set(id("c"), START, Duration::from_millis(120));
@@ -121,16 +121,16 @@ mod tests {
 
     #[test]
     fn each_avatar_is_due_once_and_can_only_be_hastened() {
-        let mut due = Due::default();
+        let mut due = Schedule::default();
         due.set(id("a"), START, Duration::from_secs(5));
         due.set(id("a"), START, Duration::from_secs(9));
         assert_eq!(due.next(), Some(after(9_000)));
-        due.hasten(&id("a"), START, Duration::from_secs(20));
+        due.expedite(&id("a"), START, Duration::from_secs(20));
         assert_eq!(due.next(), Some(after(9_000)));
-        due.hasten(&id("a"), START, Duration::from_secs(1));
+        due.expedite(&id("a"), START, Duration::from_secs(1));
         assert_eq!(names(&due.take(after(1_000))), ["a"]);
         assert_eq!(due.next(), None);
-        due.hasten(&id("a"), START, Duration::ZERO);
+        due.expedite(&id("a"), START, Duration::ZERO);
         due.remove(&id("a"));
         assert!(due.take(after(99_000)).is_empty());
     }

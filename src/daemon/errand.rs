@@ -5,17 +5,17 @@ use std::sync::atomic::AtomicBool;
 
 use tracing::Span;
 
-use crate::daemon::look::Looked;
+use crate::daemon::look::PollResult;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::listing::Listing;
-use crate::domain::moment::Moment;
+use crate::domain::listing::ListObservation;
+use crate::domain::moment::Monotonic;
 use crate::domain::watch::Watch;
 use crate::store::error::StoreError;
 
 /// What a task was sent for.
 #[derive(Clone, Debug)]
-pub(super) struct Errand {
+pub(super) struct TaskInfo {
     /// The avatar that it looks at or writes of; `None` for a list.
     pub(super) avatar: Option<AvatarId>,
     /// The account whose key it uses; `None` when it only writes.
@@ -26,7 +26,7 @@ pub(super) struct Errand {
     pub(super) span: Span,
 }
 
-impl Default for Errand {
+impl Default for TaskInfo {
     fn default() -> Self {
         Self { avatar: None, account: None, stale: Arc::default(), span: Span::current() }
     }
@@ -34,13 +34,13 @@ impl Default for Errand {
 
 /// What a task came back with.
 #[derive(Debug)]
-pub(super) enum Returned {
+pub(super) enum TaskResult {
     /// A look, or a write.
-    Looked(Box<Looked>),
+    Polled(Box<PollResult>),
     /// A list, and when it was asked for.
-    Listed(Listing, Moment),
+    Listed(ListObservation, Monotonic),
     /// What the disk knows of an avatar.
-    Recalled(Result<Vec<Watch>, StoreError>),
+    Reloaded(Result<Vec<Watch>, StoreError>),
     /// Nothing: it was cut off while it asked.
-    CutOff,
+    Cancelled,
 }

@@ -10,7 +10,7 @@ use crate::config::in_force::Emptied;
 use crate::daemon::shortage;
 use crate::domain::channel::ChannelName;
 use crate::notify::error::NotifyError;
-use crate::store::error::{NextStep, StoreError};
+use crate::store::error::{Recovery, StoreError};
 
 /// A failure that the daemon cannot live with.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub enum DaemonError {
     StoreMoved,
     /// A reload would take away all that there is.
     #[error("{0}")]
-    Emptied(Emptied),
+    StoreEmptied(Emptied),
     /// The system refused something that the daemon needs.
     #[error("the system failed at {doing}")]
     System {
@@ -67,7 +67,7 @@ impl DaemonError {
     /// the machine has again what it lacks.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Store(failure) => failure.next_step() == NextStep::Retry,
+            Self::Store(failure) => failure.next_step() == Recovery::Retry,
             Self::System { source, .. } => shortage::help(source).is_some(),
             Self::Listen { source, .. } => {
                 let is_denied = matches!(
@@ -80,7 +80,7 @@ impl DaemonError {
             | Self::Channel { .. }
             | Self::Heartbeat(_)
             | Self::StoreMoved
-            | Self::Emptied(_)
+            | Self::StoreEmptied(_)
             | Self::LoopEnded(_) => false,
         }
     }

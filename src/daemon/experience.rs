@@ -5,29 +5,29 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::cadence::TrainingPace;
+use crate::domain::cadence::TrainingInterval;
 use crate::domain::forecast::Forecast;
 use crate::domain::training::Training;
 
 /// The lessons, and what was made of them.
 #[derive(Clone, Debug, Default)]
-pub struct Experience {
-    lessons: HashMap<Option<String>, Vec<Duration>>,
+pub struct ForecastCache {
+    samples: HashMap<Option<String>, Vec<Duration>>,
     forecasts: HashMap<Option<String>, Option<Arc<Forecast>>>,
-    pace: Option<TrainingPace>,
+    interval: Option<TrainingInterval>,
 }
 
-impl Experience {
+impl ForecastCache {
     /// What these lessons teach, oldest first.
-    pub fn new(lessons: HashMap<Option<String>, Vec<Duration>>) -> Self {
-        Self { lessons, ..Self::default() }
+    pub fn new(samples: HashMap<Option<String>, Vec<Duration>>) -> Self {
+        Self { samples, ..Self::default() }
     }
 
     /// Takes up one more training.
     pub fn add(&mut self, training: &Training) {
-        let Some(lesson) = training.lesson() else { return };
-        let lessons = self.lessons.entry(training.model.clone()).or_default();
-        if lessons.len() >= LESSONS_MAX {
+        let Some(lesson) = training.sample() else { return };
+        let lessons = self.samples.entry(training.model.clone()).or_default();
+        if lessons.len() >= SAMPLES_MAX {
             lessons.remove(0);
         }
         lessons.push(lesson);
@@ -38,22 +38,22 @@ impl Experience {
     pub fn forecast(
         &mut self,
         model: Option<&String>,
-        pace: TrainingPace,
+        pace: TrainingInterval,
     ) -> Option<Arc<Forecast>> {
-        if !pace.learn {
+        if !pace.adaptive {
             return None;
         }
-        if self.pace != Some(pace) {
+        if self.interval != Some(pace) {
             self.forecasts.clear();
-            self.pace = Some(pace);
+            self.interval = Some(pace);
         }
         let model = model.cloned();
-        let lessons = self.lessons.get(&model)?;
-        let learn = || Forecast::learn(lessons, pace).map(Arc::new);
+        let lessons = self.samples.get(&model)?;
+        let learn = || Forecast::from_samples(lessons, pace).map(Arc::new);
         self.forecasts.entry(model).or_insert_with(learn).clone()
     }
 }
 
 /// Trainings of one model that are remembered: enough to tell a habit, few enough to follow it
 /// when it changes.
-pub const LESSONS_MAX: usize = 64;
+pub const SAMPLES_MAX: usize = 64;

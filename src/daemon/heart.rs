@@ -11,59 +11,59 @@ use tokio::select;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::daemon::chores::{Chores, Heart};
+use crate::daemon::chores::{BackgroundConfig, HeartbeatConfig};
 use crate::daemon::ports::Clock;
-use crate::daemon::pulse::Pulse;
+use crate::daemon::pulse::DaemonStats;
 use crate::daemon::shutdown::Shutdown;
-use crate::domain::moment::Moment;
-use crate::notify::heartbeat::Vital;
+use crate::domain::moment::Monotonic;
+use crate::notify::heartbeat::HeartbeatStatus;
 use crate::store::handle::Store;
 
 /// Beats until told to stop; follows reloads.
 pub async fn run<C: Clock>(
     store: Store,
     clock: C,
-    pulse: Arc<Pulse>,
-    mut chores: watch::Receiver<Arc<Chores>>,
+    pulse: Arc<DaemonStats>,
+    mut chores: watch::Receiver<Arc<BackgroundConfig>>,
     stop: Shutdown,
 ) {
-    let mut heart = chores.borrow_and_update().heart.clone();
-    let mut next_at = clock.moment();
+    let mut heart = chores.borrow_and_update().heartbeat.clone();
+    let mut next_at = clock.monotonic();
     // What the service was last told, and whether it heard.
-    let (mut told, mut heard) = (Vital::Well, true);
+    let (mut told, mut heard) = (HeartbeatStatus::Healthy, true);
     loop {
         select! {
             biased;
             () = stop.graceful.cancelled() => return,
             Ok(()) = chores.changed() => {
-                heart = chores.borrow_and_update().heart.clone();
+                heart = chores.borrow_and_update().heartbeat.clone();
                 continue;
             }
-            () = rest(&clock, heart.as_ref(), next_at) => {}
+            () = sleep(&clock, heart.as_ref(), next_at) => {}
         }
-        let Some(Heart { heartbeat, every }) = &heart else { continue };
-        if !pulse.progress.has_begun() {
-            next_at = clock.moment().plus(BEGIN_WAIT);
+        let Some(HeartbeatConfig { heartbeat, every }) = &heart else { continue };
+        if !pulse.liveness.has_begun() {
+            next_at = clock.monotonic().plus(START_DELAY);
             continue;
         }
-        next_at = clock.moment().plus(*every);
-        let vital = match ailment(&pulse, store.can_write(), clock.moment()) {
-            None => Vital::Well,
+        next_at = clock.monotonic().plus(*every);
+        let vital = match failure_reason(&pulse, store.can_write(), clock.monotonic()) {
+            None => HeartbeatStatus::Healthy,
             Some(ailment) => {
-                if told == Vital::Well {
+                if told == HeartbeatStatus::Healthy {
                     warn!("the heartbeat says that we are not well: {ailment}");
                 }
-                Vital::Unwell
+                HeartbeatStatus::Unhealthy
             }
         };
-        if (told, vital) == (Vital::Unwell, Vital::Well) {
+        if (told, vital) == (HeartbeatStatus::Unhealthy, HeartbeatStatus::Healthy) {
             info!("the heartbeat says that we are well again");
         }
         told = vital;
         let beat = select! {
             biased;
             () = stop.graceful.cancelled() => return,
-            beat = heartbeat.beat(vital) => beat,
+            beat = heartbeat.send(vital) => beat,
         };
         match &beat {
             Ok(()) if !heard => info!("the heartbeat is heard again"),
@@ -75,7 +75,7 @@ pub async fn run<C: Clock>(
 }
 
 /// Waits for the next beat; for ever where nobody hears it.
-async fn rest<C: Clock>(clock: &C, heart: Option<&Heart>, next_at: Moment) {
+async fn sleep<C: Clock>(clock: &C, heart: Option<&HeartbeatConfig>, next_at: Monotonic) {
     match heart {
         Some(_) => clock.sleep_until(next_at).await,
         None => std::future::pending().await,
@@ -83,9 +83,9 @@ async fn rest<C: Clock>(clock: &C, heart: Option<&Heart>, next_at: Moment) {
 }
 
 /// What is wrong with us, if anything is.
-fn ailment(pulse: &Pulse, can_write: bool, now: Moment) -> Option<String> {
-    let (keys, blind) = (pulse.keys.get(), pulse.blind.get());
-    if let Some(stuck) = pulse.progress.stuck(now) {
+fn failure_reason(pulse: &DaemonStats, can_write: bool, now: Monotonic) -> Option<String> {
+    let (keys, blind) = (pulse.accounts.get(), pulse.accounts_unavailable.get());
+    if let Some(stuck) = pulse.liveness.stalled(now) {
         Some(format!("{} does not move", stuck.part))
     } else if !can_write {
         Some("the database cannot be written".to_owned())
@@ -97,7 +97,7 @@ fn ailment(pulse: &Pulse, can_write: bool, now: Moment) -> Option<String> {
 }
 
 /// How long the loops have to begin before they are asked again.
-const BEGIN_WAIT: Duration = Duration::from_millis(100);
+const START_DELAY: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
@@ -106,26 +106,26 @@ mod tests {
 
     #[test]
     fn we_are_well_while_both_loops_move_one_key_sees_and_the_store_writes() {
-        let pulse = Pulse::default();
-        let at = |seconds| Moment::default().plus(Duration::from_secs(seconds));
+        let pulse = DaemonStats::default();
+        let at = |seconds| Monotonic::default().plus(Duration::from_secs(seconds));
         let check = |can_write, seconds, expected: Option<&str>| {
-            assert_eq!(ailment(&pulse, can_write, at(seconds)).as_deref(), expected);
+            assert_eq!(failure_reason(&pulse, can_write, at(seconds)).as_deref(), expected);
         };
-        let turn = |one, seconds| pulse.progress.turned(one, at(seconds));
-        assert!(!pulse.progress.has_begun());
+        let turn = |one, seconds| pulse.liveness.tick(one, at(seconds));
+        assert!(!pulse.liveness.has_begun());
         turn(Loop::Poller, 0);
         turn(Loop::Dispatcher, 0);
-        assert!(pulse.progress.has_begun());
+        assert!(pulse.liveness.has_begun());
         check(true, 120, None);
         check(true, 121, Some("the poller does not move"));
         turn(Loop::Poller, 121);
         check(true, 121, Some("the dispatcher does not move"));
         turn(Loop::Dispatcher, 121);
         check(false, 121, Some("the database cannot be written"));
-        pulse.keys.set(2);
-        pulse.blind.set(1);
+        pulse.accounts.set(2);
+        pulse.accounts_unavailable.set(1);
         check(true, 121, None);
-        pulse.blind.set(2);
+        pulse.accounts_unavailable.set(2);
         check(true, 121, Some("no key can see anything"));
     }
 }

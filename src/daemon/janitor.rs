@@ -10,13 +10,13 @@ use tokio::select;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::daemon::chores::Chores;
+use crate::daemon::chores::BackgroundConfig;
 use crate::daemon::ports::Clock;
 use crate::daemon::shutdown::Shutdown;
-use crate::domain::moment::Moment;
-use crate::store::error::{NextStep, StoreError};
+use crate::domain::moment::Monotonic;
+use crate::store::error::{Recovery, StoreError};
 use crate::store::handle::Store;
-use crate::store::prune::{Place, Pruned};
+use crate::store::prune::{PruneCursor, Pruned};
 
 /// Makes passes until told to stop. A reload that changes how long the past is kept begins one.
 ///
@@ -25,11 +25,11 @@ use crate::store::prune::{Place, Pruned};
 pub async fn run<C: Clock>(
     store: Store,
     clock: C,
-    mut chores: watch::Receiver<Arc<Chores>>,
+    mut chores: watch::Receiver<Arc<BackgroundConfig>>,
     stop: Shutdown,
 ) -> Result<(), StoreError> {
     let mut retention = chores.borrow_and_update().retention;
-    let mut next_at = clock.moment().plus(FIRST_AFTER);
+    let mut next_at = clock.monotonic().plus(FIRST_AFTER);
     loop {
         select! {
             biased;
@@ -37,22 +37,22 @@ pub async fn run<C: Clock>(
             Ok(()) = chores.changed() => {
                 let now = chores.borrow_and_update().retention;
                 if now != retention {
-                    (retention, next_at) = (now, clock.moment());
+                    (retention, next_at) = (now, clock.monotonic());
                 }
                 continue;
             }
             () = clock.sleep_until(next_at) => {}
         }
         let cutoffs = retention.cutoffs(clock.now());
-        next_at = clock.moment().plus(PASS_EVERY);
+        next_at = clock.monotonic().plus(PASS_EVERY);
         if cutoffs.is_none() {
             continue;
         }
-        let mut removed = Pruned { next: Some(Place::default()), ..Pruned::default() };
+        let mut removed = Pruned { next: Some(PruneCursor::default()), ..Pruned::default() };
         while let Some(place) = removed.next {
             match store.prune(cutoffs, place).await {
                 Ok(pruned) => removed = removed.and(pruned),
-                Err(failure) if failure.next_step() == NextStep::Retry => {
+                Err(failure) if failure.next_step() == Recovery::Retry => {
                     warn!("what is old stays for now: {failure}");
                     break;
                 }
@@ -64,16 +64,16 @@ pub async fn run<C: Clock>(
                 () = pause(&clock) => {}
             }
         }
-        tell(removed);
+        log_pruned(removed);
     }
 }
 
 async fn pause<C: Clock>(clock: &C) {
-    let until: Moment = clock.moment().plus(PAUSE);
+    let until: Monotonic = clock.monotonic().plus(PAUSE);
     clock.sleep_until(until).await;
 }
 
-fn tell(removed: Pruned) {
+fn log_pruned(removed: Pruned) {
     let Pruned { events, deliveries, transitions, .. } = removed;
     if removed.rows() > 0 {
         info!(

@@ -8,32 +8,32 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::daemon::budget::Budget;
+use crate::daemon::budget::RateLimiter;
 use crate::daemon::ports::Clock;
-use crate::daemon::roster::Roster;
+use crate::daemon::roster::ListState;
 use crate::domain::avatar::AvatarId;
-use crate::domain::key_gate::KeyGate;
-use crate::domain::moment::Moment;
+use crate::domain::key_gate::CircuitBreaker;
+use crate::domain::moment::Monotonic;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::vision::Vision;
+use crate::domain::vision::AccountConnectivity;
 use crate::domain::watch::Watch;
 
 /// The lane's state.
 #[derive(Debug)]
-pub struct Lane<C: Clock> {
+pub struct AccountQueue<C: Clock> {
     /// Whether the key may be used.
-    pub gate: KeyGate,
+    pub breaker: CircuitBreaker,
     /// Whether anything can be seen with it.
-    pub vision: Vision,
+    pub connectivity: AccountConnectivity,
     /// What lists of the account have shown.
-    pub roster: Roster,
+    pub list: ListState,
     /// The requests under way.
-    pub busy: usize,
-    budget: Budget<C>,
+    pub in_flight: usize,
+    rate_limiter: RateLimiter<C>,
     max_per_second: NonZeroU32,
-    debt: u64,
-    repeats: u64,
+    deferred_tokens: u64,
+    reconnects: u64,
     ready: Queue,
     hinted: Queue,
     served_hint: bool,
@@ -42,51 +42,56 @@ pub struct Lane<C: Clock> {
 
 /// How urgent a look is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Urgency {
+pub enum Priority {
     /// News may be waiting: a young training, a hint, an avatar that was never seen.
-    Urgent,
+    High,
     /// Everything else.
-    Usual,
+    Normal,
 }
 
 /// What can be done in a lane now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum NextAction {
     /// Look at this avatar.
-    Look(AvatarId),
+    Poll(AvatarId),
     /// Ask for the list.
     List,
     /// Nothing, until then, or until a request that is under way ends.
-    Wait(Option<Moment>),
+    Wait(Option<Monotonic>),
 }
 
-impl Urgency {
+impl Priority {
     /// How urgent the next look at that avatar is.
     pub fn of(watch: &Watch, now: Timestamp) -> Self {
-        match &watch.sight {
-            None => Self::Urgent,
+        match &watch.observed {
+            None => Self::High,
             Some(sight)
                 if sight.status == Status::Training && now.since(sight.since) <= YOUNG_FOR =>
             {
-                Self::Urgent
+                Self::High
             }
-            Some(_) => Self::Usual,
+            Some(_) => Self::Normal,
         }
     }
 }
 
-impl<C: Clock> Lane<C> {
+impl<C: Clock> AccountQueue<C> {
     /// An empty lane.
-    pub fn new(max_per_second: NonZeroU32, vision: Vision, roster: Roster, clock: C) -> Self {
+    pub fn new(
+        max_per_second: NonZeroU32,
+        connectivity: AccountConnectivity,
+        list: ListState,
+        clock: C,
+    ) -> Self {
         Self {
-            gate: KeyGate::default(),
-            vision,
-            roster,
-            busy: 0,
-            budget: Budget::new(max_per_second, clock),
+            breaker: CircuitBreaker::default(),
+            connectivity,
+            list,
+            in_flight: 0,
+            rate_limiter: RateLimiter::new(max_per_second, clock),
             max_per_second,
-            debt: 0,
-            repeats: 0,
+            deferred_tokens: 0,
+            reconnects: 0,
             ready: Queue::default(),
             hinted: Queue::default(),
             served_hint: false,
@@ -97,28 +102,28 @@ impl<C: Clock> Lane<C> {
     /// Follows a new plan: the key gets another chance. What was spent of the budget stays
     /// spent, unless the budget itself is another one.
     pub fn renew(&mut self, max_per_second: NonZeroU32, clock: C) {
-        self.gate = KeyGate::default();
+        self.breaker = CircuitBreaker::default();
         if self.max_per_second != max_per_second {
             self.max_per_second = max_per_second;
-            self.budget = Budget::new(max_per_second, clock);
+            self.rate_limiter = RateLimiter::new(max_per_second, clock);
         }
     }
 
     /// Charges what was sent beyond what was given out: so many second requests there have been in
     /// all.
-    pub fn charge(&mut self, repeats: u64) {
+    pub fn charge_reconnects(&mut self, repeats: u64) {
         // Another client counts from zero.
-        self.debt += repeats.checked_sub(self.repeats).unwrap_or(repeats);
-        self.repeats = repeats;
+        self.deferred_tokens += repeats.checked_sub(self.reconnects).unwrap_or(repeats);
+        self.reconnects = repeats;
     }
 
     /// Puts an avatar among those that are ready for a look of their own. Urgent ones go first,
     /// but nobody waits behind them for ever: an urgent one passes those that have waited for
     /// less than a minute more.
-    pub fn ready(&mut self, id: AvatarId, urgency: Urgency, now: Moment) {
+    pub fn ready(&mut self, id: AvatarId, urgency: Priority, now: Monotonic) {
         let rank = match urgency {
-            Urgency::Urgent => now,
-            Urgency::Usual => now.plus(HEAD_START),
+            Priority::High => now,
+            Priority::Normal => now.plus(PRIORITY_BONUS),
         };
         self.for_list.remove(&id);
         self.ready.add(id, rank);
@@ -126,7 +131,7 @@ impl<C: Clock> Lane<C> {
 
     /// Puts an avatar among those that hints ask for, beside what it is due for anyway. They take
     /// turns with the others, so that no flood of hints keeps anyone waiting for long.
-    pub fn hint(&mut self, id: AvatarId, now: Moment) {
+    pub fn hint(&mut self, id: AvatarId, now: Monotonic) {
         self.hinted.add(id, now);
     }
 
@@ -157,37 +162,38 @@ impl<C: Clock> Lane<C> {
     }
 
     /// What can be done at `now`; what it gives out is under way from then on.
-    pub fn turn(&mut self, now: Moment, max_concurrency: usize) -> Turn {
-        let wants_list = self.roster.wants(now, !self.for_list.is_empty());
+    pub fn next_action(&mut self, now: Monotonic, max_concurrency: usize) -> NextAction {
+        let wants_list = self.list.wants(now, !self.for_list.is_empty());
         if !wants_list && self.ready.first().is_none() && self.hinted.first().is_none() {
-            return Turn::Wait(self.roster.next_at());
+            return NextAction::Wait(self.list.next_at());
         }
-        if self.busy >= max_concurrency || (self.gate.is_on_probation() && self.busy > 0) {
-            return Turn::Wait(None);
+        if self.in_flight >= max_concurrency || (self.breaker.is_half_open() && self.in_flight > 0)
+        {
+            return NextAction::Wait(None);
         }
-        if !self.gate.is_open(now) {
-            return Turn::Wait(self.gate.opens_at());
+        if !self.breaker.allows(now) {
+            return NextAction::Wait(self.breaker.retry_at());
         }
-        while self.debt > 0 {
-            if let Err(wait) = self.budget.take() {
-                return Turn::Wait(Some(now.plus(wait)));
+        while self.deferred_tokens > 0 {
+            if let Err(wait) = self.rate_limiter.try_acquire() {
+                return NextAction::Wait(Some(now.plus(wait)));
             }
-            self.debt -= 1;
+            self.deferred_tokens -= 1;
         }
-        if let Err(wait) = self.budget.take() {
-            return Turn::Wait(Some(now.plus(wait)));
+        if let Err(wait) = self.rate_limiter.try_acquire() {
+            return NextAction::Wait(Some(now.plus(wait)));
         }
-        self.busy += 1;
+        self.in_flight += 1;
         if wants_list {
-            self.roster.begin();
-            return Turn::List;
+            self.list.begin();
+            return NextAction::List;
         }
         match self.next() {
             Some(id) => {
                 self.remove(&id);
-                Turn::Look(id)
+                NextAction::Poll(id)
             }
-            None => Turn::Wait(None),
+            None => NextAction::Wait(None),
         }
     }
 
@@ -210,12 +216,12 @@ impl<C: Clock> Lane<C> {
 /// Avatars in the order of their ranks; each is in it once, with the lowest rank it was given.
 #[derive(Debug, Default)]
 struct Queue {
-    order: BTreeSet<(Moment, AvatarId)>,
-    ranks: HashMap<AvatarId, Moment>,
+    order: BTreeSet<(Monotonic, AvatarId)>,
+    ranks: HashMap<AvatarId, Monotonic>,
 }
 
 impl Queue {
-    fn add(&mut self, id: AvatarId, rank: Moment) {
+    fn add(&mut self, id: AvatarId, rank: Monotonic) {
         let rank = self.ranks.get(&id).map_or(rank, |old| rank.min(*old));
         self.remove(&id);
         self.order.insert((rank, id.clone()));
@@ -232,7 +238,7 @@ impl Queue {
         self.ranks.contains_key(id)
     }
 
-    fn first(&self) -> Option<&(Moment, AvatarId)> {
+    fn first(&self) -> Option<&(Monotonic, AvatarId)> {
         self.order.first()
     }
 }
@@ -240,4 +246,4 @@ impl Queue {
 /// For how long a training is young.
 const YOUNG_FOR: Duration = Duration::from_secs(10 * 60);
 /// By how much an urgent look goes before a usual one.
-const HEAD_START: Duration = Duration::from_secs(60);
+const PRIORITY_BONUS: Duration = Duration::from_secs(60);

@@ -15,8 +15,8 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
 use crate::domain::humanize::humanize;
-use crate::domain::moment::Moment;
-use crate::notify::message::Draft;
+use crate::domain::moment::Monotonic;
+use crate::notify::message::RenderedMessage;
 use crate::text::plural::counted;
 
 /// What fails.
@@ -52,7 +52,7 @@ pub struct LogThrottle {
 
 impl LogThrottle {
     /// Something fails, still or again, with this kind of failure; what to log, if anything.
-    pub fn record(&self, key: Key, kind: &'static str, now: Moment) -> Option<Emission> {
+    pub fn record(&self, key: Key, kind: &'static str, now: Monotonic) -> Option<Emission> {
         let mut known = self.known();
         if let Some(throttle) = known.get_mut(&key).and_then(|kinds| kinds.get_mut(kind)) {
             return throttle.record(now);
@@ -67,7 +67,7 @@ impl LogThrottle {
     }
 
     /// It fails no more, in any way; what to log, as one line.
-    pub fn resolve(&self, key: &Key, now: Moment) -> Resolution {
+    pub fn resolve(&self, key: &Key, now: Monotonic) -> Resolution {
         let mut known = self.known();
         let Some(kinds) = known.get_mut(key) else { return Resolution::Unknown };
         let ends = kinds.values_mut().filter_map(|throttle| throttle.resolve(now));
@@ -104,12 +104,12 @@ impl fmt::Display for Emission {
 /// One failure of one thing.
 #[derive(Clone, Copy, Debug)]
 struct Throttle {
-    since: Moment,
-    noted_at: Moment,
-    ended_at: Option<Moment>,
+    since: Monotonic,
+    noted_at: Monotonic,
+    ended_at: Option<Monotonic>,
     /// Whether the last line about it was that it fails.
     is_logged: bool,
-    logged_at: Moment,
+    logged_at: Monotonic,
     delay: Duration,
     suppressed: u64,
 }
@@ -125,7 +125,7 @@ pub struct Emission {
 
 impl Throttle {
     /// A failure that begins, and is logged.
-    const fn begin(now: Moment) -> Self {
+    const fn begin(now: Monotonic) -> Self {
         Self {
             since: now,
             noted_at: now,
@@ -138,7 +138,7 @@ impl Throttle {
     }
 
     /// It fails, still or again; what to log, if anything.
-    fn record(&mut self, now: Moment) -> Option<Emission> {
+    fn record(&mut self, now: Monotonic) -> Option<Emission> {
         if self.is_over(now) {
             let suppressed = self.suppressed;
             *self = Self::begin(now);
@@ -161,7 +161,7 @@ impl Throttle {
     }
 
     /// It fails no more; what to log, if anything.
-    fn resolve(&mut self, now: Moment) -> Option<Emission> {
+    fn resolve(&mut self, now: Monotonic) -> Option<Emission> {
         if self.ended_at.is_some() {
             return None;
         }
@@ -171,12 +171,12 @@ impl Throttle {
 
     /// Whether it ended, or was last noted, so long ago that the next time is another failure: what
     /// a reload takes out has no end.
-    fn is_over(&self, now: Moment) -> bool {
+    fn is_over(&self, now: Monotonic) -> bool {
         self.ended_at.is_some_and(|at| now.since(at) >= FIRST_DELAY)
             || now.since(self.noted_at) >= LONGEST_DELAY
     }
 
-    fn emit(&mut self, now: Moment) -> Emission {
+    fn emit(&mut self, now: Monotonic) -> Emission {
         Emission {
             suppressed: std::mem::take(&mut self.suppressed),
             duration: now.since(self.since),
@@ -197,7 +197,7 @@ pub struct TemplateFallbackLog(Mutex<Vec<String>>);
 
 impl TemplateFallbackLog {
     /// Logs what the messages about one event are lacking.
-    pub fn note(&self, channel: &ChannelName, drafts: &[Draft]) {
+    pub fn note(&self, channel: &ChannelName, drafts: &[RenderedMessage]) {
         for draft in drafts {
             if let Some(problem) = self.fresh(draft.fallback.as_deref()) {
                 warn!(
@@ -231,8 +231,8 @@ const LOGGED_MAX: usize = 32;
 mod tests {
     use super::*;
 
-    fn at(minutes: u64) -> Moment {
-        Moment::default().plus(Duration::from_secs(60 * minutes))
+    fn at(minutes: u64) -> Monotonic {
+        Monotonic::default().plus(Duration::from_secs(60 * minutes))
     }
 
     fn said(suppressed: u64, minutes: u64) -> Option<Emission> {

@@ -5,61 +5,61 @@
 
 use std::time::Duration;
 
-use crate::daemon::admission::folded;
+use crate::daemon::admission::normalized_id;
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::moment::Moment;
-use crate::domain::trouble::TroubleKind;
+use crate::domain::moment::Monotonic;
+use crate::domain::trouble::FailureKind;
 use crate::domain::watch::Watch;
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// A hint makes a watched avatar due now, but not more often than once a second. It says
     /// nothing, and changes nothing else.
-    pub(super) fn take_hint(&mut self, id: &AvatarId) {
-        let Some(id) = self.folded.get(&folded(id)).cloned() else { return };
-        if self.unwritten.contains_key(&id) {
+    pub(super) fn on_hint(&mut self, id: &AvatarId) {
+        let Some(id) = self.by_normalized_id.get(&normalized_id(id)).cloned() else { return };
+        if self.pending_writes.contains_key(&id) {
             return;
         }
         self.hinted.insert(id.clone());
         if self.idle.contains_key(&id) {
-            self.hasten_hinted(&id);
+            self.expedite_hinted(&id);
         }
     }
 
-    pub(super) fn hasten_hinted(&mut self, id: &AvatarId) {
-        let now = self.tools.clock.moment();
+    pub(super) fn expedite_hinted(&mut self, id: &AvatarId) {
+        let now = self.context.clock.monotonic();
         let passed = self.asked_at.get(id).map(|asked_at| now.since(*asked_at));
-        let wait = passed.map_or(Duration::ZERO, |passed| HINT_WAIT.saturating_sub(passed));
-        self.hints_due.hasten(id, now, wait);
+        let wait = passed.map_or(Duration::ZERO, |passed| HINT_INTERVAL_MIN.saturating_sub(passed));
+        self.hint_schedule.expedite(id, now, wait);
     }
 
     /// Sends a hinted avatar on its way, whatever it is due for besides.
-    pub(super) fn follow_hint(&mut self, id: AvatarId, now: Moment) {
-        let Some(registration) = self.registered.get(&id) else { return };
-        if !self.idle.contains_key(&id) || self.unwritten.contains_key(&id) {
+    pub(super) fn follow_hint(&mut self, id: AvatarId, now: Monotonic) {
+        let Some(registration) = self.watched.get(&id) else { return };
+        if !self.idle.contains_key(&id) || self.pending_writes.contains_key(&id) {
             return;
         }
-        if let Some(lane) = self.lanes.get_mut(&registration.account) {
+        if let Some(lane) = self.queues.get_mut(&registration.account) {
             lane.hint(id, now);
         }
     }
 
     /// Those that were denied with the key look again at once when it works again.
-    pub(super) fn hasten_denied(&mut self, account: &AccountName, now: Moment) {
+    pub(super) fn expedite_denied(&mut self, account: &AccountName, now: Monotonic) {
         let denied = |watch: &&Watch| {
-            let trouble = watch.trouble.as_ref();
-            trouble.is_some_and(|trouble| trouble.kind == TroubleKind::Denied)
+            let trouble = watch.failure.as_ref();
+            trouble.is_some_and(|trouble| trouble.kind == FailureKind::Denied)
         };
         for watch in self.idle.values().filter(denied) {
-            let registration = self.registered.get(&watch.id);
+            let registration = self.watched.get(&watch.id);
             if registration.is_some_and(|registration| registration.account == *account) {
-                self.due.hasten(&watch.id, now, Duration::ZERO);
+                self.schedule.expedite(&watch.id, now, Duration::ZERO);
             }
         }
     }
 }
 
 /// The least wait between two looks at an avatar that hints bring about.
-const HINT_WAIT: Duration = Duration::from_secs(1);
+const HINT_INTERVAL_MIN: Duration = Duration::from_secs(1);

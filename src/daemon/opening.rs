@@ -20,22 +20,22 @@ use crate::store::writer::Writer;
 /// As [`Store::open`].
 pub async fn open(path: &Path, boot_id: String) -> Result<(Store, Writer), StoreError> {
     let path = path.to_owned();
-    let opened = tokio::task::spawn_blocking(move || open_and_tell(&path, boot_id)).await;
+    let opened = tokio::task::spawn_blocking(move || open_and_report(&path, boot_id)).await;
     opened.unwrap_or_else(|failure| match failure.try_into_panic() {
         Ok(panic) => resume_unwind(panic),
         Err(_) => Err(StoreError::Stopped),
     })
 }
 
-fn open_and_tell(path: &Path, boot_id: String) -> Result<(Store, Writer), StoreError> {
+fn open_and_report(path: &Path, boot_id: String) -> Result<(Store, Writer), StoreError> {
     let (opening, waits) = mpsc::channel::<()>();
     thread::scope(|scope| {
         let tell = move || {
-            for _ in 0..TOLD_MAX {
-                if waits.recv_timeout(TOLD_EVERY) != Err(RecvTimeoutError::Timeout) {
+            for _ in 0..REPORT_MAX {
+                if waits.recv_timeout(REPORT_EVERY) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
-                systemd::still_starting("opening the database", TOLD_EVERY * 10);
+                systemd::still_starting("opening the database", REPORT_EVERY * 10);
             }
         };
         // Where there is no thread for it, the database is opened all the same.
@@ -47,6 +47,6 @@ fn open_and_tell(path: &Path, boot_id: String) -> Result<(Store, Writer), StoreE
 }
 
 /// How often it is told: so often that a slow machine does not miss it.
-const TOLD_EVERY: Duration = Duration::from_secs(1);
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How often it is told at most, an hour in all: enough for some hundred gigabytes.
-const TOLD_MAX: u32 = 3600;
+const REPORT_MAX: u32 = 3600;

@@ -9,43 +9,43 @@ use crate::daemon::log_throttle::TemplateFallbackLog;
 use crate::daemon::ports::Notifier;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::cadence::Cadence;
+use crate::domain::cadence::PollIntervals;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::Delivery;
 use crate::domain::event::{Event, EventKind, Subject};
-use crate::domain::key_gate::GateWaits;
-use crate::domain::retry::Terms;
-use crate::domain::roll::Roll;
+use crate::domain::key_gate::BreakerBackoff;
+use crate::domain::retry::DeliveryPolicy;
+use crate::domain::roll::RandomBits;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::format::standard;
-use crate::store::handle::Announcement;
+use crate::store::handle::NewEvent;
 use crate::store::outbox::NewDelivery;
 
 /// What both loops work by.
 #[derive(Debug)]
-pub struct Plan<S, N> {
+pub struct RuntimeConfig<S, N> {
     /// The accounts.
-    pub accounts: BTreeMap<AccountName, Account<S>>,
+    pub accounts: BTreeMap<AccountName, AccountRuntime<S>>,
     /// How avatars are looked at.
     pub strategy: Strategy,
     /// What is done with avatars that only a list shows; `None` is nothing.
     pub discovery: Option<Discovery>,
     /// The waits between looks.
-    pub cadence: Cadence,
+    pub intervals: PollIntervals,
     /// The waits of a key that is not welcome.
-    pub gate_waits: GateWaits,
+    pub breaker_backoff: BreakerBackoff,
     /// Whether an avatar that settled without having been seen in training is news.
     pub infer_unseen_training: bool,
     /// The registered avatars; the account of each is among the accounts.
-    pub avatars: HashMap<AvatarId, Arc<Registration>>,
+    pub avatars: HashMap<AvatarId, Arc<WatchedAvatar>>,
     /// The channels.
-    pub outlets: BTreeMap<ChannelName, Outlet<N>>,
+    pub channels: BTreeMap<ChannelName, ChannelRuntime<N>>,
 }
 
 /// One account, ready to use.
 #[derive(Debug)]
-pub struct Account<S> {
+pub struct AccountRuntime<S> {
     /// Where its avatars are looked at.
     pub source: Arc<S>,
     /// Looks under way at once, at most.
@@ -53,7 +53,7 @@ pub struct Account<S> {
     /// Requests in one second, at most.
     pub max_per_second: NonZeroU32,
     /// How long nothing may be seen with its key before that is told.
-    pub blind_after: Duration,
+    pub unavailable_after: Duration,
 }
 
 /// How avatars are looked at.
@@ -81,7 +81,7 @@ pub struct Discovery {
 
 /// What is known of one avatar's registration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Registration {
+pub struct WatchedAvatar {
     /// The name the user gave it.
     pub label: Option<String>,
     /// The channels that hear of it; `None` is all.
@@ -93,66 +93,66 @@ pub struct Registration {
     /// For how long it may be in training before that is told; `None` is for ever.
     pub overdue_after: Option<Duration>,
     /// Where it is registered, for people; `None` when a list showed it.
-    pub place: Option<String>,
+    pub location: Option<String>,
 }
 
 /// One channel, ready to use.
 #[derive(Debug)]
-pub struct Outlet<N> {
+pub struct ChannelRuntime<N> {
     /// Renders and sends.
     pub notifier: Arc<N>,
     /// A name of whom it tells that does not show it; another target is another channel.
     pub target: String,
     /// The longest that one try may take.
-    pub attempt_max: Duration,
+    pub attempt_timeout: Duration,
     /// The kinds of events that it gets.
     pub events: Vec<EventKind>,
     /// Whether it is told of conditions, too.
     pub operator: bool,
     /// What holds for its deliveries.
-    pub terms: Terms,
+    pub policy: DeliveryPolicy,
     /// Tries under way at once, at most; they are of different avatars or recipients.
-    pub at_once: usize,
+    pub max_concurrency: usize,
     /// The least time between two tries, for a place that takes only so many.
-    pub spacing: Option<Duration>,
+    pub min_interval: Option<Duration>,
     /// What is known of messages that its template did not fit.
     pub fallbacks: TemplateFallbackLog,
 }
 
-impl<S, N> Plan<S, N> {
+impl<S, N> RuntimeConfig<S, N> {
     /// What holds for deliveries, by channel.
-    pub fn terms(&self) -> BTreeMap<ChannelName, Terms> {
-        self.outlets.iter().map(|(name, outlet)| (name.clone(), outlet.terms.clone())).collect()
+    pub fn delivery_policies(&self) -> BTreeMap<ChannelName, DeliveryPolicy> {
+        self.channels.iter().map(|(name, outlet)| (name.clone(), outlet.policy.clone())).collect()
     }
 
     /// The registration of an avatar that only the account's list shows; `None` when such avatars
     /// are left alone.
-    pub fn discovered(&self, account: &AccountName) -> Option<Registration> {
+    pub fn discovered(&self, account: &AccountName) -> Option<WatchedAvatar> {
         let discovery = self.discovery.as_ref()?;
-        discovery.accounts.contains(account).then(|| Registration {
+        discovery.accounts.contains(account).then(|| WatchedAvatar {
             channels: discovery.channels.clone(),
             account: account.clone(),
             overdue_after: discovery.overdue_after,
-            ..Registration::default()
+            ..WatchedAvatar::default()
         })
     }
 }
 
-impl<S, N: Notifier> Plan<S, N> {
+impl<S, N: Notifier> RuntimeConfig<S, N> {
     /// An event with its frozen body and its deliveries: rendered once, for every channel and
     /// recipient that gets it. News goes to the channels of the avatar, a condition to operators.
-    pub fn announcement(
+    pub fn new_event(
         &self,
         event: Event,
-        registration: Option<&Registration>,
+        registration: Option<&WatchedAvatar>,
         now: Timestamp,
-        roll: Roll,
-    ) -> Announcement {
+        roll: RandomBits,
+    ) -> NewEvent {
         let chosen = registration.and_then(|registration| registration.channels.as_ref());
-        let gets = |name: &ChannelName, outlet: &Outlet<N>| match &event.subject {
+        let gets = |name: &ChannelName, outlet: &ChannelRuntime<N>| match &event.subject {
             // A channel that does not work is told of through the others.
             Subject::Condition(condition) => {
-                outlet.operator && condition.about.channel() != Some(name)
+                outlet.operator && condition.subject.channel() != Some(name)
             }
             Subject::DeadLetter(letter) => outlet.operator && letter.channel != *name,
             Subject::Transition { .. } | Subject::Ping { .. } => {
@@ -161,10 +161,10 @@ impl<S, N: Notifier> Plan<S, N> {
             }
         };
         let deliveries = (1u64..)
-            .zip(&self.outlets)
+            .zip(&self.channels)
             .filter(|(_, (name, outlet))| gets(name, outlet))
             .flat_map(|(number, (name, outlet))| {
-                let drafts = outlet.notifier.freeze(&event, now, roll.derive(number));
+                let drafts = outlet.notifier.render(&event, now, roll.derive(number));
                 outlet.fallbacks.note(name, &drafts);
                 drafts.into_iter().map(|draft| NewDelivery {
                     id: draft.id,
@@ -173,11 +173,11 @@ impl<S, N: Notifier> Plan<S, N> {
                     content_type: draft.content_type,
                     body: draft.body,
                     fallback: draft.fallback,
-                    delivery: Delivery::new(now, &outlet.terms),
+                    delivery: Delivery::new(now, &outlet.policy),
                 })
             })
             .collect();
         let body = standard::render(&event);
-        Announcement { event, body, deliveries }
+        NewEvent { event, body, deliveries }
     }
 }

@@ -16,50 +16,50 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error_span, warn};
 
-use crate::daemon::due::Due;
-use crate::daemon::errand::{Errand, Returned};
-use crate::daemon::experience::{Experience, LESSONS_MAX};
-use crate::daemon::lane::{Lane, Turn, Urgency};
+use crate::daemon::due::Schedule;
+use crate::daemon::errand::{TaskInfo, TaskResult};
+use crate::daemon::experience::{ForecastCache, SAMPLES_MAX};
+use crate::daemon::lane::{AccountQueue, NextAction, Priority};
 use crate::daemon::log_throttle::Key;
-use crate::daemon::look::{Case, Tools, Unwritten, look, write_again};
-use crate::daemon::plan::{Plan, Registration, Strategy};
+use crate::daemon::look::{Context, PendingWrite, PollInput, poll_avatar, retry_write};
+use crate::daemon::plan::{RuntimeConfig, Strategy, WatchedAvatar};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::daemon::progress::Loop;
-use crate::daemon::pulse::Pulse;
+use crate::daemon::pulse::DaemonStats;
 use crate::daemon::shutdown::Shutdown;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::forecast::Forecast;
-use crate::domain::moment::Moment;
+use crate::domain::moment::Monotonic;
 use crate::domain::status::Status;
-use crate::domain::vision::Vision;
+use crate::domain::vision::AccountConnectivity;
 use crate::domain::watch::Watch;
-use crate::store::error::{NextStep, StoreError};
+use crate::store::error::{Recovery, StoreError};
 
 /// The loop's state.
 #[derive(Debug)]
 pub struct Poller<S, N, C: Clock> {
-    pub(super) tools: Tools<C>,
-    pub(super) pulse: Arc<Pulse>,
-    pub(super) plan: Arc<Plan<S, N>>,
-    pub(super) lanes: BTreeMap<AccountName, Lane<C>>,
-    pub(super) registered: HashMap<AvatarId, Arc<Registration>>,
-    pub(super) folded: HashMap<String, AvatarId>,
+    pub(super) context: Context<C>,
+    pub(super) stats: Arc<DaemonStats>,
+    pub(super) config: Arc<RuntimeConfig<S, N>>,
+    pub(super) queues: BTreeMap<AccountName, AccountQueue<C>>,
+    pub(super) watched: HashMap<AvatarId, Arc<WatchedAvatar>>,
+    pub(super) by_normalized_id: HashMap<String, AvatarId>,
     /// Those that lists showed since the start: they may not be on disk yet.
-    pub(super) found: HashMap<AvatarId, AccountName>,
+    pub(super) discovered: HashMap<AvatarId, AccountName>,
     pub(super) idle: HashMap<AvatarId, Watch>,
-    pub(super) unwritten: HashMap<AvatarId, Box<Unwritten>>,
-    pub(super) due: Due,
-    pub(super) errands: HashMap<Id, Errand>,
-    pub(super) in_flight: JoinSet<Returned>,
-    pub(super) asked_at: HashMap<AvatarId, Moment>,
+    pub(super) pending_writes: HashMap<AvatarId, Box<PendingWrite>>,
+    pub(super) schedule: Schedule,
+    pub(super) tasks: HashMap<Id, TaskInfo>,
+    pub(super) in_flight: JoinSet<TaskResult>,
+    pub(super) asked_at: HashMap<AvatarId, Monotonic>,
     pub(super) hinted: HashSet<AvatarId>,
-    pub(super) hints_due: Due,
+    pub(super) hint_schedule: Schedule,
     pub(super) hints: mpsc::Receiver<AvatarId>,
-    pub(super) experience: Experience,
-    pub(super) checkpoint_at: Moment,
+    pub(super) forecasts: ForecastCache,
+    pub(super) checkpoint_at: Monotonic,
     /// Cuts off whoever still asks; whoever writes goes on.
-    pub(super) cut: CancellationToken,
+    pub(super) cancel: CancellationToken,
 }
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
@@ -69,37 +69,37 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// # Errors
     /// When the store cannot be read.
     pub async fn new(
-        tools: Tools<C>,
-        pulse: Arc<Pulse>,
-        plan: Arc<Plan<S, N>>,
+        tools: Context<C>,
+        pulse: Arc<DaemonStats>,
+        plan: Arc<RuntimeConfig<S, N>>,
         hints: mpsc::Receiver<AvatarId>,
     ) -> Result<Self, StoreError> {
-        let lessons = tools.store.lessons(LESSONS_MAX).await?;
-        let checkpoint_at = tools.clock.moment();
+        let lessons = tools.store.training_samples(SAMPLES_MAX).await?;
+        let checkpoint_at = tools.clock.monotonic();
         let mut poller = Self {
-            tools,
-            pulse,
-            plan,
-            lanes: BTreeMap::new(),
-            registered: HashMap::new(),
-            folded: HashMap::new(),
-            found: HashMap::new(),
+            context: tools,
+            stats: pulse,
+            config: plan,
+            queues: BTreeMap::new(),
+            watched: HashMap::new(),
+            by_normalized_id: HashMap::new(),
+            discovered: HashMap::new(),
             idle: HashMap::new(),
-            unwritten: HashMap::new(),
-            due: Due::default(),
-            errands: HashMap::new(),
+            pending_writes: HashMap::new(),
+            schedule: Schedule::default(),
+            tasks: HashMap::new(),
             in_flight: JoinSet::new(),
             asked_at: HashMap::new(),
             hinted: HashSet::new(),
-            hints_due: Due::default(),
+            hint_schedule: Schedule::default(),
             hints,
-            experience: Experience::new(lessons),
+            forecasts: ForecastCache::new(lessons),
             checkpoint_at,
-            cut: CancellationToken::new(),
+            cancel: CancellationToken::new(),
         };
-        let ground = poller.survey(&Arc::clone(&poller.plan)).await?;
-        poller.open_lanes(ground.memories, ground.registered);
-        poller.admit_at_start(ground.unknown).await?;
+        let ground = poller.load_state(&Arc::clone(&poller.config)).await?;
+        poller.create_queues(ground.memories, ground.registered);
+        poller.enqueue_initial(ground.unknown).await?;
         Ok(poller)
     }
 
@@ -109,63 +109,66 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// When the store fails for good.
     pub async fn run(
         mut self,
-        mut plans: watch::Receiver<Arc<Plan<S, N>>>,
+        mut plans: watch::Receiver<Arc<RuntimeConfig<S, N>>>,
         stop: Shutdown,
     ) -> Result<(), StoreError> {
-        let looked = self.look_on(&mut plans, &stop).await;
+        let looked = self.poll_until_stopped(&mut plans, &stop).await;
         // However it ends, what was observed is written if that can be.
         let drained = self.drain(stop).await;
         looked.and(drained)
     }
 
     /// Looks until told to stop, or until the store fails for good.
-    async fn look_on(
+    async fn poll_until_stopped(
         &mut self,
-        plans: &mut watch::Receiver<Arc<Plan<S, N>>>,
+        plans: &mut watch::Receiver<Arc<RuntimeConfig<S, N>>>,
         stop: &Shutdown,
     ) -> Result<(), StoreError> {
         // When a plan is taken up that could not be at once.
         let mut adopt_at = None;
         loop {
             let wake_at = self.launch();
-            let clock = self.tools.clock.clone();
+            let clock = self.context.clock.clone();
             select! {
                 biased;
                 () = stop.graceful.cancelled() => return Ok(()),
-                Ok(()) = plans.changed() => adopt_at = Some(clock.moment()),
-                Some(done) = self.in_flight.join_next_with_id() => self.take_back(done).await?,
-                Some(id) = self.hints.recv() => self.take_hint(&id),
+                Ok(()) = plans.changed() => adopt_at = Some(clock.monotonic()),
+                Some(done) = self.in_flight.join_next_with_id() => self.on_task_done(done).await?,
+                Some(id) = self.hints.recv() => self.on_hint(&id),
                 () = clock.sleep_until(adopt_at.map_or(wake_at, |at| wake_at.min(at))) => {}
             }
-            if adopt_at.is_some_and(|at| at <= clock.moment()) {
+            if adopt_at.is_some_and(|at| at <= clock.monotonic()) {
                 let plan = Arc::clone(&plans.borrow_and_update());
-                adopt_at = self.try_to_adopt(plan).await?;
+                adopt_at = self.try_apply_config(plan).await?;
             }
             while let Some(done) = self.in_flight.try_join_next_with_id() {
-                self.note_turn();
-                self.take_back(done).await?;
+                self.tick();
+                self.on_task_done(done).await?;
             }
-            self.tell_sights().await?;
+            self.report_connectivity().await?;
         }
     }
 
     /// Follows a new plan; when to try again, if the store cannot be read just now.
-    async fn try_to_adopt(&mut self, plan: Arc<Plan<S, N>>) -> Result<Option<Moment>, StoreError> {
-        let adopted = self.adopt(plan).await;
-        let (throttle, now) = (&self.tools.throttle, self.tools.clock.moment());
+    async fn try_apply_config(
+        &mut self,
+        plan: Arc<RuntimeConfig<S, N>>,
+    ) -> Result<Option<Monotonic>, StoreError> {
+        let adopted = self.apply_config(plan).await;
+        let (throttle, now) = (&self.context.throttle, self.context.clock.monotonic());
         match adopted {
-            Err(failure) if failure.next_step() == NextStep::Retry => {
-                if let Some(said) = throttle.record(Key::Writing(PLANS), PLANS, now) {
+            Err(failure) if failure.next_step() == Recovery::Retry => {
+                if let Some(said) = throttle.record(Key::Writing(CONFIG), CONFIG, now) {
                     warn!(
                         suppressed = said.suppressed(),
                         "the avatars of the new config are taken up as soon as the database can \
                          be read: {failure}"
                     );
                 }
-                Ok(Some(now.plus(ADOPT_AGAIN)))
+                Ok(Some(now.plus(APPLY_RETRY_DELAY)))
             }
             adopted => {
-                throttle.resolve(&Key::Writing(PLANS), now);
+                throttle.resolve(&Key::Writing(CONFIG), now);
                 adopted.map(|()| None)
             }
         }
@@ -173,161 +176,166 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 
     /// Starts the looks that are due and allowed; the moment to come back, unless a look that
     /// ends comes first.
-    fn launch(&mut self) -> Moment {
-        let now = self.note_turn();
-        for id in self.due.take(now) {
-            self.make_ready(id, now);
+    fn launch(&mut self) -> Monotonic {
+        let now = self.tick();
+        for id in self.schedule.take(now) {
+            self.enqueue(id, now);
         }
-        for id in self.hints_due.take(now) {
+        for id in self.hint_schedule.take(now) {
             self.follow_hint(id, now);
         }
-        let mut wake_at = earlier(self.due.next(), self.hints_due.next());
-        self.pulse.next_look_at.set(wake_at);
-        self.report_sight();
-        let accounts: Vec<AccountName> = self.lanes.keys().cloned().collect();
+        let mut wake_at = earliest(self.schedule.next(), self.hint_schedule.next());
+        self.stats.next_poll_at.set(wake_at);
+        self.report_accounts();
+        let accounts: Vec<AccountName> = self.queues.keys().cloned().collect();
         for name in accounts {
-            let lane_at = self.launch_lane(&name, now);
-            wake_at = earlier(wake_at, lane_at);
+            let lane_at = self.launch_queue(&name, now);
+            wake_at = earliest(wake_at, lane_at);
         }
-        let glance_at = now.plus(GLANCE);
+        let glance_at = now.plus(WAKE_EVERY);
         wake_at.map_or(glance_at, |wake_at| wake_at.min(glance_at))
     }
 
     /// Notes that the loop goes on; the moment.
-    pub(super) fn note_turn(&self) -> Moment {
-        let now = self.tools.clock.moment();
-        self.pulse.progress.turned(Loop::Poller, now);
+    pub(super) fn tick(&self) -> Monotonic {
+        let now = self.context.clock.monotonic();
+        self.stats.liveness.tick(Loop::Poller, now);
         now
     }
 
     /// Sends what is due on its way: to be written, to be looked at, or to be listed.
-    pub(super) fn make_ready(&mut self, id: AvatarId, now: Moment) {
-        if let Some(unwritten) = self.unwritten.remove(&id) {
+    pub(super) fn enqueue(&mut self, id: AvatarId, now: Monotonic) {
+        if let Some(unwritten) = self.pending_writes.remove(&id) {
             self.idle.remove(&id);
-            self.write_unwritten(id, unwritten);
+            self.spawn_retry_write(id, unwritten);
             return;
         }
         let Some(watch) = self.idle.get(&id) else { return };
-        let Some(registration) = self.registered.get(&id) else { return };
-        let Some(lane) = self.lanes.get_mut(&registration.account) else { return };
-        let singly = watch.spell.looks > 0 || lane.roster.lacks(&id) || !lane.roster.is_open(now);
-        if self.plan.strategy == Strategy::List && !singly {
+        let Some(registration) = self.watched.get(&id) else { return };
+        let Some(lane) = self.queues.get_mut(&registration.account) else { return };
+        let singly = watch.streak.polls > 0 || lane.list.is_absent(&id) || !lane.list.is_open(now);
+        if self.config.strategy == Strategy::List && !singly {
             lane.ready_for_list(id);
         } else {
-            lane.ready(id, Urgency::of(watch, self.tools.clock.now()), now);
+            lane.ready(id, Priority::of(watch, self.context.clock.now()), now);
         }
     }
 
-    fn launch_lane(&mut self, name: &AccountName, now: Moment) -> Option<Moment> {
+    fn launch_queue(&mut self, name: &AccountName, now: Monotonic) -> Option<Monotonic> {
         loop {
-            let account = self.plan.accounts.get(name)?;
-            let lane = self.lanes.get_mut(name)?;
-            let judge_at = lane.vision.judge_at(account.blind_after);
+            let account = self.config.accounts.get(name)?;
+            let lane = self.queues.get_mut(name)?;
+            let judge_at = lane.connectivity.evaluate_at(account.unavailable_after);
             let source = Arc::clone(&account.source);
-            lane.charge(source.repeats());
-            match lane.turn(now, account.max_concurrency) {
-                Turn::Wait(until) => return earlier(until, judge_at),
-                Turn::List => {
-                    let clock = self.tools.clock.clone();
-                    let request = self.tools.requests.mint();
+            lane.charge_reconnects(source.reconnects());
+            match lane.next_action(now, account.max_concurrency) {
+                NextAction::Wait(until) => return earliest(until, judge_at),
+                NextAction::List => {
+                    let clock = self.context.clock.clone();
+                    let request = self.context.requests.next();
                     let span = error_span!("list", account = %name, request.id = request);
                     let account = Some(name.clone());
-                    let errand = Errand { account, span, ..Errand::default() };
-                    let cut = self.cut.clone();
-                    self.send(errand, async move {
-                        let asked_at = clock.moment();
+                    let errand = TaskInfo { account, span, ..TaskInfo::default() };
+                    let cut = self.cancel.clone();
+                    self.spawn(errand, async move {
+                        let asked_at = clock.monotonic();
                         select! {
                             biased;
                             listing = source.list(clock.now()) => {
-                                Returned::Listed(listing, asked_at)
+                                TaskResult::Listed(listing, asked_at)
                             }
-                            () = cut.cancelled() => Returned::CutOff,
+                            () = cut.cancelled() => TaskResult::Cancelled,
                         }
                     });
                 }
-                Turn::Look(id) => {
-                    let (Some(watch), Some(case)) = (self.idle.remove(&id), self.case(&id)) else {
+                NextAction::Poll(id) => {
+                    let (Some(watch), Some(case)) = (self.idle.remove(&id), self.poll_input(&id))
+                    else {
                         // Who is ready is idle, so this cannot be; a lane must not count it.
                         self.release(name);
                         continue;
                     };
                     self.hinted.remove(&id);
-                    self.hints_due.remove(&id);
+                    self.hint_schedule.remove(&id);
                     self.asked_at.insert(id.clone(), now);
-                    let (tools, plan) = (self.tools.clone(), Arc::clone(&self.plan));
-                    let case = Case { forecast: self.forecast(&watch), ..case };
+                    let (tools, plan) = (self.context.clone(), Arc::clone(&self.config));
+                    let case = PollInput { forecast: self.forecast(&watch), ..case };
                     let stale = Arc::<AtomicBool>::default();
-                    let (known, cut) = (Arc::clone(&stale), self.cut.clone());
-                    let task = look(tools, plan, source, case, watch, known, cut);
-                    let request = self.tools.requests.mint();
+                    let (known, cut) = (Arc::clone(&stale), self.cancel.clone());
+                    let task = poll_avatar(tools, plan, source, case, watch, known, cut);
+                    let request = self.context.requests.next();
                     let span = error_span!(
                         "look", avatar.id = %id, account = %name, request.id = request
                     );
                     let account = Some(name.clone());
-                    let errand = Errand { avatar: Some(id), account, stale, span };
-                    self.send(errand, async { Returned::Looked(Box::new(task.await)) });
+                    let errand = TaskInfo { avatar: Some(id), account, stale, span };
+                    self.spawn(errand, async { TaskResult::Polled(Box::new(task.await)) });
                 }
             }
         }
     }
 
-    fn write_unwritten(&mut self, id: AvatarId, unwritten: Box<Unwritten>) {
+    fn spawn_retry_write(&mut self, id: AvatarId, unwritten: Box<PendingWrite>) {
         let span = unwritten.span.clone();
-        let task = write_again(self.tools.clone(), unwritten);
-        let errand = Errand { avatar: Some(id), span, ..Errand::default() };
-        self.send(errand, async { Returned::Looked(Box::new(task.await)) });
+        let task = retry_write(self.context.clone(), unwritten);
+        let errand = TaskInfo { avatar: Some(id), span, ..TaskInfo::default() };
+        self.spawn(errand, async { TaskResult::Polled(Box::new(task.await)) });
     }
 
     /// Sends a task on its errand.
-    pub(super) fn send(
+    pub(super) fn spawn(
         &mut self,
-        errand: Errand,
-        task: impl Future<Output = Returned> + Send + 'static,
+        errand: TaskInfo,
+        task: impl Future<Output = TaskResult> + Send + 'static,
     ) {
         let handle = self.in_flight.spawn(task.instrument(errand.span.clone()));
-        self.errands.insert(handle.id(), errand);
+        self.tasks.insert(handle.id(), errand);
     }
 
     /// What a look at that avatar needs to know; `None` when it is not registered.
-    pub(super) fn case(&self, id: &AvatarId) -> Option<Case> {
-        let registration = Arc::clone(self.registered.get(id)?);
-        let lane = self.lanes.get(&registration.account)?;
-        Some(Case {
+    pub(super) fn poll_input(&self, id: &AvatarId) -> Option<PollInput> {
+        let registration = Arc::clone(self.watched.get(id)?);
+        let lane = self.queues.get(&registration.account)?;
+        Some(PollInput {
             registration,
             is_new: false,
             discovered: false,
-            key_answered_at: lane.vision.answered_at(),
+            account_ok_at: lane.connectivity.answered_at(),
             forecast: None,
         })
     }
 
     pub(super) fn forecast(&mut self, watch: &Watch) -> Option<Arc<Forecast>> {
-        self.experience.forecast(watch.model.as_ref(), self.plan.cadence.training)
+        self.forecasts.forecast(watch.model.as_ref(), self.config.intervals.training)
     }
 
     pub(super) fn report(&self) {
         let count = |test: fn(&Watch) -> bool| self.idle.values().filter(|w| test(w)).count();
-        self.pulse.avatars.set(self.registered.len());
-        self.pulse.training.set(count(is_training));
-        self.pulse.troubled.set(count(|watch| watch.trouble.is_some()));
-        self.pulse.keys.set(self.lanes.len());
-        self.pulse.blind.set(self.lanes.values().filter(|lane| lane.vision.is_blind()).count());
+        self.stats.avatars.set(self.watched.len());
+        self.stats.training.set(count(is_training));
+        self.stats.failing.set(count(|watch| watch.failure.is_some()));
+        self.stats.accounts.set(self.queues.len());
+        self.stats
+            .accounts_unavailable
+            .set(self.queues.values().filter(|lane| lane.connectivity.is_reported()).count());
     }
 
-    fn report_sight(&self) {
-        let count = |test: fn(&Vision) -> bool| {
-            self.lanes.values().filter(|lane| test(&lane.vision)).count()
+    fn report_accounts(&self) {
+        let count = |test: fn(&AccountConnectivity) -> bool| {
+            self.queues.values().filter(|lane| test(&lane.connectivity)).count()
         };
-        self.pulse.dark.set(count(Vision::is_dark));
-        self.pulse.seeing.set(count(|vision| vision.answered_at().is_some() && !vision.is_dark()));
+        self.stats.accounts_failing.set(count(AccountConnectivity::is_failing));
+        self.stats
+            .accounts_ok
+            .set(count(|vision| vision.answered_at().is_some() && !vision.is_failing()));
     }
 }
 
 fn is_training(watch: &Watch) -> bool {
-    watch.sight.as_ref().is_some_and(|sight| sight.status == Status::Training)
+    watch.observed.as_ref().is_some_and(|sight| sight.status == Status::Training)
 }
 
-fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+fn earliest(one: Option<Monotonic>, other: Option<Monotonic>) -> Option<Monotonic> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
@@ -335,8 +343,8 @@ fn earlier(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
 }
 
 /// The loop turns this often even if nothing is due: whoever watches it wants to see it move.
-const GLANCE: Duration = Duration::from_secs(30);
+const WAKE_EVERY: Duration = Duration::from_secs(30);
 /// What the log calls what the store cannot tell of a new plan.
-const PLANS: &str = "avatars of new configs";
+const CONFIG: &str = "avatars of new configs";
 /// The wait before a plan is taken up again that could not be.
-const ADOPT_AGAIN: Duration = Duration::from_secs(1);
+const APPLY_RETRY_DELAY: Duration = Duration::from_secs(1);

@@ -10,26 +10,26 @@ use crate::argil::client::Client;
 use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::Outcome;
 use crate::domain::event::Event;
-use crate::domain::listing::Listing;
-use crate::domain::moment::Moment;
+use crate::domain::listing::ListObservation;
+use crate::domain::moment::Monotonic;
 use crate::domain::observation::Observation;
-use crate::domain::roll::Roll;
+use crate::domain::roll::RandomBits;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::channels::Channel;
-use crate::notify::message::{Draft, Parcel};
+use crate::notify::message::{OutboundMessage, RenderedMessage};
 
 /// The time, for people and for waits.
 pub trait Clock: Clone + Send + Sync + 'static {
     /// The wall clock, for people and records.
     fn now(&self) -> Timestamp;
     /// The steady clock, for waits.
-    fn moment(&self) -> Moment;
+    fn monotonic(&self) -> Monotonic;
     /// Waits until the steady clock has reached `until`.
-    fn sleep_until(&self, until: Moment) -> impl Future<Output = ()> + Send;
+    fn sleep_until(&self, until: Monotonic) -> impl Future<Output = ()> + Send;
 }
 
 /// Waits until the steady clock has reached `until`; for ever when there is no such moment.
-pub async fn sleep_until<C: Clock>(clock: &C, until: Option<Moment>) {
+pub async fn sleep_until<C: Clock>(clock: &C, until: Option<Monotonic>) {
     match until {
         Some(until) => clock.sleep_until(until).await,
         None => std::future::pending().await,
@@ -39,11 +39,11 @@ pub async fn sleep_until<C: Clock>(clock: &C, until: Option<Moment>) {
 /// Where avatars are looked at.
 pub trait AvatarSource: Send + Sync + 'static {
     /// Looks at one avatar.
-    fn look(&self, id: &AvatarId, now: Timestamp) -> impl Future<Output = Observation> + Send;
+    fn poll(&self, id: &AvatarId, now: Timestamp) -> impl Future<Output = Observation> + Send;
     /// Looks at all avatars of the account at once.
-    fn list(&self, now: Timestamp) -> impl Future<Output = Listing> + Send;
+    fn list(&self, now: Timestamp) -> impl Future<Output = ListObservation> + Send;
     /// How many looks and lists so far took a second request.
-    fn repeats(&self) -> u64 {
+    fn reconnects(&self) -> u64 {
         0
     }
 }
@@ -51,31 +51,35 @@ pub trait AvatarSource: Send + Sync + 'static {
 /// A way to tell.
 pub trait Notifier: Send + Sync + 'static {
     /// Renders the message about an event, once: one draft for each recipient.
-    fn freeze(&self, event: &Event, now: Timestamp, roll: Roll) -> Vec<Draft>;
+    fn render(&self, event: &Event, now: Timestamp, roll: RandomBits) -> Vec<RenderedMessage>;
     /// Makes exactly one try.
-    fn deliver(&self, parcel: &Parcel, now: Timestamp) -> impl Future<Output = Outcome> + Send;
+    fn deliver(
+        &self,
+        parcel: &OutboundMessage,
+        now: Timestamp,
+    ) -> impl Future<Output = Outcome> + Send;
 }
 
 impl AvatarSource for Client {
-    async fn look(&self, id: &AvatarId, now: Timestamp) -> Observation {
-        Self::look(self, id, now).await
+    async fn poll(&self, id: &AvatarId, now: Timestamp) -> Observation {
+        Self::get_avatar(self, id, now).await
     }
 
-    async fn list(&self, now: Timestamp) -> Listing {
-        Self::list(self, now).await
+    async fn list(&self, now: Timestamp) -> ListObservation {
+        Self::list_avatars(self, now).await
     }
 
-    fn repeats(&self) -> u64 {
+    fn reconnects(&self) -> u64 {
         Self::repeats(self)
     }
 }
 
 impl Notifier for Channel {
-    fn freeze(&self, event: &Event, now: Timestamp, roll: Roll) -> Vec<Draft> {
-        Self::freeze(self, event, now, roll)
+    fn render(&self, event: &Event, now: Timestamp, roll: RandomBits) -> Vec<RenderedMessage> {
+        Self::render(self, event, now, roll)
     }
 
-    async fn deliver(&self, parcel: &Parcel, now: Timestamp) -> Outcome {
+    async fn deliver(&self, parcel: &OutboundMessage, now: Timestamp) -> Outcome {
         Self::deliver(self, parcel, now).await
     }
 }

@@ -11,16 +11,16 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::domain::moment::Moment;
+use crate::domain::moment::Monotonic;
 
 /// When each part last moved; shared by the loops and whoever asks.
 #[derive(Debug, Default)]
-pub struct Progress {
-    poller: Mark,
-    dispatcher: Mark,
-    service: Mark,
-    store_asked: Mark,
-    store_failing: Mark,
+pub struct Liveness {
+    poller: AtomicMonotonic,
+    dispatcher: AtomicMonotonic,
+    service: AtomicMonotonic,
+    store_requested: AtomicMonotonic,
+    store_failing: AtomicMonotonic,
 }
 
 /// What has to move.
@@ -38,16 +38,16 @@ pub enum Part {
 
 /// That a part does not move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stuck {
+pub struct Stall {
     /// Which.
     pub part: Part,
     /// When it last moved.
-    pub since: Moment,
+    pub since: Monotonic,
 }
 
-impl Progress {
+impl Liveness {
     /// Notes that a loop has turned.
-    pub fn turned(&self, one: Loop, now: Moment) {
+    pub fn tick(&self, one: Loop, now: Monotonic) {
         let mark = match one {
             Loop::Poller => &self.poller,
             Loop::Dispatcher => &self.dispatcher,
@@ -57,26 +57,26 @@ impl Progress {
     }
 
     /// Notes that the store was asked for something that it has to answer.
-    pub fn asked_store(&self, now: Moment) {
-        self.store_asked.set(Some(now));
+    pub fn store_request(&self, now: Monotonic) {
+        self.store_requested.set(Some(now));
     }
 
     /// Notes that the store answered, and that it did what it was asked for.
-    pub fn store_did(&self) {
-        self.store_asked.set(None);
+    pub fn store_response(&self) {
+        self.store_requested.set(None);
         self.store_failing.set(None);
     }
 
     /// Notes that the store answered, and that it cannot do it just now.
-    pub fn store_failed(&self, now: Moment) {
-        self.store_asked.set(None);
+    pub fn store_failed(&self, now: Monotonic) {
+        self.store_requested.set(None);
         if self.store_failing.get().is_none() {
             self.store_failing.set(Some(now));
         }
     }
 
     /// Since when the store answers that it cannot do what it is asked for, if that is so.
-    pub fn store_failing_since(&self) -> Option<Moment> {
+    pub fn store_failing_since(&self) -> Option<Monotonic> {
         self.store_failing.get()
     }
 
@@ -86,28 +86,28 @@ impl Progress {
     }
 
     /// Each part that has begun, with when it last moved.
-    pub fn moved(&self) -> impl Iterator<Item = (Part, Moment)> {
+    pub fn moved(&self) -> impl Iterator<Item = (Part, Monotonic)> {
         let parts = [
             (Part::Poller, &self.poller),
             (Part::Dispatcher, &self.dispatcher),
             (Part::Service, &self.service),
-            (Part::Store, &self.store_asked),
+            (Part::Store, &self.store_requested),
         ];
         parts.into_iter().filter_map(|(part, mark)| Some((part, mark.get()?)))
     }
 
     /// What has not moved for longer than it may, at `now`; the store first, since the others wait
     /// for it.
-    pub fn stuck(&self, now: Moment) -> Option<Stuck> {
+    pub fn stalled(&self, now: Monotonic) -> Option<Stall> {
         let parts = [
-            (Part::Store, &self.store_asked),
+            (Part::Store, &self.store_requested),
             (Part::Poller, &self.poller),
             (Part::Dispatcher, &self.dispatcher),
             (Part::Service, &self.service),
         ];
         parts.into_iter().find_map(|(part, mark)| {
             let since = mark.get()?;
-            (now.since(since) > part.limit()).then_some(Stuck { part, since })
+            (now.since(since) > part.limit()).then_some(Stall { part, since })
         })
     }
 }
@@ -156,18 +156,18 @@ impl fmt::Display for Part {
 /// A moment, or none, that one writes and others read; kept as one more than its milliseconds,
 /// since zero is none.
 #[derive(Debug, Default)]
-pub struct Mark(AtomicU64);
+pub struct AtomicMonotonic(AtomicU64);
 
-impl Mark {
+impl AtomicMonotonic {
     /// Sets it.
-    pub fn set(&self, moment: Option<Moment>) {
+    pub fn set(&self, moment: Option<Monotonic>) {
         let number = moment.map_or(0, |moment| moment.as_millis().saturating_add(1));
         self.0.store(number, Ordering::Relaxed);
     }
 
     /// Reads it.
-    pub fn get(&self) -> Option<Moment> {
-        self.0.load(Ordering::Relaxed).checked_sub(1).map(Moment::from_millis)
+    pub fn get(&self) -> Option<Monotonic> {
+        self.0.load(Ordering::Relaxed).checked_sub(1).map(Monotonic::from_millis)
     }
 }
 
@@ -175,18 +175,18 @@ impl Mark {
 mod tests {
     use super::*;
 
-    fn at(second: u64) -> Moment {
-        Moment::from_millis(second * 1000)
+    fn at(second: u64) -> Monotonic {
+        Monotonic::from_millis(second * 1000)
     }
 
-    fn check(progress: &Progress, second: u64, expected: Option<(Part, u64)>) {
-        let stuck = progress.stuck(at(second)).map(|it| (it.part, it.since.as_millis() / 1000));
+    fn check(progress: &Liveness, second: u64, expected: Option<(Part, u64)>) {
+        let stuck = progress.stalled(at(second)).map(|it| (it.part, it.since.as_millis() / 1000));
         assert_eq!(stuck, expected, "at second {second}");
     }
 
     #[test]
     fn what_never_began_is_not_stuck() {
-        check(&Progress::default(), 1_000_000, None);
+        check(&Liveness::default(), 1_000_000, None);
     }
 
     #[test]
@@ -196,45 +196,45 @@ mod tests {
             (Loop::Dispatcher, Part::Dispatcher),
             (Loop::Service, Part::Service),
         ] {
-            let progress = Progress::default();
+            let progress = Liveness::default();
             [Loop::Poller, Loop::Dispatcher, Loop::Service]
                 .iter()
-                .for_each(|it| progress.turned(*it, at(0)));
+                .for_each(|it| progress.tick(*it, at(0)));
             let limit = part.limit().as_secs();
             for other in [Loop::Poller, Loop::Dispatcher, Loop::Service] {
                 if other != one {
-                    progress.turned(other, at(limit));
+                    progress.tick(other, at(limit));
                 }
             }
             check(&progress, limit, None);
             check(&progress, limit + 1, Some((part, 0)));
-            progress.turned(one, at(limit + 1));
+            progress.tick(one, at(limit + 1));
             check(&progress, limit + 1, None);
         }
     }
 
     #[test]
     fn a_store_that_owes_an_answer_is_what_the_others_wait_for() {
-        let progress = Progress::default();
-        progress.turned(Loop::Dispatcher, at(0));
-        progress.asked_store(at(0));
+        let progress = Liveness::default();
+        progress.tick(Loop::Dispatcher, at(0));
+        progress.store_request(at(0));
         check(&progress, Part::Store.limit().as_secs(), None);
         check(&progress, 1000, Some((Part::Store, 0)));
-        progress.store_did();
+        progress.store_response();
         check(&progress, 1000, Some((Part::Dispatcher, 0)));
     }
 
     #[test]
     fn a_store_that_answers_that_it_cannot_is_failing_and_not_stuck() {
-        let progress = Progress::default();
+        let progress = Liveness::default();
         for second in [10, 20] {
-            progress.asked_store(at(second));
+            progress.store_request(at(second));
             progress.store_failed(at(second));
         }
         check(&progress, 1000, None);
         assert_eq!(progress.store_failing_since(), Some(at(10)));
-        progress.asked_store(at(30));
-        progress.store_did();
+        progress.store_request(at(30));
+        progress.store_response();
         assert_eq!(progress.store_failing_since(), None);
     }
 }

@@ -3,35 +3,35 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::daemon::progress::{Mark, Progress};
-use crate::domain::moment::Moment;
+use crate::daemon::progress::{AtomicMonotonic, Liveness};
+use crate::domain::moment::Monotonic;
 use crate::text::plural::counted;
 
 /// The numbers; each loop writes its own.
 #[derive(Debug, Default)]
-pub struct Pulse {
+pub struct DaemonStats {
     /// Registered avatars.
     pub avatars: Gauge,
     /// Avatars that were training when last seen.
     pub training: Gauge,
     /// Avatars that cannot be seen just now.
-    pub troubled: Gauge,
+    pub failing: Gauge,
     /// Accounts whose keys are used.
-    pub keys: Gauge,
+    pub accounts: Gauge,
     /// Accounts with whose key nothing can be seen.
-    pub blind: Gauge,
+    pub accounts_unavailable: Gauge,
     /// Accounts whose last look showed nothing.
-    pub dark: Gauge,
+    pub accounts_failing: Gauge,
     /// Accounts whose last look showed something.
-    pub seeing: Gauge,
+    pub accounts_ok: Gauge,
     /// When the next look is due.
-    pub next_look_at: Mark,
+    pub next_poll_at: AtomicMonotonic,
     /// Tries at deliveries under way.
     pub sending: Gauge,
     /// Deliveries that wait, for whatever; counted every few seconds.
-    pub waiting: Gauge,
+    pub pending: Gauge,
     /// When each loop last turned.
-    pub progress: Progress,
+    pub liveness: Liveness,
 }
 
 /// One number.
@@ -50,28 +50,28 @@ impl Gauge {
     }
 }
 
-impl Pulse {
+impl DaemonStats {
     /// The numbers in words, at `now`.
-    pub fn sentence(&self, now: Moment) -> String {
+    pub fn status_line(&self, now: Monotonic) -> String {
         let mut parts = vec![counted(self.avatars.get(), "avatar")];
         let optional = [
             (&self.training, "training"),
-            (&self.troubled, "out of sight"),
-            (&self.blind, "blind"),
+            (&self.failing, "out of sight"),
+            (&self.accounts_unavailable, "blind"),
         ];
         parts.extend(optional.iter().filter_map(|(gauge, words)| gauge.words(words)));
-        if let Some(at) = self.next_look_at.get() {
+        if let Some(at) = self.next_poll_at.get() {
             parts.push(format!("next look in {} s", at.since(now).as_secs()));
         }
         parts.extend(self.sending.words("being told"));
-        parts.push(format!("{} waiting", self.waiting.get()));
-        parts.push(match (self.seeing.get(), self.dark.get()) {
+        parts.push(format!("{} waiting", self.pending.get()));
+        parts.push(match (self.accounts_ok.get(), self.accounts_failing.get()) {
             (0, 0) => "api not heard yet".to_owned(),
             (_, 0) => "api ok".to_owned(),
             (0, _) => "api shows nothing".to_owned(),
             (_, dark) => format!("api shows nothing to {}", counted(dark, "account")),
         });
-        if self.progress.store_failing_since().is_some() {
+        if self.liveness.store_failing_since().is_some() {
             parts.push("the database cannot be written".to_owned());
         }
         parts.join(", ")
@@ -90,25 +90,25 @@ mod tests {
 
     #[test]
     fn the_sentence_says_what_there_is_to_say() {
-        let pulse = Pulse::default();
-        let now = Moment::from_millis(5_000);
-        let check = |expected: &str| assert_eq!(pulse.sentence(now), expected);
+        let pulse = DaemonStats::default();
+        let now = Monotonic::from_millis(5_000);
+        let check = |expected: &str| assert_eq!(pulse.status_line(now), expected);
         check("0 avatars, 0 waiting, api not heard yet");
         pulse.avatars.set(12);
         pulse.training.set(2);
-        pulse.next_look_at.set(Some(now.plus(std::time::Duration::from_secs(14))));
-        pulse.seeing.set(1);
+        pulse.next_poll_at.set(Some(now.plus(std::time::Duration::from_secs(14))));
+        pulse.accounts_ok.set(1);
         check("12 avatars, 2 training, next look in 14 s, 0 waiting, api ok");
         pulse.avatars.set(1);
         pulse.training.set(0);
-        pulse.next_look_at.set(None);
-        pulse.troubled.set(1);
+        pulse.next_poll_at.set(None);
+        pulse.failing.set(1);
         pulse.sending.set(3);
-        pulse.waiting.set(7);
-        pulse.dark.set(1);
+        pulse.pending.set(7);
+        pulse.accounts_failing.set(1);
         check("1 avatar, 1 out of sight, 3 being told, 7 waiting, api shows nothing to 1 account");
-        pulse.seeing.set(0);
-        pulse.progress.store_failed(now);
+        pulse.accounts_ok.set(0);
+        pulse.liveness.store_failed(now);
         check(
             "1 avatar, 1 out of sight, 3 being told, 7 waiting, api shows nothing, \
              the database cannot be written",

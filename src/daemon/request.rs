@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::domain::roll::Roll;
+use crate::domain::roll::RandomBits;
 
 /// Gives names that no other request has, in this process or another; clones share the count.
 #[derive(Clone, Debug)]
@@ -16,13 +16,13 @@ pub struct RequestIds {
 
 impl RequestIds {
     /// Names that begin as `roll` says.
-    pub fn new(roll: Roll) -> Self {
+    pub fn new(roll: RandomBits) -> Self {
         let process = format!("{:08x}", roll.bits() >> (u128::BITS - PROCESS_BITS));
         Self { process, last: Arc::default() }
     }
 
     /// The next name.
-    pub fn mint(&self) -> String {
+    pub fn next(&self) -> String {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         format!("{}-{number:x}", self.process)
     }
@@ -37,8 +37,8 @@ mod tests {
 
     #[test]
     fn no_two_requests_have_the_same_name() {
-        let ids = RequestIds::new(Roll::new(0x1234_5678 << 96));
-        assert_eq!([ids.mint(), ids.clone().mint()], ["12345678-1", "12345678-2"]);
-        assert_eq!(RequestIds::new(Roll::new(7)).mint(), "00000000-1");
+        let ids = RequestIds::new(RandomBits::new(0x1234_5678 << 96));
+        assert_eq!([ids.next(), ids.clone().next()], ["12345678-1", "12345678-2"]);
+        assert_eq!(RequestIds::new(RandomBits::new(7)).next(), "00000000-1");
     }
 }

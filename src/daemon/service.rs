@@ -13,26 +13,26 @@ use tokio::select;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use crate::config::diff::{Change, Turn};
+use crate::config::diff::{Change, ChangeKind};
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
-use crate::daemon::chance::Chance;
+use crate::daemon::chance::Rng;
 use crate::daemon::checked;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
 use crate::daemon::name_servers;
 use crate::daemon::ports::Clock as _;
 use crate::daemon::progress::Loop;
-use crate::daemon::pulse::Pulse;
-use crate::daemon::signals::{Order, Signals};
+use crate::daemon::pulse::DaemonStats;
+use crate::daemon::signals::{ServiceSignal, Signals};
 use crate::daemon::supervisor::Daemon;
 use crate::daemon::systemd;
 use crate::daemon::watchdog;
-use crate::domain::moment::Moment;
-use crate::live::feed::Feed;
-use crate::store::error::NextStep;
+use crate::domain::moment::Monotonic;
+use crate::live::feed::EventBus;
+use crate::store::error::Recovery;
 
 /// Why the service ended other than by an order.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +64,7 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
     let mut signals = Signals::take().map_err(system("taking signals"))?;
     systemd::start().map_err(system("starting a thread"))?;
     let settings = checked::load(config, &Environment::from_process())?;
-    let chance = Chance::from_entropy().map_err(system("asking for entropy"))?;
+    let chance = Rng::from_entropy().map_err(system("asking for entropy"))?;
     log_warnings(&settings);
     name_servers::log_forbidden();
     let Some((mut daemon, mut is_stopping)) = start(&settings, chance, &mut signals).await? else {
@@ -78,16 +78,16 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
         "watching with the database `{}`",
         settings.store_path.display()
     );
-    systemd::ready(&daemon.sentence());
+    systemd::ready(&daemon.status_line());
     let pulse = daemon.pulse();
     let mut watchers = JoinSet::new();
     if let Some(limit) = systemd::watchdog_limit() {
         watchers.spawn(watchdog::watch(Arc::clone(&pulse), SystemClock, limit, systemd::alive));
     }
     let mut told = String::new();
-    let mut again = Again::default();
+    let mut again = ReloadRetry::default();
     while !is_stopping {
-        pulse.progress.turned(Loop::Service, SystemClock.moment());
+        pulse.liveness.tick(Loop::Service, SystemClock.monotonic());
         select! {
             failure = daemon.failed() => {
                 systemd::stopping();
@@ -96,25 +96,25 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
                 return Err(failure.into());
             }
             order = signals.next() => match order {
-                Order::Reload => {
+                ServiceSignal::Reload => {
                     systemd::reloading();
-                    again = Again::default();
+                    again = ReloadRetry::default();
                     let reloaded = reload(config, &mut daemon, &mut again);
-                    is_stopping = done_or_stopped(&mut signals, reloaded).await?;
-                    systemd::ready(&daemon.sentence());
+                    is_stopping = until_stopped(&mut signals, reloaded).await?;
+                    systemd::ready(&daemon.status_line());
                 }
-                Order::Stop => is_stopping = true,
+                ServiceSignal::Stop => is_stopping = true,
             },
-            () = tokio::time::sleep(again.pause(SystemClock.moment())) => {
+            () = tokio::time::sleep(again.pause(SystemClock.monotonic())) => {
                 let caught_up = async {
                     daemon.catch_up().await?;
-                    match again.is_due(&config.path, SystemClock.moment()) {
+                    match again.is_due(&config.path, SystemClock.monotonic()) {
                         true => reload(config, &mut daemon, &mut again).await,
                         false => Ok(()),
                     }
                 };
-                is_stopping = done_or_stopped(&mut signals, caught_up).await?;
-                let sentence = daemon.sentence();
+                is_stopping = until_stopped(&mut signals, caught_up).await?;
+                let sentence = daemon.status_line();
                 if sentence != told {
                     systemd::status(&sentence);
                     told = sentence;
@@ -124,14 +124,14 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
     }
     systemd::stopping();
     info!("stopping");
-    say_how_far(&pulse, daemon.stop(signals.next_stop())).await?;
+    report_status(&pulse, daemon.stop(signals.next_stop())).await?;
     info!("stopped");
     Ok(())
 }
 
 /// Does something that waits for the store, unless an order to stop comes first; whether it did.
 /// What is left undone then, the next start does.
-async fn done_or_stopped(
+async fn until_stopped(
     signals: &mut Signals,
     work: impl Future<Output = Result<(), DaemonError>>,
 ) -> Result<bool, DaemonError> {
@@ -146,10 +146,10 @@ async fn done_or_stopped(
 /// database takes long to be opened: whatever that writes is written whole or not at all.
 async fn start(
     settings: &Settings,
-    chance: Chance,
+    chance: Rng,
     signals: &mut Signals,
 ) -> Result<Option<(Daemon<SystemClock>, bool)>, DaemonError> {
-    let mut starting = pin!(Daemon::start(settings, SystemClock, chance, Feed::default()));
+    let mut starting = pin!(Daemon::start(settings, SystemClock, chance, EventBus::default()));
     select! {
         started = starting.as_mut() => return Ok(Some((started?, false))),
         () = signals.next_stop() => {}
@@ -159,7 +159,7 @@ async fn start(
 }
 
 /// Says how far stopping has come, until it is done: systemd waits for as long as it hears of it.
-async fn say_how_far<T>(pulse: &Pulse, stopping: impl Future<Output = T>) -> T {
+async fn report_status<T>(pulse: &DaemonStats, stopping: impl Future<Output = T>) -> T {
     tokio::pin!(stopping);
     let mut most = 0;
     loop {
@@ -169,21 +169,21 @@ async fn say_how_far<T>(pulse: &Pulse, stopping: impl Future<Output = T>) -> T {
             0 => "stopping".to_owned(),
             most => format!("draining: {left} of {most} deliveries are still under way"),
         };
-        systemd::still_stopping(&status, STOP_TOLD_EVERY * 10);
+        systemd::still_stopping(&status, STOP_REPORT_EVERY * 10);
         select! {
             done = &mut stopping => return done,
-            () = tokio::time::sleep(STOP_TOLD_EVERY) => {}
+            () = tokio::time::sleep(STOP_REPORT_EVERY) => {}
         }
     }
 }
 
 /// A reload that could not be done for a reason that may pass: it is done again without an order.
 #[derive(Debug, Default)]
-struct Again {
-    at: Option<Moment>,
-    wait: Duration,
+struct ReloadRetry {
+    at: Option<Monotonic>,
+    delay: Duration,
     /// The reasons, as they were said.
-    said: String,
+    is_logged: String,
     /// The file that was to be taken; another one is not taken without an order.
     stamp: Option<Stamp>,
 }
@@ -191,22 +191,22 @@ struct Again {
 /// Which file it is, in which state.
 type Stamp = (u64, u64, i64, i64);
 
-impl Again {
-    fn is_due(&self, path: &Path, now: Moment) -> bool {
+impl ReloadRetry {
+    fn is_due(&self, path: &Path, now: Monotonic) -> bool {
         let is_same = self.stamp.is_none() || self.stamp == stamp(path);
         is_same && self.at.is_some_and(|at| at <= now)
     }
 
     /// How long nothing has to be done.
-    fn pause(&self, now: Moment) -> Duration {
-        self.at.map_or(STATUS_EVERY, |at| at.since(now).clamp(AGAIN_MIN, STATUS_EVERY))
+    fn pause(&self, now: Monotonic) -> Duration {
+        self.at.map_or(STATUS_EVERY, |at| at.since(now).clamp(RELOAD_DELAY_MIN, STATUS_EVERY))
     }
 
     /// Tries again soon, and not for ever so soon.
-    fn later(&mut self, path: &Path, said: String, now: Moment) {
-        self.wait = (self.wait * 2).clamp(AGAIN_MIN, AGAIN_MAX);
-        let (at, stamp) = (Some(now.plus(self.wait)), stamp(path));
-        *self = Self { at, wait: self.wait, said, stamp };
+    fn later(&mut self, path: &Path, said: String, now: Monotonic) {
+        self.delay = (self.delay * 2).clamp(RELOAD_DELAY_MIN, RELOAD_DELAY_MAX);
+        let (at, stamp) = (Some(now.plus(self.delay)), stamp(path));
+        *self = Self { at, delay: self.delay, is_logged: said, stamp };
     }
 }
 
@@ -219,28 +219,28 @@ fn stamp(path: &Path) -> Option<Stamp> {
 async fn reload(
     config: &ConfigFile,
     daemon: &mut Daemon<SystemClock>,
-    again: &mut Again,
+    again: &mut ReloadRetry,
 ) -> Result<(), DaemonError> {
     match try_reload(config, daemon).await {
         Ok(changes) => {
-            *again = Again::default();
+            *again = ReloadRetry::default();
             if changes.is_empty() {
                 info!("the config was read again: nothing changed");
             }
             for change in changes {
                 // A file that is half saved may lack some, too; whoever meant it knows.
-                match change.turn {
-                    Turn::Removed(_) => warn!("the config was read again: {change}"),
-                    Turn::Added(_) | Turn::Changed(_) => {
+                match change.kind {
+                    ChangeKind::Removed(_) => warn!("the config was read again: {change}"),
+                    ChangeKind::Added(_) | ChangeKind::Changed(_) => {
                         info!("the config was read again: {change}");
                     }
                 }
             }
         }
         Err(ServiceError::Daemon(DaemonError::Store(failure)))
-            if failure.next_step() == NextStep::Retry =>
+            if failure.next_step() == Recovery::Retry =>
         {
-            again.at = Some(SystemClock.moment().plus(STATUS_EVERY));
+            again.at = Some(SystemClock.monotonic().plus(STATUS_EVERY));
             daemon.config_waits(&failure);
         }
         Err(failure) => {
@@ -254,18 +254,18 @@ async fn reload(
                 ServiceError::Daemon(source) => vec![with_causes(source)],
             };
             let said = reasons.join("; ");
-            if said != again.said {
+            if said != again.is_logged {
                 error!("the config was read again and not taken, the old one stays in force");
                 reasons.iter().for_each(|reason| error!("{reason}"));
                 if failure.may_pass() {
                     info!("this may pass: the config is tried again until it can be taken");
                 }
-                daemon.refused(&said).await?;
+                daemon.on_rejected(&said).await?;
             }
             if failure.may_pass() {
-                again.later(&config.path, said, SystemClock.moment());
+                again.later(&config.path, said, SystemClock.monotonic());
             } else {
-                *again = Again::default();
+                *again = ReloadRetry::default();
             }
         }
     }
@@ -302,10 +302,10 @@ fn one_line(problem: &Problem) -> String {
 /// How long a start may go on after the order to stop.
 const START_GRACE: Duration = Duration::from_secs(2);
 /// How often it is said how far stopping has come.
-const STOP_TOLD_EVERY: Duration = Duration::from_secs(1);
+const STOP_REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How often the status line is looked at.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// How soon a config is tried again that could not be taken for a reason that may pass.
-const AGAIN_MIN: Duration = Duration::from_millis(250);
+const RELOAD_DELAY_MIN: Duration = Duration::from_millis(250);
 /// How often at least a config is tried again that could not be taken for a reason that may pass.
-const AGAIN_MAX: Duration = Duration::from_secs(60);
+const RELOAD_DELAY_MAX: Duration = Duration::from_secs(60);

@@ -8,7 +8,7 @@ use signal_hook_tokio::Signals as SignalStream;
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum ServiceSignal {
     /// `SIGHUP`: read the config again.
     Reload,
     /// `SIGTERM`, `SIGINT`: stop.
@@ -78,11 +78,11 @@ impl Signals {
     }
 
     /// The next order; a stop goes first.
-    pub async fn next(&mut self) -> Order {
+    pub async fn next(&mut self) -> ServiceSignal {
         tokio::select! {
             biased;
-            _ = self.stops.next() => Order::Stop,
-            Some(_) = self.reloads.next() => Order::Reload,
+            _ = self.stops.next() => ServiceSignal::Stop,
+            Some(_) = self.reloads.next() => ServiceSignal::Reload,
         }
     }
 

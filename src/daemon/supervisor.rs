@@ -16,52 +16,52 @@ use crate::config::diff::{Change, diff};
 use crate::config::in_force::emptied;
 use crate::config::settings::Settings;
 use crate::config::snapshot::Snapshot;
-use crate::daemon::bell::Bell;
-use crate::daemon::chance::Chance;
-use crate::daemon::chores::Chores;
-use crate::daemon::config_notes::ConfigNotes;
+use crate::daemon::bell::Wakeup;
+use crate::daemon::chance::Rng;
+use crate::daemon::chores::BackgroundConfig;
+use crate::daemon::config_notes::ConfigStatus;
 use crate::daemon::dispatcher::Dispatcher;
-use crate::daemon::door::{Door, Inside, Turn};
+use crate::daemon::door::{ListenerChange, WebDeps, WebListener};
 use crate::daemon::error::DaemonError;
 use crate::daemon::heart;
 use crate::daemon::janitor;
 use crate::daemon::log_throttle::{Key, LogThrottle};
-use crate::daemon::look::Tools;
+use crate::daemon::look::Context;
 use crate::daemon::opening;
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::Clock;
-use crate::daemon::pulse::Pulse;
+use crate::daemon::pulse::DaemonStats;
 use crate::daemon::request::RequestIds;
 use crate::daemon::shutdown::Shutdown;
 use crate::daemon::trial;
 use crate::daemon::wiring::{self, WiredPlan};
-use crate::domain::roll::Roll;
+use crate::domain::roll::RandomBits;
 use crate::domain::timestamp::Timestamp;
-use crate::live::feed::Feed;
+use crate::live::feed::EventBus;
 use crate::live::metrics::Metrics;
-use crate::live::sights::Sights;
-use crate::store::channels::{Registered, Registration};
+use crate::live::sights::LastSeen;
+use crate::store::channels::{ChannelChanges, ChannelTarget};
 use crate::store::error::StoreError;
 use crate::store::handle::Store;
 use crate::store::lock::DatabaseLock;
-use crate::store::recovery::Recovery;
+use crate::store::recovery::CrashRecovery;
 use crate::store::runs::StartCheck;
 use crate::store::writer::Writer;
 
 /// A running daemon.
 #[derive(Debug)]
 pub struct Daemon<C: Clock> {
-    tools: Tools<C>,
+    context: Context<C>,
     writer: Writer,
     settings: Settings,
-    plans: watch::Sender<Arc<WiredPlan>>,
-    chores: watch::Sender<Arc<Chores>>,
+    configs: watch::Sender<Arc<WiredPlan>>,
+    background: watch::Sender<Arc<BackgroundConfig>>,
     shutdown: Shutdown,
     loops: JoinSet<(&'static str, Result<(), StoreError>)>,
-    pulse: Arc<Pulse>,
-    inside: Inside<C>,
-    door: Option<Door>,
-    notes: ConfigNotes,
+    stats: Arc<DaemonStats>,
+    web_deps: WebDeps<C>,
+    web: Option<WebListener>,
+    config_status: ConfigStatus,
 }
 
 impl<C: Clock> Daemon<C> {
@@ -73,8 +73,8 @@ impl<C: Clock> Daemon<C> {
     pub async fn start(
         settings: &Settings,
         clock: C,
-        chance: Chance,
-        feed: Feed,
+        chance: Rng,
+        feed: EventBus,
     ) -> Result<Self, DaemonError> {
         let plan = Arc::new(wiring::plan(settings, None)?);
         let chores = Arc::new(wiring::chores(settings)?);
@@ -82,10 +82,10 @@ impl<C: Clock> Daemon<C> {
         // Another daemon with this config has the page's place, too; it is named for what it holds.
         if let Ok(Some(pid)) = DatabaseLock::holder(&settings.store_path) {
             let path = settings.store_path.clone();
-            return Err(StoreError::Held { path, pid }.into());
+            return Err(StoreError::Locked { path, pid }.into());
         }
-        let turn = Turn::plan(None, &settings.web)?;
-        let boot = chance.roll();
+        let turn = ListenerChange::plan(None, &settings.web)?;
+        let boot = chance.next_bits();
         let boot_id = format!("{:032x}", boot.bits());
         let is_new = std::fs::metadata(&settings.store_path).map_or(0, |file| file.len()) == 0;
         let (store, writer) = opening::open(&settings.store_path, boot_id).await?;
@@ -93,16 +93,26 @@ impl<C: Clock> Daemon<C> {
         if is_new {
             info!("a new database is begun at `{}`", settings.store_path.display());
         }
-        let (now, roll) = (clock.now(), chance.roll());
+        let (now, roll) = (clock.now(), chance.next_bits());
         register(&store, &plan, now, roll).await?;
         let rejected_since = store.config_rejected().await?;
 
-        let bell = Bell::default();
-        let (sights, metrics) = (Sights::default(), Metrics::new());
+        let bell = Wakeup::default();
+        let (sights, metrics) = (LastSeen::default(), Metrics::new());
         let requests = RequestIds::new(boot);
         let throttle = LogThrottle::default();
-        let tools = Tools { store, clock, chance, bell, feed, sights, metrics, throttle, requests };
-        let pulse = Arc::new(Pulse::default());
+        let tools = Context {
+            store,
+            clock,
+            rng: chance,
+            wakeup: bell,
+            events: feed,
+            last_seen: sights,
+            metrics,
+            throttle,
+            requests,
+        };
+        let pulse = Arc::new(DaemonStats::default());
         let (plans, followed) = watch::channel(Arc::clone(&plan));
         let (chores, of_chores) = watch::channel(chores);
         let shutdown = Shutdown::default();
@@ -115,18 +125,18 @@ impl<C: Clock> Daemon<C> {
         loops.spawn(async move { ("poller", poller.await) });
         let dispatcher = dispatcher.run(followed, shutdown.clone());
         loops.spawn(async move { ("dispatcher", dispatcher.await) });
-        let (trials, tried) = mpsc::channel(TRIALS_WAITING_MAX);
-        let (clock, chance) = (tools.clock.clone(), tools.chance.clone());
+        let (trials, tried) = mpsc::channel(TESTS_WAITING_MAX);
+        let (clock, chance) = (tools.clock.clone(), tools.rng.clone());
         tokio::spawn(trial::serve(tried, plans.subscribe(), clock, chance));
-        let inside = Inside {
+        let inside = WebDeps {
             tools: tools.clone(),
             database: settings.store_path.clone(),
             pulse: Arc::clone(&pulse),
-            started_at: tools.clock.moment(),
-            looks: hinted,
-            trials,
+            started_at: tools.clock.monotonic(),
+            poll_requests: hinted,
+            test_requests: trials,
         };
-        let door = turn.make(None, settings, &inside);
+        let door = turn.apply(None, settings, &inside);
         let (store, clock) = (tools.store.clone(), tools.clock.clone());
         let janitor = janitor::run(store, clock, of_chores.clone(), shutdown.clone());
         loops.spawn(async move { ("janitor", janitor.await) });
@@ -138,19 +148,19 @@ impl<C: Clock> Daemon<C> {
         });
         let settings = settings.clone();
         let mut daemon = Self {
-            tools,
+            context: tools,
             writer,
             settings,
-            plans,
-            chores,
+            configs: plans,
+            background: chores,
             shutdown,
             loops,
-            pulse,
-            inside,
-            door,
-            notes: ConfigNotes::new(rejected_since),
+            stats: pulse,
+            web_deps: inside,
+            web: door,
+            config_status: ConfigStatus::new(rejected_since),
         };
-        daemon.taken().await?;
+        daemon.on_applied().await?;
         Ok(daemon)
     }
 
@@ -166,54 +176,56 @@ impl<C: Clock> Daemon<C> {
         }
         let [old, new] = [&self.settings, &settings].map(Snapshot::with_secrets);
         if let Some(what) = emptied(&old, &new) {
-            return Err(DaemonError::Emptied(what));
+            return Err(DaemonError::StoreEmptied(what));
         }
-        let before = Arc::clone(&self.plans.borrow());
+        let before = Arc::clone(&self.configs.borrow());
         let plan = Arc::new(wiring::plan(&settings, Some((&self.settings, &before)))?);
         let chores = Arc::new(wiring::chores(&settings)?);
         let place = self.page();
-        let turn = match Turn::plan(self.door.as_ref(), &settings.web)? {
-            Turn::Swap(listen) => self.swap_door(listen).await?,
+        let turn = match ListenerChange::plan(self.web.as_ref(), &settings.web)? {
+            ListenerChange::Rebind(listen) => self.rebind_web(listen).await?,
             turn => turn,
         };
         // The last that can fail, since it is on disk then.
-        let (now, roll) = (self.tools.clock.now(), self.tools.chance.roll());
-        let registered = register(&self.tools.store, &plan, now, roll).await;
+        let (now, roll) = (self.context.clock.now(), self.context.rng.next_bits());
+        let registered = register(&self.context.store, &plan, now, roll).await;
         if let Err(failure) = registered {
             drop(turn);
-            if self.door.is_none() {
+            if self.web.is_none() {
                 self.reopen(place);
             }
             return Err(failure.into());
         }
         let left = match &turn {
-            Turn::Stay => None,
-            Turn::Open(..) | Turn::Swap(_) | Turn::Close => self.door.take(),
+            ListenerChange::Keep => None,
+            ListenerChange::Open(..) | ListenerChange::Rebind(_) | ListenerChange::Close => {
+                self.web.take()
+            }
         };
-        self.door = turn.make(self.door.take(), &settings, &self.inside);
+        self.web = turn.apply(self.web.take(), &settings, &self.web_deps);
         wiring::hindrances(&plan, &chores).iter().for_each(|lacks| warn!("{lacks}"));
-        self.plans.send_replace(plan);
-        self.chores.send_replace(chores);
+        self.configs.send_replace(plan);
+        self.background.send_replace(chores);
         let changes = diff(&old, &new);
         self.settings = settings;
         if let Some(door) = left {
             door.close().await;
         }
         // That it was taken is said anyway, with what it changes.
-        self.tools.throttle.resolve(&Key::Writing(CONFIGS), self.tools.clock.moment());
-        self.taken().await?;
+        self.context.throttle.resolve(&Key::Writing(CONFIGS), self.context.clock.monotonic());
+        self.on_applied().await?;
         Ok(changes)
     }
 
     /// Closes the door to have its port for another address; when that cannot be had, it stands
     /// where it stood.
-    async fn swap_door(&mut self, listen: SocketAddr) -> Result<Turn, DaemonError> {
+    async fn rebind_web(&mut self, listen: SocketAddr) -> Result<ListenerChange, DaemonError> {
         let place = self.page();
-        if let Some(door) = self.door.take() {
+        if let Some(door) = self.web.take() {
             door.close().await;
         }
         match TcpListener::bind(listen) {
-            Ok(listener) => Ok(Turn::Open(listen, listener)),
+            Ok(listener) => Ok(ListenerChange::Open(listen, listener)),
             Err(source) => {
                 self.reopen(place);
                 Err(DaemonError::Listen { place: listen, source })
@@ -224,17 +236,17 @@ impl<C: Clock> Daemon<C> {
     /// Opens the door again where it stood, with what is in force.
     fn reopen(&mut self, place: Option<SocketAddr>) {
         let listener = place.and_then(|place| Some((place, TcpListener::bind(place).ok()?)));
-        self.door = listener.and_then(|(place, listener)| {
-            Turn::Open(place, listener).make(None, &self.settings, &self.inside)
+        self.web = listener.and_then(|(place, listener)| {
+            ListenerChange::Open(place, listener).apply(None, &self.settings, &self.web_deps)
         });
     }
 
     /// Notes that the settings are in force, and tells that the config is good again, if it was
     /// told that it was not.
-    async fn taken(&mut self) -> Result<(), DaemonError> {
-        self.tools.metrics.reloaded(true, self.tools.clock.now());
-        let plan = Arc::clone(&self.plans.borrow());
-        self.notes.taken(&self.tools, &plan, &self.settings).await
+    async fn on_applied(&mut self) -> Result<(), DaemonError> {
+        self.context.metrics.record_reload(true, self.context.clock.now());
+        let plan = Arc::clone(&self.configs.borrow());
+        self.config_status.on_applied(&self.context, &plan, &self.settings).await
     }
 
     /// Notes and tells what could not be written when it was to be.
@@ -242,8 +254,8 @@ impl<C: Clock> Daemon<C> {
     /// # Errors
     /// When the store fails for good.
     pub async fn catch_up(&mut self) -> Result<(), DaemonError> {
-        let plan = Arc::clone(&self.plans.borrow());
-        self.notes.catch_up(&self.tools, &plan, &self.settings).await
+        let plan = Arc::clone(&self.configs.borrow());
+        self.config_status.retry(&self.context, &plan, &self.settings).await
     }
 
     /// Tells operators, once, that the config was read again and not taken, and keeps the reason
@@ -251,16 +263,16 @@ impl<C: Clock> Daemon<C> {
     ///
     /// # Errors
     /// When the store fails for good.
-    pub async fn refused(&mut self, reason: &str) -> Result<(), DaemonError> {
-        self.tools.metrics.reloaded(false, self.tools.clock.now());
-        let plan = Arc::clone(&self.plans.borrow());
-        self.notes.refused(&self.tools, &plan, reason).await
+    pub async fn on_rejected(&mut self, reason: &str) -> Result<(), DaemonError> {
+        self.context.metrics.record_reload(false, self.context.clock.now());
+        let plan = Arc::clone(&self.configs.borrow());
+        self.config_status.on_rejected(&self.context, &plan, reason).await
     }
 
     /// Says that a good config is taken as soon as the store can write.
     pub fn config_waits(&self, failure: &StoreError) {
-        let now = self.tools.clock.moment();
-        if let Some(said) = self.tools.throttle.record(Key::Writing(CONFIGS), CONFIGS, now) {
+        let now = self.context.clock.monotonic();
+        if let Some(said) = self.context.throttle.record(Key::Writing(CONFIGS), CONFIGS, now) {
             warn!(
                 suppressed = said.suppressed(),
                 "the config was read again and is taken as soon as the store can write: {failure}"
@@ -270,7 +282,7 @@ impl<C: Clock> Daemon<C> {
 
     /// Where the page is, if it is anywhere.
     pub fn page(&self) -> Option<SocketAddr> {
-        self.door.as_ref().map(Door::place)
+        self.web.as_ref().map(WebListener::place)
     }
 
     /// How many avatars and channels the config in force has.
@@ -279,13 +291,13 @@ impl<C: Clock> Daemon<C> {
     }
 
     /// What the loops are at, in words.
-    pub fn sentence(&self) -> String {
-        self.pulse.sentence(self.tools.clock.moment())
+    pub fn status_line(&self) -> String {
+        self.stats.status_line(self.context.clock.monotonic())
     }
 
     /// What the loops are at, and how far they have come; it may be kept beyond the daemon.
-    pub fn pulse(&self) -> Arc<Pulse> {
-        Arc::clone(&self.pulse)
+    pub fn pulse(&self) -> Arc<DaemonStats> {
+        Arc::clone(&self.stats)
     }
 
     /// Ends when a loop ends, which it never should by itself, or the web server breaks off; says
@@ -294,8 +306,8 @@ impl<C: Clock> Daemon<C> {
         loop {
             let end = tokio::select! {
                 end = self.loops.join_next() => end,
-                end = Door::ended(self.door.as_mut()) => {
-                    self.door = None;
+                end = WebListener::ended(self.web.as_mut()) => {
+                    self.web = None;
                     match end {
                         // It said why; only what comes early is lost, and a reload opens it anew.
                         Ok(()) => continue,
@@ -317,7 +329,16 @@ impl<C: Clock> Daemon<C> {
     /// # Errors
     /// When the store failed at the end.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> Result<(), DaemonError> {
-        let Self { tools, writer, shutdown, mut loops, door, plans, inside, .. } = self;
+        let Self {
+            context: tools,
+            writer,
+            shutdown,
+            mut loops,
+            web: door,
+            configs: plans,
+            web_deps: inside,
+            ..
+        } = self;
         if let Some(door) = door {
             door.close().await;
         }
@@ -352,11 +373,11 @@ impl<C: Clock> Daemon<C> {
 /// Says what a start after an end without a word has checked.
 fn log_check(check: StartCheck) {
     match check {
-        StartCheck::Spared => {}
+        StartCheck::Skipped => {}
         StartCheck::Sound => {
             info!("no clean end of the last run is noted: the database was checked, and is sound");
         }
-        StartCheck::CutShort => warn!(
+        StartCheck::TimedOut => warn!(
             "no clean end of the last run is noted; the check of the database took too long and \
              was cut short: run `avatar-watch db verify` when there is time"
         ),
@@ -368,13 +389,14 @@ async fn register(
     store: &Store,
     plan: &WiredPlan,
     now: Timestamp,
-    roll: Roll,
+    roll: RandomBits,
 ) -> Result<(), StoreError> {
-    let channels = plan.outlets.iter().map(|(name, outlet)| Registered {
+    let channels = plan.channels.iter().map(|(name, outlet)| ChannelTarget {
         name: name.clone(),
         fingerprint: outlet.target.clone(),
     });
-    let Registration { enabled, absent } = store.register_channels(channels.collect(), now).await?;
+    let ChannelChanges { enabled, unconfigured: absent } =
+        store.register_channels(channels.collect(), now).await?;
     for name in enabled {
         info!(channel = %name, "channel `{name}` was disabled; it has another target, and is told \
             again");
@@ -385,7 +407,8 @@ async fn register(
             "channel `{name}` is not in the config; its {count} deliveries wait until it is"
         );
     }
-    let taken_back = store.recover(Recovery { now, terms: plan.terms(), roll }).await?;
+    let taken_back =
+        store.recover(CrashRecovery { now, policies: plan.delivery_policies(), roll }).await?;
     if taken_back > 0 {
         info!(count = taken_back, "deliveries that were under way are taken back");
     }
@@ -407,4 +430,4 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 /// Hints that wait for the poller at most; more are lost, and nothing with them.
 const HINTS_WAITING_MAX: usize = 1024;
 /// Channels that wait to be tried at most.
-const TRIALS_WAITING_MAX: usize = 4;
+const TESTS_WAITING_MAX: usize = 4;

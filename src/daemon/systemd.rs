@@ -94,10 +94,10 @@ pub fn alive() {
 
 /// How many messages gave way to newer ones, or were not taken.
 pub fn dropped() -> u64 {
-    MANAGER.get().map_or(0, |manager| manager.news().dropped)
+    MANAGER.get().map_or(0, |manager| manager.pending().dropped)
 }
 
-fn tell(change: impl FnOnce(&mut News)) {
+fn tell(change: impl FnOnce(&mut Pending)) {
     if let Some(manager) = MANAGER.get() {
         manager.tell(change);
     }
@@ -111,13 +111,13 @@ struct Manager(Arc<Shared>);
 struct Shared {
     address: OsString,
     // A std mutex: it is held for a few instructions, and never while something is sent.
-    news: Mutex<News>,
-    told: Condvar,
+    pending: Mutex<Pending>,
+    wakeup: Condvar,
 }
 
 /// What is not sent yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct News {
+struct Pending {
     /// Since when, in microseconds of the monotonic clock, where that can be had.
     reloading: Option<Option<i128>>,
     ready: bool,
@@ -132,16 +132,16 @@ struct News {
 impl Manager {
     fn start(address: OsString) -> io::Result<Self> {
         let (news, told) = (Mutex::default(), Condvar::new());
-        let manager = Self(Arc::new(Shared { address, news, told }));
+        let manager = Self(Arc::new(Shared { address, pending: news, wakeup: told }));
         let ours = manager.clone();
         // It is never joined: it may never come back from a socket that is full.
         thread::Builder::new().name("systemd".to_owned()).spawn(move || ours.serve())?;
         Ok(manager)
     }
 
-    fn tell(&self, change: impl FnOnce(&mut News)) {
-        change(&mut self.news());
-        self.0.told.notify_all();
+    fn tell(&self, change: impl FnOnce(&mut Pending)) {
+        change(&mut self.pending());
+        self.0.wakeup.notify_all();
     }
 
     fn serve(&self) {
@@ -149,9 +149,9 @@ impl Manager {
         let mut pause = PAUSE;
         loop {
             let news = {
-                let news = self.0.told.wait_while(self.news(), |news| !news.is_any());
+                let news = self.0.wakeup.wait_while(self.pending(), |news| !news.is_any());
                 let mut news = news.unwrap_or_else(PoisonError::into_inner);
-                let kept = News { dropped: news.dropped, ..News::default() };
+                let kept = Pending { dropped: news.dropped, ..Pending::default() };
                 std::mem::replace(&mut *news, kept)
             };
             let mut failure = None;
@@ -164,7 +164,7 @@ impl Manager {
             match failure {
                 None => {
                     if !taken {
-                        let dropped = self.news().dropped;
+                        let dropped = self.pending().dropped;
                         info!(dropped, "systemd takes our messages again; {dropped} were dropped");
                     }
                     (taken, pause) = (true, PAUSE);
@@ -174,7 +174,7 @@ impl Manager {
                         warn!("systemd does not take our messages: {error}");
                     }
                     taken = false;
-                    self.news().take_back(news);
+                    self.pending().take_back(news);
                     thread::sleep(pause);
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
@@ -182,12 +182,12 @@ impl Manager {
         }
     }
 
-    fn news(&self) -> MutexGuard<'_, News> {
-        self.0.news.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl News {
+impl Pending {
     fn is_any(&self) -> bool {
         let Self { reloading, ready, stopping, grace, status, alive, dropped: _ } = self;
         reloading.is_some() || *ready || *stopping || grace.is_some() || status.is_some() || *alive
@@ -295,7 +295,7 @@ mod tests {
         });
         let messages = read_to(&socket, "STATUS=last");
         assert_eq!(messages.last().unwrap(), "READY=1\nSTATUS=last\nWATCHDOG=1\n");
-        let dropped = manager.news().dropped;
+        let dropped = manager.pending().dropped;
         assert!(dropped > 0);
         assert_eq!(messages.len() as u64 + dropped, MANY + 1, "what was not sent is counted");
     }
@@ -306,21 +306,21 @@ mod tests {
         let path = folder.path().join("socket");
         let manager = Manager::start(path.clone().into()).unwrap();
         manager.tell(|news| news.ready = true);
-        while manager.news().is_any() {
+        while manager.pending().is_any() {
             thread::yield_now();
         }
         let socket = UnixDatagram::bind(&path).unwrap();
         assert_eq!(read(&socket), "READY=1\n");
-        let news = News {
+        let news = Pending {
             ready: true,
             reloading: Some(Some(7)),
             status: Some("well".to_owned()),
-            ..News::default()
+            ..Pending::default()
         };
         assert_eq!(news.messages(), ["RELOADING=1\nMONOTONIC_USEC=7\n", "READY=1\nSTATUS=well\n"]);
-        let mut newer = News { reloading: Some(Some(9)), ..News::default() };
+        let mut newer = Pending { reloading: Some(Some(9)), ..Pending::default() };
         newer.take_back(news);
-        assert_eq!(newer, News { reloading: Some(Some(9)), dropped: 1, ..News::default() });
+        assert_eq!(newer, Pending { reloading: Some(Some(9)), dropped: 1, ..Pending::default() });
     }
 
     #[test]

@@ -8,26 +8,26 @@ use tokio::select;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::daemon::chance::Chance;
-use crate::daemon::plan::Plan;
+use crate::daemon::chance::Rng;
+use crate::daemon::plan::RuntimeConfig;
 use crate::daemon::ports::{Clock, Notifier};
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::id::EventId;
 use crate::domain::timestamp::Timestamp;
-use crate::notify::message::{Draft, Parcel};
-use crate::web::desk::{Trial, Tried};
+use crate::notify::message::{OutboundMessage, RenderedMessage};
+use crate::web::desk::{TestRequest, TestResult};
 
 /// Makes the trials that come in, one at a time, until nobody can ask for one any more.
 pub async fn serve<S: Send + Sync + 'static, N: Notifier, C: Clock>(
-    mut trials: mpsc::Receiver<Trial>,
-    plans: watch::Receiver<Arc<Plan<S, N>>>,
+    mut trials: mpsc::Receiver<TestRequest>,
+    plans: watch::Receiver<Arc<RuntimeConfig<S, N>>>,
     clock: C,
-    chance: Chance,
+    chance: Rng,
 ) {
-    while let Some(Trial { channel, mut answer }) = trials.recv().await {
-        let outlet = plans.borrow().outlets.get(&channel).map(|it| Arc::clone(&it.notifier));
+    while let Some(TestRequest { channel, mut answer }) = trials.recv().await {
+        let outlet = plans.borrow().channels.get(&channel).map(|it| Arc::clone(&it.notifier));
         let Some(notifier) = outlet else {
             drop(answer.send(None));
             continue;
@@ -41,20 +41,20 @@ pub async fn serve<S: Send + Sync + 'static, N: Notifier, C: Clock>(
 }
 
 /// A fresh `test.ping`, rendered for every recipient of a channel.
-pub fn parcels<N: Notifier>(
+pub fn test_messages<N: Notifier>(
     notifier: &N,
     channel: &ChannelName,
     now: Timestamp,
-    chance: &Chance,
-) -> Vec<Parcel> {
+    chance: &Rng,
+) -> Vec<OutboundMessage> {
     let event = Event {
-        id: EventId::mint(now, chance.roll()),
+        id: EventId::mint(now, chance.next_bits()),
         kind: EventKind::TestPing,
         occurred_at: now,
         subject: Subject::Ping { channel: channel.clone() },
     };
-    let drafts = notifier.freeze(&event, now, chance.roll()).into_iter();
-    let parcel = |draft: Draft| Parcel {
+    let drafts = notifier.render(&event, now, chance.next_bits()).into_iter();
+    let parcel = |draft: RenderedMessage| OutboundMessage {
         delivery_id: draft.id,
         event_id: event.id.clone(),
         recipient: draft.recipient,
@@ -69,15 +69,15 @@ async fn ping<N: Notifier, C: Clock>(
     notifier: &Arc<N>,
     channel: &ChannelName,
     clock: &C,
-    chance: &Chance,
-) -> Vec<Tried> {
+    chance: &Rng,
+) -> Vec<TestResult> {
     let mut trials = JoinSet::new();
-    for parcel in parcels(&**notifier, channel, clock.now(), chance) {
+    for parcel in test_messages(&**notifier, channel, clock.now(), chance) {
         let (notifier, clock) = (Arc::clone(notifier), clock.clone());
         trials.spawn(async move {
-            let (begun, sending) = (clock.moment(), notifier.deliver(&parcel, clock.now()));
+            let (begun, sending) = (clock.monotonic(), notifier.deliver(&parcel, clock.now()));
             let outcome = tokio::time::timeout(LIMIT, sending).await;
-            let took = clock.moment().since(begun);
+            let took = clock.monotonic().since(begun);
             let (outcome, delivered, phase, code, error) = match outcome {
                 Ok(Outcome { class, phase, code, error, .. }) => {
                     let delivered = class == OutcomeClass::Delivered;
@@ -88,7 +88,7 @@ async fn ping<N: Notifier, C: Clock>(
                     ("timeout", false, "response".to_owned(), None, Some(error))
                 }
             };
-            Tried {
+            TestResult {
                 recipient: (!parcel.recipient.is_empty()).then_some(parcel.recipient),
                 outcome,
                 delivered,

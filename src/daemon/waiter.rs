@@ -12,45 +12,45 @@ use tokio::select;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::daemon::chance::Chance;
-use crate::daemon::due::Due;
-use crate::daemon::experience::Experience;
-use crate::daemon::lane::{Lane, Turn, Urgency};
-use crate::daemon::plan::Account;
+use crate::daemon::chance::Rng;
+use crate::daemon::due::Schedule;
+use crate::daemon::experience::ForecastCache;
+use crate::daemon::lane::{AccountQueue, NextAction, Priority};
+use crate::daemon::plan::AccountRuntime;
 use crate::daemon::ports::{AvatarSource, Clock, sleep_until};
-use crate::daemon::roster::Roster;
+use crate::daemon::roster::ListState;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::cadence::Cadence;
-use crate::domain::key_gate::{GateWaits, Welcome};
-use crate::domain::moment::Moment;
+use crate::domain::cadence::PollIntervals;
+use crate::domain::key_gate::{ApiSignal, BreakerBackoff};
+use crate::domain::moment::Monotonic;
 use crate::domain::observation::Observation;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::vigil::{Verdict, Vigil};
-use crate::domain::vision::Vision;
+use crate::domain::vision::AccountConnectivity;
 use crate::domain::watch::{Policy, Watch};
 
 /// What to wait for, and with what.
 #[derive(Debug)]
-pub struct Brief<S> {
+pub struct WaitRequest<S> {
     /// The account that the avatars are looked at with.
     pub account: AccountName,
     /// How it is asked.
-    pub asked: Account<S>,
+    pub asked: AccountRuntime<S>,
     /// The waits between looks.
-    pub cadence: Cadence,
+    pub cadence: PollIntervals,
     /// The waits of a key that is throttled.
-    pub gate_waits: GateWaits,
+    pub gate_waits: BreakerBackoff,
     /// What others know of each avatar; none twice.
     pub known: Vec<Watch>,
     /// What past trainings tell about when to look.
-    pub experience: Experience,
+    pub experience: ForecastCache,
 }
 
 /// What is known of an avatar that is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct WaitUpdate {
     /// Which avatar.
     pub id: AvatarId,
     /// Its name.
@@ -67,44 +67,48 @@ pub struct Report {
 
 /// The waiter's state.
 #[derive(Debug)]
-pub struct Waiter<S, C: Clock> {
-    brief: Brief<S>,
+pub struct WaitLoop<S, C: Clock> {
+    brief: WaitRequest<S>,
     clock: C,
-    chance: Chance,
-    lane: Lane<C>,
-    due: Due,
+    chance: Rng,
+    lane: AccountQueue<C>,
+    due: Schedule,
     vigils: HashMap<AvatarId, Vigil>,
-    told: HashMap<AvatarId, Report>,
-    in_flight: JoinSet<(AvatarId, Observation, Moment)>,
-    reports: mpsc::Sender<Report>,
+    told: HashMap<AvatarId, WaitUpdate>,
+    in_flight: JoinSet<(AvatarId, Observation, Monotonic)>,
+    reports: mpsc::Sender<WaitUpdate>,
 }
 
-impl Report {
+impl WaitUpdate {
     /// What is known when the wait begins.
     pub fn begin(known: &Watch) -> Self {
         Self::of(Vigil::new(known.clone()).watch(), None, None)
     }
 
     fn of(watch: &Watch, verdict: Option<Verdict>, reason: Option<String>) -> Self {
-        let status = watch.sight.as_ref().map(|sight| (sight.status.clone(), sight.since));
+        let status = watch.observed.as_ref().map(|sight| (sight.status.clone(), sight.since));
         let (id, name, model) = (watch.id.clone(), watch.name.clone(), watch.model.clone());
         Self { id, name, model, status, verdict, reason }
     }
 }
 
-impl<S: AvatarSource, C: Clock> Waiter<S, C> {
+impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
     /// A waiter that reports the first look at each avatar, what changes, and what is decided.
     pub fn new(
-        mut brief: Brief<S>,
+        mut brief: WaitRequest<S>,
         clock: C,
-        chance: Chance,
-        reports: mpsc::Sender<Report>,
+        chance: Rng,
+        reports: mpsc::Sender<WaitUpdate>,
     ) -> Self {
-        let now = clock.moment();
-        let roster = Roster::new(None, false, now);
-        let lane =
-            Lane::new(brief.asked.max_per_second, Vision::after(None), roster, clock.clone());
-        let mut due = Due::default();
+        let now = clock.monotonic();
+        let roster = ListState::new(None, false, now);
+        let lane = AccountQueue::new(
+            brief.asked.max_per_second,
+            AccountConnectivity::after(None),
+            roster,
+            clock.clone(),
+        );
+        let mut due = Schedule::default();
         let known = std::mem::take(&mut brief.known);
         let vigils: HashMap<AvatarId, Vigil> =
             known.into_iter().map(|watch| (watch.id.clone(), Vigil::new(watch))).collect();
@@ -139,23 +143,23 @@ impl<S: AvatarSource, C: Clock> Waiter<S, C> {
     }
 
     /// Starts the looks that are due and allowed; when to come back, unless one ends before.
-    fn launch(&mut self) -> Option<Moment> {
-        let now = self.clock.moment();
+    fn launch(&mut self) -> Option<Monotonic> {
+        let now = self.clock.monotonic();
         for id in self.due.take(now) {
-            self.lane.ready(id, Urgency::Urgent, now);
+            self.lane.ready(id, Priority::High, now);
         }
         let next = self.due.next();
-        self.lane.charge(self.brief.asked.source.repeats());
+        self.lane.charge_reconnects(self.brief.asked.source.reconnects());
         loop {
-            match self.lane.turn(now, self.brief.asked.max_concurrency) {
-                Turn::Wait(until) => return [next, until].into_iter().flatten().min(),
+            match self.lane.next_action(now, self.brief.asked.max_concurrency) {
+                NextAction::Wait(until) => return [next, until].into_iter().flatten().min(),
                 // Nobody asked for a list, and nobody waits for one.
-                Turn::List => self.lane.busy = self.lane.busy.saturating_sub(1),
-                Turn::Look(id) => {
+                NextAction::List => self.lane.in_flight = self.lane.in_flight.saturating_sub(1),
+                NextAction::Poll(id) => {
                     let (source, clock) =
                         (Arc::clone(&self.brief.asked.source), self.clock.clone());
                     self.in_flight.spawn(async move {
-                        let seen = source.look(&id, clock.now()).await;
+                        let seen = source.poll(&id, clock.now()).await;
                         (id, seen, now)
                     });
                 }
@@ -163,12 +167,13 @@ impl<S: AvatarSource, C: Clock> Waiter<S, C> {
         }
     }
 
-    async fn take_back(&mut self, id: &AvatarId, seen: Observation, asked_at: Moment) {
-        self.lane.busy = self.lane.busy.saturating_sub(1);
-        let (now, moment, roll) = (self.clock.now(), self.clock.moment(), self.chance.roll());
-        let welcome = Welcome::from(&seen);
-        let gate = std::mem::take(&mut self.lane.gate);
-        self.lane.gate = gate.observe(welcome, moment, &self.brief.gate_waits, roll);
+    async fn take_back(&mut self, id: &AvatarId, seen: Observation, asked_at: Monotonic) {
+        self.lane.in_flight = self.lane.in_flight.saturating_sub(1);
+        let (now, moment, roll) =
+            (self.clock.now(), self.clock.monotonic(), self.chance.next_bits());
+        let welcome = ApiSignal::from(&seen);
+        let gate = std::mem::take(&mut self.lane.breaker);
+        self.lane.breaker = gate.observe(welcome, moment, &self.brief.gate_waits, roll);
         let Some(vigil) = self.vigils.get_mut(id) else { return };
         let reason = seen.reason().map(str::to_owned);
         let cadence = &self.brief.cadence;
@@ -182,28 +187,28 @@ impl<S: AvatarSource, C: Clock> Waiter<S, C> {
         let verdict = match vigil.observe(seen, now, &policy, roll) {
             Ok(verdict) => Some(verdict),
             Err(wait) => {
-                let begin = if welcome == Welcome::Answered { asked_at } else { moment };
+                let begin = if welcome == ApiSignal::Success { asked_at } else { moment };
                 self.due.set(id.clone(), begin, wait);
                 None
             }
         };
-        let report = Report::of(vigil.watch(), verdict.clone(), reason);
+        let report = WaitUpdate::of(vigil.watch(), verdict.clone(), reason);
         if verdict.is_some() {
             self.vigils.remove(id);
         }
         if self.told.insert(id.clone(), report.clone()).as_ref() != Some(&report) {
             self.tell(report).await;
         }
-        if let (Welcome::Refused, Some(verdict)) = (welcome, verdict) {
+        if let (ApiSignal::Unauthorized, Some(verdict)) = (welcome, verdict) {
             // It is the key that is refused, so the others need not try it.
             let others: BTreeMap<AvatarId, Vigil> = self.vigils.drain().collect();
             for vigil in others.into_values() {
-                self.tell(Report::of(vigil.watch(), Some(verdict.clone()), None)).await;
+                self.tell(WaitUpdate::of(vigil.watch(), Some(verdict.clone()), None)).await;
             }
         }
     }
 
-    async fn tell(&self, report: Report) {
+    async fn tell(&self, report: WaitUpdate) {
         // Whoever does not listen any more has seen enough.
         drop(self.reports.send(report).await);
     }

@@ -7,15 +7,15 @@ use std::time::Duration;
 use tracing::{error, info};
 
 use crate::daemon::ports::Clock;
-use crate::daemon::pulse::Pulse;
+use crate::daemon::pulse::DaemonStats;
 
 /// Calls `alive` three times in each `limit`, but not while a part is stuck, and not so often that
 /// there is time for nothing else.
-pub async fn watch<C: Clock>(pulse: Arc<Pulse>, clock: C, limit: Duration, alive: impl Fn()) {
+pub async fn watch<C: Clock>(pulse: Arc<DaemonStats>, clock: C, limit: Duration, alive: impl Fn()) {
     let mut told = None;
     loop {
-        let now = clock.moment();
-        let stuck = pulse.progress.stuck(now);
+        let now = clock.monotonic();
+        let stuck = pulse.liveness.stalled(now);
         let part = stuck.map(|stuck| stuck.part);
         match (stuck, told) {
             (Some(stuck), _) if part != told => {

@@ -10,24 +10,26 @@ use std::time::Duration;
 use crate::argil::client::{Client, ClientSpec};
 use crate::config::settings::{
     AccountSettings, BounceTo, ChannelKind, ChannelSettings, EmailSettings, FormatSettings,
-    HeartbeatSettings, MailWay, Settings, SmtpAuth, SmtpLogin, SmtpProof, SmtpSettings,
+    HeartbeatSettings, MailTransport, Settings, SmtpAuth, SmtpCredential, SmtpLogin, SmtpSettings,
     SmtpTls as ConfigTls, Strategy as ConfigStrategy, Threading as ConfigThreading,
     WebhookSettings,
 };
 use crate::daemon::checked;
-use crate::daemon::chores::{Chores, Heart};
+use crate::daemon::chores::{BackgroundConfig, HeartbeatConfig};
 use crate::daemon::error::DaemonError;
 use crate::daemon::log_throttle::TemplateFallbackLog;
-use crate::daemon::plan::{Account, Discovery, Outlet, Plan, Registration, Strategy};
+use crate::daemon::plan::{
+    AccountRuntime, ChannelRuntime, Discovery, RuntimeConfig, Strategy, WatchedAvatar,
+};
 use crate::domain::account::AccountName;
 use crate::domain::backoff::Backoff;
 use crate::domain::channel::ChannelName;
-use crate::domain::key_gate::GateWaits;
+use crate::domain::key_gate::BreakerBackoff;
 use crate::notify::channels::Channel;
 use crate::notify::email::mailer::Email;
 use crate::notify::email::spec::{
-    Bounces, EmailSpec, FileSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, PostSpec,
-    Proof, SendmailSpec, SmtpSpec, SmtpTls, Threading,
+    Bounces, CredentialSource, EmailSpec, FileSpec, LoginMethod, LoginSpec, MailStyle,
+    PhaseTimeouts, SendmailSpec, SmtpSpec, SmtpTls, Threading, TransportConfig,
 };
 use crate::notify::error::NotifyError;
 use crate::notify::format::choice::Format;
@@ -35,7 +37,7 @@ use crate::notify::heartbeat::Heartbeat;
 use crate::notify::http::{Webhook, WebhookSpec};
 
 /// The plan of the real daemon.
-pub type WiredPlan = Plan<Client, Channel>;
+pub type WiredPlan = RuntimeConfig<Client, Channel>;
 
 /// Builds everything that the settings describe. What is as it was `before` is kept.
 ///
@@ -46,20 +48,20 @@ pub fn plan(
     before: Option<(&Settings, &WiredPlan)>,
 ) -> Result<WiredPlan, DaemonError> {
     let avatars = settings.avatars.iter().map(|avatar| {
-        let registration = Registration {
+        let registration = WatchedAvatar {
             label: avatar.name.clone(),
             channels: avatar.channels.clone(),
             assume: avatar.assume.clone(),
             account: avatar.account.clone(),
             overdue_after: avatar.overdue_after,
-            place: Some(format!("`{}`", avatar.place)),
+            location: Some(format!("`{}`", avatar.location)),
         };
         (avatar.id.clone(), Arc::new(registration))
     });
     let accounts = settings.accounts.iter().map(|(name, account)| {
         Ok((name.clone(), self::account(account, source(name, account, before)?)))
     });
-    Ok(Plan {
+    Ok(RuntimeConfig {
         accounts: accounts.collect::<Result<_, DaemonError>>()?,
         strategy: match settings.strategy {
             ConfigStrategy::Single => Strategy::Single,
@@ -71,11 +73,11 @@ pub fn plan(
             channels: discover.channels.clone(),
             overdue_after: discover.overdue_after,
         }),
-        cadence: settings.cadence.clone(),
-        gate_waits: gate_waits(&settings.cadence.backoff),
+        intervals: settings.intervals.clone(),
+        breaker_backoff: gate_waits(&settings.intervals.backoff),
         infer_unseen_training: settings.infer_unseen_training,
         avatars: avatars.collect(),
-        outlets: outlets(&settings.channels)?,
+        channels: outlets(&settings.channels)?,
     })
 }
 
@@ -83,42 +85,42 @@ pub fn plan(
 ///
 /// # Errors
 /// When the client of the heartbeat cannot be built.
-pub fn chores(settings: &Settings) -> Result<Chores, DaemonError> {
+pub fn chores(settings: &Settings) -> Result<BackgroundConfig, DaemonError> {
     let heart = match &settings.heartbeat {
         Some(HeartbeatSettings { url, every }) => {
             let heartbeat = Heartbeat::new(url).map_err(DaemonError::Heartbeat)?;
-            Some(Heart { heartbeat: Arc::new(heartbeat), every: *every })
+            Some(HeartbeatConfig { heartbeat: Arc::new(heartbeat), every: *every })
         }
         None => None,
     };
-    Ok(Chores { retention: settings.retention, heart })
+    Ok(BackgroundConfig { retention: settings.retention, heartbeat: heart })
 }
 
 /// What this machine lacks, so that a part of the config is of no use just now, in words.
-pub fn hindrances(plan: &WiredPlan, chores: &Chores) -> Vec<String> {
+pub fn hindrances(plan: &WiredPlan, chores: &BackgroundConfig) -> Vec<String> {
     let accounts = plan.accounts.iter().filter_map(|(name, account)| {
-        let lacks = account.source.hindrance()?;
+        let lacks = account.source.obstacle()?;
         Some(format!("account `{name}` cannot be polled yet: {lacks}"))
     });
-    let channels = plan.outlets.iter().filter_map(|(name, outlet)| {
-        let lacks = outlet.notifier.hindrance()?;
+    let channels = plan.channels.iter().filter_map(|(name, outlet)| {
+        let lacks = outlet.notifier.obstacle()?;
         Some(format!("channel `{name}` cannot be notified yet: {lacks}"))
     });
-    let heart = chores.heart.iter().filter_map(|heart| {
-        let lacks = heart.heartbeat.hindrance()?;
+    let heart = chores.heartbeat.iter().filter_map(|heart| {
+        let lacks = heart.heartbeat.obstacle()?;
         Some(format!("the heartbeat cannot be sent yet: {lacks}"))
     });
     accounts.chain(channels).chain(heart).collect()
 }
 
 /// An account with its client.
-pub fn account(settings: &AccountSettings, source: Arc<Client>) -> Account<Client> {
+pub fn account(settings: &AccountSettings, source: Arc<Client>) -> AccountRuntime<Client> {
     let per_second = NonZeroU32::new(settings.max_requests_per_second);
-    Account {
+    AccountRuntime {
         source,
         max_concurrency: settings.max_concurrency,
         max_per_second: per_second.unwrap_or(NonZeroU32::MIN),
-        blind_after: settings.blind_after,
+        unavailable_after: settings.unavailable_after,
     }
 }
 
@@ -163,20 +165,20 @@ pub fn channel(settings: &ChannelSettings) -> Result<Channel, DaemonError> {
 
 fn outlets(
     channels: &BTreeMap<ChannelName, ChannelSettings>,
-) -> Result<BTreeMap<ChannelName, Outlet<Channel>>, DaemonError> {
+) -> Result<BTreeMap<ChannelName, ChannelRuntime<Channel>>, DaemonError> {
     channels
         .iter()
         .map(|(name, settings)| {
             let notifier = channel(settings)?;
-            let outlet = Outlet {
-                at_once: notifier.at_once(),
-                spacing: notifier.spacing(),
+            let outlet = ChannelRuntime {
+                max_concurrency: notifier.max_concurrency(),
+                min_interval: notifier.min_interval(),
                 target: notifier.fingerprint(),
-                attempt_max: notifier.attempt_max(),
+                attempt_timeout: notifier.attempt_timeout(),
                 notifier: Arc::new(notifier),
                 events: settings.events.clone(),
                 operator: settings.operator,
-                terms: settings.terms.clone(),
+                policy: settings.policy.clone(),
                 fallbacks: TemplateFallbackLog::default(),
             };
             Ok((name.clone(), outlet))
@@ -192,7 +194,7 @@ fn webhook_channel(settings: &WebhookSettings) -> Result<Channel, NotifyError> {
         format: format(&settings.format),
         headers: settings.headers.iter().map(|(name, it)| (name.clone(), it.clone())).collect(),
         proxy: settings.proxy.clone(),
-        reach: settings.reach,
+        egress: settings.egress,
         ca_pem: settings.ca_file.clone(),
         accepts: settings.accepts,
     })
@@ -231,12 +233,17 @@ fn email_channel(name: &ChannelName, settings: &EmailSettings) -> Result<Channel
             },
             list_unsubscribe: settings.list_unsubscribe.clone(),
         },
-        post: match &settings.way {
-            MailWay::Smtp(smtp) => PostSpec::Smtp(smtp_spec(smtp)),
-            MailWay::Sendmail { program, timeout } => {
-                PostSpec::Sendmail(SendmailSpec { program: program.clone(), timeout: *timeout })
+        post: match &settings.transport {
+            MailTransport::Smtp(smtp) => TransportConfig::Smtp(smtp_spec(smtp)),
+            MailTransport::Sendmail { program, timeout } => {
+                TransportConfig::Sendmail(SendmailSpec {
+                    program: program.clone(),
+                    timeout: *timeout,
+                })
             }
-            MailWay::File { folder } => PostSpec::File(FileSpec { folder: folder.clone() }),
+            MailTransport::File { folder } => {
+                TransportConfig::File(FileSpec { folder: folder.clone() })
+            }
         },
     })
     .map(Channel::Email)
@@ -249,9 +256,9 @@ fn smtp_spec(smtp: &SmtpSettings) -> SmtpSpec {
             SmtpAuth::Password => LoginMethod::Password,
             SmtpAuth::Xoauth2 => LoginMethod::Xoauth2,
         },
-        proof: match &login.proof {
-            SmtpProof::Given(secret) => Proof::Given(secret.clone()),
-            SmtpProof::Command(program) => Proof::Command(program.clone()),
+        credential: match &login.credential {
+            SmtpCredential::Given(secret) => CredentialSource::Given(secret.clone()),
+            SmtpCredential::Command(program) => CredentialSource::Command(program.clone()),
         },
     };
     SmtpSpec {
@@ -271,10 +278,10 @@ fn smtp_spec(smtp: &SmtpSettings) -> SmtpSpec {
 
 /// A key that is refused will not mend itself in seconds; one that is throttled waits as any
 /// failure does.
-pub fn gate_waits(backoff: &Backoff) -> GateWaits {
+pub fn gate_waits(backoff: &Backoff) -> BreakerBackoff {
     let denied = Backoff::new(DENIED_FIRST, DENIED_MAX, DENIED_FACTOR, DENIED_JITTER)
         .unwrap_or_else(|_| backoff.clone());
-    GateWaits { denied, throttled: backoff.clone() }
+    BreakerBackoff { denied, throttled: backoff.clone() }
 }
 
 const DENIED_FIRST: Duration = Duration::from_secs(60);

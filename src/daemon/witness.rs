@@ -11,48 +11,48 @@ use tracing::{info, warn};
 
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::domain::moment::Moment;
+use crate::domain::moment::Monotonic;
 use crate::domain::timestamp::Timestamp;
 
 /// What was seen.
 #[derive(Debug, Default)]
-pub struct Witness {
+pub struct LocalFaultDetector {
     seen: Mutex<Seen>,
 }
 
 #[derive(Debug, Default)]
 struct Seen {
     /// When each channel was last not even connected to; not in it are those that were.
-    unreached: HashMap<ChannelName, Moment>,
+    connect_failures: HashMap<ChannelName, Monotonic>,
     /// The channels whose clocks differ from ours.
     skewed: HashSet<ChannelName>,
 }
 
-impl Witness {
+impl LocalFaultDetector {
     /// What the end of a try means in the light of the others: where no channel at all can be
     /// connected to, the fault is most likely ours.
-    pub fn judge<'a>(
+    pub fn reclassify<'a>(
         &self,
         channel: &ChannelName,
         outcome: Outcome,
         mut channels: impl ExactSizeIterator<Item = &'a ChannelName>,
-        now: Moment,
+        now: Monotonic,
     ) -> Outcome {
         let mut seen = self.seen();
         let connecting = CONNECTING.contains(&outcome.phase);
         if !connecting || outcome.class == OutcomeClass::Delivered {
-            seen.unreached.remove(channel);
+            seen.connect_failures.remove(channel);
             return outcome;
         }
-        seen.unreached.insert(channel.clone(), now);
+        seen.connect_failures.insert(channel.clone(), now);
         let unreached = |name: &ChannelName| {
-            seen.unreached.get(name).is_some_and(|at| now.since(*at) <= REMEMBERED)
+            seen.connect_failures.get(name).is_some_and(|at| now.since(*at) <= REMEMBERED)
         };
         let all = channels.len() > 1 && channels.all(unreached);
         if outcome.class != OutcomeClass::Retryable || !all {
             return outcome;
         }
-        let said = outcome.said();
+        let said = outcome.summary();
         Outcome {
             class: OutcomeClass::Local,
             error: Some(format!("{said}; no channel can be reached: is our own network down?")),
@@ -62,7 +62,7 @@ impl Witness {
 
     /// Says, once until it is mended, that our clock and that of a channel differ: receivers
     /// refuse signatures that seem to be more than five minutes old or early.
-    pub fn compare_clocks(
+    pub fn check_clock_skew(
         &self,
         channel: &ChannelName,
         theirs: Option<Timestamp>,
@@ -106,17 +106,17 @@ mod tests {
         ChannelName::parse(name).unwrap()
     }
 
-    fn at(seconds: u64) -> Moment {
-        Moment::default().plus(Duration::from_secs(seconds))
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::default().plus(Duration::from_secs(seconds))
     }
 
     #[test]
     fn the_fault_is_ours_only_where_no_channel_can_be_connected_to() {
-        let witness = Witness::default();
+        let witness = LocalFaultDetector::default();
         let both = [name("a"), name("b")];
         let judge = |channel: &str, phase, class, seconds| {
             let outcome = Outcome::new(class, phase);
-            witness.judge(&name(channel), outcome, both.iter(), at(seconds)).class
+            witness.reclassify(&name(channel), outcome, both.iter(), at(seconds)).class
         };
         let (refused, taken) = (OutcomeClass::Retryable, OutcomeClass::Delivered);
         assert_eq!(judge("a", "connect", refused, 0), refused, "nothing is known of `b` yet");
@@ -133,7 +133,12 @@ mod tests {
     #[test]
     fn a_channel_that_is_alone_tells_nothing_about_our_network() {
         let outcome = Outcome::new(OutcomeClass::Retryable, "connect");
-        let judged = Witness::default().judge(&name("a"), outcome, [name("a")].iter(), at(0));
+        let judged = LocalFaultDetector::default().reclassify(
+            &name("a"),
+            outcome,
+            [name("a")].iter(),
+            at(0),
+        );
         assert_eq!(judged.class, OutcomeClass::Retryable);
     }
 }

@@ -15,12 +15,12 @@ use axum::routing::get;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::daemon::chance::Chance;
+use crate::daemon::chance::Rng;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
 use crate::demo::ledger::Ledger;
-use crate::demo::script::Life;
-use crate::domain::moment::Moment;
+use crate::demo::script::AvatarScript;
+use crate::domain::moment::Monotonic;
 use crate::domain::timestamp::Timestamp;
 
 /// The key that the simulated API takes.
@@ -28,21 +28,21 @@ pub const API_KEY: &str = "demo-key";
 
 /// What the simulated API knows.
 #[derive(Debug)]
-pub struct Simulation {
-    lives: HashMap<String, Life>,
-    born: Mutex<HashMap<String, (Moment, Timestamp)>>,
-    chance: Chance,
+pub struct FakeApi {
+    lives: HashMap<String, AvatarScript>,
+    born: Mutex<HashMap<String, (Monotonic, Timestamp)>>,
+    chance: Rng,
     speed: f64,
     ledger: Ledger,
 }
 
-impl Simulation {
+impl FakeApi {
     /// An API with these avatars.
-    pub fn new(lives: &[Life], seed: u64, speed: f64, ledger: Ledger) -> Self {
+    pub fn new(lives: &[AvatarScript], seed: u64, speed: f64, ledger: Ledger) -> Self {
         Self {
             lives: lives.iter().map(|life| (life.id.clone(), life.clone())).collect(),
             born: Mutex::default(),
-            chance: Chance::seeded(!seed),
+            chance: Rng::seeded(!seed),
             speed,
             ledger,
         }
@@ -60,14 +60,14 @@ impl Simulation {
 
     /// How old an avatar is and when it was born; born now, if it was not yet.
     fn age(&self, id: &str) -> (Duration, Timestamp) {
-        let (moment, now) = (SystemClock.moment(), SystemClock.now());
+        let (moment, now) = (SystemClock.monotonic(), SystemClock.now());
         let mut born = self.born.lock().unwrap_or_else(PoisonError::into_inner);
         let (birth, born_at) = *born.entry(id.to_owned()).or_insert((moment, now));
         (moment.since(birth), born_at)
     }
 
     fn hiccup(&self) -> Option<Response> {
-        let roll = self.chance.roll().fraction();
+        let roll = self.chance.next_bits().fraction();
         if roll < THROTTLED_SHARE {
             let wait = format!("{:.3}", THROTTLED_S / self.speed);
             let body = json!({"code": 429, "message": "too many requests, simulated"});
@@ -82,7 +82,7 @@ impl Simulation {
 }
 
 async fn get_avatar(
-    State(simulation): State<Arc<Simulation>>,
+    State(simulation): State<Arc<FakeApi>>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {

@@ -19,7 +19,7 @@ pub struct Ledger {
 struct Pages {
     last_served: HashMap<String, String>,
     ended: HashMap<String, String>,
-    news: Vec<News>,
+    news: Vec<Received>,
     taken: BTreeMap<String, Taken>,
     refused: HashMap<String, Vec<u8>>,
     faults: Vec<String>,
@@ -27,7 +27,7 @@ struct Pages {
 
 /// A piece of news: an avatar settled.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct News {
+pub struct Received {
     /// Which avatar.
     pub avatar: String,
     /// From which status.
@@ -38,19 +38,19 @@ pub struct News {
 
 #[derive(Debug)]
 struct Taken {
-    news: News,
+    news: Received,
     times: u32,
 }
 
 /// How the two sides compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Balance {
+pub struct Reconciliation {
     /// News that the API made.
     pub made: usize,
     /// Messages that the receiver took, by id.
     pub taken: usize,
     /// News that was made and is not taken yet.
-    pub open: Vec<News>,
+    pub open: Vec<Received>,
     /// What does not fit, in words.
     pub faults: Vec<String>,
 }
@@ -67,7 +67,7 @@ impl Ledger {
             && SETTLED.contains(&status)
         {
             let (avatar, to) = (avatar.to_owned(), status.to_owned());
-            pages.news.push(News { avatar, from, to });
+            pages.news.push(Received { avatar, from, to });
         }
         drop(pages);
         self.written.notify_one();
@@ -84,7 +84,7 @@ impl Ledger {
     }
 
     /// The receiver took a message.
-    pub fn taken(&self, id: &str, news: News, body: &[u8]) {
+    pub fn taken(&self, id: &str, news: Received, body: &[u8]) {
         let mut pages = self.open();
         if pages.refused.get(id).is_some_and(|before| before != body) {
             pages.faults.push(format!("{id} was repeated with other bytes"));
@@ -113,7 +113,7 @@ impl Ledger {
     }
 
     /// Compares the two sides: every piece of news taken exactly once, and nothing else.
-    pub fn balance(&self) -> Balance {
+    pub fn balance(&self) -> Reconciliation {
         let pages = self.open();
         let mut faults = pages.faults.clone();
         let mut open = pages.news.clone();
@@ -126,7 +126,7 @@ impl Ledger {
                 None => faults.push(format!("{id} tells what never happened: {:?}", taken.news)),
             }
         }
-        Balance { made: pages.news.len(), taken: pages.taken.len(), open, faults }
+        Reconciliation { made: pages.news.len(), taken: pages.taken.len(), open, faults }
     }
 
     fn open(&self) -> MutexGuard<'_, Pages> {
@@ -140,8 +140,8 @@ const SETTLED: [&str; 3] = ["IDLE", "TRAINING_FAILED", "REFUSED"];
 mod tests {
     use super::*;
 
-    fn news(to: &str) -> News {
-        News { avatar: "a".to_owned(), from: "TRAINING".to_owned(), to: to.to_owned() }
+    fn news(to: &str) -> Received {
+        Received { avatar: "a".to_owned(), from: "TRAINING".to_owned(), to: to.to_owned() }
     }
 
     fn trained() -> Ledger {
@@ -161,7 +161,7 @@ mod tests {
         assert!(ledger.is_settled(1));
         assert_eq!(
             ledger.balance(),
-            Balance { made: 1, taken: 1, open: Vec::new(), faults: Vec::new() }
+            Reconciliation { made: 1, taken: 1, open: Vec::new(), faults: Vec::new() }
         );
         ledger.taken("evt_1", news("IDLE"), b"x");
         assert_eq!(ledger.balance().faults.len(), 1, "told twice");

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
-use crate::demo::ledger::{Ledger, News};
+use crate::demo::ledger::{Ledger, Received};
 use crate::domain::timestamp::Timestamp;
 use crate::notify::signature;
 use crate::signing_secret::SigningSecret;
@@ -42,7 +42,7 @@ impl Receiver {
     }
 
     /// The id and the news of a message whose signature is good.
-    fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(String, News), String> {
+    fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(String, Received), String> {
         let header = |name: &str| {
             let value = headers.get(name).and_then(|value| value.to_str().ok());
             value.ok_or_else(|| format!("a message without `{name}`"))
@@ -64,7 +64,7 @@ impl Receiver {
         let text = |pointer: &str| {
             message.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
-        let news = News {
+        let news = Received {
             avatar: text("/data/avatar/id"),
             from: text("/data/previous_status"),
             to: text("/data/status"),

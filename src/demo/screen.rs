@@ -6,24 +6,24 @@ use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::demo::ledger::Balance;
-use crate::demo::script::Life;
+use crate::demo::ledger::Reconciliation;
+use crate::demo::script::AvatarScript;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::status::Status;
-use crate::live::feed::Happening;
+use crate::live::feed::LiveEvent;
 use crate::telemetry::output_queue::OutputQueue;
 
 /// Writes lines to standard output.
 #[derive(Debug)]
-pub struct Screen {
+pub struct Console {
     names: HashMap<String, String>,
     colours: bool,
     output: &'static OutputQueue,
 }
 
-impl Screen {
+impl Console {
     /// A screen that knows these avatars by name.
-    pub fn new(lives: &[Life], output: &'static OutputQueue) -> Self {
+    pub fn new(lives: &[AvatarScript], output: &'static OutputQueue) -> Self {
         let names = lives.iter().map(|life| (life.id.clone(), life.name.clone())).collect();
         let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         Self { names, colours, output }
@@ -49,10 +49,10 @@ impl Screen {
     }
 
     /// Shows one thing that happened.
-    pub fn show(&self, elapsed: Duration, happening: &Happening) {
+    pub fn show(&self, elapsed: Duration, happening: &LiveEvent) {
         let at = format!("{:>6.1} s", elapsed.as_secs_f64());
         match happening {
-            Happening::Changed { transition, event } => {
+            LiveEvent::StatusChanged { transition, event } => {
                 let name = self.name(transition.avatar_id.as_str());
                 let to = self.status(&transition.status);
                 let Some(from) = transition.previous.status() else {
@@ -65,7 +65,7 @@ impl Screen {
                 };
                 self.line(&format!("{at}  {name:<10} {from} → {to}{told}"));
             }
-            Happening::Tried { event_id, avatar_id, attempt, outcome, state, .. } => {
+            LiveEvent::AttemptFinished { event_id, avatar_id, attempt, outcome, state, .. } => {
                 let name = self.name(avatar_id);
                 let id = self.faint(event_id.as_str());
                 let text = match state {
@@ -85,8 +85,8 @@ impl Screen {
     }
 
     /// Shows how it ended.
-    pub fn end(&self, elapsed: Duration, settled: bool, balance: &Balance) {
-        let Balance { made, taken, open, faults } = balance;
+    pub fn end(&self, elapsed: Duration, settled: bool, balance: &Reconciliation) {
+        let Reconciliation { made, taken, open, faults } = balance;
         self.line(&format!(
             "\nIn {:.1} s the API made news {made} times; the receiver took {taken} of it.",
             elapsed.as_secs_f64()

@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
-use crate::daemon::chance::Chance;
+use crate::daemon::chance::Rng;
 use crate::domain::status::Status;
 
 /// One simulated avatar.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Life {
+pub struct AvatarScript {
     /// Its id, a UUID in form.
     pub id: String,
     /// Its name.
@@ -22,7 +22,7 @@ pub struct Life {
     pub steps: Vec<(Status, Duration)>,
 }
 
-impl Life {
+impl AvatarScript {
     /// What it is, that long after its birth, and whether that is its last.
     pub fn at(&self, age: Duration) -> (&Status, bool) {
         let mut end = Duration::ZERO;
@@ -39,13 +39,13 @@ impl Life {
 }
 
 /// The lives of `count` avatars at that many times the speed of life.
-pub fn lives(count: u16, speed: f64, seed: u64) -> Vec<Life> {
-    let chance = Chance::seeded(seed);
+pub fn scenario(count: u16, speed: f64, seed: u64) -> Vec<AvatarScript> {
+    let chance = Rng::seeded(seed);
     (0..count).map(|number| life(number, speed, &chance)).collect()
 }
 
-fn life(number: u16, speed: f64, chance: &Chance) -> Life {
-    let fraction = || chance.roll().fraction();
+fn life(number: u16, speed: f64, chance: &Rng) -> AvatarScript {
+    let fraction = || chance.next_bits().fraction();
     let between =
         |low: f64, high: f64| Duration::from_secs_f64((low + (high - low) * fraction()) / speed);
     let video = number % 4 == 3;
@@ -65,8 +65,8 @@ fn life(number: u16, speed: f64, chance: &Chance) -> Life {
     steps.extend(ends.into_iter().map(|status| (status, between(8.0, 14.0))));
     let name = NAMES[usize::from(number) % NAMES.len()];
     let round = usize::from(number) / NAMES.len();
-    let bits = chance.roll().bits();
-    Life {
+    let bits = chance.next_bits().bits();
+    AvatarScript {
         id: uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid().to_string(),
         name: if round == 0 { name.to_owned() } else { format!("{name} {}", round + 1) },
         model: if video { "ARGIL_V1" } else { "ARGIL_ATOM" },
@@ -85,11 +85,11 @@ mod tests {
 
     #[test]
     fn a_seed_repeats_its_lives_and_every_life_settles() {
-        assert_eq!(lives(20, 1.0, 5), lives(20, 1.0, 5));
-        assert_ne!(lives(20, 1.0, 5), lives(20, 1.0, 6));
+        assert_eq!(scenario(20, 1.0, 5), scenario(20, 1.0, 5));
+        assert_ne!(scenario(20, 1.0, 5), scenario(20, 1.0, 6));
         let settled = [Status::Idle, Status::Refused, Status::TrainingFailed];
         let mut ends = Vec::new();
-        for life in lives(16, 1.0, 7) {
+        for life in scenario(16, 1.0, 7) {
             let (first, _) = life.at(Duration::ZERO);
             let born = if life.model == "ARGIL_V1" { Status::NotTrained } else { Status::Training };
             assert_eq!(*first, born);

@@ -15,26 +15,26 @@ use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
-use crate::daemon::chance::Chance;
+use crate::daemon::chance::Rng;
 use crate::daemon::checked;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
 use crate::daemon::ports::Clock as _;
 use crate::daemon::signals::Signals;
 use crate::daemon::supervisor::Daemon;
-use crate::demo::argil::{API_KEY, Simulation};
+use crate::demo::argil::{API_KEY, FakeApi};
 use crate::demo::ledger::Ledger;
 use crate::demo::receiver::Receiver;
-use crate::demo::screen::Screen;
-use crate::demo::script::{Life, lives};
+use crate::demo::screen::Console;
+use crate::demo::script::{AvatarScript, scenario};
 use crate::files::write;
-use crate::live::feed::Feed;
+use crate::live::feed::EventBus;
 use crate::signing_secret::{FRESH_BYTES, SigningSecret};
 use crate::telemetry::log::queue_output;
 
 /// What is asked of a tour.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wishes {
+pub struct DemoOptions {
     /// How many avatars.
     pub avatars: u16,
     /// How many times faster than life.
@@ -47,7 +47,7 @@ pub struct Wishes {
 
 /// Why a tour could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum TourError {
+pub enum DemoError {
     /// The system refused something.
     #[error("the demo could not be set up")]
     System(#[from] std::io::Error),
@@ -63,28 +63,28 @@ pub enum TourError {
 ///
 /// # Errors
 /// When it could not be set up, or the daemon failed.
-pub async fn tour(wishes: Wishes) -> Result<bool, TourError> {
+pub async fn run(wishes: DemoOptions) -> Result<bool, DemoError> {
     let output = queue_output()?.output;
     let mut signals = Signals::take()?;
     let mut folder = tempfile::Builder::new();
     folder.prefix("avatar-watch-demo-").permissions(Permissions::from_mode(PRIVATE_FOLDER));
     let folder = folder.tempdir()?;
-    let cast = lives(wishes.avatars, wishes.speed, wishes.seed);
+    let cast = scenario(wishes.avatars, wishes.speed, wishes.seed);
     let ledger = Ledger::default();
     let mut world = JoinSet::new();
     let settings = build_world(wishes, &cast, &ledger, folder.path(), &mut world).await?;
 
-    let screen = Screen::new(&cast, output);
+    let screen = Console::new(&cast, output);
     screen.begin(cast.len(), !wishes.until_settled, &folder.path().display().to_string());
-    let feed = Feed::default();
-    let mut happenings = feed.listen();
-    let begun = SystemClock.moment();
+    let feed = EventBus::default();
+    let mut happenings = feed.subscribe();
+    let begun = SystemClock.monotonic();
     let limit = begun.plus(Duration::from_secs_f64(LIMIT_S / wishes.speed) + LIMIT_EXTRA);
-    let chance = Chance::from_entropy()?;
+    let chance = Rng::from_entropy()?;
     let mut daemon = Daemon::start(&settings, SystemClock, chance, feed).await?;
     screen.page(daemon.page());
     let mut ordered = false;
-    let elapsed = || SystemClock.moment().since(begun);
+    let elapsed = || SystemClock.monotonic().since(begun);
     loop {
         if wishes.until_settled && ledger.is_settled(cast.len()) && happenings.is_empty() {
             break;
@@ -125,12 +125,12 @@ pub async fn tour(wishes: Wishes) -> Result<bool, TourError> {
 /// Starts the simulated API and the receiver, and writes the config that ties them to the
 /// daemon.
 async fn build_world(
-    wishes: Wishes,
-    cast: &[Life],
+    wishes: DemoOptions,
+    cast: &[AvatarScript],
     ledger: &Ledger,
     folder: &Path,
     world: &mut JoinSet<std::io::Result<()>>,
-) -> Result<Settings, TourError> {
+) -> Result<Settings, DemoError> {
     let api = TcpListener::bind(LOOPBACK).await?;
     let hook = TcpListener::bind(LOOPBACK).await?;
     let mut bytes = [0; FRESH_BYTES];
@@ -145,7 +145,7 @@ async fn build_world(
     );
     let path = folder.join("avatar-watch.toml");
     write::create(&path, config.as_bytes(), write::PRIVATE)?;
-    let simulation = Simulation::new(cast, wishes.seed, wishes.speed, ledger.clone());
+    let simulation = FakeApi::new(cast, wishes.seed, wishes.speed, ledger.clone());
     world.spawn(simulation.serve(api));
     world.spawn(Receiver::new(secret, ledger.clone()).serve(hook));
     Ok(checked::load(&ConfigFile::named(path), &Environment::default())?)
@@ -154,7 +154,7 @@ async fn build_world(
 /// A config like a user's, with waits as much shorter as life is faster.
 fn config_text(
     speed: f64,
-    cast: &[Life],
+    cast: &[AvatarScript],
     base_url: &str,
     hook_url: &str,
     secret: &SigningSecret,

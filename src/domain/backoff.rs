@@ -11,7 +11,7 @@ use std::time::Duration;
 use ::backoff::ExponentialBackoffBuilder;
 use ::backoff::backoff::Backoff as _;
 
-use crate::domain::roll::Roll;
+use crate::domain::roll::RandomBits;
 
 /// Waits that grow by a factor from `initial` to `max`, with jitter as a fraction.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,7 +80,7 @@ impl Backoff {
 
     /// The wait after `failures` failures in a row, counted from one; the last rung serves all
     /// that follow.
-    pub fn wait(&self, failures: u32, roll: Roll) -> Duration {
+    pub fn delay(&self, failures: u32, roll: RandomBits) -> Duration {
         let rung = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);
         let base = self.ladder.get(rung).or(self.ladder.last()).copied().unwrap_or_default();
         roll.jitter(base, self.jitter).min(self.max())
@@ -94,7 +94,7 @@ impl Backoff {
     }
 
     /// The waits before chance has its part, as far as they grow.
-    pub fn waits(&self) -> &[Duration] {
+    pub fn delays(&self) -> &[Duration] {
         &self.ladder
     }
 
@@ -118,16 +118,16 @@ mod tests {
 
     use super::*;
 
-    const HALF: Roll = Roll::new(1 << 127);
+    const HALF: RandomBits = RandomBits::new(1 << 127);
 
     #[test]
     fn waits_double_up_to_the_longest_and_stay_there() {
         let backoff =
             Backoff::new(Duration::from_secs(2), Duration::from_secs(300), 2.0, 0.3).unwrap();
-        let waits: Vec<u64> = (1..=10).map(|n| backoff.wait(n, HALF).as_secs()).collect();
+        let waits: Vec<u64> = (1..=10).map(|n| backoff.delay(n, HALF).as_secs()).collect();
         assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
-        assert_eq!(backoff.wait(0, HALF), backoff.wait(1, HALF));
-        assert_eq!(backoff.wait(u32::MAX, HALF).as_secs(), 300);
+        assert_eq!(backoff.delay(0, HALF), backoff.delay(1, HALF));
+        assert_eq!(backoff.delay(u32::MAX, HALF).as_secs(), 300);
     }
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
         // So long that what is drawn within a nanosecond would often be rounded up.
         let (initial, max) = (Duration::from_secs(1_000_000), Duration::from_secs(40_000_000));
         let make = || Backoff::new(initial, max, 2.0, 0.3).unwrap();
-        assert_eq!(make().waits().last(), Some(&max));
+        assert_eq!(make().delays().last(), Some(&max));
         for _ in 0..200 {
             assert_eq!(make(), make());
         }
@@ -171,7 +171,7 @@ mod tests {
             let initial = Duration::from_millis(initial_ms);
             let max = Duration::from_millis(initial_ms * factor);
             let backoff = Backoff::new(initial, max, multiplier, 0.3).unwrap();
-            let wait = backoff.wait(failures, Roll::new(bits));
+            let wait = backoff.delay(failures, RandomBits::new(bits));
             prop_assert!(wait <= max.max(backoff.max()));
             prop_assert!(wait.as_secs_f64() >= initial.as_secs_f64() * 0.69);
         }

@@ -10,9 +10,9 @@ use crate::domain::status::Status;
 
 /// The waits between looks, from `[poll]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cadence {
+pub struct PollIntervals {
     /// While `TRAINING`, and in a status that nobody knows: it may be a part of a training.
-    pub training: TrainingPace,
+    pub training: TrainingInterval,
     /// While `NOT_TRAINED`.
     pub not_trained: Duration,
     /// Once settled (`IDLE`, `TRAINING_FAILED`, `REFUSED`); `None` is never again.
@@ -28,7 +28,7 @@ pub struct Cadence {
 
 /// The pace of looking at a training.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TrainingPace {
+pub struct TrainingInterval {
     /// The shortest wait.
     pub min: Duration,
     /// The longest wait; not below `min`.
@@ -36,24 +36,24 @@ pub struct TrainingPace {
     /// The wait as a fraction of how long the training has been seen to last, `0.0` to `1.0`.
     pub age_fraction: f64,
     /// Whether past trainings may tell better than the age when to look.
-    pub learn: bool,
+    pub adaptive: bool,
 }
 
-impl Cadence {
+impl PollIntervals {
     /// How long to wait after having seen `status`, when it or its training has lasted for `age`;
     /// `None` is never again.
-    pub fn wait(&self, status: &Status, age: Duration) -> Option<Duration> {
+    pub fn delay(&self, status: &Status, age: Duration) -> Option<Duration> {
         match status {
-            Status::Training | Status::Unrecognized(_) => Some(self.training.wait(age)),
+            Status::Training | Status::Unrecognized(_) => Some(self.training.delay(age)),
             Status::NotTrained => Some(self.not_trained),
             Status::TrainingFailed | Status::Idle | Status::Refused => self.settled,
         }
     }
 }
 
-impl TrainingPace {
+impl TrainingInterval {
     /// How long to wait when the training has lasted for `age`: from `min` to `max`.
-    pub fn wait(self, age: Duration) -> Duration {
+    pub fn delay(self, age: Duration) -> Duration {
         let share = Duration::try_from_secs_f64(age.as_secs_f64() * self.age_fraction);
         share.unwrap_or(self.max).clamp(self.min, self.max.max(self.min))
     }
@@ -63,13 +63,13 @@ impl TrainingPace {
 mod tests {
     use super::*;
 
-    fn cadence(settled: Option<u64>) -> Cadence {
-        Cadence {
-            training: TrainingPace {
+    fn cadence(settled: Option<u64>) -> PollIntervals {
+        PollIntervals {
+            training: TrainingInterval {
                 min: Duration::from_secs(5),
                 max: Duration::from_secs(60),
                 age_fraction: 0.1,
-                learn: false,
+                adaptive: false,
             },
             not_trained: Duration::from_secs(61),
             settled: settled.map(Duration::from_secs),
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_training_is_looked_at_after_a_tenth_of_its_age() {
         let check = |age_s, expected_s| {
-            let wait = cadence(None).wait(&Status::Training, Duration::from_secs(age_s));
+            let wait = cadence(None).delay(&Status::Training, Duration::from_secs(age_s));
             assert_eq!(wait, Some(Duration::from_secs(expected_s)), "at {age_s} s");
         };
         check(0, 5);
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn every_other_status_has_one_wait() {
         let check = |status: &str, settled, expected_s: Option<u64>| {
-            let wait = cadence(settled).wait(&Status::from_name(status), Duration::from_secs(9));
+            let wait = cadence(settled).delay(&Status::from_name(status), Duration::from_secs(9));
             assert_eq!(wait, expected_s.map(Duration::from_secs), "for `{status}`");
         };
         check("NOT_TRAINED", None, Some(61));

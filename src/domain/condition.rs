@@ -15,9 +15,9 @@ pub struct Condition {
     /// Which of the two.
     pub phase: Phase,
     /// When it began, as far as we know.
-    pub since: Timestamp,
+    pub started_at: Timestamp,
     /// What it is about.
-    pub about: About,
+    pub subject: ConditionSubject,
     /// Why it was told, for people; `None` when nobody said.
     pub reason: Option<String>,
 }
@@ -26,24 +26,24 @@ pub struct Condition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// It holds from now on.
-    Begun,
+    Started,
     /// It holds no more.
-    Ended,
+    Resolved,
 }
 
 impl Phase {
     /// The word that consumers see.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Begun => "begun",
-            Self::Ended => "ended",
+            Self::Started => "begun",
+            Self::Resolved => "ended",
         }
     }
 }
 
 /// What a condition is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum About {
+pub enum ConditionSubject {
     /// One avatar.
     Avatar {
         /// Which.
@@ -60,7 +60,7 @@ pub enum About {
         /// Which.
         name: AccountName,
         /// What keeps it from seeing.
-        cause: BlindCause,
+        cause: OutageCause,
     },
     /// The config file and its drop-ins.
     Config,
@@ -73,7 +73,7 @@ pub enum About {
     },
 }
 
-impl About {
+impl ConditionSubject {
     /// The channel that it is about, if it is about one.
     pub const fn channel(&self) -> Option<&ChannelName> {
         match self {
@@ -85,7 +85,7 @@ impl About {
 
 /// What keeps a key from seeing anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BlindCause {
+pub enum OutageCause {
     /// The API rejects the key.
     KeyRejected,
     /// The API asks for fewer requests, again and again.
@@ -93,15 +93,15 @@ pub enum BlindCause {
     /// The API cannot be reached.
     Unreachable,
     /// The API answers, and not in a way that can be used.
-    Unusable,
+    InvalidResponse,
     /// This machine lacks what a request takes.
     Local,
 }
 
-impl BlindCause {
+impl OutageCause {
     /// All of them.
     pub const ALL: [Self; 5] =
-        [Self::KeyRejected, Self::Throttled, Self::Unreachable, Self::Unusable, Self::Local];
+        [Self::KeyRejected, Self::Throttled, Self::Unreachable, Self::InvalidResponse, Self::Local];
 
     /// The word that consumers see.
     pub const fn name(self) -> &'static str {
@@ -109,7 +109,7 @@ impl BlindCause {
             Self::KeyRejected => "key_rejected",
             Self::Throttled => "throttled",
             Self::Unreachable => "unreachable",
-            Self::Unusable => "unusable",
+            Self::InvalidResponse => "unusable",
             Self::Local => "local",
         }
     }

@@ -8,8 +8,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::domain::id::{is_id, uuid_v7};
-use crate::domain::retry::{OnUnknown, Terms};
-use crate::domain::roll::Roll;
+use crate::domain::retry::{DeliveryPolicy, OnUnknown};
+use crate::domain::roll::RandomBits;
 use crate::domain::timestamp::Timestamp;
 
 /// The id of a delivery: `dlv_` and 32 hex digits of a version 7 UUID.
@@ -23,7 +23,7 @@ pub struct DeliveryIdError(String);
 
 impl DeliveryId {
     /// A fresh id, made of the moment and of chance.
-    pub fn mint(now: Timestamp, roll: Roll) -> Self {
+    pub fn mint(now: Timestamp, roll: RandomBits) -> Self {
         Self(format!("{DELIVERY_PREFIX}{}", uuid_v7(now, roll)))
     }
 
@@ -90,9 +90,9 @@ pub struct Delivery {
     /// Where it stands.
     pub state: DeliveryState,
     /// Tries that count against the schedule.
-    pub budget_used: u32,
+    pub attempts_used: u32,
     /// Tries in a row that did not count: they make waits grow, too.
-    pub uncharged: u32,
+    pub free_attempts: u32,
     /// Tries in a row that ended with us dead.
     pub unknowns: u32,
     /// No attempt after this moment, but for one behind a wait that was asked for before it.
@@ -183,23 +183,23 @@ impl Outcome {
 
     /// After how many attempts at most it is given up, where an answer came that is neither a yes
     /// nor a no: then the message may well have been taken each time.
-    fn unclear_tries_max(&self) -> Option<u32> {
+    fn unclear_attempts_max(&self) -> Option<u32> {
         match (self.class, self.code) {
             // A success by its code, and not by its words: most likely taken.
-            (OutcomeClass::Ambiguous, Some(200..=299)) => Some(UNCLEAR_TRIES),
-            (OutcomeClass::Ambiguous, _) if self.phase == GARBLED => Some(GARBLED_TRIES),
+            (OutcomeClass::Ambiguous, Some(200..=299)) => Some(UNCLEAR_ATTEMPTS_MAX),
+            (OutcomeClass::Ambiguous, _) if self.phase == GARBLED => Some(GARBLED_ATTEMPTS_MAX),
             _ => None,
         }
     }
 
     /// Whether the other side, or the way to it, seems to be overloaded.
-    const fn shows_strain(&self) -> bool {
+    const fn is_overload(&self) -> bool {
         matches!(self.class, OutcomeClass::Ambiguous) || matches!(self.code, Some(502..=504))
     }
 
     /// Whether it is we that are refused, or may be, though it is only waited for: operators have
     /// to know at once, since waiting alone may mend nothing.
-    pub fn is_refusal_of_us(&self) -> bool {
+    pub fn is_sender_refused(&self) -> bool {
         let refused = matches!(self.code, Some(500..)) && self.scope != Scope::Channel;
         match self.class {
             OutcomeClass::Misconfigured => true,
@@ -215,7 +215,7 @@ impl Outcome {
     }
 
     /// Whether it tells about one recipient, or one message to it, and of the channel nothing.
-    pub const fn is_of_recipient(&self) -> bool {
+    pub const fn is_about_recipient(&self) -> bool {
         match self.scope {
             Scope::Recipient | Scope::Unclear => true,
             Scope::Channel | Scope::Standing => false,
@@ -225,7 +225,7 @@ impl Outcome {
     /// The same, when the recipient took another message since the first attempt at this one: a
     /// refusal that may have been meant for us or for the recipient was meant for this message.
     #[must_use]
-    pub fn beside_one_that_was_taken(self) -> Self {
+    pub fn after_accepted_message(self) -> Self {
         match (self.class, self.scope) {
             (OutcomeClass::Throttled, Scope::Unclear) => {
                 Self { class: OutcomeClass::Rejected, scope: Scope::Recipient, ..self }
@@ -235,7 +235,7 @@ impl Outcome {
     }
 
     /// What happened, in a few words for people, and what the other side said itself.
-    pub fn said(&self) -> String {
+    pub fn summary(&self) -> String {
         let happened = match (&self.error, self.code) {
             (Some(error), _) => error.clone(),
             (None, Some(code)) => format!("answered {code}"),
@@ -267,12 +267,12 @@ impl OutcomeClass {
 
 impl Delivery {
     /// A delivery that has not been tried; its first try is due after the schedule's first wait.
-    pub fn new(now: Timestamp, terms: &Terms) -> Self {
-        let first = terms.schedule.wait(0).unwrap_or_default();
+    pub fn new(now: Timestamp, terms: &DeliveryPolicy) -> Self {
+        let first = terms.schedule.delay(0).unwrap_or_default();
         Self {
             state: DeliveryState::Pending { next_attempt_at: now.plus(first) },
-            budget_used: 0,
-            uncharged: 0,
+            attempts_used: 0,
+            free_attempts: 0,
             unknowns: 0,
             expires_at: now.plus(terms.expires_after),
         }
@@ -280,48 +280,57 @@ impl Delivery {
 
     /// What `outcome`, which came at `now`, means for the delivery. `roll` gives the jitter.
     #[must_use]
-    pub fn settle(mut self, outcome: &Outcome, now: Timestamp, terms: &Terms, roll: Roll) -> Self {
+    pub fn apply_outcome(
+        mut self,
+        outcome: &Outcome,
+        now: Timestamp,
+        terms: &DeliveryPolicy,
+        roll: RandomBits,
+    ) -> Self {
         let in_doubt = matches!(outcome.class, OutcomeClass::Ambiguous | OutcomeClass::Unknown);
         if in_doubt && terms.on_unknown == OnUnknown::Hold {
-            return self.give_up(format!("{HELD}: {}", outcome.said()));
+            return self.fail(format!("{HELD}: {}", outcome.summary()));
         }
         let wait = match outcome.class {
             OutcomeClass::Delivered => {
                 self.state = DeliveryState::Delivered;
                 return self;
             }
-            OutcomeClass::Rejected => return self.give_up(outcome.said()),
+            OutcomeClass::Rejected => return self.fail(outcome.summary()),
             OutcomeClass::Ambiguous
-                if outcome.unclear_tries_max().is_some_and(|max| self.budget_used + 1 >= max) =>
+                if outcome
+                    .unclear_attempts_max()
+                    .is_some_and(|max| self.attempts_used + 1 >= max) =>
             {
-                return self.give_up(format!("{HELD}: {}", outcome.said()));
+                return self.fail(format!("{HELD}: {}", outcome.summary()));
             }
             OutcomeClass::Retryable | OutcomeClass::Ambiguous => {
-                self.uncharged = 0;
-                match self.charged_wait(terms) {
-                    Some(wait) if outcome.shows_strain() => {
-                        wait.max(terms.schedule.strained_wait())
+                self.free_attempts = 0;
+                match self.counted_delay(terms) {
+                    Some(wait) if outcome.is_overload() => {
+                        wait.max(terms.schedule.overload_delay())
                     }
                     Some(wait) => wait,
-                    None => return self.give_up(format!("{EXHAUSTED}: {}", outcome.said())),
+                    None => return self.fail(format!("{EXHAUSTED}: {}", outcome.summary())),
                 }
             }
             OutcomeClass::Throttled => {
-                let first = if outcome.retry_after.is_some() { ASKED_WAIT } else { THROTTLED_WAIT };
-                self.uncharged_wait(first, THROTTLED_WAIT_MAX)
+                let first =
+                    if outcome.retry_after.is_some() { REQUESTED_DELAY } else { THROTTLED_DELAY };
+                self.free_delay(first, THROTTLED_DELAY_MAX)
             }
-            OutcomeClass::Local => self.uncharged_wait(LOCAL_WAIT, LOCAL_WAIT_MAX),
+            OutcomeClass::Local => self.free_delay(LOCAL_DELAY, LOCAL_DELAY_MAX),
             OutcomeClass::Gone | OutcomeClass::Misconfigured => {
-                self.uncharged_wait(SETTINGS_WAIT, SETTINGS_WAIT_MAX)
+                self.free_delay(MISCONFIGURED_DELAY, MISCONFIGURED_DELAY_MAX)
             }
             OutcomeClass::Unknown => {
                 self.unknowns = self.unknowns.saturating_add(1);
                 if self.unknowns < POISON_AFTER {
                     Duration::ZERO
                 } else {
-                    match self.charged_wait(terms) {
+                    match self.counted_delay(terms) {
                         Some(wait) => wait,
-                        None => return self.give_up(POISON.to_owned()),
+                        None => return self.fail(POISON.to_owned()),
                     }
                 }
             }
@@ -336,7 +345,7 @@ impl Delivery {
         // A wait that was asked for is kept in full, and never ends a delivery: when it is longer
         // than the delivery lives, there is one attempt behind it.
         if now.plus(wait) > self.expires_at && !parked {
-            return self.give_up(format!("{EXPIRED}: {}", outcome.said()));
+            return self.fail(format!("{EXPIRED}: {}", outcome.summary()));
         }
         let next_attempt_at = now.plus(wait.max(floor));
         self.state = DeliveryState::Pending { next_attempt_at };
@@ -347,19 +356,19 @@ impl Delivery {
     /// time, to see whether the other side takes anything at all: such a try neither spends what
     /// the schedule has nor brings the next one forward.
     #[must_use]
-    pub fn settle_try(
+    pub fn apply_attempt(
         self,
         outcome: &Outcome,
         probe_of: Option<Timestamp>,
         now: Timestamp,
-        terms: &Terms,
-        roll: Roll,
+        terms: &DeliveryPolicy,
+        roll: RandomBits,
     ) -> Self {
-        let Some(due_at) = probe_of else { return self.settle(outcome, now, terms, roll) };
+        let Some(due_at) = probe_of else { return self.apply_outcome(outcome, now, terms, roll) };
         let spared = match outcome.class {
             OutcomeClass::Retryable => true,
             OutcomeClass::Ambiguous => {
-                terms.on_unknown == OnUnknown::Resend && outcome.unclear_tries_max().is_none()
+                terms.on_unknown == OnUnknown::Resend && outcome.unclear_attempts_max().is_none()
             }
             OutcomeClass::Delivered
             | OutcomeClass::Throttled
@@ -372,25 +381,25 @@ impl Delivery {
         if spared {
             return Self { state: DeliveryState::Pending { next_attempt_at: due_at }, ..self };
         }
-        let mut settled = self.settle(outcome, now, terms, roll);
+        let mut settled = self.apply_outcome(outcome, now, terms, roll);
         if let DeliveryState::Pending { next_attempt_at } = &mut settled.state {
             *next_attempt_at = due_at.max(*next_attempt_at);
         }
         settled
     }
 
-    fn charged_wait(&mut self, terms: &Terms) -> Option<Duration> {
-        self.budget_used = self.budget_used.saturating_add(1);
-        terms.schedule.wait(self.budget_used)
+    fn counted_delay(&mut self, terms: &DeliveryPolicy) -> Option<Duration> {
+        self.attempts_used = self.attempts_used.saturating_add(1);
+        terms.schedule.delay(self.attempts_used)
     }
 
-    fn uncharged_wait(&mut self, first: Duration, max: Duration) -> Duration {
-        let wait = first.saturating_mul(1 << self.uncharged.min(DOUBLINGS_MAX)).min(max);
-        self.uncharged = self.uncharged.saturating_add(1);
+    fn free_delay(&mut self, first: Duration, max: Duration) -> Duration {
+        let wait = first.saturating_mul(1 << self.free_attempts.min(DOUBLINGS_MAX)).min(max);
+        self.free_attempts = self.free_attempts.saturating_add(1);
         wait
     }
 
-    fn give_up(mut self, reason: String) -> Self {
+    fn fail(mut self, reason: String) -> Self {
         self.state = DeliveryState::Failed { reason };
         self
     }
@@ -402,23 +411,23 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 const DELIVERY_PREFIX: &str = "dlv_";
 const JITTER: f64 = 0.2;
 /// The least wait of a receiver that says how long it wants to be left alone, …
-const ASKED_WAIT: Duration = Duration::from_secs(5);
+const REQUESTED_DELAY: Duration = Duration::from_secs(5);
 /// … and of one that does not say.
-const THROTTLED_WAIT: Duration = Duration::from_secs(60);
-const THROTTLED_WAIT_MAX: Duration = Duration::from_hours(1);
-const LOCAL_WAIT: Duration = Duration::from_secs(5);
-const LOCAL_WAIT_MAX: Duration = Duration::from_secs(300);
+const THROTTLED_DELAY: Duration = Duration::from_secs(60);
+const THROTTLED_DELAY_MAX: Duration = Duration::from_hours(1);
+const LOCAL_DELAY: Duration = Duration::from_secs(5);
+const LOCAL_DELAY_MAX: Duration = Duration::from_secs(300);
 /// A password that is being changed is right again in minutes.
-const SETTINGS_WAIT: Duration = Duration::from_secs(60);
-const SETTINGS_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
+const MISCONFIGURED_DELAY: Duration = Duration::from_secs(60);
+const MISCONFIGURED_DELAY_MAX: Duration = Duration::from_secs(15 * 60);
 const DOUBLINGS_MAX: u32 = 16;
 /// From this many deaths in a row on, each spends a try: a message that kills us must not keep
 /// us from working, and one that only met bad luck must not be given up.
 const POISON_AFTER: u32 = 5;
 /// What was most likely taken is sent once more, and not as often as what was not.
-const UNCLEAR_TRIES: u32 = 2;
+const UNCLEAR_ATTEMPTS_MAX: u32 = 2;
 /// An answer that cannot be read says less: it may also be of something else at that port.
-const GARBLED_TRIES: u32 = 4;
+const GARBLED_ATTEMPTS_MAX: u32 = 4;
 /// The phase of an answer of a chat that came and cannot be read.
 pub const GARBLED: &str = "garbled_response";
 const EXHAUSTED: &str = "all tries are used up";

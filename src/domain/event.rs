@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::channel::ChannelName;
-use crate::domain::condition::{About, Condition};
+use crate::domain::condition::{Condition, ConditionSubject};
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::id::EventId;
 use crate::domain::recipient::masked;
@@ -30,13 +30,13 @@ pub enum EventKind {
     /// `avatar.missing`: the API says that there is no such avatar.
     AvatarMissing,
     /// `avatar.unseen`: this one avatar cannot be seen, while others of the account can.
-    AvatarUnseen,
+    AvatarUnreachable,
     /// `avatar.training_overdue`: it has been in training for longer than it should.
     AvatarTrainingOverdue,
     /// `avatar.status_unrecognized`: the API shows it in a status that this version does not know.
     AvatarStatusUnrecognized,
     /// `watch.blind`: nothing can be seen with a key.
-    WatchBlind,
+    AccountUnavailable,
     /// `config.rejected`: the config was read again and not taken.
     ConfigRejected,
     /// `channel.failing`: a channel takes nothing any more.
@@ -61,10 +61,10 @@ impl EventKind {
     /// What is told to the channels of operators alone.
     pub const OPERATIONAL: [Self; 9] = [
         Self::AvatarMissing,
-        Self::AvatarUnseen,
+        Self::AvatarUnreachable,
         Self::AvatarTrainingOverdue,
         Self::AvatarStatusUnrecognized,
-        Self::WatchBlind,
+        Self::AccountUnavailable,
         Self::ConfigRejected,
         Self::ChannelFailing,
         Self::ChannelDisabled,
@@ -83,10 +83,10 @@ impl EventKind {
             Self::AvatarRefused => "avatar.refused",
             Self::AvatarStatusChanged => "avatar.status_changed",
             Self::AvatarMissing => "avatar.missing",
-            Self::AvatarUnseen => "avatar.unseen",
+            Self::AvatarUnreachable => "avatar.unseen",
             Self::AvatarTrainingOverdue => "avatar.training_overdue",
             Self::AvatarStatusUnrecognized => "avatar.status_unrecognized",
-            Self::WatchBlind => "watch.blind",
+            Self::AccountUnavailable => "watch.blind",
             Self::ConfigRejected => "config.rejected",
             Self::ChannelFailing => "channel.failing",
             Self::ChannelDisabled => "channel.disabled",
@@ -107,9 +107,9 @@ impl EventKind {
     /// one that was in `TRAINING` is, straight before or through statuses that are no outcome.
     pub fn of(transition: &Transition, infer_unseen_training: bool) -> Option<Self> {
         let trained = match &transition.previous {
-            Previous::Nothing => return None,
+            Previous::Unknown => return None,
             Previous::Absent => false,
-            Previous::Assumed(status) | Previous::Seen { status, .. } => {
+            Previous::Assumed(status) | Previous::Observed { status, .. } => {
                 *status == Status::Training || transition.earlier.is_some()
             }
         };
@@ -149,12 +149,12 @@ impl Event {
     pub fn line(&self) -> String {
         match &self.subject {
             Subject::Transition { transition, .. } => transition.avatar_id.to_string(),
-            Subject::Condition(condition) => match &condition.about {
-                About::Avatar { id, .. } => id.to_string(),
-                About::Account { name, .. } => format!("account {name}"),
-                About::Config => "the config".to_owned(),
-                About::Channel { name, recipient: None } => format!("channel {name}"),
-                About::Channel { name, recipient: Some(to) } => {
+            Subject::Condition(condition) => match &condition.subject {
+                ConditionSubject::Avatar { id, .. } => id.to_string(),
+                ConditionSubject::Account { name, .. } => format!("account {name}"),
+                ConditionSubject::Config => "the config".to_owned(),
+                ConditionSubject::Channel { name, recipient: None } => format!("channel {name}"),
+                ConditionSubject::Channel { name, recipient: Some(to) } => {
                     format!("channel {name} to {}", masked(to))
                 }
             },
@@ -167,9 +167,11 @@ impl Event {
     pub fn avatar_id(&self) -> Option<&AvatarId> {
         match &self.subject {
             Subject::Transition { transition, .. } => Some(&transition.avatar_id),
-            Subject::Condition(condition) => match &condition.about {
-                About::Avatar { id, .. } => Some(id),
-                About::Account { .. } | About::Config | About::Channel { .. } => None,
+            Subject::Condition(condition) => match &condition.subject {
+                ConditionSubject::Avatar { id, .. } => Some(id),
+                ConditionSubject::Account { .. }
+                | ConditionSubject::Config
+                | ConditionSubject::Channel { .. } => None,
             },
             Subject::DeadLetter(_) | Subject::Ping { .. } => None,
         }
@@ -202,7 +204,7 @@ pub enum Subject {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::roll::Roll;
+    use crate::domain::roll::RandomBits;
 
     const STATUSES: [&str; 6] =
         ["NOT_TRAINED", "TRAINING", "TRAINING_FAILED", "IDLE", "REFUSED", "SOMETHING_NEW"];
@@ -220,7 +222,7 @@ mod tests {
     }
 
     fn seen(status: &str) -> Previous {
-        Previous::Seen { status: Status::from_name(status), at: Timestamp::from_millis(1) }
+        Previous::Observed { status: Status::from_name(status), at: Timestamp::from_millis(1) }
     }
 
     #[test]
@@ -249,7 +251,7 @@ mod tests {
     #[test]
     fn a_first_sight_is_no_news_whatever_it_shows() {
         for status in STATUSES {
-            assert_eq!(EventKind::of(&transition(Previous::Nothing, status), true), None);
+            assert_eq!(EventKind::of(&transition(Previous::Unknown, status), true), None);
         }
     }
 
@@ -263,8 +265,8 @@ mod tests {
 
     #[test]
     fn ids_are_safe_in_a_header_and_follow_the_time() {
-        let early = EventId::mint(Timestamp::from_millis(1_000), Roll::new(u128::MAX));
-        let late = EventId::mint(Timestamp::from_millis(2_000), Roll::new(0));
+        let early = EventId::mint(Timestamp::from_millis(1_000), RandomBits::new(u128::MAX));
+        let late = EventId::mint(Timestamp::from_millis(2_000), RandomBits::new(0));
         assert!(early < late);
         assert_eq!(EventId::parse(early.as_str()), Ok(early.clone()));
         assert_eq!(early.as_str().len(), "evt_".len() + 32);

@@ -9,13 +9,13 @@
 
 use std::time::Duration;
 
-use crate::domain::cadence::TrainingPace;
+use crate::domain::cadence::TrainingInterval;
 
 /// When to look at a training of one model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
-    pace: TrainingPace,
-    waits: Vec<Duration>,
+    interval: TrainingInterval,
+    delays: Vec<Duration>,
 }
 
 /// What a way of looking costs and brings, on average over some trainings.
@@ -24,7 +24,7 @@ pub struct Score {
     /// From the end of a training to the look that sees it, as it can be expected.
     pub delay: Duration,
     /// Looks at one training.
-    pub looks: f64,
+    pub polls: f64,
 }
 
 impl Forecast {
@@ -32,51 +32,52 @@ impl Forecast {
     /// end, oldest first. `None` when there are too few of them, or when looking by age is as
     /// good: a forecast must be sooner by a tenth, without more looks, when it is learned from one
     /// half of the past and judged by the other.
-    pub fn learn(past: &[Duration], pace: TrainingPace) -> Option<Self> {
+    pub fn from_samples(past: &[Duration], pace: TrainingInterval) -> Option<Self> {
         let past: Vec<Duration> = past.iter().copied().filter(|it| !it.is_zero()).collect();
-        if past.len() < LESSONS_MIN {
+        if past.len() < SAMPLES_MIN {
             return None;
         }
         let half = |odd: usize| -> Vec<Duration> {
             past.iter().copied().enumerate().filter(|(n, _)| n % 2 == odd).map(|(_, d)| d).collect()
         };
         let (evens, odds) = (half(0), half(1));
-        let by_age = score(&past, |age| pace.wait(age));
-        if by_age.looks > LOOKS_MAX {
+        let by_age = score(&past, |age| pace.delay(age));
+        if by_age.polls > POLLS_MAX {
             return None;
         }
         let judged = |from: &[Duration], by: &[Duration]| {
             let forecast = Self::fit(from, pace);
-            score(by, |age| forecast.wait(age))
+            score(by, |age| forecast.delay(age))
         };
         let (one, other) = (judged(&evens, &odds), judged(&odds, &evens));
         let delay = (one.delay + other.delay) / 2;
-        let looks = f64::midpoint(one.looks, other.looks);
-        let wins = delay < by_age.delay.mul_f64(WIN) && looks <= by_age.looks * LOOKS_TOLERANCE;
+        let looks = f64::midpoint(one.polls, other.polls);
+        let wins = delay < by_age.delay.mul_f64(DELAY_RATIO_MAX)
+            && looks <= by_age.polls * POLLS_TOLERANCE;
         wins.then(|| Self::fit(&past, pace))
     }
 
     /// How long to wait when the training has lasted for `age`: within the pace's bounds.
-    pub fn wait(&self, age: Duration) -> Duration {
-        self.waits.get(cell(age)).copied().unwrap_or_else(|| self.pace.wait(age))
+    pub fn delay(&self, age: Duration) -> Duration {
+        self.delays.get(cell(age)).copied().unwrap_or_else(|| self.interval.delay(age))
     }
 
     /// The waits that cost about as many looks over `past` as looking by age does.
-    fn fit(past: &[Duration], pace: TrainingPace) -> Self {
+    fn fit(past: &[Duration], pace: TrainingInterval) -> Self {
         let hazards = hazards(past);
         let with = |factor: f64| {
             let wait = |hazard: &f64| {
                 let wait = Duration::try_from_secs_f64(factor / hazard.sqrt());
                 wait.unwrap_or(pace.max).clamp(pace.min, pace.max.max(pace.min))
             };
-            Self { pace, waits: hazards.iter().map(wait).collect() }
+            Self { interval: pace, delays: hazards.iter().map(wait).collect() }
         };
-        let budget = score(past, |age| pace.wait(age)).looks;
+        let budget = score(past, |age| pace.delay(age)).polls;
         let (mut low, mut high) = FACTORS;
         for _ in 0..BISECTIONS {
             let middle = f64::midpoint(low, high);
             let forecast = with(middle.exp());
-            if walk(past, |age| forecast.wait(age), budget).looks > budget {
+            if simulate(past, |age| forecast.delay(age), budget).polls > budget {
                 low = middle;
             } else {
                 high = middle;
@@ -87,20 +88,20 @@ impl Forecast {
 }
 
 /// The usual length of a training: the median, from three on.
-pub fn usual(past: &[Duration]) -> Option<Duration> {
+pub fn median_duration(past: &[Duration]) -> Option<Duration> {
     let mut sorted = past.to_vec();
     sorted.sort();
-    sorted.get(sorted.len() / 2).copied().filter(|_| sorted.len() >= USUAL_MIN)
+    sorted.get(sorted.len() / 2).copied().filter(|_| sorted.len() >= MEDIAN_SAMPLES_MIN)
 }
 
 /// How a way of looking does on trainings of these lengths.
 pub fn score(lengths: &[Duration], wait: impl Fn(Duration) -> Duration) -> Score {
-    walk(lengths, wait, LOOKS_MAX)
+    simulate(lengths, wait, POLLS_MAX)
 }
 
 /// Walks through all ages until every training was seen to end, or until it is sure that it takes
 /// more looks than `looks_max`: then the score has more of them, and is no more than that.
-fn walk(lengths: &[Duration], wait: impl Fn(Duration) -> Duration, looks_max: f64) -> Score {
+fn simulate(lengths: &[Duration], wait: impl Fn(Duration) -> Duration, looks_max: f64) -> Score {
     let mut sorted = lengths.to_vec();
     sorted.sort();
     let trainings = u32::try_from(sorted.len()).unwrap_or(u32::MAX).max(1);
@@ -111,7 +112,7 @@ fn walk(lengths: &[Duration], wait: impl Fn(Duration) -> Duration, looks_max: f6
         // Those that have not ended take this many at least.
         let least = (looks + count * next.len() as f64) / f64::from(trainings);
         if least > looks_max {
-            return Score { delay: shortest.saturating_sub(age), looks: least };
+            return Score { delay: shortest.saturating_sub(age), polls: least };
         }
         let gap = wait(age).max(Duration::from_millis(1));
         age += gap;
@@ -122,15 +123,15 @@ fn walk(lengths: &[Duration], wait: impl Fn(Duration) -> Duration, looks_max: f6
             looks += count;
         }
     }
-    Score { delay: delays / trainings, looks: looks / f64::from(trainings) }
+    Score { delay: delays / trainings, polls: looks / f64::from(trainings) }
 }
 
 /// The chance by second that a training ends, for each cell of age.
 fn hazards(past: &[Duration]) -> Vec<f64> {
     let longest = past.iter().max().copied().unwrap_or_default();
     let cells = cell(longest.mul_f64(BEYOND)).saturating_add(1).min(CELLS_MAX);
-    let share = (1.0 - SURPRISE) / (past.len() as f64);
-    let mut mass = vec![SURPRISE / (cells as f64); cells];
+    let share = (1.0 - UNIFORM_SHARE) / (past.len() as f64);
+    let mut mass = vec![UNIFORM_SHARE / (cells as f64); cells];
     for length in past {
         let centre = cell(*length).min(cells - 1);
         let near = centre.saturating_sub(BLUR_REACH)..(centre + BLUR_REACH + 1).min(cells);
@@ -140,7 +141,7 @@ fn hazards(past: &[Duration]) -> Vec<f64> {
             mass[n] += share * weight(n) / sum;
         }
     }
-    let mut alive = 1.0 + SURPRISE;
+    let mut alive = 1.0 + UNIFORM_SHARE;
     let hazard = |(number, mass): (usize, &f64)| {
         let width = start(number + 1) - start(number);
         let hazard = mass / alive / width;
@@ -163,15 +164,15 @@ fn start(cell: usize) -> f64 {
 }
 
 /// Fewer trainings are no habit.
-const LESSONS_MIN: usize = 8;
+const SAMPLES_MIN: usize = 8;
 /// Fewer lengths have no usual one.
-const USUAL_MIN: usize = 3;
+const MEDIAN_SAMPLES_MIN: usize = 3;
 /// The part of the delay by age that a forecast must stay below.
-const WIN: f64 = 0.9;
+const DELAY_RATIO_MAX: f64 = 0.9;
 /// By how much its looks may miss the budget: they come in whole numbers.
-const LOOKS_TOLERANCE: f64 = 1.02;
+const POLLS_TOLERANCE: f64 = 1.02;
 /// The part that is kept for trainings unlike all others.
-const SURPRISE: f64 = 0.15;
+const UNIFORM_SHARE: f64 = 0.15;
 /// How far past lengths are blurred, in cells.
 const BLUR_CELLS: f64 = 2.0;
 /// How many cells to either side that is: beyond four times as far, next to nothing is left.
@@ -189,7 +190,7 @@ const FACTORS: (f64, f64) = (-12.0, 12.0);
 /// Steps of the search between them: they end within a part in a thousand.
 const BISECTIONS: usize = 14;
 /// More looks at one training are not counted, and nothing is learned from so many.
-const LOOKS_MAX: f64 = 20_000.0;
+const POLLS_MAX: f64 = 20_000.0;
 
 #[cfg(test)]
 mod tests {
@@ -197,11 +198,11 @@ mod tests {
 
     use super::*;
 
-    const PACE: TrainingPace = TrainingPace {
+    const PACE: TrainingInterval = TrainingInterval {
         min: Duration::from_secs(2),
         max: Duration::from_secs(60),
         age_fraction: 0.1,
-        learn: true,
+        adaptive: true,
     };
 
     fn lengths(seconds: impl IntoIterator<Item = u64>) -> Vec<Duration> {
@@ -210,28 +211,28 @@ mod tests {
 
     #[test]
     fn too_few_trainings_teach_nothing() {
-        assert_eq!(Forecast::learn(&lengths([300; 7]), PACE), None);
-        assert_eq!(Forecast::learn(&[], PACE), None);
-        assert_eq!(Forecast::learn(&lengths([0; 20]), PACE), None);
+        assert_eq!(Forecast::from_samples(&lengths([300; 7]), PACE), None);
+        assert_eq!(Forecast::from_samples(&[], PACE), None);
+        assert_eq!(Forecast::from_samples(&lengths([0; 20]), PACE), None);
     }
 
     #[test]
     fn a_habit_is_told_sooner_for_no_more_looks() {
         let past = lengths((0..32).map(|n| 280 + (n * 7) % 40));
-        let forecast = Forecast::learn(&past, PACE).unwrap();
+        let forecast = Forecast::from_samples(&past, PACE).unwrap();
         let (learned, by_age) =
-            (score(&past, |age| forecast.wait(age)), score(&past, |age| PACE.wait(age)));
+            (score(&past, |age| forecast.delay(age)), score(&past, |age| PACE.delay(age)));
         assert!(learned.delay < by_age.delay.mul_f64(0.7), "{learned:?} against {by_age:?}");
-        assert!(learned.looks <= by_age.looks, "{learned:?} against {by_age:?}");
+        assert!(learned.polls <= by_age.polls, "{learned:?} against {by_age:?}");
         let (far, near) = (Duration::from_secs(100), Duration::from_secs(300));
-        assert!(forecast.wait(far) > forecast.wait(near), "fewer looks where no news is likely");
+        assert!(forecast.delay(far) > forecast.delay(near), "fewer looks where no news is likely");
     }
 
     #[test]
     fn what_has_no_habit_is_looked_at_by_its_age() {
         // From half a minute to a day, as likely by every factor: nothing is usual.
         let past = lengths((0..32).map(|n| (30.0 * 1.29f64.powi((n * 13) % 32)) as u64));
-        assert_eq!(Forecast::learn(&past, PACE), None);
+        assert_eq!(Forecast::from_samples(&past, PACE), None);
     }
 
     #[test]
@@ -246,9 +247,9 @@ mod tests {
         };
         let check = |hours: u64| {
             let past = lengths((0..32).map(|n| hours * 3_600 + (n * 7) % 600));
-            let by_age = looks(hours * 3_600, &|age| PACE.wait(age));
-            let learned = Forecast::learn(&past, PACE)
-                .map(|forecast| looks(hours * 3_600 + 300, &|age| forecast.wait(age)));
+            let by_age = looks(hours * 3_600, &|age| PACE.delay(age));
+            let learned = Forecast::from_samples(&past, PACE)
+                .map(|forecast| looks(hours * 3_600 + 300, &|age| forecast.delay(age)));
             assert!(learned.is_none_or(|it| it < by_age * 1.1), "{hours} h: {learned:?}, {by_age}");
         };
         [12, 30, 48, 100, 200, 300, 333, 334, 400, 2_000].into_iter().for_each(check);
@@ -256,8 +257,8 @@ mod tests {
 
     #[test]
     fn the_usual_length_is_the_median() {
-        assert_eq!(usual(&lengths([30, 31])), None);
-        assert_eq!(usual(&lengths([90, 30, 31])), Some(Duration::from_secs(31)));
+        assert_eq!(median_duration(&lengths([30, 31])), None);
+        assert_eq!(median_duration(&lengths([90, 30, 31])), Some(Duration::from_secs(31)));
     }
 
     #[test]
@@ -279,10 +280,10 @@ mod tests {
             let past: Vec<Duration> = past.into_iter().map(Duration::from_millis).collect();
             let forecast = Forecast::fit(&past, PACE);
             for age in ages {
-                let wait = forecast.wait(Duration::from_millis(age));
+                let wait = forecast.delay(Duration::from_millis(age));
                 prop_assert!((PACE.min..=PACE.max).contains(&wait), "{wait:?} at {age} ms");
             }
-            prop_assert_eq!(Forecast::learn(&past, PACE), Forecast::learn(&past, PACE));
+            prop_assert_eq!(Forecast::from_samples(&past, PACE), Forecast::from_samples(&past, PACE));
         }
     }
 }

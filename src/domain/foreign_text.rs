@@ -7,7 +7,7 @@ use crate::text::characters::{is_filler, is_unsafe};
 
 /// `text` on one line, with at most `chars_max` characters: control characters, line breaks and
 /// everything that turns the direction of writing become blanks, and blanks stand alone.
-pub fn one_line(text: &str, chars_max: usize) -> String {
+pub fn sanitize_line(text: &str, chars_max: usize) -> String {
     let mut line = String::new();
     let mut count = 0;
     for word in text.split(|char: char| char.is_whitespace() || is_unsafe(char)) {
@@ -29,8 +29,8 @@ pub fn one_line(text: &str, chars_max: usize) -> String {
 }
 
 /// `text` with everything in it marked that a terminal would obey, or that hides or reorders.
-pub fn plain(text: &str) -> String {
-    text.chars().map(|char| if is_unsafe(char) { MARK } else { char }).collect()
+pub fn sanitize(text: &str) -> String {
+    text.chars().map(|char| if is_unsafe(char) { REPLACEMENT } else { char }).collect()
 }
 
 /// Whether nothing of `text` can be seen: blanks, what is unseen, and what only joins or fills.
@@ -49,7 +49,7 @@ pub fn is_blank_char(char: char) -> bool {
 }
 
 const ELLIPSIS: char = '…';
-const MARK: char = '\u{fffd}';
+const REPLACEMENT: char = '\u{fffd}';
 
 #[cfg(test)]
 mod tests {
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn foreign_text_becomes_one_harmless_line() {
         let check = |text: &str, expected: &str| {
-            assert_eq!(one_line(text, 12), expected, "for {text:?}");
+            assert_eq!(sanitize_line(text, 12), expected, "for {text:?}");
         };
         check("Jane", "Jane");
         check("  Jane\r\nBcc: x ", "Jane Bcc: x");
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn nothing_that_a_terminal_obeys_gets_through() {
         assert_eq!(
-            plain("a\u{1b}[2Jb\u{202e}c\r\nd\u{9b}é"),
+            sanitize("a\u{1b}[2Jb\u{202e}c\r\nd\u{9b}é"),
             "a\u{fffd}[2Jb\u{fffd}c\u{fffd}\u{fffd}d\u{fffd}é"
         );
     }

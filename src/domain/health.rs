@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::domain::delivery::DeliveryState;
 use crate::domain::delivery::{Delivery, Outcome, OutcomeClass, RETRY_AFTER_MAX, Scope};
-use crate::domain::roll::Roll;
+use crate::domain::roll::RandomBits;
 use crate::domain::timestamp::Timestamp;
 
 /// Whether a channel is told at all.
@@ -45,7 +45,7 @@ impl ChannelState {
 
 /// How a channel is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
+pub struct ChannelHealth {
     /// Whether it is told at all.
     pub state: ChannelState,
     /// What went wrong last since a message was taken, for people.
@@ -55,13 +55,13 @@ pub struct Health {
     /// After so many failures it is tried once in a while only: not before then.
     pub probe_at: Timestamp,
     /// Whether it has to take one message before more than one at a time are sent.
-    pub unproved: bool,
+    pub half_open: bool,
     /// How many runs of failures there were before this one.
-    pub streak: u64,
+    pub failure_run: u64,
     /// The deliveries that failed since a message was last taken, each once.
     pub failing: u32,
     /// The first try since then that did not get through, whoever's fault it was.
-    pub trouble_since: Option<Timestamp>,
+    pub failure_since: Option<Timestamp>,
     /// The first failure since then.
     pub first_failure_at: Option<Timestamp>,
     /// Since when its settings are refused.
@@ -72,26 +72,26 @@ pub struct Health {
 
 /// What the end of a try changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Effect {
+pub struct HealthUpdate {
     /// How the channel is doing now.
-    pub health: Health,
+    pub health: ChannelHealth,
     /// Whether the delivery counts as failing in this run from now on.
     pub counted: bool,
     /// Whether what waits for a later try need not wait any longer.
-    pub hastens: bool,
+    pub reschedule_pending: bool,
 }
 
-impl Default for Health {
+impl Default for ChannelHealth {
     fn default() -> Self {
         Self {
             state: ChannelState::Active,
             reason: None,
-            not_before: LONG_AGO,
-            probe_at: LONG_AGO,
-            unproved: false,
-            streak: 0,
+            not_before: PAST,
+            probe_at: PAST,
+            half_open: false,
+            failure_run: 0,
             failing: 0,
-            trouble_since: None,
+            failure_since: None,
             first_failure_at: None,
             misconfigured_since: None,
             failing_since: None,
@@ -99,7 +99,7 @@ impl Default for Health {
     }
 }
 
-impl Health {
+impl ChannelHealth {
     /// When the channel may be tried next, as far as its health goes; `None` while it is not
     /// active.
     pub fn ready_at(&self) -> Option<Timestamp> {
@@ -107,14 +107,14 @@ impl Health {
     }
 
     /// Whether only one message at a time is sent, the oldest.
-    pub const fn is_probed(&self) -> bool {
-        self.unproved || self.is_broken()
+    pub const fn is_limited_to_probe(&self) -> bool {
+        self.half_open || self.is_tripped()
     }
 
     /// Whether so many messages failed that the oldest is tried even when it is not due: what is
     /// not due by its own schedule spends no try by that.
-    pub const fn is_broken(&self) -> bool {
-        self.failing >= BREAKS_AT
+    pub const fn is_tripped(&self) -> bool {
+        self.failing >= TRIPS_AT
     }
 
     /// What the end of a try does. `delivery` is as the outcome left it; `counted_in` is the run
@@ -126,39 +126,42 @@ impl Health {
         delivery: &Delivery,
         counted_in: Option<u64>,
         now: Timestamp,
-        roll: Roll,
-    ) -> Effect {
+        roll: RandomBits,
+    ) -> HealthUpdate {
         let mut effect = match outcome.class {
             // A try that had begun before: what disabled it stands, and so does the reason.
-            OutcomeClass::Delivered if self.state == ChannelState::Disabled => Effect::of(self),
-            OutcomeClass::Delivered => self.proved(now),
+            OutcomeClass::Delivered if self.state == ChannelState::Disabled => {
+                HealthUpdate::of(self)
+            }
+            OutcomeClass::Delivered => self.on_success(now),
             OutcomeClass::Rejected => {
                 // It reads what it is sent, and so is well; it was this message that was not.
-                Effect::of(Self { misconfigured_since: None, ..self })
+                HealthUpdate::of(Self { misconfigured_since: None, ..self })
             }
             // Once may be a power cut; again is the message, or the channel.
-            OutcomeClass::Unknown if delivery.unknowns < DIES_AGAIN => {
-                Effect::of(self.troubled(outcome, now))
+            OutcomeClass::Unknown if delivery.unknowns < UNKNOWNS_COUNTED_FROM => {
+                HealthUpdate::of(self.on_problem(outcome, now))
             }
-            OutcomeClass::Throttled if outcome.is_refusal_of_us() => {
-                Effect::of(self.troubled(outcome, now).told_at_once(now))
+            OutcomeClass::Throttled if outcome.is_sender_refused() => {
+                HealthUpdate::of(self.on_problem(outcome, now).report_now(now))
             }
             OutcomeClass::Throttled | OutcomeClass::Local => {
-                Effect::of(self.troubled(outcome, now))
+                HealthUpdate::of(self.on_problem(outcome, now))
             }
             OutcomeClass::Retryable | OutcomeClass::Ambiguous | OutcomeClass::Unknown => {
-                self.troubled(outcome, now).failed(outcome, delivery, counted_in, now)
+                self.on_problem(outcome, now).on_failure(outcome, delivery, counted_in, now)
             }
-            OutcomeClass::Gone => {
-                Effect::of(Self { state: ChannelState::Disabled, ..self.troubled(outcome, now) })
-            }
-            OutcomeClass::Misconfigured => {
-                Effect::of(self.troubled(outcome, now).refused(outcome.scope, now, roll))
-            }
+            OutcomeClass::Gone => HealthUpdate::of(Self {
+                state: ChannelState::Disabled,
+                ..self.on_problem(outcome, now)
+            }),
+            OutcomeClass::Misconfigured => HealthUpdate::of(
+                self.on_problem(outcome, now).on_misconfigured(outcome.scope, now, roll),
+            ),
         };
         // What is probed does not wait for its own time, and would be probed again at once.
         let is_answered = matches!(outcome.class, OutcomeClass::Delivered | OutcomeClass::Rejected);
-        if effect.health.is_broken() && !is_answered {
+        if effect.health.is_tripped() && !is_answered {
             effect.health.probe_later(now, roll);
         }
         effect.health.pause(outcome, delivery, now);
@@ -168,14 +171,19 @@ impl Health {
     /// The other side answered, if only about one recipient: the channel can be reached, and who
     /// waits for it need not wait for that recipient.
     #[must_use]
-    pub fn answered(self) -> Effect {
-        if self.state == ChannelState::Disabled || !self.is_broken() {
-            return Effect::of(self);
+    pub fn on_response(self) -> HealthUpdate {
+        if self.state == ChannelState::Disabled || !self.is_tripped() {
+            return HealthUpdate::of(self);
         }
-        let streak = self.streak + 1;
-        let health =
-            Self { failing: 0, first_failure_at: None, probe_at: LONG_AGO, streak, ..self };
-        Effect { health, counted: false, hastens: true }
+        let streak = self.failure_run + 1;
+        let health = Self {
+            failing: 0,
+            first_failure_at: None,
+            probe_at: PAST,
+            failure_run: streak,
+            ..self
+        };
+        HealthUpdate { health, counted: false, reschedule_pending: true }
     }
 
     /// A human says that it is to be told again: with care, until it has taken a message, and at
@@ -185,87 +193,87 @@ impl Health {
     pub fn enabled(self) -> Self {
         Self {
             state: ChannelState::Active,
-            not_before: LONG_AGO,
-            probe_at: LONG_AGO,
-            unproved: true,
+            not_before: PAST,
+            probe_at: PAST,
+            half_open: true,
             misconfigured_since: None,
             first_failure_at: None,
             failing: 0,
-            streak: self.streak + 1,
+            failure_run: self.failure_run + 1,
             ..self
         }
     }
 
-    fn proved(self, now: Timestamp) -> Effect {
-        let hastens = self.is_probed() || self.misconfigured_since.is_some();
-        let streak = self.streak + u64::from(self.failing > 0);
+    fn on_success(self, now: Timestamp) -> HealthUpdate {
+        let hastens = self.is_limited_to_probe() || self.misconfigured_since.is_some();
+        let streak = self.failure_run + u64::from(self.failing > 0);
         let Self { state, not_before, reason, .. } = self;
         // Why it waits stands for as long as it waits, whatever was taken meanwhile.
         let reason = reason.filter(|_| not_before > now);
-        let health = Self { state, not_before, reason, streak, ..Self::default() };
-        Effect { health, counted: false, hastens }
+        let health = Self { state, not_before, reason, failure_run: streak, ..Self::default() };
+        HealthUpdate { health, counted: false, reschedule_pending: hastens }
     }
 
     /// A try did not get through. When that lasts, operators have to know, whoever's fault it is.
-    fn troubled(mut self, outcome: &Outcome, now: Timestamp) -> Self {
-        let since = *self.trouble_since.get_or_insert(now);
-        self.reason = Some(outcome.said());
-        let told_after = if outcome.phase == PROXY { PROXY_TOLD_AFTER } else { TOLD_AFTER };
+    fn on_problem(mut self, outcome: &Outcome, now: Timestamp) -> Self {
+        let since = *self.failure_since.get_or_insert(now);
+        self.reason = Some(outcome.summary());
+        let told_after = if outcome.phase == PROXY { PROXY_REPORTED_AFTER } else { REPORTED_AFTER };
         if now.since(since) >= told_after {
             self.failing_since.get_or_insert(since);
         }
         self
     }
 
-    fn failed(
+    fn on_failure(
         mut self,
         outcome: &Outcome,
         delivery: &Delivery,
         counted_in: Option<u64>,
         now: Timestamp,
-    ) -> Effect {
-        let counted = counted_in != Some(self.streak);
+    ) -> HealthUpdate {
+        let counted = counted_in != Some(self.failure_run);
         self.failing = self.failing.saturating_add(u32::from(counted));
         let since = *self.first_failure_at.get_or_insert(now);
-        let breaks = self.is_broken();
-        if breaks || delivery.budget_used >= TOLD_AT_TRY {
+        let breaks = self.is_tripped();
+        if breaks || delivery.attempts_used >= REPORTED_AT_ATTEMPT {
             self.failing_since.get_or_insert(since);
         }
         if now.since(since) >= DISABLED_AFTER {
             self.state = ChannelState::Disabled;
             let days = DISABLED_AFTER.as_secs() / (24 * 60 * 60);
-            self.reason = Some(format!("took nothing for {days} days: {}", outcome.said()));
+            self.reason = Some(format!("took nothing for {days} days: {}", outcome.summary()));
         }
-        Effect { health: self, counted, hastens: false }
+        HealthUpdate { health: self, counted, reschedule_pending: false }
     }
 
-    fn told_at_once(mut self, now: Timestamp) -> Self {
+    fn report_now(mut self, now: Timestamp) -> Self {
         self.failing_since.get_or_insert(self.misconfigured_since.unwrap_or(now));
         self
     }
 
     /// Settings of ours are refused until somebody mends them here. How the other side judges us
     /// may be mended there, so that is found out with one message at a time.
-    fn refused(mut self, scope: Scope, now: Timestamp, roll: Roll) -> Self {
+    fn on_misconfigured(mut self, scope: Scope, now: Timestamp, roll: RandomBits) -> Self {
         match scope {
             Scope::Channel => {
                 let since = *self.misconfigured_since.get_or_insert(now);
-                if now.since(since) >= MENDED_WITHIN {
+                if now.since(since) >= FIXED_WITHIN {
                     self.state = ChannelState::Disabled;
                 }
             }
             Scope::Standing => {
-                let lasts = now.since(self.trouble_since.unwrap_or(now));
+                let lasts = now.since(self.failure_since.unwrap_or(now));
                 let wait = lasts.clamp(REFUSED_PROBE_MIN, REFUSED_PROBE_MAX);
-                self.unproved = true;
+                self.half_open = true;
                 self.probe_at = now.plus(roll.jitter(wait, PROBE_JITTER));
             }
             Scope::Recipient | Scope::Unclear => {}
         }
-        self.told_at_once(now)
+        self.report_now(now)
     }
 
-    fn probe_later(&mut self, now: Timestamp, roll: Roll) {
+    fn probe_later(&mut self, now: Timestamp, roll: RandomBits) {
         let since = self.first_failure_at.unwrap_or(now);
         let wait = now.since(since).clamp(PROBE_MIN, PROBE_MAX);
         self.probe_at = now.plus(roll.jitter(wait, PROBE_JITTER));
@@ -277,7 +285,7 @@ impl Health {
         let asked = outcome.retry_after.map(|wait| now.plus(wait.min(RETRY_AFTER_MAX)));
         let until = match (outcome.class, &delivery.state) {
             (OutcomeClass::Throttled, DeliveryState::Pending { next_attempt_at })
-                if !outcome.is_of_recipient() && !matches!(outcome.code, Some(450..=452)) =>
+                if !outcome.is_about_recipient() && !matches!(outcome.code, Some(450..=452)) =>
             {
                 Some(*next_attempt_at)
             }
@@ -289,16 +297,16 @@ impl Health {
     }
 }
 
-impl Effect {
-    const fn of(health: Health) -> Self {
-        Self { health, counted: false, hastens: false }
+impl HealthUpdate {
+    const fn of(health: ChannelHealth) -> Self {
+        Self { health, counted: false, reschedule_pending: false }
     }
 }
 
 /// Before anything that can happen.
-const LONG_AGO: Timestamp = Timestamp::from_millis(0);
+const PAST: Timestamp = Timestamp::from_millis(0);
 /// From this many failing deliveries in a row on, the channel is only probed.
-const BREAKS_AT: u32 = 3;
+const TRIPS_AT: u32 = 3;
 /// A channel that fails is probed as long after the last failure as the first one is ago: soon
 /// after a hiccup, once an hour when it is dead.
 const PROBE_MIN: Duration = Duration::from_secs(1);
@@ -308,17 +316,17 @@ const PROBE_JITTER: f64 = 0.1;
 const REFUSED_PROBE_MIN: Duration = Duration::from_secs(60);
 const REFUSED_PROBE_MAX: Duration = Duration::from_secs(15 * 60);
 /// A delivery that fails as often as this is told of, even if it is the only one.
-const TOLD_AT_TRY: u32 = 4;
+const REPORTED_AT_ATTEMPT: u32 = 4;
 /// Trouble that lasts as long as this is told of.
-const TOLD_AFTER: Duration = Duration::from_hours(1);
+const REPORTED_AFTER: Duration = Duration::from_hours(1);
 /// From so many deaths in a row on, a delivery counts as failing.
-const DIES_AGAIN: u32 = 2;
+const UNKNOWNS_COUNTED_FROM: u32 = 2;
 /// A channel that took nothing for as long as this, while it failed, is disabled.
 const DISABLED_AFTER: Duration = Duration::from_hours(5 * 24);
 /// Settings that are refused for longer than a change of passwords takes disable the channel.
-const MENDED_WITHIN: Duration = Duration::from_hours(1);
+const FIXED_WITHIN: Duration = Duration::from_hours(1);
 /// A proxy is of this site: when it does not let us out, nobody else will tell.
-const PROXY_TOLD_AFTER: Duration = Duration::from_secs(5 * 60);
+const PROXY_REPORTED_AFTER: Duration = Duration::from_secs(5 * 60);
 /// The phase in which a proxy refuses us.
 const PROXY: &str = "proxy";
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::domain::roll::Roll;
+use crate::domain::roll::RandomBits;
 use crate::domain::timestamp::Timestamp;
 
 /// The id of an event, and the `webhook-id` of every message about it: `evt_` and 32 hex digits
@@ -17,7 +17,7 @@ pub struct EventIdError(String);
 
 impl EventId {
     /// A fresh id, made of the moment and of chance.
-    pub fn mint(now: Timestamp, roll: Roll) -> Self {
+    pub fn mint(now: Timestamp, roll: RandomBits) -> Self {
         Self(format!("{EVENT_PREFIX}{}", uuid_v7(now, roll)))
     }
 
@@ -59,7 +59,7 @@ pub(super) fn is_id(text: &str, prefix: &str) -> bool {
 }
 
 /// The 32 hex digits of a version 7 UUID of that moment.
-pub(super) fn uuid_v7(now: Timestamp, roll: Roll) -> String {
+pub(super) fn uuid_v7(now: Timestamp, roll: RandomBits) -> String {
     let millis = u64::try_from(now.as_millis()).unwrap_or(0);
     let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &roll.id_bytes()).into_uuid();
     uuid.simple().to_string()

@@ -7,19 +7,19 @@
 use std::time::Duration;
 
 use crate::domain::backoff::Backoff;
-use crate::domain::moment::Moment;
-use crate::domain::observation::{Denial, Fault, Observation};
-use crate::domain::roll::Roll;
-use crate::domain::trouble::{Trouble, TroubleKind};
+use crate::domain::moment::Monotonic;
+use crate::domain::observation::{Denial, Observation, PollError};
+use crate::domain::roll::RandomBits;
+use crate::domain::trouble::{FailureKind, PollFailure};
 use crate::domain::watch::Watch;
 
 /// What one observation says about the key that it was made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Welcome {
+pub enum ApiSignal {
     /// The API answered about the avatar.
-    Answered,
+    Success,
     /// The API refused the key.
-    Refused,
+    Unauthorized,
     /// The API refused this one look.
     Forbidden {
         /// Whether the key had shown that avatar up to now, so that this may be about the key.
@@ -31,124 +31,136 @@ pub enum Welcome {
         retry_after: Option<Duration>,
     },
     /// The way to the API is wrong, so that nothing must be sent there.
-    Astray,
+    WrongEndpoint,
     /// No usable answer: nothing is known about the key.
-    NoAnswer,
+    NoResponse,
 }
 
-impl Welcome {
+impl ApiSignal {
     /// What an observation of an avatar says, as the avatar was known before.
     pub fn of(seen: &Observation, before: &Watch) -> Self {
-        let denied = |trouble: &Trouble| trouble.kind == TroubleKind::Denied;
+        let denied = |trouble: &PollFailure| trouble.kind == FailureKind::Denied;
         match Self::from(seen) {
             Self::Forbidden { .. } => Self::Forbidden {
-                shown: before.sight.is_some() && !before.trouble.as_ref().is_some_and(denied),
+                shown: before.observed.is_some() && !before.failure.as_ref().is_some_and(denied),
             },
             welcome => welcome,
         }
     }
 }
 
-impl From<&Observation> for Welcome {
+impl From<&Observation> for ApiSignal {
     fn from(seen: &Observation) -> Self {
         match seen {
-            Observation::Seen(_) | Observation::Missing { .. } => Self::Answered,
-            Observation::Denied { denial: Denial::Key, .. } => Self::Refused,
+            Observation::Seen(_) | Observation::Missing { .. } => Self::Success,
+            Observation::Denied { denial: Denial::Key, .. } => Self::Unauthorized,
             Observation::Denied { denial: Denial::Avatar, .. } => Self::Forbidden { shown: false },
             Observation::Throttled { retry_after, .. } => {
                 Self::Throttled { retry_after: *retry_after }
             }
-            Observation::Failed { fault: Fault::Way, .. } => Self::Astray,
+            Observation::Failed { fault: PollError::Misrouted, .. } => Self::WrongEndpoint,
             Observation::Failed {
-                fault: Fault::Unresolved | Fault::Unreachable | Fault::Unusable | Fault::Coding,
+                fault:
+                    PollError::Unresolved
+                    | PollError::Unreachable
+                    | PollError::InvalidResponse
+                    | PollError::UnknownEncoding,
                 ..
             }
-            | Observation::Failed { fault: Fault::Wrong | Fault::Local, .. } => Self::NoAnswer,
+            | Observation::Failed {
+                fault: PollError::RequestRejected | PollError::Local, ..
+            } => Self::NoResponse,
         }
     }
 }
 
 /// What is known about a key's welcome. A new gate is open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyGate {
-    closed_until: Option<Moment>,
+pub struct CircuitBreaker {
+    blocked_until: Option<Monotonic>,
     refusals: u32,
     forbidden: u32,
     throttles: u32,
 }
 
-impl KeyGate {
+impl CircuitBreaker {
     /// The gate after one more observation. An answer about an avatar opens it; a refusal closes
     /// it for a wait that grows with each, and so do several looks in a row that are forbidden and
     /// were not before; a request
     /// to slow down for as long as asked, or for a wait that grows. A failure to get an answer
     /// says nothing about the key.
     #[must_use]
-    pub fn observe(mut self, welcome: Welcome, now: Moment, waits: &GateWaits, roll: Roll) -> Self {
+    pub fn observe(
+        mut self,
+        welcome: ApiSignal,
+        now: Monotonic,
+        waits: &BreakerBackoff,
+        roll: RandomBits,
+    ) -> Self {
         match welcome {
-            Welcome::Answered => {
+            ApiSignal::Success => {
                 // Looks that were under way when another one closed the gate do not open it.
-                if self.is_open(now) {
+                if self.allows(now) {
                     self = Self::default();
                 }
             }
-            Welcome::Refused | Welcome::Astray => self.refuse(now, waits, roll),
-            Welcome::Forbidden { shown } => {
+            ApiSignal::Unauthorized | ApiSignal::WrongEndpoint => self.trip(now, waits, roll),
+            ApiSignal::Forbidden { shown } => {
                 // Avatars that the key never showed may be somebody else's, however many.
                 if shown || self.refusals > 0 {
                     self.forbidden = self.forbidden.saturating_add(1);
                     if self.forbidden >= FORBIDDEN_IN_A_ROW {
-                        self.refuse(now, waits, roll);
+                        self.trip(now, waits, roll);
                     }
                 }
             }
-            Welcome::Throttled { retry_after } => {
-                if self.is_open(now) {
+            ApiSignal::Throttled { retry_after } => {
+                if self.allows(now) {
                     self.throttles = self.throttles.saturating_add(1);
                 }
-                let own = waits.throttled.wait(self.throttles, roll);
-                self.close(now.plus(own.max(retry_after.unwrap_or_default())));
+                let own = waits.throttled.delay(self.throttles, roll);
+                self.block(now.plus(own.max(retry_after.unwrap_or_default())));
             }
-            Welcome::NoAnswer => {}
+            ApiSignal::NoResponse => {}
         }
         self
     }
 
     /// Whether the key may be used at `now`.
-    pub fn is_open(&self, now: Moment) -> bool {
-        self.closed_until.is_none_or(|until| now >= until)
+    pub fn allows(&self, now: Monotonic) -> bool {
+        self.blocked_until.is_none_or(|until| now >= until)
     }
 
     /// When the key may be used again, if it was closed.
-    pub fn opens_at(&self) -> Option<Moment> {
-        self.closed_until
+    pub fn retry_at(&self) -> Option<Monotonic> {
+        self.blocked_until
     }
 
     /// Whether the key is refused, or the way is wrong, as far as is known.
-    pub fn is_refused(&self) -> bool {
+    pub fn is_unauthorized(&self) -> bool {
         self.refusals > 0
     }
 
     /// Whether a single look must go first and show that the key works again.
-    pub fn is_on_probation(&self) -> bool {
+    pub fn is_half_open(&self) -> bool {
         self.refusals > 0 || self.throttles > 0
     }
 
-    fn refuse(&mut self, now: Moment, waits: &GateWaits, roll: Roll) {
-        if self.is_open(now) {
+    fn trip(&mut self, now: Monotonic, waits: &BreakerBackoff, roll: RandomBits) {
+        if self.allows(now) {
             self.refusals = self.refusals.saturating_add(1);
-            self.close(now.plus(waits.denied.wait(self.refusals, roll)));
+            self.block(now.plus(waits.denied.delay(self.refusals, roll)));
         }
     }
 
-    fn close(&mut self, until: Moment) {
-        self.closed_until = self.closed_until.max(Some(until));
+    fn block(&mut self, until: Monotonic) {
+        self.blocked_until = self.blocked_until.max(Some(until));
     }
 }
 
 /// The growing waits of a gate.
 #[derive(Clone, Debug, PartialEq)]
-pub struct GateWaits {
+pub struct BreakerBackoff {
     /// After a refusal of the key: it will not mend itself in seconds.
     pub denied: Backoff,
     /// After a request to slow down that does not say for how long.
@@ -163,62 +175,63 @@ const FORBIDDEN_IN_A_ROW: u32 = 3;
 mod tests {
     use super::*;
 
-    const HALF: Roll = Roll::new(1 << 127);
-    const FORBIDDEN: Welcome = Welcome::Forbidden { shown: true };
+    const HALF: RandomBits = RandomBits::new(1 << 127);
+    const FORBIDDEN: ApiSignal = ApiSignal::Forbidden { shown: true };
 
-    fn waits() -> GateWaits {
+    fn waits() -> BreakerBackoff {
         let backoff = |initial, max| {
             Backoff::new(Duration::from_secs(initial), Duration::from_secs(max), 2.0, 0.0).unwrap()
         };
-        GateWaits { denied: backoff(60, 3600), throttled: backoff(2, 300) }
+        BreakerBackoff { denied: backoff(60, 3600), throttled: backoff(2, 300) }
     }
 
-    fn throttled(retry_after_s: Option<u64>) -> Welcome {
-        Welcome::Throttled { retry_after: retry_after_s.map(Duration::from_secs) }
+    fn throttled(retry_after_s: Option<u64>) -> ApiSignal {
+        ApiSignal::Throttled { retry_after: retry_after_s.map(Duration::from_secs) }
     }
 
-    fn at(seconds: u64) -> Moment {
-        Moment::from_millis(seconds * 1000)
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_millis(seconds * 1000)
     }
 
     #[test]
     fn refusals_close_the_gate_for_longer_and_longer() {
-        let mut gate = KeyGate::default();
+        let mut gate = CircuitBreaker::default();
         let mut now = at(0);
         let mut opens = Vec::new();
         for _ in 0..8 {
-            gate = gate.observe(Welcome::Refused, now, &waits(), HALF);
-            let opens_at = gate.opens_at().unwrap();
+            gate = gate.observe(ApiSignal::Unauthorized, now, &waits(), HALF);
+            let opens_at = gate.retry_at().unwrap();
             opens.push(opens_at.since(now).as_secs());
-            assert!(!gate.is_open(now));
+            assert!(!gate.allows(now));
             now = opens_at;
-            assert!(gate.is_open(now) && gate.is_on_probation());
+            assert!(gate.allows(now) && gate.is_half_open());
         }
         assert_eq!(opens, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
     }
 
     #[test]
     fn many_refusals_at_once_count_as_one() {
-        let gate = (0..100).fold(KeyGate::default(), |gate, _| {
-            gate.observe(Welcome::Refused, at(1), &waits(), HALF)
+        let gate = (0..100).fold(CircuitBreaker::default(), |gate, _| {
+            gate.observe(ApiSignal::Unauthorized, at(1), &waits(), HALF)
         });
-        assert_eq!(gate.opens_at(), Some(at(61)));
+        assert_eq!(gate.retry_at(), Some(at(61)));
     }
 
     #[test]
     fn an_answer_opens_the_gate_but_a_late_one_does_not() {
-        let closed = KeyGate::default().observe(Welcome::Refused, at(0), &waits(), HALF);
-        let late = closed.clone().observe(Welcome::Answered, at(1), &waits(), HALF);
+        let closed =
+            CircuitBreaker::default().observe(ApiSignal::Unauthorized, at(0), &waits(), HALF);
+        let late = closed.clone().observe(ApiSignal::Success, at(1), &waits(), HALF);
         assert_eq!(late, closed);
-        let probed = closed.observe(Welcome::Answered, at(60), &waits(), HALF);
-        assert_eq!(probed, KeyGate::default());
+        let probed = closed.observe(ApiSignal::Success, at(60), &waits(), HALF);
+        assert_eq!(probed, CircuitBreaker::default());
     }
 
     #[test]
     fn a_wish_to_slow_down_is_a_floor() {
         let check = |asked, expected_s| {
-            let gate = KeyGate::default().observe(throttled(asked), at(0), &waits(), HALF);
-            assert_eq!(gate.opens_at(), Some(at(expected_s)), "for {asked:?}");
+            let gate = CircuitBreaker::default().observe(throttled(asked), at(0), &waits(), HALF);
+            assert_eq!(gate.retry_at(), Some(at(expected_s)), "for {asked:?}");
         };
         check(None, 2);
         check(Some(1), 2);
@@ -227,32 +240,32 @@ mod tests {
 
     #[test]
     fn one_forbidden_avatar_does_not_shut_out_the_others() {
-        let look = |gate: KeyGate, welcome| gate.observe(welcome, at(0), &waits(), HALF);
-        let mut gate = KeyGate::default();
+        let look = |gate: CircuitBreaker, welcome| gate.observe(welcome, at(0), &waits(), HALF);
+        let mut gate = CircuitBreaker::default();
         for _ in 0..10 {
             gate = look(look(gate, FORBIDDEN), FORBIDDEN);
-            assert!(gate.is_open(at(0)) && !gate.is_on_probation());
-            gate = look(gate, Welcome::Answered);
+            assert!(gate.allows(at(0)) && !gate.is_half_open());
+            gate = look(gate, ApiSignal::Success);
         }
         for _ in 0..3 {
             gate = look(gate, FORBIDDEN);
         }
-        assert_eq!(gate.opens_at(), Some(at(60)));
+        assert_eq!(gate.retry_at(), Some(at(60)));
         // From now on none is shown, and one look after the other keeps the gate shut.
-        let probed = gate.observe(Welcome::Forbidden { shown: false }, at(60), &waits(), HALF);
-        assert_eq!(probed.opens_at(), Some(at(180)));
+        let probed = gate.observe(ApiSignal::Forbidden { shown: false }, at(60), &waits(), HALF);
+        assert_eq!(probed.retry_at(), Some(at(180)));
     }
 
     #[test]
     fn avatars_that_the_key_never_showed_say_nothing_about_it() {
-        let strange = Welcome::Forbidden { shown: false };
-        let look = |gate: KeyGate, _| gate.observe(strange, at(0), &waits(), HALF);
-        assert_eq!((0..10).fold(KeyGate::default(), look), KeyGate::default());
+        let strange = ApiSignal::Forbidden { shown: false };
+        let look = |gate: CircuitBreaker, _| gate.observe(strange, at(0), &waits(), HALF);
+        assert_eq!((0..10).fold(CircuitBreaker::default(), look), CircuitBreaker::default());
     }
 
     #[test]
     fn no_answer_says_nothing_about_the_key() {
-        let gate = KeyGate::default().observe(Welcome::NoAnswer, at(0), &waits(), HALF);
-        assert_eq!(gate, KeyGate::default());
+        let gate = CircuitBreaker::default().observe(ApiSignal::NoResponse, at(0), &waits(), HALF);
+        assert_eq!(gate, CircuitBreaker::default());
     }
 }

@@ -9,9 +9,9 @@ use crate::domain::observation::Observation;
 
 /// The outcome of one listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listing {
+pub enum ListObservation {
     /// A list.
-    Shown {
+    Listed {
         /// The avatars in it that can be used, in the order of the list; no id twice.
         avatars: Vec<Avatar>,
         /// Who is in it, too, and of whom it shows nothing that can be used.
@@ -23,5 +23,5 @@ pub enum Listing {
     },
     /// No list: one of the observations that show no avatar, other than
     /// [`Observation::Missing`].
-    Unseen(Observation),
+    Failed(Observation),
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 /// A point on the steady clock, in milliseconds since an origin that only that clock knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Moment(u64);
+pub struct Monotonic(u64);
 
-impl Moment {
+impl Monotonic {
     /// The moment that many milliseconds after the clock's origin.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)

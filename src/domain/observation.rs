@@ -19,22 +19,22 @@ pub enum Denial {
 
 /// The kinds of failure to see an avatar, by what may mend them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum PollError {
     /// The name of the host could not be looked up. Mends itself.
     Unresolved,
     /// No answer: the host does not answer, or breaks off. Mends itself.
     Unreachable,
     /// The way to the API is wrong: its certificate is not trusted, or it points elsewhere. It
     /// concerns every avatar, and will not mend itself in seconds.
-    Way,
+    Misrouted,
     /// An answer that cannot be used, such as a web page or a server's error. Mends itself.
-    Unusable,
+    InvalidResponse,
     /// An answer in a coding that was not understood, so that nobody knows what it says. Mends
     /// itself, if at all.
-    Coding,
+    UnknownEncoding,
     /// An answer that says that the question is wrong, or that is about something else. It may
     /// concern one avatar only, and will not mend itself in seconds.
-    Wrong,
+    RequestRejected,
     /// This machine lacks something that a request takes, such as file handles.
     Local,
 }
@@ -66,7 +66,7 @@ pub enum Observation {
     /// Anything else: no answer, or one that tells nothing about the avatar.
     Failed {
         /// What kind of failure it is.
-        fault: Fault,
+        fault: PollError,
         /// What went wrong, for people.
         reason: String,
     },

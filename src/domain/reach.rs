@@ -11,67 +11,67 @@ use ipnet::IpNet;
 
 /// How far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reach {
+pub enum EgressPolicy {
     /// The internet, the private networks around us, and this very machine.
     #[default]
-    Near,
+    AllowPrivate,
     /// The internet alone.
-    Public,
+    DenyPrivate,
 }
 
 /// Why an address is not called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum BlockedAddress {
     /// Known for the metadata service of a cloud.
     Metadata,
     /// Link-local (RFC 3927; RFC 4291, section 2.5.6), where most clouds have that service.
     LinkLocal,
     /// No address of anyone: "this network" (RFC 1122, section 3.2.1.3), which many systems take
     /// for themselves.
-    Nobody,
+    Unspecified,
     /// Of many at once: multicast or broadcast.
-    Many,
+    Multicast,
     /// This very machine.
     Loopback,
     /// In a private network (RFC 1918, RFC 4193, RFC 3879), or behind a carrier's address
     /// translation (RFC 6598).
     Private,
     /// Set aside for a special use, or for later (RFC 6890): no one on the internet has it.
-    SetAside,
+    Reserved,
 }
 
-impl Reach {
+impl EgressPolicy {
     /// Whether nobody may call that address, and why. It has the sixteen bytes of IPv6; one of
     /// IPv4 comes in its mapped form (RFC 4291, section 2.5.5.2).
-    pub fn refusal(self, address: [u8; 16]) -> Option<Refusal> {
+    pub fn check(self, address: [u8; 16]) -> Option<BlockedAddress> {
         let of_itself = if is_ipv4(address) { None } else { of_sixteen(address) };
         let of_inner = inner(address).into_iter().filter_map(of_four);
-        let found: Vec<Refusal> = of_inner.chain(of_itself).collect();
+        let found: Vec<BlockedAddress> = of_inner.chain(of_itself).collect();
         // What is never called, by any of them; else what only a choice refuses.
-        let never = found.iter().find(|refusal| !refusal.is_by_choice());
-        never.or_else(|| found.first().filter(|_| self == Self::Public)).copied()
+        let never = found.iter().find(|refusal| !refusal.is_configurable());
+        never.or_else(|| found.first().filter(|_| self == Self::DenyPrivate)).copied()
     }
 }
 
-impl Refusal {
+impl BlockedAddress {
     /// What the address is, in words that go on after "it is".
-    pub const fn what(self) -> &'static str {
+    pub const fn describe(self) -> &'static str {
         match self {
             Self::Metadata => "the metadata service of a cloud",
             Self::LinkLocal => "link-local, as the metadata services of clouds are",
-            Self::Nobody => "the address of nobody",
-            Self::Many => "the address of many",
+            Self::Unspecified => "the address of nobody",
+            Self::Multicast => "the address of many",
             Self::Loopback => "this very machine",
             Self::Private => "in a private network",
-            Self::SetAside => "set aside for a special use",
+            Self::Reserved => "set aside for a special use",
         }
     }
 
     /// Whether only `deny_private` refuses it.
-    pub const fn is_by_choice(self) -> bool {
+    pub const fn is_configurable(self) -> bool {
         match self {
-            Self::Loopback | Self::Private | Self::SetAside => true,
-            Self::Metadata | Self::LinkLocal | Self::Nobody | Self::Many => false,
+            Self::Loopback | Self::Private | Self::Reserved => true,
+            Self::Metadata | Self::LinkLocal | Self::Unspecified | Self::Multicast => false,
         }
     }
 }
@@ -108,33 +108,36 @@ fn inner(address: [u8; 16]) -> Vec<[u8; 4]> {
 }
 
 /// What an address is by the first row that has it.
-fn listed(address: IpAddr) -> Option<Refusal> {
+fn listed(address: IpAddr) -> Option<BlockedAddress> {
     let has = |net: &str| net.parse::<IpNet>().is_ok_and(|net| net.contains(&address));
     NETS.iter().find(|(nets, _)| nets.iter().any(|net| has(net))).map(|(_, refusal)| *refusal)
 }
 
-fn of_four(address: [u8; 4]) -> Option<Refusal> {
+fn of_four(address: [u8; 4]) -> Option<BlockedAddress> {
     listed(Ipv4Addr::from(address).into())
 }
 
-fn of_sixteen(address: [u8; 16]) -> Option<Refusal> {
+fn of_sixteen(address: [u8; 16]) -> Option<BlockedAddress> {
     // What is global unicast at all (RFC 4291, section 2.4; the registry of IANA).
-    let set_aside = (address[0] >> 5 != 1).then_some(Refusal::SetAside);
+    let set_aside = (address[0] >> 5 != 1).then_some(BlockedAddress::Reserved);
     listed(Ipv6Addr::from(address).into()).or(set_aside)
 }
 
 /// The addresses that are not everybody's, the narrower nets first: those of clouds, then the
 /// special-purpose registries of IANA (RFC 6890), multicast (RFC 5771, RFC 4291) and what is
 /// reserved (RFC 1112, section 4). What of IPv6 is beyond global unicast is set aside unlisted.
-const NETS: [(&[&str], Refusal); 8] = [
+const NETS: [(&[&str], BlockedAddress); 8] = [
     // Alibaba, Oracle and Azure; Amazon (instances, and pods of its Kubernetes), Google, Oracle
     // and Scaleway.
-    (&["100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"], Refusal::Metadata),
-    (&["fd00:ec2::/32", "fd20:ce::/32", "fd00:c1::/32", "fd00:42::42/128"], Refusal::Metadata),
-    (&["169.254.0.0/16", "fe80::/10"], Refusal::LinkLocal),
-    (&["0.0.0.0/8", "::/128"], Refusal::Nobody),
-    (&["255.255.255.255/32", "224.0.0.0/4", "ff00::/8"], Refusal::Many),
-    (&["127.0.0.0/8", "::1/128"], Refusal::Loopback),
+    (&["100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"], BlockedAddress::Metadata),
+    (
+        &["fd00:ec2::/32", "fd20:ce::/32", "fd00:c1::/32", "fd00:42::42/128"],
+        BlockedAddress::Metadata,
+    ),
+    (&["169.254.0.0/16", "fe80::/10"], BlockedAddress::LinkLocal),
+    (&["0.0.0.0/8", "::/128"], BlockedAddress::Unspecified),
+    (&["255.255.255.255/32", "224.0.0.0/4", "ff00::/8"], BlockedAddress::Multicast),
+    (&["127.0.0.0/8", "::1/128"], BlockedAddress::Loopback),
     (
         &[
             "10.0.0.0/8",
@@ -144,7 +147,7 @@ const NETS: [(&[&str], Refusal); 8] = [
             "fc00::/7",
             "fec0::/10",
         ],
-        Refusal::Private,
+        BlockedAddress::Private,
     ),
     // Protocol assignments, 6to4, benchmarks, examples, and what was never given out.
     (
@@ -161,7 +164,7 @@ const NETS: [(&[&str], Refusal); 8] = [
             "2001:db8::/32",
             "3fff::/20",
         ],
-        Refusal::SetAside,
+        BlockedAddress::Reserved,
     ),
 ];
 
@@ -176,49 +179,49 @@ mod tests {
         }
     }
 
-    fn refusal(reach: Reach, text: &str) -> Option<Refusal> {
+    fn refusal(reach: EgressPolicy, text: &str) -> Option<BlockedAddress> {
         let bytes = match text.parse::<IpAddr>().unwrap() {
             IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
             IpAddr::V6(address) => address.octets(),
         };
-        reach.refusal(bytes)
+        reach.check(bytes)
     }
 
     #[test]
     fn each_address_is_called_or_not() {
-        let check = |text: &str, near: Option<Refusal>, public: Option<Refusal>| {
-            assert_eq!(refusal(Reach::Near, text), near, "near, `{text}`");
-            assert_eq!(refusal(Reach::Public, text), public, "public, `{text}`");
+        let check = |text: &str, near: Option<BlockedAddress>, public: Option<BlockedAddress>| {
+            assert_eq!(refusal(EgressPolicy::AllowPrivate, text), near, "near, `{text}`");
+            assert_eq!(refusal(EgressPolicy::DenyPrivate, text), public, "public, `{text}`");
         };
         let never = |text, refusal| check(text, Some(refusal), Some(refusal));
         let by_choice = |text, refusal| check(text, None, Some(refusal));
         let always = |text| check(text, None, None);
         for text in ["169.254.169.254", "169.254.0.0", "169.254.255.255", "fe80::1", "febf::1"] {
-            never(text, Refusal::LinkLocal);
+            never(text, BlockedAddress::LinkLocal);
         }
         for text in ["100.100.100.200", "192.0.0.192", "168.63.129.16"] {
-            never(text, Refusal::Metadata);
+            never(text, BlockedAddress::Metadata);
         }
         for text in ["fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe"] {
-            never(text, Refusal::Metadata);
+            never(text, BlockedAddress::Metadata);
         }
         for text in ["64:ff9b:1:a9fe:a9:fe00:808:808", "64:ff9b:1:8a9:fe:a9fe::1"] {
-            never(text, Refusal::LinkLocal);
+            never(text, BlockedAddress::LinkLocal);
         }
         for text in ["0.0.0.0", "0.1.2.3", "::"] {
-            never(text, Refusal::Nobody);
+            never(text, BlockedAddress::Unspecified);
         }
         for text in ["224.0.0.1", "239.255.255.255", "255.255.255.255", "ff02::1"] {
-            never(text, Refusal::Many);
+            never(text, BlockedAddress::Multicast);
         }
         for text in ["127.0.0.1", "127.255.255.255", "::1"] {
-            by_choice(text, Refusal::Loopback);
+            by_choice(text, BlockedAddress::Loopback);
         }
         for text in ["10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1"] {
-            by_choice(text, Refusal::Private);
+            by_choice(text, BlockedAddress::Private);
         }
         for text in ["100.127.255.255", "fd00::1", "fc00::1", "fec0::1", "fd00:42::43"] {
-            by_choice(text, Refusal::Private);
+            by_choice(text, BlockedAddress::Private);
         }
         for text in [
             "192.0.0.1",
@@ -238,7 +241,7 @@ mod tests {
             "4000::1",
             "5f00::1",
         ] {
-            by_choice(text, Refusal::SetAside);
+            by_choice(text, BlockedAddress::Reserved);
         }
         for text in ["8.8.8.8", "172.15.0.1", "172.32.0.1", "100.63.255.255", "100.128.0.0"] {
             always(text);
@@ -258,36 +261,36 @@ mod tests {
     #[test]
     fn another_form_of_an_address_is_that_address() {
         for (inner, near, public) in [
-            ("169.254.169.254", Some(Refusal::LinkLocal), Some(Refusal::LinkLocal)),
-            ("100.100.100.200", Some(Refusal::Metadata), Some(Refusal::Metadata)),
-            ("127.0.0.1", None, Some(Refusal::Loopback)),
-            ("10.1.2.3", None, Some(Refusal::Private)),
+            ("169.254.169.254", Some(BlockedAddress::LinkLocal), Some(BlockedAddress::LinkLocal)),
+            ("100.100.100.200", Some(BlockedAddress::Metadata), Some(BlockedAddress::Metadata)),
+            ("127.0.0.1", None, Some(BlockedAddress::Loopback)),
+            ("10.1.2.3", None, Some(BlockedAddress::Private)),
             ("8.8.8.8", None, None),
         ] {
             for prefix in ["::ffff:", "64:ff9b::"] {
                 let text = format!("{prefix}{inner}");
-                assert_eq!(refusal(Reach::Near, &text), near, "near, `{text}`");
-                assert_eq!(refusal(Reach::Public, &text), public, "public, `{text}`");
+                assert_eq!(refusal(EgressPolicy::AllowPrivate, &text), near, "near, `{text}`");
+                assert_eq!(refusal(EgressPolicy::DenyPrivate, &text), public, "public, `{text}`");
             }
             for prefix in ["2a00::5efe:", "2a00::200:5efe:"] {
                 let text = format!("{prefix}{inner}");
-                assert_eq!(refusal(Reach::Near, &text), near, "near, `{text}`");
-                assert_eq!(refusal(Reach::Public, &text), public, "public, `{text}`");
+                assert_eq!(refusal(EgressPolicy::AllowPrivate, &text), near, "near, `{text}`");
+                assert_eq!(refusal(EgressPolicy::DenyPrivate, &text), public, "public, `{text}`");
             }
             // What nobody has is not called where only the internet is.
-            let public = public.or(Some(Refusal::SetAside));
+            let public = public.or(Some(BlockedAddress::Reserved));
             for prefix in ["::", "::ffff:0:"] {
                 let text = format!("{prefix}{inner}");
-                assert_eq!(refusal(Reach::Near, &text), near, "near, `{text}`");
-                assert_eq!(refusal(Reach::Public, &text), public, "public, `{text}`");
+                assert_eq!(refusal(EgressPolicy::AllowPrivate, &text), near, "near, `{text}`");
+                assert_eq!(refusal(EgressPolicy::DenyPrivate, &text), public, "public, `{text}`");
             }
             let [a, b, c, d] = inner.parse::<std::net::Ipv4Addr>().unwrap().octets();
             let pair = |high, low| u16::from_be_bytes([high, low]);
             let six_to_four = Ipv6Addr::new(0x2002, pair(a, b), pair(c, d), 0, 0, 0, 0, 1);
             let teredo = Ipv6Addr::new(0x2001, 0, 0x808, 0x808, 0, 0, !pair(a, b), !pair(c, d));
             for text in [six_to_four.to_string(), teredo.to_string()] {
-                assert_eq!(refusal(Reach::Near, &text), near, "near, `{text}`");
-                assert_eq!(refusal(Reach::Public, &text), public, "public, `{text}`");
+                assert_eq!(refusal(EgressPolicy::AllowPrivate, &text), near, "near, `{text}`");
+                assert_eq!(refusal(EgressPolicy::DenyPrivate, &text), public, "public, `{text}`");
             }
         }
     }

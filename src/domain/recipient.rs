@@ -13,9 +13,9 @@ use crate::domain::timestamp::Timestamp;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecipientHealth {
     /// When it last took a message.
-    pub taken_at: Option<Timestamp>,
+    pub delivered_at: Option<Timestamp>,
     /// The first attempt since then that did not get through, whoever's fault it was.
-    pub trouble_since: Option<Timestamp>,
+    pub failure_since: Option<Timestamp>,
     /// Since when operators have to know.
     pub failing_since: Option<Timestamp>,
     /// What went wrong last, for people.
@@ -25,7 +25,11 @@ pub struct RecipientHealth {
 impl RecipientHealth {
     /// Whether the end of an attempt says nothing about the channel: it was said of this recipient
     /// alone, or others have taken messages since its trouble began.
-    pub fn is_alone_in(&self, outcome: &Outcome, others_took_at: Option<Timestamp>) -> bool {
+    pub fn is_only_one_failing(
+        &self,
+        outcome: &Outcome,
+        others_took_at: Option<Timestamp>,
+    ) -> bool {
         let is_trouble = match outcome.class {
             OutcomeClass::Retryable
             | OutcomeClass::Ambiguous
@@ -36,8 +40,8 @@ impl RecipientHealth {
             OutcomeClass::Delivered | OutcomeClass::Rejected | OutcomeClass::Gone => false,
         };
         let others_get_theirs =
-            self.trouble_since.is_some_and(|since| others_took_at > Some(since));
-        is_trouble && (outcome.is_of_recipient() || others_get_theirs)
+            self.failure_since.is_some_and(|since| others_took_at > Some(since));
+        is_trouble && (outcome.is_about_recipient() || others_get_theirs)
     }
 
     /// What the end of an attempt does. `delivery` is as the outcome left it; `alone` is whether
@@ -51,7 +55,7 @@ impl RecipientHealth {
         now: Timestamp,
     ) -> Self {
         match outcome.class {
-            OutcomeClass::Delivered => return Self { taken_at: Some(now), ..Self::default() },
+            OutcomeClass::Delivered => return Self { delivered_at: Some(now), ..Self::default() },
             // A dead letter is told of by itself, and a place that is gone by its channel.
             OutcomeClass::Rejected | OutcomeClass::Gone => return self,
             OutcomeClass::Retryable
@@ -61,10 +65,11 @@ impl RecipientHealth {
             | OutcomeClass::Misconfigured
             | OutcomeClass::Unknown => {}
         }
-        let since = *self.trouble_since.get_or_insert(now);
-        self.reason = Some(outcome.said());
-        let lasts = now.since(since) >= TOLD_AFTER || delivery.budget_used >= TOLD_AT_ATTEMPT;
-        if alone && (lasts || outcome.is_refusal_of_us()) {
+        let since = *self.failure_since.get_or_insert(now);
+        self.reason = Some(outcome.summary());
+        let lasts =
+            now.since(since) >= REPORTED_AFTER || delivery.attempts_used >= REPORTED_AT_ATTEMPT;
+        if alone && (lasts || outcome.is_sender_refused()) {
             self.failing_since.get_or_insert(since);
         }
         self
@@ -73,9 +78,9 @@ impl RecipientHealth {
     /// The channel, which took nothing for so long that operators know, takes messages again: what
     /// kept this recipient waiting is over, as far as anyone knows.
     #[must_use]
-    pub fn relieved(self, now: Timestamp) -> Self {
-        match (self.failing_since, self.trouble_since) {
-            (None, Some(_)) => Self { trouble_since: Some(now), ..self },
+    pub fn on_channel_recovered(self, now: Timestamp) -> Self {
+        match (self.failing_since, self.failure_since) {
+            (None, Some(_)) => Self { failure_since: Some(now), ..self },
             (Some(_), _) | (None, None) => self,
         }
     }
@@ -91,9 +96,9 @@ pub fn masked(address: &str) -> String {
 }
 
 /// Trouble that lasts as long as this is told of.
-const TOLD_AFTER: Duration = Duration::from_hours(1);
+const REPORTED_AFTER: Duration = Duration::from_hours(1);
 /// A delivery that fails as often as this is told of.
-const TOLD_AT_ATTEMPT: u32 = 4;
+const REPORTED_AT_ATTEMPT: u32 = 4;
 /// Local parts that are no shorter show more of their beginning.
 const SHOWN_FROM: usize = 4;
 const SHOWN_CHARS: usize = 2;
@@ -102,7 +107,7 @@ const SHOWN_CHARS: usize = 2;
 mod tests {
     use super::*;
     use crate::domain::delivery::Scope;
-    use crate::domain::retry::Terms;
+    use crate::domain::retry::DeliveryPolicy;
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
     const HOUR: Duration = Duration::from_hours(1);
@@ -117,8 +122,8 @@ mod tests {
         took: Option<Timestamp>,
         now: Timestamp,
     ) -> RecipientHealth {
-        let alone = health.is_alone_in(outcome, took);
-        health.after(outcome, &Delivery::new(NOW, &Terms::email()), alone, now)
+        let alone = health.is_only_one_failing(outcome, took);
+        health.after(outcome, &Delivery::new(NOW, &DeliveryPolicy::email()), alone, now)
     }
 
     #[test]
@@ -132,12 +137,12 @@ mod tests {
         }
         health = after(health, &deferred, None, NOW.plus(HOUR));
         assert_eq!(health.failing_since, Some(NOW));
-        health = health.relieved(NOW.plus(HOUR * 2));
-        assert_eq!((health.failing_since, health.trouble_since), (Some(NOW), Some(NOW)));
+        health = health.on_channel_recovered(NOW.plus(HOUR * 2));
+        assert_eq!((health.failing_since, health.failure_since), (Some(NOW), Some(NOW)));
         let taken = outcome(OutcomeClass::Delivered, Scope::Channel, 250);
         let well = after(health, &taken, None, NOW.plus(HOUR * 3));
-        let taken_at = Some(NOW.plus(HOUR * 3));
-        assert_eq!(well, RecipientHealth { taken_at, ..RecipientHealth::default() });
+        let delivered_at = Some(NOW.plus(HOUR * 3));
+        assert_eq!(well, RecipientHealth { delivered_at, ..RecipientHealth::default() });
     }
 
     #[test]
@@ -158,12 +163,12 @@ mod tests {
         let health = after(RecipientHealth::default(), &lost, None, NOW);
         let later = NOW.plus(HOUR * 5);
         let health = after(health, &lost, Some(NOW), later);
-        assert_eq!((health.trouble_since, health.failing_since), (Some(NOW), None));
+        assert_eq!((health.failure_since, health.failing_since), (Some(NOW), None));
         // Until others get theirs.
         let mixed = after(health.clone(), &lost, Some(NOW.plus(HOUR)), later);
         assert_eq!(mixed.failing_since, Some(NOW));
         // What it suffered with the channel counts no longer when the channel is well again.
-        assert_eq!(health.relieved(later).trouble_since, Some(later));
+        assert_eq!(health.on_channel_recovered(later).failure_since, Some(later));
     }
 
     #[test]
@@ -178,7 +183,7 @@ mod tests {
         ] {
             let said = outcome(class, Scope::Channel, 450);
             let health = after(RecipientHealth::default(), &said, None, NOW);
-            assert_eq!(health.trouble_since, Some(NOW), "for {class:?}");
+            assert_eq!(health.failure_since, Some(NOW), "for {class:?}");
         }
         let refused = outcome(OutcomeClass::Rejected, Scope::Recipient, 550);
         let health = after(RecipientHealth::default(), &refused, None, NOW);

@@ -7,7 +7,7 @@
 //! code outweighs words, and nothing outweighs a first digit of 4.
 
 use crate::domain::delivery::{OutcomeClass, Scope};
-use crate::domain::refusal_words::{Words, said_of};
+use crate::domain::refusal_words::{Phrase, mentions};
 
 /// A step of a mail transaction, as far as it matters to what a refusal means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum Step {
 
 /// A reply of 4yz or 5yz, and what we had said of ourselves before.
 #[derive(Clone, Copy, Debug)]
-pub struct Refusal<'a> {
+pub struct SmtpRefusal<'a> {
     /// What it answers.
     pub step: Step,
     /// The reply code.
@@ -47,7 +47,7 @@ pub struct Refusal<'a> {
 
 /// What is to be done about a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ruling {
+pub struct Classification {
     /// What it means for the mail.
     pub class: OutcomeClass,
     /// Whom it tells about.
@@ -56,11 +56,11 @@ pub struct Ruling {
 
 /// Whom a permanent refusal refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whom {
+pub(super) enum Blame {
     /// Our sender, name, login, address or domain, or our right to relay.
     Us,
     /// Us as well, and only until a limit of ours is lifted.
-    UsForNow,
+    UsTemporarily,
     /// This recipient.
     Recipient,
     /// This mail.
@@ -69,49 +69,50 @@ pub(super) enum Whom {
     Unclear,
 }
 
-impl Whom {
-    const fn of(words: Words) -> Self {
+impl Blame {
+    const fn of(words: Phrase) -> Self {
         match words {
-            Words::SurelyOfUs | Words::OfUs => Self::Us,
-            Words::LimitOfOurs | Words::OfLimit => Self::UsForNow,
-            Words::OfMail => Self::Mail,
-            Words::OfRecipient => Self::Recipient,
-            Words::OfPolicy => Self::Unclear,
+            Phrase::SurelyOfUs | Phrase::OfUs => Self::Us,
+            Phrase::LimitOfOurs | Phrase::OfLimit => Self::UsTemporarily,
+            Phrase::OfMail => Self::Mail,
+            Phrase::OfRecipient => Self::Recipient,
+            Phrase::OfPolicy => Self::Unclear,
         }
     }
 }
 
-impl Refusal<'_> {
-    fn words(&self) -> Option<Words> {
-        said_of(self.text, self.sender, self.recipient, self.hello_name)
+impl SmtpRefusal<'_> {
+    fn words(&self) -> Option<Phrase> {
+        mentions(self.text, self.sender, self.recipient, self.hello_name)
     }
 
     /// What it means.
-    pub fn ruling(&self) -> Ruling {
+    pub fn classify(&self) -> Classification {
         if self.code < 500 {
-            return Ruling { class: self.class_for_now(), scope: self.scope_for_now() };
+            return Classification { class: self.class_for_now(), scope: self.scope_for_now() };
         }
-        let (class, scope) = match (self.whom(), self.step) {
-            (Whom::Us, Step::Tls | Step::Auth) => (OutcomeClass::Misconfigured, Scope::Channel),
-            (Whom::Us, Step::Hello | Step::Mail) => (OutcomeClass::Misconfigured, Scope::Standing),
-            (Whom::Us, Step::Rcpt | Step::Data | Step::Dot) => {
+        let (class, scope) = match (self.blame(), self.step) {
+            (Blame::Us, Step::Tls | Step::Auth) => (OutcomeClass::Misconfigured, Scope::Channel),
+            (Blame::Us, Step::Hello | Step::Mail) => (OutcomeClass::Misconfigured, Scope::Standing),
+            (Blame::Us, Step::Rcpt | Step::Data | Step::Dot) => {
                 (OutcomeClass::Misconfigured, Scope::Recipient)
             }
-            (Whom::UsForNow, Step::Hello | Step::Tls | Step::Auth | Step::Mail) => {
+            (Blame::UsTemporarily, Step::Hello | Step::Tls | Step::Auth | Step::Mail) => {
                 (OutcomeClass::Throttled, Scope::Standing)
             }
-            (Whom::UsForNow, _) => (OutcomeClass::Throttled, Scope::Recipient),
-            (Whom::Unclear, _) => (OutcomeClass::Throttled, Scope::Unclear),
-            (Whom::Recipient | Whom::Mail, _) => (OutcomeClass::Rejected, Scope::Recipient),
+            (Blame::UsTemporarily, _) => (OutcomeClass::Throttled, Scope::Recipient),
+            (Blame::Unclear, _) => (OutcomeClass::Throttled, Scope::Unclear),
+            (Blame::Recipient | Blame::Mail, _) => (OutcomeClass::Rejected, Scope::Recipient),
         };
-        Ruling { class, scope }
+        Classification { class, scope }
     }
 
     /// The class of a transient reply (RFC 5321, section 4.2.1: the same may be accepted later).
     /// It spends no attempt where the server names a limit, a policy or a lack of its own.
     fn class_for_now(&self) -> OutcomeClass {
-        let limits =
-            self.words().is_some_and(|words| matches!(words, Words::LimitOfOurs | Words::OfLimit));
+        let limits = self
+            .words()
+            .is_some_and(|words| matches!(words, Phrase::LimitOfOurs | Phrase::OfLimit));
         match (self.code, status(self.code, self.text)) {
             (421 | 450..=452, _) | (_, Some((7, _))) => OutcomeClass::Throttled,
             _ if limits => OutcomeClass::Throttled,
@@ -128,73 +129,73 @@ impl Refusal<'_> {
         }
     }
 
-    fn whom(&self) -> Whom {
+    fn blame(&self) -> Blame {
         let status = status(self.code, self.text);
         let words = self.words();
         match self.step {
             Step::Hello | Step::Tls | Step::Auth => match words {
-                Some(Words::LimitOfOurs | Words::OfLimit) => Whom::UsForNow,
-                _ => Whom::Us,
+                Some(Phrase::LimitOfOurs | Phrase::OfLimit) => Blame::UsTemporarily,
+                _ => Blame::Us,
             },
             Step::Mail => match (status.map(|(it, detail)| by_status(it, detail)), words) {
-                (Some(Some(Whom::Mail)), _) | (None, Some(Words::OfMail)) => Whom::Mail,
-                (Some(Some(Whom::UsForNow)), _)
-                | (_, Some(Words::LimitOfOurs | Words::OfLimit)) => Whom::UsForNow,
+                (Some(Some(Blame::Mail)), _) | (None, Some(Phrase::OfMail)) => Blame::Mail,
+                (Some(Some(Blame::UsTemporarily)), _)
+                | (_, Some(Phrase::LimitOfOurs | Phrase::OfLimit)) => Blame::UsTemporarily,
                 // A mailbox that is full before a recipient was named is that of the sender.
-                _ if status == Some((2, 2)) => Whom::UsForNow,
+                _ if status == Some((2, 2)) => Blame::UsTemporarily,
                 // The size that MAIL announced (RFC 1870, section 6).
-                (None, None) if self.code == 552 => Whom::Mail,
-                _ => Whom::Us,
+                (None, None) if self.code == 552 => Blame::Mail,
+                _ => Blame::Us,
             },
             Step::Rcpt | Step::Data | Step::Dot => match (words, status) {
-                _ if matches!(self.code, 530 | 534 | 535 | 538) => Whom::Us,
-                (Some(Words::SurelyOfUs), _) => Whom::Us,
-                (Some(Words::LimitOfOurs), _) => Whom::UsForNow,
+                _ if matches!(self.code, 530 | 534 | 535 | 538) => Blame::Us,
+                (Some(Phrase::SurelyOfUs), _) => Blame::Us,
+                (Some(Phrase::LimitOfOurs), _) => Blame::UsTemporarily,
                 // The mailbox that is full or disabled is that of the sender.
-                (Some(Words::OfUs), Some((2, 2))) => Whom::UsForNow,
-                (Some(Words::OfUs), Some((2, 1))) => Whom::Us,
+                (Some(Phrase::OfUs), Some((2, 2))) => Blame::UsTemporarily,
+                (Some(Phrase::OfUs), Some((2, 1))) => Blame::Us,
                 (words, Some((subject, detail))) => match by_status(subject, detail) {
                     Some(whom) => whom,
-                    None => words.map_or(Whom::Unclear, Whom::of),
+                    None => words.map_or(Blame::Unclear, Blame::of),
                 },
-                (Some(words), None) => Whom::of(words),
+                (Some(words), None) => Blame::of(words),
                 (None, None) => self.by_code(),
             },
         }
     }
 
     /// Where there is nothing but the reply code, or words that we do not know.
-    fn by_code(&self) -> Whom {
+    fn by_code(&self) -> Blame {
         let is_bare = !self.text.chars().any(char::is_alphabetic);
         // RFC 5321, section 4.2.3: 550 and 553 are also those of a policy, and a server may mean
         // the sender; 552 may be the quota of either.
         match (self.code, self.step) {
             // A user of another server; a domain that takes no mail (RFC 7504).
-            (551 | 556, Step::Rcpt) => Whom::Recipient,
-            (500..=504 | 521 | 555, _) => Whom::Unclear,
-            (_, Step::Data | Step::Dot) if is_bare => Whom::Mail,
-            _ => Whom::Unclear,
+            (551 | 556, Step::Rcpt) => Blame::Recipient,
+            (500..=504 | 521 | 555, _) => Blame::Unclear,
+            (_, Step::Data | Step::Dot) if is_bare => Blame::Mail,
+            _ => Blame::Unclear,
         }
     }
 }
 
 /// What the enhanced status of a permanent refusal says by itself, of a mail with one recipient.
 /// The names of 5.7.5xx and above are those of "Email non-delivery reports in Exchange Online".
-const fn by_status(subject: u16, detail: u16) -> Option<Whom> {
+const fn by_status(subject: u16, detail: u16) -> Option<Blame> {
     Some(match (subject, detail) {
         // Other address status; other mailbox status: of the sender as well.
         (1 | 2, 0) => return None,
-        (1, 7 | 8) | (2, 252) => Whom::Us,
-        (1, 90) | (2, 121 | 122) | (4, 5) | (5, 3) => Whom::UsForNow,
-        (2, 3) | (3, 4) | (6, _) | (7, 16 | 512) => Whom::Mail,
+        (1, 7 | 8) | (2, 252) => Blame::Us,
+        (1, 90) | (2, 121 | 122) | (4, 5) | (5, 3) => Blame::UsTemporarily,
+        (2, 3) | (3, 4) | (6, _) | (7, 16 | 512) => Blame::Mail,
         // A loop: of the settings of the server, or of the recipient's.
-        (4, 6 | 12 | 14) => Whom::Unclear,
-        (1 | 2 | 4, _) | (7, 17 | 18 | 504 | 505) => Whom::Recipient,
+        (4, 6 | 12 | 14) => Blame::Unclear,
+        (1 | 2 | 4, _) | (7, 17 | 18 | 504 | 505) => Blame::Recipient,
         // Login, encryption, DKIM, SPF, reverse DNS, DMARC.
-        (7, 4 | 8..=14 | 20..=27 | 29..=32) => Whom::Us,
-        (7, 50 | 51 | 57 | 60 | 61 | 64 | 501..=503 | 506 | 509 | 511 | 514) => Whom::Us,
-        (7, 606..=649 | 708 | 750) => Whom::Us,
-        (7, 28 | 232 | 233 | 508 | 700..=749) => Whom::UsForNow,
+        (7, 4 | 8..=14 | 20..=27 | 29..=32) => Blame::Us,
+        (7, 50 | 51 | 57 | 60 | 61 | 64 | 501..=503 | 506 | 509 | 511 | 514) => Blame::Us,
+        (7, 606..=649 | 708 | 750) => Blame::Us,
+        (7, 28 | 232 | 233 | 508 | 700..=749) => Blame::UsTemporarily,
         // The system or the protocol fails, the network of the server, or its policy.
         _ => return None,
     })

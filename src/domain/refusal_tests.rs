@@ -8,9 +8,9 @@ use super::*;
 const SENDER: &str = "watch@example.com";
 const RECIPIENT: &str = "studio@example.net";
 
-fn refusal(step: Step, reply: &str) -> Ruling {
+fn refusal(step: Step, reply: &str) -> Classification {
     let (code, text) = reply.split_at(3);
-    let said = Refusal {
+    let said = SmtpRefusal {
         step,
         code: code.parse().unwrap(),
         text: text.trim_start_matches([' ', '-']),
@@ -18,7 +18,7 @@ fn refusal(step: Step, reply: &str) -> Ruling {
         recipient: RECIPIENT,
         hello_name: "[127.0.0.1]",
     };
-    said.ruling()
+    said.classify()
 }
 
 const ALL: [Step; 7] =
@@ -29,7 +29,11 @@ const LATE: [Step; 3] = [Step::Rcpt, Step::Data, Step::Dot];
 fn check(steps: &[Step], replies: &[&str], class: OutcomeClass, scope: Scope) {
     for &step in steps {
         for reply in replies {
-            assert_eq!(refusal(step, reply), Ruling { class, scope }, "`{reply}` at {step:?}");
+            assert_eq!(
+                refusal(step, reply),
+                Classification { class, scope },
+                "`{reply}` at {step:?}"
+            );
         }
     }
 }
@@ -294,7 +298,7 @@ proptest! {
     /// Whatever a server says: one that may be asked again is, and nothing panics.
     #[test]
     fn every_reply_has_a_ruling(step in 0..ALL.len(), code in 400..600_u16, text in ".{0,80}") {
-        let said = Refusal {
+        let said = SmtpRefusal {
             step: ALL[step],
             code,
             text: &text,
@@ -302,7 +306,7 @@ proptest! {
             recipient: RECIPIENT,
             hello_name: "watch.example.com",
         };
-        let Ruling { class, scope } = said.ruling();
+        let Classification { class, scope } = said.classify();
         prop_assert!(code >= 500 || class != OutcomeClass::Rejected);
         prop_assert!(code >= 500 || class != OutcomeClass::Misconfigured);
         if matches!(said.step, Step::Hello | Step::Tls | Step::Auth) {
@@ -316,7 +320,7 @@ proptest! {
         let recipient = format!("{word}-spf-sender-helo@example.net");
         let text = format!("5.1.1 <{recipient}>: Recipient address rejected: User unknown");
         let hello_name = "watch.example.com";
-        let said = Refusal {
+        let said = SmtpRefusal {
             step: ALL[step],
             code: 550,
             text: &text,
@@ -329,6 +333,6 @@ proptest! {
         } else {
             OutcomeClass::Rejected
         };
-        prop_assert_eq!(said.ruling().class, expected);
+        prop_assert_eq!(said.classify().class, expected);
     }
 }

@@ -6,7 +6,7 @@
 
 /// What words speak of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Words {
+pub(super) enum Phrase {
     /// Of us, beyond doubt.
     SurelyOfUs,
     /// Of a limit that we have reached.
@@ -24,12 +24,12 @@ pub(super) enum Words {
 }
 
 /// What the words of a refusal speak of; `None` when nothing in them is known.
-pub(super) fn said_of(
+pub(super) fn mentions(
     text: &str,
     sender: &str,
     recipient: &str,
     hello_name: &str,
-) -> Option<Words> {
+) -> Option<Phrase> {
     let text = text.to_lowercase();
     let (sender, recipient) = (sender.to_lowercase(), recipient.to_lowercase());
     let hello_name = format!("<{}>", hello_name.to_lowercase());
@@ -55,25 +55,25 @@ pub(super) fn said_of(
     let is_state = has(STATE);
     let is_unknown = has(RECIPIENT) || (is_state && (has(MAILBOX) || names(&recipient)));
     Some(if has(SURELY_US) {
-        Words::SurelyOfUs
+        Phrase::SurelyOfUs
     } else if has(LIMITS) {
-        Words::LimitOfOurs
+        Phrase::LimitOfOurs
     } else if has(MAIL) {
-        Words::OfMail
+        Phrase::OfMail
     } else if has(SENDER) || (!is_unknown && (of_sender_alone || of_hello_name)) {
-        Words::OfUs
+        Phrase::OfUs
     } else if text.contains(NO_RULE) {
-        Words::OfPolicy
+        Phrase::OfPolicy
     } else if is_unknown {
-        Words::OfRecipient
+        Phrase::OfRecipient
     } else if has(US) {
-        Words::OfUs
+        Phrase::OfUs
     } else if is_state {
-        Words::OfPolicy
+        Phrase::OfPolicy
     } else if has(LIMIT) {
-        Words::OfLimit
+        Phrase::OfLimit
     } else if has(POLICY) {
-        Words::OfPolicy
+        Phrase::OfPolicy
     } else {
         return None;
     })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// What holds for the deliveries of one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct DeliveryPolicy {
     /// When tries are repeated.
     pub schedule: RetrySchedule,
     /// How long after it was made a delivery is tried at most, time in which it may not be tried
@@ -15,7 +15,7 @@ pub struct Terms {
     pub on_unknown: OnUnknown,
 }
 
-impl Terms {
+impl DeliveryPolicy {
     /// The terms of a webhook that says nothing else.
     pub fn webhook() -> Self {
         Self {
@@ -57,7 +57,7 @@ pub enum RetryScheduleError {
     #[error("a retry schedule needs at least one wait: `[\"0s\"]` tries once")]
     Empty,
     /// More than anyone could mean.
-    #[error("a retry schedule has at most {TRIES_MAX} waits")]
+    #[error("a retry schedule has at most {ATTEMPTS_MAX} waits")]
     TooLong,
 }
 
@@ -70,7 +70,7 @@ impl RetrySchedule {
         if waits.is_empty() {
             return Err(RetryScheduleError::Empty);
         }
-        if waits.len() > TRIES_MAX {
+        if waits.len() > ATTEMPTS_MAX {
             return Err(RetryScheduleError::TooLong);
         }
         Ok(Self(waits))
@@ -89,18 +89,18 @@ impl RetrySchedule {
     }
 
     /// The wait before the next try when `used` tries have been spent; `None` when none is left.
-    pub fn wait(&self, used: u32) -> Option<Duration> {
+    pub fn delay(&self, used: u32) -> Option<Duration> {
         self.0.get(usize::try_from(used).ok()?).copied()
     }
 
     /// The least wait after an answer that shows the other side under strain: a minute, or the
     /// longest wait of a schedule that is in more of a hurry.
-    pub fn strained_wait(&self) -> Duration {
-        self.0.iter().max().map_or(STRAINED, |longest| STRAINED.min(*longest))
+    pub fn overload_delay(&self) -> Duration {
+        self.0.iter().max().map_or(OVERLOAD_STEP, |longest| OVERLOAD_STEP.min(*longest))
     }
 
     /// All waits in order.
-    pub fn waits(&self) -> &[Duration] {
+    pub fn delays(&self) -> &[Duration] {
         &self.0
     }
 }
@@ -110,8 +110,8 @@ const EXPIRES_AFTER: Duration = Duration::from_hours(7 * 24);
 /// News of an avatar in a chat is no news any more after this.
 const CHAT_EXPIRES_AFTER: Duration = Duration::from_hours(24);
 
-const STRAINED: Duration = Duration::from_secs(60);
-const TRIES_MAX: usize = 100;
+const OVERLOAD_STEP: Duration = Duration::from_secs(60);
+const ATTEMPTS_MAX: usize = 100;
 const MINUTE_S: u64 = 60;
 const HOUR_S: u64 = 60 * MINUTE_S;
 const WEBHOOK_S: [u64; 10] = [
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn the_built_in_schedules_last_as_long_as_they_say() {
         let hours = |schedule: RetrySchedule| {
-            schedule.waits().iter().sum::<Duration>().as_secs_f64() / 3600.0
+            schedule.delays().iter().sum::<Duration>().as_secs_f64() / 3600.0
         };
         assert!((hours(RetrySchedule::webhook()) - 75.585).abs() < 0.01);
         assert!((hours(RetrySchedule::email()) - 99.85).abs() < 0.1);
@@ -158,8 +158,8 @@ mod tests {
     #[test]
     fn a_schedule_ends_after_its_last_wait() {
         let schedule = RetrySchedule::new(vec![Duration::ZERO, Duration::from_secs(5)]).unwrap();
-        assert_eq!(schedule.wait(1), Some(Duration::from_secs(5)));
-        assert_eq!(schedule.wait(2), None);
+        assert_eq!(schedule.delay(1), Some(Duration::from_secs(5)));
+        assert_eq!(schedule.delay(2), None);
         assert_eq!(RetrySchedule::new(Vec::new()), Err(RetryScheduleError::Empty));
         let long = vec![Duration::ZERO; 101];
         assert_eq!(RetrySchedule::new(long), Err(RetryScheduleError::TooLong));

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 /// 128 random bits for one decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Roll(u128);
+pub struct RandomBits(u128);
 
-impl Roll {
+impl RandomBits {
     /// A roll from bits that the caller drew.
     pub const fn new(bits: u128) -> Self {
         Self(bits)
@@ -40,7 +40,7 @@ impl Roll {
     }
 
     /// `wait`, shortened by up to `fraction` of itself, never lengthened.
-    pub fn shorten(self, wait: Duration, fraction: f64) -> Duration {
+    pub fn jitter_down(self, wait: Duration, fraction: f64) -> Duration {
         wait.mul_f64(1.0 - fraction.clamp(0.0, 1.0) * self.fraction())
     }
 
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn the_ends_of_a_roll_are_the_ends_of_the_jitter() {
         let check = |bits, expected_ms| {
-            let jittered = Roll::new(bits).jitter(Duration::from_secs(10), 0.2);
+            let jittered = RandomBits::new(bits).jitter(Duration::from_secs(10), 0.2);
             assert_eq!(jittered.as_millis(), expected_ms);
         };
         check(0, 8_000);
@@ -87,14 +87,14 @@ mod tests {
         #[test]
         fn jitter_stays_within_its_fraction(bits: u128, wait_ms in 0u64..100_000_000) {
             let wait = Duration::from_millis(wait_ms);
-            let jittered = Roll::new(bits).jitter(wait, 0.3).as_secs_f64();
+            let jittered = RandomBits::new(bits).jitter(wait, 0.3).as_secs_f64();
             prop_assert!(jittered >= wait.as_secs_f64() * 0.7 - 1e-6);
             prop_assert!(jittered <= wait.as_secs_f64() * 1.3 + 1e-6);
         }
 
         #[test]
         fn a_derived_roll_is_another_one_and_always_the_same(bits: u128, salt: u64) {
-            let roll = Roll::new(bits);
+            let roll = RandomBits::new(bits);
             prop_assert_eq!(roll.derive(salt), roll.derive(salt));
             prop_assert_ne!(roll.derive(salt), roll.derive(salt.wrapping_add(1)));
         }

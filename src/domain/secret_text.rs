@@ -5,7 +5,7 @@
 //! refused by its name and its place, and never shown.
 
 use crate::domain::odd_character::OddCharacter;
-use crate::domain::text_encoding::{EncodingFault, decode};
+use crate::domain::text_encoding::{EncodingError, decode};
 
 /// What kind of secret it is, and so what can be in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +22,13 @@ pub enum SecretKind {
 
 /// Why a text is no secret of its kind; it never repeats a visible part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SecretFault {
+pub enum SecretError {
     /// Nothing is there, or nothing but line ends.
     #[error("is empty")]
     Empty,
     /// It cannot be read as text.
     #[error("{0}")]
-    Encoding(EncodingFault),
+    Encoding(EncodingError),
     /// More than anybody's secret has.
     #[error("has more than {BYTES_MAX} bytes")]
     Long,
@@ -65,7 +65,7 @@ pub enum SecretFault {
     WrittenOut,
 }
 
-impl SecretFault {
+impl SecretError {
     /// How to mend it.
     pub const fn help(self) -> &'static str {
         match self {
@@ -90,38 +90,38 @@ impl SecretFault {
 ///
 /// # Errors
 /// When they are empty, no text, or hold what cannot be in a secret of that kind.
-pub fn clean(bytes: &[u8], kind: SecretKind) -> Result<&str, SecretFault> {
-    let text = decode(bytes).map_err(SecretFault::Encoding)?;
+pub fn clean(bytes: &[u8], kind: SecretKind) -> Result<&str, SecretError> {
+    let text = decode(bytes).map_err(SecretError::Encoding)?;
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
-        return Err(SecretFault::Empty);
+        return Err(SecretError::Empty);
     }
     if text.len() > BYTES_MAX {
-        return Err(SecretFault::Long);
+        return Err(SecretError::Long);
     }
     if text.contains(LINE_BREAKS) {
-        return Err(SecretFault::Lines);
+        return Err(SecretError::Lines);
     }
     let ends = [(text.chars().next(), false), (text.chars().next_back(), true)];
     for (end, behind) in ends {
         if let Some(character) = end.and_then(|char| refused(char, kind, true)) {
-            return Err(SecretFault::Around { character, behind });
+            return Err(SecretError::Around { character, behind });
         }
     }
     let strict = matches!(kind, SecretKind::Key | SecretKind::Url);
     if strict && is_quoted(text) {
-        return Err(SecretFault::Quoted);
+        return Err(SecretError::Quoted);
     }
     if strict && text.ends_with("\\n") {
-        return Err(SecretFault::WrittenOut);
+        return Err(SecretError::WrittenOut);
     }
     let ascii = matches!(kind, SecretKind::Key | SecretKind::Header);
     for (place, char) in (1..).zip(text.chars()) {
         if let Some(character) = refused(char, kind, false) {
-            return Err(SecretFault::Inside { character, place });
+            return Err(SecretError::Inside { character, place });
         }
         if ascii && !char.is_ascii() {
-            return Err(SecretFault::BeyondAscii { place });
+            return Err(SecretError::BeyondAscii { place });
         }
     }
     Ok(text)

@@ -62,7 +62,7 @@ impl Status {
 
     /// The name for people: an unrecognized one is quoted, and escaped so that no two of them
     /// look alike.
-    pub fn shown(&self) -> Cow<'_, str> {
+    pub fn display(&self) -> Cow<'_, str> {
         match self {
             Self::Unrecognized(name) => Cow::Owned(format!("\"{}\"", name.escape_default())),
             Self::NotTrained
@@ -154,9 +154,9 @@ mod tests {
     fn two_statuses_never_look_alike() {
         let texts = ["IDLE", "\"IDLE\"", "IDL\u{415}", "I\u{200b}DLE", "ID\\LE", "IDLE ", "idle"];
         let shown: std::collections::BTreeSet<String> =
-            texts.map(|it| Status::from_name(it).shown().into_owned()).into();
+            texts.map(|it| Status::from_name(it).display().into_owned()).into();
         assert_eq!(shown.len(), texts.len(), "{shown:?}");
         assert!(shown.iter().all(|it| it.is_ascii()));
-        assert_eq!(Status::Idle.shown(), "IDLE");
+        assert_eq!(Status::Idle.display(), "IDLE");
     }
 }

@@ -5,7 +5,7 @@
 
 /// Why bytes are no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EncodingFault {
+pub enum EncodingError {
     /// Two bytes for each character.
     #[error("is in UTF-16, not in UTF-8")]
     Utf16,
@@ -20,7 +20,7 @@ pub enum EncodingFault {
     },
 }
 
-impl EncodingFault {
+impl EncodingError {
     /// How to mend it.
     pub const fn help(self) -> &'static str {
         match self {
@@ -37,26 +37,26 @@ impl EncodingFault {
 ///
 /// # Errors
 /// When they are no UTF-8, or plainly another encoding.
-pub fn decode(bytes: &[u8]) -> Result<&str, EncodingFault> {
+pub fn decode(bytes: &[u8]) -> Result<&str, EncodingError> {
     if let Some(fault) = marked(bytes).or_else(|| unmarked(bytes)) {
         return Err(fault);
     }
     let text = str::from_utf8(bytes)
-        .map_err(|error| EncodingFault::Unknown { good: error.valid_up_to() })?;
+        .map_err(|error| EncodingError::Unknown { good: error.valid_up_to() })?;
     Ok(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text))
 }
 
 /// What a byte order mark says, except that of UTF-8.
-fn marked(bytes: &[u8]) -> Option<EncodingFault> {
+fn marked(bytes: &[u8]) -> Option<EncodingError> {
     match bytes {
-        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some(EncodingFault::Utf32),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some(EncodingFault::Utf16),
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some(EncodingError::Utf32),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some(EncodingError::Utf16),
         _ => None,
     }
 }
 
 /// What the zeros between the letters of Latin text say where there is no mark.
-fn unmarked(bytes: &[u8]) -> Option<EncodingFault> {
+fn unmarked(bytes: &[u8]) -> Option<EncodingError> {
     let zeros = |step: usize, from: usize| {
         let (mut count, mut all) = (0, 0);
         for byte in bytes.iter().skip(from).step_by(step) {
@@ -75,9 +75,9 @@ fn unmarked(bytes: &[u8]) -> Option<EncodingFault> {
     let empty = quarters.iter().filter(|quarter| mostly(**quarter)).count();
     let (even, odd) = (zeros(2, 0), zeros(2, 1));
     if empty == 3 && quarters.iter().any(|quarter| hardly(*quarter)) {
-        Some(EncodingFault::Utf32)
+        Some(EncodingError::Utf32)
     } else if (mostly(even) && hardly(odd)) || (mostly(odd) && hardly(even)) {
-        Some(EncodingFault::Utf16)
+        Some(EncodingError::Utf16)
     } else {
         None
     }
@@ -105,13 +105,13 @@ mod tests {
     fn other_encodings_are_named_with_a_mark_and_without() {
         for text in ["\u{feff}key", "key", "[argil]\napi_key = 'é“'\r\n", "pässwort"] {
             for order in [u16::to_le_bytes, u16::to_be_bytes] {
-                assert_eq!(decode(&utf16(text, order)), Err(EncodingFault::Utf16), "{text}");
+                assert_eq!(decode(&utf16(text, order)), Err(EncodingError::Utf16), "{text}");
             }
             for order in [u32::to_le_bytes, u32::to_be_bytes] {
-                assert_eq!(decode(&utf32(text, order)), Err(EncodingFault::Utf32), "{text}");
+                assert_eq!(decode(&utf32(text, order)), Err(EncodingError::Utf32), "{text}");
             }
         }
-        assert_eq!(decode(b"ab\xe9"), Err(EncodingFault::Unknown { good: 2 }));
+        assert_eq!(decode(b"ab\xe9"), Err(EncodingError::Unknown { good: 2 }));
     }
 
     #[test]

@@ -10,88 +10,100 @@ use crate::domain::condition::Phase;
 use crate::domain::event::EventKind;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::trouble::{CONFIRMED_AFTER, Spell, TroubleKind};
+use crate::domain::trouble::{CONFIRMED_AFTER, FailureKind, FailureStreak};
 
 /// The conditions of an avatar that were told to begin and not yet to end, each with its
 /// beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct ActiveConditions {
     /// That there is no such avatar.
     pub missing: Option<Timestamp>,
     /// That it alone cannot be seen.
-    pub unseen: Option<Timestamp>,
+    pub unreachable: Option<Timestamp>,
     /// That it has been in training for too long.
     pub overdue: Option<Timestamp>,
     /// That it has a status that this version does not know.
     pub unrecognized: Option<Timestamp>,
     /// The unrecognized statuses that were told of it, the newest last; of each at most once, and
     /// no more than [`STATUSES_TOLD_MAX`].
-    pub statuses: Vec<String>,
+    pub reported_statuses: Vec<String>,
 }
 
 /// A condition that begins or ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Turn {
+pub struct ConditionChange {
     /// Which condition.
     pub kind: EventKind,
     /// Whether it begins.
     pub phase: Phase,
     /// Since when it holds.
-    pub since: Timestamp,
+    pub started_at: Timestamp,
     /// Why, when the avatar was not seen.
     pub reason: Option<String>,
 }
 
 /// What counts when an avatar was not seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Absence<'a> {
+pub struct FailureContext<'a> {
     /// What kind of trouble the last look met.
-    pub kind: TroubleKind,
+    pub kind: FailureKind,
     /// What it was told.
     pub reason: &'a str,
     /// The looks in a row that showed no avatar, the last one among them.
-    pub spell: &'a Spell,
+    pub streak: &'a FailureStreak,
     /// Whether the avatar was ever seen.
     pub was_seen: bool,
     /// Where it is registered, for people.
-    pub place: Option<&'a str>,
+    pub location: Option<&'a str>,
     /// When the key last showed any avatar.
-    pub key_answered_at: Option<Timestamp>,
+    pub account_ok_at: Option<Timestamp>,
 }
 
-impl Told {
+impl ActiveConditions {
     /// The condition that begins because of that absence, if one does.
-    pub fn out_of_sight(&mut self, absence: Absence<'_>, now: Timestamp) -> Option<Turn> {
-        let Absence { kind, reason, spell, was_seen, place, key_answered_at } = absence;
+    pub fn on_failure(
+        &mut self,
+        absence: FailureContext<'_>,
+        now: Timestamp,
+    ) -> Option<ConditionChange> {
+        let FailureContext {
+            kind,
+            reason,
+            streak: spell,
+            was_seen,
+            location: place,
+            account_ok_at: key_answered_at,
+        } = absence;
         let since = spell.since?;
-        let long = now.since(since) >= OUT_OF_SIGHT_AFTER;
-        if kind == TroubleKind::Missing && self.missing.is_none() {
+        let long = now.since(since) >= REPORTED_AFTER;
+        if kind == FailureKind::Missing && self.missing.is_none() {
             if !was_seen {
                 // Most likely it is the config that is wrong, so there is nothing to wait for.
                 let place = place.map(|place| format!(" in {place}")).unwrap_or_default();
                 let reason = format!("{reason}; it was never seen: is the id{place} right?");
                 self.missing = Some(since);
-                return Some(begun(EventKind::AvatarMissing, since, Some(&reason)));
+                return Some(started(EventKind::AvatarMissing, since, Some(&reason)));
             }
             if spell.missing >= CONFIRMED_AFTER && long {
                 self.missing = Some(since);
-                return Some(begun(EventKind::AvatarMissing, since, Some(reason)));
+                return Some(started(EventKind::AvatarMissing, since, Some(reason)));
             }
         }
         let key_works = key_answered_at.is_some_and(|at| at > since);
-        let untold = self.unseen.is_none() && self.missing.is_none();
-        let confirmed = spell.looks >= CONFIRMED_AFTER && long;
-        if kind != TroubleKind::Missing && key_works && confirmed && untold {
-            self.unseen = Some(since);
-            return Some(begun(EventKind::AvatarUnseen, since, Some(reason)));
+        let untold = self.unreachable.is_none() && self.missing.is_none();
+        let confirmed = spell.polls >= CONFIRMED_AFTER && long;
+        if kind != FailureKind::Missing && key_works && confirmed && untold {
+            self.unreachable = Some(since);
+            return Some(started(EventKind::AvatarUnreachable, since, Some(reason)));
         }
         None
     }
 
     /// The conditions that end because it was seen.
-    pub fn back_in_sight(&mut self) -> impl Iterator<Item = Turn> + use<> {
-        let missing = self.missing.take().map(|since| ended(EventKind::AvatarMissing, since));
-        let unseen = self.unseen.take().map(|since| ended(EventKind::AvatarUnseen, since));
+    pub fn on_success(&mut self) -> impl Iterator<Item = ConditionChange> + use<> {
+        let missing = self.missing.take().map(|since| resolved(EventKind::AvatarMissing, since));
+        let unseen =
+            self.unreachable.take().map(|since| resolved(EventKind::AvatarUnreachable, since));
         missing.into_iter().chain(unseen)
     }
 
@@ -102,16 +114,16 @@ impl Told {
         training_since: Option<Timestamp>,
         now: Timestamp,
         overdue_after: Option<Duration>,
-    ) -> Option<Turn> {
+    ) -> Option<ConditionChange> {
         let kind = EventKind::AvatarTrainingOverdue;
         let Some(since) = training_since else {
-            return self.overdue.take().map(|since| ended(kind, since));
+            return self.overdue.take().map(|since| resolved(kind, since));
         };
         if self.overdue.is_some() || now.since(since) < overdue_after? {
             return None;
         }
         self.overdue = Some(since);
-        Some(begun(kind, since, None))
+        Some(started(kind, since, None))
     }
 
     /// That it is no longer in the unrecognized status that was told, when its status has
@@ -122,11 +134,13 @@ impl Told {
         status: &Status,
         since: Timestamp,
         changed: bool,
-    ) -> impl Iterator<Item = Turn> + use<> {
+    ) -> impl Iterator<Item = ConditionChange> + use<> {
         let kind = EventKind::AvatarStatusUnrecognized;
-        let over = self.unrecognized.take_if(|_| changed).map(|since| ended(kind, since));
+        let over = self.unrecognized.take_if(|_| changed).map(|since| resolved(kind, since));
         let name = match status {
-            Status::Unrecognized(name) if !self.statuses.contains(name) => Some(name.clone()),
+            Status::Unrecognized(name) if !self.reported_statuses.contains(name) => {
+                Some(name.clone())
+            }
             Status::Unrecognized(_)
             | Status::NotTrained
             | Status::Training
@@ -135,12 +149,12 @@ impl Told {
             | Status::Refused => None,
         };
         let new = name.map(|name| {
-            let excess = (self.statuses.len() + 1).saturating_sub(STATUSES_TOLD_MAX);
-            self.statuses.drain(..excess);
-            self.statuses.push(name);
+            let excess = (self.reported_statuses.len() + 1).saturating_sub(REPORTED_STATUSES_MAX);
+            self.reported_statuses.drain(..excess);
+            self.reported_statuses.push(name);
             self.unrecognized = Some(since);
-            let shown = status.shown();
-            begun(
+            let shown = status.display();
+            started(
                 kind,
                 since,
                 Some(&format!("the API shows {shown}; nothing is concluded from it")),
@@ -150,15 +164,20 @@ impl Told {
     }
 }
 
-fn begun(kind: EventKind, since: Timestamp, reason: Option<&str>) -> Turn {
-    Turn { kind, phase: Phase::Begun, since, reason: reason.map(str::to_owned) }
+fn started(kind: EventKind, since: Timestamp, reason: Option<&str>) -> ConditionChange {
+    ConditionChange {
+        kind,
+        phase: Phase::Started,
+        started_at: since,
+        reason: reason.map(str::to_owned),
+    }
 }
 
-fn ended(kind: EventKind, since: Timestamp) -> Turn {
-    Turn { kind, phase: Phase::Ended, since, reason: None }
+fn resolved(kind: EventKind, since: Timestamp) -> ConditionChange {
+    ConditionChange { kind, phase: Phase::Resolved, started_at: since, reason: None }
 }
 
 /// So many of an avatar's unrecognized statuses are remembered as told.
-pub const STATUSES_TOLD_MAX: usize = 16;
+pub const REPORTED_STATUSES_MAX: usize = 16;
 /// How long an avatar that was seen before must be out of sight before that is told.
-const OUT_OF_SIGHT_AFTER: Duration = Duration::from_secs(30 * 60);
+const REPORTED_AFTER: Duration = Duration::from_secs(30 * 60);

@@ -12,7 +12,7 @@ use crate::domain::transition::{Earlier, Previous};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenTraining {
     /// Seen by us, and followed by statuses that nobody knows, and no other.
-    Seen {
+    Observed {
         /// When it was first seen.
         since: Timestamp,
         /// When it was last seen in `TRAINING`.
@@ -20,7 +20,7 @@ pub enum OpenTraining {
     },
     /// Only registered as under way (`assume`), or seen and then reset to `NOT_TRAINED`: whatever
     /// it leads to was not seen being trained.
-    Supposed,
+    Assumed,
 }
 
 impl OpenTraining {
@@ -33,24 +33,25 @@ impl OpenTraining {
         status: &Status,
     ) -> Option<Self> {
         let open = match previous {
-            Previous::Seen { status: Status::Training, at } => {
+            Previous::Observed { status: Status::Training, at } => {
                 let begun = match open {
-                    Some(Self::Seen { since, .. }) => since,
-                    Some(Self::Supposed) | None => since.unwrap_or(*at),
+                    Some(Self::Observed { since, .. }) => since,
+                    Some(Self::Assumed) | None => since.unwrap_or(*at),
                 };
-                Some(Self::Seen { since: begun, last_seen_at: *at })
+                Some(Self::Observed { since: begun, last_seen_at: *at })
             }
-            Previous::Assumed(Status::Training) => Some(Self::Supposed),
-            Previous::Seen { .. } | Previous::Assumed(_) | Previous::Absent | Previous::Nothing => {
-                open
-            }
+            Previous::Assumed(Status::Training) => Some(Self::Assumed),
+            Previous::Observed { .. }
+            | Previous::Assumed(_)
+            | Previous::Absent
+            | Previous::Unknown => open,
         };
         match (status, open) {
             (Status::Unrecognized(_), open) => open,
             // It goes on; what was only supposed is superseded by what is seen.
-            (Status::Training, Some(Self::Seen { .. })) => open,
-            (Status::NotTrained, Some(_)) => Some(Self::Supposed),
-            (Status::Training | Status::NotTrained, Some(Self::Supposed) | None)
+            (Status::Training, Some(Self::Observed { .. })) => open,
+            (Status::NotTrained, Some(_)) => Some(Self::Assumed),
+            (Status::Training | Status::NotTrained, Some(Self::Assumed) | None)
             | (Status::Idle | Status::TrainingFailed | Status::Refused, _) => None,
         }
     }
@@ -58,8 +59,8 @@ impl OpenTraining {
     /// What a transition records of it.
     pub const fn evidence(self) -> Earlier {
         match self {
-            Self::Seen { .. } => Earlier::Seen,
-            Self::Supposed => Earlier::Supposed,
+            Self::Observed { .. } => Earlier::Observed,
+            Self::Assumed => Earlier::Assumed,
         }
     }
 }
@@ -70,9 +71,9 @@ pub struct Training {
     /// The model of the avatar, such as `ARGIL_ATOM`, as it came.
     pub model: Option<String>,
     /// At least so long: to our last sight of it.
-    pub lasted_min: Duration,
+    pub duration_min: Duration,
     /// At most so long: to our first sight of its end.
-    pub lasted_max: Duration,
+    pub duration_max: Duration,
     /// What it became.
     pub status: Status,
     /// When we saw the end.
@@ -91,8 +92,8 @@ impl Training {
     ) -> Self {
         Self {
             model,
-            lasted_min: last_seen_at.since(since),
-            lasted_max: now.since(since),
+            duration_min: last_seen_at.since(since),
+            duration_max: now.since(since),
             status,
             ended_at: now,
         }
@@ -100,10 +101,10 @@ impl Training {
 
     /// How long it lasted, if that is known well enough to learn from: nobody looked away for
     /// long before it ended.
-    pub fn lesson(&self) -> Option<Duration> {
-        let blurred = self.lasted_max.saturating_sub(self.lasted_min);
-        let limit = (self.lasted_max / BLUR_DIVISOR).max(BLUR_ALWAYS_FINE);
-        (blurred <= limit).then_some(self.lasted_max)
+    pub fn sample(&self) -> Option<Duration> {
+        let blurred = self.duration_max.saturating_sub(self.duration_min);
+        let limit = (self.duration_max / BLUR_DIVISOR).max(BLUR_ALWAYS_FINE);
+        (blurred <= limit).then_some(self.duration_max)
     }
 }
 
@@ -122,7 +123,7 @@ mod tests {
             let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
             let training =
                 Training::between(at(0), at(last_seen_s), at(ended_s), Status::Idle, None);
-            assert_eq!(training.lesson(), expected.map(Duration::from_secs), "to {ended_s} s");
+            assert_eq!(training.sample(), expected.map(Duration::from_secs), "to {ended_s} s");
         };
         check(28, 30, Some(30));
         check(0, 10, Some(10));

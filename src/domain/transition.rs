@@ -31,13 +31,13 @@ pub struct Transition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Previous {
     /// First sight: the baseline that later looks are compared with.
-    Nothing,
+    Unknown,
     /// Never seen by us: the registration said so (`assume`).
     Assumed(Status),
     /// Known not to have been there: a whole list of the account lacked it.
     Absent,
     /// Seen by us.
-    Seen {
+    Observed {
         /// The status before.
         status: Status,
         /// When we last saw it; after a hard stop, when we last wrote that down.
@@ -49,23 +49,23 @@ pub enum Previous {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Earlier {
     /// We saw it; between it and the outcome were only statuses that nobody knows.
-    Seen,
+    Observed,
     /// It was registered as under way, or seen and then reset to `NOT_TRAINED`.
-    Supposed,
+    Assumed,
 }
 
 impl Earlier {
     /// The word for it in rows.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Seen => "seen",
-            Self::Supposed => "supposed",
+            Self::Observed => "seen",
+            Self::Assumed => "supposed",
         }
     }
 
     /// What that word says.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Seen, Self::Supposed].into_iter().find(|it| it.name() == name)
+        [Self::Observed, Self::Assumed].into_iter().find(|it| it.name() == name)
     }
 }
 
@@ -73,8 +73,8 @@ impl Previous {
     /// The status before, if there was one.
     pub fn status(&self) -> Option<&Status> {
         match self {
-            Self::Nothing | Self::Absent => None,
-            Self::Assumed(status) | Self::Seen { status, .. } => Some(status),
+            Self::Unknown | Self::Absent => None,
+            Self::Assumed(status) | Self::Observed { status, .. } => Some(status),
         }
     }
 }
@@ -82,15 +82,15 @@ impl Previous {
 impl Transition {
     /// Whether we ourselves saw the training that ended with this transition.
     pub fn training_observed(&self) -> bool {
-        matches!(self.previous, Previous::Seen { status: Status::Training, .. })
-            || self.earlier == Some(Earlier::Seen)
+        matches!(self.previous, Previous::Observed { status: Status::Training, .. })
+            || self.earlier == Some(Earlier::Observed)
     }
 
     /// When we last saw the status before, if we ever did.
     pub fn last_seen_previous_at(&self) -> Option<Timestamp> {
         match self.previous {
-            Previous::Nothing | Previous::Absent | Previous::Assumed(_) => None,
-            Previous::Seen { at, .. } => Some(at),
+            Previous::Unknown | Previous::Absent | Previous::Assumed(_) => None,
+            Previous::Observed { at, .. } => Some(at),
         }
     }
 }

@@ -4,9 +4,9 @@ use crate::domain::timestamp::Timestamp;
 
 /// Why an avatar cannot be seen, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct PollFailure {
     /// What kind of trouble.
-    pub kind: TroubleKind,
+    pub kind: FailureKind,
     /// When it began.
     pub since: Timestamp,
     /// What was said when it began, for people.
@@ -15,7 +15,7 @@ pub struct Trouble {
 
 /// The kinds of trouble in seeing an avatar: the observations that are no sight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TroubleKind {
+pub enum FailureKind {
     /// The API knows no such avatar.
     Missing,
     /// The key is not accepted.
@@ -26,7 +26,7 @@ pub enum TroubleKind {
     Failed,
 }
 
-impl TroubleKind {
+impl FailureKind {
     /// The word for it in rows and tables.
     pub const fn name(self) -> &'static str {
         match self {
@@ -48,22 +48,22 @@ impl TroubleKind {
 /// The looks in a row that showed no avatar, up to now. It is not kept over a restart: whoever
 /// has just begun to look does not judge yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spell {
+pub struct FailureStreak {
     /// How many there were.
-    pub looks: u32,
+    pub polls: u32,
     /// How many of them said that there is no such avatar.
     pub missing: u32,
     /// When the first of them was; `None` when there were none.
     pub since: Option<Timestamp>,
 }
 
-impl Spell {
+impl FailureStreak {
     /// The spell with one more look.
     #[must_use]
-    pub fn and(self, kind: TroubleKind, now: Timestamp) -> Self {
+    pub fn and(self, kind: FailureKind, now: Timestamp) -> Self {
         Self {
-            looks: self.looks.saturating_add(1),
-            missing: self.missing.saturating_add(u32::from(kind == TroubleKind::Missing)),
+            polls: self.polls.saturating_add(1),
+            missing: self.missing.saturating_add(u32::from(kind == FailureKind::Missing)),
             since: self.since.or(Some(now)),
         }
     }

@@ -12,16 +12,16 @@ use crate::domain::health::ChannelState;
 use crate::domain::humanize::humanize;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::trouble::TroubleKind;
+use crate::domain::trouble::FailureKind;
 use crate::text::plural::counted;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub enum Severity {
     /// There is nothing to say.
-    Good,
+    Ok,
     /// Nothing is wrong: someone meant it so, or it may pass by itself.
-    Note,
+    Info,
     /// Someone should look.
     Warning,
     /// Someone has to look.
@@ -32,7 +32,7 @@ pub enum Level {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// How bad it is.
-    pub level: Level,
+    pub level: Severity,
     /// The avatar that it is about, if it is about one.
     pub avatar: Option<String>,
     /// Since when, if that is known.
@@ -43,13 +43,13 @@ pub struct Finding {
 
 /// What is known, as far as it is judged.
 #[derive(Clone, Debug, Default)]
-pub struct Facts<'a> {
+pub struct Inputs<'a> {
     /// Whether the daemon runs.
     pub running: bool,
     /// The parts of it that do not move.
-    pub stuck: Vec<&'a str>,
+    pub stalled: Vec<&'a str>,
     /// Why it cannot do its work at all, in a sentence, if so.
-    pub hindrance: Option<&'a str>,
+    pub obstacle: Option<&'a str>,
     /// Whether the config can be read from end to end.
     pub config_readable: bool,
     /// What is wrong with the config as it stands, and would keep it from being taken.
@@ -64,7 +64,7 @@ pub struct Facts<'a> {
     /// The channels; `None` where nobody asked for them.
     pub channels: Option<Vec<ChannelFacts<'a>>>,
     /// The avatars that are watched and cannot be seen just now.
-    pub unseen: Vec<AvatarFacts<'a>>,
+    pub unreachable: Vec<AvatarFacts<'a>>,
     /// The avatars that are watched and were last seen in a status that nobody knows.
     pub unrecognized: Vec<StatusFacts<'a>>,
 }
@@ -98,7 +98,7 @@ pub struct ChannelFacts<'a> {
     /// What went wrong last, for people.
     pub reason: Option<&'a str>,
     /// Messages that wait or are being sent.
-    pub under_way: u64,
+    pub in_flight: u64,
     /// The oldest of them was made then.
     pub oldest_at: Option<Timestamp>,
     /// Dead letters that were not sent again since.
@@ -138,25 +138,25 @@ impl<'a> StatusFacts<'a> {
     }
 }
 
-impl Level {
+impl Severity {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Good, Self::Note, Self::Warning, Self::Critical];
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Info, Self::Warning, Self::Critical];
 
     /// The word for programs.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Good => "ok",
-            Self::Note => "note",
+            Self::Ok => "ok",
+            Self::Info => "note",
             Self::Warning => "warning",
             Self::Critical => "critical",
         }
     }
 
     /// The sentence for people.
-    pub const fn headline(self) -> &'static str {
+    pub const fn summary(self) -> &'static str {
         match self {
-            Self::Good => "All is well",
-            Self::Note => "Nothing is wrong, with a note",
+            Self::Ok => "All is well",
+            Self::Info => "Nothing is wrong, with a note",
             Self::Warning => "Something needs a look",
             Self::Critical => "Something is wrong",
         }
@@ -164,7 +164,7 @@ impl Level {
 
     /// The worst of what was found.
     pub fn of(findings: &[Finding]) -> Self {
-        findings.iter().map(|finding| finding.level).max().unwrap_or(Self::Good)
+        findings.iter().map(|finding| finding.level).max().unwrap_or(Self::Ok)
     }
 
     /// Whether nobody has to look.
@@ -175,22 +175,22 @@ impl Level {
 
 /// What is wrong, or worth knowing, the worst first; a message is late when it is older than
 /// `late_after`.
-pub fn judge(facts: &Facts<'_>, late_after: Duration, now: Timestamp) -> Vec<Finding> {
+pub fn evaluate(facts: &Inputs<'_>, late_after: Duration, now: Timestamp) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !facts.running {
-        findings.push(found(Level::Critical, "the daemon is not running".to_owned()));
+        findings.push(found(Severity::Critical, "the daemon is not running".to_owned()));
     }
-    let stuck = facts.stuck.iter().map(|part| format!("the {part} of the daemon does not move"));
-    findings.extend(stuck.map(|text| found(Level::Critical, text)));
-    findings.extend(facts.hindrance.map(|text| found(Level::Critical, text.to_owned())));
+    let stuck = facts.stalled.iter().map(|part| format!("the {part} of the daemon does not move"));
+    findings.extend(stuck.map(|text| found(Severity::Critical, text)));
+    findings.extend(facts.obstacle.map(|text| found(Severity::Critical, text.to_owned())));
     findings.extend(facts.conditions.iter().filter_map(condition));
     let channels = facts.channels.iter().flatten();
     findings.extend(channels.flat_map(|it| channel(it, late_after, now)));
     if facts.channels.as_ref().is_some_and(|all| !all.iter().any(|it| it.configured)) {
-        findings.push(found(Level::Note, "there are no channels, so nobody is told".to_owned()));
+        findings.push(found(Severity::Info, "there are no channels, so nobody is told".to_owned()));
     }
     if facts.watched == Some(0) {
-        findings.push(found(Level::Warning, "no avatar is watched".to_owned()));
+        findings.push(found(Severity::Warning, "no avatar is watched".to_owned()));
     }
     let (odd, others): (Vec<&ConditionFacts<'_>>, Vec<&ConditionFacts<'_>>) =
         facts.conditions.iter().partition(|it| it.kind == UNRECOGNIZED.name());
@@ -198,8 +198,8 @@ pub fn judge(facts: &Facts<'_>, late_after: Duration, now: Timestamp) -> Vec<Fin
     let untold = facts.unrecognized.iter().filter(|it| !told.contains(it.id));
     findings.extend(untold.map(unrecognized));
     let told: BTreeSet<&str> = others.iter().map(|it| it.subject).collect();
-    findings.extend(facts.unseen.iter().filter_map(|avatar| unseen(avatar, &told, now)));
-    findings.extend(config(facts).map(|text| found(Level::Warning, text)));
+    findings.extend(facts.unreachable.iter().filter_map(|avatar| unreachable(avatar, &told, now)));
+    findings.extend(config(facts).map(|text| found(Severity::Warning, text)));
     // Stable: of what is equally bad, the first comes first.
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     findings
@@ -207,7 +207,7 @@ pub fn judge(facts: &Facts<'_>, late_after: Duration, now: Timestamp) -> Vec<Fin
 
 /// What keeps a channel from being told, in a word; `None` for one that does well, or is not in
 /// the config and waited for by nothing.
-pub const fn obstacle(
+pub const fn blocked_reason(
     configured: bool,
     state: ChannelState,
     failing: bool,
@@ -223,7 +223,7 @@ pub const fn obstacle(
 }
 
 /// What is wrong with the config file as it stands; it says nothing about what is in force.
-fn config(facts: &Facts<'_>) -> Option<String> {
+fn config(facts: &Inputs<'_>) -> Option<String> {
     match (facts.config_readable, facts.config_problems, facts.config_changes) {
         (false, [], _) => Some("the config cannot be read".to_owned()),
         (false, [first, ..], _) => Some(format!("the config cannot be read: {first}")),
@@ -239,7 +239,7 @@ fn config(facts: &Facts<'_>) -> Option<String> {
     }
 }
 
-fn found(level: Level, text: String) -> Finding {
+fn found(level: Severity, text: String) -> Finding {
     Finding { level, avatar: None, since: None, text }
 }
 
@@ -251,11 +251,11 @@ fn condition(condition: &ConditionFacts<'_>) -> Option<Finding> {
     }
     let cause = cause.map(|cause| format!(", {}", cause.replace('_', " "))).unwrap_or_default();
     let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-    let blind = *kind == EventKind::WatchBlind.name();
+    let blind = *kind == EventKind::AccountUnavailable.name();
     // Whatever is no avatar has words there, with a blank between them.
     let avatar = (!subject.is_empty() && !subject.contains(' ')).then(|| (*subject).to_owned());
     Some(Finding {
-        level: if blind { Level::Critical } else { Level::Warning },
+        level: if blind { Severity::Critical } else { Severity::Warning },
         avatar,
         since: *since,
         text: format!("{kind} for {subject}{cause}{reason}"),
@@ -264,17 +264,19 @@ fn condition(condition: &ConditionFacts<'_>) -> Option<Finding> {
 
 /// What is wrong with a channel, and what waits for it too long or in vain.
 fn channel(channel: &ChannelFacts<'_>, late_after: Duration, now: Timestamp) -> Vec<Finding> {
-    let ChannelFacts { name, configured, state, failing_since, under_way, failed, .. } = *channel;
-    let obstacle = obstacle(configured, state, failing_since.is_some(), under_way);
+    let ChannelFacts {
+        name, configured, state, failing_since, in_flight: under_way, failed, ..
+    } = *channel;
+    let obstacle = blocked_reason(configured, state, failing_since.is_some(), under_way);
     let reason = channel.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     let mut findings = Vec::new();
     let parked = !configured || state == ChannelState::Paused;
     if let Some(word) = obstacle {
         let level = match state {
-            ChannelState::Disabled if !parked => Level::Critical,
-            ChannelState::Active if !parked => Level::Warning,
+            ChannelState::Disabled if !parked => Severity::Critical,
+            ChannelState::Active if !parked => Severity::Warning,
             // Someone meant it so; if anything waits meanwhile, that is told below.
-            ChannelState::Active | ChannelState::Paused | ChannelState::Disabled => Level::Note,
+            ChannelState::Active | ChannelState::Paused | ChannelState::Disabled => Severity::Info,
         };
         let is_told_below = parked && under_way > 0;
         if !is_told_below {
@@ -284,7 +286,7 @@ fn channel(channel: &ChannelFacts<'_>, late_after: Duration, now: Timestamp) -> 
     }
     if failed > 0 {
         let dead = counted(failed, "dead letter");
-        findings.push(found(Level::Critical, format!("{dead} of channel {name}")));
+        findings.push(found(Severity::Critical, format!("{dead} of channel {name}")));
     }
     let age = channel.oldest_at.map(|at| now.since(at));
     let late = age.is_some_and(|age| age > late_after);
@@ -296,23 +298,23 @@ fn channel(channel: &ChannelFacts<'_>, late_after: Duration, now: Timestamp) -> 
         let text = format!("{waiting} waiting for channel {name}{state}{oldest}");
         // A pause is meant, and lasts for a while; what the config has forgotten waits in vain.
         let meant = configured && parked && !late;
-        findings.push(found(if meant { Level::Note } else { Level::Warning }, text));
+        findings.push(found(if meant { Severity::Info } else { Severity::Warning }, text));
     }
     findings
 }
 
 /// What keeps an avatar from being seen, when no condition says it: a word only, while it may be a
 /// hiccup.
-fn unseen(avatar: &AvatarFacts<'_>, told: &BTreeSet<&str>, now: Timestamp) -> Option<Finding> {
+fn unreachable(avatar: &AvatarFacts<'_>, told: &BTreeSet<&str>, now: Timestamp) -> Option<Finding> {
     let AvatarFacts { id, account, kind, since, reason } = avatar;
     let account = account.map(|name| format!("account {name}"));
     if told.contains(id) || account.is_some_and(|account| told.contains(account.as_str())) {
         return None;
     }
-    let lasts = since.is_some_and(|since| now.since(since) > HICCUP);
-    let grave = lasts || *kind == TroubleKind::Missing.name();
+    let lasts = since.is_some_and(|since| now.since(since) > GRACE);
+    let grave = lasts || *kind == FailureKind::Missing.name();
     Some(Finding {
-        level: if grave { Level::Warning } else { Level::Note },
+        level: if grave { Severity::Warning } else { Severity::Info },
         avatar: Some((*id).to_owned()),
         since: *since,
         text: format!("avatar {id} is {kind}: {reason}"),
@@ -322,9 +324,9 @@ fn unseen(avatar: &AvatarFacts<'_>, told: &BTreeSet<&str>, now: Timestamp) -> Op
 /// An avatar in an unknown status of which no condition is told: because it was told before.
 fn unrecognized(avatar: &StatusFacts<'_>) -> Finding {
     let StatusFacts { id, status, since } = avatar;
-    let shown = Status::from_name(status).shown().into_owned();
+    let shown = Status::from_name(status).display().into_owned();
     Finding {
-        level: Level::Warning,
+        level: Severity::Warning,
         avatar: Some((*id).to_owned()),
         since: *since,
         text: format!("avatar {id} has the unknown status {shown}"),
@@ -341,7 +343,7 @@ const UNRECOGNIZED: EventKind = EventKind::AvatarStatusUnrecognized;
 /// usual schedule, younger than an outage.
 pub const LATE_AFTER: Duration = Duration::from_secs(10 * 60);
 /// A look that fails is repeated within seconds or minutes; only what lasts needs someone.
-const HICCUP: Duration = Duration::from_secs(5 * 60);
+const GRACE: Duration = Duration::from_secs(5 * 60);
 
 #[cfg(test)]
 mod tests {
@@ -358,25 +360,25 @@ mod tests {
             state: ChannelState::Active,
             failing_since: None,
             reason: None,
-            under_way: 0,
+            in_flight: 0,
             oldest_at: None,
             failed: 0,
         }
     }
 
-    fn well() -> Facts<'static> {
-        Facts {
+    fn well() -> Inputs<'static> {
+        Inputs {
             running: true,
             config_readable: true,
             channels: Some(vec![channel()]),
-            ..Facts::default()
+            ..Inputs::default()
         }
     }
 
-    fn check(facts: &Facts<'_>, headline: &str, text: &str) {
-        let findings = judge(facts, LATE_AFTER, at(0).unwrap());
+    fn check(facts: &Inputs<'_>, headline: &str, text: &str) {
+        let findings = evaluate(facts, LATE_AFTER, at(0).unwrap());
         let said: Vec<&str> = findings.iter().map(|finding| finding.text.as_str()).collect();
-        assert_eq!((Level::of(&findings).headline(), said.join("; ").as_str()), (headline, text));
+        assert_eq!((Severity::of(&findings).summary(), said.join("; ").as_str()), (headline, text));
     }
 
     #[test]
@@ -385,30 +387,34 @@ mod tests {
         const LOOK: &str = "Something needs a look";
         const WRONG: &str = "Something is wrong";
         check(&well(), "All is well", "");
-        check(&Facts { running: false, ..well() }, WRONG, "the daemon is not running");
+        check(&Inputs { running: false, ..well() }, WRONG, "the daemon is not running");
         let stuck = vec!["poller"];
-        check(&Facts { stuck, ..well() }, WRONG, "the poller of the daemon does not move");
-        check(&Facts { config_readable: false, ..well() }, LOOK, "the config cannot be read");
+        check(
+            &Inputs { stalled: stuck, ..well() },
+            WRONG,
+            "the poller of the daemon does not move",
+        );
+        check(&Inputs { config_readable: false, ..well() }, LOOK, "the config cannot be read");
         let (one, two) = (["a".to_owned()], ["a".to_owned(), "b".to_owned()]);
         let of_file = |config_readable, config_problems, config_changes, text: &str| {
-            let facts = Facts { config_readable, config_problems, config_changes, ..well() };
+            let facts = Inputs { config_readable, config_problems, config_changes, ..well() };
             check(&facts, LOOK, text);
         };
         of_file(false, &two, &[], "the config cannot be read: a");
         of_file(true, &two, &[], "the config has 2 problems: a");
         of_file(true, &[], &one, "the config was changed and not reloaded: a");
         of_file(true, &[], &two, "the config was changed and not reloaded: a, and 1 more");
-        check(&Facts { watched: Some(0), ..well() }, LOOK, "no avatar is watched");
-        check(&Facts { watched: Some(1), ..well() }, "All is well", "");
+        check(&Inputs { watched: Some(0), ..well() }, LOOK, "no avatar is watched");
+        check(&Inputs { watched: Some(1), ..well() }, "All is well", "");
         let nobody = "there are no channels, so nobody is told";
-        check(&Facts { channels: Some(vec![]), ..well() }, NOTE, nobody);
+        check(&Inputs { channels: Some(vec![]), ..well() }, NOTE, nobody);
         let gone = vec![ChannelFacts { configured: false, ..channel() }];
-        check(&Facts { channels: Some(gone), ..well() }, NOTE, nobody);
-        check(&Facts { channels: None, ..well() }, "All is well", "");
+        check(&Inputs { channels: Some(gone), ..well() }, NOTE, nobody);
+        check(&Inputs { channels: None, ..well() }, "All is well", "");
         let holds = |kind: &str, subject: &str, headline: &str, text: &str| {
             let reason = Some("it said no");
             let it = ConditionFacts { kind, subject, since: at(1), cause: None, reason };
-            check(&Facts { conditions: vec![it], ..well() }, headline, text);
+            check(&Inputs { conditions: vec![it], ..well() }, headline, text);
         };
         let blind = "watch.blind for account argil (it said no)";
         holds("watch.blind", "account argil", WRONG, blind);
@@ -419,10 +425,10 @@ mod tests {
         }
         let other = ChannelFacts { name: "other", ..channel() };
         let of = |it: ChannelFacts<'_>, headline: &str, text: &str| {
-            check(&Facts { channels: Some(vec![it, other]), ..well() }, headline, text);
+            check(&Inputs { channels: Some(vec![it, other]), ..well() }, headline, text);
         };
         let (paused, disabled) = (ChannelState::Paused, ChannelState::Disabled);
-        let waiting = ChannelFacts { under_way: 2, oldest_at: at(1), ..channel() };
+        let waiting = ChannelFacts { in_flight: 2, oldest_at: at(1), ..channel() };
         let gone = ChannelFacts { configured: false, ..channel() };
         of(waiting, "All is well", "");
         of(gone, "All is well", "");
@@ -445,7 +451,7 @@ mod tests {
         let unseen = |kind: &str, since, headline: &str, text: &str| {
             let account = Some("argil");
             let it = AvatarFacts { id: "a1", account, kind, since, reason: "it said no" };
-            check(&Facts { unseen: vec![it], ..well() }, headline, text);
+            check(&Inputs { unreachable: vec![it], ..well() }, headline, text);
         };
         unseen("missing", at(0), LOOK, "avatar a1 is missing: it said no");
         for kind in ["denied", "throttled", "failed"] {
@@ -468,14 +474,14 @@ mod tests {
             reason: "no",
         };
         let disabled = ChannelFacts { state: ChannelState::Disabled, failed: 2, ..channel() };
-        let facts = Facts {
+        let facts = Inputs {
             conditions: vec![
                 holds("avatar.unseen", "a1"),
                 holds("channel.disabled", "channel ops"),
                 holds("watch.blind", "account argil"),
             ],
             channels: Some(vec![disabled]),
-            unseen: vec![avatar("a1"), avatar("a2")],
+            unreachable: vec![avatar("a1"), avatar("a2")],
             ..well()
         };
         check(
@@ -484,7 +490,7 @@ mod tests {
             "watch.blind for account argil; channel ops is DISABLED; 2 dead letters of channel \
              ops; avatar.unseen for a1",
         );
-        let findings = judge(&facts, LATE_AFTER, at(0).unwrap());
+        let findings = evaluate(&facts, LATE_AFTER, at(0).unwrap());
         assert_eq!((findings[3].avatar.as_deref(), findings[3].since), (Some("a1"), at(7)));
         assert_eq!(findings[0].avatar, None);
     }

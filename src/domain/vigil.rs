@@ -6,17 +6,17 @@
 use std::time::Duration;
 
 use crate::domain::observation::{Denial, Observation};
-use crate::domain::roll::Roll;
+use crate::domain::roll::RandomBits;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::trouble::CONFIRMED_AFTER;
-use crate::domain::watch::{Decision, Policy, Sight, Watch};
+use crate::domain::watch::{Decision, LastObserved, Policy, Watch};
 
 /// A wait for one avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vigil {
     watch: Watch,
-    earlier: Option<Sight>,
+    earlier: Option<LastObserved>,
     forbidden: u32,
 }
 
@@ -36,7 +36,7 @@ impl Vigil {
     /// it only tells since when the avatar has been so, once it is seen so here.
     pub fn new(known: Watch) -> Self {
         let watch = Watch { name: known.name, model: known.model, ..Watch::new(known.id) };
-        Self { watch, earlier: known.sight, forbidden: 0 }
+        Self { watch, earlier: known.observed, forbidden: 0 }
     }
 
     /// What is known of the avatar.
@@ -53,7 +53,7 @@ impl Vigil {
         seen: Observation,
         now: Timestamp,
         policy: &Policy<'_>,
-        roll: Roll,
+        roll: RandomBits,
     ) -> Result<Verdict, Duration> {
         let rejected = self.rejects(&seen);
         let missing = match &seen {
@@ -67,19 +67,19 @@ impl Vigil {
         if let Some(reason) = rejected {
             return Ok(Verdict::KeyRejected(reason));
         }
-        match (missing, &self.watch.sight) {
-            (Some(reason), _) if self.watch.spell.missing >= CONFIRMED_AFTER => {
+        match (missing, &self.watch.observed) {
+            (Some(reason), _) if self.watch.streak.missing >= CONFIRMED_AFTER => {
                 Ok(Verdict::Missing(reason))
             }
-            (None, Some(sight)) if self.watch.spell.looks == 0 && sight.status.is_settled() => {
+            (None, Some(sight)) if self.watch.streak.polls == 0 && sight.status.is_settled() => {
                 Ok(Verdict::Settled(sight.status.clone()))
             }
-            (Some(_) | None, _) => Err(next_poll_in.unwrap_or(policy.cadence.missing)),
+            (Some(_) | None, _) => Err(next_poll_in.unwrap_or(policy.intervals.missing)),
         }
     }
 
     fn recall(&mut self) {
-        if let Some(sight) = &mut self.watch.sight
+        if let Some(sight) = &mut self.watch.observed
             && let Some(earlier) = self.earlier.take()
             && sight.status == earlier.status
         {
@@ -116,8 +116,8 @@ mod tests {
     use crate::domain::account::AccountName;
     use crate::domain::avatar::{Avatar, AvatarId};
     use crate::domain::backoff::Backoff;
-    use crate::domain::cadence::{Cadence, TrainingPace};
-    use crate::domain::observation::Fault;
+    use crate::domain::cadence::{PollIntervals, TrainingInterval};
+    use crate::domain::observation::PollError;
 
     fn seen(status: &str) -> Observation {
         Observation::Seen(Box::new(Avatar {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn failed() -> Observation {
-        Observation::Failed { fault: Fault::Unreachable, reason: "gone".to_owned() }
+        Observation::Failed { fault: PollError::Unreachable, reason: "gone".to_owned() }
     }
 
     fn throttled() -> Observation {
@@ -151,12 +151,12 @@ mod tests {
     /// What the last of these observations decides; none of those before it decides anything.
     fn verdict(observations: impl IntoIterator<Item = Observation>) -> Option<Verdict> {
         let seconds = Duration::from_secs;
-        let cadence = Cadence {
-            training: TrainingPace {
+        let cadence = PollIntervals {
+            training: TrainingInterval {
                 min: seconds(2),
                 max: seconds(60),
                 age_fraction: 0.1,
-                learn: false,
+                adaptive: false,
             },
             not_trained: seconds(5),
             settled: None,
@@ -170,7 +170,7 @@ mod tests {
         let (mut now, mut last) = (Timestamp::from_millis(0), None);
         for seen in observations {
             assert_eq!(last, None, "decided too early");
-            match vigil.observe(seen, now, &policy, Roll::new(1)) {
+            match vigil.observe(seen, now, &policy, RandomBits::new(1)) {
                 Ok(verdict) => last = Some(verdict),
                 Err(wait) => now = now.plus(wait),
             }

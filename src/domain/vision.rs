@@ -6,144 +6,155 @@
 
 use std::time::Duration;
 
-use crate::domain::condition::BlindCause;
-use crate::domain::key_gate::Welcome;
-use crate::domain::moment::Moment;
-use crate::domain::observation::{Fault, Observation};
+use crate::domain::condition::OutageCause;
+use crate::domain::key_gate::ApiSignal;
+use crate::domain::moment::Monotonic;
+use crate::domain::observation::{Observation, PollError};
 use crate::domain::timestamp::Timestamp;
 use crate::domain::watch::Watch;
 
 /// What one observation says about the key and the way, apart from the avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Glimpse {
+pub struct PollSignal {
     /// What it says about the key.
-    pub welcome: Welcome,
+    pub signal: ApiSignal,
     /// Why nothing was seen; `None` when the API answered about the avatar.
-    pub dark: Option<(BlindCause, String)>,
+    pub outage: Option<(OutageCause, String)>,
 }
 
-impl Glimpse {
+impl PollSignal {
     /// What an observation of an avatar says, as the avatar was known before.
     pub fn of(seen: &Observation, before: &Watch) -> Self {
-        Self { welcome: Welcome::of(seen, before), ..Self::from(seen) }
+        Self { signal: ApiSignal::of(seen, before), ..Self::from(seen) }
     }
 }
 
-impl From<&Observation> for Glimpse {
+impl From<&Observation> for PollSignal {
     fn from(seen: &Observation) -> Self {
         let dark = match seen {
             Observation::Seen(_) | Observation::Missing { .. } => None,
-            Observation::Denied { reason, .. } => Some((BlindCause::KeyRejected, reason.clone())),
-            Observation::Throttled { reason, .. } => Some((BlindCause::Throttled, reason.clone())),
+            Observation::Denied { reason, .. } => Some((OutageCause::KeyRejected, reason.clone())),
+            Observation::Throttled { reason, .. } => Some((OutageCause::Throttled, reason.clone())),
             Observation::Failed { fault, reason } => Some((cause(*fault), reason.clone())),
         };
-        Self { welcome: Welcome::from(seen), dark }
+        Self { signal: ApiSignal::from(seen), outage: dark }
     }
 }
 
 /// What is known of one key's sight.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Vision {
-    answered_at: Option<Timestamp>,
-    darkness: Option<Darkness>,
-    told: Option<Blindness>,
+pub struct AccountConnectivity {
+    last_success_at: Option<Timestamp>,
+    failing: Option<Failing>,
+    reported: Option<Outage>,
 }
 
 /// That nothing can be seen with a key, as it was or is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blindness {
+pub struct Outage {
     /// When it began.
     pub since: Timestamp,
     /// What keeps it from seeing.
-    pub cause: BlindCause,
+    pub cause: OutageCause,
     /// What was last said, for people.
     pub reason: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Darkness {
-    begun: Moment,
-    blindness: Blindness,
+struct Failing {
+    started_at: Monotonic,
+    outage: Outage,
 }
 
 /// What is to be told of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ConnectivityChange {
     /// It sees nothing, and that is new.
-    Blind(Blindness),
+    Lost(Outage),
     /// It sees again.
-    Sees(Blindness),
+    Restored(Outage),
 }
 
-impl Vision {
+impl AccountConnectivity {
     /// The sight of a key of which that was told before the start.
-    pub fn after(told: Option<Blindness>) -> Self {
-        Self { answered_at: None, darkness: None, told }
+    pub fn after(reported: Option<Outage>) -> Self {
+        Self { last_success_at: None, failing: None, reported }
     }
 
     /// When the key last showed anything, since the start.
     pub fn answered_at(&self) -> Option<Timestamp> {
-        self.answered_at
+        self.last_success_at
     }
 
     /// Whether it was told that nothing can be seen, and still holds.
-    pub fn is_blind(&self) -> bool {
-        self.told.is_some()
+    pub fn is_reported(&self) -> bool {
+        self.reported.is_some()
     }
 
     /// Whether the last look showed nothing.
-    pub fn is_dark(&self) -> bool {
-        self.darkness.is_some()
+    pub fn is_failing(&self) -> bool {
+        self.failing.is_some()
     }
 
     /// Takes up one more observation.
-    pub fn note(&mut self, glimpse: &Glimpse, now: Timestamp, moment: Moment) {
-        let Some((cause, reason)) = &glimpse.dark else {
-            self.answered_at = Some(now);
-            self.darkness = None;
+    pub fn record(&mut self, glimpse: &PollSignal, now: Timestamp, moment: Monotonic) {
+        let Some((cause, reason)) = &glimpse.outage else {
+            self.last_success_at = Some(now);
+            self.failing = None;
             return;
         };
-        let fresh = Darkness {
-            begun: moment,
-            blindness: Blindness { since: now, cause: *cause, reason: reason.clone() },
+        let fresh = Failing {
+            started_at: moment,
+            outage: Outage { since: now, cause: *cause, reason: reason.clone() },
         };
-        let darkness = self.darkness.get_or_insert(fresh);
-        darkness.blindness.cause = *cause;
-        darkness.blindness.reason.clone_from(reason);
+        let darkness = self.failing.get_or_insert(fresh);
+        darkness.outage.cause = *cause;
+        darkness.outage.reason.clone_from(reason);
     }
 
     /// What is to be told at `moment`. `refused` is whether the key is known to be refused: then
     /// there is nothing to wait for; else it must have been dark for `blind_after`.
-    pub fn judge(&self, moment: Moment, refused: bool, blind_after: Duration) -> Option<Verdict> {
-        match (&self.told, &self.darkness) {
-            (Some(told), None) if self.answered_at.is_some() => Some(Verdict::Sees(told.clone())),
-            (None, Some(dark)) if refused || moment.since(dark.begun) >= blind_after => {
-                Some(Verdict::Blind(dark.blindness.clone()))
+    pub fn evaluate(
+        &self,
+        moment: Monotonic,
+        refused: bool,
+        blind_after: Duration,
+    ) -> Option<ConnectivityChange> {
+        match (&self.reported, &self.failing) {
+            (Some(told), None) if self.last_success_at.is_some() => {
+                Some(ConnectivityChange::Restored(told.clone()))
+            }
+            (None, Some(dark)) if refused || moment.since(dark.started_at) >= blind_after => {
+                Some(ConnectivityChange::Lost(dark.outage.clone()))
             }
             (Some(_) | None, _) => None,
         }
     }
 
     /// When to judge again, if nothing is observed meanwhile.
-    pub fn judge_at(&self, blind_after: Duration) -> Option<Moment> {
-        let dark = self.darkness.as_ref().filter(|_| self.told.is_none())?;
-        Some(dark.begun.plus(blind_after))
+    pub fn evaluate_at(&self, blind_after: Duration) -> Option<Monotonic> {
+        let dark = self.failing.as_ref().filter(|_| self.reported.is_none())?;
+        Some(dark.started_at.plus(blind_after))
     }
 
     /// Notes that it was told.
-    pub fn told(&mut self, verdict: Verdict) {
-        self.told = match verdict {
-            Verdict::Blind(blindness) => Some(blindness),
-            Verdict::Sees(_) => None,
+    pub fn told(&mut self, verdict: ConnectivityChange) {
+        self.reported = match verdict {
+            ConnectivityChange::Lost(blindness) => Some(blindness),
+            ConnectivityChange::Restored(_) => None,
         };
     }
 }
 
-const fn cause(fault: Fault) -> BlindCause {
+const fn cause(fault: PollError) -> OutageCause {
     match fault {
-        Fault::Unresolved | Fault::Unreachable | Fault::Way => BlindCause::Unreachable,
-        Fault::Unusable | Fault::Coding | Fault::Wrong => BlindCause::Unusable,
-        Fault::Local => BlindCause::Local,
+        PollError::Unresolved | PollError::Unreachable | PollError::Misrouted => {
+            OutageCause::Unreachable
+        }
+        PollError::InvalidResponse | PollError::UnknownEncoding | PollError::RequestRejected => {
+            OutageCause::InvalidResponse
+        }
+        PollError::Local => OutageCause::Local,
     }
 }
 
@@ -153,18 +164,18 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(900);
 
-    fn at(seconds: u64) -> (Timestamp, Moment) {
+    fn at(seconds: u64) -> (Timestamp, Monotonic) {
         let millis = seconds * 1_000;
-        (Timestamp::from_millis(i64::try_from(millis).unwrap()), Moment::from_millis(millis))
+        (Timestamp::from_millis(i64::try_from(millis).unwrap()), Monotonic::from_millis(millis))
     }
 
-    fn note(vision: &mut Vision, seen: &Observation, seconds: u64) {
+    fn note(vision: &mut AccountConnectivity, seen: &Observation, seconds: u64) {
         let (now, moment) = at(seconds);
-        vision.note(&Glimpse::from(seen), now, moment);
+        vision.record(&PollSignal::from(seen), now, moment);
     }
 
     fn failed() -> Observation {
-        Observation::Failed { fault: Fault::Unreachable, reason: "no answer".to_owned() }
+        Observation::Failed { fault: PollError::Unreachable, reason: "no answer".to_owned() }
     }
 
     fn answered() -> Observation {
@@ -173,55 +184,62 @@ mod tests {
 
     #[test]
     fn it_is_blind_after_the_limit_and_that_is_told_once_at_each_end() {
-        let mut vision = Vision::default();
+        let mut vision = AccountConnectivity::default();
         note(&mut vision, &failed(), 10);
         note(&mut vision, &failed(), 500);
-        assert_eq!(vision.judge(at(909).1, false, LIMIT), None);
-        assert_eq!(vision.judge_at(LIMIT), Some(at(910).1));
-        let verdict = vision.judge(at(910).1, false, LIMIT).unwrap();
-        let Verdict::Blind(blindness) = &verdict else { panic!("{verdict:?}") };
-        assert_eq!((blindness.since, blindness.cause), (at(10).0, BlindCause::Unreachable));
+        assert_eq!(vision.evaluate(at(909).1, false, LIMIT), None);
+        assert_eq!(vision.evaluate_at(LIMIT), Some(at(910).1));
+        let verdict = vision.evaluate(at(910).1, false, LIMIT).unwrap();
+        let ConnectivityChange::Lost(blindness) = &verdict else { panic!("{verdict:?}") };
+        assert_eq!((blindness.since, blindness.cause), (at(10).0, OutageCause::Unreachable));
         vision.told(verdict);
         note(&mut vision, &failed(), 2_000);
-        assert_eq!(vision.judge(at(9_000).1, false, LIMIT), None);
-        assert_eq!(vision.judge_at(LIMIT), None);
+        assert_eq!(vision.evaluate(at(9_000).1, false, LIMIT), None);
+        assert_eq!(vision.evaluate_at(LIMIT), None);
         note(&mut vision, &answered(), 9_001);
-        let verdict = vision.judge(at(9_001).1, false, LIMIT).unwrap();
-        assert!(matches!(&verdict, Verdict::Sees(told) if told.since == at(10).0));
+        let verdict = vision.evaluate(at(9_001).1, false, LIMIT).unwrap();
+        assert!(matches!(&verdict, ConnectivityChange::Restored(told) if told.since == at(10).0));
         vision.told(verdict);
-        assert_eq!(vision.judge(at(9_002).1, false, LIMIT), None);
+        assert_eq!(vision.evaluate(at(9_002).1, false, LIMIT), None);
     }
 
     #[test]
     fn one_answer_begins_the_wait_anew() {
-        let mut vision = Vision::default();
+        let mut vision = AccountConnectivity::default();
         note(&mut vision, &failed(), 0);
         note(&mut vision, &answered(), 899);
         note(&mut vision, &failed(), 901);
-        assert_eq!(vision.judge(at(1_800).1, false, LIMIT), None);
-        assert!(vision.judge(at(1_801).1, false, LIMIT).is_some());
+        assert_eq!(vision.evaluate(at(1_800).1, false, LIMIT), None);
+        assert!(vision.evaluate(at(1_801).1, false, LIMIT).is_some());
     }
 
     #[test]
     fn a_refused_key_is_told_at_once() {
-        let mut vision = Vision::default();
+        let mut vision = AccountConnectivity::default();
         note(&mut vision, &failed(), 5);
-        assert!(vision.judge(at(5).1, true, LIMIT).is_some());
-        assert_eq!(Vision::default().judge(at(5).1, true, LIMIT), None, "nothing was observed");
+        assert!(vision.evaluate(at(5).1, true, LIMIT).is_some());
+        assert_eq!(
+            AccountConnectivity::default().evaluate(at(5).1, true, LIMIT),
+            None,
+            "nothing was observed"
+        );
     }
 
     #[test]
     fn what_was_told_before_a_start_holds_until_something_is_seen() {
-        let told = Blindness {
+        let told = Outage {
             since: at(1).0,
-            cause: BlindCause::KeyRejected,
+            cause: OutageCause::KeyRejected,
             reason: "the API answered 401".to_owned(),
         };
-        let mut vision = Vision::after(Some(told.clone()));
-        assert_eq!(vision.judge(at(2).1, true, LIMIT), None);
+        let mut vision = AccountConnectivity::after(Some(told.clone()));
+        assert_eq!(vision.evaluate(at(2).1, true, LIMIT), None);
         note(&mut vision, &failed(), 3);
-        assert_eq!(vision.judge(at(9_000).1, true, LIMIT), None);
+        assert_eq!(vision.evaluate(at(9_000).1, true, LIMIT), None);
         note(&mut vision, &answered(), 9_001);
-        assert_eq!(vision.judge(at(9_001).1, false, LIMIT), Some(Verdict::Sees(told)));
+        assert_eq!(
+            vision.evaluate(at(9_001).1, false, LIMIT),
+            Some(ConnectivityChange::Restored(told))
+        );
     }
 }

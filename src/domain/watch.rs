@@ -11,19 +11,19 @@ use std::time::Duration;
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::{Avatar, AvatarId};
-use crate::domain::cadence::Cadence;
-use crate::domain::condition::{About, Condition, Phase};
+use crate::domain::cadence::PollIntervals;
+use crate::domain::condition::{Condition, ConditionSubject, Phase};
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::forecast::Forecast;
 use crate::domain::id::EventId;
-use crate::domain::observation::{Denial, Fault, Observation};
-use crate::domain::roll::Roll;
+use crate::domain::observation::{Denial, Observation, PollError};
+use crate::domain::roll::RandomBits;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::told::{Absence, Told, Turn};
+use crate::domain::told::{ActiveConditions, ConditionChange, FailureContext};
 use crate::domain::training::{OpenTraining, Training};
 use crate::domain::transition::{Previous, Transition};
-use crate::domain::trouble::{CONFIRMED_AFTER, Spell, Trouble, TroubleKind};
+use crate::domain::trouble::{CONFIRMED_AFTER, FailureKind, FailureStreak, PollFailure};
 
 /// What is known of one avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,22 +35,22 @@ pub struct Watch {
     /// The model the API last showed.
     pub model: Option<String>,
     /// The last sight of it; `None` before the first.
-    pub sight: Option<Sight>,
+    pub observed: Option<LastObserved>,
     /// The training that was open when it came to its status, if one was.
-    pub open: Option<OpenTraining>,
+    pub open_training: Option<OpenTraining>,
     /// How many transitions it has had.
     pub sequence: u64,
     /// Why it cannot be seen just now, if so.
-    pub trouble: Option<Trouble>,
+    pub failure: Option<PollFailure>,
     /// The looks in a row that showed no avatar.
-    pub spell: Spell,
+    pub streak: FailureStreak,
     /// The conditions that were told and hold.
-    pub told: Told,
+    pub conditions: ActiveConditions,
 }
 
 /// What was last seen of an avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sight {
+pub struct LastObserved {
     /// Its status.
     pub status: Status,
     /// When that status was first seen.
@@ -63,7 +63,7 @@ pub struct Sight {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy<'a> {
     /// The waits between looks.
-    pub cadence: &'a Cadence,
+    pub intervals: &'a PollIntervals,
     /// Whether an avatar that settled without having been seen in training is news.
     pub infer_unseen_training: bool,
     /// When the API was asked: an answer may be as old as its question.
@@ -75,11 +75,11 @@ pub struct Policy<'a> {
     /// The account that it is watched with.
     pub account: &'a AccountName,
     /// Where it is registered, for people.
-    pub place: Option<&'a str>,
+    pub location: Option<&'a str>,
     /// For how long it may be in training before that is told; `None` is for ever.
     pub overdue_after: Option<Duration>,
     /// When the key last showed any avatar.
-    pub key_answered_at: Option<Timestamp>,
+    pub account_ok_at: Option<Timestamp>,
     /// What past trainings of the model tell about when to look.
     pub forecast: Option<&'a Forecast>,
 }
@@ -114,17 +114,21 @@ pub struct Decision {
 
 impl<'a> Policy<'a> {
     /// A policy of nothing but a pace and an account, for an answer asked for at `asked_at`.
-    pub fn new(cadence: &'a Cadence, account: &'a AccountName, asked_at: Timestamp) -> Self {
+    pub fn new(
+        intervals: &'a PollIntervals,
+        account: &'a AccountName,
+        asked_at: Timestamp,
+    ) -> Self {
         Self {
-            cadence,
+            intervals,
             infer_unseen_training: true,
             asked_at,
             origin: Origin::Unknown,
             label: None,
             account,
-            place: None,
+            location: None,
             overdue_after: None,
-            key_answered_at: None,
+            account_ok_at: None,
             forecast: None,
         }
     }
@@ -137,12 +141,12 @@ impl Watch {
             id,
             name: None,
             model: None,
-            sight: None,
-            open: None,
+            observed: None,
+            open_training: None,
             sequence: 0,
-            trouble: None,
-            spell: Spell::default(),
-            told: Told::default(),
+            failure: None,
+            streak: FailureStreak::default(),
+            conditions: ActiveConditions::default(),
         }
     }
 
@@ -153,18 +157,18 @@ impl Watch {
         seen: Observation,
         now: Timestamp,
         policy: &Policy<'_>,
-        roll: Roll,
+        roll: RandomBits,
     ) -> Decision {
-        let pass = Pass { now, policy, roll };
-        let cadence = policy.cadence;
+        let pass = Context { now, policy, roll };
+        let cadence = policy.intervals;
         match seen {
-            Observation::Seen(avatar) => self.sees(*avatar, &pass),
+            Observation::Seen(avatar) => self.on_seen(*avatar, &pass),
             Observation::Missing { reason } => {
-                let unknown = self.sight.is_none();
-                let decision = self.fails(TroubleKind::Missing, AT_ONCE, reason, &pass);
-                let looks = decision.watch.spell.missing;
+                let unknown = self.observed.is_none();
+                let decision = self.on_failure(FailureKind::Missing, AT_ONCE, reason, &pass);
+                let looks = decision.watch.streak.missing;
                 let soon =
-                    if unknown && looks < CONFIRMED_AFTER { NEW_WAIT } else { Duration::MAX };
+                    if unknown && looks < CONFIRMED_AFTER { NEW_DELAY } else { Duration::MAX };
                 Decision { next_poll_in: Some(cadence.missing.min(soon)), ..decision }
             }
             Observation::Denied { denial, reason } => {
@@ -172,62 +176,71 @@ impl Watch {
                     Denial::Key => Duration::ZERO,
                     Denial::Avatar => cadence.missing,
                 };
-                self.fails(TroubleKind::Denied, AT_ONCE, reason, &pass).after_backoff(&pass, floor)
+                self.on_failure(FailureKind::Denied, AT_ONCE, reason, &pass)
+                    .after_backoff(&pass, floor)
             }
             Observation::Throttled { retry_after, reason } => {
                 let floor = retry_after.unwrap_or_default();
-                self.fails(TroubleKind::Throttled, CONFIRMED_AFTER, reason, &pass)
+                self.on_failure(FailureKind::Throttled, CONFIRMED_AFTER, reason, &pass)
                     .after_backoff(&pass, floor)
             }
             Observation::Failed { fault, reason } => {
                 let (floor, looks) = match fault {
-                    Fault::Unresolved
-                    | Fault::Unreachable
-                    | Fault::Way
-                    | Fault::Unusable
-                    | Fault::Coding
-                    | Fault::Local => (Duration::ZERO, CONFIRMED_AFTER),
-                    Fault::Wrong => (cadence.missing, AT_ONCE),
+                    PollError::Unresolved
+                    | PollError::Unreachable
+                    | PollError::Misrouted
+                    | PollError::InvalidResponse
+                    | PollError::UnknownEncoding
+                    | PollError::Local => (Duration::ZERO, CONFIRMED_AFTER),
+                    PollError::RequestRejected => (cadence.missing, AT_ONCE),
                 };
-                self.fails(TroubleKind::Failed, looks, reason, &pass).after_backoff(&pass, floor)
+                self.on_failure(FailureKind::Failed, looks, reason, &pass)
+                    .after_backoff(&pass, floor)
             }
         }
     }
 
-    fn sees(mut self, avatar: Avatar, pass: &Pass<'_>) -> Decision {
-        let Pass { now, policy, .. } = *pass;
+    fn on_seen(mut self, avatar: Avatar, pass: &Context<'_>) -> Decision {
+        let Context { now, policy, .. } = *pass;
         let transition = self.transition_to(&avatar, pass);
         let renamed = avatar.name.is_some() && avatar.name != self.name;
         let remodelled = avatar.model.is_some() && avatar.model != self.model;
-        let troubled = self.trouble.is_some();
+        let troubled = self.failure.is_some();
         let training = transition.as_ref().and_then(|next| self.ended_training(next, &avatar));
-        let since = match (&transition, &self.sight) {
+        let since = match (&transition, &self.observed) {
             (None, Some(sight)) => sight.since,
             (Some(_), _) | (None, None) => now,
         };
-        let sight =
-            Sight { status: avatar.status.clone(), since, last_seen_at: policy.asked_at.min(now) };
+        let sight = LastObserved {
+            status: avatar.status.clone(),
+            since,
+            last_seen_at: policy.asked_at.min(now),
+        };
         if let Some(next) = &transition {
-            let since = self.sight.as_ref().map(|sight| sight.since);
-            self.open = OpenTraining::after(self.open, &next.previous, since, &next.status);
+            let since = self.observed.as_ref().map(|sight| sight.since);
+            self.open_training =
+                OpenTraining::after(self.open_training, &next.previous, since, &next.status);
         }
         self.sequence += u64::from(transition.is_some());
-        self.trouble = None;
-        self.spell = Spell::default();
+        self.failure = None;
+        self.streak = FailureStreak::default();
         if renamed {
             self.name.clone_from(&avatar.name);
         }
         if remodelled {
             self.model.clone_from(&avatar.model);
         }
-        let next_poll_in = self.pace(&sight, pass);
-        let turns: Vec<Turn> = self.told.back_in_sight().collect();
+        let next_poll_in = self.next_delay(&sight, pass);
+        let turns: Vec<ConditionChange> = self.conditions.on_success().collect();
         let training_since = self.open_since(&sight);
-        let mut later: Vec<Turn> =
-            self.told.overdue(training_since, now, policy.overdue_after).into_iter().collect();
+        let mut later: Vec<ConditionChange> = self
+            .conditions
+            .overdue(training_since, now, policy.overdue_after)
+            .into_iter()
+            .collect();
         let changed = transition.is_some();
-        later.extend(self.told.unrecognized(&sight.status, sight.since, changed));
-        self.sight = Some(sight);
+        later.extend(self.conditions.unrecognized(&sight.status, sight.since, changed));
+        self.observed = Some(sight);
         let mut events: Vec<Event> =
             turns.into_iter().map(|turn| self.condition(turn, pass)).collect();
         let kind = transition.as_ref().and_then(|t| EventKind::of(t, policy.infer_unseen_training));
@@ -237,7 +250,7 @@ impl Watch {
                 kind,
                 occurred_at: now,
                 subject: Subject::Transition {
-                    avatar: Box::new(labelled(avatar, policy.label)),
+                    avatar: Box::new(with_label(avatar, policy.label)),
                     transition: Box::new(transition.clone()),
                     training: training.clone().map(Box::new),
                 },
@@ -251,45 +264,45 @@ impl Watch {
     }
 
     /// How long to wait after that sight.
-    fn pace(&self, sight: &Sight, pass: &Pass<'_>) -> Option<Duration> {
-        let Policy { cadence, forecast, .. } = pass.policy;
+    fn next_delay(&self, sight: &LastObserved, pass: &Context<'_>) -> Option<Duration> {
+        let Policy { intervals: cadence, forecast, .. } = pass.policy;
         let training_since = self.open_since(sight);
         let age = pass.now.since(training_since.unwrap_or(sight.since));
         let wait = match (forecast, training_since) {
-            (Some(forecast), Some(_)) => Some(forecast.wait(age)),
-            (Some(_) | None, _) => cadence.wait(&sight.status, age),
+            (Some(forecast), Some(_)) => Some(forecast.delay(age)),
+            (Some(_) | None, _) => cadence.delay(&sight.status, age),
         };
-        wait.map(|wait| pass.roll.derive(PACE).shorten(wait, cadence.jitter))
+        wait.map(|wait| pass.roll.derive(PACE_BITS).jitter_down(wait, cadence.jitter))
     }
 
     /// Since when it has been in training, if it is, as far as is known: a status that nobody
     /// knows does not end one.
     pub fn training_since(&self) -> Option<Timestamp> {
-        self.open_since(self.sight.as_ref()?)
+        self.open_since(self.observed.as_ref()?)
     }
 
-    fn open_since(&self, sight: &Sight) -> Option<Timestamp> {
-        match (self.open, &sight.status) {
-            (Some(OpenTraining::Seen { since, .. }), _) => Some(since),
-            (Some(OpenTraining::Supposed) | None, Status::Training) => Some(sight.since),
-            (Some(OpenTraining::Supposed) | None, _) => None,
+    fn open_since(&self, sight: &LastObserved) -> Option<Timestamp> {
+        match (self.open_training, &sight.status) {
+            (Some(OpenTraining::Observed { since, .. }), _) => Some(since),
+            (Some(OpenTraining::Assumed) | None, Status::Training) => Some(sight.since),
+            (Some(OpenTraining::Assumed) | None, _) => None,
         }
     }
 
-    fn transition_to(&self, avatar: &Avatar, pass: &Pass<'_>) -> Option<Transition> {
-        let previous = match (&self.sight, pass.policy.origin) {
+    fn transition_to(&self, avatar: &Avatar, pass: &Context<'_>) -> Option<Transition> {
+        let previous = match (&self.observed, pass.policy.origin) {
             (Some(sight), _) if sight.status == avatar.status => return None,
             (Some(sight), _) => {
-                Previous::Seen { status: sight.status.clone(), at: sight.last_seen_at }
+                Previous::Observed { status: sight.status.clone(), at: sight.last_seen_at }
             }
             (None, Origin::Assumed(assumed)) if *assumed != avatar.status => {
                 Previous::Assumed(assumed.clone())
             }
             (None, Origin::New) => Previous::Absent,
-            (None, Origin::Assumed(_) | Origin::Unknown) => Previous::Nothing,
+            (None, Origin::Assumed(_) | Origin::Unknown) => Previous::Unknown,
         };
         let straight = previous.status() == Some(&Status::Training);
-        let earlier = self.open.filter(|_| avatar.status.is_settled() && !straight);
+        let earlier = self.open_training.filter(|_| avatar.status.is_settled() && !straight);
         Some(Transition {
             avatar_id: self.id.clone(),
             sequence: self.sequence + 1,
@@ -302,15 +315,15 @@ impl Watch {
     }
 
     fn ended_training(&self, next: &Transition, avatar: &Avatar) -> Option<Training> {
-        let sight = self.sight.as_ref()?;
+        let sight = self.observed.as_ref()?;
         if !next.status.is_settled() {
             return None;
         }
         let since = self.open_since(sight)?;
-        let last_seen_at = match (&sight.status, self.open) {
+        let last_seen_at = match (&sight.status, self.open_training) {
             (Status::Training, _) => sight.last_seen_at,
-            (_, Some(OpenTraining::Seen { last_seen_at, .. })) => last_seen_at,
-            (_, Some(OpenTraining::Supposed) | None) => return None,
+            (_, Some(OpenTraining::Observed { last_seen_at, .. })) => last_seen_at,
+            (_, Some(OpenTraining::Assumed) | None) => return None,
         };
         let model = avatar.model.clone().or_else(|| self.model.clone());
         let (status, now) = (next.status.clone(), next.detected_at);
@@ -320,22 +333,28 @@ impl Watch {
     /// A look that showed no avatar. Trouble begins with the look in a row that has the number
     /// `looks`, and again when its kind changes: at once when the API says that it is about this
     /// avatar, this key or this question, later when it may pass by itself.
-    fn fails(mut self, kind: TroubleKind, looks: u32, reason: String, pass: &Pass<'_>) -> Decision {
-        self.spell = self.spell.and(kind, pass.now);
-        let same = self.trouble.as_ref().is_some_and(|trouble| trouble.kind == kind);
-        let absence = Absence {
+    fn on_failure(
+        mut self,
+        kind: FailureKind,
+        looks: u32,
+        reason: String,
+        pass: &Context<'_>,
+    ) -> Decision {
+        self.streak = self.streak.and(kind, pass.now);
+        let same = self.failure.as_ref().is_some_and(|trouble| trouble.kind == kind);
+        let absence = FailureContext {
             kind,
             reason: &reason,
-            spell: &self.spell,
-            was_seen: self.sight.is_some(),
-            place: pass.policy.place,
-            key_answered_at: pass.policy.key_answered_at,
+            streak: &self.streak,
+            was_seen: self.observed.is_some(),
+            location: pass.policy.location,
+            account_ok_at: pass.policy.account_ok_at,
         };
-        let turn = self.told.out_of_sight(absence, pass.now);
+        let turn = self.conditions.on_failure(absence, pass.now);
         let events: Vec<Event> = turn.map(|turn| self.condition(turn, pass)).into_iter().collect();
-        let begins = !same && self.spell.looks >= looks;
+        let begins = !same && self.streak.polls >= looks;
         if begins {
-            self.trouble = Some(Trouble { kind, since: pass.now, reason });
+            self.failure = Some(PollFailure { kind, since: pass.now, reason });
         }
         let changed = begins || !events.is_empty();
         Decision {
@@ -347,39 +366,45 @@ impl Watch {
             next_poll_in: None,
         }
     }
-    fn condition(&self, turn: Turn, pass: &Pass<'_>) -> Event {
-        let Turn { kind, phase, since, reason } = turn;
-        let ends = u64::from(phase == Phase::Ended);
-        let about = About::Avatar {
+    fn condition(&self, turn: ConditionChange, pass: &Context<'_>) -> Event {
+        let ConditionChange { kind, phase, started_at: since, reason } = turn;
+        let ends = u64::from(phase == Phase::Resolved);
+        let about = ConditionSubject::Avatar {
             id: self.id.clone(),
             name: pass.policy.label.map(str::to_owned).or_else(|| self.name.clone()),
             account: pass.policy.account.clone(),
-            status: self.sight.as_ref().map(|sight| sight.status.clone()),
+            status: self.observed.as_ref().map(|sight| sight.status.clone()),
         };
         Event {
             id: EventId::mint(pass.now, pass.roll.derive(CONDITIONS + 2 * kind as u64 + ends)),
             kind,
             occurred_at: pass.now,
-            subject: Subject::Condition(Box::new(Condition { phase, since, about, reason })),
+            subject: Subject::Condition(Box::new(Condition {
+                phase,
+                started_at: since,
+                subject: about,
+                reason,
+            })),
         }
     }
 }
 
 impl Decision {
-    fn after_backoff(self, pass: &Pass<'_>, floor: Duration) -> Self {
-        let wait = pass.policy.cadence.backoff.wait(self.watch.spell.looks, pass.roll).max(floor);
+    fn after_backoff(self, pass: &Context<'_>, floor: Duration) -> Self {
+        let wait =
+            pass.policy.intervals.backoff.delay(self.watch.streak.polls, pass.roll).max(floor);
         Self { next_poll_in: Some(wait), ..self }
     }
 }
 
 /// One pass over one watch: one `now`, one policy, one roll.
-struct Pass<'a> {
+struct Context<'a> {
     now: Timestamp,
     policy: &'a Policy<'a>,
-    roll: Roll,
+    roll: RandomBits,
 }
 
-fn labelled(avatar: Avatar, label: Option<&str>) -> Avatar {
+fn with_label(avatar: Avatar, label: Option<&str>) -> Avatar {
     let name = label.map(str::to_owned).or(avatar.name);
     Avatar { name, ..avatar }
 }
@@ -388,9 +413,9 @@ fn labelled(avatar: Avatar, label: Option<&str>) -> Avatar {
 const AT_ONCE: u32 = 1;
 /// The wait before an avatar that was never seen is looked at again, for the first times: it may
 /// only just have been made.
-const NEW_WAIT: Duration = Duration::from_secs(3 * 60);
+const NEW_DELAY: Duration = Duration::from_secs(3 * 60);
 /// What keeps the rolls of one pass apart.
-const PACE: u64 = 1;
+const PACE_BITS: u64 = 1;
 const CONDITIONS: u64 = 16;
 
 #[cfg(test)]

@@ -5,18 +5,18 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::backoff::Backoff;
-use crate::domain::cadence::TrainingPace;
-use crate::domain::observation::{Denial, Fault};
+use crate::domain::cadence::TrainingInterval;
+use crate::domain::observation::{Denial, PollError};
 
-const HALF: Roll = Roll::new(1 << 127);
+const HALF: RandomBits = RandomBits::new(1 << 127);
 
-fn cadence() -> Cadence {
-    Cadence {
-        training: TrainingPace {
+fn cadence() -> PollIntervals {
+    PollIntervals {
+        training: TrainingInterval {
             min: Duration::from_secs(5),
             max: Duration::from_secs(60),
             age_fraction: 0.1,
-            learn: false,
+            adaptive: false,
         },
         not_trained: Duration::from_secs(60),
         settled: Some(Duration::from_secs(3_600)),
@@ -26,7 +26,7 @@ fn cadence() -> Cadence {
     }
 }
 
-fn policy(cadence: &Cadence) -> Policy<'_> {
+fn policy(cadence: &PollIntervals) -> Policy<'_> {
     static ACCOUNT: LazyLock<AccountName> = LazyLock::new(AccountName::default);
     // The answers of these tests come at once.
     Policy::new(cadence, &ACCOUNT, Timestamp::from_millis(i64::MAX))
@@ -50,7 +50,7 @@ fn seen(status: &str) -> Observation {
 }
 
 fn failed() -> Observation {
-    Observation::Failed { fault: Fault::Unreachable, reason: "no answer".to_owned() }
+    Observation::Failed { fault: PollError::Unreachable, reason: "no answer".to_owned() }
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -77,7 +77,7 @@ fn a_status_was_last_seen_when_it_was_asked_for() {
     let idle = slow(training, "IDLE", 20, 23).transition.unwrap();
     assert_eq!((idle.last_seen_previous_at(), idle.detected_at), (Some(at(10)), at(23)));
     let set_back = slow(Watch::new(id()), "TRAINING", 99, 14).watch;
-    assert_eq!(set_back.sight.unwrap().last_seen_at, at(14), "no window is turned around");
+    assert_eq!(set_back.observed.unwrap().last_seen_at, at(14), "no window is turned around");
 }
 
 fn news(decision: &Decision) -> bool {
@@ -89,7 +89,7 @@ fn a_first_sight_is_a_baseline_and_tells_nobody() {
     for status in Status::DOCUMENTED {
         let decision = see(Watch::new(id()), status, 1);
         let transition = decision.transition.unwrap();
-        assert_eq!(transition.previous, Previous::Nothing);
+        assert_eq!(transition.previous, Previous::Unknown);
         assert_eq!((transition.sequence, decision.watch.sequence), (1, 1));
         assert_eq!(decision.events, []);
         assert!(decision.changed);
@@ -110,9 +110,9 @@ fn a_settled_training_is_told_with_the_honest_window() {
     assert_eq!(transition.upstream_updated_at.as_deref(), Some("2026-11-23T11:14:58Z"));
     assert!(transition.training_observed());
     let training = training.unwrap();
-    let lasted = [training.lasted_min, training.lasted_max];
+    let lasted = [training.duration_min, training.duration_max];
     assert_eq!(lasted, [at(20).since(at(10)), at(30).since(at(10))]);
-    assert_eq!(decision.watch.sight.unwrap().since, at(30));
+    assert_eq!(decision.watch.observed.unwrap().since, at(30));
 }
 
 #[test]
@@ -167,19 +167,19 @@ fn a_second_training_is_news_again_under_another_id() {
 #[test]
 fn a_failure_is_never_a_status_and_one_hiccup_is_not_written() {
     let watch = see(Watch::new(id()), "TRAINING", 1).watch;
-    let sight = watch.sight.clone();
+    let sight = watch.observed.clone();
     let one = watch.observe(failed(), at(2), &policy(&cadence()), HALF);
     assert_eq!((one.changed, one.next_poll_in), (false, Some(Duration::from_secs(2))));
     let two = one.watch.observe(failed(), at(4), &policy(&cadence()), HALF);
     let three = two.watch.observe(failed(), at(8), &policy(&cadence()), HALF);
     assert_eq!((three.changed, three.next_poll_in), (true, Some(Duration::from_secs(8))));
-    assert_eq!(three.watch.sight, sight);
-    assert_eq!(three.watch.trouble.as_ref().unwrap().since, at(8));
+    assert_eq!(three.watch.observed, sight);
+    assert_eq!(three.watch.failure.as_ref().unwrap().since, at(8));
     let four = three.watch.observe(failed(), at(16), &policy(&cadence()), HALF);
     assert!(!four.changed, "the same trouble is written once");
     let seen_again = see(four.watch, "TRAINING", 20);
-    assert!(seen_again.changed && seen_again.watch.trouble.is_none());
-    assert_eq!((seen_again.watch.spell, seen_again.transition), (Spell::default(), None));
+    assert!(seen_again.changed && seen_again.watch.failure.is_none());
+    assert_eq!((seen_again.watch.streak, seen_again.transition), (FailureStreak::default(), None));
 }
 
 #[test]
@@ -187,16 +187,16 @@ fn what_does_not_pass_by_itself_is_trouble_at_once() {
     let check = |observation: Observation, kind, wait_s| {
         let decision = Watch::new(id()).observe(observation, at(1), &policy(&cadence()), HALF);
         assert!(decision.changed);
-        assert_eq!(decision.watch.trouble.unwrap().kind, kind);
+        assert_eq!(decision.watch.failure.unwrap().kind, kind);
         assert_eq!(decision.next_poll_in, Some(Duration::from_secs(wait_s)));
     };
     let reason = String::new;
-    check(Observation::Missing { reason: reason() }, TroubleKind::Missing, 180);
+    check(Observation::Missing { reason: reason() }, FailureKind::Missing, 180);
     let denial = Denial::Avatar;
-    check(Observation::Denied { denial, reason: reason() }, TroubleKind::Denied, 900);
-    check(Observation::Denied { denial: Denial::Key, reason: reason() }, TroubleKind::Denied, 2);
-    let fault = Fault::Wrong;
-    check(Observation::Failed { fault, reason: reason() }, TroubleKind::Failed, 900);
+    check(Observation::Denied { denial, reason: reason() }, FailureKind::Denied, 900);
+    check(Observation::Denied { denial: Denial::Key, reason: reason() }, FailureKind::Denied, 2);
+    let fault = PollError::RequestRejected;
+    check(Observation::Failed { fault, reason: reason() }, FailureKind::Failed, 900);
 }
 
 #[test]
@@ -285,8 +285,8 @@ fn a_training_goes_on_through_statuses_that_nobody_knows() {
     let done = see(odder.watch, "REFUSED", 70);
     let training = done.training.unwrap();
     // It was last seen in training at 40, so that is all that is sure.
-    assert_eq!(training.lasted_min, at(40).since(at(10)));
-    assert_eq!(training.lasted_max, at(70).since(at(10)));
+    assert_eq!(training.duration_min, at(40).since(at(10)));
+    assert_eq!(training.duration_max, at(70).since(at(10)));
     let transition = done.transition.unwrap();
     assert!(transition.training_observed());
     assert_eq!(transition.previous.status().map(Status::name), Some("ODD"));
@@ -340,11 +340,11 @@ proptest! {
             for event in &decision.events {
                 let Subject::Condition(condition) = &event.subject else { continue };
                 match condition.phase {
-                    Phase::Begun => {
+                    Phase::Started => {
                         prop_assert!(told.insert(name), "{} was told twice", name);
                         prop_assert_eq!(firing.replace(name), None);
                     }
-                    Phase::Ended => prop_assert_ne!(firing.take(), None),
+                    Phase::Resolved => prop_assert_ne!(firing.take(), None),
                 }
             }
             let odd = name.starts_with("ODD");

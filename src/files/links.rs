@@ -7,26 +7,26 @@ use std::path::{Path, PathBuf};
 
 /// The path, and where each link leads that it ends in; no more than Linux follows.
 pub(super) fn hops(path: &Path) -> Vec<PathBuf> {
-    let next = |hop: &PathBuf| fs::read_link(hop).ok().map(|target| folder_of(hop).join(target));
+    let next = |hop: &PathBuf| fs::read_link(hop).ok().map(|target| parent_dir(hop).join(target));
     iter::successors(Some(path.to_owned()), next).take(LINKS_MAX + 1).collect()
 }
 
 /// The file that a path leads to through all links of its last part, whether it is there or not.
 /// Where the links have no end it is the path itself: opening it says so.
-pub fn end_of(path: &Path) -> PathBuf {
+pub fn resolve_symlinks(path: &Path) -> PathBuf {
     let mut hops = hops(path);
     let is_endless = hops.len() > LINKS_MAX;
     hops.pop().filter(|_| !is_endless).unwrap_or_else(|| path.to_owned())
 }
 
 /// The folder that a file stands in.
-pub fn folder_of(file: &Path) -> &Path {
+pub fn parent_dir(file: &Path) -> &Path {
     file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
 /// A file beside the one that a path leads to, with this at the end of its name.
-pub fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name = end_of(path).into_os_string();
+pub fn with_suffix(path: &Path, end: &str) -> PathBuf {
+    let mut name = resolve_symlinks(path).into_os_string();
     name.push(end);
     PathBuf::from(name)
 }
@@ -49,14 +49,15 @@ mod tests {
         symlink(at("link.db"), at("again.db")).unwrap();
         symlink("b", at("a")).unwrap();
         symlink("a", at("b")).unwrap();
-        let check = |name: &str, expected: &str| assert_eq!(end_of(&at(name)), at(expected));
+        let check =
+            |name: &str, expected: &str| assert_eq!(resolve_symlinks(&at(name)), at(expected));
         // Before it is there, and after.
         check("again.db", "elsewhere/real.db");
         fs::write(at("elsewhere/real.db"), "").unwrap();
         check("again.db", "elsewhere/real.db");
         check("plain.db", "plain.db");
         check("a", "a");
-        assert_eq!(beside(&at("link.db"), "-wal"), at("elsewhere/real.db-wal"));
-        assert_eq!(folder_of(Path::new("a.db")), Path::new("."));
+        assert_eq!(with_suffix(&at("link.db"), "-wal"), at("elsewhere/real.db-wal"));
+        assert_eq!(parent_dir(Path::new("a.db")), Path::new("."));
     }
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{StatVfsMountFlags, fgetxattr, fstatvfs, getxattr, statvfs};
 use rustix::process::geteuid;
 
-use crate::files::links::{folder_of, hops};
+use crate::files::links::{hops, parent_dir};
 use crate::files::users::{bare, group, has_other_members, user};
 
 /// The users whose files are obeyed.
@@ -42,7 +42,7 @@ pub struct Facts {
 
 /// Whether a file may be obeyed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Ownership {
     /// It may.
     Trusted,
     /// It may, where root is not to run it: root acts for another user, who can change it.
@@ -61,7 +61,7 @@ pub struct Distrust {
     pub help: String,
 }
 
-impl Verdict {
+impl Ownership {
     /// Whether the file may be obeyed, also where root looks after another user's.
     ///
     /// # Errors
@@ -154,9 +154,9 @@ impl Trust {
 
     /// Whether a file may be obeyed that the config names. One of another user in a folder of
     /// root's own is doubtful to root: that user may run the daemon, and root look after it.
-    pub fn judge(&self, path: &Path, facts: &Facts) -> Verdict {
+    pub fn check(&self, path: &Path, facts: &Facts) -> Ownership {
         if facts.is_mounted_read_only && !self.is_found {
-            return Verdict::Trusted;
+            return Ownership::Trusted;
         }
         // Whose it is comes first: a mode is no mend for what somebody has planted.
         let doubt = match self.stranger(path, facts) {
@@ -164,28 +164,28 @@ impl Trust {
             Some(uid) if self.is_root() && !self.is_found && self.holds_folders(path) => {
                 Some(self.looked_after(path, uid))
             }
-            Some(uid) => return Verdict::Distrusted(self.owned_by_another(path, uid)),
+            Some(uid) => return Ownership::Distrusted(self.owned_by_another(path, uid)),
         };
         match self.other_writers(path, facts) {
-            Some(distrust) => Verdict::Distrusted(distrust),
-            None => doubt.map_or(Verdict::Trusted, Verdict::Doubtful),
+            Some(distrust) => Ownership::Distrusted(distrust),
+            None => doubt.map_or(Ownership::Trusted, Ownership::Doubtful),
         }
     }
 
     /// Whether a file may be obeyed that somebody named on the command line: it may be another
     /// user's, where nobody but that one, root and us can have put it there.
-    pub fn judge_named(&self, path: &Path, facts: &Facts) -> Verdict {
+    pub fn judge_named(&self, path: &Path, facts: &Facts) -> Ownership {
         let vouched = self.clone().with_owner(facts.uid);
-        match self.judge(path, facts) {
-            Verdict::Distrusted(_)
+        match self.check(path, facts) {
+            Ownership::Distrusted(_)
                 if !self.is_found
                     && vouched.other_writers(path, facts).is_none()
                     && vouched.stranger(path, facts).is_none()
                     && vouched.holds_folders(path) =>
             {
                 match self.is_root() {
-                    true => Verdict::Doubtful(self.looked_after(path, facts.uid)),
-                    false => Verdict::Trusted,
+                    true => Ownership::Doubtful(self.looked_after(path, facts.uid)),
+                    false => Ownership::Trusted,
                 }
             }
             verdict => verdict,
@@ -194,10 +194,10 @@ impl Trust {
 
     /// Whether a program may be run: as any other file, and nobody else can put another one in its
     /// place, however far up. One that is not there passes.
-    pub fn judge_program(&self, path: &Path) -> Verdict {
-        let Ok(facts) = Facts::at(path) else { return Verdict::Trusted };
-        let verdict = self.judge(path, &facts);
-        if let Verdict::Distrusted(_) = &verdict {
+    pub fn judge_program(&self, path: &Path) -> Ownership {
+        let Ok(facts) = Facts::at(path) else { return Ownership::Trusted };
+        let verdict = self.check(path, &facts);
+        if let Ownership::Distrusted(_) = &verdict {
             return verdict;
         }
         let ends = hops(path).into_iter().chain(fs::canonicalize(path));
@@ -207,7 +207,7 @@ impl Trust {
         match above.iter().find_map(|folder| self.judge_names(folder).err()) {
             Some(Distrust { what, help }) => {
                 let what = format!("is below a folder that {what}");
-                Verdict::Distrusted(Distrust { what, help })
+                Ownership::Distrusted(Distrust { what, help })
             }
             None => verdict,
         }
@@ -250,7 +250,7 @@ impl Trust {
     /// Whether only these users can have put a file where it is, by whatever links it is reached.
     fn holds_folders(&self, path: &Path) -> bool {
         let ends = hops(path).into_iter().chain(fs::canonicalize(path));
-        ends.into_iter().all(|it| self.judge_folder(folder_of(&it)).is_ok())
+        ends.into_iter().all(|it| self.judge_folder(parent_dir(&it)).is_ok())
     }
 
     fn is_root(&self) -> bool {

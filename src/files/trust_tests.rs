@@ -49,11 +49,11 @@ fn of_user(me: u32) -> Trust {
     Trust { users: vec![ROOT, me], me, unmapped: None, is_found: false }
 }
 
-fn kind(verdict: &Verdict) -> &'static str {
+fn kind(verdict: &Ownership) -> &'static str {
     match verdict {
-        Verdict::Trusted => "trusted",
-        Verdict::Doubtful(_) => "doubtful",
-        Verdict::Distrusted(_) => "distrusted",
+        Ownership::Trusted => "trusted",
+        Ownership::Doubtful(_) => "doubtful",
+        Ownership::Distrusted(_) => "distrusted",
     }
 }
 
@@ -69,9 +69,9 @@ fn only_what_root_or_this_user_owns_and_nobody_else_can_write_is_trusted() {
         let (path, facts) = (place.file(), Facts::at(&place.file()).unwrap());
         let (alice, root) = (of_user(ALICE), of_user(ROOT));
         let verdicts = [
-            alice.judge(&path, &facts),
+            alice.check(&path, &facts),
             alice.judge_named(&path, &facts),
-            root.judge(&path, &facts),
+            root.check(&path, &facts),
             root.judge_named(&path, &facts),
             root.for_found().judge_named(&path, &facts),
         ];
@@ -99,7 +99,7 @@ fn only_what_root_or_this_user_owns_and_nobody_else_can_write_is_trusted() {
     place.set([ours, (ALICE, 0o600)]);
     let (path, facts) = (place.file(), Facts::at(&place.file()).unwrap());
     let caller = of_user(ROOT).with_caller(Some(ALICE)).for_found();
-    assert_eq!(caller.judge_named(&path, &facts), Verdict::Trusted);
+    assert_eq!(caller.judge_named(&path, &facts), Ownership::Trusted);
     assert_eq!(caller.judge_folder(&place.folder()), Ok(()));
     let liar = of_user(ALICE).with_caller(Some(MALLORY));
     assert_eq!(liar, of_user(ALICE), "only for root is there such a variable");
@@ -110,7 +110,7 @@ fn what_is_wrong_is_said_with_its_mend() {
     let Some(place) = Place::new() else { return };
     let (path, folder) = (place.file(), place.folder());
     let check = |trust: &Trust, what: &str, help: &str| {
-        let found = trust.judge(&path, &Facts::at(&path).unwrap()).strict().unwrap_err();
+        let found = trust.check(&path, &Facts::at(&path).unwrap()).strict().unwrap_err();
         assert_eq!(found.what, what);
         assert_eq!(found.help.replace(path.to_str().unwrap(), "FILE"), help);
     };
@@ -144,7 +144,7 @@ fn what_is_wrong_is_said_with_its_mend() {
 fn a_group_may_write_when_nobody_else_is_in_it() {
     let Some(place) = Place::new() else { return };
     let path = place.file();
-    let judge = |trust: &Trust| kind(&trust.judge(&path, &Facts::at(&path).unwrap()));
+    let judge = |trust: &Trust| kind(&trust.check(&path, &Facts::at(&path).unwrap()));
     // A group of the owner's own, or of a volume, that the machine has no members of.
     place.set([(ALICE, 0o775), (ALICE, 0o664)]);
     assert_eq!(judge(&of_user(ALICE)), "trusted");
@@ -181,7 +181,7 @@ fn a_link_of_somebody_else_leads_nobody() {
     let (near, far) = (open.join("near"), open.join("far"));
     symlink(place.file(), &near).unwrap();
     symlink("near", &far).unwrap();
-    let judge = |path: &Path| kind(&of_user(ALICE).judge(path, &Facts::at(path).unwrap()));
+    let judge = |path: &Path| kind(&of_user(ALICE).check(path, &Facts::at(path).unwrap()));
     assert_eq!((judge(&near), judge(&far)), ("trusted", "trusted"));
     std::os::unix::fs::lchown(&near, Some(MALLORY), None).unwrap();
     assert_eq!((judge(&near), judge(&far)), ("distrusted", "distrusted"));
@@ -209,8 +209,8 @@ fn a_program_is_run_when_nobody_else_can_put_another_one_in_its_place() {
     check(0o755, [(MALLORY, 0o1777), roots], false, false);
     check(0o777, [roots, roots], false, false);
     check(0o1777, [roots, roots], true, true);
-    assert_eq!(of_user(ALICE).judge_program(Path::new("/no/such/program")), Verdict::Trusted);
-    assert_eq!(of_user(ALICE).judge_program(Path::new("/bin/sh")), Verdict::Trusted);
+    assert_eq!(of_user(ALICE).judge_program(Path::new("/no/such/program")), Ownership::Trusted);
+    assert_eq!(of_user(ALICE).judge_program(Path::new("/bin/sh")), Ownership::Trusted);
 }
 
 #[test]
@@ -222,17 +222,17 @@ fn what_only_who_mounts_can_have_put_there_is_trusted_where_it_was_named() {
     assert!(!facts.is_mounted_read_only && facts.is_readable_by_everybody());
     let mounted = Facts { is_mounted_read_only: true, ..facts };
     assert!(!mounted.is_readable_by_everybody());
-    assert_eq!(of_user(ALICE).judge(&path, &mounted), Verdict::Trusted);
+    assert_eq!(of_user(ALICE).check(&path, &mounted), Ownership::Trusted);
     assert_eq!(kind(&of_user(ALICE).for_found().judge_named(&path, &mounted)), "distrusted");
     let inside = Trust { unmapped: Some(UNMAPPED), ..of_user(ALICE) };
     let nobody = Trust { unmapped: Some(UNMAPPED), ..of_user(UNMAPPED) };
-    assert_eq!(kind(&inside.judge(&path, &facts)), "distrusted", "who can write it is known");
+    assert_eq!(kind(&inside.check(&path, &facts)), "distrusted", "who can write it is known");
     place.set([(UNMAPPED, 0o755), (UNMAPPED, 0o644)]);
     let facts = Facts::at(&path).unwrap();
-    assert_eq!(inside.judge(&path, &facts), Verdict::Trusted);
+    assert_eq!(inside.check(&path, &facts), Ownership::Trusted);
     assert_eq!(kind(&inside.for_found().judge_named(&path, &facts)), "distrusted");
     assert_eq!(kind(&nobody.for_found().judge_named(&path, &facts)), "distrusted", "not its own");
-    assert_eq!(kind(&of_user(ALICE).judge(&path, &facts)), "distrusted", "a user like any other");
+    assert_eq!(kind(&of_user(ALICE).check(&path, &facts)), "distrusted", "a user like any other");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile};
 
-use crate::files::links::folder_of;
+use crate::files::links::parent_dir;
 
 /// Readable by its owner only.
 pub const PRIVATE: u32 = 0o600;
@@ -44,7 +44,7 @@ pub fn probe(folder: &Path) -> io::Result<()> {
 }
 
 fn written(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> {
-    let mut file = draft(folder_of(path), mode)?;
+    let mut file = draft(parent_dir(path), mode)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)
@@ -66,7 +66,7 @@ fn draft(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
 /// # Errors
 /// When the folder cannot be opened, or written.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(folder_of(path))?.sync_all()
+    File::open(parent_dir(path))?.sync_all()
 }
 
 const PREFIX: &str = ".avatar-watch-";

@@ -13,16 +13,16 @@ use crate::domain::transition::Transition;
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
-pub enum Happening {
+pub enum LiveEvent {
     /// An avatar changed its status, or was seen for the first time.
-    Changed {
+    StatusChanged {
         /// What changed.
         transition: Transition,
         /// The event about it, if it is told to anyone.
         event: Option<(EventId, EventKind)>,
     },
     /// A try at a delivery ended.
-    Tried {
+    AttemptFinished {
         /// The event that it tells.
         event_id: EventId,
         /// The avatar that it is about.
@@ -40,17 +40,17 @@ pub enum Happening {
 
 /// The feed; clones are the same feed.
 #[derive(Clone, Debug)]
-pub struct Feed(broadcast::Sender<Happening>);
+pub struct EventBus(broadcast::Sender<LiveEvent>);
 
-impl Default for Feed {
+impl Default for EventBus {
     fn default() -> Self {
-        Self(broadcast::Sender::new(KEPT))
+        Self(broadcast::Sender::new(CAPACITY))
     }
 }
 
-impl Feed {
+impl EventBus {
     /// Tells whoever listens.
-    pub fn tell(&self, happening: impl FnOnce() -> Happening) {
+    pub fn publish(&self, happening: impl FnOnce() -> LiveEvent) {
         if self.0.receiver_count() > 0 {
             // The last listener may just have gone.
             drop(self.0.send(happening()));
@@ -58,10 +58,10 @@ impl Feed {
     }
 
     /// Listens from now on.
-    pub fn listen(&self) -> broadcast::Receiver<Happening> {
+    pub fn subscribe(&self) -> broadcast::Receiver<LiveEvent> {
         self.0.subscribe()
     }
 }
 
 /// Happenings that a slow listener can be behind.
-const KEPT: usize = 8192;
+const CAPACITY: usize = 8192;

@@ -40,22 +40,22 @@ struct Inner {
     attempts: Family<Labels, Counter>,
     attempt_duration: Family<Labels, Histogram, fn() -> Histogram>,
     deliveries: Family<Labels, Counter>,
-    dwell: Family<Labels, Histogram, fn() -> Histogram>,
-    reload_good: Count,
+    delivery_latency: Family<Labels, Histogram, fn() -> Histogram>,
+    reload_succeeded: Count,
     reloaded_at: Level,
     log_dropped: Counter,
     systemd_dropped: Counter,
-    measured: Mutex<Gauges>,
+    snapshot: Mutex<Gauges>,
 }
 
 /// What is measured when somebody asks.
 #[derive(Clone, Default)]
 struct Gauges {
     avatars: Family<Labels, Count>,
-    troubled: Count,
+    unreachable: Count,
     conditions: Family<Labels, Count>,
     pending: Family<Labels, Count>,
-    dead: Family<Labels, Count>,
+    dead_letters: Family<Labels, Count>,
     oldest: Family<Labels, Level>,
     oldest_of_all: Level,
     channels: Family<Labels, Count>,
@@ -68,15 +68,15 @@ struct Gauges {
 
 /// What stands in the tables, and how long ago things happened, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Measured {
+pub struct Snapshot {
     /// How many avatars are watched, by status; those never seen are under no status.
     pub avatars: Vec<(Option<Status>, u64)>,
     /// How many of them cannot be seen just now.
-    pub troubled: u64,
+    pub unreachable: u64,
     /// How many conditions hold, by kind.
     pub conditions: Vec<(String, u64)>,
     /// The channels.
-    pub channels: Vec<MeasuredChannel>,
+    pub channels: Vec<ChannelSnapshot>,
     /// How long ago each key last showed anything; since the start, if it never did.
     pub accounts: Vec<(AccountName, Duration)>,
     /// How long ago each loop last turned.
@@ -100,7 +100,7 @@ pub struct Dropped {
 
 /// One channel, as it stands.
 #[derive(Clone, Debug, PartialEq)]
-pub struct MeasuredChannel {
+pub struct ChannelSnapshot {
     /// Its name.
     pub name: ChannelName,
     /// Whether it is told.
@@ -108,7 +108,7 @@ pub struct MeasuredChannel {
     /// Deliveries that wait or are being sent.
     pub pending: u64,
     /// Dead letters that were not sent again since.
-    pub dead: u64,
+    pub dead_letters: u64,
     /// The age of the oldest delivery that waits or is being sent.
     pub oldest: Option<Duration>,
     /// Recipients that get nothing, though others may get theirs.
@@ -124,7 +124,7 @@ impl Metrics {
         let attempts = Family::default();
         let attempt_duration = histogram(|| Histogram::new(LATENCIES_S));
         let deliveries = Family::default();
-        let dwell = histogram(|| Histogram::new(DWELLS_S));
+        let dwell = histogram(|| Histogram::new(DELIVERY_LATENCIES_S));
         let reload_good = Count::default();
         let reloaded_at = Level::default();
         let (log_dropped, systemd_dropped) = (Counter::default(), Counter::default());
@@ -173,17 +173,17 @@ impl Metrics {
             attempts,
             attempt_duration,
             deliveries,
-            dwell,
-            reload_good,
+            delivery_latency: dwell,
+            reload_succeeded: reload_good,
             reloaded_at,
             log_dropped,
             systemd_dropped,
-            measured: Mutex::new(measured),
+            snapshot: Mutex::new(measured),
         }))
     }
 
     /// Counts a request for one avatar.
-    pub fn polled(&self, account: &AccountName, seen: &Observation, took: Duration) {
+    pub fn record_poll(&self, account: &AccountName, seen: &Observation, took: Duration) {
         let outcome = match seen {
             Observation::Seen(_) => "seen",
             Observation::Missing { .. } => "missing",
@@ -191,15 +191,15 @@ impl Metrics {
             Observation::Throttled { .. } => "throttled",
             Observation::Failed { .. } => "failed",
         };
-        self.asked(account, outcome, took);
+        self.record_request(account, outcome, took);
     }
 
     /// Counts a request for a list of avatars, which was `whole` or failed.
-    pub fn listed(&self, account: &AccountName, whole: bool, took: Duration) {
-        self.asked(account, if whole { "listed" } else { "list_failed" }, took);
+    pub fn record_list(&self, account: &AccountName, whole: bool, took: Duration) {
+        self.record_request(account, if whole { "listed" } else { "list_failed" }, took);
     }
 
-    fn asked(&self, account: &AccountName, outcome: &str, took: Duration) {
+    fn record_request(&self, account: &AccountName, outcome: &str, took: Duration) {
         let account = ("account", account.to_string());
         let labels = vec![account.clone(), ("outcome", outcome.to_owned())];
         self.0.polls.get_or_create(&labels).inc();
@@ -207,12 +207,12 @@ impl Metrics {
     }
 
     /// Counts a change of status.
-    pub fn changed(&self, to: &Status) {
+    pub fn record_transition(&self, to: &Status) {
         self.0.transitions.get_or_create(&vec![("status", status_label(to))]).inc();
     }
 
     /// Counts a try at a delivery.
-    pub fn tried(&self, channel: &ChannelName, class: OutcomeClass, took: Duration) {
+    pub fn record_attempt(&self, channel: &ChannelName, class: OutcomeClass, took: Duration) {
         let channel = ("channel", channel.to_string());
         let labels = vec![channel.clone(), ("outcome", class.name().to_owned())];
         self.0.attempts.get_or_create(&labels).inc();
@@ -220,7 +220,7 @@ impl Metrics {
     }
 
     /// Counts a delivery that ended; `since` is how long ago its news was detected.
-    pub fn ended(&self, channel: &ChannelName, state: &DeliveryState, since: Duration) {
+    pub fn record_delivery(&self, channel: &ChannelName, state: &DeliveryState, since: Duration) {
         let outcome = match state {
             DeliveryState::Delivered => "delivered",
             DeliveryState::Failed { .. } => "failed",
@@ -232,21 +232,21 @@ impl Metrics {
         let labels = vec![channel.clone(), ("outcome", outcome.to_owned())];
         self.0.deliveries.get_or_create(&labels).inc();
         if outcome == "delivered" {
-            self.0.dwell.get_or_create(&vec![channel]).observe(since.as_secs_f64());
+            self.0.delivery_latency.get_or_create(&vec![channel]).observe(since.as_secs_f64());
         }
     }
 
     /// Notes that the config was read, and whether it was taken.
-    pub fn reloaded(&self, taken: bool, now: Timestamp) {
-        self.0.reload_good.set(i64::from(taken));
+    pub fn record_reload(&self, taken: bool, now: Timestamp) {
+        self.0.reload_succeeded.set(i64::from(taken));
         if taken {
             self.0.reloaded_at.set(seconds(now));
         }
     }
 
     /// All of it as text, in the format of `OpenMetrics` 1.0, together with what was measured.
-    pub fn text(&self, measured: &Measured) -> String {
-        let gauges = self.0.measured.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn text(&self, measured: &Snapshot) -> String {
+        let gauges = self.0.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
         gauges.set(measured);
         catch_up(&self.0.log_dropped, measured.dropped.log_lines);
         catch_up(&self.0.systemd_dropped, measured.dropped.systemd_messages);
@@ -274,12 +274,16 @@ impl Gauges {
     fn register(&self, registry: &mut Registry) {
         let help = "Avatars that are watched, by the status that was last seen";
         registry.register("avatars", help, self.avatars.clone());
-        registry.register("avatars_out_of_sight", "Those not seen just now", self.troubled.clone());
+        registry.register(
+            "avatars_out_of_sight",
+            "Those not seen just now",
+            self.unreachable.clone(),
+        );
         registry.register("conditions", "Conditions that hold", self.conditions.clone());
         let help = "Deliveries that wait or are being sent";
         registry.register("deliveries_pending", help, self.pending.clone());
         let help = "Dead letters that were not sent again since";
-        registry.register("deliveries_dead", help, self.dead.clone());
+        registry.register("deliveries_dead", help, self.dead_letters.clone());
         let help = "The age of the oldest delivery that is not delivered; 0 when none waits";
         let (name, unit) = ("oldest_undelivered_age", Unit::Seconds);
         registry.register_with_unit(name, help, unit.clone(), self.oldest_of_all.clone());
@@ -306,20 +310,23 @@ impl Gauges {
         registry.register("database_writable", help, self.database_writable.clone());
     }
 
-    fn set(&self, measured: &Measured) {
+    fn set(&self, measured: &Snapshot) {
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let Measured { avatars, troubled, conditions, channels, accounts, loops, .. } = measured;
+        let Snapshot {
+            avatars, unreachable: troubled, conditions, channels, accounts, loops, ..
+        } = measured;
         self.avatars.clear();
         for (status, number) in avatars {
             let status = status.as_ref().map_or_else(|| "unseen".to_owned(), status_label);
             self.avatars.get_or_create(&vec![("status", status)]).inc_by(count(*number));
         }
-        self.troubled.set(count(*troubled));
+        self.unreachable.set(count(*troubled));
         self.conditions.clear();
         for (kind, number) in conditions {
             self.conditions.get_or_create(&vec![("kind", kind.clone())]).set(count(*number));
         }
-        for family in [&self.pending, &self.dead, &self.channels, &self.failing_recipients] {
+        for family in [&self.pending, &self.dead_letters, &self.channels, &self.failing_recipients]
+        {
             family.clear();
         }
         self.oldest.clear();
@@ -327,7 +334,7 @@ impl Gauges {
         for channel in channels {
             let labels = vec![("channel", channel.name.to_string())];
             self.pending.get_or_create(&labels).set(count(channel.pending));
-            self.dead.get_or_create(&labels).set(count(channel.dead));
+            self.dead_letters.get_or_create(&labels).set(count(channel.dead_letters));
             let failing = count(channel.failing_recipients);
             self.failing_recipients.get_or_create(&labels).set(failing);
             let age = channel.oldest.unwrap_or_default();
@@ -383,5 +390,5 @@ fn seconds(at: Timestamp) -> f64 {
 /// Bounds for the answers of servers, in seconds.
 const LATENCIES_S: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
 /// Bounds for the way of news, in seconds: from at once to three days.
-const DWELLS_S: [f64; 14] =
+const DELIVERY_LATENCIES_S: [f64; 14] =
     [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0, 36_000.0, 259_200.0];

@@ -6,46 +6,46 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::moment::Moment;
+use crate::domain::moment::Monotonic;
 use crate::domain::timestamp::Timestamp;
 
 /// The last looks; clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Sights(Arc<Mutex<Known>>);
+pub struct LastSeen(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    avatars: HashMap<AvatarId, Sighting>,
-    accounts: HashMap<AccountName, (Timestamp, Moment)>,
+    avatars: HashMap<AvatarId, LastPoll>,
+    accounts: HashMap<AccountName, (Timestamp, Monotonic)>,
 }
 
 /// What the last look at an avatar showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sighting {
+pub struct LastPoll {
     /// When it was last seen.
     pub seen_at: Timestamp,
     /// The address of its picture, as the API gave it: foreign text.
     pub thumbnail: Option<String>,
 }
 
-impl Sights {
+impl LastSeen {
     /// Notes that an avatar was seen.
-    pub fn saw(&self, id: &AvatarId, sighting: Sighting) {
+    pub fn record(&self, id: &AvatarId, sighting: LastPoll) {
         self.known().avatars.insert(id.clone(), sighting);
     }
 
     /// Notes that a key showed something.
-    pub fn answered(&self, account: &AccountName, now: Timestamp, moment: Moment) {
+    pub fn record_success(&self, account: &AccountName, now: Timestamp, moment: Monotonic) {
         self.known().accounts.insert(account.clone(), (now, moment));
     }
 
     /// The last sight of an avatar since the start.
-    pub fn of(&self, id: &AvatarId) -> Option<Sighting> {
+    pub fn of(&self, id: &AvatarId) -> Option<LastPoll> {
         self.known().avatars.get(id).cloned()
     }
 
     /// When a key last showed anything since the start.
-    pub fn answered_at(&self, account: &AccountName) -> Option<(Timestamp, Moment)> {
+    pub fn last_success_at(&self, account: &AccountName) -> Option<(Timestamp, Monotonic)> {
         self.known().accounts.get(account).copied()
     }
 

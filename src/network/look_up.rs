@@ -120,7 +120,7 @@ type Ask = fn(&str) -> Answer;
 
 /// Every look-up of the process: one desk, because the threads are the process's own.
 #[derive(Default)]
-struct Desk {
+struct Resolver {
     /// Who waits for which name; each name is in the queue or with a thread.
     waiting: HashMap<String, Vec<oneshot::Sender<Answer>>>,
     /// Names that no thread has taken yet.
@@ -130,7 +130,7 @@ struct Desk {
     late: HashMap<String, Vec<IpAddr>>,
 }
 
-impl Desk {
+impl Resolver {
     /// The next name that anybody waits for.
     fn next(&mut self) -> Option<(String, Ask)> {
         loop {
@@ -144,8 +144,8 @@ impl Desk {
     }
 }
 
-fn desk() -> MutexGuard<'static, Desk> {
-    static DESK: LazyLock<Mutex<Desk>> = LazyLock::new(Mutex::default);
+fn desk() -> MutexGuard<'static, Resolver> {
+    static DESK: LazyLock<Mutex<Resolver>> = LazyLock::new(Mutex::default);
     DESK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

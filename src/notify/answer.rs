@@ -14,21 +14,21 @@ use crate::domain::timestamp::Timestamp;
 
 /// An answer, as far as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answer {
+pub struct HttpResponse {
     /// The status code.
     pub status: u16,
     /// The headers in the order of arrival, with names in lower case; those that are no text are
     /// left out.
     pub headers: Vec<(String, String)>,
     /// The beginning of the body, without its content codings.
-    pub beginning: Vec<u8>,
+    pub body_prefix: Vec<u8>,
     /// Why nothing is known of the body, though one came; goes on after "the answer …".
-    pub undecoded: Option<String>,
+    pub decode_error: Option<String>,
 }
 
 /// What an answer means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meaning {
+pub struct Classification {
     /// For the delivery.
     pub class: OutcomeClass,
     /// How long the channel should be left alone, whatever became of this message.
@@ -37,7 +37,7 @@ pub struct Meaning {
     pub remark: Option<&'static str>,
 }
 
-impl Answer {
+impl HttpResponse {
     /// The first value of a header; its name is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.values(name).next()
@@ -50,15 +50,17 @@ impl Answer {
 
     /// What it means. Everything but a refusal of this very message, and a farewell, is tried
     /// again: even a 401 or a 404 may be a deployment that is under way.
-    pub fn meaning(&self, now: Timestamp) -> Meaning {
+    pub fn classify(&self, now: Timestamp) -> Classification {
         let asked = self.retry_after(now);
         let (class, remark) = match self.status {
             // It may well have taken this one. But who says farewell wants to be heard, and a
             // message that comes again when the channel is enabled again has the same id.
-            _ if self.wishes(DISABLE) => (OutcomeClass::Gone, Some("it wants no more messages")),
+            _ if self.directives(DISABLE) => {
+                (OutcomeClass::Gone, Some("it wants no more messages"))
+            }
             200..=299 => (OutcomeClass::Delivered, None),
             410 => (OutcomeClass::Gone, None),
-            _ if self.wishes(ABORT) => {
+            _ if self.directives(ABORT) => {
                 (OutcomeClass::Rejected, Some("it does not want this message again"))
             }
             413 | 415 => (OutcomeClass::Rejected, None),
@@ -67,17 +69,17 @@ impl Answer {
             300..=399 => (OutcomeClass::Retryable, Some("redirects are not followed")),
             _ => (OutcomeClass::Retryable, None),
         };
-        let asked = asked.filter(|_| !self.is_good());
-        let retry_after = asked.or_else(|| self.wait_in_body()).or_else(|| self.rest(now));
-        Meaning { class, retry_after, remark }
+        let asked = asked.filter(|_| !self.is_success());
+        let retry_after = asked.or_else(|| self.retry_after_in_body()).or_else(|| self.rest(now));
+        Classification { class, retry_after, remark }
     }
 
-    const fn is_good(&self) -> bool {
+    const fn is_success(&self) -> bool {
         matches!(self.status, 200..=299)
     }
 
     /// Whether a `webhook-delivery` header has that word.
-    fn wishes(&self, word: &str) -> bool {
+    fn directives(&self, word: &str) -> bool {
         let mut words = self.values("webhook-delivery").flat_map(|value| value.split(','));
         words.any(|found| found.trim().eq_ignore_ascii_case(word))
     }
@@ -89,12 +91,12 @@ impl Answer {
     }
 
     /// The wait in a JSON body, where some who throttle have it.
-    fn wait_in_body(&self) -> Option<Duration> {
+    fn retry_after_in_body(&self) -> Option<Duration> {
         if self.status != TOO_MANY {
             return None;
         }
-        let body: Value = serde_json::from_slice(&self.beginning).ok()?;
-        wait_in(body.as_object()?)
+        let body: Value = serde_json::from_slice(&self.body_prefix).ok()?;
+        delay_in(body.as_object()?)
     }
 
     /// The rest of the period, once all that it allows is used up: in seconds, or as the moment
@@ -121,7 +123,7 @@ impl Answer {
 }
 
 /// The wait that a JSON body asks for, in seconds: as Discord, Telegram and Zulip write it.
-pub(super) fn wait_in(body: &Map<String, Value>) -> Option<Duration> {
+pub(super) fn delay_in(body: &Map<String, Value>) -> Option<Duration> {
     let within = body.get("parameters").and_then(Value::as_object);
     let places = [Some(body), within];
     let found = |key: &str| places.iter().flatten().find_map(|place| place.get(key)?.as_f64());

@@ -5,18 +5,18 @@ use super::*;
 /// Sun, 06 Nov 1994 08:49:37 GMT
 const NOW: Timestamp = Timestamp::from_millis(784_111_777_000);
 
-fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
+fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> HttpResponse {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    Answer {
+    HttpResponse {
         status,
         headers: headers.iter().map(owned).collect(),
-        beginning: body.as_bytes().to_vec(),
-        undecoded: None,
+        body_prefix: body.as_bytes().to_vec(),
+        decode_error: None,
     }
 }
 
 fn check(status: u16, headers: &[(&str, &str)], class: OutcomeClass, wait_ms: Option<u64>) {
-    let meaning = answer(status, headers, "").meaning(NOW);
+    let meaning = answer(status, headers, "").classify(NOW);
     assert_eq!(meaning.class, class, "for {status} {headers:?}");
     assert_eq!(meaning.retry_after, wait_ms.map(Duration::from_millis), "for {status} {headers:?}");
 }
@@ -69,7 +69,7 @@ fn a_wait_is_heard_on_every_failure_in_each_of_its_forms() {
 #[test]
 fn without_a_header_the_body_of_a_429_says_how_long() {
     let check = |status: u16, headers: &[(&str, &str)], body: &str, wait_ms: Option<u64>| {
-        let meaning = answer(status, headers, body).meaning(NOW);
+        let meaning = answer(status, headers, body).classify(NOW);
         assert_eq!(meaning.retry_after, wait_ms.map(Duration::from_millis), "for `{body}`");
     };
     check(429, &[], r#"{"message":"slow down","retry_after":64.57,"global":false}"#, Some(64_570));
@@ -142,7 +142,7 @@ fn a_receiver_can_end_a_message_or_the_whole_channel() {
     wish(410, "abort-message", OutcomeClass::Gone);
     wish(500, "disabled", OutcomeClass::Retryable);
     wish(500, "", OutcomeClass::Retryable);
-    let meaning = answer(500, &[("webhook-delivery", "abort-message")], "").meaning(NOW);
+    let meaning = answer(500, &[("webhook-delivery", "abort-message")], "").classify(NOW);
     assert_eq!(meaning.remark, Some("it does not want this message again"));
 }
 
@@ -171,7 +171,7 @@ proptest! {
         body in "\\{\"retry_after\": ?[0-9.eE+-]{1,9}\\}",
     ) {
         let headers = [(name, value.as_str()), ("x-ratelimit-remaining", "0")];
-        let meaning = answer(status, &headers, &body).meaning(NOW);
+        let meaning = answer(status, &headers, &body).classify(NOW);
         if let Some(wait) = meaning.retry_after {
             prop_assert!(!wait.is_zero() && wait <= RETRY_AFTER_MAX, "{wait:?}");
         }

@@ -5,25 +5,25 @@ use std::time::Duration;
 use reqwest::Response;
 
 use crate::content_coding;
-use crate::notify::answer::Answer;
+use crate::notify::answer::HttpResponse;
 
 /// Reads the body into an answer whose head has come. What does not come in time is left out, and
 /// so is all behind the beginning: what an answer says, it says early.
-pub(super) async fn read(response: &mut Response, answer: &mut Answer, patience: Duration) {
+pub(super) async fn read(response: &mut Response, answer: &mut HttpResponse, patience: Duration) {
     let mut coded = Vec::new();
     // What came until then is kept.
-    let _ = tokio::time::timeout(patience, beginning(response, &mut coded)).await;
+    let _ = tokio::time::timeout(patience, read_prefix(response, &mut coded)).await;
     let codings: Vec<String> = {
         let named = answer.headers.iter().filter(|(name, _)| name == CONTENT_ENCODING);
         named.map(|(_, value)| value.clone()).collect()
     };
     match content_coding::decode(codings.iter().map(String::as_str), &coded, DECODED_BYTES_MAX) {
-        Ok(decoded) => answer.beginning = decoded.bytes,
-        Err(error) => answer.undecoded = Some(error.to_string()),
+        Ok(decoded) => answer.body_prefix = decoded.bytes,
+        Err(error) => answer.decode_error = Some(error.to_string()),
     }
 }
 
-async fn beginning(response: &mut Response, coded: &mut Vec<u8>) {
+async fn read_prefix(response: &mut Response, coded: &mut Vec<u8>) {
     while coded.len() < CODED_BYTES_MAX
         && let Ok(Some(chunk)) = response.chunk().await
     {

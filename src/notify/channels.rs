@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use crate::domain::delivery::{DeliveryId, Outcome, OutcomeClass};
 use crate::domain::event::Event;
-use crate::domain::roll::Roll;
+use crate::domain::roll::RandomBits;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::email::mailer::Email;
 use crate::notify::fault;
 use crate::notify::format::choice::Rendered;
 use crate::notify::http::Webhook;
-use crate::notify::message::{Draft, Parcel};
+use crate::notify::message::{OutboundMessage, RenderedMessage};
 
 /// Something that can be told about an event.
 #[derive(Debug)]
@@ -27,23 +27,23 @@ pub enum Channel {
 impl Channel {
     /// Renders the event, once for each recipient. The `roll` makes the ids: give each channel
     /// one of its own.
-    pub fn freeze(&self, event: &Event, now: Timestamp, roll: Roll) -> Vec<Draft> {
+    pub fn render(&self, event: &Event, now: Timestamp, roll: RandomBits) -> Vec<RenderedMessage> {
         match self {
             Self::Webhook(webhook) => {
                 let Rendered { content_type, body, fallback } = webhook.format().render(event);
                 let id = DeliveryId::mint(now, roll.derive(0));
                 let fallback = fallback.map(|fault| fault.sentence());
-                vec![Draft { id, recipient: String::new(), content_type, body, fallback }]
+                vec![RenderedMessage { id, recipient: String::new(), content_type, body, fallback }]
             }
-            Self::Email(email) => email.freeze(event, now, roll),
+            Self::Email(email) => email.render(event, now, roll),
         }
     }
 
     /// Makes exactly one try. An empty message is none, whatever made it empty: a yes to it would
     /// be no news delivered.
-    pub async fn deliver(&self, parcel: &Parcel, now: Timestamp) -> Outcome {
+    pub async fn deliver(&self, parcel: &OutboundMessage, now: Timestamp) -> Outcome {
         if parcel.body.trim_ascii().is_empty() {
-            return fault::stopped(OutcomeClass::Rejected, RENDER, EMPTY.to_owned());
+            return fault::failed_outcome(OutcomeClass::Rejected, RENDER, EMPTY.to_owned());
         }
         match self {
             Self::Webhook(webhook) => webhook.deliver(parcel, now).await,
@@ -62,36 +62,36 @@ impl Channel {
     }
 
     /// What this machine lacks, so that nothing can be sent just now.
-    pub fn hindrance(&self) -> Option<String> {
+    pub fn obstacle(&self) -> Option<String> {
         match self {
-            Self::Webhook(webhook) => webhook.hindrance(),
+            Self::Webhook(webhook) => webhook.obstacle(),
             Self::Email(_) => None,
         }
     }
 
     /// Tries under way at once, at most: a chat gets one at a time, and a mail server no more
     /// connections than it takes from anyone.
-    pub const fn at_once(&self) -> usize {
+    pub const fn max_concurrency(&self) -> usize {
         match self {
-            Self::Webhook(webhook) if webhook.format().spacing().is_some() => 1,
-            Self::Webhook(_) => WEBHOOKS_AT_ONCE,
-            Self::Email(_) => MAILS_AT_ONCE,
+            Self::Webhook(webhook) if webhook.format().min_interval().is_some() => 1,
+            Self::Webhook(_) => WEBHOOK_CONCURRENCY,
+            Self::Email(_) => MAIL_CONCURRENCY,
         }
     }
 
     /// The least time between two tries; `None` where the other side sets no pace.
-    pub const fn spacing(&self) -> Option<Duration> {
+    pub const fn min_interval(&self) -> Option<Duration> {
         match self {
-            Self::Webhook(webhook) => webhook.format().spacing(),
+            Self::Webhook(webhook) => webhook.format().min_interval(),
             Self::Email(_) => None,
         }
     }
 
     /// The longest that one try takes.
-    pub fn attempt_max(&self) -> Duration {
+    pub fn attempt_timeout(&self) -> Duration {
         match self {
-            Self::Webhook(webhook) => webhook.attempt_max(),
-            Self::Email(email) => email.attempt_max(),
+            Self::Webhook(webhook) => webhook.attempt_timeout(),
+            Self::Email(email) => email.attempt_timeout(),
         }
     }
 
@@ -107,5 +107,5 @@ impl Channel {
 /// The phase of a try that has nothing to send.
 const RENDER: &str = "render";
 const EMPTY: &str = "the stored message is empty, and an empty message is not sent";
-const WEBHOOKS_AT_ONCE: usize = 32;
-const MAILS_AT_ONCE: usize = 8;
+const WEBHOOK_CONCURRENCY: usize = 32;
+const MAIL_CONCURRENCY: usize = 8;

@@ -14,7 +14,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, retry};
 use url::Url;
 
-use crate::domain::reach::Reach;
+use crate::domain::reach::EgressPolicy;
 use crate::notify::error::NotifyError;
 use crate::notify::{fault, guard};
 
@@ -25,7 +25,7 @@ pub(super) struct ClientSpec {
     /// The longest that connecting may take, the look-up included.
     pub(super) connect_limit: Duration,
     /// Which addresses a name may lead to.
-    pub(super) reach: Reach,
+    pub(super) egress: EgressPolicy,
     /// The proxy; all goes through it.
     pub(super) proxy: Option<Url>,
     /// What is trusted.
@@ -35,7 +35,7 @@ pub(super) struct ClientSpec {
 /// What a client trusts.
 pub(super) enum Trust {
     /// Nobody: there is no TLS, so a machine without certificates will do.
-    Nobody,
+    None,
     /// The authorities of the system, and those of a PEM file.
     System { more: Option<Vec<u8>> },
 }
@@ -88,7 +88,8 @@ fn client(spec: &ClientSpec) -> Result<Client, NotifyError> {
     // Only the first call in a process takes effect; that another was first is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let failed = |error: reqwest::Error| NotifyError::HttpClient(Box::new(error.without_url()));
-    let resolver = Resolver { limit: spec.connect_limit.mul_f32(RESOLVE_SHARE), reach: spec.reach };
+    let resolver =
+        Resolver { limit: spec.connect_limit.mul_f32(RESOLVE_SHARE), egress: spec.egress };
     let builder = Client::builder()
         .user_agent(USER_AGENT)
         .redirect(Policy::none())
@@ -107,7 +108,7 @@ fn client(spec: &ClientSpec) -> Result<Client, NotifyError> {
         }
     };
     let builder = match &spec.trust {
-        Trust::Nobody => builder.tls_certs_only(iter::empty()),
+        Trust::None => builder.tls_certs_only(iter::empty()),
         Trust::System { more: None } => builder,
         Trust::System { more: Some(pem) } => builder.tls_certs_merge(authorities(pem)?),
     };
@@ -122,16 +123,16 @@ fn authorities(pem: &[u8]) -> Result<Vec<Certificate>, NotifyError> {
 /// Looks names up so that a failure tells whose fault it is, and no refused address comes out.
 struct Resolver {
     limit: Duration,
-    reach: Reach,
+    egress: EgressPolicy,
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let (limit, reach) = (self.limit, self.reach);
+        let (limit, reach) = (self.limit, self.egress);
         Box::pin(async move {
             // The client puts the port of the URL in place of the zero.
             let addresses = fault::resolve(name.as_str(), 0, limit).await?;
-            let admitted = guard::admit(addresses, reach)?;
+            let admitted = guard::filter_addresses(addresses, reach)?;
             Ok(Box::new(admitted.into_iter()) as Addrs)
         })
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::domain::foreign_text::one_line;
+use crate::domain::foreign_text::sanitize_line;
 use crate::mask::Mask;
 use crate::network;
 use crate::network::look_up::{LookUpError, look_up};
@@ -20,7 +20,7 @@ use crate::network::route::routable;
 use crate::tls_failure;
 
 /// A try that came no further than `phase`.
-pub(super) fn stopped(class: OutcomeClass, phase: &'static str, error: String) -> Outcome {
+pub(super) fn failed_outcome(class: OutcomeClass, phase: &'static str, error: String) -> Outcome {
     Outcome { error: Some(error), ..Outcome::new(class, phase) }
 }
 
@@ -42,7 +42,7 @@ pub(super) fn not_connected(host: &str, error: &io::Error) -> Outcome {
         }
         _ => (OutcomeClass::Retryable, "could not be connected to"),
     };
-    stopped(class, CONNECT, format!("`{host}` {said}"))
+    failed_outcome(class, CONNECT, format!("`{host}` {said}"))
 }
 
 /// A connection to the first of the addresses that takes one, within `limit` in all.
@@ -68,7 +68,7 @@ pub(super) fn tls_text(error: &rustls::Error, hidden: &[String]) -> String {
 pub(super) fn no_tls(host: &str, error: &rustls::Error, hidden: &[String]) -> Outcome {
     let help = tls_failure::explain(error).help;
     let text = format!("no TLS with `{host}`: {}", tls_text(error, hidden));
-    Outcome { help: Some(help), ..stopped(OutcomeClass::Retryable, TLS, text) }
+    Outcome { help: Some(help), ..failed_outcome(OutcomeClass::Retryable, TLS, text) }
 }
 
 /// Why there is no HTTP client: what this machine lacks, and how to mend it.
@@ -81,7 +81,7 @@ pub(super) fn not_built(error: &(dyn Error + 'static)) -> String {
     format!(
         "TLS cannot be set up on this machine ({}): install its CA certificates (the package \
          `ca-certificates`), or name a file of them with `SSL_CERT_FILE`",
-        one_line(&deepest.to_string(), TEXT_CHARS_MAX)
+        sanitize_line(&deepest.to_string(), TEXT_CHARS_MAX)
     )
 }
 
@@ -114,7 +114,7 @@ impl ResolveError {
                 (OutcomeClass::Local, format!("`{host}` could not be looked up: {self}"))
             }
         };
-        stopped(class, RESOLVE, text)
+        failed_outcome(class, RESOLVE, text)
     }
 }
 

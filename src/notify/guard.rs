@@ -9,19 +9,19 @@ use std::net::{IpAddr, SocketAddr};
 use url::{Host, Url};
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::domain::reach::{Reach, Refusal};
+use crate::domain::reach::{BlockedAddress, EgressPolicy};
 use crate::notify::fault::{self, CONNECT};
 
 /// Why nothing was connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("its address is {}{}", .0.what(), if .0.is_by_choice() { BY_CHOICE } else { "" })]
-pub(super) struct Refused(Refusal);
+#[error("its address is {}{}", .0.describe(), if .0.is_configurable() { CONFIGURABLE } else { "" })]
+pub(super) struct Blocked(BlockedAddress);
 
-impl Refused {
+impl Blocked {
     /// What it means for a try at `host`: the operator named that place, and has to name another.
     pub(super) fn outcome(self, host: &str) -> Outcome {
         let text = format!("`{host}` was not called: {self}");
-        fault::stopped(OutcomeClass::Misconfigured, CONNECT, text)
+        fault::failed_outcome(OutcomeClass::Misconfigured, CONNECT, text)
     }
 }
 
@@ -29,7 +29,7 @@ impl Refused {
 ///
 /// # Errors
 /// When it is refused.
-pub(super) fn check_url(url: &Url, reach: Reach) -> Result<(), Refused> {
+pub(super) fn check_url(url: &Url, reach: EgressPolicy) -> Result<(), Blocked> {
     match url.host() {
         Some(Host::Ipv4(address)) => check(address.into(), reach),
         Some(Host::Ipv6(address)) => check(address.into(), reach),
@@ -41,7 +41,10 @@ pub(super) fn check_url(url: &Url, reach: Reach) -> Result<(), Refused> {
 ///
 /// # Errors
 /// When that is none of them; with the reason of the first.
-pub(super) fn admit(addresses: Vec<SocketAddr>, reach: Reach) -> Result<Vec<SocketAddr>, Refused> {
+pub(super) fn filter_addresses(
+    addresses: Vec<SocketAddr>,
+    reach: EgressPolicy,
+) -> Result<Vec<SocketAddr>, Blocked> {
     let mut refused = None;
     let mut admitted = Vec::with_capacity(addresses.len());
     for address in addresses {
@@ -56,15 +59,15 @@ pub(super) fn admit(addresses: Vec<SocketAddr>, reach: Reach) -> Result<Vec<Sock
     }
 }
 
-fn check(address: IpAddr, reach: Reach) -> Result<(), Refused> {
+fn check(address: IpAddr, reach: EgressPolicy) -> Result<(), Blocked> {
     let bytes = match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
         IpAddr::V6(address) => address.octets(),
     };
-    reach.refusal(bytes).map_or(Ok(()), |refusal| Err(Refused(refusal)))
+    reach.check(bytes).map_or(Ok(()), |refusal| Err(Blocked(refusal)))
 }
 
-const BY_CHOICE: &str = ", which `deny_private` keeps us from";
+const CONFIGURABLE: &str = ", which `deny_private` keeps us from";
 
 #[cfg(test)]
 mod tests {
@@ -78,8 +81,8 @@ mod tests {
     fn an_address_in_a_url_is_known_in_every_spelling() {
         let check = |url: &str, near: bool, public: bool| {
             let url = Url::parse(url).unwrap();
-            assert_eq!(check_url(&url, Reach::Near).is_ok(), near, "near, {url}");
-            assert_eq!(check_url(&url, Reach::Public).is_ok(), public, "public, {url}");
+            assert_eq!(check_url(&url, EgressPolicy::AllowPrivate).is_ok(), near, "near, {url}");
+            assert_eq!(check_url(&url, EgressPolicy::DenyPrivate).is_ok(), public, "public, {url}");
         };
         for url in [
             "http://169.254.169.254/latest",
@@ -111,32 +114,32 @@ mod tests {
 
     #[test]
     fn of_a_names_addresses_only_the_good_are_called() {
-        let check = |found: &[&str], reach, expected: Result<&[&str], Refusal>| {
-            let expected = expected.map(addresses).map_err(Refused);
-            assert_eq!(admit(addresses(found), reach), expected, "for {found:?}");
+        let check = |found: &[&str], reach, expected: Result<&[&str], BlockedAddress>| {
+            let expected = expected.map(addresses).map_err(Blocked);
+            assert_eq!(filter_addresses(addresses(found), reach), expected, "for {found:?}");
         };
         let mixed = ["169.254.169.254", "8.8.8.8", "10.0.0.1", "fe80::1"];
-        check(&mixed, Reach::Near, Ok(&["8.8.8.8", "10.0.0.1"]));
-        check(&mixed, Reach::Public, Ok(&["8.8.8.8"]));
-        check(&["fe80::1", "0.0.0.0"], Reach::Near, Err(Refusal::LinkLocal));
-        check(&["10.0.0.1", "0.0.0.0"], Reach::Public, Err(Refusal::Private));
-        check(&[], Reach::Near, Ok(&[]));
+        check(&mixed, EgressPolicy::AllowPrivate, Ok(&["8.8.8.8", "10.0.0.1"]));
+        check(&mixed, EgressPolicy::DenyPrivate, Ok(&["8.8.8.8"]));
+        check(&["fe80::1", "0.0.0.0"], EgressPolicy::AllowPrivate, Err(BlockedAddress::LinkLocal));
+        check(&["10.0.0.1", "0.0.0.0"], EgressPolicy::DenyPrivate, Err(BlockedAddress::Private));
+        check(&[], EgressPolicy::AllowPrivate, Ok(&[]));
     }
 
     #[test]
     fn a_refusal_says_what_the_address_is_and_who_refuses_it() {
-        let check = |refusal: Refusal, expected: &str| {
-            let outcome = Refused(refusal).outcome("h.example");
+        let check = |refusal: BlockedAddress, expected: &str| {
+            let outcome = Blocked(refusal).outcome("h.example");
             assert_eq!(outcome.class, OutcomeClass::Misconfigured);
             assert_eq!(outcome.error.as_deref(), Some(expected));
         };
         check(
-            Refusal::LinkLocal,
+            BlockedAddress::LinkLocal,
             "`h.example` was not called: its address is link-local, as the metadata services of \
              clouds are",
         );
         check(
-            Refusal::Private,
+            BlockedAddress::Private,
             "`h.example` was not called: its address is in a private network, which \
              `deny_private` keeps us from",
         );

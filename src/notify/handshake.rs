@@ -8,16 +8,20 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::notify::trusted::Trusted;
+use crate::notify::trusted::RootCertificates;
 
 /// Shakes hands with `host`, trusting the authorities of `more` besides those of the system.
 ///
 /// # Errors
 /// With a [`rustls::Error`] inside where TLS failed, and without where the connection did.
-pub(super) async fn shake(stream: TcpStream, host: &str, more: Option<&[u8]>) -> io::Result<()> {
+pub(super) async fn handshake(
+    stream: TcpStream,
+    host: &str,
+    more: Option<&[u8]>,
+) -> io::Result<()> {
     let more = CertificateDer::pem_slice_iter(more.unwrap_or_default());
     let mut config =
-        Trusted::read(more.filter_map(Result::ok)).config().map_err(io::Error::other)?;
+        RootCertificates::read(more.filter_map(Result::ok)).config().map_err(io::Error::other)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     TlsConnector::from(Arc::new(config)).connect(name, stream).await.map(drop)

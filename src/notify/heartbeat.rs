@@ -9,35 +9,35 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::domain::reach::Reach;
+use crate::domain::reach::EgressPolicy;
 use crate::notify::client::{ClientSpec, LazyClient, Trust};
 use crate::notify::error::NotifyError;
 use crate::notify::fault::{self, ResolveError};
-use crate::notify::guard::{self, Refused};
+use crate::notify::guard::{self, Blocked};
 use crate::notify::hidden;
 use crate::secret::Secret;
 
 /// How we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vital {
+pub enum HeartbeatStatus {
     /// All is well.
-    Well,
+    Healthy,
     /// We live, and cannot do our work.
-    Unwell,
+    Unhealthy,
 }
 
 /// Where the heart beats.
 pub struct Heartbeat {
     client: LazyClient,
     host: String,
-    well: Url,
-    unwell: Url,
+    healthy_url: Url,
+    unhealthy_url: Url,
 }
 
 /// A beat that was not heard; without the URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NotHeard(String);
+pub struct HeartbeatError(String);
 
 impl Heartbeat {
     /// Sets it up; nothing is sent.
@@ -48,65 +48,68 @@ impl Heartbeat {
         let well = Url::parse(url.expose()).map_err(NotifyError::Url)?;
         let host = well.host_str().filter(|host| !host.is_empty()).ok_or(NotifyError::Scheme)?;
         let trust = match well.scheme() {
-            "http" => Trust::Nobody,
+            "http" => Trust::None,
             "https" => Trust::System { more: None },
             _ => return Err(NotifyError::Scheme),
         };
         let client = LazyClient::new(ClientSpec {
             timeout: TIMEOUT,
             connect_limit: CONNECT_LIMIT,
-            reach: Reach::Near,
+            egress: EgressPolicy::AllowPrivate,
             proxy: None,
             trust,
         })?;
-        Ok(Self { client, host: host.to_owned(), unwell: failing(&well), well })
+        Ok(Self { client, host: host.to_owned(), unhealthy_url: failing(&well), healthy_url: well })
     }
 
     /// Beats once.
     ///
     /// # Errors
     /// When no good answer came.
-    pub async fn beat(&self, vital: Vital) -> Result<(), NotHeard> {
+    pub async fn send(&self, vital: HeartbeatStatus) -> Result<(), HeartbeatError> {
         let url = match vital {
-            Vital::Well => &self.well,
-            Vital::Unwell => &self.unwell,
+            HeartbeatStatus::Healthy => &self.healthy_url,
+            HeartbeatStatus::Unhealthy => &self.unhealthy_url,
         };
-        let refused = |refused: Refused| NotHeard(refused.outcome(&self.host).said());
-        guard::check_url(url, Reach::Near).map_err(refused)?;
-        let client = self.client.get().map_err(NotHeard)?;
+        let refused = |refused: Blocked| HeartbeatError(refused.outcome(&self.host).summary());
+        guard::check_url(url, EgressPolicy::AllowPrivate).map_err(refused)?;
+        let client = self.client.get().map_err(HeartbeatError)?;
         match client.get(url.clone()).send().await {
             Ok(response) if response.status().is_success() => Ok(()),
             Ok(response) => {
                 let status = response.status().as_u16();
-                Err(NotHeard(format!("`{}` answered {status}", self.host)))
+                Err(HeartbeatError(format!("`{}` answered {status}", self.host)))
             }
-            Err(error) => Err(self.not_answered(&error.without_url())),
+            Err(error) => Err(self.request_failed(&error.without_url())),
         }
     }
 
     /// What this machine lacks, so that nothing can be told just now.
-    pub fn hindrance(&self) -> Option<String> {
+    pub fn obstacle(&self) -> Option<String> {
         self.client.get().err()
     }
 
-    fn not_answered(&self, error: &reqwest::Error) -> NotHeard {
+    fn request_failed(&self, error: &reqwest::Error) -> HeartbeatError {
         let host = &self.host;
-        if let Some(refused) = fault::cause::<Refused>(error) {
-            return NotHeard(refused.outcome(host).said());
+        if let Some(refused) = fault::cause::<Blocked>(error) {
+            return HeartbeatError(refused.outcome(host).summary());
         }
         if let Some(unresolved) = fault::cause::<ResolveError>(error) {
-            return NotHeard(unresolved.outcome(host).said());
+            return HeartbeatError(unresolved.outcome(host).summary());
         }
         if let Some(tls) = fault::cause::<rustls::Error>(error) {
-            let hidden = hidden::of_url(&self.well);
-            return NotHeard(format!("no TLS with `{host}`: {}", fault::tls_text(tls, &hidden)));
+            let hidden = hidden::of_url(&self.healthy_url);
+            return HeartbeatError(format!(
+                "no TLS with `{host}`: {}",
+                fault::tls_text(tls, &hidden)
+            ));
         }
         let what = match (error.is_connect(), error.is_timeout()) {
             (true, _) => "cannot be connected to",
             (false, true) => "did not answer in time",
             (false, false) => "gave no answer",
         };
-        NotHeard(format!("`{host}` {what}"))
+        HeartbeatError(format!("`{host}` {what}"))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 
 /// The texts to hide, the longest first, so that none leaves a part of another behind.
-pub(super) fn list(parts: impl IntoIterator<Item = String>) -> Vec<String> {
+pub(super) fn secret_patterns(parts: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
     parts.dedup();
@@ -73,7 +73,7 @@ mod tests {
     fn the_parts_of_a_url_that_may_be_secret_are_known() {
         let url =
             Url::parse("https://user:passw0rd@h.example/hook/T0K%2FEN77?sig=abc%3Ddef").unwrap();
-        let parts = list(of_url(&url));
+        let parts = secret_patterns(of_url(&url));
         for part in
             ["T0K%2FEN77", "T0K/EN77", "passw0rd", "abc=def", "abc%3Ddef", "dXNlcjpwYXNzdzByZA=="]
         {
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn the_parts_of_a_header_that_may_be_secret_are_known() {
         let check = |value: &str, expected: &[&str]| {
-            assert_eq!(list(of_header(&Secret::new(value))), expected, "for `{value}`");
+            assert_eq!(secret_patterns(of_header(&Secret::new(value))), expected, "for `{value}`");
         };
         check("Bearer t0ken-77", &["Bearer t0ken-77", "t0ken-77"]);
         check(
@@ -98,6 +98,6 @@ mod tests {
     #[test]
     fn the_longest_is_hidden_first() {
         let parts = ["secret".to_owned(), "secret-77".to_owned(), "secret".to_owned()];
-        assert_eq!(list(parts), ["secret-77", "secret"]);
+        assert_eq!(secret_patterns(parts), ["secret-77", "secret"]);
     }
 }

@@ -15,19 +15,19 @@ use url::Url;
 use crate::domain::channel::Accepts;
 use crate::domain::custom_header::CustomHeaderName;
 use crate::domain::delivery::{GARBLED, Outcome, OutcomeClass, Scope};
-use crate::domain::reach::Reach;
+use crate::domain::reach::EgressPolicy;
 use crate::domain::timestamp::Timestamp;
 use crate::mask::Mask;
-use crate::notify::answer::{Answer, Meaning};
+use crate::notify::answer::{Classification, HttpResponse};
 use crate::notify::client::{ClientSpec, LazyClient, Trust};
 use crate::notify::error::NotifyError;
 use crate::notify::fault::{self, CONNECT, ResolveError, TLS};
 use crate::notify::format::choice::{Format, Target};
-use crate::notify::guard::{self, Refused};
-use crate::notify::message::Parcel;
+use crate::notify::guard::{self, Blocked};
+use crate::notify::message::OutboundMessage;
 use crate::notify::proxy::{Proxy, Tunnel};
-use crate::notify::tunnel::{self, Refusal};
-use crate::notify::way::{REFUSAL_PATIENCE, Way};
+use crate::notify::tunnel::{self, TunnelRefusal};
+use crate::notify::way::{REFUSAL_TIMEOUT, Route};
 use crate::notify::{body, hidden, plain, proxy, signature};
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
@@ -48,7 +48,7 @@ pub struct WebhookSpec {
     /// The proxy to go through; an `http` URL, and a secret.
     pub proxy: Option<Secret>,
     /// How far it may reach.
-    pub reach: Reach,
+    pub egress: EgressPolicy,
     /// Certificates to trust besides those of the system, as PEM.
     pub ca_pem: Option<Vec<u8>>,
     /// Which answers of a chat say that it took a message.
@@ -58,7 +58,7 @@ pub struct WebhookSpec {
 /// A place that takes messages over HTTP.
 pub struct Webhook {
     client: Box<LazyClient>,
-    way: Box<Way>,
+    route: Box<Route>,
     format: Box<Format>,
     target: Box<Target>,
     accepts: Accepts,
@@ -78,7 +78,7 @@ impl WebhookSpec {
             format: Format::Standard,
             headers: Vec::new(),
             proxy: None,
-            reach: Reach::Near,
+            egress: EgressPolicy::AllowPrivate,
             ca_pem: None,
             accepts: Accepts::Known,
         }
@@ -104,10 +104,10 @@ impl Webhook {
             timeout: spec.timeout,
             connect_limit,
             // A proxy was chosen, and may well be near: only what it is sent to is limited.
-            reach: if proxy.is_some() { Reach::Near } else { spec.reach },
+            egress: if proxy.is_some() { EgressPolicy::AllowPrivate } else { spec.egress },
             proxy: proxy.as_ref().map(|proxy| proxy.url.clone()),
             trust: match url.scheme() {
-                "http" => Trust::Nobody,
+                "http" => Trust::None,
                 _ => Trust::System { more: spec.ca_pem.clone() },
             },
         })?;
@@ -118,14 +118,14 @@ impl Webhook {
             .chain(of_headers)
             .chain(target.topic.iter().map(|topic| topic.expose().to_owned()))
             .chain(proxy.iter().flat_map(Proxy::hidden));
-        let hidden = hidden::list(hidden);
+        let hidden = hidden::secret_patterns(hidden);
         let host = host.to_owned();
-        let (reach, ca_pem) = (spec.reach, spec.ca_pem);
+        let (reach, ca_pem) = (spec.egress, spec.ca_pem);
         Ok(Self {
             client: Box::new(client),
             headers: custom(&spec.headers)?,
             hidden,
-            way: Box::new(Way { url, host, proxy, reach, ca_pem, connect_limit }),
+            route: Box::new(Route { url, host, proxy, egress: reach, ca_pem, connect_limit }),
             target: Box::new(target),
             format: Box::new(spec.format),
             accepts: spec.accepts,
@@ -135,13 +135,13 @@ impl Webhook {
     }
 
     /// Makes exactly one try.
-    pub async fn deliver(&self, parcel: &Parcel, now: Timestamp) -> Outcome {
+    pub async fn deliver(&self, parcel: &OutboundMessage, now: Timestamp) -> Outcome {
         if let Err(outcome) = self.check_literals() {
             return outcome;
         }
         let body = self.target.body(&parcel.body);
         let Some(headers) = self.headers(parcel, &body, now) else {
-            return fault::stopped(
+            return fault::failed_outcome(
                 OutcomeClass::Rejected,
                 REQUEST,
                 "the content type cannot stand in a header".to_owned(),
@@ -149,18 +149,18 @@ impl Webhook {
         };
         let client = match self.client.get() {
             Ok(client) => client,
-            Err(lacks) => return fault::stopped(OutcomeClass::Local, TLS, lacks),
+            Err(lacks) => return fault::failed_outcome(OutcomeClass::Local, TLS, lacks),
         };
         let request = client.post(self.target.url.clone()).headers(headers);
         match request.body(body.into_owned()).send().await {
-            Ok(response) => self.judge(response, now).await,
+            Ok(response) => self.classify(response, now).await,
             Err(error) => {
                 let error = error.without_url();
-                let outcome = self.not_answered(&error);
+                let outcome = self.request_failed(&error);
                 if !self.may_be_proxy(&outcome, &error) {
                     return outcome;
                 }
-                self.way.refusal(&self.hidden).await.unwrap_or(outcome)
+                self.route.refusal(&self.hidden).await.unwrap_or(outcome)
             }
         }
     }
@@ -171,14 +171,14 @@ impl Webhook {
         if let Err(outcome) = self.check_literals() {
             return outcome;
         }
-        match self.hindrance() {
-            None => self.way.probe(&self.hidden).await,
-            Some(lacks) => fault::stopped(OutcomeClass::Local, TLS, lacks),
+        match self.obstacle() {
+            None => self.route.probe(&self.hidden).await,
+            Some(lacks) => fault::failed_outcome(OutcomeClass::Local, TLS, lacks),
         }
     }
 
     /// What this machine lacks, so that nothing can be sent just now.
-    pub fn hindrance(&self) -> Option<String> {
+    pub fn obstacle(&self) -> Option<String> {
         self.client.get().err()
     }
 
@@ -188,26 +188,27 @@ impl Webhook {
     }
 
     /// How long one try takes at most.
-    pub const fn attempt_max(&self) -> Duration {
-        let after = self.timeout.saturating_add(SNIPPET_PATIENCE);
-        if self.way.proxy.is_some() { after.saturating_add(REFUSAL_PATIENCE) } else { after }
+    pub const fn attempt_timeout(&self) -> Duration {
+        let after = self.timeout.saturating_add(SNIPPET_TIMEOUT);
+        if self.route.proxy.is_some() { after.saturating_add(REFUSAL_TIMEOUT) } else { after }
     }
 
     /// A name of the URL that does not show it.
     pub fn fingerprint(&self) -> String {
-        signature::fingerprint(&["webhook", self.way.url.as_str()])
+        signature::fingerprint(&["webhook", self.route.url.as_str()])
     }
 
     /// The addresses that stand in the settings are never looked up, so the resolver does not see
     /// them.
     fn check_literals(&self) -> Result<(), Outcome> {
-        let Way { url, host, proxy, reach, .. } = &*self.way;
+        let Route { url, host, proxy, egress: reach, .. } = &*self.route;
         guard::check_url(url, *reach).map_err(|refused| refused.outcome(host))?;
         let Some(proxy) = proxy else { return Ok(()) };
-        guard::check_url(&proxy.url, Reach::Near).map_err(|refused| refused.outcome(&proxy.host))
+        guard::check_url(&proxy.url, EgressPolicy::AllowPrivate)
+            .map_err(|refused| refused.outcome(&proxy.host))
     }
 
-    fn headers(&self, parcel: &Parcel, body: &[u8], now: Timestamp) -> Option<HeaderMap> {
+    fn headers(&self, parcel: &OutboundMessage, body: &[u8], now: Timestamp) -> Option<HeaderMap> {
         let id = parcel.event_id.as_str();
         // Ours come after the custom ones, so that none of those is in their place.
         let mut headers = self.headers.clone();
@@ -222,26 +223,26 @@ impl Webhook {
         Some(headers)
     }
 
-    async fn judge(&self, mut response: Response, now: Timestamp) -> Outcome {
+    async fn classify(&self, mut response: Response, now: Timestamp) -> Outcome {
         let said = response.status().canonical_reason().map(|reason| format!(" ({reason})"));
         let mut answer = head(&response);
-        body::read(&mut response, &mut answer, SNIPPET_PATIENCE).await;
-        let shown = answer.beginning.len().min(SNIPPET_BYTES_MAX);
-        let snippet = plain::snippet(&answer.beginning[..shown], &self.hidden);
+        body::read(&mut response, &mut answer, SNIPPET_TIMEOUT).await;
+        let shown = answer.body_prefix.len().min(SNIPPET_BYTES_MAX);
+        let snippet = plain::redacted_excerpt(&answer.body_prefix[..shown], &self.hidden);
         let code = Some(answer.status);
-        if let Some(proxy) = self.way.proxy.as_ref().filter(|_| answered_by_proxy(&answer)) {
+        if let Some(proxy) = self.route.proxy.as_ref().filter(|_| answered_by_proxy(&answer)) {
             let schemes = tunnel::schemes(answer.values("proxy-authenticate"));
-            let refusal = Refusal { status: code, said: answer.beginning, schemes };
-            return proxy.refused(&self.way.host, &refusal, &self.hidden);
+            let refusal = TunnelRefusal { status: code, said: answer.body_prefix, schemes };
+            return proxy.refused(&self.route.host, &refusal, &self.hidden);
         }
-        let meaning = self.format.meaning(&answer, self.accepts, now);
+        let meaning = self.format.classify(&answer, self.accepts, now);
         let remark = meaning.remark.map(|remark| format!("; {remark}"));
-        let undecoded = answer.undecoded.as_ref();
+        let undecoded = answer.decode_error.as_ref();
         let undecoded =
             undecoded.map(|flaw| format!("; its body {}", Mask::new(&self.hidden).whole(flaw)));
         let error = format!(
             "`{}` answered {}{}{}{}",
-            self.way.host,
+            self.route.host,
             answer.status,
             said.unwrap_or_default(),
             remark.unwrap_or_default(),
@@ -261,11 +262,11 @@ impl Webhook {
     }
 
     /// What mends an answer that was no yes; `None` where its code says enough.
-    fn help(&self, meaning: &Meaning, status: u16) -> Option<&'static str> {
+    fn help(&self, meaning: &Classification, status: u16) -> Option<&'static str> {
         match (meaning.class, status) {
             (OutcomeClass::Delivered, _) => None,
             (OutcomeClass::Ambiguous, _) => Some(UNCLEAR_HELP),
-            (OutcomeClass::Throttled, _) => Some(WAIT_HELP),
+            (OutcomeClass::Throttled, _) => Some(RATE_LIMIT_HELP),
             (OutcomeClass::Misconfigured, _) if self.headers.is_empty() => Some(URL_HELP),
             (OutcomeClass::Misconfigured, _) => Some(LOGIN_HELP),
             (_, 200..=299) => Some(REFUSED_HELP),
@@ -275,7 +276,7 @@ impl Webhook {
             (OutcomeClass::Gone, _) => Some(GONE_HELP),
             (OutcomeClass::Rejected, _) => Some(MESSAGE_HELP),
             (_, 404 | 405) => Some(PATH_HELP),
-            (_, 500..) => Some(TROUBLE_HELP),
+            (_, 500..) => Some(SERVER_ERROR_HELP),
             _ => None,
         }
     }
@@ -295,10 +296,10 @@ impl Webhook {
     }
 
     /// No answer came. Once the connection stood, the request may have been taken.
-    fn not_answered(&self, error: &reqwest::Error) -> Outcome {
-        let Way { host, proxy, .. } = &*self.way;
+    fn request_failed(&self, error: &reqwest::Error) -> Outcome {
+        let Route { host, proxy, .. } = &*self.route;
         let next = proxy.as_ref().map_or(host, |proxy| &proxy.host);
-        if let Some(refused) = fault::cause::<Refused>(error) {
+        if let Some(refused) = fault::cause::<Blocked>(error) {
             return refused.outcome(next);
         }
         if let Some(unresolved) = fault::cause::<ResolveError>(error) {
@@ -314,13 +315,13 @@ impl Webhook {
         }
         if error.is_connect() {
             let of_proxy = proxy.as_ref().and_then(|proxy| {
-                proxy.not_connected(host, self.way.tunnel(), error.is_timeout(), error)
+                proxy.not_connected(host, self.route.tunnel(), error.is_timeout(), error)
             });
-            return of_proxy.unwrap_or_else(|| self.not_connected(error));
+            return of_proxy.unwrap_or_else(|| self.connect_failed(error));
         }
         if error.is_builder() {
             let text = "the request could not be put together".to_owned();
-            return fault::stopped(OutcomeClass::Retryable, REQUEST, text);
+            return fault::failed_outcome(OutcomeClass::Retryable, REQUEST, text);
         }
         if fault::is_garbled(error) {
             let text = format!(
@@ -329,7 +330,7 @@ impl Webhook {
             );
             // Whoever knows an event by its id can be sent it as often as it takes; people cannot.
             let phase = if self.format.is_chat() { GARBLED } else { RESPONSE };
-            return fault::stopped(OutcomeClass::Ambiguous, phase, text);
+            return fault::failed_outcome(OutcomeClass::Ambiguous, phase, text);
         }
         let said = match tls {
             Some(tls) => format!("broke TLS off ({})", fault::tls_text(tls, &self.hidden)),
@@ -337,14 +338,14 @@ impl Webhook {
             None => "gave no answer".to_owned(),
         };
         let text = format!("`{host}` {said}; it may have taken the message");
-        fault::stopped(OutcomeClass::Ambiguous, RESPONSE, text)
+        fault::failed_outcome(OutcomeClass::Ambiguous, RESPONSE, text)
     }
 
-    fn not_connected(&self, error: &reqwest::Error) -> Outcome {
-        let host = &self.way.host;
-        if error.is_timeout() && self.way.tunnel() == Tunnel::Asked {
+    fn connect_failed(&self, error: &reqwest::Error) -> Outcome {
+        let host = &self.route.host;
+        if error.is_timeout() && self.route.tunnel() == Tunnel::Requested {
             let text = format!("`{host}` was not connected to, with TLS, in time");
-            return fault::stopped(OutcomeClass::Retryable, CONNECT, text);
+            return fault::failed_outcome(OutcomeClass::Retryable, CONNECT, text);
         }
         if error.is_timeout() {
             return fault::not_connected(host, &std::io::ErrorKind::TimedOut.into());
@@ -357,7 +358,7 @@ impl Webhook {
 
 impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Webhook").field("host", &self.way.host).finish_non_exhaustive()
+        f.debug_struct("Webhook").field("host", &self.route.host).finish_non_exhaustive()
     }
 }
 
@@ -375,20 +376,20 @@ fn custom(headers: &[(CustomHeaderName, Secret)]) -> Result<HeaderMap, NotifyErr
 }
 
 /// An answer whose body has not come yet.
-fn head(response: &Response) -> Answer {
+fn head(response: &Response) -> HttpResponse {
     let text = |(name, value): (&HeaderName, &HeaderValue)| {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
     };
-    Answer {
+    HttpResponse {
         status: response.status().as_u16(),
         headers: response.headers().iter().filter_map(text).collect(),
-        ..Answer::default()
+        ..HttpResponse::default()
     }
 }
 
 /// Whether it is the proxy that an answer comes from, as far as that shows: it asks for our login,
 /// or says that it could not pass the request on (RFC 9209, and Squid).
-fn answered_by_proxy(answer: &Answer) -> bool {
+fn answered_by_proxy(answer: &HttpResponse) -> bool {
     let says_so = || PROXY_MARKS.iter().any(|name| answer.header(name).is_some());
     answer.status == PROXY_LOGIN_WANTED || (answer.status >= 400 && says_so())
 }
@@ -401,7 +402,7 @@ const PROXY_LOGIN_WANTED: u16 = 407;
 const PROXY_MARKS: [&str; 3] = ["proxy-status", "proxy-authenticate", "x-squid-error"];
 const UNCLEAR_HELP: &str = "did the message arrive? If it did, write `accepts = \"any-2xx\"` in \
     this channel; if not, is `url` right?";
-const WAIT_HELP: &str = "wait a while; does anything else send to the same place?";
+const RATE_LIMIT_HELP: &str = "wait a while; does anything else send to the same place?";
 const REFUSED_HELP: &str = "read what it said; is `url` right, and does nothing in between want \
     a sign-in?";
 const REDIRECT_HELP: &str = "write the URL that it leads to into `url`";
@@ -411,13 +412,13 @@ const LOGIN_HELP: &str =
 const GONE_HELP: &str = "make a new webhook there, and write its URL into `url`";
 const MESSAGE_HELP: &str = "read what it said; is `format` the one that it speaks?";
 const PATH_HELP: &str = "is the path of `url` right, and does it take POST?";
-const TROUBLE_HELP: &str = "what does the receiver's own log say?";
+const SERVER_ERROR_HELP: &str = "what does the receiver's own log say?";
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Of a short timeout, connecting gets this share, so that a timeout says which of both it was.
 const CONNECT_SHARE: f32 = 0.75;
 const SNIPPET_BYTES_MAX: usize = 4096;
 /// How long the rest of a judged answer may keep us.
-const SNIPPET_PATIENCE: Duration = Duration::from_secs(2);
+const SNIPPET_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

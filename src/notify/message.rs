@@ -6,7 +6,7 @@ use crate::domain::id::EventId;
 
 /// A message for one recipient, rendered and not yet stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draft {
+pub struct RenderedMessage {
     /// The id of the delivery.
     pub id: DeliveryId,
     /// The address for mail; empty for a webhook.
@@ -21,7 +21,7 @@ pub struct Draft {
 
 /// A stored message, to be tried once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parcel {
+pub struct OutboundMessage {
     /// The id of the delivery.
     pub delivery_id: DeliveryId,
     /// The id of the event, the same on every repeat.

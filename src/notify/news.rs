@@ -2,44 +2,46 @@
 
 use crate::domain::avatar::Avatar;
 use crate::domain::event::Event;
-use crate::domain::foreign_text::one_line;
+use crate::domain::foreign_text::sanitize_line;
 use crate::domain::humanize::humanize;
 use crate::domain::status::Status;
 use crate::domain::training::Training;
 use crate::domain::transition::{Earlier, Previous, Transition};
-use crate::notify::letter::{BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, called, clock};
+use crate::notify::letter::{
+    BAD, Content, Field, GOOD, NAME_CHARS_MAX, NEUTRAL, display_name, format_time,
+};
 
 /// The letter about a transition.
-pub(super) fn news(
+pub(super) fn render(
     event: &Event,
     avatar: &Avatar,
     transition: &Transition,
     training: Option<&Training>,
-) -> Letter {
+) -> Content {
     let id = transition.avatar_id.as_str();
-    let name = called(&transition.avatar_id, avatar.name.as_deref());
-    let status = one_line(transition.status.name(), NAME_CHARS_MAX);
-    let end = Ending::of(&transition.status, &status);
+    let name = display_name(&transition.avatar_id, avatar.name.as_deref());
+    let status = sanitize_line(transition.status.name(), NAME_CHARS_MAX);
+    let end = StatusText::of(&transition.status, &status);
     let previous =
-        transition.previous.status().map(|before| one_line(before.name(), NAME_CHARS_MAX));
-    let took = training.map(|training| Fact { name: "Training took", value: took(training) });
-    let mut facts: Vec<Fact> = took.into_iter().collect();
-    facts.push(Fact { name: "Avatar id", value: id.to_owned() });
+        transition.previous.status().map(|before| sanitize_line(before.name(), NAME_CHARS_MAX));
+    let took = training.map(|training| Field { name: "Training took", value: duration(training) });
+    let mut facts: Vec<Field> = took.into_iter().collect();
+    facts.push(Field { name: "Avatar id", value: id.to_owned() });
     let change =
         previous.map_or_else(|| status.clone(), |before| format!("from {before} to {status}"));
-    facts.push(Fact { name: "Status", value: change });
+    facts.push(Field { name: "Status", value: change });
     if let Some(model) = &avatar.model {
-        facts.push(Fact { name: "Model", value: one_line(model, NAME_CHARS_MAX) });
+        facts.push(Field { name: "Model", value: sanitize_line(model, NAME_CHARS_MAX) });
     }
     if let Some(at) = &transition.upstream_updated_at {
-        let value = one_line(at, NAME_CHARS_MAX);
-        facts.push(Fact { name: "Argil's updatedAt", value });
+        let value = sanitize_line(at, NAME_CHARS_MAX);
+        facts.push(Field { name: "Argil's updatedAt", value });
     }
-    Letter {
+    Content {
         subject: format!("{name}: {}", end.word),
         headline: end.headline,
-        about: name,
-        facts,
+        subject_name: name,
+        fields: facts,
         meaning: end.meaning.to_owned(),
         window: window(transition, &status),
         status,
@@ -49,14 +51,14 @@ pub(super) fn news(
 }
 
 /// How a status is told.
-struct Ending {
+struct StatusText {
     word: String,
     headline: String,
     meaning: &'static str,
     color: &'static str,
 }
 
-impl Ending {
+impl StatusText {
     fn of(status: &Status, shown: &str) -> Self {
         let (word, headline, meaning, color) = match status {
             Status::Idle => ("ready", "Ready: the avatar can be used", READY, GOOD),
@@ -83,23 +85,23 @@ impl Ending {
 
 /// How long it lasted, as far as we saw: from our first sight of it, to between our last one and
 /// our first sight of its end.
-fn took(training: &Training) -> String {
-    let (min, max) = (humanize(training.lasted_min), humanize(training.lasted_max));
+fn duration(training: &Training) -> String {
+    let (min, max) = (humanize(training.duration_min), humanize(training.duration_max));
     let lasted = if min == max { format!("about {max}") } else { format!("{min} to {max}") };
     format!("{lasted}, from our first sight of it")
 }
 
 /// What is known about when it happened: an interval, never an instant.
 fn window(transition: &Transition, status: &str) -> Vec<String> {
-    let detected = clock(transition.detected_at);
+    let detected = format_time(transition.detected_at);
     match &transition.previous {
-        Previous::Seen { status: before, at } => {
-            let before = one_line(before.name(), NAME_CHARS_MAX);
+        Previous::Observed { status: before, at } => {
+            let before = sanitize_line(before.name(), NAME_CHARS_MAX);
             let mut lines = vec![
-                format!("It happened between {} and {detected}:", clock(*at)),
+                format!("It happened between {} and {detected}:", format_time(*at)),
                 format!("then we last saw {before}, and first saw {status}."),
             ];
-            if transition.earlier == Some(Earlier::Seen) {
+            if transition.earlier == Some(Earlier::Observed) {
                 lines.push("The training was seen before that.".to_owned());
             }
             if !transition.training_observed() && transition.status.is_settled() {
@@ -117,10 +119,10 @@ fn window(transition: &Transition, status: &str) -> Vec<String> {
             format!("It happened before {detected}, when we first looked;"),
             format!(
                 "the registration said that it was {} before.",
-                one_line(before.name(), NAME_CHARS_MAX)
+                sanitize_line(before.name(), NAME_CHARS_MAX)
             ),
         ],
-        Previous::Nothing => vec![format!("It happened before {detected}, when we first looked.")],
+        Previous::Unknown => vec![format!("It happened before {detected}, when we first looked.")],
     }
 }
 

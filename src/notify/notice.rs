@@ -2,31 +2,33 @@
 
 use crate::domain::account::AccountName;
 use crate::domain::channel::ChannelName;
-use crate::domain::condition::{About, BlindCause, Condition, Phase};
+use crate::domain::condition::{Condition, ConditionSubject, OutageCause, Phase};
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::event::{Event, EventKind};
-use crate::domain::foreign_text::one_line;
+use crate::domain::foreign_text::sanitize_line;
 use crate::domain::recipient::masked;
 use crate::domain::status::Status;
-use crate::notify::letter::{BAD, Fact, GOOD, Letter, NAME_CHARS_MAX, NEUTRAL, called, clock};
+use crate::notify::letter::{
+    BAD, Content, Field, GOOD, NAME_CHARS_MAX, NEUTRAL, display_name, format_time,
+};
 
 /// The letter about the beginning or the end of a condition.
-pub(super) fn notice(event: &Event, condition: &Condition) -> Letter {
+pub(super) fn condition(event: &Event, condition: &Condition) -> Content {
     let words = words(event.kind, condition);
-    let (about, mut facts) = facts(&condition.about);
+    let (about, mut facts) = facts(&condition.subject);
     if let Some(reason) = &condition.reason {
-        facts.push(Fact { name: "Reason", value: one_line(reason, REASON_CHARS_MAX) });
+        facts.push(Field { name: "Reason", value: sanitize_line(reason, REASON_CHARS_MAX) });
     }
-    let (since, now) = (clock(condition.since), clock(event.occurred_at));
+    let (since, now) = (format_time(condition.started_at), format_time(event.occurred_at));
     let (window, color) = match condition.phase {
-        Phase::Begun => (format!("It has been so since {since}, and was told at {now}."), BAD),
-        Phase::Ended => (format!("It was so from {since} to {now}."), GOOD),
+        Phase::Started => (format!("It has been so since {since}, and was told at {now}."), BAD),
+        Phase::Resolved => (format!("It was so from {since} to {now}."), GOOD),
     };
-    Letter {
+    Content {
         subject: format!("{about}: {}", words.word),
         headline: words.headline.to_owned(),
-        about,
-        facts,
+        subject_name: about,
+        fields: facts,
         meaning: words.meaning.to_owned(),
         window: vec![window],
         status: String::new(),
@@ -36,24 +38,24 @@ pub(super) fn notice(event: &Event, condition: &Condition) -> Letter {
 }
 
 /// The letter about a delivery that was given up.
-pub(super) fn given_up(event: &Event, letter: &DeadLetter) -> Letter {
-    let about = channel_called(&letter.channel);
+pub(super) fn dead_letter(event: &Event, letter: &DeadLetter) -> Content {
+    let about = channel_name(&letter.channel);
     let mut facts = vec![
-        Fact { name: "Delivery", value: letter.delivery.to_string() },
-        Fact { name: "What it told", value: one_line(&letter.kind, NAME_CHARS_MAX) },
+        Field { name: "Delivery", value: letter.delivery.to_string() },
+        Field { name: "What it told", value: sanitize_line(&letter.kind, NAME_CHARS_MAX) },
     ];
     if let Some(id) = &letter.avatar_id {
-        facts.push(Fact { name: "Avatar id", value: one_line(id, NAME_CHARS_MAX) });
+        facts.push(Field { name: "Avatar id", value: sanitize_line(id, NAME_CHARS_MAX) });
     }
-    facts.push(Fact { name: "Tries", value: letter.attempts.to_string() });
-    facts.push(Fact { name: "Reason", value: one_line(&letter.reason, REASON_CHARS_MAX) });
-    Letter {
+    facts.push(Field { name: "Tries", value: letter.attempts.to_string() });
+    facts.push(Field { name: "Reason", value: sanitize_line(&letter.reason, REASON_CHARS_MAX) });
+    Content {
         subject: format!("{about}: a message was given up"),
         headline: "Given up: a message did not reach its channel".to_owned(),
-        about,
-        facts,
-        meaning: GIVEN_UP.to_owned(),
-        window: vec![format!("It was given up at {}.", clock(event.occurred_at))],
+        subject_name: about,
+        fields: facts,
+        meaning: DEAD_LETTER.to_owned(),
+        window: vec![format!("It was given up at {}.", format_time(event.occurred_at))],
         status: String::new(),
         color: BAD,
         event: event.id.clone(),
@@ -61,14 +63,14 @@ pub(super) fn given_up(event: &Event, letter: &DeadLetter) -> Letter {
 }
 
 /// The letter that tries a channel.
-pub(super) fn trial(event: &Event, channel: &ChannelName) -> Letter {
-    Letter {
+pub(super) fn test(event: &Event, channel: &ChannelName) -> Content {
+    Content {
         subject: format!("test of `{channel}`"),
         headline: "This channel works".to_owned(),
-        about: format!("A test of the channel `{channel}`. No avatar has changed."),
-        facts: Vec::new(),
+        subject_name: format!("A test of the channel `{channel}`. No avatar has changed."),
+        fields: Vec::new(),
         meaning: "There is nothing to do.".to_owned(),
-        window: vec![format!("Written at {}.", clock(event.occurred_at))],
+        window: vec![format!("Written at {}.", format_time(event.occurred_at))],
         status: String::new(),
         color: NEUTRAL,
         event: event.id.clone(),
@@ -76,109 +78,113 @@ pub(super) fn trial(event: &Event, channel: &ChannelName) -> Letter {
 }
 
 /// Whose it is, and what else is known of that.
-fn facts(about: &About) -> (String, Vec<Fact>) {
+fn facts(about: &ConditionSubject) -> (String, Vec<Field>) {
     match about {
-        About::Avatar { id, name, account, status } => {
+        ConditionSubject::Avatar { id, name, account, status } => {
             let mut facts = vec![
-                Fact { name: "Avatar id", value: id.to_string() },
-                Fact { name: "Account", value: account.to_string() },
+                Field { name: "Avatar id", value: id.to_string() },
+                Field { name: "Account", value: account.to_string() },
             ];
-            let seen = status.as_ref().map(Status::shown);
-            let seen = seen.map(|status| one_line(&status, NAME_CHARS_MAX));
+            let seen = status.as_ref().map(Status::display);
+            let seen = seen.map(|status| sanitize_line(&status, NAME_CHARS_MAX));
             let value = seen.unwrap_or_else(|| "never".to_owned());
-            facts.push(Fact { name: "Last seen as", value });
-            (called(id, name.as_deref()), facts)
+            facts.push(Field { name: "Last seen as", value });
+            (display_name(id, name.as_deref()), facts)
         }
-        About::Account { name, cause } => {
+        ConditionSubject::Account { name, cause } => {
             let value = cause.name().replace('_', " ");
-            (account_called(name), vec![Fact { name: "Cause", value }])
+            (account_name(name), vec![Field { name: "Cause", value }])
         }
-        About::Config => ("config".to_owned(), Vec::new()),
-        About::Channel { name, recipient: None } => (channel_called(name), Vec::new()),
-        About::Channel { name, recipient: Some(to) } => {
-            let fact = Fact { name: "Recipient", value: masked(to) };
-            (channel_called(name), vec![fact])
+        ConditionSubject::Config => ("config".to_owned(), Vec::new()),
+        ConditionSubject::Channel { name, recipient: None } => (channel_name(name), Vec::new()),
+        ConditionSubject::Channel { name, recipient: Some(to) } => {
+            let fact = Field { name: "Recipient", value: masked(to) };
+            (channel_name(name), vec![fact])
         }
     }
 }
 
-fn channel_called(name: &ChannelName) -> String {
+fn channel_name(name: &ChannelName) -> String {
     format!("channel {name}")
 }
 
-fn account_called(name: &AccountName) -> String {
+fn account_name(name: &AccountName) -> String {
     format!("account {name}")
 }
 
 /// How the beginning or the end of a condition is told.
-struct Words {
+struct ConditionText {
     word: &'static str,
     headline: &'static str,
     meaning: &'static str,
 }
 
-const fn words(kind: EventKind, condition: &Condition) -> Words {
+const fn words(kind: EventKind, condition: &Condition) -> ConditionText {
     let (word, headline, meaning) = match (kind, condition.phase) {
-        (EventKind::AvatarMissing, Phase::Begun) => {
+        (EventKind::AvatarMissing, Phase::Started) => {
             ("missing", "Missing: Argil knows no such avatar", MISSING)
         }
-        (EventKind::AvatarMissing, Phase::Ended) => {
+        (EventKind::AvatarMissing, Phase::Resolved) => {
             ("found again", "Found again: Argil knows the avatar", NOTHING)
         }
-        (EventKind::AvatarUnseen, Phase::Begun) => {
+        (EventKind::AvatarUnreachable, Phase::Started) => {
             ("out of sight", "Out of sight: this avatar cannot be looked at", UNSEEN)
         }
-        (EventKind::AvatarUnseen, Phase::Ended) => {
+        (EventKind::AvatarUnreachable, Phase::Resolved) => {
             ("in sight again", "In sight again: this avatar can be looked at", NOTHING)
         }
-        (EventKind::AvatarTrainingOverdue, Phase::Begun) => {
+        (EventKind::AvatarTrainingOverdue, Phase::Started) => {
             ("training overdue", "Overdue: the training takes longer than it should", OVERDUE)
         }
-        (EventKind::AvatarTrainingOverdue, Phase::Ended) => {
+        (EventKind::AvatarTrainingOverdue, Phase::Resolved) => {
             ("no longer in training", "Ended: the overdue training is over", OVERDUE_ENDED)
         }
-        (EventKind::AvatarStatusUnrecognized, Phase::Begun) => (
+        (EventKind::AvatarStatusUnrecognized, Phase::Started) => (
             "unknown status",
             "Unknown status: Argil shows one that this version does not know",
             UNRECOGNIZED,
         ),
-        (EventKind::AvatarStatusUnrecognized, Phase::Ended) => {
+        (EventKind::AvatarStatusUnrecognized, Phase::Resolved) => {
             ("another status", "Over: the avatar has another status now", UNRECOGNIZED_ENDED)
         }
-        (EventKind::WatchBlind, Phase::Begun) => {
-            let meaning = match &condition.about {
-                About::Account { cause, .. } => blind(*cause),
-                About::Avatar { .. } | About::Config | About::Channel { .. } => BLIND,
+        (EventKind::AccountUnavailable, Phase::Started) => {
+            let meaning = match &condition.subject {
+                ConditionSubject::Account { cause, .. } => account_unavailable(*cause),
+                ConditionSubject::Avatar { .. }
+                | ConditionSubject::Config
+                | ConditionSubject::Channel { .. } => BLIND,
             };
             ("blind", "Blind: no avatar of this account can be looked at", meaning)
         }
-        (EventKind::WatchBlind, Phase::Ended) => {
-            ("sees again", "Sees again: the avatars of this account are looked at", SEES_AGAIN)
-        }
-        (EventKind::ConfigRejected, Phase::Begun) => {
+        (EventKind::AccountUnavailable, Phase::Resolved) => (
+            "sees again",
+            "Sees again: the avatars of this account are looked at",
+            ACCOUNT_RESTORED,
+        ),
+        (EventKind::ConfigRejected, Phase::Started) => {
             ("not taken", "Not taken: the changed config has problems", REJECTED)
         }
-        (EventKind::ConfigRejected, Phase::Ended) => {
+        (EventKind::ConfigRejected, Phase::Resolved) => {
             ("taken", "Taken: the config is good again and in force", NOTHING)
         }
-        (EventKind::ChannelFailing, Phase::Begun) if of_recipient(&condition.about) => {
+        (EventKind::ChannelFailing, Phase::Started) if of_recipient(&condition.subject) => {
             let headline = "Failing: a recipient of this channel gets nothing";
             ("a recipient gets nothing", headline, FAILING_FOR_ONE)
         }
-        (EventKind::ChannelFailing, Phase::Ended) if of_recipient(&condition.about) => {
+        (EventKind::ChannelFailing, Phase::Resolved) if of_recipient(&condition.subject) => {
             let headline = "Works again: the recipient of this channel gets its messages";
             ("the recipient is reached again", headline, NOTHING)
         }
-        (EventKind::ChannelFailing, Phase::Begun) => {
+        (EventKind::ChannelFailing, Phase::Started) => {
             ("failing", "Failing: the channel does not take what it is sent", FAILING)
         }
-        (EventKind::ChannelFailing, Phase::Ended) => {
+        (EventKind::ChannelFailing, Phase::Resolved) => {
             ("works again", "Works again: the channel takes what it is sent", NOTHING)
         }
-        (EventKind::ChannelDisabled, Phase::Begun) => {
+        (EventKind::ChannelDisabled, Phase::Started) => {
             ("disabled", "Disabled: nothing is sent to the channel any more", DISABLED)
         }
-        (EventKind::ChannelDisabled, Phase::Ended) => {
+        (EventKind::ChannelDisabled, Phase::Resolved) => {
             ("enabled", "Enabled: the channel is told again", ENABLED)
         }
         // No condition is of these kinds; were one, it would be told under its name.
@@ -192,20 +198,20 @@ const fn words(kind: EventKind, condition: &Condition) -> Words {
             _,
         ) => (kind.name(), kind.name(), NOTHING),
     };
-    Words { word, headline, meaning }
+    ConditionText { word, headline, meaning }
 }
 
-const fn of_recipient(about: &About) -> bool {
-    matches!(about, About::Channel { recipient: Some(_), .. })
+const fn of_recipient(about: &ConditionSubject) -> bool {
+    matches!(about, ConditionSubject::Channel { recipient: Some(_), .. })
 }
 
-const fn blind(cause: BlindCause) -> &'static str {
+const fn account_unavailable(cause: OutageCause) -> &'static str {
     match cause {
-        BlindCause::KeyRejected => BLIND_KEY,
-        BlindCause::Throttled => BLIND_THROTTLED,
-        BlindCause::Unreachable => BLIND_UNREACHABLE,
-        BlindCause::Unusable => BLIND_UNUSABLE,
-        BlindCause::Local => BLIND_LOCAL,
+        OutageCause::KeyRejected => BLIND_KEY,
+        OutageCause::Throttled => BLIND_THROTTLED,
+        OutageCause::Unreachable => BLIND_UNREACHABLE,
+        OutageCause::InvalidResponse => BLIND_UNUSABLE,
+        OutageCause::Local => BLIND_LOCAL,
     }
 }
 
@@ -253,8 +259,9 @@ const DISABLED: &str = "What to do: read the reason above, mend it, and run `ava
     enable` with the channel's name; a changed address enables it by itself. Nothing is lost: \
     what it should have been told waits until then.";
 const ENABLED: &str = "What to do: nothing; what waited is sent now, oldest first.";
-const GIVEN_UP: &str = "What to do: read the reason above and mend it, then run `avatar-watch \
+const DEAD_LETTER: &str = "What to do: read the reason above and mend it, then run `avatar-watch \
     deliveries retry` with the delivery's id. It is sent again under the same event id.";
-const SEES_AGAIN: &str = "What to do: nothing; what changed meanwhile is told with the next looks.";
+const ACCOUNT_RESTORED: &str =
+    "What to do: nothing; what changed meanwhile is told with the next looks.";
 const REJECTED: &str = "What to do: run `avatar-watch check`, mend what it names, and reload. \
     Until then the config from before stays in force, whole.";

@@ -17,7 +17,7 @@ use crate::notify::error::NotifyError;
 use crate::notify::fault::{self, CONNECT};
 use crate::notify::hidden::SECRET_CHARS_MIN;
 use crate::notify::plain;
-use crate::notify::tunnel::Refusal;
+use crate::notify::tunnel::TunnelRefusal;
 use crate::secret::Secret;
 
 /// An HTTP proxy (RFC 9110, section 3.7): it passes requests on, or opens a tunnel for TLS.
@@ -40,7 +40,7 @@ impl Proxy {
     }
 
     /// Its name or address without brackets, and its port.
-    pub(super) fn place(&self) -> (&str, u16) {
+    pub(super) fn address(&self) -> (&str, u16) {
         // A URL of `http` always has a port.
         let port = self.url.port_or_known_default().unwrap_or_default();
         (self.host.trim_matches(['[', ']']), port)
@@ -88,16 +88,21 @@ impl Proxy {
         Outcome {
             code: Some(LOGIN_WANTED_CODE),
             help: Some(help),
-            ..fault::stopped(OutcomeClass::Misconfigured, PROXY, text)
+            ..fault::failed_outcome(OutcomeClass::Misconfigured, PROXY, text)
         }
     }
 
     /// It answered, and opened no way to `host`. What may pass by itself is an outage of ours;
     /// what only a human can mend is one of the settings.
-    pub(super) fn refused(&self, host: &str, refusal: &Refusal, hidden: &[String]) -> Outcome {
+    pub(super) fn refused(
+        &self,
+        host: &str,
+        refusal: &TunnelRefusal,
+        hidden: &[String],
+    ) -> Outcome {
         let proxy = &self.host;
         let shown = refusal.said.len().min(SAID_BYTES_MAX);
-        let snippet = plain::snippet(&refusal.said[..shown], hidden);
+        let snippet = plain::redacted_excerpt(&refusal.said[..shown], hidden);
         let (class, text, help) = match refusal.status {
             Some(LOGIN_WANTED_CODE) => {
                 return Outcome { snippet, ..self.login_refused(&refusal.schemes, hidden) };
@@ -127,7 +132,7 @@ impl Proxy {
             ),
         };
         let help = Some(help);
-        Outcome { code: refusal.status, snippet, help, ..fault::stopped(class, PROXY, text) }
+        Outcome { code: refusal.status, snippet, help, ..fault::failed_outcome(class, PROXY, text) }
     }
 
     /// What it means that no connection to `host` came about. `None` when the tunnel was open,
@@ -143,7 +148,7 @@ impl Proxy {
         if is_timeout {
             let outcome = match tunnel {
                 // Nobody can tell which of the two was slow, so it counts.
-                Tunnel::Asked => fault::stopped(
+                Tunnel::Requested => fault::failed_outcome(
                     OutcomeClass::Retryable,
                     CONNECT,
                     format!("`{host}` was not connected to in time, through the proxy `{proxy}`"),
@@ -154,7 +159,7 @@ impl Proxy {
             };
             return Some(outcome);
         }
-        if tunnel == Tunnel::Asked && !says(error, OF_TUNNEL) {
+        if tunnel == Tunnel::Requested && !says(error, OF_TUNNEL) {
             return None;
         }
         if says(error, LOGIN_WANTED) {
@@ -164,7 +169,7 @@ impl Proxy {
             return Some(self.fault(fault::not_connected(proxy, error)));
         }
         let text = format!("the proxy `{proxy}` did not connect to `{host}`");
-        Some(fault::stopped(OutcomeClass::Local, PROXY, text))
+        Some(fault::failed_outcome(OutcomeClass::Local, PROXY, text))
     }
 }
 
@@ -172,7 +177,7 @@ impl Proxy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tunnel {
     /// It was asked to open one.
-    Asked,
+    Requested,
     /// It passes the request on.
     None,
 }
@@ -207,7 +212,7 @@ mod tests {
     fn a_proxy_is_an_http_url_with_a_host() {
         let place = |text: &str| {
             let proxy = Proxy::parse(&Secret::new(text)).ok()?;
-            let (host, port) = proxy.place();
+            let (host, port) = proxy.address();
             Some(format!("{host} {port}"))
         };
         assert_eq!(place("http://proxy.lan:3128").as_deref(), Some("proxy.lan 3128"));

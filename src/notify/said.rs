@@ -5,11 +5,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::notify::answer::{Answer, wait_in};
+use crate::notify::answer::{HttpResponse, delay_in};
 
 /// The body of an answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Said {
+pub(super) enum Verdict {
     /// Nothing, or blanks.
     Nothing,
     /// A page for people: a sign-in, a portal, an error page of something in between.
@@ -22,14 +22,14 @@ pub(super) enum Said {
     Unreadable,
 }
 
-impl Said {
+impl Verdict {
     /// Reads the body, as far as it came.
-    pub(super) fn of(answer: &Answer) -> Self {
-        if answer.undecoded.is_some() {
+    pub(super) fn of(answer: &HttpResponse) -> Self {
+        if answer.decode_error.is_some() {
             return Self::Unreadable;
         }
         // In UTF-16 it is ASCII with a NUL beside each character, behind a mark that is no UTF-8.
-        let text = String::from_utf8_lossy(&answer.beginning).replace('\0', "");
+        let text = String::from_utf8_lossy(&answer.body_prefix).replace('\0', "");
         let text = text.trim_start_matches([BYTE_ORDER_MARK, char::REPLACEMENT_CHARACTER]).trim();
         if text.is_empty() {
             return Self::Nothing;
@@ -50,7 +50,7 @@ impl Said {
     }
 
     /// Whether it is a message, which has an id.
-    pub(super) fn is_message(&self) -> bool {
+    pub(super) fn is_text(&self) -> bool {
         self.json()["id"].as_str().is_some_and(|id| !id.is_empty())
     }
 
@@ -102,7 +102,7 @@ impl Said {
                 let found = |key: &&str| {
                     places.iter().flatten().find_map(|place| place.get(*key).and_then(number))
                 };
-                let asks_to_wait = wait_in(object).map(|_| TOO_MANY);
+                let asks_to_wait = delay_in(object).map(|_| TOO_MANY);
                 STATUSES.iter().find_map(found).or(asks_to_wait)
             }
             _ => {
@@ -154,7 +154,7 @@ fn refuses(object: &Map<String, Value>) -> bool {
         || STATUSES.iter().any(says_no)
         || CODES.iter().any(is_bad_code)
         || ERRORS.iter().any(is_full)
-        || (is_silent && (WORDS.iter().any(words) || wait_in(object).is_some()))
+        || (is_silent && (WORDS.iter().any(words) || delay_in(object).is_some()))
         || NESTED.iter().any(nested)
 }
 
@@ -240,8 +240,12 @@ mod tests {
 
     use super::*;
 
-    fn said(body: &str) -> Said {
-        Said::of(&Answer { status: 200, beginning: body.into(), ..Answer::default() })
+    fn said(body: &str) -> Verdict {
+        Verdict::of(&HttpResponse {
+            status: 200,
+            body_prefix: body.into(),
+            ..HttpResponse::default()
+        })
     }
 
     #[test]
@@ -329,8 +333,8 @@ mod tests {
             pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..20),
             junk in prop::collection::vec(any::<u8>(), 0..20),
         ) {
-            let beginning = [pieces.concat().as_bytes(), &junk].concat();
-            let said = Said::of(&Answer { status: 200, beginning, ..Answer::default() });
+            let body_prefix = [pieces.concat().as_bytes(), &junk].concat();
+            let said = Verdict::of(&HttpResponse { status: 200, body_prefix, ..HttpResponse::default() });
             // What fails in one of the ways that are known is no yes.
             prop_assert!(!(said.agrees() && said.refuses()), "{:?}", said);
             prop_assert!(said.status().is_none_or(|status| (400..600).contains(&status)));
@@ -367,11 +371,12 @@ mod tests {
     #[test]
     fn a_page_is_told_from_a_text() {
         for page in ["<!DOCTYPE html><p>", "\n <HTML lang=de>", "<?xml version='1.0'?>", "<!-- x"] {
-            assert_eq!(said(page), Said::Page, "for {page}");
+            assert_eq!(said(page), Verdict::Page, "for {page}");
         }
-        assert_eq!(said("a < b"), Said::Text("a < b".to_owned()));
+        assert_eq!(said("a < b"), Verdict::Text("a < b".to_owned()));
         let undecoded = Some("is not the `gzip`".to_owned());
-        let answer = Answer { status: 200, undecoded, ..Answer::default() };
-        assert_eq!(Said::of(&answer), Said::Unreadable);
+        let answer =
+            HttpResponse { status: 200, decode_error: undecoded, ..HttpResponse::default() };
+        assert_eq!(Verdict::of(&answer), Verdict::Unreadable);
     }
 }

@@ -1,18 +1,18 @@
 //! Which letter an event gets.
 
 use crate::domain::event::{Event, Subject};
-use crate::notify::letter::Letter;
-use crate::notify::news::news;
-use crate::notify::notice::{given_up, notice, trial};
+use crate::notify::letter::Content;
+use crate::notify::news::render;
+use crate::notify::notice::{condition, dead_letter, test};
 
 /// The letter about that event.
-pub(super) fn letter(event: &Event) -> Letter {
+pub(super) fn letter(event: &Event) -> Content {
     match &event.subject {
         Subject::Transition { avatar, transition, training } => {
-            news(event, avatar, transition, training.as_deref())
+            render(event, avatar, transition, training.as_deref())
         }
-        Subject::Condition(condition) => notice(event, condition),
-        Subject::DeadLetter(letter) => given_up(event, letter),
-        Subject::Ping { channel } => trial(event, channel),
+        Subject::Condition(of) => condition(event, of),
+        Subject::DeadLetter(letter) => dead_letter(event, letter),
+        Subject::Ping { channel } => test(event, channel),
     }
 }

@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
 /// The authorities that are trusted.
-pub(super) struct Trusted {
+pub(super) struct RootCertificates {
     store: RootCertStore,
     /// How many of them are the system's.
     pub(super) of_system: usize,
@@ -16,7 +16,7 @@ pub(super) struct Trusted {
     why: Option<String>,
 }
 
-impl Trusted {
+impl RootCertificates {
     /// Reads those of the system, which blocks for as long, and adds `more`.
     pub(super) fn read(more: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
         let found = rustls_native_certs::load_native_certs();

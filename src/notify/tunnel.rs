@@ -13,16 +13,16 @@ use tokio::time::timeout;
 use crate::content_coding;
 
 /// What came of asking for a tunnel.
-pub(super) enum Asked {
+pub(super) enum TunnelReply {
     /// It is open.
     Open(TcpStream),
     /// It is not.
-    Refused(Refusal),
+    Refused(TunnelRefusal),
 }
 
 /// What a proxy said instead of opening a tunnel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct TunnelRefusal {
     /// The status of its answer; `None` when it was none of HTTP. One of 200 came with a page.
     pub(super) status: Option<u16>,
     /// What it said: the body of its answer without its codings, or the bytes that are no answer.
@@ -45,11 +45,11 @@ struct Head {
 ///
 /// # Errors
 /// When the connection breaks before there is an answer.
-pub(super) async fn ask(
+pub(super) async fn request_tunnel(
     mut stream: TcpStream,
     authority: &str,
     login: Option<&str>,
-) -> io::Result<Asked> {
+) -> io::Result<TunnelReply> {
     let login = login.map(|login| format!("Proxy-Authorization: Basic {login}\r\n"));
     let request = format!(
         "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{}\r\n",
@@ -82,14 +82,14 @@ pub(super) async fn ask(
             let _ = timeout(SILENCE, stream.read_buf(&mut body)).await;
         }
         if body.is_empty() {
-            return Ok(Asked::Open(stream));
+            return Ok(TunnelReply::Open(stream));
         }
     }
     // What came until then is kept.
     let _ = timeout(SILENCE, rest(&mut stream, &mut body)).await;
-    Ok(Asked::Refused(match head {
+    Ok(TunnelReply::Refused(match head {
         Some(head) => head.refusal(&body),
-        None => Refusal { said: body, ..Refusal::default() },
+        None => TunnelRefusal { said: body, ..TunnelRefusal::default() },
     }))
 }
 
@@ -112,12 +112,12 @@ impl Head {
     }
 
     /// What it says together with its body, as far as that came.
-    fn refusal(&self, body: &[u8]) -> Refusal {
+    fn refusal(&self, body: &[u8]) -> TunnelRefusal {
         let chunked = self.values("transfer-encoding").any(|it| it.eq_ignore_ascii_case("chunked"));
         let coded = if chunked { unchunked(body) } else { body.to_vec() };
         let codings = self.values("content-encoding");
         let decoded = content_coding::decode(codings, &coded, ANSWER_BYTES_MAX);
-        Refusal {
+        TunnelRefusal {
             status: Some(self.status),
             said: decoded.map(|decoded| decoded.bytes).unwrap_or_default(),
             schemes: schemes(self.values("proxy-authenticate")),

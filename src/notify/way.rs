@@ -9,15 +9,15 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::domain::reach::Reach;
+use crate::domain::reach::EgressPolicy;
 use crate::notify::fault::{self, CONNECT, TLS};
 use crate::notify::guard;
 use crate::notify::handshake;
 use crate::notify::proxy::{PROXY, Proxy, Tunnel};
-use crate::notify::tunnel::{self, Asked};
+use crate::notify::tunnel::{self, TunnelReply};
 
 /// How a receiver is reached.
-pub(super) struct Way {
+pub(super) struct Route {
     /// Where it is.
     pub(super) url: Url,
     /// Its host, as it may be shown.
@@ -25,20 +25,20 @@ pub(super) struct Way {
     /// What stands before it.
     pub(super) proxy: Option<Proxy>,
     /// How far it may lead.
-    pub(super) reach: Reach,
+    pub(super) egress: EgressPolicy,
     /// Certificates to trust besides those of the system, as PEM.
     pub(super) ca_pem: Option<Vec<u8>>,
     /// The longest that each step of connecting may take.
     pub(super) connect_limit: Duration,
 }
 
-impl Way {
+impl Route {
     /// Goes it as far as it goes without sending anything: to the connection and through TLS. The
     /// phase is the last step that was tried. Where a proxy passes `http` on, it is the proxy that
     /// is connected to, and the phase says so. What of an answer is `hidden` is not shown.
     pub(super) async fn probe(&self, hidden: &[String]) -> Outcome {
         let connected = match &self.proxy {
-            None => self.connect(&self.host, self.place(), self.reach).await,
+            None => self.connect(&self.host, self.address(), self.egress).await,
             Some(proxy) if self.tunnel() == Tunnel::None => {
                 let connected = self.connect_to_proxy(proxy).await;
                 return connected.err().unwrap_or(Outcome::new(OutcomeClass::Delivered, PROXY));
@@ -52,8 +52,8 @@ impl Way {
         if self.tunnel() == Tunnel::None {
             return Outcome::new(OutcomeClass::Delivered, CONNECT);
         }
-        let (host, _) = self.place();
-        let shaken = handshake::shake(stream, host, self.ca_pem.as_deref());
+        let (host, _) = self.address();
+        let shaken = handshake::handshake(stream, host, self.ca_pem.as_deref());
         match timeout(self.connect_limit, shaken).await {
             Ok(Ok(())) => Outcome::new(OutcomeClass::Delivered, TLS),
             Ok(Err(error)) => match fault::cause::<rustls::Error>(&error) {
@@ -62,7 +62,7 @@ impl Way {
             },
             Err(_) => {
                 let text = format!("`{}` did not shake hands for TLS in time", self.host);
-                fault::stopped(OutcomeClass::Retryable, TLS, text)
+                fault::failed_outcome(OutcomeClass::Retryable, TLS, text)
             }
         }
     }
@@ -70,39 +70,40 @@ impl Way {
     /// Why the proxy opens no tunnel, if it opens none: it is asked once more, since the client
     /// that messages go through does not tell.
     pub(super) async fn refusal(&self, hidden: &[String]) -> Option<Outcome> {
-        let proxy = self.proxy.as_ref().filter(|_| self.tunnel() == Tunnel::Asked)?;
-        let asked = timeout(REFUSAL_PATIENCE, self.ask(proxy)).await.ok()?.ok()?.ok()?;
+        let proxy = self.proxy.as_ref().filter(|_| self.tunnel() == Tunnel::Requested)?;
+        let asked = timeout(REFUSAL_TIMEOUT, self.ask(proxy)).await.ok()?.ok()?.ok()?;
         match asked {
-            Asked::Open(_) => None,
-            Asked::Refused(refusal) => Some(proxy.refused(&self.host, &refusal, hidden)),
+            TunnelReply::Open(_) => None,
+            TunnelReply::Refused(refusal) => Some(proxy.refused(&self.host, &refusal, hidden)),
         }
     }
 
     /// What a proxy is asked for.
     pub(super) fn tunnel(&self) -> Tunnel {
-        if self.url.scheme() == "https" { Tunnel::Asked } else { Tunnel::None }
+        if self.url.scheme() == "https" { Tunnel::Requested } else { Tunnel::None }
     }
 
     async fn through(&self, proxy: &Proxy, hidden: &[String]) -> Result<TcpStream, Outcome> {
         let broken = |error: &io::Error| proxy.fault(fault::not_connected(&proxy.host, error));
         match timeout(self.connect_limit, self.ask(proxy)).await {
             Ok(asked) => match asked?.map_err(|error| broken(&error))? {
-                Asked::Open(stream) => Ok(stream),
-                Asked::Refused(refusal) => Err(proxy.refused(&self.host, &refusal, hidden)),
+                TunnelReply::Open(stream) => Ok(stream),
+                TunnelReply::Refused(refusal) => Err(proxy.refused(&self.host, &refusal, hidden)),
             },
             Err(_) => Err(broken(&io::ErrorKind::TimedOut.into())),
         }
     }
 
-    async fn ask(&self, proxy: &Proxy) -> Result<io::Result<Asked>, Outcome> {
+    async fn ask(&self, proxy: &Proxy) -> Result<io::Result<TunnelReply>, Outcome> {
         let stream = self.connect_to_proxy(proxy).await?;
-        let (_, port) = self.place();
+        let (_, port) = self.address();
         let authority = format!("{}:{port}", self.host);
-        Ok(tunnel::ask(stream, &authority, proxy.login().as_deref()).await)
+        Ok(tunnel::request_tunnel(stream, &authority, proxy.login().as_deref()).await)
     }
 
     async fn connect_to_proxy(&self, proxy: &Proxy) -> Result<TcpStream, Outcome> {
-        let connected = self.connect(&proxy.host, proxy.place(), Reach::Near).await;
+        let connected =
+            self.connect(&proxy.host, proxy.address(), EgressPolicy::AllowPrivate).await;
         connected.map_err(|outcome| proxy.fault(outcome))
     }
 
@@ -110,17 +111,17 @@ impl Way {
         &self,
         shown: &str,
         (host, port): (&str, u16),
-        reach: Reach,
+        reach: EgressPolicy,
     ) -> Result<TcpStream, Outcome> {
         let addresses = fault::resolve(host, port, self.connect_limit).await;
         let addresses = addresses.map_err(|error| error.outcome(shown))?;
-        let admitted = guard::admit(addresses, reach);
+        let admitted = guard::filter_addresses(addresses, reach);
         let admitted = admitted.map_err(|refused| refused.outcome(shown))?;
         fault::connect(shown, &admitted, self.connect_limit).await
     }
 
     /// The name or address of the receiver without brackets, and its port.
-    fn place(&self) -> (&str, u16) {
+    fn address(&self) -> (&str, u16) {
         // A URL of `http` or `https` always has a port.
         let port = self.url.port_or_known_default().unwrap_or_default();
         (self.host.trim_matches(['[', ']']), port)
@@ -128,4 +129,4 @@ impl Way {
 }
 
 /// How long it may take to learn why a tunnel was refused.
-pub(super) const REFUSAL_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);

@@ -5,24 +5,24 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::vision::Blindness;
+use crate::domain::vision::Outage;
 use crate::store::conditions;
 
 /// What is remembered of an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AccountMemory {
+pub struct AccountState {
     /// When a whole list of its avatars was first seen.
     pub listed_at: Option<Timestamp>,
     /// The avatars that lists showed and the config does not name.
     pub discovered: Vec<AvatarId>,
     /// That nothing can be seen with its key, if that was told and holds.
-    pub blindness: Option<Blindness>,
+    pub outage: Option<Outage>,
 }
 
 pub(super) fn find(
     connection: &Connection,
     account: &AccountName,
-) -> rusqlite::Result<AccountMemory> {
+) -> rusqlite::Result<AccountState> {
     let listed_at = connection
         .prepare_cached("SELECT listed_at FROM accounts WHERE name = ?1")?
         .query_row([account], |row| row.get(0))
@@ -30,10 +30,10 @@ pub(super) fn find(
     let mut statement = connection
         .prepare_cached("SELECT avatar_id FROM discovered WHERE account = ?1 ORDER BY avatar_id")?;
     let discovered = statement.query_map([account], |row| row.get(0))?;
-    Ok(AccountMemory {
+    Ok(AccountState {
         listed_at,
         discovered: discovered.collect::<rusqlite::Result<_>>()?,
-        blindness: conditions::blindness(connection, account)?,
+        outage: conditions::account_outage(connection, account)?,
     })
 }
 

@@ -13,14 +13,14 @@ use rusqlite::OpenFlags;
 use tempfile::NamedTempFile;
 
 use crate::domain::timestamp::Timestamp;
-use crate::files::links::{beside, folder_of};
+use crate::files::links::{parent_dir, with_suffix};
 use crate::files::trust::Trust;
 use crate::files::write;
 use crate::store::connection;
-use crate::store::error::{Doing as _, StoreError, damaged};
-use crate::store::integrity::Report;
+use crate::store::error::{ErrorContext as _, StoreError, damaged};
+use crate::store::integrity::IntegrityReport;
 use crate::store::lock::DatabaseLock;
-use crate::store::obstacle::Use;
+use crate::store::obstacle::OpenFor;
 use crate::store::pages;
 use crate::store::snapshot;
 use crate::store::time_limit::Work;
@@ -36,7 +36,7 @@ pub struct Backup {
     /// How large it is.
     pub bytes: u64,
     /// What is in it, and what is wrong with it: nothing, if all is well.
-    pub report: Report,
+    pub report: IntegrityReport,
     /// Older backups that were removed for it.
     pub removed: Vec<PathBuf>,
 }
@@ -48,9 +48,9 @@ pub struct Backup {
 /// no new file.
 pub fn to_file(database: &Path, file: &Path) -> Result<Backup, StoreError> {
     if file.symlink_metadata().is_ok() {
-        return Err(StoreError::Taken { path: file.to_owned() });
+        return Err(StoreError::AlreadyExists { path: file.to_owned() });
     }
-    let copy = copy(database, folder_of(file))?;
+    let copy = copy(database, parent_dir(file))?;
     let report = verify(copy.path())?;
     let bytes = fs::metadata(&copy).map_err(disk("reading", copy.path()))?.size();
     place(copy, file)?;
@@ -91,7 +91,7 @@ pub fn is_too_early(database: &Path, folder: &Path) -> bool {
 
 /// Writes a copy of one moment into a file of the folder that vanishes unless it is placed.
 pub(super) fn copy(database: &Path, folder: &Path) -> Result<NamedTempFile, StoreError> {
-    unfinished::clear_up(folder);
+    unfinished::remove_stale(folder);
     snapshot::read(database, |source| copy_from(source, database, folder))
 }
 
@@ -100,7 +100,7 @@ fn copy_from(
     database: &Path,
     folder: &Path,
 ) -> Result<NamedTempFile, StoreError> {
-    let copy = unfinished::make(folder).map_err(disk("making a file in", folder))?;
+    let copy = unfinished::create(folder).map_err(disk("making a file in", folder))?;
     let trust = Trust::for_named().with_owner(fs::metadata(database).ok().map(|it| it.uid()));
     let elsewhere = unfinished::private_folder(folder, &trust);
     match elsewhere.map_err(disk("making a folder in", &std::env::temp_dir()))? {
@@ -114,7 +114,7 @@ fn copy_from(
     }
     // Whoever can write to the folder may have put another file in its place.
     if !unfinished::is_at(copy.as_file(), copy.path()) {
-        return Err(StoreError::Gone { path: copy.path().to_owned() });
+        return Err(StoreError::FileReplaced { path: copy.path().to_owned() });
     }
     copy.as_file().sync_all().map_err(disk("writing", copy.path()))?;
     Ok(copy)
@@ -123,7 +123,7 @@ fn copy_from(
 /// Writes the database into a file that is empty or not there yet.
 fn vacuum_into(source: Database, database: &Path, file: &Path) -> Result<(), StoreError> {
     // No link is followed from here on.
-    let folder = fs::canonicalize(folder_of(file)).map_err(disk("naming", file))?;
+    let folder = fs::canonicalize(parent_dir(file)).map_err(disk("naming", file))?;
     let end = folder.join(file.file_name().unwrap_or_default());
     let unnameable = || disk("naming", file)(io::ErrorKind::InvalidInput.into());
     let end = end.to_str().ok_or_else(unnameable)?;
@@ -131,7 +131,7 @@ fn vacuum_into(source: Database, database: &Path, file: &Path) -> Result<(), Sto
     let bytes_max = pages::size(database).saturating_add(GROWTH_BYTES_MAX);
     source.copy_into(end, bytes_max).map_err(|failure| {
         // It stays where a file may not grow any more.
-        drop(fs::remove_file(beside(file, "-journal")));
+        drop(fs::remove_file(with_suffix(file, "-journal")));
         match damaged(database, DOING, failure) {
             StoreError::TooLong { .. } => StoreError::Damaged {
                 path: database.to_owned(),
@@ -152,14 +152,14 @@ fn set_history_id(copy: &Path) -> Result<(), StoreError> {
     let set = connection.pragma_update(None, "journal_mode", "MEMORY");
     set.and_then(|()| connection.pragma_update(None, "synchronous", "OFF")).doing(DOING)?;
     let sql = "UPDATE history SET history_id = random()";
-    Database::new(connection, copy, Use::Write)?
-        .write(DOING, Work::Usual, |transaction| transaction.execute(sql, ()).map(drop))
+    Database::new(connection, copy, OpenFor::Write)?
+        .write(DOING, Work::Normal, |transaction| transaction.execute(sql, ()).map(drop))
 }
 
 /// Gives a finished copy its name, unless something else has it.
 fn place(copy: NamedTempFile, file: &Path) -> Result<(), StoreError> {
     copy.persist_noclobber(file).map_err(|failure| match failure.error.kind() {
-        io::ErrorKind::AlreadyExists => StoreError::Taken { path: file.to_owned() },
+        io::ErrorKind::AlreadyExists => StoreError::AlreadyExists { path: file.to_owned() },
         _ => disk("naming", file)(failure.error),
     })?;
     sync_folder(file)
@@ -167,7 +167,7 @@ fn place(copy: NamedTempFile, file: &Path) -> Result<(), StoreError> {
 
 /// Puts on disk which names stand in the folder of a file.
 pub(super) fn sync_folder(file: &Path) -> Result<(), StoreError> {
-    write::sync_folder(file).map_err(disk("writing", folder_of(file)))
+    write::sync_folder(file).map_err(disk("writing", parent_dir(file)))
 }
 
 /// A dated name that nothing has yet: that of the moment, or of one shortly after it.
@@ -176,7 +176,7 @@ fn free_name(folder: &Path, now: Timestamp) -> PathBuf {
         let at = Timestamp::from_millis(now.as_millis().saturating_add(later_ms));
         folder.join(format!("{PREFIX}{}{SUFFIX}", compact(at)))
     };
-    let mut names = (0..NAMES_TRIED_MAX).map(named);
+    let mut names = (0..NAME_ATTEMPTS_MAX).map(named);
     names.find(|name| name.symlink_metadata().is_err()).unwrap_or_else(|| named(0))
 }
 
@@ -248,7 +248,7 @@ const PREFIX: &str = "avatar-watch-";
 const SUFFIX: &str = ".db";
 const PRIVATE_MODE: u32 = 0o700;
 /// Backups within as many milliseconds have names of their own.
-const NAMES_TRIED_MAX: i64 = 1000;
+const NAME_ATTEMPTS_MAX: i64 = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -334,10 +334,10 @@ mod tests {
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
         assert_eq!(metadata.len(), backup.bytes);
         let before = fs::read(&file).unwrap();
-        assert!(matches!(to_file(&database, &file), Err(StoreError::Taken { .. })));
+        assert!(matches!(to_file(&database, &file), Err(StoreError::AlreadyExists { .. })));
         assert_eq!(fs::read(&file).unwrap(), before);
         let none = to_file(&home.path().join("none.db"), &folder.join("none-copy.db"));
-        assert!(matches!(none, Err(StoreError::Absent { .. })));
+        assert!(matches!(none, Err(StoreError::NotFound { .. })));
         assert_eq!(names(&folder), ["copy.db"]);
     }
 

@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, Row, named_params};
 
 use crate::domain::channel::ChannelName;
-use crate::domain::health::{ChannelState, Health};
+use crate::domain::health::{ChannelHealth, ChannelState};
 use crate::domain::timestamp::Timestamp;
 use crate::store::recipients;
 
 /// A channel of the config, as the store knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registered {
+pub struct ChannelTarget {
     /// Its name.
     pub name: ChannelName,
     /// A name of its target that does not show it; another target is another channel.
@@ -23,22 +23,22 @@ pub struct Registered {
 
 /// What registering the channels of a config found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Registration {
+pub struct ChannelChanges {
     /// Channels that were disabled and have another target now: they are told again.
     pub enabled: Vec<ChannelName>,
     /// Channels that are not in the config, with the number of deliveries that wait for them.
-    pub absent: Vec<(ChannelName, u64)>,
+    pub unconfigured: Vec<(ChannelName, u64)>,
 }
 
 /// Registers the channels of the config.
 pub(super) fn register(
     connection: &Connection,
-    channels: &[Registered],
+    channels: &[ChannelTarget],
     now: Timestamp,
     boot_id: &str,
-) -> rusqlite::Result<Registration> {
-    let mut registration = Registration::default();
-    for Registered { name, fingerprint } in channels {
+) -> rusqlite::Result<ChannelChanges> {
+    let mut registration = ChannelChanges::default();
+    for ChannelTarget { name, fingerprint } in channels {
         let known = connection
             .prepare_cached("SELECT target_fp, unconfigured FROM channels WHERE id = ?1")?
             .query_map([name], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)))?
@@ -61,7 +61,8 @@ pub(super) fn register(
                 .execute((name, fingerprint))?;
             // What was wrong with the old target says nothing about the new one.
             let health = find(connection, name)?;
-            let well = Health { streak: health.streak + 1, ..Health::default() };
+            let well =
+                ChannelHealth { failure_run: health.failure_run + 1, ..ChannelHealth::default() };
             if health.state == ChannelState::Disabled {
                 registration.enabled.push(name.clone());
             }
@@ -69,11 +70,11 @@ pub(super) fn register(
                 ChannelState::Paused => ChannelState::Paused,
                 ChannelState::Active | ChannelState::Disabled => ChannelState::Active,
             };
-            save(connection, name, &health, &Health { state, ..well }, now)?;
+            save(connection, name, &health, &ChannelHealth { state, ..well }, now)?;
             recipients::forget(connection, name)?;
-            hasten(connection, name, now)?;
+            reschedule_pending(connection, name, now)?;
         }
-        mind_the_time(connection, name, now)?;
+        extend_expiry_for_pause(connection, name, now)?;
     }
     let known: BTreeSet<&ChannelName> = channels.iter().map(|channel| &channel.name).collect();
     let rows: Vec<ChannelName> = connection
@@ -86,7 +87,7 @@ pub(super) fn register(
                 "UPDATE channels SET unconfigured = 1 WHERE id = ?1 AND unconfigured = 0",
             )?
             .execute([&name])?;
-        mind_the_time(connection, &name, now)?;
+        extend_expiry_for_pause(connection, &name, now)?;
         let waiting: i64 = connection
             .prepare_cached(
                 "SELECT count(*) FROM deliveries WHERE channel_id = ?1
@@ -94,7 +95,7 @@ pub(super) fn register(
             )?
             .query_row((&name, boot_id), |row| row.get(0))?;
         if waiting > 0 {
-            registration.absent.push((name, u64::try_from(waiting).unwrap_or(0)));
+            registration.unconfigured.push((name, u64::try_from(waiting).unwrap_or(0)));
         }
     }
     Ok(registration)
@@ -108,21 +109,21 @@ pub(super) fn is_known(connection: &Connection, name: &ChannelName) -> rusqlite:
 }
 
 /// How a channel is doing; one that is not known does well.
-pub(super) fn find(connection: &Connection, name: &ChannelName) -> rusqlite::Result<Health> {
+pub(super) fn find(connection: &Connection, name: &ChannelName) -> rusqlite::Result<ChannelHealth> {
     let sql =
         "SELECT state, reason, not_before, probe_at, half_open, failure_run, consecutive_failures,
                       failure_since, first_failure_at, misconfigured_since, failing_since
                FROM channels WHERE id = ?1";
     let mut statement = connection.prepare_cached(sql)?;
-    statement.query_map([name], read)?.next().unwrap_or_else(|| Ok(Health::default()))
+    statement.query_map([name], read)?.next().unwrap_or_else(|| Ok(ChannelHealth::default()))
 }
 
 /// Writes how a channel is doing, if that changed.
 pub(super) fn save(
     connection: &Connection,
     name: &ChannelName,
-    before: &Health,
-    health: &Health,
+    before: &ChannelHealth,
+    health: &ChannelHealth,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     if before == health {
@@ -143,10 +144,10 @@ pub(super) fn save(
             ":reason": health.reason,
             ":not_before": health.not_before,
             ":probe_at": health.probe_at,
-            ":half_open": health.unproved,
-            ":failure_run": i64::try_from(health.streak).unwrap_or(i64::MAX),
+            ":half_open": health.half_open,
+            ":failure_run": i64::try_from(health.failure_run).unwrap_or(i64::MAX),
             ":failing": health.failing,
-            ":failure_since": health.trouble_since,
+            ":failure_since": health.failure_since,
             ":first_failure_at": health.first_failure_at,
             ":misconfigured_since": health.misconfigured_since,
             ":failing_since": health.failing_since,
@@ -155,11 +156,11 @@ pub(super) fn save(
     if before.state == health.state {
         return Ok(());
     }
-    mind_the_time(connection, name, now)
+    extend_expiry_for_pause(connection, name, now)
 }
 
 /// Makes due what waits for a later try.
-pub(super) fn hasten(
+pub(super) fn reschedule_pending(
     connection: &Connection,
     name: &ChannelName,
     now: Timestamp,
@@ -176,7 +177,7 @@ pub(super) fn hasten(
 
 /// Notes since when a channel may not be told; and when it may be told again, lengthens the life
 /// of what waited by as long as it had to.
-fn mind_the_time(
+fn extend_expiry_for_pause(
     connection: &Connection,
     name: &ChannelName,
     now: Timestamp,
@@ -199,18 +200,18 @@ fn mind_the_time(
     connection.prepare_cached(resumes)?.execute(named_params! {":channel": name}).map(drop)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Health> {
+fn read(row: &Row<'_>) -> rusqlite::Result<ChannelHealth> {
     let state: String = row.get(0)?;
-    Ok(Health {
+    Ok(ChannelHealth {
         // The table takes no other word.
         state: ChannelState::from_name(&state).unwrap_or_default(),
         reason: row.get(1)?,
         not_before: row.get(2)?,
         probe_at: row.get(3)?,
-        unproved: row.get(4)?,
-        streak: row.get(5).map(|streak: i64| u64::try_from(streak).unwrap_or(0))?,
+        half_open: row.get(4)?,
+        failure_run: row.get(5).map(|streak: i64| u64::try_from(streak).unwrap_or(0))?,
         failing: row.get(6)?,
-        trouble_since: row.get(7)?,
+        failure_since: row.get(7)?,
         first_failure_at: row.get(8)?,
         misconfigured_since: row.get(9)?,
         failing_since: row.get(10)?,

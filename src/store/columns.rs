@@ -11,7 +11,7 @@ use crate::domain::id::EventId;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::transition::Earlier;
-use crate::domain::trouble::TroubleKind;
+use crate::domain::trouble::FailureKind;
 
 impl ToSql for Timestamp {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -37,13 +37,13 @@ impl FromSql for Status {
     }
 }
 
-impl ToSql for TroubleKind {
+impl ToSql for FailureKind {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::from(self.name()))
     }
 }
 
-impl FromSql for TroubleKind {
+impl FromSql for FailureKind {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         Self::from_name(value.as_str()?).ok_or(FromSqlError::InvalidType)
     }

@@ -5,24 +5,24 @@
 use rusqlite::{Connection, OptionalExtension as _, named_params};
 
 use crate::domain::account::AccountName;
-use crate::domain::condition::{About, BlindCause, Condition, Phase};
+use crate::domain::condition::{Condition, ConditionSubject, OutageCause, Phase};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::timestamp::Timestamp;
-use crate::domain::told::STATUSES_TOLD_MAX;
-use crate::domain::vision::Blindness;
+use crate::domain::told::REPORTED_STATUSES_MAX;
+use crate::domain::vision::Outage;
 
 /// Notes what an event tells of a condition.
-pub(super) fn note(
+pub(super) fn record(
     connection: &Connection,
     event: &Event,
     condition: &Condition,
 ) -> rusqlite::Result<()> {
     let (kind, subject) = (event.kind.name(), subject(event, condition));
-    if event.kind == EventKind::AvatarStatusUnrecognized && condition.phase == Phase::Begun {
-        note_unrecognized(connection, event.occurred_at, &condition.about)?;
+    if event.kind == EventKind::AvatarStatusUnrecognized && condition.phase == Phase::Started {
+        record_unrecognized(connection, event.occurred_at, &condition.subject)?;
     }
     match condition.phase {
-        Phase::Begun => connection
+        Phase::Started => connection
             .prepare_cached(
                 "INSERT INTO conditions(kind, subject, since, cause, reason, event_id)
                  VALUES(:kind, :subject, :since, :cause, :reason, :event)
@@ -32,12 +32,12 @@ pub(super) fn note(
             .execute(named_params! {
                 ":kind": kind,
                 ":subject": subject,
-                ":since": condition.since,
-                ":cause": cause(&condition.about).map(BlindCause::name),
+                ":since": condition.started_at,
+                ":cause": cause(&condition.subject).map(OutageCause::name),
                 ":reason": condition.reason,
                 ":event": event.id,
             }),
-        Phase::Ended => connection
+        Phase::Resolved => connection
             .prepare_cached("DELETE FROM conditions WHERE kind = ?1 AND subject = ?2")?
             .execute((kind, subject)),
     }
@@ -45,12 +45,12 @@ pub(super) fn note(
 }
 
 /// Notes that an unrecognized status of an avatar was told, and forgets the oldest ones.
-fn note_unrecognized(
+fn record_unrecognized(
     connection: &Connection,
     told_at: Timestamp,
-    about: &About,
+    about: &ConditionSubject,
 ) -> rusqlite::Result<()> {
-    let About::Avatar { id, status: Some(status), .. } = about else { return Ok(()) };
+    let ConditionSubject::Avatar { id, status: Some(status), .. } = about else { return Ok(()) };
     connection
         .prepare_cached(
             "INSERT INTO unrecognized(avatar_id, status, reported_at) VALUES(?1, ?2, ?3)
@@ -63,18 +63,18 @@ fn note_unrecognized(
                SELECT status FROM unrecognized WHERE avatar_id = ?1
                ORDER BY reported_at DESC, status DESC LIMIT ?2)",
         )?
-        .execute((id, i64::try_from(STATUSES_TOLD_MAX).unwrap_or(i64::MAX)))
+        .execute((id, i64::try_from(REPORTED_STATUSES_MAX).unwrap_or(i64::MAX)))
         .map(drop)
 }
 
 /// What a condition is about, so that no two are the same: of a recipient, its whole address.
 fn subject(event: &Event, condition: &Condition) -> String {
-    match &condition.about {
-        About::Channel { name, recipient: Some(to) } => of_recipient(name.as_str(), to),
-        About::Channel { recipient: None, .. }
-        | About::Avatar { .. }
-        | About::Account { .. }
-        | About::Config => event.line(),
+    match &condition.subject {
+        ConditionSubject::Channel { name, recipient: Some(to) } => of_recipient(name.as_str(), to),
+        ConditionSubject::Channel { recipient: None, .. }
+        | ConditionSubject::Avatar { .. }
+        | ConditionSubject::Account { .. }
+        | ConditionSubject::Config => event.line(),
     }
 }
 
@@ -84,20 +84,20 @@ fn of_recipient(channel: &str, recipient: &str) -> String {
 }
 
 /// What was told of an account that is blind.
-pub(super) fn blindness(
+pub(super) fn account_outage(
     connection: &Connection,
     account: &AccountName,
-) -> rusqlite::Result<Option<Blindness>> {
+) -> rusqlite::Result<Option<Outage>> {
     connection
         .prepare_cached(
             "SELECT since, cause, reason FROM conditions WHERE kind = ?1 AND subject = ?2",
         )?
-        .query_row((EventKind::WatchBlind.name(), format!("account {account}")), |row| {
+        .query_row((EventKind::AccountUnavailable.name(), format!("account {account}")), |row| {
             let cause: Option<String> = row.get(1)?;
             let reason: Option<String> = row.get(2)?;
-            Ok(Blindness {
+            Ok(Outage {
                 since: row.get(0)?,
-                cause: cause.and_then(|c| BlindCause::from_name(&c)).unwrap_or(UNKNOWN_CAUSE),
+                cause: cause.and_then(|c| OutageCause::from_name(&c)).unwrap_or(UNKNOWN_CAUSE),
                 reason: reason.unwrap_or_default(),
             })
         })
@@ -120,12 +120,14 @@ pub(super) fn set_rejected_reason(connection: &Connection, reason: &str) -> rusq
         .map(drop)
 }
 
-const fn cause(about: &About) -> Option<BlindCause> {
+const fn cause(about: &ConditionSubject) -> Option<OutageCause> {
     match about {
-        About::Account { cause, .. } => Some(*cause),
-        About::Avatar { .. } | About::Config | About::Channel { .. } => None,
+        ConditionSubject::Account { cause, .. } => Some(*cause),
+        ConditionSubject::Avatar { .. }
+        | ConditionSubject::Config
+        | ConditionSubject::Channel { .. } => None,
     }
 }
 
 /// For a word that a newer version wrote.
-const UNKNOWN_CAUSE: BlindCause = BlindCause::Unusable;
+const UNKNOWN_CAUSE: OutageCause = OutageCause::InvalidResponse;

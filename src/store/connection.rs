@@ -11,7 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::store::error::{Doing as _, StoreError};
+use crate::store::error::{ErrorContext as _, StoreError};
 
 /// Opens a file as this program does everywhere, by its path or as a URI. What is in it is not
 /// known to be ours.

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
 
-use crate::files::links::end_of;
+use crate::files::links::resolve_symlinks;
 use crate::store::connection;
-use crate::store::error::{Doing as _, StoreError, damaged};
+use crate::store::error::{ErrorContext as _, StoreError, damaged};
 use crate::store::identity;
-use crate::store::obstacle::Use;
+use crate::store::obstacle::OpenFor;
 use crate::store::owner::{Owner, open_or_make};
 use crate::store::permissions;
 use crate::store::runs::{self, StartCheck};
@@ -29,7 +29,7 @@ use crate::store::transaction::Database;
 /// When the file cannot be made or opened, is damaged, is not ours, or is newer than this
 /// program.
 pub(super) fn open_for_writing(path: &Path) -> Result<(Database, StartCheck), StoreError> {
-    identity::refuse_foreign(path)?;
+    identity::check_application_id(path)?;
     make_private(path)?;
     let mut connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let found = identity::identify(&mut connection, path)?.schema;
@@ -44,14 +44,14 @@ pub(super) fn open_for_writing(path: &Path) -> Result<(Database, StartCheck), St
     let spared = found == 0
         || runs::ended_cleanly(&connection).map_err(|source| damaged(path, "reading", source))?;
     let check = if spared {
-        StartCheck::Spared
+        StartCheck::Skipped
     } else {
         runs::check_structure(&mut connection, path, runs::CHECK_LIMIT)?
     };
     migrate(&mut connection, path, MIGRATIONS)?;
-    let mut database = Database::new(connection, path, Use::Write)?;
+    let mut database = Database::new(connection, path, OpenFor::Write)?;
     refuse_older(path, database.schema())?;
-    runs::begin(&mut database)?;
+    runs::mark_running(&mut database)?;
     Ok((database, check))
 }
 
@@ -61,8 +61,8 @@ pub(super) fn open_for_writing(path: &Path) -> Result<(Database, StartCheck), St
 /// # Errors
 /// [`StoreError::Absent`] when there is none; else as [`open_for_writing`].
 pub(super) fn open_for_reading(path: &Path) -> Result<Database, StoreError> {
-    permissions::check(path, Use::Read)?;
-    let database = open_of_any_age(path)?;
+    permissions::check(path, OpenFor::Read)?;
+    let database = open_any_version(path)?;
     refuse_older(path, database.schema())?;
     Ok(database)
 }
@@ -72,16 +72,16 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Database, StoreError> {
 /// # Errors
 /// [`StoreError::Absent`] when there is none, [`StoreError::Blank`] when there is nothing in it;
 /// when it is damaged, foreign or newer.
-pub(super) fn open_of_any_age(path: &Path) -> Result<Database, StoreError> {
+pub(super) fn open_any_version(path: &Path) -> Result<Database, StoreError> {
     if !path.exists() {
-        return Err(StoreError::Absent { path: path.to_owned() });
+        return Err(StoreError::NotFound { path: path.to_owned() });
     }
     if !path.is_file() {
         return Err(identity::no_regular_file(path));
     }
     let read = || {
         let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        Database::new(connection, path, Use::Read)
+        Database::new(connection, path, OpenFor::Read)
     };
     let database = match read() {
         Err(StoreError::Sqlite { source, .. }) if is_half_written(&source) => {
@@ -91,7 +91,7 @@ pub(super) fn open_of_any_age(path: &Path) -> Result<Database, StoreError> {
         read => read?,
     };
     if database.schema() == 0 {
-        return Err(StoreError::Blank { path: path.to_owned() });
+        return Err(StoreError::Empty { path: path.to_owned() });
     }
     Ok(database)
 }
@@ -105,23 +105,23 @@ fn is_half_written(error: &rusqlite::Error) -> bool {
 /// Undoes what a crash left half done in a database of ours, as SQLite does when it is opened for
 /// writing.
 fn roll_back(path: &Path) -> Result<(), StoreError> {
-    identity::refuse_foreign(path)?;
+    identity::check_application_id(path)?;
     let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     identity::schema_of(&connection, path).map(drop)
 }
 
 /// The file that a connection was opened on: to write on when it has gone would write for nobody.
 #[derive(Debug)]
-pub(super) struct DatabaseFile {
+pub(super) struct FileIdentity {
     path: PathBuf,
     device: u64,
     inode: u64,
 }
 
-impl DatabaseFile {
+impl FileIdentity {
     /// The file that is at `path` now.
     pub(super) fn open_now(path: &Path) -> Result<Self, StoreError> {
-        let gone = |_| StoreError::Gone { path: path.to_owned() };
+        let gone = |_| StoreError::FileReplaced { path: path.to_owned() };
         let metadata = fs::metadata(path).map_err(gone)?;
         Ok(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
     }
@@ -130,7 +130,7 @@ impl DatabaseFile {
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let now = Self::open_now(&self.path)?;
         if (now.device, now.inode) != (self.device, self.inode) {
-            return Err(StoreError::Gone { path: self.path.clone() });
+            return Err(StoreError::FileReplaced { path: self.path.clone() });
         }
         Ok(())
     }
@@ -140,15 +140,15 @@ impl DatabaseFile {
 ///
 /// # Errors
 /// When this user may not write it; else as [`open_for_reading`].
-pub(super) fn open_beside(path: &Path) -> Result<Database, StoreError> {
-    permissions::check(path, Use::Write)?;
+pub(super) fn open_admin(path: &Path) -> Result<Database, StoreError> {
+    permissions::check(path, OpenFor::Write)?;
     let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
         .and_then(|_| connection.pragma_update(None, "synchronous", "FULL"))
         .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
         .doing("opening the database")?;
-    let database = Database::new(connection, path, Use::Write)?;
+    let database = Database::new(connection, path, OpenFor::Write)?;
     refuse_older(path, database.schema())?;
     Ok(database)
 }
@@ -164,7 +164,7 @@ pub(super) fn refuse_older(path: &Path, found: i64) -> Result<(), StoreError> {
 
 /// Makes the file readable by its owner only, before SQLite would make it otherwise.
 fn make_private(path: &Path) -> Result<(), StoreError> {
-    let file = end_of(path);
+    let file = resolve_symlinks(path);
     let made = Owner::of(&file).and_then(|owner| open_or_make(&file, PRIVATE_MODE, owner));
     let doing = "opening the database";
     made.map(drop).map_err(|source| StoreError::Disk { doing, path: path.to_owned(), source })
@@ -325,7 +325,7 @@ mod tests {
     fn reading_needs_a_database() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("none.db");
-        assert!(matches!(open_for_reading(&path), Err(StoreError::Absent { .. })));
+        assert!(matches!(open_for_reading(&path), Err(StoreError::NotFound { .. })));
         assert!(!path.exists());
     }
 

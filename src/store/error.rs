@@ -12,7 +12,7 @@ pub enum StoreError {
         .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(),
         .path.display()
     )]
-    Held {
+    Locked {
         /// The database.
         path: PathBuf,
         /// The process that holds it, when the lock file names one.
@@ -55,7 +55,7 @@ pub enum StoreError {
     },
     /// The file is another program's.
     #[error("`{}` is no database of avatar-watch, and is left alone: {what}", .path.display())]
-    Foreign {
+    NotOurs {
         /// The file.
         path: PathBuf,
         /// What was found.
@@ -71,25 +71,25 @@ pub enum StoreError {
     },
     /// There is no database to read.
     #[error("there is no database at `{}`", .path.display())]
-    Absent {
+    NotFound {
         /// Where it was looked for.
         path: PathBuf,
     },
     /// There is a file, and nothing in it.
     #[error("`{}` is empty: no database was written to it yet", .path.display())]
-    Blank {
+    Empty {
         /// The file.
         path: PathBuf,
     },
     /// There is something where a new file was to be.
     #[error("`{}` is there already, and is not overwritten", .path.display())]
-    Taken {
+    AlreadyExists {
         /// Where.
         path: PathBuf,
     },
     /// The file was removed or replaced while it was in use.
     #[error("`{}` was removed or replaced while it was in use", .path.display())]
-    Gone {
+    FileReplaced {
         /// The database.
         path: PathBuf,
     },
@@ -177,7 +177,7 @@ pub enum StoreError {
 
 /// What can be done about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NextStep {
+pub enum Recovery {
     /// It can pass: the same write may be tried again later.
     Retry,
     /// It will not pass while this process runs.
@@ -199,30 +199,30 @@ impl StoreError {
     }
 
     /// What the caller can do.
-    pub fn next_step(&self) -> NextStep {
+    pub fn next_step(&self) -> Recovery {
         match self {
             Self::NoSpace { .. }
             | Self::Busy { .. }
             | Self::TooLong { .. }
             | Self::NoHandles { .. }
-            | Self::RolledBack { .. } => NextStep::Retry,
+            | Self::RolledBack { .. } => Recovery::Retry,
             // Whoever changed it while it was in use may undo that; an opening does not retry.
-            Self::Altered { .. } => NextStep::Retry,
-            Self::Held { .. }
+            Self::Altered { .. } => Recovery::Retry,
+            Self::Locked { .. }
             | Self::Newer { .. }
             | Self::Older { .. }
             | Self::Damaged { .. }
-            | Self::Foreign { .. }
-            | Self::Absent { .. }
-            | Self::Blank { .. }
-            | Self::Taken { .. }
-            | Self::Gone { .. }
+            | Self::NotOurs { .. }
+            | Self::NotFound { .. }
+            | Self::Empty { .. }
+            | Self::AlreadyExists { .. }
+            | Self::FileReplaced { .. }
             | Self::Blocked { .. }
             | Self::Unfit { .. }
             | Self::Interrupted { .. }
             | Self::Disk { .. }
             | Self::Sqlite { .. }
-            | Self::Stopped => NextStep::GiveUp,
+            | Self::Stopped => Recovery::GiveUp,
         }
     }
 
@@ -237,16 +237,16 @@ impl StoreError {
                 Self::Altered { path: path.clone(), differences: differences.clone() }
             }
             Self::NoHandles { .. } => Self::NoHandles { doing },
-            Self::Gone { path } => Self::Gone { path: path.clone() },
+            Self::FileReplaced { path } => Self::FileReplaced { path: path.clone() },
             Self::Sqlite { source, .. } => Self::Sqlite { doing, source: Arc::clone(source) },
-            Self::Held { .. }
+            Self::Locked { .. }
             | Self::Newer { .. }
             | Self::Older { .. }
             | Self::Damaged { .. }
-            | Self::Foreign { .. }
-            | Self::Absent { .. }
-            | Self::Blank { .. }
-            | Self::Taken { .. }
+            | Self::NotOurs { .. }
+            | Self::NotFound { .. }
+            | Self::Empty { .. }
+            | Self::AlreadyExists { .. }
             | Self::Blocked { .. }
             | Self::Unfit { .. }
             | Self::Disk { .. }
@@ -291,11 +291,11 @@ pub(super) fn damaged(path: &Path, doing: &'static str, source: rusqlite::Error)
 }
 
 /// Names what was being done when SQLite failed.
-pub(super) trait Doing<T> {
+pub(super) trait ErrorContext<T> {
     fn doing(self, doing: &'static str) -> Result<T, StoreError>;
 }
 
-impl<T> Doing<T> for rusqlite::Result<T> {
+impl<T> ErrorContext<T> for rusqlite::Result<T> {
     fn doing(self, doing: &'static str) -> Result<T, StoreError> {
         self.map_err(|source| StoreError::sqlite(doing, source))
     }

@@ -28,8 +28,8 @@ pub(super) fn insert(connection: &Connection, event: &Event, body: &[u8]) -> rus
             ":body": body,
         })?;
     match &event.subject {
-        Subject::Condition(condition) => conditions::note(connection, event, condition),
-        Subject::DeadLetter(letter) => untold::note(connection, letter),
+        Subject::Condition(condition) => conditions::record(connection, event, condition),
+        Subject::DeadLetter(letter) => untold::mark_reported(connection, letter),
         Subject::Transition { .. } | Subject::Ping { .. } => Ok(()),
     }
 }

@@ -23,20 +23,20 @@ use crate::domain::timestamp::Timestamp;
 use crate::domain::training::Training;
 use crate::domain::transition::Transition;
 use crate::domain::watch::Watch;
-use crate::store::accounts::AccountMemory;
-use crate::store::channels::{Registered, Registration};
-use crate::store::database::{self, DatabaseFile};
+use crate::store::accounts::AccountState;
+use crate::store::channels::{ChannelChanges, ChannelTarget};
+use crate::store::database::{self, FileIdentity};
 use crate::store::error::StoreError;
 use crate::store::identity;
 use crate::store::lock::DatabaseLock;
-use crate::store::obstacle::{self, SQLITE_ENDS, Use};
-use crate::store::outbox::{self, Claim, Claims, NewDelivery, Settled, Settlement};
+use crate::store::obstacle::{self, OpenFor, SQLITE_ENDS};
+use crate::store::outbox::{self, AttemptResult, Claim, Claims, NewDelivery, RecordedResult};
 use crate::store::permissions;
 use crate::store::place;
-use crate::store::prune::{self, Place, Pruned};
-use crate::store::recovery::{self, Recovery};
+use crate::store::prune::{self, PruneCursor, Pruned};
+use crate::store::recovery::{self, CrashRecovery};
 use crate::store::time_limit::TimeLimit;
-use crate::store::untold::Untold;
+use crate::store::untold::PendingAlerts;
 use crate::store::watches::Checkpoint;
 use crate::store::writer::{Job, Kind, Task, Writer};
 use crate::store::{
@@ -45,7 +45,7 @@ use crate::store::{
 
 /// What one observation changed: written together or not at all.
 #[derive(Clone, Debug)]
-pub struct Change {
+pub struct ObservationCommit {
     /// The watch as it is now.
     pub watch: Watch,
     /// The change of status, if there was one.
@@ -53,7 +53,7 @@ pub struct Change {
     /// The training that ended with it, if one did.
     pub training: Option<Training>,
     /// What is told, in this order.
-    pub announcements: Vec<Announcement>,
+    pub events: Vec<NewEvent>,
     /// The account whose list showed the avatar first, if it was found so.
     pub discovered: Option<AccountName>,
     /// When.
@@ -62,7 +62,7 @@ pub struct Change {
 
 /// One event with its frozen body, and to whom it goes.
 #[derive(Clone, Debug)]
-pub struct Announcement {
+pub struct NewEvent {
     /// What is told.
     pub event: Event,
     /// The body, as it is kept with the event.
@@ -86,16 +86,16 @@ impl Store {
     /// # Errors
     /// When another daemon holds the database, or it cannot be opened, is damaged or newer.
     pub fn open(path: &Path, boot_id: String) -> Result<(Self, Writer), StoreError> {
-        identity::refuse_foreign(path)?;
+        identity::check_application_id(path)?;
         obstacle::refuse_irregular(path, &SQLITE_ENDS)?;
-        permissions::check(path, Use::Write)?;
+        permissions::check(path, OpenFor::Write)?;
         if fs::metadata(path).map_or(true, |found| found.len() == 0) {
-            place::try_place(path)?;
+            place::check_location(path)?;
         }
         let explained = |failure| place::explain(path, failure);
         let lock = DatabaseLock::acquire(path).map_err(explained)?;
         let (database, check) = database::open_for_writing(path).map_err(explained)?;
-        let file = DatabaseFile::open_now(path)?;
+        let file = FileIdentity::open_now(path)?;
         let failed = |source| StoreError::Disk {
             doing: "starting the writer of",
             path: path.to_owned(),
@@ -126,7 +126,7 @@ impl Store {
     ///
     /// # Errors
     /// When it could not be written; then nothing of it was.
-    pub async fn commit(&self, change: Change) -> Result<(), StoreError> {
+    pub async fn commit(&self, change: ObservationCommit) -> Result<(), StoreError> {
         self.run("recording a change", move |connection, _| record(connection, &change)).await
     }
 
@@ -136,7 +136,7 @@ impl Store {
     /// When it could not be written; then nothing of it was.
     pub async fn commit_first_list(
         &self,
-        changes: Vec<Change>,
+        changes: Vec<ObservationCommit>,
         account: AccountName,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -151,13 +151,13 @@ impl Store {
     ///
     /// # Errors
     /// When it could not be written; then nothing of it was.
-    pub async fn announce(
+    pub async fn publish(
         &self,
-        announcements: Vec<Announcement>,
+        announcements: Vec<NewEvent>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.run("recording an announcement", move |connection, _| {
-            announce(connection, &announcements, now)
+            insert_event(connection, &announcements, now)
         })
         .await
     }
@@ -188,7 +188,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn account(&self, account: AccountName) -> Result<AccountMemory, StoreError> {
+    pub async fn account(&self, account: AccountName) -> Result<AccountState, StoreError> {
         self.read("reading an account", move |connection, _| accounts::find(connection, &account))
             .await
     }
@@ -197,12 +197,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn lessons(
+    pub async fn training_samples(
         &self,
         most: usize,
     ) -> Result<HashMap<Option<String>, Vec<Duration>>, StoreError> {
         self.read("reading past trainings", move |connection, _| {
-            trainings::lessons(connection, most)
+            trainings::samples(connection, most)
         })
         .await
     }
@@ -211,7 +211,7 @@ impl Store {
     ///
     /// # Errors
     /// When it could not be written.
-    pub async fn set_in_force(&self, text: String) -> Result<(), StoreError> {
+    pub async fn save_active_config(&self, text: String) -> Result<(), StoreError> {
         self.run("noting the config in force", move |connection, _| {
             let sql = "INSERT INTO config(id, active) VALUES(1, ?1)
                        ON CONFLICT(id) DO UPDATE SET active = excluded.active
@@ -236,14 +236,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn next_looks(
+    pub async fn next_polls(
         &self,
         ids: Vec<AvatarId>,
     ) -> Result<HashMap<AvatarId, Timestamp>, StoreError> {
         self.read("reading when looks are due", move |connection, _| {
             let mut looks = HashMap::new();
             for id in ids {
-                if let Some(at) = watches::next_look_at(connection, &id)? {
+                if let Some(at) = watches::next_poll_at(connection, &id)? {
                     looks.insert(id, at);
                 }
             }
@@ -259,9 +259,9 @@ impl Store {
     /// When it could not be written.
     pub async fn register_channels(
         &self,
-        channels: Vec<Registered>,
+        channels: Vec<ChannelTarget>,
         now: Timestamp,
-    ) -> Result<Registration, StoreError> {
+    ) -> Result<ChannelChanges, StoreError> {
         self.run("registering the channels", move |connection, boot_id| {
             channels::register(connection, &channels, now, boot_id)
         })
@@ -272,7 +272,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn untold(&self) -> Result<Untold, StoreError> {
+    pub async fn pending_alerts(&self) -> Result<PendingAlerts, StoreError> {
         self.read("reading what is to be told", |connection, _| untold::find(connection)).await
     }
 
@@ -282,7 +282,7 @@ impl Store {
     ///
     /// # Errors
     /// When it could not be written.
-    pub async fn recover(&self, recovery: Recovery) -> Result<usize, StoreError> {
+    pub async fn recover(&self, recovery: CrashRecovery) -> Result<usize, StoreError> {
         self.run("taking back open tries", move |connection, boot_id| {
             recovery::recover(connection, &recovery, boot_id)
         })
@@ -294,9 +294,9 @@ impl Store {
     ///
     /// # Errors
     /// When it could not be written.
-    pub async fn hasten_after_set_back(&self, now: Timestamp) -> Result<usize, StoreError> {
+    pub async fn reschedule_after_clock_step(&self, now: Timestamp) -> Result<usize, StoreError> {
         self.run("making up for a clock set back", move |connection, _| {
-            recovery::hasten_after_set_back(connection, now)
+            recovery::reschedule_after_clock_step(connection, now)
         })
         .await
     }
@@ -316,17 +316,20 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn waiting(&self) -> Result<usize, StoreError> {
-        self.read("counting what waits", |connection, _| outbox::waiting(connection)).await
+    pub async fn pending_counts(&self) -> Result<usize, StoreError> {
+        self.read("counting what waits", |connection, _| outbox::pending_counts(connection)).await
     }
 
     /// Records the end of a try.
     ///
     /// # Errors
     /// When it could not be written; then it may be tried again.
-    pub async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+    pub async fn record_result(
+        &self,
+        settlement: AttemptResult,
+    ) -> Result<RecordedResult, StoreError> {
         self.run("recording the end of a try", move |connection, boot_id| {
-            outbox::settle(connection, &settlement, boot_id)
+            outbox::record_result(connection, &settlement, boot_id)
         })
         .await
     }
@@ -335,7 +338,7 @@ impl Store {
     ///
     /// # Errors
     /// When it could not be written; then nothing was removed.
-    pub async fn prune(&self, cutoffs: Cutoffs, place: Place) -> Result<Pruned, StoreError> {
+    pub async fn prune(&self, cutoffs: Cutoffs, place: PruneCursor) -> Result<Pruned, StoreError> {
         self.ask("removing what is old", Kind::Prune, move |connection, _| {
             prune::step(connection, cutoffs, place, prune::ROWS_MAX)
         })
@@ -383,7 +386,7 @@ impl Store {
     }
 }
 
-fn record(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
+fn record(connection: &Connection, change: &ObservationCommit) -> rusqlite::Result<()> {
     watches::save(connection, &change.watch)?;
     if let Some(transition) = &change.transition {
         transitions::append(connection, transition)?;
@@ -394,15 +397,15 @@ fn record(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
     if let Some(account) = &change.discovered {
         accounts::discovered(connection, account, &change.watch.id, change.now)?;
     }
-    announce(connection, &change.announcements, change.now)
+    insert_event(connection, &change.events, change.now)
 }
 
-fn announce(
+fn insert_event(
     connection: &Connection,
-    announcements: &[Announcement],
+    announcements: &[NewEvent],
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    for Announcement { event, body, deliveries } in announcements {
+    for NewEvent { event, body, deliveries } in announcements {
         events::insert(connection, event, body)?;
         let line = event.line();
         for delivery in deliveries {

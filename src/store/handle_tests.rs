@@ -7,14 +7,14 @@ use crate::domain::avatar::Avatar;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome, OutcomeClass};
 use crate::domain::event::{EventKind, Subject};
-use crate::domain::health::{ChannelState, Health};
+use crate::domain::health::{ChannelHealth, ChannelState};
 use crate::domain::id::EventId;
-use crate::domain::retry::{OnUnknown, Terms};
-use crate::domain::roll::Roll;
+use crate::domain::retry::{DeliveryPolicy, OnUnknown};
+use crate::domain::roll::RandomBits;
 use crate::domain::status::Status;
 use crate::domain::transition::Previous;
-use crate::domain::watch::Sight;
-use crate::store::hands::{FailedFilter, Handled, Hands, Under};
+use crate::domain::watch::LastObserved;
+use crate::store::hands::{AdminResult, DeliveryAdmin, FailedFilter, RetryAs};
 use crate::store::outbox::Claimed;
 use crate::store::reader::{DeliveryFilter, Reader};
 
@@ -37,8 +37,8 @@ impl Bench {
     }
 
     /// Registers channels with their targets.
-    async fn register(&self, channels: &[(&str, &str)], now: Timestamp) -> Registration {
-        let channels = channels.iter().map(|(name, target)| Registered {
+    async fn register(&self, channels: &[(&str, &str)], now: Timestamp) -> ChannelChanges {
+        let channels = channels.iter().map(|(name, target)| ChannelTarget {
             name: ChannelName::parse(name).unwrap(),
             fingerprint: (*target).to_owned(),
         });
@@ -69,18 +69,18 @@ impl Bench {
         Reader::open(&self.path()).unwrap()
     }
 
-    fn roll(&mut self) -> Roll {
+    fn roll(&mut self) -> RandomBits {
         self.rolls += 1;
-        Roll::new(self.rolls)
+        RandomBits::new(self.rolls)
     }
 
     /// The `sequence`-th transition of an avatar, told to these channels.
-    fn change(&mut self, avatar: &str, sequence: u64, channels: &[&str]) -> Change {
+    fn change(&mut self, avatar: &str, sequence: u64, channels: &[&str]) -> ObservationCommit {
         let id = AvatarId::parse(avatar).unwrap();
         let transition = Transition {
             avatar_id: id.clone(),
             sequence,
-            previous: Previous::Seen { status: Status::Training, at: NOW },
+            previous: Previous::Observed { status: Status::Training, at: NOW },
             earlier: None,
             status: Status::Idle,
             detected_at: NOW,
@@ -105,7 +105,7 @@ impl Bench {
                 training: None,
             },
         };
-        let sight = Sight { status: Status::Idle, since: NOW, last_seen_at: NOW };
+        let sight = LastObserved { status: Status::Idle, since: NOW, last_seen_at: NOW };
         let deliveries = channels
             .iter()
             .map(|channel| NewDelivery {
@@ -115,14 +115,14 @@ impl Bench {
                 content_type: "application/json".to_owned(),
                 body: format!("{avatar} {sequence}").into_bytes(),
                 fallback: None,
-                delivery: Delivery::new(NOW, &Terms::webhook()),
+                delivery: Delivery::new(NOW, &DeliveryPolicy::webhook()),
             })
             .collect();
-        Change {
-            watch: Watch { sight: Some(sight), sequence, ..Watch::new(id) },
+        ObservationCommit {
+            watch: Watch { observed: Some(sight), sequence, ..Watch::new(id) },
             transition: Some(transition),
             training: None,
-            announcements: vec![Announcement { event, body: b"{}".to_vec(), deliveries }],
+            events: vec![NewEvent { event, body: b"{}".to_vec(), deliveries }],
             discovered: None,
             now: NOW,
         }
@@ -135,12 +135,12 @@ impl Bench {
 
     /// Records that a try ended so, at the target that the channel has; whether it counted.
     async fn settle(&self, claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> bool {
-        let settled = self.store().settle(settlement(claimed, class, now)).await.unwrap();
-        assert_ne!(settled, Settled::Elsewhere);
-        settled == Settled::Reckoned
+        let settled = self.store().record_result(settlement(claimed, class, now)).await.unwrap();
+        assert_ne!(settled, RecordedResult::TargetChanged);
+        settled == RecordedResult::Recorded
     }
 
-    fn health(&self, channel: &str) -> Health {
+    fn health(&self, channel: &str) -> ChannelHealth {
         let channels = self.reader().channels().unwrap();
         channels.into_iter().find(|it| it.name.as_str() == channel).unwrap().health
     }
@@ -152,31 +152,36 @@ impl Drop for Bench {
     }
 }
 
-fn settlement(claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> Settlement {
+fn settlement(claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> AttemptResult {
     let outcome = Outcome { code: Some(200), ..Outcome::new(class, "response") };
     let delivery = claimed.delivery.clone();
-    Settlement {
+    AttemptResult {
         id: claimed.id.clone(),
         attempt: claimed.attempt,
         target: Some(if claimed.channel.as_str() == "ops" { "f1" } else { "f2" }.to_owned()),
-        delivery: delivery.settle(&outcome, now, &Terms::webhook(), Roll::new(1 << 127)),
+        delivery: delivery.apply_outcome(
+            &outcome,
+            now,
+            &DeliveryPolicy::webhook(),
+            RandomBits::new(1 << 127),
+        ),
         outcome,
         finished_at: now,
         latency_ms: 3,
-        roll: Roll::new(1 << 127),
+        roll: RandomBits::new(1 << 127),
     }
 }
 
 /// For a config with a channel `ops`.
-fn recovery() -> Recovery {
-    recovery_of(&[("ops", Terms::webhook())], NOW)
+fn recovery() -> CrashRecovery {
+    recovery_of(&[("ops", DeliveryPolicy::webhook())], NOW)
 }
 
-fn recovery_of(channels: &[(&str, Terms)], now: Timestamp) -> Recovery {
+fn recovery_of(channels: &[(&str, DeliveryPolicy)], now: Timestamp) -> CrashRecovery {
     let terms = channels
         .iter()
         .map(|(channel, terms)| (ChannelName::parse(channel).unwrap(), terms.clone()));
-    Recovery { now, terms: terms.collect(), roll: Roll::new(1) }
+    CrashRecovery { now, policies: terms.collect(), roll: RandomBits::new(1) }
 }
 
 fn bodies(claims: &Claims) -> Vec<String> {
@@ -202,7 +207,7 @@ async fn a_change_is_written_whole_and_read_back() {
 async fn a_change_that_cannot_be_written_leaves_nothing() {
     let mut bench = Bench::new().await;
     let mut change = bench.change("a", 1, &["ops"]);
-    change.announcements[0].deliveries[0].channel = ChannelName::parse("nobody").unwrap();
+    change.events[0].deliveries[0].channel = ChannelName::parse("nobody").unwrap();
     assert!(bench.store().commit(change).await.is_err());
     let reader = bench.reader();
     assert!(reader.transitions(None, 10).unwrap().is_empty());
@@ -212,12 +217,11 @@ async fn a_change_that_cannot_be_written_leaves_nothing() {
 #[tokio::test]
 async fn one_bad_write_in_a_group_does_not_take_its_neighbours_with_it() {
     let mut bench = Bench::new().await;
-    let changes: Vec<Change> = (0..50)
+    let changes: Vec<ObservationCommit> = (0..50)
         .map(|n| {
             let mut change = bench.change(&format!("a{n}"), 1, &["ops"]);
             if n % 7 == 0 {
-                change.announcements[0].deliveries[0].channel =
-                    ChannelName::parse("nobody").unwrap();
+                change.events[0].deliveries[0].channel = ChannelName::parse("nobody").unwrap();
             }
             change
         })
@@ -245,7 +249,7 @@ async fn what_only_reads_does_not_fail_with_the_write_that_it_waited_with() {
     });
     let others = async {
         begins.await.unwrap();
-        let written = store.set_in_force("x".repeat(1_000_000));
+        let written = store.save_active_config("x".repeat(1_000_000));
         let read = store.watches(vec![AvatarId::parse("a").unwrap()]);
         let release = async { release.send(()).unwrap() };
         // In this order they are sent before the writer goes on.
@@ -336,17 +340,18 @@ async fn a_dead_letter_can_be_sent_again_with_the_same_id_and_bytes() {
     let first = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     bench.settle(&first, OutcomeClass::Rejected, NOW).await;
 
-    let mut hands = Hands::open(&bench.path()).unwrap();
+    let mut hands = DeliveryAdmin::open(&bench.path()).unwrap();
     assert_eq!(hands.failed(&FailedFilter::default()).unwrap(), std::slice::from_ref(&first.id));
     let roll = bench.roll();
-    let Handled::Done(fresh) = hands.retry(&first.id, Under::SameId, NOW, roll).unwrap() else {
+    let AdminResult::Done(fresh) = hands.retry(&first.id, RetryAs::SameId, NOW, roll).unwrap()
+    else {
         panic!()
     };
     assert_ne!(fresh, first.id);
     assert!(hands.failed(&FailedFilter::default()).unwrap().is_empty(), "it is being sent again");
     assert!(matches!(
-        hands.retry(&first.id, Under::SameId, NOW, roll).unwrap(),
-        Handled::NotNow(_)
+        hands.retry(&first.id, RetryAs::SameId, NOW, roll).unwrap(),
+        AdminResult::InvalidState(_)
     ));
 
     let again = bench.claim("ops", 1, NOW).await.claimed.remove(0);
@@ -365,13 +370,13 @@ async fn a_dead_letter_sent_again_as_new_counts_as_sent_again() {
         let dead = bench.claim(channel, 1, NOW).await.claimed.remove(0);
         bench.settle(&dead, OutcomeClass::Rejected, NOW).await;
     }
-    let mut hands = Hands::open(&bench.path()).unwrap();
+    let mut hands = DeliveryAdmin::open(&bench.path()).unwrap();
     let all = FailedFilter::default();
     let failed = hands.failed(&all).unwrap();
     assert_eq!(failed.len(), 2);
     let roll = bench.roll();
-    let done = hands.retry(&failed[0], Under::NewId, NOW, roll).unwrap();
-    assert!(matches!(done, Handled::Done(_)));
+    let done = hands.retry(&failed[0], RetryAs::NewId, NOW, roll).unwrap();
+    assert!(matches!(done, AdminResult::Done(_)));
     assert_eq!(hands.failed(&all).unwrap(), failed[1..], "that one is on its way");
     let counted = |bench: &Bench| {
         let channels = bench.reader().channels().unwrap().into_iter();
@@ -390,7 +395,10 @@ async fn a_dead_letter_sent_again_as_new_counts_as_sent_again() {
     assert_eq!(bench.reader().attempts(&again.id).unwrap()[0].trigger, "manual");
     // One that fails once more after that, under the first id, was not sent again since.
     let roll = bench.roll();
-    assert!(matches!(hands.retry(&failed[0], Under::SameId, NOW, roll).unwrap(), Handled::Done(_)));
+    assert!(matches!(
+        hands.retry(&failed[0], RetryAs::SameId, NOW, roll).unwrap(),
+        AdminResult::Done(_)
+    ));
     let third = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     bench.settle(&third, OutcomeClass::Rejected, NOW).await;
     assert_eq!(hands.failed(&all).unwrap(), [failed[1].clone(), again.id, third.id]);
@@ -404,8 +412,8 @@ async fn only_the_try_that_somebody_asked_for_is_one_by_hand() {
     let first = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     bench.settle(&first, OutcomeClass::Retryable, NOW).await;
     let roll = bench.roll();
-    let mut hands = Hands::open(&bench.path()).unwrap();
-    hands.retry(&first.id, Under::SameId, NOW, roll).unwrap();
+    let mut hands = DeliveryAdmin::open(&bench.path()).unwrap();
+    hands.retry(&first.id, RetryAs::SameId, NOW, roll).unwrap();
     let second = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     bench.settle(&second, OutcomeClass::Retryable, NOW).await;
     let late = NOW.plus(Duration::from_hours(1));
@@ -426,7 +434,10 @@ async fn a_try_at_the_old_target_says_nothing_about_the_new_one() {
         let before = bench.health("ops");
         let mut ended = settlement(&claimed, class, NOW);
         ended.outcome.retry_after = Some(Duration::from_hours(3));
-        assert_eq!(bench.store().settle(ended).await.unwrap(), Settled::Elsewhere);
+        assert_eq!(
+            bench.store().record_result(ended).await.unwrap(),
+            RecordedResult::TargetChanged
+        );
         assert_eq!(bench.health("ops"), before, "after {class:?}");
         let attempts = bench.reader().attempts(&claimed.id).unwrap();
         assert_eq!(attempts[0].outcome.as_deref(), Some(class.name()), "it is on record");
@@ -444,17 +455,17 @@ async fn a_try_at_the_old_target_says_nothing_about_the_new_one() {
 
 #[tokio::test]
 async fn an_open_try_of_a_channel_that_is_not_in_the_config_waits_for_what_the_channel_says() {
-    let hold = Terms { on_unknown: OnUnknown::Hold, ..Terms::webhook() };
+    let hold = DeliveryPolicy { on_unknown: OnUnknown::Hold, ..DeliveryPolicy::webhook() };
     let late = NOW.plus(Duration::from_hours(10 * 24));
-    for (terms, expected) in [(hold, "failed"), (Terms::webhook(), "pending")] {
+    for (terms, expected) in [(hold, "failed"), (DeliveryPolicy::webhook(), "pending")] {
         let mut bench = Bench::new().await;
         let change = bench.change("a", 1, &["ops"]);
         bench.store().commit(change).await.unwrap();
         let lost = bench.claim("ops", 1, NOW).await.claimed.remove(0);
         bench.start("boot2");
         let registration = bench.register(&[("mail", "f2")], NOW).await;
-        assert_eq!(registration.absent, [(ChannelName::parse("ops").unwrap(), 1)]);
-        let without = recovery_of(&[("mail", Terms::email())], NOW);
+        assert_eq!(registration.unconfigured, [(ChannelName::parse("ops").unwrap(), 1)]);
+        let without = recovery_of(&[("mail", DeliveryPolicy::email())], NOW);
         assert_eq!(bench.store().recover(without).await.unwrap(), 0);
         // It comes back after longer than a message is tried, within the same run.
         bench.register(&[("ops", "f1"), ("mail", "f2")], late).await;
@@ -476,17 +487,17 @@ async fn a_crash_during_a_probe_leaves_the_delivery_its_place_in_the_schedule() 
     for claimed in bench.claim("ops", 9, NOW).await.claimed {
         let spent = u32::from(claimed.delivery.expires_at > NOW);
         let mut ended = settlement(&claimed, OutcomeClass::Retryable, NOW);
-        ended.delivery.budget_used = 4 * spent;
+        ended.delivery.attempts_used = 4 * spent;
         let next_attempt_at = NOW.plus(Duration::from_hours(5));
         ended.delivery.state = DeliveryState::Pending { next_attempt_at };
-        assert_eq!(bench.store().settle(ended).await.unwrap(), Settled::Reckoned);
+        assert_eq!(bench.store().record_result(ended).await.unwrap(), RecordedResult::Recorded);
     }
     let soon = NOW.plus(Duration::from_secs(60));
     let probe = bench.claim("ops", 9, soon).await.claimed.remove(0);
     let due_at = NOW.plus(Duration::from_hours(5));
     assert_eq!(probe.probe_of, Some(due_at));
     bench.start("boot2");
-    let recovery = recovery_of(&[("ops", Terms::webhook())], soon);
+    let recovery = recovery_of(&[("ops", DeliveryPolicy::webhook())], soon);
     assert_eq!(bench.store().recover(recovery).await.unwrap(), 1);
     let row = bench.reader().delivery(probe.id.as_str()).unwrap().unwrap();
     assert_eq!(row.next_attempt_at, Some(due_at));
@@ -503,11 +514,11 @@ async fn a_clock_set_back_lets_what_lasts_have_begun_now() {
     for claimed in bench.claim("ops", 9, ahead).await.claimed {
         let mut ended = settlement(&claimed, OutcomeClass::Retryable, ahead);
         ended.outcome = Outcome::new(OutcomeClass::Retryable, "response");
-        bench.store().settle(ended).await.unwrap();
+        bench.store().record_result(ended).await.unwrap();
     }
-    bench.store().hasten_after_set_back(NOW).await.unwrap();
+    bench.store().reschedule_after_clock_step(NOW).await.unwrap();
     let health = bench.health("ops");
-    let begun = [health.trouble_since, health.first_failure_at, health.failing_since];
+    let begun = [health.failure_since, health.first_failure_at, health.failing_since];
     assert_eq!(begun, [Some(NOW); 3]);
     assert!(health.ready_at().unwrap() <= NOW);
 }
@@ -519,8 +530,8 @@ async fn a_dead_letter_can_be_laid_to_rest() {
     bench.store().commit(change).await.unwrap();
     let dead = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     bench.settle(&dead, OutcomeClass::Rejected, NOW).await;
-    let mut hands = Hands::open(&bench.path()).unwrap();
-    assert_eq!(hands.cancel(&dead.id, NOW).unwrap(), Handled::Done(dead.id.clone()));
+    let mut hands = DeliveryAdmin::open(&bench.path()).unwrap();
+    assert_eq!(hands.cancel(&dead.id, NOW).unwrap(), AdminResult::Done(dead.id.clone()));
     assert!(hands.failed(&FailedFilter::default()).unwrap().is_empty());
     let row = bench.reader().delivery(dead.id.as_str()).unwrap().unwrap();
     assert_eq!(row.final_reason.as_deref(), Some("cancelled by hand"));
@@ -530,13 +541,13 @@ async fn a_dead_letter_can_be_laid_to_rest() {
 async fn only_what_waits_can_be_cancelled() {
     let mut bench = Bench::new().await;
     let change = bench.change("a", 1, &["ops"]);
-    let id = change.announcements[0].deliveries[0].id.clone();
+    let id = change.events[0].deliveries[0].id.clone();
     bench.store().commit(change).await.unwrap();
-    let mut hands = Hands::open(&bench.path()).unwrap();
-    assert_eq!(hands.cancel(&id, NOW).unwrap(), Handled::Done(id.clone()));
-    assert_eq!(hands.cancel(&id, NOW).unwrap(), Handled::NotNow("cancelled".to_owned()));
-    let nobody = DeliveryId::mint(NOW, Roll::new(99));
-    assert_eq!(hands.cancel(&nobody, NOW).unwrap(), Handled::Unknown);
+    let mut hands = DeliveryAdmin::open(&bench.path()).unwrap();
+    assert_eq!(hands.cancel(&id, NOW).unwrap(), AdminResult::Done(id.clone()));
+    assert_eq!(hands.cancel(&id, NOW).unwrap(), AdminResult::InvalidState("cancelled".to_owned()));
+    let nobody = DeliveryId::mint(NOW, RandomBits::new(99));
+    assert_eq!(hands.cancel(&nobody, NOW).unwrap(), AdminResult::NotFound);
     assert!(bench.claim("ops", 1, NOW).await.claimed.is_empty());
 }
 
@@ -546,12 +557,12 @@ async fn a_channel_that_left_the_config_keeps_its_deliveries() {
     let change = bench.change("a", 1, &["ops", "mail"]);
     bench.store().commit(change).await.unwrap();
     let registration = bench.register(&[("ops", "f1")], NOW).await;
-    assert_eq!(registration.absent, [(ChannelName::parse("mail").unwrap(), 1)]);
+    assert_eq!(registration.unconfigured, [(ChannelName::parse("mail").unwrap(), 1)]);
     // It comes back after ten days, which do not count against what waited for it.
     let late = NOW.plus(Duration::from_hours(10 * 24));
     bench.register(&[("ops", "f1"), ("mail", "f2")], late).await;
     let claimed = bench.claim("mail", 1, late).await.claimed.remove(0);
-    assert_eq!(claimed.delivery.expires_at, late.plus(Terms::webhook().expires_after));
+    assert_eq!(claimed.delivery.expires_at, late.plus(DeliveryPolicy::webhook().expires_after));
 }
 
 #[tokio::test]
@@ -585,10 +596,10 @@ async fn what_was_last_seen_never_moves_back() {
     let id = change.watch.id.clone();
     bench.store().commit(change).await.unwrap();
     let late = NOW.plus(Duration::from_secs(9));
-    let seen = |at| Checkpoint { id: id.clone(), last_seen_at: Some(at), next_look_at: Some(NOW) };
+    let seen = |at| Checkpoint { id: id.clone(), last_seen_at: Some(at), next_poll_at: Some(NOW) };
     bench.store().checkpoint(vec![seen(late), seen(NOW)]).await.unwrap();
     let watch = bench.store().watches(vec![id]).await.unwrap().remove(0);
-    assert_eq!(watch.sight.unwrap().last_seen_at, late);
+    assert_eq!(watch.observed.unwrap().last_seen_at, late);
 }
 
 #[tokio::test]
@@ -605,8 +616,8 @@ async fn the_states_of_a_settled_delivery_are_kept() {
         assert!(bench.settle(&claimed, *class, now).await);
         let DeliveryState::Pending { next_attempt_at } = expected.state else { panic!() };
         let again = bench.claim("ops", 1, next_attempt_at).await.claimed.remove(0);
-        assert_eq!(again.delivery.budget_used, expected.budget_used);
-        assert_eq!(again.delivery.uncharged, expected.uncharged);
+        assert_eq!(again.delivery.attempts_used, expected.attempts_used);
+        assert_eq!(again.delivery.free_attempts, expected.free_attempts);
         bench.settle(&again, OutcomeClass::Delivered, next_attempt_at).await;
         now = next_attempt_at;
     }

@@ -9,18 +9,18 @@ use rusqlite::{Connection, named_params};
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::id::EventId;
-use crate::domain::roll::Roll;
+use crate::domain::roll::RandomBits;
 use crate::domain::timestamp::Timestamp;
 use crate::store::database;
 use crate::store::error::StoreError;
-use crate::store::obstacle::{self, Use};
+use crate::store::obstacle::{self, OpenFor};
 use crate::store::snapshot;
 use crate::store::time_limit::Work;
 use crate::store::transaction::Database;
 
 /// Under which event id a delivery is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Under {
+pub enum RetryAs {
     /// The one that it has: a receiver that took it knows it again.
     SameId,
     /// A new one: a receiver takes it for news.
@@ -29,7 +29,7 @@ pub enum Under {
 
 /// A connection for changes by hand.
 #[derive(Debug)]
-pub struct Hands {
+pub struct DeliveryAdmin {
     pub(super) database: Database,
 }
 
@@ -44,16 +44,16 @@ pub struct FailedFilter {
 
 /// What became of a change by hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Handled {
+pub enum AdminResult {
     /// It was done; for a delivery sent again, the id of the new row.
     Done(DeliveryId),
     /// There is no such delivery.
-    Unknown,
+    NotFound,
     /// Its state does not allow it; the state's word.
-    NotNow(String),
+    InvalidState(String),
 }
 
-impl Hands {
+impl DeliveryAdmin {
     /// Opens the database at `path`.
     ///
     /// # Errors
@@ -61,11 +61,11 @@ impl Hands {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         snapshot::read(path, |database| database::refuse_older(path, database.schema()))?;
         // Else SQLite would leave a log of this user beside a database that it cannot write.
-        if let Some(found) = obstacle::find(path, Use::Write) {
+        if let Some(found) = obstacle::find(path, OpenFor::Write) {
             return Err(found);
         }
-        let opened = database::open_beside(path);
-        let database = opened.map_err(|it| obstacle::explain(path, Use::Write, it))?;
+        let opened = database::open_admin(path);
+        let database = opened.map_err(|it| obstacle::explain(path, OpenFor::Write, it))?;
         Ok(Self { database })
     }
 
@@ -78,27 +78,31 @@ impl Hands {
     pub fn retry(
         &mut self,
         id: &DeliveryId,
-        under: Under,
+        under: RetryAs,
         now: Timestamp,
-        roll: Roll,
-    ) -> Result<Handled, StoreError> {
+        roll: RandomBits,
+    ) -> Result<AdminResult, StoreError> {
         const DOING: &str = "sending a delivery again";
-        self.database.write(DOING, Work::Usual, |transaction| {
+        self.database.write(DOING, Work::Normal, |transaction| {
             Ok(match (state(transaction, id)?.as_deref(), under) {
-                (None, _) => Handled::Unknown,
-                (Some("sending"), Under::SameId) => Handled::NotNow("sending".to_owned()),
-                (Some("pending"), Under::SameId) => {
+                (None, _) => AdminResult::NotFound,
+                (Some("sending"), RetryAs::SameId) => {
+                    AdminResult::InvalidState("sending".to_owned())
+                }
+                (Some("pending"), RetryAs::SameId) => {
                     let sql = "UPDATE deliveries SET next_attempt_at = ?2, updated_at = ?2,
                                  manual_attempt = attempts + 1
                                WHERE id = ?1 AND state = 'pending'";
                     transaction.execute(sql, (id, now))?;
-                    Handled::Done(id.clone())
+                    AdminResult::Done(id.clone())
                 }
-                (Some(_), Under::SameId) => match replay(transaction, id, now, roll)? {
-                    Some(fresh) => Handled::Done(fresh),
-                    None => Handled::NotNow("already being sent again".to_owned()),
+                (Some(_), RetryAs::SameId) => match replay(transaction, id, now, roll)? {
+                    Some(fresh) => AdminResult::Done(fresh),
+                    None => AdminResult::InvalidState("already being sent again".to_owned()),
                 },
-                (Some(_), Under::NewId) => Handled::Done(send_anew(transaction, id, now, roll)?),
+                (Some(_), RetryAs::NewId) => {
+                    AdminResult::Done(replay_as_new(transaction, id, now, roll)?)
+                }
             })
         })
     }
@@ -109,7 +113,7 @@ impl Hands {
     /// When the database cannot be read.
     pub fn failed(&self, filter: &FailedFilter) -> Result<Vec<DeliveryId>, StoreError> {
         const DOING: &str = "looking for failed deliveries";
-        self.database.read(DOING, Work::Usual, |connection| {
+        self.database.read(DOING, Work::Normal, |connection| {
             let mut statement = connection.prepare(&format!(
                 "SELECT id FROM deliveries d WHERE state = 'failed' AND updated_at >= ?1
                    AND (?2 IS NULL OR channel_id = ?2) AND {NOT_SENT_AGAIN}
@@ -124,20 +128,20 @@ impl Hands {
     ///
     /// # Errors
     /// When it could not be written; then nothing was.
-    pub fn cancel(&mut self, id: &DeliveryId, now: Timestamp) -> Result<Handled, StoreError> {
+    pub fn cancel(&mut self, id: &DeliveryId, now: Timestamp) -> Result<AdminResult, StoreError> {
         const DOING: &str = "cancelling a delivery";
-        self.database.write(DOING, Work::Usual, |transaction| {
+        self.database.write(DOING, Work::Normal, |transaction| {
             Ok(match state(transaction, id)?.as_deref() {
-                None => Handled::Unknown,
+                None => AdminResult::NotFound,
                 Some("pending" | "failed") => {
                     let sql = "UPDATE deliveries
                                SET state = 'cancelled', next_attempt_at = NULL, updated_at = ?2,
                                    final_reason = 'cancelled by hand'
                                WHERE id = ?1 AND state IN ('pending','failed')";
                     transaction.execute(sql, (id, now))?;
-                    Handled::Done(id.clone())
+                    AdminResult::Done(id.clone())
                 }
-                Some(other) => Handled::NotNow(other.to_owned()),
+                Some(other) => AdminResult::InvalidState(other.to_owned()),
             })
         })
     }
@@ -154,7 +158,7 @@ fn replay(
     connection: &Connection,
     id: &DeliveryId,
     now: Timestamp,
-    roll: Roll,
+    roll: RandomBits,
 ) -> rusqlite::Result<Option<DeliveryId>> {
     let fresh = DeliveryId::mint(now, roll);
     let touched = connection.execute(
@@ -180,18 +184,18 @@ fn replay(
 }
 
 /// The new row of a delivery sent under a new event id: another message with the same words.
-fn send_anew(
+fn replay_as_new(
     connection: &Connection,
     id: &DeliveryId,
     now: Timestamp,
-    roll: Roll,
+    roll: RandomBits,
 ) -> rusqlite::Result<DeliveryId> {
     let (event, fresh) = (EventId::mint(now, roll.derive(1)), DeliveryId::mint(now, roll));
     let sql = "SELECT event_id, content_type, body FROM deliveries WHERE id = ?1";
     let (old, content_type, body): (EventId, String, Vec<u8>) =
         connection.query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let body = if content_type == MAIL {
-        mail_under(&body, (&old, id), (&event, &fresh))
+        mail_with_id(&body, (&old, id), (&event, &fresh))
     } else {
         exchange(&body, old.as_str(), event.as_str())
     };
@@ -216,7 +220,7 @@ fn send_anew(
 
 /// The mail with other ids in its head, by which programs know it again. What people read stays,
 /// and names the event that this one repeats: the words may be encoded.
-fn mail_under(
+fn mail_with_id(
     mail: &[u8],
     (event, delivery): (&EventId, &DeliveryId),
     (new_event, new_delivery): (&EventId, &DeliveryId),

@@ -12,7 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::store::connection;
-use crate::store::error::{Doing as _, StoreError, damaged, listed};
+use crate::store::error::{ErrorContext as _, StoreError, damaged, listed};
 use crate::store::schema::{APPLICATION_ID, newest};
 use crate::store::schema_check;
 use crate::store::time_limit::{Limits, TimeLimit, Work};
@@ -22,7 +22,7 @@ use crate::store::time_limit::{Limits, TimeLimit, Work};
 ///
 /// # Errors
 /// When the file is another program's, or newer than this program.
-pub(super) fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
+pub(super) fn check_application_id(path: &Path) -> Result<(), StoreError> {
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => return Err(no_regular_file(path)),
         Ok(found) if found.len() > 0 => {}
@@ -33,7 +33,7 @@ pub(super) fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
     let limit = TimeLimit::of(&mut connection, Limits::default()).doing(LOOKING)?;
     let _limited = limit.begin(LOOKING, Work::Schema)?;
     match schema_of(&connection, path) {
-        Err(refused @ (StoreError::Foreign { .. } | StoreError::Newer { .. })) => Err(refused),
+        Err(refused @ (StoreError::NotOurs { .. } | StoreError::Newer { .. })) => Err(refused),
         // Of a file that a daemon writes to, not all may be seen.
         Ok(_) | Err(_) => Ok(()),
     }
@@ -94,7 +94,7 @@ pub(super) fn schema_of(connection: &Connection, path: &Path) -> Result<i64, Sto
             if (application, version, tables.len()) == (0, 0, 0) {
                 return Ok(0);
             }
-            Err(StoreError::Foreign {
+            Err(StoreError::NotOurs {
                 path: path.to_owned(),
                 what: format!(
                     "it has application id {application}, version {version} and {}",
@@ -107,7 +107,7 @@ pub(super) fn schema_of(connection: &Connection, path: &Path) -> Result<i64, Sto
 
 /// What is no file has no database in it, and to open a pipe waits for a writer, for ever.
 pub(super) fn no_regular_file(path: &Path) -> StoreError {
-    StoreError::Foreign { path: path.to_owned(), what: "it is no regular file".to_owned() }
+    StoreError::NotOurs { path: path.to_owned(), what: "it is no regular file".to_owned() }
 }
 
 /// Opens the file alone, without a lock and without its log, so that nothing is made beside it.
@@ -146,7 +146,7 @@ mod tests {
 
     use super::*;
     use crate::store::database::{open_for_reading, open_for_writing};
-    use crate::store::hands::Hands;
+    use crate::store::hands::DeliveryAdmin;
     use crate::store::snapshot;
 
     fn made(folder: &Path, name: &str, sql: &str) -> PathBuf {
@@ -163,7 +163,7 @@ mod tests {
             let before = fs::read(&path).unwrap();
             let writing = open_for_writing(&path).map(|(connection, _)| connection);
             let [looking, by_hand] =
-                [snapshot::read(&path, Ok), Hands::open(&path).map(|hands| hands.database)];
+                [snapshot::read(&path, Ok), DeliveryAdmin::open(&path).map(|hands| hands.database)];
             for refused in [writing, open_for_reading(&path), looking, by_hand] {
                 let refused = refused.unwrap_err().to_string();
                 assert!(refused.ends_with(expected), "{name}: {refused}");
@@ -205,7 +205,7 @@ mod tests {
         let read = || ["", "-wal"].map(|end| fs::read(files(end).1).unwrap());
         let before = read();
         let refused = open_for_writing(&killed).map(|(connection, _)| connection);
-        assert!(matches!(refused, Err(StoreError::Foreign { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(StoreError::NotOurs { .. })), "{refused:?}");
         assert_eq!(read(), before);
     }
 }

@@ -13,7 +13,7 @@ use crate::domain::timestamp::Timestamp;
 
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct IntegrityReport {
     /// The number of its schema.
     pub schema: i64,
     /// Changes of status that are in it.
@@ -23,25 +23,25 @@ pub struct Report {
     /// Deliveries that are in it.
     pub deliveries: u64,
     /// Deliveries that wait or are being sent.
-    pub under_way: u64,
+    pub in_flight: u64,
     /// When the newest change of status was seen.
     pub newest_at: Option<Timestamp>,
     /// Everything that is wrong.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<IntegrityFinding>,
 }
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct IntegrityFinding {
     /// What it is wrong with.
-    pub part: Part,
+    pub part: IntegrityCheck,
     /// What it is, for people.
     pub what: String,
 }
 
 /// The parts of a database that are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum IntegrityCheck {
     /// The file and its tables.
     Structure,
     /// What stands in the tables.
@@ -50,7 +50,7 @@ pub enum Part {
     History,
 }
 
-impl Part {
+impl IntegrityCheck {
     /// The word for it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -62,18 +62,18 @@ impl Part {
 }
 
 /// Everything that is wrong with a database whose schema is ours.
-pub(super) fn examine(connection: &Connection, schema: i64) -> Report {
-    let mut report = Report { schema, ..Report::default() };
-    let mut find = |part: Part, found: rusqlite::Result<Vec<String>>| {
+pub(super) fn examine(connection: &Connection, schema: i64) -> IntegrityReport {
+    let mut report = IntegrityReport { schema, ..IntegrityReport::default() };
+    let mut find = |part: IntegrityCheck, found: rusqlite::Result<Vec<String>>| {
         let found = found.unwrap_or_else(|failure| {
             // What cannot be read any further has said what there is to say.
             vec![format!("the check of the {} broke off: {failure}", part.name())]
         });
-        report.findings.extend(found.into_iter().map(|what| Finding { part, what }));
+        report.findings.extend(found.into_iter().map(|what| IntegrityFinding { part, what }));
     };
     let structure = structure(connection);
     let are_pages_sound = matches!(&structure, Ok((_, true)));
-    find(Part::Structure, structure.map(|(found, _)| found));
+    find(IntegrityCheck::Structure, structure.map(|(found, _)| found));
     if !are_pages_sound {
         return report;
     }
@@ -100,12 +100,12 @@ type Test = fn(&str) -> bool;
 
 type Check = fn(&Connection) -> rusqlite::Result<Vec<String>>;
 
-const CHECKS: [(Part, Check); 5] = [
-    (Part::Rows, references),
-    (Part::Rows, names),
-    (Part::Rows, tries),
-    (Part::Rows, watches),
-    (Part::History, history),
+const CHECKS: [(IntegrityCheck, Check); 5] = [
+    (IntegrityCheck::Rows, references),
+    (IntegrityCheck::Rows, names),
+    (IntegrityCheck::Rows, attempts),
+    (IntegrityCheck::Rows, watches),
+    (IntegrityCheck::History, history),
 ];
 
 /// Pages, indexes, types, and the conditions of the tables; with whether the pages are sound. Those
@@ -159,7 +159,7 @@ fn names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 }
 
 /// Whether exactly those deliveries that are being sent have an open try.
-fn tries(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+fn attempts(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT 'delivery `' || id || '` is being sent without an open try'
                FROM deliveries d WHERE state = 'sending' AND NOT EXISTS(
                  SELECT 1 FROM attempts WHERE delivery_id = d.id AND no = d.attempts
@@ -201,13 +201,13 @@ fn history(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     rows(connection, sql, |row| row.get(0))
 }
 
-fn count(connection: &Connection, report: &mut Report) -> rusqlite::Result<()> {
+fn count(connection: &Connection, report: &mut IntegrityReport) -> rusqlite::Result<()> {
     let number = |sql: &str| {
         connection.query_row(sql, [], |row| row.get(0)).map(|n: i64| u64::try_from(n).unwrap_or(0))
     };
     report.transitions = number("SELECT count(*) FROM transitions")?;
     report.deliveries = number("SELECT count(*) FROM deliveries")?;
-    report.under_way =
+    report.in_flight =
         number("SELECT count(*) FROM deliveries WHERE state IN ('pending','sending')")?;
     let newest = "SELECT max(detected_at) FROM transitions";
     report.newest_at = connection.query_row(newest, [], |row| row.get(0))?;

@@ -1,12 +1,12 @@
 use super::*;
 use crate::domain::status::Status;
 use crate::domain::transition::{Previous, Transition};
-use crate::store::schema::{APPLICATION_ID, model};
+use crate::store::schema::{APPLICATION_ID, reference_schema};
 use crate::store::transitions;
 
 /// A sound database with some of everything; an edit; what is found, in part.
-fn check(edit: &str, expected: &[(Part, &str)]) {
-    let db = model(1).unwrap();
+fn check(edit: &str, expected: &[(IntegrityCheck, &str)]) {
+    let db = reference_schema(1).unwrap();
     db.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
     db.pragma_update(None, "foreign_keys", false).unwrap();
     db.execute_batch(
@@ -23,7 +23,7 @@ fn check(edit: &str, expected: &[(Part, &str)]) {
         let transition = Transition {
             avatar_id: AvatarId::parse("a").unwrap(),
             sequence,
-            previous: Previous::Nothing,
+            previous: Previous::Unknown,
             earlier: None,
             status: Status::Idle,
             detected_at: Timestamp::from_millis(5),
@@ -42,14 +42,14 @@ fn check(edit: &str, expected: &[(Part, &str)]) {
     // Else they are not looked at either.
     db.execute_batch("PRAGMA ignore_check_constraints = OFF").unwrap();
     let report = examine(&db, 1);
-    let found: Vec<(Part, &str)> =
+    let found: Vec<(IntegrityCheck, &str)> =
         report.findings.iter().map(|it| (it.part, it.what.as_str())).collect();
     assert_eq!(found, expected, "after `{edit}`");
 }
 
 #[test]
 fn everything_that_is_wrong_is_found_and_named() {
-    use Part::{History, Rows, Structure};
+    use IntegrityCheck::{History, Rows, Structure};
     check("", &[]);
     check(
         "UPDATE deliveries SET state = 'lost'",

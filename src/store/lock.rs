@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use crate::files::links::{beside, end_of};
+use crate::files::links::{resolve_symlinks, with_suffix};
 use crate::store::error::StoreError;
 use crate::store::obstacle::{self, LOCK_END};
 use crate::store::owner::{Owner, open_or_make};
@@ -32,11 +32,11 @@ impl DatabaseLock {
         let disk =
             |source| StoreError::Disk { doing: "making the lock file", path: path.clone(), source };
         obstacle::refuse_irregular(database, &[LOCK_END])?;
-        let owner = Owner::of(&end_of(database)).map_err(disk)?;
+        let owner = Owner::of(&resolve_symlinks(database)).map_err(disk)?;
         let mut file = open_or_make(&path, MODE, owner).map_err(disk)?;
         if !take(&file).map_err(disk)? {
             let pid = read_pid(&mut file);
-            return Err(StoreError::Held { path: database.to_owned(), pid });
+            return Err(StoreError::Locked { path: database.to_owned(), pid });
         }
         show_to_readers(&file, database);
         file.set_len(0).map_err(disk)?;
@@ -75,7 +75,7 @@ impl DatabaseLock {
 /// Takes the lock, unless a daemon has it. Whoever looks whether one has it, has it for a moment
 /// together with others, and is waited for.
 fn take(file: &File) -> io::Result<bool> {
-    for _ in 0..LOOKS_MAX {
+    for _ in 0..READ_ATTEMPTS_MAX {
         match file.try_lock() {
             Ok(()) => return Ok(true),
             Err(TryLockError::WouldBlock) => {}
@@ -86,7 +86,7 @@ fn take(file: &File) -> io::Result<bool> {
             Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(failure)) => return Err(failure),
         }
-        thread::sleep(LOOK);
+        thread::sleep(READ_DELAY);
     }
     Ok(false)
 }
@@ -120,7 +120,7 @@ fn holder_in(line: &str, inode: u64) -> Option<Option<u32>> {
 
 /// Beside the file itself, whatever link it was named by.
 fn lock_path(database: &Path) -> PathBuf {
-    beside(database, LOCK_END)
+    with_suffix(database, LOCK_END)
 }
 
 fn read_pid(file: &mut File) -> Option<u32> {
@@ -134,8 +134,8 @@ const PID_LENGTH_MAX: u64 = 32;
 const MODE: u32 = 0o644;
 const READERS: u32 = 0o044;
 /// How often and for how long whoever only looks is waited for.
-const LOOKS_MAX: u32 = 400;
-const LOOK: Duration = Duration::from_millis(5);
+const READ_ATTEMPTS_MAX: u32 = 400;
+const READ_DELAY: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests {
@@ -151,10 +151,10 @@ mod tests {
         std::os::unix::fs::symlink(&database, &link).unwrap();
         let early = DatabaseLock::acquire(&link).unwrap();
         std::fs::write(&database, "").unwrap();
-        assert!(matches!(DatabaseLock::acquire(&database), Err(StoreError::Held { .. })));
+        assert!(matches!(DatabaseLock::acquire(&database), Err(StoreError::Locked { .. })));
         drop(early);
         let held = DatabaseLock::acquire(&database).unwrap();
-        let StoreError::Held { pid, .. } = DatabaseLock::acquire(&database).unwrap_err() else {
+        let StoreError::Locked { pid, .. } = DatabaseLock::acquire(&database).unwrap_err() else {
             panic!("not held");
         };
         assert_eq!(pid, Some(std::process::id()));

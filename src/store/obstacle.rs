@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat};
 use rustix::process::geteuid;
 
-use crate::files::links::{beside, end_of, folder_of};
+use crate::files::links::{parent_dir, resolve_symlinks, with_suffix};
 use crate::files::users::{bare, user};
 use crate::store::error::StoreError;
 
@@ -21,7 +21,7 @@ pub(super) const LOCK_END: &str = ".lock";
 
 /// What somebody wants to do with a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Use {
+pub(super) enum OpenFor {
     /// Only look at it.
     Read,
     /// Write to it, and to the folder that it is in.
@@ -29,7 +29,7 @@ pub(super) enum Use {
 }
 
 /// The failure, or instead of it what is in the way, if it is one of access.
-pub(super) fn explain(database: &Path, wanted: Use, failure: StoreError) -> StoreError {
+pub(super) fn explain(database: &Path, wanted: OpenFor, failure: StoreError) -> StoreError {
     match failure {
         StoreError::NoHandles { .. } | StoreError::Disk { .. } | StoreError::Sqlite { .. } => {
             find(database, wanted).unwrap_or(failure)
@@ -42,9 +42,9 @@ pub(super) fn explain(database: &Path, wanted: Use, failure: StoreError) -> Stor
 pub(super) fn missing(database: &Path, failure: io::Error) -> StoreError {
     match failure.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
-            StoreError::Absent { path: database.to_owned() }
+            StoreError::NotFound { path: database.to_owned() }
         }
-        _ => closed_way(database).unwrap_or(StoreError::Disk {
+        _ => closed_folder(database).unwrap_or(StoreError::Disk {
             doing: "looking at",
             path: database.to_owned(),
             source: failure,
@@ -53,25 +53,25 @@ pub(super) fn missing(database: &Path, failure: io::Error) -> StoreError {
 }
 
 /// The first thing of a database that this user cannot use so.
-pub(super) fn find(database: &Path, wanted: Use) -> Option<StoreError> {
-    let file = end_of(database);
-    let folder = folder_of(&file);
-    if let Some(closed) = closed_way(&file) {
+pub(super) fn find(database: &Path, wanted: OpenFor) -> Option<StoreError> {
+    let file = resolve_symlinks(database);
+    let folder = parent_dir(&file);
+    if let Some(closed) = closed_folder(&file) {
         return Some(closed);
     }
     let ends: &[&str] = match wanted {
-        Use::Read => &SQLITE_ENDS,
-        Use::Write => &["-wal", "-shm", "-journal", LOCK_END],
+        OpenFor::Read => &SQLITE_ENDS,
+        OpenFor::Write => &["-wal", "-shm", "-journal", LOCK_END],
     };
-    let files = ends.iter().map(|end| beside(&file, end));
+    let files = ends.iter().map(|end| with_suffix(&file, end));
     let found = files.filter_map(|it| beside_it(&it, wanted, &file)).next();
     let found = openable(&file, wanted, &file).or(found);
-    found.or_else(|| (wanted == Use::Write).then(|| writable(folder, &file)).flatten())
+    found.or_else(|| (wanted == OpenFor::Write).then(|| writable(folder, &file)).flatten())
 }
 
 /// A file beside a database that this user may not read.
 pub(super) fn unreadable(path: &Path, failure: io::Error) -> StoreError {
-    openable(path, Use::Read, path).unwrap_or(StoreError::Disk {
+    openable(path, OpenFor::Read, path).unwrap_or(StoreError::Disk {
         doing: "looking at",
         path: path.to_owned(),
         source: failure,
@@ -79,12 +79,12 @@ pub(super) fn unreadable(path: &Path, failure: io::Error) -> StoreError {
 }
 
 /// The folder on the way to a file that this user may not enter.
-fn closed_way(file: &Path) -> Option<StoreError> {
+fn closed_folder(file: &Path) -> Option<StoreError> {
     let denied = |it: &Path| {
         fs::symlink_metadata(it).is_err_and(|it| it.kind() == ErrorKind::PermissionDenied)
     };
     let last = file.ancestors().filter(|it| denied(it)).last()?;
-    let folder = folder_of(last);
+    let folder = parent_dir(last);
     let found = fs::symlink_metadata(folder).ok()?;
     let help = format!(
         "run it as {}, or as root, or let others in: `chmod o+x {}`",
@@ -95,7 +95,7 @@ fn closed_way(file: &Path) -> Option<StoreError> {
 }
 
 /// What stands beside a database has to be a file, and to be of use to whoever uses that.
-fn beside_it(path: &Path, wanted: Use, database: &Path) -> Option<StoreError> {
+fn beside_it(path: &Path, wanted: OpenFor, database: &Path) -> Option<StoreError> {
     irregular(path).or_else(|| openable(path, wanted, database))
 }
 
@@ -114,23 +114,23 @@ fn irregular(path: &Path) -> Option<StoreError> {
 /// # Errors
 /// [`StoreError::Blocked`], with the first such thing.
 pub(super) fn refuse_irregular(database: &Path, ends: &[&str]) -> Result<(), StoreError> {
-    let file = end_of(database);
-    match ends.iter().find_map(|end| irregular(&beside(&file, end))) {
+    let file = resolve_symlinks(database);
+    match ends.iter().find_map(|end| irregular(&with_suffix(&file, end))) {
         Some(found) => Err(found),
         None => Ok(()),
     }
 }
 
 /// Whether this user can open a file so; one that is not there is nothing in the way.
-fn openable(path: &Path, wanted: Use, database: &Path) -> Option<StoreError> {
+fn openable(path: &Path, wanted: OpenFor, database: &Path) -> Option<StoreError> {
     let found = fs::metadata(path).ok().filter(Metadata::is_file)?;
     let flags = i32::try_from((OFlags::NOCTTY | OFlags::NONBLOCK).bits()).unwrap_or(0);
     let mut options = OpenOptions::new();
-    options.read(true).write(wanted == Use::Write).custom_flags(flags);
+    options.read(true).write(wanted == OpenFor::Write).custom_flags(flags);
     let failure = options.open(path).err()?;
-    let aim = if wanted == Use::Write { "opened for writing" } else { "read" };
+    let aim = if wanted == OpenFor::Write { "opened for writing" } else { "read" };
     let what = format!("cannot be {aim} by {}: {failure}; {}", me(), described(&found));
-    Some(blocked(path, what, mend(path, &found, wanted, &failure, database)))
+    Some(blocked(path, what, help(path, &found, wanted, &failure, database)))
 }
 
 /// Whether this user can make files in a folder.
@@ -139,13 +139,13 @@ fn writable(folder: &Path, database: &Path) -> Option<StoreError> {
     let access = Access::WRITE_OK | Access::EXEC_OK;
     let failure: io::Error = accessat(CWD, folder, access, AtFlags::EACCESS).err()?.into();
     let what = format!("cannot be written to by {}: {failure}; {}", me(), described(&found));
-    Some(blocked(folder, what, mend(folder, &found, Use::Write, &failure, database)))
+    Some(blocked(folder, what, help(folder, &found, OpenFor::Write, &failure, database)))
 }
 
-fn mend(
+fn help(
     path: &Path,
     found: &Metadata,
-    wanted: Use,
+    wanted: OpenFor,
     failure: &io::Error,
     database: &Path,
 ) -> String {
@@ -154,24 +154,26 @@ fn mend(
         return "its file system is mounted read-only: remount it, or name another `store.path`"
             .to_owned();
     }
-    let owner = fs::metadata(database).or_else(|_| fs::metadata(folder_of(database)));
+    let owner = fs::metadata(database).or_else(|_| fs::metadata(parent_dir(database)));
     let owner = owner.map_or(found.uid(), |it| it.uid());
     let mine = geteuid().as_raw() == owner;
     match (wanted, mine) {
-        (Use::Read, false) => format!(
+        (OpenFor::Read, false) => format!(
             "run it as {}, or as root, or let this user read it: `chmod o+r {shown}`",
             user(found.uid())
         ),
-        (Use::Read, true) | (Use::Write, true) if found.uid() == owner => {
+        (OpenFor::Read, true) | (OpenFor::Write, true) if found.uid() == owner => {
             format!("`chmod u+rw {shown}`, and `lsattr -d {shown}` where that does not help")
         }
-        (Use::Read | Use::Write, true) => format!("as root: `chown {} {shown}`", bare(owner)),
-        (Use::Write, false) => format!(
+        (OpenFor::Read | OpenFor::Write, true) => {
+            format!("as root: `chown {} {shown}`", bare(owner))
+        }
+        (OpenFor::Write, false) => format!(
             "run it as {}, whose the database is; or give it to this user, as root: \
              `chown -R {} {}`",
             user(owner),
             bare(geteuid().as_raw()),
-            folder_of(database).display()
+            parent_dir(database).display()
         ),
     }
 }

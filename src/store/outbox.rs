@@ -8,9 +8,9 @@ use rusqlite::{Connection, Row, named_params};
 
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome};
-use crate::domain::health::Health;
+use crate::domain::health::ChannelHealth;
 use crate::domain::id::EventId;
-use crate::domain::roll::Roll;
+use crate::domain::roll::RandomBits;
 use crate::domain::timestamp::Timestamp;
 use crate::store::{channels, recipients, untold};
 
@@ -77,12 +77,12 @@ pub struct Claims {
     /// When the next one of these channels becomes due, if nothing happens before.
     pub next_due_at: Option<Timestamp>,
     /// Whether operators have to be told of something.
-    pub untold: bool,
+    pub has_pending_alerts: bool,
 }
 
 /// The end of one try, to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settlement {
+pub struct AttemptResult {
     /// Which delivery.
     pub id: DeliveryId,
     /// Which attempt.
@@ -98,18 +98,18 @@ pub struct Settlement {
     /// How long it took, in milliseconds.
     pub latency_ms: u64,
     /// Chance, for what it means for the channel.
-    pub roll: Roll,
+    pub roll: RandomBits,
 }
 
 /// What became of the end of a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
+pub enum RecordedResult {
     /// It is recorded, and reckoned with in the health of its channel.
-    Reckoned,
+    Recorded,
     /// It is recorded, and says nothing about the channel, which has another target by now.
-    Elsewhere,
+    TargetChanged,
     /// The delivery was no longer in that try: nothing was recorded.
-    TooLate,
+    Stale,
 }
 
 pub(super) fn insert(
@@ -151,21 +151,21 @@ pub(super) fn claim(
     claim: &Claim,
     boot_id: &str,
 ) -> rusqlite::Result<Claims> {
-    let mut claims = Claims { untold: untold::any(connection)?, ..Claims::default() };
+    let mut claims = Claims { has_pending_alerts: untold::any(connection)?, ..Claims::default() };
     for (channel, room) in &claim.slots {
         let health = channels::find(connection, channel)?;
         let Some(ready_at) = health.ready_at() else { continue };
         let before = claims.claimed.len();
         if ready_at <= claim.now {
-            let probed = health.is_probed();
+            let probed = health.is_limited_to_probe();
             let room = if !probed {
                 *room
-            } else if has_open_try(connection, channel)? {
+            } else if has_open_attempt(connection, channel)? {
                 0
             } else {
                 1.min(*room)
             };
-            let which = match (health.is_broken(), probed) {
+            let which = match (health.is_tripped(), probed) {
                 (true, _) => PROBE,
                 (false, true) => OLDEST_DUE,
                 (false, false) => DUE,
@@ -184,13 +184,13 @@ pub(super) fn claim(
 }
 
 /// How many deliveries wait, for whatever.
-pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<usize> {
+pub(super) fn pending_counts(connection: &Connection) -> rusqlite::Result<usize> {
     let sql = "SELECT count(*) FROM deliveries WHERE state = 'pending'";
     let waiting: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     Ok(usize::try_from(waiting).unwrap_or(0))
 }
 
-fn has_open_try(connection: &Connection, channel: &ChannelName) -> rusqlite::Result<bool> {
+fn has_open_attempt(connection: &Connection, channel: &ChannelName) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(
             "SELECT EXISTS(SELECT 1 FROM deliveries WHERE channel_id = ?1 AND state = 'sending')",
@@ -239,7 +239,7 @@ fn claim_channel(
          FROM deliveries WHERE id = ?1",
     )?;
     for (_, mut row) in batch {
-        row.was_overtaken = recipients::took_since(connection, &row.id)?;
+        row.was_overtaken = recipients::delivered_since(connection, &row.id)?;
         open.execute((&row.id, claim.now, boot_id))?;
         claimed.push(row);
     }
@@ -251,7 +251,7 @@ fn claim_channel(
 fn next_due_at(
     connection: &Connection,
     channel: &ChannelName,
-    health: &Health,
+    health: &ChannelHealth,
     now: Timestamp,
 ) -> rusqlite::Result<Option<Timestamp>> {
     let held_until = health.ready_at().filter(|ready_at| *ready_at > now);
@@ -265,18 +265,18 @@ fn next_due_at(
         .query_row((channel, after), |row| row.get(0))?;
     Ok(due_at.map(|due_at| match held_until {
         // A probe does not wait for what is due.
-        Some(ready_at) if health.is_broken() => ready_at,
+        Some(ready_at) if health.is_tripped() => ready_at,
         Some(ready_at) => due_at.max(ready_at),
         None => due_at,
     }))
 }
 
 /// Records the end of a try, if the delivery is still in it.
-pub(super) fn settle(
+pub(super) fn record_result(
     connection: &Connection,
-    settlement: &Settlement,
+    settlement: &AttemptResult,
     boot_id: &str,
-) -> rusqlite::Result<Settled> {
+) -> rusqlite::Result<RecordedResult> {
     let delivery = &settlement.delivery;
     let touched = connection
         .prepare_cached(
@@ -290,8 +290,8 @@ pub(super) fn settle(
         .execute(named_params! {
             ":state": delivery.state.name(),
             ":next": next_attempt_at(delivery),
-            ":used": delivery.budget_used,
-            ":free": delivery.uncharged,
+            ":used": delivery.attempts_used,
+            ":free": delivery.free_attempts,
             ":unknowns": delivery.unknowns,
             ":reason": final_reason(delivery),
             ":class": settlement.outcome.class.name(),
@@ -302,18 +302,21 @@ pub(super) fn settle(
             ":attempt": settlement.attempt,
         })?;
     if touched == 0 {
-        return Ok(Settled::TooLate);
+        return Ok(RecordedResult::Stale);
     }
     close_attempt(connection, settlement)?;
     if let DeliveryState::Failed { .. } = delivery.state {
-        untold::spare(connection, &settlement.id)?;
+        untold::suppress(connection, &settlement.id)?;
     }
-    reckon(connection, settlement)
+    update_channel_health(connection, settlement)
 }
 
 /// What the end of a try means for its channel. One at a target that the channel no longer has
 /// says nothing about the new one; and a wait that was meant for the old one is over.
-fn reckon(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<Settled> {
+fn update_channel_health(
+    connection: &Connection,
+    settlement: &AttemptResult,
+) -> rusqlite::Result<RecordedResult> {
     let (channel, recipient, counted_in, is_elsewhere) = connection
         .prepare_cached(
             "SELECT d.channel_id, d.recipient, d.counted_in_run, ifnull(c.target_fp <> ?2, 0)
@@ -334,59 +337,59 @@ fn reckon(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<
                 "UPDATE deliveries SET next_attempt_at = ?2 WHERE id = ?1 AND state = 'pending'",
             )?
             .execute((&settlement.id, settlement.finished_at))?;
-        return Ok(Settled::Elsewhere);
+        return Ok(RecordedResult::TargetChanged);
     }
     let counted_in = counted_in.and_then(|streak| u64::try_from(streak).ok());
-    let Settlement { outcome, delivery, finished_at: now, roll, .. } = settlement;
+    let AttemptResult { outcome, delivery, finished_at: now, roll, .. } = settlement;
     let before = channels::find(connection, &channel)?;
-    let alone = reckon_recipient(connection, settlement, &channel, &recipient, &before)?;
+    let alone = update_recipient_health(connection, settlement, &channel, &recipient, &before)?;
     let effect = if alone {
-        before.clone().answered()
+        before.clone().on_response()
     } else {
         before.clone().after(outcome, delivery, counted_in, *now, *roll)
     };
     channels::save(connection, &channel, &before, &effect.health, *now)?;
     if effect.counted {
-        let streak = i64::try_from(effect.health.streak).unwrap_or(i64::MAX);
+        let streak = i64::try_from(effect.health.failure_run).unwrap_or(i64::MAX);
         connection
             .prepare_cached("UPDATE deliveries SET counted_in_run = ?2 WHERE id = ?1")?
             .execute((&settlement.id, streak))?;
     }
-    if effect.hastens {
-        channels::hasten(connection, &channel, *now)?;
+    if effect.reschedule_pending {
+        channels::reschedule_pending(connection, &channel, *now)?;
     }
     if before.failing_since.is_some() && effect.health.failing_since.is_none() {
-        recipients::relieve(connection, &channel, *now)?;
+        recipients::on_channel_recovered(connection, &channel, *now)?;
     }
-    Ok(Settled::Reckoned)
+    Ok(RecordedResult::Recorded)
 }
 
 /// What the end of an attempt means for its recipient; whether it means nothing for the channel.
-fn reckon_recipient(
+fn update_recipient_health(
     connection: &Connection,
-    settlement: &Settlement,
+    settlement: &AttemptResult,
     channel: &ChannelName,
     recipient: &str,
-    health: &Health,
+    health: &ChannelHealth,
 ) -> rusqlite::Result<bool> {
     if recipient.is_empty() {
         return Ok(false);
     }
-    let Settlement { outcome, delivery, finished_at: now, .. } = settlement;
+    let AttemptResult { outcome, delivery, finished_at: now, .. } = settlement;
     let before = recipients::find(connection, channel, recipient)?;
-    let others = recipients::others_took_at(connection, channel, recipient)?;
+    let others = recipients::others_delivered_at(connection, channel, recipient)?;
     // A channel that is only probed has to end its own trouble first.
-    let others = others.filter(|_| !health.is_probed());
-    let alone = before.is_alone_in(outcome, others);
+    let others = others.filter(|_| !health.is_limited_to_probe());
+    let alone = before.is_only_one_failing(outcome, others);
     let after = before.clone().after(outcome, delivery, alone, *now);
     recipients::save(connection, channel, recipient, &after)?;
     if before.failing_since.is_some() && after.failing_since.is_none() {
-        recipients::hasten(connection, channel, recipient, *now)?;
+        recipients::reschedule_pending(connection, channel, recipient, *now)?;
     }
     Ok(alone)
 }
 
-fn close_attempt(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<()> {
+fn close_attempt(connection: &Connection, settlement: &AttemptResult) -> rusqlite::Result<()> {
     let outcome = &settlement.outcome;
     connection
         .prepare_cached(
@@ -423,8 +426,8 @@ fn read_claimed(row: &Row<'_>) -> rusqlite::Result<Claimed> {
         attempt: row.get(7)?,
         delivery: Delivery {
             state: DeliveryState::Sending,
-            budget_used: row.get(8)?,
-            uncharged: row.get(9)?,
+            attempts_used: row.get(8)?,
+            free_attempts: row.get(9)?,
             unknowns: row.get(10)?,
             expires_at: row.get(11)?,
         },

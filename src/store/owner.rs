@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
-use crate::files::links::folder_of;
+use crate::files::links::parent_dir;
 use crate::files::trust::{Facts, Trust};
 
 /// A user with a group.
@@ -25,20 +25,20 @@ pub(super) struct Owner {
 impl Owner {
     /// Whose the database is, or is to be: where there is none yet, the folder's owner's.
     pub(super) fn of(database: &Path) -> io::Result<Self> {
-        let found = fs::metadata(database).or_else(|_| fs::metadata(folder_of(database)))?;
+        let found = fs::metadata(database).or_else(|_| fs::metadata(parent_dir(database)))?;
         Ok(Self { uid: found.uid(), gid: found.gid() })
     }
 
     /// Gives them a file that was just made.
-    pub(super) fn take(self, made: impl AsFd) -> io::Result<()> {
+    pub(super) fn chown(self, made: impl AsFd) -> io::Result<()> {
         fchown(made, Some(self.uid), Some(self.gid))
     }
 
     /// Gives them a file that was just made, if that is root's to do; where root may not, as in
     /// some containers, it stays root's.
-    fn take_from_root(self, made: impl AsFd) {
+    fn chown_if_root(self, made: impl AsFd) {
         if geteuid().is_root() {
-            drop(self.take(made));
+            drop(self.chown(made));
         }
     }
 }
@@ -50,7 +50,7 @@ pub(super) fn open_or_make(path: &Path, mode: u32, owner: Owner) -> io::Result<F
     options.read(true).write(true).mode(mode).custom_flags(bits(OFlags::NOFOLLOW));
     match options.clone().create_new(true).open(path) {
         Ok(made) => {
-            owner.take_from_root(&made);
+            owner.chown_if_root(&made);
             Ok(made)
         }
         Err(failure) if failure.kind() == io::ErrorKind::AlreadyExists => {

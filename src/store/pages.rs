@@ -7,13 +7,13 @@ use rusqlite::{Row, named_params};
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::transition::Transition;
-use crate::files::links::beside;
-use crate::store::error::{Doing as _, StoreError};
+use crate::files::links::with_suffix;
+use crate::store::error::{ErrorContext as _, StoreError};
 use crate::store::reader::{DELIVERY_COLUMNS, DeliveryFilter, DeliveryRow, Reader, read_delivery};
 use crate::store::transitions;
 
 /// A transition with its place among those of all avatars, from one, growing.
-pub type Placed = (i64, Transition);
+pub type WithSeq = (i64, Transition);
 
 /// Which history a database has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Reader {
         avatar: Option<&AvatarId>,
         before: Option<i64>,
         limit: u32,
-    ) -> Result<Vec<Placed>, StoreError> {
+    ) -> Result<Vec<WithSeq>, StoreError> {
         let sql = format!(
             "SELECT {columns}, seq FROM transitions
              WHERE (:avatar IS NULL OR avatar_id = :avatar) AND (:before IS NULL OR seq < :before)
@@ -43,7 +43,7 @@ impl Reader {
             columns = transitions::COLUMNS
         );
         let parameters = named_params! {":avatar": avatar, ":before": before, ":limit": limit};
-        self.rows("reading the history", &sql, parameters, placed)
+        self.rows("reading the history", &sql, parameters, with_seq)
     }
 
     /// Transitions of all avatars, oldest first: at most `limit`, all of them after the place
@@ -51,12 +51,12 @@ impl Reader {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn transitions_after(&self, after: i64, limit: u32) -> Result<Vec<Placed>, StoreError> {
+    pub fn transitions_after(&self, after: i64, limit: u32) -> Result<Vec<WithSeq>, StoreError> {
         let sql = format!(
             "SELECT {columns}, seq FROM transitions WHERE seq > ?1 ORDER BY seq LIMIT ?2",
             columns = transitions::COLUMNS
         );
-        self.rows("reading the history", &sql, (after, limit), placed)
+        self.rows("reading the history", &sql, (after, limit), with_seq)
     }
 
     /// Which history it is, and how far the retention has removed it.
@@ -77,7 +77,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn last_place(&self) -> Result<i64, StoreError> {
+    pub fn last_seq(&self) -> Result<i64, StoreError> {
         // Anything around `max` would make SQLite read them all.
         let sql = "SELECT max(seq) FROM transitions";
         let last = self.rows("reading the history", sql, (), |row| row.get::<_, Option<i64>>(0))?;
@@ -115,10 +115,10 @@ impl Reader {
 /// The size of the database at `path`, in bytes, with what is not yet folded into it.
 pub fn size(path: &Path) -> u64 {
     let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-    size(path) + size(&beside(path, "-wal"))
+    size(path) + size(&with_suffix(path, "-wal"))
 }
 
-fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {
+fn with_seq(row: &Row<'_>) -> rusqlite::Result<WithSeq> {
     let transition = transitions::read(row)?;
     Ok((row.get("seq")?, transition))
 }

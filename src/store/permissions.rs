@@ -9,10 +9,10 @@ use std::path::Path;
 
 use rustix::process::geteuid;
 
-use crate::files::links::{beside, end_of, folder_of};
+use crate::files::links::{parent_dir, resolve_symlinks, with_suffix};
 use crate::files::trust::{Distrust, Facts, Trust};
 use crate::store::error::StoreError;
-use crate::store::obstacle::{SQLITE_ENDS, Use, blocked};
+use crate::store::obstacle::{OpenFor, SQLITE_ENDS, blocked};
 
 /// Refuses a database that another user owns or may write, or whose `-wal`, `-shm` or `-journal`
 /// is so, or that a link of another user leads to. What is not there is no obstacle.
@@ -22,13 +22,13 @@ use crate::store::obstacle::{SQLITE_ENDS, Use, blocked};
 ///
 /// # Errors
 /// [`StoreError::Blocked`] with the first such file, and the commands that help.
-pub(super) fn check(database: &Path, wanted: Use) -> Result<(), StoreError> {
-    let end = end_of(database);
-    let files = SQLITE_ENDS.iter().map(|suffix| beside(&end, suffix));
+pub(super) fn check(database: &Path, wanted: OpenFor) -> Result<(), StoreError> {
+    let end = resolve_symlinks(database);
+    let files = SQLITE_ENDS.iter().map(|suffix| with_suffix(&end, suffix));
     for file in std::iter::once(database.to_owned()).chain(files) {
         let Ok(facts) = Facts::at(&file) else { continue };
-        let of_folder = fs::metadata(folder_of(&file)).ok().map(|it| it.uid());
-        let of_folder = of_folder.filter(|_| wanted == Use::Read || geteuid().is_root());
+        let of_folder = fs::metadata(parent_dir(&file)).ok().map(|it| it.uid());
+        let of_folder = of_folder.filter(|_| wanted == OpenFor::Read || geteuid().is_root());
         let trust = Trust::for_named().with_owner(of_folder);
         let verdict = trust.judge_named(&file, &facts).lenient();
         verdict.map_err(|Distrust { what, help }| blocked(&file, what, help))?;
@@ -43,7 +43,7 @@ mod tests {
 
     use super::*;
 
-    fn refused(database: &Path, wanted: Use) -> String {
+    fn refused(database: &Path, wanted: OpenFor) -> String {
         match check(database, wanted) {
             Ok(()) => String::new(),
             Err(StoreError::Blocked { path, what, help }) => {
@@ -63,7 +63,7 @@ mod tests {
             for (mode, is_refused) in [(0o600, false), (0o644, false), (0o666, true), (0o602, true)]
             {
                 fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
-                for wanted in [Use::Read, Use::Write] {
+                for wanted in [OpenFor::Read, OpenFor::Write] {
                     let text = refused(&database, wanted);
                     assert_eq!(!text.is_empty(), is_refused, "{end} {mode:o}: {text}");
                     let begin = format!("a.db{end} can be written by everybody");
@@ -89,7 +89,7 @@ mod tests {
             let planted = folder.path().join(format!("a.db{end}"));
             fs::write(&planted, "").unwrap();
             chown(&planted, Some(OTHER), None).unwrap();
-            for wanted in [Use::Read, Use::Write] {
+            for wanted in [OpenFor::Read, OpenFor::Write] {
                 // Into such a folder anybody puts files, their own alone or any.
                 for mode in [0o1777, 0o777] {
                     fs::set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
@@ -110,9 +110,9 @@ mod tests {
         fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
         let link = folder.path().join("link.db");
         symlink("a.db", &link).unwrap();
-        assert_eq!(refused(&link, Use::Write), "");
+        assert_eq!(refused(&link, OpenFor::Write), "");
         lchown(&link, Some(OTHER), None).unwrap();
-        let text = refused(&link, Use::Read);
+        let text = refused(&link, OpenFor::Read);
         assert!(text.starts_with("link.db belongs to user"), "{text}");
     }
 }

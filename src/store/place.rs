@@ -11,10 +11,10 @@ use rusqlite::ffi;
 use rustix::fs::statvfs;
 use rustix::io::Errno;
 
-use crate::files::links::{beside, end_of, folder_of};
+use crate::files::links::{parent_dir, resolve_symlinks, with_suffix};
 use crate::store::connection;
-use crate::store::error::{Doing as _, StoreError};
-use crate::store::obstacle::{self, SQLITE_ENDS, Use};
+use crate::store::error::{ErrorContext as _, StoreError};
+use crate::store::obstacle::{self, OpenFor, SQLITE_ENDS};
 use crate::store::permissions;
 use crate::store::unfinished;
 
@@ -22,9 +22,9 @@ use crate::store::unfinished;
 ///
 /// # Errors
 /// When it could not: says what is in the way, or what the file system cannot do.
-pub fn try_place(database: &Path) -> Result<(), StoreError> {
-    let file = end_of(database);
-    let folder = folder_of(&file);
+pub fn check_location(database: &Path) -> Result<(), StoreError> {
+    let file = resolve_symlinks(database);
+    let folder = parent_dir(&file);
     let blocked = |what: String, help: &str| {
         Err(StoreError::Blocked { path: folder.to_owned(), what, help: help.to_owned() })
     };
@@ -51,47 +51,47 @@ pub fn try_place(database: &Path) -> Result<(), StoreError> {
         }
         Ok(_) | Err(_) => {}
     }
-    match obstacle::find(database, Use::Write) {
+    match obstacle::find(database, OpenFor::Write) {
         Some(found) => Err(found),
-        None => permissions::check(database, Use::Write).and_then(|()| try_folder(folder)),
+        None => permissions::check(database, OpenFor::Write).and_then(|()| try_folder(folder)),
     }
 }
 
 /// The failure of a daemon to open its database, or instead of it what is in the way there, or
 /// what the file system cannot do.
 pub(super) fn explain(database: &Path, failure: StoreError) -> StoreError {
-    match obstacle::explain(database, Use::Write, failure) {
+    match obstacle::explain(database, OpenFor::Write, failure) {
         failure @ (StoreError::NoHandles { .. }
         | StoreError::Disk { .. }
-        | StoreError::Sqlite { .. }) => try_place(database).err().unwrap_or(failure),
+        | StoreError::Sqlite { .. }) => check_location(database).err().unwrap_or(failure),
         failure => failure,
     }
 }
 
 fn try_folder(folder: &Path) -> Result<(), StoreError> {
-    unfinished::clear_up(folder);
-    let trial = unfinished::make(folder).map_err(|failure| match failure.kind() {
+    unfinished::remove_stale(folder);
+    let trial = unfinished::create(folder).map_err(|failure| match failure.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::NoSpace { doing: DOING },
         _ => unfit(folder, no_file(&failure)),
     })?;
     // Closed before it is removed: some file systems keep what is open under another name.
     let trial = trial.into_temp_path();
-    let tried = keep_a_log(&trial);
+    let tried = check_wal(&trial);
     for end in SQLITE_ENDS {
-        drop(fs::remove_file(beside(&trial, end)));
+        drop(fs::remove_file(with_suffix(&trial, end)));
     }
     tried.map_err(|failure| match &failure {
         StoreError::Sqlite { .. } | StoreError::NoHandles { .. } if is_full_of_files(folder) => {
             StoreError::NoSpace { doing: DOING }
         }
-        StoreError::Sqlite { source, .. } => unfit(folder, shortcoming(source)),
+        StoreError::Sqlite { source, .. } => unfit(folder, missing_feature(source)),
         StoreError::NoHandles { .. } => unfit(folder, failure.to_string()),
         _ => failure,
     })
 }
 
 /// Does what a daemon does with its database first.
-fn keep_a_log(path: &Path) -> Result<(), StoreError> {
+fn check_wal(path: &Path) -> Result<(), StoreError> {
     let trial = connection::open(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let mode: String = trial
         .pragma_update(None, "synchronous", "OFF")
@@ -121,7 +121,7 @@ fn no_file(failure: &io::Error) -> String {
 }
 
 /// What a file system cannot do, by what SQLite failed at.
-fn shortcoming(failure: &rusqlite::Error) -> String {
+fn missing_feature(failure: &rusqlite::Error) -> String {
     let code = failure.sqlite_error().map_or(0, |it| it.extended_code);
     let what = match code {
         ffi::SQLITE_IOERR_SHMMAP
@@ -159,11 +159,11 @@ mod tests {
     fn a_trial_leaves_nothing_behind_and_finds_what_is_in_the_way() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        try_place(&at("a.db")).unwrap();
+        check_location(&at("a.db")).unwrap();
         assert!(names(folder.path()).is_empty());
         let check = |path: &Path, expected: &str| {
             let before = names(folder.path());
-            let failure = try_place(path).unwrap_err().to_string();
+            let failure = check_location(path).unwrap_err().to_string();
             assert!(failure.contains(expected), "{failure}");
             assert_eq!(names(folder.path()), before);
         };

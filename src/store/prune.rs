@@ -16,7 +16,7 @@ use crate::store::hands::NOT_SENT_AGAIN;
 
 /// How far a pass through the old rows has come; by default at its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct PruneCursor {
     table: Table,
     after_seq: i64,
 }
@@ -33,7 +33,7 @@ enum Table {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Where the pass goes on; `None` when it is through.
-    pub next: Option<Place>,
+    pub next: Option<PruneCursor>,
     /// Events that were removed.
     pub events: usize,
     /// Deliveries that were removed.
@@ -67,7 +67,7 @@ impl Pruned {
 pub(super) fn step(
     connection: &Connection,
     cutoffs: Cutoffs,
-    place: Place,
+    place: PruneCursor,
     rows_max: usize,
 ) -> rusqlite::Result<Pruned> {
     let after = place.after_seq;
@@ -78,22 +78,22 @@ pub(super) fn step(
         }
     };
     let next = match (seq, place.table) {
-        (Some(after_seq), table) => Some(Place { table, after_seq }),
-        (None, Table::Events) => Some(Place { table: Table::Transitions, after_seq: 0 }),
+        (Some(after_seq), table) => Some(PruneCursor { table, after_seq }),
+        (None, Table::Events) => Some(PruneCursor { table: Table::Transitions, after_seq: 0 }),
         (None, Table::Transitions) => None,
     };
     Ok(Pruned { next, ..pruned })
 }
 
 /// Where the table goes on, or `None` when nothing more in it is old; and what was removed.
-type Stretch = (Option<i64>, Pruned);
+type Batch = (Option<i64>, Pruned);
 
 fn prune_events(
     connection: &Connection,
     before: Option<Timestamp>,
     after: i64,
     rows_max: usize,
-) -> rusqlite::Result<Stretch> {
+) -> rusqlite::Result<Batch> {
     let mut pruned = Pruned::default();
     let Some(before) = before else { return Ok((None, pruned)) };
     let held: HashSet<String> = connection
@@ -104,7 +104,7 @@ fn prune_events(
         .prepare_cached(
             "SELECT seq, id, occurred_at < ?2 FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?3",
         )?
-        .query_map((after, before, LOOKED_AT_MAX), |row| {
+        .query_map((after, before, ROWS_READ_MAX), |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
@@ -120,7 +120,7 @@ fn prune_events(
         }
         last = seq;
     }
-    let goes_on = any_old && count == usize::try_from(LOOKED_AT_MAX).unwrap_or(usize::MAX);
+    let goes_on = any_old && count == usize::try_from(ROWS_READ_MAX).unwrap_or(usize::MAX);
     Ok((goes_on.then_some(last), pruned))
 }
 
@@ -179,7 +179,7 @@ fn prune_transitions(
     before: Option<Timestamp>,
     after: i64,
     rows_max: usize,
-) -> rusqlite::Result<Stretch> {
+) -> rusqlite::Result<Batch> {
     let mut pruned = Pruned::default();
     let Some(before) = before else { return Ok((None, pruned)) };
     let transitions: Vec<(i64, bool, bool)> = connection
@@ -191,7 +191,7 @@ fn prune_transitions(
                                    AND e.avatar_seq = t.avatar_seq)
              FROM transitions t WHERE seq > ?1 ORDER BY seq LIMIT ?3",
         )?
-        .query_map((after, before, LOOKED_AT_MAX), |row| {
+        .query_map((after, before, ROWS_READ_MAX), |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
@@ -218,12 +218,12 @@ fn prune_transitions(
     if pruned.rows() >= rows_max {
         return Ok((Some(last), pruned));
     }
-    let goes_on = any_old && count == usize::try_from(LOOKED_AT_MAX).unwrap_or(usize::MAX);
+    let goes_on = any_old && count == usize::try_from(ROWS_READ_MAX).unwrap_or(usize::MAX);
     Ok((goes_on.then_some(last), pruned))
 }
 
 /// Rows of the table that a step looks at, at most.
-const LOOKED_AT_MAX: i64 = 500;
+const ROWS_READ_MAX: i64 = 500;
 /// Rows that a step removes, at most: a few milliseconds of the writer.
 pub(super) const ROWS_MAX: usize = 500;
 

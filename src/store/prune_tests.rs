@@ -6,7 +6,7 @@ use crate::domain::retention::Retention;
 use crate::domain::status::Status;
 use crate::domain::transition::{Previous, Transition};
 use crate::store::integrity;
-use crate::store::schema::model;
+use crate::store::schema::reference_schema;
 use crate::store::transitions;
 
 const DAY_MS: i64 = 86_400_000;
@@ -74,7 +74,7 @@ fn insert_delivery(
 }
 
 fn empty() -> Connection {
-    let db = model(1).unwrap();
+    let db = reference_schema(1).unwrap();
     db.pragma_update(None, "foreign_keys", true).unwrap();
     db.execute_batch("INSERT INTO channels(id, target_fp) VALUES('x', ''), ('y', '')").unwrap();
     db
@@ -196,7 +196,7 @@ fn a_pass_removes_what_may_go_and_nothing_else_wherever_it_is_killed() {
         let count =
             |db: &Connection| -> i64 { db.query_row(tries, [&names], |row| row.get(0)).unwrap() };
         let tries_kept = count(&db);
-        let mut place = Place::default();
+        let mut place = PruneCursor::default();
         loop {
             let most = usize::try_from(dice.below(7)).unwrap() + 1;
             let transaction = db.transaction().unwrap();
@@ -205,7 +205,7 @@ fn a_pass_removes_what_may_go_and_nothing_else_wherever_it_is_killed() {
             if dice.below(5) == 0 {
                 // Killed before the commit; the next process begins a pass of its own.
                 transaction.rollback().unwrap();
-                place = Place::default();
+                place = PruneCursor::default();
             } else {
                 transaction.commit().unwrap();
                 let Some(next) = pruned.next else { break };
@@ -247,7 +247,7 @@ fn a_step_is_bounded_however_much_is_old() {
         deliveries: Some(std::time::Duration::from_hours(24)),
     }
     .cutoffs(NOW);
-    let (mut place, mut total, mut steps) = (Some(Place::default()), Pruned::default(), 0);
+    let (mut place, mut total, mut steps) = (Some(PruneCursor::default()), Pruned::default(), 0);
     while let Some(at) = place {
         let before = db.total_changes();
         let transaction = db.transaction().unwrap();
@@ -277,7 +277,7 @@ fn a_pass_with_nothing_old_writes_nothing_and_looks_at_little() {
     }
     let before = db.total_changes();
     let cutoffs = Cutoffs { transitions_before: Some(NOW), deliveries_before: Some(NOW) };
-    let first = step(&db, cutoffs, Place::default(), ROWS_MAX).unwrap();
+    let first = step(&db, cutoffs, PruneCursor::default(), ROWS_MAX).unwrap();
     let second = step(&db, cutoffs, first.next.unwrap(), ROWS_MAX).unwrap();
     assert_eq!((second.next, first.rows() + second.rows()), (None, 0));
     assert_eq!(db.total_changes(), before);
@@ -306,7 +306,7 @@ fn a_dead_letter_sent_again_as_new_goes_with_what_was_sent_and_not_after_it() {
     let cutoffs =
         Cutoffs { deliveries_before: Some(Timestamp::from_millis(old + 1)), ..Cutoffs::default() };
     let events = || {
-        step(&db, cutoffs, Place::default(), 100).unwrap();
+        step(&db, cutoffs, PruneCursor::default(), 100).unwrap();
         texts(&db, EVENTS)
     };
     // The letter to `y` is still dead, and keeps the first event; without the second one, the

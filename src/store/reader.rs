@@ -11,14 +11,14 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::DeliveryId;
-use crate::domain::health::{ChannelState, Health};
+use crate::domain::health::{ChannelHealth, ChannelState};
 use crate::domain::id::EventId;
 use crate::domain::recipient::masked;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::transition::Transition;
 use crate::domain::watch::Watch;
-use crate::store::database::{self, DatabaseFile};
-use crate::store::error::{Doing as _, StoreError};
+use crate::store::database::{self, FileIdentity};
+use crate::store::error::{ErrorContext as _, StoreError};
 use crate::store::hands::NOT_SENT_AGAIN;
 use crate::store::time_limit::Work;
 use crate::store::transaction::Database;
@@ -28,7 +28,7 @@ use crate::store::{channels, recipients, snapshot, trainings, watches};
 #[derive(Debug)]
 pub struct Reader {
     pub(super) database: Database,
-    file: DatabaseFile,
+    file: FileIdentity,
 }
 
 /// A delivery, as tables show it.
@@ -97,11 +97,11 @@ pub struct ChannelRow {
     /// Whether it is in the config that a daemon last took.
     pub configured: bool,
     /// How it is doing.
-    pub health: Health,
+    pub health: ChannelHealth,
     /// Since when it is not told, because it is paused, disabled or not in the config.
-    pub parked_since: Option<Timestamp>,
+    pub suspended_since: Option<Timestamp>,
     /// Deliveries that wait or are being sent.
-    pub under_way: u64,
+    pub in_flight: u64,
     /// The oldest of them was made then.
     pub oldest_at: Option<Timestamp>,
     /// Dead letters that were not sent again since.
@@ -178,7 +178,7 @@ pub struct DeliveryFilter {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryCounts {
     /// Pending or being sent.
-    pub under_way: u64,
+    pub in_flight: u64,
     /// Dead letters that were not sent again since.
     pub failed: u64,
 }
@@ -196,7 +196,7 @@ impl Reader {
     ) -> Result<T, StoreError> {
         snapshot::read(path, |database| {
             database::refuse_older(path, database.schema())?;
-            read(&Self { database, file: DatabaseFile::open_now(path)? })
+            read(&Self { database, file: FileIdentity::open_now(path)? })
         })
     }
 
@@ -206,7 +206,7 @@ impl Reader {
     /// When there is none, or it is damaged, foreign or newer.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let database = database::open_for_reading(path)?;
-        Ok(Self { database, file: DatabaseFile::open_now(path)? })
+        Ok(Self { database, file: FileIdentity::open_now(path)? })
     }
 
     /// Whether the file that it reads still is in its place.
@@ -316,7 +316,7 @@ impl Reader {
         );
         let counts = self.rows("counting deliveries", &sql, (), |row| {
             let count = |column| row.get(column).map(|n: i64| u64::try_from(n).unwrap_or(0));
-            Ok((row.get(0)?, DeliveryCounts { under_way: count(1)?, failed: count(2)? }))
+            Ok((row.get(0)?, DeliveryCounts { in_flight: count(1)?, failed: count(2)? }))
         })?;
         Ok(counts.into_iter().collect())
     }
@@ -347,11 +347,11 @@ impl Reader {
             Ok(ChannelRow {
                 configured: !row.get::<_, bool>(1)?,
                 health: channels::find(connection, &name)?,
-                under_way: count(row, 2)?,
+                in_flight: count(row, 2)?,
                 oldest_at: row.get(3)?,
                 failed: count(row, 4)?,
                 delivered_at: row.get(5)?,
-                parked_since: row.get(6)?,
+                suspended_since: row.get(6)?,
                 recipients: recipients::failing(connection, &name)?
                     .into_iter()
                     .filter_map(|(address, health)| {
@@ -401,7 +401,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn in_force(&self) -> Result<Option<String>, StoreError> {
+    pub fn active_config(&self) -> Result<Option<String>, StoreError> {
         let sql = "SELECT active FROM config";
         Ok(self.rows("reading the config in force", sql, (), |row| row.get(0))?.pop())
     }
@@ -410,11 +410,11 @@ impl Reader {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn lessons(
+    pub fn training_samples(
         &self,
         most: usize,
     ) -> Result<HashMap<Option<String>, Vec<Duration>>, StoreError> {
-        self.read("reading past trainings", |connection| trainings::lessons(connection, most))
+        self.read("reading past trainings", |connection| trainings::samples(connection, most))
     }
 
     pub(super) fn rows<T>(
@@ -434,7 +434,7 @@ impl Reader {
         doing: &'static str,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        self.database.read(doing, Work::Usual, read)
+        self.database.read(doing, Work::Normal, read)
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn find(
 }
 
 /// When any other recipient of the channel last took a message.
-pub(super) fn others_took_at(
+pub(super) fn others_delivered_at(
     connection: &Connection,
     channel: &ChannelName,
     recipient: &str,
@@ -49,8 +49,8 @@ pub(super) fn save(
         .execute(named_params! {
             ":channel": channel,
             ":recipient": recipient,
-            ":accepted_at": health.taken_at,
-            ":failure_since": health.trouble_since,
+            ":accepted_at": health.delivered_at,
+            ":failure_since": health.failure_since,
             ":failing_since": health.failing_since,
             ":reason": health.reason,
         })
@@ -58,7 +58,7 @@ pub(super) fn save(
 }
 
 /// The channel takes messages again, and operators knew that it did not.
-pub(super) fn relieve(
+pub(super) fn on_channel_recovered(
     connection: &Connection,
     channel: &ChannelName,
     now: Timestamp,
@@ -68,7 +68,7 @@ pub(super) fn relieve(
     let mut waiting = connection.prepare_cached(sql)?;
     let waiting = waiting.query_map([channel], |row| row.get(0))?;
     for recipient in waiting.collect::<rusqlite::Result<Vec<String>>>()? {
-        let health = find(connection, channel, &recipient)?.relieved(now);
+        let health = find(connection, channel, &recipient)?.on_channel_recovered(now);
         save(connection, channel, &recipient, &health)?;
     }
     Ok(())
@@ -96,7 +96,7 @@ pub(super) fn failing(
 }
 
 /// Makes due what waits for a later attempt to this recipient.
-pub(super) fn hasten(
+pub(super) fn reschedule_pending(
     connection: &Connection,
     channel: &ChannelName,
     recipient: &str,
@@ -110,7 +110,10 @@ pub(super) fn hasten(
 }
 
 /// Whether this recipient has taken another message since the first attempt at that delivery.
-pub(super) fn took_since(connection: &Connection, delivery: &DeliveryId) -> rusqlite::Result<bool> {
+pub(super) fn delivered_since(
+    connection: &Connection,
+    delivery: &DeliveryId,
+) -> rusqlite::Result<bool> {
     let sql = "SELECT ifnull((SELECT min(started_at) FROM attempts WHERE delivery_id = d.id)
                              < (SELECT accepted_at FROM recipients r
                                 WHERE r.channel_id = d.channel_id AND r.recipient = d.recipient), 0)
@@ -120,8 +123,8 @@ pub(super) fn took_since(connection: &Connection, delivery: &DeliveryId) -> rusq
 
 fn read(row: &Row<'_>) -> rusqlite::Result<RecipientHealth> {
     Ok(RecipientHealth {
-        taken_at: row.get(0)?,
-        trouble_since: row.get(1)?,
+        delivered_at: row.get(0)?,
+        failure_since: row.get(1)?,
         failing_since: row.get(2)?,
         reason: row.get(3)?,
     })

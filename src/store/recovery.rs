@@ -7,20 +7,20 @@ use rusqlite::{Connection, named_params};
 
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome, OutcomeClass};
-use crate::domain::retry::Terms;
-use crate::domain::roll::Roll;
+use crate::domain::retry::DeliveryPolicy;
+use crate::domain::roll::RandomBits;
 use crate::domain::timestamp::Timestamp;
-use crate::store::outbox::{Settlement, settle};
+use crate::store::outbox::{AttemptResult, record_result};
 
 /// What taking back open tries needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recovery {
+pub struct CrashRecovery {
     /// The moment of it.
     pub now: Timestamp,
     /// What holds for deliveries, by channel.
-    pub terms: BTreeMap<ChannelName, Terms>,
+    pub policies: BTreeMap<ChannelName, DeliveryPolicy>,
     /// Chance, for the waits.
-    pub roll: Roll,
+    pub roll: RandomBits,
 }
 
 /// Takes back every try that a process before this one left open: nobody knows how it ended.
@@ -28,7 +28,7 @@ pub struct Recovery {
 /// again is for the channel to say. The number of tries taken back.
 pub(super) fn recover(
     connection: &Connection,
-    recovery: &Recovery,
+    recovery: &CrashRecovery,
     boot_id: &str,
 ) -> rusqlite::Result<usize> {
     let mut statement = connection.prepare_cached(
@@ -39,8 +39,8 @@ pub(super) fn recover(
     let rows = statement.query_map([boot_id], |row| {
         let delivery = Delivery {
             state: DeliveryState::Sending,
-            budget_used: row.get(3)?,
-            uncharged: row.get(4)?,
+            attempts_used: row.get(3)?,
+            free_attempts: row.get(4)?,
             unknowns: row.get(5)?,
             expires_at: row.get(6)?,
         };
@@ -50,24 +50,24 @@ pub(super) fn recover(
     })?;
     let open = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     let known = open.into_iter().filter_map(|(channel, row)| {
-        let terms = recovery.terms.get(&channel)?;
+        let terms = recovery.policies.get(&channel)?;
         Some((terms, row))
     });
     let mut taken_back = 0;
     for (salt, (terms, (id, attempt, owner, delivery, probe_of))) in (0..).zip(known) {
         let outcome = unknown_outcome();
         let (now, roll) = (recovery.now, recovery.roll.derive(salt));
-        let settlement = Settlement {
+        let settlement = AttemptResult {
             id,
             attempt,
             target: None,
-            delivery: delivery.settle_try(&outcome, probe_of, now, terms, roll),
+            delivery: delivery.apply_attempt(&outcome, probe_of, now, terms, roll),
             outcome,
             finished_at: now,
             latency_ms: 0,
             roll: roll.derive(1),
         };
-        settle(connection, &settlement, &owner)?;
+        record_result(connection, &settlement, &owner)?;
         taken_back += 1;
     }
     Ok(taken_back)
@@ -84,7 +84,7 @@ fn unknown_outcome() -> Outcome {
 /// Makes due what was written at a moment that is yet to come, and lets what lasts have begun now:
 /// the wall clock was set back since, and the wait, or the time in which nothing has lasted yet,
 /// would go on until it has caught up.
-pub(super) fn hasten_after_set_back(
+pub(super) fn reschedule_after_clock_step(
     connection: &Connection,
     now: Timestamp,
 ) -> rusqlite::Result<usize> {

@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::timestamp::Timestamp;
-use crate::files::links::{beside, end_of, folder_of};
+use crate::files::links::{parent_dir, resolve_symlinks, with_suffix};
 use crate::store::backup::{compact, copy, disk, sync_folder};
 use crate::store::connection;
-use crate::store::error::{Doing as _, StoreError, damaged};
+use crate::store::error::{ErrorContext as _, StoreError, damaged};
 use crate::store::identity;
-use crate::store::integrity::Report;
+use crate::store::integrity::IntegrityReport;
 use crate::store::lock::DatabaseLock;
-use crate::store::obstacle::Use;
+use crate::store::obstacle::OpenFor;
 use crate::store::owner::Owner;
 use crate::store::permissions;
 use crate::store::time_limit::{Limits, TimeLimit, Work};
@@ -31,14 +31,14 @@ pub enum Restore {
     /// The backup stands in the place of the database.
     Done(Restored),
     /// The backup is damaged; nothing was moved.
-    Unsound(Report),
+    Unsound(IntegrityReport),
 }
 
 /// What a restore did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// What is in the database now.
-    pub report: Report,
+    pub report: IntegrityReport,
     /// Where the old database is kept, if there was one.
     pub kept: Option<PathBuf>,
     /// What the old database had that this one has not; `None` when it could not be read.
@@ -67,16 +67,16 @@ pub fn restore(database: &Path, file: &Path, now: Timestamp) -> Result<Restore, 
         return Ok(Restore::Unsound(report));
     }
     // A link stays one: what it leads to is the database.
-    let database = &end_of(database);
-    if let Err(foreign @ StoreError::Foreign { .. }) = identity::refuse_foreign(database) {
+    let database = &resolve_symlinks(database);
+    if let Err(foreign @ StoreError::NotOurs { .. }) = identity::check_application_id(database) {
         return Err(foreign);
     }
     // What takes its place is given to its owner.
-    permissions::check(database, Use::Write)?;
+    permissions::check(database, OpenFor::Write)?;
     let _lock = DatabaseLock::acquire(database)?;
-    let fresh = copy(file, folder_of(database))?;
+    let fresh = copy(file, parent_dir(database))?;
     // Whoever restores as root is rarely who runs the daemon.
-    let given = Owner::of(database).and_then(|owner| owner.take(fresh.as_file()));
+    let given = Owner::of(database).and_then(|owner| owner.chown(fresh.as_file()));
     given.map_err(disk("giving its owner", database))?;
     if !database.exists() {
         move_logs_away(database, None, &ENDINGS)?;
@@ -86,7 +86,7 @@ pub fn restore(database: &Path, file: &Path, now: Timestamp) -> Result<Restore, 
         return Ok(Restore::Done(Restored { report, kept: None, lost: None }));
     }
     let lost = lost(database, fresh.path()).ok();
-    let kept = beside(database, &format!(".before-restore-{}", compact(now)));
+    let kept = with_suffix(database, &format!(".before-restore-{}", compact(now)));
     // Held until the new one stands there, so that nobody writes to the old one meanwhile.
     let held = hold(database)?;
     fs::hard_link(database, &kept).map_err(disk("keeping the old database as", &kept))?;
@@ -134,14 +134,14 @@ fn move_logs_away(
         done => done,
     };
     for ending in endings {
-        let log = beside(database, ending);
+        let log = with_suffix(database, ending);
         let moved = match kept {
-            Some(kept) => fs::rename(&log, beside(kept, ending)),
+            Some(kept) => fs::rename(&log, with_suffix(kept, ending)),
             None => fs::remove_file(&log),
         };
         absent_is_fine(moved).map_err(disk("moving away", &log))?;
     }
-    let index = beside(database, "-shm");
+    let index = with_suffix(database, "-shm");
     absent_is_fine(fs::remove_file(&index)).map_err(disk("removing", &index))
 }
 
@@ -152,11 +152,11 @@ const ENDINGS: [&str; 2] = ["-wal", "-journal"];
 fn lost(database: &Path, fresh: &Path) -> Result<Lost, StoreError> {
     const DOING: &str = "comparing the databases";
     let connection = connection::open(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let old = Database::new(connection, database, Use::Write)?;
+    let old = Database::new(connection, database, OpenFor::Write)?;
     let name = fresh.to_str().ok_or(rusqlite::Error::InvalidQuery).doing(DOING)?;
     old.execute("ATTACH ?1 AS fresh", [name]).doing(DOING)?;
     // Of one that is damaged, reading may never end.
-    old.read(DOING, Work::Usual, |connection| {
+    old.read(DOING, Work::Normal, |connection| {
         let number = |sql: &str| {
             let counted = connection.query_row(sql, [], |row| row.get::<_, i64>(0));
             counted.map(|counted| u64::try_from(counted).unwrap_or(0))

@@ -15,7 +15,7 @@ impl Home {
         let home = Self { folder: tempfile::tempdir().unwrap() };
         let (store, writer) = Store::open(&home.path("a.db"), "boot".to_owned()).unwrap();
         backup::to_file(&home.path("a.db"), &home.path("backup.db")).unwrap();
-        store.set_in_force("later".to_owned()).await.unwrap();
+        store.save_active_config("later".to_owned()).await.unwrap();
         drop(store);
         writer.join();
         home
@@ -102,7 +102,7 @@ async fn nothing_is_moved_for_a_bad_backup_or_under_someone_who_works() {
     assert!(matches!(refused, Ok(Restore::Unsound(_))), "{refused:?}");
     fs::write(home.path("backup.db"), whole).unwrap();
     let lock = DatabaseLock::acquire(&home.path("a.db")).unwrap();
-    assert!(matches!(home.restore(), Err(StoreError::Held { .. })));
+    assert!(matches!(home.restore(), Err(StoreError::Locked { .. })));
     drop(lock);
     assert_eq!(home.in_force("a.db").as_deref(), Some("later"));
     assert_eq!(home.names(), ["a.db", "a.db.lock", "backup.db"]);

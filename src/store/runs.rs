@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 
-use crate::store::error::{Doing as _, StoreError, damaged};
+use crate::store::error::{ErrorContext as _, StoreError, damaged};
 use crate::store::integrity;
 use crate::store::time_limit::{Limits, TimeLimit, Work};
 use crate::store::transaction::Database;
@@ -18,11 +18,11 @@ use crate::store::transaction::Database;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartCheck {
     /// Nothing: the run before ended cleanly, or there was none.
-    Spared,
+    Skipped,
     /// The run before did not end cleanly; all that `db verify` looks at is sound.
     Sound,
     /// The run before did not end cleanly; what could be checked in the time for it is sound.
-    CutShort,
+    TimedOut,
 }
 
 /// Whether the last run ended cleanly; a file that says nothing of runs did not.
@@ -33,12 +33,12 @@ pub(super) fn ended_cleanly(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// Notes that a run has begun.
-pub(super) fn begin(database: &mut Database) -> Result<(), StoreError> {
+pub(super) fn mark_running(database: &mut Database) -> Result<(), StoreError> {
     note(database, false)
 }
 
 /// Notes that the run has ended, and that nothing comes after.
-pub(super) fn end(database: &mut Database) -> Result<(), StoreError> {
+pub(super) fn mark_stopped(database: &mut Database) -> Result<(), StoreError> {
     note(database, true)
 }
 
@@ -46,7 +46,7 @@ fn note(database: &mut Database, ended: bool) -> Result<(), StoreError> {
     const DOING: &str = "noting the run";
     let sql = "INSERT INTO run_state(id, ended_cleanly) VALUES(1, ?1)
                ON CONFLICT(id) DO UPDATE SET ended_cleanly = excluded.ended_cleanly";
-    database.write(DOING, Work::Usual, |transaction| transaction.execute(sql, [ended]).map(drop))
+    database.write(DOING, Work::Normal, |transaction| transaction.execute(sql, [ended]).map(drop))
 }
 
 /// Checks the structure of the file and all that stands in it, for no longer than `limit`.
@@ -61,21 +61,21 @@ pub(super) fn check_structure(
     const DOING: &str = "checking the database";
     let limits = Limits { usual: limit, ..Limits::default() };
     let limit = TimeLimit::of(connection, limits).doing(DOING)?;
-    let limited = limit.begin(DOING, Work::Usual)?;
-    let verdict = look_through(connection);
+    let limited = limit.begin(DOING, Work::Normal)?;
+    let verdict = quick_check(connection);
     drop(limited);
     match verdict {
         Ok(None) => Ok(StartCheck::Sound),
         Ok(Some(what)) => Err(StoreError::Damaged { path: path.to_owned(), what }),
         Err(failure) if failure.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
-            Ok(StartCheck::CutShort)
+            Ok(StartCheck::TimedOut)
         }
         Err(failure) => Err(damaged(path, "checking", failure)),
     }
 }
 
 /// What is wrong first: with the pages, the rows or the history.
-fn look_through(connection: &Connection) -> rusqlite::Result<Option<String>> {
+fn quick_check(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {
         return Ok(Some(verdict));
@@ -106,7 +106,7 @@ mod tests {
             assert_eq!(writer.start_check(), expected);
             (store, writer)
         };
-        let (store, writer) = check(StartCheck::Spared);
+        let (store, writer) = check(StartCheck::Skipped);
         let killed = folder.path().join("killed.db");
         // The file as a kill would leave it, with its log.
         for end in ["", "-wal"] {
@@ -115,7 +115,7 @@ mod tests {
         }
         drop(store);
         writer.join();
-        let (store, writer) = check(StartCheck::Spared);
+        let (store, writer) = check(StartCheck::Skipped);
         drop(store);
         writer.join();
         let (_store, writer) = Store::open(&killed, "boot".to_owned()).unwrap();
@@ -148,7 +148,7 @@ mod tests {
             )
             .unwrap();
         let mut check = |limit| check_structure(&mut connection, Path::new("a.db"), limit).unwrap();
-        assert_eq!(check(Duration::ZERO), StartCheck::CutShort);
+        assert_eq!(check(Duration::ZERO), StartCheck::TimedOut);
         assert_eq!(check(CHECK_LIMIT), StartCheck::Sound);
     }
 }

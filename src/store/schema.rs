@@ -16,7 +16,7 @@ pub(super) fn newest() -> i64 {
 }
 
 /// An empty database in memory, as this program makes it up to that schema.
-pub(super) fn model(schema: i64) -> rusqlite::Result<Connection> {
+pub(super) fn reference_schema(schema: i64) -> rusqlite::Result<Connection> {
     let model = Connection::open_in_memory()?;
     let steps = usize::try_from(schema).unwrap_or(0);
     MIGRATIONS.iter().take(steps).try_for_each(|step| model.execute_batch(step))?;

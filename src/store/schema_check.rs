@@ -10,9 +10,9 @@ use std::sync::OnceLock;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, Row};
 
-use crate::domain::foreign_text::one_line;
+use crate::domain::foreign_text::sanitize_line;
 use crate::store::error::{StoreError, damaged};
-use crate::store::schema::{model, newest};
+use crate::store::schema::{newest, reference_schema};
 
 /// Compares the schema with that of the version `schema`; zero is an empty database.
 ///
@@ -49,7 +49,7 @@ pub(super) fn check(connection: &Connection, path: &Path, schema: i64) -> Result
 
 /// The tables and indexes of that version.
 fn ours(schema: i64) -> rusqlite::Result<Vec<Object>> {
-    model(schema).and_then(|model| objects(&model))
+    reference_schema(schema).and_then(|model| objects(&model))
 }
 
 /// Those of the newest version: to make them takes a hundred times as long as to compare them.
@@ -83,7 +83,7 @@ impl Object {
     }
 
     fn shown(&self) -> String {
-        let [kind, name] = [&self.kind, &self.name].map(|text| one_line(text, NAME_CHARS_MAX));
+        let [kind, name] = [&self.kind, &self.name].map(|text| sanitize_line(text, NAME_CHARS_MAX));
         format!("{kind} `{name}`")
     }
 }

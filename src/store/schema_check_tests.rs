@@ -7,8 +7,8 @@ use crate::domain::timestamp::Timestamp;
 use crate::store::backup;
 use crate::store::database::{open_for_reading, open_for_writing};
 use crate::store::handle::Store;
-use crate::store::hands::Hands;
-use crate::store::integrity::Part;
+use crate::store::hands::DeliveryAdmin;
+use crate::store::integrity::IntegrityCheck;
 use crate::store::reader::Reader;
 use crate::store::restore::{Restore, restore};
 use crate::store::schema::{APPLICATION_ID, MIGRATIONS};
@@ -90,7 +90,7 @@ fn what_is_not_ours_in_a_file_is_named_by_everybody_before_a_row_is_read() {
             ("daemon", Store::open(&path, "boot".to_owned()).map(drop)),
             ("page", open_for_reading(&path).map(drop)),
             ("command", Reader::snapshot(&path, |_| Ok(()))),
-            ("change", Hands::open(&path).map(drop)),
+            ("change", DeliveryAdmin::open(&path).map(drop)),
             ("backup", backup::to_file(&path, &home.path("b.db")).map(drop)),
         ];
         for (who, refused) in refusals {
@@ -102,7 +102,10 @@ fn what_is_not_ours_in_a_file_is_named_by_everybody_before_a_row_is_read() {
         }
         let findings = verify(&path).unwrap().findings;
         assert!(findings.iter().any(|it| it.what == expected), "{sql}: {findings:?}");
-        assert!(findings.iter().all(|it| it.part == Part::Structure), "{sql}: {findings:?}");
+        assert!(
+            findings.iter().all(|it| it.part == IntegrityCheck::Structure),
+            "{sql}: {findings:?}"
+        );
         assert_eq!(fs::read(&path).unwrap(), before, "it was touched: {sql}");
         assert!(!home.path("b.db").exists());
     }
@@ -149,7 +152,7 @@ async fn what_is_planted_in_a_live_file_stops_every_write_and_read_until_it_is_g
         let path = folder.path().join("a.db");
         let (store, writer) = Store::open(&path, "boot".to_owned()).unwrap();
         let reader = Reader::open(&path).unwrap();
-        let mut hands = Hands::open(&path).unwrap();
+        let mut hands = DeliveryAdmin::open(&path).unwrap();
         let beside = Connection::open(&path).unwrap();
         let began = Instant::now();
         beside.execute_batch(sql).unwrap();
@@ -157,9 +160,9 @@ async fn what_is_planted_in_a_live_file_stops_every_write_and_read_until_it_is_g
             assert!(matches!(refused, StoreError::Altered { .. }), "{sql}: {refused}");
             assert!(refused.to_string().contains(expected), "{sql}: {refused}");
         };
-        check(store.set_in_force("{}".to_owned()).await.unwrap_err());
+        check(store.save_active_config("{}".to_owned()).await.unwrap_err());
         assert!(!store.can_write());
-        check(store.waiting().await.unwrap_err());
+        check(store.pending_counts().await.unwrap_err());
         check(reader.conditions().unwrap_err());
         check(reader.channels().unwrap_err());
         check(hands.failed(&Default::default()).unwrap_err());
@@ -175,9 +178,9 @@ async fn what_is_planted_in_a_live_file_stops_every_write_and_read_until_it_is_g
         let made = made.unwrap();
         let whole = "DROP table \"v_config\"";
         beside.execute_batch(if made == whole { "DROP TABLE v" } else { &made }).unwrap();
-        store.set_in_force("{}".to_owned()).await.unwrap();
+        store.save_active_config("{}".to_owned()).await.unwrap();
         assert!(store.can_write());
-        assert_eq!(reader.in_force().unwrap().as_deref(), Some("{}"));
+        assert_eq!(reader.active_config().unwrap().as_deref(), Some("{}"));
         assert!(began.elapsed() < Duration::from_secs(10));
         drop(store);
         writer.join();
@@ -254,8 +257,8 @@ fn a_list_of_tables_that_is_not_even_sql_is_refused_by_everybody() {
         let home = Home::new(&format!("PRAGMA writable_schema = ON; {edit}"));
         let (path, shown) = (home.path("a.db"), &edit[..edit.len().min(80)]);
         let is_known = |refused: &StoreError| {
-            use StoreError::{Altered, Damaged, Foreign};
-            matches!(refused, Altered { .. } | Damaged { .. } | Foreign { .. })
+            use StoreError::{Altered, Damaged, NotOurs};
+            matches!(refused, Altered { .. } | Damaged { .. } | NotOurs { .. })
         };
         match verify(&path) {
             Ok(report) => assert_ne!(report.findings, [], "{shown}"),

@@ -20,12 +20,12 @@ use nix::libc;
 use rusqlite::{OpenFlags, ffi};
 use rustix::fs::MemfdFlags;
 
-use crate::files::links::beside;
+use crate::files::links::with_suffix;
 use crate::store::connection::{self, BUSY_TIMEOUT};
 use crate::store::database;
-use crate::store::error::{Doing as _, StoreError};
+use crate::store::error::{ErrorContext as _, StoreError};
 use crate::store::identity;
-use crate::store::obstacle::{self, SQLITE_ENDS, Use};
+use crate::store::obstacle::{self, OpenFor, SQLITE_ENDS};
 use crate::store::permissions;
 use crate::store::transaction::Database;
 
@@ -42,7 +42,7 @@ pub(super) fn read<T>(
 ) -> Result<T, StoreError> {
     let mut index = Index::Wanted;
     let mut last = StoreError::Busy { doing: DOING };
-    for tried in 0..TRIES_MAX {
+    for tried in 0..ATTEMPTS_MAX {
         thread::sleep(PAUSE * tried);
         let files = Files::hold(path, index)?;
         let done = files.open().and_then(&mut read);
@@ -52,12 +52,12 @@ pub(super) fn read<T>(
             }
             Err(failure) if is_one(&failure, &UNSETTLED) => last = failure,
             done if files.are_as_they_were() => {
-                return done.map_err(|failure| obstacle::explain(path, Use::Read, failure));
+                return done.map_err(|failure| obstacle::explain(path, OpenFor::Read, failure));
             }
             _ => {}
         }
     }
-    Err(obstacle::explain(path, Use::Read, last))
+    Err(obstacle::explain(path, OpenFor::Read, last))
 }
 
 /// Whether the index of a log that is on disk is of use.
@@ -76,16 +76,16 @@ fn is_one(failure: &StoreError, codes: &[i32]) -> bool {
 /// The files of a database, as they were found; held so that those of the log do not vanish.
 struct Files {
     path: PathBuf,
-    way: Way,
+    mode: OpenMode,
     /// What each of them was like, if they are read as they lie.
-    states: Option<[State; 2]>,
+    states: Option<[FileState; 2]>,
     /// Dropped last: with it the process gives up every lock on the database.
     _database: File,
 }
 
 /// How a database is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum OpenMode {
     /// As everybody does, by the index that is there or, without a log, with locks on the file.
     Shared,
     /// As it lies with its log, whose index is in this process alone.
@@ -102,31 +102,31 @@ impl Files {
             Err(failure) => return Err(obstacle::missing(path, failure)),
         }
         obstacle::refuse_irregular(path, &SQLITE_ENDS)?;
-        permissions::check(path, Use::Read)?;
+        permissions::check(path, OpenFor::Read)?;
         let mut database = open_file(path)?;
         share(&database)?;
-        let [log, index, journal] = SQLITE_ENDS.map(|end| beside(path, end));
+        let [log, index, journal] = SQLITE_ENDS.map(|end| with_suffix(path, end));
         let length = |file: &Path| fs::symlink_metadata(file).ok().map(|found| found.len());
         let way = match (length(&log), length(&index), length(&journal)) {
-            (Some(_), Some(_), _) if wanted == Index::Wanted => Way::Shared,
-            (Some(1..), ..) => Way::WithLog,
+            (Some(_), Some(_), _) if wanted == Index::Wanted => OpenMode::Shared,
+            (Some(1..), ..) => OpenMode::WithLog,
             // What is half written can be undone by whoever may write, and by nobody else.
             (_, _, Some(1..)) => {
                 // SQLite undoes it under a lock that it shares with nobody, not even with us.
                 database = open_file(path)?;
-                Way::Shared
+                OpenMode::Shared
             }
-            (Some(0) | None, _, _) => Way::Alone,
+            (Some(0) | None, _, _) => OpenMode::Alone,
         };
-        let states = (way != Way::Shared).then(|| settled(path, &log));
-        Ok(Self { path: path.to_owned(), way, states, _database: database })
+        let states = (way != OpenMode::Shared).then(|| settled(path, &log));
+        Ok(Self { path: path.to_owned(), mode: way, states, _database: database })
     }
 
     fn open(&self) -> Result<Database, StoreError> {
-        let options = match self.way {
-            Way::Shared => return database::open_of_any_age(&self.path),
-            Way::WithLog => "mode=ro&vfs=unix-none",
-            Way::Alone => "mode=ro&immutable=1",
+        let options = match self.mode {
+            OpenMode::Shared => return database::open_any_version(&self.path),
+            OpenMode::WithLog => "mode=ro&vfs=unix-none",
+            OpenMode::Alone => "mode=ro&immutable=1",
         };
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
         let uri = identity::uri(&self.path, options).map_err(|source| StoreError::Disk {
@@ -135,29 +135,32 @@ impl Files {
             source,
         })?;
         let connection = connection::open(Path::new(&uri), flags)?;
-        if self.way == Way::WithLog {
+        if self.mode == OpenMode::WithLog {
             // Whoever has the database alone needs no index on disk.
             connection
                 .pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))
                 .doing(DOING)?;
         }
-        let database = Database::new(connection, &self.path, Use::Read)?;
+        let database = Database::new(connection, &self.path, OpenFor::Read)?;
         match database.schema() {
-            0 => Err(StoreError::Blank { path: self.path.clone() }),
+            0 => Err(StoreError::Empty { path: self.path.clone() }),
             _ => Ok(database),
         }
     }
 
     fn are_as_they_were(&self) -> bool {
         let Some([database, log]) = &self.states else { return true };
-        let same_log = self.way == Way::Alone || *log == State::of(&beside(&self.path, "-wal"));
-        same_log && *database == State::of(&self.path)
+        let same_log =
+            self.mode == OpenMode::Alone || *log == FileState::of(&with_suffix(&self.path, "-wal"));
+        same_log && *database == FileState::of(&self.path)
     }
 }
 
 fn open_file(path: &Path) -> Result<File, StoreError> {
     let failed = |source| StoreError::Disk { doing: DOING, path: path.to_owned(), source };
-    File::open(path).map_err(failed).map_err(|failure| obstacle::explain(path, Use::Read, failure))
+    File::open(path)
+        .map_err(failed)
+        .map_err(|failure| obstacle::explain(path, OpenFor::Read, failure))
 }
 
 /// Takes the lock that everybody takes who has the database open: whoever closes it last, and would
@@ -181,14 +184,14 @@ fn share(database: &File) -> Result<(), StoreError> {
 
 /// The states of the database and its log, so that a write that comes later shows: the clock of
 /// the file system has moved on since the last one.
-fn settled(database: &Path, log: &Path) -> [State; 2] {
-    let mut states = [database, log].map(State::of);
+fn settled(database: &Path, log: &Path) -> [FileState; 2] {
+    let mut states = [database, log].map(FileState::of);
     for _ in 0..PAUSES_MAX {
-        if states.iter().all(State::is_past) {
+        if states.iter().all(FileState::is_past) {
             break;
         }
         thread::sleep(PAUSE);
-        states = [database, log].map(State::of);
+        states = [database, log].map(FileState::of);
     }
     states
 }
@@ -196,9 +199,9 @@ fn settled(database: &Path, log: &Path) -> [State; 2] {
 /// What a write to a file changes; nothing where there is none. Its owner and mode are not in it:
 /// some file systems set them whenever a file is opened.
 #[derive(Debug, PartialEq, Eq)]
-struct State(Option<[i64; 5]>);
+struct FileState(Option<[i64; 5]>);
 
-impl State {
+impl FileState {
     fn of(path: &Path) -> Self {
         let described = |it: Metadata| {
             let [device, inode, size] = [it.dev(), it.ino(), it.size()].map(u64::cast_signed);
@@ -225,7 +228,7 @@ impl State {
 
 const DOING: &str = "reading the database";
 /// How often a database is read that changes while it is read.
-const TRIES_MAX: u32 = 20;
+const ATTEMPTS_MAX: u32 = 20;
 /// What SQLite says where files cannot be mapped into memory that is shared.
 const UNMAPPABLE: [i32; 3] =
     [ffi::SQLITE_IOERR_SHMMAP, ffi::SQLITE_IOERR_SHMOPEN, ffi::SQLITE_IOERR_SHMLOCK];

@@ -4,27 +4,27 @@
 //! not count against it.
 
 use crate::domain::channel::ChannelName;
-use crate::domain::health::{ChannelState, Health};
+use crate::domain::health::{ChannelHealth, ChannelState};
 use crate::domain::timestamp::Timestamp;
 use crate::store::channels;
 use crate::store::error::StoreError;
-use crate::store::hands::Hands;
+use crate::store::hands::DeliveryAdmin;
 use crate::store::time_limit::Work;
 
 /// What became of a channel by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChannelHandled {
+pub enum ChannelAdminResult {
     /// It was done.
     Done,
     /// It was so already.
     Already,
     /// It is in another state, which this does not end.
-    NotNow(ChannelState),
+    InvalidState(ChannelState),
     /// The database knows no such channel.
-    Unknown,
+    NotFound,
 }
 
-impl Hands {
+impl DeliveryAdmin {
     /// Sends nothing more to a channel until it is resumed; everything waits.
     ///
     /// # Errors
@@ -33,11 +33,11 @@ impl Hands {
         &mut self,
         name: &ChannelName,
         now: Timestamp,
-    ) -> Result<ChannelHandled, StoreError> {
-        self.turn("pausing a channel", name, now, |health| match health.state {
-            ChannelState::Active => Ok(Health { state: ChannelState::Paused, ..health }),
-            ChannelState::Paused => Err(ChannelHandled::Already),
-            ChannelState::Disabled => Err(ChannelHandled::NotNow(ChannelState::Disabled)),
+    ) -> Result<ChannelAdminResult, StoreError> {
+        self.switch("pausing a channel", name, now, |health| match health.state {
+            ChannelState::Active => Ok(ChannelHealth { state: ChannelState::Paused, ..health }),
+            ChannelState::Paused => Err(ChannelAdminResult::Already),
+            ChannelState::Disabled => Err(ChannelAdminResult::InvalidState(ChannelState::Disabled)),
         })
     }
 
@@ -49,11 +49,11 @@ impl Hands {
         &mut self,
         name: &ChannelName,
         now: Timestamp,
-    ) -> Result<ChannelHandled, StoreError> {
-        self.turn("resuming a channel", name, now, |health| match health.state {
-            ChannelState::Paused => Ok(Health { state: ChannelState::Active, ..health }),
-            ChannelState::Active => Err(ChannelHandled::Already),
-            ChannelState::Disabled => Err(ChannelHandled::NotNow(ChannelState::Disabled)),
+    ) -> Result<ChannelAdminResult, StoreError> {
+        self.switch("resuming a channel", name, now, |health| match health.state {
+            ChannelState::Paused => Ok(ChannelHealth { state: ChannelState::Active, ..health }),
+            ChannelState::Active => Err(ChannelAdminResult::Already),
+            ChannelState::Disabled => Err(ChannelAdminResult::InvalidState(ChannelState::Disabled)),
         })
     }
 
@@ -65,38 +65,40 @@ impl Hands {
         &mut self,
         name: &ChannelName,
         now: Timestamp,
-    ) -> Result<ChannelHandled, StoreError> {
-        self.turn("enabling a channel", name, now, |health| match health.state {
-            ChannelState::Active if health.trouble_since.is_none() && !health.is_probed() => {
-                Err(ChannelHandled::Already)
+    ) -> Result<ChannelAdminResult, StoreError> {
+        self.switch("enabling a channel", name, now, |health| match health.state {
+            ChannelState::Active
+                if health.failure_since.is_none() && !health.is_limited_to_probe() =>
+            {
+                Err(ChannelAdminResult::Already)
             }
             ChannelState::Active | ChannelState::Disabled => Ok(health.enabled()),
-            ChannelState::Paused => Err(ChannelHandled::NotNow(ChannelState::Paused)),
+            ChannelState::Paused => Err(ChannelAdminResult::InvalidState(ChannelState::Paused)),
         })
     }
 
-    fn turn(
+    fn switch(
         &mut self,
         doing: &'static str,
         name: &ChannelName,
         now: Timestamp,
-        decide: impl FnOnce(Health) -> Result<Health, ChannelHandled>,
-    ) -> Result<ChannelHandled, StoreError> {
-        self.database.write(doing, Work::Usual, |transaction| {
+        decide: impl FnOnce(ChannelHealth) -> Result<ChannelHealth, ChannelAdminResult>,
+    ) -> Result<ChannelAdminResult, StoreError> {
+        self.database.write(doing, Work::Normal, |transaction| {
             if !channels::is_known(transaction, name)? {
-                return Ok(ChannelHandled::Unknown);
+                return Ok(ChannelAdminResult::NotFound);
             }
             let before = channels::find(transaction, name)?;
-            let enables = before.state == ChannelState::Disabled || before.trouble_since.is_some();
+            let enables = before.state == ChannelState::Disabled || before.failure_since.is_some();
             let after = match decide(before.clone()) {
                 Ok(after) => after,
                 Err(handled) => return Ok(handled),
             };
             channels::save(transaction, name, &before, &after, now)?;
-            if enables && after.state == ChannelState::Active && after.unproved {
-                channels::hasten(transaction, name, now)?;
+            if enables && after.state == ChannelState::Active && after.half_open {
+                channels::reschedule_pending(transaction, name, now)?;
             }
-            Ok(ChannelHandled::Done)
+            Ok(ChannelAdminResult::Done)
         })
     }
 }

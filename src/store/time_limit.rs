@@ -16,7 +16,7 @@ use crate::store::error::StoreError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Work {
     /// Any but the following.
-    Usual,
+    Normal,
     /// A look at the schema of a file, which has a few pages; those of some files have no end.
     Schema,
     /// A step of the retention, which reads some thousand rows wherever they are on the disk.
@@ -92,7 +92,7 @@ impl TimeLimit {
             return Err(StoreError::Interrupted { doing });
         }
         let limit = match work {
-            Work::Usual => self.0.limits.usual,
+            Work::Normal => self.0.limits.usual,
             Work::Schema => self.0.limits.schema,
             Work::Retention => self.0.limits.retention,
         };
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn a_statement_that_never_ends_is_interrupted_and_the_next_one_runs() {
         let (connection, limit) = limited(SHORT, SHORT);
-        let limited = limit.begin("testing", Work::Usual).unwrap();
+        let limited = limit.begin("testing", Work::Normal).unwrap();
         assert!(is_interrupted(&run(&connection, ENDLESS)));
         drop(limited);
         let _limited = limit.begin("testing", Work::Retention).unwrap();
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn what_has_no_limit_is_not_interrupted() {
         let (connection, limit) = limited(Duration::ZERO, Duration::ZERO);
-        drop(limit.begin("testing", Work::Usual).unwrap());
+        drop(limit.begin("testing", Work::Normal).unwrap());
         limit.stop();
         let long = ENDLESS.replace("FROM n)", "FROM n WHERE x < 1000000)");
         assert_eq!(run(&connection, &long).unwrap(), 1_000_000);
@@ -210,13 +210,13 @@ mod tests {
         let (connection, limit) = limited(Duration::MAX, SHORT);
         // What ends in time goes on.
         limit.stop();
-        let limited = limit.begin("testing", Work::Usual).unwrap();
+        let limited = limit.begin("testing", Work::Normal).unwrap();
         assert_eq!(run(&connection, "SELECT 1").unwrap(), 1);
         drop(limited);
-        let limited = limit.begin("testing", Work::Usual).unwrap();
+        let limited = limit.begin("testing", Work::Normal).unwrap();
         assert!(is_interrupted(&run(&connection, ENDLESS)));
         drop(limited);
-        let refused = limit.begin("testing", Work::Usual).unwrap_err();
+        let refused = limit.begin("testing", Work::Normal).unwrap_err();
         assert!(matches!(refused, StoreError::Interrupted { doing: "testing" }), "{refused}");
     }
 }

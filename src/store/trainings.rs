@@ -23,8 +23,8 @@ pub(super) fn append(
         .execute(named_params! {
             ":id": id,
             ":model": training.model,
-            ":min": millis(training.lasted_min),
-            ":max": millis(training.lasted_max),
+            ":min": millis(training.duration_min),
+            ":max": millis(training.duration_max),
             ":status": training.status,
             ":ended": training.ended_at,
         })
@@ -32,7 +32,7 @@ pub(super) fn append(
 }
 
 /// The lessons of the newest trainings by model, oldest first; at most `most` of each.
-pub(super) fn lessons(
+pub(super) fn samples(
     connection: &Connection,
     most: usize,
 ) -> rusqlite::Result<HashMap<Option<String>, Vec<Duration>>> {
@@ -47,14 +47,14 @@ pub(super) fn lessons(
         let rows = newest.query_map((&model, most), |row| {
             Ok(Training {
                 model: row.get(0)?,
-                lasted_min: duration(row.get(1)?),
-                lasted_max: duration(row.get(2)?),
+                duration_min: duration(row.get(1)?),
+                duration_max: duration(row.get(2)?),
                 status: row.get::<_, Status>(3)?,
                 ended_at: row.get(4)?,
             })
         })?;
         let trainings = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-        let learnt: Vec<Duration> = trainings.iter().rev().filter_map(Training::lesson).collect();
+        let learnt: Vec<Duration> = trainings.iter().rev().filter_map(Training::sample).collect();
         if !learnt.is_empty() {
             lessons.insert(model, learnt);
         }

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::store::error::{Doing as _, StoreError};
+use crate::store::error::{ErrorContext as _, StoreError};
 use crate::store::identity::{self, Identity, schema_version};
-use crate::store::obstacle::Use;
+use crate::store::obstacle::OpenFor;
 use crate::store::permissions;
 use crate::store::schema_check;
 use crate::store::time_limit::{self, Limits, TimeLimit, Work};
@@ -39,7 +39,7 @@ impl Database {
     pub(super) fn new(
         mut connection: Connection,
         path: &Path,
-        wanted: Use,
+        wanted: OpenFor,
     ) -> Result<Self, StoreError> {
         let Identity { schema, schema_version } = identity::identify(&mut connection, path)?;
         permissions::check(path, wanted)?;
@@ -220,13 +220,13 @@ mod tests {
         fs::write(&path, "").unwrap();
         let connection = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
-        for wanted in [Use::Read, Use::Write] {
+        for wanted in [OpenFor::Read, OpenFor::Write] {
             let connection = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
             let refused = Database::new(connection, &path, wanted).unwrap_err();
             assert!(matches!(refused, StoreError::Blocked { .. }), "{refused}");
         }
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(Database::new(connection, &path, Use::Write).unwrap().schema(), 0);
+        assert_eq!(Database::new(connection, &path, OpenFor::Write).unwrap().schema(), 0);
     }
 
     #[test]
@@ -243,11 +243,11 @@ mod tests {
         assert_eq!(timeout(&database), 5000);
         database.time_limit().stop();
         for _ in 0..3 {
-            let refused = database.write("testing", Work::Usual, |_| Ok(())).unwrap_err();
+            let refused = database.write("testing", Work::Normal, |_| Ok(())).unwrap_err();
             assert!(matches!(refused, StoreError::Busy { .. }), "{refused}");
             assert_eq!(timeout(&database), 500);
         }
         locker.execute_batch("ROLLBACK").unwrap();
-        database.write("testing", Work::Usual, |_| Ok(())).unwrap();
+        database.write("testing", Work::Normal, |_| Ok(())).unwrap();
     }
 }

@@ -35,8 +35,8 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Transition> {
     let seen_at: Option<Timestamp> = row.get(5)?;
     let previous = match (status, seen_at) {
         (None, _) if row.get(8)? => Previous::Absent,
-        (None, _) => Previous::Nothing,
-        (Some(status), Some(at)) => Previous::Seen { status, at },
+        (None, _) => Previous::Unknown,
+        (Some(status), Some(at)) => Previous::Observed { status, at },
         (Some(status), None) => Previous::Assumed(status),
     };
     let sequence: i64 = row.get(1)?;

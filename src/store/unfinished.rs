@@ -13,15 +13,15 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use tempfile::{Builder, NamedTempFile, TempDir};
 
-use crate::files::links::beside;
+use crate::files::links::with_suffix;
 use crate::files::trust::Trust;
 
 /// Makes an empty file in the folder, readable by its owner only, and holds it.
 ///
 /// # Errors
 /// When the folder cannot be written, or the file system knows no locks.
-pub(super) fn make(folder: &Path) -> io::Result<NamedTempFile> {
-    for _ in 0..TRIES_MAX {
+pub(super) fn create(folder: &Path) -> io::Result<NamedTempFile> {
+    for _ in 0..ATTEMPTS_MAX {
         let made =
             Builder::new().prefix(PREFIX).rand_bytes(RANDOM).suffix(SUFFIX).tempfile_in(folder)?;
         made.as_file().lock()?;
@@ -58,7 +58,7 @@ pub(super) fn private_folder(folder: &Path, trust: &Trust) -> io::Result<Option<
 }
 
 /// Removes what processes that are gone have left in the folder; what cannot be removed stays.
-pub(super) fn clear_up(folder: &Path) {
+pub(super) fn remove_stale(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         if !path.file_name().and_then(OsStr::to_str).is_some_and(is_unfinished) {
@@ -68,7 +68,7 @@ pub(super) fn clear_up(folder: &Path) {
         if file.try_lock().is_ok() && is_at(&file, &path) {
             drop(fs::remove_file(&path));
             for end in ["-journal", "-wal", "-shm"] {
-                drop(fs::remove_file(beside(&path, end)));
+                drop(fs::remove_file(with_suffix(&path, end)));
             }
         }
     }
@@ -100,7 +100,7 @@ const PREFIX: &str = ".avatar-watch-unfinished-";
 const SUFFIX: &str = ".db";
 const RANDOM: usize = 6;
 const PRIVATE_MODE: u32 = 0o700;
-const TRIES_MAX: usize = 100;
+const ATTEMPTS_MAX: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn what_nobody_holds_is_cleared_up_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let held = make(folder.path()).unwrap();
+        let held = create(folder.path()).unwrap();
         let others = [
             ".avatar-watch-unfinished-.db",
             ".avatar-watch-unfinished-abc.db",
@@ -125,7 +125,7 @@ mod tests {
         }
         let link = folder.path().join(".avatar-watch-unfinished-linked.db");
         std::os::unix::fs::symlink("avatar-watch-unfinished-abcdef.db", &link).unwrap();
-        clear_up(folder.path());
+        remove_stale(folder.path());
         assert!(held.path().exists(), "a copy that is being made");
         assert!(link.symlink_metadata().is_ok(), "a link");
         for name in others {
@@ -135,7 +135,7 @@ mod tests {
             assert!(!folder.path().join(name).exists(), "{name}");
         }
         let path = held.into_temp_path().keep().unwrap();
-        clear_up(folder.path());
+        remove_stale(folder.path());
         assert!(!path.exists(), "one that was held");
     }
 }

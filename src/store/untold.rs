@@ -15,16 +15,16 @@ use crate::domain::timestamp::Timestamp;
 
 /// What is to be told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Untold {
+pub struct PendingAlerts {
     /// What began or ended with channels.
-    pub turns: Vec<ChannelTurn>,
+    pub channel_changes: Vec<ChannelChange>,
     /// Deliveries that were given up, oldest first; not all, when there are many.
-    pub letters: Vec<DeadLetter>,
+    pub dead_letters: Vec<DeadLetter>,
 }
 
 /// A condition of a channel that began or ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChannelTurn {
+pub struct ChannelChange {
     /// Which channel.
     pub channel: ChannelName,
     /// Which of its recipients, if not all of them.
@@ -43,16 +43,19 @@ pub struct ChannelTurn {
 pub(super) fn any(connection: &Connection) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS(SELECT 1 FROM deliveries WHERE state = 'failed' AND reported = 0)";
     let letters: bool = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-    Ok(letters || !turns(connection)?.is_empty())
+    Ok(letters || !channel_changes(connection)?.is_empty())
 }
 
 /// All of it.
-pub(super) fn find(connection: &Connection) -> rusqlite::Result<Untold> {
-    Ok(Untold { turns: turns(connection)?, letters: letters(connection)? })
+pub(super) fn find(connection: &Connection) -> rusqlite::Result<PendingAlerts> {
+    Ok(PendingAlerts {
+        channel_changes: channel_changes(connection)?,
+        dead_letters: dead_letters(connection)?,
+    })
 }
 
 /// Notes that a delivery that was given up has been told of.
-pub(super) fn note(connection: &Connection, letter: &DeadLetter) -> rusqlite::Result<()> {
+pub(super) fn mark_reported(connection: &Connection, letter: &DeadLetter) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE deliveries SET reported = 1 WHERE id = ?1")?
         .execute([&letter.delivery])
@@ -61,7 +64,7 @@ pub(super) fn note(connection: &Connection, letter: &DeadLetter) -> rusqlite::Re
 
 /// Notes that a delivery that was given up needs not be told of: it was about a channel, and
 /// two broken channels would write about each other for ever.
-pub(super) fn spare(connection: &Connection, delivery: &DeliveryId) -> rusqlite::Result<()> {
+pub(super) fn suppress(connection: &Connection, delivery: &DeliveryId) -> rusqlite::Result<()> {
     let sql = "UPDATE deliveries SET reported = 1 WHERE id = :id AND state = 'failed'
                  AND (SELECT type FROM events WHERE id = event_id)
                      IN (:failing, :disabled, :exhausted)";
@@ -76,7 +79,7 @@ pub(super) fn spare(connection: &Connection, delivery: &DeliveryId) -> rusqlite:
         .map(drop)
 }
 
-fn turns(connection: &Connection) -> rusqlite::Result<Vec<ChannelTurn>> {
+fn channel_changes(connection: &Connection) -> rusqlite::Result<Vec<ChannelChange>> {
     let sql = "SELECT c.id, :failing, c.failing_since, k.since, c.reason, NULL
                FROM channels c LEFT JOIN conditions k
                  ON k.kind = :failing AND k.subject = 'channel ' || c.id
@@ -99,27 +102,27 @@ fn turns(connection: &Connection) -> rusqlite::Result<Vec<ChannelTurn>> {
         |row| {
             let kind: String = row.get(1)?;
             let (begun, told): (Option<Timestamp>, Option<Timestamp>) = (row.get(2)?, row.get(3)?);
-            let phase = if told.is_some() { Phase::Ended } else { Phase::Begun };
-            Ok(ChannelTurn {
+            let phase = if told.is_some() { Phase::Resolved } else { Phase::Started };
+            Ok(ChannelChange {
                 channel: row.get(0)?,
                 recipient: row.get(5)?,
                 kind: if kind == failing.name() { failing } else { disabled },
                 phase,
                 since: told.or(begun).unwrap_or(Timestamp::from_millis(0)),
-                reason: row.get::<_, Option<String>>(4)?.filter(|_| phase == Phase::Begun),
+                reason: row.get::<_, Option<String>>(4)?.filter(|_| phase == Phase::Started),
             })
         },
     )?;
     rows.collect()
 }
 
-fn letters(connection: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
+fn dead_letters(connection: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
     let sql = "SELECT d.channel_id, d.id, d.event_id, e.type, e.avatar_id, d.attempts,
                       d.final_reason
                FROM deliveries d JOIN events e ON e.id = d.event_id
                WHERE d.state = 'failed' AND d.reported = 0 ORDER BY d.seq LIMIT :most";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(named_params! {":most": LETTERS_AT_ONCE}, |row| {
+    let rows = statement.query_map(named_params! {":most": DEAD_LETTERS_AT_ONCE}, |row| {
         Ok(DeadLetter {
             channel: row.get(0)?,
             delivery: row.get(1)?,
@@ -134,4 +137,4 @@ fn letters(connection: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
 }
 
 /// The rest follows in the next round.
-const LETTERS_AT_ONCE: i64 = 64;
+const DEAD_LETTERS_AT_ONCE: i64 = 64;

@@ -6,14 +6,14 @@
 use std::path::Path;
 
 use crate::store::error::StoreError;
-use crate::store::integrity::{Finding, Part, Report, examine};
+use crate::store::integrity::{IntegrityCheck, IntegrityFinding, IntegrityReport, examine};
 use crate::store::snapshot;
 
 /// Checks the database at `path`, of this or an older schema.
 ///
 /// # Errors
 /// When there is none, it is newer than this program, or it cannot be opened; damage is a finding.
-pub fn verify(path: &Path) -> Result<Report, StoreError> {
+pub fn verify(path: &Path) -> Result<IntegrityReport, StoreError> {
     let examined = snapshot::read(path, |database| {
         // One state, whatever a daemon writes meanwhile.
         database.read_for_long("checking the database", |connection| {
@@ -26,6 +26,7 @@ pub fn verify(path: &Path) -> Result<Report, StoreError> {
         Err(StoreError::Altered { differences, .. }) => differences,
         examined => return examined,
     };
-    let findings = found.into_iter().map(|what| Finding { part: Part::Structure, what });
-    Ok(Report { findings: findings.collect(), ..Report::default() })
+    let findings =
+        found.into_iter().map(|what| IntegrityFinding { part: IntegrityCheck::Structure, what });
+    Ok(IntegrityReport { findings: findings.collect(), ..IntegrityReport::default() })
 }

@@ -4,11 +4,11 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::timestamp::Timestamp;
-use crate::domain::told::Told;
+use crate::domain::told::ActiveConditions;
 use crate::domain::training::OpenTraining;
 use crate::domain::transition::Earlier;
-use crate::domain::trouble::{Spell, Trouble};
-use crate::domain::watch::{Sight, Watch};
+use crate::domain::trouble::{FailureStreak, PollFailure};
+use crate::domain::watch::{LastObserved, Watch};
 
 /// The watch of `id` as it was last written; `None` when it never was.
 pub(super) fn find(connection: &Connection, id: &AvatarId) -> rusqlite::Result<Option<Watch>> {
@@ -20,11 +20,11 @@ pub(super) fn find(connection: &Connection, id: &AvatarId) -> rusqlite::Result<O
 
 /// Writes the watch as it is now.
 pub(super) fn save(connection: &Connection, watch: &Watch) -> rusqlite::Result<()> {
-    let sight = watch.sight.as_ref();
-    let trouble = watch.trouble.as_ref();
-    let (began, trained) = match watch.open {
-        Some(OpenTraining::Seen { since, last_seen_at }) => (Some(since), Some(last_seen_at)),
-        Some(OpenTraining::Supposed) | None => (None, None),
+    let sight = watch.observed.as_ref();
+    let trouble = watch.failure.as_ref();
+    let (began, trained) = match watch.open_training {
+        Some(OpenTraining::Observed { since, last_seen_at }) => (Some(since), Some(last_seen_at)),
+        Some(OpenTraining::Assumed) | None => (None, None),
     };
     connection
         .prepare_cached(
@@ -53,7 +53,7 @@ pub(super) fn save(connection: &Connection, watch: &Watch) -> rusqlite::Result<(
             ":failure": trouble.map(|trouble| trouble.kind),
             ":failure_since": trouble.map(|trouble| trouble.since),
             ":reason": trouble.map(|trouble| &trouble.reason),
-            ":training": watch.open.map(OpenTraining::evidence),
+            ":training": watch.open_training.map(OpenTraining::evidence),
             ":began": began,
             ":trained": trained,
         })
@@ -68,7 +68,7 @@ pub struct Checkpoint {
     /// When it was last seen as its row says.
     pub last_seen_at: Option<Timestamp>,
     /// When it is to be looked at next; `None` is never.
-    pub next_look_at: Option<Timestamp>,
+    pub next_poll_at: Option<Timestamp>,
 }
 
 /// Notes a checkpoint; never moves back when an avatar was last seen.
@@ -79,12 +79,12 @@ pub(super) fn note(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite
                                 next_poll_at = ?3
              WHERE avatar_id = ?1",
         )?
-        .execute((&checkpoint.id, checkpoint.last_seen_at, checkpoint.next_look_at))
+        .execute((&checkpoint.id, checkpoint.last_seen_at, checkpoint.next_poll_at))
         .map(drop)
 }
 
 /// When the next look at an avatar was to be, by the last checkpoint.
-pub(super) fn next_look_at(
+pub(super) fn next_poll_at(
     connection: &Connection,
     id: &AvatarId,
 ) -> rusqlite::Result<Option<Timestamp>> {
@@ -99,23 +99,25 @@ pub(super) fn next_look_at(
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Watch> {
     let status: Option<_> = row.get(2)?;
     let sight = match status {
-        Some(status) => Some(Sight { status, since: row.get(3)?, last_seen_at: row.get(4)? }),
+        Some(status) => {
+            Some(LastObserved { status, since: row.get(3)?, last_seen_at: row.get(4)? })
+        }
         None => None,
     };
     let kind: Option<_> = row.get(6)?;
     let trouble = match kind {
         Some(kind) => {
             let reason: Option<String> = row.get(8)?;
-            Some(Trouble { kind, since: row.get(7)?, reason: reason.unwrap_or_default() })
+            Some(PollFailure { kind, since: row.get(7)?, reason: reason.unwrap_or_default() })
         }
         None => None,
     };
     let training: Option<Earlier> = row.get(15)?;
     let open = match training {
-        Some(Earlier::Seen) => {
-            Some(OpenTraining::Seen { since: row.get(16)?, last_seen_at: row.get(17)? })
+        Some(Earlier::Observed) => {
+            Some(OpenTraining::Observed { since: row.get(16)?, last_seen_at: row.get(17)? })
         }
-        Some(Earlier::Supposed) => Some(OpenTraining::Supposed),
+        Some(Earlier::Assumed) => Some(OpenTraining::Assumed),
         None => None,
     };
     let statuses: String = row.get(14)?;
@@ -124,18 +126,18 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Watch> {
         id: row.get(0)?,
         name: row.get(1)?,
         model: row.get(9)?,
-        sight,
-        open,
+        observed: sight,
+        open_training: open,
         sequence: u64::try_from(sequence).unwrap_or(0),
-        trouble,
-        spell: Spell::default(),
-        told: Told {
+        failure: trouble,
+        streak: FailureStreak::default(),
+        conditions: ActiveConditions {
             missing: row.get(10)?,
-            unseen: row.get(11)?,
+            unreachable: row.get(11)?,
             overdue: row.get(12)?,
             unrecognized: row.get(13)?,
             // SQLite made it just now.
-            statuses: serde_json::from_str(&statuses).unwrap_or_default(),
+            reported_statuses: serde_json::from_str(&statuses).unwrap_or_default(),
         },
     })
 }

@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::database::DatabaseFile;
-use crate::store::error::{Doing as _, NextStep, StoreError};
+use crate::store::database::FileIdentity;
+use crate::store::error::{ErrorContext as _, Recovery, StoreError};
 use crate::store::lock::DatabaseLock;
 use crate::store::runs::{self, StartCheck};
 use crate::store::time_limit::Work;
@@ -30,7 +30,7 @@ impl Writer {
     /// `lock` is held for as long.
     pub(super) fn start(
         database: Database,
-        file: DatabaseFile,
+        file: FileIdentity,
         lock: DatabaseLock,
         boot_id: String,
         check: StartCheck,
@@ -73,7 +73,7 @@ impl Kind {
     /// What limits the transaction that it is in.
     const fn work(self) -> Work {
         match self {
-            Self::Write | Self::Read => Work::Usual,
+            Self::Write | Self::Read => Work::Normal,
             Self::Prune => Work::Retention,
         }
     }
@@ -131,7 +131,7 @@ where
     }
 
     fn failed_for_good(&self) -> bool {
-        matches!(&self.done, Some(Err(failure)) if failure.next_step() == NextStep::GiveUp)
+        matches!(&self.done, Some(Err(failure)) if failure.next_step() == Recovery::GiveUp)
     }
 
     fn committed(&mut self) {
@@ -153,7 +153,7 @@ where
 /// whether it can write, as far as is known.
 fn write_all(
     mut database: Database,
-    file: &DatabaseFile,
+    file: &FileIdentity,
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     boot_id: &str,
     writes: &AtomicBool,
@@ -178,7 +178,7 @@ fn write_all(
                 group.iter_mut().for_each(|job| job.committed());
             }
             Err(error) => {
-                trusted &= error.next_step() == NextStep::Retry;
+                trusted &= error.next_step() == Recovery::Retry;
                 writes.store(false, Ordering::Relaxed);
                 in_doubt |=
                     !matches!(error, StoreError::Busy { .. } | StoreError::NoHandles { .. });
@@ -191,14 +191,14 @@ fn write_all(
         match read {
             Ok(()) => reads.iter_mut().for_each(|job| job.committed()),
             Err(error) => {
-                trusted &= error.next_step() == NextStep::Retry;
+                trusted &= error.next_step() == Recovery::Retry;
                 reads.iter_mut().for_each(|job| job.undone(&error));
             }
         }
     }
     if trusted {
         // When it fails, the next start checks what it would not have had to.
-        drop(runs::end(&mut database));
+        drop(runs::mark_stopped(&mut database));
     }
     // The log goes into the file, so that a copy of the file alone is whole. When that fails,
     // the next start does it.
@@ -214,7 +214,7 @@ fn write_group(
     if group.is_empty() {
         return Ok(());
     }
-    let kind = group.iter().map(|job| job.kind().work()).max().unwrap_or(Work::Usual);
+    let kind = group.iter().map(|job| job.kind().work()).max().unwrap_or(Work::Normal);
     database.transact(DOING, kind, |transaction| {
         if let [only] = group {
             return match only.work(transaction, boot_id) {
@@ -236,7 +236,7 @@ fn read_group(
     if group.is_empty() {
         return Ok(());
     }
-    database.read(DOING, Work::Usual, |connection| {
+    database.read(DOING, Work::Normal, |connection| {
         for job in group.iter_mut() {
             job.work(connection, boot_id);
         }
@@ -305,7 +305,7 @@ mod tests {
 
     impl Running {
         fn start(path: &std::path::Path, database: Database) -> Self {
-            let file = DatabaseFile::open_now(path).unwrap();
+            let file = FileIdentity::open_now(path).unwrap();
             let writes = Arc::new(AtomicBool::new(true));
             let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
             let flag = Arc::clone(&writes);
@@ -351,7 +351,7 @@ mod tests {
             group.iter_mut().for_each(|job| job.undone(&failure));
             for mut answer in answers {
                 let failure = answer.try_recv().unwrap().unwrap_err();
-                assert_eq!(failure.next_step(), NextStep::GiveUp, "{failure}");
+                assert_eq!(failure.next_step(), Recovery::GiveUp, "{failure}");
                 let cause = std::error::Error::source(&failure).unwrap().to_string();
                 assert!(cause.contains("FOREIGN KEY"), "{cause}");
             }
@@ -398,7 +398,7 @@ mod tests {
         let running = Running::start(&path, database);
         let failure = running.ask(ENDLESS).unwrap_err();
         assert!(matches!(failure, StoreError::TooLong { doing: "testing" }), "{failure}");
-        assert_eq!(failure.next_step(), NextStep::Retry);
+        assert_eq!(failure.next_step(), Recovery::Retry);
         assert!(!running.writes.load(Ordering::Relaxed), "it counts as not writing");
         running.ask("INSERT INTO accounts VALUES('a', 1)").unwrap();
         assert!(running.writes.load(Ordering::Relaxed));
@@ -424,7 +424,7 @@ mod tests {
         assert!(matches!(failure, StoreError::TooLong { .. }), "{failure}");
         let last = others.pop().unwrap().blocking_recv().unwrap().unwrap_err();
         assert!(matches!(last, StoreError::Interrupted { .. }), "{last}");
-        assert_eq!(last.next_step(), NextStep::GiveUp);
+        assert_eq!(last.next_step(), Recovery::GiveUp);
         assert!(others.into_iter().all(|answer| answer.blocking_recv().unwrap().is_err()));
         running.end();
     }

@@ -41,7 +41,7 @@ pub struct Outputs {
 ///
 /// # Errors
 /// If the system lacks a thread or file handles for it.
-pub fn start(level: &str, format: LogFormat) -> io::Result<()> {
+pub fn init(level: &str, format: LogFormat) -> io::Result<()> {
     let stream = std::env::var("JOURNAL_STREAM").ok();
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let is_journal = journald::is_journal_stream(stream.as_deref(), io::stderr());
@@ -91,7 +91,11 @@ pub fn queue_output() -> io::Result<Outputs> {
 }
 
 /// The same log, without colours, written elsewhere.
-pub fn log_into<W>(level: &str, format: LogFormat, write: W) -> impl Subscriber + Send + Sync
+pub fn init_with_writer<W>(
+    level: &str,
+    format: LogFormat,
+    write: W,
+) -> impl Subscriber + Send + Sync
 where
     W: Fn(&str) + Send + Sync + 'static,
 {
@@ -160,7 +164,7 @@ mod tests {
     fn written(format: LogFormat, says: impl FnOnce()) -> String {
         let written = Arc::new(Mutex::new(String::new()));
         let into = Arc::clone(&written);
-        let log = log_into("info", format, move |line| into.lock().unwrap().push_str(line));
+        let log = init_with_writer("info", format, move |line| into.lock().unwrap().push_str(line));
         tracing::subscriber::with_default(log, says);
         written.lock().unwrap().clone()
     }

@@ -13,7 +13,7 @@ use crate::telemetry::output_queue;
 /// log.
 pub fn install_hook() {
     std::panic::set_hook(Box::new(|panic| {
-        let said = said(panic.location(), panic.payload());
+        let said = describe(panic.location(), panic.payload());
         if dispatcher::has_been_set() {
             error!("{said}");
         } else if let Some(queue) = output_queue::of_error() {
@@ -25,7 +25,7 @@ pub fn install_hook() {
     }));
 }
 
-fn said(place: Option<&Location<'_>>, payload: &dyn Any) -> String {
+fn describe(place: Option<&Location<'_>>, payload: &dyn Any) -> String {
     let place = place.map_or_else(|| "an unknown place".to_owned(), |place| format!("`{place}`"));
     let kind = match payload {
         text if text.is::<&'static str>() => "a fixed text",
@@ -47,11 +47,13 @@ mod tests {
                 "a panic at `{here}` with {kind}, which is not shown: this is a bug, please report \
                  it"
             );
-            assert_eq!(said(Some(here), payload), expected);
+            assert_eq!(describe(Some(here), payload), expected);
         };
         check(&"canary", "a fixed text");
         check(&"canary".to_owned(), "a text");
         check(&7_u8, "something that is no text");
-        assert!(said(None, &"canary").starts_with("a panic at an unknown place with a fixed text"));
+        assert!(
+            describe(None, &"canary").starts_with("a panic at an unknown place with a fixed text")
+        );
     }
 }

@@ -20,7 +20,7 @@ use crate::web::list_header::{Element, elements};
 
 /// What the config says about who may do what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rules {
+pub struct AccessPolicy {
     /// What has to be shown; `None` is never enough.
     pub token: Option<Secret>,
     /// Names that lead here, besides `localhost` and addresses; in lower case.
@@ -31,7 +31,7 @@ pub struct Rules {
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Denied {
     /// A header that decides about access is there more than once.
     Repeated(&'static str),
     /// It names no host (RFC 9112, section 3.2).
@@ -46,7 +46,7 @@ pub enum Refusal {
     NoToken,
 }
 
-impl Rules {
+impl AccessPolicy {
     /// Whether a request is for us and says one thing only: what holds on every route.
     ///
     /// `nameless` routes also take HTTP/1.0 without a `Host`, as load balancers probe. A browser
@@ -54,44 +54,48 @@ impl Rules {
     ///
     /// # Errors
     /// [`Refusal::Repeated`], [`Refusal::NoHost`] and [`Refusal::Host`].
-    pub fn screen<B>(&self, request: &Request<B>, nameless: bool) -> Result<(), Refusal> {
+    pub fn check_request<B>(&self, request: &Request<B>, nameless: bool) -> Result<(), Denied> {
         let headers = request.headers();
         let repeated = |name: &&str| headers.get_all(*name).iter().nth(1).is_some();
         if let Some(name) = SINGLE.into_iter().find(repeated) {
-            return Err(Refusal::Repeated(name));
+            return Err(Denied::Repeated(name));
         }
         if !headers.contains_key(HOST) {
             let may = nameless && request.version() == Version::HTTP_10;
-            return if may { Ok(()) } else { Err(Refusal::NoHost) };
+            return if may { Ok(()) } else { Err(Denied::NoHost) };
         }
-        let host = host(request.uri(), headers).ok_or(Refusal::Host)?;
-        if self.is_ours(host) { Ok(()) } else { Err(Refusal::Host) }
+        let host = host(request.uri(), headers).ok_or(Denied::Host)?;
+        if self.is_ours(host) { Ok(()) } else { Err(Denied::Host) }
     }
 
     /// Whether a request may read or change what it asks for.
     ///
     /// # Errors
     /// When it may not, and why; also all of [`Rules::screen`].
-    pub fn admit<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
-        self.screen(request, false)?;
+    pub fn authorize<B>(&self, request: &Request<B>) -> Result<(), Denied> {
+        self.check_request(request, false)?;
         let headers = request.headers();
-        let host = host(request.uri(), headers).ok_or(Refusal::Host)?;
+        let host = host(request.uri(), headers).ok_or(Denied::Host)?;
         let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         if changes && !self.is_from_our_page(host, headers) {
-            return Err(Refusal::Origin);
+            return Err(Denied::Origin);
         }
         let is_open = match self.read {
             ReadAccess::Public => true,
-            ReadAccess::Local => !is_passed_on(request),
+            ReadAccess::Local => !is_forwarded(request),
             ReadAccess::Token => false,
         };
         if is_open && !changes {
             return Ok(());
         }
         match &self.token {
-            None => Err(Refusal::NoToken),
-            Some(token) if shown(headers).is_some_and(|it| same(&it, token.expose())) => Ok(()),
-            Some(_) => Err(Refusal::Token),
+            None => Err(Denied::NoToken),
+            Some(token)
+                if shown(headers).is_some_and(|it| constant_time_eq(&it, token.expose())) =>
+            {
+                Ok(())
+            }
+            Some(_) => Err(Denied::Token),
         }
     }
 
@@ -104,7 +108,7 @@ impl Rules {
             return false;
         }
         let Some(origin) = headers.get(ORIGIN) else { return true };
-        let Some((place, port)) = place_of(origin.to_str().unwrap_or_default()) else {
+        let Some((place, port)) = authority_of(origin.to_str().unwrap_or_default()) else {
             return false;
         };
         let of_proxy = elements(headers, "x-forwarded-host").into_iter().map(|it| it.value);
@@ -138,7 +142,7 @@ impl Rules {
     }
 }
 
-impl Refusal {
+impl Denied {
     /// The status of the answer (RFC 9110, section 15.5; RFC 9110, section 7.4 for 421).
     pub const fn status(self) -> StatusCode {
         match self {
@@ -176,7 +180,7 @@ impl Refusal {
 }
 
 /// Whether two texts are the same, without telling by its time how much of them is.
-pub fn same(given: &str, expected: &str) -> bool {
+pub fn constant_time_eq(given: &str, expected: &str) -> bool {
     let digest = |text: &str| Sha256::digest(text.as_bytes());
     let pairs = digest(given).into_iter().zip(digest(expected));
     pairs.fold(0, |differs, (one, other)| differs | (one ^ other)) == 0
@@ -192,7 +196,7 @@ fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
 
 /// Whether a proxy passed a request on, as far as it shows: by any header that proxies add, or by
 /// HTTP/1.0, which no browser speaks, and which nginx did by default up to 1.29.
-fn is_passed_on<B>(request: &Request<B>) -> bool {
+fn is_forwarded<B>(request: &Request<B>) -> bool {
     request.version() != Version::HTTP_11 || request.headers().keys().any(is_forwarding)
 }
 
@@ -218,7 +222,7 @@ fn forwarded_hosts(headers: &HeaderMap) -> impl Iterator<Item = String> {
 }
 
 /// The host of an origin, its port, and whether that is the usual one of its scheme.
-fn place_of(origin: &str) -> Option<(&str, (u16, bool))> {
+fn authority_of(origin: &str) -> Option<(&str, (u16, bool))> {
     let (scheme, place) = origin.split_once("://")?;
     let usual = match scheme {
         "http" => 80,

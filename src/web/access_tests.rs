@@ -2,9 +2,9 @@ use super::*;
 
 const TOKEN: &str = "CANARY-of-16_abc";
 
-fn rules(read: ReadAccess) -> Rules {
+fn rules(read: ReadAccess) -> AccessPolicy {
     let hosts = vec!["watch.example.com".to_owned()];
-    Rules { token: Some(Secret::new(TOKEN)), hosts, read }
+    AccessPolicy { token: Some(Secret::new(TOKEN)), hosts, read }
 }
 
 /// A request of these words: the method, perhaps `HTTP/1.0`, then headers.
@@ -21,8 +21,8 @@ fn request(text: &str) -> Request<()> {
 }
 
 #[track_caller]
-fn check(rules: &Rules, text: &str, expected: Result<(), Refusal>) {
-    assert_eq!(rules.admit(&request(text)), expected, "{text}");
+fn check(rules: &AccessPolicy, text: &str, expected: Result<(), Denied>) {
+    assert_eq!(rules.authorize(&request(text)), expected, "{text}");
 }
 
 #[test]
@@ -61,21 +61,21 @@ fn only_names_of_ours_are_answered() {
         "[::1",
         "::1",
     ] {
-        check(&rules, &format!("GET; host: {host}"), Err(Refusal::Host));
+        check(&rules, &format!("GET; host: {host}"), Err(Denied::Host));
     }
-    check(&rules, "GET", Err(Refusal::NoHost));
-    check(&rules, "GET; HTTP/1.0", Err(Refusal::NoHost));
+    check(&rules, "GET", Err(Denied::NoHost));
+    check(&rules, "GET; HTTP/1.0", Err(Denied::NoHost));
     let mut absolute = request("GET; host: localhost");
     *absolute.uri_mut() = Uri::from_static("http://evil.example/");
-    assert_eq!(rules.admit(&absolute), Err(Refusal::Host));
+    assert_eq!(rules.authorize(&absolute), Err(Denied::Host));
 }
 
 #[test]
 fn a_probe_in_http_1_0_may_leave_the_host_out_where_nothing_is_shown() {
-    let screen = |text: &str| rules(ReadAccess::Local).screen(&request(text), true);
+    let screen = |text: &str| rules(ReadAccess::Local).check_request(&request(text), true);
     assert_eq!(screen("GET; HTTP/1.0"), Ok(()));
-    assert_eq!(screen("GET"), Err(Refusal::NoHost));
-    assert_eq!(screen("GET; HTTP/1.0; host: evil.example"), Err(Refusal::Host));
+    assert_eq!(screen("GET"), Err(Denied::NoHost));
+    assert_eq!(screen("GET; HTTP/1.0; host: evil.example"), Err(Denied::Host));
     assert_eq!(screen("GET; host: 10.1.2.3:8787"), Ok(()));
 }
 
@@ -88,7 +88,7 @@ fn what_decides_about_access_is_said_once() {
         let header = all.split("; ").find(|it| it.starts_with(name)).unwrap();
         for again in [header, &format!("{name}: x"), &format!("{name}: ")] {
             for twice in [format!("{all}; {again}"), format!("GET; {again}; {again}")] {
-                let refused = Err(Refusal::Repeated(name));
+                let refused = Err(Denied::Repeated(name));
                 check(&rules(ReadAccess::Public), &twice, refused);
             }
         }
@@ -113,17 +113,17 @@ fn reading_takes_what_the_config_says() {
         let rules = rules(read);
         let expected = |refusal| if is_open { Ok(()) } else { Err(refusal) };
         for method in ["GET", "HEAD", "OPTIONS"] {
-            check(&rules, &format!("{method}; {request}"), expected(Refusal::Token));
+            check(&rules, &format!("{method}; {request}"), expected(Denied::Token));
             for shown in &shown {
                 check(&rules, &format!("{method}; {request}; {shown}"), Ok(()));
             }
         }
-        let none = Rules { token: None, ..rules.clone() };
+        let none = AccessPolicy { token: None, ..rules.clone() };
         for shown in ["", "; authorization: Bearer ", "; authorization: Basic Og=="] {
-            let expected = expected(Refusal::NoToken);
+            let expected = expected(Denied::NoToken);
             check(&none, &format!("GET; {request}{shown}"), expected);
         }
-        check(&rules, &format!("POST; {request}"), Err(Refusal::Token));
+        check(&rules, &format!("POST; {request}"), Err(Denied::Token));
     }
 }
 
@@ -175,9 +175,9 @@ fn whatever_a_proxy_leaves_in_a_request_takes_it_for_passed_on() {
         "tailscale-user-login",
     ] {
         let text = format!("GET; host: localhost; {name}: ");
-        check(&rules, &text, Err(Refusal::Token));
+        check(&rules, &text, Err(Denied::Token));
     }
-    check(&rules, "GET; HTTP/1.0; host: localhost", Err(Refusal::Token));
+    check(&rules, "GET; HTTP/1.0; host: localhost", Err(Denied::Token));
     // What browsers, curl and Prometheus send by themselves.
     for name in [
         "accept",
@@ -215,7 +215,7 @@ fn whatever_a_proxy_leaves_in_a_request_takes_it_for_passed_on() {
 fn only_the_token_opens_however_it_is_shown() {
     let rules = rules(ReadAccess::Token);
     let check = |header: &str, opens: bool| {
-        let expected = if opens { Ok(()) } else { Err(Refusal::Token) };
+        let expected = if opens { Ok(()) } else { Err(Denied::Token) };
         check(&rules, &format!("GET; host: localhost; {header}"), expected);
     };
     let login = |pair: &str| format!("authorization: Basic {}", STANDARD.encode(pair));
@@ -255,15 +255,15 @@ fn only_the_token_opens_however_it_is_shown() {
     }
     let mut query = request("GET; host: localhost");
     *query.uri_mut() = format!("/?token={TOKEN}").parse().unwrap();
-    assert_eq!(rules.admit(&query), Err(Refusal::Token));
+    assert_eq!(rules.authorize(&query), Err(Denied::Token));
 }
 
 #[test]
 fn a_change_takes_the_token_and_comes_from_our_own_page() {
     let bearer = format!("authorization: Bearer {TOKEN}");
     let rules = rules(ReadAccess::Local);
-    check(&rules, "POST; host: localhost", Err(Refusal::Token));
-    check(&rules, "POST; host: localhost; authorization: Bearer x", Err(Refusal::Token));
+    check(&rules, "POST; host: localhost", Err(Denied::Token));
+    check(&rules, "POST; host: localhost; authorization: Bearer x", Err(Denied::Token));
     check(&rules, &format!("POST; host: localhost:1; {bearer}"), Ok(()));
     check(&rules, &format!("DELETE; host: localhost:1; {bearer}"), Ok(()));
     let from = |rest: &str| format!("POST; host: localhost:1; {bearer}; {rest}");
@@ -284,7 +284,7 @@ fn a_change_takes_the_token_and_comes_from_our_own_page() {
         "sec-fetch-site: same-site",
         "sec-fetch-site: ",
     ] {
-        check(&rules, &from(foreign), Err(Refusal::Origin));
+        check(&rules, &from(foreign), Err(Denied::Origin));
     }
 }
 
@@ -317,14 +317,14 @@ fn a_page_behind_a_proxy_is_ours_by_the_name_that_the_proxy_was_asked_for() {
         &format!("host: {name}; origin: ftp://{name}"),
         &format!("host: {name}; origin: https://{name}:x"),
     ] {
-        check(&rules, &from(foreign), Err(Refusal::Origin));
+        check(&rules, &from(foreign), Err(Denied::Origin));
     }
 }
 
 #[test]
 fn only_the_whole_token_is_the_same() {
-    assert!(same("0123456789abcdef", "0123456789abcdef"));
+    assert!(constant_time_eq("0123456789abcdef", "0123456789abcdef"));
     for other in ["", "0123456789abcde", "0123456789abcdeF", "0123456789abcdef0"] {
-        assert!(!same(other, "0123456789abcdef"), "`{other}`");
+        assert!(!constant_time_eq(other, "0123456789abcdef"), "`{other}`");
     }
 }

@@ -9,22 +9,22 @@ use tokio::sync::oneshot;
 use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::DeliveryId;
-use crate::domain::foreign_text::plain;
+use crate::domain::foreign_text::sanitize;
 use crate::store::error::StoreError;
-use crate::store::hands::{Handled, Hands, Under};
+use crate::store::hands::{AdminResult, DeliveryAdmin, RetryAs};
 use crate::web::answer::Problem;
-use crate::web::book::Book;
-use crate::web::desk::{Desk, Trial, Tried};
+use crate::web::book::ReadModel;
+use crate::web::desk::{AppState, TestRequest, TestResult};
 
 /// Runs what blocks where it may, one after the other.
 ///
 /// # Errors
 /// When it fails.
 pub async fn blocking<T: Send + 'static>(
-    desk: &Desk,
-    work: impl FnOnce(&Desk) -> Result<T, Problem> + Send + 'static,
+    desk: &AppState,
+    work: impl FnOnce(&AppState) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    let waiting = tokio::time::timeout(TURN_LIMIT, desk.readers.clone().acquire_owned());
+    let waiting = tokio::time::timeout(TIMEOUT, desk.readers.clone().acquire_owned());
     let Ok(Ok(turn)) = waiting.await else {
         return Err(Problem::busy());
     };
@@ -44,11 +44,12 @@ pub async fn blocking<T: Send + 'static>(
 ///
 /// # Errors
 /// When the database cannot be read, or `work` fails.
-pub async fn reading<T: Send + 'static>(
-    desk: &Desk,
-    work: impl FnOnce(&Book<'_>) -> Result<T, StoreError> + Send + 'static,
+pub async fn with_read_model<T: Send + 'static>(
+    desk: &AppState,
+    work: impl FnOnce(&ReadModel<'_>) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Problem> {
-    blocking(desk, |desk| Book::read(desk, work).map_err(|error| Problem::of_store(&error))).await
+    blocking(desk, |desk| ReadModel::read(desk, work).map_err(|error| Problem::of_store(&error)))
+        .await
 }
 
 /// Sends a delivery again, under the same id and with the same bytes; the id of the delivery that
@@ -56,22 +57,22 @@ pub async fn reading<T: Send + 'static>(
 ///
 /// # Errors
 /// When there is none, its state does not allow it, or it could not be written.
-pub async fn retry(desk: &Desk, id: &str) -> Result<String, Problem> {
-    let unknown = format!("there is no delivery `{}`", plain(id));
+pub async fn retry(desk: &AppState, id: &str) -> Result<String, Problem> {
+    let unknown = format!("there is no delivery `{}`", sanitize(id));
     let Ok(id) = DeliveryId::parse(id) else { return Err(Problem::missing(unknown)) };
     let handled = blocking(desk, move |desk| {
         let (tick, store) = (desk.tick(), |error: StoreError| Problem::of_store(&error));
-        let mut hands = Hands::open(&desk.database).map_err(store)?;
-        hands.retry(&id, Under::SameId, tick.now, tick.roll).map_err(store)
+        let mut hands = DeliveryAdmin::open(&desk.database).map_err(store)?;
+        hands.retry(&id, RetryAs::SameId, tick.now, tick.random).map_err(store)
     })
     .await?;
     match handled {
-        Handled::Done(id) => {
-            (desk.ring)();
+        AdminResult::Done(id) => {
+            (desk.wake_dispatcher)();
             Ok(id.to_string())
         }
-        Handled::Unknown => Err(Problem::missing(unknown)),
-        Handled::NotNow(state) => {
+        AdminResult::NotFound => Err(Problem::missing(unknown)),
+        AdminResult::InvalidState(state) => {
             Err(Problem::new(StatusCode::CONFLICT, format!("it is {state}, so it is under way")))
         }
     }
@@ -81,18 +82,18 @@ pub async fn retry(desk: &Desk, id: &str) -> Result<String, Problem> {
 ///
 /// # Errors
 /// When it is not watched.
-pub async fn look_now(desk: &Desk, id: &str) -> Result<(), Problem> {
-    let shown = plain(id);
+pub async fn poll_now(desk: &AppState, id: &str) -> Result<(), Problem> {
+    let shown = sanitize(id);
     let unknown = || Problem::missing(format!("no avatar `{shown}` is watched"));
     let id = AvatarId::parse(id).map_err(|_| unknown())?;
     let text = id.to_string();
-    let avatars = reading(desk, |book| book.avatars()).await?;
+    let avatars = with_read_model(desk, |book| book.avatars()).await?;
     let watched = avatars.iter().any(|it| it.id == text && it.is_watched());
     if !watched {
         return Err(unknown());
     }
     // A full queue means that there is enough to look at.
-    drop(desk.looks.try_send(id));
+    drop(desk.poll_requests.try_send(id));
     Ok(())
 }
 
@@ -100,12 +101,12 @@ pub async fn look_now(desk: &Desk, id: &str) -> Result<(), Problem> {
 ///
 /// # Errors
 /// When there is no such channel, or too many are tried already.
-pub async fn test(desk: &Desk, name: &str) -> Result<Vec<Tried>, Problem> {
-    let shown = plain(name);
+pub async fn test(desk: &AppState, name: &str) -> Result<Vec<TestResult>, Problem> {
+    let shown = sanitize(name);
     let unknown = || Problem::missing(format!("there is no channel `{shown}`"));
     let channel = ChannelName::parse(name).map_err(|_| unknown())?;
     let (answer, answered) = oneshot::channel();
-    if desk.trials.try_send(Trial { channel, answer }).is_err() {
+    if desk.test_requests.try_send(TestRequest { channel, answer }).is_err() {
         let busy = "channels are being tried already; ask again in a while";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, busy));
     }
@@ -117,4 +118,4 @@ pub async fn test(desk: &Desk, name: &str) -> Result<Vec<Tried>, Problem> {
 }
 
 /// How long a request waits for its turn.
-pub(super) const TURN_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);

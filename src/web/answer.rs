@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::store::error::StoreError;
 use crate::text::escape::escape_json;
-use crate::web::access::Refusal;
+use crate::web::access::Denied;
 
 /// What went wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +49,8 @@ impl Problem {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
+impl From<Denied> for Problem {
+    fn from(refusal: Denied) -> Self {
         Self::new(refusal.status(), refusal.words())
     }
 }

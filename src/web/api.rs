@@ -13,15 +13,17 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
 use crate::domain::delivery::DeliveryId;
 use crate::store::reader::DeliveryFilter;
-use crate::web::actions::{self, reading};
+use crate::web::actions::{self, with_read_model};
 use crate::web::answer::{Problem, json};
-use crate::web::asked::{Asked, Bare};
-use crate::web::desk::{Desk, Tried};
+use crate::web::asked::{NoQuery, Query};
+use crate::web::desk::{AppState, TestResult};
 use crate::web::stream;
 use crate::web::view::{AvatarView, ChannelView, DeliveryView, TransitionView};
 
 /// The routes of the API.
-pub fn routes(guard: impl Fn(MethodRouter<Desk>) -> MethodRouter<Desk>) -> Router<Desk> {
+pub fn routes(
+    guard: impl Fn(MethodRouter<AppState>) -> MethodRouter<AppState>,
+) -> Router<AppState> {
     Router::new()
         .route("/api/v1/openapi.json", guard(get(openapi)))
         .route("/api/v1/status", guard(get(status)))
@@ -75,33 +77,33 @@ struct Due {
 #[derive(Serialize)]
 struct Tests {
     delivered: bool,
-    recipients: Vec<Tried>,
+    recipients: Vec<TestResult>,
 }
 
 type Segment = Result<Path<String>, PathRejection>;
 type Answer = Result<Response, Problem>;
 
-async fn openapi(_: Bare) -> Response {
+async fn openapi(_: NoQuery) -> Response {
     let mut response = OPENAPI.into_response();
     let kind = axum::http::HeaderValue::from_static("application/json");
     response.headers_mut().insert(axum::http::header::CONTENT_TYPE, kind);
     response
 }
 
-async fn status(State(desk): State<Desk>, _: Bare) -> Answer {
-    let status = reading(&desk, |book| book.status()).await?;
+async fn status(State(desk): State<AppState>, _: NoQuery) -> Answer {
+    let status = with_read_model(&desk, |book| book.status()).await?;
     Ok(json(StatusCode::OK, &status))
 }
 
-async fn avatars(State(desk): State<Desk>, uri: Uri) -> Answer {
-    let asked = Asked::strictly(&uri, &["limit", "after", "status"])?;
+async fn avatars(State(desk): State<AppState>, uri: Uri) -> Answer {
+    let asked = Query::parse_strict(&uri, &["limit", "after", "status"])?;
     let limit = asked.limit()?;
     let (after, status) = (asked.text("after"), asked.text("status"));
     let fits = move |avatar: &AvatarView| {
         status.as_ref().is_none_or(|status| avatar.status.as_ref() == Some(status))
             && after.as_ref().is_none_or(|after| avatar.id.as_str() > after.as_str())
     };
-    let mut avatars = reading(&desk, |book| book.avatars()).await?;
+    let mut avatars = with_read_model(&desk, |book| book.avatars()).await?;
     avatars.retain(fits);
     let more = avatars.len() > limit as usize;
     avatars.truncate(limit as usize);
@@ -109,33 +111,34 @@ async fn avatars(State(desk): State<Desk>, uri: Uri) -> Answer {
     Ok(json(StatusCode::OK, &Avatars { avatars, next }))
 }
 
-async fn avatar(State(desk): State<Desk>, id: Segment, _: Bare) -> Answer {
+async fn avatar(State(desk): State<AppState>, id: Segment, _: NoQuery) -> Answer {
     let avatar = find(&desk, id).await?;
     Ok(json(StatusCode::OK, &avatar))
 }
 
-async fn transitions(State(desk): State<Desk>, id: Segment, uri: Uri) -> Answer {
+async fn transitions(State(desk): State<AppState>, id: Segment, uri: Uri) -> Answer {
     let id = find(&desk, id).await?.id;
     page_of_transitions(&desk, AvatarId::parse(&id).ok(), &uri).await
 }
 
-async fn all_transitions(State(desk): State<Desk>, uri: Uri) -> Answer {
+async fn all_transitions(State(desk): State<AppState>, uri: Uri) -> Answer {
     page_of_transitions(&desk, None, &uri).await
 }
 
-async fn page_of_transitions(desk: &Desk, avatar: Option<AvatarId>, uri: &Uri) -> Answer {
-    let asked = Asked::strictly(uri, &["limit", "before"])?;
-    let (limit, before) = (asked.limit()?, asked.place("before")?);
+async fn page_of_transitions(desk: &AppState, avatar: Option<AvatarId>, uri: &Uri) -> Answer {
+    let asked = Query::parse_strict(uri, &["limit", "before"])?;
+    let (limit, before) = (asked.limit()?, asked.seq("before")?);
     let transitions =
-        reading(desk, move |book| book.transitions(avatar.as_ref(), before, limit + 1)).await?;
+        with_read_model(desk, move |book| book.transitions(avatar.as_ref(), before, limit + 1))
+            .await?;
     let (transitions, more) = cut(transitions, limit);
     let next = transitions.last().filter(|_| more).map(|last| last.seq);
     Ok(json(StatusCode::OK, &Transitions { transitions, next }))
 }
 
-async fn deliveries(State(desk): State<Desk>, uri: Uri) -> Answer {
+async fn deliveries(State(desk): State<AppState>, uri: Uri) -> Answer {
     let known = ["limit", "before", "state", "channel", "avatar"];
-    let asked = Asked::strictly(&uri, &known)?;
+    let asked = Query::parse_strict(&uri, &known)?;
     let limit = asked.limit()?;
     let filter = DeliveryFilter {
         state: asked.one_of("state", &STATES)?,
@@ -145,45 +148,45 @@ async fn deliveries(State(desk): State<Desk>, uri: Uri) -> Answer {
     };
     let before = asked.parsed("before", |text| DeliveryId::parse(text).is_ok())?;
     let deliveries =
-        reading(&desk, move |book| book.deliveries(&filter, before.as_deref())).await?;
+        with_read_model(&desk, move |book| book.deliveries(&filter, before.as_deref())).await?;
     let (deliveries, more) = cut(deliveries, limit);
     let next = deliveries.last().filter(|_| more).map(|last| last.id.clone());
     Ok(json(StatusCode::OK, &Deliveries { deliveries, next }))
 }
 
-async fn delivery(State(desk): State<Desk>, id: Segment, _: Bare) -> Answer {
+async fn delivery(State(desk): State<AppState>, id: Segment, _: NoQuery) -> Answer {
     let id = segment(id)?;
     let unknown = Problem::missing("there is no such delivery");
-    let found = reading(&desk, move |book| book.delivery(&id)).await?;
+    let found = with_read_model(&desk, move |book| book.delivery(&id)).await?;
     Ok(json(StatusCode::OK, &found.ok_or(unknown)?))
 }
 
-async fn channels(State(desk): State<Desk>, _: Bare) -> Answer {
-    let channels = reading(&desk, |book| book.channels()).await?;
+async fn channels(State(desk): State<AppState>, _: NoQuery) -> Answer {
+    let channels = with_read_model(&desk, |book| book.channels()).await?;
     Ok(json(StatusCode::OK, &Channels { channels }))
 }
 
-async fn retry(State(desk): State<Desk>, id: Segment, _: Bare) -> Answer {
+async fn retry(State(desk): State<AppState>, id: Segment, _: NoQuery) -> Answer {
     let delivery_id = actions::retry(&desk, &segment(id)?).await?;
     Ok(json(StatusCode::ACCEPTED, &Retried { delivery_id }))
 }
 
-async fn poll(State(desk): State<Desk>, id: Segment, _: Bare) -> Answer {
+async fn poll(State(desk): State<AppState>, id: Segment, _: NoQuery) -> Answer {
     let avatar_id = segment(id)?;
-    actions::look_now(&desk, &avatar_id).await?;
+    actions::poll_now(&desk, &avatar_id).await?;
     Ok(json(StatusCode::ACCEPTED, &Due { avatar_id }))
 }
 
-async fn test(State(desk): State<Desk>, name: Segment, _: Bare) -> Answer {
+async fn test(State(desk): State<AppState>, name: Segment, _: NoQuery) -> Answer {
     let tried = actions::test(&desk, &segment(name)?).await?;
     let tests = Tests { delivered: tried.iter().all(|it| it.delivered), recipients: tried };
     Ok(json(StatusCode::OK, &tests))
 }
 
-async fn find(desk: &Desk, id: Segment) -> Result<AvatarView, Problem> {
+async fn find(desk: &AppState, id: Segment) -> Result<AvatarView, Problem> {
     let unknown = || Problem::missing("there is no such avatar");
     let id = AvatarId::parse(&segment(id)?).map_err(|_| unknown())?;
-    let avatars = reading(desk, |book| book.avatars()).await?;
+    let avatars = with_read_model(desk, |book| book.avatars()).await?;
     let found = avatars.into_iter().find(|avatar| id.matches(&avatar.id));
     found.ok_or_else(unknown)
 }

@@ -4,39 +4,39 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 
-use crate::domain::foreign_text::one_line;
+use crate::domain::foreign_text::sanitize_line;
 use crate::web::answer::Problem;
 use crate::web::cursor::Cursor;
 
 /// The parameters of a query; of one that is repeated the last one counts.
 #[derive(Debug)]
-pub struct Asked(Vec<(String, String)>);
+pub struct Query(Vec<(String, String)>);
 
 /// No parameters at all, where none is known.
 #[derive(Debug)]
-pub struct Bare;
+pub struct NoQuery;
 
-impl<S: Send + Sync> FromRequestParts<S> for Bare {
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Asked::strictly(&parts.uri, &[]).map(|_| Self)
+        Query::parse_strict(&parts.uri, &[]).map(|_| Self)
     }
 }
 
-impl Asked {
+impl Query {
     /// The parameters of a request, when all of them are known: a filter that is misspelt would
     /// else let everything through.
     ///
     /// # Errors
     /// When one is not known.
-    pub fn strictly(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
-        let asked = Self::of(uri);
+    pub fn parse_strict(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
+        let asked = Self::parse_lenient(uri);
         let Some((name, _)) = asked.0.iter().find(|(name, _)| !known.contains(&name.as_str()))
         else {
             return Ok(asked);
         };
-        let name = one_line(name, SHOWN_CHARS_MAX);
+        let name = sanitize_line(name, SHOWN_CHARS_MAX);
         let help = match known {
             [] => "this place takes no parameters".to_owned(),
             known => format!("known are `{}`", known.join("`, `")),
@@ -46,7 +46,7 @@ impl Asked {
     }
 
     /// The parameters of a request, whatever they are.
-    pub fn of(uri: &Uri) -> Self {
+    pub fn parse_lenient(uri: &Uri) -> Self {
         let query = uri.query().unwrap_or_default();
         let pairs = url::form_urlencoded::parse(query.as_bytes());
         Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
@@ -75,7 +75,7 @@ impl Asked {
     ///
     /// # Errors
     /// When it is none.
-    pub fn place(&self, name: &str) -> Result<Option<i64>, Problem> {
+    pub fn seq(&self, name: &str) -> Result<Option<i64>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
         match text.parse() {
             Ok(place) if place >= 0 => Ok(Some(place)),
@@ -123,7 +123,7 @@ impl Asked {
 }
 
 fn wrong(name: &str, text: &str, help: &str) -> Problem {
-    let text = one_line(text, SHOWN_CHARS_MAX);
+    let text = sanitize_line(text, SHOWN_CHARS_MAX);
     Problem::new(StatusCode::BAD_REQUEST, format!("`{name}` is `{text}`; write {help}"))
 }
 
@@ -139,14 +139,14 @@ mod tests {
 
     #[test]
     fn a_query_is_checked() {
-        let asked = |query: &str| Asked::of(&format!("/x?{query}").parse().unwrap());
+        let asked = |query: &str| Query::parse_lenient(&format!("/x?{query}").parse().unwrap());
         assert_eq!(asked("").limit(), Ok(LIMIT));
         assert_eq!(asked("limit=1&limit=500").limit(), Ok(500));
         for bad in ["0", "501", "-1", "ten", "", "1.0"] {
             assert!(asked(&format!("limit={bad}")).limit().is_err(), "{bad}");
         }
-        assert_eq!(asked("before=7").place("before"), Ok(Some(7)));
-        assert!(asked("before=-7").place("before").is_err());
+        assert_eq!(asked("before=7").seq("before"), Ok(Some(7)));
+        assert!(asked("before=-7").seq("before").is_err());
         assert_eq!(asked("state=a%20b").text("state").as_deref(), Some("a b"));
         assert!(asked("after=7-").cursor("after").is_err());
         let problem = asked("state=x").one_of("state", &["a", "b"]).unwrap_err();
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn what_is_misspelt_is_not_passed_over() {
         let check = |query: &str, known: &[&str], expected: Result<(), &str>| {
-            let asked = Asked::strictly(&format!("/x{query}").parse().unwrap(), known);
+            let asked = Query::parse_strict(&format!("/x{query}").parse().unwrap(), known);
             let said = asked.map(|_| ()).map_err(|problem| problem.detail);
             assert_eq!(said, expected.map_err(str::to_owned), "{query}");
         };

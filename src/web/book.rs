@@ -9,13 +9,13 @@ use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::verdict::{LATE_AFTER, UNWRITABLE};
 use crate::domain::watch::Watch;
-use crate::live::metrics::{Measured, MeasuredChannel};
+use crate::live::metrics::{ChannelSnapshot, Snapshot};
 use crate::store::error::StoreError;
-use crate::store::pages::{self, History, Placed};
+use crate::store::pages::{self, History, WithSeq};
 use crate::store::reader::{DeliveryCounts, DeliveryFilter, DeliveryRow};
 use crate::web::cursor::Cursor;
-use crate::web::desk::{Desk, Register, Tick};
-use crate::web::shelf::{Kept, Rows};
+use crate::web::desk::{AppState, ConfigView, Now};
+use crate::web::shelf::{CachedReader, CachedRows};
 use crate::web::status::{self, DaemonView, Parts, StatusView};
 use crate::web::view::{
     AttemptView, AvatarContext, AvatarView, ChannelView, ConditionView, DeliveryView,
@@ -24,35 +24,40 @@ use crate::web::view::{
 
 /// An open book. It blocks while it reads.
 #[derive(Debug)]
-pub struct Book<'d> {
-    desk: &'d Desk,
-    kept: &'d Kept,
-    register: std::sync::Arc<Register>,
-    tick: Tick,
+pub struct ReadModel<'d> {
+    state: &'d AppState,
+    reader: &'d CachedReader,
+    config: std::sync::Arc<ConfigView>,
+    now: Now,
 }
 
-impl<'d> Book<'d> {
+impl<'d> ReadModel<'d> {
     /// Has `work` read in the book of a desk.
     ///
     /// # Errors
     /// When the database cannot be read, or `work` fails.
     pub fn read<T>(
-        desk: &Desk,
-        work: impl FnOnce(&Book<'_>) -> Result<T, StoreError>,
+        desk: &AppState,
+        work: impl FnOnce(&ReadModel<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        desk.shelf.read(&desk.database, |kept| {
-            work(&Book { desk, kept, register: desk.register(), tick: desk.tick() })
+        desk.reader_cache.read(&desk.database, |kept| {
+            work(&ReadModel {
+                state: desk,
+                reader: kept,
+                config: desk.register(),
+                now: desk.tick(),
+            })
         })
     }
 
     /// The moment of this answer.
     pub fn now(&self) -> Timestamp {
-        self.tick.now
+        self.now.now
     }
 
     /// What the config in force says.
-    pub fn register(&self) -> &Register {
-        &self.register
+    pub fn register(&self) -> &ConfigView {
+        &self.config
     }
 
     /// Every avatar that is or was watched, by id.
@@ -60,8 +65,8 @@ impl<'d> Book<'d> {
     /// # Errors
     /// When the database cannot be read.
     pub fn avatars(&self) -> Result<Vec<AvatarView>, StoreError> {
-        let Rows { watches, discovered, counts, usual, .. } = self.kept.rows()?;
-        let unwritten = self.register.avatars.keys().filter(|id| !watches.contains_key(id));
+        let CachedRows { watches, discovered, counts, usual, .. } = self.reader.rows()?;
+        let unwritten = self.config.avatars.keys().filter(|id| !watches.contains_key(id));
         let unwritten: Vec<Watch> = unwritten.map(|id| Watch::new(id.clone())).collect();
         let view = |watch: &Watch| {
             let counts = counts.get(&watch.id).copied().unwrap_or_default();
@@ -80,22 +85,22 @@ impl<'d> Book<'d> {
         counts: DeliveryCounts,
         usual: Option<Duration>,
     ) -> AvatarView {
-        let registered = self.register.avatars.get(&watch.id);
+        let registered = self.config.avatars.get(&watch.id);
         let context = AvatarContext {
             names: [registered.and_then(|it| it.label.as_ref()), watch.name.as_ref(), None],
             account: registered.map(|it| &it.account).or(found),
             configured: Some(registered.is_some()),
             discovered: found.is_some(),
-            seen_at: self.desk.sights.of(&watch.id).map(|it| it.seen_at),
+            seen_at: self.state.last_seen.of(&watch.id).map(|it| it.seen_at),
             usual,
             counts,
         };
-        AvatarView::new(watch, &context, self.tick.now)
+        AvatarView::new(watch, &context, self.now.now)
     }
 
     /// The picture of an avatar, if a look since the start showed one: an `https` address.
     pub fn thumbnail(&self, id: &AvatarId) -> Option<String> {
-        let address = self.desk.sights.of(id)?.thumbnail?;
+        let address = self.state.last_seen.of(id)?.thumbnail?;
         let url = url::Url::parse(&address).ok()?;
         (url.scheme() == "https" && url.has_host()).then(|| url.to_string())
     }
@@ -113,16 +118,17 @@ impl<'d> Book<'d> {
     /// # Errors
     /// When the database cannot be read.
     pub fn status_of(&self, avatars: &[AvatarView]) -> Result<StatusView, StoreError> {
-        let moving = (self.desk.progress)(self.tick.moment);
-        let answered = |name| self.desk.sights.answered_at(name).map(|(at, _)| at);
-        let accounts = self.register.accounts.iter();
+        let moving = (self.state.progress)(self.now.monotonic);
+        let answered = |name| self.state.last_seen.last_success_at(name).map(|(at, _)| at);
+        let accounts = self.config.accounts.iter();
         let parts = Parts {
             daemon: DaemonView {
                 running: true,
                 pid: Some(std::process::id()),
-                not_ready_reason: (!(self.desk.writes)()).then(|| UNWRITABLE.to_owned()),
+                not_ready_reason: (!(self.state.database_writable)())
+                    .then(|| UNWRITABLE.to_owned()),
             },
-            stuck: moving.iter().filter(|it| it.stuck).map(|it| it.name).collect(),
+            stuck: moving.iter().filter(|it| it.stalled).map(|it| it.name).collect(),
             // One that cannot be read is not applied, and that is a condition.
             config_readable: true,
             config_problems: Vec::new(),
@@ -131,9 +137,9 @@ impl<'d> Book<'d> {
             conditions: self.conditions(avatars)?,
             accounts: accounts.map(|name| (name.to_string(), answered(name))).collect(),
             knows_avatars: true,
-            discovers: self.register.discovers,
+            discovers: self.config.discovers,
         };
-        Ok(StatusView::new(parts, avatars, LATE_AFTER, self.tick.now))
+        Ok(StatusView::new(parts, avatars, LATE_AFTER, self.now.now))
     }
 
     /// Every channel that was ever registered, by name.
@@ -141,16 +147,15 @@ impl<'d> Book<'d> {
     /// # Errors
     /// When the database cannot be read.
     pub fn channels(&self) -> Result<Vec<ChannelView>, StoreError> {
-        let rows = &self.kept.rows()?.channels;
-        let kind = |name| self.register.channels.get(name);
-        Ok(rows.iter().map(|row| ChannelView::new(row, kind(&row.name), self.tick.now)).collect())
+        let rows = &self.reader.rows()?.channels;
+        let kind = |name| self.config.channels.get(name);
+        Ok(rows.iter().map(|row| ChannelView::new(row, kind(&row.name), self.now.now)).collect())
     }
 
     /// The conditions that hold, of what is watched.
     fn conditions(&self, avatars: &[AvatarView]) -> Result<Vec<ConditionView>, StoreError> {
-        let (rows, discovers) = (&self.kept.rows()?.conditions, self.register.discovers);
-        let accounts: Vec<String> =
-            self.register.accounts.iter().map(ToString::to_string).collect();
+        let (rows, discovers) = (&self.reader.rows()?.conditions, self.config.discovers);
+        let accounts: Vec<String> = self.config.accounts.iter().map(ToString::to_string).collect();
         Ok(status::conditions(rows, avatars, Some(&accounts), true, discovers))
     }
 
@@ -164,7 +169,7 @@ impl<'d> Book<'d> {
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<TransitionView>, StoreError> {
-        Ok(views(&self.kept.reader.transitions_before(avatar, before, limit)?))
+        Ok(views(&self.reader.reader.transitions_before(avatar, before, limit)?))
     }
 
     /// The transitions after a place, oldest first.
@@ -176,7 +181,7 @@ impl<'d> Book<'d> {
         place: i64,
         limit: u32,
     ) -> Result<Vec<TransitionView>, StoreError> {
-        Ok(views(&self.kept.reader.transitions_after(place, limit)?))
+        Ok(views(&self.reader.reader.transitions_after(place, limit)?))
     }
 
     /// Where a stream goes on that ended at `asked`, if it can go on there: in this history, with
@@ -186,12 +191,12 @@ impl<'d> Book<'d> {
     /// # Errors
     /// When the database cannot be read.
     pub fn resume(&self, asked: Cursor) -> Result<Option<Cursor>, StoreError> {
-        let History { id, pruned_up_to } = self.kept.reader.history()?;
+        let History { id, pruned_up_to } = self.reader.reader.history()?;
         let is_of_this = match asked.history_id {
             Some(given) => given == id && asked.seq >= pruned_up_to,
             None => true,
         };
-        let can_go_on = is_of_this && asked.seq <= self.last_place()?;
+        let can_go_on = is_of_this && asked.seq <= self.last_seq()?;
         Ok(can_go_on.then_some(Cursor { seq: asked.seq, history_id: Some(id) }))
     }
 
@@ -200,16 +205,16 @@ impl<'d> Book<'d> {
     /// # Errors
     /// When the database cannot be read.
     pub fn newest(&self) -> Result<Cursor, StoreError> {
-        let history_id = Some(self.kept.reader.history()?.id);
-        Ok(Cursor { seq: self.last_place()?, history_id })
+        let history_id = Some(self.reader.reader.history()?.id);
+        Ok(Cursor { seq: self.last_seq()?, history_id })
     }
 
     /// The place of the last transition.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn last_place(&self) -> Result<i64, StoreError> {
-        self.kept.reader.last_place()
+    pub fn last_seq(&self) -> Result<i64, StoreError> {
+        self.reader.reader.last_seq()
     }
 
     /// The newest deliveries that fit.
@@ -221,7 +226,7 @@ impl<'d> Book<'d> {
         filter: &DeliveryFilter,
         before: Option<&str>,
     ) -> Result<Vec<DeliveryView>, StoreError> {
-        let rows = self.kept.reader.deliveries_before(filter, before)?;
+        let rows = self.reader.reader.deliveries_before(filter, before)?;
         Ok(rows.iter().map(DeliveryView::from).collect())
     }
 
@@ -230,12 +235,12 @@ impl<'d> Book<'d> {
     /// # Errors
     /// When the database cannot be read.
     pub fn delivery(&self, id: &str) -> Result<Option<DeliveryWithAttempts>, StoreError> {
-        let Some(row) = self.kept.reader.delivery(id)? else { return Ok(None) };
+        let Some(row) = self.reader.reader.delivery(id)? else { return Ok(None) };
         Ok(Some(self.with_attempts(&row)?))
     }
 
     fn with_attempts(&self, row: &DeliveryRow) -> Result<DeliveryWithAttempts, StoreError> {
-        let attempts = self.kept.reader.attempts(&row.id)?;
+        let attempts = self.reader.reader.attempts(&row.id)?;
         let attempt_log = attempts.iter().map(AttemptView::from).collect();
         Ok(DeliveryWithAttempts { delivery: DeliveryView::from(row), attempt_log, message: None })
     }
@@ -251,7 +256,7 @@ impl<'d> Book<'d> {
     ) -> Result<Vec<DeliveryWithAttempts>, StoreError> {
         let filter =
             DeliveryFilter { avatar: Some(id.to_string()), limit, ..DeliveryFilter::default() };
-        let rows = self.kept.reader.deliveries_before(&filter, None)?;
+        let rows = self.reader.reader.deliveries_before(&filter, None)?;
         rows.iter().map(|row| self.with_attempts(row)).collect()
     }
 
@@ -259,8 +264,8 @@ impl<'d> Book<'d> {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn measure(&self) -> Result<Measured, StoreError> {
-        let Tick { now, moment, .. } = self.tick;
+    pub fn measure(&self) -> Result<Snapshot, StoreError> {
+        let Now { now, monotonic: moment, .. } = self.now;
         let views = self.avatars()?;
         let watched: Vec<&AvatarView> = views.iter().filter(|it| it.is_watched()).collect();
         let mut avatars: BTreeMap<Option<&str>, u64> = BTreeMap::new();
@@ -271,36 +276,36 @@ impl<'d> Book<'d> {
         for condition in self.conditions(&views)? {
             *conditions.entry(condition.kind).or_default() += 1;
         }
-        let channels = self.kept.rows()?.channels.iter().map(|row| MeasuredChannel {
+        let channels = self.reader.rows()?.channels.iter().map(|row| ChannelSnapshot {
             state: row.health.state,
-            pending: row.under_way,
-            dead: row.failed,
+            pending: row.in_flight,
+            dead_letters: row.failed,
             oldest: row.oldest_at.map(|at| now.since(at)),
             failing_recipients: row.recipients.len() as u64,
             name: row.name.clone(),
         });
-        let accounts = self.register.accounts.iter().map(|name| {
-            let answered = self.desk.sights.answered_at(name).map(|(_, moment)| moment);
-            (name.clone(), moment.since(answered.unwrap_or(self.desk.started_at)))
+        let accounts = self.config.accounts.iter().map(|name| {
+            let answered = self.state.last_seen.last_success_at(name).map(|(_, moment)| moment);
+            (name.clone(), moment.since(answered.unwrap_or(self.state.started_at)))
         });
-        let loops = (self.desk.progress)(moment);
-        Ok(Measured {
+        let loops = (self.state.progress)(moment);
+        Ok(Snapshot {
             avatars: avatars
                 .into_iter()
                 .map(|(status, count)| (status.map(Status::from_name), count))
                 .collect(),
-            troubled: watched.iter().filter(|it| it.failure.is_some()).count() as u64,
+            unreachable: watched.iter().filter(|it| it.failure.is_some()).count() as u64,
             conditions: conditions.into_iter().collect(),
             channels: channels.collect(),
             accounts: accounts.collect(),
             loops: loops.iter().map(|it| (it.name, it.age)).collect(),
-            database_size: pages::size(&self.desk.database),
-            database_writable: (self.desk.writes)(),
-            dropped: (self.desk.dropped)(),
+            database_size: pages::size(&self.state.database),
+            database_writable: (self.state.database_writable)(),
+            dropped: (self.state.dropped)(),
         })
     }
 }
 
-fn views(placed: &[Placed]) -> Vec<TransitionView> {
+fn views(placed: &[WithSeq]) -> Vec<TransitionView> {
     placed.iter().map(|(place, transition)| TransitionView::new(*place, transition)).collect()
 }

@@ -15,66 +15,66 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
-use crate::domain::moment::Moment;
-use crate::domain::roll::Roll;
+use crate::domain::moment::Monotonic;
+use crate::domain::roll::RandomBits;
 use crate::domain::timestamp::Timestamp;
-use crate::live::feed::Feed;
+use crate::live::feed::EventBus;
 use crate::live::metrics::{Dropped, Metrics};
-use crate::live::sights::Sights;
-use crate::web::access::Rules;
-use crate::web::shelf::Shelf;
+use crate::live::sights::LastSeen;
+use crate::web::access::AccessPolicy;
+use crate::web::shelf::ReaderCache;
 
 /// What the web works with; clones share it.
 #[derive(Clone)]
-pub struct Desk {
+pub struct AppState {
     /// The database.
     pub database: PathBuf,
     /// Both clocks and a roll of chance, of now.
-    pub tick: Arc<dyn Fn() -> Tick + Send + Sync>,
+    pub now: Arc<dyn Fn() -> Now + Send + Sync>,
     /// When the daemon started.
-    pub started_at: Moment,
+    pub started_at: Monotonic,
     /// What the config in force says.
-    pub register: watch::Receiver<Arc<Register>>,
+    pub config: watch::Receiver<Arc<ConfigView>>,
     /// What happens.
-    pub feed: Feed,
+    pub events: EventBus,
     /// What was seen last.
-    pub sights: Sights,
+    pub last_seen: LastSeen,
     /// The numbers.
     pub metrics: Metrics,
     /// How long ago each loop last turned, and whether that is too long.
-    pub progress: Arc<dyn Fn(Moment) -> Vec<Progress> + Send + Sync>,
+    pub progress: Arc<dyn Fn(Monotonic) -> Vec<LoopState> + Send + Sync>,
     /// Whether the database can be written, as far as is known.
-    pub writes: Arc<dyn Fn() -> bool + Send + Sync>,
+    pub database_writable: Arc<dyn Fn() -> bool + Send + Sync>,
     /// What was not written, since nobody read it.
     pub dropped: Arc<dyn Fn() -> Dropped + Send + Sync>,
     /// Takes avatars to look at now. When it is full, there is enough to look at.
-    pub looks: mpsc::Sender<AvatarId>,
+    pub poll_requests: mpsc::Sender<AvatarId>,
     /// Takes channels to try.
-    pub trials: mpsc::Sender<Trial>,
+    pub test_requests: mpsc::Sender<TestRequest>,
     /// Wakes the dispatcher.
-    pub ring: Arc<dyn Fn() + Send + Sync>,
+    pub wake_dispatcher: Arc<dyn Fn() + Send + Sync>,
     /// The reader of the tables, between two answers.
-    pub shelf: Shelf,
+    pub reader_cache: ReaderCache,
     /// When a health check read the database last.
-    pub read_at: Arc<Mutex<Option<Moment>>>,
+    pub read_at: Arc<Mutex<Option<Monotonic>>>,
     /// Room for readers of the tables: few, so that no crowd takes the machine from the loops.
     pub readers: Arc<Semaphore>,
 }
 
 /// One moment and a roll for it.
 #[derive(Clone, Copy, Debug)]
-pub struct Tick {
+pub struct Now {
     /// The wall's clock.
     pub now: Timestamp,
     /// The steady clock.
-    pub moment: Moment,
+    pub monotonic: Monotonic,
     /// Chance.
-    pub roll: Roll,
+    pub random: RandomBits,
 }
 
 /// What the config says, as far as it is shown.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Register {
+pub struct ConfigView {
     /// The accounts.
     pub accounts: Vec<AccountName>,
     /// Whether lists are searched for avatars.
@@ -86,7 +86,7 @@ pub struct Register {
     /// Whether pictures are shown, or only linked to.
     pub thumbnails: bool,
     /// Who may do what.
-    pub rules: Rules,
+    pub rules: AccessPolicy,
 }
 
 /// One registered avatar.
@@ -100,27 +100,27 @@ pub struct Registered {
 
 /// How a loop is getting on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct LoopState {
     /// Which loop.
     pub name: &'static str,
     /// How long ago it last turned.
     pub age: Duration,
     /// Whether that is longer than it should be.
-    pub stuck: bool,
+    pub stalled: bool,
 }
 
 /// A channel to try, and where the outcome goes.
 #[derive(Debug)]
-pub struct Trial {
+pub struct TestRequest {
     /// Which channel.
     pub channel: ChannelName,
     /// Takes how each recipient took it; nothing when there is no such channel.
-    pub answer: oneshot::Sender<Option<Vec<Tried>>>,
+    pub answer: oneshot::Sender<Option<Vec<TestResult>>>,
 }
 
 /// How one recipient took a trial message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Tried {
+pub struct TestResult {
     /// Who, where the channel has more than one receiver.
     pub recipient: Option<String>,
     /// The word for how it ended.
@@ -137,19 +137,19 @@ pub struct Tried {
     pub latency_ms: u64,
 }
 
-impl Desk {
+impl AppState {
     /// Both clocks and a roll of chance, of now.
-    pub fn tick(&self) -> Tick {
-        (self.tick)()
+    pub fn tick(&self) -> Now {
+        (self.now)()
     }
 
     /// What the config in force says.
-    pub fn register(&self) -> Arc<Register> {
-        Arc::clone(&self.register.borrow())
+    pub fn register(&self) -> Arc<ConfigView> {
+        Arc::clone(&self.config.borrow())
     }
 }
 
-impl fmt::Debug for Desk {
+impl fmt::Debug for AppState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Desk").field("database", &self.database).finish_non_exhaustive()
     }

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::verdict::UNWRITABLE;
 use crate::store::reader::Reader;
-use crate::web::actions::TURN_LIMIT;
+use crate::web::actions::TIMEOUT;
 use crate::web::answer::{Problem, json};
-use crate::web::desk::Desk;
+use crate::web::desk::AppState;
 
 #[derive(Serialize)]
 struct Health {
@@ -39,16 +39,20 @@ pub struct Readiness {
 }
 
 /// `/healthz` and `/readyz`. They tell nothing but that, and take no token.
-pub fn routes() -> Router<Desk> {
+pub fn routes() -> Router<AppState> {
     let [healthy, ready] = PATHS;
     Router::new().route(healthy, get(healthz)).route(ready, get(readyz))
 }
 
 /// Healthy while each loop moved within its limit.
-async fn healthz(State(desk): State<Desk>) -> Response {
-    let loops: Vec<Loop> = (desk.progress)(desk.tick().moment)
+async fn healthz(State(desk): State<AppState>) -> Response {
+    let loops: Vec<Loop> = (desk.progress)(desk.tick().monotonic)
         .iter()
-        .map(|it| Loop { name: it.name, turned_seconds_ago: it.age.as_secs_f64(), stuck: it.stuck })
+        .map(|it| Loop {
+            name: it.name,
+            turned_seconds_ago: it.age.as_secs_f64(),
+            stuck: it.stalled,
+        })
         .collect();
     let healthy = loops.iter().all(|it| !it.stuck);
     json(status(healthy), &Health { healthy, loops })
@@ -56,11 +60,11 @@ async fn healthz(State(desk): State<Desk>) -> Response {
 
 /// Ready while the loops move and the database can be read and written. It does not ask whether
 /// Argil or the receivers are up: that is what is watched, and waited for.
-async fn readyz(State(desk): State<Desk>) -> Response {
-    let stuck = (desk.progress)(desk.tick().moment).into_iter().find(|it| it.stuck);
+async fn readyz(State(desk): State<AppState>) -> Response {
+    let stuck = (desk.progress)(desk.tick().monotonic).into_iter().find(|it| it.stalled);
     let reason = match stuck {
         Some(stuck) => Some(format!("the {} does not move", stuck.name)),
-        None if !(desk.writes)() => Some(UNWRITABLE.to_owned()),
+        None if !(desk.database_writable)() => Some(UNWRITABLE.to_owned()),
         None => read(&desk).await.err().map(|it| it.detail),
     };
     let ready = reason.is_none();
@@ -69,17 +73,17 @@ async fn readyz(State(desk): State<Desk>) -> Response {
 
 /// Whether the database can be read. It is looked up once in [`RECENT`] at most, and not after
 /// those who read the tables, so that no crowd keeps the answer back.
-async fn read(desk: &Desk) -> Result<(), Problem> {
-    let waiting = tokio::time::timeout(TURN_LIMIT, Arc::clone(&desk.read_at).lock_owned());
+async fn read(desk: &AppState) -> Result<(), Problem> {
+    let waiting = tokio::time::timeout(TIMEOUT, Arc::clone(&desk.read_at).lock_owned());
     let mut read_at = waiting.await.map_err(|_| Problem::busy())?;
-    let now = desk.tick().moment;
+    let now = desk.tick().monotonic;
     if read_at.is_some_and(|at| now.since(at) < RECENT) {
         return Ok(());
     }
     let database = desk.database.clone();
     let read = tokio::task::spawn_blocking(move || {
         // Kept locked, also when nobody waits for the answer any more.
-        let read = Reader::open(&database).and_then(|reader| reader.last_place());
+        let read = Reader::open(&database).and_then(|reader| reader.last_seq());
         *read_at = read.is_ok().then_some(now);
         read
     });

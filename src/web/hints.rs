@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use crate::domain::avatar::AvatarId;
 use crate::secret::Secret;
-use crate::web::access::same;
+use crate::web::access::constant_time_eq;
 
 /// Where hints come in: with which token, and where to.
 #[derive(Clone, Debug)]
@@ -35,10 +35,10 @@ pub struct Hints {
 
 /// The route of hints: `POST /hints/argil/{token}`.
 pub fn routes(hints: Hints) -> Router {
-    Router::new().route("/hints/argil/{token}", any(take)).with_state(hints)
+    Router::new().route("/hints/argil/{token}", any(accept)).with_state(hints)
 }
 
-async fn take(State(hints): State<Hints>, method: Method, uri: Uri, body: Body) -> StatusCode {
+async fn accept(State(hints): State<Hints>, method: Method, uri: Uri, body: Body) -> StatusCode {
     // The body first, so that a wrong token takes as long as the right one.
     let body = to_bytes(body, BODY_SIZE_MAX).await.unwrap_or_default();
     let Some(expected) = hints.token.borrow().clone() else { return StatusCode::NOT_FOUND };
@@ -47,9 +47,9 @@ async fn take(State(hints): State<Hints>, method: Method, uri: Uri, body: Body) 
     };
     tokio::spawn(async move {
         // By then the answer is sent: what is done now takes no time from it.
-        sleep(ANSWERED_AFTER).await;
+        sleep(RESPONSE_DELAY).await;
         let token = uri.path().rsplit('/').next().unwrap_or_default();
-        if same(token, expected.expose()) && method == Method::POST {
+        if constant_time_eq(token, expected.expose()) && method == Method::POST {
             let found = tokio::task::spawn_blocking(move || ids(&body)).await;
             for id in found.unwrap_or_default() {
                 // A full queue means that there is enough to poll.
@@ -87,7 +87,7 @@ const BODY_SIZE_MAX: usize = 16 * 1024;
 /// Hints that are answered and not yet read; a further one waits for its answer.
 pub const TASKS_MAX: usize = 16;
 /// How long after a hint is answered it is read.
-pub const ANSWERED_AFTER: Duration = Duration::from_millis(50);
+pub const RESPONSE_DELAY: Duration = Duration::from_millis(50);
 /// Avatars that one request can name at most.
 const IDS_MAX: usize = 8;
 

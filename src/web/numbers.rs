@@ -8,23 +8,25 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 
-use crate::web::actions::reading;
+use crate::web::actions::with_read_model;
 use crate::web::answer::Problem;
-use crate::web::desk::Desk;
+use crate::web::desk::AppState;
 use crate::web::list_header::{Element, elements, weight};
 
 /// The route of the numbers.
-pub fn routes(guard: impl Fn(MethodRouter<Desk>) -> MethodRouter<Desk>) -> Router<Desk> {
+pub fn routes(
+    guard: impl Fn(MethodRouter<AppState>) -> MethodRouter<AppState>,
+) -> Router<AppState> {
     Router::new().route("/metrics", guard(get(metrics)))
 }
 
-async fn metrics(State(desk): State<Desk>, headers: HeaderMap) -> Result<Response, Problem> {
-    let measured = reading(&desk, |book| book.measure()).await?;
+async fn metrics(State(desk): State<AppState>, headers: HeaderMap) -> Result<Response, Problem> {
+    let measured = with_read_model(&desk, |book| book.measure()).await?;
     let text = desk.metrics.text(&measured);
     let (kind, text) = if wants_open_metrics(&elements(&headers, ACCEPT)) {
         (OPEN_METRICS, text)
     } else {
-        (PROMETHEUS, in_older_format(&text))
+        (PROMETHEUS, to_prometheus_text(&text))
     };
     Ok(([(CONTENT_TYPE, kind), (VARY, "accept")], text).into_response())
 }
@@ -33,14 +35,14 @@ async fn metrics(State(desk): State<Desk>, headers: HeaderMap) -> Result<Respons
 /// it was named.
 fn wants_open_metrics(accepted: &[Element]) -> bool {
     let (open, older) =
-        (weight(accepted, OPEN_KIND, "1.0.0"), weight(accepted, OLDER_KIND, "0.0.4"));
-    let named = accepted.iter().any(|element| element.value.eq_ignore_ascii_case(OPEN_KIND));
+        (weight(accepted, OPENMETRICS_TYPE, "1.0.0"), weight(accepted, PROMETHEUS_TYPE, "0.0.4"));
+    let named = accepted.iter().any(|element| element.value.eq_ignore_ascii_case(OPENMETRICS_TYPE));
     open > older || (open == older && open > 0 && named)
 }
 
 /// `OpenMetrics` 1.0 in the text format 0.0.4: there the name of a counter has its `_total` in the
 /// lines about it too, and there are no units and no end.
-fn in_older_format(text: &str) -> String {
+fn to_prometheus_text(text: &str) -> String {
     let counters: Vec<&str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
@@ -61,8 +63,8 @@ fn in_older_format(text: &str) -> String {
     older
 }
 
-const OPEN_KIND: &str = "application/openmetrics-text";
-const OLDER_KIND: &str = "text/plain";
+const OPENMETRICS_TYPE: &str = "application/openmetrics-text";
+const PROMETHEUS_TYPE: &str = "text/plain";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -102,6 +104,6 @@ mod tests {
         let older = "# HELP a_polls_total Polls.\n# TYPE a_polls_total counter\n\
                      a_polls_total{x=\"1\"} 1\n# HELP a_age_seconds Age.\n\
                      # TYPE a_age_seconds gauge\na_age_seconds 2.0\n";
-        assert_eq!(in_older_format(open), older);
+        assert_eq!(to_prometheus_text(open), older);
     }
 }

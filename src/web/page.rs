@@ -17,19 +17,19 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
-use crate::domain::foreign_text::plain;
+use crate::domain::foreign_text::sanitize;
 use crate::domain::humanize::humanize;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::reader::DeliveryFilter;
 use crate::text::plural::counted;
-use crate::web::actions::{self, reading};
+use crate::web::actions::{self, with_read_model};
 use crate::web::answer::{Problem, add_challenge};
 use crate::web::api::STATES;
-use crate::web::asked::Asked;
-use crate::web::book::Book;
-use crate::web::desk::{Desk, Tried};
+use crate::web::asked::Query;
+use crate::web::book::ReadModel;
+use crate::web::desk::{AppState, TestResult};
 use crate::web::status::StatusView;
 use crate::web::timeline::{Change, Timeline, WIDTH};
 use crate::web::view::{
@@ -37,7 +37,9 @@ use crate::web::view::{
 };
 
 /// The routes of the page.
-pub fn routes(guard: impl Fn(MethodRouter<Desk>) -> MethodRouter<Desk>) -> Router<Desk> {
+pub fn routes(
+    guard: impl Fn(MethodRouter<AppState>) -> MethodRouter<AppState>,
+) -> Router<AppState> {
     Router::new()
         .route("/", guard(get(home)))
         .route("/avatars/{id}", guard(get(avatar)))
@@ -49,7 +51,7 @@ pub fn routes(guard: impl Fn(MethodRouter<Desk>) -> MethodRouter<Desk>) -> Route
 }
 
 /// What the browser loads besides the pages: no secrets, the same for everybody.
-pub fn assets() -> Router<Desk> {
+pub fn assets() -> Router<AppState> {
     let asset = |kind: &'static str, text: &'static str| {
         get(move || async move {
             ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "max-age=31536000, immutable")], text)
@@ -74,11 +76,11 @@ pub fn problem(problem: &Problem) -> Response {
 }
 
 /// How things are shown.
-struct Look {
+struct RelativeTime {
     now: Timestamp,
 }
 
-impl Look {
+impl RelativeTime {
     /// How long ago a moment of a view was.
     fn ago(&self, at: &str) -> String {
         let since = Timestamp::parse_rfc3339(at).map(|at| self.now.since(at)).unwrap_or_default();
@@ -114,7 +116,7 @@ fn tone(word: &str) -> &'static str {
 }
 
 /// A word of the API or of ours, for people.
-fn words(word: &str) -> String {
+fn label(word: &str) -> String {
     match word {
         "IDLE" => "ready".to_owned(),
         "" => "not known".to_owned(),
@@ -130,10 +132,10 @@ fn status_tone(status: &str) -> &'static str {
 }
 
 /// A status for people; one that nobody knows so that it looks like no other.
-fn status_words(status: &str) -> String {
+fn status_label(status: &str) -> String {
     match Status::from_name(status) {
-        odd @ Status::Unrecognized(_) if !status.is_empty() => odd.shown().into_owned(),
-        _ => words(status),
+        odd @ Status::Unrecognized(_) if !status.is_empty() => odd.display().into_owned(),
+        _ => label(status),
     }
 }
 
@@ -141,7 +143,7 @@ fn status_words(status: &str) -> String {
 #[template(path = "home.html", config = "src/web/askama.toml")]
 struct HomePage {
     version: &'static str,
-    look: Look,
+    look: RelativeTime,
     status: StatusView,
     training: Vec<AvatarView>,
     findings: Vec<(FindingView, Option<String>)>,
@@ -157,7 +159,7 @@ struct HomePage {
 #[template(path = "avatar.html", config = "src/web/askama.toml")]
 struct AvatarPage {
     version: &'static str,
-    look: Look,
+    look: RelativeTime,
     avatar: AvatarView,
     thumbnail: Option<String>,
     shows_picture: bool,
@@ -171,7 +173,7 @@ struct AvatarPage {
 #[template(path = "deliveries.html", config = "src/web/askama.toml")]
 struct DeliveriesPage {
     version: &'static str,
-    look: Look,
+    look: RelativeTime,
     state: String,
     states: &'static [&'static str],
     deliveries: Vec<DeliveryView>,
@@ -183,7 +185,7 @@ struct DeliveriesPage {
 #[template(path = "delivery.html", config = "src/web/askama.toml")]
 struct DeliveryPage {
     version: &'static str,
-    look: Look,
+    look: RelativeTime,
     whole: DeliveryWithAttempts,
     can_change: bool,
 }
@@ -193,7 +195,7 @@ struct DeliveryPage {
 struct TestPage {
     version: &'static str,
     channel: String,
-    tried: Vec<Tried>,
+    tried: Vec<TestResult>,
 }
 
 #[derive(Template)]
@@ -206,11 +208,11 @@ struct ProblemPage<'a> {
 
 type Segment = Result<Path<String>, PathRejection>;
 
-async fn home(State(desk): State<Desk>) -> Response {
-    show(reading(&desk, |book| Ok(home_page(book)?.render())).await)
+async fn home(State(desk): State<AppState>) -> Response {
+    show(with_read_model(&desk, |book| Ok(home_page(book)?.render())).await)
 }
 
-fn home_page(book: &Book<'_>) -> Result<HomePage, StoreError> {
+fn home_page(book: &ReadModel<'_>) -> Result<HomePage, StoreError> {
     let mut avatars = book.avatars()?;
     let names: HashMap<String, String> = avatars
         .iter()
@@ -218,11 +220,11 @@ fn home_page(book: &Book<'_>) -> Result<HomePage, StoreError> {
         .collect();
     let name = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
     let settled: Vec<_> = book
-        .transitions(None, None, SETTLED_AMONG)?
+        .transitions(None, None, FINISHED_AMONG)?
         .into_iter()
         .filter(|it| it.previous_status.is_some())
         .filter(|it| Status::from_name(&it.status).is_settled())
-        .take(SETTLED_MAX)
+        .take(FINISHED_MAX)
         .map(|it| {
             let name = name(&it.avatar_id);
             (it, name)
@@ -250,7 +252,7 @@ fn home_page(book: &Book<'_>) -> Result<HomePage, StoreError> {
     let dead = if status.deliveries_failed > 0 { book.deliveries(&filter, None)? } else { vec![] };
     Ok(HomePage {
         version: version(),
-        look: Look { now: book.now() },
+        look: RelativeTime { now: book.now() },
         status,
         findings,
         unseen,
@@ -263,19 +265,19 @@ fn home_page(book: &Book<'_>) -> Result<HomePage, StoreError> {
     })
 }
 
-async fn avatar(State(desk): State<Desk>, id: Segment) -> Response {
+async fn avatar(State(desk): State<AppState>, id: Segment) -> Response {
     let unknown = Problem::missing("there is no such avatar");
     let Some(id) = segment(id).and_then(|id| AvatarId::parse(&id).ok()) else {
         return problem(&unknown);
     };
-    match reading(&desk, move |book| avatar_page(book, &id)).await {
+    match with_read_model(&desk, move |book| avatar_page(book, &id)).await {
         Ok(Some(page)) => html(StatusCode::OK, page.render()),
         Ok(None) => problem(&unknown),
         Err(failure) => problem(&failure),
     }
 }
 
-fn avatar_page(book: &Book<'_>, id: &AvatarId) -> Result<Option<AvatarPage>, StoreError> {
+fn avatar_page(book: &ReadModel<'_>, id: &AvatarId) -> Result<Option<AvatarPage>, StoreError> {
     let found = book.avatars()?.into_iter().find(|avatar| id.matches(&avatar.id));
     let Some(avatar) = found else { return Ok(None) };
     let Ok(id) = AvatarId::parse(&avatar.id) else { return Ok(None) };
@@ -283,7 +285,7 @@ fn avatar_page(book: &Book<'_>, id: &AvatarId) -> Result<Option<AvatarPage>, Sto
     let changes: Vec<Change> = transitions.iter().rev().filter_map(change).collect();
     Ok(Some(AvatarPage {
         version: version(),
-        look: Look { now: book.now() },
+        look: RelativeTime { now: book.now() },
         thumbnail: book.thumbnail(&id),
         shows_picture: book.register().thumbnails,
         timeline: Timeline::of(&changes, book.now()),
@@ -303,8 +305,8 @@ fn change(transition: &TransitionView) -> Option<Change> {
     })
 }
 
-async fn deliveries(State(desk): State<Desk>, uri: Uri) -> Response {
-    let asked = Asked::of(&uri);
+async fn deliveries(State(desk): State<AppState>, uri: Uri) -> Response {
+    let asked = Query::parse_lenient(&uri);
     let state = match asked.one_of("state", &STATES) {
         Ok(state) => state,
         Err(wrong) => return problem(&wrong),
@@ -315,13 +317,13 @@ async fn deliveries(State(desk): State<Desk>, uri: Uri) -> Response {
         limit: DELIVERIES_MAX + 1,
         ..DeliveryFilter::default()
     };
-    let page = reading(&desk, move |book| {
+    let page = with_read_model(&desk, move |book| {
         let mut deliveries = book.deliveries(&filter, before.as_deref())?;
         let more = deliveries.len() > DELIVERIES_MAX as usize;
         deliveries.truncate(DELIVERIES_MAX as usize);
         let page = DeliveriesPage {
             version: version(),
-            look: Look { now: book.now() },
+            look: RelativeTime { now: book.now() },
             state: state.unwrap_or_default(),
             states: &STATES,
             next: deliveries.last().filter(|_| more).map(|last| last.id.clone()),
@@ -333,14 +335,14 @@ async fn deliveries(State(desk): State<Desk>, uri: Uri) -> Response {
     show(page.await)
 }
 
-async fn delivery(State(desk): State<Desk>, id: Segment) -> Response {
+async fn delivery(State(desk): State<AppState>, id: Segment) -> Response {
     let id = segment(id).unwrap_or_default();
-    let page = reading(&desk, move |book| {
+    let page = with_read_model(&desk, move |book| {
         let found = book.delivery(&id)?;
         Ok(found.map(|whole| {
             let page = DeliveryPage {
                 version: version(),
-                look: Look { now: book.now() },
+                look: RelativeTime { now: book.now() },
                 whole,
                 can_change: book.register().rules.token.is_some(),
             };
@@ -354,22 +356,22 @@ async fn delivery(State(desk): State<Desk>, id: Segment) -> Response {
     }
 }
 
-async fn retry(State(desk): State<Desk>, id: Segment) -> Response {
+async fn retry(State(desk): State<AppState>, id: Segment) -> Response {
     match actions::retry(&desk, &segment(id).unwrap_or_default()).await {
         Ok(id) => see(&format!("/deliveries/{id}")),
         Err(failure) => problem(&failure),
     }
 }
 
-async fn poll(State(desk): State<Desk>, id: Segment) -> Response {
+async fn poll(State(desk): State<AppState>, id: Segment) -> Response {
     let id = segment(id).unwrap_or_default();
-    match actions::look_now(&desk, &id).await {
+    match actions::poll_now(&desk, &id).await {
         Ok(()) => see(&format!("/avatars/{}", encoded(&id))),
         Err(failure) => problem(&failure),
     }
 }
 
-async fn test(State(desk): State<Desk>, name: Segment) -> Response {
+async fn test(State(desk): State<AppState>, name: Segment) -> Response {
     let name = segment(name).unwrap_or_default();
     match actions::test(&desk, &name).await {
         Ok(tried) => {
@@ -402,7 +404,7 @@ fn html(status: StatusCode, page: askama::Result<String>) -> Response {
     match page {
         Ok(page) => {
             // Foreign text may hold what hides or reorders other text.
-            let page = page.split('\n').map(plain).collect::<Vec<_>>().join("\n");
+            let page = page.split('\n').map(sanitize).collect::<Vec<_>>().join("\n");
             (status, [(CACHE_CONTROL, "no-store")], Html(page)).into_response()
         }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -429,8 +431,8 @@ const CSS: &str = include_str!("assets/page.css");
 const JS: &str = include_str!("assets/page.js");
 const ICON: &str = include_str!("assets/icon.svg");
 /// Transitions among which those are looked for that settled lately.
-const SETTLED_AMONG: u32 = 200;
-const SETTLED_MAX: usize = 20;
+const FINISHED_AMONG: u32 = 200;
+const FINISHED_MAX: usize = 20;
 /// Avatars that are not in training, on the first page.
 const OTHERS_MAX: usize = 200;
 const DEAD_MAX: u32 = 20;

@@ -10,46 +10,46 @@ use axum::{Extension, Router};
 
 use crate::web::answer::Problem;
 use crate::web::connection_limit::Slot;
-use crate::web::desk::Desk;
+use crate::web::desk::AppState;
 use crate::web::{api, health, numbers, page};
 
 /// The page, the API, the metrics, the health, and `hints`. That there is no such route, or that it
 /// does not take such a method, is said to everybody: the program is public.
-pub fn routes(desk: Desk, hints: Router) -> Router {
-    let guard = |methods: MethodRouter<Desk>| {
-        methods.route_layer(middleware::from_fn_with_state(desk.clone(), admit))
+pub fn routes(desk: AppState, hints: Router) -> Router {
+    let guard = |methods: MethodRouter<AppState>| {
+        methods.route_layer(middleware::from_fn_with_state(desk.clone(), authorize))
     };
     let guarded = Router::new()
         .merge(page::routes(guard))
         .merge(api::routes(guard))
         .merge(numbers::routes(guard))
-        .fallback(nothing)
-        .method_not_allowed_fallback(not_so);
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed);
     let health = health::routes().route_layer(middleware::from_fn(check));
     let open = health.merge(page::assets());
     let all = guarded.merge(open).with_state(desk.clone()).merge(hints);
-    all.layer(middleware::from_fn_with_state(desk.clone(), screen))
-        .layer(middleware::from_fn_with_state(desk, dress))
+    all.layer(middleware::from_fn_with_state(desk.clone(), check_request))
+        .layer(middleware::from_fn_with_state(desk, security_headers))
 }
 
 /// What holds on every route.
-async fn screen(State(desk): State<Desk>, request: Request, next: Next) -> Response {
+async fn check_request(State(desk): State<AppState>, request: Request, next: Next) -> Response {
     let nameless = health::PATHS.contains(&request.uri().path());
-    match desk.register().rules.screen(&request, nameless) {
+    match desk.register().rules.check_request(&request, nameless) {
         Ok(()) => next.run(request).await,
         Err(refusal) => answer(request.uri(), &Problem::from(refusal)),
     }
 }
 
 /// What holds where something is read or changed.
-async fn admit(
-    State(desk): State<Desk>,
+async fn authorize(
+    State(desk): State<AppState>,
     Extension(slot): Extension<Slot>,
     request: Request,
     next: Next,
 ) -> Response {
     let uri = request.uri().clone();
-    let admitted = desk.register().rules.admit(&request).map_err(Problem::from);
+    let admitted = desk.register().rules.authorize(&request).map_err(Problem::from);
     let answered = match admitted {
         Ok(()) => slot.answer(next.run(request)).await.ok_or_else(Problem::busy),
         Err(problem) => Err(problem),
@@ -65,7 +65,7 @@ async fn check(Extension(slot): Extension<Slot>, request: Request, next: Next) -
 /// What every answer says to a browser: load nothing from elsewhere, show this in no frame, guess
 /// no types, tell nobody else where you come from. (Telling nobody at all would make a form's
 /// `Origin` `null`, and it could not be told from a foreign one.)
-async fn dress(State(desk): State<Desk>, request: Request, next: Next) -> Response {
+async fn security_headers(State(desk): State<AppState>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let policy = if desk.register().thumbnails { WITH_PICTURES } else { STRICT };
     let headers = response.headers_mut();
@@ -82,11 +82,11 @@ async fn dress(State(desk): State<Desk>, request: Request, next: Next) -> Respon
     response
 }
 
-async fn nothing(uri: Uri) -> Response {
+async fn not_found(uri: Uri) -> Response {
     answer(&uri, &Problem::missing("there is nothing here"))
 }
 
-async fn not_so(method: Method, uri: Uri) -> Response {
+async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     let detail = format!("`{method}` is not for this place");
     answer(&uri, &Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail))
 }

@@ -36,13 +36,13 @@ pub struct Limits {
     /// what the kernel adds, is the least that is noticed.
     pub stall: Duration,
     /// How long the head of a request may take, from its beginning or from the answer before.
-    pub head: Duration,
+    pub header_timeout: Duration,
     /// How long a connection is kept for more requests.
-    pub whole: Duration,
+    pub request_timeout: Duration,
     /// How long the request that is under way then may still go on.
-    pub last: Duration,
+    pub drain: Duration,
     /// How long requests under way may go on at the end.
-    pub grace: Duration,
+    pub shutdown_grace: Duration,
 }
 
 impl Default for Limits {
@@ -52,10 +52,10 @@ impl Default for Limits {
             answers: 160,
             streams: 16,
             stall: Duration::from_secs(5),
-            head: Duration::from_secs(5),
-            whole: Duration::from_secs(30),
-            last: Duration::from_secs(30),
-            grace: Duration::from_secs(1),
+            header_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+            shutdown_grace: Duration::from_secs(1),
         }
     }
 }
@@ -90,7 +90,7 @@ pub async fn run(
         };
         match accepted {
             Ok((stream, peer)) => {
-                if failures >= FAILURES_SAID {
+                if failures >= FAILURES_LOGGED {
                     starved(None);
                 }
                 failures = 0;
@@ -101,10 +101,10 @@ pub async fn run(
             // Most likely there are no file handles: to ask again at once would only burn.
             Err(failure) => {
                 failures = failures.saturating_add(1);
-                if failures == FAILURES_SAID {
+                if failures == FAILURES_LOGGED {
                     starved(Some(&failure));
                 }
-                tokio::time::sleep(ACCEPT_WAIT).await;
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
@@ -112,7 +112,7 @@ pub async fn run(
     drop(stop);
     let ended = async { while connections.join_next().await.is_some() {} };
     // Whoever takes longer is cut off.
-    drop(tokio::time::timeout(limits.grace, ended).await);
+    drop(tokio::time::timeout(limits.shutdown_grace, ended).await);
     Ok(())
 }
 
@@ -150,7 +150,7 @@ async fn serve(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.head)
+        .header_read_timeout(limits.header_timeout)
         .max_buf_size(BUFFER_SIZE_MAX)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
@@ -161,10 +161,10 @@ async fn serve(
             connection.as_mut().graceful_shutdown();
             drop(connection.await);
         }
-        () = tokio::time::sleep(limits.whole) => {
+        () = tokio::time::sleep(limits.request_timeout) => {
             // An answer that is being sent is not torn off.
             connection.as_mut().graceful_shutdown();
-            drop(tokio::time::timeout(limits.last, connection).await);
+            drop(tokio::time::timeout(limits.drain, connection).await);
         }
     }
 }
@@ -176,6 +176,6 @@ const SEND_BUFFER_SIZE: usize = 16 * 1024;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 /// So many failures in a row are no visitor that has gone again.
-const FAILURES_SAID: u32 = 3;
+const FAILURES_LOGGED: u32 = 3;
 /// The pause after a connection that could not be taken.
-const ACCEPT_WAIT: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);

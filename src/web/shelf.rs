@@ -13,27 +13,27 @@ use std::time::Duration;
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::forecast::usual;
+use crate::domain::forecast::median_duration;
 use crate::domain::watch::Watch;
 use crate::store::error::StoreError;
 use crate::store::reader::{ChannelRow, ConditionRow, DeliveryCounts, Reader};
 
 /// The cache; clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Shelf(Arc<Mutex<Option<Kept>>>);
+pub struct ReaderCache(Arc<Mutex<Option<CachedReader>>>);
 
 /// A reader, and the rows that it read last.
 #[derive(Debug)]
-pub struct Kept {
+pub struct CachedReader {
     /// The reader.
     pub reader: Reader,
     version: i64,
-    rows: OnceCell<Rows>,
+    rows: OnceCell<CachedRows>,
 }
 
 /// What every overview is made of.
 #[derive(Debug)]
-pub struct Rows {
+pub struct CachedRows {
     /// Every watch that was ever written.
     pub watches: BTreeMap<AvatarId, Watch>,
     /// The avatars that lists showed, each with its account.
@@ -48,7 +48,7 @@ pub struct Rows {
     pub conditions: Vec<ConditionRow>,
 }
 
-impl Shelf {
+impl ReaderCache {
     /// Passes the reader to `work`; opens one if there is none or the file is another.
     ///
     /// # Errors
@@ -56,51 +56,53 @@ impl Shelf {
     pub fn read<T>(
         &self,
         database: &Path,
-        work: impl FnOnce(&Kept) -> Result<T, StoreError>,
+        work: impl FnOnce(&CachedReader) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = cache.take().filter(|kept| kept.reader.is_current());
-        let Kept { reader, version: before, rows } = match cached {
+        let CachedReader { reader, version: before, rows } = match cached {
             Some(kept) => kept,
-            None => Kept { reader: Reader::open(database)?, version: 0, rows: OnceCell::new() },
+            None => {
+                CachedReader { reader: Reader::open(database)?, version: 0, rows: OnceCell::new() }
+            }
         };
         // The version is read first: what is written meanwhile is read again next time.
         let version = reader.version()?;
         let rows = if version == before { rows } else { OnceCell::new() };
-        let kept = Kept { reader, version, rows };
+        let kept = CachedReader { reader, version, rows };
         let done = work(&kept)?;
         *cache = Some(kept);
         Ok(done)
     }
 }
 
-impl Kept {
+impl CachedReader {
     /// What every overview is made of.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn rows(&self) -> Result<&Rows, StoreError> {
+    pub fn rows(&self) -> Result<&CachedRows, StoreError> {
         if let Some(rows) = self.rows.get() {
             return Ok(rows);
         }
-        let rows = Rows::read(&self.reader)?;
+        let rows = CachedRows::read(&self.reader)?;
         Ok(self.rows.get_or_init(|| rows))
     }
 }
 
-impl Rows {
+impl CachedRows {
     /// Reads them.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn read(reader: &Reader) -> Result<Self, StoreError> {
         let watches = reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch));
-        let lessons = reader.lessons(LESSONS_MAX)?.into_iter();
+        let lessons = reader.training_samples(SAMPLES_MAX)?.into_iter();
         Ok(Self {
             watches: watches.collect(),
             discovered: reader.discovered()?,
             counts: reader.delivery_counts()?,
-            usual: lessons.map(|(model, lessons)| (model, usual(&lessons))).collect(),
+            usual: lessons.map(|(model, lessons)| (model, median_duration(&lessons))).collect(),
             channels: reader.channels()?,
             conditions: reader.conditions()?,
         })
@@ -108,24 +110,24 @@ impl Rows {
 }
 
 /// Past trainings of one model that tell how long one usually lasts.
-const LESSONS_MAX: usize = 64;
+const SAMPLES_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::channel::ChannelName;
     use crate::domain::timestamp::Timestamp;
-    use crate::store::channels::Registered;
+    use crate::store::channels::ChannelTarget;
     use crate::store::handle::Store;
 
     async fn register(store: &Store, name: &str) {
         let name = ChannelName::parse(name).unwrap();
-        let channels = vec![Registered { name, fingerprint: "f".to_owned() }];
+        let channels = vec![ChannelTarget { name, fingerprint: "f".to_owned() }];
         store.register_channels(channels, Timestamp::from_millis(0)).await.unwrap();
     }
 
     /// Whether the rows are still there, and the channels that they have now.
-    fn check(shelf: &Shelf, database: &Path, expected: (bool, &[&str])) {
+    fn check(shelf: &ReaderCache, database: &Path, expected: (bool, &[&str])) {
         let (was_read, channels) = shelf
             .read(database, |kept| {
                 let was_read = kept.rows.get().is_some();
@@ -143,7 +145,7 @@ mod tests {
         let [one, two] = ["one.db", "two.db"].map(|name| folder.path().join(name));
         let (first, _writer) = Store::open(&one, "test".to_owned()).unwrap();
         let (second, other_writer) = Store::open(&two, "test".to_owned()).unwrap();
-        let shelf = Shelf::default();
+        let shelf = ReaderCache::default();
         check(&shelf, &one, (false, &[]));
         check(&shelf, &one, (true, &[]));
         register(&first, "a").await;
@@ -160,6 +162,6 @@ mod tests {
         }
         check(&shelf, &one, (false, &["b"]));
         std::fs::remove_file(&one).unwrap();
-        assert!(matches!(shelf.read(&one, |_| Ok(())), Err(StoreError::Absent { .. })));
+        assert!(matches!(shelf.read(&one, |_| Ok(())), Err(StoreError::NotFound { .. })));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::domain::timestamp::Timestamp;
-use crate::domain::verdict::{Facts, Level, judge};
+use crate::domain::verdict::{Inputs, Severity, evaluate};
 use crate::store::reader::ConditionRow;
 use crate::web::view::{AccountView, AvatarView, ChannelView, ConditionView, FindingView};
 
@@ -21,7 +21,7 @@ pub struct StatusView {
     pub healthy: bool,
     /// `ok`, `note`, `warning` or `critical`: the worst of the findings.
     #[serde(rename = "status", serialize_with = "name")]
-    pub level: Level,
+    pub level: Severity,
     /// What is wrong, or worth knowing, the worst first.
     pub findings: Vec<FindingView>,
     /// The daemon.
@@ -96,24 +96,24 @@ impl StatusView {
         let (channels, conditions) = (&parts.channels, &parts.conditions);
         let watched: Vec<&AvatarView> = avatars.iter().filter(|it| it.is_watched()).collect();
         let count = parts.knows_avatars && !parts.discovers && channels.is_some();
-        let findings = judge(
-            &Facts {
+        let findings = evaluate(
+            &Inputs {
                 running: parts.daemon.running,
-                stuck: parts.stuck,
-                hindrance: parts.daemon.not_ready_reason.as_deref(),
+                stalled: parts.stuck,
+                obstacle: parts.daemon.not_ready_reason.as_deref(),
                 config_readable: parts.config_readable && parts.knows_avatars,
                 config_problems: &parts.config_problems,
                 config_changes: &parts.config_changes,
                 watched: count.then_some(watched.len()),
                 conditions: conditions.iter().map(ConditionView::facts).collect(),
                 channels: channels.as_ref().map(|it| it.iter().map(ChannelView::facts).collect()),
-                unseen: watched.iter().filter_map(|it| it.failure_facts()).collect(),
+                unreachable: watched.iter().filter_map(|it| it.failure_facts()).collect(),
                 unrecognized: watched.iter().filter_map(|it| it.status_facts()).collect(),
             },
             late_after,
             now,
         );
-        let level = Level::of(&findings);
+        let level = Severity::of(&findings);
         let accounts = parts.accounts.into_iter().map(|(name, answered_at)| {
             let subject = format!("account {name}");
             let unavailable = conditions.iter().find(|it| it.subject == subject).cloned();
@@ -180,6 +180,6 @@ fn sum(one: (u64, u64), other: (u64, u64)) -> (u64, u64) {
     (one.0 + other.0, one.1 + other.1)
 }
 
-fn name<S: serde::Serializer>(level: &Level, serializer: S) -> Result<S::Ok, S::Error> {
+fn name<S: serde::Serializer>(level: &Severity, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(level.name())
 }

@@ -23,18 +23,18 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep, timeout};
 
-use crate::live::feed::Happening;
-use crate::web::actions::reading;
+use crate::live::feed::LiveEvent;
+use crate::web::actions::with_read_model;
 use crate::web::answer::{Problem, json_line};
-use crate::web::asked::Asked;
+use crate::web::asked::Query;
 use crate::web::connection_limit::Slot;
 use crate::web::cursor::Cursor;
-use crate::web::desk::Desk;
+use crate::web::desk::AppState;
 use crate::web::list_header::{elements, weight};
 
 /// One try at a delivery, as it is streamed.
 #[derive(Serialize)]
-struct TriedEvent<'a> {
+struct AttemptEvent<'a> {
     event_id: &'a str,
     avatar_id: Option<&'a str>,
     channel: &'a str,
@@ -44,9 +44,9 @@ struct TriedEvent<'a> {
 }
 
 struct Streaming {
-    desk: Desk,
+    desk: AppState,
     last: Cursor,
-    happenings: Receiver<Happening>,
+    happenings: Receiver<LiveEvent>,
     ready: VecDeque<Event>,
     /// Whether there are more transitions than were made ready.
     behind: bool,
@@ -58,7 +58,7 @@ struct Streaming {
 
 /// Answers with the stream.
 pub(super) async fn stream(
-    State(desk): State<Desk>,
+    State(desk): State<AppState>,
     Extension(slot): Extension<Slot>,
     uri: Uri,
     headers: HeaderMap,
@@ -67,15 +67,15 @@ pub(super) async fn stream(
         let other = format!("this is `{KIND}`, which `Accept` rules out");
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, other));
     }
-    let after = Asked::strictly(&uri, &["after"])?.cursor("after")?;
+    let after = Query::parse_strict(&uri, &["after"])?.cursor("after")?;
     let named = headers.get("last-event-id").filter(|id| !id.is_empty());
     // An id that is none of ours is of another history as well.
     let named = named.map(|id| id.to_str().ok().and_then(Cursor::parse));
     let asked = named.or_else(|| after.map(Some));
     // First listen, then look: what happens between is seen twice, and told once.
-    let happenings = desk.feed.listen();
+    let happenings = desk.events.subscribe();
     let is_asked = asked.is_some();
-    let (resumed, last) = reading(&desk, move |book| {
+    let (resumed, last) = with_read_model(&desk, move |book| {
         let resumed = match asked.flatten() {
             Some(asked) => book.resume(asked)?,
             None => None,
@@ -140,13 +140,13 @@ impl Streaming {
                 heard = timeout(KEEP_ALIVE, self.happenings.recv()) => heard,
             };
             match heard {
-                Ok(Ok(Happening::Changed { .. })) => self.read_on().await.ok()?,
+                Ok(Ok(LiveEvent::StatusChanged { .. })) => self.read_on().await.ok()?,
                 Ok(Err(RecvError::Lagged(count))) => {
                     let data = format!("{{\"count\":{count}}}");
                     self.ready.push_back(Event::default().event("missed").data(data));
                     self.read_on().await.ok()?;
                 }
-                Ok(Ok(happening)) => self.ready.extend(tried(&happening)),
+                Ok(Ok(happening)) => self.ready.extend(attempt_event(&happening)),
                 Ok(Err(RecvError::Closed)) => return None,
                 Err(_) => self.ready.push_back(Event::default().comment("alive")),
             }
@@ -158,7 +158,8 @@ impl Streaming {
         loop {
             let after = self.last.seq;
             let found =
-                reading(&self.desk, move |book| book.transitions_after(after, PAGE)).await?;
+                with_read_model(&self.desk, move |book| book.transitions_after(after, PAGE))
+                    .await?;
             let whole = found.len() < PAGE as usize;
             for transition in found {
                 self.last.seq = transition.seq;
@@ -173,13 +174,14 @@ impl Streaming {
     }
 }
 
-fn tried(happening: &Happening) -> Option<Event> {
-    let Happening::Tried { event_id, avatar_id, channel, attempt, outcome, state } = happening
+fn attempt_event(happening: &LiveEvent) -> Option<Event> {
+    let LiveEvent::AttemptFinished { event_id, avatar_id, channel, attempt, outcome, state } =
+        happening
     else {
         return None;
     };
     let about = avatar_id.as_str();
-    let view = TriedEvent {
+    let view = AttemptEvent {
         event_id: event_id.as_str(),
         avatar_id: (!about.is_empty() && !about.contains(' ')).then_some(about),
         channel: channel.as_str(),

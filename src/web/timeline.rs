@@ -12,7 +12,7 @@ use crate::domain::timestamp::Timestamp;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timeline {
     /// The stretches, in order; together they fill [`WIDTH`].
-    pub stretches: Vec<Stretch>,
+    pub segments: Vec<Segment>,
     /// Where it begins.
     pub begins_at: Timestamp,
     /// Where it ends; the last status may last longer.
@@ -21,7 +21,7 @@ pub struct Timeline {
 
 /// One stretch of a timeline.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stretch {
+pub struct Segment {
     /// Where it begins, from the left.
     pub x: u32,
     /// How wide it is.
@@ -29,13 +29,13 @@ pub struct Stretch {
     /// The status; empty where nobody knows.
     pub status: String,
     /// How long it lasted.
-    pub lasted: Duration,
+    pub duration: Duration,
 }
 
-impl Stretch {
+impl Segment {
     /// How long it lasted, for people.
-    pub fn words(&self) -> String {
-        humanize(self.lasted)
+    pub fn label(&self) -> String {
+        humanize(self.duration)
     }
 }
 
@@ -75,13 +75,13 @@ impl Timeline {
         let whole = ends_at.since(begins_at);
         let place = |at: Timestamp| scaled(at.since(begins_at), whole);
         let ends = marks.iter().skip(1).map(|(at, _)| *at).chain([ends_at]);
-        let stretches = marks.iter().zip(ends).map(|((at, status), end)| Stretch {
+        let stretches = marks.iter().zip(ends).map(|((at, status), end)| Segment {
             x: place(*at),
             width: place(end).saturating_sub(place(*at)),
             status: status.clone(),
-            lasted: end.since(*at),
+            duration: end.since(*at),
         });
-        Some(Self { stretches: stretches.collect(), begins_at, ends_at })
+        Some(Self { segments: stretches.collect(), begins_at, ends_at })
     }
 }
 
@@ -113,7 +113,7 @@ mod tests {
 
     fn drawn(changes: &[Change], now_s: i64) -> Vec<(u32, u32, String)> {
         let timeline = Timeline::of(changes, Timestamp::from_millis(now_s * 1_000));
-        let stretches = timeline.map(|it| it.stretches).unwrap_or_default();
+        let stretches = timeline.map(|it| it.segments).unwrap_or_default();
         stretches.into_iter().map(|it| (it.x, it.width, it.status)).collect()
     }
 

@@ -275,7 +275,7 @@ impl AvatarView {
     /// An avatar at `now`.
     pub fn new(watch: &Watch, context: &AvatarContext<'_>, now: Timestamp) -> Self {
         let name = context.names.iter().flatten().find(|name| !is_blank(name));
-        let sight = watch.sight.as_ref();
+        let sight = watch.observed.as_ref();
         let is_training = sight.is_some_and(|sight| sight.status == Status::Training);
         let training = watch.training_since().filter(|_| is_training);
         Self {
@@ -290,12 +290,12 @@ impl AvatarView {
             last_seen_at: text(context.seen_at.max(sight.map(|sight| sight.last_seen_at))),
             training_seconds: training.map(|since| now.since(since).as_secs()),
             usual_training_seconds: context.usual.map(|usual| usual.as_secs()),
-            failure: watch.trouble.as_ref().map(|trouble| FailureView {
+            failure: watch.failure.as_ref().map(|trouble| FailureView {
                 kind: trouble.kind.name(),
                 since: trouble.since.to_string(),
                 reason: trouble.reason.clone(),
             }),
-            deliveries_in_flight: context.counts.under_way,
+            deliveries_in_flight: context.counts.in_flight,
             deliveries_failed: context.counts.failed,
         }
     }
@@ -386,12 +386,12 @@ impl ChannelView {
             kind: kind.cloned(),
             configured: row.configured,
             state: health.state.name(),
-            suspended_since: text(row.parked_since),
+            suspended_since: text(row.suspended_since),
             failing_since: text(row.failing_since()),
             reason: row.reason(),
             failing_recipients: row.recipients.iter().map(RecipientView::new).collect(),
             not_before: text(health.ready_at().filter(|at| *at > now)),
-            in_flight: row.under_way,
+            in_flight: row.in_flight,
             oldest_in_flight_at: text(row.oldest_at),
             failed: row.failed,
             delivered_at: text(row.delivered_at),
@@ -406,7 +406,7 @@ impl ChannelView {
             state: ChannelState::from_name(self.state).unwrap_or_default(),
             failing_since: moment(self.failing_since.as_deref()),
             reason: self.reason.as_deref(),
-            under_way: self.in_flight,
+            in_flight: self.in_flight,
             oldest_at: moment(self.oldest_in_flight_at.as_deref()),
             failed: self.failed,
         }

@@ -19,16 +19,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::channel::ChannelName;
-use avatar_watch::domain::condition::{About, Condition, Phase};
+use avatar_watch::domain::condition::{Condition, ConditionSubject, Phase};
 use avatar_watch::domain::delivery::{Delivery, DeliveryId};
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::id::EventId;
-use avatar_watch::domain::retry::Terms;
-use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::retry::DeliveryPolicy;
+use avatar_watch::domain::roll::RandomBits;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::notify::format::standard;
-use avatar_watch::store::channels::Registered;
-use avatar_watch::store::handle::{Announcement, Store};
+use avatar_watch::store::channels::ChannelTarget;
+use avatar_watch::store::handle::{NewEvent, Store};
 use avatar_watch::store::outbox::NewDelivery;
 use axum::Router;
 use axum::extract::State;
@@ -86,22 +86,23 @@ fn main() {
 async fn fill(folder: &Path) -> HashMap<String, (usize, usize)> {
     let (store, writer) = Store::open(&folder.join("avatar-watch.db"), "bench".to_owned()).unwrap();
     let channel = ChannelName::parse("ops").unwrap();
-    let registered = Registered { name: channel.clone(), fingerprint: "bench".to_owned() };
+    let registered = ChannelTarget { name: channel.clone(), fingerprint: "bench".to_owned() };
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
     let now = Timestamp::from_millis(i64::try_from(millis).unwrap());
     store.register_channels(vec![registered], now).await.unwrap();
     let mut lines = HashMap::new();
     let mut announcements = Vec::new();
     for number in 0..MESSAGES {
-        let roll = Roll::new(7).derive(number as u64);
+        let roll = RandomBits::new(7).derive(number as u64);
         let avatar = number % AVATARS;
-        let about = About::Avatar {
+        let about = ConditionSubject::Avatar {
             id: AvatarId::parse(&format!("avatar-{avatar}")).unwrap(),
             name: Some("Jane, English".to_owned()),
             account: AccountName::default(),
             status: None,
         };
-        let condition = Condition { phase: Phase::Ended, since: now, about, reason: None };
+        let condition =
+            Condition { phase: Phase::Resolved, started_at: now, subject: about, reason: None };
         let event = Event {
             id: EventId::mint(now, roll),
             kind: EventKind::AvatarMissing,
@@ -117,11 +118,11 @@ async fn fill(folder: &Path) -> HashMap<String, (usize, usize)> {
             content_type: standard::CONTENT_TYPE.to_owned(),
             body: body.clone(),
             fallback: None,
-            delivery: Delivery::new(now, &Terms::webhook()),
+            delivery: Delivery::new(now, &DeliveryPolicy::webhook()),
         };
-        announcements.push(Announcement { event, body, deliveries: vec![delivery] });
+        announcements.push(NewEvent { event, body, deliveries: vec![delivery] });
     }
-    store.announce(announcements, now).await.unwrap();
+    store.publish(announcements, now).await.unwrap();
     drop(store);
     tokio::task::spawn_blocking(move || writer.join()).await.unwrap();
     lines

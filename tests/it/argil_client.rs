@@ -42,7 +42,7 @@ fn client(api: &FakeArgil) -> Client {
 
 /// Looks at `id`; whatever comes out never shows the key.
 async fn look(client: &Client, id: &str) -> Observation {
-    let seen = client.look(&AvatarId::parse(id).unwrap(), NOW).await;
+    let seen = client.get_avatar(&AvatarId::parse(id).unwrap(), NOW).await;
     assert!(!format!("{seen:?}").contains(KEY), "the key is in {seen:?}");
     seen
 }

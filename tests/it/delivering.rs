@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use avatar_watch::daemon::plan::Plan;
+use avatar_watch::daemon::plan::RuntimeConfig;
 use avatar_watch::domain::delivery::{Outcome, OutcomeClass};
-use avatar_watch::domain::moment::Moment;
+use avatar_watch::domain::moment::Monotonic;
 use avatar_watch::domain::retry::RetrySchedule;
-use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::roll::RandomBits;
 use avatar_watch::domain::status::Status;
-use avatar_watch::store::hands::{Handled, Hands, Under};
+use avatar_watch::store::hands::{AdminResult, DeliveryAdmin, RetryAs};
 use avatar_watch::store::reader::{DeliveryFilter, DeliveryRow};
 
 use crate::harness::plans::{id, plan, seconds, with_avatar, with_channel};
@@ -42,10 +42,10 @@ impl Bench {
 
     /// A plan with these channels and avatars `a`, `b` and `c`, which were in training when they
     /// were registered.
-    fn plan(&self, channels: &[(&str, &Arc<Post>)]) -> Plan<Gallery, Post> {
+    fn plan(&self, channels: &[(&str, &Arc<Post>)]) -> RuntimeConfig<Gallery, Post> {
         let mut plan = plan(Arc::clone(&self.gallery));
-        plan.cadence.settled = Some(seconds(60));
-        plan.cadence.missing = seconds(60);
+        plan.intervals.settled = Some(seconds(60));
+        plan.intervals.missing = seconds(60);
         let plan = ["a", "b", "c"]
             .into_iter()
             .fold(plan, |plan, avatar| with_avatar(plan, avatar, Some(Status::Training)));
@@ -144,7 +144,7 @@ async fn a_dead_receiver_is_tried_ten_times_in_three_days_and_then_the_letter_is
     let calls = post.calls();
     assert_eq!(calls.len(), 10);
     let planned = RetrySchedule::webhook();
-    for (wait, planned) in waits(&calls).into_iter().zip(&planned.waits()[1..]) {
+    for (wait, planned) in waits(&calls).into_iter().zip(&planned.delays()[1..]) {
         let (least, most) = (planned.mul_f64(0.8), planned.mul_f64(1.2) + seconds(1));
         assert!((least..=most).contains(&wait), "{wait:?} instead of about {planned:?}");
     }
@@ -299,7 +299,7 @@ async fn nobody_waits_for_ever_because_a_receiver_asks_for_it() {
     let mut bench = bench;
     bench.start(&[("ops", &post)]).await;
     bench.settle("a", 1).await;
-    let begun: Moment = bench.world.clock.reading();
+    let begun: Monotonic = bench.world.clock.reading();
     bench.run_dry().await;
     assert_eq!(bench.states(), ["failed"]);
     assert!(bench.world.clock.reading().since(begun) <= seconds(7 * 24 * 3600));

@@ -9,7 +9,7 @@ use avatar_watch::config::location::ConfigFile;
 use avatar_watch::daemon::checked;
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::channel::ChannelName;
-use avatar_watch::domain::condition::{About, BlindCause, Phase};
+use avatar_watch::domain::condition::{ConditionSubject, OutageCause, Phase};
 use avatar_watch::domain::event::{Event, EventKind};
 use avatar_watch::notify::format::choice::Format;
 use avatar_watch::notify::format::standard;
@@ -35,21 +35,23 @@ fn sent(event: &Event) -> String {
 fn the_guide_to_conditions_shows_them_to_the_byte() {
     let jane = news::about_avatar(Some("Jane, English"), Some("TRAINING"));
     let missing = Some("the API answered 404");
-    let account = About::Account { name: AccountName::default(), cause: BlindCause::KeyRejected };
+    let account =
+        ConditionSubject::Account { name: AccountName::default(), cause: OutageCause::KeyRejected };
     let blind = Some("the API answered 401");
-    let channel = About::Channel { name: ChannelName::parse("ops").unwrap(), recipient: None };
+    let channel =
+        ConditionSubject::Channel { name: ChannelName::parse("ops").unwrap(), recipient: None };
     let failing = Some("`ops.example.com` answered 500");
-    let recipient = About::Channel {
+    let recipient = ConditionSubject::Channel {
         name: ChannelName::parse("studio-mail").unwrap(),
         recipient: Some("boss@example.com".to_owned()),
     };
     let deferred =
         Some("`smtp.example.com` answered 450 to naming the recipient: 4.2.0 greylisted");
-    let (begun, ended) = (Phase::Begun, Phase::Ended);
+    let (begun, ended) = (Phase::Started, Phase::Resolved);
     let expected = [
         sent(&news::condition(EventKind::AvatarMissing, begun, jane, missing)),
-        sent(&news::condition(EventKind::WatchBlind, begun, account, blind)),
-        sent(&news::condition(EventKind::ConfigRejected, ended, About::Config, None)),
+        sent(&news::condition(EventKind::AccountUnavailable, begun, account, blind)),
+        sent(&news::condition(EventKind::ConfigRejected, ended, ConditionSubject::Config, None)),
         sent(&news::condition(EventKind::ChannelFailing, begun, channel, failing)),
         sent(&news::condition(EventKind::ChannelFailing, begun, recipient, deferred)),
         sent(&news::given_up()),
@@ -59,7 +61,7 @@ fn the_guide_to_conditions_shows_them_to_the_byte() {
     for kind in EventKind::OPERATIONAL {
         assert!(guide.contains(&format!("| `{kind}` |")), "{kind} is not in the table");
     }
-    for cause in BlindCause::ALL {
+    for cause in OutageCause::ALL {
         assert!(guide.contains(&format!("`{}`", cause.name())), "{} is not there", cause.name());
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::secret::Secret;
-use avatar_watch::web::hints::{ANSWERED_AFTER, Hints, TASKS_MAX, routes};
+use avatar_watch::web::hints::{Hints, RESPONSE_DELAY, TASKS_MAX, routes};
 use avatar_watch::web::server::{self, Limits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -45,10 +45,10 @@ fn short() -> Limits {
         answers: 4,
         streams: 2,
         stall: Duration::from_millis(300),
-        head: Duration::from_millis(300),
-        whole: Duration::from_millis(500),
-        last: Duration::from_millis(300),
-        grace: Duration::from_millis(300),
+        header_timeout: Duration::from_millis(300),
+        request_timeout: Duration::from_millis(500),
+        drain: Duration::from_millis(300),
+        shutdown_grace: Duration::from_millis(300),
     }
 }
 
@@ -153,9 +153,9 @@ async fn a_hint_is_read_when_its_answer_is_out() {
     while !was_quick {
         let asked = Instant::now();
         ask(door.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
-        tokio::time::sleep(ANSWERED_AFTER / 3).await;
+        tokio::time::sleep(RESPONSE_DELAY / 3).await;
         let read = door.hinted.try_recv().is_ok();
-        was_quick = asked.elapsed() < ANSWERED_AFTER;
+        was_quick = asked.elapsed() < RESPONSE_DELAY;
         assert!(!(was_quick && read), "it was read already");
         all_read(&door).await;
         while door.hinted.try_recv().is_ok() {}
@@ -251,7 +251,10 @@ async fn what_is_no_request_for_it_harms_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closed_it_lets_a_request_end_and_cuts_off_who_takes_longer() {
-    let mut door = open(Limits { whole: LIMIT, grace: Duration::from_secs(2), ..short() }, 16);
+    let mut door = open(
+        Limits { request_timeout: LIMIT, shutdown_grace: Duration::from_secs(2), ..short() },
+        16,
+    );
     let request = hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#);
     let (start, rest) = request.split_at(request.len() - 1);
     let mut quick = TcpStream::connect(door.address).await.unwrap();

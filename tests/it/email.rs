@@ -12,10 +12,10 @@ use avatar_watch::files::trust::Trust;
 use avatar_watch::notify::channels::Channel;
 use avatar_watch::notify::email::mailer::Email;
 use avatar_watch::notify::email::spec::{
-    Bounces, EmailSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, PostSpec, Proof,
-    SmtpSpec, SmtpTls,
+    Bounces, CredentialSource, EmailSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts,
+    SmtpSpec, SmtpTls, TransportConfig,
 };
-use avatar_watch::notify::message::Parcel;
+use avatar_watch::notify::message::OutboundMessage;
 use avatar_watch::secret::Secret;
 
 use crate::harness::news;
@@ -44,15 +44,18 @@ fn spec(mailbox: &Mailbox, tls: SmtpTls) -> SmtpSpec {
 
 /// The same, with the login that the mailbox knows.
 fn with_login(smtp: SmtpSpec) -> SmtpSpec {
-    let (method, proof) = (LoginMethod::Password, Proof::Given(Secret::new(CANARY)));
-    SmtpSpec { login: Some(LoginSpec { user: "watch".to_owned(), method, proof }), ..smtp }
+    let (method, proof) = (LoginMethod::Password, CredentialSource::Given(Secret::new(CANARY)));
+    SmtpSpec {
+        login: Some(LoginSpec { user: "watch".to_owned(), method, credential: proof }),
+        ..smtp
+    }
 }
 
 fn program(command: Vec<String>) -> Program {
     Program::new(command, Trust::for_named())
 }
 
-fn spec_of(post: PostSpec) -> EmailSpec {
+fn spec_of(post: TransportConfig) -> EmailSpec {
     EmailSpec {
         channel: ChannelName::parse("studio-mail").unwrap(),
         from: MailAddress::parse("watch@example.com").unwrap(),
@@ -65,7 +68,7 @@ fn spec_of(post: PostSpec) -> EmailSpec {
 
 fn email_to(to: &[&str], smtp: SmtpSpec) -> Channel {
     let to = to.iter().map(|to| MailAddress::parse(to).unwrap()).collect();
-    Channel::Email(Email::new(EmailSpec { to, ..spec_of(PostSpec::Smtp(smtp)) }).unwrap())
+    Channel::Email(Email::new(EmailSpec { to, ..spec_of(TransportConfig::Smtp(smtp)) }).unwrap())
 }
 
 fn email(smtp: SmtpSpec) -> Channel {
@@ -87,7 +90,7 @@ fn impatient(step: Step, smtp: SmtpSpec) -> SmtpSpec {
     SmtpSpec { timeouts, ..smtp }
 }
 
-fn parcel(channel: &Channel) -> Parcel {
+fn parcel(channel: &Channel) -> OutboundMessage {
     news::parcels(channel, &news::settled(Some("Jane, English"), "IDLE")).remove(0)
 }
 
@@ -415,7 +418,7 @@ async fn bounces_go_where_they_were_asked_to() {
         (Bounces::Nowhere, ""),
     ] {
         let mailbox = Mailbox::start(Security::Plain, None).await;
-        let post = PostSpec::Smtp(spec(&mailbox, SmtpTls::None));
+        let post = TransportConfig::Smtp(spec(&mailbox, SmtpTls::None));
         let channel = Channel::Email(Email::new(EmailSpec { bounces, ..spec_of(post) }).unwrap());
         assert_eq!(try_once(&channel).await.class, OutcomeClass::Delivered);
         let mail = mailbox.wait_for(1).await.remove(0);

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::channel::ChannelName;
-use avatar_watch::domain::condition::{About, BlindCause, Phase};
+use avatar_watch::domain::condition::{ConditionSubject, OutageCause, Phase};
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::mail_address::MailAddress;
 use avatar_watch::domain::mail_domain::MailDomain;
 use avatar_watch::notify::channels::Channel;
 use avatar_watch::notify::email::mailer::Email;
 use avatar_watch::notify::email::spec::{
-    Bounces, EmailSpec, FileSpec, MailStyle, PostSpec, Threading,
+    Bounces, EmailSpec, FileSpec, MailStyle, Threading, TransportConfig,
 };
-use avatar_watch::notify::message::Parcel;
+use avatar_watch::notify::message::OutboundMessage;
 
 use proptest::prelude::*;
 
@@ -90,15 +90,15 @@ fn spec() -> EmailSpec {
         bounces: Bounces::Sender,
         style: MailStyle::plain(MailDomain::parse("watch.example.com").unwrap()),
         // Nothing is sent here.
-        post: PostSpec::File(FileSpec { folder: "/nowhere".into() }),
+        post: TransportConfig::File(FileSpec { folder: "/nowhere".into() }),
     }
 }
 
-fn mail_about(event: &Event) -> Parcel {
+fn mail_about(event: &Event) -> OutboundMessage {
     mail_of(spec(), event)
 }
 
-fn mail_of(spec: EmailSpec, event: &Event) -> Parcel {
+fn mail_of(spec: EmailSpec, event: &Event) -> OutboundMessage {
     let channel = Channel::Email(Email::new(spec).unwrap());
     let parcel = news::parcels(&channel, event).remove(0);
     assert_eq!(parcel, news::parcels(&channel, event).remove(0), "the same bytes every time");
@@ -161,7 +161,7 @@ fn a_mail_says_how_long_the_training_took_as_far_as_we_saw() {
     let seen = Some("2h 59m to 3h, from our first sight of it".to_owned());
     assert_eq!(took(&event), seen);
     let Subject::Transition { training, .. } = &mut event.subject else { unreachable!() };
-    training.as_mut().unwrap().lasted_min = Duration::from_secs(3 * 3_600);
+    training.as_mut().unwrap().duration_min = Duration::from_secs(3 * 3_600);
     let known = Some("about 3h, from our first sight of it".to_owned());
     assert_eq!(took(&event), known);
     let Subject::Transition { training, .. } = &mut event.subject else { unreachable!() };
@@ -249,8 +249,8 @@ fn read(mail: &[u8]) -> (String, String) {
 
 #[test]
 fn a_condition_says_what_began_or_ended_whose_it_is_and_what_to_do() {
-    let account = |cause| About::Account { name: AccountName::default(), cause };
-    let check = |kind, phase, about: About, reason, subject: &str, said: &[&str]| {
+    let account = |cause| ConditionSubject::Account { name: AccountName::default(), cause };
+    let check = |kind, phase, about: ConditionSubject, reason, subject: &str, said: &[&str]| {
         let parcel = mail_about(&news::condition(kind, phase, about, reason));
         let (line, text) = read(&parcel.body);
         assert_eq!(line, format!("[avatar-watch] {subject}"));
@@ -261,7 +261,7 @@ fn a_condition_says_what_began_or_ended_whose_it_is_and_what_to_do() {
         assert_eq!(header(&parcel.body, "X-Avatar-Watch-Type"), kind.name());
     };
     let jane = || news::about_avatar(Some("Jane"), Some("TRAINING"));
-    let (begun, ended) = (Phase::Begun, Phase::Ended);
+    let (begun, ended) = (Phase::Started, Phase::Resolved);
     let gone = Some("404 (no such avatar)");
     let said = [news::AVATAR, "404 (no such avatar)", "Last seen as: TRAINING", "deleted"];
     check(EventKind::AvatarMissing, begun, jane(), gone, "Jane: missing", &said);
@@ -269,7 +269,7 @@ fn a_condition_says_what_began_or_ended_whose_it_is_and_what_to_do() {
     let subject = format!("{}: missing", news::AVATAR);
     check(EventKind::AvatarMissing, begun, never, gone, &subject, &["Last seen as: never"]);
     check(EventKind::AvatarMissing, ended, jane(), None, "Jane: found again", &["Found again"]);
-    let kind = EventKind::AvatarUnseen;
+    let kind = EventKind::AvatarUnreachable;
     check(kind, begun, jane(), Some("403"), "Jane: out of sight", &["403", "the key works"]);
     check(kind, ended, jane(), None, "Jane: in sight again", &["can be looked at"]);
     let kind = EventKind::AvatarTrainingOverdue;
@@ -278,35 +278,36 @@ fn a_condition_says_what_began_or_ended_whose_it_is_and_what_to_do() {
     let said = ["is over", "Last seen as: IDLE"];
     check(kind, ended, idle, None, "Jane: no longer in training", &said);
     for (cause, advice) in [
-        (BlindCause::KeyRejected, "revoked"),
-        (BlindCause::Throttled, "max_requests_per_second"),
-        (BlindCause::Unreachable, "network"),
-        (BlindCause::Unusable, "base_url"),
-        (BlindCause::Local, "LimitNOFILE"),
+        (OutageCause::KeyRejected, "revoked"),
+        (OutageCause::Throttled, "max_requests_per_second"),
+        (OutageCause::Unreachable, "network"),
+        (OutageCause::InvalidResponse, "base_url"),
+        (OutageCause::Local, "LimitNOFILE"),
     ] {
         let said = ["so it is", advice, "told afterwards", &cause.name().replace('_', " ")];
-        let (kind, why) = (EventKind::WatchBlind, Some("so it is"));
+        let (kind, why) = (EventKind::AccountUnavailable, Some("so it is"));
         check(kind, begun, account(cause), why, "account argil: blind", &said);
         let subject = "account argil: sees again";
         check(kind, ended, account(cause), None, subject, &["Sees again"]);
     }
     let kind = EventKind::ConfigRejected;
     let said = ["a.toml:3: no", "avatar-watch check", "stays in force"];
-    check(kind, begun, About::Config, Some("a.toml:3: no"), "config: not taken", &said);
-    check(kind, ended, About::Config, None, "config: taken", &["in force"]);
+    check(kind, begun, ConditionSubject::Config, Some("a.toml:3: no"), "config: not taken", &said);
+    check(kind, ended, ConditionSubject::Config, None, "config: taken", &["in force"]);
 }
 
 #[test]
 fn mails_about_one_thing_are_one_thread() {
     let thread = |event: &Event| header(&mail_about(event).body, "References");
     let jane = news::about_avatar(Some("Jane"), None);
-    let missing = news::condition(EventKind::AvatarMissing, Phase::Begun, jane, None);
+    let missing = news::condition(EventKind::AvatarMissing, Phase::Started, jane, None);
     assert_eq!(thread(&missing), thread(&news::settled(Some("Jane"), "IDLE")));
     let account = AccountName::parse("studio_2").unwrap();
-    let about = About::Account { name: account, cause: BlindCause::Local };
-    let blind = news::condition(EventKind::WatchBlind, Phase::Begun, about, None);
+    let about = ConditionSubject::Account { name: account, cause: OutageCause::Local };
+    let blind = news::condition(EventKind::AccountUnavailable, Phase::Started, about, None);
     assert_eq!(thread(&blind), "<account.studio-2@watch.example.com>");
-    let config = news::condition(EventKind::ConfigRejected, Phase::Begun, About::Config, None);
+    let config =
+        news::condition(EventKind::ConfigRejected, Phase::Started, ConditionSubject::Config, None);
     assert_eq!(thread(&config), "<config@watch.example.com>");
 }
 
@@ -317,7 +318,7 @@ fn a_hostile_name_or_reason_of_a_condition_is_harmless() {
     let long = "x".repeat(10_000);
     for text in [hostile, &long, ""] {
         let about = news::about_avatar(Some(text), Some(text));
-        let event = news::condition(EventKind::AvatarMissing, Phase::Begun, about, Some(text));
+        let event = news::condition(EventKind::AvatarMissing, Phase::Started, about, Some(text));
         let mail = mail_about(&event).body;
         let (subject, _) = read(&mail);
         assert!(subject.len() < 700 && !subject.contains("=?utf-8?q?J"), "{subject}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avatar_watch::argil::client::{Client, ClientSpec};
-use avatar_watch::daemon::plan::Plan;
+use avatar_watch::daemon::plan::RuntimeConfig;
 use avatar_watch::domain::status::Status;
 use avatar_watch::secret::Secret;
 use avatar_watch::store::reader::DeliveryFilter;
@@ -52,7 +52,7 @@ impl Bench {
     }
 
     /// A plan with these avatars, told to `ops`.
-    fn plan(&self, avatars: &[&str]) -> Plan<Counted<Client>, Post> {
+    fn plan(&self, avatars: &[&str]) -> RuntimeConfig<Counted<Client>, Post> {
         let plan = plan(Arc::clone(&self.source));
         let plan = with_channel(plan, "ops", &self.ops);
         avatars.iter().fold(plan, |plan, avatar| with_avatar(plan, avatar, None))
@@ -147,7 +147,7 @@ async fn a_settled_avatar_is_never_looked_at_again_when_settled_is_never() {
     bench.api.set_status("b", "NOT_TRAINED");
     bench.world.loops = Loops::Poller;
     let mut plan = bench.plan(&["a", "b"]);
-    plan.cadence.settled = None;
+    plan.intervals.settled = None;
     bench.world.start(plan).await;
     bench.world.quiet().await;
     bench.world.live(seconds(3600)).await;

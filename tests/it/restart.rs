@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::roll::RandomBits;
 use tokio::sync::Notify;
 
 use crate::harness::argil::{Answer as Served, FakeArgil};
@@ -155,7 +155,7 @@ async fn killed_a_hundred_times_at_random_every_transition_is_told() {
     let seed =
         std::env::var("AVATAR_WATCH_KILL_SEED").map_or(0x5EED_u64, |text| text.parse().unwrap());
     println!("AVATAR_WATCH_KILL_SEED={seed}");
-    let roll = |salt: u64| Roll::new(u128::from(seed)).derive(salt).fraction();
+    let roll = |salt: u64| RandomBits::new(u128::from(seed)).derive(salt).fraction();
     let avatars = ["a1", "a2", "a3", "a4"];
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     // Many short waits: a delivery may meet a kill or a refusal again and again.

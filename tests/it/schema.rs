@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::channel::ChannelName;
-use avatar_watch::domain::condition::{About, BlindCause, Phase};
+use avatar_watch::domain::condition::{ConditionSubject, OutageCause, Phase};
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::transition::{Earlier, Previous};
@@ -34,7 +34,8 @@ fn transitions() -> Vec<Event> {
     let mut events = Vec::new();
     for to in STATUSES {
         for from in STATUSES.into_iter().filter(|from| *from != to) {
-            let seen = Previous::Seen { status: Status::from_name(from), at: news::DETECTED_AT };
+            let seen =
+                Previous::Observed { status: Status::from_name(from), at: news::DETECTED_AT };
             for previous in [seen, Previous::Assumed(Status::from_name(from)), Previous::Absent] {
                 for (infer, bare) in [(true, false), (false, true)] {
                     events.push(transition(previous.clone(), to, infer, bare));
@@ -43,9 +44,9 @@ fn transitions() -> Vec<Event> {
         }
     }
     // A training that was seen, and then statuses that nobody knows.
-    let odd = || Previous::Seen { status: Status::from_name(HOSTILE), at: news::DETECTED_AT };
+    let odd = || Previous::Observed { status: Status::from_name(HOSTILE), at: news::DETECTED_AT };
     for to in ["IDLE", "TRAINING_FAILED", "REFUSED"] {
-        for earlier in [Earlier::Seen, Earlier::Supposed] {
+        for earlier in [Earlier::Observed, Earlier::Assumed] {
             let mut event = transition(odd(), to, true, false);
             let Subject::Transition { transition, .. } = &mut event.subject else { unreachable!() };
             transition.earlier = Some(earlier);
@@ -73,32 +74,32 @@ fn transition(previous: Previous, to: &str, infer: bool, bare: bool) -> Event {
 }
 
 fn conditions() -> Vec<Event> {
-    let account = |cause| About::Account { name: AccountName::default(), cause };
-    let channel = || About::Channel {
+    let account = |cause| ConditionSubject::Account { name: AccountName::default(), cause };
+    let channel = || ConditionSubject::Channel {
         name: ChannelName::parse(&"Z-_9".repeat(16)).unwrap(),
         recipient: None,
     };
     let mut events = Vec::new();
-    for phase in [Phase::Begun, Phase::Ended] {
+    for phase in [Phase::Started, Phase::Resolved] {
         for reason in [None, Some(HOSTILE)] {
             let mut tell = |kind, about| events.push(news::condition(kind, phase, about, reason));
             for kind in [
                 EventKind::AvatarMissing,
-                EventKind::AvatarUnseen,
+                EventKind::AvatarUnreachable,
                 EventKind::AvatarTrainingOverdue,
                 EventKind::AvatarStatusUnrecognized,
             ] {
                 tell(kind, news::about_avatar(None, None));
                 tell(kind, news::about_avatar(Some(HOSTILE), Some(HOSTILE)));
             }
-            for cause in BlindCause::ALL {
-                tell(EventKind::WatchBlind, account(cause));
+            for cause in OutageCause::ALL {
+                tell(EventKind::AccountUnavailable, account(cause));
             }
-            tell(EventKind::ConfigRejected, About::Config);
+            tell(EventKind::ConfigRejected, ConditionSubject::Config);
             tell(EventKind::ChannelFailing, channel());
             let recipient = Some(HOSTILE.to_owned());
             let name = ChannelName::parse("mail").unwrap();
-            tell(EventKind::ChannelFailing, About::Channel { name, recipient });
+            tell(EventKind::ChannelFailing, ConditionSubject::Channel { name, recipient });
             tell(EventKind::ChannelDisabled, channel());
         }
     }
@@ -234,8 +235,9 @@ fn wrong_values_of_the_right_type_are_refused() {
     check(&ready, "/data/previous_status", json!("IDLE"));
     check(&ready, "/data/last_seen_previous_at", json!(null));
     check(&news::settled(None, "REFUSED"), "/data/status", json!("IDLE"));
-    let about = About::Account { name: AccountName::default(), cause: BlindCause::Local };
-    let blind = news::condition(EventKind::WatchBlind, Phase::Begun, about, None);
+    let about =
+        ConditionSubject::Account { name: AccountName::default(), cause: OutageCause::Local };
+    let blind = news::condition(EventKind::AccountUnavailable, Phase::Started, about, None);
     check(&blind, "/data/cause", json!("tired"));
     check(&blind, "/data/state", json!("going on"));
     check(&blind, "/data/account", json!("a b"));

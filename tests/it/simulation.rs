@@ -17,7 +17,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use avatar_watch::domain::moment::Moment;
+use avatar_watch::domain::moment::Monotonic;
 
 mod act;
 mod dice;
@@ -84,7 +84,7 @@ fn tell(text: &str) {
 }
 
 /// Hours between two moments.
-fn hours(from: Moment, to: Moment) -> f64 {
+fn hours(from: Monotonic, to: Monotonic) -> f64 {
     to.since(from).as_secs_f64() / 3600.0
 }
 

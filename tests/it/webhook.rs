@@ -7,7 +7,7 @@ use avatar_watch::domain::delivery::{Outcome, OutcomeClass, RETRY_AFTER_MAX};
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::notify::channels::Channel;
 use avatar_watch::notify::http::{Webhook, WebhookSpec};
-use avatar_watch::notify::message::Parcel;
+use avatar_watch::notify::message::OutboundMessage;
 use avatar_watch::secret::Secret;
 use avatar_watch::signing_secret::SigningSecret;
 
@@ -44,7 +44,7 @@ fn channel(url: &str) -> Channel {
     channel_with(url, &[SECRET], Duration::from_secs(8))
 }
 
-fn parcel(channel: &Channel) -> Parcel {
+fn parcel(channel: &Channel) -> OutboundMessage {
     let event = news::settled(Some("Jane, English"), "IDLE");
     news::parcels(channel, &event).remove(0)
 }

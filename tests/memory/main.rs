@@ -20,18 +20,18 @@ use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::mail_address::MailAddress;
 use avatar_watch::domain::mail_domain::MailDomain;
-use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::roll::RandomBits;
 use avatar_watch::domain::template_tree::TemplateTree;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::notify::channels::Channel;
 use avatar_watch::notify::email::mailer::Email;
 use avatar_watch::notify::email::spec::{
-    Bounces, EmailSpec, MailStyle, PhaseTimeouts, PostSpec, SmtpSpec, SmtpTls,
+    Bounces, EmailSpec, MailStyle, PhaseTimeouts, SmtpSpec, SmtpTls, TransportConfig,
 };
 use avatar_watch::notify::format::choice::Format;
 use avatar_watch::notify::format::template::Template;
 use avatar_watch::notify::http::{Webhook, WebhookSpec};
-use avatar_watch::notify::message::{Draft, Parcel};
+use avatar_watch::notify::message::{OutboundMessage, RenderedMessage};
 use avatar_watch::secret::Secret;
 use avatar_watch::web::hints;
 use flate2::Compression;
@@ -267,29 +267,29 @@ fn client(server: &Server) -> Client {
 fn list(tokio: &Runtime, body: Body) -> usize {
     let server = Server::of(body);
     let client = client(&server);
-    server.peak(tokio, async move { client.list(NOW).await })
+    server.peak(tokio, async move { client.list_avatars(NOW).await })
 }
 
 fn look(tokio: &Runtime, body: Body) -> usize {
     let server = Server::of(body);
     let client = client(&server);
     let id = AvatarId::parse("a1").unwrap();
-    server.peak(tokio, async move { client.look(&id, NOW).await })
+    server.peak(tokio, async move { client.get_avatar(&id, NOW).await })
 }
 
 fn ping(channel: ChannelName) -> Event {
     Event {
-        id: EventId::mint(NOW, Roll::new(1)),
+        id: EventId::mint(NOW, RandomBits::new(1)),
         kind: EventKind::TestPing,
         occurred_at: NOW,
         subject: Subject::Ping { channel },
     }
 }
 
-fn parcel(channel: &Channel) -> Parcel {
+fn parcel(channel: &Channel) -> OutboundMessage {
     let event = ping(ChannelName::parse("ops").unwrap());
-    let draft: Draft = channel.freeze(&event, NOW, Roll::new(2)).remove(0);
-    Parcel {
+    let draft: RenderedMessage = channel.render(&event, NOW, RandomBits::new(2)).remove(0);
+    OutboundMessage {
         delivery_id: draft.id,
         event_id: event.id,
         recipient: draft.recipient,
@@ -323,7 +323,7 @@ fn mail(tokio: &Runtime, reply: Vec<u8>) -> usize {
         to: vec![MailAddress::parse("ops@example.com").unwrap()],
         bounces: Bounces::Sender,
         style: MailStyle::plain(MailDomain::parse("watch.example.com").unwrap()),
-        post: PostSpec::Smtp(smtp),
+        post: TransportConfig::Smtp(smtp),
     };
     try_once(tokio, server, Channel::Email(Email::new(spec).unwrap()))
 }

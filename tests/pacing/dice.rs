@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 use std::time::Duration;
 
-use avatar_watch::daemon::chance::Chance;
+use avatar_watch::daemon::chance::Rng;
 use avatar_watch::domain::status::Status;
 
 /// One training, as it truly was.
@@ -23,11 +23,11 @@ impl Training {
 }
 
 /// Seeded dice.
-pub(crate) struct Dice(Chance);
+pub(crate) struct Dice(Rng);
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(Chance::seeded(seed))
+        Self(Rng::seeded(seed))
     }
 
     /// Of an image avatar: about half a minute.
@@ -85,7 +85,7 @@ impl Dice {
     }
 
     fn between(&self, least: f64, most: f64) -> f64 {
-        least + (most - least) * self.0.roll().fraction()
+        least + (most - least) * self.0.next_bits().fraction()
     }
 
     /// Around 1, log-normal with that spread, as Box and Muller throw it.

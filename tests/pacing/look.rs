@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use avatar_watch::daemon::chance::Chance;
-use avatar_watch::daemon::experience::Experience;
+use avatar_watch::daemon::chance::Rng;
+use avatar_watch::daemon::experience::ForecastCache;
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
-use avatar_watch::domain::cadence::Cadence;
+use avatar_watch::domain::cadence::PollIntervals;
 use avatar_watch::domain::observation::Observation;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
@@ -48,13 +48,13 @@ fn repeat(training: &Training, interval: Duration) -> Look {
     Look { delay: now.saturating_sub(training.lasts), requests, by_forecast: false }
 }
 
-fn watch_all(trainings: &[Training], cadence: &Cadence) -> Vec<Look> {
-    let mut experience = Experience::default();
+fn watch_all(trainings: &[Training], cadence: &PollIntervals) -> Vec<Look> {
+    let mut experience = ForecastCache::default();
     let mut begins_at = Timestamp::from_millis(0);
     let mut looks = Vec::with_capacity(trainings.len());
     for (number, training) in (0..).zip(trainings) {
         // Chance of its own for each, so that the ways differ in nothing but their decisions.
-        let chance = Chance::seeded(number);
+        let chance = Rng::seeded(number);
         let (look, seen_at) = watch(training, begins_at, cadence, &mut experience, &chance);
         looks.push(look);
         begins_at = seen_at.plus(PAUSE);
@@ -66,9 +66,9 @@ fn watch_all(trainings: &[Training], cadence: &Cadence) -> Vec<Look> {
 fn watch(
     training: &Training,
     begins_at: Timestamp,
-    cadence: &Cadence,
-    experience: &mut Experience,
-    chance: &Chance,
+    cadence: &PollIntervals,
+    experience: &mut ForecastCache,
+    chance: &Rng,
 ) -> (Look, Timestamp) {
     let account = AccountName::default();
     let mut avatar = Avatar {
@@ -93,7 +93,7 @@ fn watch(
         let policy =
             Policy { forecast: forecast.as_deref(), ..Policy::new(cadence, &account, now) };
         let seen = Observation::Seen(Box::new(avatar.clone()));
-        let decision = watch.observe(seen, now, &policy, chance.roll());
+        let decision = watch.observe(seen, now, &policy, chance.next_bits());
         if let Some(ended) = &decision.training {
             experience.add(ended);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
 use avatar_watch::config::location::ConfigFile;
-use avatar_watch::domain::cadence::{Cadence, TrainingPace};
+use avatar_watch::domain::cadence::{PollIntervals, TrainingInterval};
 
 /// A way of looking.
 pub(crate) struct Way {
@@ -20,7 +20,7 @@ pub(crate) enum Pace {
     /// What people write: ask, sleep, ask again.
     Fixed(Duration),
     /// The product.
-    Ours(Box<Cadence>),
+    Ours(Box<PollIntervals>),
 }
 
 impl Way {
@@ -33,21 +33,21 @@ impl Way {
         let ours = |name, learn| {
             let defaults = defaults();
             let max = max.unwrap_or(defaults.training.max);
-            let training = TrainingPace { max, learn, ..defaults.training };
-            Self { name, pace: Pace::Ours(Box::new(Cadence { training, ..defaults })) }
+            let training = TrainingInterval { max, adaptive: learn, ..defaults.training };
+            Self { name, pace: Pace::Ours(Box::new(PollIntervals { training, ..defaults })) }
         };
         [fixed("every 10 s", 10), fixed("every 60 s", 60), ours(BY_AGE, false), ours(LEARNED, true)]
     }
 }
 
 /// The pace of a config that says nothing about it.
-fn defaults() -> Cadence {
+fn defaults() -> PollIntervals {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("avatar-watch.toml");
     fs::write(&path, "[argil]\napi_key = { env = \"KEY\" }\n").unwrap();
     let variables = [("KEY".to_owned(), "secret".to_owned())];
     let environment: Environment = variables.into_iter().collect();
-    file::load(&ConfigFile::named(path), &environment).unwrap().cadence
+    file::load(&ConfigFile::named(path), &environment).unwrap().intervals
 }
 
 pub(crate) const BY_AGE: &str = "by age";

@@ -11,12 +11,12 @@ use serde::Serialize;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::files::write::{PRIVATE, probe, replace};
-use crate::notify::fault::stopped;
-use crate::notify::message::Parcel;
+use crate::notify::fault::failed_outcome;
+use crate::notify::message::OutboundMessage;
 
 /// The folder.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct FileTransport {
     path: PathBuf,
 }
 
@@ -29,18 +29,18 @@ struct Envelope<'a> {
     delivery: &'a str,
 }
 
-impl Folder {
+impl FileTransport {
     pub(super) const fn new(path: PathBuf) -> Self {
         Self { path }
     }
 
     /// How long one try takes at most, as far as a disk can be believed.
-    pub(super) const fn attempt_max() -> Duration {
+    pub(super) const fn attempt_timeout() -> Duration {
         Duration::from_secs(30)
     }
 
     /// Writes the envelope, and then the mail. Without a sender, bounces go nowhere.
-    pub(super) async fn deliver(&self, from: Option<String>, parcel: &Parcel) -> Outcome {
+    pub(super) async fn deliver(&self, from: Option<String>, parcel: &OutboundMessage) -> Outcome {
         let envelope = Envelope {
             from: from.as_deref().unwrap_or_default(),
             to: &parcel.recipient,
@@ -57,17 +57,17 @@ impl Folder {
             replace(&folder.join(format!("{id}.eml")), &mail, PRIVATE)
         });
         // The writing ends with an error of its own kind only when it panics.
-        self.judge(writing.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
+        self.classify(writing.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
     }
 
     /// Whether a file can be made there; none is left.
     pub(super) async fn probe(&self) -> Outcome {
         let folder = self.path.clone();
         let trying = tokio::task::spawn_blocking(move || probe(&folder));
-        self.judge(trying.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
+        self.classify(trying.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
     }
 
-    fn judge(&self, written: io::Result<()>) -> Outcome {
+    fn classify(&self, written: io::Result<()>) -> Outcome {
         let Err(error) = written else { return Outcome::new(OutcomeClass::Delivered, FILE) };
         let class = match error.kind() {
             io::ErrorKind::NotFound
@@ -77,7 +77,11 @@ impl Folder {
             _ => OutcomeClass::Local,
         };
         let folder = self.path.display();
-        stopped(class, FILE, format!("a mail cannot be written to the folder `{folder}`: {error}"))
+        failed_outcome(
+            class,
+            FILE,
+            format!("a mail cannot be written to the folder `{folder}`: {error}"),
+        )
     }
 }
 

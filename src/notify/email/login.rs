@@ -11,20 +11,20 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::secret_text::{SecretKind, clean};
-use crate::notify::email::program::{self, End, Ran};
+use crate::notify::email::program::{self, ExitReason, ProcessOutput};
 use crate::notify::email::sendmail::start_class;
-use crate::notify::email::spec::{LoginMethod, LoginSpec, Proof};
-use crate::notify::fault::stopped;
+use crate::notify::email::spec::{CredentialSource, LoginMethod, LoginSpec};
+use crate::notify::fault::failed_outcome;
 use crate::secret::Secret;
 
 /// How to log in.
-pub(super) struct Login(LoginSpec);
+pub(super) struct Auth(LoginSpec);
 
 /// What one try logs in with.
-pub(super) struct Pass {
+pub(super) struct Credential {
     method: LoginMethod,
     user: String,
-    proof: Secret,
+    secret: Secret,
 }
 
 /// A way of logging in (RFC 4954).
@@ -46,7 +46,7 @@ impl Mechanism {
     }
 }
 
-impl Pass {
+impl Credential {
     /// The ways to log in, best first.
     pub(super) const fn mechanisms(&self) -> &'static [Mechanism] {
         match self.method {
@@ -59,9 +59,9 @@ impl Pass {
     /// whatever its words are.
     pub(super) fn lines(&self, mechanism: Mechanism) -> Vec<String> {
         let encoded = || match mechanism {
-            Mechanism::Plain => plain(&self.user, &self.proof),
+            Mechanism::Plain => plain(&self.user, &self.secret),
             Mechanism::Login => STANDARD.encode(&self.user),
-            Mechanism::Xoauth2 => bearer(&self.user, &self.proof),
+            Mechanism::Xoauth2 => bearer(&self.user, &self.secret),
         };
         let begin = |initial: &str| format!("AUTH {}{initial}", mechanism.name());
         match mechanism {
@@ -70,7 +70,7 @@ impl Pass {
                 vec![begin(&format!(" {}", encoded())), encoded(), String::new()]
             }
             Mechanism::Login => {
-                vec![begin(""), encoded(), STANDARD.encode(self.proof.expose())]
+                vec![begin(""), encoded(), STANDARD.encode(self.secret.expose())]
             }
             // Not a question but the reason, which an empty line asks the verdict for.
             Mechanism::Xoauth2 => vec![begin(&format!(" {}", encoded())), String::new()],
@@ -79,28 +79,28 @@ impl Pass {
 
     /// How it would look if a server sent it back.
     pub(super) fn hidden(&self) -> [String; 4] {
-        let Self { user, proof, .. } = self;
+        let Self { user, secret: proof, .. } = self;
         let given = proof.expose();
         [given.to_owned(), STANDARD.encode(given), plain(user, proof), bearer(user, proof)]
     }
 }
 
-impl Login {
+impl Auth {
     pub(super) const fn new(spec: LoginSpec) -> Self {
         Self(spec)
     }
 
     /// Fetches what this try logs in with; a program gets `limit` for it.
-    pub(super) async fn pass(&self, limit: Duration) -> Result<Pass, Outcome> {
-        let LoginSpec { user, method, proof } = &self.0;
+    pub(super) async fn pass(&self, limit: Duration) -> Result<Credential, Outcome> {
+        let LoginSpec { user, method, credential: proof } = &self.0;
         let proof = match proof {
-            Proof::Given(secret) => secret.clone(),
-            Proof::Command(program) => {
+            CredentialSource::Given(secret) => secret.clone(),
+            CredentialSource::Command(program) => {
                 let ran = program::run(program, &[], b"", limit).await;
-                printed(program.name(), &ran, kind(*method))?
+                command_output(program.name(), &ran, kind(*method))?
             }
         };
-        Ok(Pass { method: *method, user: user.clone(), proof })
+        Ok(Credential { method: *method, user: user.clone(), secret: proof })
     }
 }
 
@@ -113,31 +113,37 @@ const fn kind(method: LoginMethod) -> SecretKind {
 }
 
 /// What a program printed, if it is a password or a token.
-fn printed(name: &str, ran: &Ran, kind: SecretKind) -> Result<Secret, Outcome> {
+fn command_output(name: &str, ran: &ProcessOutput, kind: SecretKind) -> Result<Secret, Outcome> {
     let wrong = |class, said: String| {
-        Err(stopped(class, TOKEN, format!("`{name}`, which gives the password or token, {said}")))
+        Err(failed_outcome(
+            class,
+            TOKEN,
+            format!("`{name}`, which gives the password or token, {said}"),
+        ))
     };
-    match &ran.end {
-        End::Exit(0) => {}
-        End::Exit(TEMP_FAIL) => {
+    match &ran.exit {
+        ExitReason::Exit(0) => {}
+        ExitReason::Exit(TEMP_FAIL) => {
             return wrong(OutcomeClass::Local, format!("exited with {TEMP_FAIL} (later)"));
         }
-        End::Exit(code) => {
+        ExitReason::Exit(code) => {
             return wrong(OutcomeClass::Misconfigured, format!("exited with {code}"));
         }
-        End::Signal { signal, .. } => {
+        ExitReason::Signal { signal, .. } => {
             return wrong(OutcomeClass::Local, format!("was killed by signal {signal}"));
         }
-        End::Late { .. } => return wrong(OutcomeClass::Local, "did not end in time".to_owned()),
-        End::Flooded { .. } => {
+        ExitReason::TimedOut { .. } => {
+            return wrong(OutcomeClass::Local, "did not end in time".to_owned());
+        }
+        ExitReason::TooMuchOutput { .. } => {
             let said = "printed more than a mebibyte, and was killed".to_owned();
             return wrong(OutcomeClass::Misconfigured, said);
         }
-        End::NotStarted(error) => {
+        ExitReason::NotStarted(error) => {
             return wrong(start_class(error), program::not_started(name, error));
         }
     }
-    clean(&ran.printed, kind).map(Secret::new).or_else(|fault| {
+    clean(&ran.stdout, kind).map(Secret::new).or_else(|fault| {
         let said = format!("printed one that {fault} ({})", fault.help());
         wrong(OutcomeClass::Misconfigured, said)
     })
@@ -164,9 +170,10 @@ mod tests {
 
     #[test]
     fn only_one_good_line_is_a_token_and_nothing_said_is_repeated() {
-        let check = |end: End, said: &[u8], expected: Result<&str, OutcomeClass>| {
-            let ran = Ran { end, printed: said.to_vec(), complaint: b"CANARY".to_vec() };
-            let found = printed("/bin/token", &ran, SecretKind::Password);
+        let check = |end: ExitReason, said: &[u8], expected: Result<&str, OutcomeClass>| {
+            let ran =
+                ProcessOutput { exit: end, stdout: said.to_vec(), stderr: b"CANARY".to_vec() };
+            let found = command_output("/bin/token", &ran, SecretKind::Password);
             if let Err(outcome) = &found {
                 assert_eq!(outcome.phase, TOKEN);
                 assert!(!format!("{outcome:?}").contains("CANARY"), "{outcome:?}");
@@ -175,28 +182,32 @@ mod tests {
             assert_eq!(found.map_err(|it| it.class), expected.map(str::to_owned));
         };
         let misconfigured = Err(OutcomeClass::Misconfigured);
-        check(End::Exit(0), b"\xef\xbb\xbftok 3n\r\n", Ok("tok 3n"));
-        check(End::Exit(0), "pässword\n".as_bytes(), Ok("pässword"));
-        check(End::Exit(0), b"\n", misconfigured);
-        check(End::Exit(0), b" CANARY\n", misconfigured);
-        check(End::Exit(0), b"C\0A\0N\0A\0R\0Y\0", misconfigured);
-        check(End::Exit(0), b"CANARY\nCANARY", misconfigured);
-        check(End::Exit(0), b"CANARY\x01auth", misconfigured);
-        check(End::Exit(0), b"CANARY\xff", misconfigured);
-        check(End::Exit(0), &[b'x'; 8 * 1024 + 1], misconfigured);
-        check(End::Exit(1), b"CANARY", misconfigured);
-        check(End::Exit(75), b"CANARY", Err(OutcomeClass::Local));
-        check(End::Signal { signal: 9, fed: true }, b"", Err(OutcomeClass::Local));
-        check(End::Late { fed: true }, b"", Err(OutcomeClass::Local));
-        check(End::Flooded { fed: true }, b"CANARY", misconfigured);
-        check(End::NotStarted(std::io::ErrorKind::NotFound.into()), b"", misconfigured);
+        check(ExitReason::Exit(0), b"\xef\xbb\xbftok 3n\r\n", Ok("tok 3n"));
+        check(ExitReason::Exit(0), "pässword\n".as_bytes(), Ok("pässword"));
+        check(ExitReason::Exit(0), b"\n", misconfigured);
+        check(ExitReason::Exit(0), b" CANARY\n", misconfigured);
+        check(ExitReason::Exit(0), b"C\0A\0N\0A\0R\0Y\0", misconfigured);
+        check(ExitReason::Exit(0), b"CANARY\nCANARY", misconfigured);
+        check(ExitReason::Exit(0), b"CANARY\x01auth", misconfigured);
+        check(ExitReason::Exit(0), b"CANARY\xff", misconfigured);
+        check(ExitReason::Exit(0), &[b'x'; 8 * 1024 + 1], misconfigured);
+        check(ExitReason::Exit(1), b"CANARY", misconfigured);
+        check(ExitReason::Exit(75), b"CANARY", Err(OutcomeClass::Local));
+        check(ExitReason::Signal { signal: 9, fed: true }, b"", Err(OutcomeClass::Local));
+        check(ExitReason::TimedOut { fed: true }, b"", Err(OutcomeClass::Local));
+        check(ExitReason::TooMuchOutput { fed: true }, b"CANARY", misconfigured);
+        check(ExitReason::NotStarted(std::io::ErrorKind::NotFound.into()), b"", misconfigured);
     }
 
     #[test]
     fn what_a_program_printed_is_refused_by_its_name() {
         let check = |said: &[u8], kind: SecretKind, expected: &str| {
-            let ran = Ran { end: End::Exit(0), printed: said.to_vec(), complaint: Vec::new() };
-            let reason = printed("/bin/token", &ran, kind).unwrap_err().error.unwrap();
+            let ran = ProcessOutput {
+                exit: ExitReason::Exit(0),
+                stdout: said.to_vec(),
+                stderr: Vec::new(),
+            };
+            let reason = command_output("/bin/token", &ran, kind).unwrap_err().error.unwrap();
             assert!(reason.contains(expected) && !reason.contains("CANARY"), "{reason}");
         };
         check(

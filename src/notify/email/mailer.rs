@@ -9,36 +9,36 @@ use std::time::Duration;
 use crate::domain::delivery::{DeliveryId, Outcome, OutcomeClass};
 use crate::domain::event::Event;
 use crate::domain::mail_address::MailAddress;
-use crate::domain::roll::Roll;
+use crate::domain::roll::RandomBits;
 use crate::domain::timestamp::Timestamp;
-use crate::notify::email::folder::Folder;
-use crate::notify::email::login::Login;
-use crate::notify::email::message::{CONTENT_TYPE, Letterhead};
+use crate::notify::email::folder::FileTransport;
+use crate::notify::email::login::Auth;
+use crate::notify::email::message::{CONTENT_TYPE, MessageHeaders};
 use crate::notify::email::reply::{self, Phase};
 use crate::notify::email::sendmail::Sendmail;
 use crate::notify::email::session::{Server, Transaction};
-use crate::notify::email::smtp_offers::Offers;
+use crate::notify::email::smtp_offers::Extensions;
 use crate::notify::email::smtp_tls::Tls;
-use crate::notify::email::spec::{Bounces, EmailSpec, PostSpec, SmtpSpec};
+use crate::notify::email::spec::{Bounces, EmailSpec, SmtpSpec, TransportConfig};
 use crate::notify::error::NotifyError;
-use crate::notify::message::{Draft, Parcel};
+use crate::notify::message::{OutboundMessage, RenderedMessage};
 use crate::notify::{fault, signature};
 
 /// A mail account that writes to its recipients.
 pub struct Email {
-    letterhead: Letterhead,
+    headers: MessageHeaders,
     /// The sender of the envelope; nowhere without.
     bounces: Option<MailAddress>,
     to: Vec<MailAddress>,
-    post: Post,
+    transport: Transport,
     fingerprint: String,
 }
 
 /// The way that mails go.
-enum Post {
+enum Transport {
     Smtp(Box<Server>),
     Sendmail(Sendmail),
-    File(Folder),
+    File(FileTransport),
 }
 
 impl Email {
@@ -65,20 +65,20 @@ impl Email {
                 Bounces::Nowhere => None,
             },
             fingerprint: fingerprint(&spec.post, &to),
-            post: post(channel, spec.post)?,
-            letterhead: Letterhead { from: spec.from, style: spec.style },
+            transport: transport(channel, spec.post)?,
+            headers: MessageHeaders { from: spec.from, style: spec.style },
             to,
         })
     }
 
     /// Renders the event, once for each recipient.
-    pub fn freeze(&self, event: &Event, now: Timestamp, roll: Roll) -> Vec<Draft> {
+    pub fn render(&self, event: &Event, now: Timestamp, roll: RandomBits) -> Vec<RenderedMessage> {
         let ids = (0..).map(|salt| DeliveryId::mint(now, roll.derive(salt)));
         self.to
             .iter()
             .zip(ids)
-            .map(|(to, id)| Draft {
-                body: self.letterhead.write(event, &id, to, now),
+            .map(|(to, id)| RenderedMessage {
+                body: self.headers.write(event, &id, to, now),
                 id,
                 recipient: to.to_string(),
                 content_type: CONTENT_TYPE.to_owned(),
@@ -88,47 +88,47 @@ impl Email {
     }
 
     /// Makes exactly one try: one session, one recipient.
-    pub async fn deliver(&self, parcel: &Parcel) -> Outcome {
+    pub async fn deliver(&self, parcel: &OutboundMessage) -> Outcome {
         let Ok(to) = MailAddress::parse(&parcel.recipient) else {
             let text = "the recipient is not an address that a mail can go to".to_owned();
-            return fault::stopped(OutcomeClass::Rejected, "rcpt", text);
+            return fault::failed_outcome(OutcomeClass::Rejected, "rcpt", text);
         };
         let from = self.bounces.as_ref();
-        match &self.post {
-            Post::Smtp(server) => {
+        match &self.transport {
+            Transport::Smtp(server) => {
                 server.deliver(Transaction { from, to: &to, message: &parcel.body }).await
             }
-            Post::Sendmail(sendmail) => sendmail.deliver(from, &to, &parcel.body).await,
-            Post::File(folder) => folder.deliver(from.map(ToString::to_string), parcel).await,
+            Transport::Sendmail(sendmail) => sendmail.deliver(from, &to, &parcel.body).await,
+            Transport::File(folder) => folder.deliver(from.map(ToString::to_string), parcel).await,
         }
     }
 
     /// Goes as far as it can without sending anything: to the login of a server, to the program,
     /// to the folder.
     pub async fn probe(&self) -> Outcome {
-        match &self.post {
-            Post::Smtp(server) => {
+        match &self.transport {
+            Transport::Smtp(server) => {
                 let (outcome, offers) = server.probe().await;
                 match outcome.class {
                     OutcomeClass::Delivered => self.beyond(server, &offers).unwrap_or(outcome),
                     _ => outcome,
                 }
             }
-            Post::Sendmail(sendmail) => sendmail.probe(),
-            Post::File(folder) => folder.probe().await,
+            Transport::Sendmail(sendmail) => sendmail.probe(),
+            Transport::File(folder) => folder.probe().await,
         }
     }
 
     /// What mails would fail over at a server that offers no more than that. Names the recipients.
-    fn beyond(&self, server: &Server, offers: &Offers) -> Option<Outcome> {
+    fn beyond(&self, server: &Server, offers: &Extensions) -> Option<Outcome> {
         if offers.take_international() {
             return None;
         }
-        let Letterhead { from, style } = &self.letterhead;
+        let MessageHeaders { from, style } = &self.headers;
         let ours = [Some(from), style.reply_to.as_ref(), self.bounces.as_ref()];
         let host = &server.host;
         if ours.into_iter().flatten().any(MailAddress::needs_smtputf8) {
-            return Some(reply::unoffered(host, Phase::Mail, reply::NO_SMTPUTF8_FOR_US));
+            return Some(reply::unsupported(host, Phase::Mail, reply::NO_SMTPUTF8_FOR_US));
         }
         let shut_out = self.to.iter().filter(|to| to.needs_smtputf8());
         let shut_out: Vec<String> = shut_out.map(|to| format!("`{to}`")).collect();
@@ -137,16 +137,16 @@ impl Email {
             let text = format!(
                 "`{host}` does not offer SMTPUTF8 with 8BITMIME, so it takes no mail to {who}"
             );
-            fault::stopped(OutcomeClass::Rejected, Phase::Rcpt.name(), text)
+            fault::failed_outcome(OutcomeClass::Rejected, Phase::Rcpt.name(), text)
         })
     }
 
     /// How long one try takes at most.
-    pub fn attempt_max(&self) -> Duration {
-        match &self.post {
-            Post::Smtp(server) => server.attempt_max(),
-            Post::Sendmail(sendmail) => sendmail.attempt_max(),
-            Post::File(_) => Folder::attempt_max(),
+    pub fn attempt_timeout(&self) -> Duration {
+        match &self.transport {
+            Transport::Smtp(server) => server.attempt_timeout(),
+            Transport::Sendmail(sendmail) => sendmail.attempt_timeout(),
+            Transport::File(_) => FileTransport::attempt_timeout(),
         }
     }
 
@@ -159,20 +159,20 @@ impl Email {
 impl fmt::Debug for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Email");
-        match &self.post {
-            Post::Smtp(server) => shown.field("host", &server.host),
-            Post::Sendmail(sendmail) => shown.field("sendmail", sendmail),
-            Post::File(folder) => shown.field("file", folder),
+        match &self.transport {
+            Transport::Smtp(server) => shown.field("host", &server.host),
+            Transport::Sendmail(sendmail) => shown.field("sendmail", sendmail),
+            Transport::File(folder) => shown.field("file", folder),
         };
         shown.finish_non_exhaustive()
     }
 }
 
-fn post(channel: &str, spec: PostSpec) -> Result<Post, NotifyError> {
+fn transport(channel: &str, spec: TransportConfig) -> Result<Transport, NotifyError> {
     Ok(match spec {
-        PostSpec::Smtp(spec) => Post::Smtp(Box::new(server(channel, spec)?)),
-        PostSpec::Sendmail(spec) => Post::Sendmail(Sendmail::new(spec)),
-        PostSpec::File(spec) => Post::File(Folder::new(spec.folder)),
+        TransportConfig::Smtp(spec) => Transport::Smtp(Box::new(server(channel, spec)?)),
+        TransportConfig::Sendmail(spec) => Transport::Sendmail(Sendmail::new(spec)),
+        TransportConfig::File(spec) => Transport::File(FileTransport::new(spec.folder)),
     })
 }
 
@@ -182,21 +182,21 @@ fn server(channel: &str, spec: SmtpSpec) -> Result<Server, NotifyError> {
         tls: Tls::new(channel, &spec.host, spec.ca_pem.as_deref())?,
         host: spec.host,
         port: spec.port,
-        login: spec.login.map(Login::new),
+        login: spec.login.map(Auth::new),
         hello_name: spec.hello_name,
         timeouts: spec.timeouts,
     })
 }
 
-fn fingerprint(post: &PostSpec, to: &[MailAddress]) -> String {
+fn fingerprint(post: &TransportConfig, to: &[MailAddress]) -> String {
     let way = match post {
-        PostSpec::Smtp(smtp) => {
+        TransportConfig::Smtp(smtp) => {
             vec!["email".to_owned(), smtp.host.clone(), smtp.port.to_string()]
         }
-        PostSpec::Sendmail(sendmail) => {
+        TransportConfig::Sendmail(sendmail) => {
             [&["sendmail".to_owned()], sendmail.program.command.as_slice()].concat()
         }
-        PostSpec::File(file) => vec!["file".to_owned(), file.folder.display().to_string()],
+        TransportConfig::File(file) => vec!["file".to_owned(), file.folder.display().to_string()],
     };
     let mut recipients: Vec<&str> = to.iter().map(MailAddress::as_str).collect();
     recipients.sort_unstable();
@@ -212,7 +212,8 @@ mod tests {
     use crate::files::program::Program;
     use crate::files::trust::Trust;
     use crate::notify::email::spec::{
-        FileSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, Proof, SendmailSpec, SmtpTls,
+        CredentialSource, FileSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, SendmailSpec,
+        SmtpTls,
     };
     use crate::secret::Secret;
 
@@ -224,7 +225,7 @@ mod tests {
             login: Some(LoginSpec {
                 user: "watch".to_owned(),
                 method: LoginMethod::Password,
-                proof: Proof::Given(Secret::new("CANARY")),
+                credential: CredentialSource::Given(Secret::new("CANARY")),
             }),
             ca_pem: None,
             hello_name: None,
@@ -232,7 +233,7 @@ mod tests {
         }
     }
 
-    fn spec_with(to: &[&str], post: PostSpec) -> EmailSpec {
+    fn spec_with(to: &[&str], post: TransportConfig) -> EmailSpec {
         EmailSpec {
             channel: ChannelName::parse("studio-mail").unwrap(),
             from: MailAddress::parse("watch@example.com").unwrap(),
@@ -244,7 +245,7 @@ mod tests {
     }
 
     fn spec(to: &[&str]) -> EmailSpec {
-        spec_with(to, PostSpec::Smtp(smtp()))
+        spec_with(to, TransportConfig::Smtp(smtp()))
     }
 
     #[test]
@@ -256,10 +257,10 @@ mod tests {
         };
         check(spec(&[]), "no recipients");
         let host = "x.example\r\nMAIL FROM:<x>".to_owned();
-        let injected = PostSpec::Smtp(SmtpSpec { host, ..smtp() });
+        let injected = TransportConfig::Smtp(SmtpSpec { host, ..smtp() });
         check(spec_with(&["a@example.com"], injected), "smtp.host");
         let ca_pem = Some(b"-----BEGIN CERTIFICATE-----\nxx\n".to_vec());
-        let garbled = PostSpec::Smtp(SmtpSpec { ca_pem, ..smtp() });
+        let garbled = TransportConfig::Smtp(SmtpSpec { ca_pem, ..smtp() });
         check(spec_with(&["a@example.com"], garbled), "TLS");
     }
 
@@ -274,9 +275,9 @@ mod tests {
         let way = |post| Email::new(spec_with(&["a@example.com"], post)).unwrap().fingerprint();
         let sendmail = |command: &str| {
             let program = Program::new(vec![command.to_owned()], Trust::for_named());
-            way(PostSpec::Sendmail(SendmailSpec { program, timeout: Duration::ZERO }))
+            way(TransportConfig::Sendmail(SendmailSpec { program, timeout: Duration::ZERO }))
         };
-        let file = way(PostSpec::File(FileSpec { folder: "/a".into() }));
+        let file = way(TransportConfig::File(FileSpec { folder: "/a".into() }));
         let all = [of(&["a@example.com"]), sendmail("/a"), sendmail("/b"), file];
         for (at, one) in all.iter().enumerate() {
             assert!(all.iter().skip(at + 1).all(|other| other != one));

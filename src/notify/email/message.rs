@@ -14,25 +14,25 @@ use lettre::message::{Mailbox, Mailboxes, MultiPart, SinglePart};
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::channel::ChannelName;
-use crate::domain::condition::About;
+use crate::domain::condition::ConditionSubject;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::event::{Event, Subject};
 use crate::domain::mail_address::MailAddress;
 use crate::domain::mail_domain::MailDomain;
 use crate::domain::timestamp::Timestamp;
 use crate::notify::email::spec::{MailStyle, Threading};
-use crate::notify::letter::Letter;
+use crate::notify::letter::Content;
 use crate::notify::telling;
 
 /// What stands on every mail of a channel.
-pub(super) struct Letterhead {
+pub(super) struct MessageHeaders {
     /// Who writes.
     pub(super) from: MailAddress,
     /// The rest.
     pub(super) style: MailStyle,
 }
 
-impl Letterhead {
+impl MessageHeaders {
     /// The mail about that event to that recipient.
     pub(super) fn write(
         &self,
@@ -92,24 +92,24 @@ pub(super) const CONTENT_TYPE: &str = "message/rfc822";
 #[derive(Template)]
 #[template(path = "mail.txt", config = "src/notify/askama.toml")]
 struct TextMail<'a> {
-    letter: &'a Letter,
+    letter: &'a Content,
 }
 
 #[derive(Template)]
 #[template(path = "mail.html", config = "src/notify/askama.toml")]
 struct HtmlMail<'a> {
-    letter: &'a Letter,
+    letter: &'a Content,
     /// What to do, without the words that say so.
     advice: Option<String>,
 }
 
 /// A template fails only when its writer does, and memory does not; if one did, the news would be
 /// told without its form.
-fn text(letter: &Letter) -> String {
+fn text(letter: &Content) -> String {
     TextMail { letter }.render().unwrap_or_else(|_| letter.bare())
 }
 
-fn html(letter: &Letter) -> String {
+fn html(letter: &Content) -> String {
     let advice = letter.meaning.strip_prefix(ADVICE).map(capitalised);
     let bare =
         |_| format!("<pre>{}</pre>", letter.bare().replace('&', "&amp;").replace('<', "&lt;"));
@@ -154,11 +154,11 @@ fn date(now: Timestamp) -> SystemTime {
 fn topic(subject: &Subject) -> Option<String> {
     match subject {
         Subject::Transition { transition, .. } => Some(avatar_topic(&transition.avatar_id)),
-        Subject::Condition(condition) => Some(match &condition.about {
-            About::Avatar { id, .. } => avatar_topic(id),
-            About::Account { name, .. } => format!("account.{}", atom(name.as_str())),
-            About::Config => "config".to_owned(),
-            About::Channel { name, .. } => channel_topic(name),
+        Subject::Condition(condition) => Some(match &condition.subject {
+            ConditionSubject::Avatar { id, .. } => avatar_topic(id),
+            ConditionSubject::Account { name, .. } => format!("account.{}", atom(name.as_str())),
+            ConditionSubject::Config => "config".to_owned(),
+            ConditionSubject::Channel { name, .. } => channel_topic(name),
         }),
         Subject::DeadLetter(letter) => Some(channel_topic(&letter.channel)),
         Subject::Ping { .. } => None,

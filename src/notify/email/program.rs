@@ -25,17 +25,17 @@ use crate::files::program::Program;
 
 /// What became of a program.
 #[derive(Debug)]
-pub(super) struct Ran {
-    pub(super) end: End,
+pub(super) struct ProcessOutput {
+    pub(super) exit: ExitReason,
     /// The beginning of what it printed.
-    pub(super) printed: Vec<u8>,
+    pub(super) stdout: Vec<u8>,
     /// The beginning of what it complained of.
-    pub(super) complaint: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
 }
 
 /// How a program ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum ExitReason {
     /// By itself, with this status.
     Exit(i32),
     /// By a signal that was not ours.
@@ -46,12 +46,12 @@ pub(super) enum End {
         fed: bool,
     },
     /// By us, when its time was over.
-    Late {
+    TimedOut {
         /// Whether everything had been handed to it.
         fed: bool,
     },
     /// By us, when it had printed more than a mebibyte.
-    Flooded {
+    TooMuchOutput {
         /// Whether everything had been handed to it.
         fed: bool,
     },
@@ -60,22 +60,37 @@ pub(super) enum End {
 }
 
 /// Runs it with `input` on its standard input. An empty command is not started.
-pub(super) async fn run(program: &Program, more: &[&str], input: &[u8], limit: Duration) -> Ran {
+pub(super) async fn run(
+    program: &Program,
+    more: &[&str],
+    input: &[u8],
+    limit: Duration,
+) -> ProcessOutput {
     let (mut printed, mut complaint, mut fed) = (Vec::new(), Vec::new(), false);
     let mut child = match start(program, more) {
         Ok(child) => child,
-        Err(error) => return Ran { end: End::NotStarted(error), printed, complaint },
+        Err(error) => {
+            return ProcessOutput {
+                exit: ExitReason::NotStarted(error),
+                stdout: printed,
+                stderr: complaint,
+            };
+        }
     };
     let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let ended = {
         let mut talk = pin!(async {
             let feeding = async {
-                feed(stdin, input, &mut fed).await;
+                write_stdin(stdin, input, &mut fed).await;
                 Ok(())
             };
-            tokio::try_join!(feeding, hear(stdout, &mut printed), hear(stderr, &mut complaint))
-                .map(drop)
+            tokio::try_join!(
+                feeding,
+                read_capped(stdout, &mut printed),
+                read_capped(stderr, &mut complaint)
+            )
+            .map(drop)
         });
         let ended = timeout(limit, async {
             tokio::select! {
@@ -95,17 +110,17 @@ pub(super) async fn run(program: &Program, more: &[&str], input: &[u8], limit: D
     };
     let end = match ended {
         Ok(Ok((Ok(status), _))) => end(status, fed),
-        Ok(Ok((Err(error), _))) => End::NotStarted(error),
+        Ok(Ok((Err(error), _))) => ExitReason::NotStarted(error),
         Ok(Err(Flood)) => {
             kill(&mut child, group).await;
-            End::Flooded { fed }
+            ExitReason::TooMuchOutput { fed }
         }
         Err(_) => {
             kill(&mut child, group).await;
-            End::Late { fed }
+            ExitReason::TimedOut { fed }
         }
     };
-    Ran { end, printed, complaint }
+    ProcessOutput { exit: end, stdout: printed, stderr: complaint }
 }
 
 /// Kills it with all that it began.
@@ -139,7 +154,7 @@ fn start(program: &Program, more: &[&str]) -> io::Result<Child> {
 
 /// Hands everything over. A program that does not listen to the end says by its exit status
 /// whether that was right.
-async fn feed(stdin: Option<ChildStdin>, input: &[u8], fed: &mut bool) {
+async fn write_stdin(stdin: Option<ChildStdin>, input: &[u8], fed: &mut bool) {
     if let Some(mut stdin) = stdin
         && stdin.write_all(input).await.is_ok()
     {
@@ -151,7 +166,10 @@ async fn feed(stdin: Option<ChildStdin>, input: &[u8], fed: &mut bool) {
 struct Flood;
 
 /// Hears it to its end, and keeps the beginning.
-async fn hear(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> Result<(), Flood> {
+async fn read_capped(
+    stream: Option<impl AsyncRead + Unpin>,
+    kept: &mut Vec<u8>,
+) -> Result<(), Flood> {
     let Some(mut stream) = stream else { return Ok(()) };
     let (mut part, mut heard) = (vec![0; PART_BYTES], 0);
     while let Ok(count @ 1..) = stream.read(&mut part).await {
@@ -165,10 +183,10 @@ async fn hear(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> Res
     Ok(())
 }
 
-fn end(status: ExitStatus, fed: bool) -> End {
+fn end(status: ExitStatus, fed: bool) -> ExitReason {
     match (status.code(), status.signal()) {
-        (Some(code), _) => End::Exit(code),
-        (None, signal) => End::Signal { signal: signal.unwrap_or_default(), fed },
+        (Some(code), _) => ExitReason::Exit(code),
+        (None, signal) => ExitReason::Signal { signal: signal.unwrap_or_default(), fed },
     }
 }
 
@@ -199,26 +217,23 @@ mod tests {
         Program::new(command, Trust::for_named())
     }
 
-    async fn shell(script: &str, input: &[u8], limit: Duration) -> Ran {
+    async fn shell(script: &str, input: &[u8], limit: Duration) -> ProcessOutput {
         run(&program(&["/bin/sh", "-c", script]), &["zero", "one"], input, limit).await
     }
 
     #[tokio::test]
     async fn a_program_is_fed_heard_and_judged_by_its_status() {
         let ran = shell("cat; echo \"$1\" >&2; exit 67", b"mail", LONG).await;
-        assert!(matches!(ran.end, End::Exit(67)), "{ran:?}");
-        assert_eq!(
-            (ran.printed.as_slice(), ran.complaint.as_slice()),
-            (&b"mail"[..], &b"one\n"[..])
-        );
+        assert!(matches!(ran.exit, ExitReason::Exit(67)), "{ran:?}");
+        assert_eq!((ran.stdout.as_slice(), ran.stderr.as_slice()), (&b"mail"[..], &b"one\n"[..]));
         let ran = shell("cat; kill -9 $$", b"mail", LONG).await;
-        assert!(matches!(ran.end, End::Signal { signal: 9, fed: true }), "{ran:?}");
+        assert!(matches!(ran.exit, ExitReason::Signal { signal: 9, fed: true }), "{ran:?}");
         let much = vec![b'x'; 4 * 1024 * 1024];
         let ran = shell("head -c 9; kill -9 $$", &much, LONG).await;
-        assert!(matches!(ran.end, End::Signal { signal: 9, fed: false }), "{ran:?}");
+        assert!(matches!(ran.exit, ExitReason::Signal { signal: 9, fed: false }), "{ran:?}");
         for command in [&[][..], &["/no/such/program"]] {
             let ran = run(&program(command), &[], b"", LONG).await;
-            assert!(matches!(ran.end, End::NotStarted(_)), "{ran:?}");
+            assert!(matches!(ran.exit, ExitReason::NotStarted(_)), "{ran:?}");
         }
     }
 
@@ -226,10 +241,10 @@ mod tests {
     async fn one_that_does_not_listen_is_no_fault_and_one_that_floods_is_kept_in_part() {
         let much = vec![b'x'; 4 * 1024 * 1024];
         let ran = shell("exec <&-; exit 0", &much, LONG).await;
-        assert!(matches!(ran.end, End::Exit(0)), "{ran:?}");
+        assert!(matches!(ran.exit, ExitReason::Exit(0)), "{ran:?}");
         let ran = shell("head -c 1000000 /dev/zero; exit 3", b"", LONG).await;
-        assert!(matches!(ran.end, End::Exit(3)));
-        assert_eq!(ran.printed.len(), KEPT_BYTES_MAX);
+        assert!(matches!(ran.exit, ExitReason::Exit(3)));
+        assert_eq!(ran.stdout.len(), KEPT_BYTES_MAX);
     }
 
     #[tokio::test]
@@ -237,9 +252,9 @@ mod tests {
         for script in ["exec cat /dev/zero", "cat >/dev/null; exec cat /dev/zero >&2"] {
             let begun = std::time::Instant::now();
             let ran = shell(script, b"mail", Duration::from_secs(600)).await;
-            assert!(matches!(ran.end, End::Flooded { .. }), "{ran:?}");
+            assert!(matches!(ran.exit, ExitReason::TooMuchOutput { .. }), "{ran:?}");
             assert!(begun.elapsed() < Duration::from_secs(60));
-            assert!(ran.printed.len() <= KEPT_BYTES_MAX && ran.complaint.len() <= KEPT_BYTES_MAX);
+            assert!(ran.stdout.len() <= KEPT_BYTES_MAX && ran.stderr.len() <= KEPT_BYTES_MAX);
         }
     }
 
@@ -249,8 +264,8 @@ mod tests {
         let file = folder.path().join("child");
         let script = format!("cat; sleep 600 & echo $! >{}; wait", file.display());
         let ran = shell(&script, b"mail", Duration::from_millis(500)).await;
-        assert!(matches!(ran.end, End::Late { fed: true }), "{ran:?}");
-        assert_eq!(ran.printed, b"mail");
+        assert!(matches!(ran.exit, ExitReason::TimedOut { fed: true }), "{ran:?}");
+        assert_eq!(ran.stdout, b"mail");
         let child: i32 = std::fs::read_to_string(file).unwrap().trim().parse().unwrap();
         let gone = || match std::fs::read_to_string(format!("/proc/{child}/stat")) {
             // Killed, and perhaps not yet waited for by whoever inherited it.
@@ -269,7 +284,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_program_leaves_behind_does_not_hold_us_up() {
         let ran = shell("sleep 5 & echo done", b"", LONG).await;
-        assert!(matches!(ran.end, End::Exit(0)));
-        assert_eq!(ran.printed, b"done\n");
+        assert!(matches!(ran.exit, ExitReason::Exit(0)));
+        assert_eq!(ran.stdout, b"done\n");
     }
 }

@@ -5,9 +5,9 @@
 use std::io;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::domain::refusal::{Refusal, Ruling, Step};
+use crate::domain::refusal::{Classification, SmtpRefusal, Step};
 use crate::notify::email::smtp_reply::Reply;
-use crate::notify::email::smtp_stream::Lost;
+use crate::notify::email::smtp_stream::StreamError;
 use crate::notify::email::spec::SmtpTls;
 use crate::notify::fault::{self, cause};
 use crate::notify::plain;
@@ -101,7 +101,7 @@ impl Phase {
 
 /// What the server was told of us, and may speak of.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Introduction {
+pub(super) struct Envelope {
     /// The sender of the envelope; empty for the null path, and before there is one.
     pub(super) sender: String,
     /// The recipient; empty before there is one.
@@ -110,11 +110,11 @@ pub(super) struct Introduction {
     pub(super) hello_name: String,
 }
 
-impl Introduction {
+impl Envelope {
     /// What a refusal means (RFC 5321, RFC 3463).
-    pub(super) fn ruling(&self, phase: Phase, code: u16, text: &str) -> Ruling {
+    pub(super) fn ruling(&self, phase: Phase, code: u16, text: &str) -> Classification {
         let Self { sender, recipient, hello_name } = self;
-        Refusal { step: phase.step(), code, text, sender, recipient, hello_name }.ruling()
+        SmtpRefusal { step: phase.step(), code, text, sender, recipient, hello_name }.classify()
     }
 }
 
@@ -123,40 +123,45 @@ pub(super) fn refused(
     host: &str,
     phase: Phase,
     reply: &Reply,
-    known: &Introduction,
+    known: &Envelope,
     hidden: &[String],
 ) -> Outcome {
     let said = reply.text();
     let outcome = if reply.is_of(400) || reply.is_of(500) {
         let text = format!("`{host}` answered {} to {}", reply.code, phase.asked());
-        let Ruling { class, scope } = known.ruling(phase, reply.code, &said);
-        Outcome { scope, ..fault::stopped(class, phase.name(), text) }
+        let Classification { class, scope } = known.ruling(phase, reply.code, &said);
+        Outcome { scope, ..fault::failed_outcome(class, phase.name(), text) }
     } else {
         let what = format!("answered {}, which does not fit, while", reply.code);
         in_doubt(host, phase, &what)
     };
-    let snippet = plain::snippet(said.as_bytes(), hidden);
+    let snippet = plain::redacted_excerpt(said.as_bytes(), hidden);
     Outcome { code: Some(reply.code), snippet, ..outcome }
 }
 
 /// What the settings ask for, and the server does not offer.
-pub(super) fn unoffered(host: &str, phase: Phase, what: &str) -> Outcome {
-    fault::stopped(OutcomeClass::Misconfigured, phase.name(), format!("`{host}` {what}"))
+pub(super) fn unsupported(host: &str, phase: Phase, what: &str) -> Outcome {
+    fault::failed_outcome(OutcomeClass::Misconfigured, phase.name(), format!("`{host}` {what}"))
 }
 
 /// A step to which no reply came.
-pub(super) fn lost(host: &str, phase: Phase, lost: &Lost, hidden: &[String]) -> Outcome {
+pub(super) fn connection_lost(
+    host: &str,
+    phase: Phase,
+    lost: &StreamError,
+    hidden: &[String],
+) -> Outcome {
     match lost {
-        Lost::Silent => silent(host, phase),
-        Lost::Ended => in_doubt(host, phase, "hung up while"),
-        Lost::Flooded => {
+        StreamError::TimedOut => timed_out(host, phase),
+        StreamError::Closed => in_doubt(host, phase, "hung up while"),
+        StreamError::Flooded => {
             in_doubt(host, phase, "had sent a reply without an end, so that it was left, while")
         }
-        Lost::Unreadable(noise) => Outcome {
-            snippet: plain::snippet(noise, hidden),
+        StreamError::Unreadable(noise) => Outcome {
+            snippet: plain::redacted_excerpt(noise, hidden),
             ..in_doubt(host, phase, "said something that is no reply of a mail server while")
         },
-        Lost::Broken(error) => match cause::<rustls::Error>(error) {
+        StreamError::Broken(error) => match cause::<rustls::Error>(error) {
             Some(tls) => {
                 let what = format!("broke TLS off ({}) while", fault::tls_text(tls, hidden));
                 in_doubt(host, phase, &what)
@@ -173,7 +178,7 @@ pub(super) fn unsecured(host: &str, error: &io::Error, hidden: &[String]) -> Out
         Some(tls) => fault::no_tls(host, tls, hidden),
         None if error.kind() == io::ErrorKind::Other => {
             let text = format!("no TLS with `{host}`: {error}");
-            fault::stopped(OutcomeClass::Retryable, Phase::Tls.name(), text)
+            fault::failed_outcome(OutcomeClass::Retryable, Phase::Tls.name(), text)
         }
         None => in_doubt(host, Phase::Tls, "hung up while"),
     }
@@ -202,7 +207,7 @@ pub(super) fn help(outcome: &Outcome, tls: SmtpTls) -> Option<&'static str> {
 }
 
 /// A step in which the server said nothing for too long.
-pub(super) fn silent(host: &str, phase: Phase) -> Outcome {
+pub(super) fn timed_out(host: &str, phase: Phase) -> Outcome {
     in_doubt(host, phase, "said nothing while")
 }
 
@@ -217,7 +222,7 @@ fn in_doubt(host: &str, phase: Phase, what: &str) -> Outcome {
         _ => "",
     };
     let text = format!("`{host}` {what} {}{doubt}", phase.doing());
-    fault::stopped(phase.lost(), phase.name(), text)
+    fault::failed_outcome(phase.lost(), phase.name(), text)
 }
 
 const STARTTLS_HELP: &str = "does something in between, such as a virus scanner or a firewall, \
@@ -237,8 +242,8 @@ mod tests {
 
     #[test]
     fn only_a_loss_after_the_dot_leaves_a_doubt() {
-        assert_eq!(silent("h", Phase::Data).class, OutcomeClass::Retryable);
-        let dot = silent("h", Phase::Dot);
+        assert_eq!(timed_out("h", Phase::Data).class, OutcomeClass::Retryable);
+        let dot = timed_out("h", Phase::Dot);
         assert_eq!(dot.class, OutcomeClass::Ambiguous);
         assert!(dot.error.unwrap().contains("may have taken"));
     }

@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use crate::domain::delivery::{Outcome, OutcomeClass, Scope};
 use crate::domain::mail_address::MailAddress;
-use crate::domain::refusal::Ruling;
-use crate::notify::email::program::{self, End, Ran};
-use crate::notify::email::reply::{Introduction, Phase};
+use crate::domain::refusal::Classification;
+use crate::notify::email::program::{self, ExitReason, ProcessOutput};
+use crate::notify::email::reply::{Envelope, Phase};
 use crate::notify::email::spec::SendmailSpec;
-use crate::notify::fault::stopped;
+use crate::notify::fault::failed_outcome;
 use crate::notify::plain;
 
 /// The program.
@@ -31,7 +31,7 @@ impl Sendmail {
     }
 
     /// How long one try takes at most.
-    pub(super) const fn attempt_max(&self) -> Duration {
+    pub(super) const fn attempt_timeout(&self) -> Duration {
         self.spec.timeout
     }
 
@@ -55,9 +55,8 @@ impl Sendmail {
                 secret_of(argument).filter(|_| number > 1 || argument.starts_with('-'))
             });
         let hidden: Vec<String> = [to.clone()].into_iter().chain(arguments).collect();
-        let known =
-            Introduction { sender: sender.to_owned(), recipient: to, ..Introduction::default() };
-        self.judge(&ran, &known, &hidden)
+        let known = Envelope { sender: sender.to_owned(), recipient: to, ..Envelope::default() };
+        self.classify(&ran, &known, &hidden)
     }
 
     /// Whether there is such a program, and whether we may run it; nothing is run.
@@ -72,58 +71,60 @@ impl Sendmail {
             }
             Ok(()) => format!("`{}` is no program that can be run", self.name()),
         };
-        stopped(OutcomeClass::Misconfigured, SENDMAIL, text)
+        failed_outcome(OutcomeClass::Misconfigured, SENDMAIL, text)
     }
 
     fn name(&self) -> &str {
         self.spec.program.name()
     }
 
-    fn judge(&self, ran: &Ran, known: &Introduction, hidden: &[String]) -> Outcome {
+    fn classify(&self, ran: &ProcessOutput, known: &Envelope, hidden: &[String]) -> Outcome {
         let name = self.name();
-        let complaint = String::from_utf8_lossy(&ran.complaint);
-        let snippet = plain::snippet(&ran.complaint, hidden);
-        let (class, said) = match &ran.end {
-            End::Exit(code) => {
+        let complaint = String::from_utf8_lossy(&ran.stderr);
+        let snippet = plain::redacted_excerpt(&ran.stderr, hidden);
+        let (class, said) = match &ran.exit {
+            ExitReason::Exit(code) => {
                 let ruling = ruling(*code, &complaint, known);
                 let outcome = match ruling.class {
                     OutcomeClass::Delivered => Outcome::new(OutcomeClass::Delivered, SENDMAIL),
                     class => {
-                        let text = format!("`{name}` exited with {code}{}", meaning(*code));
-                        stopped(class, SENDMAIL, text)
+                        let text = format!("`{name}` exited with {code}{}", sysexits_text(*code));
+                        failed_outcome(class, SENDMAIL, text)
                     }
                 };
                 let taken = ruling.class == OutcomeClass::Delivered;
                 let code = reply_in(&complaint).filter(|_| !taken).map(|reply| reply.code);
                 return Outcome { code, scope: ruling.scope, snippet, ..outcome };
             }
-            End::Signal { signal, fed: true } => {
+            ExitReason::Signal { signal, fed: true } => {
                 let text = format!("was killed by signal {signal}; it may have taken the mail");
                 (OutcomeClass::Ambiguous, text)
             }
-            End::Signal { signal, fed: false } => {
+            ExitReason::Signal { signal, fed: false } => {
                 (OutcomeClass::Local, format!("was killed by signal {signal}"))
             }
-            End::Flooded { fed: true } => {
+            ExitReason::TooMuchOutput { fed: true } => {
                 let text =
                     "printed more than a mebibyte, and was killed; it may have taken the mail";
                 (OutcomeClass::Ambiguous, text.to_owned())
             }
-            End::Flooded { fed: false } => {
+            ExitReason::TooMuchOutput { fed: false } => {
                 let text =
                     "printed more than a mebibyte before it had read the mail, and was killed";
                 (OutcomeClass::Misconfigured, text.to_owned())
             }
-            End::Late { fed: true } => {
+            ExitReason::TimedOut { fed: true } => {
                 let text = "did not end in time, and was killed; it may have taken the mail";
                 (OutcomeClass::Ambiguous, text.to_owned())
             }
-            End::Late { fed: false } => {
+            ExitReason::TimedOut { fed: false } => {
                 (OutcomeClass::Retryable, "did not read the mail in time".to_owned())
             }
-            End::NotStarted(error) => (start_class(error), program::not_started(name, error)),
+            ExitReason::NotStarted(error) => {
+                (start_class(error), program::not_started(name, error))
+            }
         };
-        Outcome { snippet, ..stopped(class, SENDMAIL, format!("`{name}` {said}")) }
+        Outcome { snippet, ..failed_outcome(class, SENDMAIL, format!("`{name}` {said}")) }
     }
 }
 
@@ -159,25 +160,25 @@ pub(super) fn start_class(error: &io::Error) -> OutcomeClass {
 }
 
 /// What an exit status and the complaint with it mean.
-fn ruling(code: i32, complaint: &str, known: &Introduction) -> Ruling {
+fn ruling(code: i32, complaint: &str, known: &Envelope) -> Classification {
     let said = complaint.to_lowercase();
     if said.contains("bad recipient") {
         // busybox exits with 0 even so, and does not say what it was told.
-        return Ruling { class: OutcomeClass::Throttled, scope: Scope::Unclear };
+        return Classification { class: OutcomeClass::Throttled, scope: Scope::Unclear };
     }
     match (code, reply_in(complaint)) {
-        (0, _) => Ruling { class: OutcomeClass::Delivered, scope: Scope::Channel },
+        (0, _) => Classification { class: OutcomeClass::Delivered, scope: Scope::Channel },
         (_, Some(Quoted { phase, code, text })) => known.ruling(phase, code, &text),
         // Postfix, for one, exits with 75 then.
         (_, None) if USAGE_WORDS.iter().any(|words| said.contains(words)) => {
-            Ruling { class: OutcomeClass::Misconfigured, scope: Scope::Channel }
+            Classification { class: OutcomeClass::Misconfigured, scope: Scope::Channel }
         }
         (code, None) => ruling_of_status(code),
     }
 }
 
 /// What an exit status means by itself (`sysexits.h`; 126 and 127 are those of shells).
-const fn ruling_of_status(code: i32) -> Ruling {
+const fn ruling_of_status(code: i32) -> Classification {
     let (class, scope) = match code {
         DATA_ERR | NO_USER => (OutcomeClass::Rejected, Scope::Recipient),
         // Of the recipient's domain, or of the server that it hands mails to.
@@ -187,7 +188,7 @@ const fn ruling_of_status(code: i32) -> Ruling {
         }
         _ => (OutcomeClass::Retryable, Scope::Channel),
     };
-    Ruling { class, scope }
+    Classification { class, scope }
 }
 
 /// The reply of a mail server, as a program quotes it.
@@ -231,7 +232,7 @@ fn reply_in(complaint: &str) -> Option<Quoted> {
 }
 
 /// The word for an exit status, where it has one.
-const fn meaning(code: i32) -> &'static str {
+const fn sysexits_text(code: i32) -> &'static str {
     match code {
         USAGE => " (usage)",
         DATA_ERR => " (bad message)",
@@ -291,12 +292,12 @@ mod tests {
     use super::*;
 
     fn ruled(code: i32, complaint: &str) -> (OutcomeClass, Scope) {
-        let known = Introduction {
+        let known = Envelope {
             sender: "a@example.com".to_owned(),
             recipient: "to@example.com".to_owned(),
-            ..Introduction::default()
+            ..Envelope::default()
         };
-        let Ruling { class, scope } = ruling(code, complaint, &known);
+        let Classification { class, scope } = ruling(code, complaint, &known);
         (class, scope)
     }
 

@@ -15,15 +15,15 @@ use tokio::time::timeout;
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::mail_address::MailAddress;
 use crate::domain::mail_domain::MailDomain;
-use crate::domain::reach::Reach;
+use crate::domain::reach::EgressPolicy;
 use crate::mask::Mask;
-use crate::notify::email::login::{Login, Mechanism, Pass};
-use crate::notify::email::reply::{self, Introduction, Phase};
-use crate::notify::email::smtp_data::stuffed;
-use crate::notify::email::smtp_offers::{Offers, STARTTLS};
+use crate::notify::email::login::{Auth, Credential, Mechanism};
+use crate::notify::email::reply::{self, Envelope, Phase};
+use crate::notify::email::smtp_data::dot_stuffed;
+use crate::notify::email::smtp_offers::{Extensions, STARTTLS};
 use crate::notify::email::smtp_parameters::parameters;
 use crate::notify::email::smtp_reply::Reply;
-use crate::notify::email::smtp_stream::{Lost, SmtpStream};
+use crate::notify::email::smtp_stream::{SmtpStream, StreamError};
 use crate::notify::email::smtp_tls::Tls;
 use crate::notify::email::spec::{PhaseTimeouts, SmtpTls};
 use crate::notify::{fault, guard, plain};
@@ -34,7 +34,7 @@ pub(super) struct Server {
     pub(super) port: u16,
     pub(super) tls_mode: SmtpTls,
     pub(super) tls: Tls,
-    pub(super) login: Option<Login>,
+    pub(super) login: Option<Auth>,
     pub(super) hello_name: Option<MailDomain>,
     pub(super) timeouts: PhaseTimeouts,
 }
@@ -51,7 +51,7 @@ pub(super) struct Transaction<'a> {
 impl Server {
     /// Makes exactly one try.
     pub(super) async fn deliver(&self, mail: Transaction<'_>) -> Outcome {
-        let known = Introduction {
+        let known = Envelope {
             sender: mail.from.map(ToString::to_string).unwrap_or_default(),
             recipient: mail.to.to_string(),
             hello_name: String::new(),
@@ -60,20 +60,20 @@ impl Server {
     }
 
     /// Goes through everything up to the login, and leaves; with what the server offers.
-    pub(super) async fn probe(&self) -> (Outcome, Offers) {
-        self.session(Introduction::default(), None).await
+    pub(super) async fn probe(&self) -> (Outcome, Extensions) {
+        self.session(Envelope::default(), None).await
     }
 
     async fn session(
         &self,
-        known: Introduction,
+        known: Envelope,
         mail: Option<Transaction<'_>>,
-    ) -> (Outcome, Offers) {
+    ) -> (Outcome, Extensions) {
         let mut session = Session {
             server: self,
             phase: Phase::Resolve,
             stream: None,
-            offers: Offers::default(),
+            extensions: Extensions::default(),
             is_answered: false,
             // Ours is often what a refusal is about, and no secret.
             hidden: vec![known.recipient.clone()],
@@ -85,14 +85,14 @@ impl Server {
         };
         let help = outcome.help.or_else(|| reply::help(&outcome, self.tls_mode));
         let outcome = Outcome { help, ..outcome };
-        session.leave().await;
-        (outcome, session.offers)
+        session.quit().await;
+        (outcome, session.extensions)
     }
 
     /// How long one try takes at most.
-    pub(super) fn attempt_max(&self) -> Duration {
+    pub(super) fn attempt_timeout(&self) -> Duration {
         let PhaseTimeouts { opening, data, dot, .. } = self.timeouts;
-        [data, dot, QUIT_PATIENCE].into_iter().fold(opening, Duration::saturating_add)
+        [data, dot, QUIT_TIMEOUT].into_iter().fold(opening, Duration::saturating_add)
     }
 
     /// What we call ourselves: as the settings say; else the full name of this machine; else the
@@ -114,10 +114,10 @@ struct Session<'a> {
     phase: Phase,
     stream: Option<SmtpStream>,
     /// What the server offered last.
-    offers: Offers,
+    extensions: Extensions,
     /// Whether the last thing that was asked was answered.
     is_answered: bool,
-    known: Introduction,
+    known: Envelope,
     hidden: Vec<String>,
 }
 
@@ -127,11 +127,11 @@ impl Session<'_> {
         let begun = timeout(self.server.timeouts.opening, self.begin(mail)).await;
         begun.unwrap_or_else(|_| {
             self.is_answered = false;
-            Err(reply::silent(&self.server.host, self.phase))
+            Err(reply::timed_out(&self.server.host, self.phase))
         })?;
         match mail {
             // From here on nothing that came before takes from the server's time.
-            Some(mail) => self.hand_over(mail.message).await,
+            Some(mail) => self.send_message(mail.message).await,
             None => Ok(Outcome::new(OutcomeClass::Delivered, self.phase.name())),
         }
     }
@@ -142,22 +142,22 @@ impl Session<'_> {
             Some(login) => Some(login.pass(self.server.timeouts.hello).await?),
             None => None,
         };
-        self.hidden.extend(pass.iter().flat_map(Pass::hidden));
+        self.hidden.extend(pass.iter().flat_map(Credential::hidden));
         self.open(pass.as_ref()).await?;
         match mail {
-            Some(mail) => self.announce(mail).await,
+            Some(mail) => self.send_envelope(mail).await,
             None => Ok(()),
         }
     }
 
     /// Connects, secures and logs in.
-    async fn open(&mut self, pass: Option<&Pass>) -> Result<(), Outcome> {
+    async fn open(&mut self, pass: Option<&Credential>) -> Result<(), Outcome> {
         let Server { host, port, tls_mode, timeouts, .. } = self.server;
         let resolved = fault::resolve(host, *port, timeouts.connect).await;
         let addresses = resolved.map_err(|error| error.outcome(host))?;
         self.phase = Phase::Connect;
         // A mail server may well be near; but what no webhook may call, no mail does.
-        let admitted = guard::admit(addresses, Reach::Near);
+        let admitted = guard::filter_addresses(addresses, EgressPolicy::AllowPrivate);
         let addresses = admitted.map_err(|refused| refused.outcome(host))?;
         let connected = fault::connect(host, &addresses, timeouts.connect).await?;
         let local = connected.local_addr().map(|address| address.ip()).ok();
@@ -170,18 +170,18 @@ impl Session<'_> {
         self.phase = Phase::Hello;
         let greeting = match &mut self.stream {
             Some(stream) => stream.reply(timeouts.hello).await,
-            None => Err(Lost::Ended),
+            None => Err(StreamError::Closed),
         };
-        let greeting = self.heard(greeting)?;
+        let greeting = self.read_reply(greeting)?;
         self.require(&greeting, 200)?;
         self.hello(&name).await?;
         if *tls_mode == SmtpTls::Starttls {
             self.phase = Phase::Tls;
-            if !self.offers.has(STARTTLS) {
+            if !self.extensions.has(STARTTLS) {
                 let what = "does not offer STARTTLS; nothing was said in plain";
-                return Err(reply::unoffered(host, Phase::Tls, what));
+                return Err(reply::unsupported(host, Phase::Tls, what));
             }
-            self.ask(STARTTLS, timeouts.hello, 200).await?;
+            self.command(STARTTLS, timeouts.hello, 200).await?;
             self.secure().await?;
             self.hello(&name).await?;
         }
@@ -197,16 +197,21 @@ impl Session<'_> {
         self.phase = Phase::Tls;
         self.is_answered = false;
         // What was offered in plain may have been offered by anybody.
-        self.offers = Offers::default();
+        self.extensions = Extensions::default();
         let connector = tls.connector().map_err(|why| {
-            fault::stopped(
+            fault::failed_outcome(
                 OutcomeClass::Local,
                 Phase::Tls.name(),
                 format!("`{host}` was told nothing: {why}"),
             )
         })?;
         let Some(stream) = self.stream.take() else {
-            return Err(reply::lost(host, Phase::Tls, &Lost::Ended, &self.hidden));
+            return Err(reply::connection_lost(
+                host,
+                Phase::Tls,
+                &StreamError::Closed,
+                &self.hidden,
+            ));
         };
         match timeout(timeouts.hello, stream.secured(&connector, tls.name())).await {
             Ok(Ok(stream)) => {
@@ -214,7 +219,7 @@ impl Session<'_> {
                 Ok(())
             }
             Ok(Err(error)) => Err(reply::unsecured(host, &error, &self.hidden)),
-            Err(_) => Err(reply::silent(host, Phase::Tls)),
+            Err(_) => Err(reply::timed_out(host, Phase::Tls)),
         }
     }
 
@@ -223,14 +228,14 @@ impl Session<'_> {
     async fn hello(&mut self, name: &MailDomain) -> Result<(), Outcome> {
         let limit = self.server.timeouts.hello;
         self.phase = Phase::Hello;
-        let reply = self.say(&format!("EHLO {name}"), limit).await?;
+        let reply = self.send(&format!("EHLO {name}"), limit).await?;
         if reply.is_of(200) {
-            self.offers = Offers::of(&reply);
+            self.extensions = Extensions::of(&reply);
             return Ok(());
         }
-        self.offers = Offers::default();
+        self.extensions = Extensions::default();
         if reply.is_of(500) {
-            let second = self.say(&format!("HELO {name}"), limit).await;
+            let second = self.send(&format!("HELO {name}"), limit).await;
             if second.is_ok_and(|reply| reply.is_of(200)) {
                 return Ok(());
             }
@@ -241,11 +246,11 @@ impl Session<'_> {
         })
     }
 
-    async fn log_in(&mut self, pass: &Pass) -> Result<(), Outcome> {
+    async fn log_in(&mut self, pass: &Credential) -> Result<(), Outcome> {
         self.phase = Phase::Auth;
         let known = pass.mechanisms();
         let offered: Vec<Mechanism> =
-            known.iter().copied().filter(|it| self.offers.has_mechanism(it.name())).collect();
+            known.iter().copied().filter(|it| self.extensions.has_mechanism(it.name())).collect();
         for (at, mechanism) in offered.iter().enumerate() {
             let reply = self.authenticate(pass, *mechanism).await?;
             // It does not know what it offers.
@@ -258,49 +263,58 @@ impl Session<'_> {
         let what = format!(
             "does not offer {}; ways of logging in that it offers: {}",
             names.join(" or "),
-            Mask::new(&self.hidden).whole(&self.offers.mechanisms_shown())
+            Mask::new(&self.hidden).whole(&self.extensions.mechanisms_shown())
         );
-        Err(reply::unoffered(&self.server.host, Phase::Auth, &what))
+        Err(reply::unsupported(&self.server.host, Phase::Auth, &what))
     }
 
     /// Says all that a way of logging in has to say, as long as it is asked for.
-    async fn authenticate(&mut self, pass: &Pass, mechanism: Mechanism) -> Result<Reply, Outcome> {
+    async fn authenticate(
+        &mut self,
+        pass: &Credential,
+        mechanism: Mechanism,
+    ) -> Result<Reply, Outcome> {
         let limit = self.server.timeouts.hello;
         let mut lines = pass.lines(mechanism).into_iter();
-        let mut reply = self.say(&lines.next().unwrap_or_default(), limit).await?;
+        let mut reply = self.send(&lines.next().unwrap_or_default(), limit).await?;
         for line in lines {
             if !reply.is_of(300) {
                 break;
             }
-            reply = self.say(&line, limit).await?;
+            reply = self.send(&line, limit).await?;
         }
         Ok(reply)
     }
 
     /// Says from whom the mail is and to whom, up to the go-ahead.
-    async fn announce(&mut self, mail: Transaction<'_>) -> Result<(), Outcome> {
+    async fn send_envelope(&mut self, mail: Transaction<'_>) -> Result<(), Outcome> {
         let Server { host, timeouts, .. } = self.server;
         self.phase = Phase::Mail;
         let Transaction { from, to, message } = mail;
-        let parameters = parameters(&self.offers, from, to, message);
+        let parameters = parameters(&self.extensions, from, to, message);
         let parameters = parameters.map_err(|lack| lack.outcome(host))?;
         let from = from.map_or("", MailAddress::as_str);
         let mail = format!("MAIL FROM:<{from}>{}", parameters.text);
-        let asked = self.ask(&mail, timeouts.mail, 200).await;
+        let asked = self.command(&mail, timeouts.mail, 200).await;
         asked.map_err(|outcome| parameters.refused(outcome))?;
         self.phase = Phase::Rcpt;
-        self.ask(&format!("RCPT TO:<{to}>"), timeouts.mail, 200).await?;
+        self.command(&format!("RCPT TO:<{to}>"), timeouts.mail, 200).await?;
         self.phase = Phase::Data;
-        self.ask("DATA", timeouts.data, 300).await
+        self.command("DATA", timeouts.data, 300).await
     }
 
     /// Sends the message and the final dot, and waits for the verdict.
-    async fn hand_over(&mut self, message: &[u8]) -> Result<Outcome, Outcome> {
+    async fn send_message(&mut self, message: &[u8]) -> Result<Outcome, Outcome> {
         let Server { host, timeouts, .. } = self.server;
-        let data = stuffed(message);
+        let data = dot_stuffed(message);
         self.is_answered = false;
         let Some(stream) = &mut self.stream else {
-            return Err(reply::lost(host, self.phase, &Lost::Ended, &self.hidden));
+            return Err(reply::connection_lost(
+                host,
+                self.phase,
+                &StreamError::Closed,
+                &self.hidden,
+            ));
         };
         // A dot that could not be sent has ended nothing: until it is out, nothing was taken.
         let sending = async {
@@ -317,53 +331,60 @@ impl Session<'_> {
             Ok(Err(error)) => {
                 return Err(match stream.last_words().await {
                     Some(reply) => self.refused(&reply),
-                    None => reply::lost(host, self.phase, &Lost::Broken(error), &self.hidden),
+                    None => reply::connection_lost(
+                        host,
+                        self.phase,
+                        &StreamError::Broken(error),
+                        &self.hidden,
+                    ),
                 });
             }
-            Err(_) => return Err(reply::silent(host, self.phase)),
+            Err(_) => return Err(reply::timed_out(host, self.phase)),
         }
         self.phase = Phase::Dot;
         let verdict = stream.reply(timeouts.dot).await;
-        let verdict = self.heard(verdict)?;
+        let verdict = self.read_reply(verdict)?;
         self.require(&verdict, 200)?;
         Ok(Outcome {
             code: Some(verdict.code),
-            snippet: plain::snippet(verdict.text().as_bytes(), &self.hidden),
+            snippet: plain::redacted_excerpt(verdict.text().as_bytes(), &self.hidden),
             ..Outcome::new(OutcomeClass::Delivered, Phase::Dot.name())
         })
     }
 
     /// Says goodbye to a server that still answers. The verdict stands, whatever comes of it, and
     /// no limit of the try counts it.
-    async fn leave(&mut self) {
+    async fn quit(&mut self) {
         if let Some(stream) = self.stream.as_mut().filter(|_| self.is_answered) {
             let leaving = async {
-                let _ = stream.command("QUIT", QUIT_PATIENCE).await;
+                let _ = stream.command("QUIT", QUIT_TIMEOUT).await;
                 stream.close().await;
             };
-            let _ = timeout(QUIT_PATIENCE, leaving).await;
+            let _ = timeout(QUIT_TIMEOUT, leaving).await;
         }
     }
 
     /// Says a line, and hears a reply of that hundred.
-    async fn ask(&mut self, line: &str, limit: Duration, hundred: u16) -> Result<(), Outcome> {
-        let reply = self.say(line, limit).await?;
+    async fn command(&mut self, line: &str, limit: Duration, hundred: u16) -> Result<(), Outcome> {
+        let reply = self.send(line, limit).await?;
         self.require(&reply, hundred)
     }
 
     /// Says a line, and hears the reply.
-    async fn say(&mut self, line: &str, limit: Duration) -> Result<Reply, Outcome> {
+    async fn send(&mut self, line: &str, limit: Duration) -> Result<Reply, Outcome> {
         self.is_answered = false;
         let heard = match &mut self.stream {
             Some(stream) => stream.command(line, limit).await,
-            None => Err(Lost::Ended),
+            None => Err(StreamError::Closed),
         };
-        self.heard(heard)
+        self.read_reply(heard)
     }
 
-    fn heard(&mut self, heard: Result<Reply, Lost>) -> Result<Reply, Outcome> {
+    fn read_reply(&mut self, heard: Result<Reply, StreamError>) -> Result<Reply, Outcome> {
         self.is_answered = heard.is_ok();
-        heard.map_err(|lost| reply::lost(&self.server.host, self.phase, &lost, &self.hidden))
+        heard.map_err(|lost| {
+            reply::connection_lost(&self.server.host, self.phase, &lost, &self.hidden)
+        })
     }
 
     /// Checks that a reply is of the hundred that belongs to the step.
@@ -390,7 +411,7 @@ fn is_local(name: &MailDomain) -> bool {
 const DOT: &[u8] = b".\r\n";
 /// RFC 4954, section 4.
 const UNKNOWN_MECHANISM: u16 = 504;
-const QUIT_PATIENCE: Duration = Duration::from_secs(2);
+const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

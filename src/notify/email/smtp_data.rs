@@ -4,7 +4,7 @@
 //! with a single dot, so that nothing inside a message can be taken for its end or for a command.
 
 /// The message, without the dot that ends it.
-pub(super) fn stuffed(message: &[u8]) -> Vec<u8> {
+pub(super) fn dot_stuffed(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(message.len() + message.len() / 32 + 2);
     let mut at_start = true;
     let mut bytes = message.iter().peekable();
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn lines_end_with_crlf_and_begin_with_no_single_dot() {
         let check = |message: &[u8], expected: &[u8]| {
-            assert_eq!(stuffed(message), expected, "for {message:?}");
+            assert_eq!(dot_stuffed(message), expected, "for {message:?}");
         };
         check(b"a\r\nb\r\n", b"a\r\nb\r\n");
         check(b"a", b"a\r\n");
@@ -66,7 +66,7 @@ mod tests {
         #[test]
         fn nothing_in_a_message_ends_it(message in "([a.]|\\r|\\n|\\r\\n){0,60}") {
             let message = message.into_bytes();
-            let data = stuffed(&message);
+            let data = dot_stuffed(&message);
             prop_assert!(data.is_empty() || data.ends_with(b"\r\n"));
             let text = String::from_utf8(data.clone()).unwrap();
             for line in text.split("\r\n") {
@@ -74,7 +74,7 @@ mod tests {
                 prop_assert!(line != "." && (!line.starts_with('.') || line.starts_with("..")));
             }
             // What arrives is what was written, as far as that had lines.
-            prop_assert_eq!(stuffed(&unstuffed(&data)), data.clone());
+            prop_assert_eq!(dot_stuffed(&unstuffed(&data)), data.clone());
             let written = String::from_utf8(message.clone()).unwrap();
             let has_lines = !written.replace("\r\n", "").contains(['\r', '\n']);
             if has_lines && (written.is_empty() || written.ends_with("\r\n")) {

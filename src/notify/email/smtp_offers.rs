@@ -3,17 +3,17 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::foreign_text::one_line;
+use crate::domain::foreign_text::sanitize_line;
 use crate::notify::email::smtp_reply::Reply;
 
 /// The extensions that were offered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Offers {
+pub(super) struct Extensions {
     words: BTreeSet<String>,
     mechanisms: BTreeSet<String>,
 }
 
-impl Offers {
+impl Extensions {
     /// Reads what stands behind the name of the server.
     pub(super) fn of(reply: &Reply) -> Self {
         let mut offers = Self::default();
@@ -48,7 +48,11 @@ impl Offers {
     /// The ways of logging in, for people.
     pub(super) fn mechanisms_shown(&self) -> String {
         let names: Vec<&str> = self.mechanisms.iter().map(String::as_str).collect();
-        if names.is_empty() { "none".to_owned() } else { one_line(&names.join(", "), SHOWN_MAX) }
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            sanitize_line(&names.join(", "), SHOWN_MAX)
+        }
     }
 }
 
@@ -65,8 +69,11 @@ const SHOWN_MAX: usize = 120;
 mod tests {
     use super::*;
 
-    fn offers(lines: &[&str]) -> Offers {
-        Offers::of(&Reply { code: 250, lines: lines.iter().map(|&line| line.to_owned()).collect() })
+    fn offers(lines: &[&str]) -> Extensions {
+        Extensions::of(&Reply {
+            code: 250,
+            lines: lines.iter().map(|&line| line.to_owned()).collect(),
+        })
     }
 
     #[test]

@@ -5,29 +5,29 @@
 use crate::domain::delivery::{Outcome, OutcomeClass, Scope};
 use crate::domain::mail_address::MailAddress;
 use crate::notify::email::reply::{self, Phase};
-use crate::notify::email::smtp_offers::{EIGHT_BIT_MIME, Offers};
+use crate::notify::email::smtp_offers::{EIGHT_BIT_MIME, Extensions};
 use crate::notify::fault;
 
 /// The parameters for a mail from there to there, or what the server lacks for it.
 pub(super) fn parameters(
-    offers: &Offers,
+    offers: &Extensions,
     from: Option<&MailAddress>,
     to: &MailAddress,
     message: &[u8],
-) -> Result<Parameters, Lack> {
+) -> Result<Parameters, Unsupported> {
     let mut text = String::new();
     let is_ours = from.is_some_and(MailAddress::needs_smtputf8)
         || head(message).split(|byte| *byte == b'\n').any(is_of_ours);
     let is_international = is_ours || to.needs_smtputf8() || !head(message).is_ascii();
     if is_international {
         if !offers.take_international() {
-            return Err(if is_ours { Lack::Sender } else { Lack::Recipient });
+            return Err(if is_ours { Unsupported::Sender } else { Unsupported::Recipient });
         }
         text.push_str(" SMTPUTF8");
     }
     if !message.is_ascii() {
         if !offers.has(EIGHT_BIT_MIME) {
-            return Err(Lack::Body);
+            return Err(Unsupported::Body);
         }
         text.push_str(" BODY=8BITMIME");
     }
@@ -58,7 +58,7 @@ impl Parameters {
 
 /// What a server lacks for a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lack {
+pub(super) enum Unsupported {
     /// SMTPUTF8, for addresses of ours: no mail can be sent.
     Sender,
     /// SMTPUTF8, for this recipient alone.
@@ -67,15 +67,15 @@ pub(super) enum Lack {
     Body,
 }
 
-impl Lack {
+impl Unsupported {
     /// What it means for the try.
     pub(super) fn outcome(self, host: &str) -> Outcome {
         let rejected = |phase: Phase, what: &str| {
             let text = format!("`{host}` does not offer {what}");
-            fault::stopped(OutcomeClass::Rejected, phase.name(), text)
+            fault::failed_outcome(OutcomeClass::Rejected, phase.name(), text)
         };
         match self {
-            Self::Sender => reply::unoffered(host, Phase::Mail, reply::NO_SMTPUTF8_FOR_US),
+            Self::Sender => reply::unsupported(host, Phase::Mail, reply::NO_SMTPUTF8_FOR_US),
             Self::Recipient => {
                 rejected(Phase::Rcpt, "SMTPUTF8 with 8BITMIME, which this recipient needs")
             }
@@ -108,24 +108,24 @@ mod tests {
         let address = |text: &str| MailAddress::parse(text).unwrap();
         let (plain, script) = (address("a@example.com"), address("é@example.com"));
         let all: Vec<String> = ["m", SMTPUTF8, EIGHT_BIT_MIME].map(str::to_owned).into();
-        let all = Offers::of(&Reply { code: 250, lines: all });
-        let check = |to: &MailAddress, message: &str, expected: &str, lack: Option<Lack>| {
+        let all = Extensions::of(&Reply { code: 250, lines: all });
+        let check = |to: &MailAddress, message: &str, expected: &str, lack: Option<Unsupported>| {
             let with =
                 |offers| parameters(offers, Some(&plain), to, message.as_bytes()).map(|it| it.text);
             assert_eq!(with(&all), Ok(expected.to_owned()), "for {message}");
-            assert_eq!(with(&Offers::default()).err(), lack, "for {message}");
+            assert_eq!(with(&Extensions::default()).err(), lack, "for {message}");
         };
         let needed = " SMTPUTF8 BODY=8BITMIME";
         check(&plain, "To: a\r\n\r\nb", "", None);
-        check(&plain, "To: a\r\n\r\né", " BODY=8BITMIME", Some(Lack::Body));
-        check(&script, "To: é\r\n\r\nb", needed, Some(Lack::Recipient));
-        check(&script, "to: é\r\nReply-To: é\r\n\r\nb", needed, Some(Lack::Sender));
-        check(&plain, "From: é\r\nTo: a\r\n\r\nb", needed, Some(Lack::Sender));
+        check(&plain, "To: a\r\n\r\né", " BODY=8BITMIME", Some(Unsupported::Body));
+        check(&script, "To: é\r\n\r\nb", needed, Some(Unsupported::Recipient));
+        check(&script, "to: é\r\nReply-To: é\r\n\r\nb", needed, Some(Unsupported::Sender));
+        check(&plain, "From: é\r\nTo: a\r\n\r\nb", needed, Some(Unsupported::Sender));
         // The one without the other is not what RFC 6531 calls an offer.
         let half =
-            Offers::of(&Reply { code: 250, lines: ["m", SMTPUTF8].map(str::to_owned).into() });
+            Extensions::of(&Reply { code: 250, lines: ["m", SMTPUTF8].map(str::to_owned).into() });
         let lack = parameters(&half, Some(&plain), &script, b"To: \xc3\xa9\r\n\r\nb");
-        assert_eq!(lack.err(), Some(Lack::Recipient));
+        assert_eq!(lack.err(), Some(Unsupported::Recipient));
     }
 
     #[test]
@@ -133,7 +133,7 @@ mod tests {
         let check = |message: &str, code: u16, expected| {
             let address = |text: &str| MailAddress::parse(text).unwrap();
             let all: Vec<String> = ["m", SMTPUTF8, EIGHT_BIT_MIME].map(str::to_owned).into();
-            let offers = Offers::of(&Reply { code: 250, lines: all });
+            let offers = Extensions::of(&Reply { code: 250, lines: all });
             let (from, to) = (address("a@example.com"), address("é@example.com"));
             let found = parameters(&offers, Some(&from), &to, message.as_bytes()).unwrap();
             let of_us =

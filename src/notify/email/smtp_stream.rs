@@ -34,11 +34,11 @@ enum Io {
 
 /// Why there is no reply.
 #[derive(Debug)]
-pub(super) enum Lost {
+pub(super) enum StreamError {
     /// Nothing came in time.
-    Silent,
+    TimedOut,
     /// The other side hung up.
-    Ended,
+    Closed,
     /// A reply before was longer than any is read, and nothing is read after it.
     Flooded,
     /// The connection broke.
@@ -84,18 +84,22 @@ impl SmtpStream {
     ///
     /// # Errors
     /// When no reply came.
-    pub(super) async fn command(&mut self, line: &str, limit: Duration) -> Result<Reply, Lost> {
+    pub(super) async fn command(
+        &mut self,
+        line: &str,
+        limit: Duration,
+    ) -> Result<Reply, StreamError> {
         if let Some(no) = self.unasked() {
             return Ok(no);
         }
         // No part of a command can have one; if it had, another command would begin there.
         if line.contains(['\r', '\n', '\0']) {
-            return Err(Lost::Broken(io::ErrorKind::InvalidInput.into()));
+            return Err(StreamError::Broken(io::ErrorKind::InvalidInput.into()));
         }
         match timeout(limit, self.send(format!("{line}\r\n").as_bytes())).await {
             Ok(Ok(())) => self.reply(limit).await,
-            Ok(Err(error)) => self.last_words().await.ok_or(Lost::Broken(error)),
-            Err(_) => Err(Lost::Silent),
+            Ok(Err(error)) => self.last_words().await.ok_or(StreamError::Broken(error)),
+            Err(_) => Err(StreamError::TimedOut),
         }
     }
 
@@ -120,18 +124,18 @@ impl SmtpStream {
     ///
     /// # Errors
     /// When none came.
-    pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, Lost> {
+    pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, StreamError> {
         let mut reader = ReplyReader::default();
         let ended = timeout(limit, self.read_reply(&mut reader)).await;
         let lost = match ended {
             Ok(Ok(reply)) => return Ok(reply),
             Ok(Err(lost)) => lost,
-            Err(_) => Lost::Silent,
+            Err(_) => StreamError::TimedOut,
         };
         match reader.finish() {
             Ok(reply) => Ok(reply),
             Err(noise) if noise.trim_ascii().is_empty() => Err(lost),
-            Err(noise) => Err(Lost::Unreadable(noise)),
+            Err(noise) => Err(StreamError::Unreadable(noise)),
         }
     }
 
@@ -168,7 +172,7 @@ impl SmtpStream {
         };
     }
 
-    async fn read_reply(&mut self, reader: &mut ReplyReader) -> Result<Reply, Lost> {
+    async fn read_reply(&mut self, reader: &mut ReplyReader) -> Result<Reply, StreamError> {
         loop {
             let (used, reply) = reader.push(&self.unread);
             self.unread.drain(..used);
@@ -180,13 +184,13 @@ impl SmtpStream {
                 self.is_flooded = true;
             }
             match self.fill().await {
-                Ok(0) if self.is_flooded => return Err(Lost::Flooded),
-                Ok(0) => return Err(Lost::Ended),
+                Ok(0) if self.is_flooded => return Err(StreamError::Flooded),
+                Ok(0) => return Err(StreamError::Closed),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Err(Lost::Ended);
+                    return Err(StreamError::Closed);
                 }
-                Err(error) => return Err(Lost::Broken(error)),
+                Err(error) => return Err(StreamError::Broken(error)),
             }
         }
     }

@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::TlsConnector;
 
 use crate::notify::error::NotifyError;
-use crate::notify::trusted::Trusted;
+use crate::notify::trusted::RootCertificates;
 
 /// What is needed for TLS with one server.
 pub(super) struct Tls {
@@ -51,7 +51,7 @@ impl Tls {
         if let Some(connector) = self.connector.get() {
             return Ok(connector.clone());
         }
-        let trusted = Trusted::read(self.added.iter().cloned());
+        let trusted = RootCertificates::read(self.added.iter().cloned());
         let of_system = trusted.of_system;
         let connector = TlsConnector::from(Arc::new(trusted.config()?));
         if of_system > 0 {

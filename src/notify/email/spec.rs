@@ -24,7 +24,7 @@ pub struct EmailSpec {
     /// What stands on every mail.
     pub style: MailStyle,
     /// The way that mails go.
-    pub post: PostSpec,
+    pub post: TransportConfig,
 }
 
 /// Where bounces go: the sender of the envelope.
@@ -78,7 +78,7 @@ pub enum Threading {
 
 /// The way that mails go.
 #[derive(Clone, Debug)]
-pub enum PostSpec {
+pub enum TransportConfig {
     /// To a mail server.
     Smtp(SmtpSpec),
     /// To a program of this machine.
@@ -115,7 +115,7 @@ pub struct LoginSpec {
     /// In which way.
     pub method: LoginMethod,
     /// What proves it.
-    pub proof: Proof,
+    pub credential: CredentialSource,
 }
 
 /// A way of logging in.
@@ -129,7 +129,7 @@ pub enum LoginMethod {
 
 /// A password or a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Proof {
+pub enum CredentialSource {
     /// This one.
     Given(Secret),
     /// What this program prints; it is run for every try, without a shell.

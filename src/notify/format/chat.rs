@@ -7,54 +7,54 @@
 use crate::domain::channel::Accepts;
 use crate::domain::delivery::OutcomeClass;
 use crate::domain::timestamp::Timestamp;
-use crate::notify::answer::{Answer, Meaning};
-use crate::notify::said::Said;
+use crate::notify::answer::{Classification, HttpResponse};
+use crate::notify::said::Verdict;
 
 /// How one chat answers.
-pub(super) struct Manner {
+pub(super) struct ChatRules {
     /// Whether the body of a 2xx is its yes; the status comes with it.
-    pub(super) is_yes: fn(u16, &Said) -> bool,
+    pub(super) is_yes: fn(u16, &Verdict) -> bool,
     /// What any other answer means, beyond what its status says.
-    pub(super) other: fn(&Answer, &Said, Meaning) -> Meaning,
+    pub(super) other: fn(&HttpResponse, &Verdict, Classification) -> Classification,
 }
 
 /// What an answer of that chat means.
-pub(super) fn meaning(
-    manner: &Manner,
-    answer: &Answer,
+pub(super) fn classify(
+    manner: &ChatRules,
+    answer: &HttpResponse,
     accepts: Accepts,
     now: Timestamp,
-) -> Meaning {
-    let general = answer.meaning(now);
-    let said = Said::of(answer);
+) -> Classification {
+    let general = answer.classify(now);
+    let said = Verdict::of(answer);
     if general.class != OutcomeClass::Delivered {
         return (manner.other)(answer, &said, general);
     }
     if accepts == Accepts::AnySuccess || (manner.is_yes)(answer.status, &said) {
         return general;
     }
-    let of = |class, remark| Meaning { class, remark: Some(remark), ..general.clone() };
+    let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
     match said.status() {
         // A gateway passes on what it heard: it means what it would have meant without it.
         Some(status) => {
-            let heard = Answer { status, ..answer.clone() };
-            let general = heard.meaning(now);
+            let heard = HttpResponse { status, ..answer.clone() };
+            let general = heard.classify(now);
             let meaning = (manner.other)(&heard, &said, general);
-            Meaning { remark: meaning.remark.or(Some(FAILED)), ..meaning }
+            Classification { remark: meaning.remark.or(Some(FAILED)), ..meaning }
         }
         None if said.refuses() => {
             (manner.other)(answer, &said, of(OutcomeClass::Retryable, FAILED))
         }
-        None if said == Said::Page => of(OutcomeClass::Retryable, PAGE),
-        None if said == Said::Unreadable => of(OutcomeClass::Ambiguous, UNREADABLE),
+        None if said == Verdict::Page => of(OutcomeClass::Retryable, PAGE),
+        None if said == Verdict::Unreadable => of(OutcomeClass::Ambiguous, UNREADABLE),
         None => of(OutcomeClass::Ambiguous, UNCLEAR),
     }
 }
 
 /// Whether an empty answer says yes by its status alone: a page or a gateway answers 200 to
 /// anything, but not one of these.
-pub(super) fn is_silent_yes(status: u16, said: &Said) -> bool {
-    *said == Said::Nothing && matches!(status, 201 | 202 | 204)
+pub(super) fn is_empty_success(status: u16, said: &Verdict) -> bool {
+    *said == Verdict::Nothing && matches!(status, 201 | 202 | 204)
 }
 
 const FAILED: &str = "it says that it failed";

@@ -11,11 +11,11 @@ use crate::domain::channel::Accepts;
 use crate::domain::event::Event;
 use crate::domain::ntfy_topic::NtfyTopic;
 use crate::domain::timestamp::Timestamp;
-use crate::notify::answer::{Answer, Meaning};
+use crate::notify::answer::{Classification, HttpResponse};
 use crate::notify::error::NotifyError;
 use crate::notify::format::chat;
-use crate::notify::format::note::Note;
-use crate::notify::format::template::{Template, TemplateFault};
+use crate::notify::format::note::ChatMessage;
+use crate::notify::format::template::{Template, TemplateError};
 use crate::notify::format::{cloudevents, discord, ntfy, slack, standard, teams};
 
 /// What a webhook speaks.
@@ -48,7 +48,7 @@ pub struct Rendered {
     /// The body.
     pub body: Vec<u8>,
     /// Why it is the standard body instead of the template's.
-    pub fallback: Option<TemplateFault>,
+    pub fallback: Option<TemplateError>,
 }
 
 /// Where a message is posted; as secret as the URL it is made of.
@@ -72,12 +72,12 @@ impl Format {
             Self::CloudEvents { source } => {
                 Rendered::new(cloudevents::CONTENT_TYPE, cloudevents::render(event, source))
             }
-            Self::Slack => message(slack::render(&Note::of(event))),
+            Self::Slack => message(slack::render(&ChatMessage::of(event))),
             Self::Discord => {
-                message(discord::render(&Note::of(event), event.occurred_at.to_string()))
+                message(discord::render(&ChatMessage::of(event), event.occurred_at.to_string()))
             }
-            Self::Teams => message(teams::render(&Note::of(event))),
-            Self::Ntfy => message(ntfy::render(&Note::of(event))),
+            Self::Teams => message(teams::render(&ChatMessage::of(event))),
+            Self::Ntfy => message(ntfy::render(&ChatMessage::of(event))),
             Self::Template(template) => match template.render(event) {
                 Ok(body) => Rendered::new(&template.content_type, body),
                 Err(fault) => Rendered { fallback: Some(fault), ..plain() },
@@ -86,21 +86,26 @@ impl Format {
     }
 
     /// What an answer means.
-    pub fn meaning(&self, answer: &Answer, accepts: Accepts, now: Timestamp) -> Meaning {
+    pub fn classify(
+        &self,
+        answer: &HttpResponse,
+        accepts: Accepts,
+        now: Timestamp,
+    ) -> Classification {
         let manner = match self {
             Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => {
-                return answer.meaning(now);
+                return answer.classify(now);
             }
             Self::Slack => &slack::MANNER,
             Self::Discord => &discord::MANNER,
             Self::Teams => &teams::MANNER,
             Self::Ntfy => &ntfy::MANNER,
         };
-        chat::meaning(manner, answer, accepts, now)
+        chat::classify(manner, answer, accepts, now)
     }
 
     /// The least time between two tries at one place, where more would be sent away.
-    pub const fn spacing(&self) -> Option<Duration> {
+    pub const fn min_interval(&self) -> Option<Duration> {
         match self {
             Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => None,
             Self::Slack => Some(Duration::from_secs(1)),
@@ -132,9 +137,9 @@ impl Format {
             | Self::Teams
             | Self::Template(_) => Ok(Target { url, topic: None }),
             Self::Discord => {
-                let asked = url.query_pairs().any(|(name, _)| name == WAIT);
+                let asked = url.query_pairs().any(|(name, _)| name == CHAT_MIN_INTERVAL);
                 if !asked {
-                    url.query_pairs_mut().append_pair(WAIT, "true");
+                    url.query_pairs_mut().append_pair(CHAT_MIN_INTERVAL, "true");
                 }
                 Ok(Target { url, topic: None })
             }
@@ -157,13 +162,13 @@ impl Target {
     /// The body as it is sent there.
     pub(in crate::notify) fn body<'b>(&self, stored: &'b [u8]) -> Cow<'b, [u8]> {
         match &self.topic {
-            Some(topic) => ntfy::addressed(stored, topic.expose()).into(),
+            Some(topic) => ntfy::with_topic(stored, topic.expose()).into(),
             None => stored.into(),
         }
     }
 }
 
-const WAIT: &str = "wait";
+const CHAT_MIN_INTERVAL: &str = "wait";
 
 #[cfg(test)]
 #[path = "choice_tests.rs"]

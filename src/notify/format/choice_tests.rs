@@ -231,16 +231,16 @@ proptest! {
     #[test]
     fn whatever_an_answer_holds_only_a_2xx_delivers_and_no_wait_is_too_long(
         status in 100_u16..1000,
-        beginning in body(),
+        body_prefix in body(),
         is_undecoded: bool,
         any_success: bool,
     ) {
         let accepts = if any_success { Accepts::AnySuccess } else { Accepts::Known };
-        let undecoded = is_undecoded.then(|| "is coded as `x`".to_owned());
-        let answer = Answer { status, headers: Vec::new(), beginning, undecoded };
+        let decode_error = is_undecoded.then(|| "is coded as `x`".to_owned());
+        let answer = HttpResponse { status, headers: Vec::new(), body_prefix, decode_error };
         for format in CHATS {
-            let Meaning { class, retry_after, .. } =
-                format.meaning(&answer, accepts, Timestamp::from_millis(1_800_000_000_000));
+            let Classification { class, retry_after, .. } =
+                format.classify(&answer, accepts, Timestamp::from_millis(1_800_000_000_000));
             let is_success = (200..300).contains(&status);
             prop_assert!(is_success || class != OutcomeClass::Delivered, "{format:?}: {answer:?}");
             prop_assert!(retry_after.is_none_or(|wait| wait <= RETRY_AFTER_MAX), "{retry_after:?}");

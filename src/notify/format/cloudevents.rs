@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::domain::condition::About;
+use crate::domain::condition::ConditionSubject;
 use crate::domain::event::{Event, Subject};
 use crate::notify::format::standard::{self, Data};
 
@@ -45,9 +45,11 @@ struct Envelope<'a> {
 pub(super) fn subject(event: &Event) -> Option<&str> {
     match &event.subject {
         Subject::Transition { transition, .. } => Some(transition.avatar_id.as_str()),
-        Subject::Condition(condition) => match &condition.about {
-            About::Avatar { id, .. } => Some(id.as_str()),
-            About::Account { .. } | About::Config | About::Channel { .. } => None,
+        Subject::Condition(condition) => match &condition.subject {
+            ConditionSubject::Avatar { id, .. } => Some(id.as_str()),
+            ConditionSubject::Account { .. }
+            | ConditionSubject::Config
+            | ConditionSubject::Channel { .. } => None,
         },
         Subject::DeadLetter(letter) => letter.avatar_id.as_deref(),
         Subject::Ping { .. } => None,

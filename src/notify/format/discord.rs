@@ -6,37 +6,37 @@
 use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
-use crate::notify::answer::{Answer, Meaning};
-use crate::notify::format::chat::{Manner, is_silent_yes};
-use crate::notify::format::limit::{Unit, as_it_is, fit};
-use crate::notify::format::note::{Note, Tone};
-use crate::notify::said::Said;
+use crate::notify::answer::{Classification, HttpResponse};
+use crate::notify::format::chat::{ChatRules, is_empty_success};
+use crate::notify::format::limit::{Unit, no_escape, truncate_escaped};
+use crate::notify::format::note::{ChatMessage, Severity};
+use crate::notify::said::Verdict;
 
 /// The message; `occurred_at` is shown in the time of the reader.
-pub(super) fn render(note: &Note, occurred_at: String) -> Value {
+pub(super) fn render(note: &ChatMessage, occurred_at: String) -> Value {
     let title = format!("{} {}", note.tone.icon(), note.headline);
-    let about = fit(&note.about, ABOUT_MAX, Unit::Utf16, escape);
+    let about = truncate_escaped(&note.subject_name, ABOUT_MAX, Unit::Utf16, escape);
     let rest = format!("{}\n{}", note.meaning, note.window);
-    let rest = fit(&rest, REST_MAX, Unit::Utf16, escape);
-    let fields = note.facts.iter().take(FIELDS_MAX).map(|fact| {
-        let name = fit(fact.name, FIELD_NAME_MAX, Unit::Utf16, escape);
-        let value = fit(&fact.value, FIELD_VALUE_MAX, Unit::Utf16, escape);
+    let rest = truncate_escaped(&rest, REST_MAX, Unit::Utf16, escape);
+    let fields = note.fields.iter().take(FIELDS_MAX).map(|fact| {
+        let name = truncate_escaped(fact.name, FIELD_NAME_MAX, Unit::Utf16, escape);
+        let value = truncate_escaped(&fact.value, FIELD_VALUE_MAX, Unit::Utf16, escape);
         let value = if value.is_empty() { "–" } else { &value };
         json!({ "name": name, "value": value, "inline": true })
     });
     let color = match note.tone {
-        Tone::Good => 0x002e_9e5b,
-        Tone::Bad => 0x00d9_483b,
-        Tone::Neutral => 0x007a_869a,
+        Severity::Good => 0x002e_9e5b,
+        Severity::Bad => 0x00d9_483b,
+        Severity::Neutral => 0x007a_869a,
     };
     json!({
         "allowed_mentions": { "parse": [] },
         "embeds": [{
-            "title": fit(&title, TITLE_MAX, Unit::Utf16, escape),
+            "title": truncate_escaped(&title, TITLE_MAX, Unit::Utf16, escape),
             "description": format!("**{about}**\n{rest}"),
             "color": color,
             "fields": fields.collect::<Vec<_>>(),
-            "footer": { "text": fit(&note.footer, FOOTER_MAX, Unit::Utf16, as_it_is) },
+            "footer": { "text": truncate_escaped(&note.footer, FOOTER_MAX, Unit::Utf16, no_escape) },
             "timestamp": occurred_at,
         }],
     })
@@ -44,13 +44,13 @@ pub(super) fn render(note: &Note, occurred_at: String) -> Value {
 
 /// How Discord answers: with the message, since it is asked to wait; with 204 where the URL says
 /// that it should not. A 401 or a 404 ends the channel only when Discord itself says it.
-pub(super) const MANNER: Manner = Manner {
-    is_yes: |status, said| (said.is_message() && !said.refuses()) || is_silent_yes(status, said),
+pub(super) const MANNER: ChatRules = ChatRules {
+    is_yes: |status, said| (said.is_text() && !said.refuses()) || is_empty_success(status, said),
     other,
 };
 
-fn other(answer: &Answer, said: &Said, general: Meaning) -> Meaning {
-    let of = |class, remark| Meaning { class, remark: Some(remark), ..general.clone() };
+fn other(answer: &HttpResponse, said: &Verdict, general: Classification) -> Classification {
+    let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
     match (general.class, answer.status) {
         (OutcomeClass::Retryable, 400) => {
             of(OutcomeClass::Rejected, "it does not take this message")
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use crate::domain::channel::Accepts;
     use crate::domain::timestamp::Timestamp;
-    use crate::notify::format::chat::meaning;
+    use crate::notify::format::chat::classify;
 
     #[test]
     fn no_message_can_be_too_long_as_a_whole() {
@@ -105,9 +105,10 @@ mod tests {
     #[test]
     fn an_answer_means_what_discord_means_by_it() {
         let check = |status: u16, body: &str, expected| {
-            let answer = Answer { status, beginning: body.into(), ..Answer::default() };
+            let answer =
+                HttpResponse { status, body_prefix: body.into(), ..HttpResponse::default() };
             let now = Timestamp::from_millis(0);
-            let found = meaning(&MANNER, &answer, Accepts::Known, now);
+            let found = classify(&MANNER, &answer, Accepts::Known, now);
             assert_eq!(found.class, expected, "for {status} {body:?}");
         };
         check(200, r#"{"id":"1"}"#, OutcomeClass::Delivered);

@@ -28,7 +28,12 @@ impl Unit {
 
 /// The text, escaped character by character, with at most `max` units; what is cut ends in an
 /// ellipsis.
-pub(super) fn fit(text: &str, max: usize, unit: Unit, escape: fn(char, &mut String)) -> String {
+pub(super) fn truncate_escaped(
+    text: &str,
+    max: usize,
+    unit: Unit,
+    escape: fn(char, &mut String),
+) -> String {
     let room = max.saturating_sub(unit.count(ELLIPSIS));
     let mut fitted = String::new();
     let mut count = 0;
@@ -51,7 +56,7 @@ pub(super) fn fit(text: &str, max: usize, unit: Unit, escape: fn(char, &mut Stri
 }
 
 /// Leaves a character as it is.
-pub(super) fn as_it_is(char: char, to: &mut String) {
+pub(super) fn no_escape(char: char, to: &mut String) {
     to.push(char);
 }
 
@@ -69,7 +74,7 @@ mod tests {
     #[test]
     fn a_text_is_cut_in_the_unit_of_its_target() {
         let check = |text: &str, max: usize, unit: Unit, expected: &str| {
-            let fitted = fit(text, max, unit, as_it_is);
+            let fitted = truncate_escaped(text, max, unit, no_escape);
             assert_eq!(fitted, expected, "for {text:?} in {max} {unit:?}");
             assert!(unit.count(&fitted) <= max);
         };
@@ -90,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_cut_never_falls_into_an_escape() {
-        assert_eq!(fit("abc", 6, Unit::Chars, doubled), "aabbcc");
-        assert_eq!(fit("abcd", 6, Unit::Chars, doubled), "aabb…");
+        assert_eq!(truncate_escaped("abc", 6, Unit::Chars, doubled), "aabbcc");
+        assert_eq!(truncate_escaped("abcd", 6, Unit::Chars, doubled), "aabb…");
     }
 }

@@ -1,23 +1,23 @@
 //! The note: the letter as a chat shows it, before it has the form of any one chat.
 
-use crate::domain::condition::{About, Phase};
+use crate::domain::condition::{ConditionSubject, Phase};
 use crate::domain::event::{Event, Subject};
-use crate::domain::foreign_text::one_line;
+use crate::domain::foreign_text::sanitize_line;
 use crate::domain::status::Status;
-use crate::notify::letter::Fact;
+use crate::notify::letter::Field;
 use crate::notify::telling;
 
 /// What a chat shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Note {
+pub(super) struct ChatMessage {
     /// How it is meant.
-    pub(super) tone: Tone,
+    pub(super) tone: Severity,
     /// The outcome.
     pub(super) headline: String,
     /// Whose it is; foreign text.
-    pub(super) about: String,
+    pub(super) subject_name: String,
     /// What else is known; the values are foreign text.
-    pub(super) facts: Vec<Fact>,
+    pub(super) fields: Vec<Field>,
     /// What it means and what to do.
     pub(super) meaning: String,
     /// When it happened.
@@ -25,12 +25,12 @@ pub(super) struct Note {
     /// Who says so, with the end of the event's id, so that people can tell repeats.
     pub(super) footer: String,
     /// What tells it from others that would read alike: the ids, as short as that allows.
-    pub(super) marks: String,
+    pub(super) footer_ids: String,
 }
 
 /// How a note is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(super) enum Severity {
     /// Something can be used, or is over.
     Good,
     /// Somebody should look.
@@ -39,31 +39,31 @@ pub(super) enum Tone {
     Neutral,
 }
 
-impl Note {
+impl ChatMessage {
     /// The note about that event.
     pub(super) fn of(event: &Event) -> Self {
         let letter = telling::letter(event);
         let short = end(event.id.as_str());
         Self {
-            tone: Tone::of(&event.subject),
+            tone: Severity::of(&event.subject),
             headline: letter.headline,
-            about: letter.about,
-            facts: letter.facts,
+            subject_name: letter.subject_name,
+            fields: letter.fields,
             meaning: letter.meaning,
             window: letter.window.join(" "),
             footer: format!("avatar-watch · {} · event …{short}", event.kind),
-            marks: marks(&event.subject, short),
+            footer_ids: marks(&event.subject, short),
         }
     }
 
     /// All of it in one line, for notifications, and for services that show nothing else.
-    pub(super) fn brief(&self) -> String {
-        let Self { headline, about, marks, .. } = self;
+    pub(super) fn summary(&self) -> String {
+        let Self { headline, subject_name: about, footer_ids: marks, .. } = self;
         format!("{} {headline} · {about} · {marks}", self.tone.icon())
     }
 }
 
-impl Tone {
+impl Severity {
     fn of(subject: &Subject) -> Self {
         match subject {
             Subject::Transition { transition, .. } => match transition.status {
@@ -72,8 +72,8 @@ impl Tone {
                 Status::NotTrained | Status::Training | Status::Unrecognized(_) => Self::Neutral,
             },
             Subject::Condition(condition) => match condition.phase {
-                Phase::Begun => Self::Bad,
-                Phase::Ended => Self::Good,
+                Phase::Started => Self::Bad,
+                Phase::Resolved => Self::Good,
             },
             Subject::DeadLetter(_) => Self::Bad,
             Subject::Ping { .. } => Self::Neutral,
@@ -94,14 +94,17 @@ impl Tone {
 fn marks(subject: &Subject, event: &str) -> String {
     let avatar = match subject {
         Subject::Transition { transition, .. } => Some(transition.avatar_id.as_str()),
-        Subject::Condition(condition) => match &condition.about {
-            About::Avatar { id, .. } => Some(id.as_str()),
-            About::Account { .. } | About::Config | About::Channel { .. } => None,
+        Subject::Condition(condition) => match &condition.subject {
+            ConditionSubject::Avatar { id, .. } => Some(id.as_str()),
+            ConditionSubject::Account { .. }
+            | ConditionSubject::Config
+            | ConditionSubject::Channel { .. } => None,
         },
         Subject::DeadLetter(letter) => letter.avatar_id.as_deref(),
         Subject::Ping { .. } => None,
     };
-    let avatar = avatar.map(|id| format!("avatar {} · ", one_line(&beginning(id), SHORT_ID + 1)));
+    let avatar =
+        avatar.map(|id| format!("avatar {} · ", sanitize_line(&beginning(id), SHORT_ID + 1)));
     format!("{}event …{event}", avatar.unwrap_or_default())
 }
 
@@ -125,7 +128,7 @@ mod tests {
     #[test]
     fn one_line_says_which_avatar_and_which_event() {
         for event in sample::all() {
-            let brief = Note::of(&event).brief();
+            let brief = ChatMessage::of(&event).summary();
             let short = &event.id.as_str()[event.id.as_str().len() - 8..];
             assert!(brief.ends_with(&format!(" · event …{short}")), "{brief}");
             assert!(!brief.contains("this channel") || brief.contains("works"), "{brief}");

@@ -8,33 +8,33 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
-use crate::notify::answer::{Answer, Meaning};
-use crate::notify::format::chat::Manner;
-use crate::notify::format::limit::{Unit, as_it_is, fit};
-use crate::notify::format::note::{Note, Tone};
-use crate::notify::said::Said;
+use crate::notify::answer::{Classification, HttpResponse};
+use crate::notify::format::chat::ChatRules;
+use crate::notify::format::limit::{Unit, no_escape, truncate_escaped};
+use crate::notify::format::note::{ChatMessage, Severity};
+use crate::notify::said::Verdict;
 
 /// The message without its topic. ntfy shows its text as it is.
-pub(super) fn render(note: &Note) -> Value {
-    let facts = note.facts.iter().map(|fact| format!("{}: {}", fact.name, fact.value));
+pub(super) fn render(note: &ChatMessage) -> Value {
+    let facts = note.fields.iter().map(|fact| format!("{}: {}", fact.name, fact.value));
     let mut lines: Vec<String> = facts.collect();
     lines.extend([note.meaning.clone(), note.window.clone(), note.footer.clone()]);
-    let title = format!("{} · {}", note.headline, note.about);
+    let title = format!("{} · {}", note.headline, note.subject_name);
     let (tag, priority) = match note.tone {
-        Tone::Good => ("white_check_mark", 3),
-        Tone::Bad => ("x", 4),
-        Tone::Neutral => ("information_source", 2),
+        Severity::Good => ("white_check_mark", 3),
+        Severity::Bad => ("x", 4),
+        Severity::Neutral => ("information_source", 2),
     };
     json!({
-        "title": fit(&title, TITLE_MAX, Unit::Bytes, as_it_is),
-        "message": fit(&lines.join("\n"), MESSAGE_MAX, Unit::Bytes, as_it_is),
+        "title": truncate_escaped(&title, TITLE_MAX, Unit::Bytes, no_escape),
+        "message": truncate_escaped(&lines.join("\n"), MESSAGE_MAX, Unit::Bytes, no_escape),
         "tags": [tag],
         "priority": priority,
     })
 }
 
 /// The body with its topic, as it is sent: the same bytes for the same topic.
-pub(super) fn addressed(body: &[u8], topic: &str) -> Vec<u8> {
+pub(super) fn with_topic(body: &[u8], topic: &str) -> Vec<u8> {
     let mut message = serde_json::from_slice::<Value>(body).unwrap_or_default();
     let Some(object) = message.as_object_mut() else { return body.to_vec() };
     object.insert("topic".to_owned(), topic.into());
@@ -42,18 +42,18 @@ pub(super) fn addressed(body: &[u8], topic: &str) -> Vec<u8> {
 }
 
 /// How ntfy answers: with the message, which has an id.
-pub(super) const MANNER: Manner = Manner {
+pub(super) const MANNER: ChatRules = ChatRules {
     is_yes: |_, said| {
         let json = said.json();
-        said.is_message() && json["event"] == "message" && json["error"].is_null()
+        said.is_text() && json["event"] == "message" && json["error"].is_null()
     },
     other,
 };
 
-fn other(answer: &Answer, said: &Said, general: Meaning) -> Meaning {
-    let of = |class, remark| Meaning { class, remark: Some(remark), ..general.clone() };
+fn other(answer: &HttpResponse, said: &Verdict, general: Classification) -> Classification {
+    let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
     match (general.class, answer.status) {
-        (OutcomeClass::Throttled, _) if said.json()["code"] == DAILY_QUOTA => Meaning {
+        (OutcomeClass::Throttled, _) if said.json()["code"] == DAILY_QUOTA => Classification {
             retry_after: general.retry_after.max(Some(QUOTA_WAIT)),
             ..of(OutcomeClass::Throttled, "the messages of the day are used up")
         },
@@ -79,14 +79,15 @@ mod tests {
     use super::*;
     use crate::domain::channel::Accepts;
     use crate::domain::timestamp::Timestamp;
-    use crate::notify::format::chat::meaning;
+    use crate::notify::format::chat::classify;
 
     #[test]
     fn an_answer_means_what_ntfy_means_by_it() {
         let check = |status: u16, body: &str, expected, wait_s: Option<u64>| {
-            let answer = Answer { status, beginning: body.into(), ..Answer::default() };
+            let answer =
+                HttpResponse { status, body_prefix: body.into(), ..HttpResponse::default() };
             let now = Timestamp::from_millis(0);
-            let found = meaning(&MANNER, &answer, Accepts::Known, now);
+            let found = classify(&MANNER, &answer, Accepts::Known, now);
             let wait = wait_s.map(Duration::from_secs);
             assert_eq!((found.class, found.retry_after), (expected, wait), "for {status} {body:?}");
         };
@@ -110,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_topic_is_put_in_when_it_is_sent() {
-        let sent = addressed(br#"{"message":"m","title":"t"}"#, "T0PIC");
+        let sent = with_topic(br#"{"message":"m","title":"t"}"#, "T0PIC");
         assert_eq!(sent, br#"{"message":"m","title":"t","topic":"T0PIC"}"#);
     }
 }

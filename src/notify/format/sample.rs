@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::channel::ChannelName;
-use crate::domain::condition::{About, BlindCause, Condition, Phase};
+use crate::domain::condition::{Condition, ConditionSubject, OutageCause, Phase};
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::id::EventId;
-use crate::domain::roll::Roll;
+use crate::domain::roll::RandomBits;
 use crate::domain::status::Status;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::transition::{Previous, Transition};
@@ -61,7 +61,7 @@ impl Samples {
             avatar: AvatarId::parse("3c90c3cc-0d44-4b50-8888-8dd25736052a").ok()?,
             account: AccountName::default(),
             channel: ChannelName::parse("ops").ok()?,
-            delivery: DeliveryId::mint(at, Roll::new(1)),
+            delivery: DeliveryId::mint(at, RandomBits::new(1)),
             at,
         })
     }
@@ -74,9 +74,11 @@ impl Samples {
             events.push(self.transition(status, false));
         }
         for (kind, about) in self.conditions() {
-            for phase in [Phase::Begun, Phase::Ended] {
-                let reason = (phase == Phase::Begun).then(|| format!("{} answered 500", self.name));
-                let condition = Condition { phase, since: self.at, about: about.clone(), reason };
+            for phase in [Phase::Started, Phase::Resolved] {
+                let reason =
+                    (phase == Phase::Started).then(|| format!("{} answered 500", self.name));
+                let condition =
+                    Condition { phase, started_at: self.at, subject: about.clone(), reason };
                 events.push(self.event(kind, Subject::Condition(Box::new(condition))));
             }
         }
@@ -109,7 +111,7 @@ impl Samples {
                 EventKind::AvatarStatusChanged
             }
         };
-        let seen = Previous::Seen { status: Status::Training, at: self.at };
+        let seen = Previous::Observed { status: Status::Training, at: self.at };
         let transition = Transition {
             avatar_id: self.avatar.clone(),
             sequence: 42,
@@ -133,32 +135,35 @@ impl Samples {
         self.event(kind, Subject::Transition { avatar, transition, training: None })
     }
 
-    fn conditions(&self) -> Vec<(EventKind, About)> {
-        let about = |known: bool| About::Avatar {
+    fn conditions(&self) -> Vec<(EventKind, ConditionSubject)> {
+        let about = |known: bool| ConditionSubject::Avatar {
             id: self.avatar.clone(),
             name: known.then(|| self.name.clone()),
             account: self.account.clone(),
             status: known.then_some(Status::Training),
         };
-        let odd = About::Avatar {
+        let odd = ConditionSubject::Avatar {
             id: self.avatar.clone(),
             name: Some(self.name.clone()),
             account: self.account.clone(),
             status: Some(Status::from_name("PAUSED")),
         };
-        let account = About::Account { name: self.account.clone(), cause: BlindCause::Unreachable };
-        let channel = About::Channel { name: self.channel.clone(), recipient: None };
+        let account = ConditionSubject::Account {
+            name: self.account.clone(),
+            cause: OutageCause::Unreachable,
+        };
+        let channel = ConditionSubject::Channel { name: self.channel.clone(), recipient: None };
         vec![
             (EventKind::AvatarMissing, about(true)),
             (EventKind::AvatarMissing, about(false)),
-            (EventKind::AvatarUnseen, about(true)),
-            (EventKind::AvatarUnseen, about(false)),
+            (EventKind::AvatarUnreachable, about(true)),
+            (EventKind::AvatarUnreachable, about(false)),
             (EventKind::AvatarTrainingOverdue, about(true)),
             (EventKind::AvatarTrainingOverdue, about(false)),
             (EventKind::AvatarStatusUnrecognized, odd),
             (EventKind::AvatarStatusUnrecognized, about(true)),
-            (EventKind::WatchBlind, account),
-            (EventKind::ConfigRejected, About::Config),
+            (EventKind::AccountUnavailable, account),
+            (EventKind::ConfigRejected, ConditionSubject::Config),
             (EventKind::ChannelFailing, channel.clone()),
             (EventKind::ChannelDisabled, channel),
         ]
@@ -169,7 +174,7 @@ impl Samples {
     }
 
     fn id(&self) -> EventId {
-        EventId::mint(self.at, Roll::new(7))
+        EventId::mint(self.at, RandomBits::new(7))
     }
 }
 

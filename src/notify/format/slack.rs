@@ -6,42 +6,42 @@
 use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
-use crate::notify::answer::{Answer, Meaning};
-use crate::notify::format::chat::{Manner, is_silent_yes};
-use crate::notify::format::limit::{Unit, fit};
-use crate::notify::format::note::Note;
-use crate::notify::letter::Fact;
-use crate::notify::said::Said;
+use crate::notify::answer::{Classification, HttpResponse};
+use crate::notify::format::chat::{ChatRules, is_empty_success};
+use crate::notify::format::limit::{Unit, truncate_escaped};
+use crate::notify::format::note::ChatMessage;
+use crate::notify::letter::Field;
+use crate::notify::said::Verdict;
 
 /// The message.
-pub(super) fn render(note: &Note) -> Value {
+pub(super) fn render(note: &ChatMessage) -> Value {
     let header = format!("{} {}", note.tone.icon(), note.headline);
     let mut blocks = vec![
         json!({ "type": "header", "text": plain(&header, HEADER_MAX) }),
-        json!({ "type": "section", "text": plain(&note.about, SECTION_MAX) }),
+        json!({ "type": "section", "text": plain(&note.subject_name, SECTION_MAX) }),
     ];
-    if !note.facts.is_empty() {
-        let field = |fact: &Fact| plain(&format!("{}\n{}", fact.name, fact.value), FIELD_MAX);
-        let fields: Vec<Value> = note.facts.iter().take(FIELDS_MAX).map(field).collect();
+    if !note.fields.is_empty() {
+        let field = |fact: &Field| plain(&format!("{}\n{}", fact.name, fact.value), FIELD_MAX);
+        let fields: Vec<Value> = note.fields.iter().take(FIELDS_MAX).map(field).collect();
         blocks.push(json!({ "type": "section", "fields": fields }));
     }
     let rest = format!("{}\n{}", note.meaning, note.window);
     blocks.push(json!({ "type": "section", "text": plain(&rest, SECTION_MAX) }));
     let footer = plain(&note.footer, SECTION_MAX);
     blocks.push(json!({ "type": "context", "elements": [footer] }));
-    json!({ "text": fit(&note.brief(), SECTION_MAX, Unit::Chars, escape), "blocks": blocks })
+    json!({ "text": truncate_escaped(&note.summary(), SECTION_MAX, Unit::Chars, escape), "blocks": blocks })
 }
 
 /// How Slack answers, and the many services that take what Slack takes.
-pub(super) const MANNER: Manner = Manner {
-    is_yes: |status, said| said.agrees() || is_google_chat(said) || is_silent_yes(status, said),
+pub(super) const MANNER: ChatRules = ChatRules {
+    is_yes: |status, said| said.agrees() || is_google_chat(said) || is_empty_success(status, said),
     other,
 };
 
-fn other(answer: &Answer, said: &Said, general: Meaning) -> Meaning {
+fn other(answer: &HttpResponse, said: &Verdict, general: Classification) -> Classification {
     let json = said.json();
     let word = json["error"].as_str().or(said.word()).unwrap_or_default();
-    let of = |class, remark| Meaning { class, remark: Some(remark), ..general.clone() };
+    let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
     let is_gone = GONE.contains(&word);
     match (general.class, answer.status) {
         (OutcomeClass::Retryable, 401 | 403 | 404) if is_gone => of(OutcomeClass::Gone, NO_MORE),
@@ -59,13 +59,13 @@ fn other(answer: &Answer, said: &Said, general: Meaning) -> Meaning {
 }
 
 /// Google Chat answers with the message that it made.
-fn is_google_chat(said: &Said) -> bool {
+fn is_google_chat(said: &Verdict) -> bool {
     said.json()["name"].as_str().is_some_and(|name| name.starts_with("spaces/"))
 }
 
 /// Whether it is the webhook that is refused, and not what it was sent: so say Mattermost,
 /// Rocket.Chat, Zulip and Discord, in words for people.
-fn blames_webhook(said: &Said) -> bool {
+fn blames_webhook(said: &Verdict) -> bool {
     let json = said.json();
     let texts = ["error", "message", "msg", "id"].map(|key| json[key].as_str());
     let mut texts = texts.into_iter().flatten().chain(said.word());
@@ -76,7 +76,7 @@ fn blames_webhook(said: &Said) -> bool {
 }
 
 fn plain(text: &str, max: usize) -> Value {
-    json!({ "type": "plain_text", "text": fit(text, max, Unit::Chars, escape), "emoji": false })
+    json!({ "type": "plain_text", "text": truncate_escaped(text, max, Unit::Chars, escape), "emoji": false })
 }
 
 fn escape(char: char, to: &mut String) {
@@ -111,14 +111,15 @@ mod tests {
     use super::*;
     use crate::domain::channel::Accepts;
     use crate::domain::timestamp::Timestamp;
-    use crate::notify::format::chat::meaning;
+    use crate::notify::format::chat::classify;
 
     #[test]
     fn an_answer_means_what_slack_means_by_it() {
         let check = |status: u16, body: &str, expected| {
-            let answer = Answer { status, beginning: body.into(), ..Answer::default() };
+            let answer =
+                HttpResponse { status, body_prefix: body.into(), ..HttpResponse::default() };
             let now = Timestamp::from_millis(0);
-            let found = meaning(&MANNER, &answer, Accepts::Known, now);
+            let found = classify(&MANNER, &answer, Accepts::Known, now);
             assert_eq!(found.class, expected, "for {status} {body:?}");
         };
         check(200, "ok", OutcomeClass::Delivered);
@@ -148,9 +149,10 @@ mod tests {
     #[test]
     fn services_that_take_what_slack_takes_are_understood() {
         let check = |status: u16, body: &str, expected| {
-            let answer = Answer { status, beginning: body.into(), ..Answer::default() };
+            let answer =
+                HttpResponse { status, body_prefix: body.into(), ..HttpResponse::default() };
             let now = Timestamp::from_millis(0);
-            let found = meaning(&MANNER, &answer, Accepts::Known, now);
+            let found = classify(&MANNER, &answer, Accepts::Known, now);
             assert_eq!(found.class, expected, "for {status} {body:?}");
         };
         // Mattermost
@@ -181,9 +183,10 @@ mod tests {
     #[test]
     fn any_success_is_enough_when_the_operator_says_so() {
         for body in ["", "thanks", "<html>", r#"{"ok":false}"#] {
-            let answer = Answer { status: 200, beginning: body.into(), ..Answer::default() };
+            let answer =
+                HttpResponse { status: 200, body_prefix: body.into(), ..HttpResponse::default() };
             let now = Timestamp::from_millis(0);
-            let found = meaning(&MANNER, &answer, Accepts::AnySuccess, now);
+            let found = classify(&MANNER, &answer, Accepts::AnySuccess, now);
             assert_eq!(found.class, OutcomeClass::Delivered, "for {body}");
         }
     }

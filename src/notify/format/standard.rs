@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::domain::avatar::Avatar;
-use crate::domain::condition::{About, Condition};
+use crate::domain::condition::{Condition, ConditionSubject};
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::event::{Event, Subject};
 use crate::domain::recipient::masked;
@@ -108,13 +108,13 @@ pub(super) struct ConditionData<'a> {
     state: &'static str,
     since: String,
     #[serde(flatten)]
-    about: AboutData<'a>,
+    about: SubjectData<'a>,
     reason: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum AboutData<'a> {
+enum SubjectData<'a> {
     Avatar {
         avatar: NamedData<'a>,
         account: &'a str,
@@ -140,24 +140,24 @@ struct NamedData<'a> {
 
 impl<'a> ConditionData<'a> {
     fn new(condition: &'a Condition) -> Self {
-        let about = match &condition.about {
-            About::Avatar { id, name, account, status } => AboutData::Avatar {
+        let about = match &condition.subject {
+            ConditionSubject::Avatar { id, name, account, status } => SubjectData::Avatar {
                 avatar: NamedData { id: id.as_str(), name: name.as_deref() },
                 account: account.as_str(),
                 status: status.as_ref().map(Status::name),
             },
-            About::Account { name, cause } => {
-                AboutData::Account { account: name.as_str(), cause: cause.name() }
+            ConditionSubject::Account { name, cause } => {
+                SubjectData::Account { account: name.as_str(), cause: cause.name() }
             }
-            About::Channel { name, recipient } => AboutData::Channel {
+            ConditionSubject::Channel { name, recipient } => SubjectData::Channel {
                 channel: name.as_str(),
                 recipient: recipient.as_deref().map(masked),
             },
-            About::Config => AboutData::Config {},
+            ConditionSubject::Config => SubjectData::Config {},
         };
         Self {
             state: condition.phase.name(),
-            since: condition.since.to_string(),
+            since: condition.started_at.to_string(),
             about,
             reason: condition.reason.as_deref(),
         }
@@ -203,7 +203,7 @@ mod tests {
     use crate::domain::account::AccountName;
     use crate::domain::avatar::AvatarId;
     use crate::domain::channel::ChannelName;
-    use crate::domain::condition::{BlindCause, Phase};
+    use crate::domain::condition::{OutageCause, Phase};
     use crate::domain::event::EventKind;
     use crate::domain::id::EventId;
     use crate::domain::timestamp::Timestamp;
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn the_body_is_what_consumers_were_promised() {
         let at = Timestamp::from_millis(1_795_432_510_001);
-        let previous = Previous::Seen { status: Status::Training, at };
+        let previous = Previous::Observed { status: Status::Training, at };
         check(
             &event(Some("Jane, English"), true, previous),
             &[
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn a_hostile_name_stays_a_name() {
         let name = "\"},{\r\n</script>\u{202e}👩\u{200d}🚀\u{0}";
-        let body = render(&event(Some(name), false, Previous::Nothing));
+        let body = render(&event(Some(name), false, Previous::Unknown));
         let read: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(read["data"]["avatar"]["name"], name);
         assert!(read["data"]["previous_status"].is_null());
@@ -304,13 +304,18 @@ mod tests {
                 id: EventId::parse("evt_1").unwrap(),
                 kind,
                 occurred_at: DETECTED_AT,
-                subject: Subject::Condition(Box::new(Condition { phase, since, about, reason })),
+                subject: Subject::Condition(Box::new(Condition {
+                    phase,
+                    started_at: since,
+                    subject: about,
+                    reason,
+                })),
             };
             let head = format!(r#"{{"type":"{kind}","timestamp":"2026-11-23T11:15:22.123Z","#);
             let state = format!(r#""data":{{"state":"{}","since":"{since}","#, phase.name());
             check(&event, &[&head, &state, expected, "}"]);
         };
-        let about = |name: Option<&str>, status: Option<&str>| About::Avatar {
+        let about = |name: Option<&str>, status: Option<&str>| ConditionSubject::Avatar {
             id: AvatarId::parse("a1").unwrap(),
             name: name.map(str::to_owned),
             account: AccountName::default(),
@@ -318,30 +323,30 @@ mod tests {
         };
         check_of(
             EventKind::AvatarMissing,
-            Phase::Begun,
+            Phase::Started,
             about(Some("J"), Some("IDLE")),
             Some("404"),
             r#""avatar":{"id":"a1","name":"J"},"account":"argil","status":"IDLE","reason":"404"}"#,
         );
         check_of(
             EventKind::AvatarTrainingOverdue,
-            Phase::Ended,
+            Phase::Resolved,
             about(None, None),
             None,
             r#""avatar":{"id":"a1","name":null},"account":"argil","status":null,"reason":null}"#,
         );
         let account = AccountName::parse("studio").unwrap();
         check_of(
-            EventKind::WatchBlind,
-            Phase::Begun,
-            About::Account { name: account, cause: BlindCause::KeyRejected },
+            EventKind::AccountUnavailable,
+            Phase::Started,
+            ConditionSubject::Account { name: account, cause: OutageCause::KeyRejected },
             Some("401"),
             r#""account":"studio","cause":"key_rejected","reason":"401"}"#,
         );
         check_of(
             EventKind::ConfigRejected,
-            Phase::Begun,
-            About::Config,
+            Phase::Started,
+            ConditionSubject::Config,
             Some("a.toml:3"),
             r#""reason":"a.toml:3"}"#,
         );

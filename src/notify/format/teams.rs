@@ -7,18 +7,18 @@
 use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
-use crate::notify::answer::{Answer, Meaning};
-use crate::notify::format::chat::Manner;
-use crate::notify::format::limit::{Unit, fit};
-use crate::notify::format::note::{Note, Tone};
-use crate::notify::said::Said;
+use crate::notify::answer::{Classification, HttpResponse};
+use crate::notify::format::chat::ChatRules;
+use crate::notify::format::limit::{Unit, truncate_escaped};
+use crate::notify::format::note::{ChatMessage, Severity};
+use crate::notify::said::Verdict;
 
 /// The message.
-pub(super) fn render(note: &Note) -> Value {
+pub(super) fn render(note: &ChatMessage) -> Value {
     let color = match note.tone {
-        Tone::Good => "Good",
-        Tone::Bad => "Attention",
-        Tone::Neutral => "Default",
+        Severity::Good => "Good",
+        Severity::Bad => "Attention",
+        Severity::Neutral => "Default",
     };
     let headline = format!("{} {}", note.tone.icon(), note.headline);
     let title = json!({
@@ -26,11 +26,11 @@ pub(super) fn render(note: &Note) -> Value {
         "size": "Large", "weight": "Bolder", "color": color,
     });
     let about = json!({
-        "type": "TextBlock", "text": text(&note.about), "wrap": true, "weight": "Bolder",
+        "type": "TextBlock", "text": text(&note.subject_name), "wrap": true, "weight": "Bolder",
     });
     let mut body = vec![title, about];
-    if !note.facts.is_empty() {
-        let facts = note.facts.iter().take(FACTS_MAX);
+    if !note.fields.is_empty() {
+        let facts = note.fields.iter().take(FACTS_MAX);
         let facts = facts.map(|fact| json!({ "title": fact.name, "value": text(&fact.value) }));
         body.push(json!({ "type": "FactSet", "facts": facts.collect::<Vec<_>>() }));
     }
@@ -58,20 +58,20 @@ pub(super) fn render(note: &Note) -> Value {
 
 /// How a workflow answers: 202, without a word; a connector of old said `1`. What a gateway in
 /// between was told by Teams, it says in a 200.
-pub(super) const MANNER: Manner = Manner {
+pub(super) const MANNER: ChatRules = ChatRules {
     is_yes: |status, said| match said {
-        Said::Nothing => true,
+        Verdict::Nothing => true,
         // Nothing that stands in between accepts with that status.
-        Said::Json(_) | Said::Text(_) if status == ACCEPTED && !said.refuses() => true,
-        Said::Json(Value::Number(number)) => number.as_u64() == Some(1),
-        Said::Json(_) | Said::Text(_) => said.agrees(),
-        Said::Page | Said::Unreadable => false,
+        Verdict::Json(_) | Verdict::Text(_) if status == ACCEPTED && !said.refuses() => true,
+        Verdict::Json(Value::Number(number)) => number.as_u64() == Some(1),
+        Verdict::Json(_) | Verdict::Text(_) => said.agrees(),
+        Verdict::Page | Verdict::Unreadable => false,
     },
     other,
 };
 
-fn other(answer: &Answer, said: &Said, general: Meaning) -> Meaning {
-    let of = |class, remark| Meaning { class, remark: Some(remark), ..general.clone() };
+fn other(answer: &HttpResponse, said: &Verdict, general: Classification) -> Classification {
+    let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
     let json = said.json();
     let code = json["error"]["code"].as_str();
     match (general.class, answer.status) {
@@ -92,7 +92,7 @@ fn other(answer: &Answer, said: &Said, general: Meaning) -> Meaning {
 }
 
 fn text(text: &str) -> String {
-    fit(text, TEXT_MAX, Unit::Chars, escape)
+    truncate_escaped(text, TEXT_MAX, Unit::Chars, escape)
 }
 
 /// Markdown, and the `{{DATE(…)}}` of Adaptive Cards.
@@ -116,14 +116,15 @@ mod tests {
     use super::*;
     use crate::domain::channel::Accepts;
     use crate::domain::timestamp::Timestamp;
-    use crate::notify::format::chat::meaning;
+    use crate::notify::format::chat::classify;
 
     #[test]
     fn an_answer_means_what_a_workflow_means_by_it() {
         let check = |status: u16, body: &str, expected| {
-            let answer = Answer { status, beginning: body.into(), ..Answer::default() };
+            let answer =
+                HttpResponse { status, body_prefix: body.into(), ..HttpResponse::default() };
             let now = Timestamp::from_millis(0);
-            let found = meaning(&MANNER, &answer, Accepts::Known, now);
+            let found = classify(&MANNER, &answer, Accepts::Known, now);
             assert_eq!(found.class, expected, "for {status} {body:?}");
         };
         check(202, "", OutcomeClass::Delivered);

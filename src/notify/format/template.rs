@@ -11,11 +11,11 @@ use std::thread;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value, json};
 
-use crate::domain::condition::About;
+use crate::domain::condition::ConditionSubject;
 use crate::domain::event::{Event, Subject};
-use crate::domain::foreign_text::one_line;
+use crate::domain::foreign_text::sanitize_line;
 use crate::domain::template_tree::{TemplateTree, element, member};
-use crate::notify::format::note::{Note, Tone};
+use crate::notify::format::note::{ChatMessage, Severity};
 use crate::notify::format::{cloudevents, standard, template_bounds};
 
 /// A template, and what its body is called.
@@ -30,17 +30,17 @@ pub struct Template {
 /// What is wrong with one text of a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct TemplateFault {
+pub struct TemplateError {
     /// Where it stands in the tree; empty for the tree itself.
     pub path: String,
     /// What is wrong.
     pub message: String,
 }
 
-impl TemplateFault {
+impl TemplateError {
     /// Where and what, on one line: the trouble may name a value that came from outside.
     pub fn sentence(&self) -> String {
-        one_line(&format!("`template{}` {}", self.path, self.message), SENTENCE_CHARS_MAX)
+        sanitize_line(&format!("`template{}` {}", self.path, self.message), SENTENCE_CHARS_MAX)
     }
 }
 
@@ -49,22 +49,22 @@ impl Template {
     ///
     /// # Errors
     /// When a text cannot be rendered, or the body is too large.
-    pub fn render(&self, event: &Event) -> Result<Vec<u8>, TemplateFault> {
+    pub fn render(&self, event: &Event) -> Result<Vec<u8>, TemplateError> {
         with_room(|| self.body(event))
     }
 
-    fn body(&self, event: &Event) -> Result<Vec<u8>, TemplateFault> {
+    fn body(&self, event: &Event) -> Result<Vec<u8>, TemplateError> {
         let value = value(&self.tree, String::new(), &context(event), self.fuel())?;
         let body = value.to_string().into_bytes();
         if body.len() > BODY_MAX {
             let message = format!("makes a body of more than {BODY_MAX} bytes");
-            return Err(TemplateFault { path: String::new(), message });
+            return Err(TemplateError { path: String::new(), message });
         }
         Ok(body)
     }
 
     /// What is wrong with it for one of those events: the first fault of each text.
-    pub fn faults(&self, events: &[Event]) -> Vec<TemplateFault> {
+    pub fn check(&self, events: &[Event]) -> Vec<TemplateError> {
         with_room(|| self.found(events))
     }
 
@@ -74,7 +74,7 @@ impl Template {
         (FUEL_IN_ALL / texts.max(1)).min(FUEL)
     }
 
-    fn found(&self, events: &[Event]) -> Vec<TemplateFault> {
+    fn found(&self, events: &[Event]) -> Vec<TemplateError> {
         let contexts: Vec<_> = events.iter().map(|event| (event.kind, context(event))).collect();
         let (mut faults, fuel) = (Vec::new(), self.fuel());
         for (path, source) in self.tree.texts() {
@@ -85,7 +85,7 @@ impl Template {
                     Broken::Use(said) => format!("{said}, for `{kind}`"),
                 })
             });
-            faults.extend(fault.map(|message| TemplateFault { path, message }));
+            faults.extend(fault.map(|message| TemplateError { path, message }));
         }
         if faults.is_empty() {
             faults.extend(events.iter().find_map(|event| self.body(event).err()));
@@ -113,14 +113,14 @@ fn value(
     path: String,
     context: &Value,
     fuel: u64,
-) -> Result<Value, TemplateFault> {
+) -> Result<Value, TemplateError> {
     Ok(match tree {
         TemplateTree::Flag(flag) => (*flag).into(),
         TemplateTree::Integer(number) => (*number).into(),
         TemplateTree::Number(number) => (*number).into(),
         TemplateTree::Text(source) => rendered(source, context, fuel).map_err(|error| {
             let (Broken::Syntax(message) | Broken::Use(message)) = error;
-            TemplateFault { path, message }
+            TemplateError { path, message }
         })?,
         TemplateTree::List(list) => {
             let node = |(index, node)| value(node, element(&path, index), context, fuel);
@@ -162,7 +162,7 @@ fn rendered(source: &str, context: &Value, fuel: u64) -> Result<Value, Broken> {
     }
     ["chain", "zip", "batch", "slice"].into_iter().for_each(|filter| engine.remove_filter(filter));
     let context = minijinja::Value::from(minijinja::value::Serde(context));
-    if let Some(expression) = alone(source)
+    if let Some(expression) = single_expression(source)
         && let Ok(expression) = engine.compile_expression(expression)
     {
         let value = expression.eval(context).map_err(|error| Broken::Use(said(&error)))?;
@@ -202,7 +202,7 @@ fn too_large() -> String {
 
 /// The inside of a text that is one `{{ … }}` and nothing else. That it is only one shows when it
 /// is compiled.
-fn alone(source: &str) -> Option<&str> {
+fn single_expression(source: &str) -> Option<&str> {
     let inner = source.trim().strip_prefix("{{")?.strip_suffix("}}")?;
     let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
     Some(inner.strip_suffix(['-', '+']).unwrap_or(inner).trim())
@@ -220,12 +220,12 @@ fn said(error: &Error) -> String {
 
 /// What a template can name.
 fn context(event: &Event) -> Value {
-    let note = Note::of(event);
+    let note = ChatMessage::of(event);
     let body = serde_json::from_slice::<Value>(&standard::render(event)).unwrap_or_default();
     let tone = match note.tone {
-        Tone::Good => "good",
-        Tone::Bad => "bad",
-        Tone::Neutral => "neutral",
+        Severity::Good => "good",
+        Severity::Bad => "bad",
+        Severity::Neutral => "neutral",
     };
     let (name, status, previous) = match &event.subject {
         Subject::Transition { avatar, transition, .. } => (
@@ -233,25 +233,27 @@ fn context(event: &Event) -> Value {
             Some(transition.status.name()),
             transition.previous.status().map(|status| status.name()),
         ),
-        Subject::Condition(condition) => match &condition.about {
-            About::Avatar { name, status, .. } => {
+        Subject::Condition(condition) => match &condition.subject {
+            ConditionSubject::Avatar { name, status, .. } => {
                 (name.as_deref(), status.as_ref().map(|status| status.name()), None)
             }
-            About::Account { .. } | About::Config | About::Channel { .. } => (None, None, None),
+            ConditionSubject::Account { .. }
+            | ConditionSubject::Config
+            | ConditionSubject::Channel { .. } => (None, None, None),
         },
         Subject::DeadLetter(_) | Subject::Ping { .. } => (None, None, None),
     };
     let facts: Vec<Value> =
-        note.facts.iter().map(|fact| json!({ "name": fact.name, "value": fact.value })).collect();
+        note.fields.iter().map(|fact| json!({ "name": fact.name, "value": fact.value })).collect();
     json!({
         "id": event.id.as_str(),
         "type": body["type"],
         "timestamp": body["timestamp"],
         "data": body["data"],
         "tone": tone,
-        "text": note.brief(),
+        "text": note.summary(),
         "headline": note.headline,
-        "about": note.about,
+        "about": note.subject_name,
         "facts": facts,
         "meaning": note.meaning,
         "window": note.window,

@@ -20,7 +20,7 @@ fn check_named(name: &str, source: &str, expected: Value) {
 fn refused(source: &str, expected: &str) {
     let tree = TemplateTree::List(vec![TemplateTree::Text(source.into())]);
     let template = Template { tree, content_type: String::new() };
-    let faults = template.faults(&sample::all());
+    let faults = template.check(&sample::all());
     assert_eq!(faults.len(), 1, "for {source}: {faults:?}");
     assert_eq!(faults[0].path, "[0]");
     assert!(faults[0].message.contains(expected), "for {source}: {}", faults[0].message);
@@ -70,7 +70,7 @@ fn a_name_is_never_more_than_a_value() {
 }
 
 /// Renders it on a stack as small as that of a thread, and says what comes of it.
-fn render_apart(source: String) -> Result<(), TemplateFault> {
+fn render_apart(source: String) -> Result<(), TemplateError> {
     let work = move || {
         let event = &sample::hostile("Jane")[0];
         let tree = TemplateTree::Text(source);
@@ -197,8 +197,8 @@ fn many_texts_together_cannot_take_too_long() {
         let texts = (0..count).map(|_| TemplateTree::Text(text.to_owned())).collect();
         Template { tree: TemplateTree::List(texts), content_type: String::new() }
     };
-    assert!(tree(9).faults(&sample::all()).is_empty());
-    assert!(tree(990).faults(&sample::all())[0].message.contains("fuel"));
+    assert!(tree(9).check(&sample::all()).is_empty());
+    assert!(tree(990).check(&sample::all())[0].message.contains("fuel"));
 }
 
 #[test]
@@ -206,6 +206,6 @@ fn many_texts_together_cannot_make_too_much() {
     let text = || TemplateTree::Text("x".repeat(8000));
     let tree = TemplateTree::List((0..9).map(|_| text()).collect());
     let template = Template { tree, content_type: String::new() };
-    let faults = template.faults(&sample::all());
+    let faults = template.check(&sample::all());
     assert_eq!(faults[0].message, "makes a body of more than 65536 bytes");
 }

@@ -1,18 +1,20 @@
 //! One request for all avatars of an account.
 
-use avatar_watch::domain::listing::Listing;
-use avatar_watch::domain::observation::{Denial, Fault, Observation};
+use avatar_watch::domain::listing::ListObservation;
+use avatar_watch::domain::observation::{Denial, Observation, PollError};
 
 use crate::harness::argil::{Answer, FakeArgil};
 
 use super::{NOW, client};
 
-async fn list(api: &FakeArgil) -> Listing {
-    client(api).list(NOW).await
+async fn list(api: &FakeArgil) -> ListObservation {
+    client(api).list_avatars(NOW).await
 }
 
-fn shown(listing: Listing) -> (Vec<String>, usize, Option<String>) {
-    let Listing::Shown { avatars, unusable, page, .. } = listing else { panic!("{listing:?}") };
+fn shown(listing: ListObservation) -> (Vec<String>, usize, Option<String>) {
+    let ListObservation::Listed { avatars, unusable, page, .. } = listing else {
+        panic!("{listing:?}")
+    };
     let avatars = avatars.iter().map(|it| format!("{} {}", it.id, it.status)).collect();
     (avatars, unusable, page)
 }
@@ -49,26 +51,35 @@ async fn an_element_that_cannot_be_read_spoils_no_other() {
 
 #[tokio::test]
 async fn what_is_no_list_shows_nothing() {
-    let check = async |answer: Answer, expected: Fault| {
+    let check = async |answer: Answer, expected: PollError| {
         let api = FakeArgil::start();
         api.answer_list_next(answer.clone());
         match list(&api).await {
-            Listing::Unseen(Observation::Failed { fault, .. }) => {
+            ListObservation::Failed(Observation::Failed { fault, .. }) => {
                 assert_eq!(fault, expected, "for {answer:?}");
             }
             other => panic!("{other:?} for {answer:?}"),
         }
     };
-    check(Answer::status(200, r#"{"avatars":[]}"#), Fault::Unusable).await;
-    check(Answer::status(200, r#"{"items":[{"id":"a","status":"IDLE"}]}"#), Fault::Unusable).await;
-    check(Answer::status(200, "[{\"id\":"), Fault::Unusable).await;
-    check(Answer::status(200, "<html>"), Fault::Unusable).await;
-    check(Answer::status(200, ""), Fault::Unusable).await;
-    check(Answer::status(200, format!("[{}1]", "1,".repeat(5_000_000))), Fault::Wrong).await;
-    check(Answer::status(404, "{}"), Fault::Wrong).await;
-    check(Answer::status(500, "{}"), Fault::Unusable).await;
-    check(Answer::status(302, "").with("location", "http://other.test/"), Fault::Way).await;
-    check(Answer::CloseBeforeHead, Fault::Unreachable).await;
+    check(Answer::status(200, r#"{"avatars":[]}"#), PollError::InvalidResponse).await;
+    check(
+        Answer::status(200, r#"{"items":[{"id":"a","status":"IDLE"}]}"#),
+        PollError::InvalidResponse,
+    )
+    .await;
+    check(Answer::status(200, "[{\"id\":"), PollError::InvalidResponse).await;
+    check(Answer::status(200, "<html>"), PollError::InvalidResponse).await;
+    check(Answer::status(200, ""), PollError::InvalidResponse).await;
+    check(
+        Answer::status(200, format!("[{}1]", "1,".repeat(5_000_000))),
+        PollError::RequestRejected,
+    )
+    .await;
+    check(Answer::status(404, "{}"), PollError::RequestRejected).await;
+    check(Answer::status(500, "{}"), PollError::InvalidResponse).await;
+    check(Answer::status(302, "").with("location", "http://other.test/"), PollError::Misrouted)
+        .await;
+    check(Answer::CloseBeforeHead, PollError::Unreachable).await;
 }
 
 #[tokio::test]
@@ -77,13 +88,15 @@ async fn a_refused_key_and_a_wish_to_slow_down_are_told_as_such() {
     for (code, expected) in [(401, Denial::Key), (403, Denial::Avatar)] {
         api.answer_list_next(Answer::status(code, "{}"));
         match list(&api).await {
-            Listing::Unseen(Observation::Denied { denial, .. }) => assert_eq!(denial, expected),
+            ListObservation::Failed(Observation::Denied { denial, .. }) => {
+                assert_eq!(denial, expected)
+            }
             other => panic!("{other:?}"),
         }
     }
     api.answer_list_next(Answer::status(429, "{}").with("retry-after", "7"));
     let seen = list(&api).await;
-    assert!(matches!(&seen, Listing::Unseen(Observation::Throttled { .. })), "{seen:?}");
+    assert!(matches!(&seen, ListObservation::Failed(Observation::Throttled { .. })), "{seen:?}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use super::*;
 
 async fn look_at(client: &Client, seconds: u64) -> Observation {
     let now = NOW.plus(Duration::from_secs(seconds));
-    client.look(&AvatarId::parse("a1").unwrap(), now).await
+    client.get_avatar(&AvatarId::parse("a1").unwrap(), now).await
 }
 
 #[tokio::test]

@@ -9,13 +9,13 @@ use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::delivery::{Delivery, DeliveryId};
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::id::EventId;
-use avatar_watch::domain::retry::Terms;
-use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::retry::DeliveryPolicy;
+use avatar_watch::domain::roll::RandomBits;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::domain::transition::{Previous, Transition};
-use avatar_watch::domain::watch::{Sight, Watch};
-use avatar_watch::store::handle::{Announcement, Change, Store};
+use avatar_watch::domain::watch::{LastObserved, Watch};
+use avatar_watch::store::handle::{NewEvent, ObservationCommit, Store};
 use avatar_watch::store::outbox::NewDelivery;
 use rusqlite::Connection;
 use rustix::process::Signal;
@@ -28,13 +28,13 @@ const CHANGES: u64 = 2000;
 /// Years ago.
 const THEN: Timestamp = Timestamp::from_millis(1_500_000_000_000);
 
-fn change(sequence: u64) -> Change {
+fn change(sequence: u64) -> ObservationCommit {
     let id = AvatarId::parse("old").unwrap();
-    let roll = Roll::new(u128::from(sequence));
+    let roll = RandomBits::new(u128::from(sequence));
     let transition = Transition {
         avatar_id: id.clone(),
         sequence,
-        previous: Previous::Seen { status: Status::Training, at: THEN },
+        previous: Previous::Observed { status: Status::Training, at: THEN },
         earlier: None,
         status: Status::Idle,
         detected_at: THEN,
@@ -68,14 +68,14 @@ fn change(sequence: u64) -> Change {
         content_type: "application/json".to_owned(),
         body: body.clone(),
         fallback: None,
-        delivery: Delivery::new(THEN, &Terms::webhook()),
+        delivery: Delivery::new(THEN, &DeliveryPolicy::webhook()),
     };
-    let sight = Sight { status: Status::Idle, since: THEN, last_seen_at: THEN };
-    Change {
-        watch: Watch { sight: Some(sight), sequence, ..Watch::new(id) },
+    let sight = LastObserved { status: Status::Idle, since: THEN, last_seen_at: THEN };
+    ObservationCommit {
+        watch: Watch { observed: Some(sight), sequence, ..Watch::new(id) },
         transition: Some(transition),
         training: None,
-        announcements: vec![Announcement { event, body, deliveries: vec![delivery] }],
+        events: vec![NewEvent { event, body, deliveries: vec![delivery] }],
         discovered: None,
         now: THEN,
     }

@@ -17,15 +17,17 @@ async fn with_one_dead_letter() -> (Bench, Arc<Post>) {
     (bench, post)
 }
 
-fn retry(bench: &Bench, row: &DeliveryRow, roll: u128) -> Handled {
-    let mut hands = Hands::open(&bench.world.path()).unwrap();
-    hands.retry(&row.id, Under::SameId, bench.world.clock.wall(), Roll::new(roll)).unwrap()
+fn retry(bench: &Bench, row: &DeliveryRow, roll: u128) -> AdminResult {
+    let mut hands = DeliveryAdmin::open(&bench.world.path()).unwrap();
+    hands.retry(&row.id, RetryAs::SameId, bench.world.clock.wall(), RandomBits::new(roll)).unwrap()
 }
 
 #[tokio::test]
 async fn a_dead_letter_sent_again_goes_out_within_a_glance_with_its_id_and_bytes() {
     let (bench, post) = with_one_dead_letter().await;
-    let Handled::Done(fresh) = retry(&bench, &bench.rows()[0], 7) else { panic!("not sent again") };
+    let AdminResult::Done(fresh) = retry(&bench, &bench.rows()[0], 7) else {
+        panic!("not sent again")
+    };
     bench.world.quiet().await;
     assert_eq!(post.calls().len(), 1, "nobody rang");
     bench.world.pass(GLANCE).await;
@@ -66,7 +68,7 @@ async fn a_delivery_under_way_cannot_be_tried_by_hand_at_the_same_time() {
     let mut bench = bench;
     bench.start(&[("ops", &slow)]).await;
     bench.settle("a", 1).await;
-    assert_eq!(retry(&bench, &bench.rows()[0], 7), Handled::NotNow("sending".to_owned()));
+    assert_eq!(retry(&bench, &bench.rows()[0], 7), AdminResult::InvalidState("sending".to_owned()));
     bench.world.pass(seconds(30)).await;
     assert_eq!(slow.calls().len(), 1);
 }
@@ -82,9 +84,9 @@ async fn a_cancelled_delivery_is_tried_no_more_and_unblocks_its_line() {
     bench.gallery.show(&id("a"), Status::Idle);
     bench.world.pass(seconds(60)).await;
     let row = bench.rows().remove(0);
-    let mut hands = Hands::open(&bench.world.path()).unwrap();
+    let mut hands = DeliveryAdmin::open(&bench.world.path()).unwrap();
     let handled = hands.cancel(&row.id, bench.world.clock.wall()).unwrap();
-    assert_eq!(handled, Handled::Done(row.id));
+    assert_eq!(handled, AdminResult::Done(row.id));
     bench.gallery.show(&id("a"), Status::Refused);
     bench.world.pass(seconds(60)).await;
     assert_eq!(bench.states(), ["cancelled", "delivered"]);

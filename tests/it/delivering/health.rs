@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use avatar_watch::domain::channel::ChannelName;
-use avatar_watch::domain::retry::{OnUnknown, Terms};
+use avatar_watch::domain::retry::{DeliveryPolicy, OnUnknown};
 use avatar_watch::store::reader::ChannelRow;
-use avatar_watch::store::switches::ChannelHandled;
+use avatar_watch::store::switches::ChannelAdminResult;
 
 use super::*;
 use crate::harness::plans::operator;
@@ -32,10 +32,10 @@ impl Watched {
         watched
     }
 
-    fn plan(&self) -> Plan<Gallery, Post> {
+    fn plan(&self) -> RuntimeConfig<Gallery, Post> {
         let mut plan =
             operator(self.bench.plan(&[("ops", &self.ops), ("watch", &self.watch)]), "watch");
-        plan.outlets.get_mut(&name("watch")).unwrap().events.clear();
+        plan.channels.get_mut(&name("watch")).unwrap().events.clear();
         plan
     }
 
@@ -58,11 +58,14 @@ impl Watched {
         self.watch.calls().into_iter().map(body).collect()
     }
 
-    fn by_hand(&self, turn: impl Fn(&mut Hands, &ChannelName) -> ChannelHandled) -> ChannelHandled {
-        turn(&mut Hands::open(&self.bench.world.path()).unwrap(), &name("ops"))
+    fn by_hand(
+        &self,
+        turn: impl Fn(&mut DeliveryAdmin, &ChannelName) -> ChannelAdminResult,
+    ) -> ChannelAdminResult {
+        turn(&mut DeliveryAdmin::open(&self.bench.world.path()).unwrap(), &name("ops"))
     }
 
-    fn enable(&self) -> ChannelHandled {
+    fn enable(&self) -> ChannelAdminResult {
         self.by_hand(|hands, ops| hands.enable(ops, self.bench.world.clock.wall()).unwrap())
     }
 
@@ -90,7 +93,7 @@ fn one(state: &str, count: usize) -> BTreeMap<String, usize> {
 
 #[tokio::test]
 async fn a_dead_receiver_of_many_avatars_is_only_probed_and_all_goes_out_when_it_is_back() {
-    let back_at = Moment::default().plus(seconds(6 * 3600));
+    let back_at = Monotonic::default().plus(seconds(6 * 3600));
     let bench = Bench::new();
     let clock = bench.world.clock.clone();
     let ops = bench.post(move |_| {
@@ -175,14 +178,14 @@ async fn a_place_that_is_gone_is_tried_no_more_and_what_waits_is_sent_when_it_is
     assert_eq!(it.ops.calls().len(), 1, "nobody calls again");
     assert_eq!(it.states_of_ops(), one("pending", 3), "nothing is dropped, however long it takes");
     assert_eq!(it.told(), ["channel.disabled begun \"ops\""]);
-    assert_eq!(it.enable(), ChannelHandled::Done);
+    assert_eq!(it.enable(), ChannelAdminResult::Done);
     it.pass(seconds(10)).await;
     assert_eq!(it.states_of_ops(), one("delivered", 3));
     let (calls, rows) = (it.ops.calls(), it.bench.rows());
     let rows: Vec<_> = rows.iter().filter(|row| row.channel == name("ops")).collect();
     assert!(calls[1..].iter().map(|call| &call.delivery_id).eq(rows.iter().map(|row| &row.id)));
     assert_eq!(it.told()[1..], ["channel.disabled ended \"ops\""]);
-    assert_eq!(it.enable(), ChannelHandled::Already);
+    assert_eq!(it.enable(), ChannelAdminResult::Already);
     it.bench.check_attempts(&[&it.ops, &it.watch]);
 }
 
@@ -311,13 +314,13 @@ async fn a_paused_channel_is_not_called_and_goes_on_where_it_stood() {
     let wall = || it.bench.world.clock.wall();
     let pause = || it.by_hand(|hands, ops| hands.pause(ops, wall()).unwrap());
     let resume = || it.by_hand(|hands, ops| hands.resume(ops, wall()).unwrap());
-    assert_eq!((pause(), pause()), (ChannelHandled::Done, ChannelHandled::Already));
+    assert_eq!((pause(), pause()), (ChannelAdminResult::Done, ChannelAdminResult::Already));
     it.bench.settle("a", 2).await;
     it.pass(10 * DAY).await;
     assert_eq!(it.ops.calls().len(), 0);
     assert_eq!(it.states_of_ops(), one("pending", 2));
     assert!(it.told().is_empty(), "who pauses it knows that it is paused");
-    assert_eq!((resume(), resume()), (ChannelHandled::Done, ChannelHandled::Already));
+    assert_eq!((resume(), resume()), (ChannelAdminResult::Done, ChannelAdminResult::Already));
     it.pass(seconds(2)).await;
     assert_eq!(it.states_of_ops(), one("delivered", 2));
 }
@@ -325,7 +328,7 @@ async fn a_paused_channel_is_not_called_and_goes_on_where_it_stood() {
 #[tokio::test]
 async fn a_network_of_our_own_that_is_down_spends_no_try() {
     let bench = Bench::new();
-    let back_at = Moment::default().plus(2 * DAY);
+    let back_at = Monotonic::default().plus(2 * DAY);
     let post = |bench: &Bench| {
         let clock = bench.world.clock.clone();
         bench.post(move |_| {
@@ -355,8 +358,8 @@ async fn what_may_have_been_taken_is_held_where_that_was_asked_for_and_the_line_
         now(if number == 1 { OutcomeClass::Ambiguous } else { OutcomeClass::Delivered })
     });
     let mut plan = bench.plan(&[("ops", &post)]);
-    let hold = Terms { on_unknown: OnUnknown::Hold, ..Terms::webhook() };
-    plan.outlets.get_mut(&name("ops")).unwrap().terms = hold;
+    let hold = DeliveryPolicy { on_unknown: OnUnknown::Hold, ..DeliveryPolicy::webhook() };
+    plan.channels.get_mut(&name("ops")).unwrap().policy = hold;
     let mut bench = bench;
     bench.world.start(plan).await;
     bench.settle("a", 2).await;
@@ -369,8 +372,8 @@ async fn a_place_that_takes_only_so_many_gets_one_at_a_time_with_a_rest_between(
     let bench = Bench::new();
     let post = bench.post(|_| now(OutcomeClass::Delivered));
     let mut plan = bench.plan(&[("ops", &post)]);
-    let outlet = plan.outlets.get_mut(&name("ops")).unwrap();
-    (outlet.at_once, outlet.spacing) = (1, Some(seconds(3)));
+    let outlet = plan.channels.get_mut(&name("ops")).unwrap();
+    (outlet.max_concurrency, outlet.min_interval) = (1, Some(seconds(3)));
     let mut bench = bench;
     train_all(&bench);
     bench.world.start(plan).await;

@@ -45,10 +45,10 @@ impl Mailing {
         mailing
     }
 
-    fn plan(&self) -> Plan<Gallery, Post> {
+    fn plan(&self) -> RuntimeConfig<Gallery, Post> {
         let plan = self.bench.plan(&[("mail", &self.mail), ("watch", &self.watch)]);
         let mut plan = operator(plan, "watch");
-        plan.outlets.get_mut(&name("watch")).unwrap().events.clear();
+        plan.channels.get_mut(&name("watch")).unwrap().events.clear();
         plan
     }
 

@@ -167,7 +167,7 @@ async fn a_try_that_keeps_to_no_limit_is_ended_and_may_have_been_taken() {
         _ => now(OutcomeClass::Delivered),
     });
     let mut plan = bench.plan(&[("ops", &mute)]);
-    plan.outlets.values_mut().for_each(|outlet| outlet.attempt_max = seconds(300));
+    plan.channels.values_mut().for_each(|outlet| outlet.attempt_timeout = seconds(300));
     let mut bench = bench;
     bench.world.start(plan).await;
     bench.settle("a", 1).await;
@@ -192,7 +192,7 @@ async fn a_try_at_the_old_target_that_ends_after_a_reload_disables_nothing() {
     bench.start(&[("ops", &old)]).await;
     bench.settle("a", 1).await;
     let mut plan = bench.plan(&[("ops", &new)]);
-    plan.outlets.values_mut().for_each(|outlet| outlet.target = "another".to_owned());
+    plan.channels.values_mut().for_each(|outlet| outlet.target = "another".to_owned());
     bench.world.reload(plan).await;
     bench.settle("b", 1).await;
     assert_eq!(bench.states(), ["delivered"; 2], "both went to the new one");

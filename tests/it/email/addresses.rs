@@ -9,7 +9,7 @@ fn address(text: &str) -> MailAddress {
 
 /// The same channel with other addresses.
 fn channel(mailbox: &Mailbox, from: &str, reply_to: Option<&str>, to: &[&str]) -> Channel {
-    let plain = spec_of(PostSpec::Smtp(spec(mailbox, SmtpTls::None)));
+    let plain = spec_of(TransportConfig::Smtp(spec(mailbox, SmtpTls::None)));
     let style = MailStyle { reply_to: reply_to.map(address), ..plain.style.clone() };
     let to = to.iter().map(|to| address(to)).collect();
     Channel::Email(Email::new(EmailSpec { from: address(from), to, style, ..plain }).unwrap())
@@ -110,7 +110,7 @@ async fn an_empty_message_is_never_sent() {
     let mailbox = Mailbox::start(Security::Plain, None).await;
     let channel = email(spec(&mailbox, SmtpTls::None));
     for body in [&b""[..], b"\r\n", b" \n"] {
-        let empty = Parcel { body: body.to_vec(), ..parcel(&channel) };
+        let empty = OutboundMessage { body: body.to_vec(), ..parcel(&channel) };
         let outcome = channel.deliver(&empty, news::DETECTED_AT).await;
         assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Rejected, "render"));
         assert!(outcome.error.unwrap().contains("empty"));

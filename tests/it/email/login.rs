@@ -37,19 +37,20 @@ async fn a_password_that_the_server_sends_back_is_not_shown() {
 }
 
 /// A login with a token, for a mailbox that knows the usual one.
-fn with_token(mailbox: &Mailbox, proof: Proof) -> Channel {
+fn with_token(mailbox: &Mailbox, proof: CredentialSource) -> Channel {
     mailbox.offer_auth("XOAUTH2 PLAIN");
-    let login = LoginSpec { user: "watch".to_owned(), method: LoginMethod::Xoauth2, proof };
+    let login =
+        LoginSpec { user: "watch".to_owned(), method: LoginMethod::Xoauth2, credential: proof };
     email(SmtpSpec { login: Some(login), ..spec(mailbox, SmtpTls::None) })
 }
 
-fn shell(script: &str) -> Proof {
-    Proof::Command(program(["/bin/sh", "-c", script].map(str::to_owned).into()))
+fn shell(script: &str) -> CredentialSource {
+    CredentialSource::Command(program(["/bin/sh", "-c", script].map(str::to_owned).into()))
 }
 
 #[tokio::test]
 async fn a_token_logs_in_whether_it_is_given_or_printed() {
-    let given = Proof::Given(Secret::new(CANARY));
+    let given = CredentialSource::Given(Secret::new(CANARY));
     for proof in [given, shell(&format!("echo '{CANARY}'; echo noise >&2"))] {
         let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
         let outcome = try_once(&with_token(&mailbox, proof)).await;
@@ -63,7 +64,7 @@ async fn a_token_logs_in_whether_it_is_given_or_printed() {
 #[tokio::test]
 async fn a_token_that_is_not_good_is_a_refused_login_whatever_the_server_says_about_it() {
     let mailbox = Mailbox::start(Security::Plain, Some(("watch", "another"))).await;
-    let channel = with_token(&mailbox, Proof::Given(Secret::new(CANARY)));
+    let channel = with_token(&mailbox, CredentialSource::Given(Secret::new(CANARY)));
     let outcome = try_once(&channel).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Misconfigured, "auth"));
     assert_eq!(outcome.code, Some(535));
@@ -85,14 +86,17 @@ async fn a_program_that_gives_no_token_is_named_and_no_server_is_called() {
         (shell(&format!("echo {CANARY} >&2; exit 1")), OutcomeClass::Misconfigured),
         (shell(&format!("echo {CANARY}; exit 75")), OutcomeClass::Local),
         (shell("exit 0"), OutcomeClass::Misconfigured),
-        (Proof::Command(program(vec!["/no/such/program".to_owned()])), OutcomeClass::Misconfigured),
+        (
+            CredentialSource::Command(program(vec!["/no/such/program".to_owned()])),
+            OutcomeClass::Misconfigured,
+        ),
     ] {
         let outcome = try_once(&with_token(&mailbox, proof)).await;
         assert_eq!((outcome.class, outcome.phase), (class, "token"), "{outcome:?}");
         assert!(!format!("{outcome:?}").contains(CANARY), "{outcome:?}");
     }
     let LoginSpec { user, method, .. } = with_login(spec(&mailbox, SmtpTls::None)).login.unwrap();
-    let login = LoginSpec { user, method, proof: shell("sleep 600") };
+    let login = LoginSpec { user, method, credential: shell("sleep 600") };
     let slow =
         SmtpSpec { login: Some(login), ..impatient(Step::Auth, spec(&mailbox, SmtpTls::None)) };
     let outcome = try_once(&email(slow)).await;
@@ -103,8 +107,8 @@ async fn a_program_that_gives_no_token_is_named_and_no_server_is_called() {
 #[tokio::test]
 async fn a_password_can_be_printed_by_a_program_too() {
     let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
-    let proof = shell(&format!("echo {CANARY}"));
-    let login = LoginSpec { user: "watch".to_owned(), method: LoginMethod::Password, proof };
+    let credential = shell(&format!("echo {CANARY}"));
+    let login = LoginSpec { user: "watch".to_owned(), method: LoginMethod::Password, credential };
     let channel = email(SmtpSpec { login: Some(login), ..spec(&mailbox, SmtpTls::None) });
     assert_eq!(channel.probe().await.class, OutcomeClass::Delivered);
 }

@@ -11,12 +11,13 @@ use super::*;
 /// A channel by way of a script, which finds its arguments from `$1` on.
 fn sendmail(script: &str, limit: Duration) -> Channel {
     let command = ["/bin/sh", "-c", script, "sendmail"].map(str::to_owned).into();
-    let post = PostSpec::Sendmail(SendmailSpec { program: program(command), timeout: limit });
+    let post =
+        TransportConfig::Sendmail(SendmailSpec { program: program(command), timeout: limit });
     Channel::Email(Email::new(spec_of(post)).unwrap())
 }
 
 fn folder(path: &Path) -> Channel {
-    let post = PostSpec::File(FileSpec { folder: path.to_owned() });
+    let post = TransportConfig::File(FileSpec { folder: path.to_owned() });
     Channel::Email(Email::new(spec_of(post)).unwrap())
 }
 
@@ -57,7 +58,7 @@ async fn neither_a_recipient_nor_an_argument_is_an_option_or_a_command() {
     let ran = at("ran");
     let given = ["$(touch ran)".replace("ran", &ran), format!("; touch {ran}"), "a b".to_owned()];
     let command: Vec<String> = [at("sendmail")].into_iter().chain(given.clone()).collect();
-    let post = PostSpec::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
+    let post = TransportConfig::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
     let channel = Channel::Email(Email::new(spec_of(post)).unwrap());
     let parcel = parcel(&channel);
     for to in [
@@ -69,7 +70,7 @@ async fn neither_a_recipient_nor_an_argument_is_an_option_or_a_command() {
         "a|b@example.com",
         "\"$(touch ran); a\"@example.com",
     ] {
-        let parcel = Parcel { recipient: to.to_owned(), ..parcel.clone() };
+        let parcel = OutboundMessage { recipient: to.to_owned(), ..parcel.clone() };
         let mut outcome = channel.deliver(&parcel, news::DETECTED_AT).await;
         // A test that starts a child at the same moment may hold the fresh program open.
         while outcome.class == OutcomeClass::Local {
@@ -87,7 +88,7 @@ async fn neither_a_recipient_nor_an_argument_is_an_option_or_a_command() {
 
 fn channel_without_bounces(script: &str) -> Channel {
     let command = ["/bin/sh", "-c", script, "sendmail"].map(str::to_owned).into();
-    let post = PostSpec::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
+    let post = TransportConfig::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
     let spec = EmailSpec { bounces: Bounces::Nowhere, ..spec_of(post) };
     Channel::Email(Email::new(spec).unwrap())
 }
@@ -106,7 +107,8 @@ async fn a_file_that_is_no_program_here_is_a_matter_of_the_settings_and_told_why
         fs::write(&path, content).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let command = vec![path.display().to_string()];
-        let post = PostSpec::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
+        let post =
+            TransportConfig::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
         let outcome = try_once(&Channel::Email(Email::new(spec_of(post)).unwrap())).await;
         assert_eq!(outcome.class, OutcomeClass::Misconfigured, "{outcome:?}");
         assert!(outcome.error.as_ref().unwrap().contains(why), "{outcome:?}");
@@ -142,7 +144,7 @@ async fn what_a_program_of_many_names_is_called_with_is_not_masked_and_a_passwor
     let path = path.to_str().unwrap();
     let command = [path, "sendmail", "-ap", CANARY, &format!("--pass={CANARY}2")];
     let command = command.map(str::to_owned).into();
-    let post = PostSpec::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
+    let post = TransportConfig::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
     // A test that starts a child at the same moment may hold the fresh program open.
     let mut outcome = try_once(&Channel::Email(Email::new(spec_of(post.clone())).unwrap())).await;
     for _ in 0..100 {
@@ -165,7 +167,7 @@ async fn a_program_that_is_killed_may_have_taken_the_mail_if_it_got_all_of_it() 
     let channel = sendmail("head -c 9 >/dev/null; kill -9 $$", LONG);
     // More than waits in a pipe.
     let body = vec![b'x'; 1 << 20];
-    let long = Parcel { body, ..parcel(&channel) };
+    let long = OutboundMessage { body, ..parcel(&channel) };
     let outcome = channel.deliver(&long, news::DETECTED_AT).await;
     assert_eq!(outcome.class, OutcomeClass::Local, "{outcome:?}");
 }
@@ -180,7 +182,7 @@ async fn a_program_that_does_not_end_may_have_taken_the_mail() {
 #[tokio::test]
 async fn a_program_that_is_not_there_is_a_matter_of_settings() {
     let command = vec!["/no/such/sendmail".to_owned()];
-    let post = PostSpec::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
+    let post = TransportConfig::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
     let channel = Channel::Email(Email::new(spec_of(post)).unwrap());
     for outcome in [try_once(&channel).await, channel.probe().await] {
         let found = (outcome.class, outcome.phase);

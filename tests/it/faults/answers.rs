@@ -1,7 +1,7 @@
 //! Answers that came, and what each of them may be taken for.
 
 use avatar_watch::domain::event::EventKind;
-use avatar_watch::domain::trouble::TroubleKind;
+use avatar_watch::domain::trouble::FailureKind;
 use serde_json::json;
 
 use super::scene::{Scene, given};
@@ -28,7 +28,7 @@ async fn check_passing(cases: &[Case<'_>]) {
 /// Answers that no wait mends.
 async fn check_lasting(cases: &[Case<'_>]) {
     let (scene, faults) = scene_of(cases).await;
-    scene.check_lasting(&faults, TroubleKind::Failed).await;
+    scene.check_lasting(&faults, FailureKind::Failed).await;
 }
 
 fn ok(body: impl Into<Vec<u8>>) -> Answer {
@@ -115,7 +115,7 @@ async fn p21_a_status_that_nobody_knows_is_kept_as_it_came_and_told_to_who_asks(
     let avatars = ["a", "b"];
     let curious = Post::taking(&scene.world.clock);
     let mut plan = with_channel(scene.plan(&avatars), "curious", &curious);
-    for (name, outlet) in &mut plan.outlets {
+    for (name, outlet) in &mut plan.channels {
         if name.as_str() == "curious" {
             outlet.events = vec![EventKind::AvatarStatusChanged];
         }

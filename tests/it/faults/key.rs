@@ -1,6 +1,6 @@
 //! Answers that are about the key: denied, or asked to slow down.
 
-use avatar_watch::domain::trouble::TroubleKind;
+use avatar_watch::domain::trouble::FailureKind;
 
 use super::scene::{Scene, given};
 use crate::harness::argil::Answer;
@@ -34,7 +34,7 @@ async fn p09_one_forbidden_avatar_is_asked_about_rarely_and_harms_no_other() {
     let forbidden = Answer::status(403, "{\"message\":\"not yours\"}");
     let scene = given(&[("p09", forbidden)]).await;
     let faults = [("p09", "the API answered 403: `not yours`")];
-    scene.check_lasting(&faults, TroubleKind::Denied).await;
+    scene.check_lasting(&faults, FailureKind::Denied).await;
     assert!(scene.looks("good") > 60, "the other one is looked at as ever");
 }
 

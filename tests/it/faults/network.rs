@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener as StdListener};
 use std::time::Duration;
 
-use avatar_watch::domain::trouble::TroubleKind;
+use avatar_watch::domain::trouble::FailureKind;
 
 use super::full::full;
 use super::scene::{IMPATIENT, Scene, given};
@@ -21,7 +21,7 @@ async fn check_unreachable(base_url: &str, timeout: Duration, reason: &str) {
     for wait in [5, 2, 4] {
         scene.expect_look_after(seconds(wait), &avatars).await;
     }
-    scene.check_trouble(&faults, TroubleKind::Failed);
+    scene.check_trouble(&faults, FailureKind::Failed);
     scene.world.live(seconds(900 - 6 - 1)).await;
     assert_eq!(scene.told(), [""; 0], "a short outage is told to nobody");
     scene.world.live(seconds(1)).await;

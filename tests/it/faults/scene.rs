@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use avatar_watch::argil::client::{Client, ClientSpec};
-use avatar_watch::daemon::plan::Plan;
+use avatar_watch::daemon::plan::RuntimeConfig;
 use avatar_watch::daemon::ports::AvatarSource;
 use avatar_watch::domain::avatar::AvatarId;
-use avatar_watch::domain::listing::Listing;
+use avatar_watch::domain::listing::ListObservation;
 use avatar_watch::domain::observation::Observation;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::domain::trouble::{Trouble, TroubleKind};
+use avatar_watch::domain::trouble::{FailureKind, PollFailure};
 use avatar_watch::domain::watch::Watch;
 use avatar_watch::secret::Secret;
 use serde_json::Value;
@@ -45,15 +45,15 @@ impl Line {
 }
 
 impl AvatarSource for Line {
-    async fn look(&self, id: &AvatarId, now: Timestamp) -> Observation {
+    async fn poll(&self, id: &AvatarId, now: Timestamp) -> Observation {
         *self.looks.lock().unwrap().entry(id.clone()).or_default() += 1;
         let client = self.client();
-        client.look(id, now).await
+        client.get_avatar(id, now).await
     }
 
-    async fn list(&self, now: Timestamp) -> Listing {
+    async fn list(&self, now: Timestamp) -> ListObservation {
         let client = self.client();
-        client.list(now).await
+        client.list_avatars(now).await
     }
 }
 
@@ -69,7 +69,7 @@ impl Scene {
     }
 
     /// A plan with these avatars, whose operator is `ops`.
-    pub(super) fn plan(&self, avatars: &[&str]) -> Plan<Counted<Line>, Post> {
+    pub(super) fn plan(&self, avatars: &[&str]) -> RuntimeConfig<Counted<Line>, Post> {
         let plan = plan(Arc::clone(&self.source));
         let plan = operator(with_channel(plan, "ops", &self.ops), "ops");
         avatars.iter().fold(plan, |plan, avatar| with_avatar(plan, avatar, None))
@@ -139,8 +139,8 @@ impl Scene {
         watches.into_iter().find(|watch| watch.id.as_str() == avatar).unwrap()
     }
 
-    pub(super) fn trouble(&self, avatar: &str) -> Option<Trouble> {
-        self.watch(avatar).trouble
+    pub(super) fn trouble(&self, avatar: &str) -> Option<PollFailure> {
+        self.watch(avatar).failure
     }
 
     /// Every transition of an avatar as `FROM > TO`, oldest first.
@@ -179,7 +179,7 @@ impl Scene {
             }
             self.expect_look_after(seconds(wait), &avatars).await;
         }
-        self.check_trouble(faults, TroubleKind::Failed);
+        self.check_trouble(faults, FailureKind::Failed);
         assert_eq!(self.told(), [""; 0]);
         self.api.answer_with(|_| None);
         self.set_all(&avatars, "IDLE");
@@ -195,7 +195,7 @@ impl Scene {
 
     /// A fault that no wait mends is trouble at once, and is asked about every quarter of an
     /// hour. After half an hour it is told that this avatar alone cannot be seen.
-    pub(super) async fn check_lasting(&self, faults: &[(&str, &str)], kind: TroubleKind) {
+    pub(super) async fn check_lasting(&self, faults: &[(&str, &str)], kind: FailureKind) {
         let avatars: Vec<&str> = faults.iter().map(|(avatar, _)| *avatar).collect();
         self.expect_look_after(seconds(5), &avatars).await;
         self.check_trouble(faults, kind);
@@ -248,7 +248,7 @@ impl Scene {
     }
 
     /// Each of these is in that trouble, with that reason, and is known as it was.
-    pub(super) fn check_trouble(&self, faults: &[(&str, &str)], kind: TroubleKind) {
+    pub(super) fn check_trouble(&self, faults: &[(&str, &str)], kind: FailureKind) {
         for (avatar, reason) in faults {
             let trouble = self.trouble(avatar).unwrap();
             assert_eq!(trouble.kind, kind, "`{avatar}`: {trouble:?}");
@@ -261,7 +261,7 @@ impl Scene {
     /// These are known as they were when they were first seen.
     pub(super) fn check_untouched(&self, avatars: &[&str]) {
         for avatar in avatars {
-            let sight = self.watch(avatar).sight.unwrap();
+            let sight = self.watch(avatar).observed.unwrap();
             assert_eq!(sight.status, Status::Training, "`{avatar}`");
             assert_eq!(self.history(avatar), ["- > TRAINING"], "`{avatar}`");
         }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use avatar_watch::daemon::ports::Clock;
-use avatar_watch::domain::moment::Moment;
+use avatar_watch::domain::moment::Monotonic;
 use avatar_watch::domain::timestamp::Timestamp;
 
 /// The clock; clones are the same clock.
@@ -21,7 +21,7 @@ pub(crate) struct HandClock(Arc<Mutex<Hand>>);
 struct Hand {
     wall_ms: i64,
     steady_ms: u64,
-    sleepers: BTreeMap<(Moment, u64), Waker>,
+    sleepers: BTreeMap<(Monotonic, u64), Waker>,
     sleepers_ever: u64,
     readings: u64,
 }
@@ -44,7 +44,7 @@ impl HandClock {
         let mut hand = self.hand();
         hand.steady_ms += by_ms;
         hand.wall_ms += i64::try_from(by_ms).unwrap();
-        let now = Moment::from_millis(hand.steady_ms);
+        let now = Monotonic::from_millis(hand.steady_ms);
         let later = hand.sleepers.split_off(&(now.plus(TICK), 0));
         let woken = std::mem::replace(&mut hand.sleepers, later);
         drop(hand);
@@ -65,12 +65,12 @@ impl HandClock {
     }
 
     /// The earliest moment that anyone sleeps until.
-    pub(crate) fn next_wake_up(&self) -> Option<Moment> {
+    pub(crate) fn next_wake_up(&self) -> Option<Monotonic> {
         self.hand().sleepers.first_key_value().map(|((until, _), _)| *until)
     }
 
     /// Whether anyone sleeps until exactly that moment.
-    pub(crate) fn has_sleeper(&self, until: Moment) -> bool {
+    pub(crate) fn has_sleeper(&self, until: Monotonic) -> bool {
         self.hand().sleepers.keys().any(|(other, _)| *other == until)
     }
 
@@ -80,8 +80,8 @@ impl HandClock {
     }
 
     /// The steady clock, for the test itself: not counted.
-    pub(crate) fn reading(&self) -> Moment {
-        Moment::from_millis(self.hand().steady_ms)
+    pub(crate) fn reading(&self) -> Monotonic {
+        Monotonic::from_millis(self.hand().steady_ms)
     }
 
     /// The wall, for the test itself: not counted.
@@ -100,12 +100,12 @@ impl Clock for HandClock {
         self.wall()
     }
 
-    fn moment(&self) -> Moment {
+    fn monotonic(&self) -> Monotonic {
         self.hand().readings += 1;
         self.reading()
     }
 
-    fn sleep_until(&self, until: Moment) -> impl Future<Output = ()> + Send {
+    fn sleep_until(&self, until: Monotonic) -> impl Future<Output = ()> + Send {
         let mut hand = self.hand();
         hand.readings += 1;
         hand.sleepers_ever += 1;
@@ -116,7 +116,7 @@ impl Clock for HandClock {
 /// Has a place among the sleepers from its first poll to its end.
 struct Sleep {
     clock: HandClock,
-    place: (Moment, u64),
+    place: (Monotonic, u64),
 }
 
 impl Future for Sleep {
@@ -147,7 +147,7 @@ const TICK: Duration = Duration::from_millis(1);
 async fn a_sleeper_wakes_when_the_hand_passes_and_not_before() {
     let clock = HandClock::new();
     let sleeper = clock.clone();
-    let until = clock.moment().plus(Duration::from_secs(60));
+    let until = clock.monotonic().plus(Duration::from_secs(60));
     let mut asleep = tokio::spawn(async move { sleeper.sleep_until(until).await });
     tokio::task::yield_now().await;
     assert_eq!(clock.next_wake_up(), Some(until));

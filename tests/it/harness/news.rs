@@ -5,18 +5,18 @@ use std::time::SystemTime;
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
 use avatar_watch::domain::channel::ChannelName;
-use avatar_watch::domain::condition::{About, Condition, Phase};
+use avatar_watch::domain::condition::{Condition, ConditionSubject, Phase};
 use avatar_watch::domain::dead_letter::DeadLetter;
 use avatar_watch::domain::delivery::DeliveryId;
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::id::EventId;
-use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::roll::RandomBits;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::domain::training::Training;
 use avatar_watch::domain::transition::{Previous, Transition};
 use avatar_watch::notify::channels::Channel;
-use avatar_watch::notify::message::{Draft, Parcel};
+use avatar_watch::notify::message::{OutboundMessage, RenderedMessage};
 
 /// The avatar that all events are about.
 pub(crate) const AVATAR: &str = "3c90c3cc-0d44-4b50-8888-8dd25736052a";
@@ -37,7 +37,7 @@ pub(crate) fn settled(name: Option<&str>, status: &str) -> Event {
     let transition = Transition {
         avatar_id: id.clone(),
         sequence: 42,
-        previous: Previous::Seen { status: Status::Training, at },
+        previous: Previous::Observed { status: Status::Training, at },
         earlier: None,
         status: status.clone(),
         detected_at: DETECTED_AT,
@@ -56,7 +56,7 @@ pub(crate) fn settled(name: Option<&str>, status: &str) -> Event {
         updated_at: Some("2026-11-23T11:14:58Z".to_owned()),
     };
     Event {
-        id: EventId::mint(DETECTED_AT, Roll::new(7)),
+        id: EventId::mint(DETECTED_AT, RandomBits::new(7)),
         kind: EventKind::of(&transition, true).unwrap(),
         occurred_at: DETECTED_AT,
         subject: Subject::Transition {
@@ -71,22 +71,27 @@ pub(crate) fn settled(name: Option<&str>, status: &str) -> Event {
 pub(crate) fn condition(
     kind: EventKind,
     phase: Phase,
-    about: About,
+    about: ConditionSubject,
     reason: Option<&str>,
 ) -> Event {
     let since = Timestamp::from_millis(DETECTED_AT.as_millis() - 1_800_000);
     let reason = reason.map(str::to_owned);
     Event {
-        id: EventId::mint(DETECTED_AT, Roll::new(9)),
+        id: EventId::mint(DETECTED_AT, RandomBits::new(9)),
         kind,
         occurred_at: DETECTED_AT,
-        subject: Subject::Condition(Box::new(Condition { phase, since, about, reason })),
+        subject: Subject::Condition(Box::new(Condition {
+            phase,
+            started_at: since,
+            subject: about,
+            reason,
+        })),
     }
 }
 
 /// The avatar of all events, as a condition is about it.
-pub(crate) fn about_avatar(name: Option<&str>, status: Option<&str>) -> About {
-    About::Avatar {
+pub(crate) fn about_avatar(name: Option<&str>, status: Option<&str>) -> ConditionSubject {
+    ConditionSubject::Avatar {
         id: AvatarId::parse(AVATAR).unwrap(),
         name: name.map(str::to_owned),
         account: AccountName::default(),
@@ -106,7 +111,7 @@ pub(crate) fn given_up() -> Event {
         reason: "all tries are used up: `ops.example.com` answered 500".to_owned(),
     };
     Event {
-        id: EventId::mint(DETECTED_AT, Roll::new(10)),
+        id: EventId::mint(DETECTED_AT, RandomBits::new(10)),
         kind: EventKind::DeliveryExhausted,
         occurred_at: DETECTED_AT,
         subject: Subject::DeadLetter(Box::new(letter)),
@@ -116,7 +121,7 @@ pub(crate) fn given_up() -> Event {
 /// A trial of the channel `ops`.
 pub(crate) fn ping() -> Event {
     Event {
-        id: EventId::mint(DETECTED_AT, Roll::new(8)),
+        id: EventId::mint(DETECTED_AT, RandomBits::new(8)),
         kind: EventKind::TestPing,
         occurred_at: DETECTED_AT,
         subject: Subject::Ping { channel: ChannelName::parse("ops").unwrap() },
@@ -124,9 +129,9 @@ pub(crate) fn ping() -> Event {
 }
 
 /// What a channel makes of an event, as it would come out of the outbox.
-pub(crate) fn parcels(channel: &Channel, event: &Event) -> Vec<Parcel> {
-    let drafts = channel.freeze(event, DETECTED_AT, Roll::new(99));
-    let parcel = |draft: Draft| Parcel {
+pub(crate) fn parcels(channel: &Channel, event: &Event) -> Vec<OutboundMessage> {
+    let drafts = channel.render(event, DETECTED_AT, RandomBits::new(99));
+    let parcel = |draft: RenderedMessage| OutboundMessage {
         delivery_id: draft.id,
         event_id: event.id.clone(),
         recipient: draft.recipient,

@@ -6,30 +6,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avatar_watch::daemon::log_throttle::TemplateFallbackLog;
-use avatar_watch::daemon::plan::{Account, Outlet, Plan, Registration, Strategy};
+use avatar_watch::daemon::plan::{
+    AccountRuntime, ChannelRuntime, RuntimeConfig, Strategy, WatchedAvatar,
+};
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
 use avatar_watch::domain::backoff::Backoff;
-use avatar_watch::domain::cadence::{Cadence, TrainingPace};
+use avatar_watch::domain::cadence::{PollIntervals, TrainingInterval};
 use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::event::EventKind;
-use avatar_watch::domain::key_gate::GateWaits;
+use avatar_watch::domain::key_gate::BreakerBackoff;
 use avatar_watch::domain::observation::Observation;
-use avatar_watch::domain::retry::Terms;
+use avatar_watch::domain::retry::DeliveryPolicy;
 use avatar_watch::domain::status::Status;
 
 /// A plan without avatars and channels.
-pub(crate) fn plan<S, N>(source: Arc<S>) -> Plan<S, N> {
-    Plan {
+pub(crate) fn plan<S, N>(source: Arc<S>) -> RuntimeConfig<S, N> {
+    RuntimeConfig {
         accounts: BTreeMap::from([(AccountName::default(), account(source))]),
         strategy: Strategy::Single,
         discovery: None,
-        cadence: Cadence {
-            training: TrainingPace {
+        intervals: PollIntervals {
+            training: TrainingInterval {
                 min: seconds(5),
                 max: seconds(60),
                 age_fraction: 0.1,
-                learn: false,
+                adaptive: false,
             },
             not_trained: seconds(60),
             settled: Some(seconds(3600)),
@@ -37,68 +39,72 @@ pub(crate) fn plan<S, N>(source: Arc<S>) -> Plan<S, N> {
             backoff: backoff(2, 300),
             jitter: 0.0,
         },
-        gate_waits: GateWaits { denied: backoff(60, 3600), throttled: backoff(2, 300) },
+        breaker_backoff: BreakerBackoff { denied: backoff(60, 3600), throttled: backoff(2, 300) },
         infer_unseen_training: true,
         avatars: HashMap::new(),
-        outlets: BTreeMap::new(),
+        channels: BTreeMap::new(),
     }
 }
 
 /// An account with plenty of budget.
-pub(crate) fn account<S>(source: Arc<S>) -> Account<S> {
-    Account {
+pub(crate) fn account<S>(source: Arc<S>) -> AccountRuntime<S> {
+    AccountRuntime {
         source,
         max_concurrency: 16,
         max_per_second: NonZeroU32::new(1000).unwrap(),
-        blind_after: seconds(900),
+        unavailable_after: seconds(900),
     }
 }
 
 /// The default account of a plan, to be changed.
-pub(crate) fn the_account<S, N>(plan: &mut Plan<S, N>) -> &mut Account<S> {
+pub(crate) fn the_account<S, N>(plan: &mut RuntimeConfig<S, N>) -> &mut AccountRuntime<S> {
     plan.accounts.get_mut(&AccountName::default()).unwrap()
 }
 
 /// The same plan with one more avatar.
 pub(crate) fn with_avatar<S, N>(
-    mut plan: Plan<S, N>,
+    mut plan: RuntimeConfig<S, N>,
     avatar: &str,
     assume: Option<Status>,
-) -> Plan<S, N> {
-    let registration = Registration { assume, ..Registration::default() };
+) -> RuntimeConfig<S, N> {
+    let registration = WatchedAvatar { assume, ..WatchedAvatar::default() };
     plan.avatars.insert(id(avatar), Arc::new(registration));
     plan
 }
 
 /// The same plan with one more channel, which gets the default events.
 pub(crate) fn with_channel<S, N>(
-    mut plan: Plan<S, N>,
+    mut plan: RuntimeConfig<S, N>,
     channel: &str,
     notifier: &Arc<N>,
-) -> Plan<S, N> {
-    let outlet = Outlet {
+) -> RuntimeConfig<S, N> {
+    let outlet = ChannelRuntime {
         notifier: Arc::clone(notifier),
         target: channel.to_owned(),
-        attempt_max: seconds(7200),
+        attempt_timeout: seconds(7200),
         events: EventKind::DEFAULT.to_vec(),
         operator: false,
-        terms: Terms::webhook(),
-        at_once: 8,
-        spacing: None,
+        policy: DeliveryPolicy::webhook(),
+        max_concurrency: 8,
+        min_interval: None,
         fallbacks: TemplateFallbackLog::default(),
     };
-    plan.outlets.insert(ChannelName::parse(channel).unwrap(), outlet);
+    plan.channels.insert(ChannelName::parse(channel).unwrap(), outlet);
     plan
 }
 
 /// The same plan, in which that channel is an operator's.
-pub(crate) fn operator<S, N>(mut plan: Plan<S, N>, channel: &str) -> Plan<S, N> {
-    plan.outlets.get_mut(&ChannelName::parse(channel).unwrap()).unwrap().operator = true;
+pub(crate) fn operator<S, N>(mut plan: RuntimeConfig<S, N>, channel: &str) -> RuntimeConfig<S, N> {
+    plan.channels.get_mut(&ChannelName::parse(channel).unwrap()).unwrap().operator = true;
     plan
 }
 
 /// The same plan, in which that avatar is overdue after so long.
-pub(crate) fn overdue<S, N>(mut plan: Plan<S, N>, avatar: &str, after: Duration) -> Plan<S, N> {
+pub(crate) fn overdue<S, N>(
+    mut plan: RuntimeConfig<S, N>,
+    avatar: &str,
+    after: Duration,
+) -> RuntimeConfig<S, N> {
     let registration = plan.avatars.get_mut(&id(avatar)).unwrap();
     Arc::make_mut(registration).overdue_after = Some(after);
     plan

@@ -10,14 +10,14 @@ use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::delivery::{DeliveryId, Outcome, OutcomeClass};
 use avatar_watch::domain::event::Event;
 use avatar_watch::domain::id::EventId;
-use avatar_watch::domain::listing::Listing;
-use avatar_watch::domain::moment::Moment;
+use avatar_watch::domain::listing::ListObservation;
+use avatar_watch::domain::moment::Monotonic;
 use avatar_watch::domain::observation::Observation;
-use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::roll::RandomBits;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::notify::format::standard;
-use avatar_watch::notify::message::{Draft, Parcel};
+use avatar_watch::notify::message::{OutboundMessage, RenderedMessage};
 
 use crate::harness::clock::HandClock;
 use crate::harness::plans::seen;
@@ -30,12 +30,12 @@ pub(crate) struct Post {
     calls: Mutex<Vec<Call>>,
 }
 
-type Script = Box<dyn Fn(usize, &Parcel) -> Answer + Send>;
+type Script = Box<dyn Fn(usize, &OutboundMessage) -> Answer + Send>;
 
 /// One call of `deliver`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
-    pub(crate) at: Moment,
+    pub(crate) at: Monotonic,
     pub(crate) delivery_id: DeliveryId,
     pub(crate) event_id: EventId,
     pub(crate) body: Vec<u8>,
@@ -58,7 +58,7 @@ impl Post {
     /// Answers as `script` says for the number of the call, from one, and its parcel.
     pub(crate) fn scripted(
         clock: &HandClock,
-        script: impl Fn(usize, &Parcel) -> Answer + Send + 'static,
+        script: impl Fn(usize, &OutboundMessage) -> Answer + Send + 'static,
     ) -> Arc<Self> {
         Self::writing_to(&[""], clock, script)
     }
@@ -67,7 +67,7 @@ impl Post {
     pub(crate) fn writing_to(
         recipients: &[&str],
         clock: &HandClock,
-        script: impl Fn(usize, &Parcel) -> Answer + Send + 'static,
+        script: impl Fn(usize, &OutboundMessage) -> Answer + Send + 'static,
     ) -> Arc<Self> {
         let script = Mutex::new(Box::new(script) as Script);
         let recipients = recipients.iter().map(|to| (*to).to_owned()).collect();
@@ -86,8 +86,8 @@ impl Post {
 }
 
 impl Notifier for Post {
-    fn freeze(&self, event: &Event, now: Timestamp, roll: Roll) -> Vec<Draft> {
-        let draft = |(salt, recipient): (u64, &String)| Draft {
+    fn render(&self, event: &Event, now: Timestamp, roll: RandomBits) -> Vec<RenderedMessage> {
+        let draft = |(salt, recipient): (u64, &String)| RenderedMessage {
             id: DeliveryId::mint(now, roll.derive(salt)),
             recipient: recipient.clone(),
             content_type: standard::CONTENT_TYPE.to_owned(),
@@ -97,7 +97,11 @@ impl Notifier for Post {
         (0..).zip(&self.recipients).map(draft).collect()
     }
 
-    fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> impl Future<Output = Outcome> + Send {
+    fn deliver(
+        &self,
+        parcel: &OutboundMessage,
+        _now: Timestamp,
+    ) -> impl Future<Output = Outcome> + Send {
         let number = {
             let mut calls = self.calls.lock().unwrap();
             calls.push(Call {
@@ -117,7 +121,7 @@ impl Notifier for Post {
             match answer {
                 Answer::Now(outcome) => outcome,
                 Answer::After(time, outcome) => {
-                    self.clock.sleep_until(self.clock.moment().plus(time)).await;
+                    self.clock.sleep_until(self.clock.monotonic().plus(time)).await;
                     outcome
                 }
                 Answer::Panic | Answer::Break => {
@@ -168,16 +172,21 @@ impl Gallery {
 }
 
 impl AvatarSource for Gallery {
-    async fn list(&self, _now: Timestamp) -> Listing {
+    async fn list(&self, _now: Timestamp) -> ListObservation {
         let state = self.state();
         let avatars = state.statuses.iter().map(|(id, status)| match seen(id, status) {
             Observation::Seen(avatar) => *avatar,
             other => unreachable!("{other:?}"),
         });
-        Listing::Shown { avatars: avatars.collect(), unclear: Vec::new(), unusable: 0, page: None }
+        ListObservation::Listed {
+            avatars: avatars.collect(),
+            unclear: Vec::new(),
+            unusable: 0,
+            page: None,
+        }
     }
 
-    async fn look(&self, id: &AvatarId, _now: Timestamp) -> Observation {
+    async fn poll(&self, id: &AvatarId, _now: Timestamp) -> Observation {
         let mut state = self.state();
         *state.looks.entry(id.clone()).or_default() += 1;
         let broken = state.panics.get_mut(id).filter(|times| **times > 0).map(|times| *times -= 1);

@@ -8,30 +8,30 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avatar_watch::daemon::bell::Bell;
-use avatar_watch::daemon::chance::Chance;
+use avatar_watch::daemon::bell::Wakeup;
+use avatar_watch::daemon::chance::Rng;
 use avatar_watch::daemon::dispatcher::Dispatcher;
 use avatar_watch::daemon::log_throttle::LogThrottle;
-use avatar_watch::daemon::look::Tools;
-use avatar_watch::daemon::plan::Plan;
+use avatar_watch::daemon::look::Context;
+use avatar_watch::daemon::plan::RuntimeConfig;
 use avatar_watch::daemon::poller::Poller;
 use avatar_watch::daemon::ports::{AvatarSource, Notifier};
-use avatar_watch::daemon::pulse::Pulse;
+use avatar_watch::daemon::pulse::DaemonStats;
 use avatar_watch::daemon::request::RequestIds;
 use avatar_watch::daemon::shutdown::Shutdown;
 use avatar_watch::domain::avatar::AvatarId;
-use avatar_watch::domain::listing::Listing;
+use avatar_watch::domain::listing::ListObservation;
 use avatar_watch::domain::observation::Observation;
-use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::roll::RandomBits;
 use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::live::feed::Feed;
+use avatar_watch::live::feed::EventBus;
 use avatar_watch::live::metrics::Metrics;
-use avatar_watch::live::sights::Sights;
-use avatar_watch::store::channels::Registered;
+use avatar_watch::live::sights::LastSeen;
+use avatar_watch::store::channels::ChannelTarget;
 use avatar_watch::store::error::StoreError;
 use avatar_watch::store::handle::Store;
 use avatar_watch::store::reader::Reader;
-use avatar_watch::store::recovery::Recovery;
+use avatar_watch::store::recovery::CrashRecovery;
 use avatar_watch::store::writer::Writer;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, yield_now};
@@ -47,7 +47,7 @@ pub(crate) struct World<S, N> {
     pub(crate) outside: Outside,
     /// What a start starts.
     pub(crate) loops: Loops,
-    chance: Chance,
+    chance: Rng,
     folder: tempfile::TempDir,
     boots: u32,
     running: Option<Running<S, N>>,
@@ -65,11 +65,11 @@ pub(crate) enum Loops {
 struct Running<S, N> {
     store: Store,
     writer: Writer,
-    plans: watch::Sender<Arc<Plan<S, N>>>,
+    plans: watch::Sender<Arc<RuntimeConfig<S, N>>>,
     hints: mpsc::Sender<AvatarId>,
     shutdown: Shutdown,
     loops: Vec<JoinHandle<Result<(), StoreError>>>,
-    pulse: Arc<Pulse>,
+    pulse: Arc<DaemonStats>,
 }
 
 impl<S: AvatarSource, N: Notifier> World<S, N> {
@@ -79,7 +79,7 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
             clock: HandClock::new(),
             outside: Outside::default(),
             loops: Loops::Both,
-            chance: Chance::seeded(seed),
+            chance: Rng::seeded(seed),
             folder: folder(),
             boots: 0,
             running: None,
@@ -93,7 +93,7 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
         wait_until("the lock of the database", || {
             match Store::open(&self.path(), format!("boot{}", self.boots)) {
                 Ok(store) => opened = Some(store),
-                Err(StoreError::Held { .. }) => {}
+                Err(StoreError::Locked { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
             opened.is_some()
@@ -102,25 +102,25 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
     }
 
     /// Starts the daemon: a new process on the same file.
-    pub(crate) async fn start(&mut self, plan: Plan<S, N>) {
+    pub(crate) async fn start(&mut self, plan: RuntimeConfig<S, N>) {
         assert!(self.running.is_none(), "it runs already");
         self.boots += 1;
         let plan = Arc::new(plan);
         let (store, writer) = self.open_store();
-        let (now, roll) = (self.clock.wall(), self.chance.roll());
+        let (now, roll) = (self.clock.wall(), self.chance.next_bits());
         register(&store, &plan, now, roll).await;
-        let tools = Tools {
+        let tools = Context {
             store: store.clone(),
             clock: self.clock.clone(),
-            chance: self.chance.clone(),
-            bell: Bell::default(),
-            feed: Feed::default(),
-            sights: Sights::default(),
+            rng: self.chance.clone(),
+            wakeup: Wakeup::default(),
+            events: EventBus::default(),
+            last_seen: LastSeen::default(),
             metrics: Metrics::new(),
             throttle: LogThrottle::default(),
             requests: RequestIds::new(roll),
         };
-        let pulse = Arc::new(Pulse::default());
+        let pulse = Arc::new(DaemonStats::default());
         let (plans, followed) = watch::channel(Arc::clone(&plan));
         let shutdown = Shutdown::default();
         let (hints, hinted) = mpsc::channel(64);
@@ -136,14 +136,14 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
     }
 
     /// Hands the loops a new plan.
-    pub(crate) async fn reload(&self, plan: Plan<S, N>) {
-        let (now, roll) = (self.clock.wall(), self.chance.roll());
+    pub(crate) async fn reload(&self, plan: RuntimeConfig<S, N>) {
+        let (now, roll) = (self.clock.wall(), self.chance.next_bits());
         register(&self.running().store, &plan, now, roll).await;
         self.hand(plan);
     }
 
     /// Hands the loops a new plan with the same channels.
-    pub(crate) fn hand(&self, plan: Plan<S, N>) {
+    pub(crate) fn hand(&self, plan: RuntimeConfig<S, N>) {
         self.running().plans.send_replace(Arc::new(plan));
     }
 
@@ -153,7 +153,7 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
     }
 
     /// What the loops say of themselves.
-    pub(crate) fn pulse(&self) -> &Pulse {
+    pub(crate) fn pulse(&self) -> &DaemonStats {
         &self.running().pulse
     }
 
@@ -273,13 +273,18 @@ fn folder() -> tempfile::TempDir {
     in_memory.or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-async fn register<S, N>(store: &Store, plan: &Plan<S, N>, now: Timestamp, roll: Roll) {
+async fn register<S, N>(
+    store: &Store,
+    plan: &RuntimeConfig<S, N>,
+    now: Timestamp,
+    roll: RandomBits,
+) {
     let channels = plan
-        .outlets
+        .channels
         .iter()
-        .map(|(name, it)| Registered { name: name.clone(), fingerprint: it.target.clone() });
+        .map(|(name, it)| ChannelTarget { name: name.clone(), fingerprint: it.target.clone() });
     store.register_channels(channels.collect(), now).await.unwrap();
-    store.recover(Recovery { now, terms: plan.terms(), roll }).await.unwrap();
+    store.recover(CrashRecovery { now, policies: plan.delivery_policies(), roll }).await.unwrap();
 }
 
 /// How many looks are under way outside of the world; clones count together.
@@ -313,16 +318,16 @@ impl Outside {
 pub(crate) struct Counted<S>(pub(crate) S, pub(crate) Outside);
 
 impl<S: AvatarSource> AvatarSource for Counted<S> {
-    async fn look(&self, id: &AvatarId, now: Timestamp) -> Observation {
+    async fn poll(&self, id: &AvatarId, now: Timestamp) -> Observation {
         self.1.0.send_modify(|(now, most)| {
             *now += 1;
             *most = (*now).max(*most);
         });
         let _leave = Leave(&self.1);
-        self.0.look(id, now).await
+        self.0.poll(id, now).await
     }
 
-    async fn list(&self, now: Timestamp) -> Listing {
+    async fn list(&self, now: Timestamp) -> ListObservation {
         self.1.0.send_modify(|(now, most)| {
             *now += 1;
             *most = (*now).max(*most);
@@ -331,8 +336,8 @@ impl<S: AvatarSource> AvatarSource for Counted<S> {
         self.0.list(now).await
     }
 
-    fn repeats(&self) -> u64 {
-        self.0.repeats()
+    fn reconnects(&self) -> u64 {
+        self.0.reconnects()
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::location::ConfigFile;
-use avatar_watch::daemon::chance::Chance;
+use avatar_watch::daemon::chance::Rng;
 use avatar_watch::daemon::checked;
 use avatar_watch::daemon::error::DaemonError;
 use avatar_watch::daemon::ports::Clock;
 use avatar_watch::daemon::supervisor::Daemon;
-use avatar_watch::domain::moment::Moment;
+use avatar_watch::domain::moment::Monotonic;
 use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::live::feed::Feed;
+use avatar_watch::live::feed::EventBus;
 
 use crate::harness::argil::FakeArgil;
 use crate::harness::clock::HandClock;
@@ -28,12 +28,12 @@ impl Clock for Brittle {
         self.0.now()
     }
 
-    fn moment(&self) -> Moment {
+    fn monotonic(&self) -> Monotonic {
         assert!(!self.1.load(Ordering::Relaxed), "a bug, as the test asked for");
-        self.0.moment()
+        self.0.monotonic()
     }
 
-    fn sleep_until(&self, until: Moment) -> impl Future<Output = ()> + Send {
+    fn sleep_until(&self, until: Monotonic) -> impl Future<Output = ()> + Send {
         self.0.sleep_until(until)
     }
 }
@@ -47,8 +47,8 @@ async fn a_loop_that_panics_ends_the_daemon() {
         checked::load(&ConfigFile::named(bench.config()), &Environment::default()).unwrap();
     let (clock, breaks) = (HandClock::new(), Arc::<AtomicBool>::default());
     let brittle = Brittle(clock.clone(), Arc::clone(&breaks));
-    let feed = Feed::default();
-    let mut daemon = Daemon::start(&settings, brittle, Chance::seeded(1), feed).await.unwrap();
+    let feed = EventBus::default();
+    let mut daemon = Daemon::start(&settings, brittle, Rng::seeded(1), feed).await.unwrap();
     breaks.store(true, Ordering::Relaxed);
     // Whoever sleeps wakes up, asks for the time, and meets the bug.
     clock.advance(std::time::Duration::from_hours(2));

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use avatar_watch::daemon::ports::AvatarSource;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::delivery::OutcomeClass;
-use avatar_watch::domain::listing::Listing;
-use avatar_watch::domain::observation::{Fault, Observation};
+use avatar_watch::domain::listing::ListObservation;
+use avatar_watch::domain::observation::{Observation, PollError};
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::store::reader::DeliveryFilter;
-use avatar_watch::telemetry::log::{LogFormat, log_into};
+use avatar_watch::telemetry::log::{LogFormat, init_with_writer};
 use serde_json::Value;
 use tracing::subscriber::DefaultGuard;
 
@@ -30,7 +30,7 @@ impl Log {
     fn begin() -> Self {
         let written = Arc::new(Mutex::new(String::new()));
         let into = Arc::clone(&written);
-        let log = log_into("info", LogFormat::Json, move |line| {
+        let log = init_with_writer("info", LogFormat::Json, move |line| {
             into.lock().unwrap().push_str(line);
         });
         Self { written, _guard: tracing::subscriber::set_default(log) }
@@ -60,7 +60,7 @@ async fn of_a_receiver_that_is_down_for_a_day_little_is_said_and_of_its_deliveri
         Answer::Now(outcome(class))
     });
     let mut plan = plan(Arc::clone(&gallery));
-    plan.cadence.settled = Some(seconds(60));
+    plan.intervals.settled = Some(seconds(60));
     let names = ["a", "b", "c", "d"];
     let plan = names.iter().fold(plan, |plan, it| with_avatar(plan, it, Some(Status::Training)));
     world.start(with_channel(plan, "ops", &post)).await;
@@ -101,17 +101,17 @@ struct Outage {
 }
 
 impl AvatarSource for Outage {
-    async fn look(&self, id: &AvatarId, _now: Timestamp) -> Observation {
+    async fn poll(&self, id: &AvatarId, _now: Timestamp) -> Observation {
         if self.down.load(Ordering::Relaxed) {
             let reason = "nobody answers".to_owned();
-            return Observation::Failed { fault: Fault::Unreachable, reason };
+            return Observation::Failed { fault: PollError::Unreachable, reason };
         }
         let idle = self.idle.load(Ordering::Relaxed);
         seen(id, if idle { &Status::Idle } else { &Status::Training })
     }
 
-    async fn list(&self, now: Timestamp) -> Listing {
-        Listing::Unseen(self.look(&id("a"), now).await)
+    async fn list(&self, now: Timestamp) -> ListObservation {
+        ListObservation::Failed(self.poll(&id("a"), now).await)
     }
 }
 

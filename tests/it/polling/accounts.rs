@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avatar_watch::argil::client::{Client, ClientSpec};
-use avatar_watch::daemon::plan::{Plan, Registration};
+use avatar_watch::daemon::plan::{RuntimeConfig, WatchedAvatar};
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::secret::Secret;
 use tokio::sync::Notify;
@@ -38,12 +38,12 @@ impl Second {
     /// The plan with the second account and these avatars in it.
     fn join(
         &self,
-        mut plan: Plan<Counted<Client>, Post>,
+        mut plan: RuntimeConfig<Counted<Client>, Post>,
         avatars: &[&str],
-    ) -> Plan<Counted<Client>, Post> {
+    ) -> RuntimeConfig<Counted<Client>, Post> {
         plan.accounts.insert(second(), account(Arc::clone(&self.source)));
         for avatar in avatars {
-            let registration = Registration { account: second(), ..Registration::default() };
+            let registration = WatchedAvatar { account: second(), ..WatchedAvatar::default() };
             plan.avatars.insert(id(avatar), Arc::new(registration));
         }
         plan

@@ -196,7 +196,7 @@ async fn blindness_is_told_in_time_even_when_nothing_is_looked_at_meanwhile() {
     let mut bench = Bench::new();
     bench.api.set_status("a", "TRAINING");
     let mut plan = operator(bench.plan(&["a"]), "ops");
-    the_account(&mut plan).blind_after = seconds(100);
+    the_account(&mut plan).unavailable_after = seconds(100);
     bench.world.start(plan).await;
     bench.world.quiet().await;
     bench.api.answer_with(|_| Some(Answer::status(429, "{}").with("retry-after", "3000")));

@@ -93,7 +93,7 @@ async fn a_hint_wakes_an_avatar_that_is_never_looked_at_again() {
     let mut bench = Bench::new();
     bench.api.set_status("a", "IDLE");
     let mut plan = bench.plan(&["a"]);
-    plan.cadence.settled = None;
+    plan.intervals.settled = None;
     bench.world.start(plan).await;
     bench.world.quiet().await;
     bench.world.live(seconds(9000)).await;
@@ -113,7 +113,7 @@ async fn a_flood_of_hints_keeps_nobody_from_being_looked_at() {
     bench.api.set_status("t", "TRAINING");
     let mut plan = bench.plan(&["a", "b", "c", "d", "t", "v"]);
     the_account(&mut plan).max_per_second = NonZeroU32::new(4).unwrap();
-    plan.cadence.settled = Some(seconds(10));
+    plan.intervals.settled = Some(seconds(10));
     bench.world.start(plan).await;
     bench.world.quiet().await;
     for _ in 0..240 {

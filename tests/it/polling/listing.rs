@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use avatar_watch::argil::client::Client;
-use avatar_watch::daemon::plan::{Discovery, Plan, Strategy};
+use avatar_watch::daemon::plan::{Discovery, RuntimeConfig, Strategy};
 use avatar_watch::domain::account::AccountName;
 
 use crate::harness::argil::Answer;
@@ -14,11 +14,11 @@ use crate::harness::world::Counted;
 
 use super::Bench;
 
-type BenchPlan = Plan<Counted<Client>, Post>;
+type BenchPlan = RuntimeConfig<Counted<Client>, Post>;
 
 impl Bench {
     pub(super) fn list_plan(&self, avatars: &[&str]) -> BenchPlan {
-        Plan { strategy: Strategy::List, ..self.plan(avatars) }
+        RuntimeConfig { strategy: Strategy::List, ..self.plan(avatars) }
     }
 
     /// The daemon watches these avatars by lists, and has looked once.
@@ -47,7 +47,7 @@ pub(super) fn discovering(plan: BenchPlan) -> BenchPlan {
         channels: None,
         overdue_after: None,
     };
-    Plan { discovery: Some(discovery), ..plan }
+    RuntimeConfig { discovery: Some(discovery), ..plan }
 }
 
 // Looking by list.

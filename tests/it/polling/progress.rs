@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use avatar_watch::daemon::progress::{Loop, Part};
-use avatar_watch::daemon::pulse::Pulse;
+use avatar_watch::daemon::pulse::DaemonStats;
 use avatar_watch::daemon::watchdog;
 use tokio::sync::Notify;
 
@@ -19,7 +19,7 @@ use super::Bench;
 impl Bench {
     fn stuck(&self) -> Option<Part> {
         let now = self.world.clock.reading();
-        self.world.pulse().progress.stuck(now).map(|stuck| stuck.part)
+        self.world.pulse().liveness.stalled(now).map(|stuck| stuck.part)
     }
 
     /// Lives from wake-up to wake-up, with so many looks held up, and asks before each.
@@ -38,7 +38,7 @@ async fn loops_with_nothing_to_do_turn_all_the_same() {
     let mut bench = Bench::new();
     bench.api.set_status("a", "IDLE");
     let mut plan = bench.plan(&["a"]);
-    plan.cadence.settled = None;
+    plan.intervals.settled = None;
     bench.world.start(plan).await;
     bench.world.quiet().await;
     bench.never_stuck_for(seconds(200), 0).await;
@@ -65,7 +65,7 @@ async fn a_database_that_is_held_fails_and_is_not_stuck() {
     let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
     beside.execute_batch("BEGIN IMMEDIATE").unwrap();
     bench.world.clock.advance(seconds(2));
-    let progress = &bench.world.pulse().progress;
+    let progress = &bench.world.pulse().liveness;
     while progress.store_failing_since().is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -88,9 +88,9 @@ async fn a_loop_that_has_died_looks_stuck_after_its_limit() {
 /// How often the watchdog was told that all is well after so many seconds, one at a time.
 async fn told_after(loop_turns: bool, pass: u64) -> usize {
     let clock = HandClock::new();
-    let pulse = Arc::new(Pulse::default());
+    let pulse = Arc::new(DaemonStats::default());
     let told = Arc::new(AtomicUsize::new(0));
-    pulse.progress.turned(Loop::Poller, clock.reading());
+    pulse.liveness.tick(Loop::Poller, clock.reading());
     let alive = {
         let told = Arc::clone(&told);
         move || {
@@ -103,7 +103,7 @@ async fn told_after(loop_turns: bool, pass: u64) -> usize {
         tokio::task::yield_now().await;
         clock.advance(seconds(1));
         if loop_turns {
-            pulse.progress.turned(Loop::Poller, clock.reading());
+            pulse.liveness.tick(Loop::Poller, clock.reading());
         }
     }
     tokio::task::yield_now().await;

@@ -60,12 +60,12 @@ async fn a_new_plan_does_not_hurry_avatars_that_are_well_and_retries_those_that_
 async fn a_shorter_wait_counts_at_once_and_a_longer_one_from_the_next_look() {
     let bench = Bench::watching(&["a"], "NOT_TRAINED").await;
     let mut plan = bench.plan(&["a"]);
-    plan.cadence.not_trained = seconds(10);
+    plan.intervals.not_trained = seconds(10);
     bench.world.reload(plan).await;
     bench.world.quiet().await;
     assert_eq!(bench.waits("a").await, [seconds(10)]);
     let mut plan = bench.plan(&["a"]);
-    plan.cadence.not_trained = seconds(200);
+    plan.intervals.not_trained = seconds(200);
     bench.world.reload(plan).await;
     bench.world.quiet().await;
     assert_eq!(bench.waits("a").await, [seconds(10), seconds(200)]);

@@ -4,9 +4,9 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use avatar_watch::daemon::lane::{Lane, Turn, Urgency};
-use avatar_watch::daemon::roster::Roster;
-use avatar_watch::domain::vision::Vision;
+use avatar_watch::daemon::lane::{AccountQueue, NextAction, Priority};
+use avatar_watch::daemon::roster::ListState;
+use avatar_watch::domain::vision::AccountConnectivity;
 
 use crate::harness::clock::HandClock;
 use crate::harness::plans::{id, seconds, the_account};
@@ -99,7 +99,7 @@ async fn urgent_looks_go_first_when_the_budget_is_short_and_nobody_starves() {
     bench.api.set_status("t", "TRAINING");
     let mut plan = bench.plan(&names);
     the_account(&mut plan).max_per_second = NonZeroU32::MIN;
-    plan.cadence.not_trained = seconds(10);
+    plan.intervals.not_trained = seconds(10);
     bench.world.start(plan).await;
     bench.world.quiet().await;
     bench.world.live(seconds(40)).await;
@@ -118,7 +118,7 @@ async fn jitter_only_ever_shortens_a_wait() {
     bench.world.loops = Loops::Poller;
     bench.api.set_status("a", "NOT_TRAINED");
     let mut plan = bench.plan(&["a"]);
-    plan.cadence.jitter = 0.2;
+    plan.intervals.jitter = 0.2;
     bench.world.start(plan).await;
     bench.world.quiet().await;
     let waits: [_; 40] = bench.waits("a").await;
@@ -132,17 +132,17 @@ async fn jitter_only_ever_shortens_a_wait() {
 fn second_requests_are_charged_to_the_budget() {
     let clock = HandClock::new();
     let (five, now) = (NonZeroU32::new(5).unwrap(), clock.reading());
-    let roster = Roster::new(None, false, now);
-    let mut lane = Lane::new(five, Vision::default(), roster, clock.clone());
-    ["a", "b", "c"].iter().for_each(|it| lane.ready(id(it), Urgency::Usual, now));
-    assert_eq!(lane.turn(now, 16), Turn::Look(id("a")));
-    lane.charge(2);
-    lane.charge(2);
-    let mut next = lane.turn(now, 16);
-    while let Turn::Wait(Some(until)) = next {
+    let roster = ListState::new(None, false, now);
+    let mut lane = AccountQueue::new(five, AccountConnectivity::default(), roster, clock.clone());
+    ["a", "b", "c"].iter().for_each(|it| lane.ready(id(it), Priority::Normal, now));
+    assert_eq!(lane.next_action(now, 16), NextAction::Poll(id("a")));
+    lane.charge_reconnects(2);
+    lane.charge_reconnects(2);
+    let mut next = lane.next_action(now, 16);
+    while let NextAction::Wait(Some(until)) = next {
         clock.advance(until.since(clock.reading()));
-        next = lane.turn(clock.reading(), 16);
+        next = lane.next_action(clock.reading(), 16);
     }
-    assert_eq!(next, Turn::Look(id("b")));
+    assert_eq!(next, NextAction::Poll(id("b")));
     assert_eq!(clock.reading().since(now), Duration::from_millis(600), "two were to be paid for");
 }

@@ -165,7 +165,7 @@ async fn a_stop_waits_for_the_looks_under_way_and_notes_what_was_last_seen() {
     let expected = ["a: - > TRAINING", "a: TRAINING > IDLE", "b: - > TRAINING"];
     assert_eq!(bench.history(), expected);
     for watch in bench.world.reader().watches().unwrap() {
-        assert_eq!(watch.sight.unwrap().last_seen_at, bench.world.clock.wall(), "{}", watch.id);
+        assert_eq!(watch.observed.unwrap().last_seen_at, bench.world.clock.wall(), "{}", watch.id);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Statuses that this version does not know: operators are told once, nothing is concluded, and a
 //! training that was seen before them is still told when it ends.
 
-use avatar_watch::daemon::plan::{Plan, Strategy};
+use avatar_watch::daemon::plan::{RuntimeConfig, Strategy};
 use avatar_watch::domain::status::Status;
 use avatar_watch::store::verify;
 
@@ -23,7 +23,7 @@ impl Bench {
     async fn boot_strictly(&mut self, strategy: Strategy) {
         let plan = operator(self.plan(&["a"]), "ops");
         let plan = overdue(plan, "a", seconds(3600));
-        self.world.start(Plan { strategy, infer_unseen_training: false, ..plan }).await;
+        self.world.start(RuntimeConfig { strategy, infer_unseen_training: false, ..plan }).await;
         self.world.quiet().await;
     }
 
@@ -127,7 +127,7 @@ async fn an_unknown_status_may_have_been_a_training_unless_only_seen_ones_count(
         let mut bench = Bench::new();
         bench.api.set_status("a", "IDLE");
         let plan = operator(bench.plan(&["a"]), "ops");
-        bench.world.start(Plan { infer_unseen_training, ..plan }).await;
+        bench.world.start(RuntimeConfig { infer_unseen_training, ..plan }).await;
         bench.world.quiet().await;
         for status in ["ODD", "IDLE"] {
             bench.api.set_status("a", status);
@@ -197,7 +197,7 @@ async fn what_was_never_seen_in_training_is_not_called_trained() {
     bench.api.set_status("a", "ODD");
     let plan = with_avatar(operator(bench.plan(&["b"]), "ops"), "a", None);
     bench.api.set_status("b", "TRAINING");
-    bench.world.start(Plan { infer_unseen_training: false, ..plan }).await;
+    bench.world.start(RuntimeConfig { infer_unseen_training: false, ..plan }).await;
     bench.world.quiet().await;
     bench.shows("IDLE").await;
     let told = ["avatar.status_unrecognized begun a", "avatar.status_unrecognized ended a"];
@@ -218,7 +218,7 @@ async fn what_was_registered_as_in_training_is_told_through_an_unknown_status() 
     let mut bench = Bench::new();
     bench.api.set_status("a", "ODD");
     let plan = with_avatar(operator(bench.plan(&[]), "ops"), "a", Some(Status::Training));
-    bench.world.start(Plan { infer_unseen_training: false, ..plan }).await;
+    bench.world.start(RuntimeConfig { infer_unseen_training: false, ..plan }).await;
     bench.world.quiet().await;
     bench.shows("IDLE").await;
     assert!(bench.told().contains(&"avatar.ready a".to_owned()), "{:?}", bench.told());

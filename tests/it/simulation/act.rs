@@ -6,19 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avatar_watch::daemon::log_throttle::TemplateFallbackLog;
-use avatar_watch::daemon::plan::{Outlet, Plan, Registration};
+use avatar_watch::daemon::plan::{ChannelRuntime, RuntimeConfig, WatchedAvatar};
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::delivery::DeliveryId;
 use avatar_watch::domain::event::EventKind;
-use avatar_watch::domain::moment::Moment;
+use avatar_watch::domain::moment::Monotonic;
 use avatar_watch::domain::recipient::masked;
-use avatar_watch::domain::retry::{RetrySchedule, Terms};
-use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::retry::{DeliveryPolicy, RetrySchedule};
+use avatar_watch::domain::roll::RandomBits;
 use avatar_watch::domain::status::Status;
-use avatar_watch::store::hands::{Handled, Hands, Under};
+use avatar_watch::store::hands::{AdminResult, DeliveryAdmin, RetryAs};
 use avatar_watch::store::reader::{DeliveryFilter, DeliveryRow};
-use avatar_watch::store::switches::ChannelHandled;
+use avatar_watch::store::switches::ChannelAdminResult;
 use tokio::task::yield_now;
 
 use crate::harness::plans::{id, plan, seconds, the_account};
@@ -31,7 +31,7 @@ use crate::simulation::history::{
 use crate::simulation::hours;
 use crate::simulation::nature::{Nature, SimPost, SimSource};
 
-type SimPlan = Plan<SimSource, SimPost>;
+type SimPlan = RuntimeConfig<SimSource, SimPost>;
 
 /// The daemon under test and everything around it.
 pub(super) struct Stage {
@@ -40,7 +40,7 @@ pub(super) struct Stage {
     dice: Dice,
     plans: Vec<PlanNote>,
     by_hand: BTreeSet<DeliveryId>,
-    enabled: Vec<(String, Moment)>,
+    enabled: Vec<(String, Monotonic)>,
     figures: Figures,
 }
 
@@ -161,13 +161,13 @@ impl Stage {
             return self.meddle_with_a_channel().await;
         }
         let row = self.dice.pick(&rows);
-        let (now, roll) = (self.world.clock.wall(), Roll::new(self.dice.bits()));
-        let mut hands = Hands::open(&self.world.path()).unwrap();
+        let (now, roll) = (self.world.clock.wall(), RandomBits::new(self.dice.bits()));
+        let mut hands = DeliveryAdmin::open(&self.world.path()).unwrap();
         let handled = match self.dice.below(5) {
             0 => hands.cancel(&row.id, now),
-            _ => hands.retry(&row.id, Under::SameId, now, roll),
+            _ => hands.retry(&row.id, RetryAs::SameId, now, roll),
         };
-        if let Handled::Done(id) = handled.unwrap() {
+        if let AdminResult::Done(id) = handled.unwrap() {
             self.by_hand.insert(id);
         }
         self.quiet().await;
@@ -177,7 +177,7 @@ impl Stage {
     async fn meddle_with_a_channel(&mut self) {
         let channel = self.dice.pick(&[&CHANNELS[..], &[OPERATOR]].concat());
         let now = self.world.clock.wall();
-        let mut hands = Hands::open(&self.world.path()).unwrap();
+        let mut hands = DeliveryAdmin::open(&self.world.path()).unwrap();
         match self.dice.below(4) {
             0 => drop(hands.pause(&name(channel), now).unwrap()),
             1 => drop(hands.resume(&name(channel), now).unwrap()),
@@ -204,7 +204,7 @@ impl Stage {
             let seeing = self.holding().iter().all(|(kind, _)| lasting.contains(&kind.as_str()));
             let statuses = self.nature.statuses();
             let current = |watch: &avatar_watch::domain::watch::Watch| {
-                watch.sight.as_ref().map(|sight| &sight.status) == statuses.get(&watch.id)
+                watch.observed.as_ref().map(|sight| &sight.status) == statuses.get(&watch.id)
             };
             if !open && seeing && recorded.len() == statuses.len() && recorded.iter().all(current) {
                 break;
@@ -216,17 +216,18 @@ impl Stage {
     /// Nothing is paused or disabled any more: an answer from before the calm may disable a
     /// channel after its beginning.
     fn switch_on(&mut self) {
-        let (mut hands, now) = (Hands::open(&self.world.path()).unwrap(), self.world.clock.wall());
+        let (mut hands, now) =
+            (DeliveryAdmin::open(&self.world.path()).unwrap(), self.world.clock.wall());
         for channel in CHANNELS.iter().chain(&[OPERATOR]) {
-            if hands.resume(&name(channel), now).unwrap() != ChannelHandled::Already {
+            if hands.resume(&name(channel), now).unwrap() != ChannelAdminResult::Already {
                 self.enable(&mut hands, channel);
             }
         }
     }
 
-    fn enable(&mut self, hands: &mut Hands, channel: &str) {
+    fn enable(&mut self, hands: &mut DeliveryAdmin, channel: &str) {
         let handled = hands.enable(&name(channel), self.world.clock.wall()).unwrap();
-        if handled == ChannelHandled::Done {
+        if handled == ChannelAdminResult::Done {
             self.enabled.push((channel.to_owned(), self.world.clock.reading()));
         }
     }
@@ -244,7 +245,7 @@ impl Stage {
         let account = the_account(&mut plan);
         account.max_concurrency = self.dice.pick(&[1, 2, 16]);
         account.max_per_second = NonZeroU32::new(per_second).unwrap();
-        plan.cadence.settled = Some(self.dice.pick(&[seconds(60), seconds(3600)]));
+        plan.intervals.settled = Some(self.dice.pick(&[seconds(60), seconds(3600)]));
         plan.infer_unseen_training = self.dice.chance(80);
         for (number, avatar) in AVATARS.iter().enumerate() {
             // What an avatar was when it was registered does not change by a reload.
@@ -252,24 +253,24 @@ impl Stage {
             let channels = (number % 4 == 0).then(|| vec![name("ops"), name("mail")]);
             if chosen(&mut self.dice) {
                 let overdue_after = (number % 2 == 0).then_some(OVERDUE_AFTER);
-                let base = Registration::default();
-                let registration = Registration { channels, assume, overdue_after, ..base };
+                let base = WatchedAvatar::default();
+                let registration = WatchedAvatar { channels, assume, overdue_after, ..base };
                 plan.avatars.insert(id(avatar), Arc::new(registration));
             }
         }
         for channel in CHANNELS {
             if chosen(&mut self.dice) {
-                plan.outlets.insert(name(channel), self.outlet(channel));
+                plan.channels.insert(name(channel), self.outlet(channel));
             }
         }
         // The operator is in every plan, so that each condition has its deliveries.
-        plan.outlets.insert(name(OPERATOR), self.outlet(OPERATOR));
+        plan.channels.insert(name(OPERATOR), self.outlet(OPERATOR));
         self.nature.follow(self.plans.len());
         self.plans.push(note(&plan, per_second));
         plan
     }
 
-    fn outlet(&mut self, channel: &str) -> Outlet<SimPost> {
+    fn outlet(&mut self, channel: &str) -> ChannelRuntime<SimPost> {
         let recipients: &[&str] = if channel == "mail" { &["x@a.test", "y@a.test"] } else { &[""] };
         let post = SimPost {
             nature: self.nature.clone(),
@@ -283,18 +284,18 @@ impl Stage {
             _ => EventKind::DEFAULT.to_vec(),
         };
         let schedule = RetrySchedule::new(RETRIES_S.map(seconds).to_vec()).unwrap();
-        let terms = Terms { schedule, ..Terms::webhook() };
+        let terms = DeliveryPolicy { schedule, ..DeliveryPolicy::webhook() };
         let operator = channel == OPERATOR;
-        Outlet {
+        ChannelRuntime {
             notifier: Arc::new(post),
             target: channel.to_owned(),
             // Nature takes half as long, but the clock may leap over all of it.
-            attempt_max: seconds(60),
+            attempt_timeout: seconds(60),
             events,
             operator,
-            terms,
-            at_once: 8,
-            spacing: None,
+            policy: terms,
+            max_concurrency: 8,
+            min_interval: None,
             fallbacks: TemplateFallbackLog::default(),
         }
     }
@@ -392,7 +393,7 @@ fn note(plan: &SimPlan, per_second: u32) -> PlanNote {
         let channels = channels.map(|names| names.iter().map(ChannelName::to_string).collect());
         (id.clone(), (registration.assume.clone(), channels))
     });
-    let channels = plan.outlets.iter().map(|(name, outlet)| {
+    let channels = plan.channels.iter().map(|(name, outlet)| {
         let events = outlet.events.iter().map(|kind| kind.name()).collect();
         let recipients = outlet.notifier.recipients.clone();
         (name.to_string(), ChannelNote { events, recipients })

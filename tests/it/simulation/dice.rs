@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::roll::RandomBits;
 
 /// Dice for one purpose, so that throws for one thing do not shift those for another.
 #[derive(Clone, Debug)]
-pub(super) struct Dice(Roll);
+pub(super) struct Dice(RandomBits);
 
 impl Dice {
     pub(super) fn new(seed: u64, purpose: u64) -> Self {
-        Self(Roll::new(u128::from(seed)).derive(purpose))
+        Self(RandomBits::new(u128::from(seed)).derive(purpose))
     }
 
     pub(super) fn bits(&mut self) -> u128 {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::delivery::{DeliveryId, OutcomeClass};
 use avatar_watch::domain::id::EventId;
-use avatar_watch::domain::moment::Moment;
+use avatar_watch::domain::moment::Monotonic;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::domain::transition::Transition;
@@ -24,7 +24,7 @@ pub(super) struct History {
     /// Rows that were made or ended by hand.
     pub(super) by_hand: BTreeSet<DeliveryId>,
     /// The channels that a hand enabled, each with the moment.
-    pub(super) enabled: Vec<(String, Moment)>,
+    pub(super) enabled: Vec<(String, Monotonic)>,
     /// What the avatars were at the end.
     pub(super) statuses: BTreeMap<AvatarId, Status>,
     pub(super) transitions: Vec<Transition>,
@@ -42,11 +42,11 @@ pub(super) struct Look {
     pub(super) avatar: AvatarId,
     pub(super) boot: usize,
     pub(super) plan: usize,
-    pub(super) begun_at: Moment,
+    pub(super) begun_at: Monotonic,
     /// The avatars that the same process was looking at when it began.
     pub(super) others: Vec<AvatarId>,
     pub(super) under_way: bool,
-    pub(super) ended_at: Moment,
+    pub(super) ended_at: Monotonic,
     pub(super) wall: Timestamp,
     /// What was answered; `None` when the look was cut off.
     pub(super) shown: Option<Shown>,
@@ -78,7 +78,7 @@ pub(super) struct Call {
     pub(super) accepted: bool,
     /// What the daemon was told; `None` when it was gone by then.
     pub(super) answered: Option<OutcomeClass>,
-    pub(super) at: Moment,
+    pub(super) at: Monotonic,
     /// How often the wall had been set by then.
     pub(super) jumps: usize,
     pub(super) retry_after: Option<Duration>,

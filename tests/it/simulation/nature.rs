@@ -9,13 +9,13 @@ use avatar_watch::daemon::ports::{AvatarSource, Clock as _, Notifier};
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::delivery::{DeliveryId, Outcome, OutcomeClass};
 use avatar_watch::domain::event::{Event, Subject};
-use avatar_watch::domain::listing::Listing;
-use avatar_watch::domain::moment::Moment;
-use avatar_watch::domain::observation::{Denial, Fault, Observation};
-use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::listing::ListObservation;
+use avatar_watch::domain::moment::Monotonic;
+use avatar_watch::domain::observation::{Denial, Observation, PollError};
+use avatar_watch::domain::roll::RandomBits;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::notify::message::{Draft, Parcel};
+use avatar_watch::notify::message::{OutboundMessage, RenderedMessage};
 use serde_json::json;
 use tokio::task::yield_now;
 
@@ -57,7 +57,7 @@ enum Mood {
 struct Life {
     dice: Dice,
     status: Status,
-    changes_at: Moment,
+    changes_at: Monotonic,
 }
 
 impl Nature {
@@ -160,13 +160,13 @@ impl Nature {
             yield_now().await;
         }
         if let Some(time) = time {
-            self.clock.sleep_until(self.clock.moment().plus(time)).await;
+            self.clock.sleep_until(self.clock.monotonic().plus(time)).await;
         }
     }
 }
 
 impl Life {
-    fn live_until(&mut self, now: Moment) {
+    fn live_until(&mut self, now: Monotonic) {
         while self.changes_at <= now {
             let odd = Status::Unrecognized("HIBERNATING".to_owned());
             let odder = Status::Unrecognized("\u{1f636} \"quoted\"".to_owned());
@@ -195,11 +195,11 @@ pub(super) struct SimSource {
 }
 
 impl AvatarSource for SimSource {
-    async fn list(&self, _now: Timestamp) -> Listing {
+    async fn list(&self, _now: Timestamp) -> ListObservation {
         unreachable!("no plan of the simulation lists")
     }
 
-    async fn look(&self, id: &AvatarId, _now: Timestamp) -> Observation {
+    async fn poll(&self, id: &AvatarId, _now: Timestamp) -> Observation {
         let nature = &self.nature;
         let number = {
             let mut state = nature.state();
@@ -246,7 +246,7 @@ impl Drop for Leave<'_> {
     }
 }
 
-fn observe(state: &mut State, id: &AvatarId, now: Moment) -> (Observation, Shown) {
+fn observe(state: &mut State, id: &AvatarId, now: Monotonic) -> (Observation, Shown) {
     let reason = || "as the simulation wants it".to_owned();
     let good_percent = if state.calm { 100 } else { state.api.good_percent() };
     if state.dice.chance(good_percent) {
@@ -268,7 +268,10 @@ fn observe(state: &mut State, id: &AvatarId, now: Moment) -> (Observation, Shown
         }
         2 => (Observation::Denied { denial: Denial::Key, reason: reason() }, Shown::Nothing),
         3 | 4 => (Observation::Missing { reason: reason() }, Shown::Missing),
-        _ => (Observation::Failed { fault: Fault::Unusable, reason: reason() }, Shown::Nothing),
+        _ => (
+            Observation::Failed { fault: PollError::InvalidResponse, reason: reason() },
+            Shown::Nothing,
+        ),
     }
 }
 
@@ -291,7 +294,7 @@ pub(super) struct SimPost {
 
 impl Notifier for SimPost {
     /// Never the same bytes twice, so that a message that is rendered anew shows.
-    fn freeze(&self, event: &Event, now: Timestamp, roll: Roll) -> Vec<Draft> {
+    fn render(&self, event: &Event, now: Timestamp, roll: RandomBits) -> Vec<RenderedMessage> {
         let (from, to) = match &event.subject {
             Subject::Transition { transition, .. } => {
                 (transition.previous.status().map(Status::name), transition.status.name())
@@ -299,7 +302,7 @@ impl Notifier for SimPost {
             Subject::Condition(condition) => (None, condition.phase.name()),
             Subject::DeadLetter(_) | Subject::Ping { .. } => (None, ""),
         };
-        let draft = |(salt, recipient): (u64, &String)| Draft {
+        let draft = |(salt, recipient): (u64, &String)| RenderedMessage {
             id: DeliveryId::mint(now, roll.derive(salt)),
             recipient: recipient.clone(),
             content_type: "application/json".to_owned(),
@@ -317,7 +320,7 @@ impl Notifier for SimPost {
         (1u64..).zip(&self.recipients).map(draft).collect()
     }
 
-    async fn deliver(&self, parcel: &Parcel, _now: Timestamp) -> Outcome {
+    async fn deliver(&self, parcel: &OutboundMessage, _now: Timestamp) -> Outcome {
         self.nature.dawdle().await;
         let (number, outcome) = {
             let mut state = self.nature.state();

@@ -53,10 +53,10 @@ fn chain(history: &History, avatar: &AvatarId, wrongs: &mut Vec<String>) {
             wrongs.push(format!("I2 `{avatar}`: number {} is not {sequence}", transition.sequence));
         }
         let fits = match (&transition.previous, last) {
-            (Previous::Nothing | Previous::Assumed(_), None) => true,
-            (Previous::Seen { status, .. }, Some(last)) => *status == last.status,
-            (Previous::Nothing | Previous::Assumed(_), Some(_))
-            | (Previous::Seen { .. }, None)
+            (Previous::Unknown | Previous::Assumed(_), None) => true,
+            (Previous::Observed { status, .. }, Some(last)) => *status == last.status,
+            (Previous::Unknown | Previous::Assumed(_), Some(_))
+            | (Previous::Observed { .. }, None)
             | (Previous::Absent, _) => false,
         };
         if !fits || transition.previous.status() == Some(&transition.status) {
@@ -114,11 +114,11 @@ fn check_origin(
     let registered = history.plans[look.plan].avatars.get(&look.avatar);
     let assumed = registered.and_then(|(assumed, _)| assumed.as_ref());
     let true_ = match &transition.previous {
-        Previous::Nothing => assumed.is_none_or(|assumed| *assumed == transition.status),
+        Previous::Unknown => assumed.is_none_or(|assumed| *assumed == transition.status),
         Previous::Assumed(status) => assumed == Some(status),
         // No plan of the simulation discovers anything.
         Previous::Absent => false,
-        Previous::Seen { status, at } => earlier
+        Previous::Observed { status, at } => earlier
             .iter()
             .any(|look| asked_at(look) == *at && look.shown == Some(Shown::Status(status.clone()))),
     };

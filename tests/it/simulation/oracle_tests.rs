@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use avatar_watch::domain::delivery::{DeliveryId, OutcomeClass};
 use avatar_watch::domain::id::EventId;
-use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::roll::RandomBits;
 use avatar_watch::domain::status::Status;
 use avatar_watch::domain::timestamp::Timestamp;
 use avatar_watch::domain::transition::{Earlier, Previous, Transition};
@@ -99,7 +99,7 @@ fn a_transition_that_was_never_shown_is_found_out() {
         let mut invented = history.transitions.last()?.clone();
         invented.sequence += 1;
         invented.previous =
-            Previous::Seen { status: invented.status.clone(), at: invented.detected_at };
+            Previous::Observed { status: invented.status.clone(), at: invented.detected_at };
         invented.status = Status::Unrecognized("INVENTED".to_owned());
         history.transitions.push(invented);
         Some(())
@@ -118,12 +118,12 @@ fn a_transition_that_was_never_shown_is_found_out() {
 #[test]
 fn a_transition_with_a_past_that_was_not_is_found_out() {
     check("I7", |history| {
-        let Previous::Seen { at, .. } = &mut second(history)?.previous else { return None };
+        let Previous::Observed { at, .. } = &mut second(history)?.previous else { return None };
         *at = Timestamp::from_millis(at.as_millis() + 1);
         Some(())
     });
     check("I2", |history| {
-        let Previous::Seen { status, .. } = &mut second(history)?.previous else { return None };
+        let Previous::Observed { status, .. } = &mut second(history)?.previous else { return None };
         *status = Status::Unrecognized("NEVER".to_owned());
         Some(())
     });
@@ -155,7 +155,7 @@ fn a_training_whose_outcome_came_through_an_unknown_status_and_was_not_told_is_f
     fn roundabout(history: &mut History, earlier: Earlier) -> Option<&mut Transition> {
         history.transitions.iter_mut().find(|it| it.earlier == Some(earlier))
     }
-    for earlier in [Earlier::Seen, Earlier::Supposed] {
+    for earlier in [Earlier::Observed, Earlier::Assumed] {
         check("I3", |history| {
             let outcome = roundabout(history, earlier)?.clone();
             let told = |it: &&mut EventRow| {
@@ -166,7 +166,7 @@ fn a_training_whose_outcome_came_through_an_unknown_status_and_was_not_told_is_f
         });
         check("TRAINED", |history| {
             let outcome = roundabout(history, earlier)?;
-            outcome.earlier = (earlier == Earlier::Supposed).then_some(Earlier::Seen);
+            outcome.earlier = (earlier == Earlier::Assumed).then_some(Earlier::Observed);
             Some(())
         });
     }
@@ -174,7 +174,7 @@ fn a_training_whose_outcome_came_through_an_unknown_status_and_was_not_told_is_f
         let straight = |it: &&mut Transition| it.earlier.is_none() && it.status == Status::Idle;
         let unseen = |it: &Transition| it.previous.status() == Some(&Status::NotTrained);
         history.transitions.iter_mut().filter(straight).find(|it| unseen(it))?.earlier =
-            Some(Earlier::Seen);
+            Some(Earlier::Observed);
         Some(())
     });
 }
@@ -394,7 +394,7 @@ fn bad_manners_towards_the_api_are_found_out() {
 }
 
 fn fresh_id() -> DeliveryId {
-    DeliveryId::mint(Timestamp::from_millis(0), Roll::new(0))
+    DeliveryId::mint(Timestamp::from_millis(0), RandomBits::new(0))
 }
 
 /// Seeds that are tried for a history that has what can be spoilt. The rarest (a training that ends

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avatar_watch::secret::Secret;
-use avatar_watch::web::access::Rules;
+use avatar_watch::web::access::AccessPolicy;
 use avatar_watch::web::connection_limit::CHECKS_MAX;
 use avatar_watch::web::server::Limits;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
@@ -25,17 +25,17 @@ fn patient() -> Limits {
         answers,
         streams,
         stall: ever,
-        head: ever,
-        whole: ever,
-        last: ever,
-        grace: ever,
+        header_timeout: ever,
+        request_timeout: ever,
+        drain: ever,
+        shutdown_grace: ever,
     }
 }
 
 /// A desk where everything takes the token.
 fn own_desk_with_token() -> OwnDesk {
     let token = Some(Secret::new(TOKEN));
-    OwnDesk::with(Rules { token, ..Rules::default() })
+    OwnDesk::with(AccessPolicy { token, ..AccessPolicy::default() })
 }
 
 /// A connection that has said this, and waits.
@@ -136,7 +136,7 @@ async fn requests_that_wait_for_us_keep_nobody_from_health() {
     let mut own = own_desk_with_token();
     let share = patient().answers * 3 / 4;
     let (trials, mut asked) = tokio::sync::mpsc::channel(2 * share);
-    own.desk.trials = trials;
+    own.desk.test_requests = trials;
     let page = serve(own.desk.clone(), patient());
     let bearer = format!("authorization: Bearer {TOKEN}");
     let asks = format!(
@@ -188,7 +188,7 @@ async fn a_listener_keeps_the_connection_whoever_comes() {
     assert_eq!(get(page, "/").status, 200);
     wait_until("the end of a stranger", || is_ended(&mut strangers[0]));
     let attempt = tried();
-    own.desk.feed.tell(|| attempt.clone());
+    own.desk.events.publish(|| attempt.clone());
     assert_eq!(listener.wait_for("event: attempt")["channel"], "ops");
 }
 
@@ -200,12 +200,12 @@ async fn a_newcomer_waits_while_nobody_can_be_evicted() {
     listener.wait_for("retry: 1000");
     let waiting = tokio::task::spawn_blocking(move || get(page, "/healthz").status);
     let attempt = tried();
-    own.desk.feed.tell(|| attempt.clone());
+    own.desk.events.publish(|| attempt.clone());
     listener.wait_for("event: attempt");
     drop(listener);
     // That a listener has gone is noticed when the next thing is said.
     wait_until("an answer for the newcomer", || {
-        own.desk.feed.tell(|| attempt.clone());
+        own.desk.events.publish(|| attempt.clone());
         waiting.is_finished()
     });
     assert_eq!(waiting.await.unwrap(), 200);
@@ -220,8 +220,8 @@ fn there_are_many_more_connections_than_can_be_held() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_says_nothing_more_is_cut_off() {
     let own = OwnDesk::new();
-    let head = Duration::from_millis(200);
-    let page = serve(own.desk.clone(), Limits { head, ..patient() });
+    let header_timeout = Duration::from_millis(200);
+    let page = serve(own.desk.clone(), Limits { header_timeout, ..patient() });
     let whole = format!("GET /healthz HTTP/1.1\r\nhost: {page}\r\n\r\n");
     for says in ["", "GET /hea", &whole[..whole.len() - 2], &whole] {
         let mut stream = stranger(page, says);

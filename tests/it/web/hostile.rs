@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use avatar_watch::domain::read_access::ReadAccess;
 use avatar_watch::secret::Secret;
-use avatar_watch::web::access::Rules;
+use avatar_watch::web::access::AccessPolicy;
 use avatar_watch::web::server::Limits;
 
 use super::own_desk::{HINT_TOKEN, OwnDesk, serve};
@@ -15,7 +15,7 @@ use super::*;
 /// A desk where everybody on this machine may read, and the token opens the rest.
 fn own_desk() -> OwnDesk {
     let token = Some(Secret::new(TOKEN));
-    OwnDesk::with(Rules { token, read: ReadAccess::Local, ..Rules::default() })
+    OwnDesk::with(AccessPolicy { token, read: ReadAccess::Local, ..AccessPolicy::default() })
 }
 
 /// Sends these bytes, and reads whatever comes back until the other side ends it.
@@ -120,7 +120,7 @@ async fn every_change_takes_the_token_and_our_own_page() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_read_from_afar_by_another_path() {
     let token = Some(Secret::new(TOKEN));
-    let own = OwnDesk::with(Rules { token, ..Rules::default() });
+    let own = OwnDesk::with(AccessPolicy { token, ..AccessPolicy::default() });
     let page = serve(own.desk.clone(), Limits::default());
     for (path, status) in [
         ("/", 401),
@@ -155,8 +155,8 @@ async fn nothing_is_read_from_afar_by_another_path() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_is_smuggled_in_another() {
     let own = own_desk();
-    let head = Duration::from_millis(300);
-    let page = serve(own.desk.clone(), Limits { head, ..Limits::default() });
+    let header_timeout = Duration::from_millis(300);
+    let page = serve(own.desk.clone(), Limits { header_timeout, ..Limits::default() });
     let second = format!("GET /healthz HTTP/1.1\r\nhost: {page}\r\n\r\n");
     let length = second.len();
     let hex = format!("{length:x}");

@@ -7,41 +7,41 @@ use std::sync::Arc;
 use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::delivery::{DeliveryState, Outcome, OutcomeClass, Scope};
 use avatar_watch::domain::id::EventId;
-use avatar_watch::domain::moment::Moment;
+use avatar_watch::domain::moment::Monotonic;
 use avatar_watch::domain::read_access::ReadAccess;
-use avatar_watch::domain::roll::Roll;
+use avatar_watch::domain::roll::RandomBits;
 use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::live::feed::{Feed, Happening};
+use avatar_watch::live::feed::{EventBus, LiveEvent};
 use avatar_watch::live::metrics::{Dropped, Metrics};
-use avatar_watch::live::sights::Sights;
+use avatar_watch::live::sights::LastSeen;
 use avatar_watch::secret::Secret;
 use avatar_watch::store::handle::Store;
 use avatar_watch::store::writer::Writer;
-use avatar_watch::web::access::Rules;
-use avatar_watch::web::desk::{Desk, READERS_MAX, Register, Tick};
+use avatar_watch::web::access::AccessPolicy;
+use avatar_watch::web::desk::{AppState, ConfigView, Now, READERS_MAX};
 use avatar_watch::web::hints::{self, Hints, TASKS_MAX};
 use avatar_watch::web::routes;
 use avatar_watch::web::server::{self, Limits};
-use avatar_watch::web::shelf::Shelf;
+use avatar_watch::web::shelf::ReaderCache;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 /// A desk with a new database of its own, and what keeps both alive.
 pub(super) struct OwnDesk {
-    pub(super) desk: Desk,
+    pub(super) desk: AppState,
     pub(super) store: Store,
     _writer: Writer,
-    _register: watch::Sender<Arc<Register>>,
+    _register: watch::Sender<Arc<ConfigView>>,
     _folder: tempfile::TempDir,
 }
 
 impl OwnDesk {
     /// One where everybody may read.
     pub(super) fn new() -> Self {
-        Self::with(Rules { read: ReadAccess::Local, ..Rules::default() })
+        Self::with(AccessPolicy { read: ReadAccess::Local, ..AccessPolicy::default() })
     }
 
     /// One with these rules.
-    pub(super) fn with(rules: Rules) -> Self {
+    pub(super) fn with(rules: AccessPolicy) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("avatar-watch.db");
         let (store, writer) = Store::open(&database, "test".to_owned()).unwrap();
@@ -51,28 +51,32 @@ impl OwnDesk {
 }
 
 /// A desk before that database, which need not be there.
-pub(super) fn desk(database: PathBuf, rules: Rules) -> (Desk, watch::Sender<Arc<Register>>) {
-    let (sender, register) = watch::channel(Arc::new(Register { rules, ..Register::default() }));
-    let tick = || Tick {
+pub(super) fn desk(
+    database: PathBuf,
+    rules: AccessPolicy,
+) -> (AppState, watch::Sender<Arc<ConfigView>>) {
+    let (sender, register) =
+        watch::channel(Arc::new(ConfigView { rules, ..ConfigView::default() }));
+    let tick = || Now {
         now: Timestamp::from_millis(0),
-        moment: Moment::from_millis(0),
-        roll: Roll::new(0),
+        monotonic: Monotonic::from_millis(0),
+        random: RandomBits::new(0),
     };
-    let desk = Desk {
+    let desk = AppState {
         database,
-        tick: Arc::new(tick),
-        started_at: Moment::from_millis(0),
-        register,
-        feed: Feed::default(),
-        sights: Sights::default(),
+        now: Arc::new(tick),
+        started_at: Monotonic::from_millis(0),
+        config: register,
+        events: EventBus::default(),
+        last_seen: LastSeen::default(),
         metrics: Metrics::new(),
         progress: Arc::new(|_| Vec::new()),
-        writes: Arc::new(|| true),
+        database_writable: Arc::new(|| true),
         dropped: Arc::new(Dropped::default),
-        looks: mpsc::channel(1).0,
-        trials: mpsc::channel(1).0,
-        ring: Arc::new(|| ()),
-        shelf: Shelf::default(),
+        poll_requests: mpsc::channel(1).0,
+        test_requests: mpsc::channel(1).0,
+        wake_dispatcher: Arc::new(|| ()),
+        reader_cache: ReaderCache::default(),
         read_at: Arc::default(),
         readers: Arc::new(Semaphore::new(READERS_MAX)),
     };
@@ -80,21 +84,21 @@ pub(super) fn desk(database: PathBuf, rules: Rules) -> (Desk, watch::Sender<Arc<
 }
 
 /// Serves a desk until the test ends, with a route for hints whose token is [`HINT_TOKEN`].
-pub(super) fn serve(desk: Desk, limits: Limits) -> SocketAddr {
+pub(super) fn serve(desk: AppState, limits: Limits) -> SocketAddr {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let place = listener.local_addr().unwrap();
     let (_, token) = watch::channel(Some(Secret::new(HINT_TOKEN)));
     let tasks = Arc::new(Semaphore::new(TASKS_MAX));
-    let hints = hints::routes(Hints { token, hinted: desk.looks.clone(), tasks });
+    let hints = hints::routes(Hints { token, hinted: desk.poll_requests.clone(), tasks });
     let routes = routes::routes(desk, hints);
     tokio::spawn(server::run(listener, routes, limits, std::future::pending(), |_| {}));
     place
 }
 
 /// The end of an attempt, as it is streamed.
-pub(super) fn tried() -> Happening {
-    Happening::Tried {
-        event_id: EventId::mint(Timestamp::from_millis(0), Roll::new(7)),
+pub(super) fn tried() -> LiveEvent {
+    LiveEvent::AttemptFinished {
+        event_id: EventId::mint(Timestamp::from_millis(0), RandomBits::new(7)),
         avatar_id: "a1".to_owned(),
         channel: ChannelName::parse("ops").unwrap(),
         attempt: 1,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::store::channels::Registered;
+use avatar_watch::store::channels::ChannelTarget;
 use avatar_watch::web::desk::READERS_MAX;
 use avatar_watch::web::server::Limits;
 
@@ -35,7 +35,7 @@ async fn one_reads_after_the_other_and_the_writer_goes_on() {
     for number in 0..CROWD {
         // One of them is in the midst of reading, and a commit goes through.
         let name = ChannelName::parse(&format!("c{number}")).unwrap();
-        let channel = Registered { name, fingerprint: "test".to_owned() };
+        let channel = ChannelTarget { name, fingerprint: "test".to_owned() };
         own.store.register_channels(vec![channel], Timestamp::from_millis(0)).await.unwrap();
         let_go.send(()).unwrap();
         if number + 1 < CROWD {

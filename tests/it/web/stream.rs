@@ -1,6 +1,6 @@
 //! The stream: nothing is missed between two of them.
 
-use avatar_watch::live::feed::Happening;
+use avatar_watch::live::feed::LiveEvent;
 use avatar_watch::web::server::Limits;
 
 use super::own_desk::{OwnDesk, serve, tried};
@@ -94,13 +94,13 @@ async fn whoever_listens_too_slowly_is_told_how_much_went_by() {
     let example = tried();
     // On this one thread nobody can listen while it is told.
     for attempt in 0..KEPT + 10 {
-        own.desk.feed.tell(|| {
-            let Happening::Tried { event_id, avatar_id, channel, outcome, state, .. } =
+        own.desk.events.publish(|| {
+            let LiveEvent::AttemptFinished { event_id, avatar_id, channel, outcome, state, .. } =
                 example.clone()
             else {
                 unreachable!()
             };
-            Happening::Tried { event_id, avatar_id, channel, attempt, outcome, state }
+            LiveEvent::AttemptFinished { event_id, avatar_id, channel, attempt, outcome, state }
         });
     }
     let (missed, next) = listening.await.unwrap();
@@ -170,7 +170,7 @@ async fn streams_are_so_many_and_the_oldest_ends_for_one_more() {
         }
     }
     let attempt = tried();
-    own.desk.feed.tell(|| attempt.clone());
+    own.desk.events.publish(|| attempt.clone());
     for listener in &mut open[2 * Limits::default().streams..] {
         assert_eq!(listener.wait_for("event: attempt")["channel"], "ops");
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avatar_watch::domain::read_access::ReadAccess;
-use avatar_watch::web::access::Rules;
-use avatar_watch::web::desk::Progress;
+use avatar_watch::web::access::AccessPolicy;
+use avatar_watch::web::desk::LoopState;
 use avatar_watch::web::server::Limits;
 use tokio::sync::watch;
 
@@ -16,11 +16,11 @@ use super::*;
 async fn a_loop_that_does_not_move_is_not_healthy_and_neither_is_a_lost_database() {
     let folder = tempfile::tempdir().unwrap();
     let (stuck, is_stuck) = watch::channel(false);
-    let rules = Rules { read: ReadAccess::Local, ..Rules::default() };
+    let rules = AccessPolicy { read: ReadAccess::Local, ..AccessPolicy::default() };
     let (mut desk, _register) = desk(folder.path().join("none.db"), rules);
     desk.progress = Arc::new(move |_| {
-        let stuck = *is_stuck.borrow();
-        vec![Progress { name: "poller", age: Duration::from_secs(7), stuck }]
+        let stalled = *is_stuck.borrow();
+        vec![LoopState { name: "poller", age: Duration::from_secs(7), stalled }]
     });
     let page = serve(desk, Limits::default());
     let check = |path: &str, status: u16, said: &Value| {
@@ -52,7 +52,7 @@ async fn a_loop_that_does_not_move_is_not_healthy_and_neither_is_a_lost_database
 async fn a_loop_that_does_not_move_is_on_the_page() {
     let mut own = OwnDesk::new();
     own.desk.progress =
-        Arc::new(|_| vec![Progress { name: "poller", age: Duration::ZERO, stuck: true }]);
+        Arc::new(|_| vec![LoopState { name: "poller", age: Duration::ZERO, stalled: true }]);
     let page = serve(own.desk.clone(), Limits::default());
     let home = get(page, "/").body;
     assert!(home.contains("<h1 id=\"glance-title\">Something is wrong</h1>"), "{home}");

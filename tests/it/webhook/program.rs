@@ -7,7 +7,7 @@ use avatar_watch::config::file;
 use avatar_watch::config::location::ConfigFile;
 use avatar_watch::config::settings::ChannelKind;
 use avatar_watch::daemon::wiring;
-use avatar_watch::domain::reach::Reach;
+use avatar_watch::domain::reach::EgressPolicy;
 
 use super::*;
 use crate::harness::argil::FakeArgil;
@@ -107,11 +107,12 @@ async fn a_refused_address_is_told_by_check_and_by_the_channel() {
     bench.configure(near.text());
     let settings = file::load(&ConfigFile::named(bench.config()), &Environment::default()).unwrap();
     let mut ops = settings.channels.into_values().next().unwrap();
-    for (reach, class) in
-        [(Reach::Near, OutcomeClass::Delivered), (Reach::Public, OutcomeClass::Misconfigured)]
-    {
+    for (reach, class) in [
+        (EgressPolicy::AllowPrivate, OutcomeClass::Delivered),
+        (EgressPolicy::DenyPrivate, OutcomeClass::Misconfigured),
+    ] {
         let ChannelKind::Webhook(webhook) = &mut ops.kind else { panic!("a webhook") };
-        webhook.reach = reach;
+        webhook.egress = reach;
         assert_eq!(wiring::channel(&ops).unwrap().probe().await.class, class);
     }
 }
