@@ -12,7 +12,7 @@ test:
 test-one NAME:
     cargo test --test it -- {{NAME}}
 
-# Check style rules: formatting, clippy, the rules of tests/it/tidy.rs.
+# Check style rules: formatting, clippy, the rules of tests/it/layers.rs.
 lint:
     cargo fmt --check && cargo clippy --all-targets --locked -- -D warnings && cargo test --test it -- tidy::
 

@@ -17,7 +17,7 @@
 //! | 2 | [`config`] | the TOML file, read whole or not at all |
 //! | 2 | [`notify`] | webhooks and mail: one try at a time |
 //! | 2 | [`argil`] | the API, as observations |
-//! | 2 | [`live`] | what is known only while it runs |
+//! | 2 | [`runtime`] | what is known only while it runs: event bus, metrics |
 //! | 1 | [`domain`] | every decision, pure |
 //! | 1 | [`secret`], [`signing_secret`], [`telemetry`] | what must not be seen; the log |
 //! | 1 | [`text`] | characters of text from outside, and their escapes |
@@ -33,7 +33,7 @@
 //! - A repeat has the same id and the same bytes: a body is rendered once, and stored.
 //! - A look that changed nothing writes nothing.
 //! - `domain` has no I/O, no clock and no chance; only `daemon/clock.rs` asks for the time, and
-//!   `store/time_limit.rs` for how long a statement runs.
+//!   `store/sqlite/time_limit.rs` for how long a statement runs.
 //! - The loops share a table and a bell, nothing else; a loop holds nothing that a restart may
 //!   not lose, but for what a full disk would not take yet.
 //! - A vendor's crate has one home; no vendor's error leaves its room.
@@ -46,7 +46,6 @@ pub mod store;
 pub mod config;
 pub mod notify;
 pub mod argil;
-pub mod live;
 pub mod domain;
 pub mod secret;
 pub mod signing_secret;
@@ -57,3 +56,4 @@ pub mod mask;
 pub mod tls_failure;
 pub mod network;
 pub mod files;
+pub mod runtime;

@@ -14,7 +14,7 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::domain::foreign_text::is_blank_char;
+use crate::text::sanitize::is_blank_char;
 
 /// What is to be masked.
 #[derive(Clone, Default)]

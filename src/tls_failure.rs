@@ -6,8 +6,8 @@
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
-use crate::domain::foreign_text::sanitize_line;
-use crate::domain::timestamp::Timestamp;
+use crate::domain::time::timestamp::Timestamp;
+use crate::text::sanitize::sanitize_line;
 
 /// A failure of TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]

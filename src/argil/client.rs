@@ -17,18 +17,18 @@ use reqwest::StatusCode;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use url::Url;
 
-use crate::argil::answer::{self, ApiResponse};
 use crate::argil::error::ArgilError;
-use crate::argil::fault::{self, Stage};
+use crate::argil::json::DecodeError;
 use crate::argil::list::List;
 use crate::argil::list_parser::{LIST_SIZE_MAX, ListParser, Parsed};
 use crate::argil::pool::{CONNECT_MAX, Pool, PoolError, Pools, SILENCE_MAX, Target};
-use crate::argil::wire::DecodeError;
+use crate::argil::response::{self, ApiResponse};
+use crate::argil::transport_error::{self, Stage};
 use crate::content_coding::{CodingError, Decoded, End, decode};
 use crate::domain::avatar::AvatarId;
-use crate::domain::listing::ListObservation;
-use crate::domain::observation::{Observation, PollError};
-use crate::domain::timestamp::Timestamp;
+use crate::domain::polling::list_observation::ListObservation;
+use crate::domain::polling::observation::{Observation, PollError};
+use crate::domain::time::timestamp::Timestamp;
 use crate::mask::Mask;
 use crate::secret::Secret;
 
@@ -96,14 +96,14 @@ impl Client {
     /// wrong is an observation, too. Dropping the future drops the request.
     pub async fn get_avatar(&self, id: &AvatarId, now: Timestamp) -> Observation {
         match self.fetch(&self.url(id), Endpoint::Avatar, now).await {
-            Ok(asked) => answer::classify(&asked.response(), id, &self.mask, now),
+            Ok(asked) => response::classify(&asked.response(), id, &self.mask, now),
             Err(failure) => self.failed(failure, now),
         }
     }
 
     /// What this machine lacks, so that nothing can be asked for just now.
     pub fn obstacle(&self) -> Option<String> {
-        Some(fault::not_built(&self.pools.obstacle()?, &self.mask))
+        Some(transport_error::not_built(&self.pools.obstacle()?, &self.mask))
     }
 
     /// How many requests so far were sent a second time.
@@ -118,7 +118,7 @@ impl Client {
         match self.fetch(&url, Endpoint::List, now).await {
             Ok(mut asked) => {
                 let list = asked.list.take();
-                answer::classify_list(&asked.response(), list, &self.mask, now)
+                response::classify_list(&asked.response(), list, &self.mask, now)
             }
             Err(failure) => ListObservation::Failed(self.failed(failure, now)),
         }
@@ -178,7 +178,9 @@ impl Client {
             PoolError::Unresolved(error) => {
                 (PollError::Unresolved, format!("cannot resolve `{}`: {error}", self.host))
             }
-            PoolError::Unbuilt(error) => (PollError::Local, fault::not_built(&error, &self.mask)),
+            PoolError::Unbuilt(error) => {
+                (PollError::Local, transport_error::not_built(&error, &self.mask))
+            }
         }
     }
 
@@ -296,8 +298,8 @@ impl Client {
             Stage::Resolve | Stage::Connect | Stage::Response | Stage::Body => stage,
         };
         if !error.is_timeout() {
-            let fault = fault::classify(&error);
-            return (fault, fault::describe(&error, stage, host, &self.mask));
+            let fault = transport_error::classify(&error);
+            return (fault, transport_error::describe(&error, stage, host, &self.mask));
         }
         let silence = self.timeout.min(SILENCE_MAX);
         let reason = match stage {
@@ -346,7 +348,7 @@ fn too_large(size_max: usize) -> (PollError, String) {
 /// Whether the connection broke before an answer: then the request may be sent once more, since
 /// asking changes nothing.
 fn died_before_answer(error: &reqwest::Error) -> bool {
-    !error.is_timeout() && !error.is_connect() && fault::closed_before_answer(error)
+    !error.is_timeout() && !error.is_connect() && transport_error::closed_before_answer(error)
 }
 
 /// The values of `Content-Encoding`.

@@ -12,7 +12,7 @@ use std::io::{self, BufReader, Read};
 use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
 use serde_json::Deserializer;
 
-use crate::argil::wire::{
+use crate::argil::json::{
     Body, DecodeError, Fields, LIST_COUNT_MAX, LIST_KEPT_MAX, LIST_TEXT_MAX, LongText, avatar,
     begin, text_of, unusable,
 };

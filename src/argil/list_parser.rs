@@ -8,8 +8,8 @@ use bytes::{Buf as _, Bytes};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::argil::json::DecodeError;
 use crate::argil::list::{List, read_list};
-use crate::argil::wire::DecodeError;
 use crate::content_coding::{CodingError, Decoder, End};
 use crate::mask::Mask;
 

@@ -13,8 +13,8 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use url::{Host, Url};
 
-use crate::domain::timestamp::Timestamp;
-use crate::network::look_up::{LookUpError, look_up};
+use crate::domain::time::timestamp::Timestamp;
+use crate::network::resolve::{LookUpError, look_up};
 use crate::network::route::routable;
 
 /// Where the connections lead, and what is sent on them.

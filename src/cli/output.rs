@@ -9,12 +9,12 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::cli::exit::Exit;
-use crate::domain::foreign_text::sanitize;
-use crate::domain::humanize::humanize;
-use crate::domain::timestamp::Timestamp;
+use crate::domain::time::humanize::humanize;
+use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::telemetry::output_queue;
 use crate::text::escape::escape_json;
+use crate::text::sanitize::sanitize;
 
 /// Prints to standard output; a reader that has gone (`| head`) is no failure. What cannot be
 /// written for another reason ends the process: whoever reads on would take a part for the whole.
@@ -200,7 +200,7 @@ mod tests {
 
     use super::*;
     use crate::text::characters::{is_filler, is_unsafe};
-    use crate::web::answer::json_line;
+    use crate::web::problem::json_line;
 
     /// Any text, most of it of characters that are not to be seen.
     fn hostile() -> impl Strategy<Value = String> {

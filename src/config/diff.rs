@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::config::field::shown;
+use crate::config::parse::field::shown;
 use crate::config::serialize::is_hidden;
 use crate::config::snapshot::{Keys, Snapshot};
 use crate::domain::account::AccountName;

@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use crate::config::avatar::Registry;
-use crate::config::damage;
 use crate::config::error::Problem;
-use crate::config::field::Table;
-use crate::config::generation::Generation;
-use crate::config::reader::{Diagnostics, Document, FileAccess, Location, Outside};
-use crate::config::schema::AVATAR;
+use crate::config::file_stamp::Generation;
+use crate::config::parse::document::{Diagnostics, Document, FileAccess, Location, Outside};
+use crate::config::parse::field::Table;
+use crate::config::parse::syntax_error;
+use crate::config::schema::keys::AVATAR;
+use crate::config::sections::avatar::Registry;
 use crate::config::settings::AvatarSettings;
-use crate::domain::text_encoding::{EncodingError, decode};
 use crate::files::trust::{Distrust, Ownership, Trust};
+use crate::text::encoding::{EncodingError, decode};
 
 /// The drop-ins of a config, in the order of their names, and what is wrong with them.
 #[derive(Debug, Default)]
@@ -72,7 +72,7 @@ impl DropIns {
         for (path, text) in &self.files {
             let (entries, errors) = DeTable::parse_recoverable(text);
             let reader = Document::new(path, text, FileAccess::Owner, outside);
-            damage::syntax_error(&reader, &errors);
+            syntax_error::syntax_error(&reader, &errors);
             let root = Table::root(&reader, entries.get_ref());
             root.check_names(&[AVATAR.path], |_| ONLY_AVATARS.to_owned());
             let read = registry.read(&root);

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::domain::foreign_text::sanitize;
+use crate::text::sanitize::sanitize;
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]

@@ -8,25 +8,25 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use crate::config::account;
-use crate::config::avatar::Registry;
-use crate::config::channel;
-use crate::config::damage;
-use crate::config::discover;
 use crate::config::drop_in::{self, DropIns};
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
-use crate::config::field::Table;
-use crate::config::generation::{self, Generation};
-use crate::config::heartbeat;
+use crate::config::file_stamp::{self, Generation};
 use crate::config::location::ConfigFile;
-use crate::config::names::References;
-use crate::config::poll;
-use crate::config::reader::{Diagnostics, Document, FileAccess, Location, Outside};
-use crate::config::schema::{AVATAR, DISCOVER, EVENTS, ROOT, STORE};
+use crate::config::parse::document::{Diagnostics, Document, FileAccess, Location, Outside};
+use crate::config::parse::field::Table;
+use crate::config::parse::references::References;
+use crate::config::parse::syntax_error;
+use crate::config::schema::keys::{AVATAR, DISCOVER, EVENTS, ROOT, STORE};
+use crate::config::sections::account;
+use crate::config::sections::avatar::Registry;
+use crate::config::sections::channel;
+use crate::config::sections::discover;
+use crate::config::sections::heartbeat;
+use crate::config::sections::poll;
+use crate::config::sections::store;
+use crate::config::sections::web;
 use crate::config::settings::{AvatarSettings, Settings};
-use crate::config::store;
-use crate::config::web;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::files::trust::Trust;
@@ -37,7 +37,7 @@ use crate::files::trust::Trust;
 /// When the config cannot be read or may not be obeyed, or with every problem that is in it and in
 /// its drop-ins.
 pub fn load(config: &ConfigFile, environment: &Environment) -> Result<Settings, ConfigError> {
-    match generation::settled(|files| load_once(config, environment, files)) {
+    match file_stamp::settled(|files| load_once(config, environment, files)) {
         (read, None) => read,
         (_, Some(changing)) => Err(ConfigError::Problems(vec![changes_all_the_time(changing)])),
     }
@@ -87,7 +87,7 @@ pub(super) fn read(
 ) -> Result<Settings, Vec<Problem>> {
     let (entries, errors) = DeTable::parse_recoverable(text);
     let reader = Document::new(path, text, visibility, outside);
-    damage::syntax_error(&reader, &errors);
+    syntax_error::syntax_error(&reader, &errors);
     let mut dropped = Diagnostics::default();
     let settings = settings(&Table::root(&reader, entries.get_ref()), drop_ins, &mut dropped);
     let mut found = reader.into_findings();
@@ -136,7 +136,7 @@ pub struct Registered {
 /// Reads the outline, as far as it can be read; a config that cannot be read at all, or may not be
 /// obeyed, has the database where it is by default.
 pub fn partial(config: &ConfigFile, environment: &Environment) -> PartialConfig {
-    generation::settled(|files| {
+    file_stamp::settled(|files| {
         let path = config.path.as_path();
         let read = files.read(path).ok();
         let (bytes, trust, refused) = match read.map(|(bytes, facts)| {

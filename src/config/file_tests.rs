@@ -4,15 +4,15 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::generation::Generation;
-use crate::config::json_schema::tests::complaints;
-use crate::config::schema;
+use crate::config::file_stamp::Generation;
+use crate::config::schema::json_schema::tests::complaints;
+use crate::config::schema::keys;
 use crate::config::settings::{AccountSettings, BounceTo, ChannelKind, MailTransport, SmtpTls};
 use crate::domain::account::AccountName;
-use crate::domain::channel::ChannelName;
+use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::retry_policy::RetrySchedule;
 use crate::domain::event::EventKind;
 use crate::domain::read_access::ReadAccess;
-use crate::domain::retry::RetrySchedule;
 
 /// The least that loads; tests add to it.
 const LEAST: &str = "argil.api_key = 'key'\n";
@@ -316,11 +316,11 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
 fn the_example_shows_every_key() {
     let spelled_out: String = EXAMPLE.lines().map(uncomment).collect();
     let example = toml::Value::Table(spelled_out.parse().unwrap());
-    for schema in schema::ALL {
+    for schema in keys::ALL {
         let tables = tables_at(&example, schema.path);
         for key in schema.keys {
             let shown = tables.iter().any(|table| table.get(key).is_some());
-            assert!(shown, "`{}` is not shown", schema::join(schema.path, key));
+            assert!(shown, "`{}` is not shown", keys::join(schema.path, key));
         }
     }
 }

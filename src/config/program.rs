@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::field::{Field, shown};
+use crate::config::parse::field::{Field, shown};
 use crate::files::program::Program;
 
 /// A program with its arguments, as a list; no shell takes it apart. One that is there must be one

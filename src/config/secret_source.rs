@@ -1,19 +1,19 @@
 //! Where a secret comes from: the file itself, a variable, another file, or systemd.
 //!
 //! What always holds: whatever the source, the secret is cleaned and refused by the one rule of
-//! `domain/secret_text.rs`. No problem repeats the secret, nor what may be the secret in the wrong
+//! `text/secret_text.rs`. No problem repeats the secret, nor what may be the secret in the wrong
 //! place. A secret may stand in the config only when nobody but its owner can read that.
 
 use std::path::Path;
 
 use toml::de::DeValue;
 
-use crate::config::field::{Field, Table, shown};
-use crate::config::reader::FileAccess;
-use crate::config::schema::SECRET;
+use crate::config::parse::document::FileAccess;
+use crate::config::parse::field::{Field, Table, shown};
+use crate::config::schema::keys::SECRET;
 use crate::domain::program_environment::is_passed_on;
-use crate::domain::secret_text::{SecretError, SecretKind, clean, is_quoted};
 use crate::secret::Secret;
+use crate::text::secret_text::{SecretError, SecretKind, clean, is_quoted};
 
 /// Whether a secret may stand in the config itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

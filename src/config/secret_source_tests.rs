@@ -10,7 +10,7 @@ use crate::config::file;
 use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
 use crate::domain::account::AccountName;
-use crate::domain::text_encoding::EncodingError;
+use crate::text::encoding::EncodingError;
 
 const GOOD: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 

@@ -17,15 +17,15 @@ use serde_json::json;
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::cadence::PollIntervals;
-use crate::domain::channel::ChannelName;
+use crate::domain::avatar::status::Status;
+use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::retry_policy::DeliveryPolicy;
+use crate::domain::delivery::template_tree::TemplateTree;
 use crate::domain::event::EventKind;
-use crate::domain::mail_address::MailAddress;
-use crate::domain::mail_domain::MailDomain;
+use crate::domain::mail::address::MailAddress;
+use crate::domain::mail::domain::MailDomain;
+use crate::domain::polling::interval::PollIntervals;
 use crate::domain::read_access::ReadAccess;
-use crate::domain::retry::DeliveryPolicy;
-use crate::domain::status::Status;
-use crate::domain::template_tree::TemplateTree;
 use crate::files::program::Program;
 
 type Written<S> = Result<<S as Serializer>::Ok, <S as Serializer>::Error>;

@@ -16,22 +16,22 @@ use crate::config::error::Problem;
 use crate::config::serialize::{command, debug, hidden, listen, never, path, text, tree, wait};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::cadence::PollIntervals;
-use crate::domain::channel::{Accepts, ChannelName};
-use crate::domain::custom_header::CustomHeaderName;
+use crate::domain::avatar::status::Status;
+use crate::domain::delivery::channel::{Accepts, ChannelName};
+use crate::domain::delivery::custom_header::CustomHeaderName;
+use crate::domain::delivery::egress_policy::EgressPolicy;
+use crate::domain::delivery::retry_policy::DeliveryPolicy;
+use crate::domain::delivery::template_tree::TemplateTree;
 use crate::domain::event::EventKind;
-use crate::domain::foreign_text::sanitize;
-use crate::domain::mail_address::MailAddress;
-use crate::domain::mail_domain::MailDomain;
-use crate::domain::reach::EgressPolicy;
+use crate::domain::mail::address::MailAddress;
+use crate::domain::mail::domain::MailDomain;
+use crate::domain::polling::interval::PollIntervals;
 use crate::domain::read_access::ReadAccess;
 use crate::domain::retention::Retention;
-use crate::domain::retry::DeliveryPolicy;
-use crate::domain::status::Status;
-use crate::domain::template_tree::TemplateTree;
 use crate::files::program::Program;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
+use crate::text::sanitize::sanitize;
 
 /// Everything that the config says.
 #[derive(Clone, Debug, PartialEq)]

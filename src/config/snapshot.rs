@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::config::serialize::{duration_or, hash, is_hidden};
 use crate::config::settings::{AvatarSettings, Settings, SmtpAuth, SmtpCredential, SmtpLogin};
 use crate::domain::avatar::AvatarId;
-use crate::domain::channel::ChannelName;
+use crate::domain::delivery::channel::ChannelName;
 
 /// The keys of a section, with their values as text; a key without a value is not there.
 pub type Keys = BTreeMap<String, String>;

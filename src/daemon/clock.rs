@@ -8,8 +8,8 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::daemon::ports::Clock;
-use crate::domain::moment::Monotonic;
-use crate::domain::timestamp::Timestamp;
+use crate::domain::time::monotonic::Monotonic;
+use crate::domain::time::timestamp::Timestamp;
 
 /// The machine's own clocks.
 #[derive(Clone, Copy, Debug, Default)]

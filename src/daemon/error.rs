@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use rustix::io::Errno;
 
 use crate::argil::error::ArgilError;
-use crate::config::in_force::Emptied;
-use crate::daemon::shortage;
-use crate::domain::channel::ChannelName;
+use crate::config::active::Emptied;
+use crate::daemon::background::shortage;
+use crate::domain::delivery::channel::ChannelName;
 use crate::notify::error::NotifyError;
 use crate::store::error::{Recovery, StoreError};
 

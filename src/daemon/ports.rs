@@ -10,12 +10,12 @@ use crate::argil::client::Client;
 use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::Outcome;
 use crate::domain::event::Event;
-use crate::domain::listing::ListObservation;
-use crate::domain::moment::Monotonic;
-use crate::domain::observation::Observation;
-use crate::domain::roll::RandomBits;
-use crate::domain::timestamp::Timestamp;
-use crate::notify::channels::Channel;
+use crate::domain::polling::list_observation::ListObservation;
+use crate::domain::polling::observation::Observation;
+use crate::domain::random::RandomBits;
+use crate::domain::time::monotonic::Monotonic;
+use crate::domain::time::timestamp::Timestamp;
+use crate::notify::channel::Channel;
 use crate::notify::message::{OutboundMessage, RenderedMessage};
 
 /// The time, for people and for waits.

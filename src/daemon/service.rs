@@ -18,20 +18,20 @@ use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
-use crate::daemon::chance::Rng;
-use crate::daemon::checked;
+use crate::daemon::background::liveness::Loop;
+use crate::daemon::background::name_servers;
+use crate::daemon::background::stats::DaemonStats;
+use crate::daemon::background::systemd;
+use crate::daemon::background::watchdog;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
-use crate::daemon::name_servers;
+use crate::daemon::load_config;
 use crate::daemon::ports::Clock as _;
-use crate::daemon::progress::Loop;
-use crate::daemon::pulse::DaemonStats;
+use crate::daemon::rng::Rng;
 use crate::daemon::signals::{ServiceSignal, Signals};
 use crate::daemon::supervisor::Daemon;
-use crate::daemon::systemd;
-use crate::daemon::watchdog;
-use crate::domain::moment::Monotonic;
-use crate::live::feed::EventBus;
+use crate::domain::time::monotonic::Monotonic;
+use crate::runtime::event_bus::EventBus;
 use crate::store::error::Recovery;
 
 /// Why the service ended other than by an order.
@@ -63,7 +63,7 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
     let system = |doing| move |source| DaemonError::System { doing, source };
     let mut signals = Signals::take().map_err(system("taking signals"))?;
     systemd::start().map_err(system("starting a thread"))?;
-    let settings = checked::load(config, &Environment::from_process())?;
+    let settings = load_config::load(config, &Environment::from_process())?;
     let chance = Rng::from_entropy().map_err(system("asking for entropy"))?;
     log_warnings(&settings);
     name_servers::log_forbidden();
@@ -276,7 +276,7 @@ async fn try_reload(
     config: &ConfigFile,
     daemon: &mut Daemon<SystemClock>,
 ) -> Result<Vec<Change>, ServiceError> {
-    let new = checked::load(config, &Environment::from_process())?;
+    let new = load_config::load(config, &Environment::from_process())?;
     let warnings = new.warnings.clone();
     // The same file is still a wish to look again now, at a key that was refused, say.
     let changes = daemon.reload(new).await?;

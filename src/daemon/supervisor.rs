@@ -12,40 +12,40 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::config::active::emptied;
 use crate::config::diff::{Change, diff};
-use crate::config::in_force::emptied;
 use crate::config::settings::Settings;
 use crate::config::snapshot::Snapshot;
-use crate::daemon::bell::Wakeup;
-use crate::daemon::chance::Rng;
-use crate::daemon::chores::BackgroundConfig;
-use crate::daemon::config_notes::ConfigStatus;
+use crate::daemon::background::channel_test;
+use crate::daemon::background::config::BackgroundConfig;
+use crate::daemon::background::heartbeat;
+use crate::daemon::background::log_throttle::{Key, LogThrottle};
+use crate::daemon::background::retention;
+use crate::daemon::background::stats::DaemonStats;
+use crate::daemon::config_status::ConfigStatus;
 use crate::daemon::dispatcher::Dispatcher;
-use crate::daemon::door::{ListenerChange, WebDeps, WebListener};
 use crate::daemon::error::DaemonError;
-use crate::daemon::heart;
-use crate::daemon::janitor;
-use crate::daemon::log_throttle::{Key, LogThrottle};
-use crate::daemon::look::Context;
-use crate::daemon::opening;
+use crate::daemon::open_store;
 use crate::daemon::poller::Poller;
+use crate::daemon::poller::poll::Context;
 use crate::daemon::ports::Clock;
-use crate::daemon::pulse::DaemonStats;
-use crate::daemon::request::RequestIds;
+use crate::daemon::request_id::RequestIds;
+use crate::daemon::rng::Rng;
 use crate::daemon::shutdown::Shutdown;
-use crate::daemon::trial;
+use crate::daemon::wakeup::Wakeup;
+use crate::daemon::web_listener::{ListenerChange, WebDeps, WebListener};
 use crate::daemon::wiring::{self, WiredPlan};
-use crate::domain::roll::RandomBits;
-use crate::domain::timestamp::Timestamp;
-use crate::live::feed::EventBus;
-use crate::live::metrics::Metrics;
-use crate::live::sights::LastSeen;
-use crate::store::channels::{ChannelChanges, ChannelTarget};
+use crate::domain::random::RandomBits;
+use crate::domain::time::timestamp::Timestamp;
+use crate::runtime::event_bus::EventBus;
+use crate::runtime::last_seen::LastSeen;
+use crate::runtime::metrics::Metrics;
 use crate::store::error::StoreError;
 use crate::store::handle::Store;
-use crate::store::lock::DatabaseLock;
 use crate::store::recovery::CrashRecovery;
-use crate::store::runs::StartCheck;
+use crate::store::sqlite::clean_shutdown::StartCheck;
+use crate::store::sqlite::lock::DatabaseLock;
+use crate::store::tables::channels::{ChannelChanges, ChannelTarget};
 use crate::store::writer::Writer;
 
 /// A running daemon.
@@ -88,7 +88,7 @@ impl<C: Clock> Daemon<C> {
         let boot = chance.next_bits();
         let boot_id = format!("{:032x}", boot.bits());
         let is_new = std::fs::metadata(&settings.store_path).map_or(0, |file| file.len()) == 0;
-        let (store, writer) = opening::open(&settings.store_path, boot_id).await?;
+        let (store, writer) = open_store::open(&settings.store_path, boot_id).await?;
         log_check(writer.start_check());
         if is_new {
             info!("a new database is begun at `{}`", settings.store_path.display());
@@ -127,7 +127,7 @@ impl<C: Clock> Daemon<C> {
         loops.spawn(async move { ("dispatcher", dispatcher.await) });
         let (trials, tried) = mpsc::channel(TESTS_WAITING_MAX);
         let (clock, chance) = (tools.clock.clone(), tools.rng.clone());
-        tokio::spawn(trial::serve(tried, plans.subscribe(), clock, chance));
+        tokio::spawn(channel_test::serve(tried, plans.subscribe(), clock, chance));
         let inside = WebDeps {
             tools: tools.clone(),
             database: settings.store_path.clone(),
@@ -138,10 +138,10 @@ impl<C: Clock> Daemon<C> {
         };
         let door = turn.apply(None, settings, &inside);
         let (store, clock) = (tools.store.clone(), tools.clock.clone());
-        let janitor = janitor::run(store, clock, of_chores.clone(), shutdown.clone());
+        let janitor = retention::run(store, clock, of_chores.clone(), shutdown.clone());
         loops.spawn(async move { ("janitor", janitor.await) });
         let (store, clock) = (tools.store.clone(), tools.clock.clone());
-        let heart = heart::run(store, clock, Arc::clone(&pulse), of_chores, shutdown.clone());
+        let heart = heartbeat::run(store, clock, Arc::clone(&pulse), of_chores, shutdown.clone());
         loops.spawn(async move {
             heart.await;
             ("heart", Ok(()))

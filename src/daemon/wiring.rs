@@ -14,27 +14,27 @@ use crate::config::settings::{
     SmtpTls as ConfigTls, Strategy as ConfigStrategy, Threading as ConfigThreading,
     WebhookSettings,
 };
-use crate::daemon::checked;
-use crate::daemon::chores::{BackgroundConfig, HeartbeatConfig};
+use crate::daemon::background::config::{BackgroundConfig, HeartbeatConfig};
+use crate::daemon::background::log_throttle::TemplateFallbackLog;
 use crate::daemon::error::DaemonError;
-use crate::daemon::log_throttle::TemplateFallbackLog;
-use crate::daemon::plan::{
+use crate::daemon::load_config;
+use crate::daemon::runtime_config::{
     AccountRuntime, ChannelRuntime, Discovery, RuntimeConfig, Strategy, WatchedAvatar,
 };
 use crate::domain::account::AccountName;
-use crate::domain::backoff::Backoff;
-use crate::domain::channel::ChannelName;
-use crate::domain::key_gate::BreakerBackoff;
-use crate::notify::channels::Channel;
-use crate::notify::email::mailer::Email;
-use crate::notify::email::spec::{
+use crate::domain::delivery::channel::ChannelName;
+use crate::domain::polling::backoff::Backoff;
+use crate::domain::polling::circuit_breaker::BreakerBackoff;
+use crate::notify::channel::Channel;
+use crate::notify::email::channel::Email;
+use crate::notify::email::config::{
     Bounces, CredentialSource, EmailSpec, FileSpec, LoginMethod, LoginSpec, MailStyle,
     PhaseTimeouts, SendmailSpec, SmtpSpec, SmtpTls, Threading, TransportConfig,
 };
 use crate::notify::error::NotifyError;
-use crate::notify::format::choice::Format;
+use crate::notify::format::kind::Format;
 use crate::notify::heartbeat::Heartbeat;
-use crate::notify::http::{Webhook, WebhookSpec};
+use crate::notify::webhook::sender::{Webhook, WebhookSpec};
 
 /// The plan of the real daemon.
 pub type WiredPlan = RuntimeConfig<Client, Channel>;
@@ -209,7 +209,7 @@ fn format(settings: &FormatSettings) -> Format {
         FormatSettings::Discord => Format::Discord,
         FormatSettings::Teams => Format::Teams,
         FormatSettings::Ntfy => Format::Ntfy,
-        FormatSettings::Template(settings) => Format::Template(checked::template(settings)),
+        FormatSettings::Template(settings) => Format::Template(load_config::template(settings)),
     }
 }
 

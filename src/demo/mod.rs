@@ -4,9 +4,9 @@
 //! It proves what it shows: at the end, what the simulated API served is compared with what the
 //! receiver took, message by message.
 
-pub mod script;
 pub mod ledger;
-pub mod argil;
 pub mod receiver;
-pub mod screen;
-pub mod tour;
+pub mod fake_api;
+pub mod console;
+pub mod scenario;
+pub mod runner;

@@ -15,8 +15,8 @@ use tokio::net::TcpListener;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
 use crate::demo::ledger::{Ledger, Received};
-use crate::domain::timestamp::Timestamp;
-use crate::notify::signature;
+use crate::domain::time::timestamp::Timestamp;
+use crate::notify::webhook::signature;
 use crate::signing_secret::SigningSecret;
 
 /// What the receiver knows.

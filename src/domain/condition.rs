@@ -5,9 +5,9 @@
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::channel::ChannelName;
-use crate::domain::status::Status;
-use crate::domain::timestamp::Timestamp;
+use crate::domain::avatar::status::Status;
+use crate::domain::delivery::channel::ChannelName;
+use crate::domain::time::timestamp::Timestamp;
 
 /// The beginning or the end of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,16 +5,16 @@
 
 use std::fmt;
 
+use crate::domain::avatar::status::Status;
+use crate::domain::avatar::training::Training;
+use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::avatar::{Avatar, AvatarId};
-use crate::domain::channel::ChannelName;
 use crate::domain::condition::{Condition, ConditionSubject};
-use crate::domain::dead_letter::DeadLetter;
+use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::dead_letter::DeadLetter;
+use crate::domain::delivery::recipient_health::masked;
 use crate::domain::id::EventId;
-use crate::domain::recipient::masked;
-use crate::domain::status::Status;
-use crate::domain::timestamp::Timestamp;
-use crate::domain::training::Training;
-use crate::domain::transition::{Previous, Transition};
+use crate::domain::time::timestamp::Timestamp;
 
 /// What kind of news an event is; the `type` of its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -204,7 +204,7 @@ pub enum Subject {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::roll::RandomBits;
+    use crate::domain::random::RandomBits;
 
     const STATUSES: [&str; 6] =
         ["NOT_TRAINED", "TRAINING", "TRAINING_FAILED", "IDLE", "REFUSED", "SOMETHING_NEW"];

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::domain::roll::RandomBits;
-use crate::domain::timestamp::Timestamp;
+use crate::domain::random::RandomBits;
+use crate::domain::time::timestamp::Timestamp;
 
 /// The id of an event, and the `webhook-id` of every message about it: `evt_` and 32 hex digits
 /// of a version 7 UUID (RFC 9562, section 5.7).

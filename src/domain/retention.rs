@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::timestamp::Timestamp;
+use crate::domain::time::timestamp::Timestamp;
 
 /// How long the past is kept; `None` is for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

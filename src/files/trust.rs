@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{StatVfsMountFlags, fgetxattr, fstatvfs, getxattr, statvfs};
 use rustix::process::geteuid;
 
-use crate::files::links::{hops, parent_dir};
+use crate::files::paths::{hops, parent_dir};
 use crate::files::users::{bare, group, has_other_members, user};
 
 /// The users whose files are obeyed.

@@ -5,7 +5,7 @@ use rustix::fs::{XattrFlags, setxattr};
 use tempfile::TempDir;
 
 use super::*;
-use crate::files::links::LINKS_MAX;
+use crate::files::paths::LINKS_MAX;
 
 /// Users and groups of this machine that nobody is.
 const ALICE: u32 = 61_851;

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile};
 
-use crate::files::links::parent_dir;
+use crate::files::paths::parent_dir;
 
 /// Readable by its owner only.
 pub const PRIVATE: u32 = 0o600;

@@ -4,6 +4,6 @@
 //! It knows sockets and the system's resolver; no protocol, no policy and none of our words for
 //! what a failure means. It never logs.
 
-pub mod look_up;
 pub mod route;
 pub mod connect;
+pub mod resolve;

@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use crate::domain::ntfy_topic::NtfyTopicError;
+use crate::domain::delivery::ntfy_topic::NtfyTopicError;
 
 /// What is wrong with the settings of a channel; only a human can mend it.
 #[derive(Debug, thiserror::Error)]

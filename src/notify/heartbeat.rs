@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::domain::reach::EgressPolicy;
-use crate::notify::client::{ClientSpec, LazyClient, Trust};
+use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::notify::error::NotifyError;
-use crate::notify::fault::{self, ResolveError};
-use crate::notify::guard::{self, Blocked};
-use crate::notify::hidden;
+use crate::notify::secret_patterns;
+use crate::notify::transport_error::{self, ResolveError};
+use crate::notify::webhook::client::{ClientSpec, LazyClient, Trust};
+use crate::notify::webhook::ssrf_guard::{self, Blocked};
 use crate::secret::Secret;
 
 /// How we are.
@@ -72,7 +72,7 @@ impl Heartbeat {
             HeartbeatStatus::Unhealthy => &self.unhealthy_url,
         };
         let refused = |refused: Blocked| HeartbeatError(refused.outcome(&self.host).summary());
-        guard::check_url(url, EgressPolicy::AllowPrivate).map_err(refused)?;
+        ssrf_guard::check_url(url, EgressPolicy::AllowPrivate).map_err(refused)?;
         let client = self.client.get().map_err(HeartbeatError)?;
         match client.get(url.clone()).send().await {
             Ok(response) if response.status().is_success() => Ok(()),
@@ -91,17 +91,17 @@ impl Heartbeat {
 
     fn request_failed(&self, error: &reqwest::Error) -> HeartbeatError {
         let host = &self.host;
-        if let Some(refused) = fault::cause::<Blocked>(error) {
+        if let Some(refused) = transport_error::cause::<Blocked>(error) {
             return HeartbeatError(refused.outcome(host).summary());
         }
-        if let Some(unresolved) = fault::cause::<ResolveError>(error) {
+        if let Some(unresolved) = transport_error::cause::<ResolveError>(error) {
             return HeartbeatError(unresolved.outcome(host).summary());
         }
-        if let Some(tls) = fault::cause::<rustls::Error>(error) {
-            let hidden = hidden::of_url(&self.healthy_url);
+        if let Some(tls) = transport_error::cause::<rustls::Error>(error) {
+            let hidden = secret_patterns::of_url(&self.healthy_url);
             return HeartbeatError(format!(
                 "no TLS with `{host}`: {}",
-                fault::tls_text(tls, &hidden)
+                transport_error::tls_text(tls, &hidden)
             ));
         }
         let what = match (error.is_connect(), error.is_timeout()) {

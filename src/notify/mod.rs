@@ -5,28 +5,16 @@
 //! here decides whether there is another try, keeps anything between two tries, logs, or reads
 //! a clock.
 
-pub mod channels;
 pub mod message;
 pub mod error;
 pub mod format;
-pub mod signature;
-pub mod answer;
-pub mod http;
 pub mod heartbeat;
-mod client;
-mod guard;
-mod proxy;
-mod hidden;
 pub mod email;
-mod telling;
-mod trusted;
-mod letter;
-mod news;
-mod notice;
-mod fault;
-mod plain;
-mod said;
-mod body;
-mod way;
-mod tunnel;
-mod handshake;
+pub mod channel;
+mod transport_error;
+mod secret_patterns;
+mod excerpt;
+mod content;
+pub mod webhook;
+mod root_certificates;
+pub mod subprocess;

@@ -17,31 +17,38 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
+use crate::domain::avatar::training::Training;
+use crate::domain::avatar::transition::Transition;
 use crate::domain::event::Event;
+use crate::domain::polling::watch::Watch;
 use crate::domain::retention::Cutoffs;
-use crate::domain::timestamp::Timestamp;
-use crate::domain::training::Training;
-use crate::domain::transition::Transition;
-use crate::domain::watch::Watch;
-use crate::store::accounts::AccountState;
-use crate::store::channels::{ChannelChanges, ChannelTarget};
-use crate::store::database::{self, FileIdentity};
+use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;
-use crate::store::identity;
-use crate::store::lock::DatabaseLock;
-use crate::store::obstacle::{self, OpenFor, SQLITE_ENDS};
-use crate::store::outbox::{self, AttemptResult, Claim, Claims, NewDelivery, RecordedResult};
-use crate::store::permissions;
-use crate::store::place;
-use crate::store::prune::{self, PruneCursor, Pruned};
+use crate::store::files::location;
+use crate::store::files::obstacle::{self, OpenFor, SQLITE_ENDS};
+use crate::store::files::permissions;
+use crate::store::pending_alerts;
+use crate::store::pending_alerts::PendingAlerts;
 use crate::store::recovery::{self, CrashRecovery};
-use crate::store::time_limit::TimeLimit;
-use crate::store::untold::PendingAlerts;
-use crate::store::watches::Checkpoint;
-use crate::store::writer::{Job, Kind, Task, Writer};
-use crate::store::{
-    accounts, channels, conditions, events, trainings, transitions, untold, watches,
+use crate::store::retention::{self, PruneCursor, Pruned};
+use crate::store::sqlite::application_id;
+use crate::store::sqlite::database::{self, FileIdentity};
+use crate::store::sqlite::lock::DatabaseLock;
+use crate::store::sqlite::time_limit::TimeLimit;
+use crate::store::tables::accounts;
+use crate::store::tables::accounts::AccountState;
+use crate::store::tables::channels;
+use crate::store::tables::channels::{ChannelChanges, ChannelTarget};
+use crate::store::tables::conditions;
+use crate::store::tables::events;
+use crate::store::tables::outbox::{
+    self, AttemptResult, Claim, Claims, NewDelivery, RecordedResult,
 };
+use crate::store::tables::trainings;
+use crate::store::tables::transitions;
+use crate::store::tables::watches;
+use crate::store::tables::watches::Checkpoint;
+use crate::store::writer::{Job, Kind, Task, Writer};
 
 /// What one observation changed: written together or not at all.
 #[derive(Clone, Debug)]
@@ -86,13 +93,13 @@ impl Store {
     /// # Errors
     /// When another daemon holds the database, or it cannot be opened, is damaged or newer.
     pub fn open(path: &Path, boot_id: String) -> Result<(Self, Writer), StoreError> {
-        identity::check_application_id(path)?;
+        application_id::check_application_id(path)?;
         obstacle::refuse_irregular(path, &SQLITE_ENDS)?;
         permissions::check(path, OpenFor::Write)?;
         if fs::metadata(path).map_or(true, |found| found.len() == 0) {
-            place::check_location(path)?;
+            location::check_location(path)?;
         }
-        let explained = |failure| place::explain(path, failure);
+        let explained = |failure| location::explain(path, failure);
         let lock = DatabaseLock::acquire(path).map_err(explained)?;
         let (database, check) = database::open_for_writing(path).map_err(explained)?;
         let file = FileIdentity::open_now(path)?;
@@ -273,7 +280,8 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn pending_alerts(&self) -> Result<PendingAlerts, StoreError> {
-        self.read("reading what is to be told", |connection, _| untold::find(connection)).await
+        self.read("reading what is to be told", |connection, _| pending_alerts::find(connection))
+            .await
     }
 
     /// Takes back the tries that a process before this one left open, of channels whose terms are
@@ -340,7 +348,7 @@ impl Store {
     /// When it could not be written; then nothing was removed.
     pub async fn prune(&self, cutoffs: Cutoffs, place: PruneCursor) -> Result<Pruned, StoreError> {
         self.ask("removing what is old", Kind::Prune, move |connection, _| {
-            prune::step(connection, cutoffs, place, prune::ROWS_MAX)
+            retention::step(connection, cutoffs, place, retention::ROWS_MAX)
         })
         .await
     }

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::avatar::Avatar;
-use crate::domain::channel::ChannelName;
+use crate::domain::avatar::status::Status;
+use crate::domain::avatar::transition::Previous;
+use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_health::{ChannelHealth, ChannelState};
+use crate::domain::delivery::retry_policy::{DeliveryPolicy, OnUnknown};
 use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome, OutcomeClass};
 use crate::domain::event::{EventKind, Subject};
-use crate::domain::health::{ChannelHealth, ChannelState};
 use crate::domain::id::EventId;
-use crate::domain::retry::{DeliveryPolicy, OnUnknown};
-use crate::domain::roll::RandomBits;
-use crate::domain::status::Status;
-use crate::domain::transition::Previous;
-use crate::domain::watch::LastObserved;
-use crate::store::hands::{AdminResult, DeliveryAdmin, FailedFilter, RetryAs};
-use crate::store::outbox::Claimed;
+use crate::domain::polling::watch::LastObserved;
+use crate::domain::random::RandomBits;
+use crate::store::admin::deliveries::{AdminResult, DeliveryAdmin, FailedFilter, RetryAs};
 use crate::store::reader::{DeliveryFilter, Reader};
+use crate::store::tables::outbox::Claimed;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 

@@ -9,20 +9,24 @@ use rusqlite::{Connection, Row};
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::channel::ChannelName;
+use crate::domain::avatar::transition::Transition;
 use crate::domain::delivery::DeliveryId;
-use crate::domain::health::{ChannelHealth, ChannelState};
+use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_health::{ChannelHealth, ChannelState};
+use crate::domain::delivery::recipient_health::masked;
 use crate::domain::id::EventId;
-use crate::domain::recipient::masked;
-use crate::domain::timestamp::Timestamp;
-use crate::domain::transition::Transition;
-use crate::domain::watch::Watch;
-use crate::store::database::{self, FileIdentity};
+use crate::domain::polling::watch::Watch;
+use crate::domain::time::timestamp::Timestamp;
+use crate::store::admin::deliveries::NOT_SENT_AGAIN;
 use crate::store::error::{ErrorContext as _, StoreError};
-use crate::store::hands::NOT_SENT_AGAIN;
-use crate::store::time_limit::Work;
-use crate::store::transaction::Database;
-use crate::store::{channels, recipients, snapshot, trainings, watches};
+use crate::store::sqlite::database::{self, FileIdentity};
+use crate::store::sqlite::snapshot;
+use crate::store::sqlite::time_limit::Work;
+use crate::store::sqlite::transaction::Database;
+use crate::store::tables::channels;
+use crate::store::tables::recipients;
+use crate::store::tables::trainings;
+use crate::store::tables::watches;
 
 /// A connection that only reads.
 #[derive(Debug)]

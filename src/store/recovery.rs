@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, named_params};
 
-use crate::domain::channel::ChannelName;
+use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::retry_policy::DeliveryPolicy;
 use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome, OutcomeClass};
-use crate::domain::retry::DeliveryPolicy;
-use crate::domain::roll::RandomBits;
-use crate::domain::timestamp::Timestamp;
-use crate::store::outbox::{AttemptResult, record_result};
+use crate::domain::random::RandomBits;
+use crate::domain::time::timestamp::Timestamp;
+use crate::store::tables::outbox::{AttemptResult, record_result};
 
 /// What taking back open tries needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]

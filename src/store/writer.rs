@@ -11,12 +11,12 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::database::FileIdentity;
 use crate::store::error::{ErrorContext as _, Recovery, StoreError};
-use crate::store::lock::DatabaseLock;
-use crate::store::runs::{self, StartCheck};
-use crate::store::time_limit::Work;
-use crate::store::transaction::Database;
+use crate::store::sqlite::clean_shutdown::{self, StartCheck};
+use crate::store::sqlite::database::FileIdentity;
+use crate::store::sqlite::lock::DatabaseLock;
+use crate::store::sqlite::time_limit::Work;
+use crate::store::sqlite::transaction::Database;
 
 /// The writer's thread, to be waited for at the end.
 #[derive(Debug)]
@@ -198,7 +198,7 @@ fn write_all(
     }
     if trusted {
         // When it fails, the next start checks what it would not have had to.
-        drop(runs::mark_stopped(&mut database));
+        drop(clean_shutdown::mark_stopped(&mut database));
     }
     // The log goes into the file, so that a copy of the file alone is whole. When that fails,
     // the next start does it.
@@ -273,8 +273,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::store::database::open_for_writing;
-    use crate::store::time_limit::Limits;
+    use crate::store::sqlite::database::open_for_writing;
+    use crate::store::sqlite::time_limit::Limits;
 
     type Answer = oneshot::Receiver<Result<usize, StoreError>>;
 

@@ -3,9 +3,9 @@
 //!
 //! One event is one line, whatever it contains, and no character of it controls a terminal.
 
-pub mod log;
-pub mod panic;
 pub mod output_queue;
 mod formatter;
 mod journald;
 mod output_stream;
+pub mod init;
+pub mod panic_hook;

@@ -6,3 +6,7 @@
 pub mod characters;
 pub mod escape;
 pub mod plural;
+pub mod sanitize;
+pub mod odd_character;
+pub mod encoding;
+pub mod secret_text;

@@ -7,14 +7,14 @@ use axum::http::StatusCode;
 use tokio::sync::oneshot;
 
 use crate::domain::avatar::AvatarId;
-use crate::domain::channel::ChannelName;
 use crate::domain::delivery::DeliveryId;
-use crate::domain::foreign_text::sanitize;
+use crate::domain::delivery::channel::ChannelName;
+use crate::store::admin::deliveries::{AdminResult, DeliveryAdmin, RetryAs};
 use crate::store::error::StoreError;
-use crate::store::hands::{AdminResult, DeliveryAdmin, RetryAs};
-use crate::web::answer::Problem;
-use crate::web::book::ReadModel;
-use crate::web::desk::{AppState, TestRequest, TestResult};
+use crate::text::sanitize::sanitize;
+use crate::web::problem::Problem;
+use crate::web::read_model::ReadModel;
+use crate::web::state::{AppState, TestRequest, TestResult};
 
 /// Runs what blocks where it may, one after the other.
 ///

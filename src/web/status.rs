@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::domain::timestamp::Timestamp;
-use crate::domain::verdict::{Inputs, Severity, evaluate};
+use crate::domain::status_report::{Inputs, Severity, evaluate};
+use crate::domain::time::timestamp::Timestamp;
 use crate::store::reader::ConditionRow;
-use crate::web::view::{AccountView, AvatarView, ChannelView, ConditionView, FindingView};
+use crate::web::views::{AccountView, AvatarView, ChannelView, ConditionView, FindingView};
 
 /// All at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use crate::domain::humanize::humanize;
-use crate::domain::timestamp::Timestamp;
+use crate::domain::time::humanize::humanize;
+use crate::domain::time::timestamp::Timestamp;
 
 /// A timeline from the first sight on.
 #[derive(Clone, Debug, PartialEq)]

@@ -14,9 +14,12 @@ use crate::harness::webhook::{Answer, Receiver};
 
 mod channels;
 mod hostile;
-mod papers;
-mod in_force;
 mod monitoring;
+mod init;
+mod wait;
+mod schema;
+mod man_pages;
+mod active_config;
 
 /// A daemon that has told of one ready avatar and given up on nothing.
 async fn settled() -> (FakeArgil, Receiver, Bench, Running) {

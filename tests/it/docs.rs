@@ -6,16 +6,16 @@ use std::os::unix::fs::PermissionsExt as _;
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
 use avatar_watch::config::location::ConfigFile;
-use avatar_watch::daemon::checked;
+use avatar_watch::daemon::load_config;
 use avatar_watch::domain::account::AccountName;
-use avatar_watch::domain::channel::ChannelName;
 use avatar_watch::domain::condition::{ConditionSubject, OutageCause, Phase};
+use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::event::{Event, EventKind};
-use avatar_watch::notify::format::choice::Format;
+use avatar_watch::notify::format::kind::Format;
 use avatar_watch::notify::format::standard;
 use serde_json::Value;
 
-use crate::harness::news;
+use crate::harness::sample_events;
 
 fn guide(name: &str) -> String {
     fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -33,7 +33,7 @@ fn sent(event: &Event) -> String {
 
 #[test]
 fn the_guide_to_conditions_shows_them_to_the_byte() {
-    let jane = news::about_avatar(Some("Jane, English"), Some("TRAINING"));
+    let jane = sample_events::about_avatar(Some("Jane, English"), Some("TRAINING"));
     let missing = Some("the API answered 404");
     let account =
         ConditionSubject::Account { name: AccountName::default(), cause: OutageCause::KeyRejected };
@@ -49,12 +49,17 @@ fn the_guide_to_conditions_shows_them_to_the_byte() {
         Some("`smtp.example.com` answered 450 to naming the recipient: 4.2.0 greylisted");
     let (begun, ended) = (Phase::Started, Phase::Resolved);
     let expected = [
-        sent(&news::condition(EventKind::AvatarMissing, begun, jane, missing)),
-        sent(&news::condition(EventKind::AccountUnavailable, begun, account, blind)),
-        sent(&news::condition(EventKind::ConfigRejected, ended, ConditionSubject::Config, None)),
-        sent(&news::condition(EventKind::ChannelFailing, begun, channel, failing)),
-        sent(&news::condition(EventKind::ChannelFailing, begun, recipient, deferred)),
-        sent(&news::given_up()),
+        sent(&sample_events::condition(EventKind::AvatarMissing, begun, jane, missing)),
+        sent(&sample_events::condition(EventKind::AccountUnavailable, begun, account, blind)),
+        sent(&sample_events::condition(
+            EventKind::ConfigRejected,
+            ended,
+            ConditionSubject::Config,
+            None,
+        )),
+        sent(&sample_events::condition(EventKind::ChannelFailing, begun, channel, failing)),
+        sent(&sample_events::condition(EventKind::ChannelFailing, begun, recipient, deferred)),
+        sent(&sample_events::given_up()),
     ];
     let guide = guide("docs/conditions.md");
     assert_eq!(shown(&guide), expected);
@@ -70,7 +75,7 @@ fn the_guide_to_conditions_shows_them_to_the_byte() {
 fn the_readme_shows_news_as_it_is() {
     let shown = shown(&guide("README.md"));
     let shown: Value = serde_json::from_str(&shown[0]).unwrap();
-    let event = news::settled(Some("Jane, English"), "IDLE");
+    let event = sample_events::settled(Some("Jane, English"), "IDLE");
     let mut sent: Value = serde_json::from_str(&sent(&event)).unwrap();
     sent["data"]["avatar"]["id"] = "3c90c3cc-…".into();
     assert_eq!(shown, sent);
@@ -78,7 +83,7 @@ fn the_readme_shows_news_as_it_is() {
 
 #[test]
 fn the_guide_to_formats_shows_them_to_the_byte() {
-    let ready = news::settled(Some("Jane, English"), "IDLE");
+    let ready = sample_events::settled(Some("Jane, English"), "IDLE");
     let source = "urn:avatar-watch:daemon".to_owned();
     let formats = [
         Format::CloudEvents { source },
@@ -106,7 +111,7 @@ fn the_templates_of_the_guide_to_formats_are_good_ones() {
         fs::write(&path, format!("argil.api_key = 'key'\n{channel}")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let environment = Environment::from_process();
-        let read = checked::load(&ConfigFile::named(&path), &environment);
+        let read = load_config::load(&ConfigFile::named(&path), &environment);
         assert!(read.is_ok(), "{channel}: {}", read.unwrap_err());
     }
 }

@@ -3,28 +3,30 @@
 
 use std::time::Duration;
 
-use avatar_watch::domain::channel::ChannelName;
+use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::delivery::{Outcome, OutcomeClass};
-use avatar_watch::domain::mail_address::MailAddress;
-use avatar_watch::domain::mail_domain::MailDomain;
+use avatar_watch::domain::mail::address::MailAddress;
+use avatar_watch::domain::mail::domain::MailDomain;
 use avatar_watch::files::program::Program;
 use avatar_watch::files::trust::Trust;
-use avatar_watch::notify::channels::Channel;
-use avatar_watch::notify::email::mailer::Email;
-use avatar_watch::notify::email::spec::{
+use avatar_watch::notify::channel::Channel;
+use avatar_watch::notify::email::channel::Email;
+use avatar_watch::notify::email::config::{
     Bounces, CredentialSource, EmailSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts,
     SmtpSpec, SmtpTls, TransportConfig,
 };
 use avatar_watch::notify::message::OutboundMessage;
 use avatar_watch::secret::Secret;
 
-use crate::harness::news;
+use crate::harness::sample_events;
 use crate::harness::smtp::{Mailbox, Plan, Security, Step, Upset};
 
 mod addresses;
 mod login;
 mod replies;
-mod ways;
+mod messages;
+mod transports;
+mod local;
 
 const TO: &str = "studio@example.com";
 const CANARY: &str = "C4N4RYPASS";
@@ -91,11 +93,12 @@ fn impatient(step: Step, smtp: SmtpSpec) -> SmtpSpec {
 }
 
 fn parcel(channel: &Channel) -> OutboundMessage {
-    news::parcels(channel, &news::settled(Some("Jane, English"), "IDLE")).remove(0)
+    sample_events::parcels(channel, &sample_events::settled(Some("Jane, English"), "IDLE"))
+        .remove(0)
 }
 
 async fn try_once(channel: &Channel) -> Outcome {
-    channel.deliver(&parcel(channel), news::DETECTED_AT).await
+    channel.deliver(&parcel(channel), sample_events::DETECTED_AT).await
 }
 
 /// One try at a server that follows that plan; an impatient one, where it stalls.
@@ -135,11 +138,11 @@ const STEPS: [(Step, &str); 7] = [
 async fn a_mail_arrives_byte_for_byte_with_one_recipient_each() {
     let mailbox = Mailbox::start(Security::Plain, None).await;
     let channel = email_to(&[TO, "boss@example.com"], spec(&mailbox, SmtpTls::None));
-    let parcels = news::parcels(&channel, &news::settled(Some(".Jane"), "IDLE"));
+    let parcels = sample_events::parcels(&channel, &sample_events::settled(Some(".Jane"), "IDLE"));
     assert_eq!(parcels.len(), 2);
     assert_ne!(parcels[0].delivery_id, parcels[1].delivery_id);
     for parcel in &parcels {
-        let outcome = channel.deliver(parcel, news::DETECTED_AT).await;
+        let outcome = channel.deliver(parcel, sample_events::DETECTED_AT).await;
         assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Delivered, "dot"));
         assert_eq!(outcome.code, Some(250));
         assert_eq!(outcome.snippet.as_deref(), Some("2.0.0 queued as 4711"));
@@ -268,8 +271,8 @@ async fn a_refused_recipient_does_not_harm_the_others() {
     mailbox.script([vec![(Step::Rcpt, Upset::Reply("550 <studio@example.com> unknown"))]]);
     let channel = email_to(&[TO, "boss@example.com"], spec(&mailbox, SmtpTls::None));
     let mut classes = Vec::new();
-    for parcel in news::parcels(&channel, &news::settled(None, "REFUSED")) {
-        let outcome = channel.deliver(&parcel, news::DETECTED_AT).await;
+    for parcel in sample_events::parcels(&channel, &sample_events::settled(None, "REFUSED")) {
+        let outcome = channel.deliver(&parcel, sample_events::DETECTED_AT).await;
         assert!(!format!("{outcome:?}").contains(TO), "{outcome:?}");
         classes.push(outcome.class);
     }
@@ -388,7 +391,7 @@ async fn a_mail_whose_answer_was_lost_is_sent_again_under_the_same_id() {
         let parcel = parcel(&channel);
         let mut classes = Vec::new();
         for _ in 0..2 {
-            classes.push(channel.deliver(&parcel, news::DETECTED_AT).await.class);
+            classes.push(channel.deliver(&parcel, sample_events::DETECTED_AT).await.class);
         }
         assert_eq!(classes, [OutcomeClass::Ambiguous, OutcomeClass::Delivered]);
         let mails = mailbox.wait_for(2).await;

@@ -131,14 +131,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-mod answers;
-mod course;
 mod full;
-mod key;
 mod machine;
 mod network;
 mod passing;
 mod scene;
+mod responses;
+mod api_key;
+mod timeline;
 
 #[test]
 fn every_fault_of_the_catalogue_has_a_test() {

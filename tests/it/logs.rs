@@ -14,6 +14,7 @@ use crate::harness::webhook::{self, Receiver};
 mod fields;
 mod panics;
 mod rates;
+mod blocked_output;
 
 /// A name as nobody has one: it clears the screen, turns the line round and forges another.
 const HOSTILE: &str = "Jane\u{1b}[2J\u{202e}\u{9b}31m\u{2066}\n2026-11-23T11:15:22Z ERROR forged\r";

@@ -1,6 +1,9 @@
 //! The threats of `docs/security.md`: each names the tests that hold it; and the whole daemon
 //! before an API that means it harm.
 
+mod secrets;
+mod files;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;

@@ -17,19 +17,19 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use avatar_watch::domain::moment::Monotonic;
+use avatar_watch::domain::time::monotonic::Monotonic;
 
-mod act;
-mod dice;
 mod figures;
 mod history;
-mod nature;
 mod oracle;
 mod oracle_conditions;
 mod oracle_delivery;
 mod oracle_manners;
 mod oracle_tests;
 mod oracle_trainings;
+mod action;
+mod random;
+mod environment;
 
 use figures::Figures;
 use history::History;
@@ -38,7 +38,7 @@ use history::History;
 fn simulate(seed: u64) -> (History, Figures) {
     // One task at a turn, so that a crash can fall between any two.
     let runtime = tokio::runtime::Builder::new_current_thread().event_interval(1).build();
-    runtime.unwrap().block_on(act::Stage::play(seed))
+    runtime.unwrap().block_on(action::Stage::play(seed))
 }
 
 #[test]

@@ -7,7 +7,8 @@ mod page;
 mod readers;
 mod stream;
 mod stuck;
-mod verdict;
+mod listener;
+mod status;
 
 use std::net::SocketAddr;
 

@@ -2,25 +2,25 @@
 
 use std::time::Duration;
 
-use avatar_watch::domain::custom_header::CustomHeaderName;
+use avatar_watch::domain::delivery::custom_header::CustomHeaderName;
 use avatar_watch::domain::delivery::{Outcome, OutcomeClass, RETRY_AFTER_MAX};
-use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::notify::channels::Channel;
-use avatar_watch::notify::http::{Webhook, WebhookSpec};
+use avatar_watch::domain::time::timestamp::Timestamp;
+use avatar_watch::notify::channel::Channel;
 use avatar_watch::notify::message::OutboundMessage;
+use avatar_watch::notify::webhook::sender::{Webhook, WebhookSpec};
 use avatar_watch::secret::Secret;
 use avatar_watch::signing_secret::SigningSecret;
 
-use crate::harness::news;
+use crate::harness::sample_events;
 use crate::harness::webhook::{Answer, Receiver};
 
 mod formats;
 mod hostile;
 mod program;
 mod proxy;
-mod reach;
-mod surroundings;
 mod trust;
+mod egress;
+mod environment;
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const OLD_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
@@ -45,12 +45,12 @@ fn channel(url: &str) -> Channel {
 }
 
 fn parcel(channel: &Channel) -> OutboundMessage {
-    let event = news::settled(Some("Jane, English"), "IDLE");
-    news::parcels(channel, &event).remove(0)
+    let event = sample_events::settled(Some("Jane, English"), "IDLE");
+    sample_events::parcels(channel, &event).remove(0)
 }
 
 async fn try_once(channel: &Channel) -> Outcome {
-    channel.deliver(&parcel(channel), news::now()).await
+    channel.deliver(&parcel(channel), sample_events::now()).await
 }
 
 /// One try at a receiver that answers so.
@@ -182,7 +182,7 @@ async fn two_tries_have_the_same_id_and_bytes_and_other_timestamps() {
     receiver.script([Answer::status(500)]);
     let channel = channel_with(&receiver.url(), &[SECRET, OLD_SECRET], Duration::from_secs(8));
     let parcel = parcel(&channel);
-    let first = news::now();
+    let first = sample_events::now();
     let second = first.plus(Duration::from_secs(61));
     assert_eq!(channel.deliver(&parcel, first).await.class, OutcomeClass::Retryable);
     assert_eq!(channel.deliver(&parcel, second).await.class, OutcomeClass::Delivered);

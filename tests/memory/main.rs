@@ -15,25 +15,25 @@ use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
 use avatar_watch::config::location::ConfigFile;
 use avatar_watch::domain::avatar::AvatarId;
-use avatar_watch::domain::channel::{Accepts, ChannelName};
+use avatar_watch::domain::delivery::channel::{Accepts, ChannelName};
+use avatar_watch::domain::delivery::template_tree::TemplateTree;
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::id::EventId;
-use avatar_watch::domain::mail_address::MailAddress;
-use avatar_watch::domain::mail_domain::MailDomain;
-use avatar_watch::domain::roll::RandomBits;
-use avatar_watch::domain::template_tree::TemplateTree;
-use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::notify::channels::Channel;
-use avatar_watch::notify::email::mailer::Email;
-use avatar_watch::notify::email::spec::{
+use avatar_watch::domain::mail::address::MailAddress;
+use avatar_watch::domain::mail::domain::MailDomain;
+use avatar_watch::domain::random::RandomBits;
+use avatar_watch::domain::time::timestamp::Timestamp;
+use avatar_watch::notify::channel::Channel;
+use avatar_watch::notify::email::channel::Email;
+use avatar_watch::notify::email::config::{
     Bounces, EmailSpec, MailStyle, PhaseTimeouts, SmtpSpec, SmtpTls, TransportConfig,
 };
-use avatar_watch::notify::format::choice::Format;
+use avatar_watch::notify::format::kind::Format;
 use avatar_watch::notify::format::template::Template;
-use avatar_watch::notify::http::{Webhook, WebhookSpec};
 use avatar_watch::notify::message::{OutboundMessage, RenderedMessage};
+use avatar_watch::notify::webhook::sender::{Webhook, WebhookSpec};
 use avatar_watch::secret::Secret;
-use avatar_watch::web::hints;
+use avatar_watch::web::endpoints::hints;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use peak_alloc::PeakAlloc;

@@ -3,8 +3,8 @@
 use std::f64::consts::TAU;
 use std::time::Duration;
 
-use avatar_watch::daemon::chance::Rng;
-use avatar_watch::domain::status::Status;
+use avatar_watch::daemon::rng::Rng;
+use avatar_watch::domain::avatar::status::Status;
 
 /// One training, as it truly was.
 #[derive(Clone)]

@@ -6,15 +6,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use avatar_watch::daemon::chance::Rng;
-use avatar_watch::daemon::experience::ForecastCache;
+use avatar_watch::daemon::poller::forecast_cache::ForecastCache;
+use avatar_watch::daemon::rng::Rng;
 use avatar_watch::domain::account::AccountName;
+use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
-use avatar_watch::domain::cadence::PollIntervals;
-use avatar_watch::domain::observation::Observation;
-use avatar_watch::domain::status::Status;
-use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::domain::watch::{Policy, Watch};
+use avatar_watch::domain::polling::interval::PollIntervals;
+use avatar_watch::domain::polling::observation::Observation;
+use avatar_watch::domain::polling::watch::{Policy, Watch};
+use avatar_watch::domain::time::timestamp::Timestamp;
 
 use super::dice::Training;
 use super::way::{Pace, Way};

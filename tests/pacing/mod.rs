@@ -1,6 +1,6 @@
 //! A simulation of the pace: the same seeded trainings, looked at in several ways, and what each
 //! way cost and brought. `cargo bench --bench pacing` prints it, `docs/pacing.md` shows it, and
-//! `tests/it/pacing.rs` holds the two together.
+//! `tests/it/poller/intervals.rs` holds the two together.
 //!
 //! Every wait, every jitter and every lesson is the product's own; only what Argil does, and when
 //! somebody notices that a training began, is made up here.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
 use avatar_watch::config::location::ConfigFile;
-use avatar_watch::domain::cadence::{PollIntervals, TrainingInterval};
+use avatar_watch::domain::polling::interval::{PollIntervals, TrainingInterval};
 
 /// A way of looking.
 pub(crate) struct Way {

@@ -13,16 +13,16 @@ use lettre::message::header::{self, HeaderName, HeaderValue, Headers};
 use lettre::message::{Mailbox, Mailboxes, MultiPart, SinglePart};
 
 use crate::domain::avatar::AvatarId;
-use crate::domain::channel::ChannelName;
 use crate::domain::condition::ConditionSubject;
 use crate::domain::delivery::DeliveryId;
+use crate::domain::delivery::channel::ChannelName;
 use crate::domain::event::{Event, Subject};
-use crate::domain::mail_address::MailAddress;
-use crate::domain::mail_domain::MailDomain;
-use crate::domain::timestamp::Timestamp;
-use crate::notify::email::spec::{MailStyle, Threading};
-use crate::notify::letter::Content;
-use crate::notify::telling;
+use crate::domain::mail::address::MailAddress;
+use crate::domain::mail::domain::MailDomain;
+use crate::domain::time::timestamp::Timestamp;
+use crate::notify::content::Content;
+use crate::notify::content::render;
+use crate::notify::email::config::{MailStyle, Threading};
 
 /// What stands on every mail of a channel.
 pub(super) struct MessageHeaders {
@@ -41,7 +41,7 @@ impl MessageHeaders {
         to: &MailAddress,
         now: Timestamp,
     ) -> Vec<u8> {
-        let letter = telling::letter(event);
+        let letter = render::letter(event);
         let MailStyle { message_id_domain: domain, subject_prefix, .. } = &self.style;
         let subject = format!("{subject_prefix} {}", letter.subject);
         let mut headers = Headers::new();

@@ -12,13 +12,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::domain::delivery::{Outcome, OutcomeClass, Scope};
-use crate::domain::mail_address::MailAddress;
-use crate::domain::refusal::Classification;
-use crate::notify::email::program::{self, ExitReason, ProcessOutput};
-use crate::notify::email::reply::{Envelope, Phase};
-use crate::notify::email::spec::SendmailSpec;
-use crate::notify::fault::failed_outcome;
-use crate::notify::plain;
+use crate::domain::mail::address::MailAddress;
+use crate::domain::mail::smtp_refusal::Classification;
+use crate::notify::email::config::SendmailSpec;
+use crate::notify::email::smtp::error::{Envelope, Phase};
+use crate::notify::excerpt;
+use crate::notify::subprocess::{self, ExitReason, ProcessOutput};
+use crate::notify::transport_error::failed_outcome;
 
 /// The program.
 pub(super) struct Sendmail {
@@ -48,7 +48,7 @@ impl Sendmail {
         // The program writes to a mailbox of this system, whose lines end as all lines here do.
         let message = with_unix_lines(message);
         let SendmailSpec { program, timeout } = &self.spec;
-        let ran = program::run(program, &arguments, &message, *timeout).await;
+        let ran = subprocess::run(program, &arguments, &message, *timeout).await;
         // The first argument of a program of many names, like that of busybox, is no secret.
         let arguments =
             program.command.iter().enumerate().skip(1).filter_map(|(number, argument)| {
@@ -81,7 +81,7 @@ impl Sendmail {
     fn classify(&self, ran: &ProcessOutput, known: &Envelope, hidden: &[String]) -> Outcome {
         let name = self.name();
         let complaint = String::from_utf8_lossy(&ran.stderr);
-        let snippet = plain::redacted_excerpt(&ran.stderr, hidden);
+        let snippet = excerpt::redacted_excerpt(&ran.stderr, hidden);
         let (class, said) = match &ran.exit {
             ExitReason::Exit(code) => {
                 let ruling = ruling(*code, &complaint, known);
@@ -121,7 +121,7 @@ impl Sendmail {
                 (OutcomeClass::Retryable, "did not read the mail in time".to_owned())
             }
             ExitReason::NotStarted(error) => {
-                (start_class(error), program::not_started(name, error))
+                (start_class(error), subprocess::not_started(name, error))
             }
         };
         Outcome { snippet, ..failed_outcome(class, SENDMAIL, format!("`{name}` {said}")) }

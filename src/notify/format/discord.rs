@@ -6,11 +6,11 @@
 use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
-use crate::notify::answer::{Classification, HttpResponse};
-use crate::notify::format::chat::{ChatRules, is_empty_success};
-use crate::notify::format::limit::{Unit, no_escape, truncate_escaped};
-use crate::notify::format::note::{ChatMessage, Severity};
-use crate::notify::said::Verdict;
+use crate::notify::format::chat_message::{ChatMessage, Severity};
+use crate::notify::format::chat_response::{ChatRules, is_empty_success};
+use crate::notify::format::truncate::{Unit, no_escape, truncate_escaped};
+use crate::notify::webhook::response::{Classification, HttpResponse};
+use crate::notify::webhook::verdict::Verdict;
 
 /// The message; `occurred_at` is shown in the time of the reader.
 pub(super) fn render(note: &ChatMessage, occurred_at: String) -> Value {
@@ -90,9 +90,9 @@ const FOOTER_MAX: usize = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::channel::Accepts;
-    use crate::domain::timestamp::Timestamp;
-    use crate::notify::format::chat::classify;
+    use crate::domain::delivery::channel::Accepts;
+    use crate::domain::time::timestamp::Timestamp;
+    use crate::notify::format::chat_response::classify;
 
     #[test]
     fn no_message_can_be_too_long_as_a_whole() {

@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
-use crate::notify::answer::{Classification, HttpResponse};
-use crate::notify::format::chat::ChatRules;
-use crate::notify::format::limit::{Unit, no_escape, truncate_escaped};
-use crate::notify::format::note::{ChatMessage, Severity};
-use crate::notify::said::Verdict;
+use crate::notify::format::chat_message::{ChatMessage, Severity};
+use crate::notify::format::chat_response::ChatRules;
+use crate::notify::format::truncate::{Unit, no_escape, truncate_escaped};
+use crate::notify::webhook::response::{Classification, HttpResponse};
+use crate::notify::webhook::verdict::Verdict;
 
 /// The message without its topic. ntfy shows its text as it is.
 pub(super) fn render(note: &ChatMessage) -> Value {
@@ -77,9 +77,9 @@ const QUOTA_WAIT: Duration = Duration::from_hours(3);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::channel::Accepts;
-    use crate::domain::timestamp::Timestamp;
-    use crate::notify::format::chat::classify;
+    use crate::domain::delivery::channel::Accepts;
+    use crate::domain::time::timestamp::Timestamp;
+    use crate::notify::format::chat_response::classify;
 
     #[test]
     fn an_answer_means_what_ntfy_means_by_it() {

@@ -6,12 +6,12 @@
 use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
-use crate::notify::answer::{Classification, HttpResponse};
-use crate::notify::format::chat::{ChatRules, is_empty_success};
-use crate::notify::format::limit::{Unit, truncate_escaped};
-use crate::notify::format::note::ChatMessage;
-use crate::notify::letter::Field;
-use crate::notify::said::Verdict;
+use crate::notify::content::Field;
+use crate::notify::format::chat_message::ChatMessage;
+use crate::notify::format::chat_response::{ChatRules, is_empty_success};
+use crate::notify::format::truncate::{Unit, truncate_escaped};
+use crate::notify::webhook::response::{Classification, HttpResponse};
+use crate::notify::webhook::verdict::Verdict;
 
 /// The message.
 pub(super) fn render(note: &ChatMessage) -> Value {
@@ -109,9 +109,9 @@ const GONE: [&str; 8] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::channel::Accepts;
-    use crate::domain::timestamp::Timestamp;
-    use crate::notify::format::chat::classify;
+    use crate::domain::delivery::channel::Accepts;
+    use crate::domain::time::timestamp::Timestamp;
+    use crate::notify::format::chat_response::classify;
 
     #[test]
     fn an_answer_means_what_slack_means_by_it() {

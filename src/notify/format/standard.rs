@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::domain::avatar::Avatar;
+use crate::domain::avatar::status::Status;
+use crate::domain::avatar::transition::Transition;
 use crate::domain::condition::{Condition, ConditionSubject};
-use crate::domain::dead_letter::DeadLetter;
+use crate::domain::delivery::dead_letter::DeadLetter;
+use crate::domain::delivery::recipient_health::masked;
 use crate::domain::event::{Event, Subject};
-use crate::domain::recipient::masked;
-use crate::domain::status::Status;
-use crate::domain::transition::Transition;
 
 /// The body about that event, the same bytes every time.
 pub fn render(event: &Event) -> Vec<u8> {
@@ -202,12 +202,12 @@ mod tests {
     use super::*;
     use crate::domain::account::AccountName;
     use crate::domain::avatar::AvatarId;
-    use crate::domain::channel::ChannelName;
+    use crate::domain::avatar::transition::Previous;
     use crate::domain::condition::{OutageCause, Phase};
+    use crate::domain::delivery::channel::ChannelName;
     use crate::domain::event::EventKind;
     use crate::domain::id::EventId;
-    use crate::domain::timestamp::Timestamp;
-    use crate::domain::transition::Previous;
+    use crate::domain::time::timestamp::Timestamp;
 
     const DETECTED_AT: Timestamp = Timestamp::from_millis(1_795_432_522_123);
 

@@ -7,11 +7,11 @@
 use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
-use crate::notify::answer::{Classification, HttpResponse};
-use crate::notify::format::chat::ChatRules;
-use crate::notify::format::limit::{Unit, truncate_escaped};
-use crate::notify::format::note::{ChatMessage, Severity};
-use crate::notify::said::Verdict;
+use crate::notify::format::chat_message::{ChatMessage, Severity};
+use crate::notify::format::chat_response::ChatRules;
+use crate::notify::format::truncate::{Unit, truncate_escaped};
+use crate::notify::webhook::response::{Classification, HttpResponse};
+use crate::notify::webhook::verdict::Verdict;
 
 /// The message.
 pub(super) fn render(note: &ChatMessage) -> Value {
@@ -114,9 +114,9 @@ const FACTS_MAX: usize = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::channel::Accepts;
-    use crate::domain::timestamp::Timestamp;
-    use crate::notify::format::chat::classify;
+    use crate::domain::delivery::channel::Accepts;
+    use crate::domain::time::timestamp::Timestamp;
+    use crate::notify::format::chat_response::classify;
 
     #[test]
     fn an_answer_means_what_a_workflow_means_by_it() {

@@ -12,11 +12,11 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value, json};
 
 use crate::domain::condition::ConditionSubject;
+use crate::domain::delivery::template_tree::{TemplateTree, element, member};
 use crate::domain::event::{Event, Subject};
-use crate::domain::foreign_text::sanitize_line;
-use crate::domain::template_tree::{TemplateTree, element, member};
-use crate::notify::format::note::{ChatMessage, Severity};
+use crate::notify::format::chat_message::{ChatMessage, Severity};
 use crate::notify::format::{cloudevents, standard, template_bounds};
+use crate::text::sanitize::sanitize_line;
 
 /// A template, and what its body is called.
 #[derive(Clone, Debug, PartialEq)]

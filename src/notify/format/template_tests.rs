@@ -1,14 +1,14 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::notify::format::sample;
+use crate::notify::format::samples;
 
 fn check(source: &str, expected: Value) {
     check_named("Jane, English", source, expected);
 }
 
 fn check_named(name: &str, source: &str, expected: Value) {
-    let event = &sample::hostile(name)[0];
+    let event = &samples::hostile(name)[0];
     let template = Template {
         tree: TemplateTree::Object(vec![("x".into(), TemplateTree::Text(source.into()))]),
         content_type: "application/json".to_owned(),
@@ -20,7 +20,7 @@ fn check_named(name: &str, source: &str, expected: Value) {
 fn refused(source: &str, expected: &str) {
     let tree = TemplateTree::List(vec![TemplateTree::Text(source.into())]);
     let template = Template { tree, content_type: String::new() };
-    let faults = template.check(&sample::all());
+    let faults = template.check(&samples::all());
     assert_eq!(faults.len(), 1, "for {source}: {faults:?}");
     assert_eq!(faults[0].path, "[0]");
     assert!(faults[0].message.contains(expected), "for {source}: {}", faults[0].message);
@@ -63,7 +63,7 @@ fn what_cannot_be_rendered_is_found_before_it_is_needed() {
 
 #[test]
 fn a_name_is_never_more_than_a_value() {
-    for name in sample::NAMES {
+    for name in samples::NAMES {
         check_named(name, "{{ avatar_name }}", json!(name));
         check_named(name, "{{ data.avatar.name }}!", json!(format!("{name}!")));
     }
@@ -72,7 +72,7 @@ fn a_name_is_never_more_than_a_value() {
 /// Renders it on a stack as small as that of a thread, and says what comes of it.
 fn render_apart(source: String) -> Result<(), TemplateError> {
     let work = move || {
-        let event = &sample::hostile("Jane")[0];
+        let event = &samples::hostile("Jane")[0];
         let tree = TemplateTree::Text(source);
         Template { tree, content_type: String::new() }.render(event).map(drop)
     };
@@ -197,8 +197,8 @@ fn many_texts_together_cannot_take_too_long() {
         let texts = (0..count).map(|_| TemplateTree::Text(text.to_owned())).collect();
         Template { tree: TemplateTree::List(texts), content_type: String::new() }
     };
-    assert!(tree(9).check(&sample::all()).is_empty());
-    assert!(tree(990).check(&sample::all())[0].message.contains("fuel"));
+    assert!(tree(9).check(&samples::all()).is_empty());
+    assert!(tree(990).check(&samples::all())[0].message.contains("fuel"));
 }
 
 #[test]
@@ -206,6 +206,6 @@ fn many_texts_together_cannot_make_too_much() {
     let text = || TemplateTree::Text("x".repeat(8000));
     let tree = TemplateTree::List((0..9).map(|_| text()).collect());
     let template = Template { tree, content_type: String::new() };
-    let faults = template.check(&sample::all());
+    let faults = template.check(&samples::all());
     assert_eq!(faults[0].message, "makes a body of more than 65536 bytes");
 }

@@ -111,7 +111,7 @@ async fn an_empty_message_is_never_sent() {
     let channel = email(spec(&mailbox, SmtpTls::None));
     for body in [&b""[..], b"\r\n", b" \n"] {
         let empty = OutboundMessage { body: body.to_vec(), ..parcel(&channel) };
-        let outcome = channel.deliver(&empty, news::DETECTED_AT).await;
+        let outcome = channel.deliver(&empty, sample_events::DETECTED_AT).await;
         assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Rejected, "render"));
         assert!(outcome.error.unwrap().contains("empty"));
     }

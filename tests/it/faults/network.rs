@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener as StdListener};
 use std::time::Duration;
 
-use avatar_watch::domain::trouble::FailureKind;
+use avatar_watch::domain::polling::poll_failure::FailureKind;
 
 use super::full::full;
 use super::scene::{IMPATIENT, Scene, given};

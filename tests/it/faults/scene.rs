@@ -6,21 +6,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use avatar_watch::argil::client::{Client, ClientSpec};
-use avatar_watch::daemon::plan::RuntimeConfig;
 use avatar_watch::daemon::ports::AvatarSource;
+use avatar_watch::daemon::runtime_config::RuntimeConfig;
 use avatar_watch::domain::avatar::AvatarId;
-use avatar_watch::domain::listing::ListObservation;
-use avatar_watch::domain::observation::Observation;
-use avatar_watch::domain::status::Status;
-use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::domain::trouble::{FailureKind, PollFailure};
-use avatar_watch::domain::watch::Watch;
+use avatar_watch::domain::avatar::status::Status;
+use avatar_watch::domain::polling::list_observation::ListObservation;
+use avatar_watch::domain::polling::observation::Observation;
+use avatar_watch::domain::polling::poll_failure::{FailureKind, PollFailure};
+use avatar_watch::domain::polling::watch::Watch;
+use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::secret::Secret;
 use serde_json::Value;
 
 use crate::harness::argil::{Answer, FakeArgil};
+use crate::harness::mail_server::Post;
 use crate::harness::plans::{operator, plan, seconds, with_avatar, with_channel};
-use crate::harness::post::Post;
 use crate::harness::world::{Counted, World};
 
 /// The daemon and what is around it.

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use avatar_watch::daemon::ports::Clock;
-use avatar_watch::domain::moment::Monotonic;
-use avatar_watch::domain::timestamp::Timestamp;
+use avatar_watch::domain::time::monotonic::Monotonic;
+use avatar_watch::domain::time::timestamp::Timestamp;
 
 /// The clock; clones are the same clock.
 #[derive(Clone, Debug)]

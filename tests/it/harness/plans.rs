@@ -5,20 +5,20 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avatar_watch::daemon::log_throttle::TemplateFallbackLog;
-use avatar_watch::daemon::plan::{
+use avatar_watch::daemon::background::log_throttle::TemplateFallbackLog;
+use avatar_watch::daemon::runtime_config::{
     AccountRuntime, ChannelRuntime, RuntimeConfig, Strategy, WatchedAvatar,
 };
 use avatar_watch::domain::account::AccountName;
+use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
-use avatar_watch::domain::backoff::Backoff;
-use avatar_watch::domain::cadence::{PollIntervals, TrainingInterval};
-use avatar_watch::domain::channel::ChannelName;
+use avatar_watch::domain::delivery::channel::ChannelName;
+use avatar_watch::domain::delivery::retry_policy::DeliveryPolicy;
 use avatar_watch::domain::event::EventKind;
-use avatar_watch::domain::key_gate::BreakerBackoff;
-use avatar_watch::domain::observation::Observation;
-use avatar_watch::domain::retry::DeliveryPolicy;
-use avatar_watch::domain::status::Status;
+use avatar_watch::domain::polling::backoff::Backoff;
+use avatar_watch::domain::polling::circuit_breaker::BreakerBackoff;
+use avatar_watch::domain::polling::interval::{PollIntervals, TrainingInterval};
+use avatar_watch::domain::polling::observation::Observation;
 
 /// A plan without avatars and channels.
 pub(crate) fn plan<S, N>(source: Arc<S>) -> RuntimeConfig<S, N> {

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::location::ConfigFile;
-use avatar_watch::daemon::chance::Rng;
-use avatar_watch::daemon::checked;
 use avatar_watch::daemon::error::DaemonError;
+use avatar_watch::daemon::load_config;
 use avatar_watch::daemon::ports::Clock;
+use avatar_watch::daemon::rng::Rng;
 use avatar_watch::daemon::supervisor::Daemon;
-use avatar_watch::domain::moment::Monotonic;
-use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::live::feed::EventBus;
+use avatar_watch::domain::time::monotonic::Monotonic;
+use avatar_watch::domain::time::timestamp::Timestamp;
+use avatar_watch::runtime::event_bus::EventBus;
 
 use crate::harness::argil::FakeArgil;
 use crate::harness::clock::HandClock;
@@ -44,7 +44,7 @@ async fn a_loop_that_panics_ends_the_daemon() {
     argil.set_status("a1", "IDLE");
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
     let settings =
-        checked::load(&ConfigFile::named(bench.config()), &Environment::default()).unwrap();
+        load_config::load(&ConfigFile::named(bench.config()), &Environment::default()).unwrap();
     let (clock, breaks) = (HandClock::new(), Arc::<AtomicBool>::default());
     let brittle = Brittle(clock.clone(), Arc::clone(&breaks));
     let feed = EventBus::default();

@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex};
 
 use avatar_watch::daemon::ports::AvatarSource;
 use avatar_watch::domain::avatar::AvatarId;
+use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::delivery::OutcomeClass;
-use avatar_watch::domain::listing::ListObservation;
-use avatar_watch::domain::observation::{Observation, PollError};
-use avatar_watch::domain::status::Status;
-use avatar_watch::domain::timestamp::Timestamp;
+use avatar_watch::domain::polling::list_observation::ListObservation;
+use avatar_watch::domain::polling::observation::{Observation, PollError};
+use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::store::reader::DeliveryFilter;
-use avatar_watch::telemetry::log::{LogFormat, init_with_writer};
+use avatar_watch::telemetry::init::{LogFormat, init_with_writer};
 use serde_json::Value;
 use tracing::subscriber::DefaultGuard;
 
+use crate::harness::mail_server::{Answer, Gallery, Post, outcome};
 use crate::harness::plans::{id, plan, seconds, seen, with_avatar, with_channel};
-use crate::harness::post::{Answer, Gallery, Post, outcome};
 use crate::harness::world::World;
 
 /// The log of this thread, for as long as it is held.

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use avatar_watch::domain::avatar::AvatarId;
+use avatar_watch::domain::avatar::status::Status;
+use avatar_watch::domain::avatar::transition::Transition;
 use avatar_watch::domain::delivery::{DeliveryId, OutcomeClass};
 use avatar_watch::domain::id::EventId;
-use avatar_watch::domain::moment::Monotonic;
-use avatar_watch::domain::status::Status;
-use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::domain::transition::Transition;
+use avatar_watch::domain::time::monotonic::Monotonic;
+use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::store::reader::{AttemptRow, DeliveryRow};
 
 /// Everything that the oracle judges.

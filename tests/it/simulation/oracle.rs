@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use avatar_watch::domain::avatar::AvatarId;
+use avatar_watch::domain::avatar::status::Status;
+use avatar_watch::domain::avatar::transition::{Previous, Transition};
 use avatar_watch::domain::id::EventId;
-use avatar_watch::domain::status::Status;
-use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::domain::transition::{Previous, Transition};
+use avatar_watch::domain::time::timestamp::Timestamp;
 
 use crate::simulation::history::{EventRow, History, Look, PlanNote, Shown};
 use crate::simulation::oracle_trainings::{Trained, trained};

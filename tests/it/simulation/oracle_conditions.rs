@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::delivery::OutcomeClass;
-use avatar_watch::domain::recipient::masked;
-use avatar_watch::domain::status::Status;
+use avatar_watch::domain::delivery::recipient_health::masked;
 
 use crate::simulation::history::{Call, ConditionEvent, History, Look, Shown};
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use avatar_watch::domain::delivery::{DeliveryId, OutcomeClass};
 
-use crate::simulation::act::{OPERATOR, OPERATOR_SUBJECT};
+use crate::simulation::action::{OPERATOR, OPERATOR_SUBJECT};
 use crate::simulation::history::{Call, Delivery, History};
 use crate::simulation::oracle::Expected;
 

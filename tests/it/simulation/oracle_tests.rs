@@ -4,12 +4,12 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use avatar_watch::domain::avatar::status::Status;
+use avatar_watch::domain::avatar::transition::{Earlier, Previous, Transition};
 use avatar_watch::domain::delivery::{DeliveryId, OutcomeClass};
 use avatar_watch::domain::id::EventId;
-use avatar_watch::domain::roll::RandomBits;
-use avatar_watch::domain::status::Status;
-use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::domain::transition::{Earlier, Previous, Transition};
+use avatar_watch::domain::random::RandomBits;
+use avatar_watch::domain::time::timestamp::Timestamp;
 
 use crate::simulation::history::{Call, ConditionEvent, Delivery, EventRow, History, Look, Shown};
 use crate::simulation::{oracle, simulate};

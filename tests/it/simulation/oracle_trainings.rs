@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use avatar_watch::domain::avatar::AvatarId;
-use avatar_watch::domain::transition::{Previous, Transition};
+use avatar_watch::domain::avatar::transition::{Previous, Transition};
 
 use crate::simulation::history::History;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avatar_watch::secret::Secret;
-use avatar_watch::web::access::AccessPolicy;
+use avatar_watch::web::auth::AccessPolicy;
 use avatar_watch::web::connection_limit::CHECKS_MAX;
 use avatar_watch::web::server::Limits;
 use rustix::net::sockopt::set_socket_recv_buffer_size;

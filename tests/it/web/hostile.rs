@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use avatar_watch::domain::read_access::ReadAccess;
 use avatar_watch::secret::Secret;
-use avatar_watch::web::access::AccessPolicy;
+use avatar_watch::web::auth::AccessPolicy;
 use avatar_watch::web::server::Limits;
 
 use super::own_desk::{HINT_TOKEN, OwnDesk, serve};

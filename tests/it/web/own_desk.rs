@@ -4,25 +4,25 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use avatar_watch::domain::channel::ChannelName;
+use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::delivery::{DeliveryState, Outcome, OutcomeClass, Scope};
 use avatar_watch::domain::id::EventId;
-use avatar_watch::domain::moment::Monotonic;
+use avatar_watch::domain::random::RandomBits;
 use avatar_watch::domain::read_access::ReadAccess;
-use avatar_watch::domain::roll::RandomBits;
-use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::live::feed::{EventBus, LiveEvent};
-use avatar_watch::live::metrics::{Dropped, Metrics};
-use avatar_watch::live::sights::LastSeen;
+use avatar_watch::domain::time::monotonic::Monotonic;
+use avatar_watch::domain::time::timestamp::Timestamp;
+use avatar_watch::runtime::event_bus::{EventBus, LiveEvent};
+use avatar_watch::runtime::last_seen::LastSeen;
+use avatar_watch::runtime::metrics::{Dropped, Metrics};
 use avatar_watch::secret::Secret;
 use avatar_watch::store::handle::Store;
 use avatar_watch::store::writer::Writer;
-use avatar_watch::web::access::AccessPolicy;
-use avatar_watch::web::desk::{AppState, ConfigView, Now, READERS_MAX};
-use avatar_watch::web::hints::{self, Hints, TASKS_MAX};
-use avatar_watch::web::routes;
+use avatar_watch::web::auth::AccessPolicy;
+use avatar_watch::web::endpoints::hints::{self, Hints, TASKS_MAX};
+use avatar_watch::web::reader_cache::ReaderCache;
+use avatar_watch::web::router;
 use avatar_watch::web::server::{self, Limits};
-use avatar_watch::web::shelf::ReaderCache;
+use avatar_watch::web::state::{AppState, ConfigView, Now, READERS_MAX};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 /// A desk with a new database of its own, and what keeps both alive.
@@ -90,7 +90,7 @@ pub(super) fn serve(desk: AppState, limits: Limits) -> SocketAddr {
     let (_, token) = watch::channel(Some(Secret::new(HINT_TOKEN)));
     let tasks = Arc::new(Semaphore::new(TASKS_MAX));
     let hints = hints::routes(Hints { token, hinted: desk.poll_requests.clone(), tasks });
-    let routes = routes::routes(desk, hints);
+    let routes = router::routes(desk, hints);
     tokio::spawn(server::run(listener, routes, limits, std::future::pending(), |_| {}));
     place
 }

@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use avatar_watch::domain::channel::ChannelName;
-use avatar_watch::domain::timestamp::Timestamp;
-use avatar_watch::store::channels::ChannelTarget;
-use avatar_watch::web::desk::READERS_MAX;
+use avatar_watch::domain::delivery::channel::ChannelName;
+use avatar_watch::domain::time::timestamp::Timestamp;
+use avatar_watch::store::tables::channels::ChannelTarget;
 use avatar_watch::web::server::Limits;
+use avatar_watch::web::state::READERS_MAX;
 
 use super::own_desk::{OwnDesk, serve};
 use super::*;

@@ -1,6 +1,6 @@
 //! The stream: nothing is missed between two of them.
 
-use avatar_watch::live::feed::LiveEvent;
+use avatar_watch::runtime::event_bus::LiveEvent;
 use avatar_watch::web::server::Limits;
 
 use super::own_desk::{OwnDesk, serve, tried};

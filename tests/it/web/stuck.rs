@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avatar_watch::domain::read_access::ReadAccess;
-use avatar_watch::web::access::AccessPolicy;
-use avatar_watch::web::desk::LoopState;
+use avatar_watch::web::auth::AccessPolicy;
 use avatar_watch::web::server::Limits;
+use avatar_watch::web::state::LoopState;
 use tokio::sync::watch;
 
 use super::own_desk::{OwnDesk, desk, serve};

@@ -3,9 +3,9 @@
 
 use std::io::Write as _;
 
-use avatar_watch::domain::channel::Accepts;
-use avatar_watch::domain::template_tree::TemplateTree;
-use avatar_watch::notify::format::choice::Format;
+use avatar_watch::domain::delivery::channel::Accepts;
+use avatar_watch::domain::delivery::template_tree::TemplateTree;
+use avatar_watch::notify::format::kind::Format;
 use avatar_watch::notify::format::template::Template;
 use flate2::Compression;
 use flate2::write::GzEncoder;

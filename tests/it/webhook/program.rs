@@ -7,7 +7,7 @@ use avatar_watch::config::file;
 use avatar_watch::config::location::ConfigFile;
 use avatar_watch::config::settings::ChannelKind;
 use avatar_watch::daemon::wiring;
-use avatar_watch::domain::reach::EgressPolicy;
+use avatar_watch::domain::delivery::egress_policy::EgressPolicy;
 
 use super::*;
 use crate::harness::argil::FakeArgil;

@@ -1,0 +1,323 @@
+//! What an answer of the API means: one of the five observations.
+//!
+//! Pure. Only a 200 that names the asked avatar and its status says anything about that status;
+//! nothing is guessed from any other answer, and an answer that was not read whole keeps what
+//! its status code said. A body says nothing before its coding was understood.
+
+use std::time::Duration;
+
+use crate::argil::excerpt::sanitize_excerpt;
+use crate::argil::json::{self, DecodeError};
+use crate::argil::list::List;
+use crate::domain::avatar::AvatarId;
+use crate::domain::delivery::retry_after;
+use crate::domain::polling::list_observation::ListObservation;
+use crate::domain::polling::observation::{Denial, Observation, PollError};
+use crate::domain::time::timestamp::Timestamp;
+use crate::mask::Mask;
+
+/// One answer, as far as it was read.
+#[derive(Debug)]
+pub struct ApiResponse<'a> {
+    /// The HTTP status code.
+    pub code: u16,
+    /// Every `Retry-After` header.
+    pub retry_after: Vec<&'a str>,
+    /// The `Date` header.
+    pub date: Option<&'a str>,
+    /// Where a redirect points to: its host.
+    pub redirect_host: Option<String>,
+    /// The headers that may tell of pages.
+    pub paging: Vec<(&'a str, &'a str)>,
+    /// The body without its codings, as much of it as came.
+    pub body: &'a [u8],
+    /// Why its codings could not be taken off, if so; goes on after "the answer".
+    pub decode_error: Option<String>,
+    /// Why the body is not whole, if it is not.
+    pub failure: Option<(PollError, String)>,
+}
+
+/// Reads an answer about the avatar `id` that came at `now`. The key is taken out of every text
+/// that the server wrote.
+pub fn classify(
+    answer: &ApiResponse<'_>,
+    id: &AvatarId,
+    mask: &Mask,
+    now: Timestamp,
+) -> Observation {
+    match answer.code {
+        200 => seen(answer, id, mask),
+        // Whoever wrote it, nobody knows what it says.
+        404 if answer.decode_error.is_some() => Observation::Failed {
+            fault: PollError::UnknownEncoding,
+            reason: error_text(answer, mask),
+        },
+        // A page, or what is no text, comes from somebody between us and the API, who knows no
+        // avatars.
+        404 if json::is_web_page(answer.body) || json::is_binary(answer.body) => {
+            Observation::Failed {
+                fault: PollError::InvalidResponse,
+                reason: error_text(answer, mask),
+            }
+        }
+        404 => Observation::Missing { reason: error_text(answer, mask) },
+        _ => classify_failure(answer, mask, now),
+    }
+}
+
+/// Reads an answer about all avatars of the account that came at `now`; `list` is what its body
+/// came to, if it was one of a 200.
+pub fn classify_list(
+    answer: &ApiResponse<'_>,
+    list: Option<Result<List, DecodeError>>,
+    mask: &Mask,
+    now: Timestamp,
+) -> ListObservation {
+    if answer.code != 200 {
+        return ListObservation::Failed(classify_failure(answer, mask, now));
+    }
+    if let Some((fault, flaw)) = &answer.failure {
+        return ListObservation::Failed(Observation::Failed {
+            fault: *fault,
+            reason: flaw.clone(),
+        });
+    }
+    match list.unwrap_or(Err(DecodeError::Empty)) {
+        Ok(List { avatars, unclear, unusable }) => {
+            let page = page(answer, avatars.len() + unusable, mask);
+            ListObservation::Listed { avatars, unclear, unusable, page }
+        }
+        Err(unusable) => {
+            let reason = unusable.to_string();
+            let fault = if unusable.is_too_large() {
+                PollError::RequestRejected
+            } else {
+                PollError::InvalidResponse
+            };
+            ListObservation::Failed(Observation::Failed { fault, reason })
+        }
+    }
+}
+
+/// An answer that shows nothing, whatever was asked.
+fn classify_failure(answer: &ApiResponse<'_>, mask: &Mask, now: Timestamp) -> Observation {
+    let reason = error_text(answer, mask);
+    let fault = match answer.code {
+        401 => return Observation::Denied { denial: Denial::Key, reason },
+        // Whether the key may do this says nothing about what else it may do.
+        403 => return Observation::Denied { denial: Denial::Avatar, reason },
+        429 => return Observation::Throttled { retry_after: retry_after(answer, now), reason },
+        503 => match retry_after(answer, now) {
+            Some(wait) => return Observation::Throttled { retry_after: Some(wait), reason },
+            None => PollError::InvalidResponse,
+        },
+        300..=399 if answer.redirect_host.is_some() => PollError::Misrouted,
+        // A timeout, or a request that came too early: both mend themselves.
+        408 | 425 => PollError::InvalidResponse,
+        400..=499 => PollError::RequestRejected,
+        _ => PollError::InvalidResponse,
+    };
+    Observation::Failed { fault, reason }
+}
+
+/// Why a list of that length is one page of a longer one, if its headers say so.
+fn page(answer: &ApiResponse<'_>, length: usize, mask: &Mask) -> Option<String> {
+    let number = |value: &str| value.trim().parse::<usize>().ok();
+    answer.paging.iter().find_map(|(name, value)| {
+        let more = match *name {
+            "link" => links_to_next(value),
+            name if name.contains("pages") || name == "x-page" => number(value) > Some(1),
+            name if name.starts_with("x-total") => number(value).is_none_or(|all| all > length),
+            _ => false,
+        };
+        let masked = mask.whole(value);
+        let shown: String = masked.chars().take(HEADER_SHOWN_MAX).collect();
+        more.then(|| format!("its header `{}` is `{}`", mask.whole(name), shown.escape_debug()))
+    })
+}
+
+/// Whether a `Link` header has a target with the relation `next` (RFC 8288, section 3).
+fn links_to_next(value: &str) -> bool {
+    value.split(',').any(|link| {
+        let rels = link.split(';').skip(1).filter_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("rel").then_some(value.trim().trim_matches('"'))
+        });
+        let mut words = rels.flat_map(str::split_ascii_whitespace);
+        words.any(|word| word.eq_ignore_ascii_case("next"))
+    })
+}
+
+/// A 200: the avatar, if the body is whole and tells of it.
+fn seen(answer: &ApiResponse<'_>, id: &AvatarId, mask: &Mask) -> Observation {
+    if let Some((fault, flaw)) = &answer.failure {
+        return Observation::Failed { fault: *fault, reason: flaw.clone() };
+    }
+    match json::read_avatar(answer.body, id, mask) {
+        Ok(avatar) => Observation::Seen(Box::new(avatar)),
+        Err(DecodeError::OtherId(other)) => {
+            let other = sanitize_excerpt(&other, mask);
+            let reason = format!("the answer is about another avatar, `{other}`");
+            Observation::Failed { fault: PollError::RequestRejected, reason }
+        }
+        Err(unusable) => {
+            Observation::Failed { fault: PollError::InvalidResponse, reason: unusable.to_string() }
+        }
+    }
+}
+
+/// The status code, with what the server wrote about it.
+fn error_text(answer: &ApiResponse<'_>, mask: &Mask) -> String {
+    let code = answer.code;
+    if let Some(host) = &answer.redirect_host {
+        let host = sanitize_excerpt(host, mask);
+        return format!("the API answered {code}, a redirect to `{host}`, which is not followed");
+    }
+    if let Some(why) = &answer.decode_error {
+        return format!("the API answered {code}, and the answer {why}");
+    }
+    if json::is_web_page(answer.body) {
+        return format!("the API answered {code} with a web page");
+    }
+    if json::is_binary(answer.body) {
+        return format!("the API answered {code} with a body that is no text");
+    }
+    let words = sanitize_excerpt(&json::error_text(answer.body), mask);
+    if words.is_empty() {
+        format!("the API answered {code}")
+    } else {
+        format!("the API answered {code}: `{words}`")
+    }
+}
+
+/// The longest wait that any of the headers asks for.
+fn retry_after(answer: &ApiResponse<'_>, now: Timestamp) -> Option<Duration> {
+    let waits = answer.retry_after.iter();
+    waits.filter_map(|text| retry_after::parse(text, answer.date, now, RETRY_AFTER_MAX)).max()
+}
+
+/// Characters of a header that are repeated at most.
+const HEADER_SHOWN_MAX: usize = 40;
+/// No answer keeps us away for longer than this.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(code: u16, body: &str) -> ApiResponse<'_> {
+        ApiResponse {
+            code,
+            retry_after: Vec::new(),
+            date: None,
+            redirect_host: None,
+            paging: Vec::new(),
+            body: body.as_bytes(),
+            decode_error: None,
+            failure: None,
+        }
+    }
+
+    fn look(answer: &ApiResponse<'_>) -> Observation {
+        let id = AvatarId::parse("a1").unwrap();
+        classify(answer, &id, &Mask::new(["k3y-k3y"]), Timestamp::from_millis(0))
+    }
+
+    #[test]
+    fn each_code_has_its_meaning() {
+        let check = |code, body: &str, expected: &str| {
+            assert_eq!(format!("{:?}", look(&answer(code, body))), expected);
+        };
+        check(404, "", r#"Missing { reason: "the API answered 404" }"#);
+        check(
+            404,
+            " <!doctype html>",
+            r#"Failed { fault: Unusable, reason: "the API answered 404 with a web page" }"#,
+        );
+        check(
+            404,
+            "P\0N\0G\0",
+            "Failed { fault: Unusable, reason: \"the API answered 404 with a body that is no \
+             text\" }",
+        );
+        check(
+            401,
+            r#"{"code":401,"message":"bad key k3y-k3y"}"#,
+            r#"Denied { denial: Key, reason: "the API answered 401: `bad key ***`" }"#,
+        );
+        check(
+            403,
+            "<html>",
+            r#"Denied { denial: Avatar, reason: "the API answered 403 with a web page" }"#,
+        );
+        check(429, "", r#"Throttled { retry_after: None, reason: "the API answered 429" }"#);
+        check(503, "", r#"Failed { fault: Unusable, reason: "the API answered 503" }"#);
+        check(
+            500,
+            "upstream\nexploded",
+            r#"Failed { fault: Unusable, reason: "the API answered 500: `upstream exploded`" }"#,
+        );
+        check(204, "", r#"Failed { fault: Unusable, reason: "the API answered 204" }"#);
+        check(304, "", r#"Failed { fault: Unusable, reason: "the API answered 304" }"#);
+        check(
+            200,
+            r#"{"id":"k3y-k3y\u202e","status":"IDLE"}"#,
+            "Failed { fault: Wrong, reason: \"the answer is about another avatar, `***`\" }",
+        );
+    }
+
+    #[test]
+    fn a_body_that_was_not_decoded_proves_nothing() {
+        let check = |code, expected: &str| {
+            let undecoded = Some("has a content coding that is not known, `x`".to_owned());
+            let coded = ApiResponse { decode_error: undecoded, ..answer(code, "") };
+            assert_eq!(format!("{:?}", look(&coded)), expected);
+        };
+        let why = "and the answer has a content coding that is not known, `x`";
+        check(404, &format!("Failed {{ fault: Coding, reason: \"the API answered 404, {why}\" }}"));
+        check(401, &format!("Denied {{ denial: Key, reason: \"the API answered 401, {why}\" }}"));
+        check(
+            500,
+            &format!("Failed {{ fault: Unusable, reason: \"the API answered 500, {why}\" }}"),
+        );
+    }
+
+    #[test]
+    fn the_longest_valid_wait_counts() {
+        let check = |code, headers: &[&'static str], expected: Option<u64>| {
+            let throttled = ApiResponse { retry_after: headers.to_vec(), ..answer(code, "") };
+            match look(&throttled) {
+                Observation::Throttled { retry_after, .. } => {
+                    assert_eq!(retry_after, expected.map(Duration::from_secs), "for {headers:?}");
+                }
+                other => panic!("for {headers:?}: {other:?}"),
+            }
+        };
+        check(429, &[], None);
+        check(429, &["-1"], None);
+        check(429, &["soon", "7"], Some(7));
+        check(429, &["120", "7"], Some(120));
+        check(429, &["999999999999"], Some(3600));
+        check(503, &["30"], Some(30));
+        let closed = ApiResponse { retry_after: vec!["soon"], ..answer(503, "") };
+        assert!(matches!(look(&closed), Observation::Failed { .. }));
+    }
+
+    #[test]
+    fn a_body_that_broke_off_keeps_what_the_code_said() {
+        let cut = |code, body| ApiResponse {
+            failure: Some((PollError::Unreachable, "it broke off".into())),
+            ..answer(code, body)
+        };
+        let whole = r#"{"id":"a1","status":"IDLE"}"#;
+        assert!(matches!(look(&cut(401, "{\"mess")), Observation::Denied { .. }));
+        assert_eq!(
+            look(&cut(200, whole)),
+            Observation::Failed {
+                fault: PollError::Unreachable,
+                reason: "it broke off".to_owned()
+            }
+        );
+        assert!(matches!(look(&answer(200, whole)), Observation::Seen(_)));
+    }
+}

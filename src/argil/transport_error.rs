@@ -1,0 +1,221 @@
+//! What broke on the way, in words people understand: digs the cause out of a chain of errors.
+//!
+//! Knows the errors of the system and of TLS, and no HTTP library. Never shows a URL.
+
+use std::error::Error;
+use std::io;
+use std::iter;
+
+use crate::argil::excerpt::sanitize_excerpt;
+use crate::domain::polling::observation::PollError;
+use crate::mask::Mask;
+use crate::tls_failure;
+
+/// How far a request had come when it broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The name of the host was being looked up.
+    Resolve,
+    /// The connection was being made, TLS included.
+    Connect,
+    /// The request was out, or on its way, and no answer had come.
+    Response,
+    /// The head of the answer was there, the body not yet whole.
+    Body,
+}
+
+/// What kind of failure it is, by what may mend it.
+pub fn classify(error: &(dyn Error + 'static)) -> PollError {
+    if causes(error).any(|cause| is_local(cause).is_some()) {
+        PollError::Local
+    } else if causes(error).any(is_about_trust) {
+        PollError::Misrouted
+    } else {
+        PollError::Unreachable
+    }
+}
+
+/// Whether TLS failed because of who is at the other end, and not because it broke off.
+fn is_about_trust(cause: &(dyn Error + 'static)) -> bool {
+    cause.downcast_ref::<rustls::Error>().is_some_and(|error| {
+        matches!(
+            error,
+            rustls::Error::InvalidCertificate(_)
+                | rustls::Error::NoCertificatesPresented
+                | rustls::Error::UnsupportedNameType
+                | rustls::Error::PeerIncompatible(_)
+        )
+    })
+}
+
+/// Says what broke, as a reason for people.
+pub fn describe(error: &(dyn Error + 'static), stage: Stage, host: &str, mask: &Mask) -> String {
+    if let Some(what) = causes(error).find_map(is_local) {
+        return format!("{what} on our side");
+    }
+    if let Some(tls) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+        return format!("TLS failed: {}", sanitize_excerpt(&tls_failure::explain(tls).said, mask));
+    }
+    match stage {
+        Stage::Resolve => format!("cannot resolve `{host}`: {}", source_text(error, mask)),
+        Stage::Connect => format!("no connection to `{host}`: {}", source_text(error, mask)),
+        Stage::Response if has_text(error, CLOSED) => {
+            format!("`{host}` closed the connection without an answer")
+        }
+        Stage::Response if closed_before_answer(error) => {
+            format!("the connection to `{host}` broke: {}", source_text(error, mask))
+        }
+        Stage::Response => format!("no usable answer from `{host}`: {}", source_text(error, mask)),
+        Stage::Body => format!("the answer broke off: {}", source_text(error, mask)),
+    }
+}
+
+/// Says why there is no HTTP client: what this machine lacks, and how to mend it.
+pub fn not_built(error: &(dyn Error + 'static), mask: &Mask) -> String {
+    if let Some(what) = causes(error).find_map(is_local) {
+        return format!("{what} on our side");
+    }
+    format!(
+        "TLS cannot be set up on this machine ({}): install its CA certificates (the package \
+         `ca-certificates`), or name a file of them with `SSL_CERT_FILE`",
+        source_text(error, mask)
+    )
+}
+
+/// Whether the connection was closed or reset before the head of an answer was whole, as happens
+/// to a kept connection that the server gave up in the same moment.
+pub fn closed_before_answer(error: &(dyn Error + 'static)) -> bool {
+    let broken = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|io| {
+        matches!(
+            io.kind(),
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::NotConnected
+                | io::ErrorKind::UnexpectedEof
+        )
+    });
+    broken || has_text(error, CLOSED) || has_text(error, CANCELED)
+}
+
+/// The error and everything below it. An I/O error hides the error it wraps from `source`, so
+/// that one is taken out of its wrapping.
+fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> + 'a {
+    iter::successors(Some(error), |&error| {
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match wrapped {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+/// Whether a cause says exactly that. The HTTP library's own types are not ours to name, so its
+/// words must do; a test with a real connection holds them.
+fn has_text(error: &(dyn Error + 'static), text: &str) -> bool {
+    causes(error).any(|cause| cause.to_string() == text)
+}
+
+/// A shortage of this machine, which is not the API's fault.
+fn is_local(cause: &(dyn Error + 'static)) -> Option<&'static str> {
+    let io = cause.downcast_ref::<io::Error>()?;
+    match (io.raw_os_error(), io.kind()) {
+        (Some(ENFILE | EMFILE), _) => Some("too many open files"),
+        (_, io::ErrorKind::OutOfMemory) => Some("out of memory"),
+        (_, io::ErrorKind::AddrNotAvailable) => Some("no free local address or port"),
+        _ => None,
+    }
+}
+
+/// What the deepest cause says; a cause of the system by its plain name.
+fn source_text(error: &(dyn Error + 'static), mask: &Mask) -> String {
+    let Some(last) = causes(error).last() else { return "unknown".to_owned() };
+    match last.downcast_ref::<io::Error>() {
+        Some(io) if io.raw_os_error().is_some() && is_named(io.kind()) => io.kind().to_string(),
+        Some(_) | None => sanitize_excerpt(&last.to_string(), mask),
+    }
+}
+
+/// Whether the kind says more than that there was an error.
+fn is_named(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::PermissionDenied
+    )
+}
+
+/// The same numbers on every Unix that we know of.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
+/// What hyper says when a connection ended before the answer, and when it never took the
+/// request.
+const CLOSED: &str = "connection closed before message completed";
+const CANCELED: &str = "operation was canceled";
+
+#[cfg(test)]
+mod tests {
+    use rustls::CertificateError;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("error sending request for url (http://secret.example/)")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn the_cause_is_found_however_deep_it_sits() {
+        let check = |io: io::Error, stage, expected: &str| {
+            let error = Outer(io::Error::other(io));
+            assert_eq!(describe(&error, stage, "api.test", &Mask::new(["k3y"])), expected);
+        };
+        let os = io::Error::from_raw_os_error;
+        let tls = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let bad = rustls::Error::InvalidCertificate;
+        check(os(24), Stage::Connect, "too many open files on our side");
+        check(os(23), Stage::Resolve, "too many open files on our side");
+        check(
+            io::Error::from(io::ErrorKind::AddrNotAvailable),
+            Stage::Connect,
+            "no free local address or port on our side",
+        );
+        check(
+            io::Error::other("no such k3y"),
+            Stage::Resolve,
+            "cannot resolve `api.test`: no such ***",
+        );
+        check(
+            tls(bad(CertificateError::Expired)),
+            Stage::Connect,
+            "TLS failed: its certificate has expired, or our clock is wrong",
+        );
+        check(
+            tls(bad(CertificateError::NotValidForName)),
+            Stage::Connect,
+            "TLS failed: its certificate is for another host",
+        );
+    }
+
+    #[test]
+    fn only_a_closed_connection_counts_as_closed() {
+        let check = |io: io::Error, expected| {
+            let text = io.to_string();
+            assert_eq!(closed_before_answer(&Outer(io)), expected, "for `{text}`");
+        };
+        check(io::Error::from(io::ErrorKind::ConnectionReset), true);
+        check(io::Error::from(io::ErrorKind::BrokenPipe), true);
+        check(io::Error::other(CLOSED), true);
+        check(io::Error::other(CANCELED), true);
+        check(io::Error::from(io::ErrorKind::ConnectionRefused), false);
+        check(io::Error::other("invalid HTTP version parsed"), false);
+    }
+}

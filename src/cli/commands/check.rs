@@ -1,0 +1,410 @@
+//! `avatar-watch check`: every problem of the config in one go; with `--diff`, what a reload would
+//! change; with `--online`, whether the outside world agrees.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::argil::client::Client;
+use crate::cli::advice;
+use crate::cli::args::CheckArgs;
+use crate::cli::exit::Exit;
+use crate::cli::output::{line, print_error, print_failure, print_store_error, store_help};
+use crate::cli::paths::{command_line, config_path, place_of_run};
+use crate::cli::runtime::block_on;
+use crate::config::active::emptied;
+use crate::config::diff::diff as compare;
+use crate::config::environment::Environment;
+use crate::config::error::ConfigError;
+use crate::config::settings::{AvatarSettings, Settings};
+use crate::config::snapshot::Snapshot;
+use crate::daemon::clock::SystemClock;
+use crate::daemon::error::DaemonError;
+use crate::daemon::load_config;
+use crate::daemon::ports::Clock as _;
+use crate::daemon::wiring;
+use crate::domain::account::AccountName;
+use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::domain::polling::list_observation::ListObservation;
+use crate::domain::polling::observation::{Denial, Observation, PollError};
+use crate::notify::webhook::sender::AT_PROXY;
+use crate::store::error::StoreError;
+use crate::store::files::location;
+use crate::store::reader::Reader;
+use crate::text::plural::counted;
+use crate::text::sanitize::sanitize;
+
+/// Reads the config and says what is wrong with it.
+pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
+    let found = config_path(config);
+    let path = found.path.as_path();
+    let settings = match load_config::load(&found, &Environment::from_process()) {
+        Ok(settings) => settings,
+        Err(error) => {
+            print_problems(&error);
+            return Exit::Problems;
+        }
+    };
+    if let Err(error) = can_be_read_by_daemon(&settings.store_path) {
+        print_error(&format!(
+            "{}: `store.path` names no database of ours: {error}",
+            path.display()
+        ));
+        let help = match &error {
+            StoreError::Altered { .. } | StoreError::Damaged { .. } => store_help(&error),
+            _ => Some("name another path; a new database is made there"),
+        };
+        help.iter().for_each(|help| print_error(&format!("  help: {help}")));
+        return Exit::Problems;
+    }
+    if !is_of_use(&settings.store_path, path) {
+        // Whoever may not write there may still want to know what a reload would change.
+        if args.diff {
+            diff(&settings);
+        }
+        return Exit::Problems;
+    }
+    settings.warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
+    match obstacles(&settings) {
+        Ok(lacks) => lacks.iter().for_each(|lacks| print_error(&format!("warning: {lacks}"))),
+        Err(error) => {
+            print_failure(&error);
+            return Exit::Problems;
+        }
+    }
+    line(&format!(
+        "`{}` is good: {}, {}, database `{}`",
+        sanitize(&path.to_string_lossy()),
+        counted(settings.avatars.len(), "avatar"),
+        counted(settings.channels.len(), "channel"),
+        sanitize(&settings.store_path.to_string_lossy())
+    ));
+    if args.diff {
+        match diff(&settings) {
+            Exit::Good => {}
+            failed => return failed,
+        }
+    }
+    if args.online {
+        return online(config, &settings);
+    }
+    if args.diff {
+        return Exit::Good;
+    }
+    let next = command_line(config, "check --online");
+    line(&format!("Next: `{next}` tries the key, the avatars and the channels."));
+    Exit::Good
+}
+
+/// Prints what a reload would change, and whether it would refuse it.
+fn diff(settings: &Settings) -> Exit {
+    let kept = match in_force(&settings.store_path) {
+        Ok(kept) => kept,
+        Err(error) => return print_store_error(&error),
+    };
+    let old = kept.as_deref().and_then(Snapshot::from_text);
+    changes(kept.is_some(), old.as_ref(), settings).iter().for_each(|text| line(text));
+    match old.and_then(|old| emptied(&old, &Snapshot::of(settings))) {
+        Some(what) => {
+            print_error(&format!("avatar-watch: a reload would refuse this: {what}"));
+            Exit::Problems
+        }
+        None => Exit::Good,
+    }
+}
+
+/// Whether a daemon of this user could have its database at its place; says why not.
+fn is_of_use(store_path: &Path, config: &Path) -> bool {
+    let place = place_of_run(store_path);
+    let Err(error) = place.map_or(Ok(()), |place| location::check_location(&place)) else {
+        return true;
+    };
+    let (config, shown) = (config.display(), store_path.display());
+    print_error(&format!("{config}: `store.path` is `{shown}`: {error}"));
+    if let Some(help) = store_help(&error) {
+        print_error(&format!("  help: {help}"));
+    }
+    false
+}
+
+/// Prints what is wrong with a config to standard error, each problem with its mend.
+pub fn print_problems(error: &ConfigError) {
+    match error {
+        ConfigError::Problems(problems) => {
+            problems.iter().for_each(|problem| print_error(&problem.to_string()));
+            print_error(&format!(
+                "avatar-watch: {} in the config",
+                counted(problems.len(), "problem")
+            ));
+        }
+        ConfigError::Unreadable { source, .. } => {
+            print_failure(error);
+            if source.kind() == ErrorKind::NotFound {
+                print_error(
+                    "  help: `avatar-watch init` writes one, `--config PATH` names another",
+                );
+            }
+        }
+    }
+}
+
+/// What this machine lacks for the config, which is good all the same.
+fn obstacles(settings: &Settings) -> Result<Vec<String>, DaemonError> {
+    Ok(wiring::hindrances(&wiring::plan(settings, None)?, &wiring::chores(settings)?))
+}
+
+/// Whether a daemon could take what is there, if anything is.
+fn can_be_read_by_daemon(store_path: &Path) -> Result<(), StoreError> {
+    match Reader::snapshot(store_path, |_| Ok(())) {
+        Err(
+            failure @ (StoreError::NotOurs { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Altered { .. }
+            | StoreError::Newer { .. }),
+        ) => Err(failure),
+        // Whether it can be read by this user, and just now, is another question.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// The settings in force, as the daemon keeps them with the database; `None` when there are none.
+fn in_force(store_path: &Path) -> Result<Option<String>, StoreError> {
+    match Reader::snapshot(store_path, Reader::active_config) {
+        Err(StoreError::NotFound { .. } | StoreError::Empty { .. }) => Ok(None),
+        read => read,
+    }
+}
+
+/// What a reload would change, line by line.
+fn changes(is_kept: bool, old: Option<&Snapshot>, settings: &Settings) -> Vec<String> {
+    let first = match (is_kept, old) {
+        (false, _) => Some("no daemon has run with this database yet: everything is new"),
+        (true, None) => {
+            Some("another version of the daemon keeps its settings otherwise: everything is new")
+        }
+        (true, Some(_)) => None,
+    };
+    let nothing = Snapshot::default();
+    let changes = compare(old.unwrap_or(&nothing), &Snapshot::of(settings));
+    let mut lines: Vec<String> = first.into_iter().map(str::to_owned).collect();
+    lines.extend(changes.iter().map(|change| sanitize(&change.diff_line())));
+    if changes.is_empty() {
+        lines.push("nothing would change".to_owned());
+    }
+    lines.push("secrets are not compared here".to_owned());
+    lines
+}
+
+fn online(config: Option<&Path>, settings: &Settings) -> Exit {
+    match block_on(test_everything(settings)) {
+        Ok(Ok(true)) => {
+            line(&next_step(config, settings));
+            Exit::Good
+        }
+        Ok(Ok(false)) => Exit::Problems,
+        Ok(Err(error)) => {
+            print_failure(&error);
+            Exit::Problems
+        }
+        Err(error) => {
+            print_failure(&error);
+            Exit::Problems
+        }
+    }
+}
+
+fn next_step(config: Option<&Path>, settings: &Settings) -> String {
+    match settings.channels.keys().next() {
+        Some(channel) => {
+            let next = command_line(config, &format!("test {channel}"));
+            format!("Next: `{next}` sends a trial message.")
+        }
+        None => format!("Next: {}; no channel is told of anything yet.", to_run(config)),
+    }
+}
+
+/// How to start watching.
+pub fn to_run(config: Option<&Path>) -> String {
+    let run = command_line(config, "run");
+    format!("`{run}` watches; as a service, `sudo systemctl enable --now avatar-watch`")
+}
+
+/// Looks at the avatars and connects to every channel; whether all went well.
+async fn test_everything(settings: &Settings) -> Result<bool, DaemonError> {
+    let mut good = true;
+    for (name, account) in &settings.accounts {
+        let avatars = settings.avatars.iter().filter(|avatar| avatar.account == *name);
+        let mut avatars = avatars.peekable();
+        let client = wiring::client(account)?;
+        good &= match avatars.peek() {
+            Some(_) => poll_all(&client, avatars).await,
+            None => test_api_key(&client, name).await,
+        };
+    }
+    for settings in settings.channels.values() {
+        let outcome = wiring::channel(settings)?.probe().await;
+        let fine = outcome.class == OutcomeClass::Delivered;
+        good &= fine;
+        line(&format!("{} channel `{}`: {}", mark(fine), settings.name, connection(&outcome)));
+        if !fine {
+            line(&format!("  help: {}", advice::for_channel(&outcome)));
+        }
+    }
+    Ok(good)
+}
+
+/// Looks at the avatars of an account, at most so many; one that shows that the others would fare
+/// alike is the last.
+async fn poll_all<'a>(
+    client: &Client,
+    mut avatars: impl Iterator<Item = &'a AvatarSettings>,
+) -> bool {
+    let mut good = true;
+    for avatar in avatars.by_ref().take(POLLS_MAX) {
+        let seen = client.get_avatar(&avatar.id, SystemClock.now()).await;
+        let (fine, text) = summary(&seen);
+        good &= fine;
+        let odd = matches!(&seen, Observation::Seen(avatar) if !avatar.status.is_recognized());
+        let mark = if odd { "warn" } else { mark(fine) };
+        line(&format!("{mark} avatar `{}`: {text}", avatar.id));
+        if let Some(mend) = advice::for_poll(&seen) {
+            line(&format!("  help: {mend}"));
+        }
+        if is_account_wide(&seen) {
+            line("  the account's other avatars were not tried: they would fare alike");
+            return good;
+        }
+    }
+    match avatars.count() {
+        0 => {}
+        more => line(&format!("     {} more were not tried", counted(more, "avatar"))),
+    }
+    good
+}
+
+fn is_account_wide(seen: &Observation) -> bool {
+    match seen {
+        Observation::Denied { denial: Denial::Key, .. }
+        | Observation::Throttled { .. }
+        | Observation::Failed {
+            fault:
+                PollError::Unresolved | PollError::Unreachable | PollError::Misrouted | PollError::Local,
+            ..
+        } => true,
+        Observation::Seen(_)
+        | Observation::Missing { .. }
+        | Observation::Denied { denial: Denial::Avatar, .. }
+        | Observation::Failed {
+            fault:
+                PollError::InvalidResponse | PollError::UnknownEncoding | PollError::RequestRejected,
+            ..
+        } => false,
+    }
+}
+
+/// Tries the key of an account that no avatar is registered with.
+async fn test_api_key(client: &Client, name: &AccountName) -> bool {
+    let (fine, text) = match client.list_avatars(SystemClock.now()).await {
+        ListObservation::Listed { avatars, .. } => {
+            (true, format!("the key works, and lists {}", counted(avatars.len(), "avatar")))
+        }
+        ListObservation::Failed(seen) => {
+            let (fine, text) = summary(&seen);
+            let mend = advice::for_poll(&seen).map(|mend| format!("\n  help: {mend}"));
+            (fine, text + &mend.unwrap_or_default())
+        }
+    };
+    line(&format!("{} account `{name}`: {text}", mark(fine)));
+    fine
+}
+
+fn summary(seen: &Observation) -> (bool, String) {
+    match seen {
+        Observation::Seen(avatar) if avatar.status.is_recognized() => {
+            (true, format!("it is {}", avatar.status))
+        }
+        Observation::Seen(avatar) => {
+            (true, format!("it has the unknown status {}", avatar.status.display()))
+        }
+        Observation::Missing { reason } => (false, format!("there is no such avatar: {reason}")),
+        Observation::Denied { denial: Denial::Key, reason } => {
+            (false, format!("the key is refused: {reason}"))
+        }
+        Observation::Denied { denial: Denial::Avatar, reason } => {
+            (false, format!("the key may not see it: {reason}"))
+        }
+        Observation::Throttled { reason, .. } => (false, format!("not now: {reason}")),
+        Observation::Failed { reason, .. } => (false, reason.clone()),
+    }
+}
+
+fn connection(outcome: &Outcome) -> String {
+    match &outcome.error {
+        None if outcome.phase == AT_PROXY => {
+            "its proxy can be reached; no farther without sending".to_owned()
+        }
+        None if outcome.phase == "tls" => {
+            "it can be reached, and its certificate is trusted".to_owned()
+        }
+        None => "it can be reached".to_owned(),
+        Some(_) => format!("failed at `{}`: {}", outcome.phase, sanitize(&outcome.summary())),
+    }
+}
+
+const fn mark(fine: bool) -> &'static str {
+    if fine { "ok  " } else { "FAIL" }
+}
+
+/// Avatars of an account that are looked at, at most: this is a trial, and each takes a request.
+const POLLS_MAX: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::config::location::ConfigFile;
+
+    const CONFIG: &str = "argil.api_key = 'key'\n[[avatars]]\nid = 'a1'\nname = 'Jane'\n";
+
+    fn settings(text: &str) -> Settings {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, format!("store.path = '/var/a.db'\n{text}")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        load_config::load(&ConfigFile::named(path), &Environment::default()).unwrap()
+    }
+
+    #[test]
+    fn a_diff_lists_what_a_reload_would_change() {
+        let kept = Snapshot::of(&settings(CONFIG)).to_text();
+        let check = |kept: Option<&str>, text: &str, expected: &[&str]| {
+            let old = kept.and_then(Snapshot::from_text);
+            let mut lines = changes(kept.is_some(), old.as_ref(), &settings(text));
+            assert_eq!(lines.pop().as_deref(), Some("secrets are not compared here"));
+            assert_eq!(lines, expected);
+        };
+        check(Some(&kept), CONFIG, &["nothing would change"]);
+        check(Some(&kept), &CONFIG.replace("'key'", "'another'"), &["nothing would change"]);
+        check(
+            Some(&kept),
+            &CONFIG.replace("a1", "a2").replace("argil", "poll.missing = '1m'\nargil"),
+            &[
+                "- avatar `a1` \"Jane\"",
+                "+ avatar `a2` \"Jane\"",
+                "~ the pace of looking: `missing` from `15m` to `1m`",
+            ],
+        );
+        let all = [
+            "+ account `argil`",
+            "+ avatar `a1` \"Jane\"",
+            "+ what counts as news",
+            "+ the pace of looking",
+            "+ the store",
+            "+ the web",
+        ];
+        let none = "no daemon has run with this database yet: everything is new";
+        let other = "another version of the daemon keeps its settings otherwise: everything is new";
+        check(None, CONFIG, &[&[none], all.as_slice()].concat());
+        check(Some("{}"), CONFIG, &[&[other], all.as_slice()].concat());
+    }
+}

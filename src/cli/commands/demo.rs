@@ -1,0 +1,33 @@
+//! `avatar-watch demo`: the whole product on one screen.
+
+use crate::cli::args::DemoArgs;
+use crate::cli::exit::Exit;
+use crate::cli::output::print_failure;
+use crate::cli::runtime::block_on;
+use crate::daemon::rng::Rng;
+use crate::demo::runner::{DemoError, DemoOptions, run};
+
+/// Makes the tour.
+pub fn demo(args: &DemoArgs) -> Exit {
+    match try_demo(args) {
+        Ok(true) => Exit::Good,
+        Ok(false) => Exit::Bad,
+        Err(error) => {
+            print_failure(&error);
+            Exit::Bad
+        }
+    }
+}
+
+fn try_demo(args: &DemoArgs) -> Result<bool, DemoError> {
+    let seed = match args.seed {
+        Some(seed) => seed,
+        None => u64::from(Rng::from_entropy()?.next_bits().bits() as u32),
+    };
+    block_on(run(DemoOptions {
+        avatars: args.avatars,
+        speed: args.speed,
+        seed,
+        until_settled: args.until_settled,
+    }))?
+}

@@ -1,0 +1,67 @@
+//! `avatar-watch history`: every change of status that was observed.
+
+use std::path::Path;
+
+use crate::cli::args::HistoryArgs;
+use crate::cli::exit::Exit;
+use crate::cli::output::{json, print_error, print_store_error, print_unknown_avatar, table};
+use crate::cli::paths::locations;
+use crate::domain::avatar::AvatarId;
+use crate::domain::avatar::status::Status;
+use crate::store::error::StoreError;
+use crate::store::pagination::WithSeq;
+use crate::store::reader::Reader;
+use crate::web::views::TransitionView;
+
+/// Shows the transitions.
+pub fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
+    let avatar = match args.id.as_deref().map(AvatarId::parse).transpose() {
+        Ok(avatar) => avatar,
+        Err(error) => {
+            print_error(&format!("avatar-watch: {error}"));
+            return Exit::Problems;
+        }
+    };
+    let found = locations(config, args.database.database.as_deref());
+    let registered = |id| found.outline.avatars.as_ref().is_some_and(|all| all.contains_key(id));
+    let read = |reader: &Reader| -> Result<Option<Vec<WithSeq>>, StoreError> {
+        if let Some(id) = avatar.as_ref().filter(|id| !registered(id))
+            && !reader.watches()?.iter().any(|watch| watch.id == *id)
+        {
+            return Ok(None);
+        }
+        reader.transitions_before(avatar.as_ref(), None, args.limit).map(Some)
+    };
+    let views: Vec<TransitionView> = match Reader::snapshot(&found.database, read) {
+        // The oldest first.
+        Ok(Some(rows)) => {
+            rows.iter().rev().map(|(seq, row)| TransitionView::new(*seq, row)).collect()
+        }
+        Ok(None) => return print_unknown_avatar(args.id.as_deref().unwrap_or_default()),
+        Err(error) => return print_store_error(&error),
+    };
+    if args.database.json {
+        json(&views);
+    } else {
+        let header = ["detected at", "avatar", "nr", "from", "to", "last seen before at"];
+        table(&header, views.iter().map(row).collect(), "Nothing was observed yet.");
+    }
+    Exit::Good
+}
+
+fn row(view: &TransitionView) -> Vec<String> {
+    let shown = |status: &str| Status::from_name(status).display().into_owned();
+    let from = match (view.previous_status.as_deref().map(shown), view.previous_assumed) {
+        (None, _) => "(first sight)".to_owned(),
+        (Some(status), true) => format!("{status} (assumed)"),
+        (Some(status), false) => status,
+    };
+    vec![
+        view.detected_at.clone(),
+        view.avatar_id.clone(),
+        view.sequence.to_string(),
+        from,
+        shown(&view.status),
+        view.last_seen_previous_at.clone().unwrap_or_default(),
+    ]
+}

@@ -1,0 +1,17 @@
+//! The commands, one file each: arguments in, output and exit status out.
+
+pub mod channels;
+pub mod check;
+pub mod completions;
+pub mod db;
+pub mod deliveries;
+pub mod demo;
+pub mod history;
+pub mod init;
+pub mod man;
+pub mod run;
+pub mod schema;
+pub mod secret;
+pub mod test;
+pub mod wait;
+pub mod wait_plan;

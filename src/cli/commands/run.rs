@@ -1,0 +1,151 @@
+//! `avatar-watch run`: the daemon in the foreground.
+
+use std::error::Error;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use tracing::error;
+
+use crate::cli::args::{LogFormatArg, RunArgs};
+use crate::cli::commands::check::print_problems;
+use crate::cli::exit::Exit;
+use crate::cli::output::{print_error, print_failure, print_store_error, store_exit, store_help};
+use crate::cli::paths::config_path;
+use crate::cli::runtime::block_on;
+use crate::config::error::ConfigError;
+use crate::daemon::background::shortage;
+use crate::daemon::error::DaemonError;
+use crate::daemon::service::{ServiceError, serve};
+use crate::telemetry::init::{self, LogFormat};
+
+/// Runs until ordered to stop.
+pub fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
+    let format = match args.log_format {
+        LogFormatArg::Human => LogFormat::Human,
+        LogFormatArg::Json => LogFormat::Json,
+    };
+    let starting = |source| DaemonError::System { doing: "starting", source };
+    if let Err(source) = init::init(args.log_level.name(), format) {
+        return print_daemon_error(&starting(source));
+    }
+    let served = shortage::probe().and_then(|()| block_on(serve(&config_path(config))));
+    let result = served.map_err(starting).unwrap_or_else(|error| Err(error.into()));
+    if let (Err(failure), LogFormat::Json) = (&result, format) {
+        return log_error(failure);
+    }
+    match result {
+        Ok(()) => Exit::Good,
+        Err(ServiceError::Config(error)) => {
+            print_problems(&error);
+            config_exit(&error)
+        }
+        Err(ServiceError::Daemon(error)) => print_daemon_error(&error),
+    }
+}
+
+fn print_daemon_error(error: &DaemonError) -> Exit {
+    if let DaemonError::Store(error) = error {
+        return print_store_error(error);
+    }
+    print_failure(error);
+    if let Some(help) = help(error) {
+        print_error(&format!("  help: {help}"));
+    }
+    daemon_exit(error)
+}
+
+fn help(error: &DaemonError) -> Option<&str> {
+    match error {
+        DaemonError::Store(error) => store_help(error),
+        DaemonError::System { source, .. } | DaemonError::Listen { source, .. } => {
+            shortage::help(source)
+        }
+        _ => None,
+    }
+}
+
+/// Says why the daemon ends as lines of the log, so that each line of it is JSON to the end.
+fn log_error(failure: &ServiceError) -> Exit {
+    if let ServiceError::Config(ConfigError::Problems(problems)) = failure {
+        for problem in problems {
+            error!("{}", problem.to_string().replace("\n  help: ", "; "));
+        }
+    } else {
+        let mut causes = vec![failure.to_string()];
+        let mut cause = failure.source();
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        if let ServiceError::Daemon(error) = failure {
+            causes.extend(help(error).map(str::to_owned));
+        }
+        error!("{}", causes.join(": "));
+    }
+    match failure {
+        ServiceError::Config(error) => config_exit(error),
+        ServiceError::Daemon(error) => daemon_exit(error),
+    }
+}
+
+/// Only what an edit of the config mends is final.
+fn config_exit(error: &ConfigError) -> Exit {
+    match error {
+        // It has to be written first.
+        ConfigError::Unreadable { source, .. } if source.kind() == ErrorKind::NotFound => {
+            Exit::Config
+        }
+        error if error.may_pass() => Exit::Held,
+        ConfigError::Unreadable { .. } | ConfigError::Problems(_) => Exit::Config,
+    }
+}
+
+fn daemon_exit(error: &DaemonError) -> Exit {
+    match error {
+        DaemonError::Store(error) => store_exit(error),
+        DaemonError::System { .. } | DaemonError::Listen { .. } if error.may_pass() => Exit::Held,
+        DaemonError::Argil(_)
+        | DaemonError::Channel { .. }
+        | DaemonError::Heartbeat(_)
+        | DaemonError::Listen { .. }
+        | DaemonError::StoreMoved
+        | DaemonError::StoreEmptied(_) => Exit::Config,
+        DaemonError::System { .. } => Exit::Disk,
+        DaemonError::LoopEnded(_) => Exit::Bug,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::error::StoreError;
+
+    #[test]
+    fn whatever_breaks_off_ends_the_process_as_a_bug() {
+        for name in ["poller", "loop", "web server"] {
+            assert_eq!(daemon_exit(&DaemonError::LoopEnded(name)), Exit::Bug);
+        }
+        assert_eq!(daemon_exit(&DaemonError::Store(StoreError::Stopped)), Exit::Bug);
+        assert_eq!(Exit::Bug.code(), 70);
+    }
+
+    #[test]
+    fn only_what_a_person_has_to_mend_is_final() {
+        let check = |code: i32, at_start: Exit, at_listening: Exit| {
+            let source = || std::io::Error::from_raw_os_error(code);
+            let system = DaemonError::System { doing: "starting", source: source() };
+            let place = "127.0.0.1:1".parse().unwrap();
+            let listen = DaemonError::Listen { place, source: source() };
+            assert_eq!((daemon_exit(&system), daemon_exit(&listen)), (at_start, at_listening));
+        };
+        // EAGAIN, ENOMEM, ENFILE, EMFILE, EADDRINUSE, EADDRNOTAVAIL, EACCES, EIO
+        for code in [11, 12, 23, 24] {
+            check(code, Exit::Held, Exit::Held);
+        }
+        for code in [98, 99] {
+            check(code, Exit::Disk, Exit::Held);
+        }
+        check(13, Exit::Disk, Exit::Config);
+        check(5, Exit::Disk, Exit::Held);
+    }
+}

@@ -1,0 +1,85 @@
+//! `avatar-watch test`: one trial message through a channel, on the real path.
+
+use std::path::Path;
+
+use crate::cli::advice;
+use crate::cli::args::TestArgs;
+use crate::cli::commands::check::{print_problems, to_run};
+use crate::cli::exit::Exit;
+use crate::cli::output::{line, print_error, print_failure};
+use crate::cli::paths::config_path;
+use crate::cli::runtime::block_on;
+use crate::config::environment::Environment;
+use crate::config::settings::ChannelSettings;
+use crate::daemon::background::channel_test::test_messages;
+use crate::daemon::clock::SystemClock;
+use crate::daemon::error::DaemonError;
+use crate::daemon::load_config;
+use crate::daemon::ports::Clock as _;
+use crate::daemon::rng::Rng;
+use crate::daemon::wiring;
+use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::text::sanitize::sanitize;
+
+/// Sends a `test.ping` through a channel of the config.
+pub fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
+    let settings = match load_config::load(&config_path(config), &Environment::from_process()) {
+        Ok(settings) => settings,
+        Err(error) => {
+            print_problems(&error);
+            return Exit::Config;
+        }
+    };
+    let found = ChannelName::parse(&args.channel).ok();
+    let Some(channel) = found.and_then(|name| settings.channels.get(&name)) else {
+        let known: Vec<&str> = settings.channels.keys().map(ChannelName::as_str).collect();
+        let (name, known) = (sanitize(&args.channel), known.join("`, `"));
+        print_error(&format!("avatar-watch: no channel `{name}`; there are `{known}`"));
+        return Exit::Problems;
+    };
+    let sent = block_on(ping(channel))
+        .map_err(|source| DaemonError::System { doing: "starting", source })
+        .flatten();
+    match sent {
+        Ok(Exit::Good) => {
+            line(&format!("Next: {}.", to_run(config)));
+            Exit::Good
+        }
+        Ok(exit) => exit,
+        Err(error) => {
+            print_failure(&error);
+            Exit::Bad
+        }
+    }
+}
+
+async fn ping(settings: &ChannelSettings) -> Result<Exit, DaemonError> {
+    let chance = Rng::from_entropy()
+        .map_err(|source| DaemonError::System { doing: "asking for entropy", source })?;
+    let channel = wiring::channel(settings)?;
+    let mut exit = Exit::Good;
+    for parcel in test_messages(&channel, &settings.name, SystemClock.now(), &chance) {
+        let begun = SystemClock.monotonic();
+        let outcome = channel.deliver(&parcel, SystemClock.now()).await;
+        let took = SystemClock.monotonic().since(begun);
+        let to = if parcel.recipient.is_empty() {
+            settings.name.to_string()
+        } else {
+            format!("{} ({})", settings.name, parcel.recipient)
+        };
+        if outcome.class == OutcomeClass::Delivered {
+            line(&format!("ok   {to}: took {} in {} ms", parcel.event_id, took.as_millis()));
+        } else {
+            line(&format!("FAIL {to}: {}", failure(&outcome)));
+            line(&format!("  help: {}", advice::for_channel(&outcome)));
+            exit = Exit::Bad;
+        }
+    }
+    Ok(exit)
+}
+
+fn failure(outcome: &Outcome) -> String {
+    let code = outcome.code.map(|code| format!(" ({code})")).unwrap_or_default();
+    format!("at `{}`{code}: {}", outcome.phase, sanitize(&outcome.summary()))
+}

@@ -1,0 +1,84 @@
+//! From a parsed command line to a command and its exit code.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use clap::Parser as _;
+use signal_hook::consts::SIGXFSZ;
+
+use crate::cli::args::{Cli, Command};
+use crate::cli::commands::channels;
+use crate::cli::commands::check;
+use crate::cli::commands::completions;
+use crate::cli::commands::db;
+use crate::cli::commands::deliveries;
+use crate::cli::commands::demo;
+use crate::cli::commands::history;
+use crate::cli::commands::init;
+use crate::cli::commands::man;
+use crate::cli::commands::run;
+use crate::cli::commands::schema;
+use crate::cli::commands::secret;
+use crate::cli::commands::test;
+use crate::cli::commands::wait;
+use crate::cli::exit::Exit;
+use crate::cli::output::printed;
+use crate::cli::{hardening, status};
+use crate::telemetry::output_queue;
+use crate::telemetry::panic_hook;
+
+/// Parses the process's command line and does what it says.
+pub fn main() -> Exit {
+    hardening::protect_memory();
+    panic_hook::install_hook();
+    // A file that may grow no more is a failed write, and not the end of the process.
+    drop(signal_hook::flag::register(SIGXFSZ, Arc::default()));
+    let exit = catch_panic(|| match Cli::try_parse() {
+        Ok(cli) => command(&cli),
+        Err(told) if told.use_stderr() => told.exit(),
+        // The help or the version, in colours where those are seen.
+        Err(told) => printed(told.print()),
+    });
+    output_queue::finish();
+    exit
+}
+
+/// Does something of which nothing is used after a panic: that ends the process.
+fn catch_panic(does: impl FnOnce() -> Exit) -> Exit {
+    catch_unwind(AssertUnwindSafe(does)).unwrap_or(Exit::Bug)
+}
+
+fn command(cli: &Cli) -> Exit {
+    let config = cli.config.as_deref();
+    match &cli.command {
+        Command::Demo(args) => demo::demo(args),
+        Command::Run(args) => run::run(config, args),
+        Command::Check(args) => check::check(config, args),
+        Command::Status(args) => status::status(config, args),
+        Command::History(args) => history::history(config, args),
+        Command::Deliveries(args) => deliveries::deliveries(config, args),
+        Command::Channels(args) => channels::channels(config, args),
+        Command::Db(args) => db::db(config, args),
+        Command::Test(args) => test::test(config, args),
+        Command::Wait(args) => wait::wait(config, args),
+        Command::Init(args) => init::init(config, args),
+        Command::Secret => secret::secret(),
+        Command::Schema(args) => schema::schema(args),
+        Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => man::man(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_on_the_way_is_an_exit_code_and_no_abort() {
+        assert_eq!(
+            catch_panic(|| std::panic::resume_unwind(Box::new("as the test asked for"))),
+            Exit::Bug
+        );
+        assert_eq!(catch_panic(|| Exit::Held), Exit::Held);
+    }
+}

@@ -1,0 +1,178 @@
+//! `avatar-watch status`: what each avatar was last seen as, and what is in the way.
+
+pub mod report;
+pub mod nagios;
+pub mod readiness_probe;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::cli::args::StatusArgs;
+use crate::cli::exit::Exit;
+use crate::cli::output::{age, json, line, print_store_error, print_unknown_avatar, table};
+use crate::cli::paths::locations;
+use crate::cli::status::report::StatusReport;
+use crate::daemon::clock::SystemClock;
+use crate::daemon::ports::Clock as _;
+use crate::domain::avatar::status::Status;
+use crate::domain::status_report::{LATE_AFTER, blocked_reason};
+use crate::domain::time::timestamp::Timestamp;
+use crate::text::plural::counted;
+use crate::text::sanitize::sanitize;
+use crate::web::views::{AvatarView, ChannelView, ConditionView};
+
+/// Shows the watches, the channels that need someone, and the conditions that hold.
+pub fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
+    let found = locations(config, args.database.database.as_deref());
+    let (now, late_after) = (SystemClock.now(), args.late_after.unwrap_or(LATE_AFTER));
+    let read = StatusReport::read(&found, args.id.as_deref(), late_after, now);
+    if args.check {
+        let (text, exit) = match &read {
+            Ok(view) => nagios::check(view, late_after, now),
+            Err(error) => nagios::unknown(error, &found),
+        };
+        line(&text);
+        return exit;
+    }
+    let view = match read {
+        Ok(view) => view,
+        Err(error) => return print_store_error(&error),
+    };
+    if let (Some(id), true) = (&args.id, view.avatars().is_empty()) {
+        return print_unknown_avatar(id);
+    }
+    if args.database.json {
+        json(&view.status);
+    } else {
+        show(&view, now);
+    }
+    Exit::Good
+}
+
+fn show(view: &StatusReport, now: Timestamp) {
+    let status = &view.status;
+    let several = view.avatars().iter().filter_map(|avatar| avatar.account.as_ref());
+    let several = several.collect::<BTreeSet<_>>().len() > 1;
+    let mut header = vec!["avatar", "name", "status", "for", "deliveries", "failure"];
+    if several {
+        header.insert(1, "account");
+    }
+    let rows = view.avatars().iter().map(|avatar| {
+        let mut row = row(avatar, view.awaiting_reload.contains(&avatar.id), now);
+        if several {
+            row.insert(1, avatar.account.clone().unwrap_or_default());
+        }
+        row
+    });
+    let empty = "No avatars yet: register one under `[[avatars]]` in the config.";
+    table(&header, rows.collect(), empty);
+    let channels = status.channels.iter().filter_map(|channel| channel_line(channel, now));
+    let waits = status.oldest_in_flight_at.as_deref().map(|at| {
+        format!("the oldest message that was not delivered yet has waited for {}", age(at, now))
+    });
+    // What these would say of channels was just said, and more.
+    let conditions = status.conditions.iter().filter(|it| !it.kind.starts_with("channel."));
+    let conditions = conditions.map(|condition| condition_line(condition, now));
+    let lines: Vec<String> = channels.chain(waits).chain(conditions).collect();
+    if !lines.is_empty() {
+        line("");
+    }
+    lines.iter().for_each(|text| line(&sanitize(text)));
+    file_lines(view).iter().for_each(|text| line(text));
+    match (status.daemon.running, status.daemon.pid) {
+        (true, Some(pid)) => line(&format!("\nThe daemon is running (process {pid}).")),
+        (true, None) => line("\nThe daemon is running."),
+        (false, _) => line("\nThe daemon is not running: this is what it last wrote."),
+    }
+    if view.is_whole {
+        line(&format!("\n{}", sanitize(&nagios::sentence(view))));
+    }
+}
+
+/// What there is to say of the config file, which is not what is in force.
+fn file_lines(view: &StatusReport) -> Vec<String> {
+    let in_force = match view.is_in_force {
+        true => "; what is shown is what is in force",
+        false => "",
+    };
+    let mut lines = Vec::new();
+    if !view.knows_avatars {
+        lines.push("\nThe config cannot be read, so nothing of it is shown.".to_owned());
+    } else if !view.status.config_readable {
+        lines.push(format!("\nThe config cannot be read{in_force}."));
+    } else if !view.status.config_problems.is_empty() {
+        let count = counted(view.status.config_problems.len(), "problem");
+        lines
+            .push(format!("\nThe config has {count} (`avatar-watch check` names them){in_force}."));
+    } else if !view.status.config_changes.is_empty() {
+        lines.push(format!("\nThe config was changed and not reloaded{in_force}. By a reload:"));
+    }
+    let told = view.status.config_problems.iter().chain(&view.status.config_changes);
+    lines.extend(told.take(FILE_LINES_MAX).map(|text| format!("  {}", sanitize(text))));
+    let more = view.status.config_problems.len().max(view.status.config_changes.len());
+    if more > FILE_LINES_MAX {
+        lines.push(format!("  and {} more", more - FILE_LINES_MAX));
+    }
+    lines
+}
+
+/// A channel that is not told, or takes nothing; `None` for one that does well.
+fn channel_line(channel: &ChannelView, now: Timestamp) -> Option<String> {
+    let facts = channel.facts();
+    let failing = facts.failing_since.is_some();
+    let state = blocked_reason(facts.configured, facts.state, failing, facts.in_flight)?;
+    let since = channel.suspended_since.as_deref().or(channel.failing_since.as_deref());
+    let for_long = since.map(|since| format!(" for {}", age(since, now))).unwrap_or_default();
+    let reason = channel.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let waiting = match &channel.oldest_in_flight_at {
+        None => "nothing waits".to_owned(),
+        Some(at) => format!(
+            "{} waiting, the oldest for {}",
+            counted(channel.in_flight, "message"),
+            age(at, now)
+        ),
+    };
+    Some(format!("channel `{}` is {state}{for_long}{reason}; {waiting}", channel.name))
+}
+
+fn condition_line(condition: &ConditionView, now: Timestamp) -> String {
+    let ConditionView { kind, subject, since, cause, reason } = condition;
+    let cause = cause.as_ref().map(|cause| format!(", {}", cause.replace('_', " ")));
+    let reason = reason.as_ref().map(|reason| format!(": {reason}"));
+    let (cause, reason) = (cause.unwrap_or_default(), reason.unwrap_or_default());
+    format!("{kind} for `{subject}` for {}{cause}{reason}", age(since, now))
+}
+
+fn row(avatar: &AvatarView, awaits_reload: bool, now: Timestamp) -> Vec<String> {
+    let failure = avatar.failure.as_ref().map(|failure| {
+        let since = age(&failure.since, now);
+        format!("{} for {since}: {}", failure.kind, failure.reason)
+    });
+    let deliveries = match (avatar.deliveries_in_flight, avatar.deliveries_failed) {
+        (0, 0) => String::new(),
+        (in_flight, 0) => format!("{in_flight} in flight"),
+        (0, failed) => format!("{failed} FAILED"),
+        (in_flight, failed) => format!("{in_flight} in flight, {failed} FAILED"),
+    };
+    let name = avatar.name.clone().unwrap_or_default();
+    let name = match avatar.configured {
+        Some(false) if awaits_reload => format!("{name} (not in force yet)"),
+        Some(false) if avatar.discovered => format!("{name} (found in a list)"),
+        Some(false) => format!("{name} (not in the config)"),
+        Some(true) | None => name,
+    };
+    vec![
+        avatar.id.clone(),
+        name.trim().to_owned(),
+        avatar.status.as_deref().map_or_else(
+            || "not seen yet".to_owned(),
+            |status| Status::from_name(status).display().into_owned(),
+        ),
+        avatar.since.as_deref().map(|since| age(since, now)).unwrap_or_default(),
+        deliveries,
+        failure.unwrap_or_default(),
+    ]
+}
+
+/// Lines about the config file that are shown; `check` has them all.
+const FILE_LINES_MAX: usize = 5;

@@ -1,0 +1,349 @@
+//! The verdict: an overview judged in one line and one exit status, as monitoring plugins do
+//! (<https://www.monitoring-plugins.org/doc/guidelines.html>).
+//!
+//! It judges what is written and asks nobody: neither Argil nor a receiver. What is wrong is
+//! decided in `domain/status_report.rs`, where the page asks too.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use crate::cli::exit::Exit;
+use crate::cli::output::store_help;
+use crate::cli::paths::Locations;
+use crate::cli::status::report::StatusReport;
+use crate::domain::status_report::Severity;
+use crate::domain::time::timestamp::Timestamp;
+use crate::store::error::StoreError;
+use crate::text::plural::counted;
+use crate::text::sanitize::sanitize_line;
+use crate::web::status::StatusView;
+
+/// The line of a check, and the code to exit with; a message is late when it is older than
+/// `late_after`.
+pub fn check(view: &StatusReport, late_after: Duration, now: Timestamp) -> (String, Exit) {
+    let (word, exit) = match view.status.level {
+        Severity::Ok | Severity::Info => ("OK", Exit::Good),
+        Severity::Warning => ("WARNING", Exit::WARNING),
+        Severity::Critical => ("CRITICAL", Exit::CRITICAL),
+    };
+    (line(word, &text(&view.status)) + &figures(view, late_after, now), exit)
+}
+
+/// The same where nothing can be known.
+pub fn unknown(error: &StoreError, found: &Locations) -> (String, Exit) {
+    let mut text = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push(error.to_string());
+        cause = error.source();
+    }
+    let is_absent = matches!(error, StoreError::NotFound { .. });
+    if is_absent && !found.is_database_known {
+        text.push(UNKNOWN_PLACE.to_owned());
+    } else {
+        text.extend(store_help(error).map(ToOwned::to_owned));
+    }
+    (line("UNKNOWN", &text.join("; ")), Exit::UNKNOWN)
+}
+
+/// What it comes to, for people.
+pub fn sentence(view: &StatusReport) -> String {
+    format!("{}: {}.", view.status.level.summary(), text(&view.status))
+}
+
+fn line(word: &str, text: &str) -> String {
+    // What stands behind the first bar is read as figures.
+    format!("AVATAR-WATCH {word}: {}", sanitize_line(&text.replace('|', "/"), TEXT_CHARS_MAX))
+}
+
+fn text(status: &StatusView) -> String {
+    let well = status.healthy.then(|| {
+        format!(
+            "{} watched, {} in training, {} waiting",
+            counted(status.avatars_watched, "avatar"),
+            status.avatars_training,
+            counted(status.deliveries_in_flight, "message")
+        )
+    });
+    let shown = status.findings.iter().take(FINDINGS_SHOWN).map(|finding| finding.text.clone());
+    let more = status.findings.len().saturating_sub(FINDINGS_SHOWN);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    well.into_iter().chain(shown).chain(more).collect::<Vec<_>>().join("; ")
+}
+
+/// The figures behind the bar.
+fn figures(view: &StatusReport, late_after: Duration, now: Timestamp) -> String {
+    let status = &view.status;
+    let failing = view.avatars().iter().filter(|it| it.is_watched() && it.failure.is_some());
+    let counts = [status.avatars_watched, status.avatars_training, failing.count() as u64];
+    // `U` is what cannot be known, in the words of the plugins' guidelines.
+    let [avatars, training, troubled] = counts.map(|count| match view.knows_avatars {
+        true => count.to_string(),
+        false => "U".to_owned(),
+    });
+    let oldest = status.oldest_in_flight_at.as_deref().and_then(Timestamp::parse_rfc3339);
+    let (oldest, late) = (oldest.map_or(0, |at| now.since(at).as_secs()), late_after.as_secs());
+    let (waiting, dead) = (status.deliveries_in_flight, status.deliveries_failed);
+    format!(
+        " | avatars={avatars};;;0 training={training};;;0 troubled={troubled};;;0 \
+         waiting={waiting};;;0 oldest={oldest}s;{late};;0 dead={dead};;0;0"
+    )
+}
+
+const FINDINGS_SHOWN: usize = 5;
+const TEXT_CHARS_MAX: usize = 1000;
+
+/// What to do where a config that names the database cannot be read.
+const UNKNOWN_PLACE: &str = "but the config cannot be read, and may name another one; `--database` \
+                             finds it whatever becomes of the config";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::domain::status_report::LATE_AFTER;
+    use crate::web::status::{DaemonView, Parts};
+    use crate::web::views::{AvatarView, ChannelView, ConditionView, FailureView};
+
+    /// The time of the checks; the views say what happened before it.
+    const NOW: &str = "2026-11-23T12:00:00Z";
+
+    struct Scene {
+        parts: Parts,
+        avatars: Vec<AvatarView>,
+    }
+
+    impl Scene {
+        fn channel(&mut self) -> &mut ChannelView {
+            &mut self.parts.channels.as_mut().unwrap()[0]
+        }
+
+        fn check(self) -> (String, u8) {
+            let now = Timestamp::parse_rfc3339(NOW).unwrap();
+            let Self { parts, avatars } = self;
+            let knows_avatars = parts.knows_avatars;
+            let status = StatusView::new(parts, &avatars, LATE_AFTER, now);
+            let view = StatusReport {
+                status: StatusView { avatars: Some(avatars), ..status },
+                is_in_force: true,
+                knows_avatars,
+                awaiting_reload: BTreeSet::new(),
+                is_whole: true,
+            };
+            let (line, exit) = super::check(&view, LATE_AFTER, now);
+            (line, exit.code())
+        }
+    }
+
+    fn well() -> Scene {
+        Scene {
+            parts: Parts {
+                daemon: DaemonView { running: true, pid: Some(1), not_ready_reason: None },
+                config_readable: true,
+                knows_avatars: true,
+                channels: Some(vec![ChannelView {
+                    name: "ops".to_owned(),
+                    kind: None,
+                    configured: true,
+                    state: "active",
+                    suspended_since: None,
+                    failing_since: None,
+                    reason: None,
+                    failing_recipients: Vec::new(),
+                    not_before: None,
+                    in_flight: 0,
+                    oldest_in_flight_at: None,
+                    failed: 0,
+                    delivered_at: None,
+                }]),
+                ..Parts::default()
+            },
+            avatars: vec![AvatarView {
+                id: "a1".to_owned(),
+                name: None,
+                account: Some("argil".to_owned()),
+                model: None,
+                configured: Some(true),
+                discovered: false,
+                status: Some("TRAINING".to_owned()),
+                since: None,
+                last_seen_at: None,
+                training_seconds: None,
+                usual_training_seconds: None,
+                failure: None,
+                deliveries_in_flight: 0,
+                deliveries_failed: 0,
+            }],
+        }
+    }
+
+    fn check(change: impl FnOnce(&mut Scene), text: &str, code: u8) {
+        let mut scene = well();
+        change(&mut scene);
+        let (line, exit) = scene.check();
+        let (said, figures) = line.split_once(" | ").unwrap();
+        assert!(!figures.contains('|') && !line.contains('\n'), "{line}");
+        assert_eq!((said.strip_prefix("AVATAR-WATCH ").unwrap(), exit), (text, code));
+    }
+
+    fn condition(kind: &str, subject: &str, cause: Option<&str>) -> ConditionView {
+        ConditionView {
+            kind: kind.to_owned(),
+            subject: subject.to_owned(),
+            since: NOW.to_owned(),
+            cause: cause.map(ToOwned::to_owned),
+            reason: Some("it said a|b\nc".to_owned()),
+        }
+    }
+
+    fn waiting(scene: &mut Scene, since: &str) {
+        scene.channel().in_flight = 2;
+        scene.channel().oldest_in_flight_at = Some(since.to_owned());
+    }
+
+    fn failure(kind: &'static str, since: &str) -> Option<FailureView> {
+        Some(FailureView { kind, since: since.to_owned(), reason: "it said no".to_owned() })
+    }
+
+    #[test]
+    fn all_is_well() {
+        check(|_| (), "OK: 1 avatar watched, 1 in training, 0 messages waiting", 0);
+        check(
+            |view| waiting(view, "2026-11-23T11:50:00Z"),
+            "OK: 1 avatar watched, 1 in training, 2 messages waiting",
+            0,
+        );
+        check(
+            |view| view.channel().state = "paused",
+            "OK: 1 avatar watched, 1 in training, 0 messages waiting; channel ops is paused",
+            0,
+        );
+    }
+
+    #[test]
+    fn someone_should_look() {
+        check(
+            |view| view.parts.conditions = vec![condition("avatar.training_overdue", "a1", None)],
+            "WARNING: avatar.training_overdue for a1 (it said a/b c)",
+            1,
+        );
+        let odd = |view: &mut Scene| view.avatars[0].status = Some("IDL\u{415}".to_owned());
+        check(odd, "WARNING: avatar a1 has the unknown status \"IDL\\u{415}\"", 1);
+        check(
+            |view| {
+                odd(view);
+                view.parts.conditions = vec![condition("avatar.status_unrecognized", "a1", None)];
+            },
+            "WARNING: avatar.status_unrecognized for a1 (it said a/b c)",
+            1,
+        );
+        check(
+            |view| view.avatars[0].failure = failure("missing", NOW),
+            "WARNING: avatar a1 is missing: it said no",
+            1,
+        );
+        check(
+            |view| view.avatars[0].failure = failure("failed", "2026-11-23T11:54:59Z"),
+            "WARNING: avatar a1 is failed: it said no",
+            1,
+        );
+        check(
+            |view| view.channel().failing_since = Some(NOW.to_owned()),
+            "WARNING: channel ops is FAILING",
+            1,
+        );
+        check(
+            |view| waiting(view, "2026-11-23T11:49:59Z"),
+            "WARNING: 2 messages waiting for channel ops, the oldest for 10m 1s",
+            1,
+        );
+        check(
+            |view| {
+                waiting(view, "2026-11-23T11:00:00Z");
+                view.channel().state = "paused";
+            },
+            "WARNING: 2 messages waiting for channel ops, which is paused, the oldest for 1h",
+            1,
+        );
+        check(|view| view.parts.knows_avatars = false, "WARNING: the config cannot be read", 1);
+        check(|view| view.parts.config_readable = false, "WARNING: the config cannot be read", 1);
+        check(
+            |view| {
+                view.parts.config_problems = vec!["a.toml:3: `b` is odd".to_owned(), "c".to_owned()]
+            },
+            "WARNING: the config has 2 problems: a.toml:3: `b` is odd",
+            1,
+        );
+    }
+
+    #[test]
+    fn a_hiccup_is_worth_a_word_and_nobody_is_called() {
+        check(
+            |view| view.avatars[0].failure = failure("failed", "2026-11-23T11:55:00Z"),
+            "OK: 1 avatar watched, 1 in training, 0 messages waiting; avatar a1 is failed: it said \
+             no",
+            0,
+        );
+    }
+
+    #[test]
+    fn someone_has_to_look() {
+        check(|view| view.parts.daemon.running = false, "CRITICAL: the daemon is not running", 2);
+        check(
+            |view| view.parts.daemon.not_ready_reason = Some("it hangs".to_owned()),
+            "CRITICAL: it hangs",
+            2,
+        );
+        check(
+            |view| {
+                view.parts.conditions =
+                    vec![condition("watch.blind", "account argil", Some("key_rejected"))];
+                view.avatars[0].failure = failure("denied", "2026-11-22T12:00:00Z");
+            },
+            "CRITICAL: watch.blind for account argil, key rejected (it said a/b c)",
+            2,
+        );
+        check(
+            |view| {
+                view.channel().state = "disabled";
+                view.channel().reason = Some("it answered 410".to_owned());
+                view.parts.conditions = vec![condition("channel.disabled", "channel ops", None)];
+            },
+            "CRITICAL: channel ops is DISABLED (it answered 410)",
+            2,
+        );
+        check(|view| view.channel().failed = 3, "CRITICAL: 3 dead letters of channel ops", 2);
+    }
+
+    #[test]
+    fn the_worst_comes_first_and_the_line_ends() {
+        check(
+            |view| {
+                view.parts.conditions =
+                    (0..9).map(|n| condition("avatar.missing", &format!("b{n}"), None)).collect();
+                view.parts.conditions.iter_mut().for_each(|it| it.reason = None);
+                view.channel().failed = 1;
+            },
+            "CRITICAL: 1 dead letter of channel ops; avatar.missing for b0; avatar.missing for b1; \
+             avatar.missing for b2; avatar.missing for b3; and 5 more",
+            2,
+        );
+    }
+
+    #[test]
+    fn the_figures_are_as_plugins_write_them() {
+        let mut view = well();
+        view.channel().failed = 1;
+        view.channel().in_flight = 2;
+        view.channel().oldest_in_flight_at = Some("2026-11-23T11:59:18Z".to_owned());
+        view.avatars[0].failure = failure("failed", NOW);
+        let (line, _) = view.check();
+        let (_, figures) = line.split_once(" | ").unwrap();
+        assert_eq!(
+            figures,
+            "avatars=1;;;0 training=1;;;0 troubled=1;;;0 waiting=2;;;0 oldest=42s;600;;0 \
+             dead=1;;0;0"
+        );
+    }
+}

@@ -1,0 +1,134 @@
+//! The files of one reading of the config: the config itself, its drop-ins, its secrets and its
+//! certificates are of one generation, or are read again.
+//!
+//! What always holds: when nothing is reported, each file was, after the last of them had been
+//! read, still as it was before it was read, and what was not there was still not there. A swap
+//! amid the reading, as Kubernetes makes it with `..data`, and a file that is being written are
+//! noticed.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use crate::files::trust::Facts;
+
+/// What one reading has touched so far.
+#[derive(Debug, Default)]
+pub(super) struct Generation {
+    /// What is read twice, as two keys from one file, stands there twice.
+    files: RefCell<Vec<(PathBuf, Option<Stamp>)>>,
+    folders: RefCell<BTreeMap<PathBuf, Listing>>,
+}
+
+/// How the names in a folder are found.
+type List = fn(&Path) -> io::Result<Vec<OsString>>;
+
+/// The names in a folder, and how they were found; `None` where they could not be.
+#[derive(Debug)]
+struct Listing {
+    list: List,
+    names: Option<Vec<OsString>>,
+}
+
+/// What tells a file from another one at its place, and from itself after a change: device, inode,
+/// size, and when its content and its inode changed.
+type Stamp = [i128; 7];
+
+impl Generation {
+    /// The whole of a regular file of ordinary size, and whose it is.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no regular file, or is larger than a mebibyte.
+    pub(super) fn read(&self, path: &Path) -> io::Result<(Vec<u8>, Facts)> {
+        let opened = open(path);
+        let metadata = opened.as_ref().ok().map(|(_, metadata)| metadata);
+        let found = metadata.map(stamp).or_else(|| stamp_at(path));
+        self.files.borrow_mut().push((path.to_owned(), found));
+        let (file, metadata) = opened?;
+        let facts = Facts::of(&file, &metadata);
+        Ok((read_bounded(file)?, facts))
+    }
+
+    /// The names in a folder.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub(super) fn list(&self, folder: &Path, list: List) -> io::Result<Vec<OsString>> {
+        let names = list(folder);
+        let listing = Listing { list, names: names.as_ref().ok().cloned() };
+        self.folders.borrow_mut().insert(folder.to_owned(), listing);
+        names
+    }
+
+    /// A file or folder that is no longer as it was, if there is one.
+    fn changed(&self) -> Option<PathBuf> {
+        let folders = self.folders.borrow();
+        let mut folders = folders.iter();
+        let folder = folders.find(|(path, it)| (it.list)(path).ok() != it.names);
+        let files = self.files.borrow();
+        let file = files.iter().find(|(path, before)| stamp_at(path) != *before);
+        folder.map(|(path, _)| path).or(file.map(|(path, _)| path)).cloned()
+    }
+}
+
+fn stamp(of: &Metadata) -> Stamp {
+    let times = [of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()].map(i128::from);
+    let [modified, modified_ns, changed, changed_ns] = times;
+    let [device, inode, size] = [of.dev(), of.ino(), of.size()].map(i128::from);
+    [device, inode, size, modified, modified_ns, changed, changed_ns]
+}
+
+fn stamp_at(path: &Path) -> Option<Stamp> {
+    fs::metadata(path).ok().as_ref().map(stamp)
+}
+
+/// Reads, and reads again for as long as something changes meanwhile, but not for ever; with what
+/// was read last comes what changed even then.
+pub(super) fn settled<T>(read: impl Fn(&Generation) -> T) -> (T, Option<PathBuf>) {
+    let mut wait = WAIT_MIN;
+    loop {
+        let generation = Generation::default();
+        let found = read(&generation);
+        let changed = generation.changed();
+        if changed.is_none() || wait > WAIT_MAX {
+            return (found, changed);
+        }
+        thread::sleep(wait);
+        wait *= 2;
+    }
+}
+
+fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    // Before it is opened: to open a pipe waits for a writer, for ever.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    Ok((file, metadata))
+}
+
+fn read_bounded(file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= FILE_BYTES_MAX) {
+        return Ok(bytes);
+    }
+    Err(io::Error::other("it is larger than a mebibyte"))
+}
+
+/// Bytes that a config, a secret or a certificate file has at most.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// The waits between readings double; all of them together are half a second.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+const WAIT_MAX: Duration = Duration::from_millis(256);
+
+#[cfg(test)]
+#[path = "file_stamp_tests.rs"]
+mod tests;

@@ -1,0 +1,86 @@
+//! Settings without a file: the default account with its key from the environment, and every
+//! default.
+
+use std::path::{Path, PathBuf};
+
+use toml::Value;
+
+use crate::config::drop_in::DropIns;
+use crate::config::environment::Environment;
+use crate::config::error::Problem;
+use crate::config::file;
+use crate::config::file_stamp::Generation;
+use crate::config::parse::document::{FileAccess, Outside};
+use crate::config::settings::Settings;
+use crate::files::trust::Trust;
+use crate::text::secret_text::{SecretKind, clean};
+
+/// The variable that holds the key where there is no config.
+pub const KEY_VARIABLE: &str = "ARGIL_API_KEY";
+
+/// The settings of whoever has no more than a key, for the API at `base_url`, or at its usual
+/// place.
+///
+/// # Errors
+/// With every problem of the key and the address.
+pub fn from_env(
+    environment: &Environment,
+    base_url: Option<&str>,
+) -> Result<Settings, Vec<Problem>> {
+    let value = environment.var(KEY_VARIABLE).unwrap_or_default();
+    let fault = clean(value, SecretKind::Key).err();
+    let fault = fault.map(|fault| Problem {
+        file: PathBuf::from(NO_FILE),
+        line: None,
+        key: KEY_VARIABLE.to_owned(),
+        message: fault.to_string(),
+        help: Some(fault.help().to_owned()),
+        unreadable: false,
+    });
+    if let Some(problem) = fault {
+        return Err(vec![problem]);
+    }
+    let key = format!("[argil]\napi_key = {{ env = \"{KEY_VARIABLE}\" }}\n");
+    let place = base_url.map(|url| format!("base_url = {}\n", Value::String(url.to_owned())));
+    let text = key + &place.unwrap_or_default();
+    let (files, trust) = (Generation::default(), Trust::for_named());
+    let outside = Outside { environment, files: &files, trust: &trust };
+    file::read(Path::new(NO_FILE), &text, FileAccess::Owner, outside, DropIns::default())
+}
+
+const NO_FILE: &str = "without a config";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::account::AccountName;
+
+    fn environment(key: &str) -> Environment {
+        Environment::from_iter([(KEY_VARIABLE.to_owned(), key.to_owned())])
+    }
+
+    #[test]
+    fn a_key_is_all_it_takes() {
+        let settings = from_env(&environment("\u{feff}key\r\n"), None).unwrap();
+        let account = &settings.accounts[&AccountName::default()];
+        assert_eq!(account.api_key.expose(), "key");
+        assert_eq!(account.base_url.scheme(), "https");
+        let elsewhere = from_env(&environment("key"), Some("http://127.0.0.1:9/v1")).unwrap();
+        let account = &elsewhere.accounts[&AccountName::default()];
+        assert_eq!(account.base_url.as_str(), "http://127.0.0.1:9/v1");
+    }
+
+    #[test]
+    fn what_is_wrong_names_its_key() {
+        let check = |environment: Environment, base_url: &str, expected: &str| {
+            let problems = from_env(&environment, Some(base_url)).unwrap_err();
+            let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+            assert!(problem.key.starts_with(expected), "{problem}");
+        };
+        check(Environment::default(), "https://example.com", KEY_VARIABLE);
+        check(environment("two words\n"), "https://example.com", KEY_VARIABLE);
+        check(environment(" \n"), "https://example.com", KEY_VARIABLE);
+        check(environment("key"), "http://example.com", "argil.base_url");
+        check(environment("key"), "a\"b\nc", "argil.base_url");
+    }
+}

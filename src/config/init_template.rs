@@ -1,0 +1,205 @@
+//! The starter config: what `avatar-watch init` writes.
+//!
+//! Short on purpose; `config.example.toml` shows every key. It loads as it is, as soon as the
+//! variables that it names are set.
+
+use toml::Value;
+
+/// What is known when a config is begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StarterAnswers {
+    /// Where the API key is.
+    pub api_key: SecretLocation,
+    /// The avatars to watch; where there are none, a placeholder stands there.
+    pub avatars: Vec<String>,
+    /// A webhook to tell; left out, its lines are comments.
+    pub webhook_url: Option<String>,
+    /// Where its secret is.
+    pub webhook_secret: SecretLocation,
+    /// A mailbox to tell; left out, its lines are comments.
+    pub mail_to: Option<String>,
+    /// The mail server; left out, a placeholder stands there.
+    pub smtp_host: Option<String>,
+    /// Where its password is.
+    pub smtp_password: SecretLocation,
+}
+
+/// Where a secret is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SecretLocation {
+    /// In the variable that this config names for it.
+    #[default]
+    Variable,
+    /// In a file; its path as the config names it.
+    File(String),
+}
+
+/// The text of a starter config. The answers are quoted, whatever stands in them; whether they
+/// are any good is said when the file is loaded.
+pub fn init_config(answers: &StarterAnswers) -> String {
+    let placeholder = ["the-id-of-your-avatar".to_owned()];
+    let ids = if answers.avatars.is_empty() { &placeholder[..] } else { &answers.avatars };
+    let avatar =
+        |id: &String| format!("[[avatars]]\nid = {}\n#name = \"Jane, English\"\n", quoted(id));
+    let avatars: Vec<String> = ids.iter().map(avatar).collect();
+    let url = answers.webhook_url.as_deref().unwrap_or("https://example.com/hooks/avatars");
+    let webhook = format!(
+        "[channels.webhook]\ntype = \"webhook\"\nurl = {}\nsecret = {}\n",
+        quoted(url),
+        source(&answers.webhook_secret, SECRET_VARIABLE)
+    );
+    let to = quoted(answers.mail_to.as_deref().unwrap_or("studio@example.com"));
+    let mail = format!(
+        "[channels.mail]\ntype = \"email\"\nfrom = {to}\nto = [{to}]\n\n[channels.mail.smtp]\n\
+         host = {}\ntls = \"starttls\"\nusername = {to}\npassword = {}\n",
+        quoted(answers.smtp_host.as_deref().unwrap_or("smtp.example.com")),
+        source(&answers.smtp_password, PASSWORD_VARIABLE)
+    );
+    [
+        HEAD.to_owned(),
+        told(&answers.api_key, KEY_VARIABLE, "…"),
+        format!("api_key = {}\n", source(&answers.api_key, KEY_VARIABLE)),
+        AVATARS_HEAD.to_owned(),
+        avatars.join("\n"),
+        WEBHOOK_HEAD.to_owned(),
+        told(&answers.webhook_secret, SECRET_VARIABLE, "whsec_…"),
+        optional(answers.webhook_url.is_some(), &webhook),
+        MAIL_HEAD.to_owned(),
+        told(&answers.smtp_password, PASSWORD_VARIABLE, "…"),
+        optional(answers.mail_to.is_some(), &mail),
+    ]
+    .concat()
+}
+
+fn source(place: &SecretLocation, variable: &str) -> String {
+    match place {
+        SecretLocation::Variable => format!("{{ env = \"{variable}\" }}"),
+        SecretLocation::File(path) => format!("{{ file = {} }}", quoted(path)),
+    }
+}
+
+/// The comment that says how a secret gets where it is.
+fn told(place: &SecretLocation, variable: &str, value: &str) -> String {
+    match place {
+        SecretLocation::Variable => format!("#   export {variable}={value}\n"),
+        SecretLocation::File(_) => {
+            "#   in a file of its own, which only its owner can read\n".to_owned()
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    Value::String(text.to_owned()).to_string()
+}
+
+/// The lines as they are, or as comments.
+fn optional(given: bool, lines: &str) -> String {
+    if given {
+        return lines.to_owned();
+    }
+    lines.lines().map(|line| format!("#{line}\n")).collect()
+}
+
+/// The variable of the API key.
+pub const KEY_VARIABLE: &str = "ARGIL_API_KEY";
+/// The variable of the webhook's secret.
+pub const SECRET_VARIABLE: &str = "AVATAR_WATCH_WEBHOOK_SECRET";
+/// The variable of the mail account's password.
+pub const PASSWORD_VARIABLE: &str = "SMTP_PASSWORD";
+
+const HEAD: &str = "\
+# avatar-watch: a starter. `config.example.toml` shows every key with its default.
+# `avatar-watch check` says what is wrong with this file, all at once.
+
+[argil]
+# The API key, from app.argil.ai. It stands outside of this file:
+";
+
+const AVATARS_HEAD: &str = "
+# One block for each avatar to watch.
+";
+
+const WEBHOOK_HEAD: &str = "
+# A webhook to tell. `avatar-watch secret` makes a secret; the receiver needs it, too:
+";
+
+const MAIL_HEAD: &str = "
+# A mailbox to tell, through your mail server, with its password:
+";
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::drop_in::DropIns;
+    use crate::config::environment::Environment;
+    use crate::config::file;
+    use crate::config::file_stamp::Generation;
+    use crate::config::parse::document::{FileAccess, Outside};
+
+    const ENVIRONMENT: [(&str, &str); 3] = [
+        ("ARGIL_API_KEY", "key"),
+        ("AVATAR_WATCH_WEBHOOK_SECRET", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"),
+        ("SMTP_PASSWORD", "password"),
+    ];
+
+    fn environment() -> Environment {
+        ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect()
+    }
+
+    #[test]
+    fn a_starter_loads_with_and_without_answers() {
+        let check = |avatar: Option<&str>, webhook: Option<&str>, mail: Option<&str>| {
+            let answers = StarterAnswers {
+                avatars: avatar.map(str::to_owned).into_iter().collect(),
+                webhook_url: webhook.map(str::to_owned),
+                mail_to: mail.map(str::to_owned),
+                ..StarterAnswers::default()
+            };
+            let text = init_config(&answers);
+            let path = Path::new("starter.toml");
+            let read = |text: &str, visibility| {
+                let (environment, files) = (environment(), Generation::default());
+                let trust = crate::files::trust::Trust::for_named();
+                let outside = Outside { environment: &environment, files: &files, trust: &trust };
+                file::read(path, text, visibility, outside, DropIns::default())
+            };
+            let settings = read(&text, FileAccess::Others(0o644)).unwrap();
+            let channels = usize::from(webhook.is_some()) + usize::from(mail.is_some());
+            assert_eq!((settings.avatars.len(), settings.channels.len()), (1, channels));
+            let uncommented: String = text.lines().map(uncomment).collect();
+            assert!(read(&uncommented, FileAccess::Owner).is_ok());
+        };
+        check(None, None, None);
+        check(Some("3c90c3cc"), Some("https://example.com/x?token=\"1"), Some("a@example.com"));
+        check(Some("\"\\#"), None, Some("a@example.com"));
+    }
+
+    fn uncomment(line: &str) -> String {
+        let rest = line.strip_prefix('#').filter(|rest| !rest.starts_with(' '));
+        format!("{}\n", rest.unwrap_or(line))
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_breaks_out_of_its_quotes(text: String) {
+            let answers = StarterAnswers {
+                api_key: SecretLocation::File(text.clone()),
+                avatars: vec![text.clone(), text.clone()],
+                webhook_url: Some(text.clone()),
+                webhook_secret: SecretLocation::File(text.clone()),
+                mail_to: Some(text.clone()),
+                smtp_host: Some(text.clone()),
+                smtp_password: SecretLocation::File(text.clone()),
+            };
+            let table: toml::Table = init_config(&answers).parse().unwrap();
+            prop_assert_eq!(table["argil"]["api_key"]["file"].as_str(), Some(text.as_str()));
+            prop_assert_eq!(table["avatars"][1]["id"].as_str(), Some(text.as_str()));
+            prop_assert_eq!(table["channels"]["webhook"]["url"].as_str(), Some(text.as_str()));
+            prop_assert_eq!(table["channels"]["mail"]["to"][0].as_str(), Some(text.as_str()));
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! Tables and fields of the file, and the ways to read them.
+//!
+//! A read gives a checked value, or `None` after it has reported what is wrong.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use toml::de::{DeArray, DeTable, DeValue};
+
+use crate::config::parse::document::{Document, Location};
+use crate::config::schema::keys::{KeyTable, join, listed, nearest};
+use crate::files::trust::{Distrust, Ownership};
+
+/// A value with the place where it stands. It has no `Debug`, since it may be a secret.
+#[derive(Clone)]
+pub(in crate::config) struct Field<'r> {
+    /// The reading it belongs to.
+    pub(in crate::config) reader: &'r Document<'r>,
+    /// Where it stands.
+    pub(in crate::config) place: Location,
+    /// What stands there.
+    pub(in crate::config) value: &'r DeValue<'r>,
+}
+
+/// A table of the file, or an empty one where the file has none.
+#[derive(Clone)]
+pub(in crate::config) struct Table<'r> {
+    /// The reading it belongs to.
+    pub(in crate::config) reader: &'r Document<'r>,
+    /// Where it stands.
+    pub(in crate::config) place: Location,
+    entries: &'r DeTable<'r>,
+}
+
+impl<'r> Field<'r> {
+    /// Reports what is wrong with it, with a mend; gives the `None` that a read returns then.
+    pub(in crate::config) fn invalid<T>(
+        &self,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Option<T> {
+        self.reader.problem(&self.place, message, Some(help.into()));
+        None
+    }
+
+    /// Reports what it names and this process cannot read; gives the `None` of such a read.
+    pub(in crate::config) fn unreadable<T>(
+        &self,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Option<T> {
+        self.reader.unreadable(&self.place, message.into(), help.into());
+        None
+    }
+
+    /// Reports that a file which it names may not be obeyed, or only with care; `source` are words
+    /// that lead to "belongs to …" and name the file.
+    pub(in crate::config) fn trusted(&self, source: &str, verdict: Ownership) -> Option<()> {
+        match verdict {
+            Ownership::Trusted => Some(()),
+            Ownership::Doubtful(Distrust { what, help }) => {
+                self.reader.warning(&self.place, format!("{source}{what}"), &help);
+                Some(())
+            }
+            Ownership::Distrusted(Distrust { what, help }) => {
+                self.invalid(format!("{source}{what}"), help)
+            }
+        }
+    }
+
+    /// Reports that it is another kind of thing than `wanted`. The value is not repeated: it may
+    /// be a secret in the wrong clothes.
+    pub(in crate::config) fn wrong_type<T>(&self, wanted: &str) -> Option<T> {
+        let found = match self.value {
+            DeValue::Boolean(true) => "`true`",
+            DeValue::Boolean(false) => "`false`",
+            DeValue::String(_) => "a text",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a number with a point",
+            DeValue::Datetime(_) => "a date or time",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        // The words themselves say how to mend it.
+        self.reader.problem(&self.place, format!("is {found}, and must be {wanted}"), None);
+        None
+    }
+
+    /// A text that is not empty.
+    pub(in crate::config) fn text(&self) -> Option<&'r str> {
+        match self.value {
+            DeValue::String(text) if text.is_empty() => {
+                self.invalid("is empty", "write something, or take the key out")
+            }
+            DeValue::String(text) => Some(text),
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
+                self.wrong_type("a text in quotes")
+            }
+            DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
+                self.wrong_type("a text")
+            }
+        }
+    }
+
+    /// A text that another type takes or refuses; the refusal must not repeat the text.
+    pub(in crate::config) fn parsed<T, E: Display>(
+        &self,
+        what: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.text()?;
+        let refused = |error: E| {
+            self.invalid(format!("is `{}`, which is no {what}", shown(text)), error.to_string())
+        };
+        parse(text).map_or_else(refused, Some)
+    }
+
+    /// `true` or `false`.
+    pub(in crate::config) fn flag(&self) -> Option<bool> {
+        match self.value {
+            DeValue::Boolean(flag) => Some(*flag),
+            _ => self.wrong_type("`true` or `false`, without quotes"),
+        }
+    }
+
+    /// A whole number within a range.
+    pub(in crate::config) fn integer(&self, range: RangeInclusive<u32>) -> Option<u32> {
+        let DeValue::Integer(number) = self.value else {
+            return self.wrong_type("a whole number");
+        };
+        let value = u32::from_str_radix(number.as_str(), number.radix()).ok();
+        value.filter(|value| range.contains(value)).or_else(|| self.beyond(number, &range))
+    }
+
+    /// A number within a range.
+    pub(in crate::config) fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let (text, value) = match self.value {
+            DeValue::Float(number) => (number.as_str(), number.as_str().parse::<f64>().ok()),
+            DeValue::Integer(number) => {
+                let whole = i32::from_str_radix(number.as_str(), number.radix());
+                (number.as_str(), whole.ok().map(f64::from))
+            }
+            _ => return self.wrong_type("a number"),
+        };
+        value.filter(|value| range.contains(value)).or_else(|| self.beyond(text, &range))
+    }
+
+    /// One of some words.
+    pub(in crate::config) fn one_of<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text()?;
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let found = words.iter().find(|(word, _)| *word == text);
+        found.map(|(_, meaning)| meaning.clone()).or_else(|| self.unknown_word(text, &known))
+    }
+
+    /// Reports a word that is none of those it can be.
+    pub(in crate::config) fn unknown_word<T>(&self, word: &str, known: &[&str]) -> Option<T> {
+        let help = match nearest(word, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it can be {}", listed(known).replace(" and ", " or ")),
+        };
+        self.invalid(format!("has the unknown value `{}`", shown(word)), help)
+    }
+
+    /// A table.
+    pub(in crate::config) fn table(&self) -> Option<Table<'r>> {
+        match self.value {
+            DeValue::Table(entries) => {
+                Some(Table { reader: self.reader, place: self.place.clone(), entries })
+            }
+            _ => self.wrong_type("a table"),
+        }
+    }
+
+    /// The elements of a list, each with its own place.
+    pub(in crate::config) fn elements(&self) -> Option<Vec<Self>> {
+        let DeValue::Array(list) = self.value else {
+            return self.wrong_type("a list");
+        };
+        Some(self.within(list))
+    }
+
+    /// A list in which every element is read, and reported, even after a bad one.
+    pub(in crate::config) fn list<T>(&self, read: impl Fn(&Self) -> Option<T>) -> Option<Vec<T>> {
+        let read: Vec<Option<T>> = self.elements()?.iter().map(read).collect();
+        read.into_iter().collect()
+    }
+
+    /// A list in which nothing stands twice.
+    pub(in crate::config) fn distinct<T: PartialEq>(
+        &self,
+        read: impl Fn(&Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let elements = self.elements()?;
+        let mut seen = Vec::with_capacity(elements.len());
+        for element in &elements {
+            match read(element) {
+                Some(value) if seen.contains(&value) => {
+                    element.invalid::<()>("is in the list already", "take one of them out");
+                }
+                Some(value) => seen.push(value),
+                None => (),
+            }
+        }
+        (seen.len() == elements.len()).then_some(seen)
+    }
+
+    /// The same list, unless it is empty.
+    pub(in crate::config) fn not_empty<T>(&self, list: Vec<T>, help: &str) -> Option<Vec<T>> {
+        if list.is_empty() { self.invalid("is an empty list", help) } else { Some(list) }
+    }
+
+    fn within(&self, list: &'r DeArray<'r>) -> Vec<Self> {
+        let element = |(index, value): (usize, &'r toml::Spanned<DeValue<'r>>)| {
+            let key = format!("{}[{index}]", self.place.key);
+            let place = Location { key, span: Some(value.span()) };
+            Self { reader: self.reader, place, value: value.get_ref() }
+        };
+        list.iter().enumerate().map(element).collect()
+    }
+
+    fn beyond<T, N: Display>(&self, found: impl Display, range: &RangeInclusive<N>) -> Option<T> {
+        let (min, max) = (range.start(), range.end());
+        self.invalid(format!("is `{found}`"), format!("write a number from `{min}` to `{max}`"))
+    }
+}
+
+impl<'r> Table<'r> {
+    /// The whole file as a table.
+    pub(in crate::config) fn root(reader: &'r Document<'r>, entries: &'r DeTable<'r>) -> Self {
+        Self { reader, place: Location { key: String::new(), span: None }, entries }
+    }
+
+    /// The field of that name.
+    pub(in crate::config) fn field(&self, name: &str) -> Option<Field<'r>> {
+        let value = self.entries.get(name)?;
+        let place = Location { key: join(&self.place.key, &shown(name)), span: Some(value.span()) };
+        Some(Field { reader: self.reader, place, value: value.get_ref() })
+    }
+
+    /// All fields with their names, in the order of the file.
+    pub(in crate::config) fn fields(&self) -> Vec<(&'r str, Field<'r>)> {
+        let mut names: Vec<_> = self.entries.keys().collect();
+        names.sort_by_key(|name| name.span().start);
+        let pair = |name: &'r str| Some((name, self.field(name)?));
+        names.into_iter().filter_map(|name| pair(name.get_ref())).collect()
+    }
+
+    /// The names in a table of this table, good or bad; `None` when it is no table.
+    pub(in crate::config) fn names(&self, table: &str) -> Option<Vec<&'r str>> {
+        match self.field(table).map(|field| field.value) {
+            None => Some(Vec::new()),
+            Some(DeValue::Table(_)) => {
+                let fields = self.field(table)?.table()?.fields();
+                Some(fields.into_iter().map(|(name, _)| name).collect())
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// A field that has to be there; the mend says what to write when it is not.
+    pub(in crate::config) fn required<T>(
+        &self,
+        name: &str,
+        mend: &str,
+        read: impl FnOnce(&Field<'r>) -> Option<T>,
+    ) -> Option<T> {
+        if let Some(field) = self.field(name) {
+            return read(&field);
+        }
+        // A misspelt key is told as such, and not as a missing one too.
+        if !self.entries.keys().any(|key| nearest(key.get_ref(), &[name]).is_some()) {
+            let place =
+                Location { key: join(&self.place.key, name), span: self.place.span.clone() };
+            self.reader.missing(&place, "is missing", Some(mend.to_owned()));
+        }
+        None
+    }
+
+    /// A field that may be left out, and is then `default`.
+    pub(in crate::config) fn or<T>(
+        &self,
+        name: &str,
+        default: T,
+        read: impl FnOnce(&Field<'r>) -> Option<T>,
+    ) -> Option<T> {
+        self.field(name).map_or(Some(default), |field| read(&field))
+    }
+
+    /// A field that may be left out.
+    pub(in crate::config) fn optional<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&Field<'r>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        self.field(name).map_or(Some(None), |field| read(&field).map(Some))
+    }
+
+    /// A table in this table, with no other keys than the schema's; empty when it is left out.
+    pub(in crate::config) fn section(&self, name: &str, schema: &KeyTable) -> Option<Self> {
+        let Some(field) = self.field(name) else {
+            let place =
+                Location { key: join(&self.place.key, name), span: self.place.span.clone() };
+            return Some(Self { reader: self.reader, place, entries: &self.reader.empty });
+        };
+        let table = field.table()?;
+        table.check_keys(schema);
+        Some(table)
+    }
+
+    /// Reports every key that the schema does not know.
+    pub(in crate::config) fn check_keys(&self, schema: &KeyTable) {
+        self.check_names(schema.keys, |word| schema.suggest(word));
+    }
+
+    /// Reports every key that is none of these, with its mend.
+    pub(in crate::config) fn check_names(&self, known: &[&str], mend: impl Fn(&str) -> String) {
+        for (name, value) in self.entries {
+            if !known.contains(&name.get_ref().as_ref()) {
+                let word = shown(name.get_ref());
+                let place = Location { key: join(&self.place.key, &word), span: Some(name.span()) };
+                let what = match value.get_ref() {
+                    DeValue::Table(_) => "is an unknown table",
+                    _ => "is an unknown key",
+                };
+                self.reader.problem(&place, what, Some(mend(&word)));
+            }
+        }
+    }
+}
+
+/// A text from outside, safe on a terminal and in a log: short, and without anything that moves
+/// the cursor or turns the direction of writing.
+pub(in crate::config) fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for character in text.chars().take(SHOWN_MAX) {
+        let graphic = character.is_alphanumeric() || character.is_ascii_graphic();
+        if graphic || character == ' ' {
+            shown.push(character);
+        } else {
+            shown.extend(character.escape_unicode());
+        }
+    }
+    if text.chars().nth(SHOWN_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Characters of a foreign text that are repeated at most.
+const SHOWN_MAX: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_text_cannot_steer_the_terminal() {
+        let check = |text: &str, expected: &str| assert_eq!(shown(text), expected);
+        check("Jané 1", "Jané 1");
+        check("a\u{1b}[2J\nb\u{202e}", "a\\u{1b}[2J\\u{a}b\\u{202e}");
+        check(&"x".repeat(81), &format!("{}…", "x".repeat(80)));
+    }
+}

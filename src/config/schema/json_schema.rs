@@ -1,0 +1,274 @@
+//! The config as JSON Schema 2020-12, for editors: made of the tables of keys that the reader
+//! knows, of the words that it takes, and of what `config.example.toml` says.
+//!
+//! It sees one file alone: not what a secret is, which names exist, or which values go together.
+//! What it refuses, the reader refuses too; the reader has the last word.
+
+use serde_json::{Map, Value, json};
+
+use crate::config::schema::key_docs::KeyDocs;
+use crate::config::schema::keys::{
+    ACCOUNT, ARGIL, AVATAR, BACKOFF, DISCOVER, EMAIL, EVENTS, FILE, KeyTable, POLL, ROOT, SECRET,
+    SENDMAIL, SMTP, STORE, TRAINING, WEB, WEBHOOK, join,
+};
+use crate::config::sections::account;
+use crate::config::sections::channel;
+use crate::config::sections::delivery_policy;
+use crate::config::sections::email;
+use crate::config::sections::format;
+use crate::config::sections::poll;
+use crate::config::sections::smtp;
+use crate::config::sections::store;
+use crate::config::sections::web;
+use crate::domain::avatar::status::Status;
+use crate::domain::event::EventKind;
+
+/// The schema, as text.
+pub fn config() -> String {
+    let made = SchemaBuilder { described: KeyDocs::read() }.root();
+    // Text as keys, and no writer but memory: nothing in it can fail.
+    serde_json::to_string_pretty(&made).unwrap_or_default() + "\n"
+}
+
+struct SchemaBuilder {
+    described: KeyDocs,
+}
+
+impl SchemaBuilder {
+    fn root(&self) -> Value {
+        let mut root = self.table(&ROOT, &[]);
+        root.insert("$schema".into(), "https://json-schema.org/draft/2020-12/schema".into());
+        root.insert("$id".into(), "urn:avatar-watch:schema:config".into());
+        root.insert("title".into(), "The config of avatar-watch".into());
+        let defs = json!({
+            "duration": {
+                "type": "string",
+                "pattern": DURATION,
+                "description": "A duration, such as `200ms`, `5s` or `1h 30m`.",
+            },
+            "duration_or_never": {
+                "anyOf": [{ "$ref": "#/$defs/duration" }, { "const": "never" }],
+            },
+            "secret": {
+                "anyOf": [{ "type": "string", "minLength": 1 }, self.source()],
+                "description": "A secret: from an environment variable, a file or a credential; \
+                    or plain, where nobody but you can read the config.",
+            },
+        });
+        root.insert("$defs".into(), defs);
+        root.into()
+    }
+
+    /// Where a secret comes from: one place.
+    fn source(&self) -> Value {
+        let place = |key: &&str| {
+            let text = match *key {
+                "env" => "An environment variable.",
+                "file" => "A file, relative to this one; line ends at its end do not count.",
+                _ => "A file in $CREDENTIALS_DIRECTORY (systemd, `LoadCredential=`).",
+            };
+            let value = json!({ "type": "string", "minLength": 1, "description": text });
+            ((*key).to_owned(), value)
+        };
+        let properties: Map<String, Value> = SECRET.keys.iter().map(place).collect();
+        json!({
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": false,
+            "minProperties": 1,
+            "maxProperties": 1,
+        })
+    }
+
+    /// A table with its keys.
+    fn table(&self, schema: &KeyTable, required: &[&str]) -> Map<String, Value> {
+        let properties: Map<String, Value> =
+            schema.keys.iter().map(|key| ((*key).to_owned(), self.key(schema, key))).collect();
+        let mut table = Map::new();
+        table.insert("type".into(), "object".into());
+        table.insert("additionalProperties".into(), false.into());
+        table.insert("properties".into(), properties.into());
+        if !required.is_empty() {
+            table.insert("required".into(), required.into());
+        }
+        table
+    }
+
+    /// What a key takes, with what is said of it.
+    fn key(&self, schema: &KeyTable, key: &str) -> Value {
+        let mut value = self.shape(schema, key);
+        let names = names(schema, key);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        if let (Some(words), Value::Object(value)) = (self.described.of(&names), &mut value) {
+            value.insert("description".into(), words.text.clone().into());
+            let default = words.default.as_ref().and_then(|text| {
+                toml::from_str::<Map<String, Value>>(&format!("x = {text}")).ok()?.remove("x")
+            });
+            value.extend(default.map(|default| ("default".to_owned(), default)));
+        }
+        value
+    }
+
+    fn shape(&self, schema: &KeyTable, key: &str) -> Value {
+        let table =
+            |schema: &KeyTable, required: &[&str]| Value::from(self.table(schema, required));
+        match join(schema.path, key).as_str() {
+            "argil" => table(&ARGIL, &["api_key"]),
+            "accounts" => named(table(&ACCOUNT, &["api_key"])),
+            "poll" => table(&POLL, &[]),
+            "events" => table(&EVENTS, &[]),
+            "store" => table(&STORE, &[]),
+            "web" => table(&WEB, &[]),
+            "avatars" => json!({ "type": "array", "items": table(&AVATAR, &["id"]) }),
+            "discover" => table(&DISCOVER, &[]),
+            "channels" => named(self.channel()),
+            "poll.training" => table(&TRAINING, &[]),
+            "poll.backoff" => table(&BACKOFF, &[]),
+            "channels.*.smtp" => table(&SMTP, &["host"]),
+            "channels.*.sendmail" => table(&SENDMAIL, &["command"]),
+            "channels.*.file" => table(&FILE, &["folder"]),
+            "poll.strategy" => words(&poll::STRATEGIES.map(|it| it.0)),
+            "channels.*.format" => words(&format::Name::ALL.map(|it| it.0)),
+            "channels.*.accepts" => words(&channel::ACCEPTS.map(|it| it.0)),
+            "channels.*.threading" => words(&email::THREADING.map(|it| it.0)),
+            "channels.*.on_unknown" => words(&delivery_policy::ON_UNKNOWN.map(|it| it.0)),
+            "channels.*.smtp.tls" => words(&smtp::TLS.map(|it| it.0)),
+            "channels.*.smtp.auth" => words(&smtp::AUTH.map(|it| it.0)),
+            "channels.*.type" => words(if schema.knows("url") { &["webhook"] } else { &["email"] }),
+            "web.read" => words(&web::READ.map(|it| it.0)),
+            "avatars.assume" => words(&Status::DOCUMENTED),
+            "channels.*.events" => list(words(&EventKind::SELECTABLE.map(EventKind::name)), 0),
+            "channels.*.retry_schedule" => list_of("duration"),
+            "channels.*.to" | "discover.accounts" => list(text(), 1),
+            "avatars.channels" | "discover.channels" | "web.hosts" => list(text(), 0),
+            "channels.*.sendmail.command"
+            | "channels.*.smtp.password_command"
+            | "channels.*.smtp.token_command" => {
+                json!({ "type": "array", "items": text(), "minItems": 1 })
+            }
+            "channels.*.headers" => json!({
+                "type": "object", "additionalProperties": reference("secret"),
+            }),
+            "channels.*.secret" => {
+                json!({ "anyOf": [reference("secret"), list(reference("secret"), 1)] })
+            }
+            "channels.*.template" => json!({}),
+            "channels.*.subject_prefix" | "channels.*.bounce_to" => json!({ "type": "string" }),
+            "argil.max_concurrency" | "accounts.*.max_concurrency" => {
+                integer(*account::CONCURRENCY_RANGE.start(), *account::CONCURRENCY_RANGE.end())
+            }
+            "argil.max_requests_per_second" | "accounts.*.max_requests_per_second" => {
+                integer(*account::REQUESTS_RANGE.start(), *account::REQUESTS_RANGE.end())
+            }
+            "channels.*.smtp.port" => integer(1, u32::from(u16::MAX)),
+            "poll.jitter" => number(0.0, 0.5),
+            "poll.training.age_fraction" | "poll.backoff.jitter" => number(0.0, 1.0),
+            "poll.backoff.multiplier" => number(1.0, 100.0),
+            "poll.settled" => reference("duration_or_never"),
+            "store.keep_transitions" | "store.keep_deliveries" => {
+                json!({ "anyOf": [reference("duration"), words(&[store::FOREVER])] })
+            }
+            _ => usual(key),
+        }
+    }
+
+    fn channel(&self) -> Value {
+        let webhook = self.table(&WEBHOOK, &["type", "url"]);
+        let mut email = self.table(&EMAIL, &["type", "from", "to"]);
+        let ways = email::TRANSPORTS.map(|way| json!({ "required": [way] }));
+        email.insert("oneOf".into(), ways.as_slice().into());
+        json!({ "oneOf": [webhook, email] })
+    }
+}
+
+/// What a key takes that means the same in every table.
+fn usual(key: &str) -> Value {
+    match key {
+        "api_key" | "hint_token" | "token" | "url" | "heartbeat_url" | "proxy" | "password" => {
+            reference("secret")
+        }
+        "timeout" | "blind_after" | "not_trained" | "missing" | "min" | "max" | "initial"
+        | "every" | "heartbeat_every" | "expires_after" | "dot_timeout" => reference("duration"),
+        "overdue_after" => reference("duration_or_never"),
+        "learn"
+        | "infer_unseen_training"
+        | "enabled"
+        | "operator"
+        | "deny_private"
+        | "thumbnails" => {
+            json!({ "type": "boolean" })
+        }
+        _ => text(),
+    }
+}
+
+/// Where the example may speak of a key, the best place first. It shows each kind of channel
+/// under a name, and some keys in one line with others, below words about the whole.
+fn names(schema: &KeyTable, key: &str) -> Vec<String> {
+    let below = |places: &[&str], rest: &str| -> Vec<String> {
+        let path = |place: &&str| join(&format!("{place}{rest}"), key);
+        places.iter().map(path).collect()
+    };
+    let channels: &[&str] = if schema.knows("url") { &WEBHOOKS } else { &MAILS };
+    match (schema.path, key) {
+        ("", "accounts") => vec!["accounts.second-studio".to_owned()],
+        ("", "channels") => vec!["channels.ops".to_owned()],
+        ("accounts.*", _) => below(&["argil"], ""),
+        ("channels.*", "smtp") => vec!["channels.studio-mail.smtp".to_owned()],
+        ("channels.*", "sendmail") => vec!["channels.local-mail".to_owned()],
+        ("channels.*", "file") => vec!["channels.draft-mail".to_owned()],
+        ("channels.*.smtp", "password_command") => vec!["channels.vault-mail".to_owned()],
+        ("channels.*.smtp", "token_command") => vec!["channels.token-mail".to_owned()],
+        ("channels.*", _) => below(channels, "").into_iter().chain(below(&WEBHOOKS, "")).collect(),
+        (path, _) => match path.strip_prefix("channels.*") {
+            Some(rest) => below(&MAILS, rest),
+            None => below(&[path], ""),
+        },
+    }
+}
+
+fn text() -> Value {
+    json!({ "type": "string", "minLength": 1 })
+}
+
+fn words(words: &[&str]) -> Value {
+    json!({ "type": "string", "enum": words })
+}
+
+fn integer(min: u32, max: u32) -> Value {
+    json!({ "type": "integer", "minimum": min, "maximum": max })
+}
+
+fn number(min: f64, max: f64) -> Value {
+    json!({ "type": "number", "minimum": min, "maximum": max })
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/$defs/{name}") })
+}
+
+fn list_of(name: &str) -> Value {
+    json!({ "type": "array", "items": reference(name), "minItems": 1 })
+}
+
+fn list(items: Value, least: usize) -> Value {
+    json!({ "type": "array", "items": items, "minItems": least, "uniqueItems": true })
+}
+
+/// Tables under names of the user's.
+fn named(table: Value) -> Value {
+    json!({
+        "type": "object",
+        "propertyNames": { "pattern": "^[A-Za-z0-9_-]+$" },
+        "additionalProperties": table,
+    })
+}
+
+const WEBHOOKS: [&str; 4] = ["channels.ops", "channels.bus", "channels.team-chat", "channels.own"];
+const MAILS: [&str; 3] = ["channels.studio-mail", "channels.local-mail", "channels.draft-mail"];
+/// Numbers with their units; what a unit is, the reader says better.
+const DURATION: &str = r"^\s*([0-9]+(\.[0-9]+)?\s*[A-Za-zµ]+\s*)+$";
+
+#[cfg(test)]
+#[path = "json_schema_tests.rs"]
+pub(in crate::config) mod tests;

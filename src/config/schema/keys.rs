@@ -1,0 +1,243 @@
+//! Every key there is, and the words for one that is not.
+//!
+//! The reader knows no other keys than these tables; the example config is tested to show each
+//! of them.
+
+/// One table of the config with its keys.
+#[derive(Debug)]
+pub(in crate::config) struct KeyTable {
+    /// Its place; `*` stands for a name.
+    pub(in crate::config) path: &'static str,
+    /// What may stand in it.
+    pub(in crate::config) keys: &'static [&'static str],
+}
+
+impl KeyTable {
+    pub(in crate::config) fn knows(&self, key: &str) -> bool {
+        self.keys.contains(&key)
+    }
+
+    /// The mend for a key that does not belong here.
+    pub(in crate::config) fn suggest(&self, key: &str) -> String {
+        let here = if self.path.is_empty() { key.to_owned() } else { join(self.path, key) };
+        if LATER.contains(&here.as_str()) {
+            return format!("`{key}` is not in this version");
+        }
+        if let Some(near) = nearest(key, self.keys) {
+            return format!("did you mean `{near}`?");
+        }
+        if ALL.iter().any(|other| other.path == self.path && other.knows(key)) {
+            return "only a channel of another `type` has it".to_owned();
+        }
+        // What an account has, the default account has too.
+        let home = |other: &&&Self| !["", ACCOUNT.path].contains(&other.path);
+        let mut others = ALL.iter().filter(home).filter(|other| other.knows(key));
+        if let (Some(other), None) = (others.next(), others.next()) {
+            return format!("it belongs in `[{}]`", other.path);
+        }
+        format!("the keys here are {}", listed(self.keys))
+    }
+}
+
+/// The word that was most likely meant, if one is near enough.
+pub(in crate::config) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    if word.len() > WORD_LENGTH_MAX {
+        return None;
+    }
+    let folded = word.to_lowercase();
+    let distance = |known: &str| strsim::damerau_levenshtein(&folded, &known.to_lowercase());
+    let near = |known: &&str| distance(known) <= 1 + known.len() / 5;
+    known.iter().copied().filter(near).min_by_key(|known| distance(known))
+}
+
+/// Words in backticks, as a list that is read aloud.
+pub(in crate::config) fn listed(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => "none".to_owned(),
+    }
+}
+
+/// A dotted key.
+pub(in crate::config) fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+pub(in crate::config) const ROOT: KeyTable = KeyTable {
+    path: "",
+    keys: &[
+        "heartbeat_url",
+        "heartbeat_every",
+        "argil",
+        "accounts",
+        "poll",
+        "events",
+        "store",
+        "web",
+        "avatars",
+        "discover",
+        "channels",
+    ],
+};
+pub(in crate::config) const ARGIL: KeyTable = KeyTable {
+    path: "argil",
+    keys: &[
+        "api_key",
+        "base_url",
+        "timeout",
+        "max_concurrency",
+        "max_requests_per_second",
+        "blind_after",
+    ],
+};
+pub(in crate::config) const ACCOUNT: KeyTable = KeyTable { path: "accounts.*", keys: ARGIL.keys };
+pub(in crate::config) const POLL: KeyTable = KeyTable {
+    path: "poll",
+    keys: &[
+        "strategy",
+        "training",
+        "not_trained",
+        "settled",
+        "missing",
+        "backoff",
+        "jitter",
+        "overdue_after",
+    ],
+};
+pub(in crate::config) const TRAINING: KeyTable =
+    KeyTable { path: "poll.training", keys: &["min", "max", "age_fraction", "learn"] };
+pub(in crate::config) const BACKOFF: KeyTable =
+    KeyTable { path: "poll.backoff", keys: &["initial", "max", "multiplier", "jitter"] };
+pub(in crate::config) const EVENTS: KeyTable =
+    KeyTable { path: "events", keys: &["infer_unseen_training"] };
+pub(in crate::config) const WEB: KeyTable = KeyTable {
+    path: "web",
+    keys: &["listen", "token", "read", "hosts", "thumbnails", "hint_token"],
+};
+pub(in crate::config) const STORE: KeyTable =
+    KeyTable { path: "store", keys: &["path", "keep_transitions", "keep_deliveries"] };
+pub(in crate::config) const AVATAR: KeyTable = KeyTable {
+    path: "avatars",
+    keys: &["id", "name", "channels", "assume", "account", "overdue_after"],
+};
+pub(in crate::config) const DISCOVER: KeyTable = KeyTable {
+    path: "discover",
+    keys: &["enabled", "every", "accounts", "channels", "overdue_after"],
+};
+pub(in crate::config) const CHANNEL: KeyTable = KeyTable {
+    path: "channels.*",
+    keys: &["type", "events", "operator", "retry_schedule", "expires_after", "on_unknown"],
+};
+pub(in crate::config) const WEBHOOK: KeyTable = KeyTable {
+    path: "channels.*",
+    keys: &[
+        "type",
+        "url",
+        "secret",
+        "format",
+        "accepts",
+        "template",
+        "content_type",
+        "source",
+        "headers",
+        "proxy",
+        "deny_private",
+        "ca_file",
+        "timeout",
+        "events",
+        "operator",
+        "retry_schedule",
+        "expires_after",
+        "on_unknown",
+    ],
+};
+pub(in crate::config) const EMAIL: KeyTable = KeyTable {
+    path: "channels.*",
+    keys: &[
+        "type",
+        "from",
+        "to",
+        "bounce_to",
+        "reply_to",
+        "message_id_domain",
+        "subject_prefix",
+        "threading",
+        "list_unsubscribe",
+        "smtp",
+        "sendmail",
+        "file",
+        "events",
+        "operator",
+        "retry_schedule",
+        "expires_after",
+        "on_unknown",
+    ],
+};
+pub(in crate::config) const SMTP: KeyTable = KeyTable {
+    path: "channels.*.smtp",
+    keys: &[
+        "host",
+        "port",
+        "tls",
+        "auth",
+        "username",
+        "password",
+        "password_command",
+        "token_command",
+        "ca_file",
+        "hello_name",
+        "dot_timeout",
+    ],
+};
+pub(in crate::config) const SENDMAIL: KeyTable =
+    KeyTable { path: "channels.*.sendmail", keys: &["command", "timeout"] };
+pub(in crate::config) const FILE: KeyTable =
+    KeyTable { path: "channels.*.file", keys: &["folder"] };
+pub(in crate::config) const SECRET: KeyTable =
+    KeyTable { path: "secret", keys: &["env", "file", "credential"] };
+
+/// Every table, except the one of secrets, which can stand anywhere.
+pub(in crate::config) const ALL: [&KeyTable; 17] = [
+    &ROOT, &ARGIL, &ACCOUNT, &POLL, &TRAINING, &BACKOFF, &EVENTS, &STORE, &WEB, &AVATAR, &DISCOVER,
+    &CHANNEL, &WEBHOOK, &EMAIL, &SMTP, &SENDMAIL, &FILE,
+];
+
+/// Keys that are planned, and that this version does not have.
+const LATER: [&str; 2] = ["log", "include"];
+
+/// Longer words are not compared: it would take long, and none is meant.
+const WORD_LENGTH_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_key_gets_the_mend_that_fits_it() {
+        let check = |schema: &KeyTable, key: &str, expected: &str| {
+            assert_eq!(schema.suggest(key), expected, "for `{key}`");
+        };
+        check(&ARGIL, "apikey", "did you mean `api_key`?");
+        check(&POLL, "Trainig", "did you mean `training`?");
+        check(&ROOT, "log", "`log` is not in this version");
+        check(&WEBHOOK, "fromat", "did you mean `format`?");
+        check(&ARGIL, "format", "it belongs in `[channels.*]`");
+        check(&EMAIL, "url", "only a channel of another `type` has it");
+        check(&ROOT, "api_key", "it belongs in `[argil]`");
+        check(&TRAINING, "pace", "the keys here are `min`, `max`, `age_fraction` and `learn`");
+        let keys = "the keys here are `path`, `keep_transitions` and `keep_deliveries`";
+        check(&STORE, "nonsense", keys);
+        check(&STORE, &"x".repeat(100_000), keys);
+    }
+
+    #[test]
+    fn no_planned_key_is_known_already() {
+        for schema in ALL {
+            for key in schema.keys {
+                assert!(!LATER.contains(&join(schema.path, key).as_str()), "`{key}`");
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! `[[avatars]]`: whom to watch, and whom to tell about each.
+
+use std::collections::BTreeMap;
+
+use toml::de::DeValue;
+
+use crate::config::parse::field::{Field, Table, shown};
+use crate::config::parse::references::References;
+use crate::config::schema::keys::AVATAR;
+use crate::config::sections::poll;
+use crate::config::settings::{AvatarSettings, Origin};
+use crate::domain::avatar::AvatarId;
+use crate::domain::avatar::status::Status;
+
+/// The avatars that were read, over all files: no id twice.
+#[derive(Debug)]
+pub(in crate::config) struct Registry<'n> {
+    names: References<'n>,
+    seen: BTreeMap<String, Origin>,
+}
+
+impl<'n> Registry<'n> {
+    /// An empty registry, whose avatars refer to these names.
+    pub(in crate::config) fn new(names: References<'n>) -> Self {
+        Self { names, seen: BTreeMap::new() }
+    }
+
+    /// Reads all avatars of a file, in its order.
+    pub(in crate::config) fn read(&mut self, root: &Table<'_>) -> Option<Vec<AvatarSettings>> {
+        let Some(field) = root.field(AVATAR.path) else { return Some(Vec::new()) };
+        if matches!(field.value, DeValue::Table(_)) {
+            return field.invalid(
+                "is a single table, and must be a list of them",
+                "write `[[avatars]]`, with two brackets",
+            );
+        }
+        let read: Vec<_> = field
+            .elements()?
+            .into_iter()
+            .map(|mut element| {
+                element.place.key.clone_from(&field.place.key);
+                self.read_one(&element)
+            })
+            .collect();
+        read.into_iter().collect()
+    }
+
+    fn read_one(&mut self, field: &Field<'_>) -> Option<AvatarSettings> {
+        let table = field.table()?;
+        table.check_keys(&AVATAR);
+        let id = table.required("id", "write `id = \"…\"`", |field| {
+            let id = field.parsed("avatar id", AvatarId::parse)?;
+            self.once(field, id)
+        });
+        let name = table.optional("name", |field| field.text().map(str::to_owned));
+        let channels = table.optional("channels", |field| self.names.channels(field));
+        let documented = Status::DOCUMENTED.map(|name| (name, Status::from_name(name)));
+        let assume = table.optional("assume", |field| field.one_of(&documented));
+        let account = match table.field("account") {
+            Some(field) => self.names.account(&field),
+            None => self.names.default_account(&table),
+        };
+        let overdue_after = poll::overdue_after(&table, self.names.overdue_after);
+        Some(AvatarSettings {
+            id: id?,
+            name: name?,
+            channels: channels?,
+            assume: assume?,
+            account: account?,
+            overdue_after: overdue_after?,
+            location: origin(field),
+        })
+    }
+
+    fn once(&mut self, field: &Field<'_>, id: AvatarId) -> Option<AvatarId> {
+        let folded = id.as_str().to_ascii_lowercase();
+        if let Some(first) = self.seen.get(&folded) {
+            let place = match first {
+                Origin { file, line } if file == field.reader.path => format!("in line {line}"),
+                elsewhere => format!("in `{elsewhere}`"),
+            };
+            return field.invalid(
+                format!("is `{}`, which is registered {place} already", shown(id.as_str())),
+                "take one of them out",
+            );
+        }
+        self.seen.insert(folded, origin(field));
+        Some(id)
+    }
+}
+
+fn origin(field: &Field<'_>) -> Origin {
+    let start = field.place.span.as_ref().map_or(0, |span| span.start);
+    Origin { file: field.reader.path.to_owned(), line: field.reader.line(start) }
+}

@@ -1,0 +1,341 @@
+//! `[channels.NAME]`: the places to tell, and the webhooks among them.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::de::DeValue;
+use url::Url;
+
+use crate::config::parse::ca_file;
+use crate::config::parse::document::Location;
+use crate::config::parse::duration;
+use crate::config::parse::field::{Field, Table};
+use crate::config::parse::host;
+use crate::config::parse::web_address;
+use crate::config::schema::keys::{CHANNEL, EMAIL, WEBHOOK};
+use crate::config::secret_source::{self, Plain};
+use crate::config::sections::custom_headers;
+use crate::config::sections::delivery_policy;
+use crate::config::sections::email;
+use crate::config::sections::format;
+use crate::config::sections::proxy;
+use crate::config::settings::{ChannelKind, ChannelSettings, FormatSettings, WebhookSettings};
+use crate::domain::delivery::channel::{Accepts, ChannelName};
+use crate::domain::delivery::egress_policy::EgressPolicy;
+use crate::domain::delivery::ntfy_topic::NtfyTopic;
+use crate::domain::delivery::retry_policy::DeliveryPolicy;
+use crate::domain::event::EventKind;
+use crate::secret::Secret;
+use crate::signing_secret::SigningSecret;
+use crate::text::secret_text::SecretKind;
+
+/// Reads all channels.
+pub(in crate::config) fn read(root: &Table<'_>) -> Option<BTreeMap<ChannelName, ChannelSettings>> {
+    let Some(field) = root.field("channels") else {
+        let place = Location { key: "channels".to_owned(), span: None };
+        let help = "add `[channels.NAME]` with a `type`";
+        root.reader.warning(&place, "is empty, so nobody is told", help);
+        return Some(BTreeMap::new());
+    };
+    if matches!(field.value, DeValue::Array(_)) {
+        return field.invalid("is a list", "write `[channels.NAME]`, with one bracket and a name");
+    }
+    let channels = field.table()?.fields();
+    let read: Vec<_> = channels.iter().map(|(name, field)| read_one(name, field)).collect();
+    read.into_iter().map(|channel| channel.map(|channel| (channel.name.clone(), channel))).collect()
+}
+
+fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
+    let name = match ChannelName::parse(name) {
+        Ok(name) => Some(name),
+        Err(error) => field.invalid("is no good name", error.to_string()),
+    };
+    let table = field.table()?;
+    let types = "write `type = \"webhook\"` or `type = \"email\"`";
+    let stated = table.required("type", types, |field| {
+        field.one_of(&[("webhook", Type::Webhook), ("email", Type::Email)])
+    });
+    // Without a good type the other keys are read as what they look like, for their problems.
+    let kind = stated.or_else(|| Type::guess(&table));
+    let schema = match kind {
+        Some(Type::Webhook) => &WEBHOOK,
+        Some(Type::Email) => &EMAIL,
+        None => &CHANNEL,
+    };
+    table.check_keys(schema);
+    let operator = table.or("operator", false, |field| field.flag());
+    // An operator's channel may be told of nothing else.
+    let may_be_empty = operator != Some(false);
+    let events =
+        table.or("events", EventKind::DEFAULT.to_vec(), |field| events(field, may_be_empty));
+    let (place, usual) = match kind? {
+        Type::Webhook => {
+            let webhook = webhook(&table);
+            let is_chat = webhook.as_ref().is_some_and(|webhook| webhook.format.is_chat());
+            let usual = if is_chat { DeliveryPolicy::chat() } else { DeliveryPolicy::webhook() };
+            (webhook.map(|it| ChannelKind::Webhook(Box::new(it))), usual)
+        }
+        Type::Email => (
+            email::read(&table).map(|it| ChannelKind::Email(Box::new(it))),
+            DeliveryPolicy::email(),
+        ),
+    };
+    let terms = delivery_policy::read(&table, usual);
+    stated?;
+    Some(ChannelSettings {
+        name: name?,
+        events: events?,
+        operator: operator?,
+        policy: terms?,
+        kind: place?,
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Type {
+    Webhook,
+    Email,
+}
+
+impl Type {
+    fn guess(table: &Table<'_>) -> Option<Self> {
+        let only = |schema: &[&str], name: &str| schema.contains(&name) && !CHANNEL.knows(name);
+        let fields = table.fields();
+        let has = |schema| fields.iter().any(|(name, _)| only(schema, name));
+        if has(WEBHOOK.keys) {
+            return Some(Self::Webhook);
+        }
+        has(EMAIL.keys).then_some(Self::Email)
+    }
+}
+
+fn events(field: &Field<'_>, may_be_empty: bool) -> Option<Vec<EventKind>> {
+    let events = field.distinct(event)?;
+    if events.is_empty() && !may_be_empty {
+        return field.not_empty(events, "leave the key out for the usual three");
+    }
+    Some(events)
+}
+
+fn event(field: &Field<'_>) -> Option<EventKind> {
+    let text = field.text()?;
+    if EventKind::OPERATIONAL.iter().any(|kind| kind.name() == text) {
+        let message = format!("is `{text}`, which goes to operators' channels alone");
+        return field.invalid(message, "take it out, and write `operator = true` in this channel");
+    }
+    field.one_of(&EventKind::SELECTABLE.map(|kind| (kind.name(), kind)))
+}
+
+fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
+    let reach = table.or("deny_private", EgressPolicy::AllowPrivate, egress_policy);
+    let url = table.required("url", "write `url = \"https://…\"`", |field| {
+        url(field, reach.unwrap_or_default())
+    });
+    let mend = "make one with `avatar-watch secret`, and write `secret = { env = \"…\" }`";
+    let format = format::read(table);
+    let secrets = match &format {
+        Some(FormatSettings::Standard | FormatSettings::CloudEvents { .. }) => {
+            table.required("secret", mend, secrets)
+        }
+        // Of a format that is none, nobody knows whether it signs.
+        Some(_) | None => table.or("secret", Vec::new(), secrets),
+    };
+    let accepts = table.or("accepts", Accepts::default(), |field| field.one_of(&ACCEPTS));
+    if let (Some(format), Some(field)) = (&format, table.field("accepts"))
+        && !format.is_chat()
+    {
+        let help = "take it out: in this format every 2xx is a yes";
+        return field.invalid("belongs to the formats of chats alone", help);
+    }
+    let timeout = table.or("timeout", TIMEOUT, |field| duration::read(field, &TIMEOUT_RANGE));
+    let headers = table.or("headers", BTreeMap::new(), custom_headers::read);
+    let proxy = table.optional("proxy", proxy::read);
+    let ca_file = table.optional("ca_file", ca_file::read);
+    if let (Some(url), Some(field)) = (&url, table.field("ca_file"))
+        && Url::parse(url.expose()).is_ok_and(|url| url.scheme() == "http")
+    {
+        let message = "is not used: the `url` is `http`, which has no certificates";
+        field.reader.warning(&field.place, message, "write `https`, or take it out");
+    }
+    if let (Some(FormatSettings::Ntfy), Some(secret), Some(field)) =
+        (&format, &url, table.field("url"))
+    {
+        ntfy_topic(&field, secret)?;
+    }
+    Some(WebhookSettings {
+        url: url?,
+        secrets: secrets?,
+        timeout: timeout?,
+        format: format?,
+        headers: headers?,
+        proxy: proxy?,
+        egress: reach?,
+        ca_file: ca_file?,
+        accepts: accepts?,
+    })
+}
+
+/// An ntfy URL names a topic. It is not repeated: it is the password.
+fn ntfy_topic(field: &Field<'_>, url: &Secret) -> Option<NtfyTopic> {
+    let url = Url::parse(url.expose()).ok()?;
+    let no_topic = |error| {
+        let help = "write it like `https://ntfy.sh/your-topic`; a server below a path like \
+                    `https://example.com/ntfy/your-topic`";
+        field.invalid(format!("has no topic: {error}"), help)
+    };
+    NtfyTopic::of_path(url.path()).map(|(_, topic)| topic).map_or_else(no_topic, Some)
+}
+
+fn egress_policy(field: &Field<'_>) -> Option<EgressPolicy> {
+    field
+        .flag()
+        .map(|denied| if denied { EgressPolicy::DenyPrivate } else { EgressPolicy::AllowPrivate })
+}
+
+fn url(field: &Field<'_>, reach: EgressPolicy) -> Option<Secret> {
+    let secret = secret_source::read(field, Plain::Allowed, SecretKind::Url)?;
+    let url = web_address::parse(field, secret.expose(), WHOLE_URL)?;
+    let host = url.host().filter(|_| matches!(url.scheme(), "http" | "https"));
+    let Some(host) = host else {
+        return field.invalid("is neither an `https` nor an `http` URL", WHOLE_URL);
+    };
+    if let Some(refusal) = host::refusal(&host, reach) {
+        let message = format!("leads to `{host}`, which is {}", refusal.describe());
+        let help = match refusal.is_configurable() {
+            true => "take `deny_private` out, or name a receiver on the internet",
+            false => "such an address is never called; name the receiver itself",
+        };
+        return field.invalid(message, help);
+    }
+    if url.scheme() == "http" && !host::is_private(&host) {
+        let message = "is `http`: what is told can be read on the way";
+        field.reader.warning(&field.place, message, "write `https`, if the receiver has it");
+    }
+    Some(secret)
+}
+
+fn secrets(field: &Field<'_>) -> Option<Vec<SigningSecret>> {
+    if !matches!(field.value, DeValue::Array(_)) {
+        return Some(vec![signing_secret(field)?]);
+    }
+    let secrets = field.distinct(signing_secret)?;
+    if secrets.len() > SECRETS_MAX {
+        let help = "keep the ones that receivers still check with";
+        return field.invalid(format!("has more than {SECRETS_MAX} secrets"), help);
+    }
+    field.not_empty(secrets, "make one with `avatar-watch secret`")
+}
+
+fn signing_secret(field: &Field<'_>) -> Option<SigningSecret> {
+    let secret = secret_source::read(field, Plain::Guarded, SecretKind::Key)?;
+    SigningSecret::parse(secret.expose()).map_or_else(
+        |error| {
+            let message = format!("is no signing secret: {error}");
+            field.invalid(message, "make one with `avatar-watch secret`")
+        },
+        Some,
+    )
+}
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT_RANGE: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(120);
+const SECRETS_MAX: usize = 4;
+
+/// The words of `accepts`.
+pub(in crate::config) const ACCEPTS: [(&str, Accepts); 2] =
+    [("known-answers", Accepts::Known), ("any-2xx", Accepts::AnySuccess)];
+
+/// What to write where a URL is none.
+const WHOLE_URL: &str = "write the whole URL, like `https://example.com/hooks/avatars`";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file::tests::{check_added, read_with};
+
+    const HOOK: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
+                        secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
+
+    #[test]
+    fn a_channel_may_be_for_operators_alone_and_is_for_none_by_default() {
+        let channel = |keys: &str| {
+            let text = format!("argil.api_key = 'key'\n{HOOK}{keys}");
+            let channels = read_with(&text, &[]).unwrap().channels;
+            let channel = channels.into_values().next().unwrap();
+            (channel.operator, channel.events.len())
+        };
+        assert_eq!(channel(""), (false, 3));
+        assert_eq!(channel("operator = true"), (true, 3));
+        assert_eq!(channel("operator = true\nevents = []"), (true, 0));
+        check_added(
+            &format!("{HOOK}events = []"),
+            "config.toml:6: `channels.ops.events` is an empty list\n  \
+             help: leave the key out for the usual three",
+        );
+    }
+
+    #[test]
+    fn conditions_are_not_selected_one_by_one() {
+        for kind in EventKind::OPERATIONAL {
+            let name = kind.name();
+            check_added(
+                &format!("{HOOK}operator = true\nevents = ['{name}']"),
+                &format!(
+                    "config.toml:7: `channels.ops.events[0]` is `{name}`, which goes to operators' \
+                     channels alone\n  \
+                     help: take it out, and write `operator = true` in this channel"
+                ),
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_never_called_is_told_where_it_stands() {
+        let check = |url: &str, deny_private: bool, expected: &str| {
+            let hook = HOOK.replace("https://example.com", url);
+            let expected = match expected {
+                "" => String::new(),
+                told => format!("config.toml:4: `channels.ops.url` {told}"),
+            };
+            check_added(&format!("{hook}deny_private = {deny_private}"), &expected);
+        };
+        let never = "help: such an address is never called; name the receiver itself";
+        let link_local = "which is link-local, as the metadata services of clouds are";
+        for deny_private in [false, true] {
+            for url in ["http://169.254.169.254/x", "https://2852039166/", "http://0xa9fea9fe"] {
+                let told = format!("leads to `169.254.169.254`, {link_local}\n  {never}");
+                check(url, deny_private, &told);
+            }
+            let told = format!("leads to `[64:ff9b::a9fe:a9fe]`, {link_local}\n  {never}");
+            check("http://[64:ff9b::169.254.169.254]/", deny_private, &told);
+        }
+        let choice = "help: take `deny_private` out, or name a receiver on the internet";
+        for (url, told) in [
+            ("https://10.0.0.7/x", "leads to `10.0.0.7`, which is in a private network"),
+            ("http://127.1:8080/x", "leads to `127.0.0.1`, which is this very machine"),
+            ("http://localhost/x", "leads to `localhost`, which is this very machine"),
+        ] {
+            check(url, false, "");
+            check(url, true, &format!("{told}\n  {choice}"));
+        }
+        check("https://nas.lan/x", true, "");
+    }
+
+    #[test]
+    fn certificates_without_tls_are_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let key = rcgen::KeyPair::generate().unwrap();
+        let authority = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+        std::fs::write(&path, authority.pem()).unwrap();
+        let trusting = format!("{HOOK}ca_file = '{}'", path.display());
+        check_added(&trusting, "");
+        check_added(
+            &trusting.replace("https://example.com", "http://nas.lan"),
+            "config.toml:6: `channels.ops.ca_file` is not used: the `url` is `http`, which has no \
+             certificates\n  help: write `https`, or take it out",
+        );
+    }
+}

@@ -1,0 +1,146 @@
+//! `headers` of a webhook: what its receiver wants to see besides the message, such as a login.
+
+use std::collections::BTreeMap;
+
+use crate::config::parse::field::Field;
+use crate::config::secret_source::{self, Plain};
+use crate::domain::delivery::custom_header::CustomHeaderName;
+use crate::secret::Secret;
+use crate::text::secret_text::SecretKind;
+
+/// Reads a table of names and values; the values are secrets.
+pub(in crate::config) fn read(field: &Field<'_>) -> Option<BTreeMap<CustomHeaderName, Secret>> {
+    let fields = field.table()?.fields();
+    if fields.len() > HEADERS_MAX {
+        let help = "receivers need one or two";
+        return field.invalid(format!("has more than {HEADERS_MAX} headers"), help);
+    }
+    let mut headers = BTreeMap::new();
+    let mut good = true;
+    for (name, field) in fields {
+        let name = match CustomHeaderName::parse(name) {
+            Ok(name) => Some(name),
+            Err(error) => field.invalid("is no header that you can add", error.to_string()),
+        };
+        let (Some(name), Some(value)) = (name, value(&field)) else {
+            good = false;
+            continue;
+        };
+        if headers.insert(name, value).is_some() {
+            good = false;
+            field.invalid::<()>("is there already, in other letters", "take one of them out");
+        }
+    }
+    good.then_some(headers)
+}
+
+/// A value of one line in ASCII, without blanks around it (RFC 9110, section 5.5).
+fn value(field: &Field<'_>) -> Option<Secret> {
+    let secret = secret_source::read(field, Plain::Guarded, SecretKind::Header)?;
+    if secret.expose().len() > VALUE_LENGTH_MAX {
+        let message = format!("has more than {VALUE_LENGTH_MAX} characters");
+        return field.invalid(message, "receivers refuse headers of that size");
+    }
+    Some(secret)
+}
+
+const HEADERS_MAX: usize = 16;
+const VALUE_LENGTH_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use crate::config::file::tests::{check_added, read_with};
+    use crate::config::settings::ChannelKind;
+    use crate::text::secret_text::SecretError;
+
+    const CHANNEL: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
+                           secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
+
+    #[test]
+    fn headers_are_names_and_secrets() {
+        let text = format!(
+            "argil.api_key = 'key'\n{CHANNEL}\
+             headers = {{ X-Team = 'studio', authorization = {{ env = 'OPS_WEBHOOK_LOGIN' }} }}"
+        );
+        let settings = read_with(&text, &["OPS_WEBHOOK_LOGIN"]).unwrap();
+        let channel = settings.channels.into_values().next().unwrap();
+        let ChannelKind::Webhook(webhook) = channel.kind else { panic!("a webhook") };
+        let names: Vec<&str> = webhook.headers.keys().map(|name| name.as_str()).collect();
+        assert_eq!(names, ["authorization", "x-team"]);
+        let shown = format!("{webhook:?}");
+        assert!(!shown.contains("studio") && !shown.contains("CANARY"), "{shown}");
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_sent_is_told_without_its_value() {
+        let check = |headers: &str, expected: &str| {
+            check_added(&format!("{CHANNEL}headers = {{ {headers} }}"), expected);
+        };
+        let at = |name: &str| format!("config.toml:6: `channels.ops.headers.{name}`");
+        let own = "help: take it out: the request has its own";
+        for name in ["Webhook-Id", "content-type", "host", "proxy-authorization", "TE"] {
+            let expected = format!("{} is no header that you can add\n  {own}", at(name));
+            check(&format!("{name} = 'CANARY'"), &expected);
+        }
+        check(
+            "'x team' = 'CANARY'",
+            &format!(
+                "{} is no header that you can add\n  \
+                 help: a name has letters, digits and `-`, and at most 64 of them",
+                at("x team")
+            ),
+        );
+        check(
+            "x-team = 'a', X-TEAM = 'b'",
+            &format!(
+                "{} is there already, in other letters\n  help: take one of them out",
+                at("X-TEAM")
+            ),
+        );
+        for (value, told) in [
+            ("\"CANARY\\r\\nx: y\"", SecretError::Lines),
+            ("'CANÄRY'", SecretError::BeyondAscii { place: 4 }),
+        ] {
+            let (at, help) = (at("x-team"), told.help());
+            check(&format!("x-team = {value}"), &format!("{at} {told}\n  help: {help}"));
+        }
+        for (value, told) in
+            [("\"CANARY\\u0000\"", "ends with NUL (U+0000)"), ("' CANARY'", "begins with a blank")]
+        {
+            let help = "take it away; only line ends are cut off by themselves";
+            check(
+                &format!("x-team = {value}"),
+                &format!("{} {told}\n  help: {help}", at("x-team")),
+            );
+        }
+        check(
+            "x-team = '\"CANARY\"'",
+            &format!(
+                "{} stands in quotes, which are sent as a part of it\n  \
+                 help: take them away, unless they belong to it",
+                at("x-team")
+            ),
+        );
+        check(
+            &format!("x-team = '{}'", "x".repeat(4097)),
+            &format!(
+                "{} has more than 4096 characters\n  \
+                 help: receivers refuse headers of that size",
+                at("x-team")
+            ),
+        );
+        check(
+            "x-team = 7",
+            &format!(
+                "{} is a whole number, and must be a text or a table like `{{ env = \"NAME\" }}`",
+                at("x-team")
+            ),
+        );
+        let many: Vec<String> = (0..17).map(|number| format!("x-{number} = 'a'")).collect();
+        check(
+            &many.join(", "),
+            "config.toml:6: `channels.ops.headers` has more than 16 headers\n  \
+             help: receivers need one or two",
+        );
+    }
+}

@@ -1,0 +1,74 @@
+//! What holds for the deliveries of a channel: `retry_schedule`, `expires_after`, `on_unknown`.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::parse::duration::{self, LONGEST};
+use crate::config::parse::field::{Field, Table};
+use crate::domain::delivery::retry_policy::{DeliveryPolicy, OnUnknown, RetrySchedule};
+
+/// Reads them; what is left out is as `usual`.
+pub(in crate::config) fn read(table: &Table<'_>, usual: DeliveryPolicy) -> Option<DeliveryPolicy> {
+    let schedule = table.or("retry_schedule", usual.schedule, retry_schedule);
+    let expires_after = table.or("expires_after", usual.expires_after, |field| {
+        duration::read(field, &EXPIRES_AFTER_RANGE)
+    });
+    let on_unknown = table.or("on_unknown", usual.on_unknown, |field| field.one_of(&ON_UNKNOWN));
+    Some(DeliveryPolicy {
+        schedule: schedule?,
+        expires_after: expires_after?,
+        on_unknown: on_unknown?,
+    })
+}
+
+fn retry_schedule(field: &Field<'_>) -> Option<RetrySchedule> {
+    let waits = field.list(|element| duration::read(element, &(Duration::ZERO..=LONGEST)))?;
+    let help = "write the wait before each try, like `[\"0s\", \"5s\", \"5m\"]`";
+    let refused = |error| field.invalid(format!("is no good: {error}"), help);
+    RetrySchedule::new(waits).map_or_else(refused, Some)
+}
+
+const EXPIRES_AFTER_RANGE: RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_hours(30 * 24);
+/// The words of `on_unknown`.
+pub(in crate::config) const ON_UNKNOWN: [(&str, OnUnknown); 2] =
+    [("resend", OnUnknown::Resend), ("hold", OnUnknown::Hold)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file::tests::{check_added, read_with};
+
+    const HOOK: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
+                        secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
+
+    fn terms(keys: &str) -> DeliveryPolicy {
+        let text = format!("argil.api_key = 'key'\n{HOOK}{keys}");
+        let channels = read_with(&text, &[]).unwrap().channels;
+        channels.into_values().next().unwrap().policy
+    }
+
+    #[test]
+    fn what_is_left_out_is_as_usual() {
+        assert_eq!(terms(""), DeliveryPolicy::webhook());
+        assert_eq!(terms("format = 'slack'").expires_after, Duration::from_hours(24));
+        let own = terms("expires_after = '2h'\non_unknown = 'hold'\nretry_schedule = ['1s']");
+        assert_eq!(own.expires_after, Duration::from_hours(2));
+        assert_eq!(own.on_unknown, OnUnknown::Hold);
+        assert_eq!(own.schedule.delays(), [Duration::from_secs(1)]);
+    }
+
+    #[test]
+    fn wrong_words_are_told_with_the_right_ones() {
+        check_added(
+            &format!("{HOOK}on_unknown = 'drop'"),
+            "config.toml:6: `channels.ops.on_unknown` has the unknown value `drop`\n  \
+             help: it can be `resend` or `hold`",
+        );
+        check_added(
+            &format!("{HOOK}expires_after = '1s'"),
+            "config.toml:6: `channels.ops.expires_after` is `1s`\n  \
+             help: write a duration from `1m` to `30days`",
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! `heartbeat_url` and `heartbeat_every`: who watches the watcher.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::parse::duration;
+use crate::config::parse::field::{Field, Table};
+use crate::config::parse::host;
+use crate::config::parse::web_address;
+use crate::config::secret_source::{self, Plain};
+use crate::config::settings::HeartbeatSettings;
+use crate::domain::delivery::egress_policy::EgressPolicy;
+use crate::secret::Secret;
+use crate::text::secret_text::SecretKind;
+
+/// Reads where the heartbeat goes; gives `Some(None)` for nowhere.
+pub(in crate::config) fn read(root: &Table<'_>) -> Option<Option<HeartbeatSettings>> {
+    let url = root.optional("heartbeat_url", url);
+    let every = root.or("heartbeat_every", EVERY, |field| duration::read(field, &EVERY_RANGE));
+    let (url, every) = (url?, every?);
+    if let (None, Some(field)) = (&url, root.field("heartbeat_every")) {
+        let message = "says how often, and no `heartbeat_url` says where to";
+        field.reader.warning(&field.place, message, "add `heartbeat_url`, or take it out");
+    }
+    Some(url.map(|url| HeartbeatSettings { url, every }))
+}
+
+fn url(field: &Field<'_>) -> Option<Secret> {
+    let secret = secret_source::read(field, Plain::Allowed, SecretKind::Url)?;
+    let url = web_address::parse(field, secret.expose(), WHOLE_URL)?;
+    let host = url.host().filter(|_| matches!(url.scheme(), "http" | "https"));
+    let Some(host) = host else {
+        return field.invalid("is neither an `https` nor an `http` URL", WHOLE_URL);
+    };
+    if let Some(refusal) = host::refusal(&host, EgressPolicy::AllowPrivate) {
+        let message = format!("leads to `{host}`, which is {}", refusal.describe());
+        return field.invalid(message, "such an address is never called; name the service itself");
+    }
+    Some(secret)
+}
+
+const WHOLE_URL: &str = "write it whole: `https://hc.example.com/…`";
+const EVERY: Duration = Duration::from_secs(60);
+/// Less than a second is no news, and more than a day no watch.
+const EVERY_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file::tests::{check_added, read_with};
+
+    #[test]
+    fn a_heartbeat_has_a_place_and_a_pace() {
+        let read = |text: &str| read_with(&format!("{text}\nargil.api_key = 'key'"), &[]).unwrap();
+        assert_eq!(read("").heartbeat, None);
+        let heartbeat = read("heartbeat_url = 'https://hc.example.com/CANARY'").heartbeat.unwrap();
+        assert_eq!(heartbeat.url.expose(), "https://hc.example.com/CANARY");
+        assert_eq!(heartbeat.every, Duration::from_secs(60));
+        let url = "heartbeat_url = 'http://127.0.0.1:1/x'";
+        let heartbeat = read(&format!("{url}\nheartbeat_every = '5m'")).heartbeat.unwrap();
+        assert_eq!(heartbeat.every, Duration::from_secs(300));
+    }
+
+    #[test]
+    fn a_place_that_is_none_is_told_and_not_repeated() {
+        let check = |url: &str, expected: &str| {
+            check_added(
+                &format!("heartbeat_url = '{url}'"),
+                &format!("config.toml:2: `heartbeat_url` {expected}"),
+            );
+        };
+        let whole = "\n  help: write it whole: `https://hc.example.com/…`";
+        check("CANARY", &format!("is no URL: relative URL without a base{whole}"));
+        check("ftp://h/CANARY", &format!("is neither an `https` nor an `http` URL{whole}"));
+        check(
+            "http://169.254.169.254/CANARY",
+            "leads to `169.254.169.254`, which is link-local, as the metadata services of clouds \
+             are\n  help: such an address is never called; name the service itself",
+        );
+        check_added(
+            "heartbeat_every = '1m'",
+            "config.toml:2: `heartbeat_every` says how often, and no `heartbeat_url` says where \
+             to\n  help: add `heartbeat_url`, or take it out",
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! `[poll]`: how avatars are looked at, and the waits between looks.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::parse::duration::{self, LONGEST};
+use crate::config::parse::field::{Field, Table};
+use crate::config::schema::keys::{BACKOFF, POLL, TRAINING};
+use crate::config::settings::Strategy;
+use crate::domain::polling::backoff::Backoff;
+use crate::domain::polling::interval::{PollIntervals, TrainingInterval};
+
+/// What `[poll]` says.
+pub(in crate::config) struct Poll {
+    /// How avatars are looked at.
+    pub(in crate::config) strategy: Strategy,
+    /// The waits between looks.
+    pub(in crate::config) intervals: PollIntervals,
+    /// How long a training may last where nothing else is said; `None` is for ever.
+    pub(in crate::config) overdue_after: Option<Duration>,
+}
+
+/// Reads the pace.
+pub(in crate::config) fn read(root: &Table<'_>) -> Option<Poll> {
+    let poll = root.section(POLL.path, &POLL)?;
+    let strategy = poll.or("strategy", Strategy::Single, |field| field.one_of(&STRATEGIES));
+    let overdue_after = overdue_after(&poll, Some(OVERDUE_AFTER));
+    let cadence = cadence(&poll);
+    Some(Poll { strategy: strategy?, intervals: cadence?, overdue_after: overdue_after? })
+}
+
+/// Reads how long a training may last, in any table that says so; gives `Some(None)` for ever.
+pub(in crate::config) fn overdue_after(
+    table: &Table<'_>,
+    default: Option<Duration>,
+) -> Option<Option<Duration>> {
+    table.or("overdue_after", default, wait_or_never)
+}
+
+fn cadence(poll: &Table<'_>) -> Option<PollIntervals> {
+    let training = training(poll);
+    let not_trained = poll.or("not_trained", NOT_TRAINED, wait);
+    let settled = poll.or("settled", Some(SETTLED), wait_or_never);
+    let missing = poll.or("missing", MISSING, wait);
+    let backoff = backoff(poll);
+    let jitter = poll.or("jitter", JITTER, |field| field.number(0.0..=0.5));
+    Some(PollIntervals {
+        training: training?,
+        not_trained: not_trained?,
+        settled: settled?,
+        missing: missing?,
+        backoff: backoff?,
+        jitter: jitter?,
+    })
+}
+
+fn training(poll: &Table<'_>) -> Option<TrainingInterval> {
+    let training = poll.section("training", &TRAINING)?;
+    let min = training.or("min", TRAINING_MIN, wait);
+    let max = training.or("max", TRAINING_MAX, wait);
+    let fraction = training.or("age_fraction", AGE_FRACTION, |field| field.number(0.0..=1.0));
+    let learn = training.or("learn", true, |field| field.flag());
+    let (min, max) = (min?, max?);
+    ordered(&training, ("min", min), ("max", max))?;
+    Some(TrainingInterval { min, max, age_fraction: fraction?, adaptive: learn? })
+}
+
+fn backoff(poll: &Table<'_>) -> Option<Backoff> {
+    let backoff = poll.section("backoff", &BACKOFF)?;
+    let initial = backoff.or("initial", BACKOFF_INITIAL, wait);
+    let max = backoff.or("max", BACKOFF_MAX, wait);
+    let multiplier = backoff.or("multiplier", MULTIPLIER, |field| field.number(1.0..=100.0));
+    let jitter = backoff.or("jitter", BACKOFF_JITTER, |field| field.number(0.0..=1.0));
+    let (initial, max) = (initial?, max?);
+    ordered(&backoff, ("initial", initial), ("max", max))?;
+    match Backoff::new(initial, max, multiplier?, jitter?) {
+        Ok(backoff) => Some(backoff),
+        Err(error) => {
+            let message = format!("makes no backoff: {error}");
+            backoff.reader.problem(&backoff.place, message, None);
+            None
+        }
+    }
+}
+
+fn wait(field: &Field<'_>) -> Option<Duration> {
+    duration::read(field, &WAIT_RANGE)
+}
+
+/// Gives `Some(None)` for never.
+fn wait_or_never(field: &Field<'_>) -> Option<Option<Duration>> {
+    duration::read_or(field, "never", &WAIT_RANGE)
+}
+
+/// Reports a least wait that is longer than the most. At least one of the two stands in the
+/// file, since the defaults are in order; the problem is told at the one that does.
+fn ordered(table: &Table<'_>, least: (&str, Duration), most: (&str, Duration)) -> Option<()> {
+    if least.1 <= most.1 {
+        return Some(());
+    }
+    let [low, high] = [least.1, most.1].map(humantime::format_duration);
+    let (low_name, high_name) = (least.0, most.0);
+    match table.field(low_name) {
+        Some(field) => field.invalid(
+            format!("is `{low}`, which is longer than `{high_name}`, which is `{high}`"),
+            format!("write at most `{high}`, or a longer `{high_name}`"),
+        ),
+        None => table.field(high_name)?.invalid(
+            format!("is `{high}`, which is shorter than `{low_name}`, which is `{low}`"),
+            format!("write at least `{low}`, or a shorter `{low_name}`"),
+        ),
+    }
+}
+
+/// What a wait between looks can be. Zero would ask without a pause.
+const WAIT_RANGE: RangeInclusive<Duration> = Duration::from_millis(10)..=LONGEST;
+const TRAINING_MIN: Duration = Duration::from_secs(2);
+const TRAINING_MAX: Duration = Duration::from_secs(60);
+const AGE_FRACTION: f64 = 0.1;
+const NOT_TRAINED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_secs(3_600);
+const MISSING: Duration = Duration::from_secs(900);
+const BACKOFF_INITIAL: Duration = Duration::from_secs(2);
+const BACKOFF_MAX: Duration = Duration::from_secs(300);
+const MULTIPLIER: f64 = 2.0;
+const BACKOFF_JITTER: f64 = 0.3;
+const JITTER: f64 = 0.1;
+pub(in crate::config) const STRATEGIES: [(&str, Strategy); 2] =
+    [("single", Strategy::Single), ("list", Strategy::List)];
+/// As long as the longest usual training of a video avatar.
+const OVERDUE_AFTER: Duration = Duration::from_hours(24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file::tests::{check_added, read_with};
+    use crate::config::settings::Settings;
+
+    fn settings(text: &str) -> Settings {
+        read_with(&format!("argil.api_key = 'key'\n{text}"), &[]).unwrap()
+    }
+
+    #[test]
+    fn the_pace_can_be_left_to_its_defaults() {
+        let settings = settings("");
+        let cadence = &settings.intervals;
+        assert_eq!(settings.strategy, Strategy::Single);
+        assert_eq!((cadence.jitter, cadence.training.adaptive), (0.1, true));
+        assert_eq!(cadence.training.min, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn an_avatar_is_overdue_by_its_own_word_or_by_that_of_all() {
+        let check = |poll: &str, avatar: &str, expected_h: Option<u64>| {
+            let settings = settings(&format!("{poll}\n[[avatars]]\nid = 'a1'\n{avatar}"));
+            let expected = expected_h.map(Duration::from_hours);
+            assert_eq!(settings.avatars[0].overdue_after, expected, "`{poll}` `{avatar}`");
+        };
+        check("", "", Some(24));
+        check("poll.overdue_after = '36h'", "", Some(36));
+        check("poll.overdue_after = 'never'", "", None);
+        check("poll.overdue_after = 'never'", "overdue_after = '2h'", Some(2));
+        check("", "overdue_after = 'never'", None);
+    }
+
+    #[test]
+    fn chance_shortens_a_wait_by_half_at_most() {
+        check_added("poll.jitter = 0.5\npoll.strategy = 'list'\npoll.training.learn = false", "");
+        check_added(
+            "poll.jitter = 0.6",
+            "config.toml:2: `poll.jitter` is `0.6`\n  help: write a number from `0` to `0.5`",
+        );
+    }
+}

@@ -1,0 +1,329 @@
+//! `[web]`: where the page, the API and the metrics are shown.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use url::Host;
+
+use crate::config::parse::field::{Field, Table, shown};
+use crate::config::schema::keys::{WEB, nearest};
+use crate::config::secret_source::{self, Plain};
+use crate::config::settings::WebSettings;
+use crate::domain::read_access::ReadAccess;
+use crate::secret::Secret;
+use crate::text::secret_text::SecretKind;
+
+/// Reads where the page is, if it is at a place that can be known.
+pub(in crate::config) fn page(root: &Table<'_>) -> Option<SocketAddr> {
+    let web = root.section(WEB.path, &WEB)?;
+    web.or("listen", Some(LISTEN), listen).flatten().filter(|place| place.port() != 0)
+}
+
+/// Reads what is shown over HTTP.
+pub(in crate::config) fn read(root: &Table<'_>) -> Option<WebSettings> {
+    let web = root.section(WEB.path, &WEB)?;
+    let listen = web.or("listen", Some(LISTEN), listen);
+    let hint_token = web.optional("hint_token", token);
+    let page_token = web.optional("token", token);
+    let read = web.optional("read", |field| field.one_of(&READ));
+    let hosts = web.or("hosts", Vec::new(), |field| field.list(host));
+    let thumbnails = web.or("thumbnails", false, Field::flag);
+    let (listen, hint_token, token) = (listen?, hint_token?, page_token?);
+    if let (Some(field), true) = (web.field("token"), token.is_some() && token == hint_token) {
+        let help = "take another one: whoever sends hints would be allowed everything";
+        return field.invalid("is the `hint_token` too", help.to_owned());
+    }
+    let hosts = hosts?;
+    let is_remote = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
+    let is_open = listen.is_some_and(is_remote);
+    let (has_hosts, takes_hints) = (!hosts.is_empty(), hint_token.is_some());
+    let usual = ReadAccess::unless_configured(!is_open, has_hosts, takes_hints);
+    let is_read_configured = web.field("read").is_some();
+    let read = read?.unwrap_or(usual);
+    // Who takes hints and has no token may want no page.
+    if token.is_none() && listen.is_some() && (is_read_configured || !takes_hints) {
+        warn_of_no_token(&web, read, is_open);
+    }
+    if let (Some(field), true) = (web.field("hint_token"), hint_token.is_some()) {
+        let warning = match listen {
+            None => Some((
+                "stands there, and `listen` is `off`: no hint can come in",
+                "take one of the two out",
+            )),
+            Some(_) if is_open => Some((
+                "would cross the network in the clear, since `listen` is not loopback",
+                "put a proxy with TLS in front, and listen on `127.0.0.1` behind it",
+            )),
+            Some(_) if !has_hosts => Some((
+                "takes no hint from a proxy that passes on the name it was asked for, since there \
+                 are no `hosts`",
+                "add the name that Argil calls, like `hosts = [\"watch.example.com\"]`",
+            )),
+            Some(_) => None,
+        };
+        if let Some((message, help)) = warning {
+            field.reader.warning(&field.place, message, help);
+        }
+    }
+    let is_chosen = web.field("listen").is_some();
+    Some(WebSettings { listen, is_chosen, hint_token, token, read, hosts, thumbnails: thumbnails? })
+}
+
+/// Warns when nobody can read without a token, at the key that makes it so.
+fn warn_of_no_token(web: &Table<'_>, read: ReadAccess, is_open: bool) {
+    if read != ReadAccess::Token {
+        return;
+    }
+    let public = "add `token = { file = \"…\" }`, or let everybody read with `read = \"public\"`";
+    let (key, message, help) = if web.field("read").is_some() {
+        ("read", "takes a `token`, and there is none, so nobody can read the page", public)
+    } else if is_open {
+        (
+            "listen",
+            "is open to the network without a `token`, so the page shows nothing there",
+            "add `token = { file = \"…\" }`, or listen on `127.0.0.1`",
+        )
+    } else {
+        (
+            "hosts",
+            "makes reading take a `token`, and there is none, so nobody can read the page",
+            public,
+        )
+    };
+    if let Some(field) = web.field(key) {
+        field.reader.warning(&field.place, message, help);
+    }
+}
+
+/// Gives `Some(None)` for off.
+fn listen(field: &Field<'_>) -> Option<Option<SocketAddr>> {
+    let text = field.text()?;
+    if text == OFF {
+        return Some(None);
+    }
+    if let Ok(address) = text.parse() {
+        return Some(Some(address));
+    }
+    let help = if let Ok(address) = text.parse::<IpAddr>() {
+        format!("write the port too: `{}`", SocketAddr::new(address, LISTEN.port()))
+    } else if let Ok(port) = text.trim_start_matches(':').parse::<u16>() {
+        format!("write the address too: `{}`", SocketAddr::new(LISTEN.ip(), port))
+    } else if nearest(text, &[OFF]).is_some() {
+        format!("did you mean `{OFF}`?")
+    } else {
+        format!("write an address, since a name can lead anywhere: `{LISTEN}`, or `{OFF}`")
+    };
+    field.invalid(format!("is `{}`, which is no IP address with a port", shown(text)), help)
+}
+
+fn token(field: &Field<'_>) -> Option<Secret> {
+    let token = secret_source::read(field, Plain::Guarded, SecretKind::Key)?;
+    let text = token.expose();
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if plain && (TOKEN_LENGTH_MIN..=TOKEN_LENGTH_MAX).contains(&text.len()) {
+        return Some(token);
+    }
+    field.invalid(
+        "is no good token",
+        format!(
+            "a token is {TOKEN_LENGTH_MIN} to {TOKEN_LENGTH_MAX} letters, digits, `-` or `_`, like \
+             the output of `openssl rand -hex 16`"
+        ),
+    )
+}
+
+/// A name, since addresses are known without being listed.
+fn host(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    match crate::config::parse::host::parse(text) {
+        Some(Host::Domain(name)) => Some(name),
+        Some(_) | None => field.invalid(
+            format!("is `{}`, which is no name", shown(text)),
+            "write a name without scheme and port, like `watch.example.com`; addresses and \
+             `localhost` are known"
+                .to_owned(),
+        ),
+    }
+}
+
+/// What `read` can be.
+pub(in crate::config) const READ: [(&str, ReadAccess); 2] =
+    [("token", ReadAccess::Token), ("public", ReadAccess::Public)];
+const OFF: &str = "off";
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
+const TOKEN_LENGTH_MIN: usize = 16;
+const TOKEN_LENGTH_MAX: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file::tests::{check_added, read_with};
+
+    const TOKEN: &str = "CANARY-of-16_abc";
+
+    fn web(text: &str) -> WebSettings {
+        read_with(&format!("argil.api_key = 'key'\n{text}"), &[]).unwrap().web
+    }
+
+    #[test]
+    fn the_page_is_on_this_machine_alone_unless_it_is_said() {
+        assert_eq!(web("").listen, Some(LISTEN));
+        assert_eq!(web("web.listen = 'off'").listen, None);
+        for address in ["[::1]:0", "0.0.0.0:80"] {
+            let listen = web(&format!("web.listen = '{address}'")).listen;
+            assert_eq!(listen, Some(address.parse().unwrap()));
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_told_how_to_be_written() {
+        let check = |listen: &str, help: &str| {
+            let message = format!("is `{listen}`, which is no IP address with a port");
+            check_added(
+                &format!("web.listen = '{listen}'"),
+                &format!("config.toml:2: `web.listen` {message}\n  help: {help}"),
+            );
+        };
+        let name = "write an address, since a name can lead anywhere: `127.0.0.1:8787`, or `off`";
+        check("localhost:8787", name);
+        check("https://example.com/", name);
+        check("127.0.0.1:99999", name);
+        check("10.0.0.1", "write the port too: `10.0.0.1:8787`");
+        check("::1", "write the port too: `[::1]:8787`");
+        check(":9000", "write the address too: `127.0.0.1:9000`");
+        check("9000", "write the address too: `127.0.0.1:9000`");
+        check("of", "did you mean `off`?");
+    }
+
+    #[test]
+    fn a_hint_comes_by_a_name() {
+        check_added(
+            &format!("web.hint_token = '{TOKEN}'"),
+            "config.toml:2: `web.hint_token` takes no hint from a proxy that passes on the name it \
+             was asked for, since there are no `hosts`\n  \
+             help: add the name that Argil calls, like `hosts = [\"watch.example.com\"]`",
+        );
+    }
+
+    #[test]
+    fn a_hint_token_is_long_and_plain_and_is_not_repeated() {
+        let named = "web.hosts = ['watch']\nweb.read = 'public'";
+        let token = |token: &str| check_added(&format!("web.hint_token = '{token}'\n{named}"), "");
+        token(TOKEN);
+        token(&"x".repeat(128));
+        for bad in ["CANARY-of-15-ab", "CANARY.of.16.abcd", "CANARY/of/16/abcd"] {
+            check_added(
+                &format!("web.hint_token = '{bad}'"),
+                "config.toml:2: `web.hint_token` is no good token\n  \
+                 help: a token is 16 to 128 letters, digits, `-` or `_`, like the output of \
+                 `openssl rand -hex 16`",
+            );
+        }
+    }
+
+    #[test]
+    fn the_token_of_the_page_is_not_that_of_hints() {
+        let both = format!("web.token = '{TOKEN}'\nweb.hint_token = '{TOKEN}'");
+        check_added(
+            &both,
+            "config.toml:2: `web.token` is the `hint_token` too\n  \
+             help: take another one: whoever sends hints would be allowed everything",
+        );
+        let other =
+            format!("web.token = '{TOKEN}'\nweb.hint_token = '{TOKEN}-'\nweb.hosts = ['watch']");
+        check_added(&other, "");
+    }
+
+    #[test]
+    fn a_page_for_the_network_wants_a_token() {
+        check_added("web.listen = '0.0.0.0:80'\nweb.token = 'CANARY-of-16_abc'", "");
+        check_added(
+            "web.listen = '0.0.0.0:80'",
+            "config.toml:2: `web.listen` is open to the network without a `token`, so the page \
+             shows nothing there\n  \
+             help: add `token = { file = \"…\" }`, or listen on `127.0.0.1`",
+        );
+    }
+
+    #[test]
+    fn reading_takes_the_token_unless_it_is_local_or_public() {
+        for (text, expected) in [
+            ("", ReadAccess::Local),
+            ("web.listen = '[::1]:80'", ReadAccess::Local),
+            ("web.hosts = ['watch']", ReadAccess::Token),
+            ("web.hint_token = 'CANARY-of-16_abc'", ReadAccess::Token),
+            ("web.listen = '0.0.0.0:80'", ReadAccess::Token),
+            ("web.listen = '[::ffff:10.1.2.3]:80'", ReadAccess::Token),
+            ("web.read = 'token'", ReadAccess::Token),
+            ("web.read = 'public'", ReadAccess::Public),
+            ("web.read = 'public'\nweb.hosts = ['watch']", ReadAccess::Public),
+            ("web.read = 'public'\nweb.listen = '0.0.0.0:80'", ReadAccess::Public),
+        ] {
+            assert_eq!(web(text).read, expected, "{text}");
+        }
+        check_added(
+            "web.read = 'local'",
+            "config.toml:2: `web.read` has the unknown value `local`\n  \
+             help: it can be `token` or `public`",
+        );
+    }
+
+    #[test]
+    fn a_page_that_nobody_can_read_is_a_warning() {
+        let check = |text: &str, key: &str, message: &str| {
+            let help = "add `token = { file = \"…\" }`, or let everybody read with \
+                        `read = \"public\"`";
+            let warning = format!("config.toml:2: `web.{key}` {message}\n  help: {help}");
+            check_added(text, &warning);
+            check_added(&format!("{text}\nweb.token = '{TOKEN}'"), "");
+            if key != "read" {
+                check_added(&format!("{text}\nweb.read = 'public'"), "");
+            }
+        };
+        let names = "makes reading take a `token`, and there is none, so nobody can read the page";
+        check("web.hosts = ['watch']", "hosts", names);
+        let says = "takes a `token`, and there is none, so nobody can read the page";
+        check("web.read = 'token'", "read", says);
+        check_added("web.listen = 'off'\nweb.read = 'token'", "");
+    }
+
+    #[test]
+    fn hosts_are_names() {
+        let web = web("web.hosts = ['Watch.Example.com', 'watch']");
+        assert_eq!(web.hosts, ["watch.example.com", "watch"]);
+        for bad in ["https://a.example", "a.example:80", "10.0.0.1", "*", "a b", "[::1]"] {
+            check_added(
+                &format!("web.hosts = ['{bad}']"),
+                &format!(
+                    "config.toml:2: `web.hosts[0]` is `{bad}`, which is no name\n  \
+                     help: write a name without scheme and port, like `watch.example.com`; \
+                     addresses and `localhost` are known"
+                ),
+            );
+        }
+    }
+
+    #[test]
+    fn a_hint_token_that_no_hint_reaches_or_that_all_can_read_is_a_warning() {
+        let check = |listen: &str, expected: &str| {
+            check_added(
+                &format!(
+                    "web.hint_token = '{TOKEN}'\nweb.listen = '{listen}'\nweb.hosts = ['watch']\n\
+                     web.read = 'public'"
+                ),
+                &expected.replace("TOKEN", "config.toml:2: `web.hint_token`"),
+            );
+        };
+        check("127.0.0.1:0", "");
+        check("[::1]:80", "");
+        check(
+            "off",
+            "TOKEN stands there, and `listen` is `off`: no hint can come in\n  \
+             help: take one of the two out",
+        );
+        check(
+            "0.0.0.0:80",
+            "TOKEN would cross the network in the clear, since `listen` is not loopback\n  \
+             help: put a proxy with TLS in front, and listen on `127.0.0.1` behind it",
+        );
+    }
+}

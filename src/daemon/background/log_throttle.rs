@@ -1,0 +1,343 @@
+//! Throttles the log: a failure that repeats is logged when it begins, after delays that double,
+//! and when it ends. The other lines are counted as suppressed.
+//!
+//! The end is logged exactly when the beginning was. A failure that lasts is logged within
+//! [`FIRST_DELAY`] of its beginning, however often it came and went before. A restart forgets all.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tracing::warn;
+
+use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
+use crate::domain::delivery::channel::ChannelName;
+use crate::domain::time::humanize::humanize;
+use crate::domain::time::monotonic::Monotonic;
+use crate::notify::message::RenderedMessage;
+use crate::text::plural::counted;
+
+/// What fails.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// Polling an avatar.
+    Avatar(AvatarId),
+    /// The key of an account.
+    Account(AccountName),
+    /// Sending to a channel.
+    Channel(ChannelName),
+    /// Writing these to the store.
+    Writing(&'static str),
+}
+
+/// How the end of a failure is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// With this line.
+    Logged(Emission),
+    /// Its beginning was not logged, so its end is not.
+    Suppressed,
+    /// This process never knew of it.
+    Unknown,
+}
+
+/// The failures that this process has logged; clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct LogThrottle {
+    // A std mutex: it is held for a few instructions and never across an await.
+    known: Arc<Mutex<HashMap<Key, HashMap<&'static str, Throttle>>>>,
+}
+
+impl LogThrottle {
+    /// Something fails, still or again, with this kind of failure; what to log, if anything.
+    pub fn record(&self, key: Key, kind: &'static str, now: Monotonic) -> Option<Emission> {
+        let mut known = self.known();
+        if let Some(throttle) = known.get_mut(&key).and_then(|kinds| kinds.get_mut(kind)) {
+            return throttle.record(now);
+        }
+        known.retain(|_, kinds| {
+            kinds.retain(|_, throttle| !throttle.is_over(now));
+            !kinds.is_empty()
+        });
+        let throttle = Throttle::begin(now);
+        known.entry(key).or_default().insert(kind, throttle);
+        Some(Emission { suppressed: 0, duration: Duration::ZERO })
+    }
+
+    /// It fails no more, in any way; what to log, as one line.
+    pub fn resolve(&self, key: &Key, now: Monotonic) -> Resolution {
+        let mut known = self.known();
+        let Some(kinds) = known.get_mut(key) else { return Resolution::Unknown };
+        let ends = kinds.values_mut().filter_map(|throttle| throttle.resolve(now));
+        let end = ends.reduce(|one, other| Emission {
+            suppressed: one.suppressed + other.suppressed,
+            duration: one.duration.max(other.duration),
+        });
+        end.map_or(Resolution::Suppressed, Resolution::Logged)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Key, HashMap<&'static str, Throttle>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Emission {
+    /// The number of suppressed lines, for the field of the log; `None` for none.
+    pub fn suppressed(self) -> Option<u64> {
+        (self.suppressed > 0).then_some(self.suppressed)
+    }
+}
+
+impl fmt::Display for Emission {
+    /// For the sentence at the end of a failure.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "after {}", humanize(self.duration))?;
+        match self.suppressed {
+            0 => Ok(()),
+            number => write!(f, " ({} suppressed)", counted(number, "similar log line")),
+        }
+    }
+}
+
+/// One failure of one thing.
+#[derive(Clone, Copy, Debug)]
+struct Throttle {
+    since: Monotonic,
+    noted_at: Monotonic,
+    ended_at: Option<Monotonic>,
+    /// Whether the last line about it was that it fails.
+    is_logged: bool,
+    logged_at: Monotonic,
+    delay: Duration,
+    suppressed: u64,
+}
+
+/// What to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Emission {
+    /// The lines that were suppressed since the last one.
+    pub suppressed: u64,
+    /// How long the failure has lasted.
+    pub duration: Duration,
+}
+
+impl Throttle {
+    /// A failure that begins, and is logged.
+    const fn begin(now: Monotonic) -> Self {
+        Self {
+            since: now,
+            noted_at: now,
+            ended_at: None,
+            is_logged: true,
+            logged_at: now,
+            delay: FIRST_DELAY,
+            suppressed: 0,
+        }
+    }
+
+    /// It fails, still or again; what to log, if anything.
+    fn record(&mut self, now: Monotonic) -> Option<Emission> {
+        if self.is_over(now) {
+            let suppressed = self.suppressed;
+            *self = Self::begin(now);
+            return Some(Emission { suppressed, duration: Duration::ZERO });
+        }
+        self.noted_at = now;
+        if self.ended_at.take().is_some() {
+            self.since = now;
+        }
+        let waited = now.since(self.logged_at) >= self.delay;
+        let unheard_of = !self.is_logged && now.since(self.since) >= FIRST_DELAY;
+        if !waited && !unheard_of {
+            self.suppressed += 1;
+            return None;
+        }
+        self.is_logged = true;
+        self.logged_at = now;
+        self.delay = (self.delay * 2).min(LONGEST_DELAY);
+        Some(self.emit(now))
+    }
+
+    /// It fails no more; what to log, if anything.
+    fn resolve(&mut self, now: Monotonic) -> Option<Emission> {
+        if self.ended_at.is_some() {
+            return None;
+        }
+        self.ended_at = Some(now);
+        std::mem::take(&mut self.is_logged).then(|| self.emit(now))
+    }
+
+    /// Whether it ended, or was last noted, so long ago that the next time is another failure: what
+    /// a reload takes out has no end.
+    fn is_over(&self, now: Monotonic) -> bool {
+        self.ended_at.is_some_and(|at| now.since(at) >= FIRST_DELAY)
+            || now.since(self.noted_at) >= LONGEST_DELAY
+    }
+
+    fn emit(&mut self, now: Monotonic) -> Emission {
+        Emission {
+            suppressed: std::mem::take(&mut self.suppressed),
+            duration: now.since(self.since),
+        }
+    }
+}
+
+/// The delay before a failure is logged once more; it doubles from then on.
+const FIRST_DELAY: Duration = Duration::from_hours(1);
+/// The longest delay.
+const LONGEST_DELAY: Duration = Duration::from_hours(24);
+
+/// The problems with the template of one channel that were logged already, until a message is
+/// rendered again. It is part of the plan, so a reload logs them once more. That a message is the
+/// standard body is kept with its delivery.
+#[derive(Debug, Default)]
+pub struct TemplateFallbackLog(Mutex<Vec<String>>);
+
+impl TemplateFallbackLog {
+    /// Logs what the messages about one event are lacking.
+    pub fn note(&self, channel: &ChannelName, drafts: &[RenderedMessage]) {
+        for draft in drafts {
+            if let Some(problem) = self.fresh(draft.fallback.as_deref()) {
+                warn!(
+                    channel = %channel, delivery.id = %draft.id,
+                    "`channels.{channel}`: {problem}; this message and others like it go out in \
+                     the standard body"
+                );
+            }
+        }
+    }
+
+    /// The problem, when it was not logged since a message was last rendered.
+    fn fresh<'t>(&self, problem: Option<&'t str>) -> Option<&'t str> {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(problem) = problem else {
+            logged.clear();
+            return None;
+        };
+        if logged.len() == LOGGED_MAX || logged.iter().any(|known| known == problem) {
+            return None;
+        }
+        logged.push(problem.to_owned());
+        Some(problem)
+    }
+}
+
+/// A template has few texts, but a problem may name values.
+const LOGGED_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes: u64) -> Monotonic {
+        Monotonic::default().plus(Duration::from_secs(60 * minutes))
+    }
+
+    fn said(suppressed: u64, minutes: u64) -> Option<Emission> {
+        Some(Emission { suppressed, duration: Duration::from_secs(60 * minutes) })
+    }
+
+    #[test]
+    fn a_trouble_that_lasts_is_said_after_waits_that_double() {
+        let mut throttle = Throttle::begin(at(0));
+        let told: Vec<u64> =
+            (1..=6 * 24 * 60).filter(|minute| throttle.record(at(*minute)).is_some()).collect();
+        let hours: Vec<u64> = told.iter().map(|minute| minute / 60).collect();
+        assert_eq!(hours, [1, 3, 7, 15, 31, 55, 79, 103, 127]);
+        assert_eq!(throttle.resolve(at(6 * 24 * 60)), said((144 - 127) * 60, 6 * 24 * 60));
+        assert_eq!(throttle.resolve(at(6 * 24 * 60)), None, "it ends once");
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_counted_and_its_end_is_said_when_its_beginning_was() {
+        let mut throttle = Throttle::begin(at(0));
+        assert_eq!(throttle.resolve(at(1)), said(0, 1));
+        for minute in [2, 4, 6] {
+            assert_eq!(throttle.record(at(minute)), None);
+            assert_eq!(throttle.resolve(at(minute + 1)), None, "its beginning was not said");
+        }
+        assert_eq!(throttle.record(at(60)), said(3, 0));
+        assert_eq!(throttle.resolve(at(61)), said(0, 1));
+    }
+
+    #[test]
+    fn what_lasts_is_said_soon_even_if_it_came_and_went_for_days() {
+        let mut throttle = Throttle::begin(at(0));
+        for minute in 1..3 * 24 * 60 {
+            throttle.record(at(minute));
+        }
+        let begin = 3 * 24 * 60;
+        throttle.resolve(at(begin));
+        assert_eq!(throttle.record(at(begin + 1)), None);
+        assert_eq!(throttle.record(at(begin + 60)), None);
+        assert_eq!(throttle.record(at(begin + 61)), said(2, 60));
+    }
+
+    #[test]
+    fn after_a_quiet_hour_it_is_another_trouble() {
+        let mut throttle = Throttle::begin(at(0));
+        throttle.resolve(at(1));
+        assert!(!throttle.is_over(at(60)));
+        assert_eq!(throttle.record(at(61)), said(0, 0));
+        assert_eq!(throttle.record(at(62)), None);
+    }
+
+    #[test]
+    fn what_nobody_noted_for_a_day_is_another_trouble_though_it_never_ended() {
+        let mut throttle = Throttle::begin(at(0));
+        assert_eq!(throttle.record(at(1)), None);
+        assert_eq!(throttle.record(at(1 + 24 * 60)), said(1, 0));
+    }
+
+    #[test]
+    fn the_kinds_of_a_topic_begin_each_on_its_own_and_end_together() {
+        let throttle = LogThrottle::default();
+        let ops = Key::Channel(ChannelName::parse("ops").unwrap());
+        let other = Key::Channel(ChannelName::parse("other").unwrap());
+        assert_eq!(throttle.resolve(&ops, at(0)), Resolution::Unknown);
+        assert!(throttle.record(ops.clone(), "connect", at(0)).is_some());
+        assert!(throttle.record(ops.clone(), "connect", at(1)).is_none());
+        assert!(throttle.record(ops.clone(), "response", at(2)).is_some());
+        assert!(throttle.record(ops.clone(), "response", at(3)).is_none());
+        assert!(throttle.record(other, "connect", at(3)).is_some());
+        let said = Emission { suppressed: 2, duration: Duration::from_secs(240) };
+        assert_eq!(throttle.resolve(&ops, at(4)), Resolution::Logged(said));
+        assert_eq!(throttle.resolve(&ops, at(5)), Resolution::Suppressed);
+        assert_eq!(said.to_string(), "after 4m (2 similar log lines suppressed)");
+    }
+
+    #[test]
+    fn what_is_long_over_is_forgotten() {
+        let throttle = LogThrottle::default();
+        for number in 0..1000 {
+            let key = Key::Avatar(AvatarId::parse(&format!("a{number}")).unwrap());
+            throttle.record(key.clone(), "failed", at(number));
+            throttle.resolve(&key, at(number));
+        }
+        assert_eq!(throttle.known().len(), 60);
+    }
+
+    #[test]
+    fn a_trouble_is_news_once_until_a_message_is_rendered_again() {
+        let fallbacks = TemplateFallbackLog::default();
+        let check = |trouble: Option<&str>, is_news: bool| {
+            let news = fallbacks.fresh(trouble);
+            assert_eq!(news, trouble.filter(|_| is_news), "for {trouble:?}");
+        };
+        check(Some("a"), true);
+        check(Some("a"), false);
+        check(Some("b"), true);
+        check(Some("a"), false);
+        check(None, false);
+        check(Some("a"), true);
+    }
+
+    #[test]
+    fn what_was_said_is_bounded() {
+        let fallbacks = TemplateFallbackLog::default();
+        let said = (0..1000).filter(|n| fallbacks.fresh(Some(&n.to_string())).is_some()).count();
+        assert_eq!(said, LOGGED_MAX);
+    }
+}

@@ -1,0 +1,152 @@
+//! What the poller says of its own sight: in the log, and to operators when a key sees nothing
+//! any more, or sees again.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::daemon::background::log_throttle::{Key, LogThrottle, Resolution};
+use crate::daemon::poller::Poller;
+use crate::daemon::poller::account_queue::AccountQueue;
+use crate::daemon::poller::poll::{log_condition, log_write_failed, log_write_recovered};
+use crate::daemon::ports::{AvatarSource, Clock, Notifier};
+use crate::domain::account::AccountName;
+use crate::domain::condition::{Condition, ConditionSubject, Phase};
+use crate::domain::event::{Event, EventKind, Subject};
+use crate::domain::id::EventId;
+use crate::domain::polling::circuit_breaker::ApiSignal;
+use crate::domain::polling::connectivity::{ConnectivityChange, PollSignal};
+use crate::domain::time::monotonic::Monotonic;
+use crate::store::error::{Recovery, StoreError};
+
+impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
+    /// Tells of every key that has gone blind, or sees again: one event for each, however many
+    /// avatars it has.
+    pub(in crate::daemon) async fn report_connectivity(&mut self) -> Result<(), StoreError> {
+        let moment = self.context.clock.monotonic();
+        let verdicts: Vec<(AccountName, ConnectivityChange)> = self
+            .queues
+            .iter()
+            .filter_map(|(name, lane)| {
+                let blind_after = self.config.accounts.get(name)?.unavailable_after;
+                let verdict = lane.connectivity.evaluate(
+                    moment,
+                    lane.breaker.is_unauthorized(),
+                    blind_after,
+                )?;
+                Some((name.clone(), verdict))
+            })
+            .collect();
+        for (name, verdict) in verdicts {
+            self.tick();
+            self.report_account(&name, verdict).await?;
+        }
+        Ok(())
+    }
+
+    async fn report_account(
+        &mut self,
+        account: &AccountName,
+        verdict: ConnectivityChange,
+    ) -> Result<(), StoreError> {
+        let (now, roll) = (self.context.clock.now(), self.context.rng.next_bits());
+        let (phase, blindness, reason) = match &verdict {
+            ConnectivityChange::Lost(blindness) => {
+                (Phase::Started, blindness, Some(blindness.reason.clone()))
+            }
+            ConnectivityChange::Restored(blindness) => (Phase::Resolved, blindness, None),
+        };
+        let about = ConditionSubject::Account { name: account.clone(), cause: blindness.cause };
+        let condition = Condition { phase, started_at: blindness.since, subject: about, reason };
+        let event = Event {
+            id: EventId::mint(now, roll),
+            kind: EventKind::AccountUnavailable,
+            occurred_at: now,
+            subject: Subject::Condition(Box::new(condition)),
+        };
+        let told = self.config.new_event(event.clone(), None, now, roll.derive(1));
+        let rings = !told.deliveries.is_empty();
+        match self.context.store.publish(vec![told], now).await {
+            Ok(()) => {
+                log_condition(&event);
+                log_write_recovered(&self.context, CONNECTIVITY);
+                if let Some(lane) = self.queues.get_mut(account) {
+                    lane.connectivity.told(verdict);
+                }
+                if rings {
+                    self.context.wakeup.notify();
+                }
+                self.report();
+                Ok(())
+            }
+            Err(failure) if failure.next_step() == Recovery::Retry => {
+                log_write_failed(&self.context, CONNECTIVITY, &failure);
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+impl<C: Clock> AccountQueue<C> {
+    /// Says what an answer did to the gate.
+    pub(in crate::daemon) fn log_breaker(
+        &self,
+        throttle: &LogThrottle,
+        account: &AccountName,
+        glimpse: &PollSignal,
+        now: Monotonic,
+    ) {
+        let kind = match glimpse.signal {
+            ApiSignal::Unauthorized | ApiSignal::Forbidden { .. }
+                if self.breaker.is_unauthorized() =>
+            {
+                "refused"
+            }
+            ApiSignal::WrongEndpoint => "astray",
+            ApiSignal::Throttled { .. } => "throttled",
+            // A reload makes any key welcome, so that it was is no reason to say nothing.
+            ApiSignal::Success if !self.breaker.is_half_open() => {
+                if let Resolution::Logged(said) =
+                    throttle.resolve(&Key::Account(account.clone()), now)
+                {
+                    info!(
+                        account = %account, suppressed = said.suppressed(),
+                        "the API accepts the key of account `{account}` again, {said}");
+                }
+                return;
+            }
+            ApiSignal::Success
+            | ApiSignal::Unauthorized
+            | ApiSignal::Forbidden { .. }
+            | ApiSignal::NoResponse => return,
+        };
+        let key = Key::Account(account.clone());
+        let Some(said) = throttle.record(key, kind, now) else { return };
+        let suppressed = said.suppressed();
+        let closed_for = self.breaker.retry_at().map(|until| until.since(now)).unwrap_or_default();
+        let wait = humantime::format_duration(Duration::from_secs(closed_for.as_secs()));
+        match glimpse.signal {
+            ApiSignal::WrongEndpoint => {
+                let reason = glimpse.outage.as_ref().map(|(_, reason)| reason.as_str());
+                let reason = reason.unwrap_or_default();
+                warn!(account = %account, suppressed, "the way to the API is wrong for account \
+                    `{account}`: all its looks wait, the next is in {wait}: {reason}");
+            }
+            ApiSignal::Throttled { .. } => {
+                warn!(account = %account, suppressed, "the API asks account `{account}` for fewer \
+                    requests: all its looks wait for {wait}");
+            }
+            ApiSignal::Unauthorized
+            | ApiSignal::Forbidden { .. }
+            | ApiSignal::Success
+            | ApiSignal::NoResponse => {
+                warn!(account = %account, suppressed, "the API refuses the key of account \
+                    `{account}`: all its looks wait, the next is in {wait}");
+            }
+        }
+    }
+}
+
+/// What the log calls the events of keys that are blind, or see again.
+const CONNECTIVITY: &str = "events of keys that are blind or see again";

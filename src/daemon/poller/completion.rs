@@ -1,0 +1,204 @@
+//! What the poller does with what its tasks come back with.
+//!
+//! What always holds: an avatar whose look broke off is taken from the disk again, and what the
+//! disk would not take is kept until it does.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::select;
+use tokio::task::{Id, JoinError};
+use tracing::{Instrument as _, error};
+
+use crate::daemon::poller::Poller;
+use crate::daemon::poller::poll::{CHANGES, PollResult, log_write_failed};
+use crate::daemon::poller::task::{TaskInfo, TaskResult};
+use crate::daemon::ports::{AvatarSource, Clock, Notifier};
+use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
+use crate::domain::polling::circuit_breaker::ApiSignal;
+use crate::domain::polling::connectivity::PollSignal;
+use crate::domain::polling::watch::Watch;
+use crate::domain::time::monotonic::Monotonic;
+use crate::store::error::{Recovery, StoreError};
+
+impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
+    pub(in crate::daemon) fn release(&mut self, account: &AccountName) {
+        if let Some(lane) = self.queues.get_mut(account) {
+            lane.in_flight = lane.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// Takes up what a task came back with.
+    pub(in crate::daemon) async fn on_task_done(
+        &mut self,
+        done: Result<(Id, TaskResult), JoinError>,
+    ) -> Result<(), StoreError> {
+        let task = match &done {
+            Ok((task, _)) => *task,
+            Err(failed) => failed.id(),
+        };
+        let Some(errand) = self.tasks.remove(&task) else { return Ok(()) };
+        let span = errand.span.clone();
+        self.on_enrolled(done, errand).instrument(span).await
+    }
+
+    async fn on_enrolled(
+        &mut self,
+        done: Result<(Id, TaskResult), JoinError>,
+        errand: TaskInfo,
+    ) -> Result<(), StoreError> {
+        let TaskInfo { avatar, account, stale, .. } = errand;
+        if let Some(account) = &account {
+            self.release(account);
+        }
+        match (done, avatar, account) {
+            (Ok((_, TaskResult::Polled(looked))), _, account) => {
+                self.on_poll_result(*looked, account.as_ref()).await
+            }
+            (Ok((_, TaskResult::Listed(..))), _, Some(account))
+                if stale.load(Ordering::Relaxed) =>
+            {
+                // Whoever waits for a list waits for the next.
+                let now = self.context.clock.monotonic();
+                self.queues.get_mut(&account).into_iter().for_each(|lane| lane.list.end(now));
+                Ok(())
+            }
+            (Ok((_, TaskResult::Listed(listing, asked_at))), _, Some(account)) => {
+                self.apply_list(&account, listing, asked_at).await
+            }
+            (Ok((_, TaskResult::Reloaded(Ok(watches)))), ..) => {
+                for watch in watches {
+                    self.reschedule(watch, self.context.clock.monotonic(), Some(Duration::ZERO));
+                }
+                Ok(())
+            }
+            (Ok((_, TaskResult::Reloaded(Err(failure)))), Some(id), _)
+                if failure.next_step() == Recovery::Retry =>
+            {
+                self.reload(id);
+                Ok(())
+            }
+            (Ok((_, TaskResult::Reloaded(Err(failure)))), ..) => Err(failure),
+            (Ok((_, TaskResult::Listed(..) | TaskResult::Cancelled)), ..) => Ok(()),
+            (Err(_), Some(id), _) => {
+                error!(avatar.id = %id, "a look at avatar `{id}` broke off: this is a bug");
+                self.reload(id);
+                Ok(())
+            }
+            (Err(_), None, account) => {
+                error!("a list of avatars broke off: this is a bug");
+                let now = self.context.clock.monotonic();
+                let lane = account.and_then(|account| self.queues.get_mut(&account));
+                lane.into_iter().for_each(|lane| lane.list.end(now));
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes up a watch that was looked at, or written.
+    pub(in crate::daemon) async fn on_poll_result(
+        &mut self,
+        looked: PollResult,
+        account: Option<&AccountName>,
+    ) -> Result<(), StoreError> {
+        let now = self.context.clock.monotonic();
+        let answered = looked.signal.as_ref().is_none_or(|it| it.signal == ApiSignal::Success);
+        if let (Some(glimpse), Some(account)) = (&looked.signal, account) {
+            self.record_signal(account, glimpse);
+        }
+        if let Some((unwritten, failure)) = looked.pending_write {
+            if failure.next_step() == Recovery::GiveUp {
+                return Err(failure);
+            }
+            let id = looked.watch.id.clone();
+            log_write_failed(&self.context, CHANGES, &failure);
+            self.pending_writes.insert(id.clone(), unwritten);
+            self.schedule.set(id.clone(), now, looked.next_poll_in.unwrap_or_default());
+            self.idle.insert(id, looked.watch);
+            return Ok(());
+        }
+        if let Some(training) = &looked.training {
+            self.forecasts.add(training);
+        }
+        // A pace counts from question to question; a wait after trouble, from the trouble on.
+        let begin = if answered { looked.asked_at } else { now };
+        self.reschedule(looked.watch, begin, looked.next_poll_in);
+        if looked.changed {
+            self.report();
+            self.note_checkpoint(now);
+        }
+        Ok(())
+    }
+
+    /// Takes up what an answer says about the key.
+    pub(in crate::daemon) fn record_signal(&mut self, account: &AccountName, glimpse: &PollSignal) {
+        let (now, moment) = (self.context.clock.now(), self.context.clock.monotonic());
+        let roll = self.context.rng.next_bits();
+        let Some(lane) = self.queues.get_mut(account) else { return };
+        let was_welcome = !lane.breaker.is_half_open();
+        let gate = std::mem::take(&mut lane.breaker);
+        lane.breaker = gate.observe(glimpse.signal, moment, &self.config.breaker_backoff, roll);
+        lane.connectivity.record(glimpse, now, moment);
+        if glimpse.outage.is_none() {
+            self.context.last_seen.record_success(account, now, moment);
+        }
+        let welcome_again = !was_welcome && !lane.breaker.is_half_open();
+        lane.log_breaker(&self.context.throttle, account, glimpse, moment);
+        if welcome_again {
+            self.expedite_denied(account, moment);
+        }
+    }
+
+    /// Keeps a watch until its next look, that long after `begin`; forgets one that is no longer
+    /// registered.
+    pub(in crate::daemon) fn reschedule(
+        &mut self,
+        watch: Watch,
+        begin: Monotonic,
+        next_poll_in: Option<Duration>,
+    ) {
+        if !self.watched.contains_key(&watch.id) {
+            self.forget(&watch.id);
+            return;
+        }
+        let id = watch.id.clone();
+        if let Some(wait) = next_poll_in {
+            self.schedule.set(id.clone(), begin, wait);
+        }
+        self.idle.insert(id.clone(), watch);
+        if self.hinted.contains(&id) {
+            // The hint came while it was looked at, so that look may have been too early.
+            self.expedite_hinted(&id);
+        }
+    }
+
+    pub(in crate::daemon) fn forget(&mut self, id: &AvatarId) {
+        self.idle.remove(id);
+        self.schedule.remove(id);
+        self.asked_at.remove(id);
+        self.hinted.remove(id);
+        self.hint_schedule.remove(id);
+        self.queues.values_mut().for_each(|lane| lane.remove(id));
+    }
+
+    /// Takes an avatar from the disk, of which nothing is left here; after a while, so that a look
+    /// that breaks off again and again cannot loop.
+    fn reload(&mut self, id: AvatarId) {
+        let errand = TaskInfo { avatar: Some(id.clone()), ..TaskInfo::default() };
+        let (store, clock) = (self.context.store.clone(), self.context.clock.clone());
+        let cut = self.cancel.clone();
+        self.spawn(errand, async move {
+            select! {
+                biased;
+                () = cut.cancelled() => TaskResult::Cancelled,
+                () = clock.sleep_until(clock.monotonic().plus(PANIC_DELAY)) => {
+                    TaskResult::Reloaded(store.watches(vec![id]).await)
+                }
+            }
+        });
+    }
+}
+
+/// The wait after a look that broke off by a bug of ours: pushed ahead, so that it cannot loop.
+const PANIC_DELAY: Duration = Duration::from_secs(60);

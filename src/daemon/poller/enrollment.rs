@@ -1,0 +1,226 @@
+//! How the poller takes up accounts and avatars: at the start, from a new plan, from a list.
+//!
+//! At the start nothing is rushed: what was due later stays due later, and what is due now goes
+//! out as fast as the budget allows and no faster, urgent ones first.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::daemon::poller::Poller;
+use crate::daemon::poller::account_queue::{AccountQueue, Priority};
+use crate::daemon::poller::list_state::ListState;
+use crate::daemon::ports::{AvatarSource, Clock, Notifier};
+use crate::daemon::runtime_config::{RuntimeConfig, WatchedAvatar};
+use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
+use crate::domain::polling::connectivity::AccountConnectivity;
+use crate::domain::polling::watch::Watch;
+use crate::domain::time::monotonic::Monotonic;
+use crate::domain::time::timestamp::Timestamp;
+use crate::store::error::StoreError;
+use crate::store::tables::accounts::AccountState;
+
+/// What the store knows of what a plan has.
+#[derive(Debug)]
+pub(in crate::daemon) struct StartupState {
+    /// Of each account.
+    pub(in crate::daemon) memories: BTreeMap<AccountName, AccountState>,
+    /// All that is to be watched, what lists showed included.
+    pub(in crate::daemon) registered: HashMap<AvatarId, Arc<WatchedAvatar>>,
+    /// Of those avatars that are not known here.
+    pub(in crate::daemon) unknown: Vec<Watch>,
+}
+
+impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
+    /// Reads what the store knows of what a plan has; nothing is changed by it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(in crate::daemon) async fn load_state(
+        &self,
+        plan: &RuntimeConfig<S, N>,
+    ) -> Result<StartupState, StoreError> {
+        let mut memories = BTreeMap::new();
+        let mut registered = plan.avatars.clone();
+        for name in plan.accounts.keys() {
+            let memory = self.context.store.account(name.clone()).await?;
+            if let Some(registration) = plan.discovered(name).map(Arc::new) {
+                let fresh = self.discovered.iter().filter(|(_, account)| *account == name);
+                for id in memory.discovered.iter().chain(fresh.map(|(id, _)| id)) {
+                    let registration = || Arc::clone(&registration);
+                    registered.entry(id.clone()).or_insert_with(registration);
+                }
+            }
+            memories.insert(name.clone(), memory);
+        }
+        let looking: HashSet<&AvatarId> =
+            self.tasks.values().filter_map(|errand| errand.avatar.as_ref()).collect();
+        let known = |id: &AvatarId| self.idle.contains_key(id) || looking.contains(id);
+        let mut unknown: Vec<AvatarId> =
+            registered.keys().filter(|id| !known(id)).cloned().collect();
+        unknown.sort();
+        let unknown = self.context.store.watches(unknown).await?;
+        Ok(StartupState { memories, registered, unknown })
+    }
+
+    /// Makes a lane for each account of the plan, and registers everything that is to be
+    /// watched.
+    pub(in crate::daemon) fn create_queues(
+        &mut self,
+        mut memories: BTreeMap<AccountName, AccountState>,
+        registered: HashMap<AvatarId, Arc<WatchedAvatar>>,
+    ) {
+        let plan = Arc::clone(&self.config);
+        self.watched = registered;
+        self.queues.retain(|name, _| plan.accounts.contains_key(name));
+        for (name, account) in &plan.accounts {
+            let every = plan.discovered(name).and(plan.discovery.as_ref()).map(|it| it.every);
+            let moment = self.context.clock.monotonic();
+            if let Some(lane) = self.queues.get_mut(name) {
+                lane.renew(account.max_per_second, self.context.clock.clone());
+                lane.list.renew(every, moment);
+            } else {
+                let memory = memories.remove(name).unwrap_or_default();
+                let vision = AccountConnectivity::after(memory.outage);
+                let roster = ListState::new(every, memory.listed_at.is_some(), moment);
+                let clock = self.context.clock.clone();
+                let lane = AccountQueue::new(account.max_per_second, vision, roster, clock);
+                self.queues.insert(name.clone(), lane);
+            }
+        }
+        self.by_normalized_id =
+            self.watched.keys().map(|id| (normalized_id(id), id.clone())).collect();
+    }
+
+    /// Takes up everything that is registered, each when it is due.
+    pub(in crate::daemon) async fn enqueue_initial(
+        &mut self,
+        watches: Vec<Watch>,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<AvatarId> = self.watched.keys().cloned().collect();
+        let next_looks = self.context.store.next_polls(ids).await?;
+        let (now, moment) = (self.context.clock.now(), self.context.clock.monotonic());
+        let mut due_now: BTreeMap<AccountName, Vec<Watch>> = BTreeMap::new();
+        for watch in watches {
+            match self.initial_delay(&watch, next_looks.get(&watch.id), now) {
+                Some(wait) if !wait.is_zero() => self.reschedule(watch, moment, Some(wait)),
+                Some(_) | None => {
+                    let Some(registration) = self.watched.get(&watch.id) else { continue };
+                    due_now.entry(registration.account.clone()).or_default().push(watch);
+                }
+            }
+        }
+        for (account, watches) in due_now {
+            self.spread(&account, watches, now, moment);
+        }
+        self.report();
+        Ok(())
+    }
+
+    /// How long the next look can wait; `None` when nothing is known of when it was to be.
+    fn initial_delay(
+        &self,
+        watch: &Watch,
+        next_look_at: Option<&Timestamp>,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        let sight = watch.observed.as_ref().filter(|_| watch.failure.is_none())?;
+        let usual = self.config.intervals.delay(&sight.status, now.since(sight.since))?;
+        // Whatever the clock says, nobody waits longer than a look apart.
+        Some(next_look_at?.since(now).min(usual))
+    }
+
+    /// Makes so many due one after the other as the budget allows, urgent ones first.
+    fn spread(
+        &mut self,
+        account: &AccountName,
+        mut watches: Vec<Watch>,
+        now: Timestamp,
+        moment: Monotonic,
+    ) {
+        let Some(account) = self.config.accounts.get(account) else { return };
+        let per_second = u64::from(account.max_per_second.get());
+        let rank = |watch: &Watch| {
+            let usual = Priority::of(watch, now) == Priority::Normal;
+            (usual, watch.observed.as_ref().map(|sight| sight.last_seen_at), watch.id.clone())
+        };
+        watches.sort_by_cached_key(rank);
+        for (number, watch) in (0u64..).zip(watches) {
+            let wait = Duration::from_secs(number / per_second);
+            self.reschedule(watch, moment, Some(wait));
+        }
+    }
+
+    /// Follows a new plan: new avatars are due now, those that cannot be seen are tried again,
+    /// and nobody waits longer than the new pace says. Every key gets another chance.
+    ///
+    /// # Errors
+    /// When the store cannot be read; then the old plan stays as it is.
+    pub(in crate::daemon) async fn apply_config(
+        &mut self,
+        plan: Arc<RuntimeConfig<S, N>>,
+    ) -> Result<(), StoreError> {
+        let StartupState { memories, registered, unknown } = self.load_state(&plan).await?;
+        let asked_by = std::mem::replace(&mut self.config, plan);
+        let (now, moment) = (self.context.clock.now(), self.context.clock.monotonic());
+        let ready: HashSet<AvatarId> =
+            self.queues.values_mut().flat_map(AccountQueue::take_all).collect();
+        let before: HashMap<AvatarId, Arc<WatchedAvatar>> = std::mem::take(&mut self.watched);
+        self.create_queues(memories, registered);
+        self.unwatch(&asked_by);
+        for id in before.keys() {
+            let kept = self.watched.contains_key(id) || self.pending_writes.contains_key(id);
+            if !kept && self.idle.contains_key(id) {
+                self.forget(id);
+            }
+        }
+        let idle: Vec<AvatarId> = self.idle.keys().cloned().collect();
+        for id in idle.into_iter().filter(|id| !self.pending_writes.contains_key(id)) {
+            let Some(watch) = self.idle.get(&id) else { continue };
+            let well = watch.failure.is_none() && watch.streak.polls == 0;
+            let moved = before.get(&id).map(|old| &old.account)
+                != self.watched.get(&id).map(|new| &new.account);
+            let wait = match &watch.observed {
+                _ if ready.contains(&id) || moved => Some(Duration::ZERO),
+                Some(sight) if well => {
+                    self.config.intervals.delay(&sight.status, now.since(sight.since))
+                }
+                Some(_) | None => Some(Duration::ZERO),
+            };
+            match wait {
+                Some(wait) => self.schedule.expedite(&id, moment, wait),
+                None => self.schedule.remove(&id),
+            }
+        }
+        for watch in unknown {
+            self.reschedule(watch, moment, Some(Duration::ZERO));
+        }
+        self.report();
+        Ok(())
+    }
+
+    /// Lets no answer count that was asked for with a key that is no longer its account's, or of
+    /// an avatar that has another account by now.
+    fn unwatch(&self, asked_by: &RuntimeConfig<S, N>) {
+        for errand in self.tasks.values() {
+            let Some(name) = &errand.account else { continue };
+            let (old, new) = (asked_by.accounts.get(name), self.config.accounts.get(name));
+            let same_key = match (old, new) {
+                (Some(old), Some(new)) => Arc::ptr_eq(&old.source, &new.source),
+                (Some(_) | None, _) => false,
+            };
+            let registration = errand.avatar.as_ref().and_then(|id| self.watched.get(id));
+            let same_account = registration.is_none_or(|it| it.account == *name);
+            if !same_key || !same_account {
+                errand.stale.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// An id as it is compared with what comes from outside, where the case may differ.
+pub(in crate::daemon) fn normalized_id(id: &AvatarId) -> String {
+    id.as_str().to_ascii_lowercase()
+}

@@ -1,0 +1,65 @@
+//! What brings looks forward: a hint from outside, a key that works again.
+//!
+//! What always holds: a nudge says nothing about an avatar and writes nothing; at most it costs
+//! one look an avatar and second.
+
+use std::time::Duration;
+
+use crate::daemon::poller::Poller;
+use crate::daemon::poller::enrollment::normalized_id;
+use crate::daemon::ports::{AvatarSource, Clock, Notifier};
+use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
+use crate::domain::polling::poll_failure::FailureKind;
+use crate::domain::polling::watch::Watch;
+use crate::domain::time::monotonic::Monotonic;
+
+impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
+    /// A hint makes a watched avatar due now, but not more often than once a second. It says
+    /// nothing, and changes nothing else.
+    pub(in crate::daemon) fn on_hint(&mut self, id: &AvatarId) {
+        let Some(id) = self.by_normalized_id.get(&normalized_id(id)).cloned() else { return };
+        if self.pending_writes.contains_key(&id) {
+            return;
+        }
+        self.hinted.insert(id.clone());
+        if self.idle.contains_key(&id) {
+            self.expedite_hinted(&id);
+        }
+    }
+
+    pub(in crate::daemon) fn expedite_hinted(&mut self, id: &AvatarId) {
+        let now = self.context.clock.monotonic();
+        let passed = self.asked_at.get(id).map(|asked_at| now.since(*asked_at));
+        let wait = passed.map_or(Duration::ZERO, |passed| HINT_INTERVAL_MIN.saturating_sub(passed));
+        self.hint_schedule.expedite(id, now, wait);
+    }
+
+    /// Sends a hinted avatar on its way, whatever it is due for besides.
+    pub(in crate::daemon) fn follow_hint(&mut self, id: AvatarId, now: Monotonic) {
+        let Some(registration) = self.watched.get(&id) else { return };
+        if !self.idle.contains_key(&id) || self.pending_writes.contains_key(&id) {
+            return;
+        }
+        if let Some(lane) = self.queues.get_mut(&registration.account) {
+            lane.hint(id, now);
+        }
+    }
+
+    /// Those that were denied with the key look again at once when it works again.
+    pub(in crate::daemon) fn expedite_denied(&mut self, account: &AccountName, now: Monotonic) {
+        let denied = |watch: &&Watch| {
+            let trouble = watch.failure.as_ref();
+            trouble.is_some_and(|trouble| trouble.kind == FailureKind::Denied)
+        };
+        for watch in self.idle.values().filter(denied) {
+            let registration = self.watched.get(&watch.id);
+            if registration.is_some_and(|registration| registration.account == *account) {
+                self.schedule.expedite(&watch.id, now, Duration::ZERO);
+            }
+        }
+    }
+}
+
+/// The least wait between two looks at an avatar that hints bring about.
+const HINT_INTERVAL_MIN: Duration = Duration::from_secs(1);

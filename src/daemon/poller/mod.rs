@@ -1,0 +1,364 @@
+//! The poller: looks at each avatar when it is due, within the budget of its account's key.
+//!
+//! What always holds: one look at an avatar at a time; an account that is refused, throttled or
+//! slow holds up no other. What it knows of an avatar is a copy of its row; only what the disk
+//! would not take yet is nowhere else, and is written before anything else is seen of that
+//! avatar.
+
+pub mod poll;
+pub mod task;
+pub mod completion;
+pub mod enrollment;
+pub mod schedule;
+pub mod account_queue;
+pub mod rate_limiter;
+pub mod account_alerts;
+pub mod hints;
+pub mod checkpoint;
+pub mod forecast_cache;
+pub mod list_poll;
+pub mod list_state;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio::select;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, error_span, warn};
+
+use crate::daemon::background::liveness::Loop;
+use crate::daemon::background::log_throttle::Key;
+use crate::daemon::background::stats::DaemonStats;
+use crate::daemon::poller::account_queue::{AccountQueue, NextAction, Priority};
+use crate::daemon::poller::forecast_cache::{ForecastCache, SAMPLES_MAX};
+use crate::daemon::poller::poll::{Context, PendingWrite, PollInput, poll_avatar, retry_write};
+use crate::daemon::poller::schedule::Schedule;
+use crate::daemon::poller::task::{TaskInfo, TaskResult};
+use crate::daemon::ports::{AvatarSource, Clock, Notifier};
+use crate::daemon::runtime_config::{RuntimeConfig, Strategy, WatchedAvatar};
+use crate::daemon::shutdown::Shutdown;
+use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
+use crate::domain::avatar::status::Status;
+use crate::domain::polling::connectivity::AccountConnectivity;
+use crate::domain::polling::forecast::Forecast;
+use crate::domain::polling::watch::Watch;
+use crate::domain::time::monotonic::Monotonic;
+use crate::store::error::{Recovery, StoreError};
+
+/// The loop's state.
+#[derive(Debug)]
+pub struct Poller<S, N, C: Clock> {
+    pub(super) context: Context<C>,
+    pub(super) stats: Arc<DaemonStats>,
+    pub(super) config: Arc<RuntimeConfig<S, N>>,
+    pub(super) queues: BTreeMap<AccountName, AccountQueue<C>>,
+    pub(super) watched: HashMap<AvatarId, Arc<WatchedAvatar>>,
+    pub(super) by_normalized_id: HashMap<String, AvatarId>,
+    /// Those that lists showed since the start: they may not be on disk yet.
+    pub(super) discovered: HashMap<AvatarId, AccountName>,
+    pub(super) idle: HashMap<AvatarId, Watch>,
+    pub(super) pending_writes: HashMap<AvatarId, Box<PendingWrite>>,
+    pub(super) schedule: Schedule,
+    pub(super) tasks: HashMap<Id, TaskInfo>,
+    pub(super) in_flight: JoinSet<TaskResult>,
+    pub(super) asked_at: HashMap<AvatarId, Monotonic>,
+    pub(super) hinted: HashSet<AvatarId>,
+    pub(super) hint_schedule: Schedule,
+    pub(super) hints: mpsc::Receiver<AvatarId>,
+    pub(super) forecasts: ForecastCache,
+    pub(super) checkpoint_at: Monotonic,
+    /// Cuts off whoever still asks; whoever writes goes on.
+    pub(super) cancel: CancellationToken,
+}
+
+impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
+    /// A poller that knows what was noted before the start. What comes through `hints` is
+    /// looked at soon.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn new(
+        tools: Context<C>,
+        pulse: Arc<DaemonStats>,
+        plan: Arc<RuntimeConfig<S, N>>,
+        hints: mpsc::Receiver<AvatarId>,
+    ) -> Result<Self, StoreError> {
+        let lessons = tools.store.training_samples(SAMPLES_MAX).await?;
+        let checkpoint_at = tools.clock.monotonic();
+        let mut poller = Self {
+            context: tools,
+            stats: pulse,
+            config: plan,
+            queues: BTreeMap::new(),
+            watched: HashMap::new(),
+            by_normalized_id: HashMap::new(),
+            discovered: HashMap::new(),
+            idle: HashMap::new(),
+            pending_writes: HashMap::new(),
+            schedule: Schedule::default(),
+            tasks: HashMap::new(),
+            in_flight: JoinSet::new(),
+            asked_at: HashMap::new(),
+            hinted: HashSet::new(),
+            hint_schedule: Schedule::default(),
+            hints,
+            forecasts: ForecastCache::new(lessons),
+            checkpoint_at,
+            cancel: CancellationToken::new(),
+        };
+        let ground = poller.load_state(&Arc::clone(&poller.config)).await?;
+        poller.create_queues(ground.memories, ground.registered);
+        poller.enqueue_initial(ground.unknown).await?;
+        Ok(poller)
+    }
+
+    /// Looks until told to stop; follows new plans.
+    ///
+    /// # Errors
+    /// When the store fails for good.
+    pub async fn run(
+        mut self,
+        mut plans: watch::Receiver<Arc<RuntimeConfig<S, N>>>,
+        stop: Shutdown,
+    ) -> Result<(), StoreError> {
+        let looked = self.poll_until_stopped(&mut plans, &stop).await;
+        // However it ends, what was observed is written if that can be.
+        let drained = self.drain(stop).await;
+        looked.and(drained)
+    }
+
+    /// Looks until told to stop, or until the store fails for good.
+    async fn poll_until_stopped(
+        &mut self,
+        plans: &mut watch::Receiver<Arc<RuntimeConfig<S, N>>>,
+        stop: &Shutdown,
+    ) -> Result<(), StoreError> {
+        // When a plan is taken up that could not be at once.
+        let mut adopt_at = None;
+        loop {
+            let wake_at = self.launch();
+            let clock = self.context.clock.clone();
+            select! {
+                biased;
+                () = stop.graceful.cancelled() => return Ok(()),
+                Ok(()) = plans.changed() => adopt_at = Some(clock.monotonic()),
+                Some(done) = self.in_flight.join_next_with_id() => self.on_task_done(done).await?,
+                Some(id) = self.hints.recv() => self.on_hint(&id),
+                () = clock.sleep_until(adopt_at.map_or(wake_at, |at| wake_at.min(at))) => {}
+            }
+            if adopt_at.is_some_and(|at| at <= clock.monotonic()) {
+                let plan = Arc::clone(&plans.borrow_and_update());
+                adopt_at = self.try_apply_config(plan).await?;
+            }
+            while let Some(done) = self.in_flight.try_join_next_with_id() {
+                self.tick();
+                self.on_task_done(done).await?;
+            }
+            self.report_connectivity().await?;
+        }
+    }
+
+    /// Follows a new plan; when to try again, if the store cannot be read just now.
+    async fn try_apply_config(
+        &mut self,
+        plan: Arc<RuntimeConfig<S, N>>,
+    ) -> Result<Option<Monotonic>, StoreError> {
+        let adopted = self.apply_config(plan).await;
+        let (throttle, now) = (&self.context.throttle, self.context.clock.monotonic());
+        match adopted {
+            Err(failure) if failure.next_step() == Recovery::Retry => {
+                if let Some(said) = throttle.record(Key::Writing(CONFIG), CONFIG, now) {
+                    warn!(
+                        suppressed = said.suppressed(),
+                        "the avatars of the new config are taken up as soon as the database can \
+                         be read: {failure}"
+                    );
+                }
+                Ok(Some(now.plus(APPLY_RETRY_DELAY)))
+            }
+            adopted => {
+                throttle.resolve(&Key::Writing(CONFIG), now);
+                adopted.map(|()| None)
+            }
+        }
+    }
+
+    /// Starts the looks that are due and allowed; the moment to come back, unless a look that
+    /// ends comes first.
+    fn launch(&mut self) -> Monotonic {
+        let now = self.tick();
+        for id in self.schedule.take(now) {
+            self.enqueue(id, now);
+        }
+        for id in self.hint_schedule.take(now) {
+            self.follow_hint(id, now);
+        }
+        let mut wake_at = earliest(self.schedule.next(), self.hint_schedule.next());
+        self.stats.next_poll_at.set(wake_at);
+        self.report_accounts();
+        let accounts: Vec<AccountName> = self.queues.keys().cloned().collect();
+        for name in accounts {
+            let lane_at = self.launch_queue(&name, now);
+            wake_at = earliest(wake_at, lane_at);
+        }
+        let glance_at = now.plus(WAKE_EVERY);
+        wake_at.map_or(glance_at, |wake_at| wake_at.min(glance_at))
+    }
+
+    /// Notes that the loop goes on; the moment.
+    pub(super) fn tick(&self) -> Monotonic {
+        let now = self.context.clock.monotonic();
+        self.stats.liveness.tick(Loop::Poller, now);
+        now
+    }
+
+    /// Sends what is due on its way: to be written, to be looked at, or to be listed.
+    pub(super) fn enqueue(&mut self, id: AvatarId, now: Monotonic) {
+        if let Some(unwritten) = self.pending_writes.remove(&id) {
+            self.idle.remove(&id);
+            self.spawn_retry_write(id, unwritten);
+            return;
+        }
+        let Some(watch) = self.idle.get(&id) else { return };
+        let Some(registration) = self.watched.get(&id) else { return };
+        let Some(lane) = self.queues.get_mut(&registration.account) else { return };
+        let singly = watch.streak.polls > 0 || lane.list.is_absent(&id) || !lane.list.is_open(now);
+        if self.config.strategy == Strategy::List && !singly {
+            lane.ready_for_list(id);
+        } else {
+            lane.ready(id, Priority::of(watch, self.context.clock.now()), now);
+        }
+    }
+
+    fn launch_queue(&mut self, name: &AccountName, now: Monotonic) -> Option<Monotonic> {
+        loop {
+            let account = self.config.accounts.get(name)?;
+            let lane = self.queues.get_mut(name)?;
+            let judge_at = lane.connectivity.evaluate_at(account.unavailable_after);
+            let source = Arc::clone(&account.source);
+            lane.charge_reconnects(source.reconnects());
+            match lane.next_action(now, account.max_concurrency) {
+                NextAction::Wait(until) => return earliest(until, judge_at),
+                NextAction::List => {
+                    let clock = self.context.clock.clone();
+                    let request = self.context.requests.next();
+                    let span = error_span!("list", account = %name, request.id = request);
+                    let account = Some(name.clone());
+                    let errand = TaskInfo { account, span, ..TaskInfo::default() };
+                    let cut = self.cancel.clone();
+                    self.spawn(errand, async move {
+                        let asked_at = clock.monotonic();
+                        select! {
+                            biased;
+                            listing = source.list(clock.now()) => {
+                                TaskResult::Listed(listing, asked_at)
+                            }
+                            () = cut.cancelled() => TaskResult::Cancelled,
+                        }
+                    });
+                }
+                NextAction::Poll(id) => {
+                    let (Some(watch), Some(case)) = (self.idle.remove(&id), self.poll_input(&id))
+                    else {
+                        // Who is ready is idle, so this cannot be; a lane must not count it.
+                        self.release(name);
+                        continue;
+                    };
+                    self.hinted.remove(&id);
+                    self.hint_schedule.remove(&id);
+                    self.asked_at.insert(id.clone(), now);
+                    let (tools, plan) = (self.context.clone(), Arc::clone(&self.config));
+                    let case = PollInput { forecast: self.forecast(&watch), ..case };
+                    let stale = Arc::<AtomicBool>::default();
+                    let (known, cut) = (Arc::clone(&stale), self.cancel.clone());
+                    let task = poll_avatar(tools, plan, source, case, watch, known, cut);
+                    let request = self.context.requests.next();
+                    let span = error_span!(
+                        "look", avatar.id = %id, account = %name, request.id = request
+                    );
+                    let account = Some(name.clone());
+                    let errand = TaskInfo { avatar: Some(id), account, stale, span };
+                    self.spawn(errand, async { TaskResult::Polled(Box::new(task.await)) });
+                }
+            }
+        }
+    }
+
+    fn spawn_retry_write(&mut self, id: AvatarId, unwritten: Box<PendingWrite>) {
+        let span = unwritten.span.clone();
+        let task = retry_write(self.context.clone(), unwritten);
+        let errand = TaskInfo { avatar: Some(id), span, ..TaskInfo::default() };
+        self.spawn(errand, async { TaskResult::Polled(Box::new(task.await)) });
+    }
+
+    /// Sends a task on its errand.
+    pub(super) fn spawn(
+        &mut self,
+        errand: TaskInfo,
+        task: impl Future<Output = TaskResult> + Send + 'static,
+    ) {
+        let handle = self.in_flight.spawn(task.instrument(errand.span.clone()));
+        self.tasks.insert(handle.id(), errand);
+    }
+
+    /// What a look at that avatar needs to know; `None` when it is not registered.
+    pub(super) fn poll_input(&self, id: &AvatarId) -> Option<PollInput> {
+        let registration = Arc::clone(self.watched.get(id)?);
+        let lane = self.queues.get(&registration.account)?;
+        Some(PollInput {
+            registration,
+            is_new: false,
+            discovered: false,
+            account_ok_at: lane.connectivity.answered_at(),
+            forecast: None,
+        })
+    }
+
+    pub(super) fn forecast(&mut self, watch: &Watch) -> Option<Arc<Forecast>> {
+        self.forecasts.forecast(watch.model.as_ref(), self.config.intervals.training)
+    }
+
+    pub(super) fn report(&self) {
+        let count = |test: fn(&Watch) -> bool| self.idle.values().filter(|w| test(w)).count();
+        self.stats.avatars.set(self.watched.len());
+        self.stats.training.set(count(is_training));
+        self.stats.failing.set(count(|watch| watch.failure.is_some()));
+        self.stats.accounts.set(self.queues.len());
+        self.stats
+            .accounts_unavailable
+            .set(self.queues.values().filter(|lane| lane.connectivity.is_reported()).count());
+    }
+
+    fn report_accounts(&self) {
+        let count = |test: fn(&AccountConnectivity) -> bool| {
+            self.queues.values().filter(|lane| test(&lane.connectivity)).count()
+        };
+        self.stats.accounts_failing.set(count(AccountConnectivity::is_failing));
+        self.stats
+            .accounts_ok
+            .set(count(|vision| vision.answered_at().is_some() && !vision.is_failing()));
+    }
+}
+
+fn is_training(watch: &Watch) -> bool {
+    watch.observed.as_ref().is_some_and(|sight| sight.status == Status::Training)
+}
+
+fn earliest(one: Option<Monotonic>, other: Option<Monotonic>) -> Option<Monotonic> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// The loop turns this often even if nothing is due: whoever watches it wants to see it move.
+const WAKE_EVERY: Duration = Duration::from_secs(30);
+/// What the log calls what the store cannot tell of a new plan.
+const CONFIG: &str = "avatars of new configs";
+/// The wait before a plan is taken up again that could not be.
+const APPLY_RETRY_DELAY: Duration = Duration::from_secs(1);

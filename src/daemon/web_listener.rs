@@ -1,0 +1,254 @@
+//! The door: the listener of the web server, opened and closed as the config says, with all that
+//! stands behind it.
+//!
+//! A new place is listened at before the old one is left, so a reload that cannot listen changes
+//! nothing. The usual place is no reason not to start: when somebody else has it, the daemon does
+//! without a page and says so.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinHandle};
+use tracing::{error, info, warn};
+
+use crate::config::settings::{Settings, WebSettings};
+use crate::config::snapshot::Snapshot;
+use crate::daemon::background::stats::DaemonStats;
+use crate::daemon::background::systemd;
+use crate::daemon::error::DaemonError;
+use crate::daemon::poller::poll::Context;
+use crate::daemon::ports::Clock;
+use crate::domain::avatar::AvatarId;
+use crate::domain::time::monotonic::Monotonic;
+use crate::runtime::metrics::Dropped;
+use crate::secret::Secret;
+use crate::telemetry::output_queue::{self, OutputQueue};
+use crate::web::auth::AccessPolicy;
+use crate::web::endpoints::hints::{self, Hints, TASKS_MAX};
+use crate::web::reader_cache::ReaderCache;
+use crate::web::router;
+use crate::web::server::{self, Limits};
+use crate::web::state::{
+    AppState, ConfigView, LoopState, Now, READERS_MAX, Registered, TestRequest,
+};
+
+/// What stands behind the door, whatever the config says.
+#[derive(Clone, Debug)]
+pub struct WebDeps<C> {
+    /// The store and the like.
+    pub tools: Context<C>,
+    /// The database.
+    pub database: PathBuf,
+    /// What the loops are at.
+    pub pulse: Arc<DaemonStats>,
+    /// When the daemon started.
+    pub started_at: Monotonic,
+    /// Takes avatars to look at now.
+    pub poll_requests: mpsc::Sender<AvatarId>,
+    /// Takes channels to try.
+    pub test_requests: mpsc::Sender<TestRequest>,
+}
+
+/// An open door.
+#[derive(Debug)]
+pub struct WebListener {
+    listen: SocketAddr,
+    address: SocketAddr,
+    hint_token: watch::Sender<Option<Secret>>,
+    config_view: watch::Sender<Arc<ConfigView>>,
+    /// Dropped, it closes the door.
+    _open: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// What is to become of the door.
+#[derive(Debug)]
+pub enum ListenerChange {
+    /// It stays open.
+    Keep,
+    /// It is opened at another place, or for the first time.
+    Open(SocketAddr, TcpListener),
+    /// It is moved to another address of the port that it holds itself: first closed, then opened.
+    Rebind(SocketAddr),
+    /// It is closed, or stays so.
+    Close,
+}
+
+impl ListenerChange {
+    /// What the config wants of the door; a new place is taken at once.
+    ///
+    /// # Errors
+    /// When the place that the config names cannot be listened at.
+    pub fn plan(door: Option<&WebListener>, web: &WebSettings) -> Result<Self, DaemonError> {
+        let Some(listen) = web.listen else { return Ok(Self::Close) };
+        if door.is_some_and(|door| door.listen == listen && !door.task.is_finished()) {
+            return Ok(Self::Keep);
+        }
+        match TcpListener::bind(listen) {
+            Ok(listener) => Ok(Self::Open(listen, listener)),
+            Err(source)
+                if source.kind() == ErrorKind::AddrInUse
+                    && door.is_some_and(|door| door.address.port() == listen.port()) =>
+            {
+                Ok(Self::Rebind(listen))
+            }
+            Err(source) if !web.is_chosen && source.kind() == ErrorKind::AddrInUse => {
+                warn!(
+                    "there is no page, since another program listens at `{listen}`; give it a \
+                     place of its own with `listen` in `[web]`"
+                );
+                Ok(Self::Close)
+            }
+            Err(source) => Err(DaemonError::Listen { place: listen, source }),
+        }
+    }
+
+    /// Does it; the door as it is then.
+    pub fn apply<C: Clock>(
+        self,
+        door: Option<WebListener>,
+        settings: &Settings,
+        inside: &WebDeps<C>,
+    ) -> Option<WebListener> {
+        let (register, token) = (Arc::new(config_view(settings)), settings.web.hint_token.clone());
+        match self {
+            Self::Keep => {
+                let door = door?;
+                if token.is_some() && door.hint_token.borrow().is_none() {
+                    door.log_hint_urls();
+                }
+                door.hint_token.send_replace(token);
+                door.config_view.send_replace(register);
+                Some(door)
+            }
+            Self::Open(listen, listener) => {
+                Some(WebListener::open(listen, listener, register, token, inside.clone()))
+            }
+            // Whoever swaps makes it an opening first.
+            Self::Rebind(_) | Self::Close => None,
+        }
+    }
+}
+
+impl WebListener {
+    fn open<C: Clock>(
+        listen: SocketAddr,
+        listener: TcpListener,
+        register: Arc<ConfigView>,
+        hint_token: Option<Secret>,
+        inside: WebDeps<C>,
+    ) -> Self {
+        let place = listener.local_addr().unwrap_or(listen);
+        info!("the page is at `http://{place}/`");
+        let (register, registered) = watch::channel(register);
+        let (hint_token, followed) = watch::channel(hint_token);
+        let (open, closed) = oneshot::channel::<()>();
+        let tasks = Arc::new(Semaphore::new(TASKS_MAX));
+        let hints = Hints { token: followed, hinted: inside.poll_requests.clone(), tasks };
+        let routes = router::routes(app_state(inside, registered), hints::routes(hints));
+        let task = tokio::spawn(async move {
+            let closed = async { drop(closed.await) };
+            let starved = |failure: Option<&std::io::Error>| match failure {
+                Some(failure) => warn!("the page takes no connections: {failure}"),
+                None => info!("the page takes connections again"),
+            };
+            let served = server::run(listener, routes, Limits::default(), closed, starved);
+            if let Err(failure) = served.await {
+                // Only what is shown is lost: avatars are looked at all the same.
+                error!("the web server ended: {failure}");
+            }
+        });
+        let door =
+            Self { listen, address: place, hint_token, config_view: register, _open: open, task };
+        if door.hint_token.borrow().is_some() {
+            door.log_hint_urls();
+        }
+        door
+    }
+
+    /// Where it is.
+    pub const fn place(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn log_hint_urls(&self) {
+        info!("hints are taken at `http://{}/hints/argil/…`", self.address);
+    }
+
+    /// Ends when the server of an open door ends by itself; after that the door is of no use.
+    ///
+    /// # Errors
+    /// When it broke off.
+    pub async fn ended(door: Option<&mut Self>) -> Result<(), JoinError> {
+        match door {
+            Some(door) => (&mut door.task).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Closes the door and waits until nobody is in it.
+    pub async fn close(self) {
+        let Self { _open: open, task, .. } = self;
+        drop(open);
+        drop(task.await);
+    }
+}
+
+fn app_state<C: Clock>(inside: WebDeps<C>, register: watch::Receiver<Arc<ConfigView>>) -> AppState {
+    let WebDeps { tools, database, pulse, started_at, poll_requests: looks, test_requests: trials } =
+        inside;
+    let (clock, chance, bell) = (tools.clock.clone(), tools.rng.clone(), tools.wakeup.clone());
+    let store = tools.store.clone();
+    let tick =
+        move || Now { now: clock.now(), monotonic: clock.monotonic(), random: chance.next_bits() };
+    AppState {
+        database,
+        now: Arc::new(tick),
+        started_at,
+        config: register,
+        events: tools.events.clone(),
+        last_seen: tools.last_seen.clone(),
+        metrics: tools.metrics.clone(),
+        progress: Arc::new(move |now| parts(&pulse, now)),
+        database_writable: Arc::new(move || store.can_write()),
+        dropped: Arc::new(|| Dropped {
+            log_lines: output_queue::of_error().map_or(0, OutputQueue::dropped),
+            systemd_messages: systemd::dropped(),
+        }),
+        poll_requests: looks,
+        test_requests: trials,
+        wake_dispatcher: Arc::new(move || bell.notify()),
+        reader_cache: ReaderCache::default(),
+        read_at: Arc::default(),
+        readers: Arc::new(Semaphore::new(READERS_MAX)),
+    }
+}
+
+/// How far each part has come.
+fn parts(pulse: &DaemonStats, now: Monotonic) -> Vec<LoopState> {
+    let moved = pulse.liveness.moved().map(|(part, at)| {
+        let age = now.since(at);
+        LoopState { name: part.name(), age, stalled: age > part.limit() }
+    });
+    moved.collect()
+}
+
+/// What of the config is shown.
+fn config_view(settings: &Settings) -> ConfigView {
+    let web = &settings.web;
+    let avatars = settings.avatars.iter().map(|avatar| {
+        let registered = Registered { label: avatar.name.clone(), account: avatar.account.clone() };
+        (avatar.id.clone(), registered)
+    });
+    ConfigView {
+        accounts: settings.accounts.keys().cloned().collect(),
+        discovers: settings.discover.is_some(),
+        avatars: avatars.collect(),
+        channels: Snapshot::of(settings).channel_kinds(),
+        thumbnails: web.thumbnails,
+        rules: AccessPolicy { token: web.token.clone(), hosts: web.hosts.clone(), read: web.read },
+    }
+}

@@ -1,0 +1,142 @@
+//! An avatar as one answer of the API showed it, and the id it is known by.
+//!
+//! Ids are opaque text: nothing is read out of them. Everything but id and status may be
+//! missing, because the API promises no field.
+
+pub mod status;
+pub mod transition;
+pub mod training;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::domain::avatar::status::Status;
+
+/// The id of an avatar: 1 to 128 visible ASCII characters, and safe as one path segment.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AvatarId(String);
+
+/// Why a text is no avatar id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AvatarIdError {
+    /// No text at all.
+    #[error("an avatar id must not be empty")]
+    Empty,
+    /// Longer than any id can be.
+    #[error("an avatar id has at most {ID_LENGTH_MAX} characters")]
+    TooLong,
+    /// Blanks, control characters, letters beyond ASCII.
+    #[error("an avatar id has only visible ASCII characters, without blanks")]
+    Character,
+    /// `.` and `..` name other places in a URL, however they are encoded.
+    #[error("`.` and `..` are not avatar ids")]
+    Dots,
+}
+
+impl AvatarId {
+    /// Checks and takes an id. One that has the form of a UUID is taken in lower case, as those
+    /// are written (RFC 9562, section 4), so that no avatar is known under two spellings.
+    ///
+    /// # Errors
+    /// When the text is empty, too long, has other than visible ASCII characters, or is a path
+    /// of dots.
+    pub fn parse(text: &str) -> Result<Self, AvatarIdError> {
+        if text.is_empty() {
+            return Err(AvatarIdError::Empty);
+        }
+        if text.len() > ID_LENGTH_MAX {
+            return Err(AvatarIdError::TooLong);
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(AvatarIdError::Character);
+        }
+        if text == "." || text == ".." {
+            return Err(AvatarIdError::Dots);
+        }
+        let is_uuid = uuid::Uuid::try_parse(text).is_ok() && text.len() == UUID_LENGTH;
+        Ok(Self(if is_uuid { text.to_ascii_lowercase() } else { text.to_owned() }))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `other` is the same id; letters may differ in case, as in any UUID
+    /// (RFC 9562, section 4).
+    pub fn matches(&self, other: &str) -> bool {
+        self.0.eq_ignore_ascii_case(other)
+    }
+}
+
+impl fmt::Display for AvatarId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An avatar, as far as one answer told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Avatar {
+    /// The id that was asked for.
+    pub id: AvatarId,
+    /// What it is doing.
+    pub status: Status,
+    /// The name people gave it.
+    pub name: Option<String>,
+    /// The model, such as `ARGIL_ATOM`, as it came.
+    pub model: Option<String>,
+    /// The orientation, such as `ASPECT_RATIO_9_16`, as it came.
+    pub orientation: Option<String>,
+    /// The account's own key-value pairs; values that are no text are left out.
+    pub extras: BTreeMap<String, String>,
+    /// The address of its picture, as it came; it may be signed and end.
+    pub thumbnail_url: Option<String>,
+    /// `updatedAt`, as it came: what it means is not documented.
+    pub updated_at: Option<String>,
+}
+
+/// With its hyphens.
+const UUID_LENGTH: usize = 36;
+const ID_LENGTH_MAX: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_checked_when_they_come_in() {
+        let check = |text: &str, expected: Result<(), AvatarIdError>| {
+            assert_eq!(AvatarId::parse(text).map(|_| ()), expected, "for `{text}`");
+        };
+        check("3c90c3cc-0d44-4b50-8888-8dd25736052a", Ok(()));
+        check("a/b?c#d%2e", Ok(()));
+        check("...", Ok(()));
+        check("", Err(AvatarIdError::Empty));
+        check(&"x".repeat(129), Err(AvatarIdError::TooLong));
+        check("a b", Err(AvatarIdError::Character));
+        check("a\nb", Err(AvatarIdError::Character));
+        check("é", Err(AvatarIdError::Character));
+        check(".", Err(AvatarIdError::Dots));
+        check("..", Err(AvatarIdError::Dots));
+    }
+
+    #[test]
+    fn a_uuid_has_one_spelling_and_every_other_id_its_own() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(AvatarId::parse(text).unwrap().as_str(), expected);
+        };
+        let uuid = "3c90c3cc-0d44-4b50-8888-8dd25736052a";
+        check(uuid, uuid);
+        check(&uuid.to_uppercase(), uuid);
+        check("3C90C3CC0D444B5088888DD25736052A", "3C90C3CC0D444B5088888DD25736052A");
+        check("Jane-1", "Jane-1");
+    }
+
+    #[test]
+    fn the_case_of_letters_does_not_matter_for_being_the_same() {
+        let id = AvatarId::parse("3C90c3cc").unwrap();
+        assert!(id.matches("3c90C3CC"));
+        assert!(!id.matches("3c90c3cd"));
+    }
+}

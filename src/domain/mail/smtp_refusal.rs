@@ -1,0 +1,223 @@
+//! What a mail server's refusal means: whom it refuses, and what becomes of the mail.
+//!
+//! Judged by the step, the reply code (RFC 5321), the enhanced status code (RFC 3463, RFC 5248 and
+//! the IANA registry, Microsoft's and Google's own) and the words. What always holds: a refusal of
+//! us is never a dead letter; one that cannot be told apart waits, and is notified at once, so only
+//! a status code or words that name the recipient or the mail make a dead letter; a decisive status
+//! code outweighs words, and nothing outweighs a first digit of 4.
+
+use crate::domain::delivery::{OutcomeClass, Scope};
+use crate::domain::mail::smtp_phrases::{Phrase, mentions};
+
+/// A step of a mail transaction, as far as it matters to what a refusal means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The greeting of the server, and EHLO or HELO.
+    Hello,
+    /// STARTTLS.
+    Tls,
+    /// AUTH.
+    Auth,
+    /// MAIL FROM.
+    Mail,
+    /// RCPT TO.
+    Rcpt,
+    /// DATA, until its go-ahead.
+    Data,
+    /// The verdict on the whole mail, after the final dot. Also where nobody knows the step.
+    Dot,
+}
+
+/// A reply of 4yz or 5yz, and what we had said of ourselves before.
+#[derive(Clone, Copy, Debug)]
+pub struct SmtpRefusal<'a> {
+    /// What it answers.
+    pub step: Step,
+    /// The reply code.
+    pub code: u16,
+    /// The text behind the code, as it came; the lines of a long one joined by blanks.
+    pub text: &'a str,
+    /// The sender of the envelope; empty for the null path.
+    pub sender: &'a str,
+    /// The recipient; empty before there is one.
+    pub recipient: &'a str,
+    /// The name in EHLO.
+    pub hello_name: &'a str,
+}
+
+/// What is to be done about a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Classification {
+    /// What it means for the mail.
+    pub class: OutcomeClass,
+    /// Whom it tells about.
+    pub scope: Scope,
+}
+
+/// Whom a permanent refusal refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::domain) enum Blame {
+    /// Our sender, name, login, address or domain, or our right to relay.
+    Us,
+    /// Us as well, and only until a limit of ours is lifted.
+    UsTemporarily,
+    /// This recipient.
+    Recipient,
+    /// This mail.
+    Mail,
+    /// Any of them.
+    Unclear,
+}
+
+impl Blame {
+    const fn of(words: Phrase) -> Self {
+        match words {
+            Phrase::SurelyOfUs | Phrase::OfUs => Self::Us,
+            Phrase::LimitOfOurs | Phrase::OfLimit => Self::UsTemporarily,
+            Phrase::OfMail => Self::Mail,
+            Phrase::OfRecipient => Self::Recipient,
+            Phrase::OfPolicy => Self::Unclear,
+        }
+    }
+}
+
+impl SmtpRefusal<'_> {
+    fn words(&self) -> Option<Phrase> {
+        mentions(self.text, self.sender, self.recipient, self.hello_name)
+    }
+
+    /// What it means.
+    pub fn classify(&self) -> Classification {
+        if self.code < 500 {
+            return Classification { class: self.class_for_now(), scope: self.scope_for_now() };
+        }
+        let (class, scope) = match (self.blame(), self.step) {
+            (Blame::Us, Step::Tls | Step::Auth) => (OutcomeClass::Misconfigured, Scope::Channel),
+            (Blame::Us, Step::Hello | Step::Mail) => (OutcomeClass::Misconfigured, Scope::Standing),
+            (Blame::Us, Step::Rcpt | Step::Data | Step::Dot) => {
+                (OutcomeClass::Misconfigured, Scope::Recipient)
+            }
+            (Blame::UsTemporarily, Step::Hello | Step::Tls | Step::Auth | Step::Mail) => {
+                (OutcomeClass::Throttled, Scope::Standing)
+            }
+            (Blame::UsTemporarily, _) => (OutcomeClass::Throttled, Scope::Recipient),
+            (Blame::Unclear, _) => (OutcomeClass::Throttled, Scope::Unclear),
+            (Blame::Recipient | Blame::Mail, _) => (OutcomeClass::Rejected, Scope::Recipient),
+        };
+        Classification { class, scope }
+    }
+
+    /// The class of a transient reply (RFC 5321, section 4.2.1: the same may be accepted later).
+    /// It spends no attempt where the server names a limit, a policy or a lack of its own.
+    fn class_for_now(&self) -> OutcomeClass {
+        let limits = self
+            .words()
+            .is_some_and(|words| matches!(words, Phrase::LimitOfOurs | Phrase::OfLimit));
+        match (self.code, status(self.code, self.text)) {
+            (421 | 450..=452, _) | (_, Some((7, _))) => OutcomeClass::Throttled,
+            _ if limits => OutcomeClass::Throttled,
+            _ => OutcomeClass::Retryable,
+        }
+    }
+
+    /// A transient reply to RCPT is about the recipient, as is one that says so later on.
+    fn scope_for_now(&self) -> Scope {
+        match (self.step, status(self.code, self.text)) {
+            (_, _) if self.code == 421 => Scope::Channel,
+            (Step::Rcpt, _) | (Step::Data | Step::Dot, Some((1 | 2, _))) => Scope::Recipient,
+            _ => Scope::Channel,
+        }
+    }
+
+    fn blame(&self) -> Blame {
+        let status = status(self.code, self.text);
+        let words = self.words();
+        match self.step {
+            Step::Hello | Step::Tls | Step::Auth => match words {
+                Some(Phrase::LimitOfOurs | Phrase::OfLimit) => Blame::UsTemporarily,
+                _ => Blame::Us,
+            },
+            Step::Mail => match (status.map(|(it, detail)| by_status(it, detail)), words) {
+                (Some(Some(Blame::Mail)), _) | (None, Some(Phrase::OfMail)) => Blame::Mail,
+                (Some(Some(Blame::UsTemporarily)), _)
+                | (_, Some(Phrase::LimitOfOurs | Phrase::OfLimit)) => Blame::UsTemporarily,
+                // A mailbox that is full before a recipient was named is that of the sender.
+                _ if status == Some((2, 2)) => Blame::UsTemporarily,
+                // The size that MAIL announced (RFC 1870, section 6).
+                (None, None) if self.code == 552 => Blame::Mail,
+                _ => Blame::Us,
+            },
+            Step::Rcpt | Step::Data | Step::Dot => match (words, status) {
+                _ if matches!(self.code, 530 | 534 | 535 | 538) => Blame::Us,
+                (Some(Phrase::SurelyOfUs), _) => Blame::Us,
+                (Some(Phrase::LimitOfOurs), _) => Blame::UsTemporarily,
+                // The mailbox that is full or disabled is that of the sender.
+                (Some(Phrase::OfUs), Some((2, 2))) => Blame::UsTemporarily,
+                (Some(Phrase::OfUs), Some((2, 1))) => Blame::Us,
+                (words, Some((subject, detail))) => match by_status(subject, detail) {
+                    Some(whom) => whom,
+                    None => words.map_or(Blame::Unclear, Blame::of),
+                },
+                (Some(words), None) => Blame::of(words),
+                (None, None) => self.by_code(),
+            },
+        }
+    }
+
+    /// Where there is nothing but the reply code, or words that we do not know.
+    fn by_code(&self) -> Blame {
+        let is_bare = !self.text.chars().any(char::is_alphabetic);
+        // RFC 5321, section 4.2.3: 550 and 553 are also those of a policy, and a server may mean
+        // the sender; 552 may be the quota of either.
+        match (self.code, self.step) {
+            // A user of another server; a domain that takes no mail (RFC 7504).
+            (551 | 556, Step::Rcpt) => Blame::Recipient,
+            (500..=504 | 521 | 555, _) => Blame::Unclear,
+            (_, Step::Data | Step::Dot) if is_bare => Blame::Mail,
+            _ => Blame::Unclear,
+        }
+    }
+}
+
+/// What the enhanced status of a permanent refusal says by itself, of a mail with one recipient.
+/// The names of 5.7.5xx and above are those of "Email non-delivery reports in Exchange Online".
+const fn by_status(subject: u16, detail: u16) -> Option<Blame> {
+    Some(match (subject, detail) {
+        // Other address status; other mailbox status: of the sender as well.
+        (1 | 2, 0) => return None,
+        (1, 7 | 8) | (2, 252) => Blame::Us,
+        (1, 90) | (2, 121 | 122) | (4, 5) | (5, 3) => Blame::UsTemporarily,
+        (2, 3) | (3, 4) | (6, _) | (7, 16 | 512) => Blame::Mail,
+        // A loop: of the settings of the server, or of the recipient's.
+        (4, 6 | 12 | 14) => Blame::Unclear,
+        (1 | 2 | 4, _) | (7, 17 | 18 | 504 | 505) => Blame::Recipient,
+        // Login, encryption, DKIM, SPF, reverse DNS, DMARC.
+        (7, 4 | 8..=14 | 20..=27 | 29..=32) => Blame::Us,
+        (7, 50 | 51 | 57 | 60 | 61 | 64 | 501..=503 | 506 | 509 | 511 | 514) => Blame::Us,
+        (7, 606..=649 | 708 | 750) => Blame::Us,
+        (7, 28 | 232 | 233 | 508 | 700..=749) => Blame::UsTemporarily,
+        // The system or the protocol fails, the network of the server, or its policy.
+        _ => return None,
+    })
+}
+
+/// The enhanced status code in a reply: subject and detail. It stands at the beginning (RFC 2034,
+/// section 4), or as `(#5.1.1)` at the end, as qmail has it; one whose first digit contradicts the
+/// reply code does not count.
+pub fn status(code: u16, text: &str) -> Option<(u16, u16)> {
+    let mut words = text.split_ascii_whitespace();
+    let first = words.next()?;
+    let marked = words.rev().find_map(|word| word.strip_prefix("(#")?.split(')').next());
+    [first.trim_start_matches('#'), marked.unwrap_or_default()].into_iter().find_map(|word| {
+        let mut parts = word.trim_end_matches([':', ';', ',']).split('.').map(|part| {
+            let digits = part.len() <= 3 && part.bytes().all(|byte| byte.is_ascii_digit());
+            part.parse::<u16>().ok().filter(|_| digits)
+        });
+        let (class, subject, detail) = (parts.next()??, parts.next()??, parts.next()??);
+        (parts.next().is_none() && class == code / 100).then_some((subject, detail))
+    })
+}
+
+#[cfg(test)]
+#[path = "smtp_refusal_tests.rs"]
+mod tests;

@@ -1,0 +1,115 @@
+//! A moment of wall-clock time, in whole milliseconds since 1970, as rows and bodies show it.
+//!
+//! For people and records only: waits are counted on [`Moment`](crate::domain::time::monotonic::Moment),
+//! which no clock correction can move. Never reads a clock.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A moment of wall-clock time in UTC, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The moment that many milliseconds after the Unix epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    pub const fn as_seconds(self) -> i64 {
+        self.0.div_euclid(MILLIS_PER_SECOND)
+    }
+
+    /// This moment, moved into the future; stops at the end of time instead of wrapping.
+    #[must_use]
+    pub fn plus(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// This moment, moved into the past; stops at the beginning of time instead of wrapping.
+    #[must_use]
+    pub fn minus(self, wait: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long ago `earlier` was; zero when it is not in the past.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Reads an HTTP date such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
+    /// `None` for anything else: the obsolete forms are not read.
+    pub fn parse_http_date(text: &str) -> Option<Self> {
+        let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+        parser.parse_timestamp(text.trim()).ok().map(|moment| Self(moment.as_millisecond()))
+    }
+
+    /// Reads an RFC 3339 moment such as `2026-11-23T11:15:22.123Z`.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        text.trim().parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_millisecond()))
+    }
+}
+
+/// RFC 3339 in UTC with three digits of a second: `2026-11-23T11:15:22.123Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = jiff::Timestamp::from_millisecond(self.0).unwrap_or(if self.0 < 0 {
+            jiff::Timestamp::MIN
+        } else {
+            jiff::Timestamp::MAX
+        });
+        write!(f, "{moment:.3}")
+    }
+}
+
+const MILLIS_PER_SECOND: i64 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_shows_as_rfc_3339_with_milliseconds() {
+        let check = |millis, expected: &str| {
+            assert_eq!(Timestamp::from_millis(millis).to_string(), expected);
+        };
+        check(0, "1970-01-01T00:00:00.000Z");
+        check(1_795_432_522_123, "2026-11-23T11:15:22.123Z");
+        check(-1, "1969-12-31T23:59:59.999Z");
+        check(i64::MAX, "9999-12-30T22:00:00.999Z");
+    }
+
+    #[test]
+    fn text_and_moment_are_each_others_reverse() {
+        let moment = Timestamp::from_millis(1_795_432_522_123);
+        assert_eq!(Timestamp::parse_rfc3339(&moment.to_string()), Some(moment));
+        assert_eq!(Timestamp::parse_rfc3339("yesterday"), None);
+    }
+
+    #[test]
+    fn http_dates_are_read_and_junk_is_not() {
+        let check = |text: &str, expected: Option<i64>| {
+            assert_eq!(Timestamp::parse_http_date(text).map(Timestamp::as_millis), expected);
+        };
+        check("Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777_000));
+        check(" Sun, 06 Nov 1994 08:49:37 GMT ", Some(784_111_777_000));
+        check("1994-11-06", None);
+        check("", None);
+    }
+
+    #[test]
+    fn sums_and_differences_never_wrap() {
+        let end = Timestamp::from_millis(i64::MAX);
+        assert_eq!(end.plus(Duration::from_secs(1)), end);
+        let early = Timestamp::from_millis(5);
+        assert_eq!(early.since(end), Duration::ZERO);
+        assert_eq!(Timestamp::from_millis(9).since(early), Duration::from_millis(4));
+        assert_eq!(Timestamp::from_millis(-1).as_seconds(), -1);
+    }
+}

@@ -1,0 +1,294 @@
+//! A mail account and its recipients: what a channel of type `email` is.
+//!
+//! Every recipient gets a mail and a delivery of their own, so that one refused address stops
+//! nobody else.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::domain::delivery::{DeliveryId, Outcome, OutcomeClass};
+use crate::domain::event::Event;
+use crate::domain::mail::address::MailAddress;
+use crate::domain::random::RandomBits;
+use crate::domain::time::timestamp::Timestamp;
+use crate::notify::email::auth::Auth;
+use crate::notify::email::config::{Bounces, EmailSpec, SmtpSpec, TransportConfig};
+use crate::notify::email::file_transport::FileTransport;
+use crate::notify::email::message::{CONTENT_TYPE, MessageHeaders};
+use crate::notify::email::sendmail::Sendmail;
+use crate::notify::email::smtp::error::{self, Phase};
+use crate::notify::email::smtp::extensions::Extensions;
+use crate::notify::email::smtp::session::{Server, Transaction};
+use crate::notify::email::smtp::tls::Tls;
+use crate::notify::error::NotifyError;
+use crate::notify::message::{OutboundMessage, RenderedMessage};
+use crate::notify::transport_error;
+use crate::notify::webhook::signature;
+
+/// A mail account that writes to its recipients.
+pub struct Email {
+    headers: MessageHeaders,
+    /// The sender of the envelope; nowhere without.
+    bounces: Option<MailAddress>,
+    to: Vec<MailAddress>,
+    transport: Transport,
+    fingerprint: String,
+}
+
+/// The way that mails go.
+enum Transport {
+    Smtp(Box<Server>),
+    Sendmail(Sendmail),
+    File(FileTransport),
+}
+
+impl Email {
+    /// Sets it up; nobody is connected to.
+    ///
+    /// # Errors
+    /// When there are no recipients, the host can have no certificate, or the certificates cannot
+    /// be read.
+    pub fn new(spec: EmailSpec) -> Result<Self, NotifyError> {
+        let channel = spec.channel.as_str();
+        let mut to: Vec<MailAddress> = Vec::new();
+        for recipient in spec.to {
+            if !to.contains(&recipient) {
+                to.push(recipient);
+            }
+        }
+        if to.is_empty() {
+            return Err(NotifyError::NoRecipients { channel: channel.to_owned() });
+        }
+        Ok(Self {
+            bounces: match spec.bounces {
+                Bounces::Sender => Some(spec.from.clone()),
+                Bounces::To(bounces) => Some(bounces),
+                Bounces::Nowhere => None,
+            },
+            fingerprint: fingerprint(&spec.post, &to),
+            transport: transport(channel, spec.post)?,
+            headers: MessageHeaders { from: spec.from, style: spec.style },
+            to,
+        })
+    }
+
+    /// Renders the event, once for each recipient.
+    pub fn render(&self, event: &Event, now: Timestamp, roll: RandomBits) -> Vec<RenderedMessage> {
+        let ids = (0..).map(|salt| DeliveryId::mint(now, roll.derive(salt)));
+        self.to
+            .iter()
+            .zip(ids)
+            .map(|(to, id)| RenderedMessage {
+                body: self.headers.write(event, &id, to, now),
+                id,
+                recipient: to.to_string(),
+                content_type: CONTENT_TYPE.to_owned(),
+                fallback: None,
+            })
+            .collect()
+    }
+
+    /// Makes exactly one try: one session, one recipient.
+    pub async fn deliver(&self, parcel: &OutboundMessage) -> Outcome {
+        let Ok(to) = MailAddress::parse(&parcel.recipient) else {
+            let text = "the recipient is not an address that a mail can go to".to_owned();
+            return transport_error::failed_outcome(OutcomeClass::Rejected, "rcpt", text);
+        };
+        let from = self.bounces.as_ref();
+        match &self.transport {
+            Transport::Smtp(server) => {
+                server.deliver(Transaction { from, to: &to, message: &parcel.body }).await
+            }
+            Transport::Sendmail(sendmail) => sendmail.deliver(from, &to, &parcel.body).await,
+            Transport::File(folder) => folder.deliver(from.map(ToString::to_string), parcel).await,
+        }
+    }
+
+    /// Goes as far as it can without sending anything: to the login of a server, to the program,
+    /// to the folder.
+    pub async fn probe(&self) -> Outcome {
+        match &self.transport {
+            Transport::Smtp(server) => {
+                let (outcome, offers) = server.probe().await;
+                match outcome.class {
+                    OutcomeClass::Delivered => self.beyond(server, &offers).unwrap_or(outcome),
+                    _ => outcome,
+                }
+            }
+            Transport::Sendmail(sendmail) => sendmail.probe(),
+            Transport::File(folder) => folder.probe().await,
+        }
+    }
+
+    /// What mails would fail over at a server that offers no more than that. Names the recipients.
+    fn beyond(&self, server: &Server, offers: &Extensions) -> Option<Outcome> {
+        if offers.take_international() {
+            return None;
+        }
+        let MessageHeaders { from, style } = &self.headers;
+        let ours = [Some(from), style.reply_to.as_ref(), self.bounces.as_ref()];
+        let host = &server.host;
+        if ours.into_iter().flatten().any(MailAddress::needs_smtputf8) {
+            return Some(error::unsupported(host, Phase::Mail, error::NO_SMTPUTF8_FOR_US));
+        }
+        let shut_out = self.to.iter().filter(|to| to.needs_smtputf8());
+        let shut_out: Vec<String> = shut_out.map(|to| format!("`{to}`")).collect();
+        (!shut_out.is_empty()).then(|| {
+            let who = shut_out.join(", ");
+            let text = format!(
+                "`{host}` does not offer SMTPUTF8 with 8BITMIME, so it takes no mail to {who}"
+            );
+            transport_error::failed_outcome(OutcomeClass::Rejected, Phase::Rcpt.name(), text)
+        })
+    }
+
+    /// How long one try takes at most.
+    pub fn attempt_timeout(&self) -> Duration {
+        match &self.transport {
+            Transport::Smtp(server) => server.attempt_timeout(),
+            Transport::Sendmail(sendmail) => sendmail.attempt_timeout(),
+            Transport::File(_) => FileTransport::attempt_timeout(),
+        }
+    }
+
+    /// A name of the way and the recipients that does not show them.
+    pub fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
+    }
+}
+
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Email");
+        match &self.transport {
+            Transport::Smtp(server) => shown.field("host", &server.host),
+            Transport::Sendmail(sendmail) => shown.field("sendmail", sendmail),
+            Transport::File(folder) => shown.field("file", folder),
+        };
+        shown.finish_non_exhaustive()
+    }
+}
+
+fn transport(channel: &str, spec: TransportConfig) -> Result<Transport, NotifyError> {
+    Ok(match spec {
+        TransportConfig::Smtp(spec) => Transport::Smtp(Box::new(server(channel, spec)?)),
+        TransportConfig::Sendmail(spec) => Transport::Sendmail(Sendmail::new(spec)),
+        TransportConfig::File(spec) => Transport::File(FileTransport::new(spec.folder)),
+    })
+}
+
+fn server(channel: &str, spec: SmtpSpec) -> Result<Server, NotifyError> {
+    Ok(Server {
+        tls_mode: spec.tls,
+        tls: Tls::new(channel, &spec.host, spec.ca_pem.as_deref())?,
+        host: spec.host,
+        port: spec.port,
+        login: spec.login.map(Auth::new),
+        hello_name: spec.hello_name,
+        timeouts: spec.timeouts,
+    })
+}
+
+fn fingerprint(post: &TransportConfig, to: &[MailAddress]) -> String {
+    let way = match post {
+        TransportConfig::Smtp(smtp) => {
+            vec!["email".to_owned(), smtp.host.clone(), smtp.port.to_string()]
+        }
+        TransportConfig::Sendmail(sendmail) => {
+            [&["sendmail".to_owned()], sendmail.program.command.as_slice()].concat()
+        }
+        TransportConfig::File(file) => vec!["file".to_owned(), file.folder.display().to_string()],
+    };
+    let mut recipients: Vec<&str> = to.iter().map(MailAddress::as_str).collect();
+    recipients.sort_unstable();
+    let way = way.iter().map(String::as_str);
+    signature::fingerprint(&way.chain(recipients).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::delivery::channel::ChannelName;
+    use crate::domain::mail::domain::MailDomain;
+    use crate::files::program::Program;
+    use crate::files::trust::Trust;
+    use crate::notify::email::config::{
+        CredentialSource, FileSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, SendmailSpec,
+        SmtpTls,
+    };
+    use crate::secret::Secret;
+
+    fn smtp() -> SmtpSpec {
+        SmtpSpec {
+            host: "smtp.example.com".to_owned(),
+            port: 587,
+            tls: SmtpTls::Starttls,
+            login: Some(LoginSpec {
+                user: "watch".to_owned(),
+                method: LoginMethod::Password,
+                credential: CredentialSource::Given(Secret::new("CANARY")),
+            }),
+            ca_pem: None,
+            hello_name: None,
+            timeouts: PhaseTimeouts::default(),
+        }
+    }
+
+    fn spec_with(to: &[&str], post: TransportConfig) -> EmailSpec {
+        EmailSpec {
+            channel: ChannelName::parse("studio-mail").unwrap(),
+            from: MailAddress::parse("watch@example.com").unwrap(),
+            to: to.iter().map(|to| MailAddress::parse(to).unwrap()).collect(),
+            bounces: Bounces::Sender,
+            style: MailStyle::plain(MailDomain::parse("example.com").unwrap()),
+            post,
+        }
+    }
+
+    fn spec(to: &[&str]) -> EmailSpec {
+        spec_with(to, TransportConfig::Smtp(smtp()))
+    }
+
+    #[test]
+    fn bad_settings_are_refused() {
+        let check = |spec: EmailSpec, expected: &str| {
+            let error = Email::new(spec).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+            assert!(!format!("{error:?}").contains("CANARY"));
+        };
+        check(spec(&[]), "no recipients");
+        let host = "x.example\r\nMAIL FROM:<x>".to_owned();
+        let injected = TransportConfig::Smtp(SmtpSpec { host, ..smtp() });
+        check(spec_with(&["a@example.com"], injected), "smtp.host");
+        let ca_pem = Some(b"-----BEGIN CERTIFICATE-----\nxx\n".to_vec());
+        let garbled = TransportConfig::Smtp(SmtpSpec { ca_pem, ..smtp() });
+        check(spec_with(&["a@example.com"], garbled), "TLS");
+    }
+
+    #[test]
+    fn a_fingerprint_changes_with_the_recipients_but_not_with_their_order() {
+        let of = |to: &[&str]| Email::new(spec(to)).unwrap().fingerprint();
+        assert_eq!(
+            of(&["a@example.com", "b@example.com"]),
+            of(&["b@example.com", "a@example.com"])
+        );
+        assert_ne!(of(&["a@example.com"]), of(&["b@example.com"]));
+        let way = |post| Email::new(spec_with(&["a@example.com"], post)).unwrap().fingerprint();
+        let sendmail = |command: &str| {
+            let program = Program::new(vec![command.to_owned()], Trust::for_named());
+            way(TransportConfig::Sendmail(SendmailSpec { program, timeout: Duration::ZERO }))
+        };
+        let file = way(TransportConfig::File(FileSpec { folder: "/a".into() }));
+        let all = [of(&["a@example.com"]), sendmail("/a"), sendmail("/b"), file];
+        for (at, one) in all.iter().enumerate() {
+            assert!(all.iter().skip(at + 1).all(|other| other != one));
+        }
+    }
+
+    #[test]
+    fn a_repeated_recipient_is_told_once_and_nothing_secret_shows() {
+        let email = Email::new(spec(&["a@example.com", "a@example.com"])).unwrap();
+        assert_eq!(email.to.len(), 1);
+        assert_eq!(format!("{email:?}"), "Email { host: \"smtp.example.com\", .. }");
+    }
+}

@@ -1,0 +1,434 @@
+//! One SMTP session: one recipient, one mail, one try.
+//!
+//! What always holds: a connection is used once and dropped, so that a late answer can never be
+//! taken for the answer to another mail; every step has a limit; without the TLS that was asked
+//! for, neither a password nor an address is said; an answer that came counts as what it says, and
+//! whatever breaks off is a failure of the step that it broke off in.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::time::timeout;
+
+use crate::domain::delivery::egress_policy::EgressPolicy;
+use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::domain::mail::address::MailAddress;
+use crate::domain::mail::domain::MailDomain;
+use crate::mask::Mask;
+use crate::notify::email::auth::{Auth, Credential, Mechanism};
+use crate::notify::email::config::{PhaseTimeouts, SmtpTls};
+use crate::notify::email::smtp::data::dot_stuffed;
+use crate::notify::email::smtp::error::{self, Envelope, Phase};
+use crate::notify::email::smtp::extensions::{Extensions, STARTTLS};
+use crate::notify::email::smtp::parameters::parameters;
+use crate::notify::email::smtp::reply::Reply;
+use crate::notify::email::smtp::stream::{SmtpStream, StreamError};
+use crate::notify::email::smtp::tls::Tls;
+use crate::notify::excerpt;
+use crate::notify::transport_error;
+use crate::notify::webhook::ssrf_guard;
+
+/// A mail server, and how to get in.
+pub(in crate::notify::email) struct Server {
+    pub(in crate::notify::email) host: String,
+    pub(in crate::notify::email) port: u16,
+    pub(in crate::notify::email) tls_mode: SmtpTls,
+    pub(in crate::notify::email) tls: Tls,
+    pub(in crate::notify::email) login: Option<Auth>,
+    pub(in crate::notify::email) hello_name: Option<MailDomain>,
+    pub(in crate::notify::email) timeouts: PhaseTimeouts,
+}
+
+/// What one session is about.
+#[derive(Clone, Copy)]
+pub(in crate::notify::email) struct Transaction<'a> {
+    /// Where bounces go; nowhere without.
+    pub(in crate::notify::email) from: Option<&'a MailAddress>,
+    pub(in crate::notify::email) to: &'a MailAddress,
+    pub(in crate::notify::email) message: &'a [u8],
+}
+
+impl Server {
+    /// Makes exactly one try.
+    pub(in crate::notify::email) async fn deliver(&self, mail: Transaction<'_>) -> Outcome {
+        let known = Envelope {
+            sender: mail.from.map(ToString::to_string).unwrap_or_default(),
+            recipient: mail.to.to_string(),
+            hello_name: String::new(),
+        };
+        self.session(known, Some(mail)).await.0
+    }
+
+    /// Goes through everything up to the login, and leaves; with what the server offers.
+    pub(in crate::notify::email) async fn probe(&self) -> (Outcome, Extensions) {
+        self.session(Envelope::default(), None).await
+    }
+
+    async fn session(
+        &self,
+        known: Envelope,
+        mail: Option<Transaction<'_>>,
+    ) -> (Outcome, Extensions) {
+        let mut session = Session {
+            server: self,
+            phase: Phase::Resolve,
+            stream: None,
+            extensions: Extensions::default(),
+            is_answered: false,
+            // Ours is often what a refusal is about, and no secret.
+            hidden: vec![known.recipient.clone()],
+            known,
+        };
+        let outcome = match caught(session.run(mail)).await {
+            Some(Ok(outcome) | Err(outcome)) => outcome,
+            None => error::broken_off(&self.host, session.phase),
+        };
+        let help = outcome.help.or_else(|| error::help(&outcome, self.tls_mode));
+        let outcome = Outcome { help, ..outcome };
+        session.quit().await;
+        (outcome, session.extensions)
+    }
+
+    /// How long one try takes at most.
+    pub(in crate::notify::email) fn attempt_timeout(&self) -> Duration {
+        let PhaseTimeouts { opening, data, dot, .. } = self.timeouts;
+        [data, dot, QUIT_TIMEOUT].into_iter().fold(opening, Duration::saturating_add)
+    }
+
+    /// What we call ourselves: as the settings say; else the full name of this machine; else the
+    /// address of our end of the connection (RFC 5321, section 4.1.3).
+    fn greeting_name(&self, local: Option<IpAddr>) -> MailDomain {
+        let of_machine = || {
+            let name = rustix::system::uname().nodename().to_str().ok().map(MailDomain::parse)?;
+            name.ok().filter(|name| name.is_full_name() && name.can_greet() && !is_local(name))
+        };
+        let of_connection =
+            || MailDomain::literal(local.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        self.hello_name.clone().or_else(of_machine).unwrap_or_else(of_connection)
+    }
+}
+
+/// A session under way.
+struct Session<'a> {
+    server: &'a Server,
+    phase: Phase,
+    stream: Option<SmtpStream>,
+    /// What the server offered last.
+    extensions: Extensions,
+    /// Whether the last thing that was asked was answered.
+    is_answered: bool,
+    known: Envelope,
+    hidden: Vec<String>,
+}
+
+impl Session<'_> {
+    /// Goes through all of it but the farewell.
+    async fn run(&mut self, mail: Option<Transaction<'_>>) -> Result<Outcome, Outcome> {
+        let begun = timeout(self.server.timeouts.opening, self.begin(mail)).await;
+        begun.unwrap_or_else(|_| {
+            self.is_answered = false;
+            Err(error::timed_out(&self.server.host, self.phase))
+        })?;
+        match mail {
+            // From here on nothing that came before takes from the server's time.
+            Some(mail) => self.send_message(mail.message).await,
+            None => Ok(Outcome::new(OutcomeClass::Delivered, self.phase.name())),
+        }
+    }
+
+    /// Everything before the mail itself.
+    async fn begin(&mut self, mail: Option<Transaction<'_>>) -> Result<(), Outcome> {
+        let pass = match &self.server.login {
+            Some(login) => Some(login.pass(self.server.timeouts.hello).await?),
+            None => None,
+        };
+        self.hidden.extend(pass.iter().flat_map(Credential::hidden));
+        self.open(pass.as_ref()).await?;
+        match mail {
+            Some(mail) => self.send_envelope(mail).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Connects, secures and logs in.
+    async fn open(&mut self, pass: Option<&Credential>) -> Result<(), Outcome> {
+        let Server { host, port, tls_mode, timeouts, .. } = self.server;
+        let resolved = transport_error::resolve(host, *port, timeouts.connect).await;
+        let addresses = resolved.map_err(|error| error.outcome(host))?;
+        self.phase = Phase::Connect;
+        // A mail server may well be near; but what no webhook may call, no mail does.
+        let admitted = ssrf_guard::filter_addresses(addresses, EgressPolicy::AllowPrivate);
+        let addresses = admitted.map_err(|refused| refused.outcome(host))?;
+        let connected = transport_error::connect(host, &addresses, timeouts.connect).await?;
+        let local = connected.local_addr().map(|address| address.ip()).ok();
+        let name = self.server.greeting_name(local);
+        self.known.hello_name = name.to_string();
+        self.stream = Some(SmtpStream::new(connected));
+        if *tls_mode == SmtpTls::Implicit {
+            self.secure().await?;
+        }
+        self.phase = Phase::Hello;
+        let greeting = match &mut self.stream {
+            Some(stream) => stream.reply(timeouts.hello).await,
+            None => Err(StreamError::Closed),
+        };
+        let greeting = self.read_reply(greeting)?;
+        self.require(&greeting, 200)?;
+        self.hello(&name).await?;
+        if *tls_mode == SmtpTls::Starttls {
+            self.phase = Phase::Tls;
+            if !self.extensions.has(STARTTLS) {
+                let what = "does not offer STARTTLS; nothing was said in plain";
+                return Err(error::unsupported(host, Phase::Tls, what));
+            }
+            self.command(STARTTLS, timeouts.hello, 200).await?;
+            self.secure().await?;
+            self.hello(&name).await?;
+        }
+        match pass {
+            Some(pass) => self.log_in(pass).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Turns to TLS.
+    async fn secure(&mut self) -> Result<(), Outcome> {
+        let Server { host, timeouts, tls, .. } = self.server;
+        self.phase = Phase::Tls;
+        self.is_answered = false;
+        // What was offered in plain may have been offered by anybody.
+        self.extensions = Extensions::default();
+        let connector = tls.connector().map_err(|why| {
+            transport_error::failed_outcome(
+                OutcomeClass::Local,
+                Phase::Tls.name(),
+                format!("`{host}` was told nothing: {why}"),
+            )
+        })?;
+        let Some(stream) = self.stream.take() else {
+            return Err(error::connection_lost(
+                host,
+                Phase::Tls,
+                &StreamError::Closed,
+                &self.hidden,
+            ));
+        };
+        match timeout(timeouts.hello, stream.secured(&connector, tls.name())).await {
+            Ok(Ok(stream)) => {
+                self.stream = Some(stream);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error::unsecured(host, &error, &self.hidden)),
+            Err(_) => Err(error::timed_out(host, Phase::Tls)),
+        }
+    }
+
+    /// Introduces us: with EHLO or, where that is refused, with HELO, after which nothing is
+    /// offered (RFC 5321, section 3.2).
+    async fn hello(&mut self, name: &MailDomain) -> Result<(), Outcome> {
+        let limit = self.server.timeouts.hello;
+        self.phase = Phase::Hello;
+        let reply = self.send(&format!("EHLO {name}"), limit).await?;
+        if reply.is_of(200) {
+            self.extensions = Extensions::of(&reply);
+            return Ok(());
+        }
+        self.extensions = Extensions::default();
+        if reply.is_of(500) {
+            let second = self.send(&format!("HELO {name}"), limit).await;
+            if second.is_ok_and(|reply| reply.is_of(200)) {
+                return Ok(());
+            }
+        }
+        self.require(&reply, 200).map_err(|refused| Outcome {
+            error: refused.error.map(|error| format!("{error}, as `{name}`")),
+            ..refused
+        })
+    }
+
+    async fn log_in(&mut self, pass: &Credential) -> Result<(), Outcome> {
+        self.phase = Phase::Auth;
+        let known = pass.mechanisms();
+        let offered: Vec<Mechanism> =
+            known.iter().copied().filter(|it| self.extensions.has_mechanism(it.name())).collect();
+        for (at, mechanism) in offered.iter().enumerate() {
+            let reply = self.authenticate(pass, *mechanism).await?;
+            // It does not know what it offers.
+            if reply.code == UNKNOWN_MECHANISM && at + 1 < offered.len() {
+                continue;
+            }
+            return self.require(&reply, 200);
+        }
+        let names: Vec<&str> = known.iter().map(|mechanism| mechanism.name()).collect();
+        let what = format!(
+            "does not offer {}; ways of logging in that it offers: {}",
+            names.join(" or "),
+            Mask::new(&self.hidden).whole(&self.extensions.mechanisms_shown())
+        );
+        Err(error::unsupported(&self.server.host, Phase::Auth, &what))
+    }
+
+    /// Says all that a way of logging in has to say, as long as it is asked for.
+    async fn authenticate(
+        &mut self,
+        pass: &Credential,
+        mechanism: Mechanism,
+    ) -> Result<Reply, Outcome> {
+        let limit = self.server.timeouts.hello;
+        let mut lines = pass.lines(mechanism).into_iter();
+        let mut reply = self.send(&lines.next().unwrap_or_default(), limit).await?;
+        for line in lines {
+            if !reply.is_of(300) {
+                break;
+            }
+            reply = self.send(&line, limit).await?;
+        }
+        Ok(reply)
+    }
+
+    /// Says from whom the mail is and to whom, up to the go-ahead.
+    async fn send_envelope(&mut self, mail: Transaction<'_>) -> Result<(), Outcome> {
+        let Server { host, timeouts, .. } = self.server;
+        self.phase = Phase::Mail;
+        let Transaction { from, to, message } = mail;
+        let parameters = parameters(&self.extensions, from, to, message);
+        let parameters = parameters.map_err(|lack| lack.outcome(host))?;
+        let from = from.map_or("", MailAddress::as_str);
+        let mail = format!("MAIL FROM:<{from}>{}", parameters.text);
+        let asked = self.command(&mail, timeouts.mail, 200).await;
+        asked.map_err(|outcome| parameters.refused(outcome))?;
+        self.phase = Phase::Rcpt;
+        self.command(&format!("RCPT TO:<{to}>"), timeouts.mail, 200).await?;
+        self.phase = Phase::Data;
+        self.command("DATA", timeouts.data, 300).await
+    }
+
+    /// Sends the message and the final dot, and waits for the verdict.
+    async fn send_message(&mut self, message: &[u8]) -> Result<Outcome, Outcome> {
+        let Server { host, timeouts, .. } = self.server;
+        let data = dot_stuffed(message);
+        self.is_answered = false;
+        let Some(stream) = &mut self.stream else {
+            return Err(error::connection_lost(
+                host,
+                self.phase,
+                &StreamError::Closed,
+                &self.hidden,
+            ));
+        };
+        // A dot that could not be sent has ended nothing: until it is out, nothing was taken.
+        let sending = async {
+            stream.send(&data).await?;
+            let no = stream.unasked();
+            if no.is_none() {
+                stream.send(DOT).await?;
+            }
+            Ok(no)
+        };
+        match timeout(timeouts.data, sending).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(no))) => return Err(self.refused(&no)),
+            Ok(Err(error)) => {
+                return Err(match stream.last_words().await {
+                    Some(reply) => self.refused(&reply),
+                    None => error::connection_lost(
+                        host,
+                        self.phase,
+                        &StreamError::Broken(error),
+                        &self.hidden,
+                    ),
+                });
+            }
+            Err(_) => return Err(error::timed_out(host, self.phase)),
+        }
+        self.phase = Phase::Dot;
+        let verdict = stream.reply(timeouts.dot).await;
+        let verdict = self.read_reply(verdict)?;
+        self.require(&verdict, 200)?;
+        Ok(Outcome {
+            code: Some(verdict.code),
+            snippet: excerpt::redacted_excerpt(verdict.text().as_bytes(), &self.hidden),
+            ..Outcome::new(OutcomeClass::Delivered, Phase::Dot.name())
+        })
+    }
+
+    /// Says goodbye to a server that still answers. The verdict stands, whatever comes of it, and
+    /// no limit of the try counts it.
+    async fn quit(&mut self) {
+        if let Some(stream) = self.stream.as_mut().filter(|_| self.is_answered) {
+            let leaving = async {
+                let _ = stream.command("QUIT", QUIT_TIMEOUT).await;
+                stream.close().await;
+            };
+            let _ = timeout(QUIT_TIMEOUT, leaving).await;
+        }
+    }
+
+    /// Says a line, and hears a reply of that hundred.
+    async fn command(&mut self, line: &str, limit: Duration, hundred: u16) -> Result<(), Outcome> {
+        let reply = self.send(line, limit).await?;
+        self.require(&reply, hundred)
+    }
+
+    /// Says a line, and hears the reply.
+    async fn send(&mut self, line: &str, limit: Duration) -> Result<Reply, Outcome> {
+        self.is_answered = false;
+        let heard = match &mut self.stream {
+            Some(stream) => stream.command(line, limit).await,
+            None => Err(StreamError::Closed),
+        };
+        self.read_reply(heard)
+    }
+
+    fn read_reply(&mut self, heard: Result<Reply, StreamError>) -> Result<Reply, Outcome> {
+        self.is_answered = heard.is_ok();
+        heard.map_err(|lost| {
+            error::connection_lost(&self.server.host, self.phase, &lost, &self.hidden)
+        })
+    }
+
+    /// Checks that a reply is of the hundred that belongs to the step.
+    fn require(&self, reply: &Reply, hundred: u16) -> Result<(), Outcome> {
+        if reply.is_of(hundred) { Ok(()) } else { Err(self.refused(reply)) }
+    }
+
+    fn refused(&self, reply: &Reply) -> Outcome {
+        error::refused(&self.server.host, self.phase, reply, &self.known, &self.hidden)
+    }
+}
+
+/// What came of it; nothing, when it panicked.
+async fn caught<T>(running: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(running).catch_unwind().await.ok()
+}
+
+/// Names that mean this machine to itself, and nothing to others.
+fn is_local(name: &MailDomain) -> bool {
+    let name = name.as_str().to_ascii_lowercase();
+    name.ends_with(".localdomain") || name.ends_with(".localhost")
+}
+
+const DOT: &[u8] = b".\r\n";
+/// RFC 4954, section 4.
+const UNKNOWN_MECHANISM: u16 = 504;
+const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_of_the_step_that_it_came_in() {
+        assert_eq!(caught(async { 1 }).await, Some(1));
+        let panicking = async {
+            tokio::task::yield_now().await;
+            panic!("as the test asked for");
+        };
+        assert_eq!(caught::<()>(panicking).await, None);
+        let class_at = |phase| error::broken_off("h", phase).class;
+        assert_eq!(class_at(Phase::Hello), OutcomeClass::Retryable);
+        assert_eq!(class_at(Phase::Dot), OutcomeClass::Ambiguous);
+    }
+}

@@ -1,0 +1,252 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::delivery::template_tree::TemplateTree;
+use crate::domain::delivery::{OutcomeClass, RETRY_AFTER_MAX};
+use crate::notify::format::samples::{self, NAMES};
+use crate::notify::format::truncate::Unit;
+
+const CHATS: [Format; 4] = [Format::Slack, Format::Discord, Format::Teams, Format::Ntfy];
+
+/// Every message of that format about avatars with hostile names, and about all samples.
+fn messages(format: &Format) -> Vec<Value> {
+    let long = ["\u{1f469}\u{200d}\u{1f680}*<".repeat(1500), "\u{5e9}".repeat(10_000)];
+    let names = NAMES.into_iter().chain(long.iter().map(String::as_str));
+    let events = names.flat_map(samples::hostile).chain(samples::all());
+    let render = |event| {
+        let rendered = format.render(&event);
+        assert_eq!(rendered.content_type, "application/json");
+        assert_eq!(format.render(&event), rendered, "a body is the same each time");
+        serde_json::from_slice(&rendered.body).unwrap()
+    };
+    events.map(render).collect()
+}
+
+/// Every text in a message.
+fn texts(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(list) => list.iter().flat_map(texts).collect(),
+        Value::Object(object) => object.values().flat_map(texts).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
+    }
+}
+
+fn within(text: &Value, max: usize, unit: Unit) {
+    let text = text.as_str().unwrap();
+    assert!((1..=max).contains(&unit.count(text)), "{max} {unit:?}: {text:?}");
+}
+
+#[test]
+fn no_chat_gets_a_control_character_or_a_turned_line() {
+    for format in CHATS {
+        for message in messages(&format) {
+            for text in texts(&message) {
+                let lines = text.split('\n');
+                let odd = lines
+                    .flat_map(str::chars)
+                    .find(|char| crate::text::characters::is_unsafe(*char));
+                assert_eq!(odd, None, "{format:?}: {text:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn slack_gets_no_mention_and_nothing_too_long() {
+    for message in messages(&Format::Slack) {
+        for text in texts(&message) {
+            assert!(!text.contains(['<', '>']), "{text}");
+            let entities = ["&amp;", "&lt;", "&gt;"].map(|entity| text.matches(entity).count());
+            assert_eq!(text.matches('&').count(), entities.iter().sum::<usize>(), "{text}");
+        }
+        within(&message["text"], 3000, Unit::Utf16);
+        for block in message["blocks"].as_array().unwrap() {
+            let max = if block["type"] == "header" { 150 } else { 3000 };
+            if !block["text"].is_null() {
+                assert_eq!(block["text"]["type"], "plain_text");
+                within(&block["text"]["text"], max, Unit::Utf16);
+            }
+            let fields = block["fields"].as_array();
+            assert!(fields.is_none_or(|fields| (1..=10).contains(&fields.len())));
+            fields.into_iter().flatten().for_each(|it| within(&it["text"], 2000, Unit::Utf16));
+        }
+    }
+}
+
+#[test]
+fn discord_gets_no_mention_no_markup_and_nothing_too_long() {
+    for message in messages(&Format::Discord) {
+        assert_eq!(message["allowed_mentions"], serde_json::json!({ "parse": [] }));
+        let embed = &message["embeds"][0];
+        within(&embed["title"], 256, Unit::Utf16);
+        within(&embed["description"], 4096, Unit::Utf16);
+        within(&embed["footer"]["text"], 2048, Unit::Utf16);
+        let mut all = 0;
+        for field in embed["fields"].as_array().unwrap() {
+            within(&field["name"], 256, Unit::Utf16);
+            within(&field["value"], 1024, Unit::Utf16);
+        }
+        for text in texts(embed) {
+            all += Unit::Utf16.count(text);
+            let mut before = ' ';
+            for char in text.chars() {
+                assert!(!"<@[]`".contains(char) || before == '\\', "`{char}` in {text}");
+                before = if before == '\\' { ' ' } else { char };
+            }
+        }
+        assert!(all <= 6000, "{all}");
+    }
+}
+
+#[test]
+fn teams_gets_a_card_without_markup_that_is_small_enough() {
+    for message in messages(&Format::Teams) {
+        let card = &message["attachments"][0]["content"];
+        assert_eq!(card["version"], "1.4");
+        assert!(serde_json::to_vec(&message).unwrap().len() < 21_000);
+        for text in texts(&card["body"]) {
+            let mut before = ' ';
+            for char in text.chars() {
+                assert!(!"*[]`{<".contains(char) || before == '\\', "`{char}` in {text}");
+                before = if before == '\\' { ' ' } else { char };
+            }
+        }
+    }
+}
+
+#[test]
+fn ntfy_gets_no_topic_to_store_and_no_more_than_its_bytes() {
+    for message in messages(&Format::Ntfy) {
+        within(&message["message"], 4096, Unit::Bytes);
+        within(&message["title"], 250, Unit::Bytes);
+        assert!(message["topic"].is_null());
+        assert!((1..=5).contains(&message["priority"].as_u64().unwrap()));
+    }
+}
+
+#[test]
+fn cloudevents_carry_the_standard_data() {
+    let format = Format::CloudEvents { source: "urn:x:y".to_owned() };
+    for event in NAMES.into_iter().flat_map(samples::hostile) {
+        let Rendered { content_type, body, .. } = format.render(&event);
+        assert_eq!(content_type, "application/cloudevents+json");
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let plain: Value = serde_json::from_slice(&standard::render(&event)).unwrap();
+        assert_eq!(body["data"], plain["data"]);
+        assert_eq!((&body["type"], &body["time"]), (&plain["type"], &plain["timestamp"]));
+        assert_eq!(body["id"], event.id.as_str());
+        assert_eq!(body["specversion"], "1.0");
+        assert_eq!(body["source"], "urn:x:y");
+        let avatar = plain["data"]["avatar"]["id"].as_str();
+        let avatar = avatar.or(plain["data"]["avatar_id"].as_str());
+        assert_eq!(body.get("subject").map(|it| it.as_str().unwrap()), avatar);
+    }
+}
+
+#[test]
+fn a_template_that_fails_after_all_does_not_swallow_the_news() {
+    let tree = TemplateTree::List(vec![
+        TemplateTree::Flag(true),
+        TemplateTree::Text("{{ data.nope }}".to_owned()),
+    ]);
+    let format = Format::Template(Template { tree, content_type: "text/x-own".to_owned() });
+    for event in samples::all() {
+        let Rendered { content_type, body, fallback } = format.render(&event);
+        assert_eq!((content_type.as_str(), body), ("application/json", standard::render(&event)));
+        assert_eq!(fallback.unwrap().sentence(), "`template[1]` uses what is not there");
+    }
+}
+
+#[test]
+fn a_message_is_posted_where_its_format_wants_it() {
+    let check = |format: Format, url: &str, expected: Option<(&str, Option<&str>)>| {
+        let found = format.target(&Url::parse(url).unwrap()).ok();
+        let found =
+            found.as_ref().map(|it| (it.url.as_str(), it.topic.as_ref().map(NtfyTopic::expose)));
+        assert_eq!(found, expected, "for {url}");
+    };
+    let slack = "https://h.example/services/T/B/x";
+    check(Format::Slack, slack, Some((slack, None)));
+    let waits = "https://h.example/api/webhooks/1/x?wait=true";
+    check(Format::Discord, "https://h.example/api/webhooks/1/x", Some((waits, None)));
+    check(Format::Discord, waits, Some((waits, None)));
+    let thread = "https://h.example/x?thread_id=7";
+    check(Format::Discord, thread, Some(("https://h.example/x?thread_id=7&wait=true", None)));
+    check(
+        Format::Ntfy,
+        "https://h.example/T0P_ic-1",
+        Some(("https://h.example/", Some("T0P_ic-1"))),
+    );
+    check(Format::Ntfy, "https://h.example/", None);
+    let below = Some(("https://h.example/a/", Some("b")));
+    check(Format::Ntfy, "https://h.example/a/b", below);
+    check(Format::Ntfy, "https://h.example/a%20b", None);
+}
+
+/// Bytes, and what looks like the answers that services give.
+fn body() -> impl Strategy<Value = Vec<u8>> {
+    let key = prop::sample::select(vec![
+        "ok",
+        "success",
+        "result",
+        "status",
+        "statusCode",
+        "error",
+        "errors",
+        "id",
+        "message",
+        "retry_after",
+        "code",
+        "http",
+    ]);
+    let value = prop_oneof![
+        Just("true".to_owned()),
+        Just("false".to_owned()),
+        Just("null".to_owned()),
+        Just("{}".to_owned()),
+        (0_i64..1_000_000).prop_map(|it| it.to_string()),
+        "\"[ -!#-\\[\\]-~]{0,20}\"",
+    ];
+    let field = (key, value).prop_map(|(key, value)| format!("\"{key}\":{value}"));
+    let object = prop::collection::vec(field, 0..4)
+        .prop_map(|fields| format!("{{{}}}", fields.join(",")).into_bytes());
+    let word = prop::sample::select(vec![
+        "ok",
+        "OK",
+        "1",
+        "",
+        "<html>",
+        "invalid_payload",
+        "delivery failed: 429",
+    ]);
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..200),
+        object,
+        word.prop_map(|word| word.as_bytes().to_vec()),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_an_answer_holds_only_a_2xx_delivers_and_no_wait_is_too_long(
+        status in 100_u16..1000,
+        body_prefix in body(),
+        is_undecoded: bool,
+        any_success: bool,
+    ) {
+        let accepts = if any_success { Accepts::AnySuccess } else { Accepts::Known };
+        let decode_error = is_undecoded.then(|| "is coded as `x`".to_owned());
+        let answer = HttpResponse { status, headers: Vec::new(), body_prefix, decode_error };
+        for format in CHATS {
+            let Classification { class, retry_after, .. } =
+                format.classify(&answer, accepts, Timestamp::from_millis(1_800_000_000_000));
+            let is_success = (200..300).contains(&status);
+            prop_assert!(is_success || class != OutcomeClass::Delivered, "{format:?}: {answer:?}");
+            prop_assert!(retry_after.is_none_or(|wait| wait <= RETRY_AFTER_MAX), "{retry_after:?}");
+            if is_success && is_undecoded && !any_success {
+                prop_assert_eq!(class, OutcomeClass::Ambiguous, "{:?}: {:?}", format, answer);
+            }
+        }
+    }
+}

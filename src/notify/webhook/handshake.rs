@@ -1,0 +1,28 @@
+//! TLS with a receiver, as far as the handshake: what a message would meet, without a message.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::notify::root_certificates::RootCertificates;
+
+/// Shakes hands with `host`, trusting the authorities of `more` besides those of the system.
+///
+/// # Errors
+/// With a [`rustls::Error`] inside where TLS failed, and without where the connection did.
+pub(in crate::notify) async fn handshake(
+    stream: TcpStream,
+    host: &str,
+    more: Option<&[u8]>,
+) -> io::Result<()> {
+    let more = CertificateDer::pem_slice_iter(more.unwrap_or_default());
+    let mut config =
+        RootCertificates::read(more.filter_map(Result::ok)).config().map_err(io::Error::other)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map(drop)
+}

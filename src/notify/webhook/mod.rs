@@ -1,0 +1,14 @@
+//! Webhooks: one attempt over HTTP, from the guarded connection to the meaning of the response. Bodies
+//! come from `notify::format`.
+
+pub mod response;
+pub mod client;
+pub mod ssrf_guard;
+pub mod sender;
+pub mod body;
+pub mod proxy;
+pub mod tunnel;
+pub mod route;
+pub mod verdict;
+pub mod signature;
+pub mod handshake;

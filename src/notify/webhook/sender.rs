@@ -1,0 +1,447 @@
+//! A webhook: one signed `POST` to one URL.
+//!
+//! What always holds: one try is one request on a connection of its own; a redirect is never
+//! followed; no proxy is asked but the one that was named; no refused address is called; neither
+//! the URL nor a secret gets into an outcome, not even when the receiver sends it back. What an
+//! answer means is told by its head, whatever becomes of its body.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::Response;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use crate::domain::delivery::channel::Accepts;
+use crate::domain::delivery::custom_header::CustomHeaderName;
+use crate::domain::delivery::egress_policy::EgressPolicy;
+use crate::domain::delivery::{GARBLED, Outcome, OutcomeClass, Scope};
+use crate::domain::time::timestamp::Timestamp;
+use crate::mask::Mask;
+use crate::notify::error::NotifyError;
+use crate::notify::excerpt;
+use crate::notify::format::kind::{Format, Target};
+use crate::notify::message::OutboundMessage;
+use crate::notify::secret_patterns;
+use crate::notify::transport_error::{self, CONNECT, ResolveError, TLS};
+use crate::notify::webhook::body;
+use crate::notify::webhook::client::{ClientSpec, LazyClient, Trust};
+use crate::notify::webhook::proxy;
+use crate::notify::webhook::proxy::{Proxy, Tunnel};
+use crate::notify::webhook::response::{Classification, HttpResponse};
+use crate::notify::webhook::route::{REFUSAL_TIMEOUT, Route};
+use crate::notify::webhook::signature;
+use crate::notify::webhook::ssrf_guard::{self, Blocked};
+use crate::notify::webhook::tunnel::{self, TunnelRefusal};
+use crate::secret::Secret;
+use crate::signing_secret::SigningSecret;
+
+/// The settings of a webhook.
+#[derive(Clone, Debug)]
+pub struct WebhookSpec {
+    /// Where to send; a secret like any other.
+    pub url: Secret,
+    /// Every one of them signs; none at all sends no signature.
+    pub secrets: Vec<SigningSecret>,
+    /// The longest that one try may take.
+    pub timeout: Duration,
+    /// What it speaks.
+    pub format: Format,
+    /// More headers of every request; their values are secrets.
+    pub headers: Vec<(CustomHeaderName, Secret)>,
+    /// The proxy to go through; an `http` URL, and a secret.
+    pub proxy: Option<Secret>,
+    /// How far it may reach.
+    pub egress: EgressPolicy,
+    /// Certificates to trust besides those of the system, as PEM.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Which answers of a chat say that it took a message.
+    pub accepts: Accepts,
+}
+
+/// A place that takes messages over HTTP.
+pub struct Webhook {
+    client: Box<LazyClient>,
+    route: Box<Route>,
+    format: Box<Format>,
+    target: Box<Target>,
+    accepts: Accepts,
+    secrets: Vec<SigningSecret>,
+    headers: HeaderMap,
+    hidden: Vec<String>,
+    timeout: Duration,
+}
+
+impl WebhookSpec {
+    /// A webhook without anything that can be left out.
+    pub const fn new(url: Secret, secrets: Vec<SigningSecret>, timeout: Duration) -> Self {
+        Self {
+            url,
+            secrets,
+            timeout,
+            format: Format::Standard,
+            headers: Vec::new(),
+            proxy: None,
+            egress: EgressPolicy::AllowPrivate,
+            ca_pem: None,
+            accepts: Accepts::Known,
+        }
+    }
+}
+
+impl Webhook {
+    /// Sets it up; nothing is sent. What the machine lacks for the HTTP client is tried again with
+    /// every try.
+    ///
+    /// # Errors
+    /// When the URL or the proxy is none, or a header or a certificate is unfit.
+    pub fn new(spec: WebhookSpec) -> Result<Self, NotifyError> {
+        let url = Url::parse(spec.url.expose()).map_err(NotifyError::Url)?;
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(NotifyError::Scheme)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(NotifyError::Scheme);
+        }
+        let target = spec.format.target(&url)?;
+        let proxy = spec.proxy.as_ref().map(Proxy::parse).transpose()?;
+        let connect_limit = CONNECT_LIMIT.min(spec.timeout.mul_f32(CONNECT_SHARE));
+        let client = LazyClient::new(ClientSpec {
+            timeout: spec.timeout,
+            connect_limit,
+            // A proxy was chosen, and may well be near: only what it is sent to is limited.
+            egress: if proxy.is_some() { EgressPolicy::AllowPrivate } else { spec.egress },
+            proxy: proxy.as_ref().map(|proxy| proxy.url.clone()),
+            trust: match url.scheme() {
+                "http" => Trust::None,
+                _ => Trust::System { more: spec.ca_pem.clone() },
+            },
+        })?;
+        let of_headers =
+            spec.headers.iter().flat_map(|(_, value)| secret_patterns::of_header(value));
+        let hidden = secret_patterns::of_url(&url)
+            .into_iter()
+            .chain(spec.secrets.iter().flat_map(secret_patterns::of_signing))
+            .chain(of_headers)
+            .chain(target.topic.iter().map(|topic| topic.expose().to_owned()))
+            .chain(proxy.iter().flat_map(Proxy::hidden));
+        let hidden = secret_patterns::secret_patterns(hidden);
+        let host = host.to_owned();
+        let (reach, ca_pem) = (spec.egress, spec.ca_pem);
+        Ok(Self {
+            client: Box::new(client),
+            headers: custom(&spec.headers)?,
+            hidden,
+            route: Box::new(Route { url, host, proxy, egress: reach, ca_pem, connect_limit }),
+            target: Box::new(target),
+            format: Box::new(spec.format),
+            accepts: spec.accepts,
+            secrets: spec.secrets,
+            timeout: spec.timeout,
+        })
+    }
+
+    /// Makes exactly one try.
+    pub async fn deliver(&self, parcel: &OutboundMessage, now: Timestamp) -> Outcome {
+        if let Err(outcome) = self.check_literals() {
+            return outcome;
+        }
+        let body = self.target.body(&parcel.body);
+        let Some(headers) = self.headers(parcel, &body, now) else {
+            return transport_error::failed_outcome(
+                OutcomeClass::Rejected,
+                REQUEST,
+                "the content type cannot stand in a header".to_owned(),
+            );
+        };
+        let client = match self.client.get() {
+            Ok(client) => client,
+            Err(lacks) => return transport_error::failed_outcome(OutcomeClass::Local, TLS, lacks),
+        };
+        let request = client.post(self.target.url.clone()).headers(headers);
+        match request.body(body.into_owned()).send().await {
+            Ok(response) => self.classify(response, now).await,
+            Err(error) => {
+                let error = error.without_url();
+                let outcome = self.request_failed(&error);
+                if !self.may_be_proxy(&outcome, &error) {
+                    return outcome;
+                }
+                self.route.refusal(&self.hidden).await.unwrap_or(outcome)
+            }
+        }
+    }
+
+    /// Goes as far as a message would, TLS included, and sends none. Where a proxy passes `http`
+    /// on, it is the proxy that is connected to, and the phase says so.
+    pub async fn probe(&self) -> Outcome {
+        if let Err(outcome) = self.check_literals() {
+            return outcome;
+        }
+        match self.obstacle() {
+            None => self.route.probe(&self.hidden).await,
+            Some(lacks) => transport_error::failed_outcome(OutcomeClass::Local, TLS, lacks),
+        }
+    }
+
+    /// What this machine lacks, so that nothing can be sent just now.
+    pub fn obstacle(&self) -> Option<String> {
+        self.client.get().err()
+    }
+
+    /// What it speaks.
+    pub const fn format(&self) -> &Format {
+        &self.format
+    }
+
+    /// How long one try takes at most.
+    pub const fn attempt_timeout(&self) -> Duration {
+        let after = self.timeout.saturating_add(SNIPPET_TIMEOUT);
+        if self.route.proxy.is_some() { after.saturating_add(REFUSAL_TIMEOUT) } else { after }
+    }
+
+    /// A name of the URL that does not show it.
+    pub fn fingerprint(&self) -> String {
+        signature::fingerprint(&["webhook", self.route.url.as_str()])
+    }
+
+    /// The addresses that stand in the settings are never looked up, so the resolver does not see
+    /// them.
+    fn check_literals(&self) -> Result<(), Outcome> {
+        let Route { url, host, proxy, egress: reach, .. } = &*self.route;
+        ssrf_guard::check_url(url, *reach).map_err(|refused| refused.outcome(host))?;
+        let Some(proxy) = proxy else { return Ok(()) };
+        ssrf_guard::check_url(&proxy.url, EgressPolicy::AllowPrivate)
+            .map_err(|refused| refused.outcome(&proxy.host))
+    }
+
+    fn headers(&self, parcel: &OutboundMessage, body: &[u8], now: Timestamp) -> Option<HeaderMap> {
+        let id = parcel.event_id.as_str();
+        // Ours come after the custom ones, so that none of those is in their place.
+        let mut headers = self.headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_str(&parcel.content_type).ok()?);
+        headers.insert("webhook-id", HeaderValue::from_str(id).ok()?);
+        headers.insert("webhook-timestamp", HeaderValue::from(now.as_seconds()));
+        if let Some(signed) = signature::sign(id, now, body, &self.secrets) {
+            let mut value = HeaderValue::from_str(&signed).ok()?;
+            value.set_sensitive(true);
+            headers.insert("webhook-signature", value);
+        }
+        Some(headers)
+    }
+
+    async fn classify(&self, mut response: Response, now: Timestamp) -> Outcome {
+        let said = response.status().canonical_reason().map(|reason| format!(" ({reason})"));
+        let mut answer = head(&response);
+        body::read(&mut response, &mut answer, SNIPPET_TIMEOUT).await;
+        let shown = answer.body_prefix.len().min(SNIPPET_BYTES_MAX);
+        let snippet = excerpt::redacted_excerpt(&answer.body_prefix[..shown], &self.hidden);
+        let code = Some(answer.status);
+        if let Some(proxy) = self.route.proxy.as_ref().filter(|_| answered_by_proxy(&answer)) {
+            let schemes = tunnel::schemes(answer.values("proxy-authenticate"));
+            let refusal = TunnelRefusal { status: code, said: answer.body_prefix, schemes };
+            return proxy.refused(&self.route.host, &refusal, &self.hidden);
+        }
+        let meaning = self.format.classify(&answer, self.accepts, now);
+        let remark = meaning.remark.map(|remark| format!("; {remark}"));
+        let undecoded = answer.decode_error.as_ref();
+        let undecoded =
+            undecoded.map(|flaw| format!("; its body {}", Mask::new(&self.hidden).whole(flaw)));
+        let error = format!(
+            "`{}` answered {}{}{}{}",
+            self.route.host,
+            answer.status,
+            said.unwrap_or_default(),
+            remark.unwrap_or_default(),
+            undecoded.unwrap_or_default()
+        );
+        Outcome {
+            class: meaning.class,
+            phase: RESPONSE,
+            code,
+            retry_after: meaning.retry_after,
+            error: (meaning.class != OutcomeClass::Delivered).then_some(error),
+            snippet,
+            clock: answer.clock(),
+            scope: Scope::Channel,
+            help: self.help(&meaning, answer.status),
+        }
+    }
+
+    /// What mends an answer that was no yes; `None` where its code says enough.
+    fn help(&self, meaning: &Classification, status: u16) -> Option<&'static str> {
+        match (meaning.class, status) {
+            (OutcomeClass::Delivered, _) => None,
+            (OutcomeClass::Ambiguous, _) => Some(UNCLEAR_HELP),
+            (OutcomeClass::Throttled, _) => Some(RATE_LIMIT_HELP),
+            (OutcomeClass::Misconfigured, _) if self.headers.is_empty() => Some(URL_HELP),
+            (OutcomeClass::Misconfigured, _) => Some(LOGIN_HELP),
+            (_, 200..=299) => Some(REFUSED_HELP),
+            (_, 300..=399) => Some(REDIRECT_HELP),
+            (_, 401 | 403) if self.secrets.is_empty() && self.headers.is_empty() => Some(URL_HELP),
+            (_, 401 | 403) => Some(LOGIN_HELP),
+            (OutcomeClass::Gone, _) => Some(GONE_HELP),
+            (OutcomeClass::Rejected, _) => Some(MESSAGE_HELP),
+            (_, 404 | 405) => Some(PATH_HELP),
+            (_, 500..) => Some(SERVER_ERROR_HELP),
+            _ => None,
+        }
+    }
+
+    /// Whether it may be the proxy that a failed connection is to be blamed on.
+    fn may_be_proxy(&self, outcome: &Outcome, error: &reqwest::Error) -> bool {
+        let of_certificate = |tls: &rustls::Error| !matches!(tls, rustls::Error::InvalidMessage(_));
+        let trusted = !transport_error::cause::<rustls::Error>(error).is_some_and(of_certificate);
+        error.is_connect()
+            && !error.is_timeout()
+            && trusted
+            && matches!(
+                (outcome.class, outcome.phase),
+                (OutcomeClass::Local | OutcomeClass::Misconfigured, AT_PROXY)
+                    | (OutcomeClass::Retryable, CONNECT | TLS)
+            )
+    }
+
+    /// No answer came. Once the connection stood, the request may have been taken.
+    fn request_failed(&self, error: &reqwest::Error) -> Outcome {
+        let Route { host, proxy, .. } = &*self.route;
+        let next = proxy.as_ref().map_or(host, |proxy| &proxy.host);
+        if let Some(refused) = transport_error::cause::<Blocked>(error) {
+            return refused.outcome(next);
+        }
+        if let Some(unresolved) = transport_error::cause::<ResolveError>(error) {
+            let outcome = unresolved.outcome(next);
+            return match proxy {
+                Some(proxy) => proxy.fault(outcome),
+                None => outcome,
+            };
+        }
+        let tls = transport_error::cause::<rustls::Error>(error);
+        if let Some(tls) = tls.filter(|_| error.is_connect()) {
+            return transport_error::no_tls(host, tls, &self.hidden);
+        }
+        if error.is_connect() {
+            let of_proxy = proxy.as_ref().and_then(|proxy| {
+                proxy.not_connected(host, self.route.tunnel(), error.is_timeout(), error)
+            });
+            return of_proxy.unwrap_or_else(|| self.connect_failed(error));
+        }
+        if error.is_builder() {
+            let text = "the request could not be put together".to_owned();
+            return transport_error::failed_outcome(OutcomeClass::Retryable, REQUEST, text);
+        }
+        if transport_error::is_garbled(error) {
+            let text = format!(
+                "`{host}` gave an answer that is no HTTP, or cannot be read; it may have taken the \
+                 message"
+            );
+            // Whoever knows an event by its id can be sent it as often as it takes; people cannot.
+            let phase = if self.format.is_chat() { GARBLED } else { RESPONSE };
+            return transport_error::failed_outcome(OutcomeClass::Ambiguous, phase, text);
+        }
+        let said = match tls {
+            Some(tls) => {
+                format!("broke TLS off ({})", transport_error::tls_text(tls, &self.hidden))
+            }
+            None if error.is_timeout() => "did not answer in time".to_owned(),
+            None => "gave no answer".to_owned(),
+        };
+        let text = format!("`{host}` {said}; it may have taken the message");
+        transport_error::failed_outcome(OutcomeClass::Ambiguous, RESPONSE, text)
+    }
+
+    fn connect_failed(&self, error: &reqwest::Error) -> Outcome {
+        let host = &self.route.host;
+        if error.is_timeout() && self.route.tunnel() == Tunnel::Requested {
+            let text = format!("`{host}` was not connected to, with TLS, in time");
+            return transport_error::failed_outcome(OutcomeClass::Retryable, CONNECT, text);
+        }
+        if error.is_timeout() {
+            return transport_error::not_connected(host, &std::io::ErrorKind::TimedOut.into());
+        }
+        let unnamed = std::io::Error::other("");
+        let cause = transport_error::cause::<std::io::Error>(error).unwrap_or(&unnamed);
+        transport_error::not_connected(host, cause)
+    }
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook").field("host", &self.route.host).finish_non_exhaustive()
+    }
+}
+
+/// The headers of the operator; their values are kept out of every log.
+fn custom(headers: &[(CustomHeaderName, Secret)]) -> Result<HeaderMap, NotifyError> {
+    let mut map = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let unfit = || NotifyError::HeaderValue { name: name.to_string() };
+        let key = HeaderName::from_bytes(name.as_str().as_bytes()).map_err(|_| unfit())?;
+        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| unfit())?;
+        value.set_sensitive(true);
+        map.insert(key, value);
+    }
+    Ok(map)
+}
+
+/// An answer whose body has not come yet.
+fn head(response: &Response) -> HttpResponse {
+    let text = |(name, value): (&HeaderName, &HeaderValue)| {
+        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+    };
+    HttpResponse {
+        status: response.status().as_u16(),
+        headers: response.headers().iter().filter_map(text).collect(),
+        ..HttpResponse::default()
+    }
+}
+
+/// Whether it is the proxy that an answer comes from, as far as that shows: it asks for our login,
+/// or says that it could not pass the request on (RFC 9209, and Squid).
+fn answered_by_proxy(answer: &HttpResponse) -> bool {
+    let says_so = || PROXY_MARKS.iter().any(|name| answer.header(name).is_some());
+    answer.status == PROXY_LOGIN_WANTED || (answer.status >= 400 && says_so())
+}
+
+/// The phase of a probe that reached the proxy, and of what a proxy refuses.
+pub const AT_PROXY: &str = proxy::PROXY;
+const REQUEST: &str = "request";
+const RESPONSE: &str = "response";
+const PROXY_LOGIN_WANTED: u16 = 407;
+const PROXY_MARKS: [&str; 3] = ["proxy-status", "proxy-authenticate", "x-squid-error"];
+const UNCLEAR_HELP: &str = "did the message arrive? If it did, write `accepts = \"any-2xx\"` in \
+    this channel; if not, is `url` right?";
+const RATE_LIMIT_HELP: &str = "wait a while; does anything else send to the same place?";
+const REFUSED_HELP: &str = "read what it said; is `url` right, and does nothing in between want \
+    a sign-in?";
+const REDIRECT_HELP: &str = "write the URL that it leads to into `url`";
+const URL_HELP: &str = "is `url` right, to its last character, and still in force there?";
+const LOGIN_HELP: &str =
+    "does the receiver have the `secret` of this channel, and are its `headers` right?";
+const GONE_HELP: &str = "make a new webhook there, and write its URL into `url`";
+const MESSAGE_HELP: &str = "read what it said; is `format` the one that it speaks?";
+const PATH_HELP: &str = "is the path of `url` right, and does it take POST?";
+const SERVER_ERROR_HELP: &str = "what does the receiver's own log say?";
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Of a short timeout, connecting gets this share, so that a timeout says which of both it was.
+const CONNECT_SHARE: f32 = 0.75;
+const SNIPPET_BYTES_MAX: usize = 4096;
+/// How long the rest of a judged answer may keep us.
+const SNIPPET_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_cannot_be_used_is_refused_without_showing_it() {
+        let check = |url: &str| {
+            let spec = WebhookSpec::new(Secret::new(url), Vec::new(), Duration::from_secs(1));
+            let error = Webhook::new(spec).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("CANARY"), "for `{url}`");
+        };
+        check("CANARY");
+        check("ftp://h.example/CANARY");
+        check("http://");
+        check("https://h.example:CANARY/");
+        check("mailto:CANARY@h.example");
+    }
+}

@@ -1,0 +1,147 @@
+//! The guard before every connection of a channel: no refused address gets past it, whether it
+//! stands in the URL or comes from a name.
+//!
+//! It is asked right before connecting, so a name that leads elsewhere than it did when the
+//! config was read gets nowhere. Behind a proxy, names are looked up by the proxy, and not here.
+
+use std::net::{IpAddr, SocketAddr};
+
+use url::{Host, Url};
+
+use crate::domain::delivery::egress_policy::{BlockedAddress, EgressPolicy};
+use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::notify::transport_error::{self, CONNECT};
+
+/// Why nothing was connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its address is {}{}", .0.describe(), if .0.is_configurable() { CONFIGURABLE } else { "" })]
+pub(in crate::notify) struct Blocked(BlockedAddress);
+
+impl Blocked {
+    /// What it means for a try at `host`: the operator named that place, and has to name another.
+    pub(in crate::notify) fn outcome(self, host: &str) -> Outcome {
+        let text = format!("`{host}` was not called: {self}");
+        transport_error::failed_outcome(OutcomeClass::Misconfigured, CONNECT, text)
+    }
+}
+
+/// Checks the address that stands in a URL itself; a name passes.
+///
+/// # Errors
+/// When it is refused.
+pub(in crate::notify) fn check_url(url: &Url, reach: EgressPolicy) -> Result<(), Blocked> {
+    match url.host() {
+        Some(Host::Ipv4(address)) => check(address.into(), reach),
+        Some(Host::Ipv6(address)) => check(address.into(), reach),
+        Some(Host::Domain(_)) | None => Ok(()),
+    }
+}
+
+/// Those of a name's addresses that may be called.
+///
+/// # Errors
+/// When that is none of them; with the reason of the first.
+pub(in crate::notify) fn filter_addresses(
+    addresses: Vec<SocketAddr>,
+    reach: EgressPolicy,
+) -> Result<Vec<SocketAddr>, Blocked> {
+    let mut refused = None;
+    let mut admitted = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        match check(address.ip(), reach) {
+            Ok(()) => admitted.push(address),
+            Err(why) => refused = refused.or(Some(why)),
+        }
+    }
+    match refused {
+        Some(why) if admitted.is_empty() => Err(why),
+        Some(_) | None => Ok(admitted),
+    }
+}
+
+fn check(address: IpAddr, reach: EgressPolicy) -> Result<(), Blocked> {
+    let bytes = match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    };
+    reach.check(bytes).map_or(Ok(()), |refusal| Err(Blocked(refusal)))
+}
+
+const CONFIGURABLE: &str = ", which `deny_private` keeps us from";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 443)).collect()
+    }
+
+    #[test]
+    fn an_address_in_a_url_is_known_in_every_spelling() {
+        let check = |url: &str, near: bool, public: bool| {
+            let url = Url::parse(url).unwrap();
+            assert_eq!(check_url(&url, EgressPolicy::AllowPrivate).is_ok(), near, "near, {url}");
+            assert_eq!(check_url(&url, EgressPolicy::DenyPrivate).is_ok(), public, "public, {url}");
+        };
+        for url in [
+            "http://169.254.169.254/latest",
+            "http://2852039166/",
+            "http://0xa9fea9fe/",
+            "http://0xa9.0xfe.0xa9.0xfe/",
+            "http://0251.0376.0251.0376/",
+            "http://169.254.43518/",
+            "http://169.254.169.254./",
+            "http://[::ffff:169.254.169.254]/",
+            "http://[::ffff:a9fe:a9fe]/",
+            "http://[64:ff9b::a9fe:a9fe]/",
+            "http://[2002:a9fe:a9fe::1]/",
+            "http://[fd00:ec2::254]/",
+            "http://0/",
+            "http://[::]/",
+            "http://１６９.254.169.254/",
+        ] {
+            check(url, false, false);
+        }
+        for url in ["http://127.1/", "http://10.0.0.7:8080/", "http://[::1]/", "http://[fd00::1]/"]
+        {
+            check(url, true, false);
+        }
+        for url in ["https://8.8.8.8/", "https://example.com/", "https://localhost/"] {
+            check(url, true, true);
+        }
+    }
+
+    #[test]
+    fn of_a_names_addresses_only_the_good_are_called() {
+        let check = |found: &[&str], reach, expected: Result<&[&str], BlockedAddress>| {
+            let expected = expected.map(addresses).map_err(Blocked);
+            assert_eq!(filter_addresses(addresses(found), reach), expected, "for {found:?}");
+        };
+        let mixed = ["169.254.169.254", "8.8.8.8", "10.0.0.1", "fe80::1"];
+        check(&mixed, EgressPolicy::AllowPrivate, Ok(&["8.8.8.8", "10.0.0.1"]));
+        check(&mixed, EgressPolicy::DenyPrivate, Ok(&["8.8.8.8"]));
+        check(&["fe80::1", "0.0.0.0"], EgressPolicy::AllowPrivate, Err(BlockedAddress::LinkLocal));
+        check(&["10.0.0.1", "0.0.0.0"], EgressPolicy::DenyPrivate, Err(BlockedAddress::Private));
+        check(&[], EgressPolicy::AllowPrivate, Ok(&[]));
+    }
+
+    #[test]
+    fn a_refusal_says_what_the_address_is_and_who_refuses_it() {
+        let check = |refusal: BlockedAddress, expected: &str| {
+            let outcome = Blocked(refusal).outcome("h.example");
+            assert_eq!(outcome.class, OutcomeClass::Misconfigured);
+            assert_eq!(outcome.error.as_deref(), Some(expected));
+        };
+        check(
+            BlockedAddress::LinkLocal,
+            "`h.example` was not called: its address is link-local, as the metadata services of \
+             clouds are",
+        );
+        check(
+            BlockedAddress::Private,
+            "`h.example` was not called: its address is in a private network, which \
+             `deny_private` keeps us from",
+        );
+    }
+}

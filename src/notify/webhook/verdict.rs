@@ -1,0 +1,382 @@
+//! What the body of an answer says, before any format asks what it means there: nothing, a web
+//! page, JSON, a text; yes, or no.
+//!
+//! A chat's yes is known word for word, so what is no yes and shows a failure is taken for a no.
+
+use serde_json::{Map, Value};
+
+use crate::notify::webhook::response::{HttpResponse, delay_in};
+
+/// The body of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::notify) enum Verdict {
+    /// Nothing, or blanks.
+    Nothing,
+    /// A page for people: a sign-in, a portal, an error page of something in between.
+    Page,
+    /// JSON; a bare number or text is JSON, too.
+    Json(Value),
+    /// Any other text, without blanks around it.
+    Text(String),
+    /// A content coding that could not be taken off.
+    Unreadable,
+}
+
+impl Verdict {
+    /// Reads the body, as far as it came.
+    pub(in crate::notify) fn of(answer: &HttpResponse) -> Self {
+        if answer.decode_error.is_some() {
+            return Self::Unreadable;
+        }
+        // In UTF-16 it is ASCII with a NUL beside each character, behind a mark that is no UTF-8.
+        let text = String::from_utf8_lossy(&answer.body_prefix).replace('\0', "");
+        let text = text.trim_start_matches([BYTE_ORDER_MARK, char::REPLACEMENT_CHARACTER]).trim();
+        if text.is_empty() {
+            return Self::Nothing;
+        }
+        match serde_json::from_str(text).or_else(|_| serde_json::from_str(&whole(text))) {
+            Ok(json) => Self::Json(json),
+            Err(_) if is_page(text) => Self::Page,
+            Err(_) => Self::Text(text.to_owned()),
+        }
+    }
+
+    /// The JSON, and null where there is none.
+    pub(in crate::notify) fn json(&self) -> Value {
+        match self {
+            Self::Json(json) => json.clone(),
+            Self::Nothing | Self::Page | Self::Text(_) | Self::Unreadable => Value::Null,
+        }
+    }
+
+    /// Whether it is a message, which has an id.
+    pub(in crate::notify) fn is_text(&self) -> bool {
+        self.json()["id"].as_str().is_some_and(|id| !id.is_empty())
+    }
+
+    /// The text of a bare text, in quotes or without.
+    pub(in crate::notify) fn word(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) | Self::Json(Value::String(text)) => Some(text.trim()),
+            Self::Nothing | Self::Page | Self::Json(_) | Self::Unreadable => None,
+        }
+    }
+
+    /// Whether it says yes in one of the ways that services have in common, and no with nothing.
+    pub(in crate::notify) fn agrees(&self) -> bool {
+        let is_yes = |word: &str| YES.iter().any(|yes| word.trim().eq_ignore_ascii_case(yes));
+        match self {
+            Self::Json(Value::Object(object)) => {
+                let yes = |key: &&str| match object.get(*key) {
+                    Some(Value::Bool(flag)) => *flag,
+                    Some(Value::String(text)) => is_yes(text),
+                    _ => false,
+                };
+                let is_zero = |key: &&str| object.get(*key).and_then(Value::as_u64) == Some(0);
+                (VERDICTS.iter().any(yes) || CODES.iter().any(is_zero)) && !refuses(object)
+            }
+            _ => self.word().is_some_and(is_yes),
+        }
+    }
+
+    /// Whether it says that it failed.
+    pub(in crate::notify) fn refuses(&self) -> bool {
+        match self {
+            Self::Json(Value::Object(object)) => refuses(object),
+            Self::Json(Value::Array(list)) => list.iter().filter_map(Value::as_object).any(refuses),
+            Self::Json(Value::Bool(flag)) => !flag,
+            _ => self.word().is_some_and(tells_of_failure),
+        }
+    }
+
+    /// The status of HTTP that an answer with a failure in it names: what a gateway heard from
+    /// the service behind it.
+    pub(in crate::notify) fn status(&self) -> Option<u16> {
+        let fits = |status: u64| u16::try_from(status).ok().filter(|it| (400..600).contains(it));
+        match self {
+            Self::Json(Value::Object(object)) => {
+                let places = [Some(object), object.get("error").and_then(Value::as_object)];
+                let number = |value: &Value| {
+                    value.as_u64().or_else(|| value.as_str()?.trim().parse().ok()).and_then(fits)
+                };
+                let found = |key: &&str| {
+                    places.iter().flatten().find_map(|place| place.get(*key).and_then(number))
+                };
+                let asks_to_wait = delay_in(object).map(|_| TOO_MANY);
+                STATUSES.iter().find_map(found).or(asks_to_wait)
+            }
+            _ => {
+                let text = self.word().filter(|text| tells_of_failure(text))?;
+                let mut numbers = text.split(|c: char| !c.is_ascii_alphanumeric());
+                numbers.find_map(|word| word.parse().ok().and_then(fits))
+            }
+        }
+    }
+}
+
+/// Whether a text is a document for a browser.
+fn is_page(text: &str) -> bool {
+    let begins =
+        |with: &str| text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    PAGES.iter().any(|with| begins(with))
+}
+
+fn refuses(object: &Map<String, Value>) -> bool {
+    let says_no = |key: &&str| match object.get(*key) {
+        Some(Value::Bool(flag)) => !flag,
+        Some(Value::String(text)) => tells_of_failure(text),
+        Some(Value::Number(number)) => number.as_u64().is_some_and(|it| (400..600).contains(&it)),
+        _ => false,
+    };
+    let is_full = |key: &&str| match object.get(*key) {
+        None | Some(Value::Null | Value::Bool(false)) => false,
+        Some(Value::String(text)) => !text.trim().is_empty(),
+        Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+        Some(Value::Array(list)) => !list.is_empty(),
+        Some(Value::Object(fields)) => !fields.is_empty(),
+        Some(Value::Bool(true)) => true,
+    };
+    let is_bad_code = |key: &&str| {
+        let code = object.get(*key).and_then(Value::as_i64);
+        code.is_some_and(|code| !matches!(code, 0 | 1 | 200..=299))
+    };
+    let agrees = |key: &&str| match object.get(*key) {
+        Some(Value::Bool(flag)) => *flag,
+        Some(Value::String(text)) => !tells_of_failure(text),
+        _ => false,
+    };
+    // The text of a message may be our own, which tells of failures too.
+    let words = |key: &&str| object.get(*key).and_then(Value::as_str).is_some_and(tells_of_failure);
+    let is_message = object.get("id").is_some_and(Value::is_string);
+    let is_silent = !is_message && !VERDICTS.iter().any(agrees);
+    let nested = |key: &&str| object.get(*key).and_then(Value::as_object).is_some_and(refuses);
+    VERDICTS.iter().any(&says_no)
+        || STATUSES.iter().any(says_no)
+        || CODES.iter().any(is_bad_code)
+        || ERRORS.iter().any(is_full)
+        || (is_silent && (WORDS.iter().any(words) || delay_in(object).is_some()))
+        || NESTED.iter().any(nested)
+}
+
+/// JSON with halves of surrogate pairs, which stand for no character, made whole.
+fn whole(text: &str) -> String {
+    let mut parts = text.split("\\u");
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_half = part.as_bytes().first().is_some_and(|byte| byte.eq_ignore_ascii_case(&b'd'))
+            && part.as_bytes().get(1).is_some_and(|byte| b"89abcdefABCDEF".contains(byte));
+        match part.get(4..).filter(|_| is_half) {
+            Some(rest) => {
+                whole.push(char::REPLACEMENT_CHARACTER);
+                whole.push_str(rest);
+            }
+            None => {
+                whole.push_str("\\u");
+                whole.push_str(part);
+            }
+        }
+    }
+    whole
+}
+
+fn tells_of_failure(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    FAILURES.iter().any(|word| text.contains(word))
+}
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+const PAGES: [&str; 7] = ["<!doctype", "<html", "<head", "<body", "<?xml", "<!--", "<script"];
+/// How services say yes.
+const YES: [&str; 5] = ["ok", "success", "accepted", "true", "1"];
+/// The members that say whether it went well.
+const VERDICTS: [&str; 5] = ["ok", "success", "result", "status", "state"];
+/// The members that say how it went, as a status of HTTP.
+const STATUSES: [&str; 7] =
+    ["http", "statusCode", "status_code", "status", "errorCode", "error_code", "code"];
+/// The members that say by a number of the service's own how it went; zero is well.
+const CODES: [&str; 3] = ["code", "errcode", "StatusCode"];
+/// The members that are there when something went wrong.
+const ERRORS: [&str; 8] =
+    ["error", "errors", "error_code", "errcode", "exception", "fault", "errorMessage", "errorType"];
+/// The members with words for people.
+const WORDS: [&str; 5] = ["message", "Message", "msg", "detail", "title"];
+/// The members that have an answer within the answer.
+const NESTED: [&str; 4] = ["data", "result", "response", "body"];
+/// What a service that wants to be left alone would say as its status.
+const TOO_MANY: u16 = 429;
+const FAILURES: [&str; 27] = [
+    "fail",
+    "error",
+    "denied",
+    "forbidden",
+    "unauthor",
+    "not allowed",
+    "invalid",
+    "expired",
+    "exceeded",
+    "too many",
+    "not found",
+    "refused",
+    "rejected",
+    "no_service",
+    "is_archived",
+    "not ok",
+    "bad payload",
+    "bad request",
+    "is required",
+    "cannot",
+    "could not",
+    "unable",
+    "unknown webhook",
+    "unavailable",
+    "time-out",
+    "timed out",
+    "rate limit",
+];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn said(body: &str) -> Verdict {
+        Verdict::of(&HttpResponse {
+            status: 200,
+            body_prefix: body.into(),
+            ..HttpResponse::default()
+        })
+    }
+
+    #[test]
+    fn services_say_yes_in_many_ways() {
+        for yes in [
+            "ok",
+            "ok\n",
+            " OK\r\n",
+            "\u{feff}ok",
+            "\"ok\"",
+            r#"{"ok":true}"#,
+            r#"{"success":true}"#,
+            r#"{"success":true,"statusCode":200}"#,
+            r#"{"result":"success","msg":""}"#,
+            r#"{"status":"ok","error":null}"#,
+            r#"{"status":"success","errors":[]}"#,
+            r#"{"code":0,"msg":"success","data":{}}"#,
+            r#"{"StatusCode":0,"StatusMessage":"success"}"#,
+            r#"{"errcode":0,"errmsg":"ok"}"#,
+            r#"{"ok":true,"text":"half a smile: \ud83d"}"#,
+            "o\0k\0",
+        ] {
+            assert!(said(yes).agrees() && !said(yes).refuses(), "for {yes}");
+        }
+        for other in [
+            "",
+            " \n",
+            "okay then",
+            "<html>ok</html>",
+            r#"{"ok":false}"#,
+            r#"{"ok":true,"error":"channel_not_found"}"#,
+            r#"{"success":true,"errors":["a"]}"#,
+            r#"{"result":"error","msg":"Invalid API key"}"#,
+            "{}",
+            "[]",
+            "null",
+            r#"{"message":"ok"}"#,
+            r#"{"success":true,"data":{"success":false}}"#,
+            r#"{"code":19024,"msg":"Key Words Not Found"}"#,
+        ] {
+            assert!(!said(other).agrees(), "for {other}");
+        }
+    }
+
+    #[test]
+    fn a_failure_shows_and_may_name_its_status() {
+        let check = |body: &str, status: Option<u16>| {
+            assert!(said(body).refuses(), "for {body}");
+            assert_eq!(said(body).status(), status, "for {body}");
+        };
+        check(
+            "Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP \
+             error 429 with ContextId tcid=0,server=msgapi-production",
+            Some(429),
+        );
+        check("delivery failed", None);
+        check(r#"{"error":{"code":"403","message":"no"}}"#, Some(403));
+        check(r#"{"code":42908,"http":429,"error":"limit reached"}"#, Some(429));
+        check(r#"{"ok":false,"error":"invalid_auth"}"#, None);
+        check(r#"{"status":"error"}"#, None);
+        check(r#"{"statusCode":502}"#, Some(502));
+        check(r#"{"errcode":93000,"errmsg":"invalid webhook url"}"#, None);
+        check("false", None);
+        check("Summary or Text is required.", None);
+        check("Bad payload received by generic incoming webhook.", None);
+        check("no_service", None);
+        check(r#"{"code":10015,"message":"Unknown Webhook"}"#, None);
+        check(r#"{"message":"Internal server error"}"#, None);
+        check(r#"{"fault":{"faultstring":"Unresolved variable"}}"#, None);
+        check(r#"{"errorMessage":"Task timed out","errorType":"x"}"#, None);
+        check(r#"[{"status":"error"}]"#, None);
+        check(r#"{"success":true,"data":{"ok":false}}"#, None);
+        check(r#"{"retry_after":0.4,"message":"slow down"}"#, Some(429));
+        check(r#"{"ok":false,"error_code":429,"parameters":{"retry_after":7}}"#, Some(429));
+        let own = r#"{"id":"1","title":"Training failed","message":"It was refused"}"#;
+        for fine in ["1", "ok", "", r#"{"id":"1"}"#, r#"{"errcode":0}"#, "3 errands", own] {
+            assert!(!said(fine).refuses(), "for {fine}");
+            assert_eq!(said(fine).status(), None, "for {fine}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_breaks_the_reader_of_answers(
+            pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..20),
+            junk in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let body_prefix = [pieces.concat().as_bytes(), &junk].concat();
+            let said = Verdict::of(&HttpResponse { status: 200, body_prefix, ..HttpResponse::default() });
+            // What fails in one of the ways that are known is no yes.
+            prop_assert!(!(said.agrees() && said.refuses()), "{:?}", said);
+            prop_assert!(said.status().is_none_or(|status| (400..600).contains(&status)));
+        }
+    }
+
+    const PIECES: [&str; 24] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"ok\"",
+        "\"error\"",
+        "\"code\"",
+        "\"status\"",
+        "\"data\"",
+        "\"retry_after\"",
+        "\"success\"",
+        "true",
+        "false",
+        "null",
+        "0",
+        "429",
+        "-1e400",
+        "\"failed\"",
+        "\"\\ud83d\"",
+        "ok",
+        "<html>",
+        "\0",
+    ];
+
+    #[test]
+    fn a_page_is_told_from_a_text() {
+        for page in ["<!DOCTYPE html><p>", "\n <HTML lang=de>", "<?xml version='1.0'?>", "<!-- x"] {
+            assert_eq!(said(page), Verdict::Page, "for {page}");
+        }
+        assert_eq!(said("a < b"), Verdict::Text("a < b".to_owned()));
+        let undecoded = Some("is not the `gzip`".to_owned());
+        let answer =
+            HttpResponse { status: 200, decode_error: undecoded, ..HttpResponse::default() };
+        assert_eq!(Verdict::of(&answer), Verdict::Unreadable);
+    }
+}

@@ -1,0 +1,259 @@
+//! What people do to deliveries by hand, beside a running daemon: send again, cancel.
+//!
+//! Each call is one short transaction on a connection of its own; the daemon notices.
+
+use std::path::Path;
+
+use rusqlite::{Connection, named_params};
+
+use crate::domain::delivery::DeliveryId;
+use crate::domain::delivery::channel::ChannelName;
+use crate::domain::id::EventId;
+use crate::domain::random::RandomBits;
+use crate::domain::time::timestamp::Timestamp;
+use crate::store::error::StoreError;
+use crate::store::files::obstacle::{self, OpenFor};
+use crate::store::sqlite::database;
+use crate::store::sqlite::snapshot;
+use crate::store::sqlite::time_limit::Work;
+use crate::store::sqlite::transaction::Database;
+
+/// Under which event id a delivery is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryAs {
+    /// The one that it has: a receiver that took it knows it again.
+    SameId,
+    /// A new one: a receiver takes it for news.
+    NewId,
+}
+
+/// A connection for changes by hand.
+#[derive(Debug)]
+pub struct DeliveryAdmin {
+    pub(in crate::store) database: Database,
+}
+
+/// Which failed deliveries are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailedFilter {
+    /// Only those that failed at or after it.
+    pub since: Option<Timestamp>,
+    /// Only those to this channel.
+    pub channel: Option<ChannelName>,
+}
+
+/// What became of a change by hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminResult {
+    /// It was done; for a delivery sent again, the id of the new row.
+    Done(DeliveryId),
+    /// There is no such delivery.
+    NotFound,
+    /// Its state does not allow it; the state's word.
+    InvalidState(String),
+}
+
+impl DeliveryAdmin {
+    /// Opens the database at `path`.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        snapshot::read(path, |database| database::refuse_older(path, database.schema()))?;
+        // Else SQLite would leave a log of this user beside a database that it cannot write.
+        if let Some(found) = obstacle::find(path, OpenFor::Write) {
+            return Err(found);
+        }
+        let opened = database::open_admin(path);
+        let database = opened.map_err(|it| obstacle::explain(path, OpenFor::Write, it))?;
+        Ok(Self { database })
+    }
+
+    /// Sends a delivery again that failed, was cancelled or was delivered: a new row with the
+    /// same bytes, due now, under the ids that `under` says. A pending one is made due now, if it
+    /// keeps its event's id.
+    ///
+    /// # Errors
+    /// When it could not be written; then nothing was.
+    pub fn retry(
+        &mut self,
+        id: &DeliveryId,
+        under: RetryAs,
+        now: Timestamp,
+        roll: RandomBits,
+    ) -> Result<AdminResult, StoreError> {
+        const DOING: &str = "sending a delivery again";
+        self.database.write(DOING, Work::Normal, |transaction| {
+            Ok(match (state(transaction, id)?.as_deref(), under) {
+                (None, _) => AdminResult::NotFound,
+                (Some("sending"), RetryAs::SameId) => {
+                    AdminResult::InvalidState("sending".to_owned())
+                }
+                (Some("pending"), RetryAs::SameId) => {
+                    let sql = "UPDATE deliveries SET next_attempt_at = ?2, updated_at = ?2,
+                                 manual_attempt = attempts + 1
+                               WHERE id = ?1 AND state = 'pending'";
+                    transaction.execute(sql, (id, now))?;
+                    AdminResult::Done(id.clone())
+                }
+                (Some(_), RetryAs::SameId) => match replay(transaction, id, now, roll)? {
+                    Some(fresh) => AdminResult::Done(fresh),
+                    None => AdminResult::InvalidState("already being sent again".to_owned()),
+                },
+                (Some(_), RetryAs::NewId) => {
+                    AdminResult::Done(replay_as_new(transaction, id, now, roll)?)
+                }
+            })
+        })
+    }
+
+    /// The failed deliveries that were not sent again since, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn failed(&self, filter: &FailedFilter) -> Result<Vec<DeliveryId>, StoreError> {
+        const DOING: &str = "looking for failed deliveries";
+        self.database.read(DOING, Work::Normal, |connection| {
+            let mut statement = connection.prepare(&format!(
+                "SELECT id FROM deliveries d WHERE state = 'failed' AND updated_at >= ?1
+                   AND (?2 IS NULL OR channel_id = ?2) AND {NOT_SENT_AGAIN}
+                 ORDER BY seq"
+            ))?;
+            let since = filter.since.unwrap_or(Timestamp::from_millis(i64::MIN));
+            statement.query_map((since, &filter.channel), |row| row.get(0))?.collect()
+        })
+    }
+
+    /// Ends a pending delivery, or lays a dead letter to rest: it counts as failed no longer.
+    ///
+    /// # Errors
+    /// When it could not be written; then nothing was.
+    pub fn cancel(&mut self, id: &DeliveryId, now: Timestamp) -> Result<AdminResult, StoreError> {
+        const DOING: &str = "cancelling a delivery";
+        self.database.write(DOING, Work::Normal, |transaction| {
+            Ok(match state(transaction, id)?.as_deref() {
+                None => AdminResult::NotFound,
+                Some("pending" | "failed") => {
+                    let sql = "UPDATE deliveries
+                               SET state = 'cancelled', next_attempt_at = NULL, updated_at = ?2,
+                                   final_reason = 'cancelled by hand'
+                               WHERE id = ?1 AND state IN ('pending','failed')";
+                    transaction.execute(sql, (id, now))?;
+                    AdminResult::Done(id.clone())
+                }
+                Some(other) => AdminResult::InvalidState(other.to_owned()),
+            })
+        })
+    }
+}
+
+fn state(connection: &Connection, id: &DeliveryId) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT state FROM deliveries WHERE id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.query_map([id], |row| row.get(0))?.next().transpose()
+}
+
+/// The new row of a delivery sent again; `None` when such a row is still under way.
+fn replay(
+    connection: &Connection,
+    id: &DeliveryId,
+    now: Timestamp,
+    roll: RandomBits,
+) -> rusqlite::Result<Option<DeliveryId>> {
+    let fresh = DeliveryId::mint(now, roll);
+    let touched = connection.execute(
+        "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, replay,
+                                manual_attempt, content_type, body, fallback, state,
+                                next_attempt_at, expires_at, created_at, updated_at)
+         SELECT :fresh, event_id, avatar_id, channel_id, recipient,
+                (SELECT max(replay) + 1 FROM deliveries l WHERE l.event_id = d.event_id
+                   AND l.channel_id = d.channel_id AND l.recipient = d.recipient),
+                1, content_type, body, fallback, 'pending', :now,
+                :now + (expires_at - created_at), :now, :now
+         FROM deliveries d WHERE id = :id
+           AND NOT EXISTS(SELECT 1 FROM deliveries o
+             WHERE o.event_id = d.event_id AND o.channel_id = d.channel_id
+               AND o.recipient = d.recipient AND o.state IN ('pending','sending'))",
+        named_params! {
+            ":fresh": fresh,
+            ":now": now,
+            ":id": id,
+        },
+    )?;
+    Ok((touched > 0).then_some(fresh))
+}
+
+/// The new row of a delivery sent under a new event id: another message with the same words.
+fn replay_as_new(
+    connection: &Connection,
+    id: &DeliveryId,
+    now: Timestamp,
+    roll: RandomBits,
+) -> rusqlite::Result<DeliveryId> {
+    let (event, fresh) = (EventId::mint(now, roll.derive(1)), DeliveryId::mint(now, roll));
+    let sql = "SELECT event_id, content_type, body FROM deliveries WHERE id = ?1";
+    let (old, content_type, body): (EventId, String, Vec<u8>) =
+        connection.query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let body = if content_type == MAIL {
+        mail_with_id(&body, (&old, id), (&event, &fresh))
+    } else {
+        exchange(&body, old.as_str(), event.as_str())
+    };
+    connection.execute(
+        "INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, body, replay_of)
+         SELECT ?2, type, avatar_id, avatar_seq, occurred_at, body, id FROM events WHERE id = ?1",
+        (&old, &event),
+    )?;
+    connection.execute(
+        "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, manual_attempt,
+                                content_type, body, fallback, state, next_attempt_at, expires_at,
+                                created_at, updated_at)
+         SELECT :fresh, :event, avatar_id, channel_id, recipient, 1, content_type, :body,
+                fallback, 'pending', :now, :now + (expires_at - created_at), :now, :now
+         FROM deliveries WHERE id = :id",
+        named_params! {
+            ":fresh": fresh, ":event": event, ":body": body, ":now": now, ":id": id,
+        },
+    )?;
+    Ok(fresh)
+}
+
+/// The mail with other ids in its head, by which programs know it again. What people read stays,
+/// and names the event that this one repeats: the words may be encoded.
+fn mail_with_id(
+    mail: &[u8],
+    (event, delivery): (&EventId, &DeliveryId),
+    (new_event, new_delivery): (&EventId, &DeliveryId),
+) -> Vec<u8> {
+    let end = mail.windows(HEAD_END.len()).position(|window| window == HEAD_END);
+    let (head, words) = mail.split_at(end.unwrap_or(mail.len()));
+    // The delivery's id alone bounds the parts, and must go on doing so.
+    let (both, new_both) = (format!("{event}.{delivery}"), format!("{new_event}.{new_delivery}"));
+    let head = exchange(head, &both, &new_both);
+    [exchange(&head, event.as_str(), new_event.as_str()), words.to_vec()].concat()
+}
+
+/// The bytes with every `old` in them exchanged for `new`.
+fn exchange(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
+    let mut exchanged = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(old.len()).position(|window| window == old.as_bytes()) {
+        exchanged.extend_from_slice(&rest[..at]);
+        exchanged.extend_from_slice(new.as_bytes());
+        rest = &rest[at + old.len()..];
+    }
+    exchanged.extend_from_slice(rest);
+    exchanged
+}
+
+/// The content type of a mail, as it is stored.
+const MAIL: &str = "message/rfc822";
+const HEAD_END: &[u8] = b"\r\n\r\n";
+
+/// Of a delivery `d`: it was not sent again by hand, neither under its event's id nor under a new
+/// one.
+pub(in crate::store) const NOT_SENT_AGAIN: &str = "NOT EXISTS(
+  SELECT 1 FROM deliveries o
+  WHERE o.event_id IN (SELECT d.event_id
+                       UNION ALL SELECT n.id FROM events n WHERE n.replay_of = d.event_id)
+    AND o.channel_id = d.channel_id AND o.recipient = d.recipient AND o.seq > d.seq)";

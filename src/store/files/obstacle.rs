@@ -1,0 +1,197 @@
+//! What keeps this user from a database: the file that is in the way, whose it is, and the mend.
+//!
+//! It is asked after something failed, and only looks: what it finds may have been mended since.
+
+use std::fs::{self, Metadata, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat};
+use rustix::process::geteuid;
+
+use crate::files::paths::{parent_dir, resolve_symlinks, with_suffix};
+use crate::files::users::{bare, user};
+use crate::store::error::StoreError;
+
+/// How the names end of the files that SQLite has beside a database.
+pub(in crate::store) const SQLITE_ENDS: [&str; 3] = ["-wal", "-shm", "-journal"];
+/// How the name of the lock file ends.
+pub(in crate::store) const LOCK_END: &str = ".lock";
+
+/// What somebody wants to do with a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum OpenFor {
+    /// Only look at it.
+    Read,
+    /// Write to it, and to the folder that it is in.
+    Write,
+}
+
+/// The failure, or instead of it what is in the way, if it is one of access.
+pub(in crate::store) fn explain(
+    database: &Path,
+    wanted: OpenFor,
+    failure: StoreError,
+) -> StoreError {
+    match failure {
+        StoreError::NoHandles { .. } | StoreError::Disk { .. } | StoreError::Sqlite { .. } => {
+            find(database, wanted).unwrap_or(failure)
+        }
+        failure => failure,
+    }
+}
+
+/// Why nothing is found at the place of a database: there is none, or the way there is closed.
+pub(in crate::store) fn missing(database: &Path, failure: io::Error) -> StoreError {
+    match failure.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => {
+            StoreError::NotFound { path: database.to_owned() }
+        }
+        _ => closed_folder(database).unwrap_or(StoreError::Disk {
+            doing: "looking at",
+            path: database.to_owned(),
+            source: failure,
+        }),
+    }
+}
+
+/// The first thing of a database that this user cannot use so.
+pub(in crate::store) fn find(database: &Path, wanted: OpenFor) -> Option<StoreError> {
+    let file = resolve_symlinks(database);
+    let folder = parent_dir(&file);
+    if let Some(closed) = closed_folder(&file) {
+        return Some(closed);
+    }
+    let ends: &[&str] = match wanted {
+        OpenFor::Read => &SQLITE_ENDS,
+        OpenFor::Write => &["-wal", "-shm", "-journal", LOCK_END],
+    };
+    let files = ends.iter().map(|end| with_suffix(&file, end));
+    let found = files.filter_map(|it| beside_it(&it, wanted, &file)).next();
+    let found = openable(&file, wanted, &file).or(found);
+    found.or_else(|| (wanted == OpenFor::Write).then(|| writable(folder, &file)).flatten())
+}
+
+/// A file beside a database that this user may not read.
+pub(in crate::store) fn unreadable(path: &Path, failure: io::Error) -> StoreError {
+    openable(path, OpenFor::Read, path).unwrap_or(StoreError::Disk {
+        doing: "looking at",
+        path: path.to_owned(),
+        source: failure,
+    })
+}
+
+/// The folder on the way to a file that this user may not enter.
+fn closed_folder(file: &Path) -> Option<StoreError> {
+    let denied = |it: &Path| {
+        fs::symlink_metadata(it).is_err_and(|it| it.kind() == ErrorKind::PermissionDenied)
+    };
+    let last = file.ancestors().filter(|it| denied(it)).last()?;
+    let folder = parent_dir(last);
+    let found = fs::symlink_metadata(folder).ok()?;
+    let help = format!(
+        "run it as {}, or as root, or let others in: `chmod o+x {}`",
+        user(found.uid()),
+        folder.display()
+    );
+    Some(blocked(folder, format!("cannot be entered by {}; {}", me(), described(&found)), help))
+}
+
+/// What stands beside a database has to be a file, and to be of use to whoever uses that.
+fn beside_it(path: &Path, wanted: OpenFor, database: &Path) -> Option<StoreError> {
+    irregular(path).or_else(|| openable(path, wanted, database))
+}
+
+/// A link, a folder, a pipe or the like where a file of the database belongs.
+fn irregular(path: &Path) -> Option<StoreError> {
+    let found = fs::symlink_metadata(path).ok().filter(|found| !found.is_file())?;
+    let kind = if found.is_symlink() { "a link" } else { "no regular file" };
+    let what = format!("is {kind}, where a file of the database belongs; {}", described(&found));
+    Some(blocked(path, what, format!("look what it is, and `mv {0} {0}.old`", path.display())))
+}
+
+/// Refuses what stands beside a database, with one of these ends of its name, and cannot be a file
+/// of it. It is asked before such a file is opened: to open a pipe waits for its other end, for
+/// ever.
+///
+/// # Errors
+/// [`StoreError::Blocked`], with the first such thing.
+pub(in crate::store) fn refuse_irregular(database: &Path, ends: &[&str]) -> Result<(), StoreError> {
+    let file = resolve_symlinks(database);
+    match ends.iter().find_map(|end| irregular(&with_suffix(&file, end))) {
+        Some(found) => Err(found),
+        None => Ok(()),
+    }
+}
+
+/// Whether this user can open a file so; one that is not there is nothing in the way.
+fn openable(path: &Path, wanted: OpenFor, database: &Path) -> Option<StoreError> {
+    let found = fs::metadata(path).ok().filter(Metadata::is_file)?;
+    let flags = i32::try_from((OFlags::NOCTTY | OFlags::NONBLOCK).bits()).unwrap_or(0);
+    let mut options = OpenOptions::new();
+    options.read(true).write(wanted == OpenFor::Write).custom_flags(flags);
+    let failure = options.open(path).err()?;
+    let aim = if wanted == OpenFor::Write { "opened for writing" } else { "read" };
+    let what = format!("cannot be {aim} by {}: {failure}; {}", me(), described(&found));
+    Some(blocked(path, what, help(path, &found, wanted, &failure, database)))
+}
+
+/// Whether this user can make files in a folder.
+fn writable(folder: &Path, database: &Path) -> Option<StoreError> {
+    let found = fs::metadata(folder).ok()?;
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    let failure: io::Error = accessat(CWD, folder, access, AtFlags::EACCESS).err()?.into();
+    let what = format!("cannot be written to by {}: {failure}; {}", me(), described(&found));
+    Some(blocked(folder, what, help(folder, &found, OpenFor::Write, &failure, database)))
+}
+
+fn help(
+    path: &Path,
+    found: &Metadata,
+    wanted: OpenFor,
+    failure: &io::Error,
+    database: &Path,
+) -> String {
+    let shown = path.display();
+    if failure.kind() == ErrorKind::ReadOnlyFilesystem {
+        return "its file system is mounted read-only: remount it, or name another `store.path`"
+            .to_owned();
+    }
+    let owner = fs::metadata(database).or_else(|_| fs::metadata(parent_dir(database)));
+    let owner = owner.map_or(found.uid(), |it| it.uid());
+    let mine = geteuid().as_raw() == owner;
+    match (wanted, mine) {
+        (OpenFor::Read, false) => format!(
+            "run it as {}, or as root, or let this user read it: `chmod o+r {shown}`",
+            user(found.uid())
+        ),
+        (OpenFor::Read, true) | (OpenFor::Write, true) if found.uid() == owner => {
+            format!("`chmod u+rw {shown}`, and `lsattr -d {shown}` where that does not help")
+        }
+        (OpenFor::Read | OpenFor::Write, true) => {
+            format!("as root: `chown {} {shown}`", bare(owner))
+        }
+        (OpenFor::Write, false) => format!(
+            "run it as {}, whose the database is; or give it to this user, as root: \
+             `chown -R {} {}`",
+            user(owner),
+            bare(geteuid().as_raw()),
+            parent_dir(database).display()
+        ),
+    }
+}
+
+pub(in crate::store) fn blocked(path: &Path, what: String, help: String) -> StoreError {
+    StoreError::Blocked { path: path.to_owned(), what, help }
+}
+
+/// Whose a file is, and its mode.
+pub(in crate::store) fn described(found: &Metadata) -> String {
+    let mode = found.mode() & 0o7777;
+    format!("it belongs to {}, group {}, with mode {mode:04o}", user(found.uid()), found.gid())
+}
+
+fn me() -> String {
+    user(geteuid().as_raw())
+}

@@ -1,0 +1,124 @@
+//! Reading in pages: the newest first, and from there backwards; or what came after.
+
+use std::fs;
+use std::path::Path;
+
+use rusqlite::{Row, named_params};
+
+use crate::domain::avatar::AvatarId;
+use crate::domain::avatar::transition::Transition;
+use crate::files::paths::with_suffix;
+use crate::store::error::{ErrorContext as _, StoreError};
+use crate::store::reader::{DELIVERY_COLUMNS, DeliveryFilter, DeliveryRow, Reader, read_delivery};
+use crate::store::tables::transitions;
+
+/// A transition with its place among those of all avatars, from one, growing.
+pub type WithSeq = (i64, Transition);
+
+/// Which history a database has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// Its id, which is other in each copy of a database.
+    pub id: u64,
+    /// The last place whose transition the retention has removed; zero when it has removed none.
+    pub pruned_up_to: i64,
+}
+
+impl Reader {
+    /// Transitions of one avatar, or of all, newest first: at most `limit`, all of them before
+    /// the place `before`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn transitions_before(
+        &self,
+        avatar: Option<&AvatarId>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<WithSeq>, StoreError> {
+        let sql = format!(
+            "SELECT {columns}, seq FROM transitions
+             WHERE (:avatar IS NULL OR avatar_id = :avatar) AND (:before IS NULL OR seq < :before)
+             ORDER BY seq DESC LIMIT :limit",
+            columns = transitions::COLUMNS
+        );
+        let parameters = named_params! {":avatar": avatar, ":before": before, ":limit": limit};
+        self.rows("reading the history", &sql, parameters, with_seq)
+    }
+
+    /// Transitions of all avatars, oldest first: at most `limit`, all of them after the place
+    /// `after`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn transitions_after(&self, after: i64, limit: u32) -> Result<Vec<WithSeq>, StoreError> {
+        let sql = format!(
+            "SELECT {columns}, seq FROM transitions WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+            columns = transitions::COLUMNS
+        );
+        self.rows("reading the history", &sql, (after, limit), with_seq)
+    }
+
+    /// Which history it is, and how far the retention has removed it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn history(&self) -> Result<History, StoreError> {
+        let sql = "SELECT history_id, pruned_up_to FROM history";
+        let read = |row: &Row<'_>| {
+            let id: i64 = row.get(0)?;
+            Ok(History { id: id.cast_unsigned(), pruned_up_to: row.get(1)? })
+        };
+        let found = self.rows("reading which history it is", sql, (), read)?.pop();
+        found.ok_or(rusqlite::Error::QueryReturnedNoRows).doing("reading which history it is")
+    }
+
+    /// The place of the last transition; zero when there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn last_seq(&self) -> Result<i64, StoreError> {
+        // Anything around `max` would make SQLite read them all.
+        let sql = "SELECT max(seq) FROM transitions";
+        let last = self.rows("reading the history", sql, (), |row| row.get::<_, Option<i64>>(0))?;
+        Ok(last.into_iter().flatten().next().unwrap_or(0))
+    }
+
+    /// Deliveries, newest first: all of them older than the delivery `before`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn deliveries_before(
+        &self,
+        filter: &DeliveryFilter,
+        before: Option<&str>,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
+        let sql = format!(
+            "SELECT {DELIVERY_COLUMNS} FROM deliveries d JOIN events e ON e.id = d.event_id
+             WHERE (:state IS NULL OR d.state = :state)
+               AND (:channel IS NULL OR d.channel_id = :channel)
+               AND (:avatar IS NULL OR d.avatar_id = :avatar)
+               AND (:before IS NULL OR d.seq < (SELECT seq FROM deliveries WHERE id = :before))
+             ORDER BY d.seq DESC LIMIT :limit"
+        );
+        let parameters = named_params! {
+            ":state": filter.state,
+            ":channel": filter.channel,
+            ":avatar": filter.avatar,
+            ":before": before,
+            ":limit": filter.limit,
+        };
+        self.rows("reading the deliveries", &sql, parameters, read_delivery)
+    }
+}
+
+/// The size of the database at `path`, in bytes, with what is not yet folded into it.
+pub fn size(path: &Path) -> u64 {
+    let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    size(path) + size(&with_suffix(path, "-wal"))
+}
+
+fn with_seq(row: &Row<'_>) -> rusqlite::Result<WithSeq> {
+    let transition = transitions::read(row)?;
+    Ok((row.get("seq")?, transition))
+}

@@ -1,0 +1,232 @@
+//! Retention: what is so old that it may go, removed in small steps.
+//!
+//! What always holds: an event goes with all its deliveries and their tries, the oldest delivery
+//! first, and only when all of them have ended; a dead letter keeps its event until it was sent
+//! again or cancelled; what tells of a condition that holds stays; a transition stays while its
+//! event does, and the newest of an avatar always. A watch never goes, so what was told is never
+//! told under another id. A step looks at so many rows and removes so many, and no more.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, named_params};
+
+use crate::domain::retention::Cutoffs;
+use crate::domain::time::timestamp::Timestamp;
+use crate::store::admin::deliveries::NOT_SENT_AGAIN;
+
+/// How far a pass through the old rows has come; by default at its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PruneCursor {
+    table: Table,
+    after_seq: i64,
+}
+
+/// The tables that a pass goes through, in this order: a transition waits for its event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Table {
+    #[default]
+    Events,
+    Transitions,
+}
+
+/// What a step removed, and where the pass goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Where the pass goes on; `None` when it is through.
+    pub next: Option<PruneCursor>,
+    /// Events that were removed.
+    pub events: usize,
+    /// Deliveries that were removed.
+    pub deliveries: usize,
+    /// Tries that were removed.
+    pub attempts: usize,
+    /// Transitions that were removed.
+    pub transitions: usize,
+}
+
+impl Pruned {
+    /// The number of rows that were removed.
+    pub const fn rows(&self) -> usize {
+        self.events + self.deliveries + self.attempts + self.transitions
+    }
+
+    /// What both removed; the pass goes on where the later says.
+    #[must_use]
+    pub const fn and(self, later: Self) -> Self {
+        Self {
+            next: later.next,
+            events: self.events + later.events,
+            deliveries: self.deliveries + later.deliveries,
+            attempts: self.attempts + later.attempts,
+            transitions: self.transitions + later.transitions,
+        }
+    }
+}
+
+/// One step of a pass: removes at most `rows_max` rows.
+pub(super) fn step(
+    connection: &Connection,
+    cutoffs: Cutoffs,
+    place: PruneCursor,
+    rows_max: usize,
+) -> rusqlite::Result<Pruned> {
+    let after = place.after_seq;
+    let (seq, pruned) = match place.table {
+        Table::Events => prune_events(connection, cutoffs.deliveries_before, after, rows_max)?,
+        Table::Transitions => {
+            prune_transitions(connection, cutoffs.transitions_before, after, rows_max)?
+        }
+    };
+    let next = match (seq, place.table) {
+        (Some(after_seq), table) => Some(PruneCursor { table, after_seq }),
+        (None, Table::Events) => Some(PruneCursor { table: Table::Transitions, after_seq: 0 }),
+        (None, Table::Transitions) => None,
+    };
+    Ok(Pruned { next, ..pruned })
+}
+
+/// Where the table goes on, or `None` when nothing more in it is old; and what was removed.
+type Batch = (Option<i64>, Pruned);
+
+fn prune_events(
+    connection: &Connection,
+    before: Option<Timestamp>,
+    after: i64,
+    rows_max: usize,
+) -> rusqlite::Result<Batch> {
+    let mut pruned = Pruned::default();
+    let Some(before) = before else { return Ok((None, pruned)) };
+    let held: HashSet<String> = connection
+        .prepare_cached("SELECT event_id FROM conditions")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let events: Vec<(i64, String, bool)> = connection
+        .prepare_cached(
+            "SELECT seq, id, occurred_at < ?2 FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?3",
+        )?
+        .query_map((after, before, ROWS_READ_MAX), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let (count, mut last, mut any_old) = (events.len(), after, false);
+    for (seq, id, is_old) in events {
+        any_old |= is_old;
+        if is_old && !held.contains(&id) && has_ended(connection, &id, before)? {
+            remove_event(connection, &id, rows_max, &mut pruned)?;
+            if pruned.rows() >= rows_max {
+                // What is left of this event goes with the next step.
+                return Ok((Some(last), pruned));
+            }
+        }
+        last = seq;
+    }
+    let goes_on = any_old && count == usize::try_from(ROWS_READ_MAX).unwrap_or(usize::MAX);
+    Ok((goes_on.then_some(last), pruned))
+}
+
+/// Whether everything that was to be told of an event ended before that moment, and nobody has to
+/// look after it any more. One that was sent by hand under a new id stays as long as the first: it
+/// says that the dead letters of that one were sent again.
+fn has_ended(connection: &Connection, event: &str, before: Timestamp) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT NOT EXISTS(SELECT 1 FROM deliveries d WHERE event_id = ?1
+               AND (state IN ('pending','sending') OR updated_at >= ?2
+                 OR (state = 'failed' AND (reported = 0 OR {NOT_SENT_AGAIN}))))
+             AND NOT EXISTS(SELECT 1 FROM events n JOIN events f ON f.id = n.replay_of
+                            WHERE n.id = ?1)"
+        ))?
+        .query_row((event, before), |row| row.get(0))
+}
+
+/// Removes an event with all that hangs on it, as far as the step may go.
+fn remove_event(
+    connection: &Connection,
+    event: &str,
+    rows_max: usize,
+    pruned: &mut Pruned,
+) -> rusqlite::Result<()> {
+    let mut of_event = connection
+        .prepare_cached("SELECT id FROM deliveries WHERE event_id = ?1 ORDER BY seq LIMIT ?2")?;
+    let most = i64::try_from(rows_max).unwrap_or(i64::MAX);
+    let deliveries: Vec<String> =
+        of_event.query_map((event, most), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    for delivery in deliveries {
+        let room = i64::try_from(rows_max.saturating_sub(pruned.rows())).unwrap_or(i64::MAX);
+        pruned.attempts += connection
+            .prepare_cached(
+                "DELETE FROM attempts WHERE delivery_id = :id AND no IN (
+                   SELECT no FROM attempts WHERE delivery_id = :id ORDER BY no LIMIT :room)",
+            )?
+            .execute(named_params! {":id": delivery, ":room": room})?;
+        if pruned.rows() >= rows_max {
+            return Ok(());
+        }
+        pruned.deliveries += connection
+            .prepare_cached("DELETE FROM deliveries WHERE id = ?1")?
+            .execute([delivery])?;
+        if pruned.rows() >= rows_max {
+            return Ok(());
+        }
+    }
+    pruned.events +=
+        connection.prepare_cached("DELETE FROM events WHERE id = ?1")?.execute([event])?;
+    Ok(())
+}
+
+fn prune_transitions(
+    connection: &Connection,
+    before: Option<Timestamp>,
+    after: i64,
+    rows_max: usize,
+) -> rusqlite::Result<Batch> {
+    let mut pruned = Pruned::default();
+    let Some(before) = before else { return Ok((None, pruned)) };
+    let transitions: Vec<(i64, bool, bool)> = connection
+        .prepare_cached(
+            "SELECT seq, detected_at < ?2,
+                    EXISTS(SELECT 1 FROM transitions n WHERE n.avatar_id = t.avatar_id
+                           AND n.avatar_seq > t.avatar_seq)
+                    AND NOT EXISTS(SELECT 1 FROM events e WHERE e.avatar_id = t.avatar_id
+                                   AND e.avatar_seq = t.avatar_seq)
+             FROM transitions t WHERE seq > ?1 ORDER BY seq LIMIT ?3",
+        )?
+        .query_map((after, before, ROWS_READ_MAX), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let (count, mut last, mut any_old) = (transitions.len(), after, false);
+    let mut remove = connection.prepare_cached("DELETE FROM transitions WHERE seq = ?1")?;
+    let mut last_removed = None;
+    for (seq, is_old, is_free) in transitions {
+        any_old |= is_old;
+        if is_old && is_free {
+            pruned.transitions += remove.execute([seq])?;
+            last_removed = Some(seq);
+        }
+        last = seq;
+        if pruned.rows() >= rows_max {
+            break;
+        }
+    }
+    if let Some(seq) = last_removed {
+        let removed = i64::try_from(pruned.transitions).unwrap_or(i64::MAX);
+        let sql = "UPDATE history SET pruned_count = pruned_count + ?1,
+                                      pruned_up_to = max(pruned_up_to, ?2)";
+        connection.prepare_cached(sql)?.execute((removed, seq))?;
+    }
+    if pruned.rows() >= rows_max {
+        return Ok((Some(last), pruned));
+    }
+    let goes_on = any_old && count == usize::try_from(ROWS_READ_MAX).unwrap_or(usize::MAX);
+    Ok((goes_on.then_some(last), pruned))
+}
+
+/// Rows of the table that a step looks at, at most.
+const ROWS_READ_MAX: i64 = 500;
+/// Rows that a step removes, at most: a few milliseconds of the writer.
+pub(super) const ROWS_MAX: usize = 500;
+
+#[cfg(test)]
+#[path = "retention_tests.rs"]
+mod tests;

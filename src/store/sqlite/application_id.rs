@@ -1,0 +1,214 @@
+//! Whose a file is: ours and of which schema, nobody's yet, or another program's.
+//!
+//! What always holds: a file that is not ours is left as it is, to the byte, with its log and its
+//! journal; it is named with what was found in it.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::store::error::{ErrorContext as _, StoreError, damaged, listed};
+use crate::store::migrations::{APPLICATION_ID, newest};
+use crate::store::sqlite::connection;
+use crate::store::sqlite::schema_check;
+use crate::store::sqlite::time_limit::{Limits, TimeLimit, Work};
+
+/// Refuses a file that cannot be ours, before anything is opened for writing, locked or made
+/// beside it. What cannot be told from the file alone is left to [`schema_of`].
+///
+/// # Errors
+/// When the file is another program's, or newer than this program.
+pub(in crate::store) fn check_application_id(path: &Path) -> Result<(), StoreError> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => return Err(no_regular_file(path)),
+        Ok(found) if found.len() > 0 => {}
+        // Whoever makes or opens it says what is in the way.
+        Ok(_) | Err(_) => return Ok(()),
+    }
+    let Ok(mut connection) = open_as_it_lies(path) else { return Ok(()) };
+    let limit = TimeLimit::of(&mut connection, Limits::default()).doing(LOOKING)?;
+    let _limited = limit.begin(LOOKING, Work::Schema)?;
+    match schema_of(&connection, path) {
+        Err(refused @ (StoreError::NotOurs { .. } | StoreError::Newer { .. })) => Err(refused),
+        // Of a file that a daemon writes to, not all may be seen.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// What a file is: the number of its schema, zero when there is nothing in it yet, and
+/// `PRAGMA schema_version`, which changes with every change of the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Identity {
+    pub(in crate::store) schema: i64,
+    pub(in crate::store) schema_version: i64,
+}
+
+/// Compares the schema of a file with that of its number; all of it is one state.
+///
+/// # Errors
+/// As [`schema_of`]; [`StoreError::Altered`] when its schema is not that of its number.
+pub(in crate::store) fn identify(
+    connection: &mut Connection,
+    path: &Path,
+) -> Result<Identity, StoreError> {
+    const DOING: &str = "opening the database";
+    let limit = TimeLimit::of(connection, Limits::default()).doing(DOING)?;
+    let _limited = limit.begin(DOING, Work::Schema)?;
+    let transaction = connection.unchecked_transaction().doing(DOING)?;
+    let schema = schema_of(&transaction, path)?;
+    schema_check::check(&transaction, path, schema)?;
+    let schema_version = schema_version(&transaction).doing(DOING)?;
+    transaction.commit().doing(DOING)?;
+    Ok(Identity { schema, schema_version })
+}
+
+/// `PRAGMA schema_version` (<https://www.sqlite.org/pragma.html#pragma_schema_version>).
+///
+/// # Errors
+/// When the file cannot be read.
+pub(in crate::store) fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get(0))
+}
+
+/// The number of the file's schema; zero when there is nothing in it yet.
+///
+/// # Errors
+/// When it is no database, not ours, or newer than this program.
+pub(in crate::store) fn schema_of(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let read = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get(0));
+    let version: i64 = read("user_version").map_err(|e| damaged(path, "reading", e))?;
+    let application: i64 = read("application_id").map_err(|e| damaged(path, "reading", e))?;
+    let known = newest();
+    match (application, version) {
+        (APPLICATION_ID, found) if found > known => {
+            Err(StoreError::Newer { path: path.to_owned(), found, known })
+        }
+        (APPLICATION_ID, found) if found > 0 => Ok(found),
+        (APPLICATION_ID, found) => Err(StoreError::Damaged {
+            path: path.to_owned(),
+            what: format!("it says that it has schema {found}, which never was"),
+        }),
+        (application, version) => {
+            let tables = tables(connection).map_err(|e| damaged(path, "reading", e))?;
+            if (application, version, tables.len()) == (0, 0, 0) {
+                return Ok(0);
+            }
+            Err(StoreError::NotOurs {
+                path: path.to_owned(),
+                what: format!(
+                    "it has application id {application}, version {version} and {}",
+                    listed(&tables)
+                ),
+            })
+        }
+    }
+}
+
+/// What is no file has no database in it, and to open a pipe waits for a writer, for ever.
+pub(in crate::store) fn no_regular_file(path: &Path) -> StoreError {
+    StoreError::NotOurs { path: path.to_owned(), what: "it is no regular file".to_owned() }
+}
+
+/// Opens the file alone, without a lock and without its log, so that nothing is made beside it.
+fn open_as_it_lies(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let uri = uri(path, "immutable=1").map_err(|source| StoreError::Disk {
+        doing: LOOKING,
+        path: path.to_owned(),
+        source,
+    })?;
+    connection::open(Path::new(&uri), flags)
+}
+
+/// A file that is there as SQLite's URI, with these options
+/// (<https://www.sqlite.org/uri.html>).
+///
+/// # Errors
+/// When it is not there.
+pub(in crate::store) fn uri(path: &Path, options: &str) -> io::Result<String> {
+    let whole = fs::canonicalize(path)?;
+    let name = percent_encode(whole.as_os_str().as_bytes(), NON_ALPHANUMERIC);
+    Ok(format!("file:{name}?{options}"))
+}
+
+fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT type || ' `' || name || '`' FROM sqlite_schema ORDER BY rowid";
+    let mut statement = connection.prepare(sql)?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
+const LOOKING: &str = "looking at the database";
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::store::admin::deliveries::DeliveryAdmin;
+    use crate::store::sqlite::database::{open_for_reading, open_for_writing};
+    use crate::store::sqlite::snapshot;
+
+    fn made(folder: &Path, name: &str, sql: &str) -> PathBuf {
+        let path = folder.join(name);
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_file_of_others_is_named_and_not_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |name: &str, sql: &str, expected: &str| {
+            let path = made(folder.path(), name, sql);
+            let before = fs::read(&path).unwrap();
+            let writing = open_for_writing(&path).map(|(connection, _)| connection);
+            let [looking, by_hand] =
+                [snapshot::read(&path, Ok), DeliveryAdmin::open(&path).map(|hands| hands.database)];
+            for refused in [writing, open_for_reading(&path), looking, by_hand] {
+                let refused = refused.unwrap_err().to_string();
+                assert!(refused.ends_with(expected), "{name}: {refused}");
+            }
+            assert_eq!(fs::read(&path).unwrap(), before, "{name} was touched");
+        };
+        check(
+            "tables.db",
+            "CREATE TABLE a(x); CREATE INDEX b ON a(x); CREATE TABLE c(x); CREATE TABLE d(x)",
+            "it has application id 0, version 0 and table `a`, index `b`, table `c`, and 1 more",
+        );
+        check("watches.db", "CREATE TABLE watches(x)", "version 0 and table `watches`");
+        check(
+            "other.db",
+            "PRAGMA application_id = 5; CREATE TABLE a(x); DROP TABLE a",
+            "it has application id 5, version 0 and no tables",
+        );
+        check("odd 50%?#.db", "PRAGMA user_version = 5", "version 5 and no tables");
+        check(
+            "ours.db",
+            &format!("PRAGMA application_id = {APPLICATION_ID}; CREATE TABLE watches(x)"),
+            "it says that it has schema 0, which never was",
+        );
+    }
+
+    #[test]
+    fn the_log_of_others_is_left_to_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("theirs.db");
+        let theirs = Connection::open(&path).unwrap();
+        theirs.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE theirs(x)").unwrap();
+        // As a kill leaves it: all that they wrote is in the log alone.
+        let killed = folder.path().join("killed.db");
+        let files =
+            |end: &str| (format!("{}{end}", path.display()), format!("{}{end}", killed.display()));
+        for (from, to) in ["", "-wal"].map(files) {
+            fs::copy(from, to).unwrap();
+        }
+        let read = || ["", "-wal"].map(|end| fs::read(files(end).1).unwrap());
+        let before = read();
+        let refused = open_for_writing(&killed).map(|(connection, _)| connection);
+        assert!(matches!(refused, Err(StoreError::NotOurs { .. })), "{refused:?}");
+        assert_eq!(read(), before);
+    }
+}

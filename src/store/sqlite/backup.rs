@@ -1,0 +1,380 @@
+//! A copy of the database that is whole and of one moment, taken beside a running daemon.
+//!
+//! What always holds: under the name of a backup stands a whole copy that was read back, or
+//! nothing; it is for its owner's eyes only, and on disk before anyone hears of it. Nothing is
+//! overwritten; only what a rotation made itself does it remove, and only after a good copy.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use rusqlite::OpenFlags;
+use tempfile::NamedTempFile;
+
+use crate::domain::time::timestamp::Timestamp;
+use crate::files::paths::{parent_dir, with_suffix};
+use crate::files::trust::Trust;
+use crate::files::write;
+use crate::store::error::{ErrorContext as _, StoreError, damaged};
+use crate::store::files::obstacle::OpenFor;
+use crate::store::files::temp_copy;
+use crate::store::pagination;
+use crate::store::sqlite::connection;
+use crate::store::sqlite::integrity::IntegrityReport;
+use crate::store::sqlite::lock::DatabaseLock;
+use crate::store::sqlite::snapshot;
+use crate::store::sqlite::time_limit::Work;
+use crate::store::sqlite::transaction::Database;
+use crate::store::sqlite::verify::verify;
+
+/// A backup that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// Where it is.
+    pub file: PathBuf,
+    /// How large it is.
+    pub bytes: u64,
+    /// What is in it, and what is wrong with it: nothing, if all is well.
+    pub report: IntegrityReport,
+    /// Older backups that were removed for it.
+    pub removed: Vec<PathBuf>,
+}
+
+/// Copies the database into a new file.
+///
+/// # Errors
+/// When the file is there already, the database cannot be read, or the disk fails; then there is
+/// no new file.
+pub fn to_file(database: &Path, file: &Path) -> Result<Backup, StoreError> {
+    if file.symlink_metadata().is_ok() {
+        return Err(StoreError::AlreadyExists { path: file.to_owned() });
+    }
+    let copy = copy(database, parent_dir(file))?;
+    let report = verify(copy.path())?;
+    let bytes = fs::metadata(&copy).map_err(disk("reading", copy.path()))?.size();
+    place(copy, file)?;
+    Ok(Backup { file: file.to_owned(), bytes, report, removed: Vec::new() })
+}
+
+/// Copies the database into a new file of a folder, named after `now`, and keeps the newest
+/// `keep` of those. Where something is wrong with the copy, it stays, and so do all others.
+///
+/// # Errors
+/// As [`to_file`]; when the folder cannot be made or read.
+pub fn to_folder(
+    database: &Path,
+    folder: &Path,
+    keep: usize,
+    now: Timestamp,
+) -> Result<Backup, StoreError> {
+    if !folder.is_dir() {
+        let made = DirBuilder::new().mode(PRIVATE_MODE).create(folder);
+        made.map_err(disk("making the folder", folder))?;
+    }
+    let backup = to_file(database, &free_name(folder, now))?;
+    if !backup.report.findings.is_empty() {
+        return Ok(backup);
+    }
+    let removed = rotate(folder, keep, &backup.file).map_err(disk("clearing up", folder))?;
+    Ok(Backup { removed, ..backup })
+}
+
+/// Whether there never was a database to be copied: no daemon has ever held one there, and the
+/// folder has no copy of one.
+pub fn is_too_early(database: &Path, folder: &Path) -> bool {
+    let leads = fs::symlink_metadata(database).is_ok() || DatabaseLock::was_held(database);
+    let names = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let copied = names.filter_map(|entry| entry.file_name().into_string().ok());
+    !leads && !copied.into_iter().any(|name| is_dated(&name))
+}
+
+/// Writes a copy of one moment into a file of the folder that vanishes unless it is placed.
+pub(in crate::store) fn copy(database: &Path, folder: &Path) -> Result<NamedTempFile, StoreError> {
+    temp_copy::remove_stale(folder);
+    snapshot::read(database, |source| copy_from(source, database, folder))
+}
+
+fn copy_from(
+    source: Database,
+    database: &Path,
+    folder: &Path,
+) -> Result<NamedTempFile, StoreError> {
+    let copy = temp_copy::create(folder).map_err(disk("making a file in", folder))?;
+    let trust = Trust::for_named().with_owner(fs::metadata(database).ok().map(|it| it.uid()));
+    let elsewhere = temp_copy::private_folder(folder, &trust);
+    match elsewhere.map_err(disk("making a folder in", &std::env::temp_dir()))? {
+        None => vacuum_into(source, database, copy.path())?,
+        Some(elsewhere) => {
+            let file = elsewhere.path().join("copy.db");
+            vacuum_into(source, database, &file)?;
+            let mut file = File::open(&file).map_err(disk("reading", &file))?;
+            io::copy(&mut file, &mut copy.as_file()).map_err(disk("writing", copy.path()))?;
+        }
+    }
+    // Whoever can write to the folder may have put another file in its place.
+    if !temp_copy::is_at(copy.as_file(), copy.path()) {
+        return Err(StoreError::FileReplaced { path: copy.path().to_owned() });
+    }
+    copy.as_file().sync_all().map_err(disk("writing", copy.path()))?;
+    Ok(copy)
+}
+
+/// Writes the database into a file that is empty or not there yet.
+fn vacuum_into(source: Database, database: &Path, file: &Path) -> Result<(), StoreError> {
+    // No link is followed from here on.
+    let folder = fs::canonicalize(parent_dir(file)).map_err(disk("naming", file))?;
+    let end = folder.join(file.file_name().unwrap_or_default());
+    let unnameable = || disk("naming", file)(io::ErrorKind::InvalidInput.into());
+    let end = end.to_str().ok_or_else(unnameable)?;
+    // A copy is as small as can be.
+    let bytes_max = pagination::size(database).saturating_add(GROWTH_BYTES_MAX);
+    source.copy_into(end, bytes_max).map_err(|failure| {
+        // It stays where a file may not grow any more.
+        drop(fs::remove_file(with_suffix(file, "-journal")));
+        match damaged(database, DOING, failure) {
+            StoreError::TooLong { .. } => StoreError::Damaged {
+                path: database.to_owned(),
+                what: format!("its copy has more than {bytes_max} bytes, and no end"),
+            },
+            failure => failure,
+        }
+    })?;
+    set_history_id(file)
+}
+
+/// Gives a copy a history of its own: once it is in the place of the database, what follows is
+/// another history than what followed in the database. Its schema is compared, in case that the
+/// database's was changed after it was compared.
+fn set_history_id(copy: &Path) -> Result<(), StoreError> {
+    let connection = connection::open(copy, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // It is synchronized with all that is in it, and its name is not yet known to anybody.
+    let set = connection.pragma_update(None, "journal_mode", "MEMORY");
+    set.and_then(|()| connection.pragma_update(None, "synchronous", "OFF")).doing(DOING)?;
+    let sql = "UPDATE history SET history_id = random()";
+    Database::new(connection, copy, OpenFor::Write)?
+        .write(DOING, Work::Normal, |transaction| transaction.execute(sql, ()).map(drop))
+}
+
+/// Gives a finished copy its name, unless something else has it.
+fn place(copy: NamedTempFile, file: &Path) -> Result<(), StoreError> {
+    copy.persist_noclobber(file).map_err(|failure| match failure.error.kind() {
+        io::ErrorKind::AlreadyExists => StoreError::AlreadyExists { path: file.to_owned() },
+        _ => disk("naming", file)(failure.error),
+    })?;
+    sync_folder(file)
+}
+
+/// Puts on disk which names stand in the folder of a file.
+pub(in crate::store) fn sync_folder(file: &Path) -> Result<(), StoreError> {
+    write::sync_folder(file).map_err(disk("writing", parent_dir(file)))
+}
+
+/// A dated name that nothing has yet: that of the moment, or of one shortly after it.
+fn free_name(folder: &Path, now: Timestamp) -> PathBuf {
+    let named = |later_ms| {
+        let at = Timestamp::from_millis(now.as_millis().saturating_add(later_ms));
+        folder.join(format!("{PREFIX}{}{SUFFIX}", compact(at)))
+    };
+    let mut names = (0..NAME_ATTEMPTS_MAX).map(named);
+    names.find(|name| name.symlink_metadata().is_err()).unwrap_or_else(|| named(0))
+}
+
+/// Removes all dated backups but the newest up to the fresh one. Those that are dated after it
+/// were made under another clock, so which is older cannot be told: they neither count nor go
+/// before their time has come.
+fn rotate(folder: &Path, keep: usize, fresh: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut dated = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        let is_old = entry.file_name().to_str().is_some_and(is_dated)
+            && path.file_name() < fresh.file_name();
+        if is_old && entry.file_type()?.is_file() {
+            dated.push(path);
+        }
+    }
+    dated.sort();
+    let surplus = (dated.len() + 1).saturating_sub(keep.max(1));
+    dated.truncate(surplus);
+    let mut removed = Vec::new();
+    for path in dated {
+        match fs::remove_file(&path) {
+            Ok(()) => removed.push(path),
+            // Another rotation was first.
+            Err(failure) if failure.kind() == io::ErrorKind::NotFound => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(removed)
+}
+
+/// Whether a rotation gave that name.
+fn is_dated(name: &str) -> bool {
+    let inside = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
+    inside.is_some_and(is_compact)
+}
+
+/// Whether a text is what [`compact`] makes of some moment.
+fn is_compact(text: &str) -> bool {
+    let Some((date, time)) = text.split_once('T') else { return false };
+    if !text.is_ascii() || date.len() != 8 || time.len() < 6 {
+        return false;
+    }
+    let (year, month, day) = (&date[..4], &date[4..6], &date[6..]);
+    let (hour, minute, rest) = (&time[..2], &time[2..4], &time[4..]);
+    let spelled = format!("{year}-{month}-{day}T{hour}:{minute}:{rest}");
+    Timestamp::parse_rfc3339(&spelled).is_some_and(|at| compact(at) == text)
+}
+
+/// A moment in a form that file names take and that sorts: `20261123T111522.123Z`.
+pub(in crate::store) fn compact(at: Timestamp) -> String {
+    at.to_string().chars().filter(|it| !['-', ':'].contains(it)).collect()
+}
+
+/// Names what was being done to which file.
+pub(in crate::store) fn disk(
+    doing: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> StoreError + use<> {
+    let path = path.to_owned();
+    move |source| StoreError::Disk { doing, path, source }
+}
+
+const DOING: &str = "copying the database";
+/// What a copy may have more than the database and its log.
+const GROWTH_BYTES_MAX: u64 = 16 << 20;
+const PREFIX: &str = "avatar-watch-";
+const SUFFIX: &str = ".db";
+const PRIVATE_MODE: u32 = 0o700;
+/// Backups within as many milliseconds have names of their own.
+const NAME_ATTEMPTS_MAX: i64 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::store::handle::Store;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_millis(second * 1000)
+    }
+
+    #[test]
+    fn a_rotation_keeps_the_newest_and_touches_nothing_else() {
+        let home = tempfile::tempdir().unwrap();
+        let database = home.path().join("a.db");
+        let (_store, _writer) = Store::open(&database, "boot".to_owned()).unwrap();
+        let folder = home.path().join("backups");
+        to_folder(&database, &folder, 2, at(1)).unwrap();
+        let foreign = [
+            "avatar-watch-mine.db",
+            "avatar-watch-19700101T000001.000Z.db.old",
+            "avatar-watch-19701301T000001.000Z.db",
+            "b.db",
+        ];
+        foreign.iter().for_each(|name| fs::write(folder.join(name), "").unwrap());
+        to_folder(&database, &folder, 2, at(2)).unwrap();
+        let third = to_folder(&database, &folder, 2, at(3)).unwrap();
+        assert_eq!(third.removed, [folder.join("avatar-watch-19700101T000001.000Z.db")]);
+        let mut expected =
+            vec!["avatar-watch-19700101T000002.000Z.db", "avatar-watch-19700101T000003.000Z.db"];
+        expected.extend(foreign);
+        expected.sort_unstable();
+        assert_eq!(names(&folder), expected);
+    }
+
+    #[test]
+    fn under_a_clock_that_jumps_no_copy_is_taken_for_older_than_it_is() {
+        let home = tempfile::tempdir().unwrap();
+        let database = home.path().join("a.db");
+        let (_store, _writer) = Store::open(&database, "boot".to_owned()).unwrap();
+        let folder = home.path().join("backups");
+        let check = |second: i64, fresh: &str, expected: &[&str]| {
+            let made = to_folder(&database, &folder, 2, at(second)).unwrap();
+            assert_eq!(made.file, folder.join(format!("avatar-watch-19700101T{fresh}Z.db")));
+            let expected: Vec<String> =
+                expected.iter().map(|it| format!("avatar-watch-19700101T{it}Z.db")).collect();
+            assert_eq!(names(&folder), expected, "after {fresh}");
+        };
+        check(1, "000001.000", &["000001.000"]);
+        // Twice within one moment, as under a clock that stands still.
+        check(1, "000001.001", &["000001.000", "000001.001"]);
+        check(1, "000001.002", &["000001.001", "000001.002"]);
+        // The clock was ahead for a while.
+        check(50, "000050.000", &["000001.002", "000050.000"]);
+        check(51, "000051.000", &["000050.000", "000051.000"]);
+        check(2, "000002.000", &["000002.000", "000050.000", "000051.000"]);
+        check(3, "000003.000", &["000002.000", "000003.000", "000050.000", "000051.000"]);
+        check(4, "000004.000", &["000003.000", "000004.000", "000050.000", "000051.000"]);
+        // Their time has come.
+        check(59, "000059.000", &["000051.000", "000059.000"]);
+    }
+
+    #[test]
+    fn a_copy_is_private_and_takes_nobodys_place() {
+        let home = tempfile::tempdir().unwrap();
+        let database = home.path().join("a.db");
+        let (_store, _writer) = Store::open(&database, "boot".to_owned()).unwrap();
+        let folder = home.path().join("copies");
+        fs::create_dir(&folder).unwrap();
+        let file = folder.join("copy.db");
+        let backup = to_file(&database, &file).unwrap();
+        assert_eq!((backup.report.findings.len(), backup.report.schema), (0, 1));
+        let metadata = fs::metadata(&file).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+        assert_eq!(metadata.len(), backup.bytes);
+        let before = fs::read(&file).unwrap();
+        assert!(matches!(to_file(&database, &file), Err(StoreError::AlreadyExists { .. })));
+        assert_eq!(fs::read(&file).unwrap(), before);
+        let none = to_file(&home.path().join("none.db"), &folder.join("none-copy.db"));
+        assert!(matches!(none, Err(StoreError::NotFound { .. })));
+        assert_eq!(names(&folder), ["copy.db"]);
+    }
+
+    #[test]
+    fn no_copy_is_made_through_a_link_that_somebody_lays_in_its_place() {
+        let home = tempfile::tempdir().unwrap();
+        let database = home.path().join("a.db");
+        let (link, target) = (home.path().join("link"), home.path().join("target"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let copy_into_link = || {
+            snapshot::read(&database, |source| {
+                Ok(source.execute("VACUUM INTO ?1", [link.to_str().unwrap()]))
+            })
+        };
+        let (store, writer) = Store::open(&database, "boot".to_owned()).unwrap();
+        assert!(copy_into_link().unwrap().is_err(), "beside a daemon");
+        drop(store);
+        writer.join();
+        assert!(copy_into_link().unwrap().is_err(), "without one");
+        assert!(target.symlink_metadata().is_err());
+    }
+
+    #[test]
+    fn a_database_that_has_gone_is_not_one_that_was_never_there() {
+        let home = tempfile::tempdir().unwrap();
+        let (database, folder) = (home.path().join("a.db"), home.path().join("backups"));
+        assert!(is_too_early(&database, &folder));
+        let (store, writer) = Store::open(&database, "boot".to_owned()).unwrap();
+        to_folder(&database, &folder, 2, at(1)).unwrap();
+        drop(store);
+        writer.join();
+        fs::remove_file(&database).unwrap();
+        assert!(!is_too_early(&database, &home.path().join("none")), "its lock is there");
+        fs::remove_file(home.path().join("a.db.lock")).unwrap();
+        assert!(!is_too_early(&database, &folder), "a copy is there");
+        assert!(is_too_early(&database, &home.path().join("none")));
+        std::os::unix::fs::symlink("gone.db", &database).unwrap();
+        assert!(!is_too_early(&database, &home.path().join("none")), "a link is there");
+    }
+}

@@ -1,0 +1,348 @@
+//! Opening the file: how it is set, checked and brought to the newest schema.
+//!
+//! WAL with `synchronous=FULL`: an acknowledged commit survives the loss of power. A file that
+//! is damaged, foreign or newer is refused and not touched.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
+
+use crate::files::paths::resolve_symlinks;
+use crate::store::error::{ErrorContext as _, StoreError, damaged};
+use crate::store::files::obstacle::OpenFor;
+use crate::store::files::ownership::{Owner, open_or_make};
+use crate::store::files::permissions;
+use crate::store::migrations::{APPLICATION_ID, MIGRATIONS, newest};
+use crate::store::sqlite::application_id;
+use crate::store::sqlite::clean_shutdown::{self, StartCheck};
+use crate::store::sqlite::connection;
+use crate::store::sqlite::schema_check;
+use crate::store::sqlite::transaction::Database;
+
+/// Opens the database for writing; makes it when it is not there, checks it when the run before
+/// did not end cleanly, brings it to the newest schema, and notes that a run has begun.
+///
+/// # Errors
+/// When the file cannot be made or opened, is damaged, is not ours, or is newer than this
+/// program.
+pub(in crate::store) fn open_for_writing(
+    path: &Path,
+) -> Result<(Database, StartCheck), StoreError> {
+    application_id::check_application_id(path)?;
+    make_private(path)?;
+    let mut connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let found = application_id::identify(&mut connection, path)?.schema;
+    connection
+        // It is ours, so its log is as well.
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+        .and_then(|_| connection.pragma_update(None, "journal_mode", "WAL"))
+        .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
+        .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
+        .and_then(|()| connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_MAX))
+        .map_err(|source| damaged(path, "setting up", source))?;
+    let spared = found == 0
+        || clean_shutdown::ended_cleanly(&connection)
+            .map_err(|source| damaged(path, "reading", source))?;
+    let check = if spared {
+        StartCheck::Skipped
+    } else {
+        clean_shutdown::check_structure(&mut connection, path, clean_shutdown::CHECK_LIMIT)?
+    };
+    migrate(&mut connection, path, MIGRATIONS)?;
+    let mut database = Database::new(connection, path, OpenFor::Write)?;
+    refuse_older(path, database.schema())?;
+    clean_shutdown::mark_running(&mut database)?;
+    Ok((database, check))
+}
+
+/// Opens the database for reading in the process that writes it, or beside that: what there is to
+/// be beside it is there.
+///
+/// # Errors
+/// [`StoreError::Absent`] when there is none; else as [`open_for_writing`].
+pub(in crate::store) fn open_for_reading(path: &Path) -> Result<Database, StoreError> {
+    permissions::check(path, OpenFor::Read)?;
+    let database = open_any_version(path)?;
+    refuse_older(path, database.schema())?;
+    Ok(database)
+}
+
+/// Opens a database of this or an older schema for reading.
+///
+/// # Errors
+/// [`StoreError::Absent`] when there is none, [`StoreError::Blank`] when there is nothing in it;
+/// when it is damaged, foreign or newer.
+pub(in crate::store) fn open_any_version(path: &Path) -> Result<Database, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::NotFound { path: path.to_owned() });
+    }
+    if !path.is_file() {
+        return Err(application_id::no_regular_file(path));
+    }
+    let read = || {
+        let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        Database::new(connection, path, OpenFor::Read)
+    };
+    let database = match read() {
+        Err(StoreError::Sqlite { source, .. }) if is_half_written(&source) => {
+            roll_back(path)?;
+            read()?
+        }
+        read => read?,
+    };
+    if database.schema() == 0 {
+        return Err(StoreError::Empty { path: path.to_owned() });
+    }
+    Ok(database)
+}
+
+/// Whether a crash left a write half done, which only whoever may write can undo.
+fn is_half_written(error: &rusqlite::Error) -> bool {
+    let undo = [ffi::SQLITE_READONLY_ROLLBACK, ffi::SQLITE_READONLY_RECOVERY];
+    error.sqlite_error().is_some_and(|failure| undo.contains(&failure.extended_code))
+}
+
+/// Undoes what a crash left half done in a database of ours, as SQLite does when it is opened for
+/// writing.
+fn roll_back(path: &Path) -> Result<(), StoreError> {
+    application_id::check_application_id(path)?;
+    let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    application_id::schema_of(&connection, path).map(drop)
+}
+
+/// The file that a connection was opened on: to write on when it has gone would write for nobody.
+#[derive(Debug)]
+pub(in crate::store) struct FileIdentity {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    /// The file that is at `path` now.
+    pub(in crate::store) fn open_now(path: &Path) -> Result<Self, StoreError> {
+        let gone = |_| StoreError::FileReplaced { path: path.to_owned() };
+        let metadata = fs::metadata(path).map_err(gone)?;
+        Ok(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    /// Whether it still is there.
+    pub(in crate::store) fn check(&self) -> Result<(), StoreError> {
+        let now = Self::open_now(&self.path)?;
+        if (now.device, now.inode) != (self.device, self.inode) {
+            return Err(StoreError::FileReplaced { path: self.path.clone() });
+        }
+        Ok(())
+    }
+}
+
+/// Opens the database for short writes beside the daemon.
+///
+/// # Errors
+/// When this user may not write it; else as [`open_for_reading`].
+pub(in crate::store) fn open_admin(path: &Path) -> Result<Database, StoreError> {
+    permissions::check(path, OpenFor::Write)?;
+    let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+        .and_then(|_| connection.pragma_update(None, "synchronous", "FULL"))
+        .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
+        .doing("opening the database")?;
+    let database = Database::new(connection, path, OpenFor::Write)?;
+    refuse_older(path, database.schema())?;
+    Ok(database)
+}
+
+/// Refuses a database of an older schema.
+pub(in crate::store) fn refuse_older(path: &Path, found: i64) -> Result<(), StoreError> {
+    let known = newest();
+    match found < known {
+        true => Err(StoreError::Older { path: path.to_owned(), found, known }),
+        false => Ok(()),
+    }
+}
+
+/// Makes the file readable by its owner only, before SQLite would make it otherwise.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let file = resolve_symlinks(path);
+    let made = Owner::of(&file).and_then(|owner| open_or_make(&file, PRIVATE_MODE, owner));
+    let doing = "opening the database";
+    made.map(drop).map_err(|source| StoreError::Disk { doing, path: path.to_owned(), source })
+}
+
+/// Takes the steps that are still to be taken, each in a transaction with its number, from a schema
+/// that is the whole one of the number before.
+fn migrate(
+    connection: &mut Connection,
+    path: &Path,
+    migrations: &[&str],
+) -> Result<(), StoreError> {
+    const DOING: &str = "bringing the schema up to date";
+    let taken = usize::try_from(application_id::schema_of(connection, path)?).unwrap_or(0);
+    for (number, step) in (1i64..).zip(migrations).skip(taken) {
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).doing(DOING)?;
+        schema_check::check(&transaction, path, number - 1)?;
+        transaction.execute_batch(step).doing(DOING)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID).doing(DOING)?;
+        transaction.pragma_update(None, "user_version", number).doing(DOING)?;
+        transaction.commit().doing(DOING)?;
+    }
+    Ok(())
+}
+
+const PRIVATE_MODE: u32 = 0o600;
+/// Bytes that the write-ahead log keeps after a checkpoint.
+const JOURNAL_SIZE_MAX: i64 = 8 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn pragma(connection: &Connection, name: &str) -> String {
+        connection
+            .query_row(&format!("PRAGMA {name}"), [], |row| {
+                row.get_ref(0).map(|value| match value {
+                    rusqlite::types::ValueRef::Text(text) => {
+                        String::from_utf8_lossy(text).into_owned()
+                    }
+                    other => format!("{:?}", other.as_i64()),
+                })
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_new_database_is_private_durable_and_marked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let (database, _) = open_for_writing(&path).unwrap();
+        let connection = database.raw();
+        assert_eq!(pragma(connection, "journal_mode"), "wal");
+        assert_eq!(pragma(connection, "synchronous"), "Ok(2)");
+        assert_eq!(pragma(connection, "foreign_keys"), "Ok(1)");
+        assert_eq!(pragma(connection, "temp_store"), "Ok(2)", "no file for what is temporary");
+        assert_eq!(pragma(connection, "user_version"), "Ok(1)");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        drop(database);
+        open_for_writing(&path).unwrap();
+    }
+
+    #[test]
+    fn what_a_crash_left_half_written_is_undone_by_whoever_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        drop(open_for_writing(&path).unwrap());
+        let mut crashing = Connection::open(&path).unwrap();
+        crashing.pragma_update(None, "journal_mode", "DELETE").unwrap();
+        // What is written goes to the disk before it is committed.
+        crashing.pragma_update(None, "cache_size", 1).unwrap();
+        let transaction = crashing.transaction().unwrap();
+        transaction.execute_batch("CREATE TABLE half (text)").unwrap();
+        for _ in 0..100 {
+            transaction.execute("INSERT INTO half VALUES (?1)", ["x".repeat(9_000)]).unwrap();
+        }
+        let left = folder.path().join("left.db");
+        for ending in ["", "-journal"] {
+            let from = folder.path().join(format!("a.db{ending}"));
+            fs::copy(from, folder.path().join(format!("left.db{ending}"))).unwrap();
+        }
+        assert!(fs::metadata(&left).unwrap().len() > 500_000, "it is half written");
+        let read = open_for_reading(&left).unwrap();
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'half'";
+        assert_eq!(read.raw().query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+        assert!(!folder.path().join("left.db-journal").exists());
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused_and_not_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let (connection, _) = open_for_writing(&path).unwrap();
+        connection.raw().pragma_update(None, "user_version", 99).unwrap();
+        drop(connection);
+        let before = std::fs::read(&path).unwrap();
+        let writing = open_for_writing(&path).map(|(connection, _)| connection);
+        for refused in [writing, open_for_reading(&path)] {
+            assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 1, .. })));
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn damage_is_refused_and_not_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |name: &str, content: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            let refused = open_for_writing(&path);
+            assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{name}: {refused:?}");
+            assert_eq!(std::fs::read(&path).unwrap(), content, "{name} was touched");
+        };
+        check("junk", &[b'x'; 4096]);
+
+        let path = folder.path().join("ours.db");
+        drop(open_for_writing(&path).unwrap());
+        let mut torn = std::fs::read(&path).unwrap();
+        for byte in &mut torn[4096..8192] {
+            *byte = 0xAA;
+        }
+        check("torn.db", &torn);
+        check("half.db", &std::fs::read(&path).unwrap()[..6000]);
+    }
+
+    #[test]
+    fn an_older_database_is_upgraded_with_all_that_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let (database, _) = open_for_writing(&path).unwrap();
+        let watch = "INSERT INTO watches(avatar_id, status, status_since, last_seen_at)
+                     VALUES('a', 'TRAINING', 1, 2)";
+        database.raw().execute(watch, []).unwrap();
+        drop(database);
+        assert_eq!(MIGRATIONS.len(), 1, "take the real second step instead of this one");
+        let next = "ALTER TABLE watches ADD COLUMN more INTEGER NOT NULL DEFAULT 3;
+                    UPDATE watches SET more = more + last_seen_at";
+        let steps = [MIGRATIONS[0], next];
+        let mut connection = Connection::open(&path).unwrap();
+        migrate(&mut connection, &path, &steps).unwrap();
+        assert_eq!(pragma(&connection, "user_version"), "Ok(2)");
+        let sql = "SELECT status, more FROM watches";
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let found: (String, i64) = connection.query_row(sql, [], row).unwrap();
+        assert_eq!(found, ("TRAINING".to_owned(), 5));
+        // This program knows the first schema only.
+        let refused = [open_for_writing(&path).map(|(it, _)| it), open_for_reading(&path)];
+        for refused in refused {
+            assert!(matches!(refused, Err(StoreError::Newer { found: 2, known: 1, .. })));
+        }
+    }
+
+    #[test]
+    fn reading_needs_a_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("none.db");
+        assert!(matches!(open_for_reading(&path), Err(StoreError::NotFound { .. })));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_old_schema() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        drop(open_for_writing(&path).unwrap());
+        let mut connection = Connection::open(&path).unwrap();
+        let steps = [MIGRATIONS[0], "CREATE TABLE extra(x) STRICT; CREATE nonsense"];
+        assert!(migrate(&mut connection, &path, &steps).is_err());
+        assert_eq!(pragma(&connection, "user_version"), "Ok(1)");
+        let extra = "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'";
+        let found: i64 = connection.query_row(extra, [], |row| row.get(0)).unwrap();
+        assert_eq!(found, 0);
+    }
+}

@@ -1,0 +1,232 @@
+//! The checks of an open database: its structure, its rows, its history.
+//!
+//! They change nothing. A finding does not end the rest of the check, except that no row is read
+//! where pages are damaged.
+
+use rusqlite::{Connection, Row};
+
+use crate::domain::avatar::AvatarId;
+use crate::domain::delivery::DeliveryId;
+use crate::domain::delivery::channel::ChannelName;
+use crate::domain::id::EventId;
+use crate::domain::time::timestamp::Timestamp;
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IntegrityReport {
+    /// The number of its schema.
+    pub schema: i64,
+    /// Changes of status that are in it.
+    pub transitions: u64,
+    /// Changes of status that were in it and were removed for their age.
+    pub removed: u64,
+    /// Deliveries that are in it.
+    pub deliveries: u64,
+    /// Deliveries that wait or are being sent.
+    pub in_flight: u64,
+    /// When the newest change of status was seen.
+    pub newest_at: Option<Timestamp>,
+    /// Everything that is wrong.
+    pub findings: Vec<IntegrityFinding>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntegrityFinding {
+    /// What it is wrong with.
+    pub part: IntegrityCheck,
+    /// What it is, for people.
+    pub what: String,
+}
+
+/// The parts of a database that are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntegrityCheck {
+    /// The file and its tables.
+    Structure,
+    /// What stands in the tables.
+    Rows,
+    /// Whether every change of status is there.
+    History,
+}
+
+impl IntegrityCheck {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Structure => "structure",
+            Self::Rows => "rows",
+            Self::History => "history",
+        }
+    }
+}
+
+/// Everything that is wrong with a database whose schema is ours.
+pub(in crate::store) fn examine(connection: &Connection, schema: i64) -> IntegrityReport {
+    let mut report = IntegrityReport { schema, ..IntegrityReport::default() };
+    let mut find = |part: IntegrityCheck, found: rusqlite::Result<Vec<String>>| {
+        let found = found.unwrap_or_else(|failure| {
+            // What cannot be read any further has said what there is to say.
+            vec![format!("the check of the {} broke off: {failure}", part.name())]
+        });
+        report.findings.extend(found.into_iter().map(|what| IntegrityFinding { part, what }));
+    };
+    let structure = structure(connection);
+    let are_pages_sound = matches!(&structure, Ok((_, true)));
+    find(IntegrityCheck::Structure, structure.map(|(found, _)| found));
+    if !are_pages_sound {
+        return report;
+    }
+    for (part, check) in CHECKS {
+        find(part, check(connection));
+    }
+    // What cannot be counted has been found already.
+    drop(count(connection, &mut report));
+    report
+}
+
+/// What is wrong first with the rows or the history; their structure has been looked at.
+pub(in crate::store) fn first_wrong(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    for (_, check) in CHECKS {
+        if let Some(found) = check(connection)?.into_iter().next() {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a text is what its column wants.
+type Test = fn(&str) -> bool;
+
+type Check = fn(&Connection) -> rusqlite::Result<Vec<String>>;
+
+const CHECKS: [(IntegrityCheck, Check); 5] = [
+    (IntegrityCheck::Rows, references),
+    (IntegrityCheck::Rows, names),
+    (IntegrityCheck::Rows, attempts),
+    (IntegrityCheck::Rows, watches),
+    (IntegrityCheck::History, history),
+];
+
+/// Pages, indexes, types, and the conditions of the tables; with whether the pages are sound. Those
+/// that are not can lead to each other in so many ways that the rows have no end in practice, so
+/// nothing more is read then.
+fn structure(connection: &Connection) -> rusqlite::Result<(Vec<String>, bool)> {
+    let mut statement = connection.prepare(&format!("PRAGMA integrity_check({FINDINGS_MAX})"))?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let what: String = row.get(0)?;
+        // What is wrong with pages comes first, in one row.
+        let is_of_pages = what.starts_with("*** in database");
+        if what != "ok" {
+            found.push(what);
+        }
+        if is_of_pages {
+            return Ok((found, false));
+        }
+    }
+    Ok((found, true))
+}
+
+/// Whether what a row refers to is there.
+fn references(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    rows(connection, "PRAGMA foreign_key_check", |row| {
+        let (table, number): (String, Option<i64>) = (row.get(0)?, row.get(1)?);
+        let parent: String = row.get(2)?;
+        let number = number.map(|number| format!(" {number}")).unwrap_or_default();
+        Ok(format!("row{number} of `{table}` refers to a row of `{parent}` that is not there"))
+    })
+}
+
+/// Whether every id and name is one.
+fn names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut found = Vec::new();
+    let columns: [(&str, &str, Test); 5] = [
+        ("watches", "avatar_id", |text| AvatarId::parse(text).is_ok()),
+        ("transitions", "avatar_id", |text| AvatarId::parse(text).is_ok()),
+        ("events", "id", |text| EventId::parse(text).is_ok()),
+        ("channels", "id", |text| ChannelName::parse(text).is_ok()),
+        ("deliveries", "id", |text| DeliveryId::parse(text).is_ok()),
+    ];
+    for (table, column, is_good) in columns {
+        let sql = format!("SELECT {column} FROM {table}");
+        let texts = rows(connection, &sql, |row| row.get::<_, String>(0))?;
+        let bad = texts.into_iter().filter(|text| !is_good(text));
+        found.extend(bad.map(|text| format!("`{text}` in `{table}` is no good `{column}`")));
+    }
+    Ok(found)
+}
+
+/// Whether exactly those deliveries that are being sent have an open try.
+fn attempts(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT 'delivery `' || id || '` is being sent without an open try'
+               FROM deliveries d WHERE state = 'sending' AND NOT EXISTS(
+                 SELECT 1 FROM attempts WHERE delivery_id = d.id AND no = d.attempts
+                   AND finished_at IS NULL)
+               UNION ALL
+               SELECT 'delivery `' || a.delivery_id || '` has an open try, and is not being sent'
+               FROM attempts a JOIN deliveries d ON d.id = a.delivery_id
+               WHERE a.finished_at IS NULL AND NOT (d.state = 'sending' AND d.attempts = a.no)";
+    rows(connection, sql, |row| row.get(0))
+}
+
+/// Whether each watch stands where its history ends.
+fn watches(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT 'the history of avatar `' || t.avatar_id || '` ends with change '
+                      || t.avatar_seq || ' to ' || t.to_status || ', its watch is at '
+                      || coalesce(w.sequence || ' and ' || w.status, 'none')
+               FROM transitions t LEFT JOIN watches w ON w.avatar_id = t.avatar_id
+               WHERE t.avatar_seq = (
+                   SELECT max(avatar_seq) FROM transitions l WHERE l.avatar_id = t.avatar_id)
+                 AND (w.sequence IS NOT t.avatar_seq OR w.status IS NOT t.to_status)
+               UNION ALL
+               SELECT 'the history of avatar `' || avatar_id || '` is missing'
+               FROM watches w WHERE sequence > 0 AND NOT EXISTS(
+                 SELECT 1 FROM transitions t WHERE t.avatar_id = w.avatar_id)";
+    rows(connection, sql, |row| row.get(0))
+}
+
+/// Whether as many transitions are there as were written, without those that the retention removed.
+fn history(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT 'of ' || written || ' changes ' || (written - pruned - found)
+                      || ' are missing, ' || pruned || ' others were removed for their age'
+               FROM (SELECT (SELECT count(*) FROM transitions) AS found,
+                            (SELECT coalesce(max(seq), 0) FROM sqlite_sequence
+                             WHERE name = 'transitions') AS written,
+                            (SELECT coalesce(max(pruned_count), 0) FROM history) AS pruned)
+               WHERE written <> pruned + found
+               UNION ALL
+               SELECT 'it has no id' WHERE NOT EXISTS(SELECT 1 FROM history)";
+    rows(connection, sql, |row| row.get(0))
+}
+
+fn count(connection: &Connection, report: &mut IntegrityReport) -> rusqlite::Result<()> {
+    let number = |sql: &str| {
+        connection.query_row(sql, [], |row| row.get(0)).map(|n: i64| u64::try_from(n).unwrap_or(0))
+    };
+    report.transitions = number("SELECT count(*) FROM transitions")?;
+    report.deliveries = number("SELECT count(*) FROM deliveries")?;
+    report.in_flight =
+        number("SELECT count(*) FROM deliveries WHERE state IN ('pending','sending')")?;
+    let newest = "SELECT max(detected_at) FROM transitions";
+    report.newest_at = connection.query_row(newest, [], |row| row.get(0))?;
+    report.removed = number("SELECT pruned_count FROM history")?;
+    Ok(())
+}
+
+pub(in crate::store) fn rows<T>(
+    connection: &Connection,
+    sql: &str,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    let mut statement = connection.prepare(sql)?;
+    statement.query_map([], read)?.collect()
+}
+
+/// Damage that a check of the structure counts up; a file with more is no better known for it.
+const FINDINGS_MAX: usize = 10_000;
+
+#[cfg(test)]
+#[path = "integrity_tests.rs"]
+mod tests;

@@ -1,0 +1,16 @@
+//! SQLite itself: connections, transactions, the lock, the check of schema and rows, backup and restore.
+//! What stands in the tables belongs to `store::tables`.
+
+pub mod backup;
+pub mod connection;
+pub mod database;
+pub mod application_id;
+pub mod integrity;
+pub mod lock;
+pub mod restore;
+pub mod clean_shutdown;
+pub mod schema_check;
+pub mod snapshot;
+pub mod time_limit;
+pub mod transaction;
+pub mod verify;

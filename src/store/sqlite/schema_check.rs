@@ -1,0 +1,133 @@
+//! The comparison of a database's schema with that which this program makes.
+//!
+//! Invariants: it reads `sqlite_schema` and no row of a table. A schema fits when its tables and
+//! indexes are ours to the byte and nothing else is there: no trigger, view, virtual table, or
+//! statistics of `ANALYZE`, all of which decide what a statement of ours does.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode, Row};
+
+use crate::store::error::{StoreError, damaged};
+use crate::store::migrations::{newest, reference_schema};
+use crate::text::sanitize::sanitize_line;
+
+/// Compares the schema with that of the version `schema`; zero is an empty database.
+///
+/// # Errors
+/// [`StoreError::Altered`] with every difference, [`StoreError::Damaged`] when SQLite cannot read
+/// the schema.
+pub(in crate::store) fn check(
+    connection: &Connection,
+    path: &Path,
+    schema: i64,
+) -> Result<(), StoreError> {
+    let unreadable = |source: rusqlite::Error| match source.sqlite_error_code() {
+        // A statement that selects from `sqlite_schema` fails so for what stands there only: a text
+        // or a number of objects that is too large, or what is no statement at all.
+        Some(ErrorCode::Unknown | ErrorCode::TooBig | ErrorCode::OperationAborted) => {
+            StoreError::Damaged { path: path.to_owned(), what: source.to_string() }
+        }
+        Some(ErrorCode::OperationInterrupted) => StoreError::Damaged {
+            path: path.to_owned(),
+            what: "its list of tables and indexes has no end".to_owned(),
+        },
+        _ => damaged(path, DOING, source),
+    };
+    let found = objects(connection).map_err(unreadable)?;
+    let made = |source| StoreError::sqlite(DOING, source);
+    let differences = if schema == newest() {
+        let ours = NEWEST.get_or_init(|| ours(schema).ok());
+        let ours = ours.as_ref().ok_or(rusqlite::Error::InvalidQuery).map_err(made)?;
+        differences(&found, ours)
+    } else {
+        differences(&found, &ours(schema).map_err(made)?)
+    };
+    match differences.is_empty() {
+        true => Ok(()),
+        false => Err(StoreError::Altered { path: path.to_owned(), differences }),
+    }
+}
+
+/// The tables and indexes of that version.
+fn ours(schema: i64) -> rusqlite::Result<Vec<Object>> {
+    reference_schema(schema).and_then(|model| objects(&model))
+}
+
+/// Those of the newest version: to make them takes a hundred times as long as to compare them.
+static NEWEST: OnceLock<Option<Vec<Object>>> = OnceLock::new();
+
+/// A row of `sqlite_schema`, without the place of its pages.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Object {
+    kind: String,
+    name: String,
+    table: String,
+    /// `None` for the index of a `PRIMARY KEY` or `UNIQUE`.
+    sql: Option<String>,
+}
+
+impl Object {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let text = |column| -> rusqlite::Result<Option<String>> {
+            Ok(match row.get_ref(column)? {
+                ValueRef::Null => None,
+                ValueRef::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
+                other => Some(format!("{other:?}")),
+            })
+        };
+        let [kind, name, table] = [text(0)?, text(1)?, text(2)?].map(Option::unwrap_or_default);
+        Ok(Self { kind, name, table, sql: text(3)? })
+    }
+
+    fn is_named_like(&self, other: &Self) -> bool {
+        (&self.kind, &self.name) == (&other.kind, &other.name)
+    }
+
+    fn shown(&self) -> String {
+        let [kind, name] = [&self.kind, &self.name].map(|text| sanitize_line(text, NAME_CHARS_MAX));
+        format!("{kind} `{name}`")
+    }
+}
+
+fn objects(connection: &Connection) -> rusqlite::Result<Vec<Object>> {
+    let sql = "SELECT type, name, tbl_name, sql FROM sqlite_schema";
+    let mut statement = connection.prepare(sql)?;
+    let mut objects: Vec<Object> =
+        statement.query_map([], Object::read)?.collect::<rusqlite::Result<_>>()?;
+    objects.sort();
+    Ok(objects)
+}
+
+fn differences(found: &[Object], expected: &[Object]) -> Vec<String> {
+    if found == expected {
+        return Vec::new();
+    }
+    let is_among = |all: &[Object], it: &Object| all.iter().any(|other| other.is_named_like(it));
+    // An index without a text belongs to a table that is named.
+    let is_told = |it: &&Object| it.sql.is_some();
+    let mut foreign: Vec<&Object> =
+        found.iter().filter(is_told).filter(|it| !is_among(expected, it)).collect();
+    // What would run comes first: `trigger` and `view` are the last words.
+    foreign.sort_by(|one, other| other.kind.cmp(&one.kind));
+    let foreign = foreign.into_iter().map(|it| format!("the {} is none of ours", it.shown()));
+    let other = expected.iter().filter(is_told).filter(|it| !found.contains(it));
+    let other = other.map(|it| match is_among(found, it) {
+        true => format!("the {} is not as this program makes it", it.shown()),
+        false => format!("the {} is missing", it.shown()),
+    });
+    let mut differences: Vec<String> = foreign.chain(other).collect();
+    if differences.is_empty() {
+        differences.push("its list of tables and indexes contradicts itself".to_owned());
+    }
+    differences
+}
+
+const DOING: &str = "comparing the schema";
+const NAME_CHARS_MAX: usize = 80;
+
+#[cfg(test)]
+#[path = "schema_check_tests.rs"]
+mod tests;

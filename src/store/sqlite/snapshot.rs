@@ -1,0 +1,244 @@
+//! One state of the database for whoever only reads, beside a daemon or without one.
+//!
+//! What always holds: nothing is made beside the database and nothing of it is changed, so the next
+//! start finds what the last one left; what is read is one committed state. Where the files of a
+//! log and its index are there, SQLite reads them as everybody does. Else the files are read as
+//! they lie, without an index on disk, and read again when they changed meanwhile.
+//!
+//! Not for the process that writes: closing a file gives up all locks that a process has on it.
+
+use std::fs::{self, File, Metadata};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use rusqlite::{OpenFlags, ffi};
+use rustix::fs::MemfdFlags;
+
+use crate::files::paths::with_suffix;
+use crate::store::error::{ErrorContext as _, StoreError};
+use crate::store::files::obstacle::{self, OpenFor, SQLITE_ENDS};
+use crate::store::files::permissions;
+use crate::store::sqlite::application_id;
+use crate::store::sqlite::connection::{self, BUSY_TIMEOUT};
+use crate::store::sqlite::database;
+use crate::store::sqlite::transaction::Database;
+
+/// Reads one state of the database at `path`, of this or an older schema. It reads again from the
+/// beginning when the files changed meanwhile.
+///
+/// # Errors
+/// [`StoreError::Absent`] when there is none, [`StoreError::Blank`] when there is nothing in it,
+/// [`StoreError::Blocked`] when this user may not read it, or somebody else could have written it;
+/// when it is damaged, altered, foreign or newer; what `read` fails with.
+pub(in crate::store) fn read<T>(
+    path: &Path,
+    mut read: impl FnMut(Database) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut index = Index::Wanted;
+    let mut last = StoreError::Busy { doing: DOING };
+    for tried in 0..ATTEMPTS_MAX {
+        thread::sleep(PAUSE * tried);
+        let files = Files::hold(path, index)?;
+        let done = files.open().and_then(&mut read);
+        match done {
+            Err(failure) if index == Index::Wanted && is_one(&failure, &UNMAPPABLE) => {
+                index = Index::Unusable;
+            }
+            Err(failure) if is_one(&failure, &UNSETTLED) => last = failure,
+            done if files.are_as_they_were() => {
+                return done.map_err(|failure| obstacle::explain(path, OpenFor::Read, failure));
+            }
+            _ => {}
+        }
+    }
+    Err(obstacle::explain(path, OpenFor::Read, last))
+}
+
+/// Whether the index of a log that is on disk is of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Index {
+    Wanted,
+    /// The file system cannot map it into memory, so that no daemon can use it either.
+    Unusable,
+}
+
+fn is_one(failure: &StoreError, codes: &[i32]) -> bool {
+    let StoreError::Sqlite { source, .. } = failure else { return false };
+    source.sqlite_error().is_some_and(|it| codes.contains(&it.extended_code))
+}
+
+/// The files of a database, as they were found; held so that those of the log do not vanish.
+struct Files {
+    path: PathBuf,
+    mode: OpenMode,
+    /// What each of them was like, if they are read as they lie.
+    states: Option<[FileState; 2]>,
+    /// Dropped last: with it the process gives up every lock on the database.
+    _database: File,
+}
+
+/// How a database is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OpenMode {
+    /// As everybody does, by the index that is there or, without a log, with locks on the file.
+    Shared,
+    /// As it lies with its log, whose index is in this process alone.
+    WithLog,
+    /// As it lies: there is nothing in a log.
+    Alone,
+}
+
+impl Files {
+    fn hold(path: &Path, wanted: Index) -> Result<Self, StoreError> {
+        match fs::metadata(path) {
+            Ok(found) if !found.is_file() => return Err(application_id::no_regular_file(path)),
+            Ok(_) => {}
+            Err(failure) => return Err(obstacle::missing(path, failure)),
+        }
+        obstacle::refuse_irregular(path, &SQLITE_ENDS)?;
+        permissions::check(path, OpenFor::Read)?;
+        let mut database = open_file(path)?;
+        share(&database)?;
+        let [log, index, journal] = SQLITE_ENDS.map(|end| with_suffix(path, end));
+        let length = |file: &Path| fs::symlink_metadata(file).ok().map(|found| found.len());
+        let way = match (length(&log), length(&index), length(&journal)) {
+            (Some(_), Some(_), _) if wanted == Index::Wanted => OpenMode::Shared,
+            (Some(1..), ..) => OpenMode::WithLog,
+            // What is half written can be undone by whoever may write, and by nobody else.
+            (_, _, Some(1..)) => {
+                // SQLite undoes it under a lock that it shares with nobody, not even with us.
+                database = open_file(path)?;
+                OpenMode::Shared
+            }
+            (Some(0) | None, _, _) => OpenMode::Alone,
+        };
+        let states = (way != OpenMode::Shared).then(|| settled(path, &log));
+        Ok(Self { path: path.to_owned(), mode: way, states, _database: database })
+    }
+
+    fn open(&self) -> Result<Database, StoreError> {
+        let options = match self.mode {
+            OpenMode::Shared => return database::open_any_version(&self.path),
+            OpenMode::WithLog => "mode=ro&vfs=unix-none",
+            OpenMode::Alone => "mode=ro&immutable=1",
+        };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let uri = application_id::uri(&self.path, options).map_err(|source| StoreError::Disk {
+            doing: DOING,
+            path: self.path.clone(),
+            source,
+        })?;
+        let connection = connection::open(Path::new(&uri), flags)?;
+        if self.mode == OpenMode::WithLog {
+            // Whoever has the database alone needs no index on disk.
+            connection
+                .pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))
+                .doing(DOING)?;
+        }
+        let database = Database::new(connection, &self.path, OpenFor::Read)?;
+        match database.schema() {
+            0 => Err(StoreError::Empty { path: self.path.clone() }),
+            _ => Ok(database),
+        }
+    }
+
+    fn are_as_they_were(&self) -> bool {
+        let Some([database, log]) = &self.states else { return true };
+        let same_log =
+            self.mode == OpenMode::Alone || *log == FileState::of(&with_suffix(&self.path, "-wal"));
+        same_log && *database == FileState::of(&self.path)
+    }
+}
+
+fn open_file(path: &Path) -> Result<File, StoreError> {
+    let failed = |source| StoreError::Disk { doing: DOING, path: path.to_owned(), source };
+    File::open(path)
+        .map_err(failed)
+        .map_err(|failure| obstacle::explain(path, OpenFor::Read, failure))
+}
+
+/// Takes the lock that everybody takes who has the database open: whoever closes it last, and would
+/// remove its log, does not while there is another. A file system without locks has none to take.
+fn share(database: &File) -> Result<(), StoreError> {
+    let lock = libc::flock {
+        l_type: SHARED,
+        l_whence: BEGINNING,
+        l_start: SHARED_FIRST,
+        l_len: SHARED_SIZE,
+        l_pid: 0,
+    };
+    for _ in 0..BUSY_TIMEOUT.as_millis() / PAUSE.as_millis() {
+        match fcntl(database.as_fd(), FcntlArg::F_OFD_SETLK(&lock)) {
+            Err(Errno::EAGAIN | Errno::EACCES | Errno::EINTR) => thread::sleep(PAUSE),
+            Ok(_) | Err(_) => return Ok(()),
+        }
+    }
+    Err(StoreError::Busy { doing: DOING })
+}
+
+/// The states of the database and its log, so that a write that comes later shows: the clock of
+/// the file system has moved on since the last one.
+fn settled(database: &Path, log: &Path) -> [FileState; 2] {
+    let mut states = [database, log].map(FileState::of);
+    for _ in 0..PAUSES_MAX {
+        if states.iter().all(FileState::is_past) {
+            break;
+        }
+        thread::sleep(PAUSE);
+        states = [database, log].map(FileState::of);
+    }
+    states
+}
+
+/// What a write to a file changes; nothing where there is none. Its owner and mode are not in it:
+/// some file systems set them whenever a file is opened.
+#[derive(Debug, PartialEq, Eq)]
+struct FileState(Option<[i64; 5]>);
+
+impl FileState {
+    fn of(path: &Path) -> Self {
+        let described = |it: Metadata| {
+            let [device, inode, size] = [it.dev(), it.ino(), it.size()].map(u64::cast_signed);
+            [device, inode, size, it.mtime(), it.mtime_nsec()]
+        };
+        Self(fs::metadata(path).ok().map(described))
+    }
+
+    /// Whether a change that is made now would bear another time than the last one.
+    fn is_past(&self) -> bool {
+        let Some([.., seconds, nanoseconds]) = self.0 else { return true };
+        // A file that is made now bears the time by which the kernel dates changes.
+        let made = rustix::fs::memfd_create(c"now", MemfdFlags::CLOEXEC).map(File::from);
+        let Ok(now) = made.map_err(Into::into).and_then(|made| made.metadata()) else {
+            return true;
+        };
+        match nanoseconds {
+            // Some file systems count by seconds, or by two.
+            0 => now.mtime() < seconds || now.mtime() > seconds + 2,
+            _ => (now.mtime(), now.mtime_nsec()) != (seconds, nanoseconds),
+        }
+    }
+}
+
+const DOING: &str = "reading the database";
+/// How often a database is read that changes while it is read.
+const ATTEMPTS_MAX: u32 = 20;
+/// What SQLite says where files cannot be mapped into memory that is shared.
+const UNMAPPABLE: [i32; 3] =
+    [ffi::SQLITE_IOERR_SHMMAP, ffi::SQLITE_IOERR_SHMOPEN, ffi::SQLITE_IOERR_SHMLOCK];
+/// What it says to whoever may not write, while whoever may has just come or gone.
+const UNSETTLED: [i32; 2] = [ffi::SQLITE_READONLY_RECOVERY, ffi::SQLITE_READONLY_CANTINIT];
+const PAUSE: Duration = Duration::from_millis(5);
+/// For as long as the slowest clock of a file system needs to move on, and some.
+const PAUSES_MAX: usize = 700;
+// Where SQLite has its locks (<https://www.sqlite.org/fileformat2.html#the_lock_byte_page>).
+const SHARED_FIRST: libc::off_t = 0x4000_0002;
+const SHARED_SIZE: libc::off_t = 510;
+const SHARED: libc::c_short = libc::F_RDLCK as libc::c_short;
+const BEGINNING: libc::c_short = libc::SEEK_SET as libc::c_short;

@@ -1,0 +1,229 @@
+//! Time limits of transactions: SQLite asks every few thousand steps whether to go on.
+//!
+//! Invariants: a limit counts from the begin of its transaction. Once the daemon stops, a shorter
+//! one counts from then; after a statement was interrupted by that, nothing more is begun.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use crate::store::error::StoreError;
+use crate::store::sqlite::connection::BUSY_TIMEOUT;
+
+/// Kinds of work that are limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::store) enum Work {
+    /// Any but the following.
+    Normal,
+    /// A look at the schema of a file, which has a few pages; those of some files have no end.
+    Schema,
+    /// A step of the retention, which reads some thousand rows wherever they are on the disk.
+    Retention,
+}
+
+/// How long the transactions of a connection may take.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Limits {
+    /// [`Work::Usual`].
+    pub(in crate::store) usual: Duration,
+    /// [`Work::Schema`].
+    pub(in crate::store) schema: Duration,
+    /// [`Work::Retention`].
+    pub(in crate::store) retention: Duration,
+    /// Any of them once the daemon stops.
+    pub(in crate::store) after_stop: Duration,
+}
+
+impl Default for Limits {
+    /// The loops wait for a few transactions in a row, and the watchdog gives the store 90 seconds.
+    fn default() -> Self {
+        Self {
+            usual: Duration::from_secs(20),
+            schema: Duration::from_secs(5),
+            retention: Duration::from_secs(40),
+            after_stop: Duration::from_secs(3),
+        }
+    }
+}
+
+/// The time limit of one connection; clones are the same.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct TimeLimit(Arc<State>);
+
+/// Times are milliseconds since `origin`.
+#[derive(Debug)]
+struct State {
+    limits: Limits,
+    origin: Instant,
+    begun_at: AtomicU64,
+    ends_at: AtomicU64,
+    stopping_at: AtomicU64,
+    is_interrupted_by_stop: AtomicBool,
+}
+
+/// A transaction that is limited for as long as this lives.
+#[derive(Debug)]
+pub(in crate::store) struct Limited(TimeLimit);
+
+impl TimeLimit {
+    /// Limits the transactions of a connection from now on.
+    pub(in crate::store) fn of(
+        connection: &mut Connection,
+        limits: Limits,
+    ) -> rusqlite::Result<Self> {
+        let limit = Self(Arc::new(State {
+            limits,
+            origin: Instant::now(),
+            begun_at: AtomicU64::new(0),
+            ends_at: AtomicU64::new(NEVER),
+            stopping_at: AtomicU64::new(NEVER),
+            is_interrupted_by_stop: AtomicBool::new(false),
+        }));
+        let asked = limit.clone();
+        connection.progress_handler(STEPS, Some(move || asked.is_over()))?;
+        Ok(limit)
+    }
+
+    /// Begins to count.
+    ///
+    /// # Errors
+    /// [`StoreError::Interrupted`] when a statement was interrupted since the daemon stops.
+    pub(in crate::store) fn begin(
+        &self,
+        doing: &'static str,
+        work: Work,
+    ) -> Result<Limited, StoreError> {
+        if self.0.is_interrupted_by_stop.load(Ordering::Relaxed) {
+            return Err(StoreError::Interrupted { doing });
+        }
+        let limit = match work {
+            Work::Normal => self.0.limits.usual,
+            Work::Schema => self.0.limits.schema,
+            Work::Retention => self.0.limits.retention,
+        };
+        let now = self.now();
+        self.0.begun_at.store(now, Ordering::Relaxed);
+        let ends_at = now.saturating_add(milliseconds(limit)).min(NEVER - 1);
+        self.0.ends_at.store(ends_at, Ordering::Relaxed);
+        Ok(Limited(self.clone()))
+    }
+
+    /// Leaves what is under way, and what comes, the time after a stop.
+    pub(in crate::store) fn stop(&self) {
+        self.0.stopping_at.fetch_min(self.now(), Ordering::Relaxed);
+    }
+
+    /// Whether [`Self::stop`] was called.
+    pub(in crate::store) fn is_stopping(&self) -> bool {
+        self.0.stopping_at.load(Ordering::Relaxed) != NEVER
+    }
+
+    /// How long a transaction may wait for the lock of another process: once the daemon stops, what
+    /// is left of the time after a stop, and a little, so that a short lock fails nothing.
+    pub(in crate::store) fn lock_timeout(&self) -> Duration {
+        let stopping_at = self.0.stopping_at.load(Ordering::Relaxed);
+        if stopping_at == NEVER {
+            return BUSY_TIMEOUT;
+        }
+        let ends_at = stopping_at.saturating_add(milliseconds(self.0.limits.after_stop));
+        let left = Duration::from_millis(ends_at.saturating_sub(self.now()));
+        left.clamp(LOCK_TIMEOUT_MIN, BUSY_TIMEOUT)
+    }
+
+    fn is_over(&self) -> bool {
+        let State { limits, begun_at, ends_at, stopping_at, is_interrupted_by_stop, .. } = &*self.0;
+        let (now, ends_at) = (self.now(), ends_at.load(Ordering::Relaxed));
+        if ends_at == NEVER {
+            return false;
+        }
+        let since = stopping_at.load(Ordering::Relaxed).max(begun_at.load(Ordering::Relaxed));
+        let is_stopped = now >= since.saturating_add(milliseconds(limits.after_stop));
+        if is_stopped {
+            is_interrupted_by_stop.store(true, Ordering::Relaxed);
+        }
+        is_stopped || now >= ends_at
+    }
+
+    fn now(&self) -> u64 {
+        milliseconds(self.0.origin.elapsed())
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        self.0.0.ends_at.store(NEVER, Ordering::Relaxed);
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(NEVER)
+}
+
+const NEVER: u64 = u64::MAX;
+/// Longer than this program itself ever holds a lock, as a rule.
+const LOCK_TIMEOUT_MIN: Duration = Duration::from_millis(500);
+/// Steps of SQLite's machine between two questions: less than a millisecond, as a rule.
+pub(in crate::store) const STEPS: i32 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENDLESS: &str = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)
+                           SELECT count(*) FROM n";
+
+    fn run(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
+        connection.query_row(sql, [], |row| row.get(0))
+    }
+
+    fn is_interrupted(done: &rusqlite::Result<i64>) -> bool {
+        let code = done.as_ref().err().and_then(rusqlite::Error::sqlite_error_code);
+        code == Some(rusqlite::ErrorCode::OperationInterrupted)
+    }
+
+    const SHORT: Duration = Duration::from_millis(50);
+
+    fn limited(usual: Duration, after_stop: Duration) -> (Connection, TimeLimit) {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let limits = Limits { usual, after_stop, ..Limits::default() };
+        let limit = TimeLimit::of(&mut connection, limits).unwrap();
+        (connection, limit)
+    }
+
+    #[test]
+    fn a_statement_that_never_ends_is_interrupted_and_the_next_one_runs() {
+        let (connection, limit) = limited(SHORT, SHORT);
+        let limited = limit.begin("testing", Work::Normal).unwrap();
+        assert!(is_interrupted(&run(&connection, ENDLESS)));
+        drop(limited);
+        let _limited = limit.begin("testing", Work::Retention).unwrap();
+        let long = ENDLESS.replace("FROM n)", "FROM n WHERE x < 100000)");
+        assert_eq!(run(&connection, &long).unwrap(), 100_000);
+    }
+
+    #[test]
+    fn what_has_no_limit_is_not_interrupted() {
+        let (connection, limit) = limited(Duration::ZERO, Duration::ZERO);
+        drop(limit.begin("testing", Work::Normal).unwrap());
+        limit.stop();
+        let long = ENDLESS.replace("FROM n)", "FROM n WHERE x < 1000000)");
+        assert_eq!(run(&connection, &long).unwrap(), 1_000_000);
+    }
+
+    #[test]
+    fn a_stop_ends_what_never_ends_and_nothing_is_begun_after_it() {
+        let (connection, limit) = limited(Duration::MAX, SHORT);
+        // What ends in time goes on.
+        limit.stop();
+        let limited = limit.begin("testing", Work::Normal).unwrap();
+        assert_eq!(run(&connection, "SELECT 1").unwrap(), 1);
+        drop(limited);
+        let limited = limit.begin("testing", Work::Normal).unwrap();
+        assert!(is_interrupted(&run(&connection, ENDLESS)));
+        drop(limited);
+        let refused = limit.begin("testing", Work::Normal).unwrap_err();
+        assert!(matches!(refused, StoreError::Interrupted { doing: "testing" }), "{refused}");
+    }
+}

@@ -1,0 +1,257 @@
+//! A database of ours that is open: every transaction on it begins with a look at the schema.
+//!
+//! Invariants: nothing is read or written but in a transaction whose schema was compared with ours,
+//! also when another process has changed it since the opening. Every transaction has a time limit,
+//! except of work that may take long.
+
+use std::cell::Cell;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use crate::store::error::{ErrorContext as _, StoreError};
+use crate::store::files::obstacle::OpenFor;
+use crate::store::files::permissions;
+use crate::store::sqlite::application_id::{self, Identity, schema_version};
+use crate::store::sqlite::schema_check;
+use crate::store::sqlite::time_limit::{self, Limits, TimeLimit, Work};
+
+/// An open database.
+#[derive(Debug)]
+pub(in crate::store) struct Database {
+    connection: Connection,
+    path: PathBuf,
+    schema: i64,
+    /// `PRAGMA schema_version` when the schema was last compared; it changes with every change of
+    /// the schema (<https://www.sqlite.org/pragma.html#pragma_schema_version>).
+    compared_at: Cell<i64>,
+    limit: TimeLimit,
+}
+
+impl Database {
+    /// Compares the schema of the database at `path`, whose number may be an older one, and looks
+    /// again whose its files are: in a shared folder they could have been exchanged before they
+    /// were opened.
+    ///
+    /// # Errors
+    /// As [`application_id::identify`] and [`permissions::check`].
+    pub(in crate::store) fn new(
+        mut connection: Connection,
+        path: &Path,
+        wanted: OpenFor,
+    ) -> Result<Self, StoreError> {
+        let Identity { schema, schema_version } = application_id::identify(&mut connection, path)?;
+        permissions::check(path, wanted)?;
+        let limit = TimeLimit::of(&mut connection, Limits::default()).doing(OPENING)?;
+        let (path, compared_at) = (path.to_owned(), Cell::new(schema_version));
+        Ok(Self { connection, path, schema, compared_at, limit })
+    }
+
+    /// The number of its schema; zero when there is nothing in it yet.
+    pub(in crate::store) const fn schema(&self) -> i64 {
+        self.schema
+    }
+
+    /// The limit of its transactions.
+    pub(in crate::store) const fn time_limit(&self) -> &TimeLimit {
+        &self.limit
+    }
+
+    /// Reads one state, for no longer than that kind of work may take.
+    ///
+    /// # Errors
+    /// When the schema is no longer ours; what `work` fails with.
+    pub(in crate::store) fn read<T>(
+        &self,
+        doing: &'static str,
+        kind: Work,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let _limited = self.limit.begin(doing, kind)?;
+        self.read_for_long(doing, work)
+    }
+
+    /// As [`Self::read`], for work that takes as long as the database is large.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(in crate::store) fn read_for_long<T>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.connection.busy_timeout(self.limit.lock_timeout()).doing(doing)?;
+        let transaction = self.connection.unchecked_transaction().doing(doing)?;
+        self.compare_again(&transaction, doing)?;
+        let done = work(&transaction).doing(doing)?;
+        // Nothing was written, so no failure here changes what was read.
+        drop(transaction.commit());
+        Ok(done)
+    }
+
+    /// Writes in a transaction that can never fail to upgrade from reading to writing, for no
+    /// longer than that kind of work may take; commits unless `work` fails.
+    ///
+    /// # Errors
+    /// When the schema is no longer ours; what `work` fails with, and the commit.
+    pub(in crate::store) fn write<T>(
+        &mut self,
+        doing: &'static str,
+        kind: Work,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.transact(doing, kind, |transaction| work(transaction).doing(doing))
+    }
+
+    /// As [`Self::write`], for work that says itself what it fails at.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(in crate::store) fn transact<T>(
+        &mut self,
+        doing: &'static str,
+        kind: Work,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let _limited = self.limit.begin(doing, kind)?;
+        self.connection.busy_timeout(self.limit.lock_timeout()).doing(doing)?;
+        let transaction =
+            Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
+                .doing(doing)?;
+        self.compare_again(&transaction, doing)?;
+        let done = work(&transaction)?;
+        transaction.commit().doing(doing)?;
+        Ok(done)
+    }
+
+    /// Does what SQLite does in no transaction of ours: copies, checkpoints. Such statements name
+    /// no table.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub(in crate::store) fn execute(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+    ) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query(parameters)?;
+        while rows.next()?.is_some() {}
+        Ok(())
+    }
+
+    /// Copies the database into the empty file at `path`, unless the copy becomes larger than
+    /// `bytes_max`: pages that are damaged can have rows without an end.
+    ///
+    /// # Errors
+    /// When SQLite fails, or is interrupted for the size of the copy.
+    pub(in crate::store) fn copy_into(
+        mut self,
+        path: &str,
+        bytes_max: u64,
+    ) -> rusqlite::Result<()> {
+        let copy = PathBuf::from(path);
+        let is_too_large = move || fs::metadata(&copy).is_ok_and(|it| it.len() > bytes_max);
+        self.connection.progress_handler(time_limit::STEPS, Some(is_too_large))?;
+        self.execute("VACUUM INTO ?1", [path])
+    }
+
+    /// How many rows this connection has changed.
+    pub(in crate::store) fn total_changes(&self) -> u64 {
+        self.connection.total_changes()
+    }
+
+    /// A number that changes when anybody else has written to the database
+    /// (<https://www.sqlite.org/pragma.html#pragma_data_version>).
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(in crate::store) fn data_version(&self) -> rusqlite::Result<i64> {
+        self.connection.pragma_query_value(None, "data_version", |row| row.get(0))
+    }
+
+    /// Compares the schema within a transaction, if it was changed since that was last done.
+    fn compare_again(
+        &self,
+        transaction: &Connection,
+        doing: &'static str,
+    ) -> Result<(), StoreError> {
+        let now = schema_version(transaction).doing(doing)?;
+        if now != self.compared_at.get() {
+            let altered = schema_check::check(transaction, &self.path, self.schema);
+            altered.map_err(|failure| match self.limit.is_stopping() {
+                // It is not waited for until it is ours again.
+                true => StoreError::Interrupted { doing },
+                false => failure,
+            })?;
+            self.compared_at.set(now);
+        }
+        Ok(())
+    }
+}
+
+const OPENING: &str = "opening the database";
+
+#[cfg(test)]
+impl Database {
+    /// Other limits than those by default.
+    pub(in crate::store) fn set_limits(&mut self, limits: Limits) {
+        self.limit = TimeLimit::of(&mut self.connection, limits).unwrap();
+    }
+
+    /// The connection itself.
+    pub(in crate::store) const fn raw(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::time::Duration;
+
+    use rusqlite::OpenFlags;
+
+    use super::*;
+    use crate::store::sqlite::connection::open;
+
+    #[test]
+    fn files_that_were_exchanged_while_they_were_opened_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        fs::write(&path, "").unwrap();
+        let connection = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+        for wanted in [OpenFor::Read, OpenFor::Write] {
+            let connection = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+            let refused = Database::new(connection, &path, wanted).unwrap_err();
+            assert!(matches!(refused, StoreError::Blocked { .. }), "{refused}");
+        }
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(Database::new(connection, &path, OpenFor::Write).unwrap().schema(), 0);
+    }
+
+    #[test]
+    fn after_a_stop_the_lock_of_another_process_is_waited_for_briefly() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let (mut database, _) = crate::store::sqlite::database::open_for_writing(&path).unwrap();
+        let locker = Connection::open(&path).unwrap();
+        locker.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        database.set_limits(Limits { after_stop: Duration::ZERO, ..Limits::default() });
+        let timeout = |database: &Database| -> i64 {
+            database.raw().pragma_query_value(None, "busy_timeout", |row| row.get(0)).unwrap()
+        };
+        assert_eq!(timeout(&database), 5000);
+        database.time_limit().stop();
+        for _ in 0..3 {
+            let refused = database.write("testing", Work::Normal, |_| Ok(())).unwrap_err();
+            assert!(matches!(refused, StoreError::Busy { .. }), "{refused}");
+            assert_eq!(timeout(&database), 500);
+        }
+        locker.execute_batch("ROLLBACK").unwrap();
+        database.write("testing", Work::Normal, |_| Ok(())).unwrap();
+    }
+}

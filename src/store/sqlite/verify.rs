@@ -1,0 +1,32 @@
+//! The check of a database file: its schema, and everything in it.
+//!
+//! It reads one state of the file, beside a daemon or without one, and changes nothing. No row is
+//! read where the schema is not ours.
+
+use std::path::Path;
+
+use crate::store::error::StoreError;
+use crate::store::sqlite::integrity::{IntegrityCheck, IntegrityFinding, IntegrityReport, examine};
+use crate::store::sqlite::snapshot;
+
+/// Checks the database at `path`, of this or an older schema.
+///
+/// # Errors
+/// When there is none, it is newer than this program, or it cannot be opened; damage is a finding.
+pub fn verify(path: &Path) -> Result<IntegrityReport, StoreError> {
+    let examined = snapshot::read(path, |database| {
+        // One state, whatever a daemon writes meanwhile.
+        database.read_for_long("checking the database", |connection| {
+            Ok(examine(connection, database.schema()))
+        })
+    });
+    let found = match examined {
+        Err(StoreError::Damaged { what, .. }) => vec![what],
+        // What it would do to a statement of ours is not known, so no row is read.
+        Err(StoreError::Altered { differences, .. }) => differences,
+        examined => return examined,
+    };
+    let findings =
+        found.into_iter().map(|what| IntegrityFinding { part: IntegrityCheck::Structure, what });
+    Ok(IntegrityReport { findings: findings.collect(), ..IntegrityReport::default() })
+}

@@ -1,0 +1,68 @@
+//! Rows of `accounts` and `discovered`: what lists of an account's avatars have shown.
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
+use crate::domain::polling::connectivity::Outage;
+use crate::domain::time::timestamp::Timestamp;
+use crate::store::tables::conditions;
+
+/// What is remembered of an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountState {
+    /// When a whole list of its avatars was first seen.
+    pub listed_at: Option<Timestamp>,
+    /// The avatars that lists showed and the config does not name.
+    pub discovered: Vec<AvatarId>,
+    /// That nothing can be seen with its key, if that was told and holds.
+    pub outage: Option<Outage>,
+}
+
+pub(in crate::store) fn find(
+    connection: &Connection,
+    account: &AccountName,
+) -> rusqlite::Result<AccountState> {
+    let listed_at = connection
+        .prepare_cached("SELECT listed_at FROM accounts WHERE name = ?1")?
+        .query_row([account], |row| row.get(0))
+        .optional()?;
+    let mut statement = connection
+        .prepare_cached("SELECT avatar_id FROM discovered WHERE account = ?1 ORDER BY avatar_id")?;
+    let discovered = statement.query_map([account], |row| row.get(0))?;
+    Ok(AccountState {
+        listed_at,
+        discovered: discovered.collect::<rusqlite::Result<_>>()?,
+        outage: conditions::account_outage(connection, account)?,
+    })
+}
+
+/// Notes the first whole list of an account.
+pub(in crate::store) fn listed(
+    connection: &Connection,
+    account: &AccountName,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO accounts(name, listed_at) VALUES(?1, ?2) ON CONFLICT(name) DO NOTHING",
+        )?
+        .execute((account, at))
+        .map(drop)
+}
+
+/// Notes that a list showed an avatar that the config does not name.
+pub(in crate::store) fn discovered(
+    connection: &Connection,
+    account: &AccountName,
+    id: &AvatarId,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO discovered(avatar_id, account, discovered_at) VALUES(?1, ?2, ?3)
+             ON CONFLICT(avatar_id) DO UPDATE SET account = excluded.account",
+        )?
+        .execute((id, account, at))
+        .map(drop)
+}

@@ -1,0 +1,225 @@
+//! Rows of `channels`: how each channel is doing, beyond what the config says of it.
+//!
+//! What always holds: time in which a channel may not be told does not count against what waits
+//! for it; a channel that is not in the config keeps its row and all that waits.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, Row, named_params};
+
+use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_health::{ChannelHealth, ChannelState};
+use crate::domain::time::timestamp::Timestamp;
+use crate::store::tables::recipients;
+
+/// A channel of the config, as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelTarget {
+    /// Its name.
+    pub name: ChannelName,
+    /// A name of its target that does not show it; another target is another channel.
+    pub fingerprint: String,
+}
+
+/// What registering the channels of a config found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChannelChanges {
+    /// Channels that were disabled and have another target now: they are told again.
+    pub enabled: Vec<ChannelName>,
+    /// Channels that are not in the config, with the number of deliveries that wait for them.
+    pub unconfigured: Vec<(ChannelName, u64)>,
+}
+
+/// Registers the channels of the config.
+pub(in crate::store) fn register(
+    connection: &Connection,
+    channels: &[ChannelTarget],
+    now: Timestamp,
+    boot_id: &str,
+) -> rusqlite::Result<ChannelChanges> {
+    let mut registration = ChannelChanges::default();
+    for ChannelTarget { name, fingerprint } in channels {
+        let known = connection
+            .prepare_cached("SELECT target_fp, unconfigured FROM channels WHERE id = ?1")?
+            .query_map([name], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)))?
+            .next()
+            .transpose()?;
+        let Some((before, was_absent)) = known else {
+            connection
+                .prepare_cached("INSERT INTO channels(id, target_fp) VALUES(?1, ?2)")?
+                .execute((name, fingerprint))?;
+            continue;
+        };
+        if was_absent {
+            connection
+                .prepare_cached("UPDATE channels SET unconfigured = 0 WHERE id = ?1")?
+                .execute([name])?;
+        }
+        if before != *fingerprint {
+            connection
+                .prepare_cached("UPDATE channels SET target_fp = ?2 WHERE id = ?1")?
+                .execute((name, fingerprint))?;
+            // What was wrong with the old target says nothing about the new one.
+            let health = find(connection, name)?;
+            let well =
+                ChannelHealth { failure_run: health.failure_run + 1, ..ChannelHealth::default() };
+            if health.state == ChannelState::Disabled {
+                registration.enabled.push(name.clone());
+            }
+            let state = match health.state {
+                ChannelState::Paused => ChannelState::Paused,
+                ChannelState::Active | ChannelState::Disabled => ChannelState::Active,
+            };
+            save(connection, name, &health, &ChannelHealth { state, ..well }, now)?;
+            recipients::forget(connection, name)?;
+            reschedule_pending(connection, name, now)?;
+        }
+        extend_expiry_for_pause(connection, name, now)?;
+    }
+    let known: BTreeSet<&ChannelName> = channels.iter().map(|channel| &channel.name).collect();
+    let rows: Vec<ChannelName> = connection
+        .prepare_cached("SELECT id FROM channels ORDER BY id")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for name in rows.into_iter().filter(|name| !known.contains(name)) {
+        connection
+            .prepare_cached(
+                "UPDATE channels SET unconfigured = 1 WHERE id = ?1 AND unconfigured = 0",
+            )?
+            .execute([&name])?;
+        extend_expiry_for_pause(connection, &name, now)?;
+        let waiting: i64 = connection
+            .prepare_cached(
+                "SELECT count(*) FROM deliveries WHERE channel_id = ?1
+                   AND (state = 'pending' OR (state = 'sending' AND lease_owner <> ?2))",
+            )?
+            .query_row((&name, boot_id), |row| row.get(0))?;
+        if waiting > 0 {
+            registration.unconfigured.push((name, u64::try_from(waiting).unwrap_or(0)));
+        }
+    }
+    Ok(registration)
+}
+
+/// Whether there is a row of that channel.
+pub(in crate::store) fn is_known(
+    connection: &Connection,
+    name: &ChannelName,
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS(SELECT 1 FROM channels WHERE id = ?1)")?
+        .query_row([name], |row| row.get(0))
+}
+
+/// How a channel is doing; one that is not known does well.
+pub(in crate::store) fn find(
+    connection: &Connection,
+    name: &ChannelName,
+) -> rusqlite::Result<ChannelHealth> {
+    let sql =
+        "SELECT state, reason, not_before, probe_at, half_open, failure_run, consecutive_failures,
+                      failure_since, first_failure_at, misconfigured_since, failing_since
+               FROM channels WHERE id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.query_map([name], read)?.next().unwrap_or_else(|| Ok(ChannelHealth::default()))
+}
+
+/// Writes how a channel is doing, if that changed.
+pub(in crate::store) fn save(
+    connection: &Connection,
+    name: &ChannelName,
+    before: &ChannelHealth,
+    health: &ChannelHealth,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    if before == health {
+        return Ok(());
+    }
+    connection
+        .prepare_cached(
+            "UPDATE channels SET state = :state, reason = :reason, not_before = :not_before,
+               probe_at = :probe_at, half_open = :half_open, failure_run = :failure_run,
+               consecutive_failures = :failing, failure_since = :failure_since,
+               first_failure_at = :first_failure_at, misconfigured_since = :misconfigured_since,
+               failing_since = :failing_since, updated_at = :now
+             WHERE id = :id",
+        )?
+        .execute(named_params! {
+            ":id": name,
+            ":state": health.state.name(),
+            ":reason": health.reason,
+            ":not_before": health.not_before,
+            ":probe_at": health.probe_at,
+            ":half_open": health.half_open,
+            ":failure_run": i64::try_from(health.failure_run).unwrap_or(i64::MAX),
+            ":failing": health.failing,
+            ":failure_since": health.failure_since,
+            ":first_failure_at": health.first_failure_at,
+            ":misconfigured_since": health.misconfigured_since,
+            ":failing_since": health.failing_since,
+            ":now": now,
+        })?;
+    if before.state == health.state {
+        return Ok(());
+    }
+    extend_expiry_for_pause(connection, name, now)
+}
+
+/// Makes due what waits for a later try.
+pub(in crate::store) fn reschedule_pending(
+    connection: &Connection,
+    name: &ChannelName,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE deliveries SET next_attempt_at = :now, updated_at = :now
+             WHERE channel_id = :channel AND state = 'pending' AND next_attempt_at > :now
+               AND attempts > 0",
+        )?
+        .execute(named_params! {":channel": name, ":now": now})
+        .map(drop)
+}
+
+/// Notes since when a channel may not be told; and when it may be told again, lengthens the life
+/// of what waited by as long as it had to.
+fn extend_expiry_for_pause(
+    connection: &Connection,
+    name: &ChannelName,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let parks = "UPDATE channels SET suspended_since = :now
+                 WHERE id = :channel AND suspended_since IS NULL
+                   AND (state <> 'active' OR unconfigured = 1)";
+    let parameters = named_params! {":channel": name, ":now": now};
+    connection.prepare_cached(parks)?.execute(parameters)?;
+    let lengthens = "UPDATE deliveries
+                     SET expires_at = expires_at + max(0, :now - max(created_at, (
+                       SELECT suspended_since FROM channels WHERE id = :channel)))
+                     WHERE channel_id = :channel AND state IN ('pending','sending')
+                       AND EXISTS(SELECT 1 FROM channels WHERE id = :channel AND state = 'active'
+                         AND unconfigured = 0 AND suspended_since IS NOT NULL)";
+    connection.prepare_cached(lengthens)?.execute(parameters)?;
+    let resumes = "UPDATE channels SET suspended_since = NULL
+                   WHERE id = :channel AND state = 'active' AND unconfigured = 0
+                     AND suspended_since IS NOT NULL";
+    connection.prepare_cached(resumes)?.execute(named_params! {":channel": name}).map(drop)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<ChannelHealth> {
+    let state: String = row.get(0)?;
+    Ok(ChannelHealth {
+        // The table takes no other word.
+        state: ChannelState::from_name(&state).unwrap_or_default(),
+        reason: row.get(1)?,
+        not_before: row.get(2)?,
+        probe_at: row.get(3)?,
+        half_open: row.get(4)?,
+        failure_run: row.get(5).map(|streak: i64| u64::try_from(streak).unwrap_or(0))?,
+        failing: row.get(6)?,
+        failure_since: row.get(7)?,
+        first_failure_at: row.get(8)?,
+        misconfigured_since: row.get(9)?,
+        failing_since: row.get(10)?,
+    })
+}

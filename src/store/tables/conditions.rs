@@ -1,0 +1,138 @@
+//! Rows of `conditions`: what was told to begin and not yet to end. Written and removed by the
+//! very events that tell it, so the two cannot differ; only why a config is rejected may be another
+//! by now.
+
+use rusqlite::{Connection, OptionalExtension as _, named_params};
+
+use crate::domain::account::AccountName;
+use crate::domain::condition::{Condition, ConditionSubject, OutageCause, Phase};
+use crate::domain::event::{Event, EventKind};
+use crate::domain::polling::avatar_conditions::REPORTED_STATUSES_MAX;
+use crate::domain::polling::connectivity::Outage;
+use crate::domain::time::timestamp::Timestamp;
+
+/// Notes what an event tells of a condition.
+pub(in crate::store) fn record(
+    connection: &Connection,
+    event: &Event,
+    condition: &Condition,
+) -> rusqlite::Result<()> {
+    let (kind, subject) = (event.kind.name(), subject(event, condition));
+    if event.kind == EventKind::AvatarStatusUnrecognized && condition.phase == Phase::Started {
+        record_unrecognized(connection, event.occurred_at, &condition.subject)?;
+    }
+    match condition.phase {
+        Phase::Started => connection
+            .prepare_cached(
+                "INSERT INTO conditions(kind, subject, since, cause, reason, event_id)
+                 VALUES(:kind, :subject, :since, :cause, :reason, :event)
+                 ON CONFLICT(kind, subject) DO UPDATE SET since = excluded.since,
+                   cause = excluded.cause, reason = excluded.reason, event_id = excluded.event_id",
+            )?
+            .execute(named_params! {
+                ":kind": kind,
+                ":subject": subject,
+                ":since": condition.started_at,
+                ":cause": cause(&condition.subject).map(OutageCause::name),
+                ":reason": condition.reason,
+                ":event": event.id,
+            }),
+        Phase::Resolved => connection
+            .prepare_cached("DELETE FROM conditions WHERE kind = ?1 AND subject = ?2")?
+            .execute((kind, subject)),
+    }
+    .map(drop)
+}
+
+/// Notes that an unrecognized status of an avatar was told, and forgets the oldest ones.
+fn record_unrecognized(
+    connection: &Connection,
+    told_at: Timestamp,
+    about: &ConditionSubject,
+) -> rusqlite::Result<()> {
+    let ConditionSubject::Avatar { id, status: Some(status), .. } = about else { return Ok(()) };
+    connection
+        .prepare_cached(
+            "INSERT INTO unrecognized(avatar_id, status, reported_at) VALUES(?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET reported_at = excluded.reported_at",
+        )?
+        .execute((id, status, told_at))?;
+    connection
+        .prepare_cached(
+            "DELETE FROM unrecognized WHERE avatar_id = ?1 AND status NOT IN (
+               SELECT status FROM unrecognized WHERE avatar_id = ?1
+               ORDER BY reported_at DESC, status DESC LIMIT ?2)",
+        )?
+        .execute((id, i64::try_from(REPORTED_STATUSES_MAX).unwrap_or(i64::MAX)))
+        .map(drop)
+}
+
+/// What a condition is about, so that no two are the same: of a recipient, its whole address.
+fn subject(event: &Event, condition: &Condition) -> String {
+    match &condition.subject {
+        ConditionSubject::Channel { name, recipient: Some(to) } => of_recipient(name.as_str(), to),
+        ConditionSubject::Channel { recipient: None, .. }
+        | ConditionSubject::Avatar { .. }
+        | ConditionSubject::Account { .. }
+        | ConditionSubject::Config => event.line(),
+    }
+}
+
+/// The subject of a condition of a recipient.
+fn of_recipient(channel: &str, recipient: &str) -> String {
+    format!("channel {channel} to {recipient}")
+}
+
+/// What was told of an account that is blind.
+pub(in crate::store) fn account_outage(
+    connection: &Connection,
+    account: &AccountName,
+) -> rusqlite::Result<Option<Outage>> {
+    connection
+        .prepare_cached(
+            "SELECT since, cause, reason FROM conditions WHERE kind = ?1 AND subject = ?2",
+        )?
+        .query_row((EventKind::AccountUnavailable.name(), format!("account {account}")), |row| {
+            let cause: Option<String> = row.get(1)?;
+            let reason: Option<String> = row.get(2)?;
+            Ok(Outage {
+                since: row.get(0)?,
+                cause: cause.and_then(|c| OutageCause::from_name(&c)).unwrap_or(UNKNOWN_CAUSE),
+                reason: reason.unwrap_or_default(),
+            })
+        })
+        .optional()
+}
+
+/// Since when the config has been told to be rejected, if it is.
+pub(in crate::store) fn config_rejected(
+    connection: &Connection,
+) -> rusqlite::Result<Option<Timestamp>> {
+    connection
+        .prepare_cached("SELECT since FROM conditions WHERE kind = ?1")?
+        .query_row([EventKind::ConfigRejected.name()], |row| row.get(0))
+        .optional()
+}
+
+/// Notes why the config is rejected now, if it is told to be.
+pub(in crate::store) fn set_rejected_reason(
+    connection: &Connection,
+    reason: &str,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE conditions SET reason = ?2 WHERE kind = ?1 AND reason IS NOT ?2")?
+        .execute((EventKind::ConfigRejected.name(), reason))
+        .map(drop)
+}
+
+const fn cause(about: &ConditionSubject) -> Option<OutageCause> {
+    match about {
+        ConditionSubject::Account { cause, .. } => Some(*cause),
+        ConditionSubject::Avatar { .. }
+        | ConditionSubject::Config
+        | ConditionSubject::Channel { .. } => None,
+    }
+}
+
+/// For a word that a newer version wrote.
+const UNKNOWN_CAUSE: OutageCause = OutageCause::InvalidResponse;

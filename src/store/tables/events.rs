@@ -1,0 +1,40 @@
+//! Rows of `events`: what is told, with its id and its frozen body.
+
+use rusqlite::{Connection, named_params};
+
+use crate::domain::event::{Event, Subject};
+use crate::store::pending_alerts;
+use crate::store::tables::conditions;
+
+/// Writes an event with its body, and what it tells of a condition; a trial has no row, as
+/// nothing happened.
+pub(in crate::store) fn insert(
+    connection: &Connection,
+    event: &Event,
+    body: &[u8],
+) -> rusqlite::Result<()> {
+    let transition = match &event.subject {
+        Subject::Transition { transition, .. } => Some(transition),
+        Subject::Condition(_) | Subject::DeadLetter(_) => None,
+        Subject::Ping { .. } => return Ok(()),
+    };
+    let sequence = transition.map(|it| i64::try_from(it.sequence).unwrap_or(i64::MAX));
+    connection
+        .prepare_cached(
+            "INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, body)
+             VALUES(:id, :type, :avatar, :seq, :at, :body)",
+        )?
+        .execute(named_params! {
+            ":id": event.id,
+            ":type": event.kind.name(),
+            ":avatar": event.avatar_id(),
+            ":seq": sequence,
+            ":at": event.occurred_at,
+            ":body": body,
+        })?;
+    match &event.subject {
+        Subject::Condition(condition) => conditions::record(connection, event, condition),
+        Subject::DeadLetter(letter) => pending_alerts::mark_reported(connection, letter),
+        Subject::Transition { .. } | Subject::Ping { .. } => Ok(()),
+    }
+}

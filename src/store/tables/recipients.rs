@@ -1,0 +1,134 @@
+//! Rows of `recipients`: how each recipient of a channel is doing, where a channel has any.
+//!
+//! A row is made with the first attempt that ends, and stays: what was told of it has to end.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
+
+use crate::domain::delivery::DeliveryId;
+use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::recipient_health::RecipientHealth;
+use crate::domain::time::timestamp::Timestamp;
+
+/// How a recipient is doing; one that is not known does well.
+pub(in crate::store) fn find(
+    connection: &Connection,
+    channel: &ChannelName,
+    recipient: &str,
+) -> rusqlite::Result<RecipientHealth> {
+    let sql = "SELECT accepted_at, failure_since, failing_since, reason FROM recipients
+               WHERE channel_id = ?1 AND recipient = ?2";
+    let found = connection.prepare_cached(sql)?.query_row((channel, recipient), read).optional()?;
+    Ok(found.unwrap_or_default())
+}
+
+/// When any other recipient of the channel last took a message.
+pub(in crate::store) fn others_delivered_at(
+    connection: &Connection,
+    channel: &ChannelName,
+    recipient: &str,
+) -> rusqlite::Result<Option<Timestamp>> {
+    let sql = "SELECT max(accepted_at) FROM recipients WHERE channel_id = ?1 AND recipient <> ?2";
+    connection.prepare_cached(sql)?.query_row((channel, recipient), |row| row.get(0))
+}
+
+/// Writes how a recipient is doing.
+pub(in crate::store) fn save(
+    connection: &Connection,
+    channel: &ChannelName,
+    recipient: &str,
+    health: &RecipientHealth,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO recipients(channel_id, recipient, accepted_at, failure_since,
+                                      failing_since, reason)
+               VALUES(:channel, :recipient, :accepted_at, :failure_since, :failing_since, :reason)
+               ON CONFLICT(channel_id, recipient) DO UPDATE SET accepted_at = excluded.accepted_at,
+                 failure_since = excluded.failure_since, failing_since = excluded.failing_since,
+                 reason = excluded.reason";
+    connection
+        .prepare_cached(sql)?
+        .execute(named_params! {
+            ":channel": channel,
+            ":recipient": recipient,
+            ":accepted_at": health.delivered_at,
+            ":failure_since": health.failure_since,
+            ":failing_since": health.failing_since,
+            ":reason": health.reason,
+        })
+        .map(drop)
+}
+
+/// The channel takes messages again, and operators knew that it did not.
+pub(in crate::store) fn on_channel_recovered(
+    connection: &Connection,
+    channel: &ChannelName,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let sql = "SELECT recipient FROM recipients WHERE channel_id = ?1 AND failure_since IS NOT NULL
+                 AND failing_since IS NULL";
+    let mut waiting = connection.prepare_cached(sql)?;
+    let waiting = waiting.query_map([channel], |row| row.get(0))?;
+    for recipient in waiting.collect::<rusqlite::Result<Vec<String>>>()? {
+        let health = find(connection, channel, &recipient)?.on_channel_recovered(now);
+        save(connection, channel, &recipient, &health)?;
+    }
+    Ok(())
+}
+
+/// The channel has another target: what was wrong before says nothing about it.
+pub(in crate::store) fn forget(
+    connection: &Connection,
+    channel: &ChannelName,
+) -> rusqlite::Result<()> {
+    let sql = "UPDATE recipients
+               SET accepted_at = NULL, failure_since = NULL, failing_since = NULL, reason = NULL
+               WHERE channel_id = ?1";
+    connection.prepare_cached(sql)?.execute([channel]).map(drop)
+}
+
+/// The recipients of a channel that operators have to know of, longest first.
+pub(in crate::store) fn failing(
+    connection: &Connection,
+    channel: &ChannelName,
+) -> rusqlite::Result<Vec<(String, RecipientHealth)>> {
+    let sql = "SELECT accepted_at, failure_since, failing_since, reason, recipient FROM recipients
+               WHERE channel_id = ?1 AND failing_since IS NOT NULL
+               ORDER BY failing_since, recipient";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([channel], |row| Ok((row.get(4)?, read(row)?)))?;
+    rows.collect()
+}
+
+/// Makes due what waits for a later attempt to this recipient.
+pub(in crate::store) fn reschedule_pending(
+    connection: &Connection,
+    channel: &ChannelName,
+    recipient: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let sql = "UPDATE deliveries SET next_attempt_at = :now, updated_at = :now
+               WHERE channel_id = :channel AND recipient = :recipient AND state = 'pending'
+                 AND next_attempt_at > :now AND attempts > 0";
+    let parameters = named_params! {":channel": channel, ":recipient": recipient, ":now": now};
+    connection.prepare_cached(sql)?.execute(parameters).map(drop)
+}
+
+/// Whether this recipient has taken another message since the first attempt at that delivery.
+pub(in crate::store) fn delivered_since(
+    connection: &Connection,
+    delivery: &DeliveryId,
+) -> rusqlite::Result<bool> {
+    let sql = "SELECT ifnull((SELECT min(started_at) FROM attempts WHERE delivery_id = d.id)
+                             < (SELECT accepted_at FROM recipients r
+                                WHERE r.channel_id = d.channel_id AND r.recipient = d.recipient), 0)
+               FROM deliveries d WHERE d.id = ?1";
+    connection.prepare_cached(sql)?.query_row([delivery], |row| row.get(0))
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<RecipientHealth> {
+    Ok(RecipientHealth {
+        delivered_at: row.get(0)?,
+        failure_since: row.get(1)?,
+        failing_since: row.get(2)?,
+        reason: row.get(3)?,
+    })
+}

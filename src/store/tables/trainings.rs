@@ -1,0 +1,85 @@
+//! Rows of `trainings`: how long past trainings lasted, to learn from.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, named_params};
+
+use crate::domain::avatar::AvatarId;
+use crate::domain::avatar::status::Status;
+use crate::domain::avatar::training::Training;
+
+/// Notes a training that ended.
+pub(in crate::store) fn append(
+    connection: &Connection,
+    id: &AvatarId,
+    training: &Training,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO trainings(avatar_id, model, lasted_min_ms, lasted_max_ms, status, ended_at)
+             VALUES(:id, :model, :min, :max, :status, :ended)",
+        )?
+        .execute(named_params! {
+            ":id": id,
+            ":model": training.model,
+            ":min": millis(training.duration_min),
+            ":max": millis(training.duration_max),
+            ":status": training.status,
+            ":ended": training.ended_at,
+        })
+        .map(drop)
+}
+
+/// The lessons of the newest trainings by model, oldest first; at most `most` of each.
+pub(in crate::store) fn samples(
+    connection: &Connection,
+    most: usize,
+) -> rusqlite::Result<HashMap<Option<String>, Vec<Duration>>> {
+    // The newest of each model by the index: a window over all of them would read them all.
+    let mut newest = connection.prepare_cached(
+        "SELECT model, lasted_min_ms, lasted_max_ms, status, ended_at FROM trainings
+         WHERE model IS ?1 ORDER BY seq DESC LIMIT ?2",
+    )?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let mut lessons = HashMap::new();
+    for model in models(connection)? {
+        let rows = newest.query_map((&model, most), |row| {
+            Ok(Training {
+                model: row.get(0)?,
+                duration_min: duration(row.get(1)?),
+                duration_max: duration(row.get(2)?),
+                status: row.get::<_, Status>(3)?,
+                ended_at: row.get(4)?,
+            })
+        })?;
+        let trainings = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+        let learnt: Vec<Duration> = trainings.iter().rev().filter_map(Training::sample).collect();
+        if !learnt.is_empty() {
+            lessons.insert(model, learnt);
+        }
+    }
+    Ok(lessons)
+}
+
+/// Each model of which a training ended; `None` is one that the API did not name. It goes from one
+/// to the next by the index.
+fn models(connection: &Connection) -> rusqlite::Result<Vec<Option<String>>> {
+    let mut next = connection.prepare_cached(
+        "SELECT model FROM trainings WHERE model > ?1 OR (?1 IS NULL AND model IS NOT NULL)
+         ORDER BY model LIMIT 1",
+    )?;
+    let mut models = vec![None];
+    while let Some(model) = next.query_row([models.last()], |row| row.get(0)).optional()? {
+        models.push(Some(model));
+    }
+    Ok(models)
+}
+
+fn millis(wait: Duration) -> i64 {
+    i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn duration(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}

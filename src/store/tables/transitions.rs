@@ -1,0 +1,60 @@
+//! Rows of `transitions`: written once, never changed.
+
+use rusqlite::{Connection, Row, named_params};
+
+use crate::domain::avatar::status::Status;
+use crate::domain::avatar::transition::{Previous, Transition};
+use crate::domain::time::timestamp::Timestamp;
+
+/// Appends a transition.
+pub(in crate::store) fn append(
+    connection: &Connection,
+    transition: &Transition,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO transitions(avatar_id, avatar_seq, from_status, from_assumed, to_status,
+                                     last_seen_previous_at, detected_at, upstream_updated_at,
+                                     training)
+             VALUES(:id, :seq, :from, :assumed, :to, :seen, :detected, :updated, :training)",
+        )?
+        .execute(named_params! {
+            ":id": transition.avatar_id,
+            ":seq": i64::try_from(transition.sequence).unwrap_or(i64::MAX),
+            ":from": transition.previous.status(),
+            ":assumed": matches!(transition.previous, Previous::Assumed(_) | Previous::Absent),
+            ":to": transition.status,
+            ":seen": transition.last_seen_previous_at(),
+            ":detected": transition.detected_at,
+            ":updated": transition.upstream_updated_at,
+            ":training": transition.earlier,
+        })
+        .map(drop)
+}
+
+/// Reads a row with [`COLUMNS`] at its beginning.
+pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Transition> {
+    let status: Option<Status> = row.get(2)?;
+    let seen_at: Option<Timestamp> = row.get(5)?;
+    let previous = match (status, seen_at) {
+        (None, _) if row.get(8)? => Previous::Absent,
+        (None, _) => Previous::Unknown,
+        (Some(status), Some(at)) => Previous::Observed { status, at },
+        (Some(status), None) => Previous::Assumed(status),
+    };
+    let sequence: i64 = row.get(1)?;
+    Ok(Transition {
+        avatar_id: row.get(0)?,
+        sequence: u64::try_from(sequence).unwrap_or(0),
+        previous,
+        earlier: row.get(9)?,
+        status: row.get(4)?,
+        detected_at: row.get(6)?,
+        upstream_updated_at: row.get(7)?,
+    })
+}
+
+/// The columns of a transition, in the order that [`read`] takes them.
+pub(in crate::store) const COLUMNS: &str = "avatar_id, avatar_seq, from_status, from_assumed, to_status, \
+                                  last_seen_previous_at, detected_at, upstream_updated_at, \
+                                  from_assumed, training";

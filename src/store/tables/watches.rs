@@ -1,0 +1,161 @@
+//! Rows of `watches`: what was last known of each avatar.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
+
+use crate::domain::avatar::AvatarId;
+use crate::domain::avatar::training::OpenTraining;
+use crate::domain::avatar::transition::Earlier;
+use crate::domain::polling::avatar_conditions::ActiveConditions;
+use crate::domain::polling::poll_failure::{FailureStreak, PollFailure};
+use crate::domain::polling::watch::{LastObserved, Watch};
+use crate::domain::time::timestamp::Timestamp;
+
+/// The watch of `id` as it was last written; `None` when it never was.
+pub(in crate::store) fn find(
+    connection: &Connection,
+    id: &AvatarId,
+) -> rusqlite::Result<Option<Watch>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM watches WHERE avatar_id = ?1"))?
+        .query_row([id], read)
+        .optional()
+}
+
+/// Writes the watch as it is now.
+pub(in crate::store) fn save(connection: &Connection, watch: &Watch) -> rusqlite::Result<()> {
+    let sight = watch.observed.as_ref();
+    let trouble = watch.failure.as_ref();
+    let (began, trained) = match watch.open_training {
+        Some(OpenTraining::Observed { since, last_seen_at }) => (Some(since), Some(last_seen_at)),
+        Some(OpenTraining::Assumed) | None => (None, None),
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO watches(avatar_id, name, model, status, status_since, last_seen_at,
+                                 sequence,
+                                 failure, failure_since, failure_reason,
+                                 training, training_since, training_seen_at)
+             VALUES(:id, :name, :model, :status, :since, :seen, :sequence,
+                    :failure, :failure_since, :reason, :training, :began, :trained)
+             ON CONFLICT(avatar_id) DO UPDATE SET name = excluded.name, model = excluded.model,
+               status = excluded.status, status_since = excluded.status_since,
+               last_seen_at = excluded.last_seen_at, sequence = excluded.sequence,
+               failure = excluded.failure, failure_since = excluded.failure_since,
+               failure_reason = excluded.failure_reason, training = excluded.training,
+               training_since = excluded.training_since,
+               training_seen_at = excluded.training_seen_at",
+        )?
+        .execute(named_params! {
+            ":id": watch.id,
+            ":name": watch.name,
+            ":model": watch.model,
+            ":status": sight.map(|sight| &sight.status),
+            ":since": sight.map(|sight| sight.since),
+            ":seen": sight.map(|sight| sight.last_seen_at),
+            ":sequence": i64::try_from(watch.sequence).unwrap_or(i64::MAX),
+            ":failure": trouble.map(|trouble| trouble.kind),
+            ":failure_since": trouble.map(|trouble| trouble.since),
+            ":reason": trouble.map(|trouble| &trouble.reason),
+            ":training": watch.open_training.map(OpenTraining::evidence),
+            ":began": began,
+            ":trained": trained,
+        })
+        .map(drop)
+}
+
+/// What is noted of a watch now and then, for the next start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Which avatar.
+    pub id: AvatarId,
+    /// When it was last seen as its row says.
+    pub last_seen_at: Option<Timestamp>,
+    /// When it is to be looked at next; `None` is never.
+    pub next_poll_at: Option<Timestamp>,
+}
+
+/// Notes a checkpoint; never moves back when an avatar was last seen.
+pub(in crate::store) fn note(
+    connection: &Connection,
+    checkpoint: &Checkpoint,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE watches SET last_seen_at = max(last_seen_at, coalesce(?2, last_seen_at)),
+                                next_poll_at = ?3
+             WHERE avatar_id = ?1",
+        )?
+        .execute((&checkpoint.id, checkpoint.last_seen_at, checkpoint.next_poll_at))
+        .map(drop)
+}
+
+/// When the next look at an avatar was to be, by the last checkpoint.
+pub(in crate::store) fn next_poll_at(
+    connection: &Connection,
+    id: &AvatarId,
+) -> rusqlite::Result<Option<Timestamp>> {
+    connection
+        .prepare_cached("SELECT next_poll_at FROM watches WHERE avatar_id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()
+        .map(Option::flatten)
+}
+
+/// Reads a row with [`COLUMNS`] at its beginning.
+pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Watch> {
+    let status: Option<_> = row.get(2)?;
+    let sight = match status {
+        Some(status) => {
+            Some(LastObserved { status, since: row.get(3)?, last_seen_at: row.get(4)? })
+        }
+        None => None,
+    };
+    let kind: Option<_> = row.get(6)?;
+    let trouble = match kind {
+        Some(kind) => {
+            let reason: Option<String> = row.get(8)?;
+            Some(PollFailure { kind, since: row.get(7)?, reason: reason.unwrap_or_default() })
+        }
+        None => None,
+    };
+    let training: Option<Earlier> = row.get(15)?;
+    let open = match training {
+        Some(Earlier::Observed) => {
+            Some(OpenTraining::Observed { since: row.get(16)?, last_seen_at: row.get(17)? })
+        }
+        Some(Earlier::Assumed) => Some(OpenTraining::Assumed),
+        None => None,
+    };
+    let statuses: String = row.get(14)?;
+    let sequence: i64 = row.get(5)?;
+    Ok(Watch {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        model: row.get(9)?,
+        observed: sight,
+        open_training: open,
+        sequence: u64::try_from(sequence).unwrap_or(0),
+        failure: trouble,
+        streak: FailureStreak::default(),
+        conditions: ActiveConditions {
+            missing: row.get(10)?,
+            unreachable: row.get(11)?,
+            overdue: row.get(12)?,
+            unrecognized: row.get(13)?,
+            // SQLite made it just now.
+            reported_statuses: serde_json::from_str(&statuses).unwrap_or_default(),
+        },
+    })
+}
+
+/// The columns of a watch, in the order that [`read`] takes them.
+pub(in crate::store) const COLUMNS: &str = "avatar_id, name, status, status_since, last_seen_at, sequence, \
+    failure, failure_since, failure_reason, model, \
+    (SELECT since FROM conditions WHERE kind = 'avatar.missing' AND subject = avatar_id), \
+    (SELECT since FROM conditions WHERE kind = 'avatar.unseen' AND subject = avatar_id), \
+    (SELECT since FROM conditions WHERE kind = 'avatar.training_overdue' AND subject = avatar_id), \
+    (SELECT since FROM conditions WHERE kind = 'avatar.status_unrecognized' \
+       AND subject = avatar_id), \
+    (SELECT json_group_array(u.status ORDER BY u.reported_at, u.status) FROM unrecognized u \
+       WHERE u.avatar_id = watches.avatar_id), \
+    training, training_since, training_seen_at";

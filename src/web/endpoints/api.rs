@@ -1,0 +1,210 @@
+//! The API: what the page shows, for programs. `openapi.json` beside this file describes it, and
+//! is served as it stands.
+
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use serde::Serialize;
+
+use crate::domain::avatar::AvatarId;
+use crate::domain::delivery::DeliveryId;
+use crate::domain::delivery::channel::ChannelName;
+use crate::store::reader::DeliveryFilter;
+use crate::web::actions::{self, with_read_model};
+use crate::web::endpoints::sse;
+use crate::web::problem::{Problem, json};
+use crate::web::query::{NoQuery, Query};
+use crate::web::state::{AppState, TestResult};
+use crate::web::views::{AvatarView, ChannelView, DeliveryView, TransitionView};
+
+/// The routes of the API.
+pub fn routes(
+    guard: impl Fn(MethodRouter<AppState>) -> MethodRouter<AppState>,
+) -> Router<AppState> {
+    Router::new()
+        .route("/api/v1/openapi.json", guard(get(openapi)))
+        .route("/api/v1/status", guard(get(status)))
+        .route("/api/v1/avatars", guard(get(avatars)))
+        .route("/api/v1/avatars/{id}", guard(get(avatar)))
+        .route("/api/v1/avatars/{id}/transitions", guard(get(transitions)))
+        .route("/api/v1/avatars/{id}/poll", guard(post(poll)))
+        .route("/api/v1/transitions", guard(get(all_transitions)))
+        .route("/api/v1/deliveries", guard(get(deliveries)))
+        .route("/api/v1/deliveries/{id}", guard(get(delivery)))
+        .route("/api/v1/deliveries/{id}/retry", guard(post(retry)))
+        .route("/api/v1/channels", guard(get(channels)))
+        .route("/api/v1/channels/{name}/test", guard(post(test)))
+        .route("/api/v1/stream", guard(get(sse::stream)))
+}
+
+/// One page of a list; `next` leads to the one after it.
+#[derive(Serialize)]
+struct Avatars {
+    avatars: Vec<AvatarView>,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Transitions {
+    transitions: Vec<TransitionView>,
+    next: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Deliveries {
+    deliveries: Vec<DeliveryView>,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Channels {
+    channels: Vec<ChannelView>,
+}
+
+#[derive(Serialize)]
+struct Retried {
+    delivery_id: String,
+}
+
+#[derive(Serialize)]
+struct Due {
+    avatar_id: String,
+}
+
+#[derive(Serialize)]
+struct Tests {
+    delivered: bool,
+    recipients: Vec<TestResult>,
+}
+
+type Segment = Result<Path<String>, PathRejection>;
+type Answer = Result<Response, Problem>;
+
+async fn openapi(_: NoQuery) -> Response {
+    let mut response = OPENAPI.into_response();
+    let kind = axum::http::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(axum::http::header::CONTENT_TYPE, kind);
+    response
+}
+
+async fn status(State(desk): State<AppState>, _: NoQuery) -> Answer {
+    let status = with_read_model(&desk, |book| book.status()).await?;
+    Ok(json(StatusCode::OK, &status))
+}
+
+async fn avatars(State(desk): State<AppState>, uri: Uri) -> Answer {
+    let asked = Query::parse_strict(&uri, &["limit", "after", "status"])?;
+    let limit = asked.limit()?;
+    let (after, status) = (asked.text("after"), asked.text("status"));
+    let fits = move |avatar: &AvatarView| {
+        status.as_ref().is_none_or(|status| avatar.status.as_ref() == Some(status))
+            && after.as_ref().is_none_or(|after| avatar.id.as_str() > after.as_str())
+    };
+    let mut avatars = with_read_model(&desk, |book| book.avatars()).await?;
+    avatars.retain(fits);
+    let more = avatars.len() > limit as usize;
+    avatars.truncate(limit as usize);
+    let next = avatars.last().filter(|_| more).map(|last| last.id.clone());
+    Ok(json(StatusCode::OK, &Avatars { avatars, next }))
+}
+
+async fn avatar(State(desk): State<AppState>, id: Segment, _: NoQuery) -> Answer {
+    let avatar = find(&desk, id).await?;
+    Ok(json(StatusCode::OK, &avatar))
+}
+
+async fn transitions(State(desk): State<AppState>, id: Segment, uri: Uri) -> Answer {
+    let id = find(&desk, id).await?.id;
+    page_of_transitions(&desk, AvatarId::parse(&id).ok(), &uri).await
+}
+
+async fn all_transitions(State(desk): State<AppState>, uri: Uri) -> Answer {
+    page_of_transitions(&desk, None, &uri).await
+}
+
+async fn page_of_transitions(desk: &AppState, avatar: Option<AvatarId>, uri: &Uri) -> Answer {
+    let asked = Query::parse_strict(uri, &["limit", "before"])?;
+    let (limit, before) = (asked.limit()?, asked.seq("before")?);
+    let transitions =
+        with_read_model(desk, move |book| book.transitions(avatar.as_ref(), before, limit + 1))
+            .await?;
+    let (transitions, more) = cut(transitions, limit);
+    let next = transitions.last().filter(|_| more).map(|last| last.seq);
+    Ok(json(StatusCode::OK, &Transitions { transitions, next }))
+}
+
+async fn deliveries(State(desk): State<AppState>, uri: Uri) -> Answer {
+    let known = ["limit", "before", "state", "channel", "avatar"];
+    let asked = Query::parse_strict(&uri, &known)?;
+    let limit = asked.limit()?;
+    let filter = DeliveryFilter {
+        state: asked.one_of("state", &STATES)?,
+        channel: asked.parsed("channel", |text| ChannelName::parse(text).is_ok())?,
+        avatar: asked.parsed("avatar", |text| AvatarId::parse(text).is_ok())?,
+        limit: limit + 1,
+    };
+    let before = asked.parsed("before", |text| DeliveryId::parse(text).is_ok())?;
+    let deliveries =
+        with_read_model(&desk, move |book| book.deliveries(&filter, before.as_deref())).await?;
+    let (deliveries, more) = cut(deliveries, limit);
+    let next = deliveries.last().filter(|_| more).map(|last| last.id.clone());
+    Ok(json(StatusCode::OK, &Deliveries { deliveries, next }))
+}
+
+async fn delivery(State(desk): State<AppState>, id: Segment, _: NoQuery) -> Answer {
+    let id = segment(id)?;
+    let unknown = Problem::missing("there is no such delivery");
+    let found = with_read_model(&desk, move |book| book.delivery(&id)).await?;
+    Ok(json(StatusCode::OK, &found.ok_or(unknown)?))
+}
+
+async fn channels(State(desk): State<AppState>, _: NoQuery) -> Answer {
+    let channels = with_read_model(&desk, |book| book.channels()).await?;
+    Ok(json(StatusCode::OK, &Channels { channels }))
+}
+
+async fn retry(State(desk): State<AppState>, id: Segment, _: NoQuery) -> Answer {
+    let delivery_id = actions::retry(&desk, &segment(id)?).await?;
+    Ok(json(StatusCode::ACCEPTED, &Retried { delivery_id }))
+}
+
+async fn poll(State(desk): State<AppState>, id: Segment, _: NoQuery) -> Answer {
+    let avatar_id = segment(id)?;
+    actions::poll_now(&desk, &avatar_id).await?;
+    Ok(json(StatusCode::ACCEPTED, &Due { avatar_id }))
+}
+
+async fn test(State(desk): State<AppState>, name: Segment, _: NoQuery) -> Answer {
+    let tried = actions::test(&desk, &segment(name)?).await?;
+    let tests = Tests { delivered: tried.iter().all(|it| it.delivered), recipients: tried };
+    Ok(json(StatusCode::OK, &tests))
+}
+
+async fn find(desk: &AppState, id: Segment) -> Result<AvatarView, Problem> {
+    let unknown = || Problem::missing("there is no such avatar");
+    let id = AvatarId::parse(&segment(id)?).map_err(|_| unknown())?;
+    let avatars = with_read_model(desk, |book| book.avatars()).await?;
+    let found = avatars.into_iter().find(|avatar| id.matches(&avatar.id));
+    found.ok_or_else(unknown)
+}
+
+fn segment(segment: Segment) -> Result<String, Problem> {
+    match segment {
+        Ok(Path(text)) => Ok(text),
+        Err(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "the path is no text in UTF-8")),
+    }
+}
+
+/// A page of what was read one too many of; and whether there is more.
+fn cut<T>(mut rows: Vec<T>, limit: u32) -> (Vec<T>, bool) {
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    (rows, more)
+}
+
+/// The states of a delivery.
+pub const STATES: [&str; 5] = ["pending", "sending", "delivered", "failed", "cancelled"];
+const OPENAPI: &str = include_str!("../openapi.json");

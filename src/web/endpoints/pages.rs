@@ -1,0 +1,440 @@
+//! The page: server-rendered, whole without scripts; a little script keeps it live.
+//!
+//! Every text from outside is escaped by the templates; nothing from elsewhere is loaded, but for
+//! the pictures of avatars where the config wants them.
+
+use std::collections::HashMap;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::domain::avatar::AvatarId;
+use crate::domain::avatar::status::Status;
+use crate::domain::delivery::channel::ChannelName;
+use crate::domain::time::humanize::humanize;
+use crate::domain::time::timestamp::Timestamp;
+use crate::store::error::StoreError;
+use crate::store::reader::DeliveryFilter;
+use crate::text::plural::counted;
+use crate::text::sanitize::sanitize;
+use crate::web::actions::{self, with_read_model};
+use crate::web::endpoints::api::STATES;
+use crate::web::problem::{Problem, add_challenge};
+use crate::web::query::Query;
+use crate::web::read_model::ReadModel;
+use crate::web::state::{AppState, TestResult};
+use crate::web::status::StatusView;
+use crate::web::timeline::{Change, Timeline, WIDTH};
+use crate::web::views::{
+    AvatarView, DeliveryView, DeliveryWithAttempts, FindingView, TransitionView,
+};
+
+/// The routes of the page.
+pub fn routes(
+    guard: impl Fn(MethodRouter<AppState>) -> MethodRouter<AppState>,
+) -> Router<AppState> {
+    Router::new()
+        .route("/", guard(get(home)))
+        .route("/avatars/{id}", guard(get(avatar)))
+        .route("/avatars/{id}/poll", guard(post(poll)))
+        .route("/deliveries", guard(get(deliveries)))
+        .route("/deliveries/{id}", guard(get(delivery)))
+        .route("/deliveries/{id}/retry", guard(post(retry)))
+        .route("/channels/{name}/test", guard(post(test)))
+}
+
+/// What the browser loads besides the pages: no secrets, the same for everybody.
+pub fn assets() -> Router<AppState> {
+    let asset = |kind: &'static str, text: &'static str| {
+        get(move || async move {
+            ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "max-age=31536000, immutable")], text)
+        })
+    };
+    Router::new()
+        .route(&format!("/assets/{}/page.css", version()), asset("text/css; charset=utf-8", CSS))
+        .route(
+            &format!("/assets/{}/page.js", version()),
+            asset("text/javascript; charset=utf-8", JS),
+        )
+        .route(&format!("/assets/{}/icon.svg", version()), asset("image/svg+xml", ICON))
+}
+
+/// An error as a page.
+pub fn problem(problem: &Problem) -> Response {
+    let title = problem.status.canonical_reason().unwrap_or("Problem");
+    let page = ProblemPage { version: version(), title, detail: &problem.detail };
+    let mut response = html(problem.status, page.render());
+    add_challenge(&mut response);
+    response
+}
+
+/// How things are shown.
+struct RelativeTime {
+    now: Timestamp,
+}
+
+impl RelativeTime {
+    /// How long ago a moment of a view was.
+    fn ago(&self, at: &str) -> String {
+        let since = Timestamp::parse_rfc3339(at).map(|at| self.now.since(at)).unwrap_or_default();
+        humanize(since)
+    }
+
+    /// How long from now a moment of a view is; nothing when it has come.
+    fn until(&self, at: &str) -> String {
+        let until = Timestamp::parse_rfc3339(at).map(|at| at.since(self.now)).unwrap_or_default();
+        if until.is_zero() { "now".to_owned() } else { format!("in {}", humanize(until)) }
+    }
+}
+
+/// Seconds in words.
+fn span(seconds: &u64) -> String {
+    humanize(std::time::Duration::from_secs(*seconds))
+}
+
+/// A number with its noun.
+fn several(number: &u64, noun: &str) -> String {
+    counted(*number, noun)
+}
+
+/// The class of a status or a state, for colours only; the words say the same.
+fn tone(word: &str) -> &'static str {
+    match word {
+        "IDLE" | "delivered" | "active" => "good",
+        "TRAINING" | "pending" | "sending" | "paused" => "busy",
+        "TRAINING_FAILED" | "REFUSED" | "failed" | "disabled" | "warning" | "critical" => "bad",
+        "" => "unsure",
+        _ => "quiet",
+    }
+}
+
+/// A word of the API or of ours, for people.
+fn label(word: &str) -> String {
+    match word {
+        "IDLE" => "ready".to_owned(),
+        "" => "not known".to_owned(),
+        other if Status::DOCUMENTED.contains(&other) => other.to_lowercase().replace('_', " "),
+        other => other.to_owned(),
+    }
+}
+
+/// How a status is coloured: one that nobody knows needs a look. Empty is a stretch between looks.
+fn status_tone(status: &str) -> &'static str {
+    let odd = !status.is_empty() && !Status::from_name(status).is_recognized();
+    if odd { "bad" } else { tone(status) }
+}
+
+/// A status for people; one that nobody knows so that it looks like no other.
+fn status_label(status: &str) -> String {
+    match Status::from_name(status) {
+        odd @ Status::Unrecognized(_) if !status.is_empty() => odd.display().into_owned(),
+        _ => label(status),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "home.html", config = "src/web/askama.toml")]
+struct HomePage {
+    version: &'static str,
+    look: RelativeTime,
+    status: StatusView,
+    training: Vec<AvatarView>,
+    findings: Vec<(FindingView, Option<String>)>,
+    unseen: u64,
+    others: Vec<AvatarView>,
+    more: usize,
+    settled: Vec<(TransitionView, String)>,
+    dead: Vec<DeliveryView>,
+    can_change: bool,
+}
+
+#[derive(Template)]
+#[template(path = "avatar.html", config = "src/web/askama.toml")]
+struct AvatarPage {
+    version: &'static str,
+    look: RelativeTime,
+    avatar: AvatarView,
+    thumbnail: Option<String>,
+    shows_picture: bool,
+    timeline: Option<Timeline>,
+    transitions: Vec<TransitionView>,
+    deliveries: Vec<DeliveryWithAttempts>,
+    can_change: bool,
+}
+
+#[derive(Template)]
+#[template(path = "deliveries.html", config = "src/web/askama.toml")]
+struct DeliveriesPage {
+    version: &'static str,
+    look: RelativeTime,
+    state: String,
+    states: &'static [&'static str],
+    deliveries: Vec<DeliveryView>,
+    next: Option<String>,
+    can_change: bool,
+}
+
+#[derive(Template)]
+#[template(path = "delivery.html", config = "src/web/askama.toml")]
+struct DeliveryPage {
+    version: &'static str,
+    look: RelativeTime,
+    whole: DeliveryWithAttempts,
+    can_change: bool,
+}
+
+#[derive(Template)]
+#[template(path = "test.html", config = "src/web/askama.toml")]
+struct TestPage {
+    version: &'static str,
+    channel: String,
+    tried: Vec<TestResult>,
+}
+
+#[derive(Template)]
+#[template(path = "problem.html", config = "src/web/askama.toml")]
+struct ProblemPage<'a> {
+    version: &'static str,
+    title: &'a str,
+    detail: &'a str,
+}
+
+type Segment = Result<Path<String>, PathRejection>;
+
+async fn home(State(desk): State<AppState>) -> Response {
+    show(with_read_model(&desk, |book| Ok(home_page(book)?.render())).await)
+}
+
+fn home_page(book: &ReadModel<'_>) -> Result<HomePage, StoreError> {
+    let mut avatars = book.avatars()?;
+    let names: HashMap<String, String> = avatars
+        .iter()
+        .map(|it| (it.id.clone(), it.name.clone().unwrap_or_else(|| it.id.clone())))
+        .collect();
+    let name = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
+    let settled: Vec<_> = book
+        .transitions(None, None, FINISHED_AMONG)?
+        .into_iter()
+        .filter(|it| it.previous_status.is_some())
+        .filter(|it| Status::from_name(&it.status).is_settled())
+        .take(FINISHED_MAX)
+        .map(|it| {
+            let name = name(&it.avatar_id);
+            (it, name)
+        })
+        .collect();
+    let mut status = book.status_of(&avatars)?;
+    let findings = std::mem::take(&mut status.findings).into_iter();
+    let findings = findings.map(|it| {
+        let name = it.avatar_id.as_deref().map(name);
+        (it, name)
+    });
+    let findings = findings.collect();
+    avatars.retain(AvatarView::is_watched);
+    let unseen = avatars.iter().filter(|avatar| avatar.failure.is_some()).count() as u64;
+    let (mut training, mut others): (Vec<_>, Vec<_>) =
+        avatars.into_iter().partition(|avatar| avatar.training_seconds.is_some());
+    training.sort_by_key(|avatar| std::cmp::Reverse(avatar.training_seconds));
+    let more = others.len().saturating_sub(OTHERS_MAX);
+    others.truncate(OTHERS_MAX);
+    let filter = DeliveryFilter {
+        state: Some("failed".to_owned()),
+        limit: DEAD_MAX,
+        ..DeliveryFilter::default()
+    };
+    let dead = if status.deliveries_failed > 0 { book.deliveries(&filter, None)? } else { vec![] };
+    Ok(HomePage {
+        version: version(),
+        look: RelativeTime { now: book.now() },
+        status,
+        findings,
+        unseen,
+        training,
+        others,
+        more,
+        settled,
+        dead,
+        can_change: book.register().rules.token.is_some(),
+    })
+}
+
+async fn avatar(State(desk): State<AppState>, id: Segment) -> Response {
+    let unknown = Problem::missing("there is no such avatar");
+    let Some(id) = segment(id).and_then(|id| AvatarId::parse(&id).ok()) else {
+        return problem(&unknown);
+    };
+    match with_read_model(&desk, move |book| avatar_page(book, &id)).await {
+        Ok(Some(page)) => html(StatusCode::OK, page.render()),
+        Ok(None) => problem(&unknown),
+        Err(failure) => problem(&failure),
+    }
+}
+
+fn avatar_page(book: &ReadModel<'_>, id: &AvatarId) -> Result<Option<AvatarPage>, StoreError> {
+    let found = book.avatars()?.into_iter().find(|avatar| id.matches(&avatar.id));
+    let Some(avatar) = found else { return Ok(None) };
+    let Ok(id) = AvatarId::parse(&avatar.id) else { return Ok(None) };
+    let transitions = book.transitions(Some(&id), None, TRANSITIONS_MAX)?;
+    let changes: Vec<Change> = transitions.iter().rev().filter_map(change).collect();
+    Ok(Some(AvatarPage {
+        version: version(),
+        look: RelativeTime { now: book.now() },
+        thumbnail: book.thumbnail(&id),
+        shows_picture: book.register().thumbnails,
+        timeline: Timeline::of(&changes, book.now()),
+        transitions,
+        deliveries: book.deliveries_of(&id, DELIVERIES_MAX)?,
+        can_change: book.register().rules.token.is_some() && avatar.is_watched(),
+        avatar,
+    }))
+}
+
+fn change(transition: &TransitionView) -> Option<Change> {
+    let seen_at = transition.last_seen_previous_at.as_deref();
+    Some(Change {
+        last_seen_previous_at: seen_at.and_then(Timestamp::parse_rfc3339),
+        detected_at: Timestamp::parse_rfc3339(&transition.detected_at)?,
+        status: transition.status.clone(),
+    })
+}
+
+async fn deliveries(State(desk): State<AppState>, uri: Uri) -> Response {
+    let asked = Query::parse_lenient(&uri);
+    let state = match asked.one_of("state", &STATES) {
+        Ok(state) => state,
+        Err(wrong) => return problem(&wrong),
+    };
+    let before = asked.text("before");
+    let filter = DeliveryFilter {
+        state: state.clone(),
+        limit: DELIVERIES_MAX + 1,
+        ..DeliveryFilter::default()
+    };
+    let page = with_read_model(&desk, move |book| {
+        let mut deliveries = book.deliveries(&filter, before.as_deref())?;
+        let more = deliveries.len() > DELIVERIES_MAX as usize;
+        deliveries.truncate(DELIVERIES_MAX as usize);
+        let page = DeliveriesPage {
+            version: version(),
+            look: RelativeTime { now: book.now() },
+            state: state.unwrap_or_default(),
+            states: &STATES,
+            next: deliveries.last().filter(|_| more).map(|last| last.id.clone()),
+            deliveries,
+            can_change: book.register().rules.token.is_some(),
+        };
+        Ok(page.render())
+    });
+    show(page.await)
+}
+
+async fn delivery(State(desk): State<AppState>, id: Segment) -> Response {
+    let id = segment(id).unwrap_or_default();
+    let page = with_read_model(&desk, move |book| {
+        let found = book.delivery(&id)?;
+        Ok(found.map(|whole| {
+            let page = DeliveryPage {
+                version: version(),
+                look: RelativeTime { now: book.now() },
+                whole,
+                can_change: book.register().rules.token.is_some(),
+            };
+            page.render()
+        }))
+    });
+    match page.await {
+        Ok(Some(page)) => html(StatusCode::OK, page),
+        Ok(None) => problem(&Problem::missing("there is no such delivery")),
+        Err(failure) => problem(&failure),
+    }
+}
+
+async fn retry(State(desk): State<AppState>, id: Segment) -> Response {
+    match actions::retry(&desk, &segment(id).unwrap_or_default()).await {
+        Ok(id) => see(&format!("/deliveries/{id}")),
+        Err(failure) => problem(&failure),
+    }
+}
+
+async fn poll(State(desk): State<AppState>, id: Segment) -> Response {
+    let id = segment(id).unwrap_or_default();
+    match actions::poll_now(&desk, &id).await {
+        Ok(()) => see(&format!("/avatars/{}", encoded(&id))),
+        Err(failure) => problem(&failure),
+    }
+}
+
+async fn test(State(desk): State<AppState>, name: Segment) -> Response {
+    let name = segment(name).unwrap_or_default();
+    match actions::test(&desk, &name).await {
+        Ok(tried) => {
+            // The name is that of a channel, so it is plain.
+            let channel = ChannelName::parse(&name).map(|it| it.to_string()).unwrap_or_default();
+            let page = TestPage { version: version(), channel, tried };
+            html(StatusCode::OK, page.render())
+        }
+        Err(failure) => problem(&failure),
+    }
+}
+
+fn segment(segment: Segment) -> Option<String> {
+    segment.ok().map(|Path(text)| text)
+}
+
+/// An id as one segment of a path.
+fn encoded(id: &str) -> String {
+    utf8_percent_encode(id, ENCODED).to_string()
+}
+
+fn show(page: Result<askama::Result<String>, Problem>) -> Response {
+    match page {
+        Ok(page) => html(StatusCode::OK, page),
+        Err(failure) => problem(&failure),
+    }
+}
+
+fn html(status: StatusCode, page: askama::Result<String>) -> Response {
+    match page {
+        Ok(page) => {
+            // Foreign text may hold what hides or reorders other text.
+            let page = page.split('\n').map(sanitize).collect::<Vec<_>>().join("\n");
+            (status, [(CACHE_CONTROL, "no-store")], Html(page)).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Leads the browser on after a change, so that going back does not do it again.
+fn see(place: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    if let Ok(place) = HeaderValue::from_str(place) {
+        response.headers_mut().insert(LOCATION, place);
+    }
+    response
+}
+
+/// The version of what the browser may keep.
+const fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+/// All but what RFC 3986, section 2.3, leaves alone.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const CSS: &str = include_str!("../assets/page.css");
+const JS: &str = include_str!("../assets/page.js");
+const ICON: &str = include_str!("../assets/icon.svg");
+/// Transitions among which those are looked for that settled lately.
+const FINISHED_AMONG: u32 = 200;
+const FINISHED_MAX: usize = 20;
+/// Avatars that are not in training, on the first page.
+const OTHERS_MAX: usize = 200;
+const DEAD_MAX: u32 = 20;
+const TRANSITIONS_MAX: u32 = 200;
+const DELIVERIES_MAX: u32 = 50;

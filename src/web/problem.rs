@@ -1,0 +1,102 @@
+//! Answers that are no page: JSON, and problems in JSON (RFC 9457).
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::store::error::StoreError;
+use crate::text::escape::escape_json;
+use crate::web::auth::Denied;
+
+/// What went wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// What happened and how to mend it, for people.
+    pub detail: String,
+}
+
+#[derive(Serialize)]
+struct Body9457<'a> {
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+}
+
+impl Problem {
+    /// A problem in words.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into() }
+    }
+
+    /// There is no such thing.
+    pub fn missing(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// Too much is asked for at once.
+    pub fn busy() -> Self {
+        let busy = "too many are asking; come back later";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, busy)
+    }
+
+    /// The database cannot be read or written just now.
+    pub fn of_store(error: &StoreError) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(refusal: Denied) -> Self {
+        Self::new(refusal.status(), refusal.words())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let title = self.status.canonical_reason().unwrap_or("Problem");
+        let body = Body9457 { title, status: self.status.as_u16(), detail: &self.detail };
+        let mut response = json_as(self.status, "application/problem+json", &body);
+        add_challenge(&mut response);
+        response
+    }
+}
+
+/// The headers that go with some statuses.
+pub fn add_challenge(response: &mut Response) {
+    let status = response.status();
+    let headers = response.headers_mut();
+    if status == StatusCode::UNAUTHORIZED {
+        let browser = HeaderValue::from_static(r#"Basic realm="avatar-watch", charset="UTF-8""#);
+        headers.append(WWW_AUTHENTICATE, browser);
+        let bearer = HeaderValue::from_static(r#"Bearer realm="avatar-watch""#);
+        headers.append(WWW_AUTHENTICATE, bearer);
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+}
+
+/// A value as JSON on one line, with escapes for what hides or reorders other text.
+pub fn json_line<T: Serialize>(value: &T) -> Option<String> {
+    serde_json::to_string(value).ok().map(|text| escape_json(&text))
+}
+
+/// A value as JSON.
+pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+    json_as(status, "application/json", value)
+}
+
+fn json_as<T: Serialize>(status: StatusCode, kind: &'static str, value: &T) -> Response {
+    // Our own views are always JSON.
+    let body = json_line(value).unwrap_or_default();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,311 @@
+//! The book: what the tables and the last looks tell, read for one answer.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
+use crate::domain::avatar::status::Status;
+use crate::domain::polling::watch::Watch;
+use crate::domain::status_report::{LATE_AFTER, UNWRITABLE};
+use crate::domain::time::timestamp::Timestamp;
+use crate::runtime::metrics::{ChannelSnapshot, Snapshot};
+use crate::store::error::StoreError;
+use crate::store::pagination::{self, History, WithSeq};
+use crate::store::reader::{DeliveryCounts, DeliveryFilter, DeliveryRow};
+use crate::web::cursor::Cursor;
+use crate::web::reader_cache::{CachedReader, CachedRows};
+use crate::web::state::{AppState, ConfigView, Now};
+use crate::web::status::{self, DaemonView, Parts, StatusView};
+use crate::web::views::{
+    AttemptView, AvatarContext, AvatarView, ChannelView, ConditionView, DeliveryView,
+    DeliveryWithAttempts, TransitionView,
+};
+
+/// An open book. It blocks while it reads.
+#[derive(Debug)]
+pub struct ReadModel<'d> {
+    state: &'d AppState,
+    reader: &'d CachedReader,
+    config: std::sync::Arc<ConfigView>,
+    now: Now,
+}
+
+impl<'d> ReadModel<'d> {
+    /// Has `work` read in the book of a desk.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or `work` fails.
+    pub fn read<T>(
+        desk: &AppState,
+        work: impl FnOnce(&ReadModel<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        desk.reader_cache.read(&desk.database, |kept| {
+            work(&ReadModel {
+                state: desk,
+                reader: kept,
+                config: desk.register(),
+                now: desk.tick(),
+            })
+        })
+    }
+
+    /// The moment of this answer.
+    pub fn now(&self) -> Timestamp {
+        self.now.now
+    }
+
+    /// What the config in force says.
+    pub fn register(&self) -> &ConfigView {
+        &self.config
+    }
+
+    /// Every avatar that is or was watched, by id.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn avatars(&self) -> Result<Vec<AvatarView>, StoreError> {
+        let CachedRows { watches, discovered, counts, usual, .. } = self.reader.rows()?;
+        let unwritten = self.config.avatars.keys().filter(|id| !watches.contains_key(id));
+        let unwritten: Vec<Watch> = unwritten.map(|id| Watch::new(id.clone())).collect();
+        let view = |watch: &Watch| {
+            let counts = counts.get(&watch.id).copied().unwrap_or_default();
+            let usual = usual.get(&watch.model).copied().flatten();
+            self.avatar(watch, discovered.get(&watch.id), counts, usual)
+        };
+        let mut avatars: Vec<AvatarView> = watches.values().chain(&unwritten).map(view).collect();
+        avatars.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(avatars)
+    }
+
+    fn avatar(
+        &self,
+        watch: &Watch,
+        found: Option<&AccountName>,
+        counts: DeliveryCounts,
+        usual: Option<Duration>,
+    ) -> AvatarView {
+        let registered = self.config.avatars.get(&watch.id);
+        let context = AvatarContext {
+            names: [registered.and_then(|it| it.label.as_ref()), watch.name.as_ref(), None],
+            account: registered.map(|it| &it.account).or(found),
+            configured: Some(registered.is_some()),
+            discovered: found.is_some(),
+            seen_at: self.state.last_seen.of(&watch.id).map(|it| it.seen_at),
+            usual,
+            counts,
+        };
+        AvatarView::new(watch, &context, self.now.now)
+    }
+
+    /// The picture of an avatar, if a look since the start showed one: an `https` address.
+    pub fn thumbnail(&self, id: &AvatarId) -> Option<String> {
+        let address = self.state.last_seen.of(id)?.thumbnail?;
+        let url = url::Url::parse(&address).ok()?;
+        (url.scheme() == "https" && url.has_host()).then(|| url.to_string())
+    }
+
+    /// All at a glance.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn status(&self) -> Result<StatusView, StoreError> {
+        self.status_of(&self.avatars()?)
+    }
+
+    /// The same, when the avatars were read already.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn status_of(&self, avatars: &[AvatarView]) -> Result<StatusView, StoreError> {
+        let moving = (self.state.progress)(self.now.monotonic);
+        let answered = |name| self.state.last_seen.last_success_at(name).map(|(at, _)| at);
+        let accounts = self.config.accounts.iter();
+        let parts = Parts {
+            daemon: DaemonView {
+                running: true,
+                pid: Some(std::process::id()),
+                not_ready_reason: (!(self.state.database_writable)())
+                    .then(|| UNWRITABLE.to_owned()),
+            },
+            stuck: moving.iter().filter(|it| it.stalled).map(|it| it.name).collect(),
+            // One that cannot be read is not applied, and that is a condition.
+            config_readable: true,
+            config_problems: Vec::new(),
+            config_changes: Vec::new(),
+            channels: Some(self.channels()?),
+            conditions: self.conditions(avatars)?,
+            accounts: accounts.map(|name| (name.to_string(), answered(name))).collect(),
+            knows_avatars: true,
+            discovers: self.config.discovers,
+        };
+        Ok(StatusView::new(parts, avatars, LATE_AFTER, self.now.now))
+    }
+
+    /// Every channel that was ever registered, by name.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn channels(&self) -> Result<Vec<ChannelView>, StoreError> {
+        let rows = &self.reader.rows()?.channels;
+        let kind = |name| self.config.channels.get(name);
+        Ok(rows.iter().map(|row| ChannelView::new(row, kind(&row.name), self.now.now)).collect())
+    }
+
+    /// The conditions that hold, of what is watched.
+    fn conditions(&self, avatars: &[AvatarView]) -> Result<Vec<ConditionView>, StoreError> {
+        let (rows, discovers) = (&self.reader.rows()?.conditions, self.config.discovers);
+        let accounts: Vec<String> = self.config.accounts.iter().map(ToString::to_string).collect();
+        Ok(status::conditions(rows, avatars, Some(&accounts), true, discovers))
+    }
+
+    /// The newest transitions of an avatar, or of all.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn transitions(
+        &self,
+        avatar: Option<&AvatarId>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<TransitionView>, StoreError> {
+        Ok(views(&self.reader.reader.transitions_before(avatar, before, limit)?))
+    }
+
+    /// The transitions after a place, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn transitions_after(
+        &self,
+        place: i64,
+        limit: u32,
+    ) -> Result<Vec<TransitionView>, StoreError> {
+        Ok(views(&self.reader.reader.transitions_after(place, limit)?))
+    }
+
+    /// Where a stream goes on that ended at `asked`, if it can go on there: in this history, with
+    /// all that came after it still there. Of a sequence number alone nobody can say more than
+    /// whether there is such a number.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn resume(&self, asked: Cursor) -> Result<Option<Cursor>, StoreError> {
+        let History { id, pruned_up_to } = self.reader.reader.history()?;
+        let is_of_this = match asked.history_id {
+            Some(given) => given == id && asked.seq >= pruned_up_to,
+            None => true,
+        };
+        let can_go_on = is_of_this && asked.seq <= self.last_seq()?;
+        Ok(can_go_on.then_some(Cursor { seq: asked.seq, history_id: Some(id) }))
+    }
+
+    /// The cursor of the last transition.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn newest(&self) -> Result<Cursor, StoreError> {
+        let history_id = Some(self.reader.reader.history()?.id);
+        Ok(Cursor { seq: self.last_seq()?, history_id })
+    }
+
+    /// The place of the last transition.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn last_seq(&self) -> Result<i64, StoreError> {
+        self.reader.reader.last_seq()
+    }
+
+    /// The newest deliveries that fit.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        before: Option<&str>,
+    ) -> Result<Vec<DeliveryView>, StoreError> {
+        let rows = self.reader.reader.deliveries_before(filter, before)?;
+        Ok(rows.iter().map(DeliveryView::from).collect())
+    }
+
+    /// A delivery with its attempts.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn delivery(&self, id: &str) -> Result<Option<DeliveryWithAttempts>, StoreError> {
+        let Some(row) = self.reader.reader.delivery(id)? else { return Ok(None) };
+        Ok(Some(self.with_attempts(&row)?))
+    }
+
+    fn with_attempts(&self, row: &DeliveryRow) -> Result<DeliveryWithAttempts, StoreError> {
+        let attempts = self.reader.reader.attempts(&row.id)?;
+        let attempt_log = attempts.iter().map(AttemptView::from).collect();
+        Ok(DeliveryWithAttempts { delivery: DeliveryView::from(row), attempt_log, message: None })
+    }
+
+    /// The newest deliveries about an avatar, each with its attempts.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn deliveries_of(
+        &self,
+        id: &AvatarId,
+        limit: u32,
+    ) -> Result<Vec<DeliveryWithAttempts>, StoreError> {
+        let filter =
+            DeliveryFilter { avatar: Some(id.to_string()), limit, ..DeliveryFilter::default() };
+        let rows = self.reader.reader.deliveries_before(&filter, None)?;
+        rows.iter().map(|row| self.with_attempts(row)).collect()
+    }
+
+    /// What is measured when somebody asks for the numbers.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn measure(&self) -> Result<Snapshot, StoreError> {
+        let Now { now, monotonic: moment, .. } = self.now;
+        let views = self.avatars()?;
+        let watched: Vec<&AvatarView> = views.iter().filter(|it| it.is_watched()).collect();
+        let mut avatars: BTreeMap<Option<&str>, u64> = BTreeMap::new();
+        for avatar in &watched {
+            *avatars.entry(avatar.status.as_deref()).or_default() += 1;
+        }
+        let mut conditions: BTreeMap<String, u64> = BTreeMap::new();
+        for condition in self.conditions(&views)? {
+            *conditions.entry(condition.kind).or_default() += 1;
+        }
+        let channels = self.reader.rows()?.channels.iter().map(|row| ChannelSnapshot {
+            state: row.health.state,
+            pending: row.in_flight,
+            dead_letters: row.failed,
+            oldest: row.oldest_at.map(|at| now.since(at)),
+            failing_recipients: row.recipients.len() as u64,
+            name: row.name.clone(),
+        });
+        let accounts = self.config.accounts.iter().map(|name| {
+            let answered = self.state.last_seen.last_success_at(name).map(|(_, moment)| moment);
+            (name.clone(), moment.since(answered.unwrap_or(self.state.started_at)))
+        });
+        let loops = (self.state.progress)(moment);
+        Ok(Snapshot {
+            avatars: avatars
+                .into_iter()
+                .map(|(status, count)| (status.map(Status::from_name), count))
+                .collect(),
+            unreachable: watched.iter().filter(|it| it.failure.is_some()).count() as u64,
+            conditions: conditions.into_iter().collect(),
+            channels: channels.collect(),
+            accounts: accounts.collect(),
+            loops: loops.iter().map(|it| (it.name, it.age)).collect(),
+            database_size: pagination::size(&self.state.database),
+            database_writable: (self.state.database_writable)(),
+            dropped: (self.state.dropped)(),
+        })
+    }
+}
+
+fn views(placed: &[WithSeq]) -> Vec<TransitionView> {
+    placed.iter().map(|(place, transition)| TransitionView::new(*place, transition)).collect()
+}

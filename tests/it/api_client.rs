@@ -1,0 +1,365 @@
+//! The API client against a server that does what servers do on bad days: one test for each
+//! fault that a look can meet.
+
+mod responses;
+mod lists;
+mod moved;
+mod environment;
+
+use std::net::{Ipv4Addr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use avatar_watch::argil::client::{Client, ClientSpec};
+use avatar_watch::argil::error::ArgilError;
+use avatar_watch::domain::avatar::AvatarId;
+use avatar_watch::domain::avatar::status::Status;
+use avatar_watch::domain::polling::observation::{Denial, Observation};
+use avatar_watch::domain::time::timestamp::Timestamp;
+use avatar_watch::secret::Secret;
+use tokio::sync::Notify;
+
+use crate::harness::argil::{Answer, FakeArgil};
+use crate::harness::child;
+
+const KEY: &str = "canary-5f1d-must-not-be-seen";
+const AVATAR: &str = r#"{"id":"a1","status":"IDLE"}"#;
+/// `Sun, 06 Nov 1994 08:49:37 GMT`
+const NOW: Timestamp = Timestamp::from_millis(784_111_777_000);
+
+fn client_at(base_url: &str, timeout: Duration) -> Client {
+    Client::new(ClientSpec {
+        base_url: base_url.parse().unwrap(),
+        api_key: Secret::new(KEY),
+        timeout,
+    })
+    .unwrap()
+}
+
+fn client(api: &FakeArgil) -> Client {
+    client_at(api.base_url().as_str(), Duration::from_secs(8))
+}
+
+/// Looks at `id`; whatever comes out never shows the key.
+async fn look(client: &Client, id: &str) -> Observation {
+    let seen = client.get_avatar(&AvatarId::parse(id).unwrap(), NOW).await;
+    assert!(!format!("{seen:?}").contains(KEY), "the key is in {seen:?}");
+    seen
+}
+
+fn reason(seen: &Observation) -> &str {
+    match seen {
+        Observation::Seen(_) => "seen",
+        Observation::Missing { reason }
+        | Observation::Denied { reason, .. }
+        | Observation::Throttled { reason, .. }
+        | Observation::Failed { reason, .. } => reason,
+    }
+}
+
+#[track_caller]
+fn check_failed(seen: &Observation, expected: &str) {
+    assert!(matches!(seen, Observation::Failed { .. }), "{seen:?}");
+    assert!(reason(seen).contains(expected), "`{}` does not say `{expected}`", reason(seen));
+    assert!(!reason(seen).contains("/avatars"), "a URL is in `{}`", reason(seen));
+}
+
+#[track_caller]
+fn check_idle(seen: &Observation) {
+    match seen {
+        Observation::Seen(avatar) => assert_eq!(avatar.status, Status::Idle),
+        other => panic!("not seen: {other:?}"),
+    }
+}
+
+/// What one special answer is taken for.
+async fn observe(answer: Answer) -> Observation {
+    observe_within(answer, Duration::from_secs(8)).await
+}
+
+async fn observe_within(answer: Answer, timeout: Duration) -> Observation {
+    let api = FakeArgil::start();
+    api.answer_next("a1", answer);
+    let seen = look(&client_at(api.base_url().as_str(), timeout), "a1").await;
+    assert_eq!(api.requests().len(), 1, "one look, one request");
+    seen
+}
+
+fn raw(text: &str) -> Answer {
+    Answer::Raw(text.as_bytes().to_vec())
+}
+
+/// A head that promises `length` bytes, and a body that need not keep the promise.
+fn with_length(length: usize, body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}")
+}
+
+/// Runs one test of these files again, in a process with other variables. `None` in that process.
+fn in_child(test: &str, variables: &[(&str, &str)]) -> Option<std::process::Output> {
+    child::in_child(&format!("argil_client::{test}"), variables)
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap().block_on(future)
+}
+
+// The good days.
+
+#[tokio::test]
+async fn a_look_sees_what_the_api_says_on_one_connection() {
+    let api = FakeArgil::start();
+    api.require_key(KEY);
+    let client = client(&api);
+    for (status, expected) in [
+        ("NOT_TRAINED", Status::NotTrained),
+        ("TRAINING", Status::Training),
+        ("IDLE", Status::Idle),
+        ("CONTENT_MODERATED", Status::Unrecognized("CONTENT_MODERATED".to_owned())),
+    ] {
+        api.set_status("a1", status);
+        match look(&client, "a1").await {
+            Observation::Seen(avatar) => {
+                assert_eq!(avatar.status, expected);
+                assert_eq!(avatar.name.as_deref(), Some("avatar a1"));
+            }
+            other => panic!("not seen: {other:?}"),
+        }
+    }
+    api.remove("a1");
+    let gone = look(&client, "a1").await;
+    assert!(matches!(gone, Observation::Missing { .. }), "{gone:?}");
+    assert_eq!(reason(&gone), "the API answered 404: `Avatar not found`");
+    assert_eq!((api.count("a1"), api.connections()), (5, 1));
+}
+
+#[tokio::test]
+async fn a_request_carries_what_it_must_and_nothing_else() {
+    let api = FakeArgil::start();
+    look(&client(&api), "a1").await;
+    let requests = api.requests();
+    let names: Vec<_> = requests[0].headers.iter().map(|(name, _)| name.as_str()).collect();
+    for name in &names {
+        let known = ["x-api-key", "accept", "user-agent", "accept-encoding", "host"];
+        assert!(known.contains(name), "`{name}` is sent");
+    }
+    assert_eq!(requests[0].header("x-api-key"), Some(KEY));
+    assert_eq!(requests[0].header("accept"), Some("application/json"));
+    assert_eq!(requests[0].header("accept-encoding"), Some("gzip"));
+    let agent = format!("avatar-watch/{}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(requests[0].header("user-agent"), Some(agent.as_str()));
+}
+
+#[tokio::test]
+async fn an_id_stays_one_segment_of_the_path() {
+    let api = FakeArgil::start();
+    let base = api.base_url().to_string();
+    for base in [base.clone(), format!("{base}/")] {
+        let client = client_at(&base, Duration::from_secs(8));
+        for id in
+            ["a1", "a/b", "../x", "a?b", "a#b", "%2e%2e", "a%2fb", "a\\b", "a;b&c=d", "{\"|^`}"]
+        {
+            api.set_status(id, "IDLE");
+            check_idle(&look(&client, id).await);
+            let path = api.requests().pop().unwrap().path;
+            assert!(path.starts_with("/v1/avatars/"), "`{path}`");
+            assert_eq!(path.matches('/').count(), 3, "`{path}`");
+            assert!(!path.contains(['?', '#', '\\']), "`{path}`");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_needs_a_usable_url_and_key() {
+    let check = |url: &str, key: &str, expected: &str| {
+        let spec = ClientSpec {
+            base_url: url.parse().unwrap(),
+            api_key: Secret::new(key),
+            timeout: Duration::from_secs(1),
+        };
+        assert!(!format!("{spec:?}").contains(KEY));
+        let error: ArgilError = Client::new(spec).err().unwrap();
+        assert_eq!(error.to_string(), expected, "for `{url}`");
+        assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+    };
+    check(
+        "ftp://127.0.0.1",
+        KEY,
+        "the base URL of the API must begin with `https://` or `http://`",
+    );
+    check(
+        "http://canary:x@127.0.0.1",
+        KEY,
+        "the base URL of the API must not contain a user name or a password",
+    );
+    check("http://127.0.0.1/v1?a=b", KEY, "the base URL of the API must not contain `?` or `#`");
+    check("http://127.0.0.1", "", "the API key is empty");
+    check("http://127.0.0.1", "canary\n", "the API key has characters that no header can carry");
+}
+
+// No connection.
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_named() {
+    // Longer than a label of the DNS may be, so that nobody is asked.
+    let name = format!("{}.invalid", "x".repeat(64));
+    let client = client_at(&format!("http://{name}/v1"), Duration::from_secs(8));
+    check_failed(&look(&client, "a1").await, &format!("cannot resolve `{name}`"));
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_named() {
+    let port = {
+        let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let client = client_at(&format!("http://127.0.0.1:{port}"), Duration::from_secs(8));
+    let expected = format!("no connection to `127.0.0.1:{port}`: connection refused");
+    check_failed(&look(&client, "a1").await, &expected);
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_connection_ends_at_the_limit() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let limit = Duration::from_millis(300);
+    let mut waiting = Vec::new();
+    while let Ok(Ok(stream)) =
+        tokio::time::timeout(limit, tokio::net::TcpStream::connect(address)).await
+    {
+        waiting.push(stream);
+        assert!(waiting.len() < 64, "the backlog never fills");
+    }
+    let seen = look(&client_at(&format!("http://{address}"), limit), "a1").await;
+    check_failed(&seen, "within 300ms");
+}
+
+// Broken connections.
+
+#[tokio::test]
+async fn a_connection_that_dies_on_first_use_is_a_failure() {
+    let closed = observe(Answer::CloseBeforeHead).await;
+    check_failed(&closed, "closed the connection without an answer");
+    check_failed(&observe(Answer::Reset).await, "broke: connection reset");
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_died_costs_one_more_request_and_no_failure() {
+    for death in [Answer::CloseBeforeHead, Answer::Reset] {
+        let api = FakeArgil::start();
+        api.set_status("a1", "IDLE");
+        let client = client(&api);
+        check_idle(&look(&client, "a1").await);
+        api.answer_next("a1", death);
+        check_idle(&look(&client, "a1").await);
+        let connections: Vec<_> = api.requests().iter().map(|request| request.connection).collect();
+        assert_eq!(connections, [1, 1, 2]);
+    }
+}
+
+#[tokio::test]
+async fn a_look_never_sends_more_than_two_requests() {
+    let api = FakeArgil::start();
+    api.set_status("a1", "IDLE");
+    let client = client(&api);
+    check_idle(&look(&client, "a1").await);
+    api.answer_with(|_| Some(Answer::CloseBeforeHead));
+    check_failed(&look(&client, "a1").await, "closed the connection without an answer");
+    assert_eq!(api.count("a1"), 3);
+}
+
+#[tokio::test]
+async fn only_a_closed_connection_is_tried_again() {
+    let garbage = [raw("SSH-2.0-OpenSSH_9.2\r\n"), raw(&with_length(99, AVATAR))];
+    for answer in garbage.into_iter().chain([Answer::status(500, ""), Answer::Stall(Vec::new())]) {
+        let api = FakeArgil::start();
+        api.set_status("a1", "IDLE");
+        let client = client_at(api.base_url().as_str(), Duration::from_millis(500));
+        check_idle(&look(&client, "a1").await);
+        api.answer_next("a1", answer);
+        check_failed(&look(&client, "a1").await, "");
+        assert_eq!(api.count("a1"), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_is_seen_again() {
+    let api = FakeArgil::start();
+    api.set_status("a1", "IDLE");
+    api.answer_next("a1", Answer::status(200, AVATAR).with("connection", "close"));
+    let client = client(&api);
+    check_idle(&look(&client, "a1").await);
+    check_idle(&look(&client, "a1").await);
+    assert_eq!(api.count("a1"), 2);
+}
+
+// Slow and silent servers.
+
+#[tokio::test]
+async fn silence_ends_at_the_limit() {
+    let limit = Duration::from_millis(300);
+    check_failed(&observe_within(Answer::Stall(Vec::new()), limit).await, "no answer within 300ms");
+    let half = Answer::Stall(with_length(99, AVATAR).into_bytes());
+    check_failed(&observe_within(half, limit).await, "within 300ms");
+}
+
+#[tokio::test]
+async fn an_answer_that_drips_ends_at_the_limit() {
+    let limit = Duration::from_millis(400);
+    let drip = |text: String| Answer::Drip {
+        pieces: text.bytes().map(|byte| vec![byte]).collect(),
+        pause: Duration::from_millis(20),
+    };
+    let begun = Instant::now();
+    check_failed(
+        &observe_within(drip(with_length(27, AVATAR)), limit).await,
+        "no answer within 400ms",
+    );
+    let mut pieces = vec![with_length(5000, "").into_bytes()];
+    pieces.resize(5000, b"x".to_vec());
+    let body = Answer::Drip { pieces, pause: Duration::from_millis(20) };
+    check_failed(&observe_within(body, limit).await, "no complete answer within 400ms");
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_stalled_body_does_not_hide_what_the_code_said() {
+    let head = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 50\r\n\r\nbad key".to_vec();
+    let seen = observe_within(Answer::Stall(head), Duration::from_millis(300)).await;
+    assert_eq!(
+        seen,
+        Observation::Denied {
+            denial: Denial::Key,
+            reason: "the API answered 401: `bad key`".to_owned()
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_held_answer_shows_the_status_of_the_moment_it_is_given() {
+    let api = FakeArgil::start();
+    api.set_status("a1", "TRAINING");
+    let gate = Arc::new(Notify::new());
+    api.answer_next("a1", Answer::Hold(Arc::clone(&gate)));
+    let client = client(&api);
+    let (seen, ()) = tokio::join!(look(&client, "a1"), async {
+        api.wait_until("the request is held", |requests| requests.len() == 1).await;
+        api.set_status("a1", "IDLE");
+        gate.notify_one();
+    });
+    check_idle(&seen);
+}
+
+#[test]
+fn the_fake_serves_tests_without_a_runtime() {
+    use std::io::Write;
+    let api = FakeArgil::start();
+    let address = (api.base_url().host_str().unwrap().to_owned(), api.base_url().port().unwrap());
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET /v1/avatars/a%2Fb HTTP/1.1\r\n\r\n").unwrap();
+    api.wait_until_blocking("a request", |requests| {
+        requests.iter().any(|request| request.avatar == "a/b")
+    });
+}

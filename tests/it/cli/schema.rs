@@ -1,0 +1,328 @@
+//! Every body that the program can send is what its published schema says, and no other is.
+
+use std::collections::BTreeSet;
+
+use avatar_watch::domain::account::AccountName;
+use avatar_watch::domain::avatar::status::Status;
+use avatar_watch::domain::avatar::transition::{Earlier, Previous};
+use avatar_watch::domain::condition::{ConditionSubject, OutageCause, Phase};
+use avatar_watch::domain::delivery::channel::ChannelName;
+use avatar_watch::domain::event::{Event, EventKind, Subject};
+use avatar_watch::notify::format::{schema, standard};
+use jsonschema::Validator;
+use serde_json::{Value, json};
+
+use crate::harness::config::Config;
+use crate::harness::daemon::{Bench, stderr, stdout};
+use crate::harness::sample_events;
+
+const HOSTILE: &str = "\"},{\r\n</script>\u{202e}👩\u{200d}🚀\u{0}\u{7f}";
+const STATUSES: [&str; 7] =
+    ["NOT_TRAINED", "TRAINING", "TRAINING_FAILED", "IDLE", "REFUSED", "SOMETHING_NEW", HOSTILE];
+
+fn validator(schema: &str) -> Validator {
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
+}
+
+fn body(event: &Event) -> Value {
+    serde_json::from_slice(&standard::render(event)).unwrap()
+}
+
+/// News of every change, with what is known and what is not.
+fn transitions() -> Vec<Event> {
+    let mut events = Vec::new();
+    for to in STATUSES {
+        for from in STATUSES.into_iter().filter(|from| *from != to) {
+            let seen = Previous::Observed {
+                status: Status::from_name(from),
+                at: sample_events::DETECTED_AT,
+            };
+            for previous in [seen, Previous::Assumed(Status::from_name(from)), Previous::Absent] {
+                for (infer, bare) in [(true, false), (false, true)] {
+                    events.push(transition(previous.clone(), to, infer, bare));
+                }
+            }
+        }
+    }
+    // A training that was seen, and then statuses that nobody knows.
+    let odd = || Previous::Observed {
+        status: Status::from_name(HOSTILE),
+        at: sample_events::DETECTED_AT,
+    };
+    for to in ["IDLE", "TRAINING_FAILED", "REFUSED"] {
+        for earlier in [Earlier::Observed, Earlier::Assumed] {
+            let mut event = transition(odd(), to, true, false);
+            let Subject::Transition { transition, .. } = &mut event.subject else { unreachable!() };
+            transition.earlier = Some(earlier);
+            events.push(event);
+        }
+    }
+    events
+}
+
+fn transition(previous: Previous, to: &str, infer: bool, bare: bool) -> Event {
+    let mut event = sample_events::settled(Some(HOSTILE), to);
+    let Subject::Transition { avatar, transition, .. } = &mut event.subject else { unreachable!() };
+    transition.previous = previous;
+    if bare {
+        (avatar.name, avatar.model, avatar.orientation) = (None, None, None);
+        transition.upstream_updated_at = None;
+        transition.sequence = 1;
+    } else {
+        avatar.model = Some(HOSTILE.to_owned());
+        avatar.extras.insert(HOSTILE.to_owned(), HOSTILE.to_owned());
+        transition.upstream_updated_at = Some("yesterday".to_owned());
+    }
+    event.kind = EventKind::of(transition, infer).unwrap();
+    event
+}
+
+fn conditions() -> Vec<Event> {
+    let account = |cause| ConditionSubject::Account { name: AccountName::default(), cause };
+    let channel = || ConditionSubject::Channel {
+        name: ChannelName::parse(&"Z-_9".repeat(16)).unwrap(),
+        recipient: None,
+    };
+    let mut events = Vec::new();
+    for phase in [Phase::Started, Phase::Resolved] {
+        for reason in [None, Some(HOSTILE)] {
+            let mut tell =
+                |kind, about| events.push(sample_events::condition(kind, phase, about, reason));
+            for kind in [
+                EventKind::AvatarMissing,
+                EventKind::AvatarUnreachable,
+                EventKind::AvatarTrainingOverdue,
+                EventKind::AvatarStatusUnrecognized,
+            ] {
+                tell(kind, sample_events::about_avatar(None, None));
+                tell(kind, sample_events::about_avatar(Some(HOSTILE), Some(HOSTILE)));
+            }
+            for cause in OutageCause::ALL {
+                tell(EventKind::AccountUnavailable, account(cause));
+            }
+            tell(EventKind::ConfigRejected, ConditionSubject::Config);
+            tell(EventKind::ChannelFailing, channel());
+            let recipient = Some(HOSTILE.to_owned());
+            let name = ChannelName::parse("mail").unwrap();
+            tell(EventKind::ChannelFailing, ConditionSubject::Channel { name, recipient });
+            tell(EventKind::ChannelDisabled, channel());
+        }
+    }
+    events
+}
+
+/// Everything that can be sent.
+fn events() -> Vec<Event> {
+    let mut about_none = sample_events::given_up();
+    let Subject::DeadLetter(letter) = &mut about_none.subject else { unreachable!() };
+    (letter.avatar_id, letter.attempts) = (None, 0);
+    HOSTILE.clone_into(&mut letter.reason);
+    let others = [sample_events::given_up(), about_none, sample_events::ping()];
+    transitions().into_iter().chain(conditions()).chain(others).collect()
+}
+
+/// The places of all fields below a value, as JSON pointers; the free texts in `extras` are none.
+fn fields(value: &Value, at: &str, found: &mut Vec<String>) {
+    for (name, below) in value.as_object().into_iter().flatten() {
+        let place = format!("{at}/{name}");
+        if name != "extras" {
+            fields(below, &place, found);
+        }
+        found.push(place);
+    }
+}
+
+/// The JSON type of each field.
+fn shape(body: &Value) -> String {
+    let mut places = Vec::new();
+    fields(body, "", &mut places);
+    let type_of = |place: &String| match body.pointer(place).unwrap() {
+        Value::Null => "null",
+        Value::Bool(true) => "true",
+        Value::Bool(false) => "false",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    places.iter().map(|place| format!("{place} {} ", type_of(place))).collect()
+}
+
+fn without(body: &Value, place: &str) -> Value {
+    let mut body = body.clone();
+    let (parent, name) = place.rsplit_once('/').unwrap();
+    body.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name);
+    body
+}
+
+fn with(body: &Value, place: &str, value: Value) -> Value {
+    let mut body = body.clone();
+    *body.pointer_mut(place).unwrap() = value;
+    body
+}
+
+#[test]
+fn every_body_is_what_its_schema_says_and_what_no_other_says() {
+    let all = validator(&schema::of_all());
+    let each: Vec<(EventKind, Validator)> =
+        schema::kinds().map(|kind| (kind, validator(schema::of(kind)))).collect();
+    for event in events() {
+        let body = body(&event);
+        for (kind, schema) in &each {
+            let problems: Vec<String> = schema
+                .iter_errors(&body)
+                .map(|it| format!("{}: {it}", it.instance_path()))
+                .collect();
+            assert_eq!(problems.is_empty(), *kind == event.kind, "{kind}, {body}: {problems:?}");
+        }
+        assert!(all.is_valid(&body), "{body}");
+    }
+    for kind in schema::kinds() {
+        assert!(events().iter().any(|event| event.kind == kind), "no body of {kind} was tried");
+    }
+}
+
+#[test]
+fn a_body_without_a_field_or_with_another_type_is_refused() {
+    let all = validator(&schema::of_all());
+    let mut shapes = BTreeSet::new();
+    for event in events() {
+        let body = body(&event);
+        if !shapes.insert((event.kind, shape(&body))) {
+            continue;
+        }
+        let schema = validator(schema::of(event.kind));
+        let mut places = Vec::new();
+        fields(&body, "", &mut places);
+        assert!(places.len() >= 5, "{body}");
+        for place in places {
+            let mut wrong = Vec::new();
+            if place != OPTIONAL {
+                wrong.push(without(&body, &place));
+            }
+            wrong.extend([json!([]), json!(-1), json!(1.5)].map(|it| with(&body, &place, it)));
+            if !body.pointer(&place).unwrap().is_boolean() {
+                wrong.push(with(&body, &place, json!(true)));
+            }
+            if !body.pointer(&place).unwrap().is_object() {
+                wrong.push(with(&body, &place, json!({})));
+            }
+            for wrong in wrong {
+                assert!(!schema.is_valid(&wrong), "{place}: {wrong}");
+                assert!(!all.is_valid(&wrong), "{place}: {wrong}");
+            }
+        }
+    }
+}
+
+#[test]
+fn wrong_values_of_the_right_type_are_refused() {
+    let check = |event: &Event, place: &str, wrong: Value| {
+        let body = body(event);
+        let schema = validator(schema::of(event.kind));
+        assert!(schema.is_valid(&body));
+        assert!(!schema.is_valid(&with(&body, place, wrong.clone())), "{place}: {wrong}");
+    };
+    let ready = sample_events::settled(None, "IDLE");
+    check(&ready, "/type", json!("avatar.gone"));
+    for at in ["/timestamp", "/data/detected_at", "/data/last_seen_previous_at"] {
+        for wrong in ["", "yesterday", "2026-11-23T11:15:22Z", "2026-13-23T11:15:22.123Z"] {
+            check(&ready, at, json!(wrong));
+        }
+    }
+    for wrong in ["", ".", "..", "a b", "é", &"x".repeat(129)] {
+        check(&ready, "/data/avatar/id", json!(wrong));
+    }
+    check(&ready, "/data/sequence", json!(0));
+    check(&ready, "/data/avatar/extras", json!({ "batch": 7 }));
+    check(&ready, "/data/status", json!("TRAINING_FAILED"));
+    // Whoever saw the training saw the status before, and when.
+    check(&ready, "/data/previous_status", json!("IDLE"));
+    check(&ready, "/data/last_seen_previous_at", json!(null));
+    check(&sample_events::settled(None, "REFUSED"), "/data/status", json!("IDLE"));
+    let about =
+        ConditionSubject::Account { name: AccountName::default(), cause: OutageCause::Local };
+    let blind =
+        sample_events::condition(EventKind::AccountUnavailable, Phase::Started, about, None);
+    check(&blind, "/data/cause", json!("tired"));
+    check(&blind, "/data/state", json!("going on"));
+    check(&blind, "/data/account", json!("a b"));
+    for place in ["delivery_id", "event_id", "event_type", "channel", "avatar_id"] {
+        check(&sample_events::given_up(), &format!("/data/{place}"), json!("no name"));
+    }
+    check(&sample_events::ping(), "/data/channel", json!(""));
+}
+
+#[test]
+fn fields_that_a_later_version_adds_are_taken() {
+    let mut shapes = BTreeSet::new();
+    for event in events() {
+        let mut body = body(&event);
+        if !shapes.insert((event.kind, shape(&body))) {
+            continue;
+        }
+        let mut places = vec![String::new()];
+        fields(&body, "", &mut places);
+        for place in places {
+            if let Some(object) = body.pointer_mut(&place).and_then(Value::as_object_mut) {
+                object.insert("added_later".to_owned(), json!("text"));
+            }
+        }
+        assert!(validator(schema::of(event.kind)).is_valid(&body), "{body}");
+    }
+}
+
+#[test]
+fn the_examples_are_as_we_send_them() {
+    for kind in schema::kinds() {
+        let schema: Value = serde_json::from_str(schema::of(kind)).unwrap();
+        let example = &schema["examples"][0];
+        assert!(validator(schema::of(kind)).is_valid(example), "{kind}");
+        let places = |body: &Value| {
+            let mut places = Vec::new();
+            fields(body, "", &mut places);
+            places
+        };
+        let sent = events().into_iter().find(|event| event.kind == kind).unwrap();
+        assert_eq!(places(example), places(&body(&sent)), "{kind}");
+    }
+}
+
+#[test]
+fn the_command_prints_the_schemas_and_names_what_was_meant() {
+    let bench = Bench::new(Config::new("http://127.0.0.1:9/v1").text());
+    let run = |arguments: &[&str]| {
+        let output = bench.run(&[&["schema", "event"], arguments].concat());
+        (output.status.code(), stdout(&output), stderr(&output))
+    };
+    let list: Vec<String> = schema::kinds().map(|kind| format!("{kind}\n")).collect();
+    assert_eq!(run(&["--list"]), (Some(0), list.concat(), String::new()));
+    assert_eq!(run(&[]), (Some(0), schema::of_all(), String::new()));
+    for kind in schema::kinds() {
+        assert_eq!(run(&[kind.name()]), (Some(0), schema::of(kind).to_owned(), String::new()));
+    }
+    let (code, out, complaint) = run(&["avatar.redy"]);
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(complaint.contains("`avatar.redy`") && complaint.contains("mean `avatar.ready`?"));
+    let (code, _, complaint) = run(&["invoice.paid"]);
+    assert_eq!(code, Some(2));
+    assert!(complaint.contains("--list"), "{complaint}");
+    assert_eq!(run(&["avatar.ready", "--list"]).0, Some(2));
+}
+
+#[test]
+fn the_schema_of_the_config_is_printed_whole() {
+    let bench = Bench::new("");
+    let printed = bench.run(&["schema", "config"]);
+    assert!(printed.status.success(), "{}", stderr(&printed));
+    let config = validator(&stdout(&printed));
+    let text = std::fs::read_to_string("config.example.toml").unwrap();
+    let mut example: Value = toml::from_str(&text).unwrap();
+    assert!(config.is_valid(&example));
+    example["poll"]["nonsense"] = 1.into();
+    assert!(!config.is_valid(&example));
+}
+
+/// The one field that stands in some messages of a kind only.
+const OPTIONAL: &str = "/data/recipient";

@@ -1,0 +1,250 @@
+//! The real program, killed without a word at every row of the crash table and at random: no
+//! news is lost, none is invented, and every repeat has the same id and the same bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use avatar_watch::domain::random::RandomBits;
+use tokio::sync::Notify;
+
+use crate::harness::argil::{Answer as Served, FakeArgil};
+use crate::harness::config::{Config, IMPATIENT, SECRET};
+use crate::harness::daemon::{Bench, wait_until};
+use crate::harness::webhook::{Answer, Received, Receiver};
+
+fn bench(argil: &FakeArgil, receiver: &Receiver, avatars: &[&str]) -> Bench {
+    Bench::new(bench_config(argil, receiver, avatars).text())
+}
+
+fn bench_config(argil: &FakeArgil, receiver: &Receiver, avatars: &[&str]) -> Config {
+    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url());
+    avatars.iter().fold(config, |config, id| config.avatar(id))
+}
+
+/// Everything that a repeat must keep, by message id.
+fn by_id(received: &[Received]) -> BTreeMap<String, BTreeSet<Vec<u8>>> {
+    let mut by_id: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
+    for request in received {
+        request.verify(SECRET).unwrap();
+        by_id
+            .entry(request.header("webhook-id").to_owned())
+            .or_default()
+            .insert(request.body.clone());
+    }
+    by_id
+}
+
+fn check_told_once_by_id(received: &[Received], expected: usize) {
+    let by_id = by_id(received);
+    assert_eq!(by_id.len(), expected, "messages by id");
+    assert!(by_id.values().all(|bodies| bodies.len() == 1), "a repeat had other bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_before_the_commit_the_same_transition_is_found_again() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let bench = bench(&argil, &receiver, &["a1"]);
+    argil.set_status("a1", "TRAINING");
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    let gate = Arc::new(Notify::new());
+    argil.answer_next("a1", Served::Hold(Arc::clone(&gate)));
+    let before = argil.count("a1");
+    argil.wait_until("the held look", |requests| requests.len() > before).await;
+    argil.set_status("a1", "IDLE");
+    daemon.kill();
+    gate.notify_one();
+    assert!(bench.deliveries().is_empty());
+
+    let daemon = bench.start();
+    check_told_once_by_id(&receiver.wait_for(1).await, 1);
+    bench.wait_for_deliveries("the delivery", |rows| {
+        rows.iter().all(|row| row["state"] == "delivered")
+    });
+    assert!(daemon.stop().success());
+    assert_eq!(receiver.received().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_the_commit_the_first_pass_delivers() {
+    let argil = FakeArgil::start();
+    let receiver = Receiver::start().await;
+    let bench = bench(&argil, &receiver, &["a1"]);
+    argil.set_status("a1", "TRAINING");
+    // The channel is away, so that the delivery stays pending.
+    receiver.script((0..3).map(|_| Answer::status(503)));
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    argil.set_status("a1", "REFUSED");
+    receiver.wait_for(1).await;
+    daemon.wait_for_log("did not take it");
+    daemon.kill();
+    let pending = bench.deliveries();
+    assert_eq!(pending.len(), 1);
+
+    let daemon = bench.start();
+    bench.wait_for_deliveries("the delivery", |rows| {
+        rows.iter().all(|row| row["state"] == "delivered")
+    });
+    check_told_once_by_id(&receiver.received(), 1);
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_between_request_and_answer_it_is_sent_again_with_the_same_id_and_bytes() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let bench = bench(&argil, &receiver, &["a1"]);
+    argil.set_status("a1", "TRAINING");
+    receiver.script([Answer::Hold]);
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    argil.set_status("a1", "IDLE");
+    receiver.wait_for(1).await;
+    daemon.kill();
+    assert_eq!(bench.deliveries()[0]["state"], "sending");
+
+    let daemon = bench.start();
+    receiver.wait_for(2).await;
+    let rows = bench.wait_for_deliveries("the delivery", |rows| {
+        rows.iter().all(|row| row["state"] == "delivered")
+    });
+    check_told_once_by_id(&receiver.received(), 1);
+    let id = rows[0]["id"].as_str().unwrap();
+    let shown = bench.json(&["deliveries", "show", id, "--json"]);
+    let outcomes: Vec<&str> = shown["attempt_log"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|attempt| attempt["outcome"].as_str().unwrap())
+        .collect();
+    assert_eq!(outcomes, ["unknown", "delivered"]);
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_happened_while_nobody_watched_is_told_at_the_start() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let bench = bench(&argil, &receiver, &["a1"]);
+    argil.set_status("a1", "TRAINING");
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    let looked = argil.count("a1");
+    argil.wait_until("more looks", |requests| requests.len() > looked + 3).await;
+    assert!(daemon.stop().success());
+    argil.set_status("a1", "TRAINING_FAILED");
+
+    let _daemon = bench.start();
+    let received = receiver.wait_for(1).await;
+    let body: serde_json::Value = serde_json::from_slice(&received[0].body).unwrap();
+    assert_eq!(body["type"], "avatar.training_failed");
+    assert_eq!(body["data"]["training_observed"], true);
+    // The window is honest: it ends when we looked, and begins when we last saw it training.
+    let history = bench.json(&["history", "--json"]);
+    let baseline = history[0]["detected_at"].as_str().unwrap();
+    let seen = body["data"]["last_seen_previous_at"].as_str().unwrap();
+    assert!(seen > baseline, "{seen} is noted at the stop, later than {baseline}");
+    assert!(body["data"]["detected_at"].as_str().unwrap() > seen);
+}
+
+/// A hundred kills at random moments, while avatars train, fail and train again, and while the
+/// receiver refuses and loses answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_a_hundred_times_at_random_every_transition_is_told() {
+    const KILLS: u64 = 100;
+    let seed =
+        std::env::var("AVATAR_WATCH_KILL_SEED").map_or(0x5EED_u64, |text| text.parse().unwrap());
+    println!("AVATAR_WATCH_KILL_SEED={seed}");
+    let roll = |salt: u64| RandomBits::new(u128::from(seed)).derive(salt).fraction();
+    let avatars = ["a1", "a2", "a3", "a4"];
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    // Many short waits: a delivery may meet a kill or a refusal again and again.
+    let patient = format!("retry_schedule = [\"0s\"{}]", ", \"50ms\"".repeat(50));
+    let config = bench_config(&argil, &receiver, &avatars);
+    let config = config.text().replace(IMPATIENT, &patient);
+    assert!(config.contains(&patient));
+    let bench = Bench::new(&config);
+    let mut now = BTreeMap::from(avatars.map(|id| (id, "TRAINING")));
+    now.iter().for_each(|(id, status)| argil.set_status(id, status));
+    for kill in 0..KILLS {
+        let looks = argil.requests().len();
+        let daemon = bench.start();
+        argil.wait_until("the first look", |requests| requests.len() > looks).await;
+        let answers = (0..4).map(|n| match (roll(kill * 97 + n) * 10.0) as u8 {
+            0..=1 => Answer::status(500),
+            2 => Answer::CloseBeforeHead,
+            _ => Answer::status(200),
+        });
+        receiver.script(answers);
+        for step in 0..3u64 {
+            let salt = kill * 31 + step;
+            let id = avatars[(roll(salt) * 4.0) as usize];
+            let status =
+                ["TRAINING", "IDLE", "TRAINING_FAILED", "REFUSED"][(roll(!salt) * 4.0) as usize];
+            argil.set_status(id, status);
+            now.insert(id, status);
+            tokio::time::sleep(Duration::from_secs_f64(roll(salt << 20) * 0.03)).await;
+        }
+        daemon.kill();
+    }
+    let daemon = bench.start();
+    check_history(&bench, &now);
+    let settled = |rows: &[serde_json::Value]| {
+        rows.iter().all(|row| row["state"] != "pending" && row["state"] != "sending")
+    };
+    let rows = bench.wait_for_deliveries("the end of all deliveries", settled);
+    check_everything_was_told(&bench, &rows, &receiver.received());
+    assert!(daemon.stop().success());
+}
+
+/// The chain of transitions has no gap, and its last link is what the API says now.
+fn check_history(bench: &Bench, now: &BTreeMap<&str, &str>) {
+    wait_until("the last status of all", || {
+        let status = bench.json(&["status", "--json"]);
+        let recorded = status["avatars"].as_array().unwrap();
+        now.values().zip(recorded).all(|(status, row)| row["status"] == *status)
+    });
+    let history = bench.json(&["history", "--json", "--limit", "100000"]);
+    let mut last: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+    for row in history.as_array().unwrap() {
+        let id = row["avatar_id"].as_str().unwrap();
+        let (sequence, status) = last.get(id).copied().unwrap_or((0, ""));
+        assert_eq!(row["sequence"].as_u64().unwrap(), sequence + 1);
+        assert_eq!(row["previous_status"].as_str().unwrap_or_default(), status);
+        last.insert(id, (sequence + 1, row["status"].as_str().unwrap()));
+    }
+}
+
+/// Every transition to a settled status has its one message, and there is no other; repeats are
+/// the same to the byte, and come only where a try was lost, refused or cut off.
+fn check_everything_was_told(bench: &Bench, rows: &[serde_json::Value], received: &[Received]) {
+    let history = bench.json(&["history", "--json", "--limit", "100000"]);
+    let news: BTreeSet<(String, u64)> = history
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| !row["previous_status"].is_null())
+        .filter(|row| {
+            ["IDLE", "TRAINING_FAILED", "REFUSED"].contains(&row["status"].as_str().unwrap())
+        })
+        .map(|row| {
+            (row["avatar_id"].as_str().unwrap().to_owned(), row["sequence"].as_u64().unwrap())
+        })
+        .collect();
+    let mut told = BTreeSet::new();
+    for bodies in by_id(received).values() {
+        assert_eq!(bodies.len(), 1, "a repeat had other bytes");
+        let body: serde_json::Value =
+            serde_json::from_slice(bodies.iter().next().unwrap()).unwrap();
+        let id = body["data"]["avatar"]["id"].as_str().unwrap().to_owned();
+        assert!(
+            told.insert((id, body["data"]["sequence"].as_u64().unwrap())),
+            "told under two ids"
+        );
+    }
+    let dead: Vec<&serde_json::Value> =
+        rows.iter().filter(|row| row["state"] == "failed").collect();
+    assert!(dead.is_empty(), "dead letters: {dead:?}");
+    assert_eq!(told, news);
+    assert!(news.len() > 20, "only {} pieces of news: the test tests little", news.len());
+}

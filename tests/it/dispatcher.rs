@@ -1,0 +1,307 @@
+//! The dispatcher under a clock turned by hand, on a real store: when it tries, in which order,
+//! and when it gives up.
+
+mod admin;
+mod channel_health;
+mod recipients;
+mod failures;
+mod outcomes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avatar_watch::daemon::runtime_config::RuntimeConfig;
+use avatar_watch::domain::avatar::status::Status;
+use avatar_watch::domain::delivery::retry_policy::RetrySchedule;
+use avatar_watch::domain::delivery::{Outcome, OutcomeClass};
+use avatar_watch::domain::random::RandomBits;
+use avatar_watch::domain::time::monotonic::Monotonic;
+use avatar_watch::store::admin::deliveries::{AdminResult, DeliveryAdmin, RetryAs};
+use avatar_watch::store::reader::{DeliveryFilter, DeliveryRow};
+
+use crate::harness::mail_server::{Answer, Call, Gallery, Post, outcome};
+use crate::harness::plans::{id, plan, seconds, with_avatar, with_channel};
+use crate::harness::world::World;
+
+const SETTLED: [Status; 2] = [Status::Idle, Status::Refused];
+
+/// The loops, a gallery of avatars that are looked at every minute, and scripted channels.
+struct Bench {
+    world: World<Gallery, Post>,
+    gallery: Arc<Gallery>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { world: World::new(1), gallery: Arc::new(Gallery::default()) }
+    }
+
+    /// A channel that answers as `script` says for the number of the call.
+    fn post(&self, script: impl Fn(usize) -> Answer + Send + 'static) -> Arc<Post> {
+        Post::scripted(&self.world.clock, move |number, _| script(number))
+    }
+
+    /// A plan with these channels and avatars `a`, `b` and `c`, which were in training when they
+    /// were registered.
+    fn plan(&self, channels: &[(&str, &Arc<Post>)]) -> RuntimeConfig<Gallery, Post> {
+        let mut plan = plan(Arc::clone(&self.gallery));
+        plan.intervals.settled = Some(seconds(60));
+        plan.intervals.missing = seconds(60);
+        let plan = ["a", "b", "c"]
+            .into_iter()
+            .fold(plan, |plan, avatar| with_avatar(plan, avatar, Some(Status::Training)));
+        channels.iter().fold(plan, |plan, (name, post)| with_channel(plan, name, post))
+    }
+
+    /// Starts the daemon with these channels.
+    async fn start(&mut self, channels: &[(&str, &Arc<Post>)]) {
+        self.world.start(self.plan(channels)).await;
+        self.world.quiet().await;
+    }
+
+    /// The avatar settles anew, so many times, and each is seen.
+    async fn settle(&self, avatar: &str, times: usize) {
+        for number in 0..times {
+            self.gallery.show(&id(avatar), SETTLED[number % 2].clone());
+            self.world.pass(seconds(60)).await;
+        }
+    }
+
+    /// Goes on, from try to try, until nothing more is to be tried.
+    async fn run_dry(&self) {
+        loop {
+            // What is due and still pending waits behind another one of its line.
+            let now = self.world.clock.wall();
+            let due = self.rows().into_iter().filter_map(|row| row.next_attempt_at);
+            let Some(next) = due.filter(|due_at| *due_at > now).min() else { return };
+            self.world.pass(next.since(now)).await;
+        }
+    }
+
+    /// Goes on for so long, from one moment in which something is due to the next.
+    async fn hop(&self, time: Duration) {
+        let end = self.world.clock.wall().plus(time);
+        // What a hand did is noticed at the next glance.
+        self.world.pass(seconds(2).min(time)).await;
+        loop {
+            let now = self.world.clock.wall();
+            let due = self.rows().into_iter().filter_map(|row| row.next_attempt_at);
+            let channels = self.world.reader().channels().unwrap();
+            let ready = channels.iter().filter_map(|channel| channel.health.ready_at());
+            let next = due.chain(ready).filter(|at| *at > now && *at < end).min();
+            self.world.pass(next.unwrap_or(end).since(now)).await;
+            if next.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn rows(&self) -> Vec<DeliveryRow> {
+        let filter = DeliveryFilter { limit: 1000, ..DeliveryFilter::default() };
+        self.world.reader().deliveries(&filter).unwrap()
+    }
+
+    fn states(&self) -> Vec<String> {
+        self.rows().into_iter().map(|row| row.state).collect()
+    }
+
+    /// Every attempt row matches one call, and the other way round.
+    fn check_attempts(&self, posts: &[&Arc<Post>]) {
+        let calls: Vec<Call> = posts.iter().flat_map(|post| post.calls()).collect();
+        let mut attempts = 0;
+        for row in self.rows() {
+            let own: Vec<&Call> = calls.iter().filter(|call| call.delivery_id == row.id).collect();
+            let rows = self.world.reader().attempts(&row.id).unwrap();
+            assert_eq!(rows.len(), own.len(), "{row:?}");
+            let body = self.world.reader().body(&row.id).unwrap().unwrap();
+            assert!(own.iter().all(|call| call.event_id == row.event_id && call.body == body));
+            attempts += rows.len();
+        }
+        assert_eq!(attempts, calls.len(), "a call without a row");
+    }
+}
+
+/// The waits between the calls.
+fn waits(calls: &[Call]) -> Vec<Duration> {
+    calls.windows(2).map(|pair| pair[1].at.since(pair[0].at)).collect()
+}
+
+fn now(class: OutcomeClass) -> Answer {
+    Answer::Now(outcome(class))
+}
+
+fn throttled(wait: Duration) -> Answer {
+    Answer::Now(Outcome { retry_after: Some(wait), ..outcome(OutcomeClass::Throttled) })
+}
+
+#[tokio::test]
+async fn a_dead_receiver_is_tried_ten_times_in_three_days_and_then_the_letter_is_dead() {
+    let bench = Bench::new();
+    let post = bench.post(|_| now(OutcomeClass::Retryable));
+    let mut bench = bench;
+    bench.start(&[("ops", &post)]).await;
+    bench.settle("a", 1).await;
+    bench.run_dry().await;
+    let calls = post.calls();
+    assert_eq!(calls.len(), 10);
+    let planned = RetrySchedule::webhook();
+    for (wait, planned) in waits(&calls).into_iter().zip(&planned.delays()[1..]) {
+        let (least, most) = (planned.mul_f64(0.8), planned.mul_f64(1.2) + seconds(1));
+        assert!((least..=most).contains(&wait), "{wait:?} instead of about {planned:?}");
+    }
+    let hours = calls[9].at.since(calls[0].at).as_secs() / 3600;
+    assert!((60..=92).contains(&hours), "{hours} h");
+    assert_eq!(bench.states(), ["failed"]);
+    bench.check_attempts(&[&post]);
+    bench.world.pass(seconds(7 * 24 * 3600)).await;
+    assert_eq!(post.calls().len(), 10, "a dead letter rests");
+}
+
+#[tokio::test]
+async fn a_repeat_has_the_same_id_and_the_same_bytes() {
+    let bench = Bench::new();
+    let post = bench.post(|number| {
+        now(if number < 5 { OutcomeClass::Ambiguous } else { OutcomeClass::Delivered })
+    });
+    let mut bench = bench;
+    bench.start(&[("ops", &post)]).await;
+    bench.settle("a", 1).await;
+    bench.run_dry().await;
+    let calls = post.calls();
+    assert_eq!(calls.len(), 5);
+    assert!(calls.iter().all(|call| call.body == calls[0].body));
+    assert!(calls.iter().all(|call| call.event_id == calls[0].event_id));
+    assert_eq!(bench.states(), ["delivered"]);
+    bench.check_attempts(&[&post]);
+}
+
+#[tokio::test]
+async fn an_event_is_told_at_once_and_once_to_every_channel() {
+    let bench = Bench::new();
+    let (ops, mail) = (Post::taking(&bench.world.clock), Post::taking(&bench.world.clock));
+    let mut bench = bench;
+    bench.start(&[("ops", &ops), ("mail", &mail)]).await;
+    bench.settle("a", 1).await;
+    for post in [&ops, &mail] {
+        let calls = post.calls();
+        assert_eq!(calls.len(), 1);
+        assert_eq!(calls[0].at, bench.world.clock.reading(), "in the moment of the look");
+    }
+    assert_eq!(ops.calls()[0].event_id, mail.calls()[0].event_id);
+    bench.check_attempts(&[&ops, &mail]);
+}
+
+// Order.
+
+#[tokio::test]
+async fn within_one_avatar_nothing_overtakes_and_other_avatars_go_on() {
+    let bench = Bench::new();
+    let a_refused = Post::scripted(&bench.world.clock, |number, parcel| {
+        let about_a = String::from_utf8_lossy(&parcel.body).contains(r#""id":"a""#);
+        now(if about_a && number < 12 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
+    });
+    let mut bench = bench;
+    bench.start(&[("ops", &a_refused)]).await;
+    bench.settle("a", 3).await;
+    bench.settle("b", 3).await;
+    let delivered = |bench: &Bench, avatar: &str| {
+        let rows = bench.rows().into_iter();
+        rows.filter(|row| row.avatar_id == avatar && row.state == "delivered").count()
+    };
+    assert_eq!((delivered(&bench, "a"), delivered(&bench, "b")), (0, 3));
+    bench.run_dry().await;
+    assert_eq!((delivered(&bench, "a"), delivered(&bench, "b")), (3, 3));
+    for avatar in ["a", "b"] {
+        let rows: Vec<_> = bench.rows().into_iter().filter(|r| r.avatar_id == avatar).collect();
+        let place = |call: &Call| rows.iter().position(|row| row.id == call.delivery_id);
+        let places: Vec<_> = a_refused.calls().iter().filter_map(place).collect();
+        assert!(places.is_sorted(), "{avatar}: {places:?}");
+    }
+    bench.check_attempts(&[&a_refused]);
+}
+
+#[tokio::test]
+async fn a_dead_letter_unblocks_its_line() {
+    let bench = Bench::new();
+    let post = bench.post(|number| {
+        now(if number == 1 { OutcomeClass::Rejected } else { OutcomeClass::Delivered })
+    });
+    let mut bench = bench;
+    bench.start(&[("ops", &post)]).await;
+    bench.settle("a", 2).await;
+    assert_eq!(bench.states(), ["failed", "delivered"]);
+}
+
+#[tokio::test]
+async fn one_dead_channel_delays_no_other() {
+    let bench = Bench::new();
+    let (dead, mute) = (
+        bench.post(|_| now(OutcomeClass::Retryable)),
+        bench.post(|_| Answer::After(seconds(3600), outcome(OutcomeClass::Retryable))),
+    );
+    let well = Post::taking(&bench.world.clock);
+    let mut bench = bench;
+    bench.start(&[("dead", &dead), ("mute", &mute), ("well", &well)]).await;
+    for round in 1..=5 {
+        for avatar in ["a", "b", "c"] {
+            bench.settle(avatar, round).await;
+            assert_eq!(well.calls().last().unwrap().at, bench.world.clock.reading());
+        }
+    }
+    assert_eq!(mute.calls().len(), 3, "one try of a line at a time");
+    let told = bench.rows().iter().filter(|row| row.channel.as_str() == "well").count();
+    assert_eq!(well.calls().len(), told);
+}
+
+#[tokio::test]
+async fn no_more_tries_of_a_channel_are_under_way_than_it_takes_at_once() {
+    let bench = Bench::new();
+    let slow = bench.post(|_| Answer::After(seconds(10), outcome(OutcomeClass::Delivered)));
+    let names: Vec<String> = (0..20).map(|number| format!("z{number}")).collect();
+    let mut plan = bench.plan(&[("ops", &slow)]);
+    for name in &names {
+        bench.gallery.show(&id(name), Status::Idle);
+        plan = with_avatar(plan, name, Some(Status::Training));
+    }
+    let mut bench = bench;
+    bench.world.start(plan).await;
+    for under_way in [8, 16, 20] {
+        bench.world.quiet().await;
+        assert_eq!(slow.calls().len(), under_way);
+        bench.world.clock.advance(seconds(10));
+    }
+    bench.world.quiet().await;
+    assert!(bench.states().iter().all(|state| state == "delivered"));
+}
+
+// Waits.
+
+#[tokio::test]
+async fn a_wait_asked_for_is_obeyed_and_spends_no_try() {
+    let bench = Bench::new();
+    let post = bench.post(|number| match number {
+        1..=12 => throttled(seconds(2 * 3600)),
+        _ => now(OutcomeClass::Delivered),
+    });
+    let mut bench = bench;
+    bench.start(&[("ops", &post)]).await;
+    bench.settle("a", 1).await;
+    bench.run_dry().await;
+    let calls = post.calls();
+    assert_eq!(calls.len(), 13, "more tries than the schedule has");
+    assert!(waits(&calls).iter().all(|wait| *wait >= seconds(2 * 3600)), "{:?}", waits(&calls));
+    assert_eq!(bench.states(), ["delivered"]);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_ever_because_a_receiver_asks_for_it() {
+    let bench = Bench::new();
+    let post = bench.post(|_| throttled(seconds(u64::from(u32::MAX))));
+    let mut bench = bench;
+    bench.start(&[("ops", &post)]).await;
+    bench.settle("a", 1).await;
+    let begun: Monotonic = bench.world.clock.reading();
+    bench.run_dry().await;
+    assert_eq!(bench.states(), ["failed"]);
+    assert!(bench.world.clock.reading().since(begun) <= seconds(7 * 24 * 3600));
+}

@@ -1,0 +1,388 @@
+//! How the dispatcher treats a channel that is not well, and what operators hear of it.
+
+use std::collections::BTreeMap;
+
+use avatar_watch::domain::delivery::channel::ChannelName;
+use avatar_watch::domain::delivery::retry_policy::{DeliveryPolicy, OnUnknown};
+use avatar_watch::store::admin::channels::ChannelAdminResult;
+use avatar_watch::store::reader::ChannelRow;
+
+use super::*;
+use crate::harness::plans::operator;
+
+const HOUR: Duration = seconds(3600);
+const DAY: Duration = seconds(24 * 3600);
+
+/// A channel `ops` that answers as told, and a channel `watch` of the operator's.
+struct Watched {
+    bench: Bench,
+    ops: Arc<Post>,
+    watch: Arc<Post>,
+}
+
+impl Watched {
+    async fn new(script: impl Fn(usize) -> Answer + Send + 'static) -> Self {
+        let bench = Bench::new();
+        let (ops, watch) = (bench.post(script), Post::taking(&bench.world.clock));
+        let mut watched = Self { bench, ops, watch };
+        train_all(&watched.bench);
+        let plan = watched.plan();
+        watched.bench.world.start(plan).await;
+        watched.bench.world.quiet().await;
+        watched
+    }
+
+    fn plan(&self) -> RuntimeConfig<Gallery, Post> {
+        let mut plan =
+            operator(self.bench.plan(&[("ops", &self.ops), ("watch", &self.watch)]), "watch");
+        plan.channels.get_mut(&name("watch")).unwrap().events.clear();
+        plan
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.bench.hop(time).await;
+    }
+
+    fn channel(&self, wanted: &str) -> ChannelRow {
+        let mut channels = self.bench.world.reader().channels().unwrap().into_iter();
+        channels.find(|channel| channel.name == name(wanted)).unwrap()
+    }
+
+    /// What the operator was told, in order.
+    fn told(&self) -> Vec<String> {
+        let body = |call: Call| {
+            let body: serde_json::Value = serde_json::from_slice(&call.body).unwrap();
+            let state = body["data"]["state"].as_str().unwrap_or("once").to_owned();
+            format!("{} {state} {}", body["type"].as_str().unwrap(), body["data"]["channel"])
+        };
+        self.watch.calls().into_iter().map(body).collect()
+    }
+
+    fn by_hand(
+        &self,
+        turn: impl Fn(&mut DeliveryAdmin, &ChannelName) -> ChannelAdminResult,
+    ) -> ChannelAdminResult {
+        turn(&mut DeliveryAdmin::open(&self.bench.world.path()).unwrap(), &name("ops"))
+    }
+
+    fn enable(&self) -> ChannelAdminResult {
+        self.by_hand(|hands, ops| hands.enable(ops, self.bench.world.clock.wall()).unwrap())
+    }
+
+    /// How the deliveries to `ops` stand, by number.
+    fn states_of_ops(&self) -> BTreeMap<String, usize> {
+        let mut states = BTreeMap::new();
+        for row in self.bench.rows().into_iter().filter(|row| row.channel == name("ops")) {
+            *states.entry(row.state).or_default() += 1;
+        }
+        states
+    }
+}
+
+fn train_all(bench: &Bench) {
+    ["a", "b", "c"].iter().for_each(|avatar| bench.gallery.show(&id(avatar), Status::Training));
+}
+
+fn name(name: &str) -> ChannelName {
+    ChannelName::parse(name).unwrap()
+}
+
+fn one(state: &str, count: usize) -> BTreeMap<String, usize> {
+    BTreeMap::from([(state.to_owned(), count)])
+}
+
+#[tokio::test]
+async fn a_dead_receiver_of_many_avatars_is_only_probed_and_all_goes_out_when_it_is_back() {
+    let back_at = Monotonic::default().plus(seconds(6 * 3600));
+    let bench = Bench::new();
+    let clock = bench.world.clock.clone();
+    let ops = bench.post(move |_| {
+        let well = clock.reading() >= back_at;
+        now(if well { OutcomeClass::Delivered } else { OutcomeClass::Retryable })
+    });
+    let mut bench = bench;
+    train_all(&bench);
+    bench.start(&[("ops", &ops)]).await;
+    for avatar in ["a", "b", "c"] {
+        bench.settle(avatar, 1).await;
+    }
+    bench.hop(HOUR).await;
+    let in_the_first_hour = ops.calls().len();
+    assert!(in_the_first_hour < 20, "{in_the_first_hour} tries in an hour");
+    bench.hop(4 * HOUR).await;
+    let later = ops.calls().len() - in_the_first_hour;
+    assert!((3..=6).contains(&later), "{later} tries in four hours: about one an hour");
+    bench.hop(2 * HOUR).await;
+    assert_eq!(bench.states(), ["delivered"; 3]);
+    let back: Vec<_> = ops.calls().into_iter().filter(|call| call.at >= back_at).collect();
+    assert_eq!(back.len(), 3);
+    assert!(back[0].at.since(back_at) < HOUR.mul_f64(1.1), "the probe does not wait for its try");
+    assert!(back[2].at.since(back[0].at) < seconds(1), "the others did not wait any longer");
+    let oldest = bench.rows()[0].id.clone();
+    assert_eq!(back[0].delivery_id, oldest, "the probe is the oldest one");
+    bench.check_attempts(&[&ops]);
+}
+
+#[tokio::test]
+async fn operators_hear_once_that_a_channel_fails_and_once_that_it_works_through_another() {
+    let it = Watched::new(|number| {
+        now(if number <= 4 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
+    })
+    .await;
+    it.bench.settle("a", 1).await;
+    it.pass(HOUR).await;
+    assert_eq!(it.told(), ["channel.failing begun \"ops\""]);
+    assert!(it.channel("ops").health.failing_since.is_some());
+    it.pass(3 * HOUR).await;
+    assert_eq!(it.told(), ["channel.failing begun \"ops\"", "channel.failing ended \"ops\""]);
+    assert_eq!(it.states_of_ops(), one("delivered", 1));
+    it.bench.check_attempts(&[&it.ops, &it.watch]);
+}
+
+#[tokio::test]
+async fn a_channel_is_not_told_of_itself_and_two_broken_ones_do_not_write_for_ever() {
+    let bench = Bench::new();
+    let (ops, watch) = (
+        bench.post(|_| now(OutcomeClass::Retryable)),
+        bench.post(|_| now(OutcomeClass::Retryable)),
+    );
+    let mut bench = bench;
+    train_all(&bench);
+    let plan = bench.plan(&[("ops", &ops), ("watch", &watch)]);
+    bench.world.start(operator(operator(plan, "ops"), "watch")).await;
+    bench.settle("a", 1).await;
+    bench.hop(30 * DAY).await;
+    let rows = bench.rows();
+    for row in &rows {
+        let body = bench.world.reader().body(&row.id).unwrap().unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_ne!(body["data"]["channel"], row.channel.as_str(), "{row:?}");
+    }
+    // One piece of news to each, that each of both fails, and the dead letters of the news.
+    let kinds: Vec<&str> = rows.iter().map(|row| row.event_type.as_str()).collect();
+    let count = |kind| kinds.iter().filter(|it| **it == kind).count();
+    assert_eq!(count("avatar.ready"), 2);
+    assert_eq!(count("channel.failing"), 2);
+    assert!(count("delivery.exhausted") <= 2, "{kinds:?}");
+}
+
+#[tokio::test]
+async fn a_place_that_is_gone_is_tried_no_more_and_what_waits_is_sent_when_it_is_enabled() {
+    let it = Watched::new(|number| {
+        now(if number == 1 { OutcomeClass::Gone } else { OutcomeClass::Delivered })
+    })
+    .await;
+    it.bench.settle("a", 1).await;
+    it.bench.settle("b", 2).await;
+    it.pass(20 * DAY).await;
+    assert_eq!(it.ops.calls().len(), 1, "nobody calls again");
+    assert_eq!(it.states_of_ops(), one("pending", 3), "nothing is dropped, however long it takes");
+    assert_eq!(it.told(), ["channel.disabled begun \"ops\""]);
+    assert_eq!(it.enable(), ChannelAdminResult::Done);
+    it.pass(seconds(10)).await;
+    assert_eq!(it.states_of_ops(), one("delivered", 3));
+    let (calls, rows) = (it.ops.calls(), it.bench.rows());
+    let rows: Vec<_> = rows.iter().filter(|row| row.channel == name("ops")).collect();
+    assert!(calls[1..].iter().map(|call| &call.delivery_id).eq(rows.iter().map(|row| &row.id)));
+    assert_eq!(it.told()[1..], ["channel.disabled ended \"ops\""]);
+    assert_eq!(it.enable(), ChannelAdminResult::Already);
+    it.bench.check_attempts(&[&it.ops, &it.watch]);
+}
+
+#[tokio::test]
+async fn time_in_which_a_channel_is_disabled_does_not_count_against_what_waits() {
+    let it = Watched::new(|number| match number {
+        1 => now(OutcomeClass::Gone),
+        2 | 3 => now(OutcomeClass::Retryable),
+        _ => now(OutcomeClass::Delivered),
+    })
+    .await;
+    it.bench.settle("a", 1).await;
+    it.pass(100 * DAY).await;
+    it.enable();
+    it.pass(HOUR).await;
+    assert_eq!(it.states_of_ops(), one("delivered", 1), "two refusals are no reason to expire");
+}
+
+#[tokio::test]
+async fn refused_settings_are_told_at_once_and_disable_the_channel_after_an_hour() {
+    let it = Watched::new(|_| now(OutcomeClass::Misconfigured)).await;
+    it.bench.settle("a", 1).await;
+    it.pass(seconds(1)).await;
+    assert_eq!(it.told(), ["channel.failing begun \"ops\""]);
+    it.pass(3 * HOUR).await;
+    assert_eq!(it.told()[1..], ["channel.disabled begun \"ops\""]);
+    assert_eq!(it.states_of_ops(), one("pending", 1));
+    let tries = it.ops.calls().len();
+    assert!((4..=12).contains(&tries), "{tries} tries in an hour");
+}
+
+#[tokio::test]
+async fn settings_that_are_mended_within_the_hour_lose_nothing() {
+    let it = Watched::new(|number| {
+        now(if number <= 3 { OutcomeClass::Misconfigured } else { OutcomeClass::Delivered })
+    })
+    .await;
+    it.bench.settle("a", 1).await;
+    it.bench.settle("b", 1).await;
+    it.pass(HOUR).await;
+    assert_eq!(it.states_of_ops(), one("delivered", 2));
+    assert_eq!(it.told()[1..], ["channel.failing ended \"ops\""]);
+}
+
+#[tokio::test]
+async fn a_channel_that_takes_nothing_for_five_days_is_disabled_and_told_of() {
+    let it = Watched::new(|_| now(OutcomeClass::Retryable)).await;
+    for (day, avatar) in ["a", "b", "c", "a", "b", "c", "a"].into_iter().enumerate() {
+        it.bench.gallery.show(&id(avatar), SETTLED[day / 3 % 2].clone());
+        it.pass(DAY).await;
+    }
+    assert!(it.told().contains(&"channel.disabled begun \"ops\"".to_owned()), "{:?}", it.told());
+    let tries = it.ops.calls().len();
+    it.pass(10 * DAY).await;
+    assert_eq!(it.ops.calls().len(), tries);
+}
+
+#[tokio::test]
+async fn every_dead_letter_is_told_of_once() {
+    let it = Watched::new(|_| now(OutcomeClass::Rejected)).await;
+    it.bench.settle("a", 2).await;
+    it.bench.settle("b", 1).await;
+    it.pass(DAY).await;
+    assert_eq!(it.told(), ["delivery.exhausted once \"ops\""; 3]);
+    let told: Vec<String> = it
+        .watch
+        .calls()
+        .iter()
+        .map(|call| serde_json::from_slice::<serde_json::Value>(&call.body).unwrap())
+        .map(|body| body["data"]["delivery_id"].as_str().unwrap().to_owned())
+        .collect();
+    let dead = it.bench.rows().into_iter().filter(|row| row.state == "failed");
+    assert_eq!(told, dead.map(|row| row.id.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_was_not_told_before_a_crash_is_told_after_it() {
+    let mut it = Watched::new(|_| now(OutcomeClass::Gone)).await;
+    it.bench.gallery.show(&id("a"), Status::Idle);
+    it.bench.world.clock.advance(seconds(60));
+    // Killed at any await: the operator hears of it all the same, and once.
+    for _ in 0..30 {
+        tokio::task::yield_now().await;
+    }
+    it.bench.world.crash().await;
+    let plan = it.plan();
+    it.bench.world.start(plan).await;
+    it.pass(seconds(60)).await;
+    assert_eq!(it.told(), ["channel.disabled begun \"ops\""]);
+}
+
+#[tokio::test]
+async fn a_wait_asked_for_holds_for_every_message_of_the_channel_and_for_no_other() {
+    let it = Watched::new(|number| match number {
+        1 => throttled(2 * HOUR),
+        _ => now(OutcomeClass::Delivered),
+    })
+    .await;
+    for avatar in ["a", "b", "c"] {
+        it.bench.settle(avatar, 1).await;
+    }
+    it.pass(HOUR).await;
+    assert_eq!(it.ops.calls().len(), 1, "the others wait, too");
+    it.pass(2 * HOUR).await;
+    assert_eq!(it.states_of_ops(), one("delivered", 3));
+    assert!(it.ops.calls()[1].at.since(it.ops.calls()[0].at) >= 2 * HOUR);
+}
+
+#[tokio::test]
+async fn a_limit_that_is_used_up_pauses_the_channel_although_the_message_was_taken() {
+    let it = Watched::new(|number| {
+        let wait = (number == 1).then_some(seconds(600));
+        Answer::Now(Outcome { retry_after: wait, ..outcome(OutcomeClass::Delivered) })
+    })
+    .await;
+    it.bench.settle("a", 1).await;
+    it.bench.settle("b", 1).await;
+    assert_eq!(it.ops.calls().len(), 1);
+    it.pass(seconds(600)).await;
+    assert_eq!(it.ops.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn a_paused_channel_is_not_called_and_goes_on_where_it_stood() {
+    let it = Watched::new(|_| now(OutcomeClass::Delivered)).await;
+    let wall = || it.bench.world.clock.wall();
+    let pause = || it.by_hand(|hands, ops| hands.pause(ops, wall()).unwrap());
+    let resume = || it.by_hand(|hands, ops| hands.resume(ops, wall()).unwrap());
+    assert_eq!((pause(), pause()), (ChannelAdminResult::Done, ChannelAdminResult::Already));
+    it.bench.settle("a", 2).await;
+    it.pass(10 * DAY).await;
+    assert_eq!(it.ops.calls().len(), 0);
+    assert_eq!(it.states_of_ops(), one("pending", 2));
+    assert!(it.told().is_empty(), "who pauses it knows that it is paused");
+    assert_eq!((resume(), resume()), (ChannelAdminResult::Done, ChannelAdminResult::Already));
+    it.pass(seconds(2)).await;
+    assert_eq!(it.states_of_ops(), one("delivered", 2));
+}
+
+#[tokio::test]
+async fn a_network_of_our_own_that_is_down_spends_no_try() {
+    let bench = Bench::new();
+    let back_at = Monotonic::default().plus(2 * DAY);
+    let post = |bench: &Bench| {
+        let clock = bench.world.clock.clone();
+        bench.post(move |_| {
+            if clock.reading() >= back_at {
+                return now(OutcomeClass::Delivered);
+            }
+            Answer::Now(Outcome::new(OutcomeClass::Retryable, "connect"))
+        })
+    };
+    let (ops, mail) = (post(&bench), post(&bench));
+    let mut bench = bench;
+    bench.start(&[("ops", &ops), ("mail", &mail)]).await;
+    bench.settle("a", 1).await;
+    bench.hop(2 * DAY + seconds(400)).await;
+    assert_eq!(bench.states(), ["delivered"; 2], "within minutes of the network's return");
+    let row = &bench.rows()[0];
+    let attempts = bench.world.reader().attempts(&row.id).unwrap();
+    assert!(attempts.len() > 100, "{} tries, more than the schedule has", attempts.len());
+    let charged = attempts.iter().filter(|it| it.outcome.as_deref() == Some("retryable")).count();
+    assert!(charged <= 1, "{charged} tries were spent");
+}
+
+#[tokio::test]
+async fn what_may_have_been_taken_is_held_where_that_was_asked_for_and_the_line_goes_on() {
+    let bench = Bench::new();
+    let post = bench.post(|number| {
+        now(if number == 1 { OutcomeClass::Ambiguous } else { OutcomeClass::Delivered })
+    });
+    let mut plan = bench.plan(&[("ops", &post)]);
+    let hold = DeliveryPolicy { on_unknown: OnUnknown::Hold, ..DeliveryPolicy::webhook() };
+    plan.channels.get_mut(&name("ops")).unwrap().policy = hold;
+    let mut bench = bench;
+    bench.world.start(plan).await;
+    bench.settle("a", 2).await;
+    assert_eq!(bench.states(), ["failed", "delivered"]);
+    assert!(bench.rows()[0].final_reason.as_deref().unwrap().starts_with("held"));
+}
+
+#[tokio::test]
+async fn a_place_that_takes_only_so_many_gets_one_at_a_time_with_a_rest_between() {
+    let bench = Bench::new();
+    let post = bench.post(|_| now(OutcomeClass::Delivered));
+    let mut plan = bench.plan(&[("ops", &post)]);
+    let outlet = plan.channels.get_mut(&name("ops")).unwrap();
+    (outlet.max_concurrency, outlet.min_interval) = (1, Some(seconds(3)));
+    let mut bench = bench;
+    train_all(&bench);
+    bench.world.start(plan).await;
+    bench.world.quiet().await;
+    for avatar in ["a", "b", "c"] {
+        bench.gallery.show(&id(avatar), Status::Idle);
+    }
+    bench.world.live(seconds(80)).await;
+    let calls = post.calls();
+    assert_eq!(calls.len(), 3);
+    assert_eq!(waits(&calls), [seconds(3), seconds(3)]);
+}

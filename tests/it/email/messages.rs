@@ -1,0 +1,407 @@
+//! The mail itself, read back line by line by other means than those that wrote it.
+
+use std::time::Duration;
+
+use avatar_watch::domain::account::AccountName;
+use avatar_watch::domain::condition::{ConditionSubject, OutageCause, Phase};
+use avatar_watch::domain::delivery::channel::ChannelName;
+use avatar_watch::domain::event::{Event, EventKind, Subject};
+use avatar_watch::domain::mail::address::MailAddress;
+use avatar_watch::domain::mail::domain::MailDomain;
+use avatar_watch::notify::channel::Channel;
+use avatar_watch::notify::email::channel::Email;
+use avatar_watch::notify::email::config::{
+    Bounces, EmailSpec, FileSpec, MailStyle, Threading, TransportConfig,
+};
+use avatar_watch::notify::message::OutboundMessage;
+
+use proptest::prelude::*;
+
+use crate::harness::sample_events;
+
+const TO: &str = "studio@example.com";
+
+/// The headers of a mail, unfolded.
+fn headers(mail: &[u8]) -> Vec<(String, String)> {
+    let text = String::from_utf8(mail.to_vec()).unwrap();
+    let head = text.split("\r\n\r\n").next().unwrap().replace("\r\n ", " ");
+    let header = |line: &str| {
+        let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("header `{line}`"));
+        (name.to_owned(), value.to_owned())
+    };
+    head.split("\r\n").map(header).collect()
+}
+
+fn header(mail: &[u8], name: &str) -> String {
+    let all = headers(mail);
+    let mut values = all.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    let value = values.next().unwrap_or_else(|| panic!("no `{name}`"));
+    assert!(values.next().is_none(), "`{name}` is there twice");
+    value.1.clone()
+}
+
+/// What holds for every mail.
+fn assert_well_formed(mail: &[u8]) {
+    assert!(mail.is_ascii());
+    assert!(mail.ends_with(b"\r\n"));
+    assert!(mail.len() < 50_000, "{} bytes", mail.len());
+    let text = String::from_utf8(mail.to_vec()).unwrap();
+    for line in text.split("\r\n") {
+        assert!(!line.contains(['\r', '\n', '\0']), "a bare line end in `{line}`");
+        assert!(line.len() <= 998, "a line of {} bytes", line.len());
+    }
+    let names: Vec<String> =
+        headers(mail).into_iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    let mut known = names.clone();
+    known.sort();
+    known.dedup();
+    assert_eq!(known.len(), names.len(), "a header is there twice: {names:?}");
+    for name in &names {
+        assert!(HEADERS.contains(&name.as_str()), "nobody asked for `{name}`");
+    }
+}
+
+const HEADERS: [&str; 18] = [
+    "from",
+    "to",
+    "subject",
+    "date",
+    "message-id",
+    "in-reply-to",
+    "references",
+    "mime-version",
+    "content-type",
+    "auto-submitted",
+    "x-auto-response-suppress",
+    "list-id",
+    "list-unsubscribe",
+    "reply-to",
+    "x-avatar-watch-event",
+    "x-avatar-watch-type",
+    "x-avatar-watch-status",
+    "x-avatar-watch-state",
+];
+
+fn spec() -> EmailSpec {
+    EmailSpec {
+        channel: ChannelName::parse("studio-mail").unwrap(),
+        from: MailAddress::parse("watch@example.com").unwrap(),
+        to: vec![MailAddress::parse(TO).unwrap()],
+        bounces: Bounces::Sender,
+        style: MailStyle::plain(MailDomain::parse("watch.example.com").unwrap()),
+        // Nothing is sent here.
+        post: TransportConfig::File(FileSpec { folder: "/nowhere".into() }),
+    }
+}
+
+fn mail_about(event: &Event) -> OutboundMessage {
+    mail_of(spec(), event)
+}
+
+fn mail_of(spec: EmailSpec, event: &Event) -> OutboundMessage {
+    let channel = Channel::Email(Email::new(spec).unwrap());
+    let parcel = sample_events::parcels(&channel, event).remove(0);
+    assert_eq!(
+        parcel,
+        sample_events::parcels(&channel, event).remove(0),
+        "the same bytes every time"
+    );
+    assert_well_formed(&parcel.body);
+    parcel
+}
+
+#[test]
+fn a_mail_has_the_headers_that_were_promised() {
+    let event = sample_events::settled(Some("Jane, English"), "IDLE");
+    let parcel = mail_about(&event);
+    let check = |name: &str, expected: &str| {
+        assert_eq!(header(&parcel.body, name), expected, "`{name}`");
+    };
+    check("From", "\"Avatar Watch\" <watch@example.com>");
+    check("To", TO);
+    check("Subject", "[avatar-watch] Jane, English: ready");
+    check("Date", "Mon, 23 Nov 2026 11:15:22 +0000");
+    let id = format!("<{}.{}@watch.example.com>", event.id, parcel.delivery_id);
+    check("Message-ID", &id);
+    check("References", &format!("<avatar.{}@watch.example.com>", sample_events::AVATAR));
+    check("In-Reply-To", &format!("<avatar.{}@watch.example.com>", sample_events::AVATAR));
+    check("MIME-Version", "1.0");
+    check("Auto-Submitted", "auto-generated");
+    check("X-Auto-Response-Suppress", "All");
+    check("List-Id", "avatar-watch <avatar-watch.watch.example.com>");
+    check("X-Avatar-Watch-Event", event.id.as_str());
+    check("X-Avatar-Watch-Type", "avatar.ready");
+    check("X-Avatar-Watch-Status", "IDLE");
+    assert!(header(&parcel.body, "Content-Type").starts_with("multipart/alternative"));
+}
+
+#[test]
+fn a_mail_says_what_happened_when_and_what_to_do() {
+    for (status, word, advice) in [
+        ("IDLE", "Ready", "it can be used"),
+        ("TRAINING_FAILED", "Training failed", "train it again"),
+        ("REFUSED", "Refused", "moderation"),
+    ] {
+        let parcel = mail_about(&sample_events::settled(Some("Jane"), status));
+        let text = String::from_utf8(parcel.body).unwrap();
+        let (plain, html) = text.split_once("text/html").unwrap();
+        for said in [word, "Jane", sample_events::AVATAR, advice, "2026-11-23 11:15:10 UTC"] {
+            assert!(plain.contains(said), "`{said}` is not in\n{plain}");
+        }
+        assert!(html.contains(word) && html.contains("Jane") && !html.contains("http"));
+        let first = plain.split("\r\n\r\n").nth(2).unwrap();
+        assert!(first.starts_with(word), "the outcome comes first, not `{first}`");
+    }
+}
+
+#[test]
+fn a_mail_says_how_long_the_training_took_as_far_as_we_saw() {
+    let took = |event: &Event| {
+        let (_, text) = read(&mail_about(event).body);
+        let (_, rest) = text.split_once("Training took: ")?;
+        Some(rest.split(" Avatar id").next().unwrap().to_owned())
+    };
+    let mut event = sample_events::settled(Some("Jane"), "IDLE");
+    let seen = Some("2h 59m to 3h, from our first sight of it".to_owned());
+    assert_eq!(took(&event), seen);
+    let Subject::Transition { training, .. } = &mut event.subject else { unreachable!() };
+    training.as_mut().unwrap().duration_min = Duration::from_secs(3 * 3_600);
+    let known = Some("about 3h, from our first sight of it".to_owned());
+    assert_eq!(took(&event), known);
+    let Subject::Transition { training, .. } = &mut event.subject else { unreachable!() };
+    *training = None;
+    assert_eq!(took(&event), None);
+}
+
+#[test]
+fn a_channel_has_a_say_in_its_headers() {
+    let event = sample_events::settled(Some("Jane"), "IDLE");
+    let style = MailStyle {
+        subject_prefix: "[studio]".to_owned(),
+        reply_to: Some(MailAddress::parse("help@example.com").unwrap()),
+        threading: Threading::None,
+        list_unsubscribe: Some("mailto:leave@example.com?subject=leave".to_owned()),
+        ..spec().style
+    };
+    let bare = MailStyle { subject_prefix: String::new(), ..style.clone() };
+    let mail = mail_of(EmailSpec { style, ..spec() }, &event).body;
+    assert_eq!(header(&mail, "Subject"), "[studio] Jane: ready");
+    assert_eq!(header(&mail, "Reply-To"), "help@example.com");
+    assert_eq!(header(&mail, "List-Unsubscribe"), "<mailto:leave@example.com?subject=leave>");
+    let names: Vec<String> = headers(&mail).into_iter().map(|(name, _)| name).collect();
+    assert!(!names.iter().any(|name| name == "References" || name == "In-Reply-To"), "{names:?}");
+    let mail = mail_of(EmailSpec { style: bare, ..spec() }, &event).body;
+    assert_eq!(header(&mail, "Subject"), "Jane: ready");
+}
+
+#[test]
+fn an_avatar_without_a_name_is_called_by_its_id() {
+    for name in [None, Some(""), Some("\r\n\u{202e}")] {
+        let parcel = mail_about(&sample_events::settled(name, "IDLE"));
+        let expected = format!("[avatar-watch] {}: ready", sample_events::AVATAR);
+        assert_eq!(header(&parcel.body, "Subject"), expected);
+    }
+}
+
+#[test]
+fn a_hostile_name_is_harmless() {
+    let long = "x".repeat(10_000);
+    let wide = "👩\u{200d}🚀".repeat(2_000);
+    let names = [
+        "Jane\r\nBcc: everyone@example.com\r\n\r\n<p>hi",
+        "<script>alert(1)</script><img src=https://evil.example/x>",
+        "\u{202e}lived\u{202c} \u{0}\u{7}",
+        "--=_avatar-watch-\r\n.\r\nQUIT",
+        "=?utf-8?q?J=0D=0ABcc:_x?=",
+        "Zoë Müller 日本語",
+        &long,
+        &wide,
+    ];
+    for name in names {
+        let parcel = mail_about(&sample_events::settled(Some(name), "REFUSED"));
+        let text = String::from_utf8(parcel.body.clone()).unwrap();
+        let (_, html) = text.split_once("text/html").unwrap();
+        assert!(!html.contains("<script") && !html.contains("<img"), "for {name:?}");
+        let boundary = format!("\r\n--=_avatar-watch-{}", parcel.delivery_id);
+        assert_eq!(text.matches(&boundary).count(), 3, "for {name:?}");
+        let subject = header(&parcel.body, "Subject");
+        assert!(subject.len() < 700, "for {name:?}: {subject}");
+        assert!(!subject.contains("=?utf-8?q?J"), "decoded by the reader: {subject}");
+        let odd = parcel.body.windows(8).any(|bytes| bytes == b"\r\nBcc: e");
+        assert!(!odd, "for {name:?}");
+    }
+}
+
+#[test]
+fn an_unknown_status_and_a_ping_make_good_mails_too() {
+    let odd = mail_about(&sample_events::settled(Some("Jane"), "NEW\r\nX-Evil: 1"));
+    assert_eq!(header(&odd.body, "Subject"), "[avatar-watch] Jane: now NEW X-Evil: 1");
+    let ping = mail_about(&sample_events::ping());
+    assert_eq!(header(&ping.body, "Subject"), "[avatar-watch] test of `ops`");
+    assert_eq!(header(&ping.body, "X-Avatar-Watch-Type"), "test.ping");
+}
+
+/// The subject, and the text for those who see no HTML, with its lines joined.
+fn read(mail: &[u8]) -> (String, String) {
+    let text = String::from_utf8(mail.to_vec()).unwrap();
+    let (plain, html) = text.split_once("text/html").unwrap();
+    assert!(!html.contains("http") && !html.contains("<script") && !html.contains("<img"));
+    let plain = plain.split("\r\n\r\n").skip(2).collect::<Vec<_>>().join(" ");
+    let plain = plain.replace("=\r\n", "").replace("\r\n", " ");
+    (header(mail, "Subject"), plain)
+}
+
+#[test]
+fn a_condition_says_what_began_or_ended_whose_it_is_and_what_to_do() {
+    let account = |cause| ConditionSubject::Account { name: AccountName::default(), cause };
+    let check = |kind, phase, about: ConditionSubject, reason, subject: &str, said: &[&str]| {
+        let parcel = mail_about(&sample_events::condition(kind, phase, about, reason));
+        let (line, text) = read(&parcel.body);
+        assert_eq!(line, format!("[avatar-watch] {subject}"));
+        for said in said.iter().chain(&["What to do: ", "2026-11-23 10:45:22 UTC"]) {
+            assert!(text.contains(said), "`{said}` is not in\n{text}");
+        }
+        assert_eq!(header(&parcel.body, "X-Avatar-Watch-State"), phase.name());
+        assert_eq!(header(&parcel.body, "X-Avatar-Watch-Type"), kind.name());
+    };
+    let jane = || sample_events::about_avatar(Some("Jane"), Some("TRAINING"));
+    let (begun, ended) = (Phase::Started, Phase::Resolved);
+    let gone = Some("404 (no such avatar)");
+    let said = [sample_events::AVATAR, "404 (no such avatar)", "Last seen as: TRAINING", "deleted"];
+    check(EventKind::AvatarMissing, begun, jane(), gone, "Jane: missing", &said);
+    let never = sample_events::about_avatar(None, None);
+    let subject = format!("{}: missing", sample_events::AVATAR);
+    check(EventKind::AvatarMissing, begun, never, gone, &subject, &["Last seen as: never"]);
+    check(EventKind::AvatarMissing, ended, jane(), None, "Jane: found again", &["Found again"]);
+    let kind = EventKind::AvatarUnreachable;
+    check(kind, begun, jane(), Some("403"), "Jane: out of sight", &["403", "the key works"]);
+    check(kind, ended, jane(), None, "Jane: in sight again", &["can be looked at"]);
+    let kind = EventKind::AvatarTrainingOverdue;
+    check(kind, begun, jane(), None, "Jane: training overdue", &["overdue_after", "support"]);
+    let idle = sample_events::about_avatar(Some("Jane"), Some("IDLE"));
+    let said = ["is over", "Last seen as: IDLE"];
+    check(kind, ended, idle, None, "Jane: no longer in training", &said);
+    for (cause, advice) in [
+        (OutageCause::KeyRejected, "revoked"),
+        (OutageCause::Throttled, "max_requests_per_second"),
+        (OutageCause::Unreachable, "network"),
+        (OutageCause::InvalidResponse, "base_url"),
+        (OutageCause::Local, "LimitNOFILE"),
+    ] {
+        let said = ["so it is", advice, "told afterwards", &cause.name().replace('_', " ")];
+        let (kind, why) = (EventKind::AccountUnavailable, Some("so it is"));
+        check(kind, begun, account(cause), why, "account argil: blind", &said);
+        let subject = "account argil: sees again";
+        check(kind, ended, account(cause), None, subject, &["Sees again"]);
+    }
+    let kind = EventKind::ConfigRejected;
+    let said = ["a.toml:3: no", "avatar-watch check", "stays in force"];
+    check(kind, begun, ConditionSubject::Config, Some("a.toml:3: no"), "config: not taken", &said);
+    check(kind, ended, ConditionSubject::Config, None, "config: taken", &["in force"]);
+}
+
+#[test]
+fn mails_about_one_thing_are_one_thread() {
+    let thread = |event: &Event| header(&mail_about(event).body, "References");
+    let jane = sample_events::about_avatar(Some("Jane"), None);
+    let missing = sample_events::condition(EventKind::AvatarMissing, Phase::Started, jane, None);
+    assert_eq!(thread(&missing), thread(&sample_events::settled(Some("Jane"), "IDLE")));
+    let account = AccountName::parse("studio_2").unwrap();
+    let about = ConditionSubject::Account { name: account, cause: OutageCause::Local };
+    let blind =
+        sample_events::condition(EventKind::AccountUnavailable, Phase::Started, about, None);
+    assert_eq!(thread(&blind), "<account.studio-2@watch.example.com>");
+    let config = sample_events::condition(
+        EventKind::ConfigRejected,
+        Phase::Started,
+        ConditionSubject::Config,
+        None,
+    );
+    assert_eq!(thread(&config), "<config@watch.example.com>");
+}
+
+#[test]
+fn a_hostile_name_or_reason_of_a_condition_is_harmless() {
+    let hostile =
+        "x\r\nBcc: everyone@example.com\r\n\r\n<script>alert(1)</script>\u{202e}\0=?utf-8?q?J?=";
+    let long = "x".repeat(10_000);
+    for text in [hostile, &long, ""] {
+        let about = sample_events::about_avatar(Some(text), Some(text));
+        let event =
+            sample_events::condition(EventKind::AvatarMissing, Phase::Started, about, Some(text));
+        let mail = mail_about(&event).body;
+        let (subject, _) = read(&mail);
+        assert!(subject.len() < 700 && !subject.contains("=?utf-8?q?J"), "{subject}");
+        assert!(!mail.windows(8).any(|bytes| bytes == b"\r\nBcc: e"), "for {text:?}");
+    }
+}
+
+#[test]
+fn the_html_is_made_for_mail_programs_in_light_and_in_dark() {
+    for event in [
+        sample_events::settled(Some("Jane"), "REFUSED"),
+        sample_events::ping(),
+        sample_events::given_up(),
+    ] {
+        let text = String::from_utf8(mail_about(&event).body).unwrap();
+        let (_, html) = text.split_once("text/html").unwrap();
+        let html = html.replace("=\r\n", "").replace("=3D", "=").replace("\r\n", "\n");
+        assert!(html.contains("prefers-color-scheme: dark"), "{html}");
+        // What stands in a cell looks right where style sheets are thrown away.
+        for cell in html.split("<td ").skip(1) {
+            assert!(cell.split('>').next().unwrap().contains("style="), "<td {cell}");
+        }
+        assert!(html.matches("<td ").count() > 3);
+        for banned in ["<script", "<img", "<link", "url(", "http:", "https:", "<form"] {
+            assert!(!html.contains(banned), "`{banned}` is in {html}");
+        }
+        assert_eq!(html.matches("<table").count(), html.matches("</table>").count());
+    }
+}
+
+/// The local part without its quotes, and the domain, by other means than those that parsed it.
+fn mailbox(address: &str) -> (String, String) {
+    let (local, domain) = address.rsplit_once('@').unwrap();
+    let Some(quoted) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        return (local.to_owned(), domain.to_owned());
+    };
+    let mut chars = quoted.chars();
+    let mut content = String::new();
+    while let Some(char) = chars.next() {
+        content.push(if char == '\\' { chars.next().unwrap() } else { char });
+    }
+    (content, domain.to_owned())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_address_that_is_taken_makes_a_whole_mail(
+        local in "[ -~é日]{1,20}",
+        domain in "example\\.com|\\[127\\.0\\.0\\.1\\]|\\[IPv6:::1\\]|ü\\.example",
+    ) {
+        let quoted = local.replace('\\', "\\\\").replace('"', "\\\"");
+        for text in [format!("{local}@{domain}"), format!("\"{quoted}\"@{domain}")] {
+            // Quotes at both ends of it would be quotes.
+            let is_ours = text.starts_with(&format!("{local}@")) && local.contains('"');
+            let parsed = MailAddress::parse(&text).ok();
+            let Some(address) = parsed.filter(|_| !is_ours) else { continue };
+            let style = MailStyle {
+                reply_to: Some(address.clone()),
+                ..MailStyle::plain(address.domain().clone())
+            };
+            let (from, to) = (address.clone(), vec![address.clone()]);
+            let spec = EmailSpec { from, to, style, ..spec() };
+            let channel = Channel::Email(Email::new(spec).unwrap());
+            let parcel = sample_events::parcels(&channel, &sample_events::settled(Some("Jane"), "IDLE")).remove(0);
+            let expected = (local.clone(), address.domain().to_string());
+            let from = header(&parcel.body, "From");
+            let from = from.strip_prefix("\"Avatar Watch\" <").unwrap().strip_suffix('>').unwrap();
+            for shown in [from, &header(&parcel.body, "To"), &header(&parcel.body, "Reply-To")] {
+                prop_assert_eq!(mailbox(shown), expected.clone());
+            }
+            prop_assert!(String::from_utf8(parcel.body).unwrap().contains("Jane"));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Answers that are about the key: denied, or asked to slow down.
+
+use avatar_watch::domain::polling::poll_failure::FailureKind;
+
+use super::scene::{Scene, given};
+use crate::harness::argil::Answer;
+use crate::harness::plans::seconds;
+
+fn limited() -> Answer {
+    Answer::status(429, "{}")
+}
+
+/// All avatars of a key are asked about again after so long, and no earlier, when one of them is
+/// answered like this.
+async fn check_wait(answer: Answer, wait_s: u64) {
+    let said = format!("{answer:?}");
+    let avatars = ["a", "b"];
+    let scene = Scene::watching(&avatars).await;
+    scene.api.answer_next("a", answer);
+    scene.expect_look_after(seconds(5), &avatars).await;
+    let before: usize = scene.all_looks(&avatars).iter().sum();
+    scene.world.live(seconds(wait_s - 1)).await;
+    // A training is looked at every five seconds, so this holds for `b`, too.
+    let within: usize = scene.all_looks(&avatars).iter().sum();
+    assert_eq!(within, before, "within {wait_s} s after {said}");
+    scene.world.live(seconds(1)).await;
+    assert_eq!(scene.looks("a"), 3, "after {wait_s} s after {said}");
+    assert_eq!(scene.told(), [""; 0]);
+    scene.check_untouched(&avatars);
+}
+
+#[tokio::test]
+async fn p09_one_forbidden_avatar_is_asked_about_rarely_and_harms_no_other() {
+    let forbidden = Answer::status(403, "{\"message\":\"not yours\"}");
+    let scene = given(&[("p09", forbidden)]).await;
+    let faults = [("p09", "the API answered 403: `not yours`")];
+    scene.check_lasting(&faults, FailureKind::Denied).await;
+    assert!(scene.looks("good") > 60, "the other one is looked at as ever");
+}
+
+#[tokio::test]
+async fn p09_a_key_that_is_forbidden_everything_is_a_refused_key() {
+    let avatars = ["a", "b", "c"];
+    let scene = Scene::watching(&avatars).await;
+    scene.api.answer_with(|_| Some(Answer::status(403, "")));
+    scene.expect_look_after(seconds(5), &avatars).await;
+    assert_eq!(scene.told(), ["watch.blind begun argil key_rejected"], "at once, for all");
+    scene.api.answer_with(|_| None);
+    scene.set_all(&avatars, "IDLE");
+    scene.world.live(seconds(900)).await;
+    scene.check_mended(&avatars);
+    assert_eq!(scene.told().len(), 2 + avatars.len());
+}
+
+#[tokio::test]
+async fn p09_avatars_of_somebody_else_are_no_fault_of_the_key_however_many() {
+    let mut scene = Scene::new();
+    let strange = |avatar: &str| avatar.starts_with("not-ours");
+    let forbidden = Answer::status(403, "");
+    scene.api.answer_with(move |request| strange(&request.avatar).then(|| forbidden.clone()));
+    let avatars = ["not-ours-1", "not-ours-2", "not-ours-3", "not-ours-4", "good"];
+    scene.start(&avatars, "TRAINING").await;
+    scene.world.live(seconds(7_200)).await;
+    let told = scene.told();
+    assert!(told.iter().all(|it| it.starts_with("avatar.unseen begun not-ours")), "{told:?}");
+    assert_eq!(told.len(), 4);
+    assert!(scene.looks("good") > 120, "it is looked at as ever: {}", scene.looks("good"));
+    assert!(scene.looks("not-ours-1") < 12, "and they rarely: {}", scene.looks("not-ours-1"));
+}
+
+#[tokio::test]
+async fn p09_avatars_that_leave_the_account_together_are_told_of_once() {
+    let mine = ["a", "b", "c"];
+    let scene = Scene::watching(&["a", "b", "c", "good"]).await;
+    let forbidden = Answer::status(403, "");
+    scene.api.answer_with(move |request| {
+        mine.contains(&request.avatar.as_str()).then(|| forbidden.clone())
+    });
+    scene.world.live(seconds(7_200)).await;
+    let told = scene.told();
+    let of_the_key = told.iter().filter(|it| it.starts_with("watch.blind")).count();
+    assert!(of_the_key <= 2, "one beginning and its end at most: {told:?}");
+    assert!(scene.looks("good") > 120, "it is looked at as ever: {}", scene.looks("good"));
+}
+
+#[tokio::test]
+async fn p12_a_wait_in_seconds_holds_for_the_key_and_is_a_floor() {
+    check_wait(limited().with("retry-after", "30"), 30).await;
+    check_wait(limited().with("retry-after", "0.4"), 2).await;
+}
+
+#[tokio::test]
+async fn p13_a_wait_until_a_date_is_measured_against_the_date_of_the_answer() {
+    // The clock of this world stands at 2026.
+    let at = |date: &str| limited().with("date", date).with("retry-after", THEN);
+    check_wait(at("Sun, 06 Nov 1994 08:48:37 GMT"), 60).await;
+    check_wait(at("Sun, 06 Nov 1994 08:49:38 GMT"), 2).await;
+    check_wait(limited().with("retry-after", THEN), 2).await;
+    // Without a date of its own, ours must do: the look is at 11:15:27.
+    check_wait(limited().with("retry-after", "Mon, 23 Nov 2026 11:16:07 GMT"), 40).await;
+}
+
+#[tokio::test]
+async fn p14_an_absurd_wait_is_ignored_and_none_is_longer_than_an_hour() {
+    check_wait(limited(), 2).await;
+    for absurd in ["-1", "soon", "", "1e9", "inf", "1.2.3", "0"] {
+        check_wait(limited().with("retry-after", absurd), 2).await;
+    }
+    check_wait(limited().with("retry-after", "9".repeat(40)), 3600).await;
+    check_wait(limited().with("retry-after", "Fri, 01 Jan 2100 00:00:00 GMT"), 3600).await;
+    check_wait(limited().with("retry-after", "7").with("retry-after", "90"), 90).await;
+    check_wait(limited().with("retry-after", "soon").with("retry-after", "7"), 7).await;
+}
+
+#[tokio::test]
+async fn p15_a_server_that_says_when_it_is_back_is_left_alone_until_then() {
+    check_wait(Answer::status(503, "").with("retry-after", "60"), 60).await;
+}
+
+const THEN: &str = "Sun, 06 Nov 1994 08:49:37 GMT";

@@ -1,0 +1,321 @@
+//! The poller under a clock turned by hand, on a real store, asking a real server: when it
+//! looks, what it writes, and what holds it up.
+
+mod discovery;
+mod rejected_key;
+mod lists;
+mod liveness;
+mod failures;
+mod accounts;
+mod conditions;
+mod hints;
+mod reload;
+mod start;
+mod unrecognized;
+mod two_accounts;
+mod intervals;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use avatar_watch::argil::client::{Client, ClientSpec};
+use avatar_watch::daemon::runtime_config::RuntimeConfig;
+use avatar_watch::domain::avatar::status::Status;
+use avatar_watch::secret::Secret;
+use avatar_watch::store::reader::DeliveryFilter;
+use tokio::sync::Notify;
+
+use crate::harness::argil::{Answer, FakeArgil};
+use crate::harness::mail_server::Post;
+use crate::harness::plans::{plan, seconds, the_account, with_avatar, with_channel};
+use crate::harness::world::{Counted, Loops, World};
+
+/// The loops, a fake API over HTTP, and a channel `ops` that takes everything.
+struct Bench {
+    api: FakeArgil,
+    world: World<Counted<Client>, Post>,
+    source: Arc<Counted<Client>>,
+    ops: Arc<Post>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let api = FakeArgil::start();
+        let world = World::new(1);
+        let client = Client::new(ClientSpec {
+            base_url: api.base_url(),
+            api_key: Secret::new("key"),
+            timeout: Duration::from_secs(20),
+        });
+        let source = Arc::new(Counted(client.unwrap(), world.outside.clone()));
+        let ops = Post::taking(&world.clock);
+        Self { api, world, source, ops }
+    }
+
+    /// A plan with these avatars, told to `ops`.
+    fn plan(&self, avatars: &[&str]) -> RuntimeConfig<Counted<Client>, Post> {
+        let plan = plan(Arc::clone(&self.source));
+        let plan = with_channel(plan, "ops", &self.ops);
+        avatars.iter().fold(plan, |plan, avatar| with_avatar(plan, avatar, None))
+    }
+
+    /// The daemon watches these avatars, each in this status, and has looked once.
+    async fn watching(avatars: &[&str], status: &str) -> Self {
+        Self::with(Loops::Both, avatars, status).await
+    }
+
+    /// The same with the poller alone, for tests of waits.
+    async fn looking(avatars: &[&str], status: &str) -> Self {
+        Self::with(Loops::Poller, avatars, status).await
+    }
+
+    async fn with(loops: Loops, avatars: &[&str], status: &str) -> Self {
+        let mut bench = Self::new();
+        bench.world.loops = loops;
+        avatars.iter().for_each(|avatar| bench.api.set_status(avatar, status));
+        bench.world.start(bench.plan(avatars)).await;
+        bench.world.quiet().await;
+        bench
+    }
+
+    /// Lives until the avatar is looked at, for so long at most; how long that took.
+    async fn wait_for_look(&self, avatar: &str, limit: Duration) -> Option<Duration> {
+        let (begun, before) = (self.world.clock.reading(), self.api.count(avatar));
+        while self.api.count(avatar) == before {
+            let next = self.world.clock.next_wake_up()?;
+            if next.since(begun) > limit {
+                return None;
+            }
+            self.world.clock.advance_to_next();
+            self.world.quiet().await;
+        }
+        Some(self.world.clock.reading().since(begun))
+    }
+
+    /// The waits before the next looks at the avatar.
+    async fn waits<const N: usize>(&self, avatar: &str) -> [Duration; N] {
+        let mut waits = [Duration::ZERO; N];
+        for wait in &mut waits {
+            *wait = self.wait_for_look(avatar, seconds(7200)).await.unwrap();
+        }
+        waits
+    }
+
+    /// Every transition as `avatar: FROM > TO`.
+    /// By avatar, and each avatar's in order: looks at different ones may end in any order.
+    fn history(&self) -> Vec<String> {
+        let mut transitions = self.world.reader().transitions(None, 1000).unwrap();
+        transitions.sort_by(|a, b| a.avatar_id.cmp(&b.avatar_id));
+        let name = |status: Option<&Status>| status.map_or("-".to_owned(), Status::to_string);
+        transitions
+            .iter()
+            .map(|t| format!("{}: {} > {}", t.avatar_id, name(t.previous.status()), t.status))
+            .collect()
+    }
+
+    fn deliveries(&self) -> usize {
+        let filter = DeliveryFilter { limit: 1000, ..DeliveryFilter::default() };
+        self.world.reader().deliveries(&filter).unwrap().len()
+    }
+}
+
+// When it looks.
+
+#[tokio::test]
+async fn a_training_is_looked_at_after_a_tenth_of_its_age_within_bounds() {
+    let bench = Bench::looking(&["a"], "TRAINING").await;
+    let mut age = Duration::ZERO;
+    while age < seconds(900) {
+        let [wait] = bench.waits("a").await;
+        let due = (age / 10).clamp(seconds(5), seconds(60));
+        assert_eq!(wait.as_millis(), due.as_millis(), "at the age of {age:?}");
+        age += wait;
+    }
+}
+
+#[tokio::test]
+async fn a_settled_avatar_is_looked_at_again_after_settled() {
+    for status in ["IDLE", "REFUSED", "TRAINING_FAILED"] {
+        let bench = Bench::looking(&["a"], status).await;
+        assert_eq!(bench.waits("a").await, [seconds(3600)], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_settled_avatar_is_never_looked_at_again_when_settled_is_never() {
+    let mut bench = Bench::new();
+    bench.api.set_status("a", "IDLE");
+    bench.api.set_status("b", "NOT_TRAINED");
+    bench.world.loops = Loops::Poller;
+    let mut plan = bench.plan(&["a", "b"]);
+    plan.intervals.settled = None;
+    bench.world.start(plan).await;
+    bench.world.quiet().await;
+    bench.world.live(seconds(3600)).await;
+    assert_eq!(bench.api.count("a"), 1);
+    bench.world.pass(seconds(30 * 24 * 3600)).await;
+    assert_eq!(bench.api.count("a"), 1);
+    assert_eq!(bench.api.count("b"), 1 + 60 + 1);
+}
+
+#[tokio::test]
+async fn an_unknown_status_and_a_missing_avatar_have_waits_of_their_own() {
+    let bench = Bench::looking(&["a"], "HIBERNATING").await;
+    assert_eq!(bench.waits("a").await, [seconds(5)]);
+    bench.api.remove("a");
+    assert_eq!(bench.waits("a").await, [seconds(5), seconds(900), seconds(900)]);
+    assert_eq!(bench.history(), ["a: - > HIBERNATING"], "missing is no status");
+}
+
+#[tokio::test]
+async fn failures_back_off_and_one_sight_ends_that() {
+    let bench = Bench::looking(&["a"], "TRAINING").await;
+    for _ in 0..9 {
+        bench.api.answer_next("a", Answer::status(500, "oops"));
+    }
+    let waits = bench.waits("a").await.map(|wait| wait.as_secs());
+    assert_eq!(waits, [5, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
+    let [wait] = bench.waits("a").await;
+    assert_eq!(wait, seconds(60), "a tenth of its age, at most a minute");
+    assert_eq!(bench.history(), ["a: - > TRAINING"], "a failure is never a status");
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_jumps_neither_stampedes_nor_stalls() {
+    const DAY_MS: i64 = 24 * 3600 * 1000;
+    for jump_ms in [DAY_MS, -DAY_MS, 400 * DAY_MS, -400 * DAY_MS] {
+        let bench = Bench::looking(&["a", "b"], "NOT_TRAINED").await;
+        bench.api.set_status("b", "TRAINING");
+        bench.world.live(seconds(60)).await;
+        let before = bench.api.requests().len();
+        bench.world.clock.jump_wall(jump_ms);
+        bench.world.quiet().await;
+        assert_eq!(bench.api.requests().len(), before, "nothing is due because of a jump");
+        assert_eq!(bench.wait_for_look("b", seconds(60)).await, Some(seconds(5)));
+        assert_eq!(bench.wait_for_look("a", seconds(60)).await, Some(seconds(55)));
+        let before = bench.api.count("b");
+        bench.world.live(seconds(60)).await;
+        let looks = bench.api.count("b") - before;
+        assert!((1..=12).contains(&looks), "{looks} looks in a minute after {jump_ms} ms");
+    }
+}
+
+#[tokio::test]
+async fn looks_that_were_missed_while_the_machine_slept_are_made_once() {
+    let bench = Bench::looking(&["a", "b", "c"], "TRAINING").await;
+    bench.world.pass(seconds(100 * 3600)).await;
+    assert_eq!(bench.api.requests().len(), 6);
+}
+
+// How much at once.
+
+#[tokio::test]
+async fn no_more_looks_are_under_way_than_allowed() {
+    let mut bench = Bench::new();
+    let gate = Arc::new(Notify::new());
+    let held = Arc::clone(&gate);
+    bench.api.answer_with(move |_| Some(Answer::Hold(Arc::clone(&held))));
+    let names: Vec<String> = (0..20).map(|number| format!("a{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.iter().for_each(|name| bench.api.set_status(name, "TRAINING"));
+    let mut plan = bench.plan(&names);
+    the_account(&mut plan).max_concurrency = 3;
+    bench.world.start(plan).await;
+    for released in 0..=17 {
+        bench.api.wait_until("the room is used", |seen| seen.len() >= released + 3).await;
+        bench.world.quiet_but(3).await;
+        assert_eq!(bench.api.requests().len(), released + 3, "no more than three unanswered");
+        gate.notify_one();
+    }
+    gate.notify_one();
+    gate.notify_one();
+    bench.world.quiet().await;
+    assert_eq!(bench.world.outside.most(), 3);
+    assert_eq!(bench.history().len(), 20);
+}
+
+#[tokio::test]
+async fn no_more_requests_go_out_in_a_second_than_allowed() {
+    let mut bench = Bench::new();
+    let names: Vec<String> = (0..30).map(|number| format!("a{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.iter().for_each(|name| bench.api.set_status(name, "NOT_TRAINED"));
+    let mut plan = bench.plan(&names);
+    the_account(&mut plan).max_per_second = NonZeroU32::new(5).unwrap();
+    bench.world.start(plan).await;
+    bench.world.quiet().await;
+    for second in 0..5 {
+        assert_eq!(bench.api.requests().len(), 1 + 5 * second, "after {second} s");
+        bench.world.live(seconds(1)).await;
+    }
+    bench.world.live(seconds(1)).await;
+    assert_eq!(bench.api.requests().len(), 30);
+}
+
+#[tokio::test]
+async fn one_slow_avatar_holds_up_no_other() {
+    let mut bench = Bench::new();
+    bench.api.set_status("quick", "TRAINING");
+    bench.api.set_status("slow", "TRAINING");
+    let gate = Arc::new(Notify::new());
+    bench.api.answer_next("slow", Answer::Hold(Arc::clone(&gate)));
+    bench.world.start(bench.plan(&["quick", "slow"])).await;
+    for looks in 2..=6 {
+        bench.world.quiet_but(1).await;
+        bench.world.clock.advance(seconds(5));
+        let what = "the quick avatar is looked at";
+        bench.api.wait_until(what, |seen| count(seen, "quick") == looks).await;
+    }
+    assert_eq!(bench.api.count("slow"), 1, "one look at an avatar at a time");
+    gate.notify_one();
+    bench.world.quiet().await;
+    assert_eq!(bench.history(), ["quick: - > TRAINING", "slow: - > TRAINING"]);
+}
+
+fn count(requests: &[crate::harness::argil::Request], avatar: &str) -> usize {
+    requests.iter().filter(|request| request.avatar == avatar).count()
+}
+
+// What it writes.
+
+#[tokio::test]
+async fn a_look_that_changed_nothing_writes_nothing() {
+    let bench = Bench::watching(&["a", "b", "gone"], "TRAINING").await;
+    bench.api.remove("gone");
+    bench.api.set_status("b", "IDLE");
+    bench.world.live(seconds(120)).await;
+
+    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
+    let version =
+        || -> i64 { beside.query_row("PRAGMA data_version", [], |row| row.get(0)).unwrap() };
+    let files = || {
+        ["", "-wal"].map(|suffix| {
+            let path = format!("{}{suffix}", bench.world.path().display());
+            let data = std::fs::metadata(path).unwrap();
+            (data.len(), data.modified().unwrap())
+        })
+    };
+    let (looks, before) = (bench.api.requests().len(), (version(), files()));
+    bench.world.live(seconds(1500)).await;
+    let looks = bench.api.requests().len() - looks;
+    assert!(looks > 25, "only {looks} looks");
+    assert_eq!((version(), files()), before, "after {looks} looks without news");
+
+    bench.api.set_status("a", "IDLE");
+    bench.world.live(seconds(60)).await;
+    assert_ne!(version(), before.0, "news is written");
+}
+
+#[tokio::test]
+async fn a_change_is_recorded_and_told_once_however_often_it_is_seen() {
+    let bench = Bench::watching(&["a"], "TRAINING").await;
+    bench.api.set_status("a", "REFUSED");
+    for _ in 0..4 {
+        bench.world.pass(seconds(3600)).await;
+    }
+    assert_eq!(bench.api.count("a"), 5);
+    assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > REFUSED"]);
+    assert_eq!(bench.deliveries(), 1);
+    assert_eq!(bench.ops.calls().len(), 1);
+}

@@ -1,0 +1,199 @@
+//! Several accounts: each with its own budget, its own gate and its own sight.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use avatar_watch::argil::client::{Client, ClientSpec};
+use avatar_watch::daemon::runtime_config::{RuntimeConfig, WatchedAvatar};
+use avatar_watch::domain::account::AccountName;
+use avatar_watch::secret::Secret;
+use tokio::sync::Notify;
+
+use crate::harness::argil::{Answer, FakeArgil, Request};
+use crate::harness::mail_server::Post;
+use crate::harness::plans::{account, id, operator, seconds};
+use crate::harness::world::Counted;
+
+use super::Bench;
+
+/// A second account, at an API of its own.
+struct Second {
+    api: FakeArgil,
+    source: Arc<Counted<Client>>,
+}
+
+impl Second {
+    fn new(bench: &Bench) -> Self {
+        let api = FakeArgil::start();
+        let client = Client::new(ClientSpec {
+            base_url: api.base_url(),
+            api_key: Secret::new("second-key"),
+            timeout: Duration::from_secs(20),
+        });
+        let source = Arc::new(Counted(client.unwrap(), bench.world.outside.clone()));
+        Self { api, source }
+    }
+
+    /// The plan with the second account and these avatars in it.
+    fn join(
+        &self,
+        mut plan: RuntimeConfig<Counted<Client>, Post>,
+        avatars: &[&str],
+    ) -> RuntimeConfig<Counted<Client>, Post> {
+        plan.accounts.insert(second(), account(Arc::clone(&self.source)));
+        for avatar in avatars {
+            let registration = WatchedAvatar { account: second(), ..WatchedAvatar::default() };
+            plan.avatars.insert(id(avatar), Arc::new(registration));
+        }
+        plan
+    }
+}
+
+fn second() -> AccountName {
+    AccountName::parse("second").unwrap()
+}
+
+#[tokio::test]
+async fn each_account_asks_with_its_own_key_at_its_own_place() {
+    let mut bench = Bench::new();
+    let second = Second::new(&bench);
+    bench.api.require_key("key");
+    second.api.require_key("second-key");
+    bench.api.set_status("a", "TRAINING");
+    second.api.set_status("b", "TRAINING");
+    let plan = second.join(bench.plan(&["a"]), &["b"]);
+    bench.world.start(plan).await;
+    bench.world.quiet().await;
+    assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > TRAINING"]);
+    assert_eq!((bench.api.count("b"), second.api.count("a")), (0, 0));
+}
+
+#[tokio::test]
+async fn a_revoked_key_never_makes_the_news_of_another_account_late() {
+    let mut bench = Bench::new();
+    let second = Second::new(&bench);
+    let theirs: Vec<String> = (0..50).map(|number| format!("r{number}")).collect();
+    let theirs: Vec<&str> = theirs.iter().map(String::as_str).collect();
+    theirs.iter().for_each(|avatar| second.api.set_status(avatar, "TRAINING"));
+    second.api.require_key("it was revoked");
+    bench.api.set_status("a", "TRAINING");
+    let plan = operator(second.join(bench.plan(&["a"]), &theirs), "ops");
+    bench.world.start(plan).await;
+    bench.world.quiet().await;
+    for round in 0..20 {
+        let refused = second.api.requests().len();
+        bench.api.set_status("a", if round % 2 == 0 { "IDLE" } else { "TRAINING" });
+        let wait = bench.wait_for_look("a", seconds(3600)).await.unwrap();
+        let pace = if round % 2 == 0 { seconds(5) } else { seconds(3600) };
+        assert_eq!(wait, pace, "in round {round}: as if there were no other account");
+        assert!(second.api.requests().len() <= refused + 6, "in round {round}");
+    }
+    let told: Vec<String> = bench
+        .ops
+        .calls()
+        .iter()
+        .map(|call| serde_json::from_slice::<serde_json::Value>(&call.body).unwrap())
+        .map(|body| format!("{} {}", body["type"], body["data"]["account"]))
+        .collect();
+    let blind = told.iter().filter(|text| text.contains("watch.blind")).count();
+    assert_eq!(blind, 1, "{told:?}");
+    assert!(told.contains(&"\"watch.blind\" \"second\"".to_owned()), "{told:?}");
+    assert_eq!(told.iter().filter(|text| text.contains("avatar.ready")).count(), 10);
+}
+
+#[tokio::test]
+async fn a_stalled_or_throttled_account_uses_up_no_other_ones_room() {
+    let mut bench = Bench::new();
+    let second = Second::new(&bench);
+    let gate = Arc::new(Notify::new());
+    let held = Arc::clone(&gate);
+    second.api.answer_with(move |request| match request.avatar.as_str() {
+        "throttled" => Some(Answer::status(429, "{}").with("retry-after", "3000")),
+        _ => Some(Answer::Hold(Arc::clone(&held))),
+    });
+    ["h1", "h2", "throttled"].iter().for_each(|it| second.api.set_status(it, "TRAINING"));
+    bench.api.set_status("a", "TRAINING");
+    let mut plan = second.join(bench.plan(&["a"]), &["h1", "h2", "throttled"]);
+    let slow = plan.accounts.get_mut(&self::second()).unwrap();
+    slow.max_concurrency = 2;
+    slow.max_per_second = NonZeroU32::MIN;
+    bench.world.start(plan).await;
+    for looks in 1..10 {
+        // One of the two that are held up may be on its way only, and `a` be counted in its place.
+        let looked = |requests: &[Request]| {
+            requests.iter().filter(|request| request.avatar == "a").count() >= looks
+        };
+        bench.api.wait_until("a look at `a`", looked).await;
+        bench.world.quiet_but(2).await;
+        assert_eq!(bench.api.count("a"), looks, "as if there were no other account");
+        bench.world.clock.advance(seconds(5));
+    }
+    gate.notify_one();
+    gate.notify_one();
+    bench.world.quiet_but(2).await;
+}
+
+#[tokio::test]
+async fn an_avatar_can_move_to_another_account() {
+    let mut bench = Bench::new();
+    let second = Second::new(&bench);
+    bench.api.set_status("a", "TRAINING");
+    second.api.set_status("a", "IDLE");
+    let plan = second.join(bench.plan(&["a"]), &[]);
+    bench.world.start(plan).await;
+    bench.world.quiet().await;
+    bench.world.reload(second.join(bench.plan(&[]), &["a"])).await;
+    bench.world.quiet().await;
+    assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
+    let before = bench.api.count("a");
+    bench.world.live(seconds(4000)).await;
+    assert_eq!(bench.api.count("a"), before, "the old account is not asked any more");
+}
+
+#[tokio::test]
+async fn an_answer_that_was_asked_for_with_another_account_counts_for_nothing() {
+    let mut bench = Bench::new();
+    let second = Second::new(&bench);
+    second.api.set_status("m", "TRAINING");
+    let gate = Arc::new(Notify::new());
+    bench.api.answer_next("m", Answer::Hold(Arc::clone(&gate)));
+    bench.world.start(operator(second.join(bench.plan(&["m"]), &[]), "ops")).await;
+    bench.api.wait_until("the first look", |seen| seen.len() == 1).await;
+    bench.world.reload(operator(second.join(bench.plan(&[]), &["m"]), "ops")).await;
+    bench.world.quiet_but(1).await;
+    gate.notify_one();
+    bench.world.quiet().await;
+    bench.world.live(seconds(5)).await;
+    assert_eq!(bench.history(), ["m: - > TRAINING"], "as its new account shows it");
+    assert_eq!(bench.world.reader().conditions().unwrap(), []);
+    assert!(second.api.count("m") >= 1 && bench.api.count("m") == 1);
+}
+
+#[tokio::test]
+async fn an_answer_to_the_old_key_says_nothing_about_the_new_one() {
+    let mut bench = Bench::new();
+    let gate = Arc::new(Notify::new());
+    for avatar in ["a", "b"] {
+        bench.api.answer_next(avatar, Answer::Hold(Arc::clone(&gate)));
+    }
+    bench.world.start(operator(bench.plan(&["a", "b"]), "ops")).await;
+    bench.api.wait_until("both looks", |seen| seen.len() == 2).await;
+    let client = Client::new(ClientSpec {
+        base_url: bench.api.base_url(),
+        api_key: Secret::new("new-key"),
+        timeout: Duration::from_secs(20),
+    });
+    bench.source = Arc::new(Counted(client.unwrap(), bench.world.outside.clone()));
+    bench.world.reload(operator(bench.plan(&["a", "b"]), "ops")).await;
+    bench.world.quiet_but(2).await;
+    bench.api.require_key("new-key");
+    bench.api.set_status("a", "TRAINING");
+    bench.api.set_status("b", "TRAINING");
+    // To the old key that is a refusal.
+    gate.notify_waiters();
+    bench.world.quiet().await;
+    bench.world.live(seconds(5)).await;
+    assert_eq!(bench.deliveries(), 0, "nobody is told of a key that is no longer used");
+    assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > TRAINING"]);
+}

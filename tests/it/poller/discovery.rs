@@ -1,0 +1,168 @@
+//! What lists get wrong: stale, contradictory, unreadable, refused; and avatars that are found in
+//! them though they were known before.
+
+use crate::harness::argil::Answer;
+use crate::harness::plans::{operator, seconds};
+
+use super::Bench;
+use super::lists::discovering;
+
+#[tokio::test]
+async fn a_list_that_contradicts_what_is_known_brings_a_look_and_concludes_nothing() {
+    let bench = Bench::listing(&["a", "b"], "IDLE").await;
+    for _ in 0..5 {
+        let stale = r#"[{"id":"a","status":"TRAINING"},{"id":"b","status":"IDLE"}]"#;
+        bench.api.answer_list_next(Answer::status(200, stale));
+        bench.world.live(seconds(3600)).await;
+    }
+    assert_eq!(bench.history(), ["a: - > IDLE", "b: - > IDLE"]);
+    assert_eq!((bench.api.count("a"), bench.api.count("b")), (5, 0));
+    assert_eq!(bench.deliveries(), 0);
+}
+
+#[tokio::test]
+async fn a_list_never_ends_what_single_looks_have_found() {
+    let bench = Bench::listing(&["a", "b"], "IDLE").await;
+    bench.api.answer_with(|request| (request.avatar == "a").then(|| Answer::status(404, "{}")));
+    let stale = r#"[{"id":"a","status":"REFUSED"},{"id":"b","status":"IDLE"}]"#;
+    bench.api.answer_list_next(Answer::status(200, stale));
+    // Later lists go on showing it as it was.
+    bench.world.live(seconds(3 * 3600)).await;
+    let conditions = bench.world.reader().conditions().unwrap();
+    let [condition] = conditions.as_slice() else { panic!("{conditions:?}") };
+    assert_eq!((condition.kind.as_str(), condition.subject.as_str()), ("avatar.missing", "a"));
+    assert_eq!(bench.deliveries(), 1, "told once");
+}
+
+#[tokio::test]
+async fn an_account_that_gives_no_list_is_watched_singly() {
+    for code in [400, 403, 404, 500] {
+        let mut bench = Bench::new();
+        bench.api.answer_with(move |request| {
+            request.avatar.is_empty().then(|| Answer::status(code, "{}"))
+        });
+        bench.api.set_status("a", "TRAINING");
+        bench.api.set_status("b", "NOT_TRAINED");
+        bench.world.start(operator(bench.list_plan(&["a", "b"]), "ops")).await;
+        bench.world.quiet().await;
+        assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > NOT_TRAINED"], "{code}");
+        bench.world.live(seconds(50)).await;
+        assert!(bench.api.count("a") >= 10, "{code}: {} looks", bench.api.count("a"));
+        bench.api.set_status("a", "REFUSED");
+        bench.world.live(seconds(5)).await;
+        assert_eq!(bench.history()[1], "a: TRAINING > REFUSED", "{code}");
+        bench.world.live(seconds(4 * 3600)).await;
+        let lists = bench.api.lists();
+        assert!((2..=10).contains(&lists), "{code}: {lists} lists");
+        assert_eq!(bench.world.reader().conditions().unwrap(), [], "{code}");
+        bench.api.answer_with(|_| None);
+        bench.world.live(seconds(2 * 3600)).await;
+        assert!(bench.api.lists() >= lists + 2, "{code}: it goes back to lists");
+    }
+}
+
+#[tokio::test]
+async fn after_a_list_that_was_empty_lists_come_back() {
+    let bench = Bench::listing(&["a", "b", "c"], "NOT_TRAINED").await;
+    bench.api.answer_list_next(Answer::status(200, "[]"));
+    bench.world.live(seconds(61)).await;
+    assert!(["a", "b", "c"].iter().all(|it| bench.api.count(it) == 1), "each is looked at");
+    bench.world.live(seconds(360)).await;
+    let (lists, requests) = (bench.api.lists(), bench.api.requests().len());
+    bench.world.live(seconds(600)).await;
+    assert_eq!(bench.api.requests().len() - requests, bench.api.lists() - lists, "by list again");
+    assert!(bench.api.lists() >= lists + 9);
+}
+
+#[tokio::test]
+async fn an_avatar_with_a_history_goes_on_where_it_was_when_a_list_finds_it() {
+    let mut bench = Bench::watching(&["a"], "TRAINING").await;
+    bench.world.stop().await;
+    bench.api.set_status("a", "IDLE");
+    bench.world.start(discovering(bench.plan(&[]))).await;
+    bench.world.quiet().await;
+    bench.world.live(seconds(10)).await;
+    assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
+    assert_eq!(bench.deliveries(), 1);
+
+    // Registered, and taken out of the config again while lists show it.
+    bench.api.set_status("b", "TRAINING");
+    bench.world.reload(discovering(bench.plan(&["b"]))).await;
+    bench.world.live(seconds(10)).await;
+    bench.world.reload(discovering(bench.plan(&[]))).await;
+    bench.api.set_status("b", "REFUSED");
+    bench.world.live(seconds(600)).await;
+    assert_eq!(bench.history()[2..], ["b: - > TRAINING", "b: TRAINING > REFUSED"]);
+    assert_eq!((bench.deliveries(), bench.world.ended()), (2, 0));
+    bench.world.crash().await;
+    bench.world.start(discovering(bench.plan(&[]))).await;
+    bench.world.live(seconds(10)).await;
+    assert_eq!((bench.history().len(), bench.world.ended()), (4, 0));
+}
+
+#[tokio::test]
+async fn who_is_in_the_first_list_but_unreadable_is_no_news_later() {
+    let mut bench = Bench::new();
+    ["a", "b", "c"].iter().for_each(|avatar| bench.api.set_status(avatar, "IDLE"));
+    let odd = r#"[{"id":"a","status":"IDLE"},{"id":"b","status":null},
+        {"id":"c","status":"TRAINING"},{"id":"c","status":"IDLE"}]"#;
+    bench.api.answer_list_next(Answer::status(200, odd));
+    bench.world.start(discovering(bench.plan(&[]))).await;
+    bench.world.quiet().await;
+    bench.world.live(seconds(900)).await;
+    assert_eq!(bench.history(), ["a: - > IDLE", "b: - > IDLE", "c: - > IDLE"]);
+    assert_eq!(bench.deliveries(), 0);
+}
+
+#[tokio::test]
+async fn a_list_adds_no_more_at_once_than_a_thousand() {
+    let bench = Bench::discovering(&["a"]).await;
+    let list = |count: usize| {
+        let one = |n: usize| format!(r#",{{"id":"n{n}","status":"IDLE"}}"#);
+        let others: String = (0..count).map(one).collect();
+        Answer::status(200, format!(r#"[{{"id":"a","status":"IDLE"}}{others}]"#))
+    };
+    let all = list(1_500);
+    bench.api.answer_with(move |request| request.avatar.is_empty().then(|| all.clone()));
+    bench.world.live(seconds(301)).await;
+    assert_eq!(bench.world.reader().watches().unwrap().len(), 1_001);
+    bench.world.live(seconds(300)).await;
+    assert_eq!(bench.world.reader().watches().unwrap().len(), 1_501);
+}
+
+#[tokio::test]
+async fn no_more_than_ten_thousand_avatars_are_discovered() {
+    let mut bench = Bench::new();
+    let element = |n: usize| format!(r#"{{"id":"n{n}","status":"IDLE"}}"#);
+    let list = |ids: std::ops::Range<usize>| {
+        Answer::status(200, format!("[{}]", ids.map(element).collect::<Vec<_>>().join(",")))
+    };
+    bench.api.answer_list_next(list(0..10_500));
+    bench.world.start(discovering(bench.plan(&[]))).await;
+    bench.world.quiet().await;
+    assert_eq!(bench.world.reader().watches().unwrap().len(), 10_000);
+    bench.api.answer_list_next(list(0..10_700));
+    bench.world.live(seconds(301)).await;
+    assert_eq!(bench.api.lists(), 2);
+    assert_eq!(bench.world.reader().watches().unwrap().len(), 10_000);
+}
+
+/// Takes as long as the store waits for a lock, in real time.
+#[tokio::test]
+async fn what_is_found_and_not_written_yet_survives_a_reload() {
+    let mut bench = Bench::new();
+    bench.world.start(discovering(bench.plan(&[]))).await;
+    bench.world.quiet().await;
+    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
+    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    bench.api.set_status("new", "IDLE");
+    bench.world.clock.advance(seconds(300));
+    bench.api.wait_until("the second list", |_| bench.api.lists() == 2).await;
+    bench.world.quiet().await;
+    beside.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(bench.history(), [""; 0], "it is not written yet");
+    bench.world.reload(discovering(bench.plan(&[]))).await;
+    bench.world.live(seconds(900)).await;
+    assert_eq!(bench.history(), ["new: - > IDLE"]);
+    assert_eq!((bench.deliveries(), bench.world.ended()), (1, 0));
+}

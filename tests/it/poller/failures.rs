@@ -1,0 +1,187 @@
+//! What goes wrong on our own side: a store that cannot write, a bug in a look, and the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use avatar_watch::domain::avatar::status::Status;
+use tokio::sync::Notify;
+
+use crate::harness::argil::Answer;
+use crate::harness::mail_server::{Gallery, Post};
+use crate::harness::plans::{id, plan, seconds, with_avatar, with_channel};
+use crate::harness::world::World;
+
+use super::{Bench, Loops};
+
+#[tokio::test]
+async fn a_change_that_cannot_be_written_is_found_again_after_the_restart_and_told_once() {
+    let mut bench = Bench::watching(&["a"], "TRAINING").await;
+    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
+    // The next delivery has no channel that it could belong to.
+    beside.execute_batch("DELETE FROM channels").unwrap();
+    bench.api.set_status("a", "IDLE");
+    bench.world.live(seconds(5)).await;
+    assert_eq!(bench.world.ended(), 1, "a store that fails for good ends the poller");
+    assert_eq!(bench.history(), ["a: - > TRAINING"], "nothing of the change was written");
+    bench.world.crash().await;
+
+    bench.world.start(bench.plan(&["a"])).await;
+    bench.world.live(seconds(60)).await;
+    assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
+    assert_eq!(bench.ops.calls().len(), 1);
+}
+
+/// Takes as long as the store waits for a lock, in real time.
+#[tokio::test]
+async fn a_change_that_meets_a_busy_database_is_kept_and_told_even_if_the_avatar_moves_on() {
+    let bench = Bench::watching(&["a"], "TRAINING").await;
+    // The dispatcher glances at even seconds, the look is at the fifth.
+    bench.world.live(seconds(4)).await;
+    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
+    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    bench.api.set_status("a", "IDLE");
+    bench.world.clock.advance(seconds(1));
+    bench.api.wait_until("the avatar is looked at", |seen| seen.len() == 2).await;
+    let unwritten = bench.world.clock.reading().plus(seconds(5));
+    wait_until("the poller gives up for now", || bench.world.clock.has_sleeper(unwritten)).await;
+    bench.api.set_status("a", "TRAINING");
+    beside.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(bench.history(), ["a: - > TRAINING"]);
+
+    bench.world.live(seconds(5)).await;
+    let expected = ["a: - > TRAINING", "a: TRAINING > IDLE", "a: IDLE > TRAINING"];
+    assert_eq!(bench.history(), expected);
+    assert_eq!(bench.ops.calls().len(), 1);
+}
+
+/// Takes as long as the store waits for a lock, in real time.
+#[tokio::test]
+async fn a_new_plan_is_followed_while_a_change_waits_for_the_database_and_loses_nothing() {
+    let (bench, beside) = meet_a_busy_database().await;
+    let unwritten = bench.world.clock.reading().plus(seconds(5));
+    wait_until("the poller gives up for now", || bench.world.clock.has_sleeper(unwritten)).await;
+    bench.api.set_status("a", "TRAINING");
+    bench.api.set_status("b", "IDLE");
+    bench.world.hand(bench.plan(&["a", "b"]));
+    bench.api.wait_until("the new one is looked at", |seen| seen.len() == 3).await;
+    assert_eq!(bench.world.ended(), 0, "it lives");
+    beside.execute_batch("ROLLBACK").unwrap();
+
+    bench.world.live(seconds(12)).await;
+    let of_a = ["a: - > TRAINING", "a: TRAINING > IDLE", "a: IDLE > TRAINING"];
+    let history = bench.history();
+    assert!(history.contains(&"b: - > IDLE".to_owned()), "{history:?}");
+    assert!(of_a.iter().all(|change| history.iter().any(|it| it == change)), "{history:?}");
+}
+
+/// Takes as long as the store waits for a lock, in real time.
+#[tokio::test]
+async fn what_was_seen_before_a_stop_is_written_even_if_the_database_was_busy_then() {
+    let (mut bench, beside) = meet_a_busy_database().await;
+    bench.world.order_stop();
+    let limit = bench.world.clock.reading().plus(seconds(2));
+    wait_until("it waits for the looks", || bench.world.clock.has_sleeper(limit)).await;
+    bench.world.clock.advance(seconds(2));
+    let limit = bench.world.clock.reading().plus(seconds(8));
+    wait_until("it waits for the write", || bench.world.clock.has_sleeper(limit)).await;
+    // The first try meets nothing but the lock.
+    wait_until("it tries once more", || !bench.world.clock.has_sleeper(limit)).await;
+    beside.execute_batch("ROLLBACK").unwrap();
+    bench.world.stop().await;
+    assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
+}
+
+/// Takes twice as long as the store waits for a lock, in real time.
+#[tokio::test]
+async fn a_stop_that_cannot_write_what_was_seen_is_no_clean_end() {
+    let (mut bench, _beside) = meet_a_busy_database().await;
+    let ends = bench.world.stop().await;
+    assert!(ends.iter().any(Result::is_err), "{ends:?}");
+    assert_eq!(bench.history(), ["a: - > TRAINING"]);
+}
+
+/// The avatar was seen to be `IDLE` while somebody else keeps the database to himself.
+async fn meet_a_busy_database() -> (Bench, rusqlite::Connection) {
+    let bench = Bench::with(Loops::Poller, &["a"], "TRAINING").await;
+    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
+    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    bench.api.set_status("a", "IDLE");
+    bench.world.clock.advance(seconds(5));
+    bench.api.wait_until("the avatar is looked at", |seen| seen.len() == 2).await;
+    (bench, beside)
+}
+
+async fn wait_until(what: &str, fact: impl Fn() -> bool) {
+    let waiting = async {
+        while !fact() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let limit = Duration::from_secs(30);
+    assert!(tokio::time::timeout(limit, waiting).await.is_ok(), "not within {limit:?}: {what}");
+}
+
+#[tokio::test]
+async fn a_bug_in_a_look_costs_one_look_and_no_avatar() {
+    let mut world: World<Gallery, Post> = World::new(1);
+    let gallery = Arc::new(Gallery::default());
+    let (broken, sound) = (id("broken"), id("sound"));
+    gallery.show(&broken, Status::Training);
+    gallery.show(&sound, Status::Training);
+    let plan = plan(Arc::clone(&gallery));
+    let plan = with_avatar(with_avatar(plan, "broken", None), "sound", None);
+    world.start(with_channel(plan, "ops", &Post::taking(&world.clock))).await;
+    world.quiet().await;
+
+    gallery.break_at(&broken, 1);
+    gallery.show(&broken, Status::Idle);
+    world.live(seconds(64)).await;
+    assert_eq!(gallery.looks(&broken), 2, "not again for a minute");
+    assert!(gallery.looks(&sound) > 10);
+    world.live(seconds(1)).await;
+    assert_eq!(gallery.looks(&broken), 3);
+    let history = world.reader().transitions(Some(&broken), 10).unwrap();
+    let statuses: Vec<_> = history.into_iter().map(|transition| transition.status).collect();
+    assert_eq!(statuses, [Status::Training, Status::Idle]);
+}
+
+// The end.
+
+#[tokio::test]
+async fn a_stop_waits_for_the_looks_under_way_and_notes_what_was_last_seen() {
+    let mut bench = Bench::watching(&["a", "b"], "TRAINING").await;
+    bench.world.live(seconds(50)).await;
+    let gate = Arc::new(Notify::new());
+    bench.api.answer_next("a", Answer::Hold(Arc::clone(&gate)));
+    bench.world.clock.advance(seconds(6));
+    bench.world.quiet_but(1).await;
+    bench.api.set_status("a", "IDLE");
+    bench.world.order_stop();
+    bench.world.quiet_but(1).await;
+    assert_eq!(bench.world.ended(), 1, "only the dispatcher has nothing to wait for");
+    gate.notify_one();
+    let ends = bench.world.stop().await;
+    assert!(ends.iter().all(Result::is_ok), "{ends:?}");
+    let expected = ["a: - > TRAINING", "a: TRAINING > IDLE", "b: - > TRAINING"];
+    assert_eq!(bench.history(), expected);
+    for watch in bench.world.reader().watches().unwrap() {
+        assert_eq!(watch.observed.unwrap().last_seen_at, bench.world.clock.wall(), "{}", watch.id);
+    }
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_ever_and_what_is_cut_off_is_found_again() {
+    let mut bench = Bench::watching(&["a"], "TRAINING").await;
+    bench.api.set_status("a", "IDLE");
+    bench.api.answer_next("a", Answer::Hold(Arc::new(Notify::new())));
+    bench.world.clock.advance(seconds(5));
+    bench.world.quiet_but(1).await;
+    bench.world.order_stop();
+    bench.world.quiet_but(1).await;
+    bench.world.clock.advance(seconds(2));
+    bench.world.stop().await;
+    assert_eq!(bench.history(), ["a: - > TRAINING"]);
+    bench.world.start(bench.plan(&["a"])).await;
+    bench.world.quiet().await;
+    assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
+}

@@ -1,0 +1,104 @@
+//! What `docs/pacing.md` says about the pace, held by the simulation that makes its tables: the
+//! seed fixes all of it, so nothing here is a matter of luck.
+
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use simulated::table::{Row, Table};
+use simulated::way::{BY_AGE, LEARNED};
+use simulated::world;
+
+#[path = "../../pacing/mod.rs"]
+mod simulated;
+
+static TABLES: LazyLock<Vec<Table>> = LazyLock::new(simulated::tables);
+
+#[test]
+fn the_tables_of_the_docs_are_what_the_simulation_prints() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pacing.md");
+    let docs = fs::read_to_string(path).unwrap();
+    let printed: Vec<String> = TABLES.iter().map(Table::to_string).collect();
+    let printed = printed.join("\n");
+    let first = printed.lines().next().unwrap();
+    let docs = docs.find(first).map(|place| &docs[place..]).unwrap_or_default();
+    let (docs, printed) = (words(docs), words(&printed));
+    assert_eq!(docs.len(), printed.len(), "`cargo bench --bench pacing` prints other tables");
+    for (written, computed) in docs.iter().zip(&printed) {
+        assert!(
+            agree(written, computed),
+            "docs/pacing.md has `{written}` where `cargo bench --bench pacing` prints `{computed}`"
+        );
+    }
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+/// Whether two words are the same, or nearly the same number: logarithms may differ in their last
+/// digit from machine to machine, and a look that falls a moment later shifts a figure a little.
+fn agree(written: &str, computed: &str) -> bool {
+    match (written.parse::<f64>(), computed.parse::<f64>()) {
+        (Ok(one), Ok(other)) => (one - other).abs() <= one.abs().max(other.abs()) * LAST_DIGITS,
+        _ => written == computed,
+    }
+}
+
+#[test]
+fn learning_is_nowhere_worse_than_the_age() {
+    for table in TABLES.iter() {
+        let (by_age, learned) = both(table, "all");
+        let name = table.name;
+        assert!(
+            learned.requests <= by_age.requests * REQUESTS_TOLERANCE,
+            "{name}: {learned:?} against {by_age:?}"
+        );
+        assert!(
+            learned.delay_s <= by_age.delay_s * DELAY_TOLERANCE,
+            "{name}: {learned:?} against {by_age:?}"
+        );
+    }
+}
+
+#[test]
+fn learning_wins_where_there_is_a_habit() {
+    let check = |name: &str, part: &str, factor: f64| {
+        let table = TABLES.iter().find(|table| table.name == name).unwrap();
+        let (by_age, learned) = both(table, part);
+        assert!(
+            learned.delay_s <= by_age.delay_s * factor,
+            "{name}, {part}: {learned:?} against {by_age:?}"
+        );
+    };
+    check(world::IMAGES, "all", 0.8);
+    check(world::HABIT, "all", 0.6);
+    check(world::WIDE, "all", 0.25);
+    check(world::MIXTURE, "image, ready", 0.8);
+    check(world::CHANGE, "all", 0.2);
+}
+
+#[test]
+fn the_age_decides_where_there_is_no_habit() {
+    let check = |name: &str| {
+        let table = TABLES.iter().find(|table| table.name == name).unwrap();
+        let (_, learned) = both(table, "all");
+        assert!(learned.by_forecast < 0.5, "{name}: {learned:?}");
+    };
+    check(world::LATE);
+    check(world::ANYTHING);
+}
+
+/// The rows of a part that are compared: by age, and learned.
+fn both<'a>(table: &'a Table, part: &str) -> (&'a Row, &'a Row) {
+    let row = |way| table.rows.iter().find(|row| row.part == part && row.way == way).unwrap();
+    (row(BY_AGE), row(LEARNED))
+}
+
+/// The part by which a figure may differ from machine to machine.
+const LAST_DIGITS: f64 = 0.03;
+/// By how much learning may miss the budget that the age sets: the future is not the past.
+const REQUESTS_TOLERANCE: f64 = 1.03;
+/// By how much its mean delay may be above that of the age: where both do the same, only chance
+/// tells them apart.
+const DELAY_TOLERANCE: f64 = 1.02;

@@ -1,0 +1,265 @@
+//! One request for all avatars of an account, and what is done with avatars that only it shows.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use avatar_watch::argil::client::Client;
+use avatar_watch::daemon::runtime_config::{Discovery, RuntimeConfig, Strategy};
+use avatar_watch::domain::account::AccountName;
+
+use crate::harness::argil::Answer;
+use crate::harness::mail_server::Post;
+use crate::harness::plans::{operator, seconds};
+use crate::harness::world::Counted;
+
+use super::Bench;
+
+type BenchPlan = RuntimeConfig<Counted<Client>, Post>;
+
+impl Bench {
+    pub(super) fn list_plan(&self, avatars: &[&str]) -> BenchPlan {
+        RuntimeConfig { strategy: Strategy::List, ..self.plan(avatars) }
+    }
+
+    /// The daemon watches these avatars by lists, and has looked once.
+    pub(super) async fn listing(avatars: &[&str], status: &str) -> Self {
+        let mut bench = Self::new();
+        avatars.iter().for_each(|avatar| bench.api.set_status(avatar, status));
+        bench.world.start(operator(bench.list_plan(avatars), "ops")).await;
+        bench.world.quiet().await;
+        bench
+    }
+
+    /// The daemon discovers what the list shows, and has looked once.
+    pub(super) async fn discovering(known: &[&str]) -> Self {
+        let mut bench = Self::new();
+        known.iter().for_each(|avatar| bench.api.set_status(avatar, "IDLE"));
+        bench.world.start(discovering(bench.plan(&[]))).await;
+        bench.world.quiet().await;
+        bench
+    }
+}
+
+pub(super) fn discovering(plan: BenchPlan) -> BenchPlan {
+    let discovery = Discovery {
+        every: seconds(300),
+        accounts: BTreeSet::from([AccountName::default()]),
+        channels: None,
+        overdue_after: None,
+    };
+    RuntimeConfig { discovery: Some(discovery), ..plan }
+}
+
+// Looking by list.
+
+#[tokio::test]
+async fn one_list_looks_at_all_avatars() {
+    let bench = Bench::listing(&["a", "b", "c"], "TRAINING").await;
+    assert_eq!((bench.api.lists(), bench.api.requests().len()), (1, 1));
+    assert_eq!(bench.history().len(), 3);
+    bench.world.live(seconds(300)).await;
+    assert_eq!(bench.api.lists(), bench.api.requests().len(), "no look but by list");
+    bench.api.set_status("b", "IDLE");
+    bench.world.live(seconds(60)).await;
+    assert_eq!(bench.history()[2], "b: TRAINING > IDLE");
+    assert_eq!(bench.deliveries(), 1);
+}
+
+#[tokio::test]
+async fn a_list_is_asked_for_as_often_as_its_most_urgent_avatar_needs() {
+    let bench = Bench::listing(&["a", "b"], "IDLE").await;
+    bench.api.set_status("b", "TRAINING");
+    bench.world.live(seconds(3600)).await;
+    let before = bench.api.lists();
+    bench.world.live(seconds(60)).await;
+    let lists = bench.api.lists() - before;
+    assert!((10..=13).contains(&lists), "{lists} lists in a minute of a young training");
+}
+
+#[tokio::test]
+async fn who_is_not_in_the_list_is_looked_at_singly_before_anything_is_concluded() {
+    let bench = Bench::listing(&["a", "b"], "TRAINING").await;
+    bench.api.hide_from_list("b");
+    bench.world.live(seconds(5)).await;
+    assert_eq!((bench.api.lists(), bench.api.count("b")), (2, 1));
+    bench.world.live(seconds(3600)).await;
+    assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > TRAINING"]);
+    assert_eq!(bench.api.count("a"), 0);
+    bench.api.set_status("b", "REFUSED");
+    bench.world.live(seconds(61)).await;
+    assert_eq!(bench.history()[2], "b: TRAINING > REFUSED");
+    let conditions = bench.world.reader().conditions().unwrap();
+    assert_eq!(conditions, [], "a list proves what is in it and nothing else");
+}
+
+#[tokio::test]
+async fn an_avatar_that_neither_list_nor_look_shows_is_missing() {
+    let bench = Bench::listing(&["a", "b"], "TRAINING").await;
+    bench.api.remove("b");
+    bench.world.live(seconds(3600)).await;
+    let conditions = bench.world.reader().conditions().unwrap();
+    assert_eq!(conditions.len(), 1);
+    assert_eq!(
+        (conditions[0].kind.as_str(), conditions[0].subject.as_str()),
+        ("avatar.missing", "b")
+    );
+}
+
+#[tokio::test]
+async fn a_list_that_becomes_a_page_loses_nobody() {
+    let names: Vec<String> = (0..30).map(|number| format!("a{number:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let bench = Bench::listing(&names, "NOT_TRAINED").await;
+    names.iter().skip(20).for_each(|name| bench.api.hide_from_list(name));
+    bench.world.live(seconds(60)).await;
+    for name in &names {
+        assert_eq!(bench.api.count(name) > 0, *name >= "a20", "`{name}`");
+    }
+    names.iter().for_each(|name| bench.api.set_status(name, "IDLE"));
+    bench.world.live(seconds(61)).await;
+    assert_eq!(bench.deliveries(), 30);
+}
+
+#[tokio::test]
+async fn a_list_that_fails_backs_off_like_any_look_and_no_avatar_stampedes() {
+    let bench = Bench::listing(&["a", "b", "c"], "TRAINING").await;
+    let before = bench.api.requests().len();
+    bench.api.answer_with(|_| Some(Answer::status(500, "oops")));
+    bench.world.live(seconds(1000)).await;
+    let looks = bench.api.requests().len() - before;
+    assert!((6..=40).contains(&looks), "{looks} requests in 1000 s of trouble");
+    assert_eq!(bench.history().len(), 3);
+    bench.api.answer_with(|_| None);
+    ["a", "b", "c"].iter().for_each(|it| bench.api.set_status(it, "IDLE"));
+    bench.world.live(seconds(300)).await;
+    assert_eq!(bench.deliveries(), 3 + 2, "the news, and the key that was blind and sees again");
+    let lists = bench.api.lists();
+    bench.world.live(seconds(3600)).await;
+    assert!(bench.api.lists() > lists, "it goes back to lists");
+}
+
+#[tokio::test]
+async fn a_refused_key_does_not_hammer_by_lists_either() {
+    let bench = Bench::listing(&["a", "b"], "TRAINING").await;
+    bench.api.require_key("another");
+    bench.world.live(seconds(600)).await;
+    assert!(bench.api.requests().len() <= 6, "{} requests", bench.api.requests().len());
+    bench.api.require_key("key");
+    bench.world.live(seconds(3600)).await;
+    bench.api.set_status("a", "IDLE");
+    bench.world.live(seconds(61)).await;
+    assert!(bench.history().contains(&"a: TRAINING > IDLE".to_owned()));
+}
+
+#[tokio::test]
+async fn a_hint_brings_a_look_and_no_list() {
+    let bench = Bench::listing(&["a", "b"], "IDLE").await;
+    bench.api.set_status("a", "TRAINING");
+    bench.world.hint(&crate::harness::plans::id("a"));
+    bench.world.quiet().await;
+    assert_eq!((bench.api.lists(), bench.api.count("a")), (1, 1));
+    assert_eq!(bench.history()[1], "a: IDLE > TRAINING");
+}
+
+#[tokio::test]
+async fn the_case_of_an_id_does_not_matter_in_a_list() {
+    let mut bench = Bench::new();
+    bench.api.set_status("abc-def", "TRAINING");
+    bench.world.start(bench.list_plan(&["ABC-DEF"])).await;
+    bench.world.quiet().await;
+    assert_eq!(bench.history(), ["ABC-DEF: - > TRAINING"]);
+}
+
+// Discovery.
+
+#[tokio::test]
+async fn what_the_first_list_shows_is_a_baseline_and_what_appears_later_is_new() {
+    let bench = Bench::discovering(&["old1", "old2"]).await;
+    assert_eq!(bench.history(), ["old1: - > IDLE", "old2: - > IDLE"]);
+    assert_eq!(bench.deliveries(), 0);
+    bench.api.set_status("new", "IDLE");
+    bench.world.live(seconds(301)).await;
+    assert_eq!(bench.history()[0], "new: - > IDLE");
+    assert_eq!(bench.deliveries(), 1);
+    let body: serde_json::Value = serde_json::from_slice(&bench.ops.calls()[0].body).unwrap();
+    assert_eq!(body["type"], "avatar.ready");
+    assert!(
+        body["data"]["previous_status"].is_null()
+            && body["data"]["last_seen_previous_at"].is_null()
+    );
+    assert_eq!(body["data"]["training_observed"], false);
+}
+
+#[tokio::test]
+async fn a_discovered_avatar_is_watched_like_any_other_over_restarts() {
+    let mut bench = Bench::discovering(&["old"]).await;
+    bench.api.set_status("new", "TRAINING");
+    bench.world.live(seconds(301)).await;
+    assert_eq!(bench.deliveries(), 0, "that a training began is told to nobody");
+    bench.world.crash().await;
+    bench.api.set_status("new", "TRAINING_FAILED");
+    bench.api.set_status("newer", "REFUSED");
+    bench.world.start(discovering(bench.plan(&[]))).await;
+    bench.world.quiet().await;
+    bench.world.live(seconds(61)).await;
+    let expected = [
+        "new: - > TRAINING",
+        "new: TRAINING > TRAINING_FAILED",
+        "newer: - > REFUSED",
+        "old: - > IDLE",
+    ];
+    assert_eq!(bench.history(), expected);
+    assert_eq!(bench.deliveries(), 2);
+    bench.world.reload(bench.plan(&[])).await;
+    bench.world.quiet().await;
+    let before = bench.api.requests().len();
+    bench.world.live(seconds(9000)).await;
+    assert_eq!(bench.api.requests().len(), before, "when discovery is off, nothing is watched");
+}
+
+#[tokio::test]
+async fn a_page_shows_nobody_new_and_a_list_that_shrank_waits_for_the_next() {
+    let bench = Bench::discovering(&["a", "b", "c"]).await;
+    bench.api.hide_from_list("a");
+    bench.api.hide_from_list("b");
+    bench.api.set_status("new", "IDLE");
+    bench.world.live(seconds(301)).await;
+    assert_eq!(bench.deliveries(), 0, "whether it is new cannot be told yet");
+    bench.world.live(seconds(301)).await;
+    assert_eq!(bench.deliveries(), 1);
+    let page = |body: &str| Answer::status(200, body).with("x-total-count", "900");
+    bench.api.answer_list_next(page(r#"[{"id":"paged","status":"IDLE"}]"#));
+    bench.world.live(seconds(301)).await;
+    assert_eq!(bench.deliveries(), 1, "it may have been on another page all the time");
+    assert!(bench.history().contains(&"paged: - > IDLE".to_owned()));
+}
+
+#[tokio::test]
+async fn an_avatar_of_the_config_is_not_discovered_again() {
+    let mut bench = Bench::new();
+    bench.api.set_status("mine", "TRAINING");
+    bench.api.set_status("found", "TRAINING");
+    bench.world.start(discovering(bench.plan(&["mine"]))).await;
+    bench.world.quiet().await;
+    bench.world.live(seconds(600)).await;
+    assert_eq!(bench.history(), ["found: - > TRAINING", "mine: - > TRAINING"]);
+    bench.world.reload(discovering(bench.plan(&["mine", "found"]))).await;
+    bench.world.live(seconds(600)).await;
+    assert_eq!(bench.history().len(), 2);
+}
+
+#[tokio::test]
+async fn a_first_list_that_is_cut_off_is_still_the_first_after_the_restart() {
+    let mut bench = Bench::new();
+    bench.api.set_status("old", "IDLE");
+    bench.api.answer_list_next(Answer::status(500, "oops"));
+    bench.world.start(discovering(bench.plan(&[]))).await;
+    bench.world.quiet().await;
+    bench.world.crash().await;
+    bench.api.set_status("old2", "IDLE");
+    bench.world.start(discovering(bench.plan(&[]))).await;
+    bench.world.quiet().await;
+    bench.world.live(Duration::from_secs(600)).await;
+    assert_eq!(bench.history(), ["old: - > IDLE", "old2: - > IDLE"]);
+    assert_eq!(bench.deliveries(), 0);
+}

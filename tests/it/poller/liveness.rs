@@ -1,0 +1,119 @@
+//! What the loops say of how far they have come: healthy ones never look stuck, however little
+//! there is to do and however slow the others are; dead ones do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use avatar_watch::daemon::background::liveness::{Loop, Part};
+use avatar_watch::daemon::background::stats::DaemonStats;
+use avatar_watch::daemon::background::watchdog;
+use tokio::sync::Notify;
+
+use crate::harness::argil::Answer;
+use crate::harness::clock::HandClock;
+use crate::harness::plans::seconds;
+
+use super::Bench;
+
+impl Bench {
+    fn stuck(&self) -> Option<Part> {
+        let now = self.world.clock.reading();
+        self.world.pulse().liveness.stalled(now).map(|stuck| stuck.part)
+    }
+
+    /// Lives from wake-up to wake-up, with so many looks held up, and asks before each.
+    async fn never_stuck_for(&self, time: Duration, held: usize) {
+        let end = self.world.clock.reading().plus(time);
+        while self.world.clock.reading() < end {
+            self.world.clock.advance_to_next().unwrap();
+            assert_eq!(self.stuck(), None);
+            self.world.quiet_but(held).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn loops_with_nothing_to_do_turn_all_the_same() {
+    let mut bench = Bench::new();
+    bench.api.set_status("a", "IDLE");
+    let mut plan = bench.plan(&["a"]);
+    plan.intervals.settled = None;
+    bench.world.start(plan).await;
+    bench.world.quiet().await;
+    bench.never_stuck_for(seconds(200), 0).await;
+    assert_eq!(bench.api.count("a"), 1);
+}
+
+#[tokio::test]
+async fn an_api_that_answers_nothing_makes_no_loop_look_stuck() {
+    let bench = Bench::watching(&["a"], "TRAINING").await;
+    let gate = Arc::new(Notify::new());
+    bench.api.answer_next("a", Answer::Hold(Arc::clone(&gate)));
+    let begun = bench.world.clock.reading();
+    bench.never_stuck_for(seconds(130), 1).await;
+    assert!(bench.world.clock.reading().since(begun) > Part::Poller.limit());
+    assert_eq!(bench.api.count("a"), 2, "one look was held all the time");
+    gate.notify_one();
+    bench.world.quiet().await;
+}
+
+/// Takes as long as the store waits for a lock, in real time.
+#[tokio::test]
+async fn a_database_that_is_held_fails_and_is_not_stuck() {
+    let bench = Bench::watching(&[], "").await;
+    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
+    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    bench.world.clock.advance(seconds(2));
+    let progress = &bench.world.pulse().liveness;
+    while progress.store_failing_since().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(bench.stuck(), None);
+    beside.execute_batch("ROLLBACK").unwrap();
+    bench.world.live(seconds(10)).await;
+    assert_eq!(progress.store_failing_since(), None);
+}
+
+#[tokio::test]
+async fn a_loop_that_has_died_looks_stuck_after_its_limit() {
+    let bench = Bench::watching(&[], "").await;
+    bench.world.abort();
+    bench.world.clock.advance(Part::Poller.limit());
+    assert_eq!(bench.stuck(), None);
+    bench.world.clock.advance(Duration::from_millis(1));
+    assert_eq!(bench.stuck(), Some(Part::Poller));
+}
+
+/// How often the watchdog was told that all is well after so many seconds, one at a time.
+async fn told_after(loop_turns: bool, pass: u64) -> usize {
+    let clock = HandClock::new();
+    let pulse = Arc::new(DaemonStats::default());
+    let told = Arc::new(AtomicUsize::new(0));
+    pulse.liveness.tick(Loop::Poller, clock.reading());
+    let alive = {
+        let told = Arc::clone(&told);
+        move || {
+            told.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let limit = seconds(60);
+    let task = tokio::spawn(watchdog::watch(Arc::clone(&pulse), clock.clone(), limit, alive));
+    for _ in 0..pass {
+        tokio::task::yield_now().await;
+        clock.advance(seconds(1));
+        if loop_turns {
+            pulse.liveness.tick(Loop::Poller, clock.reading());
+        }
+    }
+    tokio::task::yield_now().await;
+    task.abort();
+    told.load(Ordering::Relaxed)
+}
+
+#[tokio::test]
+async fn the_watchdog_is_told_three_times_in_its_limit_while_all_moves_and_not_when_a_part_hangs() {
+    assert_eq!(told_after(true, 600).await, 1 + 30);
+    let limit = usize::try_from(Part::Poller.limit().as_secs()).unwrap();
+    assert_eq!(told_after(false, 600).await, 1 + limit / 20, "silent once it is stuck");
+}

@@ -1,0 +1,148 @@
+//! A start is no stampede: what was due later stays due later, and the rest goes out at the
+//! pace of the budget, urgent ones first.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use avatar_watch::daemon::poller::account_queue::{AccountQueue, NextAction, Priority};
+use avatar_watch::daemon::poller::list_state::ListState;
+use avatar_watch::domain::polling::connectivity::AccountConnectivity;
+
+use crate::harness::clock::HandClock;
+use crate::harness::plans::{id, seconds, the_account};
+use crate::harness::world::Loops;
+
+use super::Bench;
+
+#[tokio::test]
+async fn what_was_due_later_stays_due_later_over_a_restart() {
+    let mut bench = Bench::looking(&["a", "b"], "NOT_TRAINED").await;
+    bench.world.live(seconds(30)).await;
+    bench.world.stop().await;
+    bench.world.clock.advance(seconds(10));
+    let before = bench.api.requests().len();
+    bench.world.start(bench.plan(&["a", "b"])).await;
+    bench.world.quiet().await;
+    assert_eq!(bench.api.requests().len(), before, "nothing is due yet");
+    assert_eq!(bench.wait_for_look("a", seconds(60)).await, Some(seconds(20)));
+}
+
+#[tokio::test]
+async fn what_became_due_meanwhile_is_looked_at_at_once() {
+    let mut bench = Bench::watching(&["a"], "TRAINING").await;
+    bench.world.stop().await;
+    bench.api.set_status("a", "IDLE");
+    bench.world.clock.advance(seconds(7000));
+    bench.world.start(bench.plan(&["a"])).await;
+    bench.world.quiet().await;
+    assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
+    let transition = bench.world.reader().transitions(None, 1).unwrap().remove(0);
+    let window = transition.detected_at.since(transition.last_seen_previous_at().unwrap());
+    assert_eq!(window, seconds(7000), "the window is as wide as the time nobody looked");
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_a_clock_that_was_wrong_holds_nobody_up() {
+    let mut bench = Bench::looking(&["a"], "NOT_TRAINED").await;
+    bench.world.clock.jump_wall(400 * 24 * 3600 * 1000);
+    bench.world.live(seconds(60)).await;
+    bench.world.stop().await;
+    bench.world.clock.jump_wall(-400 * 24 * 3600 * 1000);
+    bench.world.start(bench.plan(&["a"])).await;
+    bench.world.quiet().await;
+    let wait = bench.wait_for_look("a", seconds(3600)).await.unwrap();
+    assert!(wait <= seconds(60), "{wait:?}");
+}
+
+#[tokio::test]
+async fn after_a_kill_everything_is_looked_at_within_the_budget_and_trainings_first() {
+    let mut bench = Bench::new();
+    bench.world.loops = Loops::Poller;
+    let names: Vec<String> = (0..40).map(|number| format!("a{number:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for (number, name) in names.iter().enumerate() {
+        bench.api.set_status(name, if number % 8 == 7 { "TRAINING" } else { "IDLE" });
+    }
+    let plan = |bench: &Bench| {
+        let mut plan = bench.plan(&names);
+        the_account(&mut plan).max_per_second = NonZeroU32::new(5).unwrap();
+        plan
+    };
+    bench.world.start(plan(&bench)).await;
+    bench.world.quiet().await;
+    bench.world.live(seconds(20)).await;
+    bench.world.crash().await;
+    let before = bench.api.requests().len();
+    bench.world.start(plan(&bench)).await;
+    bench.world.quiet().await;
+    bench.world.live(Duration::from_millis(999)).await;
+    let first: Vec<String> =
+        bench.api.requests()[before..].iter().map(|request| request.avatar.clone()).collect();
+    let mut sorted = first.clone();
+    sorted.sort();
+    assert_eq!(sorted, ["a07", "a15", "a23", "a31", "a39"], "the trainings");
+    for second in 2..=8 {
+        bench.world.live(seconds(1)).await;
+        let sent = bench.api.requests().len() - before;
+        assert!(sent <= 5 * second, "{sent} requests after {second} s");
+    }
+}
+
+#[tokio::test]
+async fn urgent_looks_go_first_when_the_budget_is_short_and_nobody_starves() {
+    let mut bench = Bench::new();
+    bench.world.loops = Loops::Poller;
+    let names: Vec<String> = (0..30).map(|number| format!("n{number:02}")).collect();
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.iter().for_each(|name| bench.api.set_status(name, "NOT_TRAINED"));
+    names.push("t");
+    bench.api.set_status("t", "TRAINING");
+    let mut plan = bench.plan(&names);
+    the_account(&mut plan).max_per_second = NonZeroU32::MIN;
+    plan.intervals.not_trained = seconds(10);
+    bench.world.start(plan).await;
+    bench.world.quiet().await;
+    bench.world.live(seconds(40)).await;
+    let before = bench.api.count("t");
+    bench.world.live(seconds(300)).await;
+    let looks = bench.api.count("t") - before;
+    assert!(looks >= 25, "only {looks} looks at the training in 300 s");
+    for name in names {
+        assert!(bench.api.count(name) >= 4, "`{name}` starves");
+    }
+}
+
+#[tokio::test]
+async fn jitter_only_ever_shortens_a_wait() {
+    let mut bench = Bench::new();
+    bench.world.loops = Loops::Poller;
+    bench.api.set_status("a", "NOT_TRAINED");
+    let mut plan = bench.plan(&["a"]);
+    plan.intervals.jitter = 0.2;
+    bench.world.start(plan).await;
+    bench.world.quiet().await;
+    let waits: [_; 40] = bench.waits("a").await;
+    let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+    assert!(*least >= seconds(48) && *most <= seconds(60), "from {least:?} to {most:?}");
+    assert!(most.saturating_sub(*least) > seconds(5), "from {least:?} to {most:?}");
+}
+
+/// What the client sends a second time counts, too; here as the lane is told of it.
+#[test]
+fn second_requests_are_charged_to_the_budget() {
+    let clock = HandClock::new();
+    let (five, now) = (NonZeroU32::new(5).unwrap(), clock.reading());
+    let roster = ListState::new(None, false, now);
+    let mut lane = AccountQueue::new(five, AccountConnectivity::default(), roster, clock.clone());
+    ["a", "b", "c"].iter().for_each(|it| lane.ready(id(it), Priority::Normal, now));
+    assert_eq!(lane.next_action(now, 16), NextAction::Poll(id("a")));
+    lane.charge_reconnects(2);
+    lane.charge_reconnects(2);
+    let mut next = lane.next_action(now, 16);
+    while let NextAction::Wait(Some(until)) = next {
+        clock.advance(until.since(clock.reading()));
+        next = lane.next_action(clock.reading(), 16);
+    }
+    assert_eq!(next, NextAction::Poll(id("b")));
+    assert_eq!(clock.reading().since(now), Duration::from_millis(600), "two were to be paid for");
+}

@@ -1,0 +1,226 @@
+//! Statuses that this version does not know: operators are told once, nothing is concluded, and a
+//! training that was seen before them is still told when it ends.
+
+use avatar_watch::daemon::runtime_config::{RuntimeConfig, Strategy};
+use avatar_watch::domain::avatar::status::Status;
+use avatar_watch::store::sqlite::verify;
+
+use crate::harness::plans::{operator, overdue, seconds, with_avatar};
+
+use super::Bench;
+
+const UNKNOWN: &str = "avatar.status_unrecognized";
+
+impl Bench {
+    /// The daemon watches `a`, which is in training; nothing that was not seen in training is news.
+    async fn strict(strategy: Strategy) -> Self {
+        let mut bench = Self::new();
+        bench.api.set_status("a", "TRAINING");
+        bench.boot_strictly(strategy).await;
+        bench
+    }
+
+    async fn boot_strictly(&mut self, strategy: Strategy) {
+        let plan = operator(self.plan(&["a"]), "ops");
+        let plan = overdue(plan, "a", seconds(3600));
+        self.world.start(RuntimeConfig { strategy, infer_unseen_training: false, ..plan }).await;
+        self.world.quiet().await;
+    }
+
+    async fn shows(&self, status: &str) {
+        self.api.set_status("a", status);
+        self.world.live(seconds(61)).await;
+    }
+
+    /// `training_observed` and `previous_status` of the last news.
+    fn last_news(&self) -> (bool, String) {
+        let calls = self.ops.calls();
+        let bodies = calls
+            .iter()
+            .map(|call| -> serde_json::Value { serde_json::from_slice(&call.body).unwrap() });
+        let mut news = bodies.filter(|body| body["data"]["training_observed"].is_boolean());
+        let data = news.next_back().unwrap()["data"].clone();
+        let previous = data["previous_status"].as_str().unwrap().to_owned();
+        (data["training_observed"].as_bool().unwrap(), previous)
+    }
+}
+
+#[tokio::test]
+async fn an_outcome_that_comes_through_unknown_statuses_is_told_as_that_of_the_training() {
+    for strategy in [Strategy::Single, Strategy::List] {
+        for (outcome, news) in [
+            ("IDLE", "avatar.ready a"),
+            ("TRAINING_FAILED", "avatar.training_failed a"),
+            (" refused\r\n", "avatar.refused a"),
+        ] {
+            let bench = Bench::strict(strategy).await;
+            for status in ["UPSCALING", "TRAINING FAILED", "UPSCALING", "UPSCALING"] {
+                bench.shows(status).await;
+            }
+            bench.shows(outcome).await;
+            let begun = format!("{UNKNOWN} begun a");
+            let ended = format!("{UNKNOWN} ended a");
+            let expected = [&begun, &ended, &begun, &ended, news];
+            assert_eq!(bench.told(), expected, "{strategy:?} {outcome:?}");
+            assert_eq!(bench.last_news(), (true, "UPSCALING".to_owned()));
+            assert!(verify::verify(&bench.world.path()).unwrap().findings.is_empty());
+            let trained = bench.world.reader().transitions(None, 9).unwrap();
+            assert!(trained.last().unwrap().training_observed());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_training_before_an_unknown_status_is_remembered_over_restarts_and_crashes() {
+    let mut bench = Bench::strict(Strategy::Single).await;
+    bench.shows("UPSCALING").await;
+    for crash in [true, false] {
+        if crash {
+            bench.world.crash().await;
+        } else {
+            bench.world.stop().await;
+        }
+        bench.boot_strictly(Strategy::Single).await;
+        bench.world.live(seconds(120)).await;
+    }
+    assert_eq!(bench.told(), ["avatar.status_unrecognized begun a"], "told once");
+    bench.world.stop().await;
+    bench.api.set_status("a", "IDLE");
+    bench.boot_strictly(Strategy::Single).await;
+    bench.world.live(seconds(61)).await;
+    let expected = ["avatar.ready a", "avatar.status_unrecognized ended a"];
+    assert_eq!(bench.told()[1..], expected, "the news goes before its consequence");
+    assert_eq!(bench.last_news(), (true, "UPSCALING".to_owned()));
+}
+
+#[tokio::test]
+async fn the_documented_statuses_in_other_clothes_are_themselves() {
+    let bench = Bench::strict(Strategy::Single).await;
+    for (status, news) in [
+        ("training", None),
+        ("\u{200b}Idle\n", Some("avatar.ready a")),
+        ("IDLE", None),
+        (" Training\u{a0}", None),
+        ("Training_Failed", Some("avatar.training_failed a")),
+        ("TRAINING", None),
+        ("\u{feff}refused", Some("avatar.refused a")),
+    ] {
+        let before = bench.told().len();
+        bench.api.set_status("a", status);
+        bench.world.live(seconds(3700)).await;
+        let told = bench.told()[before..].to_vec();
+        let told: Vec<String> = told.into_iter().filter(|it| !it.contains("overdue")).collect();
+        assert_eq!(told, news.map(str::to_owned).into_iter().collect::<Vec<_>>(), "{status:?}");
+    }
+    let history = ["-", "TRAINING", "IDLE", "TRAINING", "TRAINING_FAILED", "TRAINING"];
+    let history: Vec<String> = history
+        .iter()
+        .zip([&history[1..], &["REFUSED"]].concat())
+        .map(|(from, to)| format!("a: {from} > {to}"))
+        .collect();
+    assert_eq!(bench.history(), history);
+}
+
+#[tokio::test]
+async fn an_unknown_status_may_have_been_a_training_unless_only_seen_ones_count() {
+    for infer_unseen_training in [true, false] {
+        let mut bench = Bench::new();
+        bench.api.set_status("a", "IDLE");
+        let plan = operator(bench.plan(&["a"]), "ops");
+        bench.world.start(RuntimeConfig { infer_unseen_training, ..plan }).await;
+        bench.world.quiet().await;
+        for status in ["ODD", "IDLE"] {
+            bench.api.set_status("a", status);
+            bench.world.live(seconds(3700)).await;
+        }
+        let told: Vec<String> =
+            bench.told().into_iter().filter(|it| !it.contains("unrecognized")).collect();
+        if infer_unseen_training {
+            assert_eq!(told, ["avatar.ready a"]);
+            assert_eq!(bench.last_news(), (false, "ODD".to_owned()));
+        } else {
+            assert!(told.is_empty(), "{told:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_unknown_status_is_told_once_however_often_it_comes_back() {
+    let bench = Bench::strict(Strategy::Single).await;
+    for status in ["ODD", "TRAINING", "ODD", "TRAINING", "ODDER", "ODD", "TRAINING", "ODD"] {
+        bench.shows(status).await;
+    }
+    let begun = "avatar.status_unrecognized begun a";
+    let ended = "avatar.status_unrecognized ended a";
+    assert_eq!(bench.told(), [begun, ended, begun, ended]);
+    bench.shows("IDLE").await;
+    assert_eq!(bench.told()[4..], ["avatar.ready a"]);
+}
+
+#[tokio::test]
+async fn an_unknown_status_does_not_stop_the_count_of_an_overdue_training() {
+    let mut bench = Bench::strict(Strategy::Single).await;
+    bench.world.live(seconds(1800)).await;
+    bench.shows("UPSCALING").await;
+    bench.world.live(seconds(600)).await;
+    bench.shows("TRAINING").await;
+    bench.shows("UPSCALING").await;
+    bench.world.crash().await;
+    bench.boot_strictly(Strategy::Single).await;
+    bench.world.live(seconds(1800)).await;
+    let told: Vec<String> = bench.told().into_iter().filter(|it| it.contains("overdue")).collect();
+    assert_eq!(told, ["avatar.training_overdue begun a"]);
+    bench.shows("ODDER").await;
+    assert!(!bench.told().iter().any(|it| it == "avatar.training_overdue ended a"));
+    bench.shows("IDLE").await;
+    let told = bench.told();
+    let ended = ["avatar.training_overdue ended a", "avatar.status_unrecognized ended a"];
+    assert_eq!(told[told.len() - 2..], ended);
+}
+
+#[tokio::test]
+async fn an_unknown_status_is_polled_at_the_pace_of_a_training() {
+    let bench = Bench::looking(&["a"], "TRAINING").await;
+    bench.world.live(seconds(300)).await;
+    bench.api.set_status("a", "UPSCALING");
+    bench.world.live(seconds(61)).await;
+    let [_, wait] = bench.waits::<2>("a").await;
+    assert!((seconds(30)..=seconds(60)).contains(&wait), "by the age of the training: {wait:?}");
+    let bench = Bench::looking(&["a"], "ARCHIVED").await;
+    let waits = bench.waits::<3>("a").await.map(|wait| wait.as_secs());
+    assert_eq!(waits, [5, 5, 5], "by its own age");
+}
+
+#[tokio::test]
+async fn what_was_never_seen_in_training_is_not_called_trained() {
+    let mut bench = Bench::new();
+    bench.api.set_status("a", "ODD");
+    let plan = with_avatar(operator(bench.plan(&["b"]), "ops"), "a", None);
+    bench.api.set_status("b", "TRAINING");
+    bench.world.start(RuntimeConfig { infer_unseen_training: false, ..plan }).await;
+    bench.world.quiet().await;
+    bench.shows("IDLE").await;
+    let told = ["avatar.status_unrecognized begun a", "avatar.status_unrecognized ended a"];
+    assert_eq!(bench.told(), told, "a first sight that settled is no news by the strict rule");
+    // One that was seen in training and then reset is told, and its training was not seen.
+    bench.shows("TRAINING").await;
+    bench.world.live(seconds(3600)).await;
+    bench.shows("NOT_TRAINED").await;
+    bench.shows("TRAINED?").await;
+    bench.shows("IDLE").await;
+    let ready = bench.told();
+    assert!(ready.contains(&"avatar.ready a".to_owned()), "{ready:?}");
+    assert_eq!(bench.last_news(), (false, "TRAINED?".to_owned()));
+}
+
+#[tokio::test]
+async fn what_was_registered_as_in_training_is_told_through_an_unknown_status() {
+    let mut bench = Bench::new();
+    bench.api.set_status("a", "ODD");
+    let plan = with_avatar(operator(bench.plan(&[]), "ops"), "a", Some(Status::Training));
+    bench.world.start(RuntimeConfig { infer_unseen_training: false, ..plan }).await;
+    bench.world.quiet().await;
+    bench.shows("IDLE").await;
+    assert!(bench.told().contains(&"avatar.ready a".to_owned()), "{:?}", bench.told());
+    assert_eq!(bench.last_news(), (false, "ODD".to_owned()));
+}

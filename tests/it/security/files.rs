@@ -1,0 +1,280 @@
+//! The files of a machine that has other users: what is written is for its owner alone and follows
+//! no link that somebody laid.
+
+mod owners;
+mod programs;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::harness::argil::FakeArgil;
+use crate::harness::config::Config;
+use crate::harness::daemon::{Bench, RUN, stderr, stdout, wait_until};
+
+const MAILS: &str = "\n[channels.drafts]\ntype = \"email\"\nfrom = \"watch@example.com\"\n\
+                     to = [\"studio@example.com\"]\nfile = { folder = \"mails\" }\n";
+
+/// A folder with a config, whose daemon has nothing to do, and with one for mails.
+fn idle(argil: &FakeArgil) -> Bench {
+    argil.set_status("a1", "TRAINING");
+    let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").with(MAILS).text());
+    fs::create_dir(bench.path("mails")).unwrap();
+    fs::set_permissions(bench.path("mails"), Permissions::from_mode(0o777)).unwrap();
+    bench
+}
+
+/// The program with these arguments, with a umask.
+fn masked(bench: &Bench, umask: &str, arguments: &[&str]) -> Command {
+    let program = bench.command(arguments);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]);
+    command.arg(program.get_program()).args(arguments).env_clear();
+    command.env("AVATAR_WATCH_CONFIG", bench.config()).current_dir(bench.path(""));
+    command
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+/// Everything below a folder, with its mode.
+fn modes(folder: &Path) -> Vec<(PathBuf, u32)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(modes(&path));
+        }
+        found.push((path.clone(), mode(&path)));
+    }
+    found
+}
+
+#[test]
+fn under_any_umask_only_its_owner_can_read_what_is_written() {
+    for umask in ["000", "022", "077"] {
+        let argil = FakeArgil::start();
+        let bench = idle(&argil);
+        let run = |arguments: &[&str]| {
+            let done = masked(&bench, umask, arguments).output().unwrap();
+            assert!(done.status.success(), "{umask}: {arguments:?}: {}", stderr(&done));
+        };
+        let daemon = bench.start_by(masked(&bench, umask, &RUN));
+        daemon.wait_for_log("seen first: TRAINING");
+        wait_until("a log", || bench.path("avatar-watch.db-wal").exists());
+        run(&["db", "backup", "one.db"]);
+        run(&["db", "backup", "--keep", "2", "backups"]);
+        run(&["test", "drafts"]);
+        fs::create_dir(bench.path("started")).unwrap();
+        let webhook = ["--webhook", "https://ops.example.com/hook"];
+        let started = [&["init", "--output", "started/config.toml"], &webhook[..]].concat();
+        run(&started);
+        run(&[&started[..], &["--force"]].concat());
+        let during = modes(&bench.path(""));
+        daemon.kill();
+        run(&["db", "restore", "one.db"]);
+        let written = [
+            "avatar-watch.db",
+            "avatar-watch.db-wal",
+            "avatar-watch.db-shm",
+            "avatar-watch.db.lock",
+            "one.db",
+            ".eml",
+            ".json",
+            "webhook-secret",
+            "started/config.toml",
+            "config.toml.old",
+            ".before-restore-",
+        ];
+        let all = [during, modes(&bench.path(""))].concat();
+        for name in written {
+            let is_it = |path: &Path| path.to_str().unwrap().contains(name);
+            assert!(all.iter().any(|(path, _)| is_it(path)), "{umask}: no {name} in {all:?}");
+        }
+        for (path, mode) in all {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let expected = match name {
+                // Whoever may enter the folder may see who holds the database.
+                "avatar-watch.db.lock" if umask == "077" => 0o600,
+                "avatar-watch.db.lock" => 0o644,
+                "backups" => 0o700,
+                // The test's own.
+                "daemon.log" | "mails" | "started" => continue,
+                _ => 0o600,
+            };
+            assert_eq!(mode, expected, "{umask}: {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_folder_of_the_demo_is_for_its_owner_alone() {
+    let bench = Bench::new("");
+    let folder = bench.path("tmp");
+    fs::create_dir(&folder).unwrap();
+    let mut command = masked(&bench, "000", &["demo", "--avatars", "1"]);
+    command.env("TMPDIR", &folder);
+    let demo = bench.start_by(command);
+    let config = || {
+        let mut entries = fs::read_dir(&folder).unwrap();
+        let found = entries.next()?.unwrap().path().join("avatar-watch.db");
+        found.exists().then_some(found)
+    };
+    wait_until("its database", || config().is_some());
+    let all = modes(&folder);
+    drop(demo);
+    for (path, mode) in all {
+        let expected = match path.extension().and_then(|it| it.to_str()) {
+            None => 0o700,
+            Some("lock") => 0o644,
+            Some(_) => 0o600,
+        };
+        assert_eq!(mode, expected, "{}", path.display());
+    }
+}
+
+#[test]
+fn who_can_exchange_a_copy_that_is_being_made_reads_nothing_of_it() {
+    let argil = FakeArgil::start();
+    let bench = idle(&argil);
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    let shared = bench.path("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
+    let (done, swaps) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let taken = thread::scope(|scope| {
+        let thief = scope.spawn(|| {
+            let mut taken = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                for entry in fs::read_dir(&shared).unwrap().filter_map(Result::ok) {
+                    let is_copy = entry.file_name().to_str().unwrap().contains("unfinished-");
+                    let is_new = !is_among(&taken, &entry.path());
+                    if is_copy && is_new {
+                        let trap = shared.join("trap");
+                        let file = fs::File::create(&trap).unwrap();
+                        if fs::rename(&trap, entry.path()).is_ok() {
+                            swaps.fetch_add(1, Ordering::Relaxed);
+                            taken.push((entry.path(), file));
+                        }
+                    }
+                }
+            }
+            taken
+        });
+        for number in 0..300 {
+            let file = format!("shared/{number}.db");
+            bench.run(&["db", "backup", &file]);
+            if swaps.load(Ordering::Relaxed) >= 40 {
+                break;
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        thief.join().unwrap()
+    });
+    let sizes: Vec<u64> = taken.iter().map(|(_, file)| file.metadata().unwrap().len()).collect();
+    assert!(sizes.iter().all(|size| *size == 0), "{sizes:?}");
+    // Left in peace, it is made, whatever there is for temporary files.
+    for folder in ["/no/such/folder", shared.to_str().unwrap(), bench.path("").to_str().unwrap()] {
+        let mut command = bench.command(&["db", "backup", "shared/last.db"]);
+        let made = command.env("TMPDIR", folder).output().unwrap();
+        assert!(made.status.success(), "{}", stderr(&made));
+        assert_eq!(mode(&shared.join("last.db")), 0o600);
+        assert!(bench.run(&["db", "verify", "shared/last.db"]).status.success());
+        fs::remove_file(shared.join("last.db")).unwrap();
+    }
+    assert!(daemon.stop().success());
+}
+
+fn is_among(taken: &[(PathBuf, fs::File)], path: &Path) -> bool {
+    taken.iter().any(|(known, _)| known == path)
+}
+
+/// A file that no command may touch, and what it holds.
+struct Precious(PathBuf);
+
+impl Precious {
+    fn in_the_way(bench: &Bench) -> Self {
+        let path = bench.path("precious");
+        fs::write(&path, "precious").unwrap();
+        Self(path)
+    }
+
+    #[track_caller]
+    fn is_as_it_was(&self, after: &Output) {
+        let said = format!("{} {}", stdout(after), stderr(after));
+        assert_eq!(fs::read_to_string(&self.0).unwrap(), "precious", "{said}");
+    }
+}
+
+#[test]
+fn a_mail_and_a_manual_page_take_the_place_of_links_and_follow_none() {
+    let argil = FakeArgil::start();
+    let bench = idle(&argil);
+    let precious = Precious::in_the_way(&bench);
+    for name in [".avatar-watch-probe.tmp", "avatar-watch-probe", ".avatar-watch-"] {
+        symlink(&precious.0, bench.path("mails").join(name)).unwrap();
+    }
+    let checked = bench.run(&["check", "--online"]);
+    precious.is_as_it_was(&checked);
+    assert!(stdout(&checked).contains("ok   channel `drafts`"), "{}", stdout(&checked));
+    let pages = bench.path("pages");
+    fs::create_dir(&pages).unwrap();
+    for name in ["avatar-watch.8", "avatar-watch.toml.5"] {
+        symlink(&precious.0, pages.join(name)).unwrap();
+    }
+    let made = masked(&bench, "027", &["man", "--out", "pages"]).output().unwrap();
+    assert!(made.status.success(), "{}", stderr(&made));
+    precious.is_as_it_was(&made);
+    assert_eq!(mode(&pages.join("avatar-watch.8")), 0o640, "as the umask has it");
+    assert!(modes(&pages).iter().all(|(path, _)| path.extension().is_some_and(|it| it != "tmp")));
+}
+
+#[test]
+fn links_in_the_place_of_files_of_a_database_are_never_followed() {
+    let argil = FakeArgil::start();
+    let bench = idle(&argil);
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    assert!(daemon.stop().success());
+    assert!(bench.run(&["db", "backup", "one.db"]).status.success());
+    let precious = Precious::in_the_way(&bench);
+    let nowhere = bench.path("nowhere");
+    for end in ["-wal", "-shm", "-journal", ".lock"] {
+        for target in [&precious.0, &nowhere] {
+            let path = bench.path(&format!("avatar-watch.db{end}"));
+            drop(fs::remove_file(&path));
+            symlink(target, &path).unwrap();
+            for command in [
+                &["run"][..],
+                &["check"],
+                &["status"],
+                &["db", "verify"],
+                &["db", "backup", "two.db"],
+                &["db", "restore", "one.db"],
+                &["channels", "pause", "drafts"],
+                &["deliveries", "retry", "--failed"],
+            ] {
+                let done = bench.run(command);
+                precious.is_as_it_was(&done);
+                assert!(!nowhere.exists(), "{command:?}: {}", stderr(&done));
+                if command.get(1) == Some(&"restore") {
+                    // It may take the link itself away.
+                    drop(fs::remove_file(&path));
+                    symlink(target, &path).unwrap();
+                }
+                let kept = fs::read_link(&path).ok();
+                assert_eq!(kept.as_ref(), Some(target), "{command:?} with {end}");
+                if ["run", "check"].contains(&command[0]) {
+                    assert!(stderr(&done).contains(&format!("{end}` is a link")), "{done:?}");
+                }
+                drop(fs::remove_file(bench.path("two.db")));
+            }
+            fs::remove_file(&path).unwrap();
+        }
+    }
+}

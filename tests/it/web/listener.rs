@@ -1,0 +1,276 @@
+//! The door for hints over real sockets: whoever is slow, endless, many, curious or mad.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use avatar_watch::domain::avatar::AvatarId;
+use avatar_watch::secret::Secret;
+use avatar_watch::web::endpoints::hints::{Hints, RESPONSE_DELAY, TASKS_MAX, routes};
+use avatar_watch::web::server::{self, Limits};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// An open door.
+struct Door {
+    address: SocketAddr,
+    hinted: mpsc::Receiver<AvatarId>,
+    tasks: Arc<Semaphore>,
+    _token: watch::Sender<Option<Secret>>,
+    end: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+}
+
+fn open(limits: Limits, queue: usize) -> Door {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (token, followed) = watch::channel(Some(Secret::new(TOKEN)));
+    let (sender, hinted) = mpsc::channel(queue);
+    let (end, ended) = oneshot::channel::<()>();
+    let tasks = Arc::new(Semaphore::new(TASKS_MAX));
+    let routes = routes(Hints { token: followed, hinted: sender, tasks: Arc::clone(&tasks) });
+    let served = tokio::spawn(async move {
+        server::run(listener, routes, limits, async { drop(ended.await) }, |_| {}).await.unwrap();
+    });
+    Door { address, hinted, tasks, _token: token, end, served }
+}
+
+/// Short limits, so that a test does not wait for the long ones.
+fn short() -> Limits {
+    Limits {
+        connections: 8,
+        answers: 4,
+        streams: 2,
+        stall: Duration::from_millis(300),
+        header_timeout: Duration::from_millis(300),
+        request_timeout: Duration::from_millis(500),
+        drain: Duration::from_millis(300),
+        shutdown_grace: Duration::from_millis(300),
+    }
+}
+
+fn hint(token: &str, method: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "{method} /hints/argil/{token} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// Sends, and reads until the other side ends it; an end without an answer is none.
+async fn ask(address: SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // Whoever is cut off while still sending has had its answer, or will have none.
+    drop(stream.write_all(request).await);
+    read(&mut stream).await
+}
+
+async fn read(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let end = timeout(LIMIT, stream.read_to_end(&mut answer)).await;
+    assert!(end.is_ok(), "the connection does not end");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Runs a test with one thread for tasks that block, so that hints are read one after the other.
+fn in_order(test: impl Future<Output = ()>) {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().max_blocking_threads(1).build().unwrap().block_on(test);
+}
+
+/// Waits until all hints are read that were answered.
+async fn all_read(door: &Door) {
+    let all = u32::try_from(TASKS_MAX).unwrap();
+    drop(timeout(LIMIT, door.tasks.acquire_many(all)).await.unwrap().unwrap());
+}
+
+async fn next(door: &mut Door) -> String {
+    timeout(LIMIT, door.hinted.recv()).await.unwrap().unwrap().to_string()
+}
+
+#[test]
+fn every_answer_is_the_same_whoever_asks_what() {
+    in_order(async {
+        let mut door = open(Limits::default(), 16);
+        let good = r#"{"event":"AVATAR_TRAINING_SUCCESS","data":{"avatarId":"a1"}}"#;
+        let undated = |answer: String| {
+            let lines = answer.split("\r\n").filter(|line| !line.starts_with("date: "));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let expected = undated(ask(door.address, hint(TOKEN, "POST", good).as_bytes()).await);
+        assert_eq!(expected[0], "HTTP/1.1 202 Accepted");
+        assert_eq!(expected.last().unwrap(), "", "there is no body");
+        assert_eq!(next(&mut door).await, "a1");
+        let nested = "[".repeat(60_000);
+        let large = format!("[{}0]", "{},".repeat(30_000));
+        for (token, method, body) in [
+            (TOKEN, "POST", "junk"),
+            (TOKEN, "POST", ""),
+            (TOKEN, "POST", nested.as_str()),
+            (TOKEN, "POST", large.as_str()),
+            (TOKEN, "POST", r#"{"data":{"avatarId":7}}"#),
+            (TOKEN, "GET", good),
+            (TOKEN, "DELETE", good),
+            ("wrong", "POST", good),
+            ("0123456789abcdeF", "POST", good),
+            ("%30123456789abcdef", "POST", good),
+        ] {
+            let answer = ask(door.address, hint(token, method, body).as_bytes()).await;
+            let shown = &body[..body.len().min(40)];
+            assert_eq!(undated(answer), expected, "{method} {token} {shown}");
+        }
+        all_read(&door).await;
+        assert!(door.hinted.try_recv().is_err(), "none of them is a hint");
+    });
+}
+
+/// So that its time does not say whether the token was right.
+#[test]
+fn a_hint_is_answered_before_token_and_body_are_read_into() {
+    in_order(async {
+        let mut door = open(Limits::default(), 16);
+        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || held.recv());
+        for token in [TOKEN, "wrong"] {
+            let request = hint(token, "POST", r#"{"avatarId":"a1"}"#);
+            let answer = ask(door.address, request.as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+        }
+        assert!(door.hinted.try_recv().is_err(), "nothing was read yet");
+        drop(let_go);
+        assert_eq!(next(&mut door).await, "a1");
+    });
+}
+
+/// So that the work on one that is right takes no time from its answer, not even on one processor.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hint_is_read_when_its_answer_is_out() {
+    let mut door = open(Limits::default(), 16);
+    let mut was_quick = false;
+    while !was_quick {
+        let asked = Instant::now();
+        ask(door.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
+        tokio::time::sleep(RESPONSE_DELAY / 3).await;
+        let read = door.hinted.try_recv().is_ok();
+        was_quick = asked.elapsed() < RESPONSE_DELAY;
+        assert!(!(was_quick && read), "it was read already");
+        all_read(&door).await;
+        while door.hinted.try_recv().is_ok() {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_slowly_is_cut_off() {
+    let door = open(short(), 16);
+    for beginning in [
+        String::new(),
+        "POST /hints/argil/0123".to_owned(),
+        "POST / HTTP/1.1\r\nhost: here\r\n".to_owned(),
+        hint(TOKEN, "POST", "").replace("content-length: 0", "content-length: 60"),
+    ] {
+        let answer = ask(door.address, beginning.as_bytes()).await;
+        assert!(!answer.contains("202"), "{answer} to {beginning}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_without_an_end_is_read_to_its_cap_only() {
+    let mut door = open(short(), 16);
+    let mut stream = TcpStream::connect(door.address).await.unwrap();
+    let head = format!(
+        "POST /hints/argil/{TOKEN} HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let chunk = format!("4000\r\n{}\r\n", " ".repeat(0x4000));
+    let mut sent = 0;
+    let sending = async {
+        while stream.write_all(chunk.as_bytes()).await.is_ok() {
+            sent += chunk.len();
+        }
+    };
+    timeout(LIMIT, sending).await.expect("it is cut off");
+    assert!(sent < 64 * 1024 * 1024, "{sent} bytes went out");
+    // The door is as open as before.
+    ask(door.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
+    assert_eq!(next(&mut door).await, "a1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_idle_connections_keep_a_hint_out_only_for_a_while() {
+    let mut door = open(short(), 16);
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        idle.push(TcpStream::connect(door.address).await.unwrap());
+    }
+    let answer = ask(door.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
+    assert!(answer.contains("202"), "{answer}");
+    assert_eq!(next(&mut door).await, "a1");
+    for stream in &mut idle {
+        read(stream).await;
+    }
+}
+
+#[test]
+fn a_full_queue_loses_hints_and_answers_all_the_same() {
+    in_order(async {
+        let mut door = open(Limits::default(), 2);
+        for number in 0..10 {
+            let body = format!(r#"{{"avatarId":"a{number}"}}"#);
+            let answer = ask(door.address, hint(TOKEN, "POST", &body).as_bytes()).await;
+            assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+        }
+        all_read(&door).await;
+        assert_ne!(next(&mut door).await, next(&mut door).await);
+        assert!(door.hinted.try_recv().is_err(), "two is what fits");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_request_for_it_harms_nobody() {
+    let mut door = open(short(), 16);
+    let long = format!("POST /{} HTTP/1.1\r\n\r\n", "x".repeat(200_000));
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(10_000));
+    for junk in [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".as_slice(),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\0\0\0\0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n",
+        b"POST /hints/argil/ HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
+        long.as_bytes(),
+        many.as_bytes(),
+    ] {
+        let answer = ask(door.address, junk).await;
+        assert!(!answer.contains(" 202 "), "{answer}");
+    }
+    ask(door.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
+    assert_eq!(next(&mut door).await, "a1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closed_it_lets_a_request_end_and_cuts_off_who_takes_longer() {
+    let mut door = open(
+        Limits { request_timeout: LIMIT, shutdown_grace: Duration::from_secs(2), ..short() },
+        16,
+    );
+    let request = hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#);
+    let (start, rest) = request.split_at(request.len() - 1);
+    let mut quick = TcpStream::connect(door.address).await.unwrap();
+    let mut slow = TcpStream::connect(door.address).await.unwrap();
+    quick.write_all(start.as_bytes()).await.unwrap();
+    slow.write_all(start.as_bytes()).await.unwrap();
+    // Both are inside once a later one has been answered.
+    ask(door.address, hint(TOKEN, "POST", r#"{"avatarId":"a2"}"#).as_bytes()).await;
+    assert_eq!(next(&mut door).await, "a2");
+    door.end.send(()).unwrap();
+    quick.write_all(rest.as_bytes()).await.unwrap();
+    assert!(read(&mut quick).await.starts_with("HTTP/1.1 202"));
+    timeout(LIMIT, door.served).await.expect("it ends").unwrap();
+    assert_eq!(read(&mut slow).await, "");
+    assert!(TcpStream::connect(door.address).await.is_err(), "nobody listens any more");
+}
+
+const TOKEN: &str = "0123456789abcdef";
+const LIMIT: Duration = Duration::from_secs(15);
