@@ -80,11 +80,11 @@ pub fn decode<'v>(
 pub struct Decoder<'r> {
     layers: Box<dyn BufRead + 'r>,
     left: usize,
-    flaw: Slot,
+    flaw: FailureSlot,
 }
 
 /// Where a body failed, told once by the innermost coding that noticed.
-type Slot = Rc<Cell<Option<ReadFailure>>>;
+type FailureSlot = Rc<Cell<Option<ReadFailure>>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReadFailure {
@@ -109,7 +109,7 @@ impl<'r> Decoder<'r> {
         if codings.len() > CODINGS_MAX {
             return Err(CodingError::TooMany);
         }
-        let flaw = Slot::default();
+        let flaw = FailureSlot::default();
         // Nothing was put on a body that is empty.
         let is_empty = body.fill_buf().is_ok_and(<[u8]>::is_empty);
         let mut layers: Box<dyn BufRead + 'r> = Box::new(body);
@@ -191,7 +191,7 @@ struct Layer<'r> {
     coding: Coding,
     ran_dry: Rc<Cell<bool>>,
     left: usize,
-    flaw: Slot,
+    flaw: FailureSlot,
 }
 
 impl Read for Layer<'_> {

@@ -29,7 +29,7 @@ pub struct Mask {
 
 /// A character of a text, once what encodes it was read, and where in the text it stands.
 #[derive(Clone)]
-struct Unit {
+struct TextUnit {
     char: char,
     place: Range<usize>,
 }
@@ -105,10 +105,10 @@ impl Mask {
     }
 
     /// Adds where a secret stands.
-    fn find(&self, units: &[Unit], is_cut: bool, places: &mut Vec<Range<usize>>) {
+    fn find(&self, units: &[TextUnit], is_cut: bool, places: &mut Vec<Range<usize>>) {
         for form in &self.forms {
             places.extend(whole_in(units, form));
-            let same = |units: &[Unit]| is_same(units, form);
+            let same = |units: &[TextUnit]| is_same(units, form);
             let lengths = (BEGINNING_CHARS_MIN..form.len()).rev().filter(|_| is_cut);
             let begun = lengths
                 .filter_map(|length| units.get(units.len().checked_sub(length)?..))
@@ -119,33 +119,33 @@ impl Mask {
 }
 
 /// Where all of a form stands.
-fn whole_in(units: &[Unit], form: &[char]) -> impl Iterator<Item = Range<usize>> {
+fn whole_in(units: &[TextUnit], form: &[char]) -> impl Iterator<Item = Range<usize>> {
     units.windows(form.len()).filter(|units| is_same(units, form)).filter_map(around)
 }
 
-fn is_same(units: &[Unit], form: &[char]) -> bool {
+fn is_same(units: &[TextUnit], form: &[char]) -> bool {
     units.iter().zip(form).all(|(unit, char)| unit.char == *char)
 }
 
 /// Letters and digits alone.
-fn bare(units: &[Unit]) -> Vec<Unit> {
+fn bare(units: &[TextUnit]) -> Vec<TextUnit> {
     units.iter().filter(|unit| unit.char.is_alphanumeric()).cloned().collect()
 }
 
-fn units(text: &str) -> Vec<Unit> {
-    let unit = |(at, char): (usize, char)| Unit { char, place: at..at + char.len_utf8() };
+fn units(text: &str) -> Vec<TextUnit> {
+    let unit = |(at, char): (usize, char)| TextUnit { char, place: at..at + char.len_utf8() };
     text.char_indices().map(unit).collect()
 }
 
 /// What of a text is compared: no case, nothing that nobody sees, and no half of a character.
-fn compared(units: &[Unit]) -> Vec<Unit> {
+fn compared(units: &[TextUnit]) -> Vec<TextUnit> {
     let is_mark = |char| matches!(char, '\u{300}'..='\u{36f}' | char::REPLACEMENT_CHARACTER);
     let seen = units.iter().filter(|unit| !is_blank_char(unit.char) && !is_mark(unit.char));
-    seen.map(|unit| Unit { char: fold(unit.char), place: unit.place.clone() }).collect()
+    seen.map(|unit| TextUnit { char: fold(unit.char), place: unit.place.clone() }).collect()
 }
 
 /// Whether it is long enough to be looked for in other forms than its own.
-fn is_long(units: &[Unit]) -> bool {
+fn is_long(units: &[TextUnit]) -> bool {
     compared(units).len() >= FORM_CHARS_MIN
 }
 
@@ -164,7 +164,7 @@ fn fold(char: char) -> char {
 }
 
 /// Where the first begins and the last ends.
-fn around(units: &[Unit]) -> Option<Range<usize>> {
+fn around(units: &[TextUnit]) -> Option<Range<usize>> {
     Some(units.first()?.place.start..units.last()?.place.end)
 }
 
@@ -188,7 +188,7 @@ fn encoded(secret: &[u8]) -> Vec<Vec<char>> {
 
 /// The text with one layer of `%41`, `&#65;`, `\u0041` and their like taken off; `None` where there
 /// is none.
-fn decoded(units: &[Unit]) -> Option<Vec<Unit>> {
+fn decoded(units: &[TextUnit]) -> Option<Vec<TextUnit>> {
     let mut out = Vec::with_capacity(units.len());
     let mut rest = units;
     let mut is_coded = false;
@@ -204,7 +204,7 @@ fn decoded(units: &[Unit]) -> Option<Vec<Unit>> {
         is_coded |= used > 1;
         let (read, more) = rest.split_at(used);
         if let Some(place) = around(read) {
-            out.extend(text.chars().map(|char| Unit { char, place: place.clone() }));
+            out.extend(text.chars().map(|char| TextUnit { char, place: place.clone() }));
         }
         rest = more;
     }
@@ -213,7 +213,7 @@ fn decoded(units: &[Unit]) -> Option<Vec<Unit>> {
 
 /// The bytes of `%xx` in a row (RFC 3986, section 2.1), as text, and how many characters they took;
 /// or one `%uxxxx`, as old scripts write it.
-fn of_url(units: &[Unit]) -> Option<(String, usize)> {
+fn of_url(units: &[TextUnit]) -> Option<(String, usize)> {
     if units.get(1).is_some_and(|unit| unit.char == 'u') {
         return Some((char::from_u32(number(units.get(2..6)?, 16)?)?.to_string(), 6));
     }
@@ -221,7 +221,7 @@ fn of_url(units: &[Unit]) -> Option<(String, usize)> {
 }
 
 /// The bytes of `=xx` in a row, and lines that go on (RFC 2045, section 6.7).
-fn of_mail(units: &[Unit]) -> Option<(String, usize)> {
+fn of_mail(units: &[TextUnit]) -> Option<(String, usize)> {
     match units.get(1).map(|unit| unit.char) {
         Some('\n') => Some((String::new(), 2)),
         Some('\r') => Some((String::new(), 3.min(units.len()))),
@@ -229,8 +229,8 @@ fn of_mail(units: &[Unit]) -> Option<(String, usize)> {
     }
 }
 
-fn bytes_after(mark: char, units: &[Unit]) -> Option<(String, usize)> {
-    let byte = |triple: &[Unit]| match triple {
+fn bytes_after(mark: char, units: &[TextUnit]) -> Option<(String, usize)> {
+    let byte = |triple: &[TextUnit]| match triple {
         [first, digits @ ..] if first.char == mark => number(digits, 16),
         _ => None,
     };
@@ -241,7 +241,7 @@ fn bytes_after(mark: char, units: &[Unit]) -> Option<(String, usize)> {
 
 /// A character reference (WHATWG HTML, section 13.5): by its number, which needs no end, or one of
 /// the names that everybody uses.
-fn of_html(units: &[Unit]) -> Option<(String, usize)> {
+fn of_html(units: &[TextUnit]) -> Option<(String, usize)> {
     if units.get(1)?.char == '#' {
         let is_hex = matches!(units.get(2)?.char, 'x' | 'X');
         let (begin, radix) = if is_hex { (3, 16) } else { (2, 10) };
@@ -272,7 +272,7 @@ fn of_html(units: &[Unit]) -> Option<(String, usize)> {
 }
 
 /// What a backslash begins in JSON (RFC 8259, section 7) and in most languages.
-fn of_json(units: &[Unit]) -> Option<(String, usize)> {
+fn of_json(units: &[TextUnit]) -> Option<(String, usize)> {
     let kind = units.get(1)?.char;
     if kind.is_digit(8) {
         // Three octal digits, as shells and C have it.
@@ -300,9 +300,9 @@ fn of_json(units: &[Unit]) -> Option<(String, usize)> {
     Some((char::from_u32(first)?.to_string(), 2 + digits))
 }
 
-fn number(digits: &[Unit], radix: u32) -> Option<u32> {
+fn number(digits: &[TextUnit], radix: u32) -> Option<u32> {
     let add =
-        |sum: u32, unit: &Unit| sum.checked_mul(radix)?.checked_add(unit.char.to_digit(radix)?);
+        |sum: u32, unit: &TextUnit| sum.checked_mul(radix)?.checked_add(unit.char.to_digit(radix)?);
     digits.iter().try_fold(0, add)
 }
 

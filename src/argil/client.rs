@@ -19,9 +19,9 @@ use url::Url;
 
 use crate::argil::error::ArgilError;
 use crate::argil::json::DecodeError;
-use crate::argil::list::List;
+use crate::argil::list::AvatarList;
 use crate::argil::list_parser::{LIST_SIZE_MAX, ListParser, Parsed};
-use crate::argil::pool::{CONNECT_MAX, Pool, PoolError, Pools, SILENCE_MAX, Target};
+use crate::argil::pool::{ApiTarget, CONNECT_MAX, Pool, PoolError, Pools, SILENCE_MAX};
 use crate::argil::response::{self, ApiResponse};
 use crate::argil::transport_error::{self, Stage};
 use crate::content_coding::{CodingError, Decoded, End, decode};
@@ -34,7 +34,7 @@ use crate::secret::Secret;
 
 /// What a client is made of.
 #[derive(Clone, Debug)]
-pub struct ClientSpec {
+pub struct ApiClientSpec {
     /// Where the API is, such as `https://api.argil.ai/v1`, with or without a slash at the end.
     pub base_url: Url,
     /// The key of the account.
@@ -74,12 +74,12 @@ impl Client {
     ///
     /// # Errors
     /// When the base URL or the key cannot be used.
-    pub fn new(spec: ClientSpec) -> Result<Self, ArgilError> {
+    pub fn new(spec: ApiClientSpec) -> Result<Self, ArgilError> {
         let (avatars, host) = avatars_url(spec.base_url)?;
         let headers = headers(&spec.api_key)?;
         // Someone else may have installed one before us; any will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let target = Target { url: avatars.clone(), headers, timeout: spec.timeout };
+        let target = ApiTarget { url: avatars.clone(), headers, timeout: spec.timeout };
         Ok(Self {
             pools: Pools::new(target),
             avatars,
@@ -196,7 +196,8 @@ impl Client {
             biased;
             sent = self.send(pool, url) => sent?,
             () = &mut limit => {
-                return Err((PollError::Unreachable, format!("no answer within {:?}", self.timeout)));
+                let reason = format!("no answer within {:?}", self.timeout);
+                return Err((PollError::Unreachable, reason));
             }
         };
         let date = text(&response, header::DATE).and_then(Timestamp::parse_http_date);
@@ -336,7 +337,7 @@ struct Fetched {
     response: reqwest::Response,
     body: Vec<u8>,
     /// What a list came to, which was read as it came.
-    list: Option<Result<List, DecodeError>>,
+    list: Option<Result<AvatarList, DecodeError>>,
     undecoded: Option<String>,
     failure: Option<(PollError, String)>,
 }

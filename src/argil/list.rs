@@ -21,7 +21,7 @@ use crate::mask::Mask;
 
 /// What can be used of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct List {
+pub struct AvatarList {
     /// The avatars, in the order of the list; no id twice.
     pub avatars: Vec<Avatar>,
     /// The ids of those that cannot be used, as far as they have one; none twice.
@@ -37,33 +37,33 @@ pub struct List {
 /// # Errors
 /// When the body is not a JSON list, or larger than anybody's: by its elements, by what is kept of
 /// them, or by one text. Where reading fails, the list breaks off.
-pub fn read_list(body: impl Read, mask: &Mask) -> Result<List, DecodeError> {
+pub fn read_list(body: impl Read, mask: &Mask) -> Result<AvatarList, DecodeError> {
     let mut body = BufReader::new(BoundedTexts::new(body));
     begin(&mut body)?;
     let mut json = Deserializer::from_reader(body);
     let too_large = Cell::new(None);
     let read = json.deserialize_seq(Elements { mask, too_large: &too_large });
     let read = read.and_then(|read| json.end().map(|()| read));
-    let Entries { listed, count, .. } = read.map_err(|error| {
+    let ListEntries { listed, count, .. } = read.map_err(|error| {
         too_large.take().unwrap_or_else(|| unusable(error, DecodeError::NotAList))
     })?;
     let (mut avatars, mut unclear) = (Vec::new(), Vec::new());
     for listed in listed {
         match listed {
-            Entry::Usable(avatar) => avatars.push(*avatar),
-            Entry::Unclear(id) => unclear.push(id),
+            ListEntry::Usable(avatar) => avatars.push(*avatar),
+            ListEntry::Unclear(id) => unclear.push(id),
         }
     }
-    Ok(List { unusable: count - avatars.len(), avatars, unclear })
+    Ok(AvatarList { unusable: count - avatars.len(), avatars, unclear })
 }
 
 /// An element of a list that has an id.
-enum Entry {
+enum ListEntry {
     Usable(Box<Avatar>),
     Unclear(AvatarId),
 }
 
-impl Entry {
+impl ListEntry {
     /// Who an element is about, and what it shows, if that can be used.
     fn of(body: Body, mask: &Mask) -> Option<Self> {
         // An id with a secret in it is none.
@@ -95,9 +95,9 @@ impl Entry {
 
 /// What was read of a list.
 #[derive(Default)]
-struct Entries {
+struct ListEntries {
     /// The elements with an id, none twice.
-    listed: Vec<Entry>,
+    listed: Vec<ListEntry>,
     /// Where each of them is, by its id in lower case.
     places: HashMap<String, usize>,
     /// How many elements there are, with an id or without.
@@ -106,12 +106,12 @@ struct Entries {
     size: usize,
 }
 
-impl Entries {
+impl ListEntries {
     /// Takes one more element up. Of those that claim the same id, none shows anything.
-    fn add(&mut self, listed: Entry) {
+    fn add(&mut self, listed: ListEntry) {
         let (key, next) = (listed.id().as_str().to_ascii_lowercase(), self.listed.len());
         match self.places.get(&key).and_then(|place| self.listed.get_mut(*place)) {
-            Some(first) => *first = Entry::Unclear(first.id().clone()),
+            Some(first) => *first = ListEntry::Unclear(first.id().clone()),
             None => {
                 self.size += listed.size();
                 self.places.insert(key, next);
@@ -135,17 +135,17 @@ struct Elements<'l> {
 }
 
 impl<'de> Visitor<'de> for Elements<'_> {
-    type Value = Entries;
+    type Value = ListEntries;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Entries, A::Error> {
-        let mut listing = Entries::default();
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ListEntries, A::Error> {
+        let mut listing = ListEntries::default();
         while let Some(element) = list.next_element_seed(Fields::OrAnything)? {
             listing.count += 1;
-            if let Some(listed) = element.and_then(|body| Entry::of(body, self.mask)) {
+            if let Some(listed) = element.and_then(|body| ListEntry::of(body, self.mask)) {
                 listing.add(listed);
             }
             if let Some(too_large) = listing.is_too_large() {
@@ -221,7 +221,7 @@ mod tests {
             prop_assert_eq!(&found, &read_list(slowly, &Mask::default()));
             let whole = serde_json::from_slice::<Vec<Value>>(&body);
             match (found, whole) {
-                (Ok(List { avatars, unclear, unusable }), Ok(whole)) => {
+                (Ok(AvatarList { avatars, unclear, unusable }), Ok(whole)) => {
                     prop_assert_eq!(avatars.len() + unusable, whole.len());
                     prop_assert!(unclear.len() <= unusable);
                     for avatar in avatars {
@@ -276,7 +276,7 @@ mod tests {
         let piecemeal = read_list(BufReader::with_capacity(1, body.as_bytes()), &Mask::default());
         assert_eq!(whole, piecemeal, "for {body:.60}");
         let ids = |ids: Vec<AvatarId>| ids.iter().map(AvatarId::to_string).collect::<Vec<_>>();
-        let found = whole.map(|List { avatars, unclear, unusable }| {
+        let found = whole.map(|AvatarList { avatars, unclear, unusable }| {
             (ids(avatars.into_iter().map(|it| it.id).collect()), ids(unclear), unusable)
         });
         let expected = expected.map(|(avatars, unclear, unusable)| {

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::argil::json::DecodeError;
-use crate::argil::list::{List, read_list};
+use crate::argil::list::{AvatarList, read_list};
 use crate::content_coding::{CodingError, Decoder, End};
 use crate::mask::Mask;
 
@@ -21,7 +21,7 @@ pub(super) struct ListParser {
 
 /// What came of a list, and how its body ended.
 pub(super) struct Parsed {
-    pub(super) list: Result<List, DecodeError>,
+    pub(super) list: Result<AvatarList, DecodeError>,
     pub(super) end: Result<End, CodingError>,
 }
 

@@ -1,9 +1,9 @@
-//! The Argil API, as observations: one look at one avatar at a time.
+//! The client of Argil's API: one request, one
+//! [`Observation`](crate::domain::polling::observation::Observation).
 //!
-//! Every answer, every silence and every broken connection becomes an
-//! [`Observation`](crate::domain::polling::observation::Observation); vendor errors end here. This room
-//! never logs, never reads a clock, never follows a redirect and never shows the key. When to
-//! look, and what to do about what was seen, is decided elsewhere.
+//! Every response, timeout and broken connection becomes an observation; no vendor error leaves this
+//! module. It never logs, reads no clock, follows no redirect and never shows the key. When to poll and
+//! what an observation means is decided elsewhere.
 
 pub mod client;
 pub mod list;

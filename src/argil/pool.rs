@@ -19,7 +19,7 @@ use crate::network::route::routable;
 
 /// Where the connections lead, and what is sent on them.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct ApiTarget {
     /// Any URL of the API.
     pub(super) url: Url,
     /// What every request carries.
@@ -31,7 +31,7 @@ pub(super) struct Target {
 /// The pool of now; asked for before each request.
 #[derive(Debug)]
 pub(super) struct Pools {
-    target: Target,
+    target: ApiTarget,
     current: Mutex<Current>,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Pool {
 
 impl Pools {
     /// Pools to that target; nothing is looked up or sent yet.
-    pub(super) fn new(target: Target) -> Self {
+    pub(super) fn new(target: ApiTarget) -> Self {
         Self { target, current: Mutex::default() }
     }
 
@@ -176,7 +176,7 @@ fn is_within(limit: Duration, at: Option<Timestamp>, now: Timestamp) -> bool {
     at.is_some_and(|at| now.since(at).max(at.since(now)) < limit)
 }
 
-impl Target {
+impl ApiTarget {
     fn pool(
         &self,
         addresses: &[SocketAddr],

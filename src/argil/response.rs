@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::argil::excerpt::sanitize_excerpt;
 use crate::argil::json::{self, DecodeError};
-use crate::argil::list::List;
+use crate::argil::list::AvatarList;
 use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::retry_after;
 use crate::domain::polling::list_observation::ListObservation;
@@ -69,7 +69,7 @@ pub fn classify(
 /// came to, if it was one of a 200.
 pub fn classify_list(
     answer: &ApiResponse<'_>,
-    list: Option<Result<List, DecodeError>>,
+    list: Option<Result<AvatarList, DecodeError>>,
     mask: &Mask,
     now: Timestamp,
 ) -> ListObservation {
@@ -83,7 +83,7 @@ pub fn classify_list(
         });
     }
     match list.unwrap_or(Err(DecodeError::Empty)) {
-        Ok(List { avatars, unclear, unusable }) => {
+        Ok(AvatarList { avatars, unclear, unusable }) => {
             let page = page(answer, avatars.len() + unusable, mask);
             ListObservation::Listed { avatars, unclear, unusable, page }
         }
@@ -232,12 +232,12 @@ mod tests {
         check(
             404,
             " <!doctype html>",
-            r#"Failed { fault: Unusable, reason: "the API answered 404 with a web page" }"#,
+            r#"Failed { fault: InvalidResponse, reason: "the API answered 404 with a web page" }"#,
         );
         check(
             404,
             "P\0N\0G\0",
-            "Failed { fault: Unusable, reason: \"the API answered 404 with a body that is no \
+            "Failed { fault: InvalidResponse, reason: \"the API answered 404 with a body that is no \
              text\" }",
         );
         check(
@@ -251,18 +251,18 @@ mod tests {
             r#"Denied { denial: Avatar, reason: "the API answered 403 with a web page" }"#,
         );
         check(429, "", r#"Throttled { retry_after: None, reason: "the API answered 429" }"#);
-        check(503, "", r#"Failed { fault: Unusable, reason: "the API answered 503" }"#);
+        check(503, "", r#"Failed { fault: InvalidResponse, reason: "the API answered 503" }"#);
         check(
             500,
             "upstream\nexploded",
-            r#"Failed { fault: Unusable, reason: "the API answered 500: `upstream exploded`" }"#,
+            r#"Failed { fault: InvalidResponse, reason: "the API answered 500: `upstream exploded`" }"#,
         );
-        check(204, "", r#"Failed { fault: Unusable, reason: "the API answered 204" }"#);
-        check(304, "", r#"Failed { fault: Unusable, reason: "the API answered 304" }"#);
+        check(204, "", r#"Failed { fault: InvalidResponse, reason: "the API answered 204" }"#);
+        check(304, "", r#"Failed { fault: InvalidResponse, reason: "the API answered 304" }"#);
         check(
             200,
             r#"{"id":"k3y-k3y\u202e","status":"IDLE"}"#,
-            "Failed { fault: Wrong, reason: \"the answer is about another avatar, `***`\" }",
+            "Failed { fault: RequestRejected, reason: \"the answer is about another avatar, `***`\" }",
         );
     }
 
@@ -274,11 +274,11 @@ mod tests {
             assert_eq!(format!("{:?}", look(&coded)), expected);
         };
         let why = "and the answer has a content coding that is not known, `x`";
-        check(404, &format!("Failed {{ fault: Coding, reason: \"the API answered 404, {why}\" }}"));
+        check(404, &format!("Failed {{ fault: UnknownEncoding, reason: \"the API answered 404, {why}\" }}"));
         check(401, &format!("Denied {{ denial: Key, reason: \"the API answered 401, {why}\" }}"));
         check(
             500,
-            &format!("Failed {{ fault: Unusable, reason: \"the API answered 500, {why}\" }}"),
+            &format!("Failed {{ fault: InvalidResponse, reason: \"the API answered 500, {why}\" }}"),
         );
     }
 

@@ -6,10 +6,10 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::config::diff::{Change, ChangeKind, KeyChange, diff};
-use crate::config::file::{PartialConfig, Registered};
+use crate::config::diff::{ChangeKind, ConfigChange, KeyChange, diff};
+use crate::config::file::{PartialConfig, RegisteredAvatar};
 use crate::config::settings::Settings;
-use crate::config::snapshot::{Keys, Snapshot};
+use crate::config::snapshot::{ConfigSnapshot, Keys};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 
@@ -34,11 +34,11 @@ impl fmt::Display for Emptied {
 }
 
 /// What a reload from `old` to `new` would take away whole, if anything.
-pub fn emptied(old: &Snapshot, new: &Snapshot) -> Option<Emptied> {
-    let watches = |it: &Snapshot| {
+pub fn emptied(old: &ConfigSnapshot, new: &ConfigSnapshot) -> Option<Emptied> {
+    let watches = |it: &ConfigSnapshot| {
         it.named("avatars").next().is_some() || it.sections.contains_key("discover")
     };
-    let tells = |it: &Snapshot| it.named("channels").next().is_some();
+    let tells = |it: &ConfigSnapshot| it.named("channels").next().is_some();
     if watches(old) && !watches(new) {
         return Some(Emptied::Avatars);
     }
@@ -47,7 +47,7 @@ pub fn emptied(old: &Snapshot, new: &Snapshot) -> Option<Emptied> {
 
 /// The outline with what is in force in place of what the file says. Where the database is, and
 /// whether the file is whole, stays as it is.
-pub fn outline(file: &PartialConfig, in_force: &Snapshot) -> PartialConfig {
+pub fn outline(file: &PartialConfig, in_force: &ConfigSnapshot) -> PartialConfig {
     let avatars = in_force.named("avatars");
     let avatars =
         avatars.filter_map(|(id, keys)| Some((AvatarId::parse(id).ok()?, registered(keys))));
@@ -65,9 +65,9 @@ pub fn outline(file: &PartialConfig, in_force: &Snapshot) -> PartialConfig {
     }
 }
 
-fn registered(keys: &Keys) -> Registered {
+fn registered(keys: &Keys) -> RegisteredAvatar {
     let account = keys.get("account").and_then(|name| AccountName::parse(name).ok());
-    Registered { name: keys.get("name").cloned(), account: account.unwrap_or_default() }
+    RegisteredAvatar { name: keys.get("name").cloned(), account: account.unwrap_or_default() }
 }
 
 fn place(keys: &Keys) -> Option<SocketAddr> {
@@ -76,8 +76,8 @@ fn place(keys: &Keys) -> Option<SocketAddr> {
 }
 
 /// What a reload would change, one line each, the refusal of it first; secrets are not compared.
-pub fn unreloaded(in_force: &Snapshot, settings: &Settings) -> Vec<String> {
-    let new = Snapshot::of(settings);
+pub fn unreloaded(in_force: &ConfigSnapshot, settings: &Settings) -> Vec<String> {
+    let new = ConfigSnapshot::of(settings);
     let refused = emptied(in_force, &new).map(|emptied| format!("a reload is refused: {emptied}"));
     let changes = diff(in_force, &new).into_iter().filter_map(without_paths);
     refused.into_iter().chain(changes.map(|change| change.to_string())).collect()
@@ -85,7 +85,7 @@ pub fn unreloaded(in_force: &Snapshot, settings: &Settings) -> Vec<String> {
 
 /// The same where secrets are out of reach: only the avatars and channels that the file names are
 /// compared.
-pub fn unreloaded_names(in_force: &Snapshot, file: &PartialConfig) -> Vec<String> {
+pub fn unreloaded_names(in_force: &ConfigSnapshot, file: &PartialConfig) -> Vec<String> {
     let (Some(avatars), Some(channels)) = (&file.avatars, &file.channels) else {
         return Vec::new();
     };
@@ -94,7 +94,7 @@ pub fn unreloaded_names(in_force: &Snapshot, file: &PartialConfig) -> Vec<String
     let old =
         |table: &'static str| in_force.named(table).map(move |(name, _)| format!("{table}.{name}"));
     let bare = |names: &mut dyn Iterator<Item = String>| {
-        Snapshot::from_iter(names.map(|name| (name, Keys::new())))
+        ConfigSnapshot::from_iter(names.map(|name| (name, Keys::new())))
     };
     let (old, new) = (bare(&mut old("avatars").chain(old("channels"))), bare(&mut new.into_iter()));
     diff(&old, &new).iter().map(ToString::to_string).collect()
@@ -102,12 +102,12 @@ pub fn unreloaded_names(in_force: &Snapshot, file: &PartialConfig) -> Vec<String
 
 /// The change without the paths in it: whoever asks may be in another folder than the daemon, and
 /// without its variables.
-fn without_paths(change: Change) -> Option<Change> {
+fn without_paths(change: ConfigChange) -> Option<ConfigChange> {
     let ChangeKind::Changed(keys) = change.kind else { return Some(change) };
     let is_path = |key: &str| key == "file.folder" || (change.section == "store" && key == "path");
     let keys: Vec<KeyChange> = keys.into_iter().filter(|it| !is_path(&it.key)).collect();
     (!keys.is_empty())
-        .then_some(Change { section: change.section, kind: ChangeKind::Changed(keys) })
+        .then_some(ConfigChange { section: change.section, kind: ChangeKind::Changed(keys) })
 }
 
 #[cfg(test)]
@@ -125,9 +125,9 @@ mod tests {
         read_with(&format!("argil.api_key = 'CANARY'\n{text}"), &[]).unwrap()
     }
 
-    fn snapshot(text: &str) -> Snapshot {
+    fn snapshot(text: &str) -> ConfigSnapshot {
         // As it is kept and read again.
-        Snapshot::from_text(&Snapshot::of(&settings(text)).to_text()).unwrap()
+        ConfigSnapshot::from_text(&ConfigSnapshot::of(&settings(text)).to_text()).unwrap()
     }
 
     #[test]

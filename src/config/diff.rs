@@ -8,12 +8,12 @@ use std::fmt;
 
 use crate::config::parse::field::shown;
 use crate::config::serialize::is_hidden;
-use crate::config::snapshot::{Keys, Snapshot};
+use crate::config::snapshot::{ConfigSnapshot, Keys};
 use crate::domain::account::AccountName;
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct ConfigChange {
     /// The section that differs, as `poll` or `channels.NAME`.
     pub section: String,
     /// How it differs.
@@ -43,7 +43,7 @@ pub struct KeyChange {
 }
 
 /// Everything that differs. Secrets are compared where both snapshots have them.
-pub fn diff(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
+pub fn diff(old: &ConfigSnapshot, new: &ConfigSnapshot) -> Vec<ConfigChange> {
     let sections: BTreeSet<&String> = old.sections.keys().chain(new.sections.keys()).collect();
     let change = |section: &String| {
         let turn = match (old.sections.get(section), new.sections.get(section)) {
@@ -53,7 +53,7 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
             (Some(old), Some(new)) if old == new => return None,
             (Some(old), Some(new)) => ChangeKind::Changed(compare(old, new)),
         };
-        Some(Change { section: section.clone(), kind: turn })
+        Some(ConfigChange { section: section.clone(), kind: turn })
     };
     sections.into_iter().filter_map(change).collect()
 }
@@ -74,7 +74,7 @@ fn compare(old: &Keys, new: &Keys) -> Vec<KeyChange> {
     differ.map(change).collect()
 }
 
-impl Change {
+impl ConfigChange {
     /// Whether it takes effect only after a restart.
     pub fn needs_restart(&self) -> bool {
         match &self.kind {
@@ -135,7 +135,7 @@ impl Change {
     }
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for ConfigChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ChangeKind::Added(_) if self.section == "discover" => {

@@ -26,19 +26,19 @@ secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 #[track_caller]
 fn check(replacements: &[(&str, &str)], expected: &[&str]) {
     let changes = changes(replacements);
-    let lines: Vec<String> = changes.iter().map(Change::to_string).collect();
+    let lines: Vec<String> = changes.iter().map(ConfigChange::to_string).collect();
     assert_eq!(lines, expected, "for {replacements:?}");
     let all = format!("{changes:?}");
     assert!(!all.contains("CANARY") && !all.contains("C2FVs"), "a secret is told: {all}");
 }
 
-fn changes(replacements: &[(&str, &str)]) -> Vec<Change> {
+fn changes(replacements: &[(&str, &str)]) -> Vec<ConfigChange> {
     let [old, new] = [settings(&[]), settings(replacements)];
     difference(&old, &new)
 }
 
-fn difference(old: &Settings, new: &Settings) -> Vec<Change> {
-    diff(&Snapshot::with_secrets(old), &Snapshot::with_secrets(new))
+fn difference(old: &Settings, new: &Settings) -> Vec<ConfigChange> {
+    diff(&ConfigSnapshot::with_secrets(old), &ConfigSnapshot::with_secrets(new))
 }
 
 fn settings(replacements: &[(&str, &str)]) -> Settings {
@@ -62,8 +62,8 @@ fn lines_and_order_are_no_difference() {
 #[test]
 fn a_reload_is_told_in_words() {
     check(
-        &[("\"key\"", "\"CANARY\"\nblind_after = \"1h\"")],
-        &["account `argil` changed: `api_key`, `blind_after`"],
+        &[("\"key\"", "\"CANARY\"\nunavailable_after = \"1h\"")],
+        &["account `argil` changed: `api_key`, `unavailable_after`"],
     );
     check(
         &[("[[avatars]]", "[accounts.studio]\napi_key = \"CANARY\"\n[[avatars]]")],
@@ -180,9 +180,9 @@ fn snapshots_differ_in_everything_but_their_secrets() {
         ("MV+b", "MV+c"),
     ];
     assert_eq!(changes(&new).len(), 3);
-    let snapshot = |replacements: &[_]| Snapshot::of(&settings(replacements));
-    let check = |old: &Snapshot, new: &Snapshot, expected: &[&str]| {
-        let marked: Vec<String> = diff(old, new).iter().map(Change::diff_line).collect();
+    let snapshot = |replacements: &[_]| ConfigSnapshot::of(&settings(replacements));
+    let check = |old: &ConfigSnapshot, new: &ConfigSnapshot, expected: &[&str]| {
+        let marked: Vec<String> = diff(old, new).iter().map(ConfigChange::diff_line).collect();
         assert_eq!(marked, expected);
     };
     check(&snapshot(&[]), &snapshot(&new), &[]);
@@ -192,7 +192,7 @@ fn snapshots_differ_in_everything_but_their_secrets() {
         &["- avatar `a0` \"Joe\"", "+ avatar `a1`", "~ channel `mail`: `from`"],
     );
     check(
-        &Snapshot::default(),
+        &ConfigSnapshot::default(),
         &snapshot(&[]),
         &[
             "+ account `argil`",

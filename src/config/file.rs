@@ -107,7 +107,7 @@ pub struct PartialConfig {
     /// The database.
     pub store_path: PathBuf,
     /// The registered avatars; `None` when they cannot be read.
-    pub avatars: Option<BTreeMap<AvatarId, Registered>>,
+    pub avatars: Option<BTreeMap<AvatarId, RegisteredAvatar>>,
     /// The names of the accounts; `None` when they cannot be read.
     pub accounts: Option<Vec<String>>,
     /// The names of the channels, good or bad; `None` when they cannot be read.
@@ -126,7 +126,7 @@ pub struct PartialConfig {
 
 /// What a reading command needs of the registration of an avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registered {
+pub struct RegisteredAvatar {
     /// The name that the user gave it.
     pub name: Option<String>,
     /// The account that it is watched with.
@@ -170,7 +170,7 @@ fn outline_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>
     let accounts = account::names(&root).filter(|_| !bytes.is_empty());
     let channels = root.names("channels").filter(|_| !bytes.is_empty());
     let named = |avatar: AvatarSettings| {
-        (avatar.id, Registered { name: avatar.name, account: avatar.account })
+        (avatar.id, RegisteredAvatar { name: avatar.name, account: avatar.account })
     };
     let store_path = match is_whole {
         true => store::path(&root),

@@ -22,23 +22,23 @@ use crate::files::trust::Facts;
 #[derive(Debug, Default)]
 pub(super) struct Generation {
     /// What is read twice, as two keys from one file, stands there twice.
-    files: RefCell<Vec<(PathBuf, Option<Stamp>)>>,
+    files: RefCell<Vec<(PathBuf, Option<FileStamp>)>>,
     folders: RefCell<BTreeMap<PathBuf, Listing>>,
 }
 
 /// How the names in a folder are found.
-type List = fn(&Path) -> io::Result<Vec<OsString>>;
+type ListFolder = fn(&Path) -> io::Result<Vec<OsString>>;
 
 /// The names in a folder, and how they were found; `None` where they could not be.
 #[derive(Debug)]
 struct Listing {
-    list: List,
+    list: ListFolder,
     names: Option<Vec<OsString>>,
 }
 
 /// What tells a file from another one at its place, and from itself after a change: device, inode,
 /// size, and when its content and its inode changed.
-type Stamp = [i128; 7];
+type FileStamp = [i128; 7];
 
 impl Generation {
     /// The whole of a regular file of ordinary size, and whose it is.
@@ -59,7 +59,7 @@ impl Generation {
     ///
     /// # Errors
     /// When they cannot be listed.
-    pub(super) fn list(&self, folder: &Path, list: List) -> io::Result<Vec<OsString>> {
+    pub(super) fn list(&self, folder: &Path, list: ListFolder) -> io::Result<Vec<OsString>> {
         let names = list(folder);
         let listing = Listing { list, names: names.as_ref().ok().cloned() };
         self.folders.borrow_mut().insert(folder.to_owned(), listing);
@@ -77,14 +77,14 @@ impl Generation {
     }
 }
 
-fn stamp(of: &Metadata) -> Stamp {
+fn stamp(of: &Metadata) -> FileStamp {
     let times = [of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()].map(i128::from);
     let [modified, modified_ns, changed, changed_ns] = times;
     let [device, inode, size] = [of.dev(), of.ino(), of.size()].map(i128::from);
     [device, inode, size, modified, modified_ns, changed, changed_ns]
 }
 
-fn stamp_at(path: &Path) -> Option<Stamp> {
+fn stamp_at(path: &Path) -> Option<FileStamp> {
     fs::metadata(path).ok().as_ref().map(stamp)
 }
 

@@ -83,7 +83,7 @@ fn what_comes_or_goes_or_is_written_meanwhile_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let readings = Cell::new(0);
         fs::write(folder.path().join("there"), "half").unwrap();
-        let list: List = |folder| {
+        let list: ListFolder = |folder| {
             let entries = fs::read_dir(folder)?.map(|entry| entry.map(|it| it.file_name()));
             let mut names = entries.collect::<io::Result<Vec<_>>>()?;
             names.sort();

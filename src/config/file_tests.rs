@@ -7,7 +7,9 @@ use super::*;
 use crate::config::file_stamp::Generation;
 use crate::config::schema::json_schema::tests::complaints;
 use crate::config::schema::keys;
-use crate::config::settings::{AccountSettings, BounceTo, ChannelKind, MailTransport, SmtpTls};
+use crate::config::settings::{
+    AccountSettings, BounceTo, ChannelKind, MailTransport, SmtpTlsSetting,
+};
 use crate::domain::account::AccountName;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::retry_policy::RetrySchedule;
@@ -249,7 +251,7 @@ fn the_config_block_of_the_contract_loads() {
     let ChannelKind::Email(email) = &mail.kind else { panic!("a mail channel") };
     assert_eq!(email.message_id_domain.as_str(), "example.com");
     let MailTransport::Smtp(smtp) = &email.transport else { panic!("a mail server") };
-    assert_eq!((smtp.tls, smtp.port), (SmtpTls::Starttls, 587));
+    assert_eq!((smtp.tls, smtp.port), (SmtpTlsSetting::Starttls, 587));
 }
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");

@@ -118,7 +118,7 @@ impl Serialize for PollIntervals {
                 "min": duration(training.min),
                 "max": duration(training.max),
                 "age_fraction": training.age_fraction,
-                "learn": training.adaptive,
+                "adaptive": training.adaptive,
             },
             "not_trained": duration(*not_trained),
             "settled": duration_or(*settled, "never"),

@@ -41,7 +41,7 @@ pub struct Settings {
     /// The accounts at Argil by name; at least one.
     pub accounts: BTreeMap<AccountName, AccountSettings>,
     /// How avatars are looked at.
-    pub strategy: Strategy,
+    pub strategy: StrategySetting,
     /// The waits between looks.
     pub intervals: PollIntervals,
     /// Whether a training that began and ended between two looks is news.
@@ -88,7 +88,7 @@ pub struct AccountSettings {
 /// How avatars are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Strategy {
+pub enum StrategySetting {
     /// Each with a request of its own.
     Single,
     /// All of an account with one request, where that is cheaper.
@@ -114,19 +114,19 @@ pub struct AvatarSettings {
     pub overdue_after: Option<Duration>,
     /// Where it is registered.
     #[serde(skip)]
-    pub location: Origin,
+    pub location: ConfigOrigin,
 }
 
 /// Where something stands in the config or in a drop-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct ConfigOrigin {
     /// The file, as its path was given.
     pub file: PathBuf,
     /// The line where it begins, counted from one.
     pub line: usize,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ConfigOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", sanitize(&self.file.to_string_lossy()), self.line)
     }
@@ -275,7 +275,7 @@ pub struct TemplateSettings {
     pub content_type: String,
     /// Where it stands.
     #[serde(skip)]
-    pub location: Origin,
+    pub location: ConfigOrigin,
     /// The line of each value by its path.
     #[serde(skip)]
     pub lines: BTreeMap<String, usize>,
@@ -320,7 +320,7 @@ pub struct EmailSettings {
     /// What subjects begin with; may be empty.
     pub subject_prefix: String,
     /// Whether mails about one thing are shown together.
-    pub threading: Threading,
+    pub threading: ThreadingSetting,
     /// A good `https` or `mailto` URL that ends the subscription.
     #[serde(serialize_with = "hidden")]
     pub list_unsubscribe: Option<String>,
@@ -345,7 +345,7 @@ pub enum BounceTo {
 /// Which mails a mail program shows together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Threading {
+pub enum ThreadingSetting {
     /// Those about one avatar.
     Avatar,
     /// None.
@@ -383,7 +383,7 @@ pub struct SmtpSettings {
     /// Its port.
     pub port: u16,
     /// How the connection is encrypted.
-    pub tls: SmtpTls,
+    pub tls: SmtpTlsSetting,
     /// How to log in.
     #[serde(flatten)]
     pub login: Option<SmtpLogin>,
@@ -429,7 +429,7 @@ pub enum SmtpCredential {
 /// How a connection to an SMTP server is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum SmtpTls {
+pub enum SmtpTlsSetting {
     /// Begun in the clear, then encrypted or given up (RFC 3207).
     Starttls,
     /// Encrypted from the first byte (RFC 8314).
@@ -438,7 +438,7 @@ pub enum SmtpTls {
     None,
 }
 
-impl SmtpTls {
+impl SmtpTlsSetting {
     /// The port that goes with it.
     pub const fn default_port(self) -> u16 {
         match self {

@@ -19,13 +19,13 @@ pub type Keys = BTreeMap<String, String>;
 
 /// The settings of a daemon, or of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snapshot {
+pub struct ConfigSnapshot {
     version: u32,
     /// The keys of each section: of `poll`, say, or `channels.NAME`.
     pub sections: BTreeMap<String, Keys>,
 }
 
-impl Snapshot {
+impl ConfigSnapshot {
     /// The channels, each with its kind and the format or the transport.
     pub fn channel_kinds(&self) -> BTreeMap<ChannelName, String> {
         let kinds = self.named("channels").filter_map(|(name, keys)| {
@@ -110,7 +110,7 @@ impl Snapshot {
     }
 }
 
-impl FromIterator<(String, Keys)> for Snapshot {
+impl FromIterator<(String, Keys)> for ConfigSnapshot {
     fn from_iter<I: IntoIterator<Item = (String, Keys)>>(sections: I) -> Self {
         Self { version: VERSION, sections: sections.into_iter().collect() }
     }

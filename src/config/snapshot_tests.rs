@@ -36,13 +36,13 @@ to = ["c@example.com", "b@example.com"]
 smtp = { host = "localhost", tls = "none", username = "u", password = "CANARY" }
 "#;
 
-fn full() -> Snapshot {
+fn full() -> ConfigSnapshot {
     let text = FULL.replace(
         "\"a2\"",
         "\"a2\"\nname = \"Jane\\n{\"\nchannels = [\"ops\"]\nassume = \"TRAINING\"\n\
          account = \"studio\"\noverdue_after = \"never\"",
     );
-    Snapshot::of(&read_with(&text, &[]).unwrap())
+    ConfigSnapshot::of(&read_with(&text, &[]).unwrap())
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn no_secret_is_in_a_snapshot() {
     ] {
         assert!(!text.contains(secret), "`{secret}` is in {text}");
     }
-    let in_memory = Snapshot::with_secrets(&read_with(FULL, &[]).unwrap());
+    let in_memory = ConfigSnapshot::with_secrets(&read_with(FULL, &[]).unwrap());
     let hashed = format!("{in_memory:?}");
     assert!(!hashed.contains("CANARY") && !hashed.contains("C2FVs"), "a secret is in {hashed}");
     let channel = &full().sections[&"channels.ops".to_owned()];
@@ -89,7 +89,10 @@ fn a_snapshot_says_what_the_settings_say() {
             assert_eq!(keys.get(*key).map(String::as_str), Some(*value), "`{section}` `{key}`");
         }
     };
-    check("accounts.studio", &[("base_url", "https://example.com/v1"), ("blind_after", "15m")]);
+    check(
+        "accounts.studio",
+        &[("base_url", "https://example.com/v1"), ("unavailable_after", "15m")],
+    );
     check("poll", &[("strategy", "list"), ("settled", "never"), ("training.min", "2s")]);
     check("poll", &[("backoff", "2s, 4s, 8s, 16s, 32s, 1m 4s, 2m 8s, 4m 16s, 5m")]);
     check("web", &[("listen", "[::1]:80")]);
@@ -103,10 +106,10 @@ fn a_snapshot_says_what_the_settings_say() {
 #[test]
 fn a_snapshot_is_kept_as_text_and_taken_back_whole_or_not_at_all() {
     let text = full().to_text();
-    assert_eq!(Snapshot::from_text(&text), Some(full()));
+    assert_eq!(ConfigSnapshot::from_text(&text), Some(full()));
     let another = text.replace("\"version\":2", "\"version\":1");
     for refused in ["", "{}", "[]", &text[1..], &another] {
         assert_ne!(refused, text);
-        assert_eq!(Snapshot::from_text(refused), None, "for {refused}");
+        assert_eq!(ConfigSnapshot::from_text(refused), None, "for {refused}");
     }
 }

@@ -4,9 +4,11 @@
 //! here, and is written as soon as it can be.
 
 use crate::config::settings::Settings;
-use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::ConfigSnapshot;
 use crate::daemon::error::DaemonError;
-use crate::daemon::poller::poll::{Context, log_condition, log_write_failed, log_write_recovered};
+use crate::daemon::poller::poll::{
+    DaemonContext, log_condition, log_write_failed, log_write_recovered,
+};
 use crate::daemon::ports::Clock;
 use crate::daemon::wiring::WiredPlan;
 use crate::domain::condition::{Condition, ConditionSubject, Phase};
@@ -39,7 +41,7 @@ impl ConfigStatus {
     /// would change; and tells that the config is good again, if it was told that it was not.
     pub(super) async fn on_applied<C: Clock>(
         &mut self,
-        tools: &Context<C>,
+        tools: &DaemonContext<C>,
         plan: &WiredPlan,
         settings: &Settings,
     ) -> Result<(), DaemonError> {
@@ -59,7 +61,7 @@ impl ConfigStatus {
     /// whoever looks, and not told anew.
     pub(super) async fn on_rejected<C: Clock>(
         &mut self,
-        tools: &Context<C>,
+        tools: &DaemonContext<C>,
         plan: &WiredPlan,
         reason: &str,
     ) -> Result<(), DaemonError> {
@@ -79,7 +81,7 @@ impl ConfigStatus {
     /// Notes and tells what could not be written when it was to be.
     pub(super) async fn retry<C: Clock>(
         &mut self,
-        tools: &Context<C>,
+        tools: &DaemonContext<C>,
         plan: &WiredPlan,
         settings: &Settings,
     ) -> Result<(), DaemonError> {
@@ -97,17 +99,17 @@ impl ConfigStatus {
 
     async fn save_active<C: Clock>(
         &mut self,
-        tools: &Context<C>,
+        tools: &DaemonContext<C>,
         settings: &Settings,
     ) -> Result<(), DaemonError> {
-        let noted = tools.store.save_active_config(Snapshot::of(settings).to_text()).await;
+        let noted = tools.store.save_active_config(ConfigSnapshot::of(settings).to_text()).await;
         self.active = noted.is_err();
         bear(tools, noted)
     }
 
     async fn save_reason<C: Clock>(
         &mut self,
-        tools: &Context<C>,
+        tools: &DaemonContext<C>,
         reason: String,
     ) -> Result<(), DaemonError> {
         let noted = tools.store.set_rejected_reason(reason.clone()).await;
@@ -117,7 +119,7 @@ impl ConfigStatus {
 
     async fn publish<C: Clock>(
         &mut self,
-        tools: &Context<C>,
+        tools: &DaemonContext<C>,
         plan: &WiredPlan,
         (phase, since, reason): (Phase, Timestamp, Option<String>),
     ) -> Result<(), DaemonError> {
@@ -145,7 +147,10 @@ impl ConfigStatus {
 }
 
 /// A store that cannot write just now keeps nobody from going on.
-fn bear<C: Clock>(tools: &Context<C>, written: Result<(), StoreError>) -> Result<(), DaemonError> {
+fn bear<C: Clock>(
+    tools: &DaemonContext<C>,
+    written: Result<(), StoreError>,
+) -> Result<(), DaemonError> {
     match written {
         Err(failure) if failure.next_step() == Recovery::Retry => {
             log_write_failed(tools, NOTES, &failure);

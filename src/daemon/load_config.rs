@@ -89,7 +89,7 @@ mod tests {
         check(only_news, "");
         check(
             &format!("operator = true\n{only_news}"),
-            "config.toml:7: `channels.ops.template.a` uses what is not there, for `watch.blind`",
+            "config.toml:7: `channels.ops.template.a` uses what is not there, for `account.unavailable`",
         );
         check(
             "template = '{{ data.status }}'",

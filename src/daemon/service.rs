@@ -13,7 +13,7 @@ use tokio::select;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use crate::config::diff::{Change, ChangeKind};
+use crate::config::diff::{ChangeKind, ConfigChange};
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::location::ConfigFile;
@@ -185,11 +185,11 @@ struct ReloadRetry {
     /// The reasons, as they were said.
     is_logged: String,
     /// The file that was to be taken; another one is not taken without an order.
-    stamp: Option<Stamp>,
+    stamp: Option<ConfigStamp>,
 }
 
 /// Which file it is, in which state.
-type Stamp = (u64, u64, i64, i64);
+type ConfigStamp = (u64, u64, i64, i64);
 
 impl ReloadRetry {
     fn is_due(&self, path: &Path, now: Monotonic) -> bool {
@@ -210,7 +210,7 @@ impl ReloadRetry {
     }
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
+fn stamp(path: &Path) -> Option<ConfigStamp> {
     let file = std::fs::metadata(path).ok()?;
     Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
 }
@@ -275,7 +275,7 @@ async fn reload(
 async fn try_reload(
     config: &ConfigFile,
     daemon: &mut Daemon<SystemClock>,
-) -> Result<Vec<Change>, ServiceError> {
+) -> Result<Vec<ConfigChange>, ServiceError> {
     let new = load_config::load(config, &Environment::from_process())?;
     let warnings = new.warnings.clone();
     // The same file is still a wish to look again now, at a key that was refused, say.

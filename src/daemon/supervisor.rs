@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::config::active::emptied;
-use crate::config::diff::{Change, diff};
+use crate::config::diff::{ConfigChange, diff};
 use crate::config::settings::Settings;
-use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::ConfigSnapshot;
 use crate::daemon::background::channel_test;
 use crate::daemon::background::config::BackgroundConfig;
 use crate::daemon::background::heartbeat;
@@ -27,7 +27,7 @@ use crate::daemon::dispatcher::Dispatcher;
 use crate::daemon::error::DaemonError;
 use crate::daemon::open_store;
 use crate::daemon::poller::Poller;
-use crate::daemon::poller::poll::Context;
+use crate::daemon::poller::poll::DaemonContext;
 use crate::daemon::ports::Clock;
 use crate::daemon::request_id::RequestIds;
 use crate::daemon::rng::Rng;
@@ -51,7 +51,7 @@ use crate::store::writer::Writer;
 /// A running daemon.
 #[derive(Debug)]
 pub struct Daemon<C: Clock> {
-    context: Context<C>,
+    context: DaemonContext<C>,
     writer: Writer,
     settings: Settings,
     configs: watch::Sender<Arc<WiredPlan>>,
@@ -101,7 +101,7 @@ impl<C: Clock> Daemon<C> {
         let (sights, metrics) = (LastSeen::default(), Metrics::new());
         let requests = RequestIds::new(boot);
         let throttle = LogThrottle::default();
-        let tools = Context {
+        let tools = DaemonContext {
             store,
             clock,
             rng: chance,
@@ -170,11 +170,11 @@ impl<C: Clock> Daemon<C> {
     /// # Errors
     /// When something that the settings describe cannot be built, or cannot change while the
     /// daemon runs.
-    pub async fn reload(&mut self, settings: Settings) -> Result<Vec<Change>, DaemonError> {
+    pub async fn reload(&mut self, settings: Settings) -> Result<Vec<ConfigChange>, DaemonError> {
         if settings.store_path != self.settings.store_path {
             return Err(DaemonError::StoreMoved);
         }
-        let [old, new] = [&self.settings, &settings].map(Snapshot::with_secrets);
+        let [old, new] = [&self.settings, &settings].map(ConfigSnapshot::with_secrets);
         if let Some(what) = emptied(&old, &new) {
             return Err(DaemonError::StoreEmptied(what));
         }

@@ -26,7 +26,7 @@ use crate::domain::polling::circuit_breaker::{ApiSignal, BreakerBackoff};
 use crate::domain::polling::connectivity::AccountConnectivity;
 use crate::domain::polling::interval::PollIntervals;
 use crate::domain::polling::observation::Observation;
-use crate::domain::polling::wait::{Verdict, Vigil};
+use crate::domain::polling::wait::{AvatarWait, WaitOutcome};
 use crate::domain::polling::watch::{Policy, Watch};
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
@@ -60,7 +60,7 @@ pub struct WaitUpdate {
     /// What it was last seen as, and since when; `None` before the first sight.
     pub status: Option<(Status, Timestamp)>,
     /// What ended the wait for it, if anything did.
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<WaitOutcome>,
     /// Why it was not seen, if the last look did not show it.
     pub reason: Option<String>,
 }
@@ -73,7 +73,7 @@ pub struct WaitLoop<S, C: Clock> {
     chance: Rng,
     lane: AccountQueue<C>,
     due: Schedule,
-    vigils: HashMap<AvatarId, Vigil>,
+    vigils: HashMap<AvatarId, AvatarWait>,
     told: HashMap<AvatarId, WaitUpdate>,
     in_flight: JoinSet<(AvatarId, Observation, Monotonic)>,
     reports: mpsc::Sender<WaitUpdate>,
@@ -82,10 +82,10 @@ pub struct WaitLoop<S, C: Clock> {
 impl WaitUpdate {
     /// What is known when the wait begins.
     pub fn begin(known: &Watch) -> Self {
-        Self::of(Vigil::new(known.clone()).watch(), None, None)
+        Self::of(AvatarWait::new(known.clone()).watch(), None, None)
     }
 
-    fn of(watch: &Watch, verdict: Option<Verdict>, reason: Option<String>) -> Self {
+    fn of(watch: &Watch, verdict: Option<WaitOutcome>, reason: Option<String>) -> Self {
         let status = watch.observed.as_ref().map(|sight| (sight.status.clone(), sight.since));
         let (id, name, model) = (watch.id.clone(), watch.name.clone(), watch.model.clone());
         Self { id, name, model, status, verdict, reason }
@@ -110,8 +110,8 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
         );
         let mut due = Schedule::default();
         let known = std::mem::take(&mut brief.known);
-        let vigils: HashMap<AvatarId, Vigil> =
-            known.into_iter().map(|watch| (watch.id.clone(), Vigil::new(watch))).collect();
+        let vigils: HashMap<AvatarId, AvatarWait> =
+            known.into_iter().map(|watch| (watch.id.clone(), AvatarWait::new(watch))).collect();
         vigils.keys().for_each(|id| due.set(id.clone(), now, Duration::ZERO));
         Self {
             brief,
@@ -201,7 +201,7 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
         }
         if let (ApiSignal::Unauthorized, Some(verdict)) = (welcome, verdict) {
             // It is the key that is refused, so the others need not try it.
-            let others: BTreeMap<AvatarId, Vigil> = self.vigils.drain().collect();
+            let others: BTreeMap<AvatarId, AvatarWait> = self.vigils.drain().collect();
             for vigil in others.into_values() {
                 self.tell(WaitUpdate::of(vigil.watch(), Some(verdict.clone()), None)).await;
             }

@@ -15,11 +15,11 @@ use tokio::task::{JoinError, JoinHandle};
 use tracing::{error, info, warn};
 
 use crate::config::settings::{Settings, WebSettings};
-use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::ConfigSnapshot;
 use crate::daemon::background::stats::DaemonStats;
 use crate::daemon::background::systemd;
 use crate::daemon::error::DaemonError;
-use crate::daemon::poller::poll::Context;
+use crate::daemon::poller::poll::DaemonContext;
 use crate::daemon::ports::Clock;
 use crate::domain::avatar::AvatarId;
 use crate::domain::time::monotonic::Monotonic;
@@ -30,16 +30,16 @@ use crate::web::auth::AccessPolicy;
 use crate::web::endpoints::hints::{self, Hints, TASKS_MAX};
 use crate::web::reader_cache::ReaderCache;
 use crate::web::router;
-use crate::web::server::{self, Limits};
+use crate::web::server::{self, ServerLimits};
 use crate::web::state::{
-    AppState, ConfigView, LoopState, Now, READERS_MAX, Registered, TestRequest,
+    AppState, AvatarConfig, ConfigView, LoopState, Now, READERS_MAX, TestRequest,
 };
 
 /// What stands behind the door, whatever the config says.
 #[derive(Clone, Debug)]
 pub struct WebDeps<C> {
     /// The store and the like.
-    pub tools: Context<C>,
+    pub tools: DaemonContext<C>,
     /// The database.
     pub database: PathBuf,
     /// What the loops are at.
@@ -155,7 +155,7 @@ impl WebListener {
                 Some(failure) => warn!("the page takes no connections: {failure}"),
                 None => info!("the page takes connections again"),
             };
-            let served = server::run(listener, routes, Limits::default(), closed, starved);
+            let served = server::run(listener, routes, ServerLimits::default(), closed, starved);
             if let Err(failure) = served.await {
                 // Only what is shown is lost: avatars are looked at all the same.
                 error!("the web server ended: {failure}");
@@ -240,14 +240,15 @@ fn parts(pulse: &DaemonStats, now: Monotonic) -> Vec<LoopState> {
 fn config_view(settings: &Settings) -> ConfigView {
     let web = &settings.web;
     let avatars = settings.avatars.iter().map(|avatar| {
-        let registered = Registered { label: avatar.name.clone(), account: avatar.account.clone() };
+        let registered =
+            AvatarConfig { label: avatar.name.clone(), account: avatar.account.clone() };
         (avatar.id.clone(), registered)
     });
     ConfigView {
         accounts: settings.accounts.keys().cloned().collect(),
         discovers: settings.discover.is_some(),
         avatars: avatars.collect(),
-        channels: Snapshot::of(settings).channel_kinds(),
+        channels: ConfigSnapshot::of(settings).channel_kinds(),
         thumbnails: web.thumbnails,
         rules: AccessPolicy { token: web.token.clone(), hosts: web.hosts.clone(), read: web.read },
     }

@@ -7,12 +7,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::argil::client::{Client, ClientSpec};
+use crate::argil::client::{ApiClientSpec, Client};
 use crate::config::settings::{
     AccountSettings, BounceTo, ChannelKind, ChannelSettings, EmailSettings, FormatSettings,
     HeartbeatSettings, MailTransport, Settings, SmtpAuth, SmtpCredential, SmtpLogin, SmtpSettings,
-    SmtpTls as ConfigTls, Strategy as ConfigStrategy, Threading as ConfigThreading,
-    WebhookSettings,
+    SmtpTlsSetting as ConfigTls, StrategySetting as ConfigStrategy,
+    ThreadingSetting as ConfigThreading, WebhookSettings,
 };
 use crate::daemon::background::config::{BackgroundConfig, HeartbeatConfig};
 use crate::daemon::background::log_throttle::TemplateFallbackLog;
@@ -143,7 +143,7 @@ fn source(
 /// # Errors
 /// When it cannot be built.
 pub fn client(account: &AccountSettings) -> Result<Client, DaemonError> {
-    Client::new(ClientSpec {
+    Client::new(ApiClientSpec {
         base_url: account.base_url.clone(),
         api_key: account.api_key.clone(),
         timeout: account.timeout,

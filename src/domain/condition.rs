@@ -35,8 +35,8 @@ impl Phase {
     /// The word that consumers see.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Started => "begun",
-            Self::Resolved => "ended",
+            Self::Started => "firing",
+            Self::Resolved => "resolved",
         }
     }
 }

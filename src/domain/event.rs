@@ -29,13 +29,13 @@ pub enum EventKind {
     AvatarStatusChanged,
     /// `avatar.missing`: the API says that there is no such avatar.
     AvatarMissing,
-    /// `avatar.unseen`: this one avatar cannot be seen, while others of the account can.
+    /// `avatar.unreachable`: this one avatar cannot be seen, while others of the account can.
     AvatarUnreachable,
     /// `avatar.training_overdue`: it has been in training for longer than it should.
     AvatarTrainingOverdue,
     /// `avatar.status_unrecognized`: the API shows it in a status that this version does not know.
     AvatarStatusUnrecognized,
-    /// `watch.blind`: nothing can be seen with a key.
+    /// `account.unavailable`: nothing can be seen with a key.
     AccountUnavailable,
     /// `config.rejected`: the config was read again and not taken.
     ConfigRejected,
@@ -83,10 +83,10 @@ impl EventKind {
             Self::AvatarRefused => "avatar.refused",
             Self::AvatarStatusChanged => "avatar.status_changed",
             Self::AvatarMissing => "avatar.missing",
-            Self::AvatarUnreachable => "avatar.unseen",
+            Self::AvatarUnreachable => "avatar.unreachable",
             Self::AvatarTrainingOverdue => "avatar.training_overdue",
             Self::AvatarStatusUnrecognized => "avatar.status_unrecognized",
-            Self::AccountUnavailable => "watch.blind",
+            Self::AccountUnavailable => "account.unavailable",
             Self::ConfigRejected => "config.rejected",
             Self::ChannelFailing => "channel.failing",
             Self::ChannelDisabled => "channel.disabled",

@@ -72,7 +72,7 @@ pub struct Inputs<'a> {
 /// A condition that holds.
 #[derive(Clone, Copy, Debug)]
 pub struct ConditionFacts<'a> {
-    /// Its kind, such as `watch.blind`.
+    /// Its kind, such as `account.unavailable`.
     pub kind: &'a str,
     /// What it is about: an avatar's id, or words such as `account argil`.
     pub subject: &'a str,
@@ -416,10 +416,10 @@ mod tests {
             let it = ConditionFacts { kind, subject, since: at(1), cause: None, reason };
             check(&Inputs { conditions: vec![it], ..well() }, headline, text);
         };
-        let blind = "watch.blind for account argil (it said no)";
-        holds("watch.blind", "account argil", WRONG, blind);
+        let blind = "account.unavailable for account argil (it said no)";
+        holds("account.unavailable", "account argil", WRONG, blind);
         for kind in
-            ["avatar.missing", "avatar.unseen", "avatar.training_overdue", "config.rejected"]
+            ["avatar.missing", "avatar.unreachable", "avatar.training_overdue", "config.rejected"]
         {
             holds(kind, "a1", LOOK, &format!("{kind} for a1 (it said no)"));
         }
@@ -476,9 +476,9 @@ mod tests {
         let disabled = ChannelFacts { state: ChannelState::Disabled, failed: 2, ..channel() };
         let facts = Inputs {
             conditions: vec![
-                holds("avatar.unseen", "a1"),
+                holds("avatar.unreachable", "a1"),
                 holds("channel.disabled", "channel ops"),
-                holds("watch.blind", "account argil"),
+                holds("account.unavailable", "account argil"),
             ],
             channels: Some(vec![disabled]),
             unreachable: vec![avatar("a1"), avatar("a2")],
@@ -487,8 +487,8 @@ mod tests {
         check(
             &facts,
             "Something is wrong",
-            "watch.blind for account argil; channel ops is DISABLED; 2 dead letters of channel \
-             ops; avatar.unseen for a1",
+            "account.unavailable for account argil; channel ops is DISABLED; 2 dead letters of channel \
+             ops; avatar.unreachable for a1",
         );
         let findings = evaluate(&facts, LATE_AFTER, at(0).unwrap());
         assert_eq!((findings[3].avatar.as_deref(), findings[3].since), (Some("a1"), at(7)));

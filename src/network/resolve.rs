@@ -43,7 +43,7 @@ pub async fn look_up(host: &str, limit: Duration) -> Result<Vec<IpAddr>, LookUpE
 }
 
 /// The same with any way of looking up.
-async fn look_up_by(ask: Ask, host: &str, limit: Duration) -> Answer {
+async fn look_up_by(ask: Ask, host: &str, limit: Duration) -> LookUpResult {
     if let Some(addresses) = desk().late.remove(host) {
         return Ok(addresses);
     }
@@ -59,7 +59,7 @@ async fn look_up_by(ask: Ask, host: &str, limit: Duration) -> Answer {
 }
 
 /// Waits on for an answer that came too late, and keeps it for whoever asks next.
-fn keep_late(host: String, answer: oneshot::Receiver<Answer>) {
+fn keep_late(host: String, answer: oneshot::Receiver<LookUpResult>) {
     tokio::spawn(async move {
         let Ok(Ok(addresses)) = answer.await else { return };
         desk().late.insert(host.clone(), addresses);
@@ -69,7 +69,7 @@ fn keep_late(host: String, answer: oneshot::Receiver<Answer>) {
 }
 
 /// Asks for a name, or waits with those who did.
-fn join(ask: Ask, host: &str) -> oneshot::Receiver<Answer> {
+fn join(ask: Ask, host: &str) -> oneshot::Receiver<LookUpResult> {
     let (sender, receiver) = oneshot::channel();
     let mut desk = desk();
     if let Some(waiting) = desk.waiting.get_mut(host) {
@@ -115,14 +115,14 @@ fn work() {
     }
 }
 
-type Answer = Result<Vec<IpAddr>, LookUpError>;
-type Ask = fn(&str) -> Answer;
+type LookUpResult = Result<Vec<IpAddr>, LookUpError>;
+type Ask = fn(&str) -> LookUpResult;
 
 /// Every look-up of the process: one desk, because the threads are the process's own.
 #[derive(Default)]
-struct Resolver {
+struct ResolverQueue {
     /// Who waits for which name; each name is in the queue or with a thread.
-    waiting: HashMap<String, Vec<oneshot::Sender<Answer>>>,
+    waiting: HashMap<String, Vec<oneshot::Sender<LookUpResult>>>,
     /// Names that no thread has taken yet.
     queue: VecDeque<(String, Ask)>,
     threads: usize,
@@ -130,7 +130,7 @@ struct Resolver {
     late: HashMap<String, Vec<IpAddr>>,
 }
 
-impl Resolver {
+impl ResolverQueue {
     /// The next name that anybody waits for.
     fn next(&mut self) -> Option<(String, Ask)> {
         loop {
@@ -144,12 +144,12 @@ impl Resolver {
     }
 }
 
-fn desk() -> MutexGuard<'static, Resolver> {
-    static DESK: LazyLock<Mutex<Resolver>> = LazyLock::new(Mutex::default);
+fn desk() -> MutexGuard<'static, ResolverQueue> {
+    static DESK: LazyLock<Mutex<ResolverQueue>> = LazyLock::new(Mutex::default);
     DESK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn system(host: &str) -> Answer {
+fn system(host: &str) -> LookUpResult {
     match (host, 0).to_socket_addrs() {
         Ok(found) => {
             let mut addresses: Vec<IpAddr> = Vec::new();
@@ -208,7 +208,7 @@ mod tests {
     async fn who_asks_for_the_same_name_shares_a_look_up() {
         static ASKED: AtomicUsize = AtomicUsize::new(0);
         static GATE: LazyLock<Mutex<Option<mpsc::Receiver<()>>>> = LazyLock::new(Mutex::default);
-        fn ask(_: &str) -> Answer {
+        fn ask(_: &str) -> LookUpResult {
             ASKED.fetch_add(1, Ordering::SeqCst);
             GATE.lock().unwrap().as_ref().unwrap().recv().unwrap();
             Ok(local())
@@ -230,11 +230,11 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_comes_too_late_is_there_for_who_asks_next() {
         static GATE: LazyLock<Mutex<Option<mpsc::Receiver<()>>>> = LazyLock::new(Mutex::default);
-        fn slow(_: &str) -> Answer {
+        fn slow(_: &str) -> LookUpResult {
             GATE.lock().unwrap().as_ref().unwrap().recv().unwrap();
             Ok(local())
         }
-        fn never(_: &str) -> Answer {
+        fn never(_: &str) -> LookUpResult {
             Err(LookUpError::Unanswered)
         }
         let (open, gate) = mpsc::channel();
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn no_look_up_holds_a_runtime_up() {
-        fn hangs(_: &str) -> Answer {
+        fn hangs(_: &str) -> LookUpResult {
             thread::sleep(LONG);
             Ok(local())
         }

@@ -13,7 +13,7 @@ use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::notify::error::NotifyError;
 use crate::notify::secret_patterns;
 use crate::notify::transport_error::{self, ResolveError};
-use crate::notify::webhook::client::{ClientSpec, LazyClient, Trust};
+use crate::notify::webhook::client::{CertificateTrust, HttpClientSpec, LazyClient};
 use crate::notify::webhook::ssrf_guard::{self, Blocked};
 use crate::secret::Secret;
 
@@ -48,11 +48,11 @@ impl Heartbeat {
         let well = Url::parse(url.expose()).map_err(NotifyError::Url)?;
         let host = well.host_str().filter(|host| !host.is_empty()).ok_or(NotifyError::Scheme)?;
         let trust = match well.scheme() {
-            "http" => Trust::None,
-            "https" => Trust::System { more: None },
+            "http" => CertificateTrust::None,
+            "https" => CertificateTrust::System { more: None },
             _ => return Err(NotifyError::Scheme),
         };
-        let client = LazyClient::new(ClientSpec {
+        let client = LazyClient::new(HttpClientSpec {
             timeout: TIMEOUT,
             connect_limit: CONNECT_LIMIT,
             egress: EgressPolicy::AllowPrivate,

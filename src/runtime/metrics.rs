@@ -68,7 +68,7 @@ struct Gauges {
 
 /// What stands in the tables, and how long ago things happened, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Snapshot {
+pub struct MetricsSnapshot {
     /// How many avatars are watched, by status; those never seen are under no status.
     pub avatars: Vec<(Option<Status>, u64)>,
     /// How many of them cannot be seen just now.
@@ -150,7 +150,7 @@ impl Metrics {
         let help = "Deliveries that ended, by how: delivered or failed";
         registry.register("deliveries", help, deliveries.clone());
         let help = "From the detection of news to its delivery";
-        registry.register_with_unit("dwell", help, Unit::Seconds, dwell.clone());
+        registry.register_with_unit("delivery_latency", help, Unit::Seconds, dwell.clone());
         let help = "1 when the config was taken that was last read, else 0";
         registry.register("config_last_reload_successful", help, reload_good.clone());
         let help = "When the config in force was taken, in seconds since 1970";
@@ -245,7 +245,7 @@ impl Metrics {
     }
 
     /// All of it as text, in the format of `OpenMetrics` 1.0, together with what was measured.
-    pub fn text(&self, measured: &Snapshot) -> String {
+    pub fn text(&self, measured: &MetricsSnapshot) -> String {
         let gauges = self.0.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
         gauges.set(measured);
         catch_up(&self.0.log_dropped, measured.dropped.log_lines);
@@ -275,7 +275,7 @@ impl Gauges {
         let help = "Avatars that are watched, by the status that was last seen";
         registry.register("avatars", help, self.avatars.clone());
         registry.register(
-            "avatars_out_of_sight",
+            "avatars_unreachable",
             "Those not seen just now",
             self.unreachable.clone(),
         );
@@ -283,7 +283,7 @@ impl Gauges {
         let help = "Deliveries that wait or are being sent";
         registry.register("deliveries_pending", help, self.pending.clone());
         let help = "Dead letters that were not sent again since";
-        registry.register("deliveries_dead", help, self.dead_letters.clone());
+        registry.register("dead_letters", help, self.dead_letters.clone());
         let help = "The age of the oldest delivery that is not delivered; 0 when none waits";
         let (name, unit) = ("oldest_undelivered_age", Unit::Seconds);
         registry.register_with_unit(name, help, unit.clone(), self.oldest_of_all.clone());
@@ -310,10 +310,16 @@ impl Gauges {
         registry.register("database_writable", help, self.database_writable.clone());
     }
 
-    fn set(&self, measured: &Snapshot) {
+    fn set(&self, measured: &MetricsSnapshot) {
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let Snapshot {
-            avatars, unreachable: troubled, conditions, channels, accounts, loops, ..
+        let MetricsSnapshot {
+            avatars,
+            unreachable: troubled,
+            conditions,
+            channels,
+            accounts,
+            loops,
+            ..
         } = measured;
         self.avatars.clear();
         for (status, number) in avatars {

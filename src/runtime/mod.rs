@@ -1,5 +1,5 @@
-//! What is known only while the daemon runs, and lost with it: the event bus of the live stream, when
-//! each avatar was last seen, metrics.
+//! What is known only while the daemon runs, and lost with it: the event bus of the live stream,
+//! when each avatar was last seen, metrics.
 //!
 //! Nothing here decides anything or is read back after a restart; the database has that.
 

@@ -153,7 +153,7 @@ impl ChannelRow {
 /// A condition that holds, as tables show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConditionRow {
-    /// Its kind, such as `watch.blind`.
+    /// Its kind, such as `account.unavailable`.
     pub kind: String,
     /// What it is about: an avatar's id, or words such as `account argil`.
     pub subject: String,

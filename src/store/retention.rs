@@ -17,13 +17,13 @@ use crate::store::admin::deliveries::NOT_SENT_AGAIN;
 /// How far a pass through the old rows has come; by default at its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PruneCursor {
-    table: Table,
+    table: PrunedTable,
     after_seq: i64,
 }
 
 /// The tables that a pass goes through, in this order: a transition waits for its event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Table {
+enum PrunedTable {
     #[default]
     Events,
     Transitions,
@@ -72,15 +72,19 @@ pub(super) fn step(
 ) -> rusqlite::Result<Pruned> {
     let after = place.after_seq;
     let (seq, pruned) = match place.table {
-        Table::Events => prune_events(connection, cutoffs.deliveries_before, after, rows_max)?,
-        Table::Transitions => {
+        PrunedTable::Events => {
+            prune_events(connection, cutoffs.deliveries_before, after, rows_max)?
+        }
+        PrunedTable::Transitions => {
             prune_transitions(connection, cutoffs.transitions_before, after, rows_max)?
         }
     };
     let next = match (seq, place.table) {
         (Some(after_seq), table) => Some(PruneCursor { table, after_seq }),
-        (None, Table::Events) => Some(PruneCursor { table: Table::Transitions, after_seq: 0 }),
-        (None, Table::Transitions) => None,
+        (None, PrunedTable::Events) => {
+            Some(PruneCursor { table: PrunedTable::Transitions, after_seq: 0 })
+        }
+        (None, PrunedTable::Transitions) => None,
     };
     Ok(Pruned { next, ..pruned })
 }

@@ -274,7 +274,7 @@ mod tests {
 
     use super::*;
     use crate::store::sqlite::database::open_for_writing;
-    use crate::store::sqlite::time_limit::Limits;
+    use crate::store::sqlite::time_limit::TimeLimits;
 
     type Answer = oneshot::Receiver<Result<usize, StoreError>>;
 
@@ -394,7 +394,7 @@ mod tests {
     fn a_write_that_never_ends_is_undone_and_the_next_one_is_done() {
         let (_folder, path, mut database) = database();
         let usual = Duration::from_millis(100);
-        database.set_limits(Limits { usual, ..Limits::default() });
+        database.set_limits(TimeLimits { usual, ..TimeLimits::default() });
         let running = Running::start(&path, database);
         let failure = running.ask(ENDLESS).unwrap_err();
         assert!(matches!(failure, StoreError::TooLong { doing: "testing" }), "{failure}");
@@ -412,7 +412,7 @@ mod tests {
     #[test]
     fn a_stop_leaves_little_to_what_never_ends_and_nothing_to_what_waits_behind_it() {
         let (_folder, path, mut database) = database();
-        let limits = Limits { after_stop: Duration::from_millis(100), ..Limits::default() };
+        let limits = TimeLimits { after_stop: Duration::from_millis(100), ..TimeLimits::default() };
         database.set_limits(limits);
         let limit = database.time_limit().clone();
         let running = Running::start(&path, database);

@@ -12,17 +12,17 @@ use std::time::Duration;
 
 /// The queue before one stream; clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct OutputQueue(Arc<Shared>);
+pub struct OutputQueue(Arc<QueueShared>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct QueueShared {
     // A std mutex: it is held for a few instructions, and never while something is written.
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     /// The texts, each with the number that were dropped right before it.
     waiting: VecDeque<(u64, String)>,
     /// The size of the texts.
@@ -116,12 +116,12 @@ impl OutputQueue {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl QueueState {
     fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.skipped == 0
     }

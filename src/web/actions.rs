@@ -12,7 +12,7 @@ use crate::domain::delivery::channel::ChannelName;
 use crate::store::admin::deliveries::{AdminResult, DeliveryAdmin, RetryAs};
 use crate::store::error::StoreError;
 use crate::text::sanitize::sanitize;
-use crate::web::problem::Problem;
+use crate::web::problem::ProblemDetails;
 use crate::web::read_model::ReadModel;
 use crate::web::state::{AppState, TestRequest, TestResult};
 
@@ -22,11 +22,11 @@ use crate::web::state::{AppState, TestRequest, TestResult};
 /// When it fails.
 pub async fn blocking<T: Send + 'static>(
     desk: &AppState,
-    work: impl FnOnce(&AppState) -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
+    work: impl FnOnce(&AppState) -> Result<T, ProblemDetails> + Send + 'static,
+) -> Result<T, ProblemDetails> {
     let waiting = tokio::time::timeout(TIMEOUT, desk.readers.clone().acquire_owned());
     let Ok(Ok(turn)) = waiting.await else {
-        return Err(Problem::busy());
+        return Err(ProblemDetails::busy());
     };
     let desk = desk.clone();
     let done = tokio::task::spawn_blocking(move || {
@@ -36,7 +36,10 @@ pub async fn blocking<T: Send + 'static>(
     })
     .await;
     done.unwrap_or_else(|_| {
-        Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer broke off: this is a bug"))
+        Err(ProblemDetails::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the answer broke off: this is a bug",
+        ))
     })
 }
 
@@ -47,9 +50,11 @@ pub async fn blocking<T: Send + 'static>(
 pub async fn with_read_model<T: Send + 'static>(
     desk: &AppState,
     work: impl FnOnce(&ReadModel<'_>) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, Problem> {
-    blocking(desk, |desk| ReadModel::read(desk, work).map_err(|error| Problem::of_store(&error)))
-        .await
+) -> Result<T, ProblemDetails> {
+    blocking(desk, |desk| {
+        ReadModel::read(desk, work).map_err(|error| ProblemDetails::of_store(&error))
+    })
+    .await
 }
 
 /// Sends a delivery again, under the same id and with the same bytes; the id of the delivery that
@@ -57,11 +62,11 @@ pub async fn with_read_model<T: Send + 'static>(
 ///
 /// # Errors
 /// When there is none, its state does not allow it, or it could not be written.
-pub async fn retry(desk: &AppState, id: &str) -> Result<String, Problem> {
+pub async fn retry(desk: &AppState, id: &str) -> Result<String, ProblemDetails> {
     let unknown = format!("there is no delivery `{}`", sanitize(id));
-    let Ok(id) = DeliveryId::parse(id) else { return Err(Problem::missing(unknown)) };
+    let Ok(id) = DeliveryId::parse(id) else { return Err(ProblemDetails::missing(unknown)) };
     let handled = blocking(desk, move |desk| {
-        let (tick, store) = (desk.tick(), |error: StoreError| Problem::of_store(&error));
+        let (tick, store) = (desk.tick(), |error: StoreError| ProblemDetails::of_store(&error));
         let mut hands = DeliveryAdmin::open(&desk.database).map_err(store)?;
         hands.retry(&id, RetryAs::SameId, tick.now, tick.random).map_err(store)
     })
@@ -71,10 +76,11 @@ pub async fn retry(desk: &AppState, id: &str) -> Result<String, Problem> {
             (desk.wake_dispatcher)();
             Ok(id.to_string())
         }
-        AdminResult::NotFound => Err(Problem::missing(unknown)),
-        AdminResult::InvalidState(state) => {
-            Err(Problem::new(StatusCode::CONFLICT, format!("it is {state}, so it is under way")))
-        }
+        AdminResult::NotFound => Err(ProblemDetails::missing(unknown)),
+        AdminResult::InvalidState(state) => Err(ProblemDetails::new(
+            StatusCode::CONFLICT,
+            format!("it is {state}, so it is under way"),
+        )),
     }
 }
 
@@ -82,9 +88,9 @@ pub async fn retry(desk: &AppState, id: &str) -> Result<String, Problem> {
 ///
 /// # Errors
 /// When it is not watched.
-pub async fn poll_now(desk: &AppState, id: &str) -> Result<(), Problem> {
+pub async fn poll_now(desk: &AppState, id: &str) -> Result<(), ProblemDetails> {
     let shown = sanitize(id);
-    let unknown = || Problem::missing(format!("no avatar `{shown}` is watched"));
+    let unknown = || ProblemDetails::missing(format!("no avatar `{shown}` is watched"));
     let id = AvatarId::parse(id).map_err(|_| unknown())?;
     let text = id.to_string();
     let avatars = with_read_model(desk, |book| book.avatars()).await?;
@@ -101,19 +107,21 @@ pub async fn poll_now(desk: &AppState, id: &str) -> Result<(), Problem> {
 ///
 /// # Errors
 /// When there is no such channel, or too many are tried already.
-pub async fn test(desk: &AppState, name: &str) -> Result<Vec<TestResult>, Problem> {
+pub async fn test(desk: &AppState, name: &str) -> Result<Vec<TestResult>, ProblemDetails> {
     let shown = sanitize(name);
-    let unknown = || Problem::missing(format!("there is no channel `{shown}`"));
+    let unknown = || ProblemDetails::missing(format!("there is no channel `{shown}`"));
     let channel = ChannelName::parse(name).map_err(|_| unknown())?;
     let (answer, answered) = oneshot::channel();
     if desk.test_requests.try_send(TestRequest { channel, answer }).is_err() {
         let busy = "channels are being tried already; ask again in a while";
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, busy));
+        return Err(ProblemDetails::new(StatusCode::SERVICE_UNAVAILABLE, busy));
     }
     match answered.await {
         Ok(Some(tried)) => Ok(tried),
         Ok(None) => Err(unknown()),
-        Err(_) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping")),
+        Err(_) => {
+            Err(ProblemDetails::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping"))
+        }
     }
 }
 

@@ -17,13 +17,13 @@ use tokio::time::timeout;
 /// All connections of a listener, the oldest first, each with its task.
 #[derive(Debug)]
 pub struct ConnectionLimiter {
-    limits: Arc<Limits>,
+    limits: Arc<ConnectionLimits>,
     answers_max: usize,
     open: Vec<(Slot, AbortHandle)>,
 }
 
 #[derive(Debug)]
-struct Limits {
+struct ConnectionLimits {
     /// Authorized requests that are answered at once.
     answers: Semaphore,
     /// Health checks that are answered at once without being evicted.
@@ -40,14 +40,14 @@ pub struct Slot(Arc<Connection>);
 #[derive(Debug)]
 struct Connection {
     peer: IpAddr,
-    limits: Arc<Limits>,
+    limits: Arc<ConnectionLimits>,
     /// Authorized requests of the peer that are answered at once.
     share: Arc<Semaphore>,
-    state: Mutex<State>,
+    state: Mutex<ConnectionState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ConnectionState {
     /// Whether a request was authorized.
     authorized: bool,
     /// Whether the peer waits for us.
@@ -61,7 +61,8 @@ impl ConnectionLimiter {
     /// than the limit of connections.
     pub fn new(answers_max: usize, streams_max: usize) -> Self {
         let (answers, checks) = (Semaphore::new(answers_max), Semaphore::new(CHECKS_MAX));
-        let limits = Arc::new(Limits { answers, checks, streams_max, streams: Mutex::default() });
+        let limits =
+            Arc::new(ConnectionLimits { answers, checks, streams_max, streams: Mutex::default() });
         Self { limits, answers_max, open: Vec::new() }
     }
 
@@ -81,13 +82,13 @@ impl ConnectionLimiter {
     /// Closes an idle connection, if there is one; first those without an authorized request.
     pub fn evict_idle(&mut self) {
         self.open.retain(|(_, task)| !task.is_finished());
-        let oldest = |such: fn(&State) -> bool| {
+        let oldest = |such: fn(&ConnectionState) -> bool| {
             let all = self.open.iter().enumerate();
             let found = all.filter(|(_, (slot, _))| such(&slot.state()));
             oldest_of_largest(found.map(|(at, (slot, _))| (at, slot.0.peer)).collect())
         };
         let stranger = oldest(|it| it.is_idle() && !it.authorized);
-        if let Some(at) = stranger.or_else(|| oldest(State::is_idle)) {
+        if let Some(at) = stranger.or_else(|| oldest(ConnectionState::is_idle)) {
             self.open.remove(at).1.abort();
         }
     }
@@ -133,12 +134,12 @@ impl Slot {
         answer
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConnectionState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl ConnectionState {
     fn is_streaming(&self) -> bool {
         self.stream.upgrade().is_some_and(|end| !end.is_closed())
     }

@@ -12,7 +12,7 @@ use crate::web::auth::Denied;
 
 /// What went wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct ProblemDetails {
     /// The status of the answer.
     pub status: StatusCode,
     /// What happened and how to mend it, for people.
@@ -26,7 +26,7 @@ struct Body9457<'a> {
     detail: &'a str,
 }
 
-impl Problem {
+impl ProblemDetails {
     /// A problem in words.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into() }
@@ -49,13 +49,13 @@ impl Problem {
     }
 }
 
-impl From<Denied> for Problem {
+impl From<Denied> for ProblemDetails {
     fn from(refusal: Denied) -> Self {
         Self::new(refusal.status(), refusal.words())
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for ProblemDetails {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or("Problem");
         let body = Body9457 { title, status: self.status.as_u16(), detail: &self.detail };

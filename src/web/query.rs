@@ -6,7 +6,7 @@ use axum::http::{StatusCode, Uri};
 
 use crate::text::sanitize::sanitize_line;
 use crate::web::cursor::Cursor;
-use crate::web::problem::Problem;
+use crate::web::problem::ProblemDetails;
 
 /// The parameters of a query; of one that is repeated the last one counts.
 #[derive(Debug)]
@@ -17,9 +17,9 @@ pub struct Query(Vec<(String, String)>);
 pub struct NoQuery;
 
 impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
-    type Rejection = Problem;
+    type Rejection = ProblemDetails;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ProblemDetails> {
         Query::parse_strict(&parts.uri, &[]).map(|_| Self)
     }
 }
@@ -30,7 +30,7 @@ impl Query {
     ///
     /// # Errors
     /// When one is not known.
-    pub fn parse_strict(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
+    pub fn parse_strict(uri: &Uri, known: &[&str]) -> Result<Self, ProblemDetails> {
         let asked = Self::parse_lenient(uri);
         let Some((name, _)) = asked.0.iter().find(|(name, _)| !known.contains(&name.as_str()))
         else {
@@ -42,7 +42,7 @@ impl Query {
             known => format!("known are `{}`", known.join("`, `")),
         };
         let detail = format!("`{name}` is no parameter here; {help}");
-        Err(Problem::new(StatusCode::BAD_REQUEST, detail))
+        Err(ProblemDetails::new(StatusCode::BAD_REQUEST, detail))
     }
 
     /// The parameters of a request, whatever they are.
@@ -61,7 +61,7 @@ impl Query {
     ///
     /// # Errors
     /// When it is no number, or out of range.
-    pub fn limit(&self) -> Result<u32, Problem> {
+    pub fn limit(&self) -> Result<u32, ProblemDetails> {
         let Some(text) = self.text("limit") else { return Ok(LIMIT) };
         match text.parse() {
             Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
@@ -75,7 +75,7 @@ impl Query {
     ///
     /// # Errors
     /// When it is none.
-    pub fn seq(&self, name: &str) -> Result<Option<i64>, Problem> {
+    pub fn seq(&self, name: &str) -> Result<Option<i64>, ProblemDetails> {
         let Some(text) = self.text(name) else { return Ok(None) };
         match text.parse() {
             Ok(place) if place >= 0 => Ok(Some(place)),
@@ -87,7 +87,7 @@ impl Query {
     ///
     /// # Errors
     /// When it is none.
-    pub fn cursor(&self, name: &str) -> Result<Option<Cursor>, Problem> {
+    pub fn cursor(&self, name: &str) -> Result<Option<Cursor>, ProblemDetails> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let help = "a whole number that is not negative, or the id of an event";
         Cursor::parse(&text).map(Some).ok_or_else(|| wrong(name, &text, help))
@@ -101,7 +101,7 @@ impl Query {
         &self,
         name: &str,
         is_good: impl Fn(&str) -> bool,
-    ) -> Result<Option<String>, Problem> {
+    ) -> Result<Option<String>, ProblemDetails> {
         match self.text(name) {
             Some(text) if !is_good(&text) => Err(wrong(name, &text, "one that exists")),
             text => Ok(text),
@@ -112,7 +112,7 @@ impl Query {
     ///
     /// # Errors
     /// When it is none of them.
-    pub fn one_of(&self, name: &str, words: &[&str]) -> Result<Option<String>, Problem> {
+    pub fn one_of(&self, name: &str, words: &[&str]) -> Result<Option<String>, ProblemDetails> {
         match self.text(name) {
             Some(text) if !words.contains(&text.as_str()) => {
                 Err(wrong(name, &text, &format!("one of `{}`", words.join("`, `"))))
@@ -122,9 +122,9 @@ impl Query {
     }
 }
 
-fn wrong(name: &str, text: &str, help: &str) -> Problem {
+fn wrong(name: &str, text: &str, help: &str) -> ProblemDetails {
     let text = sanitize_line(text, SHOWN_CHARS_MAX);
-    Problem::new(StatusCode::BAD_REQUEST, format!("`{name}` is `{text}`; write {help}"))
+    ProblemDetails::new(StatusCode::BAD_REQUEST, format!("`{name}` is `{text}`; write {help}"))
 }
 
 /// Rows of a page, unless it says otherwise.

@@ -9,7 +9,7 @@ use crate::domain::avatar::status::Status;
 use crate::domain::polling::watch::Watch;
 use crate::domain::status_report::{LATE_AFTER, UNWRITABLE};
 use crate::domain::time::timestamp::Timestamp;
-use crate::runtime::metrics::{ChannelSnapshot, Snapshot};
+use crate::runtime::metrics::{ChannelSnapshot, MetricsSnapshot};
 use crate::store::error::StoreError;
 use crate::store::pagination::{self, History, WithSeq};
 use crate::store::reader::{DeliveryCounts, DeliveryFilter, DeliveryRow};
@@ -264,7 +264,7 @@ impl<'d> ReadModel<'d> {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn measure(&self) -> Result<Snapshot, StoreError> {
+    pub fn measure(&self) -> Result<MetricsSnapshot, StoreError> {
         let Now { now, monotonic: moment, .. } = self.now;
         let views = self.avatars()?;
         let watched: Vec<&AvatarView> = views.iter().filter(|it| it.is_watched()).collect();
@@ -289,7 +289,7 @@ impl<'d> ReadModel<'d> {
             (name.clone(), moment.since(answered.unwrap_or(self.state.started_at)))
         });
         let loops = (self.state.progress)(moment);
-        Ok(Snapshot {
+        Ok(MetricsSnapshot {
             avatars: avatars
                 .into_iter()
                 .map(|(status, count)| (status.map(Status::from_name), count))

@@ -13,7 +13,7 @@ use crate::web::endpoints::api;
 use crate::web::endpoints::health;
 use crate::web::endpoints::metrics;
 use crate::web::endpoints::pages;
-use crate::web::problem::Problem;
+use crate::web::problem::ProblemDetails;
 use crate::web::state::AppState;
 
 /// The page, the API, the metrics, the health, and `hints`. That there is no such route, or that it
@@ -40,7 +40,7 @@ async fn check_request(State(desk): State<AppState>, request: Request, next: Nex
     let nameless = health::PATHS.contains(&request.uri().path());
     match desk.register().rules.check_request(&request, nameless) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => answer(request.uri(), &Problem::from(refusal)),
+        Err(refusal) => answer(request.uri(), &ProblemDetails::from(refusal)),
     }
 }
 
@@ -52,9 +52,9 @@ async fn authorize(
     next: Next,
 ) -> Response {
     let uri = request.uri().clone();
-    let admitted = desk.register().rules.authorize(&request).map_err(Problem::from);
+    let admitted = desk.register().rules.authorize(&request).map_err(ProblemDetails::from);
     let answered = match admitted {
-        Ok(()) => slot.answer(next.run(request)).await.ok_or_else(Problem::busy),
+        Ok(()) => slot.answer(next.run(request)).await.ok_or_else(ProblemDetails::busy),
         Err(problem) => Err(problem),
     };
     answered.unwrap_or_else(|problem| answer(&uri, &problem))
@@ -86,16 +86,16 @@ async fn security_headers(State(desk): State<AppState>, request: Request, next: 
 }
 
 async fn not_found(uri: Uri) -> Response {
-    answer(&uri, &Problem::missing("there is nothing here"))
+    answer(&uri, &ProblemDetails::missing("there is nothing here"))
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     let detail = format!("`{method}` is not for this place");
-    answer(&uri, &Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail))
+    answer(&uri, &ProblemDetails::new(StatusCode::METHOD_NOT_ALLOWED, detail))
 }
 
 /// A problem in the form that whoever asked can read.
-fn answer(uri: &Uri, problem: &Problem) -> Response {
+fn answer(uri: &Uri, problem: &ProblemDetails) -> Response {
     let for_programs = FOR_PROGRAMS.iter().any(|it| uri.path().starts_with(it));
     if for_programs { problem.clone().into_response() } else { pages::problem(problem) }
 }

@@ -25,7 +25,7 @@ use crate::web::connection_limit::{ConnectionLimiter, Slot};
 
 /// How much is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ServerLimits {
     /// Connections at once; for one more, an idle one is evicted.
     pub connections: usize,
     /// Authorized requests that are answered at once.
@@ -45,7 +45,7 @@ pub struct Limits {
     pub shutdown_grace: Duration,
 }
 
-impl Default for Limits {
+impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             connections: 256,
@@ -68,7 +68,7 @@ impl Default for Limits {
 pub async fn run(
     listener: std::net::TcpListener,
     routes: Router,
-    limits: Limits,
+    limits: ServerLimits,
     shutdown: impl Future<Output = ()>,
     starved: impl Fn(Option<&io::Error>),
 ) -> io::Result<()> {
@@ -120,7 +120,7 @@ async fn accept(
     listener: &TcpListener,
     limiter: &mut ConnectionLimiter,
     connections: &mut JoinSet<()>,
-    limits: Limits,
+    limits: ServerLimits,
 ) -> io::Result<(TcpStream, SocketAddr)> {
     let accepted = listener.accept().await?;
     while connections.try_join_next().is_some() {}
@@ -134,7 +134,7 @@ async fn accept(
 async fn serve(
     stream: TcpStream,
     routes: Router,
-    limits: Limits,
+    limits: ServerLimits,
     mut stopped: watch::Receiver<()>,
     slot: Slot,
 ) {

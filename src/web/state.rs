@@ -80,7 +80,7 @@ pub struct ConfigView {
     /// Whether lists are searched for avatars.
     pub discovers: bool,
     /// The avatars that are registered.
-    pub avatars: BTreeMap<AvatarId, Registered>,
+    pub avatars: BTreeMap<AvatarId, AvatarConfig>,
     /// The channels, each with the word for its kind.
     pub channels: BTreeMap<ChannelName, String>,
     /// Whether pictures are shown, or only linked to.
@@ -91,7 +91,7 @@ pub struct ConfigView {
 
 /// One registered avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registered {
+pub struct AvatarConfig {
     /// The name that the user gave it.
     pub label: Option<String>,
     /// The account that it is watched with.

@@ -41,7 +41,7 @@ impl Segment {
 
 /// A change of status, as far as a timeline needs it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Change {
+pub struct StatusChange {
     /// When the status before was last seen.
     pub last_seen_previous_at: Option<Timestamp>,
     /// When the status was first seen.
@@ -54,7 +54,7 @@ impl Timeline {
     /// The timeline of these changes, oldest first, at `now`; none without a change. The last
     /// status is drawn for a part of the whole only, so that a short training is not lost beside
     /// a long life.
-    pub fn of(changes: &[Change], now: Timestamp) -> Option<Self> {
+    pub fn of(changes: &[StatusChange], now: Timestamp) -> Option<Self> {
         let (first, last) = (changes.first()?, changes.last()?);
         let span = last.detected_at.since(first.detected_at);
         let rest = now.since(last.detected_at);
@@ -103,15 +103,15 @@ const TAIL_PART: u32 = 4;
 mod tests {
     use super::*;
 
-    fn change(seen_s: Option<i64>, at_s: i64, status: &str) -> Change {
-        Change {
+    fn change(seen_s: Option<i64>, at_s: i64, status: &str) -> StatusChange {
+        StatusChange {
             last_seen_previous_at: seen_s.map(|it| Timestamp::from_millis(it * 1_000)),
             detected_at: Timestamp::from_millis(at_s * 1_000),
             status: status.to_owned(),
         }
     }
 
-    fn drawn(changes: &[Change], now_s: i64) -> Vec<(u32, u32, String)> {
+    fn drawn(changes: &[StatusChange], now_s: i64) -> Vec<(u32, u32, String)> {
         let timeline = Timeline::of(changes, Timestamp::from_millis(now_s * 1_000));
         let stretches = timeline.map(|it| it.segments).unwrap_or_default();
         stretches.into_iter().map(|it| (it.x, it.width, it.status)).collect()
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn whatever_the_clocks_say_a_timeline_fills_its_width() {
-        let check = |changes: &[Change], now_s: i64| {
+        let check = |changes: &[StatusChange], now_s: i64| {
             let drawn = drawn(changes, now_s);
             let end = drawn.last().map(|(x, width, _)| x + width);
             assert_eq!(end, (!changes.is_empty()).then_some(WIDTH), "{drawn:?}");

@@ -237,7 +237,7 @@ impl RecipientView {
 /// A condition that holds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ConditionView {
-    /// Its kind, such as `watch.blind`.
+    /// Its kind, such as `account.unavailable`.
     pub kind: String,
     /// What it is about.
     pub subject: String,

@@ -168,7 +168,8 @@ impl Daemon {
     fn dwell(&self) -> Vec<(String, f64)> {
         let numbers = ask(&self.page, "/metrics");
         let of_ops = |line: &str| {
-            let rest = line.strip_prefix("avatar_watch_dwell_seconds_bucket{")?.to_owned();
+            let rest =
+                line.strip_prefix("avatar_watch_delivery_latency_seconds_bucket{")?.to_owned();
             let bound = rest.split("le=\"").nth(1)?.split('"').next()?.to_owned();
             Some((bound, rest.rsplit(' ').next()?.parse().ok()?))
         };

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use avatar_watch::argil::client::{Client, ClientSpec};
+use avatar_watch::argil::client::{ApiClientSpec, Client};
 use avatar_watch::argil::error::ArgilError;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::avatar::status::Status;
@@ -28,7 +28,7 @@ const AVATAR: &str = r#"{"id":"a1","status":"IDLE"}"#;
 const NOW: Timestamp = Timestamp::from_millis(784_111_777_000);
 
 fn client_at(base_url: &str, timeout: Duration) -> Client {
-    Client::new(ClientSpec {
+    Client::new(ApiClientSpec {
         base_url: base_url.parse().unwrap(),
         api_key: Secret::new(KEY),
         timeout,
@@ -172,7 +172,7 @@ async fn an_id_stays_one_segment_of_the_path() {
 #[tokio::test]
 async fn a_client_needs_a_usable_url_and_key() {
     let check = |url: &str, key: &str, expected: &str| {
-        let spec = ClientSpec {
+        let spec = ApiClientSpec {
             base_url: url.parse().unwrap(),
             api_key: Secret::new(key),
             timeout: Duration::from_secs(1),

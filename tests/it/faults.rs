@@ -120,7 +120,7 @@
 //! - P36, IPv6 that leads nowhere:
 //!   - `faults::machine::p36_a_server_that_only_ipv4_reaches_is_seen_under_a_name_of_both`
 //! - P37, all avatars fail at once:
-//!   - `polling::conditions::an_api_that_is_away_is_told_after_blind_after_and_once_for_all`
+//!   - `polling::conditions::an_api_that_is_away_is_told_after_unavailable_after_and_once_for_all`
 //!   - `faults::network::p02_a_refused_connection_backs_off_and_is_told_once_for_all`
 //! - P38, the end during a look:
 //!   - `polling::trouble::a_stop_waits_for_the_looks_under_way_and_notes_what_was_last_seen`

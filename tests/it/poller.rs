@@ -19,7 +19,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avatar_watch::argil::client::{Client, ClientSpec};
+use avatar_watch::argil::client::{ApiClientSpec, Client};
 use avatar_watch::daemon::runtime_config::RuntimeConfig;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::secret::Secret;
@@ -43,7 +43,7 @@ impl Bench {
     fn new() -> Self {
         let api = FakeArgil::start();
         let world = World::new(1);
-        let client = Client::new(ClientSpec {
+        let client = Client::new(ApiClientSpec {
             base_url: api.base_url(),
             api_key: Secret::new("key"),
             timeout: Duration::from_secs(20),

@@ -93,7 +93,7 @@ async fn a_reload_that_would_leave_nothing_is_refused_and_told_and_a_restart_app
     let body: serde_json::Value = serde_json::from_slice(&received[0].body).unwrap();
     assert_eq!(
         (&body["type"], &body["data"]["state"]),
-        (&"config.rejected".into(), &"begun".into())
+        (&"config.rejected".into(), &"firing".into())
     );
     let looks = argil.count("a1");
     argil.wait_until("more looks at a1", |_| argil.count("a1") > looks + 3).await;
@@ -222,7 +222,7 @@ async fn a_broken_drop_in_keeps_the_whole_old_config_and_is_told_once_to_operato
     let body: serde_json::Value = serde_json::from_slice(&received[0].body).unwrap();
     assert_eq!(
         (&body["type"], &body["data"]["state"]),
-        (&"config.rejected".into(), &"begun".into())
+        (&"config.rejected".into(), &"firing".into())
     );
     assert!(body["data"]["reason"].as_str().unwrap().contains("bad.toml"), "{body}");
     let looks = argil.count("a2");
@@ -236,7 +236,7 @@ async fn a_broken_drop_in_keeps_the_whole_old_config_and_is_told_once_to_operato
     let body: serde_json::Value = serde_json::from_slice(&received[1].body).unwrap();
     assert_eq!(
         (&body["type"], &body["data"]["state"]),
-        (&"config.rejected".into(), &"ended".into())
+        (&"config.rejected".into(), &"resolved".into())
     );
     let diff = bench.run(&["check", "--diff"]);
     let said = crate::harness::daemon::stdout(&diff);
@@ -356,7 +356,7 @@ async fn that_a_config_was_not_taken_is_told_even_if_the_database_was_busy_then(
     let body: serde_json::Value = serde_json::from_slice(&received[0].body).unwrap();
     assert_eq!(
         (&body["type"], &body["data"]["state"]),
-        (&"config.rejected".into(), &"begun".into())
+        (&"config.rejected".into(), &"firing".into())
     );
     assert!(daemon.stop().success());
 }

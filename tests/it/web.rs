@@ -297,8 +297,9 @@ async fn the_numbers_count_what_happened() {
     assert_eq!((tried("retryable").as_str(), tried("delivered").as_str()), ("1", "1"));
     let ended = "avatar_watch_deliveries_total{channel=\"ops\",outcome=\"delivered\"}";
     assert_eq!(value(ended), "1");
-    assert_eq!(value("avatar_watch_dwell_seconds_count{channel=\"ops\"}"), "1");
-    let dwell: f64 = value("avatar_watch_dwell_seconds_sum{channel=\"ops\"}").parse().unwrap();
+    assert_eq!(value("avatar_watch_delivery_latency_seconds_count{channel=\"ops\"}"), "1");
+    let dwell: f64 =
+        value("avatar_watch_delivery_latency_seconds_sum{channel=\"ops\"}").parse().unwrap();
     assert!((0.01..20.0).contains(&dwell), "{dwell}: it waited for its second try");
     assert_eq!(value("avatar_watch_avatars{status=\"TRAINING\"}"), "1");
     assert_eq!(value("avatar_watch_avatars{status=\"IDLE\"}"), "1");

@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use avatar_watch::argil::client::{Client, ClientSpec};
+use avatar_watch::argil::client::{ApiClientSpec, Client};
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
 use avatar_watch::config::location::ConfigFile;
@@ -261,7 +261,7 @@ impl Server {
 fn client(server: &Server) -> Client {
     let base_url = format!("http://{}/v1", server.address).parse().unwrap();
     let timeout = Duration::from_secs(60);
-    Client::new(ClientSpec { base_url, api_key: Secret::new("k3y"), timeout }).unwrap()
+    Client::new(ApiClientSpec { base_url, api_key: Secret::new("k3y"), timeout }).unwrap()
 }
 
 fn list(tokio: &Runtime, body: Body) -> usize {

@@ -1,5 +1,5 @@
 //! A simulation of the pace: the same seeded trainings, looked at in several ways, and what each
-//! way cost and brought. `cargo bench --bench pacing` prints it, `docs/pacing.md` shows it, and
+//! way cost and brought. `cargo bench --bench pacing` prints it, `docs/polling.md` shows it, and
 //! `tests/it/poller/intervals.rs` holds the two together.
 //!
 //! Every wait, every jitter and every lesson is the product's own; only what Argil does, and when

@@ -6,7 +6,7 @@ use crate::cli::args::admin::{ChannelsAction, ChannelsArgs, DatabaseArgs, Switch
 use crate::cli::exit::Exit;
 use crate::cli::output::{age, json, line, print_error, print_failure, print_store_error, table};
 use crate::cli::paths::locations;
-use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::ConfigSnapshot;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
 use crate::domain::delivery::channel::ChannelName;
@@ -98,7 +98,7 @@ fn switch(config: Option<&Path>, args: &SwitchArgs, switch: Switch) -> Result<Ex
 /// Every channel at `now`.
 fn read(path: &Path, now: Timestamp) -> Result<Vec<ChannelView>, StoreError> {
     Reader::snapshot(path, |reader| {
-        let active = reader.active_config()?.as_deref().and_then(Snapshot::from_text);
+        let active = reader.active_config()?.as_deref().and_then(ConfigSnapshot::from_text);
         let kinds = active.map(|active| active.channel_kinds()).unwrap_or_default();
         let view = |row: &ChannelRow| ChannelView::new(row, kinds.get(&row.name), now);
         Ok(reader.channels()?.iter().map(view).collect())

@@ -16,7 +16,7 @@ use crate::config::diff::diff as compare;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::settings::{AvatarSettings, Settings};
-use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::ConfigSnapshot;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
 use crate::daemon::load_config;
@@ -101,9 +101,9 @@ fn diff(settings: &Settings) -> Exit {
         Ok(kept) => kept,
         Err(error) => return print_store_error(&error),
     };
-    let old = kept.as_deref().and_then(Snapshot::from_text);
+    let old = kept.as_deref().and_then(ConfigSnapshot::from_text);
     changes(kept.is_some(), old.as_ref(), settings).iter().for_each(|text| line(text));
-    match old.and_then(|old| emptied(&old, &Snapshot::of(settings))) {
+    match old.and_then(|old| emptied(&old, &ConfigSnapshot::of(settings))) {
         Some(what) => {
             print_error(&format!("avatar-watch: a reload would refuse this: {what}"));
             Exit::Problems
@@ -175,7 +175,7 @@ fn in_force(store_path: &Path) -> Result<Option<String>, StoreError> {
 }
 
 /// What a reload would change, line by line.
-fn changes(is_kept: bool, old: Option<&Snapshot>, settings: &Settings) -> Vec<String> {
+fn changes(is_kept: bool, old: Option<&ConfigSnapshot>, settings: &Settings) -> Vec<String> {
     let first = match (is_kept, old) {
         (false, _) => Some("no daemon has run with this database yet: everything is new"),
         (true, None) => {
@@ -183,8 +183,8 @@ fn changes(is_kept: bool, old: Option<&Snapshot>, settings: &Settings) -> Vec<St
         }
         (true, Some(_)) => None,
     };
-    let nothing = Snapshot::default();
-    let changes = compare(old.unwrap_or(&nothing), &Snapshot::of(settings));
+    let nothing = ConfigSnapshot::default();
+    let changes = compare(old.unwrap_or(&nothing), &ConfigSnapshot::of(settings));
     let mut lines: Vec<String> = first.into_iter().map(str::to_owned).collect();
     lines.extend(changes.iter().map(|change| sanitize(&change.diff_line())));
     if changes.is_empty() {
@@ -376,9 +376,9 @@ mod tests {
 
     #[test]
     fn a_diff_lists_what_a_reload_would_change() {
-        let kept = Snapshot::of(&settings(CONFIG)).to_text();
+        let kept = ConfigSnapshot::of(&settings(CONFIG)).to_text();
         let check = |kept: Option<&str>, text: &str, expected: &[&str]| {
-            let old = kept.and_then(Snapshot::from_text);
+            let old = kept.and_then(ConfigSnapshot::from_text);
             let mut lines = changes(kept.is_some(), old.as_ref(), &settings(text));
             assert_eq!(lines.pop().as_deref(), Some("secrets are not compared here"));
             assert_eq!(lines, expected);

@@ -28,11 +28,11 @@ struct ReportView {
     deliveries: u64,
     deliveries_under_way: u64,
     newest_transition_at: Option<String>,
-    findings: Vec<FindingView>,
+    findings: Vec<IntegrityFindingView>,
 }
 
 #[derive(Debug, Serialize)]
-struct FindingView {
+struct IntegrityFindingView {
     part: &'static str,
     what: String,
 }
@@ -264,7 +264,7 @@ fn report_view(file: &Path, report: &IntegrityReport) -> ReportView {
         deliveries_under_way: report.in_flight,
         newest_transition_at: report.newest_at.map(|at| at.to_string()),
         findings: findings
-            .map(|it| FindingView { part: it.part.name(), what: it.what.clone() })
+            .map(|it| IntegrityFindingView { part: it.part.name(), what: it.what.clone() })
             .collect(),
     }
 }

@@ -27,7 +27,7 @@ use crate::daemon::wait_loop::{WaitLoop, WaitUpdate};
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::polling::forecast::median_duration;
-use crate::domain::polling::wait::Verdict;
+use crate::domain::polling::wait::WaitOutcome;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::monotonic::Monotonic;
 use crate::telemetry::init::{Outputs, queue_output};
@@ -167,19 +167,19 @@ impl WaitBoard<'_> {
         }
     }
 
-    fn decide(&mut self, id: &AvatarId, verdict: &Verdict) {
+    fn decide(&mut self, id: &AvatarId, verdict: &WaitOutcome) {
         let (exit, outcome, word) = match verdict {
-            Verdict::Settled(Status::TrainingFailed) => {
+            WaitOutcome::Settled(Status::TrainingFailed) => {
                 (Exit::TrainingFailed, "training_failed", "TRAINING_FAILED")
             }
-            Verdict::Settled(Status::Refused) => (Exit::Refused, "refused", "REFUSED"),
-            Verdict::Settled(_) => (Exit::Good, "ready", "IDLE"),
-            Verdict::Missing(_) => (Exit::Missing, "missing", "missing"),
-            Verdict::KeyRejected(_) => (Exit::KeyRejected, "key_rejected", "key-rejected"),
+            WaitOutcome::Settled(Status::Refused) => (Exit::Refused, "refused", "REFUSED"),
+            WaitOutcome::Settled(_) => (Exit::Good, "ready", "IDLE"),
+            WaitOutcome::Missing(_) => (Exit::Missing, "missing", "missing"),
+            WaitOutcome::KeyRejected(_) => (Exit::KeyRejected, "key_rejected", "key-rejected"),
         };
         let reason = match verdict {
-            Verdict::Settled(_) => None,
-            Verdict::Missing(reason) | Verdict::KeyRejected(reason) => Some(reason.clone()),
+            WaitOutcome::Settled(_) => None,
+            WaitOutcome::Missing(reason) | WaitOutcome::KeyRejected(reason) => Some(reason.clone()),
         };
         self.conclude(id, exit, outcome, word, reason);
     }

@@ -298,10 +298,10 @@ mod tests {
         check(
             |view| {
                 view.parts.conditions =
-                    vec![condition("watch.blind", "account argil", Some("key_rejected"))];
+                    vec![condition("account.unavailable", "account argil", Some("key_rejected"))];
                 view.avatars[0].failure = failure("denied", "2026-11-22T12:00:00Z");
             },
-            "CRITICAL: watch.blind for account argil, key rejected (it said a/b c)",
+            "CRITICAL: account.unavailable for account argil, key rejected (it said a/b c)",
             2,
         );
         check(

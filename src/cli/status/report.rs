@@ -14,8 +14,8 @@ use crate::cli::status::readiness_probe;
 use crate::config::active;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
-use crate::config::file::{PartialConfig, Registered};
-use crate::config::snapshot::Snapshot;
+use crate::config::file::{PartialConfig, RegisteredAvatar};
+use crate::config::snapshot::ConfigSnapshot;
 use crate::daemon::load_config;
 use crate::domain::avatar::AvatarId;
 use crate::domain::polling::watch::Watch;
@@ -56,8 +56,8 @@ impl StatusReport {
     ) -> Result<Self, StoreError> {
         let read = |reader: &Reader| Ok((reader.active_config()?, CachedRows::read(reader)?));
         let (in_force, rows) = Reader::snapshot(&found.database, read)?;
-        let in_force = in_force.as_deref().and_then(Snapshot::from_text);
-        let kinds = in_force.as_ref().map(Snapshot::channel_kinds).unwrap_or_default();
+        let in_force = in_force.as_deref().and_then(ConfigSnapshot::from_text);
+        let kinds = in_force.as_ref().map(ConfigSnapshot::channel_kinds).unwrap_or_default();
         let known = in_force.as_ref().map(|snapshot| active::outline(&found.outline, snapshot));
         let page = known.as_ref().map_or(found.page, |known| known.page);
         let known = &known.unwrap_or_else(|| found.outline.clone());
@@ -83,7 +83,7 @@ impl StatusReport {
         conditions.retain(|condition| wanted(&condition.subject));
         avatars.retain(|avatar| wanted(&avatar.id));
         let holder = DatabaseLock::holder(&found.database)?;
-        let file = FileState::of(found, in_force.as_ref().filter(|_| holder.is_some()));
+        let file = ConfigFileState::of(found, in_force.as_ref().filter(|_| holder.is_some()));
         let channels =
             rows.channels.iter().map(|row| ChannelView::new(row, kinds.get(&row.name), now));
         let shown = accounts.unwrap_or_default().iter().filter(|_| id.is_none());
@@ -124,15 +124,15 @@ impl StatusReport {
 
 /// What there is to say of the file, which is not what is in force.
 #[derive(Default)]
-struct FileState {
+struct ConfigFileState {
     problems: Vec<String>,
     changes: Vec<String>,
 }
 
-impl FileState {
+impl ConfigFileState {
     /// Of the file as it stands, compared with what is in force, if anything is.
-    fn of(found: &Locations, in_force: Option<&Snapshot>) -> Self {
-        let changes = |tell: &dyn Fn(&Snapshot) -> Vec<String>| Self {
+    fn of(found: &Locations, in_force: Option<&ConfigSnapshot>) -> Self {
+        let changes = |tell: &dyn Fn(&ConfigSnapshot) -> Vec<String>| Self {
             problems: Vec::new(),
             changes: in_force.map(tell).unwrap_or_default(),
         };
@@ -159,7 +159,7 @@ impl FileState {
 fn avatar_view(
     watch: &Watch,
     known: &PartialConfig,
-    filed: Option<&Registered>,
+    filed: Option<&RegisteredAvatar>,
     rows: &CachedRows,
     now: Timestamp,
 ) -> AvatarView {

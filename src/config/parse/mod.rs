@@ -1,5 +1,5 @@
-//! Reading TOML with positions: documents, fields, durations, hosts, references, and the errors that name
-//! file, line and key. What a section means belongs to `config::sections`.
+//! Reading TOML with positions: documents, fields, durations, hosts, references, and the errors
+//! that name file, line and key. What a section means belongs to `config::sections`.
 
 pub mod document;
 pub mod field;

@@ -187,10 +187,10 @@ fn usual(key: &str) -> Value {
         "api_key" | "hint_token" | "token" | "url" | "heartbeat_url" | "proxy" | "password" => {
             reference("secret")
         }
-        "timeout" | "blind_after" | "not_trained" | "missing" | "min" | "max" | "initial"
+        "timeout" | "unavailable_after" | "not_trained" | "missing" | "min" | "max" | "initial"
         | "every" | "heartbeat_every" | "expires_after" | "dot_timeout" => reference("duration"),
         "overdue_after" => reference("duration_or_never"),
-        "learn"
+        "adaptive"
         | "infer_unseen_training"
         | "enabled"
         | "operator"

@@ -44,7 +44,7 @@ fn the_reader_and_the_schema_agree_where_a_schema_can_see() {
         ("poll.jitter = 0", "poll.jitter = '0'"),
         ("poll.backoff.multiplier = 100", "poll.backoff.multiplier = 0.5"),
         ("poll.training.age_fraction = 1.0", "poll.training.age_fraction = 1.1"),
-        ("poll.training.learn = false", "poll.training.learn = 'no'"),
+        ("poll.training.adaptive = false", "poll.training.adaptive = 'no'"),
         ("poll.overdue_after = '1d'", "poll.overdue_after = ''"),
         ("events.infer_unseen_training = false", "events.infer = false"),
         ("accounts.a.api_key = 'k'", "accounts.a.base_url = 'https://example.com'"),

@@ -89,7 +89,7 @@ pub(in crate::config) const ARGIL: KeyTable = KeyTable {
         "timeout",
         "max_concurrency",
         "max_requests_per_second",
-        "blind_after",
+        "unavailable_after",
     ],
 };
 pub(in crate::config) const ACCOUNT: KeyTable = KeyTable { path: "accounts.*", keys: ARGIL.keys };
@@ -107,7 +107,7 @@ pub(in crate::config) const POLL: KeyTable = KeyTable {
     ],
 };
 pub(in crate::config) const TRAINING: KeyTable =
-    KeyTable { path: "poll.training", keys: &["min", "max", "age_fraction", "learn"] };
+    KeyTable { path: "poll.training", keys: &["min", "max", "age_fraction", "adaptive"] };
 pub(in crate::config) const BACKOFF: KeyTable =
     KeyTable { path: "poll.backoff", keys: &["initial", "max", "multiplier", "jitter"] };
 pub(in crate::config) const EVENTS: KeyTable =
@@ -226,7 +226,7 @@ mod tests {
         check(&ARGIL, "format", "it belongs in `[channels.*]`");
         check(&EMAIL, "url", "only a channel of another `type` has it");
         check(&ROOT, "api_key", "it belongs in `[argil]`");
-        check(&TRAINING, "pace", "the keys here are `min`, `max`, `age_fraction` and `learn`");
+        check(&TRAINING, "pace", "the keys here are `min`, `max`, `age_fraction` and `adaptive`");
         let keys = "the keys here are `path`, `keep_transitions` and `keep_deliveries`";
         check(&STORE, "nonsense", keys);
         check(&STORE, &"x".repeat(100_000), keys);

@@ -1,4 +1,5 @@
-//! What the config may contain, as data: the known keys, what the example says of them, JSON Schema.
+//! What the config may contain, as data: the known keys, what the example says of them, JSON
+//! Schema.
 
 pub mod keys;
 pub mod key_docs;

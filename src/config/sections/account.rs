@@ -84,7 +84,7 @@ fn read_one(table: &Table<'_>) -> Option<AccountSettings> {
         table.or("max_concurrency", CONCURRENCY, |field| field.integer(CONCURRENCY_RANGE));
     let requests =
         table.or("max_requests_per_second", REQUESTS, |field| field.integer(REQUESTS_RANGE));
-    let blind_after = table.or("blind_after", UNAVAILABLE_AFTER, |field| {
+    let unavailable_after = table.or("unavailable_after", UNAVAILABLE_AFTER, |field| {
         duration::read(field, &UNAVAILABLE_AFTER_RANGE)
     });
     Some(AccountSettings {
@@ -93,7 +93,7 @@ fn read_one(table: &Table<'_>) -> Option<AccountSettings> {
         timeout: timeout?,
         max_concurrency: usize::try_from(concurrency?).ok()?,
         max_requests_per_second: requests?,
-        unavailable_after: blind_after?,
+        unavailable_after: unavailable_after?,
     })
 }
 

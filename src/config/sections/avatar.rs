@@ -8,7 +8,7 @@ use crate::config::parse::field::{Field, Table, shown};
 use crate::config::parse::references::References;
 use crate::config::schema::keys::AVATAR;
 use crate::config::sections::poll;
-use crate::config::settings::{AvatarSettings, Origin};
+use crate::config::settings::{AvatarSettings, ConfigOrigin};
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 
@@ -16,7 +16,7 @@ use crate::domain::avatar::status::Status;
 #[derive(Debug)]
 pub(in crate::config) struct Registry<'n> {
     names: References<'n>,
-    seen: BTreeMap<String, Origin>,
+    seen: BTreeMap<String, ConfigOrigin>,
 }
 
 impl<'n> Registry<'n> {
@@ -76,7 +76,9 @@ impl<'n> Registry<'n> {
         let folded = id.as_str().to_ascii_lowercase();
         if let Some(first) = self.seen.get(&folded) {
             let place = match first {
-                Origin { file, line } if file == field.reader.path => format!("in line {line}"),
+                ConfigOrigin { file, line } if file == field.reader.path => {
+                    format!("in line {line}")
+                }
                 elsewhere => format!("in `{elsewhere}`"),
             };
             return field.invalid(
@@ -89,7 +91,7 @@ impl<'n> Registry<'n> {
     }
 }
 
-fn origin(field: &Field<'_>) -> Origin {
+fn origin(field: &Field<'_>) -> ConfigOrigin {
     let start = field.place.span.as_ref().map_or(0, |span| span.start);
-    Origin { file: field.reader.path.to_owned(), line: field.reader.line(start) }
+    ConfigOrigin { file: field.reader.path.to_owned(), line: field.reader.line(start) }
 }

@@ -12,7 +12,7 @@ use crate::config::parse::web_address;
 use crate::config::program::program;
 use crate::config::schema::keys::{FILE, SENDMAIL, SMTP};
 use crate::config::sections::smtp::{self, domain};
-use crate::config::settings::{BounceTo, EmailSettings, MailTransport, Threading};
+use crate::config::settings::{BounceTo, EmailSettings, MailTransport, ThreadingSetting};
 use crate::domain::mail::address::{MailAddress, MailAddressError};
 use crate::domain::mail::domain::MailDomain;
 use crate::text::characters::is_unsafe;
@@ -33,7 +33,8 @@ pub(in crate::config) fn read(table: &Table<'_>) -> Option<EmailSettings> {
     let reply_to = table.optional("reply_to", address);
     let domain = table.optional("message_id_domain", domain);
     let prefix = table.or("subject_prefix", PREFIX.to_owned(), subject_prefix);
-    let threading = table.or("threading", Threading::Avatar, |field| field.one_of(&THREADING));
+    let threading =
+        table.or("threading", ThreadingSetting::Avatar, |field| field.one_of(&THREADING));
     let list_unsubscribe = table.optional("list_unsubscribe", unsubscribe);
     let way = transport(table);
     let (from, domain) = (from?, domain?);
@@ -144,8 +145,8 @@ fn warn_of_short_domain(table: &Table<'_>, domain: &MailDomain) {
 }
 
 pub(in crate::config) const TRANSPORTS: [&str; 3] = ["smtp", "sendmail", "file"];
-pub(in crate::config) const THREADING: [(&str, Threading); 2] =
-    [("avatar", Threading::Avatar), ("none", Threading::None)];
+pub(in crate::config) const THREADING: [(&str, ThreadingSetting); 2] =
+    [("avatar", ThreadingSetting::Avatar), ("none", ThreadingSetting::None)];
 const PREFIX: &str = "[avatar-watch]";
 const PREFIX_CHARS_MAX: usize = 40;
 const URL_LENGTH_MAX: usize = 500;

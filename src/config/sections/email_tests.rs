@@ -39,7 +39,10 @@ fn a_mail_channel_is_plain_unless_it_says_otherwise() {
         (plain.bounce_to, plain.reply_to, plain.list_unsubscribe),
         (BounceTo::From, None, None)
     );
-    assert_eq!((plain.threading, plain.subject_prefix.as_str()), (Threading::Avatar, PREFIX));
+    assert_eq!(
+        (plain.threading, plain.subject_prefix.as_str()),
+        (ThreadingSetting::Avatar, PREFIX)
+    );
     let MailTransport::Smtp(smtp) = plain.transport else { panic!("a mail server") };
     assert_eq!(smtp.dot_timeout, Duration::from_secs(300));
     let address = MailAddress::parse("c@example.com").unwrap();
@@ -52,7 +55,7 @@ fn a_mail_channel_is_plain_unless_it_says_otherwise() {
         .replace("smtp = { host = 'smtp.example.com' }", "smtp.host = 'smtp.example.com'"),
     );
     assert_eq!(full.bounce_to, BounceTo::Address(address.clone()));
-    assert_eq!((full.reply_to, full.threading), (Some(address), Threading::None));
+    assert_eq!((full.reply_to, full.threading), (Some(address), ThreadingSetting::None));
     assert_eq!(full.subject_prefix, "[studio]");
     assert_eq!(full.list_unsubscribe.as_deref(), Some("https://example.com/leave"));
     let MailTransport::Smtp(smtp) = full.transport else { panic!("a mail server") };

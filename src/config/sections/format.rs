@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 use crate::config::parse::field::{Field, Table};
-use crate::config::settings::{FormatSettings, Origin, TemplateSettings};
+use crate::config::settings::{ConfigOrigin, FormatSettings, TemplateSettings};
 use crate::domain::delivery::template_tree::{TemplateTree, element, member};
 
 /// Reads `format` and what belongs to it.
@@ -41,7 +41,7 @@ pub(in crate::config) fn read(table: &Table<'_>) -> Option<FormatSettings> {
             let mend = "write the body as a table, like `template = { text = \"{{ headline }}\" }`";
             let (tree, lines) = table.required("template", mend, template)?;
             let file = table.reader.path.to_owned();
-            let place = Origin { file, line: lines.get("").copied().unwrap_or_default() };
+            let place = ConfigOrigin { file, line: lines.get("").copied().unwrap_or_default() };
             let content_type = content_type?;
             FormatSettings::Template(TemplateSettings {
                 tree,

@@ -1,4 +1,5 @@
-//! The sections of the config, one file each: keys, defaults, ranges, and the settings that they become.
+//! The sections of the config, one file each: keys, defaults, ranges, and the settings that they
+//! become.
 
 pub mod account;
 pub mod avatar;

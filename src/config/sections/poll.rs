@@ -6,14 +6,14 @@ use std::time::Duration;
 use crate::config::parse::duration::{self, LONGEST};
 use crate::config::parse::field::{Field, Table};
 use crate::config::schema::keys::{BACKOFF, POLL, TRAINING};
-use crate::config::settings::Strategy;
+use crate::config::settings::StrategySetting;
 use crate::domain::polling::backoff::Backoff;
 use crate::domain::polling::interval::{PollIntervals, TrainingInterval};
 
 /// What `[poll]` says.
 pub(in crate::config) struct Poll {
     /// How avatars are looked at.
-    pub(in crate::config) strategy: Strategy,
+    pub(in crate::config) strategy: StrategySetting,
     /// The waits between looks.
     pub(in crate::config) intervals: PollIntervals,
     /// How long a training may last where nothing else is said; `None` is for ever.
@@ -23,7 +23,7 @@ pub(in crate::config) struct Poll {
 /// Reads the pace.
 pub(in crate::config) fn read(root: &Table<'_>) -> Option<Poll> {
     let poll = root.section(POLL.path, &POLL)?;
-    let strategy = poll.or("strategy", Strategy::Single, |field| field.one_of(&STRATEGIES));
+    let strategy = poll.or("strategy", StrategySetting::Single, |field| field.one_of(&STRATEGIES));
     let overdue_after = overdue_after(&poll, Some(OVERDUE_AFTER));
     let cadence = cadence(&poll);
     Some(Poll { strategy: strategy?, intervals: cadence?, overdue_after: overdue_after? })
@@ -59,10 +59,10 @@ fn training(poll: &Table<'_>) -> Option<TrainingInterval> {
     let min = training.or("min", TRAINING_MIN, wait);
     let max = training.or("max", TRAINING_MAX, wait);
     let fraction = training.or("age_fraction", AGE_FRACTION, |field| field.number(0.0..=1.0));
-    let learn = training.or("learn", true, |field| field.flag());
+    let adaptive = training.or("adaptive", true, |field| field.flag());
     let (min, max) = (min?, max?);
     ordered(&training, ("min", min), ("max", max))?;
-    Some(TrainingInterval { min, max, age_fraction: fraction?, adaptive: learn? })
+    Some(TrainingInterval { min, max, age_fraction: fraction?, adaptive: adaptive? })
 }
 
 fn backoff(poll: &Table<'_>) -> Option<Backoff> {
@@ -125,8 +125,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(300);
 const MULTIPLIER: f64 = 2.0;
 const BACKOFF_JITTER: f64 = 0.3;
 const JITTER: f64 = 0.1;
-pub(in crate::config) const STRATEGIES: [(&str, Strategy); 2] =
-    [("single", Strategy::Single), ("list", Strategy::List)];
+pub(in crate::config) const STRATEGIES: [(&str, StrategySetting); 2] =
+    [("single", StrategySetting::Single), ("list", StrategySetting::List)];
 /// As long as the longest usual training of a video avatar.
 const OVERDUE_AFTER: Duration = Duration::from_hours(24);
 
@@ -144,7 +144,7 @@ mod tests {
     fn the_pace_can_be_left_to_its_defaults() {
         let settings = settings("");
         let cadence = &settings.intervals;
-        assert_eq!(settings.strategy, Strategy::Single);
+        assert_eq!(settings.strategy, StrategySetting::Single);
         assert_eq!((cadence.jitter, cadence.training.adaptive), (0.1, true));
         assert_eq!(cadence.training.min, Duration::from_secs(2));
     }
@@ -165,7 +165,10 @@ mod tests {
 
     #[test]
     fn chance_shortens_a_wait_by_half_at_most() {
-        check_added("poll.jitter = 0.5\npoll.strategy = 'list'\npoll.training.learn = false", "");
+        check_added(
+            "poll.jitter = 0.5\npoll.strategy = 'list'\npoll.training.adaptive = false",
+            "",
+        );
         check_added(
             "poll.jitter = 0.6",
             "config.toml:2: `poll.jitter` is `0.6`\n  help: write a number from `0` to `0.5`",

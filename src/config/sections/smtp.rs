@@ -11,7 +11,7 @@ use crate::config::parse::field::{Field, Table, shown};
 use crate::config::parse::host;
 use crate::config::program::program;
 use crate::config::secret_source::{self, Plain};
-use crate::config::settings::{SmtpAuth, SmtpCredential, SmtpLogin, SmtpSettings, SmtpTls};
+use crate::config::settings::{SmtpAuth, SmtpCredential, SmtpLogin, SmtpSettings, SmtpTlsSetting};
 use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::domain::mail::domain::MailDomain;
 use crate::text::secret_text::SecretKind;
@@ -19,7 +19,7 @@ use crate::text::secret_text::SecretKind;
 /// Reads the settings of a mail server.
 pub(in crate::config) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
     let host = table.required("host", "write `host = \"smtp.example.com\"`", smtp_host);
-    let tls = table.or("tls", SmtpTls::Starttls, |field| field.one_of(&TLS));
+    let tls = table.or("tls", SmtpTlsSetting::Starttls, |field| field.one_of(&TLS));
     let port = table.optional("port", |field| field.integer(1..=u32::from(u16::MAX)));
     let login = login(table);
     let ca_file = table.optional("ca_file", ca_file::read);
@@ -27,7 +27,7 @@ pub(in crate::config) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
     let dot_timeout = table.or("dot_timeout", DOT, |field| duration::read(field, &DOT_RANGE));
     let (host, tls) = (host?, tls?);
     let remote = host::parse(&host).is_none_or(|host| !host::is_loopback(&host));
-    if let (SmtpTls::None, true, Some(field)) = (tls, remote, table.field("tls")) {
+    if let (SmtpTlsSetting::None, true, Some(field)) = (tls, remote, table.field("tls")) {
         return field.invalid(
             format!("is `none`, and `{host}` is another machine: all would go in the clear"),
             "write `starttls` or `implicit`; `none` is only for `localhost`",
@@ -161,8 +161,11 @@ fn lonely<T>(table: &Table<'_>, given: &str, absent: &str) -> Option<T> {
     None
 }
 
-pub(in crate::config) const TLS: [(&str, SmtpTls); 3] =
-    [("starttls", SmtpTls::Starttls), ("implicit", SmtpTls::Implicit), ("none", SmtpTls::None)];
+pub(in crate::config) const TLS: [(&str, SmtpTlsSetting); 3] = [
+    ("starttls", SmtpTlsSetting::Starttls),
+    ("implicit", SmtpTlsSetting::Implicit),
+    ("none", SmtpTlsSetting::None),
+];
 pub(in crate::config) const AUTH: [(&str, SmtpAuth); 2] =
     [("password", SmtpAuth::Password), ("xoauth2", SmtpAuth::Xoauth2)];
 const PROOFS: [&str; 3] = ["password", "password_command", "token_command"];

@@ -1,5 +1,5 @@
-//! What runs beside the two loops: retention, heartbeat, watchdog, systemd, statistics, log throttle, tests
-//! of channels.
+//! What runs beside the two loops: retention, heartbeat, watchdog, systemd, statistics, log
+//! throttle, tests of channels.
 
 pub mod retention;
 pub mod heartbeat;

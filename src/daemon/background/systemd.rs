@@ -105,10 +105,10 @@ fn tell(change: impl FnOnce(&mut Pending)) {
 
 /// Whoever started us and wants to know how it goes; clones are the same.
 #[derive(Clone, Debug)]
-struct Manager(Arc<Shared>);
+struct Manager(Arc<ManagerShared>);
 
 #[derive(Debug)]
-struct Shared {
+struct ManagerShared {
     address: OsString,
     // A std mutex: it is held for a few instructions, and never while something is sent.
     pending: Mutex<Pending>,
@@ -132,7 +132,7 @@ struct Pending {
 impl Manager {
     fn start(address: OsString) -> io::Result<Self> {
         let (news, told) = (Mutex::default(), Condvar::new());
-        let manager = Self(Arc::new(Shared { address, pending: news, wakeup: told }));
+        let manager = Self(Arc::new(ManagerShared { address, pending: news, wakeup: told }));
         let ours = manager.clone();
         // It is never joined: it may never come back from a socket that is full.
         thread::Builder::new().name("systemd".to_owned()).spawn(move || ours.serve())?;

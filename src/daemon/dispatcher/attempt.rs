@@ -10,7 +10,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::daemon::background::log_throttle::{Key, Resolution};
 use crate::daemon::dispatcher::local_fault::LocalFaultDetector;
-use crate::daemon::poller::poll::{Context, log_write_failed, log_write_recovered};
+use crate::daemon::poller::poll::{DaemonContext, log_write_failed, log_write_recovered};
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::runtime_config::{ChannelRuntime, RuntimeConfig};
 use crate::domain::delivery::{DeliveryState, Outcome, OutcomeClass};
@@ -26,7 +26,7 @@ use crate::store::tables::outbox::{AttemptResult, Claimed, RecordedResult};
 /// # Errors
 /// When the store fails for good.
 pub async fn run_attempt<S, N: Notifier, C: Clock>(
-    tools: Context<C>,
+    tools: DaemonContext<C>,
     plan: Arc<RuntimeConfig<S, N>>,
     witness: Arc<LocalFaultDetector>,
     mut claimed: Claimed,
@@ -111,7 +111,7 @@ fn panicked() -> Outcome {
 /// Writes down the end of a try, however long the disk takes: if we die before, it is sent
 /// again.
 async fn record<C: Clock>(
-    tools: &Context<C>,
+    tools: &DaemonContext<C>,
     settlement: &AttemptResult,
 ) -> Result<RecordedResult, StoreError> {
     loop {
@@ -135,7 +135,7 @@ async fn record<C: Clock>(
 /// Says how a try ended, within the span that names it. A delivery that ends is always said; one
 /// that is tried again is when the channel's trouble is.
 fn log_attempt<C>(
-    tools: &Context<C>,
+    tools: &DaemonContext<C>,
     claimed: &Claimed,
     settlement: &AttemptResult,
     settled: RecordedResult,

@@ -21,7 +21,7 @@ use crate::daemon::background::liveness::Loop;
 use crate::daemon::background::stats::DaemonStats;
 use crate::daemon::dispatcher::attempt::{STORE_RETRY_DELAY, run_attempt};
 use crate::daemon::dispatcher::local_fault::LocalFaultDetector;
-use crate::daemon::poller::poll::{Context, log_write_failed, log_write_recovered};
+use crate::daemon::poller::poll::{DaemonContext, log_write_failed, log_write_recovered};
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::runtime_config::RuntimeConfig;
 use crate::daemon::shutdown::Shutdown;
@@ -34,7 +34,7 @@ use crate::store::tables::outbox::{Claim, Claimed};
 /// The loop's state.
 #[derive(Debug)]
 pub struct Dispatcher<S, N, C: Clock> {
-    tools: Context<C>,
+    tools: DaemonContext<C>,
     pulse: Arc<DaemonStats>,
     plan: Arc<RuntimeConfig<S, N>>,
     in_use: HashMap<ChannelName, usize>,
@@ -50,7 +50,11 @@ pub struct Dispatcher<S, N, C: Clock> {
 
 impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     /// A dispatcher with nothing under way.
-    pub fn new(tools: Context<C>, pulse: Arc<DaemonStats>, plan: Arc<RuntimeConfig<S, N>>) -> Self {
+    pub fn new(
+        tools: DaemonContext<C>,
+        pulse: Arc<DaemonStats>,
+        plan: Arc<RuntimeConfig<S, N>>,
+    ) -> Self {
         Self {
             tools,
             pulse,
@@ -194,7 +198,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         *self.in_use.entry(channel.clone()).or_default() += 1;
         let (plan, witness) = (Arc::clone(&self.plan), Arc::clone(&self.local_fault));
         let span = error_span!(
-            "try",
+            "attempt",
             channel = %channel,
             avatar.id = (!claimed.avatar_id.contains(' ')).then_some(claimed.avatar_id.as_str()),
             event.id = %claimed.event_id,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tracing::error;
 
-use crate::daemon::poller::poll::{Context, log_condition};
+use crate::daemon::poller::poll::{DaemonContext, log_condition};
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::runtime_config::RuntimeConfig;
 use crate::domain::condition::{Condition, ConditionSubject};
@@ -25,7 +25,7 @@ use crate::store::pending_alerts::{ChannelChange, PendingAlerts};
 /// # Errors
 /// When it could not be written; then it is told the next time.
 pub async fn publish_pending<S, N: Notifier, C: Clock>(
-    tools: &Context<C>,
+    tools: &DaemonContext<C>,
     plan: &Arc<RuntimeConfig<S, N>>,
 ) -> Result<(), StoreError> {
     let PendingAlerts { channel_changes: turns, dead_letters: letters } =

@@ -28,11 +28,11 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             .queues
             .iter()
             .filter_map(|(name, lane)| {
-                let blind_after = self.config.accounts.get(name)?.unavailable_after;
+                let unavailable_after = self.config.accounts.get(name)?.unavailable_after;
                 let verdict = lane.connectivity.evaluate(
                     moment,
                     lane.breaker.is_unauthorized(),
-                    blind_after,
+                    unavailable_after,
                 )?;
                 Some((name.clone(), verdict))
             })

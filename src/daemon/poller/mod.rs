@@ -35,7 +35,9 @@ use crate::daemon::background::log_throttle::Key;
 use crate::daemon::background::stats::DaemonStats;
 use crate::daemon::poller::account_queue::{AccountQueue, NextAction, Priority};
 use crate::daemon::poller::forecast_cache::{ForecastCache, SAMPLES_MAX};
-use crate::daemon::poller::poll::{Context, PendingWrite, PollInput, poll_avatar, retry_write};
+use crate::daemon::poller::poll::{
+    DaemonContext, PendingWrite, PollInput, poll_avatar, retry_write,
+};
 use crate::daemon::poller::schedule::Schedule;
 use crate::daemon::poller::task::{TaskInfo, TaskResult};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
@@ -53,7 +55,7 @@ use crate::store::error::{Recovery, StoreError};
 /// The loop's state.
 #[derive(Debug)]
 pub struct Poller<S, N, C: Clock> {
-    pub(super) context: Context<C>,
+    pub(super) context: DaemonContext<C>,
     pub(super) stats: Arc<DaemonStats>,
     pub(super) config: Arc<RuntimeConfig<S, N>>,
     pub(super) queues: BTreeMap<AccountName, AccountQueue<C>>,
@@ -83,7 +85,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// # Errors
     /// When the store cannot be read.
     pub async fn new(
-        tools: Context<C>,
+        tools: DaemonContext<C>,
         pulse: Arc<DaemonStats>,
         plan: Arc<RuntimeConfig<S, N>>,
         hints: mpsc::Receiver<AvatarId>,
@@ -279,7 +281,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                     let task = poll_avatar(tools, plan, source, case, watch, known, cut);
                     let request = self.context.requests.next();
                     let span = error_span!(
-                        "look", avatar.id = %id, account = %name, request.id = request
+                        "poll", avatar.id = %id, account = %name, request.id = request
                     );
                     let account = Some(name.clone());
                     let errand = TaskInfo { avatar: Some(id), account, stale, span };

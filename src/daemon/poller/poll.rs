@@ -38,7 +38,7 @@ use crate::store::handle::{ObservationCommit, Store};
 
 /// What a look works with besides the plan; clones share everything.
 #[derive(Clone, Debug)]
-pub struct Context<C> {
+pub struct DaemonContext<C> {
     /// Where what changed is written.
     pub store: Store,
     /// The time.
@@ -117,7 +117,7 @@ pub enum Evaluation {
 /// meanwhile: then it was asked with what is no longer the avatar's account or key. An order on
 /// `cut` ends the asking, and never the writing of what was seen.
 pub async fn poll_avatar<S, N, C>(
-    tools: Context<C>,
+    tools: DaemonContext<C>,
     plan: Arc<RuntimeConfig<S, N>>,
     source: Arc<S>,
     case: PollInput,
@@ -153,7 +153,7 @@ where
 
 /// What `seen`, observed just now and asked for at `asked_at`, means for the avatar of `watch`.
 pub fn evaluate<S, N: Notifier, C: Clock>(
-    tools: &Context<C>,
+    tools: &DaemonContext<C>,
     plan: &RuntimeConfig<S, N>,
     case: &PollInput,
     watch: Watch,
@@ -183,7 +183,10 @@ pub fn evaluate<S, N: Notifier, C: Clock>(
 
 /// Writes what was observed before; the same, to the byte, however often it is tried. What was
 /// not written in its time makes the avatar due once it is: time has passed.
-pub async fn retry_write<C: Clock>(tools: Context<C>, unwritten: Box<PendingWrite>) -> PollResult {
+pub async fn retry_write<C: Clock>(
+    tools: DaemonContext<C>,
+    unwritten: Box<PendingWrite>,
+) -> PollResult {
     let asked_at = tools.clock.monotonic();
     let looked = write(&tools, unwritten, asked_at).await;
     let next_poll_in = if looked.changed { Some(Duration::ZERO) } else { looked.next_poll_in };
@@ -192,7 +195,7 @@ pub async fn retry_write<C: Clock>(tools: Context<C>, unwritten: Box<PendingWrit
 
 /// Writes what was observed.
 pub async fn write<C: Clock>(
-    tools: &Context<C>,
+    tools: &DaemonContext<C>,
     unwritten: Box<PendingWrite>,
     asked_at: Monotonic,
 ) -> PollResult {
@@ -219,7 +222,7 @@ pub async fn write<C: Clock>(
 /// # Errors
 /// When they could not be written.
 pub async fn write_baseline<C: Clock>(
-    tools: &Context<C>,
+    tools: &DaemonContext<C>,
     found: Vec<Box<PendingWrite>>,
     account: &AccountName,
     asked_at: Monotonic,
@@ -254,7 +257,7 @@ impl PollResult {
 
 /// Takes an avatar up that a list showed, as it is known from before: nothing is observed yet.
 pub fn enroll<S, N: Notifier, C: Clock>(
-    tools: &Context<C>,
+    tools: &DaemonContext<C>,
     plan: &RuntimeConfig<S, N>,
     case: &PollInput,
     watch: Watch,
@@ -317,7 +320,7 @@ fn change<S, N: Notifier>(
     }
 }
 
-fn publish<C>(tools: &Context<C>, decision: &Decision, change: &ObservationCommit) {
+fn publish<C>(tools: &DaemonContext<C>, decision: &Decision, change: &ObservationCommit) {
     if let Some(transition) = &decision.transition {
         if transition.previous != Previous::Unknown {
             tools.metrics.record_transition(&transition.status);
@@ -348,7 +351,7 @@ fn log_observation(watch: &Watch, seen: &Observation) {
     }
 }
 
-fn log_change<C: Clock>(tools: &Context<C>, before: &Watch, decision: &Decision) {
+fn log_change<C: Clock>(tools: &DaemonContext<C>, before: &Watch, decision: &Decision) {
     let news = |event: &&Event| matches!(event.subject, Subject::Transition { .. });
     if let Some(transition) = &decision.transition {
         log_transition(transition, decision.events.iter().find(news).map(|event| event.kind));
@@ -362,7 +365,7 @@ fn log_change<C: Clock>(tools: &Context<C>, before: &Watch, decision: &Decision)
 
 /// Says that an avatar is out of sight, or in sight again.
 fn log_reachability<C: Clock>(
-    tools: &Context<C>,
+    tools: &DaemonContext<C>,
     before: &Watch,
     after: &Watch,
     reason: Option<&str>,
@@ -391,7 +394,11 @@ fn log_reachability<C: Clock>(
 }
 
 /// Says that the store cannot write `what`, which is kept meanwhile.
-pub fn log_write_failed<C: Clock>(tools: &Context<C>, what: &'static str, failure: &StoreError) {
+pub fn log_write_failed<C: Clock>(
+    tools: &DaemonContext<C>,
+    what: &'static str,
+    failure: &StoreError,
+) {
     let now = tools.clock.monotonic();
     if let Some(said) = tools.throttle.record(Key::Writing(what), what, now) {
         warn!(suppressed = said.suppressed(), "{what} are not written yet, and wait: {failure}");
@@ -399,7 +406,7 @@ pub fn log_write_failed<C: Clock>(tools: &Context<C>, what: &'static str, failur
 }
 
 /// Says that the store writes `what` again, if it was said that it could not.
-pub fn log_write_recovered<C: Clock>(tools: &Context<C>, what: &'static str) {
+pub fn log_write_recovered<C: Clock>(tools: &DaemonContext<C>, what: &'static str) {
     let now = tools.clock.monotonic();
     if let Resolution::Logged(said) = tools.throttle.resolve(&Key::Writing(what), now) {
         info!(suppressed = said.suppressed(), "{what} are written again, {said}");

@@ -11,12 +11,12 @@ use crate::domain::time::monotonic::Monotonic;
 /// The moments at which avatars are to be looked at; each avatar has at most one.
 #[derive(Clone, Debug, Default)]
 pub struct Schedule {
-    entries: HashMap<AvatarId, Entry>,
+    entries: HashMap<AvatarId, ScheduleEntry>,
     order: BTreeSet<(Monotonic, AvatarId)>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct ScheduleEntry {
     due_at: Monotonic,
     slack: Duration,
 }
@@ -28,7 +28,7 @@ impl Schedule {
         let due_at = now.plus(wait);
         let slack = (wait / SLACK_DIVISOR).min(SLACK_MAX);
         self.order.insert((due_at, id.clone()));
-        self.entries.insert(id, Entry { due_at, slack });
+        self.entries.insert(id, ScheduleEntry { due_at, slack });
     }
 
     /// Makes the next look come no later than `wait` from `now`.

@@ -447,4 +447,5 @@ const EXPIRED: &str = "expired";
 const POISON: &str = "the program died again and again while sending it";
 
 #[cfg(test)]
+#[path = "delivery_tests.rs"]
 mod tests;

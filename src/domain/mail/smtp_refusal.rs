@@ -11,7 +11,7 @@ use crate::domain::mail::smtp_phrases::{Phrase, mentions};
 
 /// A step of a mail transaction, as far as it matters to what a refusal means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum SmtpStep {
     /// The greeting of the server, and EHLO or HELO.
     Hello,
     /// STARTTLS.
@@ -32,7 +32,7 @@ pub enum Step {
 #[derive(Clone, Copy, Debug)]
 pub struct SmtpRefusal<'a> {
     /// What it answers.
-    pub step: Step,
+    pub step: SmtpStep,
     /// The reply code.
     pub code: u16,
     /// The text behind the code, as it came; the lines of a long one joined by blanks.
@@ -47,7 +47,7 @@ pub struct SmtpRefusal<'a> {
 
 /// What is to be done about a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Classification {
+pub struct RefusalClass {
     /// What it means for the mail.
     pub class: OutcomeClass,
     /// Whom it tells about.
@@ -87,24 +87,29 @@ impl SmtpRefusal<'_> {
     }
 
     /// What it means.
-    pub fn classify(&self) -> Classification {
+    pub fn classify(&self) -> RefusalClass {
         if self.code < 500 {
-            return Classification { class: self.class_for_now(), scope: self.scope_for_now() };
+            return RefusalClass { class: self.class_for_now(), scope: self.scope_for_now() };
         }
         let (class, scope) = match (self.blame(), self.step) {
-            (Blame::Us, Step::Tls | Step::Auth) => (OutcomeClass::Misconfigured, Scope::Channel),
-            (Blame::Us, Step::Hello | Step::Mail) => (OutcomeClass::Misconfigured, Scope::Standing),
-            (Blame::Us, Step::Rcpt | Step::Data | Step::Dot) => {
+            (Blame::Us, SmtpStep::Tls | SmtpStep::Auth) => {
+                (OutcomeClass::Misconfigured, Scope::Channel)
+            }
+            (Blame::Us, SmtpStep::Hello | SmtpStep::Mail) => {
+                (OutcomeClass::Misconfigured, Scope::Standing)
+            }
+            (Blame::Us, SmtpStep::Rcpt | SmtpStep::Data | SmtpStep::Dot) => {
                 (OutcomeClass::Misconfigured, Scope::Recipient)
             }
-            (Blame::UsTemporarily, Step::Hello | Step::Tls | Step::Auth | Step::Mail) => {
-                (OutcomeClass::Throttled, Scope::Standing)
-            }
+            (
+                Blame::UsTemporarily,
+                SmtpStep::Hello | SmtpStep::Tls | SmtpStep::Auth | SmtpStep::Mail,
+            ) => (OutcomeClass::Throttled, Scope::Standing),
             (Blame::UsTemporarily, _) => (OutcomeClass::Throttled, Scope::Recipient),
             (Blame::Unclear, _) => (OutcomeClass::Throttled, Scope::Unclear),
             (Blame::Recipient | Blame::Mail, _) => (OutcomeClass::Rejected, Scope::Recipient),
         };
-        Classification { class, scope }
+        RefusalClass { class, scope }
     }
 
     /// The class of a transient reply (RFC 5321, section 4.2.1: the same may be accepted later).
@@ -124,7 +129,9 @@ impl SmtpRefusal<'_> {
     fn scope_for_now(&self) -> Scope {
         match (self.step, status(self.code, self.text)) {
             (_, _) if self.code == 421 => Scope::Channel,
-            (Step::Rcpt, _) | (Step::Data | Step::Dot, Some((1 | 2, _))) => Scope::Recipient,
+            (SmtpStep::Rcpt, _) | (SmtpStep::Data | SmtpStep::Dot, Some((1 | 2, _))) => {
+                Scope::Recipient
+            }
             _ => Scope::Channel,
         }
     }
@@ -133,11 +140,11 @@ impl SmtpRefusal<'_> {
         let status = status(self.code, self.text);
         let words = self.words();
         match self.step {
-            Step::Hello | Step::Tls | Step::Auth => match words {
+            SmtpStep::Hello | SmtpStep::Tls | SmtpStep::Auth => match words {
                 Some(Phrase::LimitOfOurs | Phrase::OfLimit) => Blame::UsTemporarily,
                 _ => Blame::Us,
             },
-            Step::Mail => match (status.map(|(it, detail)| by_status(it, detail)), words) {
+            SmtpStep::Mail => match (status.map(|(it, detail)| by_status(it, detail)), words) {
                 (Some(Some(Blame::Mail)), _) | (None, Some(Phrase::OfMail)) => Blame::Mail,
                 (Some(Some(Blame::UsTemporarily)), _)
                 | (_, Some(Phrase::LimitOfOurs | Phrase::OfLimit)) => Blame::UsTemporarily,
@@ -147,7 +154,7 @@ impl SmtpRefusal<'_> {
                 (None, None) if self.code == 552 => Blame::Mail,
                 _ => Blame::Us,
             },
-            Step::Rcpt | Step::Data | Step::Dot => match (words, status) {
+            SmtpStep::Rcpt | SmtpStep::Data | SmtpStep::Dot => match (words, status) {
                 _ if matches!(self.code, 530 | 534 | 535 | 538) => Blame::Us,
                 (Some(Phrase::SurelyOfUs), _) => Blame::Us,
                 (Some(Phrase::LimitOfOurs), _) => Blame::UsTemporarily,
@@ -171,9 +178,9 @@ impl SmtpRefusal<'_> {
         // the sender; 552 may be the quota of either.
         match (self.code, self.step) {
             // A user of another server; a domain that takes no mail (RFC 7504).
-            (551 | 556, Step::Rcpt) => Blame::Recipient,
+            (551 | 556, SmtpStep::Rcpt) => Blame::Recipient,
             (500..=504 | 521 | 555, _) => Blame::Unclear,
-            (_, Step::Data | Step::Dot) if is_bare => Blame::Mail,
+            (_, SmtpStep::Data | SmtpStep::Dot) if is_bare => Blame::Mail,
             _ => Blame::Unclear,
         }
     }

@@ -8,7 +8,7 @@ use super::*;
 const SENDER: &str = "watch@example.com";
 const RECIPIENT: &str = "studio@example.net";
 
-fn refusal(step: Step, reply: &str) -> Classification {
+fn refusal(step: SmtpStep, reply: &str) -> RefusalClass {
     let (code, text) = reply.split_at(3);
     let said = SmtpRefusal {
         step,
@@ -21,17 +21,24 @@ fn refusal(step: Step, reply: &str) -> Classification {
     said.classify()
 }
 
-const ALL: [Step; 7] =
-    [Step::Hello, Step::Tls, Step::Auth, Step::Mail, Step::Rcpt, Step::Data, Step::Dot];
+const ALL: [SmtpStep; 7] = [
+    SmtpStep::Hello,
+    SmtpStep::Tls,
+    SmtpStep::Auth,
+    SmtpStep::Mail,
+    SmtpStep::Rcpt,
+    SmtpStep::Data,
+    SmtpStep::Dot,
+];
 /// Where a refusal of us may hide behind a refusal of the recipient or the mail.
-const LATE: [Step; 3] = [Step::Rcpt, Step::Data, Step::Dot];
+const LATE: [SmtpStep; 3] = [SmtpStep::Rcpt, SmtpStep::Data, SmtpStep::Dot];
 
-fn check(steps: &[Step], replies: &[&str], class: OutcomeClass, scope: Scope) {
+fn check(steps: &[SmtpStep], replies: &[&str], class: OutcomeClass, scope: Scope) {
     for &step in steps {
         for reply in replies {
             assert_eq!(
                 refusal(step, reply),
-                Classification { class, scope },
+                RefusalClass { class, scope },
                 "`{reply}` at {step:?}"
             );
         }
@@ -132,8 +139,8 @@ fn a_refusal_of_us_waits_wherever_it_is_said() {
     for &step in &LATE {
         check(&[step], OF_US, OutcomeClass::Misconfigured, Scope::Recipient);
     }
-    check(&[Step::Hello, Step::Mail], OF_US, OutcomeClass::Misconfigured, Scope::Standing);
-    check(&[Step::Auth, Step::Tls], OF_US, OutcomeClass::Misconfigured, Scope::Channel);
+    check(&[SmtpStep::Hello, SmtpStep::Mail], OF_US, OutcomeClass::Misconfigured, Scope::Standing);
+    check(&[SmtpStep::Auth, SmtpStep::Tls], OF_US, OutcomeClass::Misconfigured, Scope::Channel);
 }
 
 #[test]
@@ -160,11 +167,16 @@ fn a_limit_of_ours_is_waited_for_whatever_the_first_digit() {
         "550 5.2.2 your account is full",
     ];
     check(&LATE, &limits, OutcomeClass::Throttled, Scope::Recipient);
-    check(&[Step::Mail], &limits, OutcomeClass::Throttled, Scope::Standing);
-    check(&[Step::Hello], &["554 Too many connections"], OutcomeClass::Throttled, Scope::Standing);
+    check(&[SmtpStep::Mail], &limits, OutcomeClass::Throttled, Scope::Standing);
+    check(
+        &[SmtpStep::Hello],
+        &["554 Too many connections"],
+        OutcomeClass::Throttled,
+        Scope::Standing,
+    );
     // Amazon SES: no enhanced code, and no RFC 5321 code of a limit.
     let ses = ["454 Throttling failure: Maximum sending rate exceeded."];
-    check(&[Step::Mail, Step::Dot], &ses, OutcomeClass::Throttled, Scope::Channel);
+    check(&[SmtpStep::Mail, SmtpStep::Dot], &ses, OutcomeClass::Throttled, Scope::Channel);
 }
 
 #[test]
@@ -199,8 +211,8 @@ fn a_refusal_of_this_recipient_is_final_for_it_alone() {
         "524 5.2.4 Mailing list expansion problem: <studio@example.net>",
         "550 account of <studio@example.net> disabled",
     ];
-    check(&[Step::Rcpt], &replies, OutcomeClass::Rejected, Scope::Recipient);
-    check(&[Step::Dot], &replies[2..14], OutcomeClass::Rejected, Scope::Recipient);
+    check(&[SmtpStep::Rcpt], &replies, OutcomeClass::Rejected, Scope::Recipient);
+    check(&[SmtpStep::Dot], &replies[2..14], OutcomeClass::Rejected, Scope::Recipient);
 }
 
 #[test]
@@ -218,9 +230,9 @@ fn a_refusal_of_this_mail_is_final_for_it_alone() {
     ];
     check(&LATE, &replies, OutcomeClass::Rejected, Scope::Recipient);
     let sizes = ["552 5.3.4 Message size exceeds fixed limit", "552 Message too big", "552"];
-    check(&[Step::Mail], &sizes, OutcomeClass::Rejected, Scope::Recipient);
+    check(&[SmtpStep::Mail], &sizes, OutcomeClass::Rejected, Scope::Recipient);
     check(
-        &[Step::Data, Step::Dot],
+        &[SmtpStep::Data, SmtpStep::Dot],
         &["550", "552", "554"],
         OutcomeClass::Rejected,
         Scope::Recipient,
@@ -263,23 +275,28 @@ fn what_may_be_meant_for_us_for_the_recipient_or_for_the_mail_waits() {
         "554 no",
     ];
     check(&LATE, &replies, OutcomeClass::Throttled, Scope::Unclear);
-    check(&[Step::Rcpt], &["550", "552", "553", "554"], OutcomeClass::Throttled, Scope::Unclear);
+    check(
+        &[SmtpStep::Rcpt],
+        &["550", "552", "553", "554"],
+        OutcomeClass::Throttled,
+        Scope::Unclear,
+    );
 }
 
 #[test]
 fn a_transient_reply_is_never_final_and_says_whom_to_leave_alone() {
     check(&ALL, &["421 4.7.0 Try again later", "421"], OutcomeClass::Throttled, Scope::Channel);
     let greylisted = ["451 4.7.1 greylisted", "450 4.2.0 Greylisted", "452 4.2.2 Mailbox full"];
-    check(&[Step::Rcpt], &greylisted, OutcomeClass::Throttled, Scope::Recipient);
-    check(&[Step::Dot], &greylisted[1..], OutcomeClass::Throttled, Scope::Recipient);
+    check(&[SmtpStep::Rcpt], &greylisted, OutcomeClass::Throttled, Scope::Recipient);
+    check(&[SmtpStep::Dot], &greylisted[1..], OutcomeClass::Throttled, Scope::Recipient);
     let full = ["452 4.3.1 Insufficient system storage", "451"];
-    check(&[Step::Mail, Step::Dot], &full, OutcomeClass::Throttled, Scope::Channel);
+    check(&[SmtpStep::Mail, SmtpStep::Dot], &full, OutcomeClass::Throttled, Scope::Channel);
     // The first digit outweighs the words: Postfix says so for what it could not look up.
     let unknown = ["450 4.1.8 <watch@example.com>: Sender address rejected: Domain not found"];
-    check(&[Step::Rcpt], &unknown, OutcomeClass::Throttled, Scope::Recipient);
-    check(&[Step::Rcpt], &["471 later"], OutcomeClass::Retryable, Scope::Recipient);
-    check(&[Step::Auth], &["454 4.7.0 later"], OutcomeClass::Throttled, Scope::Channel);
-    check(&[Step::Auth], &["454 4.3.0 later"], OutcomeClass::Retryable, Scope::Channel);
+    check(&[SmtpStep::Rcpt], &unknown, OutcomeClass::Throttled, Scope::Recipient);
+    check(&[SmtpStep::Rcpt], &["471 later"], OutcomeClass::Retryable, Scope::Recipient);
+    check(&[SmtpStep::Auth], &["454 4.7.0 later"], OutcomeClass::Throttled, Scope::Channel);
+    check(&[SmtpStep::Auth], &["454 4.3.0 later"], OutcomeClass::Retryable, Scope::Channel);
 }
 
 #[test]
@@ -306,10 +323,10 @@ proptest! {
             recipient: RECIPIENT,
             hello_name: "watch.example.com",
         };
-        let Classification { class, scope } = said.classify();
+        let RefusalClass { class, scope } = said.classify();
         prop_assert!(code >= 500 || class != OutcomeClass::Rejected);
         prop_assert!(code >= 500 || class != OutcomeClass::Misconfigured);
-        if matches!(said.step, Step::Hello | Step::Tls | Step::Auth) {
+        if matches!(said.step, SmtpStep::Hello | SmtpStep::Tls | SmtpStep::Auth) {
             prop_assert!(class != OutcomeClass::Rejected && scope != Scope::Recipient);
         }
     }
@@ -328,7 +345,7 @@ proptest! {
             recipient: &recipient,
             hello_name,
         };
-        let expected = if ALL[step] == Step::Mail {
+        let expected = if ALL[step] == SmtpStep::Mail {
             OutcomeClass::Misconfigured
         } else {
             OutcomeClass::Rejected

@@ -113,18 +113,18 @@ impl AccountConnectivity {
     }
 
     /// What is to be told at `moment`. `refused` is whether the key is known to be refused: then
-    /// there is nothing to wait for; else it must have been dark for `blind_after`.
+    /// there is nothing to wait for; else it must have been dark for `unavailable_after`.
     pub fn evaluate(
         &self,
         moment: Monotonic,
         refused: bool,
-        blind_after: Duration,
+        unavailable_after: Duration,
     ) -> Option<ConnectivityChange> {
         match (&self.reported, &self.failing) {
             (Some(told), None) if self.last_success_at.is_some() => {
                 Some(ConnectivityChange::Restored(told.clone()))
             }
-            (None, Some(dark)) if refused || moment.since(dark.started_at) >= blind_after => {
+            (None, Some(dark)) if refused || moment.since(dark.started_at) >= unavailable_after => {
                 Some(ConnectivityChange::Lost(dark.outage.clone()))
             }
             (Some(_) | None, _) => None,
@@ -132,9 +132,9 @@ impl AccountConnectivity {
     }
 
     /// When to judge again, if nothing is observed meanwhile.
-    pub fn evaluate_at(&self, blind_after: Duration) -> Option<Monotonic> {
+    pub fn evaluate_at(&self, unavailable_after: Duration) -> Option<Monotonic> {
         let dark = self.failing.as_ref().filter(|_| self.reported.is_none())?;
-        Some(dark.started_at.plus(blind_after))
+        Some(dark.started_at.plus(unavailable_after))
     }
 
     /// Notes that it was told.
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_blind_after_the_limit_and_that_is_told_once_at_each_end() {
+    fn it_is_unavailable_after_the_limit_and_that_is_told_once_at_each_end() {
         let mut vision = AccountConnectivity::default();
         note(&mut vision, &failed(), 10);
         note(&mut vision, &failed(), 500);

@@ -1,5 +1,5 @@
-//! Polling, decided: what an observation means for an avatar, its account and its conditions, and when
-//! to poll next. How a poll is sent belongs to `argil`, when it runs to `daemon::poller`.
+//! Polling, decided: what an observation means for an avatar, its account and its conditions, and
+//! when to poll next. How a poll is sent belongs to `argil`, when it runs to `daemon::poller`.
 
 pub mod watch;
 pub mod observation;

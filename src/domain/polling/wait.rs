@@ -14,7 +14,7 @@ use crate::domain::time::timestamp::Timestamp;
 
 /// A wait for one avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vigil {
+pub struct AvatarWait {
     watch: Watch,
     earlier: Option<LastObserved>,
     forbidden: u32,
@@ -22,7 +22,7 @@ pub struct Vigil {
 
 /// What ends a vigil.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum WaitOutcome {
     /// It was seen settled: idle, failed or refused.
     Settled(Status),
     /// There is no such avatar; with what the API said.
@@ -31,7 +31,7 @@ pub enum Verdict {
     KeyRejected(String),
 }
 
-impl Vigil {
+impl AvatarWait {
     /// A vigil over an avatar of which others know that much. What they saw is no sight of ours;
     /// it only tells since when the avatar has been so, once it is seen so here.
     pub fn new(known: Watch) -> Self {
@@ -54,7 +54,7 @@ impl Vigil {
         now: Timestamp,
         policy: &Policy<'_>,
         roll: RandomBits,
-    ) -> Result<Verdict, Duration> {
+    ) -> Result<WaitOutcome, Duration> {
         let rejected = self.rejects(&seen);
         let missing = match &seen {
             Observation::Missing { reason } => Some(reason.clone()),
@@ -63,22 +63,22 @@ impl Vigil {
         let Decision { watch, next_poll_in, .. } =
             self.watch.clone().observe(seen, now, policy, roll);
         self.watch = watch;
-        self.recall();
+        self.restore_since();
         if let Some(reason) = rejected {
-            return Ok(Verdict::KeyRejected(reason));
+            return Ok(WaitOutcome::KeyRejected(reason));
         }
         match (missing, &self.watch.observed) {
             (Some(reason), _) if self.watch.streak.missing >= CONFIRMED_AFTER => {
-                Ok(Verdict::Missing(reason))
+                Ok(WaitOutcome::Missing(reason))
             }
             (None, Some(sight)) if self.watch.streak.polls == 0 && sight.status.is_settled() => {
-                Ok(Verdict::Settled(sight.status.clone()))
+                Ok(WaitOutcome::Settled(sight.status.clone()))
             }
             (Some(_) | None, _) => Err(next_poll_in.unwrap_or(policy.intervals.missing)),
         }
     }
 
-    fn recall(&mut self) {
+    fn restore_since(&mut self) {
         if let Some(sight) = &mut self.watch.observed
             && let Some(earlier) = self.earlier.take()
             && sight.status == earlier.status
@@ -149,7 +149,7 @@ mod tests {
     }
 
     /// What the last of these observations decides; none of those before it decides anything.
-    fn verdict(observations: impl IntoIterator<Item = Observation>) -> Option<Verdict> {
+    fn verdict(observations: impl IntoIterator<Item = Observation>) -> Option<WaitOutcome> {
         let seconds = Duration::from_secs;
         let cadence = PollIntervals {
             training: TrainingInterval {
@@ -166,7 +166,7 @@ mod tests {
         };
         let account = AccountName::default();
         let policy = Policy::new(&cadence, &account, Timestamp::from_millis(0));
-        let mut vigil = Vigil::new(Watch::new(AvatarId::parse("a1").unwrap()));
+        let mut vigil = AvatarWait::new(Watch::new(AvatarId::parse("a1").unwrap()));
         let (mut now, mut last) = (Timestamp::from_millis(0), None);
         for seen in observations {
             assert_eq!(last, None, "decided too early");
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn only_a_settled_status_settles() {
         for status in ["IDLE", "TRAINING_FAILED", "REFUSED"] {
-            let settled = Some(Verdict::Settled(Status::from_name(status)));
+            let settled = Some(WaitOutcome::Settled(Status::from_name(status)));
             assert_eq!(verdict([seen(status)]), settled);
             let long_way = [seen("NOT_TRAINED"), seen("TRAINING"), failed(), seen(status)];
             assert_eq!(verdict(long_way), settled);
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn an_avatar_is_missing_after_three_looks_that_say_so() {
-        let gone = Some(Verdict::Missing("404".to_owned()));
+        let gone = Some(WaitOutcome::Missing("404".to_owned()));
         assert_eq!(verdict([missing(), missing()]), None);
         assert_eq!(verdict([missing(), missing(), missing()]), gone);
         assert_eq!(verdict([missing(), missing(), seen("TRAINING"), missing()]), None);
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_key_is_rejected_at_once_or_with_the_second_forbidden_look() {
-        let rejected = Some(Verdict::KeyRejected("no".to_owned()));
+        let rejected = Some(WaitOutcome::KeyRejected("no".to_owned()));
         assert_eq!(verdict([denied(Denial::Key)]), rejected);
         assert_eq!(verdict([denied(Denial::Avatar)]), None);
         assert_eq!(verdict([denied(Denial::Avatar), denied(Denial::Avatar)]), rejected);

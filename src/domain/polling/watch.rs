@@ -163,7 +163,7 @@ impl Watch {
         policy: &Policy<'_>,
         roll: RandomBits,
     ) -> Decision {
-        let pass = Context { now, policy, roll };
+        let pass = ObservationContext { now, policy, roll };
         let cadence = policy.intervals;
         match seen {
             Observation::Seen(avatar) => self.on_seen(*avatar, &pass),
@@ -204,8 +204,8 @@ impl Watch {
         }
     }
 
-    fn on_seen(mut self, avatar: Avatar, pass: &Context<'_>) -> Decision {
-        let Context { now, policy, .. } = *pass;
+    fn on_seen(mut self, avatar: Avatar, pass: &ObservationContext<'_>) -> Decision {
+        let ObservationContext { now, policy, .. } = *pass;
         let transition = self.transition_to(&avatar, pass);
         let renamed = avatar.name.is_some() && avatar.name != self.name;
         let remodelled = avatar.model.is_some() && avatar.model != self.model;
@@ -268,7 +268,7 @@ impl Watch {
     }
 
     /// How long to wait after that sight.
-    fn next_delay(&self, sight: &LastObserved, pass: &Context<'_>) -> Option<Duration> {
+    fn next_delay(&self, sight: &LastObserved, pass: &ObservationContext<'_>) -> Option<Duration> {
         let Policy { intervals: cadence, forecast, .. } = pass.policy;
         let training_since = self.open_since(sight);
         let age = pass.now.since(training_since.unwrap_or(sight.since));
@@ -293,7 +293,7 @@ impl Watch {
         }
     }
 
-    fn transition_to(&self, avatar: &Avatar, pass: &Context<'_>) -> Option<Transition> {
+    fn transition_to(&self, avatar: &Avatar, pass: &ObservationContext<'_>) -> Option<Transition> {
         let previous = match (&self.observed, pass.policy.origin) {
             (Some(sight), _) if sight.status == avatar.status => return None,
             (Some(sight), _) => {
@@ -342,7 +342,7 @@ impl Watch {
         kind: FailureKind,
         looks: u32,
         reason: String,
-        pass: &Context<'_>,
+        pass: &ObservationContext<'_>,
     ) -> Decision {
         self.streak = self.streak.and(kind, pass.now);
         let same = self.failure.as_ref().is_some_and(|trouble| trouble.kind == kind);
@@ -370,7 +370,7 @@ impl Watch {
             next_poll_in: None,
         }
     }
-    fn condition(&self, turn: ConditionChange, pass: &Context<'_>) -> Event {
+    fn condition(&self, turn: ConditionChange, pass: &ObservationContext<'_>) -> Event {
         let ConditionChange { kind, phase, started_at: since, reason } = turn;
         let ends = u64::from(phase == Phase::Resolved);
         let about = ConditionSubject::Avatar {
@@ -394,7 +394,7 @@ impl Watch {
 }
 
 impl Decision {
-    fn after_backoff(self, pass: &Context<'_>, floor: Duration) -> Self {
+    fn after_backoff(self, pass: &ObservationContext<'_>, floor: Duration) -> Self {
         let wait =
             pass.policy.intervals.backoff.delay(self.watch.streak.polls, pass.roll).max(floor);
         Self { next_poll_in: Some(wait), ..self }
@@ -402,7 +402,7 @@ impl Decision {
 }
 
 /// One pass over one watch: one `now`, one policy, one roll.
-struct Context<'a> {
+struct ObservationContext<'a> {
     now: Timestamp,
     policy: &'a Policy<'a>,
     roll: RandomBits,

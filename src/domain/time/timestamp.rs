@@ -1,7 +1,7 @@
 //! A moment of wall-clock time, in whole milliseconds since 1970, as rows and bodies show it.
 //!
-//! For people and records only: waits are counted on [`Moment`](crate::domain::time::monotonic::Moment),
-//! which no clock correction can move. Never reads a clock.
+//! For people and records only: delays are counted on
+//! [`Monotonic`](crate::domain::time::monotonic::Monotonic), which no clock correction can move. Never reads a clock.
 
 use std::fmt;
 use std::time::Duration;

@@ -8,7 +8,7 @@ use crate::domain::delivery::dead_letter::DeadLetter;
 use crate::domain::delivery::recipient_health::masked;
 use crate::domain::event::{Event, EventKind};
 use crate::notify::content::{
-    BAD, Content, Field, GOOD, NAME_CHARS_MAX, NEUTRAL, display_name, format_time,
+    BAD, Content, ContentField, GOOD, NAME_CHARS_MAX, NEUTRAL, display_name, format_time,
 };
 use crate::text::sanitize::sanitize_line;
 
@@ -17,7 +17,7 @@ pub(in crate::notify) fn condition(event: &Event, condition: &Condition) -> Cont
     let words = words(event.kind, condition);
     let (about, mut facts) = facts(&condition.subject);
     if let Some(reason) = &condition.reason {
-        facts.push(Field { name: "Reason", value: sanitize_line(reason, REASON_CHARS_MAX) });
+        facts.push(ContentField { name: "Reason", value: sanitize_line(reason, REASON_CHARS_MAX) });
     }
     let (since, now) = (format_time(condition.started_at), format_time(event.occurred_at));
     let (window, color) = match condition.phase {
@@ -41,14 +41,17 @@ pub(in crate::notify) fn condition(event: &Event, condition: &Condition) -> Cont
 pub(in crate::notify) fn dead_letter(event: &Event, letter: &DeadLetter) -> Content {
     let about = channel_name(&letter.channel);
     let mut facts = vec![
-        Field { name: "Delivery", value: letter.delivery.to_string() },
-        Field { name: "What it told", value: sanitize_line(&letter.kind, NAME_CHARS_MAX) },
+        ContentField { name: "Delivery", value: letter.delivery.to_string() },
+        ContentField { name: "What it told", value: sanitize_line(&letter.kind, NAME_CHARS_MAX) },
     ];
     if let Some(id) = &letter.avatar_id {
-        facts.push(Field { name: "Avatar id", value: sanitize_line(id, NAME_CHARS_MAX) });
+        facts.push(ContentField { name: "Avatar id", value: sanitize_line(id, NAME_CHARS_MAX) });
     }
-    facts.push(Field { name: "Tries", value: letter.attempts.to_string() });
-    facts.push(Field { name: "Reason", value: sanitize_line(&letter.reason, REASON_CHARS_MAX) });
+    facts.push(ContentField { name: "Tries", value: letter.attempts.to_string() });
+    facts.push(ContentField {
+        name: "Reason",
+        value: sanitize_line(&letter.reason, REASON_CHARS_MAX),
+    });
     Content {
         subject: format!("{about}: a message was given up"),
         headline: "Given up: a message did not reach its channel".to_owned(),
@@ -78,27 +81,27 @@ pub(in crate::notify) fn test(event: &Event, channel: &ChannelName) -> Content {
 }
 
 /// Whose it is, and what else is known of that.
-fn facts(about: &ConditionSubject) -> (String, Vec<Field>) {
+fn facts(about: &ConditionSubject) -> (String, Vec<ContentField>) {
     match about {
         ConditionSubject::Avatar { id, name, account, status } => {
             let mut facts = vec![
-                Field { name: "Avatar id", value: id.to_string() },
-                Field { name: "Account", value: account.to_string() },
+                ContentField { name: "Avatar id", value: id.to_string() },
+                ContentField { name: "Account", value: account.to_string() },
             ];
             let seen = status.as_ref().map(Status::display);
             let seen = seen.map(|status| sanitize_line(&status, NAME_CHARS_MAX));
             let value = seen.unwrap_or_else(|| "never".to_owned());
-            facts.push(Field { name: "Last seen as", value });
+            facts.push(ContentField { name: "Last seen as", value });
             (display_name(id, name.as_deref()), facts)
         }
         ConditionSubject::Account { name, cause } => {
             let value = cause.name().replace('_', " ");
-            (account_name(name), vec![Field { name: "Cause", value }])
+            (account_name(name), vec![ContentField { name: "Cause", value }])
         }
         ConditionSubject::Config => ("config".to_owned(), Vec::new()),
         ConditionSubject::Channel { name, recipient: None } => (channel_name(name), Vec::new()),
         ConditionSubject::Channel { name, recipient: Some(to) } => {
-            let fact = Field { name: "Recipient", value: masked(to) };
+            let fact = ContentField { name: "Recipient", value: masked(to) };
             (channel_name(name), vec![fact])
         }
     }

@@ -19,7 +19,7 @@ pub(in crate::notify) struct Content {
     pub(in crate::notify) subject: String,
     pub(in crate::notify) headline: String,
     pub(in crate::notify) subject_name: String,
-    pub(in crate::notify) fields: Vec<Field>,
+    pub(in crate::notify) fields: Vec<ContentField>,
     pub(in crate::notify) meaning: String,
     pub(in crate::notify) window: Vec<String>,
     pub(in crate::notify) status: String,
@@ -29,7 +29,7 @@ pub(in crate::notify) struct Content {
 
 /// A line of the small table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::notify) struct Field {
+pub(in crate::notify) struct ContentField {
     pub(in crate::notify) name: &'static str,
     pub(in crate::notify) value: String,
 }

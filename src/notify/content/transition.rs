@@ -7,7 +7,7 @@ use crate::domain::avatar::transition::{Earlier, Previous, Transition};
 use crate::domain::event::Event;
 use crate::domain::time::humanize::humanize;
 use crate::notify::content::{
-    BAD, Content, Field, GOOD, NAME_CHARS_MAX, NEUTRAL, display_name, format_time,
+    BAD, Content, ContentField, GOOD, NAME_CHARS_MAX, NEUTRAL, display_name, format_time,
 };
 use crate::text::sanitize::sanitize_line;
 
@@ -24,18 +24,19 @@ pub(in crate::notify) fn render(
     let end = StatusText::of(&transition.status, &status);
     let previous =
         transition.previous.status().map(|before| sanitize_line(before.name(), NAME_CHARS_MAX));
-    let took = training.map(|training| Field { name: "Training took", value: duration(training) });
-    let mut facts: Vec<Field> = took.into_iter().collect();
-    facts.push(Field { name: "Avatar id", value: id.to_owned() });
+    let took =
+        training.map(|training| ContentField { name: "Training took", value: duration(training) });
+    let mut facts: Vec<ContentField> = took.into_iter().collect();
+    facts.push(ContentField { name: "Avatar id", value: id.to_owned() });
     let change =
         previous.map_or_else(|| status.clone(), |before| format!("from {before} to {status}"));
-    facts.push(Field { name: "Status", value: change });
+    facts.push(ContentField { name: "Status", value: change });
     if let Some(model) = &avatar.model {
-        facts.push(Field { name: "Model", value: sanitize_line(model, NAME_CHARS_MAX) });
+        facts.push(ContentField { name: "Model", value: sanitize_line(model, NAME_CHARS_MAX) });
     }
     if let Some(at) = &transition.upstream_updated_at {
         let value = sanitize_line(at, NAME_CHARS_MAX);
-        facts.push(Field { name: "Argil's updatedAt", value });
+        facts.push(ContentField { name: "Argil's updatedAt", value });
     }
     Content {
         subject: format!("{name}: {}", end.word),

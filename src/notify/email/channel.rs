@@ -16,7 +16,7 @@ use crate::notify::email::config::{Bounces, EmailSpec, SmtpSpec, TransportConfig
 use crate::notify::email::file_transport::FileTransport;
 use crate::notify::email::message::{CONTENT_TYPE, MessageHeaders};
 use crate::notify::email::sendmail::Sendmail;
-use crate::notify::email::smtp::error::{self, Phase};
+use crate::notify::email::smtp::error::{self, SmtpPhase};
 use crate::notify::email::smtp::extensions::Extensions;
 use crate::notify::email::smtp::session::{Server, Transaction};
 use crate::notify::email::smtp::tls::Tls;
@@ -129,7 +129,7 @@ impl Email {
         let ours = [Some(from), style.reply_to.as_ref(), self.bounces.as_ref()];
         let host = &server.host;
         if ours.into_iter().flatten().any(MailAddress::needs_smtputf8) {
-            return Some(error::unsupported(host, Phase::Mail, error::NO_SMTPUTF8_FOR_US));
+            return Some(error::unsupported(host, SmtpPhase::Mail, error::NO_SMTPUTF8_FOR_US));
         }
         let shut_out = self.to.iter().filter(|to| to.needs_smtputf8());
         let shut_out: Vec<String> = shut_out.map(|to| format!("`{to}`")).collect();
@@ -138,7 +138,7 @@ impl Email {
             let text = format!(
                 "`{host}` does not offer SMTPUTF8 with 8BITMIME, so it takes no mail to {who}"
             );
-            transport_error::failed_outcome(OutcomeClass::Rejected, Phase::Rcpt.name(), text)
+            transport_error::failed_outcome(OutcomeClass::Rejected, SmtpPhase::Rcpt.name(), text)
         })
     }
 

@@ -22,7 +22,7 @@ pub(super) struct FileTransport {
 
 /// What stands beside a mail: the envelope that a server would have got.
 #[derive(Serialize)]
-struct Envelope<'a> {
+struct EnvelopeFile<'a> {
     from: &'a str,
     to: &'a str,
     event: &'a str,
@@ -41,7 +41,7 @@ impl FileTransport {
 
     /// Writes the envelope, and then the mail. Without a sender, bounces go nowhere.
     pub(super) async fn deliver(&self, from: Option<String>, parcel: &OutboundMessage) -> Outcome {
-        let envelope = Envelope {
+        let envelope = EnvelopeFile {
             from: from.as_deref().unwrap_or_default(),
             to: &parcel.recipient,
             event: parcel.event_id.as_str(),

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use crate::domain::delivery::{Outcome, OutcomeClass, Scope};
 use crate::domain::mail::address::MailAddress;
-use crate::domain::mail::smtp_refusal::Classification;
+use crate::domain::mail::smtp_refusal::RefusalClass;
 use crate::notify::email::config::SendmailSpec;
-use crate::notify::email::smtp::error::{Envelope, Phase};
+use crate::notify::email::smtp::error::{SmtpEnvelope, SmtpPhase};
 use crate::notify::excerpt;
 use crate::notify::subprocess::{self, ExitReason, ProcessOutput};
 use crate::notify::transport_error::failed_outcome;
@@ -55,7 +55,8 @@ impl Sendmail {
                 secret_of(argument).filter(|_| number > 1 || argument.starts_with('-'))
             });
         let hidden: Vec<String> = [to.clone()].into_iter().chain(arguments).collect();
-        let known = Envelope { sender: sender.to_owned(), recipient: to, ..Envelope::default() };
+        let known =
+            SmtpEnvelope { sender: sender.to_owned(), recipient: to, ..SmtpEnvelope::default() };
         self.classify(&ran, &known, &hidden)
     }
 
@@ -78,7 +79,7 @@ impl Sendmail {
         self.spec.program.name()
     }
 
-    fn classify(&self, ran: &ProcessOutput, known: &Envelope, hidden: &[String]) -> Outcome {
+    fn classify(&self, ran: &ProcessOutput, known: &SmtpEnvelope, hidden: &[String]) -> Outcome {
         let name = self.name();
         let complaint = String::from_utf8_lossy(&ran.stderr);
         let snippet = excerpt::redacted_excerpt(&ran.stderr, hidden);
@@ -160,25 +161,25 @@ pub(super) fn start_class(error: &io::Error) -> OutcomeClass {
 }
 
 /// What an exit status and the complaint with it mean.
-fn ruling(code: i32, complaint: &str, known: &Envelope) -> Classification {
+fn ruling(code: i32, complaint: &str, known: &SmtpEnvelope) -> RefusalClass {
     let said = complaint.to_lowercase();
     if said.contains("bad recipient") {
         // busybox exits with 0 even so, and does not say what it was told.
-        return Classification { class: OutcomeClass::Throttled, scope: Scope::Unclear };
+        return RefusalClass { class: OutcomeClass::Throttled, scope: Scope::Unclear };
     }
     match (code, reply_in(complaint)) {
-        (0, _) => Classification { class: OutcomeClass::Delivered, scope: Scope::Channel },
+        (0, _) => RefusalClass { class: OutcomeClass::Delivered, scope: Scope::Channel },
         (_, Some(Quoted { phase, code, text })) => known.ruling(phase, code, &text),
         // Postfix, for one, exits with 75 then.
         (_, None) if USAGE_WORDS.iter().any(|words| said.contains(words)) => {
-            Classification { class: OutcomeClass::Misconfigured, scope: Scope::Channel }
+            RefusalClass { class: OutcomeClass::Misconfigured, scope: Scope::Channel }
         }
         (code, None) => ruling_of_status(code),
     }
 }
 
 /// What an exit status means by itself (`sysexits.h`; 126 and 127 are those of shells).
-const fn ruling_of_status(code: i32) -> Classification {
+const fn ruling_of_status(code: i32) -> RefusalClass {
     let (class, scope) = match code {
         DATA_ERR | NO_USER => (OutcomeClass::Rejected, Scope::Recipient),
         // Of the recipient's domain, or of the server that it hands mails to.
@@ -188,12 +189,12 @@ const fn ruling_of_status(code: i32) -> Classification {
         }
         _ => (OutcomeClass::Retryable, Scope::Channel),
     };
-    Classification { class, scope }
+    RefusalClass { class, scope }
 }
 
 /// The reply of a mail server, as a program quotes it.
 struct Quoted {
-    phase: Phase,
+    phase: SmtpPhase,
     code: u16,
     text: String,
 }
@@ -220,13 +221,13 @@ fn reply_in(complaint: &str) -> Option<Quoted> {
         lines.iter().filter(|line| line.0 == code).map(|(_, text)| text.as_str()).collect();
     let said = complaint.to_lowercase();
     let phase = if said.contains("envelope from address") || said.contains("mail from:<") {
-        Phase::Mail
+        SmtpPhase::Mail
     } else if said.contains("recipient address") || said.contains("rcpt to") {
-        Phase::Rcpt
+        SmtpPhase::Rcpt
     } else if said.contains("authenticat") {
-        Phase::Auth
+        SmtpPhase::Auth
     } else {
-        Phase::Dot
+        SmtpPhase::Dot
     };
     Some(Quoted { phase, code, text: texts.join(" ") })
 }
@@ -292,12 +293,12 @@ mod tests {
     use super::*;
 
     fn ruled(code: i32, complaint: &str) -> (OutcomeClass, Scope) {
-        let known = Envelope {
+        let known = SmtpEnvelope {
             sender: "a@example.com".to_owned(),
             recipient: "to@example.com".to_owned(),
-            ..Envelope::default()
+            ..SmtpEnvelope::default()
         };
-        let Classification { class, scope } = ruling(code, complaint, &known);
+        let RefusalClass { class, scope } = ruling(code, complaint, &known);
         (class, scope)
     }
 

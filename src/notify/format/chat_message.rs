@@ -3,7 +3,7 @@
 use crate::domain::avatar::status::Status;
 use crate::domain::condition::{ConditionSubject, Phase};
 use crate::domain::event::{Event, Subject};
-use crate::notify::content::Field;
+use crate::notify::content::ContentField;
 use crate::notify::content::render;
 use crate::text::sanitize::sanitize_line;
 
@@ -11,13 +11,13 @@ use crate::text::sanitize::sanitize_line;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ChatMessage {
     /// How it is meant.
-    pub(super) tone: Severity,
+    pub(super) tone: ChatSeverity,
     /// The outcome.
     pub(super) headline: String,
     /// Whose it is; foreign text.
     pub(super) subject_name: String,
     /// What else is known; the values are foreign text.
-    pub(super) fields: Vec<Field>,
+    pub(super) fields: Vec<ContentField>,
     /// What it means and what to do.
     pub(super) meaning: String,
     /// When it happened.
@@ -30,7 +30,7 @@ pub(super) struct ChatMessage {
 
 /// How a note is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Severity {
+pub(super) enum ChatSeverity {
     /// Something can be used, or is over.
     Good,
     /// Somebody should look.
@@ -45,7 +45,7 @@ impl ChatMessage {
         let letter = render::letter(event);
         let short = end(event.id.as_str());
         Self {
-            tone: Severity::of(&event.subject),
+            tone: ChatSeverity::of(&event.subject),
             headline: letter.headline,
             subject_name: letter.subject_name,
             fields: letter.fields,
@@ -63,7 +63,7 @@ impl ChatMessage {
     }
 }
 
-impl Severity {
+impl ChatSeverity {
     fn of(subject: &Subject) -> Self {
         match subject {
             Subject::Transition { transition, .. } => match transition.status {

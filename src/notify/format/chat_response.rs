@@ -8,14 +8,14 @@ use crate::domain::delivery::OutcomeClass;
 use crate::domain::delivery::channel::Accepts;
 use crate::domain::time::timestamp::Timestamp;
 use crate::notify::webhook::response::{Classification, HttpResponse};
-use crate::notify::webhook::verdict::Verdict;
+use crate::notify::webhook::verdict::BodyMeaning;
 
 /// How one chat answers.
 pub(super) struct ChatRules {
     /// Whether the body of a 2xx is its yes; the status comes with it.
-    pub(super) is_yes: fn(u16, &Verdict) -> bool,
+    pub(super) is_yes: fn(u16, &BodyMeaning) -> bool,
     /// What any other answer means, beyond what its status says.
-    pub(super) other: fn(&HttpResponse, &Verdict, Classification) -> Classification,
+    pub(super) other: fn(&HttpResponse, &BodyMeaning, Classification) -> Classification,
 }
 
 /// What an answer of that chat means.
@@ -26,7 +26,7 @@ pub(super) fn classify(
     now: Timestamp,
 ) -> Classification {
     let general = answer.classify(now);
-    let said = Verdict::of(answer);
+    let said = BodyMeaning::of(answer);
     if general.class != OutcomeClass::Delivered {
         return (manner.other)(answer, &said, general);
     }
@@ -42,19 +42,19 @@ pub(super) fn classify(
             let meaning = (manner.other)(&heard, &said, general);
             Classification { remark: meaning.remark.or(Some(FAILED)), ..meaning }
         }
-        None if said.refuses() => {
+        None if said.is_failure() => {
             (manner.other)(answer, &said, of(OutcomeClass::Retryable, FAILED))
         }
-        None if said == Verdict::Page => of(OutcomeClass::Retryable, PAGE),
-        None if said == Verdict::Unreadable => of(OutcomeClass::Ambiguous, UNREADABLE),
+        None if said == BodyMeaning::Page => of(OutcomeClass::Retryable, PAGE),
+        None if said == BodyMeaning::Unreadable => of(OutcomeClass::Ambiguous, UNREADABLE),
         None => of(OutcomeClass::Ambiguous, UNCLEAR),
     }
 }
 
 /// Whether an empty answer says yes by its status alone: a page or a gateway answers 200 to
 /// anything, but not one of these.
-pub(super) fn is_empty_success(status: u16, said: &Verdict) -> bool {
-    *said == Verdict::Nothing && matches!(status, 201 | 202 | 204)
+pub(super) fn is_empty_success(status: u16, said: &BodyMeaning) -> bool {
+    *said == BodyMeaning::Nothing && matches!(status, 201 | 202 | 204)
 }
 
 const FAILED: &str = "it says that it failed";

@@ -9,7 +9,7 @@ use crate::notify::format::standard::{self, Data};
 
 /// The body about that event from that source, the same bytes every time.
 pub(super) fn render(event: &Event, source: &str) -> Vec<u8> {
-    let envelope = Envelope {
+    let envelope = CloudEvent {
         specversion: "1.0",
         id: event.id.as_str(),
         source,
@@ -28,7 +28,7 @@ pub(super) fn render(event: &Event, source: &str) -> Vec<u8> {
 pub(super) const CONTENT_TYPE: &str = "application/cloudevents+json";
 
 #[derive(Serialize)]
-struct Envelope<'a> {
+struct CloudEvent<'a> {
     specversion: &'static str,
     id: &'a str,
     source: &'a str,

@@ -6,37 +6,38 @@
 use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
-use crate::notify::format::chat_message::{ChatMessage, Severity};
+use crate::notify::format::chat_message::{ChatMessage, ChatSeverity};
 use crate::notify::format::chat_response::{ChatRules, is_empty_success};
-use crate::notify::format::truncate::{Unit, no_escape, truncate_escaped};
+use crate::notify::format::truncate::{LengthUnit, no_escape, truncate_escaped};
 use crate::notify::webhook::response::{Classification, HttpResponse};
-use crate::notify::webhook::verdict::Verdict;
+use crate::notify::webhook::verdict::BodyMeaning;
 
 /// The message; `occurred_at` is shown in the time of the reader.
 pub(super) fn render(note: &ChatMessage, occurred_at: String) -> Value {
     let title = format!("{} {}", note.tone.icon(), note.headline);
-    let about = truncate_escaped(&note.subject_name, ABOUT_MAX, Unit::Utf16, escape);
+    let about = truncate_escaped(&note.subject_name, ABOUT_MAX, LengthUnit::Utf16, escape);
     let rest = format!("{}\n{}", note.meaning, note.window);
-    let rest = truncate_escaped(&rest, REST_MAX, Unit::Utf16, escape);
+    let rest = truncate_escaped(&rest, REST_MAX, LengthUnit::Utf16, escape);
     let fields = note.fields.iter().take(FIELDS_MAX).map(|fact| {
-        let name = truncate_escaped(fact.name, FIELD_NAME_MAX, Unit::Utf16, escape);
-        let value = truncate_escaped(&fact.value, FIELD_VALUE_MAX, Unit::Utf16, escape);
+        let name = truncate_escaped(fact.name, FIELD_NAME_MAX, LengthUnit::Utf16, escape);
+        let value = truncate_escaped(&fact.value, FIELD_VALUE_MAX, LengthUnit::Utf16, escape);
         let value = if value.is_empty() { "–" } else { &value };
         json!({ "name": name, "value": value, "inline": true })
     });
     let color = match note.tone {
-        Severity::Good => 0x002e_9e5b,
-        Severity::Bad => 0x00d9_483b,
-        Severity::Neutral => 0x007a_869a,
+        ChatSeverity::Good => 0x002e_9e5b,
+        ChatSeverity::Bad => 0x00d9_483b,
+        ChatSeverity::Neutral => 0x007a_869a,
     };
+    let footer = truncate_escaped(&note.footer, FOOTER_MAX, LengthUnit::Utf16, no_escape);
     json!({
         "allowed_mentions": { "parse": [] },
         "embeds": [{
-            "title": truncate_escaped(&title, TITLE_MAX, Unit::Utf16, escape),
+            "title": truncate_escaped(&title, TITLE_MAX, LengthUnit::Utf16, escape),
             "description": format!("**{about}**\n{rest}"),
             "color": color,
             "fields": fields.collect::<Vec<_>>(),
-            "footer": { "text": truncate_escaped(&note.footer, FOOTER_MAX, Unit::Utf16, no_escape) },
+            "footer": { "text": footer },
             "timestamp": occurred_at,
         }],
     })
@@ -45,11 +46,11 @@ pub(super) fn render(note: &ChatMessage, occurred_at: String) -> Value {
 /// How Discord answers: with the message, since it is asked to wait; with 204 where the URL says
 /// that it should not. A 401 or a 404 ends the channel only when Discord itself says it.
 pub(super) const MANNER: ChatRules = ChatRules {
-    is_yes: |status, said| (said.is_text() && !said.refuses()) || is_empty_success(status, said),
+    is_yes: |status, said| (said.is_text() && !said.is_failure()) || is_empty_success(status, said),
     other,
 };
 
-fn other(answer: &HttpResponse, said: &Verdict, general: Classification) -> Classification {
+fn other(answer: &HttpResponse, said: &BodyMeaning, general: Classification) -> Classification {
     let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
     match (general.class, answer.status) {
         (OutcomeClass::Retryable, 400) => {

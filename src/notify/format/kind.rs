@@ -53,7 +53,7 @@ pub struct Rendered {
 
 /// Where a message is posted; as secret as the URL it is made of.
 #[derive(Clone)]
-pub(in crate::notify) struct Target {
+pub(in crate::notify) struct MessageTarget {
     /// The URL.
     pub(in crate::notify) url: Url,
     /// What ntfy wants in the body instead of the path.
@@ -128,25 +128,25 @@ impl Format {
     ///
     /// # Errors
     /// When the URL is none of that format.
-    pub(in crate::notify) fn target(&self, url: &Url) -> Result<Target, NotifyError> {
+    pub(in crate::notify) fn target(&self, url: &Url) -> Result<MessageTarget, NotifyError> {
         let mut url = url.clone();
         match self {
             Self::Standard
             | Self::CloudEvents { .. }
             | Self::Slack
             | Self::Teams
-            | Self::Template(_) => Ok(Target { url, topic: None }),
+            | Self::Template(_) => Ok(MessageTarget { url, topic: None }),
             Self::Discord => {
                 let asked = url.query_pairs().any(|(name, _)| name == CHAT_MIN_INTERVAL);
                 if !asked {
                     url.query_pairs_mut().append_pair(CHAT_MIN_INTERVAL, "true");
                 }
-                Ok(Target { url, topic: None })
+                Ok(MessageTarget { url, topic: None })
             }
             Self::Ntfy => {
                 let (root, topic) = NtfyTopic::of_path(url.path()).map_err(NotifyError::Topic)?;
                 url.set_path(&root);
-                Ok(Target { url, topic: Some(topic) })
+                Ok(MessageTarget { url, topic: Some(topic) })
             }
         }
     }
@@ -158,7 +158,7 @@ impl Rendered {
     }
 }
 
-impl Target {
+impl MessageTarget {
     /// The body as it is sent there.
     pub(in crate::notify) fn body<'b>(&self, stored: &'b [u8]) -> Cow<'b, [u8]> {
         match &self.topic {

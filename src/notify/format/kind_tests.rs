@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::delivery::template_tree::TemplateTree;
 use crate::domain::delivery::{OutcomeClass, RETRY_AFTER_MAX};
 use crate::notify::format::samples::{self, NAMES};
-use crate::notify::format::truncate::Unit;
+use crate::notify::format::truncate::LengthUnit;
 
 const CHATS: [Format; 4] = [Format::Slack, Format::Discord, Format::Teams, Format::Ntfy];
 
@@ -32,7 +32,7 @@ fn texts(value: &Value) -> Vec<&str> {
     }
 }
 
-fn within(text: &Value, max: usize, unit: Unit) {
+fn within(text: &Value, max: usize, unit: LengthUnit) {
     let text = text.as_str().unwrap();
     assert!((1..=max).contains(&unit.count(text)), "{max} {unit:?}: {text:?}");
 }
@@ -60,16 +60,19 @@ fn slack_gets_no_mention_and_nothing_too_long() {
             let entities = ["&amp;", "&lt;", "&gt;"].map(|entity| text.matches(entity).count());
             assert_eq!(text.matches('&').count(), entities.iter().sum::<usize>(), "{text}");
         }
-        within(&message["text"], 3000, Unit::Utf16);
+        within(&message["text"], 3000, LengthUnit::Utf16);
         for block in message["blocks"].as_array().unwrap() {
             let max = if block["type"] == "header" { 150 } else { 3000 };
             if !block["text"].is_null() {
                 assert_eq!(block["text"]["type"], "plain_text");
-                within(&block["text"]["text"], max, Unit::Utf16);
+                within(&block["text"]["text"], max, LengthUnit::Utf16);
             }
             let fields = block["fields"].as_array();
             assert!(fields.is_none_or(|fields| (1..=10).contains(&fields.len())));
-            fields.into_iter().flatten().for_each(|it| within(&it["text"], 2000, Unit::Utf16));
+            fields
+                .into_iter()
+                .flatten()
+                .for_each(|it| within(&it["text"], 2000, LengthUnit::Utf16));
         }
     }
 }
@@ -79,16 +82,16 @@ fn discord_gets_no_mention_no_markup_and_nothing_too_long() {
     for message in messages(&Format::Discord) {
         assert_eq!(message["allowed_mentions"], serde_json::json!({ "parse": [] }));
         let embed = &message["embeds"][0];
-        within(&embed["title"], 256, Unit::Utf16);
-        within(&embed["description"], 4096, Unit::Utf16);
-        within(&embed["footer"]["text"], 2048, Unit::Utf16);
+        within(&embed["title"], 256, LengthUnit::Utf16);
+        within(&embed["description"], 4096, LengthUnit::Utf16);
+        within(&embed["footer"]["text"], 2048, LengthUnit::Utf16);
         let mut all = 0;
         for field in embed["fields"].as_array().unwrap() {
-            within(&field["name"], 256, Unit::Utf16);
-            within(&field["value"], 1024, Unit::Utf16);
+            within(&field["name"], 256, LengthUnit::Utf16);
+            within(&field["value"], 1024, LengthUnit::Utf16);
         }
         for text in texts(embed) {
-            all += Unit::Utf16.count(text);
+            all += LengthUnit::Utf16.count(text);
             let mut before = ' ';
             for char in text.chars() {
                 assert!(!"<@[]`".contains(char) || before == '\\', "`{char}` in {text}");
@@ -118,8 +121,8 @@ fn teams_gets_a_card_without_markup_that_is_small_enough() {
 #[test]
 fn ntfy_gets_no_topic_to_store_and_no_more_than_its_bytes() {
     for message in messages(&Format::Ntfy) {
-        within(&message["message"], 4096, Unit::Bytes);
-        within(&message["title"], 250, Unit::Bytes);
+        within(&message["message"], 4096, LengthUnit::Bytes);
+        within(&message["title"], 250, LengthUnit::Bytes);
         assert!(message["topic"].is_null());
         assert!((1..=5).contains(&message["priority"].as_u64().unwrap()));
     }

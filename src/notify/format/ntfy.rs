@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
-use crate::notify::format::chat_message::{ChatMessage, Severity};
+use crate::notify::format::chat_message::{ChatMessage, ChatSeverity};
 use crate::notify::format::chat_response::ChatRules;
-use crate::notify::format::truncate::{Unit, no_escape, truncate_escaped};
+use crate::notify::format::truncate::{LengthUnit, no_escape, truncate_escaped};
 use crate::notify::webhook::response::{Classification, HttpResponse};
-use crate::notify::webhook::verdict::Verdict;
+use crate::notify::webhook::verdict::BodyMeaning;
 
 /// The message without its topic. ntfy shows its text as it is.
 pub(super) fn render(note: &ChatMessage) -> Value {
@@ -21,13 +21,13 @@ pub(super) fn render(note: &ChatMessage) -> Value {
     lines.extend([note.meaning.clone(), note.window.clone(), note.footer.clone()]);
     let title = format!("{} · {}", note.headline, note.subject_name);
     let (tag, priority) = match note.tone {
-        Severity::Good => ("white_check_mark", 3),
-        Severity::Bad => ("x", 4),
-        Severity::Neutral => ("information_source", 2),
+        ChatSeverity::Good => ("white_check_mark", 3),
+        ChatSeverity::Bad => ("x", 4),
+        ChatSeverity::Neutral => ("information_source", 2),
     };
     json!({
-        "title": truncate_escaped(&title, TITLE_MAX, Unit::Bytes, no_escape),
-        "message": truncate_escaped(&lines.join("\n"), MESSAGE_MAX, Unit::Bytes, no_escape),
+        "title": truncate_escaped(&title, TITLE_MAX, LengthUnit::Bytes, no_escape),
+        "message": truncate_escaped(&lines.join("\n"), MESSAGE_MAX, LengthUnit::Bytes, no_escape),
         "tags": [tag],
         "priority": priority,
     })
@@ -50,7 +50,7 @@ pub(super) const MANNER: ChatRules = ChatRules {
     other,
 };
 
-fn other(answer: &HttpResponse, said: &Verdict, general: Classification) -> Classification {
+fn other(answer: &HttpResponse, said: &BodyMeaning, general: Classification) -> Classification {
     let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
     match (general.class, answer.status) {
         (OutcomeClass::Throttled, _) if said.json()["code"] == DAILY_QUOTA => Classification {

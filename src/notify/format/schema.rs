@@ -19,12 +19,12 @@ pub const fn of(kind: EventKind) -> &'static str {
         EventKind::AvatarRefused => include_str!("schema/avatar.refused.json"),
         EventKind::AvatarStatusChanged => include_str!("schema/avatar.status_changed.json"),
         EventKind::AvatarMissing => include_str!("schema/avatar.missing.json"),
-        EventKind::AvatarUnreachable => include_str!("schema/avatar.unseen.json"),
+        EventKind::AvatarUnreachable => include_str!("schema/avatar.unreachable.json"),
         EventKind::AvatarTrainingOverdue => include_str!("schema/avatar.training_overdue.json"),
         EventKind::AvatarStatusUnrecognized => {
             include_str!("schema/avatar.status_unrecognized.json")
         }
-        EventKind::AccountUnavailable => include_str!("schema/watch.blind.json"),
+        EventKind::AccountUnavailable => include_str!("schema/account.unavailable.json"),
         EventKind::ConfigRejected => include_str!("schema/config.rejected.json"),
         EventKind::ChannelFailing => include_str!("schema/channel.failing.json"),
         EventKind::ChannelDisabled => include_str!("schema/channel.disabled.json"),

@@ -6,12 +6,12 @@
 use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
-use crate::notify::content::Field;
+use crate::notify::content::ContentField;
 use crate::notify::format::chat_message::ChatMessage;
 use crate::notify::format::chat_response::{ChatRules, is_empty_success};
-use crate::notify::format::truncate::{Unit, truncate_escaped};
+use crate::notify::format::truncate::{LengthUnit, truncate_escaped};
 use crate::notify::webhook::response::{Classification, HttpResponse};
-use crate::notify::webhook::verdict::Verdict;
+use crate::notify::webhook::verdict::BodyMeaning;
 
 /// The message.
 pub(super) fn render(note: &ChatMessage) -> Value {
@@ -21,7 +21,8 @@ pub(super) fn render(note: &ChatMessage) -> Value {
         json!({ "type": "section", "text": plain(&note.subject_name, SECTION_MAX) }),
     ];
     if !note.fields.is_empty() {
-        let field = |fact: &Field| plain(&format!("{}\n{}", fact.name, fact.value), FIELD_MAX);
+        let field =
+            |fact: &ContentField| plain(&format!("{}\n{}", fact.name, fact.value), FIELD_MAX);
         let fields: Vec<Value> = note.fields.iter().take(FIELDS_MAX).map(field).collect();
         blocks.push(json!({ "type": "section", "fields": fields }));
     }
@@ -29,16 +30,19 @@ pub(super) fn render(note: &ChatMessage) -> Value {
     blocks.push(json!({ "type": "section", "text": plain(&rest, SECTION_MAX) }));
     let footer = plain(&note.footer, SECTION_MAX);
     blocks.push(json!({ "type": "context", "elements": [footer] }));
-    json!({ "text": truncate_escaped(&note.summary(), SECTION_MAX, Unit::Chars, escape), "blocks": blocks })
+    let summary = truncate_escaped(&note.summary(), SECTION_MAX, LengthUnit::Chars, escape);
+    json!({ "text": summary, "blocks": blocks })
 }
 
 /// How Slack answers, and the many services that take what Slack takes.
 pub(super) const MANNER: ChatRules = ChatRules {
-    is_yes: |status, said| said.agrees() || is_google_chat(said) || is_empty_success(status, said),
+    is_yes: |status, said| {
+        said.is_success() || is_google_chat(said) || is_empty_success(status, said)
+    },
     other,
 };
 
-fn other(answer: &HttpResponse, said: &Verdict, general: Classification) -> Classification {
+fn other(answer: &HttpResponse, said: &BodyMeaning, general: Classification) -> Classification {
     let json = said.json();
     let word = json["error"].as_str().or(said.word()).unwrap_or_default();
     let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
@@ -59,13 +63,13 @@ fn other(answer: &HttpResponse, said: &Verdict, general: Classification) -> Clas
 }
 
 /// Google Chat answers with the message that it made.
-fn is_google_chat(said: &Verdict) -> bool {
+fn is_google_chat(said: &BodyMeaning) -> bool {
     said.json()["name"].as_str().is_some_and(|name| name.starts_with("spaces/"))
 }
 
 /// Whether it is the webhook that is refused, and not what it was sent: so say Mattermost,
 /// Rocket.Chat, Zulip and Discord, in words for people.
-fn blames_webhook(said: &Verdict) -> bool {
+fn blames_webhook(said: &BodyMeaning) -> bool {
     let json = said.json();
     let texts = ["error", "message", "msg", "id"].map(|key| json[key].as_str());
     let mut texts = texts.into_iter().flatten().chain(said.word());
@@ -76,7 +80,8 @@ fn blames_webhook(said: &Verdict) -> bool {
 }
 
 fn plain(text: &str, max: usize) -> Value {
-    json!({ "type": "plain_text", "text": truncate_escaped(text, max, Unit::Chars, escape), "emoji": false })
+    let text = truncate_escaped(text, max, LengthUnit::Chars, escape);
+    json!({ "type": "plain_text", "text": text, "emoji": false })
 }
 
 fn escape(char: char, to: &mut String) {

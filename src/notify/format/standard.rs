@@ -106,7 +106,7 @@ struct AvatarData<'a> {
 #[derive(Serialize)]
 pub(super) struct ConditionData<'a> {
     state: &'static str,
-    since: String,
+    started_at: String,
     #[serde(flatten)]
     about: SubjectData<'a>,
     reason: Option<&'a str>,
@@ -157,7 +157,7 @@ impl<'a> ConditionData<'a> {
         };
         Self {
             state: condition.phase.name(),
-            since: condition.started_at.to_string(),
+            started_at: condition.started_at.to_string(),
             about,
             reason: condition.reason.as_deref(),
         }
@@ -312,7 +312,7 @@ mod tests {
                 })),
             };
             let head = format!(r#"{{"type":"{kind}","timestamp":"2026-11-23T11:15:22.123Z","#);
-            let state = format!(r#""data":{{"state":"{}","since":"{since}","#, phase.name());
+            let state = format!(r#""data":{{"state":"{}","started_at":"{since}","#, phase.name());
             check(&event, &[&head, &state, expected, "}"]);
         };
         let about = |name: Option<&str>, status: Option<&str>| ConditionSubject::Avatar {

@@ -7,18 +7,18 @@
 use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
-use crate::notify::format::chat_message::{ChatMessage, Severity};
+use crate::notify::format::chat_message::{ChatMessage, ChatSeverity};
 use crate::notify::format::chat_response::ChatRules;
-use crate::notify::format::truncate::{Unit, truncate_escaped};
+use crate::notify::format::truncate::{LengthUnit, truncate_escaped};
 use crate::notify::webhook::response::{Classification, HttpResponse};
-use crate::notify::webhook::verdict::Verdict;
+use crate::notify::webhook::verdict::BodyMeaning;
 
 /// The message.
 pub(super) fn render(note: &ChatMessage) -> Value {
     let color = match note.tone {
-        Severity::Good => "Good",
-        Severity::Bad => "Attention",
-        Severity::Neutral => "Default",
+        ChatSeverity::Good => "Good",
+        ChatSeverity::Bad => "Attention",
+        ChatSeverity::Neutral => "Default",
     };
     let headline = format!("{} {}", note.tone.icon(), note.headline);
     let title = json!({
@@ -60,17 +60,19 @@ pub(super) fn render(note: &ChatMessage) -> Value {
 /// between was told by Teams, it says in a 200.
 pub(super) const MANNER: ChatRules = ChatRules {
     is_yes: |status, said| match said {
-        Verdict::Nothing => true,
+        BodyMeaning::Nothing => true,
         // Nothing that stands in between accepts with that status.
-        Verdict::Json(_) | Verdict::Text(_) if status == ACCEPTED && !said.refuses() => true,
-        Verdict::Json(Value::Number(number)) => number.as_u64() == Some(1),
-        Verdict::Json(_) | Verdict::Text(_) => said.agrees(),
-        Verdict::Page | Verdict::Unreadable => false,
+        BodyMeaning::Json(_) | BodyMeaning::Text(_) if status == ACCEPTED && !said.is_failure() => {
+            true
+        }
+        BodyMeaning::Json(Value::Number(number)) => number.as_u64() == Some(1),
+        BodyMeaning::Json(_) | BodyMeaning::Text(_) => said.is_success(),
+        BodyMeaning::Page | BodyMeaning::Unreadable => false,
     },
     other,
 };
 
-fn other(answer: &HttpResponse, said: &Verdict, general: Classification) -> Classification {
+fn other(answer: &HttpResponse, said: &BodyMeaning, general: Classification) -> Classification {
     let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
     let json = said.json();
     let code = json["error"]["code"].as_str();
@@ -92,7 +94,7 @@ fn other(answer: &HttpResponse, said: &Verdict, general: Classification) -> Clas
 }
 
 fn text(text: &str) -> String {
-    truncate_escaped(text, TEXT_MAX, Unit::Chars, escape)
+    truncate_escaped(text, TEXT_MAX, LengthUnit::Chars, escape)
 }
 
 /// Markdown, and the `{{DATE(…)}}` of Adaptive Cards.

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::condition::ConditionSubject;
 use crate::domain::delivery::template_tree::{TemplateTree, element, member};
 use crate::domain::event::{Event, Subject};
-use crate::notify::format::chat_message::{ChatMessage, Severity};
+use crate::notify::format::chat_message::{ChatMessage, ChatSeverity};
 use crate::notify::format::{cloudevents, standard, template_bounds};
 use crate::text::sanitize::sanitize_line;
 
@@ -223,9 +223,9 @@ fn context(event: &Event) -> Value {
     let note = ChatMessage::of(event);
     let body = serde_json::from_slice::<Value>(&standard::render(event)).unwrap_or_default();
     let tone = match note.tone {
-        Severity::Good => "good",
-        Severity::Bad => "bad",
-        Severity::Neutral => "neutral",
+        ChatSeverity::Good => "good",
+        ChatSeverity::Bad => "bad",
+        ChatSeverity::Neutral => "neutral",
     };
     let (name, status, previous) = match &event.subject {
         Subject::Transition { avatar, transition, .. } => (

@@ -6,7 +6,7 @@ use unicode_segmentation::UnicodeSegmentation as _;
 
 /// What a target counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
+pub(super) enum LengthUnit {
     /// Bytes of UTF-8.
     Bytes,
     /// Units of UTF-16, as JavaScript counts.
@@ -15,7 +15,7 @@ pub(super) enum Unit {
     Chars,
 }
 
-impl Unit {
+impl LengthUnit {
     /// How many there are in a text.
     pub(super) fn count(self, text: &str) -> usize {
         match self {
@@ -31,7 +31,7 @@ impl Unit {
 pub(super) fn truncate_escaped(
     text: &str,
     max: usize,
-    unit: Unit,
+    unit: LengthUnit,
     escape: fn(char, &mut String),
 ) -> String {
     let room = max.saturating_sub(unit.count(ELLIPSIS));
@@ -73,29 +73,29 @@ mod tests {
 
     #[test]
     fn a_text_is_cut_in_the_unit_of_its_target() {
-        let check = |text: &str, max: usize, unit: Unit, expected: &str| {
+        let check = |text: &str, max: usize, unit: LengthUnit, expected: &str| {
             let fitted = truncate_escaped(text, max, unit, no_escape);
             assert_eq!(fitted, expected, "for {text:?} in {max} {unit:?}");
             assert!(unit.count(&fitted) <= max);
         };
-        for unit in [Unit::Bytes, Unit::Utf16, Unit::Chars] {
+        for unit in [LengthUnit::Bytes, LengthUnit::Utf16, LengthUnit::Chars] {
             check("twelve chars", 12, unit, "twelve chars");
             check("", 12, unit, "");
         }
-        check("thirteen char", 12, Unit::Chars, "thirteen ch…");
-        check("thirteen char", 12, Unit::Bytes, "thirteen …");
-        check("ééééé", 9, Unit::Bytes, "ééé…");
-        check("🚀🚀🚀", 5, Unit::Utf16, "🚀🚀…");
-        check("🚀🚀🚀", 5, Unit::Chars, "🚀🚀🚀");
+        check("thirteen char", 12, LengthUnit::Chars, "thirteen ch…");
+        check("thirteen char", 12, LengthUnit::Bytes, "thirteen …");
+        check("ééééé", 9, LengthUnit::Bytes, "ééé…");
+        check("🚀🚀🚀", 5, LengthUnit::Utf16, "🚀🚀…");
+        check("🚀🚀🚀", 5, LengthUnit::Chars, "🚀🚀🚀");
         // A family is one character to people: four of Unicode, joined.
-        check("👩\u{200d}👩\u{200d}👧 x", 6, Unit::Chars, "👩\u{200d}👩\u{200d}👧…");
-        check("a👩\u{200d}👩\u{200d}👧", 4, Unit::Chars, "a…");
-        check("\u{5d0}\u{5b0}\u{5d1}", 2, Unit::Chars, "…");
+        check("👩\u{200d}👩\u{200d}👧 x", 6, LengthUnit::Chars, "👩\u{200d}👩\u{200d}👧…");
+        check("a👩\u{200d}👩\u{200d}👧", 4, LengthUnit::Chars, "a…");
+        check("\u{5d0}\u{5b0}\u{5d1}", 2, LengthUnit::Chars, "…");
     }
 
     #[test]
     fn a_cut_never_falls_into_an_escape() {
-        assert_eq!(truncate_escaped("abc", 6, Unit::Chars, doubled), "aabbcc");
-        assert_eq!(truncate_escaped("abcd", 6, Unit::Chars, doubled), "aabb…");
+        assert_eq!(truncate_escaped("abc", 6, LengthUnit::Chars, doubled), "aabbcc");
+        assert_eq!(truncate_escaped("abcd", 6, LengthUnit::Chars, doubled), "aabb…");
     }
 }

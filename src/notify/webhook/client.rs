@@ -20,7 +20,7 @@ use crate::notify::transport_error;
 use crate::notify::webhook::ssrf_guard;
 
 /// How a client connects.
-pub(in crate::notify) struct ClientSpec {
+pub(in crate::notify) struct HttpClientSpec {
     /// The longest that one request may take.
     pub(in crate::notify) timeout: Duration,
     /// The longest that connecting may take, the look-up included.
@@ -30,11 +30,11 @@ pub(in crate::notify) struct ClientSpec {
     /// The proxy; all goes through it.
     pub(in crate::notify) proxy: Option<Url>,
     /// What is trusted.
-    pub(in crate::notify) trust: Trust,
+    pub(in crate::notify) trust: CertificateTrust,
 }
 
 /// What a client trusts.
-pub(in crate::notify) enum Trust {
+pub(in crate::notify) enum CertificateTrust {
     /// Nobody: there is no TLS, so a machine without certificates will do.
     None,
     /// The authorities of the system, and those of a PEM file.
@@ -44,7 +44,7 @@ pub(in crate::notify) enum Trust {
 /// A client that is built when it is needed. What the machine lacks for that, CA certificates, say,
 /// may be there later: then it is tried again.
 pub(in crate::notify) struct LazyClient {
-    spec: ClientSpec,
+    spec: HttpClientSpec,
     built: OnceLock<Client>,
 }
 
@@ -53,7 +53,7 @@ impl LazyClient {
     ///
     /// # Errors
     /// When the settings are unfit for one.
-    pub(in crate::notify) fn new(spec: ClientSpec) -> Result<Self, NotifyError> {
+    pub(in crate::notify) fn new(spec: HttpClientSpec) -> Result<Self, NotifyError> {
         let lazy = Self { spec, built: OnceLock::new() };
         let built = lazy.build().map(drop);
         match built {
@@ -85,12 +85,12 @@ impl LazyClient {
 ///
 /// # Errors
 /// When the certificates cannot be read, or the machine has none.
-fn client(spec: &ClientSpec) -> Result<Client, NotifyError> {
+fn client(spec: &HttpClientSpec) -> Result<Client, NotifyError> {
     // Only the first call in a process takes effect; that another was first is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let failed = |error: reqwest::Error| NotifyError::HttpClient(Box::new(error.without_url()));
     let resolver =
-        Resolver { limit: spec.connect_limit.mul_f32(RESOLVE_SHARE), egress: spec.egress };
+        GuardedResolver { limit: spec.connect_limit.mul_f32(RESOLVE_SHARE), egress: spec.egress };
     let builder = Client::builder()
         .user_agent(USER_AGENT)
         .redirect(Policy::none())
@@ -109,9 +109,9 @@ fn client(spec: &ClientSpec) -> Result<Client, NotifyError> {
         }
     };
     let builder = match &spec.trust {
-        Trust::None => builder.tls_certs_only(iter::empty()),
-        Trust::System { more: None } => builder,
-        Trust::System { more: Some(pem) } => builder.tls_certs_merge(authorities(pem)?),
+        CertificateTrust::None => builder.tls_certs_only(iter::empty()),
+        CertificateTrust::System { more: None } => builder,
+        CertificateTrust::System { more: Some(pem) } => builder.tls_certs_merge(authorities(pem)?),
     };
     builder.build().map_err(failed)
 }
@@ -122,12 +122,12 @@ fn authorities(pem: &[u8]) -> Result<Vec<Certificate>, NotifyError> {
 }
 
 /// Looks names up so that a failure tells whose fault it is, and no refused address comes out.
-struct Resolver {
+struct GuardedResolver {
     limit: Duration,
     egress: EgressPolicy,
 }
 
-impl Resolve for Resolver {
+impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let (limit, reach) = (self.limit, self.egress);
         Box::pin(async move {

@@ -1,5 +1,5 @@
-//! Webhooks: one attempt over HTTP, from the guarded connection to the meaning of the response. Bodies
-//! come from `notify::format`.
+//! Webhooks: one attempt over HTTP, from the guarded connection to the meaning of the response.
+//! Bodies come from `notify::format`.
 
 pub mod response;
 pub mod client;

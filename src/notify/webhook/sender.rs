@@ -20,12 +20,12 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::mask::Mask;
 use crate::notify::error::NotifyError;
 use crate::notify::excerpt;
-use crate::notify::format::kind::{Format, Target};
+use crate::notify::format::kind::{Format, MessageTarget};
 use crate::notify::message::OutboundMessage;
 use crate::notify::secret_patterns;
 use crate::notify::transport_error::{self, CONNECT, ResolveError, TLS};
 use crate::notify::webhook::body;
-use crate::notify::webhook::client::{ClientSpec, LazyClient, Trust};
+use crate::notify::webhook::client::{CertificateTrust, HttpClientSpec, LazyClient};
 use crate::notify::webhook::proxy;
 use crate::notify::webhook::proxy::{Proxy, Tunnel};
 use crate::notify::webhook::response::{Classification, HttpResponse};
@@ -64,7 +64,7 @@ pub struct Webhook {
     client: Box<LazyClient>,
     route: Box<Route>,
     format: Box<Format>,
-    target: Box<Target>,
+    target: Box<MessageTarget>,
     accepts: Accepts,
     secrets: Vec<SigningSecret>,
     headers: HeaderMap,
@@ -104,15 +104,15 @@ impl Webhook {
         let target = spec.format.target(&url)?;
         let proxy = spec.proxy.as_ref().map(Proxy::parse).transpose()?;
         let connect_limit = CONNECT_LIMIT.min(spec.timeout.mul_f32(CONNECT_SHARE));
-        let client = LazyClient::new(ClientSpec {
+        let client = LazyClient::new(HttpClientSpec {
             timeout: spec.timeout,
             connect_limit,
             // A proxy was chosen, and may well be near: only what it is sent to is limited.
             egress: if proxy.is_some() { EgressPolicy::AllowPrivate } else { spec.egress },
             proxy: proxy.as_ref().map(|proxy| proxy.url.clone()),
             trust: match url.scheme() {
-                "http" => Trust::None,
-                _ => Trust::System { more: spec.ca_pem.clone() },
+                "http" => CertificateTrust::None,
+                _ => CertificateTrust::System { more: spec.ca_pem.clone() },
             },
         })?;
         let of_headers =

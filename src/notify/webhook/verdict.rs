@@ -9,7 +9,7 @@ use crate::notify::webhook::response::{HttpResponse, delay_in};
 
 /// The body of an answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::notify) enum Verdict {
+pub(in crate::notify) enum BodyMeaning {
     /// Nothing, or blanks.
     Nothing,
     /// A page for people: a sign-in, a portal, an error page of something in between.
@@ -22,7 +22,7 @@ pub(in crate::notify) enum Verdict {
     Unreadable,
 }
 
-impl Verdict {
+impl BodyMeaning {
     /// Reads the body, as far as it came.
     pub(in crate::notify) fn of(answer: &HttpResponse) -> Self {
         if answer.decode_error.is_some() {
@@ -63,7 +63,7 @@ impl Verdict {
     }
 
     /// Whether it says yes in one of the ways that services have in common, and no with nothing.
-    pub(in crate::notify) fn agrees(&self) -> bool {
+    pub(in crate::notify) fn is_success(&self) -> bool {
         let is_yes = |word: &str| YES.iter().any(|yes| word.trim().eq_ignore_ascii_case(yes));
         match self {
             Self::Json(Value::Object(object)) => {
@@ -80,7 +80,7 @@ impl Verdict {
     }
 
     /// Whether it says that it failed.
-    pub(in crate::notify) fn refuses(&self) -> bool {
+    pub(in crate::notify) fn is_failure(&self) -> bool {
         match self {
             Self::Json(Value::Object(object)) => refuses(object),
             Self::Json(Value::Array(list)) => list.iter().filter_map(Value::as_object).any(refuses),
@@ -240,8 +240,8 @@ mod tests {
 
     use super::*;
 
-    fn said(body: &str) -> Verdict {
-        Verdict::of(&HttpResponse {
+    fn said(body: &str) -> BodyMeaning {
+        BodyMeaning::of(&HttpResponse {
             status: 200,
             body_prefix: body.into(),
             ..HttpResponse::default()
@@ -268,7 +268,7 @@ mod tests {
             r#"{"ok":true,"text":"half a smile: \ud83d"}"#,
             "o\0k\0",
         ] {
-            assert!(said(yes).agrees() && !said(yes).refuses(), "for {yes}");
+            assert!(said(yes).is_success() && !said(yes).is_failure(), "for {yes}");
         }
         for other in [
             "",
@@ -286,14 +286,14 @@ mod tests {
             r#"{"success":true,"data":{"success":false}}"#,
             r#"{"code":19024,"msg":"Key Words Not Found"}"#,
         ] {
-            assert!(!said(other).agrees(), "for {other}");
+            assert!(!said(other).is_success(), "for {other}");
         }
     }
 
     #[test]
     fn a_failure_shows_and_may_name_its_status() {
         let check = |body: &str, status: Option<u16>| {
-            assert!(said(body).refuses(), "for {body}");
+            assert!(said(body).is_failure(), "for {body}");
             assert_eq!(said(body).status(), status, "for {body}");
         };
         check(
@@ -322,7 +322,7 @@ mod tests {
         check(r#"{"ok":false,"error_code":429,"parameters":{"retry_after":7}}"#, Some(429));
         let own = r#"{"id":"1","title":"Training failed","message":"It was refused"}"#;
         for fine in ["1", "ok", "", r#"{"id":"1"}"#, r#"{"errcode":0}"#, "3 errands", own] {
-            assert!(!said(fine).refuses(), "for {fine}");
+            assert!(!said(fine).is_failure(), "for {fine}");
             assert_eq!(said(fine).status(), None, "for {fine}");
         }
     }
@@ -334,9 +334,10 @@ mod tests {
             junk in prop::collection::vec(any::<u8>(), 0..20),
         ) {
             let body_prefix = [pieces.concat().as_bytes(), &junk].concat();
-            let said = Verdict::of(&HttpResponse { status: 200, body_prefix, ..HttpResponse::default() });
+            let response = HttpResponse { status: 200, body_prefix, ..HttpResponse::default() };
+            let said = BodyMeaning::of(&response);
             // What fails in one of the ways that are known is no yes.
-            prop_assert!(!(said.agrees() && said.refuses()), "{:?}", said);
+            prop_assert!(!(said.is_success() && said.is_failure()), "{:?}", said);
             prop_assert!(said.status().is_none_or(|status| (400..600).contains(&status)));
         }
     }
@@ -371,12 +372,12 @@ mod tests {
     #[test]
     fn a_page_is_told_from_a_text() {
         for page in ["<!DOCTYPE html><p>", "\n <HTML lang=de>", "<?xml version='1.0'?>", "<!-- x"] {
-            assert_eq!(said(page), Verdict::Page, "for {page}");
+            assert_eq!(said(page), BodyMeaning::Page, "for {page}");
         }
-        assert_eq!(said("a < b"), Verdict::Text("a < b".to_owned()));
+        assert_eq!(said("a < b"), BodyMeaning::Text("a < b".to_owned()));
         let undecoded = Some("is not the `gzip`".to_owned());
         let answer =
             HttpResponse { status: 200, decode_error: undecoded, ..HttpResponse::default() };
-        assert_eq!(Verdict::of(&answer), Verdict::Unreadable);
+        assert_eq!(BodyMeaning::of(&answer), BodyMeaning::Unreadable);
     }
 }

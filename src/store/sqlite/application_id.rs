@@ -15,7 +15,7 @@ use crate::store::error::{ErrorContext as _, StoreError, damaged, listed};
 use crate::store::migrations::{APPLICATION_ID, newest};
 use crate::store::sqlite::connection;
 use crate::store::sqlite::schema_check;
-use crate::store::sqlite::time_limit::{Limits, TimeLimit, Work};
+use crate::store::sqlite::time_limit::{TimeLimit, TimeLimits, Work};
 
 /// Refuses a file that cannot be ours, before anything is opened for writing, locked or made
 /// beside it. What cannot be told from the file alone is left to [`schema_of`].
@@ -30,7 +30,7 @@ pub(in crate::store) fn check_application_id(path: &Path) -> Result<(), StoreErr
         Ok(_) | Err(_) => return Ok(()),
     }
     let Ok(mut connection) = open_as_it_lies(path) else { return Ok(()) };
-    let limit = TimeLimit::of(&mut connection, Limits::default()).doing(LOOKING)?;
+    let limit = TimeLimit::of(&mut connection, TimeLimits::default()).doing(LOOKING)?;
     let _limited = limit.begin(LOOKING, Work::Schema)?;
     match schema_of(&connection, path) {
         Err(refused @ (StoreError::NotOurs { .. } | StoreError::Newer { .. })) => Err(refused),
@@ -56,7 +56,7 @@ pub(in crate::store) fn identify(
     path: &Path,
 ) -> Result<Identity, StoreError> {
     const DOING: &str = "opening the database";
-    let limit = TimeLimit::of(connection, Limits::default()).doing(DOING)?;
+    let limit = TimeLimit::of(connection, TimeLimits::default()).doing(DOING)?;
     let _limited = limit.begin(DOING, Work::Schema)?;
     let transaction = connection.unchecked_transaction().doing(DOING)?;
     let schema = schema_of(&transaction, path)?;

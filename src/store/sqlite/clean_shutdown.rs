@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 
 use crate::store::error::{ErrorContext as _, StoreError, damaged};
 use crate::store::sqlite::integrity;
-use crate::store::sqlite::time_limit::{Limits, TimeLimit, Work};
+use crate::store::sqlite::time_limit::{TimeLimit, TimeLimits, Work};
 use crate::store::sqlite::transaction::Database;
 
 /// What was done about the file's structure when it was opened.
@@ -59,7 +59,7 @@ pub(in crate::store) fn check_structure(
     limit: Duration,
 ) -> Result<StartCheck, StoreError> {
     const DOING: &str = "checking the database";
-    let limits = Limits { usual: limit, ..Limits::default() };
+    let limits = TimeLimits { usual: limit, ..TimeLimits::default() };
     let limit = TimeLimit::of(connection, limits).doing(DOING)?;
     let limited = limit.begin(DOING, Work::Normal)?;
     let verdict = quick_check(connection);

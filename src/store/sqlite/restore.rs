@@ -21,7 +21,7 @@ use crate::store::sqlite::backup::{compact, copy, disk, sync_folder};
 use crate::store::sqlite::connection;
 use crate::store::sqlite::integrity::IntegrityReport;
 use crate::store::sqlite::lock::DatabaseLock;
-use crate::store::sqlite::time_limit::{Limits, TimeLimit, Work};
+use crate::store::sqlite::time_limit::{TimeLimit, TimeLimits, Work};
 use crate::store::sqlite::transaction::Database;
 use crate::store::sqlite::verify::verify;
 
@@ -107,7 +107,7 @@ fn hold(database: &Path) -> Result<Option<Connection>, StoreError> {
     const DOING: &str = "closing the old database";
     let mut connection = connection::open(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // What is interrupted is damaged: SQLite reads the list of tables and indexes here.
-    let limit = TimeLimit::of(&mut connection, Limits::default()).doing(DOING)?;
+    let limit = TimeLimit::of(&mut connection, TimeLimits::default()).doing(DOING)?;
     let limited = limit.begin(DOING, Work::Schema)?;
     // Only whoever is alone with the database can end its log.
     let alone = connection

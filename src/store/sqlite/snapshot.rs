@@ -78,7 +78,7 @@ struct Files {
     path: PathBuf,
     mode: OpenMode,
     /// What each of them was like, if they are read as they lie.
-    states: Option<[FileState; 2]>,
+    states: Option<[SnapshotFileState; 2]>,
     /// Dropped last: with it the process gives up every lock on the database.
     _database: File,
 }
@@ -150,9 +150,9 @@ impl Files {
 
     fn are_as_they_were(&self) -> bool {
         let Some([database, log]) = &self.states else { return true };
-        let same_log =
-            self.mode == OpenMode::Alone || *log == FileState::of(&with_suffix(&self.path, "-wal"));
-        same_log && *database == FileState::of(&self.path)
+        let same_log = self.mode == OpenMode::Alone
+            || *log == SnapshotFileState::of(&with_suffix(&self.path, "-wal"));
+        same_log && *database == SnapshotFileState::of(&self.path)
     }
 }
 
@@ -184,14 +184,14 @@ fn share(database: &File) -> Result<(), StoreError> {
 
 /// The states of the database and its log, so that a write that comes later shows: the clock of
 /// the file system has moved on since the last one.
-fn settled(database: &Path, log: &Path) -> [FileState; 2] {
-    let mut states = [database, log].map(FileState::of);
+fn settled(database: &Path, log: &Path) -> [SnapshotFileState; 2] {
+    let mut states = [database, log].map(SnapshotFileState::of);
     for _ in 0..PAUSES_MAX {
-        if states.iter().all(FileState::is_past) {
+        if states.iter().all(SnapshotFileState::is_past) {
             break;
         }
         thread::sleep(PAUSE);
-        states = [database, log].map(FileState::of);
+        states = [database, log].map(SnapshotFileState::of);
     }
     states
 }
@@ -199,9 +199,9 @@ fn settled(database: &Path, log: &Path) -> [FileState; 2] {
 /// What a write to a file changes; nothing where there is none. Its owner and mode are not in it:
 /// some file systems set them whenever a file is opened.
 #[derive(Debug, PartialEq, Eq)]
-struct FileState(Option<[i64; 5]>);
+struct SnapshotFileState(Option<[i64; 5]>);
 
-impl FileState {
+impl SnapshotFileState {
     fn of(path: &Path) -> Self {
         let described = |it: Metadata| {
             let [device, inode, size] = [it.dev(), it.ino(), it.size()].map(u64::cast_signed);

@@ -25,7 +25,7 @@ pub(in crate::store) enum Work {
 
 /// How long the transactions of a connection may take.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::store) struct Limits {
+pub(in crate::store) struct TimeLimits {
     /// [`Work::Usual`].
     pub(in crate::store) usual: Duration,
     /// [`Work::Schema`].
@@ -36,7 +36,7 @@ pub(in crate::store) struct Limits {
     pub(in crate::store) after_stop: Duration,
 }
 
-impl Default for Limits {
+impl Default for TimeLimits {
     /// The loops wait for a few transactions in a row, and the watchdog gives the store 90 seconds.
     fn default() -> Self {
         Self {
@@ -50,12 +50,12 @@ impl Default for Limits {
 
 /// The time limit of one connection; clones are the same.
 #[derive(Clone, Debug)]
-pub(in crate::store) struct TimeLimit(Arc<State>);
+pub(in crate::store) struct TimeLimit(Arc<LimitState>);
 
 /// Times are milliseconds since `origin`.
 #[derive(Debug)]
-struct State {
-    limits: Limits,
+struct LimitState {
+    limits: TimeLimits,
     origin: Instant,
     begun_at: AtomicU64,
     ends_at: AtomicU64,
@@ -71,9 +71,9 @@ impl TimeLimit {
     /// Limits the transactions of a connection from now on.
     pub(in crate::store) fn of(
         connection: &mut Connection,
-        limits: Limits,
+        limits: TimeLimits,
     ) -> rusqlite::Result<Self> {
-        let limit = Self(Arc::new(State {
+        let limit = Self(Arc::new(LimitState {
             limits,
             origin: Instant::now(),
             begun_at: AtomicU64::new(0),
@@ -133,7 +133,8 @@ impl TimeLimit {
     }
 
     fn is_over(&self) -> bool {
-        let State { limits, begun_at, ends_at, stopping_at, is_interrupted_by_stop, .. } = &*self.0;
+        let LimitState { limits, begun_at, ends_at, stopping_at, is_interrupted_by_stop, .. } =
+            &*self.0;
         let (now, ends_at) = (self.now(), ends_at.load(Ordering::Relaxed));
         if ends_at == NEVER {
             return false;
@@ -187,7 +188,7 @@ mod tests {
 
     fn limited(usual: Duration, after_stop: Duration) -> (Connection, TimeLimit) {
         let mut connection = Connection::open_in_memory().unwrap();
-        let limits = Limits { usual, after_stop, ..Limits::default() };
+        let limits = TimeLimits { usual, after_stop, ..TimeLimits::default() };
         let limit = TimeLimit::of(&mut connection, limits).unwrap();
         (connection, limit)
     }

@@ -15,7 +15,7 @@ use crate::store::files::obstacle::OpenFor;
 use crate::store::files::permissions;
 use crate::store::sqlite::application_id::{self, Identity, schema_version};
 use crate::store::sqlite::schema_check;
-use crate::store::sqlite::time_limit::{self, Limits, TimeLimit, Work};
+use crate::store::sqlite::time_limit::{self, TimeLimit, TimeLimits, Work};
 
 /// An open database.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Database {
     ) -> Result<Self, StoreError> {
         let Identity { schema, schema_version } = application_id::identify(&mut connection, path)?;
         permissions::check(path, wanted)?;
-        let limit = TimeLimit::of(&mut connection, Limits::default()).doing(OPENING)?;
+        let limit = TimeLimit::of(&mut connection, TimeLimits::default()).doing(OPENING)?;
         let (path, compared_at) = (path.to_owned(), Cell::new(schema_version));
         Ok(Self { connection, path, schema, compared_at, limit })
     }
@@ -196,7 +196,7 @@ const OPENING: &str = "opening the database";
 #[cfg(test)]
 impl Database {
     /// Other limits than those by default.
-    pub(in crate::store) fn set_limits(&mut self, limits: Limits) {
+    pub(in crate::store) fn set_limits(&mut self, limits: TimeLimits) {
         self.limit = TimeLimit::of(&mut self.connection, limits).unwrap();
     }
 
@@ -240,7 +240,7 @@ mod tests {
         let (mut database, _) = crate::store::sqlite::database::open_for_writing(&path).unwrap();
         let locker = Connection::open(&path).unwrap();
         locker.execute_batch("BEGIN EXCLUSIVE").unwrap();
-        database.set_limits(Limits { after_stop: Duration::ZERO, ..Limits::default() });
+        database.set_limits(TimeLimits { after_stop: Duration::ZERO, ..TimeLimits::default() });
         let timeout = |database: &Database| -> i64 {
             database.raw().pragma_query_value(None, "busy_timeout", |row| row.get(0)).unwrap()
         };

@@ -55,6 +55,7 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Transition> {
 }
 
 /// The columns of a transition, in the order that [`read`] takes them.
-pub(in crate::store) const COLUMNS: &str = "avatar_id, avatar_seq, from_status, from_assumed, to_status, \
+pub(in crate::store) const COLUMNS: &str = "\
+    avatar_id, avatar_seq, from_status, from_assumed, to_status, \
                                   last_seen_previous_at, detected_at, upstream_updated_at, \
                                   from_assumed, training";

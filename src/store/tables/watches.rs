@@ -149,10 +149,11 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Watch> {
 }
 
 /// The columns of a watch, in the order that [`read`] takes them.
-pub(in crate::store) const COLUMNS: &str = "avatar_id, name, status, status_since, last_seen_at, sequence, \
+pub(in crate::store) const COLUMNS: &str = "\
+    avatar_id, name, status, status_since, last_seen_at, sequence, \
     failure, failure_since, failure_reason, model, \
     (SELECT since FROM conditions WHERE kind = 'avatar.missing' AND subject = avatar_id), \
-    (SELECT since FROM conditions WHERE kind = 'avatar.unseen' AND subject = avatar_id), \
+    (SELECT since FROM conditions WHERE kind = 'avatar.unreachable' AND subject = avatar_id), \
     (SELECT since FROM conditions WHERE kind = 'avatar.training_overdue' AND subject = avatar_id), \
     (SELECT since FROM conditions WHERE kind = 'avatar.status_unrecognized' \
        AND subject = avatar_id), \

@@ -15,7 +15,7 @@ use crate::domain::delivery::channel::ChannelName;
 use crate::store::reader::DeliveryFilter;
 use crate::web::actions::{self, with_read_model};
 use crate::web::endpoints::sse;
-use crate::web::problem::{Problem, json};
+use crate::web::problem::{ProblemDetails, json};
 use crate::web::query::{NoQuery, Query};
 use crate::web::state::{AppState, TestResult};
 use crate::web::views::{AvatarView, ChannelView, DeliveryView, TransitionView};
@@ -80,8 +80,8 @@ struct Tests {
     recipients: Vec<TestResult>,
 }
 
-type Segment = Result<Path<String>, PathRejection>;
-type Answer = Result<Response, Problem>;
+type PathSegment = Result<Path<String>, PathRejection>;
+type ApiResult = Result<Response, ProblemDetails>;
 
 async fn openapi(_: NoQuery) -> Response {
     let mut response = OPENAPI.into_response();
@@ -90,12 +90,12 @@ async fn openapi(_: NoQuery) -> Response {
     response
 }
 
-async fn status(State(desk): State<AppState>, _: NoQuery) -> Answer {
+async fn status(State(desk): State<AppState>, _: NoQuery) -> ApiResult {
     let status = with_read_model(&desk, |book| book.status()).await?;
     Ok(json(StatusCode::OK, &status))
 }
 
-async fn avatars(State(desk): State<AppState>, uri: Uri) -> Answer {
+async fn avatars(State(desk): State<AppState>, uri: Uri) -> ApiResult {
     let asked = Query::parse_strict(&uri, &["limit", "after", "status"])?;
     let limit = asked.limit()?;
     let (after, status) = (asked.text("after"), asked.text("status"));
@@ -111,21 +111,21 @@ async fn avatars(State(desk): State<AppState>, uri: Uri) -> Answer {
     Ok(json(StatusCode::OK, &Avatars { avatars, next }))
 }
 
-async fn avatar(State(desk): State<AppState>, id: Segment, _: NoQuery) -> Answer {
+async fn avatar(State(desk): State<AppState>, id: PathSegment, _: NoQuery) -> ApiResult {
     let avatar = find(&desk, id).await?;
     Ok(json(StatusCode::OK, &avatar))
 }
 
-async fn transitions(State(desk): State<AppState>, id: Segment, uri: Uri) -> Answer {
+async fn transitions(State(desk): State<AppState>, id: PathSegment, uri: Uri) -> ApiResult {
     let id = find(&desk, id).await?.id;
     page_of_transitions(&desk, AvatarId::parse(&id).ok(), &uri).await
 }
 
-async fn all_transitions(State(desk): State<AppState>, uri: Uri) -> Answer {
+async fn all_transitions(State(desk): State<AppState>, uri: Uri) -> ApiResult {
     page_of_transitions(&desk, None, &uri).await
 }
 
-async fn page_of_transitions(desk: &AppState, avatar: Option<AvatarId>, uri: &Uri) -> Answer {
+async fn page_of_transitions(desk: &AppState, avatar: Option<AvatarId>, uri: &Uri) -> ApiResult {
     let asked = Query::parse_strict(uri, &["limit", "before"])?;
     let (limit, before) = (asked.limit()?, asked.seq("before")?);
     let transitions =
@@ -136,7 +136,7 @@ async fn page_of_transitions(desk: &AppState, avatar: Option<AvatarId>, uri: &Ur
     Ok(json(StatusCode::OK, &Transitions { transitions, next }))
 }
 
-async fn deliveries(State(desk): State<AppState>, uri: Uri) -> Answer {
+async fn deliveries(State(desk): State<AppState>, uri: Uri) -> ApiResult {
     let known = ["limit", "before", "state", "channel", "avatar"];
     let asked = Query::parse_strict(&uri, &known)?;
     let limit = asked.limit()?;
@@ -154,47 +154,47 @@ async fn deliveries(State(desk): State<AppState>, uri: Uri) -> Answer {
     Ok(json(StatusCode::OK, &Deliveries { deliveries, next }))
 }
 
-async fn delivery(State(desk): State<AppState>, id: Segment, _: NoQuery) -> Answer {
+async fn delivery(State(desk): State<AppState>, id: PathSegment, _: NoQuery) -> ApiResult {
     let id = segment(id)?;
-    let unknown = Problem::missing("there is no such delivery");
+    let unknown = ProblemDetails::missing("there is no such delivery");
     let found = with_read_model(&desk, move |book| book.delivery(&id)).await?;
     Ok(json(StatusCode::OK, &found.ok_or(unknown)?))
 }
 
-async fn channels(State(desk): State<AppState>, _: NoQuery) -> Answer {
+async fn channels(State(desk): State<AppState>, _: NoQuery) -> ApiResult {
     let channels = with_read_model(&desk, |book| book.channels()).await?;
     Ok(json(StatusCode::OK, &Channels { channels }))
 }
 
-async fn retry(State(desk): State<AppState>, id: Segment, _: NoQuery) -> Answer {
+async fn retry(State(desk): State<AppState>, id: PathSegment, _: NoQuery) -> ApiResult {
     let delivery_id = actions::retry(&desk, &segment(id)?).await?;
     Ok(json(StatusCode::ACCEPTED, &Retried { delivery_id }))
 }
 
-async fn poll(State(desk): State<AppState>, id: Segment, _: NoQuery) -> Answer {
+async fn poll(State(desk): State<AppState>, id: PathSegment, _: NoQuery) -> ApiResult {
     let avatar_id = segment(id)?;
     actions::poll_now(&desk, &avatar_id).await?;
     Ok(json(StatusCode::ACCEPTED, &Due { avatar_id }))
 }
 
-async fn test(State(desk): State<AppState>, name: Segment, _: NoQuery) -> Answer {
+async fn test(State(desk): State<AppState>, name: PathSegment, _: NoQuery) -> ApiResult {
     let tried = actions::test(&desk, &segment(name)?).await?;
     let tests = Tests { delivered: tried.iter().all(|it| it.delivered), recipients: tried };
     Ok(json(StatusCode::OK, &tests))
 }
 
-async fn find(desk: &AppState, id: Segment) -> Result<AvatarView, Problem> {
-    let unknown = || Problem::missing("there is no such avatar");
+async fn find(desk: &AppState, id: PathSegment) -> Result<AvatarView, ProblemDetails> {
+    let unknown = || ProblemDetails::missing("there is no such avatar");
     let id = AvatarId::parse(&segment(id)?).map_err(|_| unknown())?;
     let avatars = with_read_model(desk, |book| book.avatars()).await?;
     let found = avatars.into_iter().find(|avatar| id.matches(&avatar.id));
     found.ok_or_else(unknown)
 }
 
-fn segment(segment: Segment) -> Result<String, Problem> {
+fn segment(segment: PathSegment) -> Result<String, ProblemDetails> {
     match segment {
         Ok(Path(text)) => Ok(text),
-        Err(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "the path is no text in UTF-8")),
+        Err(_) => Err(ProblemDetails::new(StatusCode::BAD_REQUEST, "the path is no text in UTF-8")),
     }
 }
 

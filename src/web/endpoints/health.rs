@@ -13,17 +13,17 @@ use serde::{Deserialize, Serialize};
 use crate::domain::status_report::UNWRITABLE;
 use crate::store::reader::Reader;
 use crate::web::actions::TIMEOUT;
-use crate::web::problem::{Problem, json};
+use crate::web::problem::{ProblemDetails, json};
 use crate::web::state::AppState;
 
 #[derive(Serialize)]
 struct Health {
     healthy: bool,
-    loops: Vec<Loop>,
+    loops: Vec<LoopHealth>,
 }
 
 #[derive(Serialize)]
-struct Loop {
+struct LoopHealth {
     name: &'static str,
     turned_seconds_ago: f64,
     stuck: bool,
@@ -46,9 +46,9 @@ pub fn routes() -> Router<AppState> {
 
 /// Healthy while each loop moved within its limit.
 async fn healthz(State(desk): State<AppState>) -> Response {
-    let loops: Vec<Loop> = (desk.progress)(desk.tick().monotonic)
+    let loops: Vec<LoopHealth> = (desk.progress)(desk.tick().monotonic)
         .iter()
-        .map(|it| Loop {
+        .map(|it| LoopHealth {
             name: it.name,
             turned_seconds_ago: it.age.as_secs_f64(),
             stuck: it.stalled,
@@ -73,9 +73,9 @@ async fn readyz(State(desk): State<AppState>) -> Response {
 
 /// Whether the database can be read. It is looked up once in [`RECENT`] at most, and not after
 /// those who read the tables, so that no crowd keeps the answer back.
-async fn read(desk: &AppState) -> Result<(), Problem> {
+async fn read(desk: &AppState) -> Result<(), ProblemDetails> {
     let waiting = tokio::time::timeout(TIMEOUT, Arc::clone(&desk.read_at).lock_owned());
-    let mut read_at = waiting.await.map_err(|_| Problem::busy())?;
+    let mut read_at = waiting.await.map_err(|_| ProblemDetails::busy())?;
     let now = desk.tick().monotonic;
     if read_at.is_some_and(|at| now.since(at) < RECENT) {
         return Ok(());
@@ -87,9 +87,9 @@ async fn read(desk: &AppState) -> Result<(), Problem> {
         *read_at = read.is_ok().then_some(now);
         read
     });
-    let broke_off = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "this is a bug");
+    let broke_off = || ProblemDetails::new(StatusCode::INTERNAL_SERVER_ERROR, "this is a bug");
     let read = read.await.map_err(|_| broke_off())?;
-    read.map(drop).map_err(|error| Problem::of_store(&error))
+    read.map(drop).map_err(|error| ProblemDetails::of_store(&error))
 }
 
 /// How long it is believed that the database can be read.

@@ -10,7 +10,7 @@ use axum::routing::{MethodRouter, get};
 
 use crate::web::actions::with_read_model;
 use crate::web::list_header::{Element, elements, weight};
-use crate::web::problem::Problem;
+use crate::web::problem::ProblemDetails;
 use crate::web::state::AppState;
 
 /// The route of the numbers.
@@ -20,7 +20,10 @@ pub fn routes(
     Router::new().route("/metrics", guard(get(metrics)))
 }
 
-async fn metrics(State(desk): State<AppState>, headers: HeaderMap) -> Result<Response, Problem> {
+async fn metrics(
+    State(desk): State<AppState>,
+    headers: HeaderMap,
+) -> Result<Response, ProblemDetails> {
     let measured = with_read_model(&desk, |book| book.measure()).await?;
     let text = desk.metrics.text(&measured);
     let (kind, text) = if wants_open_metrics(&elements(&headers, ACCEPT)) {

@@ -26,12 +26,12 @@ use crate::text::plural::counted;
 use crate::text::sanitize::sanitize;
 use crate::web::actions::{self, with_read_model};
 use crate::web::endpoints::api::STATES;
-use crate::web::problem::{Problem, add_challenge};
+use crate::web::problem::{ProblemDetails, add_challenge};
 use crate::web::query::Query;
 use crate::web::read_model::ReadModel;
 use crate::web::state::{AppState, TestResult};
 use crate::web::status::StatusView;
-use crate::web::timeline::{Change, Timeline, WIDTH};
+use crate::web::timeline::{StatusChange, Timeline, WIDTH};
 use crate::web::views::{
     AvatarView, DeliveryView, DeliveryWithAttempts, FindingView, TransitionView,
 };
@@ -67,7 +67,7 @@ pub fn assets() -> Router<AppState> {
 }
 
 /// An error as a page.
-pub fn problem(problem: &Problem) -> Response {
+pub fn problem(problem: &ProblemDetails) -> Response {
     let title = problem.status.canonical_reason().unwrap_or("Problem");
     let page = ProblemPage { version: version(), title, detail: &problem.detail };
     let mut response = html(problem.status, page.render());
@@ -206,7 +206,7 @@ struct ProblemPage<'a> {
     detail: &'a str,
 }
 
-type Segment = Result<Path<String>, PathRejection>;
+type PagePath = Result<Path<String>, PathRejection>;
 
 async fn home(State(desk): State<AppState>) -> Response {
     show(with_read_model(&desk, |book| Ok(home_page(book)?.render())).await)
@@ -265,8 +265,8 @@ fn home_page(book: &ReadModel<'_>) -> Result<HomePage, StoreError> {
     })
 }
 
-async fn avatar(State(desk): State<AppState>, id: Segment) -> Response {
-    let unknown = Problem::missing("there is no such avatar");
+async fn avatar(State(desk): State<AppState>, id: PagePath) -> Response {
+    let unknown = ProblemDetails::missing("there is no such avatar");
     let Some(id) = segment(id).and_then(|id| AvatarId::parse(&id).ok()) else {
         return problem(&unknown);
     };
@@ -282,7 +282,7 @@ fn avatar_page(book: &ReadModel<'_>, id: &AvatarId) -> Result<Option<AvatarPage>
     let Some(avatar) = found else { return Ok(None) };
     let Ok(id) = AvatarId::parse(&avatar.id) else { return Ok(None) };
     let transitions = book.transitions(Some(&id), None, TRANSITIONS_MAX)?;
-    let changes: Vec<Change> = transitions.iter().rev().filter_map(change).collect();
+    let changes: Vec<StatusChange> = transitions.iter().rev().filter_map(change).collect();
     Ok(Some(AvatarPage {
         version: version(),
         look: RelativeTime { now: book.now() },
@@ -296,9 +296,9 @@ fn avatar_page(book: &ReadModel<'_>, id: &AvatarId) -> Result<Option<AvatarPage>
     }))
 }
 
-fn change(transition: &TransitionView) -> Option<Change> {
+fn change(transition: &TransitionView) -> Option<StatusChange> {
     let seen_at = transition.last_seen_previous_at.as_deref();
-    Some(Change {
+    Some(StatusChange {
         last_seen_previous_at: seen_at.and_then(Timestamp::parse_rfc3339),
         detected_at: Timestamp::parse_rfc3339(&transition.detected_at)?,
         status: transition.status.clone(),
@@ -335,7 +335,7 @@ async fn deliveries(State(desk): State<AppState>, uri: Uri) -> Response {
     show(page.await)
 }
 
-async fn delivery(State(desk): State<AppState>, id: Segment) -> Response {
+async fn delivery(State(desk): State<AppState>, id: PagePath) -> Response {
     let id = segment(id).unwrap_or_default();
     let page = with_read_model(&desk, move |book| {
         let found = book.delivery(&id)?;
@@ -351,19 +351,19 @@ async fn delivery(State(desk): State<AppState>, id: Segment) -> Response {
     });
     match page.await {
         Ok(Some(page)) => html(StatusCode::OK, page),
-        Ok(None) => problem(&Problem::missing("there is no such delivery")),
+        Ok(None) => problem(&ProblemDetails::missing("there is no such delivery")),
         Err(failure) => problem(&failure),
     }
 }
 
-async fn retry(State(desk): State<AppState>, id: Segment) -> Response {
+async fn retry(State(desk): State<AppState>, id: PagePath) -> Response {
     match actions::retry(&desk, &segment(id).unwrap_or_default()).await {
         Ok(id) => see(&format!("/deliveries/{id}")),
         Err(failure) => problem(&failure),
     }
 }
 
-async fn poll(State(desk): State<AppState>, id: Segment) -> Response {
+async fn poll(State(desk): State<AppState>, id: PagePath) -> Response {
     let id = segment(id).unwrap_or_default();
     match actions::poll_now(&desk, &id).await {
         Ok(()) => see(&format!("/avatars/{}", encoded(&id))),
@@ -371,7 +371,7 @@ async fn poll(State(desk): State<AppState>, id: Segment) -> Response {
     }
 }
 
-async fn test(State(desk): State<AppState>, name: Segment) -> Response {
+async fn test(State(desk): State<AppState>, name: PagePath) -> Response {
     let name = segment(name).unwrap_or_default();
     match actions::test(&desk, &name).await {
         Ok(tried) => {
@@ -384,7 +384,7 @@ async fn test(State(desk): State<AppState>, name: Segment) -> Response {
     }
 }
 
-fn segment(segment: Segment) -> Option<String> {
+fn segment(segment: PagePath) -> Option<String> {
     segment.ok().map(|Path(text)| text)
 }
 
@@ -393,7 +393,7 @@ fn encoded(id: &str) -> String {
     utf8_percent_encode(id, ENCODED).to_string()
 }
 
-fn show(page: Result<askama::Result<String>, Problem>) -> Response {
+fn show(page: Result<askama::Result<String>, ProblemDetails>) -> Response {
     match page {
         Ok(page) => html(StatusCode::OK, page),
         Err(failure) => problem(&failure),

@@ -28,7 +28,7 @@ use crate::web::actions::with_read_model;
 use crate::web::connection_limit::Slot;
 use crate::web::cursor::Cursor;
 use crate::web::list_header::{elements, weight};
-use crate::web::problem::{Problem, json_line};
+use crate::web::problem::{ProblemDetails, json_line};
 use crate::web::query::Query;
 use crate::web::state::AppState;
 
@@ -62,10 +62,10 @@ pub(in crate::web) async fn stream(
     Extension(slot): Extension<Slot>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, ProblemDetails> {
     if weight(&elements(&headers, ACCEPT), KIND, "") == 0 {
         let other = format!("this is `{KIND}`, which `Accept` rules out");
-        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, other));
+        return Err(ProblemDetails::new(StatusCode::NOT_ACCEPTABLE, other));
     }
     let after = Query::parse_strict(&uri, &["after"])?.cursor("after")?;
     let named = headers.get("last-event-id").filter(|id| !id.is_empty());
@@ -154,7 +154,7 @@ impl Streaming {
     }
 
     /// Makes the transitions ready that came since.
-    async fn read_on(&mut self) -> Result<(), Problem> {
+    async fn read_on(&mut self) -> Result<(), ProblemDetails> {
         loop {
             let after = self.last.seq;
             let found =

@@ -89,17 +89,17 @@ def told(kind, state):
                for mail in mails())
 
 
-claim("an unknown avatar is told of", wait_for(lambda: told("avatar.missing", "begun")))
+claim("an unknown avatar is told of", wait_for(lambda: told("avatar.missing", "firing")))
 Argil.found = True
-claim("… and that it is there now", wait_for(lambda: told("avatar.missing", "ended")))
-claim("an unknown status is told of", wait_for(lambda: told("avatar.status_unrecognized", "begun")))
+claim("… and that it is there now", wait_for(lambda: told("avatar.missing", "resolved")))
+claim("an unknown status is told of", wait_for(lambda: told("avatar.status_unrecognized", "firing")))
 daemon.config.write_text("nonsense = [", encoding="utf-8")
 daemon.process.send_signal(signal.SIGHUP)
-claim("a bad config is told of", wait_for(lambda: told("config.rejected", "begun")))
+claim("a bad config is told of", wait_for(lambda: told("config.rejected", "firing")))
 daemon.config.write_text(config, encoding="utf-8")
 daemon.process.send_signal(signal.SIGHUP)
-claim("… and that it is good again", wait_for(lambda: told("config.rejected", "ended")))
-claim("an overdue training is told of", wait_for(lambda: told("avatar.training_overdue", "begun")))
+claim("… and that it is good again", wait_for(lambda: told("config.rejected", "resolved")))
+claim("an overdue training is told of", wait_for(lambda: told("avatar.training_overdue", "firing")))
 tried = command("test", "folder", "--config", daemon.config)
 claim("a trial is written too", tried.returncode == 0, tried.stdout + tried.stderr)
 claim("SIGTERM ends it with 0", daemon.stop() == 0, daemon.said())

@@ -40,14 +40,14 @@ claim("… and would have", spoilt.returncode != 0)
 known = set(re.findall(r"^(avatar_watch_\w+)", numbers, re.MULTILINE))
 for name in (
     "polls_total", "poll_duration_seconds_bucket", "transitions_total", "deliveries_total",
-    "attempts_total", "dwell_seconds_bucket", "deliveries_pending", "deliveries_dead",
+    "attempts_total", "delivery_latency_seconds_bucket", "deliveries_pending", "dead_letters",
     "oldest_undelivered_age_seconds", "account_last_success_age_seconds",
     "config_last_reload_successful", "build_info", "loop_age_seconds", "database_size_bytes",
     "database_writable",
 ):
     claim(f"there is `{name}`", f"avatar_watch_{name}" in known, sorted(known))
 claim("a status of somebody else's making is no label", "<STATUS>" not in numbers, numbers)
-claim("the dead letter is counted", 'deliveries_dead{channel="ops"} 1' in numbers, numbers)
+claim("the dead letter is counted", 'dead_letters{channel="ops"} 1' in numbers, numbers)
 
 rules = promtool("check", "rules", MONITORING / "alerts.yml")
 claim("promtool takes the alert rules", rules.returncode == 0, rules.stdout + rules.stderr)

@@ -61,7 +61,7 @@ for mail in news["conditions"]["mails"]:
     claim("a mail about a condition has no defect", not found, found)
     claim("… and names the avatar", news["gone"] in message["subject"], message["subject"])
     state = (message["x-avatar-watch-type"], message["x-avatar-watch-state"])
-    claim("… and the condition", state == ("avatar.missing", "begun"), state)
+    claim("… and the condition", state == ("avatar.missing", "firing"), state)
     plain, html = text_of(message, "plain"), text_of(message, "html")
     claim("… and says what to do", "What to do" in plain and "What to do" in html, plain)
     claim("… in lines that every server takes",

@@ -68,6 +68,6 @@ for request in news["conditions"]["requests"]:
     claim("a condition is signed too, and says its kind", event["type"] == "avatar.missing", event)
     data = event["data"]
     claim("… that it begins, and for which avatar",
-          (data["state"], data["avatar"]["id"]) == ("begun", news["gone"]), data)
+          (data["state"], data["avatar"]["id"]) == ("firing", news["gone"]), data)
     claim("… with an id of its own", request["headers"]["webhook-id"] not in ids)
 end()

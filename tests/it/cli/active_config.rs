@@ -65,7 +65,7 @@ async fn a_condition_that_holds_is_critical_whatever_became_of_the_file() {
     for (name, bytes, told) in accidents(config.text()) {
         damage(&bench, bytes.as_ref());
         let (line, code) = check(&bench);
-        let begin = "AVATAR-WATCH CRITICAL: watch.blind for account argil, key rejected (";
+        let begin = "AVATAR-WATCH CRITICAL: account.unavailable for account argil, key rejected (";
         assert!(line.starts_with(begin) && line.contains(told), "{name}: {line}");
         assert_eq!(code, 2, "{name}: {line}");
     }
@@ -90,7 +90,10 @@ async fn a_damaged_file_still_tells_where_the_database_is() {
         damage(&bench, bytes.as_ref());
         let (line, code) = check(&bench);
         if can_tell.contains(&name) {
-            assert!(line.starts_with("AVATAR-WATCH CRITICAL: watch.blind"), "{name}: {line}");
+            assert!(
+                line.starts_with("AVATAR-WATCH CRITICAL: account.unavailable"),
+                "{name}: {line}"
+            );
             assert_eq!(code, 2, "{name}: {line}");
         } else {
             assert!(line.contains("there is no database at"), "{name}: {line}");

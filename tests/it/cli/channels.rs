@@ -55,7 +55,7 @@ async fn a_channel_that_said_farewell_is_shown_told_of_and_enabled_by_hand() {
     assert_eq!(received[0].body, received[1].body);
     let ended = watch.wait_for(2).await;
     let ended: Value = serde_json::from_slice(&ended[1].body).unwrap();
-    assert_eq!(ended["data"]["state"], "ended");
+    assert_eq!(ended["data"]["state"], "resolved");
     assert_eq!(stdout(&bench.run(&["channels", "enable", "ops"])), "ops: well already\n");
     assert!(daemon.stop().success());
 }

@@ -394,7 +394,8 @@ proptest! {
             let (from, to) = (address.clone(), vec![address.clone()]);
             let spec = EmailSpec { from, to, style, ..spec() };
             let channel = Channel::Email(Email::new(spec).unwrap());
-            let parcel = sample_events::parcels(&channel, &sample_events::settled(Some("Jane"), "IDLE")).remove(0);
+            let event = sample_events::settled(Some("Jane"), "IDLE");
+            let parcel = sample_events::parcels(&channel, &event).remove(0);
             let expected = (local.clone(), address.domain().to_string());
             let from = header(&parcel.body, "From");
             let from = from.strip_prefix("\"Avatar Watch\" <").unwrap().strip_suffix('>').unwrap();

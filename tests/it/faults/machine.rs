@@ -42,7 +42,10 @@ async fn p04_a_certificate_that_fails_by_our_clock_blames_our_clock() {
 
     let told = receiver.wait_for(1).await;
     let body: serde_json::Value = serde_json::from_slice(&told[0].body).unwrap();
-    assert_eq!((&body["type"], &body["data"]["state"]), (&"watch.blind".into(), &"begun".into()));
+    assert_eq!(
+        (&body["type"], &body["data"]["state"]),
+        (&"account.unavailable".into(), &"firing".into())
+    );
     let reason = body["data"]["reason"].as_str().unwrap();
     for part in [
         "TLS failed: its certificate expired at 2001-01-01T00:00:00.000Z",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use avatar_watch::argil::client::{Client, ClientSpec};
+use avatar_watch::argil::client::{ApiClientSpec, Client};
 use avatar_watch::daemon::ports::AvatarSource;
 use avatar_watch::daemon::runtime_config::RuntimeConfig;
 use avatar_watch::domain::avatar::AvatarId;
@@ -204,16 +204,16 @@ impl Scene {
         self.expect_look_after(seconds(900), &avatars).await;
         self.check_trouble(faults, kind);
         let expected = |state: &str| -> Vec<String> {
-            avatars.iter().map(|avatar| format!("avatar.unseen {state} {avatar}")).collect()
+            avatars.iter().map(|avatar| format!("avatar.unreachable {state} {avatar}")).collect()
         };
         let sorted = |mut told: Vec<String>| {
             told.sort();
             told
         };
-        assert_eq!(sorted(self.told()), sorted(expected("begun")));
+        assert_eq!(sorted(self.told()), sorted(expected("firing")));
         self.api.answer_with(|_| None);
         self.expect_look_after(seconds(900), &avatars).await;
-        assert_eq!(sorted(self.told().split_off(avatars.len())), sorted(expected("ended")));
+        assert_eq!(sorted(self.told().split_off(avatars.len())), sorted(expected("resolved")));
         for avatar in avatars {
             assert_eq!(self.trouble(avatar), None, "`{avatar}`");
             assert_eq!(self.history(avatar), ["- > TRAINING"], "`{avatar}`");
@@ -224,7 +224,7 @@ impl Scene {
     /// minute; it is told at once and once, with this reason; and it ends when it is right again.
     pub(super) async fn check_wrong_way(&self, avatars: &[&str], reason: &str) {
         self.expect_look_after(seconds(5), avatars).await;
-        assert_eq!(self.told(), ["watch.blind begun argil unreachable"]);
+        assert_eq!(self.told(), ["account.unavailable begun argil unreachable"]);
         let said = self.bodies()[0]["data"]["reason"].as_str().unwrap().to_owned();
         assert!(said.contains(reason), "`{said}` does not say `{reason}`");
         let all = || self.all_looks(avatars).iter().sum::<usize>();
@@ -243,7 +243,10 @@ impl Scene {
         self.world.live(seconds(480)).await;
         self.check_mended(avatars);
         let told = self.told();
-        assert!(told.contains(&"watch.blind ended argil unreachable".to_owned()), "{told:?}");
+        assert!(
+            told.contains(&"account.unavailable ended argil unreachable".to_owned()),
+            "{told:?}"
+        );
         assert_eq!(told.len(), 2 + avatars.len(), "{told:?}");
     }
 
@@ -290,7 +293,7 @@ pub(super) async fn given(answers: &[(&str, Answer)]) -> Scene {
 
 fn client(base_url: &str, timeout: Duration) -> Arc<Client> {
     let api_key = Secret::new("key");
-    let spec = ClientSpec { base_url: base_url.parse().unwrap(), api_key, timeout };
+    let spec = ApiClientSpec { base_url: base_url.parse().unwrap(), api_key, timeout };
     Arc::new(Client::new(spec).unwrap())
 }
 

@@ -12,7 +12,7 @@ use avatar_watch::daemon::background::log_throttle::LogThrottle;
 use avatar_watch::daemon::background::stats::DaemonStats;
 use avatar_watch::daemon::dispatcher::Dispatcher;
 use avatar_watch::daemon::poller::Poller;
-use avatar_watch::daemon::poller::poll::Context;
+use avatar_watch::daemon::poller::poll::DaemonContext;
 use avatar_watch::daemon::ports::{AvatarSource, Notifier};
 use avatar_watch::daemon::request_id::RequestIds;
 use avatar_watch::daemon::rng::Rng;
@@ -109,7 +109,7 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
         let (store, writer) = self.open_store();
         let (now, roll) = (self.clock.wall(), self.chance.next_bits());
         register(&store, &plan, now, roll).await;
-        let tools = Context {
+        let tools = DaemonContext {
             store: store.clone(),
             clock: self.clock.clone(),
             rng: self.chance.clone(),

@@ -136,7 +136,7 @@ async fn of_an_api_that_is_down_for_a_day_each_avatar_says_little_and_every_chan
         let own = lost.iter().filter(|line| line["avatar.id"] == **name).count();
         assert!((2..=5).contains(&own), "{own} lines of {name}: at once, and 1, 3, 7, 15 hours on");
     }
-    assert_eq!(log.lines("watch.blind has begun").len(), 1);
+    assert_eq!(log.lines("account.unavailable has begun").len(), 1);
     api.idle.store(true, Ordering::Relaxed);
     api.down.store(false, Ordering::Relaxed);
     for _ in 0..4 {
@@ -145,7 +145,7 @@ async fn of_an_api_that_is_down_for_a_day_each_avatar_says_little_and_every_chan
     let back = log.lines("is in sight again, after ");
     assert_eq!(back.len(), AVATARS);
     assert!(back.iter().all(|line| line["suppressed"].as_u64() > Some(10)), "{}", back[0]);
-    assert_eq!(log.lines("watch.blind has ended").len(), 1);
+    assert_eq!(log.lines("account.unavailable has ended").len(), 1);
     assert_eq!(log.lines("went from TRAINING to IDLE").len(), AVATARS);
     let all = log.lines("").len();
     assert!(all < AVATARS * 10, "{all} lines");

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avatar_watch::argil::client::{Client, ClientSpec};
+use avatar_watch::argil::client::{ApiClientSpec, Client};
 use avatar_watch::daemon::runtime_config::{RuntimeConfig, WatchedAvatar};
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::secret::Secret;
@@ -26,7 +26,7 @@ struct Second {
 impl Second {
     fn new(bench: &Bench) -> Self {
         let api = FakeArgil::start();
-        let client = Client::new(ClientSpec {
+        let client = Client::new(ApiClientSpec {
             base_url: api.base_url(),
             api_key: Secret::new("second-key"),
             timeout: Duration::from_secs(20),
@@ -96,9 +96,9 @@ async fn a_revoked_key_never_makes_the_news_of_another_account_late() {
         .map(|call| serde_json::from_slice::<serde_json::Value>(&call.body).unwrap())
         .map(|body| format!("{} {}", body["type"], body["data"]["account"]))
         .collect();
-    let blind = told.iter().filter(|text| text.contains("watch.blind")).count();
+    let blind = told.iter().filter(|text| text.contains("account.unavailable")).count();
     assert_eq!(blind, 1, "{told:?}");
-    assert!(told.contains(&"\"watch.blind\" \"second\"".to_owned()), "{told:?}");
+    assert!(told.contains(&"\"account.unavailable\" \"second\"".to_owned()), "{told:?}");
     assert_eq!(told.iter().filter(|text| text.contains("avatar.ready")).count(), 10);
 }
 
@@ -179,7 +179,7 @@ async fn an_answer_to_the_old_key_says_nothing_about_the_new_one() {
     }
     bench.world.start(operator(bench.plan(&["a", "b"]), "ops")).await;
     bench.api.wait_until("both looks", |seen| seen.len() == 2).await;
-    let client = Client::new(ClientSpec {
+    let client = Client::new(ApiClientSpec {
         base_url: bench.api.base_url(),
         api_key: Secret::new("new-key"),
         timeout: Duration::from_secs(20),

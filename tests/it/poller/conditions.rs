@@ -156,10 +156,10 @@ async fn one_avatar_that_alone_cannot_be_seen_is_told_while_the_key_is_not_blind
     bench.world.live(seconds(1700)).await;
     assert!(bench.told().is_empty());
     bench.world.live(seconds(700)).await;
-    assert_eq!(bench.told(), ["avatar.unseen begun bad"]);
+    assert_eq!(bench.told(), ["avatar.unreachable begun bad"]);
     bench.api.answer_with(|_| None);
     bench.world.live(seconds(3600)).await;
-    assert_eq!(bench.told()[1..], ["avatar.unseen ended bad"]);
+    assert_eq!(bench.told()[1..], ["avatar.unreachable ended bad"]);
     assert_eq!(bench.history(), ["bad: - > TRAINING", "good: - > TRAINING"]);
 }
 
@@ -170,25 +170,25 @@ async fn a_refused_key_is_told_at_once_and_once_for_all_its_avatars() {
     let bench = Bench::operated(&["a", "b", "c"], "TRAINING").await;
     bench.api.require_key("another");
     bench.world.live(seconds(7200)).await;
-    assert_eq!(bench.told(), ["watch.blind begun argil key_rejected"]);
+    assert_eq!(bench.told(), ["account.unavailable begun argil key_rejected"]);
     bench.api.require_key("key");
     bench.world.live(seconds(3600)).await;
-    assert_eq!(bench.told()[1..], ["watch.blind ended argil key_rejected"]);
+    assert_eq!(bench.told()[1..], ["account.unavailable ended argil key_rejected"]);
 }
 
 #[tokio::test]
-async fn an_api_that_is_away_is_told_after_blind_after_and_once_for_all() {
+async fn an_api_that_is_away_is_told_after_unavailable_after_and_once_for_all() {
     let bench = Bench::operated(&["a", "b", "c"], "TRAINING").await;
     bench.api.answer_with(|_| Some(Answer::status(502, "")));
     bench.world.live(seconds(900)).await;
     assert!(bench.told().is_empty(), "a short outage is told to nobody");
     bench.world.live(seconds(10)).await;
-    assert_eq!(bench.told(), ["watch.blind begun argil unusable"]);
+    assert_eq!(bench.told(), ["account.unavailable begun argil unusable"]);
     bench.world.live(seconds(20_000)).await;
     assert_eq!(bench.told().len(), 1, "one event for the key, none for each avatar");
     bench.api.answer_with(|_| None);
     bench.world.live(seconds(600)).await;
-    assert_eq!(bench.told()[1..], ["watch.blind ended argil unusable"]);
+    assert_eq!(bench.told()[1..], ["account.unavailable ended argil unusable"]);
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn blindness_is_told_in_time_even_when_nothing_is_looked_at_meanwhile() {
     bench.world.quiet().await;
     bench.api.answer_with(|_| Some(Answer::status(429, "{}").with("retry-after", "3000")));
     bench.world.live(seconds(106)).await;
-    assert_eq!(bench.told(), ["watch.blind begun argil throttled"]);
+    assert_eq!(bench.told(), ["account.unavailable begun argil throttled"]);
 }
 
 #[tokio::test]
@@ -214,12 +214,12 @@ async fn blindness_is_told_once_over_restarts_and_ends_after_one() {
         bench.boot(&["a", "b"]).await;
         bench.world.live(seconds(4000)).await;
     }
-    assert_eq!(bench.told(), ["watch.blind begun argil key_rejected"]);
+    assert_eq!(bench.told(), ["account.unavailable begun argil key_rejected"]);
     bench.world.stop().await;
     bench.api.require_key("key");
     bench.boot(&["a", "b"]).await;
     bench.world.live(seconds(60)).await;
-    assert_eq!(bench.told()[1..], ["watch.blind ended argil key_rejected"]);
+    assert_eq!(bench.told()[1..], ["account.unavailable ended argil key_rejected"]);
 }
 
 #[tokio::test]
@@ -242,7 +242,7 @@ async fn who_is_no_operator_hears_of_no_condition() {
     assert_eq!(bench.deliveries(), 0);
     let conditions = bench.world.reader().conditions().unwrap();
     let kinds: Vec<_> = conditions.iter().map(|it| it.kind.as_str()).collect();
-    assert_eq!(kinds, ["avatar.missing", "watch.blind"], "they are known all the same");
+    assert_eq!(kinds, ["avatar.missing", "account.unavailable"], "they are known all the same");
 }
 
 #[tokio::test]
@@ -257,6 +257,6 @@ async fn a_condition_that_cannot_be_written_yet_is_told_later_and_once() {
     beside.execute_batch("ROLLBACK").unwrap();
     bench.world.quiet().await;
     bench.world.live(seconds(120)).await;
-    assert_eq!(bench.told(), ["watch.blind begun argil key_rejected"]);
+    assert_eq!(bench.told(), ["account.unavailable begun argil key_rejected"]);
     assert_eq!(bench.api.count("a"), 3, "{:?}", id("a"));
 }

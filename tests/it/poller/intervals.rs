@@ -1,4 +1,4 @@
-//! What `docs/pacing.md` says about the pace, held by the simulation that makes its tables: the
+//! What `docs/polling.md` says about the pace, held by the simulation that makes its tables: the
 //! seed fixes all of it, so nothing here is a matter of luck.
 
 use std::fs;
@@ -16,7 +16,7 @@ static TABLES: LazyLock<Vec<Table>> = LazyLock::new(simulated::tables);
 
 #[test]
 fn the_tables_of_the_docs_are_what_the_simulation_prints() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pacing.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/polling.md");
     let docs = fs::read_to_string(path).unwrap();
     let printed: Vec<String> = TABLES.iter().map(Table::to_string).collect();
     let printed = printed.join("\n");
@@ -27,7 +27,7 @@ fn the_tables_of_the_docs_are_what_the_simulation_prints() {
     for (written, computed) in docs.iter().zip(&printed) {
         assert!(
             agree(written, computed),
-            "docs/pacing.md has `{written}` where `cargo bench --bench pacing` prints `{computed}`"
+            "docs/polling.md has `{written}` where `cargo bench --bench pacing` prints `{computed}`"
         );
     }
 }

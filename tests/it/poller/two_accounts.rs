@@ -42,8 +42,8 @@ async fn a_revoked_key_is_said_once_and_holds_up_no_other_account() {
     daemon.wait_for_log("avatar `a1` seen first: TRAINING");
     let calls = receiver.wait_for(1).await;
     let [(kind, data)] = told(&calls).try_into().unwrap();
-    assert_eq!((kind.as_str(), &data["account"]), ("watch.blind", &"studio".into()));
-    assert_eq!((&data["state"], &data["cause"]), (&"begun".into(), &"key_rejected".into()));
+    assert_eq!((kind.as_str(), &data["account"]), ("account.unavailable", &"studio".into()));
+    assert_eq!((&data["state"], &data["cause"]), (&"firing".into(), &"key_rejected".into()));
 
     argil.set_status("a1", "IDLE");
     let calls = receiver.wait_for(2).await;
@@ -53,13 +53,13 @@ async fn a_revoked_key_is_said_once_and_holds_up_no_other_account() {
 
     let status = bench.json(&["status", "--json"]);
     let [condition] = status["conditions"].as_array().unwrap().as_slice() else { panic!() };
-    assert_eq!(condition["kind"], "watch.blind");
+    assert_eq!(condition["kind"], "account.unavailable");
     assert_eq!(condition["subject"], "account studio");
     assert_eq!(condition["cause"], "key_rejected");
     assert_eq!(status["avatars"][0]["account"], "argil");
     assert_eq!(status["avatars"][1]["account"], "studio");
     let shown = stdout(&bench.run(&["status"]));
-    assert!(shown.contains("watch.blind for `account studio` for "), "{shown}");
+    assert!(shown.contains("account.unavailable for `account studio` for "), "{shown}");
     assert!(shown.contains("key rejected: "), "{shown}");
     let checked = stdout(&bench.run(&["check", "--online"]));
     assert!(checked.contains("FAIL avatar `s1`: the key is refused"), "{checked}");
@@ -76,7 +76,7 @@ async fn a_revoked_key_is_said_once_and_holds_up_no_other_account() {
     daemon.signal(Signal::HUP);
     let calls = receiver.wait_for(3).await;
     let (kind, data) = &told(&calls)[2];
-    assert_eq!((kind.as_str(), &data["state"]), ("watch.blind", &"ended".into()));
+    assert_eq!((kind.as_str(), &data["state"]), ("account.unavailable", &"resolved".into()));
     daemon.wait_for_log("avatar `s6` seen first: TRAINING");
     assert_eq!(bench.json(&["status", "--json"])["conditions"], Value::Array(Vec::new()));
     assert!(daemon.stop().success());

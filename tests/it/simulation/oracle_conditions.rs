@@ -16,7 +16,7 @@ pub(super) fn judge(history: &History, wrongs: &mut Vec<String>) {
         let ConditionEvent { kind, subject, state, .. } = event;
         let place = (kind.clone(), subject.clone());
         let in_turn = match state.as_str() {
-            "begun" => holding.insert(place),
+            "firing" => holding.insert(place),
             _ => holding.remove(&place),
         };
         if !in_turn {
@@ -50,7 +50,7 @@ fn unrecognized(history: &History, wrongs: &mut Vec<String>) {
     let odd: BTreeSet<_> =
         odd.map(|it| (it.avatar_id.to_string(), it.status.name().to_owned())).collect();
     let begun =
-        history.conditions.iter().filter(|it| it.kind == UNRECOGNIZED && it.state == "begun");
+        history.conditions.iter().filter(|it| it.kind == UNRECOGNIZED && it.state == "firing");
     let mut told = BTreeSet::new();
     for event in begun {
         let place = (event.subject.clone(), event.status.clone().unwrap_or_default());
@@ -110,9 +110,9 @@ fn channel_reason(history: &History, event: &ConditionEvent) -> bool {
         calls.any(|call| call.answered.is_some_and(class))
     };
     match (event.kind.as_str(), event.state.as_str()) {
-        ("channel.failing", "begun") => answered(|class| class != OutcomeClass::Delivered),
+        ("channel.failing", "firing") => answered(|class| class != OutcomeClass::Delivered),
         ("channel.failing", _) => answered(|class| class == OutcomeClass::Delivered),
-        ("channel.disabled", "begun") => answered(|class| {
+        ("channel.disabled", "firing") => answered(|class| {
             class == OutcomeClass::Gone
                 || class == OutcomeClass::Misconfigured
                 || class == OutcomeClass::Retryable
@@ -137,17 +137,17 @@ fn reasons(history: &History, wrongs: &mut Vec<String>) {
             continue;
         }
         let fits = |shown: &Shown| match (kind.as_str(), state.as_str()) {
-            ("avatar.missing", "begun") => *shown == Shown::Missing,
-            ("avatar.unseen", "begun") => !matches!(shown, Shown::Missing | Shown::Status(_)),
-            ("avatar.training_overdue", "begun") => shown_as(shown, is_no_end),
+            ("avatar.missing", "firing") => *shown == Shown::Missing,
+            ("avatar.unreachable", "firing") => !matches!(shown, Shown::Missing | Shown::Status(_)),
+            ("avatar.training_overdue", "firing") => shown_as(shown, is_no_end),
             ("avatar.training_overdue", _) => shown_as(shown, |status| !is_training(status)),
-            (UNRECOGNIZED, "begun") => shown_as(shown, |it| {
+            (UNRECOGNIZED, "firing") => shown_as(shown, |it| {
                 !it.is_recognized() && event.status.as_deref() == Some(it.name())
             }),
             _ => matches!(shown, Shown::Status(_)),
         };
         let Some(looks) = looks.get(subject.as_str()) else {
-            if kind != "watch.blind" {
+            if kind != "account.unavailable" {
                 wrongs.push(format!("I7 {kind} of `{subject}`, which nobody looked at"));
             }
             continue;

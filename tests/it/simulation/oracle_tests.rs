@@ -183,7 +183,7 @@ fn a_training_whose_outcome_came_through_an_unknown_status_and_was_not_told_is_f
 fn an_unknown_status_that_is_not_told_or_told_twice_is_found_out() {
     let begun = |history: &History| {
         let fits =
-            |it: &ConditionEvent| it.kind == "avatar.status_unrecognized" && it.state == "begun";
+            |it: &ConditionEvent| it.kind == "avatar.status_unrecognized" && it.state == "firing";
         history.conditions.iter().position(fits)
     };
     check("CONDITION avatar.status_unrecognized", |history| {
@@ -324,7 +324,7 @@ fn a_try_without_a_row_and_a_row_without_a_try_are_found_out() {
 #[test]
 fn a_condition_that_is_lost_doubled_or_invented_is_found_out() {
     check("CONDITION", |history| {
-        let ended = history.conditions.iter().position(|event| event.state == "ended")?;
+        let ended = history.conditions.iter().position(|event| event.state == "resolved")?;
         history.conditions.remove(ended);
         Some(())
     });
@@ -334,7 +334,7 @@ fn a_condition_that_is_lost_doubled_or_invented_is_found_out() {
         Some(())
     });
     check("CONDITION", |history| {
-        let blind = ("watch.blind".to_owned(), "account argil".to_owned());
+        let blind = ("account.unavailable".to_owned(), "account argil".to_owned());
         history.holding.insert(blind).then_some(())
     });
     check("I3", |history| {

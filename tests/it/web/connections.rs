@@ -9,7 +9,7 @@ use std::time::Duration;
 use avatar_watch::secret::Secret;
 use avatar_watch::web::auth::AccessPolicy;
 use avatar_watch::web::connection_limit::CHECKS_MAX;
-use avatar_watch::web::server::Limits;
+use avatar_watch::web::server::ServerLimits;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 use super::own_desk::{HINT_TOKEN, OwnDesk, serve, tried};
@@ -17,10 +17,10 @@ use super::*;
 use crate::harness::http::Listener;
 
 /// Limits of time that no test waits for, and few places.
-fn patient() -> Limits {
+fn patient() -> ServerLimits {
     let ever = Duration::from_secs(3600);
     let (connections, answers, streams) = (64, 24, 4);
-    Limits {
+    ServerLimits {
         connections,
         answers,
         streams,
@@ -118,7 +118,7 @@ async fn clients_who_read_nothing_keep_nobody_out() {
 async fn a_reader_who_takes_nothing_is_cut_off() {
     let own = OwnDesk::new();
     let stall = Duration::from_millis(300);
-    let page = serve(own.desk.clone(), Limits { stall, ..patient() });
+    let page = serve(own.desk.clone(), ServerLimits { stall, ..patient() });
     let mut slow = non_reader(page);
     let mut open = non_reader(page);
     // One of the two takes a little at a time, and for longer than the other may take nothing.
@@ -195,7 +195,7 @@ async fn a_listener_keeps_the_connection_whoever_comes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newcomer_waits_while_nobody_can_be_evicted() {
     let own = OwnDesk::new();
-    let page = serve(own.desk.clone(), Limits { connections: 1, ..patient() });
+    let page = serve(own.desk.clone(), ServerLimits { connections: 1, ..patient() });
     let mut listener = Listener::open(page, "/api/v1/stream");
     listener.wait_for("retry: 1000");
     let waiting = tokio::task::spawn_blocking(move || get(page, "/healthz").status);
@@ -213,7 +213,7 @@ async fn a_newcomer_waits_while_nobody_can_be_evicted() {
 
 #[test]
 fn there_are_many_more_connections_than_can_be_held() {
-    let Limits { connections, answers, streams, .. } = Limits::default();
+    let ServerLimits { connections, answers, streams, .. } = ServerLimits::default();
     assert!(answers + streams + CHECKS_MAX <= connections - connections / 4);
 }
 
@@ -221,7 +221,7 @@ fn there_are_many_more_connections_than_can_be_held() {
 async fn whoever_says_nothing_more_is_cut_off() {
     let own = OwnDesk::new();
     let header_timeout = Duration::from_millis(200);
-    let page = serve(own.desk.clone(), Limits { header_timeout, ..patient() });
+    let page = serve(own.desk.clone(), ServerLimits { header_timeout, ..patient() });
     let whole = format!("GET /healthz HTTP/1.1\r\nhost: {page}\r\n\r\n");
     for says in ["", "GET /hea", &whole[..whole.len() - 2], &whole] {
         let mut stream = stranger(page, says);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use avatar_watch::domain::read_access::ReadAccess;
 use avatar_watch::secret::Secret;
 use avatar_watch::web::auth::AccessPolicy;
-use avatar_watch::web::server::Limits;
+use avatar_watch::web::server::ServerLimits;
 
 use super::own_desk::{HINT_TOKEN, OwnDesk, serve};
 use super::*;
@@ -70,7 +70,7 @@ fn routes() -> Vec<(&'static str, String)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_is_for_our_names_only_and_reads_one_of_each() {
     let own = own_desk();
-    let page = serve(own.desk.clone(), Limits::default());
+    let page = serve(own.desk.clone(), ServerLimits::default());
     for (method, path) in routes() {
         let check = |version: &str, headers: &str, status: &str| {
             let request =
@@ -92,7 +92,7 @@ async fn every_route_is_for_our_names_only_and_reads_one_of_each() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_change_takes_the_token_and_our_own_page() {
     let own = own_desk();
-    let page = serve(own.desk.clone(), Limits::default());
+    let page = serve(own.desk.clone(), ServerLimits::default());
     let bearer = format!("authorization: Bearer {TOKEN}");
     for path in CHANGES {
         let check = |headers: &[&str], status: u16| {
@@ -121,7 +121,7 @@ async fn every_change_takes_the_token_and_our_own_page() {
 async fn nothing_is_read_from_afar_by_another_path() {
     let token = Some(Secret::new(TOKEN));
     let own = OwnDesk::with(AccessPolicy { token, ..AccessPolicy::default() });
-    let page = serve(own.desk.clone(), Limits::default());
+    let page = serve(own.desk.clone(), ServerLimits::default());
     for (path, status) in [
         ("/", 401),
         ("/?token=canary-token-9c0e", 401),
@@ -156,7 +156,7 @@ async fn nothing_is_read_from_afar_by_another_path() {
 async fn no_request_is_smuggled_in_another() {
     let own = own_desk();
     let header_timeout = Duration::from_millis(300);
-    let page = serve(own.desk.clone(), Limits { header_timeout, ..Limits::default() });
+    let page = serve(own.desk.clone(), ServerLimits { header_timeout, ..ServerLimits::default() });
     let second = format!("GET /healthz HTTP/1.1\r\nhost: {page}\r\n\r\n");
     let length = second.len();
     let hex = format!("{length:x}");
@@ -209,7 +209,7 @@ async fn no_request_is_smuggled_in_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_asked_the_answer_is_a_plain_one() {
     let own = own_desk();
-    let page = serve(own.desk.clone(), Limits::default());
+    let page = serve(own.desk.clone(), ServerLimits::default());
     let long = "x".repeat(4000);
     for odd in [
         "'",
@@ -286,7 +286,7 @@ fn check_plain(asked: &str, answer: &Answer) {
 #[tokio::test(flavor = "multi_thread")]
 async fn heads_and_bodies_without_an_end_are_refused() {
     let own = own_desk();
-    let page = serve(own.desk.clone(), Limits::default());
+    let page = serve(own.desk.clone(), ServerLimits::default());
     let check = |request: String, expected: &str| {
         assert_eq!(statuses(page, request.as_bytes()), [expected], "{}", &request[..60]);
     };

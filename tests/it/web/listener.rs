@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::secret::Secret;
 use avatar_watch::web::endpoints::hints::{Hints, RESPONSE_DELAY, TASKS_MAX, routes};
-use avatar_watch::web::server::{self, Limits};
+use avatar_watch::web::server::{self, ServerLimits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -24,7 +24,7 @@ struct Door {
     served: JoinHandle<()>,
 }
 
-fn open(limits: Limits, queue: usize) -> Door {
+fn open(limits: ServerLimits, queue: usize) -> Door {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let (token, followed) = watch::channel(Some(Secret::new(TOKEN)));
@@ -39,8 +39,8 @@ fn open(limits: Limits, queue: usize) -> Door {
 }
 
 /// Short limits, so that a test does not wait for the long ones.
-fn short() -> Limits {
-    Limits {
+fn short() -> ServerLimits {
+    ServerLimits {
         connections: 8,
         answers: 4,
         streams: 2,
@@ -94,7 +94,7 @@ async fn next(door: &mut Door) -> String {
 #[test]
 fn every_answer_is_the_same_whoever_asks_what() {
     in_order(async {
-        let mut door = open(Limits::default(), 16);
+        let mut door = open(ServerLimits::default(), 16);
         let good = r#"{"event":"AVATAR_TRAINING_SUCCESS","data":{"avatarId":"a1"}}"#;
         let undated = |answer: String| {
             let lines = answer.split("\r\n").filter(|line| !line.starts_with("date: "));
@@ -131,7 +131,7 @@ fn every_answer_is_the_same_whoever_asks_what() {
 #[test]
 fn a_hint_is_answered_before_token_and_body_are_read_into() {
     in_order(async {
-        let mut door = open(Limits::default(), 16);
+        let mut door = open(ServerLimits::default(), 16);
         let (let_go, held) = std::sync::mpsc::channel::<()>();
         tokio::task::spawn_blocking(move || held.recv());
         for token in [TOKEN, "wrong"] {
@@ -148,7 +148,7 @@ fn a_hint_is_answered_before_token_and_body_are_read_into() {
 /// So that the work on one that is right takes no time from its answer, not even on one processor.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hint_is_read_when_its_answer_is_out() {
-    let mut door = open(Limits::default(), 16);
+    let mut door = open(ServerLimits::default(), 16);
     let mut was_quick = false;
     while !was_quick {
         let asked = Instant::now();
@@ -216,7 +216,7 @@ async fn hundreds_of_idle_connections_keep_a_hint_out_only_for_a_while() {
 #[test]
 fn a_full_queue_loses_hints_and_answers_all_the_same() {
     in_order(async {
-        let mut door = open(Limits::default(), 2);
+        let mut door = open(ServerLimits::default(), 2);
         for number in 0..10 {
             let body = format!(r#"{{"avatarId":"a{number}"}}"#);
             let answer = ask(door.address, hint(TOKEN, "POST", &body).as_bytes()).await;
@@ -252,7 +252,7 @@ async fn what_is_no_request_for_it_harms_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn closed_it_lets_a_request_end_and_cuts_off_who_takes_longer() {
     let mut door = open(
-        Limits { request_timeout: LIMIT, shutdown_grace: Duration::from_secs(2), ..short() },
+        ServerLimits { request_timeout: LIMIT, shutdown_grace: Duration::from_secs(2), ..short() },
         16,
     );
     let request = hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#);

@@ -21,7 +21,7 @@ use avatar_watch::web::auth::AccessPolicy;
 use avatar_watch::web::endpoints::hints::{self, Hints, TASKS_MAX};
 use avatar_watch::web::reader_cache::ReaderCache;
 use avatar_watch::web::router;
-use avatar_watch::web::server::{self, Limits};
+use avatar_watch::web::server::{self, ServerLimits};
 use avatar_watch::web::state::{AppState, ConfigView, Now, READERS_MAX};
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -84,7 +84,7 @@ pub(super) fn desk(
 }
 
 /// Serves a desk until the test ends, with a route for hints whose token is [`HINT_TOKEN`].
-pub(super) fn serve(desk: AppState, limits: Limits) -> SocketAddr {
+pub(super) fn serve(desk: AppState, limits: ServerLimits) -> SocketAddr {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let place = listener.local_addr().unwrap();
     let (_, token) = watch::channel(Some(Secret::new(HINT_TOKEN)));

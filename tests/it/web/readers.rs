@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::store::tables::channels::ChannelTarget;
-use avatar_watch::web::server::Limits;
+use avatar_watch::web::server::ServerLimits;
 use avatar_watch::web::state::READERS_MAX;
 
 use super::own_desk::{OwnDesk, serve};
@@ -27,7 +27,7 @@ async fn one_reads_after_the_other_and_the_writer_goes_on() {
         counted.fetch_sub(1, Ordering::SeqCst);
         Vec::new()
     });
-    let page = serve(own.desk.clone(), Limits::default());
+    let page = serve(own.desk.clone(), ServerLimits::default());
     let crowd: Vec<_> =
         (0..CROWD).map(|_| tokio::task::spawn_blocking(move || get(page, "/").status)).collect();
     let mut most = came_in.recv().unwrap();

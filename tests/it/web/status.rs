@@ -81,7 +81,7 @@ async fn what_cannot_be_seen_or_was_given_up_is_no_part_of_all_is_well() {
     scene.argil.set_status("a2", "TRAINING");
     check(&scene, "ok", WELL, "");
     scene.argil.answer_with(|_| Some(argil::Answer::status(401, "{}")));
-    check(&scene, "critical", WRONG, "watch.blind for account argil");
+    check(&scene, "critical", WRONG, "account.unavailable for account argil");
 }
 
 #[tokio::test(flavor = "multi_thread")]

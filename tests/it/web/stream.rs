@@ -1,7 +1,7 @@
 //! The stream: nothing is missed between two of them.
 
 use avatar_watch::runtime::event_bus::LiveEvent;
-use avatar_watch::web::server::Limits;
+use avatar_watch::web::server::ServerLimits;
 
 use super::own_desk::{OwnDesk, serve, tried};
 use super::*;
@@ -82,7 +82,7 @@ async fn a_restored_history_that_has_outgrown_its_old_place_is_told_apart() {
 #[tokio::test]
 async fn whoever_listens_too_slowly_is_told_how_much_went_by() {
     let own = OwnDesk::new();
-    let page = serve(own.desk.clone(), Limits::default());
+    let page = serve(own.desk.clone(), ServerLimits::default());
     let (begun, begins) = tokio::sync::oneshot::channel();
     let listening = tokio::task::spawn_blocking(move || {
         let mut stream = Listener::open(page, "/api/v1/stream");
@@ -136,7 +136,7 @@ async fn what_happens_is_streamed_as_it_happens() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_is_ruled_out_is_not_sent() {
     let own = OwnDesk::new();
-    let page = serve(own.desk.clone(), Limits::default());
+    let page = serve(own.desk.clone(), ServerLimits::default());
     for (accept, status) in [
         ("", 200),
         ("accept: text/event-stream", 200),
@@ -156,14 +156,14 @@ async fn a_stream_that_is_ruled_out_is_not_sent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_are_so_many_and_the_oldest_ends_for_one_more() {
     let own = OwnDesk::new();
-    let page = serve(own.desk.clone(), Limits::default());
+    let page = serve(own.desk.clone(), ServerLimits::default());
     let mut open: Vec<Listener> = Vec::new();
     // All are of one address, and still no reader keeps the next one out.
-    for number in 0..3 * Limits::default().streams {
+    for number in 0..3 * ServerLimits::default().streams {
         let mut newest = Listener::open(page, "/api/v1/stream");
         newest.wait_for("retry: 1000");
         open.push(newest);
-        if let Some(oldest) = number.checked_sub(Limits::default().streams) {
+        if let Some(oldest) = number.checked_sub(ServerLimits::default().streams) {
             // It ends in good order, and its reader comes back later.
             open[oldest].wait_for("retry: 15000");
             assert!(open[oldest].ends_well());
@@ -171,7 +171,7 @@ async fn streams_are_so_many_and_the_oldest_ends_for_one_more() {
     }
     let attempt = tried();
     own.desk.events.publish(|| attempt.clone());
-    for listener in &mut open[2 * Limits::default().streams..] {
+    for listener in &mut open[2 * ServerLimits::default().streams..] {
         assert_eq!(listener.wait_for("event: attempt")["channel"], "ops");
     }
 }

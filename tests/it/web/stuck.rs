@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use avatar_watch::domain::read_access::ReadAccess;
 use avatar_watch::web::auth::AccessPolicy;
-use avatar_watch::web::server::Limits;
+use avatar_watch::web::server::ServerLimits;
 use avatar_watch::web::state::LoopState;
 use tokio::sync::watch;
 
@@ -22,7 +22,7 @@ async fn a_loop_that_does_not_move_is_not_healthy_and_neither_is_a_lost_database
         let stalled = *is_stuck.borrow();
         vec![LoopState { name: "poller", age: Duration::from_secs(7), stalled }]
     });
-    let page = serve(desk, Limits::default());
+    let page = serve(desk, ServerLimits::default());
     let check = |path: &str, status: u16, said: &Value| {
         let answer = get(page, path);
         assert_eq!(answer.status, status, "{path}: {}", answer.body);
@@ -53,7 +53,7 @@ async fn a_loop_that_does_not_move_is_on_the_page() {
     let mut own = OwnDesk::new();
     own.desk.progress =
         Arc::new(|_| vec![LoopState { name: "poller", age: Duration::ZERO, stalled: true }]);
-    let page = serve(own.desk.clone(), Limits::default());
+    let page = serve(own.desk.clone(), ServerLimits::default());
     let home = get(page, "/").body;
     assert!(home.contains("<h1 id=\"glance-title\">Something is wrong</h1>"), "{home}");
     assert!(home.contains("the poller of the daemon does not move"), "{home}");

@@ -5,7 +5,7 @@
 use std::io;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::domain::mail::smtp_refusal::{Classification, SmtpRefusal, Step};
+use crate::domain::mail::smtp_refusal::{RefusalClass, SmtpRefusal, SmtpStep};
 use crate::notify::email::config::SmtpTls;
 use crate::notify::email::smtp::reply::Reply;
 use crate::notify::email::smtp::stream::StreamError;
@@ -14,7 +14,7 @@ use crate::notify::transport_error::{self, cause};
 
 /// A step of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::notify::email) enum Phase {
+pub(in crate::notify::email) enum SmtpPhase {
     Resolve,
     Connect,
     Tls,
@@ -26,7 +26,7 @@ pub(in crate::notify::email) enum Phase {
     Dot,
 }
 
-impl Phase {
+impl SmtpPhase {
     /// The word for it in an outcome.
     pub(in crate::notify::email) const fn name(self) -> &'static str {
         match self {
@@ -86,22 +86,22 @@ impl Phase {
     }
 
     /// The step that a refusal here answers.
-    const fn step(self) -> Step {
+    const fn step(self) -> SmtpStep {
         match self {
-            Self::Resolve | Self::Connect | Self::Hello => Step::Hello,
-            Self::Tls => Step::Tls,
-            Self::Auth => Step::Auth,
-            Self::Mail => Step::Mail,
-            Self::Rcpt => Step::Rcpt,
-            Self::Data => Step::Data,
-            Self::Dot => Step::Dot,
+            Self::Resolve | Self::Connect | Self::Hello => SmtpStep::Hello,
+            Self::Tls => SmtpStep::Tls,
+            Self::Auth => SmtpStep::Auth,
+            Self::Mail => SmtpStep::Mail,
+            Self::Rcpt => SmtpStep::Rcpt,
+            Self::Data => SmtpStep::Data,
+            Self::Dot => SmtpStep::Dot,
         }
     }
 }
 
 /// What the server was told of us, and may speak of.
 #[derive(Clone, Debug, Default)]
-pub(in crate::notify::email) struct Envelope {
+pub(in crate::notify::email) struct SmtpEnvelope {
     /// The sender of the envelope; empty for the null path, and before there is one.
     pub(in crate::notify::email) sender: String,
     /// The recipient; empty before there is one.
@@ -110,14 +110,14 @@ pub(in crate::notify::email) struct Envelope {
     pub(in crate::notify::email) hello_name: String,
 }
 
-impl Envelope {
+impl SmtpEnvelope {
     /// What a refusal means (RFC 5321, RFC 3463).
     pub(in crate::notify::email) fn ruling(
         &self,
-        phase: Phase,
+        phase: SmtpPhase,
         code: u16,
         text: &str,
-    ) -> Classification {
+    ) -> RefusalClass {
         let Self { sender, recipient, hello_name } = self;
         SmtpRefusal { step: phase.step(), code, text, sender, recipient, hello_name }.classify()
     }
@@ -126,15 +126,15 @@ impl Envelope {
 /// A reply that is not the one that the step waits for: a refusal, or one out of step.
 pub(in crate::notify::email) fn refused(
     host: &str,
-    phase: Phase,
+    phase: SmtpPhase,
     reply: &Reply,
-    known: &Envelope,
+    known: &SmtpEnvelope,
     hidden: &[String],
 ) -> Outcome {
     let said = reply.text();
     let outcome = if reply.is_of(400) || reply.is_of(500) {
         let text = format!("`{host}` answered {} to {}", reply.code, phase.asked());
-        let Classification { class, scope } = known.ruling(phase, reply.code, &said);
+        let RefusalClass { class, scope } = known.ruling(phase, reply.code, &said);
         Outcome { scope, ..transport_error::failed_outcome(class, phase.name(), text) }
     } else {
         let what = format!("answered {}, which does not fit, while", reply.code);
@@ -145,7 +145,7 @@ pub(in crate::notify::email) fn refused(
 }
 
 /// What the settings ask for, and the server does not offer.
-pub(in crate::notify::email) fn unsupported(host: &str, phase: Phase, what: &str) -> Outcome {
+pub(in crate::notify::email) fn unsupported(host: &str, phase: SmtpPhase, what: &str) -> Outcome {
     transport_error::failed_outcome(
         OutcomeClass::Misconfigured,
         phase.name(),
@@ -156,7 +156,7 @@ pub(in crate::notify::email) fn unsupported(host: &str, phase: Phase, what: &str
 /// A step to which no reply came.
 pub(in crate::notify::email) fn connection_lost(
     host: &str,
-    phase: Phase,
+    phase: SmtpPhase,
     lost: &StreamError,
     hidden: &[String],
 ) -> Outcome {
@@ -194,9 +194,9 @@ pub(in crate::notify::email) fn unsecured(
         Some(tls) => transport_error::no_tls(host, tls, hidden),
         None if error.kind() == io::ErrorKind::Other => {
             let text = format!("no TLS with `{host}`: {error}");
-            transport_error::failed_outcome(OutcomeClass::Retryable, Phase::Tls.name(), text)
+            transport_error::failed_outcome(OutcomeClass::Retryable, SmtpPhase::Tls.name(), text)
         }
-        None => in_doubt(host, Phase::Tls, "hung up while"),
+        None => in_doubt(host, SmtpPhase::Tls, "hung up while"),
     }
 }
 
@@ -208,9 +208,9 @@ const fn is_plain(error: &rustls::Error) -> bool {
 /// What mends an end of a session at the turn to TLS, or before; `None` where its words say
 /// enough, or nobody knows.
 pub(in crate::notify::email) fn help(outcome: &Outcome, tls: SmtpTls) -> Option<&'static str> {
-    let of_tls = outcome.phase == Phase::Tls.name();
+    let of_tls = outcome.phase == SmtpPhase::Tls.name();
     // Where TLS begins at once, the server waits for us, and we for it.
-    let of_greeting = outcome.phase == Phase::Hello.name() && outcome.code.is_none();
+    let of_greeting = outcome.phase == SmtpPhase::Hello.name() && outcome.code.is_none();
     match tls {
         _ if outcome.class == OutcomeClass::Delivered || outcome.class == OutcomeClass::Local => {
             None
@@ -223,16 +223,16 @@ pub(in crate::notify::email) fn help(outcome: &Outcome, tls: SmtpTls) -> Option<
 }
 
 /// A step in which the server said nothing for too long.
-pub(in crate::notify::email) fn timed_out(host: &str, phase: Phase) -> Outcome {
+pub(in crate::notify::email) fn timed_out(host: &str, phase: SmtpPhase) -> Outcome {
     in_doubt(host, phase, "said nothing while")
 }
 
 /// A step in which we broke off ourselves, by a bug of ours or of a library.
-pub(in crate::notify::email) fn broken_off(host: &str, phase: Phase) -> Outcome {
+pub(in crate::notify::email) fn broken_off(host: &str, phase: SmtpPhase) -> Outcome {
     in_doubt(host, phase, "was left, because of a bug in this program, while")
 }
 
-fn in_doubt(host: &str, phase: Phase, what: &str) -> Outcome {
+fn in_doubt(host: &str, phase: SmtpPhase, what: &str) -> Outcome {
     let doubt = match phase.lost() {
         OutcomeClass::Ambiguous => "; it may have taken the mail",
         _ => "",
@@ -258,8 +258,8 @@ mod tests {
 
     #[test]
     fn only_a_loss_after_the_dot_leaves_a_doubt() {
-        assert_eq!(timed_out("h", Phase::Data).class, OutcomeClass::Retryable);
-        let dot = timed_out("h", Phase::Dot);
+        assert_eq!(timed_out("h", SmtpPhase::Data).class, OutcomeClass::Retryable);
+        let dot = timed_out("h", SmtpPhase::Dot);
         assert_eq!(dot.class, OutcomeClass::Ambiguous);
         assert!(dot.error.unwrap().contains("may have taken"));
     }

@@ -1,5 +1,5 @@
-//! An SMTP session of our own (RFC 5321): replies as servers send them, one recipient a transaction.
-//! `lettre` writes messages and nothing here.
+//! An SMTP session of our own (RFC 5321): replies as servers send them, one recipient a
+//! transaction. `lettre` writes messages and nothing here.
 
 pub mod error;
 pub mod session;

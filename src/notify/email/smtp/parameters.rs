@@ -4,7 +4,7 @@
 
 use crate::domain::delivery::{Outcome, OutcomeClass, Scope};
 use crate::domain::mail::address::MailAddress;
-use crate::notify::email::smtp::error::{self, Phase};
+use crate::notify::email::smtp::error::{self, SmtpPhase};
 use crate::notify::email::smtp::extensions::{EIGHT_BIT_MIME, Extensions};
 use crate::notify::transport_error;
 
@@ -70,16 +70,16 @@ pub(in crate::notify::email) enum Unsupported {
 impl Unsupported {
     /// What it means for the try.
     pub(in crate::notify::email) fn outcome(self, host: &str) -> Outcome {
-        let rejected = |phase: Phase, what: &str| {
+        let rejected = |phase: SmtpPhase, what: &str| {
             let text = format!("`{host}` does not offer {what}");
             transport_error::failed_outcome(OutcomeClass::Rejected, phase.name(), text)
         };
         match self {
-            Self::Sender => error::unsupported(host, Phase::Mail, error::NO_SMTPUTF8_FOR_US),
+            Self::Sender => error::unsupported(host, SmtpPhase::Mail, error::NO_SMTPUTF8_FOR_US),
             Self::Recipient => {
-                rejected(Phase::Rcpt, "SMTPUTF8 with 8BITMIME, which this recipient needs")
+                rejected(SmtpPhase::Rcpt, "SMTPUTF8 with 8BITMIME, which this recipient needs")
             }
-            Self::Body => rejected(Phase::Mail, "8BITMIME, which this mail needs"),
+            Self::Body => rejected(SmtpPhase::Mail, "8BITMIME, which this mail needs"),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::mask::Mask;
 use crate::notify::email::auth::{Auth, Credential, Mechanism};
 use crate::notify::email::config::{PhaseTimeouts, SmtpTls};
 use crate::notify::email::smtp::data::dot_stuffed;
-use crate::notify::email::smtp::error::{self, Envelope, Phase};
+use crate::notify::email::smtp::error::{self, SmtpEnvelope, SmtpPhase};
 use crate::notify::email::smtp::extensions::{Extensions, STARTTLS};
 use crate::notify::email::smtp::parameters::parameters;
 use crate::notify::email::smtp::reply::Reply;
@@ -53,7 +53,7 @@ pub(in crate::notify::email) struct Transaction<'a> {
 impl Server {
     /// Makes exactly one try.
     pub(in crate::notify::email) async fn deliver(&self, mail: Transaction<'_>) -> Outcome {
-        let known = Envelope {
+        let known = SmtpEnvelope {
             sender: mail.from.map(ToString::to_string).unwrap_or_default(),
             recipient: mail.to.to_string(),
             hello_name: String::new(),
@@ -63,17 +63,17 @@ impl Server {
 
     /// Goes through everything up to the login, and leaves; with what the server offers.
     pub(in crate::notify::email) async fn probe(&self) -> (Outcome, Extensions) {
-        self.session(Envelope::default(), None).await
+        self.session(SmtpEnvelope::default(), None).await
     }
 
     async fn session(
         &self,
-        known: Envelope,
+        known: SmtpEnvelope,
         mail: Option<Transaction<'_>>,
     ) -> (Outcome, Extensions) {
         let mut session = Session {
             server: self,
-            phase: Phase::Resolve,
+            phase: SmtpPhase::Resolve,
             stream: None,
             extensions: Extensions::default(),
             is_answered: false,
@@ -113,13 +113,13 @@ impl Server {
 /// A session under way.
 struct Session<'a> {
     server: &'a Server,
-    phase: Phase,
+    phase: SmtpPhase,
     stream: Option<SmtpStream>,
     /// What the server offered last.
     extensions: Extensions,
     /// Whether the last thing that was asked was answered.
     is_answered: bool,
-    known: Envelope,
+    known: SmtpEnvelope,
     hidden: Vec<String>,
 }
 
@@ -157,7 +157,7 @@ impl Session<'_> {
         let Server { host, port, tls_mode, timeouts, .. } = self.server;
         let resolved = transport_error::resolve(host, *port, timeouts.connect).await;
         let addresses = resolved.map_err(|error| error.outcome(host))?;
-        self.phase = Phase::Connect;
+        self.phase = SmtpPhase::Connect;
         // A mail server may well be near; but what no webhook may call, no mail does.
         let admitted = ssrf_guard::filter_addresses(addresses, EgressPolicy::AllowPrivate);
         let addresses = admitted.map_err(|refused| refused.outcome(host))?;
@@ -169,7 +169,7 @@ impl Session<'_> {
         if *tls_mode == SmtpTls::Implicit {
             self.secure().await?;
         }
-        self.phase = Phase::Hello;
+        self.phase = SmtpPhase::Hello;
         let greeting = match &mut self.stream {
             Some(stream) => stream.reply(timeouts.hello).await,
             None => Err(StreamError::Closed),
@@ -178,10 +178,10 @@ impl Session<'_> {
         self.require(&greeting, 200)?;
         self.hello(&name).await?;
         if *tls_mode == SmtpTls::Starttls {
-            self.phase = Phase::Tls;
+            self.phase = SmtpPhase::Tls;
             if !self.extensions.has(STARTTLS) {
                 let what = "does not offer STARTTLS; nothing was said in plain";
-                return Err(error::unsupported(host, Phase::Tls, what));
+                return Err(error::unsupported(host, SmtpPhase::Tls, what));
             }
             self.command(STARTTLS, timeouts.hello, 200).await?;
             self.secure().await?;
@@ -196,21 +196,21 @@ impl Session<'_> {
     /// Turns to TLS.
     async fn secure(&mut self) -> Result<(), Outcome> {
         let Server { host, timeouts, tls, .. } = self.server;
-        self.phase = Phase::Tls;
+        self.phase = SmtpPhase::Tls;
         self.is_answered = false;
         // What was offered in plain may have been offered by anybody.
         self.extensions = Extensions::default();
         let connector = tls.connector().map_err(|why| {
             transport_error::failed_outcome(
                 OutcomeClass::Local,
-                Phase::Tls.name(),
+                SmtpPhase::Tls.name(),
                 format!("`{host}` was told nothing: {why}"),
             )
         })?;
         let Some(stream) = self.stream.take() else {
             return Err(error::connection_lost(
                 host,
-                Phase::Tls,
+                SmtpPhase::Tls,
                 &StreamError::Closed,
                 &self.hidden,
             ));
@@ -221,7 +221,7 @@ impl Session<'_> {
                 Ok(())
             }
             Ok(Err(error)) => Err(error::unsecured(host, &error, &self.hidden)),
-            Err(_) => Err(error::timed_out(host, Phase::Tls)),
+            Err(_) => Err(error::timed_out(host, SmtpPhase::Tls)),
         }
     }
 
@@ -229,7 +229,7 @@ impl Session<'_> {
     /// offered (RFC 5321, section 3.2).
     async fn hello(&mut self, name: &MailDomain) -> Result<(), Outcome> {
         let limit = self.server.timeouts.hello;
-        self.phase = Phase::Hello;
+        self.phase = SmtpPhase::Hello;
         let reply = self.send(&format!("EHLO {name}"), limit).await?;
         if reply.is_of(200) {
             self.extensions = Extensions::of(&reply);
@@ -249,7 +249,7 @@ impl Session<'_> {
     }
 
     async fn log_in(&mut self, pass: &Credential) -> Result<(), Outcome> {
-        self.phase = Phase::Auth;
+        self.phase = SmtpPhase::Auth;
         let known = pass.mechanisms();
         let offered: Vec<Mechanism> =
             known.iter().copied().filter(|it| self.extensions.has_mechanism(it.name())).collect();
@@ -267,7 +267,7 @@ impl Session<'_> {
             names.join(" or "),
             Mask::new(&self.hidden).whole(&self.extensions.mechanisms_shown())
         );
-        Err(error::unsupported(&self.server.host, Phase::Auth, &what))
+        Err(error::unsupported(&self.server.host, SmtpPhase::Auth, &what))
     }
 
     /// Says all that a way of logging in has to say, as long as it is asked for.
@@ -291,7 +291,7 @@ impl Session<'_> {
     /// Says from whom the mail is and to whom, up to the go-ahead.
     async fn send_envelope(&mut self, mail: Transaction<'_>) -> Result<(), Outcome> {
         let Server { host, timeouts, .. } = self.server;
-        self.phase = Phase::Mail;
+        self.phase = SmtpPhase::Mail;
         let Transaction { from, to, message } = mail;
         let parameters = parameters(&self.extensions, from, to, message);
         let parameters = parameters.map_err(|lack| lack.outcome(host))?;
@@ -299,9 +299,9 @@ impl Session<'_> {
         let mail = format!("MAIL FROM:<{from}>{}", parameters.text);
         let asked = self.command(&mail, timeouts.mail, 200).await;
         asked.map_err(|outcome| parameters.refused(outcome))?;
-        self.phase = Phase::Rcpt;
+        self.phase = SmtpPhase::Rcpt;
         self.command(&format!("RCPT TO:<{to}>"), timeouts.mail, 200).await?;
-        self.phase = Phase::Data;
+        self.phase = SmtpPhase::Data;
         self.command("DATA", timeouts.data, 300).await
     }
 
@@ -343,14 +343,14 @@ impl Session<'_> {
             }
             Err(_) => return Err(error::timed_out(host, self.phase)),
         }
-        self.phase = Phase::Dot;
+        self.phase = SmtpPhase::Dot;
         let verdict = stream.reply(timeouts.dot).await;
         let verdict = self.read_reply(verdict)?;
         self.require(&verdict, 200)?;
         Ok(Outcome {
             code: Some(verdict.code),
             snippet: excerpt::redacted_excerpt(verdict.text().as_bytes(), &self.hidden),
-            ..Outcome::new(OutcomeClass::Delivered, Phase::Dot.name())
+            ..Outcome::new(OutcomeClass::Delivered, SmtpPhase::Dot.name())
         })
     }
 
@@ -428,7 +428,7 @@ mod tests {
         };
         assert_eq!(caught::<()>(panicking).await, None);
         let class_at = |phase| error::broken_off("h", phase).class;
-        assert_eq!(class_at(Phase::Hello), OutcomeClass::Retryable);
-        assert_eq!(class_at(Phase::Dot), OutcomeClass::Ambiguous);
+        assert_eq!(class_at(SmtpPhase::Hello), OutcomeClass::Retryable);
+        assert_eq!(class_at(SmtpPhase::Dot), OutcomeClass::Ambiguous);
     }
 }
