@@ -131,10 +131,10 @@ async fn operators_hear_once_that_a_channel_fails_and_once_that_it_works_through
     .await;
     it.bench.settle("a", 1).await;
     it.pass(HOUR).await;
-    assert_eq!(it.told(), ["channel.failing begun \"ops\""]);
+    assert_eq!(it.told(), ["channel.failing firing \"ops\""]);
     assert!(it.channel("ops").health.failing_since.is_some());
     it.pass(3 * HOUR).await;
-    assert_eq!(it.told(), ["channel.failing begun \"ops\"", "channel.failing ended \"ops\""]);
+    assert_eq!(it.told(), ["channel.failing firing \"ops\"", "channel.failing resolved \"ops\""]);
     assert_eq!(it.states_of_ops(), one("delivered", 1));
     it.bench.check_attempts(&[&it.ops, &it.watch]);
 }
@@ -177,14 +177,14 @@ async fn a_place_that_is_gone_is_tried_no_more_and_what_waits_is_sent_when_it_is
     it.pass(20 * DAY).await;
     assert_eq!(it.ops.calls().len(), 1, "nobody calls again");
     assert_eq!(it.states_of_ops(), one("pending", 3), "nothing is dropped, however long it takes");
-    assert_eq!(it.told(), ["channel.disabled begun \"ops\""]);
+    assert_eq!(it.told(), ["channel.disabled firing \"ops\""]);
     assert_eq!(it.enable(), ChannelAdminResult::Done);
     it.pass(seconds(10)).await;
     assert_eq!(it.states_of_ops(), one("delivered", 3));
     let (calls, rows) = (it.ops.calls(), it.bench.rows());
     let rows: Vec<_> = rows.iter().filter(|row| row.channel == name("ops")).collect();
     assert!(calls[1..].iter().map(|call| &call.delivery_id).eq(rows.iter().map(|row| &row.id)));
-    assert_eq!(it.told()[1..], ["channel.disabled ended \"ops\""]);
+    assert_eq!(it.told()[1..], ["channel.disabled resolved \"ops\""]);
     assert_eq!(it.enable(), ChannelAdminResult::Already);
     it.bench.check_attempts(&[&it.ops, &it.watch]);
 }
@@ -209,9 +209,9 @@ async fn refused_settings_are_told_at_once_and_disable_the_channel_after_an_hour
     let it = Watched::new(|_| now(OutcomeClass::Misconfigured)).await;
     it.bench.settle("a", 1).await;
     it.pass(seconds(1)).await;
-    assert_eq!(it.told(), ["channel.failing begun \"ops\""]);
+    assert_eq!(it.told(), ["channel.failing firing \"ops\""]);
     it.pass(3 * HOUR).await;
-    assert_eq!(it.told()[1..], ["channel.disabled begun \"ops\""]);
+    assert_eq!(it.told()[1..], ["channel.disabled firing \"ops\""]);
     assert_eq!(it.states_of_ops(), one("pending", 1));
     let tries = it.ops.calls().len();
     assert!((4..=12).contains(&tries), "{tries} tries in an hour");
@@ -227,7 +227,7 @@ async fn settings_that_are_mended_within_the_hour_lose_nothing() {
     it.bench.settle("b", 1).await;
     it.pass(HOUR).await;
     assert_eq!(it.states_of_ops(), one("delivered", 2));
-    assert_eq!(it.told()[1..], ["channel.failing ended \"ops\""]);
+    assert_eq!(it.told()[1..], ["channel.failing resolved \"ops\""]);
 }
 
 #[tokio::test]
@@ -237,7 +237,7 @@ async fn a_channel_that_takes_nothing_for_five_days_is_disabled_and_told_of() {
         it.bench.gallery.show(&id(avatar), SETTLED[day / 3 % 2].clone());
         it.pass(DAY).await;
     }
-    assert!(it.told().contains(&"channel.disabled begun \"ops\"".to_owned()), "{:?}", it.told());
+    assert!(it.told().contains(&"channel.disabled firing \"ops\"".to_owned()), "{:?}", it.told());
     let tries = it.ops.calls().len();
     it.pass(10 * DAY).await;
     assert_eq!(it.ops.calls().len(), tries);
@@ -274,7 +274,7 @@ async fn what_was_not_told_before_a_crash_is_told_after_it() {
     let plan = it.plan();
     it.bench.world.start(plan).await;
     it.pass(seconds(60)).await;
-    assert_eq!(it.told(), ["channel.disabled begun \"ops\""]);
+    assert_eq!(it.told(), ["channel.disabled firing \"ops\""]);
 }
 
 #[tokio::test]

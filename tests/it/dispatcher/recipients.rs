@@ -99,7 +99,7 @@ async fn one_that_is_deferred_for_hours_is_told_of_once_though_the_other_gets_ea
     mailing.news(1, 50 * 60).await;
     assert_eq!(mailing.told(), Vec::<String>::new());
     mailing.news(3, 42 * 60).await;
-    let begun = "channel.failing begun go***@example.com";
+    let begun = "channel.failing firing go***@example.com";
     assert_eq!(mailing.told(), [begun]);
     let channel = mailing.channel();
     assert_eq!(channel.recipients.len(), 1);
@@ -114,7 +114,7 @@ async fn one_that_is_deferred_for_hours_is_told_of_once_though_the_other_gets_ea
     mailing.news(4, 42 * 60).await;
     assert_eq!(mailing.told(), [begun]);
     mailing.bench.hop(seconds(48 * HOUR)).await;
-    let ended = "channel.failing ended go***@example.com";
+    let ended = "channel.failing resolved go***@example.com";
     assert_eq!(mailing.told(), [begun, ended]);
     assert_eq!(mailing.delivered_to(GONE), mailing.delivered_to(OK), "and nothing was dropped");
     assert_eq!(mailing.channel().failing_since(), None);
@@ -127,7 +127,7 @@ async fn one_whose_mails_are_always_lost_does_not_make_the_channel_flap() {
         mailing.news(30, 42 * 60).await;
         let told = mailing.told();
         let of_one: Vec<_> = told.iter().filter(|it| it.ends_with("go***@example.com")).collect();
-        assert_eq!(of_one, ["channel.failing begun go***@example.com"], "{class:?}: {told:?}");
+        assert_eq!(of_one, ["channel.failing firing go***@example.com"], "{class:?}: {told:?}");
         assert!(told.len() <= 3, "{class:?}: {told:?}");
         assert_eq!(mailing.channel().health.state, ChannelState::Active);
         assert_eq!(mailing.delivered_to(OK), 30);
@@ -142,7 +142,7 @@ async fn a_refusal_of_us_for_one_waits_and_is_told_of_at_once_and_the_other_gets
     };
     let mailing = Mailing::new(relay).await;
     mailing.news(1, 60).await;
-    assert_eq!(mailing.told(), ["channel.failing begun go***@example.com"]);
+    assert_eq!(mailing.told(), ["channel.failing firing go***@example.com"]);
     let call = &mailing.watch.calls()[0];
     let body: serde_json::Value = serde_json::from_slice(&call.body).unwrap();
     assert_eq!(body["data"]["reason"], "`h` answered 550: the server's own words");
@@ -194,7 +194,7 @@ async fn a_channel_that_is_down_as_a_whole_is_told_of_once_and_not_of_each_recip
     mailing.news(3, HOUR).await;
     mailing.bench.hop(seconds(72 * HOUR)).await;
     let told = mailing.told();
-    assert_eq!(told, ["channel.failing begun -", "channel.failing ended -"]);
+    assert_eq!(told, ["channel.failing firing -", "channel.failing resolved -"]);
     assert_eq!((mailing.delivered_to(OK), mailing.delivered_to(GONE)), (3, 3));
 }
 

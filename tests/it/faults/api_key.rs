@@ -44,7 +44,7 @@ async fn p09_a_key_that_is_forbidden_everything_is_a_refused_key() {
     let scene = Scene::watching(&avatars).await;
     scene.api.answer_with(|_| Some(Answer::status(403, "")));
     scene.expect_look_after(seconds(5), &avatars).await;
-    assert_eq!(scene.told(), ["account.unavailable begun argil key_rejected"], "at once, for all");
+    assert_eq!(scene.told(), ["account.unavailable firing argil key_rejected"], "at once, for all");
     scene.api.answer_with(|_| None);
     scene.set_all(&avatars, "IDLE");
     scene.world.live(seconds(900)).await;
@@ -62,7 +62,7 @@ async fn p09_avatars_of_somebody_else_are_no_fault_of_the_key_however_many() {
     scene.start(&avatars, "TRAINING").await;
     scene.world.live(seconds(7_200)).await;
     let told = scene.told();
-    assert!(told.iter().all(|it| it.starts_with("avatar.unreachable begun not-ours")), "{told:?}");
+    assert!(told.iter().all(|it| it.starts_with("avatar.unreachable firing not-ours")), "{told:?}");
     assert_eq!(told.len(), 4);
     assert!(scene.looks("good") > 120, "it is looked at as ever: {}", scene.looks("good"));
     assert!(scene.looks("not-ours-1") < 12, "and they rarely: {}", scene.looks("not-ours-1"));

@@ -25,13 +25,13 @@ async fn check_unreachable(base_url: &str, timeout: Duration, reason: &str) {
     scene.world.live(seconds(900 - 6 - 1)).await;
     assert_eq!(scene.told(), [""; 0], "a short outage is told to nobody");
     scene.world.live(seconds(1)).await;
-    assert_eq!(scene.told(), ["account.unavailable begun argil unreachable"], "one for all");
+    assert_eq!(scene.told(), ["account.unavailable firing argil unreachable"], "one for all");
     scene.lead_back();
     scene.set_all(&avatars, "IDLE");
     scene.world.live(seconds(300)).await;
     scene.check_mended(&avatars);
     let told = scene.told();
-    assert!(told.contains(&"account.unavailable ended argil unreachable".to_owned()), "{told:?}");
+    assert!(told.contains(&"account.unavailable resolved argil unreachable".to_owned()), "{told:?}");
     assert_eq!(told.len(), 2 + avatars.len(), "{told:?}");
 }
 

@@ -132,7 +132,7 @@ async fn p21_a_status_that_nobody_knows_is_kept_as_it_came_and_told_to_who_asks(
         told.sort();
         told
     };
-    let begun = ["avatar.status_unrecognized begun a", "avatar.status_unrecognized begun b"];
+    let begun = ["avatar.status_unrecognized firing a", "avatar.status_unrecognized firing b"];
     assert_eq!(sorted(scene.told()), begun);
     let told = |post: &Post| -> Vec<String> {
         let bodies = post.calls();
@@ -157,8 +157,8 @@ async fn p21_a_status_that_nobody_knows_is_kept_as_it_came_and_told_to_who_asks(
     let ended = [
         "avatar.ready a",
         "avatar.ready b",
-        "avatar.status_unrecognized ended a",
-        "avatar.status_unrecognized ended b",
+        "avatar.status_unrecognized resolved a",
+        "avatar.status_unrecognized resolved b",
     ];
     assert_eq!(sorted(scene.told().split_off(2)), ended, "what follows is news again");
     let bodies = scene.bodies();

@@ -224,7 +224,7 @@ impl Scene {
     /// minute; it is told at once and once, with this reason; and it ends when it is right again.
     pub(super) async fn check_wrong_way(&self, avatars: &[&str], reason: &str) {
         self.expect_look_after(seconds(5), avatars).await;
-        assert_eq!(self.told(), ["account.unavailable begun argil unreachable"]);
+        assert_eq!(self.told(), ["account.unavailable firing argil unreachable"]);
         let said = self.bodies()[0]["data"]["reason"].as_str().unwrap().to_owned();
         assert!(said.contains(reason), "`{said}` does not say `{reason}`");
         let all = || self.all_looks(avatars).iter().sum::<usize>();
@@ -244,7 +244,7 @@ impl Scene {
         self.check_mended(avatars);
         let told = self.told();
         assert!(
-            told.contains(&"account.unavailable ended argil unreachable".to_owned()),
+            told.contains(&"account.unavailable resolved argil unreachable".to_owned()),
             "{told:?}"
         );
         assert_eq!(told.len(), 2 + avatars.len(), "{told:?}");

@@ -53,13 +53,13 @@ async fn an_overdue_training_is_told_once_when_it_begins_and_once_when_it_ends()
     bench.world.live(seconds(3599)).await;
     assert!(bench.told().is_empty());
     bench.world.live(seconds(61)).await;
-    assert_eq!(bench.told(), ["avatar.training_overdue begun a"]);
+    assert_eq!(bench.told(), ["avatar.training_overdue firing a"]);
     bench.world.live(seconds(7200)).await;
     assert_eq!(bench.told().len(), 1, "once");
     bench.api.set_status("a", "IDLE");
     bench.world.live(seconds(61)).await;
     let expected =
-        ["avatar.training_overdue begun a", "avatar.ready a", "avatar.training_overdue ended a"];
+        ["avatar.training_overdue firing a", "avatar.ready a", "avatar.training_overdue resolved a"];
     assert_eq!(bench.told(), expected, "the news goes before its consequence");
 }
 
@@ -84,10 +84,10 @@ async fn an_overdue_training_is_told_once_over_restarts_and_crashes() {
         bench.world.quiet().await;
         bench.world.live(seconds(600)).await;
     }
-    assert_eq!(bench.told(), ["avatar.training_overdue begun a"]);
+    assert_eq!(bench.told(), ["avatar.training_overdue firing a"]);
     bench.api.set_status("a", "REFUSED");
     bench.world.live(seconds(61)).await;
-    assert_eq!(bench.told()[1..], ["avatar.refused a", "avatar.training_overdue ended a"]);
+    assert_eq!(bench.told()[1..], ["avatar.refused a", "avatar.training_overdue resolved a"]);
 }
 
 // An avatar that is not there.
@@ -97,12 +97,12 @@ async fn an_avatar_that_was_never_there_is_told_at_once_and_looked_for_soon() {
     let bench = Bench::operated(&[], "").await;
     bench.world.reload(operator(bench.plan(&["typo"]), "ops")).await;
     bench.world.quiet().await;
-    assert_eq!(bench.told(), ["avatar.missing begun typo"]);
+    assert_eq!(bench.told(), ["avatar.missing firing typo"]);
     let waits = bench.waits("typo").await.map(|wait| wait.as_secs());
     assert_eq!(waits, [180, 180, 900, 900]);
     bench.api.set_status("typo", "TRAINING");
     bench.world.live(seconds(900)).await;
-    assert_eq!(bench.told()[1..], ["avatar.missing ended typo"]);
+    assert_eq!(bench.told()[1..], ["avatar.missing resolved typo"]);
     assert_eq!(bench.history(), ["typo: - > TRAINING"]);
 }
 
@@ -113,12 +113,12 @@ async fn a_known_avatar_is_missing_only_after_half_an_hour_and_three_looks() {
     bench.world.live(seconds(1790)).await;
     assert!(bench.told().is_empty(), "a hiccup must not look like a deletion");
     bench.world.live(seconds(30)).await;
-    assert_eq!(bench.told(), ["avatar.missing begun a"]);
+    assert_eq!(bench.told(), ["avatar.missing firing a"]);
     bench.world.live(seconds(7200)).await;
     assert_eq!(bench.told().len(), 1);
     bench.api.set_status("a", "IDLE");
     bench.world.live(seconds(900)).await;
-    assert_eq!(bench.told()[1..], ["avatar.missing ended a", "avatar.ready a"]);
+    assert_eq!(bench.told()[1..], ["avatar.missing resolved a", "avatar.ready a"]);
     assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE", "b: - > TRAINING"]);
 }
 
@@ -132,7 +132,7 @@ async fn a_missing_avatar_is_told_once_over_restarts() {
         bench.boot(&["a"]).await;
         bench.world.live(seconds(4000)).await;
     }
-    assert_eq!(bench.told(), ["avatar.missing begun a"]);
+    assert_eq!(bench.told(), ["avatar.missing firing a"]);
 }
 
 #[tokio::test]
@@ -156,10 +156,10 @@ async fn one_avatar_that_alone_cannot_be_seen_is_told_while_the_key_is_not_blind
     bench.world.live(seconds(1700)).await;
     assert!(bench.told().is_empty());
     bench.world.live(seconds(700)).await;
-    assert_eq!(bench.told(), ["avatar.unreachable begun bad"]);
+    assert_eq!(bench.told(), ["avatar.unreachable firing bad"]);
     bench.api.answer_with(|_| None);
     bench.world.live(seconds(3600)).await;
-    assert_eq!(bench.told()[1..], ["avatar.unreachable ended bad"]);
+    assert_eq!(bench.told()[1..], ["avatar.unreachable resolved bad"]);
     assert_eq!(bench.history(), ["bad: - > TRAINING", "good: - > TRAINING"]);
 }
 
@@ -170,10 +170,10 @@ async fn a_refused_key_is_told_at_once_and_once_for_all_its_avatars() {
     let bench = Bench::operated(&["a", "b", "c"], "TRAINING").await;
     bench.api.require_key("another");
     bench.world.live(seconds(7200)).await;
-    assert_eq!(bench.told(), ["account.unavailable begun argil key_rejected"]);
+    assert_eq!(bench.told(), ["account.unavailable firing argil key_rejected"]);
     bench.api.require_key("key");
     bench.world.live(seconds(3600)).await;
-    assert_eq!(bench.told()[1..], ["account.unavailable ended argil key_rejected"]);
+    assert_eq!(bench.told()[1..], ["account.unavailable resolved argil key_rejected"]);
 }
 
 #[tokio::test]
@@ -183,12 +183,12 @@ async fn an_api_that_is_away_is_told_after_unavailable_after_and_once_for_all() 
     bench.world.live(seconds(900)).await;
     assert!(bench.told().is_empty(), "a short outage is told to nobody");
     bench.world.live(seconds(10)).await;
-    assert_eq!(bench.told(), ["account.unavailable begun argil unusable"]);
+    assert_eq!(bench.told(), ["account.unavailable firing argil unusable"]);
     bench.world.live(seconds(20_000)).await;
     assert_eq!(bench.told().len(), 1, "one event for the key, none for each avatar");
     bench.api.answer_with(|_| None);
     bench.world.live(seconds(600)).await;
-    assert_eq!(bench.told()[1..], ["account.unavailable ended argil unusable"]);
+    assert_eq!(bench.told()[1..], ["account.unavailable resolved argil unusable"]);
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn blindness_is_told_in_time_even_when_nothing_is_looked_at_meanwhile() {
     bench.world.quiet().await;
     bench.api.answer_with(|_| Some(Answer::status(429, "{}").with("retry-after", "3000")));
     bench.world.live(seconds(106)).await;
-    assert_eq!(bench.told(), ["account.unavailable begun argil throttled"]);
+    assert_eq!(bench.told(), ["account.unavailable firing argil throttled"]);
 }
 
 #[tokio::test]
@@ -214,12 +214,12 @@ async fn blindness_is_told_once_over_restarts_and_ends_after_one() {
         bench.boot(&["a", "b"]).await;
         bench.world.live(seconds(4000)).await;
     }
-    assert_eq!(bench.told(), ["account.unavailable begun argil key_rejected"]);
+    assert_eq!(bench.told(), ["account.unavailable firing argil key_rejected"]);
     bench.world.stop().await;
     bench.api.require_key("key");
     bench.boot(&["a", "b"]).await;
     bench.world.live(seconds(60)).await;
-    assert_eq!(bench.told()[1..], ["account.unavailable ended argil key_rejected"]);
+    assert_eq!(bench.told()[1..], ["account.unavailable resolved argil key_rejected"]);
 }
 
 #[tokio::test]
@@ -257,6 +257,6 @@ async fn a_condition_that_cannot_be_written_yet_is_told_later_and_once() {
     beside.execute_batch("ROLLBACK").unwrap();
     bench.world.quiet().await;
     bench.world.live(seconds(120)).await;
-    assert_eq!(bench.told(), ["account.unavailable begun argil key_rejected"]);
+    assert_eq!(bench.told(), ["account.unavailable firing argil key_rejected"]);
     assert_eq!(bench.api.count("a"), 3, "{:?}", id("a"));
 }

@@ -58,8 +58,8 @@ async fn an_outcome_that_comes_through_unknown_statuses_is_told_as_that_of_the_t
                 bench.shows(status).await;
             }
             bench.shows(outcome).await;
-            let begun = format!("{UNKNOWN} begun a");
-            let ended = format!("{UNKNOWN} ended a");
+            let begun = format!("{UNKNOWN} firing a");
+            let ended = format!("{UNKNOWN} resolved a");
             let expected = [&begun, &ended, &begun, &ended, news];
             assert_eq!(bench.told(), expected, "{strategy:?} {outcome:?}");
             assert_eq!(bench.last_news(), (true, "UPSCALING".to_owned()));
@@ -83,12 +83,12 @@ async fn a_training_before_an_unknown_status_is_remembered_over_restarts_and_cra
         bench.boot_strictly(Strategy::Single).await;
         bench.world.live(seconds(120)).await;
     }
-    assert_eq!(bench.told(), ["avatar.status_unrecognized begun a"], "told once");
+    assert_eq!(bench.told(), ["avatar.status_unrecognized firing a"], "told once");
     bench.world.stop().await;
     bench.api.set_status("a", "IDLE");
     bench.boot_strictly(Strategy::Single).await;
     bench.world.live(seconds(61)).await;
-    let expected = ["avatar.ready a", "avatar.status_unrecognized ended a"];
+    let expected = ["avatar.ready a", "avatar.status_unrecognized resolved a"];
     assert_eq!(bench.told()[1..], expected, "the news goes before its consequence");
     assert_eq!(bench.last_news(), (true, "UPSCALING".to_owned()));
 }
@@ -150,8 +150,8 @@ async fn each_unknown_status_is_told_once_however_often_it_comes_back() {
     for status in ["ODD", "TRAINING", "ODD", "TRAINING", "ODDER", "ODD", "TRAINING", "ODD"] {
         bench.shows(status).await;
     }
-    let begun = "avatar.status_unrecognized begun a";
-    let ended = "avatar.status_unrecognized ended a";
+    let begun = "avatar.status_unrecognized firing a";
+    let ended = "avatar.status_unrecognized resolved a";
     assert_eq!(bench.told(), [begun, ended, begun, ended]);
     bench.shows("IDLE").await;
     assert_eq!(bench.told()[4..], ["avatar.ready a"]);
@@ -169,12 +169,12 @@ async fn an_unknown_status_does_not_stop_the_count_of_an_overdue_training() {
     bench.boot_strictly(Strategy::Single).await;
     bench.world.live(seconds(1800)).await;
     let told: Vec<String> = bench.told().into_iter().filter(|it| it.contains("overdue")).collect();
-    assert_eq!(told, ["avatar.training_overdue begun a"]);
+    assert_eq!(told, ["avatar.training_overdue firing a"]);
     bench.shows("ODDER").await;
-    assert!(!bench.told().iter().any(|it| it == "avatar.training_overdue ended a"));
+    assert!(!bench.told().iter().any(|it| it == "avatar.training_overdue resolved a"));
     bench.shows("IDLE").await;
     let told = bench.told();
-    let ended = ["avatar.training_overdue ended a", "avatar.status_unrecognized ended a"];
+    let ended = ["avatar.training_overdue resolved a", "avatar.status_unrecognized resolved a"];
     assert_eq!(told[told.len() - 2..], ended);
 }
 
@@ -200,7 +200,7 @@ async fn what_was_never_seen_in_training_is_not_called_trained() {
     bench.world.start(RuntimeConfig { infer_unseen_training: false, ..plan }).await;
     bench.world.quiet().await;
     bench.shows("IDLE").await;
-    let told = ["avatar.status_unrecognized begun a", "avatar.status_unrecognized ended a"];
+    let told = ["avatar.status_unrecognized firing a", "avatar.status_unrecognized resolved a"];
     assert_eq!(bench.told(), told, "a first sight that settled is no news by the strict rule");
     // One that was seen in training and then reset is told, and its training was not seen.
     bench.shows("TRAINING").await;
