@@ -274,11 +274,18 @@ mod tests {
             assert_eq!(format!("{:?}", look(&coded)), expected);
         };
         let why = "and the answer has a content coding that is not known, `x`";
-        check(404, &format!("Failed {{ fault: UnknownEncoding, reason: \"the API answered 404, {why}\" }}"));
+        check(
+            404,
+            &format!(
+                "Failed {{ fault: UnknownEncoding, reason: \"the API answered 404, {why}\" }}"
+            ),
+        );
         check(401, &format!("Denied {{ denial: Key, reason: \"the API answered 401, {why}\" }}"));
         check(
             500,
-            &format!("Failed {{ fault: InvalidResponse, reason: \"the API answered 500, {why}\" }}"),
+            &format!(
+                "Failed {{ fault: InvalidResponse, reason: \"the API answered 500, {why}\" }}"
+            ),
         );
     }
 

@@ -141,7 +141,9 @@ impl<C: Clock> Daemon<C> {
         let janitor = retention::run(store, clock, of_chores.clone(), shutdown.clone());
         loops.spawn(async move { ("janitor", janitor.await) });
         let (store, clock) = (tools.store.clone(), tools.clock.clone());
-        let heart = heartbeat::run(store, clock, Arc::clone(&pulse), of_chores, shutdown.clone());
+        let throttle = tools.throttle.clone();
+        let stats = Arc::clone(&pulse);
+        let heart = heartbeat::run(store, clock, stats, throttle, of_chores, shutdown.clone());
         loops.spawn(async move {
             heart.await;
             ("heart", Ok(()))

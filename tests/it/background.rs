@@ -29,8 +29,8 @@ async fn a_service_hears_that_all_is_well_and_when_it_is_not() {
             .all(|it| (it.method.as_str(), it.path.as_str()) == ("GET", "/ping/CANARY-beat?rid=1"))
     );
     assert_eq!(elsewhere.connections(), 0);
-    daemon.wait_for_log("the heartbeat is not heard: `127.0.0.1` answered 302");
-    daemon.wait_for_log("the heartbeat is heard again");
+    daemon.wait_for_log("sending the heartbeat failed: `127.0.0.1` answered 302");
+    daemon.wait_for_log("sending heartbeats recovered");
 
     // Somebody else keeps the database to himself, which shows with the next write.
     let locked = Connection::open(bench.database()).unwrap();
@@ -47,6 +47,23 @@ async fn a_service_hears_that_all_is_well_and_when_it_is_not() {
             .iter()
             .all(|it| { it.ends_with("avatar-watch.toml") })
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_that_fails_every_other_time_does_not_fill_the_log() {
+    let (argil, service) = (FakeArgil::start(), Receiver::start().await);
+    argil.set_status("a1", "IDLE");
+    service.script([500, 200, 500, 200, 500].map(Answer::status));
+    let beat = format!("heartbeat_url = \"{}\"\nheartbeat_every = \"1s\"\n", service.url());
+    let config = Config::new(argil.base_url()).avatar("a1");
+    let bench = Bench::new(&format!("{beat}{}", config.text()));
+    let daemon = bench.start();
+    service.wait_for(6).await;
+    assert!(daemon.stop().success());
+    let log = std::fs::read_to_string(bench.path("daemon.log")).unwrap();
+    for line in ["sending the heartbeat failed", "sending heartbeats recovered"] {
+        assert_eq!(log.matches(line).count(), 1, "{line}: {log}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

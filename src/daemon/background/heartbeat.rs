@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::daemon::background::config::{BackgroundConfig, HeartbeatConfig};
+use crate::daemon::background::log_throttle::{Key, LogThrottle, Resolution};
 use crate::daemon::background::stats::DaemonStats;
 use crate::daemon::ports::Clock;
 use crate::daemon::shutdown::Shutdown;
@@ -24,13 +25,14 @@ pub async fn run<C: Clock>(
     store: Store,
     clock: C,
     pulse: Arc<DaemonStats>,
+    throttle: LogThrottle,
     mut chores: watch::Receiver<Arc<BackgroundConfig>>,
     stop: Shutdown,
 ) {
     let mut heart = chores.borrow_and_update().heartbeat.clone();
     let mut next_at = clock.monotonic();
-    // What the service was last told, and whether it heard.
-    let (mut told, mut heard) = (HeartbeatStatus::Healthy, true);
+    // The status that the service was last sent.
+    let mut told = HeartbeatStatus::Healthy;
     loop {
         select! {
             biased;
@@ -65,12 +67,22 @@ pub async fn run<C: Clock>(
             () = stop.graceful.cancelled() => return,
             beat = heartbeat.send(vital) => beat,
         };
+        let now = clock.monotonic();
         match &beat {
-            Ok(()) if !heard => info!("the heartbeat is heard again"),
-            Err(failure) if heard => warn!("the heartbeat is not heard: {failure}"),
-            Ok(()) | Err(_) => {}
+            Ok(()) => {
+                if let Resolution::Logged(line) = throttle.resolve(&Key::Heartbeat, now) {
+                    info!(suppressed = line.suppressed(), "sending heartbeats recovered, {line}");
+                }
+            }
+            Err(failure) => {
+                if let Some(line) = throttle.record(Key::Heartbeat, SENDING, now) {
+                    warn!(
+                        suppressed = line.suppressed(),
+                        "sending the heartbeat failed: {failure}"
+                    );
+                }
+            }
         }
-        heard = beat.is_ok();
     }
 }
 
@@ -96,6 +108,7 @@ fn failure_reason(pulse: &DaemonStats, can_write: bool, now: Monotonic) -> Optio
     }
 }
 
+const SENDING: &str = "sending";
 /// How long the loops have to begin before they are asked again.
 const START_DELAY: Duration = Duration::from_millis(100);
 

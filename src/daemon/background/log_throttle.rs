@@ -28,6 +28,8 @@ pub enum Key {
     Account(AccountName),
     /// Sending to a channel.
     Channel(ChannelName),
+    /// Sending the heartbeat.
+    Heartbeat,
     /// Writing these to the store.
     Writing(&'static str),
 }

@@ -31,7 +31,10 @@ async fn check_unreachable(base_url: &str, timeout: Duration, reason: &str) {
     scene.world.live(seconds(300)).await;
     scene.check_mended(&avatars);
     let told = scene.told();
-    assert!(told.contains(&"account.unavailable resolved argil unreachable".to_owned()), "{told:?}");
+    assert!(
+        told.contains(&"account.unavailable resolved argil unreachable".to_owned()),
+        "{told:?}"
+    );
     assert_eq!(told.len(), 2 + avatars.len(), "{told:?}");
 }
 

@@ -58,8 +58,11 @@ async fn an_overdue_training_is_told_once_when_it_begins_and_once_when_it_ends()
     assert_eq!(bench.told().len(), 1, "once");
     bench.api.set_status("a", "IDLE");
     bench.world.live(seconds(61)).await;
-    let expected =
-        ["avatar.training_overdue firing a", "avatar.ready a", "avatar.training_overdue resolved a"];
+    let expected = [
+        "avatar.training_overdue firing a",
+        "avatar.ready a",
+        "avatar.training_overdue resolved a",
+    ];
     assert_eq!(bench.told(), expected, "the news goes before its consequence");
 }
 
