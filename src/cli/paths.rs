@@ -1,7 +1,5 @@
 //! Where the config and the database are found.
 
-use std::fs::{self, File};
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +7,7 @@ use crate::cli::output::print_error;
 use crate::config::environment::Environment;
 use crate::config::file::{self, PartialConfig};
 use crate::config::location::ConfigFile;
+use crate::files::open::open_for_reading;
 use crate::text::sanitize::sanitize;
 
 /// The config that the user named, or the first of the usual places that has one; the first
@@ -57,14 +56,6 @@ pub struct Locations {
     pub outline: PartialConfig,
 }
 
-/// Whether the config can be opened. A pipe is not: to open one waits for a writer, for ever.
-fn try_open(path: &Path) -> io::Result<()> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    File::open(path).map(drop)
-}
-
 /// Finds the database: the one that was named, or else the config's, or else, when the service
 /// runs the daemon, the one in its state directory. A config that was named and cannot be read, or
 /// that may not be obeyed, is complained of, since it may name another one.
@@ -75,7 +66,7 @@ pub fn locations(config: Option<&Path>, database: Option<&Path>) -> Locations {
         print_error(&problem.to_string());
         print_error("avatar-watch: the config is not used, so the database is where it usually is");
     }
-    if let (Some(named), None, Err(error)) = (config, database, try_open(&found.path)) {
+    if let (Some(named), None, Err(error)) = (config, database, open_for_reading(&found.path)) {
         let named = sanitize(&named.to_string_lossy());
         print_error(&format!(
             "avatar-watch: the config `{named}` cannot be read ({error}), so the database is \

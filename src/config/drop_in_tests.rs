@@ -157,7 +157,7 @@ fn a_drop_in_that_cannot_be_read_is_a_problem_and_no_silent_skip() {
     fs::create_dir(folder.0.path().join("avatars.d/b.toml")).unwrap();
     symlink("nowhere", folder.0.path().join("avatars.d/c.toml")).unwrap();
     folder.check(&format!(
-        "avatars.d/b.toml: cannot be read: it is no regular file\n  {mend}\n\
+        "avatars.d/b.toml: cannot be read: not a regular file\n  {mend}\n\
          avatars.d/c.toml: cannot be read: No such file or directory (os error 2)\n  {mend}",
     ));
     assert_eq!(folder.outline().avatars, None);

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use crate::files::open::open_for_reading;
 use crate::files::trust::Facts;
 
 /// What one reading has touched so far.
@@ -105,11 +106,7 @@ pub(super) fn settled<T>(read: impl Fn(&Generation) -> T) -> (T, Option<PathBuf>
 }
 
 fn open(path: &Path) -> io::Result<(File, Metadata)> {
-    // Before it is opened: to open a pipe waits for a writer, for ever.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let file = File::open(path)?;
+    let file = open_for_reading(path)?;
     let metadata = file.metadata()?;
     Ok((file, metadata))
 }

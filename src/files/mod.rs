@@ -1,8 +1,10 @@
-//! Files in places that other users of the machine can reach: how one is written so that nobody
-//! can lead us elsewhere, and which ones may be obeyed. What stands in them is other modules'.
+//! Files in folders that other users of the machine can write to: opening and writing them without
+//! following a planted link, and the rules for which ones are trusted. What the files contain is
+//! known to other modules.
 
+pub mod open;
+pub mod paths;
 pub mod program;
 pub mod trust;
 pub mod users;
 pub mod write;
-pub mod paths;

@@ -110,7 +110,7 @@ pub(in crate::store) fn schema_of(connection: &Connection, path: &Path) -> Resul
 
 /// What is no file has no database in it, and to open a pipe waits for a writer, for ever.
 pub(in crate::store) fn no_regular_file(path: &Path) -> StoreError {
-    StoreError::NotOurs { path: path.to_owned(), what: "it is no regular file".to_owned() }
+    StoreError::NotOurs { path: path.to_owned(), what: "not a regular file".to_owned() }
 }
 
 /// Opens the file alone, without a lock and without its log, so that nothing is made beside it.
