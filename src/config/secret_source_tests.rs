@@ -177,8 +177,8 @@ fn a_source_that_gives_nothing_is_told_without_what_may_be_the_secret() {
     check(
         "{ file = '/dev/zero' }",
         &[
-            "config.toml:1: `argil.api_key.file` cannot be read from `/dev/zero`: it is no regular \
-           file",
+            "config.toml:1: `argil.api_key.file` cannot be read from `/dev/zero`: not a regular \
+             file",
             "  help: is the path right, and may this user read the file?",
         ],
     );

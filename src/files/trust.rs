@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{StatVfsMountFlags, fgetxattr, fstatvfs, getxattr, statvfs};
 use rustix::process::geteuid;
 
-use crate::files::paths::{hops, parent_dir};
+use crate::files::paths::{LINKS_MAX, hops, parent_dir};
 use crate::files::users::{bare, group, has_other_members, user};
 
 /// The users whose files are obeyed.
@@ -200,17 +200,36 @@ impl Trust {
         if let Ownership::Distrusted(_) = &verdict {
             return verdict;
         }
-        let ends = hops(path).into_iter().chain(fs::canonicalize(path));
-        let above: Vec<PathBuf> = ends
-            .flat_map(|it| it.ancestors().skip(1).map(Path::to_owned).collect::<Vec<_>>())
-            .collect();
-        match above.iter().find_map(|folder| self.judge_names(folder).err()) {
-            Some(Distrust { what, help }) => {
+        match self.judge_path(path) {
+            Err((_, Distrust { what, help })) => {
                 let what = format!("is below a folder that {what}");
                 Ownership::Distrusted(Distrust { what, help })
             }
-            None => verdict,
+            Ok(()) => verdict,
         }
+    }
+
+    /// Whether only these users can put something else in the place of a file by any folder on the
+    /// way to it, however far up, or by any link there.
+    ///
+    /// # Errors
+    /// With the folder or link, and who else can.
+    pub fn judge_path(&self, path: &Path) -> Result<(), (PathBuf, Distrust)> {
+        let paths = resolved_paths(path);
+        let steps = || paths.iter().flat_map(|it| it.ancestors().skip(1));
+        for folder in steps() {
+            self.judge_names(folder).map_err(|distrust| (folder.to_owned(), distrust))?;
+        }
+        for link in steps() {
+            let found = fs::symlink_metadata(link).ok().filter(|found| found.is_symlink());
+            if let Some(uid) = found.map(|it| it.uid()).filter(|uid| !self.accepts(*uid))
+                // Nobody lays one anew where nobody can write.
+                && !Facts::at(parent_dir(link)).is_ok_and(|it| it.is_mounted_read_only)
+            {
+                return Err((link.to_owned(), self.owned_by_another(link, uid)));
+            }
+        }
+        Ok(())
     }
 
     /// Why a folder is not one that only these users can put files into.
@@ -251,6 +270,11 @@ impl Trust {
     fn holds_folders(&self, path: &Path) -> bool {
         let ends = hops(path).into_iter().chain(fs::canonicalize(path));
         ends.into_iter().all(|it| self.judge_folder(parent_dir(&it)).is_ok())
+    }
+
+    /// Whether this user namespace has no number for a user.
+    pub fn is_unmapped(&self, uid: u32) -> bool {
+        self.unmapped == Some(uid)
     }
 
     fn is_root(&self) -> bool {
@@ -313,6 +337,23 @@ impl Trust {
     }
 }
 
+/// A path, and the paths to where the links in it lead: whole ones, and no more than Linux follows.
+fn resolved_paths(path: &Path) -> Vec<PathBuf> {
+    let mut ways = vec![std::path::absolute(path).unwrap_or_else(|_| path.to_owned())];
+    let mut next = 0;
+    while let Some(way) = ways.get(next).cloned() {
+        next += 1;
+        for step in way.ancestors() {
+            let Ok(target) = fs::read_link(step) else { continue };
+            let target = parent_dir(step).join(target);
+            if ways.len() <= LINKS_MAX && !ways.contains(&target) {
+                ways.push(target);
+            }
+        }
+    }
+    ways
+}
+
 /// The number that stands for owners without a number here, unless some user has it.
 fn unmapped() -> Option<u32> {
     let overflow = fs::read_to_string("/proc/sys/kernel/overflowuid");
@@ -335,7 +376,8 @@ fn is_mapped(map: &str, uid: u32) -> bool {
 }
 
 const ROOT: u32 = 0;
-const STICKY: u32 = 0o1000;
+/// Of a folder in which each can rename and remove their own files alone.
+pub const STICKY: u32 = 0o1000;
 /// What Linux shows where it is not told otherwise.
 const OVERFLOW: u32 = 65_534;
 /// An access control list with more than the permission bits (`acl(5)`).

@@ -26,6 +26,7 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::files::location;
 use crate::store::files::obstacle::{self, OpenFor, SQLITE_ENDS};
+use crate::store::files::ownership::FsUserGuard;
 use crate::store::files::permissions;
 use crate::store::pending_alerts;
 use crate::store::pending_alerts::PendingAlerts;
@@ -93,16 +94,24 @@ impl Store {
     /// # Errors
     /// When another daemon holds the database, or it cannot be opened, is damaged or newer.
     pub fn open(path: &Path, boot_id: String) -> Result<(Self, Writer), StoreError> {
+        permissions::check(path, OpenFor::Write)?;
+        location::create_folder(path)?;
+        let fs_user = FsUserGuard::for_database(path)?;
         application_id::check_application_id(path)?;
         obstacle::refuse_irregular(path, &SQLITE_ENDS)?;
-        permissions::check(path, OpenFor::Write)?;
         if fs::metadata(path).map_or(true, |found| found.len() == 0) {
             location::check_location(path)?;
         }
         let explained = |failure| location::explain(path, failure);
-        let lock = DatabaseLock::acquire(path).map_err(explained)?;
+        let mut lock = DatabaseLock::acquire(path).map_err(explained)?;
         let (database, check) = database::open_for_writing(path).map_err(explained)?;
         let file = FileIdentity::open_now(path)?;
+        lock.record_file(&file).map_err(|source| StoreError::Disk {
+            doing: "writing the lock file of",
+            path: path.to_owned(),
+            source,
+        })?;
+        drop(fs_user);
         let failed = |source| StoreError::Disk {
             doing: "starting the writer of",
             path: path.to_owned(),

@@ -202,7 +202,7 @@ fn write_all(
     }
     // The log goes into the file, so that a copy of the file alone is whole. When that fails,
     // the next start does it.
-    drop(database.execute("PRAGMA wal_checkpoint(TRUNCATE)", ()));
+    drop(database.execute("emptying the log", "PRAGMA wal_checkpoint(TRUNCATE)", ()));
 }
 
 fn write_group(

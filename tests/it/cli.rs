@@ -72,7 +72,7 @@ fn a_pipe_for_a_database_keeps_nobody_waiting() {
     for (command, code) in [("status", 65), ("history", 65), ("deliveries", 65), ("check", 2)] {
         let output = bench.run(&[command]);
         assert_eq!(output.status.code(), Some(code), "{command:?}");
-        assert!(crate::harness::daemon::stderr(&output).contains("no regular file"));
+        assert!(crate::harness::daemon::stderr(&output).contains("not a regular file"));
     }
 }
 
@@ -87,10 +87,10 @@ async fn what_stands_in_the_place_of_a_file_of_the_database_keeps_nobody_waiting
         assert!(Command::new("mkfifo").arg(&place).status().unwrap().success());
         let checked = bench.run(&["status", "--check"]);
         assert_eq!(checked.status.code(), Some(3), "{end}: {checked:?}");
-        assert!(stdout(&checked).contains("is no regular file"), "{end}: {checked:?}");
+        assert!(stdout(&checked).contains("is not a regular file"), "{end}: {checked:?}");
         let started = bench.run(&["run"]);
         assert_eq!(started.status.code(), Some(74), "{end}: {started:?}");
-        assert!(stderr(&started).contains("is no regular file"), "{end}: {started:?}");
+        assert!(stderr(&started).contains("is not a regular file"), "{end}: {started:?}");
         if end != ".lock" {
             assert_eq!(bench.run(&["channels", "pause", "ops"]).status.code(), Some(74), "{end}");
         }
@@ -267,7 +267,7 @@ fn check_reads_the_drop_ins_and_says_what_a_reload_would_change() {
 fn check_misses_the_folder_of_the_database() {
     let argil = FakeArgil::start();
     let config = Config::new(argil.base_url()).avatar("a1");
-    let bench = Bench::new(config.with("\n[store]\npath = \"none/a.db\"\n").text());
+    let bench = Bench::new(config.with("\n[store]\npath = \"none/none/a.db\"\n").text());
     let checked = bench.run(&["check"]);
     assert_eq!(checked.status.code(), Some(2));
     assert!(stderr(&checked).contains("make the folder"), "{}", stderr(&checked));

@@ -8,7 +8,6 @@ use crate::domain::delivery::channel_health::{ChannelHealth, ChannelState};
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::admin::deliveries::DeliveryAdmin;
 use crate::store::error::StoreError;
-use crate::store::sqlite::time_limit::Work;
 use crate::store::tables::channels;
 
 /// What became of a channel by hand.
@@ -84,7 +83,7 @@ impl DeliveryAdmin {
         now: Timestamp,
         decide: impl FnOnce(ChannelHealth) -> Result<ChannelHealth, ChannelAdminResult>,
     ) -> Result<ChannelAdminResult, StoreError> {
-        self.database.write(doing, Work::Normal, |transaction| {
+        self.write(doing, |transaction| {
             if !channels::is_known(transaction, name)? {
                 return Ok(ChannelAdminResult::NotFound);
             }

@@ -13,7 +13,8 @@ use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::files::obstacle::{self, OpenFor};
-use crate::store::sqlite::database;
+use crate::store::sqlite::database::{self, FileIdentity};
+use crate::store::sqlite::lock::DatabaseLock;
 use crate::store::sqlite::snapshot;
 use crate::store::sqlite::time_limit::Work;
 use crate::store::sqlite::transaction::Database;
@@ -31,6 +32,7 @@ pub enum RetryAs {
 #[derive(Debug)]
 pub struct DeliveryAdmin {
     pub(in crate::store) database: Database,
+    file: FileIdentity,
 }
 
 /// Which failed deliveries are meant.
@@ -64,9 +66,23 @@ impl DeliveryAdmin {
         if let Some(found) = obstacle::find(path, OpenFor::Write) {
             return Err(found);
         }
+        let file = FileIdentity::open_now(path)?;
         let opened = database::open_admin(path);
         let database = opened.map_err(|it| obstacle::explain(path, OpenFor::Write, it))?;
-        Ok(Self { database })
+        DatabaseLock::refuse_replaced(&file)?;
+        Ok(Self { database, file })
+    }
+
+    /// Writes in one transaction, to the file that the daemon has open. Fails when another file is
+    /// at the path, before or after the write.
+    pub(super) fn write<T>(
+        &mut self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let done = self.database.write(doing, Work::Normal, work)?;
+        DatabaseLock::refuse_replaced(&self.file)?;
+        Ok(done)
     }
 
     /// Sends a delivery again that failed, was cancelled or was delivered: a new row with the
@@ -83,7 +99,7 @@ impl DeliveryAdmin {
         roll: RandomBits,
     ) -> Result<AdminResult, StoreError> {
         const DOING: &str = "sending a delivery again";
-        self.database.write(DOING, Work::Normal, |transaction| {
+        self.write(DOING, |transaction| {
             Ok(match (state(transaction, id)?.as_deref(), under) {
                 (None, _) => AdminResult::NotFound,
                 (Some("sending"), RetryAs::SameId) => {
@@ -130,7 +146,7 @@ impl DeliveryAdmin {
     /// When it could not be written; then nothing was.
     pub fn cancel(&mut self, id: &DeliveryId, now: Timestamp) -> Result<AdminResult, StoreError> {
         const DOING: &str = "cancelling a delivery";
-        self.database.write(DOING, Work::Normal, |transaction| {
+        self.write(DOING, |transaction| {
             Ok(match state(transaction, id)?.as_deref() {
                 None => AdminResult::NotFound,
                 Some("pending" | "failed") => {

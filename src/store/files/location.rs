@@ -3,8 +3,9 @@
 //! It does there what a daemon does, with a file of its own that is gone afterwards: a database
 //! with a write-ahead log needs locks, room, and memory that is shared between processes.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use rusqlite::ffi;
@@ -14,6 +15,7 @@ use rustix::io::Errno;
 use crate::files::paths::{parent_dir, resolve_symlinks, with_suffix};
 use crate::store::error::{ErrorContext as _, StoreError};
 use crate::store::files::obstacle::{self, OpenFor, SQLITE_ENDS};
+use crate::store::files::ownership::FsUserGuard;
 use crate::store::files::permissions;
 use crate::store::files::temp_copy;
 use crate::store::sqlite::connection;
@@ -30,6 +32,9 @@ pub fn check_location(database: &Path) -> Result<(), StoreError> {
     };
     match fs::metadata(folder) {
         Ok(found) if found.is_dir() => {}
+        Err(failure) if failure.kind() == ErrorKind::NotFound && parent_dir(folder).is_dir() => {
+            return try_parent(folder);
+        }
         Ok(_) => return blocked("is no folder".to_owned(), "name another `store.path`"),
         Err(failure) if failure.kind() == ErrorKind::PermissionDenied => {
             return Err(obstacle::missing(database, failure));
@@ -39,7 +44,7 @@ pub fn check_location(database: &Path) -> Result<(), StoreError> {
                 true => String::new(),
                 false => format!("; `{}` is a link that leads there", database.display()),
             };
-            let help = "make the folder, or name another `store.path`";
+            let help = "make the folder above it, or name another `store.path`";
             return blocked(format!("cannot be used: {failure}{link}"), help);
         }
     }
@@ -57,6 +62,37 @@ pub fn check_location(database: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Checks that the missing folder of a database could be created, and hold one.
+fn try_parent(folder: &Path) -> Result<(), StoreError> {
+    let parent = parent_dir(folder);
+    permissions::check(&folder.join("a.db"), OpenFor::Write)?;
+    if let Some(found) = obstacle::writable(parent, parent) {
+        return Err(found);
+    }
+    let disk = |source| StoreError::Disk { doing: DOING, path: parent.to_owned(), source };
+    let trial = tempfile::tempdir_in(parent).map_err(disk)?;
+    try_folder(trial.path())
+}
+
+/// Creates the folder of a database with mode 0700, if its parent exists. The folder gets the
+/// owner of the parent when root creates it.
+pub(in crate::store) fn create_folder(database: &Path) -> Result<(), StoreError> {
+    let file = resolve_symlinks(database);
+    let folder = parent_dir(&file);
+    if fs::symlink_metadata(folder).is_ok() {
+        return Ok(());
+    }
+    let _fs_user = FsUserGuard::for_database(folder)?;
+    match DirBuilder::new().mode(PRIVATE_MODE).create(folder) {
+        Err(source) if source.kind() == ErrorKind::PermissionDenied => {
+            let (doing, path) = ("creating the folder", folder.to_owned());
+            Err(StoreError::Disk { doing, path, source })
+        }
+        // Any other obstacle is reported when the database is opened.
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// The failure of a daemon to open its database, or instead of it what is in the way there, or
 /// what the file system cannot do.
 pub(in crate::store) fn explain(database: &Path, failure: StoreError) -> StoreError {
@@ -69,6 +105,7 @@ pub(in crate::store) fn explain(database: &Path, failure: StoreError) -> StoreEr
 }
 
 fn try_folder(folder: &Path) -> Result<(), StoreError> {
+    let _fs_user = FsUserGuard::for_database(&folder.join("a.db"))?;
     temp_copy::remove_stale(folder);
     let trial = temp_copy::create(folder).map_err(|failure| match failure.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::NoSpace { doing: DOING },
@@ -142,6 +179,7 @@ fn unfit(folder: &Path, what: String) -> StoreError {
 }
 
 const DOING: &str = "trying its folder";
+const PRIVATE_MODE: u32 = 0o700;
 /// Room that there is to be at least.
 const ROOM_BYTES: u32 = 128 << 10;
 
@@ -167,8 +205,11 @@ mod tests {
             assert!(failure.contains(expected), "{failure}");
             assert_eq!(names(folder.path()), before);
         };
-        check(&at("none/a.db"), "none` cannot be used: No such file or directory");
-        symlink(at("none/b.db"), at("link.db")).unwrap();
+        // What is missing is made by the daemon.
+        check_location(&at("none/a.db")).unwrap();
+        assert!(names(folder.path()).is_empty());
+        check(&at("none/none/a.db"), "none/none` cannot be used: No such file or directory");
+        symlink(at("none/none/b.db"), at("link.db")).unwrap();
         check(&at("link.db"), "link.db` is a link that leads there");
         fs::write(at("file"), "").unwrap();
         check(&at("file/a.db"), "file` is no folder");

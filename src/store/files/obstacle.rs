@@ -13,6 +13,7 @@ use rustix::process::geteuid;
 use crate::files::paths::{parent_dir, resolve_symlinks, with_suffix};
 use crate::files::users::{bare, user};
 use crate::store::error::StoreError;
+use crate::store::files::ownership::FsUserGuard;
 
 /// How the names end of the files that SQLite has beside a database.
 pub(in crate::store) const SQLITE_ENDS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -58,6 +59,7 @@ pub(in crate::store) fn missing(database: &Path, failure: io::Error) -> StoreErr
 
 /// The first thing of a database that this user cannot use so.
 pub(in crate::store) fn find(database: &Path, wanted: OpenFor) -> Option<StoreError> {
+    let _fs_user = FsUserGuard::for_database(database);
     let file = resolve_symlinks(database);
     let folder = parent_dir(&file);
     if let Some(closed) = closed_folder(&file) {
@@ -106,7 +108,7 @@ fn beside_it(path: &Path, wanted: OpenFor, database: &Path) -> Option<StoreError
 /// A link, a folder, a pipe or the like where a file of the database belongs.
 fn irregular(path: &Path) -> Option<StoreError> {
     let found = fs::symlink_metadata(path).ok().filter(|found| !found.is_file())?;
-    let kind = if found.is_symlink() { "a link" } else { "no regular file" };
+    let kind = if found.is_symlink() { "a link" } else { "not a regular file" };
     let what = format!("is {kind}, where a file of the database belongs; {}", described(&found));
     Some(blocked(path, what, format!("look what it is, and `mv {0} {0}.old`", path.display())))
 }
@@ -138,7 +140,7 @@ fn openable(path: &Path, wanted: OpenFor, database: &Path) -> Option<StoreError>
 }
 
 /// Whether this user can make files in a folder.
-fn writable(folder: &Path, database: &Path) -> Option<StoreError> {
+pub(in crate::store) fn writable(folder: &Path, database: &Path) -> Option<StoreError> {
     let found = fs::metadata(folder).ok()?;
     let access = Access::WRITE_OK | Access::EXEC_OK;
     let failure: io::Error = accessat(CWD, folder, access, AtFlags::EACCESS).err()?.into();

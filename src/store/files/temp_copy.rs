@@ -7,12 +7,13 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rustix::fs::OFlags;
 use tempfile::{Builder, NamedTempFile, TempDir};
 
+use crate::files::open::open_regular;
 use crate::files::paths::with_suffix;
 use crate::files::trust::Trust;
 
@@ -34,8 +35,9 @@ pub(in crate::store) fn create(folder: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// A folder for copies that only this user can enter, where one is needed: in the folder of the
-/// copy others could put a file of their own in its place before SQLite opens it. There is none
-/// where the folder for temporary files is missing, is no better or cannot be written to.
+/// copy others could put a file of their own in its place, or beside it, before SQLite opens it.
+/// There is none where the folder for temporary files is missing, is no better or cannot be written
+/// to.
 ///
 /// # Errors
 /// When it cannot be made for another reason, such as a lack of space.
@@ -44,7 +46,7 @@ pub(in crate::store) fn private_folder(
     trust: &Trust,
 ) -> io::Result<Option<TempDir>> {
     let place = std::env::temp_dir();
-    if trust.judge_names(folder).is_ok() || trust.judge_names(&place).is_err() {
+    if trust.judge_folder(folder).is_ok() || trust.judge_names(&place).is_err() {
         return Ok(None);
     }
     let mut builder = Builder::new();
@@ -67,7 +69,8 @@ pub(in crate::store) fn remove_stale(folder: &Path) {
         if !path.file_name().and_then(OsStr::to_str).is_some_and(is_unfinished) {
             continue;
         }
-        let Ok(file) = open(&path) else { continue };
+        let opened = open_regular(&path, OpenOptions::new().read(true), OFlags::NOFOLLOW);
+        let Ok(file) = opened else { continue };
         if file.try_lock().is_ok() && is_at(&file, &path) {
             drop(fs::remove_file(&path));
             for end in ["-journal", "-wal", "-shm"] {
@@ -80,17 +83,6 @@ pub(in crate::store) fn remove_stale(folder: &Path) {
 fn is_unfinished(name: &str) -> bool {
     let inside = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
     inside.is_some_and(|it| it.len() == RANDOM && it.chars().all(|c| c.is_ascii_alphanumeric()))
-}
-
-/// Opens it if it is a file; to open a pipe would wait.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let flags = i32::try_from(flags.bits()).unwrap_or(0);
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::ErrorKind::InvalidInput.into()),
-    }
 }
 
 /// Whether the file still has that name.

@@ -18,6 +18,8 @@ use crate::files::trust::Trust;
 use crate::files::write;
 use crate::store::error::{ErrorContext as _, StoreError, damaged};
 use crate::store::files::obstacle::OpenFor;
+use crate::store::files::ownership::FsUserGuard;
+use crate::store::files::permissions;
 use crate::store::files::temp_copy;
 use crate::store::pagination;
 use crate::store::sqlite::connection;
@@ -50,8 +52,7 @@ pub fn to_file(database: &Path, file: &Path) -> Result<Backup, StoreError> {
     if file.symlink_metadata().is_ok() {
         return Err(StoreError::AlreadyExists { path: file.to_owned() });
     }
-    let copy = copy(database, parent_dir(file))?;
-    let report = verify(copy.path())?;
+    let (copy, report) = copy(database, parent_dir(file))?;
     let bytes = fs::metadata(&copy).map_err(disk("reading", copy.path()))?.size();
     place(copy, file)?;
     Ok(Backup { file: file.to_owned(), bytes, report, removed: Vec::new() })
@@ -69,6 +70,7 @@ pub fn to_folder(
     now: Timestamp,
 ) -> Result<Backup, StoreError> {
     if !folder.is_dir() {
+        let _fs_user = FsUserGuard::for_copy(database, parent_dir(folder))?;
         let made = DirBuilder::new().mode(PRIVATE_MODE).create(folder);
         made.map_err(disk("making the folder", folder))?;
     }
@@ -89,8 +91,12 @@ pub fn is_too_early(database: &Path, folder: &Path) -> bool {
     !leads && !copied.into_iter().any(|name| is_dated(&name))
 }
 
-/// Writes a copy of one moment into a file of the folder that vanishes unless it is placed.
-pub(in crate::store) fn copy(database: &Path, folder: &Path) -> Result<NamedTempFile, StoreError> {
+/// Writes a consistent copy into a file of the folder, which is removed unless it is named, and
+/// verifies it.
+pub(in crate::store) fn copy(
+    database: &Path,
+    folder: &Path,
+) -> Result<(NamedTempFile, IntegrityReport), StoreError> {
     temp_copy::remove_stale(folder);
     snapshot::read(database, |source| copy_from(source, database, folder))
 }
@@ -99,25 +105,36 @@ fn copy_from(
     source: Database,
     database: &Path,
     folder: &Path,
-) -> Result<NamedTempFile, StoreError> {
-    let copy = temp_copy::create(folder).map_err(disk("making a file in", folder))?;
-    let trust = Trust::for_named().with_owner(fs::metadata(database).ok().map(|it| it.uid()));
-    let elsewhere = temp_copy::private_folder(folder, &trust);
-    match elsewhere.map_err(disk("making a folder in", &std::env::temp_dir()))? {
-        None => vacuum_into(source, database, copy.path())?,
+) -> Result<(NamedTempFile, IntegrityReport), StoreError> {
+    let copy = {
+        let _fs_user = FsUserGuard::for_copy(database, folder)?;
+        temp_copy::create(folder).map_err(disk("making a file in", folder))?
+    };
+    source.pin_open_files()?;
+    let elsewhere = temp_copy::private_folder(folder, &Trust::for_named());
+    let report = match elsewhere.map_err(disk("making a folder in", &std::env::temp_dir()))? {
+        None => {
+            let trust = Trust::for_named();
+            permissions::check_folder(folder, &trust)?;
+            permissions::check_path(copy.path(), &trust)?;
+            vacuum_into(source, database, copy.path())?;
+            verify(copy.path())?
+        }
         Some(elsewhere) => {
             let file = elsewhere.path().join("copy.db");
             vacuum_into(source, database, &file)?;
+            let report = verify(&file)?;
             let mut file = File::open(&file).map_err(disk("reading", &file))?;
             io::copy(&mut file, &mut copy.as_file()).map_err(disk("writing", copy.path()))?;
+            report
         }
-    }
+    };
     // Whoever can write to the folder may have put another file in its place.
     if !temp_copy::is_at(copy.as_file(), copy.path()) {
         return Err(StoreError::FileReplaced { path: copy.path().to_owned() });
     }
     copy.as_file().sync_all().map_err(disk("writing", copy.path()))?;
-    Ok(copy)
+    Ok((copy, report))
 }
 
 /// Writes the database into a file that is empty or not there yet.
@@ -349,7 +366,7 @@ mod tests {
         std::os::unix::fs::symlink(&target, &link).unwrap();
         let copy_into_link = || {
             snapshot::read(&database, |source| {
-                Ok(source.execute("VACUUM INTO ?1", [link.to_str().unwrap()]))
+                Ok(source.copy_into(link.to_str().unwrap(), u64::MAX))
             })
         };
         let (store, writer) = Store::open(&database, "boot".to_owned()).unwrap();

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
 use crate::files::paths::resolve_symlinks;
 use crate::store::error::{ErrorContext as _, StoreError, damaged};
 use crate::store::files::obstacle::OpenFor;
-use crate::store::files::ownership::{Owner, open_or_make};
+use crate::store::files::ownership::{FsUserGuard, Owner, open_or_make};
 use crate::store::files::permissions;
 use crate::store::migrations::{APPLICATION_ID, MIGRATIONS, newest};
 use crate::store::sqlite::application_id;
@@ -31,6 +31,7 @@ use crate::store::sqlite::transaction::Database;
 pub(in crate::store) fn open_for_writing(
     path: &Path,
 ) -> Result<(Database, StartCheck), StoreError> {
+    let _fs_user = FsUserGuard::for_database(path)?;
     application_id::check_application_id(path)?;
     make_private(path)?;
     let mut connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -76,6 +77,7 @@ pub(in crate::store) fn open_for_reading(path: &Path) -> Result<Database, StoreE
 /// [`StoreError::Absent`] when there is none, [`StoreError::Blank`] when there is nothing in it;
 /// when it is damaged, foreign or newer.
 pub(in crate::store) fn open_any_version(path: &Path) -> Result<Database, StoreError> {
+    let _fs_user = FsUserGuard::for_database(path)?;
     if !path.exists() {
         return Err(StoreError::NotFound { path: path.to_owned() });
     }
@@ -129,6 +131,16 @@ impl FileIdentity {
         Ok(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
     }
 
+    /// Where it was.
+    pub(in crate::store) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What tells it from every other file, as text.
+    pub(in crate::store) fn to_text(&self) -> String {
+        format!("{}:{}", self.device, self.inode)
+    }
+
     /// Whether it still is there.
     pub(in crate::store) fn check(&self) -> Result<(), StoreError> {
         let now = Self::open_now(&self.path)?;
@@ -145,6 +157,7 @@ impl FileIdentity {
 /// When this user may not write it; else as [`open_for_reading`].
 pub(in crate::store) fn open_admin(path: &Path) -> Result<Database, StoreError> {
     permissions::check(path, OpenFor::Write)?;
+    let _fs_user = FsUserGuard::for_database(path)?;
     let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)

@@ -1,24 +1,30 @@
 //! The lock that keeps a second daemon from the same database.
 //!
 //! The lock is the operating system's on an open file: it ends with the process, however that
-//! ends. The number in the file only names the holder for people.
+//! ends. What stands in the file only names the holder for people, and the file that it has open
+//! for whoever writes beside it. Nobody else opens the lock: whoever can, can take it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::OFlags;
+
+use crate::files::open::open_regular;
 use crate::files::paths::{resolve_symlinks, with_suffix};
 use crate::store::error::StoreError;
-use crate::store::files::obstacle::{self, LOCK_END};
-use crate::store::files::ownership::{Owner, open_or_make};
+use crate::store::files::obstacle::{self, LOCK_END, OpenFor};
+use crate::store::files::ownership::{FsUserGuard, Owner, open_or_make};
+use crate::store::files::permissions;
+use crate::store::sqlite::database::FileIdentity;
 
 /// Held as long as it lives.
 #[derive(Debug)]
 pub struct DatabaseLock {
-    _file: File,
+    file: File,
 }
 
 impl DatabaseLock {
@@ -31,6 +37,7 @@ impl DatabaseLock {
         let path = lock_path(database);
         let disk =
             |source| StoreError::Disk { doing: "making the lock file", path: path.clone(), source };
+        let _fs_user = FsUserGuard::for_database(database)?;
         obstacle::refuse_irregular(database, &[LOCK_END])?;
         let owner = Owner::of(&resolve_symlinks(database)).map_err(disk)?;
         let mut file = open_or_make(&path, MODE, owner).map_err(disk)?;
@@ -38,11 +45,41 @@ impl DatabaseLock {
             let pid = read_pid(&mut file);
             return Err(StoreError::Locked { path: database.to_owned(), pid });
         }
-        show_to_readers(&file, database);
+        // An older program made it readable. That of somebody else stays as it is.
+        drop(file.set_permissions(Permissions::from_mode(MODE)));
         file.set_len(0).map_err(disk)?;
         file.seek(SeekFrom::Start(0)).map_err(disk)?;
         writeln!(file, "{}", std::process::id()).map_err(disk)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+
+    /// Notes which file the holder has open.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(in crate::store) fn record_file(&mut self, file: &FileIdentity) -> io::Result<()> {
+        writeln!(self.file, "{}", file.to_text())
+    }
+
+    /// Refuses a file that is in the place of the one that a daemon has open: what stands beside
+    /// it is the other one's. Whoever may not look at the lock is not kept from reading.
+    ///
+    /// # Errors
+    /// [`StoreError::FileReplaced`].
+    pub(in crate::store) fn refuse_replaced(file: &FileIdentity) -> Result<(), StoreError> {
+        file.check()?;
+        let _fs_user = FsUserGuard::for_database(file.path())?;
+        let Ok(mut lock) = open_lock(&lock_path(file.path())) else { return Ok(()) };
+        match lock.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {}
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(()),
+        }
+        match read_lines(&mut lock).get(1) {
+            Some(held) if *held != file.to_text() => {
+                Err(StoreError::FileReplaced { path: file.path().to_owned() })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Whether a daemon ever held the lock of the database at `database`.
@@ -56,9 +93,11 @@ impl DatabaseLock {
     /// # Errors
     /// When this user may not look, or when what stands there is no lock file.
     pub fn holder(database: &Path) -> Result<Option<Option<u32>>, StoreError> {
+        permissions::check(database, OpenFor::Read)?;
         let path = lock_path(database);
+        let _fs_user = FsUserGuard::for_database(database)?;
         obstacle::refuse_irregular(database, &[LOCK_END])?;
-        let mut file = match File::open(&path) {
+        let mut file = match open_lock(&path) {
             Ok(file) => file,
             Err(failure) if failure.kind() == io::ErrorKind::PermissionDenied => {
                 return holder_by_list(&path).ok_or_else(|| obstacle::unreadable(&path, failure));
@@ -91,15 +130,8 @@ fn take(file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Lets whoever may read the database see who holds it. A file of somebody else stays as it is.
-fn show_to_readers(file: &File, database: &Path) {
-    let mode = |found: fs::Metadata| found.permissions().mode() & 0o777;
-    if let (Ok(wanted), Ok(found)) = (fs::metadata(database).map(mode), file.metadata().map(mode))
-        && wanted & READERS & !found != 0
-    {
-        let both = fs::Permissions::from_mode(found | (wanted & READERS));
-        drop(file.set_permissions(both));
-    }
+fn open_lock(path: &Path) -> io::Result<File> {
+    open_regular(path, OpenOptions::new().read(true), OFlags::NOFOLLOW)
 }
 
 /// The holder of a lock whose file this user may not read, by the kernel's own list
@@ -124,15 +156,18 @@ fn lock_path(database: &Path) -> PathBuf {
 }
 
 fn read_pid(file: &mut File) -> Option<u32> {
-    let mut text = String::new();
-    file.take(PID_LENGTH_MAX).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    read_lines(file).first()?.trim().parse().ok()
 }
 
-const PID_LENGTH_MAX: u64 = 32;
-/// Whoever may look at the folder may see who holds the database.
-const MODE: u32 = 0o644;
-const READERS: u32 = 0o044;
+/// The holder, and the file that it has open.
+fn read_lines(file: &mut File) -> Vec<String> {
+    let mut text = String::new();
+    drop(file.take(LENGTH_MAX).read_to_string(&mut text));
+    text.lines().map(str::to_owned).collect()
+}
+
+const LENGTH_MAX: u64 = 64;
+const MODE: u32 = 0o600;
 /// How often and for how long whoever only looks is waited for.
 const READ_ATTEMPTS_MAX: u32 = 400;
 const READ_DELAY: Duration = Duration::from_millis(5);
@@ -140,6 +175,10 @@ const READ_DELAY: Duration = Duration::from_millis(5);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::delivery::channel::ChannelName;
+    use crate::domain::time::timestamp::Timestamp;
+    use crate::store::admin::deliveries::DeliveryAdmin;
+    use crate::store::handle::Store;
 
     #[test]
     fn the_second_is_refused_and_told_who_holds_it() {
@@ -181,6 +220,48 @@ mod tests {
         check("1: POSIX  ADVISORY  WRITE 12 fe:00:77 0 EOF", None);
         check("1: FLOCK  ADVISORY  WRITE 12 fe:00:177 0 EOF", None);
         check("1: -> FLOCK  ADVISORY  WRITE 12 fe:00:77 0 EOF", None);
+    }
+
+    #[test]
+    fn a_lock_is_for_its_owner_alone_and_a_pipe_in_its_place_holds_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let (database, path) = (folder.path().join("a.db"), folder.path().join("a.db.lock"));
+        let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        drop(DatabaseLock::acquire(&database).unwrap());
+        assert_eq!(mode(), 0o600);
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        drop(DatabaseLock::acquire(&database).unwrap());
+        assert_eq!(mode(), 0o600);
+        std::fs::remove_file(&path).unwrap();
+        let fifo = rustix::fs::FileType::Fifo;
+        let of_owner = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, of_owner, 0).unwrap();
+        assert!(open_lock(&path).is_err());
+        assert!(open_or_make(&path, MODE, Owner::of(&database).unwrap()).is_err());
+        assert!(matches!(DatabaseLock::holder(&database), Err(StoreError::Blocked { .. })));
+    }
+
+    #[test]
+    fn nobody_writes_to_a_file_that_was_put_in_the_place_of_the_daemon_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let (other, other_writer) = Store::open(&at("b.db"), "boot".to_owned()).unwrap();
+        drop(other);
+        other_writer.join();
+        let (store, writer) = Store::open(&at("a.db"), "boot".to_owned()).unwrap();
+        let mut early = DeliveryAdmin::open(&at("a.db")).unwrap();
+        let ops = ChannelName::parse("ops").unwrap();
+        let mut pause = || early.pause(&ops, Timestamp::from_millis(1));
+        pause().unwrap();
+        std::fs::rename(at("a.db"), at("old.db")).unwrap();
+        std::fs::rename(at("b.db"), at("a.db")).unwrap();
+        let refused = pause().unwrap_err();
+        assert!(matches!(refused, StoreError::FileReplaced { .. }), "{refused}");
+        let refused = DeliveryAdmin::open(&at("a.db")).unwrap_err();
+        assert!(matches!(refused, StoreError::FileReplaced { .. }), "{refused}");
+        drop((store, early));
+        writer.join();
+        DeliveryAdmin::open(&at("a.db")).unwrap();
     }
 
     #[test]

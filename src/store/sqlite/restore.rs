@@ -14,7 +14,7 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::files::paths::{parent_dir, resolve_symlinks, with_suffix};
 use crate::store::error::{ErrorContext as _, StoreError, damaged};
 use crate::store::files::obstacle::OpenFor;
-use crate::store::files::ownership::Owner;
+use crate::store::files::ownership::{FsUserGuard, Owner};
 use crate::store::files::permissions;
 use crate::store::sqlite::application_id;
 use crate::store::sqlite::backup::{compact, copy, disk, sync_folder};
@@ -68,18 +68,24 @@ pub fn restore(database: &Path, file: &Path, now: Timestamp) -> Result<Restore, 
     }
     // A link stays one: what it leads to is the database.
     let database = &resolve_symlinks(database);
+    // What takes its place is given to its owner.
+    permissions::check(database, OpenFor::Write)?;
+    let fs_user = FsUserGuard::for_database(database)?;
     if let Err(foreign @ StoreError::NotOurs { .. }) =
         application_id::check_application_id(database)
     {
         return Err(foreign);
     }
-    // What takes its place is given to its owner.
-    permissions::check(database, OpenFor::Write)?;
+    drop(fs_user);
     let _lock = DatabaseLock::acquire(database)?;
-    let fresh = copy(file, parent_dir(database))?;
+    let (fresh, report) = copy(file, parent_dir(database))?;
+    if !report.findings.is_empty() {
+        return Ok(Restore::Unsound(report));
+    }
     // Whoever restores as root is rarely who runs the daemon.
     let given = Owner::of(database).and_then(|owner| owner.chown(fresh.as_file()));
     given.map_err(disk("giving its owner", database))?;
+    let _fs_user = FsUserGuard::for_database(database)?;
     if !database.exists() {
         move_logs_away(database, None, &ENDINGS)?;
         let placed = fresh.persist_noclobber(database);
@@ -156,7 +162,7 @@ fn lost(database: &Path, fresh: &Path) -> Result<Lost, StoreError> {
     let connection = connection::open(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let old = Database::new(connection, database, OpenFor::Write)?;
     let name = fresh.to_str().ok_or(rusqlite::Error::InvalidQuery).doing(DOING)?;
-    old.execute("ATTACH ?1 AS fresh", [name]).doing(DOING)?;
+    old.execute(DOING, "ATTACH ?1 AS fresh", [name])?;
     // Of one that is damaged, reading may never end.
     old.read(DOING, Work::Normal, |connection| {
         let number = |sql: &str| {

@@ -20,13 +20,16 @@ use nix::libc;
 use rusqlite::{OpenFlags, ffi};
 use rustix::fs::MemfdFlags;
 
+use crate::files::open::open_for_reading;
 use crate::files::paths::with_suffix;
 use crate::store::error::{ErrorContext as _, StoreError};
 use crate::store::files::obstacle::{self, OpenFor, SQLITE_ENDS};
+use crate::store::files::ownership::FsUserGuard;
 use crate::store::files::permissions;
 use crate::store::sqlite::application_id;
 use crate::store::sqlite::connection::{self, BUSY_TIMEOUT};
-use crate::store::sqlite::database;
+use crate::store::sqlite::database::{self, FileIdentity};
+use crate::store::sqlite::lock::DatabaseLock;
 use crate::store::sqlite::transaction::Database;
 
 /// Reads one state of the database at `path`, of this or an older schema. It reads again from the
@@ -103,6 +106,8 @@ impl Files {
         }
         obstacle::refuse_irregular(path, &SQLITE_ENDS)?;
         permissions::check(path, OpenFor::Read)?;
+        DatabaseLock::refuse_replaced(&FileIdentity::open_now(path)?)?;
+        let _fs_user = FsUserGuard::for_database(path)?;
         let mut database = open_file(path)?;
         share(&database)?;
         let [log, index, journal] = SQLITE_ENDS.map(|end| with_suffix(path, end));
@@ -123,6 +128,7 @@ impl Files {
     }
 
     fn open(&self) -> Result<Database, StoreError> {
+        let _fs_user = FsUserGuard::for_database(&self.path)?;
         let options = match self.mode {
             OpenMode::Shared => return database::open_any_version(&self.path),
             OpenMode::WithLog => "mode=ro&vfs=unix-none",
@@ -158,7 +164,7 @@ impl Files {
 
 fn open_file(path: &Path) -> Result<File, StoreError> {
     let failed = |source| StoreError::Disk { doing: DOING, path: path.to_owned(), source };
-    File::open(path)
+    open_for_reading(path)
         .map_err(failed)
         .map_err(|failure| obstacle::explain(path, OpenFor::Read, failure))
 }

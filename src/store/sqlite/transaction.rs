@@ -6,12 +6,14 @@
 
 use std::cell::Cell;
 use std::fs;
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::store::error::{ErrorContext as _, StoreError};
 use crate::store::files::obstacle::OpenFor;
+use crate::store::files::ownership::{FsUserGuard, Owner};
 use crate::store::files::permissions;
 use crate::store::sqlite::application_id::{self, Identity, schema_version};
 use crate::store::sqlite::schema_check;
@@ -22,6 +24,8 @@ use crate::store::sqlite::time_limit::{self, TimeLimit, TimeLimits, Work};
 pub(in crate::store) struct Database {
     connection: Connection,
     path: PathBuf,
+    /// The user whose file ids root switches to.
+    owner: Option<Owner>,
     schema: i64,
     /// `PRAGMA schema_version` when the schema was last compared; it changes with every change of
     /// the schema (<https://www.sqlite.org/pragma.html#pragma_schema_version>).
@@ -41,11 +45,13 @@ impl Database {
         path: &Path,
         wanted: OpenFor,
     ) -> Result<Self, StoreError> {
+        let owner = Owner::fs_user(path);
+        let _fs_user = FsUserGuard::switch_to(owner, path)?;
         let Identity { schema, schema_version } = application_id::identify(&mut connection, path)?;
         permissions::check(path, wanted)?;
         let limit = TimeLimit::of(&mut connection, TimeLimits::default()).doing(OPENING)?;
         let (path, compared_at) = (path.to_owned(), Cell::new(schema_version));
-        Ok(Self { connection, path, schema, compared_at, limit })
+        Ok(Self { connection, path, owner, schema, compared_at, limit })
     }
 
     /// The number of its schema; zero when there is nothing in it yet.
@@ -81,6 +87,7 @@ impl Database {
         doing: &'static str,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
+        let _fs_user = self.switch_fs_user()?;
         self.connection.busy_timeout(self.limit.lock_timeout()).doing(doing)?;
         let transaction = self.connection.unchecked_transaction().doing(doing)?;
         self.compare_again(&transaction, doing)?;
@@ -115,6 +122,7 @@ impl Database {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let _limited = self.limit.begin(doing, kind)?;
+        let _fs_user = self.switch_fs_user()?;
         self.connection.busy_timeout(self.limit.lock_timeout()).doing(doing)?;
         let transaction =
             Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
@@ -132,6 +140,16 @@ impl Database {
     /// When SQLite fails.
     pub(in crate::store) fn execute(
         &self,
+        doing: &'static str,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<(), StoreError> {
+        let _fs_user = self.switch_fs_user()?;
+        self.execute_without_switch(sql, parameters).doing(doing)
+    }
+
+    fn execute_without_switch(
+        &self,
         sql: &str,
         parameters: impl rusqlite::Params,
     ) -> rusqlite::Result<()> {
@@ -139,6 +157,20 @@ impl Database {
         let mut rows = statement.query(parameters)?;
         while rows.next()?.is_some() {}
         Ok(())
+    }
+
+    /// Opens all files of the database that SQLite would otherwise open by name during a copy, which
+    /// root makes with its own ids: the log is open, and no journal is looked for again.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(in crate::store) fn pin_open_files(&self) -> Result<(), StoreError> {
+        const DOING: &str = "reading the database";
+        if self.owner.is_none() {
+            return Ok(());
+        }
+        self.connection.pragma_update(None, "locking_mode", "EXCLUSIVE").doing(DOING)?;
+        self.read(DOING, Work::Schema, |connection| schema_version(connection).map(drop))
     }
 
     /// Copies the database into the empty file at `path`, unless the copy becomes larger than
@@ -154,7 +186,11 @@ impl Database {
         let copy = PathBuf::from(path);
         let is_too_large = move || fs::metadata(&copy).is_ok_and(|it| it.len() > bytes_max);
         self.connection.progress_handler(time_limit::STEPS, Some(is_too_large))?;
-        self.execute("VACUUM INTO ?1", [path])
+        self.execute_without_switch("VACUUM INTO ?1", [path])
+    }
+
+    fn switch_fs_user(&self) -> Result<FsUserGuard, StoreError> {
+        FsUserGuard::switch_to(self.owner, &self.path)
     }
 
     /// How many rows this connection has changed.
@@ -188,6 +224,17 @@ impl Database {
             self.compared_at.set(now);
         }
         Ok(())
+    }
+}
+
+impl Drop for Database {
+    /// Closing the database may remove its log by name.
+    fn drop(&mut self) {
+        if let (Some(_), Ok(_fs_user)) = (self.owner, self.switch_fs_user())
+            && let Ok(none) = Connection::open_in_memory()
+        {
+            drop(mem::replace(&mut self.connection, none));
+        }
     }
 }
 

@@ -98,9 +98,6 @@ fn under_any_umask_only_its_owner_can_read_what_is_written() {
         for (path, mode) in all {
             let name = path.file_name().unwrap().to_str().unwrap();
             let expected = match name {
-                // Whoever may enter the folder may see who holds the database.
-                "avatar-watch.db.lock" if umask == "077" => 0o600,
-                "avatar-watch.db.lock" => 0o644,
                 "backups" => 0o700,
                 // The test's own.
                 "daemon.log" | "mails" | "started" => continue,
@@ -130,11 +127,35 @@ fn the_folder_of_the_demo_is_for_its_owner_alone() {
     for (path, mode) in all {
         let expected = match path.extension().and_then(|it| it.to_str()) {
             None => 0o700,
-            Some("lock") => 0o644,
             Some(_) => 0o600,
         };
         assert_eq!(mode, expected, "{}", path.display());
     }
+}
+
+#[test]
+fn a_daemon_makes_the_folder_of_its_database_for_its_owner_alone() {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "TRAINING");
+    let config = Config::new(argil.base_url()).avatar("a1");
+    let bench = Bench::new(config.with("\n[store]\npath = \"own/a.db\"\n").text());
+    // As a volume or `/tmp` is.
+    for (open, code) in [(0o777, 74), (0o1777, 0)] {
+        fs::set_permissions(bench.path(""), Permissions::from_mode(open)).unwrap();
+        let checked = bench.run(&["check"]);
+        assert_eq!(checked.status.success(), code == 0, "{open:o}: {}", stderr(&checked));
+        assert!(!bench.path("own").exists());
+        if code != 0 {
+            let refused = bench.run(&["run"]);
+            assert_eq!(refused.status.code(), Some(code), "{}", stderr(&refused));
+            assert!(stderr(&refused).contains("`chmod +t "), "{}", stderr(&refused));
+            assert!(!bench.path("own").exists());
+        }
+    }
+    let daemon = bench.start();
+    daemon.wait_for_log("seen first: TRAINING");
+    assert_eq!(mode(&bench.path("own")), 0o700);
+    assert!(daemon.stop().success());
 }
 
 #[test]
@@ -178,15 +199,25 @@ fn who_can_exchange_a_copy_that_is_being_made_reads_nothing_of_it() {
     });
     let sizes: Vec<u64> = taken.iter().map(|(_, file)| file.metadata().unwrap().len()).collect();
     assert!(sizes.iter().all(|size| *size == 0), "{sizes:?}");
-    // Left in peace, it is made, whatever there is for temporary files.
-    for folder in ["/no/such/folder", shared.to_str().unwrap(), bench.path("").to_str().unwrap()] {
+    let made_with = |folder: &str| {
         let mut command = bench.command(&["db", "backup", "shared/last.db"]);
-        let made = command.env("TMPDIR", folder).output().unwrap();
-        assert!(made.status.success(), "{}", stderr(&made));
-        assert_eq!(mode(&shared.join("last.db")), 0o600);
-        assert!(bench.run(&["db", "verify", "shared/last.db"]).status.success());
-        fs::remove_file(shared.join("last.db")).unwrap();
+        command.env("TMPDIR", folder).output().unwrap()
+    };
+    // Where there is no folder of our own either, none is made.
+    for folder in ["/no/such/folder", shared.to_str().unwrap()] {
+        let refused = made_with(folder);
+        assert_eq!(refused.status.code(), Some(74), "{}", stderr(&refused));
+        assert!(stderr(&refused).contains("shared` can be written by everybody"), "{refused:?}");
+        assert!(!shared.join("last.db").exists());
     }
+    // Left in peace, it is made, and read where nobody else can write.
+    let made = made_with(bench.path("").to_str().unwrap());
+    assert!(made.status.success(), "{}", stderr(&made));
+    assert_eq!(mode(&shared.join("last.db")), 0o600);
+    let refused = bench.run(&["db", "verify", "shared/last.db"]);
+    assert_eq!(refused.status.code(), Some(74), "{}", stderr(&refused));
+    fs::rename(shared.join("last.db"), bench.path("last.db")).unwrap();
+    assert!(bench.run(&["db", "verify", "last.db"]).status.success());
     assert!(daemon.stop().success());
 }
 

@@ -21,7 +21,7 @@ impl Disk {
     fn mount(path: PathBuf) -> Option<Self> {
         fs::create_dir(&path).unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]).arg(&path);
+        mount.args(["-t", "tmpfs", "-o", "size=3m,mode=700", "tmpfs"]).arg(&path);
         mount.status().is_ok_and(|ended| ended.success()).then_some(Self(path))
     }
 

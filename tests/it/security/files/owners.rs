@@ -1,7 +1,7 @@
 //! What somebody else can have written is not obeyed: a config, what it names, a database. Most of
 //! this only root can try, who can be two users.
 
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 
 use rustix::process::geteuid;
@@ -192,7 +192,7 @@ fn a_database_and_a_lock_that_somebody_may_have_planted_are_not_taken() {
         return;
     }
     let scene = Scene::new();
-    set(&scene.bench.path(""), 0, 0o1777);
+    set(&scene.bench.path(""), ALICE, 0o700);
     set(&scene.bench.config(), 0, 0o644);
     let mut daemon = scene.command(ALICE, true, &["run"]).spawn().unwrap();
     wait_until("a poll", || scene.argil.count("a1") > 0);
@@ -222,11 +222,83 @@ fn a_database_and_a_lock_that_somebody_may_have_planted_are_not_taken() {
             );
         }
     }
-    // Root is not who it belongs to, and anybody can have put it there.
+    // Whatever is in it, anybody can exchange it there.
     reset();
-    let refused = scene.run(0, true, &["run"]);
-    assert_eq!(refused.status.code(), Some(74), "{}", stderr(&refused));
+    for (folder_of, open, what) in [
+        (0, 0o1777, "can be written by everybody (its mode is 1777)"),
+        (ALICE, 0o777, "can be written by everybody (its mode is 0777)"),
+        (MALLORY, 0o755, "belongs to user 61862, n"),
+    ] {
+        set(&scene.bench.path(""), folder_of, open);
+        for user in [0, ALICE] {
+            let refused = scene.run(user, true, &["run"]);
+            assert_eq!(refused.status.code(), Some(74), "{}", stderr(&refused));
+            assert!(stderr(&refused).contains(what), "{}", stderr(&refused));
+        }
+    }
     assert_eq!(scene.argil.count("a1"), polls, "nothing was polled");
+}
+
+#[test]
+fn a_user_whose_database_root_looks_after_leads_root_to_no_file_of_others() {
+    if !is_root() {
+        return;
+    }
+    let scene = Scene::new();
+    let folder = scene.bench.path("");
+    set(&folder, ALICE, 0o700);
+    set(&scene.bench.config(), 0, 0o644);
+    let mut daemon = scene.command(ALICE, true, &["run"]).spawn().unwrap();
+    wait_until("a poll", || scene.argil.count("a1") > 0);
+    let at = |end: &str| scene.bench.path(&format!("avatar-watch.db{end}"));
+    wait_until("its log", || at("-wal").exists());
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    let secret = scene.tools.path().join("secret");
+    fs::write(&secret, "of root\n").unwrap();
+    set(&secret, 0, 0o600);
+    let commands: [&[&str]; 6] = [
+        &["status"],
+        &["history"],
+        &["db", "verify"],
+        &["channels", "pause", "trap"],
+        &["db", "backup", "copy.db"],
+        &["run"],
+    ];
+    for end in ["-wal", "-shm", "-journal", ".lock"] {
+        let kept = scene.bench.path("kept");
+        drop(fs::rename(at(end), &kept));
+        for command in commands {
+            drop(fs::remove_file(at(end)));
+            fs::hard_link(&secret, at(end)).unwrap();
+            // Where it takes no notice of the file, it does what it is to do, for ever.
+            let mut command = scene.command(0, true, command);
+            let mut ran = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+            let looks = scene.argil.count("a1");
+            wait_until("an end, or a poll", || {
+                ran.try_wait().unwrap().is_some() || scene.argil.count("a1") > looks
+            });
+            drop(ran.kill());
+            ran.wait().unwrap();
+            let found = fs::metadata(&secret).unwrap();
+            assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (0, 0, 0o600), "{end}");
+            assert_eq!(fs::read(&secret).unwrap(), b"of root\n", "{end} {command:?}");
+        }
+        drop(fs::remove_file(at(end)));
+        drop(fs::rename(&kept, at(end)));
+        drop(fs::remove_file(scene.bench.path("copy.db")));
+    }
+    // What root makes there is that user's.
+    for command in &commands[..5] {
+        let done = scene.run(0, true, command);
+        assert!(done.status.success(), "{command:?}: {}", stderr(&done));
+    }
+    let restored = scene.run(0, true, &["db", "restore", "copy.db"]);
+    assert!(restored.status.success(), "{}", stderr(&restored));
+    for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+        let is_its = entry.metadata().unwrap().uid() == ALICE;
+        assert!(is_its || entry.path() == scene.bench.config(), "{entry:?}");
+    }
 }
 
 #[test]
