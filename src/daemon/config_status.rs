@@ -5,10 +5,9 @@
 
 use crate::config::settings::Settings;
 use crate::config::snapshot::ConfigSnapshot;
+use crate::daemon::context::DaemonContext;
 use crate::daemon::error::DaemonError;
-use crate::daemon::poller::poll::{
-    DaemonContext, log_condition, log_write_failed, log_write_recovered,
-};
+use crate::daemon::poller::poll::{log_condition, log_write_failed, log_write_recovered};
 use crate::daemon::ports::Clock;
 use crate::daemon::wiring::WiredPlan;
 use crate::domain::condition::{Condition, ConditionSubject, Phase};
@@ -41,18 +40,18 @@ impl ConfigStatus {
     /// would change; and tells that the config is good again, if it was told that it was not.
     pub(super) async fn on_applied<C: Clock>(
         &mut self,
-        tools: &DaemonContext<C>,
-        plan: &WiredPlan,
+        context: &DaemonContext<C>,
+        config: &WiredPlan,
         settings: &Settings,
     ) -> Result<(), DaemonError> {
-        self.save_active(tools, settings).await?;
+        self.save_active(context, settings).await?;
         self.reason = None;
         if matches!(self.unreported.take(), Some((Phase::Started, ..))) {
             // Nobody was told that it was bad, so nobody needs to know that it is good.
             return Ok(());
         }
         match self.rejected_since {
-            Some(since) => self.publish(tools, plan, (Phase::Resolved, since, None)).await,
+            Some(since) => self.publish(context, config, (Phase::Resolved, since, None)).await,
             None => Ok(()),
         }
     }
@@ -61,103 +60,103 @@ impl ConfigStatus {
     /// whoever looks, and not told anew.
     pub(super) async fn on_rejected<C: Clock>(
         &mut self,
-        tools: &DaemonContext<C>,
-        plan: &WiredPlan,
+        context: &DaemonContext<C>,
+        config: &WiredPlan,
         reason: &str,
     ) -> Result<(), DaemonError> {
         let reason = sanitize_line(reason, REASON_CHARS_MAX);
         if self.rejected_since.is_some() {
             // It was told to begin; that it ended may wait to be told, and is no longer so.
             self.unreported = None;
-            return self.save_reason(tools, reason).await;
+            return self.save_reason(context, reason).await;
         }
-        if let Some((Phase::Started, _, untold)) = &mut self.unreported {
-            *untold = Some(reason);
+        if let Some((Phase::Started, _, unreported)) = &mut self.unreported {
+            *unreported = Some(reason);
             return Ok(());
         }
-        self.publish(tools, plan, (Phase::Started, tools.clock.now(), Some(reason))).await
+        self.publish(context, config, (Phase::Started, context.clock.now(), Some(reason))).await
     }
 
     /// Notes and tells what could not be written when it was to be.
     pub(super) async fn retry<C: Clock>(
         &mut self,
-        tools: &DaemonContext<C>,
-        plan: &WiredPlan,
+        context: &DaemonContext<C>,
+        config: &WiredPlan,
         settings: &Settings,
     ) -> Result<(), DaemonError> {
         if self.active {
-            self.save_active(tools, settings).await?;
+            self.save_active(context, settings).await?;
         }
         if let Some(reason) = self.reason.take() {
-            self.save_reason(tools, reason).await?;
+            self.save_reason(context, reason).await?;
         }
         match self.unreported.take() {
-            Some(untold) => self.publish(tools, plan, untold).await,
+            Some(unreported) => self.publish(context, config, unreported).await,
             None => Ok(()),
         }
     }
 
     async fn save_active<C: Clock>(
         &mut self,
-        tools: &DaemonContext<C>,
+        context: &DaemonContext<C>,
         settings: &Settings,
     ) -> Result<(), DaemonError> {
-        let noted = tools.store.save_active_config(ConfigSnapshot::of(settings).to_text()).await;
+        let noted = context.store.save_active_config(ConfigSnapshot::of(settings).to_text()).await;
         self.active = noted.is_err();
-        bear(tools, noted)
+        tolerate_busy(context, noted)
     }
 
     async fn save_reason<C: Clock>(
         &mut self,
-        tools: &DaemonContext<C>,
+        context: &DaemonContext<C>,
         reason: String,
     ) -> Result<(), DaemonError> {
-        let noted = tools.store.set_rejected_reason(reason.clone()).await;
+        let noted = context.store.set_rejected_reason(reason.clone()).await;
         self.reason = noted.is_err().then_some(reason);
-        bear(tools, noted)
+        tolerate_busy(context, noted)
     }
 
     async fn publish<C: Clock>(
         &mut self,
-        tools: &DaemonContext<C>,
-        plan: &WiredPlan,
+        context: &DaemonContext<C>,
+        config: &WiredPlan,
         (phase, since, reason): (Phase, Timestamp, Option<String>),
     ) -> Result<(), DaemonError> {
-        let (now, roll) = (tools.clock.now(), tools.rng.next_bits());
-        let untold = Some((phase, since, reason.clone()));
+        let (now, random) = (context.clock.now(), context.rng.next_bits());
+        let unreported = Some((phase, since, reason.clone()));
         let condition =
             Condition { phase, started_at: since, subject: ConditionSubject::Config, reason };
         let event = Event {
-            id: EventId::mint(now, roll),
+            id: EventId::mint(now, random),
             kind: EventKind::ConfigRejected,
             occurred_at: now,
             subject: Subject::Condition(Box::new(condition)),
         };
-        let told = plan.new_event(event.clone(), None, now, roll.derive(1));
-        let written = tools.store.publish(vec![told], now).await;
+        let new_event = config.new_event(event.clone(), None, now, random.derive(1));
+        let written = context.store.publish(vec![new_event], now).await;
         if written.is_ok() {
             log_condition(&event);
             self.rejected_since = (phase == Phase::Started).then_some(since);
-            tools.wakeup.notify();
+            context.wakeup.notify();
         } else {
-            self.unreported = untold;
+            self.unreported = unreported;
         }
-        bear(tools, written)
+        tolerate_busy(context, written)
     }
 }
 
 /// A store that cannot write just now keeps nobody from going on.
-fn bear<C: Clock>(
-    tools: &DaemonContext<C>,
+fn tolerate_busy<C: Clock>(
+    context: &DaemonContext<C>,
     written: Result<(), StoreError>,
 ) -> Result<(), DaemonError> {
     match written {
         Err(failure) if failure.next_step() == Recovery::Retry => {
-            log_write_failed(tools, NOTES, &failure);
+            log_write_failed(context, NOTES, &failure);
             Ok(())
         }
         result => {
-            log_write_recovered(tools, NOTES);
+            log_write_recovered(context, NOTES);
             result.map_err(DaemonError::from)
         }
     }

@@ -49,10 +49,10 @@ pub enum DaemonError {
         source: std::io::Error,
     },
     /// The web server cannot listen.
-    #[error("cannot listen at `{place}`, the `web.listen` of the config")]
+    #[error("cannot listen at `{address}`, the `web.listen` of the config")]
     Listen {
         /// Where.
-        place: SocketAddr,
+        address: SocketAddr,
         /// Why.
         #[source]
         source: std::io::Error,

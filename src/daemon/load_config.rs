@@ -33,11 +33,12 @@ pub fn template(settings: &TemplateSettings) -> Template {
 fn problems(channel: &ChannelSettings) -> Vec<Problem> {
     let ChannelKind::Webhook(webhook) = &channel.kind else { return Vec::new() };
     let FormatSettings::Template(settings) = &webhook.format else { return Vec::new() };
-    let told = |kind: EventKind| {
+    let is_notified = |kind: EventKind| {
         let operational = channel.operator && EventKind::OPERATIONAL.contains(&kind);
         kind == EventKind::TestPing || operational || channel.events.contains(&kind)
     };
-    let events: Vec<_> = samples::all().into_iter().filter(|event| told(event.kind)).collect();
+    let events: Vec<_> =
+        samples::all().into_iter().filter(|event| is_notified(event.kind)).collect();
     let problem = |fault: TemplateError| Problem {
         file: settings.location.file.clone(),
         line: Some(settings.lines.get(&fault.path).copied().unwrap_or(settings.location.line)),
@@ -64,12 +65,16 @@ mod tests {
         std::fs::write(&path, format!("{head}{channel}")).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&path, mode).unwrap();
-        let told = match load(&ConfigFile::named(&path), &Environment::default()) {
+        let is_notified = match load(&ConfigFile::named(&path), &Environment::default()) {
             Ok(_) => String::new(),
             Err(error) => error.to_string(),
         };
-        let told = told.replace(path.to_str().unwrap(), "config.toml");
-        assert_eq!(told.replace(&format!("\n  help: {HELP}"), ""), expected, "for {channel}");
+        let is_notified = is_notified.replace(path.to_str().unwrap(), "config.toml");
+        assert_eq!(
+            is_notified.replace(&format!("\n  help: {HELP}"), ""),
+            expected,
+            "for {channel}"
+        );
     }
 
     #[test]

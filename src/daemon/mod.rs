@@ -7,6 +7,7 @@
 //! logged and counted.
 
 pub mod clock;
+pub mod context;
 pub mod ports;
 pub mod shutdown;
 pub mod wiring;

@@ -51,11 +51,11 @@ pub trait AvatarSource: Send + Sync + 'static {
 /// A way to tell.
 pub trait Notifier: Send + Sync + 'static {
     /// Renders the message about an event, once: one draft for each recipient.
-    fn render(&self, event: &Event, now: Timestamp, roll: RandomBits) -> Vec<RenderedMessage>;
+    fn render(&self, event: &Event, now: Timestamp, random: RandomBits) -> Vec<RenderedMessage>;
     /// Makes exactly one try.
     fn deliver(
         &self,
-        parcel: &OutboundMessage,
+        message: &OutboundMessage,
         now: Timestamp,
     ) -> impl Future<Output = Outcome> + Send;
 }
@@ -75,11 +75,11 @@ impl AvatarSource for Client {
 }
 
 impl Notifier for Channel {
-    fn render(&self, event: &Event, now: Timestamp, roll: RandomBits) -> Vec<RenderedMessage> {
-        Self::render(self, event, now, roll)
+    fn render(&self, event: &Event, now: Timestamp, random: RandomBits) -> Vec<RenderedMessage> {
+        Self::render(self, event, now, random)
     }
 
-    async fn deliver(&self, parcel: &OutboundMessage, now: Timestamp) -> Outcome {
-        Self::deliver(self, parcel, now).await
+    async fn deliver(&self, message: &OutboundMessage, now: Timestamp) -> Outcome {
+        Self::deliver(self, message, now).await
     }
 }

@@ -16,8 +16,8 @@ pub struct RequestIds {
 
 impl RequestIds {
     /// Names that begin as `roll` says.
-    pub fn new(roll: RandomBits) -> Self {
-        let process = format!("{:08x}", roll.bits() >> (u128::BITS - PROCESS_BITS));
+    pub fn new(random: RandomBits) -> Self {
+        let process = format!("{:08x}", random.bits() >> (u128::BITS - PROCESS_BITS));
         Self { process, last: Arc::default() }
     }
 

@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_seed_repeats_itself_and_entropy_does_not() {
-        let rolls = |chance: &Rng| [chance.next_bits(), chance.next_bits(), chance.next_bits()];
+        let rolls = |rng: &Rng| [rng.next_bits(), rng.next_bits(), rng.next_bits()];
         assert_eq!(rolls(&Rng::seeded(7)), rolls(&Rng::seeded(7)));
         assert_ne!(rolls(&Rng::seeded(7)), rolls(&Rng::seeded(8)));
         let entropy = Rng::from_entropy().unwrap();
@@ -60,8 +60,8 @@ mod tests {
 
     #[test]
     fn what_is_derived_from_a_roll_is_not_the_next_one() {
-        let chance = Rng::seeded(7);
-        let (first, second) = (chance.next_bits(), chance.next_bits());
+        let rng = Rng::seeded(7);
+        let (first, second) = (rng.next_bits(), rng.next_bits());
         assert!((0..100).all(|salt| first.derive(salt) != second));
     }
 }

@@ -122,7 +122,10 @@ pub struct ChannelRuntime<N> {
 impl<S, N> RuntimeConfig<S, N> {
     /// What holds for deliveries, by channel.
     pub fn delivery_policies(&self) -> BTreeMap<ChannelName, DeliveryPolicy> {
-        self.channels.iter().map(|(name, outlet)| (name.clone(), outlet.policy.clone())).collect()
+        self.channels
+            .iter()
+            .map(|(name, channel_runtime)| (name.clone(), channel_runtime.policy.clone()))
+            .collect()
     }
 
     /// The registration of an avatar that only the account's list shows; `None` when such avatars
@@ -144,28 +147,30 @@ impl<S, N: Notifier> RuntimeConfig<S, N> {
     pub fn new_event(
         &self,
         event: Event,
-        registration: Option<&WatchedAvatar>,
+        watched_avatar: Option<&WatchedAvatar>,
         now: Timestamp,
-        roll: RandomBits,
+        random: RandomBits,
     ) -> NewEvent {
-        let chosen = registration.and_then(|registration| registration.channels.as_ref());
-        let gets = |name: &ChannelName, outlet: &ChannelRuntime<N>| match &event.subject {
+        let chosen = watched_avatar.and_then(|watched_avatar| watched_avatar.channels.as_ref());
+        let gets = |name: &ChannelName, channel_runtime: &ChannelRuntime<N>| match &event.subject {
             // A channel that does not work is told of through the others.
             Subject::Condition(condition) => {
-                outlet.operator && condition.subject.channel() != Some(name)
+                channel_runtime.operator && condition.subject.channel() != Some(name)
             }
-            Subject::DeadLetter(letter) => outlet.operator && letter.channel != *name,
+            Subject::DeadLetter(dead_letter) => {
+                channel_runtime.operator && dead_letter.channel != *name
+            }
             Subject::Transition { .. } | Subject::Ping { .. } => {
-                outlet.events.contains(&event.kind)
+                channel_runtime.events.contains(&event.kind)
                     && chosen.is_none_or(|channels| channels.contains(name))
             }
         };
         let deliveries = (1u64..)
             .zip(&self.channels)
-            .filter(|(_, (name, outlet))| gets(name, outlet))
-            .flat_map(|(number, (name, outlet))| {
-                let drafts = outlet.notifier.render(&event, now, roll.derive(number));
-                outlet.fallbacks.note(name, &drafts);
+            .filter(|(_, (name, channel_runtime))| gets(name, channel_runtime))
+            .flat_map(|(number, (name, channel_runtime))| {
+                let drafts = channel_runtime.notifier.render(&event, now, random.derive(number));
+                channel_runtime.fallbacks.note(name, &drafts);
                 drafts.into_iter().map(|draft| NewDelivery {
                     id: draft.id,
                     channel: name.clone(),
@@ -173,7 +178,7 @@ impl<S, N: Notifier> RuntimeConfig<S, N> {
                     content_type: draft.content_type,
                     body: draft.body,
                     fallback: draft.fallback,
-                    delivery: Delivery::new(now, &outlet.policy),
+                    delivery: Delivery::new(now, &channel_runtime.policy),
                 })
             })
             .collect();

@@ -64,10 +64,10 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
     let mut signals = Signals::take().map_err(system("taking signals"))?;
     systemd::start().map_err(system("starting a thread"))?;
     let settings = load_config::load(config, &Environment::from_process())?;
-    let chance = Rng::from_entropy().map_err(system("asking for entropy"))?;
+    let rng = Rng::from_entropy().map_err(system("asking for entropy"))?;
     log_warnings(&settings);
     name_servers::log_forbidden();
-    let Some((mut daemon, mut is_stopping)) = start(&settings, chance, &mut signals).await? else {
+    let Some((mut daemon, mut is_stopping)) = start(&settings, rng, &mut signals).await? else {
         systemd::stopping();
         info!("stopped while the database was being opened; the next start does that again");
         return Ok(());
@@ -79,15 +79,15 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
         settings.store_path.display()
     );
     systemd::ready(&daemon.status_line());
-    let pulse = daemon.pulse();
+    let stats = daemon.pulse();
     let mut watchers = JoinSet::new();
     if let Some(limit) = systemd::watchdog_limit() {
-        watchers.spawn(watchdog::watch(Arc::clone(&pulse), SystemClock, limit, systemd::alive));
+        watchers.spawn(watchdog::watch(Arc::clone(&stats), SystemClock, limit, systemd::alive));
     }
-    let mut told = String::new();
-    let mut again = ReloadRetry::default();
+    let mut reported = String::new();
+    let mut retry = ReloadRetry::default();
     while !is_stopping {
-        pulse.liveness.tick(Loop::Service, SystemClock.monotonic());
+        stats.liveness.tick(Loop::Service, SystemClock.monotonic());
         select! {
             failure = daemon.failed() => {
                 systemd::stopping();
@@ -98,33 +98,33 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
             order = signals.next() => match order {
                 ServiceSignal::Reload => {
                     systemd::reloading();
-                    again = ReloadRetry::default();
-                    let reloaded = reload(config, &mut daemon, &mut again);
+                    retry = ReloadRetry::default();
+                    let reloaded = reload(config, &mut daemon, &mut retry);
                     is_stopping = until_stopped(&mut signals, reloaded).await?;
                     systemd::ready(&daemon.status_line());
                 }
                 ServiceSignal::Stop => is_stopping = true,
             },
-            () = tokio::time::sleep(again.pause(SystemClock.monotonic())) => {
+            () = tokio::time::sleep(retry.pause(SystemClock.monotonic())) => {
                 let caught_up = async {
                     daemon.catch_up().await?;
-                    match again.is_due(&config.path, SystemClock.monotonic()) {
-                        true => reload(config, &mut daemon, &mut again).await,
+                    match retry.is_due(&config.path, SystemClock.monotonic()) {
+                        true => reload(config, &mut daemon, &mut retry).await,
                         false => Ok(()),
                     }
                 };
                 is_stopping = until_stopped(&mut signals, caught_up).await?;
                 let sentence = daemon.status_line();
-                if sentence != told {
+                if sentence != reported {
                     systemd::status(&sentence);
-                    told = sentence;
+                    reported = sentence;
                 }
             }
         }
     }
     systemd::stopping();
     info!("stopping");
-    report_status(&pulse, daemon.stop(signals.next_stop())).await?;
+    report_status(&stats, daemon.stop(signals.next_stop())).await?;
     info!("stopped");
     Ok(())
 }
@@ -146,10 +146,10 @@ async fn until_stopped(
 /// database takes long to be opened: whatever that writes is written whole or not at all.
 async fn start(
     settings: &Settings,
-    chance: Rng,
+    rng: Rng,
     signals: &mut Signals,
 ) -> Result<Option<(Daemon<SystemClock>, bool)>, DaemonError> {
-    let mut starting = pin!(Daemon::start(settings, SystemClock, chance, EventBus::default()));
+    let mut starting = pin!(Daemon::start(settings, SystemClock, rng, EventBus::default()));
     select! {
         started = starting.as_mut() => return Ok(Some((started?, false))),
         () = signals.next_stop() => {}
@@ -159,11 +159,11 @@ async fn start(
 }
 
 /// Says how far stopping has come, until it is done: systemd waits for as long as it hears of it.
-async fn report_status<T>(pulse: &DaemonStats, stopping: impl Future<Output = T>) -> T {
+async fn report_status<T>(stats: &DaemonStats, stopping: impl Future<Output = T>) -> T {
     tokio::pin!(stopping);
     let mut most = 0;
     loop {
-        let left = pulse.sending.get();
+        let left = stats.sending.get();
         most = left.max(most);
         let status = match most {
             0 => "stopping".to_owned(),
@@ -219,11 +219,11 @@ fn stamp(path: &Path) -> Option<ConfigStamp> {
 async fn reload(
     config: &ConfigFile,
     daemon: &mut Daemon<SystemClock>,
-    again: &mut ReloadRetry,
+    retry: &mut ReloadRetry,
 ) -> Result<(), DaemonError> {
     match try_reload(config, daemon).await {
         Ok(changes) => {
-            *again = ReloadRetry::default();
+            *retry = ReloadRetry::default();
             if changes.is_empty() {
                 info!("the config was read again: nothing changed");
             }
@@ -240,7 +240,7 @@ async fn reload(
         Err(ServiceError::Daemon(DaemonError::Store(failure)))
             if failure.next_step() == Recovery::Retry =>
         {
-            again.at = Some(SystemClock.monotonic().plus(STATUS_EVERY));
+            retry.at = Some(SystemClock.monotonic().plus(STATUS_EVERY));
             daemon.config_waits(&failure);
         }
         Err(failure) => {
@@ -254,7 +254,7 @@ async fn reload(
                 ServiceError::Daemon(source) => vec![with_causes(source)],
             };
             let said = reasons.join("; ");
-            if said != again.is_logged {
+            if said != retry.is_logged {
                 error!("the config was read again and not taken, the old one stays in force");
                 reasons.iter().for_each(|reason| error!("{reason}"));
                 if failure.may_pass() {
@@ -263,9 +263,9 @@ async fn reload(
                 daemon.on_rejected(&said).await?;
             }
             if failure.may_pass() {
-                again.later(&config.path, said, SystemClock.monotonic());
+                retry.later(&config.path, said, SystemClock.monotonic());
             } else {
-                *again = ReloadRetry::default();
+                *retry = ReloadRetry::default();
             }
         }
     }

@@ -23,11 +23,11 @@ use crate::daemon::background::log_throttle::{Key, LogThrottle};
 use crate::daemon::background::retention;
 use crate::daemon::background::stats::DaemonStats;
 use crate::daemon::config_status::ConfigStatus;
+use crate::daemon::context::DaemonContext;
 use crate::daemon::dispatcher::Dispatcher;
 use crate::daemon::error::DaemonError;
 use crate::daemon::open_store;
 use crate::daemon::poller::Poller;
-use crate::daemon::poller::poll::DaemonContext;
 use crate::daemon::ports::Clock;
 use crate::daemon::request_id::RequestIds;
 use crate::daemon::rng::Rng;
@@ -73,19 +73,19 @@ impl<C: Clock> Daemon<C> {
     pub async fn start(
         settings: &Settings,
         clock: C,
-        chance: Rng,
-        feed: EventBus,
+        rng: Rng,
+        events: EventBus,
     ) -> Result<Self, DaemonError> {
-        let plan = Arc::new(wiring::plan(settings, None)?);
-        let chores = Arc::new(wiring::chores(settings)?);
-        wiring::hindrances(&plan, &chores).iter().for_each(|lacks| warn!("{lacks}"));
+        let config = Arc::new(wiring::plan(settings, None)?);
+        let background = Arc::new(wiring::chores(settings)?);
+        wiring::hindrances(&config, &background).iter().for_each(|lacks| warn!("{lacks}"));
         // Another daemon with this config has the page's place, too; it is named for what it holds.
         if let Ok(Some(pid)) = DatabaseLock::holder(&settings.store_path) {
             let path = settings.store_path.clone();
             return Err(StoreError::Locked { path, pid }.into());
         }
-        let turn = ListenerChange::plan(None, &settings.web)?;
-        let boot = chance.next_bits();
+        let listener_change = ListenerChange::plan(None, &settings.web)?;
+        let boot = rng.next_bits();
         let boot_id = format!("{:032x}", boot.bits());
         let is_new = std::fs::metadata(&settings.store_path).map_or(0, |file| file.len()) == 0;
         let (store, writer) = open_store::open(&settings.store_path, boot_id).await?;
@@ -93,73 +93,80 @@ impl<C: Clock> Daemon<C> {
         if is_new {
             info!("a new database is begun at `{}`", settings.store_path.display());
         }
-        let (now, roll) = (clock.now(), chance.next_bits());
-        register(&store, &plan, now, roll).await?;
+        let (now, random) = (clock.now(), rng.next_bits());
+        register(&store, &config, now, random).await?;
         let rejected_since = store.config_rejected().await?;
 
-        let bell = Wakeup::default();
-        let (sights, metrics) = (LastSeen::default(), Metrics::new());
+        let wakeup = Wakeup::default();
+        let (last_seen, metrics) = (LastSeen::default(), Metrics::new());
         let requests = RequestIds::new(boot);
         let throttle = LogThrottle::default();
-        let tools = DaemonContext {
+        let context = DaemonContext {
             store,
             clock,
-            rng: chance,
-            wakeup: bell,
-            events: feed,
-            last_seen: sights,
+            rng,
+            wakeup,
+            events,
+            last_seen,
             metrics,
             throttle,
             requests,
         };
-        let pulse = Arc::new(DaemonStats::default());
-        let (plans, followed) = watch::channel(Arc::clone(&plan));
-        let (chores, of_chores) = watch::channel(chores);
+        let stats = Arc::new(DaemonStats::default());
+        let (configs, config_receiver) = watch::channel(Arc::clone(&config));
+        let (background, background_receiver) = watch::channel(background);
         let shutdown = Shutdown::default();
         let (hinted, hints) = mpsc::channel(HINTS_WAITING_MAX);
         let poller =
-            Poller::new(tools.clone(), Arc::clone(&pulse), Arc::clone(&plan), hints).await?;
-        let dispatcher = Dispatcher::new(tools.clone(), Arc::clone(&pulse), plan);
+            Poller::new(context.clone(), Arc::clone(&stats), Arc::clone(&config), hints).await?;
+        let dispatcher = Dispatcher::new(context.clone(), Arc::clone(&stats), config);
         let mut loops = JoinSet::new();
-        let poller = poller.run(followed.clone(), shutdown.clone());
+        let poller = poller.run(config_receiver.clone(), shutdown.clone());
         loops.spawn(async move { ("poller", poller.await) });
-        let dispatcher = dispatcher.run(followed, shutdown.clone());
+        let dispatcher = dispatcher.run(config_receiver, shutdown.clone());
         loops.spawn(async move { ("dispatcher", dispatcher.await) });
-        let (trials, tried) = mpsc::channel(TESTS_WAITING_MAX);
-        let (clock, chance) = (tools.clock.clone(), tools.rng.clone());
-        tokio::spawn(channel_test::serve(tried, plans.subscribe(), clock, chance));
-        let inside = WebDeps {
-            tools: tools.clone(),
+        let (test_requests, test_receiver) = mpsc::channel(TESTS_WAITING_MAX);
+        let (clock, rng) = (context.clock.clone(), context.rng.clone());
+        tokio::spawn(channel_test::serve(test_receiver, configs.subscribe(), clock, rng));
+        let web_deps = WebDeps {
+            context: context.clone(),
             database: settings.store_path.clone(),
-            pulse: Arc::clone(&pulse),
-            started_at: tools.clock.monotonic(),
+            stats: Arc::clone(&stats),
+            started_at: context.clock.monotonic(),
             poll_requests: hinted,
-            test_requests: trials,
+            test_requests,
         };
-        let door = turn.apply(None, settings, &inside);
-        let (store, clock) = (tools.store.clone(), tools.clock.clone());
-        let janitor = retention::run(store, clock, of_chores.clone(), shutdown.clone());
-        loops.spawn(async move { ("janitor", janitor.await) });
-        let (store, clock) = (tools.store.clone(), tools.clock.clone());
-        let throttle = tools.throttle.clone();
-        let stats = Arc::clone(&pulse);
-        let heart = heartbeat::run(store, clock, stats, throttle, of_chores, shutdown.clone());
+        let web_listener = listener_change.apply(None, settings, &web_deps);
+        let (store, clock) = (context.store.clone(), context.clock.clone());
+        let retention = retention::run(store, clock, background_receiver.clone(), shutdown.clone());
+        loops.spawn(async move { ("janitor", retention.await) });
+        let (store, clock) = (context.store.clone(), context.clock.clone());
+        let throttle = context.throttle.clone();
+        let stats_of_heartbeat = Arc::clone(&stats);
+        let heartbeat = heartbeat::run(
+            store,
+            clock,
+            stats_of_heartbeat,
+            throttle,
+            background_receiver,
+            shutdown.clone(),
+        );
         loops.spawn(async move {
-            heart.await;
+            heartbeat.await;
             ("heart", Ok(()))
         });
         let settings = settings.clone();
         let mut daemon = Self {
-            context: tools,
+            context,
             writer,
             settings,
-            configs: plans,
-            background: chores,
+            configs,
+            background,
             shutdown,
             loops,
-            stats: pulse,
-            web_deps: inside,
-            web: door,
+            stats,
+            web_deps,
+            web: web_listener,
             config_status: ConfigStatus::new(rejected_since),
         };
         daemon.on_applied().await?;
@@ -181,37 +188,37 @@ impl<C: Clock> Daemon<C> {
             return Err(DaemonError::StoreEmptied(what));
         }
         let before = Arc::clone(&self.configs.borrow());
-        let plan = Arc::new(wiring::plan(&settings, Some((&self.settings, &before)))?);
-        let chores = Arc::new(wiring::chores(&settings)?);
-        let place = self.page();
-        let turn = match ListenerChange::plan(self.web.as_ref(), &settings.web)? {
+        let config = Arc::new(wiring::plan(&settings, Some((&self.settings, &before)))?);
+        let background = Arc::new(wiring::chores(&settings)?);
+        let address = self.page();
+        let listener_change = match ListenerChange::plan(self.web.as_ref(), &settings.web)? {
             ListenerChange::Rebind(listen) => self.rebind_web(listen).await?,
-            turn => turn,
+            listener_change => listener_change,
         };
         // The last that can fail, since it is on disk then.
-        let (now, roll) = (self.context.clock.now(), self.context.rng.next_bits());
-        let registered = register(&self.context.store, &plan, now, roll).await;
-        if let Err(failure) = registered {
-            drop(turn);
+        let (now, random) = (self.context.clock.now(), self.context.rng.next_bits());
+        let watched = register(&self.context.store, &config, now, random).await;
+        if let Err(failure) = watched {
+            drop(listener_change);
             if self.web.is_none() {
-                self.reopen(place);
+                self.reopen(address);
             }
             return Err(failure.into());
         }
-        let left = match &turn {
+        let left = match &listener_change {
             ListenerChange::Keep => None,
             ListenerChange::Open(..) | ListenerChange::Rebind(_) | ListenerChange::Close => {
                 self.web.take()
             }
         };
-        self.web = turn.apply(self.web.take(), &settings, &self.web_deps);
-        wiring::hindrances(&plan, &chores).iter().for_each(|lacks| warn!("{lacks}"));
-        self.configs.send_replace(plan);
-        self.background.send_replace(chores);
+        self.web = listener_change.apply(self.web.take(), &settings, &self.web_deps);
+        wiring::hindrances(&config, &background).iter().for_each(|lacks| warn!("{lacks}"));
+        self.configs.send_replace(config);
+        self.background.send_replace(background);
         let changes = diff(&old, &new);
         self.settings = settings;
-        if let Some(door) = left {
-            door.close().await;
+        if let Some(web_listener) = left {
+            web_listener.close().await;
         }
         // That it was taken is said anyway, with what it changes.
         self.context.throttle.resolve(&Key::Writing(CONFIGS), self.context.clock.monotonic());
@@ -222,24 +229,25 @@ impl<C: Clock> Daemon<C> {
     /// Closes the door to have its port for another address; when that cannot be had, it stands
     /// where it stood.
     async fn rebind_web(&mut self, listen: SocketAddr) -> Result<ListenerChange, DaemonError> {
-        let place = self.page();
-        if let Some(door) = self.web.take() {
-            door.close().await;
+        let address = self.page();
+        if let Some(web_listener) = self.web.take() {
+            web_listener.close().await;
         }
         match TcpListener::bind(listen) {
             Ok(listener) => Ok(ListenerChange::Open(listen, listener)),
             Err(source) => {
-                self.reopen(place);
-                Err(DaemonError::Listen { place: listen, source })
+                self.reopen(address);
+                Err(DaemonError::Listen { address: listen, source })
             }
         }
     }
 
     /// Opens the door again where it stood, with what is in force.
-    fn reopen(&mut self, place: Option<SocketAddr>) {
-        let listener = place.and_then(|place| Some((place, TcpListener::bind(place).ok()?)));
-        self.web = listener.and_then(|(place, listener)| {
-            ListenerChange::Open(place, listener).apply(None, &self.settings, &self.web_deps)
+    fn reopen(&mut self, address: Option<SocketAddr>) {
+        let listener =
+            address.and_then(|address| Some((address, TcpListener::bind(address).ok()?)));
+        self.web = listener.and_then(|(address, listener)| {
+            ListenerChange::Open(address, listener).apply(None, &self.settings, &self.web_deps)
         });
     }
 
@@ -247,8 +255,8 @@ impl<C: Clock> Daemon<C> {
     /// told that it was not.
     async fn on_applied(&mut self) -> Result<(), DaemonError> {
         self.context.metrics.record_reload(true, self.context.clock.now());
-        let plan = Arc::clone(&self.configs.borrow());
-        self.config_status.on_applied(&self.context, &plan, &self.settings).await
+        let config = Arc::clone(&self.configs.borrow());
+        self.config_status.on_applied(&self.context, &config, &self.settings).await
     }
 
     /// Notes and tells what could not be written when it was to be.
@@ -256,8 +264,8 @@ impl<C: Clock> Daemon<C> {
     /// # Errors
     /// When the store fails for good.
     pub async fn catch_up(&mut self) -> Result<(), DaemonError> {
-        let plan = Arc::clone(&self.configs.borrow());
-        self.config_status.retry(&self.context, &plan, &self.settings).await
+        let config = Arc::clone(&self.configs.borrow());
+        self.config_status.retry(&self.context, &config, &self.settings).await
     }
 
     /// Tells operators, once, that the config was read again and not taken, and keeps the reason
@@ -267,8 +275,8 @@ impl<C: Clock> Daemon<C> {
     /// When the store fails for good.
     pub async fn on_rejected(&mut self, reason: &str) -> Result<(), DaemonError> {
         self.context.metrics.record_reload(false, self.context.clock.now());
-        let plan = Arc::clone(&self.configs.borrow());
-        self.config_status.on_rejected(&self.context, &plan, reason).await
+        let config = Arc::clone(&self.configs.borrow());
+        self.config_status.on_rejected(&self.context, &config, reason).await
     }
 
     /// Says that a good config is taken as soon as the store can write.
@@ -332,19 +340,12 @@ impl<C: Clock> Daemon<C> {
     /// When the store failed at the end.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> Result<(), DaemonError> {
         let Self {
-            context: tools,
-            writer,
-            shutdown,
-            mut loops,
-            web: door,
-            configs: plans,
-            web_deps: inside,
-            ..
+            context, writer, shutdown, mut loops, web: web_listener, configs, web_deps, ..
         } = self;
-        if let Some(door) = door {
-            door.close().await;
+        if let Some(web_listener) = web_listener {
+            web_listener.close().await;
         }
-        tools.store.stop();
+        context.store.stop();
         shutdown.graceful.cancel();
         tokio::pin!(hurry);
         let mut hurried = false;
@@ -366,7 +367,7 @@ impl<C: Clock> Daemon<C> {
             };
             result = result.and(end);
         }
-        drop((tools, plans, inside));
+        drop((context, configs, web_deps));
         close(writer).await;
         result
     }
@@ -389,30 +390,31 @@ fn log_check(check: StartCheck) {
 /// Makes the channels of a plan known, and takes back what an earlier process left open of them.
 async fn register(
     store: &Store,
-    plan: &WiredPlan,
+    config: &WiredPlan,
     now: Timestamp,
-    roll: RandomBits,
+    random: RandomBits,
 ) -> Result<(), StoreError> {
-    let channels = plan.channels.iter().map(|(name, outlet)| ChannelTarget {
+    let channels = config.channels.iter().map(|(name, channel_runtime)| ChannelTarget {
         name: name.clone(),
-        fingerprint: outlet.target.clone(),
+        fingerprint: channel_runtime.target.clone(),
     });
-    let ChannelChanges { enabled, unconfigured: absent } =
+    let ChannelChanges { enabled, unconfigured } =
         store.register_channels(channels.collect(), now).await?;
     for name in enabled {
         info!(channel = %name, "channel `{name}` was disabled; it has another target, and is told \
             again");
     }
-    for (name, count) in absent {
+    for (name, count) in unconfigured {
         warn!(
             channel = %name, count,
             "channel `{name}` is not in the config; its {count} deliveries wait until it is"
         );
     }
-    let taken_back =
-        store.recover(CrashRecovery { now, policies: plan.delivery_policies(), roll }).await?;
-    if taken_back > 0 {
-        info!(count = taken_back, "deliveries that were under way are taken back");
+    let recovered = store
+        .recover(CrashRecovery { now, policies: config.delivery_policies(), roll: random })
+        .await?;
+    if recovered > 0 {
+        info!(count = recovered, "deliveries that were under way are taken back");
     }
     Ok(())
 }

@@ -68,13 +68,13 @@ pub struct WaitUpdate {
 /// The waiter's state.
 #[derive(Debug)]
 pub struct WaitLoop<S, C: Clock> {
-    brief: WaitRequest<S>,
+    request: WaitRequest<S>,
     clock: C,
-    chance: Rng,
-    lane: AccountQueue<C>,
-    due: Schedule,
-    vigils: HashMap<AvatarId, AvatarWait>,
-    told: HashMap<AvatarId, WaitUpdate>,
+    rng: Rng,
+    queue: AccountQueue<C>,
+    schedule: Schedule,
+    waits: HashMap<AvatarId, AvatarWait>,
+    reported: HashMap<AvatarId, WaitUpdate>,
     in_flight: JoinSet<(AvatarId, Observation, Monotonic)>,
     reports: mpsc::Sender<WaitUpdate>,
 }
@@ -86,7 +86,8 @@ impl WaitUpdate {
     }
 
     fn of(watch: &Watch, verdict: Option<WaitOutcome>, reason: Option<String>) -> Self {
-        let status = watch.observed.as_ref().map(|sight| (sight.status.clone(), sight.since));
+        let status =
+            watch.observed.as_ref().map(|observed| (observed.status.clone(), observed.since));
         let (id, name, model) = (watch.id.clone(), watch.name.clone(), watch.model.clone());
         Self { id, name, model, status, verdict, reason }
     }
@@ -95,32 +96,32 @@ impl WaitUpdate {
 impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
     /// A waiter that reports the first look at each avatar, what changes, and what is decided.
     pub fn new(
-        mut brief: WaitRequest<S>,
+        mut request: WaitRequest<S>,
         clock: C,
-        chance: Rng,
+        rng: Rng,
         reports: mpsc::Sender<WaitUpdate>,
     ) -> Self {
         let now = clock.monotonic();
-        let roster = ListState::new(None, false, now);
-        let lane = AccountQueue::new(
-            brief.asked.max_per_second,
+        let list_state = ListState::new(None, false, now);
+        let queue = AccountQueue::new(
+            request.asked.max_per_second,
             AccountConnectivity::after(None),
-            roster,
+            list_state,
             clock.clone(),
         );
-        let mut due = Schedule::default();
-        let known = std::mem::take(&mut brief.known);
-        let vigils: HashMap<AvatarId, AvatarWait> =
+        let mut schedule = Schedule::default();
+        let known = std::mem::take(&mut request.known);
+        let waits: HashMap<AvatarId, AvatarWait> =
             known.into_iter().map(|watch| (watch.id.clone(), AvatarWait::new(watch))).collect();
-        vigils.keys().for_each(|id| due.set(id.clone(), now, Duration::ZERO));
+        waits.keys().for_each(|id| schedule.set(id.clone(), now, Duration::ZERO));
         Self {
-            brief,
+            request,
             clock,
-            chance,
-            lane,
-            due,
-            vigils,
-            told: HashMap::new(),
+            rng,
+            queue,
+            schedule,
+            waits,
+            reported: HashMap::new(),
             in_flight: JoinSet::new(),
             reports,
         }
@@ -128,7 +129,7 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
 
     /// Looks until every avatar is decided, or nobody listens any more.
     pub async fn run(mut self) {
-        while !self.vigils.is_empty() && !self.reports.is_closed() {
+        while !self.waits.is_empty() && !self.reports.is_closed() {
             let wake_at = self.launch();
             select! {
                 Some(done) = self.in_flight.join_next() => match done {
@@ -145,19 +146,19 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
     /// Starts the looks that are due and allowed; when to come back, unless one ends before.
     fn launch(&mut self) -> Option<Monotonic> {
         let now = self.clock.monotonic();
-        for id in self.due.take(now) {
-            self.lane.ready(id, Priority::High, now);
+        for id in self.schedule.take(now) {
+            self.queue.ready(id, Priority::High, now);
         }
-        let next = self.due.next();
-        self.lane.charge_reconnects(self.brief.asked.source.reconnects());
+        let next = self.schedule.next();
+        self.queue.charge_reconnects(self.request.asked.source.reconnects());
         loop {
-            match self.lane.next_action(now, self.brief.asked.max_concurrency) {
+            match self.queue.next_action(now, self.request.asked.max_concurrency) {
                 NextAction::Wait(until) => return [next, until].into_iter().flatten().min(),
                 // Nobody asked for a list, and nobody waits for one.
-                NextAction::List => self.lane.in_flight = self.lane.in_flight.saturating_sub(1),
+                NextAction::List => self.queue.in_flight = self.queue.in_flight.saturating_sub(1),
                 NextAction::Poll(id) => {
                     let (source, clock) =
-                        (Arc::clone(&self.brief.asked.source), self.clock.clone());
+                        (Arc::clone(&self.request.asked.source), self.clock.clone());
                     self.in_flight.spawn(async move {
                         let seen = source.poll(&id, clock.now()).await;
                         (id, seen, now)
@@ -168,42 +169,43 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
     }
 
     async fn take_back(&mut self, id: &AvatarId, seen: Observation, asked_at: Monotonic) {
-        self.lane.in_flight = self.lane.in_flight.saturating_sub(1);
-        let (now, moment, roll) =
-            (self.clock.now(), self.clock.monotonic(), self.chance.next_bits());
-        let welcome = ApiSignal::from(&seen);
-        let gate = std::mem::take(&mut self.lane.breaker);
-        self.lane.breaker = gate.observe(welcome, moment, &self.brief.gate_waits, roll);
-        let Some(vigil) = self.vigils.get_mut(id) else { return };
+        self.queue.in_flight = self.queue.in_flight.saturating_sub(1);
+        let (now, monotonic, random) =
+            (self.clock.now(), self.clock.monotonic(), self.rng.next_bits());
+        let api_signal = ApiSignal::from(&seen);
+        let breaker = std::mem::take(&mut self.queue.breaker);
+        self.queue.breaker =
+            breaker.observe(api_signal, monotonic, &self.request.gate_waits, random);
+        let Some(avatar_wait) = self.waits.get_mut(id) else { return };
         let reason = seen.reason().map(str::to_owned);
-        let cadence = &self.brief.cadence;
+        let cadence = &self.request.cadence;
         let forecast =
-            self.brief.experience.forecast(vigil.watch().model.as_ref(), cadence.training);
-        let asked = now.minus(moment.since(asked_at));
+            self.request.experience.forecast(avatar_wait.watch().model.as_ref(), cadence.training);
+        let asked = now.minus(monotonic.since(asked_at));
         let policy = Policy {
             forecast: forecast.as_deref(),
-            ..Policy::new(cadence, &self.brief.account, asked)
+            ..Policy::new(cadence, &self.request.account, asked)
         };
-        let verdict = match vigil.observe(seen, now, &policy, roll) {
+        let verdict = match avatar_wait.observe(seen, now, &policy, random) {
             Ok(verdict) => Some(verdict),
             Err(wait) => {
-                let begin = if welcome == ApiSignal::Success { asked_at } else { moment };
-                self.due.set(id.clone(), begin, wait);
+                let begin = if api_signal == ApiSignal::Success { asked_at } else { monotonic };
+                self.schedule.set(id.clone(), begin, wait);
                 None
             }
         };
-        let report = WaitUpdate::of(vigil.watch(), verdict.clone(), reason);
+        let report = WaitUpdate::of(avatar_wait.watch(), verdict.clone(), reason);
         if verdict.is_some() {
-            self.vigils.remove(id);
+            self.waits.remove(id);
         }
-        if self.told.insert(id.clone(), report.clone()).as_ref() != Some(&report) {
+        if self.reported.insert(id.clone(), report.clone()).as_ref() != Some(&report) {
             self.tell(report).await;
         }
-        if let (ApiSignal::Unauthorized, Some(verdict)) = (welcome, verdict) {
+        if let (ApiSignal::Unauthorized, Some(verdict)) = (api_signal, verdict) {
             // It is the key that is refused, so the others need not try it.
-            let others: BTreeMap<AvatarId, AvatarWait> = self.vigils.drain().collect();
-            for vigil in others.into_values() {
-                self.tell(WaitUpdate::of(vigil.watch(), Some(verdict.clone()), None)).await;
+            let others: BTreeMap<AvatarId, AvatarWait> = self.waits.drain().collect();
+            for avatar_wait in others.into_values() {
+                self.tell(WaitUpdate::of(avatar_wait.watch(), Some(verdict.clone()), None)).await;
             }
         }
     }

@@ -28,8 +28,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_ring_that_came_before_the_wait_is_heard() {
-        let bell = Wakeup::default();
-        bell.notify();
-        bell.clone().notified().await;
+        let wakeup = Wakeup::default();
+        wakeup.notify();
+        wakeup.clone().notified().await;
     }
 }

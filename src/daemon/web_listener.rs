@@ -18,8 +18,8 @@ use crate::config::settings::{Settings, WebSettings};
 use crate::config::snapshot::ConfigSnapshot;
 use crate::daemon::background::stats::DaemonStats;
 use crate::daemon::background::systemd;
+use crate::daemon::context::DaemonContext;
 use crate::daemon::error::DaemonError;
-use crate::daemon::poller::poll::DaemonContext;
 use crate::daemon::ports::Clock;
 use crate::domain::avatar::AvatarId;
 use crate::domain::time::monotonic::Monotonic;
@@ -39,11 +39,11 @@ use crate::web::state::{
 #[derive(Clone, Debug)]
 pub struct WebDeps<C> {
     /// The store and the like.
-    pub tools: DaemonContext<C>,
+    pub context: DaemonContext<C>,
     /// The database.
     pub database: PathBuf,
     /// What the loops are at.
-    pub pulse: Arc<DaemonStats>,
+    pub stats: Arc<DaemonStats>,
     /// When the daemon started.
     pub started_at: Monotonic,
     /// Takes avatars to look at now.
@@ -82,16 +82,23 @@ impl ListenerChange {
     ///
     /// # Errors
     /// When the place that the config names cannot be listened at.
-    pub fn plan(door: Option<&WebListener>, web: &WebSettings) -> Result<Self, DaemonError> {
+    pub fn plan(
+        web_listener: Option<&WebListener>,
+        web: &WebSettings,
+    ) -> Result<Self, DaemonError> {
         let Some(listen) = web.listen else { return Ok(Self::Close) };
-        if door.is_some_and(|door| door.listen == listen && !door.task.is_finished()) {
+        if web_listener.is_some_and(|web_listener| {
+            web_listener.listen == listen && !web_listener.task.is_finished()
+        }) {
             return Ok(Self::Keep);
         }
         match TcpListener::bind(listen) {
             Ok(listener) => Ok(Self::Open(listen, listener)),
             Err(source)
                 if source.kind() == ErrorKind::AddrInUse
-                    && door.is_some_and(|door| door.address.port() == listen.port()) =>
+                    && web_listener.is_some_and(|web_listener| {
+                        web_listener.address.port() == listen.port()
+                    }) =>
             {
                 Ok(Self::Rebind(listen))
             }
@@ -102,30 +109,31 @@ impl ListenerChange {
                 );
                 Ok(Self::Close)
             }
-            Err(source) => Err(DaemonError::Listen { place: listen, source }),
+            Err(source) => Err(DaemonError::Listen { address: listen, source }),
         }
     }
 
     /// Does it; the door as it is then.
     pub fn apply<C: Clock>(
         self,
-        door: Option<WebListener>,
+        web_listener: Option<WebListener>,
         settings: &Settings,
-        inside: &WebDeps<C>,
+        web_deps: &WebDeps<C>,
     ) -> Option<WebListener> {
-        let (register, token) = (Arc::new(config_view(settings)), settings.web.hint_token.clone());
+        let (config_view, token) =
+            (Arc::new(config_view(settings)), settings.web.hint_token.clone());
         match self {
             Self::Keep => {
-                let door = door?;
-                if token.is_some() && door.hint_token.borrow().is_none() {
-                    door.log_hint_urls();
+                let web_listener = web_listener?;
+                if token.is_some() && web_listener.hint_token.borrow().is_none() {
+                    web_listener.log_hint_urls();
                 }
-                door.hint_token.send_replace(token);
-                door.config_view.send_replace(register);
-                Some(door)
+                web_listener.hint_token.send_replace(token);
+                web_listener.config_view.send_replace(config_view);
+                Some(web_listener)
             }
             Self::Open(listen, listener) => {
-                Some(WebListener::open(listen, listener, register, token, inside.clone()))
+                Some(WebListener::open(listen, listener, config_view, token, web_deps.clone()))
             }
             // Whoever swaps makes it an opening first.
             Self::Rebind(_) | Self::Close => None,
@@ -137,18 +145,18 @@ impl WebListener {
     fn open<C: Clock>(
         listen: SocketAddr,
         listener: TcpListener,
-        register: Arc<ConfigView>,
+        config_view: Arc<ConfigView>,
         hint_token: Option<Secret>,
-        inside: WebDeps<C>,
+        web_deps: WebDeps<C>,
     ) -> Self {
-        let place = listener.local_addr().unwrap_or(listen);
-        info!("the page is at `http://{place}/`");
-        let (register, registered) = watch::channel(register);
+        let address = listener.local_addr().unwrap_or(listen);
+        info!("the page is at `http://{address}/`");
+        let (config_view, config_receiver) = watch::channel(config_view);
         let (hint_token, followed) = watch::channel(hint_token);
         let (open, closed) = oneshot::channel::<()>();
         let tasks = Arc::new(Semaphore::new(TASKS_MAX));
-        let hints = Hints { token: followed, hinted: inside.poll_requests.clone(), tasks };
-        let routes = router::routes(app_state(inside, registered), hints::routes(hints));
+        let hints = Hints { token: followed, hinted: web_deps.poll_requests.clone(), tasks };
+        let routes = router::routes(app_state(web_deps, config_receiver), hints::routes(hints));
         let task = tokio::spawn(async move {
             let closed = async { drop(closed.await) };
             let starved = |failure: Option<&std::io::Error>| match failure {
@@ -161,12 +169,11 @@ impl WebListener {
                 error!("the web server ended: {failure}");
             }
         });
-        let door =
-            Self { listen, address: place, hint_token, config_view: register, _open: open, task };
-        if door.hint_token.borrow().is_some() {
-            door.log_hint_urls();
+        let web_listener = Self { listen, address, hint_token, config_view, _open: open, task };
+        if web_listener.hint_token.borrow().is_some() {
+            web_listener.log_hint_urls();
         }
-        door
+        web_listener
     }
 
     /// Where it is.
@@ -182,9 +189,9 @@ impl WebListener {
     ///
     /// # Errors
     /// When it broke off.
-    pub async fn ended(door: Option<&mut Self>) -> Result<(), JoinError> {
-        match door {
-            Some(door) => (&mut door.task).await,
+    pub async fn ended(web_listener: Option<&mut Self>) -> Result<(), JoinError> {
+        match web_listener {
+            Some(web_listener) => (&mut web_listener.task).await,
             None => std::future::pending().await,
         }
     }
@@ -197,30 +204,33 @@ impl WebListener {
     }
 }
 
-fn app_state<C: Clock>(inside: WebDeps<C>, register: watch::Receiver<Arc<ConfigView>>) -> AppState {
-    let WebDeps { tools, database, pulse, started_at, poll_requests: looks, test_requests: trials } =
-        inside;
-    let (clock, chance, bell) = (tools.clock.clone(), tools.rng.clone(), tools.wakeup.clone());
-    let store = tools.store.clone();
-    let tick =
-        move || Now { now: clock.now(), monotonic: clock.monotonic(), random: chance.next_bits() };
+fn app_state<C: Clock>(
+    web_deps: WebDeps<C>,
+    config_view: watch::Receiver<Arc<ConfigView>>,
+) -> AppState {
+    let WebDeps { context, database, stats, started_at, poll_requests: looks, test_requests } =
+        web_deps;
+    let (clock, rng, wakeup) = (context.clock.clone(), context.rng.clone(), context.wakeup.clone());
+    let store = context.store.clone();
+    let now =
+        move || Now { now: clock.now(), monotonic: clock.monotonic(), random: rng.next_bits() };
     AppState {
         database,
-        now: Arc::new(tick),
+        now: Arc::new(now),
         started_at,
-        config: register,
-        events: tools.events.clone(),
-        last_seen: tools.last_seen.clone(),
-        metrics: tools.metrics.clone(),
-        progress: Arc::new(move |now| parts(&pulse, now)),
+        config: config_view,
+        events: context.events.clone(),
+        last_seen: context.last_seen.clone(),
+        metrics: context.metrics.clone(),
+        progress: Arc::new(move |now| parts(&stats, now)),
         database_writable: Arc::new(move || store.can_write()),
         dropped: Arc::new(|| Dropped {
             log_lines: output_queue::of_error().map_or(0, OutputQueue::dropped),
             systemd_messages: systemd::dropped(),
         }),
         poll_requests: looks,
-        test_requests: trials,
-        wake_dispatcher: Arc::new(move || bell.notify()),
+        test_requests,
+        wake_dispatcher: Arc::new(move || wakeup.notify()),
         reader_cache: ReaderCache::default(),
         read_at: Arc::default(),
         readers: Arc::new(Semaphore::new(READERS_MAX)),
@@ -228,8 +238,8 @@ fn app_state<C: Clock>(inside: WebDeps<C>, register: watch::Receiver<Arc<ConfigV
 }
 
 /// How far each part has come.
-fn parts(pulse: &DaemonStats, now: Monotonic) -> Vec<LoopState> {
-    let moved = pulse.liveness.moved().map(|(part, at)| {
+fn parts(stats: &DaemonStats, now: Monotonic) -> Vec<LoopState> {
+    let moved = stats.liveness.moved().map(|(part, at)| {
         let age = now.since(at);
         LoopState { name: part.name(), age, stalled: age > part.limit() }
     });
@@ -240,9 +250,9 @@ fn parts(pulse: &DaemonStats, now: Monotonic) -> Vec<LoopState> {
 fn config_view(settings: &Settings) -> ConfigView {
     let web = &settings.web;
     let avatars = settings.avatars.iter().map(|avatar| {
-        let registered =
+        let config_receiver =
             AvatarConfig { label: avatar.name.clone(), account: avatar.account.clone() };
-        (avatar.id.clone(), registered)
+        (avatar.id.clone(), config_receiver)
     });
     ConfigView {
         accounts: settings.accounts.keys().cloned().collect(),

@@ -48,7 +48,7 @@ pub fn plan(
     before: Option<(&Settings, &WiredPlan)>,
 ) -> Result<WiredPlan, DaemonError> {
     let avatars = settings.avatars.iter().map(|avatar| {
-        let registration = WatchedAvatar {
+        let watched_avatar = WatchedAvatar {
             label: avatar.name.clone(),
             channels: avatar.channels.clone(),
             assume: avatar.assume.clone(),
@@ -56,7 +56,7 @@ pub fn plan(
             overdue_after: avatar.overdue_after,
             location: Some(format!("`{}`", avatar.location)),
         };
-        (avatar.id.clone(), Arc::new(registration))
+        (avatar.id.clone(), Arc::new(watched_avatar))
     });
     let accounts = settings.accounts.iter().map(|(name, account)| {
         Ok((name.clone(), self::account(account, source(name, account, before)?)))
@@ -86,31 +86,31 @@ pub fn plan(
 /// # Errors
 /// When the client of the heartbeat cannot be built.
 pub fn chores(settings: &Settings) -> Result<BackgroundConfig, DaemonError> {
-    let heart = match &settings.heartbeat {
+    let heartbeat = match &settings.heartbeat {
         Some(HeartbeatSettings { url, every }) => {
             let heartbeat = Heartbeat::new(url).map_err(DaemonError::Heartbeat)?;
             Some(HeartbeatConfig { heartbeat: Arc::new(heartbeat), every: *every })
         }
         None => None,
     };
-    Ok(BackgroundConfig { retention: settings.retention, heartbeat: heart })
+    Ok(BackgroundConfig { retention: settings.retention, heartbeat })
 }
 
 /// What this machine lacks, so that a part of the config is of no use just now, in words.
-pub fn hindrances(plan: &WiredPlan, chores: &BackgroundConfig) -> Vec<String> {
-    let accounts = plan.accounts.iter().filter_map(|(name, account)| {
+pub fn hindrances(config: &WiredPlan, background: &BackgroundConfig) -> Vec<String> {
+    let accounts = config.accounts.iter().filter_map(|(name, account)| {
         let lacks = account.source.obstacle()?;
         Some(format!("account `{name}` cannot be polled yet: {lacks}"))
     });
-    let channels = plan.channels.iter().filter_map(|(name, outlet)| {
-        let lacks = outlet.notifier.obstacle()?;
+    let channels = config.channels.iter().filter_map(|(name, runtime)| {
+        let lacks = runtime.notifier.obstacle()?;
         Some(format!("channel `{name}` cannot be notified yet: {lacks}"))
     });
-    let heart = chores.heartbeat.iter().filter_map(|heart| {
-        let lacks = heart.heartbeat.obstacle()?;
+    let heartbeat = background.heartbeat.iter().filter_map(|heartbeat| {
+        let lacks = heartbeat.heartbeat.obstacle()?;
         Some(format!("the heartbeat cannot be sent yet: {lacks}"))
     });
-    accounts.chain(channels).chain(heart).collect()
+    accounts.chain(channels).chain(heartbeat).collect()
 }
 
 /// An account with its client.
@@ -131,9 +131,9 @@ fn source(
     account: &AccountSettings,
     before: Option<(&Settings, &WiredPlan)>,
 ) -> Result<Arc<Client>, DaemonError> {
-    let kept = before.and_then(|(settings, plan)| {
+    let kept = before.and_then(|(settings, config)| {
         let same = settings.accounts.get(name)? == account;
-        same.then_some(Arc::clone(&plan.accounts.get(name)?.source))
+        same.then_some(Arc::clone(&config.accounts.get(name)?.source))
     });
     kept.map_or_else(|| client(account).map(Arc::new), Ok)
 }
@@ -170,7 +170,7 @@ fn outlets(
         .iter()
         .map(|(name, settings)| {
             let notifier = channel(settings)?;
-            let outlet = ChannelRuntime {
+            let runtime = ChannelRuntime {
                 max_concurrency: notifier.max_concurrency(),
                 min_interval: notifier.min_interval(),
                 target: notifier.fingerprint(),
@@ -181,7 +181,7 @@ fn outlets(
                 policy: settings.policy.clone(),
                 fallbacks: TemplateFallbackLog::default(),
             };
-            Ok((name.clone(), outlet))
+            Ok((name.clone(), runtime))
         })
         .collect()
 }

@@ -135,7 +135,7 @@ mod tests {
             let source = || std::io::Error::from_raw_os_error(code);
             let system = DaemonError::System { doing: "starting", source: source() };
             let place = "127.0.0.1:1".parse().unwrap();
-            let listen = DaemonError::Listen { place, source: source() };
+            let listen = DaemonError::Listen { address: place, source: source() };
             assert_eq!((daemon_exit(&system), daemon_exit(&listen)), (at_start, at_listening));
         };
         // EAGAIN, ENOMEM, ENFILE, EMFILE, EADDRINUSE, EADDRNOTAVAIL, EACCES, EIO

@@ -22,20 +22,21 @@ use crate::web::state::{TestRequest, TestResult};
 /// Makes the trials that come in, one at a time, until nobody can ask for one any more.
 pub async fn serve<S: Send + Sync + 'static, N: Notifier, C: Clock>(
     mut trials: mpsc::Receiver<TestRequest>,
-    plans: watch::Receiver<Arc<RuntimeConfig<S, N>>>,
+    configs: watch::Receiver<Arc<RuntimeConfig<S, N>>>,
     clock: C,
-    chance: Rng,
+    rng: Rng,
 ) {
     while let Some(TestRequest { channel, mut answer }) = trials.recv().await {
-        let outlet = plans.borrow().channels.get(&channel).map(|it| Arc::clone(&it.notifier));
-        let Some(notifier) = outlet else {
+        let channel_runtime =
+            configs.borrow().channels.get(&channel).map(|it| Arc::clone(&it.notifier));
+        let Some(notifier) = channel_runtime else {
             drop(answer.send(None));
             continue;
         };
         select! {
             // Whoever asked may have gone; then nobody wants to know.
             () = answer.closed() => {}
-            tried = ping(&notifier, &channel, &clock, &chance) => drop(answer.send(Some(tried))),
+            tried = ping(&notifier, &channel, &clock, &rng) => drop(answer.send(Some(tried))),
         }
     }
 }
@@ -45,23 +46,23 @@ pub fn test_messages<N: Notifier>(
     notifier: &N,
     channel: &ChannelName,
     now: Timestamp,
-    chance: &Rng,
+    rng: &Rng,
 ) -> Vec<OutboundMessage> {
     let event = Event {
-        id: EventId::mint(now, chance.next_bits()),
+        id: EventId::mint(now, rng.next_bits()),
         kind: EventKind::TestPing,
         occurred_at: now,
         subject: Subject::Ping { channel: channel.clone() },
     };
-    let drafts = notifier.render(&event, now, chance.next_bits()).into_iter();
-    let parcel = |draft: RenderedMessage| OutboundMessage {
+    let drafts = notifier.render(&event, now, rng.next_bits()).into_iter();
+    let message = |draft: RenderedMessage| OutboundMessage {
         delivery_id: draft.id,
         event_id: event.id.clone(),
         recipient: draft.recipient,
         content_type: draft.content_type,
         body: draft.body,
     };
-    drafts.map(parcel).collect()
+    drafts.map(message).collect()
 }
 
 /// Sends a `test.ping` to every recipient of a channel at once.
@@ -69,15 +70,15 @@ async fn ping<N: Notifier, C: Clock>(
     notifier: &Arc<N>,
     channel: &ChannelName,
     clock: &C,
-    chance: &Rng,
+    rng: &Rng,
 ) -> Vec<TestResult> {
     let mut trials = JoinSet::new();
-    for parcel in test_messages(&**notifier, channel, clock.now(), chance) {
+    for message in test_messages(&**notifier, channel, clock.now(), rng) {
         let (notifier, clock) = (Arc::clone(notifier), clock.clone());
         trials.spawn(async move {
-            let (begun, sending) = (clock.monotonic(), notifier.deliver(&parcel, clock.now()));
+            let (begun, sending) = (clock.monotonic(), notifier.deliver(&message, clock.now()));
             let outcome = tokio::time::timeout(LIMIT, sending).await;
-            let took = clock.monotonic().since(begun);
+            let elapsed = clock.monotonic().since(begun);
             let (outcome, delivered, phase, code, error) = match outcome {
                 Ok(Outcome { class, phase, code, error, .. }) => {
                     let delivered = class == OutcomeClass::Delivered;
@@ -89,13 +90,13 @@ async fn ping<N: Notifier, C: Clock>(
                 }
             };
             TestResult {
-                recipient: (!parcel.recipient.is_empty()).then_some(parcel.recipient),
+                recipient: (!message.recipient.is_empty()).then_some(message.recipient),
                 outcome,
                 delivered,
                 phase,
                 code,
                 error,
-                latency_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                latency_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             }
         });
     }

@@ -24,7 +24,7 @@ use crate::store::handle::Store;
 pub async fn run<C: Clock>(
     store: Store,
     clock: C,
-    pulse: Arc<DaemonStats>,
+    stats: Arc<DaemonStats>,
     throttle: LogThrottle,
     mut chores: watch::Receiver<Arc<BackgroundConfig>>,
     stop: Shutdown,
@@ -44,12 +44,12 @@ pub async fn run<C: Clock>(
             () = sleep(&clock, heart.as_ref(), next_at) => {}
         }
         let Some(HeartbeatConfig { heartbeat, every }) = &heart else { continue };
-        if !pulse.liveness.has_begun() {
+        if !stats.liveness.has_begun() {
             next_at = clock.monotonic().plus(START_DELAY);
             continue;
         }
         next_at = clock.monotonic().plus(*every);
-        let vital = match failure_reason(&pulse, store.can_write(), clock.monotonic()) {
+        let vital = match failure_reason(&stats, store.can_write(), clock.monotonic()) {
             None => HeartbeatStatus::Healthy,
             Some(ailment) => {
                 if told == HeartbeatStatus::Healthy {
@@ -95,9 +95,9 @@ async fn sleep<C: Clock>(clock: &C, heart: Option<&HeartbeatConfig>, next_at: Mo
 }
 
 /// What is wrong with us, if anything is.
-fn failure_reason(pulse: &DaemonStats, can_write: bool, now: Monotonic) -> Option<String> {
-    let (keys, blind) = (pulse.accounts.get(), pulse.accounts_unavailable.get());
-    if let Some(stuck) = pulse.liveness.stalled(now) {
+fn failure_reason(stats: &DaemonStats, can_write: bool, now: Monotonic) -> Option<String> {
+    let (keys, blind) = (stats.accounts.get(), stats.accounts_unavailable.get());
+    if let Some(stuck) = stats.liveness.stalled(now) {
         Some(format!("{} does not move", stuck.part))
     } else if !can_write {
         Some("the database cannot be written".to_owned())
@@ -119,26 +119,26 @@ mod tests {
 
     #[test]
     fn we_are_well_while_both_loops_move_one_key_sees_and_the_store_writes() {
-        let pulse = DaemonStats::default();
+        let stats = DaemonStats::default();
         let at = |seconds| Monotonic::default().plus(Duration::from_secs(seconds));
         let check = |can_write, seconds, expected: Option<&str>| {
-            assert_eq!(failure_reason(&pulse, can_write, at(seconds)).as_deref(), expected);
+            assert_eq!(failure_reason(&stats, can_write, at(seconds)).as_deref(), expected);
         };
-        let turn = |one, seconds| pulse.liveness.tick(one, at(seconds));
-        assert!(!pulse.liveness.has_begun());
-        turn(Loop::Poller, 0);
-        turn(Loop::Dispatcher, 0);
-        assert!(pulse.liveness.has_begun());
+        let channel_change = |one, seconds| stats.liveness.tick(one, at(seconds));
+        assert!(!stats.liveness.has_begun());
+        channel_change(Loop::Poller, 0);
+        channel_change(Loop::Dispatcher, 0);
+        assert!(stats.liveness.has_begun());
         check(true, 120, None);
         check(true, 121, Some("the poller does not move"));
-        turn(Loop::Poller, 121);
+        channel_change(Loop::Poller, 121);
         check(true, 121, Some("the dispatcher does not move"));
-        turn(Loop::Dispatcher, 121);
+        channel_change(Loop::Dispatcher, 121);
         check(false, 121, Some("the database cannot be written"));
-        pulse.accounts.set(2);
-        pulse.accounts_unavailable.set(1);
+        stats.accounts.set(2);
+        stats.accounts_unavailable.set(1);
         check(true, 121, None);
-        pulse.accounts_unavailable.set(2);
+        stats.accounts_unavailable.set(2);
         check(true, 121, Some("no key can see anything"));
     }
 }

@@ -160,8 +160,8 @@ pub struct AtomicMonotonic(AtomicU64);
 
 impl AtomicMonotonic {
     /// Sets it.
-    pub fn set(&self, moment: Option<Monotonic>) {
-        let number = moment.map_or(0, |moment| moment.as_millis().saturating_add(1));
+    pub fn set(&self, monotonic: Option<Monotonic>) {
+        let number = monotonic.map_or(0, |monotonic| monotonic.as_millis().saturating_add(1));
         self.0.store(number, Ordering::Relaxed);
     }
 

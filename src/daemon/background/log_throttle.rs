@@ -324,9 +324,9 @@ mod tests {
     #[test]
     fn a_trouble_is_news_once_until_a_message_is_rendered_again() {
         let fallbacks = TemplateFallbackLog::default();
-        let check = |trouble: Option<&str>, is_news: bool| {
-            let news = fallbacks.fresh(trouble);
-            assert_eq!(news, trouble.filter(|_| is_news), "for {trouble:?}");
+        let check = |failure: Option<&str>, is_news: bool| {
+            let news = fallbacks.fresh(failure);
+            assert_eq!(news, failure.filter(|_| is_news), "for {failure:?}");
         };
         check(Some("a"), true);
         check(Some("a"), false);

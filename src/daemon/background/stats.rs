@@ -90,25 +90,25 @@ mod tests {
 
     #[test]
     fn the_sentence_says_what_there_is_to_say() {
-        let pulse = DaemonStats::default();
+        let stats = DaemonStats::default();
         let now = Monotonic::from_millis(5_000);
-        let check = |expected: &str| assert_eq!(pulse.status_line(now), expected);
+        let check = |expected: &str| assert_eq!(stats.status_line(now), expected);
         check("0 avatars, 0 waiting, api not heard yet");
-        pulse.avatars.set(12);
-        pulse.training.set(2);
-        pulse.next_poll_at.set(Some(now.plus(std::time::Duration::from_secs(14))));
-        pulse.accounts_ok.set(1);
+        stats.avatars.set(12);
+        stats.training.set(2);
+        stats.next_poll_at.set(Some(now.plus(std::time::Duration::from_secs(14))));
+        stats.accounts_ok.set(1);
         check("12 avatars, 2 training, next look in 14 s, 0 waiting, api ok");
-        pulse.avatars.set(1);
-        pulse.training.set(0);
-        pulse.next_poll_at.set(None);
-        pulse.failing.set(1);
-        pulse.sending.set(3);
-        pulse.pending.set(7);
-        pulse.accounts_failing.set(1);
+        stats.avatars.set(1);
+        stats.training.set(0);
+        stats.next_poll_at.set(None);
+        stats.failing.set(1);
+        stats.sending.set(3);
+        stats.pending.set(7);
+        stats.accounts_failing.set(1);
         check("1 avatar, 1 out of sight, 3 being told, 7 waiting, api shows nothing to 1 account");
-        pulse.accounts_ok.set(0);
-        pulse.liveness.store_failed(now);
+        stats.accounts_ok.set(0);
+        stats.liveness.store_failed(now);
         check(
             "1 avatar, 1 out of sight, 3 being told, 7 waiting, api shows nothing, \
              the database cannot be written",

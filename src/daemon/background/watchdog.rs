@@ -11,11 +11,11 @@ use crate::daemon::ports::Clock;
 
 /// Calls `alive` three times in each `limit`, but not while a part is stuck, and not so often that
 /// there is time for nothing else.
-pub async fn watch<C: Clock>(pulse: Arc<DaemonStats>, clock: C, limit: Duration, alive: impl Fn()) {
+pub async fn watch<C: Clock>(stats: Arc<DaemonStats>, clock: C, limit: Duration, alive: impl Fn()) {
     let mut told = None;
     loop {
         let now = clock.monotonic();
-        let stuck = pulse.liveness.stalled(now);
+        let stuck = stats.liveness.stalled(now);
         let part = stuck.map(|stuck| stuck.part);
         match (stuck, told) {
             (Some(stuck), _) if part != told => {

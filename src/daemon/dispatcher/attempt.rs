@@ -9,8 +9,9 @@ use tokio::select;
 use tracing::{debug, error, info, warn};
 
 use crate::daemon::background::log_throttle::{Key, Resolution};
+use crate::daemon::context::DaemonContext;
 use crate::daemon::dispatcher::local_fault::LocalFaultDetector;
-use crate::daemon::poller::poll::{DaemonContext, log_write_failed, log_write_recovered};
+use crate::daemon::poller::poll::{log_write_failed, log_write_recovered};
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::runtime_config::{ChannelRuntime, RuntimeConfig};
 use crate::domain::delivery::{DeliveryState, Outcome, OutcomeClass};
@@ -26,42 +27,41 @@ use crate::store::tables::outbox::{AttemptResult, Claimed, RecordedResult};
 /// # Errors
 /// When the store fails for good.
 pub async fn run_attempt<S, N: Notifier, C: Clock>(
-    tools: DaemonContext<C>,
-    plan: Arc<RuntimeConfig<S, N>>,
-    witness: Arc<LocalFaultDetector>,
+    context: DaemonContext<C>,
+    config: Arc<RuntimeConfig<S, N>>,
+    local_fault: Arc<LocalFaultDetector>,
     mut claimed: Claimed,
 ) -> Result<(), StoreError> {
-    let Some(ChannelRuntime {
-        notifier, policy: terms, target, attempt_timeout: attempt_max, ..
-    }) = plan.channels.get(&claimed.channel)
+    let Some(ChannelRuntime { notifier, policy, target, attempt_timeout, .. }) =
+        config.channels.get(&claimed.channel)
     else {
         return Ok(());
     };
-    let parcel = OutboundMessage {
+    let message = OutboundMessage {
         delivery_id: claimed.id.clone(),
         event_id: claimed.event_id.clone(),
         recipient: std::mem::take(&mut claimed.recipient),
         content_type: std::mem::take(&mut claimed.content_type),
         body: std::mem::take(&mut claimed.body),
     };
-    let begun = tools.clock.monotonic();
-    let sending = notifier.deliver(&parcel, tools.clock.now());
+    let begun = context.clock.monotonic();
+    let sending = notifier.deliver(&message, context.clock.now());
     let outcome = select! {
         biased;
         ended = AssertUnwindSafe(sending).catch_unwind() => ended.unwrap_or_else(|_| {
             error!("a try at a delivery broke off: this is a bug");
             panicked()
         }),
-        outcome = hard_timeout(&tools.clock, begun, *attempt_max) => outcome,
+        outcome = hard_timeout(&context.clock, begun, *attempt_timeout) => outcome,
     };
-    let (finished_at, ended) = (tools.clock.now(), tools.clock.monotonic());
-    let outcome = witness.reclassify(&claimed.channel, outcome, plan.channels.keys(), ended);
+    let (finished_at, ended) = (context.clock.now(), context.clock.monotonic());
+    let outcome = local_fault.reclassify(&claimed.channel, outcome, config.channels.keys(), ended);
     let outcome = if claimed.was_overtaken { outcome.after_accepted_message() } else { outcome };
-    witness.check_clock_skew(&claimed.channel, outcome.clock, finished_at);
-    let roll = tools.rng.next_bits();
+    local_fault.check_clock_skew(&claimed.channel, outcome.clock, finished_at);
+    let random = context.rng.next_bits();
     let delivery = claimed.delivery.clone();
-    let delivery = delivery.apply_attempt(&outcome, claimed.probe_of, finished_at, terms, roll);
-    let settlement = AttemptResult {
+    let delivery = delivery.apply_attempt(&outcome, claimed.probe_of, finished_at, policy, random);
+    let attempt_result = AttemptResult {
         id: claimed.id.clone(),
         attempt: claimed.attempt,
         target: Some(target.clone()),
@@ -69,21 +69,25 @@ pub async fn run_attempt<S, N: Notifier, C: Clock>(
         outcome,
         finished_at,
         latency_ms: u64::try_from(ended.since(begun).as_millis()).unwrap_or(u64::MAX),
-        roll: roll.derive(1),
+        roll: random.derive(1),
     };
-    let settled = record(&tools, &settlement).await?;
-    let (channel, took) = (&claimed.channel, ended.since(begun));
-    tools.metrics.record_attempt(channel, settlement.outcome.class, took);
+    let recorded = record(&context, &attempt_result).await?;
+    let (channel, elapsed) = (&claimed.channel, ended.since(begun));
+    context.metrics.record_attempt(channel, attempt_result.outcome.class, elapsed);
     let since = claimed.event_id.minted_at().map(|then| finished_at.since(then));
-    tools.metrics.record_delivery(channel, &settlement.delivery.state, since.unwrap_or_default());
-    log_attempt(&tools, &claimed, &settlement, settled, ended);
-    tools.events.publish(|| LiveEvent::AttemptFinished {
+    context.metrics.record_delivery(
+        channel,
+        &attempt_result.delivery.state,
+        since.unwrap_or_default(),
+    );
+    log_attempt(&context, &claimed, &attempt_result, recorded, ended);
+    context.events.publish(|| LiveEvent::AttemptFinished {
         event_id: claimed.event_id,
         avatar_id: claimed.avatar_id,
         channel: claimed.channel,
         attempt: claimed.attempt,
-        outcome: settlement.outcome,
-        state: settlement.delivery.state,
+        outcome: attempt_result.outcome,
+        state: attempt_result.delivery.state,
     });
     Ok(())
 }
@@ -91,10 +95,10 @@ pub async fn run_attempt<S, N: Notifier, C: Clock>(
 /// Waits until a try has taken longer than it may; its outcome is that of one that keeps to no
 /// limit of its own, so how far it came is not known. After a machine was asleep, the limit may be
 /// over before anything was heard: there is always a last while to hear it in.
-async fn hard_timeout<C: Clock>(clock: &C, begun: Monotonic, attempt_max: Duration) -> Outcome {
-    clock.sleep_until(begun.plus(attempt_max)).await;
+async fn hard_timeout<C: Clock>(clock: &C, begun: Monotonic, attempt_timeout: Duration) -> Outcome {
+    clock.sleep_until(begun.plus(attempt_timeout)).await;
     clock.sleep_until(clock.monotonic().plus(TIMEOUT_GRACE)).await;
-    let limit_s = attempt_max.as_secs();
+    let limit_s = attempt_timeout.as_secs();
     Outcome {
         error: Some(format!("the try did not end within {limit_s} s; it may have been taken")),
         ..Outcome::new(OutcomeClass::Ambiguous, "unknown")
@@ -111,21 +115,21 @@ fn panicked() -> Outcome {
 /// Writes down the end of a try, however long the disk takes: if we die before, it is sent
 /// again.
 async fn record<C: Clock>(
-    tools: &DaemonContext<C>,
-    settlement: &AttemptResult,
+    context: &DaemonContext<C>,
+    attempt_result: &AttemptResult,
 ) -> Result<RecordedResult, StoreError> {
     loop {
-        match tools.store.record_result(settlement.clone()).await {
-            Ok(settled) => {
-                log_write_recovered(tools, ENDS);
-                if settled == RecordedResult::Stale {
+        match context.store.record_result(attempt_result.clone()).await {
+            Ok(recorded) => {
+                log_write_recovered(context, ENDS);
+                if recorded == RecordedResult::Stale {
                     warn!("the end of a try came too late to count");
                 }
-                return Ok(settled);
+                return Ok(recorded);
             }
             Err(failure) if failure.next_step() == Recovery::Retry => {
-                log_write_failed(tools, ENDS, &failure);
-                tools.clock.sleep_until(tools.clock.monotonic().plus(STORE_RETRY_DELAY)).await;
+                log_write_failed(context, ENDS, &failure);
+                context.clock.sleep_until(context.clock.monotonic().plus(STORE_RETRY_DELAY)).await;
             }
             Err(failure) => return Err(failure),
         }
@@ -135,33 +139,35 @@ async fn record<C: Clock>(
 /// Says how a try ended, within the span that names it. A delivery that ends is always said; one
 /// that is tried again is when the channel's trouble is.
 fn log_attempt<C>(
-    tools: &DaemonContext<C>,
+    context: &DaemonContext<C>,
     claimed: &Claimed,
-    settlement: &AttemptResult,
-    settled: RecordedResult,
+    attempt_result: &AttemptResult,
+    recorded: RecordedResult,
     now: Monotonic,
 ) {
     let Claimed { id, channel, avatar_id, .. } = claimed;
-    let said = settlement.outcome.summary();
+    let said = attempt_result.outcome.summary();
     let key = Key::Channel(channel.clone());
-    match &settlement.delivery.state {
+    match &attempt_result.delivery.state {
         DeliveryState::Delivered => {
-            let latency_ms = settlement.latency_ms;
+            let latency_ms = attempt_result.latency_ms;
             info!(latency_ms, "told `{channel}` of `{avatar_id}`");
-            if let Resolution::Logged(said) = tools.throttle.resolve(&key, now) {
+            if let Resolution::Logged(said) = context.throttle.resolve(&key, now) {
                 info!(suppressed = said.suppressed(), "`{channel}` takes messages again, {said}");
             }
         }
-        DeliveryState::Pending { .. } if settled == RecordedResult::TargetChanged => info!(
+        DeliveryState::Pending { .. } if recorded == RecordedResult::TargetChanged => info!(
             "the target that `{channel}` had before did not take it: {said}; it goes to the new one"
         ),
-        DeliveryState::Pending { .. } if settlement.outcome.class == OutcomeClass::Gone => error!(
-            "`{channel}` takes nothing any more: {said}; it is disabled, and what waits for it is \
+        DeliveryState::Pending { .. } if attempt_result.outcome.class == OutcomeClass::Gone => {
+            error!(
+                "`{channel}` takes nothing any more: {said}; it is disabled, and what waits for it is \
              kept until `avatar-watch channels enable {channel}`"
-        ),
+            )
+        }
         DeliveryState::Pending { next_attempt_at } => {
-            let phase = settlement.outcome.phase;
-            if let Some(line) = tools.throttle.record(key, phase, now) {
+            let phase = attempt_result.outcome.phase;
+            if let Some(line) = context.throttle.record(key, phase, now) {
                 warn!(
                     phase,
                     suppressed = line.suppressed(),

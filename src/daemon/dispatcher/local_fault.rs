@@ -112,11 +112,11 @@ mod tests {
 
     #[test]
     fn the_fault_is_ours_only_where_no_channel_can_be_connected_to() {
-        let witness = LocalFaultDetector::default();
+        let local_fault = LocalFaultDetector::default();
         let both = [name("a"), name("b")];
         let judge = |channel: &str, phase, class, seconds| {
             let outcome = Outcome::new(class, phase);
-            witness.reclassify(&name(channel), outcome, both.iter(), at(seconds)).class
+            local_fault.reclassify(&name(channel), outcome, both.iter(), at(seconds)).class
         };
         let (refused, taken) = (OutcomeClass::Retryable, OutcomeClass::Delivered);
         assert_eq!(judge("a", "connect", refused, 0), refused, "nothing is known of `b` yet");
@@ -133,12 +133,12 @@ mod tests {
     #[test]
     fn a_channel_that_is_alone_tells_nothing_about_our_network() {
         let outcome = Outcome::new(OutcomeClass::Retryable, "connect");
-        let judged = LocalFaultDetector::default().reclassify(
+        let evaluated = LocalFaultDetector::default().reclassify(
             &name("a"),
             outcome,
             [name("a")].iter(),
             at(0),
         );
-        assert_eq!(judged.class, OutcomeClass::Retryable);
+        assert_eq!(evaluated.class, OutcomeClass::Retryable);
     }
 }

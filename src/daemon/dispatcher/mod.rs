@@ -19,9 +19,10 @@ use tracing::{Instrument as _, error_span, info};
 
 use crate::daemon::background::liveness::Loop;
 use crate::daemon::background::stats::DaemonStats;
+use crate::daemon::context::DaemonContext;
 use crate::daemon::dispatcher::attempt::{STORE_RETRY_DELAY, run_attempt};
 use crate::daemon::dispatcher::local_fault::LocalFaultDetector;
-use crate::daemon::poller::poll::{DaemonContext, log_write_failed, log_write_recovered};
+use crate::daemon::poller::poll::{log_write_failed, log_write_recovered};
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::runtime_config::RuntimeConfig;
 use crate::daemon::shutdown::Shutdown;
@@ -34,9 +35,9 @@ use crate::store::tables::outbox::{Claim, Claimed};
 /// The loop's state.
 #[derive(Debug)]
 pub struct Dispatcher<S, N, C: Clock> {
-    tools: DaemonContext<C>,
-    pulse: Arc<DaemonStats>,
-    plan: Arc<RuntimeConfig<S, N>>,
+    context: DaemonContext<C>,
+    stats: Arc<DaemonStats>,
+    config: Arc<RuntimeConfig<S, N>>,
     in_use: HashMap<ChannelName, usize>,
     in_flight: JoinSet<(ChannelName, Result<(), StoreError>)>,
     local_fault: Arc<LocalFaultDetector>,
@@ -51,14 +52,14 @@ pub struct Dispatcher<S, N, C: Clock> {
 impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     /// A dispatcher with nothing under way.
     pub fn new(
-        tools: DaemonContext<C>,
-        pulse: Arc<DaemonStats>,
-        plan: Arc<RuntimeConfig<S, N>>,
+        context: DaemonContext<C>,
+        stats: Arc<DaemonStats>,
+        config: Arc<RuntimeConfig<S, N>>,
     ) -> Self {
         Self {
-            tools,
-            pulse,
-            plan,
+            context,
+            stats,
+            config,
             in_use: HashMap::new(),
             in_flight: JoinSet::new(),
             local_fault: Arc::default(),
@@ -74,18 +75,18 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     /// When the store fails for good.
     pub async fn run(
         mut self,
-        mut plans: watch::Receiver<Arc<RuntimeConfig<S, N>>>,
+        mut configs: watch::Receiver<Arc<RuntimeConfig<S, N>>>,
         stop: Shutdown,
     ) -> Result<(), StoreError> {
         loop {
             let wake_at = self.launch().await?;
-            let (clock, bell) = (self.tools.clock.clone(), self.tools.wakeup.clone());
+            let (clock, wakeup) = (self.context.clock.clone(), self.context.wakeup.clone());
             select! {
                 biased;
                 () = stop.graceful.cancelled() => break,
-                Ok(()) = plans.changed() => self.plan = plans.borrow_and_update().clone(),
+                Ok(()) = configs.changed() => self.config = configs.borrow_and_update().clone(),
                 Some(done) = self.in_flight.join_next() => self.on_attempt_done(done)?,
-                () = bell.notified() => {}
+                () = wakeup.notified() => {}
                 () = clock.sleep_until(wake_at) => {}
             }
             while let Some(done) = self.in_flight.try_join_next() {
@@ -98,51 +99,53 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     /// Claims what is due and begins a try at each; the moment to look at the table again,
     /// unless something happens before.
     async fn launch(&mut self) -> Result<Monotonic, StoreError> {
-        let (now, moment) = (self.tools.clock.now(), self.tools.clock.monotonic());
-        self.pulse.liveness.tick(Loop::Dispatcher, moment);
-        let glance_at = moment.plus(CLAIM_EVERY);
-        if self.clock_was_set_back(now, moment) {
-            return match self.tools.store.reschedule_after_clock_step(now).await {
+        let (now, monotonic) = (self.context.clock.now(), self.context.clock.monotonic());
+        self.stats.liveness.tick(Loop::Dispatcher, monotonic);
+        let idle_wake_at = monotonic.plus(CLAIM_EVERY);
+        if self.clock_was_set_back(now, monotonic) {
+            return match self.context.store.reschedule_after_clock_step(now).await {
                 Ok(_) => {
-                    self.claimed_at = Some((now, moment));
+                    self.claimed_at = Some((now, monotonic));
                     // Back at once, for what is due now.
-                    Ok(moment)
+                    Ok(monotonic)
                 }
-                Err(failure) => self.wait_for_store(DELIVERIES, failure, moment),
+                Err(failure) => self.wait_for_store(DELIVERIES, failure, monotonic),
             };
         }
-        self.claimed_at = Some((now, moment));
-        let (slots, rested_at) = self.slots(moment);
-        let glance_at = rested_at.map_or(glance_at, |at| at.min(glance_at));
+        self.claimed_at = Some((now, monotonic));
+        let (slots, rested_at) = self.slots(monotonic);
+        let idle_wake_at = rested_at.map_or(idle_wake_at, |at| at.min(idle_wake_at));
         let claim = Claim { slots, now };
-        self.pulse.liveness.store_request(moment);
-        let claims = match self.tools.store.claim(claim).await {
+        self.stats.liveness.store_request(monotonic);
+        let claims = match self.context.store.claim(claim).await {
             Ok(claims) => claims,
-            Err(failure) => return self.wait_for_store(DELIVERIES, failure, moment),
+            Err(failure) => return self.wait_for_store(DELIVERIES, failure, monotonic),
         };
-        self.pulse.liveness.store_response();
-        log_write_recovered(&self.tools, DELIVERIES);
+        self.stats.liveness.store_response();
+        log_write_recovered(&self.context, DELIVERIES);
         for claimed in claims.claimed {
-            self.begin(claimed, moment);
+            self.begin(claimed, monotonic);
         }
         if claims.has_pending_alerts {
-            if let Err(failure) = operator_alerts::publish_pending(&self.tools, &self.plan).await {
-                return self.wait_for_store(EVENTS, failure, moment);
+            if let Err(failure) =
+                operator_alerts::publish_pending(&self.context, &self.config).await
+            {
+                return self.wait_for_store(EVENTS, failure, monotonic);
             }
-            log_write_recovered(&self.tools, EVENTS);
+            log_write_recovered(&self.context, EVENTS);
         }
-        if let Err(failure) = self.count_pending(moment).await {
-            return self.wait_for_store(DELIVERIES, failure, moment);
+        if let Err(failure) = self.count_pending(monotonic).await {
+            return self.wait_for_store(DELIVERIES, failure, monotonic);
         }
-        self.pulse.sending.set(self.in_flight.len());
-        let next_due_at = claims.next_due_at.map(|due_at| moment.plus(due_at.since(now)));
-        Ok(next_due_at.map_or(glance_at, |due_at| due_at.min(glance_at)))
+        self.stats.sending.set(self.in_flight.len());
+        let next_due_at = claims.next_due_at.map(|due_at| monotonic.plus(due_at.since(now)));
+        Ok(next_due_at.map_or(idle_wake_at, |due_at| due_at.min(idle_wake_at)))
     }
 
     /// Counts what waits, for the status line: not at every look, since a long queue takes long.
     async fn count_pending(&mut self, now: Monotonic) -> Result<(), StoreError> {
         if self.counted_at.is_none_or(|then| now.since(then) >= COUNT_EVERY) {
-            self.pulse.pending.set(self.tools.store.pending_counts().await?);
+            self.stats.pending.set(self.context.store.pending_counts().await?);
             self.counted_at = Some(now);
         }
         Ok(())
@@ -150,9 +153,10 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
 
     /// Whether the wall clock lost time on the steady one since the last look, or may have before
     /// the first.
-    fn clock_was_set_back(&self, now: Timestamp, moment: Monotonic) -> bool {
-        self.claimed_at
-            .is_none_or(|(then, before)| now.plus(SET_BACK_MIN) < then.plus(moment.since(before)))
+    fn clock_was_set_back(&self, now: Timestamp, monotonic: Monotonic) -> bool {
+        self.claimed_at.is_none_or(|(then, before)| {
+            now.plus(SET_BACK_MIN) < then.plus(monotonic.since(before))
+        })
     }
 
     /// When to try again after a failure of the store that can pass.
@@ -165,19 +169,19 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         if failure.next_step() == Recovery::GiveUp {
             return Err(failure);
         }
-        self.pulse.liveness.store_failed(now);
-        log_write_failed(&self.tools, what, &failure);
+        self.stats.liveness.store_failed(now);
+        log_write_failed(&self.context, what, &failure);
         Ok(now.plus(STORE_RETRY_DELAY))
     }
 
     /// The room that each channel has; and when the next of those that must rest has rested.
     fn slots(&self, now: Monotonic) -> (Vec<(ChannelName, usize)>, Option<Monotonic>) {
-        let mut slots = Vec::with_capacity(self.plan.channels.len());
+        let mut slots = Vec::with_capacity(self.config.channels.len());
         let mut rested_at = None;
-        for (name, outlet) in &self.plan.channels {
+        for (name, channel_runtime) in &self.config.channels {
             let busy = self.in_use.get(name).copied().unwrap_or(0);
             let rests_until = self.rested.get(name).copied().filter(|until| *until > now);
-            let room = outlet.max_concurrency.saturating_sub(busy);
+            let room = channel_runtime.max_concurrency.saturating_sub(busy);
             match rests_until {
                 Some(until) => {
                     rested_at = Some(rested_at.map_or(until, |at: Monotonic| at.min(until)));
@@ -190,13 +194,13 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     }
 
     fn begin(&mut self, claimed: Claimed, now: Monotonic) {
-        let Some(outlet) = self.plan.channels.get(&claimed.channel) else { return };
+        let Some(channel_runtime) = self.config.channels.get(&claimed.channel) else { return };
         let channel = claimed.channel.clone();
-        if let Some(spacing) = outlet.min_interval {
+        if let Some(spacing) = channel_runtime.min_interval {
             self.rested.insert(channel.clone(), now.plus(spacing));
         }
         *self.in_use.entry(channel.clone()).or_default() += 1;
-        let (plan, witness) = (Arc::clone(&self.plan), Arc::clone(&self.local_fault));
+        let (config, local_fault) = (Arc::clone(&self.config), Arc::clone(&self.local_fault));
         let span = error_span!(
             "attempt",
             channel = %channel,
@@ -204,9 +208,9 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
             event.id = %claimed.event_id,
             delivery.id = %claimed.id,
             attempt = claimed.attempt,
-            request.id = self.tools.requests.next(),
+            request.id = self.context.requests.next(),
         );
-        let task = run_attempt(self.tools.clone(), plan, witness, claimed).instrument(span);
+        let task = run_attempt(self.context.clone(), config, local_fault, claimed).instrument(span);
         self.in_flight.spawn(async move { (channel, task.await) });
     }
 
@@ -232,10 +236,10 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     /// Lets the tries under way end, for a while; those that do not are found again by the next
     /// process, with the same id and bytes.
     async fn drain(mut self, stop: Shutdown) -> Result<(), StoreError> {
-        let clock = self.tools.clock.clone();
+        let clock = self.context.clock.clone();
         let limit = clock.monotonic().plus(DRAIN);
         if !self.in_flight.is_empty() {
-            self.pulse.sending.set(self.in_flight.len());
+            self.stats.sending.set(self.in_flight.len());
             info!(count = self.in_flight.len(), "waiting for the deliveries under way");
         }
         loop {
@@ -243,7 +247,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
                 biased;
                 done = self.in_flight.join_next() => match done {
                     Some(done) => {
-                        self.pulse.sending.set(self.in_flight.len());
+                        self.stats.sending.set(self.in_flight.len());
                         self.on_attempt_done(done)?;
                     }
                     None => break,

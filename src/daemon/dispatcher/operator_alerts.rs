@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use tracing::error;
 
-use crate::daemon::poller::poll::{DaemonContext, log_condition};
+use crate::daemon::context::DaemonContext;
+use crate::daemon::poller::poll::log_condition;
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::runtime_config::RuntimeConfig;
 use crate::domain::condition::{Condition, ConditionSubject};
@@ -25,26 +26,26 @@ use crate::store::pending_alerts::{ChannelChange, PendingAlerts};
 /// # Errors
 /// When it could not be written; then it is told the next time.
 pub async fn publish_pending<S, N: Notifier, C: Clock>(
-    tools: &DaemonContext<C>,
-    plan: &Arc<RuntimeConfig<S, N>>,
+    context: &DaemonContext<C>,
+    config: &Arc<RuntimeConfig<S, N>>,
 ) -> Result<(), StoreError> {
-    let PendingAlerts { channel_changes: turns, dead_letters: letters } =
-        tools.store.pending_alerts().await?;
-    let (now, roll) = (tools.clock.now(), tools.rng.next_bits());
-    let turns = turns.into_iter().map(|turn| channel_event(turn, now));
-    let letters = letters.into_iter().map(dead_letter_event);
-    let mut announcements = Vec::new();
-    for (salt, (kind, subject)) in (0u64..).zip(turns.chain(letters)) {
-        let roll: RandomBits = roll.derive(salt);
-        let event = Event { id: EventId::mint(now, roll), kind, occurred_at: now, subject };
-        announcements.push(plan.new_event(event, None, now, roll.derive(1)));
+    let PendingAlerts { channel_changes, dead_letters } = context.store.pending_alerts().await?;
+    let (now, random) = (context.clock.now(), context.rng.next_bits());
+    let channel_changes =
+        channel_changes.into_iter().map(|channel_change| channel_event(channel_change, now));
+    let dead_letters = dead_letters.into_iter().map(dead_letter_event);
+    let mut new_events = Vec::new();
+    for (salt, (kind, subject)) in (0u64..).zip(channel_changes.chain(dead_letters)) {
+        let random: RandomBits = random.derive(salt);
+        let event = Event { id: EventId::mint(now, random), kind, occurred_at: now, subject };
+        new_events.push(config.new_event(event, None, now, random.derive(1)));
     }
     let events: Vec<(Event, bool)> =
-        announcements.iter().map(|it| (it.event.clone(), it.deliveries.is_empty())).collect();
-    tools.store.publish(announcements, now).await?;
-    for (event, unheard) in &events {
+        new_events.iter().map(|it| (it.event.clone(), it.deliveries.is_empty())).collect();
+    context.store.publish(new_events, now).await?;
+    for (event, undelivered) in &events {
         log_condition(event);
-        if let (true, Subject::Condition(condition)) = (unheard, &event.subject)
+        if let (true, Subject::Condition(condition)) = (undelivered, &event.subject)
             && let Some(channel) = condition.subject.channel()
         {
             error!(
@@ -53,19 +54,19 @@ pub async fn publish_pending<S, N: Notifier, C: Clock>(
             );
         }
     }
-    if events.iter().any(|(_, unheard)| !unheard) {
-        tools.wakeup.notify();
+    if events.iter().any(|(_, undelivered)| !undelivered) {
+        context.wakeup.notify();
     }
     Ok(())
 }
 
-fn channel_event(turn: ChannelChange, now: Timestamp) -> (EventKind, Subject) {
-    let ChannelChange { channel, recipient, kind, phase, since, reason } = turn;
-    let about = ConditionSubject::Channel { name: channel, recipient };
-    let condition = Condition { phase, started_at: since.min(now), subject: about, reason };
+fn channel_event(channel_change: ChannelChange, now: Timestamp) -> (EventKind, Subject) {
+    let ChannelChange { channel, recipient, kind, phase, since, reason } = channel_change;
+    let subject = ConditionSubject::Channel { name: channel, recipient };
+    let condition = Condition { phase, started_at: since.min(now), subject, reason };
     (kind, Subject::Condition(Box::new(condition)))
 }
 
-fn dead_letter_event(letter: DeadLetter) -> (EventKind, Subject) {
-    (EventKind::DeliveryExhausted, Subject::DeadLetter(Box::new(letter)))
+fn dead_letter_event(dead_letter: DeadLetter) -> (EventKind, Subject) {
+    (EventKind::DeliveryExhausted, Subject::DeadLetter(Box::new(dead_letter)))
 }

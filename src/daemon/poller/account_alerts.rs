@@ -23,23 +23,23 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Tells of every key that has gone blind, or sees again: one event for each, however many
     /// avatars it has.
     pub(in crate::daemon) async fn report_connectivity(&mut self) -> Result<(), StoreError> {
-        let moment = self.context.clock.monotonic();
-        let verdicts: Vec<(AccountName, ConnectivityChange)> = self
+        let monotonic = self.context.clock.monotonic();
+        let changes: Vec<(AccountName, ConnectivityChange)> = self
             .queues
             .iter()
-            .filter_map(|(name, lane)| {
+            .filter_map(|(name, queue)| {
                 let unavailable_after = self.config.accounts.get(name)?.unavailable_after;
-                let verdict = lane.connectivity.evaluate(
-                    moment,
-                    lane.breaker.is_unauthorized(),
+                let change = queue.connectivity.evaluate(
+                    monotonic,
+                    queue.breaker.is_unauthorized(),
                     unavailable_after,
                 )?;
-                Some((name.clone(), verdict))
+                Some((name.clone(), change))
             })
             .collect();
-        for (name, verdict) in verdicts {
+        for (name, change) in changes {
             self.tick();
-            self.report_account(&name, verdict).await?;
+            self.report_account(&name, change).await?;
         }
         Ok(())
     }
@@ -47,33 +47,33 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     async fn report_account(
         &mut self,
         account: &AccountName,
-        verdict: ConnectivityChange,
+        change: ConnectivityChange,
     ) -> Result<(), StoreError> {
-        let (now, roll) = (self.context.clock.now(), self.context.rng.next_bits());
-        let (phase, blindness, reason) = match &verdict {
-            ConnectivityChange::Lost(blindness) => {
-                (Phase::Started, blindness, Some(blindness.reason.clone()))
+        let (now, random) = (self.context.clock.now(), self.context.rng.next_bits());
+        let (phase, outage, reason) = match &change {
+            ConnectivityChange::Lost(outage) => {
+                (Phase::Started, outage, Some(outage.reason.clone()))
             }
-            ConnectivityChange::Restored(blindness) => (Phase::Resolved, blindness, None),
+            ConnectivityChange::Restored(outage) => (Phase::Resolved, outage, None),
         };
-        let about = ConditionSubject::Account { name: account.clone(), cause: blindness.cause };
-        let condition = Condition { phase, started_at: blindness.since, subject: about, reason };
+        let subject = ConditionSubject::Account { name: account.clone(), cause: outage.cause };
+        let condition = Condition { phase, started_at: outage.since, subject, reason };
         let event = Event {
-            id: EventId::mint(now, roll),
+            id: EventId::mint(now, random),
             kind: EventKind::AccountUnavailable,
             occurred_at: now,
             subject: Subject::Condition(Box::new(condition)),
         };
-        let told = self.config.new_event(event.clone(), None, now, roll.derive(1));
-        let rings = !told.deliveries.is_empty();
+        let told = self.config.new_event(event.clone(), None, now, random.derive(1));
+        let has_deliveries = !told.deliveries.is_empty();
         match self.context.store.publish(vec![told], now).await {
             Ok(()) => {
                 log_condition(&event);
                 log_write_recovered(&self.context, CONNECTIVITY);
-                if let Some(lane) = self.queues.get_mut(account) {
-                    lane.connectivity.told(verdict);
+                if let Some(queue) = self.queues.get_mut(account) {
+                    queue.connectivity.told(change);
                 }
-                if rings {
+                if has_deliveries {
                     self.context.wakeup.notify();
                 }
                 self.report();
@@ -94,10 +94,10 @@ impl<C: Clock> AccountQueue<C> {
         &self,
         throttle: &LogThrottle,
         account: &AccountName,
-        glimpse: &PollSignal,
+        poll_signal: &PollSignal,
         now: Monotonic,
     ) {
-        let kind = match glimpse.signal {
+        let kind = match poll_signal.signal {
             ApiSignal::Unauthorized | ApiSignal::Forbidden { .. }
                 if self.breaker.is_unauthorized() =>
             {
@@ -126,9 +126,9 @@ impl<C: Clock> AccountQueue<C> {
         let suppressed = said.suppressed();
         let closed_for = self.breaker.retry_at().map(|until| until.since(now)).unwrap_or_default();
         let wait = humantime::format_duration(Duration::from_secs(closed_for.as_secs()));
-        match glimpse.signal {
+        match poll_signal.signal {
             ApiSignal::WrongEndpoint => {
-                let reason = glimpse.outage.as_ref().map(|(_, reason)| reason.as_str());
+                let reason = poll_signal.outage.as_ref().map(|(_, reason)| reason.as_str());
                 let reason = reason.unwrap_or_default();
                 warn!(account = %account, suppressed, "the way to the API is wrong for account \
                     `{account}`: all its looks wait, the next is in {wait}: {reason}");

@@ -65,8 +65,9 @@ impl Priority {
     pub fn of(watch: &Watch, now: Timestamp) -> Self {
         match &watch.observed {
             None => Self::High,
-            Some(sight)
-                if sight.status == Status::Training && now.since(sight.since) <= YOUNG_FOR =>
+            Some(observed)
+                if observed.status == Status::Training
+                    && now.since(observed.since) <= YOUNG_FOR =>
             {
                 Self::High
             }
@@ -120,8 +121,8 @@ impl<C: Clock> AccountQueue<C> {
     /// Puts an avatar among those that are ready for a look of their own. Urgent ones go first,
     /// but nobody waits behind them for ever: an urgent one passes those that have waited for
     /// less than a minute more.
-    pub fn ready(&mut self, id: AvatarId, urgency: Priority, now: Monotonic) {
-        let rank = match urgency {
+    pub fn ready(&mut self, id: AvatarId, priority: Priority, now: Monotonic) {
+        let rank = match priority {
             Priority::High => now,
             Priority::Normal => now.plus(PRIORITY_BONUS),
         };

@@ -31,11 +31,11 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     }
 
     fn checkpoints(&self) -> Vec<Checkpoint> {
-        let (now, moment) = (self.context.clock.now(), self.context.clock.monotonic());
+        let (now, monotonic) = (self.context.clock.now(), self.context.clock.monotonic());
         let checkpoint = |watch: &Watch| Checkpoint {
             id: watch.id.clone(),
-            last_seen_at: watch.observed.as_ref().map(|sight| sight.last_seen_at),
-            next_poll_at: self.schedule.at(&watch.id).map(|at| now.plus(at.since(moment))),
+            last_seen_at: watch.observed.as_ref().map(|observed| observed.last_seen_at),
+            next_poll_at: self.schedule.at(&watch.id).map(|at| now.plus(at.since(monotonic))),
         };
         self.idle.values().map(checkpoint).collect()
     }
@@ -67,9 +67,9 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             (limit, asking) = (clock.monotonic().plus(WRITES), false);
         }
         self.in_flight.shutdown().await;
-        for (id, unwritten) in std::mem::take(&mut self.pending_writes) {
-            let looked = retry_write(self.context.clone(), unwritten).await;
-            if let Some((_, failure)) = looked.pending_write {
+        for (id, pending) in std::mem::take(&mut self.pending_writes) {
+            let polled = retry_write(self.context.clone(), pending).await;
+            if let Some((_, failure)) = polled.pending_write {
                 error!(avatar.id = %id, "a change of avatar `{id}` was never written: {failure}");
                 // Whoever stopped us is told that it was no clean end.
                 result = result.and(Err(failure));

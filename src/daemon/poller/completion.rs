@@ -24,8 +24,8 @@ use crate::store::error::{Recovery, StoreError};
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     pub(in crate::daemon) fn release(&mut self, account: &AccountName) {
-        if let Some(lane) = self.queues.get_mut(account) {
-            lane.in_flight = lane.in_flight.saturating_sub(1);
+        if let Some(queue) = self.queues.get_mut(account) {
+            queue.in_flight = queue.in_flight.saturating_sub(1);
         }
     }
 
@@ -38,30 +38,30 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             Ok((task, _)) => *task,
             Err(failed) => failed.id(),
         };
-        let Some(errand) = self.tasks.remove(&task) else { return Ok(()) };
-        let span = errand.span.clone();
-        self.on_enrolled(done, errand).instrument(span).await
+        let Some(task_info) = self.tasks.remove(&task) else { return Ok(()) };
+        let span = task_info.span.clone();
+        self.on_enrolled(done, task_info).instrument(span).await
     }
 
     async fn on_enrolled(
         &mut self,
         done: Result<(Id, TaskResult), JoinError>,
-        errand: TaskInfo,
+        task_info: TaskInfo,
     ) -> Result<(), StoreError> {
-        let TaskInfo { avatar, account, stale, .. } = errand;
+        let TaskInfo { avatar, account, stale, .. } = task_info;
         if let Some(account) = &account {
             self.release(account);
         }
         match (done, avatar, account) {
-            (Ok((_, TaskResult::Polled(looked))), _, account) => {
-                self.on_poll_result(*looked, account.as_ref()).await
+            (Ok((_, TaskResult::Polled(polled))), _, account) => {
+                self.on_poll_result(*polled, account.as_ref()).await
             }
             (Ok((_, TaskResult::Listed(..))), _, Some(account))
                 if stale.load(Ordering::Relaxed) =>
             {
                 // Whoever waits for a list waits for the next.
                 let now = self.context.clock.monotonic();
-                self.queues.get_mut(&account).into_iter().for_each(|lane| lane.list.end(now));
+                self.queues.get_mut(&account).into_iter().for_each(|queue| queue.list.end(now));
                 Ok(())
             }
             (Ok((_, TaskResult::Listed(listing, asked_at))), _, Some(account)) => {
@@ -89,8 +89,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             (Err(_), None, account) => {
                 error!("a list of avatars broke off: this is a bug");
                 let now = self.context.clock.monotonic();
-                let lane = account.and_then(|account| self.queues.get_mut(&account));
-                lane.into_iter().for_each(|lane| lane.list.end(now));
+                let queue = account.and_then(|account| self.queues.get_mut(&account));
+                queue.into_iter().for_each(|queue| queue.list.end(now));
                 Ok(())
             }
         }
@@ -99,32 +99,32 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Takes up a watch that was looked at, or written.
     pub(in crate::daemon) async fn on_poll_result(
         &mut self,
-        looked: PollResult,
+        polled: PollResult,
         account: Option<&AccountName>,
     ) -> Result<(), StoreError> {
         let now = self.context.clock.monotonic();
-        let answered = looked.signal.as_ref().is_none_or(|it| it.signal == ApiSignal::Success);
-        if let (Some(glimpse), Some(account)) = (&looked.signal, account) {
-            self.record_signal(account, glimpse);
+        let answered = polled.signal.as_ref().is_none_or(|it| it.signal == ApiSignal::Success);
+        if let (Some(poll_signal), Some(account)) = (&polled.signal, account) {
+            self.record_signal(account, poll_signal);
         }
-        if let Some((unwritten, failure)) = looked.pending_write {
+        if let Some((pending, failure)) = polled.pending_write {
             if failure.next_step() == Recovery::GiveUp {
                 return Err(failure);
             }
-            let id = looked.watch.id.clone();
+            let id = polled.watch.id.clone();
             log_write_failed(&self.context, CHANGES, &failure);
-            self.pending_writes.insert(id.clone(), unwritten);
-            self.schedule.set(id.clone(), now, looked.next_poll_in.unwrap_or_default());
-            self.idle.insert(id, looked.watch);
+            self.pending_writes.insert(id.clone(), pending);
+            self.schedule.set(id.clone(), now, polled.next_poll_in.unwrap_or_default());
+            self.idle.insert(id, polled.watch);
             return Ok(());
         }
-        if let Some(training) = &looked.training {
+        if let Some(training) = &polled.training {
             self.forecasts.add(training);
         }
         // A pace counts from question to question; a wait after trouble, from the trouble on.
-        let begin = if answered { looked.asked_at } else { now };
-        self.reschedule(looked.watch, begin, looked.next_poll_in);
-        if looked.changed {
+        let begin = if answered { polled.asked_at } else { now };
+        self.reschedule(polled.watch, begin, polled.next_poll_in);
+        if polled.changed {
             self.report();
             self.note_checkpoint(now);
         }
@@ -132,21 +132,26 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     }
 
     /// Takes up what an answer says about the key.
-    pub(in crate::daemon) fn record_signal(&mut self, account: &AccountName, glimpse: &PollSignal) {
-        let (now, moment) = (self.context.clock.now(), self.context.clock.monotonic());
-        let roll = self.context.rng.next_bits();
-        let Some(lane) = self.queues.get_mut(account) else { return };
-        let was_welcome = !lane.breaker.is_half_open();
-        let gate = std::mem::take(&mut lane.breaker);
-        lane.breaker = gate.observe(glimpse.signal, moment, &self.config.breaker_backoff, roll);
-        lane.connectivity.record(glimpse, now, moment);
-        if glimpse.outage.is_none() {
-            self.context.last_seen.record_success(account, now, moment);
+    pub(in crate::daemon) fn record_signal(
+        &mut self,
+        account: &AccountName,
+        poll_signal: &PollSignal,
+    ) {
+        let (now, monotonic) = (self.context.clock.now(), self.context.clock.monotonic());
+        let random = self.context.rng.next_bits();
+        let Some(queue) = self.queues.get_mut(account) else { return };
+        let was_welcome = !queue.breaker.is_half_open();
+        let breaker = std::mem::take(&mut queue.breaker);
+        queue.breaker =
+            breaker.observe(poll_signal.signal, monotonic, &self.config.breaker_backoff, random);
+        queue.connectivity.record(poll_signal, now, monotonic);
+        if poll_signal.outage.is_none() {
+            self.context.last_seen.record_success(account, now, monotonic);
         }
-        let welcome_again = !was_welcome && !lane.breaker.is_half_open();
-        lane.log_breaker(&self.context.throttle, account, glimpse, moment);
+        let welcome_again = !was_welcome && !queue.breaker.is_half_open();
+        queue.log_breaker(&self.context.throttle, account, poll_signal, monotonic);
         if welcome_again {
-            self.expedite_denied(account, moment);
+            self.expedite_denied(account, monotonic);
         }
     }
 
@@ -179,19 +184,19 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.asked_at.remove(id);
         self.hinted.remove(id);
         self.hint_schedule.remove(id);
-        self.queues.values_mut().for_each(|lane| lane.remove(id));
+        self.queues.values_mut().for_each(|queue| queue.remove(id));
     }
 
     /// Takes an avatar from the disk, of which nothing is left here; after a while, so that a look
     /// that breaks off again and again cannot loop.
     fn reload(&mut self, id: AvatarId) {
-        let errand = TaskInfo { avatar: Some(id.clone()), ..TaskInfo::default() };
+        let task_info = TaskInfo { avatar: Some(id.clone()), ..TaskInfo::default() };
         let (store, clock) = (self.context.store.clone(), self.context.clock.clone());
-        let cut = self.cancel.clone();
-        self.spawn(errand, async move {
+        let cancel = self.cancel.clone();
+        self.spawn(task_info, async move {
             select! {
                 biased;
-                () = cut.cancelled() => TaskResult::Cancelled,
+                () = cancel.cancelled() => TaskResult::Cancelled,
                 () = clock.sleep_until(clock.monotonic().plus(PANIC_DELAY)) => {
                     TaskResult::Reloaded(store.watches(vec![id]).await)
                 }

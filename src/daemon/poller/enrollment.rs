@@ -26,9 +26,9 @@ use crate::store::tables::accounts::AccountState;
 #[derive(Debug)]
 pub(in crate::daemon) struct StartupState {
     /// Of each account.
-    pub(in crate::daemon) memories: BTreeMap<AccountName, AccountState>,
+    pub(in crate::daemon) account_states: BTreeMap<AccountName, AccountState>,
     /// All that is to be watched, what lists showed included.
-    pub(in crate::daemon) registered: HashMap<AvatarId, Arc<WatchedAvatar>>,
+    pub(in crate::daemon) watched: HashMap<AvatarId, Arc<WatchedAvatar>>,
     /// Of those avatars that are not known here.
     pub(in crate::daemon) unknown: Vec<Watch>,
 }
@@ -40,54 +40,55 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// When the store cannot be read.
     pub(in crate::daemon) async fn load_state(
         &self,
-        plan: &RuntimeConfig<S, N>,
+        config: &RuntimeConfig<S, N>,
     ) -> Result<StartupState, StoreError> {
-        let mut memories = BTreeMap::new();
-        let mut registered = plan.avatars.clone();
-        for name in plan.accounts.keys() {
-            let memory = self.context.store.account(name.clone()).await?;
-            if let Some(registration) = plan.discovered(name).map(Arc::new) {
+        let mut account_states = BTreeMap::new();
+        let mut watched = config.avatars.clone();
+        for name in config.accounts.keys() {
+            let account_state = self.context.store.account(name.clone()).await?;
+            if let Some(watched_avatar) = config.discovered(name).map(Arc::new) {
                 let fresh = self.discovered.iter().filter(|(_, account)| *account == name);
-                for id in memory.discovered.iter().chain(fresh.map(|(id, _)| id)) {
-                    let registration = || Arc::clone(&registration);
-                    registered.entry(id.clone()).or_insert_with(registration);
+                for id in account_state.discovered.iter().chain(fresh.map(|(id, _)| id)) {
+                    let watched_avatar = || Arc::clone(&watched_avatar);
+                    watched.entry(id.clone()).or_insert_with(watched_avatar);
                 }
             }
-            memories.insert(name.clone(), memory);
+            account_states.insert(name.clone(), account_state);
         }
-        let looking: HashSet<&AvatarId> =
-            self.tasks.values().filter_map(|errand| errand.avatar.as_ref()).collect();
-        let known = |id: &AvatarId| self.idle.contains_key(id) || looking.contains(id);
-        let mut unknown: Vec<AvatarId> =
-            registered.keys().filter(|id| !known(id)).cloned().collect();
+        let polling: HashSet<&AvatarId> =
+            self.tasks.values().filter_map(|task_info| task_info.avatar.as_ref()).collect();
+        let known = |id: &AvatarId| self.idle.contains_key(id) || polling.contains(id);
+        let mut unknown: Vec<AvatarId> = watched.keys().filter(|id| !known(id)).cloned().collect();
         unknown.sort();
         let unknown = self.context.store.watches(unknown).await?;
-        Ok(StartupState { memories, registered, unknown })
+        Ok(StartupState { account_states, watched, unknown })
     }
 
     /// Makes a lane for each account of the plan, and registers everything that is to be
     /// watched.
     pub(in crate::daemon) fn create_queues(
         &mut self,
-        mut memories: BTreeMap<AccountName, AccountState>,
-        registered: HashMap<AvatarId, Arc<WatchedAvatar>>,
+        mut account_states: BTreeMap<AccountName, AccountState>,
+        watched: HashMap<AvatarId, Arc<WatchedAvatar>>,
     ) {
-        let plan = Arc::clone(&self.config);
-        self.watched = registered;
-        self.queues.retain(|name, _| plan.accounts.contains_key(name));
-        for (name, account) in &plan.accounts {
-            let every = plan.discovered(name).and(plan.discovery.as_ref()).map(|it| it.every);
-            let moment = self.context.clock.monotonic();
-            if let Some(lane) = self.queues.get_mut(name) {
-                lane.renew(account.max_per_second, self.context.clock.clone());
-                lane.list.renew(every, moment);
+        let config = Arc::clone(&self.config);
+        self.watched = watched;
+        self.queues.retain(|name, _| config.accounts.contains_key(name));
+        for (name, account) in &config.accounts {
+            let every = config.discovered(name).and(config.discovery.as_ref()).map(|it| it.every);
+            let monotonic = self.context.clock.monotonic();
+            if let Some(queue) = self.queues.get_mut(name) {
+                queue.renew(account.max_per_second, self.context.clock.clone());
+                queue.list.renew(every, monotonic);
             } else {
-                let memory = memories.remove(name).unwrap_or_default();
-                let vision = AccountConnectivity::after(memory.outage);
-                let roster = ListState::new(every, memory.listed_at.is_some(), moment);
+                let account_state = account_states.remove(name).unwrap_or_default();
+                let connectivity = AccountConnectivity::after(account_state.outage);
+                let list_state =
+                    ListState::new(every, account_state.listed_at.is_some(), monotonic);
                 let clock = self.context.clock.clone();
-                let lane = AccountQueue::new(account.max_per_second, vision, roster, clock);
-                self.queues.insert(name.clone(), lane);
+                let queue =
+                    AccountQueue::new(account.max_per_second, connectivity, list_state, clock);
+                self.queues.insert(name.clone(), queue);
             }
         }
         self.by_normalized_id =
@@ -100,20 +101,20 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         watches: Vec<Watch>,
     ) -> Result<(), StoreError> {
         let ids: Vec<AvatarId> = self.watched.keys().cloned().collect();
-        let next_looks = self.context.store.next_polls(ids).await?;
-        let (now, moment) = (self.context.clock.now(), self.context.clock.monotonic());
+        let next_polls = self.context.store.next_polls(ids).await?;
+        let (now, monotonic) = (self.context.clock.now(), self.context.clock.monotonic());
         let mut due_now: BTreeMap<AccountName, Vec<Watch>> = BTreeMap::new();
         for watch in watches {
-            match self.initial_delay(&watch, next_looks.get(&watch.id), now) {
-                Some(wait) if !wait.is_zero() => self.reschedule(watch, moment, Some(wait)),
+            match self.initial_delay(&watch, next_polls.get(&watch.id), now) {
+                Some(wait) if !wait.is_zero() => self.reschedule(watch, monotonic, Some(wait)),
                 Some(_) | None => {
-                    let Some(registration) = self.watched.get(&watch.id) else { continue };
-                    due_now.entry(registration.account.clone()).or_default().push(watch);
+                    let Some(watched_avatar) = self.watched.get(&watch.id) else { continue };
+                    due_now.entry(watched_avatar.account.clone()).or_default().push(watch);
                 }
             }
         }
         for (account, watches) in due_now {
-            self.spread(&account, watches, now, moment);
+            self.spread(&account, watches, now, monotonic);
         }
         self.report();
         Ok(())
@@ -123,13 +124,13 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     fn initial_delay(
         &self,
         watch: &Watch,
-        next_look_at: Option<&Timestamp>,
+        next_poll_at: Option<&Timestamp>,
         now: Timestamp,
     ) -> Option<Duration> {
-        let sight = watch.observed.as_ref().filter(|_| watch.failure.is_none())?;
-        let usual = self.config.intervals.delay(&sight.status, now.since(sight.since))?;
+        let observed = watch.observed.as_ref().filter(|_| watch.failure.is_none())?;
+        let usual = self.config.intervals.delay(&observed.status, now.since(observed.since))?;
         // Whatever the clock says, nobody waits longer than a look apart.
-        Some(next_look_at?.since(now).min(usual))
+        Some(next_poll_at?.since(now).min(usual))
     }
 
     /// Makes so many due one after the other as the budget allows, urgent ones first.
@@ -138,18 +139,18 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         account: &AccountName,
         mut watches: Vec<Watch>,
         now: Timestamp,
-        moment: Monotonic,
+        monotonic: Monotonic,
     ) {
         let Some(account) = self.config.accounts.get(account) else { return };
         let per_second = u64::from(account.max_per_second.get());
         let rank = |watch: &Watch| {
             let usual = Priority::of(watch, now) == Priority::Normal;
-            (usual, watch.observed.as_ref().map(|sight| sight.last_seen_at), watch.id.clone())
+            (usual, watch.observed.as_ref().map(|observed| observed.last_seen_at), watch.id.clone())
         };
         watches.sort_by_cached_key(rank);
         for (number, watch) in (0u64..).zip(watches) {
             let wait = Duration::from_secs(number / per_second);
-            self.reschedule(watch, moment, Some(wait));
+            self.reschedule(watch, monotonic, Some(wait));
         }
     }
 
@@ -160,15 +161,15 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// When the store cannot be read; then the old plan stays as it is.
     pub(in crate::daemon) async fn apply_config(
         &mut self,
-        plan: Arc<RuntimeConfig<S, N>>,
+        config: Arc<RuntimeConfig<S, N>>,
     ) -> Result<(), StoreError> {
-        let StartupState { memories, registered, unknown } = self.load_state(&plan).await?;
-        let asked_by = std::mem::replace(&mut self.config, plan);
-        let (now, moment) = (self.context.clock.now(), self.context.clock.monotonic());
+        let StartupState { account_states, watched, unknown } = self.load_state(&config).await?;
+        let asked_by = std::mem::replace(&mut self.config, config);
+        let (now, monotonic) = (self.context.clock.now(), self.context.clock.monotonic());
         let ready: HashSet<AvatarId> =
             self.queues.values_mut().flat_map(AccountQueue::take_all).collect();
         let before: HashMap<AvatarId, Arc<WatchedAvatar>> = std::mem::take(&mut self.watched);
-        self.create_queues(memories, registered);
+        self.create_queues(account_states, watched);
         self.unwatch(&asked_by);
         for id in before.keys() {
             let kept = self.watched.contains_key(id) || self.pending_writes.contains_key(id);
@@ -184,18 +185,18 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 != self.watched.get(&id).map(|new| &new.account);
             let wait = match &watch.observed {
                 _ if ready.contains(&id) || moved => Some(Duration::ZERO),
-                Some(sight) if well => {
-                    self.config.intervals.delay(&sight.status, now.since(sight.since))
+                Some(observed) if well => {
+                    self.config.intervals.delay(&observed.status, now.since(observed.since))
                 }
                 Some(_) | None => Some(Duration::ZERO),
             };
             match wait {
-                Some(wait) => self.schedule.expedite(&id, moment, wait),
+                Some(wait) => self.schedule.expedite(&id, monotonic, wait),
                 None => self.schedule.remove(&id),
             }
         }
         for watch in unknown {
-            self.reschedule(watch, moment, Some(Duration::ZERO));
+            self.reschedule(watch, monotonic, Some(Duration::ZERO));
         }
         self.report();
         Ok(())
@@ -204,17 +205,17 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Lets no answer count that was asked for with a key that is no longer its account's, or of
     /// an avatar that has another account by now.
     fn unwatch(&self, asked_by: &RuntimeConfig<S, N>) {
-        for errand in self.tasks.values() {
-            let Some(name) = &errand.account else { continue };
+        for task_info in self.tasks.values() {
+            let Some(name) = &task_info.account else { continue };
             let (old, new) = (asked_by.accounts.get(name), self.config.accounts.get(name));
             let same_key = match (old, new) {
                 (Some(old), Some(new)) => Arc::ptr_eq(&old.source, &new.source),
                 (Some(_) | None, _) => false,
             };
-            let registration = errand.avatar.as_ref().and_then(|id| self.watched.get(id));
-            let same_account = registration.is_none_or(|it| it.account == *name);
+            let watched_avatar = task_info.avatar.as_ref().and_then(|id| self.watched.get(id));
+            let same_account = watched_avatar.is_none_or(|it| it.account == *name);
             if !same_key || !same_account {
-                errand.stale.store(true, Ordering::Relaxed);
+                task_info.stale.store(true, Ordering::Relaxed);
             }
         }
     }

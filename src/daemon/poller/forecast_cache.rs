@@ -25,12 +25,12 @@ impl ForecastCache {
 
     /// Takes up one more training.
     pub fn add(&mut self, training: &Training) {
-        let Some(lesson) = training.sample() else { return };
-        let lessons = self.samples.entry(training.model.clone()).or_default();
-        if lessons.len() >= SAMPLES_MAX {
-            lessons.remove(0);
+        let Some(sample) = training.sample() else { return };
+        let samples = self.samples.entry(training.model.clone()).or_default();
+        if samples.len() >= SAMPLES_MAX {
+            samples.remove(0);
         }
-        lessons.push(lesson);
+        samples.push(sample);
         self.forecasts.remove(&training.model);
     }
 
@@ -38,18 +38,18 @@ impl ForecastCache {
     pub fn forecast(
         &mut self,
         model: Option<&String>,
-        pace: TrainingInterval,
+        interval: TrainingInterval,
     ) -> Option<Arc<Forecast>> {
-        if !pace.adaptive {
+        if !interval.adaptive {
             return None;
         }
-        if self.interval != Some(pace) {
+        if self.interval != Some(interval) {
             self.forecasts.clear();
-            self.interval = Some(pace);
+            self.interval = Some(interval);
         }
         let model = model.cloned();
-        let lessons = self.samples.get(&model)?;
-        let learn = || Forecast::from_samples(lessons, pace).map(Arc::new);
+        let samples = self.samples.get(&model)?;
+        let learn = || Forecast::from_samples(samples, interval).map(Arc::new);
         self.forecasts.entry(model).or_insert_with(learn).clone()
     }
 }

@@ -37,24 +37,24 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 
     /// Sends a hinted avatar on its way, whatever it is due for besides.
     pub(in crate::daemon) fn follow_hint(&mut self, id: AvatarId, now: Monotonic) {
-        let Some(registration) = self.watched.get(&id) else { return };
+        let Some(watched_avatar) = self.watched.get(&id) else { return };
         if !self.idle.contains_key(&id) || self.pending_writes.contains_key(&id) {
             return;
         }
-        if let Some(lane) = self.queues.get_mut(&registration.account) {
-            lane.hint(id, now);
+        if let Some(queue) = self.queues.get_mut(&watched_avatar.account) {
+            queue.hint(id, now);
         }
     }
 
     /// Those that were denied with the key look again at once when it works again.
     pub(in crate::daemon) fn expedite_denied(&mut self, account: &AccountName, now: Monotonic) {
         let denied = |watch: &&Watch| {
-            let trouble = watch.failure.as_ref();
-            trouble.is_some_and(|trouble| trouble.kind == FailureKind::Denied)
+            let failure = watch.failure.as_ref();
+            failure.is_some_and(|failure| failure.kind == FailureKind::Denied)
         };
         for watch in self.idle.values().filter(denied) {
-            let registration = self.watched.get(&watch.id);
-            if registration.is_some_and(|registration| registration.account == *account) {
+            let watched_avatar = self.watched.get(&watch.id);
+            if watched_avatar.is_some_and(|watched_avatar| watched_avatar.account == *account) {
                 self.schedule.expedite(&watch.id, now, Duration::ZERO);
             }
         }

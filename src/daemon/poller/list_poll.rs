@@ -39,11 +39,11 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         asked_at: Monotonic,
     ) -> Result<(), StoreError> {
         let now = self.context.clock.monotonic();
-        let Some(lane) = self.queues.get_mut(account) else { return Ok(()) };
-        lane.list.end(now);
+        let Some(queue) = self.queues.get_mut(account) else { return Ok(()) };
+        queue.list.end(now);
         let whole = matches!(listing, ListObservation::Listed { .. });
         self.context.metrics.record_list(account, whole, now.since(asked_at));
-        let waiting = lane.take_for_list();
+        let waiting = queue.take_for_list();
         match listing {
             ListObservation::Failed(seen) => {
                 self.record_signal(account, &PollSignal::from(&seen));
@@ -63,11 +63,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                     &PollSignal { signal: ApiSignal::Success, outage: None },
                 );
                 self.log_unusable(account, unusable);
-                let extent = self.measure(account, &avatars, page);
+                let completeness = self.measure(account, &avatars, page);
                 let (unknown, seen) = self.process_list(account, avatars, asked_at);
                 let unseen = waiting.iter().filter(|id| !seen.contains(*id));
                 unseen.for_each(|id| self.poll_singly(id, Priority::Normal));
-                self.discover(account, Discovered { unknown, unclear }, &extent, asked_at).await
+                self.discover(account, Discovered { unknown, unclear }, &completeness, asked_at)
+                    .await
             }
         }
     }
@@ -80,8 +81,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         waiting: HashSet<AvatarId>,
         now: Monotonic,
     ) {
-        let Some(lane) = self.queues.get_mut(account) else { return };
-        let wait = lane.list.suspend(
+        let Some(queue) = self.queues.get_mut(account) else { return };
+        let wait = queue.list.suspend(
             now,
             &self.config.breaker_backoff.denied,
             self.context.rng.next_bits(),
@@ -93,23 +94,23 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     }
 
     fn log_unusable(&mut self, account: &AccountName, unusable: usize) {
-        let Some(lane) = self.queues.get_mut(account) else { return };
-        if lane.list.note_unusable(unusable) && unusable > 0 {
+        let Some(queue) = self.queues.get_mut(account) else { return };
+        if queue.list.note_unusable(unusable) && unusable > 0 {
             warn!(account = %account, "in the list of account `{account}` are elements that cannot \
                 be read: {unusable}; registered avatars among them are looked at singly");
         }
     }
 
     /// Makes an avatar that is idle ready for a look of its own.
-    fn poll_singly(&mut self, id: &AvatarId, urgency: Priority) {
+    fn poll_singly(&mut self, id: &AvatarId, priority: Priority) {
         if !self.idle.contains_key(id) || self.pending_writes.contains_key(id) {
             return;
         }
-        let Some(registration) = self.watched.get(id) else { return };
+        let Some(watched_avatar) = self.watched.get(id) else { return };
         let now = self.context.clock.monotonic();
-        if let Some(lane) = self.queues.get_mut(&registration.account) {
+        if let Some(queue) = self.queues.get_mut(&watched_avatar.account) {
             self.schedule.remove(id);
-            lane.ready(id.clone(), urgency, now);
+            queue.ready(id.clone(), priority, now);
         }
     }
 
@@ -127,17 +128,17 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             ours.map(|(id, _)| id).filter(|id| !listed.contains(&normalized_id(id))).cloned();
         let absent: HashSet<AvatarId> = absent.collect();
         let now = self.context.clock.monotonic();
-        let Some(lane) = self.queues.get_mut(account) else { return Completeness::Complete };
+        let Some(queue) = self.queues.get_mut(account) else { return Completeness::Complete };
         if self.config.strategy == Strategy::List && !absent.is_empty() {
             // They do not wait for a list, so that nobody may ask for one by which they came back.
-            lane.list.expedite(now.plus(RELIST));
+            queue.list.expedite(now.plus(RELIST));
         }
-        let extent = lane.list.record(avatars.len(), page, absent);
-        if let Some(doubt) = lane.list.doubt(&extent) {
+        let completeness = queue.list.record(avatars.len(), page, absent);
+        if let Some(doubt) = queue.list.doubt(&completeness) {
             warn!(account = %account, "the list of account `{account}` is taken for one page of a \
                 longer one, since {doubt}: whoever is not in it is looked at singly");
         }
-        extent
+        completeness
     }
 
     /// Takes every registered avatar that the list shows as it is known for looked at, and has a
@@ -177,7 +178,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Whether a list shows no news of an avatar.
     fn is_unchanged(&self, id: &AvatarId, watch: &Watch, avatar: &Avatar) -> bool {
         let assumed = self.watched.get(id).and_then(|it| it.assume.as_ref());
-        let known = watch.observed.as_ref().map(|sight| &sight.status).or(assumed);
+        let known = watch.observed.as_ref().map(|observed| &observed.status).or(assumed);
         known.is_none_or(|known| *known == avatar.status)
     }
 
@@ -186,23 +187,25 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         if self.pending_writes.contains_key(id) {
             return;
         }
-        let (Some(watch), Some(case)) = (self.idle.remove(id), self.poll_input(id)) else { return };
-        self.queues.values_mut().for_each(|lane| lane.remove(id));
-        let case = PollInput { forecast: self.forecast(&watch), ..case };
-        match evaluate(&self.context, &self.config, &case, watch, seen, begin) {
+        let (Some(watch), Some(input)) = (self.idle.remove(id), self.poll_input(id)) else {
+            return;
+        };
+        self.queues.values_mut().for_each(|queue| queue.remove(id));
+        let input = PollInput { forecast: self.forecast(&watch), ..input };
+        match evaluate(&self.context, &self.config, &input, watch, seen, begin) {
             Evaluation::Unchanged(watch, next_poll_in) => {
                 self.reschedule(*watch, begin, next_poll_in)
             }
-            Evaluation::Changed(unwritten) => self.spawn_write(id.clone(), unwritten, begin),
+            Evaluation::Changed(pending) => self.spawn_write(id.clone(), pending, begin),
         }
     }
 
-    fn spawn_write(&mut self, id: AvatarId, unwritten: Box<PendingWrite>, begin: Monotonic) {
+    fn spawn_write(&mut self, id: AvatarId, pending: Box<PendingWrite>, begin: Monotonic) {
         self.schedule.remove(&id);
-        let tools = self.context.clone();
-        let errand = TaskInfo { avatar: Some(id), ..TaskInfo::default() };
-        self.spawn(errand, async move {
-            TaskResult::Polled(Box::new(write(&tools, unwritten, begin).await))
+        let context = self.context.clone();
+        let task_info = TaskInfo { avatar: Some(id), ..TaskInfo::default() };
+        self.spawn(task_info, async move {
+            TaskResult::Polled(Box::new(write(&context, pending, begin).await))
         });
     }
 
@@ -212,20 +215,20 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         &mut self,
         account: &AccountName,
         found: Discovered,
-        extent: &Completeness,
+        completeness: &Completeness,
         asked_at: Monotonic,
     ) -> Result<(), StoreError> {
-        let Some(registration) = self.config.discovered(account) else { return Ok(()) };
-        let Some(lane) = self.queues.get(account) else { return Ok(()) };
-        let known = lane.list.is_known();
-        let is_new = match extent {
+        let Some(watched_avatar) = self.config.discovered(account) else { return Ok(()) };
+        let Some(queue) = self.queues.get(account) else { return Ok(()) };
+        let known = queue.list.is_known();
+        let is_new = match completeness {
             Completeness::Complete => known,
             Completeness::Partial(_) => false,
             // Whether they are new can be told from the next list.
             Completeness::Shrunk(_) => return Ok(()),
         };
-        let first = *extent == Completeness::Complete && !known;
-        let registration = Arc::new(registration);
+        let first = *completeness == Completeness::Complete && !known;
+        let watched_avatar = Arc::new(watched_avatar);
         // Of the first list, those too that it shows nothing of: they are there.
         let unclear = if first { found.unclear } else { Vec::new() };
         let unclear = unclear
@@ -233,8 +236,9 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             .filter(|id| !self.by_normalized_id.contains_key(&normalized_id(id)));
         let unclear: Vec<AvatarId> = unclear.collect();
         let (unknown, unclear) = self.within_bounds(account, found.unknown, unclear, first);
-        let judged = self.evaluate_discovered(unknown, unclear, &registration, is_new, asked_at);
-        let found = match judged.await {
+        let evaluated =
+            self.evaluate_discovered(unknown, unclear, &watched_avatar, is_new, asked_at);
+        let found = match evaluated.await {
             Ok(found) => found,
             Err(failure) if failure.next_step() == Recovery::Retry => {
                 log_write_failed(&self.context, LISTS, &failure);
@@ -243,28 +247,28 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             Err(failure) => return Err(failure),
         };
         if !first {
-            for (id, unwritten) in found {
+            for (id, pending) in found {
                 info!(avatar.id = %id, "avatar `{id}` of account `{account}` is new in its list, \
                     and watched from now on");
-                self.register(&id, &registration);
-                self.spawn_write(id, unwritten, asked_at);
+                self.register(&id, &watched_avatar);
+                self.spawn_write(id, pending, asked_at);
             }
             return Ok(());
         }
         let ids: Vec<AvatarId> = found.keys().cloned().collect();
         let baseline = found.into_values().collect();
         match write_baseline(&self.context, baseline, account, asked_at).await {
-            Ok(looks) => {
+            Ok(polls) => {
                 let count = ids.len();
                 log_write_recovered(&self.context, LISTS);
                 info!(account = %account, "avatars in the first list of account `{account}` that \
                     the config does not name, and that are watched from now on: {count}");
-                ids.iter().for_each(|id| self.register(id, &registration));
-                if let Some(lane) = self.queues.get_mut(account) {
-                    lane.list.know();
+                ids.iter().for_each(|id| self.register(id, &watched_avatar));
+                if let Some(queue) = self.queues.get_mut(account) {
+                    queue.list.know();
                 }
-                for looked in looks {
-                    let PollResult { watch, next_poll_in, .. } = looked;
+                for polled in polls {
+                    let PollResult { watch, next_poll_in, .. } = polled;
                     self.reschedule(watch, asked_at, next_poll_in);
                 }
                 self.report();
@@ -308,12 +312,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         &mut self,
         unknown: Vec<Avatar>,
         unclear: Vec<AvatarId>,
-        registration: &Arc<WatchedAvatar>,
+        watched_avatar: &Arc<WatchedAvatar>,
         is_new: bool,
         asked_at: Monotonic,
     ) -> Result<HashMap<AvatarId, Box<PendingWrite>>, StoreError> {
-        let case = PollInput {
-            registration: Arc::clone(registration),
+        let input = PollInput {
+            watched_avatar: Arc::clone(watched_avatar),
             is_new,
             discovered: true,
             account_ok_at: None,
@@ -325,25 +329,25 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let mut found = HashMap::new();
         for watch in self.context.store.watches(ids).await? {
             let id = watch.id.clone();
-            let unwritten = match shown.remove(&id).filter(|_| watch.observed.is_none()) {
-                None => enroll(&self.context, &self.config, &case, watch),
+            let pending = match shown.remove(&id).filter(|_| watch.observed.is_none()) {
+                None => enroll(&self.context, &self.config, &input, watch),
                 Some(avatar) => {
                     let seen = Observation::Seen(Box::new(avatar));
-                    match evaluate(&self.context, &self.config, &case, watch, seen, asked_at) {
-                        Evaluation::Changed(unwritten) => unwritten,
+                    match evaluate(&self.context, &self.config, &input, watch, seen, asked_at) {
+                        Evaluation::Changed(pending) => pending,
                         Evaluation::Unchanged(..) => continue,
                     }
                 }
             };
-            found.insert(id, unwritten);
+            found.insert(id, pending);
         }
         Ok(found)
     }
 
-    fn register(&mut self, id: &AvatarId, registration: &Arc<WatchedAvatar>) {
-        self.watched.insert(id.clone(), Arc::clone(registration));
+    fn register(&mut self, id: &AvatarId, watched_avatar: &Arc<WatchedAvatar>) {
+        self.watched.insert(id.clone(), Arc::clone(watched_avatar));
         self.by_normalized_id.insert(normalized_id(id), id.clone());
-        self.discovered.insert(id.clone(), registration.account.clone());
+        self.discovered.insert(id.clone(), watched_avatar.account.clone());
     }
 }
 

@@ -72,9 +72,9 @@ impl ListState {
 
     /// Notes that the API gives no list that can be used, though it may show single avatars: for
     /// one of the growing `waits`, none is asked for. How long that is.
-    pub fn suspend(&mut self, now: Monotonic, waits: &Backoff, roll: RandomBits) -> Duration {
+    pub fn suspend(&mut self, now: Monotonic, waits: &Backoff, random: RandomBits) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        let wait = waits.delay(self.failures, roll);
+        let wait = waits.delay(self.failures, random);
         self.suspended_until = Some(now.plus(wait));
         wait
     }
@@ -126,8 +126,8 @@ impl ListState {
     }
 
     /// Why the list is not trusted to be whole, if that was not said of the one before.
-    pub fn doubt<'a>(&mut self, extent: &'a Completeness) -> Option<&'a str> {
-        let words = match extent {
+    pub fn doubt<'a>(&mut self, completeness: &'a Completeness) -> Option<&'a str> {
+        let words = match completeness {
             Completeness::Complete => None,
             Completeness::Shrunk(words) | Completeness::Partial(words) => Some(words.as_str()),
         };
@@ -160,13 +160,13 @@ mod tests {
     #[test]
     fn it_is_asked_for_when_it_is_due_or_awaited_and_once_at_a_time() {
         let every = Duration::from_secs(300);
-        let mut roster = ListState::new(Some(every), false, START);
-        assert!(roster.wants(START, false));
-        roster.begin();
-        assert!(!roster.wants(START, true));
-        roster.end(START);
-        assert!(!roster.wants(START, false) && roster.wants(START, true));
-        assert_eq!(roster.next_at(), Some(START.plus(every)));
+        let mut list_state = ListState::new(Some(every), false, START);
+        assert!(list_state.wants(START, false));
+        list_state.begin();
+        assert!(!list_state.wants(START, true));
+        list_state.end(START);
+        assert!(!list_state.wants(START, false) && list_state.wants(START, true));
+        assert_eq!(list_state.next_at(), Some(START.plus(every)));
         let mut never = ListState::new(None, false, START);
         assert!(!never.wants(START, false));
         never.end(START);
@@ -175,11 +175,11 @@ mod tests {
 
     #[test]
     fn a_list_that_shrank_or_says_so_is_a_page() {
-        let mut roster = ListState::default();
+        let mut list_state = ListState::default();
         let mut check = |length, page: Option<&str>, whole: bool, worth_saying: bool| {
-            let extent = roster.record(length, page.map(str::to_owned), HashSet::new());
-            assert_eq!(extent == Completeness::Complete, whole, "with {length}");
-            assert_eq!(roster.doubt(&extent).is_some(), worth_saying, "with {length}");
+            let completeness = list_state.record(length, page.map(str::to_owned), HashSet::new());
+            assert_eq!(completeness == Completeness::Complete, whole, "with {length}");
+            assert_eq!(list_state.doubt(&completeness).is_some(), worth_saying, "with {length}");
         };
         check(30, None, true, false);
         check(31, None, true, false);
@@ -192,21 +192,22 @@ mod tests {
 
     #[test]
     fn a_list_that_cannot_be_used_is_left_alone_for_a_wait_that_grows() {
-        let mut roster = ListState::new(Some(Duration::from_secs(10)), false, START);
+        let mut list_state = ListState::new(Some(Duration::from_secs(10)), false, START);
         let (first, most) = (Duration::from_secs(60), Duration::from_secs(3600));
         let waits = Backoff::new(first, most, 2.0, 0.0).unwrap();
-        let shut = |roster: &mut ListState, now| roster.suspend(now, &waits, RandomBits::new(1));
-        assert!(roster.is_open(START));
-        assert_eq!(shut(&mut roster, START), Duration::from_secs(60));
-        assert!(!roster.is_open(START) && !roster.wants(START, true));
+        let shut =
+            |list_state: &mut ListState, now| list_state.suspend(now, &waits, RandomBits::new(1));
+        assert!(list_state.is_open(START));
+        assert_eq!(shut(&mut list_state, START), Duration::from_secs(60));
+        assert!(!list_state.is_open(START) && !list_state.wants(START, true));
         let later = START.plus(Duration::from_secs(60));
-        assert_eq!(roster.next_at(), Some(later));
-        assert!(roster.is_open(later) && roster.wants(later, true));
-        assert_eq!(shut(&mut roster, later), Duration::from_secs(120));
-        roster.record(1, None, HashSet::new());
-        assert!(roster.is_open(later));
-        assert_eq!(shut(&mut roster, later), Duration::from_secs(60), "one that could be used");
-        let waits: Vec<u64> = (0..40).map(|_| shut(&mut roster, later).as_secs()).collect();
+        assert_eq!(list_state.next_at(), Some(later));
+        assert!(list_state.is_open(later) && list_state.wants(later, true));
+        assert_eq!(shut(&mut list_state, later), Duration::from_secs(120));
+        list_state.record(1, None, HashSet::new());
+        assert!(list_state.is_open(later));
+        assert_eq!(shut(&mut list_state, later), Duration::from_secs(60), "one that could be used");
+        let waits: Vec<u64> = (0..40).map(|_| shut(&mut list_state, later).as_secs()).collect();
         assert_eq!(waits.last(), Some(&3600));
     }
 }

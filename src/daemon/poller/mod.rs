@@ -33,11 +33,10 @@ use tracing::{Instrument as _, error_span, warn};
 use crate::daemon::background::liveness::Loop;
 use crate::daemon::background::log_throttle::Key;
 use crate::daemon::background::stats::DaemonStats;
+use crate::daemon::context::DaemonContext;
 use crate::daemon::poller::account_queue::{AccountQueue, NextAction, Priority};
 use crate::daemon::poller::forecast_cache::{ForecastCache, SAMPLES_MAX};
-use crate::daemon::poller::poll::{
-    DaemonContext, PendingWrite, PollInput, poll_avatar, retry_write,
-};
+use crate::daemon::poller::poll::{PendingWrite, PollInput, poll_avatar, retry_write};
 use crate::daemon::poller::schedule::Schedule;
 use crate::daemon::poller::task::{TaskInfo, TaskResult};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
@@ -85,17 +84,17 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// # Errors
     /// When the store cannot be read.
     pub async fn new(
-        tools: DaemonContext<C>,
-        pulse: Arc<DaemonStats>,
-        plan: Arc<RuntimeConfig<S, N>>,
+        context: DaemonContext<C>,
+        stats: Arc<DaemonStats>,
+        config: Arc<RuntimeConfig<S, N>>,
         hints: mpsc::Receiver<AvatarId>,
     ) -> Result<Self, StoreError> {
-        let lessons = tools.store.training_samples(SAMPLES_MAX).await?;
-        let checkpoint_at = tools.clock.monotonic();
+        let samples = context.store.training_samples(SAMPLES_MAX).await?;
+        let checkpoint_at = context.clock.monotonic();
         let mut poller = Self {
-            context: tools,
-            stats: pulse,
-            config: plan,
+            context,
+            stats,
+            config,
             queues: BTreeMap::new(),
             watched: HashMap::new(),
             by_normalized_id: HashMap::new(),
@@ -109,13 +108,13 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             hinted: HashSet::new(),
             hint_schedule: Schedule::default(),
             hints,
-            forecasts: ForecastCache::new(lessons),
+            forecasts: ForecastCache::new(samples),
             checkpoint_at,
             cancel: CancellationToken::new(),
         };
-        let ground = poller.load_state(&Arc::clone(&poller.config)).await?;
-        poller.create_queues(ground.memories, ground.registered);
-        poller.enqueue_initial(ground.unknown).await?;
+        let state = poller.load_state(&Arc::clone(&poller.config)).await?;
+        poller.create_queues(state.account_states, state.watched);
+        poller.enqueue_initial(state.unknown).await?;
         Ok(poller)
     }
 
@@ -125,19 +124,19 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// When the store fails for good.
     pub async fn run(
         mut self,
-        mut plans: watch::Receiver<Arc<RuntimeConfig<S, N>>>,
+        mut configs: watch::Receiver<Arc<RuntimeConfig<S, N>>>,
         stop: Shutdown,
     ) -> Result<(), StoreError> {
-        let looked = self.poll_until_stopped(&mut plans, &stop).await;
+        let polled = self.poll_until_stopped(&mut configs, &stop).await;
         // However it ends, what was observed is written if that can be.
         let drained = self.drain(stop).await;
-        looked.and(drained)
+        polled.and(drained)
     }
 
     /// Looks until told to stop, or until the store fails for good.
     async fn poll_until_stopped(
         &mut self,
-        plans: &mut watch::Receiver<Arc<RuntimeConfig<S, N>>>,
+        configs: &mut watch::Receiver<Arc<RuntimeConfig<S, N>>>,
         stop: &Shutdown,
     ) -> Result<(), StoreError> {
         // When a plan is taken up that could not be at once.
@@ -148,14 +147,14 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             select! {
                 biased;
                 () = stop.graceful.cancelled() => return Ok(()),
-                Ok(()) = plans.changed() => adopt_at = Some(clock.monotonic()),
+                Ok(()) = configs.changed() => adopt_at = Some(clock.monotonic()),
                 Some(done) = self.in_flight.join_next_with_id() => self.on_task_done(done).await?,
                 Some(id) = self.hints.recv() => self.on_hint(&id),
                 () = clock.sleep_until(adopt_at.map_or(wake_at, |at| wake_at.min(at))) => {}
             }
             if adopt_at.is_some_and(|at| at <= clock.monotonic()) {
-                let plan = Arc::clone(&plans.borrow_and_update());
-                adopt_at = self.try_apply_config(plan).await?;
+                let config = Arc::clone(&configs.borrow_and_update());
+                adopt_at = self.try_apply_config(config).await?;
             }
             while let Some(done) = self.in_flight.try_join_next_with_id() {
                 self.tick();
@@ -168,9 +167,9 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Follows a new plan; when to try again, if the store cannot be read just now.
     async fn try_apply_config(
         &mut self,
-        plan: Arc<RuntimeConfig<S, N>>,
+        config: Arc<RuntimeConfig<S, N>>,
     ) -> Result<Option<Monotonic>, StoreError> {
-        let adopted = self.apply_config(plan).await;
+        let adopted = self.apply_config(config).await;
         let (throttle, now) = (&self.context.throttle, self.context.clock.monotonic());
         match adopted {
             Err(failure) if failure.next_step() == Recovery::Retry => {
@@ -205,11 +204,11 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.report_accounts();
         let accounts: Vec<AccountName> = self.queues.keys().cloned().collect();
         for name in accounts {
-            let lane_at = self.launch_queue(&name, now);
-            wake_at = earliest(wake_at, lane_at);
+            let queue_at = self.launch_queue(&name, now);
+            wake_at = earliest(wake_at, queue_at);
         }
-        let glance_at = now.plus(WAKE_EVERY);
-        wake_at.map_or(glance_at, |wake_at| wake_at.min(glance_at))
+        let idle_wake_at = now.plus(WAKE_EVERY);
+        wake_at.map_or(idle_wake_at, |wake_at| wake_at.min(idle_wake_at))
     }
 
     /// Notes that the loop goes on; the moment.
@@ -221,51 +220,52 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 
     /// Sends what is due on its way: to be written, to be looked at, or to be listed.
     pub(super) fn enqueue(&mut self, id: AvatarId, now: Monotonic) {
-        if let Some(unwritten) = self.pending_writes.remove(&id) {
+        if let Some(pending) = self.pending_writes.remove(&id) {
             self.idle.remove(&id);
-            self.spawn_retry_write(id, unwritten);
+            self.spawn_retry_write(id, pending);
             return;
         }
         let Some(watch) = self.idle.get(&id) else { return };
-        let Some(registration) = self.watched.get(&id) else { return };
-        let Some(lane) = self.queues.get_mut(&registration.account) else { return };
-        let singly = watch.streak.polls > 0 || lane.list.is_absent(&id) || !lane.list.is_open(now);
+        let Some(watched_avatar) = self.watched.get(&id) else { return };
+        let Some(queue) = self.queues.get_mut(&watched_avatar.account) else { return };
+        let singly =
+            watch.streak.polls > 0 || queue.list.is_absent(&id) || !queue.list.is_open(now);
         if self.config.strategy == Strategy::List && !singly {
-            lane.ready_for_list(id);
+            queue.ready_for_list(id);
         } else {
-            lane.ready(id, Priority::of(watch, self.context.clock.now()), now);
+            queue.ready(id, Priority::of(watch, self.context.clock.now()), now);
         }
     }
 
     fn launch_queue(&mut self, name: &AccountName, now: Monotonic) -> Option<Monotonic> {
         loop {
             let account = self.config.accounts.get(name)?;
-            let lane = self.queues.get_mut(name)?;
-            let judge_at = lane.connectivity.evaluate_at(account.unavailable_after);
+            let queue = self.queues.get_mut(name)?;
+            let evaluate_at = queue.connectivity.evaluate_at(account.unavailable_after);
             let source = Arc::clone(&account.source);
-            lane.charge_reconnects(source.reconnects());
-            match lane.next_action(now, account.max_concurrency) {
-                NextAction::Wait(until) => return earliest(until, judge_at),
+            queue.charge_reconnects(source.reconnects());
+            match queue.next_action(now, account.max_concurrency) {
+                NextAction::Wait(until) => return earliest(until, evaluate_at),
                 NextAction::List => {
                     let clock = self.context.clock.clone();
                     let request = self.context.requests.next();
                     let span = error_span!("list", account = %name, request.id = request);
                     let account = Some(name.clone());
-                    let errand = TaskInfo { account, span, ..TaskInfo::default() };
-                    let cut = self.cancel.clone();
-                    self.spawn(errand, async move {
+                    let task_info = TaskInfo { account, span, ..TaskInfo::default() };
+                    let cancel = self.cancel.clone();
+                    self.spawn(task_info, async move {
                         let asked_at = clock.monotonic();
                         select! {
                             biased;
                             listing = source.list(clock.now()) => {
                                 TaskResult::Listed(listing, asked_at)
                             }
-                            () = cut.cancelled() => TaskResult::Cancelled,
+                            () = cancel.cancelled() => TaskResult::Cancelled,
                         }
                     });
                 }
                 NextAction::Poll(id) => {
-                    let (Some(watch), Some(case)) = (self.idle.remove(&id), self.poll_input(&id))
+                    let (Some(watch), Some(input)) = (self.idle.remove(&id), self.poll_input(&id))
                     else {
                         // Who is ready is idle, so this cannot be; a lane must not count it.
                         self.release(name);
@@ -274,49 +274,49 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                     self.hinted.remove(&id);
                     self.hint_schedule.remove(&id);
                     self.asked_at.insert(id.clone(), now);
-                    let (tools, plan) = (self.context.clone(), Arc::clone(&self.config));
-                    let case = PollInput { forecast: self.forecast(&watch), ..case };
+                    let (context, config) = (self.context.clone(), Arc::clone(&self.config));
+                    let input = PollInput { forecast: self.forecast(&watch), ..input };
                     let stale = Arc::<AtomicBool>::default();
-                    let (known, cut) = (Arc::clone(&stale), self.cancel.clone());
-                    let task = poll_avatar(tools, plan, source, case, watch, known, cut);
+                    let (known, cancel) = (Arc::clone(&stale), self.cancel.clone());
+                    let task = poll_avatar(context, config, source, input, watch, known, cancel);
                     let request = self.context.requests.next();
                     let span = error_span!(
                         "poll", avatar.id = %id, account = %name, request.id = request
                     );
                     let account = Some(name.clone());
-                    let errand = TaskInfo { avatar: Some(id), account, stale, span };
-                    self.spawn(errand, async { TaskResult::Polled(Box::new(task.await)) });
+                    let task_info = TaskInfo { avatar: Some(id), account, stale, span };
+                    self.spawn(task_info, async { TaskResult::Polled(Box::new(task.await)) });
                 }
             }
         }
     }
 
-    fn spawn_retry_write(&mut self, id: AvatarId, unwritten: Box<PendingWrite>) {
-        let span = unwritten.span.clone();
-        let task = retry_write(self.context.clone(), unwritten);
-        let errand = TaskInfo { avatar: Some(id), span, ..TaskInfo::default() };
-        self.spawn(errand, async { TaskResult::Polled(Box::new(task.await)) });
+    fn spawn_retry_write(&mut self, id: AvatarId, pending: Box<PendingWrite>) {
+        let span = pending.span.clone();
+        let task = retry_write(self.context.clone(), pending);
+        let task_info = TaskInfo { avatar: Some(id), span, ..TaskInfo::default() };
+        self.spawn(task_info, async { TaskResult::Polled(Box::new(task.await)) });
     }
 
     /// Sends a task on its errand.
     pub(super) fn spawn(
         &mut self,
-        errand: TaskInfo,
+        task_info: TaskInfo,
         task: impl Future<Output = TaskResult> + Send + 'static,
     ) {
-        let handle = self.in_flight.spawn(task.instrument(errand.span.clone()));
-        self.tasks.insert(handle.id(), errand);
+        let handle = self.in_flight.spawn(task.instrument(task_info.span.clone()));
+        self.tasks.insert(handle.id(), task_info);
     }
 
     /// What a look at that avatar needs to know; `None` when it is not registered.
     pub(super) fn poll_input(&self, id: &AvatarId) -> Option<PollInput> {
-        let registration = Arc::clone(self.watched.get(id)?);
-        let lane = self.queues.get(&registration.account)?;
+        let watched_avatar = Arc::clone(self.watched.get(id)?);
+        let queue = self.queues.get(&watched_avatar.account)?;
         Some(PollInput {
-            registration,
+            watched_avatar,
             is_new: false,
             discovered: false,
-            account_ok_at: lane.connectivity.answered_at(),
+            account_ok_at: queue.connectivity.answered_at(),
             forecast: None,
         })
     }
@@ -333,22 +333,22 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.stats.accounts.set(self.queues.len());
         self.stats
             .accounts_unavailable
-            .set(self.queues.values().filter(|lane| lane.connectivity.is_reported()).count());
+            .set(self.queues.values().filter(|queue| queue.connectivity.is_reported()).count());
     }
 
     fn report_accounts(&self) {
         let count = |test: fn(&AccountConnectivity) -> bool| {
-            self.queues.values().filter(|lane| test(&lane.connectivity)).count()
+            self.queues.values().filter(|queue| test(&queue.connectivity)).count()
         };
         self.stats.accounts_failing.set(count(AccountConnectivity::is_failing));
-        self.stats
-            .accounts_ok
-            .set(count(|vision| vision.answered_at().is_some() && !vision.is_failing()));
+        self.stats.accounts_ok.set(count(|connectivity| {
+            connectivity.answered_at().is_some() && !connectivity.is_failing()
+        }));
     }
 }
 
 fn is_training(watch: &Watch) -> bool {
-    watch.observed.as_ref().is_some_and(|sight| sight.status == Status::Training)
+    watch.observed.as_ref().is_some_and(|observed| observed.status == Status::Training)
 }
 
 fn earliest(one: Option<Monotonic>, other: Option<Monotonic>) -> Option<Monotonic> {

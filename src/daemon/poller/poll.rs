@@ -11,12 +11,10 @@ use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug, info, warn};
 
-use crate::daemon::background::log_throttle::{Key, LogThrottle, Resolution};
+use crate::daemon::background::log_throttle::{Key, Resolution};
+use crate::daemon::context::DaemonContext;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
-use crate::daemon::request_id::RequestIds;
-use crate::daemon::rng::Rng;
 use crate::daemon::runtime_config::{RuntimeConfig, WatchedAvatar};
-use crate::daemon::wakeup::Wakeup;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::Training;
@@ -30,40 +28,16 @@ use crate::domain::polling::watch::{Decision, Origin, Policy, Watch};
 use crate::domain::random::RandomBits;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
-use crate::runtime::event_bus::{EventBus, LiveEvent};
-use crate::runtime::last_seen::{LastPoll, LastSeen};
-use crate::runtime::metrics::Metrics;
+use crate::runtime::event_bus::LiveEvent;
+use crate::runtime::last_seen::LastPoll;
 use crate::store::error::StoreError;
-use crate::store::handle::{ObservationCommit, Store};
-
-/// What a look works with besides the plan; clones share everything.
-#[derive(Clone, Debug)]
-pub struct DaemonContext<C> {
-    /// Where what changed is written.
-    pub store: Store,
-    /// The time.
-    pub clock: C,
-    /// Chance.
-    pub rng: Rng,
-    /// Rung when there is something to deliver.
-    pub wakeup: Wakeup,
-    /// Told what happened.
-    pub events: EventBus,
-    /// What was seen last.
-    pub last_seen: LastSeen,
-    /// Counts.
-    pub metrics: Metrics,
-    /// Which troubles the log has said.
-    pub throttle: LogThrottle,
-    /// Names for requests.
-    pub requests: RequestIds,
-}
+use crate::store::handle::ObservationCommit;
 
 /// What a look needs to know besides the plan and the watch.
 #[derive(Clone, Debug)]
 pub struct PollInput {
     /// How the avatar is registered.
-    pub registration: Arc<WatchedAvatar>,
+    pub watched_avatar: Arc<WatchedAvatar>,
     /// Whether a whole list lacked it until now.
     pub is_new: bool,
     /// Whether a list showed it, and this is the first that is written of it.
@@ -117,102 +91,102 @@ pub enum Evaluation {
 /// meanwhile: then it was asked with what is no longer the avatar's account or key. An order on
 /// `cut` ends the asking, and never the writing of what was seen.
 pub async fn poll_avatar<S, N, C>(
-    tools: DaemonContext<C>,
-    plan: Arc<RuntimeConfig<S, N>>,
+    context: DaemonContext<C>,
+    config: Arc<RuntimeConfig<S, N>>,
     source: Arc<S>,
-    case: PollInput,
+    input: PollInput,
     watch: Watch,
     stale: Arc<AtomicBool>,
-    cut: CancellationToken,
+    cancel: CancellationToken,
 ) -> PollResult
 where
     S: AvatarSource,
     N: Notifier,
     C: Clock,
 {
-    let asked_at = tools.clock.monotonic();
+    let asked_at = context.clock.monotonic();
     let seen = select! {
         biased;
-        seen = source.poll(&watch.id, tools.clock.now()) => seen,
-        () = cut.cancelled() => return PollResult::unchanged(watch, asked_at, Some(Duration::ZERO)),
+        seen = source.poll(&watch.id, context.clock.now()) => seen,
+        () = cancel.cancelled() => return PollResult::unchanged(watch, asked_at, Some(Duration::ZERO)),
     };
-    let took = tools.clock.monotonic().since(asked_at);
-    tools.metrics.record_poll(&case.registration.account, &seen, took);
+    let elapsed = context.clock.monotonic().since(asked_at);
+    context.metrics.record_poll(&input.watched_avatar.account, &seen, elapsed);
     if stale.load(Ordering::Relaxed) {
         return PollResult::unchanged(watch, asked_at, Some(Duration::ZERO));
     }
-    let glimpse = Some(PollSignal::of(&seen, &watch));
-    let looked = match evaluate(&tools, &plan, &case, watch, seen, asked_at) {
+    let poll_signal = Some(PollSignal::of(&seen, &watch));
+    let polled = match evaluate(&context, &config, &input, watch, seen, asked_at) {
         Evaluation::Unchanged(watch, next_poll_in) => {
             PollResult::unchanged(*watch, asked_at, next_poll_in)
         }
-        Evaluation::Changed(unwritten) => write(&tools, unwritten, asked_at).await,
+        Evaluation::Changed(pending) => write(&context, pending, asked_at).await,
     };
-    PollResult { signal: glimpse, ..looked }
+    PollResult { signal: poll_signal, ..polled }
 }
 
 /// What `seen`, observed just now and asked for at `asked_at`, means for the avatar of `watch`.
 pub fn evaluate<S, N: Notifier, C: Clock>(
-    tools: &DaemonContext<C>,
-    plan: &RuntimeConfig<S, N>,
-    case: &PollInput,
+    context: &DaemonContext<C>,
+    config: &RuntimeConfig<S, N>,
+    input: &PollInput,
     watch: Watch,
     seen: Observation,
     asked_at: Monotonic,
 ) -> Evaluation {
-    let now = tools.clock.now();
+    let now = context.clock.now();
     // By the steady clock, since the wall's may have been set meanwhile.
-    let asked_at = now.minus(tools.clock.monotonic().since(asked_at));
-    let roll = tools.rng.next_bits();
+    let asked_at = now.minus(context.clock.monotonic().since(asked_at));
+    let random = context.rng.next_bits();
     log_observation(&watch, &seen);
     if let Observation::Seen(avatar) = &seen {
         let thumbnail = avatar.thumbnail_url.clone();
-        tools.last_seen.record(&watch.id, LastPoll { seen_at: asked_at, thumbnail });
+        context.last_seen.record(&watch.id, LastPoll { seen_at: asked_at, thumbnail });
     }
     let reason = seen.reason().map(str::to_owned);
     let before = watch.clone();
-    let decision = watch.observe(seen, now, &policy(plan, case, asked_at), roll);
-    if !decision.changed && !case.discovered {
+    let decision = watch.observe(seen, now, &policy(config, input, asked_at), random);
+    if !decision.changed && !input.discovered {
         let Decision { watch, next_poll_in, .. } = decision;
-        log_reachability(tools, &before, &watch, reason.as_deref());
+        log_reachability(context, &before, &watch, reason.as_deref());
         return Evaluation::Unchanged(Box::new(watch), next_poll_in);
     }
-    let change = change(plan, case, &decision, now, roll);
+    let change = change(config, input, &decision, now, random);
     Evaluation::Changed(Box::new(PendingWrite { before, decision, change, span: Span::current() }))
 }
 
 /// Writes what was observed before; the same, to the byte, however often it is tried. What was
 /// not written in its time makes the avatar due once it is: time has passed.
 pub async fn retry_write<C: Clock>(
-    tools: DaemonContext<C>,
-    unwritten: Box<PendingWrite>,
+    context: DaemonContext<C>,
+    pending: Box<PendingWrite>,
 ) -> PollResult {
-    let asked_at = tools.clock.monotonic();
-    let looked = write(&tools, unwritten, asked_at).await;
-    let next_poll_in = if looked.changed { Some(Duration::ZERO) } else { looked.next_poll_in };
-    PollResult { next_poll_in, ..looked }
+    let asked_at = context.clock.monotonic();
+    let polled = write(&context, pending, asked_at).await;
+    let next_poll_in = if polled.changed { Some(Duration::ZERO) } else { polled.next_poll_in };
+    PollResult { next_poll_in, ..polled }
 }
 
 /// Writes what was observed.
 pub async fn write<C: Clock>(
-    tools: &DaemonContext<C>,
-    unwritten: Box<PendingWrite>,
+    context: &DaemonContext<C>,
+    pending: Box<PendingWrite>,
     asked_at: Monotonic,
 ) -> PollResult {
-    match tools.store.commit(unwritten.change.clone()).await {
+    match context.store.commit(pending.change.clone()).await {
         Ok(()) => {
-            let PendingWrite { before, decision, change, .. } = *unwritten;
-            log_change(tools, &before, &decision);
-            log_write_recovered(tools, CHANGES);
-            publish(tools, &decision, &change);
+            let PendingWrite { before, decision, change, .. } = *pending;
+            log_change(context, &before, &decision);
+            log_write_recovered(context, CHANGES);
+            publish(context, &decision, &change);
             let Decision { watch, training, next_poll_in, .. } = decision;
-            let looked = PollResult::unchanged(watch, asked_at, next_poll_in);
-            PollResult { changed: true, training, ..looked }
+            let polled = PollResult::unchanged(watch, asked_at, next_poll_in);
+            PollResult { changed: true, training, ..polled }
         }
         Err(failure) => {
-            let watch = unwritten.before.clone();
-            let looked = PollResult::unchanged(watch, asked_at, Some(WRITE_RETRY_DELAY));
-            PollResult { pending_write: Some((unwritten, failure)), ..looked }
+            let watch = pending.before.clone();
+            let polled = PollResult::unchanged(watch, asked_at, Some(WRITE_RETRY_DELAY));
+            PollResult { pending_write: Some((pending, failure)), ..polled }
         }
     }
 }
@@ -222,23 +196,23 @@ pub async fn write<C: Clock>(
 /// # Errors
 /// When they could not be written.
 pub async fn write_baseline<C: Clock>(
-    tools: &DaemonContext<C>,
+    context: &DaemonContext<C>,
     found: Vec<Box<PendingWrite>>,
     account: &AccountName,
     asked_at: Monotonic,
 ) -> Result<Vec<PollResult>, StoreError> {
-    let changes = found.iter().map(|unwritten| unwritten.change.clone()).collect();
-    tools.store.commit_first_list(changes, account.clone(), tools.clock.now()).await?;
+    let changes = found.iter().map(|pending| pending.change.clone()).collect();
+    context.store.commit_first_list(changes, account.clone(), context.clock.now()).await?;
     // A baseline is no news, but it may be in a status that operators have to hear of.
     if found.iter().any(|it| it.change.events.iter().any(|it| !it.deliveries.is_empty())) {
-        tools.wakeup.notify();
+        context.wakeup.notify();
     }
-    let looked = |unwritten: Box<PendingWrite>| {
-        log_change(tools, &unwritten.before, &unwritten.decision);
-        let Decision { watch, next_poll_in, .. } = unwritten.decision;
+    let polled = |pending: Box<PendingWrite>| {
+        log_change(context, &pending.before, &pending.decision);
+        let Decision { watch, next_poll_in, .. } = pending.decision;
         PollResult::unchanged(watch, asked_at, next_poll_in)
     };
-    Ok(found.into_iter().map(looked).collect())
+    Ok(found.into_iter().map(polled).collect())
 }
 
 impl PollResult {
@@ -257,9 +231,9 @@ impl PollResult {
 
 /// Takes an avatar up that a list showed, as it is known from before: nothing is observed yet.
 pub fn enroll<S, N: Notifier, C: Clock>(
-    tools: &DaemonContext<C>,
-    plan: &RuntimeConfig<S, N>,
-    case: &PollInput,
+    context: &DaemonContext<C>,
+    config: &RuntimeConfig<S, N>,
+    input: &PollInput,
     watch: Watch,
 ) -> Box<PendingWrite> {
     let decision = Decision {
@@ -270,69 +244,71 @@ pub fn enroll<S, N: Notifier, C: Clock>(
         changed: true,
         next_poll_in: Some(Duration::ZERO),
     };
-    let change = change(plan, case, &decision, tools.clock.now(), tools.rng.next_bits());
+    let change = change(config, input, &decision, context.clock.now(), context.rng.next_bits());
     Box::new(PendingWrite { before: watch, decision, change, span: Span::current() })
 }
 
 fn policy<'a, S, N>(
-    plan: &'a RuntimeConfig<S, N>,
-    case: &'a PollInput,
+    config: &'a RuntimeConfig<S, N>,
+    input: &'a PollInput,
     asked_at: Timestamp,
 ) -> Policy<'a> {
-    let registration = &case.registration;
+    let watched_avatar = &input.watched_avatar;
     Policy {
-        intervals: &plan.intervals,
+        intervals: &config.intervals,
         asked_at,
-        infer_unseen_training: plan.infer_unseen_training,
-        origin: match &registration.assume {
+        infer_unseen_training: config.infer_unseen_training,
+        origin: match &watched_avatar.assume {
             Some(assumed) => Origin::Assumed(assumed),
-            None if case.is_new => Origin::New,
+            None if input.is_new => Origin::New,
             None => Origin::Unknown,
         },
-        label: registration.label.as_deref(),
-        account: &registration.account,
-        location: registration.location.as_deref(),
-        overdue_after: registration.overdue_after,
-        account_ok_at: case.account_ok_at,
-        forecast: case.forecast.as_deref(),
+        label: watched_avatar.label.as_deref(),
+        account: &watched_avatar.account,
+        location: watched_avatar.location.as_deref(),
+        overdue_after: watched_avatar.overdue_after,
+        account_ok_at: input.account_ok_at,
+        forecast: input.forecast.as_deref(),
     }
 }
 
 fn change<S, N: Notifier>(
-    plan: &RuntimeConfig<S, N>,
-    case: &PollInput,
+    config: &RuntimeConfig<S, N>,
+    input: &PollInput,
     decision: &Decision,
     now: Timestamp,
-    roll: RandomBits,
+    random: RandomBits,
 ) -> ObservationCommit {
-    let registration = &case.registration;
-    let announcements = (0u64..).zip(&decision.events).map(|(number, event)| {
-        let roll = roll.derive(EVENT_BITS + number);
-        plan.new_event(event.clone(), Some(registration), now, roll)
+    let watched_avatar = &input.watched_avatar;
+    let new_events = (0u64..).zip(&decision.events).map(|(number, event)| {
+        let random = random.derive(EVENT_BITS + number);
+        config.new_event(event.clone(), Some(watched_avatar), now, random)
     });
     ObservationCommit {
         watch: decision.watch.clone(),
         transition: decision.transition.clone(),
         training: decision.training.clone(),
-        events: announcements.collect(),
-        discovered: case.discovered.then(|| registration.account.clone()),
+        events: new_events.collect(),
+        discovered: input.discovered.then(|| watched_avatar.account.clone()),
         now,
     }
 }
 
-fn publish<C>(tools: &DaemonContext<C>, decision: &Decision, change: &ObservationCommit) {
+fn publish<C>(context: &DaemonContext<C>, decision: &Decision, change: &ObservationCommit) {
     if let Some(transition) = &decision.transition {
         if transition.previous != Previous::Unknown {
-            tools.metrics.record_transition(&transition.status);
+            context.metrics.record_transition(&transition.status);
         }
         let told = change.events.iter().find(|it| {
             matches!(it.event.subject, Subject::Transition { .. }) && !it.deliveries.is_empty()
         });
         let event = told.map(|it| (it.event.id.clone(), it.event.kind));
-        tools.events.publish(|| LiveEvent::StatusChanged { transition: transition.clone(), event });
+        context
+            .events
+            .publish(|| LiveEvent::StatusChanged { transition: transition.clone(), event });
     }
     if change.events.iter().any(|it| !it.deliveries.is_empty()) {
-        tools.wakeup.notify();
+        context.wakeup.notify();
     }
 }
 fn log_observation(watch: &Watch, seen: &Observation) {
@@ -351,7 +327,7 @@ fn log_observation(watch: &Watch, seen: &Observation) {
     }
 }
 
-fn log_change<C: Clock>(tools: &DaemonContext<C>, before: &Watch, decision: &Decision) {
+fn log_change<C: Clock>(context: &DaemonContext<C>, before: &Watch, decision: &Decision) {
     let news = |event: &&Event| matches!(event.subject, Subject::Transition { .. });
     if let Some(transition) = &decision.transition {
         log_transition(transition, decision.events.iter().find(news).map(|event| event.kind));
@@ -359,31 +335,31 @@ fn log_change<C: Clock>(tools: &DaemonContext<C>, before: &Watch, decision: &Dec
     for event in decision.events.iter().filter(|event| !news(event)) {
         log_condition(event);
     }
-    let reason = decision.watch.failure.as_ref().map(|trouble| trouble.reason.as_str());
-    log_reachability(tools, before, &decision.watch, reason);
+    let reason = decision.watch.failure.as_ref().map(|failure| failure.reason.as_str());
+    log_reachability(context, before, &decision.watch, reason);
 }
 
 /// Says that an avatar is out of sight, or in sight again.
 fn log_reachability<C: Clock>(
-    tools: &DaemonContext<C>,
+    context: &DaemonContext<C>,
     before: &Watch,
     after: &Watch,
     reason: Option<&str>,
 ) {
     let id = &after.id;
     let key = || Key::Avatar(id.clone());
-    if let Some(trouble) = &after.failure {
-        let kind = trouble.kind.name();
-        let Some(said) = tools.throttle.record(key(), kind, tools.clock.monotonic()) else {
+    if let Some(failure) = &after.failure {
+        let kind = failure.kind.name();
+        let Some(said) = context.throttle.record(key(), kind, context.clock.monotonic()) else {
             return;
         };
-        let reason = reason.unwrap_or(&trouble.reason);
+        let reason = reason.unwrap_or(&failure.reason);
         warn!(
             avatar.id = %id, failure = kind, suppressed = said.suppressed(),
             "avatar `{id}` is out of sight: {reason}"
         );
     } else if before.failure.is_some() {
-        match tools.throttle.resolve(&key(), tools.clock.monotonic()) {
+        match context.throttle.resolve(&key(), context.clock.monotonic()) {
             Resolution::Logged(said) => info!(
                 avatar.id = %id, suppressed = said.suppressed(),
                 "avatar `{id}` is in sight again, {said}"),
@@ -395,20 +371,20 @@ fn log_reachability<C: Clock>(
 
 /// Says that the store cannot write `what`, which is kept meanwhile.
 pub fn log_write_failed<C: Clock>(
-    tools: &DaemonContext<C>,
+    context: &DaemonContext<C>,
     what: &'static str,
     failure: &StoreError,
 ) {
-    let now = tools.clock.monotonic();
-    if let Some(said) = tools.throttle.record(Key::Writing(what), what, now) {
+    let now = context.clock.monotonic();
+    if let Some(said) = context.throttle.record(Key::Writing(what), what, now) {
         warn!(suppressed = said.suppressed(), "{what} are not written yet, and wait: {failure}");
     }
 }
 
 /// Says that the store writes `what` again, if it was said that it could not.
-pub fn log_write_recovered<C: Clock>(tools: &DaemonContext<C>, what: &'static str) {
-    let now = tools.clock.monotonic();
-    if let Resolution::Logged(said) = tools.throttle.resolve(&Key::Writing(what), now) {
+pub fn log_write_recovered<C: Clock>(context: &DaemonContext<C>, what: &'static str) {
+    let now = context.clock.monotonic();
+    if let Resolution::Logged(said) = context.throttle.resolve(&Key::Writing(what), now) {
         info!(suppressed = said.suppressed(), "{what} are written again, {said}");
     }
 }

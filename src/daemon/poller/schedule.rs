@@ -61,7 +61,7 @@ impl Schedule {
             return Vec::new();
         }
         let horizon = now.plus(SLACK_MAX);
-        let ripe: Vec<AvatarId> = self
+        let due: Vec<AvatarId> = self
             .order
             .iter()
             .take_while(|(due_at, _)| *due_at <= horizon)
@@ -71,8 +71,8 @@ impl Schedule {
             })
             .map(|(_, id)| id.clone())
             .collect();
-        ripe.iter().for_each(|id| self.remove(id));
-        ripe
+        due.iter().for_each(|id| self.remove(id));
+        due
     }
 }
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use avatar_watch::daemon::background::log_throttle::LogThrottle;
 use avatar_watch::daemon::background::stats::DaemonStats;
+use avatar_watch::daemon::context::DaemonContext;
 use avatar_watch::daemon::dispatcher::Dispatcher;
 use avatar_watch::daemon::poller::Poller;
-use avatar_watch::daemon::poller::poll::DaemonContext;
 use avatar_watch::daemon::ports::{AvatarSource, Notifier};
 use avatar_watch::daemon::request_id::RequestIds;
 use avatar_watch::daemon::rng::Rng;

@@ -1,0 +1,33 @@
+//! The handles that the loops share: store, clock, log throttle and the like.
+
+use crate::daemon::background::log_throttle::LogThrottle;
+use crate::daemon::request_id::RequestIds;
+use crate::daemon::rng::Rng;
+use crate::daemon::wakeup::Wakeup;
+use crate::runtime::event_bus::EventBus;
+use crate::runtime::last_seen::LastSeen;
+use crate::runtime::metrics::Metrics;
+use crate::store::handle::Store;
+
+/// Shared handles of the daemon; clones refer to the same objects.
+#[derive(Clone, Debug)]
+pub struct DaemonContext<C> {
+    /// The store, which commits changes.
+    pub store: Store,
+    /// The clock.
+    pub clock: C,
+    /// The random number generator.
+    pub rng: Rng,
+    /// Wakes the dispatcher when a delivery is due.
+    pub wakeup: Wakeup,
+    /// Live events for the status page and the event stream.
+    pub events: EventBus,
+    /// The last poll of each avatar and account.
+    pub last_seen: LastSeen,
+    /// The metrics.
+    pub metrics: Metrics,
+    /// Suppresses repeated log lines.
+    pub throttle: LogThrottle,
+    /// Generates request ids.
+    pub requests: RequestIds,
+}
