@@ -282,9 +282,9 @@ impl<C: Clock> Daemon<C> {
     /// Says that a good config is taken as soon as the store can write.
     pub fn config_waits(&self, failure: &StoreError) {
         let now = self.context.clock.monotonic();
-        if let Some(said) = self.context.throttle.record(Key::Writing(CONFIGS), CONFIGS, now) {
+        if let Some(emission) = self.context.throttle.record(Key::Writing(CONFIGS), CONFIGS, now) {
             warn!(
-                suppressed = said.suppressed(),
+                suppressed = emission.suppressed(),
                 "the config was read again and is taken as soon as the store can write: {failure}"
             );
         }

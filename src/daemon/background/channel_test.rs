@@ -1,5 +1,5 @@
-//! Trials: a `test.ping` through a channel, on the real path, when somebody asks for one over
-//! HTTP. Nothing of it is recorded: it is no news.
+//! Tests of channels: sends a `test.ping` through a channel on request over HTTP. Nothing is
+//! recorded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,29 +19,28 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::notify::message::{OutboundMessage, RenderedMessage};
 use crate::web::state::{TestRequest, TestResult};
 
-/// Makes the trials that come in, one at a time, until nobody can ask for one any more.
+/// Serves test requests one at a time, until all senders are dropped.
 pub async fn serve<S: Send + Sync + 'static, N: Notifier, C: Clock>(
-    mut trials: mpsc::Receiver<TestRequest>,
+    mut tests: mpsc::Receiver<TestRequest>,
     configs: watch::Receiver<Arc<RuntimeConfig<S, N>>>,
     clock: C,
     rng: Rng,
 ) {
-    while let Some(TestRequest { channel, mut answer }) = trials.recv().await {
-        let channel_runtime =
-            configs.borrow().channels.get(&channel).map(|it| Arc::clone(&it.notifier));
-        let Some(notifier) = channel_runtime else {
+    while let Some(TestRequest { channel, mut answer }) = tests.recv().await {
+        let notifier = configs.borrow().channels.get(&channel).map(|it| Arc::clone(&it.notifier));
+        let Some(notifier) = notifier else {
             drop(answer.send(None));
             continue;
         };
         select! {
-            // Whoever asked may have gone; then nobody wants to know.
+            // The client may have disconnected.
             () = answer.closed() => {}
-            tried = ping(&notifier, &channel, &clock, &rng) => drop(answer.send(Some(tried))),
+            results = ping(&notifier, &channel, &clock, &rng) => drop(answer.send(Some(results))),
         }
     }
 }
 
-/// A fresh `test.ping`, rendered for every recipient of a channel.
+/// Renders a new `test.ping` for every recipient of a channel.
 pub fn test_messages<N: Notifier>(
     notifier: &N,
     channel: &ChannelName,
@@ -65,20 +64,21 @@ pub fn test_messages<N: Notifier>(
     drafts.map(message).collect()
 }
 
-/// Sends a `test.ping` to every recipient of a channel at once.
+/// Sends a `test.ping` to all recipients of a channel concurrently.
 async fn ping<N: Notifier, C: Clock>(
     notifier: &Arc<N>,
     channel: &ChannelName,
     clock: &C,
     rng: &Rng,
 ) -> Vec<TestResult> {
-    let mut trials = JoinSet::new();
+    let mut tests = JoinSet::new();
     for message in test_messages(&**notifier, channel, clock.now(), rng) {
         let (notifier, clock) = (Arc::clone(notifier), clock.clone());
-        trials.spawn(async move {
-            let (begun, sending) = (clock.monotonic(), notifier.deliver(&message, clock.now()));
+        tests.spawn(async move {
+            let (started_at, sending) =
+                (clock.monotonic(), notifier.deliver(&message, clock.now()));
             let outcome = tokio::time::timeout(LIMIT, sending).await;
-            let elapsed = clock.monotonic().since(begun);
+            let elapsed = clock.monotonic().since(started_at);
             let (outcome, delivered, phase, code, error) = match outcome {
                 Ok(Outcome { class, phase, code, error, .. }) => {
                     let delivered = class == OutcomeClass::Delivered;
@@ -100,10 +100,10 @@ async fn ping<N: Notifier, C: Clock>(
             }
         });
     }
-    let mut tried = trials.join_all().await;
-    tried.sort_by(|one, other| one.recipient.cmp(&other.recipient));
-    tried
+    let mut results = tests.join_all().await;
+    results.sort_by(|one, other| one.recipient.cmp(&other.recipient));
+    results
 }
 
-/// How long a trial may take: less than whoever asked waits.
+/// Timeout of a test: shorter than that of the HTTP client.
 const LIMIT: Duration = Duration::from_secs(20);

@@ -1,4 +1,4 @@
-//! What the config says of the work beside the two loops. A reload swaps it whole.
+//! Config of retention and heartbeat. A reload replaces it as a whole.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,20 +6,20 @@ use std::time::Duration;
 use crate::domain::retention::Retention;
 use crate::notify::heartbeat::Heartbeat;
 
-/// The work beside the loops.
+/// Config of the background tasks.
 #[derive(Clone, Debug, Default)]
 pub struct BackgroundConfig {
-    /// How long the past is kept.
+    /// How long history is kept.
     pub retention: Retention,
-    /// Who hears that all is well; `None` is nobody.
+    /// The heartbeat; `None` when it is off.
     pub heartbeat: Option<HeartbeatConfig>,
 }
 
-/// Who hears that all is well, and how often.
+/// Config of the heartbeat.
 #[derive(Clone, Debug)]
 pub struct HeartbeatConfig {
-    /// Where it beats.
+    /// The heartbeat client.
     pub heartbeat: Arc<Heartbeat>,
-    /// The least time between two beats.
+    /// Interval between two heartbeats.
     pub every: Duration,
 }

@@ -1,8 +1,8 @@
-//! The heart: tells a service, again and again, that all is well, or that it is not.
+//! Heartbeat: reports to an external service that the daemon is healthy or unhealthy.
 //!
-//! What always holds: it beats on a task of its own and holds up nobody; while the process is dead
-//! or its thread is stuck it does not beat at all, which is what the service waits for. What a
-//! beat tells is what the loops last did, not what they hope to.
+//! It runs on a task of its own and delays no other. A dead process or a blocked runtime sends no
+//! heartbeat, which is what the service alerts on. The status is derived from what the loops last
+//! did.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,55 +20,55 @@ use crate::domain::time::monotonic::Monotonic;
 use crate::notify::heartbeat::HeartbeatStatus;
 use crate::store::handle::Store;
 
-/// Beats until told to stop; follows reloads.
+/// Sends heartbeats until a stop is requested; applies reloads.
 pub async fn run<C: Clock>(
     store: Store,
     clock: C,
     stats: Arc<DaemonStats>,
     throttle: LogThrottle,
-    mut chores: watch::Receiver<Arc<BackgroundConfig>>,
+    mut configs: watch::Receiver<Arc<BackgroundConfig>>,
     stop: Shutdown,
 ) {
-    let mut heart = chores.borrow_and_update().heartbeat.clone();
+    let mut config = configs.borrow_and_update().heartbeat.clone();
     let mut next_at = clock.monotonic();
-    // The status that the service was last sent.
-    let mut told = HeartbeatStatus::Healthy;
+    // The last reported status.
+    let mut reported = HeartbeatStatus::Healthy;
     loop {
         select! {
             biased;
             () = stop.graceful.cancelled() => return,
-            Ok(()) = chores.changed() => {
-                heart = chores.borrow_and_update().heartbeat.clone();
+            Ok(()) = configs.changed() => {
+                config = configs.borrow_and_update().heartbeat.clone();
                 continue;
             }
-            () = sleep(&clock, heart.as_ref(), next_at) => {}
+            () = sleep(&clock, config.as_ref(), next_at) => {}
         }
-        let Some(HeartbeatConfig { heartbeat, every }) = &heart else { continue };
+        let Some(HeartbeatConfig { heartbeat, every }) = &config else { continue };
         if !stats.liveness.has_begun() {
             next_at = clock.monotonic().plus(START_DELAY);
             continue;
         }
         next_at = clock.monotonic().plus(*every);
-        let vital = match failure_reason(&stats, store.can_write(), clock.monotonic()) {
+        let status = match failure_reason(&stats, store.can_write(), clock.monotonic()) {
             None => HeartbeatStatus::Healthy,
-            Some(ailment) => {
-                if told == HeartbeatStatus::Healthy {
-                    warn!("the heartbeat says that we are not well: {ailment}");
+            Some(reason) => {
+                if reported == HeartbeatStatus::Healthy {
+                    warn!("reporting unhealthy to the heartbeat service: {reason}");
                 }
                 HeartbeatStatus::Unhealthy
             }
         };
-        if (told, vital) == (HeartbeatStatus::Unhealthy, HeartbeatStatus::Healthy) {
-            info!("the heartbeat says that we are well again");
+        if (reported, status) == (HeartbeatStatus::Unhealthy, HeartbeatStatus::Healthy) {
+            info!("reporting healthy to the heartbeat service again");
         }
-        told = vital;
-        let beat = select! {
+        reported = status;
+        let sent = select! {
             biased;
             () = stop.graceful.cancelled() => return,
-            beat = heartbeat.send(vital) => beat,
+            sent = heartbeat.send(status) => sent,
         };
         let now = clock.monotonic();
-        match &beat {
+        match &sent {
             Ok(()) => {
                 if let Resolution::Logged(line) = throttle.resolve(&Key::Heartbeat, now) {
                     info!(suppressed = line.suppressed(), "sending heartbeats recovered, {line}");
@@ -86,30 +86,30 @@ pub async fn run<C: Clock>(
     }
 }
 
-/// Waits for the next beat; for ever where nobody hears it.
-async fn sleep<C: Clock>(clock: &C, heart: Option<&HeartbeatConfig>, next_at: Monotonic) {
-    match heart {
+/// Waits for the next heartbeat; forever when the heartbeat is off.
+async fn sleep<C: Clock>(clock: &C, config: Option<&HeartbeatConfig>, next_at: Monotonic) {
+    match config {
         Some(_) => clock.sleep_until(next_at).await,
         None => std::future::pending().await,
     }
 }
 
-/// What is wrong with us, if anything is.
+/// Why the daemon is unhealthy; `None` when it is healthy.
 fn failure_reason(stats: &DaemonStats, can_write: bool, now: Monotonic) -> Option<String> {
-    let (keys, blind) = (stats.accounts.get(), stats.accounts_unavailable.get());
-    if let Some(stuck) = stats.liveness.stalled(now) {
-        Some(format!("{} does not move", stuck.part))
+    let (accounts, unavailable) = (stats.accounts.get(), stats.accounts_unavailable.get());
+    if let Some(stall) = stats.liveness.stalled(now) {
+        Some(format!("{} is stalled", stall.part))
     } else if !can_write {
-        Some("the database cannot be written".to_owned())
-    } else if keys > 0 && blind >= keys {
-        Some("no key can see anything".to_owned())
+        Some("the database is not writable".to_owned())
+    } else if accounts > 0 && unavailable >= accounts {
+        Some("all accounts are unavailable".to_owned())
     } else {
         None
     }
 }
 
 const SENDING: &str = "sending";
-/// How long the loops have to begin before they are asked again.
+/// Delay before checking again whether the loops have started.
 const START_DELAY: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -118,27 +118,27 @@ mod tests {
     use crate::daemon::background::liveness::Loop;
 
     #[test]
-    fn we_are_well_while_both_loops_move_one_key_sees_and_the_store_writes() {
+    fn healthy_while_both_loops_run_one_account_is_available_and_the_store_writes() {
         let stats = DaemonStats::default();
         let at = |seconds| Monotonic::default().plus(Duration::from_secs(seconds));
         let check = |can_write, seconds, expected: Option<&str>| {
             assert_eq!(failure_reason(&stats, can_write, at(seconds)).as_deref(), expected);
         };
-        let channel_change = |one, seconds| stats.liveness.tick(one, at(seconds));
+        let tick = |one, seconds| stats.liveness.tick(one, at(seconds));
         assert!(!stats.liveness.has_begun());
-        channel_change(Loop::Poller, 0);
-        channel_change(Loop::Dispatcher, 0);
+        tick(Loop::Poller, 0);
+        tick(Loop::Dispatcher, 0);
         assert!(stats.liveness.has_begun());
         check(true, 120, None);
-        check(true, 121, Some("the poller does not move"));
-        channel_change(Loop::Poller, 121);
-        check(true, 121, Some("the dispatcher does not move"));
-        channel_change(Loop::Dispatcher, 121);
-        check(false, 121, Some("the database cannot be written"));
+        check(true, 121, Some("the poller is stalled"));
+        tick(Loop::Poller, 121);
+        check(true, 121, Some("the dispatcher is stalled"));
+        tick(Loop::Dispatcher, 121);
+        check(false, 121, Some("the database is not writable"));
         stats.accounts.set(2);
         stats.accounts_unavailable.set(1);
         check(true, 121, None);
         stats.accounts_unavailable.set(2);
-        check(true, 121, Some("no key can see anything"));
+        check(true, 121, Some("all accounts are unavailable"));
     }
 }

@@ -1,11 +1,9 @@
-//! How far the loops have come: when each last turned, and whether the store still answers. What
-//! feeds systemd's watchdog and the health check.
+//! Liveness of the loops and of the store: when each last made progress. Feeds systemd's watchdog
+//! and the health check.
 //!
-//! What always holds: only whoever does a work notes that it was done; whoever asks changes
-//! nothing. A part that never began is not judged. What answers with an error moves: a full disk,
-//! a database that is held, an API that is slow or gone are no reason to start anew.
-//!
-//! Moments count suspended time, so right after a resume a part may look stuck until it turns.
+//! Only the worker itself records progress. A part that never started is not checked. A response
+//! with an error counts as progress: a full disk, a locked database or an unavailable API are no
+//! reason to restart. Times count suspended time, so a part may seem stalled right after a resume.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +11,7 @@ use std::time::Duration;
 
 use crate::domain::time::monotonic::Monotonic;
 
-/// When each part last moved; shared by the loops and whoever asks.
+/// When each part last made progress.
 #[derive(Debug, Default)]
 pub struct Liveness {
     poller: AtomicMonotonic,
@@ -23,30 +21,30 @@ pub struct Liveness {
     store_failing: AtomicMonotonic,
 }
 
-/// What has to move.
+/// A part that must make progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The loop that looks at avatars.
+    /// The poller.
     Poller,
-    /// The loop that tells.
+    /// The dispatcher.
     Dispatcher,
-    /// The loop that takes orders.
+    /// The loop that handles signals.
     Service,
-    /// The thread that writes.
+    /// The writer thread of the store.
     Store,
 }
 
-/// That a part does not move.
+/// A part that makes no progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stall {
-    /// Which.
+    /// The part.
     pub part: Part,
-    /// When it last moved.
+    /// When it last made progress.
     pub since: Monotonic,
 }
 
 impl Liveness {
-    /// Notes that a loop has turned.
+    /// Records an iteration of a loop.
     pub fn tick(&self, one: Loop, now: Monotonic) {
         let mark = match one {
             Loop::Poller => &self.poller,
@@ -56,18 +54,18 @@ impl Liveness {
         mark.set(Some(now));
     }
 
-    /// Notes that the store was asked for something that it has to answer.
+    /// Records that the store owes a response.
     pub fn store_request(&self, now: Monotonic) {
         self.store_requested.set(Some(now));
     }
 
-    /// Notes that the store answered, and that it did what it was asked for.
+    /// Records a successful response of the store.
     pub fn store_response(&self) {
         self.store_requested.set(None);
         self.store_failing.set(None);
     }
 
-    /// Notes that the store answered, and that it cannot do it just now.
+    /// Records a failed response of the store.
     pub fn store_failed(&self, now: Monotonic) {
         self.store_requested.set(None);
         if self.store_failing.get().is_none() {
@@ -75,17 +73,17 @@ impl Liveness {
         }
     }
 
-    /// Since when the store answers that it cannot do what it is asked for, if that is so.
+    /// Since when the store fails, if it does.
     pub fn store_failing_since(&self) -> Option<Monotonic> {
         self.store_failing.get()
     }
 
-    /// Whether both loops have turned at all.
+    /// Whether both loops have started.
     pub fn has_begun(&self) -> bool {
         self.poller.get().is_some() && self.dispatcher.get().is_some()
     }
 
-    /// Each part that has begun, with when it last moved.
+    /// Each started part with the time of its last progress.
     pub fn moved(&self) -> impl Iterator<Item = (Part, Monotonic)> {
         let parts = [
             (Part::Poller, &self.poller),
@@ -96,8 +94,7 @@ impl Liveness {
         parts.into_iter().filter_map(|(part, mark)| Some((part, mark.get()?)))
     }
 
-    /// What has not moved for longer than it may, at `now`; the store first, since the others wait
-    /// for it.
+    /// The part that exceeds its limit at `now`; the store first, since the others wait for it.
     pub fn stalled(&self, now: Monotonic) -> Option<Stall> {
         let parts = [
             (Part::Store, &self.store_requested),
@@ -112,7 +109,7 @@ impl Liveness {
     }
 }
 
-/// A loop that notes its turns.
+/// A loop that records its iterations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loop {
     /// [`Part::Poller`].
@@ -124,9 +121,9 @@ pub enum Loop {
 }
 
 impl Part {
-    /// How long it may go without a move. All that is healthy is far quicker: a loop turns when
-    /// it glances, every few seconds, and waits in one turn for a few answers of the store, which
-    /// gives each within seconds, if only to say that the database is held.
+    /// Maximum time without progress. A healthy part is far quicker: a loop wakes up every few
+    /// seconds and waits in one iteration for a few store responses, each of which takes seconds at
+    /// most.
     pub const fn limit(self) -> Duration {
         match self {
             Self::Poller | Self::Dispatcher | Self::Service => Duration::from_secs(120),
@@ -136,7 +133,7 @@ impl Part {
 }
 
 impl Part {
-    /// The word for it.
+    /// Name of the part.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Poller => "poller",
@@ -153,19 +150,18 @@ impl fmt::Display for Part {
     }
 }
 
-/// A moment, or none, that one writes and others read; kept as one more than its milliseconds,
-/// since zero is none.
+/// An atomic optional time, stored as milliseconds plus one; zero is `None`.
 #[derive(Debug, Default)]
 pub struct AtomicMonotonic(AtomicU64);
 
 impl AtomicMonotonic {
-    /// Sets it.
+    /// Stores the time.
     pub fn set(&self, monotonic: Option<Monotonic>) {
         let number = monotonic.map_or(0, |monotonic| monotonic.as_millis().saturating_add(1));
         self.0.store(number, Ordering::Relaxed);
     }
 
-    /// Reads it.
+    /// Loads the time.
     pub fn get(&self) -> Option<Monotonic> {
         self.0.load(Ordering::Relaxed).checked_sub(1).map(Monotonic::from_millis)
     }
@@ -179,62 +175,62 @@ mod tests {
         Monotonic::from_millis(second * 1000)
     }
 
-    fn check(progress: &Liveness, second: u64, expected: Option<(Part, u64)>) {
-        let stuck = progress.stalled(at(second)).map(|it| (it.part, it.since.as_millis() / 1000));
-        assert_eq!(stuck, expected, "at second {second}");
+    fn check(liveness: &Liveness, second: u64, expected: Option<(Part, u64)>) {
+        let stall = liveness.stalled(at(second)).map(|it| (it.part, it.since.as_millis() / 1000));
+        assert_eq!(stall, expected, "at second {second}");
     }
 
     #[test]
-    fn what_never_began_is_not_stuck() {
+    fn a_part_that_never_started_is_not_stalled() {
         check(&Liveness::default(), 1_000_000, None);
     }
 
     #[test]
-    fn each_loop_must_turn_within_its_limit() {
+    fn each_loop_must_tick_within_its_limit() {
         for (one, part) in [
             (Loop::Poller, Part::Poller),
             (Loop::Dispatcher, Part::Dispatcher),
             (Loop::Service, Part::Service),
         ] {
-            let progress = Liveness::default();
+            let liveness = Liveness::default();
             [Loop::Poller, Loop::Dispatcher, Loop::Service]
                 .iter()
-                .for_each(|it| progress.tick(*it, at(0)));
+                .for_each(|it| liveness.tick(*it, at(0)));
             let limit = part.limit().as_secs();
             for other in [Loop::Poller, Loop::Dispatcher, Loop::Service] {
                 if other != one {
-                    progress.tick(other, at(limit));
+                    liveness.tick(other, at(limit));
                 }
             }
-            check(&progress, limit, None);
-            check(&progress, limit + 1, Some((part, 0)));
-            progress.tick(one, at(limit + 1));
-            check(&progress, limit + 1, None);
+            check(&liveness, limit, None);
+            check(&liveness, limit + 1, Some((part, 0)));
+            liveness.tick(one, at(limit + 1));
+            check(&liveness, limit + 1, None);
         }
     }
 
     #[test]
-    fn a_store_that_owes_an_answer_is_what_the_others_wait_for() {
-        let progress = Liveness::default();
-        progress.tick(Loop::Dispatcher, at(0));
-        progress.store_request(at(0));
-        check(&progress, Part::Store.limit().as_secs(), None);
-        check(&progress, 1000, Some((Part::Store, 0)));
-        progress.store_response();
-        check(&progress, 1000, Some((Part::Dispatcher, 0)));
+    fn a_store_without_response_is_stalled_before_the_others() {
+        let liveness = Liveness::default();
+        liveness.tick(Loop::Dispatcher, at(0));
+        liveness.store_request(at(0));
+        check(&liveness, Part::Store.limit().as_secs(), None);
+        check(&liveness, 1000, Some((Part::Store, 0)));
+        liveness.store_response();
+        check(&liveness, 1000, Some((Part::Dispatcher, 0)));
     }
 
     #[test]
-    fn a_store_that_answers_that_it_cannot_is_failing_and_not_stuck() {
-        let progress = Liveness::default();
+    fn a_store_that_responds_with_errors_is_failing_and_not_stalled() {
+        let liveness = Liveness::default();
         for second in [10, 20] {
-            progress.store_request(at(second));
-            progress.store_failed(at(second));
+            liveness.store_request(at(second));
+            liveness.store_failed(at(second));
         }
-        check(&progress, 1000, None);
-        assert_eq!(progress.store_failing_since(), Some(at(10)));
-        progress.store_request(at(30));
-        progress.store_response();
-        assert_eq!(progress.store_failing_since(), None);
+        check(&liveness, 1000, None);
+        assert_eq!(liveness.store_failing_since(), Some(at(10)));
+        liveness.store_request(at(30));
+        liveness.store_response();
+        assert_eq!(liveness.store_failing_since(), None);
     }
 }

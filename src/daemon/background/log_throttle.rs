@@ -53,7 +53,7 @@ pub struct LogThrottle {
 }
 
 impl LogThrottle {
-    /// Something fails, still or again, with this kind of failure; what to log, if anything.
+    /// Records a failure of this kind; returns what to log, if anything.
     pub fn record(&self, key: Key, kind: &'static str, now: Monotonic) -> Option<Emission> {
         let mut known = self.known();
         if let Some(throttle) = known.get_mut(&key).and_then(|kinds| kinds.get_mut(kind)) {
@@ -68,7 +68,7 @@ impl LogThrottle {
         Some(Emission { suppressed: 0, duration: Duration::ZERO })
     }
 
-    /// It fails no more, in any way; what to log, as one line.
+    /// Records that it works again, for all kinds of failure; returns what to log.
     pub fn resolve(&self, key: &Key, now: Monotonic) -> Resolution {
         let mut known = self.known();
         let Some(kinds) = known.get_mut(key) else { return Resolution::Unknown };
@@ -93,7 +93,7 @@ impl Emission {
 }
 
 impl fmt::Display for Emission {
-    /// For the sentence at the end of a failure.
+    /// Completes a sentence about a recovery: "after 4m (2 similar log lines suppressed)".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "after {}", humanize(self.duration))?;
         match self.suppressed {
@@ -103,13 +103,13 @@ impl fmt::Display for Emission {
     }
 }
 
-/// One failure of one thing.
+/// State of one failure.
 #[derive(Clone, Copy, Debug)]
 struct Throttle {
     since: Monotonic,
     noted_at: Monotonic,
     ended_at: Option<Monotonic>,
-    /// Whether the last line about it was that it fails.
+    /// Whether the failure, rather than its end, was logged last.
     is_logged: bool,
     logged_at: Monotonic,
     delay: Duration,
@@ -139,7 +139,7 @@ impl Throttle {
         }
     }
 
-    /// It fails, still or again; what to log, if anything.
+    /// Records a failure; returns what to log, if anything.
     fn record(&mut self, now: Monotonic) -> Option<Emission> {
         if self.is_over(now) {
             let suppressed = self.suppressed;
@@ -151,8 +151,8 @@ impl Throttle {
             self.since = now;
         }
         let waited = now.since(self.logged_at) >= self.delay;
-        let unheard_of = !self.is_logged && now.since(self.since) >= FIRST_DELAY;
-        if !waited && !unheard_of {
+        let is_unlogged_failure = !self.is_logged && now.since(self.since) >= FIRST_DELAY;
+        if !waited && !is_unlogged_failure {
             self.suppressed += 1;
             return None;
         }
@@ -162,7 +162,7 @@ impl Throttle {
         Some(self.emit(now))
     }
 
-    /// It fails no more; what to log, if anything.
+    /// Records the end of the failure; returns what to log, if anything.
     fn resolve(&mut self, now: Monotonic) -> Option<Emission> {
         if self.ended_at.is_some() {
             return None;
@@ -171,8 +171,8 @@ impl Throttle {
         std::mem::take(&mut self.is_logged).then(|| self.emit(now))
     }
 
-    /// Whether it ended, or was last noted, so long ago that the next time is another failure: what
-    /// a reload takes out has no end.
+    /// Whether it ended, or was last recorded, so long ago that the next failure is a new one. A
+    /// key that a reload removes never ends.
     fn is_over(&self, now: Monotonic) -> bool {
         self.ended_at.is_some_and(|at| now.since(at) >= FIRST_DELAY)
             || now.since(self.noted_at) >= LONGEST_DELAY
@@ -191,17 +191,17 @@ const FIRST_DELAY: Duration = Duration::from_hours(1);
 /// The longest delay.
 const LONGEST_DELAY: Duration = Duration::from_hours(24);
 
-/// The problems with the template of one channel that were logged already, until a message is
-/// rendered again. It is part of the plan, so a reload logs them once more. That a message is the
-/// standard body is kept with its delivery.
+/// Template problems of one channel that were logged already; cleared by the next message that
+/// renders. It is part of the config, so a reload logs them again. Each delivery stores whether it
+/// fell back to the standard body.
 #[derive(Debug, Default)]
 pub struct TemplateFallbackLog(Mutex<Vec<String>>);
 
 impl TemplateFallbackLog {
-    /// Logs what the messages about one event are lacking.
+    /// Logs the template problems of the messages for one event.
     pub fn note(&self, channel: &ChannelName, drafts: &[RenderedMessage]) {
         for draft in drafts {
-            if let Some(problem) = self.fresh(draft.fallback.as_deref()) {
+            if let Some(problem) = self.unlogged(draft.fallback.as_deref()) {
                 warn!(
                     channel = %channel, delivery.id = %draft.id,
                     "`channels.{channel}`: {problem}; this message and others like it go out in \
@@ -211,8 +211,8 @@ impl TemplateFallbackLog {
         }
     }
 
-    /// The problem, when it was not logged since a message was last rendered.
-    fn fresh<'t>(&self, problem: Option<&'t str>) -> Option<&'t str> {
+    /// The problem, unless it was logged already.
+    fn unlogged<'t>(&self, problem: Option<&'t str>) -> Option<&'t str> {
         let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(problem) = problem else {
             logged.clear();
@@ -226,7 +226,7 @@ impl TemplateFallbackLog {
     }
 }
 
-/// A template has few texts, but a problem may name values.
+/// A template has few texts, but a problem may contain values.
 const LOGGED_MAX: usize = 32;
 
 #[cfg(test)]
@@ -237,35 +237,35 @@ mod tests {
         Monotonic::default().plus(Duration::from_secs(60 * minutes))
     }
 
-    fn said(suppressed: u64, minutes: u64) -> Option<Emission> {
+    fn emission(suppressed: u64, minutes: u64) -> Option<Emission> {
         Some(Emission { suppressed, duration: Duration::from_secs(60 * minutes) })
     }
 
     #[test]
-    fn a_trouble_that_lasts_is_said_after_waits_that_double() {
+    fn a_lasting_failure_is_logged_after_delays_that_double() {
         let mut throttle = Throttle::begin(at(0));
-        let told: Vec<u64> =
+        let logged: Vec<u64> =
             (1..=6 * 24 * 60).filter(|minute| throttle.record(at(*minute)).is_some()).collect();
-        let hours: Vec<u64> = told.iter().map(|minute| minute / 60).collect();
+        let hours: Vec<u64> = logged.iter().map(|minute| minute / 60).collect();
         assert_eq!(hours, [1, 3, 7, 15, 31, 55, 79, 103, 127]);
-        assert_eq!(throttle.resolve(at(6 * 24 * 60)), said((144 - 127) * 60, 6 * 24 * 60));
+        assert_eq!(throttle.resolve(at(6 * 24 * 60)), emission((144 - 127) * 60, 6 * 24 * 60));
         assert_eq!(throttle.resolve(at(6 * 24 * 60)), None, "it ends once");
     }
 
     #[test]
-    fn what_comes_and_goes_is_counted_and_its_end_is_said_when_its_beginning_was() {
+    fn an_intermittent_failure_is_counted_and_its_end_logged_if_its_beginning_was() {
         let mut throttle = Throttle::begin(at(0));
-        assert_eq!(throttle.resolve(at(1)), said(0, 1));
+        assert_eq!(throttle.resolve(at(1)), emission(0, 1));
         for minute in [2, 4, 6] {
             assert_eq!(throttle.record(at(minute)), None);
-            assert_eq!(throttle.resolve(at(minute + 1)), None, "its beginning was not said");
+            assert_eq!(throttle.resolve(at(minute + 1)), None, "its beginning was not logged");
         }
-        assert_eq!(throttle.record(at(60)), said(3, 0));
-        assert_eq!(throttle.resolve(at(61)), said(0, 1));
+        assert_eq!(throttle.record(at(60)), emission(3, 0));
+        assert_eq!(throttle.resolve(at(61)), emission(0, 1));
     }
 
     #[test]
-    fn what_lasts_is_said_soon_even_if_it_came_and_went_for_days() {
+    fn a_lasting_failure_is_logged_soon_even_if_it_was_intermittent_for_days() {
         let mut throttle = Throttle::begin(at(0));
         for minute in 1..3 * 24 * 60 {
             throttle.record(at(minute));
@@ -274,27 +274,27 @@ mod tests {
         throttle.resolve(at(begin));
         assert_eq!(throttle.record(at(begin + 1)), None);
         assert_eq!(throttle.record(at(begin + 60)), None);
-        assert_eq!(throttle.record(at(begin + 61)), said(2, 60));
+        assert_eq!(throttle.record(at(begin + 61)), emission(2, 60));
     }
 
     #[test]
-    fn after_a_quiet_hour_it_is_another_trouble() {
+    fn after_a_quiet_hour_a_failure_is_a_new_one() {
         let mut throttle = Throttle::begin(at(0));
         throttle.resolve(at(1));
         assert!(!throttle.is_over(at(60)));
-        assert_eq!(throttle.record(at(61)), said(0, 0));
+        assert_eq!(throttle.record(at(61)), emission(0, 0));
         assert_eq!(throttle.record(at(62)), None);
     }
 
     #[test]
-    fn what_nobody_noted_for_a_day_is_another_trouble_though_it_never_ended() {
+    fn after_a_day_without_records_a_failure_is_a_new_one() {
         let mut throttle = Throttle::begin(at(0));
         assert_eq!(throttle.record(at(1)), None);
-        assert_eq!(throttle.record(at(1 + 24 * 60)), said(1, 0));
+        assert_eq!(throttle.record(at(1 + 24 * 60)), emission(1, 0));
     }
 
     #[test]
-    fn the_kinds_of_a_topic_begin_each_on_its_own_and_end_together() {
+    fn the_kinds_of_a_key_start_separately_and_end_together() {
         let throttle = LogThrottle::default();
         let ops = Key::Channel(ChannelName::parse("ops").unwrap());
         let other = Key::Channel(ChannelName::parse("other").unwrap());
@@ -304,14 +304,14 @@ mod tests {
         assert!(throttle.record(ops.clone(), "response", at(2)).is_some());
         assert!(throttle.record(ops.clone(), "response", at(3)).is_none());
         assert!(throttle.record(other, "connect", at(3)).is_some());
-        let said = Emission { suppressed: 2, duration: Duration::from_secs(240) };
-        assert_eq!(throttle.resolve(&ops, at(4)), Resolution::Logged(said));
+        let emission = Emission { suppressed: 2, duration: Duration::from_secs(240) };
+        assert_eq!(throttle.resolve(&ops, at(4)), Resolution::Logged(emission));
         assert_eq!(throttle.resolve(&ops, at(5)), Resolution::Suppressed);
-        assert_eq!(said.to_string(), "after 4m (2 similar log lines suppressed)");
+        assert_eq!(emission.to_string(), "after 4m (2 similar log lines suppressed)");
     }
 
     #[test]
-    fn what_is_long_over_is_forgotten() {
+    fn failures_that_ended_long_ago_are_removed() {
         let throttle = LogThrottle::default();
         for number in 0..1000 {
             let key = Key::Avatar(AvatarId::parse(&format!("a{number}")).unwrap());
@@ -322,11 +322,11 @@ mod tests {
     }
 
     #[test]
-    fn a_trouble_is_news_once_until_a_message_is_rendered_again() {
+    fn a_template_problem_is_logged_once_until_a_message_renders() {
         let fallbacks = TemplateFallbackLog::default();
-        let check = |failure: Option<&str>, is_news: bool| {
-            let news = fallbacks.fresh(failure);
-            assert_eq!(news, failure.filter(|_| is_news), "for {failure:?}");
+        let check = |failure: Option<&str>, is_logged: bool| {
+            let found = fallbacks.unlogged(failure);
+            assert_eq!(found, failure.filter(|_| is_logged), "for {failure:?}");
         };
         check(Some("a"), true);
         check(Some("a"), false);
@@ -337,9 +337,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_is_bounded() {
+    fn logged_template_problems_are_bounded() {
         let fallbacks = TemplateFallbackLog::default();
-        let said = (0..1000).filter(|n| fallbacks.fresh(Some(&n.to_string())).is_some()).count();
-        assert_eq!(said, LOGGED_MAX);
+        let emission =
+            (0..1000).filter(|n| fallbacks.unlogged(Some(&n.to_string())).is_some()).count();
+        assert_eq!(emission, LOGGED_MAX);
     }
 }

@@ -1,7 +1,7 @@
-//! The janitor: removes what is old, in small steps between the writer's other work.
+//! Retention: removes old rows in small steps between the writer's other work.
 //!
-//! What always holds: it never waits in anybody's way; a pass that is cut off loses nothing, and
-//! the next begins anew. What may go is decided in the store, row by row.
+//! An interrupted pass loses nothing; the next one starts over. The store decides which rows may be
+//! removed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,24 +18,24 @@ use crate::store::error::{Recovery, StoreError};
 use crate::store::handle::Store;
 use crate::store::retention::{PruneCursor, Pruned};
 
-/// Makes passes until told to stop. A reload that changes how long the past is kept begins one.
+/// Runs retention passes until a stop is requested. A reload that changes `keep_…` starts one.
 ///
 /// # Errors
 /// When the store fails for good.
 pub async fn run<C: Clock>(
     store: Store,
     clock: C,
-    mut chores: watch::Receiver<Arc<BackgroundConfig>>,
+    mut configs: watch::Receiver<Arc<BackgroundConfig>>,
     stop: Shutdown,
 ) -> Result<(), StoreError> {
-    let mut retention = chores.borrow_and_update().retention;
+    let mut retention = configs.borrow_and_update().retention;
     let mut next_at = clock.monotonic().plus(FIRST_AFTER);
     loop {
         select! {
             biased;
             () = stop.graceful.cancelled() => return Ok(()),
-            Ok(()) = chores.changed() => {
-                let now = chores.borrow_and_update().retention;
+            Ok(()) = configs.changed() => {
+                let now = configs.borrow_and_update().retention;
                 if now != retention {
                     (retention, next_at) = (now, clock.monotonic());
                 }
@@ -49,11 +49,11 @@ pub async fn run<C: Clock>(
             continue;
         }
         let mut removed = Pruned { next: Some(PruneCursor::default()), ..Pruned::default() };
-        while let Some(place) = removed.next {
-            match store.prune(cutoffs, place).await {
+        while let Some(cursor) = removed.next {
+            match store.prune(cutoffs, cursor).await {
                 Ok(pruned) => removed = removed.and(pruned),
                 Err(failure) if failure.next_step() == Recovery::Retry => {
-                    warn!("what is old stays for now: {failure}");
+                    warn!("retention pass stopped: {failure}");
                     break;
                 }
                 Err(failure) => return Err(failure),
@@ -80,15 +80,15 @@ fn log_pruned(removed: Pruned) {
             events,
             deliveries,
             transitions,
-            "removed what is older than the config keeps: {events} events, {deliveries} \
-             deliveries, {transitions} changes"
+            "removed expired rows: {events} events, {deliveries} deliveries, {transitions} \
+             transitions"
         );
     }
 }
 
-/// The first pass waits until the start is over, and until a clock that was wrong at the boot has
-/// most likely been set: what it takes for old must be so.
+/// Delay of the first pass: by then the start is over, and a clock that was wrong at boot has most
+/// likely been set.
 const FIRST_AFTER: Duration = Duration::from_mins(5);
 const PASS_EVERY: Duration = Duration::from_hours(1);
-/// Between two steps, for whoever else waits for the writer.
+/// Pause between two steps, for other users of the writer.
 const PAUSE: Duration = Duration::from_millis(100);

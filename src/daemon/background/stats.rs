@@ -1,5 +1,4 @@
-//! A few numbers about the loops, for the status line: what they last knew, not what is true; and
-//! how far they have come.
+//! Statistics of the loops for the status line: the last known values, not exact ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,72 +6,71 @@ use crate::daemon::background::liveness::{AtomicMonotonic, Liveness};
 use crate::domain::time::monotonic::Monotonic;
 use crate::text::plural::counted;
 
-/// The numbers; each loop writes its own.
+/// Statistics; each loop writes its own.
 #[derive(Debug, Default)]
 pub struct DaemonStats {
-    /// Registered avatars.
+    /// Watched avatars.
     pub avatars: Gauge,
-    /// Avatars that were training when last seen.
+    /// Avatars with status `TRAINING`.
     pub training: Gauge,
-    /// Avatars that cannot be seen just now.
+    /// Avatars with a failed last poll.
     pub failing: Gauge,
-    /// Accounts whose keys are used.
+    /// Accounts in use.
     pub accounts: Gauge,
-    /// Accounts with whose key nothing can be seen.
+    /// Accounts for which `account.unavailable` is firing.
     pub accounts_unavailable: Gauge,
-    /// Accounts whose last look showed nothing.
+    /// Accounts with a failed last poll.
     pub accounts_failing: Gauge,
-    /// Accounts whose last look showed something.
+    /// Accounts with a successful last poll.
     pub accounts_ok: Gauge,
-    /// When the next look is due.
+    /// When the next poll is due.
     pub next_poll_at: AtomicMonotonic,
-    /// Tries at deliveries under way.
+    /// Delivery attempts in flight.
     pub sending: Gauge,
-    /// Deliveries that wait, for whatever; counted every few seconds.
+    /// Pending deliveries; counted every few seconds.
     pub pending: Gauge,
-    /// When each loop last turned.
+    /// Liveness of the loops.
     pub liveness: Liveness,
 }
 
-/// One number.
+/// An integer value.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicU64);
 
 impl Gauge {
-    /// Sets the number.
+    /// Stores the value.
     pub fn set(&self, number: usize) {
         self.0.store(number as u64, Ordering::Relaxed);
     }
 
-    /// Reads the number.
+    /// Loads the value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl DaemonStats {
-    /// The numbers in words, at `now`.
+    /// The status line at `now`.
     pub fn status_line(&self, now: Monotonic) -> String {
         let mut parts = vec![counted(self.avatars.get(), "avatar")];
-        let optional = [
-            (&self.training, "training"),
-            (&self.failing, "out of sight"),
-            (&self.accounts_unavailable, "blind"),
-        ];
+        let optional = [(&self.training, "training"), (&self.failing, "unreachable")];
         parts.extend(optional.iter().filter_map(|(gauge, words)| gauge.words(words)));
-        if let Some(at) = self.next_poll_at.get() {
-            parts.push(format!("next look in {} s", at.since(now).as_secs()));
+        if let unavailable @ 1.. = self.accounts_unavailable.get() {
+            parts.push(format!("{} unavailable", counted(unavailable, "account")));
         }
-        parts.extend(self.sending.words("being told"));
-        parts.push(format!("{} waiting", self.pending.get()));
+        if let Some(at) = self.next_poll_at.get() {
+            parts.push(format!("next poll in {} s", at.since(now).as_secs()));
+        }
+        parts.extend(self.sending.words("sending"));
+        parts.push(format!("{} pending", self.pending.get()));
         parts.push(match (self.accounts_ok.get(), self.accounts_failing.get()) {
-            (0, 0) => "api not heard yet".to_owned(),
-            (_, 0) => "api ok".to_owned(),
-            (0, _) => "api shows nothing".to_owned(),
-            (_, dark) => format!("api shows nothing to {}", counted(dark, "account")),
+            (0, 0) => "API not polled yet".to_owned(),
+            (_, 0) => "API ok".to_owned(),
+            (0, _) => "API failing".to_owned(),
+            (_, failing) => format!("API failing for {}", counted(failing, "account")),
         });
         if self.liveness.store_failing_since().is_some() {
-            parts.push("the database cannot be written".to_owned());
+            parts.push("database not writable".to_owned());
         }
         parts.join(", ")
     }
@@ -89,16 +87,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sentence_says_what_there_is_to_say() {
+    fn the_status_line_names_what_is_not_zero() {
         let stats = DaemonStats::default();
         let now = Monotonic::from_millis(5_000);
         let check = |expected: &str| assert_eq!(stats.status_line(now), expected);
-        check("0 avatars, 0 waiting, api not heard yet");
+        check("0 avatars, 0 pending, API not polled yet");
         stats.avatars.set(12);
         stats.training.set(2);
         stats.next_poll_at.set(Some(now.plus(std::time::Duration::from_secs(14))));
         stats.accounts_ok.set(1);
-        check("12 avatars, 2 training, next look in 14 s, 0 waiting, api ok");
+        check("12 avatars, 2 training, next poll in 14 s, 0 pending, API ok");
         stats.avatars.set(1);
         stats.training.set(0);
         stats.next_poll_at.set(None);
@@ -106,12 +104,9 @@ mod tests {
         stats.sending.set(3);
         stats.pending.set(7);
         stats.accounts_failing.set(1);
-        check("1 avatar, 1 out of sight, 3 being told, 7 waiting, api shows nothing to 1 account");
+        check("1 avatar, 1 unreachable, 3 sending, 7 pending, API failing for 1 account");
         stats.accounts_ok.set(0);
         stats.liveness.store_failed(now);
-        check(
-            "1 avatar, 1 out of sight, 3 being told, 7 waiting, api shows nothing, \
-             the database cannot be written",
-        );
+        check("1 avatar, 1 unreachable, 3 sending, 7 pending, API failing, database not writable");
     }
 }

@@ -1,9 +1,9 @@
-//! What systemd is told: ready, reloading, stopping, alive, and a line about what we are at. The
-//! one home of `sd-notify`. Without systemd nobody is told, and nothing is different.
+//! Notifications to systemd: ready, reloading, stopping, watchdog, status line. The only file that
+//! uses `sd-notify`. Without systemd all functions do nothing.
 //!
-//! What always holds: nobody waits for systemd. One thread sends, and may block on a socket that
-//! is full; what is not sent yet gives way to what is newer. That we are ready, reloading or
-//! stopping is sent until it is taken; the rest is dropped where it is not, and counted.
+//! No caller blocks. One thread sends and may block on a full socket; a newer message replaces an
+//! older unsent one. Ready, reloading and stopping are sent until systemd accepts them; other
+//! messages are dropped on failure, and counted.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tracing::{info, warn};
 
-/// Starts telling systemd, if there is anybody to tell.
+/// Starts the sender thread if `NOTIFY_SOCKET` is set.
 ///
 /// # Errors
 /// When the system cannot start a thread.
@@ -29,81 +29,81 @@ pub fn start() -> io::Result<()> {
     Ok(())
 }
 
-/// We are ready; `status` says what we are at.
+/// Reports that the daemon is ready.
 pub fn ready(status: &str) {
-    tell(|news| {
-        news.ready = true;
-        // What was begun is done.
-        news.grace = None;
-        news.say(status);
+    update(|pending| {
+        pending.ready = true;
+        // The extended operation is over.
+        pending.grace = None;
+        pending.set_status(status);
     });
 }
 
-/// The config is read again.
+/// Reports that the config is being reloaded.
 pub fn reloading() {
     let at = match NotifyState::monotonic_usec_now() {
         Ok(NotifyState::MonotonicUsec(at)) => at.into(),
         Ok(_) | Err(_) => None,
     };
-    tell(|news| {
-        // That is said at the end of the reload.
-        news.ready = false;
-        news.reloading = Some(at);
+    update(|pending| {
+        // The end of the reload sets it again.
+        pending.ready = false;
+        pending.reloading = Some(at);
     });
 }
 
-/// We are stopping.
+/// Reports that the daemon is stopping.
 pub fn stopping() {
-    tell(|news| news.stopping = true);
+    update(|pending| pending.stopping = true);
 }
 
-/// We are still starting, and say so again within `grace`; `status` says what is being done.
+/// Extends the start timeout by `grace`; `status` describes the current step.
 pub fn still_starting(status: &str, grace: Duration) {
     extend(status, grace);
 }
 
-/// We are still stopping, and say so again within `grace`; `status` says what is left.
+/// Extends the stop timeout by `grace`; `status` describes what is left.
 pub fn still_stopping(status: &str, grace: Duration) {
     extend(status, grace);
 }
 
 fn extend(status: &str, grace: Duration) {
-    tell(|news| {
-        news.dropped += u64::from(news.grace.replace(grace).is_some());
-        news.say(status);
+    update(|pending| {
+        pending.dropped += u64::from(pending.grace.replace(grace).is_some());
+        pending.set_status(status);
     });
 }
 
-/// What we are at.
+/// Sets the status line.
 pub fn status(status: &str) {
-    tell(|news| news.say(status));
+    update(|pending| pending.set_status(status));
 }
 
-/// How often at least it must be told that we live, if at all (`WatchdogSec=`).
+/// The watchdog timeout (`WatchdogSec=`), if it is set.
 pub fn watchdog_limit() -> Option<Duration> {
     MANAGER.get().and_then(|_| sd_notify::watchdog_enabled()).filter(|limit| !limit.is_zero())
 }
 
-/// We live.
+/// Sends a watchdog keep-alive.
 pub fn alive() {
-    tell(|news| {
-        news.dropped += u64::from(news.alive);
-        news.alive = true;
+    update(|pending| {
+        pending.dropped += u64::from(pending.alive);
+        pending.alive = true;
     });
 }
 
-/// How many messages gave way to newer ones, or were not taken.
+/// Number of messages that were replaced or not accepted.
 pub fn dropped() -> u64 {
     MANAGER.get().map_or(0, |manager| manager.pending().dropped)
 }
 
-fn tell(change: impl FnOnce(&mut Pending)) {
+fn update(change: impl FnOnce(&mut Pending)) {
     if let Some(manager) = MANAGER.get() {
-        manager.tell(change);
+        manager.update(change);
     }
 }
 
-/// Whoever started us and wants to know how it goes; clones are the same.
+/// Connection to the service manager; clones share it.
 #[derive(Clone, Debug)]
 struct Manager(Arc<ManagerShared>);
 
@@ -115,47 +115,47 @@ struct ManagerShared {
     wakeup: Condvar,
 }
 
-/// What is not sent yet.
+/// Messages that are not sent yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Pending {
-    /// Since when, in microseconds of the monotonic clock, where that can be had.
+    /// When the reload started, in microseconds of the monotonic clock, if available.
     reloading: Option<Option<i128>>,
     ready: bool,
     stopping: bool,
     grace: Option<Duration>,
     status: Option<String>,
     alive: bool,
-    /// What was not sent, so far.
+    /// Number of messages that were not sent.
     dropped: u64,
 }
 
 impl Manager {
     fn start(address: OsString) -> io::Result<Self> {
-        let (news, told) = (Mutex::default(), Condvar::new());
-        let manager = Self(Arc::new(ManagerShared { address, pending: news, wakeup: told }));
+        let (pending, wakeup) = (Mutex::default(), Condvar::new());
+        let manager = Self(Arc::new(ManagerShared { address, pending, wakeup }));
         let ours = manager.clone();
-        // It is never joined: it may never come back from a socket that is full.
+        // Never joined: it may block on a full socket forever.
         thread::Builder::new().name("systemd".to_owned()).spawn(move || ours.serve())?;
         Ok(manager)
     }
 
-    fn tell(&self, change: impl FnOnce(&mut Pending)) {
+    fn update(&self, change: impl FnOnce(&mut Pending)) {
         change(&mut self.pending());
         self.0.wakeup.notify_all();
     }
 
     fn serve(&self) {
-        let mut taken = true;
+        let mut is_accepted = true;
         let mut pause = PAUSE;
         loop {
-            let news = {
-                let news = self.0.wakeup.wait_while(self.pending(), |news| !news.is_any());
-                let mut news = news.unwrap_or_else(PoisonError::into_inner);
-                let kept = Pending { dropped: news.dropped, ..Pending::default() };
-                std::mem::replace(&mut *news, kept)
+            let pending = {
+                let pending = self.0.wakeup.wait_while(self.pending(), |pending| !pending.is_any());
+                let mut pending = pending.unwrap_or_else(PoisonError::into_inner);
+                let kept = Pending { dropped: pending.dropped, ..Pending::default() };
+                std::mem::replace(&mut *pending, kept)
             };
             let mut failure = None;
-            for message in news.messages() {
+            for message in pending.messages() {
                 if let Err(error) = send(&self.0.address, &message) {
                     failure = Some(error);
                     break;
@@ -163,18 +163,18 @@ impl Manager {
             }
             match failure {
                 None => {
-                    if !taken {
+                    if !is_accepted {
                         let dropped = self.pending().dropped;
-                        info!(dropped, "systemd takes our messages again; {dropped} were dropped");
+                        info!(dropped, "sending messages to systemd recovered; {dropped} dropped");
                     }
-                    (taken, pause) = (true, PAUSE);
+                    (is_accepted, pause) = (true, PAUSE);
                 }
                 Some(error) => {
-                    if taken {
-                        warn!("systemd does not take our messages: {error}");
+                    if is_accepted {
+                        warn!("cannot send messages to systemd: {error}");
                     }
-                    taken = false;
-                    self.pending().take_back(news);
+                    is_accepted = false;
+                    self.pending().restore(pending);
                     thread::sleep(pause);
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
@@ -193,11 +193,11 @@ impl Pending {
         reloading.is_some() || *ready || *stopping || grace.is_some() || status.is_some() || *alive
     }
 
-    fn say(&mut self, status: &str) {
+    fn set_status(&mut self, status: &str) {
         self.dropped += u64::from(self.status.replace(status.to_owned()).is_some());
     }
 
-    /// One message for each turn that systemd has to see, in their order.
+    /// One message for each state change that systemd must see, in order.
     fn messages(&self) -> Vec<String> {
         let text = |states: &[NotifyState<'_>]| {
             states.iter().map(|state| format!("{state}\n")).collect::<String>()
@@ -230,8 +230,8 @@ impl Pending {
         messages
     }
 
-    /// What could not be sent: what has to be is kept, unless something newer came meanwhile.
-    fn take_back(&mut self, old: Self) {
+    /// Restores what could not be sent: essential states are kept unless newer ones replace them.
+    fn restore(&mut self, old: Self) {
         if self.reloading.is_none() {
             self.reloading = old.reloading;
             self.ready |= old.ready;
@@ -252,10 +252,10 @@ fn send(address: &OsStr, message: &str) -> io::Result<()> {
     socket.send(message.as_bytes()).map(drop)
 }
 
-/// One process has one service manager, and any part of it may have something to tell.
+/// A process has one service manager, and any module may report to it.
 static MANAGER: OnceLock<Manager> = OnceLock::new();
 
-/// The pause before a message that was not taken is sent again; it doubles.
+/// Pause before an unaccepted message is sent again; it doubles.
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 
@@ -263,7 +263,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(15);
 mod tests {
     use super::*;
 
-    /// More than any socket holds.
+    /// More messages than a socket buffer holds.
     const MANY: u64 = 10_000;
 
     fn read(socket: &UnixDatagram) -> String {
@@ -272,7 +272,7 @@ mod tests {
         String::from_utf8(bytes[..length].to_vec()).unwrap()
     }
 
-    /// Everything that was sent, up to a message that has this in it.
+    /// Reads messages up to one that contains `last`.
     fn read_to(socket: &UnixDatagram, last: &str) -> Vec<String> {
         let mut messages = vec![read(socket)];
         while !messages.last().unwrap().contains(last) {
@@ -282,16 +282,17 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_is_full_holds_nobody_up_and_hears_what_counts_when_it_is_read() {
+    fn a_full_socket_blocks_no_caller_and_gets_the_essential_states_later() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let socket = UnixDatagram::bind(&path).unwrap();
         let manager = Manager::start(path.into()).unwrap();
-        (0..MANY).for_each(|it| manager.tell(|news| news.say(&format!("busy {it}"))));
-        manager.tell(|news| {
-            news.ready = true;
-            news.alive = true;
-            news.say("last");
+        (0..MANY)
+            .for_each(|it| manager.update(|pending| pending.set_status(&format!("busy {it}"))));
+        manager.update(|pending| {
+            pending.ready = true;
+            pending.alive = true;
+            pending.set_status("last");
         });
         let messages = read_to(&socket, "STATUS=last");
         assert_eq!(messages.last().unwrap(), "READY=1\nSTATUS=last\nWATCHDOG=1\n");
@@ -301,25 +302,28 @@ mod tests {
     }
 
     #[test]
-    fn that_we_are_ready_is_said_until_it_is_taken_and_a_reload_in_its_order() {
+    fn ready_is_sent_until_it_is_accepted_and_a_reload_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let manager = Manager::start(path.clone().into()).unwrap();
-        manager.tell(|news| news.ready = true);
+        manager.update(|pending| pending.ready = true);
         while manager.pending().is_any() {
             thread::yield_now();
         }
         let socket = UnixDatagram::bind(&path).unwrap();
         assert_eq!(read(&socket), "READY=1\n");
-        let news = Pending {
+        let pending = Pending {
             ready: true,
             reloading: Some(Some(7)),
             status: Some("well".to_owned()),
             ..Pending::default()
         };
-        assert_eq!(news.messages(), ["RELOADING=1\nMONOTONIC_USEC=7\n", "READY=1\nSTATUS=well\n"]);
+        assert_eq!(
+            pending.messages(),
+            ["RELOADING=1\nMONOTONIC_USEC=7\n", "READY=1\nSTATUS=well\n"]
+        );
         let mut newer = Pending { reloading: Some(Some(9)), ..Pending::default() };
-        newer.take_back(news);
+        newer.restore(pending);
         assert_eq!(newer, Pending { reloading: Some(Some(9)), dropped: 1, ..Pending::default() });
     }
 

@@ -1,4 +1,4 @@
-//! One try at a delivery: send, judge, write down the end. A step, not a loop.
+//! One delivery attempt: send, classify, record the result.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::daemon::background::log_throttle::{Key, Resolution};
 use crate::daemon::context::DaemonContext;
+use crate::daemon::dispatcher::clock_skew::ClockSkew;
 use crate::daemon::dispatcher::local_fault::LocalFaultDetector;
 use crate::daemon::poller::poll::{log_write_failed, log_write_recovered};
 use crate::daemon::ports::{Clock, Notifier};
@@ -20,16 +21,26 @@ use crate::notify::message::OutboundMessage;
 use crate::runtime::event_bus::LiveEvent;
 use crate::store::error::{Recovery, StoreError};
 use crate::store::tables::outbox::{AttemptResult, Claimed, RecordedResult};
+use crate::text::plural::counted;
 
-/// Makes one try at what was claimed for a channel of `plan`, and records how it ended. `witness`
-/// knows what all tries together tell about ourselves.
+/// Detectors that all attempts share.
+#[derive(Clone, Debug, Default)]
+pub struct Detectors {
+    /// Detects that the host's network is down.
+    pub local_fault: Arc<LocalFaultDetector>,
+    /// Detects that the local clock is wrong.
+    pub clock_skew: Arc<ClockSkew>,
+}
+
+/// Attempts a claimed delivery on its channel and records the result. `detectors` reclassify
+/// failures that are local to this host.
 ///
 /// # Errors
 /// When the store fails for good.
 pub async fn run_attempt<S, N: Notifier, C: Clock>(
     context: DaemonContext<C>,
     config: Arc<RuntimeConfig<S, N>>,
-    local_fault: Arc<LocalFaultDetector>,
+    detectors: Detectors,
     mut claimed: Claimed,
 ) -> Result<(), StoreError> {
     let Some(ChannelRuntime { notifier, policy, target, attempt_timeout, .. }) =
@@ -44,20 +55,25 @@ pub async fn run_attempt<S, N: Notifier, C: Clock>(
         content_type: std::mem::take(&mut claimed.content_type),
         body: std::mem::take(&mut claimed.body),
     };
-    let begun = context.clock.monotonic();
+    let started_at = context.clock.monotonic();
     let sending = notifier.deliver(&message, context.clock.now());
     let outcome = select! {
         biased;
-        ended = AssertUnwindSafe(sending).catch_unwind() => ended.unwrap_or_else(|_| {
-            error!("a try at a delivery broke off: this is a bug");
+        ended_at = AssertUnwindSafe(sending).catch_unwind() => ended_at.unwrap_or_else(|_| {
+            error!("delivery attempt panicked: this is a bug");
             panicked()
         }),
-        outcome = hard_timeout(&context.clock, begun, *attempt_timeout) => outcome,
+        outcome = hard_timeout(&context.clock, started_at, *attempt_timeout) => outcome,
     };
-    let (finished_at, ended) = (context.clock.now(), context.clock.monotonic());
-    let outcome = local_fault.reclassify(&claimed.channel, outcome, config.channels.keys(), ended);
+    let (finished_at, ended_at) = (context.clock.now(), context.clock.monotonic());
+    let outcome = detectors.local_fault.reclassify(
+        &claimed.channel,
+        outcome,
+        config.channels.keys(),
+        ended_at,
+    );
     let outcome = if claimed.was_overtaken { outcome.after_accepted_message() } else { outcome };
-    local_fault.check_clock_skew(&claimed.channel, outcome.clock, finished_at);
+    detectors.clock_skew.check(&claimed.channel, outcome.clock, finished_at);
     let random = context.rng.next_bits();
     let delivery = claimed.delivery.clone();
     let delivery = delivery.apply_attempt(&outcome, claimed.probe_of, finished_at, policy, random);
@@ -68,11 +84,11 @@ pub async fn run_attempt<S, N: Notifier, C: Clock>(
         delivery,
         outcome,
         finished_at,
-        latency_ms: u64::try_from(ended.since(begun).as_millis()).unwrap_or(u64::MAX),
+        latency_ms: u64::try_from(ended_at.since(started_at).as_millis()).unwrap_or(u64::MAX),
         roll: random.derive(1),
     };
     let recorded = record(&context, &attempt_result).await?;
-    let (channel, elapsed) = (&claimed.channel, ended.since(begun));
+    let (channel, elapsed) = (&claimed.channel, ended_at.since(started_at));
     context.metrics.record_attempt(channel, attempt_result.outcome.class, elapsed);
     let since = claimed.event_id.minted_at().map(|then| finished_at.since(then));
     context.metrics.record_delivery(
@@ -80,7 +96,7 @@ pub async fn run_attempt<S, N: Notifier, C: Clock>(
         &attempt_result.delivery.state,
         since.unwrap_or_default(),
     );
-    log_attempt(&context, &claimed, &attempt_result, recorded, ended);
+    log_attempt(&context, &claimed, &attempt_result, recorded, ended_at);
     context.events.publish(|| LiveEvent::AttemptFinished {
         event_id: claimed.event_id,
         avatar_id: claimed.avatar_id,
@@ -92,28 +108,34 @@ pub async fn run_attempt<S, N: Notifier, C: Clock>(
     Ok(())
 }
 
-/// Waits until a try has taken longer than it may; its outcome is that of one that keeps to no
-/// limit of its own, so how far it came is not known. After a machine was asleep, the limit may be
-/// over before anything was heard: there is always a last while to hear it in.
-async fn hard_timeout<C: Clock>(clock: &C, begun: Monotonic, attempt_timeout: Duration) -> Outcome {
-    clock.sleep_until(begun.plus(attempt_timeout)).await;
+/// Completes when an attempt exceeds its timeout plus [`TIMEOUT_GRACE`]; the outcome is ambiguous.
+/// The grace period also gives an attempt time to complete after the machine was suspended.
+async fn hard_timeout<C: Clock>(
+    clock: &C,
+    started_at: Monotonic,
+    attempt_timeout: Duration,
+) -> Outcome {
+    clock.sleep_until(started_at.plus(attempt_timeout)).await;
     clock.sleep_until(clock.monotonic().plus(TIMEOUT_GRACE)).await;
     let limit_s = attempt_timeout.as_secs();
     Outcome {
-        error: Some(format!("the try did not end within {limit_s} s; it may have been taken")),
+        error: Some(format!(
+            "the attempt did not complete within {limit_s} s; the message may have been accepted"
+        )),
         ..Outcome::new(OutcomeClass::Ambiguous, "unknown")
     }
 }
 
-/// What a panic of whoever sends leaves: nobody knows how far it came. It spends an attempt and
-/// counts against the channel, since the next one may end in the same way.
+/// Outcome of an attempt that panicked: ambiguous. It spends an attempt and counts against the
+/// channel, because the next attempt may panic as well.
 fn panicked() -> Outcome {
-    let error = "the attempt was broken off by a bug in this program; it may have been taken";
+    let error =
+        "the attempt was aborted by a bug in avatar-watch; the message may have been accepted";
     Outcome { error: Some(error.to_owned()), ..Outcome::new(OutcomeClass::Ambiguous, "unknown") }
 }
 
-/// Writes down the end of a try, however long the disk takes: if we die before, it is sent
-/// again.
+/// Records the result, however long the store is busy. After a crash before that, the delivery is
+/// sent again.
 async fn record<C: Clock>(
     context: &DaemonContext<C>,
     attempt_result: &AttemptResult,
@@ -121,14 +143,14 @@ async fn record<C: Clock>(
     loop {
         match context.store.record_result(attempt_result.clone()).await {
             Ok(recorded) => {
-                log_write_recovered(context, ENDS);
+                log_write_recovered(context, RESULTS);
                 if recorded == RecordedResult::Stale {
-                    warn!("the end of a try came too late to count");
+                    warn!("attempt result discarded: it was recorded too late");
                 }
                 return Ok(recorded);
             }
             Err(failure) if failure.next_step() == Recovery::Retry => {
-                log_write_failed(context, ENDS, &failure);
+                log_write_failed(context, RESULTS, &failure);
                 context.clock.sleep_until(context.clock.monotonic().plus(STORE_RETRY_DELAY)).await;
             }
             Err(failure) => return Err(failure),
@@ -136,8 +158,8 @@ async fn record<C: Clock>(
     }
 }
 
-/// Says how a try ended, within the span that names it. A delivery that ends is always said; one
-/// that is tried again is when the channel's trouble is.
+/// Logs the result of an attempt. Final results are always logged, retries are throttled by
+/// channel.
 fn log_attempt<C>(
     context: &DaemonContext<C>,
     claimed: &Claimed,
@@ -145,49 +167,63 @@ fn log_attempt<C>(
     recorded: RecordedResult,
     now: Monotonic,
 ) {
-    let Claimed { id, channel, avatar_id, .. } = claimed;
-    let said = attempt_result.outcome.summary();
+    let Claimed { id, channel, avatar_id, attempt, .. } = claimed;
+    let reason = attempt_result.outcome.summary();
     let key = Key::Channel(channel.clone());
     match &attempt_result.delivery.state {
         DeliveryState::Delivered => {
             let latency_ms = attempt_result.latency_ms;
-            info!(latency_ms, "told `{channel}` of `{avatar_id}`");
-            if let Resolution::Logged(said) = context.throttle.resolve(&key, now) {
-                info!(suppressed = said.suppressed(), "`{channel}` takes messages again, {said}");
+            let subject = match avatar_id.contains(' ') {
+                true => format!("`{avatar_id}`"),
+                false => format!("avatar `{avatar_id}`"),
+            };
+            info!(latency_ms, "delivered event for {subject} to channel `{channel}`");
+            if let Resolution::Logged(emission) = context.throttle.resolve(&key, now) {
+                info!(
+                    suppressed = emission.suppressed(),
+                    "delivery to channel `{channel}` recovered {emission}"
+                );
             }
         }
         DeliveryState::Pending { .. } if recorded == RecordedResult::TargetChanged => info!(
-            "the target that `{channel}` had before did not take it: {said}; it goes to the new one"
+            "delivery to the previous target of channel `{channel}` failed: {reason}; the new target is \
+             next"
         ),
         DeliveryState::Pending { .. } if attempt_result.outcome.class == OutcomeClass::Gone => {
             error!(
-                "`{channel}` takes nothing any more: {said}; it is disabled, and what waits for it is \
-             kept until `avatar-watch channels enable {channel}`"
+                "channel `{channel}` disabled: {reason}; pending deliveries are kept; re-enable with \
+             `avatar-watch channels enable {channel}`"
             )
         }
         DeliveryState::Pending { next_attempt_at } => {
             let phase = attempt_result.outcome.phase;
-            if let Some(line) = context.throttle.record(key, phase, now) {
+            if let Some(emission) = context.throttle.record(key, phase, now) {
                 warn!(
                     phase,
-                    suppressed = line.suppressed(),
-                    "`{channel}` did not take it: {said}; next try at {next_attempt_at}"
+                    suppressed = emission.suppressed(),
+                    "delivery to channel `{channel}` failed: {reason}; next attempt at {next_attempt_at}"
                 );
             } else {
-                debug!(phase, "`{channel}` did not take it: {said}; next try at {next_attempt_at}");
+                debug!(
+                    phase,
+                    "delivery to channel `{channel}` failed: {reason}; next attempt at {next_attempt_at}"
+                );
             }
         }
         DeliveryState::Failed { reason } => error!(
-            "given up telling `{channel}` of `{avatar_id}`: {reason}; \
-             `avatar-watch deliveries retry {id}` sends it again"
+            "delivery to channel `{channel}` moved to dead letters after {}: {reason}; retry with \
+             `avatar-watch deliveries retry {id}`",
+            counted(u64::from(*attempt), "attempt")
         ),
-        DeliveryState::Sending | DeliveryState::Cancelled => debug!("a try ended in an odd state"),
+        DeliveryState::Sending | DeliveryState::Cancelled => {
+            debug!("attempt ended in an unexpected state")
+        }
     }
 }
 
-/// How much longer than it may a try is waited for: its own limits know how far it came.
+/// Grace period after `attempt_timeout`: the notifier's own timeouts give a more precise outcome.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(15);
-/// What the log calls the ends of tries.
-const ENDS: &str = "ends of tries";
-/// The wait after the store was busy or full.
+/// Name of attempt results in the log.
+const RESULTS: &str = "attempt results";
+/// Delay before a store operation is retried.
 pub const STORE_RETRY_DELAY: Duration = Duration::from_secs(5);

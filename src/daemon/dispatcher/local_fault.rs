@@ -1,36 +1,26 @@
-//! What all tries together tell about ourselves: whether it is our own network that is gone, and
-//! whether our clock is right.
+//! Detects local faults from delivery outcomes: if every channel fails to connect, the host's
+//! network is assumed down and no attempt is charged.
 //!
-//! Kept in memory alone: a new process finds out anew.
+//! The state is in memory only; a new process starts without it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-use tracing::{info, warn};
 
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::time::monotonic::Monotonic;
-use crate::domain::time::timestamp::Timestamp;
 
-/// What was seen.
+/// Failures to connect, by channel.
 #[derive(Debug, Default)]
 pub struct LocalFaultDetector {
-    seen: Mutex<Seen>,
-}
-
-#[derive(Debug, Default)]
-struct Seen {
-    /// When each channel was last not even connected to; not in it are those that were.
-    connect_failures: HashMap<ChannelName, Monotonic>,
-    /// The channels whose clocks differ from ours.
-    skewed: HashSet<ChannelName>,
+    /// When each channel last failed to connect; a channel that connects is removed.
+    connect_failures: Mutex<HashMap<ChannelName, Monotonic>>,
 }
 
 impl LocalFaultDetector {
-    /// What the end of a try means in the light of the others: where no channel at all can be
-    /// connected to, the fault is most likely ours.
+    /// Turns a retryable connection failure into a local one if no channel can be connected to.
+    /// A single channel says nothing about the network.
     pub fn reclassify<'a>(
         &self,
         channel: &ChannelName,
@@ -38,65 +28,36 @@ impl LocalFaultDetector {
         mut channels: impl ExactSizeIterator<Item = &'a ChannelName>,
         now: Monotonic,
     ) -> Outcome {
-        let mut seen = self.seen();
+        let mut failures = self.connect_failures();
         let connecting = CONNECTING.contains(&outcome.phase);
         if !connecting || outcome.class == OutcomeClass::Delivered {
-            seen.connect_failures.remove(channel);
+            failures.remove(channel);
             return outcome;
         }
-        seen.connect_failures.insert(channel.clone(), now);
-        let unreached = |name: &ChannelName| {
-            seen.connect_failures.get(name).is_some_and(|at| now.since(*at) <= REMEMBERED)
-        };
-        let all = channels.len() > 1 && channels.all(unreached);
+        failures.insert(channel.clone(), now);
+        let is_unreachable =
+            |name: &ChannelName| failures.get(name).is_some_and(|at| now.since(*at) <= REMEMBERED);
+        let all = channels.len() > 1 && channels.all(is_unreachable);
         if outcome.class != OutcomeClass::Retryable || !all {
             return outcome;
         }
-        let said = outcome.summary();
+        let reason = outcome.summary();
         Outcome {
             class: OutcomeClass::Local,
-            error: Some(format!("{said}; no channel can be reached: is our own network down?")),
+            error: Some(format!("{reason}; no channel is reachable: is this host's network down?")),
             ..outcome
         }
     }
 
-    /// Says, once until it is mended, that our clock and that of a channel differ: receivers
-    /// refuse signatures that seem to be more than five minutes old or early.
-    pub fn check_clock_skew(
-        &self,
-        channel: &ChannelName,
-        theirs: Option<Timestamp>,
-        ours: Timestamp,
-    ) {
-        let Some(theirs) = theirs else { return };
-        let apart = ours.since(theirs).max(theirs.since(ours));
-        let mut seen = self.seen();
-        if apart <= SKEW_MAX {
-            if seen.skewed.remove(channel) {
-                info!(channel = %channel, "the clock of `{channel}` and ours agree again");
-            }
-        } else if seen.skewed.insert(channel.clone()) {
-            let apart = humantime::format_duration(Duration::from_secs(apart.as_secs()));
-            let how = if ours > theirs { "ahead of" } else { "behind" };
-            warn!(
-                channel = %channel,
-                "our clock is {apart} {how} that of `{channel}`: receivers refuse signatures \
-                 that are more than five minutes off; see that the time is synchronised"
-            );
-        }
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connect_failures(&self) -> MutexGuard<'_, HashMap<ChannelName, Monotonic>> {
+        self.connect_failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The phases in which nothing has been connected to.
+/// The phases before a connection is established.
 const CONNECTING: [&str; 2] = ["resolve", "connect"];
-/// For how long a failure to connect says something about our network.
+/// How long a failure to connect is taken into account.
 const REMEMBERED: Duration = Duration::from_hours(1);
-/// Clocks may differ by this much and nobody minds.
-const SKEW_MAX: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -111,34 +72,34 @@ mod tests {
     }
 
     #[test]
-    fn the_fault_is_ours_only_where_no_channel_can_be_connected_to() {
-        let local_fault = LocalFaultDetector::default();
+    fn a_failure_is_local_only_if_no_channel_can_be_connected_to() {
+        let detector = LocalFaultDetector::default();
         let both = [name("a"), name("b")];
-        let judge = |channel: &str, phase, class, seconds| {
+        let class = |channel: &str, phase, class, seconds| {
             let outcome = Outcome::new(class, phase);
-            local_fault.reclassify(&name(channel), outcome, both.iter(), at(seconds)).class
+            detector.reclassify(&name(channel), outcome, both.iter(), at(seconds)).class
         };
         let (refused, taken) = (OutcomeClass::Retryable, OutcomeClass::Delivered);
-        assert_eq!(judge("a", "connect", refused, 0), refused, "nothing is known of `b` yet");
-        assert_eq!(judge("b", "resolve", refused, 1), OutcomeClass::Local);
-        assert_eq!(judge("a", "connect", refused, 2), OutcomeClass::Local);
-        assert_eq!(judge("b", "response", refused, 3), refused, "it was connected to");
-        assert_eq!(judge("a", "connect", refused, 4), refused);
-        assert_eq!(judge("b", "connect", refused, 5), OutcomeClass::Local);
-        assert_eq!(judge("a", "response", taken, 6), taken);
-        assert_eq!(judge("b", "connect", refused, 7), refused);
-        assert_eq!(judge("a", "connect", refused, 4000), refused, "`b` was long ago");
+        assert_eq!(class("a", "connect", refused, 0), refused, "nothing is known of `b` yet");
+        assert_eq!(class("b", "resolve", refused, 1), OutcomeClass::Local);
+        assert_eq!(class("a", "connect", refused, 2), OutcomeClass::Local);
+        assert_eq!(class("b", "response", refused, 3), refused, "it was connected to");
+        assert_eq!(class("a", "connect", refused, 4), refused);
+        assert_eq!(class("b", "connect", refused, 5), OutcomeClass::Local);
+        assert_eq!(class("a", "response", taken, 6), taken);
+        assert_eq!(class("b", "connect", refused, 7), refused);
+        assert_eq!(class("a", "connect", refused, 4000), refused, "`b` was long ago");
     }
 
     #[test]
-    fn a_channel_that_is_alone_tells_nothing_about_our_network() {
+    fn the_failure_of_a_single_channel_is_not_local() {
         let outcome = Outcome::new(OutcomeClass::Retryable, "connect");
-        let evaluated = LocalFaultDetector::default().reclassify(
+        let outcome = LocalFaultDetector::default().reclassify(
             &name("a"),
             outcome,
             [name("a")].iter(),
             at(0),
         );
-        assert_eq!(evaluated.class, OutcomeClass::Retryable);
+        assert_eq!(outcome.class, OutcomeClass::Retryable);
     }
 }

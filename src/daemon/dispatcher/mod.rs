@@ -1,12 +1,13 @@
-//! The dispatcher: takes due deliveries from the table and makes one try at each.
+//! The dispatcher: claims due deliveries from the outbox and attempts each.
 //!
-//! What always holds: a try is claimed on disk before it begins, and its end is on disk before
-//! the next one of its line begins; a slow channel holds up no other; whatever is under way
-//! when the process dies is found again by the next one.
+//! Invariants: an attempt is claimed on disk before it starts, and its result is recorded before
+//! the next delivery of the same queue starts; a slow channel delays no other; deliveries in flight
+//! at a crash are claimed again after the restart.
 
 pub mod attempt;
 pub mod operator_alerts;
 pub mod local_fault;
+pub mod clock_skew;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,8 +21,7 @@ use tracing::{Instrument as _, error_span, info};
 use crate::daemon::background::liveness::Loop;
 use crate::daemon::background::stats::DaemonStats;
 use crate::daemon::context::DaemonContext;
-use crate::daemon::dispatcher::attempt::{STORE_RETRY_DELAY, run_attempt};
-use crate::daemon::dispatcher::local_fault::LocalFaultDetector;
+use crate::daemon::dispatcher::attempt::{Detectors, STORE_RETRY_DELAY, run_attempt};
 use crate::daemon::poller::poll::{log_write_failed, log_write_recovered};
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::runtime_config::RuntimeConfig;
@@ -32,7 +32,7 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::{Recovery, StoreError};
 use crate::store::tables::outbox::{Claim, Claimed};
 
-/// The loop's state.
+/// State of the dispatcher.
 #[derive(Debug)]
 pub struct Dispatcher<S, N, C: Clock> {
     context: DaemonContext<C>,
@@ -40,17 +40,17 @@ pub struct Dispatcher<S, N, C: Clock> {
     config: Arc<RuntimeConfig<S, N>>,
     in_use: HashMap<ChannelName, usize>,
     in_flight: JoinSet<(ChannelName, Result<(), StoreError>)>,
-    local_fault: Arc<LocalFaultDetector>,
-    /// When the channels that must not be told too fast may be told again.
-    rested: HashMap<ChannelName, Monotonic>,
-    /// Both clocks when the table was last looked at; they part when the wall's is set.
+    detectors: Detectors,
+    /// When channels with a minimum interval may be used again.
+    available_at: HashMap<ChannelName, Monotonic>,
+    /// Both clocks at the last claim; their difference shows whether the wall clock was set.
     claimed_at: Option<(Timestamp, Monotonic)>,
-    /// When what waits was last counted.
+    /// When pending deliveries were last counted.
     counted_at: Option<Monotonic>,
 }
 
 impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
-    /// A dispatcher with nothing under way.
+    /// Creates a dispatcher with nothing in flight.
     pub fn new(
         context: DaemonContext<C>,
         stats: Arc<DaemonStats>,
@@ -62,14 +62,14 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
             config,
             in_use: HashMap::new(),
             in_flight: JoinSet::new(),
-            local_fault: Arc::default(),
-            rested: HashMap::new(),
+            detectors: Detectors::default(),
+            available_at: HashMap::new(),
             claimed_at: None,
             counted_at: None,
         }
     }
 
-    /// Delivers until told to stop; follows new plans.
+    /// Delivers until a stop is requested; applies new configs.
     ///
     /// # Errors
     /// When the store fails for good.
@@ -96,25 +96,25 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         self.drain(stop).await
     }
 
-    /// Claims what is due and begins a try at each; the moment to look at the table again,
-    /// unless something happens before.
+    /// Claims due deliveries and starts an attempt for each. Returns when to claim again, unless a
+    /// wakeup comes first.
     async fn launch(&mut self) -> Result<Monotonic, StoreError> {
         let (now, monotonic) = (self.context.clock.now(), self.context.clock.monotonic());
         self.stats.liveness.tick(Loop::Dispatcher, monotonic);
-        let idle_wake_at = monotonic.plus(CLAIM_EVERY);
+        let claim_at = monotonic.plus(CLAIM_EVERY);
         if self.clock_was_set_back(now, monotonic) {
             return match self.context.store.reschedule_after_clock_step(now).await {
                 Ok(_) => {
                     self.claimed_at = Some((now, monotonic));
-                    // Back at once, for what is due now.
+                    // Claim again at once.
                     Ok(monotonic)
                 }
                 Err(failure) => self.wait_for_store(DELIVERIES, failure, monotonic),
             };
         }
         self.claimed_at = Some((now, monotonic));
-        let (slots, rested_at) = self.slots(monotonic);
-        let idle_wake_at = rested_at.map_or(idle_wake_at, |at| at.min(idle_wake_at));
+        let (slots, next_available_at) = self.slots(monotonic);
+        let claim_at = next_available_at.map_or(claim_at, |at| at.min(claim_at));
         let claim = Claim { slots, now };
         self.stats.liveness.store_request(monotonic);
         let claims = match self.context.store.claim(claim).await {
@@ -139,10 +139,11 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         }
         self.stats.sending.set(self.in_flight.len());
         let next_due_at = claims.next_due_at.map(|due_at| monotonic.plus(due_at.since(now)));
-        Ok(next_due_at.map_or(idle_wake_at, |due_at| due_at.min(idle_wake_at)))
+        Ok(next_due_at.map_or(claim_at, |due_at| due_at.min(claim_at)))
     }
 
-    /// Counts what waits, for the status line: not at every look, since a long queue takes long.
+    /// Counts pending deliveries for the status line; not at every claim, since a long queue takes
+    /// long to count.
     async fn count_pending(&mut self, now: Monotonic) -> Result<(), StoreError> {
         if self.counted_at.is_none_or(|then| now.since(then) >= COUNT_EVERY) {
             self.stats.pending.set(self.context.store.pending_counts().await?);
@@ -151,15 +152,14 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         Ok(())
     }
 
-    /// Whether the wall clock lost time on the steady one since the last look, or may have before
-    /// the first.
+    /// Whether the wall clock was set back since the last claim, or may have been before the first.
     fn clock_was_set_back(&self, now: Timestamp, monotonic: Monotonic) -> bool {
         self.claimed_at.is_none_or(|(then, before)| {
             now.plus(SET_BACK_MIN) < then.plus(monotonic.since(before))
         })
     }
 
-    /// When to try again after a failure of the store that can pass.
+    /// Returns when to retry after a transient store failure.
     fn wait_for_store(
         &self,
         what: &'static str,
@@ -174,33 +174,35 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         Ok(now.plus(STORE_RETRY_DELAY))
     }
 
-    /// The room that each channel has; and when the next of those that must rest has rested.
+    /// Free slots of each channel, and when the first channel with a minimum interval may be used
+    /// again.
     fn slots(&self, now: Monotonic) -> (Vec<(ChannelName, usize)>, Option<Monotonic>) {
         let mut slots = Vec::with_capacity(self.config.channels.len());
-        let mut rested_at = None;
+        let mut next_available_at = None;
         for (name, channel_runtime) in &self.config.channels {
             let busy = self.in_use.get(name).copied().unwrap_or(0);
-            let rests_until = self.rested.get(name).copied().filter(|until| *until > now);
-            let room = channel_runtime.max_concurrency.saturating_sub(busy);
-            match rests_until {
+            let busy_until = self.available_at.get(name).copied().filter(|until| *until > now);
+            let free = channel_runtime.max_concurrency.saturating_sub(busy);
+            match busy_until {
                 Some(until) => {
-                    rested_at = Some(rested_at.map_or(until, |at: Monotonic| at.min(until)));
+                    next_available_at =
+                        Some(next_available_at.map_or(until, |at: Monotonic| at.min(until)));
                 }
-                None if room > 0 => slots.push((name.clone(), room)),
+                None if free > 0 => slots.push((name.clone(), free)),
                 None => {}
             }
         }
-        (slots, rested_at)
+        (slots, next_available_at)
     }
 
     fn begin(&mut self, claimed: Claimed, now: Monotonic) {
         let Some(channel_runtime) = self.config.channels.get(&claimed.channel) else { return };
         let channel = claimed.channel.clone();
-        if let Some(spacing) = channel_runtime.min_interval {
-            self.rested.insert(channel.clone(), now.plus(spacing));
+        if let Some(min_interval) = channel_runtime.min_interval {
+            self.available_at.insert(channel.clone(), now.plus(min_interval));
         }
         *self.in_use.entry(channel.clone()).or_default() += 1;
-        let (config, local_fault) = (Arc::clone(&self.config), Arc::clone(&self.local_fault));
+        let (config, detectors) = (Arc::clone(&self.config), self.detectors.clone());
         let span = error_span!(
             "attempt",
             channel = %channel,
@@ -210,7 +212,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
             attempt = claimed.attempt,
             request.id = self.context.requests.next(),
         );
-        let task = run_attempt(self.context.clone(), config, local_fault, claimed).instrument(span);
+        let task = run_attempt(self.context.clone(), config, detectors, claimed).instrument(span);
         self.in_flight.spawn(async move { (channel, task.await) });
     }
 
@@ -225,22 +227,22 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
                 }
                 result
             }
-            // A try catches the panics of whoever sends. One of ours leaves it open in the table,
-            // and its line blocked, until the next process takes it back: so we end.
+            // Panics of notifiers are caught in the attempt. A panic of ours leaves the attempt
+            // open and blocks its queue until a restart, so the process ends.
             Err(broken) if broken.is_panic() => std::panic::resume_unwind(broken.into_panic()),
-            // It was cut off, at the end.
+            // Aborted during shutdown.
             Err(_) => Ok(()),
         }
     }
 
-    /// Lets the tries under way end, for a while; those that do not are found again by the next
-    /// process, with the same id and bytes.
+    /// Waits for attempts in flight, up to [`DRAIN`]. The next start claims the others again, with
+    /// the same ids and bytes.
     async fn drain(mut self, stop: Shutdown) -> Result<(), StoreError> {
         let clock = self.context.clock.clone();
         let limit = clock.monotonic().plus(DRAIN);
         if !self.in_flight.is_empty() {
             self.stats.sending.set(self.in_flight.len());
-            info!(count = self.in_flight.len(), "waiting for the deliveries under way");
+            info!(count = self.in_flight.len(), "waiting for deliveries in flight");
         }
         loop {
             select! {
@@ -261,15 +263,16 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     }
 }
 
-/// What the log calls deliveries that wait for the store.
-const DELIVERIES: &str = "tries at deliveries";
-/// What it calls the events that operators are told.
-const EVENTS: &str = "events of channels and dead letters";
-/// The table is looked at this often even if nobody rings: a hand may have changed it.
+/// Name of deliveries in the log.
+const DELIVERIES: &str = "deliveries";
+/// Name of operator events in the log.
+const EVENTS: &str = "operator events";
+/// Maximum time between two claims: the table may change without a wakeup, for example through a
+/// command.
 const CLAIM_EVERY: Duration = Duration::from_secs(2);
-/// The least wait between two counts of what waits.
+/// Minimum interval between two counts of pending deliveries.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
-/// Clocks are set back by less than this all the time, and waits may last as much longer.
+/// Smaller clock steps are ignored: they delay a delivery by no more than this.
 const SET_BACK_MIN: Duration = Duration::from_secs(30);
-/// How long tries under way may go on after the order to stop.
+/// How long attempts in flight may continue after a stop was requested.
 const DRAIN: Duration = Duration::from_secs(20);

@@ -1,8 +1,7 @@
-//! The herald: tells operators what the tables say of channels and dead letters, through the
-//! channels that work.
+//! Publishes conditions of channels, and dead letters, to the other operator channels.
 //!
-//! What always holds: what is told is noted in the same transaction, so each is told once,
-//! whenever the process dies; a channel never hears of itself.
+//! An event is marked as reported in the transaction that creates it, so it is published once even
+//! across a crash. A channel gets no event about itself.
 
 use std::sync::Arc;
 
@@ -21,10 +20,10 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::pending_alerts::{ChannelChange, PendingAlerts};
 
-/// Tells what has not been told.
+/// Publishes all pending alerts.
 ///
 /// # Errors
-/// When it could not be written; then it is told the next time.
+/// When the store cannot write them; the next call retries.
 pub async fn publish_pending<S, N: Notifier, C: Clock>(
     context: &DaemonContext<C>,
     config: &Arc<RuntimeConfig<S, N>>,
@@ -50,7 +49,7 @@ pub async fn publish_pending<S, N: Notifier, C: Clock>(
         {
             error!(
                 channel = %channel,
-                "{} is told to nobody: no other channel has `operator = true`", event.kind
+                "no channel receives {}: no other channel has `operator = true`", event.kind
             );
         }
     }

@@ -1,5 +1,5 @@
-//! What the poller says of its own sight: in the log, and to operators when a key sees nothing
-//! any more, or sees again.
+//! Reports the state of each account: in the log when its circuit breaker trips, and to operators
+//! when `account.unavailable` fires or resolves.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ use crate::domain::time::monotonic::Monotonic;
 use crate::store::error::{Recovery, StoreError};
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
-    /// Tells of every key that has gone blind, or sees again: one event for each, however many
-    /// avatars it has.
+    /// Publishes one event for each account that became unavailable or recovered, regardless of how
+    /// many avatars it has.
     pub(in crate::daemon) async fn report_connectivity(&mut self) -> Result<(), StoreError> {
         let monotonic = self.context.clock.monotonic();
         let changes: Vec<(AccountName, ConnectivityChange)> = self
@@ -64,9 +64,9 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             occurred_at: now,
             subject: Subject::Condition(Box::new(condition)),
         };
-        let told = self.config.new_event(event.clone(), None, now, random.derive(1));
-        let has_deliveries = !told.deliveries.is_empty();
-        match self.context.store.publish(vec![told], now).await {
+        let new_event = self.config.new_event(event.clone(), None, now, random.derive(1));
+        let has_deliveries = !new_event.deliveries.is_empty();
+        match self.context.store.publish(vec![new_event], now).await {
             Ok(()) => {
                 log_condition(&event);
                 log_write_recovered(&self.context, CONNECTIVITY);
@@ -89,7 +89,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 }
 
 impl<C: Clock> AccountQueue<C> {
-    /// Says what an answer did to the gate.
+    /// Logs how a response changed the circuit breaker.
     pub(in crate::daemon) fn log_breaker(
         &self,
         throttle: &LogThrottle,
@@ -103,16 +103,17 @@ impl<C: Clock> AccountQueue<C> {
             {
                 "refused"
             }
-            ApiSignal::WrongEndpoint => "astray",
+            ApiSignal::WrongEndpoint => "misconfigured",
             ApiSignal::Throttled { .. } => "throttled",
-            // A reload makes any key welcome, so that it was is no reason to say nothing.
+            // A reload resets the breaker, so a recovery is logged even if the breaker was not
+            // half-open.
             ApiSignal::Success if !self.breaker.is_half_open() => {
-                if let Resolution::Logged(said) =
+                if let Resolution::Logged(emission) =
                     throttle.resolve(&Key::Account(account.clone()), now)
                 {
                     info!(
-                        account = %account, suppressed = said.suppressed(),
-                        "the API accepts the key of account `{account}` again, {said}");
+                        account = %account, suppressed = emission.suppressed(),
+                        "API accepts the key of account `{account}` again {emission}");
                 }
                 return;
             }
@@ -122,31 +123,32 @@ impl<C: Clock> AccountQueue<C> {
             | ApiSignal::NoResponse => return,
         };
         let key = Key::Account(account.clone());
-        let Some(said) = throttle.record(key, kind, now) else { return };
-        let suppressed = said.suppressed();
-        let closed_for = self.breaker.retry_at().map(|until| until.since(now)).unwrap_or_default();
-        let wait = humantime::format_duration(Duration::from_secs(closed_for.as_secs()));
+        let Some(emission) = throttle.record(key, kind, now) else { return };
+        let suppressed = emission.suppressed();
+        let blocked_for = self.breaker.retry_at().map(|until| until.since(now)).unwrap_or_default();
+        let wait = humantime::format_duration(Duration::from_secs(blocked_for.as_secs()));
         match poll_signal.signal {
             ApiSignal::WrongEndpoint => {
                 let reason = poll_signal.outage.as_ref().map(|(_, reason)| reason.as_str());
                 let reason = reason.unwrap_or_default();
-                warn!(account = %account, suppressed, "the way to the API is wrong for account \
-                    `{account}`: all its looks wait, the next is in {wait}: {reason}");
+                warn!(account = %account, suppressed, "API endpoint for account `{account}` is \
+                    misconfigured (redirect or invalid certificate); check `base_url`; next poll in \
+                    {wait}: {reason}");
             }
             ApiSignal::Throttled { .. } => {
-                warn!(account = %account, suppressed, "the API asks account `{account}` for fewer \
-                    requests: all its looks wait for {wait}");
+                warn!(account = %account, suppressed, "API limits the request rate of account \
+                    `{account}`; polling is paused for {wait}");
             }
             ApiSignal::Unauthorized
             | ApiSignal::Forbidden { .. }
             | ApiSignal::Success
             | ApiSignal::NoResponse => {
-                warn!(account = %account, suppressed, "the API refuses the key of account \
-                    `{account}`: all its looks wait, the next is in {wait}");
+                warn!(account = %account, suppressed, "API refuses the key of account `{account}`; \
+                    polling is paused, next poll in {wait}");
             }
         }
     }
 }
 
-/// What the log calls the events of keys that are blind, or see again.
-const CONNECTIVITY: &str = "events of keys that are blind or see again";
+/// Name of these events in the log.
+const CONNECTIVITY: &str = "account events";

@@ -1,8 +1,8 @@
-//! One account's lane: what is ready to be looked at with its key, in which order, and whether
-//! the key may be used just now.
+//! The poll queue of one account: which avatars are ready, in which order, and whether a request
+//! may be sent now.
 //!
-//! What always holds: no more requests under way than allowed, none beyond the budget, none
-//! through a closed gate. It knows ids and moments only, no watches, and asks nobody anything.
+//! Invariants: never more than `max_concurrency` requests in flight, none beyond the rate limit,
+//! none while the circuit breaker blocks. The queue holds ids and times only; it does no I/O.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::num::NonZeroU32;
@@ -19,16 +19,16 @@ use crate::domain::polling::watch::Watch;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
 
-/// The lane's state.
+/// State of the queue.
 #[derive(Debug)]
 pub struct AccountQueue<C: Clock> {
-    /// Whether the key may be used.
+    /// Blocks polling while the API refuses the key or limits the rate.
     pub breaker: CircuitBreaker,
-    /// Whether anything can be seen with it.
+    /// Whether polls of the account succeed.
     pub connectivity: AccountConnectivity,
-    /// What lists of the account have shown.
+    /// State of the account's list poll.
     pub list: ListState,
-    /// The requests under way.
+    /// Requests in flight.
     pub in_flight: usize,
     rate_limiter: RateLimiter<C>,
     max_per_second: NonZeroU32,
@@ -40,28 +40,28 @@ pub struct AccountQueue<C: Clock> {
     for_list: HashSet<AvatarId>,
 }
 
-/// How urgent a look is.
+/// Priority of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
-    /// News may be waiting: a young training, a hint, an avatar that was never seen.
+    /// A recent training, or an avatar without an observation.
     High,
-    /// Everything else.
+    /// Every other avatar.
     Normal,
 }
 
-/// What can be done in a lane now.
+/// The next step for the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextAction {
-    /// Look at this avatar.
+    /// Poll this avatar.
     Poll(AvatarId),
-    /// Ask for the list.
+    /// Poll the list.
     List,
-    /// Nothing, until then, or until a request that is under way ends.
+    /// Wait until that time, or until a request in flight completes.
     Wait(Option<Monotonic>),
 }
 
 impl Priority {
-    /// How urgent the next look at that avatar is.
+    /// Priority of the next poll of that avatar.
     pub fn of(watch: &Watch, now: Timestamp) -> Self {
         match &watch.observed {
             None => Self::High,
@@ -77,7 +77,7 @@ impl Priority {
 }
 
 impl<C: Clock> AccountQueue<C> {
-    /// An empty lane.
+    /// Creates an empty queue.
     pub fn new(
         max_per_second: NonZeroU32,
         connectivity: AccountConnectivity,
@@ -100,8 +100,8 @@ impl<C: Clock> AccountQueue<C> {
         }
     }
 
-    /// Follows a new plan: the key gets another chance. What was spent of the budget stays
-    /// spent, unless the budget itself is another one.
+    /// Applies a new config. Resets the circuit breaker; the rate limiter keeps its state unless
+    /// the limit changed.
     pub fn renew(&mut self, max_per_second: NonZeroU32, clock: C) {
         self.breaker = CircuitBreaker::default();
         if self.max_per_second != max_per_second {
@@ -110,17 +110,15 @@ impl<C: Clock> AccountQueue<C> {
         }
     }
 
-    /// Charges what was sent beyond what was given out: so many second requests there have been in
-    /// all.
+    /// Charges the rate limiter for repeated requests; `reconnects` is the client's total.
     pub fn charge_reconnects(&mut self, repeats: u64) {
-        // Another client counts from zero.
+        // A new client counts from zero.
         self.deferred_tokens += repeats.checked_sub(self.reconnects).unwrap_or(repeats);
         self.reconnects = repeats;
     }
 
-    /// Puts an avatar among those that are ready for a look of their own. Urgent ones go first,
-    /// but nobody waits behind them for ever: an urgent one passes those that have waited for
-    /// less than a minute more.
+    /// Enqueues an avatar for a poll of its own. High priority goes first, but does not starve the
+    /// others: it overtakes only avatars that waited less than [`PRIORITY_BONUS`] longer.
     pub fn ready(&mut self, id: AvatarId, priority: Priority, now: Monotonic) {
         let rank = match priority {
             Priority::High => now,
@@ -130,39 +128,39 @@ impl<C: Clock> AccountQueue<C> {
         self.ready.add(id, rank);
     }
 
-    /// Puts an avatar among those that hints ask for, beside what it is due for anyway. They take
-    /// turns with the others, so that no flood of hints keeps anyone waiting for long.
+    /// Enqueues an avatar because of a hint, in addition to its scheduled polls. Hints alternate
+    /// with scheduled polls, so a flood of hints delays no avatar for long.
     pub fn hint(&mut self, id: AvatarId, now: Monotonic) {
         self.hinted.add(id, now);
     }
 
-    /// Puts an avatar among those that the next list is to show.
+    /// Enqueues an avatar for the next list poll.
     pub fn ready_for_list(&mut self, id: AvatarId) {
         if !self.ready.holds(&id) {
             self.for_list.insert(id);
         }
     }
 
-    /// Takes an avatar out.
+    /// Removes an avatar from the queue.
     pub fn remove(&mut self, id: &AvatarId) {
         self.ready.remove(id);
         self.hinted.remove(id);
         self.for_list.remove(id);
     }
 
-    /// Takes out all avatars that wait for a list.
+    /// Removes and returns all avatars that wait for a list poll.
     pub fn take_for_list(&mut self) -> HashSet<AvatarId> {
         std::mem::take(&mut self.for_list)
     }
 
-    /// Takes out everything that is ready.
+    /// Removes and returns all avatars that are ready.
     pub fn take_all(&mut self) -> Vec<AvatarId> {
         self.hinted = Queue::default();
         let ready = std::mem::take(&mut self.ready);
         ready.ranks.into_keys().chain(self.for_list.drain()).collect()
     }
 
-    /// What can be done at `now`; what it gives out is under way from then on.
+    /// Returns the next step at `now`. A returned poll counts as in flight from then on.
     pub fn next_action(&mut self, now: Monotonic, max_concurrency: usize) -> NextAction {
         let wants_list = self.list.wants(now, !self.for_list.is_empty());
         if !wants_list && self.ready.first().is_none() && self.hinted.first().is_none() {
@@ -198,9 +196,8 @@ impl<C: Clock> AccountQueue<C> {
         }
     }
 
-    /// Who is looked at next: the first of those that are due or the first of those that are
-    /// hinted at, whichever has waited for longer, but never two hints in a row while anyone else
-    /// waits.
+    /// The next avatar to poll: the first scheduled or the first hinted one, depending on which has
+    /// waited longer, but never two hints in a row while a scheduled one waits.
     fn next(&mut self) -> Option<AvatarId> {
         let (due, hinted) = (self.ready.first(), self.hinted.first());
         let takes_hint = match (due, hinted) {
@@ -214,7 +211,7 @@ impl<C: Clock> AccountQueue<C> {
     }
 }
 
-/// Avatars in the order of their ranks; each is in it once, with the lowest rank it was given.
+/// Avatars ordered by rank. Each occurs once, with its lowest rank.
 #[derive(Debug, Default)]
 struct Queue {
     order: BTreeSet<(Monotonic, AvatarId)>,
@@ -244,7 +241,7 @@ impl Queue {
     }
 }
 
-/// For how long a training is young.
+/// Duration for which a training has high priority.
 const YOUNG_FOR: Duration = Duration::from_secs(10 * 60);
-/// By how much an urgent look goes before a usual one.
+/// Head start of a high-priority poll over a normal one.
 const PRIORITY_BONUS: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
-//! What the poller leaves for the next start: when everything is due and was last seen, beside a
-//! change while it runs, and in the end.
+//! Checkpoints: the poller stores when each avatar was last seen and is due next, alongside other
+//! commits and at shutdown.
 //!
-//! What always holds: a checkpoint that is lost costs a look that is early, and no news.
+//! Losing a checkpoint causes an early poll after the restart; it loses no transition.
 
 use std::time::Duration;
 
@@ -18,15 +18,15 @@ use crate::store::error::{Recovery, StoreError};
 use crate::store::tables::watches::Checkpoint;
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
-    /// Notes when everything is due, for the next start: beside a change, since then the disk is
-    /// awake anyway, and not after every one.
+    /// Stores the due times for the next start. Called after a commit, when the disk is awake
+    /// anyway, and at most once per [`CHECKPOINT_EVERY`].
     pub(in crate::daemon) fn note_checkpoint(&mut self, now: Monotonic) {
         if now.since(self.checkpoint_at) < CHECKPOINT_EVERY {
             return;
         }
         self.checkpoint_at = now;
         let (store, checkpoints) = (self.context.store.clone(), self.checkpoints());
-        // When it fails, the next start only looks a little earlier than it would have to.
+        // On failure the next start only polls a little earlier than needed.
         drop(tokio::spawn(async move { drop(store.checkpoint(checkpoints).await) }));
     }
 
@@ -40,9 +40,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.idle.values().map(checkpoint).collect()
     }
 
-    /// Lets the looks under way end for a short while, and what was seen be written; then notes
-    /// what was last seen. A look that is cut off while it asks loses nothing: it is made again
-    /// after the restart.
+    /// Waits briefly for polls in flight, writes their observations, then stores a checkpoint. A
+    /// poll that is cancelled loses nothing: the next start repeats it.
     pub(in crate::daemon) async fn drain(mut self, stop: Shutdown) -> Result<(), StoreError> {
         let clock = self.context.clock.clone();
         let (mut limit, mut asking) = (clock.monotonic().plus(DRAIN), true);
@@ -71,14 +70,14 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             let polled = retry_write(self.context.clone(), pending).await;
             if let Some((_, failure)) = polled.pending_write {
                 error!(avatar.id = %id, "a change of avatar `{id}` was never written: {failure}");
-                // Whoever stopped us is told that it was no clean end.
+                // Reported to the supervisor, so that the exit status is a failure.
                 result = result.and(Err(failure));
             }
         }
         result?;
         match self.context.store.checkpoint(self.checkpoints()).await {
             Err(failure) if failure.next_step() == Recovery::Retry => {
-                // Only the windows of the next transitions become wider than they could be.
+                // The next transitions only have a wider time window than necessary.
                 warn!("when the avatars were last seen is not noted: {failure}");
                 Ok(())
             }
@@ -87,9 +86,9 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     }
 }
 
-/// How long looks under way may go on after the order to stop.
+/// How long polls in flight may continue after a stop was requested.
 const DRAIN: Duration = Duration::from_secs(2);
-/// How long what was seen by then may take to be written: longer than the store waits for a lock.
+/// How long pending writes may take after that: longer than the store waits for a lock.
 const WRITES: Duration = Duration::from_secs(8);
-/// The least wait between two checkpoints while running.
+/// Minimum interval between two checkpoints while running.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
-//! What the poller does with what its tasks come back with.
+//! Handles results of the poller's tasks.
 //!
-//! What always holds: an avatar whose look broke off is taken from the disk again, and what the
-//! disk would not take is kept until it does.
+//! An avatar after a panic of its task is reloaded from the store. A result that the store cannot accept
+//! yet is kept until it can.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -29,7 +29,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         }
     }
 
-    /// Takes up what a task came back with.
+    /// Handles the result of a task.
     pub(in crate::daemon) async fn on_task_done(
         &mut self,
         done: Result<(Id, TaskResult), JoinError>,
@@ -40,10 +40,10 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         };
         let Some(task_info) = self.tasks.remove(&task) else { return Ok(()) };
         let span = task_info.span.clone();
-        self.on_enrolled(done, task_info).instrument(span).await
+        self.handle_result(done, task_info).instrument(span).await
     }
 
-    async fn on_enrolled(
+    async fn handle_result(
         &mut self,
         done: Result<(Id, TaskResult), JoinError>,
         task_info: TaskInfo,
@@ -59,7 +59,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             (Ok((_, TaskResult::Listed(..))), _, Some(account))
                 if stale.load(Ordering::Relaxed) =>
             {
-                // Whoever waits for a list waits for the next.
+                // The list is discarded; the avatars wait for the next one.
                 let now = self.context.clock.monotonic();
                 self.queues.get_mut(&account).into_iter().for_each(|queue| queue.list.end(now));
                 Ok(())
@@ -82,12 +82,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             (Ok((_, TaskResult::Reloaded(Err(failure)))), ..) => Err(failure),
             (Ok((_, TaskResult::Listed(..) | TaskResult::Cancelled)), ..) => Ok(()),
             (Err(_), Some(id), _) => {
-                error!(avatar.id = %id, "a look at avatar `{id}` broke off: this is a bug");
+                error!(avatar.id = %id, "polling avatar `{id}` panicked: this is a bug");
                 self.reload(id);
                 Ok(())
             }
             (Err(_), None, account) => {
-                error!("a list of avatars broke off: this is a bug");
+                error!("a list poll panicked: this is a bug");
                 let now = self.context.clock.monotonic();
                 let queue = account.and_then(|account| self.queues.get_mut(&account));
                 queue.into_iter().for_each(|queue| queue.list.end(now));
@@ -96,7 +96,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         }
     }
 
-    /// Takes up a watch that was looked at, or written.
+    /// Applies the result of a poll or of a retried write.
     pub(in crate::daemon) async fn on_poll_result(
         &mut self,
         polled: PollResult,
@@ -121,7 +121,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         if let Some(training) = &polled.training {
             self.forecasts.add(training);
         }
-        // A pace counts from question to question; a wait after trouble, from the trouble on.
+        // Intervals count from request to request; a backoff counts from the failure.
         let begin = if answered { polled.asked_at } else { now };
         self.reschedule(polled.watch, begin, polled.next_poll_in);
         if polled.changed {
@@ -131,7 +131,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         Ok(())
     }
 
-    /// Takes up what an answer says about the key.
+    /// Updates the circuit breaker and the connectivity of an account from a response.
     pub(in crate::daemon) fn record_signal(
         &mut self,
         account: &AccountName,
@@ -140,7 +140,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let (now, monotonic) = (self.context.clock.now(), self.context.clock.monotonic());
         let random = self.context.rng.next_bits();
         let Some(queue) = self.queues.get_mut(account) else { return };
-        let was_welcome = !queue.breaker.is_half_open();
+        let was_closed = !queue.breaker.is_half_open();
         let breaker = std::mem::take(&mut queue.breaker);
         queue.breaker =
             breaker.observe(poll_signal.signal, monotonic, &self.config.breaker_backoff, random);
@@ -148,15 +148,15 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         if poll_signal.outage.is_none() {
             self.context.last_seen.record_success(account, now, monotonic);
         }
-        let welcome_again = !was_welcome && !queue.breaker.is_half_open();
+        let recovered = !was_closed && !queue.breaker.is_half_open();
         queue.log_breaker(&self.context.throttle, account, poll_signal, monotonic);
-        if welcome_again {
+        if recovered {
             self.expedite_denied(account, monotonic);
         }
     }
 
-    /// Keeps a watch until its next look, that long after `begin`; forgets one that is no longer
-    /// registered.
+    /// Schedules the next poll `next_poll_in` after `begin`. Forgets an avatar that is no longer
+    /// watched.
     pub(in crate::daemon) fn reschedule(
         &mut self,
         watch: Watch,
@@ -173,7 +173,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         }
         self.idle.insert(id.clone(), watch);
         if self.hinted.contains(&id) {
-            // The hint came while it was looked at, so that look may have been too early.
+            // The hint arrived during the poll, which may have been too early to show the change.
             self.expedite_hinted(&id);
         }
     }
@@ -187,8 +187,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.queues.values_mut().for_each(|queue| queue.remove(id));
     }
 
-    /// Takes an avatar from the disk, of which nothing is left here; after a while, so that a look
-    /// that breaks off again and again cannot loop.
+    /// Reloads an avatar from the store after a task panicked. Delayed by [`PANIC_DELAY`], so that
+    /// repeated panics cannot form a busy loop.
     fn reload(&mut self, id: AvatarId) {
         let task_info = TaskInfo { avatar: Some(id.clone()), ..TaskInfo::default() };
         let (store, clock) = (self.context.store.clone(), self.context.clock.clone());
@@ -205,5 +205,5 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     }
 }
 
-/// The wait after a look that broke off by a bug of ours: pushed ahead, so that it cannot loop.
+/// Delay before an avatar is reloaded after a panic.
 const PANIC_DELAY: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
-//! How the poller takes up accounts and avatars: at the start, from a new plan, from a list.
+//! Adds accounts and avatars to the poller: at startup, from a new config, from a list.
 //!
-//! At the start nothing is rushed: what was due later stays due later, and what is due now goes
-//! out as fast as the budget allows and no faster, urgent ones first.
+//! A start causes no burst: avatars that are due later stay due later, and avatars that are due now
+//! are polled within the rate limit, high priority first.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -22,19 +22,19 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::tables::accounts::AccountState;
 
-/// What the store knows of what a plan has.
+/// What the store contains about the accounts and avatars of a config.
 #[derive(Debug)]
 pub(in crate::daemon) struct StartupState {
-    /// Of each account.
+    /// State of each account.
     pub(in crate::daemon) account_states: BTreeMap<AccountName, AccountState>,
-    /// All that is to be watched, what lists showed included.
+    /// All avatars to watch, including discovered ones.
     pub(in crate::daemon) watched: HashMap<AvatarId, Arc<WatchedAvatar>>,
-    /// Of those avatars that are not known here.
+    /// The watches of avatars that the poller does not hold yet.
     pub(in crate::daemon) unknown: Vec<Watch>,
 }
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
-    /// Reads what the store knows of what a plan has; nothing is changed by it.
+    /// Reads the stored state for a config; changes nothing.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -55,17 +55,16 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             }
             account_states.insert(name.clone(), account_state);
         }
-        let polling: HashSet<&AvatarId> =
+        let in_flight: HashSet<&AvatarId> =
             self.tasks.values().filter_map(|task_info| task_info.avatar.as_ref()).collect();
-        let known = |id: &AvatarId| self.idle.contains_key(id) || polling.contains(id);
+        let known = |id: &AvatarId| self.idle.contains_key(id) || in_flight.contains(id);
         let mut unknown: Vec<AvatarId> = watched.keys().filter(|id| !known(id)).cloned().collect();
         unknown.sort();
         let unknown = self.context.store.watches(unknown).await?;
         Ok(StartupState { account_states, watched, unknown })
     }
 
-    /// Makes a lane for each account of the plan, and registers everything that is to be
-    /// watched.
+    /// Creates a queue for each account of the config, and records all avatars to watch.
     pub(in crate::daemon) fn create_queues(
         &mut self,
         mut account_states: BTreeMap<AccountName, AccountState>,
@@ -95,7 +94,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             self.watched.keys().map(|id| (normalized_id(id), id.clone())).collect();
     }
 
-    /// Takes up everything that is registered, each when it is due.
+    /// Schedules every watched avatar for when it is due.
     pub(in crate::daemon) async fn enqueue_initial(
         &mut self,
         watches: Vec<Watch>,
@@ -120,7 +119,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         Ok(())
     }
 
-    /// How long the next look can wait; `None` when nothing is known of when it was to be.
+    /// Delay until the next poll; `None` when the due time is unknown.
     fn initial_delay(
         &self,
         watch: &Watch,
@@ -129,11 +128,11 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     ) -> Option<Duration> {
         let observed = watch.observed.as_ref().filter(|_| watch.failure.is_none())?;
         let usual = self.config.intervals.delay(&observed.status, now.since(observed.since))?;
-        // Whatever the clock says, nobody waits longer than a look apart.
+        // Whatever the wall clock says, wait at most one polling interval.
         Some(next_poll_at?.since(now).min(usual))
     }
 
-    /// Makes so many due one after the other as the budget allows, urgent ones first.
+    /// Schedules these polls at the account's rate limit, high priority first.
     fn spread(
         &mut self,
         account: &AccountName,
@@ -154,11 +153,11 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         }
     }
 
-    /// Follows a new plan: new avatars are due now, those that cannot be seen are tried again,
-    /// and nobody waits longer than the new pace says. Every key gets another chance.
+    /// Applies a new config: new avatars are due now, failed ones are polled again, and every delay
+    /// is capped by the new polling intervals. All circuit breakers are reset.
     ///
     /// # Errors
-    /// When the store cannot be read; then the old plan stays as it is.
+    /// When the store cannot be read; the old config then stays active.
     pub(in crate::daemon) async fn apply_config(
         &mut self,
         config: Arc<RuntimeConfig<S, N>>,
@@ -202,8 +201,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         Ok(())
     }
 
-    /// Lets no answer count that was asked for with a key that is no longer its account's, or of
-    /// an avatar that has another account by now.
+    /// Marks requests in flight as stale if they use a key that their account no longer has, or if
+    /// their avatar moved to another account.
     fn unwatch(&self, asked_by: &RuntimeConfig<S, N>) {
         for task_info in self.tasks.values() {
             let Some(name) = &task_info.account else { continue };
@@ -221,7 +220,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     }
 }
 
-/// An id as it is compared with what comes from outside, where the case may differ.
+/// Normalized id for comparison with external input, which may differ in case.
 pub(in crate::daemon) fn normalized_id(id: &AvatarId) -> String {
     id.as_str().to_ascii_lowercase()
 }

@@ -1,5 +1,4 @@
-//! What past trainings tell about when to look, by model; kept in memory, learned from the
-//! table.
+//! Caches training forecasts by model, in memory; computed from past trainings in the store.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use crate::domain::avatar::training::Training;
 use crate::domain::polling::forecast::Forecast;
 use crate::domain::polling::interval::TrainingInterval;
 
-/// The lessons, and what was made of them.
+/// Training samples and the forecasts computed from them.
 #[derive(Clone, Debug, Default)]
 pub struct ForecastCache {
     samples: HashMap<Option<String>, Vec<Duration>>,
@@ -18,12 +17,12 @@ pub struct ForecastCache {
 }
 
 impl ForecastCache {
-    /// What these lessons teach, oldest first.
+    /// Creates a cache from samples, oldest first.
     pub fn new(samples: HashMap<Option<String>, Vec<Duration>>) -> Self {
         Self { samples, ..Self::default() }
     }
 
-    /// Takes up one more training.
+    /// Adds the sample of a finished training.
     pub fn add(&mut self, training: &Training) {
         let Some(sample) = training.sample() else { return };
         let samples = self.samples.entry(training.model.clone()).or_default();
@@ -34,7 +33,7 @@ impl ForecastCache {
         self.forecasts.remove(&training.model);
     }
 
-    /// When to look at trainings of that model, if that is known better than by their age.
+    /// Forecast for trainings of a model; `None` if there are too few samples.
     pub fn forecast(
         &mut self,
         model: Option<&String>,
@@ -54,6 +53,5 @@ impl ForecastCache {
     }
 }
 
-/// Trainings of one model that are remembered: enough to tell a habit, few enough to follow it
-/// when it changes.
+/// Samples kept per model: enough for a stable forecast, few enough to follow a change.
 pub const SAMPLES_MAX: usize = 64;

@@ -1,7 +1,6 @@
-//! What brings looks forward: a hint from outside, a key that works again.
+//! Expedites polls: after a hint, and when an API key works again.
 //!
-//! What always holds: a nudge says nothing about an avatar and writes nothing; at most it costs
-//! one look an avatar and second.
+//! A hint carries no status and writes nothing. It causes at most one poll per avatar and second.
 
 use std::time::Duration;
 
@@ -15,8 +14,7 @@ use crate::domain::polling::watch::Watch;
 use crate::domain::time::monotonic::Monotonic;
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
-    /// A hint makes a watched avatar due now, but not more often than once a second. It says
-    /// nothing, and changes nothing else.
+    /// Makes a watched avatar due now, at most once per [`HINT_INTERVAL_MIN`].
     pub(in crate::daemon) fn on_hint(&mut self, id: &AvatarId) {
         let Some(id) = self.by_normalized_id.get(&normalized_id(id)).cloned() else { return };
         if self.pending_writes.contains_key(&id) {
@@ -35,7 +33,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.hint_schedule.expedite(id, now, wait);
     }
 
-    /// Sends a hinted avatar on its way, whatever it is due for besides.
+    /// Enqueues a hinted avatar, in addition to its scheduled polls.
     pub(in crate::daemon) fn follow_hint(&mut self, id: AvatarId, now: Monotonic) {
         let Some(watched_avatar) = self.watched.get(&id) else { return };
         if !self.idle.contains_key(&id) || self.pending_writes.contains_key(&id) {
@@ -46,7 +44,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         }
     }
 
-    /// Those that were denied with the key look again at once when it works again.
+    /// Makes avatars that were denied with the account's key due now.
     pub(in crate::daemon) fn expedite_denied(&mut self, account: &AccountName, now: Monotonic) {
         let denied = |watch: &&Watch| {
             let failure = watch.failure.as_ref();
@@ -61,5 +59,5 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     }
 }
 
-/// The least wait between two looks at an avatar that hints bring about.
+/// Minimum interval between two polls of one avatar caused by hints.
 const HINT_INTERVAL_MIN: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
-//! What the poller does with a list of all avatars of an account.
+//! Applies list polls: one request for all avatars of an account.
 //!
-//! Whoever is in the list as it is known to be was looked at. Whoever waited for it and is not in
-//! it, or in it with another status, is looked at singly before anything is concluded.
+//! A list confirms avatars with an unchanged status. An avatar that waited for the list and is
+//! absent from it, or listed with another status, is polled singly before anything is concluded.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::domain::time::monotonic::Monotonic;
 use crate::store::error::{Recovery, StoreError};
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
-    /// Takes up the outcome of a listing that was asked for at `asked_at`.
+    /// Applies the result of a list poll that was requested at `asked_at`.
     pub(in crate::daemon) async fn apply_list(
         &mut self,
         account: &AccountName,
@@ -52,7 +52,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                     return Ok(());
                 }
                 for id in waiting {
-                    // They share what was observed, as each of them would have observed it.
+                    // The failure applies to each avatar that waited for the list.
                     self.observe(&id, seen.clone(), now);
                 }
                 Ok(())
@@ -65,15 +65,15 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 self.log_unusable(account, unusable);
                 let completeness = self.measure(account, &avatars, page);
                 let (unknown, seen) = self.process_list(account, avatars, asked_at);
-                let unseen = waiting.iter().filter(|id| !seen.contains(*id));
-                unseen.for_each(|id| self.poll_singly(id, Priority::Normal));
+                let unconfirmed = waiting.iter().filter(|id| !seen.contains(*id));
+                unconfirmed.for_each(|id| self.poll_singly(id, Priority::Normal));
                 self.discover(account, Discovered { unknown, unclear }, &completeness, asked_at)
                     .await
             }
         }
     }
 
-    /// Looks singly at those that waited for a list which the API does not give.
+    /// Suspends list polls that the API does not support, and polls the waiting avatars singly.
     fn suspend_list(
         &mut self,
         account: &AccountName,
@@ -88,20 +88,20 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             self.context.rng.next_bits(),
         );
         let reason = seen.reason().unwrap_or_default();
-        warn!(account = %account, "the list of account `{account}` cannot be used, so its avatars \
-            are looked at singly; it is asked for again in {wait:?}: {reason}");
+        warn!(account = %account, "list poll of account `{account}` failed; its avatars are \
+            polled singly, next list poll in {wait:?}: {reason}");
         waiting.iter().for_each(|id| self.poll_singly(id, Priority::Normal));
     }
 
     fn log_unusable(&mut self, account: &AccountName, unusable: usize) {
         let Some(queue) = self.queues.get_mut(account) else { return };
         if queue.list.note_unusable(unusable) && unusable > 0 {
-            warn!(account = %account, "in the list of account `{account}` are elements that cannot \
-                be read: {unusable}; registered avatars among them are looked at singly");
+            warn!(account = %account, "list of account `{account}` has {unusable} unreadable \
+                elements; watched avatars among them are polled singly");
         }
     }
 
-    /// Makes an avatar that is idle ready for a look of its own.
+    /// Enqueues an idle avatar for a poll of its own.
     fn poll_singly(&mut self, id: &AvatarId, priority: Priority) {
         if !self.idle.contains_key(id) || self.pending_writes.contains_key(id) {
             return;
@@ -114,7 +114,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         }
     }
 
-    /// Notes how long the list is, and who is not in it; whether it is whole.
+    /// Records the length of the list and the avatars absent from it; returns its completeness.
     fn measure(
         &mut self,
         account: &AccountName,
@@ -130,20 +130,21 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let now = self.context.clock.monotonic();
         let Some(queue) = self.queues.get_mut(account) else { return Completeness::Complete };
         if self.config.strategy == Strategy::List && !absent.is_empty() {
-            // They do not wait for a list, so that nobody may ask for one by which they came back.
+            // Absent avatars do not wait for a list, so nothing else would request the next one
+            // soon.
             queue.list.expedite(now.plus(RELIST));
         }
         let completeness = queue.list.record(avatars.len(), page, absent);
         if let Some(doubt) = queue.list.doubt(&completeness) {
-            warn!(account = %account, "the list of account `{account}` is taken for one page of a \
-                longer one, since {doubt}: whoever is not in it is looked at singly");
+            warn!(account = %account, "list of account `{account}` is treated as one page of a \
+                longer one ({doubt}); absent avatars are polled singly");
         }
         completeness
     }
 
-    /// Takes every registered avatar that the list shows as it is known for looked at, and has a
-    /// look at those that it shows otherwise: a list may be old. The others, and whoever needs no
-    /// further look.
+    /// Confirms each watched avatar that is listed with its known status, and polls the others singly,
+    /// because a list may be stale. Returns the avatars that are not watched, and the ids of those
+    /// that need no further poll.
     fn process_list(
         &mut self,
         account: &AccountName,
@@ -161,7 +162,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             let asked_since = self.asked_at.get(&id).is_some_and(|at| *at >= asked_at);
             let unsure = watch.failure.is_some() || watch.streak.polls > 0;
             if asked_since || unsure {
-                // What the last look at it showed is newer, or is about to be confirmed.
+                // The last single poll is newer, or about to be confirmed.
                 continue;
             }
             seen.insert(id.clone());
@@ -175,14 +176,14 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         (unknown, seen)
     }
 
-    /// Whether a list shows no news of an avatar.
+    /// Whether the listed status equals the known one.
     fn is_unchanged(&self, id: &AvatarId, watch: &Watch, avatar: &Avatar) -> bool {
         let assumed = self.watched.get(id).and_then(|it| it.assume.as_ref());
         let known = watch.observed.as_ref().map(|observed| &observed.status).or(assumed);
         known.is_none_or(|known| *known == avatar.status)
     }
 
-    /// Takes what was observed of an avatar that nobody is looking at just now.
+    /// Applies an observation to an avatar that has no poll in flight.
     fn observe(&mut self, id: &AvatarId, seen: Observation, begin: Monotonic) {
         if self.pending_writes.contains_key(id) {
             return;
@@ -209,8 +210,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         });
     }
 
-    /// Registers what the list shows and the config does not name. What the first whole list
-    /// shows was there before us; what appears later is new, unless it was watched before.
+    /// Enrolls listed avatars that the config does not name. Avatars in the first complete list
+    /// existed before; later ones are new, unless they were watched before.
     async fn discover(
         &mut self,
         account: &AccountName,
@@ -224,12 +225,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let is_new = match completeness {
             Completeness::Complete => known,
             Completeness::Partial(_) => false,
-            // Whether they are new can be told from the next list.
+            // The next list shows whether they are new.
             Completeness::Shrunk(_) => return Ok(()),
         };
         let first = *completeness == Completeness::Complete && !known;
         let watched_avatar = Arc::new(watched_avatar);
-        // Of the first list, those too that it shows nothing of: they are there.
+        // The first list also enrolls avatars with unreadable elements, since they exist.
         let unclear = if first { found.unclear } else { Vec::new() };
         let unclear = unclear
             .into_iter()
@@ -248,8 +249,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         };
         if !first {
             for (id, pending) in found {
-                info!(avatar.id = %id, "avatar `{id}` of account `{account}` is new in its list, \
-                    and watched from now on");
+                info!(avatar.id = %id, "discovered avatar `{id}` in the list of account \
+                    `{account}`; watching it");
                 self.register(&id, &watched_avatar);
                 self.spawn_write(id, pending, asked_at);
             }
@@ -261,8 +262,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             Ok(polls) => {
                 let count = ids.len();
                 log_write_recovered(&self.context, LISTS);
-                info!(account = %account, "avatars in the first list of account `{account}` that \
-                    the config does not name, and that are watched from now on: {count}");
+                info!(account = %account, "discovered {count} avatars in the first list of account \
+                    `{account}`; watching them");
                 ids.iter().for_each(|id| self.register(id, &watched_avatar));
                 if let Some(queue) = self.queues.get_mut(account) {
                     queue.list.know();
@@ -282,9 +283,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         }
     }
 
-    /// As many of those that were found as may be watched, and of later lists as many as may be
-    /// taken up at once: the others come with the next list. A list is a stranger's word, and each
-    /// avatar takes memory for as long as it is watched.
+    /// Limits how many avatars are enrolled: [`DISCOVERED_MAX`] in all, [`DISCOVERED_AT_ONCE`] for
+    /// each list after the first. A list is untrusted input, and every watched avatar uses memory.
     fn within_bounds(
         &self,
         account: &AccountName,
@@ -296,9 +296,9 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let room = DISCOVERED_MAX.saturating_sub(discovered);
         let number = unknown.len() + unclear.len();
         if number > room {
-            warn!(account = %account, "the list of account `{account}` shows {number} avatars \
-                that the config does not name, and {discovered} are watched so already: \
-                {DISCOVERED_MAX} is the most; name the others in the config");
+            warn!(account = %account, "list of account `{account}` has {number} avatars that the \
+                config does not name, and {discovered} discovered avatars are watched already; the \
+                limit is {DISCOVERED_MAX}; name the others in the config");
         }
         let taken = if first { room } else { room.min(DISCOVERED_AT_ONCE) };
         unknown.truncate(taken);
@@ -306,8 +306,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         (unknown, unclear)
     }
 
-    /// What is to be written of those that were found: what the list shows of them or, where
-    /// something is known from before or it shows nothing, only that they are there.
+    /// Prepares the writes for discovered avatars: the listed status, or only a watch if an earlier
+    /// status is stored or the element is unreadable.
     async fn evaluate_discovered(
         &mut self,
         unknown: Vec<Avatar>,
@@ -351,13 +351,13 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     }
 }
 
-/// What a list shows and nobody registered.
+/// Listed avatars that are not watched.
 struct Discovered {
     unknown: Vec<Avatar>,
     unclear: Vec<AvatarId>,
 }
 
-/// Whether it is the list that the API does not give, and not everything.
+/// Whether the failure concerns the list endpoint only.
 fn is_about_the_list(seen: &Observation) -> bool {
     match seen {
         Observation::Denied { denial, .. } => *denial == Denial::Avatar,
@@ -374,11 +374,11 @@ fn is_about_the_list(seen: &Observation) -> bool {
     }
 }
 
-/// What the log calls what the first list shows, and who is new in a later one.
-const LISTS: &str = "avatars that only a list shows";
-/// The most avatars that are watched because a list showed them, of all accounts.
+/// Name of discovered avatars in the log.
+const LISTS: &str = "discovered avatars";
+/// Maximum number of discovered avatars, over all accounts.
 const DISCOVERED_MAX: usize = 10_000;
-/// The most that one list after the first adds.
+/// Maximum number of avatars that one list after the first adds.
 const DISCOVERED_AT_ONCE: usize = 1_000;
-/// When the list is asked for again by which avatars may come back that one lacked.
+/// Delay before a list is polled again after one that lacked a watched avatar.
 const RELIST: Duration = Duration::from_secs(5 * 60);

@@ -1,8 +1,7 @@
-//! What lists of one account have shown: who is in them, and whether they can be trusted to be
-//! whole.
+//! State of list polls of one account: which avatars the last list lacked, and whether lists are
+//! complete.
 //!
-//! A list proves what is in it and nothing else. That an avatar is not in it means only that it
-//! is looked at singly.
+//! A list proves only what it contains. An avatar that is absent is polled singly.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use crate::domain::polling::backoff::Backoff;
 use crate::domain::random::RandomBits;
 use crate::domain::time::monotonic::Monotonic;
 
-/// What is known of an account's lists.
+/// State of an account's list polls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListState {
     every: Option<Duration>,
@@ -27,25 +26,25 @@ pub struct ListState {
     unusable: usize,
 }
 
-/// Whether a list is whole.
+/// Completeness of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Completeness {
-    /// As far as can be told.
+    /// No sign that elements are missing.
     Complete,
-    /// It is shorter than one before, so that it may be a page; why, for people.
+    /// Shorter than an earlier list, so possibly one page; with the reason.
     Shrunk(String),
-    /// It is one page of a longer one; why, for people.
+    /// One page of a longer list; with the reason.
     Partial(String),
 }
 
 impl ListState {
-    /// The roster of an account that is listed for its own sake that often; `None` is never.
-    /// `known` is whether a whole list of it was seen before.
+    /// Creates the state of an account that is listed every `every`; `None` for never. `known`
+    /// whether a complete list was stored before.
     pub fn new(every: Option<Duration>, known: bool, now: Monotonic) -> Self {
         Self { every, due_at: every.map(|_| now), known, ..Self::default() }
     }
 
-    /// Follows a new plan.
+    /// Applies a new config.
     pub fn renew(&mut self, every: Option<Duration>, now: Monotonic) {
         if self.every != every {
             self.every = every;
@@ -53,57 +52,56 @@ impl ListState {
         }
     }
 
-    /// Whether the list is to be asked for; `awaited` is whether avatars wait for it.
+    /// Whether a list poll should start. `awaited`: avatars wait for one.
     pub fn wants(&self, now: Monotonic, awaited: bool) -> bool {
         let due = awaited || self.due_at.is_some_and(|at| at <= now);
         due && !self.in_flight && self.is_open(now)
     }
 
-    /// When the list is due for its own sake.
+    /// When the next periodic list poll is due.
     pub fn next_at(&self) -> Option<Monotonic> {
         let due_at = self.due_at.filter(|_| !self.in_flight)?;
         Some(self.suspended_until.map_or(due_at, |until| due_at.max(until)))
     }
 
-    /// Whether lists can be asked for, as far as is known.
+    /// Whether list polls are not suspended.
     pub fn is_open(&self, now: Monotonic) -> bool {
         self.suspended_until.is_none_or(|until| until <= now)
     }
 
-    /// Notes that the API gives no list that can be used, though it may show single avatars: for
-    /// one of the growing `waits`, none is asked for. How long that is.
-    pub fn suspend(&mut self, now: Monotonic, waits: &Backoff, random: RandomBits) -> Duration {
+    /// Suspends list polls after an unusable response, for a delay that grows with each failure.
+    /// Returns the delay.
+    pub fn suspend(&mut self, now: Monotonic, backoff: &Backoff, random: RandomBits) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        let wait = waits.delay(self.failures, random);
+        let wait = backoff.delay(self.failures, random);
         self.suspended_until = Some(now.plus(wait));
         wait
     }
 
-    /// Makes the next list come no later than `at`.
+    /// Makes the next list poll due no later than `at`.
     pub fn expedite(&mut self, at: Monotonic) {
         self.due_at = Some(self.due_at.map_or(at, |due_at| due_at.min(at)));
     }
 
-    /// Notes how many elements of a list could not be used; whether that is another number than
-    /// before.
+    /// Records the number of unusable elements; returns whether it changed.
     pub fn note_unusable(&mut self, count: usize) -> bool {
         std::mem::replace(&mut self.unusable, count) != count
     }
 
-    /// Notes that the list was asked for.
+    /// Marks a list poll as in flight.
     pub fn begin(&mut self) {
         self.in_flight = true;
     }
 
-    /// Notes that the request for the list ended, whatever came of it.
+    /// Marks the list poll as completed and schedules the next one.
     pub fn end(&mut self, now: Monotonic) {
         self.in_flight = false;
         self.due_at = self.every.map(|every| now.plus(every));
     }
 
-    /// Takes up a list of so many avatars, without those that are registered and `absent` from
-    /// it; whether it is whole. A list that is shorter than one before is not trusted: the API
-    /// may have begun to send pages.
+    /// Records a list of `length` avatars that lacks the watched avatars in `absent`; returns its
+    /// completeness. A list that is shorter than an earlier one counts as incomplete, because the
+    /// API may have started to paginate.
     pub fn record(
         &mut self,
         length: usize,
@@ -115,24 +113,24 @@ impl ListState {
         let longest = self.longest;
         self.longest = longest.max(length);
         match page {
-            Some(words) => Completeness::Partial(words),
+            Some(reason) => Completeness::Partial(reason),
             None if length < longest => {
-                // Avatars do get deleted: from now on this length is as good as any.
+                // Avatars do get deleted: the next lists are compared with this length.
                 self.longest = length;
-                Completeness::Shrunk(format!("it has {length} avatars, and had {longest} before"))
+                Completeness::Shrunk(format!("{length} avatars, {longest} before"))
             }
             None => Completeness::Complete,
         }
     }
 
-    /// Why the list is not trusted to be whole, if that was not said of the one before.
+    /// Why the list counts as incomplete, unless that was already logged for the list before.
     pub fn doubt<'a>(&mut self, completeness: &'a Completeness) -> Option<&'a str> {
-        let words = match completeness {
+        let reason = match completeness {
             Completeness::Complete => None,
-            Completeness::Shrunk(words) | Completeness::Partial(words) => Some(words.as_str()),
+            Completeness::Shrunk(reason) | Completeness::Partial(reason) => Some(reason.as_str()),
         };
-        let said = std::mem::replace(&mut self.is_paged, words.is_some());
-        words.filter(|_| !said)
+        let was_logged = std::mem::replace(&mut self.is_paged, reason.is_some());
+        reason.filter(|_| !was_logged)
     }
 
     /// Whether the last list lacked that avatar.
@@ -140,12 +138,12 @@ impl ListState {
         self.absent.contains(id)
     }
 
-    /// Whether a whole list was seen before, so that who is not known is new.
+    /// Whether a complete list was seen before, so that unknown avatars are new.
     pub fn is_known(&self) -> bool {
         self.known
     }
 
-    /// Notes that a whole list was seen.
+    /// Records that a complete list was seen.
     pub fn know(&mut self) {
         self.known = true;
     }
@@ -158,15 +156,15 @@ mod tests {
     const START: Monotonic = Monotonic::from_millis(5_000);
 
     #[test]
-    fn it_is_asked_for_when_it_is_due_or_awaited_and_once_at_a_time() {
+    fn a_list_is_polled_when_due_or_awaited_and_once_at_a_time() {
         let every = Duration::from_secs(300);
-        let mut list_state = ListState::new(Some(every), false, START);
-        assert!(list_state.wants(START, false));
-        list_state.begin();
-        assert!(!list_state.wants(START, true));
-        list_state.end(START);
-        assert!(!list_state.wants(START, false) && list_state.wants(START, true));
-        assert_eq!(list_state.next_at(), Some(START.plus(every)));
+        let mut list = ListState::new(Some(every), false, START);
+        assert!(list.wants(START, false));
+        list.begin();
+        assert!(!list.wants(START, true));
+        list.end(START);
+        assert!(!list.wants(START, false) && list.wants(START, true));
+        assert_eq!(list.next_at(), Some(START.plus(every)));
         let mut never = ListState::new(None, false, START);
         assert!(!never.wants(START, false));
         never.end(START);
@@ -174,12 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_shrank_or_says_so_is_a_page() {
-        let mut list_state = ListState::default();
+    fn a_list_that_shrank_or_is_paginated_is_incomplete() {
+        let mut list = ListState::default();
         let mut check = |length, page: Option<&str>, whole: bool, worth_saying: bool| {
-            let completeness = list_state.record(length, page.map(str::to_owned), HashSet::new());
+            let completeness = list.record(length, page.map(str::to_owned), HashSet::new());
             assert_eq!(completeness == Completeness::Complete, whole, "with {length}");
-            assert_eq!(list_state.doubt(&completeness).is_some(), worth_saying, "with {length}");
+            assert_eq!(list.doubt(&completeness).is_some(), worth_saying, "with {length}");
         };
         check(30, None, true, false);
         check(31, None, true, false);
@@ -191,23 +189,22 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_cannot_be_used_is_left_alone_for_a_wait_that_grows() {
-        let mut list_state = ListState::new(Some(Duration::from_secs(10)), false, START);
+    fn an_unusable_list_is_suspended_for_a_growing_delay() {
+        let mut list = ListState::new(Some(Duration::from_secs(10)), false, START);
         let (first, most) = (Duration::from_secs(60), Duration::from_secs(3600));
-        let waits = Backoff::new(first, most, 2.0, 0.0).unwrap();
-        let shut =
-            |list_state: &mut ListState, now| list_state.suspend(now, &waits, RandomBits::new(1));
-        assert!(list_state.is_open(START));
-        assert_eq!(shut(&mut list_state, START), Duration::from_secs(60));
-        assert!(!list_state.is_open(START) && !list_state.wants(START, true));
+        let backoff = Backoff::new(first, most, 2.0, 0.0).unwrap();
+        let suspend = |list: &mut ListState, now| list.suspend(now, &backoff, RandomBits::new(1));
+        assert!(list.is_open(START));
+        assert_eq!(suspend(&mut list, START), Duration::from_secs(60));
+        assert!(!list.is_open(START) && !list.wants(START, true));
         let later = START.plus(Duration::from_secs(60));
-        assert_eq!(list_state.next_at(), Some(later));
-        assert!(list_state.is_open(later) && list_state.wants(later, true));
-        assert_eq!(shut(&mut list_state, later), Duration::from_secs(120));
-        list_state.record(1, None, HashSet::new());
-        assert!(list_state.is_open(later));
-        assert_eq!(shut(&mut list_state, later), Duration::from_secs(60), "one that could be used");
-        let waits: Vec<u64> = (0..40).map(|_| shut(&mut list_state, later).as_secs()).collect();
-        assert_eq!(waits.last(), Some(&3600));
+        assert_eq!(list.next_at(), Some(later));
+        assert!(list.is_open(later) && list.wants(later, true));
+        assert_eq!(suspend(&mut list, later), Duration::from_secs(120));
+        list.record(1, None, HashSet::new());
+        assert!(list.is_open(later));
+        assert_eq!(suspend(&mut list, later), Duration::from_secs(60), "one that could be used");
+        let backoff: Vec<u64> = (0..40).map(|_| suspend(&mut list, later).as_secs()).collect();
+        assert_eq!(backoff.last(), Some(&3600));
     }
 }

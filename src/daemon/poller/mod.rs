@@ -1,9 +1,8 @@
-//! The poller: looks at each avatar when it is due, within the budget of its account's key.
+//! The poller: polls each avatar when it is due, within the rate limit of its account.
 //!
-//! What always holds: one look at an avatar at a time; an account that is refused, throttled or
-//! slow holds up no other. What it knows of an avatar is a copy of its row; only what the disk
-//! would not take yet is nowhere else, and is written before anything else is seen of that
-//! avatar.
+//! Invariants: at most one poll per avatar is in flight; an account that is refused, rate-limited
+//! or slow delays no other. The state is a copy of the database, except for pending writes, which
+//! are stored before the avatar is polled again.
 
 pub mod poll;
 pub mod task;
@@ -51,7 +50,7 @@ use crate::domain::polling::watch::Watch;
 use crate::domain::time::monotonic::Monotonic;
 use crate::store::error::{Recovery, StoreError};
 
-/// The loop's state.
+/// State of the poller.
 #[derive(Debug)]
 pub struct Poller<S, N, C: Clock> {
     pub(super) context: DaemonContext<C>,
@@ -60,7 +59,7 @@ pub struct Poller<S, N, C: Clock> {
     pub(super) queues: BTreeMap<AccountName, AccountQueue<C>>,
     pub(super) watched: HashMap<AvatarId, Arc<WatchedAvatar>>,
     pub(super) by_normalized_id: HashMap<String, AvatarId>,
-    /// Those that lists showed since the start: they may not be on disk yet.
+    /// Avatars discovered since the start; they may not be stored yet.
     pub(super) discovered: HashMap<AvatarId, AccountName>,
     pub(super) idle: HashMap<AvatarId, Watch>,
     pub(super) pending_writes: HashMap<AvatarId, Box<PendingWrite>>,
@@ -73,13 +72,13 @@ pub struct Poller<S, N, C: Clock> {
     pub(super) hints: mpsc::Receiver<AvatarId>,
     pub(super) forecasts: ForecastCache,
     pub(super) checkpoint_at: Monotonic,
-    /// Cuts off whoever still asks; whoever writes goes on.
+    /// Cancels requests; writes continue.
     pub(super) cancel: CancellationToken,
 }
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
-    /// A poller that knows what was noted before the start. What comes through `hints` is
-    /// looked at soon.
+    /// Creates a poller with the stored state. An avatar that arrives through `hints` is polled
+    /// soon.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -118,7 +117,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         Ok(poller)
     }
 
-    /// Looks until told to stop; follows new plans.
+    /// Polls until a stop is requested; applies new configs.
     ///
     /// # Errors
     /// When the store fails for good.
@@ -128,33 +127,33 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         stop: Shutdown,
     ) -> Result<(), StoreError> {
         let polled = self.poll_until_stopped(&mut configs, &stop).await;
-        // However it ends, what was observed is written if that can be.
+        // Whatever the result, pending observations are written if possible.
         let drained = self.drain(stop).await;
         polled.and(drained)
     }
 
-    /// Looks until told to stop, or until the store fails for good.
+    /// Polls until a stop is requested or the store fails for good.
     async fn poll_until_stopped(
         &mut self,
         configs: &mut watch::Receiver<Arc<RuntimeConfig<S, N>>>,
         stop: &Shutdown,
     ) -> Result<(), StoreError> {
-        // When a plan is taken up that could not be at once.
-        let mut adopt_at = None;
+        // When to apply a config that could not be applied at once.
+        let mut apply_at = None;
         loop {
             let wake_at = self.launch();
             let clock = self.context.clock.clone();
             select! {
                 biased;
                 () = stop.graceful.cancelled() => return Ok(()),
-                Ok(()) = configs.changed() => adopt_at = Some(clock.monotonic()),
+                Ok(()) = configs.changed() => apply_at = Some(clock.monotonic()),
                 Some(done) = self.in_flight.join_next_with_id() => self.on_task_done(done).await?,
                 Some(id) = self.hints.recv() => self.on_hint(&id),
-                () = clock.sleep_until(adopt_at.map_or(wake_at, |at| wake_at.min(at))) => {}
+                () = clock.sleep_until(apply_at.map_or(wake_at, |at| wake_at.min(at))) => {}
             }
-            if adopt_at.is_some_and(|at| at <= clock.monotonic()) {
+            if apply_at.is_some_and(|at| at <= clock.monotonic()) {
                 let config = Arc::clone(&configs.borrow_and_update());
-                adopt_at = self.try_apply_config(config).await?;
+                apply_at = self.try_apply_config(config).await?;
             }
             while let Some(done) = self.in_flight.try_join_next_with_id() {
                 self.tick();
@@ -164,33 +163,32 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         }
     }
 
-    /// Follows a new plan; when to try again, if the store cannot be read just now.
+    /// Applies a new config. Returns when to retry if the store is busy.
     async fn try_apply_config(
         &mut self,
         config: Arc<RuntimeConfig<S, N>>,
     ) -> Result<Option<Monotonic>, StoreError> {
-        let adopted = self.apply_config(config).await;
+        let applied = self.apply_config(config).await;
         let (throttle, now) = (&self.context.throttle, self.context.clock.monotonic());
-        match adopted {
+        match applied {
             Err(failure) if failure.next_step() == Recovery::Retry => {
-                if let Some(said) = throttle.record(Key::Writing(CONFIG), CONFIG, now) {
+                if let Some(emission) = throttle.record(Key::Writing(CONFIG), CONFIG, now) {
                     warn!(
-                        suppressed = said.suppressed(),
-                        "the avatars of the new config are taken up as soon as the database can \
-                         be read: {failure}"
+                        suppressed = emission.suppressed(),
+                        "cannot read the avatars of the new config yet; will retry: {failure}"
                     );
                 }
                 Ok(Some(now.plus(APPLY_RETRY_DELAY)))
             }
-            adopted => {
+            applied => {
                 throttle.resolve(&Key::Writing(CONFIG), now);
-                adopted.map(|()| None)
+                applied.map(|()| None)
             }
         }
     }
 
-    /// Starts the looks that are due and allowed; the moment to come back, unless a look that
-    /// ends comes first.
+    /// Starts polls that are due and allowed. Returns when to wake up, unless a task completes
+    /// earlier.
     fn launch(&mut self) -> Monotonic {
         let now = self.tick();
         for id in self.schedule.take(now) {
@@ -211,14 +209,14 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         wake_at.map_or(idle_wake_at, |wake_at| wake_at.min(idle_wake_at))
     }
 
-    /// Notes that the loop goes on; the moment.
+    /// Reports that the loop is alive; returns the current time.
     pub(super) fn tick(&self) -> Monotonic {
         let now = self.context.clock.monotonic();
         self.stats.liveness.tick(Loop::Poller, now);
         now
     }
 
-    /// Sends what is due on its way: to be written, to be looked at, or to be listed.
+    /// Enqueues an avatar that is due: for a pending write, a poll or the list.
     pub(super) fn enqueue(&mut self, id: AvatarId, now: Monotonic) {
         if let Some(pending) = self.pending_writes.remove(&id) {
             self.idle.remove(&id);
@@ -267,7 +265,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 NextAction::Poll(id) => {
                     let (Some(watch), Some(input)) = (self.idle.remove(&id), self.poll_input(&id))
                     else {
-                        // Who is ready is idle, so this cannot be; a lane must not count it.
+                        // Unreachable, since a ready avatar is idle; the queue must not count it as
+                        // in flight.
                         self.release(name);
                         continue;
                     };
@@ -298,7 +297,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.spawn(task_info, async { TaskResult::Polled(Box::new(task.await)) });
     }
 
-    /// Sends a task on its errand.
+    /// Spawns a task.
     pub(super) fn spawn(
         &mut self,
         task_info: TaskInfo,
@@ -308,7 +307,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.tasks.insert(handle.id(), task_info);
     }
 
-    /// What a look at that avatar needs to know; `None` when it is not registered.
+    /// Input for a poll of that avatar; `None` when it is not watched.
     pub(super) fn poll_input(&self, id: &AvatarId) -> Option<PollInput> {
         let watched_avatar = Arc::clone(self.watched.get(id)?);
         let queue = self.queues.get(&watched_avatar.account)?;
@@ -358,9 +357,9 @@ fn earliest(one: Option<Monotonic>, other: Option<Monotonic>) -> Option<Monotoni
     }
 }
 
-/// The loop turns this often even if nothing is due: whoever watches it wants to see it move.
+/// Maximum time between two iterations, so that the liveness check sees the loop move.
 const WAKE_EVERY: Duration = Duration::from_secs(30);
-/// What the log calls what the store cannot tell of a new plan.
-const CONFIG: &str = "avatars of new configs";
-/// The wait before a plan is taken up again that could not be.
+/// Name of a config in the log.
+const CONFIG: &str = "avatars of a new config";
+/// Delay before a config is applied again after a failure.
 const APPLY_RETRY_DELAY: Duration = Duration::from_secs(1);

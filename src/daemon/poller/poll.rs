@@ -1,7 +1,7 @@
-//! One look at one avatar: ask, decide, write what changed. A step, not a loop.
+//! One poll of one avatar: request, evaluate, write changes.
 //!
-//! What always holds: what was observed is on disk before anyone hears of it; while it cannot be
-//! written, the avatar is not looked at again.
+//! An observation is written before any notification; while it cannot be written, the avatar is not
+//! polled again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,63 +33,61 @@ use crate::runtime::last_seen::LastPoll;
 use crate::store::error::StoreError;
 use crate::store::handle::ObservationCommit;
 
-/// What a look needs to know besides the plan and the watch.
+/// Input of a poll besides the config and the watch.
 #[derive(Clone, Debug)]
 pub struct PollInput {
-    /// How the avatar is registered.
+    /// The config of the avatar.
     pub watched_avatar: Arc<WatchedAvatar>,
-    /// Whether a whole list lacked it until now.
+    /// Whether complete lists lacked it before.
     pub is_new: bool,
-    /// Whether a list showed it, and this is the first that is written of it.
+    /// Whether it was discovered and is not stored yet.
     pub discovered: bool,
-    /// When its account last showed any avatar.
+    /// When a poll with its account last succeeded.
     pub account_ok_at: Option<Timestamp>,
-    /// What past trainings of its model tell about when to look.
+    /// Forecast for trainings of its model.
     pub forecast: Option<Arc<Forecast>>,
 }
 
-/// What came of a look.
+/// Result of a poll.
 #[derive(Debug)]
 pub struct PollResult {
-    /// The watch as it is now.
+    /// The watch after the poll.
     pub watch: Watch,
-    /// What the answer says about the key; `None` when nobody was asked, or all at once.
+    /// What the response says about the account; `None` without a request of its own.
     pub signal: Option<PollSignal>,
-    /// When the API was asked.
+    /// When the request was sent.
     pub asked_at: Monotonic,
-    /// Whether anything about the avatar changed.
+    /// Whether the watch changed.
     pub changed: bool,
-    /// The training that ended, if one did.
+    /// The training that finished, if any.
     pub training: Option<Training>,
-    /// How long to wait before the next look; `None` is never.
+    /// Delay until the next poll; `None` for never.
     pub next_poll_in: Option<Duration>,
-    /// What was observed and could not be written, if so, and why.
+    /// The observation that could not be written, and the error.
     pub pending_write: Option<(Box<PendingWrite>, StoreError)>,
 }
 
-/// What was observed and is not on disk yet. Nobody has heard of it; it must be written before
-/// the avatar is looked at again.
+/// An observation that is not stored yet. It must be written before the avatar is polled again.
 #[derive(Debug)]
 pub struct PendingWrite {
     before: Watch,
     decision: Decision,
     change: ObservationCommit,
-    /// The look that showed it.
+    /// The span of the poll.
     pub(in crate::daemon) span: Span,
 }
 
-/// What an observation means: nothing new, or something to write.
+/// Result of an evaluation.
 #[derive(Debug)]
 pub enum Evaluation {
-    /// The watch as it is now, and the wait before the next look.
+    /// No change: the watch and the delay until the next poll.
     Unchanged(Box<Watch>, Option<Duration>),
-    /// What is to be written.
+    /// A change to write.
     Changed(Box<PendingWrite>),
 }
 
-/// Looks at the avatar of `watch`. What was seen counts for nothing when `stale` was set
-/// meanwhile: then it was asked with what is no longer the avatar's account or key. An order on
-/// `cut` ends the asking, and never the writing of what was seen.
+/// Polls the avatar of `watch`. The observation is discarded if `stale` was set during the request,
+/// because account or key changed. `cancel` stops the request, but never a write.
 pub async fn poll_avatar<S, N, C>(
     context: DaemonContext<C>,
     config: Arc<RuntimeConfig<S, N>>,
@@ -105,18 +103,18 @@ where
     C: Clock,
 {
     let asked_at = context.clock.monotonic();
-    let seen = select! {
+    let observation = select! {
         biased;
-        seen = source.poll(&watch.id, context.clock.now()) => seen,
+        observation = source.poll(&watch.id, context.clock.now()) => observation,
         () = cancel.cancelled() => return PollResult::unchanged(watch, asked_at, Some(Duration::ZERO)),
     };
     let elapsed = context.clock.monotonic().since(asked_at);
-    context.metrics.record_poll(&input.watched_avatar.account, &seen, elapsed);
+    context.metrics.record_poll(&input.watched_avatar.account, &observation, elapsed);
     if stale.load(Ordering::Relaxed) {
         return PollResult::unchanged(watch, asked_at, Some(Duration::ZERO));
     }
-    let poll_signal = Some(PollSignal::of(&seen, &watch));
-    let polled = match evaluate(&context, &config, &input, watch, seen, asked_at) {
+    let poll_signal = Some(PollSignal::of(&observation, &watch));
+    let polled = match evaluate(&context, &config, &input, watch, observation, asked_at) {
         Evaluation::Unchanged(watch, next_poll_in) => {
             PollResult::unchanged(*watch, asked_at, next_poll_in)
         }
@@ -125,27 +123,27 @@ where
     PollResult { signal: poll_signal, ..polled }
 }
 
-/// What `seen`, observed just now and asked for at `asked_at`, means for the avatar of `watch`.
+/// Evaluates an observation of `watch` that was requested at `asked_at`.
 pub fn evaluate<S, N: Notifier, C: Clock>(
     context: &DaemonContext<C>,
     config: &RuntimeConfig<S, N>,
     input: &PollInput,
     watch: Watch,
-    seen: Observation,
+    observation: Observation,
     asked_at: Monotonic,
 ) -> Evaluation {
     let now = context.clock.now();
-    // By the steady clock, since the wall's may have been set meanwhile.
+    // Uses the monotonic clock, because the wall clock may have been set.
     let asked_at = now.minus(context.clock.monotonic().since(asked_at));
     let random = context.rng.next_bits();
-    log_observation(&watch, &seen);
-    if let Observation::Seen(avatar) = &seen {
+    log_observation(&watch, &observation);
+    if let Observation::Seen(avatar) = &observation {
         let thumbnail = avatar.thumbnail_url.clone();
         context.last_seen.record(&watch.id, LastPoll { seen_at: asked_at, thumbnail });
     }
-    let reason = seen.reason().map(str::to_owned);
+    let reason = observation.reason().map(str::to_owned);
     let before = watch.clone();
-    let decision = watch.observe(seen, now, &policy(config, input, asked_at), random);
+    let decision = watch.observe(observation, now, &policy(config, input, asked_at), random);
     if !decision.changed && !input.discovered {
         let Decision { watch, next_poll_in, .. } = decision;
         log_reachability(context, &before, &watch, reason.as_deref());
@@ -155,8 +153,8 @@ pub fn evaluate<S, N: Notifier, C: Clock>(
     Evaluation::Changed(Box::new(PendingWrite { before, decision, change, span: Span::current() }))
 }
 
-/// Writes what was observed before; the same, to the byte, however often it is tried. What was
-/// not written in its time makes the avatar due once it is: time has passed.
+/// Writes a pending observation again, with the same bytes. Afterwards the avatar is due at once,
+/// because time has passed.
 pub async fn retry_write<C: Clock>(
     context: DaemonContext<C>,
     pending: Box<PendingWrite>,
@@ -167,7 +165,7 @@ pub async fn retry_write<C: Clock>(
     PollResult { next_poll_in, ..polled }
 }
 
-/// Writes what was observed.
+/// Writes an observation.
 pub async fn write<C: Clock>(
     context: &DaemonContext<C>,
     pending: Box<PendingWrite>,
@@ -191,10 +189,10 @@ pub async fn write<C: Clock>(
     }
 }
 
-/// Writes the baselines that the first whole list of an account shows, all of them or none.
+/// Writes the baselines of an account's first complete list, all or none.
 ///
 /// # Errors
-/// When they could not be written.
+/// When the store cannot write them.
 pub async fn write_baseline<C: Clock>(
     context: &DaemonContext<C>,
     found: Vec<Box<PendingWrite>>,
@@ -203,7 +201,7 @@ pub async fn write_baseline<C: Clock>(
 ) -> Result<Vec<PollResult>, StoreError> {
     let changes = found.iter().map(|pending| pending.change.clone()).collect();
     context.store.commit_first_list(changes, account.clone(), context.clock.now()).await?;
-    // A baseline is no news, but it may be in a status that operators have to hear of.
+    // A baseline is no transition, but its status may fire a condition.
     if found.iter().any(|it| it.change.events.iter().any(|it| !it.deliveries.is_empty())) {
         context.wakeup.notify();
     }
@@ -229,7 +227,7 @@ impl PollResult {
     }
 }
 
-/// Takes an avatar up that a list showed, as it is known from before: nothing is observed yet.
+/// Enrolls a discovered avatar with its stored state, without an observation.
 pub fn enroll<S, N: Notifier, C: Clock>(
     context: &DaemonContext<C>,
     config: &RuntimeConfig<S, N>,
@@ -299,10 +297,10 @@ fn publish<C>(context: &DaemonContext<C>, decision: &Decision, change: &Observat
         if transition.previous != Previous::Unknown {
             context.metrics.record_transition(&transition.status);
         }
-        let told = change.events.iter().find(|it| {
+        let notified = change.events.iter().find(|it| {
             matches!(it.event.subject, Subject::Transition { .. }) && !it.deliveries.is_empty()
         });
-        let event = told.map(|it| (it.event.id.clone(), it.event.kind));
+        let event = notified.map(|it| (it.event.id.clone(), it.event.kind));
         context
             .events
             .publish(|| LiveEvent::StatusChanged { transition: transition.clone(), event });
@@ -311,35 +309,38 @@ fn publish<C>(context: &DaemonContext<C>, decision: &Decision, change: &Observat
         context.wakeup.notify();
     }
 }
-fn log_observation(watch: &Watch, seen: &Observation) {
+fn log_observation(watch: &Watch, observation: &Observation) {
     let id = &watch.id;
-    match seen {
+    match observation {
         Observation::Seen(avatar) => {
             let status = escaped(&avatar.status);
-            debug!(avatar.id = %id, avatar.status = %status, "looked at avatar `{id}`");
+            debug!(avatar.id = %id, avatar.status = %status, "polled avatar `{id}`");
         }
         Observation::Missing { reason }
         | Observation::Denied { reason, .. }
         | Observation::Throttled { reason, .. }
         | Observation::Failed { reason, .. } => {
-            debug!(avatar.id = %id, "could not see avatar `{id}`: {reason}");
+            debug!(avatar.id = %id, "poll of avatar `{id}` failed: {reason}");
         }
     }
 }
 
 fn log_change<C: Clock>(context: &DaemonContext<C>, before: &Watch, decision: &Decision) {
-    let news = |event: &&Event| matches!(event.subject, Subject::Transition { .. });
+    let is_transition = |event: &&Event| matches!(event.subject, Subject::Transition { .. });
     if let Some(transition) = &decision.transition {
-        log_transition(transition, decision.events.iter().find(news).map(|event| event.kind));
+        log_transition(
+            transition,
+            decision.events.iter().find(is_transition).map(|event| event.kind),
+        );
     }
-    for event in decision.events.iter().filter(|event| !news(event)) {
+    for event in decision.events.iter().filter(|event| !is_transition(event)) {
         log_condition(event);
     }
     let reason = decision.watch.failure.as_ref().map(|failure| failure.reason.as_str());
     log_reachability(context, before, &decision.watch, reason);
 }
 
-/// Says that an avatar is out of sight, or in sight again.
+/// Logs that polling an avatar failed or recovered.
 fn log_reachability<C: Clock>(
     context: &DaemonContext<C>,
     before: &Watch,
@@ -350,42 +351,42 @@ fn log_reachability<C: Clock>(
     let key = || Key::Avatar(id.clone());
     if let Some(failure) = &after.failure {
         let kind = failure.kind.name();
-        let Some(said) = context.throttle.record(key(), kind, context.clock.monotonic()) else {
+        let Some(emission) = context.throttle.record(key(), kind, context.clock.monotonic()) else {
             return;
         };
         let reason = reason.unwrap_or(&failure.reason);
         warn!(
-            avatar.id = %id, failure = kind, suppressed = said.suppressed(),
-            "avatar `{id}` is out of sight: {reason}"
+            avatar.id = %id, failure = kind, suppressed = emission.suppressed(),
+            "polling avatar `{id}` failed: {reason}"
         );
     } else if before.failure.is_some() {
         match context.throttle.resolve(&key(), context.clock.monotonic()) {
-            Resolution::Logged(said) => info!(
-                avatar.id = %id, suppressed = said.suppressed(),
-                "avatar `{id}` is in sight again, {said}"),
-            Resolution::Unknown => info!(avatar.id = %id, "avatar `{id}` is in sight again"),
+            Resolution::Logged(emission) => info!(
+                avatar.id = %id, suppressed = emission.suppressed(),
+                "polling avatar `{id}` recovered {emission}"),
+            Resolution::Unknown => info!(avatar.id = %id, "polling avatar `{id}` recovered"),
             Resolution::Suppressed => {}
         }
     }
 }
 
-/// Says that the store cannot write `what`, which is kept meanwhile.
+/// Logs that the store cannot write `what` yet.
 pub fn log_write_failed<C: Clock>(
     context: &DaemonContext<C>,
     what: &'static str,
     failure: &StoreError,
 ) {
     let now = context.clock.monotonic();
-    if let Some(said) = context.throttle.record(Key::Writing(what), what, now) {
-        warn!(suppressed = said.suppressed(), "{what} are not written yet, and wait: {failure}");
+    if let Some(emission) = context.throttle.record(Key::Writing(what), what, now) {
+        warn!(suppressed = emission.suppressed(), "cannot write {what} yet; will retry: {failure}");
     }
 }
 
-/// Says that the store writes `what` again, if it was said that it could not.
+/// Logs that the store writes `what` again, if the failure was logged.
 pub fn log_write_recovered<C: Clock>(context: &DaemonContext<C>, what: &'static str) {
     let now = context.clock.monotonic();
-    if let Resolution::Logged(said) = context.throttle.resolve(&Key::Writing(what), now) {
-        info!(suppressed = said.suppressed(), "{what} are written again, {said}");
+    if let Resolution::Logged(emission) = context.throttle.resolve(&Key::Writing(what), now) {
+        info!(suppressed = emission.suppressed(), "writing {what} recovered {emission}");
     }
 }
 
@@ -394,37 +395,37 @@ fn log_transition(transition: &Transition, kind: Option<EventKind>) {
     let (to, shown) = (escaped(&transition.status), transition.status.display());
     let event = kind.map(EventKind::name);
     match transition.previous.status() {
-        None => info!(avatar.id = %id, to_status = %to, "avatar `{id}` seen first: {shown}"),
+        None => info!(avatar.id = %id, to_status = %to, "avatar `{id}`: baseline {shown}"),
         Some(from) => info!(
             avatar.id = %id, from_status = %escaped(from), to_status = %to, event,
-            "avatar `{id}` went from {} to {shown}", from.display()
+            "avatar `{id}`: {} -> {shown}", from.display()
         ),
     }
 }
 
-/// Says that a condition began or ended.
+/// Logs that a condition fires or is resolved.
 pub fn log_condition(event: &Event) {
     let Subject::Condition(condition) = &event.subject else { return };
     let (kind, line) = (event.kind, event.line());
     let reason = condition.reason.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
     match condition.phase {
         Phase::Started => {
-            warn!(event.id = %event.id, subject = line, "{kind} has begun for `{line}`{reason}");
+            warn!(event.id = %event.id, subject = line, "{kind} firing for `{line}`{reason}");
         }
         Phase::Resolved => {
-            info!(event.id = %event.id, subject = line, "{kind} has ended for `{line}`")
+            info!(event.id = %event.id, subject = line, "{kind} resolved for `{line}`")
         }
     }
 }
 
-/// A status as it may stand in a log: an unknown one can hold anything.
+/// A status escaped for the log: an unrecognized one may contain anything.
 fn escaped(status: &Status) -> String {
     status.name().escape_default().to_string()
 }
 
-/// What the log calls the changes of avatars.
-pub(in crate::daemon) const CHANGES: &str = "changes of avatars";
-/// The wait before a change that could not be written is written again.
+/// Name of these writes in the log.
+pub(in crate::daemon) const CHANGES: &str = "avatar changes";
+/// Delay before a failed write is retried.
 const WRITE_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// What keeps the rolls of one look apart from those of its events.
+/// Separates the random bits of a poll from those of its events.
 const EVENT_BITS: u64 = 1 << 32;

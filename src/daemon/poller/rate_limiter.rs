@@ -1,4 +1,4 @@
-//! The budget of one API key: requests per second. The one home of `governor`.
+//! Rate limiter of one API key, in requests per second. The only file that uses `governor`.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use governor::state::{InMemoryState, NotKeyed};
 
 use crate::daemon::ports::Clock;
 
-/// Hands out requests, at most so many a second.
+/// Limits the rate of requests.
 #[derive(Debug)]
 pub struct RateLimiter<C: Clock> {
     limiter: governor::RateLimiter<NotKeyed, InMemoryState, SteadyClock<C>, NoOpMiddleware<Nanos>>,
@@ -19,11 +19,11 @@ pub struct RateLimiter<C: Clock> {
 }
 
 impl<C: Clock> RateLimiter<C> {
-    /// A budget of `per_second` requests in any second, of which a tenth may go out at once.
+    /// Allows `per_second` requests in any second, a tenth of them as a burst.
     pub fn new(per_second: NonZeroU32, clock: C) -> Self {
         let clock = SteadyClock(clock);
         let burst = per_second.get().div_ceil(BURST_DIVISOR);
-        // What goes out at once counts for the second that follows.
+        // A burst counts towards the following second.
         let rate = per_second.get() - burst + 1;
         let [rate, burst] = [rate, burst].map(|it| NonZeroU32::new(it).unwrap_or(NonZeroU32::MIN));
         let quota = Quota::per_second(rate).allow_burst(burst);
@@ -31,10 +31,10 @@ impl<C: Clock> RateLimiter<C> {
         Self { limiter, clock }
     }
 
-    /// Takes one request out of the budget.
+    /// Acquires a permit for one request.
     ///
     /// # Errors
-    /// How long to wait until there is one.
+    /// The delay until a permit is available.
     pub fn try_acquire(&self) -> Result<(), Duration> {
         self.limiter.check().map_err(|until| {
             let wait: Duration = until.earliest_possible().duration_since(self.clock.now()).into();
@@ -43,7 +43,7 @@ impl<C: Clock> RateLimiter<C> {
     }
 }
 
-/// Our steady clock, as governor reads clocks.
+/// Adapter from our monotonic clock to governor's clock.
 #[derive(Clone, Debug)]
 struct SteadyClock<C>(C);
 
@@ -55,8 +55,7 @@ impl<C: Clock> GovernorClock for SteadyClock<C> {
     }
 }
 
-/// The part of a second's requests that may go out at once: enough to sleep in between, and
-/// little enough to be no burst.
+/// Divisor for the burst size: allows sleeping between requests without a large burst.
 const BURST_DIVISOR: u32 = 10;
-/// The steady clock's own step: a shorter wait would be none.
+/// Resolution of the monotonic clock; a shorter delay would be zero.
 const TICK: Duration = Duration::from_millis(1);

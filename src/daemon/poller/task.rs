@@ -1,4 +1,4 @@
-//! What the poller sends tasks for, and what they come back with.
+//! Tasks of the poller and their results.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,16 +13,16 @@ use crate::domain::polling::watch::Watch;
 use crate::domain::time::monotonic::Monotonic;
 use crate::store::error::StoreError;
 
-/// What a task was sent for.
+/// Metadata of a task.
 #[derive(Clone, Debug)]
 pub(in crate::daemon) struct TaskInfo {
-    /// The avatar that it looks at or writes of; `None` for a list.
+    /// The avatar that it polls or writes; `None` for a list poll.
     pub(in crate::daemon) avatar: Option<AvatarId>,
-    /// The account whose key it uses; `None` when it only writes.
+    /// The account that it uses; `None` for a write.
     pub(in crate::daemon) account: Option<AccountName>,
-    /// Set when the answer will be none to what is asked now: another key, another account.
+    /// Set when the result must be discarded: key or account changed.
     pub(in crate::daemon) stale: Arc<AtomicBool>,
-    /// What every line of the log about it has in common.
+    /// Span of its log lines.
     pub(in crate::daemon) span: Span,
 }
 
@@ -32,15 +32,15 @@ impl Default for TaskInfo {
     }
 }
 
-/// What a task came back with.
+/// Result of a task.
 #[derive(Debug)]
 pub(in crate::daemon) enum TaskResult {
-    /// A look, or a write.
+    /// A poll or a write.
     Polled(Box<PollResult>),
-    /// A list, and when it was asked for.
+    /// A list poll, and when it was requested.
     Listed(ListObservation, Monotonic),
-    /// What the disk knows of an avatar.
+    /// Watches reloaded from the store.
     Reloaded(Result<Vec<Watch>, StoreError>),
-    /// Nothing: it was cut off while it asked.
+    /// The request was cancelled.
     Cancelled,
 }
