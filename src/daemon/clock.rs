@@ -1,7 +1,7 @@
-//! The one place that asks the system for the time.
+//! The system clock; the only file that reads the time.
 //!
-//! Two clocks: the wall's for what people read, and the steady one that counts suspended time
-//! and that nobody sets, for every wait.
+//! The wall clock is for what people read. The monotonic clock is for every delay; it counts
+//! suspended time and cannot be set.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::daemon::ports::Clock;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
 
-/// The machine's own clocks.
+/// The clocks of this machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -29,8 +29,8 @@ impl Clock for SystemClock {
         Monotonic::from_millis(seconds.saturating_mul(1000).saturating_add(millis))
     }
 
-    /// The runtime's timers stand still while the machine is suspended, so a long wait is
-    /// slept in slices, and the steady clock is read again after each.
+    /// Tokio's timers stop while the machine is suspended, so a long sleep is split into slices of
+    /// [`SLICE`] and the monotonic clock is read after each.
     async fn sleep_until(&self, until: Monotonic) {
         loop {
             let left = until.since(self.monotonic());
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_sleep_ends_when_its_moment_has_come() {
+    async fn a_sleep_ends_at_its_time() {
         let clock = SystemClock;
         let until = clock.monotonic().plus(Duration::from_millis(20));
         clock.sleep_until(until).await;

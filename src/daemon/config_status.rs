@@ -1,7 +1,7 @@
-//! What is noted and told of the config: which one is in force, that one was not taken, and why.
+//! Tracks whether the current config file is applied: stores the active config, and publishes
+//! `config.rejected`.
 //!
-//! A store that cannot write just now keeps nobody from going on: what it would not take yet waits
-//! here, and is written as soon as it can be.
+//! While the store cannot write, the daemon continues; pending writes are kept here and retried.
 
 use crate::config::settings::Settings;
 use crate::config::snapshot::ConfigSnapshot;
@@ -17,27 +17,27 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::{Recovery, StoreError};
 use crate::text::sanitize::sanitize_line;
 
-/// What was noted and told, and what waits to be.
+/// What was stored and published, and what is pending.
 #[derive(Debug)]
 pub(super) struct ConfigStatus {
-    /// Since when it has been told that a config is not taken.
+    /// Since when `config.rejected` is firing.
     rejected_since: Option<Timestamp>,
-    /// Whether it waits to be noted which settings are in force.
+    /// Whether saving the active config is pending.
     active: bool,
-    /// Why the config is not taken, while that waits to be noted.
+    /// The rejection reason, while saving it is pending.
     reason: Option<String>,
-    /// What waits to be told.
+    /// The event that is pending.
     unreported: Option<(Phase, Timestamp, Option<String>)>,
 }
 
 impl ConfigStatus {
-    /// Begins with what was told before this process.
+    /// Starts with the stored state.
     pub(super) const fn new(rejected_since: Option<Timestamp>) -> Self {
         Self { rejected_since, active: false, reason: None, unreported: None }
     }
 
-    /// Notes that the settings are in force, for whoever asks what is watched or what a reload
-    /// would change; and tells that the config is good again, if it was told that it was not.
+    /// Saves the active config, which `status` and reloads compare with, and resolves
+    /// `config.rejected` if it is firing.
     pub(super) async fn on_applied<C: Clock>(
         &mut self,
         context: &DaemonContext<C>,
@@ -47,7 +47,7 @@ impl ConfigStatus {
         self.save_active(context, settings).await?;
         self.reason = None;
         if matches!(self.unreported.take(), Some((Phase::Started, ..))) {
-            // Nobody was told that it was bad, so nobody needs to know that it is good.
+            // `config.rejected` was not published, so there is nothing to resolve.
             return Ok(());
         }
         match self.rejected_since {
@@ -56,8 +56,7 @@ impl ConfigStatus {
         }
     }
 
-    /// Tells, once, that the config was read again and not taken; a later reason is noted for
-    /// whoever looks, and not told anew.
+    /// Publishes `config.rejected` once; later reasons are only saved.
     pub(super) async fn on_rejected<C: Clock>(
         &mut self,
         context: &DaemonContext<C>,
@@ -66,7 +65,7 @@ impl ConfigStatus {
     ) -> Result<(), DaemonError> {
         let reason = sanitize_line(reason, REASON_CHARS_MAX);
         if self.rejected_since.is_some() {
-            // It was told to begin; that it ended may wait to be told, and is no longer so.
+            // A pending resolution is obsolete.
             self.unreported = None;
             return self.save_reason(context, reason).await;
         }
@@ -77,7 +76,7 @@ impl ConfigStatus {
         self.publish(context, config, (Phase::Started, context.clock.now(), Some(reason))).await
     }
 
-    /// Notes and tells what could not be written when it was to be.
+    /// Retries pending writes.
     pub(super) async fn retry<C: Clock>(
         &mut self,
         context: &DaemonContext<C>,
@@ -101,9 +100,9 @@ impl ConfigStatus {
         context: &DaemonContext<C>,
         settings: &Settings,
     ) -> Result<(), DaemonError> {
-        let noted = context.store.save_active_config(ConfigSnapshot::of(settings).to_text()).await;
-        self.active = noted.is_err();
-        tolerate_busy(context, noted)
+        let saved = context.store.save_active_config(ConfigSnapshot::of(settings).to_text()).await;
+        self.active = saved.is_err();
+        tolerate_busy(context, saved)
     }
 
     async fn save_reason<C: Clock>(
@@ -111,9 +110,9 @@ impl ConfigStatus {
         context: &DaemonContext<C>,
         reason: String,
     ) -> Result<(), DaemonError> {
-        let noted = context.store.set_rejected_reason(reason.clone()).await;
-        self.reason = noted.is_err().then_some(reason);
-        tolerate_busy(context, noted)
+        let saved = context.store.set_rejected_reason(reason.clone()).await;
+        self.reason = saved.is_err().then_some(reason);
+        tolerate_busy(context, saved)
     }
 
     async fn publish<C: Clock>(
@@ -145,24 +144,24 @@ impl ConfigStatus {
     }
 }
 
-/// A store that cannot write just now keeps nobody from going on.
+/// Logs a transient store failure and continues.
 fn tolerate_busy<C: Clock>(
     context: &DaemonContext<C>,
     written: Result<(), StoreError>,
 ) -> Result<(), DaemonError> {
     match written {
         Err(failure) if failure.next_step() == Recovery::Retry => {
-            log_write_failed(context, NOTES, &failure);
+            log_write_failed(context, CONFIG_STATUS, &failure);
             Ok(())
         }
         result => {
-            log_write_recovered(context, NOTES);
+            log_write_recovered(context, CONFIG_STATUS);
             result.map_err(DaemonError::from)
         }
     }
 }
 
-/// What the log calls what is noted and told of the config.
-const NOTES: &str = "notes of the config";
-/// Characters of the reason why a config was not taken that are told.
+/// Name of these writes in the log.
+const CONFIG_STATUS: &str = "the config status";
+/// Maximum length of a published rejection reason, in characters.
 const REASON_CHARS_MAX: usize = 2_000;

@@ -1,4 +1,4 @@
-//! What ends the daemon.
+//! Errors that end the daemon.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -12,59 +12,59 @@ use crate::domain::delivery::channel::ChannelName;
 use crate::notify::error::NotifyError;
 use crate::store::error::{Recovery, StoreError};
 
-/// A failure that the daemon cannot live with.
+/// A fatal error of the daemon.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The API's client could not be built.
-    #[error("the client of the API cannot be built")]
+    /// The API client could not be built.
+    #[error("cannot build the API client")]
     Argil(#[source] ArgilError),
     /// A channel could not be built.
-    #[error("channel `{name}` cannot be built")]
+    #[error("cannot build channel `{name}`")]
     Channel {
-        /// Which one.
+        /// The channel.
         name: ChannelName,
-        /// Why.
+        /// The cause.
         #[source]
         source: NotifyError,
     },
-    /// The heartbeat could not be built.
+    /// The heartbeat client could not be built.
     #[error("`heartbeat_url` cannot be used")]
     Heartbeat(#[source] NotifyError),
-    /// A reload asked for another database.
+    /// A reload changes the database path.
     #[error("`store.path` cannot change while the daemon runs: restart it")]
     StoreMoved,
-    /// A reload would take away all that there is.
+    /// A reload would remove all avatars or channels.
     #[error("{0}")]
     StoreEmptied(Emptied),
-    /// The system refused something that the daemon needs.
-    #[error("the system failed at {doing}")]
+    /// A system call failed.
+    #[error("{doing} failed")]
     System {
         /// What was being done.
         doing: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
     /// The web server cannot listen.
-    #[error("cannot listen at `{address}`, the `web.listen` of the config")]
+    #[error("cannot listen on `{address}` (`web.listen`)")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// A loop ended that never should.
+    /// A loop ended unexpectedly.
     #[error("the {0} ended unexpectedly")]
     LoopEnded(&'static str),
 }
 
 impl DaemonError {
-    /// Whether it may pass by itself: another program leaves, an address comes up with its network,
-    /// the machine has again what it lacks.
+    /// Whether the failure is transient: an address in use or not up yet, or a shortage of
+    /// resources.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Store(failure) => failure.next_step() == Recovery::Retry,

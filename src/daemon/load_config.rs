@@ -1,7 +1,5 @@
-//! The config as the daemon takes it: what the file's reader finds good, and what only the
-//! receivers of its words can judge, such as the language of templates.
-//!
-//! Every command that would use a channel reads the config here.
+//! Loads the config as the daemon and the commands use it: in addition to the checks of `config`,
+//! templates are rendered with sample events.
 
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
@@ -14,18 +12,18 @@ use crate::domain::event::EventKind;
 use crate::notify::format::samples;
 use crate::notify::format::template::{Template, TemplateError};
 
-/// Reads the config and its drop-ins, and tries every template with a sample of each event that
-/// its channel is told.
+/// Reads the config and its drop-ins, and renders every template with a sample of each event that
+/// its channel receives.
 ///
 /// # Errors
-/// When the config cannot be read, or with every problem that is in it.
+/// When the config cannot be read; otherwise with all of its problems.
 pub fn load(config: &ConfigFile, environment: &Environment) -> Result<Settings, ConfigError> {
     let settings = file::load(config, environment)?;
     let problems: Vec<Problem> = settings.channels.values().flat_map(problems).collect();
     if problems.is_empty() { Ok(settings) } else { Err(ConfigError::Problems(problems)) }
 }
 
-/// The template that the settings describe.
+/// The template of the settings.
 pub fn template(settings: &TemplateSettings) -> Template {
     Template { tree: settings.tree.clone(), content_type: settings.content_type.clone() }
 }
@@ -50,8 +48,8 @@ fn problems(channel: &ChannelSettings) -> Vec<Problem> {
     template(settings).check(&events).into_iter().map(problem).collect()
 }
 
-const HELP: &str = "docs/formats.md shows what a template can name; \
-    `{{ x if x is defined else none }}` allows for what is not always there";
+const HELP: &str = "docs/formats.md lists the fields of a template; use \
+    `{{ x if x is defined else none }}` for a field that may be missing";
 
 #[cfg(test)]
 mod tests {
@@ -65,20 +63,16 @@ mod tests {
         std::fs::write(&path, format!("{head}{channel}")).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&path, mode).unwrap();
-        let is_notified = match load(&ConfigFile::named(&path), &Environment::default()) {
+        let problems = match load(&ConfigFile::named(&path), &Environment::default()) {
             Ok(_) => String::new(),
             Err(error) => error.to_string(),
         };
-        let is_notified = is_notified.replace(path.to_str().unwrap(), "config.toml");
-        assert_eq!(
-            is_notified.replace(&format!("\n  help: {HELP}"), ""),
-            expected,
-            "for {channel}"
-        );
+        let problems = problems.replace(path.to_str().unwrap(), "config.toml");
+        assert_eq!(problems.replace(&format!("\n  help: {HELP}"), ""), expected, "for {channel}");
     }
 
     #[test]
-    fn a_template_is_tried_when_the_config_is_read() {
+    fn templates_are_checked_when_the_config_is_read() {
         check("template = { a = '{{ headline }}', b = '{{ data }}' }", "");
         check(
             "[channels.ops.template]\na = '{{ headlin }}'\nb = [1,\n '{{ nope( }}']\n",
@@ -89,11 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn a_template_is_tried_with_what_its_channel_is_told() {
-        let only_news = "template = { a = '{{ data.status if type != \"test.ping\" else none }}' }";
-        check(only_news, "");
+    fn a_template_is_checked_with_the_events_of_its_channel() {
+        let only_transitions =
+            "template = { a = '{{ data.status if type != \"test.ping\" else none }}' }";
+        check(only_transitions, "");
         check(
-            &format!("operator = true\n{only_news}"),
+            &format!("operator = true\n{only_transitions}"),
             "config.toml:7: `channels.ops.template.a` uses what is not there, for `account.unavailable`",
         );
         check(

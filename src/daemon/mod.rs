@@ -1,10 +1,8 @@
-//! The daemon: two loops and a supervisor that conducts them.
+//! The daemon: poller, dispatcher, background tasks, and the supervisor that runs them.
 //!
-//! The poller looks at avatars and writes what changed; the dispatcher takes deliveries from
-//! the table and sends them. They share the table and a bell, nothing else: the bell makes it
-//! fast, the table makes it right. Beside them a janitor removes what is old, and a heart tells a
-//! service that all is well. Decisions are made in `domain`; here they are carried out,
-//! logged and counted.
+//! The poller polls avatars and writes changes; the dispatcher claims deliveries from the outbox
+//! and sends them. They share the database and a wakeup, nothing else. Decisions are made in
+//! `domain`; this module carries them out, logs and counts.
 
 pub mod clock;
 pub mod context;

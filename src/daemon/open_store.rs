@@ -1,7 +1,5 @@
-//! Opening the store, which takes long where a big file has to be checked or brought forward:
-//! systemd hears that it goes on.
-//!
-//! What always holds: whoever opens for ever is not waited for for ever.
+//! Opens the store. A check or a migration of a large file takes long, so the start timeout of
+//! systemd is extended meanwhile, up to a limit.
 
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -14,7 +12,7 @@ use crate::store::error::StoreError;
 use crate::store::handle::Store;
 use crate::store::writer::Writer;
 
-/// Opens the store at `path`, on a thread of its own; `boot_id` marks this process's claims.
+/// Opens the store at `path` on a thread of its own; `boot_id` marks the claims of this process.
 ///
 /// # Errors
 /// As [`Store::open`].
@@ -28,25 +26,25 @@ pub async fn open(path: &Path, boot_id: String) -> Result<(Store, Writer), Store
 }
 
 fn open_and_report(path: &Path, boot_id: String) -> Result<(Store, Writer), StoreError> {
-    let (opening, waits) = mpsc::channel::<()>();
+    let (opening, done) = mpsc::channel::<()>();
     thread::scope(|scope| {
-        let tell = move || {
+        let report = move || {
             for _ in 0..REPORT_MAX {
-                if waits.recv_timeout(REPORT_EVERY) != Err(RecvTimeoutError::Timeout) {
+                if done.recv_timeout(REPORT_EVERY) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
                 systemd::still_starting("opening the database", REPORT_EVERY * 10);
             }
         };
-        // Where there is no thread for it, the database is opened all the same.
-        drop(thread::Builder::new().name("opening".to_owned()).spawn_scoped(scope, tell));
+        // If the thread cannot be spawned, the store is opened without reports.
+        drop(thread::Builder::new().name("opening".to_owned()).spawn_scoped(scope, report));
         let opened = Store::open(path, boot_id);
         drop(opening);
         opened
     })
 }
 
-/// How often it is told: so often that a slow machine does not miss it.
+/// Interval between two reports; a tenth of the extension that each requests.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// How often it is told at most, an hour in all: enough for some hundred gigabytes.
+/// Maximum number of reports: one hour, enough for several hundred gigabytes.
 const REPORT_MAX: u32 = 3600;

@@ -1,8 +1,6 @@
-//! What the loops need from outside: a clock, a source of avatars, a way to notify; and how our
-//! own clients fill these roles.
+//! Interfaces between the loops and the world, and their implementations by the real clients.
 //!
-//! None of them fails: a failed request is one of the things that can be observed, and an
-//! outcome of a try.
+//! None of them fails: a failed request is an observation, or an outcome of an attempt.
 
 use std::future::Future;
 
@@ -18,17 +16,17 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::notify::channel::Channel;
 use crate::notify::message::{OutboundMessage, RenderedMessage};
 
-/// The time, for people and for waits.
+/// The time.
 pub trait Clock: Clone + Send + Sync + 'static {
     /// The wall clock, for people and records.
     fn now(&self) -> Timestamp;
-    /// The steady clock, for waits.
+    /// The monotonic clock, for delays.
     fn monotonic(&self) -> Monotonic;
-    /// Waits until the steady clock has reached `until`.
+    /// Sleeps until the monotonic clock reaches `until`.
     fn sleep_until(&self, until: Monotonic) -> impl Future<Output = ()> + Send;
 }
 
-/// Waits until the steady clock has reached `until`; for ever when there is no such moment.
+/// Sleeps until the monotonic clock reaches `until`; forever for `None`.
 pub async fn sleep_until<C: Clock>(clock: &C, until: Option<Monotonic>) {
     match until {
         Some(until) => clock.sleep_until(until).await,
@@ -36,23 +34,23 @@ pub async fn sleep_until<C: Clock>(clock: &C, until: Option<Monotonic>) {
     }
 }
 
-/// Where avatars are looked at.
+/// A source of avatars: an account of the API.
 pub trait AvatarSource: Send + Sync + 'static {
-    /// Looks at one avatar.
+    /// Polls one avatar.
     fn poll(&self, id: &AvatarId, now: Timestamp) -> impl Future<Output = Observation> + Send;
-    /// Looks at all avatars of the account at once.
+    /// Polls the list of all avatars of the account.
     fn list(&self, now: Timestamp) -> impl Future<Output = ListObservation> + Send;
-    /// How many looks and lists so far took a second request.
+    /// Number of polls so far that needed a second request.
     fn reconnects(&self) -> u64 {
         0
     }
 }
 
-/// A way to tell.
+/// A channel that sends messages.
 pub trait Notifier: Send + Sync + 'static {
-    /// Renders the message about an event, once: one draft for each recipient.
+    /// Renders an event once, for each recipient.
     fn render(&self, event: &Event, now: Timestamp, random: RandomBits) -> Vec<RenderedMessage>;
-    /// Makes exactly one try.
+    /// Makes one attempt.
     fn deliver(
         &self,
         message: &OutboundMessage,

@@ -1,13 +1,12 @@
-//! The names of requests: one for each poll and each try, by which all lines of the log about it
-//! are found. They are sent nowhere: to a receiver a repeat is the same message, and is known by
-//! its event's id.
+//! Request ids: one for each poll and each attempt, as a field of its log lines. They are not sent;
+//! a receiver recognizes a repeat by the event id.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::random::RandomBits;
 
-/// Gives names that no other request has, in this process or another; clones share the count.
+/// Generates unique ids; clones share the counter.
 #[derive(Clone, Debug)]
 pub struct RequestIds {
     process: String,
@@ -15,20 +14,20 @@ pub struct RequestIds {
 }
 
 impl RequestIds {
-    /// Names that begin as `roll` says.
+    /// Creates a generator with a random prefix.
     pub fn new(random: RandomBits) -> Self {
         let process = format!("{:08x}", random.bits() >> (u128::BITS - PROCESS_BITS));
         Self { process, last: Arc::default() }
     }
 
-    /// The next name.
+    /// The next id.
     pub fn next(&self) -> String {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         format!("{}-{number:x}", self.process)
     }
 }
 
-/// Bits that tell the process from others.
+/// Bits of the random prefix.
 const PROCESS_BITS: u32 = 32;
 
 #[cfg(test)]
@@ -36,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_requests_have_the_same_name() {
+    fn request_ids_are_unique() {
         let ids = RequestIds::new(RandomBits::new(0x1234_5678 << 96));
         assert_eq!([ids.next(), ids.clone().next()], ["12345678-1", "12345678-2"]);
         assert_eq!(RequestIds::new(RandomBits::new(7)).next(), "00000000-1");

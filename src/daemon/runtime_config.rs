@@ -1,4 +1,4 @@
-//! The plan: what the config asks for, made ready to use. A reload swaps it whole.
+//! The config in the form that the loops use. A reload replaces it as a whole.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
@@ -22,105 +22,105 @@ use crate::notify::format::standard;
 use crate::store::handle::NewEvent;
 use crate::store::tables::outbox::NewDelivery;
 
-/// What both loops work by.
+/// The config of both loops.
 #[derive(Debug)]
 pub struct RuntimeConfig<S, N> {
     /// The accounts.
     pub accounts: BTreeMap<AccountName, AccountRuntime<S>>,
-    /// How avatars are looked at.
+    /// How avatars are polled.
     pub strategy: Strategy,
-    /// What is done with avatars that only a list shows; `None` is nothing.
+    /// Handling of discovered avatars; `None` when discovery is off.
     pub discovery: Option<Discovery>,
-    /// The waits between looks.
+    /// Polling intervals.
     pub intervals: PollIntervals,
-    /// The waits of a key that is not welcome.
+    /// Backoff of a tripped circuit breaker.
     pub breaker_backoff: BreakerBackoff,
-    /// Whether an avatar that settled without having been seen in training is news.
+    /// Whether a finished training that was not observed is an event.
     pub infer_unseen_training: bool,
-    /// The registered avatars; the account of each is among the accounts.
+    /// The configured avatars; each refers to one of the accounts.
     pub avatars: HashMap<AvatarId, Arc<WatchedAvatar>>,
     /// The channels.
     pub channels: BTreeMap<ChannelName, ChannelRuntime<N>>,
 }
 
-/// One account, ready to use.
+/// Runtime of an account.
 #[derive(Debug)]
 pub struct AccountRuntime<S> {
-    /// Where its avatars are looked at.
+    /// The client.
     pub source: Arc<S>,
-    /// Looks under way at once, at most.
+    /// Maximum number of requests in flight.
     pub max_concurrency: usize,
-    /// Requests in one second, at most.
+    /// Maximum number of requests per second.
     pub max_per_second: NonZeroU32,
-    /// How long nothing may be seen with its key before that is told.
+    /// `account.unavailable` fires after this long without a successful poll.
     pub unavailable_after: Duration,
 }
 
-/// How avatars are looked at.
+/// How avatars are polled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strategy {
-    /// One request for each look.
+    /// One request for each avatar.
     #[default]
     Single,
-    /// One request for all avatars of an account; whoever is not in it is looked at singly.
+    /// One request for all avatars of an account; absent avatars are polled singly.
     List,
 }
 
-/// What is done with avatars that only a list shows.
+/// Config of discovery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovery {
-    /// How often each account is listed.
+    /// Interval between two list polls of an account.
     pub every: Duration,
-    /// The accounts that are.
+    /// The accounts that are listed.
     pub accounts: BTreeSet<AccountName>,
-    /// The channels that hear of the avatars; `None` is all.
+    /// The channels that receive events of discovered avatars; `None` for all.
     pub channels: Option<Vec<ChannelName>>,
-    /// For how long one may be in training before that is told; `None` is for ever.
+    /// `avatar.training_overdue` fires after this long in training; `None` for never.
     pub overdue_after: Option<Duration>,
 }
 
-/// What is known of one avatar's registration.
+/// Config of a watched avatar.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatchedAvatar {
-    /// The name the user gave it.
+    /// The configured name.
     pub label: Option<String>,
-    /// The channels that hear of it; `None` is all.
+    /// The channels that receive its events; `None` for all.
     pub channels: Option<Vec<ChannelName>>,
-    /// Its status when it was registered.
+    /// Its status before the first poll.
     pub assume: Option<Status>,
-    /// The account that it is watched with.
+    /// Its account.
     pub account: AccountName,
-    /// For how long it may be in training before that is told; `None` is for ever.
+    /// `avatar.training_overdue` fires after this long in training; `None` for never.
     pub overdue_after: Option<Duration>,
-    /// Where it is registered, for people; `None` when a list showed it.
+    /// Its location in the config, for messages; `None` for a discovered avatar.
     pub location: Option<String>,
 }
 
-/// One channel, ready to use.
+/// Runtime of a channel.
 #[derive(Debug)]
 pub struct ChannelRuntime<N> {
-    /// Renders and sends.
+    /// Renders and sends messages.
     pub notifier: Arc<N>,
-    /// A name of whom it tells that does not show it; another target is another channel.
+    /// Fingerprint of the target, without its secrets; a different target counts as a new channel.
     pub target: String,
-    /// The longest that one try may take.
+    /// Maximum duration of an attempt.
     pub attempt_timeout: Duration,
-    /// The kinds of events that it gets.
+    /// The kinds of events that it receives.
     pub events: Vec<EventKind>,
-    /// Whether it is told of conditions, too.
+    /// Whether it receives conditions as well.
     pub operator: bool,
-    /// What holds for its deliveries.
+    /// Its delivery policy.
     pub policy: DeliveryPolicy,
-    /// Tries under way at once, at most; they are of different avatars or recipients.
+    /// Maximum number of attempts in flight; for different avatars or recipients.
     pub max_concurrency: usize,
-    /// The least time between two tries, for a place that takes only so many.
+    /// Minimum interval between two attempts, for targets with a rate limit.
     pub min_interval: Option<Duration>,
-    /// What is known of messages that its template did not fit.
+    /// Logged template problems.
     pub fallbacks: TemplateFallbackLog,
 }
 
 impl<S, N> RuntimeConfig<S, N> {
-    /// What holds for deliveries, by channel.
+    /// Delivery policies by channel.
     pub fn delivery_policies(&self) -> BTreeMap<ChannelName, DeliveryPolicy> {
         self.channels
             .iter()
@@ -128,8 +128,8 @@ impl<S, N> RuntimeConfig<S, N> {
             .collect()
     }
 
-    /// The registration of an avatar that only the account's list shows; `None` when such avatars
-    /// are left alone.
+    /// The config of an avatar that only the account's list shows; `None` when discovery is off for
+    /// the account.
     pub fn discovered(&self, account: &AccountName) -> Option<WatchedAvatar> {
         let discovery = self.discovery.as_ref()?;
         discovery.accounts.contains(account).then(|| WatchedAvatar {
@@ -142,8 +142,8 @@ impl<S, N> RuntimeConfig<S, N> {
 }
 
 impl<S, N: Notifier> RuntimeConfig<S, N> {
-    /// An event with its frozen body and its deliveries: rendered once, for every channel and
-    /// recipient that gets it. News goes to the channels of the avatar, a condition to operators.
+    /// Creates an event with its body and deliveries, rendered once for every channel and
+    /// recipient. Transitions go to the channels of the avatar, conditions to operator channels.
     pub fn new_event(
         &self,
         event: Event,
@@ -153,7 +153,7 @@ impl<S, N: Notifier> RuntimeConfig<S, N> {
     ) -> NewEvent {
         let chosen = watched_avatar.and_then(|watched_avatar| watched_avatar.channels.as_ref());
         let gets = |name: &ChannelName, channel_runtime: &ChannelRuntime<N>| match &event.subject {
-            // A channel that does not work is told of through the others.
+            // The failure of a channel is reported through the others.
             Subject::Condition(condition) => {
                 channel_runtime.operator && condition.subject.channel() != Some(name)
             }

@@ -1,7 +1,6 @@
-//! The daemon as a service: signals in, systemd told, the config read again on request.
+//! The daemon as a service: signals, systemd notifications, reloads of the config.
 //!
-//! A config that has a problem never takes effect, in part or whole: the old one stays in
-//! force, and the log says what is wrong.
+//! A config with a problem is never applied, not even partly: the previous one stays active.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -34,10 +33,10 @@ use crate::domain::time::monotonic::Monotonic;
 use crate::runtime::event_bus::EventBus;
 use crate::store::error::Recovery;
 
-/// Why the service ended other than by an order.
+/// Why the service ended without a stop request.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// The config cannot be used.
+    /// The config is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The daemon failed.
@@ -46,7 +45,7 @@ pub enum ServiceError {
 }
 
 impl ServiceError {
-    /// Whether it may pass without an edit of the config.
+    /// Whether the failure is transient.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Config(error) => error.may_pass(),
@@ -55,21 +54,21 @@ impl ServiceError {
     }
 }
 
-/// Runs until ordered to stop.
+/// Runs until a stop is requested.
 ///
 /// # Errors
-/// When the config cannot be used at the start, or the daemon fails.
+/// When the config is invalid at the start, or the daemon fails.
 pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
     let system = |doing| move |source| DaemonError::System { doing, source };
-    let mut signals = Signals::take().map_err(system("taking signals"))?;
+    let mut signals = Signals::take().map_err(system("installing signal handlers"))?;
     systemd::start().map_err(system("starting a thread"))?;
     let settings = load_config::load(config, &Environment::from_process())?;
-    let rng = Rng::from_entropy().map_err(system("asking for entropy"))?;
+    let rng = Rng::from_entropy().map_err(system("reading entropy"))?;
     log_warnings(&settings);
     name_servers::log_forbidden();
     let Some((mut daemon, mut is_stopping)) = start(&settings, rng, &mut signals).await? else {
         systemd::stopping();
-        info!("stopped while the database was being opened; the next start does that again");
+        info!("stopped while opening the database; the next start repeats it");
         return Ok(());
     };
     info!(
@@ -79,7 +78,7 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
         settings.store_path.display()
     );
     systemd::ready(&daemon.status_line());
-    let stats = daemon.pulse();
+    let stats = daemon.stats();
     let mut watchers = JoinSet::new();
     if let Some(limit) = systemd::watchdog_limit() {
         watchers.spawn(watchdog::watch(Arc::clone(&stats), SystemClock, limit, systemd::alive));
@@ -91,7 +90,7 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
         select! {
             failure = daemon.failed() => {
                 systemd::stopping();
-                // The failure is what matters; closing what is left may fail for the same reason.
+                // The first failure is reported; stopping may fail for the same reason.
                 drop(daemon.stop(std::future::ready(())).await);
                 return Err(failure.into());
             }
@@ -114,10 +113,10 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
                     }
                 };
                 is_stopping = until_stopped(&mut signals, caught_up).await?;
-                let sentence = daemon.status_line();
-                if sentence != reported {
-                    systemd::status(&sentence);
-                    reported = sentence;
+                let line = daemon.status_line();
+                if line != reported {
+                    systemd::status(&line);
+                    reported = line;
                 }
             }
         }
@@ -129,8 +128,8 @@ pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
     Ok(())
 }
 
-/// Does something that waits for the store, unless an order to stop comes first; whether it did.
-/// What is left undone then, the next start does.
+/// Runs `work`, which waits for the store, unless a stop is requested; returns whether it was. The
+/// next start completes interrupted work.
 async fn until_stopped(
     signals: &mut Signals,
     work: impl Future<Output = Result<(), DaemonError>>,
@@ -142,8 +141,8 @@ async fn until_stopped(
     }
 }
 
-/// Starts the daemon; with whether an order to stop came meanwhile, or nothing when it did and the
-/// database takes long to be opened: whatever that writes is written whole or not at all.
+/// Starts the daemon; returns it with whether a stop was requested meanwhile. Returns `None` when
+/// it was and opening the database takes long; every write is atomic.
 async fn start(
     settings: &Settings,
     rng: Rng,
@@ -158,16 +157,16 @@ async fn start(
     started.ok().transpose().map(|started| Some((started?, true)))
 }
 
-/// Says how far stopping has come, until it is done: systemd waits for as long as it hears of it.
+/// Reports the progress of stopping to systemd, which extends its timeout.
 async fn report_status<T>(stats: &DaemonStats, stopping: impl Future<Output = T>) -> T {
     tokio::pin!(stopping);
-    let mut most = 0;
+    let mut total = 0;
     loop {
         let left = stats.sending.get();
-        most = left.max(most);
-        let status = match most {
+        total = left.max(total);
+        let status = match total {
             0 => "stopping".to_owned(),
-            most => format!("draining: {left} of {most} deliveries are still under way"),
+            total => format!("draining: {left} of {total} deliveries in flight"),
         };
         systemd::still_stopping(&status, STOP_REPORT_EVERY * 10);
         select! {
@@ -177,18 +176,18 @@ async fn report_status<T>(stats: &DaemonStats, stopping: impl Future<Output = T>
     }
 }
 
-/// A reload that could not be done for a reason that may pass: it is done again without an order.
+/// State of a reload that failed for a transient reason and is retried.
 #[derive(Debug, Default)]
 struct ReloadRetry {
     at: Option<Monotonic>,
     delay: Duration,
-    /// The reasons, as they were said.
+    /// The reasons that were logged.
     is_logged: String,
-    /// The file that was to be taken; another one is not taken without an order.
+    /// The file to apply; a different file is not applied without a request.
     stamp: Option<ConfigStamp>,
 }
 
-/// Which file it is, in which state.
+/// Identity and state of a file.
 type ConfigStamp = (u64, u64, i64, i64);
 
 impl ReloadRetry {
@@ -197,16 +196,16 @@ impl ReloadRetry {
         is_same && self.at.is_some_and(|at| at <= now)
     }
 
-    /// How long nothing has to be done.
+    /// How long to sleep.
     fn pause(&self, now: Monotonic) -> Duration {
         self.at.map_or(STATUS_EVERY, |at| at.since(now).clamp(RELOAD_DELAY_MIN, STATUS_EVERY))
     }
 
-    /// Tries again soon, and not for ever so soon.
-    fn later(&mut self, path: &Path, said: String, now: Monotonic) {
+    /// Schedules the next retry, with a growing delay.
+    fn later(&mut self, path: &Path, reason: String, now: Monotonic) {
         self.delay = (self.delay * 2).clamp(RELOAD_DELAY_MIN, RELOAD_DELAY_MAX);
         let (at, stamp) = (Some(now.plus(self.delay)), stamp(path));
-        *self = Self { at, delay: self.delay, is_logged: said, stamp };
+        *self = Self { at, delay: self.delay, is_logged: reason, stamp };
     }
 }
 
@@ -215,7 +214,7 @@ fn stamp(path: &Path) -> Option<ConfigStamp> {
     Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
 }
 
-/// Reads the config again.
+/// Reloads the config.
 async fn reload(
     config: &ConfigFile,
     daemon: &mut Daemon<SystemClock>,
@@ -225,14 +224,14 @@ async fn reload(
         Ok(changes) => {
             *retry = ReloadRetry::default();
             if changes.is_empty() {
-                info!("the config was read again: nothing changed");
+                info!("config reloaded: no changes");
             }
             for change in changes {
-                // A file that is half saved may lack some, too; whoever meant it knows.
+                // A removal may be a file that was saved incompletely, so it is a warning.
                 match change.kind {
-                    ChangeKind::Removed(_) => warn!("the config was read again: {change}"),
+                    ChangeKind::Removed(_) => warn!("config reloaded: {change}"),
                     ChangeKind::Added(_) | ChangeKind::Changed(_) => {
-                        info!("the config was read again: {change}");
+                        info!("config reloaded: {change}");
                     }
                 }
             }
@@ -253,17 +252,17 @@ async fn reload(
                 }
                 ServiceError::Daemon(source) => vec![with_causes(source)],
             };
-            let said = reasons.join("; ");
-            if said != retry.is_logged {
-                error!("the config was read again and not taken, the old one stays in force");
+            let reason = reasons.join("; ");
+            if reason != retry.is_logged {
+                error!("config rejected; the previous config stays active");
                 reasons.iter().for_each(|reason| error!("{reason}"));
                 if failure.may_pass() {
-                    info!("this may pass: the config is tried again until it can be taken");
+                    info!("this may be transient; the config is retried until it can be applied");
                 }
-                daemon.on_rejected(&said).await?;
+                daemon.on_rejected(&reason).await?;
             }
             if failure.may_pass() {
-                retry.later(&config.path, said, SystemClock.monotonic());
+                retry.later(&config.path, reason, SystemClock.monotonic());
             } else {
                 *retry = ReloadRetry::default();
             }
@@ -278,13 +277,13 @@ async fn try_reload(
 ) -> Result<Vec<ConfigChange>, ServiceError> {
     let new = load_config::load(config, &Environment::from_process())?;
     let warnings = new.warnings.clone();
-    // The same file is still a wish to look again now, at a key that was refused, say.
+    // An unchanged file still resets the circuit breakers.
     let changes = daemon.reload(new).await?;
     warnings.iter().for_each(|warning| warn!("{}", one_line(warning)));
     Ok(changes)
 }
 
-/// An error with everything below it, on one line.
+/// Formats an error with its causes on one line.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
@@ -294,18 +293,18 @@ fn log_warnings(settings: &Settings) {
     settings.warnings.iter().for_each(|warning| warn!("{}", one_line(warning)));
 }
 
-/// A problem as one line of the log.
+/// Formats a problem on one line.
 fn one_line(problem: &Problem) -> String {
     problem.to_string().replace("\n  help: ", "; ")
 }
 
-/// How long a start may go on after the order to stop.
+/// How long a start may continue after a stop was requested.
 const START_GRACE: Duration = Duration::from_secs(2);
-/// How often it is said how far stopping has come.
+/// Interval between two progress reports while stopping.
 const STOP_REPORT_EVERY: Duration = Duration::from_secs(1);
-/// How often the status line is looked at.
+/// Interval between two updates of the status line.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
-/// How soon a config is tried again that could not be taken for a reason that may pass.
+/// Minimum delay before a reload is retried.
 const RELOAD_DELAY_MIN: Duration = Duration::from_millis(250);
-/// How often at least a config is tried again that could not be taken for a reason that may pass.
+/// Maximum delay before a reload is retried.
 const RELOAD_DELAY_MAX: Duration = Duration::from_secs(60);

@@ -1,14 +1,14 @@
-//! Shutdown in two steps. Graceful: start nothing new, finish what is in flight. Immediate: leave
-//! everything as it is; the tables are complete.
+//! Shutdown in two steps. Graceful: start nothing new, finish what is in flight. Immediate: abort
+//! what is in flight; the database stays consistent.
 
 use tokio_util::sync::CancellationToken;
 
-/// Both steps; clones share them. Immediate includes graceful.
+/// Both tokens; clones share them. Immediate includes graceful.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
     /// Start nothing new.
     pub graceful: CancellationToken,
-    /// Leave everything.
+    /// Abort what is in flight.
     pub immediate: CancellationToken,
 }
 

@@ -1,4 +1,4 @@
-//! Signals as orders. The one home of signal-hook.
+//! Unix signals. The only file that uses signal-hook.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use futures_util::StreamExt as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals as SignalStream;
 
-/// What a signal asks for.
+/// Request of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServiceSignal {
-    /// `SIGHUP`: read the config again.
+    /// `SIGHUP`: reload the config.
     Reload,
     /// `SIGTERM`, `SIGINT`: stop.
     Stop,
 }
 
-/// A signal that asks to stop.
+/// A signal that requests a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopSignal {
     /// `SIGINT`, as Ctrl-C sends it.
@@ -24,14 +24,13 @@ pub enum StopSignal {
     Terminate,
 }
 
-/// The signals to stop that are sent to this process, from now on. All others keep their usual
-/// effect.
+/// Receives the stop signals of this process; the others keep their default effect.
 pub struct Stops {
     stream: SignalStream,
 }
 
-/// The signals sent to this process, from now on. Stops have a stream of their own, so that no
-/// storm of reloads can keep one waiting.
+/// Receives the signals of this process. Stop signals have a stream of their own, so that reloads
+/// cannot delay them.
 pub struct Signals {
     stops: Stops,
     reloads: SignalStream,
@@ -50,7 +49,7 @@ impl fmt::Debug for Signals {
 }
 
 impl Stops {
-    /// Takes the signals over from the system's own handling.
+    /// Replaces the default handlers.
     ///
     /// # Errors
     /// When the system refuses.
@@ -58,7 +57,7 @@ impl Stops {
         Ok(Self { stream: SignalStream::new([SIGINT, SIGTERM])? })
     }
 
-    /// The next of them.
+    /// The next signal.
     pub async fn next(&mut self) -> StopSignal {
         match self.stream.next().await {
             Some(SIGINT) => StopSignal::Interrupt,
@@ -69,7 +68,7 @@ impl Stops {
 }
 
 impl Signals {
-    /// Takes the signals over from the system's own handling.
+    /// Replaces the default handlers.
     ///
     /// # Errors
     /// When the system refuses.
@@ -77,7 +76,7 @@ impl Signals {
         Ok(Self { stops: Stops::take()?, reloads: SignalStream::new([SIGHUP])? })
     }
 
-    /// The next order; a stop goes first.
+    /// The next request; a stop goes first.
     pub async fn next(&mut self) -> ServiceSignal {
         tokio::select! {
             biased;
@@ -86,7 +85,7 @@ impl Signals {
         }
     }
 
-    /// Ends with the next order to stop; other orders are not heard.
+    /// Waits for a stop request; ignores reload requests.
     pub async fn next_stop(&mut self) {
         self.stops.next().await;
     }

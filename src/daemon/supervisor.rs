@@ -1,8 +1,8 @@
-//! The supervisor: opens the store, starts the two loops and the work beside them, hands them new
-//! plans, stops them.
+//! The supervisor: opens the store, starts the loops and background tasks, applies reloads, stops
+//! everything.
 //!
-//! What always holds: a plan is built whole before any of it takes effect; when one loop ends,
-//! the other is stopped; the store is closed last.
+//! Invariants: a config is built completely before any part of it is applied; when one loop ends,
+//! the others are stopped; the store is closed last.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -65,11 +65,11 @@ pub struct Daemon<C: Clock> {
 }
 
 impl<C: Clock> Daemon<C> {
-    /// Opens the store and starts the loops. Tries that an earlier process left open are taken
-    /// back first.
+    /// Opens the store and starts the loops. Attempts that an earlier process left open are
+    /// recovered first.
     ///
     /// # Errors
-    /// When the store cannot be opened, or something that the settings describe cannot be built.
+    /// When the store cannot be opened, or a client or channel cannot be built.
     pub async fn start(
         settings: &Settings,
         clock: C,
@@ -78,8 +78,9 @@ impl<C: Clock> Daemon<C> {
     ) -> Result<Self, DaemonError> {
         let config = Arc::new(wiring::plan(settings, None)?);
         let background = Arc::new(wiring::chores(settings)?);
-        wiring::hindrances(&config, &background).iter().for_each(|lacks| warn!("{lacks}"));
-        // Another daemon with this config has the page's place, too; it is named for what it holds.
+        wiring::hindrances(&config, &background).iter().for_each(|obstacle| warn!("{obstacle}"));
+        // Another daemon with this config also uses the listen address; report the database lock
+        // instead.
         if let Ok(Some(pid)) = DatabaseLock::holder(&settings.store_path) {
             let path = settings.store_path.clone();
             return Err(StoreError::Locked { path, pid }.into());
@@ -91,7 +92,7 @@ impl<C: Clock> Daemon<C> {
         let (store, writer) = open_store::open(&settings.store_path, boot_id).await?;
         log_check(writer.start_check());
         if is_new {
-            info!("a new database is begun at `{}`", settings.store_path.display());
+            info!("created database `{}`", settings.store_path.display());
         }
         let (now, random) = (clock.now(), rng.next_bits());
         register(&store, &config, now, random).await?;
@@ -139,7 +140,7 @@ impl<C: Clock> Daemon<C> {
         let web_listener = listener_change.apply(None, settings, &web_deps);
         let (store, clock) = (context.store.clone(), context.clock.clone());
         let retention = retention::run(store, clock, background_receiver.clone(), shutdown.clone());
-        loops.spawn(async move { ("janitor", retention.await) });
+        loops.spawn(async move { ("retention", retention.await) });
         let (store, clock) = (context.store.clone(), context.clock.clone());
         let throttle = context.throttle.clone();
         let stats_of_heartbeat = Arc::clone(&stats);
@@ -153,7 +154,7 @@ impl<C: Clock> Daemon<C> {
         );
         loops.spawn(async move {
             heartbeat.await;
-            ("heart", Ok(()))
+            ("heartbeat", Ok(()))
         });
         let settings = settings.clone();
         let mut daemon = Self {
@@ -173,12 +174,10 @@ impl<C: Clock> Daemon<C> {
         Ok(daemon)
     }
 
-    /// Lets the loops follow new settings; what they change. Nothing takes effect unless all of
-    /// it does.
+    /// Applies new settings as a whole or not at all; returns the changes.
     ///
     /// # Errors
-    /// When something that the settings describe cannot be built, or cannot change while the
-    /// daemon runs.
+    /// When a client or channel cannot be built, or a setting cannot change while the daemon runs.
     pub async fn reload(&mut self, settings: Settings) -> Result<Vec<ConfigChange>, DaemonError> {
         if settings.store_path != self.settings.store_path {
             return Err(DaemonError::StoreMoved);
@@ -195,7 +194,7 @@ impl<C: Clock> Daemon<C> {
             ListenerChange::Rebind(listen) => self.rebind_web(listen).await?,
             listener_change => listener_change,
         };
-        // The last that can fail, since it is on disk then.
+        // The last step that can fail, because it is committed.
         let (now, random) = (self.context.clock.now(), self.context.rng.next_bits());
         let watched = register(&self.context.store, &config, now, random).await;
         if let Err(failure) = watched {
@@ -205,29 +204,29 @@ impl<C: Clock> Daemon<C> {
             }
             return Err(failure.into());
         }
-        let left = match &listener_change {
+        let replaced = match &listener_change {
             ListenerChange::Keep => None,
             ListenerChange::Open(..) | ListenerChange::Rebind(_) | ListenerChange::Close => {
                 self.web.take()
             }
         };
         self.web = listener_change.apply(self.web.take(), &settings, &self.web_deps);
-        wiring::hindrances(&config, &background).iter().for_each(|lacks| warn!("{lacks}"));
+        wiring::hindrances(&config, &background).iter().for_each(|obstacle| warn!("{obstacle}"));
         self.configs.send_replace(config);
         self.background.send_replace(background);
         let changes = diff(&old, &new);
         self.settings = settings;
-        if let Some(web_listener) = left {
+        if let Some(web_listener) = replaced {
             web_listener.close().await;
         }
-        // That it was taken is said anyway, with what it changes.
+        // The reload is logged with its changes instead.
         self.context.throttle.resolve(&Key::Writing(CONFIGS), self.context.clock.monotonic());
         self.on_applied().await?;
         Ok(changes)
     }
 
-    /// Closes the door to have its port for another address; when that cannot be had, it stands
-    /// where it stood.
+    /// Closes the listener to bind its port at another address; on failure binds the old address
+    /// again.
     async fn rebind_web(&mut self, listen: SocketAddr) -> Result<ListenerChange, DaemonError> {
         let address = self.page();
         if let Some(web_listener) = self.web.take() {
@@ -242,7 +241,7 @@ impl<C: Clock> Daemon<C> {
         }
     }
 
-    /// Opens the door again where it stood, with what is in force.
+    /// Opens the listener again at its previous address, with the active settings.
     fn reopen(&mut self, address: Option<SocketAddr>) {
         let listener =
             address.and_then(|address| Some((address, TcpListener::bind(address).ok()?)));
@@ -251,15 +250,14 @@ impl<C: Clock> Daemon<C> {
         });
     }
 
-    /// Notes that the settings are in force, and tells that the config is good again, if it was
-    /// told that it was not.
+    /// Saves the settings as the active ones, and resolves `config.rejected` if it is firing.
     async fn on_applied(&mut self) -> Result<(), DaemonError> {
         self.context.metrics.record_reload(true, self.context.clock.now());
         let config = Arc::clone(&self.configs.borrow());
         self.config_status.on_applied(&self.context, &config, &self.settings).await
     }
 
-    /// Notes and tells what could not be written when it was to be.
+    /// Retries pending writes about the config.
     ///
     /// # Errors
     /// When the store fails for good.
@@ -268,8 +266,7 @@ impl<C: Clock> Daemon<C> {
         self.config_status.retry(&self.context, &config, &self.settings).await
     }
 
-    /// Tells operators, once, that the config was read again and not taken, and keeps the reason
-    /// up to date.
+    /// Publishes `config.rejected` once, and keeps its reason up to date.
     ///
     /// # Errors
     /// When the store fails for good.
@@ -279,39 +276,38 @@ impl<C: Clock> Daemon<C> {
         self.config_status.on_rejected(&self.context, &config, reason).await
     }
 
-    /// Says that a good config is taken as soon as the store can write.
+    /// Logs that a valid config is applied as soon as the store can write.
     pub fn config_waits(&self, failure: &StoreError) {
         let now = self.context.clock.monotonic();
         if let Some(emission) = self.context.throttle.record(Key::Writing(CONFIGS), CONFIGS, now) {
             warn!(
                 suppressed = emission.suppressed(),
-                "the config was read again and is taken as soon as the store can write: {failure}"
+                "config not applied yet; it is applied as soon as the store can write: {failure}"
             );
         }
     }
 
-    /// Where the page is, if it is anywhere.
+    /// Address of the status page, if there is one.
     pub fn page(&self) -> Option<SocketAddr> {
-        self.web.as_ref().map(WebListener::place)
+        self.web.as_ref().map(WebListener::address)
     }
 
-    /// How many avatars and channels the config in force has.
+    /// Number of avatars and channels in the active config.
     pub fn size(&self) -> (usize, usize) {
         (self.settings.avatars.len(), self.settings.channels.len())
     }
 
-    /// What the loops are at, in words.
+    /// The status line.
     pub fn status_line(&self) -> String {
         self.stats.status_line(self.context.clock.monotonic())
     }
 
-    /// What the loops are at, and how far they have come; it may be kept beyond the daemon.
-    pub fn pulse(&self) -> Arc<DaemonStats> {
+    /// Statistics of the loops; usable after the daemon has stopped.
+    pub fn stats(&self) -> Arc<DaemonStats> {
         Arc::clone(&self.stats)
     }
 
-    /// Ends when a loop ends, which it never should by itself, or the web server breaks off; says
-    /// why.
+    /// Waits until a loop or the web server fails, and returns the error.
     pub async fn failed(&mut self) -> DaemonError {
         loop {
             let end = tokio::select! {
@@ -319,7 +315,7 @@ impl<C: Clock> Daemon<C> {
                 end = WebListener::ended(self.web.as_mut()) => {
                     self.web = None;
                     match end {
-                        // It said why; only what comes early is lost, and a reload opens it anew.
+                        // It was logged; a reload starts the web server again.
                         Ok(()) => continue,
                         Err(_) => return DaemonError::LoopEnded("web server"),
                     }
@@ -333,11 +329,11 @@ impl<C: Clock> Daemon<C> {
         }
     }
 
-    /// Stops softly: what is under way may end, within a limit or until `hurry` ends. Then the
-    /// store is closed.
+    /// Stops gracefully: what is in flight may finish, within a limit or until `hurry` completes.
+    /// Then the store is closed.
     ///
     /// # Errors
-    /// When the store failed at the end.
+    /// When the store failed during shutdown.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> Result<(), DaemonError> {
         let Self {
             context, writer, shutdown, mut loops, web: web_listener, configs, web_deps, ..
@@ -355,7 +351,7 @@ impl<C: Clock> Daemon<C> {
                 ended = loops.join_next() => ended,
                 () = &mut hurry, if !hurried => {
                     hurried = true;
-                    warn!("stopping at once: the next start makes up for what is under way");
+                    warn!("stopping immediately; the next start repeats what is in flight");
                     shutdown.immediate.cancel();
                     continue;
                 }
@@ -373,21 +369,21 @@ impl<C: Clock> Daemon<C> {
     }
 }
 
-/// Says what a start after an end without a word has checked.
+/// Logs the result of the database check after an unclean shutdown.
 fn log_check(check: StartCheck) {
     match check {
         StartCheck::Skipped => {}
         StartCheck::Sound => {
-            info!("no clean end of the last run is noted: the database was checked, and is sound");
+            info!("the last run did not stop cleanly; the database was checked and is intact");
         }
         StartCheck::TimedOut => warn!(
-            "no clean end of the last run is noted; the check of the database took too long and \
-             was cut short: run `avatar-watch db verify` when there is time"
+            "the last run did not stop cleanly; the database check timed out: run \
+             `avatar-watch db verify`"
         ),
     }
 }
 
-/// Makes the channels of a plan known, and takes back what an earlier process left open of them.
+/// Registers the channels of a config, and recovers deliveries that an earlier process left open.
 async fn register(
     store: &Store,
     config: &WiredPlan,
@@ -401,26 +397,25 @@ async fn register(
     let ChannelChanges { enabled, unconfigured } =
         store.register_channels(channels.collect(), now).await?;
     for name in enabled {
-        info!(channel = %name, "channel `{name}` was disabled; it has another target, and is told \
-            again");
+        info!(channel = %name, "channel `{name}` re-enabled, because its target changed");
     }
     for (name, count) in unconfigured {
         warn!(
             channel = %name, count,
-            "channel `{name}` is not in the config; its {count} deliveries wait until it is"
+            "channel `{name}` is not in the config; its {count} deliveries are kept until it is"
         );
     }
     let recovered = store
         .recover(CrashRecovery { now, policies: config.delivery_policies(), roll: random })
         .await?;
     if recovered > 0 {
-        info!(count = recovered, "deliveries that were under way are taken back");
+        info!(count = recovered, "recovered deliveries that were in flight");
     }
     Ok(())
 }
 
-/// Waits for the writer off the loops' threads, and not for ever: a disk that hangs must not
-/// keep us.
+/// Waits for the writer on a blocking thread, with a limit: a disk that hangs must not prevent the
+/// exit.
 async fn close(writer: Writer) {
     let joined = tokio::task::spawn_blocking(move || writer.join());
     if tokio::time::timeout(CLOSE_LIMIT, joined).await.is_err() {
@@ -428,10 +423,10 @@ async fn close(writer: Writer) {
     }
 }
 
-/// What it calls a config that waits to be taken.
-const CONFIGS: &str = "configs that were read again";
+/// Name of these configs in the log.
+const CONFIGS: &str = "a reloaded config";
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
-/// Hints that wait for the poller at most; more are lost, and nothing with them.
+/// Capacity of the queue of hints; further hints are dropped.
 const HINTS_WAITING_MAX: usize = 1024;
-/// Channels that wait to be tried at most.
+/// Capacity of the queue of channel tests.
 const TESTS_WAITING_MAX: usize = 4;

@@ -1,8 +1,8 @@
-//! The waiter: looks at some avatars of one account until each is decided. What `avatar-watch
-//! wait` runs; it has no store and tells no channel.
+//! Polls avatars of one account until each has an outcome; used by `avatar-watch wait`. It has no
+//! store and notifies no channel.
 //!
-//! What always holds: the same budget, gate and pace as the poller; an avatar that is decided is
-//! not looked at again.
+//! Rate limit, circuit breaker and polling intervals are those of the poller. An avatar with an
+//! outcome is not polled again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -31,41 +31,41 @@ use crate::domain::polling::watch::{Policy, Watch};
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
 
-/// What to wait for, and with what.
+/// Input of a wait.
 #[derive(Debug)]
 pub struct WaitRequest<S> {
-    /// The account that the avatars are looked at with.
+    /// The account of the avatars.
     pub account: AccountName,
-    /// How it is asked.
+    /// The runtime of the account.
     pub asked: AccountRuntime<S>,
-    /// The waits between looks.
+    /// Polling intervals.
     pub cadence: PollIntervals,
-    /// The waits of a key that is throttled.
+    /// Backoff of a tripped circuit breaker.
     pub gate_waits: BreakerBackoff,
-    /// What others know of each avatar; none twice.
+    /// The stored watch of each avatar; no duplicates.
     pub known: Vec<Watch>,
-    /// What past trainings tell about when to look.
+    /// Forecasts from past trainings.
     pub experience: ForecastCache,
 }
 
-/// What is known of an avatar that is waited for.
+/// State of an avatar during a wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitUpdate {
-    /// Which avatar.
+    /// The avatar.
     pub id: AvatarId,
     /// Its name.
     pub name: Option<String>,
     /// Its model.
     pub model: Option<String>,
-    /// What it was last seen as, and since when; `None` before the first sight.
+    /// Its status and since when; `None` before the first successful poll.
     pub status: Option<(Status, Timestamp)>,
-    /// What ended the wait for it, if anything did.
+    /// The outcome, once there is one.
     pub verdict: Option<WaitOutcome>,
-    /// Why it was not seen, if the last look did not show it.
+    /// Why the last poll failed, if it did.
     pub reason: Option<String>,
 }
 
-/// The waiter's state.
+/// State of a wait.
 #[derive(Debug)]
 pub struct WaitLoop<S, C: Clock> {
     request: WaitRequest<S>,
@@ -80,7 +80,7 @@ pub struct WaitLoop<S, C: Clock> {
 }
 
 impl WaitUpdate {
-    /// What is known when the wait begins.
+    /// The state when the wait begins.
     pub fn begin(known: &Watch) -> Self {
         Self::of(AvatarWait::new(known.clone()).watch(), None, None)
     }
@@ -94,7 +94,7 @@ impl WaitUpdate {
 }
 
 impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
-    /// A waiter that reports the first look at each avatar, what changes, and what is decided.
+    /// Creates a wait that reports the first poll of each avatar, changes and outcomes.
     pub fn new(
         mut request: WaitRequest<S>,
         clock: C,
@@ -127,14 +127,14 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
         }
     }
 
-    /// Looks until every avatar is decided, or nobody listens any more.
+    /// Polls until every avatar has an outcome, or the receiver is dropped.
     pub async fn run(mut self) {
         while !self.waits.is_empty() && !self.reports.is_closed() {
             let wake_at = self.launch();
             select! {
                 Some(done) = self.in_flight.join_next() => match done {
                     Ok((id, seen, asked_at)) => self.take_back(&id, seen, asked_at).await,
-                    // A bug of ours: whoever listens is told by the silence.
+                    // A panicked task; the receiver notices that the channel is closed.
                     Err(_) => return,
                 },
                 () = sleep_until(&self.clock, wake_at) => {}
@@ -143,7 +143,8 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
         }
     }
 
-    /// Starts the looks that are due and allowed; when to come back, unless one ends before.
+    /// Starts polls that are due and allowed. Returns when to wake up, unless a poll completes
+    /// earlier.
     fn launch(&mut self) -> Option<Monotonic> {
         let now = self.clock.monotonic();
         for id in self.schedule.take(now) {
@@ -154,7 +155,7 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
         loop {
             match self.queue.next_action(now, self.request.asked.max_concurrency) {
                 NextAction::Wait(until) => return [next, until].into_iter().flatten().min(),
-                // Nobody asked for a list, and nobody waits for one.
+                // Unreachable: no avatar waits for a list.
                 NextAction::List => self.queue.in_flight = self.queue.in_flight.saturating_sub(1),
                 NextAction::Poll(id) => {
                     let (source, clock) =
@@ -199,19 +200,19 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
             self.waits.remove(id);
         }
         if self.reported.insert(id.clone(), report.clone()).as_ref() != Some(&report) {
-            self.tell(report).await;
+            self.send(report).await;
         }
         if let (ApiSignal::Unauthorized, Some(verdict)) = (api_signal, verdict) {
-            // It is the key that is refused, so the others need not try it.
+            // The key is refused, so the other avatars need no poll.
             let others: BTreeMap<AvatarId, AvatarWait> = self.waits.drain().collect();
             for avatar_wait in others.into_values() {
-                self.tell(WaitUpdate::of(avatar_wait.watch(), Some(verdict.clone()), None)).await;
+                self.send(WaitUpdate::of(avatar_wait.watch(), Some(verdict.clone()), None)).await;
             }
         }
     }
 
-    async fn tell(&self, report: WaitUpdate) {
-        // Whoever does not listen any more has seen enough.
+    async fn send(&self, report: WaitUpdate) {
+        // A dropped receiver needs no update.
         drop(self.reports.send(report).await);
     }
 }

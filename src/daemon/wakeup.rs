@@ -1,22 +1,22 @@
-//! The bell between the loops: something is due earlier than you think, look at the table.
+//! Wakeup of the dispatcher: signals that a delivery may be due earlier than expected.
 //!
-//! It carries nothing. Register before looking, so that no ring falls between the chairs.
+//! It carries no data; the dispatcher reads the outbox.
 
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-/// A bell; clones are the same bell.
+/// A wakeup; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Wakeup(Arc<Notify>);
 
 impl Wakeup {
-    /// Rings: whoever waits wakes up, or else the next to wait does not sleep.
+    /// Wakes the waiting task, or makes the next wait return at once.
     pub fn notify(&self) {
         self.0.notify_one();
     }
 
-    /// Waits for a ring; one that came since the last wait counts.
+    /// Waits for a wakeup; returns at once if one came since the last wait.
     pub async fn notified(&self) {
         self.0.notified().await;
     }
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_ring_that_came_before_the_wait_is_heard() {
+    async fn a_wakeup_before_the_wait_is_not_lost() {
         let wakeup = Wakeup::default();
         wakeup.notify();
         wakeup.clone().notified().await;

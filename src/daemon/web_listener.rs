@@ -1,9 +1,8 @@
-//! The door: the listener of the web server, opened and closed as the config says, with all that
-//! stands behind it.
+//! The listener of the web server: opens and closes it according to the config.
 //!
-//! A new place is listened at before the old one is left, so a reload that cannot listen changes
-//! nothing. The usual place is no reason not to start: when somebody else has it, the daemon does
-//! without a page and says so.
+//! A reload binds the new address before it closes the old listener, so a failed reload changes
+//! nothing. If the default address is in use, the daemon starts without a status page and logs
+//! that.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
@@ -35,53 +34,53 @@ use crate::web::state::{
     AppState, AvatarConfig, ConfigView, LoopState, Now, READERS_MAX, TestRequest,
 };
 
-/// What stands behind the door, whatever the config says.
+/// Dependencies of the web server that a reload does not change.
 #[derive(Clone, Debug)]
 pub struct WebDeps<C> {
-    /// The store and the like.
+    /// Shared handles of the daemon.
     pub context: DaemonContext<C>,
-    /// The database.
+    /// Path of the database.
     pub database: PathBuf,
-    /// What the loops are at.
+    /// Statistics of the loops.
     pub stats: Arc<DaemonStats>,
     /// When the daemon started.
     pub started_at: Monotonic,
-    /// Takes avatars to look at now.
+    /// Receives avatars to poll now.
     pub poll_requests: mpsc::Sender<AvatarId>,
-    /// Takes channels to try.
+    /// Receives channels to test.
     pub test_requests: mpsc::Sender<TestRequest>,
 }
 
-/// An open door.
+/// An open listener.
 #[derive(Debug)]
 pub struct WebListener {
     listen: SocketAddr,
     address: SocketAddr,
     hint_token: watch::Sender<Option<Secret>>,
     config_view: watch::Sender<Arc<ConfigView>>,
-    /// Dropped, it closes the door.
+    /// Dropping it closes the listener.
     _open: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
-/// What is to become of the door.
+/// Change of the listener on a reload.
 #[derive(Debug)]
 pub enum ListenerChange {
-    /// It stays open.
+    /// Keep it open.
     Keep,
-    /// It is opened at another place, or for the first time.
+    /// Open it at another address, or for the first time.
     Open(SocketAddr, TcpListener),
-    /// It is moved to another address of the port that it holds itself: first closed, then opened.
+    /// Close it and bind another address of the same port.
     Rebind(SocketAddr),
-    /// It is closed, or stays so.
+    /// Close it, or keep it closed.
     Close,
 }
 
 impl ListenerChange {
-    /// What the config wants of the door; a new place is taken at once.
+    /// Plans the change for a config, and binds a new address.
     ///
     /// # Errors
-    /// When the place that the config names cannot be listened at.
+    /// When the configured address cannot be bound.
     pub fn plan(
         web_listener: Option<&WebListener>,
         web: &WebSettings,
@@ -104,8 +103,8 @@ impl ListenerChange {
             }
             Err(source) if !web.is_chosen && source.kind() == ErrorKind::AddrInUse => {
                 warn!(
-                    "there is no page, since another program listens at `{listen}`; give it a \
-                     place of its own with `listen` in `[web]`"
+                    "status page disabled: address `{listen}` is already in use; set another \
+                     `listen` in `[web]`"
                 );
                 Ok(Self::Close)
             }
@@ -113,7 +112,7 @@ impl ListenerChange {
         }
     }
 
-    /// Does it; the door as it is then.
+    /// Applies the change; returns the listener.
     pub fn apply<C: Clock>(
         self,
         web_listener: Option<WebListener>,
@@ -135,7 +134,7 @@ impl ListenerChange {
             Self::Open(listen, listener) => {
                 Some(WebListener::open(listen, listener, config_view, token, web_deps.clone()))
             }
-            // Whoever swaps makes it an opening first.
+            // The caller turns a rebind into an opening first.
             Self::Rebind(_) | Self::Close => None,
         }
     }
@@ -150,7 +149,7 @@ impl WebListener {
         web_deps: WebDeps<C>,
     ) -> Self {
         let address = listener.local_addr().unwrap_or(listen);
-        info!("the page is at `http://{address}/`");
+        info!("status page at `http://{address}/`");
         let (config_view, config_receiver) = watch::channel(config_view);
         let (hint_token, followed) = watch::channel(hint_token);
         let (open, closed) = oneshot::channel::<()>();
@@ -159,14 +158,14 @@ impl WebListener {
         let routes = router::routes(app_state(web_deps, config_receiver), hints::routes(hints));
         let task = tokio::spawn(async move {
             let closed = async { drop(closed.await) };
-            let starved = |failure: Option<&std::io::Error>| match failure {
-                Some(failure) => warn!("the page takes no connections: {failure}"),
-                None => info!("the page takes connections again"),
+            let on_starved = |failure: Option<&std::io::Error>| match failure {
+                Some(failure) => warn!("status page cannot accept connections: {failure}"),
+                None => info!("status page accepts connections again"),
             };
-            let served = server::run(listener, routes, ServerLimits::default(), closed, starved);
+            let served = server::run(listener, routes, ServerLimits::default(), closed, on_starved);
             if let Err(failure) = served.await {
-                // Only what is shown is lost: avatars are looked at all the same.
-                error!("the web server ended: {failure}");
+                // Polling and deliveries continue without the status page.
+                error!("web server stopped: {failure}");
             }
         });
         let web_listener = Self { listen, address, hint_token, config_view, _open: open, task };
@@ -176,19 +175,19 @@ impl WebListener {
         web_listener
     }
 
-    /// Where it is.
-    pub const fn place(&self) -> SocketAddr {
+    /// The bound address.
+    pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
     fn log_hint_urls(&self) {
-        info!("hints are taken at `http://{}/hints/argil/…`", self.address);
+        info!("accepting hints at `http://{}/hints/argil/…`", self.address);
     }
 
-    /// Ends when the server of an open door ends by itself; after that the door is of no use.
+    /// Completes when the server ends by itself; the listener is unusable afterwards.
     ///
     /// # Errors
-    /// When it broke off.
+    /// When the server panicked.
     pub async fn ended(web_listener: Option<&mut Self>) -> Result<(), JoinError> {
         match web_listener {
             Some(web_listener) => (&mut web_listener.task).await,
@@ -196,7 +195,7 @@ impl WebListener {
         }
     }
 
-    /// Closes the door and waits until nobody is in it.
+    /// Closes the listener and waits for its connections.
     pub async fn close(self) {
         let Self { _open: open, task, .. } = self;
         drop(open);
@@ -208,8 +207,7 @@ fn app_state<C: Clock>(
     web_deps: WebDeps<C>,
     config_view: watch::Receiver<Arc<ConfigView>>,
 ) -> AppState {
-    let WebDeps { context, database, stats, started_at, poll_requests: looks, test_requests } =
-        web_deps;
+    let WebDeps { context, database, stats, started_at, poll_requests, test_requests } = web_deps;
     let (clock, rng, wakeup) = (context.clock.clone(), context.rng.clone(), context.wakeup.clone());
     let store = context.store.clone();
     let now =
@@ -228,7 +226,7 @@ fn app_state<C: Clock>(
             log_lines: output_queue::of_error().map_or(0, OutputQueue::dropped),
             systemd_messages: systemd::dropped(),
         }),
-        poll_requests: looks,
+        poll_requests,
         test_requests,
         wake_dispatcher: Arc::new(move || wakeup.notify()),
         reader_cache: ReaderCache::default(),
@@ -237,7 +235,7 @@ fn app_state<C: Clock>(
     }
 }
 
-/// How far each part has come.
+/// Progress of each part.
 fn parts(stats: &DaemonStats, now: Monotonic) -> Vec<LoopState> {
     let moved = stats.liveness.moved().map(|(part, at)| {
         let age = now.since(at);
@@ -246,7 +244,7 @@ fn parts(stats: &DaemonStats, now: Monotonic) -> Vec<LoopState> {
     moved.collect()
 }
 
-/// What of the config is shown.
+/// The part of the config that the web server shows.
 fn config_view(settings: &Settings) -> ConfigView {
     let web = &settings.web;
     let avatars = settings.avatars.iter().map(|avatar| {

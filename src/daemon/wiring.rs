@@ -1,4 +1,4 @@
-//! From settings to a plan: builds the clients and channels that the settings describe.
+//! Builds clients and channels from the settings.
 //!
 //! Adapters get plain values and never see the config. Nothing is opened or sent here.
 
@@ -36,10 +36,10 @@ use crate::notify::format::kind::Format;
 use crate::notify::heartbeat::Heartbeat;
 use crate::notify::webhook::sender::{Webhook, WebhookSpec};
 
-/// The plan of the real daemon.
+/// The runtime config of the real daemon.
 pub type WiredPlan = RuntimeConfig<Client, Channel>;
 
-/// Builds everything that the settings describe. What is as it was `before` is kept.
+/// Builds the runtime config. Clients with unchanged settings are taken from `before`.
 ///
 /// # Errors
 /// When a client or a channel cannot be built.
@@ -81,10 +81,10 @@ pub fn plan(
     })
 }
 
-/// The work beside the loops, as the settings describe it.
+/// Builds the config of the background tasks.
 ///
 /// # Errors
-/// When the client of the heartbeat cannot be built.
+/// When the heartbeat client cannot be built.
 pub fn chores(settings: &Settings) -> Result<BackgroundConfig, DaemonError> {
     let heartbeat = match &settings.heartbeat {
         Some(HeartbeatSettings { url, every }) => {
@@ -96,24 +96,24 @@ pub fn chores(settings: &Settings) -> Result<BackgroundConfig, DaemonError> {
     Ok(BackgroundConfig { retention: settings.retention, heartbeat })
 }
 
-/// What this machine lacks, so that a part of the config is of no use just now, in words.
+/// Describes what this machine lacks to use parts of the config.
 pub fn hindrances(config: &WiredPlan, background: &BackgroundConfig) -> Vec<String> {
     let accounts = config.accounts.iter().filter_map(|(name, account)| {
-        let lacks = account.source.obstacle()?;
-        Some(format!("account `{name}` cannot be polled yet: {lacks}"))
+        let obstacle = account.source.obstacle()?;
+        Some(format!("account `{name}` cannot be polled yet: {obstacle}"))
     });
     let channels = config.channels.iter().filter_map(|(name, runtime)| {
-        let lacks = runtime.notifier.obstacle()?;
-        Some(format!("channel `{name}` cannot be notified yet: {lacks}"))
+        let obstacle = runtime.notifier.obstacle()?;
+        Some(format!("channel `{name}` cannot be notified yet: {obstacle}"))
     });
     let heartbeat = background.heartbeat.iter().filter_map(|heartbeat| {
-        let lacks = heartbeat.heartbeat.obstacle()?;
-        Some(format!("the heartbeat cannot be sent yet: {lacks}"))
+        let obstacle = heartbeat.heartbeat.obstacle()?;
+        Some(format!("the heartbeat cannot be sent yet: {obstacle}"))
     });
     accounts.chain(channels).chain(heartbeat).collect()
 }
 
-/// An account with its client.
+/// The runtime of an account.
 pub fn account(settings: &AccountSettings, source: Arc<Client>) -> AccountRuntime<Client> {
     let per_second = NonZeroU32::new(settings.max_requests_per_second);
     AccountRuntime {
@@ -124,8 +124,7 @@ pub fn account(settings: &AccountSettings, source: Arc<Client>) -> AccountRuntim
     }
 }
 
-/// The client that the plan before had, when nothing about it changed, with its connections;
-/// else a new one.
+/// The previous client with its connections, if its settings are unchanged; otherwise a new one.
 fn source(
     name: &AccountName,
     account: &AccountSettings,
@@ -138,7 +137,7 @@ fn source(
     kept.map_or_else(|| client(account).map(Arc::new), Ok)
 }
 
-/// Builds the client of the API.
+/// Builds the API client.
 ///
 /// # Errors
 /// When it cannot be built.
@@ -276,8 +275,8 @@ fn smtp_spec(smtp: &SmtpSettings) -> SmtpSpec {
     }
 }
 
-/// A key that is refused will not mend itself in seconds; one that is throttled waits as any
-/// failure does.
+/// Backoff of the circuit breaker: a refused key does not recover within seconds; a rate-limited
+/// one backs off like any failure.
 pub fn gate_waits(backoff: &Backoff) -> BreakerBackoff {
     let denied = Backoff::new(DENIED_FIRST, DENIED_MAX, DENIED_FACTOR, DENIED_JITTER)
         .unwrap_or_else(|_| backoff.clone());

@@ -145,7 +145,7 @@ impl Daemon {
         let mut page = None;
         wait_for("a page", || {
             let text = fs::read_to_string(&log).unwrap();
-            let rest = text.split_once("the page is at `http://").map(|(_, rest)| rest.to_owned());
+            let rest = text.split_once("status page at `http://").map(|(_, rest)| rest.to_owned());
             page = rest.and_then(|rest| rest.split_once('/').map(|(page, _)| page.to_owned()));
             page.is_some()
         });

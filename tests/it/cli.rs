@@ -28,7 +28,7 @@ async fn settled() -> (FakeArgil, Receiver, Bench, Running) {
     let bench = Bench::new(config.text());
     argil.set_status("a1", "TRAINING");
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "IDLE");
     receiver.wait_for(1).await;
     bench.wait_for_deliveries("the delivery", |rows| {
@@ -161,7 +161,7 @@ async fn a_dead_letter_is_shown_and_can_be_sent_again_with_the_same_id() {
     argil.set_status("a1", "TRAINING");
     receiver.script((0..6).map(|_| Answer::status(404)));
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "REFUSED");
     let rows = bench.wait_for_deliveries("the dead letter", |rows| {
         rows.len() == 1 && rows[0]["state"] == "failed"
@@ -212,7 +212,7 @@ fn the_daemon_ends_with_the_code_that_says_why() {
     let bench = Bench::new(good.text());
     argil.set_status("a1", "TRAINING");
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     let second = bench.run(&["run"]);
     assert_eq!(second.status.code(), Some(75));
     let named = format!("(process {})", daemon.pid());
@@ -284,11 +284,11 @@ async fn the_first_signal_lets_a_delivery_end_and_the_second_does_not_wait() {
         argil.set_status("a1", "TRAINING");
         receiver.script([Answer::Hold]);
         let mut daemon = bench.start();
-        daemon.wait_for_log("seen first: TRAINING");
+        daemon.wait_for_log("baseline TRAINING");
         argil.set_status("a1", "IDLE");
         receiver.wait_for(before + 1).await;
         daemon.signal(Signal::INT);
-        daemon.wait_for_log("waiting for the deliveries under way");
+        daemon.wait_for_log("waiting for deliveries in flight");
         if hurried {
             daemon.signal(Signal::INT);
         } else {

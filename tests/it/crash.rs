@@ -47,7 +47,7 @@ async fn killed_before_the_commit_the_same_transition_is_found_again() {
     let bench = bench(&argil, &receiver, &["a1"]);
     argil.set_status("a1", "TRAINING");
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     let gate = Arc::new(Notify::new());
     argil.answer_next("a1", Served::Hold(Arc::clone(&gate)));
     let before = argil.count("a1");
@@ -75,10 +75,10 @@ async fn killed_after_the_commit_the_first_pass_delivers() {
     // The channel is away, so that the delivery stays pending.
     receiver.script((0..3).map(|_| Answer::status(503)));
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "REFUSED");
     receiver.wait_for(1).await;
-    daemon.wait_for_log("did not take it");
+    daemon.wait_for_log("delivery to channel `ops` failed");
     daemon.kill();
     let pending = bench.deliveries();
     assert_eq!(pending.len(), 1);
@@ -98,7 +98,7 @@ async fn killed_between_request_and_answer_it_is_sent_again_with_the_same_id_and
     argil.set_status("a1", "TRAINING");
     receiver.script([Answer::Hold]);
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "IDLE");
     receiver.wait_for(1).await;
     daemon.kill();
@@ -128,7 +128,7 @@ async fn a_change_that_happened_while_nobody_watched_is_told_at_the_start() {
     let bench = bench(&argil, &receiver, &["a1"]);
     argil.set_status("a1", "TRAINING");
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     let looked = argil.count("a1");
     argil.wait_until("more looks", |requests| requests.len() > looked + 3).await;
     assert!(daemon.stop().success());

@@ -31,9 +31,9 @@ async fn hostile(arguments: &[&str]) -> String {
     argil.set_avatar("a1", training);
     receiver.script([webhook::Answer::status(500).body(HOSTILE)]);
     let daemon = bench.start_with(arguments);
-    daemon.wait_for_log("did not take it");
+    daemon.wait_for_log("delivery to channel `ops` failed");
     argil.answer_next("a1", Answer::status(404, HOSTILE));
-    daemon.wait_for_log("is out of sight");
+    daemon.wait_for_log("polling avatar `");
     argil.set_avatar("a1", json!({"id": "a1", "name": HOSTILE, "status": HOSTILE}));
     daemon.wait_for_log(" from TRAINING to ");
     let log = daemon.log();
@@ -50,7 +50,7 @@ async fn nothing_from_outside_reaches_a_terminal_raw_or_makes_a_line_of_its_own(
                 || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
     };
     assert!(!log.contains(harmful), "{log:?}");
-    assert!(log.contains("avatar.training_overdue has begun for"), "{log}");
+    assert!(log.contains("avatar.training_overdue firing for"), "{log}");
     for line in log.lines() {
         let (at, rest) = line.split_once('Z').unwrap();
         assert!(at.len() == "2026-11-23T11:15:22.123456".len(), "{line}");
@@ -83,9 +83,9 @@ async fn all_lines_about_one_poll_and_about_one_try_share_a_name() {
     argil.set_status("a1", "TRAINING");
     receiver.script([webhook::Answer::status(500)]);
     let daemon = bench.start_with(&["--log-format", "json"]);
-    daemon.wait_for_log("seen first");
+    daemon.wait_for_log(": baseline ");
     argil.set_status("a1", "IDLE");
-    daemon.wait_for_log("takes messages again");
+    daemon.wait_for_log("delivery to channel `ops` recovered");
     let lines = objects(&daemon.log());
     assert!(daemon.stop().success());
     let line = |words: &str| {
@@ -94,17 +94,17 @@ async fn all_lines_about_one_poll_and_about_one_try_share_a_name() {
     };
     let request = |words: &str| line(words)["request.id"].as_str().unwrap().to_owned();
 
-    let poll = request("went from TRAINING to IDLE");
+    let poll = request("TRAINING -> IDLE");
     let of_poll: Vec<&Value> = lines.iter().filter(|line| line["request.id"] == *poll).collect();
     assert_eq!(of_poll.len(), 2, "what was looked at, and what it showed");
     assert!(of_poll.iter().all(|line| line["avatar.id"] == "a1" && line["account"] == "argil"));
-    let looks = lines.iter().filter(|line| line["message"] == "looked at avatar `a1`");
+    let looks = lines.iter().filter(|line| line["message"] == "polled avatar `a1`");
     let names: Vec<&str> = looks.map(|line| line["request.id"].as_str().unwrap()).collect();
     assert_eq!(BTreeSet::from_iter(&names).len(), names.len(), "each poll has its own");
 
-    assert_eq!(request("told `ops`"), request("takes messages again"));
-    assert_ne!(request("told `ops`"), request("did not take it"));
-    for (words, attempt) in [("did not take it", 1), ("told `ops`", 2)] {
+    assert_eq!(request("delivered event for"), request("delivery to channel `ops` recovered"));
+    assert_ne!(request("delivered event for"), request("delivery to channel `ops` failed"));
+    for (words, attempt) in [("delivery to channel `ops` failed", 1), ("delivered event for", 2)] {
         let line = line(words);
         assert_eq!((&line["channel"], &line["attempt"]), (&"ops".into(), &attempt.into()));
         assert_eq!(line["delivery.id"], bench.deliveries()[0]["id"]);
@@ -127,7 +127,7 @@ async fn priorities_stand_where_standard_error_is_the_journal_and_nowhere_else()
         bench.start_by(command)
     };
     let daemon = start(&here);
-    daemon.wait_for_log("seen first");
+    daemon.wait_for_log(": baseline ");
     let lines = daemon.log();
     for line in lines.lines() {
         let (number, object) = line.split_once('>').unwrap();

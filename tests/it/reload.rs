@@ -17,11 +17,11 @@ async fn a_reload_adds_and_removes_avatars_and_keeps_their_history() {
     argil.set_status("a1", "TRAINING");
     argil.set_status("a2", "TRAINING");
     let daemon = bench.start();
-    daemon.wait_for_log("avatar `a1` seen first: TRAINING");
+    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
 
     bench.configure(config.avatar("a2").text());
     daemon.signal(Signal::HUP);
-    daemon.wait_for_log("avatar `a2` seen first: TRAINING");
+    daemon.wait_for_log("avatar `a2`: baseline TRAINING");
     daemon.wait_for_log("avatar `a1` removed");
     daemon.wait_for_log("avatar `a2` added");
     argil.set_status("a1", "IDLE");
@@ -41,12 +41,12 @@ async fn a_bad_config_changes_nothing_and_says_so() {
     let bench = Bench::new(config.text());
     argil.set_status("a1", "TRAINING");
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
 
     let bad = config.clone().avatar("a2").with("chanels = [\"ops\"]\n");
     bench.configure(bad.text());
     daemon.signal(Signal::HUP);
-    daemon.wait_for_log("not taken, the old one stays in force");
+    daemon.wait_for_log("config rejected; the previous config stays active");
     daemon.wait_for_log("did you mean `channels`?");
     let looks = argil.count("a1");
     argil.wait_until("more looks at a1", |requests| requests.len() > looks + 5).await;
@@ -69,7 +69,7 @@ async fn a_reload_that_would_leave_nothing_is_refused_and_told_and_a_restart_app
     let bench = Bench::new(whole.text());
     argil.set_status("a1", "TRAINING");
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     let reason = || {
         let status = bench.json(&["status", "--json"]);
         status["conditions"][0]["reason"].as_str().unwrap_or_default().to_owned()
@@ -123,9 +123,9 @@ async fn pending_deliveries_outlive_a_reload_and_a_channel_that_comes_back() {
     argil.set_status("a1", "TRAINING");
     receiver.script([Answer::status(500)]);
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "IDLE");
-    daemon.wait_for_log("did not take it");
+    daemon.wait_for_log("delivery to channel `ops` failed");
 
     bench.configure(config.text());
     daemon.signal(Signal::HUP);
@@ -150,14 +150,14 @@ fn a_key_that_was_refused_is_tried_again_at_a_reload() {
     argil.set_status("a1", "TRAINING");
     argil.require_key("another-key");
     let daemon = bench.start();
-    daemon.wait_for_log("the API refuses the key");
+    daemon.wait_for_log("API refuses the key");
     assert_eq!(argil.count("a1"), 1, "a refused key does not hammer");
     let renewed = Config::new(argil.base_url()).avatar("a1");
     let renewed = renewed.text().replace(crate::harness::config::KEY, "another-key");
     bench.configure(&renewed);
     daemon.signal(Signal::HUP);
-    daemon.wait_for_log("seen first: TRAINING");
-    daemon.wait_for_log("the API accepts the key of account `argil` again, after ");
+    daemon.wait_for_log("baseline TRAINING");
+    daemon.wait_for_log("API key of account `argil` accepted again after ");
     assert!(daemon.stop().success());
 }
 
@@ -167,7 +167,7 @@ fn a_storm_of_reloads_cannot_keep_a_stop_waiting() {
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
     argil.set_status("a1", "TRAINING");
     let mut daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     let pid = daemon.pid();
     let storm = std::thread::spawn(move || {
         let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
@@ -179,7 +179,7 @@ fn a_storm_of_reloads_cannot_keep_a_stop_waiting() {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
     });
-    daemon.wait_for_log("the config was read again");
+    daemon.wait_for_log("config reloaded");
     daemon.signal(Signal::TERM);
     daemon.wait_for_log("INFO stopping");
     assert!(daemon.wait().success());
@@ -192,11 +192,11 @@ fn a_config_that_cannot_be_read_to_its_end_does_not_hold_the_daemon() {
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
     argil.set_status("a1", "TRAINING");
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     std::fs::remove_file(bench.config()).unwrap();
     assert!(Command::new("mkfifo").arg(bench.config()).status().unwrap().success());
     daemon.signal(Signal::HUP);
-    daemon.wait_for_log("not taken, the old one stays in force");
+    daemon.wait_for_log("config rejected; the previous config stays active");
     assert!(daemon.stop().success());
 }
 
@@ -211,7 +211,7 @@ async fn a_broken_drop_in_keeps_the_whole_old_config_and_is_told_once_to_operato
     std::fs::write(drop_ins.join("good.toml"), "[[avatars]]\nid = \"a2\"\n").unwrap();
     ["a1", "a2", "a3"].iter().for_each(|id| argil.set_status(id, "TRAINING"));
     let daemon = bench.start();
-    daemon.wait_for_log("avatar `a2` seen first: TRAINING");
+    daemon.wait_for_log("avatar `a2`: baseline TRAINING");
 
     std::fs::write(drop_ins.join("bad.toml"), "[[avatars]]\nid = \"a3\"\nnmae = \"x\"\n").unwrap();
     std::fs::remove_file(drop_ins.join("good.toml")).unwrap();
@@ -231,7 +231,7 @@ async fn a_broken_drop_in_keeps_the_whole_old_config_and_is_told_once_to_operato
 
     std::fs::write(drop_ins.join("bad.toml"), "[[avatars]]\nid = \"a3\"\nname = \"x\"\n").unwrap();
     daemon.signal(Signal::HUP);
-    daemon.wait_for_log("avatar `a3` seen first: TRAINING");
+    daemon.wait_for_log("avatar `a3`: baseline TRAINING");
     let received = receiver.wait_for(2).await;
     let body: serde_json::Value = serde_json::from_slice(&received[1].body).unwrap();
     assert_eq!(
@@ -258,7 +258,7 @@ async fn a_hundred_reloads_under_load_lose_no_delivery_and_no_look() {
     let bench = Bench::new(config.text());
     names.iter().for_each(|name| argil.set_status(name, "TRAINING"));
     let daemon = bench.start();
-    names.iter().for_each(|name| daemon.wait_for_log(&format!("`{name}` seen first")));
+    names.iter().for_each(|name| daemon.wait_for_log(&format!("`{name}`: baseline")));
     let mut told = 0;
     for round in 0..100 {
         let extra = format!("\n[[avatars]]\nid = \"extra{round}\"\n");
@@ -293,10 +293,10 @@ fn a_hint_over_http_makes_the_real_daemon_look_and_survives_a_reload() {
     let bench = Bench::new(&config.replace(NO_PAGE, web));
     argil.set_status("a1", "IDLE");
     let daemon = bench.start();
-    daemon.wait_for_log("avatar `a1` seen first: IDLE");
-    daemon.wait_for_log("hints are taken at `http://");
+    daemon.wait_for_log("avatar `a1`: baseline: IDLE");
+    daemon.wait_for_log("accepting hints at `http://");
     let log = daemon.log();
-    let place = log.split("hints are taken at `http://").nth(1).unwrap();
+    let place = log.split("accepting hints at `http://").nth(1).unwrap();
     let place = place.split('/').next().unwrap().to_owned();
     let hint = |token: &str| {
         let body = r#"{"event":"AVATAR_TRAINING_SUCCESS","data":{"avatarId":"a1"}}"#;
@@ -317,7 +317,7 @@ fn a_hint_over_http_makes_the_real_daemon_look_and_survives_a_reload() {
     assert!(hint("canary-token-0123456789").starts_with("HTTP/1.1 202 "));
     argil.wait_until_blocking("the look", |_| argil.count("a1") == 2);
     daemon.signal(Signal::HUP);
-    daemon.wait_for_log("the config was read again: nothing changed");
+    daemon.wait_for_log("config reloaded: no changes");
     assert!(hint("canary-token-0123456789").starts_with("HTTP/1.1 202 "));
     argil.wait_until_blocking("another look", |_| argil.count("a1") == 3);
     assert!(!daemon.log().contains("canary-token"), "a token is in the log");
@@ -337,7 +337,7 @@ async fn meet_a_busy_database(
     argil.set_status("a1", "IDLE");
     argil.set_status("a2", "IDLE");
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: IDLE");
+    daemon.wait_for_log("baseline IDLE");
     let beside = rusqlite::Connection::open(bench.database()).unwrap();
     beside.execute_batch("BEGIN IMMEDIATE").unwrap();
     bench.configure(config(base).text());
@@ -349,7 +349,7 @@ async fn meet_a_busy_database(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn that_a_config_was_not_taken_is_told_even_if_the_database_was_busy_then() {
-    let said = "notes of the config are not written yet";
+    let said = "cannot write the config status yet";
     let bad = |config: Config| config.with("\n[[[");
     let (_argil, receiver, _bench, daemon) = meet_a_busy_database(bad, said).await;
     let received = receiver.wait_for(1).await;
@@ -366,7 +366,7 @@ async fn a_good_config_that_met_a_busy_database_is_taken_when_it_can_be() {
     let said = "is taken as soon as the store can write";
     let good = |config: Config| config.avatar("a2");
     let (_argil, receiver, _bench, daemon) = meet_a_busy_database(good, said).await;
-    daemon.wait_for_log("avatar `a2` seen first: IDLE");
+    daemon.wait_for_log("avatar `a2`: baseline: IDLE");
     assert_eq!(receiver.received().len(), 0, "nothing is wrong with the config");
     assert!(daemon.stop().success());
 }

@@ -72,7 +72,7 @@ fn lists_that_are_small_on_the_wire_bring_no_daemon_down() {
         let bench = Bench::new(&config.text().replace("[poll]\n", list));
         let daemon = bench.start();
         daemon.wait_for_log("the list of account");
-        daemon.wait_for_log("avatar `a1` seen first: TRAINING");
+        daemon.wait_for_log("avatar `a1`: baseline TRAINING");
         let peak = memory_peak_kib(&daemon.pid().to_string()) / 1024;
         assert!(peak < MEMORY_MAX_MIB / 2, "{peak} MiB");
         assert!(daemon.stop().success());

@@ -28,7 +28,7 @@ async fn settled() -> (FakeArgil, Receiver, Bench, Running) {
     let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
     let bench = Bench::new(config.text());
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "IDLE");
     wait_for_delivered(&bench, 1);
     (argil, receiver, bench, daemon)
@@ -94,7 +94,7 @@ async fn a_restored_outbox_is_sent_again_under_the_same_id() {
     let bench = Bench::new(config.text());
     receiver.script([Answer::Hold]);
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "IDLE");
     receiver.wait_for(1).await;
     assert!(bench.run(&["db", "backup", "copy.db"]).status.success());
@@ -119,9 +119,8 @@ async fn a_restored_outbox_is_sent_again_under_the_same_id() {
     let daemon = bench.start();
     wait_for_delivered(&bench, 1);
     daemon.wait_for_log("from IDLE to TRAINING");
-    daemon.wait_for_log(
-        "no clean end of the last run is noted: the database was checked, and is sound",
-    );
+    daemon
+        .wait_for_log("the last run did not stop cleanly; the database was checked and is intact");
     assert!(daemon.stop().success());
     let received = receiver.received();
     assert_eq!(received.len(), 2);
@@ -177,7 +176,7 @@ async fn damage_is_named_whole_and_ends_the_start_only_after_an_unclean_end() {
     assert_eq!(restored.status.code(), Some(0), "{}", stderr(&restored));
     assert!(stdout(&restored).contains("the old database is kept as"), "{}", stdout(&restored));
     assert_eq!(bench.run(&["db", "verify"]).status.code(), Some(0));
-    let checked = "no clean end";
+    let checked = "did not stop cleanly";
     for expected in [true, false] {
         let before = fs::read_to_string(bench.path("daemon.log")).unwrap().len();
         let daemon = bench.start();
@@ -194,7 +193,7 @@ fn after_a_kill_a_history_that_was_changed_by_hand_is_not_built_on() {
     argil.set_status("a1", "TRAINING");
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
     let daemon = bench.start();
-    daemon.wait_for_log("avatar `a1` seen first");
+    daemon.wait_for_log("avatar `a1`: baseline");
     daemon.kill();
     let by_hand = Connection::open(bench.database()).unwrap();
     by_hand.execute("UPDATE watches SET status = 'REFUSED'", []).unwrap();

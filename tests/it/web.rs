@@ -46,7 +46,7 @@ impl Scene {
         let daemon = bench.start();
         let page = daemon.page();
         for id in ["a1", "a2"] {
-            daemon.wait_for_log(&format!("avatar `{id}` seen first"));
+            daemon.wait_for_log(&format!("avatar `{id}`: baseline"));
         }
         Self { argil, receiver, bench, daemon, page }
     }
@@ -366,7 +366,7 @@ async fn a_reload_changes_who_may_read_without_closing_the_door() {
     let named_too = format!("token = \"{TOKEN}\"\nhosts = [\"watch.example.com\"]\n");
     scene.bench.configure(&config.replace(&format!("token = \"{TOKEN}\"\n"), &named_too));
     scene.daemon.signal(Signal::HUP);
-    scene.daemon.wait_for_log("the config was read again: the web changed");
+    scene.daemon.wait_for_log("config reloaded: the web changed");
     // Who names hosts is reached from elsewhere, so that reading takes the token, at any name.
     assert_eq!(ask(scene.page, "GET", "/", &named).status, 401);
     assert_eq!(scene.get("/metrics").status, 401);
@@ -387,7 +387,7 @@ async fn a_reload_moves_the_page_to_another_address_of_its_port() {
     let config = std::fs::read_to_string(scene.bench.config()).unwrap();
     scene.bench.configure(&config.replace("127.0.0.1:0\"", &format!("0.0.0.0:{port}\"")));
     scene.daemon.signal(Signal::HUP);
-    const SAYS: &str = "the config was read again: the web changed";
+    const SAYS: &str = "config reloaded: the web changed";
     scene.daemon.wait_for_log(SAYS);
     // It is open to the network now, so that reading takes the token.
     assert_eq!(scene.get("/").status, 401);
@@ -406,7 +406,7 @@ async fn a_reload_that_cannot_have_the_new_place_leaves_everything_as_it_was() {
     let moved = config.replace("127.0.0.1:0\"", &format!("0.0.0.0:{port}\""));
     scene.bench.configure(&moved.replace("channels.ops", "channels.other"));
     scene.daemon.signal(Signal::HUP);
-    scene.daemon.wait_for_log(&format!("cannot listen at `0.0.0.0:{port}`"));
+    scene.daemon.wait_for_log(&format!("cannot listen on `0.0.0.0:{port}`"));
     let channels = scene.bench.json(&["channels", "--json"]);
     let known: Vec<_> =
         channels.as_array().unwrap().iter().map(|it| (&it["name"], &it["configured"])).collect();
@@ -429,15 +429,15 @@ fn the_usual_place_keeps_nobody_from_watching_and_a_chosen_one_does() {
         let output = Bench::new(&config.text().replace(NO_PAGE, &web)).run(&["run"]);
         assert_eq!(output.status.code(), Some(75), "{output:?}");
         let told = stderr(&output);
-        assert!(told.contains(&format!("cannot listen at `{place}`")), "{told}");
+        assert!(told.contains(&format!("cannot listen on `{place}`")), "{told}");
         assert!(told.contains(why), "{told}");
     }
     // Whoever tries this may have a daemon there; then it is held all the same.
     let held = std::net::TcpListener::bind("127.0.0.1:8787").ok();
     let bench = Bench::new(&config.text().replace(NO_PAGE, ""));
     let daemon = bench.start();
-    daemon.wait_for_log("there is no page, since another program listens at `127.0.0.1:8787`");
-    daemon.wait_for_log("avatar `a1` seen first: IDLE");
+    daemon.wait_for_log("status page disabled: address `127.0.0.1:8787` is already in use");
+    daemon.wait_for_log("avatar `a1`: baseline: IDLE");
     // A reload looks whether it is free again, or goes where it is told to.
     match held {
         Some(held) => drop(held),

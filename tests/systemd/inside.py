@@ -219,7 +219,7 @@ def starts():
     claim("it starts", done.returncode == 0 and is_active(), done.stderr, journal()[-2000:])
     claim("systemd waited for its readiness", show("Type") == "notify")
     claim("the key came as a credential", wait_for(lambda: argil.keys == {"the-key"}), argil.keys)
-    words = ("1 avatar", "1 training", "next look in", "0 waiting", "api ok")
+    words = ("1 avatar", "1 training", "next poll in", "0 pending", "API ok")
     fine = wait_for(lambda: all(word in show("StatusText") for word in words))
     claim("its status line says how it is", fine, show("StatusText"))
     claim("its user is not root", os.stat(f"/proc/{pid()}").st_uid >= 61184)
@@ -463,7 +463,7 @@ def is_kept_from_its_name_server():
     resolv = Path("/etc/resolv.conf")
     resolv.unlink(missing_ok=True)
     resolv.write_text(f"nameserver {server}\n")
-    word = f"the name server `{server}` of `/etc/resolv.conf` may not be asked"
+    word = f"name server `{server}` in `/etc/resolv.conf` is blocked"
     before = journal().count(word)
     systemctl("restart", UNIT)
     claim("that it may not ask a name server is in the log", journal().count(word) == before + 1)

@@ -14,7 +14,7 @@ from stage import TOKEN, Stage
 
 stage = Stage({"a1": ("Jane", "TRAINING"), "a2": ("Joe", "NOT_TRAINED")})
 claim("a daemon with a page runs", stage.daemon.runs(), stage.daemon.said())
-wait_for(lambda: "seen first" in stage.daemon.said())
+wait_for(lambda: ": baseline " in stage.daemon.said())
 stage.turn("a1", "IDLE")
 claim("news is delivered", stage.delivered("delivered"), stage.daemon.said())
 

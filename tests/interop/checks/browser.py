@@ -17,7 +17,7 @@ stage = Stage({
     "a3": ("Joe, a name that is long enough to need a second line on a small screen", "IDLE"),
 })
 claim("a daemon with a page runs", stage.daemon.runs(), stage.daemon.said())
-wait_for(lambda: stage.daemon.said().count("seen first") == 3)
+wait_for(lambda: stage.daemon.said().count(": baseline ") == 3)
 stage.refuses.set()
 stage.turn("a2", "REFUSED")
 claim("a delivery is dead", stage.delivered("failed"), stage.daemon.said())

@@ -27,7 +27,7 @@ if INSIDE not in os.environ:
 from ground import BINARY, child, claim, end, wait_for, work_folder
 
 ID = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
-# Nobody listens at port 9 of this machine, so the avatar is soon out of sight.
+# Nobody listens at port 9 of this machine, so polling the avatar soon fails.
 CONFIG = f"""
 [argil]
 api_key = {{ env = "ARGIL_API_KEY" }}
@@ -68,10 +68,10 @@ def start(*arguments):
 
 
 start()
-lost = wait_for(lambda: entries(f"AVATAR_ID={ID}", "TROUBLE=failed"))
-claim("an avatar out of sight is found by AVATAR_ID and TROUBLE", len(lost) == 1, lost)
+lost = wait_for(lambda: entries(f"AVATAR_ID={ID}", "FAILURE=failed"))
+claim("an unreachable avatar is found by AVATAR_ID and FAILURE", len(lost) == 1, lost)
 entry = lost[0] if lost else {}
-claim("… in words", "is out of sight: " in entry.get("MESSAGE", ""), entry)
+claim("… in words", "polling avatar" in entry.get("MESSAGE", ""), entry)
 claim("… as a warning", entry.get("PRIORITY") == "4", entry)
 claim("… of `avatar-watch`", entry.get("SYSLOG_IDENTIFIER") == "avatar-watch", entry)
 claim("… as an entry, not as a line", entry.get("_TRANSPORT") == "journal", entry)
@@ -81,7 +81,7 @@ claim("nothing went to the stream", entries("_TRANSPORT=stdout") == [])
 
 start("--log-format", "json")
 streamed = wait_for(lambda: [it for it in entries("_TRANSPORT=stdout", "PRIORITY=4")
-                             if "out of sight" in it["MESSAGE"]])
+                             if "polling avatar" in it["MESSAGE"]])
 claim("JSON goes through the stream, with its priority", len(streamed) == 1, streamed)
 line = json.loads(streamed[0]["MESSAGE"]) if streamed else {}
 claim("… and is an object with fields", line.get("avatar.id") == ID, line)

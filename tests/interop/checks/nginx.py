@@ -67,7 +67,7 @@ def plain(part):
 
 stage = Stage({"a1": ("Jane", "TRAINING")}, web='hosts = ["watch.example.com"]')
 claim("a daemon with a page runs", stage.daemon.runs(), stage.daemon.said())
-wait_for(lambda: "seen first" in stage.daemon.said())
+wait_for(lambda: ": baseline " in stage.daemon.said())
 folder = work_folder()
 servers = "".join(
     f"server {{ listen unix:{folder}/{at}.sock; location / {{ proxy_pass {stage.url}; {way} }} }}\n"

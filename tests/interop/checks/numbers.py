@@ -23,7 +23,7 @@ def promtool(*arguments, text=None):
 
 stage = Stage({"a1": ("Jane", "TRAINING"), "a2": ("Joe", "TRAINING"), "a3": ("Nobody", "NEW <STATUS>")})
 claim("a daemon with a page runs", stage.daemon.runs(), stage.daemon.said())
-wait_for(lambda: "seen first" in stage.daemon.said())
+wait_for(lambda: ": baseline " in stage.daemon.said())
 stage.turn("a1", "IDLE")
 claim("news is delivered", stage.delivered("delivered"), stage.daemon.said())
 stage.refuses.set()

@@ -81,7 +81,7 @@ stage = Stage(
     web=f'hosts = ["{NAME}"]\nhint_token = {{ env = "INTEROP_HINT_TOKEN" }}',
 )
 claim("a daemon with a page runs", stage.daemon.runs(), stage.daemon.said())
-wait_for(lambda: "seen first" in stage.daemon.said())
+wait_for(lambda: ": baseline " in stage.daemon.said())
 
 statuses = iter(["IDLE", "TRAINING", "REFUSED", "TRAINING"])
 for name, make, kind in (("nginx", nginx, "nginx"), ("Caddy", caddy, "caddyfile")):

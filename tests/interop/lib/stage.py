@@ -65,7 +65,7 @@ retry_schedule = ["0s", "100ms"]
             "OPS_WEBHOOK_SECRET": SECRET,
         }
         self.daemon = Daemon(work_folder(), config, **secrets)
-        said = "the page is at `"
+        said = "status page at `"
         if not wait_for(lambda: said in self.daemon.said()):
             raise RuntimeError(f"there is no page: {self.daemon.said()}")
         self.url = self.daemon.said().split(said)[1].split("`")[0].rstrip("/")

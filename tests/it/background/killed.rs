@@ -136,7 +136,7 @@ async fn killed_amid_the_removal_of_what_is_old_nothing_that_waits_is_gone() {
     };
     let bench = Bench::new(&keep("forever"));
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     assert!(daemon.stop().success());
     fill(&bench).await;
     let (waiting, all) = look(&bench);
@@ -153,7 +153,7 @@ async fn killed_amid_the_removal_of_what_is_old_nothing_that_waits_is_gone() {
         log("watching with the database");
         bench.configure(&keep("7d"));
         daemon.signal(Signal::HUP);
-        log("the config was read again");
+        log("config reloaded");
         // At another moment each time.
         std::thread::sleep(Duration::from_millis(kill * 37 % 250));
         let is_over = daemon.log()[before..].contains("removed what is older");

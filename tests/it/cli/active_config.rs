@@ -60,7 +60,7 @@ async fn a_condition_that_holds_is_critical_whatever_became_of_the_file() {
     let bench = Bench::new(config.text());
     argil.require_key("another");
     let daemon = bench.start();
-    daemon.wait_for_log("the API refuses the key");
+    daemon.wait_for_log("API refuses the key");
     crate::harness::daemon::wait_until("the condition", || check(&bench).1 == 2);
     for (name, bytes, told) in accidents(config.text()) {
         damage(&bench, bytes.as_ref());
@@ -83,7 +83,7 @@ async fn a_damaged_file_still_tells_where_the_database_is() {
     let bench = Bench::new(config.text());
     argil.require_key("another");
     let daemon = bench.start();
-    daemon.wait_for_log("the API refuses the key");
+    daemon.wait_for_log("API refuses the key");
     crate::harness::daemon::wait_until("the condition", || check(&bench).1 == 2);
     let can_tell = ["conflict", "open string", "no channels", "old Mac", "UTF-16"];
     for (name, bytes, _) in accidents(config.text()) {

@@ -24,7 +24,7 @@ async fn a_channel_that_said_farewell_is_shown_told_of_and_enabled_by_hand() {
     argil.set_status("a1", "TRAINING");
     receiver.script([Answer::status(410)]);
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "IDLE");
     let told = watch.wait_for(1).await;
     let told: Value = serde_json::from_slice(&told[0].body).unwrap();

@@ -52,7 +52,7 @@ async fn no_command_prints_what_hides_or_reorders_text_raw_and_json_means_the_sa
     let refusal = || webhook::Answer::status(400).header("x-reason", "no").body(name.clone());
     receiver.script((0..50).map(|_| refusal()));
     let daemon = bench.start();
-    daemon.wait_for_log("avatar `a2` seen first");
+    daemon.wait_for_log("avatar `a2`: baseline");
     argil.set_avatar("a1", json!({"id": "a1", "name": name, "status": "IDLE"}));
     argil.set_avatar("a2", json!({"id": "a2", "name": name, "status": name}));
     argil.set_avatar("a3", json!({"id": "a3", "name": name, "status": "IDLE"}));

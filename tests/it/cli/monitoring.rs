@@ -134,7 +134,7 @@ fn an_unknown_status_is_a_warning_wherever_it_is_shown() {
 
     let daemon = bench.start();
     for id in ["a1", "a2", "a3", "a4"] {
-        daemon.wait_for_log(&format!("avatar.status_unrecognized has begun for `{id}`"));
+        daemon.wait_for_log(&format!("avatar.status_unrecognized firing for `{id}`"));
     }
     let (line, code) = check(&bench, &[]);
     let found = "AVATAR-WATCH WARNING: avatar.status_unrecognized for a1 (the API shows \"IDL";

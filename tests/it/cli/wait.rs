@@ -264,7 +264,7 @@ async fn with_a_config_its_account_its_names_and_its_history_are_used() {
     );
     let bench = Bench::new(Config::new(argil.base_url()).with(&other).text());
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     let database = Connection::open(bench.database()).unwrap();
     for length in [30_000, 31_000, 32_000] {
         let sql = "INSERT INTO trainings(avatar_id, model, lasted_min_ms, lasted_max_ms, status,
@@ -407,7 +407,7 @@ async fn what_the_database_knows_is_no_observation_and_an_id_has_one_spelling() 
     );
     let bench = Bench::new(Config::new(argil.base_url()).with(&other).text());
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: IDLE");
+    daemon.wait_for_log("baseline IDLE");
     assert!(daemon.stop().success());
     let shouted = bench.run(&["wait", &id.to_uppercase()]);
     assert_eq!((code(&shouted), stdout(&shouted)), (0, format!("{id} IDLE\n")));

@@ -25,13 +25,13 @@ async fn each_outcome_is_told_by_webhook_and_mail_and_nothing_else_is() {
     argil.set_status("born", "NOT_TRAINED");
     let daemon = bench.start();
     for id in ["good", "failed", "refused", "born", "odd", "still"] {
-        daemon.wait_for_log(&format!("avatar `{id}` seen first"));
+        daemon.wait_for_log(&format!("avatar `{id}`: baseline"));
     }
-    daemon.wait_for_log("avatar `gone` is out of sight");
+    daemon.wait_for_log("polling avatar `gone` failed");
     argil.set_status("born", "TRAINING");
     argil.set_status("odd", "CONTENT_MODERATED");
-    daemon.wait_for_log("avatar `born` went from NOT_TRAINED to TRAINING");
-    daemon.wait_for_log("avatar `odd` went from TRAINING to \"CONTENT_MODERATED\"");
+    daemon.wait_for_log("avatar `born`: NOT_TRAINED -> TRAINING");
+    daemon.wait_for_log("avatar `odd`: TRAINING -> \"CONTENT_MODERATED\"");
     argil.set_status("good", "IDLE");
     argil.set_status("failed", "TRAINING_FAILED");
     argil.set_status("refused", "REFUSED");
@@ -80,16 +80,16 @@ async fn a_training_between_two_looks_is_told_as_unseen_or_not_at_all_if_so_wish
     let bench = Bench::new(strict.text());
     argil.set_status("a1", "NOT_TRAINED");
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: NOT_TRAINED");
+    daemon.wait_for_log("baseline NOT_TRAINED");
     argil.set_status("a1", "IDLE");
-    daemon.wait_for_log("went from NOT_TRAINED to IDLE");
+    daemon.wait_for_log("NOT_TRAINED -> IDLE");
     assert!(daemon.stop().success());
     assert!(bench.deliveries().is_empty());
 
     let bench = Bench::new(config.text());
     argil.set_status("a1", "NOT_TRAINED");
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: NOT_TRAINED");
+    daemon.wait_for_log("baseline NOT_TRAINED");
     argil.set_status("a1", "IDLE");
     let received = receiver.wait_for(1).await;
     let body: Value = serde_json::from_slice(&received[0].body).unwrap();
@@ -127,7 +127,7 @@ async fn no_secret_is_written_anywhere() {
     argil.set_status("a1", "TRAINING");
     receiver.script([crate::harness::webhook::Answer::status(500)]);
     let daemon = bench.start_with(&["--log-format", "json"]);
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "IDLE");
     receiver.wait_for(2).await;
     bench.wait_for_deliveries("the delivery", |rows| rows[0]["state"] == "delivered");

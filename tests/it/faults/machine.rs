@@ -37,7 +37,7 @@ async fn p04_a_certificate_that_fails_by_our_clock_blames_our_clock() {
     let mut command = bench.command(&RUN);
     command.env("SSL_CERT_FILE", bench.path("ca.pem"));
     let daemon = bench.start_by(command);
-    daemon.wait_for_log("avatar `a1` seen first: TRAINING");
+    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
     server.become_another(&Identity::self_signed("127.0.0.1", 2001));
 
     let told = receiver.wait_for(1).await;
@@ -66,7 +66,7 @@ fn p10_an_id_that_was_never_seen_is_told_with_its_line_of_the_config() {
     let config = fs::read_to_string(bench.config()).unwrap();
     let line = 1 + config.lines().position(|line| line == "[[avatars]]").unwrap();
     let daemon = bench.start();
-    daemon.wait_for_log("avatar.missing has begun");
+    daemon.wait_for_log("avatar.missing firing");
     let place = format!("avatar-watch.toml:{line}`");
     let log = daemon.log();
     assert!(log.contains("it was never seen: is the id in `"), "{log}");
@@ -83,12 +83,12 @@ async fn p35_a_daemon_without_file_handles_says_so_lives_on_and_loses_nothing() 
     let bench = Bench::new(config.webhook("ops", &receiver.url()).text());
     serve_unkept(&argil, "TRAINING");
     let daemon = bench.start();
-    daemon.wait_for_log("avatar `a1` seen first: TRAINING");
-    daemon.wait_for_log("avatar `a2` seen first: TRAINING");
+    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
+    daemon.wait_for_log("avatar `a2`: baseline TRAINING");
 
     let before = handles_max(&daemon, 0);
-    daemon.wait_for_log("avatar `a1` is out of sight: too many open files on our side");
-    daemon.wait_for_log("avatar `a2` is out of sight: too many open files on our side");
+    daemon.wait_for_log("polling avatar `a1` failed: too many open files on our side");
+    daemon.wait_for_log("polling avatar `a2` failed: too many open files on our side");
     serve_unkept(&argil, "IDLE");
     let starved = argil.requests().len();
     let status = bench.json(&["status", "--json"]);
@@ -121,11 +121,11 @@ async fn p35_news_that_meets_no_file_handle_is_written_and_told_later() {
     );
     argil.set_status("a1", "TRAINING");
     let daemon = bench.start();
-    daemon.wait_for_log("avatar `a1` seen first: TRAINING");
+    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
     // The connection to the API is kept, so that looks go on.
     let before = handles_max(&daemon, 0);
     argil.set_status("a1", "IDLE");
-    daemon.wait_for_log("avatar `a1` went from TRAINING to IDLE");
+    daemon.wait_for_log("avatar `a1`: TRAINING -> IDLE");
     daemon.wait_for_log("no file handles left");
     assert_eq!(receiver.connections(), 0);
     handles_max(&daemon, before);
@@ -146,9 +146,9 @@ fn p01_a_name_that_moves_is_followed() {
     serve_unkept(&argil, "TRAINING");
     let daemon = bench.start_by(command);
     daemon.wait_for_log(&format!("no connection to `{NAME}:{port}`: connection refused"));
-    daemon.wait_for_log("avatar `a1` is out of sight");
+    daemon.wait_for_log("polling avatar `a1` failed");
     move_name(&bench, Ipv4Addr::LOCALHOST.into());
-    daemon.wait_for_log("avatar `a1` seen first: TRAINING");
+    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
     assert!(daemon.stop().success());
 }
 
@@ -163,7 +163,7 @@ async fn p36_a_server_that_only_ipv4_reaches_is_seen_under_a_name_of_both() {
     let command = lend_hosts(&bench, &both).unwrap_or_else(|| bench.command(&RUN));
     serve_unkept(&argil, "TRAINING");
     let daemon = bench.start_by(command);
-    daemon.wait_for_log("avatar `a1` seen first: TRAINING");
+    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
     let address = (Ipv6Addr::LOCALHOST, port);
     // Without IPv6 on this machine there is nothing more to break.
     if TcpListener::bind(address).is_ok() {
@@ -172,7 +172,7 @@ async fn p36_a_server_that_only_ipv4_reaches_is_seen_under_a_name_of_both() {
         let (_, _full) = full(address.into()).await;
         daemon.signal(Signal::CONT);
         serve_unkept(&argil, "IDLE");
-        daemon.wait_for_log("avatar `a1` went from TRAINING to IDLE");
+        daemon.wait_for_log("avatar `a1`: TRAINING -> IDLE");
     }
     let log = daemon.log();
     assert!(!log.contains("could not see"), "{log}");

@@ -34,13 +34,13 @@ async fn an_api_that_lacks_certificates_here_is_polled_as_soon_as_they_are_there
     let waited = without_certificates(&bench, &["wait", "a1"]).output().unwrap();
     assert_eq!(waited.status.code(), Some(74), "{}", stderr(&waited));
     let daemon = bench.start_by(without_certificates(&bench, &RUN));
-    daemon.wait_for_log("avatar `a1` is out of sight");
+    daemon.wait_for_log("polling avatar `a1` failed");
     for said in [daemon.log(), stderr(&checked), stderr(&waited)] {
         let words = said.contains("`ca-certificates`") && said.contains("`SSL_CERT_FILE`");
         assert!(words && !said.contains("panic"), "{said}");
     }
     fs::write(bench.path("ca.pem"), good.pem()).unwrap();
-    daemon.wait_for_log("avatar `a1` seen first: TRAINING");
+    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
     assert!(daemon.stop().success());
 }
 
@@ -57,7 +57,7 @@ async fn a_channel_that_lacks_certificates_here_waits_and_holds_up_no_other() {
     let bench = Bench::new(config.text());
     let daemon = bench.start_by(without_certificates(&bench, &RUN));
     daemon.wait_for_log("channel `secure` cannot be notified yet");
-    daemon.wait_for_log("avatar `a1` seen first: TRAINING");
+    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
     argil.set_status("a1", "IDLE");
     assert_eq!(plain.wait_for(1).await.len(), 1);
     daemon.wait_for_log("TLS cannot be set up on this machine");
@@ -97,16 +97,16 @@ fn a_reload_that_lacks_a_file_is_done_when_the_file_is_there() {
     let good = Config::new(argil.base_url()).avatar("a1");
     let bench = Bench::new(good.text());
     let daemon = bench.start();
-    daemon.wait_for_log("seen first");
+    daemon.wait_for_log(": baseline ");
     let channel = "\n[channels.ops]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:9/\"\n\
                    secret = { file = \"later\" }\n";
     bench.configure(good.clone().with(channel).text());
     daemon.signal(Signal::HUP);
-    daemon.wait_for_log("this may pass: the config is tried again until it can be taken");
+    daemon.wait_for_log("this may be transient; the config is retried until it can be applied");
     fs::write(bench.path("later"), SECRET).unwrap();
-    daemon.wait_for_log("the config was read again: channel `ops` added");
+    daemon.wait_for_log("config reloaded: channel `ops` added");
     let log = daemon.log();
-    assert_eq!(log.matches("was read again and not taken").count(), 1, "said once: {log}");
+    assert_eq!(log.matches("config rejected;").count(), 1, "said once: {log}");
     assert!(daemon.stop().success());
 }
 

@@ -140,7 +140,7 @@ impl Running {
 
     /// Where its page is, once it is there.
     pub(crate) fn page(&self) -> std::net::SocketAddr {
-        const SAYS: &str = "the page is at `http://";
+        const SAYS: &str = "status page at `http://";
         self.wait_for_log(SAYS);
         let log = self.log();
         let place = log.rsplit(SAYS).next().and_then(|rest| rest.split('/').next());

@@ -70,16 +70,16 @@ async fn of_a_receiver_that_is_down_for_a_day_little_is_said_and_of_its_deliveri
         world.pass(seconds(300)).await;
     }
     let tries = post.calls().len();
-    let refused = log.lines("did not take it");
+    let refused = log.lines("delivery to channel `ops` failed");
     assert!(tries > 4 * refused.len(), "{tries} tries");
     assert_eq!(refused.len(), 5, "at once, and after 1, 3, 7 and 15 hours: {refused:?}");
     assert_eq!(refused[0]["suppressed"], Value::Null);
     let changes = world.reader().transitions(None, 1000).unwrap().len();
-    assert_eq!(log.lines("went from").len() + log.lines("seen first").len(), changes);
+    assert_eq!(log.lines(" -> ").len() + log.lines(": baseline ").len(), changes);
 
     up.store(true, Ordering::Relaxed);
     world.live(seconds(2 * HOUR)).await;
-    let again = log.lines("`ops` takes messages again, after ");
+    let again = log.lines("delivery to channel `ops` recovered after ");
     assert_eq!(again.len(), 1);
     let suppressed =
         |lines: &[Value]| lines.iter().filter_map(|it| it["suppressed"].as_u64()).sum::<u64>();
@@ -89,8 +89,8 @@ async fn of_a_receiver_that_is_down_for_a_day_little_is_said_and_of_its_deliveri
     let rows = world.reader().deliveries(&filter).unwrap();
     let ended = |state: &str| rows.iter().filter(|row| row.state == state).count();
     assert!(ended("delivered") > 10, "{rows:?}");
-    assert_eq!(log.lines("told `ops`").len(), ended("delivered"));
-    assert_eq!(log.lines("given up telling `ops`").len(), ended("failed"));
+    assert_eq!(log.lines("delivered event for").len(), ended("delivered"));
+    assert_eq!(log.lines("delivery to channel `ops` moved to dead letters").len(), ended("failed"));
 }
 
 /// An API that is there or is not.
@@ -126,27 +126,27 @@ async fn of_an_api_that_is_down_for_a_day_each_avatar_says_little_and_every_chan
     world.start(plan).await;
     world.quiet().await;
     world.live(seconds(5)).await;
-    assert_eq!(log.lines("seen first").len(), AVATARS);
+    assert_eq!(log.lines(": baseline ").len(), AVATARS);
     api.down.store(true, Ordering::Relaxed);
     for _ in 0..DAY / 300 {
         world.pass(seconds(300)).await;
     }
-    let lost = log.lines("is out of sight");
+    let lost = log.lines("polling avatar");
     for name in &names {
         let own = lost.iter().filter(|line| line["avatar.id"] == **name).count();
         assert!((2..=5).contains(&own), "{own} lines of {name}: at once, and 1, 3, 7, 15 hours on");
     }
-    assert_eq!(log.lines("account.unavailable has begun").len(), 1);
+    assert_eq!(log.lines("account.unavailable firing").len(), 1);
     api.idle.store(true, Ordering::Relaxed);
     api.down.store(false, Ordering::Relaxed);
     for _ in 0..4 {
         world.pass(seconds(300)).await;
     }
-    let back = log.lines("is in sight again, after ");
+    let back = log.lines("recovered after ");
     assert_eq!(back.len(), AVATARS);
     assert!(back.iter().all(|line| line["suppressed"].as_u64() > Some(10)), "{}", back[0]);
-    assert_eq!(log.lines("account.unavailable has ended").len(), 1);
-    assert_eq!(log.lines("went from TRAINING to IDLE").len(), AVATARS);
+    assert_eq!(log.lines("account.unavailable resolved").len(), 1);
+    assert_eq!(log.lines("TRAINING -> IDLE").len(), AVATARS);
     let all = log.lines("").len();
     assert!(all < AVATARS * 10, "{all} lines");
 }

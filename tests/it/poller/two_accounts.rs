@@ -39,7 +39,7 @@ async fn a_revoked_key_is_said_once_and_holds_up_no_other_account() {
     }
     let bench = Bench::new(config(&argil, &receiver, "revoked").text());
     let daemon = bench.start();
-    daemon.wait_for_log("avatar `a1` seen first: TRAINING");
+    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
     let calls = receiver.wait_for(1).await;
     let [(kind, data)] = told(&calls).try_into().unwrap();
     assert_eq!((kind.as_str(), &data["account"]), ("account.unavailable", &"studio".into()));
@@ -77,7 +77,7 @@ async fn a_revoked_key_is_said_once_and_holds_up_no_other_account() {
     let calls = receiver.wait_for(3).await;
     let (kind, data) = &told(&calls)[2];
     assert_eq!((kind.as_str(), &data["state"]), ("account.unavailable", &"resolved".into()));
-    daemon.wait_for_log("avatar `s6` seen first: TRAINING");
+    daemon.wait_for_log("avatar `s6`: baseline TRAINING");
     assert_eq!(bench.json(&["status", "--json"])["conditions"], Value::Array(Vec::new()));
     assert!(daemon.stop().success());
 }
@@ -102,7 +102,7 @@ async fn what_a_list_shows_is_watched_and_said_to_be_found() {
         "{checked}"
     );
     let daemon = bench.start();
-    daemon.wait_for_log("that are watched from now on: 1");
+    daemon.wait_for_log("discovered 1 avatars");
     argil.set_status("a2", "IDLE");
     let calls = receiver.wait_for(1).await;
     assert_eq!(told(&calls)[0].1["avatar"]["id"], "a2");

@@ -64,7 +64,7 @@ fn under_any_umask_only_its_owner_can_read_what_is_written() {
             assert!(done.status.success(), "{umask}: {arguments:?}: {}", stderr(&done));
         };
         let daemon = bench.start_by(masked(&bench, umask, &RUN));
-        daemon.wait_for_log("seen first: TRAINING");
+        daemon.wait_for_log("baseline TRAINING");
         wait_until("a log", || bench.path("avatar-watch.db-wal").exists());
         run(&["db", "backup", "one.db"]);
         run(&["db", "backup", "--keep", "2", "backups"]);
@@ -163,7 +163,7 @@ fn who_can_exchange_a_copy_that_is_being_made_reads_nothing_of_it() {
     let argil = FakeArgil::start();
     let bench = idle(&argil);
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     let shared = bench.path("shared");
     fs::create_dir(&shared).unwrap();
     fs::set_permissions(&shared, Permissions::from_mode(0o777)).unwrap();
@@ -270,7 +270,7 @@ fn links_in_the_place_of_files_of_a_database_are_never_followed() {
     let argil = FakeArgil::start();
     let bench = idle(&argil);
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     assert!(daemon.stop().success());
     assert!(bench.run(&["db", "backup", "one.db"]).status.success());
     let precious = Precious::in_the_way(&bench);

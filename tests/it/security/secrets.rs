@@ -269,7 +269,7 @@ fn rows(database: &Path) -> String {
 }
 
 fn hint(daemon: &Running, token: &str) -> String {
-    let place = "hints are taken at `http://";
+    let place = "accepting hints at `http://";
     daemon.wait_for_log(place);
     let log = daemon.log();
     let address = log.split(place).nth(1).unwrap().split('/').next().unwrap();
@@ -317,7 +317,7 @@ async fn no_secret_is_in_the_log_in_the_database_or_in_what_is_printed() {
     let daemon = bench.start_by(bench.command(&["run", "--log-level", "trace"]));
     assert!(hint(&daemon, HINT).starts_with("HTTP/1.1 2"));
     hint(&daemon, "C4N4RY-another-token_T41L");
-    daemon.wait_for_log("avatar `a1` seen first");
+    daemon.wait_for_log("avatar `a1`: baseline");
     argil.set_status("a1", "IDLE");
     let deliveries = bench.wait_for_deliveries("the end of all tries", ended);
     for (receiver, format) in receivers.iter().zip(FORMATS) {

@@ -43,12 +43,12 @@ fn no_number_in_a_row_breaks_off_a_command_or_the_daemon() {
     let config = config.with("operator = true\n");
     let bench = Bench::new(config.text());
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "IDLE");
-    daemon.wait_for_log("`ops` did not take it");
+    daemon.wait_for_log("delivery to channel `ops` failed");
     bench.configure("nonsense");
     daemon.signal(Signal::HUP);
-    daemon.wait_for_log("config.rejected has begun");
+    daemon.wait_for_log("config.rejected firing");
     assert!(daemon.stop().success());
     bench.configure(config.text());
     let whole = fs::read(bench.database()).unwrap();
@@ -80,7 +80,7 @@ fn no_number_in_a_row_breaks_off_a_command_or_the_daemon() {
             let mut daemon = bench.start();
             wait_until("the daemon to watch, or to end", || {
                 let log = daemon.log();
-                log.contains("looked at avatar `a1`") || log.contains("avatar-watch: ")
+                log.contains("polled avatar `a1`") || log.contains("avatar-watch: ")
             });
             daemon.signal(Signal::TERM);
             let code = daemon.wait().code();

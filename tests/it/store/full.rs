@@ -63,14 +63,14 @@ fn on_a_full_disk_nothing_is_half_done_and_what_waits_is_written_later() {
         return;
     };
     let mut daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     assert!(bench.run(&["db", "backup", "copy.db"]).status.success());
     let pad = disk.fill();
     bench.configure(&keep("7d"));
     daemon.signal(Signal::HUP);
-    daemon.wait_for_log("notes of the config are not written yet, and wait: no space left");
+    daemon.wait_for_log("cannot write the config status yet; will retry: no space left");
     argil.set_status("a1", "IDLE");
-    daemon.wait_for_log("changes of avatars are not written yet, and wait: no space left");
+    daemon.wait_for_log("cannot write avatar changes yet; will retry: no space left");
     let before = names(&disk.0);
     let backup = bench.run(&["db", "backup", "disk/copy.db"]);
     assert_eq!(backup.status.code(), Some(74), "{}", stderr(&backup));
@@ -78,7 +78,7 @@ fn on_a_full_disk_nothing_is_half_done_and_what_waits_is_written_later() {
     assert_eq!(names(&disk.0), before);
 
     fs::remove_file(pad).unwrap();
-    daemon.wait_for_log("avatar `a1` went from TRAINING to IDLE");
+    daemon.wait_for_log("avatar `a1`: TRAINING -> IDLE");
     wait_until("the config in force", || {
         let database = Connection::open(disk.0.join("a.db")).unwrap();
         let sql = "SELECT active FROM config";

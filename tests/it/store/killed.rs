@@ -19,7 +19,7 @@ fn big(rows: u32) -> Bench {
     argil.set_status("a1", "TRAINING");
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     assert!(daemon.stop().success());
     fill(&bench, rows);
     bench

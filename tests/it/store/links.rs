@@ -16,7 +16,7 @@ fn a_restore_by_a_link_replaces_the_file_and_not_the_link() {
     fs::create_dir(bench.path("disk")).unwrap();
     symlink("disk/real.db", bench.path("link.db")).unwrap();
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     // The first run made the file, and its lock is known by whatever name.
     let second = bench.run(&["db", "restore", "none.db", "--database", "disk/real.db"]);
     assert_eq!(second.status.code(), Some(65), "{}", stderr(&second));

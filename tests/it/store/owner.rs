@@ -58,7 +58,7 @@ fn what_root_makes_for_a_daemon_is_its_users() {
 
     // Root runs the daemon first, and makes the database.
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     assert_eq!(strangers(&folder), none, "while root runs it");
     daemon.kill();
     assert_eq!(strangers(&folder), none);

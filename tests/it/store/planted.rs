@@ -46,7 +46,7 @@ fn watching() -> (FakeArgil, Bench, Running) {
     let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", "http://127.0.0.1:9/");
     let bench = Bench::new(config.text());
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     (argil, bench, daemon)
 }
 
@@ -99,13 +99,13 @@ async fn a_trigger_planted_beside_a_daemon_never_runs_and_what_was_seen_waits_un
     let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
     let bench = Bench::new(config.page().text());
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     let page = daemon.page();
     wait_until("the daemon to be ready", || get(page, "/readyz").status == 200);
     let beside = Connection::open(bench.database()).unwrap();
     beside.execute_batch(ENDLESS).unwrap();
     argil.set_status("a1", "IDLE");
-    daemon.wait_for_log("changes of avatars are not written yet, and wait");
+    daemon.wait_for_log("cannot write avatar changes yet; will retry");
     assert!(daemon.log().contains(NAMED), "{}", daemon.log());
     let ready = get(page, "/readyz");
     assert_eq!(ready.status, 503, "{}", ready.body);
@@ -122,7 +122,7 @@ async fn a_trigger_planted_beside_a_daemon_never_runs_and_what_was_seen_waits_un
     receiver.wait_for(1).await;
     beside.execute_batch(ENDLESS).unwrap();
     receiver.release();
-    daemon.wait_for_log("ends of tries are not written yet, and wait");
+    daemon.wait_for_log("cannot write attempt results yet; will retry");
     let before = Instant::now();
     daemon.stop();
     assert!(before.elapsed() < Duration::from_secs(8), "{:?}", before.elapsed());
@@ -139,7 +139,7 @@ fn an_order_to_stop_is_followed_while_the_database_is_being_opened() {
     let holder = || fs::read_to_string(bench.path("avatar-watch.db.lock")).unwrap();
     wait_until("the daemon to open it", || holder().trim() == daemon.pid().to_string());
     daemon.signal(Signal::TERM);
-    daemon.wait_for_log("stopped while the database was being opened");
+    daemon.wait_for_log("stopped while opening the database");
     assert!(daemon.stop().success());
 }
 
@@ -260,9 +260,9 @@ fn rows_without_an_end_are_found_by_the_check_and_hold_up_no_order_to_stop() {
     };
     let bench = Bench::new(keep("forever").text());
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "IDLE");
-    daemon.wait_for_log("`ops` did not take it");
+    daemon.wait_for_log("delivery to channel `ops` failed");
     assert!(daemon.stop().success());
     let old = "UPDATE events SET occurred_at = 1;
                UPDATE deliveries SET state = 'cancelled', next_attempt_at = NULL, updated_at = 1";

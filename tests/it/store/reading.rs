@@ -50,7 +50,7 @@ fn watched() -> (FakeArgil, Bench, Running) {
     let bench = Bench::new(config.with("\n[store]\npath = \"state/a.db\"\n").text());
     fs::create_dir(bench.path("state")).unwrap();
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "IDLE");
     daemon.wait_for_log("from TRAINING to IDLE");
     (argil, bench, daemon)

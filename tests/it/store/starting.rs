@@ -15,7 +15,7 @@ fn while_the_database_is_being_opened_systemd_hears_of_it() {
     argil.set_status("a1", "TRAINING");
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     daemon.kill();
     let systemd = UnixDatagram::bind(bench.path("notify")).unwrap();
     systemd.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

@@ -73,10 +73,10 @@ async fn names_and_answers_from_outside_are_text_and_nothing_else() {
     let bench = Bench::new(config.page().text());
     let daemon = bench.start();
     let page = daemon.page();
-    daemon.wait_for_log("avatar `a1` seen first");
+    daemon.wait_for_log("avatar `a1`: baseline");
     wait_until("a failure on the page", || get(page, "/avatars/a3").body.contains("422"));
     argil.set_avatar("a1", avatar("<b>NEW</b>"));
-    daemon.wait_for_log("went from TRAINING to");
+    daemon.wait_for_log("TRAINING -> ");
     argil.set_avatar("a1", avatar("IDLE"));
     let rows = bench.wait_for_deliveries("a delivery", |rows| {
         rows.first().is_some_and(|row| row["state"] == "delivered")
@@ -130,7 +130,7 @@ async fn an_avatar_whose_name_nobody_can_see_is_shown_by_its_id() {
     let daemon = bench.start();
     let page = daemon.page();
     for id in ["a1", "a2"] {
-        daemon.wait_for_log(&format!("avatar `{id}` seen first"));
+        daemon.wait_for_log(&format!("avatar `{id}`: baseline"));
     }
     let home = get(page, "/").body;
     assert!(home.contains("<a href=\"/avatars/a1\">a1</a>"), "{home}");
@@ -149,7 +149,7 @@ async fn pictures_are_links_unless_the_config_wants_them() {
     let bench = Bench::new(config.text());
     let daemon = bench.start();
     let page = daemon.page();
-    daemon.wait_for_log("avatar `a1` seen first");
+    daemon.wait_for_log("avatar `a1`: baseline");
     let answer = get(page, "/avatars/a1");
     let link =
         "<a href=\"https://cdn.example.com/a.png?sig=1&#38;x=2\" rel=\"noreferrer noopener\"";

@@ -104,7 +104,7 @@ async fn at_a_known_place() -> Scene {
     let bench = Bench::new(&config.text().replace("127.0.0.1:0", &place.to_string()));
     let daemon = bench.start();
     let page = daemon.page();
-    daemon.wait_for_log("avatar `a1` seen first");
+    daemon.wait_for_log("avatar `a1`: baseline");
     Scene { argil, receiver, bench, daemon, page }
 }
 

@@ -60,8 +60,8 @@ async fn a_restored_history_that_has_outgrown_its_old_place_is_told_apart() {
     // The same place has another change now, and others lie behind it.
     scene.argil.set_status("a2", "REFUSED");
     let daemon = scene.bench.start();
-    daemon.wait_for_log("avatar `a2` went from TRAINING to REFUSED");
-    daemon.wait_for_log("avatar `a1` went from TRAINING to IDLE");
+    daemon.wait_for_log("avatar `a2`: TRAINING -> REFUSED");
+    daemon.wait_for_log("avatar `a1`: TRAINING -> IDLE");
     let page = daemon.page();
     let listen =
         |id: &str, count| events(page, "/api/v1/stream", &[&format!("last-event-id: {id}")], count);

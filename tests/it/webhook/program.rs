@@ -41,7 +41,7 @@ async fn headers_and_the_proxy_are_used_and_no_secret_is_seen_anywhere() {
         Answer::Garbage,
     ]);
     let daemon = bench.start_by(bench.command(&["run", "--log-level", "trace"]));
-    daemon.wait_for_log("avatar `a1` seen first");
+    daemon.wait_for_log("avatar `a1`: baseline");
     argil.set_status("a1", "IDLE");
     let received = receiver.wait_for(5).await;
     let rows = bench.wait_for_deliveries("a delivery", |rows| {
@@ -127,7 +127,7 @@ async fn a_template_that_does_not_fit_is_logged_once_and_shown_with_its_delivery
     let bench = Bench::new(config(argil.base_url().as_ref(), &receiver.url(), keys).text());
     argil.set_status("a1", "TRAINING");
     let daemon = bench.start();
-    daemon.wait_for_log("avatar `a1` seen first");
+    daemon.wait_for_log("avatar `a1`: baseline");
     let said = || daemon.log().matches("`template.a` uses what is not there").count();
     for (number, (status, times)) in
         (1..).zip([("ODD1", 1), ("ODD2", 1), ("IDLE", 1), ("ODD3", 2), ("ODD1", 2)])

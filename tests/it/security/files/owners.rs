@@ -176,10 +176,10 @@ fn a_config_that_others_can_write_from_now_on_is_not_taken_by_a_reload() {
     let argil = FakeArgil::start();
     let bench = idle(&argil);
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     fs::set_permissions(bench.config(), Permissions::from_mode(0o602)).unwrap();
     daemon.signal(rustix::process::Signal::HUP);
-    daemon.wait_for_log("not taken, the old one stays in force");
+    daemon.wait_for_log("config rejected; the previous config stays active");
     daemon.wait_for_log("can be written by everybody (its mode is 0602); `chmod go-w ");
     assert!(daemon.stop().success());
     let refused = bench.run(&["run"]);

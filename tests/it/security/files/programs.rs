@@ -67,7 +67,7 @@ async fn a_program_gets_no_secret_no_file_and_no_socket_of_ours() {
     };
     // While a database, a page and connections are open.
     let daemon = bench.start_by(command(&RUN));
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "IDLE");
     for name in ["sendmail", "password", "token"] {
         let written = |what: &str| bench.path(&format!("{name}-{what}"));
@@ -125,7 +125,7 @@ fn a_program_that_others_can_write_is_named_and_never_run() {
     // It was good when the daemon started, and is not any more.
     set(0o755);
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     set(0o757);
     argil.set_status("a1", "IDLE");
     daemon.wait_for_log("cannot be run: can be written by everybody (its mode is 0757); `chmod");
