@@ -9,7 +9,7 @@ use crate::daemon::context::DaemonContext;
 use crate::daemon::error::DaemonError;
 use crate::daemon::poller::poll::{log_condition, log_write_failed, log_write_recovered};
 use crate::daemon::ports::Clock;
-use crate::daemon::wiring::WiredPlan;
+use crate::daemon::wiring::WiredConfig;
 use crate::domain::condition::{Condition, ConditionSubject, Phase};
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::id::EventId;
@@ -41,7 +41,7 @@ impl ConfigStatus {
     pub(super) async fn on_applied<C: Clock>(
         &mut self,
         context: &DaemonContext<C>,
-        config: &WiredPlan,
+        config: &WiredConfig,
         settings: &Settings,
     ) -> Result<(), DaemonError> {
         self.save_active(context, settings).await?;
@@ -60,7 +60,7 @@ impl ConfigStatus {
     pub(super) async fn on_rejected<C: Clock>(
         &mut self,
         context: &DaemonContext<C>,
-        config: &WiredPlan,
+        config: &WiredConfig,
         reason: &str,
     ) -> Result<(), DaemonError> {
         let reason = sanitize_line(reason, REASON_CHARS_MAX);
@@ -80,7 +80,7 @@ impl ConfigStatus {
     pub(super) async fn retry<C: Clock>(
         &mut self,
         context: &DaemonContext<C>,
-        config: &WiredPlan,
+        config: &WiredConfig,
         settings: &Settings,
     ) -> Result<(), DaemonError> {
         if self.active {
@@ -118,7 +118,7 @@ impl ConfigStatus {
     async fn publish<C: Clock>(
         &mut self,
         context: &DaemonContext<C>,
-        config: &WiredPlan,
+        config: &WiredConfig,
         (phase, since, reason): (Phase, Timestamp, Option<String>),
     ) -> Result<(), DaemonError> {
         let (now, random) = (context.clock.now(), context.rng.next_bits());

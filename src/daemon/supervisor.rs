@@ -34,7 +34,7 @@ use crate::daemon::rng::Rng;
 use crate::daemon::shutdown::Shutdown;
 use crate::daemon::wakeup::Wakeup;
 use crate::daemon::web_listener::{ListenerChange, WebDeps, WebListener};
-use crate::daemon::wiring::{self, WiredPlan};
+use crate::daemon::wiring::{self, WiredConfig};
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
 use crate::runtime::event_bus::EventBus;
@@ -54,7 +54,7 @@ pub struct Daemon<C: Clock> {
     context: DaemonContext<C>,
     writer: Writer,
     settings: Settings,
-    configs: watch::Sender<Arc<WiredPlan>>,
+    configs: watch::Sender<Arc<WiredConfig>>,
     background: watch::Sender<Arc<BackgroundConfig>>,
     shutdown: Shutdown,
     loops: JoinSet<(&'static str, Result<(), StoreError>)>,
@@ -386,7 +386,7 @@ fn log_check(check: StartCheck) {
 /// Registers the channels of a config, and recovers deliveries that an earlier process left open.
 async fn register(
     store: &Store,
-    config: &WiredPlan,
+    config: &WiredConfig,
     now: Timestamp,
     random: RandomBits,
 ) -> Result<(), StoreError> {

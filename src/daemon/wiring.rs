@@ -37,7 +37,7 @@ use crate::notify::heartbeat::Heartbeat;
 use crate::notify::webhook::sender::{Webhook, WebhookSpec};
 
 /// The runtime config of the real daemon.
-pub type WiredPlan = RuntimeConfig<Client, Channel>;
+pub type WiredConfig = RuntimeConfig<Client, Channel>;
 
 /// Builds the runtime config. Clients with unchanged settings are taken from `before`.
 ///
@@ -45,8 +45,8 @@ pub type WiredPlan = RuntimeConfig<Client, Channel>;
 /// When a client or a channel cannot be built.
 pub fn plan(
     settings: &Settings,
-    before: Option<(&Settings, &WiredPlan)>,
-) -> Result<WiredPlan, DaemonError> {
+    before: Option<(&Settings, &WiredConfig)>,
+) -> Result<WiredConfig, DaemonError> {
     let avatars = settings.avatars.iter().map(|avatar| {
         let watched_avatar = WatchedAvatar {
             label: avatar.name.clone(),
@@ -77,7 +77,7 @@ pub fn plan(
         breaker_backoff: gate_waits(&settings.intervals.backoff),
         infer_unseen_training: settings.infer_unseen_training,
         avatars: avatars.collect(),
-        channels: outlets(&settings.channels)?,
+        channels: channel_runtimes(&settings.channels)?,
     })
 }
 
@@ -97,7 +97,7 @@ pub fn chores(settings: &Settings) -> Result<BackgroundConfig, DaemonError> {
 }
 
 /// Describes what this machine lacks to use parts of the config.
-pub fn hindrances(config: &WiredPlan, background: &BackgroundConfig) -> Vec<String> {
+pub fn hindrances(config: &WiredConfig, background: &BackgroundConfig) -> Vec<String> {
     let accounts = config.accounts.iter().filter_map(|(name, account)| {
         let obstacle = account.source.obstacle()?;
         Some(format!("account `{name}` cannot be polled yet: {obstacle}"))
@@ -128,7 +128,7 @@ pub fn account(settings: &AccountSettings, source: Arc<Client>) -> AccountRuntim
 fn source(
     name: &AccountName,
     account: &AccountSettings,
-    before: Option<(&Settings, &WiredPlan)>,
+    before: Option<(&Settings, &WiredConfig)>,
 ) -> Result<Arc<Client>, DaemonError> {
     let kept = before.and_then(|(settings, config)| {
         let same = settings.accounts.get(name)? == account;
@@ -162,7 +162,7 @@ pub fn channel(settings: &ChannelSettings) -> Result<Channel, DaemonError> {
     built.map_err(|source| DaemonError::Channel { name: settings.name.clone(), source })
 }
 
-fn outlets(
+fn channel_runtimes(
     channels: &BTreeMap<ChannelName, ChannelSettings>,
 ) -> Result<BTreeMap<ChannelName, ChannelRuntime<Channel>>, DaemonError> {
     channels

@@ -1,5 +1,5 @@
-//! The screen: each thing that happens as one line, through the output queue, so that the tour
-//! goes on whether the lines are read or not.
+//! Console output of the demo: one line for each live event, through the output queue, so that the
+//! demo continues whether or not the lines are read.
 
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
@@ -22,61 +22,62 @@ pub struct Console {
 }
 
 impl Console {
-    /// A screen that knows these avatars by name.
-    pub fn new(lives: &[AvatarScript], output: &'static OutputQueue) -> Self {
-        let names = lives.iter().map(|life| (life.id.clone(), life.name.clone())).collect();
+    /// Creates a console that shows these avatars by name.
+    pub fn new(scripts: &[AvatarScript], output: &'static OutputQueue) -> Self {
+        let names = scripts.iter().map(|script| (script.id.clone(), script.name.clone())).collect();
         let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         Self { names, colours, output }
     }
 
-    /// Says what will be seen.
+    /// Prints an introduction.
     pub fn begin(&self, avatars: usize, endless: bool, folder: &str) {
         self.line(&format!(
-            "{avatars} avatars are being trained at a simulated Argil. The real daemon polls it, \
-             writes\nevery change to SQLite, and tells a real receiver, which checks every \
-             signature and\nsends every fifth message away once, to see it repeated. Videos are \
-             trained in a minute\nhere; in life it takes hours."
+            "A fake Argil API trains {avatars} avatars. The real daemon polls it, writes every \
+             transition\nto SQLite, and notifies a receiver, which verifies every signature and \
+             rejects every\nfifth message once, to see it repeated. A video training takes a \
+             minute here and hours\nin reality."
         ));
-        let end = if endless { "Ctrl-C ends it." } else { "It ends when all have settled." };
+        let end =
+            if endless { "Ctrl-C ends it." } else { "It ends when all trainings are finished." };
         self.line(&format!("{end} The database is in {folder}.\n"));
     }
 
-    /// Says where the status page is.
-    pub fn page(&self, place: Option<SocketAddr>) {
-        if let Some(place) = place {
-            self.line(&format!("Look at it: http://{place}/\n"));
+    /// Prints the address of the status page.
+    pub fn page(&self, address: Option<SocketAddr>) {
+        if let Some(address) = address {
+            self.line(&format!("Status page: http://{address}/\n"));
         }
     }
 
-    /// Shows one thing that happened.
-    pub fn show(&self, elapsed: Duration, happening: &LiveEvent) {
+    /// Prints a live event.
+    pub fn show(&self, elapsed: Duration, event: &LiveEvent) {
         let at = format!("{:>6.1} s", elapsed.as_secs_f64());
-        match happening {
+        match event {
             LiveEvent::StatusChanged { transition, event } => {
                 let name = self.name(transition.avatar_id.as_str());
                 let to = self.status(&transition.status);
                 let Some(from) = transition.previous.status() else {
-                    self.line(&format!("{at}  {name:<10} {to} (first sight: recorded, not told)"));
+                    self.line(&format!("{at}  {name:<10} {to} (baseline: recorded, no event)"));
                     return;
                 };
-                let told = match event {
+                let note = match event {
                     Some((id, kind)) => format!("   {kind}  {}", self.faint(id.as_str())),
-                    None => " (recorded, not told)".to_owned(),
+                    None => " (recorded, no event)".to_owned(),
                 };
-                self.line(&format!("{at}  {name:<10} {from} → {to}{told}"));
+                self.line(&format!("{at}  {name:<10} {from} → {to}{note}"));
             }
             LiveEvent::AttemptFinished { event_id, avatar_id, attempt, outcome, state, .. } => {
                 let name = self.name(avatar_id);
                 let id = self.faint(event_id.as_str());
                 let text = match state {
                     DeliveryState::Delivered => {
-                        format!("delivered on try {attempt}, signature good")
+                        format!("delivered on attempt {attempt}, signature valid")
                     }
                     DeliveryState::Pending { .. } => {
                         let code = outcome.code.unwrap_or_default();
-                        format!("sent away with {code} on try {attempt}; again in a moment")
+                        format!("rejected with {code} on attempt {attempt}; will be retried")
                     }
-                    DeliveryState::Failed { reason } => format!("given up: {reason}"),
+                    DeliveryState::Failed { reason } => format!("failed: {reason}"),
                     DeliveryState::Sending | DeliveryState::Cancelled => state.name().to_owned(),
                 };
                 self.line(&format!("{at}  {name:<10}   ↳ {text}  {id}"));
@@ -84,22 +85,25 @@ impl Console {
         }
     }
 
-    /// Shows how it ended.
-    pub fn end(&self, elapsed: Duration, settled: bool, balance: &Reconciliation) {
-        let Reconciliation { made, taken, open, faults } = balance;
+    /// Prints the result.
+    pub fn end(&self, elapsed: Duration, settled: bool, reconciliation: &Reconciliation) {
+        let Reconciliation { made, accepted, open, differences } = reconciliation;
         self.line(&format!(
-            "\nIn {:.1} s the API made news {made} times; the receiver took {taken} of it.",
+            "\nIn {:.1} s the API made {made} transitions; the receiver accepted {accepted} messages.",
             elapsed.as_secs_f64()
         ));
-        for news in open {
-            let (name, from, to) = (self.name(&news.avatar), &news.from, &news.to);
-            self.line(&format!("  not taken yet: {name} {from} → {to}"));
+        for transition in open {
+            let (name, from, to) =
+                (self.name(&transition.avatar), &transition.from, &transition.to);
+            self.line(&format!("  not accepted yet: {name} {from} → {to}"));
         }
-        faults.iter().for_each(|fault| self.line(&format!("  wrong: {fault}")));
-        match (settled && open.is_empty(), faults.is_empty()) {
-            (true, true) => self.line("Each was delivered exactly once, under one id, signed."),
-            (false, true) => self.line("Not everything had settled; nothing was wrong so far."),
-            (_, false) => self.line("That is not what avatar-watch promises."),
+        differences.iter().for_each(|difference| self.line(&format!("  wrong: {difference}")));
+        match (settled && open.is_empty(), differences.is_empty()) {
+            (true, true) => {
+                self.line("Each was delivered exactly once, with one id and a valid signature.")
+            }
+            (false, true) => self.line("Not all trainings were finished; no differences so far."),
+            (_, false) => self.line("This is a bug in avatar-watch."),
         }
     }
 

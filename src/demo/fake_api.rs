@@ -1,7 +1,7 @@
-//! A simulated Argil API, as its published OpenAPI says, with the hiccups that it does not say:
-//! now and then a 429 or a 503.
+//! A fake Argil API according to the published OpenAPI document, with occasional 429 and 503
+//! responses.
 //!
-//! An avatar's life begins with the first look at it.
+//! The script of an avatar starts with its first poll.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,32 +23,32 @@ use crate::demo::scenario::AvatarScript;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
 
-/// The key that the simulated API takes.
+/// The API key that the fake API accepts.
 pub const API_KEY: &str = "demo-key";
 
-/// What the simulated API knows.
+/// State of the fake API.
 #[derive(Debug)]
 pub struct FakeApi {
-    lives: HashMap<String, AvatarScript>,
-    born: Mutex<HashMap<String, (Monotonic, Timestamp)>>,
-    chance: Rng,
+    scripts: HashMap<String, AvatarScript>,
+    started: Mutex<HashMap<String, (Monotonic, Timestamp)>>,
+    rng: Rng,
     speed: f64,
     ledger: Ledger,
 }
 
 impl FakeApi {
-    /// An API with these avatars.
-    pub fn new(lives: &[AvatarScript], seed: u64, speed: f64, ledger: Ledger) -> Self {
+    /// Creates an API with these avatars.
+    pub fn new(scripts: &[AvatarScript], seed: u64, speed: f64, ledger: Ledger) -> Self {
         Self {
-            lives: lives.iter().map(|life| (life.id.clone(), life.clone())).collect(),
-            born: Mutex::default(),
-            chance: Rng::seeded(!seed),
+            scripts: scripts.iter().map(|script| (script.id.clone(), script.clone())).collect(),
+            started: Mutex::default(),
+            rng: Rng::seeded(!seed),
             speed,
             ledger,
         }
     }
 
-    /// Serves until dropped.
+    /// Serves requests until dropped.
     ///
     /// # Errors
     /// When the listener fails.
@@ -58,17 +58,17 @@ impl FakeApi {
         axum::serve(listener, router).await
     }
 
-    /// How old an avatar is and when it was born; born now, if it was not yet.
+    /// Age and start time of an avatar; starts its script if it has not started.
     fn age(&self, id: &str) -> (Duration, Timestamp) {
-        let (moment, now) = (SystemClock.monotonic(), SystemClock.now());
-        let mut born = self.born.lock().unwrap_or_else(PoisonError::into_inner);
-        let (birth, born_at) = *born.entry(id.to_owned()).or_insert((moment, now));
-        (moment.since(birth), born_at)
+        let (monotonic, now) = (SystemClock.monotonic(), SystemClock.now());
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let (started_at, born_at) = *started.entry(id.to_owned()).or_insert((monotonic, now));
+        (monotonic.since(started_at), born_at)
     }
 
-    fn hiccup(&self) -> Option<Response> {
-        let roll = self.chance.next_bits().fraction();
-        if roll < THROTTLED_SHARE {
+    fn injected_failure(&self) -> Option<Response> {
+        let draw = self.rng.next_bits().fraction();
+        if draw < THROTTLED_SHARE {
             let wait = format!("{:.3}", THROTTLED_S / self.speed);
             let body = json!({"code": 429, "message": "too many requests, simulated"});
             let headers = [("retry-after", wait), ("content-type", JSON.to_owned())];
@@ -76,32 +76,32 @@ impl FakeApi {
                 (StatusCode::TOO_MANY_REQUESTS, headers, body.to_string()).into_response(),
             );
         }
-        (roll < THROTTLED_SHARE + BROKEN_SHARE)
+        (draw < THROTTLED_SHARE + BROKEN_SHARE)
             .then(|| error(StatusCode::SERVICE_UNAVAILABLE, "not available, simulated"))
     }
 }
 
 async fn get_avatar(
-    State(simulation): State<Arc<FakeApi>>,
+    State(api): State<Arc<FakeApi>>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
     if headers.get("x-api-key").is_none_or(|key| key != API_KEY) {
         return error(StatusCode::UNAUTHORIZED, "unknown key");
     }
-    let Some(life) = simulation.lives.get(&id) else {
+    let Some(script) = api.scripts.get(&id) else {
         return error(StatusCode::NOT_FOUND, "Avatar not found");
     };
-    if let Some(hiccup) = simulation.hiccup() {
-        return hiccup;
+    if let Some(injected_failure) = api.injected_failure() {
+        return injected_failure;
     }
-    let (age, born_at) = simulation.age(&id);
-    let (status, last) = life.at(age);
-    simulation.ledger.served(&id, status.name(), last);
+    let (age, born_at) = api.age(&id);
+    let (status, last) = script.at(age);
+    api.ledger.served(&id, status.name(), last);
     let avatar = json!({
-        "id": life.id,
-        "name": life.name,
-        "actorName": life.name,
+        "id": script.id,
+        "name": script.name,
+        "actorName": script.name,
         "createdAt": born_at.to_string(),
         "updatedAt": SystemClock.now().to_string(),
         "gestures": [],
@@ -112,7 +112,7 @@ async fn get_avatar(
         "coverImageUrl": null,
         "extras": {"demo": "true"},
         "orientation": "ASPECT_RATIO_9_16",
-        "model": life.model,
+        "model": script.model,
     });
     (StatusCode::OK, [("content-type", JSON)], avatar.to_string()).into_response()
 }
@@ -123,9 +123,9 @@ fn error(code: StatusCode, message: &str) -> Response {
 }
 
 const JSON: &str = "application/json";
-/// One look in so many is told to slow down, …
+/// Share of requests that get a 429 response, …
 const THROTTLED_SHARE: f64 = 0.01;
-/// … for so long at the speed of life, …
+/// … its `Retry-After` in seconds at normal speed, …
 const THROTTLED_S: f64 = 2.0;
-/// … and one in so many finds the API closed.
+/// … and the share that gets a 503 response.
 const BROKEN_SHARE: f64 = 0.03;

@@ -1,136 +1,144 @@
-//! The ledger: what the simulated API served and what the receiver took, to be compared.
+//! Records what the fake API served and what the receiver accepted, and compares them.
 //!
-//! Both sides write here; the daemon does not, so that it cannot make itself look good.
+//! The daemon does not write here, so it cannot influence the result.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// The ledger; clones are the same one.
+/// The ledger; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     // A std mutex: it is held for a few instructions and never across an await.
-    pages: Arc<Mutex<Pages>>,
-    written: Arc<Notify>,
+    records: Arc<Mutex<Records>>,
+    changes: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
-struct Pages {
+struct Records {
     last_served: HashMap<String, String>,
     ended: HashMap<String, String>,
-    news: Vec<Received>,
-    taken: BTreeMap<String, Taken>,
-    refused: HashMap<String, Vec<u8>>,
-    faults: Vec<String>,
+    made: Vec<FinalTransition>,
+    accepted: BTreeMap<String, Accepted>,
+    rejected: HashMap<String, Vec<u8>>,
+    differences: Vec<String>,
 }
 
-/// A piece of news: an avatar settled.
+/// A transition to a final status.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Received {
-    /// Which avatar.
+pub struct FinalTransition {
+    /// The avatar.
     pub avatar: String,
-    /// From which status.
+    /// The previous status.
     pub from: String,
-    /// To which status.
+    /// The new status.
     pub to: String,
 }
 
 #[derive(Debug)]
-struct Taken {
-    news: Received,
+struct Accepted {
+    transition: FinalTransition,
     times: u32,
 }
 
-/// How the two sides compare.
+/// Result of the comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reconciliation {
-    /// News that the API made.
+    /// Number of transitions that the API made.
     pub made: usize,
-    /// Messages that the receiver took, by id.
-    pub taken: usize,
-    /// News that was made and is not taken yet.
-    pub open: Vec<Received>,
-    /// What does not fit, in words.
-    pub faults: Vec<String>,
+    /// Number of messages that the receiver accepted, by id.
+    pub accepted: usize,
+    /// Transitions without an accepted message so far.
+    pub open: Vec<FinalTransition>,
+    /// Differences, as sentences.
+    pub differences: Vec<String>,
 }
 
 impl Ledger {
-    /// The API served a status; `last` when the avatar will not change any more.
+    /// Records a served status; `last` for the final one.
     pub fn served(&self, avatar: &str, status: &str, last: bool) {
-        let mut pages = self.open();
-        let before = pages.last_served.insert(avatar.to_owned(), status.to_owned());
+        let mut records = self.open();
+        let before = records.last_served.insert(avatar.to_owned(), status.to_owned());
         if last {
-            pages.ended.insert(avatar.to_owned(), status.to_owned());
+            records.ended.insert(avatar.to_owned(), status.to_owned());
         }
         if let Some(from) = before.filter(|from| from != status)
             && SETTLED.contains(&status)
         {
             let (avatar, to) = (avatar.to_owned(), status.to_owned());
-            pages.news.push(Received { avatar, from, to });
+            records.made.push(FinalTransition { avatar, from, to });
         }
-        drop(pages);
-        self.written.notify_one();
+        drop(records);
+        self.changes.notify_one();
     }
 
-    /// The receiver sent a message away, to see it again with the same bytes.
-    pub fn refused(&self, id: &str, body: &[u8]) {
-        self.open().refused.insert(id.to_owned(), body.to_vec());
+    /// Records a message that the receiver rejected, to see it repeated with the same bytes.
+    pub fn rejected(&self, id: &str, body: &[u8]) {
+        self.open().rejected.insert(id.to_owned(), body.to_vec());
     }
 
-    /// Whether the receiver sent that message away before.
-    pub fn was_refused(&self, id: &str) -> bool {
-        self.open().refused.contains_key(id)
+    /// Whether the receiver rejected that message before.
+    pub fn was_rejected(&self, id: &str) -> bool {
+        self.open().rejected.contains_key(id)
     }
 
-    /// The receiver took a message.
-    pub fn taken(&self, id: &str, news: Received, body: &[u8]) {
-        let mut pages = self.open();
-        if pages.refused.get(id).is_some_and(|before| before != body) {
-            pages.faults.push(format!("{id} was repeated with other bytes"));
+    /// Records an accepted message.
+    pub fn accepted(&self, id: &str, transition: FinalTransition, body: &[u8]) {
+        let mut records = self.open();
+        if records.rejected.get(id).is_some_and(|before| before != body) {
+            records.differences.push(format!("{id} was repeated with other bytes"));
         }
-        let entry = pages.taken.entry(id.to_owned());
-        entry.or_insert_with(|| Taken { news, times: 0 }).times += 1;
-        drop(pages);
-        self.written.notify_one();
+        let entry = records.accepted.entry(id.to_owned());
+        entry.or_insert_with(|| Accepted { transition, times: 0 }).times += 1;
+        drop(records);
+        self.changes.notify_one();
     }
 
-    /// The receiver got something that it should not have.
-    pub fn fault(&self, what: String) {
-        self.open().faults.push(what);
-        self.written.notify_one();
+    /// Records a violation that the receiver noticed.
+    pub fn difference(&self, what: String) {
+        self.open().differences.push(what);
+        self.changes.notify_one();
     }
 
-    /// Whether `avatars` have all ended and everything that was made was taken.
+    /// Whether `avatars` have reached their final status and every transition was accepted.
     pub fn is_settled(&self, avatars: usize) -> bool {
-        let pages = self.open();
-        pages.ended.len() == avatars && pages.taken.len() >= pages.news.len()
+        let records = self.open();
+        records.ended.len() == avatars && records.accepted.len() >= records.made.len()
     }
 
-    /// Ends when something was written since the last time.
+    /// Waits for the next record.
     pub async fn changed(&self) {
-        self.written.notified().await;
+        self.changes.notified().await;
     }
 
-    /// Compares the two sides: every piece of news taken exactly once, and nothing else.
-    pub fn balance(&self) -> Reconciliation {
-        let pages = self.open();
-        let mut faults = pages.faults.clone();
-        let mut open = pages.news.clone();
-        for (id, taken) in &pages.taken {
-            if taken.times > 1 {
-                faults.push(format!("{id} was delivered {} times", taken.times));
+    /// Compares both sides: every transition must be accepted exactly once, and nothing else.
+    pub fn reconcile(&self) -> Reconciliation {
+        let records = self.open();
+        let mut differences = records.differences.clone();
+        let mut open = records.made.clone();
+        for (id, accepted) in &records.accepted {
+            if accepted.times > 1 {
+                differences.push(format!("{id} was delivered {} times", accepted.times));
             }
-            match open.iter().position(|news| *news == taken.news) {
-                Some(place) => drop(open.swap_remove(place)),
-                None => faults.push(format!("{id} tells what never happened: {:?}", taken.news)),
+            match open.iter().position(|made| *made == accepted.transition) {
+                Some(position) => drop(open.swap_remove(position)),
+                None => differences.push(format!(
+                    "{id} reports a transition that never happened: {:?}",
+                    accepted.transition
+                )),
             }
         }
-        Reconciliation { made: pages.news.len(), taken: pages.taken.len(), open, faults }
+        Reconciliation {
+            made: records.made.len(),
+            accepted: records.accepted.len(),
+            open,
+            differences,
+        }
     }
 
-    fn open(&self) -> MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    fn open(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -140,8 +148,8 @@ const SETTLED: [&str; 3] = ["IDLE", "TRAINING_FAILED", "REFUSED"];
 mod tests {
     use super::*;
 
-    fn news(to: &str) -> Received {
-        Received { avatar: "a".to_owned(), from: "TRAINING".to_owned(), to: to.to_owned() }
+    fn made(to: &str) -> FinalTransition {
+        FinalTransition { avatar: "a".to_owned(), from: "TRAINING".to_owned(), to: to.to_owned() }
     }
 
     fn trained() -> Ledger {
@@ -153,34 +161,34 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_must_be_taken_once() {
+    fn each_transition_must_be_accepted_once() {
         let ledger = trained();
         assert!(!ledger.is_settled(1));
-        assert_eq!(ledger.balance().open, [news("IDLE")], "not told yet");
-        ledger.taken("evt_1", news("IDLE"), b"x");
+        assert_eq!(ledger.reconcile().open, [made("IDLE")], "not accepted yet");
+        ledger.accepted("evt_1", made("IDLE"), b"x");
         assert!(ledger.is_settled(1));
         assert_eq!(
-            ledger.balance(),
-            Reconciliation { made: 1, taken: 1, open: Vec::new(), faults: Vec::new() }
+            ledger.reconcile(),
+            Reconciliation { made: 1, accepted: 1, open: Vec::new(), differences: Vec::new() }
         );
-        ledger.taken("evt_1", news("IDLE"), b"x");
-        assert_eq!(ledger.balance().faults.len(), 1, "told twice");
+        ledger.accepted("evt_1", made("IDLE"), b"x");
+        assert_eq!(ledger.reconcile().differences.len(), 1, "accepted twice");
     }
 
     #[test]
-    fn what_was_not_made_must_not_be_taken() {
+    fn a_message_without_transition_is_a_difference() {
         let ledger = trained();
-        ledger.taken("evt_1", news("IDLE"), b"x");
-        ledger.taken("evt_2", news("IDLE"), b"x");
-        ledger.taken("evt_3", news("REFUSED"), b"x");
-        assert_eq!(ledger.balance().faults.len(), 2);
+        ledger.accepted("evt_1", made("IDLE"), b"x");
+        ledger.accepted("evt_2", made("IDLE"), b"x");
+        ledger.accepted("evt_3", made("REFUSED"), b"x");
+        assert_eq!(ledger.reconcile().differences.len(), 2);
     }
 
     #[test]
     fn a_repeat_must_have_the_same_bytes() {
         let ledger = trained();
-        ledger.refused("evt_1", b"x");
-        ledger.taken("evt_1", news("IDLE"), b"y");
-        assert_eq!(ledger.balance().faults.len(), 1);
+        ledger.rejected("evt_1", b"x");
+        ledger.accepted("evt_1", made("IDLE"), b"y");
+        assert_eq!(ledger.reconcile().differences.len(), 1);
     }
 }

@@ -1,8 +1,7 @@
-//! The demo: the whole product on one screen. A simulated Argil, the real daemon with a real
-//! database, and a real receiver that checks every signature.
+//! The demo: a fake Argil API, the real daemon with a real database, and a receiver that verifies
+//! every signature.
 //!
-//! It proves what it shows: at the end, what the simulated API served is compared with what the
-//! receiver took, message by message.
+//! At the end it compares what the fake API served with what the receiver accepted.
 
 pub mod ledger;
 pub mod receiver;

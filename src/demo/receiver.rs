@@ -1,5 +1,5 @@
-//! A receiver, as a consumer would write one: checks the signature of every message, takes each
-//! id once, and now and then sends one away to see it repeated.
+//! A webhook receiver as a consumer would write it: verifies signatures, accepts each id once, and
+//! rejects some messages to see them repeated.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use tokio::net::TcpListener;
 
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
-use crate::demo::ledger::{Ledger, Received};
+use crate::demo::ledger::{FinalTransition, Ledger};
 use crate::domain::time::timestamp::Timestamp;
 use crate::notify::webhook::signature;
 use crate::signing_secret::SigningSecret;
 
-/// What the receiver knows.
+/// State of the receiver.
 #[derive(Debug)]
 pub struct Receiver {
     secrets: [SigningSecret; 1],
@@ -27,12 +27,12 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// A receiver that shares this secret with the sender.
+    /// Creates a receiver with the shared secret.
     pub fn new(secret: SigningSecret, ledger: Ledger) -> Self {
         Self { secrets: [secret], ledger }
     }
 
-    /// Receives until dropped.
+    /// Serves requests until dropped.
     ///
     /// # Errors
     /// When the listener fails.
@@ -41,8 +41,12 @@ impl Receiver {
         axum::serve(listener, router).await
     }
 
-    /// The id and the news of a message whose signature is good.
-    fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(String, Received), String> {
+    /// The id and the transition of a message with a valid signature.
+    fn verify(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<(String, FinalTransition), String> {
         let header = |name: &str| {
             let value = headers.get(name).and_then(|value| value.to_str().ok());
             value.ok_or_else(|| format!("a message without `{name}`"))
@@ -64,12 +68,12 @@ impl Receiver {
         let text = |pointer: &str| {
             message.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
-        let news = Received {
+        let transition = FinalTransition {
             avatar: text("/data/avatar/id"),
             from: text("/data/previous_status"),
             to: text("/data/status"),
         };
-        Ok((id.to_owned(), news))
+        Ok((id.to_owned(), transition))
     }
 }
 
@@ -80,25 +84,25 @@ async fn receive(
 ) -> StatusCode {
     let ledger = &receiver.ledger;
     match receiver.verify(&headers, &body) {
-        Ok((id, _)) if is_sent_away(&id) && !ledger.was_refused(&id) => {
-            ledger.refused(&id, &body);
+        Ok((id, _)) if should_reject(&id) && !ledger.was_rejected(&id) => {
+            ledger.rejected(&id, &body);
             StatusCode::SERVICE_UNAVAILABLE
         }
-        Ok((id, news)) => {
-            ledger.taken(&id, news, &body);
+        Ok((id, transition)) => {
+            ledger.accepted(&id, transition, &body);
             StatusCode::NO_CONTENT
         }
         Err(what) => {
-            ledger.fault(what);
+            ledger.difference(what);
             StatusCode::BAD_REQUEST
         }
     }
 }
 
 /// About one id in five.
-fn is_sent_away(id: &str) -> bool {
+fn should_reject(id: &str) -> bool {
     id.bytes().map(u32::from).sum::<u32>() % 5 == 0
 }
 
-/// How far a message's time may be from ours: what the published libraries allow.
+/// Maximum age of a message, as in the published libraries.
 const TOLERANCE: Duration = Duration::from_secs(300);

@@ -1,4 +1,4 @@
-//! The tour: builds the world around the daemon, lets it run, compares at the end.
+//! Runs the demo: starts fake API, receiver and daemon, and compares both sides at the end.
 
 use std::fmt::Write as _;
 use std::fs::Permissions;
@@ -32,26 +32,26 @@ use crate::runtime::event_bus::EventBus;
 use crate::signing_secret::{FRESH_BYTES, SigningSecret};
 use crate::telemetry::init::queue_output;
 
-/// What is asked of a tour.
+/// Options of the demo.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DemoOptions {
-    /// How many avatars.
+    /// Number of avatars.
     pub avatars: u16,
-    /// How many times faster than life.
+    /// Speed factor.
     pub speed: f64,
-    /// Which lives.
+    /// Seed of the scenario.
     pub seed: u64,
-    /// Whether to end when all have settled.
+    /// Whether to stop when all avatars have reached their final status.
     pub until_settled: bool,
 }
 
-/// Why a tour could not be made.
+/// Why the demo failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// The system refused something.
+    /// A system call failed.
     #[error("the demo could not be set up")]
     System(#[from] std::io::Error),
-    /// Its own config was not taken.
+    /// The generated config was rejected.
     #[error("the demo's own config has problems")]
     Config(#[from] ConfigError),
     /// The daemon failed.
@@ -59,102 +59,101 @@ pub enum DemoError {
     Daemon(#[from] DaemonError),
 }
 
-/// Makes the tour; whether everything that was observed was delivered, once.
+/// Runs the demo; returns whether everything was delivered exactly once.
 ///
 /// # Errors
-/// When it could not be set up, or the daemon failed.
-pub async fn run(wishes: DemoOptions) -> Result<bool, DemoError> {
+/// When it cannot be set up, or the daemon fails.
+pub async fn run(options: DemoOptions) -> Result<bool, DemoError> {
     let output = queue_output()?.output;
     let mut signals = Signals::take()?;
     let mut folder = tempfile::Builder::new();
     folder.prefix("avatar-watch-demo-").permissions(Permissions::from_mode(PRIVATE_FOLDER));
     let folder = folder.tempdir()?;
-    let cast = scenario(wishes.avatars, wishes.speed, wishes.seed);
+    let scripts = scenario(options.avatars, options.speed, options.seed);
     let ledger = Ledger::default();
     let mut world = JoinSet::new();
-    let settings = build_world(wishes, &cast, &ledger, folder.path(), &mut world).await?;
+    let settings = build_world(options, &scripts, &ledger, folder.path(), &mut world).await?;
 
-    let screen = Console::new(&cast, output);
-    screen.begin(cast.len(), !wishes.until_settled, &folder.path().display().to_string());
-    let feed = EventBus::default();
-    let mut happenings = feed.subscribe();
-    let begun = SystemClock.monotonic();
-    let limit = begun.plus(Duration::from_secs_f64(LIMIT_S / wishes.speed) + LIMIT_EXTRA);
-    let chance = Rng::from_entropy()?;
-    let mut daemon = Daemon::start(&settings, SystemClock, chance, feed).await?;
-    screen.page(daemon.page());
-    let mut ordered = false;
-    let elapsed = || SystemClock.monotonic().since(begun);
+    let console = Console::new(&scripts, output);
+    console.begin(scripts.len(), !options.until_settled, &folder.path().display().to_string());
+    let bus = EventBus::default();
+    let mut events = bus.subscribe();
+    let started_at = SystemClock.monotonic();
+    let limit = started_at.plus(Duration::from_secs_f64(LIMIT_S / options.speed) + LIMIT_EXTRA);
+    let rng = Rng::from_entropy()?;
+    let mut daemon = Daemon::start(&settings, SystemClock, rng, bus).await?;
+    console.page(daemon.page());
+    let mut is_stopped = false;
+    let elapsed = || SystemClock.monotonic().since(started_at);
     loop {
-        if wishes.until_settled && ledger.is_settled(cast.len()) && happenings.is_empty() {
+        if options.until_settled && ledger.is_settled(scripts.len()) && events.is_empty() {
             break;
         }
         select! {
             biased;
-            happening = happenings.recv() => match happening {
-                Ok(happening) => screen.show(elapsed(), &happening),
+            event = events.recv() => match event {
+                Ok(event) => console.show(elapsed(), &event),
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => break,
             },
             failure = daemon.failed() => return Err(failure.into()),
             () = signals.next_stop() => {
-                ordered = true;
+                is_stopped = true;
                 break;
             }
-            () = ledger.changed(), if wishes.until_settled => {}
-            () = SystemClock.sleep_until(limit), if wishes.until_settled => break,
+            () = ledger.changed(), if options.until_settled => {}
+            () = SystemClock.sleep_until(limit), if options.until_settled => break,
         }
     }
     daemon.stop(signals.next_stop()).await?;
-    while let Ok(happening) = happenings.try_recv() {
-        screen.show(elapsed(), &happening);
+    while let Ok(event) = events.try_recv() {
+        console.show(elapsed(), &event);
     }
-    let (balance, settled) = (ledger.balance(), ledger.is_settled(cast.len()));
-    screen.end(elapsed(), settled, &balance);
-    while !ordered && !output.is_idle() {
+    let (reconciliation, settled) = (ledger.reconcile(), ledger.is_settled(scripts.len()));
+    console.end(elapsed(), settled, &reconciliation);
+    while !is_stopped && !output.is_idle() {
         select! {
             biased;
             () = signals.next_stop() => break,
             () = tokio::time::sleep(READER_PAUSE) => {}
         }
     }
-    let whole = settled && balance.open.is_empty();
-    Ok(balance.faults.is_empty() && (whole || !wishes.until_settled))
+    let whole = settled && reconciliation.open.is_empty();
+    Ok(reconciliation.differences.is_empty() && (whole || !options.until_settled))
 }
 
-/// Starts the simulated API and the receiver, and writes the config that ties them to the
-/// daemon.
+/// Starts fake API and receiver, and writes a config for the daemon.
 async fn build_world(
-    wishes: DemoOptions,
-    cast: &[AvatarScript],
+    options: DemoOptions,
+    scripts: &[AvatarScript],
     ledger: &Ledger,
     folder: &Path,
     world: &mut JoinSet<std::io::Result<()>>,
 ) -> Result<Settings, DemoError> {
-    let api = TcpListener::bind(LOOPBACK).await?;
+    let api_listener = TcpListener::bind(LOOPBACK).await?;
     let hook = TcpListener::bind(LOOPBACK).await?;
     let mut bytes = [0; FRESH_BYTES];
     getrandom::fill(&mut bytes).map_err(std::io::Error::from)?;
     let secret = SigningSecret::from_random(bytes);
     let config = config_text(
-        wishes.speed,
-        cast,
-        &format!("http://{}/v1", api.local_addr()?),
+        options.speed,
+        scripts,
+        &format!("http://{}/v1", api_listener.local_addr()?),
         &format!("http://{}/hook", hook.local_addr()?),
         &secret,
     );
     let path = folder.join("avatar-watch.toml");
     write::create(&path, config.as_bytes(), write::PRIVATE)?;
-    let simulation = FakeApi::new(cast, wishes.seed, wishes.speed, ledger.clone());
-    world.spawn(simulation.serve(api));
+    let api = FakeApi::new(scripts, options.seed, options.speed, ledger.clone());
+    world.spawn(api.serve(api_listener));
     world.spawn(Receiver::new(secret, ledger.clone()).serve(hook));
     Ok(load_config::load(&ConfigFile::named(path), &Environment::default())?)
 }
 
-/// A config like a user's, with waits as much shorter as life is faster.
+/// A config with intervals that are shortened by the speed factor.
 fn config_text(
     speed: f64,
-    cast: &[AvatarScript],
+    scripts: &[AvatarScript],
     base_url: &str,
     hook_url: &str,
     secret: &SigningSecret,
@@ -176,18 +175,18 @@ fn config_text(
         second = ms(5.0),
         secret = secret.reveal(),
     );
-    for life in cast {
-        // Writing to a text cannot fail.
-        let _ = write!(text, "\n[[avatars]]\nid = \"{}\"\nname = \"{}\"\n", life.id, life.name);
+    for script in scripts {
+        // Writing to a string does not fail.
+        let _ = write!(text, "\n[[avatars]]\nid = \"{}\"\nname = \"{}\"\n", script.id, script.name);
     }
     text
 }
 
-/// The pause before it is seen again whether all output was taken.
+/// Interval between two checks whether all output was written.
 const READER_PAUSE: Duration = Duration::from_millis(10);
 const LOOPBACK: &str = "127.0.0.1:0";
 const PRIVATE_FOLDER: u32 = 0o700;
-/// A tour that should end does so within this, at the speed of life, …
+/// Time limit of a demo that stops by itself, at normal speed, …
 const LIMIT_S: f64 = 240.0;
-/// … and this.
+/// … plus this.
 const LIMIT_EXTRA: Duration = Duration::from_secs(60);

@@ -1,29 +1,29 @@
-//! The script: how each simulated avatar lives, made from a seed and nothing else.
+//! The scenario: scripts of the simulated avatars, generated from a seed.
 //!
-//! As the API's page says it: an image avatar is born `TRAINING` and is ready within about half a
-//! minute; a video avatar is born `NOT_TRAINED`. A video's training takes hours in life; here it
-//! is a minute.
+//! As documented for the API, an image avatar starts as `TRAINING` and is ready within about half a
+//! minute; a video avatar starts as `NOT_TRAINED`. A video training takes hours in reality and a
+//! minute here.
 
 use std::time::Duration;
 
 use crate::daemon::rng::Rng;
 use crate::domain::avatar::status::Status;
 
-/// One simulated avatar.
+/// Script of a simulated avatar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AvatarScript {
-    /// Its id, a UUID in form.
+    /// Its id, in UUID format.
     pub id: String,
     /// Its name.
     pub name: String,
     /// Its model.
     pub model: &'static str,
-    /// What it is, one after the other, and for how long; the last one lasts.
+    /// Its statuses and their durations; the last one stays.
     pub steps: Vec<(Status, Duration)>,
 }
 
 impl AvatarScript {
-    /// What it is, that long after its birth, and whether that is its last.
+    /// The status at this age, and whether it is the final one.
     pub fn at(&self, age: Duration) -> (&Status, bool) {
         let mut end = Duration::ZERO;
         for (number, (status, lasts)) in self.steps.iter().enumerate() {
@@ -33,19 +33,19 @@ impl AvatarScript {
                 return (status, last);
             }
         }
-        // A script gives every life a step; without one nothing ever happens.
+        // Every script has a step.
         (&Status::Training, false)
     }
 }
 
-/// The lives of `count` avatars at that many times the speed of life.
+/// Scripts of `count` avatars at this speed factor.
 pub fn scenario(count: u16, speed: f64, seed: u64) -> Vec<AvatarScript> {
-    let chance = Rng::seeded(seed);
-    (0..count).map(|number| life(number, speed, &chance)).collect()
+    let rng = Rng::seeded(seed);
+    (0..count).map(|number| script(number, speed, &rng)).collect()
 }
 
-fn life(number: u16, speed: f64, chance: &Rng) -> AvatarScript {
-    let fraction = || chance.next_bits().fraction();
+fn script(number: u16, speed: f64, rng: &Rng) -> AvatarScript {
+    let fraction = || rng.next_bits().fraction();
     let between =
         |low: f64, high: f64| Duration::from_secs_f64((low + (high - low) * fraction()) / speed);
     let video = number % 4 == 3;
@@ -65,7 +65,7 @@ fn life(number: u16, speed: f64, chance: &Rng) -> AvatarScript {
     steps.extend(ends.into_iter().map(|status| (status, between(8.0, 14.0))));
     let name = NAMES[usize::from(number) % NAMES.len()];
     let round = usize::from(number) / NAMES.len();
-    let bits = chance.next_bits().bits();
+    let bits = rng.next_bits().bits();
     AvatarScript {
         id: uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid().to_string(),
         name: if round == 0 { name.to_owned() } else { format!("{name} {}", round + 1) },
@@ -84,17 +84,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_repeats_its_lives_and_every_life_settles() {
+    fn a_seed_reproduces_its_scripts_and_every_script_ends() {
         assert_eq!(scenario(20, 1.0, 5), scenario(20, 1.0, 5));
         assert_ne!(scenario(20, 1.0, 5), scenario(20, 1.0, 6));
         let settled = [Status::Idle, Status::Refused, Status::TrainingFailed];
         let mut ends = Vec::new();
-        for life in scenario(16, 1.0, 7) {
-            let (first, _) = life.at(Duration::ZERO);
-            let born = if life.model == "ARGIL_V1" { Status::NotTrained } else { Status::Training };
-            assert_eq!(*first, born);
-            let (end, last) = life.at(Duration::from_secs(3_600));
-            assert!(last && settled.contains(end), "{} ends as {end}", life.name);
+        for script in scenario(16, 1.0, 7) {
+            let (first, _) = script.at(Duration::ZERO);
+            let started =
+                if script.model == "ARGIL_V1" { Status::NotTrained } else { Status::Training };
+            assert_eq!(*first, started);
+            let (end, last) = script.at(Duration::from_secs(3_600));
+            assert!(last && settled.contains(end), "{} ends as {end}", script.name);
             ends.push(end.clone());
         }
         assert!(settled.iter().all(|status| ends.contains(status)), "{ends:?}");

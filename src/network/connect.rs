@@ -1,5 +1,5 @@
-//! A connection to the first of several addresses that takes one, as in RFC 8305: the next one is
-//! tried while the one before has not answered yet, so that dead ones cost little.
+//! Connects to the first of several addresses that accepts (RFC 8305, "Happy Eyeballs"): the next
+//! address is tried while earlier ones have not answered, so dead addresses cost little time.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,33 +10,34 @@ use tokio::select;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-/// A connection to any of the `addresses`, within `limit` in all.
+/// Connects to one of the `addresses` within `limit`.
 ///
 /// # Errors
-/// Why none took it: what says most about the other side, when they failed for several reasons.
+/// The failure that says most about the remote side, if no address accepts.
 pub async fn connect(addresses: &[SocketAddr], limit: Duration) -> io::Result<TcpStream> {
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    let mut weight = 0;
-    let race = async {
+    let mut rank_so_far = 0;
+    let connecting = async {
         let mut waiting = addresses.iter();
-        let mut tried = JoinSet::new();
+        let mut attempts = JoinSet::new();
         loop {
             let next = waiting.next();
             let is_last = next.is_none();
             if let Some(address) = next {
-                tried.spawn(TcpStream::connect(*address));
+                attempts.spawn(TcpStream::connect(*address));
             }
             let pause = sleep(STAGGER);
             tokio::pin!(pause);
-            // Until one takes it, or the next one is due: at once when none is under way.
+            // Until a connection is accepted, or the next attempt is due: at once if none is in
+            // flight.
             loop {
                 select! {
-                    ended = tried.join_next() => match ended {
+                    ended = attempts.join_next() => match ended {
                         Some(Ok(Ok(stream))) => return Some(stream),
-                        Some(Ok(Err(error))) if telling(&error) >= weight => {
-                            (weight, failure) = (telling(&error), error);
+                        Some(Ok(Err(error))) if rank(&error) >= rank_so_far => {
+                            (rank_so_far, failure) = (rank(&error), error);
                         }
-                        // One that says less, or broke off.
+                        // A less specific failure, or a panic.
                         Some(Ok(Err(_)) | Err(_)) => {}
                         None if is_last => return None,
                         None => break,
@@ -46,28 +47,28 @@ pub async fn connect(addresses: &[SocketAddr], limit: Duration) -> io::Result<Tc
             }
         }
     };
-    match timeout(limit, race).await {
+    match timeout(limit, connecting).await {
         Ok(Some(stream)) => Ok(stream),
         Ok(None) => Err(failure),
-        // Some did not answer, which says more than that others could not be tried.
-        Err(_) if weight < TIMED_OUT => Err(io::ErrorKind::TimedOut.into()),
+        // A timeout says more than addresses that could not be tried.
+        Err(_) if rank_so_far < TIMED_OUT => Err(io::ErrorKind::TimedOut.into()),
         Err(_) => Err(failure),
     }
 }
 
-/// How much a failure says about the other side.
-fn telling(error: &io::Error) -> u8 {
+/// Rank of a failure: how much it says about the remote side.
+fn rank(error: &io::Error) -> u8 {
     match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => 4,
         io::ErrorKind::TimedOut => TIMED_OUT,
         io::ErrorKind::HostUnreachable => 2,
-        // This machine has no way there, or lacks something.
+        // This machine has no route, or lacks a resource.
         _ => 1,
     }
 }
 
 const TIMED_OUT: u8 = 3;
-/// How long an address is given before the next one is tried beside it (RFC 8305, section 8).
+/// Delay before the next address is tried in parallel (RFC 8305, section 8).
 const STAGGER: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
@@ -82,13 +83,13 @@ mod tests {
         hosts.iter().map(|host| SocketAddr::new(host.parse().unwrap(), port)).collect()
     }
 
-    /// A port at which nobody listens on this machine: it was free a moment ago.
+    /// A port of this machine without a listener: it was free when it was chosen.
     async fn closed() -> u16 {
         TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
     }
 
     #[tokio::test]
-    async fn the_first_address_that_takes_it_is_connected_to() {
+    async fn the_first_address_that_accepts_is_used() {
         let listener = TcpListener::bind("127.0.0.3:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let hosts = at(&["127.0.0.4", "127.0.0.5", "127.0.0.3"], port);
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_failure_is_that_of_an_address_that_could_be_tried() {
+    async fn the_failure_is_that_of_a_routable_address() {
         let port = closed().await;
         for hosts in [["127.0.0.1", "255.255.255.255"], ["255.255.255.255", "127.0.0.1"]] {
             let refused = connect(&at(&hosts, port), LIMIT).await.unwrap_err();
@@ -109,14 +110,14 @@ mod tests {
     }
 
     #[test]
-    fn what_says_most_about_the_other_side_counts() {
+    fn failures_of_the_remote_side_rank_highest() {
         let order = [
             io::ErrorKind::NetworkUnreachable,
             io::ErrorKind::HostUnreachable,
             io::ErrorKind::TimedOut,
             io::ErrorKind::ConnectionRefused,
         ];
-        let weights = order.map(|kind| telling(&kind.into()));
-        assert!(weights.is_sorted_by(|a, b| a < b), "{weights:?}");
+        let ranks = order.map(|kind| rank(&kind.into()));
+        assert!(ranks.is_sorted_by(|a, b| a < b), "{ranks:?}");
     }
 }

@@ -1,8 +1,7 @@
-//! Names and addresses, for every client: look-ups that hold nothing up, and connections to the
-//! first of several addresses that takes one.
+//! Name resolution and connections for all clients.
 //!
-//! It knows sockets and the system's resolver; no protocol, no policy and none of our words for
-//! what a failure means. It never logs.
+//! This module knows sockets and the system's resolver, but no protocol and no policy. It does not
+//! log.
 
 pub mod route;
 pub mod connect;

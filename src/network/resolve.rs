@@ -1,10 +1,10 @@
-//! Look-ups of names by the system's resolver (`getaddrinfo`), which blocks and cannot be
-//! interrupted: a dead name server costs it five seconds and more.
+//! Resolves host names with the system's resolver (`getaddrinfo`), which blocks and cannot be
+//! cancelled: a dead name server costs five seconds and more.
 //!
-//! So it runs on threads of its own, a bounded number for the whole process, which nobody waits
-//! for: neither a caller whose limit has passed, nor the end of a runtime or of the process. Who
-//! asks for a name that is being looked up shares that look-up. An answer that comes too late for
-//! its caller is kept for a while, so that slow name servers make things late, never impossible.
+//! It runs on a bounded number of threads of its own, which neither callers, nor the end of a
+//! runtime, nor the end of the process wait for. Concurrent requests for a name share one lookup. A
+//! result that is too late for its caller is kept for a while, so slow name servers cause delays,
+//! not failures.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -16,122 +16,122 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-/// Why a name has no address.
+/// Why a name could not be resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookUpError {
-    /// The name servers say that there is none.
+    /// The name does not exist.
     #[error("no such name")]
     Unknown,
-    /// No name server answered, or none that could be used.
+    /// No name server gave a usable response.
     #[error("no name server answered")]
     Unanswered,
-    /// The look-up was still going on after so long.
+    /// The lookup took longer than this limit.
     #[error("the name servers did not answer within {0:?}")]
     Slow(Duration),
 }
 
-/// The addresses of `host`, which may be an address itself; never none.
+/// Resolves `host`, a name or an address, to at least one address.
 ///
 /// # Errors
-/// When there are none, or they were not found within `limit`.
+/// When there is no address, or none was found within `limit`.
 pub async fn look_up(host: &str, limit: Duration) -> Result<Vec<IpAddr>, LookUpError> {
     let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     match literal.parse() {
         Ok(address) => Ok(vec![address]),
-        Err(_) => look_up_by(system, host, limit).await,
+        Err(_) => resolve_with(system, host, limit).await,
     }
 }
 
-/// The same with any way of looking up.
-async fn look_up_by(ask: Ask, host: &str, limit: Duration) -> LookUpResult {
-    if let Some(addresses) = desk().late.remove(host) {
+/// The same with a given resolver.
+async fn resolve_with(ask: Ask, host: &str, limit: Duration) -> ResolveResult {
+    if let Some(addresses) = queue().late.remove(host) {
         return Ok(addresses);
     }
-    let mut answer = join(ask, host);
-    match timeout(limit, &mut answer).await {
-        // Its thread broke off, which is no fault of the name.
-        Ok(answer) => answer.unwrap_or(Err(LookUpError::Unanswered)),
+    let mut result = join(ask, host);
+    match timeout(limit, &mut result).await {
+        // The thread panicked, which says nothing about the name.
+        Ok(result) => result.unwrap_or(Err(LookUpError::Unanswered)),
         Err(_) => {
-            keep_late(host.to_owned(), answer);
+            keep_late(host.to_owned(), result);
             Err(LookUpError::Slow(limit))
         }
     }
 }
 
-/// Waits on for an answer that came too late, and keeps it for whoever asks next.
-fn keep_late(host: String, answer: oneshot::Receiver<LookUpResult>) {
+/// Waits for a late result and keeps it for the next request.
+fn keep_late(host: String, result: oneshot::Receiver<ResolveResult>) {
     tokio::spawn(async move {
-        let Ok(Ok(addresses)) = answer.await else { return };
-        desk().late.insert(host.clone(), addresses);
+        let Ok(Ok(addresses)) = result.await else { return };
+        queue().late.insert(host.clone(), addresses);
         sleep(LATE_KEPT).await;
-        desk().late.remove(&host);
+        queue().late.remove(&host);
     });
 }
 
-/// Asks for a name, or waits with those who did.
-fn join(ask: Ask, host: &str) -> oneshot::Receiver<LookUpResult> {
+/// Starts a lookup, or joins one in progress.
+fn join(ask: Ask, host: &str) -> oneshot::Receiver<ResolveResult> {
     let (sender, receiver) = oneshot::channel();
-    let mut desk = desk();
-    if let Some(waiting) = desk.waiting.get_mut(host) {
-        // Who gave up needs no answer.
+    let mut queue = queue();
+    if let Some(waiting) = queue.waiting.get_mut(host) {
+        // Callers that timed out need no result.
         waiting.retain(|sender| !sender.is_closed());
         waiting.push(sender);
         return receiver;
     }
-    desk.waiting.insert(host.to_owned(), vec![sender]);
-    desk.queue.push_back((host.to_owned(), ask));
-    if desk.threads < THREADS_MAX {
-        let worker = thread::Builder::new().name("look-up".to_owned());
+    queue.waiting.insert(host.to_owned(), vec![sender]);
+    queue.queue.push_back((host.to_owned(), ask));
+    if queue.threads < THREADS_MAX {
+        let worker = thread::Builder::new().name("resolver".to_owned());
         match worker.spawn(work) {
-            Ok(_) => desk.threads += 1,
-            // Somebody else will come to it; where there is nobody, nothing can be asked.
-            Err(_) if desk.threads > 0 => {}
+            Ok(_) => queue.threads += 1,
+            // Another thread will handle it; without any thread the lookup fails.
+            Err(_) if queue.threads > 0 => {}
             Err(_) => {
-                desk.queue.clear();
-                desk.waiting.clear();
+                queue.queue.clear();
+                queue.waiting.clear();
             }
         }
     }
     receiver
 }
 
-/// What a thread does: one name after the other, until nobody waits for any.
+/// A resolver thread: handles one name after the other until the queue is empty.
 fn work() {
     loop {
         let (host, ask) = {
-            let mut desk = desk();
-            let Some(next) = desk.next() else {
-                desk.threads -= 1;
+            let mut queue = queue();
+            let Some(next) = queue.next() else {
+                queue.threads -= 1;
                 return;
             };
             next
         };
-        let answer = ask(&host);
-        let waiting = desk().waiting.remove(&host);
+        let result = ask(&host);
+        let waiting = queue().waiting.remove(&host);
         for sender in waiting.into_iter().flatten() {
-            // Who does not wait any more needs no answer.
-            drop(sender.send(answer.clone()));
+            // The caller may have timed out.
+            drop(sender.send(result.clone()));
         }
     }
 }
 
-type LookUpResult = Result<Vec<IpAddr>, LookUpError>;
-type Ask = fn(&str) -> LookUpResult;
+type ResolveResult = Result<Vec<IpAddr>, LookUpError>;
+type Ask = fn(&str) -> ResolveResult;
 
-/// Every look-up of the process: one desk, because the threads are the process's own.
+/// State of all lookups; global, because the threads belong to the process.
 #[derive(Default)]
 struct ResolverQueue {
-    /// Who waits for which name; each name is in the queue or with a thread.
-    waiting: HashMap<String, Vec<oneshot::Sender<LookUpResult>>>,
-    /// Names that no thread has taken yet.
+    /// The callers by name; each name is in the queue or handled by a thread.
+    waiting: HashMap<String, Vec<oneshot::Sender<ResolveResult>>>,
+    /// Names that no thread handles yet.
     queue: VecDeque<(String, Ask)>,
     threads: usize,
-    /// Answers that came too late.
+    /// Late results.
     late: HashMap<String, Vec<IpAddr>>,
 }
 
 impl ResolverQueue {
-    /// The next name that anybody waits for.
+    /// The next name with a waiting caller.
     fn next(&mut self) -> Option<(String, Ask)> {
         loop {
             let (host, ask) = self.queue.pop_front()?;
@@ -144,12 +144,12 @@ impl ResolverQueue {
     }
 }
 
-fn desk() -> MutexGuard<'static, ResolverQueue> {
-    static DESK: LazyLock<Mutex<ResolverQueue>> = LazyLock::new(Mutex::default);
-    DESK.lock().unwrap_or_else(PoisonError::into_inner)
+fn queue() -> MutexGuard<'static, ResolverQueue> {
+    static QUEUE: LazyLock<Mutex<ResolverQueue>> = LazyLock::new(Mutex::default);
+    QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn system(host: &str) -> LookUpResult {
+fn system(host: &str) -> ResolveResult {
     match (host, 0).to_socket_addrs() {
         Ok(found) => {
             let mut addresses: Vec<IpAddr> = Vec::new();
@@ -165,18 +165,18 @@ fn system(host: &str) -> LookUpResult {
     }
 }
 
-/// Whether a look-up failed only for now. The code of `getaddrinfo` is lost in the standard
-/// library, so its words are all there is: those of glibc and the BSDs, and those of musl.
+/// Whether a lookup failed for a transient reason. The standard library drops the code of
+/// `getaddrinfo`, so this compares the texts of glibc, the BSDs and musl.
 fn is_passing(error: &io::Error) -> bool {
-    let said = error.to_string();
-    error.raw_os_error().is_some() || PASSING.iter().any(|words| said.contains(words))
+    let text = error.to_string();
+    error.raw_os_error().is_some() || PASSING.iter().any(|words| text.contains(words))
 }
 
 const PASSING: [&str; 4] = ["emporary failure", "Try again", "System error", "Out of memory"];
-/// Look-ups under way at once: a few names that hang must not keep the others waiting, and all of
-/// them together must fit into the unit's `TasksMax=`.
+/// Maximum number of concurrent lookups: more than a few slow names, and few enough for the unit's
+/// `TasksMax=`.
 const THREADS_MAX: usize = 8;
-/// How long an answer that came too late is kept.
+/// How long a late result is kept.
 const LATE_KEPT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_needs_no_look_up() {
+    async fn an_address_needs_no_lookup() {
         let check = async |host: &str, expected: &str| {
             let found = look_up(host, Duration::ZERO).await;
             assert_eq!(found, Ok(vec![expected.parse().unwrap()]), "{host}");
@@ -205,20 +205,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_for_the_same_name_shares_a_look_up() {
+    async fn concurrent_lookups_of_a_name_are_shared() {
         static ASKED: AtomicUsize = AtomicUsize::new(0);
         static GATE: LazyLock<Mutex<Option<mpsc::Receiver<()>>>> = LazyLock::new(Mutex::default);
-        fn ask(_: &str) -> LookUpResult {
+        fn ask(_: &str) -> ResolveResult {
             ASKED.fetch_add(1, Ordering::SeqCst);
             GATE.lock().unwrap().as_ref().unwrap().recv().unwrap();
             Ok(local())
         }
         let (open, gate) = mpsc::channel();
         *GATE.lock().unwrap() = Some(gate);
-        let all = (0..50).map(|_| tokio::spawn(look_up_by(ask, "shared.test", LONG)));
+        let all = (0..50).map(|_| tokio::spawn(resolve_with(ask, "shared.test", LONG)));
         let all: Vec<_> = all.collect();
-        // One who gives up takes nothing from the others.
-        let gave_up = look_up_by(ask, "shared.test", Duration::from_millis(1)).await;
+        // A caller that times out does not affect the others.
+        let gave_up = resolve_with(ask, "shared.test", Duration::from_millis(1)).await;
         assert_eq!(gave_up, Err(LookUpError::Slow(Duration::from_millis(1))));
         open.send(()).unwrap();
         for one in all {
@@ -228,51 +228,51 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_comes_too_late_is_there_for_who_asks_next() {
+    async fn a_late_result_is_kept_for_the_next_request() {
         static GATE: LazyLock<Mutex<Option<mpsc::Receiver<()>>>> = LazyLock::new(Mutex::default);
-        fn slow(_: &str) -> LookUpResult {
+        fn slow(_: &str) -> ResolveResult {
             GATE.lock().unwrap().as_ref().unwrap().recv().unwrap();
             Ok(local())
         }
-        fn never(_: &str) -> LookUpResult {
+        fn never(_: &str) -> ResolveResult {
             Err(LookUpError::Unanswered)
         }
         let (open, gate) = mpsc::channel();
         *GATE.lock().unwrap() = Some(gate);
         let limit = Duration::from_millis(1);
-        assert_eq!(look_up_by(slow, "late.test", limit).await, Err(LookUpError::Slow(limit)));
+        assert_eq!(resolve_with(slow, "late.test", limit).await, Err(LookUpError::Slow(limit)));
         open.send(()).unwrap();
-        while !desk().late.contains_key("late.test") {
+        while !queue().late.contains_key("late.test") {
             sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(look_up_by(never, "late.test", LONG).await, Ok(local()));
-        let again = look_up_by(never, "late.test", LONG).await;
+        assert_eq!(resolve_with(never, "late.test", LONG).await, Ok(local()));
+        let again = resolve_with(never, "late.test", LONG).await;
         assert_eq!(again, Err(LookUpError::Unanswered), "once");
     }
 
     #[test]
-    fn no_look_up_holds_a_runtime_up() {
-        fn hangs(_: &str) -> LookUpResult {
+    fn no_lookup_blocks_the_end_of_a_runtime() {
+        fn hangs(_: &str) -> ResolveResult {
             thread::sleep(LONG);
             Ok(local())
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (over, ended) = mpsc::channel();
+        let (sender, ended) = mpsc::channel();
         thread::spawn(move || {
             let limit = Duration::from_millis(1);
-            let found = runtime.block_on(look_up_by(hangs, "hangs.test", limit));
+            let found = runtime.block_on(resolve_with(hangs, "hangs.test", limit));
             drop(runtime);
-            over.send(found).unwrap();
+            sender.send(found).unwrap();
         });
         let found = ended.recv_timeout(LONG / 2).unwrap();
         assert_eq!(found, Err(LookUpError::Slow(Duration::from_millis(1))));
     }
 
     #[test]
-    fn a_look_up_that_failed_for_now_is_told_from_one_of_a_name_that_is_not_there() {
-        let check = |said: &str, expected| {
-            let error = io::Error::other(format!("failed to lookup address information: {said}"));
-            assert_eq!(is_passing(&error), expected, "for `{said}`");
+    fn transient_failures_differ_from_unknown_names() {
+        let check = |text: &str, expected| {
+            let error = io::Error::other(format!("failed to lookup address information: {text}"));
+            assert_eq!(is_passing(&error), expected, "for `{text}`");
         };
         check("Temporary failure in name resolution", true);
         check("Try again", true);

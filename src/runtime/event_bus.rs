@@ -1,7 +1,7 @@
-//! A live feed of what happens, for whoever wants to look on: the demo, a page.
+//! Broadcasts live events to the event stream of the API and to the demo.
 //!
-//! Nothing depends on it: a listener that is too slow misses happenings, a feed without
-//! listeners costs nothing, and what is told here is on disk already.
+//! Nothing depends on it: a slow subscriber misses events, a bus without subscribers costs nothing,
+//! and every event is committed before it is published.
 
 use tokio::sync::broadcast;
 
@@ -11,34 +11,34 @@ use crate::domain::delivery::{DeliveryState, Outcome};
 use crate::domain::event::EventKind;
 use crate::domain::id::EventId;
 
-/// One thing that happened.
+/// A live event.
 #[derive(Clone, Debug)]
 pub enum LiveEvent {
-    /// An avatar changed its status, or was seen for the first time.
+    /// An avatar changed its status, or was polled for the first time.
     StatusChanged {
-        /// What changed.
+        /// The transition.
         transition: Transition,
-        /// The event about it, if it is told to anyone.
+        /// The event about it, if any channel receives it.
         event: Option<(EventId, EventKind)>,
     },
-    /// A try at a delivery ended.
+    /// A delivery attempt finished.
     AttemptFinished {
-        /// The event that it tells.
+        /// The event of the delivery.
         event_id: EventId,
-        /// The avatar that it is about.
+        /// The subject of the event.
         avatar_id: String,
         /// The channel.
         channel: ChannelName,
-        /// The number of the try.
+        /// The number of the attempt.
         attempt: u32,
-        /// How it ended.
+        /// The outcome.
         outcome: Outcome,
-        /// Where the delivery stands now.
+        /// The state of the delivery.
         state: DeliveryState,
     },
 }
 
-/// The feed; clones are the same feed.
+/// The bus; clones share it.
 #[derive(Clone, Debug)]
 pub struct EventBus(broadcast::Sender<LiveEvent>);
 
@@ -49,19 +49,19 @@ impl Default for EventBus {
 }
 
 impl EventBus {
-    /// Tells whoever listens.
-    pub fn publish(&self, happening: impl FnOnce() -> LiveEvent) {
+    /// Publishes an event, if there are subscribers.
+    pub fn publish(&self, event: impl FnOnce() -> LiveEvent) {
         if self.0.receiver_count() > 0 {
-            // The last listener may just have gone.
-            drop(self.0.send(happening()));
+            // The last subscriber may have been dropped.
+            drop(self.0.send(event()));
         }
     }
 
-    /// Listens from now on.
+    /// Subscribes to events from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<LiveEvent> {
         self.0.subscribe()
     }
 }
 
-/// Happenings that a slow listener can be behind.
+/// Number of events that a slow subscriber may lag behind.
 const CAPACITY: usize = 8192;

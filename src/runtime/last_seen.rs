@@ -1,5 +1,4 @@
-//! What the last look at each avatar showed and the tables do not keep: when it was, and where
-//! its picture is. And when each key last showed anything.
+//! The last successful poll of each avatar and account since the start; not stored in the database.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +8,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
 
-/// The last looks; clones are the same.
+/// The last successful polls; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct LastSeen(Arc<Mutex<Known>>);
 
@@ -19,32 +18,32 @@ struct Known {
     accounts: HashMap<AccountName, (Timestamp, Monotonic)>,
 }
 
-/// What the last look at an avatar showed.
+/// The last successful poll of an avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastPoll {
-    /// When it was last seen.
+    /// When it was polled.
     pub seen_at: Timestamp,
-    /// The address of its picture, as the API gave it: foreign text.
+    /// URL of its picture as the API returned it: untrusted.
     pub thumbnail: Option<String>,
 }
 
 impl LastSeen {
-    /// Notes that an avatar was seen.
-    pub fn record(&self, id: &AvatarId, sighting: LastPoll) {
-        self.known().avatars.insert(id.clone(), sighting);
+    /// Records a successful poll of an avatar.
+    pub fn record(&self, id: &AvatarId, poll: LastPoll) {
+        self.known().avatars.insert(id.clone(), poll);
     }
 
-    /// Notes that a key showed something.
-    pub fn record_success(&self, account: &AccountName, now: Timestamp, moment: Monotonic) {
-        self.known().accounts.insert(account.clone(), (now, moment));
+    /// Records a successful request with an account.
+    pub fn record_success(&self, account: &AccountName, now: Timestamp, monotonic: Monotonic) {
+        self.known().accounts.insert(account.clone(), (now, monotonic));
     }
 
-    /// The last sight of an avatar since the start.
+    /// The last successful poll of an avatar.
     pub fn of(&self, id: &AvatarId) -> Option<LastPoll> {
         self.known().avatars.get(id).cloned()
     }
 
-    /// When a key last showed anything since the start.
+    /// When a request with an account last succeeded.
     pub fn last_success_at(&self, account: &AccountName) -> Option<(Timestamp, Monotonic)> {
         self.known().accounts.get(account).copied()
     }

@@ -1,8 +1,7 @@
-//! The numbers of this process since its start, for Prometheus. The one home of
-//! `prometheus-client`.
+//! Prometheus metrics of this process. The only file that uses `prometheus-client`.
 //!
-//! Loops count here; nothing reads it but whoever scrapes. What stands in the tables is not
-//! counted here but measured when somebody asks: see [`Measured`].
+//! The loops count events here. Gauges of database state are measured for each scrape: see
+//! [`MetricsSnapshot`].
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -24,7 +23,7 @@ use crate::domain::delivery::{DeliveryState, OutcomeClass};
 use crate::domain::polling::observation::Observation;
 use crate::domain::time::timestamp::Timestamp;
 
-/// The numbers; clones are the same.
+/// The metrics; clones share them.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
@@ -48,7 +47,7 @@ struct Inner {
     snapshot: Mutex<Gauges>,
 }
 
-/// What is measured when somebody asks.
+/// The gauges that are set for each scrape.
 #[derive(Clone, Default)]
 struct Gauges {
     avatars: Family<Labels, Count>,
@@ -66,57 +65,57 @@ struct Gauges {
     database_writable: Count,
 }
 
-/// What stands in the tables, and how long ago things happened, at one moment.
+/// State measured for a scrape.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MetricsSnapshot {
-    /// How many avatars are watched, by status; those never seen are under no status.
+    /// Number of watched avatars by status; `None` before the first poll.
     pub avatars: Vec<(Option<Status>, u64)>,
-    /// How many of them cannot be seen just now.
+    /// Number of avatars with a failing poll.
     pub unreachable: u64,
-    /// How many conditions hold, by kind.
+    /// Number of firing conditions by kind.
     pub conditions: Vec<(String, u64)>,
     /// The channels.
     pub channels: Vec<ChannelSnapshot>,
-    /// How long ago each key last showed anything; since the start, if it never did.
+    /// Time since the last successful request of each account, or since the start.
     pub accounts: Vec<(AccountName, Duration)>,
-    /// How long ago each loop last turned.
+    /// Time since the last iteration of each loop.
     pub loops: Vec<(&'static str, Duration)>,
-    /// The size of the database's files, in bytes.
+    /// Size of the database files, in bytes.
     pub database_size: u64,
-    /// Whether it can be written, as far as is known.
+    /// Whether the database is writable.
     pub database_writable: bool,
     /// What was dropped since the start.
     pub dropped: Dropped,
 }
 
-/// What was not written, since nobody read it, since the start of the process.
+/// Output that was dropped because its reader was too slow, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Lines of the log.
+    /// Log lines.
     pub log_lines: u64,
-    /// Messages to systemd; most of them gave way to newer ones.
+    /// Messages to systemd, most of them replaced by newer ones.
     pub systemd_messages: u64,
 }
 
-/// One channel, as it stands.
+/// State of a channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelSnapshot {
     /// Its name.
     pub name: ChannelName,
-    /// Whether it is told.
+    /// Its state.
     pub state: ChannelState,
-    /// Deliveries that wait or are being sent.
+    /// Number of pending and sending deliveries.
     pub pending: u64,
-    /// Dead letters that were not sent again since.
+    /// Number of dead letters that were not sent again.
     pub dead_letters: u64,
-    /// The age of the oldest delivery that waits or is being sent.
+    /// Age of the oldest pending or sending delivery.
     pub oldest: Option<Duration>,
-    /// Recipients that get nothing, though others may get theirs.
+    /// Number of failing recipients.
     pub failing_recipients: u64,
 }
 
 impl Metrics {
-    /// Numbers that begin at zero.
+    /// Creates metrics with zero values.
     pub fn new() -> Self {
         let polls = Family::default();
         let poll_duration = histogram(|| Histogram::new(LATENCIES_S));
@@ -124,47 +123,52 @@ impl Metrics {
         let attempts = Family::default();
         let attempt_duration = histogram(|| Histogram::new(LATENCIES_S));
         let deliveries = Family::default();
-        let dwell = histogram(|| Histogram::new(DELIVERY_LATENCIES_S));
-        let reload_good = Count::default();
+        let delivery_latency = histogram(|| Histogram::new(DELIVERY_LATENCIES_S));
+        let reload_succeeded = Count::default();
         let reloaded_at = Level::default();
         let (log_dropped, systemd_dropped) = (Counter::default(), Counter::default());
-        let measured = Gauges::default();
+        let snapshot = Gauges::default();
 
         let mut registry = Registry::with_prefix("avatar_watch");
         let build: Family<Labels, Count> = Family::default();
         build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
-        registry.register("build_info", "Which program this is", build);
-        registry.register("polls", "Requests for avatars, by how they ended", polls.clone());
-        let help = "How long the API took to answer";
+        registry.register("build_info", "The version of avatar-watch", build);
+        registry.register("polls", "Polls by outcome", polls.clone());
+        let help = "Response time of the API";
         registry.register_with_unit("poll_duration", help, Unit::Seconds, poll_duration.clone());
-        let help = "Changes of status that were recorded, first sights left out";
+        let help = "Recorded transitions, without baselines";
         registry.register("transitions", help, transitions.clone());
-        registry.register("attempts", "Tries at deliveries, by how they ended", attempts.clone());
-        let help = "How long tries at deliveries took";
+        registry.register("attempts", "Delivery attempts by outcome", attempts.clone());
+        let help = "Duration of delivery attempts";
         registry.register_with_unit(
             "attempt_duration",
             help,
             Unit::Seconds,
             attempt_duration.clone(),
         );
-        let help = "Deliveries that ended, by how: delivered or failed";
+        let help = "Finished deliveries by outcome: delivered or failed";
         registry.register("deliveries", help, deliveries.clone());
-        let help = "From the detection of news to its delivery";
-        registry.register_with_unit("delivery_latency", help, Unit::Seconds, dwell.clone());
-        let help = "1 when the config was taken that was last read, else 0";
-        registry.register("config_last_reload_successful", help, reload_good.clone());
-        let help = "When the config in force was taken, in seconds since 1970";
+        let help = "Time from an event to its delivery";
+        registry.register_with_unit(
+            "delivery_latency",
+            help,
+            Unit::Seconds,
+            delivery_latency.clone(),
+        );
+        let help = "1 if the last reload of the config was applied, else 0";
+        registry.register("config_last_reload_successful", help, reload_succeeded.clone());
+        let help = "When the active config was applied, as Unix time";
         registry.register_with_unit(
             "config_last_reload_success_timestamp",
             help,
             Unit::Seconds,
             reloaded_at.clone(),
         );
-        let help = "Lines of the log that were dropped, since nobody read them";
+        let help = "Log lines dropped because the output was blocked";
         registry.register("log_lines_dropped", help, log_dropped.clone());
-        let help = "Messages to systemd that gave way to newer ones, or were not taken";
+        let help = "Messages to systemd that were replaced or not accepted";
         registry.register("systemd_messages_dropped", help, systemd_dropped.clone());
-        measured.register(&mut registry);
+        snapshot.register(&mut registry);
         Self(Arc::new(Inner {
             registry,
             polls,
@@ -173,53 +177,53 @@ impl Metrics {
             attempts,
             attempt_duration,
             deliveries,
-            delivery_latency: dwell,
-            reload_succeeded: reload_good,
+            delivery_latency,
+            reload_succeeded,
             reloaded_at,
             log_dropped,
             systemd_dropped,
-            snapshot: Mutex::new(measured),
+            snapshot: Mutex::new(snapshot),
         }))
     }
 
-    /// Counts a request for one avatar.
-    pub fn record_poll(&self, account: &AccountName, seen: &Observation, took: Duration) {
-        let outcome = match seen {
+    /// Counts a poll of an avatar.
+    pub fn record_poll(&self, account: &AccountName, observation: &Observation, elapsed: Duration) {
+        let outcome = match observation {
             Observation::Seen(_) => "seen",
             Observation::Missing { .. } => "missing",
             Observation::Denied { .. } => "denied",
             Observation::Throttled { .. } => "throttled",
             Observation::Failed { .. } => "failed",
         };
-        self.record_request(account, outcome, took);
+        self.record_request(account, outcome, elapsed);
     }
 
-    /// Counts a request for a list of avatars, which was `whole` or failed.
-    pub fn record_list(&self, account: &AccountName, whole: bool, took: Duration) {
-        self.record_request(account, if whole { "listed" } else { "list_failed" }, took);
+    /// Counts a list poll, which was `complete` or failed.
+    pub fn record_list(&self, account: &AccountName, complete: bool, elapsed: Duration) {
+        self.record_request(account, if complete { "listed" } else { "list_failed" }, elapsed);
     }
 
-    fn record_request(&self, account: &AccountName, outcome: &str, took: Duration) {
+    fn record_request(&self, account: &AccountName, outcome: &str, elapsed: Duration) {
         let account = ("account", account.to_string());
         let labels = vec![account.clone(), ("outcome", outcome.to_owned())];
         self.0.polls.get_or_create(&labels).inc();
-        self.0.poll_duration.get_or_create(&vec![account]).observe(took.as_secs_f64());
+        self.0.poll_duration.get_or_create(&vec![account]).observe(elapsed.as_secs_f64());
     }
 
-    /// Counts a change of status.
+    /// Counts a transition.
     pub fn record_transition(&self, to: &Status) {
         self.0.transitions.get_or_create(&vec![("status", status_label(to))]).inc();
     }
 
-    /// Counts a try at a delivery.
-    pub fn record_attempt(&self, channel: &ChannelName, class: OutcomeClass, took: Duration) {
+    /// Counts a delivery attempt.
+    pub fn record_attempt(&self, channel: &ChannelName, class: OutcomeClass, elapsed: Duration) {
         let channel = ("channel", channel.to_string());
         let labels = vec![channel.clone(), ("outcome", class.name().to_owned())];
         self.0.attempts.get_or_create(&labels).inc();
-        self.0.attempt_duration.get_or_create(&vec![channel]).observe(took.as_secs_f64());
+        self.0.attempt_duration.get_or_create(&vec![channel]).observe(elapsed.as_secs_f64());
     }
 
-    /// Counts a delivery that ended; `since` is how long ago its news was detected.
+    /// Counts a finished delivery; `since` is the time since the event was created.
     pub fn record_delivery(&self, channel: &ChannelName, state: &DeliveryState, since: Duration) {
         let outcome = match state {
             DeliveryState::Delivered => "delivered",
@@ -236,22 +240,22 @@ impl Metrics {
         }
     }
 
-    /// Notes that the config was read, and whether it was taken.
-    pub fn record_reload(&self, taken: bool, now: Timestamp) {
-        self.0.reload_succeeded.set(i64::from(taken));
-        if taken {
+    /// Records whether a reload was applied.
+    pub fn record_reload(&self, applied: bool, now: Timestamp) {
+        self.0.reload_succeeded.set(i64::from(applied));
+        if applied {
             self.0.reloaded_at.set(seconds(now));
         }
     }
 
-    /// All of it as text, in the format of `OpenMetrics` 1.0, together with what was measured.
-    pub fn text(&self, measured: &MetricsSnapshot) -> String {
+    /// Encodes all metrics in the `OpenMetrics` 1.0 text format.
+    pub fn text(&self, snapshot: &MetricsSnapshot) -> String {
         let gauges = self.0.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-        gauges.set(measured);
-        catch_up(&self.0.log_dropped, measured.dropped.log_lines);
-        catch_up(&self.0.systemd_dropped, measured.dropped.systemd_messages);
+        gauges.set(snapshot);
+        catch_up(&self.0.log_dropped, snapshot.dropped.log_lines);
+        catch_up(&self.0.systemd_dropped, snapshot.dropped.systemd_messages);
         let mut text = String::new();
-        // Writing to a text does not fail.
+        // Writing to a string does not fail.
         let _ = encode(&mut text, &self.0.registry);
         drop(gauges);
         text
@@ -272,61 +276,54 @@ impl fmt::Debug for Metrics {
 
 impl Gauges {
     fn register(&self, registry: &mut Registry) {
-        let help = "Avatars that are watched, by the status that was last seen";
+        let help = "Watched avatars by last known status";
         registry.register("avatars", help, self.avatars.clone());
         registry.register(
             "avatars_unreachable",
-            "Those not seen just now",
+            "Avatars with a failing poll",
             self.unreachable.clone(),
         );
-        registry.register("conditions", "Conditions that hold", self.conditions.clone());
-        let help = "Deliveries that wait or are being sent";
+        registry.register("conditions", "Firing conditions by kind", self.conditions.clone());
+        let help = "Pending and sending deliveries";
         registry.register("deliveries_pending", help, self.pending.clone());
-        let help = "Dead letters that were not sent again since";
+        let help = "Dead letters that were not sent again";
         registry.register("dead_letters", help, self.dead_letters.clone());
-        let help = "The age of the oldest delivery that is not delivered; 0 when none waits";
+        let help = "Age of the oldest undelivered delivery; 0 if there is none";
         let (name, unit) = ("oldest_undelivered_age", Unit::Seconds);
         registry.register_with_unit(name, help, unit.clone(), self.oldest_of_all.clone());
-        let help = "The same, by channel";
+        let help = "Age of the oldest undelivered delivery by channel";
         registry.register_with_unit(
             "channel_oldest_undelivered_age",
             help,
             unit.clone(),
             self.oldest.clone(),
         );
-        let help = "1 for the state that a channel is in";
+        let help = "1 for the current state of a channel, else 0";
         registry.register("channel_state", help, self.channels.clone());
-        let help = "Recipients of a channel that get nothing, though others may get theirs";
+        let help = "Failing recipients of a channel";
         let recipients = self.failing_recipients.clone();
         registry.register("channel_recipients_failing", help, recipients);
-        let help = "The time since a key last showed anything; since the start, if it never did";
+        let help = "Time since the last successful request of an account, or since the start";
         let name = "account_last_success_age";
         registry.register_with_unit(name, help, unit.clone(), self.account_age.clone());
-        let help = "The time since a loop last turned";
+        let help = "Time since the last iteration of a loop";
         registry.register_with_unit("loop_age", help, unit, self.loop_age.clone());
-        let help = "The size of the database with what is not yet folded into it";
+        let help = "Size of the database files";
         registry.register_with_unit("database_size", help, Unit::Bytes, self.database_size.clone());
-        let help = "1 while the database can be written, as far as is known, else 0";
+        let help = "1 if the database is writable, else 0";
         registry.register("database_writable", help, self.database_writable.clone());
     }
 
-    fn set(&self, measured: &MetricsSnapshot) {
+    fn set(&self, snapshot: &MetricsSnapshot) {
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let MetricsSnapshot {
-            avatars,
-            unreachable: troubled,
-            conditions,
-            channels,
-            accounts,
-            loops,
-            ..
-        } = measured;
+        let MetricsSnapshot { avatars, unreachable, conditions, channels, accounts, loops, .. } =
+            snapshot;
         self.avatars.clear();
         for (status, number) in avatars {
-            let status = status.as_ref().map_or_else(|| "unseen".to_owned(), status_label);
+            let status = status.as_ref().map_or_else(|| "unknown".to_owned(), status_label);
             self.avatars.get_or_create(&vec![("status", status)]).inc_by(count(*number));
         }
-        self.unreachable.set(count(*troubled));
+        self.unreachable.set(count(*unreachable));
         self.conditions.clear();
         for (kind, number) in conditions {
             self.conditions.get_or_create(&vec![("kind", kind.clone())]).set(count(*number));
@@ -362,8 +359,8 @@ impl Gauges {
             let labels = vec![("loop", (*name).to_owned())];
             self.loop_age.get_or_create(&labels).set(age.as_secs_f64());
         }
-        self.database_size.set(count(measured.database_size));
-        self.database_writable.set(i64::from(measured.database_writable));
+        self.database_size.set(count(snapshot.database_size));
+        self.database_writable.set(i64::from(snapshot.database_writable));
     }
 }
 
@@ -371,12 +368,12 @@ fn histogram(new: fn() -> Histogram) -> Family<Labels, Histogram, fn() -> Histog
     Family::new_with_constructor(new)
 }
 
-/// Brings a counter to what was counted elsewhere.
+/// Increases a counter to a total that was counted elsewhere.
 fn catch_up(counter: &Counter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
 }
 
-/// What the API does not document is one label, so that no answer can make labels without end.
+/// Unrecognized statuses share one label, so that responses cannot create labels without limit.
 fn status_label(status: &Status) -> String {
     match status {
         Status::Unrecognized(_) => "unrecognized".to_owned(),
@@ -393,8 +390,8 @@ fn seconds(at: Timestamp) -> f64 {
     at.as_millis() as f64 / 1_000.0
 }
 
-/// Bounds for the answers of servers, in seconds.
+/// Histogram buckets for response times, in seconds.
 const LATENCIES_S: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
-/// Bounds for the way of news, in seconds: from at once to three days.
+/// Histogram buckets for the delivery latency, in seconds: up to three days.
 const DELIVERY_LATENCIES_S: [f64; 14] =
     [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0, 36_000.0, 259_200.0];

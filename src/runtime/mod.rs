@@ -1,7 +1,6 @@
-//! What is known only while the daemon runs, and lost with it: the event bus of the live stream,
-//! when each avatar was last seen, metrics.
+//! State that exists only while the daemon runs: the event bus, the last successful polls, metrics.
 //!
-//! Nothing here decides anything or is read back after a restart; the database has that.
+//! It makes no decisions and is not restored after a restart.
 
 pub mod event_bus;
 pub mod last_seen;

@@ -16,7 +16,7 @@ use crate::telemetry::journald;
 use crate::telemetry::output_queue::{self, OutputQueue};
 use crate::telemetry::output_stream::OutputStream;
 
-/// How the log looks.
+/// Format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// Lines for people; in the journal, entries with fields.
@@ -34,10 +34,10 @@ pub struct Outputs {
     pub error: &'static OutputQueue,
 }
 
-/// Starts the log of this process, and the queue before its output. `level` is one of `error`,
-/// `warn`, `info`, `debug`, `trace`, and holds for this program only.
+/// Starts the log of this process and the queue before its output. `level` is one of `error`,
+/// `warn`, `info`, `debug`, `trace`, and applies to this program only.
 ///
-/// A log that was started before stays.
+/// Has no effect if a log was started before.
 ///
 /// # Errors
 /// If the system lacks a thread or file handles for it.
@@ -73,7 +73,8 @@ pub fn init(level: &str, format: LogFormat) -> io::Result<()> {
 /// # Errors
 /// If the system lacks a thread or file handles for it.
 pub fn queue_output() -> io::Result<Outputs> {
-    let dropped = |count| format!("avatar-watch: {count} lines were dropped: nobody read them\n");
+    let dropped =
+        |count| format!("avatar-watch: {count} log lines dropped because the output was blocked\n");
     let error = output_queue::install(&output_queue::ERROR, || {
         let mut output = OutputStream::open(io::stderr())?;
         OutputQueue::start(move |text| output.write(text), dropped)
@@ -160,18 +161,18 @@ mod tests {
     use super::*;
     use crate::text::characters::is_unsafe;
 
-    /// What the log makes of what `says` says.
-    fn written(format: LogFormat, says: impl FnOnce()) -> String {
+    /// Captures the log output of `emit`.
+    fn written(format: LogFormat, emit: impl FnOnce()) -> String {
         let written = Arc::new(Mutex::new(String::new()));
         let into = Arc::clone(&written);
         let log = init_with_writer("info", format, move |line| into.lock().unwrap().push_str(line));
-        tracing::subscriber::with_default(log, says);
+        tracing::subscriber::with_default(log, emit);
         written.lock().unwrap().clone()
     }
 
     #[test]
     fn an_event_has_the_fields_of_all_that_it_is_part_of_and_none_twice() {
-        let says = || {
+        let emit = || {
             let outer = error_span!("outer", avatar.id = "a1", request.id = "r1", attempt = 3_u64);
             outer.in_scope(|| {
                 let inner = error_span!("inner", request.id = "r2");
@@ -180,7 +181,7 @@ mod tests {
             info!(wait = 1.5, depth = -1, "outside");
             tracing::debug!("not said");
         };
-        let human = written(LogFormat::Human, says);
+        let human = written(LogFormat::Human, emit);
         let lines: Vec<&str> = human.lines().map(|line| line.split_once("  ").unwrap().1).collect();
         assert_eq!(
             lines,
@@ -189,7 +190,7 @@ mod tests {
                 "INFO outside depth=-1 wait=1.5"
             ]
         );
-        let json = written(LogFormat::Json, says);
+        let json = written(LogFormat::Json, emit);
         let first: Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
         let said = ["message", "avatar.id", "request.id", "level"].map(|name| &first[name]);
         assert_eq!(said, ["said 1", "a2", "r2", "INFO"]);
@@ -224,12 +225,12 @@ mod tests {
             value in hostile(),
             of_span in hostile(),
         ) {
-            let says = || {
-                let span = error_span!("look", of_span = %of_span);
+            let emit = || {
+                let span = error_span!("poll", of_span = %of_span);
                 span.in_scope(|| info!(value, shown = ?value, "{message}"));
             };
             for format in [LogFormat::Human, LogFormat::Json] {
-                let text = written(format, says);
+                let text = written(format, emit);
                 let line = text.strip_suffix('\n').unwrap();
                 prop_assert!(!line.contains(is_unsafe), "{line:?}");
                 if format == LogFormat::Json {

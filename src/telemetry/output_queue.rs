@@ -184,7 +184,7 @@ mod tests {
         format!("{count} lost")
     }
 
-    /// A queue whose reader reads one text per order, and what it read.
+    /// A queue with a reader that reads one text per request, and the texts that it read.
     fn held() -> (OutputQueue, mpsc::Sender<()>, mpsc::Receiver<String>) {
         let (order, orders) = mpsc::channel();
         let (took, taken) = mpsc::channel();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_reader_and_what_it_lacks_is_said_where_it_is_missing() {
+    fn writers_never_wait_and_a_notice_stands_where_texts_were_dropped() {
         let (queue, order, taken) = held();
         let large = "x".repeat(WAITING_BYTES_MAX / 4);
         queue.push("first".to_owned());
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_written_is_said_as_soon_as_something_can() {
+    fn a_notice_is_written_as_soon_as_something_can_be() {
         let (took, taken) = mpsc::channel();
         let mut full = true;
         let write = move |text: &str| {
@@ -233,7 +233,7 @@ mod tests {
             queue.push(text.to_owned());
         }
         assert!(queue.flush(LONG));
-        // The gap is tried before each line; the third finds no room for it, but for the line.
+        // The notice is tried before each line; the third finds no space for it, but for the line.
         let said: Vec<String> = taken.try_iter().collect();
         assert_eq!(said, ["one", "1 lost", "two", "2 lost", "room", "2 lost", "four"]);
         assert_eq!(queue.dropped(), 2);

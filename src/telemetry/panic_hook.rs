@@ -1,5 +1,5 @@
-//! What is said of a panic: where it was and of which type what it carries, never what that says,
-//! since it may hold data.
+//! Logs panics: the location and the type of the payload, never its content, which may be private
+//! data.
 
 use std::any::Any;
 use std::io::Write as _;
@@ -9,8 +9,7 @@ use tracing::{dispatcher, error};
 
 use crate::telemetry::output_queue;
 
-/// From now on a panic of any thread is one line of the log; of standard error, when there is no
-/// log.
+/// Installs a hook that logs each panic as one line; to standard error if there is no log.
 pub fn install_hook() {
     std::panic::set_hook(Box::new(|panic| {
         let said = describe(panic.location(), panic.payload());
@@ -19,7 +18,7 @@ pub fn install_hook() {
         } else if let Some(queue) = output_queue::of_error() {
             queue.push(format!("avatar-watch: {said}\n"));
         } else {
-            // Whoever cannot even say this has nobody to say so to.
+            // If this fails as well, the panic cannot be reported.
             drop(writeln!(std::io::stderr(), "avatar-watch: {said}"));
         }
     }));
@@ -40,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_says_where_it_was_and_nothing_of_what_it_carries() {
+    fn a_panic_is_logged_with_its_location_and_without_its_payload() {
         let check = |payload: &dyn Any, kind: &str| {
             let here = Location::caller();
             let expected = format!(
