@@ -1,4 +1,4 @@
-//! From a parsed command line to a command and its exit code.
+//! Dispatch: parses the command line, runs the command, returns its exit code.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,25 +27,26 @@ use crate::cli::{hardening, status};
 use crate::telemetry::output_queue;
 use crate::telemetry::panic_hook;
 
-/// Parses the process's command line and does what it says.
+/// Parses the command line of the process and runs the command.
 pub fn main() -> Exit {
     hardening::protect_memory();
     panic_hook::install_hook();
-    // A file that may grow no more is a failed write, and not the end of the process.
+    // Without a handler, a write beyond the limit of a file's size would end the process.
     drop(signal_hook::flag::register(SIGXFSZ, Arc::default()));
     let exit = catch_panic(|| match Cli::try_parse() {
         Ok(cli) => command(&cli),
-        Err(told) if told.use_stderr() => told.exit(),
-        // The help or the version, in colours where those are seen.
-        Err(told) => printed(told.print()),
+        Err(error) if error.use_stderr() => error.exit(),
+        // The help or the version; clap colours it on a terminal.
+        Err(help) => printed(help.print()),
     });
     output_queue::finish();
     exit
 }
 
-/// Does something of which nothing is used after a panic: that ends the process.
-fn catch_panic(does: impl FnOnce() -> Exit) -> Exit {
-    catch_unwind(AssertUnwindSafe(does)).unwrap_or(Exit::Bug)
+/// Turns a panic into an exit code. Unwind safe, because the process ends without using the
+/// state of the command.
+fn catch_panic(run: impl FnOnce() -> Exit) -> Exit {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or(Exit::Software)
 }
 
 fn command(cli: &Cli) -> Exit {
@@ -74,11 +75,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_on_the_way_is_an_exit_code_and_no_abort() {
+    fn a_panic_is_an_exit_code_and_no_abort() {
         assert_eq!(
             catch_panic(|| std::panic::resume_unwind(Box::new("as the test asked for"))),
-            Exit::Bug
+            Exit::Software
         );
-        assert_eq!(catch_panic(|| Exit::Held), Exit::Held);
+        assert_eq!(catch_panic(|| Exit::TempFail), Exit::TempFail);
     }
 }

@@ -1,48 +1,48 @@
-//! The codes that the program exits with; those above 63 are from `sysexits.h`. One
-//! number means different things to different commands, as their `--help` says.
+//! Exit codes. Codes from 64 to 78 are those of `sysexits.h`. One number has different meanings
+//! in different commands; `--help` of each command lists them.
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
-    /// As asked.
-    Good = 0,
-    /// Not as asked: not delivered, not found.
-    Bad = 1,
-    /// Problems in the config, or a misused command line.
+    /// Success.
+    Ok = 0,
+    /// Failure: not delivered, not found.
+    Failed = 1,
+    /// Problems in the config, or a usage error.
     Problems = 2,
-    /// Waited for, and its training failed.
+    /// `wait`: the training failed.
     TrainingFailed = 3,
-    /// Waited for, and refused.
+    /// `wait`: the avatar was refused.
     Refused = 4,
-    /// Waited for, and not settled in time.
+    /// `wait`: the avatar did not settle in time.
     TimedOut = 5,
-    /// Waited for, and there is no such avatar.
+    /// `wait`: there is no such avatar.
     Missing = 6,
-    /// Waited for, and the key is not accepted.
+    /// `wait`: the API rejects the key.
     KeyRejected = 7,
-    /// `EX_DATAERR`: the database is damaged, altered by others, none of ours, or newer than the
-    /// program.
-    Data = 65,
-    /// `EX_SOFTWARE`: a bug of ours.
-    Bug = 70,
+    /// `EX_DATAERR`: the database is damaged, altered by another program, newer than this
+    /// program, or not of avatar-watch.
+    DataErr = 65,
+    /// `EX_SOFTWARE`: an internal error.
+    Software = 70,
     /// `EX_IOERR`: the disk failed.
     Disk = 74,
-    /// `EX_TEMPFAIL`: another program holds the database, or the place to listen at.
-    Held = 75,
+    /// `EX_TEMPFAIL`: the database is locked, or the listen address is in use.
+    TempFail = 75,
     /// `EX_CONFIG`: the config cannot be used.
     Config = 78,
-    /// Ended by `SIGINT`, as shells say it.
+    /// Ended by `SIGINT`: 128 + 2, as in shells.
     Interrupted = 130,
-    /// Ended by `SIGTERM`, as shells say it.
+    /// Ended by `SIGTERM`: 128 + 15, as in shells.
     Terminated = 143,
 }
 
 impl Exit {
-    /// Of a monitoring check: someone should look.
-    pub const WARNING: Self = Self::Bad;
-    /// Of a monitoring check: someone has to look.
+    /// WARNING of a monitoring plugin.
+    pub const WARNING: Self = Self::Failed;
+    /// CRITICAL of a monitoring plugin.
     pub const CRITICAL: Self = Self::Problems;
-    /// Of a monitoring check: it cannot be known.
+    /// UNKNOWN of a monitoring plugin.
     pub const UNKNOWN: Self = Self::TrainingFailed;
 
     /// The code as a number.

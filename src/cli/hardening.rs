@@ -1,13 +1,14 @@
-//! What keeps the memory of the process, in which secrets stand, from disk and other processes.
+//! Hardening: keeps the memory of the process, which contains secrets, out of core dumps and away
+//! from other processes.
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-/// From now on, neither this process nor one that it starts writes a core, and none of the same
-/// user can attach to this one or read its memory (`PR_SET_DUMPABLE`, prctl(2)). Where the system
-/// does not let that be, everything else works all the same.
+/// Disables core dumps of this process and its children, and keeps other processes of the same
+/// user from attaching to this one or reading its memory (`PR_SET_DUMPABLE`, prctl(2)). Errors
+/// are ignored: the program works without it.
 pub fn protect_memory() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    // A handler that cores are piped to goes by the first, not by the limit.
+    // A core handler behind a pipe ignores the limit; it obeys `PR_SET_DUMPABLE`.
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let _ = setrlimit(Resource::Core, none);
 }

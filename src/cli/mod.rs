@@ -1,6 +1,6 @@
-//! The commands: what is typed, what is printed, and with which code the program exits.
+//! The command line: arguments, output, exit codes.
 //!
-//! Nothing is decided here: each command asks a lower floor and shows the answer.
+//! No decisions here: each command calls a lower layer and prints the result.
 
 pub mod args;
 pub mod exit;

@@ -1,6 +1,6 @@
-//! What is printed: tables for people, JSON for programs, errors with their causes.
+//! Output: tables for people, JSON for programs, errors with their causes.
 //!
-//! Text from outside never reaches a terminal raw.
+//! Text from outside is escaped before it reaches a terminal.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -16,9 +16,9 @@ use crate::telemetry::output_queue;
 use crate::text::escape::escape_json;
 use crate::text::sanitize::sanitize;
 
-/// Prints to standard output; a reader that has gone (`| head`) is no failure. What cannot be
-/// written for another reason ends the process: whoever reads on would take a part for the whole.
-/// Whoever has started the output queue is not held up, and asks it at the end.
+/// Prints to standard output. A closed pipe (`| head`) is not an error; any other write error ends
+/// the process, because a reader would take incomplete output for complete. With an output queue
+/// it never blocks, and the caller checks the queue at the end.
 pub fn print(text: &str) {
     if let Some(queue) = output_queue::of_output() {
         queue.push(text.to_owned());
@@ -28,34 +28,34 @@ pub fn print(text: &str) {
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     drop(out);
     let exit = printed(written);
-    if exit != Exit::Good {
+    if exit != Exit::Ok {
         std::process::exit(i32::from(exit.code()));
     }
 }
 
-/// What it comes to that something was printed, or was not; complains of what could not be.
+/// The exit code after a write to standard output; prints the error of a failed one.
 pub fn printed(written: io::Result<()>) -> Exit {
     match written {
         Err(failure) if failure.kind() != io::ErrorKind::BrokenPipe => {
             print_error(&format!("avatar-watch: the output cannot be written: {failure}"));
             Exit::Disk
         }
-        Ok(()) | Err(_) => Exit::Good,
+        Ok(()) | Err(_) => Exit::Ok,
     }
 }
 
-/// Prints a line, or some, to standard output.
+/// Prints one or more lines to standard output.
 pub fn line(text: &str) {
     print(&lines_of(text));
 }
 
-/// A text as lines without anything that a terminal obeys, whoever wrote it.
+/// The lines of a text, sanitized.
 fn lines_of(text: &str) -> String {
     let lines: Vec<String> = text.split('\n').map(sanitize).collect();
     format!("{}\n", lines.join("\n"))
 }
 
-/// Prints a line, or some, to standard error.
+/// Prints one or more lines to standard error.
 pub fn print_error(text: &str) {
     let text = lines_of(text);
     if let Some(queue) = output_queue::of_error() {
@@ -65,7 +65,7 @@ pub fn print_error(text: &str) {
     }
 }
 
-/// Prints an error with its causes, each on a line.
+/// Prints an error and its causes, one per line.
 pub fn print_failure(error: &dyn Error) {
     print_error(&format!("avatar-watch: {error}"));
     let mut cause = error.source();
@@ -75,7 +75,7 @@ pub fn print_failure(error: &dyn Error) {
     }
 }
 
-/// Prints a failure of the store; the code to exit with.
+/// Prints an error of the store and returns the exit code.
 pub fn print_store_error(error: &StoreError) -> Exit {
     print_failure(error);
     if let Some(help) = store_help(error) {
@@ -84,30 +84,30 @@ pub fn print_store_error(error: &StoreError) -> Exit {
     store_exit(error)
 }
 
-/// What can be done about a failure of the store, where that is not in its own words.
+/// Help for an error of the store; `None` where its message says enough.
 pub fn store_help(error: &StoreError) -> Option<&str> {
     match error {
         StoreError::Blocked { help, .. } => Some(help),
         StoreError::Unfit { .. } => {
-            Some("name a `store.path` on a disk of this machine, such as one with ext4 or xfs")
+            Some("set `store.path` to a path on a local file system, such as ext4 or xfs")
         }
         StoreError::Damaged { .. } => Some(
-            "`avatar-watch db verify` says all that is wrong; `avatar-watch db restore FILE` puts \
-             a backup in its place and keeps this one",
+            "`avatar-watch db verify` lists all problems; `avatar-watch db restore FILE` replaces \
+             the database with a backup and keeps the damaged one",
         ),
         StoreError::Altered { .. } => Some(
-            "do not use it before it is known who changed it; `avatar-watch db restore FILE` puts \
-             a backup in its place and keeps this one, and without a backup `avatar-watch run` \
-             begins a new one once this one is moved away",
+            "find out what changed the file before you use it; `avatar-watch db restore FILE` \
+             replaces it with a backup and keeps it; without a backup, move it away and \
+             `avatar-watch run` creates a new one",
         ),
         StoreError::NotFound { .. } | StoreError::Empty { .. } => {
-            Some("`avatar-watch run` makes one")
+            Some("`avatar-watch run` creates it")
         }
         StoreError::NoSpace { .. } => {
-            Some("`df -h` and `df -i` show whether bytes or files (inodes) have run out")
+            Some("`df -h` and `df -i` show whether space or inodes have run out")
         }
         StoreError::NotOurs { .. } => {
-            Some("name another file: by `store.path` in the config, or on the command line")
+            Some("name another file, with `store.path` in the config or on the command line")
         }
         StoreError::Locked { .. }
         | StoreError::Newer { .. }
@@ -125,18 +125,18 @@ pub fn store_help(error: &StoreError) -> Option<&str> {
     }
 }
 
-/// The code of a failure of the store.
+/// The exit code of an error of the store.
 pub fn store_exit(error: &StoreError) -> Exit {
     match error {
-        StoreError::Locked { .. } => Exit::Held,
+        StoreError::Locked { .. } => Exit::TempFail,
         StoreError::Newer { .. }
         | StoreError::Older { .. }
         | StoreError::Damaged { .. }
         | StoreError::Altered { .. }
-        | StoreError::NotOurs { .. } => Exit::Data,
+        | StoreError::NotOurs { .. } => Exit::DataErr,
         StoreError::NotFound { .. }
         | StoreError::Empty { .. }
-        | StoreError::AlreadyExists { .. } => Exit::Bad,
+        | StoreError::AlreadyExists { .. } => Exit::Failed,
         StoreError::FileReplaced { .. }
         | StoreError::Blocked { .. }
         | StoreError::Unfit { .. }
@@ -148,15 +148,15 @@ pub fn store_exit(error: &StoreError) -> Exit {
         | StoreError::Disk { .. }
         | StoreError::Sqlite { .. }
         | StoreError::RolledBack { .. } => Exit::Disk,
-        // Its thread broke off.
-        StoreError::Stopped => Exit::Bug,
+        // The writer thread panicked.
+        StoreError::Stopped => Exit::Software,
     }
 }
 
-/// Complains of an avatar that nothing is known of.
+/// Prints that neither config nor database contains an avatar.
 pub fn print_unknown_avatar(id: &str) -> Exit {
     print_error(&format!("avatar-watch: no avatar `{}` in config or database", sanitize(id)));
-    Exit::Bad
+    Exit::Failed
 }
 
 /// Prints a value as JSON.
@@ -189,7 +189,7 @@ fn table_of(header: &[&str], rows: Vec<Vec<String>>) -> String {
     lines.join("\n")
 }
 
-/// How long ago a time of a view was, for people.
+/// The time from `at` (RFC 3339) to `now`, for people; empty when `at` cannot be parsed.
 pub fn age(at: &str, now: Timestamp) -> String {
     Timestamp::parse_rfc3339(at).map(|at| humanize(now.since(at))).unwrap_or_default()
 }
@@ -202,7 +202,7 @@ mod tests {
     use crate::text::characters::{is_filler, is_unsafe};
     use crate::web::problem::json_line;
 
-    /// Any text, most of it of characters that are not to be seen.
+    /// Any text, mostly of invisible characters.
     fn hostile() -> impl Strategy<Value = String> {
         let is_hidden = |char: &char| is_unsafe(*char) || is_filler(*char);
         let hidden: Vec<char> = ('\0'..=char::MAX).filter(is_hidden).collect();
@@ -212,7 +212,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_table_has_a_line_for_each_row_whatever_stands_in_it(
+        fn a_table_has_one_line_per_row_for_any_cell(
             cells in prop::collection::vec(hostile(), 1..6),
         ) {
             let rows = cells.iter().map(|cell| vec![cell.clone(), "end".to_owned()]).collect();
@@ -223,7 +223,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_that_is_printed_is_obeyed_by_a_terminal(text in hostile()) {
+        fn printed_text_has_no_control_characters(text in hostile()) {
             let printed = lines_of(&text);
             prop_assert!(!printed.contains(|it: char| it != '\n' && is_unsafe(it)), "{printed:?}");
             let json = json_line(&[&text]).unwrap();

@@ -1,4 +1,4 @@
-//! Where the config and the database are found.
+//! Paths: finds the config and the database.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use crate::config::location::ConfigFile;
 use crate::files::open::open_for_reading;
 use crate::text::sanitize::sanitize;
 
-/// The config that the user named, or the first of the usual places that has one; the first
-/// place when none has, so that the error names it.
+/// The config that the user named, or the first default path that exists; the first default path
+/// when none exists, so that the error names it.
 pub fn config_path(named: Option<&Path>) -> ConfigFile {
     let [in_working_folder, of_service] = SEARCH_PATHS.map(Path::new);
     match named {
         Some(path) => ConfigFile::named(path),
-        // A link that leads nowhere is there, too.
+        // A dangling link counts as existing.
         None if in_working_folder.symlink_metadata().is_err() && of_service.exists() => {
             ConfigFile::named(of_service)
         }
@@ -24,9 +24,10 @@ pub fn config_path(named: Option<&Path>) -> ConfigFile {
     }
 }
 
-/// The command line that does `what` with the same config, to be typed or copied.
+/// The command line of another command with the same config, to copy.
 pub fn command_line(config: Option<&Path>, what: &str) -> String {
-    // One in the working folder that was named may not be one that is obeyed where it is found.
+    // The option stays even for the default name: the trust rules of a config that is named and
+    // of one that is found differ.
     let Some(path) = config.filter(|path| *path != Path::new(SEARCH_PATHS[1])) else {
         return format!("avatar-watch {what}");
     };
@@ -40,37 +41,37 @@ fn quoted(path: &str) -> String {
     format!("'{}'", path.replace('\'', "'\\''"))
 }
 
-/// What a reading command needs of the config, which may be unreadable or have problems: the
-/// database is found all the same when it is where it usually is.
+/// Paths for the reading commands. Works with an unreadable or invalid config: the database is
+/// then searched at its default paths.
 #[derive(Clone, Debug, Default)]
 pub struct Locations {
-    /// The config, which may not be there.
+    /// The config; it may not exist.
     pub config: ConfigFile,
     /// The database.
     pub database: PathBuf,
-    /// Whether it was named, on the command line or by a config that can be read.
+    /// Whether the command line or a readable config names the database.
     pub is_database_known: bool,
-    /// Where the page of the daemon of that database is, as far as is known.
+    /// The listen address of the daemon of that database, if known.
     pub page: Option<SocketAddr>,
-    /// What the config says of the avatars, as far as it can be read.
+    /// The readable part of the config.
     pub outline: PartialConfig,
 }
 
-/// Finds the database: the one that was named, or else the config's, or else, when the service
-/// runs the daemon, the one in its state directory. A config that was named and cannot be read, or
-/// that may not be obeyed, is complained of, since it may name another one.
+/// Finds the database: the named one, else that of the config, else that in the state directory
+/// of the service. Prints a warning when the config cannot be read or is not trusted, because it
+/// may name another database.
 pub fn locations(config: Option<&Path>, database: Option<&Path>) -> Locations {
     let found = config_path(config);
     let outline = file::partial(&found, &Environment::from_process());
     if let (Some(problem), None) = (&outline.refused, database) {
         print_error(&problem.to_string());
-        print_error("avatar-watch: the config is not used, so the database is where it usually is");
+        print_error("avatar-watch: the config is not used; searching the default database path");
     }
     if let (Some(named), None, Err(error)) = (config, database, open_for_reading(&found.path)) {
         let named = sanitize(&named.to_string_lossy());
         print_error(&format!(
-            "avatar-watch: the config `{named}` cannot be read ({error}), so the database is \
-             looked for where it usually is"
+            "avatar-watch: the config `{named}` cannot be read ({error}); searching the default \
+             database path"
         ));
     }
     let is_database_known = database.is_some() || outline.is_whole;
@@ -87,9 +88,9 @@ pub fn locations(config: Option<&Path>, database: Option<&Path>) -> Locations {
     Locations { config: found, database, is_database_known, page, outline }
 }
 
-/// Where a daemon with this config would have its database; `None` where only the service can say.
-/// It runs with the config of its own place, and has its state elsewhere.
-pub fn place_of_run(store_path: &Path) -> Option<PathBuf> {
+/// The database path of a daemon with this config. The service keeps its database in the state
+/// directory instead of beside its config; `None` when that does not exist yet.
+pub fn daemon_database_path(store_path: &Path) -> Option<PathBuf> {
     if store_path.parent() != Path::new(SEARCH_PATHS[1]).parent() {
         return Some(store_path.to_owned());
     }
@@ -105,15 +106,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_daemon_of_the_service_has_its_database_in_its_state() {
-        let check = |path: &str| place_of_run(Path::new(path));
+    fn the_service_has_its_database_in_its_state_directory() {
+        let check = |path: &str| daemon_database_path(Path::new(path));
         assert_eq!(check("/srv/a.db"), Some(PathBuf::from("/srv/a.db")));
         assert_eq!(check("a.db"), Some(PathBuf::from("a.db")));
         assert_eq!(check("/etc/avatar-watch/no-such-database.db"), None);
     }
 
     #[test]
-    fn a_command_line_names_the_config_where_it_is_not_found_by_itself() {
+    fn a_command_line_names_a_config_that_is_not_found_by_default() {
         let check = |config: Option<&str>, expected: &str| {
             assert_eq!(command_line(config.map(Path::new), "run"), expected);
         };

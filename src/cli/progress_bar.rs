@@ -1,5 +1,5 @@
-//! The progress that a terminal shows: a line for each avatar that is waited for. The one home
-//! of indicatif. It is drawn through the output queue, so a stopped terminal stops nobody.
+//! Progress of `wait` on a terminal: one line per avatar. `indicatif` is used only here. Drawn
+//! through the output queue, so that a stopped terminal does not block the polling.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +13,7 @@ use crate::domain::avatar::AvatarId;
 use crate::telemetry::init::Outputs;
 use crate::telemetry::output_queue::OutputQueue;
 
-/// The lines, on standard error.
+/// Progress lines on standard error.
 #[derive(Debug)]
 pub struct ProgressBars {
     outputs: Outputs,
@@ -21,7 +21,7 @@ pub struct ProgressBars {
     spinners: HashMap<AvatarId, ProgressBar>,
 }
 
-/// The terminal, as it is drawn to; what is drawn is written when it is whole.
+/// The target of drawing; collects a whole frame and writes it at once.
 #[derive(Debug)]
 struct Terminal {
     queue: &'static OutputQueue,
@@ -29,7 +29,7 @@ struct Terminal {
 }
 
 impl ProgressBars {
-    /// No line yet.
+    /// Without lines.
     pub fn new(outputs: Outputs) -> Self {
         let terminal = Terminal { queue: outputs.error, drawn: Mutex::default() };
         let target = ProgressDrawTarget::term_like(Box::new(terminal));
@@ -37,13 +37,12 @@ impl ProgressBars {
         Self { outputs, lines, spinners: HashMap::new() }
     }
 
-    /// Whether what was drawn before is on the terminal. While that is stopped, more would only
-    /// pile up.
+    /// Whether the last frame was written. While the terminal is stopped, frames would pile up.
     pub fn is_shown(&self) -> bool {
         self.outputs.error.is_idle()
     }
 
-    /// Shows a line, or changes it, and turns its spinner. There is no thread behind it.
+    /// Adds or updates a line and advances its spinner. Uses no thread.
     pub fn show(&mut self, id: &AvatarId, text: String) {
         let spinner = self.spinners.entry(id.clone()).or_insert_with(|| {
             let style = ProgressStyle::with_template(TEMPLATE);
@@ -56,25 +55,25 @@ impl ProgressBars {
         spinner.tick();
     }
 
-    /// Takes a line away.
+    /// Removes a line.
     pub fn end(&mut self, id: &AvatarId) {
         if let Some(spinner) = self.spinners.remove(id) {
             spinner.finish_and_clear();
         }
     }
 
-    /// Takes all lines away.
+    /// Removes all lines.
     pub fn end_all(&mut self) {
         self.spinners.drain().for_each(|(_, spinner)| spinner.finish_and_clear());
     }
 
-    /// Lets something be printed between the lines and what was printed before.
+    /// Hides the lines while `print` runs, so that its output appears above them.
     pub fn pause(&self, print: impl FnOnce()) {
         self.lines.suspend(|| {
-            // The terminal may be both streams.
-            self.outputs.error.flush(TAKES_TURNS);
+            // Both streams may be the same terminal.
+            self.outputs.error.flush(FLUSH_TIMEOUT);
             print();
-            self.outputs.output.flush(TAKES_TURNS);
+            self.outputs.output.flush(FLUSH_TIMEOUT);
         });
     }
 }
@@ -95,11 +94,11 @@ impl Terminal {
 
 impl TermLike for Terminal {
     fn width(&self) -> u16 {
-        said_or(tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col), WIDTH)
+        non_zero_or(tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col), WIDTH)
     }
 
     fn height(&self) -> u16 {
-        said_or(tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_row), HEIGHT)
+        non_zero_or(tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_row), HEIGHT)
     }
 
     fn move_cursor_up(&self, count: usize) -> io::Result<()> {
@@ -142,15 +141,13 @@ impl TermLike for Terminal {
     }
 }
 
-/// What the terminal says, unless that is nothing.
-const fn said_or(said: u16, usual: u16) -> u16 {
-    if said == 0 { usual } else { said }
+const fn non_zero_or(size: u16, default: u16) -> u16 {
+    if size == 0 { default } else { size }
 }
 
-/// How long one stream waits for what was written to the other; a terminal that is not stopped
-/// takes next to nothing.
-const TAKES_TURNS: Duration = Duration::from_millis(100);
-/// How large a terminal is that does not say so.
+/// How long one stream waits for the other to be written; only a stopped terminal needs longer.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
+/// The assumed size of a terminal that reports none.
 const WIDTH: u16 = 80;
 const HEIGHT: u16 = 24;
 const TEMPLATE: &str = "{spinner} {wide_msg}";

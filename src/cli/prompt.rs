@@ -1,7 +1,7 @@
-//! The questions of `avatar-watch init` on a terminal. A secret is not shown while it is typed.
+//! Prompts of `avatar-watch init` on a terminal. Echo is off while a secret is typed.
 //!
-//! A line is read as the terminal gives it, so its own keys for editing work. Whatever ends or
-//! stops the program amid a secret, the terminal is as it was.
+//! The terminal stays in canonical mode, so its editing keys work. A signal during a secret
+//! restores the modes of the terminal before it ends or stops the program.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,103 +15,103 @@ use signal_hook::low_level::emulate_default_handler;
 use crate::secret::Secret;
 use crate::text::secret_text::{SecretError, SecretKind, clean};
 
-/// Whether anyone can be asked.
-pub fn someone_is_there() -> bool {
+/// Whether standard input and standard error are a terminal.
+pub fn is_interactive() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Whoever asks.
+/// Asks questions on standard error and reads the answers from standard input.
 #[derive(Debug)]
-pub struct Asker {
-    quiet: Arc<Mutex<Option<Quiet>>>,
+pub struct Prompter {
+    saved: Arc<Mutex<Option<SavedTermios>>>,
 }
 
-/// A terminal that shows nothing of what is typed.
+/// The modes of the terminal while echo is off.
 #[derive(Debug)]
-struct Quiet {
+struct SavedTermios {
     before: Termios,
     now: Termios,
     question: String,
 }
 
-impl Asker {
-    /// Makes ready to ask. From now on a signal finds the terminal as it was, before it does what
-    /// it always does.
+impl Prompter {
+    /// Installs the signal handlers: each restores the modes of the terminal, then does the
+    /// default action of the signal.
     ///
     /// # Errors
-    /// When the system refuses what it takes.
+    /// When the system refuses a handler or a thread.
     pub fn new() -> io::Result<Self> {
-        let quiet = Arc::new(Mutex::new(None));
-        let shared = Arc::clone(&quiet);
+        let saved = Arc::new(Mutex::new(None));
+        let shared = Arc::clone(&saved);
         let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP])?;
-        let watch = move || {
+        let handle_signals = move || {
             for signal in signals.forever() {
-                let quiet = locked(&shared);
-                if let Some(quiet) = quiet.as_ref() {
-                    set(&quiet.before);
+                let saved = locked(&shared);
+                if let Some(saved) = saved.as_ref() {
+                    set(&saved.before);
                 }
-                // One that cannot be done would leave the program as it is.
+                // On an error the program just continues.
                 drop(emulate_default_handler(signal));
-                // It was stopped, and goes on.
-                if let Some(quiet) = quiet.as_ref() {
-                    set(&quiet.now);
-                    drop(say(&format!("\n{}: ", quiet.question)));
+                // Continued after a stop.
+                if let Some(saved) = saved.as_ref() {
+                    set(&saved.now);
+                    drop(write_prompt(&format!("\n{}: ", saved.question)));
                 }
             }
         };
-        thread::Builder::new().name("signals".to_owned()).spawn(watch)?;
-        Ok(Self { quiet })
+        thread::Builder::new().name("signals".to_owned()).spawn(handle_signals)?;
+        Ok(Self { saved })
     }
 
-    /// Asks until the answer is good; an empty one always is.
+    /// Asks until the answer is valid; an empty answer is always valid.
     ///
     /// # Errors
-    /// When the one who is asked ends it, or has gone.
+    /// When the input ends or cannot be read.
     pub fn ask(
         &self,
         question: &str,
-        good: impl Fn(&str) -> Result<(), String>,
+        validate: impl Fn(&str) -> Result<(), String>,
     ) -> io::Result<String> {
         loop {
-            say(&format!("{question}: "))?;
+            write_prompt(&format!("{question}: "))?;
             let answer = line()?;
-            match good(answer.trim()) {
+            match validate(answer.trim()) {
                 _ if answer.trim().is_empty() => return Ok(String::new()),
                 Ok(()) => return Ok(answer.trim().to_owned()),
-                Err(reason) => say(&format!("  {reason}\n"))?,
+                Err(reason) => write_prompt(&format!("  {reason}\n"))?,
             }
         }
     }
 
-    /// Asks for a secret of that kind until the answer is one; `None` when nothing is typed.
+    /// Asks for a secret until the answer is valid; `None` for an empty answer.
     ///
     /// # Errors
-    /// When the one who is asked ends it, or has gone.
+    /// When the input ends or cannot be read.
     pub fn ask_secret(&self, question: &str, kind: SecretKind) -> io::Result<Option<Secret>> {
         loop {
-            let typed = self.typed_unseen(question)?;
+            let typed = self.read_without_echo(question)?;
             match clean(typed.trim().as_bytes(), kind) {
                 Ok(text) => return Ok(Some(Secret::new(text))),
                 Err(SecretError::Empty) => return Ok(None),
-                Err(fault) => say(&format!("  it {fault}: {}\n", fault.help()))?,
+                Err(error) => write_prompt(&format!("  it {error}: {}\n", error.help()))?,
             }
         }
     }
 
-    fn typed_unseen(&self, question: &str) -> io::Result<String> {
+    fn read_without_echo(&self, question: &str) -> io::Result<String> {
         let before = tcgetattr(io::stdin())?;
         let mut now = before.clone();
         now.local_modes.remove(LocalModes::ECHO);
-        // The end of the line is shown all the same.
+        // The newline is still echoed.
         now.local_modes.insert(LocalModes::ECHONL);
         {
-            let mut quiet = locked(&self.quiet);
+            let mut saved = locked(&self.saved);
             set(&now);
-            *quiet = Some(Quiet { before, now, question: question.to_owned() });
+            *saved = Some(SavedTermios { before, now, question: question.to_owned() });
         }
-        let read = say(&format!("{question}: ")).and_then(|()| line());
-        if let Some(quiet) = locked(&self.quiet).take() {
-            set(&quiet.before);
+        let read = write_prompt(&format!("{question}: ")).and_then(|()| line());
+        if let Some(saved) = locked(&self.saved).take() {
+            set(&saved.before);
         }
         read
     }
@@ -126,15 +126,15 @@ fn line() -> io::Result<String> {
 }
 
 fn set(modes: &Termios) {
-    // A terminal that has gone needs no setting.
+    // A closed terminal has no modes to set.
     tcsetattr(io::stdin(), OptionalActions::Now, modes).unwrap_or_default();
 }
 
-fn locked(quiet: &Mutex<Option<Quiet>>) -> MutexGuard<'_, Option<Quiet>> {
-    quiet.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(saved: &Mutex<Option<SavedTermios>>) -> MutexGuard<'_, Option<SavedTermios>> {
+    saved.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn say(text: &str) -> io::Result<()> {
+fn write_prompt(text: &str) -> io::Result<()> {
     let mut err = io::stderr().lock();
     err.write_all(text.as_bytes())?;
     err.flush()

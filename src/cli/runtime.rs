@@ -1,24 +1,23 @@
-//! The runtime of every command.
+//! The tokio runtime of every command.
 
 use std::io;
 use std::thread;
 
 use tokio::runtime::Builder;
 
-/// Runs a future to its end on a runtime of one thread, because waking others up costs more than
-/// the work. What is still under way in the background then, a look-up that hangs, say, keeps the
-/// process from nothing.
+/// Runs a future on a runtime of one thread; waking other threads would cost more than the work.
+/// Background work that is still running at the end, such as a hanging DNS query, does not delay
+/// the exit.
 ///
 /// # Errors
-/// When the system refuses what it takes.
+/// When the system refuses a thread or a file handle.
 pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()?;
-    // The pool for what blocks panics when it cannot start its first thread, and waits when it
-    // cannot start another one. So there is always one, which does nothing; and what the system
-    // refuses, it refuses here.
+    // The blocking pool panics when it cannot start its first thread, and only waits when it
+    // cannot start further ones. So start one idle thread here, where an error can be returned.
     thread::Builder::new().spawn(|| {})?.join().unwrap_or_default();
     runtime.spawn_blocking(|| {
         loop {
@@ -30,5 +29,5 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     Ok(result)
 }
 
-/// The unit allows 64 tasks in all (`TasksMax=`), and look-ups have threads of their own.
+/// The systemd unit allows 64 tasks in total (`TasksMax=`), and DNS queries use further threads.
 const BLOCKING_THREADS_MAX: usize = 24;

@@ -1,5 +1,5 @@
-//! The three changes that can be asked for over HTTP: send a delivery again, look at an avatar
-//! now, try a channel. Each is passed on to whoever does it for the command line too.
+//! The three changes over HTTP: retry a delivery, poll an avatar now, test a channel. Each calls
+//! the same code as the command line.
 
 use std::time::Duration;
 
@@ -16,108 +16,105 @@ use crate::web::problem::ProblemDetails;
 use crate::web::read_model::ReadModel;
 use crate::web::state::{AppState, TestRequest, TestResult};
 
-/// Runs what blocks where it may, one after the other.
+/// Runs blocking work on the blocking pool, limited by the semaphore `readers`.
 ///
 /// # Errors
-/// When it fails.
+/// The error of `work`, 503 when the semaphore is not available in time, 500 after a panic.
 pub async fn blocking<T: Send + 'static>(
-    desk: &AppState,
+    state: &AppState,
     work: impl FnOnce(&AppState) -> Result<T, ProblemDetails> + Send + 'static,
 ) -> Result<T, ProblemDetails> {
-    let waiting = tokio::time::timeout(TIMEOUT, desk.readers.clone().acquire_owned());
-    let Ok(Ok(turn)) = waiting.await else {
+    let waiting = tokio::time::timeout(TIMEOUT, state.readers.clone().acquire_owned());
+    let Ok(Ok(permit)) = waiting.await else {
         return Err(ProblemDetails::busy());
     };
-    let desk = desk.clone();
+    let state = state.clone();
     let done = tokio::task::spawn_blocking(move || {
-        let done = work(&desk);
-        drop(turn);
+        let done = work(&state);
+        drop(permit);
         done
     })
     .await;
     done.unwrap_or_else(|_| {
-        Err(ProblemDetails::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the answer broke off: this is a bug",
-        ))
+        Err(ProblemDetails::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error: this is a bug"))
     })
 }
 
-/// Reads from an open book.
+/// Reads from the read model.
 ///
 /// # Errors
 /// When the database cannot be read, or `work` fails.
 pub async fn with_read_model<T: Send + 'static>(
-    desk: &AppState,
+    state: &AppState,
     work: impl FnOnce(&ReadModel<'_>) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ProblemDetails> {
-    blocking(desk, |desk| {
-        ReadModel::read(desk, work).map_err(|error| ProblemDetails::of_store(&error))
+    blocking(state, |state| {
+        ReadModel::read(state, work).map_err(|error| ProblemDetails::of_store(&error))
     })
     .await
 }
 
-/// Sends a delivery again, under the same id and with the same bytes; the id of the delivery that
-/// does it.
+/// Retries a delivery with the same event id and the same bytes; returns the id of the delivery
+/// that is sent.
 ///
 /// # Errors
-/// When there is none, its state does not allow it, or it could not be written.
-pub async fn retry(desk: &AppState, id: &str) -> Result<String, ProblemDetails> {
-    let unknown = format!("there is no delivery `{}`", sanitize(id));
+/// 404 for an unknown id, 409 when its state does not allow it, 503 when the write failed.
+pub async fn retry(state: &AppState, id: &str) -> Result<String, ProblemDetails> {
+    let unknown = format!("no delivery `{}`", sanitize(id));
     let Ok(id) = DeliveryId::parse(id) else { return Err(ProblemDetails::missing(unknown)) };
-    let handled = blocking(desk, move |desk| {
-        let (tick, store) = (desk.tick(), |error: StoreError| ProblemDetails::of_store(&error));
-        let mut hands = DeliveryAdmin::open(&desk.database).map_err(store)?;
-        hands.retry(&id, RetryAs::SameId, tick.now, tick.random).map_err(store)
+    let result = blocking(state, move |state| {
+        let (tick, store) = (state.tick(), |error: StoreError| ProblemDetails::of_store(&error));
+        let mut admin = DeliveryAdmin::open(&state.database).map_err(store)?;
+        admin.retry(&id, RetryAs::SameId, tick.now, tick.random).map_err(store)
     })
     .await?;
-    match handled {
+    match result {
         AdminResult::Done(id) => {
-            (desk.wake_dispatcher)();
+            (state.wake_dispatcher)();
             Ok(id.to_string())
         }
         AdminResult::NotFound => Err(ProblemDetails::missing(unknown)),
-        AdminResult::InvalidState(state) => Err(ProblemDetails::new(
+        AdminResult::InvalidState(current) => Err(ProblemDetails::new(
             StatusCode::CONFLICT,
-            format!("it is {state}, so it is under way"),
+            format!("the delivery is {current}, so it cannot be retried now"),
         )),
     }
 }
 
-/// Makes an avatar that is watched due now.
+/// Makes a watched avatar due now.
 ///
 /// # Errors
-/// When it is not watched.
-pub async fn poll_now(desk: &AppState, id: &str) -> Result<(), ProblemDetails> {
+/// 404 when it is not watched.
+pub async fn poll_now(state: &AppState, id: &str) -> Result<(), ProblemDetails> {
     let shown = sanitize(id);
-    let unknown = || ProblemDetails::missing(format!("no avatar `{shown}` is watched"));
+    let unknown = || ProblemDetails::missing(format!("no watched avatar `{shown}`"));
     let id = AvatarId::parse(id).map_err(|_| unknown())?;
     let text = id.to_string();
-    let avatars = with_read_model(desk, |book| book.avatars()).await?;
+    let avatars = with_read_model(state, |model| model.avatars()).await?;
     let watched = avatars.iter().any(|it| it.id == text && it.is_watched());
     if !watched {
         return Err(unknown());
     }
-    // A full queue means that there is enough to look at.
-    drop(desk.poll_requests.try_send(id));
+    // With a full queue, polls are already requested; this one can be dropped.
+    drop(state.poll_requests.try_send(id));
     Ok(())
 }
 
-/// Sends a `test.ping` through a channel; how each recipient took it.
+/// Sends a `test.ping` through a channel; returns the result for each recipient.
 ///
 /// # Errors
-/// When there is no such channel, or too many are tried already.
-pub async fn test(desk: &AppState, name: &str) -> Result<Vec<TestResult>, ProblemDetails> {
+/// 404 for an unknown channel, 503 when too many tests run.
+pub async fn test(state: &AppState, name: &str) -> Result<Vec<TestResult>, ProblemDetails> {
     let shown = sanitize(name);
-    let unknown = || ProblemDetails::missing(format!("there is no channel `{shown}`"));
+    let unknown = || ProblemDetails::missing(format!("no channel `{shown}`"));
     let channel = ChannelName::parse(name).map_err(|_| unknown())?;
     let (answer, answered) = oneshot::channel();
-    if desk.test_requests.try_send(TestRequest { channel, answer }).is_err() {
-        let busy = "channels are being tried already; ask again in a while";
+    if state.test_requests.try_send(TestRequest { channel, answer }).is_err() {
+        let busy = "other channel tests are running; try again later";
         return Err(ProblemDetails::new(StatusCode::SERVICE_UNAVAILABLE, busy));
     }
     match answered.await {
-        Ok(Some(tried)) => Ok(tried),
+        Ok(Some(results)) => Ok(results),
         Ok(None) => Err(unknown()),
         Err(_) => {
             Err(ProblemDetails::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping"))
@@ -125,5 +122,5 @@ pub async fn test(desk: &AppState, name: &str) -> Result<Vec<TestResult>, Proble
     }
 }
 
-/// How long a request waits for its turn.
+/// How long a request waits for a permit.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,9 +1,9 @@
-//! Who may do what: the decisions about a request, before anything else reads it.
+//! Authorization: decides about a request before anything else reads it.
 //!
-//! Invariants: no foreign web page can read or change anything through a browser, since the name
-//! that was asked for must be one of ours (DNS rebinding), and a change must come from our own page
-//! (CSRF). A change takes the token. Reading takes it too, unless the config makes it public, or
-//! leaves it to this machine and nothing in the request shows a proxy.
+//! Invariants: another web page can neither read nor change anything through a browser, because
+//! `Host` must be one of our names (DNS rebinding) and changes must come from our own page (CSRF).
+//! A change requires the token. Reading requires it too, unless `read` is `public`, or `local` and
+//! nothing in the request shows a proxy.
 
 use std::borrow::Cow;
 use std::iter::once;
@@ -18,60 +18,60 @@ use crate::domain::read_access::ReadAccess;
 use crate::secret::Secret;
 use crate::web::list_header::{Element, elements};
 
-/// What the config says about who may do what.
+/// The access rules of the config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessPolicy {
-    /// What has to be shown; `None` is never enough.
+    /// The token; with `None`, no request is authorized by a token.
     pub token: Option<Secret>,
-    /// Names that lead here, besides `localhost` and addresses; in lower case.
+    /// Accepted host names besides `localhost` and IP addresses; in lower case.
     pub hosts: Vec<String>,
-    /// What reading takes.
+    /// The rule for reading.
     pub read: ReadAccess,
 }
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// A header that decides about access is there more than once.
+    /// A header that decides about access is repeated.
     Repeated(&'static str),
-    /// It names no host (RFC 9112, section 3.2).
+    /// `Host` is missing (RFC 9112, section 3.2).
     NoHost,
-    /// It asked for a name that is not ours.
+    /// `Host` is not one of our names.
     Host,
-    /// It would change something, and comes from another site's page.
+    /// A change that comes from a page of another site.
     Origin,
-    /// It has to show the token, and shows none or another.
+    /// The token is missing or wrong.
     Token,
-    /// It would need a token, and the config has none.
+    /// A token is required, and the config has none.
     NoToken,
 }
 
 impl AccessPolicy {
-    /// Whether a request is for us and says one thing only: what holds on every route.
+    /// The checks for every route: no repeated access headers, and `Host` is one of our names.
     ///
-    /// `nameless` routes also take HTTP/1.0 without a `Host`, as load balancers probe. A browser
-    /// always names the host, so that this opens nothing to a foreign page.
+    /// With `hostless`, HTTP/1.0 without `Host` is accepted, for the probes of load balancers.
+    /// Browsers always send `Host`, so this permits nothing to other web pages.
     ///
     /// # Errors
-    /// [`Refusal::Repeated`], [`Refusal::NoHost`] and [`Refusal::Host`].
-    pub fn check_request<B>(&self, request: &Request<B>, nameless: bool) -> Result<(), Denied> {
+    /// [`Denied::Repeated`], [`Denied::NoHost`] and [`Denied::Host`].
+    pub fn check_request<B>(&self, request: &Request<B>, hostless: bool) -> Result<(), Denied> {
         let headers = request.headers();
         let repeated = |name: &&str| headers.get_all(*name).iter().nth(1).is_some();
         if let Some(name) = SINGLE.into_iter().find(repeated) {
             return Err(Denied::Repeated(name));
         }
         if !headers.contains_key(HOST) {
-            let may = nameless && request.version() == Version::HTTP_10;
-            return if may { Ok(()) } else { Err(Denied::NoHost) };
+            let accepted = hostless && request.version() == Version::HTTP_10;
+            return if accepted { Ok(()) } else { Err(Denied::NoHost) };
         }
         let host = host(request.uri(), headers).ok_or(Denied::Host)?;
         if self.is_ours(host) { Ok(()) } else { Err(Denied::Host) }
     }
 
-    /// Whether a request may read or change what it asks for.
+    /// Authorizes a request to read or to change.
     ///
     /// # Errors
-    /// When it may not, and why; also all of [`Rules::screen`].
+    /// The reason why it is denied, including those of [`AccessPolicy::check_request`].
     pub fn authorize<B>(&self, request: &Request<B>) -> Result<(), Denied> {
         self.check_request(request, false)?;
         let headers = request.headers();
@@ -91,7 +91,7 @@ impl AccessPolicy {
         match &self.token {
             None => Err(Denied::NoToken),
             Some(token)
-                if shown(headers).is_some_and(|it| constant_time_eq(&it, token.expose())) =>
+                if sent_token(headers).is_some_and(|it| constant_time_eq(&it, token.expose())) =>
             {
                 Ok(())
             }
@@ -99,35 +99,35 @@ impl AccessPolicy {
         }
     }
 
-    /// Whether a browser says that the request comes from a page of ours, or no browser speaks. Our
-    /// page is at the host that was asked for, and at those of ours that a proxy was asked for: no
-    /// foreign page can make a browser send what a proxy adds.
+    /// Whether a request comes from our own page, or not from a browser. Our own page has the
+    /// origin in `Host`, or one that a proxy passes on and that is in `hosts`: another page cannot
+    /// make a browser send the headers that proxies add.
     fn is_from_our_page(&self, host: &str, headers: &HeaderMap) -> bool {
         let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
         if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
             return false;
         }
         let Some(origin) = headers.get(ORIGIN) else { return true };
-        let Some((place, port)) = authority_of(origin.to_str().unwrap_or_default()) else {
+        let Some((origin_host, port)) = authority_of(origin.to_str().unwrap_or_default()) else {
             return false;
         };
         let of_proxy = elements(headers, "x-forwarded-host").into_iter().map(|it| it.value);
         let forwarded = forwarded_hosts(headers);
         let of_proxy = of_proxy.chain(forwarded).filter(|host| self.is_ours(host));
-        let passed_on = headers.keys().any(is_forwarding);
+        let has_proxy = headers.keys().any(is_forwarding);
         once(host.to_owned()).chain(of_proxy).any(|host| {
-            let (name, asked_port) = split_port(&host);
-            name.eq_ignore_ascii_case(place)
-                && match asked_port {
-                    Some(asked) => asked.parse() == Ok(port.0),
-                    // Many a proxy is told to leave the port out (`$host` of nginx).
-                    None => passed_on || port.1,
+            let (name, host_port) = split_port(&host);
+            name.eq_ignore_ascii_case(origin_host)
+                && match host_port {
+                    Some(host_port) => host_port.parse() == Ok(port.0),
+                    // Proxies are often configured to drop the port (`$host` of nginx).
+                    None => has_proxy || port.1,
                 }
         })
     }
 
-    /// Whether a host, with or without a port, is one of ours. An address is: no name had to be
-    /// looked up, so nobody can have bent where it leads.
+    /// Whether a host, with or without a port, is one of ours. An IP address always is: without a
+    /// DNS query there is no DNS rebinding.
     fn is_ours(&self, host: &str) -> bool {
         let Some(name) = without_port(host) else { return false };
         let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
@@ -143,7 +143,7 @@ impl AccessPolicy {
 }
 
 impl Denied {
-    /// The status of the answer (RFC 9110, section 15.5; RFC 9110, section 7.4 for 421).
+    /// The status of the response (RFC 9110, section 15.5; section 7.4 for 421).
     pub const fn status(self) -> StatusCode {
         match self {
             Self::Repeated(_) | Self::NoHost => StatusCode::BAD_REQUEST,
@@ -153,40 +153,41 @@ impl Denied {
         }
     }
 
-    /// What is wrong, and how to fix it.
-    pub fn words(self) -> Cow<'static, str> {
+    /// The reason, and how to fix it.
+    pub fn text(self) -> Cow<'static, str> {
         let text = match self {
-            Self::Repeated(name) => return format!("send `{name}` once, not repeatedly").into(),
-            Self::NoHost => "name the host that you ask, in `Host`",
+            Self::Repeated(name) => {
+                return format!("repeated header `{name}`: send it once").into();
+            }
+            Self::NoHost => "missing header `Host`",
             Self::Host => {
-                "this name is not known here; open the page by its address, or list the name \
-                 under `hosts` in `[web]`"
+                "unknown host name; use the IP address, or add the name to `hosts` in `[web]`"
             }
             Self::Origin => {
-                "a change must come from this page itself, not from another one; a proxy has to \
-                 pass on the host that was asked for, with its port (`$http_host` of nginx)"
+                "changes must come from this page, not from another origin; a proxy must pass on \
+                 the original `Host` with its port (`$http_host` of nginx)"
             }
             Self::Token => {
-                "show the token of `[web]`: as `Authorization: Bearer TOKEN`, or as the password \
-                 of a browser's login, with any user name"
+                "send the token of `[web]` as `Authorization: Bearer TOKEN`, or as the password \
+                 of a basic login with any user name"
             }
             Self::NoToken => {
-                "this needs a token, and `[web]` has no `token`; set one, or let everybody read \
-                 with `read = \"public\"`"
+                "this requires a token, and `[web]` has no `token`; set one, or permit reading \
+                 without it by `read = \"public\"`"
             }
         };
         text.into()
     }
 }
 
-/// Whether two texts are the same, without telling by its time how much of them is.
+/// Compares two texts in a time that does not depend on where they differ.
 pub fn constant_time_eq(given: &str, expected: &str) -> bool {
     let digest = |text: &str| Sha256::digest(text.as_bytes());
     let pairs = digest(given).into_iter().zip(digest(expected));
     pairs.fold(0, |differs, (one, other)| differs | (one ^ other)) == 0
 }
 
-/// The host that was asked for; `None` when there is not exactly one.
+/// The host of the request; `None` when there is not exactly one.
 fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     let mut named = headers.get_all(HOST).iter();
     let host = named.next()?.to_str().ok()?;
@@ -194,14 +195,14 @@ fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     (named.next().is_none() && alike && !host.is_empty()).then_some(host)
 }
 
-/// Whether a proxy passed a request on, as far as it shows: by any header that proxies add, or by
-/// HTTP/1.0, which no browser speaks, and which nginx did by default up to 1.29.
+/// Whether a request shows signs of a proxy: a header that proxies add, or HTTP/1.0, which no
+/// browser uses and which was the default of nginx up to 1.29.
 fn is_forwarded<B>(request: &Request<B>) -> bool {
     request.version() != Version::HTTP_11 || request.headers().keys().any(is_forwarding)
 }
 
-/// Whether a header is one that proxies add, of a known kind or not: every `x-…` that clients do
-/// not send by themselves, and every name with a word of [`FORWARDING_WORDS`].
+/// Whether proxies add this header: every `x-…` that clients do not send on their own, and every
+/// name with a word of [`FORWARDING_WORDS`].
 fn is_forwarding(name: &HeaderName) -> bool {
     let mut words = name.as_str().split(['-', '_']);
     let is_extension = words.clone().next() == Some("x");
@@ -209,10 +210,10 @@ fn is_forwarding(name: &HeaderName) -> bool {
         || words.any(|word| FORWARDING_WORDS.contains(&word))
 }
 
-/// The hosts that proxies were asked for (RFC 7239).
+/// The hosts in `Forwarded` (RFC 7239).
 fn forwarded_hosts(headers: &HeaderMap) -> impl Iterator<Item = String> {
     let hosts = |element: Element| {
-        // Its elements are nothing but parameters, the first of which looks like a value.
+        // Its elements consist of parameters only; the first one is parsed as the value.
         let first = element.value.split_once('=');
         let first = first.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
         let all = first.into_iter().chain(element.parameters);
@@ -221,7 +222,7 @@ fn forwarded_hosts(headers: &HeaderMap) -> impl Iterator<Item = String> {
     elements(headers, FORWARDED).into_iter().flat_map(hosts)
 }
 
-/// The host of an origin, its port, and whether that is the usual one of its scheme.
+/// The host of an origin, its port, and whether that is the default of its scheme.
 fn authority_of(origin: &str) -> Option<(&str, (u16, bool))> {
     let (scheme, place) = origin.split_once("://")?;
     let usual = match scheme {
@@ -242,8 +243,8 @@ fn split_port(host: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The token of a request: a bearer's (RFC 6750), or the password of a login (RFC 7617).
-fn shown(headers: &HeaderMap) -> Option<String> {
+/// The token of a request: a bearer token (RFC 6750), or the password of a basic login (RFC 7617).
+fn sent_token(headers: &HeaderMap) -> Option<String> {
     let given = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, given) = given.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {
@@ -256,7 +257,7 @@ fn shown(headers: &HeaderMap) -> Option<String> {
     None
 }
 
-/// The host without its port; `None` when what stands there is no port.
+/// The host without its port; `None` when the port is not a number.
 fn without_port(host: &str) -> Option<&str> {
     match host.rsplit_once(':') {
         Some((_, rest)) if rest.contains(']') => Some(host),
@@ -265,9 +266,9 @@ fn without_port(host: &str) -> Option<&str> {
     }
 }
 
-/// Headers that may be there once: each decides about access, and of two the wrong one could count.
+/// Headers that decide about access and must not be repeated: the wrong one could be used.
 const SINGLE: [&str; 4] = ["host", "origin", "sec-fetch-site", "authorization"];
-/// Extension headers that clients send by themselves: browser scripts, and Prometheus.
+/// Extension headers that clients send on their own: browser scripts, and Prometheus.
 const CLIENT_HEADERS: [&str; 2] = ["x-requested-with", "x-prometheus-scrape-timeout-seconds"];
 /// Words in the names of headers that proxies add, such as `Forwarded`, `Via`, `Client-IP`,
 /// `CF-Ray`, `CDN-Loop`, `Max-Forwards`, `Remote-User`, `Surrogate-Capability`.

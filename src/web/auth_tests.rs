@@ -7,7 +7,7 @@ fn rules(read: ReadAccess) -> AccessPolicy {
     AccessPolicy { token: Some(Secret::new(TOKEN)), hosts, read }
 }
 
-/// A request of these words: the method, perhaps `HTTP/1.0`, then headers.
+/// A request from a text: the method, optionally `HTTP/1.0`, then headers.
 fn request(text: &str) -> Request<()> {
     let mut words = text.split_terminator("; ");
     let mut request = Request::builder().method(words.next().unwrap());
@@ -26,7 +26,7 @@ fn check(rules: &AccessPolicy, text: &str, expected: Result<(), Denied>) {
 }
 
 #[test]
-fn only_names_of_ours_are_answered() {
+fn only_known_host_names_are_accepted() {
     let rules = rules(ReadAccess::Local);
     for host in ["127.0.0.1:8787", "[::1]:8787", "10.1.2.3", "localhost", "LocalHost.:80"] {
         check(&rules, &format!("GET; host: {host}"), Ok(()));
@@ -71,7 +71,7 @@ fn only_names_of_ours_are_answered() {
 }
 
 #[test]
-fn a_probe_in_http_1_0_may_leave_the_host_out_where_nothing_is_shown() {
+fn health_checks_in_http_1_0_need_no_host() {
     let screen = |text: &str| rules(ReadAccess::Local).check_request(&request(text), true);
     assert_eq!(screen("GET; HTTP/1.0"), Ok(()));
     assert_eq!(screen("GET"), Err(Denied::NoHost));
@@ -80,7 +80,7 @@ fn a_probe_in_http_1_0_may_leave_the_host_out_where_nothing_is_shown() {
 }
 
 #[test]
-fn what_decides_about_access_is_said_once() {
+fn repeated_access_headers_are_rejected() {
     let ours = format!("host: localhost; origin: http://localhost; authorization: Bearer {TOKEN}");
     let all = format!("POST; {ours}; sec-fetch-site: same-origin");
     check(&rules(ReadAccess::Public), &all, Ok(()));
@@ -96,7 +96,7 @@ fn what_decides_about_access_is_said_once() {
 }
 
 #[test]
-fn reading_takes_what_the_config_says() {
+fn reading_obeys_the_config() {
     use ReadAccess::{Local, Public, Token};
     let basic = STANDARD.encode(format!("anyone:{TOKEN}"));
     let shown = [format!("authorization: Bearer {TOKEN}"), format!("authorization: basic {basic}")];
@@ -128,7 +128,7 @@ fn reading_takes_what_the_config_says() {
 }
 
 #[test]
-fn whatever_a_proxy_leaves_in_a_request_takes_it_for_passed_on() {
+fn headers_of_proxies_mark_a_request_as_forwarded() {
     let rules = rules(ReadAccess::Local);
     for name in [
         "forwarded",
@@ -178,7 +178,7 @@ fn whatever_a_proxy_leaves_in_a_request_takes_it_for_passed_on() {
         check(&rules, &text, Err(Denied::Token));
     }
     check(&rules, "GET; HTTP/1.0; host: localhost", Err(Denied::Token));
-    // What browsers, curl and Prometheus send by themselves.
+    // Headers of browsers, curl and Prometheus.
     for name in [
         "accept",
         "accept-encoding",
@@ -212,7 +212,7 @@ fn whatever_a_proxy_leaves_in_a_request_takes_it_for_passed_on() {
 }
 
 #[test]
-fn only_the_token_opens_however_it_is_shown() {
+fn only_the_right_token_authorizes() {
     let rules = rules(ReadAccess::Token);
     let check = |header: &str, opens: bool| {
         let expected = if opens { Ok(()) } else { Err(Denied::Token) };
@@ -259,7 +259,7 @@ fn only_the_token_opens_however_it_is_shown() {
 }
 
 #[test]
-fn a_change_takes_the_token_and_comes_from_our_own_page() {
+fn a_change_requires_the_token_and_our_own_origin() {
     let bearer = format!("authorization: Bearer {TOKEN}");
     let rules = rules(ReadAccess::Local);
     check(&rules, "POST; host: localhost", Err(Denied::Token));
@@ -289,7 +289,7 @@ fn a_change_takes_the_token_and_comes_from_our_own_page() {
 }
 
 #[test]
-fn a_page_behind_a_proxy_is_ours_by_the_name_that_the_proxy_was_asked_for() {
+fn behind_a_proxy_the_origin_is_compared_with_the_forwarded_host() {
     let rules = rules(ReadAccess::Token);
     let bearer = format!("authorization: Bearer {TOKEN}");
     let from = |rest: &str| format!("POST; {bearer}; {rest}");
@@ -322,7 +322,7 @@ fn a_page_behind_a_proxy_is_ours_by_the_name_that_the_proxy_was_asked_for() {
 }
 
 #[test]
-fn only_the_whole_token_is_the_same() {
+fn only_equal_texts_compare_equal() {
     assert!(constant_time_eq("0123456789abcdef", "0123456789abcdef"));
     for other in ["", "0123456789abcde", "0123456789abcdeF", "0123456789abcdef0"] {
         assert!(!constant_time_eq(other, "0123456789abcdef"), "`{other}`");

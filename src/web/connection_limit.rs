@@ -1,8 +1,8 @@
-//! Connection limiter: semaphores for requests, and which idle connection is closed for a newcomer.
+//! Connection limiter. At the limit of connections, an idle one is evicted to admit a new one.
 //!
-//! Invariants: the sum of the limits is less than the limit of connections, so one is always idle
-//! and can be evicted, and no newcomer, such as a health check, is kept out. The evicted one is the
-//! oldest of the peer that holds the most, so no peer uses up what others need.
+//! Invariants: the sum of the request limits is less than the limit of connections, so that one
+//! connection is always idle and a new one, such as a health check, is always admitted. The
+//! evicted connection is the oldest of the peer with the most, so that no peer uses up the limit.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-/// All connections of a listener, the oldest first, each with its task.
+/// The connections of a listener with their tasks, the oldest first.
 #[derive(Debug)]
 pub struct ConnectionLimiter {
     limits: Arc<ConnectionLimits>,
@@ -24,16 +24,16 @@ pub struct ConnectionLimiter {
 
 #[derive(Debug)]
 struct ConnectionLimits {
-    /// Authorized requests that are answered at once.
+    /// Authorized requests in progress.
     answers: Semaphore,
-    /// Health checks that are answered at once without being evicted.
+    /// Health checks in progress that are not evicted.
     checks: Semaphore,
     streams_max: usize,
-    /// The streams, the oldest first, each with its peer. Dropped, a sender ends its stream.
+    /// The streams with their peers, the oldest first. A dropped sender ends its stream.
     streams: Mutex<Vec<(IpAddr, Arc<oneshot::Sender<()>>)>>,
 }
 
-/// One connection, as its requests know it; clones are the same.
+/// A handle of one connection; clones refer to the same connection.
 #[derive(Clone, Debug)]
 pub struct Slot(Arc<Connection>);
 
@@ -41,7 +41,7 @@ pub struct Slot(Arc<Connection>);
 struct Connection {
     peer: IpAddr,
     limits: Arc<ConnectionLimits>,
-    /// Authorized requests of the peer that are answered at once.
+    /// Authorized requests of the peer in progress.
     share: Arc<Semaphore>,
     state: Mutex<ConnectionState>,
 }
@@ -50,15 +50,15 @@ struct Connection {
 struct ConnectionState {
     /// Whether a request was authorized.
     authorized: bool,
-    /// Whether the peer waits for us.
+    /// Whether the peer waits for a response.
     working: bool,
-    /// Its stream, until that ends or is ended.
+    /// The stream of the connection, while it lasts.
     stream: Weak<oneshot::Sender<()>>,
 }
 
 impl ConnectionLimiter {
-    /// A limiter of authorized requests, and of streams; with [`CHECKS_MAX`] the sum has to be less
-    /// than the limit of connections.
+    /// The maximum of authorized requests and of streams. Their sum plus [`CHECKS_MAX`] must be
+    /// less than the limit of connections.
     pub fn new(answers_max: usize, streams_max: usize) -> Self {
         let (answers, checks) = (Semaphore::new(answers_max), Semaphore::new(CHECKS_MAX));
         let limits =
@@ -66,8 +66,8 @@ impl ConnectionLimiter {
         Self { limits, answers_max, open: Vec::new() }
     }
 
-    /// Adds a connection, for which `spawn` starts the task. One peer has three quarters of the
-    /// answers at most.
+    /// Adds a connection, for which `spawn` starts the task. One peer gets at most three quarters
+    /// of the requests in progress.
     pub fn open(&mut self, peer: IpAddr, spawn: impl FnOnce(Slot) -> AbortHandle) {
         self.open.retain(|(_, task)| !task.is_finished());
         let (peer, limits) = (network(peer), Arc::clone(&self.limits));
@@ -79,39 +79,40 @@ impl ConnectionLimiter {
         self.open.push((slot, task));
     }
 
-    /// Closes an idle connection, if there is one; first those without an authorized request.
+    /// Closes an idle connection, if there is one; first one without an authorized request.
     pub fn evict_idle(&mut self) {
         self.open.retain(|(_, task)| !task.is_finished());
-        let oldest = |such: fn(&ConnectionState) -> bool| {
+        let oldest = |matches: fn(&ConnectionState) -> bool| {
             let all = self.open.iter().enumerate();
-            let found = all.filter(|(_, (slot, _))| such(&slot.state()));
+            let found = all.filter(|(_, (slot, _))| matches(&slot.state()));
             oldest_of_largest(found.map(|(at, (slot, _))| (at, slot.0.peer)).collect())
         };
-        let stranger = oldest(|it| it.is_idle() && !it.authorized);
-        if let Some(at) = stranger.or_else(|| oldest(ConnectionState::is_idle)) {
+        let unauthorized = oldest(|it| it.is_idle() && !it.authorized);
+        if let Some(at) = unauthorized.or_else(|| oldest(ConnectionState::is_idle)) {
             self.open.remove(at).1.abort();
         }
     }
 }
 
 impl Slot {
-    /// Answers an authorized request in its turn: first come, first served. `None` if the turn does
-    /// not come in time.
+    /// Runs an authorized request, first come, first served. `None` when no permit is available in
+    /// time.
     pub async fn answer(&self, answer: impl Future<Output = Response>) -> Option<Response> {
-        let turn = async { (self.0.share.acquire().await, self.0.limits.answers.acquire().await) };
-        let _turn = timeout(TURN_MAX, turn).await.ok()?;
+        let permits =
+            async { (self.0.share.acquire().await, self.0.limits.answers.acquire().await) };
+        let _permits = timeout(PERMIT_TIMEOUT, permits).await.ok()?;
         self.state().authorized = true;
         Some(self.work(true, answer).await)
     }
 
-    /// Answers a health check. The connection is not evicted meanwhile, unless there are too many.
+    /// Runs a health check. Its connection is not evicted, unless there are too many checks.
     pub async fn check(&self, answer: impl Future<Output = Response>) -> Response {
         let permit = self.0.limits.checks.try_acquire();
         self.work(permit.is_ok(), answer).await
     }
 
-    /// Makes a stream of the request that is being answered; the stream ends with the sender of the
-    /// receiver. If there are too many, another stream ends.
+    /// Registers the current request as a stream; the returned receiver resolves when the stream
+    /// must end. At the limit, another stream ends.
     pub fn stream(&self) -> oneshot::Receiver<()> {
         let (end, evicted) = oneshot::channel();
         let end = Arc::new(end);
@@ -144,25 +145,25 @@ impl ConnectionState {
         self.stream.upgrade().is_some_and(|end| !end.is_closed())
     }
 
-    /// Whether we wait for the peer: to read an answer, or to send a request.
+    /// Whether we wait for the peer: to send a request, or to read the response.
     fn is_idle(&self) -> bool {
         !self.working && !self.is_streaming()
     }
 }
 
-/// The first index that belongs to the peer with the most.
+/// The first index of the peer with the most entries.
 fn oldest_of_largest(found: Vec<(usize, IpAddr)>) -> Option<usize> {
     let mut sizes = BTreeMap::<IpAddr, usize>::new();
     for (_, peer) in &found {
         *sizes.entry(*peer).or_default() += 1;
     }
-    // Of equal ones it is the last.
+    // `max_by_key` returns the last of equal ones.
     let oldest = found.into_iter().rev().max_by_key(|(_, peer)| sizes.get(peer).copied());
     oldest.map(|(at, _)| at)
 }
 
-/// The peer that an address belongs to: all of loopback is one peer, and so is a network of IPv6
-/// (RFC 6177: a site has a /64 at least), since one machine can take any address of either.
+/// The peer of an address. Loopback is one peer, and so is each IPv6 /64 (RFC 6177: the minimum of
+/// a site), because one machine can use all addresses of it.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         own if own.is_loopback() => Ipv4Addr::LOCALHOST.into(),
@@ -171,9 +172,9 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// How long a request waits for its turn.
-const TURN_MAX: Duration = Duration::from_secs(10);
-/// Health checks that are answered at once without being evicted.
+/// How long a request waits for a permit.
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Concurrent health checks that are not evicted.
 pub const CHECKS_MAX: usize = 16;
 
 #[cfg(test)]
@@ -185,7 +186,7 @@ mod tests {
 
     use super::*;
 
-    /// A connection of each of these peers.
+    /// Opens a connection of each peer.
     fn open<const N: usize>(limiter: &mut ConnectionLimiter, peers: [u8; N]) -> [Slot; N] {
         let mut open = |peer| {
             let spawn = |_| tokio::spawn(std::future::pending::<()>()).abort_handle();
@@ -203,7 +204,7 @@ mod tests {
         assert!(slot.answer(async { Response::new(Body::empty()) }).await.is_some());
     }
 
-    /// Evicts as many as are expected, in that order.
+    /// Evicts connections and checks which.
     #[track_caller]
     fn check_evicted(limiter: &mut ConnectionLimiter, slots: &[Slot], expected: &[usize]) {
         let is = |slot: &Slot, other: &Slot| Arc::ptr_eq(&slot.0, &other.0);
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_peer_is_worked_for_in_three_quarters_of_the_places() {
+    async fn one_peer_gets_at_most_three_quarters_of_the_permits() {
         let mut limiter = ConnectionLimiter::new(4, 1);
         let slots = open(&mut limiter, [1, 1, 1, 1, 2, 2]);
         let inside = Mutex::new(Vec::new());
@@ -243,7 +244,7 @@ mod tests {
             }))
         };
         let mut answers: Vec<_> = (0..slots.len()).map(answer).collect();
-        // The fourth place is for another peer than the first.
+        // The fourth permit is for another peer.
         for expected in [vec![0, 1, 2, 4], vec![0, 1, 2, 4, 5], vec![0, 1, 2, 4, 5, 3]] {
             for answer in &mut answers {
                 assert!(is_pending(answer.as_mut()));
@@ -263,7 +264,7 @@ mod tests {
             assert!(is_pending(check.as_mut()));
             checks.push(check);
         }
-        // Only what is one too many.
+        // Only the one above the limit.
         check_evicted(&mut limiter, &slots, &[CHECKS_MAX]);
         limiter.evict_idle();
         assert_eq!(limiter.open.len(), CHECKS_MAX);
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_newcomer_gets_the_stream_of_the_peer_with_the_most() {
+    async fn a_new_stream_replaces_one_of_the_peer_with_the_most() {
         let mut limiter = ConnectionLimiter::new(8, 3);
         let slots = open(&mut limiter, [1, 2, 2, 3, 4]);
         let is_ended = |it: &mut oneshot::Receiver<()>| it.try_recv() != Err(EMPTY);
@@ -282,11 +283,11 @@ mod tests {
             streams.push(slot.stream());
             assert_eq!(streams.iter_mut().position(is_ended), ended);
         }
-        // One that ends by itself leaves a place.
+        // A finished stream leaves room for another.
         drop(streams.pop());
         let _last = slots[4].stream();
         assert_eq!(streams.iter_mut().map(is_ended).collect::<Vec<_>>(), [false, true, false]);
-        // What has a stream is not idle, and what had one is.
+        // A connection with a stream is not idle; after the stream it is.
         check_evicted(&mut limiter, &slots, &[1, 3]);
         limiter.evict_idle();
         assert_eq!(limiter.open.len(), 3);

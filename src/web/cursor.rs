@@ -1,22 +1,22 @@
-//! A cursor: where a client of the stream stands in the history, and in which history.
+//! Cursor: the position of a client in the stream of transitions, as `seq` and the id of the
+//! history.
 //!
-//! A sequence number alone says too little: a history that was restored from a backup counts on
-//! from an older number, and has the same numbers again for other changes. So a cursor carries the
-//! id of its history.
+//! A sequence number alone is ambiguous: a database that was restored from a backup continues at an
+//! older number and uses the same numbers again for other transitions.
 
 use std::fmt;
 
-/// A sequence number, and the history that it belongs to.
+/// A sequence number and the id of its history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// The number of the last transition that was read; zero lies before every transition.
+    /// The number of the last transition that was read; zero is before the first one.
     pub seq: i64,
-    /// The id of its history; `None` when the client gave none.
+    /// The id of the history; `None` when the client sent none.
     pub history_id: Option<u64>,
 }
 
 impl Cursor {
-    /// Reads one: a sequence number, or a sequence number, `-` and the id of its history.
+    /// Parses `SEQ` or `SEQ-HISTORY_ID`.
     pub fn parse(text: &str) -> Option<Self> {
         let (seq, history_id) = match text.split_once('-') {
             Some((seq, id)) => (seq, Some(id)),
@@ -40,7 +40,7 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// Digits of the id of a history.
+/// Hexadecimal digits of a history id.
 const ID_LENGTH: usize = 16;
 
 #[cfg(test)]
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_read_as_it_was_written_and_nothing_else_is() {
+    fn only_formatted_cursors_can_be_parsed() {
         for good in ["12-abababababababab", "12-0000000000000001", "0", "12"] {
             assert_eq!(Cursor::parse(good).unwrap().to_string(), good);
         }

@@ -1,25 +1,25 @@
-//! Headers that are lists (RFC 9110, section 5.6.1): their elements, with parameters and weights.
-//! They are read as the grammar says, never searched for words.
+//! List headers (RFC 9110, section 5.6.1): elements with parameters and weights, parsed according
+//! to the grammar.
 
 use axum::http::HeaderMap;
 use axum::http::header::AsHeaderName;
 
-/// One element: a value and its parameters, the names in lower case, quotes taken off.
+/// A value and its parameters; names in lower case, values without quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Element {
     pub(super) value: String,
     pub(super) parameters: Vec<(String, String)>,
 }
 
-/// The elements of all headers of that name, in their order. What is no text has none.
+/// The elements of all headers with a name, in order. Headers that are not ASCII are ignored.
 pub(super) fn elements(headers: &HeaderMap, name: impl AsHeaderName) -> Vec<Element> {
     let texts = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     texts.flat_map(|text| split(text, ',')).filter_map(element).collect()
 }
 
-/// How much `kind`, such as `text/plain`, is wanted, in thousandths (RFC 9110, section 12.5.1): by
-/// the element of `Accept` that fits best; everything is, where the header says nothing. `version`
-/// is the one that `kind` has.
+/// The weight of the media type `kind`, such as `text/plain`, in thousandths (RFC 9110, section
+/// 12.5.1): that of the most specific element of `Accept`; the maximum for an empty header.
+/// `version` is the version of `kind`.
 pub(super) fn weight(accepted: &[Element], kind: &str, version: &str) -> u16 {
     if accepted.is_empty() {
         return WEIGHT_MAX;
@@ -27,19 +27,18 @@ pub(super) fn weight(accepted: &[Element], kind: &str, version: &str) -> u16 {
     let best = accepted.iter().filter_map(|element| {
         let weight = element.weight()?;
         let fits = element.fit(kind, version)?;
-        // Of two that fit alike, the one that wants it more.
+        // Of two equally specific ones, the one with the higher weight.
         Some((fits, weight))
     });
     best.max().map_or(0, |(_, weight)| weight)
 }
 
 impl Element {
-    /// A parameter.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
     }
 
-    /// How well a range of media fits `kind`; `None` when it does not.
+    /// How specifically a media range matches `kind`; `None` when it does not match.
     fn fit(&self, kind: &str, version: &str) -> Option<u8> {
         let (main, _) = kind.split_once('/')?;
         let fits = match self.value.split_once('/')? {
@@ -55,7 +54,7 @@ impl Element {
         }
     }
 
-    /// The weight in thousandths (RFC 9110, section 12.4.2); `None` when what stands there is none.
+    /// The weight in thousandths (RFC 9110, section 12.4.2); `None` when it is invalid.
     fn weight(&self) -> Option<u16> {
         let Some(text) = self.parameter("q") else { return Some(WEIGHT_MAX) };
         let (whole, part) = text.split_once('.').unwrap_or((text, ""));
@@ -82,7 +81,7 @@ fn element(text: &str) -> Option<Element> {
     Some(Element { value, parameters: parameters.collect() })
 }
 
-/// The parts between separators that stand outside of quotes.
+/// Splits at separators outside of quotes.
 fn split(text: &str, separator: char) -> Vec<&str> {
     let (mut parts, mut start) = (Vec::new(), 0);
     let (mut quoted, mut escaped) = (false, false);
@@ -102,7 +101,7 @@ fn split(text: &str, separator: char) -> Vec<&str> {
     parts
 }
 
-/// A token as it is, a quoted text without its quotes and escapes.
+/// A token, or the content of a quoted string without its escapes.
 fn unquoted(text: &str) -> String {
     let text = text.trim_matches([' ', '\t']);
     let Some(inner) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weight_is_that_of_the_range_that_fits_best() {
+    fn the_most_specific_range_decides_the_weight() {
         let check = |lines: &[&str], expected: u16| {
             assert_eq!(weight(&accepted(lines), "text/plain", "0.0.4"), expected, "{lines:?}");
         };
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_have_their_quotes_off() {
+    fn quotes_are_removed() {
         let mut headers = HeaderMap::new();
         headers.append("forwarded", "for=\"[::1]:80\";Host=\"a\\\"b,c\", host=d".parse().unwrap());
         let hosts: Vec<_> = elements(&headers, "forwarded");
@@ -168,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_sent_is_read(text in "[ -~\t]{0,64}") {
+        fn any_header_can_be_parsed(text in "[ -~\t]{0,64}") {
             let found = accepted(&[&text]);
             prop_assert!(weight(&found, "text/plain", "0.0.4") <= 1000);
         }

@@ -1,7 +1,8 @@
-//! The web: a small HTTP server beside the daemon, with a page, an API, numbers and health.
+//! Web: the HTTP server of the daemon, with the status page, API, event stream, metrics, health
+//! checks and hints.
 //!
-//! It reads, and passes three small requests on; it decides nothing. Nothing of a request is ever
-//! logged.
+//! It reads the database and passes three requests on to the daemon: retry a delivery, poll an
+//! avatar, test a channel. It makes no decisions, and never logs any part of a request.
 
 pub mod cursor;
 pub mod status;

@@ -1,4 +1,4 @@
-//! Answers that are no page: JSON, and problems in JSON (RFC 9457).
+//! JSON responses, and problem details (RFC 9457).
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -10,12 +10,12 @@ use crate::store::error::StoreError;
 use crate::text::escape::escape_json;
 use crate::web::auth::Denied;
 
-/// What went wrong with a request.
+/// An error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProblemDetails {
-    /// The status of the answer.
+    /// The status of the response.
     pub status: StatusCode,
-    /// What happened and how to mend it, for people.
+    /// What happened and how to fix it.
     pub detail: String,
 }
 
@@ -27,31 +27,31 @@ struct Body9457<'a> {
 }
 
 impl ProblemDetails {
-    /// A problem in words.
+    /// A problem with a status and its detail.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into() }
     }
 
-    /// There is no such thing.
+    /// 404.
     pub fn missing(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
-    /// Too much is asked for at once.
+    /// 503: too many requests in progress.
     pub fn busy() -> Self {
-        let busy = "too many are asking; come back later";
+        let busy = "too many requests in progress; try again later";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, busy)
     }
 
-    /// The database cannot be read or written just now.
+    /// 503: the database cannot be read or written.
     pub fn of_store(error: &StoreError) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 
 impl From<Denied> for ProblemDetails {
-    fn from(refusal: Denied) -> Self {
-        Self::new(refusal.status(), refusal.words())
+    fn from(denied: Denied) -> Self {
+        Self::new(denied.status(), denied.text())
     }
 }
 
@@ -65,7 +65,7 @@ impl IntoResponse for ProblemDetails {
     }
 }
 
-/// The headers that go with some statuses.
+/// Adds `WWW-Authenticate` to 401 and `Retry-After` to 503.
 pub fn add_challenge(response: &mut Response) {
     let status = response.status();
     let headers = response.headers_mut();
@@ -80,18 +80,18 @@ pub fn add_challenge(response: &mut Response) {
     }
 }
 
-/// A value as JSON on one line, with escapes for what hides or reorders other text.
+/// A value as JSON on one line; characters that hide or reorder text are escaped.
 pub fn json_line<T: Serialize>(value: &T) -> Option<String> {
     serde_json::to_string(value).ok().map(|text| escape_json(&text))
 }
 
-/// A value as JSON.
+/// A JSON response.
 pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
     json_as(status, "application/json", value)
 }
 
 fn json_as<T: Serialize>(status: StatusCode, kind: &'static str, value: &T) -> Response {
-    // Our own views are always JSON.
+    // Our own views can always be serialized.
     let body = json_line(value).unwrap_or_default();
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;

@@ -1,4 +1,4 @@
-//! The book: what the tables and the last looks tell, read for one answer.
+//! Read model: views of the database and of the last polls, for one response.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::web::views::{
     DeliveryWithAttempts, TransitionView,
 };
 
-/// An open book. It blocks while it reads.
+/// The read model of one request. Its methods block.
 #[derive(Debug)]
 pub struct ReadModel<'d> {
     state: &'d AppState,
@@ -32,35 +32,30 @@ pub struct ReadModel<'d> {
 }
 
 impl<'d> ReadModel<'d> {
-    /// Has `work` read in the book of a desk.
+    /// Runs `work` with a read model.
     ///
     /// # Errors
     /// When the database cannot be read, or `work` fails.
     pub fn read<T>(
-        desk: &AppState,
+        state: &AppState,
         work: impl FnOnce(&ReadModel<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        desk.reader_cache.read(&desk.database, |kept| {
-            work(&ReadModel {
-                state: desk,
-                reader: kept,
-                config: desk.register(),
-                now: desk.tick(),
-            })
+        state.reader_cache.read(&state.database, |reader| {
+            work(&ReadModel { state, reader, config: state.register(), now: state.tick() })
         })
     }
 
-    /// The moment of this answer.
+    /// The time of this response.
     pub fn now(&self) -> Timestamp {
         self.now.now
     }
 
-    /// What the config in force says.
+    /// The active config.
     pub fn register(&self) -> &ConfigView {
         &self.config
     }
 
-    /// Every avatar that is or was watched, by id.
+    /// All avatars that are or were watched, by id.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -81,16 +76,16 @@ impl<'d> ReadModel<'d> {
     fn avatar(
         &self,
         watch: &Watch,
-        found: Option<&AccountName>,
+        discovered: Option<&AccountName>,
         counts: DeliveryCounts,
         usual: Option<Duration>,
     ) -> AvatarView {
-        let registered = self.config.avatars.get(&watch.id);
+        let configured = self.config.avatars.get(&watch.id);
         let context = AvatarContext {
-            names: [registered.and_then(|it| it.label.as_ref()), watch.name.as_ref(), None],
-            account: registered.map(|it| &it.account).or(found),
-            configured: Some(registered.is_some()),
-            discovered: found.is_some(),
+            names: [configured.and_then(|it| it.label.as_ref()), watch.name.as_ref(), None],
+            account: configured.map(|it| &it.account).or(discovered),
+            configured: Some(configured.is_some()),
+            discovered: discovered.is_some(),
             seen_at: self.state.last_seen.of(&watch.id).map(|it| it.seen_at),
             usual,
             counts,
@@ -98,14 +93,14 @@ impl<'d> ReadModel<'d> {
         AvatarView::new(watch, &context, self.now.now)
     }
 
-    /// The picture of an avatar, if a look since the start showed one: an `https` address.
+    /// The `https` URL of an avatar's picture, if a poll since the start returned one.
     pub fn thumbnail(&self, id: &AvatarId) -> Option<String> {
         let address = self.state.last_seen.of(id)?.thumbnail?;
         let url = url::Url::parse(&address).ok()?;
         (url.scheme() == "https" && url.has_host()).then(|| url.to_string())
     }
 
-    /// All at a glance.
+    /// The status of everything.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -113,13 +108,13 @@ impl<'d> ReadModel<'d> {
         self.status_of(&self.avatars()?)
     }
 
-    /// The same, when the avatars were read already.
+    /// The same, for avatars that were already read.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn status_of(&self, avatars: &[AvatarView]) -> Result<StatusView, StoreError> {
-        let moving = (self.state.progress)(self.now.monotonic);
-        let answered = |name| self.state.last_seen.last_success_at(name).map(|(at, _)| at);
+        let loops = (self.state.progress)(self.now.monotonic);
+        let last_success = |name| self.state.last_seen.last_success_at(name).map(|(at, _)| at);
         let accounts = self.config.accounts.iter();
         let parts = Parts {
             daemon: DaemonView {
@@ -128,21 +123,21 @@ impl<'d> ReadModel<'d> {
                 not_ready_reason: (!(self.state.database_writable)())
                     .then(|| UNWRITABLE.to_owned()),
             },
-            stuck: moving.iter().filter(|it| it.stalled).map(|it| it.name).collect(),
-            // One that cannot be read is not applied, and that is a condition.
+            stuck: loops.iter().filter(|it| it.stalled).map(|it| it.name).collect(),
+            // An unreadable file is reported as the condition `config.rejected`.
             config_readable: true,
             config_problems: Vec::new(),
             config_changes: Vec::new(),
             channels: Some(self.channels()?),
             conditions: self.conditions(avatars)?,
-            accounts: accounts.map(|name| (name.to_string(), answered(name))).collect(),
+            accounts: accounts.map(|name| (name.to_string(), last_success(name))).collect(),
             knows_avatars: true,
             discovers: self.config.discovers,
         };
         Ok(StatusView::new(parts, avatars, LATE_AFTER, self.now.now))
     }
 
-    /// Every channel that was ever registered, by name.
+    /// All channels that were ever registered, by name.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -152,7 +147,7 @@ impl<'d> ReadModel<'d> {
         Ok(rows.iter().map(|row| ChannelView::new(row, kind(&row.name), self.now.now)).collect())
     }
 
-    /// The conditions that hold, of what is watched.
+    /// The active conditions of watched subjects.
     fn conditions(&self, avatars: &[AvatarView]) -> Result<Vec<ConditionView>, StoreError> {
         let (rows, discovers) = (&self.reader.rows()?.conditions, self.config.discovers);
         let accounts: Vec<String> = self.config.accounts.iter().map(ToString::to_string).collect();
@@ -172,32 +167,32 @@ impl<'d> ReadModel<'d> {
         Ok(views(&self.reader.reader.transitions_before(avatar, before, limit)?))
     }
 
-    /// The transitions after a place, oldest first.
+    /// The transitions after a sequence number, oldest first.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn transitions_after(
         &self,
-        place: i64,
+        seq: i64,
         limit: u32,
     ) -> Result<Vec<TransitionView>, StoreError> {
-        Ok(views(&self.reader.reader.transitions_after(place, limit)?))
+        Ok(views(&self.reader.reader.transitions_after(seq, limit)?))
     }
 
-    /// Where a stream goes on that ended at `asked`, if it can go on there: in this history, with
-    /// all that came after it still there. Of a sequence number alone nobody can say more than
-    /// whether there is such a number.
+    /// The cursor from which a stream resumes; `None` when it cannot resume at `cursor`, because
+    /// it belongs to another history or later transitions were pruned. Without a history id only
+    /// the range of the number is checked.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn resume(&self, asked: Cursor) -> Result<Option<Cursor>, StoreError> {
+    pub fn resume(&self, cursor: Cursor) -> Result<Option<Cursor>, StoreError> {
         let History { id, pruned_up_to } = self.reader.reader.history()?;
-        let is_of_this = match asked.history_id {
-            Some(given) => given == id && asked.seq >= pruned_up_to,
+        let is_complete = match cursor.history_id {
+            Some(given) => given == id && cursor.seq >= pruned_up_to,
             None => true,
         };
-        let can_go_on = is_of_this && asked.seq <= self.last_seq()?;
-        Ok(can_go_on.then_some(Cursor { seq: asked.seq, history_id: Some(id) }))
+        let can_resume = is_complete && cursor.seq <= self.last_seq()?;
+        Ok(can_resume.then_some(Cursor { seq: cursor.seq, history_id: Some(id) }))
     }
 
     /// The cursor of the last transition.
@@ -209,7 +204,7 @@ impl<'d> ReadModel<'d> {
         Ok(Cursor { seq: self.last_seq()?, history_id })
     }
 
-    /// The place of the last transition.
+    /// The sequence number of the last transition.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -217,7 +212,7 @@ impl<'d> ReadModel<'d> {
         self.reader.reader.last_seq()
     }
 
-    /// The newest deliveries that fit.
+    /// The newest deliveries that match a filter.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -260,12 +255,12 @@ impl<'d> ReadModel<'d> {
         rows.iter().map(|row| self.with_attempts(row)).collect()
     }
 
-    /// What is measured when somebody asks for the numbers.
+    /// The gauges of `/metrics`.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn measure(&self) -> Result<MetricsSnapshot, StoreError> {
-        let Now { now, monotonic: moment, .. } = self.now;
+        let Now { now, monotonic, .. } = self.now;
         let views = self.avatars()?;
         let watched: Vec<&AvatarView> = views.iter().filter(|it| it.is_watched()).collect();
         let mut avatars: BTreeMap<Option<&str>, u64> = BTreeMap::new();
@@ -285,10 +280,10 @@ impl<'d> ReadModel<'d> {
             name: row.name.clone(),
         });
         let accounts = self.config.accounts.iter().map(|name| {
-            let answered = self.state.last_seen.last_success_at(name).map(|(_, moment)| moment);
-            (name.clone(), moment.since(answered.unwrap_or(self.state.started_at)))
+            let success_at = self.state.last_seen.last_success_at(name).map(|(_, at)| at);
+            (name.clone(), monotonic.since(success_at.unwrap_or(self.state.started_at)))
         });
-        let loops = (self.state.progress)(moment);
+        let loops = (self.state.progress)(monotonic);
         Ok(MetricsSnapshot {
             avatars: avatars
                 .into_iter()
@@ -306,6 +301,6 @@ impl<'d> ReadModel<'d> {
     }
 }
 
-fn views(placed: &[WithSeq]) -> Vec<TransitionView> {
-    placed.iter().map(|(place, transition)| TransitionView::new(*place, transition)).collect()
+fn views(rows: &[WithSeq]) -> Vec<TransitionView> {
+    rows.iter().map(|(seq, transition)| TransitionView::new(*seq, transition)).collect()
 }

@@ -1,5 +1,4 @@
-//! All routes together, and what holds for each: who may ask, and what a browser may do with the
-//! answer.
+//! Router: all routes, with authorization and security headers.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
@@ -16,11 +15,11 @@ use crate::web::endpoints::pages;
 use crate::web::problem::ProblemDetails;
 use crate::web::state::AppState;
 
-/// The page, the API, the metrics, the health, and `hints`. That there is no such route, or that it
-/// does not take such a method, is said to everybody: the program is public.
-pub fn routes(desk: AppState, hints: Router) -> Router {
+/// The routes of pages, API, metrics, health and `hints`. 404 and 405 require no token: the routes
+/// are public knowledge.
+pub fn routes(state: AppState, hints: Router) -> Router {
     let guard = |methods: MethodRouter<AppState>| {
-        methods.route_layer(middleware::from_fn_with_state(desk.clone(), authorize))
+        methods.route_layer(middleware::from_fn_with_state(state.clone(), authorize))
     };
     let guarded = Router::new()
         .merge(pages::routes(guard))
@@ -30,47 +29,46 @@ pub fn routes(desk: AppState, hints: Router) -> Router {
         .method_not_allowed_fallback(method_not_allowed);
     let health = health::routes().route_layer(middleware::from_fn(check));
     let open = health.merge(pages::assets());
-    let all = guarded.merge(open).with_state(desk.clone()).merge(hints);
-    all.layer(middleware::from_fn_with_state(desk.clone(), check_request))
-        .layer(middleware::from_fn_with_state(desk, security_headers))
+    let all = guarded.merge(open).with_state(state.clone()).merge(hints);
+    all.layer(middleware::from_fn_with_state(state.clone(), check_request))
+        .layer(middleware::from_fn_with_state(state, security_headers))
 }
 
-/// What holds on every route.
-async fn check_request(State(desk): State<AppState>, request: Request, next: Next) -> Response {
-    let nameless = health::PATHS.contains(&request.uri().path());
-    match desk.register().rules.check_request(&request, nameless) {
+/// The checks of every route.
+async fn check_request(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let hostless = health::PATHS.contains(&request.uri().path());
+    match state.register().rules.check_request(&request, hostless) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => answer(request.uri(), &ProblemDetails::from(refusal)),
+        Err(denied) => problem_response(request.uri(), &ProblemDetails::from(denied)),
     }
 }
 
-/// What holds where something is read or changed.
+/// Authorization of the routes that read or change something.
 async fn authorize(
-    State(desk): State<AppState>,
+    State(state): State<AppState>,
     Extension(slot): Extension<Slot>,
     request: Request,
     next: Next,
 ) -> Response {
     let uri = request.uri().clone();
-    let admitted = desk.register().rules.authorize(&request).map_err(ProblemDetails::from);
-    let answered = match admitted {
+    let authorized = state.register().rules.authorize(&request).map_err(ProblemDetails::from);
+    let response = match authorized {
         Ok(()) => slot.answer(next.run(request)).await.ok_or_else(ProblemDetails::busy),
         Err(problem) => Err(problem),
     };
-    answered.unwrap_or_else(|problem| answer(&uri, &problem))
+    response.unwrap_or_else(|problem| problem_response(&uri, &problem))
 }
 
-/// What holds for health checks.
+/// Connection limits of health checks.
 async fn check(Extension(slot): Extension<Slot>, request: Request, next: Next) -> Response {
     slot.check(next.run(request)).await
 }
 
-/// What every answer says to a browser: load nothing from elsewhere, show this in no frame, guess
-/// no types, tell nobody else where you come from. (Telling nobody at all would make a form's
-/// `Origin` `null`, and it could not be told from a foreign one.)
-async fn security_headers(State(desk): State<AppState>, request: Request, next: Next) -> Response {
+/// Adds the security headers to every response: no foreign resources, no frames, no MIME sniffing,
+/// no referrer to other origins. (`no-referrer` would make the `Origin` of our own forms `null`.)
+async fn security_headers(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    let policy = if desk.register().thumbnails { WITH_PICTURES } else { STRICT };
+    let policy = if state.register().thumbnails { WITH_PICTURES } else { STRICT };
     let headers = response.headers_mut();
     for (name, value) in [
         ("content-security-policy", policy),
@@ -86,22 +84,21 @@ async fn security_headers(State(desk): State<AppState>, request: Request, next: 
 }
 
 async fn not_found(uri: Uri) -> Response {
-    answer(&uri, &ProblemDetails::missing("there is nothing here"))
+    problem_response(&uri, &ProblemDetails::missing("no such page or endpoint"))
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Response {
-    let detail = format!("`{method}` is not for this place");
-    answer(&uri, &ProblemDetails::new(StatusCode::METHOD_NOT_ALLOWED, detail))
+    let detail = format!("this endpoint does not support `{method}`");
+    problem_response(&uri, &ProblemDetails::new(StatusCode::METHOD_NOT_ALLOWED, detail))
 }
 
-/// A problem in the form that whoever asked can read.
-fn answer(uri: &Uri, problem: &ProblemDetails) -> Response {
-    let for_programs = FOR_PROGRAMS.iter().any(|it| uri.path().starts_with(it));
-    if for_programs { problem.clone().into_response() } else { pages::problem(problem) }
+/// A problem as JSON for the paths of programs, else as a page.
+fn problem_response(uri: &Uri, problem: &ProblemDetails) -> Response {
+    let is_json = JSON_PATHS.iter().any(|it| uri.path().starts_with(it));
+    if is_json { problem.clone().into_response() } else { pages::problem(problem) }
 }
 
-/// Where problems are JSON.
-const FOR_PROGRAMS: [&str; 5] = ["/api/", "/metrics", "/hints/", "/healthz", "/readyz"];
+const JSON_PATHS: [&str; 5] = ["/api/", "/metrics", "/hints/", "/healthz", "/readyz"];
 const STRICT: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
                       img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 const WITH_PICTURES: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \

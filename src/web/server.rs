@@ -1,7 +1,7 @@
-//! The server: connections in, routes behind, and limits on everything.
+//! HTTP server: accepts connections and serves the routes.
 //!
-//! Invariants: a number of connections at once, and a time for each. A peer that sends slowly,
-//! without an end or nothing, or that reads nothing, is cut off, and keeps no newcomer waiting.
+//! Invariants: the number of connections and the duration of each are limited. A peer that sends
+//! slowly, endlessly or nothing, or that does not read, is disconnected and delays no other peer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,25 +23,25 @@ use tokio_io_timeout::TimeoutStream;
 
 use crate::web::connection_limit::{ConnectionLimiter, Slot};
 
-/// How much is allowed.
+/// The limits of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
-    /// Connections at once; for one more, an idle one is evicted.
+    /// Concurrent connections; at the limit, an idle one is evicted.
     pub connections: usize,
-    /// Authorized requests that are answered at once.
+    /// Concurrent authorized requests.
     pub answers: usize,
-    /// Streams at once; `answers` and `streams` leave many idle connections to evict.
+    /// Concurrent streams; `answers` and `streams` leave many idle connections to evict.
     pub streams: usize,
-    /// How long a peer may take nothing of what it is sent: a third of `SEND_BUFFER_SIZE`, with
-    /// what the kernel adds, is the least that is noticed.
+    /// How long a peer may read nothing of a response. Progress counts from about a third of
+    /// `SEND_BUFFER_SIZE`.
     pub stall: Duration,
-    /// How long the head of a request may take, from its beginning or from the answer before.
+    /// Time limit for the head of a request, from its first byte or the previous response.
     pub header_timeout: Duration,
-    /// How long a connection is kept for more requests.
+    /// How long a connection accepts further requests.
     pub request_timeout: Duration,
-    /// How long the request that is under way then may still go on.
+    /// Time limit for the request in progress after that.
     pub drain: Duration,
-    /// How long requests under way may go on at the end.
+    /// Time limit for requests in progress at shutdown.
     pub shutdown_grace: Duration,
 }
 
@@ -60,8 +60,8 @@ impl Default for ServerLimits {
     }
 }
 
-/// Serves until `shutdown` ends; then what is under way may end, for a short while. `starved` hears
-/// when no connection can be taken, and why, and when one can again.
+/// Serves until `shutdown` resolves, then drains for `shutdown_grace`. `starved` is called with the
+/// error when connections cannot be accepted, and with `None` when they can be again.
 ///
 /// # Errors
 /// When the listener cannot be used.
@@ -73,8 +73,8 @@ pub async fn run(
     starved: impl Fn(Option<&io::Error>),
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
-    // The standard library's queue is so short that a burst costs a newcomer the second until it
-    // tries again.
+    // The backlog of the standard library is so short that a burst of connections delays some by
+    // the second until the TCP retransmission.
     rustix::net::listen(&listener, BACKLOG)?;
     let listener = TcpListener::from_std(listener)?;
     let mut limiter = ConnectionLimiter::new(limits.answers, limits.streams);
@@ -98,7 +98,7 @@ pub async fn run(
                     connections.spawn(serve(stream, routes.clone(), limits, stopped.clone(), slot))
                 });
             }
-            // Most likely there are no file handles: to ask again at once would only burn.
+            // Most likely out of file handles: without a pause this would spin.
             Err(failure) => {
                 failures = failures.saturating_add(1);
                 if failures == FAILURES_LOGGED {
@@ -111,7 +111,7 @@ pub async fn run(
     drop(listener);
     drop(stop);
     let ended = async { while connections.join_next().await.is_some() {} };
-    // Whoever takes longer is cut off.
+    // Slower connections are aborted.
     drop(tokio::time::timeout(limits.shutdown_grace, ended).await);
     Ok(())
 }
@@ -138,8 +138,8 @@ async fn serve(
     mut stopped: watch::Receiver<()>,
     slot: Slot,
 ) {
-    // A large buffer would hide for long whether the peer takes anything. This fails only for a
-    // connection that is gone, which is noticed anyway.
+    // With a large buffer, a peer that reads nothing would be noticed late. This fails only on a
+    // closed connection, which is detected anyway.
     let _ = set_socket_send_buffer_size(&stream, SEND_BUFFER_SIZE);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.stall));
@@ -155,27 +155,27 @@ async fn serve(
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
     tokio::select! {
-        // How a connection ends is the other side's affair.
+        // Errors of a connection are the peer's and not logged.
         _ = connection.as_mut() => {}
         _ = stopped.changed() => {
             connection.as_mut().graceful_shutdown();
             drop(connection.await);
         }
         () = tokio::time::sleep(limits.request_timeout) => {
-            // An answer that is being sent is not torn off.
+            // The response in progress may finish.
             connection.as_mut().graceful_shutdown();
             drop(tokio::time::timeout(limits.drain, connection).await);
         }
     }
 }
 
-/// What a head may have, and what of answers may wait for the peer, in bytes.
+/// The maximum size of a request head, and of the response buffer, in bytes.
 const BUFFER_SIZE_MAX: usize = 64 * 1024;
-/// What the kernel holds of what is sent, in bytes; Linux doubles it for its own book-keeping.
+/// The send buffer of the kernel in bytes; Linux doubles it for its own bookkeeping.
 const SEND_BUFFER_SIZE: usize = 16 * 1024;
-/// Connections that may wait to be accepted.
+/// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
-/// So many failures in a row are no visitor that has gone again.
+/// Failures in a row before one is reported; a single one may be a peer that has disconnected.
 const FAILURES_LOGGED: u32 = 3;
-/// The pause after a connection that could not be taken.
+/// The pause after a failed accept.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);

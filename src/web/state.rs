@@ -1,7 +1,7 @@
-//! The desk: all that the web works with, handed in by whoever runs it.
+//! Application state of the web server: what the daemon passes in.
 //!
-//! It reads the tables with connections of its own, and passes three small requests on: look now,
-//! try a channel, send again. It decides nothing.
+//! The server reads the database with its own connections and passes three requests on: poll an
+//! avatar, test a channel, retry a delivery.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,126 +24,126 @@ use crate::runtime::metrics::{Dropped, Metrics};
 use crate::web::auth::AccessPolicy;
 use crate::web::reader_cache::ReaderCache;
 
-/// What the web works with; clones share it.
+/// The state; clones share it.
 #[derive(Clone)]
 pub struct AppState {
-    /// The database.
+    /// The path of the database.
     pub database: PathBuf,
-    /// Both clocks and a roll of chance, of now.
+    /// Reads both clocks and the random number generator.
     pub now: Arc<dyn Fn() -> Now + Send + Sync>,
     /// When the daemon started.
     pub started_at: Monotonic,
-    /// What the config in force says.
+    /// The active config.
     pub config: watch::Receiver<Arc<ConfigView>>,
-    /// What happens.
+    /// The bus of live events.
     pub events: EventBus,
-    /// What was seen last.
+    /// The last successful poll of each avatar and account.
     pub last_seen: LastSeen,
-    /// The numbers.
+    /// The counters and histograms.
     pub metrics: Metrics,
-    /// How long ago each loop last turned, and whether that is too long.
+    /// The progress of each loop.
     pub progress: Arc<dyn Fn(Monotonic) -> Vec<LoopState> + Send + Sync>,
-    /// Whether the database can be written, as far as is known.
+    /// Whether the last write to the database succeeded.
     pub database_writable: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// What was not written, since nobody read it.
+    /// Counts log and output lines that were dropped because nothing read them.
     pub dropped: Arc<dyn Fn() -> Dropped + Send + Sync>,
-    /// Takes avatars to look at now. When it is full, there is enough to look at.
+    /// Queue of avatars to poll now.
     pub poll_requests: mpsc::Sender<AvatarId>,
-    /// Takes channels to try.
+    /// Queue of channels to test.
     pub test_requests: mpsc::Sender<TestRequest>,
     /// Wakes the dispatcher.
     pub wake_dispatcher: Arc<dyn Fn() + Send + Sync>,
-    /// The reader of the tables, between two answers.
+    /// The database connection and its cached rows.
     pub reader_cache: ReaderCache,
-    /// When a health check read the database last.
+    /// When a health check last read the database.
     pub read_at: Arc<Mutex<Option<Monotonic>>>,
-    /// Room for readers of the tables: few, so that no crowd takes the machine from the loops.
+    /// Limits concurrent readers to [`READERS_MAX`], so that requests do not slow down the loops.
     pub readers: Arc<Semaphore>,
 }
 
-/// One moment and a roll for it.
+/// The time and random bits of one request.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// The wall's clock.
+    /// The wall clock.
     pub now: Timestamp,
-    /// The steady clock.
+    /// The monotonic clock.
     pub monotonic: Monotonic,
-    /// Chance.
+    /// Random bits.
     pub random: RandomBits,
 }
 
-/// What the config says, as far as it is shown.
+/// The part of the active config that the web server shows or uses.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConfigView {
     /// The accounts.
     pub accounts: Vec<AccountName>,
-    /// Whether lists are searched for avatars.
+    /// Whether `[discover]` is enabled.
     pub discovers: bool,
-    /// The avatars that are registered.
+    /// The configured avatars.
     pub avatars: BTreeMap<AvatarId, AvatarConfig>,
-    /// The channels, each with the word for its kind.
+    /// The channels and their kinds, such as `webhook, standard`.
     pub channels: BTreeMap<ChannelName, String>,
-    /// Whether pictures are shown, or only linked to.
+    /// Whether pages embed pictures instead of linking to them.
     pub thumbnails: bool,
-    /// Who may do what.
+    /// The access rules.
     pub rules: AccessPolicy,
 }
 
-/// One registered avatar.
+/// A configured avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AvatarConfig {
-    /// The name that the user gave it.
+    /// `name` of the config.
     pub label: Option<String>,
-    /// The account that it is watched with.
+    /// The account to poll it with.
     pub account: AccountName,
 }
 
-/// How a loop is getting on.
+/// The progress of a loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoopState {
-    /// Which loop.
+    /// The name of the loop.
     pub name: &'static str,
-    /// How long ago it last turned.
+    /// The time since its last iteration.
     pub age: Duration,
-    /// Whether that is longer than it should be.
+    /// Whether `age` is over the limit.
     pub stalled: bool,
 }
 
-/// A channel to try, and where the outcome goes.
+/// A channel to test.
 #[derive(Debug)]
 pub struct TestRequest {
-    /// Which channel.
+    /// The channel.
     pub channel: ChannelName,
-    /// Takes how each recipient took it; nothing when there is no such channel.
+    /// Receives the result of each recipient; `None` for an unknown channel.
     pub answer: oneshot::Sender<Option<Vec<TestResult>>>,
 }
 
-/// How one recipient took a trial message.
+/// The result of a test message to one recipient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TestResult {
-    /// Who, where the channel has more than one receiver.
+    /// The recipient, for a channel with more than one.
     pub recipient: Option<String>,
-    /// The word for how it ended.
+    /// The name of the outcome.
     pub outcome: &'static str,
-    /// Whether it was taken.
+    /// Whether the message was accepted.
     pub delivered: bool,
-    /// How far it came.
+    /// The last phase that was reached.
     pub phase: String,
-    /// The status code of the answer.
+    /// The status code of the response.
     pub code: Option<u16>,
-    /// What went wrong.
+    /// The error message.
     pub error: Option<String>,
-    /// How long it took, in milliseconds.
+    /// The latency in milliseconds.
     pub latency_ms: u64,
 }
 
 impl AppState {
-    /// Both clocks and a roll of chance, of now.
+    /// Reads both clocks and the random number generator.
     pub fn tick(&self) -> Now {
         (self.now)()
     }
 
-    /// What the config in force says.
+    /// The active config.
     pub fn register(&self) -> Arc<ConfigView> {
         Arc::clone(&self.config.borrow())
     }
@@ -151,9 +151,9 @@ impl AppState {
 
 impl fmt::Debug for AppState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk").field("database", &self.database).finish_non_exhaustive()
+        f.debug_struct("AppState").field("database", &self.database).finish_non_exhaustive()
     }
 }
 
-/// Readers at once, at most; the others wait for their turn.
+/// The maximum of concurrent readers; further ones wait.
 pub const READERS_MAX: usize = 1;

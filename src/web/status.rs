@@ -1,5 +1,4 @@
-//! The status: how everything is, at a glance. The page, the API and `status` on the command line
-//! evaluate it here and nowhere else.
+//! Status view: the summary that the page, the API and `avatar-watch status` share.
 
 use std::time::Duration;
 
@@ -10,83 +9,82 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::store::reader::ConditionRow;
 use crate::web::views::{AccountView, AvatarView, ChannelView, ConditionView, FindingView};
 
-/// All at a glance.
+/// The status of everything.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StatusView {
-    /// The program's version.
+    /// The version of the program.
     pub version: &'static str,
-    /// The time of this answer.
+    /// The time of this response.
     pub now: String,
-    /// Whether nothing needs a person: the status is `ok` or `note`.
+    /// Whether the status is `ok` or `note`.
     pub healthy: bool,
     /// `ok`, `note`, `warning` or `critical`: the worst of the findings.
     #[serde(rename = "status", serialize_with = "name")]
     pub level: Severity,
-    /// What is wrong, or worth knowing, the worst first.
+    /// Problems and notices, the most severe first.
     pub findings: Vec<FindingView>,
     /// The daemon.
     pub daemon: DaemonView,
-    /// Whether the config file can be read from end to end.
+    /// Whether the whole config file can be read.
     pub config_readable: bool,
-    /// What is wrong with the config file, for every reader of it: not the secrets that only this
-    /// process cannot read.
+    /// Problems of the config file; without secrets that only this process cannot read.
     pub config_problems: Vec<String>,
     /// What a reload would change. Secrets are not compared.
     pub config_changes: Vec<String>,
-    /// How many avatars are watched.
+    /// The number of watched avatars.
     pub avatars_watched: u64,
-    /// How many of them are in training.
+    /// The number of watched avatars in training.
     pub avatars_training: u64,
-    /// Deliveries that wait or are being sent.
+    /// Deliveries that are pending or being sent.
     pub deliveries_in_flight: u64,
-    /// Dead letters that were not sent again since.
+    /// Dead letters that were not retried since.
     pub deliveries_failed: u64,
-    /// When the oldest delivery was made that is in flight.
+    /// When the oldest delivery in flight was created.
     pub oldest_in_flight_at: Option<String>,
     /// The accounts.
     pub accounts: Vec<AccountView>,
-    /// The avatars of the config and of the database; only the command line lists them here.
+    /// The avatars of the config and of the database; only in the output of the command line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avatars: Option<Vec<AvatarView>>,
-    /// The channels; none where one avatar was asked for.
+    /// The channels; empty in the status of one avatar.
     pub channels: Vec<ChannelView>,
-    /// The conditions that hold.
+    /// The active conditions.
     pub conditions: Vec<ConditionView>,
 }
 
 /// The daemon.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct DaemonView {
-    /// Whether one holds the database.
+    /// Whether a daemon has locked the database.
     pub running: bool,
-    /// Its process, if it names itself.
+    /// Its process id, if known.
     pub pid: Option<u32>,
-    /// Why it cannot do its work, if that is known.
+    /// Why it is not ready, if known.
     pub not_ready_reason: Option<String>,
 }
 
-/// What the status is made of, besides the avatars.
+/// The input of a status, besides the avatars.
 #[derive(Clone, Debug, Default)]
 pub struct Parts {
     /// The daemon.
     pub daemon: DaemonView,
-    /// The parts of it that do not move.
+    /// The loops that are stalled.
     pub stuck: Vec<&'static str>,
-    /// Whether the config file can be read from end to end.
+    /// Whether the whole config file can be read.
     pub config_readable: bool,
-    /// What is wrong with the config file.
+    /// Problems of the config file.
     pub config_problems: Vec<String>,
     /// What a reload would change.
     pub config_changes: Vec<String>,
-    /// The channels; `None` where one avatar was asked for.
+    /// The channels; `None` in the status of one avatar.
     pub channels: Option<Vec<ChannelView>>,
-    /// The conditions that hold, of what is watched.
+    /// The active conditions of watched subjects.
     pub conditions: Vec<ConditionView>,
-    /// The accounts, each with the time of its last answer.
+    /// The accounts with the times of their last successful polls.
     pub accounts: Vec<(String, Option<Timestamp>)>,
-    /// Whether it is known which avatars are watched.
+    /// Whether the list of watched avatars is known.
     pub knows_avatars: bool,
-    /// Whether lists are searched for avatars.
+    /// Whether `[discover]` is enabled.
     pub discovers: bool,
 }
 
@@ -154,8 +152,8 @@ impl StatusView {
     }
 }
 
-/// The conditions that hold, of what is watched: of anything else it is not known whether they
-/// still do. Where `accounts` or the avatars are not known, none is left out for that.
+/// The active conditions of watched subjects; others may be outdated. Conditions are kept when
+/// `accounts` or the avatars are not known.
 pub fn conditions(
     rows: &[ConditionRow],
     avatars: &[AvatarView],

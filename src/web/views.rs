@@ -1,7 +1,7 @@
-//! The rows of the API, of `--json` on the command line and of the page: one type for each thing.
-//! `openapi.json` beside this file is their schema.
+//! Views: the data types of the API, of `--json` on the command line and of the page.
+//! `openapi.json` is their schema.
 //!
-//! They hold foreign text as it came. Whatever prints it escapes it: as JSON, or as a page.
+//! Text from outside is not escaped here, but by the JSON serializer and the templates.
 
 use std::time::Duration;
 
@@ -24,123 +24,124 @@ use crate::text::sanitize::is_blank;
 /// An avatar that is watched.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AvatarView {
-    /// Its id at Argil.
+    /// The id at Argil.
     pub id: String,
-    /// The name that the config gives it, or the API.
+    /// The name in the config, else the name in the API.
     pub name: Option<String>,
-    /// The account that it is watched with.
+    /// The account that polls it.
     pub account: Option<String>,
-    /// The model, as the API names it.
+    /// The model, as in the API.
     pub model: Option<String>,
-    /// Whether the active config registers it; `None` if the config cannot be read.
+    /// Whether the active config contains the avatar; `None` if the config cannot be read.
     pub configured: Option<bool>,
-    /// Whether a list showed it, and the config does not register it.
+    /// Whether the avatar was discovered in the list of its account and is not in the config.
     pub discovered: bool,
-    /// The status that was last seen; none before the first sight.
+    /// The last observed status; `None` before the first successful poll.
     pub status: Option<String>,
-    /// When that status was first seen.
+    /// When this status was first observed.
     pub since: Option<String>,
-    /// When it was last seen. Only the daemon knows of polls that changed nothing.
+    /// When the avatar was last polled successfully. Polls without a change are known to the daemon
+    /// only.
     pub last_seen_at: Option<String>,
-    /// For how long it has been in training, in seconds, while it is.
+    /// The time in training so far, in seconds; null if it is not in training.
     pub training_seconds: Option<u64>,
-    /// How long a training of its model usually lasts, in seconds, once that is known.
+    /// The median duration of a training of its model, in seconds, if known.
     pub usual_training_seconds: Option<u64>,
-    /// Why the last poll did not show it.
+    /// Why the last poll failed.
     pub failure: Option<FailureView>,
-    /// Deliveries about it that wait or are being sent.
+    /// Deliveries about it that are pending or being sent.
     pub deliveries_in_flight: u64,
-    /// Dead letters about it that were not sent again since.
+    /// Dead letters about it that were not retried since.
     pub deliveries_failed: u64,
 }
 
-/// What an avatar's view is made of, besides its watch.
+/// The input of an [`AvatarView`], besides the watch.
 #[derive(Debug)]
 pub struct AvatarContext<'a> {
-    /// The names that it may have, the best first; a blank one is none.
+    /// The possible names in order of preference; blank ones are skipped.
     pub names: [Option<&'a String>; 3],
-    /// The account that it is watched with.
+    /// The account that polls it.
     pub account: Option<&'a AccountName>,
-    /// Whether the active config registers it; `None` if the config cannot be read.
+    /// Whether the active config contains the avatar; `None` if the config cannot be read.
     pub configured: Option<bool>,
-    /// Whether a list showed it.
+    /// Whether it was discovered in a list.
     pub discovered: bool,
-    /// When this process last saw it.
+    /// When this process last polled it successfully.
     pub seen_at: Option<Timestamp>,
-    /// How long a training of its model usually lasts.
+    /// The median duration of a training of its model.
     pub usual: Option<Duration>,
-    /// Its deliveries.
+    /// The numbers of its deliveries.
     pub counts: DeliveryCounts,
 }
 
 /// Why polling an avatar fails.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FailureView {
-    /// A word: `missing`, `denied`, `throttled` or `failed`.
+    /// `missing`, `denied`, `throttled` or `failed`.
     pub kind: &'static str,
-    /// Since when.
+    /// The start time.
     pub since: String,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: String,
 }
 
 /// A change of status.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TransitionView {
-    /// Its number among those of all avatars.
+    /// The number among the transitions of all avatars.
     pub seq: i64,
     /// The avatar.
     pub avatar_id: String,
-    /// Its number among those of the avatar.
+    /// The number among the transitions of the avatar, from 1, without gaps.
     pub sequence: u64,
-    /// The status before; none at the first sight.
+    /// The previous status; `None` in the first transition.
     pub previous_status: Option<String>,
-    /// Whether the status before is what the config assumes, and was not observed.
+    /// Whether the previous status is `assume` of the config instead of an observed one.
     pub previous_assumed: bool,
-    /// Whether the end of a training was observed, and its beginning before it.
+    /// Whether the avatar was observed in training before this end of a training.
     pub training_observed: bool,
-    /// When the status before was last seen.
+    /// When the previous status was last observed.
     pub last_seen_previous_at: Option<String>,
-    /// The status from then on.
+    /// The new status.
     pub status: String,
-    /// When it was seen.
+    /// When the new status was first observed.
     pub detected_at: String,
-    /// `updatedAt` of the answer that showed it.
+    /// `updatedAt` of the API response, unchanged.
     pub upstream_updated_at: Option<String>,
 }
 
 /// A delivery.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeliveryView {
-    /// Its id.
+    /// The id.
     pub id: String,
-    /// The id of the event, which every repeat carries.
+    /// The id of the event, the same in every attempt and retry.
     pub event_id: String,
-    /// The kind of the event.
+    /// The type of the event.
     pub event_type: String,
-    /// What it is about: an avatar's id, or words such as `account argil`.
+    /// The subject: the id of an avatar, or a text such as `account argil`.
     pub subject: String,
-    /// The avatar that it is about, if it is about one.
+    /// The avatar, if the subject is one.
     pub avatar_id: Option<String>,
-    /// Where it goes.
+    /// The channel.
     pub channel: String,
-    /// Who gets it, where the channel has more than one receiver.
+    /// The recipient, for a channel with more than one.
     pub recipient: Option<String>,
-    /// How often it was sent again by hand before.
+    /// The number of manual retries before this delivery.
     pub replay: u32,
     /// `pending`, `sending`, `delivered`, `failed` or `cancelled`.
     pub state: String,
-    /// How many attempts were begun.
+    /// The number of started attempts.
     pub attempts: u32,
     /// When the next attempt is due.
     pub next_attempt_at: Option<String>,
-    /// Why it ended, if it failed or was cancelled.
+    /// The reason, if it failed or was cancelled.
     pub final_reason: Option<String>,
-    /// Why its message is the standard body instead of the channel's template.
+    /// Why the message has the standard format instead of the template of the channel.
     pub fallback: Option<String>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: String,
-    /// When it last changed.
+    /// When it was last updated.
     pub updated_at: String,
 }
 
@@ -150,9 +151,9 @@ pub struct DeliveryWithAttempts {
     /// The delivery.
     #[serde(flatten)]
     pub delivery: DeliveryView,
-    /// The attempts, the first one first.
+    /// The attempts, oldest first.
     pub attempt_log: Vec<AttemptView>,
-    /// The message; only the command line shows it.
+    /// The message; only in the output of the command line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -160,67 +161,68 @@ pub struct DeliveryWithAttempts {
 /// One attempt at a delivery.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AttemptView {
-    /// Its number, from one.
+    /// The number, from 1.
     pub number: u32,
     /// `scheduled` or `manual`.
     pub trigger: String,
-    /// When it began.
+    /// When it started.
     pub started_at: String,
-    /// When it ended; none while it is in flight.
+    /// When it finished; `None` while it is in progress.
     pub finished_at: Option<String>,
-    /// The word for how it ended.
+    /// The outcome.
     pub outcome: Option<String>,
-    /// How far it came.
+    /// The last phase that was reached.
     pub phase: Option<String>,
-    /// The status code of the answer.
+    /// The status code of the response.
     pub code: Option<u16>,
-    /// How long it took, in milliseconds.
+    /// The latency in milliseconds.
     pub latency_ms: Option<i64>,
-    /// What went wrong.
+    /// The error message.
     pub error: Option<String>,
-    /// The beginning of the answer.
+    /// The beginning of the response.
     pub response: Option<String>,
 }
 
 /// A channel.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ChannelView {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its kind, such as `webhook, standard`; `None` if the active config does not have it.
+    /// The kind, such as `webhook, standard`; `None` if the channel is not in the active config.
     pub kind: Option<String>,
-    /// Whether the active config has it.
+    /// Whether it is in the active config.
     pub configured: bool,
     /// `active`, `paused` or `disabled`.
     pub state: &'static str,
-    /// Since when nothing is sent, because it is paused, disabled or not in the config.
+    /// Since when deliveries are suspended, because the channel is paused, disabled or not in the
+    /// config.
     pub suspended_since: Option<String>,
-    /// Since when it, or one of its recipients, has been failing.
+    /// Since when the channel, or one of its recipients, has been failing.
     pub failing_since: Option<String>,
     /// The last error.
     pub reason: Option<String>,
-    /// Its recipients that get nothing, though others may get theirs.
+    /// Failing recipients of an e-mail channel.
     pub failing_recipients: Vec<RecipientView>,
-    /// Nothing is sent before then.
+    /// No delivery is attempted before this time.
     pub not_before: Option<String>,
-    /// Deliveries that wait or are being sent.
+    /// Deliveries that are pending or being sent.
     pub in_flight: u64,
-    /// When the oldest of them was made.
+    /// When the oldest delivery in flight was created.
     pub oldest_in_flight_at: Option<String>,
-    /// Dead letters that were not sent again since.
+    /// Dead letters that were not retried since.
     pub failed: u64,
     /// When the last delivery succeeded.
     pub delivered_at: Option<String>,
 }
 
-/// A recipient that gets nothing.
+/// A failing recipient.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RecipientView {
-    /// Its address.
+    /// The mail address.
     pub recipient: String,
-    /// Since when.
+    /// The start time.
     pub failing_since: String,
-    /// Why.
+    /// The reason.
     pub reason: Option<String>,
 }
 
@@ -234,51 +236,52 @@ impl RecipientView {
     }
 }
 
-/// A condition that holds.
+/// An active condition.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ConditionView {
-    /// Its kind, such as `account.unavailable`.
+    /// The kind, such as `account.unavailable`.
     pub kind: String,
-    /// What it is about.
+    /// The subject: the id of an avatar, or a text such as `account argil`.
     pub subject: String,
-    /// Since when.
+    /// The start time.
     pub since: String,
-    /// What keeps an account from seeing; a word.
+    /// The cause of an account condition.
     pub cause: Option<String>,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: Option<String>,
 }
 
 /// An account.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AccountView {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// When a poll with its key last succeeded, since the daemon started; only the daemon knows.
+    /// The last successful poll with its key since the start of the daemon; always `None` on the
+    /// command line.
     pub answered_at: Option<String>,
-    /// Why no poll with it succeeds, if so.
+    /// The condition `account.unavailable`, if it is active.
     pub unavailable: Option<ConditionView>,
 }
 
-/// One thing that is wrong, or worth knowing.
+/// A problem or a notice.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FindingView {
     /// `note`, `warning` or `critical`.
     pub level: &'static str,
-    /// The avatar that it is about, if it is about one.
+    /// The avatar, if the subject is one.
     pub avatar_id: Option<String>,
-    /// Since when, if that is known.
+    /// The start time, if known.
     pub since: Option<String>,
-    /// What it is, for people.
+    /// The text, for people.
     pub text: String,
 }
 
 impl AvatarView {
-    /// An avatar at `now`.
+    /// The view at `now`.
     pub fn new(watch: &Watch, context: &AvatarContext<'_>, now: Timestamp) -> Self {
         let name = context.names.iter().flatten().find(|name| !is_blank(name));
-        let sight = watch.observed.as_ref();
-        let is_training = sight.is_some_and(|sight| sight.status == Status::Training);
+        let observed = watch.observed.as_ref();
+        let is_training = observed.is_some_and(|it| it.status == Status::Training);
         let training = watch.training_since().filter(|_| is_training);
         Self {
             id: watch.id.to_string(),
@@ -287,41 +290,41 @@ impl AvatarView {
             model: watch.model.clone(),
             configured: context.configured,
             discovered: context.discovered && context.configured != Some(true),
-            status: sight.map(|sight| sight.status.to_string()),
-            since: sight.map(|sight| sight.since.to_string()),
-            last_seen_at: text(context.seen_at.max(sight.map(|sight| sight.last_seen_at))),
+            status: observed.map(|it| it.status.to_string()),
+            since: observed.map(|it| it.since.to_string()),
+            last_seen_at: text(context.seen_at.max(observed.map(|it| it.last_seen_at))),
             training_seconds: training.map(|since| now.since(since).as_secs()),
             usual_training_seconds: context.usual.map(|usual| usual.as_secs()),
-            failure: watch.failure.as_ref().map(|trouble| FailureView {
-                kind: trouble.kind.name(),
-                since: trouble.since.to_string(),
-                reason: trouble.reason.clone(),
+            failure: watch.failure.as_ref().map(|failure| FailureView {
+                kind: failure.kind.name(),
+                since: failure.since.to_string(),
+                reason: failure.reason.clone(),
             }),
             deliveries_in_flight: context.counts.in_flight,
             deliveries_failed: context.counts.failed,
         }
     }
 
-    /// Whether it is watched, as far as that is known, and not only remembered.
+    /// Whether it is watched, or may be when the config cannot be read.
     pub fn is_watched(&self) -> bool {
         self.configured != Some(false) || self.discovered
     }
 
-    /// What is judged of its failure, if it has one.
+    /// The input about its failure for the status report.
     pub fn failure_facts(&self) -> Option<AvatarFacts<'_>> {
         let FailureView { kind, since, reason } = self.failure.as_ref()?;
-        let (account, since) = (self.account.as_deref(), moment(Some(since)));
+        let (account, since) = (self.account.as_deref(), parse(Some(since)));
         Some(AvatarFacts { id: &self.id, account, kind, since, reason })
     }
 
-    /// What is judged of its status, if that is not a documented one.
+    /// The input about an unrecognized status for the status report.
     pub fn status_facts(&self) -> Option<StatusFacts<'_>> {
-        StatusFacts::of(&self.id, self.status.as_deref()?, moment(self.since.as_deref()))
+        StatusFacts::of(&self.id, self.status.as_deref()?, parse(self.since.as_deref()))
     }
 }
 
 impl TransitionView {
-    /// A transition with its number among all.
+    /// The view of a transition and its number.
     pub fn new(seq: i64, transition: &Transition) -> Self {
         Self {
             seq,
@@ -340,16 +343,16 @@ impl TransitionView {
 
 impl From<&DeliveryRow> for DeliveryView {
     fn from(row: &DeliveryRow) -> Self {
-        let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let non_empty = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Self {
             id: row.id.to_string(),
             event_id: row.event_id.to_string(),
             event_type: row.event_type.clone(),
             subject: row.avatar_id.clone(),
-            // What is about no avatar has words there, with a blank between them.
-            avatar_id: given(&row.avatar_id).filter(|id| !id.contains(' ')),
+            // Other subjects contain a space; ids do not.
+            avatar_id: non_empty(&row.avatar_id).filter(|id| !id.contains(' ')),
             channel: row.channel.to_string(),
-            recipient: given(&row.recipient),
+            recipient: non_empty(&row.recipient),
             replay: row.replay,
             state: row.state.clone(),
             attempts: row.attempts,
@@ -380,7 +383,7 @@ impl From<&AttemptRow> for AttemptView {
 }
 
 impl ChannelView {
-    /// A channel at `now`; its kind is the config's.
+    /// The view at `now`, with the kind from the config.
     pub fn new(row: &ChannelRow, kind: Option<&String>, now: Timestamp) -> Self {
         let health = &row.health;
         Self {
@@ -400,28 +403,28 @@ impl ChannelView {
         }
     }
 
-    /// What is judged of it.
+    /// The input for the status report.
     pub fn facts(&self) -> ChannelFacts<'_> {
         ChannelFacts {
             name: &self.name,
             configured: self.configured,
             state: ChannelState::from_name(self.state).unwrap_or_default(),
-            failing_since: moment(self.failing_since.as_deref()),
+            failing_since: parse(self.failing_since.as_deref()),
             reason: self.reason.as_deref(),
             in_flight: self.in_flight,
-            oldest_at: moment(self.oldest_in_flight_at.as_deref()),
+            oldest_at: parse(self.oldest_in_flight_at.as_deref()),
             failed: self.failed,
         }
     }
 }
 
 impl ConditionView {
-    /// What is judged of it.
+    /// The input for the status report.
     pub fn facts(&self) -> ConditionFacts<'_> {
         ConditionFacts {
             kind: &self.kind,
             subject: &self.subject,
-            since: moment(Some(&self.since)),
+            since: parse(Some(&self.since)),
             cause: self.cause.as_deref(),
             reason: self.reason.as_deref(),
         }
@@ -451,12 +454,12 @@ impl From<&ConditionRow> for ConditionView {
     }
 }
 
-/// The moment of a text.
-fn moment(at: Option<&str>) -> Option<Timestamp> {
+/// Parses RFC 3339.
+fn parse(at: Option<&str>) -> Option<Timestamp> {
     at.and_then(Timestamp::parse_rfc3339)
 }
 
-/// A moment as text.
+/// Formats as RFC 3339.
 pub fn text(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| at.to_string())
 }

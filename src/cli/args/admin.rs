@@ -1,14 +1,14 @@
-//! The command line of what is done by hand: to deliveries, to channels, to the database.
+//! Arguments of the admin commands: `deliveries`, `channels`, `db`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-/// Where a reading command finds the database.
+/// Which database to use, and the output format.
 #[derive(Clone, Debug, Args)]
 pub struct DatabaseArgs {
-    /// The database [default: the one that the config names]
+    /// The database [default: `store.path` of the config]
     #[arg(long, value_name = "PATH")]
     pub database: Option<PathBuf>,
     /// Print JSON for programs
@@ -16,139 +16,139 @@ pub struct DatabaseArgs {
     pub json: bool,
 }
 
-/// What `deliveries` takes.
+/// Arguments of `deliveries`.
 #[derive(Clone, Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct DeliveriesArgs {
-    /// What to do with them; without it, list.
+    /// The action; the default is `list`.
     #[command(subcommand)]
     pub action: Option<DeliveriesAction>,
-    /// Which to list.
+    /// The filter of `list`.
     #[command(flatten)]
     pub list: ListArgs,
 }
 
-/// What can be done with deliveries.
+/// Actions of `deliveries`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum DeliveriesAction {
-    /// List deliveries (as without any word)
+    /// List deliveries (the default)
     List(ListArgs),
-    /// Show one delivery with its tries and its message
+    /// Show one delivery with its attempts and its message
     Show {
-        /// A delivery's id (`dlv_…`) or its event's (`evt_…`)
+        /// The id of a delivery (`dlv_…`) or of an event (`evt_…`)
         id: String,
-        /// Where to look, and how to show it.
+        /// Database and output format.
         #[command(flatten)]
         database: DatabaseArgs,
     },
-    /// Send again: the same event id, the same bytes
+    /// Send again with the same event id and the same bytes
     Retry {
-        /// A delivery's id (`dlv_…`)
+        /// The id of a delivery (`dlv_…`)
         #[arg(required_unless_present = "failed", conflicts_with = "failed")]
         id: Option<String>,
-        /// All that failed and were not sent again since
+        /// Retry all failed deliveries that were not sent again since
         #[arg(long)]
         failed: bool,
-        /// Only those that failed within this time, like `2h`
+        /// Only deliveries that failed within this time, like `2h`
         #[arg(long, value_name = "DURATION", requires = "failed", value_parser = duration)]
         since: Option<Duration>,
-        /// Only those to this channel
+        /// Only deliveries to this channel
         #[arg(long, value_name = "CHANNEL", requires = "failed")]
         channel: Option<String>,
-        /// Under a new event id, so that receivers that took it before take it for news; the words
-        /// that people read stay, and name the first event
+        /// Use a new event id, so that receivers that accepted the event before process it again;
+        /// the text for people is unchanged and names the original event
         #[arg(long)]
         as_new: bool,
-        /// Where to look, and how to show it.
+        /// Database and output format.
         #[command(flatten)]
         database: DatabaseArgs,
     },
-    /// End a pending delivery, or lay a dead letter to rest
+    /// Cancel a pending delivery, or discard a dead letter
     Cancel {
-        /// A delivery's id (`dlv_…`)
+        /// The id of a delivery (`dlv_…`)
         id: String,
-        /// Where to look, and how to show it.
+        /// Database and output format.
         #[command(flatten)]
         database: DatabaseArgs,
     },
 }
 
-/// What `channels` takes.
+/// Arguments of `channels`.
 #[derive(Clone, Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct ChannelsArgs {
-    /// What to do with them; without it, list.
+    /// The action; the default is `list`.
     #[command(subcommand)]
     pub action: Option<ChannelsAction>,
-    /// Where to look, and how to show it.
+    /// Database and output format.
     #[command(flatten)]
     pub database: DatabaseArgs,
 }
 
-/// What can be done with channels.
+/// Actions of `channels`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ChannelsAction {
-    /// List them (as without any word)
+    /// List channels (the default)
     List {
-        /// Where to look, and how to show it.
+        /// Database and output format.
         #[command(flatten)]
         database: DatabaseArgs,
     },
-    /// Send nothing more to a channel for now; what is to be told waits
+    /// Pause a channel: its deliveries stay pending until `resume`
     Pause(SwitchArgs),
-    /// End a pause
+    /// Resume a paused channel
     Resume(SwitchArgs),
-    /// Tell a channel again that was disabled or fails: at once, one message first
+    /// Enable a disabled or failing channel: sends one message at once, then the others
     Enable(SwitchArgs),
 }
 
-/// Which channel to switch.
+/// Arguments of `channels pause`, `resume` and `enable`.
 #[derive(Clone, Debug, Args)]
 pub struct SwitchArgs {
-    /// The channel's name
+    /// The name of the channel
     pub channel: String,
-    /// Where to look, and how to show it.
+    /// Database and output format.
     #[command(flatten)]
     pub database: DatabaseArgs,
 }
 
-/// Which deliveries to list.
+/// Filter of `deliveries list`.
 #[derive(Clone, Debug, Args)]
 pub struct ListArgs {
-    /// Only in this state
+    /// Only deliveries in this state
     #[arg(long, value_enum)]
     pub state: Option<StateFilter>,
-    /// Only to this channel
+    /// Only deliveries to this channel
     #[arg(long, value_name = "CHANNEL")]
     pub channel: Option<String>,
-    /// Only about this avatar
+    /// Only deliveries about this avatar
     #[arg(long, value_name = "ID")]
     pub avatar: Option<String>,
-    /// At most so many, the newest
+    /// Show at most the newest N deliveries
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub limit: u32,
-    /// Where to look, and how to show it.
+    /// Database and output format.
     #[command(flatten)]
     pub database: DatabaseArgs,
 }
 
-/// The states to filter by.
+/// Delivery states to filter by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum StateFilter {
-    /// Waiting for the next try
+    /// Waiting for the next attempt
     Pending,
-    /// A try is under way
+    /// An attempt is in progress
     Sending,
-    /// Taken by the other side
+    /// Accepted by the receiver
     Delivered,
-    /// Given up: a dead letter
+    /// Failed for good: a dead letter
     Failed,
-    /// Ended by hand
+    /// Cancelled by an operator
     Cancelled,
 }
 
 impl StateFilter {
-    /// The word in rows.
+    /// The value of the `state` column.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -160,65 +160,65 @@ impl StateFilter {
     }
 }
 
-/// What `db` takes.
+/// Arguments of `db`.
 #[derive(Clone, Debug, Args)]
 pub struct DbArgs {
-    /// What to do with it.
+    /// The action.
     #[command(subcommand)]
     pub action: DbAction,
 }
 
-/// What can be done with the database.
+/// Actions of `db`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum DbAction {
-    /// Write a copy that is whole and of one moment, while the daemon runs or not
-    #[command(after_help = "Exit status: 0 a sound copy; 1 there is something of that \
-        name; 65 damage, or no database of avatar-watch; 74 disk.")]
+    /// Write a consistent copy, whether the daemon runs or not
+    #[command(after_help = "Exit status: 0 a sound copy; 1 the file exists already; \
+        65 damaged, or not a database of avatar-watch; 74 disk.")]
     Backup {
-        /// The file to make; with `--keep`, the folder for dated copies, made if need be
+        /// The file to create; with `--keep`, the folder of dated copies, created if missing
         #[arg(value_name = "PATH")]
         path: PathBuf,
-        /// Name the copy after the time, and remove all dated copies in the folder but the newest
+        /// Name the copy after the current time, and keep only the newest N dated copies
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
         keep: Option<u16>,
-        /// Where to look, and how to show it.
+        /// Database and output format.
         #[command(flatten)]
         database: DatabaseArgs,
     },
-    /// Check structure, rows, history and messages, and say everything that is wrong
-    #[command(after_help = "Exit status: 0 sound; 65 not, or no database of avatar-watch; \
+    /// Verify structure, rows, history and messages, and print every problem
+    #[command(after_help = "Exit status: 0 sound; 65 damaged, or not a database of avatar-watch; \
         74 disk.")]
     Verify {
-        /// The database or backup [default: the database that the config names]
+        /// The database or backup [default: `store.path` of the config]
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
         /// Print JSON for programs
         #[arg(long)]
         json: bool,
     },
-    /// Put a backup in the place of the database, and keep what was there
+    /// Replace the database with a backup, and keep the old database
     #[command(after_help = RESTORE_NOTES)]
     Restore {
         /// The backup
         #[arg(value_name = "FILE")]
         file: PathBuf,
-        /// Where to look, and how to show it.
+        /// Database and output format.
         #[command(flatten)]
         database: DatabaseArgs,
     },
 }
 
-/// A span of time as people write it.
+/// Parses a duration such as `2h` or `1h 30m`.
 ///
 /// # Errors
-/// When it is none.
+/// The message for the user when the text is not a duration.
 pub(in crate::cli) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write `2h` or `1h 30m`"))
 }
 
 const RESTORE_NOTES: &str = "\
-The backup is checked first, and the old database stays beside the new one under a dated name. \
-What was to be sent when the backup was made is sent again, under the same ids; what changed since \
-is seen again by the next looks, as far as it still shows, and told under new ids.
-Exit status: 0 done; 65 the backup is damaged or none of avatar-watch; 74 disk; 75 a daemon holds \
-the database.";
+The backup is verified first. The old database is kept beside the new one, under a dated name. \
+Deliveries that were pending at the time of the backup are sent again with the same ids. The next \
+polls observe what changed since then, as far as it still shows, and create events with new ids.
+Exit status: 0 restored; 65 the backup is damaged or not of avatar-watch; 74 disk; 75 database \
+locked by a daemon.";

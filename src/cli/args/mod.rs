@@ -1,4 +1,4 @@
-//! The command line. The one home of clap.
+//! The command line. `clap` is used only in this folder.
 
 pub mod admin;
 
@@ -11,205 +11,204 @@ use clap_complete::Shell;
 
 use crate::cli::args::admin::{ChannelsArgs, DatabaseArgs, DbArgs, DeliveriesArgs, duration};
 
-/// Tells you the minute an Argil avatar is ready, failed, or refused.
+/// Notifies you when an Argil avatar is ready, failed, or refused.
 ///
-/// avatar-watch polls the avatars that you register in a TOML file, records every change of
-/// status in SQLite, and tells webhooks and mailboxes when one leaves training.
+/// avatar-watch polls the avatars that a TOML file lists, records every change of status in
+/// SQLite, and notifies webhooks and mailboxes when an avatar leaves training.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "avatar-watch", version, after_help = FIRST_STEPS, max_term_width = 100)]
 pub struct Cli {
     /// The config file [default: ./avatar-watch.toml, then /etc/avatar-watch/config.toml]
     #[arg(long, global = true, value_name = "PATH", env = "AVATAR_WATCH_CONFIG")]
     pub config: Option<PathBuf>,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What can be done.
+/// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Show the whole product on one screen, with no key and no config
+    /// Run a simulated Argil, the daemon and a receiver on one screen; needs no key, no config
     Demo(DemoArgs),
-    /// Watch and tell: the daemon, in the foreground
+    /// Run the daemon in the foreground
     #[command(after_help = RUN_CODES)]
     Run(RunArgs),
-    /// Read the config and print every problem in it, with its mend
-    #[command(after_help = "Exit status: 0 good, 2 problems.")]
+    /// Validate the config and print every problem with a suggested fix
+    #[command(after_help = "Exit status: 0 valid, 2 problems.")]
     Check(CheckArgs),
-    /// Show what each avatar was last seen as, and what is in the way
+    /// Show the last observed status of each avatar, and current problems
     #[command(after_help = CHECK_CODES)]
     Status(StatusArgs),
-    /// Show every change of status that was observed
+    /// Show the observed changes of status
     History(HistoryArgs),
-    /// List what was told, and what was not; send again, cancel
+    /// List deliveries; show, retry or cancel one
     Deliveries(DeliveriesArgs),
-    /// List the channels and how they are doing; pause, resume, enable
+    /// List channels and their state; pause, resume or enable one
     Channels(ChannelsArgs),
-    /// Copy the database, check it, put a copy back
+    /// Back up, verify or restore the database
     Db(DbArgs),
-    /// Send a trial message through a channel and name the step that failed
-    #[command(
-        after_help = "Exit status: 0 delivered, 1 not, 2 no such channel or misuse, 78 config."
-    )]
+    /// Send a test message through a channel and name the step that failed
+    #[command(after_help = "Exit status: 0 delivered, 1 not delivered, 2 no such channel or \
+        usage error, 78 config.")]
     Test(TestArgs),
     /// Wait until avatars are ready, failed, or refused
     #[command(after_help = WAIT_CODES)]
     Wait(WaitArgs),
-    /// Write a commented starter config; asks on a terminal, unless flags say what to write
+    /// Write a commented starter config; asks on a terminal unless flags give the answers
     #[command(after_help = INIT_NOTES)]
     Init(InitArgs),
-    /// Print a fresh `whsec_` secret for signing webhooks
+    /// Print a new `whsec_` secret for signing webhooks
     Secret,
-    /// Print what webhooks send, or what the config takes, as JSON Schema
+    /// Print the JSON Schema of webhook bodies or of the config
     Schema(SchemaArgs),
-    /// Print what a shell needs to complete our command line
+    /// Print the completion script for a shell
     Completions(CompletionsArgs),
     /// Print a manual page, or write all of them into a folder
     Man(ManArgs),
 }
 
-/// What `demo` takes.
+/// Arguments of `demo`.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
-    /// How many avatars are trained
+    /// The number of avatars to train
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = avatars())]
     pub avatars: u16,
-    /// How many times faster than life
+    /// Speed factor: 2 runs twice as fast
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = speed)]
     pub speed: f64,
-    /// Repeat a run: the same seed trains the same avatars in the same way
+    /// Seed of the random numbers: the same seed repeats a run
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
-    /// End when every avatar has settled and been told of; exit 0 only if all of it was
-    /// delivered, once
+    /// End when every avatar has settled and every event is delivered; exit 0 only if each was
+    /// delivered exactly once
     #[arg(long)]
     pub until_settled: bool,
 }
 
-/// What `run` takes.
+/// Arguments of `run`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
-    /// How much the log says
+    /// The least severe level to log
     #[arg(long, value_enum, default_value_t = LogLevel::Info, env = "AVATAR_WATCH_LOG")]
     pub log_level: LogLevel,
-    /// How the log looks
+    /// The log format
     #[arg(long, value_enum, default_value_t = LogFormatArg::Human, env = "AVATAR_WATCH_LOG_FORMAT")]
     pub log_format: LogFormatArg,
 }
 
-/// What `check` takes.
+/// Arguments of `check`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// Also try the key, each avatar, and the connection of each channel
+    /// Also test the API key, poll each avatar, and connect to each channel
     #[arg(long)]
     pub online: bool,
-    /// Also say what a reload would change, compared with what the daemon last took; secrets
-    /// are not compared
+    /// Also print what a reload would change in the active config of the daemon; secrets are not
+    /// compared
     #[arg(long)]
     pub diff: bool,
 }
 
-/// What `status` takes.
+/// Arguments of `status`.
 #[derive(Clone, Debug, Args)]
 pub struct StatusArgs {
     /// Only this avatar
     pub id: Option<String>,
-    /// Print one line and exit as monitoring plugins do, for Nagios and cron
+    /// Print one line and exit like a Nagios plugin; also for cron
     #[arg(long, conflicts_with_all = ["id", "json"])]
     pub check: bool,
-    /// With --check, how old a message may be before it is late [default: 10m]
+    /// With --check, warn of undelivered messages older than this [default: 10m]
     #[arg(long, value_name = "DURATION", requires = "check", value_parser = duration)]
     pub late_after: Option<Duration>,
-    /// Where to look, and how to show it.
+    /// Database and output format.
     #[command(flatten)]
     pub database: DatabaseArgs,
 }
 
-/// What `history` takes.
+/// Arguments of `history`.
 #[derive(Clone, Debug, Args)]
 pub struct HistoryArgs {
     /// Only this avatar
     pub id: Option<String>,
-    /// At most so many changes, the newest
+    /// Show at most the newest N changes
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub limit: u32,
-    /// Where to look, and how to show it.
+    /// Database and output format.
     #[command(flatten)]
     pub database: DatabaseArgs,
 }
 
-/// What `test` takes.
+/// Arguments of `test`.
 #[derive(Clone, Debug, Args)]
 pub struct TestArgs {
-    /// The channel's name
+    /// The name of the channel
     pub channel: String,
 }
 
-/// What `wait` takes.
+/// Arguments of `wait`.
 #[derive(Clone, Debug, Args)]
 pub struct WaitArgs {
     /// The avatars to wait for
     #[arg(value_name = "ID", required = true)]
     pub ids: Vec<String>,
-    /// End with the first that settles
+    /// Exit when the first avatar has settled
     #[arg(long, conflicts_with = "all")]
     pub any: bool,
-    /// End when all have settled: as without it
+    /// Exit when all avatars have settled (the default)
     #[arg(long)]
     pub all: bool,
-    /// Give up after this time, like `90s` or `26h`
+    /// Stop waiting after this time, like `90s` or `26h`
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub timeout: Option<Duration>,
-    /// Print a JSON object for each avatar, one a line
+    /// Print one JSON object per line for each avatar
     #[arg(long)]
     pub json: bool,
     /// Show no progress
     #[arg(long, short)]
     pub quiet: bool,
-    /// Ask with this account of the config [default: the one that each is registered with]
+    /// Use this account of the config [default: the account of each avatar]
     #[arg(long, value_name = "NAME", conflicts_with = "base_url")]
     pub account: Option<String>,
-    /// Ask the API at this address with the key in `ARGIL_API_KEY`, and read no config
+    /// Use the API at this URL with the key in `ARGIL_API_KEY`; reads no config
     #[arg(long, value_name = "URL", env = "ARGIL_BASE_URL")]
     pub base_url: Option<String>,
 }
 
-/// What `init` takes.
+/// Arguments of `init`.
 #[derive(Clone, Debug, Args)]
 pub struct InitArgs {
     /// The avatars to watch
     #[arg(long, value_name = "ID", num_args = 1..)]
     pub avatar: Vec<String>,
-    /// The webhook to tell; its secret is made, and kept in a file beside the config
+    /// The webhook to notify; its secret is generated into a file beside the config
     #[arg(long, value_name = "URL")]
     pub webhook: Option<String>,
-    /// The mailbox to tell
+    /// The mailbox to notify
     #[arg(long, value_name = "ADDRESS")]
     pub email: Option<String>,
-    /// The mail server that takes mail for it
+    /// The SMTP server to submit mail to
     #[arg(long, value_name = "HOST", requires = "email")]
     pub smtp_host: Option<String>,
-    /// The file that the API key is in [default: the variable `ARGIL_API_KEY`]
+    /// The file with the API key [default: the variable `ARGIL_API_KEY`]
     #[arg(long, value_name = "PATH")]
     pub api_key_file: Option<PathBuf>,
     /// Where to write the config [default: the path of `--config`, then avatar-watch.toml]
     #[arg(long, value_name = "PATH")]
     pub output: Option<PathBuf>,
-    /// Write even if there is a config: the old one is kept beside it, as `….old`
+    /// Replace an existing config; the old one is kept beside it, as `….old`
     #[arg(long)]
     pub force: bool,
 }
 
-/// What `schema` takes.
+/// Arguments of `schema`.
 #[derive(Clone, Debug, Args)]
 pub struct SchemaArgs {
-    /// What it is a schema of.
+    /// The subject of the schema.
     #[command(subcommand)]
     pub of: SchemaOf,
 }
 
-/// What there is a schema of.
+/// Subjects that have a schema.
 #[derive(Clone, Debug, Subcommand)]
 pub enum SchemaOf {
     /// Print the JSON Schema (2020-12) of the body of a webhook in the `standard` format
@@ -230,14 +229,14 @@ pub struct EventSchemaArgs {
     pub list: bool,
 }
 
-/// What `completions` takes.
+/// Arguments of `completions`.
 #[derive(Clone, Debug, Args)]
 pub struct CompletionsArgs {
     /// The shell
     pub shell: Shell,
 }
 
-/// What `man` takes.
+/// Arguments of `man`.
 #[derive(Clone, Debug, Args)]
 pub struct ManArgs {
     /// The page, such as `avatar-watch-run` [default: avatar-watch]
@@ -251,23 +250,23 @@ pub struct ManArgs {
     pub list: bool,
 }
 
-/// How much the log says.
+/// Levels of the log; each includes the ones above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
-    /// What someone must act on
+    /// Problems that need a person
     Error,
-    /// And what went wrong and is being mended
+    /// Also failures that are retried
     Warn,
-    /// And the news
+    /// Also changes
     Info,
-    /// And every look and every try
+    /// Also every poll and every delivery attempt
     Debug,
     /// Everything
     Trace,
 }
 
 impl LogLevel {
-    /// The word that the log knows it by.
+    /// The name in a log filter.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -279,16 +278,16 @@ impl LogLevel {
     }
 }
 
-/// How the log looks.
+/// Formats of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormatArg {
-    /// Lines for people; in systemd's journal, entries with fields
+    /// Lines for people; entries with fields in systemd's journal
     Human,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// The command line, for those who describe it.
+/// The command line, for manual pages and completions.
 pub fn command() -> clap::Command {
     Cli::command()
 }
@@ -306,49 +305,49 @@ fn speed(text: &str) -> Result<f64, String> {
 
 const FIRST_STEPS: &str = "\
 First steps:
-  avatar-watch demo                    see it work, with no key
+  avatar-watch demo                    see it work, without a key
   avatar-watch init                    write avatar-watch.toml
-  avatar-watch check --online          is everything right?
-  avatar-watch run                     watch
-Each says what comes next.";
+  avatar-watch check --online          validate the config, test key and channels
+  avatar-watch run                     run the daemon
+Each command prints the next step.";
 
 const RUN_CODES: &str = "\
-Signals: SIGHUP reads the config again (a bad one changes nothing); SIGTERM and SIGINT stop \
-softly, a second one at once.
-Exit status: 0 after a stop; 65 damaged, altered, foreign or newer database; 70 a bug; 74 disk; \
-75 the database is held by another daemon, the place to listen at by another program or not up \
-yet, a secret or certificate is not there yet, or the machine lacks file handles, threads or \
-memory; 78 config.";
+Signals: SIGHUP reloads the config (an invalid config changes nothing). SIGTERM and SIGINT stop \
+gracefully; a second one stops at once.
+Exit status: 0 stopped; 65 database damaged, altered, newer, or not of avatar-watch; 70 internal \
+error; 74 disk; 75 database locked by another instance, listen address in use or not available \
+yet, secret or certificate not available yet, or out of file handles, threads or memory; 78 \
+config.";
 
 const INIT_NOTES: &str = "\
-Secrets never stand in the config: what is typed is not shown, and kept in a file of its own that \
-only you can read; one that is there is used as it is.
-Exit status: 0 written; 1 not; 2 an answer is no good, or misuse; 130 interrupted.";
+Secrets are not written into the config. A secret that you type is not echoed; each is stored in a \
+file that only you can read. Existing secret files are used unchanged.
+Exit status: 0 written; 1 not written; 2 invalid answer or usage error; 130 interrupted.";
 
 const CHECK_CODES: &str = "\
-With --check, exit status: 0 OK; 1 WARNING: an avatar that cannot be seen or is overdue, a channel \
-that fails, late messages, a config that is not taken; 2 CRITICAL: no daemon, a key that sees \
-nothing, a disabled channel, dead letters; 3 UNKNOWN: no database that can be read.";
+With --check, exit status: 0 OK; 1 WARNING: avatar unreachable or training overdue, channel \
+failing, messages late, config not applied; 2 CRITICAL: daemon not running, account unavailable, \
+channel disabled, dead letters; 3 UNKNOWN: no readable database.";
 
 const SCHEMA_NOTES: &str = "\
-A schema is strict about what this version sends and open to fields that a later one adds; so must \
-a consumer be.
+A schema is strict about the fields that this version sends, and allows further fields, which later \
+versions may add. Consumers must allow them too.
 Exit status: 0 printed; 2 no such type.";
 
 const WAIT_CODES: &str = "\
-It takes nothing but the variable ARGIL_API_KEY; where there is a config, its account and pace \
-are used.
-Each avatar that is decided gives a line on standard output: its id, and IDLE, TRAINING_FAILED, \
-REFUSED, missing, key-rejected or timed-out.
-Exit status: 0 IDLE; 3 TRAINING_FAILED; 4 REFUSED; 5 timed out; 6 missing; 7 key rejected; of \
-several avatars the highest; 2 misuse; 78 config; 130, 143 interrupted.";
+Only the variable ARGIL_API_KEY is required. If there is a config, its accounts and polling \
+intervals are used.
+Prints one line per avatar on standard output: its id, and IDLE, TRAINING_FAILED, REFUSED, missing, \
+key-rejected or timed-out.
+Exit status: 0 IDLE; 3 TRAINING_FAILED; 4 REFUSED; 5 timed out; 6 missing; 7 key rejected; with \
+several avatars the highest; 2 usage error; 78 config; 130, 143 interrupted.";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_valid() {
         command().debug_assert();
     }
 }

@@ -1,4 +1,4 @@
-//! `avatar-watch channels`: how each channel is doing; pause, resume, enable.
+//! `avatar-watch channels`: lists channels and their state; pauses, resumes, enables one.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::store::error::StoreError;
 use crate::store::reader::{ChannelRow, Reader};
 use crate::web::views::ChannelView;
 
-/// Does what was asked with the channels.
+/// Runs `channels`.
 pub fn channels(config: Option<&Path>, args: &ChannelsArgs) -> Exit {
     let done = match &args.action {
         None => list(config, &args.database),
@@ -30,7 +30,7 @@ pub fn channels(config: Option<&Path>, args: &ChannelsArgs) -> Exit {
     done.unwrap_or_else(|error| print_store_error(&error))
 }
 
-/// What can be done to a channel.
+/// Operations on a channel.
 #[derive(Clone, Copy)]
 enum Switch {
     Pause,
@@ -45,11 +45,12 @@ fn list(config: Option<&Path>, database: &DatabaseArgs) -> Result<Exit, StoreErr
     if database.json {
         json(&channels);
     } else {
-        let header = ["channel", "state", "waiting", "oldest", "dead", "last took", "trouble"];
+        let header =
+            ["channel", "state", "in flight", "oldest", "dead letters", "last delivery", "failure"];
         let rows = channels.iter().map(|channel| row(channel, now)).collect();
-        table(&header, rows, "No channels yet: a daemon registers them when it starts.");
+        table(&header, rows, "No channels yet: the daemon registers them when it starts.");
     }
-    Ok(Exit::Good)
+    Ok(Exit::Ok)
 }
 
 fn switch(config: Option<&Path>, args: &SwitchArgs, switch: Switch) -> Result<Exit, StoreError> {
@@ -57,45 +58,46 @@ fn switch(config: Option<&Path>, args: &SwitchArgs, switch: Switch) -> Result<Ex
         return Ok(Exit::Problems);
     };
     let path = locations(config, args.database.database.as_deref()).database;
-    let (mut hands, now) = (DeliveryAdmin::open(&path)?, SystemClock.now());
-    let (handled, done, already) = match switch {
-        Switch::Pause => (hands.pause(&name, now)?, "paused", "paused already"),
-        Switch::Resume => (hands.resume(&name, now)?, "resumed", "not paused"),
-        Switch::Enable => (hands.enable(&name, now)?, "enabled", "well already"),
+    let (mut admin, now) = (DeliveryAdmin::open(&path)?, SystemClock.now());
+    let (result, done, already) = match switch {
+        Switch::Pause => (admin.pause(&name, now)?, "paused", "already paused"),
+        Switch::Resume => (admin.resume(&name, now)?, "resumed", "not paused"),
+        Switch::Enable => (admin.enable(&name, now)?, "enabled", "already enabled, not failing"),
     };
-    drop(hands);
-    match handled {
+    drop(admin);
+    match result {
         ChannelAdminResult::Done | ChannelAdminResult::Already if args.database.json => {
             json(&read(&path, now)?.iter().find(|channel| channel.name == name.as_str()));
         }
         ChannelAdminResult::Done => line(&format!("{name}: {done}")),
         ChannelAdminResult::Already => line(&format!("{name}: {already}")),
         ChannelAdminResult::InvalidState(state) => {
-            let mend = match state {
+            let action = match state {
                 ChannelState::Paused => "resume",
                 ChannelState::Active | ChannelState::Disabled => "enable",
             };
             print_error(&format!(
-                "avatar-watch: `{name}` is {}\n  help: run `avatar-watch channels {mend} {name}`",
+                "avatar-watch: channel `{name}` is {}\n  help: run `avatar-watch channels {action} \
+                 {name}`",
                 state.name()
             ));
-            return Ok(Exit::Bad);
+            return Ok(Exit::Failed);
         }
         ChannelAdminResult::NotFound => {
             let channels = Reader::snapshot(&path, Reader::channels)?;
             let known: Vec<String> =
                 channels.iter().map(|channel| format!("`{}`", channel.name)).collect();
             print_error(&format!(
-                "avatar-watch: there is no channel `{name}`\n  help: there are {}",
+                "avatar-watch: no channel `{name}`\n  help: known channels: {}",
                 if known.is_empty() { "none yet".to_owned() } else { known.join(", ") }
             ));
-            return Ok(Exit::Bad);
+            return Ok(Exit::Failed);
         }
     }
-    Ok(Exit::Good)
+    Ok(Exit::Ok)
 }
 
-/// Every channel at `now`.
+/// All channels.
 fn read(path: &Path, now: Timestamp) -> Result<Vec<ChannelView>, StoreError> {
     Reader::snapshot(path, |reader| {
         let active = reader.active_config()?.as_deref().and_then(ConfigSnapshot::from_text);
@@ -112,16 +114,16 @@ fn row(channel: &ChannelView, now: Timestamp) -> Vec<String> {
         (true, "disabled") => "DISABLED",
         (true, state) => state,
     };
-    let waits = channel.not_before.as_ref();
-    let waits = waits.map(|at| format!("; not before {at}")).unwrap_or_default();
-    let took = channel.delivered_at.as_deref().map(|at| format!("{} ago", age(at, now)));
+    let not_before = channel.not_before.as_ref();
+    let not_before = not_before.map(|at| format!("; not before {at}")).unwrap_or_default();
+    let delivered = channel.delivered_at.as_deref().map(|at| format!("{} ago", age(at, now)));
     vec![
         channel.name.clone(),
         state.to_owned(),
         channel.in_flight.to_string(),
         channel.oldest_in_flight_at.as_deref().map(|at| age(at, now)).unwrap_or_default(),
         channel.failed.to_string(),
-        took.unwrap_or_else(|| "never".to_owned()),
-        format!("{}{waits}", channel.reason.as_deref().unwrap_or_default()),
+        delivered.unwrap_or_else(|| "never".to_owned()),
+        format!("{}{not_before}", channel.reason.as_deref().unwrap_or_default()),
     ]
 }

@@ -1,5 +1,5 @@
-//! `avatar-watch check`: every problem of the config in one go; with `--diff`, what a reload would
-//! change; with `--online`, whether the outside world agrees.
+//! `avatar-watch check`: prints every problem of the config; with `--diff`, what a reload would
+//! change; with `--online`, tests the API key, the avatars and the channels.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::cli::advice;
 use crate::cli::args::CheckArgs;
 use crate::cli::exit::Exit;
 use crate::cli::output::{line, print_error, print_failure, print_store_error, store_help};
-use crate::cli::paths::{command_line, config_path, place_of_run};
+use crate::cli::paths::{command_line, config_path, daemon_database_path};
 use crate::cli::runtime::block_on;
 use crate::config::active::emptied;
 use crate::config::diff::diff as compare;
@@ -33,7 +33,7 @@ use crate::store::reader::Reader;
 use crate::text::plural::counted;
 use crate::text::sanitize::sanitize;
 
-/// Reads the config and says what is wrong with it.
+/// Validates the config and prints the problems.
 pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
     let found = config_path(config);
     let path = found.path.as_path();
@@ -45,34 +45,31 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
         }
     };
     if let Err(error) = can_be_read_by_daemon(&settings.store_path) {
-        print_error(&format!(
-            "{}: `store.path` names no database of ours: {error}",
-            path.display()
-        ));
+        print_error(&format!("{}: `store.path` is not a usable database: {error}", path.display()));
         let help = match &error {
             StoreError::Altered { .. } | StoreError::Damaged { .. } => store_help(&error),
-            _ => Some("name another path; a new database is made there"),
+            _ => Some("set another path; the daemon creates a new database there"),
         };
         help.iter().for_each(|help| print_error(&format!("  help: {help}")));
         return Exit::Problems;
     }
-    if !is_of_use(&settings.store_path, path) {
-        // Whoever may not write there may still want to know what a reload would change.
+    if !is_database_location_valid(&settings.store_path, path) {
+        // A user without write access can still see what a reload would change.
         if args.diff {
             diff(&settings);
         }
         return Exit::Problems;
     }
     settings.warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
-    match obstacles(&settings) {
-        Ok(lacks) => lacks.iter().for_each(|lacks| print_error(&format!("warning: {lacks}"))),
+    match missing_resources(&settings) {
+        Ok(missing) => missing.iter().for_each(|it| print_error(&format!("warning: {it}"))),
         Err(error) => {
             print_failure(&error);
             return Exit::Problems;
         }
     }
     line(&format!(
-        "`{}` is good: {}, {}, database `{}`",
+        "`{}` is valid: {}, {}, database `{}`",
         sanitize(&path.to_string_lossy()),
         counted(settings.avatars.len(), "avatar"),
         counted(settings.channels.len(), "channel"),
@@ -80,7 +77,7 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
     ));
     if args.diff {
         match diff(&settings) {
-            Exit::Good => {}
+            Exit::Ok => {}
             failed => return failed,
         }
     }
@@ -88,34 +85,34 @@ pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
         return online(config, &settings);
     }
     if args.diff {
-        return Exit::Good;
+        return Exit::Ok;
     }
     let next = command_line(config, "check --online");
-    line(&format!("Next: `{next}` tries the key, the avatars and the channels."));
-    Exit::Good
+    line(&format!("Next: `{next}` tests the API key, the avatars and the channels."));
+    Exit::Ok
 }
 
-/// Prints what a reload would change, and whether it would refuse it.
+/// Prints what a reload would change, and whether the daemon would reject it.
 fn diff(settings: &Settings) -> Exit {
-    let kept = match in_force(&settings.store_path) {
-        Ok(kept) => kept,
+    let active = match active_config(&settings.store_path) {
+        Ok(active) => active,
         Err(error) => return print_store_error(&error),
     };
-    let old = kept.as_deref().and_then(ConfigSnapshot::from_text);
-    changes(kept.is_some(), old.as_ref(), settings).iter().for_each(|text| line(text));
+    let old = active.as_deref().and_then(ConfigSnapshot::from_text);
+    changes(active.is_some(), old.as_ref(), settings).iter().for_each(|text| line(text));
     match old.and_then(|old| emptied(&old, &ConfigSnapshot::of(settings))) {
         Some(what) => {
-            print_error(&format!("avatar-watch: a reload would refuse this: {what}"));
+            print_error(&format!("avatar-watch: a reload would reject this config: {what}"));
             Exit::Problems
         }
-        None => Exit::Good,
+        None => Exit::Ok,
     }
 }
 
-/// Whether a daemon of this user could have its database at its place; says why not.
-fn is_of_use(store_path: &Path, config: &Path) -> bool {
-    let place = place_of_run(store_path);
-    let Err(error) = place.map_or(Ok(()), |place| location::check_location(&place)) else {
+/// Whether a daemon of this user can use the path of the database; prints the reason if not.
+fn is_database_location_valid(store_path: &Path, config: &Path) -> bool {
+    let path = daemon_database_path(store_path);
+    let Err(error) = path.map_or(Ok(()), |path| location::check_location(&path)) else {
         return true;
     };
     let (config, shown) = (config.display(), store_path.display());
@@ -126,7 +123,7 @@ fn is_of_use(store_path: &Path, config: &Path) -> bool {
     false
 }
 
-/// Prints what is wrong with a config to standard error, each problem with its mend.
+/// Prints the problems of a config to standard error, each with its help.
 pub fn print_problems(error: &ConfigError) {
     match error {
         ConfigError::Problems(problems) => {
@@ -140,19 +137,20 @@ pub fn print_problems(error: &ConfigError) {
             print_failure(error);
             if source.kind() == ErrorKind::NotFound {
                 print_error(
-                    "  help: `avatar-watch init` writes one, `--config PATH` names another",
+                    "  help: create one with `avatar-watch init`, or name another with \
+                     `--config PATH`",
                 );
             }
         }
     }
 }
 
-/// What this machine lacks for the config, which is good all the same.
-fn obstacles(settings: &Settings) -> Result<Vec<String>, DaemonError> {
+/// Warnings about resources of this machine that a valid config needs.
+fn missing_resources(settings: &Settings) -> Result<Vec<String>, DaemonError> {
     Ok(wiring::hindrances(&wiring::plan(settings, None)?, &wiring::chores(settings)?))
 }
 
-/// Whether a daemon could take what is there, if anything is.
+/// Fails when the file exists and is not a usable database.
 fn can_be_read_by_daemon(store_path: &Path) -> Result<(), StoreError> {
     match Reader::snapshot(store_path, |_| Ok(())) {
         Err(
@@ -161,25 +159,25 @@ fn can_be_read_by_daemon(store_path: &Path) -> Result<(), StoreError> {
             | StoreError::Altered { .. }
             | StoreError::Newer { .. }),
         ) => Err(failure),
-        // Whether it can be read by this user, and just now, is another question.
+        // Other errors concern access by this user at this time, not the file.
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
-/// The settings in force, as the daemon keeps them with the database; `None` when there are none.
-fn in_force(store_path: &Path) -> Result<Option<String>, StoreError> {
+/// The active config, which the daemon stores in the database; `None` before its first start.
+fn active_config(store_path: &Path) -> Result<Option<String>, StoreError> {
     match Reader::snapshot(store_path, Reader::active_config) {
         Err(StoreError::NotFound { .. } | StoreError::Empty { .. }) => Ok(None),
         read => read,
     }
 }
 
-/// What a reload would change, line by line.
-fn changes(is_kept: bool, old: Option<&ConfigSnapshot>, settings: &Settings) -> Vec<String> {
-    let first = match (is_kept, old) {
-        (false, _) => Some("no daemon has run with this database yet: everything is new"),
+/// The lines about what a reload would change.
+fn changes(is_stored: bool, old: Option<&ConfigSnapshot>, settings: &Settings) -> Vec<String> {
+    let first = match (is_stored, old) {
+        (false, _) => Some("no daemon has used this database yet: everything is new"),
         (true, None) => {
-            Some("another version of the daemon keeps its settings otherwise: everything is new")
+            Some("the active config was stored by a version with another format: everything is new")
         }
         (true, Some(_)) => None,
     };
@@ -190,7 +188,7 @@ fn changes(is_kept: bool, old: Option<&ConfigSnapshot>, settings: &Settings) -> 
     if changes.is_empty() {
         lines.push("nothing would change".to_owned());
     }
-    lines.push("secrets are not compared here".to_owned());
+    lines.push("secrets are not compared".to_owned());
     lines
 }
 
@@ -198,7 +196,7 @@ fn online(config: Option<&Path>, settings: &Settings) -> Exit {
     match block_on(test_everything(settings)) {
         Ok(Ok(true)) => {
             line(&next_step(config, settings));
-            Exit::Good
+            Exit::Ok
         }
         Ok(Ok(false)) => Exit::Problems,
         Ok(Err(error)) => {
@@ -216,19 +214,19 @@ fn next_step(config: Option<&Path>, settings: &Settings) -> String {
     match settings.channels.keys().next() {
         Some(channel) => {
             let next = command_line(config, &format!("test {channel}"));
-            format!("Next: `{next}` sends a trial message.")
+            format!("Next: `{next}` sends a test message.")
         }
-        None => format!("Next: {}; no channel is told of anything yet.", to_run(config)),
+        None => format!("Next: {}; no channel is configured yet.", run_hint(config)),
     }
 }
 
-/// How to start watching.
-pub fn to_run(config: Option<&Path>) -> String {
+/// How to start the daemon.
+pub fn run_hint(config: Option<&Path>) -> String {
     let run = command_line(config, "run");
-    format!("`{run}` watches; as a service, `sudo systemctl enable --now avatar-watch`")
+    format!("`{run}` starts the daemon; as a service: `sudo systemctl enable --now avatar-watch`")
 }
 
-/// Looks at the avatars and connects to every channel; whether all went well.
+/// Polls the avatars and connects to every channel. Returns whether everything succeeded.
 async fn test_everything(settings: &Settings) -> Result<bool, DaemonError> {
     let mut good = true;
     for (name, account) in &settings.accounts {
@@ -252,8 +250,8 @@ async fn test_everything(settings: &Settings) -> Result<bool, DaemonError> {
     Ok(good)
 }
 
-/// Looks at the avatars of an account, at most so many; one that shows that the others would fare
-/// alike is the last.
+/// Polls the avatars of an account, at most `POLLS_MAX`; stops at a failure that concerns the
+/// whole account.
 async fn poll_all<'a>(
     client: &Client,
     mut avatars: impl Iterator<Item = &'a AvatarSettings>,
@@ -266,17 +264,17 @@ async fn poll_all<'a>(
         let odd = matches!(&seen, Observation::Seen(avatar) if !avatar.status.is_recognized());
         let mark = if odd { "warn" } else { mark(fine) };
         line(&format!("{mark} avatar `{}`: {text}", avatar.id));
-        if let Some(mend) = advice::for_poll(&seen) {
-            line(&format!("  help: {mend}"));
+        if let Some(help) = advice::for_poll(&seen) {
+            line(&format!("  help: {help}"));
         }
         if is_account_wide(&seen) {
-            line("  the account's other avatars were not tried: they would fare alike");
+            line("  other avatars of the account were not polled: this failure affects them too");
             return good;
         }
     }
     match avatars.count() {
         0 => {}
-        more => line(&format!("     {} more were not tried", counted(more, "avatar"))),
+        more => line(&format!("     {} more not polled", counted(more, "avatar"))),
     }
     good
 }
@@ -301,16 +299,16 @@ fn is_account_wide(seen: &Observation) -> bool {
     }
 }
 
-/// Tries the key of an account that no avatar is registered with.
+/// Tests the API key of an account without avatars.
 async fn test_api_key(client: &Client, name: &AccountName) -> bool {
     let (fine, text) = match client.list_avatars(SystemClock.now()).await {
         ListObservation::Listed { avatars, .. } => {
-            (true, format!("the key works, and lists {}", counted(avatars.len(), "avatar")))
+            (true, format!("the API key works and lists {}", counted(avatars.len(), "avatar")))
         }
         ListObservation::Failed(seen) => {
             let (fine, text) = summary(&seen);
-            let mend = advice::for_poll(&seen).map(|mend| format!("\n  help: {mend}"));
-            (fine, text + &mend.unwrap_or_default())
+            let help = advice::for_poll(&seen).map(|help| format!("\n  help: {help}"));
+            (fine, text + &help.unwrap_or_default())
         }
     };
     line(&format!("{} account `{name}`: {text}", mark(fine)));
@@ -320,19 +318,17 @@ async fn test_api_key(client: &Client, name: &AccountName) -> bool {
 fn summary(seen: &Observation) -> (bool, String) {
     match seen {
         Observation::Seen(avatar) if avatar.status.is_recognized() => {
-            (true, format!("it is {}", avatar.status))
+            (true, format!("status {}", avatar.status))
         }
-        Observation::Seen(avatar) => {
-            (true, format!("it has the unknown status {}", avatar.status.display()))
-        }
-        Observation::Missing { reason } => (false, format!("there is no such avatar: {reason}")),
+        Observation::Seen(avatar) => (true, format!("unknown status {}", avatar.status.display())),
+        Observation::Missing { reason } => (false, format!("no such avatar: {reason}")),
         Observation::Denied { denial: Denial::Key, reason } => {
-            (false, format!("the key is refused: {reason}"))
+            (false, format!("API key rejected: {reason}"))
         }
         Observation::Denied { denial: Denial::Avatar, reason } => {
-            (false, format!("the key may not see it: {reason}"))
+            (false, format!("access denied: {reason}"))
         }
-        Observation::Throttled { reason, .. } => (false, format!("not now: {reason}")),
+        Observation::Throttled { reason, .. } => (false, format!("rate-limited: {reason}")),
         Observation::Failed { reason, .. } => (false, reason.clone()),
     }
 }
@@ -340,12 +336,10 @@ fn summary(seen: &Observation) -> (bool, String) {
 fn connection(outcome: &Outcome) -> String {
     match &outcome.error {
         None if outcome.phase == AT_PROXY => {
-            "its proxy can be reached; no farther without sending".to_owned()
+            "proxy reachable; only a message would test the connection beyond it".to_owned()
         }
-        None if outcome.phase == "tls" => {
-            "it can be reached, and its certificate is trusted".to_owned()
-        }
-        None => "it can be reached".to_owned(),
+        None if outcome.phase == "tls" => "reachable, certificate trusted".to_owned(),
+        None => "reachable".to_owned(),
         Some(_) => format!("failed at `{}`: {}", outcome.phase, sanitize(&outcome.summary())),
     }
 }
@@ -354,7 +348,7 @@ const fn mark(fine: bool) -> &'static str {
     if fine { "ok  " } else { "FAIL" }
 }
 
-/// Avatars of an account that are looked at, at most: this is a trial, and each takes a request.
+/// The maximum of avatars to poll per account; each costs a request.
 const POLLS_MAX: usize = 20;
 
 #[cfg(test)]
@@ -380,7 +374,7 @@ mod tests {
         let check = |kept: Option<&str>, text: &str, expected: &[&str]| {
             let old = kept.and_then(ConfigSnapshot::from_text);
             let mut lines = changes(kept.is_some(), old.as_ref(), &settings(text));
-            assert_eq!(lines.pop().as_deref(), Some("secrets are not compared here"));
+            assert_eq!(lines.pop().as_deref(), Some("secrets are not compared"));
             assert_eq!(lines, expected);
         };
         check(Some(&kept), CONFIG, &["nothing would change"]);
@@ -402,8 +396,9 @@ mod tests {
             "+ the store",
             "+ the web",
         ];
-        let none = "no daemon has run with this database yet: everything is new";
-        let other = "another version of the daemon keeps its settings otherwise: everything is new";
+        let none = "no daemon has used this database yet: everything is new";
+        let other =
+            "the active config was stored by a version with another format: everything is new";
         check(None, CONFIG, &[&[none], all.as_slice()].concat());
         check(Some("{}"), CONFIG, &[&[other], all.as_slice()].concat());
     }

@@ -1,16 +1,15 @@
-//! `avatar-watch completions`: what a shell needs to complete our command line. The one home of
-//! `clap_complete`.
+//! `avatar-watch completions`: prints completion scripts. `clap_complete` is used only here.
 
 use crate::cli::args::{self, CompletionsArgs};
 use crate::cli::exit::Exit;
 use crate::cli::output::print;
 
-/// Prints the script for that shell.
+/// Prints the script of a shell.
 pub fn completions(args: &CompletionsArgs) -> Exit {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut args::command(), PROGRAM, &mut script);
     print(&String::from_utf8_lossy(&script));
-    Exit::Good
+    Exit::Ok
 }
 
 const PROGRAM: &str = "avatar-watch";

@@ -1,4 +1,4 @@
-//! `avatar-watch db`: copies of the database, the check of it, the way back.
+//! `avatar-watch db`: backup, verify, restore.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ struct ReportView {
     transitions: u64,
     transitions_removed: u64,
     deliveries: u64,
-    deliveries_under_way: u64,
+    deliveries_in_flight: u64,
     newest_transition_at: Option<String>,
     findings: Vec<IntegrityFindingView>,
 }
@@ -61,7 +61,7 @@ struct LostView {
     sent_again: u64,
 }
 
-/// Does what was asked with the database.
+/// Runs `db`.
 pub fn db(config: Option<&Path>, args: &DbArgs) -> Exit {
     let done = match &args.action {
         DbAction::Backup { path, keep, database } => backup(config, path, *keep, database),
@@ -69,11 +69,11 @@ pub fn db(config: Option<&Path>, args: &DbArgs) -> Exit {
         DbAction::Restore { file, database } => restore(config, file, database),
     };
     done.unwrap_or_else(|error| match error {
-        // Where a database was named to be copied, checked or put back, none is as bad as a
-        // damaged one, and a daemon is not what makes it.
+        // For these commands a missing database is as bad as a damaged one, and the help of
+        // `print_store_error` (start the daemon) would be wrong.
         StoreError::NotFound { .. } | StoreError::Empty { .. } => {
             print_failure(&error);
-            Exit::Data
+            Exit::DataErr
         }
         error => print_store_error(&error),
     })
@@ -91,18 +91,20 @@ fn backup(
         None => backup::to_file(&database, path),
     };
     let made = match made {
-        Err(StoreError::AlreadyExists { path: taken }) if keep.is_none() && taken.is_dir() => {
+        Err(StoreError::AlreadyExists { path: existing })
+            if keep.is_none() && existing.is_dir() =>
+        {
             print_error(&format!(
-                "avatar-watch: `{}` is a folder\n  help: name a file in it, or write `--keep 7` \
-                 for dated copies there",
-                taken.display()
+                "avatar-watch: `{}` is a folder\n  help: name a file in it, or use `--keep 7` for \
+                 dated copies in it",
+                existing.display()
             ));
             return Ok(Exit::Problems);
         }
         Err(StoreError::NotFound { .. })
             if keep.is_some() && backup::is_too_early(&database, path) =>
         {
-            return Ok(nothing_yet(&database, args));
+            return Ok(no_database_yet(&database, args));
         }
         made => made?,
     };
@@ -116,28 +118,28 @@ fn backup(
         removed.iter().for_each(|old| line(&sanitize(&format!("removed {old}"))));
     }
     if made.report.findings.is_empty() {
-        return Ok(Exit::Good);
+        return Ok(Exit::Ok);
     }
     print_findings(&shown, &made.report);
-    print_error("  help: the copy was made as the database is, and no older one was removed");
-    Ok(Exit::Data)
+    print_error("  help: the damaged database was copied as it is; no older copy was removed");
+    Ok(Exit::DataErr)
 }
 
-/// A timer may be earlier than the first start of the daemon.
-fn nothing_yet(database: &Path, args: &DatabaseArgs) -> Exit {
+/// Success: the timer of the backup may run before the first start of the daemon.
+fn no_database_yet(database: &Path, args: &DatabaseArgs) -> Exit {
     if args.json {
         json(&None::<BackupView>);
     } else {
         let shown = sanitize(&database.display().to_string());
-        line(&format!("nothing to back up yet: no daemon has made `{shown}` so far"));
+        line(&format!("nothing to back up: no daemon has created `{shown}` yet"));
     }
-    Exit::Good
+    Exit::Ok
 }
 
 fn verify(config: Option<&Path>, file: Option<&Path>, as_json: bool) -> Result<Exit, StoreError> {
     let file = file.map_or_else(|| locations(config, None).database, Path::to_owned);
     let report = match verify::verify(&file) {
-        Err(failure) if as_json && says_what_it_is(&failure) => {
+        Err(failure) if as_json && is_about_content(&failure) => {
             let what = failure.to_string();
             let findings = vec![IntegrityFinding { part: IntegrityCheck::Structure, what }];
             IntegrityReport { findings, ..IntegrityReport::default() }
@@ -152,13 +154,13 @@ fn verify(config: Option<&Path>, file: Option<&Path>, as_json: bool) -> Result<E
         line(&sanitize(&format!("{shown}: sound, {}", content(&report))));
     } else {
         print_findings(&shown, &report);
-        print_error("  help: `avatar-watch db restore FILE` puts a backup in its place");
+        print_error("  help: `avatar-watch db restore FILE` replaces it with a backup");
     }
-    Ok(if sound { Exit::Good } else { Exit::Data })
+    Ok(if sound { Exit::Ok } else { Exit::DataErr })
 }
 
-/// Whether a failure is about the file, and not about the reading of it.
-const fn says_what_it_is(failure: &StoreError) -> bool {
+/// Whether an error says what the file is, as opposed to a failure to read it.
+const fn is_about_content(failure: &StoreError) -> bool {
     matches!(
         failure,
         StoreError::NotFound { .. }
@@ -191,32 +193,32 @@ fn restore(config: Option<&Path>, file: &Path, args: &DatabaseArgs) -> Result<Ex
         Some(_) => {}
         None => {
             print_findings(&file.display().to_string(), &report);
-            print_error("  help: nothing was changed; take an older backup");
-            return Ok(Exit::Data);
+            print_error("  help: nothing was changed; use an older backup");
+            return Ok(Exit::DataErr);
         }
     }
-    Ok(Exit::Good)
+    Ok(Exit::Ok)
 }
 
-/// Says what was put where, what is gone, and what comes now.
+/// Prints what was restored, what was lost, and the next step.
 fn print_report(database: &Path, restored: &Restored) {
     let Restored { report, kept, lost } = restored;
     line(&sanitize(&format!("{}: {}", database.display(), content(report))));
     if let Some(kept) = kept {
-        line(&sanitize(&format!("the old database is kept as {}", kept.display())));
+        line(&sanitize(&format!("old database kept as {}", kept.display())));
         match lost {
             Some(Lost { transitions, deliveries, .. }) => line(&format!(
-                "what the old one had since the backup: {}, {}",
+                "in the old database since the backup: {}, {}",
                 counted(*transitions, "change"),
                 counted(*deliveries, "delivery")
             )),
-            None => line("what the old one had since the backup is not known: it cannot be read"),
+            None => line("changes since the backup are unknown: the old database is unreadable"),
         }
     }
     let again = lost.map(|lost| format!(", {} of them for the second time", lost.sent_again));
     line(&format!(
-        "next: `avatar-watch run` sends {} of the backup under the same ids{}; what changed since \
-         the backup is seen again as far as it still shows, and told under new ids",
+        "next: `avatar-watch run` sends {} of the backup with the same ids{}; changes since the \
+         backup are observed again, as far as they still show, and get new event ids",
         counted(report.in_flight, "delivery"),
         again.unwrap_or_default()
     ));
@@ -230,19 +232,17 @@ fn print_findings(file: &str, report: &IntegrityReport) {
     }
 }
 
-/// What is in a database, in words.
+/// The content of a database, for people.
 fn content(report: &IntegrityReport) -> String {
-    let IntegrityReport {
-        transitions, removed, deliveries, in_flight: under_way, newest_at, ..
-    } = report;
+    let IntegrityReport { transitions, removed, deliveries, in_flight, newest_at, .. } = report;
     let newest = newest_at.map(|at| format!(" up to {at}")).unwrap_or_default();
     let removed = match removed {
         0 => String::new(),
-        removed => format!(", {removed} older ones removed for their age"),
+        removed => format!(", {removed} older ones removed by retention"),
     };
     let deliveries = counted(*deliveries, "delivery");
     let changes = counted(*transitions, "change");
-    format!("{changes}{newest}{removed}, {deliveries}, {under_way} of them under way")
+    format!("{changes}{newest}{removed}, {deliveries}, {in_flight} of them in flight")
 }
 
 fn size(bytes: u64) -> String {
@@ -261,7 +261,7 @@ fn report_view(file: &Path, report: &IntegrityReport) -> ReportView {
         transitions: report.transitions,
         transitions_removed: report.removed,
         deliveries: report.deliveries,
-        deliveries_under_way: report.in_flight,
+        deliveries_in_flight: report.in_flight,
         newest_transition_at: report.newest_at.map(|at| at.to_string()),
         findings: findings
             .map(|it| IntegrityFindingView { part: it.part.name(), what: it.what.clone() })

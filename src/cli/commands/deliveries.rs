@@ -1,4 +1,4 @@
-//! `avatar-watch deliveries`: what was told and what was not; send again, cancel.
+//! `avatar-watch deliveries`: lists and shows deliveries; retries or cancels them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,23 +19,24 @@ use crate::store::reader::{DeliveryFilter, Reader};
 use crate::text::sanitize::sanitize;
 use crate::web::views::{AttemptView, DeliveryView, DeliveryWithAttempts};
 
-/// Does what was asked with the deliveries.
+/// Runs `deliveries`.
 pub fn deliveries(config: Option<&Path>, args: &DeliveriesArgs) -> Exit {
     let done = match &args.action {
         None => list(config, &args.list),
         Some(DeliveriesAction::List(args)) => list(config, args),
         Some(DeliveriesAction::Show { id, database }) => show(config, id, database),
         Some(DeliveriesAction::Retry { id: Some(id), database, as_new, .. }) => {
-            change(config, database, id, |hands, id, now, chance| {
-                hands.retry(id, retry_as(*as_new), now, chance.next_bits())
+            change(config, database, id, |admin, id, now, rng| {
+                admin.retry(id, retry_as(*as_new), now, rng.next_bits())
             })
         }
         Some(DeliveriesAction::Retry { id: None, since, channel, database, as_new, .. }) => {
-            let which = RetryFilter { since: *since, channel: channel.as_deref(), as_new: *as_new };
-            retry_failed(config, &which, database)
+            let filter =
+                RetryFilter { since: *since, channel: channel.as_deref(), as_new: *as_new };
+            retry_failed(config, &filter, database)
         }
         Some(DeliveriesAction::Cancel { id, database }) => {
-            change(config, database, id, |hands, id, now, _| hands.cancel(id, now))
+            change(config, database, id, |admin, id, now, _| admin.cancel(id, now))
         }
     };
     done.unwrap_or_else(|error| print_store_error(&error))
@@ -57,7 +58,7 @@ fn list(config: Option<&Path>, args: &ListArgs) -> Result<Exit, StoreError> {
         let header = ["delivery", "event", "avatar", "channel", "state", "attempts", "updated at"];
         table(&header, views.iter().map(row).collect(), "No deliveries.");
     }
-    Ok(Exit::Good)
+    Ok(Exit::Ok)
 }
 
 fn show(config: Option<&Path>, id: &str, database: &DatabaseArgs) -> Result<Exit, StoreError> {
@@ -75,7 +76,7 @@ fn show(config: Option<&Path>, id: &str, database: &DatabaseArgs) -> Result<Exit
     let Some(full) = found else { return Ok(print_not_found(id)) };
     if database.json {
         json(&full);
-        return Ok(Exit::Good);
+        return Ok(Exit::Ok);
     }
     let DeliveryView { id, event_id, event_type, subject, channel, recipient, state, .. } =
         &full.delivery;
@@ -83,23 +84,23 @@ fn show(config: Option<&Path>, id: &str, database: &DatabaseArgs) -> Result<Exit
     line(&sanitize(&format!("{id}: {state}")));
     let of = if full.delivery.avatar_id.is_none() { "of" } else { "of avatar" };
     line(&sanitize(&format!("  {event_type} ({event_id}) {of} {subject}")));
-    line(&sanitize(&format!("  over channel {channel}{to}, made at {}", full.delivery.created_at)));
+    line(&sanitize(&format!("  channel {channel}{to}, created at {}", full.delivery.created_at)));
     if let Some(reason) = &full.delivery.final_reason {
         line(&sanitize(&format!("  ended: {reason}")));
     }
     if let Some(fallback) = &full.delivery.fallback {
-        line(&sanitize(&format!("  in the standard body, since {fallback}")));
+        line(&sanitize(&format!("  sent in the standard format: {fallback}")));
     }
     if let Some(next) = &full.delivery.next_attempt_at {
         line(&format!("  next attempt at {next}"));
     }
     line("");
-    let header = ["attempt", "began at", "outcome", "phase", "code", "took", "said"];
+    let header = ["attempt", "started at", "outcome", "phase", "code", "latency", "response"];
     let rows = full.attempt_log.iter().map(attempt_row).collect();
-    table(&header, rows, "It was not tried yet.");
-    line("\nThe message:\n");
+    table(&header, rows, "No attempts yet.");
+    line("\nMessage:\n");
     full.message.iter().flat_map(|text| text.lines()).for_each(|text| line(&sanitize(text)));
-    Ok(Exit::Good)
+    Ok(Exit::Ok)
 }
 
 fn change(
@@ -116,12 +117,12 @@ fn change(
     let Ok(id) = DeliveryId::parse(id).map_err(|error| print_failure(&error)) else {
         return Ok(Exit::Problems);
     };
-    let Ok(chance) = Rng::from_entropy().map_err(|error| print_failure(&error)) else {
+    let Ok(rng) = Rng::from_entropy().map_err(|error| print_failure(&error)) else {
         return Ok(Exit::Disk);
     };
-    let mut hands = DeliveryAdmin::open(&locations(config, database.database.as_deref()).database)?;
-    let handled = act(&mut hands, &id, SystemClock.now(), &chance)?;
-    Ok(report(&id, handled, database.json))
+    let mut admin = DeliveryAdmin::open(&locations(config, database.database.as_deref()).database)?;
+    let result = act(&mut admin, &id, SystemClock.now(), &rng)?;
+    Ok(report(&id, result, database.json))
 }
 
 /// Which failed deliveries to send again, and how.
@@ -137,30 +138,30 @@ const fn retry_as(as_new: bool) -> RetryAs {
 
 fn retry_failed(
     config: Option<&Path>,
-    which: &RetryFilter<'_>,
+    filter: &RetryFilter<'_>,
     database: &DatabaseArgs,
 ) -> Result<Exit, StoreError> {
-    let channel = match which.channel.map(ChannelName::parse).transpose() {
+    let channel = match filter.channel.map(ChannelName::parse).transpose() {
         Ok(channel) => channel,
         Err(error) => {
             print_error(&format!("avatar-watch: {error}"));
-            return Ok(Exit::Bad);
+            return Ok(Exit::Failed);
         }
     };
-    let Ok(chance) = Rng::from_entropy().map_err(|error| print_failure(&error)) else {
+    let Ok(rng) = Rng::from_entropy().map_err(|error| print_failure(&error)) else {
         return Ok(Exit::Disk);
     };
     let now = SystemClock.now();
-    let since = which.since.map(|ago| {
+    let since = filter.since.map(|ago| {
         let millis = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
         Timestamp::from_millis(now.as_millis().saturating_sub(millis))
     });
-    let mut hands = DeliveryAdmin::open(&locations(config, database.database.as_deref()).database)?;
-    let failed = hands.failed(&FailedFilter { since, channel })?;
+    let mut admin = DeliveryAdmin::open(&locations(config, database.database.as_deref()).database)?;
+    let failed = admin.failed(&FailedFilter { since, channel })?;
     let mut fresh = Vec::new();
     for id in &failed {
         if let AdminResult::Done(new) =
-            hands.retry(id, retry_as(which.as_new), now, chance.next_bits())?
+            admin.retry(id, retry_as(filter.as_new), now, rng.next_bits())?
         {
             fresh.push(new.to_string());
         }
@@ -168,28 +169,28 @@ fn retry_failed(
     if database.json {
         json(&fresh);
     } else {
-        line(&format!("{} of {} failed deliveries are sent again", fresh.len(), failed.len()));
+        line(&format!("retrying {} of {} failed deliveries", fresh.len(), failed.len()));
     }
-    Ok(Exit::Good)
+    Ok(Exit::Ok)
 }
 
-fn report(id: &DeliveryId, handled: AdminResult, as_json: bool) -> Exit {
-    match handled {
+fn report(id: &DeliveryId, result: AdminResult, as_json: bool) -> Exit {
+    match result {
         AdminResult::Done(done) if as_json => json(&[done.to_string()]),
         AdminResult::Done(done) if done == *id => line(&format!("{id}: done")),
-        AdminResult::Done(done) => line(&format!("{id}: sent again as {done}")),
+        AdminResult::Done(done) => line(&format!("{id}: retried as {done}")),
         AdminResult::NotFound => return print_not_found(id.as_str()),
         AdminResult::InvalidState(state) => {
             print_error(&format!("avatar-watch: {id} cannot be changed: it is {state}"));
-            return Exit::Bad;
+            return Exit::Failed;
         }
     }
-    Exit::Good
+    Exit::Ok
 }
 
 fn print_not_found(id: &str) -> Exit {
-    print_error(&format!("avatar-watch: there is no delivery `{}`", sanitize(id)));
-    Exit::Bad
+    print_error(&format!("avatar-watch: no delivery `{}`", sanitize(id)));
+    Exit::Failed
 }
 
 fn row(view: &DeliveryView) -> Vec<String> {
@@ -206,7 +207,7 @@ fn row(view: &DeliveryView) -> Vec<String> {
 
 fn attempt_row(view: &AttemptView) -> Vec<String> {
     let (error, snippet) = (view.error.as_deref(), view.response.as_deref());
-    let said = match (error, snippet) {
+    let response = match (error, snippet) {
         (Some(error), Some(snippet)) if !error.contains(snippet) => {
             Some(format!("{error}: `{snippet}`"))
         }
@@ -218,7 +219,7 @@ fn attempt_row(view: &AttemptView) -> Vec<String> {
         view.outcome.clone().unwrap_or_else(|| "in flight".to_owned()),
         view.phase.clone().unwrap_or_default(),
         view.code.map(|code| code.to_string()).unwrap_or_default(),
-        view.latency_ms.map(|took| format!("{took} ms")).unwrap_or_default(),
-        said.unwrap_or_default(),
+        view.latency_ms.map(|latency| format!("{latency} ms")).unwrap_or_default(),
+        response.unwrap_or_default(),
     ]
 }

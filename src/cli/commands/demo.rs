@@ -1,4 +1,4 @@
-//! `avatar-watch demo`: the whole product on one screen.
+//! `avatar-watch demo`: runs the daemon against a simulated Argil and a receiver.
 
 use crate::cli::args::DemoArgs;
 use crate::cli::exit::Exit;
@@ -7,14 +7,14 @@ use crate::cli::runtime::block_on;
 use crate::daemon::rng::Rng;
 use crate::demo::runner::{DemoError, DemoOptions, run};
 
-/// Makes the tour.
+/// Runs the demo.
 pub fn demo(args: &DemoArgs) -> Exit {
     match try_demo(args) {
-        Ok(true) => Exit::Good,
-        Ok(false) => Exit::Bad,
+        Ok(true) => Exit::Ok,
+        Ok(false) => Exit::Failed,
         Err(error) => {
             print_failure(&error);
-            Exit::Bad
+            Exit::Failed
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `avatar-watch history`: every change of status that was observed.
+//! `avatar-watch history`: lists the observed changes of status.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::store::pagination::WithSeq;
 use crate::store::reader::Reader;
 use crate::web::views::TransitionView;
 
-/// Shows the transitions.
+/// Prints the transitions.
 pub fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
     let avatar = match args.id.as_deref().map(AvatarId::parse).transpose() {
         Ok(avatar) => avatar,
@@ -43,16 +43,16 @@ pub fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
     if args.database.json {
         json(&views);
     } else {
-        let header = ["detected at", "avatar", "nr", "from", "to", "last seen before at"];
-        table(&header, views.iter().map(row).collect(), "Nothing was observed yet.");
+        let header = ["detected at", "avatar", "sequence", "from", "to", "previous last seen at"];
+        table(&header, views.iter().map(row).collect(), "No status was observed yet.");
     }
-    Exit::Good
+    Exit::Ok
 }
 
 fn row(view: &TransitionView) -> Vec<String> {
     let shown = |status: &str| Status::from_name(status).display().into_owned();
     let from = match (view.previous_status.as_deref().map(shown), view.previous_assumed) {
-        (None, _) => "(first sight)".to_owned(),
+        (None, _) => "(first poll)".to_owned(),
         (Some(status), true) => format!("{status} (assumed)"),
         (Some(status), false) => status,
     };

@@ -1,9 +1,8 @@
-//! `avatar-watch init`: writes a starter config that is good as it is; never over another file
-//! without keeping that.
+//! `avatar-watch init`: writes a valid starter config. An existing file is never lost.
 //!
-//! No secret stands in the config: a fresh one for the webhook, and what was typed, are in files
-//! beside it that only their owner can read. Such a file that is there is used, and never changed,
-//! unless somebody else can have written it. Nothing is written into a folder of others.
+//! Secrets are not written into the config: the generated webhook secret and secrets that the
+//! user types go to files beside it that only the owner can read. Existing secret files are used
+//! unchanged; `init` fails when another user could have written one, or can write to the folder.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write as _};
@@ -13,7 +12,7 @@ use crate::cli::args::InitArgs;
 use crate::cli::exit::Exit;
 use crate::cli::output::{line, print_error};
 use crate::cli::paths::command_line;
-use crate::cli::prompt::{Asker, someone_is_there};
+use crate::cli::prompt::{Prompter, is_interactive};
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::init_template::{
@@ -37,16 +36,16 @@ pub fn init(config: Option<&Path>, args: &InitArgs) -> Exit {
     match write(target, args) {
         Ok(steps) => {
             steps.iter().for_each(|step| line(step));
-            Exit::Good
+            Exit::Ok
         }
-        Err(failure) => tell(&failure),
+        Err(failure) => print_init_error(&failure),
     }
 }
 
 /// Why no config was written.
 #[derive(Debug, thiserror::Error)]
 enum InitError {
-    #[error("there is `{}` already", sanitize(&.0.to_string_lossy()))]
+    #[error("`{}` exists already", sanitize(&.0.to_string_lossy()))]
     Exists(PathBuf),
     #[error("nothing was written")]
     Interrupted,
@@ -54,13 +53,13 @@ enum InitError {
     Unwritable { path: PathBuf, source: io::Error },
     #[error("`{}` {}", sanitize(&.path.to_string_lossy()), .distrust.what)]
     Distrusted { path: PathBuf, distrust: Distrust },
-    #[error("no answer can be read: {0}")]
+    #[error("the answers cannot be read: {0}")]
     Unread(io::Error),
-    #[error("an answer is no good")]
+    #[error("invalid answer")]
     Problems(ConfigError),
 }
 
-fn tell(failure: &InitError) -> Exit {
+fn print_init_error(failure: &InitError) -> Exit {
     if let InitError::Problems(ConfigError::Problems(problems)) = failure {
         for problem in problems {
             let help = problem.help.as_ref().map(|help| format!("\n  help: {help}"));
@@ -75,20 +74,23 @@ fn tell(failure: &InitError) -> Exit {
     print_error(&format!("avatar-watch: {failure}"));
     match failure {
         InitError::Exists(_) => {
-            print_error("  help: `--output PATH` names another, `--force` keeps it as `….old`");
-            Exit::Bad
+            print_error(
+                "  help: use `--output PATH` for another file, or `--force` to replace it and \
+                 keep it as `….old`",
+            );
+            Exit::Failed
         }
         InitError::Distrusted { distrust, .. } => {
             print_error(&format!("  help: {}", distrust.help));
-            Exit::Bad
+            Exit::Failed
         }
         InitError::Interrupted => Exit::Interrupted,
         InitError::Problems(_) => Exit::Problems,
-        InitError::Unwritable { .. } | InitError::Unread(_) => Exit::Bad,
+        InitError::Unwritable { .. } | InitError::Unread(_) => Exit::Failed,
     }
 }
 
-/// What was asked or said.
+/// Answers from prompts or flags, and the secrets that were typed.
 #[derive(Default)]
 struct InitAnswers {
     answers: StarterAnswers,
@@ -96,7 +98,7 @@ struct InitAnswers {
     smtp_password: Option<Secret>,
 }
 
-/// Writes everything or nothing; what to do next.
+/// Writes all files or none; returns the lines to print.
 fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
     if target.symlink_metadata().is_ok() && !args.force {
         return Err(InitError::Exists(target.to_owned()));
@@ -107,12 +109,13 @@ fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
     };
     let trust = Trust::for_named().with_caller(sudo_uid()).for_found();
     trust.judge_folder(folder).map_err(|Distrust { what, .. }| {
-        let help = "make one of your own: `mkdir avatar-watch && cd avatar-watch`".to_owned();
+        let help =
+            "create a folder of your own: `mkdir avatar-watch && cd avatar-watch`".to_owned();
         InitError::Distrusted { path: folder.to_owned(), distrust: Distrust { what, help } }
     })?;
-    let silent = args.avatar.is_empty()
+    let no_flags = args.avatar.is_empty()
         && (&args.webhook, &args.email, &args.api_key_file) == (&None, &None, &None);
-    let mut wishes = if silent && someone_is_there() {
+    let mut answers = if no_flags && is_interactive() {
         ask(folder)?
     } else {
         let api_key = match &args.api_key_file {
@@ -129,14 +132,14 @@ fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
         };
         InitAnswers { answers, ..InitAnswers::default() }
     };
-    let mut secrets = Secrets { folder, trust, made: Vec::new() };
-    let kept = secrets.place_all(&mut wishes).and_then(|()| {
-        let fresh = fresh_config(folder, &wishes.answers)?;
+    let mut secrets = SecretFiles { folder, trust, created: Vec::new() };
+    let kept = secrets.write_all(&mut answers).and_then(|()| {
+        let config = write_temporary(folder, &answers.answers)?;
         let kept = if args.force { keep_old(target)? } else { None };
         let written = if args.force {
-            fresh.persist(target).map_err(|failure| failure.error)
+            config.persist(target).map_err(|failure| failure.error)
         } else {
-            fresh.persist_noclobber(target).map_err(|failure| failure.error)
+            config.persist_noclobber(target).map_err(|failure| failure.error)
         };
         match written {
             Ok(_) => Ok(kept),
@@ -147,43 +150,44 @@ fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
         }
     });
     match kept {
-        Ok(kept) => Ok(next_steps(target, kept.as_deref(), &secrets.made, &wishes.answers)),
+        Ok(kept) => Ok(next_steps(target, kept.as_deref(), &secrets.created, &answers.answers)),
         Err(failure) => {
-            secrets.take_back();
+            secrets.remove_created();
             Err(failure)
         }
     }
 }
 
 /// The files of secrets beside a config.
-struct Secrets<'a> {
+struct SecretFiles<'a> {
     folder: &'a Path,
     trust: Trust,
-    made: Vec<&'static str>,
+    created: Vec<&'static str>,
 }
 
-impl Secrets<'_> {
-    /// Puts what is known of secrets into files, and says so in the answers.
-    fn place_all(&mut self, wishes: &mut InitAnswers) -> Result<(), InitError> {
-        let InitAnswers { answers, api_key, smtp_password } = wishes;
+impl SecretFiles<'_> {
+    /// Writes the known secrets into files and sets their locations in the answers.
+    fn write_all(&mut self, answers: &mut InitAnswers) -> Result<(), InitError> {
+        let InitAnswers { answers, api_key, smtp_password } = answers;
         if answers.api_key == SecretLocation::Variable {
-            answers.api_key = self.place(KEY_FILE, api_key.as_ref().map(Secret::expose))?;
+            answers.api_key = self.write(KEY_FILE, api_key.as_ref().map(Secret::expose))?;
         }
         if answers.webhook_url.is_some() {
             let mut bytes = [0; FRESH_BYTES];
-            let drawn = getrandom::fill(&mut bytes);
-            drawn.map_err(|error| self.unwritable(SECRET_FILE, error.into()))?;
+            let filled = getrandom::fill(&mut bytes);
+            filled.map_err(|error| self.unwritable(SECRET_FILE, error.into()))?;
             let secret = SigningSecret::from_random(bytes).reveal();
-            answers.webhook_secret = self.place(SECRET_FILE, Some(&secret))?;
+            answers.webhook_secret = self.write(SECRET_FILE, Some(&secret))?;
         }
         if answers.mail_to.is_some() {
             let password = smtp_password.as_ref().map(Secret::expose);
-            answers.smtp_password = self.place(PASSWORD_FILE, password)?;
+            answers.smtp_password = self.write(PASSWORD_FILE, password)?;
         }
         Ok(())
     }
 
-    fn place(
+    /// Uses an existing file if it is trusted; else writes the secret, if there is one.
+    fn write(
         &mut self,
         name: &'static str,
         secret: Option<&str>,
@@ -198,7 +202,7 @@ impl Secrets<'_> {
         let Some(secret) = secret else { return Ok(SecretLocation::Variable) };
         write::create(&path, format!("{secret}\n").as_bytes(), write::PRIVATE)
             .map_err(|source| self.unwritable(name, source))?;
-        self.made.push(name);
+        self.created.push(name);
         Ok(SecretLocation::File(name.to_owned()))
     }
 
@@ -206,16 +210,16 @@ impl Secrets<'_> {
         InitError::Unwritable { path: self.folder.join(name), source }
     }
 
-    fn take_back(self) {
-        for name in self.made {
-            // What stays is used by the next try.
+    fn remove_created(self) {
+        for name in self.created {
+            // A file that cannot be removed is used by the next `init`.
             drop(fs::remove_file(self.folder.join(name)));
         }
     }
 }
 
-/// A config beside its place, found good but for the variables that are not set yet.
-fn fresh_config(
+/// Writes the config to a temporary file and validates it, with placeholders for unset variables.
+fn write_temporary(
     folder: &Path,
     answers: &StarterAnswers,
 ) -> Result<tempfile::NamedTempFile, InitError> {
@@ -231,7 +235,7 @@ fn fresh_config(
     Ok(file)
 }
 
-/// Keeps what is at `target` under the first name that is free; that name.
+/// Links `target` to the first free name `….old`, `….old.1`, …; returns it.
 fn keep_old(target: &Path) -> Result<Option<PathBuf>, InitError> {
     for number in 0..u32::MAX {
         let mut name = target.as_os_str().to_owned();
@@ -247,20 +251,19 @@ fn keep_old(target: &Path) -> Result<Option<PathBuf>, InitError> {
     Ok(None)
 }
 
-/// Asks for everything that is not known.
+/// Asks for everything that no variable and no file provides.
 fn ask(folder: &Path) -> Result<InitAnswers, InitError> {
-    let ended = |error: io::Error| match error.kind() {
+    let to_error = |error: io::Error| match error.kind() {
         ErrorKind::Interrupted => InitError::Interrupted,
         _ => InitError::Unread(error),
     };
-    let asker = Asker::new().map_err(InitError::Unread)?;
-    let mut wishes = InitAnswers::default();
+    let prompter = Prompter::new().map_err(InitError::Unread)?;
+    let mut answers = InitAnswers::default();
     let known = std::env::var_os(KEY_VARIABLE).is_some() || folder.join(KEY_FILE).exists();
     if !known {
-        let question = format!(
-            "The API key, from app.argil.ai (not shown; Enter: it will be in {KEY_VARIABLE})"
-        );
-        wishes.api_key = asker.ask_secret(&question, SecretKind::Key).map_err(ended)?;
+        let question =
+            format!("API key, from app.argil.ai (not echoed; Enter: read it from {KEY_VARIABLE})");
+        answers.api_key = prompter.ask_secret(&question, SecretKind::Key).map_err(to_error)?;
     }
     let ids = |text: &str| -> Result<(), String> {
         text.split_whitespace().try_for_each(|id| match AvatarId::parse(id) {
@@ -268,43 +271,42 @@ fn ask(folder: &Path) -> Result<InitAnswers, InitError> {
             Err(error) => Err(error.to_string()),
         })
     };
-    let avatars =
-        asker.ask("The ids of the avatars, with blanks between them", ids).map_err(ended)?;
-    let url = asker.ask("A webhook to tell, https://… (Enter: none)", |text| {
+    let avatars = prompter.ask("Avatar ids, separated by spaces", ids).map_err(to_error)?;
+    let url = prompter.ask("Webhook to notify, https://… (Enter: none)", |text| {
         let known = text.starts_with("https://") || text.starts_with("http://");
-        if known { Ok(()) } else { Err("it begins with `https://`".to_owned()) }
+        if known { Ok(()) } else { Err("must begin with `https://`".to_owned()) }
     });
-    let url = url.map_err(ended)?;
+    let url = url.map_err(to_error)?;
     let address =
-        |text: &str| MailAddress::parse(text).map(drop).map_err(|wrong| format!("it {wrong}"));
-    let mail = asker.ask("A mailbox to tell (Enter: none)", address).map_err(ended)?;
+        |text: &str| MailAddress::parse(text).map(drop).map_err(|error| format!("it {error}"));
+    let mail = prompter.ask("Mailbox to notify (Enter: none)", address).map_err(to_error)?;
     if !mail.is_empty() {
-        let host = asker.ask("Its mail server, as smtp.example.com", |text| {
-            let no_host = || "it is a name or an address alone, without a port".to_owned();
+        let host = prompter.ask("SMTP server, such as smtp.example.com", |text| {
+            let no_host = || "must be a host name or an IP address, without a port".to_owned();
             if host::is_host(text) { Ok(()) } else { Err(no_host()) }
         });
-        let host = host.map_err(ended)?;
-        wishes.answers.smtp_host = given(host);
+        let host = host.map_err(to_error)?;
+        answers.answers.smtp_host = non_empty(host);
         if !folder.join(PASSWORD_FILE).exists() {
             let question = format!(
-                "The password of {mail} there (not shown; Enter: it will be in {PASSWORD_VARIABLE})"
+                "SMTP password of {mail} (not echoed; Enter: read it from {PASSWORD_VARIABLE})"
             );
             let kind = SecretKind::Password;
-            wishes.smtp_password = asker.ask_secret(&question, kind).map_err(ended)?;
+            answers.smtp_password = prompter.ask_secret(&question, kind).map_err(to_error)?;
         }
     }
-    wishes.answers.avatars = avatars.split_whitespace().map(str::to_owned).collect();
-    wishes.answers.webhook_url = given(url);
-    wishes.answers.mail_to = given(mail);
-    Ok(wishes)
+    answers.answers.avatars = avatars.split_whitespace().map(str::to_owned).collect();
+    answers.answers.webhook_url = non_empty(url);
+    answers.answers.mail_to = non_empty(mail);
+    Ok(answers)
 }
 
-/// Who called `sudo`, if anybody did.
+/// The user id of the caller of `sudo`.
 fn sudo_uid() -> Option<u32> {
     std::env::var("SUDO_UID").ok()?.parse().ok()
 }
 
-fn given(answer: String) -> Option<String> {
+fn non_empty(answer: String) -> Option<String> {
     (!answer.is_empty()).then_some(answer)
 }
 
@@ -316,34 +318,34 @@ fn absolute(path: &Path) -> Result<String, InitError> {
 fn next_steps(
     target: &Path,
     kept: Option<&Path>,
-    made: &[&str],
+    created: &[&str],
     answers: &StarterAnswers,
 ) -> Vec<String> {
     let shown = |path: &Path| sanitize(&path.to_string_lossy());
     let mut steps = vec![format!("Wrote `{}`.", shown(target))];
-    steps.extend(kept.map(|kept| format!("The old one is kept as `{}`.", shown(kept))));
-    for name in made {
+    steps.extend(kept.map(|kept| format!("The old config is kept as `{}`.", shown(kept))));
+    for name in created {
         let path = shown(&target.with_file_name(name));
         let what = if *name == SECRET_FILE {
-            "the secret of the webhook: its receiver needs it, too"
+            "the secret of the webhook, which its receiver needs too"
         } else {
-            "as you typed it"
+            "the secret that you typed"
         };
-        steps.push(format!("Wrote `{path}`, which only you can read: {what}."));
+        steps.push(format!("Wrote `{path}`, readable only by you: {what}."));
     }
     steps.push("Next:".to_owned());
     if answers.avatars.is_empty() {
-        steps.push("  put the id of your avatar into it".to_owned());
+        steps.push("  add the id of your avatar to the config".to_owned());
     }
     if answers.mail_to.is_some() && answers.smtp_host.is_none() {
-        steps.push("  put the name of your mail server into it".to_owned());
+        steps.push("  add the name of your SMTP server to the config".to_owned());
     }
-    let places = [
+    let locations = [
         (&answers.api_key, KEY_VARIABLE, true),
         (&answers.smtp_password, PASSWORD_VARIABLE, answers.mail_to.is_some()),
     ];
-    for (place, variable, used) in places {
-        if used && *place == SecretLocation::Variable && std::env::var_os(variable).is_none() {
+    for (location, variable, used) in locations {
+        if used && *location == SecretLocation::Variable && std::env::var_os(variable).is_none() {
             steps.push(format!("  export {variable}=…"));
         }
     }

@@ -1,5 +1,5 @@
-//! `avatar-watch man`: the manual pages, made from the command line's own help and from the example
-//! config, so that neither can say something else. The one home of `clap_mangen` and `roff`.
+//! `avatar-watch man`: manual pages, generated from the help of the command line and from the
+//! example config. `clap_mangen` and `roff` are used only here.
 
 use std::fs;
 use std::io;
@@ -13,13 +13,12 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{line, print, print_error, print_failure};
 use crate::files::write;
 
-/// One page.
 struct Page {
     /// Such as `avatar-watch-run`.
     name: String,
-    /// Of the manual.
+    /// The section of the manual.
     section: &'static str,
-    /// In roff.
+    /// The text in roff.
     text: String,
 }
 
@@ -34,28 +33,28 @@ pub fn man(args: &ManArgs) -> Exit {
     };
     if let Some(folder) = &args.out {
         return match write(&pages, folder) {
-            Ok(()) => Exit::Good,
+            Ok(()) => Exit::Ok,
             Err(error) => {
                 let folder = folder.display();
                 print_error(&format!("avatar-watch: cannot write into `{folder}`: {error}"));
-                Exit::Bad
+                Exit::Failed
             }
         };
     }
     if args.list {
         pages.iter().for_each(|page| line(&page.name));
-        return Exit::Good;
+        return Exit::Ok;
     }
     let name = args.page.as_deref().unwrap_or(MAIN_PAGE);
     match pages.iter().find(|page| page.name == name) {
         Some(page) => {
             print(&page.text);
-            Exit::Good
+            Exit::Ok
         }
         None => {
             print_error(&format!(
-                "avatar-watch: no page has the name `{name}`\n  \
-                 help: `avatar-watch man --list` names all"
+                "avatar-watch: no manual page `{name}`\n  \
+                 help: `avatar-watch man --list` lists all"
             ));
             Exit::Problems
         }
@@ -70,7 +69,7 @@ fn write(pages: &[Page], folder: &Path) -> io::Result<()> {
     })
 }
 
-/// A page for each command, and one for the config.
+/// One page per command, and one for the config.
 fn pages() -> io::Result<Vec<Page>> {
     let mut grammar = args::command().disable_help_subcommand(true);
     grammar.build();
@@ -94,25 +93,26 @@ fn config_page() -> Page {
     let mut page = Roff::new();
     page.control("TH", [CONFIG_PAGE, FILES, "", SOURCE, MANUAL]);
     page.control("SH", ["NAME"]);
-    page.text([roman("avatar-watch.toml - what avatar-watch watches, and whom it tells")]);
+    page.text([roman("avatar-watch.toml - configuration file of avatar-watch")]);
     page.control("SH", ["DESCRIPTION"]);
     page.text([roman(
-        "A TOML file, read whole or not at all: a key that is unknown or a value that is wrong \
-         keeps the daemon from starting, and a running one from taking it. `avatar-watch check` \
-         names every problem with its line. The daemon reads it again on SIGHUP.",
+        "A TOML file. It is applied as a whole or not at all: with an unknown key or an invalid \
+         value the daemon does not start, and a running daemon keeps its active config. \
+         `avatar-watch check` prints every problem with its line. SIGHUP makes the daemon reload \
+         the file.",
     )]);
-    page.control("SH", ["EVERY KEY"]);
-    page.text([roman("What stands behind a `#` in the first column is what holds without it.")]);
+    page.control("SH", ["KEYS"]);
+    page.text([roman("Lines that begin with `#` show optional keys with their default values.")]);
     page.control("EX", [""; 0]);
     for line in EXAMPLE.lines() {
         page.text([roman(line)]);
     }
     page.control("EE", [""; 0]);
     page.control("SH", ["FILES"]);
-    for (path, words) in PLACES {
+    for (path, description) in PATHS {
         page.control("TP", [""; 0]);
         page.text([bold(path)]);
-        page.text([roman(words)]);
+        page.text([roman(description)]);
     }
     let text = format!("{}{}", page.render(), see_also(MAIN).to_roff());
     Page { name: CONFIG_PAGE.to_owned(), section: FILES, text }
@@ -134,14 +134,17 @@ const MAIN: (&str, &str) = (MAIN_PAGE, COMMANDS);
 const CONFIG: (&str, &str) = (CONFIG_PAGE, FILES);
 const SOURCE: &str = concat!("avatar-watch ", env!("CARGO_PKG_VERSION"));
 const MANUAL: &str = "avatar-watch";
-const PLACES: [(&str, &str); 4] = [
+const PATHS: [(&str, &str); 4] = [
     (
         "./avatar-watch.toml",
-        "read when neither --config nor AVATAR_WATCH_CONFIG names another. It and its folder have \
-         to belong to you or to root, and others may not write to them; all that a config names is \
-         held to the same.",
+        "Default config, unless --config or AVATAR_WATCH_CONFIG names another. The file and its \
+         folder must belong to you or to root and must not be writable for others; the same \
+         applies to all files that a config names.",
     ),
-    ("/etc/avatar-watch/config.toml", "read when that is not there; the service's."),
-    ("avatars.d/*.toml", "beside the config: further avatars."),
-    ("/etc/avatar-watch/credentials/", "the secrets that systemd hands to the service."),
+    (
+        "/etc/avatar-watch/config.toml",
+        "Config of the service; used if ./avatar-watch.toml does not exist.",
+    ),
+    ("avatars.d/*.toml", "Further avatars, beside the config."),
+    ("/etc/avatar-watch/credentials/", "Secrets that systemd passes to the service."),
 ];

@@ -1,4 +1,4 @@
-//! The commands, one file each: arguments in, output and exit status out.
+//! The commands, one file each: they get arguments, print output and return an exit code.
 
 pub mod channels;
 pub mod check;

@@ -1,4 +1,4 @@
-//! `avatar-watch run`: the daemon in the foreground.
+//! `avatar-watch run`: runs the daemon in the foreground.
 
 use std::error::Error;
 use std::io::ErrorKind;
@@ -18,7 +18,7 @@ use crate::daemon::error::DaemonError;
 use crate::daemon::service::{ServiceError, serve};
 use crate::telemetry::init::{self, LogFormat};
 
-/// Runs until ordered to stop.
+/// Runs the daemon until a signal stops it.
 pub fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
     let format = match args.log_format {
         LogFormatArg::Human => LogFormat::Human,
@@ -34,7 +34,7 @@ pub fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
         return log_error(failure);
     }
     match result {
-        Ok(()) => Exit::Good,
+        Ok(()) => Exit::Ok,
         Err(ServiceError::Config(error)) => {
             print_problems(&error);
             config_exit(&error)
@@ -64,7 +64,7 @@ fn help(error: &DaemonError) -> Option<&str> {
     }
 }
 
-/// Says why the daemon ends as lines of the log, so that each line of it is JSON to the end.
+/// Logs the final error instead of printing it, so that every line of the log is JSON.
 fn log_error(failure: &ServiceError) -> Exit {
     if let ServiceError::Config(ConfigError::Problems(problems)) = failure {
         for problem in problems {
@@ -88,14 +88,14 @@ fn log_error(failure: &ServiceError) -> Exit {
     }
 }
 
-/// Only what an edit of the config mends is final.
+/// `EX_CONFIG` only for errors that need an edit of the config: systemd does not restart on it.
 fn config_exit(error: &ConfigError) -> Exit {
     match error {
-        // It has to be written first.
+        // A missing config has to be written first.
         ConfigError::Unreadable { source, .. } if source.kind() == ErrorKind::NotFound => {
             Exit::Config
         }
-        error if error.may_pass() => Exit::Held,
+        error if error.may_pass() => Exit::TempFail,
         ConfigError::Unreadable { .. } | ConfigError::Problems(_) => Exit::Config,
     }
 }
@@ -103,7 +103,9 @@ fn config_exit(error: &ConfigError) -> Exit {
 fn daemon_exit(error: &DaemonError) -> Exit {
     match error {
         DaemonError::Store(error) => store_exit(error),
-        DaemonError::System { .. } | DaemonError::Listen { .. } if error.may_pass() => Exit::Held,
+        DaemonError::System { .. } | DaemonError::Listen { .. } if error.may_pass() => {
+            Exit::TempFail
+        }
         DaemonError::Argil(_)
         | DaemonError::Channel { .. }
         | DaemonError::Heartbeat(_)
@@ -111,7 +113,7 @@ fn daemon_exit(error: &DaemonError) -> Exit {
         | DaemonError::StoreMoved
         | DaemonError::StoreEmptied(_) => Exit::Config,
         DaemonError::System { .. } => Exit::Disk,
-        DaemonError::LoopEnded(_) => Exit::Bug,
+        DaemonError::LoopEnded(_) => Exit::Software,
     }
 }
 
@@ -121,31 +123,31 @@ mod tests {
     use crate::store::error::StoreError;
 
     #[test]
-    fn whatever_breaks_off_ends_the_process_as_a_bug() {
+    fn a_panicked_task_is_an_internal_error() {
         for name in ["poller", "loop", "web server"] {
-            assert_eq!(daemon_exit(&DaemonError::LoopEnded(name)), Exit::Bug);
+            assert_eq!(daemon_exit(&DaemonError::LoopEnded(name)), Exit::Software);
         }
-        assert_eq!(daemon_exit(&DaemonError::Store(StoreError::Stopped)), Exit::Bug);
-        assert_eq!(Exit::Bug.code(), 70);
+        assert_eq!(daemon_exit(&DaemonError::Store(StoreError::Stopped)), Exit::Software);
+        assert_eq!(Exit::Software.code(), 70);
     }
 
     #[test]
-    fn only_what_a_person_has_to_mend_is_final() {
+    fn only_errors_that_need_an_edit_of_the_config_are_final() {
         let check = |code: i32, at_start: Exit, at_listening: Exit| {
             let source = || std::io::Error::from_raw_os_error(code);
             let system = DaemonError::System { doing: "starting", source: source() };
-            let place = "127.0.0.1:1".parse().unwrap();
-            let listen = DaemonError::Listen { address: place, source: source() };
+            let address = "127.0.0.1:1".parse().unwrap();
+            let listen = DaemonError::Listen { address, source: source() };
             assert_eq!((daemon_exit(&system), daemon_exit(&listen)), (at_start, at_listening));
         };
         // EAGAIN, ENOMEM, ENFILE, EMFILE, EADDRINUSE, EADDRNOTAVAIL, EACCES, EIO
         for code in [11, 12, 23, 24] {
-            check(code, Exit::Held, Exit::Held);
+            check(code, Exit::TempFail, Exit::TempFail);
         }
         for code in [98, 99] {
-            check(code, Exit::Disk, Exit::Held);
+            check(code, Exit::Disk, Exit::TempFail);
         }
         check(13, Exit::Disk, Exit::Config);
-        check(5, Exit::Disk, Exit::Held);
+        check(5, Exit::Disk, Exit::TempFail);
     }
 }

@@ -1,5 +1,4 @@
-//! `avatar-watch schema`: what consumers get, and what the config takes, in a form that programs
-//! read.
+//! `avatar-watch schema`: prints the JSON Schema of events and of the config.
 
 use crate::cli::args::{EventSchemaArgs, SchemaArgs, SchemaOf};
 use crate::cli::exit::Exit;
@@ -8,13 +7,13 @@ use crate::config::schema::json_schema;
 use crate::domain::event::EventKind;
 use crate::notify::format::schema;
 
-/// Prints a schema, or the names of what has one.
+/// Prints a schema, or the event types.
 pub fn schema(args: &SchemaArgs) -> Exit {
     match &args.of {
         SchemaOf::Event(args) => of_event(args),
         SchemaOf::Config => {
             print(&json_schema::config());
-            Exit::Good
+            Exit::Ok
         }
     }
 }
@@ -24,16 +23,16 @@ fn of_event(args: &EventSchemaArgs) -> Exit {
         for kind in schema::kinds() {
             line(kind.name());
         }
-        return Exit::Good;
+        return Exit::Ok;
     }
     let Some(name) = &args.kind else {
         print(&schema::of_all());
-        return Exit::Good;
+        return Exit::Ok;
     };
     match schema::kinds().find(|kind| kind.name() == name) {
         Some(kind) => {
             print(schema::of(kind));
-            Exit::Good
+            Exit::Ok
         }
         None => {
             print_error(&unknown(name));
@@ -45,12 +44,12 @@ fn of_event(args: &EventSchemaArgs) -> Exit {
 fn unknown(name: &str) -> String {
     let help = match nearest(name) {
         Some(kind) => format!("did you mean `{kind}`?"),
-        None => "`avatar-watch schema event --list` names all".to_owned(),
+        None => "`avatar-watch schema event --list` lists all".to_owned(),
     };
-    format!("avatar-watch: no event has the type `{name}`\n  help: {help}")
+    format!("avatar-watch: no event type `{name}`\n  help: {help}")
 }
 
-/// The kind that was most likely meant, if one is near enough; the part behind the dot will do.
+/// The most similar event type, if one is similar enough; compares the part after the dot too.
 fn nearest(name: &str) -> Option<EventKind> {
     let name: String = name.to_lowercase().chars().take(NAME_LENGTH_MAX).collect();
     let distance = |kind: EventKind| {
@@ -62,7 +61,7 @@ fn nearest(name: &str) -> Option<EventKind> {
     schema::kinds().filter(near).min_by_key(|kind| distance(*kind))
 }
 
-/// More of a word cannot be near to any name.
+/// Characters to compare; no type is that long.
 const NAME_LENGTH_MAX: usize = 64;
 
 #[cfg(test)]
@@ -70,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_name_is_offered_and_no_far_one() {
+    fn only_a_similar_event_type_is_suggested() {
         let check = |name: &str, expected: Option<EventKind>| assert_eq!(nearest(name), expected);
         check("avatar.redy", Some(EventKind::AvatarReady));
         check("ready", Some(EventKind::AvatarReady));

@@ -1,10 +1,10 @@
-//! `avatar-watch secret`: a fresh secret for signing webhooks.
+//! `avatar-watch secret`: prints a new secret for signing webhooks.
 
 use crate::cli::exit::Exit;
 use crate::cli::output::{line, print_failure};
 use crate::signing_secret::{FRESH_BYTES, SigningSecret};
 
-/// Prints a fresh secret.
+/// Prints a new secret.
 pub fn secret() -> Exit {
     let mut bytes = [0; FRESH_BYTES];
     if let Err(error) = getrandom::fill(&mut bytes) {
@@ -12,5 +12,5 @@ pub fn secret() -> Exit {
         return Exit::Disk;
     }
     line(&SigningSecret::from_random(bytes).reveal());
-    Exit::Good
+    Exit::Ok
 }

@@ -1,10 +1,10 @@
-//! `avatar-watch test`: one trial message through a channel, on the real path.
+//! `avatar-watch test`: sends a `test.ping` through a channel, on the same path as events.
 
 use std::path::Path;
 
 use crate::cli::advice;
 use crate::cli::args::TestArgs;
-use crate::cli::commands::check::{print_problems, to_run};
+use crate::cli::commands::check::{print_problems, run_hint};
 use crate::cli::exit::Exit;
 use crate::cli::output::{line, print_error, print_failure};
 use crate::cli::paths::config_path;
@@ -35,45 +35,45 @@ pub fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
     let Some(channel) = found.and_then(|name| settings.channels.get(&name)) else {
         let known: Vec<&str> = settings.channels.keys().map(ChannelName::as_str).collect();
         let (name, known) = (sanitize(&args.channel), known.join("`, `"));
-        print_error(&format!("avatar-watch: no channel `{name}`; there are `{known}`"));
+        print_error(&format!("avatar-watch: no channel `{name}`; known channels: `{known}`"));
         return Exit::Problems;
     };
     let sent = block_on(ping(channel))
         .map_err(|source| DaemonError::System { doing: "starting", source })
         .flatten();
     match sent {
-        Ok(Exit::Good) => {
-            line(&format!("Next: {}.", to_run(config)));
-            Exit::Good
+        Ok(Exit::Ok) => {
+            line(&format!("Next: {}.", run_hint(config)));
+            Exit::Ok
         }
         Ok(exit) => exit,
         Err(error) => {
             print_failure(&error);
-            Exit::Bad
+            Exit::Failed
         }
     }
 }
 
 async fn ping(settings: &ChannelSettings) -> Result<Exit, DaemonError> {
-    let chance = Rng::from_entropy()
+    let rng = Rng::from_entropy()
         .map_err(|source| DaemonError::System { doing: "asking for entropy", source })?;
     let channel = wiring::channel(settings)?;
-    let mut exit = Exit::Good;
-    for parcel in test_messages(&channel, &settings.name, SystemClock.now(), &chance) {
-        let begun = SystemClock.monotonic();
-        let outcome = channel.deliver(&parcel, SystemClock.now()).await;
-        let took = SystemClock.monotonic().since(begun);
-        let to = if parcel.recipient.is_empty() {
+    let mut exit = Exit::Ok;
+    for message in test_messages(&channel, &settings.name, SystemClock.now(), &rng) {
+        let started = SystemClock.monotonic();
+        let outcome = channel.deliver(&message, SystemClock.now()).await;
+        let latency = SystemClock.monotonic().since(started).as_millis();
+        let to = if message.recipient.is_empty() {
             settings.name.to_string()
         } else {
-            format!("{} ({})", settings.name, parcel.recipient)
+            format!("{} ({})", settings.name, message.recipient)
         };
         if outcome.class == OutcomeClass::Delivered {
-            line(&format!("ok   {to}: took {} in {} ms", parcel.event_id, took.as_millis()));
+            line(&format!("ok   {to}: delivered {} in {latency} ms", message.event_id));
         } else {
             line(&format!("FAIL {to}: {}", failure(&outcome)));
             line(&format!("  help: {}", advice::for_channel(&outcome)));
-            exit = Exit::Bad;
+            exit = Exit::Failed;
         }
     }
     Ok(exit)

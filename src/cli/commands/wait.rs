@@ -1,7 +1,6 @@
-//! `avatar-watch wait`: blocks until avatars have settled, for scripts and for people.
+//! `avatar-watch wait`: blocks until avatars have settled.
 //!
-//! What is decided goes to standard output, one line an avatar; everything on the way goes to
-//! standard error.
+//! Results go to standard output, one line per avatar; progress and failures to standard error.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal as _};
@@ -34,7 +33,7 @@ use crate::telemetry::init::{Outputs, queue_output};
 use crate::text::sanitize::sanitize;
 use crate::web::problem::json_line;
 
-/// Waits.
+/// Runs `wait`.
 pub fn wait(config: Option<&Path>, args: &WaitArgs) -> Exit {
     let plan = match wait_plan(config, args) {
         Ok(plan) => plan,
@@ -50,30 +49,30 @@ pub fn wait(config: Option<&Path>, args: &WaitArgs) -> Exit {
 async fn run_wait(plan: WaitPlan, args: &WaitArgs, outputs: Outputs) -> io::Result<Exit> {
     let clock = SystemClock;
     let mut stops = Stops::take()?;
-    let chance = Rng::from_entropy()?;
-    let (sender, mut reports) = mpsc::channel(REPORTS_MAX);
-    let WaitPlan { briefs, ids, labels, lessons } = plan;
-    let known = briefs.iter().flat_map(|brief| &brief.known);
+    let rng = Rng::from_entropy()?;
+    let (sender, mut updates) = mpsc::channel(UPDATES_MAX);
+    let WaitPlan { requests, ids, labels, samples } = plan;
+    let known = requests.iter().flat_map(|request| &request.known);
     let known = known.map(|watch| (watch.id.clone(), WaitUpdate::begin(watch))).collect();
-    let mut waiters = JoinSet::new();
-    for brief in briefs {
-        let waiter = WaitLoop::new(brief, clock, chance.clone(), sender.clone());
-        waiters.spawn(waiter.run());
+    let mut loops = JoinSet::new();
+    for request in requests {
+        let wait_loop = WaitLoop::new(request, clock, rng.clone(), sender.clone());
+        loops.spawn(wait_loop.run());
     }
     drop(sender);
-    let begun = clock.monotonic();
-    let give_up_at = args.timeout.map(|timeout| begun.plus(timeout));
+    let started_at = clock.monotonic();
+    let deadline = args.timeout.map(|timeout| started_at.plus(timeout));
     let mut board = WaitBoard {
         args,
         ids,
         labels,
-        lessons,
+        samples,
         known,
-        begun,
+        started_at,
         outcomes: HashMap::new(),
         progress: (!args.quiet && io::stderr().is_terminal()).then(|| ProgressBars::new(outputs)),
     };
-    let mut refresh_at = begun;
+    let mut refresh_at = started_at;
     let exit = loop {
         if let Some(exit) = board.end() {
             break exit;
@@ -81,11 +80,11 @@ async fn run_wait(plan: WaitPlan, args: &WaitArgs, outputs: Outputs) -> io::Resu
         select! {
             biased;
             signal = stops.next() => break stopped(signal),
-            report = reports.recv() => match report {
-                Some(report) => board.take(report),
-                None => return Err(io::Error::other("the looks broke off: this is a bug")),
+            update = updates.recv() => match update {
+                Some(update) => board.apply(update),
+                None => return Err(io::Error::other("polling stopped: this is a bug")),
             },
-            () = sleep_until(&clock, give_up_at) => board.time_out(),
+            () = sleep_until(&clock, deadline) => board.time_out(),
             () = clock.sleep_until(refresh_at), if board.progress.is_some() => {
                 refresh_at = clock.monotonic().plus(REFRESH);
                 board.refresh();
@@ -95,7 +94,7 @@ async fn run_wait(plan: WaitPlan, args: &WaitArgs, outputs: Outputs) -> io::Resu
     if let Some(progress) = &mut board.progress {
         progress.end_all();
     }
-    // Whoever waits for us reads what we found out, in their own time; but a signal goes first.
+    // A reader may be slow: wait until it has read all output, or until a signal.
     while !outputs.output.is_idle() {
         select! {
             biased;
@@ -116,19 +115,19 @@ const fn stopped(signal: StopSignal) -> Exit {
     }
 }
 
-/// What is known while waiting.
+/// The state of all avatars to wait for.
 struct WaitBoard<'a> {
     args: &'a WaitArgs,
     ids: Vec<AvatarId>,
     labels: HashMap<AvatarId, String>,
-    lessons: HashMap<Option<String>, Vec<Duration>>,
+    samples: HashMap<Option<String>, Vec<Duration>>,
     known: HashMap<AvatarId, WaitUpdate>,
-    begun: Monotonic,
+    started_at: Monotonic,
     outcomes: HashMap<AvatarId, Exit>,
     progress: Option<ProgressBars>,
 }
 
-/// The line about an avatar in JSON.
+/// The JSON line of an avatar.
 #[derive(Debug, Serialize)]
 struct View<'a> {
     id: &'a str,
@@ -142,10 +141,10 @@ struct View<'a> {
 }
 
 impl WaitBoard<'_> {
-    /// The code to exit with, once that is clear.
+    /// The exit code, once it is final.
     fn end(&self) -> Option<Exit> {
         let settled =
-            |exit: &&Exit| matches!(exit, Exit::Good | Exit::TrainingFailed | Exit::Refused);
+            |exit: &&Exit| matches!(exit, Exit::Ok | Exit::TrainingFailed | Exit::Refused);
         if let (true, Some(first)) = (self.args.any, self.outcomes.values().find(settled)) {
             return Some(*first);
         }
@@ -153,12 +152,12 @@ impl WaitBoard<'_> {
         self.outcomes.values().max().filter(|_| all).copied()
     }
 
-    fn take(&mut self, report: WaitUpdate) {
-        let (id, verdict) = (report.id.clone(), report.verdict.clone());
-        self.known.insert(id.clone(), report);
-        match verdict {
-            Some(verdict) => self.decide(&id, &verdict),
-            // The next refresh shows it.
+    fn apply(&mut self, update: WaitUpdate) {
+        let (id, outcome) = (update.id.clone(), update.verdict.clone());
+        self.known.insert(id.clone(), update);
+        match outcome {
+            Some(outcome) => self.decide(&id, &outcome),
+            // Shown by the next refresh.
             None if self.progress.is_some() => {}
             None if !self.args.quiet => {
                 print_error(&format!("avatar-watch: {}", self.state(&id)));
@@ -167,31 +166,31 @@ impl WaitBoard<'_> {
         }
     }
 
-    fn decide(&mut self, id: &AvatarId, verdict: &WaitOutcome) {
-        let (exit, outcome, word) = match verdict {
+    fn decide(&mut self, id: &AvatarId, result: &WaitOutcome) {
+        let (exit, outcome, word) = match result {
             WaitOutcome::Settled(Status::TrainingFailed) => {
                 (Exit::TrainingFailed, "training_failed", "TRAINING_FAILED")
             }
             WaitOutcome::Settled(Status::Refused) => (Exit::Refused, "refused", "REFUSED"),
-            WaitOutcome::Settled(_) => (Exit::Good, "ready", "IDLE"),
+            WaitOutcome::Settled(_) => (Exit::Ok, "ready", "IDLE"),
             WaitOutcome::Missing(_) => (Exit::Missing, "missing", "missing"),
             WaitOutcome::KeyRejected(_) => (Exit::KeyRejected, "key_rejected", "key-rejected"),
         };
-        let reason = match verdict {
+        let reason = match result {
             WaitOutcome::Settled(_) => None,
             WaitOutcome::Missing(reason) | WaitOutcome::KeyRejected(reason) => Some(reason.clone()),
         };
         self.conclude(id, exit, outcome, word, reason);
     }
 
-    /// Gives up on whoever is not decided.
+    /// Times out all avatars that have not settled.
     fn time_out(&mut self) {
         for id in self.ids.clone() {
             if !self.outcomes.contains_key(&id) {
                 let known = self.known.get(&id);
                 let reason = known.and_then(|it| it.reason.clone().or_else(|| unknown_status(it)));
                 let is_seen = known.is_some_and(|known| known.status.is_some());
-                let reason = reason.or_else(|| (!is_seen).then(|| UNHEARD.to_owned()));
+                let reason = reason.or_else(|| (!is_seen).then(|| NO_RESPONSE.to_owned()));
                 self.conclude(&id, Exit::TimedOut, "timed_out", "timed-out", reason);
             }
         }
@@ -233,7 +232,7 @@ impl WaitBoard<'_> {
     ) -> Option<String> {
         let known = self.known.get(id);
         let name = known.and_then(|known| known.name.as_deref());
-        let waited = SystemClock.monotonic().since(self.begun);
+        let waited = SystemClock.monotonic().since(self.started_at);
         let view = View {
             id: id.as_str(),
             name: self.labels.get(id).map(String::as_str).or(name),
@@ -247,7 +246,7 @@ impl WaitBoard<'_> {
         json_line(&view)
     }
 
-    /// Brings the lines of all that are waited for up to date.
+    /// Updates the lines of all avatars that have not settled.
     fn refresh(&mut self) {
         if self.progress.as_ref().is_some_and(|progress| !progress.is_shown()) {
             return;
@@ -270,7 +269,7 @@ impl WaitBoard<'_> {
         name.map_or_else(|| format!("avatar `{id}`"), |name| format!("`{}`", sanitize(&name)))
     }
 
-    /// What is known of an avatar that is waited for, for people.
+    /// The state of an avatar, for people.
     fn state(&self, id: &AvatarId) -> String {
         let now = SystemClock.now();
         let label = self.label(id);
@@ -279,39 +278,36 @@ impl WaitBoard<'_> {
             let lasted = self.progress.is_some().then(|| now.since(*since));
             let lasted = lasted.map(|it| format!(" for {}", humanize(it))).unwrap_or_default();
             match status {
-                Status::Unrecognized(_) => format!(
-                    "has the unknown status {}{lasted}: nothing is concluded from it",
-                    status.display()
-                ),
+                Status::Unrecognized(_) => {
+                    format!("has the unknown status {}{lasted}, which is ignored", status.display())
+                }
                 known => format!("is {known}{lasted}"),
             }
         });
         let is_training = matches!(&known.status, Some((Status::Training, _)));
-        let lessons = self.lessons.get(&known.model).filter(|_| is_training);
-        let usual = lessons.and_then(|lessons| median_duration(lessons));
+        let samples = self.samples.get(&known.model).filter(|_| is_training);
+        let usual = samples.and_then(|samples| median_duration(samples));
         let usual = usual.map(|it| format!(" (usually {})", humanize(it))).unwrap_or_default();
         let reason = known.reason.as_ref();
-        let trouble =
-            reason.map(|reason| format!("; it cannot be seen just now: {}", sanitize(reason)));
-        let status = status.unwrap_or_else(|| "is not seen yet".to_owned());
-        format!("{label} {status}{usual}{}", trouble.unwrap_or_default())
+        let failure = reason.map(|reason| format!("; last poll failed: {}", sanitize(reason)));
+        let status = status.unwrap_or_else(|| "has no known status yet".to_owned());
+        format!("{label} {status}{usual}{}", failure.unwrap_or_default())
     }
 }
 
-/// Why the status that was seen decides nothing, if nobody knows it.
+/// The reason to print for an unrecognized status.
 fn unknown_status(known: &WaitUpdate) -> Option<String> {
     let (status, _) = known.status.as_ref().filter(|(status, _)| !status.is_recognized())?;
     Some(format!("it has the unknown status {}", status.display()))
 }
 
-/// Why nothing at all is known when the time is over.
-const UNHEARD: &str = "the API has neither answered nor failed yet: looking up its name, \
-                       connecting or its answer takes longer than this wait";
-/// Reports that wait to be shown.
-const REPORTS_MAX: usize = 64;
-/// The pause before it is seen again whether all output was taken.
+/// The reason of a timeout before the first response.
+const NO_RESPONSE: &str = "no response from the API within the timeout";
+/// Capacity of the queue of updates.
+const UPDATES_MAX: usize = 64;
+/// The interval between checks whether all output was read.
 const READER_PAUSE: Duration = Duration::from_millis(10);
-/// How often the progress is brought up to date, and its spinners turn.
+/// The interval between updates of the progress lines.
 const REFRESH: Duration = Duration::from_millis(120);
-/// Avatars that the progress shows at once; the others follow when these are decided.
+/// Avatars to show at once; the others follow when these have settled.
 const LINES_MAX: usize = 20;

@@ -1,5 +1,5 @@
-//! What `wait` waits for, and with what: from the command line, the config if there is one, and
-//! what the daemon's database knows.
+//! The plan of `wait`: avatars, accounts and intervals, from the command line, the config if there
+//! is one, and the database of the daemon.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -27,32 +27,32 @@ use crate::domain::polling::watch::Watch;
 use crate::store::reader::Reader;
 use crate::text::sanitize::sanitize;
 
-/// Everything that `wait` needs to begin.
+/// Everything that `wait` needs to start.
 #[derive(Debug)]
 pub struct WaitPlan {
-    /// What to wait for, by account.
-    pub briefs: Vec<WaitRequest<Client>>,
-    /// The avatars, in the order of the command line; none twice.
+    /// One request per account.
+    pub requests: Vec<WaitRequest<Client>>,
+    /// The avatars, in the order of the command line, without duplicates.
     pub ids: Vec<AvatarId>,
-    /// The names that the config gives them.
+    /// Names from the config.
     pub labels: HashMap<AvatarId, String>,
-    /// How long past trainings lasted, by model.
-    pub lessons: HashMap<Option<String>, Vec<Duration>>,
+    /// Durations of past trainings, by model.
+    pub samples: HashMap<Option<String>, Vec<Duration>>,
 }
 
-/// Makes the plan; complains of what is wrong.
+/// Creates the plan; prints the problems.
 ///
 /// # Errors
-/// The code to exit with.
+/// The exit code.
 pub fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPlan, Exit> {
     let ids = ids(&args.ids)?;
-    // A variable that is empty is none.
+    // An empty variable counts as unset.
     let args =
         &WaitArgs { base_url: args.base_url.clone().filter(|url| !url.is_empty()), ..args.clone() };
     let settings = settings(config, args)?;
     let chosen = args.account.as_deref().map(|name| chosen(name, &settings)).transpose()?;
-    let (mut known, lessons) = match args.base_url {
-        None => remembered(config),
+    let (mut known, samples) = match args.base_url {
+        None => read_database(config),
         Some(_) => (HashMap::new(), HashMap::new()),
     };
     let mut by_account: HashMap<AccountName, Vec<Watch>> = HashMap::new();
@@ -62,7 +62,7 @@ pub fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPlan, Exi
         let account = match (&chosen, registered) {
             (Some(account), _) => account.clone(),
             (None, Some(avatar)) => avatar.account.clone(),
-            (None, None) => usual_account(&settings)?,
+            (None, None) => default_account(&settings)?,
         };
         if let Some(name) = registered.and_then(|avatar| avatar.name.clone()) {
             labels.insert(id.clone(), name);
@@ -70,10 +70,10 @@ pub fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPlan, Exi
         let known = known.remove(id).unwrap_or_else(|| Watch::new(id.clone()));
         by_account.entry(account).or_default().push(known);
     }
-    let briefs = by_account
+    let requests = by_account
         .into_iter()
-        .map(|(account, known)| wait_request(account, known, &settings, &lessons));
-    Ok(WaitPlan { briefs: briefs.collect::<Result<_, Exit>>()?, ids, labels, lessons })
+        .map(|(account, known)| wait_request(account, known, &settings, &samples));
+    Ok(WaitPlan { requests: requests.collect::<Result<_, Exit>>()?, ids, labels, samples })
 }
 
 fn ids(texts: &[String]) -> Result<Vec<AvatarId>, Exit> {
@@ -91,15 +91,15 @@ fn ids(texts: &[String]) -> Result<Vec<AvatarId>, Exit> {
     Ok(ids)
 }
 
-/// The settings of the config that was named, or else of the usual one, or else of none.
+/// The settings of the named config, else of the default one, else without a config.
 fn settings(config: Option<&Path>, args: &WaitArgs) -> Result<Settings, Exit> {
     let environment = Environment::from_process();
     let found = config_path(config);
     if let Some(base_url) = &args.base_url {
         if config.is_some() {
             print_error(
-                "avatar-watch: the config is not read, since `--base-url` or \
-                `ARGIL_BASE_URL` says where to ask",
+                "avatar-watch: the config is not read, because `--base-url` or `ARGIL_BASE_URL` \
+                 is set",
             );
         }
         return without_config(&environment, Some(base_url));
@@ -111,14 +111,14 @@ fn settings(config: Option<&Path>, args: &WaitArgs) -> Result<Settings, Exit> {
         Ok(settings) => Ok(settings),
         Err(error) => {
             let outline = file::partial(&found, &environment);
-            // The key goes where the config says, so that has to be known.
+            // Without a known `base_url` the key could be sent to the wrong server.
             if config.is_some() || !outline.is_whole || environment.var(KEY_VARIABLE).is_none() {
                 print_problems(&error);
                 return Err(Exit::Config);
             }
             print_error(&format!(
-                "avatar-watch: `{}` has problems (`avatar-watch check` lists them); of it only \
-                 `argil.base_url` is used, with the key in `{KEY_VARIABLE}`",
+                "avatar-watch: `{}` has problems (`avatar-watch check` lists them); using only its \
+                 `argil.base_url`, with the key in `{KEY_VARIABLE}`",
                 sanitize(&found.path.to_string_lossy())
             ));
             without_config(&environment, outline.base_url.as_deref())
@@ -153,32 +153,32 @@ fn chosen(name: &str, settings: &Settings) -> Result<AccountName, Exit> {
     found.filter(|name| settings.accounts.contains_key(name)).ok_or_else(|| {
         let known: Vec<&str> = settings.accounts.keys().map(AccountName::as_str).collect();
         let (name, known) = (sanitize(name), known.join("`, `"));
-        print_error(&format!("avatar-watch: no account `{name}`; there are `{known}`"));
+        print_error(&format!("avatar-watch: no account `{name}`; known accounts: `{known}`"));
         Exit::Problems
     })
 }
 
-/// The account of an avatar that the config does not name: the default one, or the only one.
-fn usual_account(settings: &Settings) -> Result<AccountName, Exit> {
+/// The account of an avatar that is not in the config: the default one, or the only one.
+fn default_account(settings: &Settings) -> Result<AccountName, Exit> {
     let mut names = settings.accounts.keys();
     match (settings.accounts.contains_key(&AccountName::default()), names.next(), names.next()) {
         (false, Some(only), None) => Ok(only.clone()),
         (true, ..) => Ok(AccountName::default()),
         (false, ..) => {
-            print_error("avatar-watch: which account? The config has several, and no `[argil]`");
-            print_error("  help: name one with `--account NAME`");
+            print_error("avatar-watch: the config has several accounts, and no `[argil]`");
+            print_error("  help: choose one with `--account NAME`");
             Err(Exit::Problems)
         }
     }
 }
 
-type Remembered = (HashMap<AvatarId, Watch>, HashMap<Option<String>, Vec<Duration>>);
+type Stored = (HashMap<AvatarId, Watch>, HashMap<Option<String>, Vec<Duration>>);
 
-/// What the daemon's database knows, if there is one that can be read. Waiting works without.
-fn remembered(config: Option<&Path>) -> Remembered {
+/// Watches and training durations from the database of the daemon; empty if it cannot be read.
+fn read_database(config: Option<&Path>) -> Stored {
     let database = locations(config, None).database;
     if !database.is_file() {
-        return Remembered::default();
+        return Stored::default();
     }
     let (sender, read) = mpsc::channel();
     let reading = move || {
@@ -186,13 +186,13 @@ fn remembered(config: Option<&Path>) -> Remembered {
             let watches = reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch));
             Ok((watches.collect(), reader.training_samples(SAMPLES_MAX)?))
         });
-        // Nobody may be waiting any more.
+        // The receiver may have timed out.
         drop(sender.send(found.unwrap_or_default()));
     };
-    // A database that somebody holds must not keep anyone waiting.
+    // A locked database must not delay the start.
     match thread::Builder::new().spawn(reading) {
-        Ok(_) => read.recv_timeout(REMEMBERING_MAX).unwrap_or_default(),
-        Err(_) => Remembered::default(),
+        Ok(_) => read.recv_timeout(DATABASE_TIMEOUT).unwrap_or_default(),
+        Err(_) => Stored::default(),
     }
 }
 
@@ -200,45 +200,45 @@ fn wait_request(
     account: AccountName,
     known: Vec<Watch>,
     settings: &Settings,
-    lessons: &HashMap<Option<String>, Vec<Duration>>,
+    samples: &HashMap<Option<String>, Vec<Duration>>,
 ) -> Result<WaitRequest<Client>, Exit> {
-    let Some(asked) = settings.accounts.get(&account) else {
+    let Some(account_settings) = settings.accounts.get(&account) else {
         print_error(&format!("avatar-watch: no account `{account}`"));
         return Err(Exit::Problems);
     };
-    let client = wiring::client(asked).map_err(|error| {
+    let client = wiring::client(account_settings).map_err(|error| {
         print_failure(&error);
         Exit::Problems
     })?;
-    if let Some(lacks) = client.obstacle() {
-        print_error(&format!("avatar-watch: account `{account}` cannot be asked: {lacks}"));
+    if let Some(reason) = client.obstacle() {
+        print_error(&format!("avatar-watch: account `{account}` cannot be polled: {reason}"));
         return Err(Exit::Disk);
     }
     Ok(WaitRequest {
         account,
-        asked: wiring::account(asked, Arc::new(client)),
+        asked: wiring::account(account_settings, Arc::new(client)),
         gate_waits: wiring::gate_waits(&settings.intervals.backoff),
         cadence: faster(&settings.intervals),
         known,
-        experience: ForecastCache::new(lessons.clone()),
+        experience: ForecastCache::new(samples.clone()),
     })
 }
 
-/// The config's pace, but for what somebody who sits and waits would not wait for.
-fn faster(cadence: &PollIntervals) -> PollIntervals {
+/// The intervals of the config, shortened where they are too long for an interactive wait.
+fn faster(intervals: &PollIntervals) -> PollIntervals {
     PollIntervals {
-        not_trained: cadence.not_trained.min(NOT_TRAINED_MAX),
-        missing: cadence.missing.min(MISSING_MAX),
-        backoff: cadence.backoff.capped(BACKOFF_MAX),
-        ..cadence.clone()
+        not_trained: intervals.not_trained.min(NOT_TRAINED_MAX),
+        missing: intervals.missing.min(MISSING_MAX),
+        backoff: intervals.backoff.capped(BACKOFF_MAX),
+        ..intervals.clone()
     }
 }
 
-/// How long the database may take.
-const REMEMBERING_MAX: Duration = Duration::from_secs(1);
-/// An avatar that somebody waits for is about to be trained.
+/// The time limit for reading the database.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The maximum of `not_trained`: training is about to start.
 const NOT_TRAINED_MAX: Duration = Duration::from_secs(5);
-/// Three looks tell that an avatar is missing, this far apart.
+/// The maximum of `missing`; three polls in a row decide that an avatar is missing.
 const MISSING_MAX: Duration = Duration::from_secs(2);
-/// After failures in a row.
+/// The maximum of the backoff after failures.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! `avatar-watch status`: what each avatar was last seen as, and what is in the way.
+//! `avatar-watch status`: the last observed status of each avatar, and current problems.
 
 pub mod report;
 pub mod nagios;
@@ -21,7 +21,7 @@ use crate::text::plural::counted;
 use crate::text::sanitize::sanitize;
 use crate::web::views::{AvatarView, ChannelView, ConditionView};
 
-/// Shows the watches, the channels that need someone, and the conditions that hold.
+/// Prints the avatars, the channels with problems, and the active conditions.
 pub fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
     let found = locations(config, args.database.database.as_deref());
     let (now, late_after) = (SystemClock.now(), args.late_after.unwrap_or(LATE_AFTER));
@@ -46,7 +46,7 @@ pub fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
     } else {
         show(&view, now);
     }
-    Exit::Good
+    Exit::Ok
 }
 
 fn show(view: &StatusReport, now: Timestamp) {
@@ -64,16 +64,17 @@ fn show(view: &StatusReport, now: Timestamp) {
         }
         row
     });
-    let empty = "No avatars yet: register one under `[[avatars]]` in the config.";
+    let empty = "No avatars yet: add one under `[[avatars]]` in the config.";
     table(&header, rows.collect(), empty);
     let channels = status.channels.iter().filter_map(|channel| channel_line(channel, now));
-    let waits = status.oldest_in_flight_at.as_deref().map(|at| {
-        format!("the oldest message that was not delivered yet has waited for {}", age(at, now))
-    });
-    // What these would say of channels was just said, and more.
+    let oldest = status
+        .oldest_in_flight_at
+        .as_deref()
+        .map(|at| format!("the oldest undelivered message is {} old", age(at, now)));
+    // The lines of the channels already contain these.
     let conditions = status.conditions.iter().filter(|it| !it.kind.starts_with("channel."));
     let conditions = conditions.map(|condition| condition_line(condition, now));
-    let lines: Vec<String> = channels.chain(waits).chain(conditions).collect();
+    let lines: Vec<String> = channels.chain(oldest).chain(conditions).collect();
     if !lines.is_empty() {
         line("");
     }
@@ -82,33 +83,32 @@ fn show(view: &StatusReport, now: Timestamp) {
     match (status.daemon.running, status.daemon.pid) {
         (true, Some(pid)) => line(&format!("\nThe daemon is running (process {pid}).")),
         (true, None) => line("\nThe daemon is running."),
-        (false, _) => line("\nThe daemon is not running: this is what it last wrote."),
+        (false, _) => line("\nThe daemon is not running; this is its last recorded state."),
     }
     if view.is_whole {
         line(&format!("\n{}", sanitize(&nagios::sentence(view))));
     }
 }
 
-/// What there is to say of the config file, which is not what is in force.
+/// Lines about differences between the config file and the active config.
 fn file_lines(view: &StatusReport) -> Vec<String> {
-    let in_force = match view.is_in_force {
-        true => "; what is shown is what is in force",
+    let note = match view.has_active_config {
+        true => "; this shows the active config",
         false => "",
     };
     let mut lines = Vec::new();
     if !view.knows_avatars {
-        lines.push("\nThe config cannot be read, so nothing of it is shown.".to_owned());
+        lines.push("\nThe config cannot be read and is not shown.".to_owned());
     } else if !view.status.config_readable {
-        lines.push(format!("\nThe config cannot be read{in_force}."));
+        lines.push(format!("\nThe config cannot be read{note}."));
     } else if !view.status.config_problems.is_empty() {
         let count = counted(view.status.config_problems.len(), "problem");
-        lines
-            .push(format!("\nThe config has {count} (`avatar-watch check` names them){in_force}."));
+        lines.push(format!("\nThe config has {count} (`avatar-watch check` lists them){note}."));
     } else if !view.status.config_changes.is_empty() {
-        lines.push(format!("\nThe config was changed and not reloaded{in_force}. By a reload:"));
+        lines.push(format!("\nThe config was changed and not reloaded{note}. A reload changes:"));
     }
-    let told = view.status.config_problems.iter().chain(&view.status.config_changes);
-    lines.extend(told.take(FILE_LINES_MAX).map(|text| format!("  {}", sanitize(text))));
+    let details = view.status.config_problems.iter().chain(&view.status.config_changes);
+    lines.extend(details.take(FILE_LINES_MAX).map(|text| format!("  {}", sanitize(text))));
     let more = view.status.config_problems.len().max(view.status.config_changes.len());
     if more > FILE_LINES_MAX {
         lines.push(format!("  and {} more", more - FILE_LINES_MAX));
@@ -116,7 +116,7 @@ fn file_lines(view: &StatusReport) -> Vec<String> {
     lines
 }
 
-/// A channel that is not told, or takes nothing; `None` for one that does well.
+/// The line of a channel with a problem; `None` for one without.
 fn channel_line(channel: &ChannelView, now: Timestamp) -> Option<String> {
     let facts = channel.facts();
     let failing = facts.failing_since.is_some();
@@ -125,7 +125,7 @@ fn channel_line(channel: &ChannelView, now: Timestamp) -> Option<String> {
     let for_long = since.map(|since| format!(" for {}", age(since, now))).unwrap_or_default();
     let reason = channel.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let waiting = match &channel.oldest_in_flight_at {
-        None => "nothing waits".to_owned(),
+        None => "no messages waiting".to_owned(),
         Some(at) => format!(
             "{} waiting, the oldest for {}",
             counted(channel.in_flight, "message"),
@@ -156,8 +156,8 @@ fn row(avatar: &AvatarView, awaits_reload: bool, now: Timestamp) -> Vec<String> 
     };
     let name = avatar.name.clone().unwrap_or_default();
     let name = match avatar.configured {
-        Some(false) if awaits_reload => format!("{name} (not in force yet)"),
-        Some(false) if avatar.discovered => format!("{name} (found in a list)"),
+        Some(false) if awaits_reload => format!("{name} (not active until a reload)"),
+        Some(false) if avatar.discovered => format!("{name} (discovered)"),
         Some(false) => format!("{name} (not in the config)"),
         Some(true) | None => name,
     };
@@ -165,7 +165,7 @@ fn row(avatar: &AvatarView, awaits_reload: bool, now: Timestamp) -> Vec<String> 
         avatar.id.clone(),
         name.trim().to_owned(),
         avatar.status.as_deref().map_or_else(
-            || "not seen yet".to_owned(),
+            || "not polled yet".to_owned(),
             |status| Status::from_name(status).display().into_owned(),
         ),
         avatar.since.as_deref().map(|since| age(since, now)).unwrap_or_default(),
@@ -174,5 +174,5 @@ fn row(avatar: &AvatarView, awaits_reload: bool, now: Timestamp) -> Vec<String> 
     ]
 }
 
-/// Lines about the config file that are shown; `check` has them all.
+/// The maximum of lines about the config file; `check` prints all of them.
 const FILE_LINES_MAX: usize = 5;

@@ -1,8 +1,8 @@
-//! The verdict: an overview judged in one line and one exit status, as monitoring plugins do
+//! `status --check`: one line and one exit code, in the format of monitoring plugins
 //! (<https://www.monitoring-plugins.org/doc/guidelines.html>).
 //!
-//! It judges what is written and asks nobody: neither Argil nor a receiver. What is wrong is
-//! decided in `domain/status_report.rs`, where the page asks too.
+//! Uses the database and the daemon's `/readyz`; contacts neither Argil nor receivers. The
+//! severity is decided in `domain/status_report.rs`, as for the page.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -18,18 +18,17 @@ use crate::text::plural::counted;
 use crate::text::sanitize::sanitize_line;
 use crate::web::status::StatusView;
 
-/// The line of a check, and the code to exit with; a message is late when it is older than
-/// `late_after`.
+/// The line and the exit code of a check; a message is late when it is older than `late_after`.
 pub fn check(view: &StatusReport, late_after: Duration, now: Timestamp) -> (String, Exit) {
     let (word, exit) = match view.status.level {
-        Severity::Ok | Severity::Info => ("OK", Exit::Good),
+        Severity::Ok | Severity::Info => ("OK", Exit::Ok),
         Severity::Warning => ("WARNING", Exit::WARNING),
         Severity::Critical => ("CRITICAL", Exit::CRITICAL),
     };
-    (line(word, &text(&view.status)) + &figures(view, late_after, now), exit)
+    (line(word, &text(&view.status)) + &perf_data(view, late_after, now), exit)
 }
 
-/// The same where nothing can be known.
+/// The line and the exit code when the database cannot be read.
 pub fn unknown(error: &StoreError, found: &Locations) -> (String, Exit) {
     let mut text = vec![error.to_string()];
     let mut cause = error.source();
@@ -39,25 +38,25 @@ pub fn unknown(error: &StoreError, found: &Locations) -> (String, Exit) {
     }
     let is_absent = matches!(error, StoreError::NotFound { .. });
     if is_absent && !found.is_database_known {
-        text.push(UNKNOWN_PLACE.to_owned());
+        text.push(UNKNOWN_DATABASE.to_owned());
     } else {
         text.extend(store_help(error).map(ToOwned::to_owned));
     }
     (line("UNKNOWN", &text.join("; ")), Exit::UNKNOWN)
 }
 
-/// What it comes to, for people.
+/// The summary at the end of `status`.
 pub fn sentence(view: &StatusReport) -> String {
     format!("{}: {}.", view.status.level.summary(), text(&view.status))
 }
 
 fn line(word: &str, text: &str) -> String {
-    // What stands behind the first bar is read as figures.
+    // The first bar separates the text from the performance data.
     format!("AVATAR-WATCH {word}: {}", sanitize_line(&text.replace('|', "/"), TEXT_CHARS_MAX))
 }
 
 fn text(status: &StatusView) -> String {
-    let well = status.healthy.then(|| {
+    let counts = status.healthy.then(|| {
         format!(
             "{} watched, {} in training, {} waiting",
             counted(status.avatars_watched, "avatar"),
@@ -68,34 +67,34 @@ fn text(status: &StatusView) -> String {
     let shown = status.findings.iter().take(FINDINGS_SHOWN).map(|finding| finding.text.clone());
     let more = status.findings.len().saturating_sub(FINDINGS_SHOWN);
     let more = (more > 0).then(|| format!("and {more} more"));
-    well.into_iter().chain(shown).chain(more).collect::<Vec<_>>().join("; ")
+    counts.into_iter().chain(shown).chain(more).collect::<Vec<_>>().join("; ")
 }
 
-/// The figures behind the bar.
-fn figures(view: &StatusReport, late_after: Duration, now: Timestamp) -> String {
+/// The performance data after the bar.
+fn perf_data(view: &StatusReport, late_after: Duration, now: Timestamp) -> String {
     let status = &view.status;
     let failing = view.avatars().iter().filter(|it| it.is_watched() && it.failure.is_some());
     let counts = [status.avatars_watched, status.avatars_training, failing.count() as u64];
-    // `U` is what cannot be known, in the words of the plugins' guidelines.
-    let [avatars, training, troubled] = counts.map(|count| match view.knows_avatars {
+    // `U` means unknown in the plugins' guidelines.
+    let [avatars, training, failing] = counts.map(|count| match view.knows_avatars {
         true => count.to_string(),
         false => "U".to_owned(),
     });
     let oldest = status.oldest_in_flight_at.as_deref().and_then(Timestamp::parse_rfc3339);
     let (oldest, late) = (oldest.map_or(0, |at| now.since(at).as_secs()), late_after.as_secs());
-    let (waiting, dead) = (status.deliveries_in_flight, status.deliveries_failed);
+    let (waiting, dead_letters) = (status.deliveries_in_flight, status.deliveries_failed);
     format!(
-        " | avatars={avatars};;;0 training={training};;;0 troubled={troubled};;;0 \
-         waiting={waiting};;;0 oldest={oldest}s;{late};;0 dead={dead};;0;0"
+        " | avatars={avatars};;;0 training={training};;;0 failing={failing};;;0 \
+         waiting={waiting};;;0 oldest={oldest}s;{late};;0 dead_letters={dead_letters};;0;0"
     )
 }
 
 const FINDINGS_SHOWN: usize = 5;
 const TEXT_CHARS_MAX: usize = 1000;
 
-/// What to do where a config that names the database cannot be read.
-const UNKNOWN_PLACE: &str = "but the config cannot be read, and may name another one; `--database` \
-                             finds it whatever becomes of the config";
+/// Help when the config, which may name another database, cannot be read.
+const UNKNOWN_DATABASE: &str = "but the config cannot be read and may name another database; set \
+                                `--database` to be independent of the config";
 
 #[cfg(test)]
 mod tests {
@@ -106,7 +105,7 @@ mod tests {
     use crate::web::status::{DaemonView, Parts};
     use crate::web::views::{AvatarView, ChannelView, ConditionView, FailureView};
 
-    /// The time of the checks; the views say what happened before it.
+    /// The time of the checks.
     const NOW: &str = "2026-11-23T12:00:00Z";
 
     struct Scene {
@@ -126,7 +125,7 @@ mod tests {
             let status = StatusView::new(parts, &avatars, LATE_AFTER, now);
             let view = StatusReport {
                 status: StatusView { avatars: Some(avatars), ..status },
-                is_in_force: true,
+                has_active_config: true,
                 knows_avatars,
                 awaiting_reload: BTreeSet::new(),
                 is_whole: true,
@@ -136,7 +135,7 @@ mod tests {
         }
     }
 
-    fn well() -> Scene {
+    fn healthy() -> Scene {
         Scene {
             parts: Parts {
                 daemon: DaemonView { running: true, pid: Some(1), not_ready_reason: None },
@@ -179,12 +178,12 @@ mod tests {
     }
 
     fn check(change: impl FnOnce(&mut Scene), text: &str, code: u8) {
-        let mut scene = well();
+        let mut scene = healthy();
         change(&mut scene);
         let (line, exit) = scene.check();
-        let (said, figures) = line.split_once(" | ").unwrap();
-        assert!(!figures.contains('|') && !line.contains('\n'), "{line}");
-        assert_eq!((said.strip_prefix("AVATAR-WATCH ").unwrap(), exit), (text, code));
+        let (summary, perf_data) = line.split_once(" | ").unwrap();
+        assert!(!perf_data.contains('|') && !line.contains('\n'), "{line}");
+        assert_eq!((summary.strip_prefix("AVATAR-WATCH ").unwrap(), exit), (text, code));
     }
 
     fn condition(kind: &str, subject: &str, cause: Option<&str>) -> ConditionView {
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn all_is_well() {
+    fn ok() {
         check(|_| (), "OK: 1 avatar watched, 1 in training, 0 messages waiting", 0);
         check(
             |view| waiting(view, "2026-11-23T11:50:00Z"),
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn someone_should_look() {
+    fn warning() {
         check(
             |view| view.parts.conditions = vec![condition("avatar.training_overdue", "a1", None)],
             "WARNING: avatar.training_overdue for a1 (it said a/b c)",
@@ -278,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hiccup_is_worth_a_word_and_nobody_is_called() {
+    fn a_short_failure_is_ok_with_a_notice() {
         check(
             |view| view.avatars[0].failure = failure("failed", "2026-11-23T11:55:00Z"),
             "OK: 1 avatar watched, 1 in training, 0 messages waiting; avatar a1 is failed: it said \
@@ -288,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn someone_has_to_look() {
+    fn critical() {
         check(|view| view.parts.daemon.running = false, "CRITICAL: the daemon is not running", 2);
         check(
             |view| view.parts.daemon.not_ready_reason = Some("it hangs".to_owned()),
@@ -317,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_comes_first_and_the_line_ends() {
+    fn findings_are_sorted_by_severity_and_limited() {
         check(
             |view| {
                 view.parts.conditions =
@@ -332,18 +331,18 @@ mod tests {
     }
 
     #[test]
-    fn the_figures_are_as_plugins_write_them() {
-        let mut view = well();
+    fn perf_data_has_the_format_of_plugins() {
+        let mut view = healthy();
         view.channel().failed = 1;
         view.channel().in_flight = 2;
         view.channel().oldest_in_flight_at = Some("2026-11-23T11:59:18Z".to_owned());
         view.avatars[0].failure = failure("failed", NOW);
         let (line, _) = view.check();
-        let (_, figures) = line.split_once(" | ").unwrap();
+        let (_, perf_data) = line.split_once(" | ").unwrap();
         assert_eq!(
-            figures,
-            "avatars=1;;;0 training=1;;;0 troubled=1;;;0 waiting=2;;;0 oldest=42s;600;;0 \
-             dead=1;;0;0"
+            perf_data,
+            "avatars=1;;;0 training=1;;;0 failing=1;;;0 waiting=2;;;0 oldest=42s;600;;0 \
+             dead_letters=1;;0;0"
         );
     }
 }

@@ -1,7 +1,6 @@
-//! Whether the daemon does its work, as its page tells everybody at `/readyz`.
+//! Readiness probe: requests `/readyz` from the daemon.
 //!
-//! The tables cannot tell it: a daemon that hangs, or that cannot write to them, leaves them as
-//! they were.
+//! The database does not show a daemon that hangs or cannot write: its rows stay as they were.
 
 use std::iter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,53 +11,55 @@ use reqwest::{Client, StatusCode, redirect};
 use crate::cli::runtime::block_on;
 use crate::web::endpoints::health::Readiness;
 
-/// What keeps the daemon whose page is there from its work, if anything does. Where there is no
-/// page, or another program's, nothing is known.
+/// Why the daemon at this listen address is not ready. `None` when it is ready, and when no
+/// daemon answers there.
 pub fn not_ready_reason(page: SocketAddr) -> Option<String> {
-    block_on(ask(reachable(page))).ok()?
+    block_on(request(reachable(page))).ok()?
 }
 
-async fn ask(page: SocketAddr) -> Option<String> {
-    // The client wants one, even where there is no TLS. That another was first is no error.
+async fn request(page: SocketAddr) -> Option<String> {
+    // reqwest needs a provider even without TLS. It may be installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder()
         .no_proxy()
         .redirect(redirect::Policy::none())
         .tls_certs_only(iter::empty())
         .timeout(TIMEOUT);
-    let answer = client.build().ok()?.get(format!("http://{page}/readyz")).send().await;
-    let mut answer = match answer {
+    let response = client.build().ok()?.get(format!("http://{page}/readyz")).send().await;
+    let mut response = match response {
         Err(failure) if failure.is_timeout() && !failure.is_connect() => {
             let seconds = TIMEOUT.as_secs();
-            return Some(format!("the daemon does not answer at `http://{page}/` in {seconds} s"));
+            return Some(format!(
+                "the daemon does not respond at `http://{page}/` within {seconds} s"
+            ));
         }
-        answer => answer.ok()?,
+        response => response.ok()?,
     };
-    if answer.status() != StatusCode::SERVICE_UNAVAILABLE {
+    if response.status() != StatusCode::SERVICE_UNAVAILABLE {
         return None;
     }
     let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.ok()? {
+    while let Some(chunk) = response.chunk().await.ok()? {
         body.extend_from_slice(&chunk);
         if body.len() > BODY_BYTES_MAX {
             return None;
         }
     }
-    let told: Readiness = serde_json::from_slice(&body).ok()?;
-    told.reason.filter(|_| !told.ready)
+    let readiness: Readiness = serde_json::from_slice(&body).ok()?;
+    readiness.reason.filter(|_| !readiness.ready)
 }
 
-/// An address of this machine, for a page that is at all of them.
+/// Replaces an unspecified address with the loopback address.
 fn reachable(page: SocketAddr) -> SocketAddr {
-    let here = match page.ip() {
+    let address = match page.ip() {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         address => address,
     };
-    SocketAddr::new(here, page.port())
+    SocketAddr::new(address, page.port())
 }
 
-/// How long a page is waited for: as long as the store waits for a lock.
+/// As long as the store waits for a lock.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_BYTES_MAX: usize = 4096;
 
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_at_every_address_is_at_this_machine_s() {
+    fn an_unspecified_address_is_probed_at_loopback() {
         let check = |page: &str, expected: &str| {
             assert_eq!(reachable(page.parse().unwrap()), expected.parse().unwrap());
         };

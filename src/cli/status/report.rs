@@ -1,9 +1,8 @@
-//! The overview: what the database tells of the daemon, the avatars, the channels and the
-//! conditions that hold, as it is shown, printed as JSON and judged.
+//! Status report: daemon, avatars, channels and active conditions, read from the database; the
+//! base of all output formats of `status`.
 //!
-//! What always holds: what is watched is what the daemon has in force, as it keeps it with the
-//! database; the file can only add what is wrong with it, and hides nothing. Where no daemon has
-//! kept anything yet, the file is all there is.
+//! The report shows the active config, which the daemon stores in the database. From the config
+//! file it adds problems and differences. Before the first start of a daemon it uses the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
@@ -27,24 +26,24 @@ use crate::web::reader_cache::CachedRows;
 use crate::web::status::{self, DaemonView, Parts, StatusView};
 use crate::web::views::{AvatarContext, AvatarView, ChannelView};
 
-/// The status, and what else the tables for people show.
+/// The status, and further fields of the tables.
 #[derive(Debug)]
 pub struct StatusReport {
-    /// The status, with the avatars in it.
+    /// The status, including the avatars.
     pub status: StatusView,
-    /// Whether a daemon has kept its active config; else the file is all that is known.
-    pub is_in_force: bool,
-    /// Whether it is known which avatars are watched.
+    /// Whether the database contains an active config; if not, the report uses the file.
+    pub has_active_config: bool,
+    /// Whether the list of watched avatars is known.
     pub knows_avatars: bool,
-    /// The avatars that the config file names, and the active config does not.
+    /// Avatars of the config file that are not in the active config.
     pub awaiting_reload: BTreeSet<String>,
-    /// Whether it is of everything, and not of one avatar.
+    /// Whether the report covers everything, as opposed to one avatar.
     pub is_whole: bool,
 }
 
 impl StatusReport {
-    /// What the database and the config tell; of one avatar, or of all. A message is late when it
-    /// is older than `late_after`.
+    /// Reads the report of one avatar or of everything. A message is late when it is older than
+    /// `late_after`.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -55,19 +54,19 @@ impl StatusReport {
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let read = |reader: &Reader| Ok((reader.active_config()?, CachedRows::read(reader)?));
-        let (in_force, rows) = Reader::snapshot(&found.database, read)?;
-        let in_force = in_force.as_deref().and_then(ConfigSnapshot::from_text);
-        let kinds = in_force.as_ref().map(ConfigSnapshot::channel_kinds).unwrap_or_default();
-        let known = in_force.as_ref().map(|snapshot| active::outline(&found.outline, snapshot));
+        let (snapshot, rows) = Reader::snapshot(&found.database, read)?;
+        let snapshot = snapshot.as_deref().and_then(ConfigSnapshot::from_text);
+        let kinds = snapshot.as_ref().map(ConfigSnapshot::channel_kinds).unwrap_or_default();
+        let known = snapshot.as_ref().map(|snapshot| active::outline(&found.outline, snapshot));
         let page = known.as_ref().map_or(found.page, |known| known.page);
         let known = &known.unwrap_or_else(|| found.outline.clone());
         let named = known.avatars.iter().chain(&found.outline.avatars).flat_map(BTreeMap::keys);
         let unwritten = named.filter(|id| !rows.watches.contains_key(id));
         let unwritten: BTreeMap<&AvatarId, Watch> =
             unwritten.map(|id| (id, Watch::new(id.clone()))).collect();
-        let filed = |id: &AvatarId| found.outline.avatars.as_ref()?.get(id);
-        let registered = |id: &AvatarId| known.avatars.as_ref()?.get(id);
-        let view = |watch: &Watch| avatar_view(watch, known, filed(&watch.id), &rows, now);
+        let in_file = |id: &AvatarId| found.outline.avatars.as_ref()?.get(id);
+        let configured = |id: &AvatarId| known.avatars.as_ref()?.get(id);
+        let view = |watch: &Watch| avatar_view(watch, known, in_file(&watch.id), &rows, now);
         let mut avatars: Vec<AvatarView> =
             rows.watches.values().chain(unwritten.values()).map(view).collect();
         avatars.sort_by(|one, other| one.id.cmp(&other.id));
@@ -83,7 +82,7 @@ impl StatusReport {
         conditions.retain(|condition| wanted(&condition.subject));
         avatars.retain(|avatar| wanted(&avatar.id));
         let holder = DatabaseLock::holder(&found.database)?;
-        let file = ConfigFileState::of(found, in_force.as_ref().filter(|_| holder.is_some()));
+        let file = ConfigFileState::of(found, snapshot.as_ref().filter(|_| holder.is_some()));
         let channels =
             rows.channels.iter().map(|row| ChannelView::new(row, kinds.get(&row.name), now));
         let shown = accounts.unwrap_or_default().iter().filter(|_| id.is_none());
@@ -93,7 +92,7 @@ impl StatusReport {
                 pid: holder.flatten(),
                 not_ready_reason: holder.and_then(|_| readiness_probe::not_ready_reason(page?)),
             },
-            // Its page tells whether they move.
+            // Included in `not_ready_reason`.
             stuck: Vec::new(),
             config_readable: found.outline.is_whole,
             config_problems: file.problems,
@@ -105,10 +104,10 @@ impl StatusReport {
             discovers: known.discovers,
         };
         let status = StatusView::new(parts, &avatars, late_after, now);
-        let in_file = found.outline.avatars.iter().flat_map(BTreeMap::keys);
-        let awaiting = in_file.filter(|id| registered(id).is_none());
+        let file_ids = found.outline.avatars.iter().flat_map(BTreeMap::keys);
+        let awaiting = file_ids.filter(|id| configured(id).is_none());
         Ok(Self {
-            is_in_force: in_force.is_some(),
+            has_active_config: snapshot.is_some(),
             knows_avatars,
             awaiting_reload: awaiting.map(ToString::to_string).collect(),
             is_whole: id.is_none(),
@@ -122,7 +121,7 @@ impl StatusReport {
     }
 }
 
-/// What there is to say of the file, which is not what is in force.
+/// Problems of the config file, and its differences from the active config.
 #[derive(Default)]
 struct ConfigFileState {
     problems: Vec<String>,
@@ -130,22 +129,22 @@ struct ConfigFileState {
 }
 
 impl ConfigFileState {
-    /// Of the file as it stands, compared with what is in force, if anything is.
-    fn of(found: &Locations, in_force: Option<&ConfigSnapshot>) -> Self {
-        let changes = |tell: &dyn Fn(&ConfigSnapshot) -> Vec<String>| Self {
+    fn of(found: &Locations, snapshot: Option<&ConfigSnapshot>) -> Self {
+        let changes = |compare: &dyn Fn(&ConfigSnapshot) -> Vec<String>| Self {
             problems: Vec::new(),
-            changes: in_force.map(tell).unwrap_or_default(),
+            changes: snapshot.map(compare).unwrap_or_default(),
         };
         match load_config::load(&found.config, &Environment::from_process()) {
             Ok(settings) => changes(&|old| active::unreloaded(old, &settings)),
             Err(ConfigError::Problems(problems)) => {
-                let faults = problems.iter().filter(|problem| !problem.unreadable);
-                let told: Vec<String> =
-                    faults.map(|problem| problem.to_string().replace("\n  help: ", "; ")).collect();
-                if told.is_empty() {
+                let problems = problems.iter().filter(|problem| !problem.unreadable);
+                let problems: Vec<String> = problems
+                    .map(|problem| problem.to_string().replace("\n  help: ", "; "))
+                    .collect();
+                if problems.is_empty() {
                     return changes(&|old| active::unreloaded_names(old, &found.outline));
                 }
-                Self { problems: told, changes: Vec::new() }
+                Self { problems, changes: Vec::new() }
             }
             Err(failure @ ConfigError::Unreadable { .. }) => {
                 let why = failure.source().map(|source| format!(": {source}"));
@@ -159,21 +158,21 @@ impl ConfigFileState {
 fn avatar_view(
     watch: &Watch,
     known: &PartialConfig,
-    filed: Option<&RegisteredAvatar>,
+    in_file: Option<&RegisteredAvatar>,
     rows: &CachedRows,
     now: Timestamp,
 ) -> AvatarView {
     let avatars = known.avatars.as_ref();
-    let registered = avatars.and_then(|avatars| avatars.get(&watch.id));
+    let configured = avatars.and_then(|avatars| avatars.get(&watch.id));
     let discovered = rows.discovered.get(&watch.id);
     let context = AvatarContext {
         names: [
-            filed.and_then(|it| it.name.as_ref()),
-            registered.and_then(|it| it.name.as_ref()),
+            in_file.and_then(|it| it.name.as_ref()),
+            configured.and_then(|it| it.name.as_ref()),
             watch.name.as_ref(),
         ],
-        account: registered.map(|it| &it.account).or(discovered),
-        configured: avatars.map(|_| registered.is_some()),
+        account: configured.map(|it| &it.account).or(discovered),
+        configured: avatars.map(|_| configured.is_some()),
         discovered: discovered.is_some(),
         seen_at: None,
         usual: rows.usual.get(&watch.model).copied().flatten(),

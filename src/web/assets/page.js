@@ -1,29 +1,29 @@
-// Keeps the page live: what happened is streamed, and then the page is read again and what
-// changed in it is put in place. Without this script the page is whole, and still.
+// Keeps the page up to date: on an event of the stream it loads the page again and replaces the
+// sections that changed. Without this script the page is complete and static.
 "use strict";
 (() => {
-  const SOON_MS = 250;
-  const EVERY_MS = 15000;
-  const DOUBT_MS = 5000;
-  const WORDS = { IDLE: "is ready", REFUSED: "was refused", TRAINING_FAILED: "failed in training" };
+  const REFRESH_DELAY_MS = 250;
+  const REFRESH_INTERVAL_MS = 15000;
+  const DISCONNECTED_AFTER_MS = 5000;
+  const ANNOUNCEMENTS = { IDLE: "is ready", REFUSED: "was refused", TRAINING_FAILED: "failed in training" };
 
-  const pulse = document.getElementById("pulse");
-  const news = document.getElementById("news");
+  const connection = document.getElementById("connection");
+  const announcement = document.getElementById("announcement");
   let busy = false;
   let again = false;
-  let waits = false;
+  let scheduled = false;
   let timer = 0;
 
-  // As the page calls it, if it shows it at all.
+  // The name that the page shows for an avatar, if it shows it.
   const nameOf = (id) => {
-    const leadsThere = (it) => it.pathname === `/avatars/${encodeURIComponent(id)}`;
-    const shown = [...document.querySelectorAll("main a")].find(leadsThere);
+    const linksToIt = (it) => it.pathname === `/avatars/${encodeURIComponent(id)}`;
+    const shown = [...document.querySelectorAll("main a")].find(linksToIt);
     return shown?.textContent.trim() || `Avatar ${id}`;
   };
 
   const live = (is) => {
-    pulse.textContent = is ? "Live" : "Not live: trying again";
-    pulse.classList.toggle("live", is);
+    connection.textContent = is ? "Live" : "Disconnected, reconnecting";
+    connection.classList.toggle("live", is);
   };
 
   const replace = (fresh, old) => {
@@ -37,7 +37,7 @@
     if (kept) kept.focus({ preventScroll: true });
   };
 
-  const takeOver = (page) => {
+  const applyPage = (page) => {
     const main = document.querySelector("main");
     let before = null;
     for (const fresh of page.querySelectorAll("[data-live]")) {
@@ -58,57 +58,57 @@
 
   const refresh = async () => {
     clearTimeout(timer);
-    waits = false;
+    scheduled = false;
     if (busy) {
       again = true;
       return;
     }
     busy = true;
     try {
-      const answer = await fetch(location.href, { cache: "no-store" });
-      if (answer.ok) takeOver(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      const response = await fetch(location.href, { cache: "no-store" });
+      if (response.ok) applyPage(new DOMParser().parseFromString(await response.text(), "text/html"));
     } catch {
       live(false);
     }
     busy = false;
-    timer = setTimeout(refresh, again ? SOON_MS : EVERY_MS);
+    timer = setTimeout(refresh, again ? REFRESH_DELAY_MS : REFRESH_INTERVAL_MS);
     again = false;
   };
 
-  const soon = () => {
-    // What comes while one refresh waits is shown by it: a crowd of news must not put it off.
-    if (waits) return;
-    waits = true;
+  const refreshSoon = () => {
+    // Further events must not delay a refresh that is already scheduled.
+    if (scheduled) return;
+    scheduled = true;
     clearTimeout(timer);
-    timer = setTimeout(refresh, SOON_MS);
+    timer = setTimeout(refresh, REFRESH_DELAY_MS);
   };
 
-  // What answered a change is no place to come back to, so it is left as it is.
+  // A page that responds to a POST cannot be loaded again, so it stays as it is.
   if (!document.querySelector("[data-live]")) {
-    pulse.textContent = "";
+    connection.textContent = "";
     return;
   }
-  let doubt = 0;
+  let disconnectTimer = 0;
   const listen = () => {
     const stream = new EventSource("/api/v1/stream");
     stream.addEventListener("open", () => {
-      clearTimeout(doubt);
-      doubt = 0;
+      clearTimeout(disconnectTimer);
+      disconnectTimer = 0;
       live(true);
     });
     stream.addEventListener("error", () => {
-      // A stream ends by itself after a while and is opened anew; only a gap is worth a word.
-      doubt ||= setTimeout(() => live(false), DOUBT_MS);
-      // After an answer that is none, such as one of a proxy, the browser gives up by itself.
-      if (stream.readyState === EventSource.CLOSED) setTimeout(listen, DOUBT_MS);
+      // The server ends each stream after a while and the browser reconnects; show only a longer gap.
+      disconnectTimer ||= setTimeout(() => live(false), DISCONNECTED_AFTER_MS);
+      // After a response that is not a stream, such as one of a proxy, the browser stops retrying.
+      if (stream.readyState === EventSource.CLOSED) setTimeout(listen, DISCONNECTED_AFTER_MS);
     });
-    stream.addEventListener("attempt", soon);
+    stream.addEventListener("attempt", refreshSoon);
     stream.addEventListener("transition", (event) => {
       const { avatar_id: id, status } = JSON.parse(event.data);
-      if (WORDS[status]) news.textContent = `${nameOf(id)} ${WORDS[status]}.`;
-      soon();
+      if (ANNOUNCEMENTS[status]) announcement.textContent = `${nameOf(id)} ${ANNOUNCEMENTS[status]}.`;
+      refreshSoon();
     });
   };
   listen();
-  timer = setTimeout(refresh, EVERY_MS);
+  timer = setTimeout(refresh, REFRESH_INTERVAL_MS);
 })();

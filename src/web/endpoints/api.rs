@@ -1,5 +1,4 @@
-//! The API: what the page shows, for programs. `openapi.json` beside this file describes it, and
-//! is served as it stands.
+//! JSON API, described by `openapi.json`, which it also serves.
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
@@ -40,7 +39,7 @@ pub fn routes(
         .route("/api/v1/stream", guard(get(sse::stream)))
 }
 
-/// One page of a list; `next` leads to the one after it.
+/// A page of a list; `next` is the parameter of the next page.
 #[derive(Serialize)]
 struct Avatars {
     avatars: Vec<AvatarView>,
@@ -70,7 +69,7 @@ struct Retried {
 }
 
 #[derive(Serialize)]
-struct Due {
+struct PollRequested {
     avatar_id: String,
 }
 
@@ -90,103 +89,103 @@ async fn openapi(_: NoQuery) -> Response {
     response
 }
 
-async fn status(State(desk): State<AppState>, _: NoQuery) -> ApiResult {
-    let status = with_read_model(&desk, |book| book.status()).await?;
+async fn status(State(state): State<AppState>, _: NoQuery) -> ApiResult {
+    let status = with_read_model(&state, |model| model.status()).await?;
     Ok(json(StatusCode::OK, &status))
 }
 
-async fn avatars(State(desk): State<AppState>, uri: Uri) -> ApiResult {
-    let asked = Query::parse_strict(&uri, &["limit", "after", "status"])?;
-    let limit = asked.limit()?;
-    let (after, status) = (asked.text("after"), asked.text("status"));
-    let fits = move |avatar: &AvatarView| {
+async fn avatars(State(state): State<AppState>, uri: Uri) -> ApiResult {
+    let query = Query::parse_strict(&uri, &["limit", "after", "status"])?;
+    let limit = query.limit()?;
+    let (after, status) = (query.text("after"), query.text("status"));
+    let matches = move |avatar: &AvatarView| {
         status.as_ref().is_none_or(|status| avatar.status.as_ref() == Some(status))
             && after.as_ref().is_none_or(|after| avatar.id.as_str() > after.as_str())
     };
-    let mut avatars = with_read_model(&desk, |book| book.avatars()).await?;
-    avatars.retain(fits);
+    let mut avatars = with_read_model(&state, |model| model.avatars()).await?;
+    avatars.retain(matches);
     let more = avatars.len() > limit as usize;
     avatars.truncate(limit as usize);
     let next = avatars.last().filter(|_| more).map(|last| last.id.clone());
     Ok(json(StatusCode::OK, &Avatars { avatars, next }))
 }
 
-async fn avatar(State(desk): State<AppState>, id: PathSegment, _: NoQuery) -> ApiResult {
-    let avatar = find(&desk, id).await?;
+async fn avatar(State(state): State<AppState>, id: PathSegment, _: NoQuery) -> ApiResult {
+    let avatar = find(&state, id).await?;
     Ok(json(StatusCode::OK, &avatar))
 }
 
-async fn transitions(State(desk): State<AppState>, id: PathSegment, uri: Uri) -> ApiResult {
-    let id = find(&desk, id).await?.id;
-    page_of_transitions(&desk, AvatarId::parse(&id).ok(), &uri).await
+async fn transitions(State(state): State<AppState>, id: PathSegment, uri: Uri) -> ApiResult {
+    let id = find(&state, id).await?.id;
+    page_of_transitions(&state, AvatarId::parse(&id).ok(), &uri).await
 }
 
-async fn all_transitions(State(desk): State<AppState>, uri: Uri) -> ApiResult {
-    page_of_transitions(&desk, None, &uri).await
+async fn all_transitions(State(state): State<AppState>, uri: Uri) -> ApiResult {
+    page_of_transitions(&state, None, &uri).await
 }
 
-async fn page_of_transitions(desk: &AppState, avatar: Option<AvatarId>, uri: &Uri) -> ApiResult {
-    let asked = Query::parse_strict(uri, &["limit", "before"])?;
-    let (limit, before) = (asked.limit()?, asked.seq("before")?);
+async fn page_of_transitions(state: &AppState, avatar: Option<AvatarId>, uri: &Uri) -> ApiResult {
+    let query = Query::parse_strict(uri, &["limit", "before"])?;
+    let (limit, before) = (query.limit()?, query.seq("before")?);
     let transitions =
-        with_read_model(desk, move |book| book.transitions(avatar.as_ref(), before, limit + 1))
+        with_read_model(state, move |model| model.transitions(avatar.as_ref(), before, limit + 1))
             .await?;
     let (transitions, more) = cut(transitions, limit);
     let next = transitions.last().filter(|_| more).map(|last| last.seq);
     Ok(json(StatusCode::OK, &Transitions { transitions, next }))
 }
 
-async fn deliveries(State(desk): State<AppState>, uri: Uri) -> ApiResult {
+async fn deliveries(State(state): State<AppState>, uri: Uri) -> ApiResult {
     let known = ["limit", "before", "state", "channel", "avatar"];
-    let asked = Query::parse_strict(&uri, &known)?;
-    let limit = asked.limit()?;
+    let query = Query::parse_strict(&uri, &known)?;
+    let limit = query.limit()?;
     let filter = DeliveryFilter {
-        state: asked.one_of("state", &STATES)?,
-        channel: asked.parsed("channel", |text| ChannelName::parse(text).is_ok())?,
-        avatar: asked.parsed("avatar", |text| AvatarId::parse(text).is_ok())?,
+        state: query.one_of("state", &STATES)?,
+        channel: query.parsed("channel", |text| ChannelName::parse(text).is_ok())?,
+        avatar: query.parsed("avatar", |text| AvatarId::parse(text).is_ok())?,
         limit: limit + 1,
     };
-    let before = asked.parsed("before", |text| DeliveryId::parse(text).is_ok())?;
+    let before = query.parsed("before", |text| DeliveryId::parse(text).is_ok())?;
     let deliveries =
-        with_read_model(&desk, move |book| book.deliveries(&filter, before.as_deref())).await?;
+        with_read_model(&state, move |model| model.deliveries(&filter, before.as_deref())).await?;
     let (deliveries, more) = cut(deliveries, limit);
     let next = deliveries.last().filter(|_| more).map(|last| last.id.clone());
     Ok(json(StatusCode::OK, &Deliveries { deliveries, next }))
 }
 
-async fn delivery(State(desk): State<AppState>, id: PathSegment, _: NoQuery) -> ApiResult {
+async fn delivery(State(state): State<AppState>, id: PathSegment, _: NoQuery) -> ApiResult {
     let id = segment(id)?;
-    let unknown = ProblemDetails::missing("there is no such delivery");
-    let found = with_read_model(&desk, move |book| book.delivery(&id)).await?;
+    let unknown = ProblemDetails::missing("no such delivery");
+    let found = with_read_model(&state, move |model| model.delivery(&id)).await?;
     Ok(json(StatusCode::OK, &found.ok_or(unknown)?))
 }
 
-async fn channels(State(desk): State<AppState>, _: NoQuery) -> ApiResult {
-    let channels = with_read_model(&desk, |book| book.channels()).await?;
+async fn channels(State(state): State<AppState>, _: NoQuery) -> ApiResult {
+    let channels = with_read_model(&state, |model| model.channels()).await?;
     Ok(json(StatusCode::OK, &Channels { channels }))
 }
 
-async fn retry(State(desk): State<AppState>, id: PathSegment, _: NoQuery) -> ApiResult {
-    let delivery_id = actions::retry(&desk, &segment(id)?).await?;
+async fn retry(State(state): State<AppState>, id: PathSegment, _: NoQuery) -> ApiResult {
+    let delivery_id = actions::retry(&state, &segment(id)?).await?;
     Ok(json(StatusCode::ACCEPTED, &Retried { delivery_id }))
 }
 
-async fn poll(State(desk): State<AppState>, id: PathSegment, _: NoQuery) -> ApiResult {
+async fn poll(State(state): State<AppState>, id: PathSegment, _: NoQuery) -> ApiResult {
     let avatar_id = segment(id)?;
-    actions::poll_now(&desk, &avatar_id).await?;
-    Ok(json(StatusCode::ACCEPTED, &Due { avatar_id }))
+    actions::poll_now(&state, &avatar_id).await?;
+    Ok(json(StatusCode::ACCEPTED, &PollRequested { avatar_id }))
 }
 
-async fn test(State(desk): State<AppState>, name: PathSegment, _: NoQuery) -> ApiResult {
-    let tried = actions::test(&desk, &segment(name)?).await?;
-    let tests = Tests { delivered: tried.iter().all(|it| it.delivered), recipients: tried };
+async fn test(State(state): State<AppState>, name: PathSegment, _: NoQuery) -> ApiResult {
+    let recipients = actions::test(&state, &segment(name)?).await?;
+    let tests = Tests { delivered: recipients.iter().all(|it| it.delivered), recipients };
     Ok(json(StatusCode::OK, &tests))
 }
 
-async fn find(desk: &AppState, id: PathSegment) -> Result<AvatarView, ProblemDetails> {
-    let unknown = || ProblemDetails::missing("there is no such avatar");
+async fn find(state: &AppState, id: PathSegment) -> Result<AvatarView, ProblemDetails> {
+    let unknown = || ProblemDetails::missing("no such avatar");
     let id = AvatarId::parse(&segment(id)?).map_err(|_| unknown())?;
-    let avatars = with_read_model(desk, |book| book.avatars()).await?;
+    let avatars = with_read_model(state, |model| model.avatars()).await?;
     let found = avatars.into_iter().find(|avatar| id.matches(&avatar.id));
     found.ok_or_else(unknown)
 }
@@ -194,11 +193,11 @@ async fn find(desk: &AppState, id: PathSegment) -> Result<AvatarView, ProblemDet
 fn segment(segment: PathSegment) -> Result<String, ProblemDetails> {
     match segment {
         Ok(Path(text)) => Ok(text),
-        Err(_) => Err(ProblemDetails::new(StatusCode::BAD_REQUEST, "the path is no text in UTF-8")),
+        Err(_) => Err(ProblemDetails::new(StatusCode::BAD_REQUEST, "the path is not valid UTF-8")),
     }
 }
 
-/// A page of what was read one too many of; and whether there is more.
+/// Cuts rows to `limit`; also returns whether there are more.
 fn cut<T>(mut rows: Vec<T>, limit: u32) -> (Vec<T>, bool) {
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);

@@ -1,4 +1,4 @@
-//! Health, for whoever starts and stops us: whether the loops move, and whether we can be used.
+//! Health checks: `/healthz` (liveness of the loops) and `/readyz` (readiness of the daemon).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,24 +29,24 @@ struct LoopHealth {
     stuck: bool,
 }
 
-/// What `/readyz` answers.
+/// The response of `/readyz`.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Readiness {
-    /// Whether we can be used.
+    /// Whether the daemon is ready.
     pub ready: bool,
-    /// Why not.
+    /// Why it is not ready.
     pub reason: Option<String>,
 }
 
-/// `/healthz` and `/readyz`. They tell nothing but that, and take no token.
+/// The routes of the health checks. They disclose nothing else, and require no token.
 pub fn routes() -> Router<AppState> {
     let [healthy, ready] = PATHS;
     Router::new().route(healthy, get(healthz)).route(ready, get(readyz))
 }
 
-/// Healthy while each loop moved within its limit.
-async fn healthz(State(desk): State<AppState>) -> Response {
-    let loops: Vec<LoopHealth> = (desk.progress)(desk.tick().monotonic)
+/// Healthy if no loop is stalled.
+async fn healthz(State(state): State<AppState>) -> Response {
+    let loops: Vec<LoopHealth> = (state.progress)(state.tick().monotonic)
         .iter()
         .map(|it| LoopHealth {
             name: it.name,
@@ -58,45 +58,45 @@ async fn healthz(State(desk): State<AppState>) -> Response {
     json(status(healthy), &Health { healthy, loops })
 }
 
-/// Ready while the loops move and the database can be read and written. It does not ask whether
-/// Argil or the receivers are up: that is what is watched, and waited for.
-async fn readyz(State(desk): State<AppState>) -> Response {
-    let stuck = (desk.progress)(desk.tick().monotonic).into_iter().find(|it| it.stalled);
+/// Ready if no loop is stalled and the database can be read and written. Does not depend on Argil
+/// and receivers: the daemon handles their outages.
+async fn readyz(State(state): State<AppState>) -> Response {
+    let stuck = (state.progress)(state.tick().monotonic).into_iter().find(|it| it.stalled);
     let reason = match stuck {
-        Some(stuck) => Some(format!("the {} does not move", stuck.name)),
-        None if !(desk.database_writable)() => Some(UNWRITABLE.to_owned()),
-        None => read(&desk).await.err().map(|it| it.detail),
+        Some(stuck) => Some(format!("the {} is stalled", stuck.name)),
+        None if !(state.database_writable)() => Some(UNWRITABLE.to_owned()),
+        None => read(&state).await.err().map(|it| it.detail),
     };
     let ready = reason.is_none();
     json(status(ready), &Readiness { ready, reason })
 }
 
-/// Whether the database can be read. It is looked up once in [`RECENT`] at most, and not after
-/// those who read the tables, so that no crowd keeps the answer back.
-async fn read(desk: &AppState) -> Result<(), ProblemDetails> {
-    let waiting = tokio::time::timeout(TIMEOUT, Arc::clone(&desk.read_at).lock_owned());
+/// Whether the database can be read. Reads at most once per [`RECENT`], and outside of the
+/// semaphore of readers, so that other requests do not delay health checks.
+async fn read(state: &AppState) -> Result<(), ProblemDetails> {
+    let waiting = tokio::time::timeout(TIMEOUT, Arc::clone(&state.read_at).lock_owned());
     let mut read_at = waiting.await.map_err(|_| ProblemDetails::busy())?;
-    let now = desk.tick().monotonic;
+    let now = state.tick().monotonic;
     if read_at.is_some_and(|at| now.since(at) < RECENT) {
         return Ok(());
     }
-    let database = desk.database.clone();
+    let database = state.database.clone();
     let read = tokio::task::spawn_blocking(move || {
-        // Kept locked, also when nobody waits for the answer any more.
+        // The lock is held until here, even if the client has disconnected.
         let read = Reader::open(&database).and_then(|reader| reader.last_seq());
         *read_at = read.is_ok().then_some(now);
         read
     });
-    let broke_off = || ProblemDetails::new(StatusCode::INTERNAL_SERVER_ERROR, "this is a bug");
-    let read = read.await.map_err(|_| broke_off())?;
+    let panicked = || ProblemDetails::new(StatusCode::INTERNAL_SERVER_ERROR, "this is a bug");
+    let read = read.await.map_err(|_| panicked())?;
     read.map(drop).map_err(|error| ProblemDetails::of_store(&error))
 }
 
-/// How long it is believed that the database can be read.
+/// How long a successful read counts.
 const RECENT: Duration = Duration::from_secs(1);
-/// The paths of health.
+/// The paths of the health checks.
 pub const PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
-const fn status(good: bool) -> StatusCode {
-    if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+const fn status(ok: bool) -> StatusCode {
+    if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }

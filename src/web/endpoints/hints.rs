@@ -1,9 +1,8 @@
-//! Hints: Argil's own webhooks, taken as a reason to look now, and as nothing else.
+//! Hints: inbound webhooks of Argil, used only as a reason to poll an avatar now.
 //!
-//! They are unsigned, so anyone who knows the URL can forge one, and their delivery is not
-//! promised. So a hint carries no news: its avatar is looked at a little earlier, at most once a
-//! second, and what the API says then is what counts. The answer is always 202 and empty, and is
-//! sent before token and body are read into, so that neither it nor its time says anything.
+//! They are unsigned and their delivery is not guaranteed, so a hint changes no status: its avatar
+//! is polled earlier, at most once a second. The response is always an empty 202 and is sent before
+//! token and body are examined, so that neither content nor timing discloses anything.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,15 +20,14 @@ use crate::domain::avatar::AvatarId;
 use crate::secret::Secret;
 use crate::web::auth::constant_time_eq;
 
-/// Where hints come in: with which token, and where to.
+/// The state of the endpoint of hints.
 #[derive(Clone, Debug)]
 pub struct Hints {
-    /// What stands in the URL of whoever may send hints; it may change. Without one there is no
-    /// such place.
+    /// The token in the URL, from the active config. Without one the endpoint responds 404.
     pub token: watch::Receiver<Option<Secret>>,
-    /// Takes the avatars to look at. When it is full a hint is lost, and nothing else is.
+    /// Queue of avatars to poll. When it is full, hints are dropped.
     pub hinted: mpsc::Sender<AvatarId>,
-    /// Room for hints that are answered and not yet read, [`TASKS_MAX`] of them.
+    /// Limits hints that are answered and not yet processed to [`TASKS_MAX`].
     pub tasks: Arc<Semaphore>,
 }
 
@@ -39,20 +37,20 @@ pub fn routes(hints: Hints) -> Router {
 }
 
 async fn accept(State(hints): State<Hints>, method: Method, uri: Uri, body: Body) -> StatusCode {
-    // The body first, so that a wrong token takes as long as the right one.
+    // Read the body first, so that a wrong token takes as long as the right one.
     let body = to_bytes(body, BODY_SIZE_MAX).await.unwrap_or_default();
     let Some(expected) = hints.token.borrow().clone() else { return StatusCode::NOT_FOUND };
     let Ok(permit) = Arc::clone(&hints.tasks).acquire_owned().await else {
         return StatusCode::ACCEPTED;
     };
     tokio::spawn(async move {
-        // By then the answer is sent: what is done now takes no time from it.
+        // The response is sent by now, so the following does not affect its timing.
         sleep(RESPONSE_DELAY).await;
         let token = uri.path().rsplit('/').next().unwrap_or_default();
         if constant_time_eq(token, expected.expose()) && method == Method::POST {
             let found = tokio::task::spawn_blocking(move || ids(&body)).await;
             for id in found.unwrap_or_default() {
-                // A full queue means that there is enough to poll.
+                // With a full queue the hint is dropped.
                 drop(hints.hinted.try_send(id));
             }
         }
@@ -61,8 +59,8 @@ async fn accept(State(hints): State<Hints>, method: Method, uri: Uri, body: Body
     StatusCode::ACCEPTED
 }
 
-/// The avatars that a payload names: `data.avatarId` of a webhook, `avatarId` of a callback, or
-/// several of them in a list. What is neither names none.
+/// The avatar ids in a payload: `data.avatarId` of a webhook, `avatarId` of a callback, or a list
+/// of these. Empty for any other payload.
 pub fn ids(body: &[u8]) -> Vec<AvatarId> {
     let Ok(payload) = serde_json::from_slice::<Value>(body) else { return Vec::new() };
     let payloads = match &payload {
@@ -82,13 +80,13 @@ pub fn ids(body: &[u8]) -> Vec<AvatarId> {
     found
 }
 
-/// The largest body that is read, in bytes; Argil's own have some hundred.
+/// The maximum size of a body in bytes; those of Argil have a few hundred.
 const BODY_SIZE_MAX: usize = 16 * 1024;
-/// Hints that are answered and not yet read; a further one waits for its answer.
+/// The maximum of hints that are answered and not yet processed; further ones wait.
 pub const TASKS_MAX: usize = 16;
-/// How long after a hint is answered it is read.
+/// The delay between the response and the processing of a hint.
 pub const RESPONSE_DELAY: Duration = Duration::from_millis(50);
-/// Avatars that one request can name at most.
+/// The maximum of avatar ids in one request.
 const IDS_MAX: usize = 8;
 
 #[cfg(test)]
@@ -99,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_payload_of_argil_names_its_avatar() {
+    fn payloads_of_argil_contain_the_avatar_id() {
         let check = |body: &str, expected: &[&str]| {
             let found: Vec<String> = ids(body.as_bytes()).iter().map(AvatarId::to_string).collect();
             assert_eq!(found, expected, "for {body}");
@@ -119,7 +117,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_breaks_the_reader_of_hints(
+        fn any_body_can_be_parsed(
             pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..24),
             junk in prop::collection::vec(proptest::num::u8::ANY, 0..9),
         ) {
@@ -149,7 +147,7 @@ mod tests {
     ];
 
     #[test]
-    fn junk_names_nobody() {
+    fn junk_contains_no_ids() {
         let check = |body: &[u8], expected: usize| {
             assert_eq!(ids(body).len(), expected, "for {:?}", String::from_utf8_lossy(body));
         };

@@ -1,5 +1,5 @@
-//! `/metrics`: the numbers, in the format of `OpenMetrics` for whoever asks for it, else in the
-//! older one of Prometheus, which everybody reads.
+//! `/metrics`: in the `OpenMetrics` format if `Accept` asks for it, else in the Prometheus text
+//! format.
 
 use axum::Router;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use crate::web::list_header::{Element, elements, weight};
 use crate::web::problem::ProblemDetails;
 use crate::web::state::AppState;
 
-/// The route of the numbers.
+/// The route of the metrics.
 pub fn routes(
     guard: impl Fn(MethodRouter<AppState>) -> MethodRouter<AppState>,
 ) -> Router<AppState> {
@@ -21,11 +21,11 @@ pub fn routes(
 }
 
 async fn metrics(
-    State(desk): State<AppState>,
+    State(state): State<AppState>,
     headers: HeaderMap,
 ) -> Result<Response, ProblemDetails> {
-    let measured = with_read_model(&desk, |book| book.measure()).await?;
-    let text = desk.metrics.text(&measured);
+    let snapshot = with_read_model(&state, |model| model.measure()).await?;
+    let text = state.metrics.text(&snapshot);
     let (kind, text) = if wants_open_metrics(&elements(&headers, ACCEPT)) {
         (OPEN_METRICS, text)
     } else {
@@ -34,8 +34,7 @@ async fn metrics(
     Ok(([(CONTENT_TYPE, kind), (VARY, "accept")], text).into_response())
 }
 
-/// Whether `OpenMetrics` is wanted more than the older format; where both are wanted alike, whether
-/// it was named.
+/// Whether `Accept` prefers `OpenMetrics`; with equal weights, whether it is named explicitly.
 fn wants_open_metrics(accepted: &[Element]) -> bool {
     let (open, older) =
         (weight(accepted, OPENMETRICS_TYPE, "1.0.0"), weight(accepted, PROMETHEUS_TYPE, "0.0.4"));
@@ -43,27 +42,27 @@ fn wants_open_metrics(accepted: &[Element]) -> bool {
     open > older || (open == older && open > 0 && named)
 }
 
-/// `OpenMetrics` 1.0 in the text format 0.0.4: there the name of a counter has its `_total` in the
-/// lines about it too, and there are no units and no end.
+/// Converts `OpenMetrics` 1.0 to the Prometheus text format 0.0.4: `_total` also in the `HELP` and
+/// `TYPE` lines of counters, no `UNIT`, no `EOF`.
 fn to_prometheus_text(text: &str) -> String {
     let counters: Vec<&str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
         .collect();
-    let mut older = String::with_capacity(text.len());
+    let mut converted = String::with_capacity(text.len());
     for line in text.lines() {
         if line == "# EOF" || line.starts_with("# UNIT ") {
             continue;
         }
-        let about = line.strip_prefix("# ").and_then(|rest| {
-            let (word, rest) = rest.split_once(' ')?;
+        let metadata = line.strip_prefix("# ").and_then(|rest| {
+            let (keyword, rest) = rest.split_once(' ')?;
             let (name, rest) = rest.split_once(' ')?;
-            counters.contains(&name).then(|| format!("# {word} {name}_total {rest}"))
+            counters.contains(&name).then(|| format!("# {keyword} {name}_total {rest}"))
         });
-        older.push_str(about.as_deref().unwrap_or(line));
-        older.push('\n');
+        converted.push_str(metadata.as_deref().unwrap_or(line));
+        converted.push('\n');
     }
-    older
+    converted
 }
 
 const OPENMETRICS_TYPE: &str = "application/openmetrics-text";
@@ -76,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_format_is_the_one_that_is_wanted_more() {
+    fn accept_chooses_the_format() {
         let check = |accept: &str, expected: bool| {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, accept.parse().unwrap());
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn only_counters_are_named_otherwise_in_the_older_format() {
+    fn the_text_format_has_total_in_the_metadata_of_counters() {
         let open = "# HELP a_polls Polls.\n# TYPE a_polls counter\na_polls_total{x=\"1\"} 1\n\
                     # HELP a_age_seconds Age.\n# TYPE a_age_seconds gauge\n\
                     # UNIT a_age_seconds seconds\na_age_seconds 2.0\n# EOF\n";

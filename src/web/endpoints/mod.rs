@@ -1,4 +1,4 @@
-//! What can be requested, one file each: pages, API, stream, metrics, health, hints.
+//! Endpoints, one file each: pages, API, event stream, metrics, health checks, hints.
 
 pub mod api;
 pub mod pages;

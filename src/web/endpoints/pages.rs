@@ -1,7 +1,7 @@
-//! The page: server-rendered, whole without scripts; a little script keeps it live.
+//! Status page: rendered on the server and complete without scripts; a small script updates it.
 //!
-//! Every text from outside is escaped by the templates; nothing from elsewhere is loaded, but for
-//! the pictures of avatars where the config wants them.
+//! The templates escape all text from outside. Pages load no foreign resources, except pictures of
+//! avatars if the config enables them.
 
 use std::collections::HashMap;
 
@@ -36,7 +36,7 @@ use crate::web::views::{
     AvatarView, DeliveryView, DeliveryWithAttempts, FindingView, TransitionView,
 };
 
-/// The routes of the page.
+/// The routes of the pages.
 pub fn routes(
     guard: impl Fn(MethodRouter<AppState>) -> MethodRouter<AppState>,
 ) -> Router<AppState> {
@@ -50,7 +50,7 @@ pub fn routes(
         .route("/channels/{name}/test", guard(post(test)))
 }
 
-/// What the browser loads besides the pages: no secrets, the same for everybody.
+/// Style sheet, script and icon: public, without authorization.
 pub fn assets() -> Router<AppState> {
     let asset = |kind: &'static str, text: &'static str| {
         get(move || async move {
@@ -75,63 +75,61 @@ pub fn problem(problem: &ProblemDetails) -> Response {
     response
 }
 
-/// How things are shown.
 struct RelativeTime {
     now: Timestamp,
 }
 
 impl RelativeTime {
-    /// How long ago a moment of a view was.
+    /// The time since `at` (RFC 3339).
     fn ago(&self, at: &str) -> String {
         let since = Timestamp::parse_rfc3339(at).map(|at| self.now.since(at)).unwrap_or_default();
         humanize(since)
     }
 
-    /// How long from now a moment of a view is; nothing when it has come.
+    /// The time until `at` (RFC 3339), or `now` if it has passed.
     fn until(&self, at: &str) -> String {
         let until = Timestamp::parse_rfc3339(at).map(|at| at.since(self.now)).unwrap_or_default();
         if until.is_zero() { "now".to_owned() } else { format!("in {}", humanize(until)) }
     }
 }
 
-/// Seconds in words.
 fn span(seconds: &u64) -> String {
     humanize(std::time::Duration::from_secs(*seconds))
 }
 
-/// A number with its noun.
 fn several(number: &u64, noun: &str) -> String {
     counted(*number, noun)
 }
 
-/// The class of a status or a state, for colours only; the words say the same.
+/// The CSS class of a status or a state. It only sets the colour; the label says the same.
 fn tone(word: &str) -> &'static str {
     match word {
         "IDLE" | "delivered" | "active" => "good",
         "TRAINING" | "pending" | "sending" | "paused" => "busy",
         "TRAINING_FAILED" | "REFUSED" | "failed" | "disabled" | "warning" | "critical" => "bad",
-        "" => "unsure",
+        "" => "unknown",
         _ => "quiet",
     }
 }
 
-/// A word of the API or of ours, for people.
+/// The label of a status or a state.
 fn label(word: &str) -> String {
     match word {
         "IDLE" => "ready".to_owned(),
-        "" => "not known".to_owned(),
+        "" => "unknown".to_owned(),
         other if Status::DOCUMENTED.contains(&other) => other.to_lowercase().replace('_', " "),
         other => other.to_owned(),
     }
 }
 
-/// How a status is coloured: one that nobody knows needs a look. Empty is a stretch between looks.
+/// The CSS class of a status; unrecognized ones are shown as bad. Empty means unknown.
 fn status_tone(status: &str) -> &'static str {
     let odd = !status.is_empty() && !Status::from_name(status).is_recognized();
     if odd { "bad" } else { tone(status) }
 }
 
-/// A status for people; one that nobody knows so that it looks like no other.
+/// The label of a status; unrecognized ones are quoted, so that none can be confused
+/// with a known one.
 fn status_label(status: &str) -> String {
     match Status::from_name(status) {
         odd @ Status::Unrecognized(_) if !status.is_empty() => odd.display().into_owned(),
@@ -143,15 +141,15 @@ fn status_label(status: &str) -> String {
 #[template(path = "home.html", config = "src/web/askama.toml")]
 struct HomePage {
     version: &'static str,
-    look: RelativeTime,
+    relative: RelativeTime,
     status: StatusView,
     training: Vec<AvatarView>,
     findings: Vec<(FindingView, Option<String>)>,
-    unseen: u64,
+    unreachable: u64,
     others: Vec<AvatarView>,
     more: usize,
-    settled: Vec<(TransitionView, String)>,
-    dead: Vec<DeliveryView>,
+    finished: Vec<(TransitionView, String)>,
+    dead_letters: Vec<DeliveryView>,
     can_change: bool,
 }
 
@@ -159,7 +157,7 @@ struct HomePage {
 #[template(path = "avatar.html", config = "src/web/askama.toml")]
 struct AvatarPage {
     version: &'static str,
-    look: RelativeTime,
+    relative: RelativeTime,
     avatar: AvatarView,
     thumbnail: Option<String>,
     shows_picture: bool,
@@ -173,7 +171,7 @@ struct AvatarPage {
 #[template(path = "deliveries.html", config = "src/web/askama.toml")]
 struct DeliveriesPage {
     version: &'static str,
-    look: RelativeTime,
+    relative: RelativeTime,
     state: String,
     states: &'static [&'static str],
     deliveries: Vec<DeliveryView>,
@@ -185,7 +183,7 @@ struct DeliveriesPage {
 #[template(path = "delivery.html", config = "src/web/askama.toml")]
 struct DeliveryPage {
     version: &'static str,
-    look: RelativeTime,
+    relative: RelativeTime,
     whole: DeliveryWithAttempts,
     can_change: bool,
 }
@@ -195,7 +193,7 @@ struct DeliveryPage {
 struct TestPage {
     version: &'static str,
     channel: String,
-    tried: Vec<TestResult>,
+    results: Vec<TestResult>,
 }
 
 #[derive(Template)]
@@ -208,18 +206,18 @@ struct ProblemPage<'a> {
 
 type PagePath = Result<Path<String>, PathRejection>;
 
-async fn home(State(desk): State<AppState>) -> Response {
-    show(with_read_model(&desk, |book| Ok(home_page(book)?.render())).await)
+async fn home(State(state): State<AppState>) -> Response {
+    show(with_read_model(&state, |model| Ok(home_page(model)?.render())).await)
 }
 
-fn home_page(book: &ReadModel<'_>) -> Result<HomePage, StoreError> {
-    let mut avatars = book.avatars()?;
+fn home_page(model: &ReadModel<'_>) -> Result<HomePage, StoreError> {
+    let mut avatars = model.avatars()?;
     let names: HashMap<String, String> = avatars
         .iter()
         .map(|it| (it.id.clone(), it.name.clone().unwrap_or_else(|| it.id.clone())))
         .collect();
     let name = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
-    let settled: Vec<_> = book
+    let finished: Vec<_> = model
         .transitions(None, None, FINISHED_AMONG)?
         .into_iter()
         .filter(|it| it.previous_status.is_some())
@@ -230,7 +228,7 @@ fn home_page(book: &ReadModel<'_>) -> Result<HomePage, StoreError> {
             (it, name)
         })
         .collect();
-    let mut status = book.status_of(&avatars)?;
+    let mut status = model.status_of(&avatars)?;
     let findings = std::mem::take(&mut status.findings).into_iter();
     let findings = findings.map(|it| {
         let name = it.avatar_id.as_deref().map(name);
@@ -238,7 +236,7 @@ fn home_page(book: &ReadModel<'_>) -> Result<HomePage, StoreError> {
     });
     let findings = findings.collect();
     avatars.retain(AvatarView::is_watched);
-    let unseen = avatars.iter().filter(|avatar| avatar.failure.is_some()).count() as u64;
+    let unreachable = avatars.iter().filter(|avatar| avatar.failure.is_some()).count() as u64;
     let (mut training, mut others): (Vec<_>, Vec<_>) =
         avatars.into_iter().partition(|avatar| avatar.training_seconds.is_some());
     training.sort_by_key(|avatar| std::cmp::Reverse(avatar.training_seconds));
@@ -246,52 +244,53 @@ fn home_page(book: &ReadModel<'_>) -> Result<HomePage, StoreError> {
     others.truncate(OTHERS_MAX);
     let filter = DeliveryFilter {
         state: Some("failed".to_owned()),
-        limit: DEAD_MAX,
+        limit: DEAD_LETTERS_MAX,
         ..DeliveryFilter::default()
     };
-    let dead = if status.deliveries_failed > 0 { book.deliveries(&filter, None)? } else { vec![] };
+    let dead_letters =
+        if status.deliveries_failed > 0 { model.deliveries(&filter, None)? } else { vec![] };
     Ok(HomePage {
         version: version(),
-        look: RelativeTime { now: book.now() },
+        relative: RelativeTime { now: model.now() },
         status,
         findings,
-        unseen,
+        unreachable,
         training,
         others,
         more,
-        settled,
-        dead,
-        can_change: book.register().rules.token.is_some(),
+        finished,
+        dead_letters,
+        can_change: model.register().rules.token.is_some(),
     })
 }
 
-async fn avatar(State(desk): State<AppState>, id: PagePath) -> Response {
-    let unknown = ProblemDetails::missing("there is no such avatar");
+async fn avatar(State(state): State<AppState>, id: PagePath) -> Response {
+    let unknown = ProblemDetails::missing("no such avatar");
     let Some(id) = segment(id).and_then(|id| AvatarId::parse(&id).ok()) else {
         return problem(&unknown);
     };
-    match with_read_model(&desk, move |book| avatar_page(book, &id)).await {
+    match with_read_model(&state, move |model| avatar_page(model, &id)).await {
         Ok(Some(page)) => html(StatusCode::OK, page.render()),
         Ok(None) => problem(&unknown),
         Err(failure) => problem(&failure),
     }
 }
 
-fn avatar_page(book: &ReadModel<'_>, id: &AvatarId) -> Result<Option<AvatarPage>, StoreError> {
-    let found = book.avatars()?.into_iter().find(|avatar| id.matches(&avatar.id));
+fn avatar_page(model: &ReadModel<'_>, id: &AvatarId) -> Result<Option<AvatarPage>, StoreError> {
+    let found = model.avatars()?.into_iter().find(|avatar| id.matches(&avatar.id));
     let Some(avatar) = found else { return Ok(None) };
     let Ok(id) = AvatarId::parse(&avatar.id) else { return Ok(None) };
-    let transitions = book.transitions(Some(&id), None, TRANSITIONS_MAX)?;
+    let transitions = model.transitions(Some(&id), None, TRANSITIONS_MAX)?;
     let changes: Vec<StatusChange> = transitions.iter().rev().filter_map(change).collect();
     Ok(Some(AvatarPage {
         version: version(),
-        look: RelativeTime { now: book.now() },
-        thumbnail: book.thumbnail(&id),
-        shows_picture: book.register().thumbnails,
-        timeline: Timeline::of(&changes, book.now()),
+        relative: RelativeTime { now: model.now() },
+        thumbnail: model.thumbnail(&id),
+        shows_picture: model.register().thumbnails,
+        timeline: Timeline::of(&changes, model.now()),
         transitions,
-        deliveries: book.deliveries_of(&id, DELIVERIES_MAX)?,
-        can_change: book.register().rules.token.is_some() && avatar.is_watched(),
+        deliveries: model.deliveries_of(&id, DELIVERIES_MAX)?,
+        can_change: model.register().rules.token.is_some() && avatar.is_watched(),
         avatar,
     }))
 }
@@ -305,79 +304,79 @@ fn change(transition: &TransitionView) -> Option<StatusChange> {
     })
 }
 
-async fn deliveries(State(desk): State<AppState>, uri: Uri) -> Response {
-    let asked = Query::parse_lenient(&uri);
-    let state = match asked.one_of("state", &STATES) {
-        Ok(state) => state,
-        Err(wrong) => return problem(&wrong),
+async fn deliveries(State(state): State<AppState>, uri: Uri) -> Response {
+    let query = Query::parse_lenient(&uri);
+    let selected = match query.one_of("state", &STATES) {
+        Ok(selected) => selected,
+        Err(invalid) => return problem(&invalid),
     };
-    let before = asked.text("before");
+    let before = query.text("before");
     let filter = DeliveryFilter {
-        state: state.clone(),
+        state: selected.clone(),
         limit: DELIVERIES_MAX + 1,
         ..DeliveryFilter::default()
     };
-    let page = with_read_model(&desk, move |book| {
-        let mut deliveries = book.deliveries(&filter, before.as_deref())?;
+    let page = with_read_model(&state, move |model| {
+        let mut deliveries = model.deliveries(&filter, before.as_deref())?;
         let more = deliveries.len() > DELIVERIES_MAX as usize;
         deliveries.truncate(DELIVERIES_MAX as usize);
         let page = DeliveriesPage {
             version: version(),
-            look: RelativeTime { now: book.now() },
-            state: state.unwrap_or_default(),
+            relative: RelativeTime { now: model.now() },
+            state: selected.unwrap_or_default(),
             states: &STATES,
             next: deliveries.last().filter(|_| more).map(|last| last.id.clone()),
             deliveries,
-            can_change: book.register().rules.token.is_some(),
+            can_change: model.register().rules.token.is_some(),
         };
         Ok(page.render())
     });
     show(page.await)
 }
 
-async fn delivery(State(desk): State<AppState>, id: PagePath) -> Response {
+async fn delivery(State(state): State<AppState>, id: PagePath) -> Response {
     let id = segment(id).unwrap_or_default();
-    let page = with_read_model(&desk, move |book| {
-        let found = book.delivery(&id)?;
+    let page = with_read_model(&state, move |model| {
+        let found = model.delivery(&id)?;
         Ok(found.map(|whole| {
             let page = DeliveryPage {
                 version: version(),
-                look: RelativeTime { now: book.now() },
+                relative: RelativeTime { now: model.now() },
                 whole,
-                can_change: book.register().rules.token.is_some(),
+                can_change: model.register().rules.token.is_some(),
             };
             page.render()
         }))
     });
     match page.await {
         Ok(Some(page)) => html(StatusCode::OK, page),
-        Ok(None) => problem(&ProblemDetails::missing("there is no such delivery")),
+        Ok(None) => problem(&ProblemDetails::missing("no such delivery")),
         Err(failure) => problem(&failure),
     }
 }
 
-async fn retry(State(desk): State<AppState>, id: PagePath) -> Response {
-    match actions::retry(&desk, &segment(id).unwrap_or_default()).await {
-        Ok(id) => see(&format!("/deliveries/{id}")),
+async fn retry(State(state): State<AppState>, id: PagePath) -> Response {
+    match actions::retry(&state, &segment(id).unwrap_or_default()).await {
+        Ok(id) => see_other(&format!("/deliveries/{id}")),
         Err(failure) => problem(&failure),
     }
 }
 
-async fn poll(State(desk): State<AppState>, id: PagePath) -> Response {
+async fn poll(State(state): State<AppState>, id: PagePath) -> Response {
     let id = segment(id).unwrap_or_default();
-    match actions::poll_now(&desk, &id).await {
-        Ok(()) => see(&format!("/avatars/{}", encoded(&id))),
+    match actions::poll_now(&state, &id).await {
+        Ok(()) => see_other(&format!("/avatars/{}", encoded(&id))),
         Err(failure) => problem(&failure),
     }
 }
 
-async fn test(State(desk): State<AppState>, name: PagePath) -> Response {
+async fn test(State(state): State<AppState>, name: PagePath) -> Response {
     let name = segment(name).unwrap_or_default();
-    match actions::test(&desk, &name).await {
-        Ok(tried) => {
-            // The name is that of a channel, so it is plain.
+    match actions::test(&state, &name).await {
+        Ok(results) => {
+            // The name is valid here: the channel exists.
             let channel = ChannelName::parse(&name).map(|it| it.to_string()).unwrap_or_default();
-            let page = TestPage { version: version(), channel, tried };
+            let page = TestPage { version: version(), channel, results };
             html(StatusCode::OK, page.render())
         }
         Err(failure) => problem(&failure),
@@ -388,7 +387,7 @@ fn segment(segment: PagePath) -> Option<String> {
     segment.ok().map(|Path(text)| text)
 }
 
-/// An id as one segment of a path.
+/// An id as a path segment.
 fn encoded(id: &str) -> String {
     utf8_percent_encode(id, ENCODED).to_string()
 }
@@ -403,7 +402,7 @@ fn show(page: Result<askama::Result<String>, ProblemDetails>) -> Response {
 fn html(status: StatusCode, page: askama::Result<String>) -> Response {
     match page {
         Ok(page) => {
-            // Foreign text may hold what hides or reorders other text.
+            // Text from outside may contain characters that hide or reorder other text.
             let page = page.split('\n').map(sanitize).collect::<Vec<_>>().join("\n");
             (status, [(CACHE_CONTROL, "no-store")], Html(page)).into_response()
         }
@@ -411,30 +410,30 @@ fn html(status: StatusCode, page: askama::Result<String>) -> Response {
     }
 }
 
-/// Leads the browser on after a change, so that going back does not do it again.
-fn see(place: &str) -> Response {
+/// Redirects after a change, so that a reload does not repeat it.
+fn see_other(path: &str) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
-    if let Ok(place) = HeaderValue::from_str(place) {
-        response.headers_mut().insert(LOCATION, place);
+    if let Ok(location) = HeaderValue::from_str(path) {
+        response.headers_mut().insert(LOCATION, location);
     }
     response
 }
 
-/// The version of what the browser may keep.
+/// The version in the paths of the assets, which browsers cache.
 const fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
 
-/// All but what RFC 3986, section 2.3, leaves alone.
+/// All but the unreserved characters of RFC 3986, section 2.3.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const CSS: &str = include_str!("../assets/page.css");
 const JS: &str = include_str!("../assets/page.js");
 const ICON: &str = include_str!("../assets/icon.svg");
-/// Transitions among which those are looked for that settled lately.
+/// The newest transitions in which the recently finished avatars are searched.
 const FINISHED_AMONG: u32 = 200;
 const FINISHED_MAX: usize = 20;
-/// Avatars that are not in training, on the first page.
+/// Avatars not in training on the home page.
 const OTHERS_MAX: usize = 200;
-const DEAD_MAX: u32 = 20;
+const DEAD_LETTERS_MAX: u32 = 20;
 const TRANSITIONS_MAX: u32 = 200;
 const DELIVERIES_MAX: u32 = 50;

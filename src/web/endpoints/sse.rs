@@ -1,9 +1,8 @@
-//! The stream: server-sent events (WHATWG HTML, section 9.2) of what happens.
+//! Event stream: server-sent events (WHATWG HTML, section 9.2).
 //!
-//! Transitions come out of the table, each with its cursor as the event's id, so whoever comes
-//! back with `Last-Event-ID` misses none, and whoever comes from another history is told. Tries at
-//! deliveries are told as they happen, and only then. A stream ends by itself after a while;
-//! whoever listens comes back.
+//! Transitions are read from the table and carry their cursor as event id: a client that reconnects
+//! with `Last-Event-ID` misses none, and one with a cursor of another history gets `reset`.
+//! Attempts are live only and not repeated. A stream ends after a while, and clients reconnect.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -32,7 +31,7 @@ use crate::web::problem::{ProblemDetails, json_line};
 use crate::web::query::Query;
 use crate::web::state::AppState;
 
-/// One try at a delivery, as it is streamed.
+/// The data of an `attempt` event.
 #[derive(Serialize)]
 struct AttemptEvent<'a> {
     event_id: &'a str,
@@ -44,66 +43,66 @@ struct AttemptEvent<'a> {
 }
 
 struct Streaming {
-    desk: AppState,
+    state: AppState,
     last: Cursor,
-    happenings: Receiver<LiveEvent>,
+    live_events: Receiver<LiveEvent>,
     ready: VecDeque<Event>,
-    /// Whether there are more transitions than were made ready.
+    /// Whether the table has more transitions than are in `ready`.
     behind: bool,
     end: Pin<Box<Sleep>>,
-    /// Ends when the stream has to end for another one.
+    /// Resolves when the stream must end in favour of another one.
     evicted: oneshot::Receiver<()>,
     is_over: bool,
 }
 
-/// Answers with the stream.
+/// The endpoint of the stream.
 pub(in crate::web) async fn stream(
-    State(desk): State<AppState>,
+    State(state): State<AppState>,
     Extension(slot): Extension<Slot>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ProblemDetails> {
     if weight(&elements(&headers, ACCEPT), KIND, "") == 0 {
-        let other = format!("this is `{KIND}`, which `Accept` rules out");
-        return Err(ProblemDetails::new(StatusCode::NOT_ACCEPTABLE, other));
+        let detail = format!("this endpoint sends `{KIND}`, which `Accept` excludes");
+        return Err(ProblemDetails::new(StatusCode::NOT_ACCEPTABLE, detail));
     }
     let after = Query::parse_strict(&uri, &["after"])?.cursor("after")?;
-    let named = headers.get("last-event-id").filter(|id| !id.is_empty());
-    // An id that is none of ours is of another history as well.
-    let named = named.map(|id| id.to_str().ok().and_then(Cursor::parse));
-    let asked = named.or_else(|| after.map(Some));
-    // First listen, then look: what happens between is seen twice, and told once.
-    let happenings = desk.events.subscribe();
-    let is_asked = asked.is_some();
-    let (resumed, last) = with_read_model(&desk, move |book| {
-        let resumed = match asked.flatten() {
-            Some(asked) => book.resume(asked)?,
+    let last_event_id = headers.get("last-event-id").filter(|id| !id.is_empty());
+    // An invalid id is treated like one of another history.
+    let last_event_id = last_event_id.map(|id| id.to_str().ok().and_then(Cursor::parse));
+    let start = last_event_id.or_else(|| after.map(Some));
+    // Subscribe before reading: a transition in between is seen twice and sent once.
+    let live_events = state.events.subscribe();
+    let has_start = start.is_some();
+    let (resumed, last) = with_read_model(&state, move |model| {
+        let resumed = match start.flatten() {
+            Some(cursor) => model.resume(cursor)?,
             None => None,
         };
-        let last = resumed.map_or_else(|| book.newest(), Ok)?;
+        let last = resumed.map_or_else(|| model.newest(), Ok)?;
         Ok((resumed.is_some(), last))
     })
     .await?;
-    // Its id says where it begins, so that whoever comes back before the first news misses none.
+    // Its id is the start, so that a client that reconnects before the first event misses none.
     let hello = Event::default().retry(RETRY).id(last.to_string()).comment("avatar-watch");
     let mut streaming = Streaming {
-        desk,
+        state,
         last,
-        happenings,
+        live_events,
         ready: VecDeque::from([hello]),
         behind: false,
-        end: Box::pin(sleep(LASTS)),
+        end: Box::pin(sleep(DURATION)),
         evicted: slot.stream(),
         is_over: false,
     };
-    if is_asked && !resumed {
+    if has_start && !resumed {
         let data = format!("{{\"seq\":{}}}", streaming.last.seq);
         streaming.ready.push_back(Event::default().event("reset").data(data));
     }
-    streaming.read_on().await?;
+    streaming.read_transitions().await?;
     let mut response = Sse::new(events(streaming)).into_response();
     let headers = response.headers_mut();
-    // Whoever passes it on passes each event on at once, and as it is; nginx obeys the second.
+    // Proxies must not buffer or change the stream; nginx obeys the second header.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
@@ -124,41 +123,41 @@ impl Streaming {
                 return Some(event);
             }
             if std::mem::take(&mut self.behind) {
-                self.read_on().await.ok()?;
+                self.read_transitions().await.ok()?;
                 continue;
             }
             if self.is_over {
                 return None;
             }
-            let heard = tokio::select! {
+            let received = tokio::select! {
                 biased;
                 _ = &mut self.evicted => {
                     self.is_over = true;
                     return Some(Event::default().retry(RETRY_EVICTED).comment("too many"));
                 }
                 () = &mut self.end => return None,
-                heard = timeout(KEEP_ALIVE, self.happenings.recv()) => heard,
+                received = timeout(KEEP_ALIVE, self.live_events.recv()) => received,
             };
-            match heard {
-                Ok(Ok(LiveEvent::StatusChanged { .. })) => self.read_on().await.ok()?,
+            match received {
+                Ok(Ok(LiveEvent::StatusChanged { .. })) => self.read_transitions().await.ok()?,
                 Ok(Err(RecvError::Lagged(count))) => {
                     let data = format!("{{\"count\":{count}}}");
                     self.ready.push_back(Event::default().event("missed").data(data));
-                    self.read_on().await.ok()?;
+                    self.read_transitions().await.ok()?;
                 }
-                Ok(Ok(happening)) => self.ready.extend(attempt_event(&happening)),
+                Ok(Ok(event)) => self.ready.extend(attempt_event(&event)),
                 Ok(Err(RecvError::Closed)) => return None,
                 Err(_) => self.ready.push_back(Event::default().comment("alive")),
             }
         }
     }
 
-    /// Makes the transitions ready that came since.
-    async fn read_on(&mut self) -> Result<(), ProblemDetails> {
+    /// Reads the transitions after the last one into `ready`.
+    async fn read_transitions(&mut self) -> Result<(), ProblemDetails> {
         loop {
             let after = self.last.seq;
             let found =
-                with_read_model(&self.desk, move |book| book.transitions_after(after, PAGE))
+                with_read_model(&self.state, move |model| model.transitions_after(after, PAGE))
                     .await?;
             let whole = found.len() < PAGE as usize;
             for transition in found {
@@ -174,16 +173,16 @@ impl Streaming {
     }
 }
 
-fn attempt_event(happening: &LiveEvent) -> Option<Event> {
+fn attempt_event(event: &LiveEvent) -> Option<Event> {
     let LiveEvent::AttemptFinished { event_id, avatar_id, channel, attempt, outcome, state } =
-        happening
+        event
     else {
         return None;
     };
-    let about = avatar_id.as_str();
+    let subject = avatar_id.as_str();
     let view = AttemptEvent {
         event_id: event_id.as_str(),
-        avatar_id: (!about.is_empty() && !about.contains(' ')).then_some(about),
+        avatar_id: (!subject.is_empty() && !subject.contains(' ')).then_some(subject),
         channel: channel.as_str(),
         attempt: *attempt,
         outcome: outcome.class.name(),
@@ -192,18 +191,16 @@ fn attempt_event(happening: &LiveEvent) -> Option<Event> {
     json_line(&view).map(|json| Event::default().event("attempt").data(json))
 }
 
-/// How long a stream lasts: less than the last request of a connection may, so that it ends in
-/// good order.
-const LASTS: Duration = Duration::from_secs(25);
-/// How soon a listener comes back.
+/// The duration of a stream: less than the time limit of a connection, so that it ends cleanly.
+const DURATION: Duration = Duration::from_secs(25);
+/// The delay after which clients reconnect.
 const RETRY: Duration = Duration::from_secs(1);
-/// How soon one comes back that had to end for another: as rarely as the page is read without a
-/// stream.
+/// The same for an evicted stream: as long as the refresh interval of a page without a stream.
 const RETRY_EVICTED: Duration = Duration::from_secs(15);
 const KIND: &str = "text/event-stream";
-/// How often something is said when nothing happens.
+/// The interval of keep-alive comments.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// Transitions that are read at once.
+/// Transitions per read.
 const PAGE: u32 = 100;
-/// Transitions that are made ready before the first of them is sent.
+/// Transitions to read before the first of them is sent.
 const READY_MAX: usize = 1_000;

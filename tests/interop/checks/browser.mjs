@@ -47,16 +47,16 @@ try {
   await page.evaluate(() => { globalThis.mark = "not reloaded"; });
   await page.getByText("Live", { exact: true }).waitFor();
   claim("the page says that it is live", true);
-  const settled = page.locator("#settled tbody tr");
+  const settled = page.locator("#finished tbody tr");
   const before = await settled.count();
   await page.waitForFunction(
-    (count) => document.querySelectorAll("#settled tbody tr").length > count, before,
+    (count) => document.querySelectorAll("#finished tbody tr").length > count, before,
     { timeout: 60_000 },
   );
   claim("avatars settle before the reader's eyes", (await settled.count()) > before);
   claim("… without a reload", (await page.evaluate(() => globalThis.mark)) === "not reloaded");
-  await page.waitForFunction(() => document.getElementById("news").textContent !== "");
-  const said = await page.locator("#news").textContent();
+  await page.waitForFunction(() => document.getElementById("announcement").textContent !== "");
+  const said = await page.locator("#announcement").textContent();
   const [, who] = /^(.+) (?:is ready|was refused|failed in training)\.$/.exec(said) ?? [];
   claim("… and it is said for whoever hears the page", who !== undefined, said);
   claim("… with the avatar's name", (await page.locator("main a").allTextContents()).includes(who), said);
@@ -64,7 +64,7 @@ try {
 
   // Follow one, with the keyboard.
   const name = await page.evaluate(() => {
-    const link = document.querySelector("#settled tbody a");
+    const link = document.querySelector("#finished tbody a");
     link.focus();
     return link.textContent;
   });
@@ -72,7 +72,7 @@ try {
     // As if a stretch of time had passed: everything is put in anew.
     for (const it of document.querySelectorAll("[data-live]")) it.append(" ");
   });
-  await page.waitForFunction(() => !document.querySelector("#settled").textContent.endsWith(" "));
+  await page.waitForFunction(() => !document.querySelector("#finished").textContent.endsWith(" "));
   claim("the focus stays where it was when the page changes", (await page.evaluate(() => document.activeElement.textContent)) === name);
   await page.keyboard.press("Enter");
   await page.locator("#avatar-title").waitFor();
@@ -80,8 +80,8 @@ try {
   claim("… with a timeline", (await page.locator("svg.timeline rect").count()) >= 2);
   const widths = await page.locator("svg.timeline rect").evaluateAll((all) => all.map((it) => Number(it.getAttribute("width"))));
   claim("… that fills its width", widths.reduce((sum, it) => sum + it, 0) === 10_000, widths);
-  await page.locator("#told details").first().locator("summary").click();
-  claim("… and who was told", (await page.locator("#told details[open] tbody tr").count()) >= 1);
+  await page.locator("#notifications details").first().locator("summary").click();
+  claim("… and who was told", (await page.locator("#notifications details[open] tbody tr").count()) >= 1);
   await picture(page, "avatar");
 
   // The other stage: names that are code, and a dead letter.
@@ -92,17 +92,17 @@ try {
     tolerates: /401 \(Unauthorized\)/,
   });
   await other.goto(PAGE);
-  claim("what went wrong is on top", (await other.locator("#glance-title").textContent()) === "Something is wrong");
-  claim("a name that is code is only text", (await other.locator("#settled").textContent()).includes("<img src=x"));
+  claim("what went wrong is on top", (await other.locator("#summary-title").textContent()) === "Something is wrong");
+  claim("a name that is code is only text", (await other.locator("#finished").textContent()).includes("<img src=x"));
   claim("… and no element", (await other.locator("img").count()) === 0);
-  const stateBefore = await other.locator("#wrong tbody tr").count();
-  await other.locator("#wrong button").first().click();
+  const stateBefore = await other.locator("#findings tbody tr").count();
+  await other.locator("#findings button").first().click();
   await other.waitForURL(/\/deliveries\/dlv_[0-9a-z]+$/);
   await other.locator("#delivery .badge.good").waitFor({ timeout: 30_000 });
   claim("a dead letter is sent again by a click", stateBefore === 1);
   await other.goto(PAGE);
   await other.waitForFunction(() => !document.getElementById("wrong"), undefined, { timeout: 30_000 });
-  claim("… and is gone from what went wrong", (await other.locator("#glance-title").textContent()) === "All is well");
+  claim("… and is gone from what went wrong", (await other.locator("#summary-title").textContent()) === "All is well");
   await other.locator("#test-ops").click();
   await other.locator("#test .badge.good").waitFor();
   claim("a channel is tested by a click", true);
@@ -112,7 +112,7 @@ try {
   });
   await plain.goto(PAGE);
   await plain.locator("#test-ops").click();
-  await plain.getByText("show the token").waitFor();
+  await plain.getByText("send the token").waitFor();
   claim("without the token a click does nothing, and the page says why", true);
 
   // A crowd of news, which comes faster than the page can be read anew.
@@ -150,7 +150,7 @@ try {
   let answers = (route) => route.abort("connectionrefused");
   await left.route(stream, (route) => answers(route));
   await left.goto(PAGE);
-  await left.getByText("Not live: trying again").waitFor();
+  await left.getByText("Disconnected, reconnecting").waitFor();
   claim("a server that is gone is not live", true);
   let refused = 0;
   const refusedTwice = new Promise((resolve) => {
@@ -184,7 +184,7 @@ try {
   await picture(phone, "phone");
   const bare = await open({ javaScriptEnabled: false });
   await bare.goto(DEMO);
-  claim("without scripts it is whole", (await bare.locator("#settled tbody tr").count()) >= 1);
+  claim("without scripts it is whole", (await bare.locator("#finished tbody tr").count()) >= 1);
 
   // For whoever does not see: contrast, names, order.
   const faults = await page.evaluate(() => {

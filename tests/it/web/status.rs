@@ -27,7 +27,7 @@ fn agrees(scene: &Scene, api: &Value, headline: &str) -> bool {
     let shown = stdout(&scene.bench.run(&["status"]));
     // It may have changed in between.
     (&cli["status"], findings(&cli)) == (&api["status"], findings(api))
-        && home.contains(&format!("<h1 id=\"glance-title\">{headline}</h1>"))
+        && home.contains(&format!("<h1 id=\"summary-title\">{headline}</h1>"))
         && shown.contains(&format!("\n{headline}: "))
 }
 

@@ -55,7 +55,7 @@ async fn a_loop_that_does_not_move_is_on_the_page() {
         Arc::new(|_| vec![LoopState { name: "poller", age: Duration::ZERO, stalled: true }]);
     let page = serve(own.desk.clone(), ServerLimits::default());
     let home = get(page, "/").body;
-    assert!(home.contains("<h1 id=\"glance-title\">Something is wrong</h1>"), "{home}");
+    assert!(home.contains("<h1 id=\"summary-title\">Something is wrong</h1>"), "{home}");
     assert!(home.contains("the poller of the daemon does not move"), "{home}");
     let status = get(page, "/api/v1/status").json();
     assert_eq!((&status["healthy"], &status["status"]), (&json!(false), &json!("critical")));
