@@ -1,9 +1,8 @@
-//! The content codings of HTTP (RFC 9110, section 8.4): takes off what `Content-Encoding` says
-//! was put on a body, before anything is read out of it.
+//! Decodes the content codings of HTTP (RFC 9110, section 8.4) of a body before it is parsed.
 //!
-//! Names are compared without regard to case, and every name in use is known. A body is decoded as
-//! it is read, and what comes out is bounded after each coding, so a small body can neither become
-//! a large one nor take the memory of one. Knows no HTTP library.
+//! Names are compared without regard to case. A body is decoded while it is read, and the output of
+//! each coding is bounded, so that a small body can neither expand to a large one nor use the
+//! memory of one. Independent of the HTTP library.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
@@ -15,10 +14,10 @@ use flate2::{Decompress, FlushDecompress, Status};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-/// A body without its codings.
+/// A decoded body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded {
-    /// What was inside, as far as it came and as much as was allowed.
+    /// The content, as far as it was received and allowed.
     pub bytes: Vec<u8>,
     /// How it ends.
     pub end: End,
@@ -35,21 +34,21 @@ pub enum End {
     TooLarge,
 }
 
-/// Why a body cannot be decoded; its text goes on after "the answer …".
+/// Why a body cannot be decoded; the text follows "the answer …".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodingError {
-    /// A coding that we do not know.
+    /// An unknown coding.
     #[error("has a content coding that is not known, `{0}`")]
     Unknown(String),
-    /// The body is not what its header says.
+    /// The body does not match its header.
     #[error("is not the `{0}` that its `Content-Encoding` says")]
     Corrupt(&'static str),
-    /// More codings than anybody needs.
+    /// Too many codings.
     #[error("has more than {CODINGS_MAX} content codings")]
     TooMany,
 }
 
-/// A coding that we know.
+/// A known coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
     Gzip,
@@ -58,11 +57,10 @@ enum Coding {
     Zstandard,
 }
 
-/// Takes the codings off a body that is there; `size_max` bounds what comes out of each of them.
-/// `values` are those of `Content-Encoding`, in their order; each may be a list.
+/// Decodes a complete body; `size_max` limits the output of each coding. `values` are those of
+/// `Content-Encoding`, in order; each may be a list.
 ///
-/// # Errors
-/// When a coding is not known, or the body is not in it.
+/// When a coding is unknown, or the body does not match it.
 pub fn decode<'v>(
     values: impl IntoIterator<Item = &'v str>,
     body: &[u8],
@@ -70,20 +68,20 @@ pub fn decode<'v>(
 ) -> Result<Decoded, CodingError> {
     let mut decoder = Decoder::new(values, body, size_max)?;
     let mut bytes = Vec::new();
-    // Why it failed is told below.
+    // `end` returns the error below.
     let _ = decoder.read_to_end(&mut bytes);
     Ok(Decoded { bytes, end: decoder.end()? })
 }
 
-/// A body whose codings are taken off while it is read. Reading fails where the body does, and
-/// [`Self::end`] tells why.
+/// A body that is decoded while it is read. Reading fails where the body does; [`Self::end`]
+/// returns the reason.
 pub struct Decoder<'r> {
     layers: Box<dyn BufRead + 'r>,
     left: usize,
     flaw: FailureSlot,
 }
 
-/// Where a body failed, told once by the innermost coding that noticed.
+/// Where a body failed, reported by the innermost coding that detected it.
 type FailureSlot = Rc<Cell<Option<ReadFailure>>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +92,7 @@ enum ReadFailure {
 }
 
 impl<'r> Decoder<'r> {
-    /// Sets it up; `size_max` bounds what comes out of each coding.
+    /// Creates the decoder; `size_max` limits the output of each coding.
     ///
     /// # Errors
     /// When a coding is not known, or there are too many.
@@ -110,10 +108,10 @@ impl<'r> Decoder<'r> {
             return Err(CodingError::TooMany);
         }
         let flaw = FailureSlot::default();
-        // Nothing was put on a body that is empty.
+        // An empty body is not encoded.
         let is_empty = body.fill_buf().is_ok_and(<[u8]>::is_empty);
         let mut layers: Box<dyn BufRead + 'r> = Box::new(body);
-        // The last in the list was put on last.
+        // The last coding in the list was applied last.
         for coding in codings.into_iter().rev().filter(|_| !is_empty) {
             let ran_dry = Rc::new(Cell::new(false));
             let source = Source { inner: layers, ran_dry: Rc::clone(&ran_dry) };
@@ -124,10 +122,9 @@ impl<'r> Decoder<'r> {
         Ok(Self { layers, left: size_max, flaw })
     }
 
-    /// How it ended, once reading came to an end or failed.
+    /// How it ended, after reading ended or failed.
     ///
-    /// # Errors
-    /// When the body is not in its coding.
+    /// When the body does not match its coding.
     pub fn end(&self) -> Result<End, CodingError> {
         match self.flaw.get() {
             None => Ok(End::Whole),
@@ -145,11 +142,11 @@ impl Read for Decoder<'_> {
 }
 
 impl Coding {
-    /// Reads the name of a coding; `None` for one that does nothing.
+    /// Parses the name of a coding; `None` for the identity.
     fn parse(name: &str) -> Result<Option<Self>, CodingError> {
         let name = name.to_ascii_lowercase();
         Ok(Some(match name.as_str() {
-            // The latter are no codings, and are sent by servers that mean just that.
+            // These are not codings, but some servers send them for the identity.
             "" | "identity" | "none" | "utf-8" | "utf8" | "aws-chunked" => return Ok(None),
             "gzip" | "x-gzip" => Self::Gzip,
             "deflate" => Self::Deflate,
@@ -211,7 +208,7 @@ impl Read for Layer<'_> {
     }
 }
 
-/// Reads no more than is left to be read; more is a flaw.
+/// Reads at most the remaining allowance; more is an error.
 fn read_within(
     left: &mut usize,
     flaw: &Cell<Option<ReadFailure>>,
@@ -231,7 +228,7 @@ fn read_within(
     Ok(count)
 }
 
-/// A coded body, which knows whether more of it was wanted than there is.
+/// An encoded body, which records whether it ended too early.
 struct Source<'r> {
     inner: Box<dyn BufRead + 'r>,
     ran_dry: Rc<Cell<bool>>,
@@ -274,7 +271,7 @@ impl Read for Gunzip<'_> {
             match self.state.take() {
                 None => return Ok(0),
                 Some(Member::Next(mut source)) => {
-                    // The library wants a whole header before it looks at its beginning.
+                    // The library requires a whole header before it checks the beginning.
                     let begins = source.fill_buf()?.first() == Some(&GZIP_BEGINNING);
                     if !begins && self.is_first {
                         return Err(io::ErrorKind::InvalidData.into());
@@ -309,7 +306,7 @@ impl Read for Inflate<'_> {
         loop {
             let coded = self.source.fill_buf()?;
             let state = self.state.get_or_insert_with(|| {
-                // Bare data would begin with a stored block whose padding is not zero.
+                // Raw deflate data would begin with a stored block with non-zero padding.
                 Decompress::new(coded.first().is_some_and(|byte| byte & 0x0f == ZLIB_METHOD))
             });
             let (taken, made) = (state.total_in(), state.total_out());
@@ -328,7 +325,7 @@ impl Read for Inflate<'_> {
     }
 }
 
-/// A body in brotli whose window is not too large.
+/// A body in brotli with a limited window.
 struct Windowed<'r> {
     source: Source<'r>,
     is_begun: bool,
@@ -351,7 +348,7 @@ impl Read for Windowed<'_> {
     }
 }
 
-/// One or more frames, and such as are to be skipped (RFC 8878, section 3.1).
+/// One or more frames, and skippable frames (RFC 8878, section 3.1).
 struct Unzstd<'r> {
     source: Source<'r>,
     frame: FrameDecoder,
@@ -393,8 +390,8 @@ impl Read for Unzstd<'_> {
     }
 }
 
-/// A foreign name as it may be shown: the characters of a token (RFC 9110, section 5.6.2). One that
-/// is longer than any name of a coding is not shown: half a secret would not be known for one.
+/// An untrusted name of a coding for display: the characters of a token (RFC 9110, section 5.6.2).
+/// Longer names are not shown: they may contain a part of a secret, which is not recognized.
 fn shown(name: &str) -> String {
     if name.len() > NAME_BYTES_MAX {
         return "…".to_owned();
@@ -408,11 +405,11 @@ const CHUNK_SIZE: usize = 8 * 1024;
 const GZIP_BEGINNING: u8 = 0x1f;
 /// The method of compression in the first byte of a `zlib` header (RFC 1950, section 2.2).
 const ZLIB_METHOD: u8 = 8;
-/// How a body begins that wants a window of 8 or 16 MiB (RFC 7932, section 9.1). Nobody is asked
-/// for this coding, and 4 MiB are the usual window.
+/// The beginning of a body with a window of 8 or 16 MiB (RFC 7932, section 9.1). This coding is
+/// never requested, and the usual window is 4 MiB.
 const BROTLI_WIDE: [u8; 2] = [0x0d, 0x0f];
-/// What the levels in use take of a stream of unknown length, and less than the 8 MiB that a
-/// decoder should support (RFC 9659, section 3): nobody is asked for this coding.
+/// The window of the common levels for a stream of unknown length, and less than the 8 MiB that a
+/// decoder should support (RFC 9659, section 3): this coding is never requested.
 const ZSTD_WINDOW_MAX: u64 = 2 * 1024 * 1024;
 const NAME_BYTES_MAX: usize = 32;
 

@@ -105,7 +105,7 @@ fn what_is_not_known_is_named() {
 }
 
 #[test]
-fn what_is_broken_is_told_from_what_is_cut() {
+fn damaged_and_truncated_bodies_are_distinguished() {
     let long: Vec<u8> = (0..200_u32).flat_map(u32::to_le_bytes).collect();
     let check = |name: &'static str, body: &[u8]| {
         assert_eq!(read(&[name], b"ok\n ok\n"), Err(CodingError::Corrupt(name)), "for {name}");

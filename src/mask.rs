@@ -1,11 +1,10 @@
-//! The one mask: takes secrets out of text that comes from outside, before it is kept or shown.
+//! Masks secrets in untrusted text before it is stored or shown.
 //!
-//! Whoever is told a secret may repeat it in its answer. It is known in whatever form: in another
-//! case or width, with blanks, line ends and unseen characters in it, as it stands in a URL, in
-//! HTML, in a mail, in JSON and other languages, one around the other, in hexadecimal digits or
-//! base64, also amid other bytes; and by its beginning, where a text was cut amid it. Text that is
-//! none of that is left as it is. Whoever knows a secret and means to show it finds another coding:
-//! this keeps what services repeat, not what an enemy writes.
+//! A service may repeat the secrets that it was sent. They are recognized in other case or width;
+//! with blanks, line breaks and invisible characters between; encoded for URLs, HTML, mail, JSON
+//! and other languages, also nested; in hexadecimal digits or base64, also within other data; and
+//! by their beginning, where the text was cut. Other text is not changed. The mask does not protect
+//! against a service that encodes a secret deliberately.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,18 +15,18 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::text::sanitize::is_blank_char;
 
-/// What is to be masked.
+/// A mask for a set of secrets.
 #[derive(Clone, Default)]
 pub struct Mask {
-    /// In the forms that are looked for, as they are compared.
+    /// The secrets in the forms that are searched, normalized.
     forms: Vec<Vec<char>>,
-    /// The letters and digits of those that have many, which come in a row, whatever is between.
+    /// The letters and digits of long secrets, which are matched in sequence, whatever is between.
     bare: Vec<Vec<char>>,
-    /// What is too short to be looked for in other forms, as it is.
+    /// Short secrets, which are matched literally only.
     short: Vec<String>,
 }
 
-/// A character of a text, once what encodes it was read, and where in the text it stands.
+/// A decoded character of a text, with its location in the text.
 #[derive(Clone)]
 struct TextUnit {
     char: char,
@@ -41,7 +40,7 @@ impl fmt::Debug for Mask {
 }
 
 impl Mask {
-    /// A mask for these; empty ones are none.
+    /// A mask for these secrets; empty ones are ignored.
     pub fn new<S: AsRef<str>>(secrets: impl IntoIterator<Item = S>) -> Self {
         let mut mask = Self::default();
         for secret in secrets {
@@ -50,7 +49,7 @@ impl Mask {
                 continue;
             }
             mask.short.extend((!is_long(&units(secret))).then(|| secret.to_owned()));
-            // Where a part of it looks like a coding, that is taken off a text, too.
+            // If a part of it resembles an encoding, that is decoded in texts too.
             let mut rest = Some(units(secret));
             for _ in 0..=CODINGS_MAX {
                 let Some(units) = rest.filter(|units| is_long(units)) else { break };
@@ -69,13 +68,13 @@ impl Mask {
         mask
     }
 
-    /// The text, with `***` in the place of each secret.
+    /// The text with `***` for each secret.
     pub fn whole<'t>(&self, text: &'t str) -> Cow<'t, str> {
         self.masked(text, false)
     }
 
-    /// The beginning of a text, with `***` in the place of each secret, and of what stands at its
-    /// end and is the beginning of one.
+    /// The beginning of a text with `***` for each secret, and for the beginning of a secret at its
+    /// end.
     pub fn beginning<'t>(&self, text: &'t str) -> Cow<'t, str> {
         self.masked(text, true)
     }
@@ -89,7 +88,7 @@ impl Mask {
         }
         let mut places = Vec::new();
         let mut rest = Some(units(text));
-        // Each coding that is taken off may show another one.
+        // Each decoded layer may contain another.
         for _ in 0..=CODINGS_MAX {
             let Some(units) = rest else { break };
             let seen = compared(&units);
@@ -104,7 +103,7 @@ impl Mask {
         replaced(text, places)
     }
 
-    /// Adds where a secret stands.
+    /// Adds the location of a secret.
     fn find(&self, units: &[TextUnit], is_cut: bool, places: &mut Vec<Range<usize>>) {
         for form in &self.forms {
             places.extend(whole_in(units, form));
@@ -118,7 +117,7 @@ impl Mask {
     }
 }
 
-/// Where all of a form stands.
+/// The locations of a form.
 fn whole_in(units: &[TextUnit], form: &[char]) -> impl Iterator<Item = Range<usize>> {
     units.windows(form.len()).filter(|units| is_same(units, form)).filter_map(around)
 }
@@ -137,14 +136,14 @@ fn units(text: &str) -> Vec<TextUnit> {
     text.char_indices().map(unit).collect()
 }
 
-/// What of a text is compared: no case, nothing that nobody sees, and no half of a character.
+/// The characters that are compared: no case, no invisible characters, and no surrogates.
 fn compared(units: &[TextUnit]) -> Vec<TextUnit> {
     let is_mark = |char| matches!(char, '\u{300}'..='\u{36f}' | char::REPLACEMENT_CHARACTER);
     let seen = units.iter().filter(|unit| !is_blank_char(unit.char) && !is_mark(unit.char));
     seen.map(|unit| TextUnit { char: fold(unit.char), place: unit.place.clone() }).collect()
 }
 
-/// Whether it is long enough to be looked for in other forms than its own.
+/// Whether it is long enough to be searched in other forms.
 fn is_long(units: &[TextUnit]) -> bool {
     compared(units).len() >= FORM_CHARS_MIN
 }
@@ -163,13 +162,13 @@ fn fold(char: char) -> char {
     }
 }
 
-/// Where the first begins and the last ends.
+/// From the start of the first to the end of the last.
 fn around(units: &[TextUnit]) -> Option<Range<usize>> {
     Some(units.first()?.place.start..units.last()?.place.end)
 }
 
-/// A secret in hexadecimal digits and in base64, as it is compared; of the latter what does not
-/// depend on what stands before and behind it.
+/// A secret in hexadecimal digits and in base64, normalized; of base64 the part that does not
+/// depend on adjacent bytes.
 fn encoded(secret: &[u8]) -> Vec<Vec<char>> {
     let compared = |text: &str| text.chars().map(fold).collect::<Vec<char>>();
     let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -186,8 +185,8 @@ fn encoded(secret: &[u8]) -> Vec<Vec<char>> {
     forms
 }
 
-/// The text with one layer of `%41`, `&#65;`, `\u0041` and their like taken off; `None` where there
-/// is none.
+/// The text with one layer of `%41`, `&#65;`, `\u0041` and similar decoded; `None` if there is
+/// none.
 fn decoded(units: &[TextUnit]) -> Option<Vec<TextUnit>> {
     let mut out = Vec::with_capacity(units.len());
     let mut rest = units;
@@ -239,8 +238,8 @@ fn bytes_after(mark: char, units: &[TextUnit]) -> Option<(String, usize)> {
     (!bytes.is_empty()).then(|| (String::from_utf8_lossy(&bytes).into_owned(), bytes.len() * 3))
 }
 
-/// A character reference (WHATWG HTML, section 13.5): by its number, which needs no end, or one of
-/// the names that everybody uses.
+/// A character reference (WHATWG HTML, section 13.5): by its number, with or without an end, or by
+/// a common name.
 fn of_html(units: &[TextUnit]) -> Option<(String, usize)> {
     if units.get(1)?.char == '#' {
         let is_hex = matches!(units.get(2)?.char, 'x' | 'X');
@@ -306,7 +305,7 @@ fn number(digits: &[TextUnit], radix: u32) -> Option<u32> {
     digits.iter().try_fold(0, add)
 }
 
-/// The text with one `***` in the place of what is masked, and all that it touches.
+/// The text with one `***` for the masked part and everything that it overlaps.
 fn replaced(text: &str, mut places: Vec<Range<usize>>) -> Cow<'_, str> {
     if places.is_empty() {
         return text.into();
@@ -326,15 +325,15 @@ fn replaced(text: &str, mut places: Vec<Range<usize>>) -> Cow<'_, str> {
     masked.into()
 }
 
-/// What stands in the place of a secret.
+/// The replacement of a secret.
 pub const MASK: &str = "***";
-/// Shorter ones stand in too many texts to be looked for in other forms.
+/// Shorter secrets occur in too many texts to be searched in other forms.
 const FORM_CHARS_MIN: usize = 4;
 /// Fewer letters and digits in a row may be words of a sentence.
 const BARE_CHARS_MIN: usize = 12;
 /// Fewer characters of a secret give nothing away, and many texts end in them.
 const BEGINNING_CHARS_MIN: usize = 3;
-/// Fewer may be chance.
+/// Shorter matches may be coincidence.
 const BASE64_CHARS_MIN: usize = 8;
 /// How far the wide forms of ASCII are from the usual ones (Unicode, block FF00).
 const WIDE: u32 = 0xfee0;

@@ -40,7 +40,7 @@ fn a_secret_is_known_in_every_form_in_which_it_is_repeated() {
 }
 
 #[test]
-fn base64_amid_other_bytes_is_known() {
+fn base64_within_other_bytes_is_recognized() {
     for around in ["", "u", "us", "use", "user:"] {
         let text = STANDARD.encode(format!("{around}k3y-k3y-k3y{around}"));
         let masked = Mask::new(["k3y-k3y-k3y"]).whole(&text).into_owned();
@@ -107,7 +107,7 @@ proptest! {
     /// However a service splits and codes a secret, none of it comes through.
     #[test]
     fn no_coding_and_no_split_brings_a_secret_through(
-        // Mixed with others, what looks like a coding itself may be taken for one.
+        // Mixed with others, a secret that resembles an encoding may be decoded as one.
         secret in "[a-zA-Z0-9!-$'-<>-\\[\\]-~]{8,40}",
         ways in prop::collection::vec(0_u8..18, 40),
         around in ("[ a-z.:]{0,9}", "[ a-z.:]{0,9}"),

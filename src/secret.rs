@@ -1,21 +1,19 @@
-//! A secret text: a key, a password, a URL that is a credential.
-//!
-//! It never shows itself: `Debug` prints `***`, there is no `Display`, and it is opened only on
-//! the line that sends it.
+//! A secret string: a key, a password, a URL that is a credential. `Debug` prints `***`, there is
+//! no `Display`, and it is exposed only where it is sent.
 
 use std::fmt;
 
-/// A text that must not be seen.
+/// A string that must not be shown.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps a text secret from here on.
+    /// Wraps a string.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Opens the secret. Only for the line that sends it.
+    /// Exposes the secret. Only for the line that sends it.
     pub fn expose(&self) -> &str {
         &self.0
     }

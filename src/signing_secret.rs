@@ -9,21 +9,21 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// The bytes that sign; they never show themselves.
+/// The key bytes; never shown.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SigningSecret(Vec<u8>);
 
-/// Why a text is no signing secret; never repeats the text.
+/// Why a text is not a signing secret; never repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SigningSecretError {
-    /// A blank or a line break stands before or behind it.
+    /// A blank or a line break before or after it.
     #[error("it has a blank or a line break around it; take that away")]
     Blank,
-    /// A signature's version stands before it.
+    /// The version of a signature before it.
     #[error("it begins with `v1,`, which belongs to a signature; take that away")]
     Versioned,
     /// A signature is no secret.
-    #[error("it is a signature, which a secret makes; the secret begins with `whsec_`")]
+    #[error("it is a signature; the secret that makes signatures begins with `whsec_`")]
     Signature,
     /// A key of the other scheme, which no published library verifies.
     #[error("it is a key of the scheme `v1a`, which is not offered; a `whsec_` secret is")]
@@ -31,10 +31,10 @@ pub enum SigningSecretError {
     /// The prefix is missing.
     #[error("it does not begin with `whsec_`")]
     Prefix,
-    /// The prefix stands there in other letters.
+    /// The prefix in other case.
     #[error("its `whsec_` is written in capitals; write it in small letters")]
     Capitals,
-    /// The prefix stands there again.
+    /// The prefix twice.
     #[error("it has `whsec_` in it twice; take one away")]
     Twice,
     /// The URL-safe alphabet was used.
@@ -87,7 +87,7 @@ impl fmt::Debug for SigningSecret {
     }
 }
 
-/// What it may be that stands there in place of a secret.
+/// Guesses what a text is that is not a secret.
 fn unprefixed(text: &str) -> SigningSecretError {
     let is_capital = |begin: &str| begin.eq_ignore_ascii_case(PREFIX);
     if text.trim() != text {
@@ -105,7 +105,7 @@ fn unprefixed(text: &str) -> SigningSecretError {
     }
 }
 
-/// What happened to a secret on the way here.
+/// Guesses how a secret was damaged.
 fn undecoded(encoded: &str) -> SigningSecretError {
     if encoded.trim() != encoded {
         return SigningSecretError::Blank;
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pasted_wrongly_is_told_for_what_it_is() {
+    fn pasting_errors_are_recognized() {
         const KEY: &str = "C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
         let check = |text: &str, expected: SigningSecretError| {
             assert_eq!(SigningSecret::parse(text), Err(expected), "for `{text}`");

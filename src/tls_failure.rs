@@ -1,8 +1,8 @@
-//! Why TLS with another server failed, in words, and what mends it: the same for HTTPS and mail,
-//! for the API, a channel and the heartbeat.
+//! Describes TLS failures, and how to fix them: for HTTPS and mail, for the API, channels and the
+//! heartbeat.
 //!
-//! The kinds of failure are those of the TLS library; its own texts are shown only for what has
-//! no words here. What stands in a certificate is foreign text, and is shown as such.
+//! The kinds of failure are those of the TLS library; its own texts are shown only for kinds
+//! without a text here. Text from a certificate is untrusted and sanitized.
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
@@ -12,17 +12,17 @@ use crate::text::sanitize::sanitize_line;
 /// A failure of TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFailure {
-    /// What is wrong, as the end of a sentence.
+    /// The failure, as the end of a sentence.
     pub said: String,
-    /// What mends it.
+    /// How to fix it.
     pub help: &'static str,
 }
 
-/// Says what is wrong with the other side's TLS.
+/// Describes the TLS failure of the peer.
 pub fn explain(error: &Error) -> TlsFailure {
     match error {
         Error::InvalidCertificate(certificate) => of_certificate(certificate),
-        Error::NoCertificatesPresented => failure("it shows no certificate", SERVER_SETTINGS),
+        Error::NoCertificatesPresented => failure("it presents no certificate", SERVER_SETTINGS),
         Error::InvalidMessage(_) | Error::InappropriateMessage { .. } => {
             failure("the other side does not speak TLS", NO_TLS)
         }
@@ -32,9 +32,7 @@ pub fn explain(error: &Error) -> TlsFailure {
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
             | PeerIncompatible::Tls12NotOffered,
         ) => failure(OLD_VERSION, VERSION_HELP),
-        Error::PeerIncompatible(_) => {
-            failure("we have no way of encrypting in common", CIPHER_HELP)
-        }
+        Error::PeerIncompatible(_) => failure("there is no common cipher", CIPHER_HELP),
         other => failure(&sanitize_line(&other.to_string(), TEXT_CHARS_MAX), SERVER_SETTINGS),
     }
 }
@@ -45,7 +43,7 @@ fn of_certificate(error: &CertificateError) -> TlsFailure {
             failure("its certificate has expired, or our clock is wrong", EXPIRED_HELP)
         }
         CertificateError::ExpiredContext { not_after, .. } => {
-            let at = moment(not_after.as_secs());
+            let at = at_second(not_after.as_secs());
             failure(
                 &format!("its certificate expired at {at}, or our clock is wrong"),
                 EXPIRED_HELP,
@@ -55,7 +53,7 @@ fn of_certificate(error: &CertificateError) -> TlsFailure {
             failure("its certificate is not valid yet, or our clock is wrong", CLOCK_HELP)
         }
         CertificateError::NotValidYetContext { not_before, .. } => {
-            let at = moment(not_before.as_secs());
+            let at = at_second(not_before.as_secs());
             failure(
                 &format!("its certificate is not valid before {at}, or our clock is wrong"),
                 CLOCK_HELP,
@@ -66,7 +64,7 @@ fn of_certificate(error: &CertificateError) -> TlsFailure {
             failure("its certificate is for another host", NAME_HELP)
         }
         CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-            failure("its certificate has no name of a host in it", NO_NAME_HELP)
+            failure("its certificate contains no host name", NO_NAME_HELP)
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
             let names: Vec<String> =
@@ -82,7 +80,7 @@ fn of_certificate(error: &CertificateError) -> TlsFailure {
             failure("its certificate has a wrong signature", NEW_CERTIFICATE)
         }
         CertificateError::BadEncoding => failure("its certificate is damaged", NEW_CERTIFICATE),
-        // The library below has more kinds, which arrive without a type.
+        // The library has more kinds, which arrive without a type.
         CertificateError::Other(other) => {
             let inner = format!("{other:?}");
             let is = |word: &str| inner.contains(word);
@@ -104,7 +102,7 @@ fn of_alert(alert: AlertDescription) -> TlsFailure {
     match alert {
         AlertDescription::ProtocolVersion => failure(OLD_VERSION, VERSION_HELP),
         AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => {
-            failure("we have no way of encrypting in common", CIPHER_HELP)
+            failure("there is no common cipher", CIPHER_HELP)
         }
         AlertDescription::UnrecognisedName => {
             failure("it knows no host of that name", "is the name of the host right?")
@@ -129,18 +127,18 @@ fn failure(said: &str, help: &'static str) -> TlsFailure {
     TlsFailure { said: said.to_owned(), help }
 }
 
-/// A name as it stands in a certificate; the library shows it as `DnsName("h.example")`.
+/// A name from a certificate; the library shows it as `DnsName("h.example")`.
 fn bare(presented: &str) -> String {
     let inner = presented.split_once('(').map_or(presented, |(_, rest)| rest);
     inner.trim_end_matches(')').trim_matches(['"', '\\']).to_owned()
 }
 
-fn moment(seconds: u64) -> Timestamp {
+fn at_second(seconds: u64) -> Timestamp {
     Timestamp::from_millis(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000))
 }
 
-const UNKNOWN_ISSUER: &str = "its certificate is of an authority that nobody here trusts: its own, \
-    one of yours, or one whose intermediate certificate the server does not send";
+const UNKNOWN_ISSUER: &str = "its certificate was issued by an untrusted authority: it is \
+    self-signed, from a private authority, or the server does not send the intermediate certificate";
 const ISSUER_HELP: &str = "name the authority, or the self-signed certificate itself, with \
     `ca_file`; from a public authority, let the server send its whole chain (`fullchain.pem`)";
 const AUTHORITY_AS_SERVER: &str =
@@ -151,19 +149,19 @@ const AUTHORITY_HELP: &str = "make the server a certificate with `CA:FALSE` and 
 const WRONG_PURPOSE: &str = "its certificate is not meant for servers (its extended key usage)";
 const PURPOSE_HELP: &str = "make the server a certificate with the usage `serverAuth`";
 const NAME_HELP: &str =
-    "name the host as its certificate does, or let the server have one for this name";
+    "use the host name of the certificate, or issue a certificate for this name";
 const NO_NAME_HELP: &str = "make the server a certificate with its name as subjectAltName; a \
     common name alone counts for nothing";
 const EXPIRED_HELP: &str =
-    "let the server have a new certificate; is the clock of this machine right?";
-const CLOCK_HELP: &str = "is the clock of this machine right?";
-const NEW_CERTIFICATE: &str = "let the server have another certificate";
-const SERVER_SETTINGS: &str = "look into the TLS settings and the log of the server";
-const NO_TLS: &str = "is the port right, and is it one where TLS begins at once?";
-const OLD_VERSION: &str = "it speaks no TLS that is new enough: 1.2 or 1.3";
-const VERSION_HELP: &str = "turn on TLS 1.2 or 1.3 at the server";
-const CIPHER_HELP: &str = "let the server have a usual certificate (ECDSA or RSA of 2048 bits) and \
-    the usual ciphers of TLS 1.2 or 1.3";
+    "renew the certificate of the server, and check the clock of this machine";
+const CLOCK_HELP: &str = "check the clock of this machine";
+const NEW_CERTIFICATE: &str = "replace the certificate of the server";
+const SERVER_SETTINGS: &str = "check the TLS settings and the log of the server";
+const NO_TLS: &str = "check that the port is right and expects TLS from the first byte";
+const OLD_VERSION: &str = "it supports neither TLS 1.2 nor 1.3";
+const VERSION_HELP: &str = "enable TLS 1.2 or 1.3 on the server";
+const CIPHER_HELP: &str = "use a common certificate (ECDSA, or RSA of 2048 bits) and the common \
+    ciphers of TLS 1.2 or 1.3 on the server";
 const TEXT_CHARS_MAX: usize = 160;
 const NAMES_SHOWN: usize = 4;
 
@@ -189,7 +187,7 @@ mod tests {
             assert!(found.said.contains(expected), "{found:?}");
             assert!(!found.help.is_empty());
         };
-        check(Error::AlertReceived(AlertDescription::ProtocolVersion), "1.2 or 1.3");
+        check(Error::AlertReceived(AlertDescription::ProtocolVersion), "TLS 1.2 nor 1.3");
         check(Error::AlertReceived(AlertDescription::CertificateRequired), "certificate of ours");
         check(Error::AlertReceived(AlertDescription::InternalError), "`InternalError`");
         check(Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType), "speak TLS");

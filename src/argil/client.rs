@@ -1,10 +1,9 @@
-//! The client: asks the API for one avatar, within a limit, and says what it observed.
+//! The client: sends one request to the API within a time limit, and returns an observation.
 //!
-//! The key goes to the configured host and nowhere else: no redirect is followed, no proxy is
-//! used, no referer and no cookie is sent. Connections are kept, because a handshake a poll is
-//! dear; the price of that is paid here with a single second request: where a kept connection
-//! died in the moment it was used, and where bad news came on one that may lead to where the API
-//! no longer is. Nothing else is tried twice: that is the caller's trade.
+//! The key is sent to the configured host only: redirects are not followed, and no proxy, referer
+//! or cookie is used. Connections are kept alive, since a handshake per poll is expensive. A
+//! request is repeated once, on a new connection, if a kept one was closed or may lead to an
+//! outdated address; other retries are left to the caller.
 
 use std::fmt;
 use std::pin::pin;
@@ -32,33 +31,33 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::mask::Mask;
 use crate::secret::Secret;
 
-/// What a client is made of.
+/// The parameters of a client.
 #[derive(Clone, Debug)]
 pub struct ApiClientSpec {
-    /// Where the API is, such as `https://api.argil.ai/v1`, with or without a slash at the end.
+    /// The base URL, such as `https://api.argil.ai/v1`, with or without a trailing slash.
     pub base_url: Url,
     /// The key of the account.
     pub api_key: Secret,
-    /// How long one look may take in all, a second request included.
+    /// The timeout of one poll, including a repeated request.
     pub timeout: Duration,
 }
 
-/// Looks at avatars with one key. Meant to be kept and shared: it holds the connections.
+/// Polls avatars with one key. Keep and share it: it holds the connections.
 pub struct Client {
     /// The connections.
     pools: Pools,
     /// `{base_url}/avatars`.
     avatars: Url,
-    /// The host, and the port if it is an unusual one, for reasons.
+    /// The host, with the port if it is not the default, for error texts.
     host: String,
-    /// Takes the key out of whatever the API says.
+    /// Masks the key in all texts of the API.
     mask: Mask,
     timeout: Duration,
-    /// How many requests were sent a second time.
+    /// The number of repeated requests.
     reconnects: AtomicU64,
-    /// Whether an answer ever came: before that, no connection can have been a kept one.
+    /// Whether a response was ever received: before the first, no connection can have been kept.
     answered: AtomicBool,
-    /// The `Date` of the last answer, in milliseconds; zero before the first.
+    /// The `Date` of the last response, in milliseconds; zero before the first.
     dated: AtomicI64,
 }
 
@@ -69,15 +68,15 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Builds a client; nothing is sent yet. What the machine lacks for that, CA certificates, say,
-    /// may be there later: then every look tries again.
+    /// Builds a client without sending anything. Missing local resources, such as CA certificates,
+    /// may appear later: every poll retries.
     ///
     /// # Errors
     /// When the base URL or the key cannot be used.
     pub fn new(spec: ApiClientSpec) -> Result<Self, ArgilError> {
         let (avatars, host) = avatars_url(spec.base_url)?;
         let headers = headers(&spec.api_key)?;
-        // Someone else may have installed one before us; any will do.
+        // A provider may have been installed already; any of them works.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let target = ApiTarget { url: avatars.clone(), headers, timeout: spec.timeout };
         Ok(Self {
@@ -92,8 +91,8 @@ impl Client {
         })
     }
 
-    /// Looks at one avatar. Never fails and never takes longer than the limit: whatever goes
-    /// wrong is an observation, too. Dropping the future drops the request.
+    /// Polls one avatar. Never fails and never exceeds the timeout: every error is an observation.
+    /// Dropping the future drops the request.
     pub async fn get_avatar(&self, id: &AvatarId, now: Timestamp) -> Observation {
         match self.fetch(&self.url(id), Endpoint::Avatar, now).await {
             Ok(asked) => response::classify(&asked.response(), id, &self.mask, now),
@@ -101,17 +100,17 @@ impl Client {
         }
     }
 
-    /// What this machine lacks, so that nothing can be asked for just now.
+    /// The local resource that is missing, so that no request can be sent.
     pub fn obstacle(&self) -> Option<String> {
         Some(transport_error::not_built(&self.pools.obstacle()?, &self.mask))
     }
 
-    /// How many requests so far were sent a second time.
+    /// The number of repeated requests so far.
     pub fn repeats(&self) -> u64 {
         self.reconnects.load(Ordering::Relaxed)
     }
 
-    /// Looks at all avatars of the account in one request, with the same care.
+    /// Polls all avatars of the account with one request, under the same rules.
     pub async fn list_avatars(&self, now: Timestamp) -> ListObservation {
         let mut url = self.avatars.clone();
         url.query_pairs_mut().append_pair("visibility", "private");
@@ -124,8 +123,8 @@ impl Client {
         }
     }
 
-    /// No answer. Where the way is not trusted, our own clock may be to blame: a certificate is
-    /// good for a while, and the API told its time before.
+    /// No response. If the certificate is not trusted, the local clock may be wrong: certificates
+    /// have a validity period, and the API sent its time earlier.
     fn failed(&self, (fault, mut reason): (PollError, String), now: Timestamp) -> Observation {
         let dated = Timestamp::from_millis(self.dated.load(Ordering::Relaxed));
         if fault == PollError::Misrouted && dated.since(now) > CLOCK_SKEW_MAX {
@@ -137,8 +136,8 @@ impl Client {
         Observation::Failed { fault, reason }
     }
 
-    /// Asks for something. What is news on connections that are not new is asked for again on new
-    /// ones, after a look-up of their own: the API may have moved.
+    /// Sends a request. A surprising response on an old connection is verified on a new one, after
+    /// resolving the name again: the API may have moved.
     async fn fetch(
         &self,
         url: &Url,
@@ -158,7 +157,7 @@ impl Client {
         self.fetch_and_record(&pool, url, wanted).await
     }
 
-    /// Asks on one pool, and notes whether it is to be asked on again.
+    /// Sends a request on one pool, and records whether the pool stays usable.
     async fn fetch_and_record(
         &self,
         pool: &Arc<Pool>,
@@ -184,7 +183,7 @@ impl Client {
         }
     }
 
-    /// Asks on one pool, and reads the answer as far as the limits allow.
+    /// Sends a request on one pool, and reads the response within the limits.
     async fn fetch_on(
         &self,
         pool: &Arc<Pool>,
@@ -243,7 +242,7 @@ impl Client {
         second.map_err(|error| self.describe(error, Stage::Response))
     }
 
-    /// Reads the body as it comes, as far as the cap allows.
+    /// Reads the body up to the size limit.
     async fn read(
         &self,
         response: &mut reqwest::Response,
@@ -258,7 +257,7 @@ impl Client {
         Ok(())
     }
 
-    /// Hands the body on as it comes, as long as more is wanted.
+    /// Passes the body on while more is wanted.
     async fn feed(
         &self,
         response: &mut reqwest::Response,
@@ -288,8 +287,8 @@ impl Client {
         url
     }
 
-    /// The library's error as a reason. A timeout comes first: it also claims to be a failure
-    /// of whatever it interrupted.
+    /// The error of the library as a reason. Timeouts are checked first, since they also claim to
+    /// be a failure of the interrupted step.
     fn describe(&self, error: reqwest::Error, stage: Stage) -> (PollError, String) {
         let error = error.without_url();
         let host = &self.host;
@@ -314,7 +313,7 @@ impl Client {
     }
 }
 
-/// What is asked for.
+/// The requested resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Endpoint {
     Avatar,
@@ -322,8 +321,8 @@ enum Endpoint {
 }
 
 impl Endpoint {
-    /// The answers that do not pass by themselves. About an avatar: that the key is refused, or
-    /// that there is no such avatar. Whether there is a list says nothing about avatars.
+    /// The responses that persist. For an avatar: the key is refused, or there is no such avatar.
+    /// Whether there is a list says nothing about avatars.
     const fn confirmed_codes(self) -> &'static [u16] {
         match self {
             Self::Avatar => &[401, 403, 404],
@@ -332,11 +331,11 @@ impl Endpoint {
     }
 }
 
-/// A response, as far as it was read.
+/// A response as far as it was read.
 struct Fetched {
     response: reqwest::Response,
     body: Vec<u8>,
-    /// What a list came to, which was read as it came.
+    /// The result of a list, which was parsed while it was received.
     list: Option<Result<AvatarList, DecodeError>>,
     undecoded: Option<String>,
     failure: Option<(PollError, String)>,
@@ -346,8 +345,8 @@ fn too_large(size_max: usize) -> (PollError, String) {
     (PollError::RequestRejected, format!("the answer is larger than {} KiB", size_max / 1024))
 }
 
-/// Whether the connection broke before an answer: then the request may be sent once more, since
-/// asking changes nothing.
+/// Whether the connection broke before a response: then the request may be repeated, since it is
+/// idempotent.
 fn died_before_answer(error: &reqwest::Error) -> bool {
     !error.is_timeout() && !error.is_connect() && transport_error::closed_before_answer(error)
 }
@@ -358,7 +357,7 @@ fn codings(response: &reqwest::Response) -> Vec<String> {
     codings.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
 }
 
-/// Why a body that was decoded shows nothing, in words and as what it means.
+/// Why a decoded body cannot be used, as text and as a kind of failure.
 type Undecoded = (Option<String>, Option<(PollError, String)>);
 
 fn undecoded(end: Result<End, CodingError>, size_max: usize, mask: &Mask) -> Undecoded {
@@ -366,12 +365,12 @@ fn undecoded(end: Result<End, CodingError>, size_max: usize, mask: &Mask) -> Und
         Ok(End::Whole) => (None, None),
         Ok(End::TooLarge) => (None, Some(too_large(size_max))),
         Ok(End::Truncated) => {
-            let why = "broke off amid its content coding".to_owned();
+            let why = "broke off within its content coding".to_owned();
             let flaw = (PollError::Unreachable, format!("the answer {why}"));
             (Some(why), Some(flaw))
         }
         Err(error) => {
-            // The name of a coding is the server's.
+            // The name of a coding comes from the server.
             let why = mask.whole(&error.to_string()).into_owned();
             let flaw = (PollError::UnknownEncoding, format!("the answer {why}"));
             (Some(why), Some(flaw))
@@ -380,8 +379,7 @@ fn undecoded(end: Result<End, CodingError>, size_max: usize, mask: &Mask) -> Und
 }
 
 impl Fetched {
-    /// Takes the codings off the body, before anything is read out of it. What is not whole may
-    /// still be decoded up to where it ends.
+    /// Decodes the body before it is parsed. A truncated body is decoded up to its end.
     fn new(
         response: reqwest::Response,
         body: &[u8],
@@ -399,7 +397,7 @@ impl Fetched {
         Self { response, body, list: None, undecoded, failure: flaw.or(own) }
     }
 
-    /// With a list that was read as it came.
+    /// Adds a list that was parsed while it was received.
     fn with_list(
         response: reqwest::Response,
         parsed: Parsed,
@@ -415,7 +413,7 @@ impl Fetched {
         self.response.status().as_u16()
     }
 
-    /// The parts of the response that mean something.
+    /// The parts of the response that are interpreted.
     fn response(&self) -> ApiResponse<'_> {
         let response = &self.response;
         let headers = response.headers();
@@ -449,7 +447,7 @@ fn text(response: &reqwest::Response, name: header::HeaderName) -> Option<&str> 
     response.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-/// `{base_url}/avatars`, and the host as reasons name it.
+/// `{base_url}/avatars`, and the host for error texts.
 fn avatars_url(mut base: Url) -> Result<(Url, String), ArgilError> {
     let wrong = |reason| Err(ArgilError::BaseUrl { reason });
     if !matches!(base.scheme(), "http" | "https") {
@@ -473,12 +471,12 @@ fn avatars_url(mut base: Url) -> Result<(Url, String), ArgilError> {
     Ok((base, host))
 }
 
-/// What every request carries.
+/// The headers of every request.
 fn headers(key: &Secret) -> Result<HeaderMap, ArgilError> {
     if key.expose().is_empty() {
         return Err(ArgilError::Key { reason: "is empty" });
     }
-    // The library's own error says nothing that this text does not.
+    // The error of the library adds nothing to this text.
     let mut key = HeaderValue::from_str(key.expose())
         .map_err(|_| ArgilError::Key { reason: "has characters that no header can carry" })?;
     key.set_sensitive(true);
@@ -489,7 +487,7 @@ fn headers(key: &Secret) -> Result<HeaderMap, ArgilError> {
     Ok(headers)
 }
 
-/// A clock that is behind what the API said before by more than this is wrong.
+/// The clock is wrong if it is behind the last `Date` of the API by more than this.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(5 * 60);
-/// The largest body, decompressed; an avatar has some 2 KB.
+/// The maximum size of a decompressed body; an avatar has about 2 KB.
 const BODY_SIZE_MAX: usize = 256 * 1024;

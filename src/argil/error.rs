@@ -1,8 +1,7 @@
-//! Why a client of the Argil API cannot be built.
-//!
-//! Only building fails: a look that fails is an observation. The key is in no text.
+//! The errors of building a client. Failed polls are observations, not errors. No text contains the
+//! key.
 
-/// Why there is no client; trying again does not help, the settings must change.
+/// Why a client cannot be built; permanent until the settings change.
 #[derive(Debug, thiserror::Error)]
 pub enum ArgilError {
     /// The base URL cannot be asked for avatars.

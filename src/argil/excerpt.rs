@@ -1,13 +1,12 @@
-//! Text that a server wrote, made fit to be shown: one short line without tricks.
-//!
-//! Control characters, characters that turn the direction of writing, and the key itself (some
-//! servers repeat it in their complaint) never get through.
+//! Excerpts of server text that are safe to show: one short line without control characters,
+//! without changes of the writing direction, and with the key masked (some servers repeat it in
+//! errors).
 
 use crate::mask::Mask;
 use crate::text::sanitize::sanitize_line;
 
-/// Makes a server's text fit for a reason: the key as `***`, whatever cannot be shown as single
-/// blanks, backticks as `'`, at most 200 characters.
+/// Sanitizes the text of a server: the key becomes `***`, unsafe characters a single blank,
+/// backticks `'`; at most 200 characters.
 pub fn sanitize_excerpt(text: &str, mask: &Mask) -> String {
     sanitize_line(&mask.beginning(text), QUOTE_LENGTH_MAX).replace('`', "'")
 }

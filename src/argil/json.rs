@@ -1,8 +1,8 @@
-//! The JSON of the API, read with an open mind: the published page promises no field, so any
-//! may be missing, null, new or of another type without spoiling the rest.
+//! Lenient parser for the JSON of the API: the published page guarantees no field, so any may be
+//! missing, null, new or of another type without affecting the others.
 //!
-//! Two fields are not negotiable: without the asked `id` and a `status`, nothing was seen. A
-//! known field that comes twice contradicts itself and counts as unreadable. Knows no HTTP.
+//! Two fields are required: the requested `id` and a `status`. A known field that occurs twice is
+//! invalid. Independent of HTTP.
 
 use std::fmt;
 use std::io::{self, BufRead};
@@ -17,13 +17,13 @@ use crate::domain::avatar::{Avatar, AvatarId};
 use crate::mask::Mask;
 use crate::text::sanitize::is_blank;
 
-/// Why a body tells nothing about the avatar; its text is a reason for people.
+/// Why a body shows no avatar, as a reason for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// Nothing came.
+    /// The body is empty.
     #[error("the answer is empty")]
     Empty,
-    /// A page for a browser: a portal, a maintenance notice, a wrong base URL.
+    /// A web page: a portal, a maintenance notice, a wrong base URL.
     #[error("the answer is a web page, not JSON")]
     WebPage,
     /// The JSON stops in the middle.
@@ -75,7 +75,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// Whether a list is larger than any that is read, which no wait mends.
+    /// Whether a list exceeds the limits, which persists.
     pub const fn is_too_large(&self) -> bool {
         matches!(self, Self::ManyElements | Self::MuchToKeep | Self::LongText)
     }
@@ -97,12 +97,12 @@ pub fn read_avatar(body: &[u8], id: &AvatarId, mask: &Mask) -> Result<Avatar, De
     avatar(body, id.clone(), mask)
 }
 
-/// What stands in the way of reading a list on: a text in it is too long.
+/// A string in the list is too long, so that parsing stops.
 #[derive(Debug, thiserror::Error)]
 #[error("a text is too long")]
 pub(super) struct LongText;
 
-/// Goes to where the JSON begins.
+/// Skips to the start of the JSON.
 ///
 /// # Errors
 /// When there is none.
@@ -121,13 +121,13 @@ pub(super) fn begin(body: &mut impl BufRead) -> Result<(), DecodeError> {
     }
 }
 
-/// Reads JSON of a `kind` that is told from any other by `other`.
+/// Parses JSON of a `kind`; `other` is the error for any other kind.
 fn read_json<T>(
     body: &[u8],
     kind: impl for<'de> DeserializeSeed<'de, Value = T>,
     other: DecodeError,
 ) -> Result<T, DecodeError> {
-    // On a copy, so that lines and columns are counted from where the body begins.
+    // On a copy, so that lines and columns are counted from the start of the body.
     begin(&mut &*body)?;
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let mut json = Deserializer::from_slice(body);
@@ -269,8 +269,8 @@ impl<'de> Visitor<'de> for Fields {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut body = Body::default();
         while let Some(name) = map.next_key::<String>()? {
-            // What nobody knows is read all the same, so that broken UTF-8 and a nesting too deep
-            // are found wherever they are.
+            // Unknown fields are parsed too, so that invalid UTF-8 and excessive nesting are found
+            // everywhere.
             let Some((name, field, keep)) = body.field(&name) else {
                 map.next_value_seed(Keep::Kind)?;
                 continue;

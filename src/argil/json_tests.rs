@@ -105,7 +105,7 @@ fn a_field_that_comes_twice_is_not_believed() {
 }
 
 #[test]
-fn depth_and_broken_text_are_found_in_fields_that_nobody_reads() {
+fn depth_and_invalid_text_are_found_in_unknown_fields() {
     let bomb = "[".repeat(100_000);
     check(&bomb, "the answer is JSON, but not an avatar");
     check(

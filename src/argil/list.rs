@@ -1,8 +1,8 @@
-//! A list of avatars, read while it comes: the published page promises none, so any element may be
-//! anything.
+//! Parses a list of avatars while it is received. The published page guarantees nothing, so any
+//! element may be invalid.
 //!
-//! What always holds: of what cannot be used nothing is kept but its number and its ids, and what
-//! is kept is bounded. Knows no HTTP.
+//! Of invalid elements, only the number and the ids are kept; memory is bounded. Independent of
+//! HTTP.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use crate::argil::json::{
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::mask::Mask;
 
-/// What can be used of a list.
+/// The valid part of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AvatarList {
     /// The avatars, in the order of the list; no id twice.
@@ -30,9 +30,8 @@ pub struct AvatarList {
     pub unusable: usize,
 }
 
-/// Reads the body of a 200 as a list of avatars, as it comes: of what cannot be used, nothing is
-/// kept but its number and its ids. Elements without an id or a status, and those that claim the
-/// same id, are counted and show nothing but their ids.
+/// Parses the body of a 200 as a list of avatars while it is received. Elements without an id or a
+/// status, and those with the same id, are invalid: only their number and ids are kept.
 ///
 /// # Errors
 /// When the body is not a JSON list, or larger than anybody's: by its elements, by what is kept of
@@ -64,7 +63,7 @@ enum ListEntry {
 }
 
 impl ListEntry {
-    /// Who an element is about, and what it shows, if that can be used.
+    /// The id of an element, and its avatar if it is valid.
     fn of(body: Body, mask: &Mask) -> Option<Self> {
         // An id with a secret in it is none.
         let id = text_of(&body.id, "id").ok().filter(|id| mask.whole(id) == *id)?;
@@ -107,7 +106,7 @@ struct ListEntries {
 }
 
 impl ListEntries {
-    /// Takes one more element up. Of those that claim the same id, none shows anything.
+    /// Adds one element. Elements with the same id are invalid.
     fn add(&mut self, listed: ListEntry) {
         let (key, next) = (listed.id().as_str().to_ascii_lowercase(), self.listed.len());
         match self.places.get(&key).and_then(|place| self.listed.get_mut(*place)) {
@@ -298,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_or_too_large_is_told() {
+    fn invalid_and_oversized_lists_are_reported() {
         check("", Err(DecodeError::Empty));
         check(" \n ", Err(DecodeError::Empty));
         check(" <html>", Err(DecodeError::WebPage));

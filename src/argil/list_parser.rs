@@ -1,5 +1,5 @@
-//! Reads a list while it comes, on a thread of its own: neither the body nor what is in it and
-//! cannot be used is ever in memory as a whole.
+//! Parses a list on a separate thread while it is received, so that neither the body nor its
+//! invalid elements are in memory as a whole.
 
 use std::io::{self, BufRead, Read};
 use std::panic::resume_unwind;
@@ -60,7 +60,7 @@ fn parse(codings: &[String], body: Chunks, mask: &Mask) -> Parsed {
     }
 }
 
-/// A body that comes in chunks from elsewhere, and ends when nobody sends any more.
+/// A body that is received in chunks, and ends when the sender is dropped.
 struct Chunks {
     coming: mpsc::Receiver<Bytes>,
     current: Bytes,

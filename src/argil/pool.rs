@@ -1,9 +1,9 @@
-//! The connections to the API, and how long they are believed in.
+//! The connections to the API, with a limited age.
 //!
-//! A kept connection leads to where the API was when its name was looked up. So every pool has a
-//! greatest age, and bad news on an older one counts only when a new one has said so as well. The
-//! name is looked up before a pool is made: that has a limit and words of its own, and connecting
-//! has all of its time for itself.
+//! A kept connection leads to the address that the name had when it was resolved. A pool therefore
+//! has a maximum age, and a bad response on an old pool counts only after a new one has confirmed
+//! it. The name is resolved before a pool is created, with a timeout and errors of its own, so that
+//! connecting has its full timeout.
 
 use std::iter;
 use std::net::SocketAddr;
@@ -17,39 +17,39 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::network::resolve::{LookUpError, look_up};
 use crate::network::route::routable;
 
-/// Where the connections lead, and what is sent on them.
+/// The target of the connections, and the headers of requests.
 #[derive(Debug)]
 pub(super) struct ApiTarget {
     /// Any URL of the API.
     pub(super) url: Url,
-    /// What every request carries.
+    /// The headers of every request.
     pub(super) headers: HeaderMap,
-    /// How long one request may take in all.
+    /// The timeout of a request.
     pub(super) timeout: Duration,
 }
 
-/// The pool of now; asked for before each request.
+/// The current pool; checked before each request.
 #[derive(Debug)]
 pub(super) struct Pools {
     target: ApiTarget,
     current: Mutex<Current>,
 }
 
-/// Why there is no pool to ask on.
+/// Why there is no pool.
 #[derive(Debug)]
 pub(super) enum PoolError {
-    /// The name could not be looked up.
+    /// The name could not be resolved.
     Unresolved(LookUpError),
-    /// The HTTP library could not be set up: this machine lacks something.
+    /// The HTTP library could not be set up: a local resource is missing.
     Unbuilt(reqwest::Error),
 }
 
 #[derive(Debug, Default)]
 struct Current {
-    /// `None` until the machine had what a pool takes.
+    /// `None` until a pool could be created.
     pool: Option<Arc<Pool>>,
     used_at: Option<Timestamp>,
-    /// Whether the last news on it was bad, so that the next is better not asked for on it.
+    /// Whether the last response on it was bad, so that the next request should use another pool.
     is_doubted: bool,
 }
 
@@ -58,19 +58,19 @@ struct Current {
 pub(super) struct Pool {
     /// Keeps connections.
     pub(super) keeping: reqwest::Client,
-    /// Never does; for the second request, which must not meet another dead connection.
+    /// Keeps none; for repeated requests, which must not meet another dead connection.
     pub(super) fresh: reqwest::Client,
-    /// `None` while the name was not looked up.
+    /// `None` while the name was not resolved.
     made_at: Option<Timestamp>,
 }
 
 impl Pools {
-    /// Pools to that target; nothing is looked up or sent yet.
+    /// Pools to that target; nothing is resolved or sent yet.
     pub(super) fn new(target: ApiTarget) -> Self {
         Self { target, current: Mutex::default() }
     }
 
-    /// What this machine lacks, so that there is no pool.
+    /// The missing local resource, so that there is no pool.
     pub(super) fn obstacle(&self) -> Option<reqwest::Error> {
         let mut current = self.lock();
         if current.pool.is_none() {
@@ -82,11 +82,10 @@ impl Pools {
         None
     }
 
-    /// The pool to ask on at `now`: a new one where the old one is too old, has no connection left
-    /// anyway, or brought bad news and is not quite new.
+    /// The pool for a request at `now`: a new one if the old one is too old, has no connection
+    /// left, or had a bad response and is not recent.
     ///
-    /// # Errors
-    /// When a new one is needed, and cannot be made.
+    /// When a new one is needed and cannot be created.
     pub(super) async fn at(&self, now: Timestamp) -> Result<Arc<Pool>, PoolError> {
         let (pool, used_at, is_doubted) = {
             let mut current = self.lock();
@@ -103,10 +102,9 @@ impl Pools {
         }
     }
 
-    /// A pool that is newer than `old`, made after a look-up of its own.
+    /// A pool that is newer than `old`, with the name resolved again.
     ///
-    /// # Errors
-    /// When the name cannot be looked up, or no pool can be made.
+    /// When the name cannot be resolved, or no pool can be created.
     pub(super) async fn after(
         &self,
         old: Option<&Arc<Pool>>,
@@ -114,7 +112,7 @@ impl Pools {
     ) -> Result<Arc<Pool>, PoolError> {
         let found = match self.target.url.host() {
             Some(Host::Domain(name)) => {
-                look_up(name, LOOK_UP_MAX).await.map_err(PoolError::Unresolved)?
+                look_up(name, RESOLVE_TIMEOUT).await.map_err(PoolError::Unresolved)?
             }
             Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => Vec::new(),
         };
@@ -122,7 +120,7 @@ impl Pools {
         let addresses =
             routable(found.into_iter().map(|address| SocketAddr::new(address, 0)).collect());
         let mut current = self.lock();
-        // Several may have waited for the same look-up; one pool is enough for them.
+        // Several requests may have waited for the same resolution; they share one pool.
         if let Some(pool) = &current.pool
             && old.is_none_or(|old| !Arc::ptr_eq(pool, old))
         {
@@ -135,13 +133,13 @@ impl Pools {
                 current.is_doubted = false;
                 Ok(pool)
             }
-            // Where none can be made any more, the old one has to do.
+            // If none can be created, the old one is used.
             (Err(_), Some(old)) => Ok(Arc::clone(old)),
             (Err(error), None) => Err(PoolError::Unbuilt(error)),
         }
     }
 
-    /// Notes what came on that pool: bad news, or good.
+    /// Records a bad or a good response on that pool.
     pub(super) fn record(&self, pool: &Arc<Pool>, is_bad: bool) {
         let mut current = self.lock();
         if current.pool.as_ref().is_some_and(|current| Arc::ptr_eq(current, pool)) {
@@ -149,7 +147,7 @@ impl Pools {
         }
     }
 
-    /// Makes the next request look the name up again: no connection there could be used.
+    /// Makes the next request resolve the name again: no connection could be used.
     pub(super) fn abandon(&self, pool: &Arc<Pool>) {
         let mut current = self.lock();
         if current.pool.as_ref().is_some_and(|current| Arc::ptr_eq(current, pool)) {
@@ -165,13 +163,14 @@ impl Pools {
 }
 
 impl Pool {
-    /// Whether the pool is so young that even bad news is believed.
+    /// Whether the pool is so recent that a bad response on it counts.
     pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
         is_within(FRESH_FOR, self.made_at, now)
     }
 }
 
-/// Whether that was less than so long ago. A wall clock that was set, either way, makes it longer.
+/// Whether that was less than `age` ago. A change of the wall clock, in either direction, counts as
+/// longer.
 fn is_within(limit: Duration, at: Option<Timestamp>, now: Timestamp) -> bool {
     at.is_some_and(|at| now.since(at).max(at.since(now)) < limit)
 }
@@ -198,8 +197,8 @@ impl ApiTarget {
         })
     }
 
-    /// What all HTTP clients have in common. HTTP/1.1 only: it has fewer ways to go wrong, and a
-    /// silent connection harms one request instead of all.
+    /// The common settings of all HTTP clients. HTTP/1.1 only: it is simpler, and a silent
+    /// connection affects one request instead of all.
     fn builder(&self) -> reqwest::ClientBuilder {
         let builder = reqwest::Client::builder()
             .default_headers(self.headers.clone())
@@ -213,7 +212,7 @@ impl ApiTarget {
             .read_timeout(self.timeout.min(SILENCE_MAX))
             .pool_idle_timeout(IDLE_MAX);
         if self.url.scheme() == "http" {
-            // No TLS ever, so a machine without CA certificates will do.
+            // Without TLS, so that it works without CA certificates.
             builder.tls_certs_only(iter::empty())
         } else {
             builder
@@ -221,16 +220,16 @@ impl ApiTarget {
     }
 }
 
-/// The longest wait for a connection, TLS included; the look-up of the name is not.
+/// The timeout of a connection, including TLS, without name resolution.
 pub(super) const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// The longest silence, before the answer and within it.
+/// The maximum time without data, before and within a response.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// The longest look-up of the name: as long as the system's resolver takes with three name servers
-/// of which none answers at first.
-const LOOK_UP_MAX: Duration = Duration::from_secs(30);
-/// How long a look-up is good for, and connections are kept.
+/// The timeout of name resolution: that of the system's resolver with three name servers that do
+/// not respond at first.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The lifetime of a resolution and of connections.
 const KEPT_MAX: Duration = Duration::from_secs(5 * 60);
-/// How long ago the look-up may be for bad news to be believed.
+/// The maximum age of a resolution for which a bad response counts.
 const FRESH_FOR: Duration = Duration::from_secs(30);
 /// How long an unused connection is kept.
 const IDLE_MAX: Duration = Duration::from_secs(90);

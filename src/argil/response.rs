@@ -1,8 +1,7 @@
-//! What an answer of the API means: one of the five observations.
+//! Classifies a response of the API as one of the five observations.
 //!
-//! Pure. Only a 200 that names the asked avatar and its status says anything about that status;
-//! nothing is guessed from any other answer, and an answer that was not read whole keeps what
-//! its status code said. A body says nothing before its coding was understood.
+//! Pure. Only a 200 with the requested avatar and its status says anything about that status. For a
+//! truncated response, the status code still counts. A body in an unknown coding says nothing.
 
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::domain::polling::observation::{Denial, Observation, PollError};
 use crate::domain::time::timestamp::Timestamp;
 use crate::mask::Mask;
 
-/// One answer, as far as it was read.
+/// A response as far as it was read.
 #[derive(Debug)]
 pub struct ApiResponse<'a> {
     /// The HTTP status code.
@@ -25,20 +24,20 @@ pub struct ApiResponse<'a> {
     pub retry_after: Vec<&'a str>,
     /// The `Date` header.
     pub date: Option<&'a str>,
-    /// Where a redirect points to: its host.
+    /// The host of the target of a redirect.
     pub redirect_host: Option<String>,
-    /// The headers that may tell of pages.
+    /// The headers that may indicate pagination.
     pub paging: Vec<(&'a str, &'a str)>,
-    /// The body without its codings, as much of it as came.
+    /// The decoded body, as far as it was received.
     pub body: &'a [u8],
-    /// Why its codings could not be taken off, if so; goes on after "the answer".
+    /// Why it could not be decoded, if so; follows "the answer".
     pub decode_error: Option<String>,
     /// Why the body is not whole, if it is not.
     pub failure: Option<(PollError, String)>,
 }
 
-/// Reads an answer about the avatar `id` that came at `now`. The key is taken out of every text
-/// that the server wrote.
+/// Classifies a response about the avatar `id`, received at `now`. The key is masked in all texts
+/// of the server.
 pub fn classify(
     answer: &ApiResponse<'_>,
     id: &AvatarId,
@@ -47,13 +46,12 @@ pub fn classify(
 ) -> Observation {
     match answer.code {
         200 => seen(answer, id, mask),
-        // Whoever wrote it, nobody knows what it says.
+        // Its content is unknown, whatever its source.
         404 if answer.decode_error.is_some() => Observation::Failed {
             fault: PollError::UnknownEncoding,
             reason: error_text(answer, mask),
         },
-        // A page, or what is no text, comes from somebody between us and the API, who knows no
-        // avatars.
+        // A web page or binary content comes from an intermediary, which knows no avatars.
         404 if json::is_web_page(answer.body) || json::is_binary(answer.body) => {
             Observation::Failed {
                 fault: PollError::InvalidResponse,
@@ -65,8 +63,8 @@ pub fn classify(
     }
 }
 
-/// Reads an answer about all avatars of the account that came at `now`; `list` is what its body
-/// came to, if it was one of a 200.
+/// Classifies a response about all avatars of the account, received at `now`; `list` is the result
+/// of the body of a 200.
 pub fn classify_list(
     answer: &ApiResponse<'_>,
     list: Option<Result<AvatarList, DecodeError>>,
@@ -99,12 +97,12 @@ pub fn classify_list(
     }
 }
 
-/// An answer that shows nothing, whatever was asked.
+/// A response without a result, for any request.
 fn classify_failure(answer: &ApiResponse<'_>, mask: &Mask, now: Timestamp) -> Observation {
     let reason = error_text(answer, mask);
     let fault = match answer.code {
         401 => return Observation::Denied { denial: Denial::Key, reason },
-        // Whether the key may do this says nothing about what else it may do.
+        // A permission for this request says nothing about others.
         403 => return Observation::Denied { denial: Denial::Avatar, reason },
         429 => return Observation::Throttled { retry_after: retry_after(answer, now), reason },
         503 => match retry_after(answer, now) {
@@ -112,7 +110,7 @@ fn classify_failure(answer: &ApiResponse<'_>, mask: &Mask, now: Timestamp) -> Ob
             None => PollError::InvalidResponse,
         },
         300..=399 if answer.redirect_host.is_some() => PollError::Misrouted,
-        // A timeout, or a request that came too early: both mend themselves.
+        // A timeout, or a request that was too early: both are transient.
         408 | 425 => PollError::InvalidResponse,
         400..=499 => PollError::RequestRejected,
         _ => PollError::InvalidResponse,
@@ -120,7 +118,7 @@ fn classify_failure(answer: &ApiResponse<'_>, mask: &Mask, now: Timestamp) -> Ob
     Observation::Failed { fault, reason }
 }
 
-/// Why a list of that length is one page of a longer one, if its headers say so.
+/// Why a list of that length is one page of a longer one, if its headers indicate that.
 fn page(answer: &ApiResponse<'_>, length: usize, mask: &Mask) -> Option<String> {
     let number = |value: &str| value.trim().parse::<usize>().ok();
     answer.paging.iter().find_map(|(name, value)| {
@@ -148,7 +146,7 @@ fn links_to_next(value: &str) -> bool {
     })
 }
 
-/// A 200: the avatar, if the body is whole and tells of it.
+/// A 200: the avatar, if the body is complete and shows it.
 fn seen(answer: &ApiResponse<'_>, id: &AvatarId, mask: &Mask) -> Observation {
     if let Some((fault, flaw)) = &answer.failure {
         return Observation::Failed { fault: *fault, reason: flaw.clone() };
@@ -166,7 +164,7 @@ fn seen(answer: &ApiResponse<'_>, id: &AvatarId, mask: &Mask) -> Observation {
     }
 }
 
-/// The status code, with what the server wrote about it.
+/// The status code, with the error text of the server.
 fn error_text(answer: &ApiResponse<'_>, mask: &Mask) -> String {
     let code = answer.code;
     if let Some(host) = &answer.redirect_host {
@@ -190,15 +188,15 @@ fn error_text(answer: &ApiResponse<'_>, mask: &Mask) -> String {
     }
 }
 
-/// The longest wait that any of the headers asks for.
+/// The longest delay that any of the headers requests.
 fn retry_after(answer: &ApiResponse<'_>, now: Timestamp) -> Option<Duration> {
     let waits = answer.retry_after.iter();
     waits.filter_map(|text| retry_after::parse(text, answer.date, now, RETRY_AFTER_MAX)).max()
 }
 
-/// Characters of a header that are repeated at most.
+/// The maximum number of characters of a header in a text.
 const HEADER_SHOWN_MAX: usize = 40;
-/// No answer keeps us away for longer than this.
+/// The maximum delay that a response can request.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
@@ -218,7 +216,7 @@ mod tests {
         }
     }
 
-    fn look(answer: &ApiResponse<'_>) -> Observation {
+    fn observe(answer: &ApiResponse<'_>) -> Observation {
         let id = AvatarId::parse("a1").unwrap();
         classify(answer, &id, &Mask::new(["k3y-k3y"]), Timestamp::from_millis(0))
     }
@@ -226,7 +224,7 @@ mod tests {
     #[test]
     fn each_code_has_its_meaning() {
         let check = |code, body: &str, expected: &str| {
-            assert_eq!(format!("{:?}", look(&answer(code, body))), expected);
+            assert_eq!(format!("{:?}", observe(&answer(code, body))), expected);
         };
         check(404, "", r#"Missing { reason: "the API answered 404" }"#);
         check(
@@ -237,7 +235,8 @@ mod tests {
         check(
             404,
             "P\0N\0G\0",
-            "Failed { fault: InvalidResponse, reason: \"the API answered 404 with a body that is no \
+            "Failed { fault: InvalidResponse, reason: \"the API answered 404 with a body that is \
+             no \
              text\" }",
         );
         check(
@@ -271,7 +270,7 @@ mod tests {
         let check = |code, expected: &str| {
             let undecoded = Some("has a content coding that is not known, `x`".to_owned());
             let coded = ApiResponse { decode_error: undecoded, ..answer(code, "") };
-            assert_eq!(format!("{:?}", look(&coded)), expected);
+            assert_eq!(format!("{:?}", observe(&coded)), expected);
         };
         let why = "and the answer has a content coding that is not known, `x`";
         check(
@@ -293,7 +292,7 @@ mod tests {
     fn the_longest_valid_wait_counts() {
         let check = |code, headers: &[&'static str], expected: Option<u64>| {
             let throttled = ApiResponse { retry_after: headers.to_vec(), ..answer(code, "") };
-            match look(&throttled) {
+            match observe(&throttled) {
                 Observation::Throttled { retry_after, .. } => {
                     assert_eq!(retry_after, expected.map(Duration::from_secs), "for {headers:?}");
                 }
@@ -307,7 +306,7 @@ mod tests {
         check(429, &["999999999999"], Some(3600));
         check(503, &["30"], Some(30));
         let closed = ApiResponse { retry_after: vec!["soon"], ..answer(503, "") };
-        assert!(matches!(look(&closed), Observation::Failed { .. }));
+        assert!(matches!(observe(&closed), Observation::Failed { .. }));
     }
 
     #[test]
@@ -317,14 +316,14 @@ mod tests {
             ..answer(code, body)
         };
         let whole = r#"{"id":"a1","status":"IDLE"}"#;
-        assert!(matches!(look(&cut(401, "{\"mess")), Observation::Denied { .. }));
+        assert!(matches!(observe(&cut(401, "{\"mess")), Observation::Denied { .. }));
         assert_eq!(
-            look(&cut(200, whole)),
+            observe(&cut(200, whole)),
             Observation::Failed {
                 fault: PollError::Unreachable,
                 reason: "it broke off".to_owned()
             }
         );
-        assert!(matches!(look(&answer(200, whole)), Observation::Seen(_)));
+        assert!(matches!(observe(&answer(200, whole)), Observation::Seen(_)));
     }
 }

@@ -1,6 +1,5 @@
-//! What broke on the way, in words people understand: digs the cause out of a chain of errors.
-//!
-//! Knows the errors of the system and of TLS, and no HTTP library. Never shows a URL.
+//! Describes transport errors: finds the cause in a chain of errors of the system and of TLS.
+//! Independent of the HTTP library. Never shows a URL.
 
 use std::error::Error;
 use std::io;
@@ -11,20 +10,20 @@ use crate::domain::polling::observation::PollError;
 use crate::mask::Mask;
 use crate::tls_failure;
 
-/// How far a request had come when it broke.
+/// The stage of a request when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// The name of the host was being looked up.
+    /// The name of the host was being resolved.
     Resolve,
-    /// The connection was being made, TLS included.
+    /// The connection was being established, including TLS.
     Connect,
-    /// The request was out, or on its way, and no answer had come.
+    /// The request was sent, or being sent, without a response.
     Response,
-    /// The head of the answer was there, the body not yet whole.
+    /// The head of the response was received, the body not completely.
     Body,
 }
 
-/// What kind of failure it is, by what may mend it.
+/// Classifies a failure by what may fix it.
 pub fn classify(error: &(dyn Error + 'static)) -> PollError {
     if causes(error).any(|cause| is_local(cause).is_some()) {
         PollError::Local
@@ -35,7 +34,7 @@ pub fn classify(error: &(dyn Error + 'static)) -> PollError {
     }
 }
 
-/// Whether TLS failed because of who is at the other end, and not because it broke off.
+/// Whether TLS failed because of the peer, and not because the connection was closed.
 fn is_about_trust(cause: &(dyn Error + 'static)) -> bool {
     cause.downcast_ref::<rustls::Error>().is_some_and(|error| {
         matches!(
@@ -48,7 +47,7 @@ fn is_about_trust(cause: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// Says what broke, as a reason for people.
+/// Describes the failure, as a reason for people.
 pub fn describe(error: &(dyn Error + 'static), stage: Stage, host: &str, mask: &Mask) -> String {
     if let Some(what) = causes(error).find_map(is_local) {
         return format!("{what} on our side");
@@ -70,7 +69,7 @@ pub fn describe(error: &(dyn Error + 'static), stage: Stage, host: &str, mask: &
     }
 }
 
-/// Says why there is no HTTP client: what this machine lacks, and how to mend it.
+/// Describes why there is no HTTP client: the missing local resource, and how to fix it.
 pub fn not_built(error: &(dyn Error + 'static), mask: &Mask) -> String {
     if let Some(what) = causes(error).find_map(is_local) {
         return format!("{what} on our side");
@@ -82,8 +81,8 @@ pub fn not_built(error: &(dyn Error + 'static), mask: &Mask) -> String {
     )
 }
 
-/// Whether the connection was closed or reset before the head of an answer was whole, as happens
-/// to a kept connection that the server gave up in the same moment.
+/// Whether the connection was closed or reset before the head of a response was complete, as when
+/// the server closes a kept connection at the same time.
 pub fn closed_before_answer(error: &(dyn Error + 'static)) -> bool {
     let broken = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|io| {
         matches!(
@@ -98,8 +97,8 @@ pub fn closed_before_answer(error: &(dyn Error + 'static)) -> bool {
     broken || has_text(error, CLOSED) || has_text(error, CANCELED)
 }
 
-/// The error and everything below it. An I/O error hides the error it wraps from `source`, so
-/// that one is taken out of its wrapping.
+/// The error and its sources. An I/O error hides the error that it wraps from `source`, so that one
+/// is unwrapped.
 fn causes<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> + 'a {
@@ -112,13 +111,13 @@ fn causes<'a>(
     })
 }
 
-/// Whether a cause says exactly that. The HTTP library's own types are not ours to name, so its
-/// words must do; a test with a real connection holds them.
+/// Whether a cause has exactly that text. The types of the HTTP library are private, so the text is
+/// compared; a test with a real connection verifies it.
 fn has_text(error: &(dyn Error + 'static), text: &str) -> bool {
     causes(error).any(|cause| cause.to_string() == text)
 }
 
-/// A shortage of this machine, which is not the API's fault.
+/// A missing local resource, which is not a failure of the API.
 fn is_local(cause: &(dyn Error + 'static)) -> Option<&'static str> {
     let io = cause.downcast_ref::<io::Error>()?;
     match (io.raw_os_error(), io.kind()) {
@@ -129,7 +128,7 @@ fn is_local(cause: &(dyn Error + 'static)) -> Option<&'static str> {
     }
 }
 
-/// What the deepest cause says; a cause of the system by its plain name.
+/// The text of the deepest cause; a system error by its plain name.
 fn source_text(error: &(dyn Error + 'static), mask: &Mask) -> String {
     let Some(last) = causes(error).last() else { return "unknown".to_owned() };
     match last.downcast_ref::<io::Error>() {
@@ -138,7 +137,7 @@ fn source_text(error: &(dyn Error + 'static), mask: &Mask) -> String {
     }
 }
 
-/// Whether the kind says more than that there was an error.
+/// Whether the kind is specific.
 fn is_named(kind: io::ErrorKind) -> bool {
     matches!(
         kind,
@@ -153,12 +152,12 @@ fn is_named(kind: io::ErrorKind) -> bool {
     )
 }
 
-/// The same numbers on every Unix that we know of.
+/// The numbers are the same on all common Unix systems.
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 
-/// What hyper says when a connection ended before the answer, and when it never took the
-/// request.
+/// The texts of hyper for a connection that ended before the response, and one that never accepted
+/// the request.
 const CLOSED: &str = "connection closed before message completed";
 const CANCELED: &str = "operation was canceled";
 

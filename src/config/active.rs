@@ -1,7 +1,5 @@
-//! What a daemon has in force, out of the snapshot that it keeps with its database, and how the
-//! file differs from it.
-//!
-//! What is judged is what is in force: the file may be half saved, or not have been read yet.
+//! The active config of a daemon, from the snapshot in its database, and how the file differs from
+//! it. The file may be half saved or not reloaded yet, so the active config decides.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,8 +11,7 @@ use crate::config::snapshot::{ConfigSnapshot, Keys};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 
-/// What a reload would take away whole, so that it is not done: files that are half saved look
-/// like that.
+/// What a reload would remove entirely. Such a reload is refused, since half-saved files cause it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Emptied {
     /// Every avatar, with no discovery left.
@@ -26,32 +23,32 @@ pub enum Emptied {
 impl fmt::Display for Emptied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self {
-            Self::Avatars => "leaves no avatar to watch, where there were some",
-            Self::Channels => "leaves no channel to tell, where there were some",
+            Self::Avatars => "removes all avatars",
+            Self::Channels => "removes all channels",
         };
-        write!(f, "the config {what}: is it whole? if it is meant so, a restart applies it")
+        write!(f, "the config {what}: check that the file is complete; a restart applies it")
     }
 }
 
-/// What a reload from `old` to `new` would take away whole, if anything.
+/// What a reload from `old` to `new` would remove entirely, if anything.
 pub fn emptied(old: &ConfigSnapshot, new: &ConfigSnapshot) -> Option<Emptied> {
     let watches = |it: &ConfigSnapshot| {
         it.named("avatars").next().is_some() || it.sections.contains_key("discover")
     };
-    let tells = |it: &ConfigSnapshot| it.named("channels").next().is_some();
+    let has_channels = |it: &ConfigSnapshot| it.named("channels").next().is_some();
     if watches(old) && !watches(new) {
         return Some(Emptied::Avatars);
     }
-    (tells(old) && !tells(new)).then_some(Emptied::Channels)
+    (has_channels(old) && !has_channels(new)).then_some(Emptied::Channels)
 }
 
-/// The outline with what is in force in place of what the file says. Where the database is, and
-/// whether the file is whole, stays as it is.
-pub fn outline(file: &PartialConfig, in_force: &ConfigSnapshot) -> PartialConfig {
-    let avatars = in_force.named("avatars");
+/// The partial config with the active values instead of those of the file. `store_path` and
+/// `is_whole` stay.
+pub fn outline(file: &PartialConfig, active: &ConfigSnapshot) -> PartialConfig {
+    let avatars = active.named("avatars");
     let avatars =
         avatars.filter_map(|(id, keys)| Some((AvatarId::parse(id).ok()?, registered(keys))));
-    let names = |table| in_force.named(table).map(|(name, _)| name.to_owned());
+    let names = |table| active.named(table).map(|(name, _)| name.to_owned());
     PartialConfig {
         store_path: file.store_path.clone(),
         base_url: file.base_url.clone(),
@@ -59,8 +56,8 @@ pub fn outline(file: &PartialConfig, in_force: &ConfigSnapshot) -> PartialConfig
         avatars: Some(avatars.collect()),
         accounts: Some(names("accounts").collect()),
         channels: Some(names("channels").collect()),
-        discovers: in_force.sections.contains_key("discover"),
-        page: in_force.sections.get("web").and_then(place),
+        discovers: active.sections.contains_key("discover"),
+        page: active.sections.get("web").and_then(listen_address),
         refused: file.refused.clone(),
     }
 }
@@ -70,29 +67,28 @@ fn registered(keys: &Keys) -> RegisteredAvatar {
     RegisteredAvatar { name: keys.get("name").cloned(), account: account.unwrap_or_default() }
 }
 
-fn place(keys: &Keys) -> Option<SocketAddr> {
-    let place: SocketAddr = keys.get("listen")?.parse().ok()?;
-    (place.port() != 0).then_some(place)
+fn listen_address(keys: &Keys) -> Option<SocketAddr> {
+    let listen_address: SocketAddr = keys.get("listen")?.parse().ok()?;
+    (listen_address.port() != 0).then_some(listen_address)
 }
 
-/// What a reload would change, one line each, the refusal of it first; secrets are not compared.
-pub fn unreloaded(in_force: &ConfigSnapshot, settings: &Settings) -> Vec<String> {
+/// What a reload would change, one line each; its refusal comes first. Secrets are not compared.
+pub fn unreloaded(active: &ConfigSnapshot, settings: &Settings) -> Vec<String> {
     let new = ConfigSnapshot::of(settings);
-    let refused = emptied(in_force, &new).map(|emptied| format!("a reload is refused: {emptied}"));
-    let changes = diff(in_force, &new).into_iter().filter_map(without_paths);
+    let refused = emptied(active, &new).map(|emptied| format!("a reload is refused: {emptied}"));
+    let changes = diff(active, &new).into_iter().filter_map(without_paths);
     refused.into_iter().chain(changes.map(|change| change.to_string())).collect()
 }
 
-/// The same where secrets are out of reach: only the avatars and channels that the file names are
-/// compared.
-pub fn unreloaded_names(in_force: &ConfigSnapshot, file: &PartialConfig) -> Vec<String> {
+/// The same without access to secrets: compares only the avatars and channels that the file names.
+pub fn unreloaded_names(active: &ConfigSnapshot, file: &PartialConfig) -> Vec<String> {
     let (Some(avatars), Some(channels)) = (&file.avatars, &file.channels) else {
         return Vec::new();
     };
     let avatars = avatars.keys().map(|id| format!("avatars.{id}"));
     let new = avatars.chain(channels.iter().map(|name| format!("channels.{name}")));
     let old =
-        |table: &'static str| in_force.named(table).map(move |(name, _)| format!("{table}.{name}"));
+        |table: &'static str| active.named(table).map(move |(name, _)| format!("{table}.{name}"));
     let bare = |names: &mut dyn Iterator<Item = String>| {
         ConfigSnapshot::from_iter(names.map(|name| (name, Keys::new())))
     };
@@ -100,8 +96,8 @@ pub fn unreloaded_names(in_force: &ConfigSnapshot, file: &PartialConfig) -> Vec<
     diff(&old, &new).iter().map(ToString::to_string).collect()
 }
 
-/// The change without the paths in it: whoever asks may be in another folder than the daemon, and
-/// without its variables.
+/// The change without paths: the caller may run in another folder than the daemon, and without its
+/// variables.
 fn without_paths(change: ConfigChange) -> Option<ConfigChange> {
     let ChangeKind::Changed(keys) = change.kind else { return Some(change) };
     let is_path = |key: &str| key == "file.folder" || (change.section == "store" && key == "path");
@@ -131,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_nothing_where_there_was_something_is_told() {
+    fn a_reload_that_removes_everything_is_recognized() {
         let check = |old: &str, new: &str, expected: Option<Emptied>| {
             assert_eq!(emptied(&snapshot(old), &snapshot(new)), expected, "{old:?} -> {new:?}");
         };
@@ -150,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_force_is_known_without_the_file() {
+    fn the_active_config_is_known_without_the_file() {
         let text = format!("{HOOK}{AVATAR}[web]\nlisten = '127.0.0.1:99'\n");
         let found = outline(&PartialConfig::default(), &snapshot(&text));
         let avatars: Vec<_> = found.avatars.iter().flatten().collect();
@@ -166,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_reloaded_is_told_without_what_hangs_on_the_folder() {
+    fn pending_changes_are_listed_without_paths() {
         let check = |old: &str, new: &str, expected: &[&str]| {
             assert_eq!(unreloaded(&snapshot(old), &settings(new)), expected);
         };

@@ -1,7 +1,5 @@
-//! What a reload changes: the difference of two snapshots, in words.
-//!
-//! Lines and order are no difference. A secret that differs is told by the name of its key; its
-//! value, old or new, never is.
+//! The changes of a reload: the differences of two snapshots, as text. Lines and order do not
+//! matter. A changed secret is reported by the name of its key, never by its value.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -23,18 +21,18 @@ pub struct ConfigChange {
 /// How a section differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// It was not there; with its keys.
+    /// It is new; with its keys.
     Added(Keys),
-    /// It is no longer there; with the keys that it had.
+    /// It was removed; with the keys that it had.
     Removed(Keys),
-    /// It is there with other values of these keys: at least one.
+    /// Its values of these keys differ: at least one.
     Changed(Vec<KeyChange>),
 }
 
 /// A key that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyChange {
-    /// The key, as it stands below its section.
+    /// The key, relative to its section.
     pub key: String,
     /// Its value before; `None` when it had none, or is a secret.
     pub old: Option<String>,
@@ -42,18 +40,18 @@ pub struct KeyChange {
     pub new: Option<String>,
 }
 
-/// Everything that differs. Secrets are compared where both snapshots have them.
+/// All differences. Secrets are compared if both snapshots have them.
 pub fn diff(old: &ConfigSnapshot, new: &ConfigSnapshot) -> Vec<ConfigChange> {
     let sections: BTreeSet<&String> = old.sections.keys().chain(new.sections.keys()).collect();
     let change = |section: &String| {
-        let turn = match (old.sections.get(section), new.sections.get(section)) {
+        let kind = match (old.sections.get(section), new.sections.get(section)) {
             (None, None) => return None,
             (None, Some(keys)) => ChangeKind::Added(visible(keys)),
             (Some(keys), None) => ChangeKind::Removed(visible(keys)),
             (Some(old), Some(new)) if old == new => return None,
             (Some(old), Some(new)) => ChangeKind::Changed(compare(old, new)),
         };
-        Some(ConfigChange { section: section.clone(), kind: turn })
+        Some(ConfigChange { section: section.clone(), kind })
     };
     sections.into_iter().filter_map(change).collect()
 }
@@ -85,7 +83,7 @@ impl ConfigChange {
         }
     }
 
-    /// One line of a list: `+`, `-` or `~`, what it is about, and which keys differ.
+    /// One line of a list: `+`, `-` or `~`, the subject, and the changed keys.
     pub fn diff_line(&self) -> String {
         match &self.kind {
             ChangeKind::Added(keys) => format!("+ {}", self.subject(keys)),
@@ -94,7 +92,7 @@ impl ConfigChange {
         }
     }
 
-    /// What it is about, with what tells an avatar from others.
+    /// The subject; an avatar is shown with its name and account.
     fn subject(&self, keys: &Keys) -> String {
         let mut text = self.noun();
         if let Some(name) = keys.get("name") {
@@ -113,8 +111,8 @@ impl ConfigChange {
         match self.section.split_once('.') {
             Some((table, name)) => format!("{} `{name}`", table.trim_end_matches('s')),
             None => match self.section.as_str() {
-                "poll" => "the pace of looking",
-                "events" => "what counts as news",
+                "poll" => "the polling",
+                "events" => "the events",
                 "discover" => "the discovery",
                 other => return format!("the {other}"),
             }
@@ -122,27 +120,25 @@ impl ConfigChange {
         }
     }
 
-    /// The keys, with their values where they are short and nobody's business is in them.
+    /// The keys, with their values if they are short and not private.
     fn listed(&self, keys: &[KeyChange]) -> String {
-        let tells = !self.section.contains('.');
-        let told = |KeyChange { key, old, new }: &KeyChange| match (old, new) {
-            (Some(old), Some(new)) if tells => {
+        let shows_values = !self.section.contains('.');
+        let describe = |KeyChange { key, old, new }: &KeyChange| match (old, new) {
+            (Some(old), Some(new)) if shows_values => {
                 format!("`{key}` from `{}` to `{}`", shown(old), shown(new))
             }
             (Some(_) | None, Some(_) | None) => format!("`{key}`"),
         };
-        keys.iter().map(told).collect::<Vec<_>>().join(", ")
+        keys.iter().map(describe).collect::<Vec<_>>().join(", ")
     }
 }
 
 impl fmt::Display for ConfigChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            ChangeKind::Added(_) if self.section == "discover" => {
-                f.write_str("the discovery is on now")
-            }
+            ChangeKind::Added(_) if self.section == "discover" => f.write_str("discovery enabled"),
             ChangeKind::Removed(_) if self.section == "discover" => {
-                f.write_str("the discovery is off now")
+                f.write_str("discovery disabled")
             }
             ChangeKind::Added(keys) => write!(f, "{} added", self.subject(keys)),
             ChangeKind::Removed(keys) => write!(f, "{} removed", self.subject(keys)),
@@ -150,7 +146,7 @@ impl fmt::Display for ConfigChange {
                 write!(f, "{} changed: {}", self.noun(), self.listed(keys))
             }
         }?;
-        if self.needs_restart() { f.write_str("; it takes a restart") } else { Ok(()) }
+        if self.needs_restart() { f.write_str("; requires a restart") } else { Ok(()) }
     }
 }
 

@@ -29,7 +29,7 @@ fn check(replacements: &[(&str, &str)], expected: &[&str]) {
     let lines: Vec<String> = changes.iter().map(ConfigChange::to_string).collect();
     assert_eq!(lines, expected, "for {replacements:?}");
     let all = format!("{changes:?}");
-    assert!(!all.contains("CANARY") && !all.contains("C2FVs"), "a secret is told: {all}");
+    assert!(!all.contains("CANARY") && !all.contains("C2FVs"), "a secret is shown: {all}");
 }
 
 fn changes(replacements: &[(&str, &str)]) -> Vec<ConfigChange> {
@@ -60,7 +60,7 @@ fn lines_and_order_are_no_difference() {
 }
 
 #[test]
-fn a_reload_is_told_in_words() {
+fn a_reload_is_described_in_words() {
     check(
         &[("\"key\"", "\"CANARY\"\nunavailable_after = \"1h\"")],
         &["account `argil` changed: `api_key`, `unavailable_after`"],
@@ -71,23 +71,23 @@ fn a_reload_is_told_in_words() {
     );
     check(
         &[("[argil]", "poll.missing = \"1m\"\npoll.strategy = \"list\"\n[argil]")],
-        &["the pace of looking changed: `missing` from `15m` to `1m`, `strategy` from `single` \
+        &["the polling changed: `missing` from `15m` to `1m`, `strategy` from `single` \
            to `list`"],
     );
     check(
         &[("[argil]", "events.infer_unseen_training = false\n[argil]")],
-        &["what counts as news changed: `infer_unseen_training` from `true` to `false`"],
+        &["the events changed: `infer_unseen_training` from `true` to `false`"],
     );
     check(
         &[("[argil]", "web.listen = \"off\"\nweb.hint_token = \"CANARY-of-16-letters\"\n[argil]")],
         &["the web changed: `hint_token`, `listen` from `127.0.0.1:8787` to `off`, `read` from \
              `local` to `token`"],
     );
-    check(&[("[argil]", "discover.enabled = true\n[argil]")], &["the discovery is on now"]);
+    check(&[("[argil]", "discover.enabled = true\n[argil]")], &["discovery enabled"]);
 }
 
 #[test]
-fn avatars_are_told_by_id_and_label_and_account() {
+fn avatars_are_described_by_id_and_label_and_account() {
     check(
         &[
             ("id = \"a2\"\nchannels", "id = \"a3\"\nname = \"Jane\\u001B\"\naccount"),
@@ -105,7 +105,7 @@ fn avatars_are_told_by_id_and_label_and_account() {
 }
 
 #[test]
-fn channels_are_told_by_the_names_of_their_keys() {
+fn channels_are_described_by_the_names_of_their_keys() {
     check(
         &[("channels.mail", "channels.post"), (", \"mail\"]", "]"), ("MV+b", "MV+c")],
         &[
@@ -153,7 +153,7 @@ fn the_store_moves_only_with_a_restart() {
     assert!(change.needs_restart());
     assert_eq!(
         change.to_string(),
-        "the store changed: `path` from `avatar-watch.db` to `new.db`; it takes a restart",
+        "the store changed: `path` from `avatar-watch.db` to `new.db`; requires a restart",
     );
 }
 
@@ -165,10 +165,10 @@ fn how_long_the_past_is_kept_and_who_hears_of_us_take_effect_at_once() {
     assert!(!changes(&[("[argil]", &new)])[0].needs_restart());
     let beat =
         |url| settings(&[("[argil]", &format!("heartbeat_url = \"http://h/{url}\"\n[argil]"))]);
-    let told = |old: &Settings, new: &Settings| difference(old, new)[0].to_string();
-    assert_eq!(told(&settings(&[]), &beat("CANARY")), "the heartbeat added");
-    assert_eq!(told(&beat("CANARY"), &settings(&[])), "the heartbeat removed");
-    assert_eq!(told(&beat("CANARY"), &beat("CANARY-2")), "the heartbeat changed: `url`");
+    let describe = |old: &Settings, new: &Settings| difference(old, new)[0].to_string();
+    assert_eq!(describe(&settings(&[]), &beat("CANARY")), "the heartbeat added");
+    assert_eq!(describe(&beat("CANARY"), &settings(&[])), "the heartbeat removed");
+    assert_eq!(describe(&beat("CANARY"), &beat("CANARY-2")), "the heartbeat changed: `url`");
 }
 
 #[test]
@@ -200,8 +200,8 @@ fn snapshots_differ_in_everything_but_their_secrets() {
             "+ avatar `a2`",
             "+ channel `mail`",
             "+ channel `ops`",
-            "+ what counts as news",
-            "+ the pace of looking",
+            "+ the events",
+            "+ the polling",
             "+ the store",
             "+ the web",
         ],

@@ -1,7 +1,7 @@
-//! Drop-ins: `avatars.d/*.toml` beside the config, each with nothing but `[[avatars]]`.
+//! Drop-ins: `avatars.d/*.toml` beside the config, which contain only `[[avatars]]`.
 //!
-//! What always holds: a drop-in that cannot be read is a problem and never skipped, since its
-//! avatars would go unwatched in silence; nor is one obeyed that somebody else may have written.
+//! A drop-in that cannot be read is a problem and never skipped, since its avatars would silently
+//! not be watched; a drop-in that another user may have written is rejected.
 
 use std::ffi::OsString;
 use std::fs;
@@ -21,7 +21,7 @@ use crate::config::settings::AvatarSettings;
 use crate::files::trust::{Distrust, Ownership, Trust};
 use crate::text::encoding::{EncodingError, decode};
 
-/// The drop-ins of a config, in the order of their names, and what is wrong with them.
+/// The drop-ins of a config, in the order of their names, and their problems.
 #[derive(Debug, Default)]
 pub(super) struct DropIns {
     files: Vec<(PathBuf, String)>,
@@ -30,7 +30,7 @@ pub(super) struct DropIns {
 }
 
 impl DropIns {
-    /// Takes in the drop-ins beside a config.
+    /// Reads the drop-ins beside a config.
     pub(super) fn beside(config: &Path, files: &Generation, trust: &Trust) -> Self {
         let folder = config.parent().unwrap_or(Path::new("")).join(FOLDER);
         let mut found = Self::default();
@@ -47,19 +47,19 @@ impl DropIns {
                 names.iter().for_each(|name| found.take(folder.join(name), files, trust));
             }
             Err(error) => {
-                let help = "is it a folder, and may this user read it?";
+                let help = "check that it is a folder and its permissions";
                 found.problems.push(problem(&folder, format!("cannot be listed: {error}"), help));
             }
         }
         found
     }
 
-    /// Whether there are none, good or bad.
+    /// Whether there are none, valid or not.
     pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty() && self.problems.is_empty()
     }
 
-    /// Reads all of them; what there is to say goes into `found`. `None` when there is a problem.
+    /// Parses all of them and adds their diagnostics to `found`; `None` when there is a problem.
     pub(super) fn read(
         self,
         registry: &mut Registry<'_>,
@@ -78,8 +78,8 @@ impl DropIns {
             let read = registry.read(&root);
             if read.as_ref().is_some_and(Vec::is_empty) {
                 let place = Location { key: AVATAR.path.to_owned(), span: None };
-                let help = "add `[[avatars]]` with an `id`, or take the file away";
-                reader.warning(&place, "is empty, so this file registers nothing", help);
+                let help = "add `[[avatars]]` with an `id`, or delete the file";
+                reader.warning(&place, "is empty, so this file configures no avatars", help);
             }
             avatars.extend(read.into_iter().flatten());
             found.append(reader.into_findings());
@@ -106,7 +106,7 @@ impl DropIns {
                 }
             }
             Err(error) => {
-                let help = "may this user read it? a file that is not meant has another ending";
+                let help = "check its permissions; rename files that are no drop-ins";
                 self.problems.push(problem(&path, format!("cannot be read: {error}"), help));
             }
         }

@@ -94,11 +94,11 @@ fn drop_ins_register_avatars_in_the_order_of_their_names() {
 fn drop_ins_alone_are_enough_to_watch() {
     assert_eq!(Folder::new(CONFIG).with("a.toml", A1).good().1, [""; 0]);
     let [nothing] = Folder::new(CONFIG).good().1.try_into().unwrap();
-    assert!(nothing.starts_with("config.toml: `avatars` is empty, so nothing is watched"));
+    assert!(nothing.starts_with("config.toml: `avatars` is empty, so no avatar is watched"));
     assert_eq!(
         Folder::new(CONFIG).with("a.toml", "").good().1,
-        ["avatars.d/a.toml: `avatars` is empty, so this file registers nothing\n  \
-          help: add `[[avatars]]` with an `id`, or take the file away"]
+        ["avatars.d/a.toml: `avatars` is empty, so this file configures no avatars\n  \
+          help: add `[[avatars]]` with an `id`, or delete the file"]
     );
 }
 
@@ -110,7 +110,7 @@ fn an_avatar_of_a_drop_in_has_the_only_account() {
 }
 
 #[test]
-fn every_problem_of_every_file_is_told_with_its_place() {
+fn every_problem_of_every_file_is_reported_with_its_location() {
     let broken = "[argil]\napi_key = 'CANARY'\n[[avatar]]\nid = 'a9'\n[[avatars]]\nnmae = 'x'\n\
                   id = 'A1'\n[[avatars]]\nid = 'a2'\nchannels = ['opps']\n";
     Folder::new(&format!("{CONFIG}colour = 1\n{A1}"))
@@ -120,21 +120,21 @@ fn every_problem_of_every_file_is_told_with_its_place() {
         .check(
             r"
 config.toml:6: `channels.ops.colour` is an unknown key
-  help: the keys here are `type`, `url`, `secret`, `format`, `accepts`, `template`, `content_type`, `source`, `headers`, `proxy`, `deny_private`, `ca_file`, `timeout`, `events`, `operator`, `retry_schedule`, `expires_after` and `on_unknown`
+  help: the keys of this table are `type`, `url`, `secret`, `format`, `accepts`, `template`, `content_type`, `source`, `headers`, `proxy`, `deny_private`, `ca_file`, `timeout`, `events`, `operator`, `retry_schedule`, `expires_after` and `on_unknown`
 avatars.d/a.toml:1: `argil` is an unknown table
   help: only `[[avatars]]` goes into avatars.d
 avatars.d/a.toml:3: `avatar` is an unknown key
   help: only `[[avatars]]` goes into avatars.d
 avatars.d/a.toml:6: `avatars.nmae` is an unknown key
   help: did you mean `name`?
-avatars.d/a.toml:7: `avatars.id` is `A1`, which is registered in `config.toml:8` already
-  help: take one of them out
+avatars.d/a.toml:7: `avatars.id` is `A1`, which is already configured in `config.toml:8`
+  help: remove one of them
 avatars.d/a.toml:10: `avatars.channels[0]` names the channel `opps`, which does not exist
   help: did you mean `ops`?
-avatars.d/b.toml:3: `avatars.id` is `a2`, which is registered in `avatars.d/a.toml:9` already
-  help: take one of them out
-avatars.d/b.toml:5: this is no TOML: string values must be quoted, expected literal string
-  help: a duration stands in quotes: `7s`
+avatars.d/b.toml:3: `avatars.id` is `a2`, which is already configured in `avatars.d/a.toml:9`
+  help: remove one of them
+avatars.d/b.toml:5: invalid TOML: string values must be quoted, expected literal string
+  help: write the duration in quotes: `7s`
 avatars.d/c.toml:2: the text is not UTF-8
   help: save it as UTF-8, as plain text
 "
@@ -147,32 +147,32 @@ avatars.d/c.toml:2: the text is not UTF-8
 fn damage_of_the_config_causes_no_problem_in_a_drop_in() {
     Folder::new(&CONFIG.replace("[channels.ops]", "[channels.ops"))
         .with("a.toml", "[[avatars]]\nid = 'a1'\nchannels = ['ops']\n")
-        .check("config.toml:2: this is no TOML: unclosed table, expected `]`");
+        .check("config.toml:2: invalid TOML: unclosed table, expected `]`");
 }
 
 #[test]
 fn a_drop_in_that_cannot_be_read_is_a_problem_and_no_silent_skip() {
-    let mend = "help: may this user read it? a file that is not meant has another ending";
+    let help = "help: check its permissions; rename files that are no drop-ins";
     let folder = Folder::new(CONFIG).with("a.toml", A1);
     fs::create_dir(folder.0.path().join("avatars.d/b.toml")).unwrap();
     symlink("nowhere", folder.0.path().join("avatars.d/c.toml")).unwrap();
     folder.check(&format!(
-        "avatars.d/b.toml: cannot be read: not a regular file\n  {mend}\n\
-         avatars.d/c.toml: cannot be read: No such file or directory (os error 2)\n  {mend}",
+        "avatars.d/b.toml: cannot be read: not a regular file\n  {help}\n\
+         avatars.d/c.toml: cannot be read: No such file or directory (os error 2)\n  {help}",
     ));
     assert_eq!(folder.outline().avatars, None);
 }
 
 #[test]
 fn a_folder_that_cannot_be_listed_is_a_problem() {
-    let mend = "  help: is it a folder, and may this user read it?";
+    let help = "  help: check that it is a folder and its permissions";
     let folder = Folder::new(CONFIG);
     fs::write(folder.0.path().join(FOLDER), "").unwrap();
-    folder.check(&format!("avatars.d: cannot be listed: Not a directory (os error 20)\n{mend}"));
+    folder.check(&format!("avatars.d: cannot be listed: Not a directory (os error 20)\n{help}"));
     fs::remove_file(folder.0.path().join(FOLDER)).unwrap();
     symlink("nowhere", folder.0.path().join(FOLDER)).unwrap();
     folder.check(&format!(
-        "avatars.d: cannot be listed: No such file or directory (os error 2)\n{mend}"
+        "avatars.d: cannot be listed: No such file or directory (os error 2)\n{help}"
     ));
 }
 

@@ -9,7 +9,7 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
-/// The environment variables whose names are text; their values are bytes, which may be no text.
+/// The environment variables with a name that is text; their values are bytes.
 #[derive(Clone, Default)]
 pub struct Environment {
     vars: BTreeMap<String, Vec<u8>>,

@@ -1,7 +1,5 @@
-//! What is wrong with a config, in the form people read it.
-//!
-//! A problem says where, what and how to mend it. It never repeats a secret: whoever makes one
-//! sees to that.
+//! The problems of a config, as shown to people: what is wrong, where, and how to fix it. The code
+//! that reports a problem ensures that it contains no secret.
 
 use std::fmt;
 use std::io;
@@ -9,46 +7,46 @@ use std::path::PathBuf;
 
 use crate::text::sanitize::sanitize;
 
-/// Why there are no settings.
+/// Why the config could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read at all.
     #[error("cannot read the config `{}`", path.display())]
     Unreadable {
-        /// The file that was tried.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The file was read, and these are all its problems, in the order of its lines.
+    /// The file was read; all its problems, in the order of its lines.
     #[error("{}", paragraph(.0))]
     Problems(Vec<Problem>),
 }
 
-/// One thing that is wrong, or for a warning: odd.
+/// One problem or warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The config file, as its path was given.
     pub file: PathBuf,
-    /// The line, counted from one; `None` when it is about something that is not there.
+    /// The line, counted from one; `None` when it is about something that is missing.
     pub line: Option<usize>,
-    /// The dotted key; empty when the text is no TOML.
+    /// The dotted key; empty for a syntax error.
     pub key: String,
-    /// What is wrong: the sentence that begins with the key.
+    /// The message: the sentence that begins with the key.
     pub message: String,
-    /// How to mend it.
+    /// How to fix it.
     pub help: Option<String>,
-    /// Whether it is about a secret or a certificate that this process cannot read and another
-    /// one may: the service has variables, files and credentials that its users do not have.
+    /// Whether it is about a secret or a certificate that this process cannot read: the service has
+    /// variables, files and credentials that its users do not have.
     pub unreadable: bool,
 }
 
 impl ConfigError {
-    /// Whether it may pass without an edit of the config: when a file, a secret or a certificate is
-    /// not there yet, or cannot be read just now.
+    /// Whether it may resolve without an edit of the config: a file, a secret or a certificate is
+    /// missing or cannot be read at this time.
     pub fn may_pass(&self) -> bool {
         match self {
-            // What is no error of the system is what the file is, such as a folder.
+            // An error without a system code is about the type of the file, such as a folder.
             Self::Unreadable { source, .. } => source.raw_os_error().is_some(),
             Self::Problems(problems) => problems.iter().all(|problem| problem.unreadable),
         }
@@ -57,7 +55,7 @@ impl ConfigError {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whoever may write drop-ins names them.
+        // File names of drop-ins are untrusted.
         write!(f, "{}:", sanitize(&self.file.to_string_lossy()))?;
         if let Some(line) = self.line {
             write!(f, "{line}:")?;
@@ -82,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_says_where_what_and_how_to_mend_it() {
+    fn a_problem_says_where_what_and_how_to_fix_it() {
         let full = Problem {
             file: PathBuf::from("config.toml"),
             line: Some(14),

@@ -1,6 +1,5 @@
-//! The config file: found, read, and turned into settings, or into all of its problems.
-//!
-//! What always holds: there are settings only when there is no problem at all.
+//! Loads the config file: returns settings only when there is no problem at all, otherwise all
+//! problems.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -31,11 +30,10 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::files::trust::Trust;
 
-/// Reads the config and its drop-ins, with what they take from the environment.
+/// Reads the config and its drop-ins, with the values that they take from the environment.
 ///
-/// # Errors
-/// When the config cannot be read or may not be obeyed, or with every problem that is in it and in
-/// its drop-ins.
+/// When the config cannot be read or is not trusted, or with all problems of it and of its
+/// drop-ins.
 pub fn load(config: &ConfigFile, environment: &Environment) -> Result<Settings, ConfigError> {
     match file_stamp::settled(|files| load_once(config, environment, files)) {
         (read, None) => read,
@@ -63,16 +61,14 @@ fn load_once(
     Ok(Settings { warnings, ..settings })
 }
 
-/// Another reading may find it at rest.
+/// A later read may succeed.
 fn changes_all_the_time(file: PathBuf) -> Problem {
     Problem {
         file,
         line: None,
         key: String::new(),
         message: "keeps changing while the config is read".to_owned(),
-        help: Some(
-            "what writes it again and again? let it end, and read the config then".to_owned(),
-        ),
+        help: Some("stop the program that writes to it, then reload the config".to_owned()),
         unreadable: true,
     }
 }
@@ -100,31 +96,31 @@ pub(super) fn read(
     }
 }
 
-/// What a reading command needs of the config. It is read even where the rest has problems or
-/// the secrets are out of reach, because looking must work when watching does not.
+/// The part of the config that read-only commands need. It is read even if the rest has problems or
+/// the secrets are not accessible.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartialConfig {
     /// The database.
     pub store_path: PathBuf,
-    /// The registered avatars; `None` when they cannot be read.
+    /// The configured avatars; `None` when they cannot be read.
     pub avatars: Option<BTreeMap<AvatarId, RegisteredAvatar>>,
     /// The names of the accounts; `None` when they cannot be read.
     pub accounts: Option<Vec<String>>,
-    /// The names of the channels, good or bad; `None` when they cannot be read.
+    /// The names of the channels, valid or not; `None` when they cannot be read.
     pub channels: Option<BTreeSet<String>>,
-    /// Where the API of the default account is, as it is written, if that is said.
+    /// The `base_url` of the default account as written, if it is set.
     pub base_url: Option<String>,
-    /// Whether there is a word about discovery.
+    /// Whether discovery is configured.
     pub discovers: bool,
-    /// Where the page is, if it is at a place that can be known.
+    /// The listen address of the page, if it is known.
     pub page: Option<SocketAddr>,
-    /// Whether the file is there and is TOML from end to end.
+    /// Whether the file exists and is valid TOML.
     pub is_whole: bool,
-    /// Why nothing of the file is used, where it may not be obeyed.
+    /// Why the file is not used, if it is not trusted.
     pub refused: Option<Problem>,
 }
 
-/// What a reading command needs of the registration of an avatar.
+/// The part of an avatar that read-only commands need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisteredAvatar {
     /// The name that the user gave it.
@@ -133,8 +129,8 @@ pub struct RegisteredAvatar {
     pub account: AccountName,
 }
 
-/// Reads the outline, as far as it can be read; a config that cannot be read at all, or may not be
-/// obeyed, has the database where it is by default.
+/// Reads the part of the config that can be read; a config that cannot be read, or is not trusted,
+/// has the default path of the database.
 pub fn partial(config: &ConfigFile, environment: &Environment) -> PartialConfig {
     file_stamp::settled(|files| {
         let path = config.path.as_path();
@@ -174,7 +170,7 @@ fn outline_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>
     };
     let store_path = match is_whole {
         true => store::path(&root),
-        false => store_path_in_ruins(path, &text, outside).or_else(|| store::path(&root)),
+        false => store_path_despite_errors(path, &text, outside).or_else(|| store::path(&root)),
     };
     PartialConfig {
         store_path: store_path.unwrap_or_else(|| reader.resolve(store::PATH)),
@@ -189,10 +185,9 @@ fn outline_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>
     }
 }
 
-/// Where the database is, by the one line that says so, in a file that is no TOML as a whole: the
-/// parser goes on after damage, but what it swallowed may be that line. Such a file may have lost
-/// its line ends to `\r`, or be in UTF-16.
-fn store_path_in_ruins(path: &Path, text: &str, outside: Outside<'_>) -> Option<PathBuf> {
+/// The path of the database from its line in a file with syntax errors: the parser continues after
+/// an error, but may drop that line. Such a file may have `\r` as line ends, or be in UTF-16.
+fn store_path_despite_errors(path: &Path, text: &str, outside: Outside<'_>) -> Option<PathBuf> {
     let text = text.replace('\0', "");
     let mut header = "";
     text.split(['\n', '\r']).map(str::trim).find_map(|line| {
@@ -213,8 +208,7 @@ const fn visibility(mode: u32) -> FileAccess {
     if mode & OTHERS == 0 { FileAccess::Owner } else { FileAccess::Others(mode) }
 }
 
-/// Reads everything before it gives up on anything; what there is to say of the drop-ins goes
-/// into `dropped`.
+/// Reads all sections before it fails; the diagnostics of the drop-ins are added to `dropped`.
 fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Diagnostics) -> Option<Settings> {
     root.check_keys(&ROOT);
     let accounts = account::read(root);
@@ -256,10 +250,10 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Diagnostics) -> O
 fn warn_of_none(root: &Table<'_>) {
     let place = Location { key: AVATAR.path.to_owned(), span: None };
     let help = "add `[[avatars]]` with an `id`";
-    root.reader.warning(&place, "is empty, so nothing is watched", help);
+    root.reader.warning(&place, "is empty, so no avatar is watched", help);
 }
 
-/// The permission bits of everyone but the owner.
+/// The permission bits of group and others.
 const OTHERS: u32 = 0o077;
 
 #[cfg(test)]

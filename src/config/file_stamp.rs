@@ -1,10 +1,9 @@
-//! The files of one reading of the config: the config itself, its drop-ins, its secrets and its
-//! certificates are of one generation, or are read again.
+//! The files of one load of the config: the config, its drop-ins, secrets and certificates are read
+//! as one consistent generation, or read again.
 //!
-//! What always holds: when nothing is reported, each file was, after the last of them had been
-//! read, still as it was before it was read, and what was not there was still not there. A swap
-//! amid the reading, as Kubernetes makes it with `..data`, and a file that is being written are
-//! noticed.
+//! When no change is reported, every file was unchanged after the last one was read, and every
+//! missing file was still missing. A swap during the load, as by the `..data` link of Kubernetes,
+//! and a file that is being written are detected.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,30 +18,30 @@ use std::time::Duration;
 use crate::files::open::open_for_reading;
 use crate::files::trust::Facts;
 
-/// What one reading has touched so far.
+/// The files that one load has read so far.
 #[derive(Debug, Default)]
 pub(super) struct Generation {
-    /// What is read twice, as two keys from one file, stands there twice.
+    /// A file that is read twice, for two keys, occurs twice.
     files: RefCell<Vec<(PathBuf, Option<FileStamp>)>>,
     folders: RefCell<BTreeMap<PathBuf, Listing>>,
 }
 
-/// How the names in a folder are found.
+/// A function that lists the names in a folder.
 type ListFolder = fn(&Path) -> io::Result<Vec<OsString>>;
 
-/// The names in a folder, and how they were found; `None` where they could not be.
+/// The listed folders: the names and the function; `None` if listing failed.
 #[derive(Debug)]
 struct Listing {
     list: ListFolder,
     names: Option<Vec<OsString>>,
 }
 
-/// What tells a file from another one at its place, and from itself after a change: device, inode,
-/// size, and when its content and its inode changed.
+/// The identity and version of a file: device, inode, size, and the times when its content and its
+/// inode changed.
 type FileStamp = [i128; 7];
 
 impl Generation {
-    /// The whole of a regular file of ordinary size, and whose it is.
+    /// The content and the metadata of a regular file.
     ///
     /// # Errors
     /// When it cannot be read, is no regular file, or is larger than a mebibyte.
@@ -67,7 +66,7 @@ impl Generation {
         names
     }
 
-    /// A file or folder that is no longer as it was, if there is one.
+    /// The first file or folder that has changed, if any.
     fn changed(&self) -> Option<PathBuf> {
         let folders = self.folders.borrow();
         let mut folders = folders.iter();
@@ -89,8 +88,8 @@ fn stamp_at(path: &Path) -> Option<FileStamp> {
     fs::metadata(path).ok().as_ref().map(stamp)
 }
 
-/// Reads, and reads again for as long as something changes meanwhile, but not for ever; with what
-/// was read last comes what changed even then.
+/// Reads, and repeats that a limited number of times while files change; returns the last result
+/// and the path that still changed.
 pub(super) fn settled<T>(read: impl Fn(&Generation) -> T) -> (T, Option<PathBuf>) {
     let mut wait = WAIT_MIN;
     loop {
@@ -120,9 +119,9 @@ fn read_bounded(file: File) -> io::Result<Vec<u8>> {
     Err(io::Error::other("it is larger than a mebibyte"))
 }
 
-/// Bytes that a config, a secret or a certificate file has at most.
+/// The maximum size of a config, secret or certificate file in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// The waits between readings double; all of them together are half a second.
+/// The delays between reads double; their sum is half a second.
 const WAIT_MIN: Duration = Duration::from_millis(1);
 const WAIT_MAX: Duration = Duration::from_millis(256);
 

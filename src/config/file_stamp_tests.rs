@@ -63,7 +63,7 @@ fn text(generation: &Generation, path: &Path) -> String {
 }
 
 #[test]
-fn a_swap_amid_the_reading_is_noticed_and_all_is_read_again() {
+fn a_swap_during_a_load_is_detected_and_all_is_read_again() {
     let volume = Volume::new();
     let readings = Cell::new(0);
     let (found, changed) = settled(|generation| {
@@ -112,7 +112,7 @@ fn what_comes_or_goes_or_is_written_meanwhile_is_noticed() {
 }
 
 #[test]
-fn what_never_rests_is_named_and_not_read_for_ever() {
+fn a_file_that_keeps_changing_is_reported_and_not_read_forever() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     let readings = Cell::new(0);

@@ -50,37 +50,37 @@ pub(in crate::config) fn read_with(text: &str, names: &[&str]) -> Result<Setting
     read
 }
 
-fn told(problems: &[Problem]) -> String {
+fn texts(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("{problem}\n")).collect()
 }
 
-/// Takes a config and everything that is said about it.
+/// Takes a config and everything that is text about it.
 #[track_caller]
 pub(in crate::config) fn check(text: &str, expected: &str) {
     let found = match read_with(text, &["EMPTY"]) {
-        Ok(settings) => told(&settings.warnings),
-        Err(problems) => told(&problems),
+        Ok(settings) => texts(&settings.warnings),
+        Err(problems) => texts(&problems),
     };
     assert_eq!(found.trim_end(), expected.trim(), "for:\n{text}");
 }
 
-/// Takes lines that are added to a good config, and what is said about them; warnings about
-/// what is not there are left out.
+/// Takes lines that are added to a good config, and what is text about them; warnings about
+/// missing keys are omitted.
 #[track_caller]
 pub(in crate::config) fn check_added(text: &str, expected: &str) {
     let found = match read_with(&format!("{LEAST}{text}"), &["EMPTY"]) {
         Ok(settings) => {
             let about_lines =
                 settings.warnings.into_iter().filter(|warning| warning.line.is_some());
-            told(&about_lines.collect::<Vec<_>>())
+            texts(&about_lines.collect::<Vec<_>>())
         }
-        Err(problems) => told(&problems),
+        Err(problems) => texts(&problems),
     };
     assert_eq!(found.trim_end(), expected.trim(), "for:\n{text}");
 }
 
 #[test]
-fn every_problem_is_told_at_once() {
+fn every_problem_is_reported_at_once() {
     let expected = include_str!("testdata/broken.txt");
     assert!(!expected.contains("CANARY"), "a secret is repeated");
     check(include_str!("testdata/broken.toml"), expected);
@@ -137,12 +137,12 @@ fn numbers_and_durations_are_checked() {
     check("'0s'", &format!("is `0s`\n{range}"));
     check("'99999years'", &format!("is `99999years`\n{range}"));
     check("'soon'", &format!("is `soon`, which is no duration\n{examples}"));
-    check("''", "is empty\n  help: write something, or take the key out");
-    check("[]", "is a list, and must be a duration such as `5s`");
+    check("''", "is empty\n  help: set a value, or remove the key");
+    check("[]", "is a list, but must be a duration such as `5s`");
 }
 
 #[test]
-fn a_wait_that_is_longer_than_the_longest_is_told_where_it_stands() {
+fn a_wait_that_is_longer_than_the_longest_is_reported_where_it_stands() {
     check_added(
         "poll.training.min = '90s'\npoll.backoff.max = '1s'",
         "
@@ -170,10 +170,10 @@ fn a_config_of_nothing_but_a_key_has_every_default() {
     assert_eq!(settings.store_path, Path::new("avatar-watch.db"));
     assert!(settings.infer_unseen_training);
     assert_eq!(
-        told(&settings.warnings),
-        "config.toml: `channels` is empty, so nobody is told\n  \
+        texts(&settings.warnings),
+        "config.toml: `channels` is empty, so no notifications are sent\n  \
          help: add `[channels.NAME]` with a `type`\n\
-         config.toml: `avatars` is empty, so nothing is watched\n  \
+         config.toml: `avatars` is empty, so no avatar is watched\n  \
          help: add `[[avatars]]` with an `id`\n",
     );
 }
@@ -191,7 +191,7 @@ fn the_api_is_asked_in_the_clear_only_on_this_machine() {
     check("http://127.0.0.1:8080", "");
     check("http://localhost/v1", "");
     check("http://[::1]:1/", "");
-    check("http://10.0.0.1", "is `http`, which would send the API key in the clear");
+    check("http://10.0.0.1", "is `http`, which would send the API key unencrypted");
     check("https://a:b@example.com", "has a user name or password in it");
     check("https://example.com/?a", "has a `?` or `#` in it");
     check("ftp://example.com", "is neither `https` nor `http`");
@@ -214,12 +214,12 @@ fn a_webhook_in_the_clear_is_a_warning_and_only_beyond_the_own_network() {
 }
 
 #[test]
-fn sections_of_the_wrong_shape_are_told_how_to_be_written() {
+fn sections_of_the_wrong_type_get_a_help() {
     check_added(
         "poll = 1\n[avatars]\nid = 'a1'\n[[channels]]\ntype = 'webhook'",
         "
-config.toml:2: `poll` is a whole number, and must be a table
-config.toml:3: `avatars` is a single table, and must be a list of them
+config.toml:2: `poll` is an integer, but must be a table
+config.toml:3: `avatars` is a single table, but must be a list of tables
   help: write `[[avatars]]`, with two brackets
 config.toml:5: `channels` is a list
   help: write `[channels.NAME]`, with one bracket and a name",
@@ -227,11 +227,11 @@ config.toml:5: `channels` is a list
 }
 
 #[test]
-fn an_avatar_that_nobody_hears_of_is_a_warning() {
+fn an_avatar_without_channels_is_a_warning() {
     check_added(
         "[[avatars]]\nid = 'a1'\nchannels = []",
-        "config.toml:4: `avatars.channels` is empty, so nobody is told\n  \
-         help: leave the key out to tell every channel",
+        "config.toml:4: `avatars.channels` is empty, so no notifications are sent\n  \
+         help: remove the key to notify every channel",
     );
 }
 
@@ -383,8 +383,8 @@ fn a_file_that_is_made_to_be_too_much_is_refused_at_once() {
         let begun = std::time::Instant::now();
         let error = load(&ConfigFile::named(&path), &Environment::default()).unwrap_err();
         let source = std::error::Error::source(&error).map(ToString::to_string);
-        let said = format!("{error} {}", source.unwrap_or_default());
-        assert!(said.contains(expected), "{}", said.lines().next().unwrap_or_default());
+        let text = format!("{error} {}", source.unwrap_or_default());
+        assert!(text.contains(expected), "{}", text.lines().next().unwrap_or_default());
         assert!(begun.elapsed() < Duration::from_secs(20), "{expected}");
     };
     let half = 500_000;
@@ -399,7 +399,7 @@ fn a_file_that_is_made_to_be_too_much_is_refused_at_once() {
     check(format!("[a{}]", ".a".repeat(half)).as_bytes(), "recursion limit");
     check(format!("[[a{}]]", ".a".repeat(half)).as_bytes(), "recursion limit");
     check("[[a]]\n".repeat(half / 3).as_bytes(), "`a` is an unknown key");
-    check("[a]\n".repeat(half / 20).as_bytes(), "`a` stands twice");
-    check("a = \"\"\"".repeat(half / 4).as_bytes(), "this is no TOML");
+    check("[a]\n".repeat(half / 20).as_bytes(), "`a` is set twice");
+    check("a = \"\"\"".repeat(half / 4).as_bytes(), "invalid TOML");
     check(&b"# a comment\n".repeat(5_000_000), "it is larger than a mebibyte");
 }

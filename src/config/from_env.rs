@@ -1,4 +1,4 @@
-//! Settings without a file: the default account with its key from the environment, and every
+//! Settings without a config file: the default account with its key from the environment, and every
 //! default.
 
 use std::path::{Path, PathBuf};
@@ -15,11 +15,10 @@ use crate::config::settings::Settings;
 use crate::files::trust::Trust;
 use crate::text::secret_text::{SecretKind, clean};
 
-/// The variable that holds the key where there is no config.
+/// The variable of the key if there is no config.
 pub const KEY_VARIABLE: &str = "ARGIL_API_KEY";
 
-/// The settings of whoever has no more than a key, for the API at `base_url`, or at its usual
-/// place.
+/// The settings for the API at `base_url`, or at its default URL.
 ///
 /// # Errors
 /// With every problem of the key and the address.

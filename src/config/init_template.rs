@@ -1,41 +1,38 @@
-//! The starter config: what `avatar-watch init` writes.
-//!
-//! Short on purpose; `config.example.toml` shows every key. It loads as it is, as soon as the
-//! variables that it names are set.
+//! The starter config that `avatar-watch init` writes. It is short, since `config.example.toml`
+//! shows every key, and is valid as soon as its variables are set.
 
 use toml::Value;
 
-/// What is known when a config is begun.
+/// The answers for a starter config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StarterAnswers {
-    /// Where the API key is.
+    /// The source of the API key.
     pub api_key: SecretLocation,
-    /// The avatars to watch; where there are none, a placeholder stands there.
+    /// The avatars to watch; empty for a placeholder.
     pub avatars: Vec<String>,
-    /// A webhook to tell; left out, its lines are comments.
+    /// The URL of a webhook; without it, its lines are comments.
     pub webhook_url: Option<String>,
-    /// Where its secret is.
+    /// The source of its secret.
     pub webhook_secret: SecretLocation,
-    /// A mailbox to tell; left out, its lines are comments.
+    /// A mail recipient; without it, its lines are comments.
     pub mail_to: Option<String>,
-    /// The mail server; left out, a placeholder stands there.
+    /// The mail server; without it, a placeholder is written.
     pub smtp_host: Option<String>,
-    /// Where its password is.
+    /// The source of its password.
     pub smtp_password: SecretLocation,
 }
 
-/// Where a secret is.
+/// The source of a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SecretLocation {
-    /// In the variable that this config names for it.
+    /// An environment variable, named by this config.
     #[default]
     Variable,
-    /// In a file; its path as the config names it.
+    /// A file; its path as written in the config.
     File(String),
 }
 
-/// The text of a starter config. The answers are quoted, whatever stands in them; whether they
-/// are any good is said when the file is loaded.
+/// The text of a starter config. Answers are quoted; they are validated when the file is loaded.
 pub fn init_config(answers: &StarterAnswers) -> String {
     let placeholder = ["the-id-of-your-avatar".to_owned()];
     let ids = if answers.avatars.is_empty() { &placeholder[..] } else { &answers.avatars };
@@ -57,15 +54,15 @@ pub fn init_config(answers: &StarterAnswers) -> String {
     );
     [
         HEAD.to_owned(),
-        told(&answers.api_key, KEY_VARIABLE, "…"),
+        instruction(&answers.api_key, KEY_VARIABLE, "…"),
         format!("api_key = {}\n", source(&answers.api_key, KEY_VARIABLE)),
         AVATARS_HEAD.to_owned(),
         avatars.join("\n"),
         WEBHOOK_HEAD.to_owned(),
-        told(&answers.webhook_secret, SECRET_VARIABLE, "whsec_…"),
+        instruction(&answers.webhook_secret, SECRET_VARIABLE, "whsec_…"),
         optional(answers.webhook_url.is_some(), &webhook),
         MAIL_HEAD.to_owned(),
-        told(&answers.smtp_password, PASSWORD_VARIABLE, "…"),
+        instruction(&answers.smtp_password, PASSWORD_VARIABLE, "…"),
         optional(answers.mail_to.is_some(), &mail),
     ]
     .concat()
@@ -78,8 +75,8 @@ fn source(place: &SecretLocation, variable: &str) -> String {
     }
 }
 
-/// The comment that says how a secret gets where it is.
-fn told(place: &SecretLocation, variable: &str, value: &str) -> String {
+/// The comment that says how to set a secret.
+fn instruction(place: &SecretLocation, variable: &str, value: &str) -> String {
     match place {
         SecretLocation::Variable => format!("#   export {variable}={value}\n"),
         SecretLocation::File(_) => {
@@ -92,7 +89,7 @@ fn quoted(text: &str) -> String {
     Value::String(text.to_owned()).to_string()
 }
 
-/// The lines as they are, or as comments.
+/// The lines, commented out unless `given`.
 fn optional(given: bool, lines: &str) -> String {
     if given {
         return lines.to_owned();
@@ -109,10 +106,10 @@ pub const PASSWORD_VARIABLE: &str = "SMTP_PASSWORD";
 
 const HEAD: &str = "\
 # avatar-watch: a starter. `config.example.toml` shows every key with its default.
-# `avatar-watch check` says what is wrong with this file, all at once.
+# `avatar-watch check` validates this file and prints every problem in it.
 
 [argil]
-# The API key, from app.argil.ai. It stands outside of this file:
+# The API key, from app.argil.ai. It is stored outside of this file:
 ";
 
 const AVATARS_HEAD: &str = "
@@ -120,11 +117,11 @@ const AVATARS_HEAD: &str = "
 ";
 
 const WEBHOOK_HEAD: &str = "
-# A webhook to tell. `avatar-watch secret` makes a secret; the receiver needs it, too:
+# A webhook. `avatar-watch secret` generates the secret; the receiver needs it too:
 ";
 
 const MAIL_HEAD: &str = "
-# A mailbox to tell, through your mail server, with its password:
+# Mail to one recipient through your mail server, with its password:
 ";
 
 #[cfg(test)]

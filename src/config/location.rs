@@ -1,4 +1,4 @@
-//! Which config is read: one that somebody named, or one that was found.
+//! The location of the config: named explicitly, or found in a default location.
 
 use std::path::{Path, PathBuf};
 
@@ -15,21 +15,20 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// One that somebody named, or that root has put into its usual place.
+    /// A config that was named explicitly, or is in the system's default location.
     pub fn named(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), is_found: false }
     }
 
-    /// One that happens to be in the working folder, which anybody may have put there.
+    /// A config in the working folder, which any user may have created.
     pub fn found(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), is_found: true }
     }
 
-    /// Whose files are obeyed that this config names, if it may be obeyed itself; with a warning
-    /// where root obeys another user.
+    /// The trusted owners of the files that this config names, if it is trusted itself; with a
+    /// warning when root trusts another user.
     ///
-    /// # Errors
-    /// With whoever else may have written it.
+    /// When another user may have written it.
     pub(super) fn admit(
         &self,
         facts: &Facts,
@@ -63,7 +62,7 @@ impl ConfigFile {
         let help = match Trust::for_named().judge_named(&self.path, facts) {
             Ownership::Distrusted(_) => help,
             Ownership::Trusted | Ownership::Doubtful(_) => format!(
-                "look what is in it, and name it if it is meant: `--config {}`",
+                "check its content, and name it explicitly if you trust it: `--config {}`",
                 self.path.display()
             ),
         };

@@ -9,7 +9,7 @@ use crate::config::settings::Settings;
 
 use super::*;
 
-/// A user of this machine that nobody is.
+/// The id of a user that does not exist on this machine.
 const MALLORY: u32 = 61_871;
 /// All that a config can name, with the key that names it.
 const NAMED: [(&str, &str); 8] = [
@@ -94,7 +94,7 @@ impl Place {
 }
 
 #[test]
-fn whatever_a_config_names_may_be_written_by_nobody_else() {
+fn files_that_a_config_names_must_not_be_writable_for_others() {
     let place = Place::new();
     assert_eq!(place.warnings(), [""; 0]);
     for (name, key) in NAMED {

@@ -1,7 +1,7 @@
 //! The config: one TOML file and its drop-ins, read whole or not at all.
 //!
 //! [`file::load`] gives checked [`settings::Settings`], or every problem at once with its file,
-//! line, key and mend. No secret ever stands in a problem, a warning or a change. Nothing here
+//! line, key and help. No secret ever occurs in a problem, a warning or a change. Nothing here
 //! waits, logs or knows what the settings are used for.
 
 pub mod settings;

@@ -11,7 +11,7 @@ pub(super) fn program(field: &Field<'_>) -> Option<Program> {
     let words = field.list(|field| {
         let word = field.text()?;
         if word.contains('\0') {
-            return field.invalid("has a NUL in it", "take it out");
+            return field.invalid("has a NUL in it", "remove it");
         }
         Some(word.to_owned())
     })?;

@@ -1,8 +1,8 @@
-//! Where a secret comes from: the file itself, a variable, another file, or systemd.
+//! Reads a secret from its source: the config itself, a variable, another file, or systemd.
 //!
-//! What always holds: whatever the source, the secret is cleaned and refused by the one rule of
-//! `text/secret_text.rs`. No problem repeats the secret, nor what may be the secret in the wrong
-//! place. A secret may stand in the config only when nobody but its owner can read that.
+//! Secrets of all sources are cleaned and checked by `text/secret_text.rs`. No problem repeats a
+//! secret, nor a value that may be a misplaced secret. A secret is allowed in the config only if no
+//! other user can read it.
 
 use std::path::Path;
 
@@ -15,16 +15,16 @@ use crate::domain::program_environment::is_passed_on;
 use crate::secret::Secret;
 use crate::text::secret_text::{SecretError, SecretKind, clean, is_quoted};
 
-/// Whether a secret may stand in the config itself.
+/// Whether a plain secret is allowed in the config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Plain {
     /// Always.
     Allowed,
-    /// Only when others cannot read the file.
+    /// Only if other users cannot read the file.
     Guarded,
 }
 
-/// Reads a secret of that kind.
+/// Reads a secret.
 pub(super) fn read(field: &Field<'_>, plain: Plain, kind: SecretKind) -> Option<Secret> {
     match field.value {
         DeValue::String(_) => {
@@ -33,17 +33,17 @@ pub(super) fn read(field: &Field<'_>, plain: Plain, kind: SecretKind) -> Option<
             take(field, "", text.as_bytes(), kind)
         }
         DeValue::Table(_) => from_source(field, &field.table()?, kind),
-        _ => field.wrong_type("a text or a table like `{ env = \"NAME\" }`"),
+        _ => field.wrong_type("a string or a table like `{ env = \"NAME\" }`"),
     }
 }
 
-/// Cleans what a source gave; `source` are words that lead to "has …" and name it.
+/// Cleans the bytes of a source; `source` names it and precedes "has …".
 fn take(field: &Field<'_>, source: &str, bytes: &[u8], kind: SecretKind) -> Option<Secret> {
     match clean(bytes, kind) {
         Ok(text) => {
             if is_quoted(text) {
-                let message = format!("{source}stands in quotes, which are sent as a part of it");
-                let help = "take them away, unless they belong to it";
+                let message = format!("{source}is in quotes, which are sent as a part of it");
+                let help = "remove them, unless they are a part of the secret";
                 field.reader.warning(&field.place, message, help);
             }
             Some(Secret::new(text))
@@ -59,7 +59,7 @@ fn guard(field: &Field<'_>, plain: Plain) {
     }
     let file = field.reader.path.display();
     field.invalid::<()>(
-        format!("stands in the file itself, which others can read (its mode is {mode:04o})"),
+        format!("is in the config file, which other users can read (its mode is {mode:04o})"),
         format!(
             "run `chmod 600 {file}`, or write `{{ env = \"…\" }}`, `{{ file = \"…\" }}` or \
              `{{ credential = \"…\" }}`"
@@ -84,12 +84,9 @@ fn from_source(field: &Field<'_>, table: &Table<'_>, kind: SecretKind) -> Option
 fn from_variable(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
     let name = source.text()?;
     if is_passed_on(name) {
-        let help = "take a variable of another name, which no program gets";
+        let help = "use another variable, which programs do not inherit";
         return source.invalid(
-            format!(
-                "names the variable `{}`, which every program gets that is started",
-                shown(name)
-            ),
+            format!("names the variable `{}`, which every started program inherits", shown(name)),
             help,
         );
     }
@@ -101,7 +98,7 @@ fn from_variable(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
     if name.len() > VARIABLE_LENGTH_MAX || !name.bytes().all(usual) {
         return source.invalid(
             "names a variable that is not set",
-            "the name of a variable belongs here (it is not repeated, in case it is the secret)",
+            "write the name of a variable (it is not repeated here, in case it is the secret)",
         );
     }
     source.unreadable(
@@ -118,7 +115,7 @@ fn from_file(source: &Field<'_>, path: &Path, kind: SecretKind) -> Option<Secret
     let (bytes, facts) = match source.reader.files.read(path) {
         Ok(read) => read,
         Err(error) => {
-            let help = "is the path right, and may this user read the file?";
+            let help = "check the path and the permissions of the file";
             return source.unreadable(format!("cannot be read from `{place}`: {error}"), help);
         }
     };
@@ -127,7 +124,7 @@ fn from_file(source: &Field<'_>, path: &Path, kind: SecretKind) -> Option<Secret
         let message = format!("{words}everybody can read (its mode is {:04o})", facts.mode);
         source.reader.warning(&source.place, message, &format!("`chmod o-r {place}`"));
     }
-    // Whoever writes it may be about to: a moment later it is there.
+    // The file may be written at this time and complete soon.
     if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
         let message = format!("{words}{}", SecretError::Empty);
         return source.unreadable(message, SecretError::Empty.help());
@@ -139,7 +136,7 @@ fn from_credential(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
     let name = source.text()?;
     if name.contains('/') || name == "." || name == ".." {
         return source
-            .invalid("is no name of a credential", "write the name alone, without a path");
+            .invalid("is not the name of a credential", "write the name alone, without a path");
     }
     let Some(directory) = source.reader.environment.credentials_directory() else {
         // systemd sets this for every unit.

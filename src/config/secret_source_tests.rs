@@ -81,7 +81,7 @@ fn a_secret_stands_in_the_file_only_when_others_cannot_read_it() {
     let folder = Folder::new();
     for mode in [0o644, 0o640, 0o604] {
         let first = format!(
-            "config.toml:1: `argil.api_key` stands in the file itself, which others can read \
+            "config.toml:1: `argil.api_key` is in the config file, which other users can read \
              (its mode is 0{mode:o})"
         );
         folder.check(
@@ -109,17 +109,14 @@ fn a_url_may_stand_in_any_file_and_shows_itself_nowhere() {
 }
 
 #[test]
-fn a_source_that_gives_nothing_is_told_without_what_may_be_the_secret() {
+fn a_source_without_a_secret_is_reported_without_its_value() {
     let folder = Folder::new();
     let check = |key: &str, expected: &[&str]| folder.check(key, 0o600, expected);
     let sources =
         "  help: write one of `{ env = \"…\" }`, `{ file = \"…\" }` and `{ credential = \"…\" }`";
     check(
         "''",
-        &[
-            "config.toml:1: `argil.api_key` is empty",
-            "  help: write something, or take the key out",
-        ],
+        &["config.toml:1: `argil.api_key` is empty", "  help: set a value, or remove the key"],
     );
     check(
         "{ env = 'EMPTY' }",
@@ -137,10 +134,10 @@ fn a_source_that_gives_nothing_is_told_without_what_may_be_the_secret() {
     );
     for name in ["PATH", "HOME", "LC_KEY"] {
         let expected = format!(
-            "config.toml:1: `argil.api_key.env` names the variable `{name}`, which every program \
-             gets that is started"
+            "config.toml:1: `argil.api_key.env` names the variable `{name}`, which every started \
+             program inherits"
         );
-        let help = "  help: take a variable of another name, which no program gets";
+        let help = "  help: use another variable, which programs do not inherit";
         check(&format!("{{ env = '{name}' }}"), &[&expected, help]);
     }
     check(
@@ -155,7 +152,7 @@ fn a_source_that_gives_nothing_is_told_without_what_may_be_the_secret() {
         "{ env = 'sk-CANARY' }",
         &[
             "config.toml:1: `argil.api_key.env` names a variable that is not set",
-            "  help: the name of a variable belongs here (it is not repeated, in case it is the \
+            "  help: write the name of a variable (it is not repeated here, in case it is the \
              secret)",
         ],
     );
@@ -164,7 +161,7 @@ fn a_source_that_gives_nothing_is_told_without_what_may_be_the_secret() {
         &[
             "config.toml:1: `argil.api_key.file` cannot be read from `nowhere`: No such file or \
            directory (os error 2)",
-            "  help: is the path right, and may this user read the file?",
+            "  help: check the path and the permissions of the file",
         ],
     );
     check(
@@ -177,15 +174,15 @@ fn a_source_that_gives_nothing_is_told_without_what_may_be_the_secret() {
     check(
         "{ file = '/dev/zero' }",
         &[
-            "config.toml:1: `argil.api_key.file` cannot be read from `/dev/zero`: not a regular \
-             file",
-            "  help: is the path right, and may this user read the file?",
+            "config.toml:1: `argil.api_key.file` cannot be read from `/dev/zero`: not a \
+             regular file",
+            "  help: check the path and the permissions of the file",
         ],
     );
     check(
         "{ credential = '../key' }",
         &[
-            "config.toml:1: `argil.api_key.credential` is no name of a credential",
+            "config.toml:1: `argil.api_key.credential` is not the name of a credential",
             "  help: write the name alone, without a path",
         ],
     );
@@ -200,7 +197,7 @@ fn a_source_that_gives_nothing_is_told_without_what_may_be_the_secret() {
     );
     check(
         "7",
-        &["config.toml:1: `argil.api_key` is a whole number, and must be a text or a table like \
+        &["config.toml:1: `argil.api_key` is an integer, but must be a string or a table like \
            `{ env = \"NAME\" }`"],
     );
     check(
@@ -208,7 +205,7 @@ fn a_source_that_gives_nothing_is_told_without_what_may_be_the_secret() {
         &[
             "config.toml:1: `argil.api_key.file` names the file `blank`, which has a blank in it, \
              as character 7",
-            "  help: copy the secret again, or type that place anew",
+            "  help: copy the secret again, or retype that character",
         ],
     );
 }
@@ -280,9 +277,9 @@ fn every_source_of_every_secret_is_cleaned_and_refused_alike() {
                 let error = file::load(&ConfigFile::named(&path), &variables).err();
                 let error = error.map(|error| error.to_string()).unwrap_or_default();
                 assert!(!error.contains("CANARY") && !error.contains("C2FVs"), "{error}");
-                let told = error.split_once("`, which ");
-                let told = told.or_else(|| error.split_once(&format!("`{key}` ")));
-                told.map_or(error.clone(), |(_, told)| told.to_owned())
+                let message = error.split_once("`, which ");
+                let message = message.or_else(|| error.split_once(&format!("`{key}` ")));
+                message.map_or(error.clone(), |(_, message)| message.to_owned())
             })
         };
         let same = |value: &str, expected: &str| {
@@ -313,7 +310,7 @@ fn every_source_of_every_secret_is_cleaned_and_refused_alike() {
 }
 
 #[test]
-fn a_config_that_cannot_be_read_is_told_as_such() {
+fn an_unreadable_config_is_reported() {
     let folder = Folder::new();
     let check = |path: PathBuf, expected: &str| {
         let error = file::load(&ConfigFile::named(&path), &Environment::default()).unwrap_err();

@@ -86,7 +86,7 @@ fn duration(it: Duration) -> String {
     humantime::format_duration(it).to_string()
 }
 
-/// Durations whose order matters.
+/// Durations in a significant order.
 fn durations(all: &[Duration]) -> String {
     all.iter().copied().map(duration).collect::<Vec<_>>().join(", ")
 }

@@ -1,7 +1,5 @@
-//! The settings: plain values that have been checked.
-//!
-//! A wrong value cannot exist here. Secrets hide themselves from `Debug`; everything can be
-//! compared, so that a reload can tell what changed.
+//! The settings: validated plain values. An invalid value cannot exist here. Secrets are hidden
+//! from `Debug`; all values can be compared, so that a reload can list its changes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,65 +31,64 @@ use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 use crate::text::sanitize::sanitize;
 
-/// Everything that the config says.
+/// All settings of the config.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The file it was read from, as its path was given.
     pub path: PathBuf,
     /// The accounts at Argil by name; at least one.
     pub accounts: BTreeMap<AccountName, AccountSettings>,
-    /// How avatars are looked at.
+    /// The polling strategy.
     pub strategy: StrategySetting,
-    /// The waits between looks.
+    /// The polling intervals.
     pub intervals: PollIntervals,
-    /// Whether a training that began and ended between two looks is news.
+    /// Whether a training that began and ended between two polls is an event.
     pub infer_unseen_training: bool,
-    /// Where the database is.
+    /// The path of the database.
     pub store_path: PathBuf,
-    /// How long the past is kept in it.
+    /// The retention of the database.
     pub retention: Retention,
     /// The avatars in the order of the file, then of the drop-ins; no id twice.
     pub avatars: Vec<AvatarSettings>,
-    /// Which avatars are found without being registered; `None` when none are.
+    /// Discovery; `None` when it is disabled.
     pub discover: Option<DiscoverSettings>,
     /// The channels by name.
     pub channels: BTreeMap<ChannelName, ChannelSettings>,
-    /// What is shown over HTTP.
     pub web: WebSettings,
-    /// Who hears, again and again, that all is well; `None` is nobody.
+    /// The heartbeat; `None` when there is none.
     pub heartbeat: Option<HeartbeatSettings>,
-    /// What is allowed, and most likely not meant.
+    /// Warnings: valid, but probably not intended.
     pub warnings: Vec<Problem>,
 }
 
-/// An account at Argil: its key, and how hard the API may be asked with it.
+/// An account at Argil: its key and its request limits.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AccountSettings {
-    /// The API key: visible ASCII, fit for a header.
+    /// The API key: visible ASCII, valid in a header.
     #[serde(serialize_with = "hidden")]
     pub api_key: Secret,
-    /// Where the API is; `https`, or `http` to this very machine.
+    /// The URL of the API; `https`, or `http` to this machine.
     #[serde(serialize_with = "text")]
     pub base_url: Url,
-    /// How long one request may take.
+    /// The timeout of a request.
     #[serde(serialize_with = "wait")]
     pub timeout: Duration,
-    /// Requests at one time.
+    /// The maximum number of requests in flight.
     pub max_concurrency: usize,
-    /// Requests in one second.
+    /// The maximum number of requests per second.
     pub max_requests_per_second: u32,
-    /// How long nothing may be seen with the key before it is said.
+    /// The time without a successful poll after which `account.unavailable` is raised.
     #[serde(serialize_with = "wait")]
     pub unavailable_after: Duration,
 }
 
-/// How avatars are looked at.
+/// The polling strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StrategySetting {
-    /// Each with a request of its own.
+    /// One request for each avatar.
     Single,
-    /// All of an account with one request, where that is cheaper.
+    /// One request for all avatars of an account, where that takes fewer requests.
     List,
 }
 
@@ -101,28 +98,28 @@ pub struct AvatarSettings {
     /// Its id at Argil.
     #[serde(skip)]
     pub id: AvatarId,
-    /// What to call it, instead of the name that Argil knows.
+    /// The name in messages, instead of the name at Argil.
     pub name: Option<String>,
-    /// Whom to tell; `None` is every channel. Each of them exists.
+    /// The channels to notify, which exist; `None` is every channel.
     pub channels: Option<Vec<ChannelName>>,
-    /// What it was when it was registered.
+    /// The assumed status before the first poll.
     pub assume: Option<Status>,
-    /// The account that it is watched with; it exists.
+    /// The account, which exists.
     pub account: AccountName,
-    /// How long it may train before that is said; `None` is for ever.
+    /// The maximum duration of a training; `None` is unlimited.
     #[serde(serialize_with = "never")]
     pub overdue_after: Option<Duration>,
-    /// Where it is registered.
+    /// Its location in the config.
     #[serde(skip)]
     pub location: ConfigOrigin,
 }
 
-/// Where something stands in the config or in a drop-in.
+/// A location in the config or in a drop-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigOrigin {
     /// The file, as its path was given.
     pub file: PathBuf,
-    /// The line where it begins, counted from one.
+    /// The first line, counted from one.
     pub line: usize,
 }
 
@@ -132,79 +129,79 @@ impl fmt::Display for ConfigOrigin {
     }
 }
 
-/// How avatars are found that nobody registered.
+/// Discovery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DiscoverSettings {
-    /// The wait between two searches.
+    /// The interval between two lists.
     #[serde(serialize_with = "wait")]
     pub every: Duration,
-    /// Where to search: at least one account, none twice. Each of them exists.
+    /// The accounts to list, which exist: at least one, none twice.
     pub accounts: Vec<AccountName>,
-    /// Whom to tell of what is found; `None` is every channel. Each of them exists.
+    /// The channels to notify, which exist; `None` is every channel.
     pub channels: Option<Vec<ChannelName>>,
-    /// How long one may train before that is said; `None` is for ever.
+    /// The maximum duration of a training; `None` is unlimited.
     #[serde(serialize_with = "never")]
     pub overdue_after: Option<Duration>,
 }
 
-/// What is shown over HTTP.
+/// The HTTP server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WebSettings {
-    /// Where to listen; `None` is nowhere. Port 0 lets the system choose one.
+    /// The listen address; `None` is off. With port 0 the system chooses the port.
     #[serde(serialize_with = "listen")]
     pub listen: Option<SocketAddr>,
-    /// Whether the config names that place; then it has to be had.
+    /// Whether the config sets the listen address, so that the daemon fails if it is not available.
     #[serde(skip)]
     pub is_chosen: bool,
-    /// What opens the door for hints; `None` keeps it shut.
+    /// The token of the hints endpoint; `None` disables it.
     #[serde(serialize_with = "hidden")]
     pub hint_token: Option<Secret>,
-    /// What a change has to show, and reading where `read` says so; `None` lets nobody do either.
+    /// The token for changes, and for reading where `read` requires it; `None` disables changes.
     #[serde(serialize_with = "hidden")]
     pub token: Option<Secret>,
-    /// What reading takes.
+    /// What reading requires.
     pub read: ReadAccess,
-    /// Names besides `localhost` under which it is reached, in lower case.
+    /// Host names besides `localhost`, in lower case.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
-    /// Whether the page shows the pictures of avatars, which a browser then loads from elsewhere.
+    /// Whether the page shows the images of avatars, which the browser loads from Argil.
     pub thumbnails: bool,
 }
 
-/// Who hears that all is well.
+/// The heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HeartbeatSettings {
-    /// A good `http` or `https` URL; the whole of it is a credential.
+    /// A valid `http` or `https` URL; a credential as a whole.
     #[serde(serialize_with = "hidden")]
     pub url: Secret,
-    /// The least time between two beats.
+    /// The minimum interval between two heartbeats.
     #[serde(serialize_with = "wait")]
     pub every: Duration,
 }
 
-/// One place to tell.
+/// A channel.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ChannelSettings {
     /// Its name.
     #[serde(skip)]
     pub name: ChannelName,
-    /// What it is told; none twice, and empty only for an operator's channel.
+    /// Its events; none twice, and empty only for an operator channel.
     pub events: Vec<EventKind>,
-    /// Whether it is also told about ourselves: the conditions.
+    /// Whether it also gets conditions.
     pub operator: bool,
-    /// What holds for its deliveries.
+    /// Its delivery policy.
     #[serde(flatten)]
     pub policy: DeliveryPolicy,
-    /// What kind of place it is.
+    /// Its type.
     #[serde(flatten)]
     pub kind: ChannelKind,
 }
 
-/// The kinds of places to tell.
+/// The types of channels.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ChannelKind {
-    /// An HTTP endpoint that takes Standard Webhooks.
+    /// An HTTP endpoint.
     Webhook(Box<WebhookSettings>),
     /// One or more mailboxes.
     Email(Box<EmailSettings>),
@@ -213,36 +210,37 @@ pub enum ChannelKind {
 /// A webhook.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WebhookSettings {
-    /// A good `http` or `https` URL; the whole of it is a credential.
+    /// A valid `http` or `https` URL; a credential as a whole.
     #[serde(serialize_with = "hidden")]
     pub url: Secret,
-    /// What signs: at least one where the format wants it, more while rotating; none twice.
+    /// The signing secrets: at least one if the format requires it, more during a rotation; none
+    /// twice.
     #[serde(rename = "secret", serialize_with = "hidden")]
     pub secrets: Vec<SigningSecret>,
-    /// How long one try may take.
+    /// The timeout of an attempt.
     #[serde(serialize_with = "wait")]
     pub timeout: Duration,
-    /// What it speaks.
+    /// The format of the body.
     #[serde(flatten)]
     pub format: FormatSettings,
-    /// More headers of every request; their values are secrets.
+    /// Additional request headers; the values are secrets.
     #[serde(serialize_with = "hidden")]
     pub headers: BTreeMap<CustomHeaderName, Secret>,
-    /// The proxy to go through: a good `http` URL; the whole of it is a credential.
+    /// The proxy: a valid `http` URL; a credential as a whole.
     #[serde(serialize_with = "hidden")]
     pub proxy: Option<Secret>,
-    /// How far it may reach.
+    /// The addresses that it may connect to.
     #[serde(rename = "deny_private", serialize_with = "debug")]
     pub egress: EgressPolicy,
-    /// More certificates to trust, as PEM.
+    /// Additional CA certificates, as PEM.
     #[serde(serialize_with = "hidden")]
     pub ca_file: Option<Vec<u8>>,
-    /// Which answers of a chat say that it took a message.
+    /// Which responses of a chat service count as delivered.
     #[serde(serialize_with = "debug")]
     pub accepts: Accepts,
 }
 
-/// What a webhook speaks.
+/// The format of a webhook.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "format", rename_all = "lowercase")]
 pub enum FormatSettings {
@@ -250,7 +248,7 @@ pub enum FormatSettings {
     Standard,
     /// `CloudEvents` 1.0.
     CloudEvents {
-        /// Who tells: a URI-reference.
+        /// The `source` attribute: a URI-reference.
         source: String,
     },
     /// Slack.
@@ -265,15 +263,15 @@ pub enum FormatSettings {
     Template(TemplateSettings),
 }
 
-/// A body of one's own. Its texts have not been looked at.
+/// A custom body. Its templates have not been checked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TemplateSettings {
-    /// The body; its texts are templates.
+    /// The body; its strings are templates.
     #[serde(rename = "template", serialize_with = "tree")]
     pub tree: TemplateTree,
-    /// What the body is called.
+    /// The `Content-Type`.
     pub content_type: String,
-    /// Where it stands.
+    /// Its location in the config.
     #[serde(skip)]
     pub location: ConfigOrigin,
     /// The line of each value by its path.
@@ -295,7 +293,7 @@ impl FormatSettings {
         }
     }
 
-    /// Whether people read it as it comes, so that old news is worth little.
+    /// Whether people read the messages directly, so that old ones are worth little.
     pub const fn is_chat(&self) -> bool {
         match self {
             Self::Slack | Self::Discord | Self::Teams | Self::Ntfy => true,
@@ -304,45 +302,45 @@ impl FormatSettings {
     }
 }
 
-/// Mail through one server.
+/// A mail channel.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EmailSettings {
-    /// Who sends.
+    /// The sender.
     pub from: MailAddress,
-    /// Who gets it: at least one; none twice.
+    /// The recipients: at least one; none twice.
     pub to: Vec<MailAddress>,
-    /// Where bounces go.
+    /// The envelope sender.
     pub bounce_to: BounceTo,
-    /// Who is answered; `None` is who sends.
+    /// The `Reply-To` address; `None` is the sender.
     pub reply_to: Option<MailAddress>,
-    /// What stands behind the `@` of a message's id.
+    /// The domain of message ids.
     pub message_id_domain: MailDomain,
-    /// What subjects begin with; may be empty.
+    /// The prefix of subjects; may be empty.
     pub subject_prefix: String,
-    /// Whether mails about one thing are shown together.
+    /// Which messages form a thread.
     pub threading: ThreadingSetting,
-    /// A good `https` or `mailto` URL that ends the subscription.
+    /// A valid `https` or `mailto` URL for unsubscribing.
     #[serde(serialize_with = "hidden")]
     pub list_unsubscribe: Option<String>,
-    /// The way that mails go.
+    /// The transport.
     #[serde(flatten)]
     pub transport: MailTransport,
 }
 
-/// Where bounces of a mail channel go.
+/// The envelope sender of a mail channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BounceTo {
-    /// To who sends.
+    /// The sender.
     From,
-    /// Nowhere.
+    /// The null sender: no bounces.
     None,
-    /// To this address.
+    /// This address.
     #[serde(untagged)]
     Address(MailAddress),
 }
 
-/// Which mails a mail program shows together.
+/// Which messages form a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ThreadingSetting {
@@ -352,13 +350,13 @@ pub enum ThreadingSetting {
     None,
 }
 
-/// The way that mails go.
+/// The transport of a mail channel.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MailTransport {
-    /// Through a mail server.
+    /// An SMTP server.
     Smtp(SmtpSettings),
-    /// Through a program of this machine.
+    /// A program on this machine.
     Sendmail {
         /// The program, by an absolute path, with its first arguments.
         #[serde(rename = "command", serialize_with = "command")]
@@ -367,9 +365,9 @@ pub enum MailTransport {
         #[serde(serialize_with = "wait")]
         timeout: Duration,
     },
-    /// Into a folder.
+    /// Files in a folder.
     File {
-        /// The folder, an absolute path or one from where we run.
+        /// The folder: an absolute path, or relative to the working folder.
         #[serde(serialize_with = "path")]
         folder: PathBuf,
     },
@@ -387,12 +385,12 @@ pub struct SmtpSettings {
     /// How to log in.
     #[serde(flatten)]
     pub login: Option<SmtpLogin>,
-    /// More certificates to trust, as PEM.
+    /// Additional CA certificates, as PEM.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "hidden")]
     pub ca_file: Option<Vec<u8>>,
-    /// How we introduce ourselves; `None` leaves it to the client.
+    /// The `EHLO` name; `None` leaves it to the client.
     pub hello_name: Option<MailDomain>,
-    /// How long the server may think about a mail that it has whole.
+    /// The timeout of the response to a complete message.
     #[serde(serialize_with = "wait")]
     pub dot_timeout: Duration,
 }
@@ -402,13 +400,13 @@ pub struct SmtpSettings {
 pub struct SmtpLogin {
     /// The user name.
     pub username: String,
-    /// In which way.
+    /// The method.
     pub auth: SmtpAuth,
     /// The password or token.
     pub credential: SmtpCredential,
 }
 
-/// A way of logging in.
+/// An authentication method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SmtpAuth {
     /// With a password.
@@ -420,9 +418,9 @@ pub enum SmtpAuth {
 /// A password or token, or the program that prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SmtpCredential {
-    /// This one.
+    /// A fixed one.
     Given(Secret),
-    /// What the program prints.
+    /// The output of this program.
     Command(Program),
 }
 
@@ -430,11 +428,11 @@ pub enum SmtpCredential {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SmtpTlsSetting {
-    /// Begun in the clear, then encrypted or given up (RFC 3207).
+    /// STARTTLS; the connection fails without it (RFC 3207).
     Starttls,
     /// Encrypted from the first byte (RFC 8314).
     Implicit,
-    /// Not at all; only to this very machine.
+    /// No encryption; only to this machine.
     None,
 }
 

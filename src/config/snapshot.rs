@@ -54,7 +54,7 @@ impl ConfigSnapshot {
             path: _,
             accounts,
             strategy,
-            intervals: cadence,
+            intervals,
             infer_unseen_training,
             store_path,
             retention,
@@ -74,7 +74,7 @@ impl ConfigSnapshot {
             entries(value).into_iter().map(section)
         });
         let single = json!({
-            "poll": { "strategy": strategy, "": cadence },
+            "poll": { "strategy": strategy, "": intervals },
             "events": { "infer_unseen_training": infer_unseen_training },
             "store": {
                 "path": store_path.display().to_string(),

@@ -187,7 +187,10 @@ pub fn evaluate(facts: &Inputs<'_>, late_after: Duration, now: Timestamp) -> Vec
     let channels = facts.channels.iter().flatten();
     findings.extend(channels.flat_map(|it| channel(it, late_after, now)));
     if facts.channels.as_ref().is_some_and(|all| !all.iter().any(|it| it.configured)) {
-        findings.push(found(Severity::Info, "there are no channels, so nobody is told".to_owned()));
+        findings.push(found(
+            Severity::Info,
+            "there are no channels, so no notifications are sent".to_owned(),
+        ));
     }
     if facts.watched == Some(0) {
         findings.push(found(Severity::Warning, "no avatar is watched".to_owned()));
@@ -406,7 +409,7 @@ mod tests {
         of_file(true, &[], &two, "the config was changed and not reloaded: a, and 1 more");
         check(&Inputs { watched: Some(0), ..well() }, LOOK, "no avatar is watched");
         check(&Inputs { watched: Some(1), ..well() }, "All is well", "");
-        let nobody = "there are no channels, so nobody is told";
+        let nobody = "there are no channels, so no notifications are sent";
         check(&Inputs { channels: Some(vec![]), ..well() }, NOTE, nobody);
         let gone = vec![ChannelFacts { configured: false, ..channel() }];
         check(&Inputs { channels: Some(gone), ..well() }, NOTE, nobody);
@@ -487,7 +490,8 @@ mod tests {
         check(
             &facts,
             "Something is wrong",
-            "account.unavailable for account argil; channel ops is DISABLED; 2 dead letters of channel \
+            "account.unavailable for account argil; channel ops is DISABLED; 2 dead letters of \
+             channel \
              ops; avatar.unreachable for a1",
         );
         let findings = evaluate(&facts, LATE_AFTER, at(0).unwrap());

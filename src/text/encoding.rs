@@ -1,9 +1,7 @@
-//! How the bytes of a text file are to be read: as UTF-8, or not at all, and then why.
-//!
-//! Editors and shells of Windows save as UTF-16, and put a byte order mark before UTF-8. The
-//! first is named, since its symptoms say nothing; the second is taken off.
+//! Decodes text files as UTF-8, or reports why that fails. Windows editors and shells save UTF-16,
+//! which is recognized and reported, and put a byte order mark before UTF-8, which is removed.
 
-/// Why bytes are no text.
+/// Why bytes are not text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodingError {
     /// Two bytes for each character.
@@ -12,16 +10,16 @@ pub enum EncodingError {
     /// Four bytes for each character.
     #[error("is in UTF-32, not in UTF-8")]
     Utf32,
-    /// Something else; so many bytes of it are good.
+    /// Another encoding, or damaged UTF-8.
     #[error("is not UTF-8")]
     Unknown {
-        /// The bytes before the first that does not fit.
+        /// The number of valid bytes before the first error.
         good: usize,
     },
 }
 
 impl EncodingError {
-    /// How to mend it.
+    /// How to fix it.
     pub const fn help(self) -> &'static str {
         match self {
             Self::Utf16 | Self::Utf32 => {
@@ -33,10 +31,9 @@ impl EncodingError {
     }
 }
 
-/// The text that the bytes are, without a byte order mark before it.
+/// Decodes the bytes, without a byte order mark.
 ///
-/// # Errors
-/// When they are no UTF-8, or plainly another encoding.
+/// When they are not UTF-8, or clearly another encoding.
 pub fn decode(bytes: &[u8]) -> Result<&str, EncodingError> {
     if let Some(fault) = marked(bytes).or_else(|| unmarked(bytes)) {
         return Err(fault);
@@ -46,7 +43,7 @@ pub fn decode(bytes: &[u8]) -> Result<&str, EncodingError> {
     Ok(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text))
 }
 
-/// What a byte order mark says, except that of UTF-8.
+/// The encoding of a byte order mark, except that of UTF-8.
 fn marked(bytes: &[u8]) -> Option<EncodingError> {
     match bytes {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some(EncodingError::Utf32),
@@ -55,7 +52,7 @@ fn marked(bytes: &[u8]) -> Option<EncodingError> {
     }
 }
 
-/// What the zeros between the letters of Latin text say where there is no mark.
+/// The encoding of Latin text without a byte order mark, judged by its zero bytes.
 fn unmarked(bytes: &[u8]) -> Option<EncodingError> {
     let zeros = |step: usize, from: usize| {
         let (mut count, mut all) = (0, 0);
@@ -84,7 +81,7 @@ fn unmarked(bytes: &[u8]) -> Option<EncodingError> {
 }
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
-/// Bytes that tell anything: two letters.
+/// The minimum number of bytes for that: two letters.
 const SHORTEST: usize = 4;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Escapes for text that is printed: what a terminal would obey, and what hides or reorders other
-//! text, is shown by its number. Nothing is left out.
+//! Escapes for printed text: characters that a terminal interprets, and those that hide or reorder
+//! text, are shown by their code points. Nothing is omitted.
 
 use crate::text::characters::{is_filler, is_unsafe};
 

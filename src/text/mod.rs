@@ -1,6 +1,6 @@
-//! Text from outside, whichever way it goes out: which characters are unsafe, and their escapes.
+//! Untrusted text: which characters are unsafe, and how they are escaped.
 //!
-//! A leaf that every room may use. What belongs here knows characters only: neither JSON documents
+//! A leaf that every module may use. It knows characters only: neither JSON documents
 //! nor lines of the log.
 
 pub mod characters;

@@ -1,21 +1,21 @@
-//! Characters that an editor does not show, or that look like others: what to call them.
+//! Names of characters that an editor does not show, or that resemble others.
 
 use std::fmt;
 
 use crate::text::sanitize::is_blank;
 
-/// A character that cannot be seen, or looks like another one.
+/// An invisible character, or one that resembles another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OddCharacter(char);
 
 impl OddCharacter {
-    /// The character, when it is one of these; the blank, the tab and line ends are too.
+    /// The character, if it is one of these; spaces, tabs and line ends are included.
     pub fn of(char: char) -> Option<Self> {
         let hides = is_blank(char.encode_utf8(&mut [0; 4]));
         (hides || is_lookalike(char) || is_nothing(char)).then_some(Self(char))
     }
 
-    /// Whether it can be seen, and is only taken for another one.
+    /// Whether it is visible, and only resembles another.
     pub const fn is_visible(self) -> bool {
         is_lookalike(self.0)
     }
@@ -68,7 +68,7 @@ impl fmt::Display for OddCharacter {
     }
 }
 
-/// Quotes and dashes of word processors, and what input methods write for the signs of ASCII.
+/// Quotes and dashes of word processors, and full-width forms of ASCII from input methods.
 const fn is_lookalike(char: char) -> bool {
     matches!(
         char,
@@ -87,7 +87,7 @@ const fn is_lookalike(char: char) -> bool {
     )
 }
 
-/// What stands where another one was lost, and what is no character at all.
+/// The replacement character, and code points that are not characters.
 const fn is_nothing(char: char) -> bool {
     char == '\u{fffd}' || matches!(char, '\u{fdd0}'..='\u{fdef}') || char as u32 & 0xfffe == 0xfffe
 }
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_can_see_has_a_name() {
+    fn every_invisible_character_has_a_name() {
         let check = |char: char, expected: &str| {
             let named = OddCharacter::of(char).map(|it| it.to_string());
             assert_eq!(named.unwrap_or_default(), expected, "{char:?}");

@@ -17,7 +17,10 @@ mod tests {
 
     #[test]
     fn only_one_is_singular() {
-        assert_eq!([0, 1, 2].map(|n| counted(n, "try")), ["0 tries", "1 try", "2 tries"]);
+        assert_eq!(
+            [0, 1, 2].map(|n| counted(n, "delivery")),
+            ["0 deliveries", "1 delivery", "2 deliveries"]
+        );
         assert_eq!([1, 2].map(|n| counted(n, "avatar")), ["1 avatar", "2 avatars"]);
     }
 }

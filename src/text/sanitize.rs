@@ -1,12 +1,10 @@
-//! Text from outside, made harmless enough for one line of a log, a subject or a table.
-//!
-//! It never hides that something was there: what cannot be shown becomes a blank, and what is
-//! too long ends in an ellipsis.
+//! Sanitizes untrusted text for one line of a log, a subject or a table. What cannot be shown
+//! becomes a blank, and truncation is marked with an ellipsis.
 
 use crate::text::characters::{is_filler, is_unsafe};
 
 /// `text` on one line, with at most `chars_max` characters: control characters, line breaks and
-/// everything that turns the direction of writing become blanks, and blanks stand alone.
+/// changes of the writing direction become single blanks.
 pub fn sanitize_line(text: &str, chars_max: usize) -> String {
     let mut line = String::new();
     let mut count = 0;
@@ -28,22 +26,22 @@ pub fn sanitize_line(text: &str, chars_max: usize) -> String {
     line
 }
 
-/// `text` with everything in it marked that a terminal would obey, or that hides or reorders.
+/// `text` with everything escaped that a terminal interprets, or that hides or reorders text.
 pub fn sanitize(text: &str) -> String {
     text.chars().map(|char| if is_unsafe(char) { REPLACEMENT } else { char }).collect()
 }
 
-/// Whether nothing of `text` can be seen: blanks, what is unseen, and what only joins or fills.
+/// Whether `text` has no visible character.
 pub fn is_blank(text: &str) -> bool {
     text.chars().all(is_blank_char)
 }
 
-/// `text` without the characters at both ends that nobody can see.
+/// `text` without invisible characters at both ends.
 pub fn trim_blank(text: &str) -> &str {
     text.trim_matches(is_blank_char)
 }
 
-/// Whether nobody can see it: a blank, a character that is unseen, or one that only joins or fills.
+/// Whether it is invisible: a blank, an unsafe character, or a joiner or filler.
 pub fn is_blank_char(char: char) -> bool {
     is_filler(char) || char.is_whitespace() || is_unsafe(char)
 }
@@ -71,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_nobody_can_see_is_blank() {
+    fn invisible_text_is_blank() {
         for blank in ["", " \t\u{a0}\u{3000}", "\u{200b}\u{2060}\u{feff}", "\u{3164}", "\u{2800}"] {
             assert!(is_blank(blank), "{blank:?}");
         }
@@ -84,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_nobody_can_see_is_trimmed_and_only_at_the_ends() {
+    fn only_invisible_characters_are_trimmed_and_only_at_the_ends() {
         for blank in ["\n", "\r\n", " \t\u{a0}", "\u{feff}", "\u{200b}\u{200d}", "\u{0}"] {
             assert_eq!(trim_blank(&format!("{blank}a b{blank}")), "a b", "{blank:?}");
             assert_eq!(trim_blank(blank), "");

@@ -1,13 +1,12 @@
-//! The text of a secret, made fit for use: one rule, wherever it comes from.
+//! Cleans and validates the text of a secret, for all sources.
 //!
-//! What always holds: line ends behind it and a byte order mark before it are taken off, and
-//! nothing else is changed; several lines are never joined; what cannot be in such a secret is
-//! refused by its name and its place, and never shown.
+//! Trailing line breaks and a byte order mark are removed, and nothing else is changed. Lines are
+//! never joined. Invalid characters are reported by name and position; the secret is never shown.
 
 use crate::text::encoding::{EncodingError, decode};
 use crate::text::odd_character::OddCharacter;
 
-/// What kind of secret it is, and so what can be in it.
+/// The kind of a secret, which decides the allowed characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretKind {
     /// A key or token: visible ASCII (RFC 6750, section 2.1).
@@ -29,67 +28,64 @@ pub enum SecretError {
     /// It cannot be read as text.
     #[error("{0}")]
     Encoding(EncodingError),
-    /// More than anybody's secret has.
+    /// It is too long.
     #[error("has more than {BYTES_MAX} bytes")]
     Long,
-    /// A line end before it or in it.
+    /// A line break before or in it.
     #[error("has more than one line")]
     Lines,
-    /// A character around it that is blank or cannot be seen.
+    /// A blank or invisible character around it.
     #[error("{} with {character}", if *.behind { "ends" } else { "begins" })]
     Around {
-        /// Which.
+        /// The character.
         character: OddCharacter,
-        /// Whether it stands behind the text, and not before it.
+        /// Whether it follows the text.
         behind: bool,
     },
-    /// A character in it that cannot be there.
+    /// An invalid character in it.
     #[error("has {character} in it, as character {place}")]
     Inside {
-        /// Which.
+        /// The character.
         character: OddCharacter,
-        /// Where, counted from one.
+        /// The position, counted from one.
         place: usize,
     },
     /// A visible character beyond ASCII.
     #[error("has a character beyond ASCII in it, as character {place}")]
     BeyondAscii {
-        /// Where, counted from one.
+        /// The position, counted from one.
         place: usize,
     },
-    /// The quotes of another file's grammar.
+    /// Quotes from the syntax of another file.
     #[error("stands in quotes, which are taken for a part of it")]
     Quoted,
-    /// A line end that was written out.
+    /// A line break as an escape sequence.
     #[error("ends with a `\\n` that is written out, as a backslash and a letter")]
     WrittenOut,
 }
 
 impl SecretError {
-    /// How to mend it.
+    /// How to fix it.
     pub const fn help(self) -> &'static str {
         match self {
             Self::Empty => "put the secret there",
             Self::Encoding(fault) => fault.help(),
-            Self::Long => "is this the right place? a secret is one short line",
-            Self::Lines => "a secret is one line: take the others away; lines are never joined",
-            Self::Around { .. } => "take it away; only line ends are cut off by themselves",
-            Self::Inside { .. } => "copy the secret again, or type that place anew",
-            Self::BeyondAscii { .. } => {
-                "copy the secret again; what it is sent in cannot carry such a character"
-            }
+            Self::Long => "check the source; a secret is one short line",
+            Self::Lines => "a secret is one line; remove the other lines",
+            Self::Around { .. } => "remove it; only line breaks at the end are ignored",
+            Self::Inside { .. } => "copy the secret again, or retype that character",
+            Self::BeyondAscii { .. } => "copy the secret again; only ASCII can be sent",
             Self::Quoted => {
-                "take the quotes away; `docker run --env-file` and files of secrets keep them"
+                "remove the quotes; `docker run --env-file` and files of secrets keep them"
             }
-            Self::WrittenOut => "take it away; `printf %s` writes a secret as it is",
+            Self::WrittenOut => "remove it; `printf %s` writes a secret without it",
         }
     }
 }
 
-/// The secret that the bytes hold.
+/// The secret in the bytes.
 ///
-/// # Errors
-/// When they are empty, no text, or hold what cannot be in a secret of that kind.
+/// When they are empty, not text, or contain characters that this kind of secret cannot have.
 pub fn clean(bytes: &[u8], kind: SecretKind) -> Result<&str, SecretError> {
     let text = decode(bytes).map_err(SecretError::Encoding)?;
     let text = text.trim_end_matches(['\r', '\n']);
@@ -127,7 +123,7 @@ pub fn clean(bytes: &[u8], kind: SecretKind) -> Result<&str, SecretError> {
     Ok(text)
 }
 
-/// Whether quotes stand around a text, as if another file's grammar took them off.
+/// Whether a text is in quotes, as if the syntax of another file removed them.
 pub fn is_quoted(text: &str) -> bool {
     let mut chars = text.chars();
     matches!(
@@ -142,20 +138,19 @@ pub fn is_quoted(text: &str) -> bool {
     )
 }
 
-/// The character, if it cannot be there: at an end of the text, or anywhere.
+/// The character if it is invalid: at an end of the text, or anywhere.
 fn refused(char: char, kind: SecretKind, at_end: bool) -> Option<OddCharacter> {
     let odd = OddCharacter::of(char)?;
     let seen = odd.is_visible();
     let fits = match kind {
-        // Quotes and wide letters are told as what they are.
+        // Quotes and full-width letters are reported by their names.
         SecretKind::Key | SecretKind::Url => seen,
         SecretKind::Header | SecretKind::Password => seen || (char == ' ' && !at_end),
     };
     (!fits).then_some(odd)
 }
 
-/// What ends a line, here or there (Unicode, section 5.8), but for the form feed, which has a name
-/// of its own.
+/// Line breaks (Unicode, section 5.8), except the form feed, which has a name of its own.
 const LINE_BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 const BYTES_MAX: usize = 8 * 1024;
 

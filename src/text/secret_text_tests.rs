@@ -136,7 +136,7 @@ proptest! {
                 }
             }
             Err(fault) => {
-                // Nothing of it is repeated: each fault is of a few that are known beforehand.
+                // The error does not repeat it: there is a fixed set of errors.
                 let said = format!("{fault} {}", fault.help());
                 prop_assert!(!said.contains("key") && !said.contains("https"), "{}", said);
                 prop_assert!(!said.chars().any(char::is_control));

@@ -169,7 +169,7 @@ async fn a_dead_letter_is_shown_and_can_be_sent_again_with_the_same_id() {
     assert_eq!(bench.json(&["status", "--json"])["avatars"][0]["deliveries_failed"], 1);
     let id = rows[0]["id"].as_str().unwrap();
     let shown = stdout(&bench.run(&["deliveries", "show", id]));
-    assert!(shown.contains("all tries are used up") && shown.contains("404"), "{shown}");
+    assert!(shown.contains("no attempts left") && shown.contains("404"), "{shown}");
 
     let retried = bench.run(&["deliveries", "retry", "--failed", "--since", "1h"]);
     assert!(stdout(&retried).contains("1 of 1 failed"), "{}", stdout(&retried));

@@ -385,14 +385,14 @@ mod tests {
             &[
                 "- avatar `a1` \"Jane\"",
                 "+ avatar `a2` \"Jane\"",
-                "~ the pace of looking: `missing` from `15m` to `1m`",
+                "~ the polling: `missing` from `15m` to `1m`",
             ],
         );
         let all = [
             "+ account `argil`",
             "+ avatar `a1` \"Jane\"",
-            "+ what counts as news",
-            "+ the pace of looking",
+            "+ the events",
+            "+ the polling",
             "+ the store",
             "+ the web",
         ];

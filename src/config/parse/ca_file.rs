@@ -7,14 +7,14 @@ use rustls::pki_types::pem::PemObject as _;
 use crate::config::parse::field::{Field, shown};
 use crate::text::encoding::{EncodingError, decode};
 
-/// Reads a PEM file with at least one certificate, and with none that nobody could use.
+/// Reads a PEM file; all of its certificates must be valid, and there must be at least one.
 pub(in crate::config) fn read(field: &Field<'_>) -> Option<Vec<u8>> {
     let path = field.reader.resolve(field.text()?);
     let place = shown(&path.display().to_string());
     let (bytes, facts) = match field.reader.files.read(&path) {
         Ok(read) => read,
         Err(error) => {
-            let help = "is the path right, and may this user read the file?";
+            let help = "check the path and the permissions of the file";
             return field.unreadable(format!("cannot be read from `{place}`: {error}"), help);
         }
     };
@@ -91,15 +91,15 @@ mod tests {
         check(format!("\u{feff}{good}").as_bytes(), "");
         let wide: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let help = EncodingError::Utf16.help();
-        let told = format!("is `{path}`, which is in UTF-16, not in UTF-8\n  help: {help}");
-        check(&wide, &format!("config.toml:6: `channels.ops.ca_file` {told}"));
-        let told = format!(
+        let message = format!("is `{path}`, which is in UTF-16, not in UTF-8\n  help: {help}");
+        check(&wide, &format!("config.toml:6: `channels.ops.ca_file` {message}"));
+        let message = format!(
             "is `{path}`, which is a certificate in DER, not in PEM\n  \
              help: convert it: `openssl x509 -inform der -in FILE -out FILE.pem`"
         );
         check(
             parameters.self_signed(&key).unwrap().der(),
-            &format!("config.toml:6: `channels.ops.ca_file` {told}"),
+            &format!("config.toml:6: `channels.ops.ca_file` {message}"),
         );
     }
 }

@@ -29,7 +29,7 @@ pub(in crate::config) struct Document<'a> {
     pub(in crate::config) environment: &'a Environment,
     /// The files of this reading, beside its own.
     pub(in crate::config) files: &'a Generation,
-    /// Whose files are obeyed.
+    /// Which owners of files are trusted.
     pub(in crate::config) trust: &'a Trust,
     pub(in crate::config) empty: DeTable<'a>,
     newlines: Vec<usize>,
@@ -45,7 +45,7 @@ pub(in crate::config) struct Outside<'a> {
     pub(in crate::config) environment: &'a Environment,
     /// The other files.
     pub(in crate::config) files: &'a Generation,
-    /// Whose of these are obeyed.
+    /// Which owners of these files are trusted.
     pub(in crate::config) trust: &'a Trust,
 }
 

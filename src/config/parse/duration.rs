@@ -78,8 +78,7 @@ fn unitless(field: &Field<'_>, number: &str) -> Option<Duration> {
     field.invalid(format!("is `{}`, which has no unit", shown(number)), help)
 }
 
-/// The longest wait that can be configured: nobody means more, and moments stay far from where
-/// they would overflow.
+/// The longest duration that can be configured, far below an overflow of the clock.
 pub(in crate::config) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 const UNITS: &str = "the units are `ms`, `s`, `m`, `h` and `d`";

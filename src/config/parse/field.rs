@@ -1,6 +1,5 @@
-//! Tables and fields of the file, and the ways to read them.
-//!
-//! A read gives a checked value, or `None` after it has reported what is wrong.
+//! Tables and fields of the file, and how to read them. A read returns a checked value, or `None`
+//! after it has reported a problem.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -11,14 +10,14 @@ use crate::config::parse::document::{Document, Location};
 use crate::config::schema::keys::{KeyTable, join, listed, nearest};
 use crate::files::trust::{Distrust, Ownership};
 
-/// A value with the place where it stands. It has no `Debug`, since it may be a secret.
+/// A value with its location. It has no `Debug`, since it may be a secret.
 #[derive(Clone)]
 pub(in crate::config) struct Field<'r> {
     /// The reading it belongs to.
     pub(in crate::config) reader: &'r Document<'r>,
     /// Where it stands.
     pub(in crate::config) place: Location,
-    /// What stands there.
+    /// Its value.
     pub(in crate::config) value: &'r DeValue<'r>,
 }
 
@@ -33,7 +32,7 @@ pub(in crate::config) struct Table<'r> {
 }
 
 impl<'r> Field<'r> {
-    /// Reports what is wrong with it, with a mend; gives the `None` that a read returns then.
+    /// Reports a problem with a help; returns `None`, as a failed read does.
     pub(in crate::config) fn invalid<T>(
         &self,
         message: impl Into<String>,
@@ -43,7 +42,7 @@ impl<'r> Field<'r> {
         None
     }
 
-    /// Reports what it names and this process cannot read; gives the `None` of such a read.
+    /// Reports that this process cannot read what the value names; returns `None`.
     pub(in crate::config) fn unreadable<T>(
         &self,
         message: impl Into<String>,
@@ -53,8 +52,8 @@ impl<'r> Field<'r> {
         None
     }
 
-    /// Reports that a file which it names may not be obeyed, or only with care; `source` are words
-    /// that lead to "belongs to …" and name the file.
+    /// Reports a file with an untrusted owner or mode as a problem or a warning; `source` names the
+    /// file and precedes "belongs to …".
     pub(in crate::config) fn trusted(&self, source: &str, verdict: Ownership) -> Option<()> {
         match verdict {
             Ownership::Trusted => Some(()),
@@ -68,41 +67,40 @@ impl<'r> Field<'r> {
         }
     }
 
-    /// Reports that it is another kind of thing than `wanted`. The value is not repeated: it may
-    /// be a secret in the wrong clothes.
+    /// Reports a wrong type. The value is not repeated: it may be a misplaced secret.
     pub(in crate::config) fn wrong_type<T>(&self, wanted: &str) -> Option<T> {
         let found = match self.value {
             DeValue::Boolean(true) => "`true`",
             DeValue::Boolean(false) => "`false`",
-            DeValue::String(_) => "a text",
-            DeValue::Integer(_) => "a whole number",
-            DeValue::Float(_) => "a number with a point",
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a float",
             DeValue::Datetime(_) => "a date or time",
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        // The words themselves say how to mend it.
-        self.reader.problem(&self.place, format!("is {found}, and must be {wanted}"), None);
+        // The message itself says how to fix it.
+        self.reader.problem(&self.place, format!("is {found}, but must be {wanted}"), None);
         None
     }
 
-    /// A text that is not empty.
+    /// A non-empty string.
     pub(in crate::config) fn text(&self) -> Option<&'r str> {
         match self.value {
             DeValue::String(text) if text.is_empty() => {
-                self.invalid("is empty", "write something, or take the key out")
+                self.invalid("is empty", "set a value, or remove the key")
             }
             DeValue::String(text) => Some(text),
             DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
-                self.wrong_type("a text in quotes")
+                self.wrong_type("a string in quotes")
             }
             DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-                self.wrong_type("a text")
+                self.wrong_type("a string")
             }
         }
     }
 
-    /// A text that another type takes or refuses; the refusal must not repeat the text.
+    /// A string that another type parses; its error must not repeat the text.
     pub(in crate::config) fn parsed<T, E: Display>(
         &self,
         what: &str,
@@ -126,7 +124,7 @@ impl<'r> Field<'r> {
     /// A whole number within a range.
     pub(in crate::config) fn integer(&self, range: RangeInclusive<u32>) -> Option<u32> {
         let DeValue::Integer(number) = self.value else {
-            return self.wrong_type("a whole number");
+            return self.wrong_type("an integer");
         };
         let value = u32::from_str_radix(number.as_str(), number.radix()).ok();
         value.filter(|value| range.contains(value)).or_else(|| self.beyond(number, &range))
@@ -145,7 +143,7 @@ impl<'r> Field<'r> {
         value.filter(|value| range.contains(value)).or_else(|| self.beyond(text, &range))
     }
 
-    /// One of some words.
+    /// One of the given words.
     pub(in crate::config) fn one_of<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
@@ -153,7 +151,7 @@ impl<'r> Field<'r> {
         found.map(|(_, meaning)| meaning.clone()).or_else(|| self.unknown_word(text, &known))
     }
 
-    /// Reports a word that is none of those it can be.
+    /// Reports a value that is not one of `known`.
     pub(in crate::config) fn unknown_word<T>(&self, word: &str, known: &[&str]) -> Option<T> {
         let help = match nearest(word, known) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -180,13 +178,13 @@ impl<'r> Field<'r> {
         Some(self.within(list))
     }
 
-    /// A list in which every element is read, and reported, even after a bad one.
+    /// A list; all elements are read and reported, even after an invalid one.
     pub(in crate::config) fn list<T>(&self, read: impl Fn(&Self) -> Option<T>) -> Option<Vec<T>> {
         let read: Vec<Option<T>> = self.elements()?.iter().map(read).collect();
         read.into_iter().collect()
     }
 
-    /// A list in which nothing stands twice.
+    /// A list without duplicates.
     pub(in crate::config) fn distinct<T: PartialEq>(
         &self,
         read: impl Fn(&Self) -> Option<T>,
@@ -196,7 +194,7 @@ impl<'r> Field<'r> {
         for element in &elements {
             match read(element) {
                 Some(value) if seen.contains(&value) => {
-                    element.invalid::<()>("is in the list already", "take one of them out");
+                    element.invalid::<()>("is already in the list", "remove one of them");
                 }
                 Some(value) => seen.push(value),
                 None => (),
@@ -205,7 +203,7 @@ impl<'r> Field<'r> {
         (seen.len() == elements.len()).then_some(seen)
     }
 
-    /// The same list, unless it is empty.
+    /// The list, unless it is empty.
     pub(in crate::config) fn not_empty<T>(&self, list: Vec<T>, help: &str) -> Option<Vec<T>> {
         if list.is_empty() { self.invalid("is an empty list", help) } else { Some(list) }
     }
@@ -246,7 +244,7 @@ impl<'r> Table<'r> {
         names.into_iter().filter_map(|name| pair(name.get_ref())).collect()
     }
 
-    /// The names in a table of this table, good or bad; `None` when it is no table.
+    /// The names in a nested table, valid or not; `None` when it is not a table.
     pub(in crate::config) fn names(&self, table: &str) -> Option<Vec<&'r str>> {
         match self.field(table).map(|field| field.value) {
             None => Some(Vec::new()),
@@ -258,26 +256,26 @@ impl<'r> Table<'r> {
         }
     }
 
-    /// A field that has to be there; the mend says what to write when it is not.
+    /// A required field; `help` says what to write when it is missing.
     pub(in crate::config) fn required<T>(
         &self,
         name: &str,
-        mend: &str,
+        help: &str,
         read: impl FnOnce(&Field<'r>) -> Option<T>,
     ) -> Option<T> {
         if let Some(field) = self.field(name) {
             return read(&field);
         }
-        // A misspelt key is told as such, and not as a missing one too.
+        // A misspelt key is reported as unknown, and not as missing too.
         if !self.entries.keys().any(|key| nearest(key.get_ref(), &[name]).is_some()) {
             let place =
                 Location { key: join(&self.place.key, name), span: self.place.span.clone() };
-            self.reader.missing(&place, "is missing", Some(mend.to_owned()));
+            self.reader.missing(&place, "is missing", Some(help.to_owned()));
         }
         None
     }
 
-    /// A field that may be left out, and is then `default`.
+    /// An optional field with a default.
     pub(in crate::config) fn or<T>(
         &self,
         name: &str,
@@ -287,7 +285,7 @@ impl<'r> Table<'r> {
         self.field(name).map_or(Some(default), |field| read(&field))
     }
 
-    /// A field that may be left out.
+    /// An optional field.
     pub(in crate::config) fn optional<T>(
         &self,
         name: &str,
@@ -296,7 +294,7 @@ impl<'r> Table<'r> {
         self.field(name).map_or(Some(None), |field| read(&field).map(Some))
     }
 
-    /// A table in this table, with no other keys than the schema's; empty when it is left out.
+    /// A nested table with the keys of the schema; empty if it is missing.
     pub(in crate::config) fn section(&self, name: &str, schema: &KeyTable) -> Option<Self> {
         let Some(field) = self.field(name) else {
             let place =
@@ -313,8 +311,8 @@ impl<'r> Table<'r> {
         self.check_names(schema.keys, |word| schema.suggest(word));
     }
 
-    /// Reports every key that is none of these, with its mend.
-    pub(in crate::config) fn check_names(&self, known: &[&str], mend: impl Fn(&str) -> String) {
+    /// Reports every key that is not known, with the help from `help`.
+    pub(in crate::config) fn check_names(&self, known: &[&str], help: impl Fn(&str) -> String) {
         for (name, value) in self.entries {
             if !known.contains(&name.get_ref().as_ref()) {
                 let word = shown(name.get_ref());
@@ -323,14 +321,14 @@ impl<'r> Table<'r> {
                     DeValue::Table(_) => "is an unknown table",
                     _ => "is an unknown key",
                 };
-                self.reader.problem(&place, what, Some(mend(&word)));
+                self.reader.problem(&place, what, Some(help(&word)));
             }
         }
     }
 }
 
-/// A text from outside, safe on a terminal and in a log: short, and without anything that moves
-/// the cursor or turns the direction of writing.
+/// Untrusted text, made safe for a terminal and a log: truncated, and without control characters
+/// and changes of the writing direction.
 pub(in crate::config) fn shown(text: &str) -> String {
     let mut shown = String::new();
     for character in text.chars().take(SHOWN_MAX) {
@@ -347,7 +345,7 @@ pub(in crate::config) fn shown(text: &str) -> String {
     shown
 }
 
-/// Characters of a foreign text that are repeated at most.
+/// The maximum number of characters of untrusted text in a message.
 const SHOWN_MAX: usize = 80;
 
 #[cfg(test)]

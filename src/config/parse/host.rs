@@ -1,6 +1,5 @@
-//! Hosts: which are this very machine, and which are near it.
-//!
-//! Judged by the name alone; nobody is asked where a name leads.
+//! Classifies hosts by their name: this machine, a private network, or public. Names are not
+//! resolved.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -8,12 +7,12 @@ use url::Host;
 
 use crate::domain::delivery::egress_policy::{BlockedAddress, EgressPolicy};
 
-/// Whether a mail server can be there.
+/// Whether the text is a valid host of a mail server.
 pub fn is_host(text: &str) -> bool {
     parse(text).is_some()
 }
 
-/// Reads a host as it stands in a mail setting: a name, or an address with or without brackets.
+/// Reads a host of a mail setting: a name, or an address with or without brackets.
 pub(in crate::config) fn parse(text: &str) -> Option<Host> {
     match text.parse() {
         Ok(IpAddr::V4(address)) => Some(Host::Ipv4(address)),
@@ -25,8 +24,8 @@ pub(in crate::config) fn parse(text: &str) -> Option<Host> {
     }
 }
 
-/// Whether it can be the name of a machine: labels of letters, digits and hyphens (RFC 1123, 2.1),
-/// and of underscores, which are forbidden and used. URLs allow more.
+/// Whether it is a valid host name: labels of letters, digits and hyphens (RFC 1123, 2.1), and of
+/// underscores, which are forbidden but used. URLs allow more.
 fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let is_label = |label: &str| {
@@ -39,7 +38,7 @@ fn is_name(name: &str) -> bool {
     name.len() <= NAME_LENGTH_MAX && name.split('.').all(is_label)
 }
 
-/// Whether it is this very machine, so that nothing sent there passes over a wire.
+/// Whether it is this machine, so that traffic stays off the network.
 pub(in crate::config) fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
     match host {
         Host::Domain(name) => {
@@ -51,7 +50,7 @@ pub(in crate::config) fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
     }
 }
 
-/// Whether it is in a private network, as far as the name tells (RFC 1918, RFC 4193, RFC 3927).
+/// Whether it is in a private network, judged by the name (RFC 1918, RFC 4193, RFC 3927).
 pub(in crate::config) fn is_private<S: AsRef<str>>(host: &Host<S>) -> bool {
     is_loopback(host)
         || match host {
@@ -64,16 +63,16 @@ pub(in crate::config) fn is_private<S: AsRef<str>>(host: &Host<S>) -> bool {
         }
 }
 
-/// Why it must not be called, as far as the name tells.
+/// Why requests to it are blocked, judged by the name.
 pub(in crate::config) fn refusal<S: AsRef<str>>(
     host: &Host<S>,
-    reach: EgressPolicy,
+    policy: EgressPolicy,
 ) -> Option<BlockedAddress> {
     let loopback = Ipv6Addr::LOCALHOST.octets();
     match host {
-        Host::Domain(_) => is_loopback(host).then(|| reach.check(loopback)).flatten(),
-        Host::Ipv4(address) => reach.check(address.to_ipv6_mapped().octets()),
-        Host::Ipv6(address) => reach.check(address.octets()),
+        Host::Domain(_) => is_loopback(host).then(|| policy.check(loopback)).flatten(),
+        Host::Ipv4(address) => policy.check(address.to_ipv6_mapped().octets()),
+        Host::Ipv6(address) => policy.check(address.octets()),
     }
 }
 
@@ -81,7 +80,7 @@ fn is_local(address: Ipv6Addr) -> bool {
     address.is_unique_local() || address.is_unicast_link_local()
 }
 
-/// Endings that no public name has (RFC 6762, RFC 8375, and what networks at home use).
+/// Suffixes that no public name has (RFC 6762, RFC 8375, and common use in home networks).
 const PRIVATE_ENDINGS: [&str; 4] = [".local", ".internal", ".home.arpa", ".lan"];
 /// RFC 1035, 2.3.4.
 const LABEL_LENGTH_MAX: usize = 63;
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_not_be_called_is_told_by_the_name_where_that_is_possible() {
+    fn blocked_hosts_are_recognized_by_name() {
         let check = |text: &str, near: Option<BlockedAddress>, public: Option<BlockedAddress>| {
             let host = parse(text).unwrap();
             assert_eq!(refusal(&host, EgressPolicy::AllowPrivate), near, "near, `{text}`");

@@ -1,7 +1,5 @@
-//! The names that avatars and the discovery refer to: channels and accounts.
-//!
-//! A name is compared with what stands in the file, good or bad, so that a channel with a problem
-//! causes no second one where it is named.
+//! The names that avatars and discovery refer to: channels and accounts. A name is compared with
+//! the names in the file, valid or not, so that an invalid channel is reported once.
 
 use std::time::Duration;
 
@@ -12,19 +10,19 @@ use crate::config::sections::account;
 use crate::domain::account::AccountName;
 use crate::domain::delivery::channel::ChannelName;
 
-/// What can be referred to, and what holds where nothing is.
+/// The names of channels and accounts, and the default of `overdue_after`.
 #[derive(Debug, Default)]
 pub(in crate::config) struct References<'r> {
     /// `None` when they are not known, and then nothing is compared with them.
     channels: Option<Vec<&'r str>>,
     /// `None` when they are not known, and then nothing is compared with them.
     accounts: Option<Vec<&'r str>>,
-    /// How long a training may last; `None` is for ever.
+    /// The maximum duration of a training; `None` is unlimited.
     pub(in crate::config) overdue_after: Option<Duration>,
 }
 
 impl<'r> References<'r> {
-    /// The names in a config; in a damaged one they are not known.
+    /// The names in a config; unknown if the file has syntax errors.
     pub(in crate::config) fn of(root: &Table<'r>, overdue_after: Option<Duration>) -> Self {
         if root.reader.is_damaged() {
             return Self::default();
@@ -32,14 +30,14 @@ impl<'r> References<'r> {
         Self { channels: root.names("channels"), accounts: account::names(root), overdue_after }
     }
 
-    /// Reads whom to tell; an empty list is odd.
+    /// Reads the channels to notify; warns about an empty list.
     pub(in crate::config) fn channels(&self, field: &Field<'_>) -> Option<Vec<ChannelName>> {
-        let told = field.distinct(|element| self.channel(element))?;
-        if told.is_empty() {
-            let help = "leave the key out to tell every channel";
-            field.reader.warning(&field.place, "is empty, so nobody is told", help);
+        let channels = field.distinct(|element| self.channel(element))?;
+        if channels.is_empty() {
+            let help = "remove the key to notify every channel";
+            field.reader.warning(&field.place, "is empty, so no notifications are sent", help);
         }
-        Some(told)
+        Some(channels)
     }
 
     /// Reads an account that exists.
@@ -58,7 +56,7 @@ impl<'r> References<'r> {
         match self.accounts.as_deref() {
             None | Some([]) => Some(AccountName::default()),
             Some(names) if names.contains(&AccountName::DEFAULT) => Some(AccountName::default()),
-            // A bad name has been told where it stands.
+            // An invalid name has already been reported.
             Some([name]) => AccountName::parse(name).ok(),
             Some(names) => {
                 let key = join(&avatar.place.key, "account");
@@ -73,7 +71,7 @@ impl<'r> References<'r> {
         }
     }
 
-    /// All accounts, as far as their names are good.
+    /// All accounts with a valid name.
     pub(in crate::config) fn all_accounts(&self) -> Vec<AccountName> {
         let names = self.accounts.iter().flatten();
         names.filter_map(|name| AccountName::parse(name).ok()).collect()
@@ -109,5 +107,5 @@ fn all(names: &[&str]) -> String {
     listed(&shown.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Names that are listed at most.
+/// The maximum number of names in a message.
 const NAMES_MAX: usize = 20;

@@ -1,8 +1,8 @@
-//! The config as JSON Schema 2020-12, for editors: made of the tables of keys that the reader
-//! knows, of the words that it takes, and of what `config.example.toml` says.
+//! The config as JSON Schema 2020-12 for editors, made of the key tables, the allowed values and
+//! the texts of `config.example.toml`.
 //!
-//! It sees one file alone: not what a secret is, which names exist, or which values go together.
-//! What it refuses, the reader refuses too; the reader has the last word.
+//! It covers one file only: not the content of secrets, references between keys or combinations of
+//! values. It rejects nothing that `check` accepts.
 
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,7 @@ use crate::domain::event::EventKind;
 /// The schema, as text.
 pub fn config() -> String {
     let made = SchemaBuilder { described: KeyDocs::read() }.root();
-    // Text as keys, and no writer but memory: nothing in it can fail.
+    // Keys are text and the output is memory: this cannot fail.
     serde_json::to_string_pretty(&made).unwrap_or_default() + "\n"
 }
 
@@ -52,19 +52,19 @@ impl SchemaBuilder {
             "secret": {
                 "anyOf": [{ "type": "string", "minLength": 1 }, self.source()],
                 "description": "A secret: from an environment variable, a file or a credential; \
-                    or plain, where nobody but you can read the config.",
+                    or plain, if no other user can read the config.",
             },
         });
         root.insert("$defs".into(), defs);
         root.into()
     }
 
-    /// Where a secret comes from: one place.
+    /// The sources of a secret; exactly one is set.
     fn source(&self) -> Value {
         let place = |key: &&str| {
             let text = match *key {
                 "env" => "An environment variable.",
-                "file" => "A file, relative to this one; line ends at its end do not count.",
+                "file" => "A file, relative to this one; trailing line breaks are ignored.",
                 _ => "A file in $CREDENTIALS_DIRECTORY (systemd, `LoadCredential=`).",
             };
             let value = json!({ "type": "string", "minLength": 1, "description": text });
@@ -94,7 +94,7 @@ impl SchemaBuilder {
         table
     }
 
-    /// What a key takes, with what is said of it.
+    /// The schema of a key, with its description.
     fn key(&self, schema: &KeyTable, key: &str) -> Value {
         let mut value = self.shape(schema, key);
         let names = names(schema, key);
@@ -181,7 +181,7 @@ impl SchemaBuilder {
     }
 }
 
-/// What a key takes that means the same in every table.
+/// The schema of keys with the same meaning in every table.
 fn usual(key: &str) -> Value {
     match key {
         "api_key" | "hint_token" | "token" | "url" | "heartbeat_url" | "proxy" | "password" => {
@@ -202,8 +202,8 @@ fn usual(key: &str) -> Value {
     }
 }
 
-/// Where the example may speak of a key, the best place first. It shows each kind of channel
-/// under a name, and some keys in one line with others, below words about the whole.
+/// The names under which the example may describe a key, best first. It shows each kind of channel
+/// under a name of its own, and describes some keys together with others.
 fn names(schema: &KeyTable, key: &str) -> Vec<String> {
     let below = |places: &[&str], rest: &str| -> Vec<String> {
         let path = |place: &&str| join(&format!("{place}{rest}"), key);
@@ -255,7 +255,7 @@ fn list(items: Value, least: usize) -> Value {
     json!({ "type": "array", "items": items, "minItems": least, "uniqueItems": true })
 }
 
-/// Tables under names of the user's.
+/// Tables with names that the user chooses.
 fn named(table: Value) -> Value {
     json!({
         "type": "object",
@@ -266,7 +266,7 @@ fn named(table: Value) -> Value {
 
 const WEBHOOKS: [&str; 4] = ["channels.ops", "channels.bus", "channels.team-chat", "channels.own"];
 const MAILS: [&str; 3] = ["channels.studio-mail", "channels.local-mail", "channels.draft-mail"];
-/// Numbers with their units; what a unit is, the reader says better.
+/// Numbers with units; `check` validates the units.
 const DURATION: &str = r"^\s*([0-9]+(\.[0-9]+)?\s*[A-Za-zµ]+\s*)+$";
 
 #[cfg(test)]

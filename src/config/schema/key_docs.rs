@@ -1,38 +1,38 @@
-//! What `config.example.toml` says of each key: its comment, as plain text, and its default.
-//!
-//! The file is the one place where keys are described; a test holds that it shows all of them.
+//! Reads the documentation of each key from the comments in `config.example.toml`: the text and the
+//! default value. The file is the only place that describes keys; a test verifies that it contains
+//! all of them.
 
 use std::collections::BTreeMap;
 
 use crate::config::schema::keys::join;
 
-/// The words about tables and keys, by their dotted names in the example.
+/// The docs of tables and keys, by their dotted names in the example.
 #[derive(Debug, Default)]
 pub(in crate::config) struct KeyDocs {
-    words: BTreeMap<String, KeyDoc>,
+    docs: BTreeMap<String, KeyDoc>,
 }
 
-/// What is said of one key or table.
+/// The docs of one key or table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::config) struct KeyDoc {
     /// The comment above it.
     pub(in crate::config) text: String,
-    /// The value that it has when it is left out, as it is written, where that is simple.
+    /// The default value as written in the example, if it is a simple one.
     pub(in crate::config) default: Option<String>,
 }
 
 impl KeyDocs {
     /// Reads the example.
     pub(in crate::config) fn read() -> Self {
-        let mut described = Self::default();
+        let mut docs = Self::default();
         let (mut table, mut prose, mut is_spent) = (String::new(), Vec::new(), false);
         for line in EXAMPLE.lines() {
-            if let Some(words) = line.strip_prefix("# ") {
+            if let Some(doc) = line.strip_prefix("# ") {
                 if is_spent {
                     prose.clear();
                 }
                 is_spent = false;
-                prose.push(words.trim());
+                prose.push(doc.trim());
                 continue;
             }
             if line.is_empty() || line == "#" {
@@ -44,31 +44,32 @@ impl KeyDocs {
             let text = text.trim().to_owned();
             if bare.starts_with('[') {
                 bare.trim_matches(['[', ']']).clone_into(&mut table);
-                described.note(table.clone(), KeyDoc { text, default: None });
+                docs.note(table.clone(), KeyDoc { text, default: None });
                 prose.clear();
             } else if let Some((key, value)) = bare.split_once(" = ") {
-                let stands_there = bare.len() == line.len();
-                let said = text.contains("Default") || text.contains("Required");
-                let default = (!stands_there && !said && !text.is_empty()).then(|| value.into());
-                described.note(join(&table, key), KeyDoc { text, default });
+                let is_set = bare.len() == line.len();
+                let has_own_default = text.contains("Default") || text.contains("Required");
+                let default =
+                    (!is_set && !has_own_default && !text.is_empty()).then(|| value.into());
+                docs.note(join(&table, key), KeyDoc { text, default });
                 is_spent = true;
             }
         }
-        described
+        docs
     }
 
-    /// What is said of the first of these names that anything is said of.
+    /// The first docs with a text among `names`.
     pub(in crate::config) fn of(&self, names: &[&str]) -> Option<&KeyDoc> {
-        names.iter().find_map(|name| self.words.get(*name).filter(|it| !it.text.is_empty()))
+        names.iter().find_map(|name| self.docs.get(*name).filter(|it| !it.text.is_empty()))
     }
 
-    fn note(&mut self, name: String, words: KeyDoc) {
-        self.words.entry(name).or_insert(words);
+    fn note(&mut self, name: String, doc: KeyDoc) {
+        self.docs.entry(name).or_insert(doc);
     }
 }
 
 const EXAMPLE: &str = include_str!("../../../config.example.toml");
-/// A hint for whoever edits the example itself.
+/// A hint for people who edit the example itself.
 const ABOUT_HEADERS: &str = "Take the `#` of the header away too.";
 
 #[cfg(test)]
@@ -76,20 +77,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_are_those_above_the_key() {
-        let described = KeyDocs::read();
+    fn the_docs_are_the_comment_above_the_key() {
+        let docs = KeyDocs::read();
         let check = |name: &str, begins: &str, default: Option<&str>| {
-            let words = described.of(&[name]).unwrap_or_else(|| panic!("`{name}`"));
-            assert!(words.text.starts_with(begins), "`{name}`: {}", words.text);
-            assert_eq!(words.default.as_deref(), default, "`{name}`");
+            let doc = docs.of(&[name]).unwrap_or_else(|| panic!("`{name}`"));
+            assert!(doc.text.starts_with(begins), "`{name}`: {}", doc.text);
+            assert_eq!(doc.default.as_deref(), default, "`{name}`");
         };
         check("argil", "The default account at Argil", None);
         check("argil.api_key", "The API key, from app.argil.ai.", None);
-        check("argil.max_concurrency", "How many requests may be under way", Some("16"));
-        check("poll.training.min", "The shortest wait", Some("\"2s\""));
-        check("discover", "Avatars that are watched without being registered", None);
-        check("channels.studio-mail.smtp.password", "For servers that ask for a login", None);
-        assert!(!described.of(&["discover"]).unwrap().text.contains("header"));
-        assert_eq!(described.of(&["nobody"]), None);
+        check("argil.max_concurrency", "The maximum number of requests in flight", Some("16"));
+        check("poll.training.min", "The minimum interval", Some("\"2s\""));
+        check("discover", "Discovery: also watch avatars", None);
+        check("channels.studio-mail.smtp.password", "For servers that require a login", None);
+        assert!(!docs.of(&["discover"]).unwrap().text.contains("header"));
+        assert_eq!(docs.of(&["no-such-key"]), None);
     }
 }

@@ -1,14 +1,12 @@
-//! Every key there is, and the words for one that is not.
-//!
-//! The reader knows no other keys than these tables; the example config is tested to show each
-//! of them.
+//! All keys of the config, and the help for unknown keys. A test verifies that the example config
+//! shows each of them.
 
 /// One table of the config with its keys.
 #[derive(Debug)]
 pub(in crate::config) struct KeyTable {
-    /// Its place; `*` stands for a name.
+    /// Its path; `*` stands for a name.
     pub(in crate::config) path: &'static str,
-    /// What may stand in it.
+    /// Its keys.
     pub(in crate::config) keys: &'static [&'static str],
 }
 
@@ -17,11 +15,11 @@ impl KeyTable {
         self.keys.contains(&key)
     }
 
-    /// The mend for a key that does not belong here.
+    /// The help for an unknown key.
     pub(in crate::config) fn suggest(&self, key: &str) -> String {
         let here = if self.path.is_empty() { key.to_owned() } else { join(self.path, key) };
         if LATER.contains(&here.as_str()) {
-            return format!("`{key}` is not in this version");
+            return format!("`{key}` is not supported by this version");
         }
         if let Some(near) = nearest(key, self.keys) {
             return format!("did you mean `{near}`?");
@@ -29,17 +27,17 @@ impl KeyTable {
         if ALL.iter().any(|other| other.path == self.path && other.knows(key)) {
             return "only a channel of another `type` has it".to_owned();
         }
-        // What an account has, the default account has too.
+        // The keys of accounts are also those of the default account.
         let home = |other: &&&Self| !["", ACCOUNT.path].contains(&other.path);
         let mut others = ALL.iter().filter(home).filter(|other| other.knows(key));
         if let (Some(other), None) = (others.next(), others.next()) {
             return format!("it belongs in `[{}]`", other.path);
         }
-        format!("the keys here are {}", listed(self.keys))
+        format!("the keys of this table are {}", listed(self.keys))
     }
 }
 
-/// The word that was most likely meant, if one is near enough.
+/// The known word that is most similar, if it is similar enough.
 pub(in crate::config) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     if word.len() > WORD_LENGTH_MAX {
         return None;
@@ -50,7 +48,7 @@ pub(in crate::config) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'
     known.iter().copied().filter(near).min_by_key(|known| distance(known))
 }
 
-/// Words in backticks, as a list that is read aloud.
+/// Words in backticks, as a list in a sentence.
 pub(in crate::config) fn listed(words: &[&str]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.split_last() {
@@ -198,16 +196,16 @@ pub(in crate::config) const FILE: KeyTable =
 pub(in crate::config) const SECRET: KeyTable =
     KeyTable { path: "secret", keys: &["env", "file", "credential"] };
 
-/// Every table, except the one of secrets, which can stand anywhere.
+/// Every table, except the sources of a secret, which occur in many places.
 pub(in crate::config) const ALL: [&KeyTable; 17] = [
     &ROOT, &ARGIL, &ACCOUNT, &POLL, &TRAINING, &BACKOFF, &EVENTS, &STORE, &WEB, &AVATAR, &DISCOVER,
     &CHANNEL, &WEBHOOK, &EMAIL, &SMTP, &SENDMAIL, &FILE,
 ];
 
-/// Keys that are planned, and that this version does not have.
+/// Keys that are planned but not supported by this version.
 const LATER: [&str; 2] = ["log", "include"];
 
-/// Longer words are not compared: it would take long, and none is meant.
+/// Longer words are not compared, to bound the time.
 const WORD_LENGTH_MAX: usize = 64;
 
 #[cfg(test)]
@@ -215,19 +213,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_key_gets_the_mend_that_fits_it() {
+    fn an_unknown_key_gets_a_matching_help() {
         let check = |schema: &KeyTable, key: &str, expected: &str| {
             assert_eq!(schema.suggest(key), expected, "for `{key}`");
         };
         check(&ARGIL, "apikey", "did you mean `api_key`?");
         check(&POLL, "Trainig", "did you mean `training`?");
-        check(&ROOT, "log", "`log` is not in this version");
+        check(&ROOT, "log", "`log` is not supported by this version");
         check(&WEBHOOK, "fromat", "did you mean `format`?");
         check(&ARGIL, "format", "it belongs in `[channels.*]`");
         check(&EMAIL, "url", "only a channel of another `type` has it");
         check(&ROOT, "api_key", "it belongs in `[argil]`");
-        check(&TRAINING, "pace", "the keys here are `min`, `max`, `age_fraction` and `adaptive`");
-        let keys = "the keys here are `path`, `keep_transitions` and `keep_deliveries`";
+        check(
+            &TRAINING,
+            "pace",
+            "the keys of this table are `min`, `max`, `age_fraction` and `adaptive`",
+        );
+        let keys = "the keys of this table are `path`, `keep_transitions` and `keep_deliveries`";
         check(&STORE, "nonsense", keys);
         check(&STORE, &"x".repeat(100_000), keys);
     }

@@ -1,4 +1,4 @@
-//! `[argil]` and `[accounts.NAME]`: the accounts, and how hard the API may be asked with each.
+//! `[argil]` and `[accounts.NAME]`: the accounts and their request limits.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -18,14 +18,14 @@ use crate::domain::account::AccountName;
 use crate::secret::Secret;
 use crate::text::secret_text::{SecretKind, clean};
 
-/// Where the API of the default account is, as it is written.
+/// The `base_url` of the default account, as written.
 pub(in crate::config) fn written_base_url(root: &Table<'_>) -> Option<String> {
     let account = root.field(AccountName::DEFAULT)?.table()?;
     Some(account.field("base_url")?.text()?.to_owned())
 }
 
-/// The names that stand in the file, good or bad, the default account's among them when it has a
-/// table; `None` when they cannot be told.
+/// The names in the file, valid or not, including the default account if it has a table; `None`
+/// when they cannot be read.
 pub(in crate::config) fn names<'r>(root: &Table<'r>) -> Option<Vec<&'r str>> {
     let default = has_default(root).then_some(AccountName::DEFAULT);
     let named = root.names("accounts")?.into_iter().filter(|name| *name != AccountName::DEFAULT);
@@ -52,7 +52,7 @@ pub(in crate::config) fn read(root: &Table<'_>) -> Option<BTreeMap<AccountName, 
     Some(accounts)
 }
 
-/// Without any account it is the default one that is missing.
+/// Without any account, the default one is reported as missing.
 fn has_default(root: &Table<'_>) -> bool {
     let empty =
         |field: Field<'_>| matches!(field.value, DeValue::Table(entries) if entries.is_empty());
@@ -65,7 +65,7 @@ fn read_named(name: &str, field: &Field<'_>) -> Option<(AccountName, AccountSett
             field.invalid("is the name of the default account", "write its keys under `[argil]`")
         }
         Ok(name) => Some(name),
-        Err(error) => field.invalid("is no good name", error.to_string()),
+        Err(error) => field.invalid("is not a valid name", error.to_string()),
     };
     let table = field.table()?;
     table.check_keys(&ACCOUNT);
@@ -97,7 +97,7 @@ fn read_one(table: &Table<'_>) -> Option<AccountSettings> {
     })
 }
 
-/// Warns of accounts that Argil takes for one.
+/// Warns about accounts with the same key.
 fn warn_of_twins(root: &Table<'_>, accounts: &BTreeMap<AccountName, AccountSettings>) {
     let address =
         |account: &AccountSettings| account.base_url.as_str().trim_end_matches('/').to_owned();
@@ -116,7 +116,7 @@ fn warn_of_twins(root: &Table<'_>, accounts: &BTreeMap<AccountName, AccountSetti
         };
         if let Some((twin, _)) = seen.iter().find(|(_, other)| same(other, account)) {
             let message = format!("has the same key as the account `{twin}`");
-            let help = "they share one budget at Argil: keep one of them, or lower \
+            let help = "Argil applies one rate limit to both: keep one of them, or lower \
                         `max_requests_per_second` in both";
             field.reader.warning(&field.place, message, help);
         }
@@ -131,7 +131,7 @@ fn api_key(field: &Field<'_>) -> Option<Secret> {
 fn base_url(field: &Field<'_>) -> Option<Url> {
     let text = match clean(field.text()?.as_bytes(), SecretKind::Url) {
         Ok(text) => text,
-        // What the parser of URLs would drop, or take for a part of the path.
+        // The URL parser would drop these, or read them as a part of the path.
         Err(fault) => return field.invalid(fault.to_string(), fault.help()),
     };
     if let Some((message, help)) = web_address::misread(text) {
@@ -155,8 +155,9 @@ fn base_url(field: &Field<'_>) -> Option<Url> {
         "https" => Some(url),
         "http" if host::is_loopback(&host) => Some(url),
         "http" => field.invalid(
-            "is `http`, which would send the API key in the clear",
-            "write `https`; `http` is only for this very machine, such as `http://127.0.0.1:8080`",
+            "is `http`, which would send the API key unencrypted",
+            "write `https`; `http` is accepted only for this machine, such as \
+             `http://127.0.0.1:8080`",
         ),
         _ => field.invalid("is neither `https` nor `http`", format!("the API is at `{BASE_URL}`")),
     }

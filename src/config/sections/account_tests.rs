@@ -22,7 +22,7 @@ fn an_account_has_the_defaults_of_the_default_one() {
 }
 
 #[test]
-fn the_default_account_may_be_left_out_when_there_is_another() {
+fn the_default_account_is_optional_when_there_is_another() {
     let alone = "accounts.studio.api_key = 'key'\n[[avatars]]\nid = 'a1'\n";
     let settings = read_with(alone, &[]).unwrap();
     assert_eq!(
@@ -46,7 +46,7 @@ fn two_accounts_with_one_key_are_a_warning() {
     let warned = |twin: &str, name: &str| {
         format!(
             "config.toml:2: `accounts.{name}` has the same key as the account `{twin}`\n  \
-             help: they share one budget at Argil: keep one of them, or lower \
+             help: Argil applies one rate limit to both: keep one of them, or lower \
              `max_requests_per_second` in both"
         )
     };
@@ -60,7 +60,7 @@ fn two_accounts_with_one_key_are_a_warning() {
 }
 
 #[test]
-fn accounts_of_the_wrong_shape_are_told_how_to_be_written() {
+fn accounts_of_the_wrong_type_get_a_help() {
     check_added(
         "[[accounts]]\napi_key = 'other'",
         "config.toml:2: `accounts` is a list\n  \
@@ -68,7 +68,7 @@ fn accounts_of_the_wrong_shape_are_told_how_to_be_written() {
     );
     check_added(
         "[accounts.'my studio']\napi_key = 'other'\n[accounts.b]",
-        "config.toml:2: `accounts.my studio` is no good name\n  \
+        "config.toml:2: `accounts.my studio` is not a valid name\n  \
          help: an account's name is 1 to 64 letters, digits, `_` or `-`\n\
          config.toml:4: `accounts.b.api_key` is missing\n  \
          help: write `api_key = { env = \"ARGIL_API_KEY\" }`",

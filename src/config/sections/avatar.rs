@@ -1,4 +1,4 @@
-//! `[[avatars]]`: whom to watch, and whom to tell about each.
+//! `[[avatars]]`: the avatars to watch, each with the channels to notify.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::config::settings::{AvatarSettings, ConfigOrigin};
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 
-/// The avatars that were read, over all files: no id twice.
+/// The avatars that were read from all files: no id twice.
 #[derive(Debug)]
 pub(in crate::config) struct Registry<'n> {
     names: References<'n>,
@@ -20,7 +20,7 @@ pub(in crate::config) struct Registry<'n> {
 }
 
 impl<'n> Registry<'n> {
-    /// An empty registry, whose avatars refer to these names.
+    /// An empty registry; its avatars refer to these names.
     pub(in crate::config) fn new(names: References<'n>) -> Self {
         Self { names, seen: BTreeMap::new() }
     }
@@ -30,7 +30,7 @@ impl<'n> Registry<'n> {
         let Some(field) = root.field(AVATAR.path) else { return Some(Vec::new()) };
         if matches!(field.value, DeValue::Table(_)) {
             return field.invalid(
-                "is a single table, and must be a list of them",
+                "is a single table, but must be a list of tables",
                 "write `[[avatars]]`, with two brackets",
             );
         }
@@ -82,8 +82,8 @@ impl<'n> Registry<'n> {
                 elsewhere => format!("in `{elsewhere}`"),
             };
             return field.invalid(
-                format!("is `{}`, which is registered {place} already", shown(id.as_str())),
-                "take one of them out",
+                format!("is `{}`, which is already configured {place}", shown(id.as_str())),
+                "remove one of them",
             );
         }
         self.seen.insert(folded, origin(field));

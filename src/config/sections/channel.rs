@@ -1,4 +1,4 @@
-//! `[channels.NAME]`: the places to tell, and the webhooks among them.
+//! `[channels.NAME]`: the channels; webhooks are read here, mail in `email`.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -35,7 +35,7 @@ pub(in crate::config) fn read(root: &Table<'_>) -> Option<BTreeMap<ChannelName, 
     let Some(field) = root.field("channels") else {
         let place = Location { key: "channels".to_owned(), span: None };
         let help = "add `[channels.NAME]` with a `type`";
-        root.reader.warning(&place, "is empty, so nobody is told", help);
+        root.reader.warning(&place, "is empty, so no notifications are sent", help);
         return Some(BTreeMap::new());
     };
     if matches!(field.value, DeValue::Array(_)) {
@@ -49,14 +49,14 @@ pub(in crate::config) fn read(root: &Table<'_>) -> Option<BTreeMap<ChannelName, 
 fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
     let name = match ChannelName::parse(name) {
         Ok(name) => Some(name),
-        Err(error) => field.invalid("is no good name", error.to_string()),
+        Err(error) => field.invalid("is not a valid name", error.to_string()),
     };
     let table = field.table()?;
     let types = "write `type = \"webhook\"` or `type = \"email\"`";
     let stated = table.required("type", types, |field| {
         field.one_of(&[("webhook", Type::Webhook), ("email", Type::Email)])
     });
-    // Without a good type the other keys are read as what they look like, for their problems.
+    // Without a valid type, the other keys decide which type is checked.
     let kind = stated.or_else(|| Type::guess(&table));
     let schema = match kind {
         Some(Type::Webhook) => &WEBHOOK,
@@ -65,7 +65,7 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
     };
     table.check_keys(schema);
     let operator = table.or("operator", false, |field| field.flag());
-    // An operator's channel may be told of nothing else.
+    // An operator channel may get conditions only.
     let may_be_empty = operator != Some(false);
     let events =
         table.or("events", EventKind::DEFAULT.to_vec(), |field| events(field, may_be_empty));
@@ -81,13 +81,13 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
             DeliveryPolicy::email(),
         ),
     };
-    let terms = delivery_policy::read(&table, usual);
+    let policy = delivery_policy::read(&table, usual);
     stated?;
     Some(ChannelSettings {
         name: name?,
         events: events?,
         operator: operator?,
-        policy: terms?,
+        policy: policy?,
         kind: place?,
     })
 }
@@ -113,7 +113,7 @@ impl Type {
 fn events(field: &Field<'_>, may_be_empty: bool) -> Option<Vec<EventKind>> {
     let events = field.distinct(event)?;
     if events.is_empty() && !may_be_empty {
-        return field.not_empty(events, "leave the key out for the usual three");
+        return field.not_empty(events, "remove the key for the default events");
     }
     Some(events)
 }
@@ -121,32 +121,32 @@ fn events(field: &Field<'_>, may_be_empty: bool) -> Option<Vec<EventKind>> {
 fn event(field: &Field<'_>) -> Option<EventKind> {
     let text = field.text()?;
     if EventKind::OPERATIONAL.iter().any(|kind| kind.name() == text) {
-        let message = format!("is `{text}`, which goes to operators' channels alone");
-        return field.invalid(message, "take it out, and write `operator = true` in this channel");
+        let message = format!("is `{text}`, which is sent only to operator channels");
+        return field.invalid(message, "remove it, and write `operator = true` in this channel");
     }
     field.one_of(&EventKind::SELECTABLE.map(|kind| (kind.name(), kind)))
 }
 
 fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
-    let reach = table.or("deny_private", EgressPolicy::AllowPrivate, egress_policy);
+    let egress = table.or("deny_private", EgressPolicy::AllowPrivate, egress_policy);
     let url = table.required("url", "write `url = \"https://…\"`", |field| {
-        url(field, reach.unwrap_or_default())
+        url(field, egress.unwrap_or_default())
     });
-    let mend = "make one with `avatar-watch secret`, and write `secret = { env = \"…\" }`";
+    let help = "make one with `avatar-watch secret`, and write `secret = { env = \"…\" }`";
     let format = format::read(table);
     let secrets = match &format {
         Some(FormatSettings::Standard | FormatSettings::CloudEvents { .. }) => {
-            table.required("secret", mend, secrets)
+            table.required("secret", help, secrets)
         }
-        // Of a format that is none, nobody knows whether it signs.
+        // It is not known whether an invalid format signs.
         Some(_) | None => table.or("secret", Vec::new(), secrets),
     };
     let accepts = table.or("accepts", Accepts::default(), |field| field.one_of(&ACCEPTS));
     if let (Some(format), Some(field)) = (&format, table.field("accepts"))
         && !format.is_chat()
     {
-        let help = "take it out: in this format every 2xx is a yes";
-        return field.invalid("belongs to the formats of chats alone", help);
+        let help = "remove it: in this format every 2xx counts as delivered";
+        return field.invalid("is only for chat formats", help);
     }
     let timeout = table.or("timeout", TIMEOUT, |field| duration::read(field, &TIMEOUT_RANGE));
     let headers = table.or("headers", BTreeMap::new(), custom_headers::read);
@@ -156,7 +156,7 @@ fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
         && Url::parse(url.expose()).is_ok_and(|url| url.scheme() == "http")
     {
         let message = "is not used: the `url` is `http`, which has no certificates";
-        field.reader.warning(&field.place, message, "write `https`, or take it out");
+        field.reader.warning(&field.place, message, "write `https`, or remove it");
     }
     if let (Some(FormatSettings::Ntfy), Some(secret), Some(field)) =
         (&format, &url, table.field("url"))
@@ -170,13 +170,13 @@ fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
         format: format?,
         headers: headers?,
         proxy: proxy?,
-        egress: reach?,
+        egress: egress?,
         ca_file: ca_file?,
         accepts: accepts?,
     })
 }
 
-/// An ntfy URL names a topic. It is not repeated: it is the password.
+/// An ntfy URL contains a topic, which is not repeated: it is the password.
 fn ntfy_topic(field: &Field<'_>, url: &Secret) -> Option<NtfyTopic> {
     let url = Url::parse(url.expose()).ok()?;
     let no_topic = |error| {
@@ -193,24 +193,24 @@ fn egress_policy(field: &Field<'_>) -> Option<EgressPolicy> {
         .map(|denied| if denied { EgressPolicy::DenyPrivate } else { EgressPolicy::AllowPrivate })
 }
 
-fn url(field: &Field<'_>, reach: EgressPolicy) -> Option<Secret> {
+fn url(field: &Field<'_>, egress: EgressPolicy) -> Option<Secret> {
     let secret = secret_source::read(field, Plain::Allowed, SecretKind::Url)?;
     let url = web_address::parse(field, secret.expose(), WHOLE_URL)?;
     let host = url.host().filter(|_| matches!(url.scheme(), "http" | "https"));
     let Some(host) = host else {
         return field.invalid("is neither an `https` nor an `http` URL", WHOLE_URL);
     };
-    if let Some(refusal) = host::refusal(&host, reach) {
+    if let Some(refusal) = host::refusal(&host, egress) {
         let message = format!("leads to `{host}`, which is {}", refusal.describe());
         let help = match refusal.is_configurable() {
-            true => "take `deny_private` out, or name a receiver on the internet",
-            false => "such an address is never called; name the receiver itself",
+            true => "remove `deny_private`, or name a receiver on the internet",
+            false => "this address is always blocked; use the address of the receiver",
         };
         return field.invalid(message, help);
     }
     if url.scheme() == "http" && !host::is_private(&host) {
-        let message = "is `http`: what is told can be read on the way";
-        field.reader.warning(&field.place, message, "write `https`, if the receiver has it");
+        let message = "is `http`: messages are sent unencrypted";
+        field.reader.warning(&field.place, message, "write `https` if the receiver supports it");
     }
     Some(secret)
 }
@@ -221,7 +221,7 @@ fn secrets(field: &Field<'_>) -> Option<Vec<SigningSecret>> {
     }
     let secrets = field.distinct(signing_secret)?;
     if secrets.len() > SECRETS_MAX {
-        let help = "keep the ones that receivers still check with";
+        let help = "keep only those that receivers still verify with";
         return field.invalid(format!("has more than {SECRETS_MAX} secrets"), help);
     }
     field.not_empty(secrets, "make one with `avatar-watch secret`")
@@ -231,7 +231,7 @@ fn signing_secret(field: &Field<'_>) -> Option<SigningSecret> {
     let secret = secret_source::read(field, Plain::Guarded, SecretKind::Key)?;
     SigningSecret::parse(secret.expose()).map_or_else(
         |error| {
-            let message = format!("is no signing secret: {error}");
+            let message = format!("is not a signing secret: {error}");
             field.invalid(message, "make one with `avatar-watch secret`")
         },
         Some,
@@ -247,7 +247,7 @@ const SECRETS_MAX: usize = 4;
 pub(in crate::config) const ACCEPTS: [(&str, Accepts); 2] =
     [("known-answers", Accepts::Known), ("any-2xx", Accepts::AnySuccess)];
 
-/// What to write where a URL is none.
+/// The help for an invalid URL.
 const WHOLE_URL: &str = "write the whole URL, like `https://example.com/hooks/avatars`";
 
 #[cfg(test)]
@@ -272,7 +272,7 @@ mod tests {
         check_added(
             &format!("{HOOK}events = []"),
             "config.toml:6: `channels.ops.events` is an empty list\n  \
-             help: leave the key out for the usual three",
+             help: remove the key for the default events",
         );
     }
 
@@ -283,42 +283,43 @@ mod tests {
             check_added(
                 &format!("{HOOK}operator = true\nevents = ['{name}']"),
                 &format!(
-                    "config.toml:7: `channels.ops.events[0]` is `{name}`, which goes to operators' \
-                     channels alone\n  \
-                     help: take it out, and write `operator = true` in this channel"
+                    "config.toml:7: `channels.ops.events[0]` is `{name}`, which is sent only to \
+                     operator \
+                     channels\n  \
+                     help: remove it, and write `operator = true` in this channel"
                 ),
             );
         }
     }
 
     #[test]
-    fn an_address_that_is_never_called_is_told_where_it_stands() {
+    fn a_blocked_address_is_reported_with_its_line() {
         let check = |url: &str, deny_private: bool, expected: &str| {
             let hook = HOOK.replace("https://example.com", url);
             let expected = match expected {
                 "" => String::new(),
-                told => format!("config.toml:4: `channels.ops.url` {told}"),
+                text => format!("config.toml:4: `channels.ops.url` {text}"),
             };
             check_added(&format!("{hook}deny_private = {deny_private}"), &expected);
         };
-        let never = "help: such an address is never called; name the receiver itself";
+        let never = "help: this address is always blocked; use the address of the receiver";
         let link_local = "which is link-local, as the metadata services of clouds are";
         for deny_private in [false, true] {
             for url in ["http://169.254.169.254/x", "https://2852039166/", "http://0xa9fea9fe"] {
-                let told = format!("leads to `169.254.169.254`, {link_local}\n  {never}");
-                check(url, deny_private, &told);
+                let text = format!("leads to `169.254.169.254`, {link_local}\n  {never}");
+                check(url, deny_private, &text);
             }
-            let told = format!("leads to `[64:ff9b::a9fe:a9fe]`, {link_local}\n  {never}");
-            check("http://[64:ff9b::169.254.169.254]/", deny_private, &told);
+            let text = format!("leads to `[64:ff9b::a9fe:a9fe]`, {link_local}\n  {never}");
+            check("http://[64:ff9b::169.254.169.254]/", deny_private, &text);
         }
-        let choice = "help: take `deny_private` out, or name a receiver on the internet";
-        for (url, told) in [
+        let choice = "help: remove `deny_private`, or name a receiver on the internet";
+        for (url, text) in [
             ("https://10.0.0.7/x", "leads to `10.0.0.7`, which is in a private network"),
-            ("http://127.1:8080/x", "leads to `127.0.0.1`, which is this very machine"),
-            ("http://localhost/x", "leads to `localhost`, which is this very machine"),
+            ("http://127.1:8080/x", "leads to `127.0.0.1`, which is this machine"),
+            ("http://localhost/x", "leads to `localhost`, which is this machine"),
         ] {
             check(url, false, "");
-            check(url, true, &format!("{told}\n  {choice}"));
+            check(url, true, &format!("{text}\n  {choice}"));
         }
         check("https://nas.lan/x", true, "");
     }
@@ -335,7 +336,7 @@ mod tests {
         check_added(
             &trusting.replace("https://example.com", "http://nas.lan"),
             "config.toml:6: `channels.ops.ca_file` is not used: the `url` is `http`, which has no \
-             certificates\n  help: write `https`, or take it out",
+             certificates\n  help: write `https`, or remove it",
         );
     }
 }

@@ -1,4 +1,4 @@
-//! `headers` of a webhook: what its receiver wants to see besides the message, such as a login.
+//! `headers` of a webhook: additional request headers, such as a login.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,10 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Option<BTreeMap<CustomHeader
         };
         if headers.insert(name, value).is_some() {
             good = false;
-            field.invalid::<()>("is there already, in other letters", "take one of them out");
+            field.invalid::<()>(
+                "is already set, with different upper and lower case",
+                "remove one of them",
+            );
         }
     }
     good.then_some(headers)
@@ -72,12 +75,12 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_cannot_be_sent_is_told_without_its_value() {
+    fn an_invalid_header_is_reported_without_its_value() {
         let check = |headers: &str, expected: &str| {
             check_added(&format!("{CHANNEL}headers = {{ {headers} }}"), expected);
         };
         let at = |name: &str| format!("config.toml:6: `channels.ops.headers.{name}`");
-        let own = "help: take it out: the request has its own";
+        let own = "help: remove it: the request has its own";
         for name in ["Webhook-Id", "content-type", "host", "proxy-authorization", "TE"] {
             let expected = format!("{} is no header that you can add\n  {own}", at(name));
             check(&format!("{name} = 'CANARY'"), &expected);
@@ -93,31 +96,32 @@ mod tests {
         check(
             "x-team = 'a', X-TEAM = 'b'",
             &format!(
-                "{} is there already, in other letters\n  help: take one of them out",
+                "{} is already set, with different upper and lower case\n  help: remove one of \
+                 them",
                 at("X-TEAM")
             ),
         );
-        for (value, told) in [
+        for (value, error) in [
             ("\"CANARY\\r\\nx: y\"", SecretError::Lines),
             ("'CANÄRY'", SecretError::BeyondAscii { place: 4 }),
         ] {
-            let (at, help) = (at("x-team"), told.help());
-            check(&format!("x-team = {value}"), &format!("{at} {told}\n  help: {help}"));
+            let (at, help) = (at("x-team"), error.help());
+            check(&format!("x-team = {value}"), &format!("{at} {error}\n  help: {help}"));
         }
-        for (value, told) in
+        for (value, error) in
             [("\"CANARY\\u0000\"", "ends with NUL (U+0000)"), ("' CANARY'", "begins with a blank")]
         {
-            let help = "take it away; only line ends are cut off by themselves";
+            let help = "remove it; only line breaks at the end are ignored";
             check(
                 &format!("x-team = {value}"),
-                &format!("{} {told}\n  help: {help}", at("x-team")),
+                &format!("{} {error}\n  help: {help}", at("x-team")),
             );
         }
         check(
             "x-team = '\"CANARY\"'",
             &format!(
-                "{} stands in quotes, which are sent as a part of it\n  \
-                 help: take them away, unless they belong to it",
+                "{} is in quotes, which are sent as a part of it\n  \
+                 help: remove them, unless they are a part of the secret",
                 at("x-team")
             ),
         );
@@ -132,7 +136,7 @@ mod tests {
         check(
             "x-team = 7",
             &format!(
-                "{} is a whole number, and must be a text or a table like `{{ env = \"NAME\" }}`",
+                "{} is an integer, but must be a string or a table like `{{ env = \"NAME\" }}`",
                 at("x-team")
             ),
         );

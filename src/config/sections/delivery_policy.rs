@@ -1,4 +1,4 @@
-//! What holds for the deliveries of a channel: `retry_schedule`, `expires_after`, `on_unknown`.
+//! The delivery policy of a channel: `retry_schedule`, `expires_after`, `on_unknown`.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::config::parse::duration::{self, LONGEST};
 use crate::config::parse::field::{Field, Table};
 use crate::domain::delivery::retry_policy::{DeliveryPolicy, OnUnknown, RetrySchedule};
 
-/// Reads them; what is left out is as `usual`.
+/// Reads the policy; missing keys have the values of `usual`.
 pub(in crate::config) fn read(table: &Table<'_>, usual: DeliveryPolicy) -> Option<DeliveryPolicy> {
     let schedule = table.or("retry_schedule", usual.schedule, retry_schedule);
     let expires_after = table.or("expires_after", usual.expires_after, |field| {
@@ -22,10 +22,10 @@ pub(in crate::config) fn read(table: &Table<'_>, usual: DeliveryPolicy) -> Optio
 }
 
 fn retry_schedule(field: &Field<'_>) -> Option<RetrySchedule> {
-    let waits = field.list(|element| duration::read(element, &(Duration::ZERO..=LONGEST)))?;
-    let help = "write the wait before each try, like `[\"0s\", \"5s\", \"5m\"]`";
-    let refused = |error| field.invalid(format!("is no good: {error}"), help);
-    RetrySchedule::new(waits).map_or_else(refused, Some)
+    let delays = field.list(|element| duration::read(element, &(Duration::ZERO..=LONGEST)))?;
+    let help = "write the delay before each attempt, like `[\"0s\", \"5s\", \"5m\"]`";
+    let refused = |error| field.invalid(format!("is invalid: {error}"), help);
+    RetrySchedule::new(delays).map_or_else(refused, Some)
 }
 
 const EXPIRES_AFTER_RANGE: RangeInclusive<Duration> =
@@ -42,24 +42,24 @@ mod tests {
     const HOOK: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
                         secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
 
-    fn terms(keys: &str) -> DeliveryPolicy {
+    fn policy(keys: &str) -> DeliveryPolicy {
         let text = format!("argil.api_key = 'key'\n{HOOK}{keys}");
         let channels = read_with(&text, &[]).unwrap().channels;
         channels.into_values().next().unwrap().policy
     }
 
     #[test]
-    fn what_is_left_out_is_as_usual() {
-        assert_eq!(terms(""), DeliveryPolicy::webhook());
-        assert_eq!(terms("format = 'slack'").expires_after, Duration::from_hours(24));
-        let own = terms("expires_after = '2h'\non_unknown = 'hold'\nretry_schedule = ['1s']");
+    fn missing_keys_have_the_usual_values() {
+        assert_eq!(policy(""), DeliveryPolicy::webhook());
+        assert_eq!(policy("format = 'slack'").expires_after, Duration::from_hours(24));
+        let own = policy("expires_after = '2h'\non_unknown = 'hold'\nretry_schedule = ['1s']");
         assert_eq!(own.expires_after, Duration::from_hours(2));
         assert_eq!(own.on_unknown, OnUnknown::Hold);
         assert_eq!(own.schedule.delays(), [Duration::from_secs(1)]);
     }
 
     #[test]
-    fn wrong_words_are_told_with_the_right_ones() {
+    fn wrong_values_are_reported_with_the_valid_ones() {
         check_added(
             &format!("{HOOK}on_unknown = 'drop'"),
             "config.toml:6: `channels.ops.on_unknown` has the unknown value `drop`\n  \

@@ -1,4 +1,4 @@
-//! `[discover]`: avatars that are watched without being registered.
+//! `[discover]`: watching avatars that are not configured.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::config::schema::keys::DISCOVER;
 use crate::config::sections::poll;
 use crate::config::settings::DiscoverSettings;
 
-/// Reads the discovery; gives `Some(None)` when it is off.
+/// Reads `[discover]`; `Some(None)` when it is disabled.
 pub(in crate::config) fn read(
     root: &Table<'_>,
     names: &References<'_>,
@@ -20,7 +20,7 @@ pub(in crate::config) fn read(
     let every = discover.or("every", EVERY, |field| duration::read(field, &EVERY_RANGE));
     let accounts = discover.optional("accounts", |field| {
         let accounts = field.distinct(|element| names.account(element))?;
-        field.not_empty(accounts, "leave the key out to search with every account")
+        field.not_empty(accounts, "remove the key to list every account")
     });
     let channels = discover.optional("channels", |field| names.channels(field));
     let overdue_after = poll::overdue_after(&discover, names.overdue_after);
@@ -65,20 +65,20 @@ mod tests {
             "config.toml:3: `discover.every` is `1ms`\n  \
              help: write a duration from `10s` to `30days`\n\
              config.toml:4: `discover.accounts` is an empty list\n  \
-             help: leave the key out to search with every account",
+             help: remove the key to list every account",
         );
     }
 
     #[test]
-    fn a_discovery_searches_with_every_account_and_tells_every_channel() {
+    fn discovery_lists_every_account_and_notifies_every_channel() {
         let found = settings("[discover]\nenabled = true\n[poll]\noverdue_after = 'never'");
         let discover = found.discover.unwrap();
         let accounts: Vec<_> = discover.accounts.iter().map(ToString::to_string).collect();
         assert_eq!(accounts, ["argil", "studio"]);
         assert_eq!((discover.every, discover.channels), (Duration::from_mins(5), None));
         assert_eq!(discover.overdue_after, None);
-        let [nobody_is_told] = found.warnings.try_into().unwrap();
-        assert_eq!(nobody_is_told.key, "channels", "avatars need not be registered");
+        let [warning] = found.warnings.try_into().unwrap();
+        assert_eq!(warning.key, "channels", "avatars need not be configured");
         let one = settings("[discover]\nenabled = true\naccounts = ['studio']").discover.unwrap();
         assert_eq!(one.accounts.len(), 1);
         assert_eq!(one.overdue_after, Some(Duration::from_hours(24)));

@@ -1,4 +1,4 @@
-//! Channels of the type `email`: who writes to whom, and which way.
+//! Channels of the type `email`: addresses, headers and transport.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use crate::domain::mail::address::{MailAddress, MailAddressError};
 use crate::domain::mail::domain::MailDomain;
 use crate::text::characters::is_unsafe;
 
-/// Reads what a mail channel has beyond any other.
+/// Reads the keys that only mail channels have.
 pub(in crate::config) fn read(table: &Table<'_>) -> Option<EmailSettings> {
     let from = table.required("from", "write `from = \"avatar-watch@example.com\"`", address);
     let to = table.required("to", "write `to = [\"studio@example.com\"]`", |field| {
         let to = field.distinct(address)?;
-        let to = field.not_empty(to, "write whom to tell, like `[\"studio@example.com\"]`")?;
+        let to = field.not_empty(to, "write the recipients, like `[\"studio@example.com\"]`")?;
         if to.len() > TO_MAX {
             return field
                 .invalid(format!("has more than {TO_MAX} addresses"), "use a mailing list");
@@ -39,7 +39,7 @@ pub(in crate::config) fn read(table: &Table<'_>) -> Option<EmailSettings> {
     let way = transport(table);
     let (from, domain) = (from?, domain?);
     let message_id_domain = domain.unwrap_or_else(|| from.domain().clone());
-    // Where nothing leaves this machine, nobody minds.
+    // Messages that stay on this machine need no such domain.
     if !matches!(way, None | Some(MailTransport::File { .. })) {
         warn_of_short_domain(table, &message_id_domain);
     }
@@ -56,32 +56,32 @@ pub(in crate::config) fn read(table: &Table<'_>) -> Option<EmailSettings> {
     })
 }
 
-/// The one way that stands there.
+/// The transport.
 fn transport(table: &Table<'_>) -> Option<MailTransport> {
     let given: Vec<Field<'_>> = TRANSPORTS.iter().filter_map(|name| table.field(name)).collect();
     if let [_, second, ..] = given.as_slice() {
-        let message = "is a second way for the same mails";
+        let message = "is a second transport of the same channel";
         return second.invalid(message, "keep one of `smtp`, `sendmail` and `file`");
     }
     if let Some(field) = table.field("sendmail") {
         let table = field.table()?;
         table.check_keys(&SENDMAIL);
-        let mend = "write `command = [\"/usr/sbin/sendmail\"]`";
-        let program = table.required("command", mend, program);
+        let help = "write `command = [\"/usr/sbin/sendmail\"]`";
+        let program = table.required("command", help, program);
         let limit = table.or("timeout", SENDMAIL_TIMEOUT, |field| duration::read(field, &PATIENCE));
         return Some(MailTransport::Sendmail { program: program?, timeout: limit? });
     }
     if let Some(field) = table.field("file") {
         let table = field.table()?;
         table.check_keys(&FILE);
-        let mend = "write `folder = \"mails\"`";
+        let help = "write `folder = \"mails\"`";
         let folder =
-            table.required("folder", mend, |field| Some(field.reader.resolve(field.text()?)));
+            table.required("folder", help, |field| Some(field.reader.resolve(field.text()?)));
         return Some(MailTransport::File { folder: folder? });
     }
-    let mend = "write `smtp = { host = \"…\" }`, `sendmail = { command = […] }` or \
+    let help = "write `smtp = { host = \"…\" }`, `sendmail = { command = […] }` or \
                 `file = { folder = \"…\" }`";
-    table.required("smtp", mend, |field| {
+    table.required("smtp", help, |field| {
         let table = field.table()?;
         table.check_keys(&SMTP);
         smtp::read(&table).map(MailTransport::Smtp)
@@ -90,7 +90,7 @@ fn transport(table: &Table<'_>) -> Option<MailTransport> {
 
 fn address(field: &Field<'_>) -> Option<MailAddress> {
     // The address is not repeated: problems are logged at a reload.
-    let help = "an address stands alone, like `studio@example.com`";
+    let help = "write a bare address, like `studio@example.com`";
     let refused = |error: MailAddressError| field.invalid(error.to_string(), help);
     MailAddress::parse(field.text()?).map_or_else(refused, Some)
 }
@@ -109,13 +109,12 @@ fn subject_prefix(field: &Field<'_>) -> Option<String> {
     };
     let help = format!("write at most {PREFIX_CHARS_MAX} characters on one line");
     if text.chars().count() > PREFIX_CHARS_MAX || text.chars().any(is_unsafe) {
-        return field
-            .invalid(format!("is `{}`, which is no beginning of a line", shown(text)), help);
+        return field.invalid(format!("is `{}`, which is not a valid prefix", shown(text)), help);
     }
     Some(text.trim().to_owned())
 }
 
-/// A URL as it can stand between angle brackets in a header (RFC 2369).
+/// A URL that is valid between angle brackets in a header (RFC 2369).
 fn unsubscribe(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>".contains(&byte));
@@ -131,7 +130,7 @@ fn unsubscribe(field: &Field<'_>) -> Option<String> {
     field.invalid("is neither a `mailto` nor an `https` URL", help)
 }
 
-/// Many servers distrust ids of a domain that cannot be one of the Internet.
+/// Many servers distrust message ids with a domain that is not valid on the Internet.
 fn warn_of_short_domain(table: &Table<'_>, domain: &MailDomain) {
     let from = || table.field("from");
     if let (false, Some(field)) =
@@ -152,7 +151,7 @@ const PREFIX_CHARS_MAX: usize = 40;
 const URL_LENGTH_MAX: usize = 500;
 const TO_MAX: usize = 100;
 const SENDMAIL_TIMEOUT: Duration = Duration::from_secs(60);
-/// A try must end before its lease does.
+/// An attempt must end before its lease does.
 const PATIENCE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
 
 #[cfg(test)]

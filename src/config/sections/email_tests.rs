@@ -84,7 +84,7 @@ fn mails_go_exactly_one_way() {
     );
     check(
         &format!("file = {{ folder = 'mails' }}\n{SMTP}"),
-        "config.toml:6: `channels.mail.file` is a second way for the same mails\n  \
+        "config.toml:6: `channels.mail.file` is a second transport of the same channel\n  \
          help: keep one of `smtp`, `sendmail` and `file`",
     );
     check(
@@ -108,8 +108,8 @@ fn what_would_break_a_header_is_refused() {
     );
     check(
         &format!("{SMTP}subject_prefix = \"a\\nb\""),
-        "config.toml:7: `channels.mail.subject_prefix` is `a\\u{a}b`, which is no beginning of a \
-         line\n  help: write at most 40 characters on one line",
+        "config.toml:7: `channels.mail.subject_prefix` is `a\\u{a}b`, which is not a valid \
+         prefix\n  help: write at most 40 characters on one line",
     );
     check(
         &format!("{SMTP}threading = 'thread'"),
@@ -153,17 +153,17 @@ fn a_login_has_a_user_and_one_thing_that_proves_it() {
     );
     check(
         "username = 'u', password = 'p', password_command = ['/bin/token']",
-        "password_command` is a second answer to the same question\n  \
+        "password_command` is set besides another credential\n  \
          help: keep one of `password`, `password_command` and `token_command`",
     );
     check(
         "auth = 'xoauth2', token_command = ['/bin/token']",
-        "token_command` stands there without `username`\n  \
-         help: write `username` too, or leave both out",
+        "token_command` is set without `username`\n  \
+         help: write `username` too, or remove both",
     );
     check(
         "auth = 'xoauth2'",
-        "auth` stands there without `username`\n  help: write `username` too, or leave both out",
+        "auth` is set without `username`\n  help: write `username` too, or remove both",
     );
 }
 
@@ -199,10 +199,10 @@ fn an_address_is_refused_with_what_is_wrong_and_taken_in_one_form() {
         ("A <a@example.com>", "has a name or angle brackets around the address"),
     ] {
         let text = format!("argil.api_key = 'key'\n{head}{}", with(from));
-        let told = said(&read_with(&text, &[]).unwrap_err());
+        let text = said(&read_with(&text, &[]).unwrap_err());
         let expected = format!("config.toml:5: `channels.mail.from` {wrong}");
-        assert!(told.contains(&expected), "for {from}: {told}");
-        assert!(told.contains("help: an address stands alone"), "{told}");
+        assert!(text.contains(&expected), "for {from}: {text}");
+        assert!(text.contains("help: write a bare address"), "{text}");
     }
     let found = |keys: &str| {
         let settings = read_with(&format!("argil.api_key = 'key'\n{head}{keys}"), &[]).unwrap();
@@ -264,9 +264,9 @@ fn a_greeting_is_a_name_that_servers_take_or_an_address_in_brackets() {
         "[127.0.0.1",
         "1.2.3",
     ] {
-        let told = said(&smtp(name, "smtp.example.com").unwrap_err());
-        assert!(told.starts_with("config.toml:6: `channels.mail.smtp.hello_name` is `"), "{told}");
-        assert!(told.contains("help: "), "{told}");
+        let text = said(&smtp(name, "smtp.example.com").unwrap_err());
+        assert!(text.starts_with("config.toml:6: `channels.mail.smtp.hello_name` is `"), "{text}");
+        assert!(text.contains("help: "), "{text}");
     }
     let warnings = |host: &str| warned(&smtp("watch", host).unwrap());
     assert!(warnings("smtp.example.com")[0].contains("without a dot"));

@@ -1,7 +1,7 @@
-//! `format` of a webhook: what it speaks, and the keys that belong to one format alone.
+//! `format` of a webhook, and the keys that belong to one format only.
 //!
-//! Whether the texts of a `template` are good ones is not known here: the language is spoken
-//! elsewhere. Where each text stands is kept for whoever has to say so.
+//! Templates are not checked here but in `notify`. The line of each string is kept for its
+//! problems.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use crate::config::parse::field::{Field, Table};
 use crate::config::settings::{ConfigOrigin, FormatSettings, TemplateSettings};
 use crate::domain::delivery::template_tree::{TemplateTree, element, member};
 
-/// Reads `format` and what belongs to it.
+/// Reads `format` and its keys.
 pub(in crate::config) fn read(table: &Table<'_>) -> Option<FormatSettings> {
     let named = table.or("format", Name::Standard, |field| field.one_of(&Name::ALL));
     let has = |key: &str, owner: Name| match table.field(key) {
         Some(field) if named.is_some_and(|name| name != owner) => {
             let word = Name::ALL.iter().find(|(_, name)| *name == owner).map_or("", |it| it.0);
-            let help = format!("take it out, or write `format = \"{word}\"`");
+            let help = format!("remove it, or write `format = \"{word}\"`");
             field.invalid(format!("belongs to the format `{word}` alone"), help)
         }
         _ => Some(()),
@@ -38,8 +38,8 @@ pub(in crate::config) fn read(table: &Table<'_>) -> Option<FormatSettings> {
         Name::Ntfy => FormatSettings::Ntfy,
         Name::Template => {
             let content_type = table.or("content_type", JSON.to_owned(), content_type);
-            let mend = "write the body as a table, like `template = { text = \"{{ headline }}\" }`";
-            let (tree, lines) = table.required("template", mend, template)?;
+            let help = "write the body as a table, like `template = { text = \"{{ headline }}\" }`";
+            let (tree, lines) = table.required("template", help, template)?;
             let file = table.reader.path.to_owned();
             let place = ConfigOrigin { file, line: lines.get("").copied().unwrap_or_default() };
             let content_type = content_type?;
@@ -83,13 +83,13 @@ fn template(field: &Field<'_>) -> Option<(TemplateTree, Lines)> {
     let mut lines = Lines::new();
     let tree = node(field, String::new(), 0, &mut lines)?;
     if lines.len() > NODES_MAX {
-        let help = "receivers want a few values; leave the rest out";
+        let help = "receivers need a few values; remove the rest";
         return field.invalid(format!("has more than {NODES_MAX} values"), help);
     }
     Some((tree, lines))
 }
 
-/// A value of any kind that JSON has; all of its problems are reported.
+/// A JSON value of any type; all of its problems are reported.
 fn node(field: &Field<'_>, path: String, depth: usize, lines: &mut Lines) -> Option<TemplateTree> {
     if depth > DEPTH_MAX {
         return field.invalid("is nested too deeply", format!("{DEPTH_MAX} levels are enough"));
@@ -103,17 +103,20 @@ fn node(field: &Field<'_>, path: String, depth: usize, lines: &mut Lines) -> Opt
             let value = i64::from_str_radix(number.as_str(), number.radix()).ok();
             value
                 .map(TemplateTree::Integer)
-                .or_else(|| field.invalid("is a number that is too large", "write it as a text"))
+                .or_else(|| field.invalid("is a number that is too large", "write it as a string"))
         }
         DeValue::Float(number) => {
             let value = number.as_str().parse().ok().filter(|value: &f64| value.is_finite());
-            value
-                .map(TemplateTree::Number)
-                .or_else(|| field.invalid("is no number that JSON has", "write another, or a text"))
+            value.map(TemplateTree::Number).or_else(|| {
+                field.invalid(
+                    "is not a number that JSON supports",
+                    "write another number, or a string",
+                )
+            })
         }
         DeValue::Datetime(_) => field.invalid(
-            "is a date or time, which JSON does not have",
-            "write it as a text, with quotes",
+            "is a date or time, which JSON does not support",
+            "write it as a string in quotes",
         ),
         DeValue::Array(_) => {
             let elements = field.elements()?;
@@ -136,14 +139,14 @@ fn node(field: &Field<'_>, path: String, depth: usize, lines: &mut Lines) -> Opt
     }
 }
 
-/// A URI-reference (RFC 3986), as far as its characters tell.
+/// A URI-reference (RFC 3986); only its characters are checked.
 fn source(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     let fits =
         |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte);
     if !text.bytes().all(fits) || text.len() > SOURCE_LENGTH_MAX {
         let help = format!("write one like `{SOURCE}` or `https://example.com/avatar-watch`");
-        return field.invalid("is no URI-reference", help);
+        return field.invalid("is not a URI-reference", help);
     }
     Some(text.to_owned())
 }
@@ -158,8 +161,8 @@ fn content_type(field: &Field<'_>) -> Option<String> {
     let subtype = rest.split(';').next().unwrap_or_default().trim_end();
     let visible = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
     if !visible || !token(kind) || !token(subtype) || text.len() > SOURCE_LENGTH_MAX {
-        let help = format!("write one like `{JSON}`, or leave the key out");
-        return field.invalid("is no content type", help);
+        let help = format!("write one like `{JSON}`, or remove the key");
+        return field.invalid("is not a content type", help);
     }
     Some(text.to_owned())
 }

@@ -22,8 +22,8 @@ fn what_a_chat_accepts_is_for_chats_alone() {
     }
     check_added(
         &format!("{hook}format = 'template'\ntemplate = {{ a = 'b' }}\naccepts = 'any-2xx'"),
-        "config.toml:7: `channels.ops.accepts` belongs to the formats of chats alone\n  help: take \
-         it out: in this format every 2xx is a yes",
+        "config.toml:7: `channels.ops.accepts` is only for chat formats\n  help: remove it: in \
+         this format every 2xx counts as delivered",
     );
     check_added(
         &format!("{hook}format = 'slack'\naccepts = 'any'"),
@@ -78,7 +78,7 @@ fn a_template_is_any_json_and_keeps_its_places() {
 }
 
 #[test]
-fn what_is_wrong_with_a_format_is_told_where_it_stands() {
+fn a_problem_of_a_format_is_reported_with_its_line() {
     check_added(
         &format!("{HOOK}format = 'slak'"),
         "config.toml:5: `channels.ops.format` has the unknown value `slak`\n  \
@@ -87,29 +87,29 @@ fn what_is_wrong_with_a_format_is_told_where_it_stands() {
     check_added(
         &format!("{HOOK}format = 'slack'\ntemplate = {{}}"),
         "config.toml:6: `channels.ops.template` belongs to the format `template` alone\n  \
-         help: take it out, or write `format = \"template\"`",
+         help: remove it, or write `format = \"template\"`",
     );
     check_added(
         &format!("{HOOK}format = 'slack'\nsource = 'urn:x:y'"),
         "config.toml:6: `channels.ops.source` belongs to the format `cloudevents` alone\n  \
-         help: take it out, or write `format = \"cloudevents\"`",
+         help: remove it, or write `format = \"cloudevents\"`",
     );
     check_added(
         &format!("{HOOK}{SECRET}format = 'cloudevents'\nsource = 'a b'"),
-        "config.toml:7: `channels.ops.source` is no URI-reference\n  \
+        "config.toml:7: `channels.ops.source` is not a URI-reference\n  \
          help: write one like `urn:avatar-watch:daemon` or `https://example.com/avatar-watch`",
     );
     check_added(
         &format!("{HOOK}format = 'template'\ncontent_type = 'json'\ntemplate = {{ a = 1 }}"),
-        "config.toml:6: `channels.ops.content_type` is no content type\n  \
-         help: write one like `application/json`, or leave the key out",
+        "config.toml:6: `channels.ops.content_type` is not a content type\n  \
+         help: write one like `application/json`, or remove the key",
     );
     check_added(
         &format!("{HOOK}format = 'template'\ntemplate = {{ a = [nan, 2026-01-01] }}"),
-        "config.toml:6: `channels.ops.template.a[0]` is no number that JSON has\n  \
-         help: write another, or a text\n\
-         config.toml:6: `channels.ops.template.a[1]` is a date or time, which JSON does not have\n  \
-         help: write it as a text, with quotes",
+        "config.toml:6: `channels.ops.template.a[0]` is not a number that JSON supports\n  \
+         help: write another number, or a string\n\
+         config.toml:6: `channels.ops.template.a[1]` is a date or time, which JSON does not support\n  \
+         help: write it as a string in quotes",
     );
 }
 
@@ -121,11 +121,11 @@ fn the_path_of_an_ntfy_url_ends_in_a_topic() {
         )
     };
     check_added(&hook("/ntfy/alerts"), "");
-    let check = |url: &str, told: &str| {
+    let check = |url: &str, text: &str| {
         check_added(
             &hook(url),
             &format!(
-                "config.toml:4: `channels.ops.url` has no topic: {told}\n  help: write it like \
+                "config.toml:4: `channels.ops.url` has no topic: {text}\n  help: write it like \
                  `https://ntfy.sh/your-topic`; a server below a path like \
                  `https://example.com/ntfy/your-topic`"
             ),

@@ -1,4 +1,4 @@
-//! `heartbeat_url` and `heartbeat_every`: who watches the watcher.
+//! `heartbeat_url` and `heartbeat_every`: the dead man's switch.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::secret::Secret;
 use crate::text::secret_text::SecretKind;
 
-/// Reads where the heartbeat goes; gives `Some(None)` for nowhere.
+/// Reads the heartbeat; `Some(None)` when there is none.
 pub(in crate::config) fn read(root: &Table<'_>) -> Option<Option<HeartbeatSettings>> {
     let url = root.optional("heartbeat_url", url);
     let every = root.or("heartbeat_every", EVERY, |field| duration::read(field, &EVERY_RANGE));
     let (url, every) = (url?, every?);
     if let (None, Some(field)) = (&url, root.field("heartbeat_every")) {
-        let message = "says how often, and no `heartbeat_url` says where to";
-        field.reader.warning(&field.place, message, "add `heartbeat_url`, or take it out");
+        let message = "is set without `heartbeat_url`";
+        field.reader.warning(&field.place, message, "add `heartbeat_url`, or remove it");
     }
     Some(url.map(|url| HeartbeatSettings { url, every }))
 }
@@ -34,14 +34,15 @@ fn url(field: &Field<'_>) -> Option<Secret> {
     };
     if let Some(refusal) = host::refusal(&host, EgressPolicy::AllowPrivate) {
         let message = format!("leads to `{host}`, which is {}", refusal.describe());
-        return field.invalid(message, "such an address is never called; name the service itself");
+        return field
+            .invalid(message, "this address is always blocked; use the address of the service");
     }
     Some(secret)
 }
 
 const WHOLE_URL: &str = "write it whole: `https://hc.example.com/…`";
 const EVERY: Duration = Duration::from_secs(60);
-/// Less than a second is no news, and more than a day no watch.
+/// The range of `heartbeat_every`.
 const EVERY_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 
 #[cfg(test)]
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_none_is_told_and_not_repeated() {
+    fn an_invalid_url_is_reported_and_not_repeated() {
         let check = |url: &str, expected: &str| {
             check_added(
                 &format!("heartbeat_url = '{url}'"),
@@ -75,12 +76,12 @@ mod tests {
         check(
             "http://169.254.169.254/CANARY",
             "leads to `169.254.169.254`, which is link-local, as the metadata services of clouds \
-             are\n  help: such an address is never called; name the service itself",
+             are\n  help: this address is always blocked; use the address of the service",
         );
         check_added(
             "heartbeat_every = '1m'",
-            "config.toml:2: `heartbeat_every` says how often, and no `heartbeat_url` says where \
-             to\n  help: add `heartbeat_url`, or take it out",
+            "config.toml:2: `heartbeat_every` is set without `heartbeat_url`\n  help: add \
+             `heartbeat_url`, or remove it",
         );
     }
 }

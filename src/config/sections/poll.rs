@@ -1,4 +1,4 @@
-//! `[poll]`: how avatars are looked at, and the waits between looks.
+//! `[poll]`: the polling strategy and the polling intervals.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,26 +10,26 @@ use crate::config::settings::StrategySetting;
 use crate::domain::polling::backoff::Backoff;
 use crate::domain::polling::interval::{PollIntervals, TrainingInterval};
 
-/// What `[poll]` says.
+/// The values of `[poll]`.
 pub(in crate::config) struct Poll {
-    /// How avatars are looked at.
+    /// The polling strategy.
     pub(in crate::config) strategy: StrategySetting,
-    /// The waits between looks.
+    /// The polling intervals.
     pub(in crate::config) intervals: PollIntervals,
-    /// How long a training may last where nothing else is said; `None` is for ever.
+    /// The default of `overdue_after`; `None` is unlimited.
     pub(in crate::config) overdue_after: Option<Duration>,
 }
 
-/// Reads the pace.
+/// Reads `[poll]`.
 pub(in crate::config) fn read(root: &Table<'_>) -> Option<Poll> {
     let poll = root.section(POLL.path, &POLL)?;
     let strategy = poll.or("strategy", StrategySetting::Single, |field| field.one_of(&STRATEGIES));
     let overdue_after = overdue_after(&poll, Some(OVERDUE_AFTER));
-    let cadence = cadence(&poll);
-    Some(Poll { strategy: strategy?, intervals: cadence?, overdue_after: overdue_after? })
+    let intervals = intervals(&poll);
+    Some(Poll { strategy: strategy?, intervals: intervals?, overdue_after: overdue_after? })
 }
 
-/// Reads how long a training may last, in any table that says so; gives `Some(None)` for ever.
+/// Reads `overdue_after` of any table; `Some(None)` is unlimited.
 pub(in crate::config) fn overdue_after(
     table: &Table<'_>,
     default: Option<Duration>,
@@ -37,7 +37,7 @@ pub(in crate::config) fn overdue_after(
     table.or("overdue_after", default, wait_or_never)
 }
 
-fn cadence(poll: &Table<'_>) -> Option<PollIntervals> {
+fn intervals(poll: &Table<'_>) -> Option<PollIntervals> {
     let training = training(poll);
     let not_trained = poll.or("not_trained", NOT_TRAINED, wait);
     let settled = poll.or("settled", Some(SETTLED), wait_or_never);
@@ -92,8 +92,8 @@ fn wait_or_never(field: &Field<'_>) -> Option<Option<Duration>> {
     duration::read_or(field, "never", &WAIT_RANGE)
 }
 
-/// Reports a least wait that is longer than the most. At least one of the two stands in the
-/// file, since the defaults are in order; the problem is told at the one that does.
+/// Reports a minimum interval that exceeds the maximum. At least one of the two is in the file,
+/// since the defaults are in order; the problem names that one.
 fn ordered(table: &Table<'_>, least: (&str, Duration), most: (&str, Duration)) -> Option<()> {
     if least.1 <= most.1 {
         return Some(());
@@ -112,7 +112,7 @@ fn ordered(table: &Table<'_>, least: (&str, Duration), most: (&str, Duration)) -
     }
 }
 
-/// What a wait between looks can be. Zero would ask without a pause.
+/// The range of polling intervals. Zero would poll without a pause.
 const WAIT_RANGE: RangeInclusive<Duration> = Duration::from_millis(10)..=LONGEST;
 const TRAINING_MIN: Duration = Duration::from_secs(2);
 const TRAINING_MAX: Duration = Duration::from_secs(60);
@@ -127,7 +127,7 @@ const BACKOFF_JITTER: f64 = 0.3;
 const JITTER: f64 = 0.1;
 pub(in crate::config) const STRATEGIES: [(&str, StrategySetting); 2] =
     [("single", StrategySetting::Single), ("list", StrategySetting::List)];
-/// As long as the longest usual training of a video avatar.
+/// The longest usual training time of a video avatar.
 const OVERDUE_AFTER: Duration = Duration::from_hours(24);
 
 #[cfg(test)]
@@ -141,12 +141,12 @@ mod tests {
     }
 
     #[test]
-    fn the_pace_can_be_left_to_its_defaults() {
+    fn intervals_have_defaults() {
         let settings = settings("");
-        let cadence = &settings.intervals;
+        let intervals = &settings.intervals;
         assert_eq!(settings.strategy, StrategySetting::Single);
-        assert_eq!((cadence.jitter, cadence.training.adaptive), (0.1, true));
-        assert_eq!(cadence.training.min, Duration::from_secs(2));
+        assert_eq!((intervals.jitter, intervals.training.adaptive), (0.1, true));
+        assert_eq!(intervals.training.min, Duration::from_secs(2));
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_shortens_a_wait_by_half_at_most() {
+    fn jitter_shortens_an_interval_by_half_at_most() {
         check_added(
             "poll.jitter = 0.5\npoll.strategy = 'list'\npoll.training.adaptive = false",
             "",

@@ -1,4 +1,4 @@
-//! `proxy` of a webhook: what its requests go through.
+//! `proxy` of a webhook.
 
 use crate::config::parse::field::Field;
 use crate::config::parse::host;
@@ -8,26 +8,27 @@ use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::secret::Secret;
 use crate::text::secret_text::SecretKind;
 
-/// Reads the URL of a proxy: a secret, since a login may stand in it.
+/// Reads the URL of a proxy: a secret, since it may contain a login.
 pub(in crate::config) fn read(field: &Field<'_>) -> Option<Secret> {
     let secret = secret_source::read(field, Plain::Guarded, SecretKind::Url)?;
     let url = web_address::parse(field, secret.expose(), WHOLE_URL)?;
     let Some(host) = url.host().filter(|_| url.scheme() == "http") else {
-        let message = "is no `http` URL with a host; other proxies are not spoken to";
+        let message = "is no `http` URL with a host; other proxies are not supported";
         return field.invalid(message, WHOLE_URL);
     };
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-        return field.invalid("has something behind its host and port", WHOLE_URL);
+        return field.invalid("has a path, a query or a fragment", WHOLE_URL);
     }
     if let Some(refusal) = host::refusal(&host, EgressPolicy::AllowPrivate) {
         let message = format!("leads to `{host}`, which is {}", refusal.describe());
-        return field.invalid(message, "such an address is never called; name the proxy itself");
+        return field
+            .invalid(message, "this address is always blocked; use the address of the proxy");
     }
     Some(secret)
 }
 
 const WHOLE_URL: &str = "write it like `http://proxy.example.com:3128`, with the login before an \
-                         `@` if it wants one";
+                         `@` if it requires one";
 
 #[cfg(test)]
 mod tests {
@@ -40,34 +41,34 @@ mod tests {
                            secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
             let expected = match expected {
                 "" => String::new(),
-                told => format!("config.toml:6: `channels.ops.proxy` {told}"),
+                text => format!("config.toml:6: `channels.ops.proxy` {text}"),
             };
             check_added(&format!("{channel}proxy = '{proxy}'"), &expected);
         };
         let help = "help: write it like `http://proxy.example.com:3128`, with the login before an \
-                    `@` if it wants one";
+                    `@` if it requires one";
         check("http://proxy.lan:3128", "");
         check("http://user:pass@127.0.0.1:3128/", "");
         check("CANARY", &format!("is no URL: relative URL without a base\n  {help}"));
         for proxy in ["https://CANARY.lan", "socks5://CANARY.lan", "CANARY.lan:3128"] {
-            let told = "is no `http` URL with a host; other proxies are not spoken to";
-            check(proxy, &format!("{told}\n  {help}"));
+            let text = "is no `http` URL with a host; other proxies are not supported";
+            check(proxy, &format!("{text}\n  {help}"));
         }
         for proxy in ["http://CANARY:12#5@proxy.lan:1", "http://CANARY:12/5@proxy.lan:1"] {
             check(
                 proxy,
-                "has an `@` behind its host, so that a login may be cut off\n  help: in a login, \
+                "has an `@` after its host, so a login may be cut off\n  help: in a login, \
                  `/` is written `%2F`, `?` `%3F`, `#` `%23`, `@` `%40` and `\\` `%5C`; in a path, \
                  an `@` is written `%40`",
             );
         }
         for proxy in ["http://proxy.lan/CANARY", "http://proxy.lan?CANARY"] {
-            check(proxy, &format!("has something behind its host and port\n  {help}"));
+            check(proxy, &format!("has a path, a query or a fragment\n  {help}"));
         }
         check(
             "http://CANARY@169.254.169.254:80",
             "leads to `169.254.169.254`, which is link-local, as the metadata services of clouds \
-             are\n  help: such an address is never called; name the proxy itself",
+             are\n  help: this address is always blocked; use the address of the proxy",
         );
     }
 }

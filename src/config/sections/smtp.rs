@@ -29,7 +29,7 @@ pub(in crate::config) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
     let remote = host::parse(&host).is_none_or(|host| !host::is_loopback(&host));
     if let (SmtpTlsSetting::None, true, Some(field)) = (tls, remote, table.field("tls")) {
         return field.invalid(
-            format!("is `none`, and `{host}` is another machine: all would go in the clear"),
+            format!("is `none`, and `{host}` is another machine: mail would be sent unencrypted"),
             "write `starttls` or `implicit`; `none` is only for `localhost`",
         );
     }
@@ -56,22 +56,25 @@ fn smtp_host(field: &Field<'_>) -> Option<String> {
         host.as_ref().and_then(|host| host::refusal(host, EgressPolicy::AllowPrivate))
     {
         let message = format!("is `{}`, which is {}", shown(text), refusal.describe());
-        return field.invalid(message, "such an address is never called; name the mail server");
+        return field.invalid(
+            message,
+            "this address is always blocked; use the address of the mail server",
+        );
     }
     match host {
-        // As a resolver and a certificate have it: other scripts have become ASCII, brackets and a
-        // dot at the end are gone.
+        // In the form for resolvers and certificates: other scripts are converted to ASCII;
+        // brackets and a trailing dot are removed.
         Some(Host::Domain(name)) => Some(name.strip_suffix('.').unwrap_or(&name).to_owned()),
         Some(Host::Ipv4(address)) => Some(address.to_string()),
         Some(Host::Ipv6(address)) => Some(address.to_string()),
         None => field.invalid(
-            format!("is `{}`, which is no host", shown(text)),
+            format!("is `{}`, which is not a valid host", shown(text)),
             "write a name or an address alone; the port has a key of its own",
         ),
     }
 }
 
-/// A name that servers take which keep to the letter of RFC 5321, section 4.1.1.1.
+/// A name that servers accept which follow RFC 5321, section 4.1.1.1, strictly.
 fn hello_name(field: &Field<'_>) -> Option<MailDomain> {
     let name = domain(field)?;
     if !name.can_greet() {
@@ -82,7 +85,7 @@ fn hello_name(field: &Field<'_>) -> Option<MailDomain> {
     Some(name)
 }
 
-/// A name as SMTP and message ids have it, or an address in brackets (RFC 5321, section 4.1.3).
+/// A domain for SMTP and message ids, or an address literal (RFC 5321, section 4.1.3).
 pub(in crate::config) fn domain(field: &Field<'_>) -> Option<MailDomain> {
     let text = field.text()?;
     let help = "write one like `example.com`";
@@ -90,7 +93,7 @@ pub(in crate::config) fn domain(field: &Field<'_>) -> Option<MailDomain> {
     MailDomain::parse(text).map_or_else(refused, Some)
 }
 
-/// Other machines know no names without a dot, and some turn away who greets with one.
+/// Names without a dot are local; some servers reject clients that greet with one.
 fn warn_of_short_name(table: &Table<'_>, name: &MailDomain) {
     if let (false, false, Some(field)) =
         (name.is_full_name(), name.is_literal(), table.field("hello_name"))
@@ -101,7 +104,7 @@ fn warn_of_short_name(table: &Table<'_>, name: &MailDomain) {
     }
 }
 
-/// Gives `Some(None)` for no login; a user and what proves it are both given, or neither.
+/// `Some(None)` when there is no login; user name and credential are set together.
 fn login(table: &Table<'_>) -> Option<Option<SmtpLogin>> {
     let auth = table.or("auth", SmtpAuth::Password, |field| field.one_of(&AUTH));
     let username = table.optional("username", |field| {
@@ -126,13 +129,13 @@ fn login(table: &Table<'_>) -> Option<Option<SmtpLogin>> {
     }
 }
 
-/// The password or token, from the one place that is named.
+/// The password or token, from its only source.
 fn credential(table: &Table<'_>, auth: Option<SmtpAuth>) -> Option<Option<SmtpCredential>> {
     let given: Vec<_> =
         PROOFS.iter().filter_map(|name| Some((*name, table.field(name)?))).collect();
     if let [_, (_, second), ..] = given.as_slice() {
         let help = "keep one of `password`, `password_command` and `token_command`";
-        return second.invalid("is a second answer to the same question", help);
+        return second.invalid("is set besides another credential", help);
     }
     let Some((name, field)) = given.first() else { return Some(None) };
     let misplaced = match (*name, auth) {
@@ -155,8 +158,8 @@ fn credential(table: &Table<'_>, auth: Option<SmtpAuth>) -> Option<Option<SmtpCr
 
 fn lonely<T>(table: &Table<'_>, given: &str, absent: &str) -> Option<T> {
     let field = table.field(given)?;
-    let message = format!("stands there without `{absent}`");
-    let help = format!("write `{absent}` too, or leave both out");
+    let message = format!("is set without `{absent}`");
+    let help = format!("write `{absent}` too, or remove both");
     field.reader.missing(&field.place, message, Some(help));
     None
 }

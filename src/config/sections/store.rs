@@ -1,4 +1,4 @@
-//! `[store]`: where the database is, and how long the past is kept in it.
+//! `[store]`: the path of the database and its retention.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use crate::config::parse::field::{Field, Table};
 use crate::config::schema::keys::STORE;
 use crate::domain::retention::Retention;
 
-/// Reads where the database is.
+/// Reads the path of the database.
 pub(in crate::config) fn path(root: &Table<'_>) -> Option<PathBuf> {
     let store = root.section(STORE.path, &STORE)?;
     place(&store)
 }
 
-/// Reads all that is said of the store.
+/// Reads `[store]`.
 pub(in crate::config) fn read(root: &Table<'_>) -> Option<(PathBuf, Retention)> {
     let store = root.section(STORE.path, &STORE)?;
     let path = place(&store);
@@ -32,19 +32,19 @@ fn place(store: &Table<'_>) -> Option<PathBuf> {
     })
 }
 
-/// Gives `Some(None)` for ever.
+/// `Some(None)` is forever.
 fn age(field: &Field<'_>) -> Option<Option<Duration>> {
     duration::read_or(field, FOREVER, &AGE_RANGE)
 }
 
-/// The default place, beside the config or in the state directory.
+/// The default path, relative to the config or the state directory.
 pub(in crate::config) const PATH: &str = "avatar-watch.db";
 pub(in crate::config) const FOREVER: &str = "forever";
 const DAY: Duration = Duration::from_hours(24);
 /// A year as durations count it, of 365.25 days.
 const HOURS_OF_YEAR: u64 = 8_766;
 const KEEP_DELIVERIES: Duration = Duration::from_hours(90 * 24);
-/// Less than a day would take away what people still look for.
+/// The minimum age: younger rows are still needed.
 const AGE_RANGE: RangeInclusive<Duration> = DAY..=Duration::from_hours(100 * HOURS_OF_YEAR);
 
 #[cfg(test)]
@@ -67,11 +67,11 @@ mod tests {
     }
 
     #[test]
-    fn an_age_that_is_none_is_told() {
+    fn an_invalid_age_is_reported() {
         check_added(
-            "store.keep_deliveries = 'for ever'\nstore.keep_transitions = '1h'",
+            "store.keep_deliveries = 'forevr'\nstore.keep_transitions = '1h'",
             "
-config.toml:2: `store.keep_deliveries` has the unknown value `for ever`
+config.toml:2: `store.keep_deliveries` has the unknown value `forevr`
   help: did you mean `forever`?
 config.toml:3: `store.keep_transitions` is `1h`
   help: write a duration from `1day` to `100years`",

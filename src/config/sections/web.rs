@@ -1,4 +1,4 @@
-//! `[web]`: where the page, the API and the metrics are shown.
+//! `[web]`: the HTTP server of the page, the API and the metrics.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -12,13 +12,13 @@ use crate::domain::read_access::ReadAccess;
 use crate::secret::Secret;
 use crate::text::secret_text::SecretKind;
 
-/// Reads where the page is, if it is at a place that can be known.
+/// Reads the listen address; `None` if it is off or the system chooses the port.
 pub(in crate::config) fn page(root: &Table<'_>) -> Option<SocketAddr> {
     let web = root.section(WEB.path, &WEB)?;
-    web.or("listen", Some(LISTEN), listen).flatten().filter(|place| place.port() != 0)
+    web.or("listen", Some(LISTEN), listen).flatten().filter(|address| address.port() != 0)
 }
 
-/// Reads what is shown over HTTP.
+/// Reads `[web]`.
 pub(in crate::config) fn read(root: &Table<'_>) -> Option<WebSettings> {
     let web = root.section(WEB.path, &WEB)?;
     let listen = web.or("listen", Some(LISTEN), listen);
@@ -29,7 +29,8 @@ pub(in crate::config) fn read(root: &Table<'_>) -> Option<WebSettings> {
     let thumbnails = web.or("thumbnails", false, Field::flag);
     let (listen, hint_token, token) = (listen?, hint_token?, page_token?);
     if let (Some(field), true) = (web.field("token"), token.is_some() && token == hint_token) {
-        let help = "take another one: whoever sends hints would be allowed everything";
+        let help =
+            "use another token: otherwise every sender of hints is authorized for everything";
         return field.invalid("is the `hint_token` too", help.to_owned());
     }
     let hosts = hosts?;
@@ -39,18 +40,18 @@ pub(in crate::config) fn read(root: &Table<'_>) -> Option<WebSettings> {
     let usual = ReadAccess::unless_configured(!is_open, has_hosts, takes_hints);
     let is_read_configured = web.field("read").is_some();
     let read = read?.unwrap_or(usual);
-    // Who takes hints and has no token may want no page.
+    // A server for hints alone needs no `token`.
     if token.is_none() && listen.is_some() && (is_read_configured || !takes_hints) {
         warn_of_no_token(&web, read, is_open);
     }
     if let (Some(field), true) = (web.field("hint_token"), hint_token.is_some()) {
         let warning = match listen {
             None => Some((
-                "stands there, and `listen` is `off`: no hint can come in",
-                "take one of the two out",
+                "is set, but `listen` is `off`: no hints can be received",
+                "remove one of the two",
             )),
             Some(_) if is_open => Some((
-                "would cross the network in the clear, since `listen` is not loopback",
+                "would be sent unencrypted, since `listen` is not loopback",
                 "put a proxy with TLS in front, and listen on `127.0.0.1` behind it",
             )),
             Some(_) if !has_hosts => Some((
@@ -68,14 +69,15 @@ pub(in crate::config) fn read(root: &Table<'_>) -> Option<WebSettings> {
     Some(WebSettings { listen, is_chosen, hint_token, token, read, hosts, thumbnails: thumbnails? })
 }
 
-/// Warns when nobody can read without a token, at the key that makes it so.
+/// Warns, at the key that causes it, when reading requires a token and there is none.
 fn warn_of_no_token(web: &Table<'_>, read: ReadAccess, is_open: bool) {
     if read != ReadAccess::Token {
         return;
     }
-    let public = "add `token = { file = \"…\" }`, or let everybody read with `read = \"public\"`";
+    let public =
+        "add `token = { file = \"…\" }`, or allow reading without a token with `read = \"public\"`";
     let (key, message, help) = if web.field("read").is_some() {
-        ("read", "takes a `token`, and there is none, so nobody can read the page", public)
+        ("read", "requires a `token`, but none is set, so the page cannot be read", public)
     } else if is_open {
         (
             "listen",
@@ -85,7 +87,7 @@ fn warn_of_no_token(web: &Table<'_>, read: ReadAccess, is_open: bool) {
     } else {
         (
             "hosts",
-            "makes reading take a `token`, and there is none, so nobody can read the page",
+            "makes reading require a `token`, but none is set, so the page cannot be read",
             public,
         )
     };
@@ -94,7 +96,7 @@ fn warn_of_no_token(web: &Table<'_>, read: ReadAccess, is_open: bool) {
     }
 }
 
-/// Gives `Some(None)` for off.
+/// `Some(None)` is off.
 fn listen(field: &Field<'_>) -> Option<Option<SocketAddr>> {
     let text = field.text()?;
     if text == OFF {
@@ -104,15 +106,15 @@ fn listen(field: &Field<'_>) -> Option<Option<SocketAddr>> {
         return Some(Some(address));
     }
     let help = if let Ok(address) = text.parse::<IpAddr>() {
-        format!("write the port too: `{}`", SocketAddr::new(address, LISTEN.port()))
+        format!("add the port: `{}`", SocketAddr::new(address, LISTEN.port()))
     } else if let Ok(port) = text.trim_start_matches(':').parse::<u16>() {
-        format!("write the address too: `{}`", SocketAddr::new(LISTEN.ip(), port))
+        format!("add the address: `{}`", SocketAddr::new(LISTEN.ip(), port))
     } else if nearest(text, &[OFF]).is_some() {
         format!("did you mean `{OFF}`?")
     } else {
-        format!("write an address, since a name can lead anywhere: `{LISTEN}`, or `{OFF}`")
+        format!("write an IP address such as `{LISTEN}`, or `{OFF}`; host names are not accepted")
     };
-    field.invalid(format!("is `{}`, which is no IP address with a port", shown(text)), help)
+    field.invalid(format!("is `{}`, which is not an IP address with a port", shown(text)), help)
 }
 
 fn token(field: &Field<'_>) -> Option<Secret> {
@@ -123,7 +125,7 @@ fn token(field: &Field<'_>) -> Option<Secret> {
         return Some(token);
     }
     field.invalid(
-        "is no good token",
+        "is not a valid token",
         format!(
             "a token is {TOKEN_LENGTH_MIN} to {TOKEN_LENGTH_MAX} letters, digits, `-` or `_`, like \
              the output of `openssl rand -hex 16`"
@@ -131,7 +133,7 @@ fn token(field: &Field<'_>) -> Option<Secret> {
     )
 }
 
-/// A name, since addresses are known without being listed.
+/// A host name; addresses are always accepted.
 fn host(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     match crate::config::parse::host::parse(text) {
@@ -145,7 +147,7 @@ fn host(field: &Field<'_>) -> Option<String> {
     }
 }
 
-/// What `read` can be.
+/// The values of `read`.
 pub(in crate::config) const READ: [(&str, ReadAccess); 2] =
     [("token", ReadAccess::Token), ("public", ReadAccess::Public)];
 const OFF: &str = "off";
@@ -175,22 +177,23 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_none_is_told_how_to_be_written() {
+    fn an_invalid_address_gets_a_help() {
         let check = |listen: &str, help: &str| {
-            let message = format!("is `{listen}`, which is no IP address with a port");
+            let message = format!("is `{listen}`, which is not an IP address with a port");
             check_added(
                 &format!("web.listen = '{listen}'"),
                 &format!("config.toml:2: `web.listen` {message}\n  help: {help}"),
             );
         };
-        let name = "write an address, since a name can lead anywhere: `127.0.0.1:8787`, or `off`";
+        let name =
+            "write an IP address such as `127.0.0.1:8787`, or `off`; host names are not accepted";
         check("localhost:8787", name);
         check("https://example.com/", name);
         check("127.0.0.1:99999", name);
-        check("10.0.0.1", "write the port too: `10.0.0.1:8787`");
-        check("::1", "write the port too: `[::1]:8787`");
-        check(":9000", "write the address too: `127.0.0.1:9000`");
-        check("9000", "write the address too: `127.0.0.1:9000`");
+        check("10.0.0.1", "add the port: `10.0.0.1:8787`");
+        check("::1", "add the port: `[::1]:8787`");
+        check(":9000", "add the address: `127.0.0.1:9000`");
+        check("9000", "add the address: `127.0.0.1:9000`");
         check("of", "did you mean `off`?");
     }
 
@@ -213,7 +216,7 @@ mod tests {
         for bad in ["CANARY-of-15-ab", "CANARY.of.16.abcd", "CANARY/of/16/abcd"] {
             check_added(
                 &format!("web.hint_token = '{bad}'"),
-                "config.toml:2: `web.hint_token` is no good token\n  \
+                "config.toml:2: `web.hint_token` is not a valid token\n  \
                  help: a token is 16 to 128 letters, digits, `-` or `_`, like the output of \
                  `openssl rand -hex 16`",
             );
@@ -226,7 +229,7 @@ mod tests {
         check_added(
             &both,
             "config.toml:2: `web.token` is the `hint_token` too\n  \
-             help: take another one: whoever sends hints would be allowed everything",
+             help: use another token: otherwise every sender of hints is authorized for everything",
         );
         let other =
             format!("web.token = '{TOKEN}'\nweb.hint_token = '{TOKEN}-'\nweb.hosts = ['watch']");
@@ -268,9 +271,9 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_nobody_can_read_is_a_warning() {
+    fn a_page_that_requires_a_missing_token_is_a_warning() {
         let check = |text: &str, key: &str, message: &str| {
-            let help = "add `token = { file = \"…\" }`, or let everybody read with \
+            let help = "add `token = { file = \"…\" }`, or allow reading without a token with \
                         `read = \"public\"`";
             let warning = format!("config.toml:2: `web.{key}` {message}\n  help: {help}");
             check_added(text, &warning);
@@ -279,9 +282,9 @@ mod tests {
                 check_added(&format!("{text}\nweb.read = 'public'"), "");
             }
         };
-        let names = "makes reading take a `token`, and there is none, so nobody can read the page";
+        let names = "makes reading require a `token`, but none is set, so the page cannot be read";
         check("web.hosts = ['watch']", "hosts", names);
-        let says = "takes a `token`, and there is none, so nobody can read the page";
+        let says = "requires a `token`, but none is set, so the page cannot be read";
         check("web.read = 'token'", "read", says);
         check_added("web.listen = 'off'\nweb.read = 'token'", "");
     }
@@ -317,12 +320,12 @@ mod tests {
         check("[::1]:80", "");
         check(
             "off",
-            "TOKEN stands there, and `listen` is `off`: no hint can come in\n  \
-             help: take one of the two out",
+            "TOKEN is set, but `listen` is `off`: no hints can be received\n  \
+             help: remove one of the two",
         );
         check(
             "0.0.0.0:80",
-            "TOKEN would cross the network in the clear, since `listen` is not loopback\n  \
+            "TOKEN would be sent unencrypted, since `listen` is not loopback\n  \
              help: put a proxy with TLS in front, and listen on `127.0.0.1` behind it",
         );
     }

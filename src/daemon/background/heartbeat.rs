@@ -71,7 +71,10 @@ pub async fn run<C: Clock>(
         match &sent {
             Ok(()) => {
                 if let Resolution::Logged(line) = throttle.resolve(&Key::Heartbeat, now) {
-                    info!(suppressed = line.suppressed(), "sending the heartbeat recovered, {line}");
+                    info!(
+                        suppressed = line.suppressed(),
+                        "sending the heartbeat recovered, {line}"
+                    );
                 }
             }
             Err(failure) => {

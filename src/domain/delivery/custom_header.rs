@@ -16,7 +16,7 @@ pub enum CustomHeaderNameError {
     #[error("a name has letters, digits and `-`, and at most {LENGTH_MAX} of them")]
     Malformed,
     /// Ours, or the protocol's.
-    #[error("take it out: the request has its own")]
+    #[error("remove it: the request has its own")]
     Reserved,
 }
 

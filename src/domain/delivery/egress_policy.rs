@@ -12,7 +12,7 @@ use ipnet::IpNet;
 /// How far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EgressPolicy {
-    /// The internet, the private networks around us, and this very machine.
+    /// The internet, the private networks around us, and this machine.
     #[default]
     AllowPrivate,
     /// The internet alone.
@@ -61,7 +61,7 @@ impl BlockedAddress {
             Self::LinkLocal => "link-local, as the metadata services of clouds are",
             Self::Unspecified => "the address of nobody",
             Self::Multicast => "the address of many",
-            Self::Loopback => "this very machine",
+            Self::Loopback => "this machine",
             Self::Private => "in a private network",
             Self::Reserved => "set aside for a special use",
         }

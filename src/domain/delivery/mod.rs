@@ -441,7 +441,7 @@ const UNCLEAR_ATTEMPTS_MAX: u32 = 2;
 const GARBLED_ATTEMPTS_MAX: u32 = 4;
 /// The phase of an answer of a chat that came and cannot be read.
 pub const GARBLED: &str = "garbled_response";
-const EXHAUSTED: &str = "all tries are used up";
+const EXHAUSTED: &str = "no attempts left";
 const HELD: &str = "held, because it may have been taken";
 const EXPIRED: &str = "expired";
 const POISON: &str = "the program died again and again while sending it";

@@ -54,7 +54,7 @@ pub struct RetrySchedule(Vec<Duration>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RetryScheduleError {
     /// There must be at least one try.
-    #[error("a retry schedule needs at least one wait: `[\"0s\"]` tries once")]
+    #[error("a retry schedule needs at least one delay: `[\"0s\"]` makes one attempt")]
     Empty,
     /// More than anyone could mean.
     #[error("a retry schedule has at most {ATTEMPTS_MAX} waits")]

@@ -90,7 +90,7 @@ impl Samples {
                 kind: EventKind::AvatarReady.name().to_owned(),
                 avatar_id,
                 attempts: 10,
-                reason: "all tries are used up".to_owned(),
+                reason: "no attempts left".to_owned(),
             };
             let subject = Subject::DeadLetter(Box::new(letter));
             events.push(self.event(EventKind::DeliveryExhausted, subject));

@@ -146,7 +146,8 @@ async fn nothing_watched_and_nobody_told_are_said() {
     let daemon = bench.start();
     daemon.wait_for_log("watching with the database");
     let (line, code) = check(&bench);
-    let told = "WARNING: no avatar is watched; there are no channels, so nobody is told | ";
+    let told =
+        "WARNING: no avatar is watched; there are no channels, so no notifications are sent | ";
     assert!(line.contains(told) && code == 1, "{line}");
     assert!(daemon.stop().success());
 }

@@ -67,7 +67,7 @@ async fn p02_a_connection_that_is_reset_or_closed_is_no_status() {
 #[tokio::test]
 async fn p03_a_certificate_that_is_not_trusted_stops_the_key_and_is_told_at_once() {
     for (year_of_end, reason) in [
-        (4000, "TLS failed: its certificate is of an authority that nobody here trusts"),
+        (4000, "TLS failed: its certificate was issued by an untrusted authority"),
         (2001, "TLS failed: its certificate expired at 2001-01-01T00:00:00.000Z, or our clock is"),
     ] {
         let server = TlsServer::start(&Identity::self_signed("127.0.0.1", year_of_end), "").await;

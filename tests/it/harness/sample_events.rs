@@ -108,7 +108,7 @@ pub(crate) fn given_up() -> Event {
         kind: "avatar.ready".to_owned(),
         avatar_id: Some(AVATAR.to_owned()),
         attempts: 10,
-        reason: "all tries are used up: `ops.example.com` answered 500".to_owned(),
+        reason: "no attempts left: `ops.example.com` answered 500".to_owned(),
     };
     Event {
         id: EventId::mint(DETECTED_AT, RandomBits::new(10)),

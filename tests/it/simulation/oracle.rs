@@ -200,7 +200,7 @@ fn plan_of<'a>(
     if look.disowned { plans.into_iter().find(explains).unwrap_or(first) } else { first }
 }
 
-/// The table of what counts as news, as the product's page has it.
+/// The table of the events, as the product's page has it.
 fn kind(transition: &Transition, trained: Trained, infer: bool) -> Option<&'static str> {
     transition.previous.status()?;
     let settled = match transition.status.name() {

@@ -54,7 +54,7 @@ async fn near_receivers_are_called_unless_that_is_denied() {
         assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
         let connections = receiver.connections();
         let expected = format!(
-            "`{host}` was not called: its address is this very machine, which `deny_private` \
+            "`{host}` was not called: its address is this machine, which `deny_private` \
              keeps us from"
         );
         check_refused(&reaching(url, EgressPolicy::DenyPrivate), &expected).await;
@@ -71,7 +71,7 @@ async fn a_proxy_may_be_near_and_what_it_is_sent_to_may_not() {
         spec.egress = reach;
         build(spec)
     };
-    let expected = "`127.0.0.1` was not called: its address is this very machine, which \
+    let expected = "`127.0.0.1` was not called: its address is this machine, which \
                     `deny_private` keeps us from";
     let channel = through(&receiver.url(), &proxy.url(""), EgressPolicy::DenyPrivate);
     check_refused(&channel, expected).await;

@@ -102,7 +102,7 @@ async fn a_refused_address_is_told_by_check_and_by_the_channel() {
     let checked = bench.run(&["check"]);
     let shown = stderr(&checked);
     assert_eq!(checked.status.code(), Some(2), "{shown}");
-    let told = "`channels.ops.url` leads to `127.0.0.1`, which is this very machine\n  help: ";
+    let told = "`channels.ops.url` leads to `127.0.0.1`, which is this machine\n  help: ";
     assert!(shown.contains(told) && shown.contains("avatar-watch.toml:22: "), "{shown}");
     bench.configure(near.text());
     let settings = file::load(&ConfigFile::named(bench.config()), &Environment::default()).unwrap();

@@ -38,7 +38,7 @@ async fn every_bad_certificate_is_told_in_words_with_its_mend() {
     let authority = with(|it| it.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     check(&authority, Some(&authority), "(`CA:TRUE`), used as the server's own", "CA:FALSE").await;
     let nameless = with(|it| it.subject_alt_names.clear());
-    check(&nameless, Some(&nameless), "no name of a host in it", "subjectAltName").await;
+    check(&nameless, Some(&nameless), "contains no host name", "subjectAltName").await;
     let other = Identity::made("other.example", |_| ());
     check(&other, Some(&other), "another host: for `other.example`", "as its certificate").await;
     let old = with(|it| it.not_after = rcgen::date_time_ymd(2001, 1, 1));
@@ -47,7 +47,7 @@ async fn every_bad_certificate_is_told_in_words_with_its_mend() {
     check(&early, Some(&early), "not valid before 3000-01-01", "clock").await;
     let client = with(|it| it.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
     check(&client, Some(&client), "not meant for servers", "serverAuth").await;
-    check(&with(|_| ()), None, "authority that nobody here trusts", "ca_file").await;
+    check(&with(|_| ()), None, "issued by an untrusted authority", "ca_file").await;
     let chained = Identity::chained("127.0.0.1").incomplete();
     check(&chained, Some(&chained), "does not send", "whole chain").await;
 }
