@@ -69,7 +69,7 @@ impl fmt::Display for Table {
         writeln!(f, "### {}\n\n{}\n", self.name, self.says)?;
         writeln!(
             f,
-            "| trainings | looked at | delay, mean | delay, p99 | requests | by forecast |"
+            "| trainings | polled | delay, mean | delay, p99 | requests | by forecast |"
         )?;
         writeln!(f, "| --- | --- | ---: | ---: | ---: | ---: |")?;
         for Row { part, way, delay_s, delay_p99_s, requests, by_forecast } in &self.rows {
