@@ -1,4 +1,4 @@
-//! The work beside the loops, in the real daemon: the heartbeat, and the removal of what is old.
+//! The background tasks of the real daemon: heartbeat and retention.
 
 mod killed;
 
@@ -11,13 +11,13 @@ use crate::harness::daemon::{Bench, files_with, stderr, wait_until};
 use crate::harness::webhook::{Answer, Receiver};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_hears_that_all_is_well_and_when_it_is_not() {
+async fn the_heartbeat_reports_healthy_and_unhealthy() {
     let (argil, service) = (FakeArgil::start(), Receiver::start().await);
     argil.set_status("a1", "IDLE");
     let url = service.url().replace("/hook", "/ping/CANARY-beat?rid=1");
     let beat = format!("heartbeat_url = \"{url}\"\nheartbeat_every = \"1s\"\n");
     let config = Config::new(argil.base_url()).avatar("a1");
-    // A redirect is an answer like any other, and not followed.
+    // A redirect is a response like any other, and not followed.
     let elsewhere = Receiver::start().await;
     service.script([Answer::status(200), Answer::redirect(302, &elsewhere.url())]);
     let bench = Bench::new(&format!("{beat}{}", config.text()));
@@ -32,7 +32,7 @@ async fn a_service_hears_that_all_is_well_and_when_it_is_not() {
     daemon.wait_for_log("sending the heartbeat failed: `127.0.0.1` answered 302");
     daemon.wait_for_log("sending the heartbeat recovered");
 
-    // Somebody else keeps the database to himself, which shows with the next write.
+    // Another connection holds the write lock, which the next write notices.
     let locked = Connection::open(bench.database()).unwrap();
     locked.execute_batch("BEGIN IMMEDIATE").unwrap();
     argil.set_status("a1", "TRAINING");
@@ -67,7 +67,7 @@ async fn a_heartbeat_that_fails_every_other_time_does_not_fill_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_is_away_delays_nothing() {
+async fn an_unreachable_heartbeat_service_delays_nothing() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let service = Receiver::start().await;
     service.script((0..100).map(|_| Answer::Stall));
@@ -80,13 +80,13 @@ async fn a_service_that_is_away_delays_nothing() {
     daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "IDLE");
     receiver.wait_for(1).await;
-    // It is still the first beat that waits.
+    // The first heartbeat is still waiting.
     assert_eq!(service.received().len(), 1);
     assert!(daemon.stop().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_old_goes_after_a_reload_and_the_rest_stays() {
+async fn a_reload_removes_expired_rows_and_keeps_the_rest() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     argil.set_status("a1", "TRAINING");
     let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
@@ -100,7 +100,7 @@ async fn what_is_old_goes_after_a_reload_and_the_rest_stays() {
     bench.wait_for_deliveries("two deliveries", |rows| {
         rows.len() == 2 && rows.iter().all(|row| row["state"] == "delivered")
     });
-    // The first of them is made old.
+    // Makes the first of them old.
     let aged = Connection::open(bench.database()).unwrap();
     aged.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
     let day = 86_400_000;

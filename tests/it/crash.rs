@@ -1,5 +1,5 @@
-//! The real program, killed without a word at every row of the crash table and at random: no
-//! news is lost, none is invented, and every repeat has the same id and the same bytes.
+//! The real program, killed at every row of the crash table and at random times: no event is lost
+//! or invented, and every repeat has the same id and the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ fn bench_config(argil: &FakeArgil, receiver: &Receiver, avatars: &[&str]) -> Con
     avatars.iter().fold(config, |config, id| config.avatar(id))
 }
 
-/// Everything that a repeat must keep, by message id.
+/// What a repeat must keep, by message id.
 fn by_id(received: &[Received]) -> BTreeMap<String, BTreeSet<Vec<u8>>> {
     let mut by_id: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
     for request in received {
@@ -35,14 +35,14 @@ fn by_id(received: &[Received]) -> BTreeMap<String, BTreeSet<Vec<u8>>> {
     by_id
 }
 
-fn check_told_once_by_id(received: &[Received], expected: usize) {
+fn check_delivered_once_by_id(received: &[Received], expected: usize) {
     let by_id = by_id(received);
     assert_eq!(by_id.len(), expected, "messages by id");
     assert!(by_id.values().all(|bodies| bodies.len() == 1), "a repeat had other bytes");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_before_the_commit_the_same_transition_is_found_again() {
+async fn a_kill_before_the_commit_finds_the_same_transition_again() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let bench = bench(&argil, &receiver, &["a1"]);
     argil.set_status("a1", "TRAINING");
@@ -51,14 +51,14 @@ async fn killed_before_the_commit_the_same_transition_is_found_again() {
     let gate = Arc::new(Notify::new());
     argil.answer_next("a1", Served::Hold(Arc::clone(&gate)));
     let before = argil.count("a1");
-    argil.wait_until("the held look", |requests| requests.len() > before).await;
+    argil.wait_until("the held request", |requests| requests.len() > before).await;
     argil.set_status("a1", "IDLE");
     daemon.kill();
     gate.notify_one();
     assert!(bench.deliveries().is_empty());
 
     let daemon = bench.start();
-    check_told_once_by_id(&receiver.wait_for(1).await, 1);
+    check_delivered_once_by_id(&receiver.wait_for(1).await, 1);
     bench.wait_for_deliveries("the delivery", |rows| {
         rows.iter().all(|row| row["state"] == "delivered")
     });
@@ -67,12 +67,12 @@ async fn killed_before_the_commit_the_same_transition_is_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_after_the_commit_the_first_pass_delivers() {
+async fn a_kill_after_the_commit_delivers_with_the_first_claim() {
     let argil = FakeArgil::start();
     let receiver = Receiver::start().await;
     let bench = bench(&argil, &receiver, &["a1"]);
     argil.set_status("a1", "TRAINING");
-    // The channel is away, so that the delivery stays pending.
+    // The channel is unreachable, so the delivery stays pending.
     receiver.script((0..3).map(|_| Answer::status(503)));
     let daemon = bench.start();
     daemon.wait_for_log("baseline TRAINING");
@@ -87,12 +87,12 @@ async fn killed_after_the_commit_the_first_pass_delivers() {
     bench.wait_for_deliveries("the delivery", |rows| {
         rows.iter().all(|row| row["state"] == "delivered")
     });
-    check_told_once_by_id(&receiver.received(), 1);
+    check_delivered_once_by_id(&receiver.received(), 1);
     assert!(daemon.stop().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_between_request_and_answer_it_is_sent_again_with_the_same_id_and_bytes() {
+async fn a_kill_before_the_response_sends_again_with_the_same_id_and_bytes() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let bench = bench(&argil, &receiver, &["a1"]);
     argil.set_status("a1", "TRAINING");
@@ -109,7 +109,7 @@ async fn killed_between_request_and_answer_it_is_sent_again_with_the_same_id_and
     let rows = bench.wait_for_deliveries("the delivery", |rows| {
         rows.iter().all(|row| row["state"] == "delivered")
     });
-    check_told_once_by_id(&receiver.received(), 1);
+    check_delivered_once_by_id(&receiver.received(), 1);
     let id = rows[0]["id"].as_str().unwrap();
     let shown = bench.json(&["deliveries", "show", id, "--json"]);
     let outcomes: Vec<&str> = shown["attempt_log"]
@@ -123,14 +123,14 @@ async fn killed_between_request_and_answer_it_is_sent_again_with_the_same_id_and
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_happened_while_nobody_watched_is_told_at_the_start() {
+async fn a_change_during_a_downtime_is_notified_at_the_start() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let bench = bench(&argil, &receiver, &["a1"]);
     argil.set_status("a1", "TRAINING");
     let daemon = bench.start();
     daemon.wait_for_log("baseline TRAINING");
-    let looked = argil.count("a1");
-    argil.wait_until("more looks", |requests| requests.len() > looked + 3).await;
+    let polled = argil.count("a1");
+    argil.wait_until("more polls", |requests| requests.len() > polled + 3).await;
     assert!(daemon.stop().success());
     argil.set_status("a1", "TRAINING_FAILED");
 
@@ -139,7 +139,8 @@ async fn a_change_that_happened_while_nobody_watched_is_told_at_the_start() {
     let body: serde_json::Value = serde_json::from_slice(&received[0].body).unwrap();
     assert_eq!(body["type"], "avatar.training_failed");
     assert_eq!(body["data"]["training_observed"], true);
-    // The window is honest: it ends when we looked, and begins when we last saw it training.
+    // The window is exact: from the last poll that showed `TRAINING` to the poll that showed the
+    // change.
     let history = bench.json(&["history", "--json"]);
     let baseline = history[0]["detected_at"].as_str().unwrap();
     let seen = body["data"]["last_seen_previous_at"].as_str().unwrap();
@@ -147,10 +148,10 @@ async fn a_change_that_happened_while_nobody_watched_is_told_at_the_start() {
     assert!(body["data"]["detected_at"].as_str().unwrap() > seen);
 }
 
-/// A hundred kills at random moments, while avatars train, fail and train again, and while the
-/// receiver refuses and loses answers.
+/// A hundred kills at random times, while avatars train, fail and train again, and while the
+/// receiver rejects messages and drops responses.
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_a_hundred_times_at_random_every_transition_is_told() {
+async fn every_transition_is_delivered_over_a_hundred_random_kills() {
     const KILLS: u64 = 100;
     let seed =
         std::env::var("AVATAR_WATCH_KILL_SEED").map_or(0x5EED_u64, |text| text.parse().unwrap());
@@ -158,7 +159,7 @@ async fn killed_a_hundred_times_at_random_every_transition_is_told() {
     let roll = |salt: u64| RandomBits::new(u128::from(seed)).derive(salt).fraction();
     let avatars = ["a1", "a2", "a3", "a4"];
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    // Many short waits: a delivery may meet a kill or a refusal again and again.
+    // Many short delays: a delivery may meet several kills or rejections.
     let patient = format!("retry_schedule = [\"0s\"{}]", ", \"50ms\"".repeat(50));
     let config = bench_config(&argil, &receiver, &avatars);
     let config = config.text().replace(IMPATIENT, &patient);
@@ -167,9 +168,9 @@ async fn killed_a_hundred_times_at_random_every_transition_is_told() {
     let mut now = BTreeMap::from(avatars.map(|id| (id, "TRAINING")));
     now.iter().for_each(|(id, status)| argil.set_status(id, status));
     for kill in 0..KILLS {
-        let looks = argil.requests().len();
+        let polls = argil.requests().len();
         let daemon = bench.start();
-        argil.wait_until("the first look", |requests| requests.len() > looks).await;
+        argil.wait_until("the first poll", |requests| requests.len() > polls).await;
         let answers = (0..4).map(|n| match (roll(kill * 97 + n) * 10.0) as u8 {
             0..=1 => Answer::status(500),
             2 => Answer::CloseBeforeHead,
@@ -193,11 +194,11 @@ async fn killed_a_hundred_times_at_random_every_transition_is_told() {
         rows.iter().all(|row| row["state"] != "pending" && row["state"] != "sending")
     };
     let rows = bench.wait_for_deliveries("the end of all deliveries", settled);
-    check_everything_was_told(&bench, &rows, &receiver.received());
+    check_every_transition_was_delivered(&bench, &rows, &receiver.received());
     assert!(daemon.stop().success());
 }
 
-/// The chain of transitions has no gap, and its last link is what the API says now.
+/// The chain of transitions has no gap, and its last status is the current one of the API.
 fn check_history(bench: &Bench, now: &BTreeMap<&str, &str>) {
     wait_until("the last status of all", || {
         let status = bench.json(&["status", "--json"]);
@@ -215,9 +216,13 @@ fn check_history(bench: &Bench, now: &BTreeMap<&str, &str>) {
     }
 }
 
-/// Every transition to a settled status has its one message, and there is no other; repeats are
-/// the same to the byte, and come only where a try was lost, refused or cut off.
-fn check_everything_was_told(bench: &Bench, rows: &[serde_json::Value], received: &[Received]) {
+/// Every transition to a final status has one message, and there is no other. Repeats are identical
+/// to the byte, and occur only after a lost, rejected or interrupted attempt.
+fn check_every_transition_was_delivered(
+    bench: &Bench,
+    rows: &[serde_json::Value],
+    received: &[Received],
+) {
     let history = bench.json(&["history", "--json", "--limit", "100000"]);
     let news: BTreeSet<(String, u64)> = history
         .as_array()
@@ -231,20 +236,20 @@ fn check_everything_was_told(bench: &Bench, rows: &[serde_json::Value], received
             (row["avatar_id"].as_str().unwrap().to_owned(), row["sequence"].as_u64().unwrap())
         })
         .collect();
-    let mut told = BTreeSet::new();
+    let mut notified = BTreeSet::new();
     for bodies in by_id(received).values() {
         assert_eq!(bodies.len(), 1, "a repeat had other bytes");
         let body: serde_json::Value =
             serde_json::from_slice(bodies.iter().next().unwrap()).unwrap();
         let id = body["data"]["avatar"]["id"].as_str().unwrap().to_owned();
         assert!(
-            told.insert((id, body["data"]["sequence"].as_u64().unwrap())),
-            "told under two ids"
+            notified.insert((id, body["data"]["sequence"].as_u64().unwrap())),
+            "delivered with two ids"
         );
     }
     let dead: Vec<&serde_json::Value> =
         rows.iter().filter(|row| row["state"] == "failed").collect();
     assert!(dead.is_empty(), "dead letters: {dead:?}");
-    assert_eq!(told, news);
+    assert_eq!(notified, news);
     assert!(news.len() > 20, "only {} pieces of news: the test tests little", news.len());
 }

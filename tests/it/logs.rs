@@ -1,4 +1,4 @@
-//! The log: of the built program in each of its looks, and what it says of a trouble that lasts.
+//! The log of the built program in each format, and of a lasting failure.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -16,10 +16,10 @@ mod panics;
 mod rates;
 mod blocked_output;
 
-/// A name as nobody has one: it clears the screen, turns the line round and forges another.
+/// A hostile name: clears the screen, reverses the line and forges another one.
 const HOSTILE: &str = "Jane\u{1b}[2J\u{202e}\u{9b}31m\u{2066}\n2026-11-23T11:15:22Z ERROR forged\r";
 
-/// A daemon whose avatar and whose receiver have nothing good in mind, until it has told of it.
+/// A daemon with a hostile avatar and a hostile receiver, after it has logged both.
 async fn hostile(arguments: &[&str]) -> String {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url())
@@ -42,7 +42,7 @@ async fn hostile(arguments: &[&str]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_from_outside_reaches_a_terminal_raw_or_makes_a_line_of_its_own() {
+async fn external_text_is_escaped_and_forges_no_line() {
     let log = hostile(&[]).await;
     let harmful = |char: char| {
         char != '\n'
@@ -60,7 +60,7 @@ async fn nothing_from_outside_reaches_a_terminal_raw_or_makes_a_line_of_its_own(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_of_json_is_one_object_whatever_is_in_it() {
+async fn a_json_line_is_one_object_whatever_it_contains() {
     let log = hostile(&["--log-format", "json"]).await;
     assert!(!log.contains(|char: char| char != '\n' && char.is_control()), "{log:?}");
     assert!(!log.contains(['\u{202e}', '\u{2066}']), "{log:?}");
@@ -76,7 +76,7 @@ fn objects(log: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_lines_about_one_poll_and_about_one_try_share_a_name() {
+async fn all_lines_of_a_poll_or_attempt_share_a_request_id() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
     let bench = Bench::new(config.text());
@@ -96,10 +96,10 @@ async fn all_lines_about_one_poll_and_about_one_try_share_a_name() {
 
     let poll = request("TRAINING -> IDLE");
     let of_poll: Vec<&Value> = lines.iter().filter(|line| line["request.id"] == *poll).collect();
-    assert_eq!(of_poll.len(), 2, "what was looked at, and what it showed");
+    assert_eq!(of_poll.len(), 2, "the poll, and the transition");
     assert!(of_poll.iter().all(|line| line["avatar.id"] == "a1" && line["account"] == "argil"));
-    let looks = lines.iter().filter(|line| line["message"] == "polled avatar `a1`");
-    let names: Vec<&str> = looks.map(|line| line["request.id"].as_str().unwrap()).collect();
+    let polls = lines.iter().filter(|line| line["message"] == "polled avatar `a1`");
+    let names: Vec<&str> = polls.map(|line| line["request.id"].as_str().unwrap()).collect();
     assert_eq!(BTreeSet::from_iter(&names).len(), names.len(), "each poll has its own");
 
     assert_eq!(request("delivered event for"), request("delivery to channel `ops` recovered"));
@@ -137,7 +137,7 @@ async fn priorities_stand_where_standard_error_is_the_journal_and_nowhere_else()
     }
     assert!(daemon.stop().success());
     fs::write(bench.path("daemon.log"), "").unwrap();
-    // Inherited from a service that started whoever started us.
+    // Inherited from the service that started the parent process.
     let daemon = start(&format!("{}:{}", log.dev(), log.ino() + 1));
     daemon.wait_for_log("watching with");
     let lines = daemon.log();

@@ -1,5 +1,5 @@
-//! The poller under a clock turned by hand, on a real store, asking a real server: when it
-//! looks, what it writes, and what holds it up.
+//! The poller with a simulated clock, a real store and a real server: when it polls, what it
+//! writes, and what delays it.
 
 mod discovery;
 mod rejected_key;
@@ -31,7 +31,7 @@ use crate::harness::mail_server::Post;
 use crate::harness::plans::{plan, seconds, the_account, with_avatar, with_channel};
 use crate::harness::world::{Counted, Loops, World};
 
-/// The loops, a fake API over HTTP, and a channel `ops` that takes everything.
+/// The loops, a fake API over HTTP, and a channel `ops` that accepts everything.
 struct Bench {
     api: FakeArgil,
     world: World<Counted<Client>, Post>,
@@ -53,20 +53,20 @@ impl Bench {
         Self { api, world, source, ops }
     }
 
-    /// A plan with these avatars, told to `ops`.
+    /// A config with these avatars and the channel `ops`.
     fn plan(&self, avatars: &[&str]) -> RuntimeConfig<Counted<Client>, Post> {
         let plan = plan(Arc::clone(&self.source));
         let plan = with_channel(plan, "ops", &self.ops);
         avatars.iter().fold(plan, |plan, avatar| with_avatar(plan, avatar, None))
     }
 
-    /// The daemon watches these avatars, each in this status, and has looked once.
+    /// Starts the daemon with these avatars, each with this status, after the first poll.
     async fn watching(avatars: &[&str], status: &str) -> Self {
         Self::with(Loops::Both, avatars, status).await
     }
 
-    /// The same with the poller alone, for tests of waits.
-    async fn looking(avatars: &[&str], status: &str) -> Self {
+    /// The same with the poller only, for tests of intervals.
+    async fn polling(avatars: &[&str], status: &str) -> Self {
         Self::with(Loops::Poller, avatars, status).await
     }
 
@@ -79,8 +79,9 @@ impl Bench {
         bench
     }
 
-    /// Lives until the avatar is looked at, for so long at most; how long that took.
-    async fn wait_for_look(&self, avatar: &str, limit: Duration) -> Option<Duration> {
+    /// Advances the clock to the next poll of the avatar, by at most `limit`; returns the time
+    /// passed.
+    async fn wait_for_poll(&self, avatar: &str, limit: Duration) -> Option<Duration> {
         let (begun, before) = (self.world.clock.reading(), self.api.count(avatar));
         while self.api.count(avatar) == before {
             let next = self.world.clock.next_wake_up()?;
@@ -93,17 +94,17 @@ impl Bench {
         Some(self.world.clock.reading().since(begun))
     }
 
-    /// The waits before the next looks at the avatar.
+    /// The delays before the next polls of the avatar.
     async fn waits<const N: usize>(&self, avatar: &str) -> [Duration; N] {
         let mut waits = [Duration::ZERO; N];
         for wait in &mut waits {
-            *wait = self.wait_for_look(avatar, seconds(7200)).await.unwrap();
+            *wait = self.wait_for_poll(avatar, seconds(7200)).await.unwrap();
         }
         waits
     }
 
-    /// Every transition as `avatar: FROM > TO`.
-    /// By avatar, and each avatar's in order: looks at different ones may end in any order.
+    /// Every transition as `avatar: FROM > TO`, sorted by avatar, since polls of different avatars
+    /// may complete in any order.
     fn history(&self) -> Vec<String> {
         let mut transitions = self.world.reader().transitions(None, 1000).unwrap();
         transitions.sort_by(|a, b| a.avatar_id.cmp(&b.avatar_id));
@@ -120,11 +121,11 @@ impl Bench {
     }
 }
 
-// When it looks.
+// When it polls.
 
 #[tokio::test]
-async fn a_training_is_looked_at_after_a_tenth_of_its_age_within_bounds() {
-    let bench = Bench::looking(&["a"], "TRAINING").await;
+async fn a_training_is_polled_after_a_tenth_of_its_age_within_bounds() {
+    let bench = Bench::polling(&["a"], "TRAINING").await;
     let mut age = Duration::ZERO;
     while age < seconds(900) {
         let [wait] = bench.waits("a").await;
@@ -135,15 +136,15 @@ async fn a_training_is_looked_at_after_a_tenth_of_its_age_within_bounds() {
 }
 
 #[tokio::test]
-async fn a_settled_avatar_is_looked_at_again_after_settled() {
+async fn a_settled_avatar_is_polled_again_after_settled() {
     for status in ["IDLE", "REFUSED", "TRAINING_FAILED"] {
-        let bench = Bench::looking(&["a"], status).await;
+        let bench = Bench::polling(&["a"], status).await;
         assert_eq!(bench.waits("a").await, [seconds(3600)], "{status}");
     }
 }
 
 #[tokio::test]
-async fn a_settled_avatar_is_never_looked_at_again_when_settled_is_never() {
+async fn a_settled_avatar_is_never_polled_again_if_settled_is_never() {
     let mut bench = Bench::new();
     bench.api.set_status("a", "IDLE");
     bench.api.set_status("b", "NOT_TRAINED");
@@ -160,8 +161,8 @@ async fn a_settled_avatar_is_never_looked_at_again_when_settled_is_never() {
 }
 
 #[tokio::test]
-async fn an_unknown_status_and_a_missing_avatar_have_waits_of_their_own() {
-    let bench = Bench::looking(&["a"], "HIBERNATING").await;
+async fn an_unknown_status_and_a_missing_avatar_have_intervals_of_their_own() {
+    let bench = Bench::polling(&["a"], "HIBERNATING").await;
     assert_eq!(bench.waits("a").await, [seconds(5)]);
     bench.api.remove("a");
     assert_eq!(bench.waits("a").await, [seconds(5), seconds(900), seconds(900)]);
@@ -169,8 +170,8 @@ async fn an_unknown_status_and_a_missing_avatar_have_waits_of_their_own() {
 }
 
 #[tokio::test]
-async fn failures_back_off_and_one_sight_ends_that() {
-    let bench = Bench::looking(&["a"], "TRAINING").await;
+async fn failures_back_off_until_one_success() {
+    let bench = Bench::polling(&["a"], "TRAINING").await;
     for _ in 0..9 {
         bench.api.answer_next("a", Answer::status(500, "oops"));
     }
@@ -182,36 +183,36 @@ async fn failures_back_off_and_one_sight_ends_that() {
 }
 
 #[tokio::test]
-async fn a_wall_clock_that_jumps_neither_stampedes_nor_stalls() {
+async fn a_wall_clock_jump_causes_neither_a_burst_nor_a_stall() {
     const DAY_MS: i64 = 24 * 3600 * 1000;
     for jump_ms in [DAY_MS, -DAY_MS, 400 * DAY_MS, -400 * DAY_MS] {
-        let bench = Bench::looking(&["a", "b"], "NOT_TRAINED").await;
+        let bench = Bench::polling(&["a", "b"], "NOT_TRAINED").await;
         bench.api.set_status("b", "TRAINING");
         bench.world.live(seconds(60)).await;
         let before = bench.api.requests().len();
         bench.world.clock.jump_wall(jump_ms);
         bench.world.quiet().await;
         assert_eq!(bench.api.requests().len(), before, "nothing is due because of a jump");
-        assert_eq!(bench.wait_for_look("b", seconds(60)).await, Some(seconds(5)));
-        assert_eq!(bench.wait_for_look("a", seconds(60)).await, Some(seconds(55)));
+        assert_eq!(bench.wait_for_poll("b", seconds(60)).await, Some(seconds(5)));
+        assert_eq!(bench.wait_for_poll("a", seconds(60)).await, Some(seconds(55)));
         let before = bench.api.count("b");
         bench.world.live(seconds(60)).await;
-        let looks = bench.api.count("b") - before;
-        assert!((1..=12).contains(&looks), "{looks} looks in a minute after {jump_ms} ms");
+        let polls = bench.api.count("b") - before;
+        assert!((1..=12).contains(&polls), "{polls} polls in a minute after {jump_ms} ms");
     }
 }
 
 #[tokio::test]
-async fn looks_that_were_missed_while_the_machine_slept_are_made_once() {
-    let bench = Bench::looking(&["a", "b", "c"], "TRAINING").await;
+async fn polls_missed_during_a_suspend_are_made_once() {
+    let bench = Bench::polling(&["a", "b", "c"], "TRAINING").await;
     bench.world.pass(seconds(100 * 3600)).await;
     assert_eq!(bench.api.requests().len(), 6);
 }
 
-// How much at once.
+// Concurrency and rate.
 
 #[tokio::test]
-async fn no_more_looks_are_under_way_than_allowed() {
+async fn no_more_polls_are_in_flight_than_allowed() {
     let mut bench = Bench::new();
     let gate = Arc::new(Notify::new());
     let held = Arc::clone(&gate);
@@ -254,20 +255,20 @@ async fn no_more_requests_go_out_in_a_second_than_allowed() {
 }
 
 #[tokio::test]
-async fn one_slow_avatar_holds_up_no_other() {
+async fn a_slow_avatar_delays_no_other() {
     let mut bench = Bench::new();
     bench.api.set_status("quick", "TRAINING");
     bench.api.set_status("slow", "TRAINING");
     let gate = Arc::new(Notify::new());
     bench.api.answer_next("slow", Answer::Hold(Arc::clone(&gate)));
     bench.world.start(bench.plan(&["quick", "slow"])).await;
-    for looks in 2..=6 {
+    for polls in 2..=6 {
         bench.world.quiet_but(1).await;
         bench.world.clock.advance(seconds(5));
-        let what = "the quick avatar is looked at";
-        bench.api.wait_until(what, |seen| count(seen, "quick") == looks).await;
+        let what = "the quick avatar is polled";
+        bench.api.wait_until(what, |seen| count(seen, "quick") == polls).await;
     }
-    assert_eq!(bench.api.count("slow"), 1, "one look at an avatar at a time");
+    assert_eq!(bench.api.count("slow"), 1, "one poll per avatar at a time");
     gate.notify_one();
     bench.world.quiet().await;
     assert_eq!(bench.history(), ["quick: - > TRAINING", "slow: - > TRAINING"]);
@@ -280,7 +281,7 @@ fn count(requests: &[crate::harness::argil::Request], avatar: &str) -> usize {
 // What it writes.
 
 #[tokio::test]
-async fn a_look_that_changed_nothing_writes_nothing() {
+async fn a_poll_without_change_writes_nothing() {
     let bench = Bench::watching(&["a", "b", "gone"], "TRAINING").await;
     bench.api.remove("gone");
     bench.api.set_status("b", "IDLE");
@@ -296,11 +297,11 @@ async fn a_look_that_changed_nothing_writes_nothing() {
             (data.len(), data.modified().unwrap())
         })
     };
-    let (looks, before) = (bench.api.requests().len(), (version(), files()));
+    let (polls, before) = (bench.api.requests().len(), (version(), files()));
     bench.world.live(seconds(1500)).await;
-    let looks = bench.api.requests().len() - looks;
-    assert!(looks > 25, "only {looks} looks");
-    assert_eq!((version(), files()), before, "after {looks} looks without news");
+    let polls = bench.api.requests().len() - polls;
+    assert!(polls > 25, "only {polls} polls");
+    assert_eq!((version(), files()), before, "after {polls} polls without change");
 
     bench.api.set_status("a", "IDLE");
     bench.world.live(seconds(60)).await;
@@ -308,7 +309,7 @@ async fn a_look_that_changed_nothing_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_change_is_recorded_and_told_once_however_often_it_is_seen() {
+async fn a_transition_is_recorded_and_notified_once() {
     let bench = Bench::watching(&["a"], "TRAINING").await;
     bench.api.set_status("a", "REFUSED");
     for _ in 0..4 {

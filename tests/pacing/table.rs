@@ -67,10 +67,7 @@ impl Row {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "### {}\n\n{}\n", self.name, self.says)?;
-        writeln!(
-            f,
-            "| trainings | polled | delay, mean | delay, p99 | requests | by forecast |"
-        )?;
+        writeln!(f, "| trainings | polled | delay, mean | delay, p99 | requests | by forecast |")?;
         writeln!(f, "| --- | --- | ---: | ---: | ---: | ---: |")?;
         for Row { part, way, delay_s, delay_p99_s, requests, by_forecast } in &self.rows {
             let (mean, p99, requests) = (short(*delay_s), short(*delay_p99_s), short(*requests));

@@ -1,5 +1,5 @@
-//! The real daemon, killed at many moments while it removes what is old: the database is sound
-//! after each, and what waits to be told is there to the byte.
+//! The real daemon, killed many times during retention: the database stays intact, and pending
+//! deliveries are unchanged to the byte.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -70,9 +70,9 @@ fn change(sequence: u64) -> ObservationCommit {
         fallback: None,
         delivery: Delivery::new(THEN, &DeliveryPolicy::webhook()),
     };
-    let sight = LastObserved { status: Status::Idle, since: THEN, last_seen_at: THEN };
+    let observed = LastObserved { status: Status::Idle, since: THEN, last_seen_at: THEN };
     ObservationCommit {
-        watch: Watch { observed: Some(sight), sequence, ..Watch::new(id) },
+        watch: Watch { observed: Some(observed), sequence, ..Watch::new(id) },
         transition: Some(transition),
         training: None,
         events: vec![NewEvent { event, body, deliveries: vec![delivery] }],
@@ -81,7 +81,7 @@ fn change(sequence: u64) -> ObservationCommit {
     }
 }
 
-/// Writes years of changes that were told, but for some that wait until the year 2100.
+/// Writes years of delivered transitions, and some deliveries that are pending until 2100.
 async fn fill(bench: &Bench) {
     let (store, writer) = Store::open(&bench.database(), "past".to_owned()).unwrap();
     for sequence in 1..=CHANGES {
@@ -104,8 +104,8 @@ async fn fill(bench: &Bench) {
 
 type Waiting = Vec<(String, String, Vec<u8>, Vec<u8>)>;
 
-/// What waits, with its event's body, and how many rows there are that may go.
-fn look(bench: &Bench) -> (Waiting, i64) {
+/// The pending deliveries with their event bodies, and the number of rows that may be removed.
+fn read(bench: &Bench) -> (Waiting, i64) {
     let database = Connection::open(bench.database()).unwrap();
     let sql = "SELECT d.id, e.id, d.body, e.body FROM deliveries d JOIN events e
                ON e.id = d.event_id JOIN transitions t
@@ -123,11 +123,11 @@ fn look(bench: &Bench) -> (Waiting, i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_amid_the_removal_of_what_is_old_nothing_that_waits_is_gone() {
+async fn kills_during_retention_lose_no_pending_delivery() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "TRAINING");
-    let nobody = "http://127.0.0.1:9/hook";
-    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", nobody);
+    let unreachable = "http://127.0.0.1:9/hook";
+    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", unreachable);
     let keep = |how_long: &str| {
         let store = format!(
             "\n[store]\nkeep_deliveries = \"{how_long}\"\nkeep_transitions = \"{how_long}\"\n"
@@ -139,10 +139,10 @@ async fn killed_amid_the_removal_of_what_is_old_nothing_that_waits_is_gone() {
     daemon.wait_for_log("baseline TRAINING");
     assert!(daemon.stop().success());
     fill(&bench).await;
-    let (waiting, all) = look(&bench);
+    let (waiting, all) = read(&bench);
     assert_eq!(waiting.len(), usize::try_from(CHANGES / 40).unwrap());
 
-    let (mut amid, mut left) = (0, all);
+    let (mut during, mut left) = (0, all);
     for kill in 0..200_u64 {
         bench.configure(&keep("forever"));
         let before = std::fs::read_to_string(bench.path("daemon.log")).unwrap().len();
@@ -154,21 +154,22 @@ async fn killed_amid_the_removal_of_what_is_old_nothing_that_waits_is_gone() {
         bench.configure(&keep("7d"));
         daemon.signal(Signal::HUP);
         log("config reloaded");
-        // At another moment each time.
+        // At a different time in each round.
         std::thread::sleep(Duration::from_millis(kill * 37 % 250));
         let is_over = daemon.log()[before..].contains("removed what is older");
         daemon.kill();
         let verified = bench.run(&["db", "verify"]);
         assert!(verified.status.success(), "kill {kill}: {}", stderr(&verified));
-        let (waits, rows) = look(&bench);
+        let (waits, rows) = read(&bench);
         assert_eq!(waits, waiting, "kill {kill}");
-        amid += u32::from(rows < left && !is_over);
+        during += u32::from(rows < left && !is_over);
         left = rows;
         if is_over {
             break;
         }
     }
-    assert!(amid >= 3, "{amid} kills came amid the removal");
-    // What waits, with its event and its change; the newest change; that of the avatar of now.
+    assert!(during >= 3, "{during} kills came during the removal");
+    // Pending deliveries with event and transition; the newest transition; that of the watched
+    // avatar.
     assert_eq!(left, 3 * i64::try_from(waiting.len()).unwrap() + 1, "of {all}");
 }

@@ -1,5 +1,5 @@
-//! Output that nobody reads: a full pipe, a stopped terminal, a full socket of systemd. Whatever
-//! it is, nobody is held up by it.
+//! Output without a reader: a full pipe, a stopped terminal, a full systemd socket. None of them
+//! blocks the program.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, PipeReader, Read as _, Write as _};
@@ -20,7 +20,7 @@ use crate::harness::daemon::{Bench, RUN, Running, wait_until};
 use crate::harness::http::get;
 use crate::harness::webhook::Receiver;
 
-/// The whole work of a daemon: it polls, notifies, shows its page, reads its config again, and
+/// Everything that a daemon does: polls, notifies, serves the status page, reloads its config, and
 /// stops with 0.
 struct Work {
     argil: FakeArgil,
@@ -32,7 +32,7 @@ struct Work {
 
 impl Work {
     async fn new() -> Self {
-        let (argil, receiver, page) = (FakeArgil::start(), Receiver::start().await, free_place());
+        let (argil, receiver, page) = (FakeArgil::start(), Receiver::start().await, free_address());
         argil.set_status("a1", "TRAINING");
         argil.set_status("a2", "TRAINING");
         let web = format!("\n[web]\nlisten = \"{page}\"\n");
@@ -58,7 +58,7 @@ impl Work {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_nobody_reads_holds_up_nothing() {
+async fn a_log_without_reader_blocks_nothing() {
     let work = Work::new().await;
     let (mut reader, full) = full_pipe();
     let daemon = work.bench.start_into(work.command(), full.into());
@@ -69,16 +69,16 @@ async fn a_log_that_nobody_reads_holds_up_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminal_that_is_stopped_holds_up_nothing() {
+async fn a_stopped_terminal_blocks_nothing() {
     let work = Work::new().await;
     let (_controller, full) = full_terminal();
     let daemon = work.bench.start_into(work.command(), full.into());
     work.goes_on(daemon).await;
 }
 
-/// The log is whole and in order, as long as somebody reads it now and then.
+/// The log is complete and in order if it is read late.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_read_late_lacks_nothing() {
+async fn a_log_that_is_read_late_is_complete() {
     let work = Work::new().await;
     let (mut reader, full) = full_pipe();
     let daemon = work.bench.start_into(work.command(), full.into());
@@ -94,7 +94,7 @@ async fn a_log_that_is_read_late_lacks_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_of_systemd_that_is_full_holds_up_nothing_and_hears_that_we_are_ready_later() {
+async fn a_full_systemd_socket_blocks_nothing_and_gets_ready_later() {
     let work = Work::new().await;
     let path = work.bench.path("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -108,15 +108,15 @@ async fn a_socket_of_systemd_that_is_full_holds_up_nothing_and_hears_that_we_are
     let heard = |wanted: &str| while !hears(&socket).contains(wanted) {};
     heard("READY=1\n");
     heard("WATCHDOG=1");
-    // And once more full.
+    // Fills it once more.
     while filling.send_to(b"FULL=1", &path).is_ok() {}
     work.goes_on(daemon).await;
 }
 
-/// What libsystemd takes for off is off; what nobody could keep up with is told as often as it can
-/// be.
+/// A limit that libsystemd treats as off is off; one that cannot be kept is served as often as
+/// possible.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watchdog_that_cannot_be_meant_keeps_nobody_busy() {
+async fn an_invalid_watchdog_limit_causes_no_busy_loop() {
     for (limit, is_on) in [("0", false), ("", false), ("1e3", false), ("-1", false), ("1", true)] {
         let work = Work::new().await;
         let path = work.bench.path("notify");
@@ -144,7 +144,7 @@ async fn a_watchdog_that_cannot_be_meant_keeps_nobody_busy() {
 }
 
 #[test]
-fn whoever_waits_is_heard_though_the_terminal_is_stopped() {
+fn wait_receives_signals_although_the_terminal_is_stopped() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "TRAINING");
     let config = Config::new(argil.base_url());
@@ -166,7 +166,7 @@ fn whoever_waits_is_heard_though_the_terminal_is_stopped() {
 }
 
 #[test]
-fn the_demo_ends_though_nobody_reads_it() {
+fn the_demo_ends_without_a_reader() {
     let bench = Bench::new("");
     let (_reader, full) = full_pipe();
     let mut command = bench.command(&["demo", "--speed", "100", "--avatars", "3"]);
@@ -181,14 +181,14 @@ fn the_demo_ends_though_nobody_reads_it() {
     assert_eq!(demo.wait().code(), Some(0));
 }
 
-/// A pipe that takes nothing more.
+/// A full pipe.
 fn full_pipe() -> (PipeReader, OwnedFd) {
     let (reader, writer) = std::io::pipe().unwrap();
     fill(&format!("/proc/self/fd/{}", writer.as_raw_fd()));
     (reader, writer.into())
 }
 
-/// A terminal that takes nothing more; nobody reads at its other end.
+/// A full terminal without a reader at its other end.
 fn full_terminal() -> (OwnedFd, OwnedFd) {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&controller).unwrap();
@@ -200,8 +200,7 @@ fn full_terminal() -> (OwnedFd, OwnedFd) {
     (controller, terminal.into())
 }
 
-/// Fills what is there, opened anew: whoever else has it open is not to know that this one does not
-/// wait.
+/// Fills a stream through a new file description, so that other users of it stay in blocking mode.
 fn fill(path: &str) {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
     let flags = i32::try_from(flags).unwrap();
@@ -224,19 +223,19 @@ fn hears(socket: &UnixDatagram) -> String {
     String::from_utf8(bytes[..length].to_vec()).unwrap()
 }
 
-/// A place on loopback that is this process's own, so that nobody takes it meanwhile.
-fn free_place() -> SocketAddr {
+/// A loopback address of this process, so that no other test takes it.
+fn free_address() -> SocketAddr {
     let [_, second, third, fourth] = std::process::id().to_be_bytes();
     let address = Ipv4Addr::new(127, second.max(1), third, fourth.clamp(1, 254));
     TcpListener::bind((address, 0)).unwrap().local_addr().unwrap()
 }
 
-/// The time that the daemon was busy, in hundredths of a second.
+/// CPU time of the daemon, in hundredths of a second.
 fn cpu_ticks(daemon: &Running) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
     fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
 
-/// Ten polls take half a second at most on a machine that is free, and much less of its time.
+/// Ten polls take at most half a second on an idle machine, and much less CPU time.
 const BUSY_TICKS_MAX: u64 = 100;

@@ -1,4 +1,4 @@
-//! The guide names every field that the program logs, and no other.
+//! docs/logs.md lists exactly the fields that the program logs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,15 +23,15 @@ fn the_guide_names_every_field_and_no_other() {
     let table = guide.split("\n## Fields\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let row =
         |line: &str| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name.to_owned());
-    let told: BTreeSet<String> = table.lines().filter_map(row).collect();
-    assert_eq!(told, logged);
-    for name in &told {
+    let notified: BTreeSet<String> = table.lines().filter_map(row).collect();
+    assert_eq!(notified, logged);
+    for name in &notified {
         let in_journal = format!("`{}`", name.to_uppercase().replace('.', "_"));
         assert!(table.contains(&in_journal), "{in_journal} is not in the table");
     }
 }
 
-/// What stands between the parentheses, without its texts.
+/// The text between the parentheses, without string literals.
 fn inside(call: &str) -> String {
     let (mut depth, mut quoted, mut escaped, mut kept) = (0, false, false, String::new());
     for char in call.chars() {
@@ -54,7 +54,7 @@ fn inside(call: &str) -> String {
     kept
 }
 
-/// The fields before the message; those of a span stand behind its name.
+/// The fields before the message; those of a span follow its name.
 fn fields(call: &str, is_span: bool) -> BTreeSet<String> {
     let pieces = call.split(',').map(str::trim);
     let field = |piece: &str| {

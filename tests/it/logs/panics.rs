@@ -1,4 +1,4 @@
-//! A panic of a loop ends the daemon, and says so; it does not live on without one of its halves.
+//! A panic of a loop ends the daemon and is logged; the daemon does not continue with one loop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ use crate::harness::clock::HandClock;
 use crate::harness::config::Config;
 use crate::harness::daemon::Bench;
 
-/// A clock that breaks when it is told to.
+/// A clock that panics on request.
 #[derive(Clone)]
 struct Brittle(HandClock, Arc<AtomicBool>);
 
@@ -39,7 +39,7 @@ impl Clock for Brittle {
 }
 
 #[tokio::test]
-async fn a_loop_that_panics_ends_the_daemon() {
+async fn a_panic_of_a_loop_ends_the_daemon() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "IDLE");
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
@@ -50,12 +50,12 @@ async fn a_loop_that_panics_ends_the_daemon() {
     let feed = EventBus::default();
     let mut daemon = Daemon::start(&settings, brittle, Rng::seeded(1), feed).await.unwrap();
     breaks.store(true, Ordering::Relaxed);
-    // Whoever sleeps wakes up, asks for the time, and meets the bug.
+    // Sleeping tasks wake up, read the time, and panic.
     clock.advance(std::time::Duration::from_hours(2));
     let failure = daemon.failed().await;
     assert!(matches!(failure, DaemonError::LoopEnded(_)), "{failure}");
     breaks.store(false, Ordering::Relaxed);
-    // What is left can be closed, and says what happened.
+    // The rest is closed, and the error is reported.
     let end = daemon.stop(std::future::pending()).await;
     assert!(end.is_ok() || matches!(end, Err(DaemonError::LoopEnded(_))), "{end:?}");
 }

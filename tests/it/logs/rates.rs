@@ -1,5 +1,5 @@
-//! What is logged of a trouble that lasts for a day: when it begins, now and then, and when it
-//! ends; and all that changes.
+//! The log of a failure that lasts for a day: its beginning, reminders, its end; and every
+//! transition.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use crate::harness::mail_server::{Answer, Gallery, Post, outcome};
 use crate::harness::plans::{id, plan, seconds, seen, with_avatar, with_channel};
 use crate::harness::world::World;
 
-/// The log of this thread, for as long as it is held.
+/// The log of this thread, until dropped.
 struct Log {
     written: Arc<Mutex<String>>,
     _guard: DefaultGuard,
@@ -36,7 +36,7 @@ impl Log {
         Self { written, _guard: tracing::subscriber::set_default(log) }
     }
 
-    /// The lines whose message holds these words.
+    /// Lines with a message that contains `words`.
     fn lines(&self, words: &str) -> Vec<Value> {
         let written = self.written.lock().unwrap();
         let lines = written.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -48,7 +48,7 @@ const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
 #[tokio::test]
-async fn of_a_receiver_that_is_down_for_a_day_little_is_said_and_of_its_deliveries_all() {
+async fn a_receiver_outage_of_a_day_logs_few_failures_and_all_deliveries() {
     let log = Log::begin();
     let mut world: World<Gallery, Post> = World::new(1);
     let gallery = Arc::new(Gallery::default());
@@ -69,9 +69,9 @@ async fn of_a_receiver_that_is_down_for_a_day_little_is_said_and_of_its_deliveri
         names.iter().for_each(|it| gallery.show(&id(it), status.clone()));
         world.pass(seconds(300)).await;
     }
-    let tries = post.calls().len();
+    let attempts = post.calls().len();
     let refused = log.lines("delivery to channel `ops` failed");
-    assert!(tries > 4 * refused.len(), "{tries} tries");
+    assert!(attempts > 4 * refused.len(), "{attempts} attempts");
     assert_eq!(refused.len(), 5, "at once, and after 1, 3, 7 and 15 hours: {refused:?}");
     assert_eq!(refused[0]["suppressed"], Value::Null);
     let changes = world.reader().transitions(None, 1000).unwrap().len();
@@ -84,7 +84,7 @@ async fn of_a_receiver_that_is_down_for_a_day_little_is_said_and_of_its_deliveri
     let suppressed =
         |lines: &[Value]| lines.iter().filter_map(|it| it["suppressed"].as_u64()).sum::<u64>();
     let said = u64::try_from(refused.len()).unwrap() + suppressed(&refused) + suppressed(&again);
-    assert_eq!(said, u64::try_from(tries).unwrap(), "every try was said or counted");
+    assert_eq!(said, u64::try_from(attempts).unwrap(), "every attempt was logged or counted");
     let filter = DeliveryFilter { limit: 1000, ..DeliveryFilter::default() };
     let rows = world.reader().deliveries(&filter).unwrap();
     let ended = |state: &str| rows.iter().filter(|row| row.state == state).count();
@@ -93,7 +93,7 @@ async fn of_a_receiver_that_is_down_for_a_day_little_is_said_and_of_its_deliveri
     assert_eq!(log.lines("delivery to channel `ops` moved to dead letters").len(), ended("failed"));
 }
 
-/// An API that is there or is not.
+/// An API that is up or down.
 #[derive(Default)]
 struct Outage {
     down: AtomicBool,
@@ -103,7 +103,7 @@ struct Outage {
 impl AvatarSource for Outage {
     async fn poll(&self, id: &AvatarId, _now: Timestamp) -> Observation {
         if self.down.load(Ordering::Relaxed) {
-            let reason = "nobody answers".to_owned();
+            let reason = "no response".to_owned();
             return Observation::Failed { fault: PollError::Unreachable, reason };
         }
         let idle = self.idle.load(Ordering::Relaxed);
@@ -116,7 +116,7 @@ impl AvatarSource for Outage {
 }
 
 #[tokio::test]
-async fn of_an_api_that_is_down_for_a_day_each_avatar_says_little_and_every_change_is_said() {
+async fn an_api_outage_of_a_day_logs_few_failures_and_all_transitions() {
     let log = Log::begin();
     let mut world: World<Outage, Post> = World::new(1);
     let api = Arc::new(Outage::default());

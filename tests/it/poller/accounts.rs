@@ -1,4 +1,4 @@
-//! Several accounts: each with its own budget, its own gate and its own sight.
+//! Several accounts: each with its own rate limit, circuit breaker and connectivity.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::harness::world::Counted;
 
 use super::Bench;
 
-/// A second account, at an API of its own.
+/// A second account, with an API of its own.
 struct Second {
     api: FakeArgil,
     source: Arc<Counted<Client>>,
@@ -35,7 +35,7 @@ impl Second {
         Self { api, source }
     }
 
-    /// The plan with the second account and these avatars in it.
+    /// The config with the second account and these avatars.
     fn join(
         &self,
         mut plan: RuntimeConfig<Counted<Client>, Post>,
@@ -55,7 +55,7 @@ fn second() -> AccountName {
 }
 
 #[tokio::test]
-async fn each_account_asks_with_its_own_key_at_its_own_place() {
+async fn each_account_uses_its_own_key_and_base_url() {
     let mut bench = Bench::new();
     let second = Second::new(&bench);
     bench.api.require_key("key");
@@ -70,7 +70,7 @@ async fn each_account_asks_with_its_own_key_at_its_own_place() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_never_makes_the_news_of_another_account_late() {
+async fn a_revoked_key_delays_no_event_of_another_account() {
     let mut bench = Bench::new();
     let second = Second::new(&bench);
     let theirs: Vec<String> = (0..50).map(|number| format!("r{number}")).collect();
@@ -84,26 +84,26 @@ async fn a_revoked_key_never_makes_the_news_of_another_account_late() {
     for round in 0..20 {
         let refused = second.api.requests().len();
         bench.api.set_status("a", if round % 2 == 0 { "IDLE" } else { "TRAINING" });
-        let wait = bench.wait_for_look("a", seconds(3600)).await.unwrap();
+        let wait = bench.wait_for_poll("a", seconds(3600)).await.unwrap();
         let pace = if round % 2 == 0 { seconds(5) } else { seconds(3600) };
         assert_eq!(wait, pace, "in round {round}: as if there were no other account");
         assert!(second.api.requests().len() <= refused + 6, "in round {round}");
     }
-    let told: Vec<String> = bench
+    let notified: Vec<String> = bench
         .ops
         .calls()
         .iter()
         .map(|call| serde_json::from_slice::<serde_json::Value>(&call.body).unwrap())
         .map(|body| format!("{} {}", body["type"], body["data"]["account"]))
         .collect();
-    let blind = told.iter().filter(|text| text.contains("account.unavailable")).count();
-    assert_eq!(blind, 1, "{told:?}");
-    assert!(told.contains(&"\"account.unavailable\" \"second\"".to_owned()), "{told:?}");
-    assert_eq!(told.iter().filter(|text| text.contains("avatar.ready")).count(), 10);
+    let unavailable = notified.iter().filter(|text| text.contains("account.unavailable")).count();
+    assert_eq!(unavailable, 1, "{notified:?}");
+    assert!(notified.contains(&"\"account.unavailable\" \"second\"".to_owned()), "{notified:?}");
+    assert_eq!(notified.iter().filter(|text| text.contains("avatar.ready")).count(), 10);
 }
 
 #[tokio::test]
-async fn a_stalled_or_throttled_account_uses_up_no_other_ones_room() {
+async fn a_stalled_or_throttled_account_uses_no_slots_of_another() {
     let mut bench = Bench::new();
     let second = Second::new(&bench);
     let gate = Arc::new(Notify::new());
@@ -119,14 +119,14 @@ async fn a_stalled_or_throttled_account_uses_up_no_other_ones_room() {
     slow.max_concurrency = 2;
     slow.max_per_second = NonZeroU32::MIN;
     bench.world.start(plan).await;
-    for looks in 1..10 {
-        // One of the two that are held up may be on its way only, and `a` be counted in its place.
-        let looked = |requests: &[Request]| {
-            requests.iter().filter(|request| request.avatar == "a").count() >= looks
+    for polls in 1..10 {
+        // One of the two held requests may not have arrived yet, and `a` be counted instead.
+        let polled = |requests: &[Request]| {
+            requests.iter().filter(|request| request.avatar == "a").count() >= polls
         };
-        bench.api.wait_until("a look at `a`", looked).await;
+        bench.api.wait_until("a poll of `a`", polled).await;
         bench.world.quiet_but(2).await;
-        assert_eq!(bench.api.count("a"), looks, "as if there were no other account");
+        assert_eq!(bench.api.count("a"), polls, "as if there were no other account");
         bench.world.clock.advance(seconds(5));
     }
     gate.notify_one();
@@ -152,14 +152,14 @@ async fn an_avatar_can_move_to_another_account() {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_asked_for_with_another_account_counts_for_nothing() {
+async fn a_response_for_the_previous_account_is_discarded() {
     let mut bench = Bench::new();
     let second = Second::new(&bench);
     second.api.set_status("m", "TRAINING");
     let gate = Arc::new(Notify::new());
     bench.api.answer_next("m", Answer::Hold(Arc::clone(&gate)));
     bench.world.start(operator(second.join(bench.plan(&["m"]), &[]), "ops")).await;
-    bench.api.wait_until("the first look", |seen| seen.len() == 1).await;
+    bench.api.wait_until("the first poll", |seen| seen.len() == 1).await;
     bench.world.reload(operator(second.join(bench.plan(&[]), &["m"]), "ops")).await;
     bench.world.quiet_but(1).await;
     gate.notify_one();
@@ -171,14 +171,14 @@ async fn an_answer_that_was_asked_for_with_another_account_counts_for_nothing() 
 }
 
 #[tokio::test]
-async fn an_answer_to_the_old_key_says_nothing_about_the_new_one() {
+async fn a_response_to_the_old_key_does_not_affect_the_new_one() {
     let mut bench = Bench::new();
     let gate = Arc::new(Notify::new());
     for avatar in ["a", "b"] {
         bench.api.answer_next(avatar, Answer::Hold(Arc::clone(&gate)));
     }
     bench.world.start(operator(bench.plan(&["a", "b"]), "ops")).await;
-    bench.api.wait_until("both looks", |seen| seen.len() == 2).await;
+    bench.api.wait_until("both polls", |seen| seen.len() == 2).await;
     let client = Client::new(ApiClientSpec {
         base_url: bench.api.base_url(),
         api_key: Secret::new("new-key"),
@@ -190,10 +190,10 @@ async fn an_answer_to_the_old_key_says_nothing_about_the_new_one() {
     bench.api.require_key("new-key");
     bench.api.set_status("a", "TRAINING");
     bench.api.set_status("b", "TRAINING");
-    // To the old key that is a refusal.
+    // A refusal of the old key.
     gate.notify_waiters();
     bench.world.quiet().await;
     bench.world.live(seconds(5)).await;
-    assert_eq!(bench.deliveries(), 0, "nobody is told of a key that is no longer used");
+    assert_eq!(bench.deliveries(), 0, "no event for a key that is no longer used");
     assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > TRAINING"]);
 }

@@ -1,4 +1,4 @@
-//! Conditions: told once when they begin and once when they end, to operators only.
+//! Conditions: fired once and resolved once, for operator channels only.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::harness::plans::{id, operator, seconds, the_account};
 use super::Bench;
 
 impl Bench {
-    /// The daemon watches these avatars, and `ops` is an operator.
+    /// Starts the daemon with these avatars and the operator channel `ops`.
     async fn operated(avatars: &[&str], status: &str) -> Self {
         let mut bench = Self::new();
         avatars.iter().for_each(|avatar| bench.api.set_status(avatar, status));
@@ -21,10 +21,10 @@ impl Bench {
         self.world.quiet().await;
     }
 
-    /// What `ops` was told so far: `type state subject`, or `type avatar` for news.
-    pub(super) fn told(&self) -> Vec<String> {
+    /// The events that `ops` received: `type state subject`, or `type avatar` for transitions.
+    pub(super) fn notified(&self) -> Vec<String> {
         let calls = self.ops.calls();
-        let told = calls.iter().map(|call| {
+        let notified = calls.iter().map(|call| {
             let body: serde_json::Value = serde_json::from_slice(&call.body).unwrap();
             let data = &body["data"];
             let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
@@ -36,14 +36,14 @@ impl Bench {
             ];
             parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
         });
-        told.collect()
+        notified.collect()
     }
 }
 
-// A training that takes too long.
+// Overdue trainings.
 
 #[tokio::test]
-async fn an_overdue_training_is_told_once_when_it_begins_and_once_when_it_ends() {
+async fn training_overdue_fires_once_and_is_resolved_once() {
     let mut bench = Bench::new();
     bench.api.set_status("a", "TRAINING");
     let mut plan = operator(bench.plan(&["a"]), "ops");
@@ -51,11 +51,11 @@ async fn an_overdue_training_is_told_once_when_it_begins_and_once_when_it_ends()
     bench.world.start(plan).await;
     bench.world.quiet().await;
     bench.world.live(seconds(3599)).await;
-    assert!(bench.told().is_empty());
+    assert!(bench.notified().is_empty());
     bench.world.live(seconds(61)).await;
-    assert_eq!(bench.told(), ["avatar.training_overdue firing a"]);
+    assert_eq!(bench.notified(), ["avatar.training_overdue firing a"]);
     bench.world.live(seconds(7200)).await;
-    assert_eq!(bench.told().len(), 1, "once");
+    assert_eq!(bench.notified().len(), 1, "once");
     bench.api.set_status("a", "IDLE");
     bench.world.live(seconds(61)).await;
     let expected = [
@@ -63,11 +63,11 @@ async fn an_overdue_training_is_told_once_when_it_begins_and_once_when_it_ends()
         "avatar.ready a",
         "avatar.training_overdue resolved a",
     ];
-    assert_eq!(bench.told(), expected, "the news goes before its consequence");
+    assert_eq!(bench.notified(), expected, "the transition goes before its consequence");
 }
 
 #[tokio::test]
-async fn an_overdue_training_is_told_once_over_restarts_and_crashes() {
+async fn training_overdue_fires_once_over_restarts_and_crashes() {
     let mut bench = Bench::new();
     bench.api.set_status("a", "TRAINING");
     let plan = |bench: &Bench| {
@@ -87,46 +87,46 @@ async fn an_overdue_training_is_told_once_over_restarts_and_crashes() {
         bench.world.quiet().await;
         bench.world.live(seconds(600)).await;
     }
-    assert_eq!(bench.told(), ["avatar.training_overdue firing a"]);
+    assert_eq!(bench.notified(), ["avatar.training_overdue firing a"]);
     bench.api.set_status("a", "REFUSED");
     bench.world.live(seconds(61)).await;
-    assert_eq!(bench.told()[1..], ["avatar.refused a", "avatar.training_overdue resolved a"]);
+    assert_eq!(bench.notified()[1..], ["avatar.refused a", "avatar.training_overdue resolved a"]);
 }
 
-// An avatar that is not there.
+// Missing avatars.
 
 #[tokio::test]
-async fn an_avatar_that_was_never_there_is_told_at_once_and_looked_for_soon() {
+async fn an_avatar_that_never_existed_fires_missing_at_once_and_is_polled_soon() {
     let bench = Bench::operated(&[], "").await;
     bench.world.reload(operator(bench.plan(&["typo"]), "ops")).await;
     bench.world.quiet().await;
-    assert_eq!(bench.told(), ["avatar.missing firing typo"]);
+    assert_eq!(bench.notified(), ["avatar.missing firing typo"]);
     let waits = bench.waits("typo").await.map(|wait| wait.as_secs());
     assert_eq!(waits, [180, 180, 900, 900]);
     bench.api.set_status("typo", "TRAINING");
     bench.world.live(seconds(900)).await;
-    assert_eq!(bench.told()[1..], ["avatar.missing resolved typo"]);
+    assert_eq!(bench.notified()[1..], ["avatar.missing resolved typo"]);
     assert_eq!(bench.history(), ["typo: - > TRAINING"]);
 }
 
 #[tokio::test]
-async fn a_known_avatar_is_missing_only_after_half_an_hour_and_three_looks() {
+async fn a_known_avatar_is_missing_only_after_half_an_hour_and_three_polls() {
     let bench = Bench::operated(&["a", "b"], "TRAINING").await;
     bench.api.remove("a");
     bench.world.live(seconds(1790)).await;
-    assert!(bench.told().is_empty(), "a hiccup must not look like a deletion");
+    assert!(bench.notified().is_empty(), "a short failure must not be taken for a deletion");
     bench.world.live(seconds(30)).await;
-    assert_eq!(bench.told(), ["avatar.missing firing a"]);
+    assert_eq!(bench.notified(), ["avatar.missing firing a"]);
     bench.world.live(seconds(7200)).await;
-    assert_eq!(bench.told().len(), 1);
+    assert_eq!(bench.notified().len(), 1);
     bench.api.set_status("a", "IDLE");
     bench.world.live(seconds(900)).await;
-    assert_eq!(bench.told()[1..], ["avatar.missing resolved a", "avatar.ready a"]);
+    assert_eq!(bench.notified()[1..], ["avatar.missing resolved a", "avatar.ready a"]);
     assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE", "b: - > TRAINING"]);
 }
 
 #[tokio::test]
-async fn a_missing_avatar_is_told_once_over_restarts() {
+async fn missing_fires_once_over_restarts() {
     let mut bench = Bench::operated(&["a"], "TRAINING").await;
     bench.api.remove("a");
     bench.world.live(seconds(2000)).await;
@@ -135,67 +135,67 @@ async fn a_missing_avatar_is_told_once_over_restarts() {
         bench.boot(&["a"]).await;
         bench.world.live(seconds(4000)).await;
     }
-    assert_eq!(bench.told(), ["avatar.missing firing a"]);
+    assert_eq!(bench.notified(), ["avatar.missing firing a"]);
 }
 
 #[tokio::test]
-async fn a_short_absence_is_told_to_nobody() {
+async fn a_short_absence_fires_no_condition() {
     let bench = Bench::operated(&["a"], "TRAINING").await;
     for _ in 0..2 {
         bench.api.answer_next("a", Answer::status(404, "{}"));
     }
     bench.world.live(seconds(3600)).await;
-    assert!(bench.told().is_empty(), "{:?}", bench.told());
+    assert!(bench.notified().is_empty(), "{:?}", bench.notified());
 }
 
-// One avatar that cannot be seen.
+// A single unreachable avatar.
 
 #[tokio::test]
-async fn one_avatar_that_alone_cannot_be_seen_is_told_while_the_key_is_not_blind() {
+async fn unreachable_fires_for_one_avatar_while_the_account_is_available() {
     let bench = Bench::operated(&["bad", "good"], "TRAINING").await;
     bench.api.answer_with(|request| {
         (request.avatar == "bad").then(|| Answer::status(500, "{\"message\":\"oops\"}"))
     });
     bench.world.live(seconds(1700)).await;
-    assert!(bench.told().is_empty());
+    assert!(bench.notified().is_empty());
     bench.world.live(seconds(700)).await;
-    assert_eq!(bench.told(), ["avatar.unreachable firing bad"]);
+    assert_eq!(bench.notified(), ["avatar.unreachable firing bad"]);
     bench.api.answer_with(|_| None);
     bench.world.live(seconds(3600)).await;
-    assert_eq!(bench.told()[1..], ["avatar.unreachable resolved bad"]);
+    assert_eq!(bench.notified()[1..], ["avatar.unreachable resolved bad"]);
     assert_eq!(bench.history(), ["bad: - > TRAINING", "good: - > TRAINING"]);
 }
 
-// A key that sees nothing.
+// Unavailable accounts.
 
 #[tokio::test]
-async fn a_refused_key_is_told_at_once_and_once_for_all_its_avatars() {
+async fn a_refused_key_fires_unavailable_at_once_and_once_for_all_avatars() {
     let bench = Bench::operated(&["a", "b", "c"], "TRAINING").await;
     bench.api.require_key("another");
     bench.world.live(seconds(7200)).await;
-    assert_eq!(bench.told(), ["account.unavailable firing argil key_rejected"]);
+    assert_eq!(bench.notified(), ["account.unavailable firing argil key_rejected"]);
     bench.api.require_key("key");
     bench.world.live(seconds(3600)).await;
-    assert_eq!(bench.told()[1..], ["account.unavailable resolved argil key_rejected"]);
+    assert_eq!(bench.notified()[1..], ["account.unavailable resolved argil key_rejected"]);
 }
 
 #[tokio::test]
-async fn an_api_that_is_away_is_told_after_unavailable_after_and_once_for_all() {
+async fn an_api_outage_fires_unavailable_after_unavailable_after_and_once() {
     let bench = Bench::operated(&["a", "b", "c"], "TRAINING").await;
     bench.api.answer_with(|_| Some(Answer::status(502, "")));
     bench.world.live(seconds(900)).await;
-    assert!(bench.told().is_empty(), "a short outage is told to nobody");
+    assert!(bench.notified().is_empty(), "a short outage fires nothing");
     bench.world.live(seconds(10)).await;
-    assert_eq!(bench.told(), ["account.unavailable firing argil unusable"]);
+    assert_eq!(bench.notified(), ["account.unavailable firing argil unusable"]);
     bench.world.live(seconds(20_000)).await;
-    assert_eq!(bench.told().len(), 1, "one event for the key, none for each avatar");
+    assert_eq!(bench.notified().len(), 1, "one event for the key, none for each avatar");
     bench.api.answer_with(|_| None);
     bench.world.live(seconds(600)).await;
-    assert_eq!(bench.told()[1..], ["account.unavailable resolved argil unusable"]);
+    assert_eq!(bench.notified()[1..], ["account.unavailable resolved argil unusable"]);
 }
 
 #[tokio::test]
-async fn blindness_is_told_in_time_even_when_nothing_is_looked_at_meanwhile() {
+async fn unavailable_fires_in_time_even_without_polls() {
     let mut bench = Bench::new();
     bench.api.set_status("a", "TRAINING");
     let mut plan = operator(bench.plan(&["a"]), "ops");
@@ -204,11 +204,11 @@ async fn blindness_is_told_in_time_even_when_nothing_is_looked_at_meanwhile() {
     bench.world.quiet().await;
     bench.api.answer_with(|_| Some(Answer::status(429, "{}").with("retry-after", "3000")));
     bench.world.live(seconds(106)).await;
-    assert_eq!(bench.told(), ["account.unavailable firing argil throttled"]);
+    assert_eq!(bench.notified(), ["account.unavailable firing argil throttled"]);
 }
 
 #[tokio::test]
-async fn blindness_is_told_once_over_restarts_and_ends_after_one() {
+async fn unavailable_fires_once_over_restarts_and_is_resolved_after_one() {
     let mut bench = Bench::operated(&["a", "b"], "TRAINING").await;
     bench.api.require_key("another");
     bench.world.live(seconds(100)).await;
@@ -217,26 +217,26 @@ async fn blindness_is_told_once_over_restarts_and_ends_after_one() {
         bench.boot(&["a", "b"]).await;
         bench.world.live(seconds(4000)).await;
     }
-    assert_eq!(bench.told(), ["account.unavailable firing argil key_rejected"]);
+    assert_eq!(bench.notified(), ["account.unavailable firing argil key_rejected"]);
     bench.world.stop().await;
     bench.api.require_key("key");
     bench.boot(&["a", "b"]).await;
     bench.world.live(seconds(60)).await;
-    assert_eq!(bench.told()[1..], ["account.unavailable resolved argil key_rejected"]);
+    assert_eq!(bench.notified()[1..], ["account.unavailable resolved argil key_rejected"]);
 }
 
 #[tokio::test]
-async fn a_wall_clock_that_jumps_blinds_nobody() {
+async fn a_wall_clock_jump_makes_no_account_unavailable() {
     let bench = Bench::operated(&["a"], "TRAINING").await;
     bench.api.answer_with(|_| Some(Answer::status(502, "")));
     bench.world.live(seconds(30)).await;
     bench.world.clock.jump_wall(24 * 3600 * 1000);
     bench.world.live(seconds(600)).await;
-    assert!(bench.told().is_empty(), "{:?}", bench.told());
+    assert!(bench.notified().is_empty(), "{:?}", bench.notified());
 }
 
 #[tokio::test]
-async fn who_is_no_operator_hears_of_no_condition() {
+async fn a_channel_without_operator_gets_no_condition() {
     let bench = Bench::watching(&["a", "b"], "TRAINING").await;
     bench.api.remove("a");
     bench.world.live(seconds(7200)).await;
@@ -249,7 +249,7 @@ async fn who_is_no_operator_hears_of_no_condition() {
 }
 
 #[tokio::test]
-async fn a_condition_that_cannot_be_written_yet_is_told_later_and_once() {
+async fn a_condition_that_cannot_be_written_yet_is_published_later_and_once() {
     let bench = Bench::operated(&["a"], "TRAINING").await;
     let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
     beside.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -260,6 +260,6 @@ async fn a_condition_that_cannot_be_written_yet_is_told_later_and_once() {
     beside.execute_batch("ROLLBACK").unwrap();
     bench.world.quiet().await;
     bench.world.live(seconds(120)).await;
-    assert_eq!(bench.told(), ["account.unavailable firing argil key_rejected"]);
+    assert_eq!(bench.notified(), ["account.unavailable firing argil key_rejected"]);
     assert_eq!(bench.api.count("a"), 3, "{:?}", id("a"));
 }

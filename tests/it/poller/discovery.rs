@@ -1,5 +1,5 @@
-//! What lists get wrong: stale, contradictory, unreadable, refused; and avatars that are found in
-//! them though they were known before.
+//! Unreliable lists: stale, contradictory, unreadable, refused; and discovered avatars that were
+//! known before.
 
 use crate::harness::argil::Answer;
 use crate::harness::plans::{operator, seconds};
@@ -8,7 +8,7 @@ use super::Bench;
 use super::lists::discovering;
 
 #[tokio::test]
-async fn a_list_that_contradicts_what_is_known_brings_a_look_and_concludes_nothing() {
+async fn a_list_that_contradicts_the_known_status_causes_a_poll_and_no_transition() {
     let bench = Bench::listing(&["a", "b"], "IDLE").await;
     for _ in 0..5 {
         let stale = r#"[{"id":"a","status":"TRAINING"},{"id":"b","status":"IDLE"}]"#;
@@ -21,21 +21,21 @@ async fn a_list_that_contradicts_what_is_known_brings_a_look_and_concludes_nothi
 }
 
 #[tokio::test]
-async fn a_list_never_ends_what_single_looks_have_found() {
+async fn a_list_never_resolves_failures_of_single_polls() {
     let bench = Bench::listing(&["a", "b"], "IDLE").await;
     bench.api.answer_with(|request| (request.avatar == "a").then(|| Answer::status(404, "{}")));
     let stale = r#"[{"id":"a","status":"REFUSED"},{"id":"b","status":"IDLE"}]"#;
     bench.api.answer_list_next(Answer::status(200, stale));
-    // Later lists go on showing it as it was.
+    // Later lists still show the old status.
     bench.world.live(seconds(3 * 3600)).await;
     let conditions = bench.world.reader().conditions().unwrap();
     let [condition] = conditions.as_slice() else { panic!("{conditions:?}") };
     assert_eq!((condition.kind.as_str(), condition.subject.as_str()), ("avatar.missing", "a"));
-    assert_eq!(bench.deliveries(), 1, "told once");
+    assert_eq!(bench.deliveries(), 1, "notified once");
 }
 
 #[tokio::test]
-async fn an_account_that_gives_no_list_is_watched_singly() {
+async fn an_account_without_list_is_polled_singly() {
     for code in [400, 403, 404, 500] {
         let mut bench = Bench::new();
         bench.api.answer_with(move |request| {
@@ -47,7 +47,7 @@ async fn an_account_that_gives_no_list_is_watched_singly() {
         bench.world.quiet().await;
         assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > NOT_TRAINED"], "{code}");
         bench.world.live(seconds(50)).await;
-        assert!(bench.api.count("a") >= 10, "{code}: {} looks", bench.api.count("a"));
+        assert!(bench.api.count("a") >= 10, "{code}: {} polls", bench.api.count("a"));
         bench.api.set_status("a", "REFUSED");
         bench.world.live(seconds(5)).await;
         assert_eq!(bench.history()[1], "a: TRAINING > REFUSED", "{code}");
@@ -66,7 +66,7 @@ async fn after_a_list_that_was_empty_lists_come_back() {
     let bench = Bench::listing(&["a", "b", "c"], "NOT_TRAINED").await;
     bench.api.answer_list_next(Answer::status(200, "[]"));
     bench.world.live(seconds(61)).await;
-    assert!(["a", "b", "c"].iter().all(|it| bench.api.count(it) == 1), "each is looked at");
+    assert!(["a", "b", "c"].iter().all(|it| bench.api.count(it) == 1), "each is polled");
     bench.world.live(seconds(360)).await;
     let (lists, requests) = (bench.api.lists(), bench.api.requests().len());
     bench.world.live(seconds(600)).await;
@@ -75,7 +75,7 @@ async fn after_a_list_that_was_empty_lists_come_back() {
 }
 
 #[tokio::test]
-async fn an_avatar_with_a_history_goes_on_where_it_was_when_a_list_finds_it() {
+async fn a_discovered_avatar_with_a_history_continues_it() {
     let mut bench = Bench::watching(&["a"], "TRAINING").await;
     bench.world.stop().await;
     bench.api.set_status("a", "IDLE");
@@ -85,7 +85,7 @@ async fn an_avatar_with_a_history_goes_on_where_it_was_when_a_list_finds_it() {
     assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
     assert_eq!(bench.deliveries(), 1);
 
-    // Registered, and taken out of the config again while lists show it.
+    // Configured once, and removed from the config while lists show it.
     bench.api.set_status("b", "TRAINING");
     bench.world.reload(discovering(bench.plan(&["b"]))).await;
     bench.world.live(seconds(10)).await;
@@ -101,7 +101,7 @@ async fn an_avatar_with_a_history_goes_on_where_it_was_when_a_list_finds_it() {
 }
 
 #[tokio::test]
-async fn who_is_in_the_first_list_but_unreadable_is_no_news_later() {
+async fn an_unreadable_avatar_of_the_first_list_is_not_new_later() {
     let mut bench = Bench::new();
     ["a", "b", "c"].iter().for_each(|avatar| bench.api.set_status(avatar, "IDLE"));
     let odd = r#"[{"id":"a","status":"IDLE"},{"id":"b","status":null},
@@ -147,9 +147,9 @@ async fn no_more_than_ten_thousand_avatars_are_discovered() {
     assert_eq!(bench.world.reader().watches().unwrap().len(), 10_000);
 }
 
-/// Takes as long as the store waits for a lock, in real time.
+/// Takes the store's lock timeout in real time.
 #[tokio::test]
-async fn what_is_found_and_not_written_yet_survives_a_reload() {
+async fn discovered_avatars_that_are_not_written_yet_survive_a_reload() {
     let mut bench = Bench::new();
     bench.world.start(discovering(bench.plan(&[]))).await;
     bench.world.quiet().await;

@@ -1,4 +1,4 @@
-//! What goes wrong on our own side: a store that cannot write, a bug in a look, and the end.
+//! Local failures: a store that cannot write, a panic in a poll; and the shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::harness::world::World;
 use super::{Bench, Loops};
 
 #[tokio::test]
-async fn a_change_that_cannot_be_written_is_found_again_after_the_restart_and_told_once() {
+async fn a_transition_that_cannot_be_written_is_found_after_the_restart_and_notified_once() {
     let mut bench = Bench::watching(&["a"], "TRAINING").await;
     let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
-    // The next delivery has no channel that it could belong to.
+    // The next delivery refers to a channel that does not exist.
     beside.execute_batch("DELETE FROM channels").unwrap();
     bench.api.set_status("a", "IDLE");
     bench.world.live(seconds(5)).await;
@@ -31,19 +31,19 @@ async fn a_change_that_cannot_be_written_is_found_again_after_the_restart_and_to
     assert_eq!(bench.ops.calls().len(), 1);
 }
 
-/// Takes as long as the store waits for a lock, in real time.
+/// Takes the store's lock timeout in real time.
 #[tokio::test]
-async fn a_change_that_meets_a_busy_database_is_kept_and_told_even_if_the_avatar_moves_on() {
+async fn a_transition_is_kept_while_the_database_is_busy_even_if_the_status_changes_again() {
     let bench = Bench::watching(&["a"], "TRAINING").await;
-    // The dispatcher glances at even seconds, the look is at the fifth.
+    // The dispatcher claims at even seconds, the poll is at the fifth.
     bench.world.live(seconds(4)).await;
     let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
     beside.execute_batch("BEGIN IMMEDIATE").unwrap();
     bench.api.set_status("a", "IDLE");
     bench.world.clock.advance(seconds(1));
-    bench.api.wait_until("the avatar is looked at", |seen| seen.len() == 2).await;
+    bench.api.wait_until("the avatar is polled", |seen| seen.len() == 2).await;
     let unwritten = bench.world.clock.reading().plus(seconds(5));
-    wait_until("the poller gives up for now", || bench.world.clock.has_sleeper(unwritten)).await;
+    wait_until("the poller defers the write", || bench.world.clock.has_sleeper(unwritten)).await;
     bench.api.set_status("a", "TRAINING");
     beside.execute_batch("ROLLBACK").unwrap();
     assert_eq!(bench.history(), ["a: - > TRAINING"]);
@@ -54,16 +54,16 @@ async fn a_change_that_meets_a_busy_database_is_kept_and_told_even_if_the_avatar
     assert_eq!(bench.ops.calls().len(), 1);
 }
 
-/// Takes as long as the store waits for a lock, in real time.
+/// Takes the store's lock timeout in real time.
 #[tokio::test]
-async fn a_new_plan_is_followed_while_a_change_waits_for_the_database_and_loses_nothing() {
+async fn a_reload_during_a_pending_write_loses_nothing() {
     let (bench, beside) = meet_a_busy_database().await;
     let unwritten = bench.world.clock.reading().plus(seconds(5));
-    wait_until("the poller gives up for now", || bench.world.clock.has_sleeper(unwritten)).await;
+    wait_until("the poller defers the write", || bench.world.clock.has_sleeper(unwritten)).await;
     bench.api.set_status("a", "TRAINING");
     bench.api.set_status("b", "IDLE");
     bench.world.hand(bench.plan(&["a", "b"]));
-    bench.api.wait_until("the new one is looked at", |seen| seen.len() == 3).await;
+    bench.api.wait_until("the new one is polled", |seen| seen.len() == 3).await;
     assert_eq!(bench.world.ended(), 0, "it lives");
     beside.execute_batch("ROLLBACK").unwrap();
 
@@ -74,40 +74,40 @@ async fn a_new_plan_is_followed_while_a_change_waits_for_the_database_and_loses_
     assert!(of_a.iter().all(|change| history.iter().any(|it| it == change)), "{history:?}");
 }
 
-/// Takes as long as the store waits for a lock, in real time.
+/// Takes the store's lock timeout in real time.
 #[tokio::test]
-async fn what_was_seen_before_a_stop_is_written_even_if_the_database_was_busy_then() {
+async fn a_stop_writes_observations_even_if_the_database_was_busy() {
     let (mut bench, beside) = meet_a_busy_database().await;
     bench.world.order_stop();
     let limit = bench.world.clock.reading().plus(seconds(2));
-    wait_until("it waits for the looks", || bench.world.clock.has_sleeper(limit)).await;
+    wait_until("it waits for the polls", || bench.world.clock.has_sleeper(limit)).await;
     bench.world.clock.advance(seconds(2));
     let limit = bench.world.clock.reading().plus(seconds(8));
     wait_until("it waits for the write", || bench.world.clock.has_sleeper(limit)).await;
-    // The first try meets nothing but the lock.
-    wait_until("it tries once more", || !bench.world.clock.has_sleeper(limit)).await;
+    // The first write fails with the lock.
+    wait_until("it retries", || !bench.world.clock.has_sleeper(limit)).await;
     beside.execute_batch("ROLLBACK").unwrap();
     bench.world.stop().await;
     assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
 }
 
-/// Takes twice as long as the store waits for a lock, in real time.
+/// Takes twice the store's lock timeout in real time.
 #[tokio::test]
-async fn a_stop_that_cannot_write_what_was_seen_is_no_clean_end() {
+async fn a_stop_that_cannot_write_an_observation_is_not_clean() {
     let (mut bench, _beside) = meet_a_busy_database().await;
     let ends = bench.world.stop().await;
     assert!(ends.iter().any(Result::is_err), "{ends:?}");
     assert_eq!(bench.history(), ["a: - > TRAINING"]);
 }
 
-/// The avatar was seen to be `IDLE` while somebody else keeps the database to himself.
+/// `IDLE` was observed while another connection holds the write lock.
 async fn meet_a_busy_database() -> (Bench, rusqlite::Connection) {
     let bench = Bench::with(Loops::Poller, &["a"], "TRAINING").await;
     let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
     beside.execute_batch("BEGIN IMMEDIATE").unwrap();
     bench.api.set_status("a", "IDLE");
     bench.world.clock.advance(seconds(5));
-    bench.api.wait_until("the avatar is looked at", |seen| seen.len() == 2).await;
+    bench.api.wait_until("the avatar is polled", |seen| seen.len() == 2).await;
     (bench, beside)
 }
 
@@ -122,7 +122,7 @@ async fn wait_until(what: &str, fact: impl Fn() -> bool) {
 }
 
 #[tokio::test]
-async fn a_bug_in_a_look_costs_one_look_and_no_avatar() {
+async fn a_panic_in_a_poll_costs_one_poll_and_no_avatar() {
     let mut world: World<Gallery, Post> = World::new(1);
     let gallery = Arc::new(Gallery::default());
     let (broken, sound) = (id("broken"), id("sound"));
@@ -145,10 +145,10 @@ async fn a_bug_in_a_look_costs_one_look_and_no_avatar() {
     assert_eq!(statuses, [Status::Training, Status::Idle]);
 }
 
-// The end.
+// Shutdown.
 
 #[tokio::test]
-async fn a_stop_waits_for_the_looks_under_way_and_notes_what_was_last_seen() {
+async fn a_stop_waits_for_polls_in_flight_and_stores_a_checkpoint() {
     let mut bench = Bench::watching(&["a", "b"], "TRAINING").await;
     bench.world.live(seconds(50)).await;
     let gate = Arc::new(Notify::new());
@@ -170,7 +170,7 @@ async fn a_stop_waits_for_the_looks_under_way_and_notes_what_was_last_seen() {
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_ever_and_what_is_cut_off_is_found_again() {
+async fn a_stop_is_bounded_and_a_cancelled_poll_is_repeated() {
     let mut bench = Bench::watching(&["a"], "TRAINING").await;
     bench.api.set_status("a", "IDLE");
     bench.api.answer_next("a", Answer::Hold(Arc::new(Notify::new())));

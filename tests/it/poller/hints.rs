@@ -1,4 +1,4 @@
-//! Hints: they make a watched avatar due now, and can do nothing else.
+//! Hints: they make a watched avatar due now, and have no other effect.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ async fn a_hint_makes_a_watched_avatar_due_now() {
     bench.world.quiet().await;
     assert_eq!((bench.api.count("a"), bench.api.count("b")), (2, 1), "the case does not matter");
     assert_eq!(bench.deliveries(), 1);
-    assert_eq!(bench.wait_for_look("b", seconds(60)).await, Some(seconds(50)));
+    assert_eq!(bench.wait_for_poll("b", seconds(60)).await, Some(seconds(50)));
 }
 
 #[tokio::test]
@@ -31,19 +31,19 @@ async fn a_forged_or_replayed_hint_changes_no_row() {
         || -> i64 { beside.query_row("PRAGMA data_version", [], |row| row.get(0)).unwrap() };
     let before = version();
     for _ in 0..20 {
-        for forged in ["a", "b", "nobody", "a"] {
+        for forged in ["a", "b", "unknown", "a"] {
             bench.world.hint(&id(forged));
         }
         bench.world.live(seconds(1)).await;
     }
     assert!(bench.api.count("a") >= 20, "the hints were taken");
-    assert_eq!(bench.api.count("nobody"), 0);
+    assert_eq!(bench.api.count("unknown"), 0);
     assert_eq!(version(), before, "not one row was written");
     assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > TRAINING"]);
 }
 
 #[tokio::test]
-async fn a_flood_costs_one_look_an_avatar_and_second() {
+async fn a_flood_costs_one_poll_per_avatar_and_second() {
     let bench = Bench::watching(&["a"], "IDLE").await;
     let before = bench.api.count("a");
     for second in 1..=30 {
@@ -57,11 +57,11 @@ async fn a_flood_costs_one_look_an_avatar_and_second() {
     assert!(bench.api.count("a") >= before + 29);
     let calm = bench.api.count("a");
     bench.world.live(seconds(3000)).await;
-    assert!(bench.api.count("a") <= calm + 1, "when the flood ends, so do the looks");
+    assert!(bench.api.count("a") <= calm + 1, "when the flood ends, so do the polls");
 }
 
 #[tokio::test]
-async fn a_hint_that_comes_during_a_look_brings_another_one() {
+async fn a_hint_during_a_poll_causes_another_one() {
     let bench = Bench::watching(&["a"], "NOT_TRAINED").await;
     let gate = Arc::new(Notify::new());
     bench.api.answer_next("a", Answer::Hold(Arc::clone(&gate)));
@@ -71,12 +71,12 @@ async fn a_hint_that_comes_during_a_look_brings_another_one() {
     bench.world.quiet_but(1).await;
     gate.notify_one();
     bench.world.quiet().await;
-    assert_eq!(bench.wait_for_look("a", seconds(60)).await, Some(seconds(1)));
-    assert_eq!(bench.wait_for_look("a", seconds(60)).await, Some(seconds(60)));
+    assert_eq!(bench.wait_for_poll("a", seconds(60)).await, Some(seconds(1)));
+    assert_eq!(bench.wait_for_poll("a", seconds(60)).await, Some(seconds(60)));
 }
 
 #[tokio::test]
-async fn a_hint_opens_no_closed_gate() {
+async fn a_hint_does_not_bypass_the_circuit_breaker() {
     let bench = Bench::watching(&["a", "b"], "TRAINING").await;
     bench.api.require_key("another");
     bench.world.live(seconds(5)).await;
@@ -89,7 +89,7 @@ async fn a_hint_opens_no_closed_gate() {
 }
 
 #[tokio::test]
-async fn a_hint_wakes_an_avatar_that_is_never_looked_at_again() {
+async fn a_hint_polls_an_avatar_that_is_never_polled_again() {
     let mut bench = Bench::new();
     bench.api.set_status("a", "IDLE");
     let mut plan = bench.plan(&["a"]);
@@ -103,9 +103,9 @@ async fn a_hint_wakes_an_avatar_that_is_never_looked_at_again() {
     assert_eq!(bench.api.count("a"), 2);
 }
 
-/// Two requests a second are not enough for what is hinted at: still nobody starves.
+/// Two requests a second are fewer than the hints ask for; still no avatar starves.
 #[tokio::test]
-async fn a_flood_of_hints_keeps_nobody_from_being_looked_at() {
+async fn a_flood_of_hints_starves_no_avatar() {
     let mut bench = Bench::new();
     let hinted = ["a", "b", "c", "d"];
     hinted.iter().for_each(|avatar| bench.api.set_status(avatar, "TRAINING"));
@@ -121,10 +121,10 @@ async fn a_flood_of_hints_keeps_nobody_from_being_looked_at() {
         bench.world.live(Duration::from_millis(500)).await;
     }
     for avatar in hinted {
-        let looks = bench.api.count(avatar);
-        assert!((40..=140).contains(&looks), "{looks} looks at `{avatar}` in 120 s");
+        let polls = bench.api.count(avatar);
+        assert!((40..=140).contains(&polls), "{polls} polls of `{avatar}` in 120 s");
     }
-    // As often as without hints, or nearly.
-    assert!(bench.api.count("v") >= 10, "{} looks at `v`", bench.api.count("v"));
-    assert!(bench.api.count("t") >= 14, "{} looks at `t`", bench.api.count("t"));
+    // Nearly as often as without hints.
+    assert!(bench.api.count("v") >= 10, "{} polls of `v`", bench.api.count("v"));
+    assert!(bench.api.count("t") >= 14, "{} polls of `t`", bench.api.count("t"));
 }

@@ -1,5 +1,5 @@
-//! What `docs/polling.md` says about the pace, held by the simulation that makes its tables: the
-//! seed fixes all of it, so nothing here is a matter of luck.
+//! Compares `docs/polling.md` with the simulation that prints its tables. The seed is fixed, so the
+//! result is deterministic.
 
 use std::fs;
 use std::path::Path;
@@ -36,8 +36,8 @@ fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }
 
-/// Whether two words are the same, or nearly the same number: logarithms may differ in their last
-/// digit from machine to machine, and a look that falls a moment later shifts a figure a little.
+/// Whether two words are equal, or nearly equal numbers: logarithms may differ in their last digit
+/// between machines, and a slightly later poll changes a figure a little.
 fn agree(written: &str, computed: &str) -> bool {
     match (written.parse::<f64>(), computed.parse::<f64>()) {
         (Ok(one), Ok(other)) => (one - other).abs() <= one.abs().max(other.abs()) * LAST_DIGITS,
@@ -46,7 +46,7 @@ fn agree(written: &str, computed: &str) -> bool {
 }
 
 #[test]
-fn learning_is_nowhere_worse_than_the_age() {
+fn the_forecast_is_nowhere_worse_than_the_age() {
     for table in TABLES.iter() {
         let (by_age, learned) = both(table, "all");
         let name = table.name;
@@ -62,7 +62,7 @@ fn learning_is_nowhere_worse_than_the_age() {
 }
 
 #[test]
-fn learning_wins_where_there_is_a_habit() {
+fn the_forecast_wins_where_lengths_are_predictable() {
     let check = |name: &str, part: &str, factor: f64| {
         let table = TABLES.iter().find(|table| table.name == name).unwrap();
         let (by_age, learned) = both(table, part);
@@ -79,7 +79,7 @@ fn learning_wins_where_there_is_a_habit() {
 }
 
 #[test]
-fn the_age_decides_where_there_is_no_habit() {
+fn the_age_decides_where_lengths_are_not_predictable() {
     let check = |name: &str| {
         let table = TABLES.iter().find(|table| table.name == name).unwrap();
         let (_, learned) = both(table, "all");
@@ -89,16 +89,15 @@ fn the_age_decides_where_there_is_no_habit() {
     check(world::ANYTHING);
 }
 
-/// The rows of a part that are compared: by age, and learned.
+/// The rows of a part for age and forecast.
 fn both<'a>(table: &'a Table, part: &str) -> (&'a Row, &'a Row) {
     let row = |way| table.rows.iter().find(|row| row.part == part && row.way == way).unwrap();
     (row(BY_AGE), row(LEARNED))
 }
 
-/// The part by which a figure may differ from machine to machine.
+/// Tolerance for differences between machines.
 const LAST_DIGITS: f64 = 0.03;
-/// By how much learning may miss the budget that the age sets: the future is not the past.
+/// How much the forecast may exceed the request budget: the future is not the past.
 const REQUESTS_TOLERANCE: f64 = 1.03;
-/// By how much its mean delay may be above that of the age: where both do the same, only chance
-/// tells them apart.
+/// How much its mean delay may exceed that of the age: where both are equal, they differ by chance.
 const DELAY_TOLERANCE: f64 = 1.02;

@@ -1,4 +1,4 @@
-//! One request for all avatars of an account, and what is done with avatars that only it shows.
+//! List polls and discovery: one request for all avatars of an account.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,7 +21,7 @@ impl Bench {
         RuntimeConfig { strategy: Strategy::List, ..self.plan(avatars) }
     }
 
-    /// The daemon watches these avatars by lists, and has looked once.
+    /// Starts the daemon with the list strategy and these avatars, after the first poll.
     pub(super) async fn listing(avatars: &[&str], status: &str) -> Self {
         let mut bench = Self::new();
         avatars.iter().for_each(|avatar| bench.api.set_status(avatar, status));
@@ -30,7 +30,7 @@ impl Bench {
         bench
     }
 
-    /// The daemon discovers what the list shows, and has looked once.
+    /// Starts the daemon with discovery, after the first list.
     pub(super) async fn discovering(known: &[&str]) -> Self {
         let mut bench = Self::new();
         known.iter().for_each(|avatar| bench.api.set_status(avatar, "IDLE"));
@@ -50,15 +50,15 @@ pub(super) fn discovering(plan: BenchPlan) -> BenchPlan {
     RuntimeConfig { discovery: Some(discovery), ..plan }
 }
 
-// Looking by list.
+// List polls.
 
 #[tokio::test]
-async fn one_list_looks_at_all_avatars() {
+async fn one_list_polls_all_avatars() {
     let bench = Bench::listing(&["a", "b", "c"], "TRAINING").await;
     assert_eq!((bench.api.lists(), bench.api.requests().len()), (1, 1));
     assert_eq!(bench.history().len(), 3);
     bench.world.live(seconds(300)).await;
-    assert_eq!(bench.api.lists(), bench.api.requests().len(), "no look but by list");
+    assert_eq!(bench.api.lists(), bench.api.requests().len(), "every poll is a list poll");
     bench.api.set_status("b", "IDLE");
     bench.world.live(seconds(60)).await;
     assert_eq!(bench.history()[2], "b: TRAINING > IDLE");
@@ -66,7 +66,7 @@ async fn one_list_looks_at_all_avatars() {
 }
 
 #[tokio::test]
-async fn a_list_is_asked_for_as_often_as_its_most_urgent_avatar_needs() {
+async fn a_list_is_polled_as_often_as_its_most_urgent_avatar_needs() {
     let bench = Bench::listing(&["a", "b"], "IDLE").await;
     bench.api.set_status("b", "TRAINING");
     bench.world.live(seconds(3600)).await;
@@ -77,7 +77,7 @@ async fn a_list_is_asked_for_as_often_as_its_most_urgent_avatar_needs() {
 }
 
 #[tokio::test]
-async fn who_is_not_in_the_list_is_looked_at_singly_before_anything_is_concluded() {
+async fn an_absent_avatar_is_polled_singly_before_anything_is_concluded() {
     let bench = Bench::listing(&["a", "b"], "TRAINING").await;
     bench.api.hide_from_list("b");
     bench.world.live(seconds(5)).await;
@@ -93,7 +93,7 @@ async fn who_is_not_in_the_list_is_looked_at_singly_before_anything_is_concluded
 }
 
 #[tokio::test]
-async fn an_avatar_that_neither_list_nor_look_shows_is_missing() {
+async fn an_avatar_absent_from_list_and_poll_is_missing() {
     let bench = Bench::listing(&["a", "b"], "TRAINING").await;
     bench.api.remove("b");
     bench.world.live(seconds(3600)).await;
@@ -106,7 +106,7 @@ async fn an_avatar_that_neither_list_nor_look_shows_is_missing() {
 }
 
 #[tokio::test]
-async fn a_list_that_becomes_a_page_loses_nobody() {
+async fn a_list_that_becomes_paginated_loses_no_avatar() {
     let names: Vec<String> = (0..30).map(|number| format!("a{number:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let bench = Bench::listing(&names, "NOT_TRAINED").await;
@@ -121,25 +121,25 @@ async fn a_list_that_becomes_a_page_loses_nobody() {
 }
 
 #[tokio::test]
-async fn a_list_that_fails_backs_off_like_any_look_and_no_avatar_stampedes() {
+async fn a_failing_list_backs_off_like_a_poll_and_causes_no_burst() {
     let bench = Bench::listing(&["a", "b", "c"], "TRAINING").await;
     let before = bench.api.requests().len();
     bench.api.answer_with(|_| Some(Answer::status(500, "oops")));
     bench.world.live(seconds(1000)).await;
-    let looks = bench.api.requests().len() - before;
-    assert!((6..=40).contains(&looks), "{looks} requests in 1000 s of trouble");
+    let polls = bench.api.requests().len() - before;
+    assert!((6..=40).contains(&polls), "{polls} requests in 1000 s of failure");
     assert_eq!(bench.history().len(), 3);
     bench.api.answer_with(|_| None);
     ["a", "b", "c"].iter().for_each(|it| bench.api.set_status(it, "IDLE"));
     bench.world.live(seconds(300)).await;
-    assert_eq!(bench.deliveries(), 3 + 2, "the news, and the key that was blind and sees again");
+    assert_eq!(bench.deliveries(), 3 + 2, "the transitions, and unavailable firing and resolved");
     let lists = bench.api.lists();
     bench.world.live(seconds(3600)).await;
     assert!(bench.api.lists() > lists, "it goes back to lists");
 }
 
 #[tokio::test]
-async fn a_refused_key_does_not_hammer_by_lists_either() {
+async fn a_refused_key_causes_no_burst_of_list_polls() {
     let bench = Bench::listing(&["a", "b"], "TRAINING").await;
     bench.api.require_key("another");
     bench.world.live(seconds(600)).await;
@@ -152,7 +152,7 @@ async fn a_refused_key_does_not_hammer_by_lists_either() {
 }
 
 #[tokio::test]
-async fn a_hint_brings_a_look_and_no_list() {
+async fn a_hint_causes_a_poll_and_no_list_poll() {
     let bench = Bench::listing(&["a", "b"], "IDLE").await;
     bench.api.set_status("a", "TRAINING");
     bench.world.hint(&crate::harness::plans::id("a"));
@@ -173,7 +173,7 @@ async fn the_case_of_an_id_does_not_matter_in_a_list() {
 // Discovery.
 
 #[tokio::test]
-async fn what_the_first_list_shows_is_a_baseline_and_what_appears_later_is_new() {
+async fn the_first_list_is_a_baseline_and_later_avatars_are_new() {
     let bench = Bench::discovering(&["old1", "old2"]).await;
     assert_eq!(bench.history(), ["old1: - > IDLE", "old2: - > IDLE"]);
     assert_eq!(bench.deliveries(), 0);
@@ -195,7 +195,7 @@ async fn a_discovered_avatar_is_watched_like_any_other_over_restarts() {
     let mut bench = Bench::discovering(&["old"]).await;
     bench.api.set_status("new", "TRAINING");
     bench.world.live(seconds(301)).await;
-    assert_eq!(bench.deliveries(), 0, "that a training began is told to nobody");
+    assert_eq!(bench.deliveries(), 0, "no event for the start of a training");
     bench.world.crash().await;
     bench.api.set_status("new", "TRAINING_FAILED");
     bench.api.set_status("newer", "REFUSED");
@@ -218,13 +218,13 @@ async fn a_discovered_avatar_is_watched_like_any_other_over_restarts() {
 }
 
 #[tokio::test]
-async fn a_page_shows_nobody_new_and_a_list_that_shrank_waits_for_the_next() {
+async fn a_page_adds_no_new_avatar_and_a_shrunk_list_waits_for_the_next() {
     let bench = Bench::discovering(&["a", "b", "c"]).await;
     bench.api.hide_from_list("a");
     bench.api.hide_from_list("b");
     bench.api.set_status("new", "IDLE");
     bench.world.live(seconds(301)).await;
-    assert_eq!(bench.deliveries(), 0, "whether it is new cannot be told yet");
+    assert_eq!(bench.deliveries(), 0, "it is not known yet whether it is new");
     bench.world.live(seconds(301)).await;
     assert_eq!(bench.deliveries(), 1);
     let page = |body: &str| Answer::status(200, body).with("x-total-count", "900");
@@ -249,7 +249,7 @@ async fn an_avatar_of_the_config_is_not_discovered_again() {
 }
 
 #[tokio::test]
-async fn a_first_list_that_is_cut_off_is_still_the_first_after_the_restart() {
+async fn an_interrupted_first_list_is_still_the_first_after_the_restart() {
     let mut bench = Bench::new();
     bench.api.set_status("old", "IDLE");
     bench.api.answer_list_next(Answer::status(500, "oops"));

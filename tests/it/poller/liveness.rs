@@ -1,5 +1,5 @@
-//! What the loops say of how far they have come: healthy ones never look stuck, however little
-//! there is to do and however slow the others are; dead ones do.
+//! Liveness of the loops: healthy ones are never stalled, however little there is to do and however
+//! slow the others are; dead ones are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ impl Bench {
         self.world.pulse().liveness.stalled(now).map(|stuck| stuck.part)
     }
 
-    /// Lives from wake-up to wake-up, with so many looks held up, and asks before each.
+    /// Advances from wakeup to wakeup with `held` requests unanswered, and checks before each.
     async fn never_stuck_for(&self, time: Duration, held: usize) {
         let end = self.world.clock.reading().plus(time);
         while self.world.clock.reading() < end {
@@ -34,7 +34,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn loops_with_nothing_to_do_turn_all_the_same() {
+async fn idle_loops_make_progress() {
     let mut bench = Bench::new();
     bench.api.set_status("a", "IDLE");
     let mut plan = bench.plan(&["a"]);
@@ -46,21 +46,21 @@ async fn loops_with_nothing_to_do_turn_all_the_same() {
 }
 
 #[tokio::test]
-async fn an_api_that_answers_nothing_makes_no_loop_look_stuck() {
+async fn an_api_without_responses_stalls_no_loop() {
     let bench = Bench::watching(&["a"], "TRAINING").await;
     let gate = Arc::new(Notify::new());
     bench.api.answer_next("a", Answer::Hold(Arc::clone(&gate)));
     let begun = bench.world.clock.reading();
     bench.never_stuck_for(seconds(130), 1).await;
     assert!(bench.world.clock.reading().since(begun) > Part::Poller.limit());
-    assert_eq!(bench.api.count("a"), 2, "one look was held all the time");
+    assert_eq!(bench.api.count("a"), 2, "one request was held all the time");
     gate.notify_one();
     bench.world.quiet().await;
 }
 
-/// Takes as long as the store waits for a lock, in real time.
+/// Takes the store's lock timeout in real time.
 #[tokio::test]
-async fn a_database_that_is_held_fails_and_is_not_stuck() {
+async fn a_locked_database_is_failing_and_not_stalled() {
     let bench = Bench::watching(&[], "").await;
     let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
     beside.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -76,7 +76,7 @@ async fn a_database_that_is_held_fails_and_is_not_stuck() {
 }
 
 #[tokio::test]
-async fn a_loop_that_has_died_looks_stuck_after_its_limit() {
+async fn a_dead_loop_is_stalled_after_its_limit() {
     let bench = Bench::watching(&[], "").await;
     bench.world.abort();
     bench.world.clock.advance(Part::Poller.limit());
@@ -85,16 +85,16 @@ async fn a_loop_that_has_died_looks_stuck_after_its_limit() {
     assert_eq!(bench.stuck(), Some(Part::Poller));
 }
 
-/// How often the watchdog was told that all is well after so many seconds, one at a time.
-async fn told_after(loop_turns: bool, pass: u64) -> usize {
+/// Number of keep-alives within so many seconds, one second at a time.
+async fn keepalives_after(loop_turns: bool, pass: u64) -> usize {
     let clock = HandClock::new();
     let pulse = Arc::new(DaemonStats::default());
-    let told = Arc::new(AtomicUsize::new(0));
+    let notified = Arc::new(AtomicUsize::new(0));
     pulse.liveness.tick(Loop::Poller, clock.reading());
     let alive = {
-        let told = Arc::clone(&told);
+        let notified = Arc::clone(&notified);
         move || {
-            told.fetch_add(1, Ordering::Relaxed);
+            notified.fetch_add(1, Ordering::Relaxed);
         }
     };
     let limit = seconds(60);
@@ -108,12 +108,12 @@ async fn told_after(loop_turns: bool, pass: u64) -> usize {
     }
     tokio::task::yield_now().await;
     task.abort();
-    told.load(Ordering::Relaxed)
+    notified.load(Ordering::Relaxed)
 }
 
 #[tokio::test]
-async fn the_watchdog_is_told_three_times_in_its_limit_while_all_moves_and_not_when_a_part_hangs() {
-    assert_eq!(told_after(true, 600).await, 1 + 30);
+async fn the_watchdog_gets_three_keepalives_per_limit_unless_a_part_is_stalled() {
+    assert_eq!(keepalives_after(true, 600).await, 1 + 30);
     let limit = usize::try_from(Part::Poller.limit().as_secs()).unwrap();
-    assert_eq!(told_after(false, 600).await, 1 + limit / 20, "silent once it is stuck");
+    assert_eq!(keepalives_after(false, 600).await, 1 + limit / 20, "silent once it is stuck");
 }

@@ -1,4 +1,4 @@
-//! A key that is not welcome: one gate for all of its avatars.
+//! A rejected API key: one circuit breaker for all avatars of the account.
 
 use crate::harness::argil::Answer;
 use crate::harness::plans::seconds;
@@ -6,57 +6,57 @@ use crate::harness::plans::seconds;
 use super::Bench;
 
 #[tokio::test]
-async fn retry_after_is_a_floor_and_closes_the_gate_for_the_whole_key() {
-    let bench = Bench::looking(&["a", "b", "c"], "TRAINING").await;
+async fn retry_after_is_a_minimum_and_blocks_the_whole_account() {
+    let bench = Bench::polling(&["a", "b", "c"], "TRAINING").await;
     bench.api.answer_next("a", Answer::status(429, "{}").with("retry-after", "30"));
     bench.world.live(seconds(5)).await;
     let before = bench.api.requests().len();
     bench.world.live(seconds(29)).await;
     assert_eq!(bench.api.requests().len(), before, "the key keeps away for 30 s");
     bench.world.live(seconds(1)).await;
-    assert_eq!(bench.api.requests().len(), before + 3, "then every avatar is looked at again");
+    assert_eq!(bench.api.requests().len(), before + 3, "then every avatar is polled again");
 }
 
 #[tokio::test]
-async fn a_throttled_key_is_tried_with_one_look_before_all_go() {
-    let bench = Bench::looking(&["a", "b", "c"], "TRAINING").await;
+async fn a_throttled_account_makes_one_poll_before_the_others() {
+    let bench = Bench::polling(&["a", "b", "c"], "TRAINING").await;
     for avatar in ["a", "b", "c"] {
         bench.api.answer_next(avatar, Answer::status(429, "{}").with("retry-after", "30"));
     }
     bench.world.live(seconds(5)).await;
-    assert_eq!(bench.api.requests().len(), 6, "these were under way together");
+    assert_eq!(bench.api.requests().len(), 6, "these were in flight together");
     bench.api.answer_next("a", Answer::status(429, "{}").with("retry-after", "60"));
     bench.api.answer_next("b", Answer::status(429, "{}").with("retry-after", "60"));
     bench.api.answer_next("c", Answer::status(429, "{}").with("retry-after", "60"));
     bench.world.live(seconds(30)).await;
-    assert_eq!(bench.api.requests().len(), 7, "one look goes first");
+    assert_eq!(bench.api.requests().len(), 7, "one poll goes first");
     bench.world.live(seconds(59)).await;
     assert_eq!(bench.api.requests().len(), 7);
 }
 
 #[tokio::test]
-async fn a_refused_key_stops_all_looks_but_one_at_growing_waits() {
-    let bench = Bench::looking(&["a", "b", "c"], "TRAINING").await;
+async fn a_refused_key_allows_one_poll_at_growing_delays() {
+    let bench = Bench::polling(&["a", "b", "c"], "TRAINING").await;
     bench.api.require_key("another");
     bench.world.live(seconds(5)).await;
-    let mut looks = bench.api.requests().len();
-    assert_eq!(looks, 6, "these were under way together");
+    let mut polls = bench.api.requests().len();
+    assert_eq!(polls, 6, "these were in flight together");
     for wait_s in [60, 120, 240, 480, 960, 1920, 3600, 3600] {
         bench.world.live(seconds(wait_s - 1)).await;
-        assert_eq!(bench.api.requests().len(), looks, "within {wait_s} s");
+        assert_eq!(bench.api.requests().len(), polls, "within {wait_s} s");
         bench.world.live(seconds(1)).await;
-        looks += 1;
-        assert_eq!(bench.api.requests().len(), looks, "after {wait_s} s");
+        polls += 1;
+        assert_eq!(bench.api.requests().len(), polls, "after {wait_s} s");
     }
     bench.api.require_key("key");
     bench.world.live(seconds(3600)).await;
-    assert_eq!(bench.api.requests().len(), looks + 3, "one shows that it works, all follow");
+    assert_eq!(bench.api.requests().len(), polls + 3, "one shows that it works, all follow");
     assert_eq!(bench.history().len(), 3, "a refused key is no status");
 }
 
 #[tokio::test]
-async fn a_restart_gives_a_refused_key_another_chance() {
-    let mut bench = Bench::looking(&["a", "b"], "TRAINING").await;
+async fn a_restart_resets_the_circuit_breaker() {
+    let mut bench = Bench::polling(&["a", "b"], "TRAINING").await;
     bench.api.require_key("another");
     bench.world.live(seconds(600)).await;
     bench.world.stop().await;

@@ -1,4 +1,4 @@
-//! A new plan while the loops run.
+//! A new config while the loops run.
 
 use crate::harness::argil::Answer;
 use crate::harness::plans::seconds;
@@ -6,7 +6,7 @@ use crate::harness::plans::seconds;
 use super::Bench;
 
 #[tokio::test]
-async fn a_new_plan_opens_a_closed_gate() {
+async fn a_reload_resets_the_circuit_breaker() {
     let bench = Bench::watching(&["a", "b"], "TRAINING").await;
     bench.api.require_key("another");
     bench.world.live(seconds(300)).await;
@@ -18,7 +18,7 @@ async fn a_new_plan_opens_a_closed_gate() {
 }
 
 #[tokio::test]
-async fn a_new_plan_admits_new_avatars_at_once() {
+async fn a_reload_polls_new_avatars_at_once() {
     let bench = Bench::watching(&["a"], "TRAINING").await;
     bench.api.set_status("b", "TRAINING");
     bench.world.reload(bench.plan(&["a", "b"])).await;
@@ -28,7 +28,7 @@ async fn a_new_plan_admits_new_avatars_at_once() {
 }
 
 #[tokio::test]
-async fn an_avatar_taken_out_is_not_looked_at_and_keeps_its_history() {
+async fn a_removed_avatar_is_not_polled_and_keeps_its_history() {
     let bench = Bench::watching(&["a", "b"], "TRAINING").await;
     bench.world.reload(bench.plan(&["a"])).await;
     bench.world.live(seconds(600)).await;
@@ -43,7 +43,7 @@ async fn an_avatar_taken_out_is_not_looked_at_and_keeps_its_history() {
 }
 
 #[tokio::test]
-async fn a_new_plan_does_not_hurry_avatars_that_are_well_and_retries_those_that_are_not() {
+async fn a_reload_expedites_only_failing_avatars() {
     let bench = Bench::watching(&["well", "ill"], "NOT_TRAINED").await;
     for _ in 0..6 {
         bench.api.answer_next("ill", Answer::status(500, "oops"));
@@ -57,7 +57,7 @@ async fn a_new_plan_does_not_hurry_avatars_that_are_well_and_retries_those_that_
 }
 
 #[tokio::test]
-async fn a_shorter_wait_counts_at_once_and_a_longer_one_from_the_next_look() {
+async fn a_shorter_interval_applies_at_once_and_a_longer_one_from_the_next_poll() {
     let bench = Bench::watching(&["a"], "NOT_TRAINED").await;
     let mut plan = bench.plan(&["a"]);
     plan.intervals.not_trained = seconds(10);

@@ -1,5 +1,5 @@
-//! A start is no stampede: what was due later stays due later, and the rest goes out at the
-//! pace of the budget, urgent ones first.
+//! A start causes no burst: avatars that are due later stay so, and the rest is polled within the
+//! rate limit, high priority first.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::harness::world::Loops;
 use super::Bench;
 
 #[tokio::test]
-async fn what_was_due_later_stays_due_later_over_a_restart() {
-    let mut bench = Bench::looking(&["a", "b"], "NOT_TRAINED").await;
+async fn avatars_that_are_due_later_stay_so_over_a_restart() {
+    let mut bench = Bench::polling(&["a", "b"], "NOT_TRAINED").await;
     bench.world.live(seconds(30)).await;
     bench.world.stop().await;
     bench.world.clock.advance(seconds(10));
@@ -24,11 +24,11 @@ async fn what_was_due_later_stays_due_later_over_a_restart() {
     bench.world.start(bench.plan(&["a", "b"])).await;
     bench.world.quiet().await;
     assert_eq!(bench.api.requests().len(), before, "nothing is due yet");
-    assert_eq!(bench.wait_for_look("a", seconds(60)).await, Some(seconds(20)));
+    assert_eq!(bench.wait_for_poll("a", seconds(60)).await, Some(seconds(20)));
 }
 
 #[tokio::test]
-async fn what_became_due_meanwhile_is_looked_at_at_once() {
+async fn avatars_that_became_due_are_polled_at_once() {
     let mut bench = Bench::watching(&["a"], "TRAINING").await;
     bench.world.stop().await;
     bench.api.set_status("a", "IDLE");
@@ -38,24 +38,24 @@ async fn what_became_due_meanwhile_is_looked_at_at_once() {
     assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
     let transition = bench.world.reader().transitions(None, 1).unwrap().remove(0);
     let window = transition.detected_at.since(transition.last_seen_previous_at().unwrap());
-    assert_eq!(window, seconds(7000), "the window is as wide as the time nobody looked");
+    assert_eq!(window, seconds(7000), "the window is as wide as the time without polls");
 }
 
 #[tokio::test]
-async fn a_checkpoint_of_a_clock_that_was_wrong_holds_nobody_up() {
-    let mut bench = Bench::looking(&["a"], "NOT_TRAINED").await;
+async fn a_checkpoint_of_a_wrong_clock_delays_no_avatar() {
+    let mut bench = Bench::polling(&["a"], "NOT_TRAINED").await;
     bench.world.clock.jump_wall(400 * 24 * 3600 * 1000);
     bench.world.live(seconds(60)).await;
     bench.world.stop().await;
     bench.world.clock.jump_wall(-400 * 24 * 3600 * 1000);
     bench.world.start(bench.plan(&["a"])).await;
     bench.world.quiet().await;
-    let wait = bench.wait_for_look("a", seconds(3600)).await.unwrap();
+    let wait = bench.wait_for_poll("a", seconds(3600)).await.unwrap();
     assert!(wait <= seconds(60), "{wait:?}");
 }
 
 #[tokio::test]
-async fn after_a_kill_everything_is_looked_at_within_the_budget_and_trainings_first() {
+async fn after_a_kill_all_avatars_are_polled_within_the_rate_limit_and_trainings_first() {
     let mut bench = Bench::new();
     bench.world.loops = Loops::Poller;
     let names: Vec<String> = (0..40).map(|number| format!("a{number:02}")).collect();
@@ -89,7 +89,7 @@ async fn after_a_kill_everything_is_looked_at_within_the_budget_and_trainings_fi
 }
 
 #[tokio::test]
-async fn urgent_looks_go_first_when_the_budget_is_short_and_nobody_starves() {
+async fn high_priority_polls_go_first_and_no_avatar_starves() {
     let mut bench = Bench::new();
     bench.world.loops = Loops::Poller;
     let names: Vec<String> = (0..30).map(|number| format!("n{number:02}")).collect();
@@ -105,15 +105,15 @@ async fn urgent_looks_go_first_when_the_budget_is_short_and_nobody_starves() {
     bench.world.live(seconds(40)).await;
     let before = bench.api.count("t");
     bench.world.live(seconds(300)).await;
-    let looks = bench.api.count("t") - before;
-    assert!(looks >= 25, "only {looks} looks at the training in 300 s");
+    let polls = bench.api.count("t") - before;
+    assert!(polls >= 25, "only {polls} polls of the training in 300 s");
     for name in names {
         assert!(bench.api.count(name) >= 4, "`{name}` starves");
     }
 }
 
 #[tokio::test]
-async fn jitter_only_ever_shortens_a_wait() {
+async fn jitter_only_shortens_an_interval() {
     let mut bench = Bench::new();
     bench.world.loops = Loops::Poller;
     bench.api.set_status("a", "NOT_TRAINED");
@@ -127,21 +127,21 @@ async fn jitter_only_ever_shortens_a_wait() {
     assert!(most.saturating_sub(*least) > seconds(5), "from {least:?} to {most:?}");
 }
 
-/// What the client sends a second time counts, too; here as the lane is told of it.
+/// Repeated requests of the client count as well; here as the queue is informed of them.
 #[test]
-fn second_requests_are_charged_to_the_budget() {
+fn reconnects_are_charged_to_the_rate_limit() {
     let clock = HandClock::new();
     let (five, now) = (NonZeroU32::new(5).unwrap(), clock.reading());
-    let roster = ListState::new(None, false, now);
-    let mut lane = AccountQueue::new(five, AccountConnectivity::default(), roster, clock.clone());
-    ["a", "b", "c"].iter().for_each(|it| lane.ready(id(it), Priority::Normal, now));
-    assert_eq!(lane.next_action(now, 16), NextAction::Poll(id("a")));
-    lane.charge_reconnects(2);
-    lane.charge_reconnects(2);
-    let mut next = lane.next_action(now, 16);
+    let list = ListState::new(None, false, now);
+    let mut queue = AccountQueue::new(five, AccountConnectivity::default(), list, clock.clone());
+    ["a", "b", "c"].iter().for_each(|it| queue.ready(id(it), Priority::Normal, now));
+    assert_eq!(queue.next_action(now, 16), NextAction::Poll(id("a")));
+    queue.charge_reconnects(2);
+    queue.charge_reconnects(2);
+    let mut next = queue.next_action(now, 16);
     while let NextAction::Wait(Some(until)) = next {
         clock.advance(until.since(clock.reading()));
-        next = lane.next_action(clock.reading(), 16);
+        next = queue.next_action(clock.reading(), 16);
     }
     assert_eq!(next, NextAction::Poll(id("b")));
     assert_eq!(clock.reading().since(now), Duration::from_millis(600), "two were to be paid for");

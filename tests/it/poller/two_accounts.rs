@@ -1,5 +1,5 @@
-//! Several accounts in the real program: one with a key that is refused, one that finds its
-//! avatars by itself; and what the commands say of them.
+//! Two accounts in the real program: one with a refused key, one with discovery; and the output of
+//! the commands.
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -9,8 +9,8 @@ use crate::harness::config::{Config, KEY};
 use crate::harness::daemon::{Bench, stdout, wait_until};
 use crate::harness::webhook::{Received, Receiver};
 
-/// Six avatars with an account that has `key`, and one with the default account, which has a
-/// good one; told to an operator.
+/// Six avatars of an account with `key`, and one of the default account with a valid key; with an
+/// operator channel.
 fn config(argil: &FakeArgil, receiver: &Receiver, key: &str) -> Config {
     let account = format!(
         "operator = true\n[accounts.studio]\napi_key = \"{key}\"\nbase_url = \"{}\"\n",
@@ -23,14 +23,14 @@ fn config(argil: &FakeArgil, receiver: &Receiver, key: &str) -> Config {
     config.with(&avatars.collect::<String>()).avatar("a1")
 }
 
-fn told(calls: &[Received]) -> Vec<(String, Value)> {
+fn notified(calls: &[Received]) -> Vec<(String, Value)> {
     let body = |call: &Received| serde_json::from_slice::<Value>(&call.body).unwrap();
-    let told = calls.iter().map(body);
-    told.map(|body| (body["type"].as_str().unwrap().to_owned(), body["data"].clone())).collect()
+    let notified = calls.iter().map(body);
+    notified.map(|body| (body["type"].as_str().unwrap().to_owned(), body["data"].clone())).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_key_is_said_once_and_holds_up_no_other_account() {
+async fn a_revoked_key_is_reported_once_and_delays_no_other_account() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     argil.require_key(KEY);
     argil.set_status("a1", "TRAINING");
@@ -41,13 +41,13 @@ async fn a_revoked_key_is_said_once_and_holds_up_no_other_account() {
     let daemon = bench.start();
     daemon.wait_for_log("avatar `a1`: baseline TRAINING");
     let calls = receiver.wait_for(1).await;
-    let [(kind, data)] = told(&calls).try_into().unwrap();
+    let [(kind, data)] = notified(&calls).try_into().unwrap();
     assert_eq!((kind.as_str(), &data["account"]), ("account.unavailable", &"studio".into()));
     assert_eq!((&data["state"], &data["cause"]), (&"firing".into(), &"key_rejected".into()));
 
     argil.set_status("a1", "IDLE");
     let calls = receiver.wait_for(2).await;
-    assert_eq!(told(&calls)[1].0, "avatar.ready");
+    assert_eq!(notified(&calls)[1].0, "avatar.ready");
     let refused = argil.requests().iter().filter(|it| it.avatar.starts_with('s')).count();
     assert!(refused <= 6, "the refused key was used {refused} times");
 
@@ -67,7 +67,7 @@ async fn a_revoked_key_is_said_once_and_holds_up_no_other_account() {
     let of_one = bench.json(&["status", "a1", "--json"]);
     assert_eq!(of_one["conditions"].as_array().unwrap().len(), 0);
 
-    // The daemon watches what it was started with: a file that was not reloaded hides nothing.
+    // The daemon uses the config of its start: a file that was not reloaded changes nothing.
     let alone = Config::new(argil.base_url()).avatar("a1");
     bench.configure(alone.text());
     assert_eq!(bench.json(&["status", "--json"])["conditions"], status["conditions"]);
@@ -75,7 +75,7 @@ async fn a_revoked_key_is_said_once_and_holds_up_no_other_account() {
     bench.configure(config(&argil, &receiver, KEY).text());
     daemon.signal(Signal::HUP);
     let calls = receiver.wait_for(3).await;
-    let (kind, data) = &told(&calls)[2];
+    let (kind, data) = &notified(&calls)[2];
     assert_eq!((kind.as_str(), &data["state"]), ("account.unavailable", &"resolved".into()));
     daemon.wait_for_log("avatar `s6`: baseline TRAINING");
     assert_eq!(bench.json(&["status", "--json"])["conditions"], Value::Array(Vec::new()));
@@ -83,7 +83,7 @@ async fn a_revoked_key_is_said_once_and_holds_up_no_other_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_list_shows_is_watched_and_said_to_be_found() {
+async fn listed_avatars_are_watched_and_shown_as_discovered() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     argil.set_status("a1", "IDLE");
     argil.set_status("a2", "TRAINING");
@@ -105,7 +105,7 @@ async fn what_a_list_shows_is_watched_and_said_to_be_found() {
     daemon.wait_for_log("discovered 1 avatars");
     argil.set_status("a2", "IDLE");
     let calls = receiver.wait_for(1).await;
-    assert_eq!(told(&calls)[0].1["avatar"]["id"], "a2");
+    assert_eq!(notified(&calls)[0].1["avatar"]["id"], "a2");
     let of = |id: &str| bench.json(&["status", id, "--json"])["avatars"][0].clone();
     let (registered, found) = (of("a1"), of("a2"));
     assert_eq!(

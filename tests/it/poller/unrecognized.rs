@@ -1,5 +1,5 @@
-//! Statuses that this version does not know: operators are told once, nothing is concluded, and a
-//! training that was seen before them is still told when it ends.
+//! Unrecognized statuses: operators are notified once, nothing is concluded, and the training
+//! before them is still notified when it ends.
 
 use avatar_watch::daemon::runtime_config::{RuntimeConfig, Strategy};
 use avatar_watch::domain::avatar::status::Status;
@@ -12,7 +12,7 @@ use super::Bench;
 const UNKNOWN: &str = "avatar.status_unrecognized";
 
 impl Bench {
-    /// The daemon watches `a`, which is in training; nothing that was not seen in training is news.
+    /// Starts the daemon with `a` in training; a training that was not observed is no event.
     async fn strict(strategy: Strategy) -> Self {
         let mut bench = Self::new();
         bench.api.set_status("a", "TRAINING");
@@ -32,7 +32,7 @@ impl Bench {
         self.world.live(seconds(61)).await;
     }
 
-    /// `training_observed` and `previous_status` of the last news.
+    /// `training_observed` and `previous_status` of the last transition event.
     fn last_news(&self) -> (bool, String) {
         let calls = self.ops.calls();
         let bodies = calls
@@ -46,7 +46,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn an_outcome_that_comes_through_unknown_statuses_is_told_as_that_of_the_training() {
+async fn an_outcome_after_unknown_statuses_is_notified_as_that_of_the_training() {
     for strategy in [Strategy::Single, Strategy::List] {
         for (outcome, news) in [
             ("IDLE", "avatar.ready a"),
@@ -61,7 +61,7 @@ async fn an_outcome_that_comes_through_unknown_statuses_is_told_as_that_of_the_t
             let begun = format!("{UNKNOWN} firing a");
             let ended = format!("{UNKNOWN} resolved a");
             let expected = [&begun, &ended, &begun, &ended, news];
-            assert_eq!(bench.told(), expected, "{strategy:?} {outcome:?}");
+            assert_eq!(bench.notified(), expected, "{strategy:?} {outcome:?}");
             assert_eq!(bench.last_news(), (true, "UPSCALING".to_owned()));
             assert!(verify::verify(&bench.world.path()).unwrap().findings.is_empty());
             let trained = bench.world.reader().transitions(None, 9).unwrap();
@@ -83,18 +83,18 @@ async fn a_training_before_an_unknown_status_is_remembered_over_restarts_and_cra
         bench.boot_strictly(Strategy::Single).await;
         bench.world.live(seconds(120)).await;
     }
-    assert_eq!(bench.told(), ["avatar.status_unrecognized firing a"], "told once");
+    assert_eq!(bench.notified(), ["avatar.status_unrecognized firing a"], "notified once");
     bench.world.stop().await;
     bench.api.set_status("a", "IDLE");
     bench.boot_strictly(Strategy::Single).await;
     bench.world.live(seconds(61)).await;
     let expected = ["avatar.ready a", "avatar.status_unrecognized resolved a"];
-    assert_eq!(bench.told()[1..], expected, "the news goes before its consequence");
+    assert_eq!(bench.notified()[1..], expected, "the transition goes before its consequence");
     assert_eq!(bench.last_news(), (true, "UPSCALING".to_owned()));
 }
 
 #[tokio::test]
-async fn the_documented_statuses_in_other_clothes_are_themselves() {
+async fn documented_statuses_in_another_spelling_are_recognized() {
     let bench = Bench::strict(Strategy::Single).await;
     for (status, news) in [
         ("training", None),
@@ -105,12 +105,13 @@ async fn the_documented_statuses_in_other_clothes_are_themselves() {
         ("TRAINING", None),
         ("\u{feff}refused", Some("avatar.refused a")),
     ] {
-        let before = bench.told().len();
+        let before = bench.notified().len();
         bench.api.set_status("a", status);
         bench.world.live(seconds(3700)).await;
-        let told = bench.told()[before..].to_vec();
-        let told: Vec<String> = told.into_iter().filter(|it| !it.contains("overdue")).collect();
-        assert_eq!(told, news.map(str::to_owned).into_iter().collect::<Vec<_>>(), "{status:?}");
+        let notified = bench.notified()[before..].to_vec();
+        let notified: Vec<String> =
+            notified.into_iter().filter(|it| !it.contains("overdue")).collect();
+        assert_eq!(notified, news.map(str::to_owned).into_iter().collect::<Vec<_>>(), "{status:?}");
     }
     let history = ["-", "TRAINING", "IDLE", "TRAINING", "TRAINING_FAILED", "TRAINING"];
     let history: Vec<String> = history
@@ -122,7 +123,7 @@ async fn the_documented_statuses_in_other_clothes_are_themselves() {
 }
 
 #[tokio::test]
-async fn an_unknown_status_may_have_been_a_training_unless_only_seen_ones_count() {
+async fn an_unknown_status_may_have_been_a_training_unless_inference_is_off() {
     for infer_unseen_training in [true, false] {
         let mut bench = Bench::new();
         bench.api.set_status("a", "IDLE");
@@ -133,32 +134,32 @@ async fn an_unknown_status_may_have_been_a_training_unless_only_seen_ones_count(
             bench.api.set_status("a", status);
             bench.world.live(seconds(3700)).await;
         }
-        let told: Vec<String> =
-            bench.told().into_iter().filter(|it| !it.contains("unrecognized")).collect();
+        let notified: Vec<String> =
+            bench.notified().into_iter().filter(|it| !it.contains("unrecognized")).collect();
         if infer_unseen_training {
-            assert_eq!(told, ["avatar.ready a"]);
+            assert_eq!(notified, ["avatar.ready a"]);
             assert_eq!(bench.last_news(), (false, "ODD".to_owned()));
         } else {
-            assert!(told.is_empty(), "{told:?}");
+            assert!(notified.is_empty(), "{notified:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn each_unknown_status_is_told_once_however_often_it_comes_back() {
+async fn each_unknown_status_is_notified_once_however_often_it_returns() {
     let bench = Bench::strict(Strategy::Single).await;
     for status in ["ODD", "TRAINING", "ODD", "TRAINING", "ODDER", "ODD", "TRAINING", "ODD"] {
         bench.shows(status).await;
     }
     let begun = "avatar.status_unrecognized firing a";
     let ended = "avatar.status_unrecognized resolved a";
-    assert_eq!(bench.told(), [begun, ended, begun, ended]);
+    assert_eq!(bench.notified(), [begun, ended, begun, ended]);
     bench.shows("IDLE").await;
-    assert_eq!(bench.told()[4..], ["avatar.ready a"]);
+    assert_eq!(bench.notified()[4..], ["avatar.ready a"]);
 }
 
 #[tokio::test]
-async fn an_unknown_status_does_not_stop_the_count_of_an_overdue_training() {
+async fn an_unknown_status_does_not_reset_an_overdue_training() {
     let mut bench = Bench::strict(Strategy::Single).await;
     bench.world.live(seconds(1800)).await;
     bench.shows("UPSCALING").await;
@@ -168,31 +169,32 @@ async fn an_unknown_status_does_not_stop_the_count_of_an_overdue_training() {
     bench.world.crash().await;
     bench.boot_strictly(Strategy::Single).await;
     bench.world.live(seconds(1800)).await;
-    let told: Vec<String> = bench.told().into_iter().filter(|it| it.contains("overdue")).collect();
-    assert_eq!(told, ["avatar.training_overdue firing a"]);
+    let notified: Vec<String> =
+        bench.notified().into_iter().filter(|it| it.contains("overdue")).collect();
+    assert_eq!(notified, ["avatar.training_overdue firing a"]);
     bench.shows("ODDER").await;
-    assert!(!bench.told().iter().any(|it| it == "avatar.training_overdue resolved a"));
+    assert!(!bench.notified().iter().any(|it| it == "avatar.training_overdue resolved a"));
     bench.shows("IDLE").await;
-    let told = bench.told();
+    let notified = bench.notified();
     let ended = ["avatar.training_overdue resolved a", "avatar.status_unrecognized resolved a"];
-    assert_eq!(told[told.len() - 2..], ended);
+    assert_eq!(notified[notified.len() - 2..], ended);
 }
 
 #[tokio::test]
-async fn an_unknown_status_is_polled_at_the_pace_of_a_training() {
-    let bench = Bench::looking(&["a"], "TRAINING").await;
+async fn an_unknown_status_is_polled_like_a_training() {
+    let bench = Bench::polling(&["a"], "TRAINING").await;
     bench.world.live(seconds(300)).await;
     bench.api.set_status("a", "UPSCALING");
     bench.world.live(seconds(61)).await;
     let [_, wait] = bench.waits::<2>("a").await;
     assert!((seconds(30)..=seconds(60)).contains(&wait), "by the age of the training: {wait:?}");
-    let bench = Bench::looking(&["a"], "ARCHIVED").await;
+    let bench = Bench::polling(&["a"], "ARCHIVED").await;
     let waits = bench.waits::<3>("a").await.map(|wait| wait.as_secs());
     assert_eq!(waits, [5, 5, 5], "by its own age");
 }
 
 #[tokio::test]
-async fn what_was_never_seen_in_training_is_not_called_trained() {
+async fn an_avatar_never_observed_in_training_is_not_reported_as_trained() {
     let mut bench = Bench::new();
     bench.api.set_status("a", "ODD");
     let plan = with_avatar(operator(bench.plan(&["b"]), "ops"), "a", None);
@@ -200,27 +202,32 @@ async fn what_was_never_seen_in_training_is_not_called_trained() {
     bench.world.start(RuntimeConfig { infer_unseen_training: false, ..plan }).await;
     bench.world.quiet().await;
     bench.shows("IDLE").await;
-    let told = ["avatar.status_unrecognized firing a", "avatar.status_unrecognized resolved a"];
-    assert_eq!(bench.told(), told, "a first sight that settled is no news by the strict rule");
-    // One that was seen in training and then reset is told, and its training was not seen.
+    let notified = ["avatar.status_unrecognized firing a", "avatar.status_unrecognized resolved a"];
+    assert_eq!(
+        bench.notified(),
+        notified,
+        "a baseline with a final status is no event by the strict rule"
+    );
+    // An avatar that was observed in training and then reset is notified, without an observed
+    // training.
     bench.shows("TRAINING").await;
     bench.world.live(seconds(3600)).await;
     bench.shows("NOT_TRAINED").await;
     bench.shows("TRAINED?").await;
     bench.shows("IDLE").await;
-    let ready = bench.told();
+    let ready = bench.notified();
     assert!(ready.contains(&"avatar.ready a".to_owned()), "{ready:?}");
     assert_eq!(bench.last_news(), (false, "TRAINED?".to_owned()));
 }
 
 #[tokio::test]
-async fn what_was_registered_as_in_training_is_told_through_an_unknown_status() {
+async fn an_avatar_assumed_in_training_is_notified_through_an_unknown_status() {
     let mut bench = Bench::new();
     bench.api.set_status("a", "ODD");
     let plan = with_avatar(operator(bench.plan(&[]), "ops"), "a", Some(Status::Training));
     bench.world.start(RuntimeConfig { infer_unseen_training: false, ..plan }).await;
     bench.world.quiet().await;
     bench.shows("IDLE").await;
-    assert!(bench.told().contains(&"avatar.ready a".to_owned()), "{:?}", bench.told());
+    assert!(bench.notified().contains(&"avatar.ready a".to_owned()), "{:?}", bench.notified());
     assert_eq!(bench.last_news(), (false, "ODD".to_owned()));
 }
