@@ -1,42 +1,45 @@
-//! `avatar-watch` polls a configured set of Argil avatars, records every change of status in
-//! SQLite, and tells webhooks and mailboxes when one leaves training.
+//! `avatar-watch` polls avatars on Argil, records every change of status in SQLite, and notifies
+//! webhooks and mailboxes when an avatar leaves training. `ARCHITECTURE.md` has the data flow.
 //!
-//! # The map
+//! # Layers
 //!
-//! Floors, from the top; each knows only the floors below it, and rooms on one floor have never
-//! met:
+//! A module imports only from layers below its own; modules of one layer do not know each other.
 //!
-//! | floor | room | what it does |
+//! | layer | module | content |
 //! | --- | --- | --- |
-//! | 7 | `main` | parses, runs, exits |
-//! | 6 | [`cli`] | the commands: types, prints, exit codes |
+//! | 7 | `main` | runs the command line and exits |
+//! | 6 | [`cli`] | the commands: arguments, output, exit codes |
 //! | 5 | [`demo`] | a simulated Argil and a receiver around the real daemon |
-//! | 4 | [`daemon`] | conducts: the poller, the dispatcher, one supervisor |
-//! | 3 | [`web`] | a small HTTP server: the page, the API, numbers, health, hints |
+//! | 4 | [`daemon`] | poller, dispatcher, background tasks, supervisor |
+//! | 3 | [`web`] | HTTP server: status page, API, metrics, health checks, hints |
 //! | 2 | [`store`] | SQLite: watches, transitions, events, the outbox |
-//! | 2 | [`config`] | the TOML file, read whole or not at all |
-//! | 2 | [`notify`] | webhooks and mail: one try at a time |
-//! | 2 | [`argil`] | the API, as observations |
-//! | 2 | [`runtime`] | what is known only while it runs: event bus, metrics |
-//! | 1 | [`domain`] | every decision, pure |
-//! | 1 | [`secret`], [`signing_secret`], [`telemetry`] | what must not be seen; the log |
-//! | 1 | [`text`] | characters of text from outside, and their escapes |
-//! | 1 | [`network`] | names and addresses: look-ups, and the first that can be connected to |
-//! | 1 | [`files`] | files that are written whole, and whose files are obeyed |
-//! | 1 | [`content_coding`], [`tls_failure`] | bodies without their codings; TLS in words |
-//! | 1 | [`mask`] | text from outside without our secrets |
+//! | 2 | [`config`] | the TOML file, applied as a whole or not at all |
+//! | 2 | [`notify`] | webhooks and mail: one delivery attempt at a time |
+//! | 2 | [`argil`] | the API client; responses become observations |
+//! | 2 | [`runtime`] | state of the running process: event bus, last polls, metrics |
+//! | 1 | [`domain`] | all decisions, as pure functions |
+//! | 0 | [`telemetry`] | the log, for terminals, JSON and systemd's journal |
+//! | 0 | [`secret`], [`signing_secret`], [`mask`] | secrets, and masking them in text from outside |
+//! | 0 | [`text`] | sanitizing and escaping of text from outside |
+//! | 0 | [`network`], [`tls_failure`], [`content_coding`] | DNS, connections, TLS errors, bodies |
+//! | 0 | [`files`] | atomic writes, and the trust in files |
 //!
-//! # What always holds
+//! # Invariants
 //!
-//! - A transition is on disk, together with its deliveries, before anything else happens.
-//! - A delivery ends as delivered, or as a dead letter that is shown and can be sent again.
-//! - A repeat has the same id and the same bytes: a body is rendered once, and stored.
-//! - A look that changed nothing writes nothing.
-//! - `domain` has no I/O, no clock and no chance; only `daemon/clock.rs` asks for the time, and
-//!   `store/sqlite/time_limit.rs` for how long a statement runs.
-//! - The loops share a table and a bell, nothing else; a loop holds nothing that a restart may
-//!   not lose, but for what a full disk would not take yet.
-//! - A vendor's crate has one home; no vendor's error leaves its room.
+//! 1. A transition is on disk, with its events and deliveries, before anything else happens.
+//! 2. A delivery ends as delivered, as cancelled by an operator, or as a dead letter that is
+//!    listed, counted and can be sent again.
+//! 3. A repeat has the same id and the same bytes: a body is rendered once and stored.
+//! 4. A poll that observes no change performs no database write.
+//! 5. Only a complete 200 response that names the avatar changes its status.
+//! 6. A config is applied as a whole or not at all.
+//! 7. `domain` has no I/O, no clock and no random numbers. Only `daemon/clock.rs` reads the time,
+//!    and `store/sqlite/time_limit.rs` how long a statement runs.
+//! 8. The loops share a table and a wakeup. A loop keeps no state that a restart may not lose,
+//!    except for a change that a full disk has not accepted yet.
+//! 9. Input from outside is bounded while it is read, masked before it is stored, and escaped
+//!    where it is shown.
+//! 10. A vendor crate is used in one folder, and its errors do not leave it.
 
 pub mod cli;
 pub mod demo;

@@ -1,4 +1,4 @@
-//! The program's door: parses the command line, runs the command, exits with its code.
+//! The binary: runs the command line and exits with its code.
 
 use std::process::ExitCode;
 

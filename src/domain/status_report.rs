@@ -155,10 +155,10 @@ impl Severity {
     /// The sentence for people.
     pub const fn summary(self) -> &'static str {
         match self {
-            Self::Ok => "All is well",
-            Self::Info => "Nothing is wrong, with a note",
-            Self::Warning => "Something needs a look",
-            Self::Critical => "Something is wrong",
+            Self::Ok => "OK",
+            Self::Info => "OK, with notices",
+            Self::Warning => "Warning",
+            Self::Critical => "Critical",
         }
     }
 
@@ -386,10 +386,10 @@ mod tests {
 
     #[test]
     fn everything_that_is_not_as_it_should_be_changes_the_headline() {
-        const NOTE: &str = "Nothing is wrong, with a note";
-        const LOOK: &str = "Something needs a look";
-        const WRONG: &str = "Something is wrong";
-        check(&well(), "All is well", "");
+        const NOTE: &str = "OK, with notices";
+        const LOOK: &str = "Warning";
+        const WRONG: &str = "Critical";
+        check(&well(), "OK", "");
         check(&Inputs { running: false, ..well() }, WRONG, "the daemon is not running");
         let stuck = vec!["poller"];
         check(
@@ -408,12 +408,12 @@ mod tests {
         of_file(true, &[], &one, "the config was changed and not reloaded: a");
         of_file(true, &[], &two, "the config was changed and not reloaded: a, and 1 more");
         check(&Inputs { watched: Some(0), ..well() }, LOOK, "no avatar is watched");
-        check(&Inputs { watched: Some(1), ..well() }, "All is well", "");
+        check(&Inputs { watched: Some(1), ..well() }, "OK", "");
         let nobody = "there are no channels, so no notifications are sent";
         check(&Inputs { channels: Some(vec![]), ..well() }, NOTE, nobody);
         let gone = vec![ChannelFacts { configured: false, ..channel() }];
         check(&Inputs { channels: Some(gone), ..well() }, NOTE, nobody);
-        check(&Inputs { channels: None, ..well() }, "All is well", "");
+        check(&Inputs { channels: None, ..well() }, "OK", "");
         let holds = |kind: &str, subject: &str, headline: &str, text: &str| {
             let reason = Some("it said no");
             let it = ConditionFacts { kind, subject, since: at(1), cause: None, reason };
@@ -433,8 +433,8 @@ mod tests {
         let (paused, disabled) = (ChannelState::Paused, ChannelState::Disabled);
         let waiting = ChannelFacts { in_flight: 2, oldest_at: at(1), ..channel() };
         let gone = ChannelFacts { configured: false, ..channel() };
-        of(waiting, "All is well", "");
-        of(gone, "All is well", "");
+        of(waiting, "OK", "");
+        of(gone, "OK", "");
         of(ChannelFacts { state: paused, ..channel() }, NOTE, "channel ops is paused");
         let text = "2 messages waiting for channel ops, which is paused, the oldest for 1m";
         of(ChannelFacts { state: paused, ..waiting }, NOTE, text);
@@ -489,7 +489,7 @@ mod tests {
         };
         check(
             &facts,
-            "Something is wrong",
+            "Critical",
             "account.unavailable for account argil; channel ops is DISABLED; 2 dead letters of \
              channel \
              ops; avatar.unreachable for a1",

@@ -1,7 +1,7 @@
-//! Prometheus metrics of this process. The only file that uses `prometheus-client`.
+//! Metrics of this process since its start, for Prometheus. `prometheus-client` is used only here.
 //!
-//! The loops count events here. Gauges of database state are measured for each scrape: see
-//! [`MetricsSnapshot`].
+//! The loops update counters and histograms. Gauges of the database and the daemon are set from a
+//! [`MetricsSnapshot`] at each scrape.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -47,7 +47,7 @@ struct Inner {
     snapshot: Mutex<Gauges>,
 }
 
-/// The gauges that are set for each scrape.
+/// The gauges that each scrape sets.
 #[derive(Clone, Default)]
 struct Gauges {
     avatars: Family<Labels, Count>,
@@ -65,57 +65,57 @@ struct Gauges {
     database_writable: Count,
 }
 
-/// State measured for a scrape.
+/// The values of the gauges at the time of a scrape.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MetricsSnapshot {
-    /// Number of watched avatars by status; `None` before the first poll.
+    /// Watched avatars by status; `None` before the first successful poll.
     pub avatars: Vec<(Option<Status>, u64)>,
-    /// Number of avatars with a failing poll.
+    /// Watched avatars with a failed last poll.
     pub unreachable: u64,
-    /// Number of firing conditions by kind.
+    /// Active conditions by kind.
     pub conditions: Vec<(String, u64)>,
     /// The channels.
     pub channels: Vec<ChannelSnapshot>,
-    /// Time since the last successful request of each account, or since the start.
+    /// The time since the last successful poll of each account, or since the start.
     pub accounts: Vec<(AccountName, Duration)>,
-    /// Time since the last iteration of each loop.
+    /// The time since the last iteration of each loop.
     pub loops: Vec<(&'static str, Duration)>,
-    /// Size of the database files, in bytes.
+    /// The size of the database files in bytes.
     pub database_size: u64,
-    /// Whether the database is writable.
+    /// Whether the last write to the database succeeded.
     pub database_writable: bool,
-    /// What was dropped since the start.
+    /// Dropped output since the start.
     pub dropped: Dropped,
 }
 
-/// Output that was dropped because its reader was too slow, since the start.
+/// Output that was dropped since the start of the process, because nothing read it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
     /// Log lines.
     pub log_lines: u64,
-    /// Messages to systemd, most of them replaced by newer ones.
+    /// Messages to systemd; most were replaced by newer ones.
     pub systemd_messages: u64,
 }
 
-/// State of a channel.
+/// The values of one channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelSnapshot {
-    /// Its name.
+    /// The name.
     pub name: ChannelName,
-    /// Its state.
+    /// The state.
     pub state: ChannelState,
-    /// Number of pending and sending deliveries.
+    /// Deliveries that are pending or being sent.
     pub pending: u64,
-    /// Number of dead letters that were not sent again.
+    /// Dead letters that were not retried since.
     pub dead_letters: u64,
-    /// Age of the oldest pending or sending delivery.
+    /// The age of the oldest delivery that is pending or being sent.
     pub oldest: Option<Duration>,
-    /// Number of failing recipients.
+    /// Failing recipients of an e-mail channel.
     pub failing_recipients: u64,
 }
 
 impl Metrics {
-    /// Creates metrics with zero values.
+    /// Metrics that start at zero.
     pub fn new() -> Self {
         let polls = Family::default();
         let poll_duration = histogram(|| Histogram::new(LATENCIES_S));
@@ -127,18 +127,18 @@ impl Metrics {
         let reload_succeeded = Count::default();
         let reloaded_at = Level::default();
         let (log_dropped, systemd_dropped) = (Counter::default(), Counter::default());
-        let snapshot = Gauges::default();
+        let gauges = Gauges::default();
 
         let mut registry = Registry::with_prefix("avatar_watch");
         let build: Family<Labels, Count> = Family::default();
         build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
-        registry.register("build_info", "The version of avatar-watch", build);
-        registry.register("polls", "Polls by outcome", polls.clone());
-        let help = "Response time of the API";
+        registry.register("build_info", "Version of avatar-watch", build);
+        registry.register("polls", "Requests to the API, by outcome", polls.clone());
+        let help = "Duration of requests to the API";
         registry.register_with_unit("poll_duration", help, Unit::Seconds, poll_duration.clone());
-        let help = "Recorded transitions, without baselines";
+        let help = "Recorded changes of status, by new status, without first polls";
         registry.register("transitions", help, transitions.clone());
-        registry.register("attempts", "Delivery attempts by outcome", attempts.clone());
+        registry.register("attempts", "Delivery attempts, by outcome", attempts.clone());
         let help = "Duration of delivery attempts";
         registry.register_with_unit(
             "attempt_duration",
@@ -146,29 +146,25 @@ impl Metrics {
             Unit::Seconds,
             attempt_duration.clone(),
         );
-        let help = "Finished deliveries by outcome: delivered or failed";
+        let help = "Finished deliveries, by outcome: delivered or failed";
         registry.register("deliveries", help, deliveries.clone());
-        let help = "Time from an event to its delivery";
-        registry.register_with_unit(
-            "delivery_latency",
-            help,
-            Unit::Seconds,
-            delivery_latency.clone(),
-        );
-        let help = "1 if the last reload of the config was applied, else 0";
+        let help = "Time from the detection of a change to its successful delivery";
+        let latency = delivery_latency.clone();
+        registry.register_with_unit("delivery_latency", help, Unit::Seconds, latency);
+        let help = "Whether the last reload of the config was successful (1) or rejected (0)";
         registry.register("config_last_reload_successful", help, reload_succeeded.clone());
-        let help = "When the active config was applied, as Unix time";
+        let help = "Unix time of the last successful reload of the config";
         registry.register_with_unit(
             "config_last_reload_success_timestamp",
             help,
             Unit::Seconds,
             reloaded_at.clone(),
         );
-        let help = "Log lines dropped because the output was blocked";
+        let help = "Log lines that were dropped because nothing read them";
         registry.register("log_lines_dropped", help, log_dropped.clone());
-        let help = "Messages to systemd that were replaced or not accepted";
+        let help = "Messages to systemd that were replaced by newer ones or not accepted";
         registry.register("systemd_messages_dropped", help, systemd_dropped.clone());
-        snapshot.register(&mut registry);
+        gauges.register(&mut registry);
         Self(Arc::new(Inner {
             registry,
             polls,
@@ -182,12 +178,12 @@ impl Metrics {
             reloaded_at,
             log_dropped,
             systemd_dropped,
-            snapshot: Mutex::new(snapshot),
+            snapshot: Mutex::new(gauges),
         }))
     }
 
-    /// Counts a poll of an avatar.
-    pub fn record_poll(&self, account: &AccountName, observation: &Observation, elapsed: Duration) {
+    /// Counts a request for one avatar.
+    pub fn record_poll(&self, account: &AccountName, observation: &Observation, latency: Duration) {
         let outcome = match observation {
             Observation::Seen(_) => "seen",
             Observation::Missing { .. } => "missing",
@@ -195,19 +191,19 @@ impl Metrics {
             Observation::Throttled { .. } => "throttled",
             Observation::Failed { .. } => "failed",
         };
-        self.record_request(account, outcome, elapsed);
+        self.record_request(account, outcome, latency);
     }
 
-    /// Counts a list poll, which was `complete` or failed.
-    pub fn record_list(&self, account: &AccountName, complete: bool, elapsed: Duration) {
-        self.record_request(account, if complete { "listed" } else { "list_failed" }, elapsed);
+    /// Counts a request for a list of avatars.
+    pub fn record_list(&self, account: &AccountName, succeeded: bool, latency: Duration) {
+        self.record_request(account, if succeeded { "listed" } else { "list_failed" }, latency);
     }
 
-    fn record_request(&self, account: &AccountName, outcome: &str, elapsed: Duration) {
+    fn record_request(&self, account: &AccountName, outcome: &str, latency: Duration) {
         let account = ("account", account.to_string());
         let labels = vec![account.clone(), ("outcome", outcome.to_owned())];
         self.0.polls.get_or_create(&labels).inc();
-        self.0.poll_duration.get_or_create(&vec![account]).observe(elapsed.as_secs_f64());
+        self.0.poll_duration.get_or_create(&vec![account]).observe(latency.as_secs_f64());
     }
 
     /// Counts a transition.
@@ -216,15 +212,15 @@ impl Metrics {
     }
 
     /// Counts a delivery attempt.
-    pub fn record_attempt(&self, channel: &ChannelName, class: OutcomeClass, elapsed: Duration) {
+    pub fn record_attempt(&self, channel: &ChannelName, class: OutcomeClass, latency: Duration) {
         let channel = ("channel", channel.to_string());
         let labels = vec![channel.clone(), ("outcome", class.name().to_owned())];
         self.0.attempts.get_or_create(&labels).inc();
-        self.0.attempt_duration.get_or_create(&vec![channel]).observe(elapsed.as_secs_f64());
+        self.0.attempt_duration.get_or_create(&vec![channel]).observe(latency.as_secs_f64());
     }
 
-    /// Counts a finished delivery; `since` is the time since the event was created.
-    pub fn record_delivery(&self, channel: &ChannelName, state: &DeliveryState, since: Duration) {
+    /// Counts a finished delivery; `latency` is the time since the detection of the change.
+    pub fn record_delivery(&self, channel: &ChannelName, state: &DeliveryState, latency: Duration) {
         let outcome = match state {
             DeliveryState::Delivered => "delivered",
             DeliveryState::Failed { .. } => "failed",
@@ -236,26 +232,26 @@ impl Metrics {
         let labels = vec![channel.clone(), ("outcome", outcome.to_owned())];
         self.0.deliveries.get_or_create(&labels).inc();
         if outcome == "delivered" {
-            self.0.delivery_latency.get_or_create(&vec![channel]).observe(since.as_secs_f64());
+            self.0.delivery_latency.get_or_create(&vec![channel]).observe(latency.as_secs_f64());
         }
     }
 
-    /// Records whether a reload was applied.
-    pub fn record_reload(&self, applied: bool, now: Timestamp) {
-        self.0.reload_succeeded.set(i64::from(applied));
-        if applied {
+    /// Records the result of a reload of the config.
+    pub fn record_reload(&self, succeeded: bool, now: Timestamp) {
+        self.0.reload_succeeded.set(i64::from(succeeded));
+        if succeeded {
             self.0.reloaded_at.set(seconds(now));
         }
     }
 
-    /// Encodes all metrics in the `OpenMetrics` 1.0 text format.
+    /// All metrics in the format of `OpenMetrics` 1.0, with the gauges of a snapshot.
     pub fn text(&self, snapshot: &MetricsSnapshot) -> String {
         let gauges = self.0.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
         gauges.set(snapshot);
-        catch_up(&self.0.log_dropped, snapshot.dropped.log_lines);
-        catch_up(&self.0.systemd_dropped, snapshot.dropped.systemd_messages);
+        raise_to(&self.0.log_dropped, snapshot.dropped.log_lines);
+        raise_to(&self.0.systemd_dropped, snapshot.dropped.systemd_messages);
         let mut text = String::new();
-        // Writing to a string does not fail.
+        // Writing to a `String` does not fail.
         let _ = encode(&mut text, &self.0.registry);
         drop(gauges);
         text
@@ -276,41 +272,41 @@ impl fmt::Debug for Metrics {
 
 impl Gauges {
     fn register(&self, registry: &mut Registry) {
-        let help = "Watched avatars by last known status";
+        let help = "Watched avatars, by last observed status";
         registry.register("avatars", help, self.avatars.clone());
         registry.register(
             "avatars_unreachable",
-            "Avatars with a failing poll",
+            "Watched avatars with a failed last poll",
             self.unreachable.clone(),
         );
-        registry.register("conditions", "Firing conditions by kind", self.conditions.clone());
-        let help = "Pending and sending deliveries";
+        registry.register("conditions", "Active conditions, by kind", self.conditions.clone());
+        let help = "Deliveries that are pending or being sent";
         registry.register("deliveries_pending", help, self.pending.clone());
-        let help = "Dead letters that were not sent again";
+        let help = "Dead letters that were not retried since";
         registry.register("dead_letters", help, self.dead_letters.clone());
-        let help = "Age of the oldest undelivered delivery; 0 if there is none";
+        let help = "Age of the oldest undelivered message; 0 without one";
         let (name, unit) = ("oldest_undelivered_age", Unit::Seconds);
         registry.register_with_unit(name, help, unit.clone(), self.oldest_of_all.clone());
-        let help = "Age of the oldest undelivered delivery by channel";
+        let help = "Age of the oldest undelivered message of a channel; 0 without one";
         registry.register_with_unit(
             "channel_oldest_undelivered_age",
             help,
             unit.clone(),
             self.oldest.clone(),
         );
-        let help = "1 for the current state of a channel, else 0";
+        let help = "State of a channel: 1 for the current state, 0 for the others";
         registry.register("channel_state", help, self.channels.clone());
         let help = "Failing recipients of a channel";
         let recipients = self.failing_recipients.clone();
         registry.register("channel_recipients_failing", help, recipients);
-        let help = "Time since the last successful request of an account, or since the start";
+        let help = "Time since the last successful poll of an account, or since the start";
         let name = "account_last_success_age";
         registry.register_with_unit(name, help, unit.clone(), self.account_age.clone());
         let help = "Time since the last iteration of a loop";
         registry.register_with_unit("loop_age", help, unit, self.loop_age.clone());
-        let help = "Size of the database files";
+        let help = "Size of the database including its WAL";
         registry.register_with_unit("database_size", help, Unit::Bytes, self.database_size.clone());
-        let help = "1 if the database is writable, else 0";
+        let help = "Whether the last write to the database succeeded (1) or failed (0)";
         registry.register("database_writable", help, self.database_writable.clone());
     }
 
@@ -368,12 +364,12 @@ fn histogram(new: fn() -> Histogram) -> Family<Labels, Histogram, fn() -> Histog
     Family::new_with_constructor(new)
 }
 
-/// Increases a counter to a total that was counted elsewhere.
-fn catch_up(counter: &Counter, total: u64) {
+/// Raises a counter to a total that is counted elsewhere.
+fn raise_to(counter: &Counter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
 }
 
-/// Unrecognized statuses share one label, so that responses cannot create labels without limit.
+/// All undocumented statuses share one label, so that responses cannot create any number of labels.
 fn status_label(status: &Status) -> String {
     match status {
         Status::Unrecognized(_) => "unrecognized".to_owned(),
@@ -390,8 +386,8 @@ fn seconds(at: Timestamp) -> f64 {
     at.as_millis() as f64 / 1_000.0
 }
 
-/// Histogram buckets for response times, in seconds.
+/// Buckets of the latency of servers, in seconds.
 const LATENCIES_S: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
-/// Histogram buckets for the delivery latency, in seconds: up to three days.
+/// Buckets of the delivery latency, in seconds, up to three days.
 const DELIVERY_LATENCIES_S: [f64; 14] =
     [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0, 36_000.0, 259_200.0];

@@ -21,7 +21,7 @@ mod schema;
 mod man_pages;
 mod active_config;
 
-/// A daemon that has told of one ready avatar and given up on nothing.
+/// A daemon that has delivered one `avatar.ready`.
 async fn settled() -> (FakeArgil, Receiver, Bench, Running) {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
@@ -38,7 +38,7 @@ async fn settled() -> (FakeArgil, Receiver, Bench, Running) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn status_history_and_deliveries_work_beside_the_daemon_and_without_it() {
+async fn status_history_and_deliveries_work_with_and_without_the_daemon() {
     let (_argil, _receiver, bench, daemon) = settled().await;
     let pid = daemon.pid();
     let check = |running: bool| {
@@ -65,7 +65,7 @@ async fn status_history_and_deliveries_work_beside_the_daemon_and_without_it() {
 }
 
 #[test]
-fn a_pipe_for_a_database_keeps_nobody_waiting() {
+fn a_pipe_as_database_does_not_block() {
     let bench = Bench::new(Config::new("http://127.0.0.1:9/v1").avatar("a1").text());
     let made = Command::new("mkfifo").arg(bench.database()).status().unwrap();
     assert!(made.success());
@@ -77,7 +77,7 @@ fn a_pipe_for_a_database_keeps_nobody_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stands_in_the_place_of_a_file_of_the_database_keeps_nobody_waiting() {
+async fn special_files_beside_the_database_do_not_block() {
     let (_argil, _receiver, bench, daemon) = settled().await;
     assert!(daemon.stop().success());
     for end in [".lock", "-journal", "-wal", "-shm"] {
@@ -104,19 +104,19 @@ async fn what_stands_in_the_place_of_a_file_of_the_database_keeps_nobody_waiting
 }
 
 #[test]
-fn a_path_that_can_be_no_database_is_a_problem_before_it_is_one() {
+fn check_reports_a_path_that_cannot_be_a_database() {
     let config = Config::new("http://127.0.0.1:9/v1").avatar("a1");
     for path in ["..", "avatar-watch.toml"] {
         let bench =
             Bench::new(config.clone().with(&format!("\n[store]\npath = \"{path}\"\n")).text());
         let output = bench.run(&["check"]);
         assert_eq!(output.status.code(), Some(2), "{path}");
-        assert!(stderr(&output).contains("`store.path` names no database of ours"), "{output:?}");
+        assert!(stderr(&output).contains("`store.path` is not a usable database"), "{output:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_asks_for_what_nobody_knows_is_told() {
+async fn unknown_ids_are_reported() {
     let (_argil, _receiver, bench, _daemon) = settled().await;
     for command in ["status", "history"] {
         let output = bench.run(&[command, "a2"]);
@@ -124,26 +124,26 @@ async fn whoever_asks_for_what_nobody_knows_is_told() {
         assert_eq!(stderr(&output), "avatar-watch: no avatar `a2` in config or database\n");
         assert_eq!(bench.run(&[command, "a1"]).status.code(), Some(0));
     }
-    // One that is registered and was not seen yet is no stranger.
+    // An avatar in the config is known before its first poll.
     let config = fs::read_to_string(bench.config()).unwrap();
     bench.configure(&format!("{config}\n[[avatars]]\nid = \"a2\"\n"));
     let output = bench.run(&["history", "a2"]);
     assert_eq!(
         (stdout(&output).as_str(), output.status.code()),
-        ("Nothing was observed yet.\n", Some(0))
+        ("No status was observed yet.\n", Some(0))
     );
 
     assert_eq!(bench.run(&["test", "nope"]).status.code(), Some(2));
     fs::remove_file(bench.config()).unwrap();
     assert_eq!(bench.run(&["test", "ops"]).status.code(), Some(78));
     let output = bench.run(&["history"]);
-    let told = stderr(&output);
-    assert!(told.contains("the config `") && told.contains("No such file"), "{told}");
-    assert!(told.contains("looked for where it usually is"), "{told}");
+    let warning = stderr(&output);
+    assert!(warning.contains("the config `") && warning.contains("No such file"), "{warning}");
+    assert!(warning.contains("searching the default database path"), "{warning}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn looking_needs_no_secret() {
+async fn reading_commands_need_no_secret() {
     let (argil, _receiver, bench, daemon) = settled().await;
     assert!(daemon.stop().success());
     let config = Config::new(argil.base_url()).avatar("a1").with("name = \"Jane\"\n");
@@ -154,7 +154,7 @@ async fn looking_needs_no_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_is_shown_and_can_be_sent_again_with_the_same_id() {
+async fn a_dead_letter_is_shown_and_retried_with_the_same_id() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
     let bench = Bench::new(config.text());
@@ -189,7 +189,7 @@ async fn a_dead_letter_is_shown_and_can_be_sent_again_with_the_same_id() {
 }
 
 #[test]
-fn the_daemon_ends_with_the_code_that_says_why() {
+fn the_exit_code_of_the_daemon_is_the_reason() {
     let argil = FakeArgil::start();
     let good = Config::new(argil.base_url()).avatar("a1");
     let code = |bench: &Bench| bench.start().wait().code();
@@ -229,7 +229,7 @@ fn the_daemon_ends_with_the_code_that_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_taken_away_ends_the_daemon_and_tells_nothing_twice() {
+async fn a_removed_database_ends_the_daemon_without_duplicates() {
     let (argil, receiver, bench, mut daemon) = settled().await;
     fs::remove_file(bench.database()).unwrap();
     argil.set_status("a1", "TRAINING");
@@ -240,7 +240,7 @@ async fn a_database_that_is_taken_away_ends_the_daemon_and_tells_nothing_twice()
 }
 
 #[test]
-fn check_reads_the_drop_ins_and_says_what_a_reload_would_change() {
+fn check_reads_drop_ins_and_prints_what_a_reload_changes() {
     let argil = FakeArgil::start();
     let bench = Bench::new(Config::new(argil.base_url()).text());
     let folder = bench.path("avatars.d");
@@ -251,7 +251,7 @@ fn check_reads_the_drop_ins_and_says_what_a_reload_would_change() {
     assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
     assert!(shown.contains("1 avatar,"), "{shown}");
     assert!(shown.contains("\n+ avatar `a7` \"Jane\"\n"), "{shown}");
-    assert!(shown.ends_with("secrets are not compared here\n"), "{shown}");
+    assert!(shown.ends_with("secrets are not compared\n"), "{shown}");
     assert!(!shown.contains(KEY), "{shown}");
 
     fs::write(folder.join("lab.toml"), "[[avatars]]\nid = \"A7\"\n").unwrap();
@@ -264,7 +264,7 @@ fn check_reads_the_drop_ins_and_says_what_a_reload_would_change() {
 }
 
 #[test]
-fn check_misses_the_folder_of_the_database() {
+fn check_reports_a_missing_database_folder() {
     let argil = FakeArgil::start();
     let config = Config::new(argil.base_url()).avatar("a1");
     let bench = Bench::new(config.with("\n[store]\npath = \"none/none/a.db\"\n").text());
@@ -274,7 +274,7 @@ fn check_misses_the_folder_of_the_database() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_signal_lets_a_delivery_end_and_the_second_does_not_wait() {
+async fn the_first_signal_finishes_a_delivery_and_the_second_stops_at_once() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
     let slow = config.text().replace("timeout = \"2s\"\nretry", "timeout = \"60s\"\nretry");
@@ -300,7 +300,7 @@ async fn the_first_signal_lets_a_delivery_end_and_the_second_does_not_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trial_names_the_step_that_failed() {
+async fn a_test_names_the_step_that_failed() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
     let bench = Bench::new(config.text());
@@ -315,11 +315,11 @@ async fn a_trial_names_the_step_that_failed() {
     assert!(stdout(&refused).contains("at `response` (403)"), "{}", stdout(&refused));
     let unknown = bench.run(&["test", "opps"]);
     assert_eq!(unknown.status.code(), Some(2));
-    assert!(stderr(&unknown).contains("there are `ops`"), "{}", stderr(&unknown));
+    assert!(stderr(&unknown).contains("known channels: `ops`"), "{}", stderr(&unknown));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_online_tries_the_key_each_avatar_and_each_channel() {
+async fn check_online_tests_the_key_each_avatar_and_each_channel() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
     let bench = Bench::new(config.clone().avatar("a2").text());
@@ -327,8 +327,8 @@ async fn check_online_tries_the_key_each_avatar_and_each_channel() {
     let checked = bench.run(&["check", "--online"]);
     let shown = stdout(&checked);
     assert_eq!(checked.status.code(), Some(2));
-    assert!(shown.contains("ok   avatar `a1`: it is TRAINING"), "{shown}");
-    assert!(shown.contains("FAIL avatar `a2`: there is no such avatar"), "{shown}");
+    assert!(shown.contains("ok   avatar `a1`: status TRAINING"), "{shown}");
+    assert!(shown.contains("FAIL avatar `a2`: no such avatar"), "{shown}");
     assert!(shown.contains("ok   channel `ops`"), "{shown}");
     assert!(receiver.received().is_empty(), "nothing is sent");
     bench.configure(config.text());
@@ -336,11 +336,11 @@ async fn check_online_tries_the_key_each_avatar_and_each_channel() {
     argil.require_key("another");
     let refused = bench.run(&["check", "--online"]);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(stdout(&refused).contains("the key is refused"), "{}", stdout(&refused));
+    assert!(stdout(&refused).contains("API key rejected"), "{}", stdout(&refused));
 }
 
 #[test]
-fn check_online_looks_at_each_avatar_with_its_own_account() {
+fn check_online_polls_each_avatar_with_its_own_account() {
     let (argil, studio) = (FakeArgil::start(), FakeArgil::start());
     argil.require_key("another");
     studio.require_key("studio-key");
@@ -351,13 +351,13 @@ fn check_online_looks_at_each_avatar_with_its_own_account() {
     let checked = Bench::new(config.text()).run(&["check", "--online"]);
     let shown = stdout(&checked);
     assert_eq!(checked.status.code(), Some(2), "{}", stderr(&checked));
-    assert!(shown.contains("FAIL avatar `a1`: the key is refused"), "{shown}");
-    assert!(shown.contains("ok   avatar `a2`: it is IDLE"), "{shown}");
+    assert!(shown.contains("FAIL avatar `a1`: API key rejected"), "{shown}");
+    assert!(shown.contains("ok   avatar `a2`: status IDLE"), "{shown}");
     assert_eq!((argil.count("a2"), studio.count("a1")), (0, 0), "no id goes to another account");
 }
 
 #[test]
-fn init_writes_a_config_that_check_takes_and_never_writes_over_one() {
+fn init_writes_a_valid_config_and_overwrites_none() {
     let bench = Bench::new("");
     let id = "3c90c3cc-0d44-4b50-8888-8dd25736052a";
     let path = bench.path("new.toml");
@@ -366,7 +366,7 @@ fn init_writes_a_config_that_check_takes_and_never_writes_over_one() {
     let init = ["init", "--output", path, "--avatar", id, "a2", "--webhook", url];
     let written = bench.run(&init);
     assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
-    assert!(stdout(&written).contains("check --online"), "the next step is said");
+    assert!(stdout(&written).contains("check --online"), "the next step is printed");
     let check = |path: &str| {
         let mut check = bench.command(&["--config", path, "check"]);
         check.env("ARGIL_API_KEY", "k").output().unwrap()
@@ -382,7 +382,7 @@ fn init_writes_a_config_that_check_takes_and_never_writes_over_one() {
 }
 
 #[test]
-fn init_writes_where_the_config_is_said_to_be() {
+fn init_writes_to_the_given_path() {
     let bench = Bench::new("");
     let path = bench.path("elsewhere.toml");
     let written = bench.run(&["--config", path.to_str().unwrap(), "init", "--avatar", "a1"]);
@@ -398,7 +398,7 @@ fn init_writes_where_the_config_is_said_to_be() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_config_that_cannot_be_read_is_not_taken_for_an_empty_one() {
+async fn an_unreadable_config_is_not_treated_as_empty() {
     let (_argil, _receiver, bench, daemon) = settled().await;
     assert!(daemon.stop().success());
     assert_eq!(bench.json(&["status", "--json"])["avatars"][0]["configured"], true);
@@ -409,7 +409,7 @@ async fn a_config_that_cannot_be_read_is_not_taken_for_an_empty_one() {
 }
 
 #[test]
-fn a_misused_command_line_ends_with_two() {
+fn usage_errors_exit_with_two() {
     let bench = Bench::new("");
     for misuse in [&["runn"][..], &["test"], &["demo", "--speed", "0"], &["deliveries", "retry"]] {
         assert_eq!(bench.run(misuse).status.code(), Some(2), "{misuse:?}");
@@ -419,7 +419,7 @@ fn a_misused_command_line_ends_with_two() {
 }
 
 #[test]
-fn the_demo_settles_and_everything_was_delivered_once() {
+fn the_demo_delivers_everything_once() {
     let bench = Bench::new("");
     let arguments = ["demo", "--until-settled", "--speed", "40", "--avatars", "16", "--seed", "2"];
     let shown = bench.run(&arguments);
@@ -428,7 +428,7 @@ fn the_demo_settles_and_everything_was_delivered_once() {
 }
 
 #[test]
-fn output_that_cannot_be_written_is_a_failure() {
+fn a_failed_write_of_output_is_an_error() {
     let bench = Bench::new("");
     for arguments in [&["secret"] as &[&str], &["--help"], &["help", "run"], &["--version"]] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();

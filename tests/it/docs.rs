@@ -1,4 +1,4 @@
-//! What the guides show to consumers is what the program sends.
+//! The documentation shows what the program sends.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -21,7 +21,7 @@ fn guide(name: &str) -> String {
     fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// The JSON blocks of a guide, without the line breaks that it has for people.
+/// The JSON blocks of a guide on one line each.
 fn shown(guide: &str) -> Vec<String> {
     let blocks = guide.split("```json\n").skip(1).map(|it| it.split("```").next().unwrap());
     blocks.map(|block| block.lines().map(str::trim_start).collect()).collect()
@@ -32,12 +32,12 @@ fn sent(event: &Event) -> String {
 }
 
 #[test]
-fn the_guide_to_conditions_shows_them_to_the_byte() {
+fn the_guide_to_conditions_shows_real_events() {
     let jane = sample_events::about_avatar(Some("Jane, English"), Some("TRAINING"));
     let missing = Some("the API answered 404");
     let account =
         ConditionSubject::Account { name: AccountName::default(), cause: OutageCause::KeyRejected };
-    let blind = Some("the API answered 401");
+    let rejected = Some("the API answered 401");
     let channel =
         ConditionSubject::Channel { name: ChannelName::parse("ops").unwrap(), recipient: None };
     let failing = Some("`ops.example.com` answered 500");
@@ -50,7 +50,7 @@ fn the_guide_to_conditions_shows_them_to_the_byte() {
     let (begun, ended) = (Phase::Started, Phase::Resolved);
     let expected = [
         sent(&sample_events::condition(EventKind::AvatarMissing, begun, jane, missing)),
-        sent(&sample_events::condition(EventKind::AccountUnavailable, begun, account, blind)),
+        sent(&sample_events::condition(EventKind::AccountUnavailable, begun, account, rejected)),
         sent(&sample_events::condition(
             EventKind::ConfigRejected,
             ended,
@@ -72,7 +72,7 @@ fn the_guide_to_conditions_shows_them_to_the_byte() {
 }
 
 #[test]
-fn the_readme_shows_news_as_it_is() {
+fn the_readme_shows_a_real_event() {
     let shown = shown(&guide("README.md"));
     let shown: Value = serde_json::from_str(&shown[0]).unwrap();
     let event = sample_events::settled(Some("Jane, English"), "IDLE");
@@ -82,7 +82,7 @@ fn the_readme_shows_news_as_it_is() {
 }
 
 #[test]
-fn the_guide_to_formats_shows_them_to_the_byte() {
+fn the_guide_to_formats_shows_real_bodies() {
     let ready = sample_events::settled(Some("Jane, English"), "IDLE");
     let source = "urn:avatar-watch:daemon".to_owned();
     let formats = [
@@ -98,7 +98,7 @@ fn the_guide_to_formats_shows_them_to_the_byte() {
 }
 
 #[test]
-fn the_templates_of_the_guide_to_formats_are_good_ones() {
+fn the_templates_of_the_guide_to_formats_are_valid() {
     let guide = guide("docs/formats.md");
     let secret = "\"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"";
     let guide = guide.replace("{ env = \"BUS_WEBHOOK_SECRET\" }", secret);
@@ -143,7 +143,7 @@ fn the_guide_to_mail_shows_configs_that_load_and_every_step() {
 }
 
 #[test]
-fn the_receivers_lean_on_what_they_are_checked_with() {
+fn the_receivers_use_the_tested_dependencies() {
     let lines = |name: &str| guide(name).lines().map(str::to_owned).collect::<Vec<_>>();
     let checked = lines("tests/interop/packages/requirements.txt");
     let leaned_on = lines("docs/receivers/python/requirements.txt");
@@ -161,7 +161,7 @@ fn the_receivers_lean_on_what_they_are_checked_with() {
     assert_eq!(leaned_on.as_object().unwrap().len(), 1);
 }
 
-/// One design in three languages: the tables are the same to the letter.
+/// The receivers share one design: their tables are identical.
 #[test]
 fn the_receivers_keep_the_same_tables() {
     let tables = |name: &str| {
@@ -177,7 +177,7 @@ fn the_receivers_keep_the_same_tables() {
 }
 
 #[test]
-fn the_guide_for_consumers_names_the_receivers_and_every_answer_of_its_own() {
+fn the_guide_for_consumers_names_all_receivers_and_responses() {
     let text = guide("docs/consuming.md");
     for file in ["python/receiver.py", "node/receiver.mjs", "rust/src/main.rs"] {
         assert!(text.contains(&format!("(receivers/{file})")), "{file} is not linked");

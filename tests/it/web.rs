@@ -55,12 +55,12 @@ impl Scene {
         get(self.page, path)
     }
 
-    /// A change, with the token.
+    /// Sends a change with the token.
     fn post(&self, path: &str) -> Answer {
         ask(self.page, "POST", path, &[&format!("authorization: Bearer {TOKEN}")])
     }
 
-    /// Brings `a1` to its end, and waits until the delivery about it is in that state.
+    /// Finishes the training of `a1` and waits until its delivery has a state.
     fn end(&self, state: &str) -> String {
         self.argil.set_status("a1", "IDLE");
         let rows = self.bench.wait_for_deliveries(state, |rows| {
@@ -95,7 +95,7 @@ fn check_schema(mut schema: Value, value: &Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_line_prints_what_the_api_answers() {
+async fn the_command_line_prints_the_objects_of_the_api() {
     let scene = Scene::new().await;
     let id = scene.end("delivered");
     let all = |name: &str| json!({"type": "array", "items": one(name)});
@@ -141,7 +141,7 @@ fn one(name: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_is_as_its_document_says() {
+async fn every_response_matches_the_openapi_document() {
     let scene = Scene::new().await;
     let id = scene.end("delivered");
     let check = |path: &str, described: &str, status: u16| {
@@ -159,7 +159,7 @@ async fn every_answer_is_as_its_document_says() {
     check("/api/v1/avatars?limit=0", "/api/v1/avatars", 400);
     let avatar = check("/api/v1/avatars/A1", "/api/v1/avatars/{id}", 200);
     assert_eq!((&avatar["status"], &avatar["configured"]), (&json!("IDLE"), &json!(true)));
-    check("/api/v1/avatars/nobody", "/api/v1/avatars/{id}", 404);
+    check("/api/v1/avatars/unknown", "/api/v1/avatars/{id}", 404);
     check("/api/v1/avatars/%FF", "/api/v1/avatars/{id}", 400);
     let path = "/api/v1/avatars/{id}/transitions";
     let newest = check("/api/v1/avatars/a1/transitions?limit=1", path, 200);
@@ -190,7 +190,7 @@ async fn every_answer_is_as_its_document_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_parameter_that_is_not_known_is_refused_by_the_api_and_passed_over_by_the_page() {
+async fn unknown_parameters_are_rejected_by_the_api_and_ignored_by_the_page() {
     let scene = Scene::new().await;
     let document: Value = serde_json::from_str(include_str!("../../src/web/openapi.json")).unwrap();
     let paths = document["paths"].as_object().unwrap();
@@ -203,8 +203,8 @@ async fn a_parameter_that_is_not_known_is_refused_by_the_api_and_passed_over_by_
             assert_eq!(answer.status, 400, "{method} {path}: {}", answer.body);
             check_described(method, described, &answer);
             let detail = answer.json()["detail"].as_str().unwrap().to_owned();
-            assert!(detail.starts_with("`stauts` is no parameter here; "), "{path}: {detail}");
-            // All that it knows it names.
+            assert!(detail.starts_with("unknown query parameter `stauts`; "), "{path}: {detail}");
+            // It lists all known parameters.
             for known in operations[method]["parameters"].as_array().into_iter().flatten() {
                 let named = format!("`{}`", known["name"].as_str().unwrap());
                 assert!(known["in"] != "query" || detail.contains(&named), "{path}: {detail}");
@@ -218,7 +218,7 @@ async fn a_parameter_that_is_not_known_is_refused_by_the_api_and_passed_over_by_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_is_sent_again_under_its_id_and_only_with_the_token() {
+async fn a_dead_letter_is_retried_with_its_id_and_only_with_the_token() {
     let scene = Scene::new().await;
     scene.receiver.script((0..6).map(|_| webhook::Answer::status(500)));
     let id = scene.end("failed");
@@ -249,18 +249,18 @@ async fn a_dead_letter_is_sent_again_under_its_id_and_only_with_the_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_avatar_is_looked_at_now_and_a_channel_is_tried() {
+async fn an_avatar_is_polled_now_and_a_channel_is_tested() {
     let scene = Scene::with(|config| {
         let often = "training = { min = \"20ms\", max = \"20ms\" }";
         Config::from(config.text().replace(often, "training = { min = \"1h\", max = \"1h\" }"))
     })
     .await;
-    let looks = scene.argil.count("a1");
+    let polls = scene.argil.count("a1");
     let answer = scene.post("/api/v1/avatars/a1/poll");
     assert_eq!(answer.status, 202, "{}", answer.body);
     check_described("POST", "/api/v1/avatars/{id}/poll", &answer);
-    wait_until("the look", || scene.argil.count("a1") > looks);
-    let unknown = scene.post("/api/v1/avatars/nobody/poll");
+    wait_until("the poll", || scene.argil.count("a1") > polls);
+    let unknown = scene.post("/api/v1/avatars/unknown/poll");
     assert_eq!(unknown.status, 404);
     check_described("POST", "/api/v1/avatars/{id}/poll", &unknown);
     scene.receiver.script([webhook::Answer::status(204), webhook::Answer::status(418)]);
@@ -275,12 +275,12 @@ async fn an_avatar_is_looked_at_now_and_a_channel_is_tried() {
         (&refused["delivered"], &refused["recipients"][0]["code"]),
         (&json!(false), &json!(418))
     );
-    assert_eq!(scene.post("/api/v1/channels/nobody/test").status, 404);
+    assert_eq!(scene.post("/api/v1/channels/unknown/test").status, 404);
     assert!(scene.bench.deliveries().is_empty(), "a trial is no news");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_numbers_count_what_happened() {
+async fn the_metrics_count_polls_attempts_and_deliveries() {
     let scene = Scene::new().await;
     scene.receiver.script([webhook::Answer::status(500)]);
     scene.end("delivered");
@@ -322,7 +322,7 @@ async fn the_numbers_count_what_happened() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_can_read_learns_no_secret() {
+async fn no_response_contains_a_secret() {
     let scene = Scene::with(|config| {
         let url = config.text().replace("/hook", "/h/canary-path?sig=canary-query");
         let token = format!("token = \"{TOKEN}\"\n");
@@ -358,7 +358,7 @@ async fn whoever_can_read_learns_no_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_changes_who_may_read_without_closing_the_door() {
+async fn a_reload_changes_the_access_rules_without_closing_the_listener() {
     let scene = Scene::new().await;
     let named = ["host: watch.example.com"];
     assert_eq!(ask(scene.page, "GET", "/", &named).status, 421);
@@ -398,7 +398,7 @@ async fn a_reload_moves_the_page_to_another_address_of_its_port() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_that_cannot_have_the_new_place_leaves_everything_as_it_was() {
+async fn a_reload_with_an_unavailable_listen_address_changes_nothing() {
     let scene = Scene::new().await;
     let port = scene.page.port();
     let _beside = std::net::TcpListener::bind(("127.0.0.2", port)).unwrap();
@@ -417,28 +417,30 @@ async fn a_reload_that_cannot_have_the_new_place_leaves_everything_as_it_was() {
 }
 
 #[test]
-fn the_usual_place_keeps_nobody_from_watching_and_a_chosen_one_does() {
+fn only_a_configured_listen_address_must_be_available() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let place = taken.local_addr().unwrap();
+    let address = taken.local_addr().unwrap();
     let argil = FakeArgil::start();
     argil.set_status("a1", "IDLE");
     let config = Config::new(argil.base_url()).avatar("a1");
-    // Both may pass: who has the place leaves, and an address comes up with its network.
-    for (place, why) in [(place.to_string(), "in use"), ("192.0.2.1:80".to_owned(), "requested")] {
-        let web = format!("\n[web]\nlisten = \"{place}\"\ntoken = \"{TOKEN}\"\n");
+    // Both are temporary: the other program may end, and the interface may come up.
+    for (address, why) in
+        [(address.to_string(), "in use"), ("192.0.2.1:80".to_owned(), "requested")]
+    {
+        let web = format!("\n[web]\nlisten = \"{address}\"\ntoken = \"{TOKEN}\"\n");
         let output = Bench::new(&config.text().replace(NO_PAGE, &web)).run(&["run"]);
         assert_eq!(output.status.code(), Some(75), "{output:?}");
-        let told = stderr(&output);
-        assert!(told.contains(&format!("cannot listen on `{place}`")), "{told}");
-        assert!(told.contains(why), "{told}");
+        let error = stderr(&output);
+        assert!(error.contains(&format!("cannot listen on `{address}`")), "{error}");
+        assert!(error.contains(why), "{error}");
     }
-    // Whoever tries this may have a daemon there; then it is held all the same.
+    // A daemon of the developer may already use the port; that is fine too.
     let held = std::net::TcpListener::bind("127.0.0.1:8787").ok();
     let bench = Bench::new(&config.text().replace(NO_PAGE, ""));
     let daemon = bench.start();
     daemon.wait_for_log("status page disabled: address `127.0.0.1:8787` is already in use");
     daemon.wait_for_log("avatar `a1`: baseline: IDLE");
-    // A reload looks whether it is free again, or goes where it is told to.
+    // A reload opens the address if it is free again, or the new one.
     match held {
         Some(held) => drop(held),
         None => bench.configure(config.page().text()),

@@ -1,10 +1,10 @@
-//! `channels`, and what the hands can do with deliveries, beside the real daemon.
+//! `channels`, and admin operations on deliveries, beside the real daemon.
 
 use std::path::Path;
 
 use super::*;
 
-/// How a channel is doing.
+/// A channel in the output of `channels --json`.
 fn channel(bench: &Bench, name: &str) -> Value {
     let channels = bench.json(&["channels", "--json"]);
     let channel = channels.as_array().unwrap().iter().find(|channel| channel["name"] == name);
@@ -12,7 +12,7 @@ fn channel(bench: &Bench, name: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channel_that_said_farewell_is_shown_told_of_and_enabled_by_hand() {
+async fn a_disabled_channel_is_shown_reported_and_enabled_manually() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let watch = Receiver::start().await;
     let config = Config::new(argil.base_url())
@@ -26,10 +26,10 @@ async fn a_channel_that_said_farewell_is_shown_told_of_and_enabled_by_hand() {
     let daemon = bench.start();
     daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "IDLE");
-    let told = watch.wait_for(1).await;
-    let told: Value = serde_json::from_slice(&told[0].body).unwrap();
+    let notified = watch.wait_for(1).await;
+    let notified: Value = serde_json::from_slice(&notified[0].body).unwrap();
     assert_eq!(
-        (&told["type"], &told["data"]["channel"]),
+        (&notified["type"], &notified["data"]["channel"]),
         (&"channel.disabled".into(), &"ops".into())
     );
     daemon.wait_for_log("avatar-watch channels enable ops");
@@ -56,12 +56,15 @@ async fn a_channel_that_said_farewell_is_shown_told_of_and_enabled_by_hand() {
     let ended = watch.wait_for(2).await;
     let ended: Value = serde_json::from_slice(&ended[1].body).unwrap();
     assert_eq!(ended["data"]["state"], "resolved");
-    assert_eq!(stdout(&bench.run(&["channels", "enable", "ops"])), "ops: well already\n");
+    assert_eq!(
+        stdout(&bench.run(&["channels", "enable", "ops"])),
+        "ops: already enabled, not failing\n"
+    );
     assert!(daemon.stop().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pause_holds_over_a_restart_and_a_channel_that_is_not_there_is_named() {
+async fn a_pause_survives_a_restart_and_an_unknown_channel_is_an_error() {
     let (argil, receiver, bench, daemon) = settled().await;
     assert_eq!(stdout(&bench.run(&["channels", "pause", "ops"])), "ops: paused\n");
     assert!(daemon.stop().success());
@@ -73,16 +76,16 @@ async fn a_pause_holds_over_a_restart_and_a_channel_that_is_not_there_is_named()
     assert_eq!(receiver.received().len(), 1);
     assert_eq!(stdout(&bench.run(&["channels", "resume", "ops"])), "ops: resumed\n");
     receiver.wait_for(2).await;
-    let nobody = bench.run(&["channels", "pause", "opps"]);
-    assert_eq!(nobody.status.code(), Some(1));
-    let said = stderr(&nobody);
+    let unknown = bench.run(&["channels", "pause", "opps"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    let said = stderr(&unknown);
     assert!(said.contains("no channel `opps`") && said.contains("`ops`"), "{said}");
     assert_eq!(bench.run(&["channels", "pause", "o p s"]).status.code(), Some(2));
     assert!(daemon.stop().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sent_again_as_new_it_has_another_id_and_the_same_bytes() {
+async fn a_retry_as_new_has_another_id_and_the_same_bytes() {
     let (_argil, receiver, bench, daemon) = settled().await;
     let first = bench.deliveries()[0]["id"].as_str().unwrap().to_owned();
     let done = bench.run(&["deliveries", "retry", &first, "--as-new"]);
@@ -116,7 +119,7 @@ fn ids_of_mail(folder: &Path, delivery: &Value) -> (String, String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sent_again_as_new_programs_get_new_ids_and_people_read_of_the_first_event() {
+async fn a_retry_as_new_changes_ids_and_names_the_original_event() {
     let (argil, chat) = (FakeArgil::start(), Receiver::start().await);
     let bus = Receiver::start().await;
     let folder = tempfile::tempdir().unwrap();

@@ -36,7 +36,7 @@ fn check_json(command: &[&str], output: &Output) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_command_prints_what_hides_or_reorders_text_raw_and_json_means_the_same() {
+async fn every_command_escapes_hidden_characters_and_json_keeps_them() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let name = hostile();
     let label = "label \u{202e}\u{9b}\u{2028}\u{200b}";

@@ -62,7 +62,7 @@ impl Terminal {
         self.shown.lock().unwrap().clone()
     }
 
-    /// Types this when that question has been asked, for so many times.
+    /// Types an answer after a question has appeared `times` times.
     fn answer(&mut self, question: &str, times: usize, typed: &str) {
         wait_until(&format!("`{question}` on {:?}", self.shown()), || {
             self.shown().matches(question).count() == times
@@ -95,18 +95,18 @@ fn mode(path: PathBuf) -> u32 {
 }
 
 #[test]
-fn on_a_terminal_init_asks_and_what_is_typed_is_not_shown_and_stands_in_no_config() {
+fn init_prompts_without_echo_and_keeps_secrets_out_of_the_config() {
     let bench = Bench::new("");
     fs::remove_file(bench.config()).unwrap();
     let mut terminal = Terminal::run(&bench, &["init"]);
-    terminal.answer("The API key", 1, "C4N4RY-keyy\u{7f}\r");
-    terminal.answer("The ids of the avatars", 1, "Jäne\n");
-    terminal.answer("The ids of the avatars", 2, "a1 a2\n");
-    terminal.answer("A webhook to tell", 1, "https://ops.example.com/hook\n");
-    terminal.answer("A mailbox to tell", 1, "studio@example.com\n");
-    terminal.answer("Its mail server", 1, "mail..example.com:25\n");
-    terminal.answer("Its mail server", 2, "mail.example.com\n");
-    terminal.answer("The password of studio@example.com", 1, "C4N4RY-password\r");
+    terminal.answer("API key", 1, "C4N4RY-keyy\u{7f}\r");
+    terminal.answer("Avatar ids", 1, "Jäne\n");
+    terminal.answer("Avatar ids", 2, "a1 a2\n");
+    terminal.answer("Webhook to notify", 1, "https://ops.example.com/hook\n");
+    terminal.answer("Mailbox to notify", 1, "studio@example.com\n");
+    terminal.answer("SMTP server", 1, "mail..example.com:25\n");
+    terminal.answer("SMTP server", 2, "mail.example.com\n");
+    terminal.answer("SMTP password of studio@example.com", 1, "C4N4RY-password\r");
     wait_until("the end", || bench.config().exists());
     assert!(!terminal.shown().contains("C4N4RY"), "{}", terminal.shown());
     assert!(terminal.shows_what_is_typed(), "the terminal is as it was");
@@ -124,70 +124,70 @@ fn on_a_terminal_init_asks_and_what_is_typed_is_not_shown_and_stands_in_no_confi
 }
 
 #[test]
-fn whoever_breaks_off_while_asked_leaves_nothing_and_gets_the_terminal_back() {
+fn an_interrupted_init_writes_nothing_and_restores_the_terminal() {
     let bench = Bench::new("");
     fs::remove_file(bench.config()).unwrap();
     let asked = || {
         let terminal = Terminal::run(&bench, &["init"]);
-        wait_until("the question", || terminal.shown().contains("The API key"));
+        wait_until("the question", || terminal.shown().contains("API key"));
         assert!(!terminal.shows_what_is_typed());
         terminal
     };
     let mut terminal = asked();
-    terminal.answer("The API key", 1, "\r");
-    terminal.answer("The ids of the avatars", 1, "\u{4}");
+    terminal.answer("API key", 1, "\r");
+    terminal.answer("Avatar ids", 1, "\u{4}");
     wait_until("the end", || terminal.shown().contains("nothing was written"));
     assert_eq!(terminal.end().0, Some(130));
-    // By a key, and by whoever ends it.
+    // By a key, and by a signal.
     for signal in [Signal::INT, Signal::QUIT, Signal::TERM, Signal::HUP] {
         let mut terminal = asked();
         match signal {
-            Signal::INT => terminal.answer("The API key", 1, "C4N4RY\u{3}"),
-            Signal::QUIT => terminal.answer("The API key", 1, "C4N4RY\u{1c}"),
+            Signal::INT => terminal.answer("API key", 1, "C4N4RY\u{3}"),
+            Signal::QUIT => terminal.answer("API key", 1, "C4N4RY\u{1c}"),
             _ => terminal.signal(signal),
         }
         let ended = terminal.child.wait().unwrap().signal();
         assert_eq!(ended, Some(signal.as_raw()));
         assert!(terminal.shows_what_is_typed(), "the terminal is as it was");
     }
-    // Stopped, it lets others have the terminal; going on, it asks again.
+    // A stop restores the terminal; after a continue it prompts again.
     let mut terminal = asked();
-    terminal.answer("The API key", 1, "C4N4RY\u{1a}");
+    terminal.answer("API key", 1, "C4N4RY\u{1a}");
     wait_until("the stop", || terminal.is_stopped());
     assert!(terminal.shows_what_is_typed(), "the terminal is as it was");
     terminal.signal(Signal::CONT);
-    wait_until("the question again", || terminal.shown().matches("The API key").count() == 2);
+    wait_until("the question again", || terminal.shown().matches("API key").count() == 2);
     assert!(!terminal.shows_what_is_typed());
-    terminal.answer("The API key", 2, "\r");
-    terminal.answer("The ids of the avatars", 1, "\u{3}");
+    terminal.answer("API key", 2, "\r");
+    terminal.answer("Avatar ids", 1, "\u{3}");
     assert_eq!(terminal.child.wait().unwrap().signal(), Some(Signal::INT.as_raw()));
     assert!(!terminal.shown().contains("C4N4RY"), "{}", terminal.shown());
     assert_eq!(fs::read_dir(bench.path("")).unwrap().count(), 0);
 }
 
 #[test]
-fn without_a_terminal_init_asks_nothing_and_without_flags_writes_a_starter() {
+fn without_a_terminal_and_flags_init_writes_a_starter_config() {
     let bench = Bench::new("");
     fs::remove_file(bench.config()).unwrap();
-    // Nobody ever types into this, and it is never closed.
+    // A pipe that is never written and never closed.
     let mut child = bench.command(&["init"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let typing = child.as_mut().unwrap().stdin.take();
     let output = child.unwrap().wait_with_output().unwrap();
     drop(typing);
     let said = stdout(&output);
     assert!(output.status.success() && bench.config().exists(), "{said}");
-    assert!(said.contains("put the id of your avatar into it"), "{said}");
+    assert!(said.contains("add the id of your avatar to the config"), "{said}");
     assert!(said.contains("export ARGIL_API_KEY=…"), "{said}");
 }
 
 #[test]
-fn an_old_config_and_old_secrets_are_kept_whatever_is_asked() {
+fn existing_configs_and_secrets_are_kept() {
     let bench = Bench::new("old");
     let flags = ["init", "--webhook", "https://ops.example.com/hook", "--email", "a@example.com"];
     let refused = bench.run(&flags);
     assert_eq!(refused.status.code(), Some(1));
     assert!(
-        stderr(&refused).contains("help: `--output PATH` names another"),
+        stderr(&refused).contains("help: use `--output PATH` for another file"),
         "{}",
         stderr(&refused)
     );
@@ -199,7 +199,7 @@ fn an_old_config_and_old_secrets_are_kept_whatever_is_asked() {
         assert!(stdout(&forced).contains(expected), "{}", stdout(&forced));
         fs::read_to_string(bench.path("webhook-secret")).unwrap()
     };
-    let secret = forced("The old one is kept as");
+    let secret = forced("The old config is kept as");
     assert_eq!(forced(".old.1`"), secret, "a receiver knows it already");
     assert_eq!(fs::read_to_string(bench.path("avatar-watch.toml.old")).unwrap(), "old");
     let key = bench.path("key");
@@ -222,7 +222,7 @@ fn an_old_config_and_old_secrets_are_kept_whatever_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_step_says_the_next_one_and_each_failure_its_mend() {
+async fn each_step_prints_the_next_one_and_each_failure_its_help() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
     let bench = Bench::new(config.text());
@@ -237,28 +237,28 @@ async fn each_step_says_the_next_one_and_each_failure_its_mend() {
     };
     let path = bench.config();
     let path = path.display();
-    let missing = ["FAIL avatar `a1`", "  help: is the id right"];
+    let missing = ["FAIL avatar `a1`", "  help: check the id"];
     let shown = check(&["check", "--online"], 2, &missing);
     assert!(!shown.contains("Next: "), "what is wrong comes first: {shown}");
     argil.set_status("a1", "IDLE");
     check(&["check"], 0, &[&format!("Next: `avatar-watch --config {path} check --online`")]);
-    let next = format!("Next: `avatar-watch --config {path} test ops` sends a trial message.");
+    let next = format!("Next: `avatar-watch --config {path} test ops` sends a test message.");
     check(&["check", "--online"], 0, &[&next]);
-    let (run, service) = ("run` watches", "`sudo systemctl enable --now avatar-watch`");
+    let (run, service) = ("run` starts the daemon", "`sudo systemctl enable --now avatar-watch`");
     check(&["test", "ops"], 0, &[&format!("Next: `avatar-watch --config {path} {run}"), service]);
     receiver.script([Answer::status(401), Answer::status(404)]);
     let refused = "  help: does the receiver have the `secret` of this channel";
     check(&["test", "ops"], 1, &["FAIL ops", refused]);
     check(&["test", "ops"], 1, &["FAIL ops", "  help: is the path of `url` right"]);
     bench.configure(Config::new(argil.base_url()).avatar("a1").text());
-    check(&["check", "--online"], 0, &[run, "; no channel is told of anything yet."]);
+    check(&["check", "--online"], 0, &[run, "; no channel is configured yet."]);
     bench.configure(Config::new("http://127.0.0.1:9/v1").avatar("a1").avatar("a2").text());
-    let shown = check(&["check", "--online"], 2, &["help: is `base_url` right", "were not tried"]);
+    let shown = check(&["check", "--online"], 2, &["help: check `base_url`", "were not polled"]);
     assert!(!shown.contains("a2"), "{shown}");
 }
 
 #[test]
-fn check_online_takes_a_few_requests_however_many_avatars_there_are() {
+fn check_online_limits_the_number_of_requests() {
     let argil = FakeArgil::start();
     let config = (0..25).fold(Config::new(argil.base_url()), |config, number| {
         argil.set_status(&format!("a{number}"), "IDLE");
@@ -266,7 +266,7 @@ fn check_online_takes_a_few_requests_however_many_avatars_there_are() {
     });
     let checked = Bench::new(config.text()).run(&["check", "--online"]);
     assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
-    assert!(stdout(&checked).contains("5 avatars more were not tried"), "{}", stdout(&checked));
+    assert!(stdout(&checked).contains("5 avatars more not polled"), "{}", stdout(&checked));
     let asked: usize = (0..25).map(|number| argil.count(&format!("a{number}"))).sum();
     assert_eq!(asked, 20);
 }

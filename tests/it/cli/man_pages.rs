@@ -16,7 +16,7 @@ fn commands(bench: &Bench) -> Vec<String> {
 }
 
 #[test]
-fn every_command_has_a_page_and_the_pages_say_what_the_help_says() {
+fn every_command_has_a_page_with_its_help() {
     let bench = Bench::new("");
     let folder = bench.path("pages");
     let done = bench.run(&["man", "--out", folder.to_str().unwrap()]);
@@ -27,7 +27,7 @@ fn every_command_has_a_page_and_the_pages_say_what_the_help_says() {
         assert_eq!(page, stdout(&bench.run(&["man", &format!("avatar-watch-{command}")])));
     }
     let run = fs::read_to_string(folder.join("avatar-watch-run.8")).unwrap();
-    assert!(run.contains("75 the database is held by another daemon"), "{run}");
+    assert!(run.contains("75 database locked by another instance"), "{run}");
     assert!(run.contains("avatar-watch") && run.contains("SEE ALSO"));
     let main = stdout(&bench.run(&["man"]));
     assert!(main.contains("avatar\\-watch\\-run(8)"), "{main}");
@@ -37,7 +37,7 @@ fn every_command_has_a_page_and_the_pages_say_what_the_help_says() {
 }
 
 #[test]
-fn the_page_of_the_config_has_every_line_of_the_example() {
+fn the_config_page_contains_the_example() {
     let bench = Bench::new("");
     let page = stdout(&bench.run(&["man", "avatar-watch.toml"])).replace("\\-", "-");
     let example = include_str!("../../../config.example.toml");
@@ -49,11 +49,11 @@ fn the_page_of_the_config_has_every_line_of_the_example() {
 }
 
 #[test]
-fn a_page_that_there_is_not_is_a_misuse_with_a_mend() {
+fn an_unknown_page_is_a_usage_error_with_help() {
     let bench = Bench::new("");
-    let done = bench.run(&["man", "nobody"]);
+    let done = bench.run(&["man", "unknown"]);
     assert_eq!(done.status.code(), Some(2));
-    assert!(stderr(&done).contains("help: `avatar-watch man --list` names all"));
+    assert!(stderr(&done).contains("help: `avatar-watch man --list` lists all"));
 }
 
 #[test]

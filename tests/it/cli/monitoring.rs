@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The line and the code of a check.
+/// The line and the exit code of a check.
 fn check(bench: &Bench, arguments: &[&str]) -> (String, i32) {
     let output = bench.run(&[&["status", "--check"], arguments].concat());
     assert_eq!(stderr(&output), "");
@@ -10,21 +10,21 @@ fn check(bench: &Bench, arguments: &[&str]) -> (String, i32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_check_says_in_one_line_how_all_is() {
+async fn a_check_prints_one_line() {
     let (argil, receiver, bench, daemon) = settled().await;
-    let figures = |waiting: u32, dead: u32| {
+    let perf_data = |waiting: u32, dead: u32| {
         format!(
-            "avatars=1;;;0 training=0;;;0 troubled=0;;;0 waiting={waiting};;;0 oldest=0s;600;;0 \
-             dead={dead};;0;0\n"
+            "avatars=1;;;0 training=0;;;0 failing=0;;;0 waiting={waiting};;;0 oldest=0s;600;;0 \
+             dead_letters={dead};;0;0\n"
         )
     };
     let well = "AVATAR-WATCH OK: 1 avatar watched, 0 in training, 0 messages waiting | ";
-    assert_eq!(check(&bench, &[]), (well.to_owned() + &figures(0, 0), 0));
+    assert_eq!(check(&bench, &[]), (well.to_owned() + &perf_data(0, 0), 0));
 
     bench.run(&["channels", "pause", "ops"]);
     argil.set_status("a1", "REFUSED");
     bench.wait_for_deliveries("what waits", |rows| rows.len() == 2);
-    // It has waited for longer than nothing as soon as a millisecond went by.
+    // The message is late after one millisecond.
     crate::harness::daemon::wait_until("a late message", || {
         let (line, code) = check(&bench, &["--late-after", "0s"]);
         line.starts_with("AVATAR-WATCH WARNING: 1 message waiting for channel ops, which is paused")
@@ -44,10 +44,10 @@ async fn a_check_says_in_one_line_how_all_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_config_that_the_next_start_would_not_take_is_noticed_before() {
+async fn a_config_that_prevents_the_next_start_is_a_finding() {
     let (argil, receiver, bench, _daemon) = settled().await;
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
-    // What the service may read and whoever checks may not is no fault of the config.
+    // A secret that only the service can read is not a problem of the config.
     let needy = config.text().replace(&format!("\"{KEY}\""), "{ credential = \"argil\" }");
     bench.configure(&needy);
     let (line, code) = check(&bench, &[]);
@@ -69,7 +69,7 @@ async fn a_config_that_the_next_start_would_not_take_is_noticed_before() {
 }
 
 #[test]
-fn a_check_without_a_database_knows_nothing() {
+fn a_check_without_a_database_is_unknown() {
     let bench = Bench::new(Config::new("http://127.0.0.1:9/v1").avatar("a1").text());
     let (line, code) = check(&bench, &[]);
     assert!(line.starts_with("AVATAR-WATCH UNKNOWN: ") && !line.contains('|'), "{line}");
@@ -82,17 +82,17 @@ fn a_check_without_a_database_knows_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn status_shows_the_channels_that_are_not_told() {
+async fn status_shows_channels_with_problems() {
     let (argil, receiver, bench, daemon) = settled().await;
     let shown = || stdout(&bench.run(&["status"]));
     assert!(!shown().contains("channel"), "{}", shown());
     bench.run(&["channels", "pause", "ops"]);
     assert!(shown().contains("channel `ops` is paused for "), "{}", shown());
-    assert!(shown().contains("; nothing waits\n"), "{}", shown());
+    assert!(shown().contains("; no messages waiting\n"), "{}", shown());
     argil.set_status("a1", "REFUSED");
     bench.wait_for_deliveries("what waits", |rows| rows.len() == 2);
     assert!(shown().contains("; 1 message waiting, the oldest for "), "{}", shown());
-    assert!(shown().contains("the oldest message that was not delivered yet has waited for "));
+    assert!(shown().contains("the oldest undelivered message is "));
     let json = bench.json(&["status", "--json"]);
     let ops = &json["channels"][0];
     assert_eq!((&ops["name"], &ops["state"]), (&"ops".into(), &"paused".into()));
@@ -106,12 +106,12 @@ async fn status_shows_the_channels_that_are_not_told() {
     daemon.wait_for_log("it is disabled");
     let disabled = shown();
     assert!(disabled.contains("channel `ops` is DISABLED for ") && disabled.contains("410"));
-    assert!(!disabled.contains("channel.disabled"), "it is said once: {disabled}");
+    assert!(!disabled.contains("channel.disabled"), "it is printed once: {disabled}");
     assert!(daemon.stop().success());
 }
 
 #[test]
-fn an_unknown_status_is_a_warning_wherever_it_is_shown() {
+fn an_unknown_status_is_a_warning_in_every_output() {
     let argil = FakeArgil::start();
     let odd =
         [("a1", "IDL\u{415}"), ("a2", "I\u{200b}DLE"), ("a3", "TRAINING FAILED"), ("a4", "ODD ")];
@@ -125,10 +125,10 @@ fn an_unknown_status_is_a_warning_wherever_it_is_shown() {
     let checked = bench.run(&["check", "--online"]);
     let shown = stdout(&checked);
     assert_eq!(checked.status.code(), Some(0), "{shown}");
-    assert!(shown.contains("ok   avatar `good`: it is IDLE\n"), "{shown}");
+    assert!(shown.contains("ok   avatar `good`: status IDLE\n"), "{shown}");
     let quoted = ["\"IDL\\u{415}\"", "\"I\\u{200b}DLE\"", "\"TRAINING FAILED\"", "\"ODD \""];
     for ((id, _), quoted) in odd.iter().zip(quoted) {
-        let line = format!("warn avatar `{id}`: it has the unknown status {quoted}\n  help: ");
+        let line = format!("warn avatar `{id}`: unknown status {quoted}\n  help: ");
         assert!(shown.contains(&line), "{shown}");
     }
 
@@ -144,12 +144,12 @@ fn an_unknown_status_is_a_warning_wherever_it_is_shown() {
     for quoted in quoted {
         assert!(table.contains(quoted) && history.contains(quoted), "{quoted}: {table}{history}");
     }
-    assert!(table.contains("Something needs a look"), "{table}");
+    assert!(table.contains("Warning: "), "{table}");
 
     let waited = bench.run(&["wait", "a4", "--timeout", "200ms", "--json"]);
     let outcome: Value = serde_json::from_str(&stdout(&waited)).unwrap();
     assert_eq!(waited.status.code(), Some(5));
     assert_eq!(outcome["reason"], "it has the unknown status \"ODD \"");
-    let said = "`avatar a4` has the unknown status \"ODD \": nothing is concluded from it";
+    let said = "`avatar a4` has the unknown status \"ODD \", which is ignored";
     assert!(stderr(&waited).contains(said), "{}", stderr(&waited));
 }

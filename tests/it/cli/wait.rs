@@ -52,7 +52,7 @@ fn signal(child: &Child, signal: Signal) {
 }
 
 #[test]
-fn the_script_of_the_guide_branches_on_what_became_of_an_avatar() {
+fn the_script_of_the_guide_handles_every_result() {
     let argil = FakeArgil::start();
     for (id, status) in [("a1", "IDLE"), ("a2", "TRAINING_FAILED"), ("a3", "REFUSED")] {
         argil.set_status(id, status);
@@ -75,26 +75,26 @@ fn the_script_of_the_guide_branches_on_what_became_of_an_avatar() {
         stdout(&output)
     };
     let check = |id, limit, expected: &str| assert_eq!(run(id, limit), expected);
-    check("a1", "20s", "a1 IDLE\nready: make the video\n");
-    check("a2", "20s", "a2 TRAINING_FAILED\nthe training failed: look at the material\n");
+    check("a1", "20s", "a1 IDLE\nready: create the video\n");
+    check("a2", "20s", "a2 TRAINING_FAILED\ntraining failed: check the material\n");
     check("a3", "20s", "a3 REFUSED\nrefused: ask the person again\n");
     check("a5", "1s", "a5 timed-out\nstill training after a day: ask Argil\n");
-    check("a6", "20s", "a6 missing\nthere is no such avatar: is the id right?\n");
-    assert_eq!(argil.count("a6"), 3, "one answer may be an accident");
+    check("a6", "20s", "a6 missing\nno such avatar: check the id\n");
+    assert_eq!(argil.count("a6"), 3, "one 404 is not enough");
     argil.require_key("another");
     let rejected = "a7 key-rejected\nthe key is not accepted: is it another workspace's?\n";
     check("a7", "20s", rejected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_blocks_until_the_training_ends_and_says_what_it_waits_for() {
+async fn wait_blocks_until_the_training_ends_and_shows_progress() {
     let argil = FakeArgil::start();
     argil.require_key(KEY);
     argil.set_status("a1", "TRAINING");
     argil.answer_next("a1", Answer::status(200, r#"{"id": "a1", "status": "NOT_TRAINED"}"#));
     let folder = nowhere();
     let child = begin(&mut waiting(&folder, &argil, &["a1"]));
-    argil.wait_until("a look at the training", |_| argil.count("a1") >= 3).await;
+    argil.wait_until("polls of the training", |_| argil.count("a1") >= 3).await;
     argil.set_status("a1", "IDLE");
     let output = child.wait_with_output().unwrap();
     assert_eq!((code(&output), stdout(&output).as_str()), (0, "a1 IDLE\n"), "{}", stderr(&output));
@@ -105,7 +105,7 @@ async fn it_blocks_until_the_training_ends_and_says_what_it_waits_for() {
 }
 
 #[test]
-fn of_several_avatars_all_are_waited_for_or_any() {
+fn wait_ends_with_all_avatars_or_any() {
     let argil = FakeArgil::start();
     for (id, status) in [
         ("idle", "IDLE"),
@@ -132,7 +132,7 @@ fn of_several_avatars_all_are_waited_for_or_any() {
 }
 
 #[test]
-fn a_key_that_is_refused_ends_it() {
+fn a_rejected_key_ends_the_wait() {
     let argil = FakeArgil::start();
     argil.require_key("another");
     let output = wait(&argil, &["a1", "a2"]);
@@ -151,7 +151,7 @@ fn a_key_that_is_refused_ends_it() {
 }
 
 #[test]
-fn what_may_pass_by_itself_is_waited_out() {
+fn temporary_failures_do_not_end_the_wait() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "IDLE");
     for answer in [Answer::status(500, "oh"), Answer::status(403, "{}"), Answer::status(404, "{}")]
@@ -164,7 +164,7 @@ fn what_may_pass_by_itself_is_waited_out() {
 }
 
 #[test]
-fn json_has_one_object_a_line() {
+fn json_has_one_object_per_line() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "REFUSED");
     argil.set_status("a2", "TRAINING");
@@ -195,7 +195,7 @@ fn json_has_one_object_a_line() {
 }
 
 #[test]
-fn that_nothing_was_heard_until_the_end_is_said() {
+fn a_timeout_without_a_response_has_a_reason() {
     let (argil, silent) = (FakeArgil::start(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     let address = format!("http://{}/v1", silent.local_addr().unwrap());
     let folder = nowhere();
@@ -203,17 +203,17 @@ fn that_nothing_was_heard_until_the_end_is_said() {
     let output = command.env("ARGIL_BASE_URL", address).output().unwrap();
     let said: Value = serde_json::from_str(&stdout(&output)).unwrap();
     let reason = said["reason"].as_str().unwrap_or_default();
-    assert!(reason.contains("has neither answered nor failed yet"), "{said}");
+    assert!(reason.contains("no response from the API within the timeout"), "{said}");
     assert_eq!(code(&output), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_ends_it_at_once() {
+async fn a_signal_ends_the_wait_at_once() {
     for (sent, expected) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let argil = FakeArgil::start();
         argil.set_status("a1", "TRAINING");
         let child = begin(&mut waiting(&nowhere(), &argil, &["a1", "--json"]));
-        argil.wait_until("a look", |_| argil.count("a1") == 1).await;
+        argil.wait_until("a poll", |_| argil.count("a1") == 1).await;
         signal(&child, sent);
         let output = child.wait_with_output().unwrap();
         assert_eq!((code(&output), stdout(&output).as_str()), (expected, ""));
@@ -221,7 +221,7 @@ async fn a_signal_ends_it_at_once() {
 }
 
 #[test]
-fn misuse_is_told_with_its_mend_and_asks_nobody() {
+fn usage_errors_have_help_and_send_no_request() {
     let argil = FakeArgil::start();
     let check = |edit: &dyn Fn(&mut Command), arguments: &[&str], expected: &str| {
         let folder = nowhere();
@@ -246,14 +246,14 @@ fn misuse_is_told_with_its_mend_and_asks_nobody() {
     };
     check(&elsewhere, &["a1"], "`--base-url` ");
     let config = Config::new(argil.base_url()).avatar("a1");
-    let output = Bench::new(config.text()).run(&["wait", "a1", "--account", "nobody"]);
+    let output = Bench::new(config.text()).run(&["wait", "a1", "--account", "other"]);
     assert_eq!(code(&output), 2);
-    assert!(stderr(&output).contains("no account `nobody`; there are `argil`"));
+    assert!(stderr(&output).contains("no account `other`; known accounts: `argil`"));
     assert_eq!(argil.requests().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_config_its_account_its_names_and_its_history_are_used() {
+async fn a_config_provides_accounts_names_and_history() {
     let argil = FakeArgil::start();
     argil.require_key("other-key");
     argil.set_avatar("a1", json!({"id": "a1", "status": "TRAINING", "model": "ARGIL_ATOM"}));
@@ -272,8 +272,8 @@ async fn with_a_config_its_account_its_names_and_its_history_are_used() {
         database.execute(sql, [length]).unwrap();
     }
     let child = begin(&mut bench.command(&["wait", "a1", "--json"]));
-    let looks = argil.count("a1");
-    argil.wait_until("the look of `wait`", |_| argil.count("a1") >= looks + 2).await;
+    let polls = argil.count("a1");
+    argil.wait_until("polls of `wait`", |_| argil.count("a1") >= polls + 2).await;
     argil.set_status("a1", "IDLE");
     let output = child.wait_with_output().unwrap();
     let said = stderr(&output);
@@ -285,14 +285,14 @@ async fn with_a_config_its_account_its_names_and_its_history_are_used() {
 }
 
 #[test]
-fn a_config_with_problems_stands_in_the_way_only_when_it_was_named() {
+fn only_a_named_config_with_problems_is_an_error() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "IDLE");
     let bench = Bench::new("nonsense = 1\n");
     let named = bench.run(&["wait", "a1"]);
     assert_eq!(code(&named), 78);
     assert!(stderr(&named).contains("`nonsense`"), "{}", stderr(&named));
-    // Not named, found where it usually is; no key to go on without it.
+    // Found at the default path; without a key it is required.
     let found = bench.command(&["wait", "a1"]).env_remove("AVATAR_WATCH_CONFIG").output().unwrap();
     assert_eq!(code(&found), 78);
     let mut command = bench.command(&["wait", "a1"]);
@@ -302,7 +302,7 @@ fn a_config_with_problems_stands_in_the_way_only_when_it_was_named() {
 }
 
 #[test]
-fn the_key_goes_where_a_config_with_problems_says_or_nowhere() {
+fn the_key_is_sent_only_to_the_base_url_of_the_config() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "IDLE");
     let folder = nowhere();
@@ -317,16 +317,16 @@ fn the_key_goes_where_a_config_with_problems_says_or_nowhere() {
     );
     let output = ask(&needy);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
-    assert!(stderr(&output).contains("of it only `argil.base_url` is used"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("using only its `argil.base_url`"), "{}", stderr(&output));
     assert_eq!(argil.count("a1"), 1);
-    // Whoever cannot read it cannot know where it leads.
+    // Without a readable config the `base_url` is unknown.
     let output = ask(&format!("{needy}[[["));
     assert_eq!(code(&output), 78, "{}", stderr(&output));
     assert_eq!(argil.count("a1"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminal_shows_the_progress_and_gets_its_line_back() {
+async fn a_terminal_shows_progress_and_is_restored() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "TRAINING");
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
@@ -362,11 +362,11 @@ async fn a_terminal_shows_the_progress_and_gets_its_line_back() {
     assert_eq!((code(&output), stdout(&output).as_str()), (0, "a1 IDLE\n"));
     let shown = shown.lock().unwrap().clone();
     let rest = shown.rsplit("TRAINING").next().unwrap();
-    assert!(rest.contains("\u{1b}[2K"), "the line is not taken away: {shown:?}");
+    assert!(rest.contains("\u{1b}[2K"), "the line is not removed: {shown:?}");
 }
 
 #[test]
-fn a_flood_of_avatars_keeps_to_the_budget() {
+fn many_avatars_stay_within_the_rate_limit() {
     let argil = FakeArgil::start();
     let ids: Vec<String> = (0..25).map(|number| format!("a{number}")).collect();
     ids.iter().for_each(|id| argil.set_status(id, "IDLE"));
@@ -377,7 +377,7 @@ fn a_flood_of_avatars_keeps_to_the_budget() {
 }
 
 #[test]
-fn why_nothing_can_be_seen_is_said_at_once_and_in_the_end() {
+fn the_reason_of_failures_is_shown_at_once_and_at_the_end() {
     for (answer, said) in [
         (Answer::status(302, "").with("location", "http://portal.test/"), "portal.test"),
         (Answer::status(429, "{}").with("retry-after", "60"), "429"),
@@ -389,13 +389,13 @@ fn why_nothing_can_be_seen_is_said_at_once_and_in_the_end() {
         assert_eq!(code(&output), 5);
         let line: Value = serde_json::from_str(&stdout(&output)).unwrap();
         assert!(line["reason"].as_str().unwrap().contains(said), "{line}");
-        let told = stderr(&output);
-        assert!(told.contains("it cannot be seen just now: ") && told.contains(said), "{told}");
+        let progress = stderr(&output);
+        assert!(progress.contains("last poll failed: ") && progress.contains(said), "{progress}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_database_knows_is_no_observation_and_an_id_has_one_spelling() {
+async fn stored_statuses_are_not_results_and_ids_are_normalized() {
     let id = "3c90c3cc-0d44-4b50-8888-8dd25736052a";
     let argil = FakeArgil::start();
     argil.require_key("other-key");
@@ -419,7 +419,7 @@ async fn what_the_database_knows_is_no_observation_and_an_id_has_one_spelling() 
 }
 
 #[test]
-fn an_empty_address_is_none() {
+fn an_empty_base_url_is_unset() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "IDLE");
     let bench = Bench::new(Config::new(argil.base_url()).text());

@@ -71,7 +71,7 @@ fn is_ended(stream: &mut TcpStream) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_keep_nobody_out() {
+async fn unauthorized_connections_block_no_other() {
     let own = own_desk_with_token();
     let page = serve(own.desk.clone(), patient());
     let refused = format!("GET / HTTP/1.1\r\nhost: {page}\r\n\r\n");
@@ -98,7 +98,7 @@ async fn strangers_keep_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_who_read_nothing_keep_nobody_out() {
+async fn clients_that_read_nothing_block_no_other() {
     let own = OwnDesk::new();
     let page = serve(own.desk.clone(), patient());
     let listen = format!("GET /api/v1/stream HTTP/1.1\r\nhost: {page}\r\n\r\n");
@@ -115,7 +115,7 @@ async fn clients_who_read_nothing_keep_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_who_takes_nothing_is_cut_off() {
+async fn a_client_that_reads_nothing_is_disconnected() {
     let own = OwnDesk::new();
     let stall = Duration::from_millis(300);
     let page = serve(own.desk.clone(), ServerLimits { stall, ..patient() });
@@ -132,7 +132,7 @@ async fn a_reader_who_takes_nothing_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_that_wait_for_us_keep_nobody_from_health() {
+async fn waiting_requests_do_not_delay_health_checks() {
     let mut own = own_desk_with_token();
     let share = patient().answers * 3 / 4;
     let (trials, mut asked) = tokio::sync::mpsc::channel(2 * share);
@@ -166,7 +166,7 @@ async fn requests_that_wait_for_us_keep_nobody_from_health() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn readers_of_the_tables_keep_nobody_from_health() {
+async fn database_readers_do_not_delay_health_checks() {
     let own = OwnDesk::new();
     let page = serve(own.desk.clone(), patient());
     let turn = Arc::clone(&own.desk.readers).acquire_owned().await.unwrap();
@@ -179,7 +179,7 @@ async fn readers_of_the_tables_keep_nobody_from_health() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listener_keeps_the_connection_whoever_comes() {
+async fn a_stream_keeps_its_connection_at_the_limit() {
     let own = OwnDesk::new();
     let page = serve(own.desk.clone(), patient());
     let mut listener = Listener::open(page, "/api/v1/stream");
@@ -193,7 +193,7 @@ async fn a_listener_keeps_the_connection_whoever_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newcomer_waits_while_nobody_can_be_evicted() {
+async fn a_new_connection_waits_while_none_is_idle() {
     let own = OwnDesk::new();
     let page = serve(own.desk.clone(), ServerLimits { connections: 1, ..patient() });
     let mut listener = Listener::open(page, "/api/v1/stream");
@@ -218,7 +218,7 @@ fn there_are_many_more_connections_than_can_be_held() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_says_nothing_more_is_cut_off() {
+async fn a_silent_connection_is_closed() {
     let own = OwnDesk::new();
     let header_timeout = Duration::from_millis(200);
     let page = serve(own.desk.clone(), ServerLimits { header_timeout, ..patient() });

@@ -68,7 +68,7 @@ fn routes() -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_route_is_for_our_names_only_and_reads_one_of_each() {
+async fn every_route_checks_the_host_and_repeated_headers() {
     let own = own_desk();
     let page = serve(own.desk.clone(), ServerLimits::default());
     for (method, path) in routes() {
@@ -90,7 +90,7 @@ async fn every_route_is_for_our_names_only_and_reads_one_of_each() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_change_takes_the_token_and_our_own_page() {
+async fn every_change_requires_the_token_and_our_own_origin() {
     let own = own_desk();
     let page = serve(own.desk.clone(), ServerLimits::default());
     let bearer = format!("authorization: Bearer {TOKEN}");
@@ -118,7 +118,7 @@ async fn every_change_takes_the_token_and_our_own_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_read_from_afar_by_another_path() {
+async fn no_other_path_is_readable_without_the_token() {
     let token = Some(Secret::new(TOKEN));
     let own = OwnDesk::with(AccessPolicy { token, ..AccessPolicy::default() });
     let page = serve(own.desk.clone(), ServerLimits::default());
@@ -207,7 +207,7 @@ async fn no_request_is_smuggled_in_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_asked_the_answer_is_a_plain_one() {
+async fn any_request_gets_a_well_formed_response() {
     let own = own_desk();
     let page = serve(own.desk.clone(), ServerLimits::default());
     let long = "x".repeat(4000);
@@ -284,7 +284,7 @@ fn check_plain(asked: &str, answer: &Answer) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heads_and_bodies_without_an_end_are_refused() {
+async fn endless_heads_and_bodies_are_rejected() {
     let own = own_desk();
     let page = serve(own.desk.clone(), ServerLimits::default());
     let check = |request: String, expected: &str| {

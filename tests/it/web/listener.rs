@@ -92,7 +92,7 @@ async fn next(door: &mut Door) -> String {
 }
 
 #[test]
-fn every_answer_is_the_same_whoever_asks_what() {
+fn every_hint_gets_the_same_response() {
     in_order(async {
         let mut door = open(ServerLimits::default(), 16);
         let good = r#"{"event":"AVATAR_TRAINING_SUCCESS","data":{"avatarId":"a1"}}"#;
@@ -129,7 +129,7 @@ fn every_answer_is_the_same_whoever_asks_what() {
 
 /// So that its time does not say whether the token was right.
 #[test]
-fn a_hint_is_answered_before_token_and_body_are_read_into() {
+fn a_hint_is_answered_before_token_and_body_are_examined() {
     in_order(async {
         let mut door = open(ServerLimits::default(), 16);
         let (let_go, held) = std::sync::mpsc::channel::<()>();
@@ -147,7 +147,7 @@ fn a_hint_is_answered_before_token_and_body_are_read_into() {
 
 /// So that the work on one that is right takes no time from its answer, not even on one processor.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hint_is_read_when_its_answer_is_out() {
+async fn a_hint_is_processed_after_its_response() {
     let mut door = open(ServerLimits::default(), 16);
     let mut was_quick = false;
     while !was_quick {
@@ -163,7 +163,7 @@ async fn a_hint_is_read_when_its_answer_is_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_sends_slowly_is_cut_off() {
+async fn a_slow_sender_is_disconnected() {
     let door = open(short(), 16);
     for beginning in [
         String::new(),
@@ -177,7 +177,7 @@ async fn who_sends_slowly_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_without_an_end_is_read_to_its_cap_only() {
+async fn an_endless_body_is_read_up_to_the_limit() {
     let mut door = open(short(), 16);
     let mut stream = TcpStream::connect(door.address).await.unwrap();
     let head = format!(
@@ -199,7 +199,7 @@ async fn a_body_without_an_end_is_read_to_its_cap_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hundreds_of_idle_connections_keep_a_hint_out_only_for_a_while() {
+async fn hundreds_of_idle_connections_delay_a_hint_briefly() {
     let mut door = open(short(), 16);
     let mut idle = Vec::new();
     for _ in 0..100 {
@@ -214,7 +214,7 @@ async fn hundreds_of_idle_connections_keep_a_hint_out_only_for_a_while() {
 }
 
 #[test]
-fn a_full_queue_loses_hints_and_answers_all_the_same() {
+fn a_full_queue_drops_hints_and_still_responds() {
     in_order(async {
         let mut door = open(ServerLimits::default(), 2);
         for number in 0..10 {
@@ -229,7 +229,7 @@ fn a_full_queue_loses_hints_and_answers_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_request_for_it_harms_nobody() {
+async fn invalid_requests_do_no_harm() {
     let mut door = open(short(), 16);
     let long = format!("POST /{} HTTP/1.1\r\n\r\n", "x".repeat(200_000));
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(10_000));
@@ -250,7 +250,7 @@ async fn what_is_no_request_for_it_harms_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn closed_it_lets_a_request_end_and_cuts_off_who_takes_longer() {
+async fn shutdown_finishes_short_requests_and_aborts_long_ones() {
     let mut door = open(
         ServerLimits { request_timeout: LIMIT, shutdown_grace: Duration::from_secs(2), ..short() },
         16,

@@ -4,26 +4,31 @@ use super::*;
 use crate::harness::argil::Answer as ApiAnswer;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_says_what_trains_what_settled_and_what_went_wrong() {
+async fn the_page_shows_training_finished_and_failed() {
     let scene = Scene::new().await;
     let home = scene.get("/").body;
-    assert!(home.contains("All is well") && home.contains("2 in training"), "{home}");
+    assert!(
+        home.contains("<h1 id=\"summary-title\">OK</h1>") && home.contains("2 in training"),
+        "{home}"
+    );
     scene.receiver.script((0..6).map(|_| webhook::Answer::status(500)));
     let id = scene.end("failed");
     let home = scene.get("/").body;
-    assert!(home.contains("Something is wrong"), "{home}");
-    assert!(home.contains("<strong>1 dead</strong>"), "{home}");
+    assert!(home.contains("Critical"), "{home}");
+    assert!(home.contains("<strong>1 dead letter</strong>"), "{home}");
     assert!(home.contains(&format!("action=\"/deliveries/{id}/retry\"")), "{home}");
-    let settled = home.split("id=\"settled\"").nth(1).unwrap().split("</section>").next().unwrap();
-    assert!(settled.contains("/avatars/a1") && settled.contains(">ready<"), "{settled}");
-    let sight = home.split("id=\"sight\"").nth(1).unwrap().split("</section>").next().unwrap();
-    assert!(sight.contains(">sees<") && sight.contains("webhook, standard"), "{sight}");
+    let finished =
+        home.split("id=\"finished\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(finished.contains("/avatars/a1") && finished.contains(">ready<"), "{finished}");
+    let channels =
+        home.split("id=\"connections\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(channels.contains(">OK<") && channels.contains("webhook, standard"), "{channels}");
     let avatar = scene.get("/avatars/a1").body;
     assert!(avatar.contains("<rect class=\"busy\"") && avatar.contains("<rect class=\"good\""));
     assert_eq!(avatar.matches("<td data-label=\"Code\">500</td>").count(), 6, "{avatar}");
     assert_eq!(scene.get("/deliveries?state=failed").status, 200);
-    assert!(scene.get(&format!("/deliveries/{id}")).body.contains("the same on every try"));
-    for nothing in ["/avatars/nobody", "/deliveries/dlv_0", "/nothing"] {
+    assert!(scene.get(&format!("/deliveries/{id}")).body.contains("the same in every attempt"));
+    for nothing in ["/avatars/unknown", "/deliveries/dlv_0", "/nothing"] {
         let answer = scene.get(nothing);
         assert_eq!(answer.status, 404);
         assert!(answer.body.contains("Back to the overview"), "{}", answer.body);
@@ -31,7 +36,7 @@ async fn the_page_says_what_trains_what_settled_and_what_went_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_form_is_sent_with_a_login_and_leads_back_to_the_page() {
+async fn a_form_requires_a_login_and_redirects_to_the_page() {
     let scene = Scene::new().await;
     let id = scene.end("delivered");
     let path = format!("/deliveries/{id}/retry");
@@ -45,14 +50,14 @@ async fn a_form_is_sent_with_a_login_and_leads_back_to_the_page() {
     assert_eq!(done.status, 303, "{}", done.body);
     assert!(done.header("location").starts_with("/deliveries/dlv_"));
     assert_eq!(scene.get(done.header("location")).status, 200);
-    let looked = ask(scene.page, "POST", "/avatars/a1/poll", &[login, &origin]);
-    assert_eq!((looked.status, looked.header("location")), (303, "/avatars/a1"));
+    let polled = ask(scene.page, "POST", "/avatars/a1/poll", &[login, &origin]);
+    assert_eq!((polled.status, polled.header("location")), (303, "/avatars/a1"));
     let tested = ask(scene.page, "POST", "/channels/ops/test", &[login, &origin]);
     assert!(tested.status == 200 && tested.body.contains(">taken<"), "{}", tested.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_and_answers_from_outside_are_text_and_nothing_else() {
+async fn names_and_responses_from_outside_are_escaped() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let evil = "<script>alert(1)</script>\"'&\u{202e}\u{1b}[2J";
     let avatar = |status: &str| {
@@ -121,7 +126,7 @@ async fn names_and_answers_from_outside_are_text_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_avatar_whose_name_nobody_can_see_is_shown_by_its_id() {
+async fn an_avatar_with_an_invisible_name_is_shown_by_its_id() {
     let argil = FakeArgil::start();
     argil.set_avatar("a1", json!({"id": "a1", "status": "IDLE", "name": " \u{200b}\u{3164}"}));
     let labelled = "\n[[avatars]]\nid = \"a2\"\nname = \"\u{2800}\"\n";
@@ -141,7 +146,7 @@ async fn an_avatar_whose_name_nobody_can_see_is_shown_by_its_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pictures_are_links_unless_the_config_wants_them() {
+async fn pictures_are_links_unless_the_config_enables_them() {
     let argil = FakeArgil::start();
     let picture = "https://cdn.example.com/a.png?sig=1&x=2";
     argil.set_avatar("a1", json!({"id": "a1", "status": "IDLE", "thumbnailUrl": picture}));

@@ -13,7 +13,7 @@ use super::own_desk::{OwnDesk, serve};
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_reads_after_the_other_and_the_writer_goes_on() {
+async fn readers_run_one_at_a_time_and_do_not_block_the_writer() {
     const CROWD: usize = 12;
     let mut own = OwnDesk::new();
     let (inside, came_in) = mpsc::channel();

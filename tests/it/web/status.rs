@@ -1,107 +1,112 @@
-//! The page, the API and the command line never disagree about how all is.
+//! The page, the API and the command line always show the same status.
 
 use super::*;
 use crate::harness::argil;
 
-/// What the page, the API and the command line make of it: the same verdict, the same findings.
+/// Waits until page, API and command line show this status, title and finding.
 #[track_caller]
-fn check(scene: &Scene, verdict: &str, headline: &str, finding: &str) {
-    wait_until(&format!("`{verdict}` with `{finding}`"), || {
+fn check(scene: &Scene, status: &str, title: &str, finding: &str) {
+    wait_until(&format!("`{status}` with `{finding}`"), || {
         let api = scene.get("/api/v1/status");
         check_described("GET", "/api/v1/status", &api);
         let api = api.json();
-        let said: Vec<&str> = texts(&api).collect();
+        let found: Vec<&str> = texts(&api).collect();
         let is_found = match finding {
-            "" => said.is_empty(),
-            finding => said.iter().any(|text| text.contains(finding)),
+            "" => found.is_empty(),
+            finding => found.iter().any(|text| text.contains(finding)),
         };
-        api["status"] == verdict && is_found && agrees(scene, &api, headline)
+        api["status"] == status && is_found && agrees(scene, &api, title)
     });
 }
 
-/// Whether the page and the command line say what the API says.
-fn agrees(scene: &Scene, api: &Value, headline: &str) -> bool {
+/// Whether the page and the command line agree with the API.
+fn agrees(scene: &Scene, api: &Value, title: &str) -> bool {
     let cli = scene.bench.json(&["status", "--json"]);
     let findings = |view: &Value| texts(view).map(ageless).collect::<Vec<_>>();
     let home = scene.get("/").body;
     let shown = stdout(&scene.bench.run(&["status"]));
-    // It may have changed in between.
+    // The status may change between the requests.
     (&cli["status"], findings(&cli)) == (&api["status"], findings(api))
-        && home.contains(&format!("<h1 id=\"summary-title\">{headline}</h1>"))
-        && shown.contains(&format!("\n{headline}: "))
+        && home.contains(&format!("<h1 id=\"summary-title\">{title}</h1>"))
+        && shown.contains(&format!("\n{title}: "))
 }
 
 fn texts(view: &Value) -> impl Iterator<Item = &str> {
     view["findings"].as_array().unwrap().iter().map(|it| it["text"].as_str().unwrap())
 }
 
-/// Without the age, which grows while one asks after the other.
+/// A text without the age, which grows between the requests.
 fn ageless(text: &str) -> String {
     text.split(", the oldest for ").next().unwrap().to_owned()
 }
 
-const WELL: &str = "All is well";
-const NOTE: &str = "Nothing is wrong, with a note";
-const LOOK: &str = "Something needs a look";
-const WRONG: &str = "Something is wrong";
+const OK: &str = "OK";
+const NOTICES: &str = "OK, with notices";
+const WARNING: &str = "Warning";
+const CRITICAL: &str = "Critical";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channel_that_is_not_told_is_no_part_of_all_is_well() {
+async fn a_suspended_channel_affects_the_status() {
     let scene = Scene::new().await;
-    check(&scene, "ok", WELL, "");
+    check(&scene, "ok", OK, "");
     scene.bench.run(&["channels", "pause", "ops"]);
-    check(&scene, "note", NOTE, "channel ops is paused");
+    check(&scene, "note", NOTICES, "channel ops is paused");
     scene.argil.set_status("a1", "IDLE");
-    check(&scene, "note", NOTE, "1 message waiting for channel ops, which is paused");
+    check(&scene, "note", NOTICES, "1 message waiting for channel ops, which is paused");
     scene.receiver.script([webhook::Answer::status(410)]);
     scene.bench.run(&["channels", "resume", "ops"]);
-    check(&scene, "critical", WRONG, "channel ops is DISABLED");
+    check(&scene, "critical", CRITICAL, "channel ops is DISABLED");
     scene.bench.run(&["channels", "enable", "ops"]);
     scene.bench.wait_for_deliveries("what waited", |rows| rows[0]["state"] == "delivered");
-    check(&scene, "ok", WELL, "");
+    check(&scene, "ok", OK, "");
     let config = std::fs::read_to_string(scene.bench.config()).unwrap();
     scene.bench.run(&["channels", "pause", "ops"]);
     scene.argil.set_status("a2", "IDLE");
-    check(&scene, "note", NOTE, "1 message waiting for channel ops");
+    check(&scene, "note", NOTICES, "1 message waiting for channel ops");
     scene.bench.configure(&config.replace("[channels.ops]", "[channels.other]"));
     scene.daemon.signal(Signal::HUP);
-    check(&scene, "warning", LOOK, "1 message waiting for channel ops, which is not in the config");
+    check(
+        &scene,
+        "warning",
+        WARNING,
+        "1 message waiting for channel ops, which is not in the config",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_seen_or_was_given_up_is_no_part_of_all_is_well() {
+async fn unreachable_avatars_and_dead_letters_affect_the_status() {
     let scene = Scene::new().await;
     scene.receiver.script((0..6).map(|_| webhook::Answer::status(500)));
     scene.end("failed");
-    check(&scene, "critical", WRONG, "1 dead letter of channel ops");
+    check(&scene, "critical", CRITICAL, "1 dead letter of channel ops");
     scene.bench.run(&["deliveries", "retry", "--failed"]);
-    check(&scene, "ok", WELL, "");
+    check(&scene, "ok", OK, "");
     scene.argil.remove("a2");
-    check(&scene, "warning", LOOK, "a2");
+    check(&scene, "warning", WARNING, "a2");
     scene.argil.set_status("a2", "TRAINING");
-    check(&scene, "ok", WELL, "");
+    check(&scene, "ok", OK, "");
     scene.argil.answer_with(|_| Some(argil::Answer::status(401, "{}")));
-    check(&scene, "critical", WRONG, "account.unavailable for account argil");
+    check(&scene, "critical", CRITICAL, "account.unavailable for account argil");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_look_that_fails_is_a_note() {
+async fn a_failed_poll_is_a_notice() {
     let scene = Scene::new().await;
     scene
         .argil
         .answer_with(|request| (request.avatar == "a1").then(|| argil::Answer::status(500, "{}")));
-    check(&scene, "note", NOTE, "avatar a1 is failed: ");
+    check(&scene, "note", NOTICES, "avatar a1 is failed: ");
 }
 
-/// A daemon whose page is at a place that the config names.
+/// A daemon with a configured listen address.
 async fn at_a_known_place() -> Scene {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let place = free.local_addr().unwrap();
+    let address = free.local_addr().unwrap();
     drop(free);
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     argil.set_status("a1", "TRAINING");
     let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url()).page();
-    let bench = Bench::new(&config.text().replace("127.0.0.1:0", &place.to_string()));
+    let bench = Bench::new(&config.text().replace("127.0.0.1:0", &address.to_string()));
     let daemon = bench.start();
     let page = daemon.page();
     daemon.wait_for_log("avatar `a1`: baseline");
@@ -110,26 +115,26 @@ async fn at_a_known_place() -> Scene {
 
 /// Takes as long as the store waits for a lock, in real time.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_cannot_be_written_is_no_part_of_all_is_well() {
+async fn a_read_only_database_affects_the_status() {
     let scene = at_a_known_place().await;
-    check(&scene, "ok", WELL, "");
+    check(&scene, "ok", OK, "");
     let beside = rusqlite::Connection::open(scene.bench.database()).unwrap();
     beside.execute_batch("BEGIN IMMEDIATE").unwrap();
     scene.argil.set_status("a1", "IDLE");
-    check(&scene, "critical", WRONG, "the database cannot be written");
+    check(&scene, "critical", CRITICAL, "the database cannot be written");
     let ready = scene.get("/readyz");
     assert_eq!((ready.status, &ready.json()["ready"]), (503, &false.into()));
     assert!(scene.get("/metrics").body.contains("\navatar_watch_database_writable 0\n"));
     let line = stdout(&scene.bench.run(&["status", "--check"]));
     assert!(line.starts_with("AVATAR-WATCH CRITICAL: the database cannot be written"), "{line}");
     beside.execute_batch("ROLLBACK").unwrap();
-    check(&scene, "ok", WELL, "");
+    check(&scene, "ok", OK, "");
     assert!(scene.get("/metrics").body.contains("\navatar_watch_database_writable 1\n"));
 }
 
 /// Takes as long as a page is waited for, in real time.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_that_hangs_is_not_taken_for_one_that_does_well() {
+async fn a_daemon_that_hangs_affects_the_status() {
     let scene = at_a_known_place().await;
     scene.daemon.signal(Signal::STOP);
     let output = scene.bench.run(&["status", "--check"]);
@@ -137,11 +142,11 @@ async fn a_daemon_that_hangs_is_not_taken_for_one_that_does_well() {
     assert!(line.starts_with("AVATAR-WATCH CRITICAL: the daemon does not answer at"), "{line}");
     assert_eq!(output.status.code(), Some(2));
     scene.daemon.signal(Signal::CONT);
-    check(&scene, "ok", WELL, "");
+    check(&scene, "ok", OK, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_daemon_hears_who_holds_the_database_and_not_who_has_the_place() {
+async fn a_second_daemon_reports_the_lock_before_the_listen_address() {
     let scene = at_a_known_place().await;
     let output = scene.bench.run(&["run"]);
     assert_eq!(output.status.code(), Some(75));

@@ -8,7 +8,7 @@ use super::*;
 use crate::harness::http::{Listener, events};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_comes_back_misses_no_transition() {
+async fn a_client_that_reconnects_misses_no_transition() {
     let scene = Scene::new().await;
     let path = "/api/v1/stream?after=0";
     let first = events(scene.page, path, &[], 2);
@@ -36,7 +36,7 @@ async fn whoever_comes_back_misses_no_transition() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_comes_with_a_place_of_another_history_is_told() {
+async fn a_cursor_of_another_history_gets_a_reset() {
     let scene = Scene::new().await;
     let page = scene.page;
     for id in ["99999999", "2-0123456789abcdef", "of another program", "-1"] {
@@ -48,7 +48,7 @@ async fn whoever_comes_with_a_place_of_another_history_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restored_history_that_has_outgrown_its_old_place_is_told_apart() {
+async fn a_restored_history_is_distinguished_by_its_id() {
     let scene = Scene::new().await;
     assert!(scene.bench.run(&["db", "backup", "copy.db"]).status.success());
     scene.end("delivered");
@@ -80,7 +80,7 @@ async fn a_restored_history_that_has_outgrown_its_old_place_is_told_apart() {
 }
 
 #[tokio::test]
-async fn whoever_listens_too_slowly_is_told_how_much_went_by() {
+async fn a_slow_client_gets_the_number_of_missed_events() {
     let own = OwnDesk::new();
     let page = serve(own.desk.clone(), ServerLimits::default());
     let (begun, begins) = tokio::sync::oneshot::channel();
@@ -109,14 +109,14 @@ async fn whoever_listens_too_slowly_is_told_how_much_went_by() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_says_where_it_begins_before_there_is_news() {
+async fn a_stream_sends_its_start_as_an_id_at_once() {
     let scene = Scene::new().await;
     let first = crate::harness::http::first_lines(scene.page, "/api/v1/stream", 3);
     assert!(first.iter().any(|line| line.starts_with("id: 2-")), "{first:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happens_is_streamed_as_it_happens() {
+async fn transitions_and_attempts_are_streamed_live() {
     let scene = Scene::new().await;
     let (page, argil) = (scene.page, &scene.argil);
     let listening = tokio::task::spawn_blocking(move || {
@@ -134,7 +134,7 @@ async fn what_happens_is_streamed_as_it_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_is_ruled_out_is_not_sent() {
+async fn a_stream_that_accept_excludes_is_rejected() {
     let own = OwnDesk::new();
     let page = serve(own.desk.clone(), ServerLimits::default());
     for (accept, status) in [
@@ -154,7 +154,7 @@ async fn a_stream_that_is_ruled_out_is_not_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_are_so_many_and_the_oldest_ends_for_one_more() {
+async fn at_the_limit_of_streams_the_oldest_ends() {
     let own = OwnDesk::new();
     let page = serve(own.desk.clone(), ServerLimits::default());
     let mut open: Vec<Listener> = Vec::new();

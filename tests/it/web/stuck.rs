@@ -1,4 +1,4 @@
-//! Health when a loop does not move: the routes themselves, with what they are told.
+//! Health checks with a stalled loop: the routes with a simulated state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::own_desk::{OwnDesk, desk, serve};
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_loop_that_does_not_move_is_not_healthy_and_neither_is_a_lost_database() {
+async fn a_stalled_loop_or_a_lost_database_is_unhealthy() {
     let folder = tempfile::tempdir().unwrap();
     let (stuck, is_stuck) = watch::channel(false);
     let rules = AccessPolicy { read: ReadAccess::Local, ..AccessPolicy::default() };
@@ -41,7 +41,7 @@ async fn a_loop_that_does_not_move_is_not_healthy_and_neither_is_a_lost_database
         &json!({"loops": [
         {"name": "poller", "turned_seconds_ago": 7.0, "stuck": true}]}),
     );
-    check("/readyz", 503, &json!({"reason": "the poller does not move"}));
+    check("/readyz", 503, &json!({"reason": "the poller is stalled"}));
     let unread = get(page, "/api/v1/status");
     assert_eq!((unread.status, unread.header("retry-after")), (503, "5"));
     check_described("GET", "/api/v1/status", &unread);
@@ -49,13 +49,13 @@ async fn a_loop_that_does_not_move_is_not_healthy_and_neither_is_a_lost_database
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_loop_that_does_not_move_is_on_the_page() {
+async fn a_stalled_loop_is_shown_on_the_page() {
     let mut own = OwnDesk::new();
     own.desk.progress =
         Arc::new(|_| vec![LoopState { name: "poller", age: Duration::ZERO, stalled: true }]);
     let page = serve(own.desk.clone(), ServerLimits::default());
     let home = get(page, "/").body;
-    assert!(home.contains("<h1 id=\"summary-title\">Something is wrong</h1>"), "{home}");
+    assert!(home.contains("<h1 id=\"summary-title\">Critical</h1>"), "{home}");
     assert!(home.contains("the poller of the daemon does not move"), "{home}");
     let status = get(page, "/api/v1/status").json();
     assert_eq!((&status["healthy"], &status["status"]), (&json!(false), &json!("critical")));
