@@ -73,10 +73,10 @@ mod tests {
 
     #[test]
     fn templates_are_checked_when_the_config_is_read() {
-        check("template = { a = '{{ headline }}', b = '{{ data }}' }", "");
+        check("template = { a = '{{ title }}', b = '{{ data }}' }", "");
         check(
             "[channels.ops.template]\na = '{{ headlin }}'\nb = [1,\n '{{ nope( }}']\n",
-            "config.toml:7: `channels.ops.template.a` uses what is not there, for `avatar.ready`\n\
+            "config.toml:7: `channels.ops.template.a` uses an undefined name, for `avatar.ready`\n\
              config.toml:9: `channels.ops.template.b[1]` cannot be rendered: syntax error: \
              unexpected `}`",
         );
@@ -89,11 +89,11 @@ mod tests {
         check(only_transitions, "");
         check(
             &format!("operator = true\n{only_transitions}"),
-            "config.toml:7: `channels.ops.template.a` uses what is not there, for `account.unavailable`",
+            "config.toml:7: `channels.ops.template.a` uses an undefined name, for `account.unavailable`",
         );
         check(
             "template = '{{ data.status }}'",
-            "config.toml:6: `channels.ops.template` uses what is not there, for `test.ping`",
+            "config.toml:6: `channels.ops.template` uses an undefined name, for `test.ping`",
         );
     }
 }

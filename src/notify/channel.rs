@@ -1,7 +1,7 @@
-//! A channel: a named place to tell, as the dispatcher sees it, whatever it speaks.
+//! A channel as the dispatcher uses it: a destination that renders and delivers messages.
 //!
-//! What is to be sent is rendered once, by [`Channel::freeze`], and stored; every try sends those
-//! bytes. A channel keeps nothing between two tries.
+//! [`Channel::render`] renders a message once; it is stored, and every attempt sends the same bytes.
+//! A channel keeps no state between two attempts.
 
 use std::time::Duration;
 
@@ -15,34 +15,39 @@ use crate::notify::message::{OutboundMessage, RenderedMessage};
 use crate::notify::transport_error;
 use crate::notify::webhook::sender::Webhook;
 
-/// Something that can be told about an event.
+/// A webhook or a mail channel.
 #[derive(Debug)]
 pub enum Channel {
     /// One URL.
     Webhook(Webhook),
-    /// One account and its recipients.
+    /// One transport and its recipients.
     Email(Email),
 }
 
 impl Channel {
-    /// Renders the event, once for each recipient. The `roll` makes the ids: give each channel
-    /// one of its own.
-    pub fn render(&self, event: &Event, now: Timestamp, roll: RandomBits) -> Vec<RenderedMessage> {
+    /// Renders the event, once for each recipient. The ids of the deliveries come from `random`:
+    /// pass different bits to each channel.
+    pub fn render(
+        &self,
+        event: &Event,
+        now: Timestamp,
+        random: RandomBits,
+    ) -> Vec<RenderedMessage> {
         match self {
             Self::Webhook(webhook) => {
                 let Rendered { content_type, body, fallback } = webhook.format().render(event);
-                let id = DeliveryId::mint(now, roll.derive(0));
-                let fallback = fallback.map(|fault| fault.sentence());
+                let id = DeliveryId::mint(now, random.derive(0));
+                let fallback = fallback.map(|error| error.sentence());
                 vec![RenderedMessage { id, recipient: String::new(), content_type, body, fallback }]
             }
-            Self::Email(email) => email.render(event, now, roll),
+            Self::Email(email) => email.render(event, now, random),
         }
     }
 
-    /// Makes exactly one try. An empty message is none, whatever made it empty: a yes to it would
-    /// be no news delivered.
-    pub async fn deliver(&self, parcel: &OutboundMessage, now: Timestamp) -> Outcome {
-        if parcel.body.trim_ascii().is_empty() {
+    /// Makes exactly one attempt. An empty message is rejected, since a success would mean that the
+    /// event counts as delivered.
+    pub async fn deliver(&self, message: &OutboundMessage, now: Timestamp) -> Outcome {
+        if message.body.trim_ascii().is_empty() {
             return transport_error::failed_outcome(
                 OutcomeClass::Rejected,
                 RENDER,
@@ -50,14 +55,14 @@ impl Channel {
             );
         }
         match self {
-            Self::Webhook(webhook) => webhook.deliver(parcel, now).await,
-            Self::Email(email) => email.deliver(parcel).await,
+            Self::Webhook(webhook) => webhook.deliver(message, now).await,
+            Self::Email(email) => email.deliver(message).await,
         }
     }
 
-    /// Goes as far as it can without sending anything: to the connection of a webhook, to the
-    /// login of a mail account, its program or its folder. The phase of the outcome is the last
-    /// step that was tried; its text may name recipients, since it is for whoever asked.
+    /// Checks the channel without sending a message: connects to a webhook, logs in to a mail
+    /// server, checks the program or the folder. The phase of the outcome is the last step that
+    /// was attempted. Its text may name recipients, since only the operator reads it.
     pub async fn probe(&self) -> Outcome {
         match self {
             Self::Webhook(webhook) => webhook.probe().await,
@@ -65,7 +70,7 @@ impl Channel {
         }
     }
 
-    /// What this machine lacks, so that nothing can be sent just now.
+    /// What this machine lacks for sending, if anything.
     pub fn obstacle(&self) -> Option<String> {
         match self {
             Self::Webhook(webhook) => webhook.obstacle(),
@@ -73,8 +78,8 @@ impl Channel {
         }
     }
 
-    /// Tries under way at once, at most: a chat gets one at a time, and a mail server no more
-    /// connections than it takes from anyone.
+    /// The most attempts in flight: one for a chat, and for mail no more connections than servers
+    /// accept from one client.
     pub const fn max_concurrency(&self) -> usize {
         match self {
             Self::Webhook(webhook) if webhook.format().min_interval().is_some() => 1,
@@ -83,7 +88,7 @@ impl Channel {
         }
     }
 
-    /// The least time between two tries; `None` where the other side sets no pace.
+    /// The least time between two attempts; `None` where the service has no rate limit.
     pub const fn min_interval(&self) -> Option<Duration> {
         match self {
             Self::Webhook(webhook) => webhook.format().min_interval(),
@@ -91,7 +96,7 @@ impl Channel {
         }
     }
 
-    /// The longest that one try takes.
+    /// The longest duration of one attempt.
     pub fn attempt_timeout(&self) -> Duration {
         match self {
             Self::Webhook(webhook) => webhook.attempt_timeout(),
@@ -99,7 +104,7 @@ impl Channel {
         }
     }
 
-    /// A short name of the target that changes with it and does not show it.
+    /// A short hash of the target, which does not reveal it.
     pub fn fingerprint(&self) -> String {
         match self {
             Self::Webhook(webhook) => webhook.fingerprint(),
@@ -108,7 +113,6 @@ impl Channel {
     }
 }
 
-/// The phase of a try that has nothing to send.
 const RENDER: &str = "render";
 const EMPTY: &str = "the stored message is empty, and an empty message is not sent";
 const WEBHOOK_CONCURRENCY: usize = 32;

@@ -1,8 +1,8 @@
-//! A heartbeat: a `GET` that tells a service that we live, so that it says so when we do not.
+//! The heartbeat: a periodic `GET` to a monitoring service, which alerts when it stays away.
 //!
-//! What always holds: one beat is one request on a connection of its own, as with a webhook: no
-//! redirect is followed, no proxy is asked, no refused address is called, and the URL, which is a
-//! credential, gets into no error.
+//! Invariants: each heartbeat is one request on its own connection; redirects are not followed, no
+//! proxy is used, blocked addresses are not connected to, and no error contains the URL, which is a
+//! credential.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,16 +17,13 @@ use crate::notify::webhook::client::{CertificateTrust, HttpClientSpec, LazyClien
 use crate::notify::webhook::ssrf_guard::{self, Blocked};
 use crate::secret::Secret;
 
-/// How we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeartbeatStatus {
-    /// All is well.
     Healthy,
-    /// We live, and cannot do our work.
+    /// The daemon runs and cannot do its work.
     Unhealthy,
 }
 
-/// Where the heart beats.
 pub struct Heartbeat {
     client: LazyClient,
     host: String,
@@ -34,20 +31,21 @@ pub struct Heartbeat {
     unhealthy_url: Url,
 }
 
-/// A beat that was not heard; without the URL.
+/// A failed heartbeat; does not contain the URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct HeartbeatError(String);
 
 impl Heartbeat {
-    /// Sets it up; nothing is sent.
+    /// Prepares requests; nothing is sent.
     ///
     /// # Errors
-    /// When the URL is none.
+    /// When the URL is not valid.
     pub fn new(url: &Secret) -> Result<Self, NotifyError> {
-        let well = Url::parse(url.expose()).map_err(NotifyError::Url)?;
-        let host = well.host_str().filter(|host| !host.is_empty()).ok_or(NotifyError::Scheme)?;
-        let trust = match well.scheme() {
+        let healthy_url = Url::parse(url.expose()).map_err(NotifyError::Url)?;
+        let host =
+            healthy_url.host_str().filter(|host| !host.is_empty()).ok_or(NotifyError::Scheme)?;
+        let trust = match healthy_url.scheme() {
             "http" => CertificateTrust::None,
             "https" => CertificateTrust::System { more: None },
             _ => return Err(NotifyError::Scheme),
@@ -59,20 +57,21 @@ impl Heartbeat {
             proxy: None,
             trust,
         })?;
-        Ok(Self { client, host: host.to_owned(), unhealthy_url: failing(&well), healthy_url: well })
+        let unhealthy_url = fail_url(&healthy_url);
+        Ok(Self { client, host: host.to_owned(), healthy_url, unhealthy_url })
     }
 
-    /// Beats once.
+    /// Sends one heartbeat.
     ///
     /// # Errors
-    /// When no good answer came.
-    pub async fn send(&self, vital: HeartbeatStatus) -> Result<(), HeartbeatError> {
-        let url = match vital {
+    /// When no 2xx response came.
+    pub async fn send(&self, status: HeartbeatStatus) -> Result<(), HeartbeatError> {
+        let url = match status {
             HeartbeatStatus::Healthy => &self.healthy_url,
             HeartbeatStatus::Unhealthy => &self.unhealthy_url,
         };
-        let refused = |refused: Blocked| HeartbeatError(refused.outcome(&self.host).summary());
-        ssrf_guard::check_url(url, EgressPolicy::AllowPrivate).map_err(refused)?;
+        let blocked = |refused: Blocked| HeartbeatError(refused.outcome(&self.host).summary());
+        ssrf_guard::check_url(url, EgressPolicy::AllowPrivate).map_err(blocked)?;
         let client = self.client.get().map_err(HeartbeatError)?;
         match client.get(url.clone()).send().await {
             Ok(response) if response.status().is_success() => Ok(()),
@@ -84,7 +83,7 @@ impl Heartbeat {
         }
     }
 
-    /// What this machine lacks, so that nothing can be told just now.
+    /// What this machine lacks for sending, if anything.
     pub fn obstacle(&self) -> Option<String> {
         self.client.get().err()
     }
@@ -100,14 +99,14 @@ impl Heartbeat {
         if let Some(tls) = transport_error::cause::<rustls::Error>(error) {
             let hidden = secret_patterns::of_url(&self.healthy_url);
             return HeartbeatError(format!(
-                "no TLS with `{host}`: {}",
+                "TLS with `{host}` failed: {}",
                 transport_error::tls_text(tls, &hidden)
             ));
         }
         let what = match (error.is_connect(), error.is_timeout()) {
             (true, _) => "cannot be connected to",
             (false, true) => "did not answer in time",
-            (false, false) => "gave no answer",
+            (false, false) => "sent no response",
         };
         HeartbeatError(format!("`{host}` {what}"))
     }
@@ -119,11 +118,11 @@ impl fmt::Debug for Heartbeat {
     }
 }
 
-/// The place for bad news, by the convention of these services: `/fail` behind the path.
-fn failing(url: &Url) -> Url {
-    let mut failing = url.clone();
-    failing.set_path(&format!("{}/fail", url.path().trim_end_matches('/')));
-    failing
+/// The URL that reports a failure, by the convention of these services: the path with `/fail`.
+fn fail_url(url: &Url) -> Url {
+    let mut fail_url = url.clone();
+    fail_url.set_path(&format!("{}/fail", url.path().trim_end_matches('/')));
+    fail_url
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -134,9 +133,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bad_news_goes_behind_the_path_and_keeps_the_query() {
+    fn the_fail_url_extends_the_path_and_keeps_the_query() {
         let check = |url: &str, expected: &str| {
-            assert_eq!(failing(&Url::parse(url).unwrap()).as_str(), expected);
+            assert_eq!(fail_url(&Url::parse(url).unwrap()).as_str(), expected);
         };
         check("https://h.example/ping/1", "https://h.example/ping/1/fail");
         check("https://h.example/ping/1/", "https://h.example/ping/1/fail");
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_is_none_is_not_shown() {
+    fn an_invalid_url_is_not_shown() {
         for url in ["CANARY", "ftp://h.example/CANARY"] {
             let error = Heartbeat::new(&Secret::new(url)).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("CANARY"), "for `{url}`");

@@ -11,25 +11,25 @@ pub struct RenderedMessage {
     pub id: DeliveryId,
     /// The address for mail; empty for a webhook.
     pub recipient: String,
-    /// What the body is.
+    /// The media type of the body.
     pub content_type: String,
-    /// The bytes that every try sends.
+    /// The bytes that every attempt sends.
     pub body: Vec<u8>,
-    /// Why it is the standard body instead of the channel's template, for people.
+    /// Why the body is the standard one instead of the channel's template, for people.
     pub fallback: Option<String>,
 }
 
-/// A stored message, to be tried once.
+/// A stored message, for one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboundMessage {
     /// The id of the delivery.
     pub delivery_id: DeliveryId,
-    /// The id of the event, the same on every repeat.
+    /// The id of the event, the same on every attempt.
     pub event_id: EventId,
     /// The address for mail; empty for a webhook.
     pub recipient: String,
-    /// What the body is.
+    /// The media type of the body.
     pub content_type: String,
-    /// The bytes, as they were stored.
+    /// The stored bytes.
     pub body: Vec<u8>,
 }

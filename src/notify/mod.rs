@@ -1,14 +1,13 @@
-//! The ways to tell somebody: a webhook, a mailbox. One try at a time.
+//! The transports of notifications: webhooks and mail. Renders messages and makes single attempts.
 //!
-//! A try never fails with an error: it ends in an
-//! [`Outcome`](crate::domain::delivery::Outcome), which says what the end of it means. Nothing
-//! here decides whether there is another try, keeps anything between two tries, logs, or reads
-//! a clock.
+//! An attempt never returns an error: it ends in an
+//! [`Outcome`](crate::domain::delivery::Outcome). Nothing here decides about retries, keeps state
+//! between two attempts, logs, or reads a clock.
 
 pub mod message;
-pub mod error;
+pub(crate) mod error;
 pub mod format;
-pub mod heartbeat;
+pub(crate) mod heartbeat;
 pub mod email;
 pub mod channel;
 mod transport_error;

@@ -1,5 +1,5 @@
-//! Whom TLS trusts that we set up ourselves: the authorities of the system, and those that the
-//! settings add. The HTTP client reads the same, so both come to the same verdict.
+//! The root certificates of the TLS connections that bypass the HTTP client: those of the system
+//! and of `ca_file`. The HTTP client reads the same, so both trust the same servers.
 
 use std::sync::Arc;
 
@@ -7,17 +7,16 @@ use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
-/// The authorities that are trusted.
 pub(super) struct RootCertificates {
     store: RootCertStore,
-    /// How many of them are the system's.
+    /// How many come from the system.
     pub(super) of_system: usize,
-    /// Why the system has none, if that is known.
+    /// Why the system has none, if known.
     why: Option<String>,
 }
 
 impl RootCertificates {
-    /// Reads those of the system, which blocks for as long, and adds `more`.
+    /// Reads those of the system, blocking, and adds `more`.
     pub(super) fn read(more: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
         let found = rustls_native_certs::load_native_certs();
         let mut store = RootCertStore::empty();
@@ -26,14 +25,14 @@ impl RootCertificates {
         Self { store, of_system, why: found.errors.first().map(ToString::to_string) }
     }
 
-    /// The settings of TLS with which these are trusted, and no others.
+    /// A TLS config that trusts exactly these.
     ///
     /// # Errors
-    /// When nobody is trusted: what is wrong, for people.
+    /// When there are none: a text for people.
     pub(super) fn config(self) -> Result<ClientConfig, String> {
         if self.store.is_empty() {
             let why = self.why.map(|error| format!(" ({error})")).unwrap_or_default();
-            return Err(format!("no TLS: this machine knows no authority to trust{why}"));
+            return Err(format!("no TLS: this machine has no CA certificates{why}"));
         }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()

@@ -1,5 +1,5 @@
-//! What of a webhook's settings must not come back in a snippet: receivers and proxies like to
-//! repeat what they got.
+//! The parts of a webhook's settings that are masked in excerpts, since receivers and proxies echo
+//! requests.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use url::Url;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 
-/// The texts to hide, the longest first, so that none leaves a part of another behind.
+/// The texts to mask, the longest first, so that none leaves a part of another behind.
 pub(super) fn secret_patterns(parts: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
@@ -17,7 +17,7 @@ pub(super) fn secret_patterns(parts: impl IntoIterator<Item = String>) -> Vec<St
     parts
 }
 
-/// What of a URL is secret: error pages repeat the path, or parts of it.
+/// The secret parts of a URL: error pages echo the path, or parts of it.
 pub(super) fn of_url(url: &Url) -> Vec<String> {
     let mut parts = vec![url.path().to_owned()];
     if let Some(query) = url.query() {
@@ -34,22 +34,22 @@ pub(super) fn of_url(url: &Url) -> Vec<String> {
     if let Some(password) = url.password() {
         let [user, password] =
             [url.username(), password].map(|part| percent_decode_str(part).decode_utf8_lossy());
-        // Sent as a basic login, and so repeated (RFC 7617).
+        // Sent as basic authentication, and echoed in that form (RFC 7617).
         parts.push(STANDARD.encode(format!("{user}:{password}")));
     }
     parts.retain(|part| part.chars().count() >= SECRET_CHARS_MIN);
     parts
 }
 
-/// How a signing secret would look if a receiver sent it back.
+/// The forms in which a receiver could echo a signing secret.
 pub(super) fn of_signing(secret: &SigningSecret) -> Vec<String> {
     let whole = secret.reveal();
     let bare = whole.trim_start_matches("whsec_").to_owned();
     vec![whole, bare]
 }
 
-/// The value of a header, and what follows a scheme such as `Bearer`; of a basic login, also what
-/// is encoded in it (RFC 7617).
+/// The value of a header, and the credentials after a scheme such as `Bearer`; for basic
+/// authentication, also the decoded credentials (RFC 7617).
 pub(super) fn of_header(value: &Secret) -> Vec<String> {
     let value = value.expose();
     let credentials = value.split_once(' ').map_or(value, |(_, credentials)| credentials.trim());
@@ -62,7 +62,7 @@ pub(super) fn of_header(value: &Secret) -> Vec<String> {
     parts
 }
 
-/// Shorter parts of a URL are words, not secrets.
+/// Characters; shorter parts of a URL are words, not secrets.
 pub(super) const SECRET_CHARS_MIN: usize = 6;
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_of_a_url_that_may_be_secret_are_known() {
+    fn the_secret_parts_of_a_url_are_found() {
         let url =
             Url::parse("https://user:passw0rd@h.example/hook/T0K%2FEN77?sig=abc%3Ddef").unwrap();
         let parts = secret_patterns(of_url(&url));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_a_header_that_may_be_secret_are_known() {
+    fn the_secret_parts_of_a_header_are_found() {
         let check = |value: &str, expected: &[&str]| {
             assert_eq!(secret_patterns(of_header(&Secret::new(value))), expected, "for `{value}`");
         };
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_is_hidden_first() {
+    fn the_longest_is_masked_first() {
         let parts = ["secret".to_owned(), "secret-77".to_owned(), "secret".to_owned()];
         assert_eq!(secret_patterns(parts), ["secret-77", "secret"]);
     }

@@ -1,12 +1,9 @@
-//! A program of this machine that is run once, for us.
+//! Runs a program once. The caller interprets its exit.
 //!
-//! What always holds: no shell is asked; nobody else can have written it; it gets neither our
-//! variables nor our files; it has a limit of time and one of output, and when either is over its
-//! whole process group is killed. What its end means is decided by whoever ran it.
-//!
-//! There is no limit of memory: runtimes such as those of Go and Java reserve many gigabytes of
-//! addresses and use few of them, so a limit that lets them run (`RLIMIT_AS`) stops nothing. It
-//! counts towards `MemoryMax=` of the unit.
+//! Invariants: no shell; no other user can have written the program; it inherits neither our
+//! environment nor our files; time and output are limited, and beyond a limit the whole process
+//! group is killed. Memory is not limited here (`RLIMIT_AS` would stop runtimes that reserve
+//! gigabytes of address space, such as Go and Java); it counts towards `MemoryMax=` of the unit.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
@@ -23,79 +20,74 @@ use tokio::time::timeout;
 use crate::domain::program_environment::is_passed_on;
 use crate::files::program::Program;
 
-/// What became of a program.
 #[derive(Debug)]
 pub(crate) struct ProcessOutput {
     pub(crate) exit: ExitReason,
-    /// The beginning of what it printed.
+    /// The beginning of the output.
     pub(crate) stdout: Vec<u8>,
-    /// The beginning of what it complained of.
     pub(crate) stderr: Vec<u8>,
 }
 
 /// How a program ended.
 #[derive(Debug)]
 pub(crate) enum ExitReason {
-    /// By itself, with this status.
     Exit(i32),
-    /// By a signal that was not ours.
+    /// Ended by a signal that the daemon did not send.
     Signal {
-        /// Which one.
         signal: i32,
-        /// Whether everything had been handed to it.
+        /// Whether it had read the whole input.
         fed: bool,
     },
-    /// By us, when its time was over.
+    /// Killed after the time limit.
     TimedOut {
-        /// Whether everything had been handed to it.
+        /// Whether it had read the whole input.
         fed: bool,
     },
-    /// By us, when it had printed more than a mebibyte.
+    /// Killed after it printed more than a mebibyte.
     TooMuchOutput {
-        /// Whether everything had been handed to it.
+        /// Whether it had read the whole input.
         fed: bool,
     },
-    /// It was never begun.
     NotStarted(io::Error),
 }
 
-/// Runs it with `input` on its standard input. An empty command is not started.
+/// Runs the program with `input` on its standard input. An empty command is not started.
 pub(crate) async fn run(
     program: &Program,
     more: &[&str],
     input: &[u8],
     limit: Duration,
 ) -> ProcessOutput {
-    let (mut printed, mut complaint, mut fed) = (Vec::new(), Vec::new(), false);
+    let (mut output, mut errors, mut fed) = (Vec::new(), Vec::new(), false);
     let mut child = match start(program, more) {
         Ok(child) => child,
         Err(error) => {
             return ProcessOutput {
                 exit: ExitReason::NotStarted(error),
-                stdout: printed,
-                stderr: complaint,
+                stdout: output,
+                stderr: errors,
             };
         }
     };
     let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let ended = {
-        let mut talk = pin!(async {
+        let mut pipes = pin!(async {
             let feeding = async {
                 write_stdin(stdin, input, &mut fed).await;
                 Ok(())
             };
             tokio::try_join!(
                 feeding,
-                read_capped(stdout, &mut printed),
-                read_capped(stderr, &mut complaint)
+                read_capped(stdout, &mut output),
+                read_capped(stderr, &mut errors)
             )
             .map(drop)
         });
         let ended = timeout(limit, async {
             tokio::select! {
                 status = child.wait() => Ok((status, false)),
-                talked = &mut talk => match talked {
+                closed = &mut pipes => match closed {
                     Ok(()) => Ok((child.wait().await, true)),
                     Err(flood) => Err(flood),
                 },
@@ -103,8 +95,8 @@ pub(crate) async fn run(
         })
         .await;
         if let Ok(Ok((_, false))) = ended {
-            // What it started and left behind may hold its pipes open.
-            let _ = timeout(LAST_WORDS, &mut talk).await;
+            // A background process that it started may hold its pipes open.
+            let _ = timeout(DRAIN_TIMEOUT, &mut pipes).await;
         }
         ended
     };
@@ -120,17 +112,17 @@ pub(crate) async fn run(
             ExitReason::TimedOut { fed }
         }
     };
-    ProcessOutput { exit: end, stdout: printed, stderr: complaint }
+    ProcessOutput { exit: end, stdout: output, stderr: errors }
 }
 
-/// Kills it with all that it began.
+/// Kills the process group.
 async fn kill(child: &mut Child, group: Option<Pid>) {
-    // It has not been waited for, so its id is still its own.
+    // The process has not been reaped, so its id cannot have been reused.
     if let Some(group) = group {
         let _ = kill_process_group(group, Signal::KILL);
     }
-    // One that hangs in the kernel is killed only when that lets go of it.
-    let _ = timeout(LAST_WORDS, child.wait()).await;
+    // A process that hangs in the kernel dies only when the kernel call returns.
+    let _ = timeout(DRAIN_TIMEOUT, child.wait()).await;
 }
 
 fn start(program: &Program, more: &[&str]) -> io::Result<Child> {
@@ -152,8 +144,8 @@ fn start(program: &Program, more: &[&str]) -> io::Result<Child> {
         .spawn()
 }
 
-/// Hands everything over. A program that does not listen to the end says by its exit status
-/// whether that was right.
+/// Writes the whole input. A program may close its input early; its exit status says whether that
+/// is a failure.
 async fn write_stdin(stdin: Option<ChildStdin>, input: &[u8], fed: &mut bool) {
     if let Some(mut stdin) = stdin
         && stdin.write_all(input).await.is_ok()
@@ -162,21 +154,21 @@ async fn write_stdin(stdin: Option<ChildStdin>, input: &[u8], fed: &mut bool) {
     }
 }
 
-/// More output than any program has that means well.
+/// More output than the limit.
 struct Flood;
 
-/// Hears it to its end, and keeps the beginning.
+/// Reads to the end, and keeps the beginning.
 async fn read_capped(
     stream: Option<impl AsyncRead + Unpin>,
     kept: &mut Vec<u8>,
 ) -> Result<(), Flood> {
     let Some(mut stream) = stream else { return Ok(()) };
-    let (mut part, mut heard) = (vec![0; PART_BYTES], 0);
+    let (mut part, mut read) = (vec![0; PART_BYTES], 0);
     while let Ok(count @ 1..) = stream.read(&mut part).await {
-        let room = KEPT_BYTES_MAX - kept.len();
-        kept.extend_from_slice(&part[..count.min(room)]);
-        heard += count;
-        if heard > HEARD_BYTES_MAX {
+        let free = KEPT_BYTES_MAX - kept.len();
+        kept.extend_from_slice(&part[..count.min(free)]);
+        read += count;
+        if read > READ_BYTES_MAX {
             return Err(Flood);
         }
     }
@@ -190,17 +182,17 @@ fn end(status: ExitStatus, fed: bool) -> ExitReason {
     }
 }
 
-/// More than any token is long.
+/// Longer than any token.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
-const HEARD_BYTES_MAX: usize = 1024 * 1024;
+const READ_BYTES_MAX: usize = 1024 * 1024;
 const PART_BYTES: usize = 4096;
-const LAST_WORDS: Duration = Duration::from_millis(200);
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Why a program could not be started; goes on after its name.
+/// Why a program could not be started, as a phrase after its name.
 pub(crate) fn not_started(name: &str, error: &io::Error) -> String {
-    // Of a script, the system means its interpreter.
+    // For a script, the error is about its interpreter.
     if error.kind() == io::ErrorKind::NotFound && Path::new(name).is_file() {
-        return "cannot be run: the interpreter that its first line names is not there".to_owned();
+        return "cannot be run: the interpreter in its first line does not exist".to_owned();
     }
     format!("cannot be run: {error}")
 }
@@ -222,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_is_fed_heard_and_judged_by_its_status() {
+    async fn a_program_reads_its_input_and_returns_output_and_status() {
         let ran = shell("cat; echo \"$1\" >&2; exit 67", b"mail", LONG).await;
         assert!(matches!(ran.exit, ExitReason::Exit(67)), "{ran:?}");
         assert_eq!((ran.stdout.as_slice(), ran.stderr.as_slice()), (&b"mail"[..], &b"one\n"[..]));
@@ -238,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_does_not_listen_is_no_fault_and_one_that_floods_is_kept_in_part() {
+    async fn unread_input_is_no_failure_and_long_output_is_truncated() {
         let much = vec![b'x'; 4 * 1024 * 1024];
         let ran = shell("exec <&-; exit 0", &much, LONG).await;
         assert!(matches!(ran.exit, ExitReason::Exit(0)), "{ran:?}");
@@ -248,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_floods_for_ever_is_killed_long_before_its_limit() {
+    async fn endless_output_is_killed_long_before_the_time_limit() {
         for script in ["exec cat /dev/zero", "cat >/dev/null; exec cat /dev/zero >&2"] {
             let begun = std::time::Instant::now();
             let ran = shell(script, b"mail", Duration::from_secs(600)).await;
@@ -259,7 +251,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_late_is_killed_with_all_that_it_began() {
+    async fn a_late_program_is_killed_with_its_process_group() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("child");
         let script = format!("cat; sleep 600 & echo $! >{}; wait", file.display());
@@ -268,7 +260,7 @@ mod tests {
         assert_eq!(ran.stdout, b"mail");
         let child: i32 = std::fs::read_to_string(file).unwrap().trim().parse().unwrap();
         let gone = || match std::fs::read_to_string(format!("/proc/{child}/stat")) {
-            // Killed, and perhaps not yet waited for by whoever inherited it.
+            // Killed, and perhaps not yet reaped by its new parent.
             Ok(stat) => stat.contains(") Z "),
             Err(_) => true,
         };
@@ -282,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_program_leaves_behind_does_not_hold_us_up() {
+    async fn a_background_process_does_not_delay_the_result() {
         let ran = shell("sleep 5 & echo done", b"", LONG).await;
         assert!(matches!(ran.exit, ExitReason::Exit(0)));
         assert_eq!(ran.stdout, b"done\n");

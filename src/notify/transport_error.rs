@@ -1,7 +1,7 @@
-//! A fault on the way to the other side, and whose it is: ours (no network, no name server, no
-//! file handles), which spends no try, or theirs.
+//! Failures of connecting: DNS, TCP and TLS. A local failure (no network, no name server, no file
+//! handles) is `Local` and costs no attempt; any other is a failure of the receiver.
 //!
-//! Knows sockets and names only; what an answer means is decided beside its protocol.
+//! Responses are classified where their protocol is.
 
 use std::error::Error;
 use std::io;
@@ -19,36 +19,38 @@ use crate::network::route::routable;
 use crate::text::sanitize::sanitize_line;
 use crate::tls_failure;
 
-/// A try that came no further than `phase`.
+/// An attempt that failed in `phase`.
 pub(super) fn failed_outcome(class: OutcomeClass, phase: &'static str, error: String) -> Outcome {
     Outcome { error: Some(error), ..Outcome::new(class, phase) }
 }
 
-/// What the failure to connect to `host` means.
+/// Classifies a failure to connect to `host`.
 pub(super) fn not_connected(host: &str, error: &io::Error) -> Outcome {
-    let (class, said) = match error.kind() {
+    let (class, text) = match error.kind() {
         io::ErrorKind::ConnectionRefused => (OutcomeClass::Retryable, "refused the connection"),
-        io::ErrorKind::ConnectionReset => (OutcomeClass::Retryable, "broke the connection"),
+        io::ErrorKind::ConnectionReset => (OutcomeClass::Retryable, "reset the connection"),
         io::ErrorKind::HostUnreachable => (OutcomeClass::Retryable, "cannot be reached"),
-        io::ErrorKind::TimedOut => (OutcomeClass::Retryable, "did not take the connection in time"),
+        io::ErrorKind::TimedOut => {
+            (OutcomeClass::Retryable, "did not accept the connection in time")
+        }
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
-            (OutcomeClass::Local, "cannot be reached: our network is down")
+            (OutcomeClass::Local, "cannot be reached: the network of this machine is down")
         }
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory => {
-            (OutcomeClass::Local, "was not called: this machine has no ports or memory left")
+            (OutcomeClass::Local, "was not connected to: this machine has no free ports or memory")
         }
         _ if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => {
-            (OutcomeClass::Local, "was not called: this machine has no file handles left")
+            (OutcomeClass::Local, "was not connected to: this machine has no free file handles")
         }
         _ => (OutcomeClass::Retryable, "could not be connected to"),
     };
-    failed_outcome(class, CONNECT, format!("`{host}` {said}"))
+    failed_outcome(class, CONNECT, format!("`{host}` {text}"))
 }
 
-/// A connection to the first of the addresses that takes one, within `limit` in all.
+/// Connects to the first address that accepts, within `limit` in total.
 ///
 /// # Errors
-/// What the refusal means that says most about the other side.
+/// The classified failure of the most significant address.
 pub(super) async fn connect(
     host: &str,
     addresses: &[SocketAddr],
@@ -58,24 +60,24 @@ pub(super) async fn connect(
     connected.map_err(|error| not_connected(host, &error))
 }
 
-/// What went wrong with TLS, for people; what of it is `hidden` is not shown: the names in a
-/// certificate are the other side's.
+/// A TLS error as text for people, with `hidden` texts masked: the names in a certificate come from
+/// outside.
 pub(super) fn tls_text(error: &rustls::Error, hidden: &[String]) -> String {
     Mask::new(hidden).whole(&tls_failure::explain(error).said).into_owned()
 }
 
-/// TLS with `host` failed before anything was sent.
+/// The outcome of a failed TLS handshake with `host`; nothing was sent.
 pub(super) fn no_tls(host: &str, error: &rustls::Error, hidden: &[String]) -> Outcome {
     let help = tls_failure::explain(error).help;
-    let text = format!("no TLS with `{host}`: {}", tls_text(error, hidden));
+    let text = format!("TLS with `{host}` failed: {}", tls_text(error, hidden));
     Outcome { help: Some(help), ..failed_outcome(OutcomeClass::Retryable, TLS, text) }
 }
 
-/// Why there is no HTTP client: what this machine lacks, and how to mend it.
+/// Why the HTTP client cannot be built: what this machine lacks, and how to fix it.
 pub(super) fn not_built(error: &(dyn Error + 'static)) -> String {
     let handles = cause::<io::Error>(error).and_then(io::Error::raw_os_error);
     if matches!(handles, Some(EMFILE | ENFILE)) {
-        return "this machine has no file handles left".to_owned();
+        return "this machine has no free file handles".to_owned();
     }
     let deepest = iter::successors(Some(error), |&error| error.source()).last().unwrap_or(error);
     format!(
@@ -85,10 +87,10 @@ pub(super) fn not_built(error: &(dyn Error + 'static)) -> String {
     )
 }
 
-/// The addresses of `host` that can be tried from this machine.
+/// Resolves `host` to the addresses that this machine has a route to.
 ///
 /// # Errors
-/// When nobody knows the name, or nobody could be asked within `limit`.
+/// When the name does not exist, or no name server answered within `limit`.
 pub(super) async fn resolve(
     host: &str,
     port: u16,
@@ -98,33 +100,32 @@ pub(super) async fn resolve(
     Ok(routable(found.into_iter().map(|address| SocketAddr::new(address, port)).collect()))
 }
 
-/// Why a name has no address.
+/// Why a name was not resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct ResolveError(LookUpError);
 
 impl ResolveError {
-    /// What it means for a try.
     pub(super) fn outcome(self, host: &str) -> Outcome {
         let (class, text) = match self.0 {
             LookUpError::Unknown => {
                 (OutcomeClass::Retryable, format!("`{host}` has no address: is it spelled right?"))
             }
             LookUpError::Unanswered | LookUpError::Slow(_) => {
-                (OutcomeClass::Local, format!("`{host}` could not be looked up: {self}"))
+                (OutcomeClass::Local, format!("`{host}` could not be resolved: {self}"))
             }
         };
         failed_outcome(class, RESOLVE, text)
     }
 }
 
-/// Whether something came in place of an answer that is none of HTTP/1: a status line, a header or
-/// a length that cannot be read, or more of them than anybody needs.
+/// Whether the response is not valid HTTP/1: a status line, a header or a length that cannot be
+/// parsed, or too many headers.
 pub(super) fn is_garbled(error: &(dyn Error + 'static)) -> bool {
     cause::<hyper::Error>(error).is_some_and(hyper::Error::is_parse)
 }
 
-/// The first cause of that type, also where an [`io::Error`] is wrapped around it.
+/// The first cause of type `E`, also when it is wrapped in an [`io::Error`].
 pub(super) fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -151,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_is_ours_or_theirs() {
+    fn a_failure_is_local_or_of_the_receiver() {
         let check = |error: io::Error, expected| {
             let outcome = not_connected("hooks.example.com", &error);
             assert_eq!((outcome.class, outcome.phase), (expected, CONNECT), "for {error:?}");
@@ -165,19 +166,19 @@ mod tests {
     }
 
     #[test]
-    fn a_look_up_that_failed_for_now_is_our_fault() {
-        let check = |error, class, said: &str| {
+    fn a_dns_failure_is_local_unless_the_name_is_unknown() {
+        let check = |error, class, text: &str| {
             let outcome = ResolveError(error).outcome("h");
             assert_eq!((outcome.class, outcome.phase), (class, RESOLVE));
-            assert_eq!(outcome.error.as_deref(), Some(said));
+            assert_eq!(outcome.error.as_deref(), Some(text));
         };
         let slow = LookUpError::Slow(Duration::from_secs(7));
-        let said = "`h` could not be looked up: the name servers did not answer within 7s";
-        check(slow, OutcomeClass::Local, said);
-        let said = "`h` could not be looked up: no name server answered";
-        check(LookUpError::Unanswered, OutcomeClass::Local, said);
-        let said = "`h` has no address: is it spelled right?";
-        check(LookUpError::Unknown, OutcomeClass::Retryable, said);
+        let text = "`h` could not be resolved: the name servers did not answer within 7s";
+        check(slow, OutcomeClass::Local, text);
+        let text = "`h` could not be resolved: no name server answered";
+        check(LookUpError::Unanswered, OutcomeClass::Local, text);
+        let text = "`h` has no address: is it spelled right?";
+        check(LookUpError::Unknown, OutcomeClass::Retryable, text);
     }
 
     #[test]

@@ -244,7 +244,9 @@ async fn the_metadata_of_a_cloud_is_no_mail_server() {
                 (OutcomeClass::Misconfigured, "connect"),
                 "{outcome:?}"
             );
-            assert!(outcome.error.unwrap().starts_with(&format!("`{host}` was not called: ")));
+            assert!(
+                outcome.error.unwrap().starts_with(&format!("`{host}` was not connected to: "))
+            );
         }
     }
 }

@@ -127,7 +127,7 @@ async fn what_the_receiver_wants_is_told_in_words() {
     check(Answer::status(410), "`127.0.0.1` answered 410 (Gone)").await;
     check(
         Answer::status(500).header("webhook-delivery", "disable"),
-        "`127.0.0.1` answered 500 (Internal Server Error); it wants no more messages",
+        "`127.0.0.1` answered 500 (Internal Server Error); it asks for no more messages",
     )
     .await;
     check(

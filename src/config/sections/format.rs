@@ -38,7 +38,7 @@ pub(in crate::config) fn read(table: &Table<'_>) -> Option<FormatSettings> {
         Name::Ntfy => FormatSettings::Ntfy,
         Name::Template => {
             let content_type = table.or("content_type", JSON.to_owned(), content_type);
-            let help = "write the body as a table, like `template = { text = \"{{ headline }}\" }`";
+            let help = "write the body as a table, like `template = { text = \"{{ title }}\" }`";
             let (tree, lines) = table.required("template", help, template)?;
             let file = table.reader.path.to_owned();
             let place = ConfigOrigin { file, line: lines.get("").copied().unwrap_or_default() };

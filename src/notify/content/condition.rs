@@ -1,4 +1,4 @@
-//! What a mail says about a condition, and about a trial.
+//! Texts about conditions, dead letters and tests, for mails and chats.
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::status::Status;
@@ -12,24 +12,25 @@ use crate::notify::content::{
 };
 use crate::text::sanitize::sanitize_line;
 
-/// The letter about the beginning or the end of a condition.
+/// The content of a condition that fires or is resolved.
 pub(in crate::notify) fn condition(event: &Event, condition: &Condition) -> Content {
-    let words = words(event.kind, condition);
-    let (about, mut facts) = facts(&condition.subject);
+    let text = condition_text(event.kind, condition);
+    let (subject_name, mut fields) = subject_fields(&condition.subject);
     if let Some(reason) = &condition.reason {
-        facts.push(ContentField { name: "Reason", value: sanitize_line(reason, REASON_CHARS_MAX) });
+        let value = sanitize_line(reason, REASON_CHARS_MAX);
+        fields.push(ContentField { name: "Reason", value });
     }
     let (since, now) = (format_time(condition.started_at), format_time(event.occurred_at));
     let (window, color) = match condition.phase {
-        Phase::Started => (format!("It has been so since {since}, and was told at {now}."), BAD),
-        Phase::Resolved => (format!("It was so from {since} to {now}."), GOOD),
+        Phase::Started => (format!("Since {since}; detected at {now}."), BAD),
+        Phase::Resolved => (format!("Lasted from {since} to {now}."), GOOD),
     };
     Content {
-        subject: format!("{about}: {}", words.word),
-        headline: words.headline.to_owned(),
-        subject_name: about,
-        fields: facts,
-        meaning: words.meaning.to_owned(),
+        subject: format!("{subject_name}: {}", text.short),
+        title: text.title.to_owned(),
+        subject_name,
+        fields,
+        advice: text.advice.to_owned(),
         window: vec![window],
         status: String::new(),
         color,
@@ -37,42 +38,42 @@ pub(in crate::notify) fn condition(event: &Event, condition: &Condition) -> Cont
     }
 }
 
-/// The letter about a delivery that was given up.
+/// The content of a delivery that failed for good.
 pub(in crate::notify) fn dead_letter(event: &Event, letter: &DeadLetter) -> Content {
-    let about = channel_name(&letter.channel);
-    let mut facts = vec![
+    let subject_name = channel_name(&letter.channel);
+    let mut fields = vec![
         ContentField { name: "Delivery", value: letter.delivery.to_string() },
-        ContentField { name: "What it told", value: sanitize_line(&letter.kind, NAME_CHARS_MAX) },
+        ContentField { name: "Event", value: sanitize_line(&letter.kind, NAME_CHARS_MAX) },
     ];
     if let Some(id) = &letter.avatar_id {
-        facts.push(ContentField { name: "Avatar id", value: sanitize_line(id, NAME_CHARS_MAX) });
+        fields.push(ContentField { name: "Avatar id", value: sanitize_line(id, NAME_CHARS_MAX) });
     }
-    facts.push(ContentField { name: "Tries", value: letter.attempts.to_string() });
-    facts.push(ContentField {
+    fields.push(ContentField { name: "Attempts", value: letter.attempts.to_string() });
+    fields.push(ContentField {
         name: "Reason",
         value: sanitize_line(&letter.reason, REASON_CHARS_MAX),
     });
     Content {
-        subject: format!("{about}: a message was given up"),
-        headline: "Given up: a message did not reach its channel".to_owned(),
-        subject_name: about,
-        fields: facts,
-        meaning: DEAD_LETTER.to_owned(),
-        window: vec![format!("It was given up at {}.", format_time(event.occurred_at))],
+        subject: format!("{subject_name}: delivery failed for good"),
+        title: "Delivery failed for good".to_owned(),
+        subject_name,
+        fields,
+        advice: DEAD_LETTER.to_owned(),
+        window: vec![format!("Moved to the dead letters at {}.", format_time(event.occurred_at))],
         status: String::new(),
         color: BAD,
         event: event.id.clone(),
     }
 }
 
-/// The letter that tries a channel.
+/// The content of a test message.
 pub(in crate::notify) fn test(event: &Event, channel: &ChannelName) -> Content {
     Content {
-        subject: format!("test of `{channel}`"),
-        headline: "This channel works".to_owned(),
-        subject_name: format!("A test of the channel `{channel}`. No avatar has changed."),
+        subject: format!("test of channel `{channel}`"),
+        title: "Test: this channel works".to_owned(),
+        subject_name: format!("Test of channel `{channel}`. No avatar has changed."),
         fields: Vec::new(),
-        meaning: "There is nothing to do.".to_owned(),
+        advice: NOTHING.to_owned(),
         window: vec![format!("Written at {}.", format_time(event.occurred_at))],
         status: String::new(),
         color: NEUTRAL,
@@ -80,19 +81,21 @@ pub(in crate::notify) fn test(event: &Event, channel: &ChannelName) -> Content {
     }
 }
 
-/// Whose it is, and what else is known of that.
-fn facts(about: &ConditionSubject) -> (String, Vec<ContentField>) {
-    match about {
+/// The name of the subject, and its fields.
+fn subject_fields(subject: &ConditionSubject) -> (String, Vec<ContentField>) {
+    match subject {
         ConditionSubject::Avatar { id, name, account, status } => {
-            let mut facts = vec![
+            let status = status.as_ref().map(Status::display);
+            let status = status.map(|status| sanitize_line(&status, NAME_CHARS_MAX));
+            let fields = vec![
                 ContentField { name: "Avatar id", value: id.to_string() },
                 ContentField { name: "Account", value: account.to_string() },
+                ContentField {
+                    name: "Last status",
+                    value: status.unwrap_or_else(|| "none".to_owned()),
+                },
             ];
-            let seen = status.as_ref().map(Status::display);
-            let seen = seen.map(|status| sanitize_line(&status, NAME_CHARS_MAX));
-            let value = seen.unwrap_or_else(|| "never".to_owned());
-            facts.push(ContentField { name: "Last seen as", value });
-            (display_name(id, name.as_deref()), facts)
+            (display_name(id, name.as_deref()), fields)
         }
         ConditionSubject::Account { name, cause } => {
             let value = cause.name().replace('_', " ");
@@ -101,8 +104,8 @@ fn facts(about: &ConditionSubject) -> (String, Vec<ContentField>) {
         ConditionSubject::Config => ("config".to_owned(), Vec::new()),
         ConditionSubject::Channel { name, recipient: None } => (channel_name(name), Vec::new()),
         ConditionSubject::Channel { name, recipient: Some(to) } => {
-            let fact = ContentField { name: "Recipient", value: masked(to) };
-            (channel_name(name), vec![fact])
+            let field = ContentField { name: "Recipient", value: masked(to) };
+            (channel_name(name), vec![field])
         }
     }
 }
@@ -115,82 +118,80 @@ fn account_name(name: &AccountName) -> String {
     format!("account {name}")
 }
 
-/// How the beginning or the end of a condition is told.
 struct ConditionText {
-    word: &'static str,
-    headline: &'static str,
-    meaning: &'static str,
+    /// Goes on after the name of the subject.
+    short: &'static str,
+    title: &'static str,
+    advice: &'static str,
 }
 
-const fn words(kind: EventKind, condition: &Condition) -> ConditionText {
-    let (word, headline, meaning) = match (kind, condition.phase) {
+const fn condition_text(kind: EventKind, condition: &Condition) -> ConditionText {
+    let (short, title, advice) = match (kind, condition.phase) {
         (EventKind::AvatarMissing, Phase::Started) => {
-            ("missing", "Missing: Argil knows no such avatar", MISSING)
+            ("missing", "Avatar missing: the API does not know its id", MISSING)
         }
         (EventKind::AvatarMissing, Phase::Resolved) => {
-            ("found again", "Found again: Argil knows the avatar", NOTHING)
+            ("found again", "Avatar found again", NOTHING)
         }
         (EventKind::AvatarUnreachable, Phase::Started) => {
-            ("out of sight", "Out of sight: this avatar cannot be looked at", UNSEEN)
+            ("unreachable", "Avatar unreachable: polling it fails", UNREACHABLE)
         }
         (EventKind::AvatarUnreachable, Phase::Resolved) => {
-            ("in sight again", "In sight again: this avatar can be looked at", NOTHING)
+            ("reachable again", "Avatar reachable again", NOTHING)
         }
         (EventKind::AvatarTrainingOverdue, Phase::Started) => {
-            ("training overdue", "Overdue: the training takes longer than it should", OVERDUE)
+            ("training overdue", "Training overdue: it takes longer than expected", OVERDUE)
         }
         (EventKind::AvatarTrainingOverdue, Phase::Resolved) => {
-            ("no longer in training", "Ended: the overdue training is over", OVERDUE_ENDED)
+            ("no longer in training", "Overdue training ended", OVERDUE_RESOLVED)
         }
-        (EventKind::AvatarStatusUnrecognized, Phase::Started) => (
-            "unknown status",
-            "Unknown status: Argil shows one that this version does not know",
-            UNRECOGNIZED,
+        (EventKind::AvatarStatusUnrecognized, Phase::Started) => {
+            ("unknown status", "Unknown status: this version does not know it", UNRECOGNIZED)
+        }
+        (EventKind::AvatarStatusUnrecognized, Phase::Resolved) => (
+            "no longer in an unknown status",
+            "Unknown status left: the avatar has another status",
+            UNRECOGNIZED_RESOLVED,
         ),
-        (EventKind::AvatarStatusUnrecognized, Phase::Resolved) => {
-            ("another status", "Over: the avatar has another status now", UNRECOGNIZED_ENDED)
-        }
         (EventKind::AccountUnavailable, Phase::Started) => {
-            let meaning = match &condition.subject {
+            let advice = match &condition.subject {
                 ConditionSubject::Account { cause, .. } => account_unavailable(*cause),
                 ConditionSubject::Avatar { .. }
                 | ConditionSubject::Config
-                | ConditionSubject::Channel { .. } => BLIND,
+                | ConditionSubject::Channel { .. } => UNAVAILABLE,
             };
-            ("blind", "Blind: no avatar of this account can be looked at", meaning)
+            ("unavailable", "Account unavailable: its avatars cannot be polled", advice)
         }
-        (EventKind::AccountUnavailable, Phase::Resolved) => (
-            "sees again",
-            "Sees again: the avatars of this account are looked at",
-            ACCOUNT_RESTORED,
-        ),
+        (EventKind::AccountUnavailable, Phase::Resolved) => {
+            ("available again", "Account available again", ACCOUNT_RESTORED)
+        }
         (EventKind::ConfigRejected, Phase::Started) => {
-            ("not taken", "Not taken: the changed config has problems", REJECTED)
+            ("rejected", "Config rejected: it has problems", REJECTED)
         }
         (EventKind::ConfigRejected, Phase::Resolved) => {
-            ("taken", "Taken: the config is good again and in force", NOTHING)
+            ("accepted", "Config accepted: it is active", NOTHING)
         }
         (EventKind::ChannelFailing, Phase::Started) if of_recipient(&condition.subject) => {
-            let headline = "Failing: a recipient of this channel gets nothing";
-            ("a recipient gets nothing", headline, FAILING_FOR_ONE)
+            let title = "Recipient failing: it accepts no messages";
+            ("a recipient is failing", title, RECIPIENT_FAILING)
         }
         (EventKind::ChannelFailing, Phase::Resolved) if of_recipient(&condition.subject) => {
-            let headline = "Works again: the recipient of this channel gets its messages";
-            ("the recipient is reached again", headline, NOTHING)
+            let title = "Recipient recovered: it accepts messages again";
+            ("a recipient recovered", title, NOTHING)
         }
         (EventKind::ChannelFailing, Phase::Started) => {
-            ("failing", "Failing: the channel does not take what it is sent", FAILING)
+            ("failing", "Channel failing: it accepts no messages", FAILING)
         }
         (EventKind::ChannelFailing, Phase::Resolved) => {
-            ("works again", "Works again: the channel takes what it is sent", NOTHING)
+            ("recovered", "Channel recovered: it accepts messages again", NOTHING)
         }
         (EventKind::ChannelDisabled, Phase::Started) => {
-            ("disabled", "Disabled: nothing is sent to the channel any more", DISABLED)
+            ("disabled", "Channel disabled: its messages are on hold", DISABLED)
         }
         (EventKind::ChannelDisabled, Phase::Resolved) => {
-            ("enabled", "Enabled: the channel is told again", ENABLED)
+            ("enabled", "Channel enabled: its messages are sent again", ENABLED)
         }
-        // No condition is of these kinds; were one, it would be told under its name.
+        // No condition has one of these kinds; if one did, its name would be the text.
         (
             EventKind::AvatarReady
             | EventKind::AvatarTrainingFailed
@@ -201,70 +202,70 @@ const fn words(kind: EventKind, condition: &Condition) -> ConditionText {
             _,
         ) => (kind.name(), kind.name(), NOTHING),
     };
-    ConditionText { word, headline, meaning }
+    ConditionText { short, title, advice }
 }
 
-const fn of_recipient(about: &ConditionSubject) -> bool {
-    matches!(about, ConditionSubject::Channel { recipient: Some(_), .. })
+const fn of_recipient(subject: &ConditionSubject) -> bool {
+    matches!(subject, ConditionSubject::Channel { recipient: Some(_), .. })
 }
 
 const fn account_unavailable(cause: OutageCause) -> &'static str {
     match cause {
-        OutageCause::KeyRejected => BLIND_KEY,
-        OutageCause::Throttled => BLIND_THROTTLED,
-        OutageCause::Unreachable => BLIND_UNREACHABLE,
-        OutageCause::InvalidResponse => BLIND_UNUSABLE,
-        OutageCause::Local => BLIND_LOCAL,
+        OutageCause::KeyRejected => KEY_REJECTED,
+        OutageCause::Throttled => THROTTLED,
+        OutageCause::Unreachable => API_UNREACHABLE,
+        OutageCause::InvalidResponse => INVALID_RESPONSE,
+        OutageCause::Local => LOCAL,
     }
 }
 
 const REASON_CHARS_MAX: usize = 400;
 const NOTHING: &str = "What to do: nothing.";
-const MISSING: &str = "What to do: see in Argil's own application whether the avatar was deleted, \
-    and in the config whether its id is right. It is looked for on, from time to time, and you \
-    will be told when it is found.";
-const UNSEEN: &str = "What to do: read the reason above. Other avatars of the account can be \
-    seen, so the key works. Until this one can be seen again, its changes go unnoticed; they \
-    will be told then.";
-const OVERDUE: &str = "What to do: look at the avatar in Argil's own application; if it hangs, \
-    ask Argil's support with the avatar id above. It is watched on, and you will be told when \
-    the training ends. The limit is `overdue_after` in the config.";
-const UNRECOGNIZED: &str = "What to do: look at the avatar in Argil's own application, and see \
-    whether a newer version of avatar-watch knows the status. Nothing is concluded from it: the \
-    avatar is polled on, and if a training was seen before, its outcome is told as ever.";
-const UNRECOGNIZED_ENDED: &str = "What to do: nothing; the status that it has now stands above.";
-const OVERDUE_ENDED: &str = "What to do: nothing; what became of it stands above.";
-const BLIND: &str = "What to do: read the reason above. Until it is mended, no change of these \
-    avatars is noticed.";
-const BLIND_KEY: &str = "What to do: see in Argil's own application whether the key was revoked \
-    or the plan has lapsed; put a good key in its place and reload. Until then no change of \
-    these avatars is noticed; it will be told afterwards.";
-const BLIND_THROTTLED: &str = "What to do: if other programs use the same key, let them ask less; \
-    or lower `max_requests_per_second` of the account. Until Argil answers again, no change of \
-    these avatars is noticed; it will be told afterwards.";
-const BLIND_UNREACHABLE: &str = "What to do: see whether this machine has a network, resolves \
-    names, trusts the certificate and has the right time. Until the API can be reached, no change \
-    of these avatars is noticed; it will be told afterwards.";
-const BLIND_UNUSABLE: &str = "What to do: most likely wait, since the API is in trouble; if it \
-    lasts, see whether `base_url` in the config is right. Until then no change of these avatars \
-    is noticed; it will be told afterwards.";
-const BLIND_LOCAL: &str = "What to do: give the daemon what it lacks, such as more file handles \
-    (`LimitNOFILE=` of the unit). Until then no change of these avatars is noticed; it will be \
-    told afterwards.";
-const FAILING: &str = "What to do: read the reason above, and see whether the receiver is well and \
-    the channel's settings are right; `avatar-watch test` with the channel's name tries it. \
-    Nothing is lost: what it should have been told waits and is tried again.";
-const FAILING_FOR_ONE: &str = "What to do: read the reason above, which is what the other side \
-    says. Others of this channel may get theirs. Nothing is lost: what this recipient should have \
-    been told waits and is tried again; if it never will be taken, take the recipient out of the \
-    config, or run `avatar-watch deliveries cancel` with the ids that wait.";
-const DISABLED: &str = "What to do: read the reason above, mend it, and run `avatar-watch channels \
-    enable` with the channel's name; a changed address enables it by itself. Nothing is lost: \
-    what it should have been told waits until then.";
-const ENABLED: &str = "What to do: nothing; what waited is sent now, oldest first.";
-const DEAD_LETTER: &str = "What to do: read the reason above and mend it, then run `avatar-watch \
-    deliveries retry` with the delivery's id. It is sent again under the same event id.";
+const MISSING: &str = "What to do: check in Argil's own application whether the avatar was \
+    deleted, and whether its id in the config is right. Polling continues at a long interval; \
+    you are notified when the avatar is found.";
+const UNREACHABLE: &str = "What to do: read the reason above. The API key works, since other \
+    avatars of the account can be polled. A change of this avatar is reported after the next \
+    successful poll.";
+const OVERDUE: &str = "What to do: check the avatar in Argil's own application. If the training \
+    hangs, contact Argil's support with the avatar id above. Polling continues, and you are \
+    notified when the training ends. The limit is `overdue_after` in the config.";
+const UNRECOGNIZED: &str = "What to do: check the avatar in Argil's own application, and whether \
+    a newer version of avatar-watch knows this status. Polling continues; if a training was \
+    observed before, its outcome is reported as usual.";
+const UNRECOGNIZED_RESOLVED: &str = "What to do: nothing. The present status is shown above.";
+const OVERDUE_RESOLVED: &str = "What to do: nothing. The present status is shown above.";
+const UNAVAILABLE: &str = "What to do: read the reason above and fix it. Until then, changes of \
+    these avatars go unnoticed; they are reported afterwards.";
+const KEY_REJECTED: &str = "What to do: check in Argil's own application whether the API key was \
+    revoked or the subscription has ended. Put a valid key into the config and reload. Until \
+    then, changes of these avatars go unnoticed; they are reported afterwards.";
+const THROTTLED: &str = "What to do: if other programs use the same API key, reduce their \
+    requests, or lower `max_requests_per_second` of the account. Until the API answers again, \
+    changes of these avatars go unnoticed; they are reported afterwards.";
+const API_UNREACHABLE: &str = "What to do: check the network, DNS, CA certificates and clock of \
+    this machine. Until the API can be reached, changes of these avatars go unnoticed; they are \
+    reported afterwards.";
+const INVALID_RESPONSE: &str = "What to do: wait, since the API is most likely failing. If this \
+    lasts, check `base_url` in the config. Until then, changes of these avatars go unnoticed; \
+    they are reported afterwards.";
+const LOCAL: &str = "What to do: give the daemon the resource that it lacks, such as more file \
+    handles (`LimitNOFILE=` of the unit). Until then, changes of these avatars go unnoticed; \
+    they are reported afterwards.";
+const FAILING: &str = "What to do: read the reason above, check the receiver and the settings of \
+    the channel, and test it with `avatar-watch test` and the channel's name. No message is \
+    lost: pending deliveries are retried.";
+const RECIPIENT_FAILING: &str = "What to do: read the reason above, which comes from the mail \
+    server. Other recipients of the channel may still get their messages. No message is lost: \
+    pending deliveries are retried. If the address no longer works, remove it from the config, \
+    or run `avatar-watch deliveries cancel` with the ids of the pending deliveries.";
+const DISABLED: &str = "What to do: read the reason above, fix it, and run `avatar-watch channels \
+    enable` with the channel's name. A changed address in the config enables the channel, too. \
+    No message is lost: pending deliveries are kept until then.";
+const ENABLED: &str = "What to do: nothing. Pending deliveries are sent now, oldest first.";
+const DEAD_LETTER: &str = "What to do: read the reason above and fix it, then run `avatar-watch \
+    deliveries retry` with the delivery's id. The message is sent again with the same event id.";
 const ACCOUNT_RESTORED: &str =
-    "What to do: nothing; what changed meanwhile is told with the next looks.";
-const REJECTED: &str = "What to do: run `avatar-watch check`, mend what it names, and reload. \
-    Until then the config from before stays in force, whole.";
+    "What to do: nothing. Changes in the meantime are reported with the next polls.";
+const REJECTED: &str = "What to do: run `avatar-watch check`, fix the problems that it prints, \
+    and reload. Until then, the previous config stays active as a whole.";

@@ -1,33 +1,34 @@
-//! The letter: what is said to a person, in a mail or a chat, in plain words, before it has a
-//! form.
+//! The content of a notification for people, in plain text, before a mail or a chat formats it:
+//! title, subject, fields, advice, and the time window of the change.
 //!
-//! The outcome comes first, then whose it is, what it means and what to do, and what we really
-//! know about when it happened. Every foreign text in it is one harmless line.
+//! Every text that comes from outside is sanitized to one line.
 
-pub mod transition;
-pub mod condition;
-pub mod render;
+pub(in crate::notify) mod transition;
+pub(in crate::notify) mod condition;
+pub(in crate::notify) mod render;
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::id::EventId;
 use crate::domain::time::timestamp::Timestamp;
 use crate::text::sanitize::sanitize_line;
 
-/// What is said.
+/// A notification for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::notify) struct Content {
+    /// The subject line of a mail.
     pub(in crate::notify) subject: String,
-    pub(in crate::notify) headline: String,
+    pub(in crate::notify) title: String,
+    /// What the event is about: the name of an avatar, an account or a channel.
     pub(in crate::notify) subject_name: String,
     pub(in crate::notify) fields: Vec<ContentField>,
-    pub(in crate::notify) meaning: String,
+    pub(in crate::notify) advice: String,
     pub(in crate::notify) window: Vec<String>,
     pub(in crate::notify) status: String,
     pub(in crate::notify) color: &'static str,
     pub(in crate::notify) event: EventId,
 }
 
-/// A line of the small table.
+/// A row of the table of details.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::notify) struct ContentField {
     pub(in crate::notify) name: &'static str,
@@ -35,22 +36,22 @@ pub(in crate::notify) struct ContentField {
 }
 
 impl Content {
-    /// All of it, line by line, without a form.
-    pub(in crate::notify) fn bare(&self) -> String {
-        let facts = self.fields.iter().map(|fact| format!("{}: {}", fact.name, fact.value));
-        let head = [self.headline.clone(), self.subject_name.clone()];
-        let lines = head.into_iter().chain(facts).chain([self.meaning.clone()]);
+    /// The whole content as plain lines.
+    pub(in crate::notify) fn plain(&self) -> String {
+        let fields = self.fields.iter().map(|field| format!("{}: {}", field.name, field.value));
+        let head = [self.title.clone(), self.subject_name.clone()];
+        let lines = head.into_iter().chain(fields).chain([self.advice.clone()]);
         lines.chain(self.window.iter().cloned()).collect::<Vec<_>>().join("\n") + "\n"
     }
 }
 
-/// What an avatar is called: by its name or, when it has none to show, by its id.
+/// The avatar's name, or its id when the name is missing or invisible.
 pub(in crate::notify) fn display_name(id: &AvatarId, name: Option<&str>) -> String {
     let name = name.map(|name| sanitize_line(name, NAME_CHARS_MAX));
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| id.to_string())
 }
 
-/// A moment as people read it, to the second.
+/// A time for people, to the second, in UTC.
 pub(in crate::notify) fn format_time(at: Timestamp) -> String {
     let text = at.to_string();
     let shown = text.split_once('T').map(|(day, time)| {
@@ -60,11 +61,8 @@ pub(in crate::notify) fn format_time(at: Timestamp) -> String {
     shown.unwrap_or(text)
 }
 
-/// Characters of a name, or of any other short foreign text.
+/// Characters of a name, or of another short text from outside.
 pub(in crate::notify) const NAME_CHARS_MAX: usize = 80;
-/// The colour of what is good.
 pub(in crate::notify) const GOOD: &str = "#2e9e5b";
-/// The colour of what is bad.
 pub(in crate::notify) const BAD: &str = "#d9483b";
-/// The colour of everything else.
 pub(in crate::notify) const NEUTRAL: &str = "#7a869a";

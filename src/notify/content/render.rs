@@ -1,17 +1,16 @@
-//! Which letter an event gets.
+//! The content of an event.
 
 use crate::domain::event::{Event, Subject};
 use crate::notify::content::Content;
 use crate::notify::content::condition::{condition, dead_letter, test};
 use crate::notify::content::transition::render;
 
-/// The letter about that event.
-pub(in crate::notify) fn letter(event: &Event) -> Content {
+pub(in crate::notify) fn content(event: &Event) -> Content {
     match &event.subject {
         Subject::Transition { avatar, transition, training } => {
             render(event, avatar, transition, training.as_deref())
         }
-        Subject::Condition(of) => condition(event, of),
+        Subject::Condition(it) => condition(event, it),
         Subject::DeadLetter(letter) => dead_letter(event, letter),
         Subject::Ping { channel } => test(event, channel),
     }

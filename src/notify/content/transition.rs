@@ -1,4 +1,4 @@
-//! What a mail says about a transition.
+//! Texts about transitions, for mails and chats.
 
 use crate::domain::avatar::Avatar;
 use crate::domain::avatar::status::Status;
@@ -11,7 +11,7 @@ use crate::notify::content::{
 };
 use crate::text::sanitize::sanitize_line;
 
-/// The letter about a transition.
+/// The content of a transition.
 pub(in crate::notify) fn render(
     event: &Event,
     avatar: &Avatar,
@@ -21,47 +21,47 @@ pub(in crate::notify) fn render(
     let id = transition.avatar_id.as_str();
     let name = display_name(&transition.avatar_id, avatar.name.as_deref());
     let status = sanitize_line(transition.status.name(), NAME_CHARS_MAX);
-    let end = StatusText::of(&transition.status, &status);
+    let text = StatusText::of(&transition.status, &status);
     let previous =
         transition.previous.status().map(|before| sanitize_line(before.name(), NAME_CHARS_MAX));
-    let took =
+    let duration =
         training.map(|training| ContentField { name: "Training took", value: duration(training) });
-    let mut facts: Vec<ContentField> = took.into_iter().collect();
-    facts.push(ContentField { name: "Avatar id", value: id.to_owned() });
+    let mut fields: Vec<ContentField> = duration.into_iter().collect();
+    fields.push(ContentField { name: "Avatar id", value: id.to_owned() });
     let change =
         previous.map_or_else(|| status.clone(), |before| format!("from {before} to {status}"));
-    facts.push(ContentField { name: "Status", value: change });
+    fields.push(ContentField { name: "Status", value: change });
     if let Some(model) = &avatar.model {
-        facts.push(ContentField { name: "Model", value: sanitize_line(model, NAME_CHARS_MAX) });
+        fields.push(ContentField { name: "Model", value: sanitize_line(model, NAME_CHARS_MAX) });
     }
     if let Some(at) = &transition.upstream_updated_at {
         let value = sanitize_line(at, NAME_CHARS_MAX);
-        facts.push(ContentField { name: "Argil's updatedAt", value });
+        fields.push(ContentField { name: "Argil's updatedAt", value });
     }
     Content {
-        subject: format!("{name}: {}", end.word),
-        headline: end.headline,
+        subject: format!("{name}: {}", text.short),
+        title: text.title,
         subject_name: name,
-        fields: facts,
-        meaning: end.meaning.to_owned(),
+        fields,
+        advice: text.advice.to_owned(),
         window: window(transition, &status),
         status,
-        color: end.color,
+        color: text.color,
         event: event.id.clone(),
     }
 }
 
-/// How a status is told.
 struct StatusText {
-    word: String,
-    headline: String,
-    meaning: &'static str,
+    /// Goes on after the name of the avatar.
+    short: String,
+    title: String,
+    advice: &'static str,
     color: &'static str,
 }
 
 impl StatusText {
     fn of(status: &Status, shown: &str) -> Self {
-        let (word, headline, meaning, color) = match status {
+        let (short, title, advice, color) = match status {
             Status::Idle => ("ready", "Ready: the avatar can be used", READY, GOOD),
             Status::TrainingFailed => {
                 ("training failed", "Training failed: the avatar cannot be used", FAILED, BAD)
@@ -73,68 +73,70 @@ impl StatusText {
             }
             Status::Unrecognized(_) => {
                 return Self {
-                    word: format!("now {shown}"),
-                    headline: format!("The avatar is now {shown}"),
-                    meaning: UNRECOGNIZED,
+                    short: format!("now {shown}"),
+                    title: format!("The avatar is now {shown}"),
+                    advice: UNRECOGNIZED,
                     color: NEUTRAL,
                 };
             }
         };
-        Self { word: word.to_owned(), headline: headline.to_owned(), meaning, color }
+        Self { short: short.to_owned(), title: title.to_owned(), advice, color }
     }
 }
 
-/// How long it lasted, as far as we saw: from our first sight of it, to between our last one and
-/// our first sight of its end.
+/// The duration between the first poll that showed the training and its end, which lies between
+/// two polls.
 fn duration(training: &Training) -> String {
     let (min, max) = (humanize(training.duration_min), humanize(training.duration_max));
     let lasted = if min == max { format!("about {max}") } else { format!("{min} to {max}") };
-    format!("{lasted}, from our first sight of it")
+    format!("{lasted}, since it was first seen")
 }
 
-/// What is known about when it happened: an interval, never an instant.
+/// When the status changed: an interval between two polls, never an instant.
 fn window(transition: &Transition, status: &str) -> Vec<String> {
     let detected = format_time(transition.detected_at);
     match &transition.previous {
         Previous::Observed { status: before, at } => {
             let before = sanitize_line(before.name(), NAME_CHARS_MAX);
             let mut lines = vec![
-                format!("It happened between {} and {detected}:", format_time(*at)),
-                format!("then we last saw {before}, and first saw {status}."),
+                format!("Changed between {} (last seen as {before})", format_time(*at)),
+                format!("and {detected} (first seen as {status})."),
             ];
             if transition.earlier == Some(Earlier::Observed) {
-                lines.push("The training was seen before that.".to_owned());
+                lines.push("The training was observed before that.".to_owned());
             }
             if !transition.training_observed() && transition.status.is_settled() {
-                lines.push(
-                    "The training itself was not seen: it fell between two looks.".to_owned(),
-                );
+                lines.push("The training fell between two polls and was not observed.".to_owned());
             }
             lines
         }
         Previous::Absent => vec![
-            format!("It happened before {detected}, when a list first showed it;"),
-            "the list before did not have it.".to_owned(),
+            format!("Changed before {detected}, when a list first showed the avatar;"),
+            "the list before did not contain it.".to_owned(),
         ],
         Previous::Assumed(before) => vec![
-            format!("It happened before {detected}, when we first looked;"),
+            format!("Changed before {detected}, the time of the first poll;"),
             format!(
-                "the registration said that it was {} before.",
+                "the config assumes {} as the status before.",
                 sanitize_line(before.name(), NAME_CHARS_MAX)
             ),
         ],
-        Previous::Unknown => vec![format!("It happened before {detected}, when we first looked.")],
+        Previous::Unknown => {
+            vec![format!("Changed before {detected}, the time of the first poll.")]
+        }
     }
 }
 
-const READY: &str = "What to do: nothing; it can be used for videos from now on.";
-const FAILED: &str = "What to do: Argil gives no reason here. Look at the avatar in Argil's own \
-    application, check the material that it was trained with, and train it again; if that fails \
-    as well, ask Argil's support with the avatar id above.";
-const REFUSED: &str = "What to do: Argil's moderation did not accept the avatar, and gives no \
-    reason here; it may have written to the owner of the account. Check the material and the \
-    consent of the person shown, and create a new avatar; trying the same again will not help.";
-const WAIT: &str = "What to do: nothing; you will be told when the training has ended.";
-const NOT_TRAINED: &str = "What to do: start the training in Argil, if it should be trained.";
-const UNRECOGNIZED: &str = "What to do: Argil does not document this status, so we do not guess \
-    what it means. Look at the avatar in Argil's own application.";
+const READY: &str = "What to do: nothing. The avatar can be used for videos now.";
+const FAILED: &str = "What to do: the API gives no reason. Check the avatar in Argil's own \
+    application and the material that it was trained with, then train it again. If that fails as \
+    well, contact Argil's support with the avatar id above.";
+const REFUSED: &str = "What to do: Argil's moderation did not accept the avatar. The API gives no \
+    reason; Argil may have sent one to the owner of the account. Check the material and the \
+    consent of the person shown, and create a new avatar. The same material is likely to be \
+    refused again.";
+const WAIT: &str = "What to do: nothing. You are notified when the training ends.";
+const NOT_TRAINED: &str =
+    "What to do: start the training in Argil if the avatar should be trained.";
+const UNRECOGNIZED: &str = "What to do: Argil does not document this status, so avatar-watch \
+    draws no conclusion from it. Check the avatar in Argil's own application.";

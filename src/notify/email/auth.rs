@@ -1,8 +1,7 @@
-//! Logging in to a mail server: with a password, or with a token that a program prints.
+//! Authentication at a mail server: a password, or a token that a program prints.
 //!
-//! What always holds: neither shows in an outcome, in whatever form it was sent; nothing that
-//! the program said is repeated, since it may hold either. What it prints is cleaned and refused by
-//! the one rule of `text/secret_text.rs`.
+//! Invariants: no outcome contains either of them, in any form in which it was sent, nor any output
+//! of the program. The output is checked by the rules of `text/secret_text.rs`.
 
 use std::time::Duration;
 
@@ -17,17 +16,16 @@ use crate::notify::transport_error::failed_outcome;
 use crate::secret::Secret;
 use crate::text::secret_text::{SecretKind, clean};
 
-/// How to log in.
 pub(super) struct Auth(LoginSpec);
 
-/// What one try logs in with.
+/// The credentials of one attempt.
 pub(super) struct Credential {
     method: LoginMethod,
     user: String,
     secret: Secret,
 }
 
-/// A way of logging in (RFC 4954).
+/// A SASL mechanism (RFC 4954).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mechanism {
     Plain,
@@ -36,7 +34,6 @@ pub(super) enum Mechanism {
 }
 
 impl Mechanism {
-    /// Its name on the wire.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Plain => "PLAIN",
@@ -47,7 +44,7 @@ impl Mechanism {
 }
 
 impl Credential {
-    /// The ways to log in, best first.
+    /// In order of preference.
     pub(super) const fn mechanisms(&self) -> &'static [Mechanism] {
         match self.method {
             LoginMethod::Password => &[Mechanism::Plain, Mechanism::Login],
@@ -55,8 +52,7 @@ impl Credential {
         }
     }
 
-    /// What is said, line by line: the command, and what answers each question of the server,
-    /// whatever its words are.
+    /// The lines of the client: the command, then one reply for each challenge of the server.
     pub(super) fn lines(&self, mechanism: Mechanism) -> Vec<String> {
         let encoded = || match mechanism {
             Mechanism::Plain => plain(&self.user, &self.secret),
@@ -65,23 +61,24 @@ impl Credential {
         };
         let begin = |initial: &str| format!("AUTH {}{initial}", mechanism.name());
         match mechanism {
-            // One that asks for what was said has not read it; one that asks again wants nothing.
+            // Some servers ignore the initial response and ask for it; a further challenge is
+            // answered with an empty line.
             Mechanism::Plain => {
                 vec![begin(&format!(" {}", encoded())), encoded(), String::new()]
             }
             Mechanism::Login => {
                 vec![begin(""), encoded(), STANDARD.encode(self.secret.expose())]
             }
-            // Not a question but the reason, which an empty line asks the verdict for.
+            // A challenge contains the reason of a refusal; an empty line requests the reply.
             Mechanism::Xoauth2 => vec![begin(&format!(" {}", encoded())), String::new()],
         }
     }
 
-    /// How it would look if a server sent it back.
+    /// The forms in which a server could echo the credentials.
     pub(super) fn hidden(&self) -> [String; 4] {
-        let Self { user, secret: proof, .. } = self;
-        let given = proof.expose();
-        [given.to_owned(), STANDARD.encode(given), plain(user, proof), bearer(user, proof)]
+        let Self { user, secret, .. } = self;
+        let given = secret.expose();
+        [given.to_owned(), STANDARD.encode(given), plain(user, secret), bearer(user, secret)]
     }
 }
 
@@ -90,21 +87,21 @@ impl Auth {
         Self(spec)
     }
 
-    /// Fetches what this try logs in with; a program gets `limit` for it.
-    pub(super) async fn pass(&self, limit: Duration) -> Result<Credential, Outcome> {
-        let LoginSpec { user, method, credential: proof } = &self.0;
-        let proof = match proof {
+    /// Fetches the credentials for one attempt; a program may take `limit`.
+    pub(super) async fn credential(&self, limit: Duration) -> Result<Credential, Outcome> {
+        let LoginSpec { user, method, credential } = &self.0;
+        let secret = match credential {
             CredentialSource::Given(secret) => secret.clone(),
             CredentialSource::Command(program) => {
                 let ran = subprocess::run(program, &[], b"", limit).await;
                 command_output(program.name(), &ran, kind(*method))?
             }
         };
-        Ok(Credential { method: *method, user: user.clone(), secret: proof })
+        Ok(Credential { method: *method, user: user.clone(), secret })
     }
 }
 
-/// What can be in what logs in; a bearer token is ASCII (RFC 6750, section 2.1).
+/// A bearer token is ASCII (RFC 6750, section 2.1).
 const fn kind(method: LoginMethod) -> SecretKind {
     match method {
         LoginMethod::Password => SecretKind::Password,
@@ -112,54 +109,57 @@ const fn kind(method: LoginMethod) -> SecretKind {
     }
 }
 
-/// What a program printed, if it is a password or a token.
+/// The password or token in the output of a program.
 fn command_output(name: &str, ran: &ProcessOutput, kind: SecretKind) -> Result<Secret, Outcome> {
-    let wrong = |class, said: String| {
+    let failed = |class, text: String| {
         Err(failed_outcome(
             class,
             TOKEN,
-            format!("`{name}`, which gives the password or token, {said}"),
+            format!("`{name}`, which prints the password or token, {text}"),
         ))
     };
     match &ran.exit {
         ExitReason::Exit(0) => {}
         ExitReason::Exit(TEMP_FAIL) => {
-            return wrong(OutcomeClass::Local, format!("exited with {TEMP_FAIL} (later)"));
+            return failed(
+                OutcomeClass::Local,
+                format!("exited with {TEMP_FAIL} (temporary failure)"),
+            );
         }
         ExitReason::Exit(code) => {
-            return wrong(OutcomeClass::Misconfigured, format!("exited with {code}"));
+            return failed(OutcomeClass::Misconfigured, format!("exited with {code}"));
         }
         ExitReason::Signal { signal, .. } => {
-            return wrong(OutcomeClass::Local, format!("was killed by signal {signal}"));
+            return failed(OutcomeClass::Local, format!("was killed by signal {signal}"));
         }
         ExitReason::TimedOut { .. } => {
-            return wrong(OutcomeClass::Local, "did not end in time".to_owned());
+            return failed(OutcomeClass::Local, "did not end in time".to_owned());
         }
         ExitReason::TooMuchOutput { .. } => {
-            let said = "printed more than a mebibyte, and was killed".to_owned();
-            return wrong(OutcomeClass::Misconfigured, said);
+            let text = "printed more than a mebibyte, and was killed".to_owned();
+            return failed(OutcomeClass::Misconfigured, text);
         }
         ExitReason::NotStarted(error) => {
-            return wrong(start_class(error), subprocess::not_started(name, error));
+            return failed(start_class(error), subprocess::not_started(name, error));
         }
     }
-    clean(&ran.stdout, kind).map(Secret::new).or_else(|fault| {
-        let said = format!("printed one that {fault} ({})", fault.help());
-        wrong(OutcomeClass::Misconfigured, said)
+    clean(&ran.stdout, kind).map(Secret::new).or_else(|error| {
+        let text = format!("printed one that {error} ({})", error.help());
+        failed(OutcomeClass::Misconfigured, text)
     })
 }
 
-/// What `PLAIN` says (RFC 4616).
-fn plain(user: &str, proof: &Secret) -> String {
-    STANDARD.encode(format!("\0{user}\0{}", proof.expose()))
+/// The initial response of `PLAIN` (RFC 4616).
+fn plain(user: &str, secret: &Secret) -> String {
+    STANDARD.encode(format!("\0{user}\0{}", secret.expose()))
 }
 
-/// What `XOAUTH2` says.
-fn bearer(user: &str, proof: &Secret) -> String {
-    STANDARD.encode(format!("user={user}\x01auth=Bearer {}\x01\x01", proof.expose()))
+/// The initial response of `XOAUTH2`.
+fn bearer(user: &str, secret: &Secret) -> String {
+    STANDARD.encode(format!("user={user}\x01auth=Bearer {}\x01\x01", secret.expose()))
 }
 
-/// The phase of a try that has nothing to log in with.
+/// The phase of an attempt without credentials.
 const TOKEN: &str = "token";
 /// `EX_TEMPFAIL` of `sysexits.h`.
 const TEMP_FAIL: i32 = 75;
@@ -169,10 +169,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_one_good_line_is_a_token_and_nothing_said_is_repeated() {
-        let check = |end: ExitReason, said: &[u8], expected: Result<&str, OutcomeClass>| {
-            let ran =
-                ProcessOutput { exit: end, stdout: said.to_vec(), stderr: b"CANARY".to_vec() };
+    fn only_one_valid_line_is_a_token_and_no_output_is_shown() {
+        let check = |exit: ExitReason, stdout: &[u8], expected: Result<&str, OutcomeClass>| {
+            let ran = ProcessOutput { exit, stdout: stdout.to_vec(), stderr: b"CANARY".to_vec() };
             let found = command_output("/bin/token", &ran, SecretKind::Password);
             if let Err(outcome) = &found {
                 assert_eq!(outcome.phase, TOKEN);
@@ -200,11 +199,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_printed_is_refused_by_its_name() {
-        let check = |said: &[u8], kind: SecretKind, expected: &str| {
+    fn invalid_output_is_refused_with_its_reason() {
+        let check = |stdout: &[u8], kind: SecretKind, expected: &str| {
             let ran = ProcessOutput {
                 exit: ExitReason::Exit(0),
-                stdout: said.to_vec(),
+                stdout: stdout.to_vec(),
                 stderr: Vec::new(),
             };
             let reason = command_output("/bin/token", &ran, kind).unwrap_err().error.unwrap();

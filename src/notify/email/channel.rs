@@ -1,7 +1,7 @@
-//! A mail account and its recipients: what a channel of type `email` is.
+//! A channel of type `email`: a transport and recipients.
 //!
-//! Every recipient gets a mail and a delivery of their own, so that one refused address stops
-//! nobody else.
+//! Each recipient gets a separate mail and delivery, so that one refused address does not affect the
+//! others.
 
 use std::fmt;
 use std::time::Duration;
@@ -25,17 +25,16 @@ use crate::notify::message::{OutboundMessage, RenderedMessage};
 use crate::notify::transport_error;
 use crate::notify::webhook::signature;
 
-/// A mail account that writes to its recipients.
+/// A mail channel with its transport and recipients.
 pub struct Email {
     headers: MessageHeaders,
-    /// The sender of the envelope; nowhere without.
+    /// The sender of the envelope; the null path without.
     bounces: Option<MailAddress>,
     to: Vec<MailAddress>,
     transport: Transport,
     fingerprint: String,
 }
 
-/// The way that mails go.
 enum Transport {
     Smtp(Box<Server>),
     Sendmail(Sendmail),
@@ -43,7 +42,7 @@ enum Transport {
 }
 
 impl Email {
-    /// Sets it up; nobody is connected to.
+    /// Builds the channel; nothing is connected to.
     ///
     /// # Errors
     /// When there are no recipients, the host can have no certificate, or the certificates cannot
@@ -73,13 +72,18 @@ impl Email {
     }
 
     /// Renders the event, once for each recipient.
-    pub fn render(&self, event: &Event, now: Timestamp, roll: RandomBits) -> Vec<RenderedMessage> {
-        let ids = (0..).map(|salt| DeliveryId::mint(now, roll.derive(salt)));
+    pub fn render(
+        &self,
+        event: &Event,
+        now: Timestamp,
+        random: RandomBits,
+    ) -> Vec<RenderedMessage> {
+        let ids = (0..).map(|salt| DeliveryId::mint(now, random.derive(salt)));
         self.to
             .iter()
             .zip(ids)
             .map(|(to, id)| RenderedMessage {
-                body: self.headers.write(event, &id, to, now),
+                body: self.headers.render(event, &id, to, now),
                 id,
                 recipient: to.to_string(),
                 content_type: CONTENT_TYPE.to_owned(),
@@ -88,30 +92,30 @@ impl Email {
             .collect()
     }
 
-    /// Makes exactly one try: one session, one recipient.
-    pub async fn deliver(&self, parcel: &OutboundMessage) -> Outcome {
-        let Ok(to) = MailAddress::parse(&parcel.recipient) else {
+    /// Makes exactly one attempt: one session, one recipient.
+    pub async fn deliver(&self, message: &OutboundMessage) -> Outcome {
+        let Ok(to) = MailAddress::parse(&message.recipient) else {
             let text = "the recipient is not an address that a mail can go to".to_owned();
             return transport_error::failed_outcome(OutcomeClass::Rejected, "rcpt", text);
         };
         let from = self.bounces.as_ref();
         match &self.transport {
             Transport::Smtp(server) => {
-                server.deliver(Transaction { from, to: &to, message: &parcel.body }).await
+                server.deliver(Transaction { from, to: &to, message: &message.body }).await
             }
-            Transport::Sendmail(sendmail) => sendmail.deliver(from, &to, &parcel.body).await,
-            Transport::File(folder) => folder.deliver(from.map(ToString::to_string), parcel).await,
+            Transport::Sendmail(sendmail) => sendmail.deliver(from, &to, &message.body).await,
+            Transport::File(folder) => folder.deliver(from.map(ToString::to_string), message).await,
         }
     }
 
-    /// Goes as far as it can without sending anything: to the login of a server, to the program,
-    /// to the folder.
+    /// Checks the transport without sending a mail: logs in to the server, or checks the program or
+    /// the folder.
     pub async fn probe(&self) -> Outcome {
         match &self.transport {
             Transport::Smtp(server) => {
                 let (outcome, offers) = server.probe().await;
                 match outcome.class {
-                    OutcomeClass::Delivered => self.beyond(server, &offers).unwrap_or(outcome),
+                    OutcomeClass::Delivered => self.unsupported(server, &offers).unwrap_or(outcome),
                     _ => outcome,
                 }
             }
@@ -120,9 +124,9 @@ impl Email {
         }
     }
 
-    /// What mails would fail over at a server that offers no more than that. Names the recipients.
-    fn beyond(&self, server: &Server, offers: &Extensions) -> Option<Outcome> {
-        if offers.take_international() {
+    /// Why mails would fail with the extensions that the server offers. Names recipients.
+    fn unsupported(&self, server: &Server, offers: &Extensions) -> Option<Outcome> {
+        if offers.support_international() {
             return None;
         }
         let MessageHeaders { from, style } = &self.headers;
@@ -131,18 +135,18 @@ impl Email {
         if ours.into_iter().flatten().any(MailAddress::needs_smtputf8) {
             return Some(error::unsupported(host, SmtpPhase::Mail, error::NO_SMTPUTF8_FOR_US));
         }
-        let shut_out = self.to.iter().filter(|to| to.needs_smtputf8());
-        let shut_out: Vec<String> = shut_out.map(|to| format!("`{to}`")).collect();
-        (!shut_out.is_empty()).then(|| {
-            let who = shut_out.join(", ");
+        let affected = self.to.iter().filter(|to| to.needs_smtputf8());
+        let affected: Vec<String> = affected.map(|to| format!("`{to}`")).collect();
+        (!affected.is_empty()).then(|| {
+            let recipients = affected.join(", ");
             let text = format!(
-                "`{host}` does not offer SMTPUTF8 with 8BITMIME, so it takes no mail to {who}"
+                "`{host}` does not offer SMTPUTF8 with 8BITMIME, so it accepts no mail to {recipients}"
             );
             transport_error::failed_outcome(OutcomeClass::Rejected, SmtpPhase::Rcpt.name(), text)
         })
     }
 
-    /// How long one try takes at most.
+    /// The longest duration of one attempt.
     pub fn attempt_timeout(&self) -> Duration {
         match &self.transport {
             Transport::Smtp(server) => server.attempt_timeout(),
@@ -151,7 +155,7 @@ impl Email {
         }
     }
 
-    /// A name of the way and the recipients that does not show them.
+    /// A hash of the transport and the recipients, which does not reveal them.
     pub fn fingerprint(&self) -> String {
         self.fingerprint.clone()
     }
@@ -189,8 +193,8 @@ fn server(channel: &str, spec: SmtpSpec) -> Result<Server, NotifyError> {
     })
 }
 
-fn fingerprint(post: &TransportConfig, to: &[MailAddress]) -> String {
-    let way = match post {
+fn fingerprint(config: &TransportConfig, to: &[MailAddress]) -> String {
+    let transport = match config {
         TransportConfig::Smtp(smtp) => {
             vec!["email".to_owned(), smtp.host.clone(), smtp.port.to_string()]
         }
@@ -201,8 +205,8 @@ fn fingerprint(post: &TransportConfig, to: &[MailAddress]) -> String {
     };
     let mut recipients: Vec<&str> = to.iter().map(MailAddress::as_str).collect();
     recipients.sort_unstable();
-    let way = way.iter().map(String::as_str);
-    signature::fingerprint(&way.chain(recipients).collect::<Vec<_>>())
+    let transport = transport.iter().map(String::as_str);
+    signature::fingerprint(&transport.chain(recipients).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -234,14 +238,14 @@ mod tests {
         }
     }
 
-    fn spec_with(to: &[&str], post: TransportConfig) -> EmailSpec {
+    fn spec_with(to: &[&str], transport: TransportConfig) -> EmailSpec {
         EmailSpec {
             channel: ChannelName::parse("studio-mail").unwrap(),
             from: MailAddress::parse("watch@example.com").unwrap(),
             to: to.iter().map(|to| MailAddress::parse(to).unwrap()).collect(),
             bounces: Bounces::Sender,
             style: MailStyle::plain(MailDomain::parse("example.com").unwrap()),
-            post,
+            post: transport,
         }
     }
 
@@ -250,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_settings_are_refused() {
+    fn invalid_settings_are_refused() {
         let check = |spec: EmailSpec, expected: &str| {
             let error = Email::new(spec).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
@@ -273,12 +277,16 @@ mod tests {
             of(&["b@example.com", "a@example.com"])
         );
         assert_ne!(of(&["a@example.com"]), of(&["b@example.com"]));
-        let way = |post| Email::new(spec_with(&["a@example.com"], post)).unwrap().fingerprint();
+        let of_transport =
+            |it| Email::new(spec_with(&["a@example.com"], it)).unwrap().fingerprint();
         let sendmail = |command: &str| {
             let program = Program::new(vec![command.to_owned()], Trust::for_named());
-            way(TransportConfig::Sendmail(SendmailSpec { program, timeout: Duration::ZERO }))
+            of_transport(TransportConfig::Sendmail(SendmailSpec {
+                program,
+                timeout: Duration::ZERO,
+            }))
         };
-        let file = way(TransportConfig::File(FileSpec { folder: "/a".into() }));
+        let file = of_transport(TransportConfig::File(FileSpec { folder: "/a".into() }));
         let all = [of(&["a@example.com"]), sendmail("/a"), sendmail("/b"), file];
         for (at, one) in all.iter().enumerate() {
             assert!(all.iter().skip(at + 1).all(|other| other != one));
@@ -286,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_recipient_is_told_once_and_nothing_secret_shows() {
+    fn a_repeated_recipient_gets_one_mail_and_no_secret_is_shown() {
         let email = Email::new(spec(&["a@example.com", "a@example.com"])).unwrap();
         assert_eq!(email.to.len(), 1);
         assert_eq!(format!("{email:?}"), "Email { host: \"smtp.example.com\", .. }");

@@ -1,5 +1,4 @@
-//! What a mail channel is made of, as plain values: who writes to whom, and which way the mail
-//! goes.
+//! The settings of a mail channel as plain values: sender, recipients, style, transport.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,49 +12,49 @@ use crate::secret::Secret;
 /// The settings of a mail channel.
 #[derive(Clone, Debug)]
 pub struct EmailSpec {
-    /// The channel's name, which a trial mail shows.
+    /// Shown in a test mail.
     pub channel: ChannelName,
-    /// Who writes.
+    /// The sender of the mails.
     pub from: MailAddress,
-    /// Who is told; a repeated address is told once.
+    /// The recipients; a repeated address gets one mail.
     pub to: Vec<MailAddress>,
-    /// Where servers send what cannot be delivered.
+    /// The sender of the envelope.
     pub bounces: Bounces,
-    /// What stands on every mail.
+    /// Headers that all mails share.
     pub style: MailStyle,
-    /// The way that mails go.
+    /// How mails are sent.
     pub post: TransportConfig,
 }
 
-/// Where bounces go: the sender of the envelope.
+/// The sender of the envelope, which receives bounces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Bounces {
-    /// To who writes.
+    /// The address of `from`.
     #[default]
     Sender,
-    /// To this address.
+    /// Another address.
     To(MailAddress),
-    /// Nowhere: the null path `<>` (RFC 5321, section 4.5.5).
+    /// The null path `<>` (RFC 5321, section 4.5.5).
     Nowhere,
 }
 
-/// What stands on every mail of a channel.
+/// The headers of every mail of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailStyle {
-    /// The domain behind the `@` of a `Message-ID`.
+    /// The domain of a `Message-ID`.
     pub message_id_domain: MailDomain,
-    /// What subjects begin with; may be empty.
+    /// May be empty.
     pub subject_prefix: String,
-    /// Who is answered; who writes, when it is left out.
+    /// The header `Reply-To`; none by default.
     pub reply_to: Option<MailAddress>,
-    /// Which mails are shown together.
+    /// How mails are grouped.
     pub threading: Threading,
-    /// A URL (`https:` or `mailto:`) that ends the subscription (RFC 2369).
+    /// An `https:` or `mailto:` URL (RFC 2369).
     pub list_unsubscribe: Option<String>,
 }
 
 impl MailStyle {
-    /// Nothing special, under that domain.
+    /// The defaults for a domain.
     pub fn plain(message_id_domain: MailDomain) -> Self {
         Self {
             message_id_domain,
@@ -70,55 +69,55 @@ impl MailStyle {
 /// Which mails a mail program shows together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Threading {
-    /// All that are about one avatar, one account or one channel.
+    /// All mails about one avatar, one account or one channel.
     Avatar,
-    /// Each stands alone.
+    /// Every mail is a thread of its own.
     None,
 }
 
-/// The way that mails go.
+/// How mails are sent.
 #[derive(Clone, Debug)]
 pub enum TransportConfig {
-    /// To a mail server.
+    /// By a mail server.
     Smtp(SmtpSpec),
-    /// To a program of this machine.
+    /// By a local program.
     Sendmail(SendmailSpec),
-    /// Into a folder, for development.
+    /// As files in a folder, for development.
     File(FileSpec),
 }
 
 /// The settings of a mail server.
 #[derive(Clone, Debug)]
 pub struct SmtpSpec {
-    /// Its name, which its certificate must bear.
+    /// The certificate must be valid for it.
     pub host: String,
-    /// Its port: 587 for STARTTLS, 465 for TLS from the start, as a rule.
+    /// Usually 587 for STARTTLS and 465 for implicit TLS.
     pub port: u16,
     /// How the connection is secured.
     pub tls: SmtpTls,
-    /// How to log in, if it wants that.
+    /// None for a server without authentication.
     pub login: Option<LoginSpec>,
-    /// More roots to trust, as PEM.
+    /// More root certificates, as PEM.
     pub ca_pem: Option<Vec<u8>>,
-    /// What we call ourselves in EHLO; when left out, the full name of this machine or, when it has
-    /// none, its address on the connection.
+    /// The name in EHLO; by default the fully qualified name of this machine or, without one, the
+    /// local address of the connection.
     pub hello_name: Option<MailDomain>,
-    /// How long each step may take.
+    /// The limits of the steps.
     pub timeouts: PhaseTimeouts,
 }
 
 /// How to log in to a mail server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginSpec {
-    /// Who.
+    /// The user name.
     pub user: String,
-    /// In which way.
+    /// Password or token.
     pub method: LoginMethod,
-    /// What proves it.
+    /// Where the password or token comes from.
     pub credential: CredentialSource,
 }
 
-/// A way of logging in.
+/// How to authenticate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginMethod {
     /// With a password: `PLAIN`, else `LOGIN`.
@@ -130,60 +129,60 @@ pub enum LoginMethod {
 /// A password or a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialSource {
-    /// This one.
+    /// A text from the config.
     Given(Secret),
-    /// What this program prints; it is run for every try, without a shell.
+    /// The output of this program, which is run for every attempt, without a shell.
     Command(Program),
 }
 
-/// A program that takes mails as `sendmail` does.
+/// A program with the command line of `sendmail`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendmailSpec {
     /// The program with its first arguments.
     pub program: Program,
-    /// How long one run may take.
+    /// The limit of one run.
     pub timeout: Duration,
 }
 
 /// A folder for mails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSpec {
-    /// The folder; it must be there.
+    /// Must exist.
     pub folder: PathBuf,
 }
 
-/// How a connection to a mail server is secured. There is no "if it happens to offer it".
+/// How a connection to a mail server is secured. There is no opportunistic mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SmtpTls {
-    /// Begins in plain and turns to TLS before anything is said; without TLS, nothing is said.
+    /// Plain text until STARTTLS, which is required before credentials and addresses are sent.
     Starttls,
     /// TLS from the first byte.
     Implicit,
-    /// Never: for a server on this machine.
+    /// No TLS: for a server on this machine.
     None,
 }
 
-/// How long each step of a session may take (RFC 5321, section 4.5.3.2, asks for patience: a
-/// short wait after the final dot makes duplicates).
+/// The limits of the steps of a session. RFC 5321, section 4.5.3.2, recommends long ones: a short
+/// limit after the final dot causes duplicates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PhaseTimeouts {
-    /// Looking the name up, and connecting to each address.
+    /// DNS, and connecting to each address.
     pub connect: Duration,
-    /// Each of TLS, greeting with EHLO, and AUTH; also the program that gives a token.
+    /// Each of TLS, EHLO and AUTH, and the program that prints a token.
     pub hello: Duration,
     /// Each of MAIL and RCPT.
     pub mail: Duration,
-    /// DATA until its go-ahead, and again until the message is out.
+    /// DATA until its 354 reply, and again until the message is sent.
     pub data: Duration,
-    /// Everything up to the go-ahead of DATA, together. What comes then has its own limits, so
-    /// that a server which was slow before has all the time that it needs after the dot.
+    /// Everything up to the 354 reply in total. The later steps have limits of their own, so that a
+    /// slow start does not shorten the time after the dot.
     pub opening: Duration,
-    /// From the final dot to its answer.
+    /// From the final dot to its reply.
     pub dot: Duration,
 }
 
 impl PhaseTimeouts {
-    /// The usual ones, with that patience after the final dot.
+    /// The defaults with another limit after the final dot.
     #[must_use]
     pub fn with_dot(dot: Duration) -> Self {
         Self { dot, ..Self::default() }
@@ -203,5 +202,5 @@ impl Default for PhaseTimeouts {
     }
 }
 
-/// What subjects begin with, unless a channel says otherwise.
+/// The default of `subject_prefix`.
 pub const SUBJECT_PREFIX: &str = "[avatar-watch]";

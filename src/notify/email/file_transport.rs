@@ -1,7 +1,7 @@
-//! Mail into a folder, for development and trials: each one a file of its own.
+//! Writes mails as files into a folder, for development and tests.
 //!
-//! What always holds: a file is there whole or not at all; a repeat takes the place of the file
-//! before it, since its name is the id of the delivery; nobody but the owner can read it.
+//! Invariants: files are written atomically; a repeat replaces the file, since its name is the id of
+//! the delivery; only the owner can read it.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,13 +14,12 @@ use crate::files::write::{PRIVATE, probe, replace};
 use crate::notify::message::OutboundMessage;
 use crate::notify::transport_error::failed_outcome;
 
-/// The folder.
 #[derive(Debug)]
 pub(super) struct FileTransport {
     path: PathBuf,
 }
 
-/// What stands beside a mail: the envelope that a server would have got.
+/// The envelope, in a file beside the mail.
 #[derive(Serialize)]
 struct EnvelopeFile<'a> {
     from: &'a str,
@@ -34,37 +33,37 @@ impl FileTransport {
         Self { path }
     }
 
-    /// How long one try takes at most, as far as a disk can be believed.
+    /// An estimate of the longest write; nothing enforces it.
     pub(super) const fn attempt_timeout() -> Duration {
         Duration::from_secs(30)
     }
 
-    /// Writes the envelope, and then the mail. Without a sender, bounces go nowhere.
-    pub(super) async fn deliver(&self, from: Option<String>, parcel: &OutboundMessage) -> Outcome {
+    /// Writes the envelope, then the mail. Without `from`, the sender is empty.
+    pub(super) async fn deliver(&self, from: Option<String>, message: &OutboundMessage) -> Outcome {
         let envelope = EnvelopeFile {
             from: from.as_deref().unwrap_or_default(),
-            to: &parcel.recipient,
-            event: parcel.event_id.as_str(),
-            delivery: parcel.delivery_id.as_str(),
+            to: &message.recipient,
+            event: message.event_id.as_str(),
+            delivery: message.delivery_id.as_str(),
         };
-        // A struct of texts is always JSON.
+        // Serializing strings cannot fail.
         let mut envelope = serde_json::to_vec_pretty(&envelope).unwrap_or_default();
         envelope.push(b'\n');
-        let (folder, id) = (self.path.clone(), parcel.delivery_id.to_string());
-        let mail = parcel.body.clone();
+        let (folder, id) = (self.path.clone(), message.delivery_id.to_string());
+        let mail = message.body.clone();
         let writing = tokio::task::spawn_blocking(move || {
             replace(&folder.join(format!("{id}.json")), &envelope, PRIVATE)?;
             replace(&folder.join(format!("{id}.eml")), &mail, PRIVATE)
         });
-        // The writing ends with an error of its own kind only when it panics.
+        // A join error means that the task panicked.
         self.classify(writing.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
     }
 
-    /// Whether a file can be made there; none is left.
+    /// Checks that a file can be created; leaves none behind.
     pub(super) async fn probe(&self) -> Outcome {
         let folder = self.path.clone();
-        let trying = tokio::task::spawn_blocking(move || probe(&folder));
-        self.classify(trying.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
+        let probing = tokio::task::spawn_blocking(move || probe(&folder));
+        self.classify(probing.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
     }
 
     fn classify(&self, written: io::Result<()>) -> Outcome {
@@ -85,5 +84,4 @@ impl FileTransport {
     }
 }
 
-/// The phase of every outcome: it is the only step there is.
 const FILE: &str = "file";

@@ -1,9 +1,8 @@
-//! The mail itself: RFC 5322 bytes about one event for one recipient.
+//! Renders the mail of one event for one recipient (RFC 5322).
 //!
-//! Rendered once and stored; the same arguments always give the same bytes, down to the
-//! boundary. Nothing in it can fail: addresses and domains were checked when they were parsed, and
-//! no header is read again. Foreign text never becomes a header, a line or a tag of its own. No
-//! pictures, no links to follow, no tracking.
+//! The same arguments give the same bytes, down to the boundary. Rendering cannot fail: addresses
+//! and domains were checked when they were parsed. Text from outside never adds a header, a line or
+//! a tag. No images, links or tracking.
 
 use std::time::{Duration, SystemTime};
 
@@ -24,26 +23,23 @@ use crate::notify::content::Content;
 use crate::notify::content::render;
 use crate::notify::email::config::{MailStyle, Threading};
 
-/// What stands on every mail of a channel.
+/// The parts that all mails of a channel share.
 pub(super) struct MessageHeaders {
-    /// Who writes.
     pub(super) from: MailAddress,
-    /// The rest.
     pub(super) style: MailStyle,
 }
 
 impl MessageHeaders {
-    /// The mail about that event to that recipient.
-    pub(super) fn write(
+    pub(super) fn render(
         &self,
         event: &Event,
         delivery: &DeliveryId,
         to: &MailAddress,
         now: Timestamp,
     ) -> Vec<u8> {
-        let letter = render::letter(event);
+        let content = render::content(event);
         let MailStyle { message_id_domain: domain, subject_prefix, .. } = &self.style;
-        let subject = format!("{subject_prefix} {}", letter.subject);
+        let subject = format!("{subject_prefix} {}", content.subject);
         let mut headers = Headers::new();
         headers.set::<header::From>(mailboxes(Some(SENDER), &self.from).into());
         headers.set::<header::To>(mailboxes(None, to).into());
@@ -54,14 +50,14 @@ impl MessageHeaders {
             headers.set::<header::ReplyTo>(mailboxes(None, reply_to).into());
         }
         if let (Threading::Avatar, Some(topic)) = (self.style.threading, topic(&event.subject)) {
-            // A root that no mail has: programs show all mails about one thing as one thread.
+            // No mail has this id as its own; mail programs show all replies to it as one thread.
             let root = format!("<{topic}@{domain}>");
             headers.set(header::InReplyTo::from(root.clone()));
             headers.set(header::References::from(root));
         }
         match &event.subject {
             Subject::Transition { .. } => {
-                raw(&mut headers, STATUS, &undecodable(&letter.status));
+                raw(&mut headers, STATUS, &undecodable(&content.status));
             }
             Subject::Condition(condition) => raw(&mut headers, STATE, condition.phase.name()),
             Subject::DeadLetter(_) | Subject::Ping { .. } => {}
@@ -77,43 +73,41 @@ impl MessageHeaders {
         headers.set(header::MIME_VERSION_1_0);
         let body = MultiPart::alternative()
             .boundary(format!("{BOUNDARY}{delivery}"))
-            .singlepart(SinglePart::plain(text(&letter)))
-            .singlepart(SinglePart::html(html(&letter)));
-        // The builder of whole messages would read the addresses again, by narrower rules.
+            .singlepart(SinglePart::plain(text(&content)))
+            .singlepart(SinglePart::html(html(&content)));
+        // The library's builder of whole messages would parse the addresses again, more strictly.
         let mut message = headers.to_string().into_bytes();
         message.extend(body.formatted());
         message
     }
 }
 
-/// The content type of the rendered mail.
 pub(super) const CONTENT_TYPE: &str = "message/rfc822";
 
 #[derive(Template)]
 #[template(path = "mail.txt", config = "src/notify/askama.toml")]
 struct TextMail<'a> {
-    letter: &'a Content,
+    content: &'a Content,
 }
 
 #[derive(Template)]
 #[template(path = "mail.html", config = "src/notify/askama.toml")]
 struct HtmlMail<'a> {
-    letter: &'a Content,
-    /// What to do, without the words that say so.
+    content: &'a Content,
+    /// The advice without the prefix "What to do".
     advice: Option<String>,
 }
 
-/// A template fails only when its writer does, and memory does not; if one did, the news would be
-/// told without its form.
-fn text(letter: &Content) -> String {
-    TextMail { letter }.render().unwrap_or_else(|_| letter.bare())
+/// Rendering into memory does not fail; if it did, the plain text would be sent.
+fn text(content: &Content) -> String {
+    TextMail { content }.render().unwrap_or_else(|_| content.plain())
 }
 
-fn html(letter: &Content) -> String {
-    let advice = letter.meaning.strip_prefix(ADVICE).map(capitalised);
-    let bare =
-        |_| format!("<pre>{}</pre>", letter.bare().replace('&', "&amp;").replace('<', "&lt;"));
-    HtmlMail { letter, advice }.render().unwrap_or_else(bare)
+fn html(content: &Content) -> String {
+    let advice = content.advice.strip_prefix(ADVICE).map(capitalised);
+    let plain =
+        |_| format!("<pre>{}</pre>", content.plain().replace('&', "&amp;").replace('<', "&lt;"));
+    HtmlMail { content, advice }.render().unwrap_or_else(plain)
 }
 
 fn capitalised(text: &str) -> String {
@@ -121,14 +115,13 @@ fn capitalised(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-/// An address as the library writes it. It was checked by the one parser that there is for
-/// addresses; the library's own takes fewer.
+/// An address for the library, without its parser, which accepts fewer addresses than ours.
 fn mailboxes(name: Option<&str>, address: &MailAddress) -> Mailboxes {
     let checked = Address::new_dangerous(address.local_part(), address.domain().as_str());
     Mailbox::new(name.map(str::to_owned), checked).into()
 }
 
-/// The id of what our mails would be a list of (RFC 2919); it has no room for addresses.
+/// The value of `List-Id` (RFC 2919), which cannot contain an address literal.
 fn list_id(domain: &MailDomain) -> String {
     let domain = if domain.is_literal() { "localhost" } else { domain.as_str() };
     format!("avatar-watch <avatar-watch.{domain}>")
@@ -138,19 +131,19 @@ fn raw(headers: &mut Headers, name: &'static str, value: &str) {
     headers.insert_raw(HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned()));
 }
 
-/// Foreign text that looks like an encoded word (RFC 2047) would be decoded by the reader's
-/// program, line ends and all, because the library sends visible ASCII as it is.
+/// Breaks text that resembles an encoded word (RFC 2047). The library sends visible ASCII as it is,
+/// so mail programs would decode it, line breaks included.
 fn undecodable(text: &str) -> String {
     text.replace("=?", "= ?")
 }
 
-/// The moment as the library takes it, within the years that a `Date` can hold.
+/// The time for the library, within the years that a `Date` header supports.
 fn date(now: Timestamp) -> SystemTime {
     let millis = u64::try_from(now.as_millis()).unwrap_or(0).min(DATE_MILLIS_MAX);
     SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
 }
 
-/// The thread of a mail: what it is about.
+/// The thread of a mail.
 fn topic(subject: &Subject) -> Option<String> {
     match subject {
         Subject::Transition { transition, .. } => Some(avatar_topic(&transition.avatar_id)),
@@ -173,14 +166,13 @@ fn avatar_topic(id: &AvatarId) -> String {
     format!("avatar.{}", atom(id.as_str()))
 }
 
-/// A text as it can stand in a message id (`dot-atom-text` of RFC 5322, section 3.2.3).
+/// A text that is valid in a message id (`dot-atom-text` of RFC 5322, section 3.2.3).
 fn atom(text: &str) -> String {
     let safe = |char: char| if char.is_ascii_alphanumeric() { char } else { '-' };
     text.chars().map(safe).collect()
 }
 
 const ADVICE: &str = "What to do: ";
-/// Mail programs know no other fonts than their own.
 const FONT: &str = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,Arial,sans-serif";
 const SENDER: &str = "Avatar Watch";
 const STATUS: &str = "X-Avatar-Watch-Status";

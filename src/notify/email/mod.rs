@@ -1,4 +1,4 @@
-//! E-mail: one mail to one recipient, by way of a mail server, a program or a folder.
+//! E-mail: one mail to one recipient, by a mail server, a program or into a folder.
 
 mod message;
 mod sendmail;

@@ -1,9 +1,8 @@
-//! Mail by way of a program that takes it as `sendmail` does: the message on its standard
-//! input, the recipient as an argument.
+//! Sends mail by a program with the command line of `sendmail`: the message on standard input, the
+//! recipient as an argument. One run is one attempt.
 //!
-//! The exit status is the verdict, read as `sysexits.h` means it, unless the program quotes the
-//! reply of a mail server: then that is. msmtp, for one, exits with 65 whomever the server refused.
-//! One run is one attempt.
+//! The exit status decides (`sysexits.h`), unless the program quotes the reply of a mail server; then
+//! the reply decides, since msmtp exits with 65 for every refusal.
 
 use std::fmt;
 use std::io;
@@ -20,7 +19,6 @@ use crate::notify::excerpt;
 use crate::notify::subprocess::{self, ExitReason, ProcessOutput};
 use crate::notify::transport_error::failed_outcome;
 
-/// The program.
 pub(super) struct Sendmail {
     spec: SendmailSpec,
 }
@@ -30,12 +28,12 @@ impl Sendmail {
         Self { spec }
     }
 
-    /// How long one try takes at most.
+    /// The longest duration of one attempt.
     pub(super) const fn attempt_timeout(&self) -> Duration {
         self.spec.timeout
     }
 
-    /// Makes exactly one try. Without a sender, bounces go nowhere.
+    /// Makes exactly one attempt. Without `from`, the sender is empty.
     pub(super) async fn deliver(
         &self,
         from: Option<&MailAddress>,
@@ -45,11 +43,11 @@ impl Sendmail {
         let (from, to) = (from.map(ToString::to_string), to.to_string());
         let sender = from.as_deref().unwrap_or_default();
         let arguments = ["-i", "-f", sender, "--", &to];
-        // The program writes to a mailbox of this system, whose lines end as all lines here do.
+        // Local programs expect LF line ends.
         let message = with_unix_lines(message);
         let SendmailSpec { program, timeout } = &self.spec;
         let ran = subprocess::run(program, &arguments, &message, *timeout).await;
-        // The first argument of a program of many names, like that of busybox, is no secret.
+        // The first argument of a multi-call program such as busybox is not a secret.
         let arguments =
             program.command.iter().enumerate().skip(1).filter_map(|(number, argument)| {
                 secret_of(argument).filter(|_| number > 1 || argument.starts_with('-'))
@@ -60,7 +58,7 @@ impl Sendmail {
         self.classify(&ran, &known, &hidden)
     }
 
-    /// Whether there is such a program, and whether we may run it; nothing is run.
+    /// Checks that the program exists and may be executed; runs nothing.
     pub(super) fn probe(&self) -> Outcome {
         let may_run = |path: &Path| {
             path.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
@@ -70,7 +68,7 @@ impl Sendmail {
             Ok(()) if may_run(Path::new(self.name())) => {
                 return Outcome::new(OutcomeClass::Delivered, SENDMAIL);
             }
-            Ok(()) => format!("`{}` is no program that can be run", self.name()),
+            Ok(()) => format!("`{}` is not an executable program", self.name()),
         };
         failed_outcome(OutcomeClass::Misconfigured, SENDMAIL, text)
     }
@@ -81,24 +79,24 @@ impl Sendmail {
 
     fn classify(&self, ran: &ProcessOutput, known: &SmtpEnvelope, hidden: &[String]) -> Outcome {
         let name = self.name();
-        let complaint = String::from_utf8_lossy(&ran.stderr);
+        let errors = String::from_utf8_lossy(&ran.stderr);
         let snippet = excerpt::redacted_excerpt(&ran.stderr, hidden);
-        let (class, said) = match &ran.exit {
+        let (class, text) = match &ran.exit {
             ExitReason::Exit(code) => {
-                let ruling = ruling(*code, &complaint, known);
-                let outcome = match ruling.class {
+                let refusal = classify_exit(*code, &errors, known);
+                let outcome = match refusal.class {
                     OutcomeClass::Delivered => Outcome::new(OutcomeClass::Delivered, SENDMAIL),
                     class => {
                         let text = format!("`{name}` exited with {code}{}", sysexits_text(*code));
                         failed_outcome(class, SENDMAIL, text)
                     }
                 };
-                let taken = ruling.class == OutcomeClass::Delivered;
-                let code = reply_in(&complaint).filter(|_| !taken).map(|reply| reply.code);
-                return Outcome { code, scope: ruling.scope, snippet, ..outcome };
+                let delivered = refusal.class == OutcomeClass::Delivered;
+                let code = reply_in(&errors).filter(|_| !delivered).map(|reply| reply.code);
+                return Outcome { code, scope: refusal.scope, snippet, ..outcome };
             }
             ExitReason::Signal { signal, fed: true } => {
-                let text = format!("was killed by signal {signal}; it may have taken the mail");
+                let text = format!("was killed by signal {signal}; it may have accepted the mail");
                 (OutcomeClass::Ambiguous, text)
             }
             ExitReason::Signal { signal, fed: false } => {
@@ -106,7 +104,7 @@ impl Sendmail {
             }
             ExitReason::TooMuchOutput { fed: true } => {
                 let text =
-                    "printed more than a mebibyte, and was killed; it may have taken the mail";
+                    "printed more than a mebibyte, and was killed; it may have accepted the mail";
                 (OutcomeClass::Ambiguous, text.to_owned())
             }
             ExitReason::TooMuchOutput { fed: false } => {
@@ -115,7 +113,7 @@ impl Sendmail {
                 (OutcomeClass::Misconfigured, text.to_owned())
             }
             ExitReason::TimedOut { fed: true } => {
-                let text = "did not end in time, and was killed; it may have taken the mail";
+                let text = "did not end in time, and was killed; it may have accepted the mail";
                 (OutcomeClass::Ambiguous, text.to_owned())
             }
             ExitReason::TimedOut { fed: false } => {
@@ -125,7 +123,7 @@ impl Sendmail {
                 (start_class(error), subprocess::not_started(name, error))
             }
         };
-        Outcome { snippet, ..failed_outcome(class, SENDMAIL, format!("`{name}` {said}")) }
+        Outcome { snippet, ..failed_outcome(class, SENDMAIL, format!("`{name}` {text}")) }
     }
 }
 
@@ -135,8 +133,8 @@ impl fmt::Debug for Sendmail {
     }
 }
 
-/// What of an argument may be a secret, which programs repeat when they complain: its value, not
-/// its name.
+/// The part of an argument that may be a secret, which programs echo in errors: the value of an
+/// option, not its name.
 fn secret_of(argument: &str) -> Option<String> {
     let value = match argument.strip_prefix('-') {
         Some(option) => option.split_once('=')?.1,
@@ -145,14 +143,15 @@ fn secret_of(argument: &str) -> Option<String> {
     (value.len() >= SECRET_BYTES_MIN).then(|| value.to_owned())
 }
 
-/// Why a program cannot be started: a human has to mend it, or this machine lacks something.
+/// Classifies a failure to start a program: `Misconfigured`, or `Local` when the machine lacks
+/// something.
 pub(super) fn start_class(error: &io::Error) -> OutcomeClass {
     match error.kind() {
         io::ErrorKind::NotFound
         | io::ErrorKind::PermissionDenied
         | io::ErrorKind::InvalidInput
         | io::ErrorKind::NotADirectory => OutcomeClass::Misconfigured,
-        // No program of this machine: a script without its first line, or of another processor.
+        // A script without `#!`, or a program for another processor.
         _ if rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::NOEXEC) => {
             OutcomeClass::Misconfigured
         }
@@ -160,29 +159,29 @@ pub(super) fn start_class(error: &io::Error) -> OutcomeClass {
     }
 }
 
-/// What an exit status and the complaint with it mean.
-fn ruling(code: i32, complaint: &str, known: &SmtpEnvelope) -> RefusalClass {
-    let said = complaint.to_lowercase();
-    if said.contains("bad recipient") {
-        // busybox exits with 0 even so, and does not say what it was told.
+/// Classifies an exit status and the errors that the program printed.
+fn classify_exit(code: i32, errors: &str, known: &SmtpEnvelope) -> RefusalClass {
+    let lower = errors.to_lowercase();
+    if lower.contains("bad recipient") {
+        // busybox exits with 0 and does not quote the reply.
         return RefusalClass { class: OutcomeClass::Throttled, scope: Scope::Unclear };
     }
-    match (code, reply_in(complaint)) {
+    match (code, reply_in(errors)) {
         (0, _) => RefusalClass { class: OutcomeClass::Delivered, scope: Scope::Channel },
-        (_, Some(Quoted { phase, code, text })) => known.ruling(phase, code, &text),
-        // Postfix, for one, exits with 75 then.
-        (_, None) if USAGE_WORDS.iter().any(|words| said.contains(words)) => {
+        (_, Some(Quoted { phase, code, text })) => known.classify(phase, code, &text),
+        // Postfix exits with 75 in this case.
+        (_, None) if USAGE_WORDS.iter().any(|words| lower.contains(words)) => {
             RefusalClass { class: OutcomeClass::Misconfigured, scope: Scope::Channel }
         }
-        (code, None) => ruling_of_status(code),
+        (code, None) => classify_status(code),
     }
 }
 
-/// What an exit status means by itself (`sysexits.h`; 126 and 127 are those of shells).
-const fn ruling_of_status(code: i32) -> RefusalClass {
+/// Classifies an exit status (`sysexits.h`; shells use 126 and 127).
+const fn classify_status(code: i32) -> RefusalClass {
     let (class, scope) = match code {
         DATA_ERR | NO_USER => (OutcomeClass::Rejected, Scope::Recipient),
-        // Of the recipient's domain, or of the server that it hands mails to.
+        // The host of the recipient's domain, or the mail server.
         NO_HOST => (OutcomeClass::Misconfigured, Scope::Recipient),
         USAGE | SOFTWARE | NO_PERM | CONFIG | NOT_EXECUTABLE | NOT_FOUND => {
             (OutcomeClass::Misconfigured, Scope::Channel)
@@ -192,17 +191,17 @@ const fn ruling_of_status(code: i32) -> RefusalClass {
     RefusalClass { class, scope }
 }
 
-/// The reply of a mail server, as a program quotes it.
+/// The reply of a mail server that a program quotes.
 struct Quoted {
     phase: SmtpPhase,
     code: u16,
     text: String,
 }
 
-/// The last reply of 4yz or 5yz in a complaint, all its lines together: `server message: 550 no`
-/// of msmtp, `RCPT TO:<…> (550 no)` of ssmtp.
-fn reply_in(complaint: &str) -> Option<Quoted> {
-    let begins = |line: &str| -> Option<(u16, String)> {
+/// The last 4yz or 5yz reply in the errors, with all its lines: `server message: 550 no` of msmtp,
+/// `RCPT TO:<…> (550 no)` of ssmtp.
+fn reply_in(errors: &str) -> Option<Quoted> {
+    let reply_of = |line: &str| -> Option<(u16, String)> {
         let starts = line.match_indices(['4', '5']).map(|(at, _)| at);
         let is_apart =
             |at: usize| at == 0 || line[..at].ends_with('(') || line[..at].ends_with(": ");
@@ -215,16 +214,16 @@ fn reply_in(complaint: &str) -> Option<Quoted> {
             is_reply.then_some((code.parse().ok()?, text.to_owned()))
         })
     };
-    let lines: Vec<(u16, String)> = complaint.lines().filter_map(begins).collect();
+    let lines: Vec<(u16, String)> = errors.lines().filter_map(reply_of).collect();
     let code = lines.last()?.0;
     let texts: Vec<&str> =
         lines.iter().filter(|line| line.0 == code).map(|(_, text)| text.as_str()).collect();
-    let said = complaint.to_lowercase();
-    let phase = if said.contains("envelope from address") || said.contains("mail from:<") {
+    let lower = errors.to_lowercase();
+    let phase = if lower.contains("envelope from address") || lower.contains("mail from:<") {
         SmtpPhase::Mail
-    } else if said.contains("recipient address") || said.contains("rcpt to") {
+    } else if lower.contains("recipient address") || lower.contains("rcpt to") {
         SmtpPhase::Rcpt
-    } else if said.contains("authenticat") {
+    } else if lower.contains("authenticat") {
         SmtpPhase::Auth
     } else {
         SmtpPhase::Dot
@@ -232,7 +231,7 @@ fn reply_in(complaint: &str) -> Option<Quoted> {
     Some(Quoted { phase, code, text: texts.join(" ") })
 }
 
-/// The word for an exit status, where it has one.
+/// The meaning of an exit status for people.
 const fn sysexits_text(code: i32) -> &'static str {
     match code {
         USAGE => " (usage)",
@@ -240,13 +239,13 @@ const fn sysexits_text(code: i32) -> &'static str {
         NO_USER => " (no such user)",
         NO_HOST => " (no such host)",
         69 => " (unavailable)",
-        SOFTWARE => " (error of the program)",
-        71 => " (error of the system)",
+        SOFTWARE => " (internal error)",
+        71 => " (system error)",
         73 => " (cannot write)",
-        74 => " (input or output failed)",
-        75 => " (later)",
+        74 => " (I/O error)",
+        75 => " (temporary failure)",
         NO_PERM => " (not permitted)",
-        CONFIG => " (its settings)",
+        CONFIG => " (bad config)",
         _ => "",
     }
 }
@@ -261,9 +260,8 @@ fn with_unix_lines(message: &[u8]) -> Vec<u8> {
     lines
 }
 
-/// The phase of every outcome: it is the only step there is.
 const SENDMAIL: &str = "sendmail";
-/// Shorter values are words, not secrets.
+/// Bytes; shorter values are words, not secrets.
 const SECRET_BYTES_MIN: usize = 6;
 const USAGE: i32 = 64;
 const DATA_ERR: i32 = 65;
@@ -274,7 +272,7 @@ const NO_PERM: i32 = 77;
 const CONFIG: i32 = 78;
 const NOT_EXECUTABLE: i32 = 126;
 const NOT_FOUND: i32 = 127;
-/// What programs say of arguments that they do not take, and exit with a status of their own.
+/// Errors about unsupported arguments, whatever the exit status.
 const USAGE_WORDS: [&str; 10] = [
     "usage:",
     "unrecognized option",
@@ -292,18 +290,18 @@ const USAGE_WORDS: [&str; 10] = [
 mod tests {
     use super::*;
 
-    fn ruled(code: i32, complaint: &str) -> (OutcomeClass, Scope) {
+    fn classified(code: i32, errors: &str) -> (OutcomeClass, Scope) {
         let known = SmtpEnvelope {
             sender: "a@example.com".to_owned(),
             recipient: "to@example.com".to_owned(),
             ..SmtpEnvelope::default()
         };
-        let RefusalClass { class, scope } = ruling(code, complaint, &known);
+        let RefusalClass { class, scope } = classify_exit(code, errors, &known);
         (class, scope)
     }
 
     #[test]
-    fn a_file_that_is_no_program_is_a_matter_of_the_settings() {
+    fn a_file_that_is_not_executable_is_misconfigured() {
         let no_program = io::Error::from_raw_os_error(rustix::io::Errno::NOEXEC.raw_os_error());
         assert_eq!(start_class(&no_program), OutcomeClass::Misconfigured);
         let no_memory = io::Error::from_raw_os_error(rustix::io::Errno::NOMEM.raw_os_error());
@@ -311,10 +309,10 @@ mod tests {
     }
 
     #[test]
-    fn every_exit_status_means_one_thing() {
+    fn each_exit_status_has_a_class() {
         let check = |codes: &[i32], expected| {
             for &code in codes {
-                assert_eq!(ruled(code, "no\n"), expected, "for {code}");
+                assert_eq!(classified(code, "no\n"), expected, "for {code}");
             }
         };
         check(&[0], (OutcomeClass::Delivered, Scope::Channel));
@@ -326,9 +324,9 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_are_not_taken_are_settings_whatever_the_status() {
-        // As msmtp, Postfix, Exim, OpenSMTPD, busybox and others with a getopt of glibc or musl
-        // say.
+    fn unsupported_arguments_are_misconfigured_whatever_the_status() {
+        // Errors of msmtp, Postfix, Exim, OpenSMTPD, busybox and programs with getopt of glibc or
+        // musl.
         for (code, complaint) in [
             (1, "x: unrecognized option '--badoption'\n"),
             (2, "sendmail: invalid option -- 'Z'\nusage: sendmail …\n"),
@@ -340,15 +338,15 @@ mod tests {
             (1, "exim abandoned: unknown, malformed, or incomplete option --no-such\n"),
         ] {
             let settings = (OutcomeClass::Misconfigured, Scope::Channel);
-            assert_eq!(ruled(code, complaint), settings, "for {complaint}");
+            assert_eq!(classified(code, complaint), settings, "for {complaint}");
         }
     }
 
-    /// As msmtp 1.8.23, ssmtp 2.64 and busybox said it on the day that this was written.
+    /// The texts of msmtp 1.8.23, ssmtp 2.64 and busybox.
     #[test]
-    fn a_reply_of_a_server_that_a_program_quotes_is_judged_as_one() {
+    fn a_quoted_reply_of_a_server_is_classified_as_a_reply() {
         let check = |code, complaint: &str, expected| {
-            assert_eq!(ruled(code, complaint), expected, "for {complaint}");
+            assert_eq!(classified(code, complaint), expected, "for {complaint}");
         };
         let msmtp = |what: &str, reply: &str| {
             format!(
@@ -356,10 +354,10 @@ mod tests {
                      msmtp: could not send mail\n"
             )
         };
-        let dead = (OutcomeClass::Rejected, Scope::Recipient);
+        let rejected = (OutcomeClass::Rejected, Scope::Recipient);
         let waits = (OutcomeClass::Misconfigured, Scope::Recipient);
         let to = "recipient address to@example.com";
-        check(65, &msmtp(to, "550 5.1.1 <to@example.com> no such user"), dead);
+        check(65, &msmtp(to, "550 5.1.1 <to@example.com> no such user"), rejected);
         check(65, &msmtp(to, "553 5.7.1 <a@example.com>: Sender address rejected"), waits);
         let standing = (OutcomeClass::Misconfigured, Scope::Standing);
         check(65, &msmtp("envelope from address a@example.com", "553 no"), standing);
@@ -369,7 +367,7 @@ mod tests {
         check(69, &format!("{dot}451 4.3.0 no\n"), (OutcomeClass::Throttled, Scope::Channel));
         let lines = "554-5.7.1 no\nmsmtp: server message: 554 5.7.1 relaying denied\n";
         check(69, &format!("{dot}{lines}"), waits);
-        check(1, "ssmtp: RCPT TO:<to@example.com> (550 5.1.1 no)\n", dead);
+        check(1, "ssmtp: RCPT TO:<to@example.com> (550 5.1.1 no)\n", rejected);
         check(1, "ssmtp: 554 5.2.252 no\n", waits);
         check(
             77,
@@ -378,7 +376,7 @@ mod tests {
         );
         let unclear = (OutcomeClass::Throttled, Scope::Unclear);
         check(0, "sendmail: Bad recipient: <to@example.com>\n", unclear);
-        // No replies.
+        // Not replies.
         for complaint in ["port 5432: no\n", "554", "x4500 no", "é550é", "(5"] {
             check(0, complaint, (OutcomeClass::Delivered, Scope::Channel));
         }
@@ -389,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_as_they_do_on_this_system() {
+    fn lines_end_with_lf() {
         assert_eq!(with_unix_lines(b"a\r\n\r\nb\rc\r\n"), b"a\n\nb\rc\n");
     }
 }

@@ -1,4 +1,4 @@
-//! The note: the letter as a chat shows it, before it has the form of any one chat.
+//! A notification for a chat, before the format of one chat is applied.
 
 use crate::domain::avatar::status::Status;
 use crate::domain::condition::{ConditionSubject, Phase};
@@ -7,59 +7,54 @@ use crate::notify::content::ContentField;
 use crate::notify::content::render;
 use crate::text::sanitize::sanitize_line;
 
-/// What a chat shows.
+/// A notification for a chat. All texts are one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ChatMessage {
-    /// How it is meant.
-    pub(super) tone: ChatSeverity,
-    /// The outcome.
-    pub(super) headline: String,
-    /// Whose it is; foreign text.
+    pub(super) severity: ChatSeverity,
+    pub(super) title: String,
+    /// What the event is about; may contain text from outside.
     pub(super) subject_name: String,
-    /// What else is known; the values are foreign text.
+    /// Details; the values may contain text from outside.
     pub(super) fields: Vec<ContentField>,
-    /// What it means and what to do.
-    pub(super) meaning: String,
-    /// When it happened.
+    /// What to do.
+    pub(super) advice: String,
+    /// When the change happened.
     pub(super) window: String,
-    /// Who says so, with the end of the event's id, so that people can tell repeats.
+    /// The sender, the type and the end of the event's id, by which people recognize repeats.
     pub(super) footer: String,
-    /// What tells it from others that would read alike: the ids, as short as that allows.
+    /// Shortened ids of the avatar and the event; names are not unique.
     pub(super) footer_ids: String,
 }
 
-/// How a note is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChatSeverity {
-    /// Something can be used, or is over.
+    /// An avatar is ready, or a condition is resolved.
     Good,
-    /// Somebody should look.
+    /// An operator should act.
     Bad,
-    /// Everything else.
     Neutral,
 }
 
 impl ChatMessage {
-    /// The note about that event.
     pub(super) fn of(event: &Event) -> Self {
-        let letter = render::letter(event);
+        let content = render::content(event);
         let short = end(event.id.as_str());
         Self {
-            tone: ChatSeverity::of(&event.subject),
-            headline: letter.headline,
-            subject_name: letter.subject_name,
-            fields: letter.fields,
-            meaning: letter.meaning,
-            window: letter.window.join(" "),
+            severity: ChatSeverity::of(&event.subject),
+            title: content.title,
+            subject_name: content.subject_name,
+            fields: content.fields,
+            advice: content.advice,
+            window: content.window.join(" "),
             footer: format!("avatar-watch · {} · event …{short}", event.kind),
-            footer_ids: marks(&event.subject, short),
+            footer_ids: footer_ids(&event.subject, short),
         }
     }
 
-    /// All of it in one line, for notifications, and for services that show nothing else.
+    /// The message as one line, for push notifications and services that show nothing else.
     pub(super) fn summary(&self) -> String {
-        let Self { headline, subject_name: about, footer_ids: marks, .. } = self;
-        format!("{} {headline} · {about} · {marks}", self.tone.icon())
+        let Self { title, subject_name, footer_ids, .. } = self;
+        format!("{} {title} · {subject_name} · {footer_ids}", self.severity.icon())
     }
 }
 
@@ -80,7 +75,7 @@ impl ChatSeverity {
         }
     }
 
-    /// A picture that is told from the others without its colour.
+    /// An icon that differs from the others by more than its colour.
     pub(super) const fn icon(self) -> &'static str {
         match self {
             Self::Good => "✅",
@@ -90,8 +85,7 @@ impl ChatSeverity {
     }
 }
 
-/// Which avatar, and which event: names are not unique.
-fn marks(subject: &Subject, event: &str) -> String {
+fn footer_ids(subject: &Subject, event: &str) -> String {
     let avatar = match subject {
         Subject::Transition { transition, .. } => Some(transition.avatar_id.as_str()),
         Subject::Condition(condition) => match &condition.subject {
@@ -128,13 +122,13 @@ mod tests {
     #[test]
     fn one_line_says_which_avatar_and_which_event() {
         for event in samples::all() {
-            let brief = ChatMessage::of(&event).summary();
+            let summary = ChatMessage::of(&event).summary();
             let short = &event.id.as_str()[event.id.as_str().len() - 8..];
-            assert!(brief.ends_with(&format!(" · event …{short}")), "{brief}");
-            assert!(!brief.contains("this channel") || brief.contains("works"), "{brief}");
+            assert!(summary.ends_with(&format!(" · event …{short}")), "{summary}");
+            assert!(!summary.contains("this channel") || summary.contains("works"), "{summary}");
             if let Subject::Transition { transition, .. } = &event.subject {
                 let id = &transition.avatar_id.as_str()[..8];
-                assert!(brief.contains(&format!(" · avatar {id}…")), "{brief}");
+                assert!(summary.contains(&format!(" · avatar {id}…")), "{summary}");
             }
         }
         assert_eq!(beginning("a1"), "a1");

@@ -1,63 +1,63 @@
-//! What the answers of chats have in common: a 2xx is a yes only when it looks like that
-//! service's, and what a gateway says in a 2xx is heard.
+//! Classification of responses that all chats share. A 2xx counts as delivered only when its body
+//! is the confirmation of that service; a failure that a gateway reports in a 2xx is a failure.
 //!
-//! An answer that is neither its yes nor a no may well have come after the message was posted:
-//! it is not repeated as a failure is, see [`Delivery`](crate::domain::delivery::Delivery).
+//! A 2xx with an unknown body is `Ambiguous`: the message may have been posted, so it is retried
+//! once only, see [`Delivery`](crate::domain::delivery::Delivery).
 
 use crate::domain::delivery::OutcomeClass;
 use crate::domain::delivery::channel::Accepts;
 use crate::domain::time::timestamp::Timestamp;
+use crate::notify::webhook::body_meaning::BodyMeaning;
 use crate::notify::webhook::response::{Classification, HttpResponse};
-use crate::notify::webhook::verdict::BodyMeaning;
 
-/// How one chat answers.
+/// How the responses of one chat are classified.
 pub(super) struct ChatRules {
-    /// Whether the body of a 2xx is its yes; the status comes with it.
-    pub(super) is_yes: fn(u16, &BodyMeaning) -> bool,
-    /// What any other answer means, beyond what its status says.
-    pub(super) other: fn(&HttpResponse, &BodyMeaning, Classification) -> Classification,
+    /// Whether a 2xx with this status and body confirms the delivery.
+    pub(super) confirms: fn(u16, &BodyMeaning) -> bool,
+    /// Refines the general classification of any other response.
+    pub(super) classify_other: fn(&HttpResponse, &BodyMeaning, Classification) -> Classification,
 }
 
-/// What an answer of that chat means.
 pub(super) fn classify(
-    manner: &ChatRules,
-    answer: &HttpResponse,
+    rules: &ChatRules,
+    response: &HttpResponse,
     accepts: Accepts,
     now: Timestamp,
 ) -> Classification {
-    let general = answer.classify(now);
-    let said = BodyMeaning::of(answer);
+    let general = response.classify(now);
+    let body = BodyMeaning::of(response);
     if general.class != OutcomeClass::Delivered {
-        return (manner.other)(answer, &said, general);
+        return (rules.classify_other)(response, &body, general);
     }
-    if accepts == Accepts::AnySuccess || (manner.is_yes)(answer.status, &said) {
+    if accepts == Accepts::AnySuccess || (rules.confirms)(response.status, &body) {
         return general;
     }
     let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
-    match said.status() {
-        // A gateway passes on what it heard: it means what it would have meant without it.
+    match body.status() {
+        // A gateway passes on the status of the service behind it: classify that one.
         Some(status) => {
-            let heard = HttpResponse { status, ..answer.clone() };
-            let general = heard.classify(now);
-            let meaning = (manner.other)(&heard, &said, general);
+            let forwarded = HttpResponse { status, ..response.clone() };
+            let general = forwarded.classify(now);
+            let meaning = (rules.classify_other)(&forwarded, &body, general);
             Classification { remark: meaning.remark.or(Some(FAILED)), ..meaning }
         }
-        None if said.is_failure() => {
-            (manner.other)(answer, &said, of(OutcomeClass::Retryable, FAILED))
+        None if body.is_failure() => {
+            (rules.classify_other)(response, &body, of(OutcomeClass::Retryable, FAILED))
         }
-        None if said == BodyMeaning::Page => of(OutcomeClass::Retryable, PAGE),
-        None if said == BodyMeaning::Unreadable => of(OutcomeClass::Ambiguous, UNREADABLE),
+        None if body == BodyMeaning::Page => of(OutcomeClass::Retryable, PAGE),
+        None if body == BodyMeaning::Unreadable => of(OutcomeClass::Ambiguous, UNREADABLE),
         None => of(OutcomeClass::Ambiguous, UNCLEAR),
     }
 }
 
-/// Whether an empty answer says yes by its status alone: a page or a gateway answers 200 to
-/// anything, but not one of these.
-pub(super) fn is_empty_success(status: u16, said: &BodyMeaning) -> bool {
-    *said == BodyMeaning::Nothing && matches!(status, 201 | 202 | 204)
+/// Whether the status of an empty response confirms the delivery: web pages and gateways answer
+/// 200 to anything, but not 201, 202 or 204.
+pub(super) fn is_empty_success(status: u16, body: &BodyMeaning) -> bool {
+    *body == BodyMeaning::Nothing && matches!(status, 201 | 202 | 204)
 }
 
-const FAILED: &str = "it says that it failed";
-const PAGE: &str = "it is a web page, not this service's answer";
-const UNCLEAR: &str = "it is not how this service says yes; it may have taken the message";
-const UNREADABLE: &str = "it may have taken the message";
+const FAILED: &str = "its body reports a failure";
+const PAGE: &str = "its body is a web page";
+const UNCLEAR: &str =
+    "its body is not this service's confirmation; it may have accepted the message";
+const UNREADABLE: &str = "it may have accepted the message";

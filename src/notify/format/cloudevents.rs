@@ -1,4 +1,4 @@
-//! The `cloudevents` format: `CloudEvents` 1.0 as JSON, in structured mode. What it tells is the
+//! The `cloudevents` format: `CloudEvents` 1.0 as JSON, in structured mode. Its `data` is the
 //! `data` of the standard body.
 
 use serde::Serialize;
@@ -7,7 +7,7 @@ use crate::domain::condition::ConditionSubject;
 use crate::domain::event::{Event, Subject};
 use crate::notify::format::standard::{self, Data};
 
-/// The body about that event from that source, the same bytes every time.
+/// The body of the event; the same arguments give the same bytes.
 pub(super) fn render(event: &Event, source: &str) -> Vec<u8> {
     let envelope = CloudEvent {
         specversion: "1.0",
@@ -19,12 +19,11 @@ pub(super) fn render(event: &Event, source: &str) -> Vec<u8> {
         datacontenttype: standard::CONTENT_TYPE,
         data: standard::data(event),
     };
-    // Nothing in it can fail: no maps but those with text as keys, no writer but memory. An empty
-    // body would not be sent.
+    // Serializing cannot fail: all map keys are strings, and the writer is memory. An empty body
+    // would not be sent.
     serde_json::to_vec(&envelope).unwrap_or_default()
 }
 
-/// The content type of the body.
 pub(super) const CONTENT_TYPE: &str = "application/cloudevents+json";
 
 #[derive(Serialize)]
@@ -41,7 +40,7 @@ struct CloudEvent<'a> {
     data: Data<'a>,
 }
 
-/// The avatar that it is about, if it is about one.
+/// The id of the avatar that the event is about, if any.
 pub(super) fn subject(event: &Event) -> Option<&str> {
     match &event.subject {
         Subject::Transition { transition, .. } => Some(transition.avatar_id.as_str()),

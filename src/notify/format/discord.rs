@@ -1,7 +1,8 @@
-//! The `discord` format: one embed of a webhook, and what Discord answers.
+//! The `discord` format: a webhook message with one embed, and the classification of Discord's
+//! responses.
 //!
-//! Nobody is ever mentioned, whatever a name says, and a name is never formatted. Lengths are
-//! counted in UTF-16, which never counts less than Discord does.
+//! A name never mentions a user and is never formatted. Lengths are counted in UTF-16 units, which
+//! never counts less than Discord does.
 
 use serde_json::{Value, json};
 
@@ -9,27 +10,27 @@ use crate::domain::delivery::OutcomeClass;
 use crate::notify::format::chat_message::{ChatMessage, ChatSeverity};
 use crate::notify::format::chat_response::{ChatRules, is_empty_success};
 use crate::notify::format::truncate::{LengthUnit, no_escape, truncate_escaped};
+use crate::notify::webhook::body_meaning::BodyMeaning;
 use crate::notify::webhook::response::{Classification, HttpResponse};
-use crate::notify::webhook::verdict::BodyMeaning;
 
-/// The message; `occurred_at` is shown in the time of the reader.
-pub(super) fn render(note: &ChatMessage, occurred_at: String) -> Value {
-    let title = format!("{} {}", note.tone.icon(), note.headline);
-    let about = truncate_escaped(&note.subject_name, ABOUT_MAX, LengthUnit::Utf16, escape);
-    let rest = format!("{}\n{}", note.meaning, note.window);
+/// The message; Discord shows `occurred_at` in the time zone of the reader.
+pub(super) fn render(message: &ChatMessage, occurred_at: String) -> Value {
+    let title = format!("{} {}", message.severity.icon(), message.title);
+    let about = truncate_escaped(&message.subject_name, ABOUT_MAX, LengthUnit::Utf16, escape);
+    let rest = format!("{}\n{}", message.advice, message.window);
     let rest = truncate_escaped(&rest, REST_MAX, LengthUnit::Utf16, escape);
-    let fields = note.fields.iter().take(FIELDS_MAX).map(|fact| {
-        let name = truncate_escaped(fact.name, FIELD_NAME_MAX, LengthUnit::Utf16, escape);
-        let value = truncate_escaped(&fact.value, FIELD_VALUE_MAX, LengthUnit::Utf16, escape);
+    let fields = message.fields.iter().take(FIELDS_MAX).map(|field| {
+        let name = truncate_escaped(field.name, FIELD_NAME_MAX, LengthUnit::Utf16, escape);
+        let value = truncate_escaped(&field.value, FIELD_VALUE_MAX, LengthUnit::Utf16, escape);
         let value = if value.is_empty() { "–" } else { &value };
         json!({ "name": name, "value": value, "inline": true })
     });
-    let color = match note.tone {
+    let color = match message.severity {
         ChatSeverity::Good => 0x002e_9e5b,
         ChatSeverity::Bad => 0x00d9_483b,
         ChatSeverity::Neutral => 0x007a_869a,
     };
-    let footer = truncate_escaped(&note.footer, FOOTER_MAX, LengthUnit::Utf16, no_escape);
+    let footer = truncate_escaped(&message.footer, FOOTER_MAX, LengthUnit::Utf16, no_escape);
     json!({
         "allowed_mentions": { "parse": [] },
         "embeds": [{
@@ -43,30 +44,38 @@ pub(super) fn render(note: &ChatMessage, occurred_at: String) -> Value {
     })
 }
 
-/// How Discord answers: with the message, since it is asked to wait; with 204 where the URL says
-/// that it should not. A 401 or a 404 ends the channel only when Discord itself says it.
-pub(super) const MANNER: ChatRules = ChatRules {
-    is_yes: |status, said| (said.is_text() && !said.is_failure()) || is_empty_success(status, said),
-    other,
+/// Discord returns the message, since the URL has `wait=true`, or 204 where the configured URL has
+/// `wait=false`. A 401 or 404 disables the channel only with an error code of Discord.
+pub(super) const RULES: ChatRules = ChatRules {
+    confirms: |status, body| {
+        (body.is_message() && !body.is_failure()) || is_empty_success(status, body)
+    },
+    classify_other,
 };
 
-fn other(answer: &HttpResponse, said: &BodyMeaning, general: Classification) -> Classification {
+fn classify_other(
+    response: &HttpResponse,
+    body: &BodyMeaning,
+    general: Classification,
+) -> Classification {
     let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
-    match (general.class, answer.status) {
+    match (general.class, response.status) {
         (OutcomeClass::Retryable, 400) => {
-            of(OutcomeClass::Rejected, "it does not take this message")
+            of(OutcomeClass::Rejected, "it does not accept this message")
         }
-        (OutcomeClass::Retryable, 200..=299) if NO_MORE.contains(&said.json()["code"].as_u64()) => {
-            of(OutcomeClass::Misconfigured, "the webhook is no more")
+        (OutcomeClass::Retryable, 200..=299)
+            if UNKNOWN_WEBHOOK.contains(&body.json()["code"].as_u64()) =>
+        {
+            of(OutcomeClass::Misconfigured, "the webhook no longer exists")
         }
-        (OutcomeClass::Retryable, 401 | 404) if said.json()["code"].is_u64() => {
-            of(OutcomeClass::Gone, "the webhook is no more")
+        (OutcomeClass::Retryable, 401 | 404) if body.json()["code"].is_u64() => {
+            of(OutcomeClass::Gone, "the webhook no longer exists")
         }
         _ => general,
     }
 }
 
-/// Markdown, mentions, emoji and links that Discord would see in a text.
+/// Escapes Markdown, mentions, emoji and links.
 fn escape(char: char, to: &mut String) {
     if matches!(
         char,
@@ -77,9 +86,9 @@ fn escape(char: char, to: &mut String) {
     to.push(char);
 }
 
-/// Discord's own codes of a webhook that is unknown, or whose token is.
-const NO_MORE: [Option<u64>; 2] = [Some(10_015), Some(50_027)];
-// The sum of all is below 6000, which Discord allows a message: what can be long is what we say.
+/// Discord's error codes for an unknown webhook and an invalid token.
+const UNKNOWN_WEBHOOK: [Option<u64>; 2] = [Some(10_015), Some(50_027)];
+// The sum is below 6000, Discord's limit for a message.
 const TITLE_MAX: usize = 256;
 const ABOUT_MAX: usize = 512;
 const REST_MAX: usize = 1536;
@@ -96,20 +105,20 @@ mod tests {
     use crate::notify::format::chat_response::classify;
 
     #[test]
-    fn no_message_can_be_too_long_as_a_whole() {
+    fn a_message_stays_within_the_limit_of_discord() {
         let fields = FIELDS_MAX * (FIELD_NAME_MAX + FIELD_VALUE_MAX);
-        let marks = "****\n".len();
-        let all = TITLE_MAX + ABOUT_MAX + marks + REST_MAX + fields + FOOTER_MAX;
+        let markup = "****\n".len();
+        let all = TITLE_MAX + ABOUT_MAX + markup + REST_MAX + fields + FOOTER_MAX;
         assert!(all <= 6000, "{all}");
     }
 
     #[test]
-    fn an_answer_means_what_discord_means_by_it() {
+    fn responses_of_discord_are_classified() {
         let check = |status: u16, body: &str, expected| {
-            let answer =
+            let response =
                 HttpResponse { status, body_prefix: body.into(), ..HttpResponse::default() };
             let now = Timestamp::from_millis(0);
-            let found = classify(&MANNER, &answer, Accepts::Known, now);
+            let found = classify(&RULES, &response, Accepts::Known, now);
             assert_eq!(found.class, expected, "for {status} {body:?}");
         };
         check(200, r#"{"id":"1"}"#, OutcomeClass::Delivered);

@@ -1,5 +1,5 @@
-//! The formats that a webhook can speak: how an event is rendered in each, where it is posted,
-//! and what an answer means there.
+//! The formats of webhooks: how each renders an event, which URL it posts to, and how it classifies
+//! a response.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use crate::notify::format::template::{Template, TemplateError};
 use crate::notify::format::{cloudevents, discord, ntfy, slack, standard, teams};
 use crate::notify::webhook::response::{Classification, HttpResponse};
 
-/// What a webhook speaks.
+/// The format of a webhook.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Format {
     /// The body of Standard Webhooks.
     Standard,
     /// `CloudEvents` 1.0, structured.
     CloudEvents {
-        /// Who tells: a URI-reference.
+        /// The attribute `source`: a URI-reference.
         source: String,
     },
     /// An incoming webhook of Slack.
@@ -36,33 +36,32 @@ pub enum Format {
     Teams,
     /// A topic of an ntfy server.
     Ntfy,
-    /// Any JSON.
+    /// JSON of the operator's own.
     Template(Template),
 }
 
-/// A message that was rendered.
+/// A rendered message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
-    /// What the body is.
+    /// The media type of the body.
     pub content_type: String,
-    /// The body.
+    /// The bytes to store.
     pub body: Vec<u8>,
-    /// Why it is the standard body instead of the template's.
+    /// Why the standard body is used instead of the template's.
     pub fallback: Option<TemplateError>,
 }
 
-/// Where a message is posted; as secret as the URL it is made of.
+/// Where a message is posted; as secret as the configured URL.
 #[derive(Clone)]
 pub(in crate::notify) struct MessageTarget {
-    /// The URL.
     pub(in crate::notify) url: Url,
-    /// What ntfy wants in the body instead of the path.
+    /// The topic, which ntfy expects in the body and not in the path.
     pub(in crate::notify) topic: Option<NtfyTopic>,
 }
 
 impl Format {
-    /// The message about that event, the same bytes every time. A template that cannot be
-    /// rendered after all does not swallow the news: it is told in the standard body then.
+    /// Renders the event; the same arguments give the same bytes. When a template fails, the
+    /// standard body is used, so that no event is lost.
     pub fn render(&self, event: &Event) -> Rendered {
         let message =
             |value: Value| Rendered::new(standard::CONTENT_TYPE, value.to_string().into_bytes());
@@ -80,43 +79,43 @@ impl Format {
             Self::Ntfy => message(ntfy::render(&ChatMessage::of(event))),
             Self::Template(template) => match template.render(event) {
                 Ok(body) => Rendered::new(&template.content_type, body),
-                Err(fault) => Rendered { fallback: Some(fault), ..plain() },
+                Err(error) => Rendered { fallback: Some(error), ..plain() },
             },
         }
     }
 
-    /// What an answer means.
+    /// Classifies a response.
     pub fn classify(
         &self,
-        answer: &HttpResponse,
+        response: &HttpResponse,
         accepts: Accepts,
         now: Timestamp,
     ) -> Classification {
-        let manner = match self {
+        let rules = match self {
             Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => {
-                return answer.classify(now);
+                return response.classify(now);
             }
-            Self::Slack => &slack::MANNER,
-            Self::Discord => &discord::MANNER,
-            Self::Teams => &teams::MANNER,
-            Self::Ntfy => &ntfy::MANNER,
+            Self::Slack => &slack::RULES,
+            Self::Discord => &discord::RULES,
+            Self::Teams => &teams::RULES,
+            Self::Ntfy => &ntfy::RULES,
         };
-        chat_response::classify(manner, answer, accepts, now)
+        chat_response::classify(rules, response, accepts, now)
     }
 
-    /// The least time between two tries at one place, where more would be sent away.
+    /// The least time between two attempts at one URL, for services that limit the rate.
     pub const fn min_interval(&self) -> Option<Duration> {
         match self {
             Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => None,
             Self::Slack => Some(Duration::from_secs(1)),
             Self::Discord => Some(Duration::from_millis(400)),
             Self::Teams => Some(Duration::from_millis(250)),
-            // A burst of 60 is allowed; a server that has had enough says so.
+            // The server allows a burst of 60, and answers 429 beyond it.
             Self::Ntfy => Some(Duration::from_millis(500)),
         }
     }
 
-    /// Whether people read it as it comes, so that old news is worth little.
+    /// Whether people read the messages; they cannot recognize a repeat by its id.
     pub const fn is_chat(&self) -> bool {
         match self {
             Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => false,
@@ -124,10 +123,10 @@ impl Format {
         }
     }
 
-    /// Where to post, for a webhook with that URL.
+    /// Where a webhook with this URL posts to.
     ///
     /// # Errors
-    /// When the URL is none of that format.
+    /// When the URL does not fit the format.
     pub(in crate::notify) fn target(&self, url: &Url) -> Result<MessageTarget, NotifyError> {
         let mut url = url.clone();
         match self {
@@ -137,9 +136,9 @@ impl Format {
             | Self::Teams
             | Self::Template(_) => Ok(MessageTarget { url, topic: None }),
             Self::Discord => {
-                let asked = url.query_pairs().any(|(name, _)| name == CHAT_MIN_INTERVAL);
-                if !asked {
-                    url.query_pairs_mut().append_pair(CHAT_MIN_INTERVAL, "true");
+                let is_set = url.query_pairs().any(|(name, _)| name == DISCORD_WAIT);
+                if !is_set {
+                    url.query_pairs_mut().append_pair(DISCORD_WAIT, "true");
                 }
                 Ok(MessageTarget { url, topic: None })
             }
@@ -159,7 +158,7 @@ impl Rendered {
 }
 
 impl MessageTarget {
-    /// The body as it is sent there.
+    /// The body as it is sent to this target.
     pub(in crate::notify) fn body<'b>(&self, stored: &'b [u8]) -> Cow<'b, [u8]> {
         match &self.topic {
             Some(topic) => ntfy::with_topic(stored, topic.expose()).into(),
@@ -168,7 +167,7 @@ impl MessageTarget {
     }
 }
 
-const CHAT_MIN_INTERVAL: &str = "wait";
+const DISCORD_WAIT: &str = "wait";
 
 #[cfg(test)]
 #[path = "kind_tests.rs"]

@@ -8,7 +8,7 @@ use crate::notify::format::truncate::LengthUnit;
 
 const CHATS: [Format; 4] = [Format::Slack, Format::Discord, Format::Teams, Format::Ntfy];
 
-/// Every message of that format about avatars with hostile names, and about all samples.
+/// The messages of a format for avatars with hostile names, and for all samples.
 fn messages(format: &Format) -> Vec<Value> {
     let long = ["\u{1f469}\u{200d}\u{1f680}*<".repeat(1500), "\u{5e9}".repeat(10_000)];
     let names = NAMES.into_iter().chain(long.iter().map(String::as_str));
@@ -38,7 +38,7 @@ fn within(text: &Value, max: usize, unit: LengthUnit) {
 }
 
 #[test]
-fn no_chat_gets_a_control_character_or_a_turned_line() {
+fn no_chat_message_has_control_or_bidi_characters() {
     for format in CHATS {
         for message in messages(&format) {
             for text in texts(&message) {
@@ -53,7 +53,7 @@ fn no_chat_gets_a_control_character_or_a_turned_line() {
 }
 
 #[test]
-fn slack_gets_no_mention_and_nothing_too_long() {
+fn slack_messages_have_no_mentions_and_keep_the_limits() {
     for message in messages(&Format::Slack) {
         for text in texts(&message) {
             assert!(!text.contains(['<', '>']), "{text}");
@@ -78,7 +78,7 @@ fn slack_gets_no_mention_and_nothing_too_long() {
 }
 
 #[test]
-fn discord_gets_no_mention_no_markup_and_nothing_too_long() {
+fn discord_messages_have_no_mentions_or_markup_and_keep_the_limits() {
     for message in messages(&Format::Discord) {
         assert_eq!(message["allowed_mentions"], serde_json::json!({ "parse": [] }));
         let embed = &message["embeds"][0];
@@ -103,7 +103,7 @@ fn discord_gets_no_mention_no_markup_and_nothing_too_long() {
 }
 
 #[test]
-fn teams_gets_a_card_without_markup_that_is_small_enough() {
+fn teams_cards_have_no_markup_and_keep_the_limits() {
     for message in messages(&Format::Teams) {
         let card = &message["attachments"][0]["content"];
         assert_eq!(card["version"], "1.4");
@@ -119,7 +119,7 @@ fn teams_gets_a_card_without_markup_that_is_small_enough() {
 }
 
 #[test]
-fn ntfy_gets_no_topic_to_store_and_no_more_than_its_bytes() {
+fn ntfy_messages_have_no_topic_and_keep_the_limits() {
     for message in messages(&Format::Ntfy) {
         within(&message["message"], 4096, LengthUnit::Bytes);
         within(&message["title"], 250, LengthUnit::Bytes);
@@ -148,7 +148,7 @@ fn cloudevents_carry_the_standard_data() {
 }
 
 #[test]
-fn a_template_that_fails_after_all_does_not_swallow_the_news() {
+fn the_standard_body_replaces_a_template_that_fails() {
     let tree = TemplateTree::List(vec![
         TemplateTree::Flag(true),
         TemplateTree::Text("{{ data.nope }}".to_owned()),
@@ -157,12 +157,12 @@ fn a_template_that_fails_after_all_does_not_swallow_the_news() {
     for event in samples::all() {
         let Rendered { content_type, body, fallback } = format.render(&event);
         assert_eq!((content_type.as_str(), body), ("application/json", standard::render(&event)));
-        assert_eq!(fallback.unwrap().sentence(), "`template[1]` uses what is not there");
+        assert_eq!(fallback.unwrap().sentence(), "`template[1]` uses an undefined name");
     }
 }
 
 #[test]
-fn a_message_is_posted_where_its_format_wants_it() {
+fn a_message_is_posted_to_the_url_of_its_format() {
     let check = |format: Format, url: &str, expected: Option<(&str, Option<&str>)>| {
         let found = format.target(&Url::parse(url).unwrap()).ok();
         let found =
@@ -187,7 +187,7 @@ fn a_message_is_posted_where_its_format_wants_it() {
     check(Format::Ntfy, "https://h.example/a%20b", None);
 }
 
-/// Bytes, and what looks like the answers that services give.
+/// Random bytes, and bodies that resemble the responses of services.
 fn body() -> impl Strategy<Value = Vec<u8>> {
     let key = prop::sample::select(vec![
         "ok",
@@ -232,7 +232,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn whatever_an_answer_holds_only_a_2xx_delivers_and_no_wait_is_too_long(
+    fn only_a_2xx_delivers_and_every_delay_is_capped(
         status in 100_u16..1000,
         body_prefix in body(),
         is_undecoded: bool,
@@ -240,15 +240,15 @@ proptest! {
     ) {
         let accepts = if any_success { Accepts::AnySuccess } else { Accepts::Known };
         let decode_error = is_undecoded.then(|| "is coded as `x`".to_owned());
-        let answer = HttpResponse { status, headers: Vec::new(), body_prefix, decode_error };
+        let response = HttpResponse { status, headers: Vec::new(), body_prefix, decode_error };
         for format in CHATS {
             let Classification { class, retry_after, .. } =
-                format.classify(&answer, accepts, Timestamp::from_millis(1_800_000_000_000));
+                format.classify(&response, accepts, Timestamp::from_millis(1_800_000_000_000));
             let is_success = (200..300).contains(&status);
-            prop_assert!(is_success || class != OutcomeClass::Delivered, "{format:?}: {answer:?}");
-            prop_assert!(retry_after.is_none_or(|wait| wait <= RETRY_AFTER_MAX), "{retry_after:?}");
+            prop_assert!(is_success || class != OutcomeClass::Delivered, "{format:?}: {response:?}");
+            prop_assert!(retry_after.is_none_or(|delay| delay <= RETRY_AFTER_MAX), "{retry_after:?}");
             if is_success && is_undecoded && !any_success {
-                prop_assert_eq!(class, OutcomeClass::Ambiguous, "{:?}: {:?}", format, answer);
+                prop_assert_eq!(class, OutcomeClass::Ambiguous, "{:?}: {:?}", format, response);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What is said, in the form that each receiver takes, and what it means when it answers. Pure.
+//! The formats of webhook bodies, and the classification of responses in each. Pure.
 
 pub mod standard;
 mod cloudevents;

@@ -1,7 +1,6 @@
-//! The `ntfy` format: a message for an ntfy server, and what the server answers.
+//! The `ntfy` format: a message for an ntfy server, and the classification of its responses.
 //!
-//! The topic is the password, so it is not in the body that is stored: it is put in when the
-//! message is sent.
+//! The topic is a secret, so it is not in the stored body; it is inserted when the message is sent.
 
 use std::time::Duration;
 
@@ -11,16 +10,16 @@ use crate::domain::delivery::OutcomeClass;
 use crate::notify::format::chat_message::{ChatMessage, ChatSeverity};
 use crate::notify::format::chat_response::ChatRules;
 use crate::notify::format::truncate::{LengthUnit, no_escape, truncate_escaped};
+use crate::notify::webhook::body_meaning::BodyMeaning;
 use crate::notify::webhook::response::{Classification, HttpResponse};
-use crate::notify::webhook::verdict::BodyMeaning;
 
-/// The message without its topic. ntfy shows its text as it is.
-pub(super) fn render(note: &ChatMessage) -> Value {
-    let facts = note.fields.iter().map(|fact| format!("{}: {}", fact.name, fact.value));
-    let mut lines: Vec<String> = facts.collect();
-    lines.extend([note.meaning.clone(), note.window.clone(), note.footer.clone()]);
-    let title = format!("{} · {}", note.headline, note.subject_name);
-    let (tag, priority) = match note.tone {
+/// The message without its topic. ntfy shows the text as it is, so nothing is escaped.
+pub(super) fn render(message: &ChatMessage) -> Value {
+    let fields = message.fields.iter().map(|field| format!("{}: {}", field.name, field.value));
+    let mut lines: Vec<String> = fields.collect();
+    lines.extend([message.advice.clone(), message.window.clone(), message.footer.clone()]);
+    let title = format!("{} · {}", message.title, message.subject_name);
+    let (tag, priority) = match message.severity {
         ChatSeverity::Good => ("white_check_mark", 3),
         ChatSeverity::Bad => ("x", 4),
         ChatSeverity::Neutral => ("information_source", 2),
@@ -33,7 +32,7 @@ pub(super) fn render(note: &ChatMessage) -> Value {
     })
 }
 
-/// The body with its topic, as it is sent: the same bytes for the same topic.
+/// The body with its topic, as it is sent; the same arguments give the same bytes.
 pub(super) fn with_topic(body: &[u8], topic: &str) -> Vec<u8> {
     let mut message = serde_json::from_slice::<Value>(body).unwrap_or_default();
     let Some(object) = message.as_object_mut() else { return body.to_vec() };
@@ -41,38 +40,42 @@ pub(super) fn with_topic(body: &[u8], topic: &str) -> Vec<u8> {
     message.to_string().into_bytes()
 }
 
-/// How ntfy answers: with the message, which has an id.
-pub(super) const MANNER: ChatRules = ChatRules {
-    is_yes: |_, said| {
-        let json = said.json();
-        said.is_text() && json["event"] == "message" && json["error"].is_null()
+/// ntfy returns the message, with an id.
+pub(super) const RULES: ChatRules = ChatRules {
+    confirms: |_, body| {
+        let json = body.json();
+        body.is_message() && json["event"] == "message" && json["error"].is_null()
     },
-    other,
+    classify_other,
 };
 
-fn other(answer: &HttpResponse, said: &BodyMeaning, general: Classification) -> Classification {
+fn classify_other(
+    response: &HttpResponse,
+    body: &BodyMeaning,
+    general: Classification,
+) -> Classification {
     let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
-    match (general.class, answer.status) {
-        (OutcomeClass::Throttled, _) if said.json()["code"] == DAILY_QUOTA => Classification {
-            retry_after: general.retry_after.max(Some(QUOTA_WAIT)),
-            ..of(OutcomeClass::Throttled, "the messages of the day are used up")
+    match (general.class, response.status) {
+        (OutcomeClass::Throttled, _) if body.json()["code"] == DAILY_QUOTA => Classification {
+            retry_after: general.retry_after.max(Some(QUOTA_DELAY)),
+            ..of(OutcomeClass::Throttled, "the daily quota is used up")
         },
         (OutcomeClass::Retryable, 400) => {
-            of(OutcomeClass::Rejected, "it does not take this message")
+            of(OutcomeClass::Rejected, "it does not accept this message")
         }
         (OutcomeClass::Retryable, 401 | 403) => {
-            of(OutcomeClass::Misconfigured, "the topic wants another login")
+            of(OutcomeClass::Misconfigured, "the topic requires another login")
         }
         _ => general,
     }
 }
 
 const TITLE_MAX: usize = 250;
-/// A longer message would become a file that people have to open.
+/// Bytes; ntfy turns a longer message into an attachment.
 const MESSAGE_MAX: usize = 4096;
-/// The code of the server for a quota that is renewed each day.
+/// The error code of ntfy for a daily quota.
 const DAILY_QUOTA: u32 = 42_908;
-const QUOTA_WAIT: Duration = Duration::from_hours(3);
+const QUOTA_DELAY: Duration = Duration::from_hours(3);
 
 #[cfg(test)]
 mod tests {
@@ -82,14 +85,18 @@ mod tests {
     use crate::notify::format::chat_response::classify;
 
     #[test]
-    fn an_answer_means_what_ntfy_means_by_it() {
-        let check = |status: u16, body: &str, expected, wait_s: Option<u64>| {
-            let answer =
+    fn responses_of_ntfy_are_classified() {
+        let check = |status: u16, body: &str, expected, delay_s: Option<u64>| {
+            let response =
                 HttpResponse { status, body_prefix: body.into(), ..HttpResponse::default() };
             let now = Timestamp::from_millis(0);
-            let found = classify(&MANNER, &answer, Accepts::Known, now);
-            let wait = wait_s.map(Duration::from_secs);
-            assert_eq!((found.class, found.retry_after), (expected, wait), "for {status} {body:?}");
+            let found = classify(&RULES, &response, Accepts::Known, now);
+            let delay = delay_s.map(Duration::from_secs);
+            assert_eq!(
+                (found.class, found.retry_after),
+                (expected, delay),
+                "for {status} {body:?}"
+            );
         };
         check(200, r#"{"id":"x","event":"message"}"#, OutcomeClass::Delivered, None);
         check(200, "<html>sign in</html>", OutcomeClass::Retryable, None);
@@ -110,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_topic_is_put_in_when_it_is_sent() {
+    fn the_topic_is_inserted_when_a_message_is_sent() {
         let sent = with_topic(br#"{"message":"m","title":"t"}"#, "T0PIC");
         assert_eq!(sent, br#"{"message":"m","title":"t","topic":"T0PIC"}"#);
     }

@@ -1,5 +1,5 @@
-//! Sample events: one of every shape that can be told, to try a template with before it is
-//! needed. None of them is ever sent.
+//! Sample events, one for each shape of the data, with which templates are checked when the config
+//! is read. They are never sent.
 
 use std::collections::BTreeMap;
 
@@ -16,19 +16,19 @@ use crate::domain::id::EventId;
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
 
-/// Events of every kind: with everything known, and with nothing that can be left out.
+/// Events of every kind, with all optional data and with none of it.
 pub fn all() -> Vec<Event> {
     let Some(samples) = Samples::new() else { return Vec::new() };
     samples.all()
 }
 
-/// Events about an avatar of that name.
+/// Events about an avatar with this name.
 #[cfg(test)]
 pub(super) fn hostile(name: &str) -> Vec<Event> {
     Samples { name: name.to_owned(), ..Samples::new().unwrap() }.all()
 }
 
-/// Names that try to be more than names.
+/// Names with markup, mentions, control characters and template syntax.
 #[cfg(test)]
 pub(super) const NAMES: [&str; 10] = [
     "Jané, “English” 👩🏽\u{200d}🚀",
@@ -53,7 +53,7 @@ struct Samples {
 }
 
 impl Samples {
-    // The ids are good ones, so there always are samples; a test holds that.
+    // The ids are valid, so there always are samples; a test asserts that.
     fn new() -> Option<Self> {
         let at = Timestamp::from_millis(DETECTED_AT_MS);
         Some(Self {
@@ -73,12 +73,12 @@ impl Samples {
             events.push(self.transition(status, true));
             events.push(self.transition(status, false));
         }
-        for (kind, about) in self.conditions() {
+        for (kind, subject) in self.conditions() {
             for phase in [Phase::Started, Phase::Resolved] {
                 let reason =
                     (phase == Phase::Started).then(|| format!("{} answered 500", self.name));
                 let condition =
-                    Condition { phase, started_at: self.at, subject: about.clone(), reason };
+                    Condition { phase, started_at: self.at, subject: subject.clone(), reason };
                 events.push(self.event(kind, Subject::Condition(Box::new(condition))));
             }
         }
@@ -111,11 +111,11 @@ impl Samples {
                 EventKind::AvatarStatusChanged
             }
         };
-        let seen = Previous::Observed { status: Status::Training, at: self.at };
+        let observed = Previous::Observed { status: Status::Training, at: self.at };
         let transition = Transition {
             avatar_id: self.avatar.clone(),
             sequence: 42,
-            previous: if known { seen } else { Previous::Absent },
+            previous: if known { observed } else { Previous::Absent },
             earlier: None,
             status: status.clone(),
             detected_at: self.at,
@@ -136,13 +136,13 @@ impl Samples {
     }
 
     fn conditions(&self) -> Vec<(EventKind, ConditionSubject)> {
-        let about = |known: bool| ConditionSubject::Avatar {
+        let avatar = |known: bool| ConditionSubject::Avatar {
             id: self.avatar.clone(),
             name: known.then(|| self.name.clone()),
             account: self.account.clone(),
             status: known.then_some(Status::Training),
         };
-        let odd = ConditionSubject::Avatar {
+        let unrecognized = ConditionSubject::Avatar {
             id: self.avatar.clone(),
             name: Some(self.name.clone()),
             account: self.account.clone(),
@@ -154,14 +154,14 @@ impl Samples {
         };
         let channel = ConditionSubject::Channel { name: self.channel.clone(), recipient: None };
         vec![
-            (EventKind::AvatarMissing, about(true)),
-            (EventKind::AvatarMissing, about(false)),
-            (EventKind::AvatarUnreachable, about(true)),
-            (EventKind::AvatarUnreachable, about(false)),
-            (EventKind::AvatarTrainingOverdue, about(true)),
-            (EventKind::AvatarTrainingOverdue, about(false)),
-            (EventKind::AvatarStatusUnrecognized, odd),
-            (EventKind::AvatarStatusUnrecognized, about(true)),
+            (EventKind::AvatarMissing, avatar(true)),
+            (EventKind::AvatarMissing, avatar(false)),
+            (EventKind::AvatarUnreachable, avatar(true)),
+            (EventKind::AvatarUnreachable, avatar(false)),
+            (EventKind::AvatarTrainingOverdue, avatar(true)),
+            (EventKind::AvatarTrainingOverdue, avatar(false)),
+            (EventKind::AvatarStatusUnrecognized, unrecognized),
+            (EventKind::AvatarStatusUnrecognized, avatar(true)),
             (EventKind::AccountUnavailable, account),
             (EventKind::ConfigRejected, ConditionSubject::Config),
             (EventKind::ChannelFailing, channel.clone()),

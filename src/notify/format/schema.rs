@@ -1,17 +1,17 @@
-//! What each body of the `standard` format looks like, as JSON Schema 2020-12, for consumers.
+//! The JSON Schemas (2020-12) of the bodies of the `standard` format, for consumers.
 //!
-//! Each kind's schema is a file beside this one, whole in itself and written by hand: a contract,
-//! whose changes are to be seen in a review. They are strict about what is there and open to what
-//! a later version adds. Nothing here validates; the tests hold every body against them.
+//! Each schema is a complete, hand-written file beside this one: a contract, so that a review shows
+//! every change of it. Schemas are strict about present fields and allow fields of later versions.
+//! Nothing here validates; tests validate every body against its schema.
 
 use crate::domain::event::EventKind;
 
-/// The kinds that have a schema, which are all, in reading order.
+/// All kinds, in the order of the docs; each has a schema.
 pub fn kinds() -> impl Iterator<Item = EventKind> {
     EventKind::SELECTABLE.into_iter().chain(EventKind::OPERATIONAL).chain([EventKind::TestPing])
 }
 
-/// The schema of one kind's bodies.
+/// The schema of the bodies of `kind`.
 pub const fn of(kind: EventKind) -> &'static str {
     match kind {
         EventKind::AvatarReady => include_str!("schema/avatar.ready.json"),
@@ -33,7 +33,7 @@ pub const fn of(kind: EventKind) -> &'static str {
     }
 }
 
-/// One schema of all bodies: each kind's under its name in `$defs`, told apart by `type`.
+/// One schema of all bodies: the schema of each kind is in `$defs`, and `type` selects it.
 pub fn of_all() -> String {
     let list =
         |item: &dyn Fn(EventKind) -> String| kinds().map(item).collect::<Vec<_>>().join(",\n");
@@ -44,13 +44,13 @@ pub fn of_all() -> String {
         .concat()
 }
 
-/// `discriminator` is OpenAPI's word; to JSON Schema it is a remark.
+/// `discriminator` is a keyword of OpenAPI; JSON Schema ignores it.
 const HEAD: &str = concat!(
     "{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\",\n",
     "  \"$id\": \"urn:avatar-watch:schema:event\",\n",
-    "  \"title\": \"A message of avatar-watch\",\n",
-    "  \"description\": \"The body of any message in the `standard` format, of this version. ",
-    "Later versions may add kinds of events: answer 2xx to those that you do not know.\",\n",
+    "  \"title\": \"An event of avatar-watch\",\n",
+    "  \"description\": \"The body of any event in the `standard` format of this version. ",
+    "Later versions may add types of events: answer 2xx to unknown ones.\",\n",
     "  \"type\": \"object\",\n",
     "  \"required\": [\"type\"],\n",
     "  \"properties\": { \"type\": { \"type\": \"string\" } },\n",
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_says_what_it_is_about() {
+    fn each_schema_has_an_id_a_title_a_description_and_an_example() {
         for kind in kinds() {
             let schema = read(of(kind));
             assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_of_all_holds_each_as_it_is() {
+    fn the_schema_of_all_contains_each_schema() {
         let all = read(&of_all());
         let names: BTreeSet<String> = kinds().map(|kind| kind.to_string()).collect();
         let held = all["$defs"].as_object().unwrap();
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(choices, expected);
     }
 
-    /// Four files say what a transition is, and four what a condition of an avatar is: alike.
+    /// Four files describe a transition, and four a condition of an avatar.
     #[test]
     fn kinds_with_the_same_data_have_the_same_schema_of_it() {
         let check = |kinds: &[EventKind], but: &[&str]| {

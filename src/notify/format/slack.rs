@@ -1,7 +1,7 @@
-//! The `slack` format: a message of an incoming webhook, made of blocks, and what Slack answers.
+//! The `slack` format: a message of blocks for an incoming webhook, and the classification of the
+//! responses of Slack and of services with a compatible webhook.
 //!
-//! All text is `plain_text`, in which nothing is formatted, and the three characters that begin
-//! mentions, links and entities are escaped all the same.
+//! All text is `plain_text`, which Slack does not format; `&`, `<` and `>` are escaped as well.
 
 use serde_json::{Value, json};
 
@@ -10,69 +10,75 @@ use crate::notify::content::ContentField;
 use crate::notify::format::chat_message::ChatMessage;
 use crate::notify::format::chat_response::{ChatRules, is_empty_success};
 use crate::notify::format::truncate::{LengthUnit, truncate_escaped};
+use crate::notify::webhook::body_meaning::BodyMeaning;
 use crate::notify::webhook::response::{Classification, HttpResponse};
-use crate::notify::webhook::verdict::BodyMeaning;
 
-/// The message.
-pub(super) fn render(note: &ChatMessage) -> Value {
-    let header = format!("{} {}", note.tone.icon(), note.headline);
+pub(super) fn render(message: &ChatMessage) -> Value {
+    let header = format!("{} {}", message.severity.icon(), message.title);
     let mut blocks = vec![
         json!({ "type": "header", "text": plain(&header, HEADER_MAX) }),
-        json!({ "type": "section", "text": plain(&note.subject_name, SECTION_MAX) }),
+        json!({ "type": "section", "text": plain(&message.subject_name, SECTION_MAX) }),
     ];
-    if !note.fields.is_empty() {
-        let field =
-            |fact: &ContentField| plain(&format!("{}\n{}", fact.name, fact.value), FIELD_MAX);
-        let fields: Vec<Value> = note.fields.iter().take(FIELDS_MAX).map(field).collect();
+    if !message.fields.is_empty() {
+        let text =
+            |field: &ContentField| plain(&format!("{}\n{}", field.name, field.value), FIELD_MAX);
+        let fields: Vec<Value> = message.fields.iter().take(FIELDS_MAX).map(text).collect();
         blocks.push(json!({ "type": "section", "fields": fields }));
     }
-    let rest = format!("{}\n{}", note.meaning, note.window);
+    let rest = format!("{}\n{}", message.advice, message.window);
     blocks.push(json!({ "type": "section", "text": plain(&rest, SECTION_MAX) }));
-    let footer = plain(&note.footer, SECTION_MAX);
+    let footer = plain(&message.footer, SECTION_MAX);
     blocks.push(json!({ "type": "context", "elements": [footer] }));
-    let summary = truncate_escaped(&note.summary(), SECTION_MAX, LengthUnit::Chars, escape);
+    let summary = truncate_escaped(&message.summary(), SECTION_MAX, LengthUnit::Chars, escape);
     json!({ "text": summary, "blocks": blocks })
 }
 
-/// How Slack answers, and the many services that take what Slack takes.
-pub(super) const MANNER: ChatRules = ChatRules {
-    is_yes: |status, said| {
-        said.is_success() || is_google_chat(said) || is_empty_success(status, said)
+pub(super) const RULES: ChatRules = ChatRules {
+    confirms: |status, body| {
+        body.is_success() || is_google_chat(body) || is_empty_success(status, body)
     },
-    other,
+    classify_other,
 };
 
-fn other(answer: &HttpResponse, said: &BodyMeaning, general: Classification) -> Classification {
-    let json = said.json();
-    let word = json["error"].as_str().or(said.word()).unwrap_or_default();
+fn classify_other(
+    response: &HttpResponse,
+    body: &BodyMeaning,
+    general: Classification,
+) -> Classification {
+    let json = body.json();
+    let word = json["error"].as_str().or(body.word()).unwrap_or_default();
     let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
     let is_gone = GONE.contains(&word);
-    match (general.class, answer.status) {
-        (OutcomeClass::Retryable, 401 | 403 | 404) if is_gone => of(OutcomeClass::Gone, NO_MORE),
-        // A body alone never ends a channel.
-        (OutcomeClass::Retryable, 200..=299) if is_gone => of(OutcomeClass::Misconfigured, NO_MORE),
-        (OutcomeClass::Retryable, 200..=299) if word.starts_with("invalid_") => {
-            of(OutcomeClass::Rejected, NOT_THIS)
+    match (general.class, response.status) {
+        (OutcomeClass::Retryable, 401 | 403 | 404) if is_gone => {
+            of(OutcomeClass::Gone, WEBHOOK_GONE)
         }
-        (OutcomeClass::Retryable, 400 | 401 | 403 | 404) if blames_webhook(said) => {
+        // A body alone never disables a channel.
+        (OutcomeClass::Retryable, 200..=299) if is_gone => {
+            of(OutcomeClass::Misconfigured, WEBHOOK_GONE)
+        }
+        (OutcomeClass::Retryable, 200..=299) if word.starts_with("invalid_") => {
+            of(OutcomeClass::Rejected, MESSAGE_REJECTED)
+        }
+        (OutcomeClass::Retryable, 400 | 401 | 403 | 404) if blames_webhook(body) => {
             of(OutcomeClass::Misconfigured, "the URL of the webhook is not accepted")
         }
-        (OutcomeClass::Retryable, 400) => of(OutcomeClass::Rejected, NOT_THIS),
+        (OutcomeClass::Retryable, 400) => of(OutcomeClass::Rejected, MESSAGE_REJECTED),
         _ => general,
     }
 }
 
-/// Google Chat answers with the message that it made.
-fn is_google_chat(said: &BodyMeaning) -> bool {
-    said.json()["name"].as_str().is_some_and(|name| name.starts_with("spaces/"))
+/// Google Chat returns the message.
+fn is_google_chat(body: &BodyMeaning) -> bool {
+    body.json()["name"].as_str().is_some_and(|name| name.starts_with("spaces/"))
 }
 
-/// Whether it is the webhook that is refused, and not what it was sent: so say Mattermost,
-/// Rocket.Chat, Zulip and Discord, in words for people.
-fn blames_webhook(said: &BodyMeaning) -> bool {
-    let json = said.json();
+/// Whether the body rejects the webhook rather than the message, as Mattermost, Rocket.Chat, Zulip
+/// and Discord do in a text for people.
+fn blames_webhook(body: &BodyMeaning) -> bool {
+    let json = body.json();
     let texts = ["error", "message", "msg", "id"].map(|key| json[key].as_str());
-    let mut texts = texts.into_iter().flatten().chain(said.word());
+    let mut texts = texts.into_iter().flatten().chain(body.word());
     texts.any(|text| {
         let text = text.to_ascii_lowercase();
         ["webhook", "integration", "token", "api key"].iter().any(|word| text.contains(word))
@@ -93,13 +99,13 @@ fn escape(char: char, to: &mut String) {
     }
 }
 
-const NO_MORE: &str = "the webhook or its channel is no more";
-const NOT_THIS: &str = "it does not take this message";
+const WEBHOOK_GONE: &str = "the webhook or its channel no longer exists";
+const MESSAGE_REJECTED: &str = "it does not accept this message";
 const HEADER_MAX: usize = 150;
 const SECTION_MAX: usize = 3000;
 const FIELD_MAX: usize = 2000;
 const FIELDS_MAX: usize = 10;
-/// What Slack says of a webhook, a channel or a workspace that is no more.
+/// Slack's errors for a webhook, a channel or a workspace that no longer exists.
 const GONE: [&str; 8] = [
     "action_prohibited",
     "channel_is_archived",
@@ -119,12 +125,12 @@ mod tests {
     use crate::notify::format::chat_response::classify;
 
     #[test]
-    fn an_answer_means_what_slack_means_by_it() {
+    fn responses_of_slack_are_classified() {
         let check = |status: u16, body: &str, expected| {
-            let answer =
+            let response =
                 HttpResponse { status, body_prefix: body.into(), ..HttpResponse::default() };
             let now = Timestamp::from_millis(0);
-            let found = classify(&MANNER, &answer, Accepts::Known, now);
+            let found = classify(&RULES, &response, Accepts::Known, now);
             assert_eq!(found.class, expected, "for {status} {body:?}");
         };
         check(200, "ok", OutcomeClass::Delivered);
@@ -152,12 +158,12 @@ mod tests {
     }
 
     #[test]
-    fn services_that_take_what_slack_takes_are_understood() {
+    fn responses_of_compatible_services_are_classified() {
         let check = |status: u16, body: &str, expected| {
-            let answer =
+            let response =
                 HttpResponse { status, body_prefix: body.into(), ..HttpResponse::default() };
             let now = Timestamp::from_millis(0);
-            let found = classify(&MANNER, &answer, Accepts::Known, now);
+            let found = classify(&RULES, &response, Accepts::Known, now);
             assert_eq!(found.class, expected, "for {status} {body:?}");
         };
         // Mattermost
@@ -186,12 +192,12 @@ mod tests {
     }
 
     #[test]
-    fn any_success_is_enough_when_the_operator_says_so() {
+    fn any_2xx_counts_when_the_operator_accepts_any() {
         for body in ["", "thanks", "<html>", r#"{"ok":false}"#] {
-            let answer =
+            let response =
                 HttpResponse { status: 200, body_prefix: body.into(), ..HttpResponse::default() };
             let now = Timestamp::from_millis(0);
-            let found = classify(&MANNER, &answer, Accepts::AnySuccess, now);
+            let found = classify(&RULES, &response, Accepts::AnySuccess, now);
             assert_eq!(found.class, OutcomeClass::Delivered, "for {body}");
         }
     }

@@ -1,7 +1,8 @@
-//! The `standard` format: the JSON body that `product.md` promises to consumers.
+//! The `standard` format: the JSON body of Standard Webhooks, a contract with consumers
+//! (`docs/consuming.md`).
 //!
-//! Foreign text goes in as it came, since JSON can carry all of it; nothing is invented: what is
-//! unknown is `null`.
+//! Text from outside is passed on unchanged, since JSON can carry all of it. An unknown value is
+//! `null`.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +16,18 @@ use crate::domain::delivery::dead_letter::DeadLetter;
 use crate::domain::delivery::recipient_health::masked;
 use crate::domain::event::{Event, Subject};
 
-/// The body about that event, the same bytes every time.
+/// The body of the event; the same event gives the same bytes.
 pub fn render(event: &Event) -> Vec<u8> {
     let message = Message {
         kind: event.kind.name(),
         timestamp: event.occurred_at.to_string(),
         data: data(event),
     };
-    // Nothing in a message can fail: no maps but those with text as keys, no writer but memory. An
-    // empty body would not be sent.
+    // Serializing cannot fail: all map keys are strings, and the writer is memory. An empty body
+    // would not be sent.
     serde_json::to_vec(&message).unwrap_or_default()
 }
 
-/// What it tells of that event.
 pub(super) fn data(event: &Event) -> Data<'_> {
     match &event.subject {
         Subject::Transition { avatar, transition, .. } => {
@@ -41,7 +41,7 @@ pub(super) fn data(event: &Event) -> Data<'_> {
     }
 }
 
-/// The content type of the body.
+/// The media type of the body.
 pub const CONTENT_TYPE: &str = "application/json";
 
 #[derive(Serialize)]
@@ -108,7 +108,7 @@ pub(super) struct ConditionData<'a> {
     state: &'static str,
     started_at: String,
     #[serde(flatten)]
-    about: SubjectData<'a>,
+    subject: SubjectData<'a>,
     reason: Option<&'a str>,
 }
 
@@ -140,7 +140,7 @@ struct NamedData<'a> {
 
 impl<'a> ConditionData<'a> {
     fn new(condition: &'a Condition) -> Self {
-        let about = match &condition.subject {
+        let subject = match &condition.subject {
             ConditionSubject::Avatar { id, name, account, status } => SubjectData::Avatar {
                 avatar: NamedData { id: id.as_str(), name: name.as_deref() },
                 account: account.as_str(),
@@ -158,7 +158,7 @@ impl<'a> ConditionData<'a> {
         Self {
             state: condition.phase.name(),
             started_at: condition.started_at.to_string(),
-            about,
+            subject,
             reason: condition.reason.as_deref(),
         }
     }
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_null() {
+    fn an_unknown_value_is_null() {
         check(
             &event(None, false, Previous::Assumed(Status::Training)),
             &[
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_name_stays_a_name() {
+    fn a_hostile_name_is_passed_on_unchanged() {
         let name = "\"},{\r\n</script>\u{202e}👩\u{200d}🚀\u{0}";
         let body = render(&event(Some(name), false, Previous::Unknown));
         let read: serde_json::Value = serde_json::from_slice(&body).unwrap();
@@ -296,8 +296,8 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_says_whether_it_begins_and_what_it_is_about() {
-        let check_of = |kind, phase, about, reason: Option<&str>, expected: &str| {
+    fn a_condition_has_a_state_and_a_subject() {
+        let check_of = |kind, phase, subject, reason: Option<&str>, expected: &str| {
             let since = Timestamp::from_millis(1_795_432_510_001);
             let reason = reason.map(str::to_owned);
             let event = Event {
@@ -307,7 +307,7 @@ mod tests {
                 subject: Subject::Condition(Box::new(Condition {
                     phase,
                     started_at: since,
-                    subject: about,
+                    subject,
                     reason,
                 })),
             };
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ping_says_which_channel_is_tried() {
+    fn a_ping_names_its_channel() {
         let ping = Event {
             id: EventId::parse("evt_1").unwrap(),
             kind: EventKind::TestPing,

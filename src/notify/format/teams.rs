@@ -1,8 +1,8 @@
-//! The `teams` format: an Adaptive Card 1.4 for a workflow of Microsoft Teams, and what the
-//! workflow answers.
+//! The `teams` format: an Adaptive Card 1.4 for a workflow of Microsoft Teams, and the
+//! classification of its responses.
 //!
-//! A 2xx says that the workflow was started, not that the card was posted: it can fail later, and
-//! nobody tells us.
+//! A 2xx means that the workflow was started, not that the card was posted: the workflow can fail
+//! later without a report to the sender.
 
 use serde_json::{Value, json};
 
@@ -10,35 +10,34 @@ use crate::domain::delivery::OutcomeClass;
 use crate::notify::format::chat_message::{ChatMessage, ChatSeverity};
 use crate::notify::format::chat_response::ChatRules;
 use crate::notify::format::truncate::{LengthUnit, truncate_escaped};
+use crate::notify::webhook::body_meaning::BodyMeaning;
 use crate::notify::webhook::response::{Classification, HttpResponse};
-use crate::notify::webhook::verdict::BodyMeaning;
 
-/// The message.
-pub(super) fn render(note: &ChatMessage) -> Value {
-    let color = match note.tone {
+pub(super) fn render(message: &ChatMessage) -> Value {
+    let color = match message.severity {
         ChatSeverity::Good => "Good",
         ChatSeverity::Bad => "Attention",
         ChatSeverity::Neutral => "Default",
     };
-    let headline = format!("{} {}", note.tone.icon(), note.headline);
-    let title = json!({
-        "type": "TextBlock", "text": text(&headline), "wrap": true,
+    let title = format!("{} {}", message.severity.icon(), message.title);
+    let heading = json!({
+        "type": "TextBlock", "text": text(&title), "wrap": true,
         "size": "Large", "weight": "Bolder", "color": color,
     });
-    let about = json!({
-        "type": "TextBlock", "text": text(&note.subject_name), "wrap": true, "weight": "Bolder",
+    let subject = json!({
+        "type": "TextBlock", "text": text(&message.subject_name), "wrap": true, "weight": "Bolder",
     });
-    let mut body = vec![title, about];
-    if !note.fields.is_empty() {
-        let facts = note.fields.iter().take(FACTS_MAX);
-        let facts = facts.map(|fact| json!({ "title": fact.name, "value": text(&fact.value) }));
+    let mut body = vec![heading, subject];
+    if !message.fields.is_empty() {
+        let facts = message.fields.iter().take(FACTS_MAX);
+        let facts = facts.map(|field| json!({ "title": field.name, "value": text(&field.value) }));
         body.push(json!({ "type": "FactSet", "facts": facts.collect::<Vec<_>>() }));
     }
-    for line in [&note.meaning, &note.window] {
+    for line in [&message.advice, &message.window] {
         body.push(json!({ "type": "TextBlock", "text": text(line), "wrap": true }));
     }
     body.push(json!({
-        "type": "TextBlock", "text": text(&note.footer), "wrap": true,
+        "type": "TextBlock", "text": text(&message.footer), "wrap": true,
         "size": "Small", "isSubtle": true,
     }));
     json!({
@@ -56,38 +55,42 @@ pub(super) fn render(note: &ChatMessage) -> Value {
     })
 }
 
-/// How a workflow answers: 202, without a word; a connector of old said `1`. What a gateway in
-/// between was told by Teams, it says in a 200.
-pub(super) const MANNER: ChatRules = ChatRules {
-    is_yes: |status, said| match said {
+/// A workflow answers 202 with an empty body; the former connectors answered `1`. A gateway in
+/// between reports a failure of Teams in a 200.
+pub(super) const RULES: ChatRules = ChatRules {
+    confirms: |status, body| match body {
         BodyMeaning::Nothing => true,
-        // Nothing that stands in between accepts with that status.
-        BodyMeaning::Json(_) | BodyMeaning::Text(_) if status == ACCEPTED && !said.is_failure() => {
+        // No gateway answers with this status.
+        BodyMeaning::Json(_) | BodyMeaning::Text(_) if status == ACCEPTED && !body.is_failure() => {
             true
         }
         BodyMeaning::Json(Value::Number(number)) => number.as_u64() == Some(1),
-        BodyMeaning::Json(_) | BodyMeaning::Text(_) => said.is_success(),
+        BodyMeaning::Json(_) | BodyMeaning::Text(_) => body.is_success(),
         BodyMeaning::Page | BodyMeaning::Unreadable => false,
     },
-    other,
+    classify_other,
 };
 
-fn other(answer: &HttpResponse, said: &BodyMeaning, general: Classification) -> Classification {
+fn classify_other(
+    response: &HttpResponse,
+    body: &BodyMeaning,
+    general: Classification,
+) -> Classification {
     let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
-    let json = said.json();
+    let json = body.json();
     let code = json["error"]["code"].as_str();
-    match (general.class, answer.status) {
+    match (general.class, response.status) {
         (OutcomeClass::Retryable, _) if code == Some("WorkflowTriggerIsNotEnabled") => {
             of(OutcomeClass::Misconfigured, "the workflow is turned off")
         }
         (OutcomeClass::Retryable, 400) => {
-            of(OutcomeClass::Rejected, "it does not take this message")
+            of(OutcomeClass::Rejected, "it does not accept this message")
         }
         (OutcomeClass::Retryable, 401 | 403) => {
             of(OutcomeClass::Misconfigured, "the signature in the URL is not accepted")
         }
         (OutcomeClass::Retryable, 404) if code == Some("WorkflowNotFound") => {
-            of(OutcomeClass::Gone, "the workflow is no more")
+            of(OutcomeClass::Gone, "the workflow no longer exists")
         }
         _ => general,
     }
@@ -97,7 +100,7 @@ fn text(text: &str) -> String {
     truncate_escaped(text, TEXT_MAX, LengthUnit::Chars, escape)
 }
 
-/// Markdown, and the `{{DATE(…)}}` of Adaptive Cards.
+/// Escapes Markdown and the `{{DATE(…)}}` of Adaptive Cards.
 fn escape(char: char, to: &mut String) {
     if matches!(
         char,
@@ -109,7 +112,7 @@ fn escape(char: char, to: &mut String) {
 }
 
 const ACCEPTED: u16 = 202;
-/// Teams takes 28 KB, and some of its ways only 21: so much for each text keeps far below.
+/// Characters of one text; keeps a card far below the limit of Teams (28 KB, on some routes 21).
 const TEXT_MAX: usize = 1024;
 const FACTS_MAX: usize = 10;
 
@@ -121,12 +124,12 @@ mod tests {
     use crate::notify::format::chat_response::classify;
 
     #[test]
-    fn an_answer_means_what_a_workflow_means_by_it() {
+    fn responses_of_teams_are_classified() {
         let check = |status: u16, body: &str, expected| {
-            let answer =
+            let response =
                 HttpResponse { status, body_prefix: body.into(), ..HttpResponse::default() };
             let now = Timestamp::from_millis(0);
-            let found = classify(&MANNER, &answer, Accepts::Known, now);
+            let found = classify(&RULES, &response, Accepts::Known, now);
             assert_eq!(found.class, expected, "for {status} {body:?}");
         };
         check(202, "", OutcomeClass::Delivered);

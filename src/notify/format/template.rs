@@ -1,8 +1,8 @@
-//! The `template` format: a tree of JSON whose texts are templates of minijinja.
+//! The `template` format: a JSON tree with texts that are minijinja templates.
 //!
-//! What comes out is always JSON, since only texts are rendered and the tree is put together by
-//! us. A text that is one `{{ expression }}` alone becomes the value itself. Work, depth and size
-//! are bounded. No template reads a file, an environment or a clock.
+//! The output is always JSON, since only the texts of the tree are rendered. A text that consists
+//! of one `{{ expression }}` becomes the value of the expression. Steps, depth and size are
+//! bounded. A template cannot read files, the environment or a clock.
 
 use std::io;
 use std::panic::resume_unwind;
@@ -18,39 +18,39 @@ use crate::notify::format::chat_message::{ChatMessage, ChatSeverity};
 use crate::notify::format::{cloudevents, standard, template_bounds};
 use crate::text::sanitize::sanitize_line;
 
-/// A template, and what its body is called.
+/// A template, and the content type of its bodies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
-    /// The tree.
+    /// JSON with texts that are templates.
     pub tree: TemplateTree,
-    /// The content type of what comes out.
+    /// The media type of the bodies.
     pub content_type: String,
 }
 
-/// What is wrong with one text of a template.
+/// A problem of one text of a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TemplateError {
-    /// Where it stands in the tree; empty for the tree itself.
+    /// The path of the text in the tree; empty for the tree itself.
     pub path: String,
-    /// What is wrong.
+    /// For people; goes on after the path.
     pub message: String,
 }
 
 impl TemplateError {
-    /// Where and what, on one line: the trouble may name a value that came from outside.
+    /// Path and message, sanitized to one line, since a message may contain a value from outside.
     pub fn sentence(&self) -> String {
         sanitize_line(&format!("`template{}` {}", self.path, self.message), SENTENCE_CHARS_MAX)
     }
 }
 
 impl Template {
-    /// The body about that event, the same bytes every time.
+    /// Renders the event; the same event gives the same bytes.
     ///
     /// # Errors
     /// When a text cannot be rendered, or the body is too large.
     pub fn render(&self, event: &Event) -> Result<Vec<u8>, TemplateError> {
-        with_room(|| self.body(event))
+        with_large_stack(|| self.body(event))
     }
 
     fn body(&self, event: &Event) -> Result<Vec<u8>, TemplateError> {
@@ -63,43 +63,42 @@ impl Template {
         Ok(body)
     }
 
-    /// What is wrong with it for one of those events: the first fault of each text.
+    /// The first error of each text, for any of the events.
     pub fn check(&self, events: &[Event]) -> Vec<TemplateError> {
-        with_room(|| self.found(events))
+        with_large_stack(|| self.errors(events))
     }
 
-    /// The steps of each text: all together have a limit, too.
+    /// The step limit of one text, so that all texts together stay below their own limit.
     fn fuel(&self) -> u64 {
         let texts = u64::try_from(self.tree.texts().len()).unwrap_or(u64::MAX);
-        (FUEL_IN_ALL / texts.max(1)).min(FUEL)
+        (FUEL_TOTAL / texts.max(1)).min(FUEL)
     }
 
-    fn found(&self, events: &[Event]) -> Vec<TemplateError> {
+    fn errors(&self, events: &[Event]) -> Vec<TemplateError> {
         let contexts: Vec<_> = events.iter().map(|event| (event.kind, context(event))).collect();
-        let (mut faults, fuel) = (Vec::new(), self.fuel());
+        let (mut errors, fuel) = (Vec::new(), self.fuel());
         for (path, source) in self.tree.texts() {
-            let fault = contexts.iter().find_map(|(kind, context)| {
-                let error = rendered(source, context, fuel).err()?;
-                Some(match error {
-                    Broken::Syntax(said) => said,
-                    Broken::Use(said) => format!("{said}, for `{kind}`"),
+            let error = contexts.iter().find_map(|(kind, context)| {
+                Some(match rendered(source, context, fuel).err()? {
+                    Broken::Syntax(text) => text,
+                    Broken::Use(text) => format!("{text}, for `{kind}`"),
                 })
             });
-            faults.extend(fault.map(|message| TemplateError { path, message }));
+            errors.extend(error.map(|message| TemplateError { path, message }));
         }
-        if faults.is_empty() {
-            faults.extend(events.iter().find_map(|event| self.body(event).err()));
+        if errors.is_empty() {
+            errors.extend(events.iter().find_map(|event| self.body(event).err()));
         }
-        faults
+        errors
     }
 }
 
-/// Does it where the engine has room to go down a level for each operator in a row, which it does
-/// without an end of its own; where no thread is to be had, here.
-fn with_room<T: Send>(work: impl Fn() -> T + Sync) -> T {
+/// Runs `work` on a thread with a large stack, since the engine recurses once for each operator in
+/// a row, without a limit of its own. Runs it on this thread when none can be started.
+fn with_large_stack<T: Send>(work: impl Fn() -> T + Sync) -> T {
     let done = thread::scope(|scope| {
-        let apart = thread::Builder::new().stack_size(STACK_SIZE);
-        apart.spawn_scoped(scope, &work).ok().map(thread::ScopedJoinHandle::join)
+        let large = thread::Builder::new().stack_size(STACK_SIZE);
+        large.spawn_scoped(scope, &work).ok().map(thread::ScopedJoinHandle::join)
     });
     match done {
         Some(Ok(done)) => done,
@@ -138,9 +137,9 @@ fn value(
 
 /// Why a text was not rendered.
 enum Broken {
-    /// It is no template, whatever it is about.
+    /// The text is not a valid template.
     Syntax(String),
-    /// It is one, but not about this.
+    /// The template does not fit this event.
     Use(String),
 }
 
@@ -153,7 +152,7 @@ fn rendered(source: &str, context: &Value, fuel: u64) -> Result<Value, Broken> {
     engine.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     engine.set_fuel(Some(fuel));
     engine.set_recursion_limit(DEPTH_MAX);
-    // They make long lists of short ones.
+    // These functions and filters make long lists out of short ones.
     engine.add_function("range", range);
     for function in ["dict", "namespace", "debug"] {
         engine.add_function(function, || -> Result<(), Error> {
@@ -165,11 +164,11 @@ fn rendered(source: &str, context: &Value, fuel: u64) -> Result<Value, Broken> {
     if let Some(expression) = single_expression(source)
         && let Ok(expression) = engine.compile_expression(expression)
     {
-        let value = expression.eval(context).map_err(|error| Broken::Use(said(&error)))?;
+        let value = expression.eval(context).map_err(|error| Broken::Use(error_text(&error)))?;
         if value.is_undefined() {
             return Err(Broken::Use(NOT_THERE.to_owned()));
         }
-        // A list may be longer than anything in the text: what is lazy was not counted yet.
+        // A lazy list may be long, and the engine has not counted its steps yet.
         let mut json = Capped(Vec::new());
         return match serde_json::to_writer(&mut json, &value) {
             Ok(()) => serde_json::from_slice(&json.0).map_err(|_| Broken::Use(NO_JSON.to_owned())),
@@ -178,16 +177,16 @@ fn rendered(source: &str, context: &Value, fuel: u64) -> Result<Value, Broken> {
         };
     }
     let template =
-        engine.template_from_str(source).map_err(|error| Broken::Syntax(said(&error)))?;
+        engine.template_from_str(source).map_err(|error| Broken::Syntax(error_text(&error)))?;
     let mut text = Capped(Vec::new());
     match template.render_captured_to(context, &mut text) {
         Ok(_) => Ok(String::from_utf8_lossy(&text.0).into_owned().into()),
         Err(_) if text.0.len() > BODY_MAX => Err(Broken::Use(too_large())),
-        Err(error) => Err(Broken::Use(said(&error))),
+        Err(error) => Err(Broken::Use(error_text(&error))),
     }
 }
 
-/// `range`, as long as anybody needs.
+/// `range` with a limit on its length.
 fn range(from: isize, to: Option<isize>, step: Option<isize>) -> Result<minijinja::Value, Error> {
     let range = minijinja::functions::range(from, to, step)?;
     match range.len() {
@@ -200,15 +199,15 @@ fn too_large() -> String {
     format!("makes more than {BODY_MAX} bytes")
 }
 
-/// The inside of a text that is one `{{ … }}` and nothing else. That it is only one shows when it
-/// is compiled.
+/// The content of a text that begins with `{{` and ends with `}}`. Compiling it shows whether it is
+/// one expression.
 fn single_expression(source: &str) -> Option<&str> {
     let inner = source.trim().strip_prefix("{{")?.strip_suffix("}}")?;
     let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
     Some(inner.strip_suffix(['-', '+']).unwrap_or(inner).trim())
 }
 
-fn said(error: &Error) -> String {
+fn error_text(error: &Error) -> String {
     if error.kind() == ErrorKind::UndefinedError {
         return NOT_THERE.to_owned();
     }
@@ -218,11 +217,11 @@ fn said(error: &Error) -> String {
     format!("cannot be rendered{line}: {}{detail}", error.kind())
 }
 
-/// What a template can name.
+/// The variables of a template.
 fn context(event: &Event) -> Value {
-    let note = ChatMessage::of(event);
+    let message = ChatMessage::of(event);
     let body = serde_json::from_slice::<Value>(&standard::render(event)).unwrap_or_default();
-    let tone = match note.tone {
+    let severity = match message.severity {
         ChatSeverity::Good => "good",
         ChatSeverity::Bad => "bad",
         ChatSeverity::Neutral => "neutral",
@@ -243,21 +242,24 @@ fn context(event: &Event) -> Value {
         },
         Subject::DeadLetter(_) | Subject::Ping { .. } => (None, None, None),
     };
-    let facts: Vec<Value> =
-        note.fields.iter().map(|fact| json!({ "name": fact.name, "value": fact.value })).collect();
+    let fields: Vec<Value> = message
+        .fields
+        .iter()
+        .map(|field| json!({ "name": field.name, "value": field.value }))
+        .collect();
     json!({
         "id": event.id.as_str(),
         "type": body["type"],
         "timestamp": body["timestamp"],
         "data": body["data"],
-        "tone": tone,
-        "text": note.summary(),
-        "headline": note.headline,
-        "about": note.subject_name,
-        "facts": facts,
-        "meaning": note.meaning,
-        "window": note.window,
-        "footer": note.footer,
+        "severity": severity,
+        "text": message.summary(),
+        "title": message.title,
+        "subject": message.subject_name,
+        "fields": fields,
+        "advice": message.advice,
+        "window": message.window,
+        "footer": message.footer,
         "avatar_id": cloudevents::subject(event),
         "avatar_name": name,
         "status": status,
@@ -265,7 +267,7 @@ fn context(event: &Event) -> Value {
     })
 }
 
-/// Takes no more than a body may have.
+/// A buffer that fails beyond the limit of a body.
 struct Capped(Vec<u8>);
 
 impl io::Write for Capped {
@@ -283,16 +285,16 @@ impl io::Write for Capped {
 }
 
 const SENTENCE_CHARS_MAX: usize = 300;
-/// What the deepest text takes that is not too long, and as much again; only what is used is taken.
+/// Bytes: twice what the deepest text of allowed length uses. Only used pages take memory.
 const STACK_SIZE: usize = 64 * 1024 * 1024;
 const BODY_MAX: usize = 64 * 1024;
-const NO_JSON: &str = "gives what JSON cannot hold";
-const NOT_THERE: &str = "uses what is not there";
+const NO_JSON: &str = "gives a value that JSON cannot represent";
+const NOT_THERE: &str = "uses an undefined name";
 const RANGE_MAX: usize = 1000;
-/// Steps of one text.
+/// Steps of the engine for one text.
 const FUEL: u64 = 50_000;
-/// Steps of all texts of a template.
-const FUEL_IN_ALL: u64 = 500_000;
+/// Steps of the engine for all texts of a template.
+const FUEL_TOTAL: u64 = 500_000;
 const DEPTH_MAX: usize = 32;
 
 #[cfg(test)]

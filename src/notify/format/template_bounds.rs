@@ -1,12 +1,12 @@
-//! What a text of a template may have in it, before the engine sees it.
+//! Checks a text of a template before the engine compiles it.
 //!
-//! The engine counts the steps and the bytes of a text, but neither what a list takes that is made
-//! out of lists, nor its own way down through operators. So what can make one grow is left out of
-//! the language: keeping a value under a name, multiplying, loops in loops in loops.
+//! The engine bounds the steps and the bytes of a text, but neither the memory of lists built out of
+//! lists nor its own recursion through operators. So the language lacks what makes values grow:
+//! assignment, multiplication and deeply nested loops.
 
-/// Why a text is not taken, in words that go on after its place.
+/// Why a text is refused, as a phrase that goes on after its path.
 ///
-/// It reads no less as code than the engine does, and a little more: also a tag in quotes is one.
+/// It treats everything as code that the engine treats as code, and also a tag inside of quotes.
 pub(super) fn refusal(text: &str) -> Option<String> {
     if text.len() > TEXT_MAX {
         return Some(format!("has more than {TEXT_MAX} bytes"));
@@ -25,13 +25,15 @@ pub(super) fn refusal(text: &str) -> Option<String> {
                 "for" => loops += 1,
                 "endfor" => loops = loops.saturating_sub(1),
                 tag if TAGS.contains(&tag) => {}
-                tag => return Some(format!("has the tag `{tag}`; those here are `if` and `for`")),
+                tag => {
+                    return Some(format!("has the tag `{tag}`; only `if` and `for` are supported"));
+                }
             }
         }
         if code.contains('*') {
-            return Some("multiplies; write what comes out".to_owned());
+            return Some("multiplies; write the result instead".to_owned());
         }
-        // Behind the names that a loop takes apart.
+        // A loop may unpack several names: check the code after them.
         let code = match code.split_once(" in ") {
             Some((names, code)) if is_tag && is_loop(names) => code,
             _ => &code,
@@ -44,7 +46,7 @@ pub(super) fn refusal(text: &str) -> Option<String> {
             return Some(format!("adds more than {SUMS_MAX} times; `~` joins texts"));
         }
         if loops > LOOPS_MAX {
-            return Some(format!("has more than {LOOPS_MAX} loops in one another"));
+            return Some(format!("has more than {LOOPS_MAX} nested loops"));
         }
     }
     None
@@ -54,8 +56,8 @@ fn is_loop(names: &str) -> bool {
     names.trim_start_matches(['-', '+']).trim_start().starts_with("for ")
 }
 
-/// Whether code, without what is in quotes, makes a list or an object out of anything but texts and
-/// numbers: out of lists, larger ones come.
+/// Whether code, without its quoted texts, builds a list or an object of anything but texts and
+/// numbers: lists of lists can grow without bounds.
 fn builds(code: &str) -> bool {
     let mut open = Vec::new();
     let mut word = String::new();
@@ -82,7 +84,7 @@ fn builds(code: &str) -> bool {
         word.clear();
         if matches!(char, ')' | ']') {
             open.pop();
-            // What stands there can be called, and has elements.
+            // The value before a bracket can be called or indexed.
             word.push(char);
         }
     }
@@ -97,7 +99,7 @@ enum Bracket {
     List,
 }
 
-/// The code up to what ends it, outside of quotes and brackets, and without what is in quotes.
+/// The code up to its end mark outside of quotes and brackets, without its quoted texts.
 fn code(text: &str, end: &[u8; 2]) -> String {
     let (mut bare, mut quote, mut is_escaped, mut open) = (String::new(), None, false, 0_usize);
     for (at, char) in text.char_indices() {
@@ -123,29 +125,29 @@ fn code(text: &str, end: &[u8; 2]) -> String {
 /// The longest text, in bytes.
 const TEXT_MAX: usize = 8 * 1024;
 const TAGS: [&str; 6] = ["if", "elif", "else", "endif", "raw", "endraw"];
-/// With more in a row the engine would make the sum at once, however long it is.
+/// The engine folds a longer sum of constants at compile time, without counting steps.
 const SUMS_MAX: usize = 8;
 const LOOPS_MAX: usize = 3;
-/// Words that a value follows, and not what is done with one.
+/// Words that are followed by a value.
 const WORDS: [&str; 8] = ["in", "not", "and", "or", "if", "else", "elif", "is"];
-const BUILDS: &str = "makes a list or an object of values; those here are of texts and numbers, \
-    like `['IDLE', 'REFUSED']`";
+const BUILDS: &str = "makes a list or an object of values; only lists of texts and numbers are \
+    supported, such as `['IDLE', 'REFUSED']`";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_can_grow_is_refused_and_what_people_write_is_not() {
+    fn code_that_can_grow_is_refused() {
         let fine = [
-            "*{{ headline }}* + {{ about }}",
+            "*{{ title }}* + {{ subject }}",
             "{{ loop.index + 1 }}{{ 'a * b' }}{{ \"it's 2 * 3\" }}",
-            "{%- for fact in facts %}{{ fact.name }}{% if not loop.last %},{% endif %}{% endfor %}",
+            "{%- for field in fields %}{{ field.name }}{% if not loop.last %},{% endif %}{% endfor %}",
             "{ {%else%} }",
             "{{ 'it' ~ \"\\\"*\" }}",
             "{% if status in ['IDLE', \"it's\", 7, -1.5] %}{% endif %}",
             "{% for key, value in data|items %}{{ data[key][0]|replace('a', value) }}{% endfor %}",
-            "{{ (a or b)|default('x', true) }}{{ range(1, 3)[1] }}{{ facts[:2]|join(', ') }}",
+            "{{ (a or b)|default('x', true) }}{{ range(1, 3)[1] }}{{ fields[:2]|join(', ') }}",
             "{{ a ~ b ~ c ~ d ~ e ~ f ~ g ~ h ~ i ~ j ~ k }}",
             "{{",
             "{%raw%}{% endraw %}",
@@ -185,7 +187,7 @@ mod tests {
             check(&format!("{{{{ {made} }}}}"), "makes a list");
             check(&format!("{{% for x in {made} %}}"), "makes a list");
         }
-        check(&"{% for a in b %}".repeat(4), "loops in one another");
+        check(&"{% for a in b %}".repeat(4), "nested loops");
         check(&format!("{{{{ 1{} }}}}", "+1".repeat(9)), "adds more than 8");
         check(&"x".repeat(TEXT_MAX + 1), "bytes");
     }

@@ -20,10 +20,10 @@ fn check_named(name: &str, source: &str, expected: Value) {
 fn refused(source: &str, expected: &str) {
     let tree = TemplateTree::List(vec![TemplateTree::Text(source.into())]);
     let template = Template { tree, content_type: String::new() };
-    let faults = template.check(&samples::all());
-    assert_eq!(faults.len(), 1, "for {source}: {faults:?}");
-    assert_eq!(faults[0].path, "[0]");
-    assert!(faults[0].message.contains(expected), "for {source}: {}", faults[0].message);
+    let errors = template.check(&samples::all());
+    assert_eq!(errors.len(), 1, "for {source}: {errors:?}");
+    assert_eq!(errors[0].path, "[0]");
+    assert!(errors[0].message.contains(expected), "for {source}: {}", errors[0].message);
 }
 
 #[test]
@@ -47,9 +47,9 @@ fn anything_else_is_a_text() {
 }
 
 #[test]
-fn what_cannot_be_rendered_is_found_before_it_is_needed() {
-    refused("{{ data.nope }}", "not there");
-    refused("x {{ data.nope }}", "not there");
+fn a_template_that_cannot_be_rendered_fails_the_check() {
+    refused("{{ data.nope }}", "undefined name");
+    refused("x {{ data.nope }}", "undefined name");
     refused("{{ data.sequence", "syntax error");
     refused("{{ avatar_name | shout }}", "unknown filter");
     refused("{% for a in range(900) %}{% for b in range(900) %}{% endfor %}{% endfor %}", "fuel");
@@ -69,7 +69,7 @@ fn a_name_is_never_more_than_a_value() {
     }
 }
 
-/// Renders it on a stack as small as that of a thread, and says what comes of it.
+/// Renders on a thread with the default stack size.
 fn render_apart(source: String) -> Result<(), TemplateError> {
     let work = move || {
         let event = &samples::hostile("Jane")[0];
@@ -79,7 +79,7 @@ fn render_apart(source: String) -> Result<(), TemplateError> {
     thread::Builder::new().stack_size(512 * 1024).spawn(work).unwrap().join().unwrap()
 }
 
-/// All shapes in which the grammar goes down, as deep as a text is long.
+/// Every recursive construct of the grammar, as deep as the length of a text allows.
 #[test]
 fn no_depth_ends_the_process() {
     let shapes = [
@@ -118,7 +118,7 @@ fn no_depth_ends_the_process() {
 }
 
 proptest! {
-    /// What is put together at random from all that the language has.
+    /// Random combinations of the tokens of the language.
     #[test]
     fn no_text_ends_the_process(
         pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 1..60),
@@ -137,7 +137,7 @@ const PIECES: [&str; 60] = [
     "{% endif %}",
     "{% else %}",
     "a",
-    "facts",
+    "fields",
     "data",
     "id",
     "[a, a]",
@@ -206,6 +206,6 @@ fn many_texts_together_cannot_make_too_much() {
     let text = || TemplateTree::Text("x".repeat(8000));
     let tree = TemplateTree::List((0..9).map(|_| text()).collect());
     let template = Template { tree, content_type: String::new() };
-    let faults = template.check(&samples::all());
-    assert_eq!(faults[0].message, "makes a body of more than 65536 bytes");
+    let errors = template.check(&samples::all());
+    assert_eq!(errors[0].message, "makes a body of more than 65536 bytes");
 }

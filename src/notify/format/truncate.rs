@@ -1,10 +1,10 @@
-//! Text that fits: escaped for its target, and cut in the unit that the target counts in.
+//! Escapes a text for a service and truncates it in the unit that the service counts in.
 //!
-//! A cut never falls into a character that people see as one, nor into an escape.
+//! A cut never splits a grapheme cluster or an escape sequence.
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
-/// What a target counts.
+/// The unit of a length limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LengthUnit {
     /// Bytes of UTF-8.
@@ -16,7 +16,6 @@ pub(super) enum LengthUnit {
 }
 
 impl LengthUnit {
-    /// How many there are in a text.
     pub(super) fn count(self, text: &str) -> usize {
         match self {
             Self::Bytes => text.len(),
@@ -26,8 +25,8 @@ impl LengthUnit {
     }
 }
 
-/// The text, escaped character by character, with at most `max` units; what is cut ends in an
-/// ellipsis.
+/// The text, escaped character by character, with at most `max` units; a truncated text ends with
+/// an ellipsis.
 pub(super) fn truncate_escaped(
     text: &str,
     max: usize,
@@ -37,7 +36,7 @@ pub(super) fn truncate_escaped(
     let room = max.saturating_sub(unit.count(ELLIPSIS));
     let mut fitted = String::new();
     let mut count = 0;
-    // As much as has room for an ellipsis behind it.
+    // The longest prefix that leaves room for an ellipsis.
     let mut short = 0;
     for grapheme in text.graphemes(true) {
         let start = fitted.len();
@@ -55,7 +54,7 @@ pub(super) fn truncate_escaped(
     fitted
 }
 
-/// Leaves a character as it is.
+/// Escapes nothing.
 pub(super) fn no_escape(char: char, to: &mut String) {
     to.push(char);
 }
@@ -72,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_cut_in_the_unit_of_its_target() {
+    fn a_text_is_truncated_in_the_given_unit() {
         let check = |text: &str, max: usize, unit: LengthUnit, expected: &str| {
             let fitted = truncate_escaped(text, max, unit, no_escape);
             assert_eq!(fitted, expected, "for {text:?} in {max} {unit:?}");
@@ -87,14 +86,14 @@ mod tests {
         check("ééééé", 9, LengthUnit::Bytes, "ééé…");
         check("🚀🚀🚀", 5, LengthUnit::Utf16, "🚀🚀…");
         check("🚀🚀🚀", 5, LengthUnit::Chars, "🚀🚀🚀");
-        // A family is one character to people: four of Unicode, joined.
+        // A family emoji is one grapheme cluster of several code points.
         check("👩\u{200d}👩\u{200d}👧 x", 6, LengthUnit::Chars, "👩\u{200d}👩\u{200d}👧…");
         check("a👩\u{200d}👩\u{200d}👧", 4, LengthUnit::Chars, "a…");
         check("\u{5d0}\u{5b0}\u{5d1}", 2, LengthUnit::Chars, "…");
     }
 
     #[test]
-    fn a_cut_never_falls_into_an_escape() {
+    fn a_cut_never_splits_an_escape() {
         assert_eq!(truncate_escaped("abc", 6, LengthUnit::Chars, doubled), "aabbcc");
         assert_eq!(truncate_escaped("abcd", 6, LengthUnit::Chars, doubled), "aabb…");
     }

@@ -1,4 +1,4 @@
-//! The body of an answer: read as far as it comes, without its content codings.
+//! Reads the body of a response, decoded and truncated.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use reqwest::Response;
 use crate::content_coding;
 use crate::notify::webhook::response::HttpResponse;
 
-/// Reads the body into an answer whose head has come. What does not come in time is left out, and
-/// so is all behind the beginning: what an answer says, it says early.
+/// Reads the beginning of the body into `result`, within `limit`. Bytes that arrive later or lie
+/// beyond the limit are ignored.
 pub(in crate::notify) async fn read(
     response: &mut Response,
-    answer: &mut HttpResponse,
-    patience: Duration,
+    result: &mut HttpResponse,
+    limit: Duration,
 ) {
     let mut coded = Vec::new();
-    // What came until then is kept.
-    let _ = tokio::time::timeout(patience, read_prefix(response, &mut coded)).await;
+    // The bytes that arrived before the timeout are kept.
+    let _ = tokio::time::timeout(limit, read_prefix(response, &mut coded)).await;
     let codings: Vec<String> = {
-        let named = answer.headers.iter().filter(|(name, _)| name == CONTENT_ENCODING);
+        let named = result.headers.iter().filter(|(name, _)| name == CONTENT_ENCODING);
         named.map(|(_, value)| value.clone()).collect()
     };
     match content_coding::decode(codings.iter().map(String::as_str), &coded, DECODED_BYTES_MAX) {
-        Ok(decoded) => answer.body_prefix = decoded.bytes,
-        Err(error) => answer.decode_error = Some(error.to_string()),
+        Ok(decoded) => result.body_prefix = decoded.bytes,
+        Err(error) => result.decode_error = Some(error.to_string()),
     }
 }
 
@@ -31,8 +31,8 @@ async fn read_prefix(response: &mut Response, coded: &mut Vec<u8>) {
     while coded.len() < CODED_BYTES_MAX
         && let Ok(Some(chunk)) = response.chunk().await
     {
-        let room = CODED_BYTES_MAX - coded.len();
-        coded.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        let free = CODED_BYTES_MAX - coded.len();
+        coded.extend_from_slice(&chunk[..chunk.len().min(free)]);
     }
 }
 

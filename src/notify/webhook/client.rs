@@ -1,9 +1,8 @@
-//! The HTTP client of a webhook: how it connects, and what it never does by itself.
+//! The HTTP client of webhooks.
 //!
-//! What always holds: no redirect is followed, nothing is repeated, no connection is used twice,
-//! no proxy of the environment is asked, and every name is looked up through the guard. HTTP/1.1
-//! alone is spoken: a connection for one request gains nothing from streams, which are one more
-//! way to lose an answer.
+//! Invariants: no redirects, no retries, no connection reuse, no proxy from the environment, and
+//! every name is resolved through the SSRF guard. Only HTTP/1.1: a connection for one request gains
+//! nothing from multiplexing.
 
 use std::iter;
 use std::sync::{Arc, OnceLock};
@@ -21,38 +20,37 @@ use crate::notify::webhook::ssrf_guard;
 
 /// How a client connects.
 pub(in crate::notify) struct HttpClientSpec {
-    /// The longest that one request may take.
+    /// The limit of one request.
     pub(in crate::notify) timeout: Duration,
-    /// The longest that connecting may take, the look-up included.
+    /// The limit of connecting, DNS included.
     pub(in crate::notify) connect_limit: Duration,
-    /// Which addresses a name may lead to.
+    /// The addresses that may be connected to.
     pub(in crate::notify) egress: EgressPolicy,
-    /// The proxy; all goes through it.
+    /// The proxy for all requests.
     pub(in crate::notify) proxy: Option<Url>,
-    /// What is trusted.
     pub(in crate::notify) trust: CertificateTrust,
 }
 
-/// What a client trusts.
+/// The root certificates of a client.
 pub(in crate::notify) enum CertificateTrust {
-    /// Nobody: there is no TLS, so a machine without certificates will do.
+    /// None: without TLS, a machine without certificates will do.
     None,
-    /// The authorities of the system, and those of a PEM file.
+    /// Those of the system, and those of a PEM file.
     System { more: Option<Vec<u8>> },
 }
 
-/// A client that is built when it is needed. What the machine lacks for that, CA certificates, say,
-/// may be there later: then it is tried again.
+/// A client that is built on demand. When the machine lacks something, such as CA certificates, the
+/// next use builds it again.
 pub(in crate::notify) struct LazyClient {
     spec: HttpClientSpec,
     built: OnceLock<Client>,
 }
 
 impl LazyClient {
-    /// Sets a client up, as far as the machine allows; nothing is sent.
+    /// Builds the client if the machine allows it; nothing is sent.
     ///
     /// # Errors
-    /// When the settings are unfit for one.
+    /// When the settings are not valid.
     pub(in crate::notify) fn new(spec: HttpClientSpec) -> Result<Self, NotifyError> {
         let lazy = Self { spec, built: OnceLock::new() };
         let built = lazy.build().map(drop);
@@ -62,10 +60,8 @@ impl LazyClient {
         }
     }
 
-    /// The client.
-    ///
     /// # Errors
-    /// With what this machine lacks, and how to mend it.
+    /// What this machine lacks, and how to fix it.
     pub(in crate::notify) fn get(&self) -> Result<&Client, String> {
         self.build().map_err(|error| match &error {
             NotifyError::HttpClient(cause) => transport_error::not_built(&**cause),
@@ -81,12 +77,8 @@ impl LazyClient {
     }
 }
 
-/// Sets a client up; nothing is sent.
-///
-/// # Errors
-/// When the certificates cannot be read, or the machine has none.
 fn client(spec: &HttpClientSpec) -> Result<Client, NotifyError> {
-    // Only the first call in a process takes effect; that another was first is no error.
+    // Only the first call in a process takes effect; a later one fails, which is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let failed = |error: reqwest::Error| NotifyError::HttpClient(Box::new(error.without_url()));
     let resolver =
@@ -121,7 +113,7 @@ fn authorities(pem: &[u8]) -> Result<Vec<Certificate>, NotifyError> {
     Certificate::from_pem_bundle(pem).map_err(refused)
 }
 
-/// Looks names up so that a failure tells whose fault it is, and no refused address comes out.
+/// Resolves names with errors that distinguish local failures, and drops blocked addresses.
 struct GuardedResolver {
     limit: Duration,
     egress: EgressPolicy,
@@ -129,11 +121,11 @@ struct GuardedResolver {
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let (limit, reach) = (self.limit, self.egress);
+        let (limit, egress) = (self.limit, self.egress);
         Box::pin(async move {
-            // The client puts the port of the URL in place of the zero.
+            // The client replaces port 0 by the port of the URL.
             let addresses = transport_error::resolve(name.as_str(), 0, limit).await?;
-            let admitted = ssrf_guard::filter_addresses(addresses, reach)?;
+            let admitted = ssrf_guard::filter_addresses(addresses, egress)?;
             Ok(Box::new(admitted.into_iter()) as Addrs)
         })
     }

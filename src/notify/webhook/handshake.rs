@@ -1,4 +1,4 @@
-//! TLS with a receiver, as far as the handshake: what a message would meet, without a message.
+//! A TLS handshake with a receiver without sending a message, for probes.
 
 use std::io;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use tokio_rustls::TlsConnector;
 
 use crate::notify::root_certificates::RootCertificates;
 
-/// Shakes hands with `host`, trusting the authorities of `more` besides those of the system.
+/// Performs the handshake with `host`, trusting the certificates of `more` and of the system.
 ///
 /// # Errors
-/// With a [`rustls::Error`] inside where TLS failed, and without where the connection did.
+/// Contains a [`rustls::Error`] when TLS failed, and none when the connection failed.
 pub(in crate::notify) async fn handshake(
     stream: TcpStream,
     host: &str,

@@ -1,7 +1,7 @@
 //! Webhooks: one attempt over HTTP, from the guarded connection to the meaning of the response.
 //! Bodies come from `notify::format`.
 
-pub mod response;
+pub(crate) mod response;
 pub mod client;
 pub mod ssrf_guard;
 pub mod sender;
@@ -9,6 +9,6 @@ pub mod body;
 pub mod proxy;
 pub mod tunnel;
 pub mod route;
-pub mod verdict;
+pub mod body_meaning;
 pub mod signature;
 pub mod handshake;

@@ -1,7 +1,7 @@
-//! The proxy that a webhook goes through, and what its failures mean.
+//! The HTTP proxy of a webhook, and the classification of its failures.
 //!
-//! It is ours: while it is down or refuses us, no receiver is charged for that. Its URL is a
-//! secret, since a user name and a password may stand in it; only its host is ever shown.
+//! A failure of the proxy is local: it costs no attempt. The URL is a secret, since it may contain a
+//! user name and a password; only its host is ever shown.
 
 use std::error::Error;
 use std::io;
@@ -20,51 +20,48 @@ use crate::notify::transport_error::{self, CONNECT};
 use crate::notify::webhook::tunnel::TunnelRefusal;
 use crate::secret::Secret;
 
-/// An HTTP proxy (RFC 9110, section 3.7): it passes requests on, or opens a tunnel for TLS.
+/// An HTTP proxy (RFC 9110, section 3.7): it forwards requests, or opens a tunnel for TLS.
 pub(in crate::notify) struct Proxy {
-    /// Where it is, with its login.
+    /// With the credentials.
     pub(in crate::notify) url: Url,
-    /// Its host, as it may be shown.
+    /// For messages.
     pub(in crate::notify) host: String,
 }
 
 impl Proxy {
-    /// Takes the URL of one.
-    ///
     /// # Errors
-    /// When it is no `http` URL with a host.
+    /// When the URL is not an `http` URL with a host.
     pub(in crate::notify) fn parse(url: &Secret) -> Result<Self, NotifyError> {
         let url = Url::parse(url.expose()).map_err(|_| NotifyError::Proxy)?;
         let host = url.host_str().filter(|_| url.scheme() == "http").ok_or(NotifyError::Proxy)?;
         Ok(Self { host: host.to_owned(), url })
     }
 
-    /// Its name or address without brackets, and its port.
+    /// The host without brackets, and the port.
     pub(in crate::notify) fn address(&self) -> (&str, u16) {
         // A URL of `http` always has a port.
         let port = self.url.port_or_known_default().unwrap_or_default();
         (self.host.trim_matches(['[', ']']), port)
     }
 
-    /// What of it must not come back in a snippet: its login, and how that looks on the way
-    /// (RFC 7617).
+    /// The texts to mask in excerpts: the credentials, plain and as they are sent (RFC 7617).
     pub(in crate::notify) fn hidden(&self) -> Vec<String> {
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let user = decoded(self.url.username());
         let password = decoded(self.url.password().unwrap_or_default());
         let login = format!("{user}:{password}");
-        // A short name is a word, and masking it would only break others.
+        // A short name is a word; masking it would mask other words.
         let user = Some(user).filter(|user| user.chars().count() >= SECRET_CHARS_MIN);
         [STANDARD.encode(&login), login, password].into_iter().chain(user).collect()
     }
 
-    /// Its outage, told as ours.
-    pub(in crate::notify) fn fault(&self, outcome: Outcome) -> Outcome {
+    /// Classifies a failure to reach the proxy as local.
+    pub(in crate::notify) fn unreachable(&self, outcome: Outcome) -> Outcome {
         let error = outcome.error.map(|text| format!("the proxy {text}"));
         Outcome { class: OutcomeClass::Local, error, ..outcome }
     }
 
-    /// Its login, as it is sent (RFC 7617); `None` when it has none.
+    /// The credentials as they are sent (RFC 7617), if there are any.
     pub(in crate::notify) fn login(&self) -> Option<String> {
         let password = self.url.password();
         let has_login = !self.url.username().is_empty() || password.is_some();
@@ -73,27 +70,27 @@ impl Proxy {
         has_login.then(|| STANDARD.encode(format!("{}:{}", decoded(user), decoded(password))))
     }
 
-    /// It does not know us; `schemes` are those that it asks for, in lower case.
+    /// The outcome of a 407; `schemes` are those that the proxy offers, in lower case.
     fn login_refused(&self, schemes: &[String], hidden: &[String]) -> Outcome {
         let proxy = &self.host;
         let (text, help) = if schemes.is_empty() || schemes.iter().any(|it| it == BASIC) {
             let help = "are the user's name and the password in `proxy` right?";
-            (format!("the proxy `{proxy}` refuses our login, or wants one"), help)
+            (format!("the proxy `{proxy}` refuses our login, or requires one"), help)
         } else {
             let schemes = schemes.join(" or ");
             let schemes = Mask::new(hidden).whole(&schemes).into_owned();
-            let text = format!("the proxy `{proxy}` wants a login by {schemes}, not by basic");
+            let text = format!("the proxy `{proxy}` requires a login by {schemes}, not by basic");
             (text, OTHER_SCHEME_HELP)
         };
         Outcome {
-            code: Some(LOGIN_WANTED_CODE),
+            code: Some(LOGIN_REQUIRED_CODE),
             help: Some(help),
             ..transport_error::failed_outcome(OutcomeClass::Misconfigured, PROXY, text)
         }
     }
 
-    /// It answered, and opened no way to `host`. What may pass by itself is an outage of ours;
-    /// what only a human can mend is one of the settings.
+    /// The outcome of a response that opened no tunnel to `host`: `Local` for a failure that may
+    /// pass, `Misconfigured` for one that an operator has to fix.
     pub(in crate::notify) fn refused(
         &self,
         host: &str,
@@ -101,15 +98,15 @@ impl Proxy {
         hidden: &[String],
     ) -> Outcome {
         let proxy = &self.host;
-        let shown = refusal.said.len().min(SAID_BYTES_MAX);
-        let snippet = excerpt::redacted_excerpt(&refusal.said[..shown], hidden);
+        let shown = refusal.body.len().min(EXCERPT_BYTES_MAX);
+        let snippet = excerpt::redacted_excerpt(&refusal.body[..shown], hidden);
         let (class, text, help) = match refusal.status {
-            Some(LOGIN_WANTED_CODE) => {
+            Some(LOGIN_REQUIRED_CODE) => {
                 return Outcome { snippet, ..self.login_refused(&refusal.schemes, hidden) };
             }
             None => (
                 OutcomeClass::Misconfigured,
-                format!("what answers at the proxy `{proxy}` is no HTTP proxy"),
+                format!("the proxy `{proxy}` is not an HTTP proxy"),
                 "are the host and the port of `proxy` right?",
             ),
             Some(status @ 200..=299) => (
@@ -118,17 +115,17 @@ impl Proxy {
                     "the proxy `{proxy}` answered {status} to CONNECT with a page of its own, and \
                      opened no tunnel to `{host}`"
                 ),
-                "does the proxy want a sign-in first, and is it one that opens tunnels?",
+                "does the proxy require a sign-in first, and does it open tunnels?",
             ),
             Some(status @ (408 | 429 | 500..)) => (
                 OutcomeClass::Local,
                 format!("the proxy `{proxy}` answered {status}, and did not connect to `{host}`"),
-                "can the proxy reach that host? Its log knows why not",
+                "can the proxy reach that host? Read its log",
             ),
             Some(status) => (
                 OutcomeClass::Misconfigured,
-                format!("the proxy `{proxy}` answered {status}: it does not let us to `{host}`"),
-                "let the proxy allow that host and its port, or take another one",
+                format!("the proxy `{proxy}` answered {status}: it denies access to `{host}`"),
+                "allow that host and its port in the proxy, or use another proxy",
             ),
         };
         let help = Some(help);
@@ -140,8 +137,8 @@ impl Proxy {
         }
     }
 
-    /// What it means that no connection to `host` came about. `None` when the tunnel was open,
-    /// so that the failure is the receiver's.
+    /// Classifies a failure to connect to `host`. `None` when the tunnel was open, so that the
+    /// failure is the receiver's.
     pub(in crate::notify) fn not_connected(
         &self,
         host: &str,
@@ -152,43 +149,44 @@ impl Proxy {
         let proxy = &self.host;
         if is_timeout {
             let outcome = match tunnel {
-                // Nobody can tell which of the two was slow, so it counts.
+                // Either of the two may have been slow, so the attempt counts.
                 Tunnel::Requested => transport_error::failed_outcome(
                     OutcomeClass::Retryable,
                     CONNECT,
                     format!("`{host}` was not connected to in time, through the proxy `{proxy}`"),
                 ),
-                Tunnel::None => self
-                    .fault(transport_error::not_connected(proxy, &io::ErrorKind::TimedOut.into())),
+                Tunnel::None => self.unreachable(transport_error::not_connected(
+                    proxy,
+                    &io::ErrorKind::TimedOut.into(),
+                )),
             };
             return Some(outcome);
         }
-        if tunnel == Tunnel::Requested && !says(error, OF_TUNNEL) {
+        if tunnel == Tunnel::Requested && !mentions(error, OF_TUNNEL) {
             return None;
         }
-        if says(error, LOGIN_WANTED) {
+        if mentions(error, LOGIN_REQUIRED) {
             return Some(self.login_refused(&[], &[]));
         }
         if let Some(error) = transport_error::cause::<io::Error>(error) {
-            return Some(self.fault(transport_error::not_connected(proxy, error)));
+            return Some(self.unreachable(transport_error::not_connected(proxy, error)));
         }
         let text = format!("the proxy `{proxy}` did not connect to `{host}`");
         Some(transport_error::failed_outcome(OutcomeClass::Local, PROXY, text))
     }
 }
 
-/// Whether the way through the proxy is a tunnel.
+/// Whether the proxy opens a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::notify) enum Tunnel {
-    /// It was asked to open one.
     Requested,
-    /// It passes the request on.
+    /// It forwards the request.
     None,
 }
 
-/// Whether an error, or one of its causes, has these words. The type of a tunnel's errors is not
-/// public, so its words are all there is; the tests over a socket hold them.
-fn says(error: &(dyn Error + 'static), words: &str) -> bool {
+/// Whether the text of an error, or of one of its causes, contains `words`. The error type of a
+/// tunnel is not public; tests over a socket assert the words.
+fn mentions(error: &(dyn Error + 'static), words: &str) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         if error.to_string().contains(words) {
@@ -200,13 +198,13 @@ fn says(error: &(dyn Error + 'static), words: &str) -> bool {
 }
 
 pub(in crate::notify) const PROXY: &str = "proxy";
-const LOGIN_WANTED_CODE: u16 = 407;
-const SAID_BYTES_MAX: usize = 4096;
+const LOGIN_REQUIRED_CODE: u16 = 407;
+const EXCERPT_BYTES_MAX: usize = 4096;
 const BASIC: &str = "basic";
-const OTHER_SCHEME_HELP: &str = "only basic is known here: let the proxy take it, or take the \
-    address of a proxy beside us that logs in there, such as cntlm or px";
+const OTHER_SCHEME_HELP: &str = "only basic is supported: allow it in the proxy, or set \
+    `proxy` to a local proxy that logs in there, such as cntlm or px";
 const OF_TUNNEL: &str = "tunnel error";
-const LOGIN_WANTED: &str = "proxy authorization required";
+const LOGIN_REQUIRED: &str = "proxy authorization required";
 
 #[cfg(test)]
 mod tests {
@@ -214,20 +212,20 @@ mod tests {
 
     #[test]
     fn a_proxy_is_an_http_url_with_a_host() {
-        let place = |text: &str| {
+        let address = |text: &str| {
             let proxy = Proxy::parse(&Secret::new(text)).ok()?;
             let (host, port) = proxy.address();
             Some(format!("{host} {port}"))
         };
-        assert_eq!(place("http://proxy.lan:3128").as_deref(), Some("proxy.lan 3128"));
-        assert_eq!(place("http://u:p@[::1]/").as_deref(), Some("::1 80"));
+        assert_eq!(address("http://proxy.lan:3128").as_deref(), Some("proxy.lan 3128"));
+        assert_eq!(address("http://u:p@[::1]/").as_deref(), Some("::1 80"));
         for text in ["https://proxy.lan", "socks5://proxy.lan", "proxy.lan:3128", "", "http://"] {
-            assert_eq!(place(text), None, "for `{text}`");
+            assert_eq!(address(text), None, "for `{text}`");
         }
     }
 
     #[test]
-    fn the_login_is_hidden_in_every_form() {
+    fn the_credentials_are_masked_in_every_form() {
         let proxy = Proxy::parse(&Secret::new("http://user%40x:pass%3Aword@proxy.lan")).unwrap();
         let expected = ["dXNlckB4OnBhc3M6d29yZA==", "user@x:pass:word", "pass:word", "user@x"];
         assert_eq!(proxy.hidden(), expected);

@@ -1,8 +1,7 @@
-//! What the answer of a webhook's receiver means, as Standard Webhooks and RFC 9110 have it.
+//! Classification of a receiver's response, after Standard Webhooks and RFC 9110.
 //!
-//! Pure: an answer goes in as it came, its meaning comes out. Nothing in it is a command that we
-//! could not refuse: a wait is capped, and what is absurd is ignored. Only a status and what
-//! stands in a header can end anything; a body never does.
+//! Pure. Delays are capped, and absurd values are ignored. Only a status or a header can disable a
+//! channel or reject a message; a body never does.
 
 use std::time::Duration;
 
@@ -12,28 +11,24 @@ use crate::domain::delivery::retry_after;
 use crate::domain::delivery::{OutcomeClass, RETRY_AFTER_MAX};
 use crate::domain::time::timestamp::Timestamp;
 
-/// An answer, as far as it came.
+/// A response, as far as it arrived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpResponse {
-    /// The status code.
     pub status: u16,
-    /// The headers in the order of arrival, with names in lower case; those that are no text are
-    /// left out.
+    /// In the order of arrival, with names in lower case; headers that are not text are omitted.
     pub headers: Vec<(String, String)>,
-    /// The beginning of the body, without its content codings.
+    /// The beginning of the body, decoded.
     pub body_prefix: Vec<u8>,
-    /// Why nothing is known of the body, though one came; goes on after "the answer …".
+    /// Why the body could not be decoded, as a phrase after "its body".
     pub decode_error: Option<String>,
 }
 
-/// What an answer means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Classification {
-    /// For the delivery.
     pub class: OutcomeClass,
-    /// How long the channel should be left alone, whatever became of this message.
+    /// How long the whole channel has to pause.
     pub retry_after: Option<Duration>,
-    /// What the status does not say by itself.
+    /// An explanation beyond the status.
     pub remark: Option<&'static str>,
 }
 
@@ -43,20 +38,20 @@ impl HttpResponse {
         self.values(name).next()
     }
 
-    /// What the clock of the other side said.
+    /// The receiver's clock, from `Date`.
     pub fn clock(&self) -> Option<Timestamp> {
         self.header("date").and_then(Timestamp::parse_http_date)
     }
 
-    /// What it means. Everything but a refusal of this very message, and a farewell, is tried
-    /// again: even a 401 or a 404 may be a deployment that is under way.
+    /// Classifies the response. Everything is retried except a rejection of this message and a
+    /// request to disable the channel: even a 401 or a 404 may come from a deployment in progress.
     pub fn classify(&self, now: Timestamp) -> Classification {
-        let asked = self.retry_after(now);
+        let header_delay = self.retry_after(now);
         let (class, remark) = match self.status {
-            // It may well have taken this one. But who says farewell wants to be heard, and a
-            // message that comes again when the channel is enabled again has the same id.
+            // Even in a 2xx: the message may be sent again when the channel is enabled, with the
+            // same id.
             _ if self.directives(DISABLE) => {
-                (OutcomeClass::Gone, Some("it wants no more messages"))
+                (OutcomeClass::Gone, Some("it asks for no more messages"))
             }
             200..=299 => (OutcomeClass::Delivered, None),
             410 => (OutcomeClass::Gone, None),
@@ -65,12 +60,14 @@ impl HttpResponse {
             }
             413 | 415 => (OutcomeClass::Rejected, None),
             429 => (OutcomeClass::Throttled, None),
-            503 if asked.is_some() => (OutcomeClass::Throttled, None),
+            503 if header_delay.is_some() => (OutcomeClass::Throttled, None),
             300..=399 => (OutcomeClass::Retryable, Some("redirects are not followed")),
             _ => (OutcomeClass::Retryable, None),
         };
-        let asked = asked.filter(|_| !self.is_success());
-        let retry_after = asked.or_else(|| self.retry_after_in_body()).or_else(|| self.rest(now));
+        let header_delay = header_delay.filter(|_| !self.is_success());
+        let retry_after = header_delay
+            .or_else(|| self.retry_after_in_body())
+            .or_else(|| self.rate_limit_reset(now));
         Classification { class, retry_after, remark }
     }
 
@@ -78,7 +75,7 @@ impl HttpResponse {
         matches!(self.status, 200..=299)
     }
 
-    /// Whether a `webhook-delivery` header has that word.
+    /// Whether a `webhook-delivery` header contains the word.
     fn directives(&self, word: &str) -> bool {
         let mut words = self.values("webhook-delivery").flat_map(|value| value.split(','));
         words.any(|found| found.trim().eq_ignore_ascii_case(word))
@@ -86,11 +83,11 @@ impl HttpResponse {
 
     fn retry_after(&self, now: Timestamp) -> Option<Duration> {
         let date = self.header("date");
-        let mut waits = self.values("retry-after");
-        waits.find_map(|value| retry_after::parse(value, date, now, RETRY_AFTER_MAX))
+        let mut values = self.values("retry-after");
+        values.find_map(|value| retry_after::parse(value, date, now, RETRY_AFTER_MAX))
     }
 
-    /// The wait in a JSON body, where some who throttle have it.
+    /// The delay in the JSON body of a 429, where some services have it.
     fn retry_after_in_body(&self) -> Option<Duration> {
         if self.status != TOO_MANY {
             return None;
@@ -99,9 +96,9 @@ impl HttpResponse {
         delay_in(body.as_object()?)
     }
 
-    /// The rest of the period, once all that it allows is used up: in seconds, or as the moment
-    /// of its end since 1970, in seconds or milliseconds.
-    fn rest(&self, now: Timestamp) -> Option<Duration> {
+    /// The time until the rate limit resets, when nothing remains of it: in seconds, or as a Unix
+    /// time in seconds or milliseconds.
+    fn rate_limit_reset(&self, now: Timestamp) -> Option<Duration> {
         let number = |name| self.header(name)?.trim().parse::<f64>().ok();
         if self.header("x-ratelimit-remaining")?.trim() != "0" {
             return None;
@@ -122,27 +119,27 @@ impl HttpResponse {
     }
 }
 
-/// The wait that a JSON body asks for, in seconds: as Discord, Telegram and Zulip write it.
+/// The delay in a JSON body, in seconds, as Discord, Telegram and Zulip write it.
 pub(in crate::notify) fn delay_in(body: &Map<String, Value>) -> Option<Duration> {
-    let within = body.get("parameters").and_then(Value::as_object);
-    let places = [Some(body), within];
-    let found = |key: &str| places.iter().flatten().find_map(|place| place.get(key)?.as_f64());
+    let parameters = body.get("parameters").and_then(Value::as_object);
+    let objects = [Some(body), parameters];
+    let found = |key: &str| objects.iter().flatten().find_map(|object| object.get(key)?.as_f64());
     capped(found("retry_after").or_else(|| found("retry-after"))?)
 }
 
-/// A wait of so many seconds; `None` for none, and for what is no wait.
+/// The capped delay; `None` for zero, a negative number and NaN.
 fn capped(seconds: f64) -> Option<Duration> {
     if seconds.is_nan() || seconds <= 0.0 {
         return None;
     }
-    let wait = Duration::try_from_secs_f64(seconds).unwrap_or(RETRY_AFTER_MAX);
-    Some(wait.min(RETRY_AFTER_MAX)).filter(|wait| !wait.is_zero())
+    let delay = Duration::try_from_secs_f64(seconds).unwrap_or(RETRY_AFTER_MAX);
+    Some(delay.min(RETRY_AFTER_MAX)).filter(|delay| !delay.is_zero())
 }
 
 const DISABLE: &str = "disable";
 const ABORT: &str = "abort-message";
 const TOO_MANY: u16 = 429;
-/// A moment in seconds that is as large lies thousands of years ahead.
+/// Unix times from here on are milliseconds: as seconds they would lie thousands of years ahead.
 const MILLISECONDS_FROM: f64 = 1e11;
 
 #[cfg(test)]

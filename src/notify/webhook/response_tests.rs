@@ -5,7 +5,7 @@ use super::*;
 /// Sun, 06 Nov 1994 08:49:37 GMT
 const NOW: Timestamp = Timestamp::from_millis(784_111_777_000);
 
-fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> HttpResponse {
+fn response(status: u16, headers: &[(&str, &str)], body: &str) -> HttpResponse {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     HttpResponse {
         status,
@@ -15,14 +15,18 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> HttpResponse {
     }
 }
 
-fn check(status: u16, headers: &[(&str, &str)], class: OutcomeClass, wait_ms: Option<u64>) {
-    let meaning = answer(status, headers, "").classify(NOW);
+fn check(status: u16, headers: &[(&str, &str)], class: OutcomeClass, delay_ms: Option<u64>) {
+    let meaning = response(status, headers, "").classify(NOW);
     assert_eq!(meaning.class, class, "for {status} {headers:?}");
-    assert_eq!(meaning.retry_after, wait_ms.map(Duration::from_millis), "for {status} {headers:?}");
+    assert_eq!(
+        meaning.retry_after,
+        delay_ms.map(Duration::from_millis),
+        "for {status} {headers:?}"
+    );
 }
 
 #[test]
-fn every_status_means_one_thing() {
+fn each_status_has_a_class() {
     for status in 100..=599 {
         let expected = match status {
             200..=299 => OutcomeClass::Delivered,
@@ -36,9 +40,9 @@ fn every_status_means_one_thing() {
 }
 
 #[test]
-fn a_wait_is_heard_on_every_failure_in_each_of_its_forms() {
-    let wait = |status, value, class, wait_ms| {
-        check(status, &[("retry-after", value)], class, wait_ms);
+fn a_delay_is_read_from_every_failure_in_each_form() {
+    let wait = |status, value, class, delay_ms| {
+        check(status, &[("retry-after", value)], class, delay_ms);
     };
     for status in [301, 400, 404, 408, 500, 502, 504] {
         wait(status, "7", OutcomeClass::Retryable, Some(7000));
@@ -55,7 +59,7 @@ fn a_wait_is_heard_on_every_failure_in_each_of_its_forms() {
     wait(503, "soon", OutcomeClass::Retryable, None);
     wait(503, "0", OutcomeClass::Retryable, None);
     wait(200, "7", OutcomeClass::Delivered, None);
-    // Measured by the clock that it was set by.
+    // A date is relative to the receiver's `Date`.
     let there = [
         ("retry-after", "Sun, 06 Nov 1994 10:00:10 GMT"),
         ("date", "Sun, 06 Nov 1994 10:00:00 GMT"),
@@ -67,10 +71,10 @@ fn a_wait_is_heard_on_every_failure_in_each_of_its_forms() {
 }
 
 #[test]
-fn without_a_header_the_body_of_a_429_says_how_long() {
-    let check = |status: u16, headers: &[(&str, &str)], body: &str, wait_ms: Option<u64>| {
-        let meaning = answer(status, headers, body).classify(NOW);
-        assert_eq!(meaning.retry_after, wait_ms.map(Duration::from_millis), "for `{body}`");
+fn without_a_header_the_body_of_a_429_gives_the_delay() {
+    let check = |status: u16, headers: &[(&str, &str)], body: &str, delay_ms: Option<u64>| {
+        let meaning = response(status, headers, body).classify(NOW);
+        assert_eq!(meaning.retry_after, delay_ms.map(Duration::from_millis), "for `{body}`");
     };
     check(429, &[], r#"{"message":"slow down","retry_after":64.57,"global":false}"#, Some(64_570));
     check(429, &[], r#"{"retry_after":3}"#, Some(3000));
@@ -95,12 +99,12 @@ fn without_a_header_the_body_of_a_429_says_how_long() {
 }
 
 #[test]
-fn a_budget_that_is_used_up_is_heard_even_on_a_good_answer() {
-    let rest = |headers: &[(&str, &str)], wait_ms: Option<u64>| {
+fn a_used_up_rate_limit_counts_even_in_a_2xx() {
+    let rest = |headers: &[(&str, &str)], delay_ms: Option<u64>| {
         let headers = [&[("x-ratelimit-limit", "5")], headers].concat();
-        check(200, &headers, OutcomeClass::Delivered, wait_ms);
-        check(500, &headers, OutcomeClass::Retryable, wait_ms);
-        check(429, &headers, OutcomeClass::Throttled, wait_ms);
+        check(200, &headers, OutcomeClass::Delivered, delay_ms);
+        check(500, &headers, OutcomeClass::Retryable, delay_ms);
+        check(429, &headers, OutcomeClass::Throttled, delay_ms);
     };
     let none = ("x-ratelimit-remaining", "0");
     rest(&[none, ("x-ratelimit-reset-after", "1.5")], Some(1500));
@@ -121,14 +125,14 @@ fn a_budget_that_is_used_up_is_heard_even_on_a_good_answer() {
     let there =
         [none, ("x-ratelimit-reset", "784111787"), ("date", "Sun, 06 Nov 1994 08:49:45 GMT")];
     rest(&there, Some(2000));
-    // What is asked for outright goes first.
+    // `Retry-After` has precedence.
     let both = [none, ("x-ratelimit-reset-after", "9"), ("retry-after", "2")];
     check(429, &both, OutcomeClass::Throttled, Some(2000));
     check(200, &both, OutcomeClass::Delivered, Some(9000));
 }
 
 #[test]
-fn a_receiver_can_end_a_message_or_the_whole_channel() {
+fn a_receiver_can_reject_a_message_or_disable_the_channel() {
     let wish = |status, value, class| check(status, &[("webhook-delivery", value)], class, None);
     for status in [200, 204, 301, 404, 410, 429, 500] {
         wish(status, "disable", OutcomeClass::Gone);
@@ -142,23 +146,23 @@ fn a_receiver_can_end_a_message_or_the_whole_channel() {
     wish(410, "abort-message", OutcomeClass::Gone);
     wish(500, "disabled", OutcomeClass::Retryable);
     wish(500, "", OutcomeClass::Retryable);
-    let meaning = answer(500, &[("webhook-delivery", "abort-message")], "").classify(NOW);
+    let meaning = response(500, &[("webhook-delivery", "abort-message")], "").classify(NOW);
     assert_eq!(meaning.remark, Some("it does not want this message again"));
 }
 
 #[test]
-fn the_clock_of_the_other_side_is_read_from_any_answer() {
+fn the_clock_of_the_receiver_is_read_from_every_response() {
     let check = |date: &str, expected: Option<Timestamp>| {
-        assert_eq!(answer(500, &[("date", date)], "").clock(), expected, "for `{date}`");
+        assert_eq!(response(500, &[("date", date)], "").clock(), expected, "for `{date}`");
     };
     check("Sun, 06 Nov 1994 08:49:37 GMT", Some(NOW));
     check("today", None);
-    assert_eq!(answer(200, &[], "").clock(), None);
+    assert_eq!(response(200, &[], "").clock(), None);
 }
 
 proptest! {
     #[test]
-    fn no_answer_sends_us_away_for_longer_than_we_allow(
+    fn every_delay_is_capped(
         status in 100_u16..1000,
         value in "[0-9.eE+-]{0,12}|[ -~]{0,40}",
         name in prop::sample::select(vec![
@@ -171,7 +175,7 @@ proptest! {
         body in "\\{\"retry_after\": ?[0-9.eE+-]{1,9}\\}",
     ) {
         let headers = [(name, value.as_str()), ("x-ratelimit-remaining", "0")];
-        let meaning = answer(status, &headers, &body).classify(NOW);
+        let meaning = response(status, &headers, &body).classify(NOW);
         if let Some(wait) = meaning.retry_after {
             prop_assert!(!wait.is_zero() && wait <= RETRY_AFTER_MAX, "{wait:?}");
         }

@@ -1,9 +1,9 @@
 //! A webhook: one signed `POST` to one URL.
 //!
-//! What always holds: one try is one request on a connection of its own; a redirect is never
-//! followed; no proxy is asked but the one that was named; no refused address is called; neither
-//! the URL nor a secret gets into an outcome, not even when the receiver sends it back. What an
-//! answer means is told by its head, whatever becomes of its body.
+//! Invariants: one attempt is one request on its own connection; redirects are not followed; only
+//! the configured proxy is used; blocked addresses are not connected to; no outcome contains the URL
+//! or a secret, not even when the receiver echoes it. The status and headers count even when the
+//! body does not arrive.
 
 use std::fmt;
 use std::time::Duration;
@@ -39,27 +39,27 @@ use crate::signing_secret::SigningSecret;
 /// The settings of a webhook.
 #[derive(Clone, Debug)]
 pub struct WebhookSpec {
-    /// Where to send; a secret like any other.
+    /// A secret.
     pub url: Secret,
-    /// Every one of them signs; none at all sends no signature.
+    /// Each of them signs; without any, no signature is sent.
     pub secrets: Vec<SigningSecret>,
-    /// The longest that one try may take.
+    /// The limit of one request.
     pub timeout: Duration,
-    /// What it speaks.
+    /// How bodies are rendered.
     pub format: Format,
-    /// More headers of every request; their values are secrets.
+    /// Additional headers; their values are secrets.
     pub headers: Vec<(CustomHeaderName, Secret)>,
-    /// The proxy to go through; an `http` URL, and a secret.
+    /// An `http` URL, and a secret.
     pub proxy: Option<Secret>,
-    /// How far it may reach.
+    /// The addresses that may be connected to.
     pub egress: EgressPolicy,
-    /// Certificates to trust besides those of the system, as PEM.
+    /// More root certificates, as PEM.
     pub ca_pem: Option<Vec<u8>>,
-    /// Which answers of a chat say that it took a message.
+    /// Which responses of a chat count as delivered.
     pub accepts: Accepts,
 }
 
-/// A place that takes messages over HTTP.
+/// A webhook with its client, ready to deliver.
 pub struct Webhook {
     client: Box<LazyClient>,
     route: Box<Route>,
@@ -73,7 +73,7 @@ pub struct Webhook {
 }
 
 impl WebhookSpec {
-    /// A webhook without anything that can be left out.
+    /// A webhook without optional settings.
     pub const fn new(url: Secret, secrets: Vec<SigningSecret>, timeout: Duration) -> Self {
         Self {
             url,
@@ -90,11 +90,11 @@ impl WebhookSpec {
 }
 
 impl Webhook {
-    /// Sets it up; nothing is sent. What the machine lacks for the HTTP client is tried again with
-    /// every try.
+    /// Builds the webhook; nothing is sent. When the HTTP client cannot be built on this machine,
+    /// every attempt builds it again.
     ///
     /// # Errors
-    /// When the URL or the proxy is none, or a header or a certificate is unfit.
+    /// When the URL, the proxy, a header or a certificate is not valid.
     pub fn new(spec: WebhookSpec) -> Result<Self, NotifyError> {
         let url = Url::parse(spec.url.expose()).map_err(NotifyError::Url)?;
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(NotifyError::Scheme)?;
@@ -107,7 +107,7 @@ impl Webhook {
         let client = LazyClient::new(HttpClientSpec {
             timeout: spec.timeout,
             connect_limit,
-            // A proxy was chosen, and may well be near: only what it is sent to is limited.
+            // The proxy is configured and may be in a private network; only the target is checked.
             egress: if proxy.is_some() { EgressPolicy::AllowPrivate } else { spec.egress },
             proxy: proxy.as_ref().map(|proxy| proxy.url.clone()),
             trust: match url.scheme() {
@@ -125,12 +125,12 @@ impl Webhook {
             .chain(proxy.iter().flat_map(Proxy::hidden));
         let hidden = secret_patterns::secret_patterns(hidden);
         let host = host.to_owned();
-        let (reach, ca_pem) = (spec.egress, spec.ca_pem);
+        let (egress, ca_pem) = (spec.egress, spec.ca_pem);
         Ok(Self {
             client: Box::new(client),
             headers: custom(&spec.headers)?,
             hidden,
-            route: Box::new(Route { url, host, proxy, egress: reach, ca_pem, connect_limit }),
+            route: Box::new(Route { url, host, proxy, egress, ca_pem, connect_limit }),
             target: Box::new(target),
             format: Box::new(spec.format),
             accepts: spec.accepts,
@@ -139,17 +139,17 @@ impl Webhook {
         })
     }
 
-    /// Makes exactly one try.
-    pub async fn deliver(&self, parcel: &OutboundMessage, now: Timestamp) -> Outcome {
+    /// Makes exactly one attempt.
+    pub async fn deliver(&self, message: &OutboundMessage, now: Timestamp) -> Outcome {
         if let Err(outcome) = self.check_literals() {
             return outcome;
         }
-        let body = self.target.body(&parcel.body);
-        let Some(headers) = self.headers(parcel, &body, now) else {
+        let body = self.target.body(&message.body);
+        let Some(headers) = self.headers(message, &body, now) else {
             return transport_error::failed_outcome(
                 OutcomeClass::Rejected,
                 REQUEST,
-                "the content type cannot stand in a header".to_owned(),
+                "the content type is not valid in a header".to_owned(),
             );
         };
         let client = match self.client.get() {
@@ -170,8 +170,8 @@ impl Webhook {
         }
     }
 
-    /// Goes as far as a message would, TLS included, and sends none. Where a proxy passes `http`
-    /// on, it is the proxy that is connected to, and the phase says so.
+    /// Connects and performs the TLS handshake without sending a message. When a proxy forwards
+    /// `http`, only the proxy is connected to, and the phase is `proxy`.
     pub async fn probe(&self) -> Outcome {
         if let Err(outcome) = self.check_literals() {
             return outcome;
@@ -182,42 +182,41 @@ impl Webhook {
         }
     }
 
-    /// What this machine lacks, so that nothing can be sent just now.
+    /// What this machine lacks for sending, if anything.
     pub fn obstacle(&self) -> Option<String> {
         self.client.get().err()
     }
 
-    /// What it speaks.
+    /// How bodies are rendered.
     pub const fn format(&self) -> &Format {
         &self.format
     }
 
-    /// How long one try takes at most.
+    /// The longest duration of one attempt.
     pub const fn attempt_timeout(&self) -> Duration {
-        let after = self.timeout.saturating_add(SNIPPET_TIMEOUT);
+        let after = self.timeout.saturating_add(EXCERPT_TIMEOUT);
         if self.route.proxy.is_some() { after.saturating_add(REFUSAL_TIMEOUT) } else { after }
     }
 
-    /// A name of the URL that does not show it.
+    /// A hash of the URL, which does not reveal it.
     pub fn fingerprint(&self) -> String {
         signature::fingerprint(&["webhook", self.route.url.as_str()])
     }
 
-    /// The addresses that stand in the settings are never looked up, so the resolver does not see
-    /// them.
+    /// Checks IP addresses in the URLs, which never pass the resolver.
     fn check_literals(&self) -> Result<(), Outcome> {
-        let Route { url, host, proxy, egress: reach, .. } = &*self.route;
-        ssrf_guard::check_url(url, *reach).map_err(|refused| refused.outcome(host))?;
+        let Route { url, host, proxy, egress, .. } = &*self.route;
+        ssrf_guard::check_url(url, *egress).map_err(|refused| refused.outcome(host))?;
         let Some(proxy) = proxy else { return Ok(()) };
         ssrf_guard::check_url(&proxy.url, EgressPolicy::AllowPrivate)
             .map_err(|refused| refused.outcome(&proxy.host))
     }
 
-    fn headers(&self, parcel: &OutboundMessage, body: &[u8], now: Timestamp) -> Option<HeaderMap> {
-        let id = parcel.event_id.as_str();
-        // Ours come after the custom ones, so that none of those is in their place.
+    fn headers(&self, message: &OutboundMessage, body: &[u8], now: Timestamp) -> Option<HeaderMap> {
+        let id = message.event_id.as_str();
+        // Inserted after the custom headers, so that none of those replaces them.
         let mut headers = self.headers.clone();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_str(&parcel.content_type).ok()?);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_str(&message.content_type).ok()?);
         headers.insert("webhook-id", HeaderValue::from_str(id).ok()?);
         headers.insert("webhook-timestamp", HeaderValue::from(now.as_seconds()));
         if let Some(signed) = signature::sign(id, now, body, &self.secrets) {
@@ -229,27 +228,27 @@ impl Webhook {
     }
 
     async fn classify(&self, mut response: Response, now: Timestamp) -> Outcome {
-        let said = response.status().canonical_reason().map(|reason| format!(" ({reason})"));
-        let mut answer = head(&response);
-        body::read(&mut response, &mut answer, SNIPPET_TIMEOUT).await;
-        let shown = answer.body_prefix.len().min(SNIPPET_BYTES_MAX);
-        let snippet = excerpt::redacted_excerpt(&answer.body_prefix[..shown], &self.hidden);
-        let code = Some(answer.status);
-        if let Some(proxy) = self.route.proxy.as_ref().filter(|_| answered_by_proxy(&answer)) {
-            let schemes = tunnel::schemes(answer.values("proxy-authenticate"));
-            let refusal = TunnelRefusal { status: code, said: answer.body_prefix, schemes };
+        let reason = response.status().canonical_reason().map(|reason| format!(" ({reason})"));
+        let mut received = head(&response);
+        body::read(&mut response, &mut received, EXCERPT_TIMEOUT).await;
+        let shown = received.body_prefix.len().min(EXCERPT_BYTES_MAX);
+        let snippet = excerpt::redacted_excerpt(&received.body_prefix[..shown], &self.hidden);
+        let code = Some(received.status);
+        if let Some(proxy) = self.route.proxy.as_ref().filter(|_| answered_by_proxy(&received)) {
+            let schemes = tunnel::schemes(received.values("proxy-authenticate"));
+            let refusal = TunnelRefusal { status: code, body: received.body_prefix, schemes };
             return proxy.refused(&self.route.host, &refusal, &self.hidden);
         }
-        let meaning = self.format.classify(&answer, self.accepts, now);
+        let meaning = self.format.classify(&received, self.accepts, now);
         let remark = meaning.remark.map(|remark| format!("; {remark}"));
-        let undecoded = answer.decode_error.as_ref();
+        let undecoded = received.decode_error.as_ref();
         let undecoded =
-            undecoded.map(|flaw| format!("; its body {}", Mask::new(&self.hidden).whole(flaw)));
+            undecoded.map(|text| format!("; its body {}", Mask::new(&self.hidden).whole(text)));
         let error = format!(
             "`{}` answered {}{}{}{}",
             self.route.host,
-            answer.status,
-            said.unwrap_or_default(),
+            received.status,
+            reason.unwrap_or_default(),
             remark.unwrap_or_default(),
             undecoded.unwrap_or_default()
         );
@@ -260,13 +259,13 @@ impl Webhook {
             retry_after: meaning.retry_after,
             error: (meaning.class != OutcomeClass::Delivered).then_some(error),
             snippet,
-            clock: answer.clock(),
+            clock: received.clock(),
             scope: Scope::Channel,
-            help: self.help(&meaning, answer.status),
+            help: self.help(&meaning, received.status),
         }
     }
 
-    /// What mends an answer that was no yes; `None` where its code says enough.
+    /// How to fix a response that is not a success; `None` where the status says enough.
     fn help(&self, meaning: &Classification, status: u16) -> Option<&'static str> {
         match (meaning.class, status) {
             (OutcomeClass::Delivered, _) => None,
@@ -286,7 +285,7 @@ impl Webhook {
         }
     }
 
-    /// Whether it may be the proxy that a failed connection is to be blamed on.
+    /// Whether a failure to connect may be the proxy's.
     fn may_be_proxy(&self, outcome: &Outcome, error: &reqwest::Error) -> bool {
         let of_certificate = |tls: &rustls::Error| !matches!(tls, rustls::Error::InvalidMessage(_));
         let trusted = !transport_error::cause::<rustls::Error>(error).is_some_and(of_certificate);
@@ -300,7 +299,7 @@ impl Webhook {
             )
     }
 
-    /// No answer came. Once the connection stood, the request may have been taken.
+    /// Classifies an attempt without a response. Once connected, the request may have been accepted.
     fn request_failed(&self, error: &reqwest::Error) -> Outcome {
         let Route { host, proxy, .. } = &*self.route;
         let next = proxy.as_ref().map_or(host, |proxy| &proxy.host);
@@ -310,7 +309,7 @@ impl Webhook {
         if let Some(unresolved) = transport_error::cause::<ResolveError>(error) {
             let outcome = unresolved.outcome(next);
             return match proxy {
-                Some(proxy) => proxy.fault(outcome),
+                Some(proxy) => proxy.unreachable(outcome),
                 None => outcome,
             };
         }
@@ -325,33 +324,33 @@ impl Webhook {
             return of_proxy.unwrap_or_else(|| self.connect_failed(error));
         }
         if error.is_builder() {
-            let text = "the request could not be put together".to_owned();
+            let text = "the request could not be built".to_owned();
             return transport_error::failed_outcome(OutcomeClass::Retryable, REQUEST, text);
         }
         if transport_error::is_garbled(error) {
             let text = format!(
-                "`{host}` gave an answer that is no HTTP, or cannot be read; it may have taken the \
+                "`{host}` sent a response that is not valid HTTP; it may have taken the \
                  message"
             );
-            // Whoever knows an event by its id can be sent it as often as it takes; people cannot.
+            // A program recognizes a repeat by its id; people in a chat do not.
             let phase = if self.format.is_chat() { GARBLED } else { RESPONSE };
             return transport_error::failed_outcome(OutcomeClass::Ambiguous, phase, text);
         }
-        let said = match tls {
+        let text = match tls {
             Some(tls) => {
-                format!("broke TLS off ({})", transport_error::tls_text(tls, &self.hidden))
+                format!("aborted TLS ({})", transport_error::tls_text(tls, &self.hidden))
             }
             None if error.is_timeout() => "did not answer in time".to_owned(),
-            None => "gave no answer".to_owned(),
+            None => "sent no response".to_owned(),
         };
-        let text = format!("`{host}` {said}; it may have taken the message");
+        let text = format!("`{host}` {text}; it may have accepted the message");
         transport_error::failed_outcome(OutcomeClass::Ambiguous, RESPONSE, text)
     }
 
     fn connect_failed(&self, error: &reqwest::Error) -> Outcome {
         let host = &self.route.host;
         if error.is_timeout() && self.route.tunnel() == Tunnel::Requested {
-            let text = format!("`{host}` was not connected to, with TLS, in time");
+            let text = format!("`{host}` could not be connected to with TLS in time");
             return transport_error::failed_outcome(OutcomeClass::Retryable, CONNECT, text);
         }
         if error.is_timeout() {
@@ -369,7 +368,7 @@ impl fmt::Debug for Webhook {
     }
 }
 
-/// The headers of the operator; their values are kept out of every log.
+/// The additional headers, marked as sensitive.
 fn custom(headers: &[(CustomHeaderName, Secret)]) -> Result<HeaderMap, NotifyError> {
     let mut map = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
@@ -382,7 +381,7 @@ fn custom(headers: &[(CustomHeaderName, Secret)]) -> Result<HeaderMap, NotifyErr
     Ok(map)
 }
 
-/// An answer whose body has not come yet.
+/// The status and headers of a response.
 fn head(response: &Response) -> HttpResponse {
     let text = |(name, value): (&HeaderName, &HeaderValue)| {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
@@ -394,45 +393,45 @@ fn head(response: &Response) -> HttpResponse {
     }
 }
 
-/// Whether it is the proxy that an answer comes from, as far as that shows: it asks for our login,
-/// or says that it could not pass the request on (RFC 9209, and Squid).
-fn answered_by_proxy(answer: &HttpResponse) -> bool {
-    let says_so = || PROXY_MARKS.iter().any(|name| answer.header(name).is_some());
-    answer.status == PROXY_LOGIN_WANTED || (answer.status >= 400 && says_so())
+/// Whether the response comes from the proxy: it asks for authentication, or reports that it could
+/// not forward the request (RFC 9209, and Squid).
+fn answered_by_proxy(response: &HttpResponse) -> bool {
+    let has_header = || PROXY_HEADERS.iter().any(|name| response.header(name).is_some());
+    response.status == PROXY_LOGIN_REQUIRED || (response.status >= 400 && has_header())
 }
 
-/// The phase of a probe that reached the proxy, and of what a proxy refuses.
+/// The phase of a probe that reached the proxy, and of a refusal by a proxy.
 pub const AT_PROXY: &str = proxy::PROXY;
 const REQUEST: &str = "request";
 const RESPONSE: &str = "response";
-const PROXY_LOGIN_WANTED: u16 = 407;
-const PROXY_MARKS: [&str; 3] = ["proxy-status", "proxy-authenticate", "x-squid-error"];
+const PROXY_LOGIN_REQUIRED: u16 = 407;
+const PROXY_HEADERS: [&str; 3] = ["proxy-status", "proxy-authenticate", "x-squid-error"];
 const UNCLEAR_HELP: &str = "did the message arrive? If it did, write `accepts = \"any-2xx\"` in \
     this channel; if not, is `url` right?";
-const RATE_LIMIT_HELP: &str = "wait a while; does anything else send to the same place?";
-const REFUSED_HELP: &str = "read what it said; is `url` right, and does nothing in between want \
-    a sign-in?";
-const REDIRECT_HELP: &str = "write the URL that it leads to into `url`";
-const URL_HELP: &str = "is `url` right, to its last character, and still in force there?";
+const RATE_LIMIT_HELP: &str = "wait a while; does another program send to the same URL?";
+const REFUSED_HELP: &str = "read its response; is `url` right, and is there no sign-in page in \
+    between?";
+const REDIRECT_HELP: &str = "write the target of the redirect into `url`";
+const URL_HELP: &str = "is `url` complete and still valid?";
 const LOGIN_HELP: &str =
     "does the receiver have the `secret` of this channel, and are its `headers` right?";
-const GONE_HELP: &str = "make a new webhook there, and write its URL into `url`";
-const MESSAGE_HELP: &str = "read what it said; is `format` the one that it speaks?";
-const PATH_HELP: &str = "is the path of `url` right, and does it take POST?";
-const SERVER_ERROR_HELP: &str = "what does the receiver's own log say?";
+const GONE_HELP: &str = "create a new webhook, and write its URL into `url`";
+const MESSAGE_HELP: &str = "read its response; is `format` the one that it expects?";
+const PATH_HELP: &str = "is the path of `url` right, and does it accept POST?";
+const SERVER_ERROR_HELP: &str = "read the log of the receiver";
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// Of a short timeout, connecting gets this share, so that a timeout says which of both it was.
+/// The share of a short timeout for connecting, so that a timeout shows which step was slow.
 const CONNECT_SHARE: f32 = 0.75;
-const SNIPPET_BYTES_MAX: usize = 4096;
-/// How long the rest of a judged answer may keep us.
-const SNIPPET_TIMEOUT: Duration = Duration::from_secs(2);
+const EXCERPT_BYTES_MAX: usize = 4096;
+/// The limit of reading a body after the head has arrived.
+const EXCERPT_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_url_that_cannot_be_used_is_refused_without_showing_it() {
+    fn an_invalid_url_is_refused_and_not_shown() {
         let check = |url: &str| {
             let spec = WebhookSpec::new(Secret::new(url), Vec::new(), Duration::from_secs(1));
             let error = Webhook::new(spec).unwrap_err();

@@ -1,7 +1,7 @@
-//! What is computed over bytes: the signature of a message after Standard Webhooks 1.0.0
-//! (scheme `v1`), and the fingerprint of a target.
+//! The signature of a message (Standard Webhooks 1.0.0, scheme `v1`), and the fingerprint of a
+//! target.
 //!
-//! Exactly the bytes that are sent are signed. `v1a` is not offered: no published library
+//! The signed bytes are exactly the sent bytes. `v1a` is not supported: no published library
 //! verifies it.
 
 use base64::Engine as _;
@@ -12,16 +12,16 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::time::timestamp::Timestamp;
 use crate::signing_secret::SigningSecret;
 
-/// The value of `webhook-signature`: one `v1,<base64>` for each secret, joined by exactly one
-/// blank, because one published verifier stumbles over two. `None` without a secret.
+/// The value of `webhook-signature`: one `v1,<base64>` for each secret, separated by exactly one
+/// space, since one published verifier fails on two. `None` without a secret.
 pub fn sign(id: &str, now: Timestamp, body: &[u8], secrets: &[SigningSecret]) -> Option<String> {
     let tokens: Vec<String> =
         secrets.iter().filter_map(|secret| token(id, now, body, secret)).collect();
     (!tokens.is_empty()).then(|| tokens.join(" "))
 }
 
-/// A short, stable name of a target, from which the target cannot be read back: the first hex
-/// digits of the SHA-256 of `parts`.
+/// A short, stable identifier of a target that does not reveal it: the first hex digits of the
+/// SHA-256 of `parts`.
 pub fn fingerprint(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_is_stable_short_and_tells_targets_apart() {
+    fn a_fingerprint_is_stable_short_and_differs_by_target() {
         let one = fingerprint(&["webhook", "https://hooks.example.com/h/1"]);
         assert_eq!(one.len(), FINGERPRINT_DIGITS);
         assert_eq!(one, fingerprint(&["webhook", "https://hooks.example.com/h/1"]));

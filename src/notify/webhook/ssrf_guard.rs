@@ -1,8 +1,8 @@
-//! The guard before every connection of a channel: no refused address gets past it, whether it
-//! stands in the URL or comes from a name.
+//! The SSRF guard: checks every address before a channel connects to it, whether it is in the URL or
+//! comes from DNS.
 //!
-//! It is asked right before connecting, so a name that leads elsewhere than it did when the
-//! config was read gets nowhere. Behind a proxy, names are looked up by the proxy, and not here.
+//! The check runs right before connecting, so DNS rebinding does not help an attacker. Behind a
+//! proxy, the proxy resolves names, and only addresses in the URL are checked.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,43 +12,42 @@ use crate::domain::delivery::egress_policy::{BlockedAddress, EgressPolicy};
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::notify::transport_error::{self, CONNECT};
 
-/// Why nothing was connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its address is {}{}", .0.describe(), if .0.is_configurable() { CONFIGURABLE } else { "" })]
 pub(in crate::notify) struct Blocked(BlockedAddress);
 
 impl Blocked {
-    /// What it means for a try at `host`: the operator named that place, and has to name another.
+    /// The outcome for an attempt at `host`: the operator has to change the URL.
     pub(in crate::notify) fn outcome(self, host: &str) -> Outcome {
-        let text = format!("`{host}` was not called: {self}");
+        let text = format!("`{host}` was not connected to: {self}");
         transport_error::failed_outcome(OutcomeClass::Misconfigured, CONNECT, text)
     }
 }
 
-/// Checks the address that stands in a URL itself; a name passes.
+/// Checks an IP address in a URL; a name passes.
 ///
 /// # Errors
-/// When it is refused.
-pub(in crate::notify) fn check_url(url: &Url, reach: EgressPolicy) -> Result<(), Blocked> {
+/// When the address is blocked.
+pub(in crate::notify) fn check_url(url: &Url, egress: EgressPolicy) -> Result<(), Blocked> {
     match url.host() {
-        Some(Host::Ipv4(address)) => check(address.into(), reach),
-        Some(Host::Ipv6(address)) => check(address.into(), reach),
+        Some(Host::Ipv4(address)) => check(address.into(), egress),
+        Some(Host::Ipv6(address)) => check(address.into(), egress),
         Some(Host::Domain(_)) | None => Ok(()),
     }
 }
 
-/// Those of a name's addresses that may be called.
+/// The addresses that may be connected to.
 ///
 /// # Errors
-/// When that is none of them; with the reason of the first.
+/// When all are blocked: the reason of the first.
 pub(in crate::notify) fn filter_addresses(
     addresses: Vec<SocketAddr>,
-    reach: EgressPolicy,
+    egress: EgressPolicy,
 ) -> Result<Vec<SocketAddr>, Blocked> {
     let mut refused = None;
     let mut admitted = Vec::with_capacity(addresses.len());
     for address in addresses {
-        match check(address.ip(), reach) {
+        match check(address.ip(), egress) {
             Ok(()) => admitted.push(address),
             Err(why) => refused = refused.or(Some(why)),
         }
@@ -59,15 +58,15 @@ pub(in crate::notify) fn filter_addresses(
     }
 }
 
-fn check(address: IpAddr, reach: EgressPolicy) -> Result<(), Blocked> {
+fn check(address: IpAddr, egress: EgressPolicy) -> Result<(), Blocked> {
     let bytes = match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
         IpAddr::V6(address) => address.octets(),
     };
-    reach.check(bytes).map_or(Ok(()), |refusal| Err(Blocked(refusal)))
+    egress.check(bytes).map_or(Ok(()), |refusal| Err(Blocked(refusal)))
 }
 
-const CONFIGURABLE: &str = ", which `deny_private` keeps us from";
+const CONFIGURABLE: &str = ", which `deny_private` forbids";
 
 #[cfg(test)]
 mod tests {
@@ -78,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_in_a_url_is_known_in_every_spelling() {
+    fn an_address_in_a_url_is_checked_in_every_spelling() {
         let check = |url: &str, near: bool, public: bool| {
             let url = Url::parse(url).unwrap();
             assert_eq!(check_url(&url, EgressPolicy::AllowPrivate).is_ok(), near, "near, {url}");
@@ -113,10 +112,10 @@ mod tests {
     }
 
     #[test]
-    fn of_a_names_addresses_only_the_good_are_called() {
-        let check = |found: &[&str], reach, expected: Result<&[&str], BlockedAddress>| {
+    fn blocked_addresses_of_a_name_are_dropped() {
+        let check = |found: &[&str], egress, expected: Result<&[&str], BlockedAddress>| {
             let expected = expected.map(addresses).map_err(Blocked);
-            assert_eq!(filter_addresses(addresses(found), reach), expected, "for {found:?}");
+            assert_eq!(filter_addresses(addresses(found), egress), expected, "for {found:?}");
         };
         let mixed = ["169.254.169.254", "8.8.8.8", "10.0.0.1", "fe80::1"];
         check(&mixed, EgressPolicy::AllowPrivate, Ok(&["8.8.8.8", "10.0.0.1"]));
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_the_address_is_and_who_refuses_it() {
+    fn a_blocked_address_is_explained() {
         let check = |refusal: BlockedAddress, expected: &str| {
             let outcome = Blocked(refusal).outcome("h.example");
             assert_eq!(outcome.class, OutcomeClass::Misconfigured);
@@ -135,13 +134,13 @@ mod tests {
         };
         check(
             BlockedAddress::LinkLocal,
-            "`h.example` was not called: its address is link-local, as the metadata services of \
+            "`h.example` was not connected to: its address is link-local, as the metadata services of \
              clouds are",
         );
         check(
             BlockedAddress::Private,
-            "`h.example` was not called: its address is in a private network, which \
-             `deny_private` keeps us from",
+            "`h.example` was not connected to: its address is in a private network, which \
+             `deny_private` forbids",
         );
     }
 }

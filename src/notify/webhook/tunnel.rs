@@ -1,6 +1,5 @@
-//! A tunnel through a proxy (RFC 9110, section 9.3.6), opened by hand: to see how far TLS comes
-//! without sending anything, and to learn what a proxy said that refused one. The HTTP client,
-//! which opens those that messages go through, does not tell.
+//! A `CONNECT` tunnel through a proxy (RFC 9110, section 9.3.6), for probes and to read the response
+//! of a proxy that refused one, which the HTTP client does not expose.
 
 use std::io;
 use std::time::Duration;
@@ -12,39 +11,36 @@ use tokio::time::timeout;
 
 use crate::content_coding;
 
-/// What came of asking for a tunnel.
 pub(in crate::notify) enum TunnelReply {
-    /// It is open.
     Open(TcpStream),
-    /// It is not.
     Refused(TunnelRefusal),
 }
 
-/// What a proxy said instead of opening a tunnel.
+/// The response of a proxy that opened no tunnel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::notify) struct TunnelRefusal {
-    /// The status of its answer; `None` when it was none of HTTP. One of 200 came with a page.
+    /// `None` when the response is not HTTP. A 2xx came with a body.
     pub(in crate::notify) status: Option<u16>,
-    /// What it said: the body of its answer without its codings, or the bytes that are no answer.
-    pub(in crate::notify) said: Vec<u8>,
-    /// The schemes of authentication that it asks for, in lower case.
+    /// The decoded body, or the bytes that are not HTTP.
+    pub(in crate::notify) body: Vec<u8>,
+    /// The authentication schemes that it offers, in lower case.
     pub(in crate::notify) schemes: Vec<String>,
 }
 
-/// The head of an answer.
+/// The status line and headers of a response.
 #[derive(Debug, PartialEq, Eq)]
 struct Head {
     status: u16,
-    /// With names in lower case; those that are no text are left out.
+    /// With names in lower case; headers that are not text are omitted.
     headers: Vec<(String, String)>,
-    /// How many bytes it has.
+    /// In bytes.
     length: usize,
 }
 
-/// Asks for a tunnel to `authority`, with that login, which is ready for its header.
+/// Requests a tunnel to `authority`; `login` is encoded for the header.
 ///
 /// # Errors
-/// When the connection breaks before there is an answer.
+/// When the connection breaks before a response arrives.
 pub(in crate::notify) async fn request_tunnel(
     mut stream: TcpStream,
     authority: &str,
@@ -56,52 +52,52 @@ pub(in crate::notify) async fn request_tunnel(
         login.unwrap_or_default()
     );
     stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     let head = loop {
-        match Head::parse(&answer) {
-            // An interim answer: another one follows (RFC 9110, section 15.2).
+        match Head::parse(&response) {
+            // An interim response: another one follows (RFC 9110, section 15.2).
             Ok(Status::Complete(head)) if (100..200).contains(&head.status) => {
-                answer.drain(..head.length);
+                response.drain(..head.length);
             }
             Ok(Status::Complete(head)) => break Some(head),
-            Ok(Status::Partial) if answer.len() < ANSWER_BYTES_MAX => {
-                if stream.read_buf(&mut answer).await? == 0 {
+            Ok(Status::Partial) if response.len() < RESPONSE_BYTES_MAX => {
+                if stream.read_buf(&mut response).await? == 0 {
                     break None;
                 }
             }
             Ok(Status::Partial) | Err(_) => break None,
         }
     };
-    if answer.is_empty() {
+    if response.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let mut body = answer.split_off(head.as_ref().map_or(0, |head| head.length));
+    let mut body = response.split_off(head.as_ref().map_or(0, |head| head.length));
     if head.as_ref().is_some_and(|head| (200..300).contains(&head.status)) {
-        // Behind an open tunnel nobody speaks before we do.
+        // Through an open tunnel, the server of HTTPS does not send before the client does.
         if body.is_empty() {
-            let _ = timeout(SILENCE, stream.read_buf(&mut body)).await;
+            let _ = timeout(SETTLE_TIMEOUT, stream.read_buf(&mut body)).await;
         }
         if body.is_empty() {
             return Ok(TunnelReply::Open(stream));
         }
     }
-    // What came until then is kept.
-    let _ = timeout(SILENCE, rest(&mut stream, &mut body)).await;
+    // The bytes that arrived before the timeout are kept.
+    let _ = timeout(SETTLE_TIMEOUT, read_rest(&mut stream, &mut body)).await;
     Ok(TunnelReply::Refused(match head {
         Some(head) => head.refusal(&body),
-        None => TunnelRefusal { said: body, ..TunnelRefusal::default() },
+        None => TunnelRefusal { body, ..TunnelRefusal::default() },
     }))
 }
 
 impl Head {
-    /// Reads the head of an answer, as far as it came.
+    /// Parses the beginning of a response.
     ///
     /// # Errors
-    /// When it is none of HTTP.
-    fn parse(answer: &[u8]) -> Result<Status<Self>, httparse::Error> {
+    /// When it is not HTTP.
+    fn parse(response: &[u8]) -> Result<Status<Self>, httparse::Error> {
         let mut headers = [EMPTY_HEADER; HEADERS_MAX];
         let mut head = httparse::Response::new(&mut headers);
-        Ok(match head.parse(answer)? {
+        Ok(match head.parse(response)? {
             Status::Partial => Status::Partial,
             Status::Complete(length) => Status::Complete(Self {
                 status: head.code.unwrap_or_default(),
@@ -111,15 +107,15 @@ impl Head {
         })
     }
 
-    /// What it says together with its body, as far as that came.
+    /// The refusal with the body, as far as it arrived.
     fn refusal(&self, body: &[u8]) -> TunnelRefusal {
         let chunked = self.values("transfer-encoding").any(|it| it.eq_ignore_ascii_case("chunked"));
         let coded = if chunked { unchunked(body) } else { body.to_vec() };
         let codings = self.values("content-encoding");
-        let decoded = content_coding::decode(codings, &coded, ANSWER_BYTES_MAX);
+        let decoded = content_coding::decode(codings, &coded, RESPONSE_BYTES_MAX);
         TunnelRefusal {
             status: Some(self.status),
-            said: decoded.map(|decoded| decoded.bytes).unwrap_or_default(),
+            body: decoded.map(|decoded| decoded.bytes).unwrap_or_default(),
             schemes: schemes(self.values("proxy-authenticate")),
         }
     }
@@ -134,8 +130,7 @@ impl Head {
 /// case; each once.
 pub(in crate::notify) fn schemes<'v>(values: impl Iterator<Item = &'v str>) -> Vec<String> {
     let mut schemes: Vec<String> = Vec::new();
-    // A comma within quotes tears a parameter apart; what follows it is no name of a scheme, or
-    // does no harm.
+    // A comma within quotes splits a parameter; the parts are not valid scheme names, or harmless.
     for part in values.flat_map(|value| value.split(',')) {
         let scheme = part.split_ascii_whitespace().next().unwrap_or_default().to_ascii_lowercase();
         let is_token = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
@@ -152,7 +147,7 @@ fn text(header: &httparse::Header<'_>) -> Option<(String, String)> {
     Some((header.name.to_ascii_lowercase(), value.trim().to_owned()))
 }
 
-/// A body without the frames of its chunks (RFC 9112, section 7.1), as far as it came.
+/// Decodes the chunked coding (RFC 9112, section 7.1), as far as the body arrived.
 fn unchunked(mut body: &[u8]) -> Vec<u8> {
     let mut whole = Vec::new();
     while let Ok(Status::Complete((begin, size @ 1..))) = httparse::parse_chunk_size(body) {
@@ -163,26 +158,26 @@ fn unchunked(mut body: &[u8]) -> Vec<u8> {
     whole
 }
 
-/// What else is said, as far as it is worth reading.
-async fn rest(stream: &mut TcpStream, said: &mut Vec<u8>) -> io::Result<()> {
-    while said.len() < ANSWER_BYTES_MAX && stream.read_buf(said).await? > 0 {}
+/// Reads on, up to the limit.
+async fn read_rest(stream: &mut TcpStream, body: &mut Vec<u8>) -> io::Result<()> {
+    while body.len() < RESPONSE_BYTES_MAX && stream.read_buf(body).await? > 0 {}
     Ok(())
 }
 
-const ANSWER_BYTES_MAX: usize = 16 * 1024;
+const RESPONSE_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 const SCHEMES_MAX: usize = 4;
 const SCHEME_BYTES_MAX: usize = 20;
 const CRLF: usize = 2;
-/// How long a proxy may take to show that its tunnel is none.
-const SILENCE: Duration = Duration::from_millis(250);
+/// How long to wait for bytes that show that a 2xx opened no tunnel.
+const SETTLE_TIMEOUT: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_schemes_that_a_proxy_asks_for_are_read() {
+    fn the_schemes_that_a_proxy_offers_are_parsed() {
         let check = |values: &[&str], expected: &[&str]| {
             assert_eq!(schemes(values.iter().copied()), expected, "for {values:?}");
         };
@@ -196,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_lose_their_frames() {
+    fn the_chunked_coding_is_decoded() {
         assert_eq!(unchunked(b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"), b"abcde");
         assert_eq!(unchunked(b"ff\r\nabc"), b"abc");
         assert_eq!(unchunked(b"ffffffffffffffff\r\nabc"), b"abc");
@@ -204,8 +199,8 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_known_by_its_grammar() {
-        let head = |answer: &[u8]| Head::parse(answer);
+    fn a_head_is_parsed_or_not_http() {
+        let head = |response: &[u8]| Head::parse(response);
         assert!(matches!(head(b""), Ok(Status::Partial)));
         assert!(matches!(head(b"HTTP/1.1 403 No\r\n"), Ok(Status::Partial)));
         assert!(head(b"SSH-2.0-OpenSSH\r\n").is_err());

@@ -13,7 +13,146 @@ fn check(bench: &Bench) -> (String, i32) {
 fn damages(good: &str) -> Vec<(&'static str, Option<Vec<u8>>, &'static str)> {
     let cut = |end: &str| Some(good.as_bytes()[..good.find(end).unwrap()].to_vec());
     let wide: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let conflict = format!("    let expected =
+    let conflict = format!("<<<<<<< HEAD\n{good}=======\n{good}>>>>>>> other\n");
+    let open = good.replacen("id = \"a1\"", "id = \"a1", 1);
+    assert_ne!(open, good);
+    vec![
+        ("conflict", Some(conflict.into_bytes()), "the config cannot be read: "),
+        ("open string", Some(open.into_bytes()), "the config cannot be read: "),
+        ("no channels", cut("[channels"), "the config was changed and not reloaded: "),
+        ("empty", Some(Vec::new()), "the config cannot be read"),
+        ("comments", Some(b"# to be written\n".to_vec()), "the config has "),
+        ("old Mac", Some(good.replace('\n', "\r").into_bytes()), "the config cannot be read: "),
+        ("UTF-16", Some(wide), "the config cannot be read: "),
+        ("removed", None, "the config cannot be read: "),
+    ]
+}
+
+fn damage(bench: &Bench, bytes: Option<&Vec<u8>>) {
+    match bytes {
+        Some(bytes) => fs::write(bench.config(), bytes).unwrap(),
+        None => fs::remove_file(bench.config()).unwrap(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_hides_nothing_and_is_a_finding() {
+    let (_argil, _receiver, bench, daemon) = settled().await;
+    let good = fs::read_to_string(bench.config()).unwrap();
+    for (name, bytes, finding) in damages(&good) {
+        damage(&bench, bytes.as_ref());
+        let (line, code) = check(&bench);
+        assert!(line.contains(finding) && line.contains(" | avatars=1;;;0 "), "{name}: {line}");
+        assert_eq!(code, 1, "{name}: {line}");
+        let shown = stdout(&bench.run(&["status"]));
+        assert!(
+            shown.contains("a1") && shown.contains("this shows the active config"),
+            "{name}: {shown}"
+        );
+        assert!(!shown.contains("not in the config"), "{name}: {shown}");
+    }
+    bench.configure(&good);
+    assert_eq!(check(&bench).1, 0);
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_active_condition_is_critical_with_any_file() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
+    let bench = Bench::new(config.text());
+    argil.require_key("another");
+    let daemon = bench.start();
+    daemon.wait_for_log("API refuses the key");
+    crate::harness::daemon::wait_until("the condition", || check(&bench).1 == 2);
+    for (name, bytes, finding) in damages(config.text()) {
+        damage(&bench, bytes.as_ref());
+        let (line, code) = check(&bench);
+        let begin = "AVATAR-WATCH CRITICAL: account.unavailable for account argil, key rejected (";
+        assert!(line.starts_with(begin) && line.contains(finding), "{name}: {line}");
+        assert_eq!(code, 2, "{name}: {line}");
+    }
+    assert!(daemon.stop().success());
+}
+
+/// The database is at a path that only the config contains.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_path_is_read_from_a_damaged_file() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url())
+        .with("\n[store]\n# Not beside the config.\npath = \"elsewhere.db\" # here\n")
+        .webhook("ops", &receiver.url())
+        .avatar("a1");
+    let bench = Bench::new(config.text());
+    argil.require_key("another");
+    let daemon = bench.start();
+    daemon.wait_for_log("API refuses the key");
+    crate::harness::daemon::wait_until("the condition", || check(&bench).1 == 2);
+    let readable = ["conflict", "open string", "no channels", "old Mac", "UTF-16"];
+    for (name, bytes, _) in damages(config.text()) {
+        damage(&bench, bytes.as_ref());
+        let (line, code) = check(&bench);
+        if readable.contains(&name) {
+            assert!(
+                line.starts_with("AVATAR-WATCH CRITICAL: account.unavailable"),
+                "{name}: {line}"
+            );
+            assert_eq!(code, 2, "{name}: {line}");
+        } else {
+            assert!(line.contains("there is no database at"), "{name}: {line}");
+            assert_eq!(code, 3, "{name}: {line}");
+            if name != "comments" {
+                assert!(line.contains("set `--database`"), "{name}: {line}");
+            }
+        }
+        let database = bench.config().with_file_name("elsewhere.db");
+        let named = bench.run(&["status", "--check", "--database", database.to_str().unwrap()]);
+        assert_eq!(named.status.code(), Some(2), "{name}: {named:?}");
+    }
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unreloaded_changes_are_shown_beside_the_active_config() {
+    let (argil, _receiver, bench, daemon) = settled().await;
+    argil.set_status("b1", "IDLE");
+    let good = fs::read_to_string(bench.config()).unwrap();
+    bench.configure(&format!("{good}\n[[avatars]]\nid = \"a2\"\n[[avatars]]\nid = \"a3\"\n"));
+    let (line, code) = check(&bench);
+    let expected = "WARNING: the config was changed and not reloaded: avatar `a2` added, and 1 more | \
+                    avatars=1;;;0 ";
+    assert!(line.contains(expected) && code == 1, "{line}");
+    let shown = stdout(&bench.run(&["status"]));
+    assert!(shown.contains("(not active until a reload)"), "{shown}");
+    assert!(
+        shown.contains("A reload changes:\n  avatar `a2` added\n  avatar `a3` added\n"),
+        "{shown}"
+    );
+    let json = bench.json(&["status", "--json"]);
+    assert_eq!(json["config_changes"].as_array().unwrap().len(), 2, "{json}");
+
+    let gone = good.replace("id = \"a1\"", "id = \"b1\"");
+    bench.configure(&gone);
+    let json = bench.json(&["status", "--json"]);
+    assert_eq!(
+        (&json["avatars"][0]["id"], &json["avatars"][0]["configured"]),
+        (&"a1".into(), &true.into())
+    );
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("avatar `b1` added");
+    crate::harness::daemon::wait_until("the new config", || check(&bench).1 == 0);
+    assert!(stdout(&bench.run(&["status"])).contains("(not in the config)"));
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_avatars_and_no_channels_are_findings() {
+    let argil = FakeArgil::start();
+    let bench = Bench::new(Config::new(argil.base_url()).text());
+    let daemon = bench.start();
+    daemon.wait_for_log("watching with the database");
+    let (line, code) = check(&bench);
+    let expected =
         "WARNING: no avatar is watched; there are no channels, so no notifications are sent | ";
     assert!(line.contains(expected) && code == 1, "{line}");
     assert!(daemon.stop().success());

@@ -98,10 +98,7 @@ async fn a_file_that_is_no_program_here_is_a_matter_of_the_settings_and_told_why
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sendmail");
     for (content, why) in [
-        (
-            &b"#!/no/such/interpreter\n"[..],
-            "the interpreter that its first line names is not there",
-        ),
+        (&b"#!/no/such/interpreter\n"[..], "the interpreter in its first line does not exist"),
         (b"\x7fELF of another machine", "Exec format error"),
     ] {
         fs::write(&path, content).unwrap();
@@ -163,7 +160,7 @@ async fn what_a_program_of_many_names_is_called_with_is_not_masked_and_a_passwor
 async fn a_program_that_is_killed_may_have_taken_the_mail_if_it_got_all_of_it() {
     let outcome = try_once(&sendmail("cat >/dev/null; kill -9 $$", LONG)).await;
     assert_eq!(outcome.class, OutcomeClass::Ambiguous, "{outcome:?}");
-    assert!(outcome.error.unwrap().contains("it may have taken the mail"));
+    assert!(outcome.error.unwrap().contains("it may have accepted the mail"));
     let channel = sendmail("head -c 9 >/dev/null; kill -9 $$", LONG);
     // More than waits in a pipe.
     let body = vec![b'x'; 1 << 20];

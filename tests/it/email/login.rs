@@ -118,5 +118,5 @@ async fn ways_of_logging_in_that_are_named_like_our_password_do_not_show_it() {
     let offers = Upset::Raw(b"250-h\r\n250 AUTH C4N4RYPASS XC4N4RYPASS\r\n");
     let (outcome, _) = outcome_of(vec![(Step::Ehlo, offers)]).await;
     let said = outcome.error.unwrap();
-    assert!(said.contains("ways of logging in that it offers: ***"), "{said}");
+    assert!(said.contains("it offers: ***"), "{said}");
 }

@@ -162,11 +162,11 @@ fn a_mail_says_how_long_the_training_took_as_far_as_we_saw() {
         Some(rest.split(" Avatar id").next().unwrap().to_owned())
     };
     let mut event = sample_events::settled(Some("Jane"), "IDLE");
-    let seen = Some("2h 59m to 3h, from our first sight of it".to_owned());
+    let seen = Some("2h 59m to 3h, since it was first seen".to_owned());
     assert_eq!(took(&event), seen);
     let Subject::Transition { training, .. } = &mut event.subject else { unreachable!() };
     training.as_mut().unwrap().duration_min = Duration::from_secs(3 * 3_600);
-    let known = Some("about 3h, from our first sight of it".to_owned());
+    let known = Some("about 3h, since it was first seen".to_owned());
     assert_eq!(took(&event), known);
     let Subject::Transition { training, .. } = &mut event.subject else { unreachable!() };
     *training = None;

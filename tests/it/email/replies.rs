@@ -74,7 +74,7 @@ async fn check_no(step: Step, upset: Upset) {
 async fn a_reply_out_of_step_and_one_without_an_end_are_told_as_what_they_are() {
     let (outcome, _) = outcome_of(vec![(Step::Mail, raw(b"354 go on\r\n".to_vec()))]).await;
     let said = outcome.error.unwrap();
-    assert!(said.contains("answered 354, which does not fit, while naming the sender"), "{said}");
+    assert!(said.contains("answered 354 out of sequence while sending MAIL FROM"), "{said}");
     let endless = b"250-more\r\n".repeat(100_000);
     let mailbox = Mailbox::start(Security::Plain, None).await;
     mailbox.script([vec![(Step::Ehlo, raw(endless))]]);

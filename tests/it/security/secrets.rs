@@ -138,7 +138,7 @@ impl World {
                 ),
             };
             let template = if format == "template" {
-                "template = { a = \"{{ headline }}\", t = \"{{ type }}\" }\n"
+                "template = { a = \"{{ title }}\", t = \"{{ type }}\" }\n"
             } else {
                 ""
             };

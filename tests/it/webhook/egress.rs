@@ -27,12 +27,12 @@ async fn the_metadata_of_a_cloud_is_never_called() {
         "https://0xa9.0376.43518/C4N4RYT0KEN",
     ] {
         for reach in [EgressPolicy::AllowPrivate, EgressPolicy::DenyPrivate] {
-            let expected = "`169.254.169.254` was not called: its address is link-local, as the \
+            let expected = "`169.254.169.254` was not connected to: its address is link-local, as the \
                             metadata services of clouds are";
             check_refused(&reaching(url, reach), expected).await;
         }
     }
-    let expected = "`[64:ff9b::6464:64c8]` was not called: its address is the metadata service of \
+    let expected = "`[64:ff9b::6464:64c8]` was not connected to: its address is the metadata service of \
                     a cloud";
     check_refused(
         &reaching("http://[64:ff9b::100.100.100.200]/", EgressPolicy::AllowPrivate),
@@ -54,8 +54,8 @@ async fn near_receivers_are_called_unless_that_is_denied() {
         assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
         let connections = receiver.connections();
         let expected = format!(
-            "`{host}` was not called: its address is this machine, which `deny_private` \
-             keeps us from"
+            "`{host}` was not connected to: its address is this machine, which `deny_private` \
+             forbids"
         );
         check_refused(&reaching(url, EgressPolicy::DenyPrivate), &expected).await;
         assert_eq!(receiver.connections(), connections, "`{host}` was called");
@@ -71,8 +71,8 @@ async fn a_proxy_may_be_near_and_what_it_is_sent_to_may_not() {
         spec.egress = reach;
         build(spec)
     };
-    let expected = "`127.0.0.1` was not called: its address is this machine, which \
-                    `deny_private` keeps us from";
+    let expected = "`127.0.0.1` was not connected to: its address is this machine, which \
+                    `deny_private` forbids";
     let channel = through(&receiver.url(), &proxy.url(""), EgressPolicy::DenyPrivate);
     check_refused(&channel, expected).await;
     assert_eq!(proxy.asked().len(), 0);
@@ -87,7 +87,7 @@ async fn a_proxy_may_be_near_and_what_it_is_sent_to_may_not() {
     assert_eq!(channel.probe().await.class, OutcomeClass::Delivered);
     try_once(&channel).await;
     assert_eq!(proxy.asked().len(), 2);
-    let expected = "`169.254.169.254` was not called: its address is link-local, as the metadata \
+    let expected = "`169.254.169.254` was not connected to: its address is link-local, as the metadata \
                     services of clouds are";
     let channel =
         through(&receiver.url(), "http://user:pass@169.254.169.254:80", EgressPolicy::AllowPrivate);

@@ -71,7 +71,7 @@ async fn an_answer_that_cannot_be_read_is_told_from_none() {
         assert_eq!(found, (OutcomeClass::Ambiguous, expected.0, None), "for {head:?}");
         assert!(outcome.error.as_ref().unwrap().contains(expected.1), "{outcome:?}");
     };
-    let is_no_http = "gave an answer that is no HTTP, or cannot be read";
+    let is_no_http = "sent a response that is not valid HTTP";
     let many = format!("HTTP/1.1 200 OK{}", "\r\nx: y".repeat(300));
     for head in [
         "ICY 200 OK",
@@ -184,7 +184,7 @@ async fn a_signature_is_over_the_bytes_that_are_sent() {
     let receiver = Receiver::start().await;
     let tree = TemplateTree::Object(vec![(
         "text".to_owned(),
-        TemplateTree::Text("{{ about }}: {{ status }}".to_owned()),
+        TemplateTree::Text("{{ subject }}: {{ status }}".to_owned()),
     )]);
     let template = Template { tree, content_type: "application/x-own+json".to_owned() };
     let formats = [

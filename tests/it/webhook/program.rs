@@ -128,7 +128,7 @@ async fn a_template_that_does_not_fit_is_logged_once_and_shown_with_its_delivery
     argil.set_status("a1", "TRAINING");
     let daemon = bench.start();
     daemon.wait_for_log("avatar `a1`: baseline");
-    let said = || daemon.log().matches("`template.a` uses what is not there").count();
+    let said = || daemon.log().matches("`template.a` uses an undefined name").count();
     for (number, (status, times)) in
         (1..).zip([("ODD1", 1), ("ODD2", 1), ("IDLE", 1), ("ODD3", 2), ("ODD1", 2)])
     {
@@ -139,7 +139,7 @@ async fn a_template_that_does_not_fit_is_logged_once_and_shown_with_its_delivery
         assert_eq!(said(), times, "after {status}: {}", daemon.log());
     }
     let rows = bench.deliveries();
-    let why = "`template.a` uses what is not there";
+    let why = "`template.a` uses an undefined name";
     let fallbacks: Vec<_> = rows.iter().map(|row| row["fallback"].as_str()).collect();
     assert_eq!(fallbacks, [Some(why), Some(why), None, Some(why), Some(why)]);
     let shown =

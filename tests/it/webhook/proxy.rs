@@ -103,9 +103,8 @@ async fn a_tunnel_that_is_refused_is_no_fault_of_the_receiver() {
         assert!(proxy.asked().iter().all(|asked| asked.what == "CONNECT hooks.example:443"));
     };
     for status in [401, 403, 404, 405] {
-        let error = format!(
-            "the proxy `127.0.0.1` answered {status}: it does not let us to `hooks.example`"
-        );
+        let error =
+            format!("the proxy `127.0.0.1` answered {status}: it denies access to `hooks.example`");
         check(Manner::Refuse(status), OutcomeClass::Misconfigured, Some(status), &error).await;
     }
     for status in [429, 502, 503, 504] {
@@ -114,13 +113,13 @@ async fn a_tunnel_that_is_refused_is_no_fault_of_the_receiver() {
         );
         check(Manner::Refuse(status), OutcomeClass::Local, Some(status), &error).await;
     }
-    let error = "the proxy `127.0.0.1` refuses our login, or wants one";
+    let error = "the proxy `127.0.0.1` refuses our login, or requires one";
     check(Manner::Refuse(407), OutcomeClass::Misconfigured, Some(407), error).await;
     let page = "HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n<html>sign in";
     let error = "the proxy `127.0.0.1` answered 200 to CONNECT with a page of its own, and opened \
                  no tunnel to `hooks.example`";
     check(Manner::Say(page.as_bytes()), OutcomeClass::Local, Some(200), error).await;
-    let error = "what answers at the proxy `127.0.0.1` is no HTTP proxy";
+    let error = "the proxy `127.0.0.1` is not an HTTP proxy";
     for garbage in ["SSH-2.0-OpenSSH_9.2\r\n", "220 mail ESMTP\r\n", "\u{5}\u{ff}"] {
         check(Manner::Say(garbage.as_bytes()), OutcomeClass::Misconfigured, None, error).await;
     }
@@ -130,7 +129,7 @@ async fn a_tunnel_that_is_refused_is_no_fault_of_the_receiver() {
 async fn a_proxy_that_wants_another_login_says_which() {
     let challenges = "HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate\r\nProxy-Authenticate: \
                       NTLM\r\nconnection: close\r\n\r\n";
-    let error = "the proxy `127.0.0.1` wants a login by negotiate or ntlm, not by basic";
+    let error = "the proxy `127.0.0.1` requires a login by negotiate or ntlm, not by basic";
     for url in ["https://hooks.example/C4N4RYT0KEN", "http://hooks.example/C4N4RYT0KEN"] {
         let proxy = Proxy::start(Manner::Say(challenges.as_bytes())).await;
         let outcome = try_once(&through(url, &proxy.url(LOGIN), SHORT)).await;
@@ -144,7 +143,7 @@ async fn a_proxy_that_asks_for_a_login_by_our_password_does_not_show_it() {
     let challenge = b"HTTP/1.1 407 No\r\nProxy-Authenticate: C4N4RYT0KEN\r\n\r\n";
     let proxy = Proxy::start(Manner::Say(challenge)).await;
     let channel = through("https://hooks.example/x", &proxy.url(LOGIN), SHORT);
-    let error = "the proxy `127.0.0.1` wants a login by ***, not by basic";
+    let error = "the proxy `127.0.0.1` requires a login by ***, not by basic";
     check(&try_once(&channel).await, OutcomeClass::Misconfigured, "proxy", error);
 }
 
@@ -178,7 +177,7 @@ async fn a_proxy_that_breaks_or_stalls_is_told_from_one_that_refuses() {
     let channel = through(url, &stalling.url(LOGIN), SHORT);
     let error = "`hooks.example` was not connected to in time, through the proxy `127.0.0.1`";
     check(&try_once(&channel).await, OutcomeClass::Retryable, "connect", error);
-    let error = "the proxy `127.0.0.1` did not take the connection in time";
+    let error = "the proxy `127.0.0.1` did not accept the connection in time";
     check(&channel.probe().await, OutcomeClass::Local, "connect", error);
 }
 

@@ -19,7 +19,7 @@ async fn check(identity: &Identity, trusted: Option<&Identity>, said: &str, help
         let found = (outcome.class, outcome.phase);
         assert_eq!(found, (OutcomeClass::Retryable, "tls"), "{outcome:?}");
         let error = outcome.error.unwrap();
-        assert!(error.starts_with("no TLS with `127.0.0.1`: "), "{error}");
+        assert!(error.starts_with("TLS with `127.0.0.1` failed: "), "{error}");
         assert!(error.contains(said), "{error}");
         assert!(outcome.help.unwrap().contains(help), "{:?} for {error}", outcome.help);
         for raw in ["Other", "DnsName", "Context", "(\"", "IpAddress"] {

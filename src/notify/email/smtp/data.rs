@@ -1,9 +1,9 @@
-//! A message as it stands between DATA and the final dot (RFC 5321, section 4.5.2).
+//! Dot stuffing of a message (RFC 5321, section 4.5.2).
 //!
-//! What always holds: every line ends with CRLF, no CR and no LF stands alone, and no line begins
-//! with a single dot, so that nothing inside a message can be taken for its end or for a command.
+//! Invariants: every line ends with CRLF, there is no bare CR or LF, and no line begins with a single
+//! dot, so that nothing inside a message ends it or becomes a command.
 
-/// The message, without the dot that ends it.
+/// The message without the final dot.
 pub(in crate::notify::email) fn dot_stuffed(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(message.len() + message.len() / 32 + 2);
     let mut at_start = true;
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_end_with_crlf_and_begin_with_no_single_dot() {
+    fn lines_end_with_crlf_and_dots_are_doubled() {
         let check = |message: &[u8], expected: &[u8]| {
             assert_eq!(dot_stuffed(message), expected, "for {message:?}");
         };
@@ -56,7 +56,7 @@ mod tests {
         check(b"", b"");
     }
 
-    /// As servers take the dots out again.
+    /// The inverse, as servers apply it.
     fn unstuffed(data: &[u8]) -> Vec<u8> {
         let lines = data.split_inclusive(|byte| *byte == b'\n');
         lines.flat_map(|line| line.strip_prefix(b".").unwrap_or(line)).copied().collect()
@@ -73,7 +73,7 @@ mod tests {
                 prop_assert!(!line.contains(['\r', '\n']));
                 prop_assert!(line != "." && (!line.starts_with('.') || line.starts_with("..")));
             }
-            // What arrives is what was written, as far as that had lines.
+            // A message with valid line ends arrives unchanged.
             prop_assert_eq!(dot_stuffed(&unstuffed(&data)), data.clone());
             let written = String::from_utf8(message.clone()).unwrap();
             let has_lines = !written.replace("\r\n", "").contains(['\r', '\n']);

@@ -1,6 +1,7 @@
-//! What the end of a step of an SMTP session means, and how it is said to people.
+//! Classification of the failures of an SMTP session, with a text for people.
 //!
-//! Whom a refusal refuses is decided by `domain::refusal`.
+//! `domain::mail::smtp_refusal` decides what a refusal refers to: the channel, the recipient or the
+//! mail.
 
 use std::io;
 
@@ -27,7 +28,7 @@ pub(in crate::notify::email) enum SmtpPhase {
 }
 
 impl SmtpPhase {
-    /// The word for it in an outcome.
+    /// The phase of an outcome.
     pub(in crate::notify::email) const fn name(self) -> &'static str {
         match self {
             Self::Resolve => transport_error::RESOLVE,
@@ -42,35 +43,35 @@ impl SmtpPhase {
         }
     }
 
-    /// What was going on, for people.
+    /// The activity, for people.
     const fn doing(self) -> &'static str {
         match self {
-            Self::Resolve => "looking its name up",
+            Self::Resolve => "resolving its name",
             Self::Connect => "connecting",
-            Self::Tls => "turning to TLS",
+            Self::Tls => "starting TLS",
             Self::Hello => "greeting",
             Self::Auth => "logging in",
-            Self::Mail => "naming the sender",
-            Self::Rcpt => "naming the recipient",
+            Self::Mail => "sending MAIL FROM",
+            Self::Rcpt => "sending RCPT TO",
             Self::Data => "sending the mail",
-            Self::Dot => "waiting for the mail to be taken",
+            Self::Dot => "waiting for the mail to be accepted",
         }
     }
 
-    /// What an answer here is to, for people.
-    const fn asked(self) -> &'static str {
+    /// What a reply refers to, for people.
+    const fn command(self) -> &'static str {
         match self {
-            Self::Resolve | Self::Connect => "our call",
+            Self::Resolve | Self::Connect => "the connection",
             Self::Tls => "STARTTLS",
-            Self::Hello => "our greeting",
-            Self::Auth => "our login",
-            Self::Mail => "the sender",
-            Self::Rcpt => "the recipient",
+            Self::Hello => "EHLO",
+            Self::Auth => "AUTH",
+            Self::Mail => "MAIL FROM",
+            Self::Rcpt => "RCPT TO",
             Self::Data | Self::Dot => "the mail",
         }
     }
 
-    /// Losing the other side here means that it may have taken the mail.
+    /// The class of a lost connection: after the final dot, the mail may have been accepted.
     const fn lost(self) -> OutcomeClass {
         match self {
             Self::Dot => OutcomeClass::Ambiguous,
@@ -85,7 +86,6 @@ impl SmtpPhase {
         }
     }
 
-    /// The step that a refusal here answers.
     const fn step(self) -> SmtpStep {
         match self {
             Self::Resolve | Self::Connect | Self::Hello => SmtpStep::Hello,
@@ -99,20 +99,19 @@ impl SmtpPhase {
     }
 }
 
-/// What the server was told of us, and may speak of.
+/// The names that the server knows and may mention in a reply.
 #[derive(Clone, Debug, Default)]
 pub(in crate::notify::email) struct SmtpEnvelope {
-    /// The sender of the envelope; empty for the null path, and before there is one.
+    /// Empty for the null path and before MAIL.
     pub(in crate::notify::email) sender: String,
-    /// The recipient; empty before there is one.
+    /// Empty before RCPT.
     pub(in crate::notify::email) recipient: String,
-    /// The name in EHLO.
     pub(in crate::notify::email) hello_name: String,
 }
 
 impl SmtpEnvelope {
-    /// What a refusal means (RFC 5321, RFC 3463).
-    pub(in crate::notify::email) fn ruling(
+    /// Classifies a refusal (RFC 5321, RFC 3463).
+    pub(in crate::notify::email) fn classify(
         &self,
         phase: SmtpPhase,
         code: u16,
@@ -123,7 +122,7 @@ impl SmtpEnvelope {
     }
 }
 
-/// A reply that is not the one that the step waits for: a refusal, or one out of step.
+/// The outcome of a reply that the step does not expect: a refusal, or a reply out of sequence.
 pub(in crate::notify::email) fn refused(
     host: &str,
     phase: SmtpPhase,
@@ -131,20 +130,20 @@ pub(in crate::notify::email) fn refused(
     known: &SmtpEnvelope,
     hidden: &[String],
 ) -> Outcome {
-    let said = reply.text();
+    let reply_text = reply.text();
     let outcome = if reply.is_of(400) || reply.is_of(500) {
-        let text = format!("`{host}` answered {} to {}", reply.code, phase.asked());
-        let RefusalClass { class, scope } = known.ruling(phase, reply.code, &said);
+        let text = format!("`{host}` answered {} to {}", reply.code, phase.command());
+        let RefusalClass { class, scope } = known.classify(phase, reply.code, &reply_text);
         Outcome { scope, ..transport_error::failed_outcome(class, phase.name(), text) }
     } else {
-        let what = format!("answered {}, which does not fit, while", reply.code);
+        let what = format!("answered {} out of sequence while", reply.code);
         in_doubt(host, phase, &what)
     };
-    let snippet = excerpt::redacted_excerpt(said.as_bytes(), hidden);
+    let snippet = excerpt::redacted_excerpt(reply_text.as_bytes(), hidden);
     Outcome { code: Some(reply.code), snippet, ..outcome }
 }
 
-/// What the settings ask for, and the server does not offer.
+/// The outcome when the server does not offer what the settings require.
 pub(in crate::notify::email) fn unsupported(host: &str, phase: SmtpPhase, what: &str) -> Outcome {
     transport_error::failed_outcome(
         OutcomeClass::Misconfigured,
@@ -153,7 +152,7 @@ pub(in crate::notify::email) fn unsupported(host: &str, phase: SmtpPhase, what: 
     )
 }
 
-/// A step to which no reply came.
+/// The outcome of a step without a reply.
 pub(in crate::notify::email) fn connection_lost(
     host: &str,
     phase: SmtpPhase,
@@ -162,26 +161,24 @@ pub(in crate::notify::email) fn connection_lost(
 ) -> Outcome {
     match lost {
         StreamError::TimedOut => timed_out(host, phase),
-        StreamError::Closed => in_doubt(host, phase, "hung up while"),
-        StreamError::Flooded => {
-            in_doubt(host, phase, "had sent a reply without an end, so that it was left, while")
-        }
+        StreamError::Closed => in_doubt(host, phase, "closed the connection while"),
+        StreamError::Flooded => in_doubt(host, phase, "sent a reply without an end while"),
         StreamError::Unreadable(noise) => Outcome {
             snippet: excerpt::redacted_excerpt(noise, hidden),
-            ..in_doubt(host, phase, "said something that is no reply of a mail server while")
+            ..in_doubt(host, phase, "sent something that is not an SMTP reply while")
         },
         StreamError::Broken(error) => match cause::<rustls::Error>(error) {
             Some(tls) => {
                 let what =
-                    format!("broke TLS off ({}) while", transport_error::tls_text(tls, hidden));
+                    format!("aborted TLS ({}) while", transport_error::tls_text(tls, hidden));
                 in_doubt(host, phase, &what)
             }
-            None => in_doubt(host, phase, "was lost while"),
+            None => in_doubt(host, phase, "dropped the connection while"),
         },
     }
 }
 
-/// A connection that did not turn to TLS.
+/// The outcome of a failed TLS handshake.
 pub(in crate::notify::email) fn unsecured(
     host: &str,
     error: &io::Error,
@@ -193,23 +190,23 @@ pub(in crate::notify::email) fn unsecured(
         }
         Some(tls) => transport_error::no_tls(host, tls, hidden),
         None if error.kind() == io::ErrorKind::Other => {
-            let text = format!("no TLS with `{host}`: {error}");
+            let text = format!("TLS with `{host}` failed: {error}");
             transport_error::failed_outcome(OutcomeClass::Retryable, SmtpPhase::Tls.name(), text)
         }
-        None => in_doubt(host, SmtpPhase::Tls, "hung up while"),
+        None => in_doubt(host, SmtpPhase::Tls, "closed the connection while"),
     }
 }
 
-/// Whether the other side went on in the clear.
+/// Whether the server sent plain text instead of TLS.
 const fn is_plain(error: &rustls::Error) -> bool {
     matches!(error, rustls::Error::InvalidMessage(_) | rustls::Error::InappropriateMessage { .. })
 }
 
-/// What mends an end of a session at the turn to TLS, or before; `None` where its words say
-/// enough, or nobody knows.
+/// How to fix a failure of TLS or of the greeting; `None` where the text says enough, or the fix is
+/// unknown.
 pub(in crate::notify::email) fn help(outcome: &Outcome, tls: SmtpTls) -> Option<&'static str> {
     let of_tls = outcome.phase == SmtpPhase::Tls.name();
-    // Where TLS begins at once, the server waits for us, and we for it.
+    // A server with implicit TLS waits for the client, while the client waits for the greeting.
     let of_greeting = outcome.phase == SmtpPhase::Hello.name() && outcome.code.is_none();
     match tls {
         _ if outcome.class == OutcomeClass::Delivered || outcome.class == OutcomeClass::Local => {
@@ -222,33 +219,32 @@ pub(in crate::notify::email) fn help(outcome: &Outcome, tls: SmtpTls) -> Option<
     }
 }
 
-/// A step in which the server said nothing for too long.
+/// The outcome of a timeout.
 pub(in crate::notify::email) fn timed_out(host: &str, phase: SmtpPhase) -> Outcome {
-    in_doubt(host, phase, "said nothing while")
+    in_doubt(host, phase, "did not respond while")
 }
 
-/// A step in which we broke off ourselves, by a bug of ours or of a library.
+/// The outcome of a panic.
 pub(in crate::notify::email) fn broken_off(host: &str, phase: SmtpPhase) -> Outcome {
-    in_doubt(host, phase, "was left, because of a bug in this program, while")
+    in_doubt(host, phase, "was disconnected because of a bug in this program while")
 }
 
 fn in_doubt(host: &str, phase: SmtpPhase, what: &str) -> Outcome {
     let doubt = match phase.lost() {
-        OutcomeClass::Ambiguous => "; it may have taken the mail",
+        OutcomeClass::Ambiguous => "; it may have accepted the mail",
         _ => "",
     };
     let text = format!("`{host}` {what} {}{doubt}", phase.doing());
     transport_error::failed_outcome(phase.lost(), phase.name(), text)
 }
 
-const STARTTLS_HELP: &str = "does something in between, such as a virus scanner or a firewall, \
-    speak in the server's place? `tls = \"implicit\"` with the server's port for it, mostly 465, \
+const STARTTLS_HELP: &str = "does a virus scanner or a firewall in between answer for the server? `tls = \"implicit\"` with the server's port for it, mostly 465, \
     begins with TLS";
-const IMPLICIT_HELP: &str = "is `port` one where TLS begins at once, mostly 465? On 587 and 25 it \
-    begins in the clear: `tls = \"starttls\"`";
-const GREETING_HELP: &str = "are `host` and `port` right? A port where TLS begins at once, mostly \
-    465, wants `tls = \"implicit\"`";
-/// What is said of a server without SMTPUTF8 when our own addresses need it.
+const IMPLICIT_HELP: &str = "is `port` one with implicit TLS, usually 465? Ports 587 and 25 begin \
+    in plain text: `tls = \"starttls\"`";
+const GREETING_HELP: &str = "are `host` and `port` right? A port with implicit TLS, usually \
+    465, requires `tls = \"implicit\"`";
+/// The text for a server without SMTPUTF8 when our own addresses need it.
 pub(in crate::notify::email) const NO_SMTPUTF8_FOR_US: &str =
     "does not offer SMTPUTF8 with 8BITMIME, which `from`, `reply_to` or `bounce_to` needs";
 
@@ -257,10 +253,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_loss_after_the_dot_leaves_a_doubt() {
+    fn only_a_loss_after_the_dot_is_ambiguous() {
         assert_eq!(timed_out("h", SmtpPhase::Data).class, OutcomeClass::Retryable);
         let dot = timed_out("h", SmtpPhase::Dot);
         assert_eq!(dot.class, OutcomeClass::Ambiguous);
-        assert!(dot.error.unwrap().contains("may have taken"));
+        assert!(dot.error.unwrap().contains("may have accepted"));
     }
 }

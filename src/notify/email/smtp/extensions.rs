@@ -1,12 +1,10 @@
-//! What a mail server offers: its reply to EHLO, read without regard to case (RFC 5321, section
-//! 4.1.1.1).
+//! The extensions in the reply to EHLO, case-insensitive (RFC 5321, section 4.1.1.1).
 
 use std::collections::BTreeSet;
 
 use crate::notify::email::smtp::reply::Reply;
 use crate::text::sanitize::sanitize_line;
 
-/// The extensions that were offered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::notify::email) struct Extensions {
     words: BTreeSet<String>,
@@ -14,10 +12,10 @@ pub(in crate::notify::email) struct Extensions {
 }
 
 impl Extensions {
-    /// Reads what stands behind the name of the server.
+    /// Parses the reply.
     pub(in crate::notify::email) fn of(reply: &Reply) -> Self {
         let mut offers = Self::default();
-        // Nobody forbids a server to leave its name out, and a name is no keyword that we know.
+        // Some servers omit their name in the first line; a name is not a keyword.
         for line in &reply.lines {
             let mut words = line.split([' ', '\t', '=']).filter(|word| !word.is_empty());
             let Some(keyword) = words.next().map(str::to_ascii_uppercase) else { continue };
@@ -29,23 +27,22 @@ impl Extensions {
         offers
     }
 
-    /// Whether an extension is among them.
     pub(in crate::notify::email) fn has(&self, keyword: &str) -> bool {
         self.words.contains(keyword)
     }
 
-    /// Whether mails with addresses or headers in other scripts are taken: whoever offers SMTPUTF8
-    /// has to offer 8BITMIME too (RFC 6531, section 3.1), without which such a mail cannot be sent.
-    pub(in crate::notify::email) fn take_international(&self) -> bool {
+    /// Whether internationalized mail is supported: SMTPUTF8 requires 8BITMIME (RFC 6531, section
+    /// 3.1).
+    pub(in crate::notify::email) fn support_international(&self) -> bool {
         self.has(SMTPUTF8) && self.has(EIGHT_BIT_MIME)
     }
 
-    /// Whether a way of logging in is among them, by its name in capitals.
+    /// Whether a SASL mechanism is offered; `name` is in upper case.
     pub(in crate::notify::email) fn has_mechanism(&self, name: &str) -> bool {
         self.mechanisms.contains(name)
     }
 
-    /// The ways of logging in, for people.
+    /// The SASL mechanisms, for people.
     pub(in crate::notify::email) fn mechanisms_shown(&self) -> String {
         let names: Vec<&str> = self.mechanisms.iter().map(String::as_str).collect();
         if names.is_empty() {
@@ -56,11 +53,11 @@ impl Extensions {
     }
 }
 
-/// The extension that turns to TLS (RFC 3207).
+/// RFC 3207.
 pub(in crate::notify::email) const STARTTLS: &str = "STARTTLS";
-/// The extension for addresses in other scripts (RFC 6531).
+/// RFC 6531.
 pub(in crate::notify::email) const SMTPUTF8: &str = "SMTPUTF8";
-/// The extension for bodies that are not ASCII (RFC 6152).
+/// RFC 6152.
 pub(in crate::notify::email) const EIGHT_BIT_MIME: &str = "8BITMIME";
 const AUTH: &str = "AUTH";
 const SHOWN_MAX: usize = 120;
@@ -77,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn keywords_are_known_in_every_case_and_auth_in_every_form() {
+    fn keywords_are_parsed_in_any_case_and_auth_in_any_form() {
         for lines in [
             &["mail.example", "STARTTLS", "AUTH PLAIN LOGIN", "SMTPUTF8"][..],
             &["mail.example", "starttls", "auth plain login", "smtputf8"],

@@ -1,5 +1,5 @@
-//! An SMTP session of our own (RFC 5321): replies as servers send them, one recipient a
-//! transaction. `lettre` writes messages and nothing here.
+//! An SMTP client (RFC 5321) that tolerates the replies of real servers: one recipient per
+//! transaction. `lettre` is not used here; it only builds messages.
 
 pub mod error;
 pub mod session;

@@ -1,6 +1,6 @@
-//! What MAIL says about a mail (RFC 6152, RFC 6531), and what a server must offer for that.
+//! The parameters of MAIL (RFC 6152, RFC 6531), and the extensions that they require.
 //!
-//! SMTPUTF8 is asked for only where an address, of the envelope or in a header, needs it.
+//! SMTPUTF8 is used only when an address of the envelope or a header needs it.
 
 use crate::domain::delivery::{Outcome, OutcomeClass, Scope};
 use crate::domain::mail::address::MailAddress;
@@ -8,7 +8,7 @@ use crate::notify::email::smtp::error::{self, SmtpPhase};
 use crate::notify::email::smtp::extensions::{EIGHT_BIT_MIME, Extensions};
 use crate::notify::transport_error;
 
-/// The parameters for a mail from there to there, or what the server lacks for it.
+/// The parameters for a mail, or the extension that the server lacks.
 pub(in crate::notify::email) fn parameters(
     offers: &Extensions,
     from: Option<&MailAddress>,
@@ -20,7 +20,7 @@ pub(in crate::notify::email) fn parameters(
         || head(message).split(|byte| *byte == b'\n').any(is_of_ours);
     let is_international = is_ours || to.needs_smtputf8() || !head(message).is_ascii();
     if is_international {
-        if !offers.take_international() {
+        if !offers.support_international() {
             return Err(if is_ours { Unsupported::Sender } else { Unsupported::Recipient });
         }
         text.push_str(" SMTPUTF8");
@@ -34,18 +34,17 @@ pub(in crate::notify::email) fn parameters(
     Ok(Parameters { text, is_of_recipient: is_international && !is_ours })
 }
 
-/// What MAIL says beside the address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::notify::email) struct Parameters {
-    /// Each with a blank before it.
+    /// Each with a leading space.
     pub(in crate::notify::email) text: String,
-    /// Whether SMTPUTF8 is asked for, and for this recipient alone.
+    /// Whether SMTPUTF8 is used for this recipient only.
     is_of_recipient: bool,
 }
 
 impl Parameters {
-    /// The refusal of MAIL; where the parameters are refused (RFC 5321, section 4.2.3) that only
-    /// this recipient needs, it keeps none of the others waiting.
+    /// Adjusts a refusal of MAIL: when it refuses parameters (RFC 5321, section 4.2.3) that only this
+    /// recipient needs, the other recipients are not affected.
     pub(in crate::notify::email) fn refused(&self, outcome: Outcome) -> Outcome {
         match outcome.code {
             Some(501 | 504 | 553 | 555) if self.is_of_recipient => {
@@ -56,19 +55,18 @@ impl Parameters {
     }
 }
 
-/// What a server lacks for a mail.
+/// An extension that a server lacks for a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::notify::email) enum Unsupported {
-    /// SMTPUTF8, for addresses of ours: no mail can be sent.
+    /// SMTPUTF8 for our own addresses: no mail can be sent.
     Sender,
-    /// SMTPUTF8, for this recipient alone.
+    /// SMTPUTF8 for this recipient only.
     Recipient,
     /// 8BITMIME.
     Body,
 }
 
 impl Unsupported {
-    /// What it means for the try.
     pub(in crate::notify::email) fn outcome(self, host: &str) -> Outcome {
         let rejected = |phase: SmtpPhase, what: &str| {
             let text = format!("`{host}` does not offer {what}");
@@ -84,12 +82,11 @@ impl Unsupported {
     }
 }
 
-/// Whether a line of the head needs SMTPUTF8, and not because of the recipient.
+/// Whether a header other than `To` needs SMTPUTF8.
 fn is_of_ours(line: &[u8]) -> bool {
     !line.is_ascii() && !line.get(..3).is_some_and(|name| name.eq_ignore_ascii_case(b"to:"))
 }
 
-/// The headers of a message.
 fn head(message: &[u8]) -> &[u8] {
     let end = message.windows(HEAD_END.len()).position(|bytes| bytes == HEAD_END);
     end.and_then(|at| message.get(..at)).unwrap_or(message)
@@ -104,7 +101,7 @@ mod tests {
     use crate::notify::email::smtp::reply::Reply;
 
     #[test]
-    fn what_needs_smtputf8_is_told_from_the_head_alone() {
+    fn the_headers_decide_whether_smtputf8_is_needed() {
         let address = |text: &str| MailAddress::parse(text).unwrap();
         let (plain, script) = (address("a@example.com"), address("é@example.com"));
         let all: Vec<String> = ["m", SMTPUTF8, EIGHT_BIT_MIME].map(str::to_owned).into();
@@ -121,7 +118,7 @@ mod tests {
         check(&script, "To: é\r\n\r\nb", needed, Some(Unsupported::Recipient));
         check(&script, "to: é\r\nReply-To: é\r\n\r\nb", needed, Some(Unsupported::Sender));
         check(&plain, "From: é\r\nTo: a\r\n\r\nb", needed, Some(Unsupported::Sender));
-        // The one without the other is not what RFC 6531 calls an offer.
+        // RFC 6531 requires both extensions.
         let half =
             Extensions::of(&Reply { code: 250, lines: ["m", SMTPUTF8].map(str::to_owned).into() });
         let lack = parameters(&half, Some(&plain), &script, b"To: \xc3\xa9\r\n\r\nb");
@@ -129,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_one_recipient_needs_are_refused_for_that_one_alone() {
+    fn a_refused_parameter_of_one_recipient_affects_only_that_one() {
         let check = |message: &str, code: u16, expected| {
             let address = |text: &str| MailAddress::parse(text).unwrap();
             let all: Vec<String> = ["m", SMTPUTF8, EIGHT_BIT_MIME].map(str::to_owned).into();

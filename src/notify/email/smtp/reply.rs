@@ -1,56 +1,54 @@
-//! Replies of a mail server, as RFC 5321, section 4.2, has them and as servers speak.
+//! Parses replies of mail servers (RFC 5321, section 4.2), tolerant of what real servers send.
 //!
-//! Only the three digits at the beginning of a line count, and a hyphen behind them, which says
-//! that the reply goes on. The text may be missing, in any encoding, of any length; a line ends
-//! with LF. Pure, and bounded: what is beyond the bounds is read and forgotten.
+//! Only the three digits at the beginning of a line count, and a hyphen after them, which continues
+//! the reply. The text may be missing, in any encoding and of any length; a line ends with LF. Pure
+//! and bounded: bytes beyond the bounds are discarded.
 
-/// A reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::notify::email) struct Reply {
-    /// Three digits; of a reply whose lines bear different ones, those of the last line.
+    /// Three digits; those of the last line when the lines differ.
     pub(in crate::notify::email) code: u16,
-    /// The text of each line, where there is any to keep.
+    /// The text of each line that has any.
     pub(in crate::notify::email) lines: Vec<String>,
 }
 
-/// Reads one reply out of bytes as they come.
+/// Parses one reply from a stream of bytes.
 #[derive(Debug, Default)]
 pub(in crate::notify::email) struct ReplyReader {
-    /// The line that has begun, without what is beyond the bound.
+    /// The current line, up to the bound.
     line: Vec<u8>,
-    /// What the lines before it say.
+    /// The lines before it.
     reply: Option<Reply>,
-    /// The beginning of what bears no code.
+    /// The beginning of the lines without a code.
     noise: Vec<u8>,
-    /// All bytes so far.
+    /// The number of bytes so far.
     read: usize,
 }
 
 impl Reply {
-    /// The text of all its lines.
     pub(in crate::notify::email) fn text(&self) -> String {
         self.lines.join(" ")
     }
 
-    /// Whether it is one of those hundred codes.
+    /// Whether the code is in the given hundred: 200, 300, 400 or 500.
     pub(in crate::notify::email) const fn is_of(&self, hundred: u16) -> bool {
         self.code / 100 * 100 == hundred
     }
 }
 
 impl ReplyReader {
-    /// Reads on, to the end of the reply at most: how much of `bytes` that was, and the reply, when
-    /// its last line is among them. Lines that bear no code are passed over.
+    /// Parses up to the end of the reply. Returns the number of bytes used, and the reply when it is
+    /// complete. Lines without a code are skipped.
     pub(in crate::notify::email) fn push(&mut self, bytes: &[u8]) -> (usize, Option<Reply>) {
         let mut used = 0;
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
             let end = rest.iter().position(|byte| *byte == b'\n');
             let part = end.map_or(rest, |at| rest.get(..at).unwrap_or_default());
-            let room = LINE_BYTES_MAX.saturating_sub(self.line.len());
-            self.line.extend(part.iter().take(room));
-            let taken = part.len() + usize::from(end.is_some());
-            used += taken;
-            self.read = self.read.saturating_add(taken);
+            let free = LINE_BYTES_MAX.saturating_sub(self.line.len());
+            self.line.extend(part.iter().take(free));
+            let count = part.len() + usize::from(end.is_some());
+            used += count;
+            self.read = self.read.saturating_add(count);
             if end.is_some() && self.end_line() {
                 return (used, self.reply.take());
             }
@@ -58,15 +56,15 @@ impl ReplyReader {
         (used, None)
     }
 
-    /// Whether it has read more than any reply is long.
+    /// Whether more bytes arrived than the limit of a reply.
     pub(in crate::notify::email) const fn is_flooded(&self) -> bool {
         self.read > REPLY_BYTES_MAX
     }
 
-    /// The reply as far as it came, when no more will come: one line is enough to tell the code.
+    /// The reply as far as it arrived; one line is enough for the code.
     ///
     /// # Errors
-    /// When no line bore a code: the beginning of what was said instead, which may be nothing.
+    /// When no line has a code: the beginning of the received bytes, which may be empty.
     pub(in crate::notify::email) fn finish(mut self) -> Result<Reply, Vec<u8>> {
         if !self.line.is_empty() {
             self.end_line();
@@ -74,12 +72,12 @@ impl ReplyReader {
         self.reply.ok_or(self.noise)
     }
 
-    /// Takes the line in; whether it was the last one.
+    /// Parses the current line. Returns whether it was the last one.
     fn end_line(&mut self) -> bool {
         let line = std::mem::take(&mut self.line);
-        let Some((code, goes_on, text)) = parts(&line) else {
-            let room = NOISE_BYTES_MAX.saturating_sub(self.noise.len());
-            self.noise.extend(line.iter().chain(b" ").take(room));
+        let Some((code, continues, text)) = parts(&line) else {
+            let free = NOISE_BYTES_MAX.saturating_sub(self.noise.len());
+            self.noise.extend(line.iter().chain(b" ").take(free));
             return false;
         };
         let reply = self.reply.get_or_insert_with(|| Reply { code, lines: Vec::new() });
@@ -87,13 +85,13 @@ impl ReplyReader {
         if reply.lines.len() < LINES_MAX && !text.is_empty() {
             reply.lines.push(text);
         }
-        !goes_on
+        !continues
     }
 }
 
-/// The code of a line, whether the reply goes on after it, and its text.
+/// The code of a line, whether the reply continues after it, and its text.
 fn parts(line: &[u8]) -> Option<(u16, bool, String)> {
-    // Before the digits: what is left of an odd line end, a byte order mark, words of Telnet.
+    // Skip the rest of an odd line end, a byte order mark, or Telnet commands.
     let start = line.iter().position(u8::is_ascii_graphic)?;
     let line = line.get(start..)?;
     let [hundreds, tens, ones, rest @ ..] = line else { return None };
@@ -104,24 +102,24 @@ fn parts(line: &[u8]) -> Option<(u16, bool, String)> {
     if rest.first().is_some_and(u8::is_ascii_digit) {
         return None;
     }
-    let goes_on = rest.first() == Some(&b'-');
-    let text = if goes_on { rest.get(1..).unwrap_or_default() } else { rest };
-    Some((code, goes_on, decoded(text.trim_ascii())))
+    let continues = rest.first() == Some(&b'-');
+    let text = if continues { rest.get(1..).unwrap_or_default() } else { rest };
+    Some((code, continues, decoded(text.trim_ascii())))
 }
 
-/// UTF-8 or, where it is none, Latin-1, which servers that know no better speak.
+/// Decodes UTF-8, or Latin-1 where it is not valid UTF-8.
 fn decoded(text: &[u8]) -> String {
     let latin = |_| text.iter().copied().map(char::from).collect();
     str::from_utf8(text).map_or_else(latin, str::to_owned)
 }
 
-/// RFC 5321, section 4.5.3.1.5, allows for 512; some servers tell stories.
+/// RFC 5321, section 4.5.3.1.5, allows 512; some servers send more.
 const LINE_BYTES_MAX: usize = 4096;
-/// As many lines are kept.
+/// Lines that are kept.
 const LINES_MAX: usize = 128;
-/// As much is kept of what is no reply.
+/// Bytes that are kept of lines without a code.
 const NOISE_BYTES_MAX: usize = 512;
-/// So much is read of one reply; a server that says more is not listened to any more.
+/// The limit of one reply; a longer one ends the connection.
 const REPLY_BYTES_MAX: usize = 256 * 1024;
 
 #[cfg(test)]
@@ -137,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_digits_count_and_the_text_may_be_anything() {
+    fn only_the_digits_count_and_the_text_is_arbitrary() {
         let check = |bytes: &[u8], code: u16, text: &str| {
             let (reply, used) = read(bytes);
             let reply = reply.unwrap_or_else(|| panic!("no reply in {bytes:?}"));
@@ -170,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_ends_where_it_ends() {
+    fn a_reply_ends_with_its_last_line() {
         assert_eq!(read(b"250 a\r\n354 b\r\n").1, 7);
         for open in [&b"250-a\r\n"[..], b"250 a", b"HTTP/1.1 400 Bad\r\n", b"2500 a\r\n", b"25\r\n"]
         {
@@ -179,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_that_is_cut_off_has_a_code_from_its_first_digits_on() {
+    fn a_truncated_reply_has_a_code_once_three_digits_arrived() {
         let finish = |bytes: &[u8]| {
             let mut reader = ReplyReader::default();
             assert_eq!(reader.push(bytes).1, None);
@@ -196,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded() {
+    fn kept_bytes_are_bounded() {
         let mut reader = ReplyReader::default();
         for _ in 0..10_000 {
             assert_eq!(reader.push(b"250-a line that goes on and on and on\r\n").1, None);
@@ -216,7 +214,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_do_harm_and_pieces_read_as_the_whole(bytes in garbage(), cut in 0usize..200) {
+        fn pieces_parse_as_the_whole(bytes in garbage(), cut in 0usize..200) {
             let (whole, used) = read(&bytes);
             prop_assert!(used <= bytes.len());
             prop_assert!(whole.is_some() || used == bytes.len());

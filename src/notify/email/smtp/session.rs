@@ -1,9 +1,8 @@
-//! One SMTP session: one recipient, one mail, one try.
+//! One SMTP session: one attempt to send one mail to one recipient.
 //!
-//! What always holds: a connection is used once and dropped, so that a late answer can never be
-//! taken for the answer to another mail; every step has a limit; without the TLS that was asked
-//! for, neither a password nor an address is said; an answer that came counts as what it says, and
-//! whatever breaks off is a failure of the step that it broke off in.
+//! Invariants: a connection is used once, so that a late reply never counts for another mail; every
+//! step has a limit; without the configured TLS, neither credentials nor addresses are sent; a reply
+//! that arrived counts, and any interruption is a failure of the current step.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
@@ -30,7 +29,6 @@ use crate::notify::excerpt;
 use crate::notify::transport_error;
 use crate::notify::webhook::ssrf_guard;
 
-/// A mail server, and how to get in.
 pub(in crate::notify::email) struct Server {
     pub(in crate::notify::email) host: String,
     pub(in crate::notify::email) port: u16,
@@ -41,17 +39,17 @@ pub(in crate::notify::email) struct Server {
     pub(in crate::notify::email) timeouts: PhaseTimeouts,
 }
 
-/// What one session is about.
+/// The mail of one session.
 #[derive(Clone, Copy)]
 pub(in crate::notify::email) struct Transaction<'a> {
-    /// Where bounces go; nowhere without.
+    /// The sender of the envelope; the null path without.
     pub(in crate::notify::email) from: Option<&'a MailAddress>,
     pub(in crate::notify::email) to: &'a MailAddress,
     pub(in crate::notify::email) message: &'a [u8],
 }
 
 impl Server {
-    /// Makes exactly one try.
+    /// Makes exactly one attempt.
     pub(in crate::notify::email) async fn deliver(&self, mail: Transaction<'_>) -> Outcome {
         let known = SmtpEnvelope {
             sender: mail.from.map(ToString::to_string).unwrap_or_default(),
@@ -61,7 +59,7 @@ impl Server {
         self.session(known, Some(mail)).await.0
     }
 
-    /// Goes through everything up to the login, and leaves; with what the server offers.
+    /// Connects and logs in. Also returns the extensions that the server offers.
     pub(in crate::notify::email) async fn probe(&self) -> (Outcome, Extensions) {
         self.session(SmtpEnvelope::default(), None).await
     }
@@ -77,11 +75,11 @@ impl Server {
             stream: None,
             extensions: Extensions::default(),
             is_answered: false,
-            // Ours is often what a refusal is about, and no secret.
+            // The sender is not masked: refusals often refer to it, and it is not a secret.
             hidden: vec![known.recipient.clone()],
             known,
         };
-        let outcome = match caught(session.run(mail)).await {
+        let outcome = match catch_panic(session.run(mail)).await {
             Some(Ok(outcome) | Err(outcome)) => outcome,
             None => error::broken_off(&self.host, session.phase),
         };
@@ -91,14 +89,14 @@ impl Server {
         (outcome, session.extensions)
     }
 
-    /// How long one try takes at most.
+    /// The longest duration of one attempt.
     pub(in crate::notify::email) fn attempt_timeout(&self) -> Duration {
         let PhaseTimeouts { opening, data, dot, .. } = self.timeouts;
         [data, dot, QUIT_TIMEOUT].into_iter().fold(opening, Duration::saturating_add)
     }
 
-    /// What we call ourselves: as the settings say; else the full name of this machine; else the
-    /// address of our end of the connection (RFC 5321, section 4.1.3).
+    /// The name in EHLO: `hello_name`, else the fully qualified name of this machine, else the local
+    /// address of the connection (RFC 5321, section 4.1.3).
     fn greeting_name(&self, local: Option<IpAddr>) -> MailDomain {
         let of_machine = || {
             let name = rustix::system::uname().nodename().to_str().ok().map(MailDomain::parse)?;
@@ -110,21 +108,19 @@ impl Server {
     }
 }
 
-/// A session under way.
 struct Session<'a> {
     server: &'a Server,
     phase: SmtpPhase,
     stream: Option<SmtpStream>,
-    /// What the server offered last.
     extensions: Extensions,
-    /// Whether the last thing that was asked was answered.
+    /// Whether the last command got a reply.
     is_answered: bool,
     known: SmtpEnvelope,
     hidden: Vec<String>,
 }
 
 impl Session<'_> {
-    /// Goes through all of it but the farewell.
+    /// Everything except QUIT.
     async fn run(&mut self, mail: Option<Transaction<'_>>) -> Result<Outcome, Outcome> {
         let begun = timeout(self.server.timeouts.opening, self.begin(mail)).await;
         begun.unwrap_or_else(|_| {
@@ -132,33 +128,33 @@ impl Session<'_> {
             Err(error::timed_out(&self.server.host, self.phase))
         })?;
         match mail {
-            // From here on nothing that came before takes from the server's time.
+            // The limits from here on do not depend on the duration of the steps before.
             Some(mail) => self.send_message(mail.message).await,
             None => Ok(Outcome::new(OutcomeClass::Delivered, self.phase.name())),
         }
     }
 
-    /// Everything before the mail itself.
+    /// Everything before the message.
     async fn begin(&mut self, mail: Option<Transaction<'_>>) -> Result<(), Outcome> {
-        let pass = match &self.server.login {
-            Some(login) => Some(login.pass(self.server.timeouts.hello).await?),
+        let credential = match &self.server.login {
+            Some(login) => Some(login.credential(self.server.timeouts.hello).await?),
             None => None,
         };
-        self.hidden.extend(pass.iter().flat_map(Credential::hidden));
-        self.open(pass.as_ref()).await?;
+        self.hidden.extend(credential.iter().flat_map(Credential::hidden));
+        self.open(credential.as_ref()).await?;
         match mail {
             Some(mail) => self.send_envelope(mail).await,
             None => Ok(()),
         }
     }
 
-    /// Connects, secures and logs in.
-    async fn open(&mut self, pass: Option<&Credential>) -> Result<(), Outcome> {
+    /// Connects, starts TLS and logs in.
+    async fn open(&mut self, credential: Option<&Credential>) -> Result<(), Outcome> {
         let Server { host, port, tls_mode, timeouts, .. } = self.server;
         let resolved = transport_error::resolve(host, *port, timeouts.connect).await;
         let addresses = resolved.map_err(|error| error.outcome(host))?;
         self.phase = SmtpPhase::Connect;
-        // A mail server may well be near; but what no webhook may call, no mail does.
+        // A mail server may be in a private network; link-local and metadata addresses are blocked.
         let admitted = ssrf_guard::filter_addresses(addresses, EgressPolicy::AllowPrivate);
         let addresses = admitted.map_err(|refused| refused.outcome(host))?;
         let connected = transport_error::connect(host, &addresses, timeouts.connect).await?;
@@ -180,31 +176,31 @@ impl Session<'_> {
         if *tls_mode == SmtpTls::Starttls {
             self.phase = SmtpPhase::Tls;
             if !self.extensions.has(STARTTLS) {
-                let what = "does not offer STARTTLS; nothing was said in plain";
+                let what = "does not offer STARTTLS; nothing was sent in plain text";
                 return Err(error::unsupported(host, SmtpPhase::Tls, what));
             }
             self.command(STARTTLS, timeouts.hello, 200).await?;
             self.secure().await?;
             self.hello(&name).await?;
         }
-        match pass {
-            Some(pass) => self.log_in(pass).await,
+        match credential {
+            Some(credential) => self.log_in(credential).await,
             None => Ok(()),
         }
     }
 
-    /// Turns to TLS.
+    /// Performs the TLS handshake.
     async fn secure(&mut self) -> Result<(), Outcome> {
         let Server { host, timeouts, tls, .. } = self.server;
         self.phase = SmtpPhase::Tls;
         self.is_answered = false;
-        // What was offered in plain may have been offered by anybody.
+        // Extensions offered in plain text may come from an attacker.
         self.extensions = Extensions::default();
         let connector = tls.connector().map_err(|why| {
             transport_error::failed_outcome(
                 OutcomeClass::Local,
                 SmtpPhase::Tls.name(),
-                format!("`{host}` was told nothing: {why}"),
+                format!("nothing was sent to `{host}`: {why}"),
             )
         })?;
         let Some(stream) = self.stream.take() else {
@@ -225,8 +221,7 @@ impl Session<'_> {
         }
     }
 
-    /// Introduces us: with EHLO or, where that is refused, with HELO, after which nothing is
-    /// offered (RFC 5321, section 3.2).
+    /// Sends EHLO or, when it is refused, HELO, which has no extensions (RFC 5321, section 3.2).
     async fn hello(&mut self, name: &MailDomain) -> Result<(), Outcome> {
         let limit = self.server.timeouts.hello;
         self.phase = SmtpPhase::Hello;
@@ -248,14 +243,14 @@ impl Session<'_> {
         })
     }
 
-    async fn log_in(&mut self, pass: &Credential) -> Result<(), Outcome> {
+    async fn log_in(&mut self, credential: &Credential) -> Result<(), Outcome> {
         self.phase = SmtpPhase::Auth;
-        let known = pass.mechanisms();
+        let known = credential.mechanisms();
         let offered: Vec<Mechanism> =
             known.iter().copied().filter(|it| self.extensions.has_mechanism(it.name())).collect();
         for (at, mechanism) in offered.iter().enumerate() {
-            let reply = self.authenticate(pass, *mechanism).await?;
-            // It does not know what it offers.
+            let reply = self.authenticate(credential, *mechanism).await?;
+            // The server offers a mechanism that it does not implement.
             if reply.code == UNKNOWN_MECHANISM && at + 1 < offered.len() {
                 continue;
             }
@@ -263,21 +258,21 @@ impl Session<'_> {
         }
         let names: Vec<&str> = known.iter().map(|mechanism| mechanism.name()).collect();
         let what = format!(
-            "does not offer {}; ways of logging in that it offers: {}",
+            "does not offer {}; it offers: {}",
             names.join(" or "),
             Mask::new(&self.hidden).whole(&self.extensions.mechanisms_shown())
         );
         Err(error::unsupported(&self.server.host, SmtpPhase::Auth, &what))
     }
 
-    /// Says all that a way of logging in has to say, as long as it is asked for.
+    /// Sends the lines of a mechanism as long as the server asks for them.
     async fn authenticate(
         &mut self,
-        pass: &Credential,
+        credential: &Credential,
         mechanism: Mechanism,
     ) -> Result<Reply, Outcome> {
         let limit = self.server.timeouts.hello;
-        let mut lines = pass.lines(mechanism).into_iter();
+        let mut lines = credential.lines(mechanism).into_iter();
         let mut reply = self.send(&lines.next().unwrap_or_default(), limit).await?;
         for line in lines {
             if !reply.is_of(300) {
@@ -288,7 +283,7 @@ impl Session<'_> {
         Ok(reply)
     }
 
-    /// Says from whom the mail is and to whom, up to the go-ahead.
+    /// MAIL, RCPT and DATA, up to the 354 reply.
     async fn send_envelope(&mut self, mail: Transaction<'_>) -> Result<(), Outcome> {
         let Server { host, timeouts, .. } = self.server;
         self.phase = SmtpPhase::Mail;
@@ -297,15 +292,15 @@ impl Session<'_> {
         let parameters = parameters.map_err(|lack| lack.outcome(host))?;
         let from = from.map_or("", MailAddress::as_str);
         let mail = format!("MAIL FROM:<{from}>{}", parameters.text);
-        let asked = self.command(&mail, timeouts.mail, 200).await;
-        asked.map_err(|outcome| parameters.refused(outcome))?;
+        let accepted = self.command(&mail, timeouts.mail, 200).await;
+        accepted.map_err(|outcome| parameters.refused(outcome))?;
         self.phase = SmtpPhase::Rcpt;
         self.command(&format!("RCPT TO:<{to}>"), timeouts.mail, 200).await?;
         self.phase = SmtpPhase::Data;
         self.command("DATA", timeouts.data, 300).await
     }
 
-    /// Sends the message and the final dot, and waits for the verdict.
+    /// Sends the message and the final dot, and waits for the reply.
     async fn send_message(&mut self, message: &[u8]) -> Result<Outcome, Outcome> {
         let Server { host, timeouts, .. } = self.server;
         let data = dot_stuffed(message);
@@ -318,20 +313,20 @@ impl Session<'_> {
                 &self.hidden,
             ));
         };
-        // A dot that could not be sent has ended nothing: until it is out, nothing was taken.
+        // Until the dot is sent, the server cannot have accepted the mail.
         let sending = async {
             stream.send(&data).await?;
-            let no = stream.unasked();
-            if no.is_none() {
+            let refusal = stream.unsolicited_refusal();
+            if refusal.is_none() {
                 stream.send(DOT).await?;
             }
-            Ok(no)
+            Ok(refusal)
         };
         match timeout(timeouts.data, sending).await {
             Ok(Ok(None)) => {}
-            Ok(Ok(Some(no))) => return Err(self.refused(&no)),
+            Ok(Ok(Some(refusal))) => return Err(self.refused(&refusal)),
             Ok(Err(error)) => {
-                return Err(match stream.last_words().await {
+                return Err(match stream.final_reply().await {
                     Some(reply) => self.refused(&reply),
                     None => error::connection_lost(
                         host,
@@ -344,18 +339,18 @@ impl Session<'_> {
             Err(_) => return Err(error::timed_out(host, self.phase)),
         }
         self.phase = SmtpPhase::Dot;
-        let verdict = stream.reply(timeouts.dot).await;
-        let verdict = self.read_reply(verdict)?;
-        self.require(&verdict, 200)?;
+        let reply = stream.reply(timeouts.dot).await;
+        let reply = self.read_reply(reply)?;
+        self.require(&reply, 200)?;
         Ok(Outcome {
-            code: Some(verdict.code),
-            snippet: excerpt::redacted_excerpt(verdict.text().as_bytes(), &self.hidden),
+            code: Some(reply.code),
+            snippet: excerpt::redacted_excerpt(reply.text().as_bytes(), &self.hidden),
             ..Outcome::new(OutcomeClass::Delivered, SmtpPhase::Dot.name())
         })
     }
 
-    /// Says goodbye to a server that still answers. The verdict stands, whatever comes of it, and
-    /// no limit of the try counts it.
+    /// Sends QUIT to a server that still replies. Does not change the outcome, and is not part of
+    /// the limits of the attempt.
     async fn quit(&mut self) {
         if let Some(stream) = self.stream.as_mut().filter(|_| self.is_answered) {
             let leaving = async {
@@ -366,30 +361,30 @@ impl Session<'_> {
         }
     }
 
-    /// Says a line, and hears a reply of that hundred.
+    /// Sends a line, and requires a reply of the given hundred.
     async fn command(&mut self, line: &str, limit: Duration, hundred: u16) -> Result<(), Outcome> {
         let reply = self.send(line, limit).await?;
         self.require(&reply, hundred)
     }
 
-    /// Says a line, and hears the reply.
+    /// Sends a line, and reads the reply.
     async fn send(&mut self, line: &str, limit: Duration) -> Result<Reply, Outcome> {
         self.is_answered = false;
-        let heard = match &mut self.stream {
+        let reply = match &mut self.stream {
             Some(stream) => stream.command(line, limit).await,
             None => Err(StreamError::Closed),
         };
-        self.read_reply(heard)
+        self.read_reply(reply)
     }
 
-    fn read_reply(&mut self, heard: Result<Reply, StreamError>) -> Result<Reply, Outcome> {
-        self.is_answered = heard.is_ok();
-        heard.map_err(|lost| {
+    fn read_reply(&mut self, reply: Result<Reply, StreamError>) -> Result<Reply, Outcome> {
+        self.is_answered = reply.is_ok();
+        reply.map_err(|lost| {
             error::connection_lost(&self.server.host, self.phase, &lost, &self.hidden)
         })
     }
 
-    /// Checks that a reply is of the hundred that belongs to the step.
+    /// Checks that a reply is of the given hundred.
     fn require(&self, reply: &Reply, hundred: u16) -> Result<(), Outcome> {
         if reply.is_of(hundred) { Ok(()) } else { Err(self.refused(reply)) }
     }
@@ -399,12 +394,12 @@ impl Session<'_> {
     }
 }
 
-/// What came of it; nothing, when it panicked.
-async fn caught<T>(running: impl Future<Output = T>) -> Option<T> {
+/// The result, or `None` after a panic.
+async fn catch_panic<T>(running: impl Future<Output = T>) -> Option<T> {
     AssertUnwindSafe(running).catch_unwind().await.ok()
 }
 
-/// Names that mean this machine to itself, and nothing to others.
+/// Names that only this machine itself understands.
 fn is_local(name: &MailDomain) -> bool {
     let name = name.as_str().to_ascii_lowercase();
     name.ends_with(".localdomain") || name.ends_with(".localhost")
@@ -420,13 +415,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_is_a_failure_of_the_step_that_it_came_in() {
-        assert_eq!(caught(async { 1 }).await, Some(1));
+    async fn a_panic_is_a_failure_of_the_current_step() {
+        assert_eq!(catch_panic(async { 1 }).await, Some(1));
         let panicking = async {
             tokio::task::yield_now().await;
             panic!("as the test asked for");
         };
-        assert_eq!(caught::<()>(panicking).await, None);
+        assert_eq!(catch_panic::<()>(panicking).await, None);
         let class_at = |phase| error::broken_off("h", phase).class;
         assert_eq!(class_at(SmtpPhase::Hello), OutcomeClass::Retryable);
         assert_eq!(class_at(SmtpPhase::Dot), OutcomeClass::Ambiguous);

@@ -1,8 +1,7 @@
-//! The connection below an SMTP session: commands go out as lines, replies come in whole.
+//! The connection of an SMTP session: sends lines, reads replies.
 //!
-//! What always holds: what came in plain is never taken for something that came through TLS
-//! (CVE-2011-0411); a reply that nobody asked for is never taken for a yes; a reply that came
-//! counts, also when it was cut off; nothing is read beyond a bound.
+//! Invariants: plain text never counts as received through TLS (CVE-2011-0411); an unsolicited reply
+//! never counts as success; a truncated reply counts; reading is bounded.
 
 use std::io;
 use std::time::Duration;
@@ -20,9 +19,9 @@ use crate::notify::email::smtp::reply::{Reply, ReplyReader};
 /// A connection to a mail server.
 pub(in crate::notify::email) struct SmtpStream {
     io: Io,
-    /// What has been read and belongs to no reply yet.
+    /// Received bytes that are not parsed yet.
     unread: Vec<u8>,
-    /// Nothing more comes: the other side has hung up, or said too much.
+    /// The server closed the connection, or sent too much.
     is_over: bool,
     is_flooded: bool,
 }
@@ -32,40 +31,36 @@ enum Io {
     Secured(Box<TlsStream<TcpStream>>),
 }
 
-/// Why there is no reply.
 #[derive(Debug)]
 pub(in crate::notify::email) enum StreamError {
-    /// Nothing came in time.
     TimedOut,
-    /// The other side hung up.
+    /// The server closed the connection.
     Closed,
-    /// A reply before was longer than any is read, and nothing is read after it.
+    /// A reply was longer than the limit; nothing is read after it.
     Flooded,
-    /// The connection broke.
     Broken(io::Error),
-    /// Something came that is no reply: the beginning of it.
+    /// The beginning of bytes that are not a reply.
     Unreadable(Vec<u8>),
 }
 
 impl SmtpStream {
-    /// Speaks over that connection, in plain.
     pub(in crate::notify::email) fn new(stream: TcpStream) -> Self {
-        // Each line waits for an answer: to hold it back gains nothing and costs 40 ms.
+        // Each line waits for a reply, so Nagle's algorithm would only add 40 ms.
         let _ = stream.set_nodelay(true);
         Self { io: Io::Plain(stream), unread: Vec::new(), is_over: false, is_flooded: false }
     }
 
-    /// Turns to TLS.
+    /// Performs the TLS handshake.
     ///
     /// # Errors
-    /// When TLS does not come about, or something came in plain that should have come through it.
+    /// When it fails, or the server sent more plain text before it.
     pub(in crate::notify::email) async fn secured(
         self,
         connector: &TlsConnector,
         name: ServerName<'static>,
     ) -> io::Result<Self> {
         if !self.unread.is_empty() {
-            return Err(io::Error::other("more came in plain behind the yes to STARTTLS"));
+            return Err(io::Error::other("plain text followed the reply to STARTTLS"));
         }
         let Io::Plain(stream) = self.io else {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -79,26 +74,26 @@ impl SmtpStream {
         })
     }
 
-    /// Says one line and hears the reply to it. A no that came before anything was asked is the
-    /// reply to whatever is asked next; any other such reply is forgotten.
+    /// Sends one line and reads its reply. An unsolicited refusal counts as the reply to the next
+    /// command; any other unsolicited reply is discarded.
     ///
     /// # Errors
-    /// When no reply came.
+    /// When no reply arrives.
     pub(in crate::notify::email) async fn command(
         &mut self,
         line: &str,
         limit: Duration,
     ) -> Result<Reply, StreamError> {
-        if let Some(no) = self.unasked() {
-            return Ok(no);
+        if let Some(refusal) = self.unsolicited_refusal() {
+            return Ok(refusal);
         }
-        // No part of a command can have one; if it had, another command would begin there.
+        // No part of a command can contain one; it would begin another command.
         if line.contains(['\r', '\n', '\0']) {
             return Err(StreamError::Broken(io::ErrorKind::InvalidInput.into()));
         }
         match timeout(limit, self.send(format!("{line}\r\n").as_bytes())).await {
             Ok(Ok(())) => self.reply(limit).await,
-            Ok(Err(error)) => self.last_words().await.ok_or(StreamError::Broken(error)),
+            Ok(Err(error)) => self.final_reply().await.ok_or(StreamError::Broken(error)),
             Err(_) => Err(StreamError::TimedOut),
         }
     }
@@ -106,7 +101,7 @@ impl SmtpStream {
     /// Sends bytes as they are.
     ///
     /// # Errors
-    /// When the connection is broken; then the last of the bytes have not been sent.
+    /// When the connection is broken; then not all bytes were sent.
     pub(in crate::notify::email) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.io {
             Io::Plain(stream) => {
@@ -120,37 +115,38 @@ impl SmtpStream {
         }
     }
 
-    /// Hears one reply.
+    /// Reads one reply.
     ///
     /// # Errors
-    /// When none came.
+    /// When none arrives.
     pub(in crate::notify::email) async fn reply(
         &mut self,
         limit: Duration,
     ) -> Result<Reply, StreamError> {
         let mut reader = ReplyReader::default();
-        let ended = timeout(limit, self.read_reply(&mut reader)).await;
-        let lost = match ended {
+        let result = timeout(limit, self.read_reply(&mut reader)).await;
+        let error = match result {
             Ok(Ok(reply)) => return Ok(reply),
-            Ok(Err(lost)) => lost,
+            Ok(Err(error)) => error,
             Err(_) => StreamError::TimedOut,
         };
         match reader.finish() {
             Ok(reply) => Ok(reply),
-            Err(noise) if noise.trim_ascii().is_empty() => Err(lost),
+            Err(noise) if noise.trim_ascii().is_empty() => Err(error),
             Err(noise) => Err(StreamError::Unreadable(noise)),
         }
     }
 
-    /// What the other side said before the connection broke, if that can still be read.
-    pub(in crate::notify::email) async fn last_words(&mut self) -> Option<Reply> {
-        self.reply(LAST_WORDS).await.ok()
+    /// The reply that the server sent before the connection broke, if any.
+    pub(in crate::notify::email) async fn final_reply(&mut self) -> Option<Reply> {
+        self.reply(FINAL_REPLY_TIMEOUT).await.ok()
     }
 
-    /// A no that nobody asked for, and that may be all that is said any more.
-    pub(in crate::notify::email) fn unasked(&mut self) -> Option<Reply> {
+    /// A refusal that the server sent without a command.
+    pub(in crate::notify::email) fn unsolicited_refusal(&mut self) -> Option<Reply> {
         let mut rounds = 0;
-        while rounds < UNASKED_READS_MAX && matches!(self.fill().now_or_never(), Some(Ok(1..))) {
+        while rounds < UNSOLICITED_READS_MAX && matches!(self.fill().now_or_never(), Some(Ok(1..)))
+        {
             rounds += 1;
         }
         let bytes = std::mem::take(&mut self.unread);
@@ -159,15 +155,15 @@ impl SmtpStream {
             let mut reader = ReplyReader::default();
             let (used, whole) = reader.push(rest);
             let reply = whole.map_or_else(|| reader.finish().ok(), Some);
-            if let Some(no) = reply.filter(|reply| reply.is_of(400) || reply.is_of(500)) {
-                return Some(no);
+            if let Some(refusal) = reply.filter(|reply| reply.is_of(400) || reply.is_of(500)) {
+                return Some(refusal);
             }
             rest = rest.get(used..).unwrap_or_default();
         }
         None
     }
 
-    /// Ends the connection in order.
+    /// Closes the connection in order.
     pub(in crate::notify::email) async fn close(&mut self) {
         let _ = match &mut self.io {
             Io::Plain(stream) => stream.shutdown().await,
@@ -198,7 +194,7 @@ impl SmtpStream {
         }
     }
 
-    /// Reads more; nothing is the end.
+    /// Reads more bytes; 0 is the end.
     async fn fill(&mut self) -> io::Result<usize> {
         if self.is_over {
             return Ok(0);
@@ -215,7 +211,7 @@ impl SmtpStream {
 }
 
 const PART_BYTES: usize = 4096;
-/// So much is looked through of what nobody asked for.
-const UNASKED_READS_MAX: usize = 16;
-/// What was said before the connection broke is here already, or never comes.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The limit of reads for unsolicited replies.
+const UNSOLICITED_READS_MAX: usize = 16;
+/// A reply that preceded the break has arrived already, or never will.
+const FINAL_REPLY_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! TLS to a mail server: whom we trust, and by what name the server has to prove itself.
+//! The TLS config for one mail server: root certificates and the name in its certificate.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,20 +9,19 @@ use tokio_rustls::TlsConnector;
 use crate::notify::error::NotifyError;
 use crate::notify::root_certificates::RootCertificates;
 
-/// What is needed for TLS with one server.
 pub(in crate::notify::email) struct Tls {
     name: ServerName<'static>,
-    /// The authorities that the settings add to those of the system.
+    /// The certificates of `ca_file`.
     added: Vec<CertificateDer<'static>>,
-    /// Set up once, when the system's authorities could be read.
+    /// Built once the certificates of the system could be read.
     connector: OnceLock<TlsConnector>,
 }
 
 impl Tls {
-    /// Sets it up; the system's authorities are read when they are needed.
+    /// The certificates of the system are read on demand.
     ///
     /// # Errors
-    /// When the host can have no certificate, or the certificates cannot be read.
+    /// When the host name is not valid, or the certificates cannot be parsed.
     pub(in crate::notify::email) fn new(
         channel: &str,
         host: &str,
@@ -42,15 +41,14 @@ impl Tls {
         Ok(Self { name, added, connector: OnceLock::new() })
     }
 
-    /// The name that the server's certificate must bear.
     pub(in crate::notify::email) fn name(&self) -> ServerName<'static> {
         self.name.clone()
     }
 
-    /// Reads whom the system trusts, unless that has been done; blocks for as long.
+    /// Reads the certificates of the system on the first call, blocking.
     ///
     /// # Errors
-    /// When nobody is trusted: what is wrong, for people.
+    /// When there are no certificates: a text for people.
     pub(in crate::notify::email) fn connector(&self) -> Result<TlsConnector, String> {
         if let Some(connector) = self.connector.get() {
             return Ok(connector.clone());
@@ -59,7 +57,7 @@ impl Tls {
         let of_system = trusted.of_system;
         let connector = TlsConnector::from(Arc::new(trusted.config()?));
         if of_system > 0 {
-            // Another try under way may have been first.
+            // Fails when a concurrent attempt was first, which is fine.
             let _ = self.connector.set(connector.clone());
         }
         Ok(connector)

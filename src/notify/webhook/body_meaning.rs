@@ -1,47 +1,47 @@
-//! What the body of an answer says, before any format asks what it means there: nothing, a web
-//! page, JSON, a text; yes, or no.
-//!
-//! A chat's yes is known word for word, so what is no yes and shows a failure is taken for a no.
+//! What the body of a response contains, independent of the format: nothing, a web page, JSON or a
+//! text, and whether it reports success or failure.
 
 use serde_json::{Map, Value};
 
 use crate::notify::webhook::response::{HttpResponse, delay_in};
 
-/// The body of an answer.
+/// The body of a response.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::notify) enum BodyMeaning {
-    /// Nothing, or blanks.
+    /// Empty, or white space only.
     Nothing,
-    /// A page for people: a sign-in, a portal, an error page of something in between.
+    /// A web page: a sign-in, a portal, an error page of a gateway.
     Page,
-    /// JSON; a bare number or text is JSON, too.
+    /// JSON, also a bare number or string.
     Json(Value),
-    /// Any other text, without blanks around it.
+    /// Any other text, trimmed.
     Text(String),
-    /// A content coding that could not be taken off.
+    /// The content coding could not be decoded.
     Unreadable,
 }
 
 impl BodyMeaning {
-    /// Reads the body, as far as it came.
-    pub(in crate::notify) fn of(answer: &HttpResponse) -> Self {
-        if answer.decode_error.is_some() {
+    /// Parses the body.
+    pub(in crate::notify) fn of(response: &HttpResponse) -> Self {
+        if response.decode_error.is_some() {
             return Self::Unreadable;
         }
-        // In UTF-16 it is ASCII with a NUL beside each character, behind a mark that is no UTF-8.
-        let text = String::from_utf8_lossy(&answer.body_prefix).replace('\0', "");
+        // UTF-16 is ASCII with a NUL beside each character, after a mark that is not UTF-8.
+        let text = String::from_utf8_lossy(&response.body_prefix).replace('\0', "");
         let text = text.trim_start_matches([BYTE_ORDER_MARK, char::REPLACEMENT_CHARACTER]).trim();
         if text.is_empty() {
             return Self::Nothing;
         }
-        match serde_json::from_str(text).or_else(|_| serde_json::from_str(&whole(text))) {
+        match serde_json::from_str(text)
+            .or_else(|_| serde_json::from_str(&without_surrogates(text)))
+        {
             Ok(json) => Self::Json(json),
             Err(_) if is_page(text) => Self::Page,
             Err(_) => Self::Text(text.to_owned()),
         }
     }
 
-    /// The JSON, and null where there is none.
+    /// The JSON, or null.
     pub(in crate::notify) fn json(&self) -> Value {
         match self {
             Self::Json(json) => json.clone(),
@@ -49,12 +49,12 @@ impl BodyMeaning {
         }
     }
 
-    /// Whether it is a message, which has an id.
-    pub(in crate::notify) fn is_text(&self) -> bool {
+    /// Whether it is a message object, which has an id.
+    pub(in crate::notify) fn is_message(&self) -> bool {
         self.json()["id"].as_str().is_some_and(|id| !id.is_empty())
     }
 
-    /// The text of a bare text, in quotes or without.
+    /// A bare text, quoted or not.
     pub(in crate::notify) fn word(&self) -> Option<&str> {
         match self {
             Self::Text(text) | Self::Json(Value::String(text)) => Some(text.trim()),
@@ -62,7 +62,7 @@ impl BodyMeaning {
         }
     }
 
-    /// Whether it says yes in one of the ways that services have in common, and no with nothing.
+    /// Whether it reports success in one of the common ways, and contains no failure.
     pub(in crate::notify) fn is_success(&self) -> bool {
         let is_yes = |word: &str| YES.iter().any(|yes| word.trim().eq_ignore_ascii_case(yes));
         match self {
@@ -73,40 +73,40 @@ impl BodyMeaning {
                     _ => false,
                 };
                 let is_zero = |key: &&str| object.get(*key).and_then(Value::as_u64) == Some(0);
-                (VERDICTS.iter().any(yes) || CODES.iter().any(is_zero)) && !refuses(object)
+                (RESULTS.iter().any(yes) || CODES.iter().any(is_zero)) && !refuses(object)
             }
             _ => self.word().is_some_and(is_yes),
         }
     }
 
-    /// Whether it says that it failed.
+    /// Whether it reports a failure.
     pub(in crate::notify) fn is_failure(&self) -> bool {
         match self {
             Self::Json(Value::Object(object)) => refuses(object),
             Self::Json(Value::Array(list)) => list.iter().filter_map(Value::as_object).any(refuses),
             Self::Json(Value::Bool(flag)) => !flag,
-            _ => self.word().is_some_and(tells_of_failure),
+            _ => self.word().is_some_and(mentions_failure),
         }
     }
 
-    /// The status of HTTP that an answer with a failure in it names: what a gateway heard from
-    /// the service behind it.
+    /// The HTTP status in a body that reports a failure: the one that a gateway got from the service
+    /// behind it.
     pub(in crate::notify) fn status(&self) -> Option<u16> {
         let fits = |status: u64| u16::try_from(status).ok().filter(|it| (400..600).contains(it));
         match self {
             Self::Json(Value::Object(object)) => {
-                let places = [Some(object), object.get("error").and_then(Value::as_object)];
+                let objects = [Some(object), object.get("error").and_then(Value::as_object)];
                 let number = |value: &Value| {
                     value.as_u64().or_else(|| value.as_str()?.trim().parse().ok()).and_then(fits)
                 };
                 let found = |key: &&str| {
-                    places.iter().flatten().find_map(|place| place.get(*key).and_then(number))
+                    objects.iter().flatten().find_map(|object| object.get(*key).and_then(number))
                 };
-                let asks_to_wait = delay_in(object).map(|_| TOO_MANY);
-                STATUSES.iter().find_map(found).or(asks_to_wait)
+                let throttled = delay_in(object).map(|_| TOO_MANY);
+                STATUSES.iter().find_map(found).or(throttled)
             }
             _ => {
-                let text = self.word().filter(|text| tells_of_failure(text))?;
+                let text = self.word().filter(|text| mentions_failure(text))?;
                 let mut numbers = text.split(|c: char| !c.is_ascii_alphanumeric());
                 numbers.find_map(|word| word.parse().ok().and_then(fits))
             }
@@ -114,7 +114,7 @@ impl BodyMeaning {
     }
 }
 
-/// Whether a text is a document for a browser.
+/// Whether a text is HTML or XML.
 fn is_page(text: &str) -> bool {
     let begins =
         |with: &str| text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
@@ -124,7 +124,7 @@ fn is_page(text: &str) -> bool {
 fn refuses(object: &Map<String, Value>) -> bool {
     let says_no = |key: &&str| match object.get(*key) {
         Some(Value::Bool(flag)) => !flag,
-        Some(Value::String(text)) => tells_of_failure(text),
+        Some(Value::String(text)) => mentions_failure(text),
         Some(Value::Number(number)) => number.as_u64().is_some_and(|it| (400..600).contains(&it)),
         _ => false,
     };
@@ -142,15 +142,15 @@ fn refuses(object: &Map<String, Value>) -> bool {
     };
     let agrees = |key: &&str| match object.get(*key) {
         Some(Value::Bool(flag)) => *flag,
-        Some(Value::String(text)) => !tells_of_failure(text),
+        Some(Value::String(text)) => !mentions_failure(text),
         _ => false,
     };
-    // The text of a message may be our own, which tells of failures too.
-    let words = |key: &&str| object.get(*key).and_then(Value::as_str).is_some_and(tells_of_failure);
+    // The text of a message object may be our own, which mentions failures, too.
+    let words = |key: &&str| object.get(*key).and_then(Value::as_str).is_some_and(mentions_failure);
     let is_message = object.get("id").is_some_and(Value::is_string);
-    let is_silent = !is_message && !VERDICTS.iter().any(agrees);
+    let is_silent = !is_message && !RESULTS.iter().any(agrees);
     let nested = |key: &&str| object.get(*key).and_then(Value::as_object).is_some_and(refuses);
-    VERDICTS.iter().any(&says_no)
+    RESULTS.iter().any(&says_no)
         || STATUSES.iter().any(says_no)
         || CODES.iter().any(is_bad_code)
         || ERRORS.iter().any(is_full)
@@ -158,8 +158,8 @@ fn refuses(object: &Map<String, Value>) -> bool {
         || NESTED.iter().any(nested)
 }
 
-/// JSON with halves of surrogate pairs, which stand for no character, made whole.
-fn whole(text: &str) -> String {
+/// Replaces unpaired surrogates in JSON, which the parser refuses.
+fn without_surrogates(text: &str) -> String {
     let mut parts = text.split("\\u");
     let mut whole = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -179,30 +179,30 @@ fn whole(text: &str) -> String {
     whole
 }
 
-fn tells_of_failure(text: &str) -> bool {
+fn mentions_failure(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     FAILURES.iter().any(|word| text.contains(word))
 }
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 const PAGES: [&str; 7] = ["<!doctype", "<html", "<head", "<body", "<?xml", "<!--", "<script"];
-/// How services say yes.
+/// Words of success.
 const YES: [&str; 5] = ["ok", "success", "accepted", "true", "1"];
-/// The members that say whether it went well.
-const VERDICTS: [&str; 5] = ["ok", "success", "result", "status", "state"];
-/// The members that say how it went, as a status of HTTP.
+/// Members that contain a flag or a word of success.
+const RESULTS: [&str; 5] = ["ok", "success", "result", "status", "state"];
+/// Members that contain an HTTP status.
 const STATUSES: [&str; 7] =
     ["http", "statusCode", "status_code", "status", "errorCode", "error_code", "code"];
-/// The members that say by a number of the service's own how it went; zero is well.
+/// Members that contain the service's own code; zero is success.
 const CODES: [&str; 3] = ["code", "errcode", "StatusCode"];
-/// The members that are there when something went wrong.
+/// Members that are set on failure.
 const ERRORS: [&str; 8] =
     ["error", "errors", "error_code", "errcode", "exception", "fault", "errorMessage", "errorType"];
-/// The members with words for people.
+/// Members with a text for people.
 const WORDS: [&str; 5] = ["message", "Message", "msg", "detail", "title"];
-/// The members that have an answer within the answer.
+/// Members that contain a nested response.
 const NESTED: [&str; 4] = ["data", "result", "response", "body"];
-/// What a service that wants to be left alone would say as its status.
+/// The status of a body that contains a delay.
 const TOO_MANY: u16 = 429;
 const FAILURES: [&str; 27] = [
     "fail",
@@ -240,7 +240,7 @@ mod tests {
 
     use super::*;
 
-    fn said(body: &str) -> BodyMeaning {
+    fn parsed(body: &str) -> BodyMeaning {
         BodyMeaning::of(&HttpResponse {
             status: 200,
             body_prefix: body.into(),
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn services_say_yes_in_many_ways() {
+    fn success_is_recognized_in_many_forms() {
         for yes in [
             "ok",
             "ok\n",
@@ -268,7 +268,7 @@ mod tests {
             r#"{"ok":true,"text":"half a smile: \ud83d"}"#,
             "o\0k\0",
         ] {
-            assert!(said(yes).is_success() && !said(yes).is_failure(), "for {yes}");
+            assert!(parsed(yes).is_success() && !parsed(yes).is_failure(), "for {yes}");
         }
         for other in [
             "",
@@ -286,15 +286,15 @@ mod tests {
             r#"{"success":true,"data":{"success":false}}"#,
             r#"{"code":19024,"msg":"Key Words Not Found"}"#,
         ] {
-            assert!(!said(other).is_success(), "for {other}");
+            assert!(!parsed(other).is_success(), "for {other}");
         }
     }
 
     #[test]
-    fn a_failure_shows_and_may_name_its_status() {
+    fn a_failure_is_recognized_with_its_status() {
         let check = |body: &str, status: Option<u16>| {
-            assert!(said(body).is_failure(), "for {body}");
-            assert_eq!(said(body).status(), status, "for {body}");
+            assert!(parsed(body).is_failure(), "for {body}");
+            assert_eq!(parsed(body).status(), status, "for {body}");
         };
         check(
             "Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP \
@@ -321,24 +321,24 @@ mod tests {
         check(r#"{"retry_after":0.4,"message":"slow down"}"#, Some(429));
         check(r#"{"ok":false,"error_code":429,"parameters":{"retry_after":7}}"#, Some(429));
         let own = r#"{"id":"1","title":"Training failed","message":"It was refused"}"#;
-        for fine in ["1", "ok", "", r#"{"id":"1"}"#, r#"{"errcode":0}"#, "3 errands", own] {
-            assert!(!said(fine).is_failure(), "for {fine}");
-            assert_eq!(said(fine).status(), None, "for {fine}");
+        for fine in ["1", "ok", "", r#"{"id":"1"}"#, r#"{"errcode":0}"#, "3 tasks", own] {
+            assert!(!parsed(fine).is_failure(), "for {fine}");
+            assert_eq!(parsed(fine).status(), None, "for {fine}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_body_breaks_the_reader_of_answers(
+        fn no_body_breaks_the_parser(
             pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..20),
             junk in prop::collection::vec(any::<u8>(), 0..20),
         ) {
             let body_prefix = [pieces.concat().as_bytes(), &junk].concat();
             let response = HttpResponse { status: 200, body_prefix, ..HttpResponse::default() };
-            let said = BodyMeaning::of(&response);
-            // What fails in one of the ways that are known is no yes.
-            prop_assert!(!(said.is_success() && said.is_failure()), "{:?}", said);
-            prop_assert!(said.status().is_none_or(|status| (400..600).contains(&status)));
+            let body = BodyMeaning::of(&response);
+            // A body that reports a failure is no success.
+            prop_assert!(!(body.is_success() && body.is_failure()), "{:?}", body);
+            prop_assert!(body.status().is_none_or(|status| (400..600).contains(&status)));
         }
     }
 
@@ -370,14 +370,14 @@ mod tests {
     ];
 
     #[test]
-    fn a_page_is_told_from_a_text() {
+    fn a_page_differs_from_a_text() {
         for page in ["<!DOCTYPE html><p>", "\n <HTML lang=de>", "<?xml version='1.0'?>", "<!-- x"] {
-            assert_eq!(said(page), BodyMeaning::Page, "for {page}");
+            assert_eq!(parsed(page), BodyMeaning::Page, "for {page}");
         }
-        assert_eq!(said("a < b"), BodyMeaning::Text("a < b".to_owned()));
+        assert_eq!(parsed("a < b"), BodyMeaning::Text("a < b".to_owned()));
         let undecoded = Some("is not the `gzip`".to_owned());
-        let answer =
+        let response =
             HttpResponse { status: 200, decode_error: undecoded, ..HttpResponse::default() };
-        assert_eq!(BodyMeaning::of(&answer), BodyMeaning::Unreadable);
+        assert_eq!(BodyMeaning::of(&response), BodyMeaning::Unreadable);
     }
 }
