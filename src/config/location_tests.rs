@@ -138,7 +138,7 @@ fn whatever_a_config_names_belongs_to_this_user_or_to_root() {
             above(0o1777);
             let said = place.load().unwrap_err();
             assert!(said.contains(what) && said.contains(key), "{said}");
-            assert!(said.contains(&format!("if it is meant: `chown root {name}`")), "{said}");
+            assert!(said.contains(&format!("if you trust it: `chown root {name}`")), "{said}");
         }
         above(0o700);
         chown(place.path(name), Some(0), Some(0)).unwrap();

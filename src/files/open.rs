@@ -1,4 +1,4 @@
-//! Opens a file that another user may have created, or replaced a moment ago.
+//! Opens a file that another user may have created, or just replaced.
 //!
 //! Only a regular file is opened, and no call blocks: opening a FIFO would wait for a writer.
 

@@ -1,37 +1,37 @@
-//! Where a path leads to, link by link and in the end: what stands beside a database stands beside
-//! the file, by whatever link it was named.
+//! Resolves symbolic links in the last component of a path, so that the files beside a database are
+//! found through any link to it.
 
 use std::fs;
 use std::iter;
 use std::path::{Path, PathBuf};
 
-/// The path, and where each link leads that it ends in; no more than Linux follows.
+/// The path, and the target of each link in turn; at most as many as Linux follows.
 pub(super) fn hops(path: &Path) -> Vec<PathBuf> {
     let next = |hop: &PathBuf| fs::read_link(hop).ok().map(|target| parent_dir(hop).join(target));
     iter::successors(Some(path.to_owned()), next).take(LINKS_MAX + 1).collect()
 }
 
-/// The file that a path leads to through all links of its last part, whether it is there or not.
-/// Where the links have no end it is the path itself: opening it says so.
+/// The file that a path points to through links, whether it exists or not; the path itself when the
+/// links form a cycle, which opening it reports.
 pub fn resolve_symlinks(path: &Path) -> PathBuf {
     let mut hops = hops(path);
     let is_endless = hops.len() > LINKS_MAX;
     hops.pop().filter(|_| !is_endless).unwrap_or_else(|| path.to_owned())
 }
 
-/// The folder that a file stands in.
+/// The folder of a file; `.` for a bare name.
 pub fn parent_dir(file: &Path) -> &Path {
     file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
-/// A file beside the one that a path leads to, with this at the end of its name.
+/// The file that a path points to, with a suffix appended to its name.
 pub fn with_suffix(path: &Path, end: &str) -> PathBuf {
     let mut name = resolve_symlinks(path).into_os_string();
     name.push(end);
     PathBuf::from(name)
 }
 
-/// As many as Linux follows.
+/// The number of links that Linux follows.
 pub(super) const LINKS_MAX: usize = 40;
 
 #[cfg(test)]
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_leads_to_one_file_by_whatever_link() {
+    fn links_resolve_to_the_file_they_point_to() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::create_dir(at("elsewhere")).unwrap();
@@ -51,7 +51,7 @@ mod tests {
         symlink("a", at("b")).unwrap();
         let check =
             |name: &str, expected: &str| assert_eq!(resolve_symlinks(&at(name)), at(expected));
-        // Before it is there, and after.
+        // Before the file exists, and after.
         check("again.db", "elsewhere/real.db");
         fs::write(at("elsewhere/real.db"), "").unwrap();
         check("again.db", "elsewhere/real.db");

@@ -1,12 +1,12 @@
-//! A program of this machine that the config names.
+//! A program that the config names.
 
 use std::fmt;
 use std::path::Path;
 
 use crate::files::trust::{Distrust, Trust};
 
-/// A program with its first arguments, and whose programs may be run. The arguments may be secrets
-/// and do not show themselves.
+/// A command line, and the users that may own its program. `Debug` omits the arguments, since they
+/// may be secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Program {
     /// The path of the program, and its arguments.
@@ -15,8 +15,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program of that command line.
-    pub const fn new(command: Vec<String>, trust: Trust) -> Self {
+    pub(crate) const fn new(command: Vec<String>, trust: Trust) -> Self {
         Self { command, trust }
     }
 
@@ -25,11 +24,11 @@ impl Program {
         self.command.first().map_or("", String::as_str)
     }
 
-    /// Whether it may be run: nobody else has made it or can have written to it. One that is not
-    /// there passes, since whoever starts it hears of that.
+    /// Checks that no other user can have written the program. A missing program passes: starting
+    /// it reports that.
     ///
     /// # Errors
-    /// With whoever may have.
+    /// When another user can have written it.
     pub fn check(&self) -> Result<(), Distrust> {
         self.trust.judge_program(Path::new(self.name())).strict()
     }

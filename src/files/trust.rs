@@ -1,9 +1,9 @@
-//! Whose files are obeyed, as `ssh` (`StrictModes`) and `git` (`safe.directory`) ask: those that
-//! belong to root or to this process's user, and that nobody else can write to.
+//! Decides which files are trusted, like `StrictModes` of `ssh` and `safe.directory` of `git`:
+//! those that belong to root or to the user of this process, and that no other user can write to.
 //!
-//! A file on a mount that is read-only was put there by whoever mounts, so neither its owner nor
-//! its mode matters: so it is with volumes of containers. In a user namespace, the same holds for
-//! an owner that has no number there. Neither holds for what was found in the working folder.
+//! Files on a read-only mount, such as a volume of a container, are trusted whatever their owner
+//! and mode. In a user namespace, so are files of an owner that is not mapped there. Neither holds
+//! for a file that was found in the working folder.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -16,19 +16,19 @@ use rustix::process::geteuid;
 use crate::files::paths::{LINKS_MAX, hops, parent_dir};
 use crate::files::users::{bare, group, has_other_members, user};
 
-/// The users whose files are obeyed.
+/// The users that may own a trusted file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {
     users: Vec<u32>,
     me: u32,
-    /// What the kernel shows for the owners that this user namespace has no number for, if there
-    /// can be any (`user_namespaces(7)`).
+    /// The id that the kernel shows for owners that this user namespace does not map, if there can
+    /// be any (`user_namespaces(7)`).
     unmapped: Option<u32>,
-    /// Whether the file was found, and not named by somebody.
+    /// Whether the file was found in the working folder, not named by a user.
     is_found: bool,
 }
 
-/// What is known of a file.
+/// The attributes of a file that the decision depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Its owner.
@@ -40,32 +40,32 @@ pub struct Facts {
     has_acl: bool,
 }
 
-/// Whether a file may be obeyed.
+/// Whether a file is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ownership {
-    /// It may.
+    /// It is.
     Trusted,
-    /// It may, where root is not to run it: root acts for another user, who can change it.
+    /// It is for root, except to run it: it belongs to another user, who may run the daemon.
     Doubtful(Distrust),
-    /// It may not.
+    /// It is not.
     Distrusted(Distrust),
 }
 
-/// Why a file is not obeyed.
+/// The reason why a file is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}; {help}")]
 pub struct Distrust {
-    /// What is wrong: a sentence that begins with the file.
+    /// The reason, a sentence without its subject, the file.
     pub what: String,
-    /// What to do about it.
+    /// The suggested fix.
     pub help: String,
 }
 
 impl Ownership {
-    /// Whether the file may be obeyed, also where root looks after another user's.
+    /// Accepts trusted and doubtful files.
     ///
     /// # Errors
-    /// When it may not.
+    /// When the file is not trusted.
     pub fn lenient(self) -> Result<(), Distrust> {
         match self {
             Self::Trusted | Self::Doubtful(_) => Ok(()),
@@ -73,10 +73,10 @@ impl Ownership {
         }
     }
 
-    /// Whether the file may be obeyed even where what it says is run.
+    /// Accepts trusted files only, for programs.
     ///
     /// # Errors
-    /// When it may not.
+    /// When the file is not trusted, or doubtful.
     pub fn strict(self) -> Result<(), Distrust> {
         match self {
             Self::Trusted => Ok(()),
@@ -93,10 +93,10 @@ impl Facts {
         Self::new(found, flags, acl)
     }
 
-    /// Of a file or folder that a path leads to.
+    /// Of the file or folder at a path; follows links.
     ///
     /// # Errors
-    /// When it is not there, or cannot be reached.
+    /// When it does not exist, or cannot be accessed.
     pub fn at(path: &Path) -> io::Result<Self> {
         let flags = statvfs(path).map(|it| it.f_flag);
         let acl = getxattr(path, ACL, &mut [0; 0]);
@@ -117,52 +117,52 @@ impl Facts {
         }
     }
 
-    /// Whether everybody on this machine can read it, who can enter its folder. Of a mount that is
-    /// read-only nobody here can change that.
+    /// Whether every user who can enter its folder can read it; false on a read-only mount, where
+    /// the mode cannot be changed.
     pub const fn is_readable_by_everybody(&self) -> bool {
         self.mode & 0o004 != 0 && !self.is_mounted_read_only
     }
 }
 
 impl Trust {
-    /// For what somebody named: on the command line, or in a config that is obeyed.
+    /// For files that are named on the command line, or in a trusted config.
     pub fn for_named() -> Self {
         let me = geteuid().as_raw();
         Self { users: vec![ROOT, me], me, unmapped: unmapped(), is_found: false }
     }
 
-    /// For what was found in the working folder.
+    /// For files that were found in the working folder.
     #[must_use]
     pub fn for_found(self) -> Self {
         Self { is_found: true, ..self }
     }
 
-    /// With the files of who called `sudo`, as `git` has it. Only to root the variable is a word of
-    /// `sudo`.
+    /// Adds the user who called `sudo`, like `git`. The variable counts for root only, since `sudo`
+    /// sets it for root.
     #[must_use]
     pub fn with_caller(self, sudo_uid: Option<u32>) -> Self {
         let caller = sudo_uid.filter(|_| self.is_root());
         self.with_owner(caller)
     }
 
-    /// With this user's files, too.
+    /// Adds a user.
     #[must_use]
     pub fn with_owner(mut self, uid: impl Into<Option<u32>>) -> Self {
         self.users.extend(uid.into());
         self
     }
 
-    /// Whether a file may be obeyed that the config names. One of another user in a folder of
-    /// root's own is doubtful to root: that user may run the daemon, and root look after it.
+    /// Checks a file that the config names. A file of another user in a folder that only root can
+    /// write to is doubtful to root: that user may run the daemon.
     pub fn check(&self, path: &Path, facts: &Facts) -> Ownership {
         if facts.is_mounted_read_only && !self.is_found {
             return Ownership::Trusted;
         }
-        // Whose it is comes first: a mode is no mend for what somebody has planted.
-        let doubt = match self.stranger(path, facts) {
+        // The owner comes first: a change of the mode does not make a planted file safe.
+        let doubt = match self.untrusted_owner(path, facts) {
             None => None,
-            Some(uid) if self.is_root() && !self.is_found && self.holds_folders(path) => {
-                Some(self.looked_after(path, uid))
+            Some(uid) if self.is_root() && !self.is_found && self.has_trusted_folders(path) => {
+                Some(self.doubtful_owner(path, uid))
             }
             Some(uid) => return Ownership::Distrusted(self.owned_by_another(path, uid)),
         };
@@ -172,19 +172,19 @@ impl Trust {
         }
     }
 
-    /// Whether a file may be obeyed that somebody named on the command line: it may be another
-    /// user's, where nobody but that one, root and us can have put it there.
+    /// Checks a file that is named on the command line: it may belong to another user, if only that
+    /// user, root and this user can write to its folder.
     pub fn judge_named(&self, path: &Path, facts: &Facts) -> Ownership {
         let vouched = self.clone().with_owner(facts.uid);
         match self.check(path, facts) {
             Ownership::Distrusted(_)
                 if !self.is_found
                     && vouched.other_writers(path, facts).is_none()
-                    && vouched.stranger(path, facts).is_none()
-                    && vouched.holds_folders(path) =>
+                    && vouched.untrusted_owner(path, facts).is_none()
+                    && vouched.has_trusted_folders(path) =>
             {
                 match self.is_root() {
-                    true => Ownership::Doubtful(self.looked_after(path, facts.uid)),
+                    true => Ownership::Doubtful(self.doubtful_owner(path, facts.uid)),
                     false => Ownership::Trusted,
                 }
             }
@@ -192,8 +192,8 @@ impl Trust {
         }
     }
 
-    /// Whether a program may be run: as any other file, and nobody else can put another one in its
-    /// place, however far up. One that is not there passes.
+    /// Checks a program: as any other file, and no other user can replace it or a folder of its
+    /// path. A missing program passes.
     pub fn judge_program(&self, path: &Path) -> Ownership {
         let Ok(facts) = Facts::at(path) else { return Ownership::Trusted };
         let verdict = self.check(path, &facts);
@@ -209,11 +209,10 @@ impl Trust {
         }
     }
 
-    /// Whether only these users can put something else in the place of a file by any folder on the
-    /// way to it, however far up, or by any link there.
+    /// Checks that no other user can replace a file through a folder or link of its path.
     ///
     /// # Errors
-    /// With the folder or link, and who else can.
+    /// With the folder or link that another user can replace.
     pub fn judge_path(&self, path: &Path) -> Result<(), (PathBuf, Distrust)> {
         let paths = resolved_paths(path);
         let steps = || paths.iter().flat_map(|it| it.ancestors().skip(1));
@@ -223,7 +222,7 @@ impl Trust {
         for link in steps() {
             let found = fs::symlink_metadata(link).ok().filter(|found| found.is_symlink());
             if let Some(uid) = found.map(|it| it.uid()).filter(|uid| !self.accepts(*uid))
-                // Nobody lays one anew where nobody can write.
+                // On a read-only mount no link can be replaced.
                 && !Facts::at(parent_dir(link)).is_ok_and(|it| it.is_mounted_read_only)
             {
                 return Err((link.to_owned(), self.owned_by_another(link, uid)));
@@ -232,28 +231,28 @@ impl Trust {
         Ok(())
     }
 
-    /// Why a folder is not one that only these users can put files into.
+    /// Checks that only these users can create files in a folder.
     ///
     /// # Errors
-    /// With the reason.
+    /// When other users can.
     pub fn judge_folder(&self, folder: &Path) -> Result<(), Distrust> {
         let facts = Facts::at(folder).map_err(|error| Distrust {
-            what: format!("cannot be looked at: {error}"),
+            what: format!("cannot be accessed: {error}"),
             help: format!("may this user enter `{}`?", folder.display()),
         })?;
         self.distrust_of_folder(folder, &facts).map_or(Ok(()), Err)
     }
 
-    /// Whether only these users can rename what stands in a folder, or put something else in its
-    /// place. In one like `/tmp` each can do so with their own alone.
+    /// Checks that no other user can rename or replace the files of these users in a folder. In a
+    /// sticky folder, such as `/tmp`, none can.
     ///
     /// # Errors
-    /// With who else can.
+    /// When another user can.
     pub fn judge_names(&self, folder: &Path) -> Result<(), Distrust> {
         match Facts::at(folder) {
             Ok(facts) if facts.mode & STICKY != 0 && self.accepts(facts.uid) => Ok(()),
             Ok(facts) => self.distrust_of_folder(folder, &facts).map_or(Ok(()), Err),
-            // Whoever cannot look at it cannot use it either.
+            // A folder that cannot be accessed cannot be used either.
             Err(_) => Ok(()),
         }
     }
@@ -266,13 +265,13 @@ impl Trust {
         stranger.or_else(|| self.other_writers(folder, facts))
     }
 
-    /// Whether only these users can have put a file where it is, by whatever links it is reached.
-    fn holds_folders(&self, path: &Path) -> bool {
+    /// Whether only these users can write to the folders of a file and of the links to it.
+    fn has_trusted_folders(&self, path: &Path) -> bool {
         let ends = hops(path).into_iter().chain(fs::canonicalize(path));
         ends.into_iter().all(|it| self.judge_folder(parent_dir(&it)).is_ok())
     }
 
-    /// Whether this user namespace has no number for a user.
+    /// Whether the id stands for users that this user namespace does not map.
     pub fn is_unmapped(&self, uid: u32) -> bool {
         self.unmapped == Some(uid)
     }
@@ -288,8 +287,8 @@ impl Trust {
         }
     }
 
-    /// Who else owns a file, or one of the links that lead to it.
-    fn stranger(&self, path: &Path, facts: &Facts) -> Option<u32> {
+    /// Another user who owns a file, or one of the links to it.
+    fn untrusted_owner(&self, path: &Path, facts: &Facts) -> Option<u32> {
         let links = hops(path).into_iter().filter_map(|it| fs::symlink_metadata(it).ok());
         let links = links.filter(|it| it.is_symlink()).map(|it| it.uid());
         std::iter::once(facts.uid).chain(links).find(|uid| !self.accepts(*uid))
@@ -305,22 +304,22 @@ impl Trust {
         Distrust {
             what: format!("belongs to {owner}, {not}{me}, who runs this"),
             help: format!(
-                "look what is in it; if it is meant: `chown {} {}`",
+                "check its content; if you trust it: `chown {} {}`",
                 bare(self.me),
                 path.display()
             ),
         }
     }
 
-    /// Of a file of another user that root is shown.
-    fn looked_after(&self, path: &Path, uid: u32) -> Distrust {
+    /// For a file of another user, when this is root.
+    fn doubtful_owner(&self, path: &Path, uid: u32) -> Distrust {
         let Distrust { what, help: _ } = self.owned_by_another(path, uid);
         let (user, path) = (user(uid), path.display());
         let help = format!("right if {user} runs the daemon; else `chown root {path}`");
         Distrust { what, help }
     }
 
-    /// Who else can write to a file.
+    /// The other users who can write to a file.
     fn other_writers(&self, path: &Path, facts: &Facts) -> Option<Distrust> {
         let known = |uid| uid == facts.uid || self.accepts(uid);
         let by_group = || facts.has_acl || has_other_members(facts.gid, known);
@@ -337,24 +336,24 @@ impl Trust {
     }
 }
 
-/// A path, and the paths to where the links in it lead: whole ones, and no more than Linux follows.
+/// A path, and the paths that the links in it point to; at most as many as Linux follows.
 fn resolved_paths(path: &Path) -> Vec<PathBuf> {
-    let mut ways = vec![std::path::absolute(path).unwrap_or_else(|_| path.to_owned())];
+    let mut paths = vec![std::path::absolute(path).unwrap_or_else(|_| path.to_owned())];
     let mut next = 0;
-    while let Some(way) = ways.get(next).cloned() {
+    while let Some(path) = paths.get(next).cloned() {
         next += 1;
-        for step in way.ancestors() {
+        for step in path.ancestors() {
             let Ok(target) = fs::read_link(step) else { continue };
             let target = parent_dir(step).join(target);
-            if ways.len() <= LINKS_MAX && !ways.contains(&target) {
-                ways.push(target);
+            if paths.len() <= LINKS_MAX && !paths.contains(&target) {
+                paths.push(target);
             }
         }
     }
-    ways
+    paths
 }
 
-/// The number that stands for owners without a number here, unless some user has it.
+/// The id that stands for unmapped owners, unless it is mapped itself.
 fn unmapped() -> Option<u32> {
     let overflow = fs::read_to_string("/proc/sys/kernel/overflowuid");
     let overflow = overflow.ok().and_then(|it| it.trim().parse().ok()).unwrap_or(OVERFLOW);
@@ -362,7 +361,7 @@ fn unmapped() -> Option<u32> {
     (!is_mapped(&map, overflow)).then_some(overflow)
 }
 
-/// Whether a user namespace with this map has that user.
+/// Whether a user namespace with this map has that user id.
 fn is_mapped(map: &str, uid: u32) -> bool {
     map.lines().any(|line| {
         let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
@@ -376,9 +375,9 @@ fn is_mapped(map: &str, uid: u32) -> bool {
 }
 
 const ROOT: u32 = 0;
-/// Of a folder in which each can rename and remove their own files alone.
+/// The mode bit of a folder in which users can rename and remove only their own files.
 pub const STICKY: u32 = 0o1000;
-/// What Linux shows where it is not told otherwise.
+/// The default of `/proc/sys/kernel/overflowuid`.
 const OVERFLOW: u32 = 65_534;
 /// An access control list with more than the permission bits (`acl(5)`).
 const ACL: &str = "system.posix_acl_access";

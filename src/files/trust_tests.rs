@@ -7,25 +7,25 @@ use tempfile::TempDir;
 use super::*;
 use crate::files::paths::LINKS_MAX;
 
-/// Users and groups of this machine that nobody is.
+/// Ids of users and groups that do not exist on this machine.
 const ALICE: u32 = 61_851;
 const MALLORY: u32 = 61_852;
 const UNMAPPED: u32 = 65_534;
 
-/// A folder with a file in it, whose owners and modes are set by root.
-struct Place(TempDir);
+/// A folder with a file; root sets the owner and mode of both.
+struct Fixture(TempDir);
 
-impl Place {
-    /// `None` where this process cannot make files of other users.
+impl Fixture {
+    /// `None` unless this process can create files of other users.
     fn new() -> Option<Self> {
         if !geteuid().is_root() {
-            println!("only root can be two users: nothing is tried");
+            println!("skipped: requires root");
             return None;
         }
-        let place = Self(tempfile::tempdir().unwrap());
-        fs::create_dir(place.folder()).unwrap();
-        fs::write(place.file(), "").unwrap();
-        Some(place)
+        let fixture = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(fixture.folder()).unwrap();
+        fs::write(fixture.file(), "").unwrap();
+        Some(fixture)
     }
 
     fn folder(&self) -> PathBuf {
@@ -58,15 +58,15 @@ fn kind(verdict: &Ownership) -> &'static str {
 }
 
 #[test]
-fn only_what_root_or_this_user_owns_and_nobody_else_can_write_is_trusted() {
-    let Some(place) = Place::new() else { return };
-    // The folder and the file; what they are to a user and to root, to each as named by the config
-    // and on the command line, and to root as found.
+fn a_file_of_root_or_this_user_that_no_other_user_can_write_is_trusted() {
+    let Some(fixture) = Fixture::new() else { return };
+    // The folder and the file; the result for a user and for root, each for a file named by the
+    // config and on the command line, and for root for a file that was found.
     let (ours, roots, theirs) = ((ALICE, 0o755), (ROOT, 0o755), (MALLORY, 0o755));
     let (open, sticky) = ((ROOT, 0o777), (ROOT, 0o1777));
     let check = |set: [(u32, u32); 2], expected: [&str; 5]| {
-        place.set(set);
-        let (path, facts) = (place.file(), Facts::at(&place.file()).unwrap());
+        fixture.set(set);
+        let (path, facts) = (fixture.file(), Facts::at(&fixture.file()).unwrap());
         let (alice, root) = (of_user(ALICE), of_user(ROOT));
         let verdicts = [
             alice.check(&path, &facts),
@@ -95,68 +95,68 @@ fn only_what_root_or_this_user_owns_and_nobody_else_can_write_is_trusted() {
     check([open, (MALLORY, 0o600)], [no; 5]);
     check([sticky, (MALLORY, 0o600)], [no; 5]);
     check([(MALLORY, 0o775), (MALLORY, 0o660)], [no, yes, no, doubt, no]);
-    // Who called `sudo` is meant.
-    place.set([ours, (ALICE, 0o600)]);
-    let (path, facts) = (place.file(), Facts::at(&place.file()).unwrap());
+    // The user who called `sudo` is trusted.
+    fixture.set([ours, (ALICE, 0o600)]);
+    let (path, facts) = (fixture.file(), Facts::at(&fixture.file()).unwrap());
     let caller = of_user(ROOT).with_caller(Some(ALICE)).for_found();
     assert_eq!(caller.judge_named(&path, &facts), Ownership::Trusted);
-    assert_eq!(caller.judge_folder(&place.folder()), Ok(()));
-    let liar = of_user(ALICE).with_caller(Some(MALLORY));
-    assert_eq!(liar, of_user(ALICE), "only for root is there such a variable");
+    assert_eq!(caller.judge_folder(&fixture.folder()), Ok(()));
+    let spoofed = of_user(ALICE).with_caller(Some(MALLORY));
+    assert_eq!(spoofed, of_user(ALICE), "the variable counts for root only");
 }
 
 #[test]
-fn what_is_wrong_is_said_with_its_mend() {
-    let Some(place) = Place::new() else { return };
-    let (path, folder) = (place.file(), place.folder());
+fn the_reason_is_reported_with_a_fix() {
+    let Some(fixture) = Fixture::new() else { return };
+    let (path, folder) = (fixture.file(), fixture.folder());
     let check = |trust: &Trust, what: &str, help: &str| {
         let found = trust.check(&path, &Facts::at(&path).unwrap()).strict().unwrap_err();
         assert_eq!(found.what, what);
         assert_eq!(found.help.replace(path.to_str().unwrap(), "FILE"), help);
     };
-    place.set([(ROOT, 0o1777), (MALLORY, 0o600)]);
+    fixture.set([(ROOT, 0o1777), (MALLORY, 0o600)]);
     check(
         &of_user(ALICE),
         "belongs to user 61852, neither to root nor to user 61851, who runs this",
-        "look what is in it; if it is meant: `chown 61851 FILE`",
+        "check its content; if you trust it: `chown 61851 FILE`",
     );
     check(
         &of_user(ROOT),
         "belongs to user 61852, not to root, who runs this",
-        "look what is in it; if it is meant: `chown root FILE`",
+        "check its content; if you trust it: `chown root FILE`",
     );
-    place.set([(ROOT, 0o755), (MALLORY, 0o600)]);
+    fixture.set([(ROOT, 0o755), (MALLORY, 0o600)]);
     check(
         &of_user(ROOT),
         "belongs to user 61852, not to root, who runs this",
         "right if user 61852 runs the daemon; else `chown root FILE`",
     );
-    place.set([(ROOT, 0o755), (ROOT, 0o666)]);
+    fixture.set([(ROOT, 0o755), (ROOT, 0o666)]);
     check(&of_user(ROOT), "can be written by everybody (its mode is 0666)", "`chmod go-w FILE`");
     assert_eq!(of_user(ALICE).judge_folder(&folder), Ok(()));
-    place.set([(ROOT, 0o1777), (ROOT, 0o600)]);
+    fixture.set([(ROOT, 0o1777), (ROOT, 0o600)]);
     let open = of_user(ALICE).judge_folder(&folder).unwrap_err();
     assert_eq!(open.what, "can be written by everybody (its mode is 1777)");
     assert!(of_user(ALICE).judge_folder(&folder.join("none")).is_err());
 }
 
 #[test]
-fn a_group_may_write_when_nobody_else_is_in_it() {
-    let Some(place) = Place::new() else { return };
-    let path = place.file();
+fn a_group_without_other_members_may_write() {
+    let Some(fixture) = Fixture::new() else { return };
+    let path = fixture.file();
     let judge = |trust: &Trust| kind(&trust.check(&path, &Facts::at(&path).unwrap()));
     // A group of the owner's own, or of a volume, that the machine has no members of.
-    place.set([(ALICE, 0o775), (ALICE, 0o664)]);
+    fixture.set([(ALICE, 0o775), (ALICE, 0o664)]);
     assert_eq!(judge(&of_user(ALICE)), "trusted");
-    assert_eq!(of_user(ALICE).judge_folder(&place.folder()), Ok(()));
-    assert_eq!(of_user(ALICE).for_found().judge_folder(&place.folder()), Ok(()));
+    assert_eq!(of_user(ALICE).judge_folder(&fixture.folder()), Ok(()));
+    assert_eq!(of_user(ALICE).for_found().judge_folder(&fixture.folder()), Ok(()));
     // The group `daemon` of every Unix has the user `daemon`.
     chown(&path, None, Some(1)).unwrap();
     assert_eq!(judge(&of_user(ALICE)), "distrusted");
     assert_eq!(judge(&of_user(ALICE).with_owner(1)), "trusted");
     chown(&path, None, Some(0)).unwrap();
-    assert_eq!(judge(&of_user(ALICE)), "trusted", "who acts for root may");
-    // An access control list hides behind the bits of the group.
+    assert_eq!(judge(&of_user(ALICE)), "trusted", "members of the group root may");
+    // The group bits hide the entries of an access control list.
     chown(&path, None, Some(ALICE)).unwrap();
     let mut list = 2_u32.to_le_bytes().to_vec();
     for (tag, rights, id) in
@@ -172,31 +172,31 @@ fn a_group_may_write_when_nobody_else_is_in_it() {
 }
 
 #[test]
-fn a_link_of_somebody_else_leads_nobody() {
-    let Some(place) = Place::new() else { return };
-    place.set([(ROOT, 0o755), (ALICE, 0o600)]);
-    let open = place.0.path().join("open");
+fn a_link_of_another_user_is_not_trusted() {
+    let Some(fixture) = Fixture::new() else { return };
+    fixture.set([(ROOT, 0o755), (ALICE, 0o600)]);
+    let open = fixture.0.path().join("open");
     fs::create_dir(&open).unwrap();
     fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
     let (near, far) = (open.join("near"), open.join("far"));
-    symlink(place.file(), &near).unwrap();
+    symlink(fixture.file(), &near).unwrap();
     symlink("near", &far).unwrap();
     let judge = |path: &Path| kind(&of_user(ALICE).check(path, &Facts::at(path).unwrap()));
     assert_eq!((judge(&near), judge(&far)), ("trusted", "trusted"));
     std::os::unix::fs::lchown(&near, Some(MALLORY), None).unwrap();
     assert_eq!((judge(&near), judge(&far)), ("distrusted", "distrusted"));
     symlink("turning", open.join("turning")).unwrap();
-    assert!(hops(&open.join("turning")).len() <= LINKS_MAX + 1, "it has an end");
+    assert!(hops(&open.join("turning")).len() <= LINKS_MAX + 1, "the number of hops is limited");
 }
 
 #[test]
-fn a_program_is_run_when_nobody_else_can_put_another_one_in_its_place() {
-    let Some(place) = Place::new() else { return };
-    let above = place.0.path();
+fn a_program_is_trusted_when_no_other_user_can_replace_it() {
+    let Some(fixture) = Fixture::new() else { return };
+    let above = fixture.0.path();
     let check = |above_mode: u32, set, alice: bool, root: bool| {
         fs::set_permissions(above, Permissions::from_mode(above_mode)).unwrap();
-        place.set(set);
-        let runs = |me| of_user(me).judge_program(&place.file()).strict().is_ok();
+        fixture.set(set);
+        let runs = |me| of_user(me).judge_program(&fixture.file()).strict().is_ok();
         assert_eq!((runs(ALICE), runs(ROOT)), (alice, root), "{above_mode:o} {set:?}");
     };
     let (ours, roots, open) = ((ALICE, 0o755), (ROOT, 0o755), (ROOT, 0o777));
@@ -214,10 +214,10 @@ fn a_program_is_run_when_nobody_else_can_put_another_one_in_its_place() {
 }
 
 #[test]
-fn what_only_who_mounts_can_have_put_there_is_trusted_where_it_was_named() {
-    let Some(place) = Place::new() else { return };
-    let path = place.file();
-    place.set([(UNMAPPED, 0o777), (UNMAPPED, 0o666)]);
+fn a_named_file_on_a_read_only_mount_is_trusted() {
+    let Some(fixture) = Fixture::new() else { return };
+    let path = fixture.file();
+    fixture.set([(UNMAPPED, 0o777), (UNMAPPED, 0o666)]);
     let facts = Facts::at(&path).unwrap();
     assert!(!facts.is_mounted_read_only && facts.is_readable_by_everybody());
     let mounted = Facts { is_mounted_read_only: true, ..facts };
@@ -225,14 +225,14 @@ fn what_only_who_mounts_can_have_put_there_is_trusted_where_it_was_named() {
     assert_eq!(of_user(ALICE).check(&path, &mounted), Ownership::Trusted);
     assert_eq!(kind(&of_user(ALICE).for_found().judge_named(&path, &mounted)), "distrusted");
     let inside = Trust { unmapped: Some(UNMAPPED), ..of_user(ALICE) };
-    let nobody = Trust { unmapped: Some(UNMAPPED), ..of_user(UNMAPPED) };
-    assert_eq!(kind(&inside.check(&path, &facts)), "distrusted", "who can write it is known");
-    place.set([(UNMAPPED, 0o755), (UNMAPPED, 0o644)]);
+    let unmapped = Trust { unmapped: Some(UNMAPPED), ..of_user(UNMAPPED) };
+    assert_eq!(kind(&inside.check(&path, &facts)), "distrusted", "writable by everyone");
+    fixture.set([(UNMAPPED, 0o755), (UNMAPPED, 0o644)]);
     let facts = Facts::at(&path).unwrap();
     assert_eq!(inside.check(&path, &facts), Ownership::Trusted);
     assert_eq!(kind(&inside.for_found().judge_named(&path, &facts)), "distrusted");
-    assert_eq!(kind(&nobody.for_found().judge_named(&path, &facts)), "distrusted", "not its own");
-    assert_eq!(kind(&of_user(ALICE).check(&path, &facts)), "distrusted", "a user like any other");
+    assert_eq!(kind(&unmapped.for_found().judge_named(&path, &facts)), "distrusted", "not its own");
+    assert_eq!(kind(&of_user(ALICE).check(&path, &facts)), "distrusted", "an ordinary user");
 }
 
 #[test]

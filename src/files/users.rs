@@ -1,11 +1,11 @@
-//! The users and groups of this machine. The one home of its user database.
+//! The users and groups of this machine. The only file that reads its user database.
 
 use std::fs;
 use std::path::PathBuf;
 
 use nix::unistd::{Gid, Group, User};
 
-/// A user for people: by name, where the machine's own list has one.
+/// A user as shown in messages: by name if `/etc/passwd` has one, else by id.
 pub fn user(uid: u32) -> String {
     match name(uid) {
         Some(name) => format!("user `{name}`"),
@@ -13,12 +13,12 @@ pub fn user(uid: u32) -> String {
     }
 }
 
-/// A user as commands take it.
+/// A user as an argument of commands: the name, or the id.
 pub fn bare(uid: u32) -> String {
     name(uid).unwrap_or_else(|| uid.to_string())
 }
 
-/// A group for people.
+/// A group as shown in messages.
 pub(super) fn group(gid: u32) -> String {
     match Group::from_gid(Gid::from_raw(gid)) {
         Ok(Some(found)) => format!("group `{}`", found.name),
@@ -26,9 +26,8 @@ pub(super) fn group(gid: u32) -> String {
     }
 }
 
-/// Whether a group has a member who is none of these, as far as this machine's user database
-/// tells: those that the group lists, and those in `/etc/passwd` whose own group it is. The group
-/// of root has none, since what is in it is there to act for root.
+/// Whether a group has a member that is not known: a user that the group lists, or one with that
+/// primary group in `/etc/passwd`. False for the group of root, since its members act for root.
 pub(super) fn has_other_members(gid: u32, is_known: impl Fn(u32) -> bool) -> bool {
     if gid == ROOT {
         return false;
@@ -36,7 +35,7 @@ pub(super) fn has_other_members(gid: u32, is_known: impl Fn(u32) -> bool) -> boo
     let listed = match Group::from_gid(Gid::from_raw(gid)) {
         Ok(Some(group)) => group.mem,
         Ok(None) => Vec::new(),
-        // Nobody can say who is in it.
+        // The members cannot be read.
         Err(_) => return true,
     };
     let uid = |name: &String| User::from_name(name).ok().flatten().map(|user| user.uid.as_raw());
@@ -75,13 +74,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_has_those_members_that_the_machine_knows_of() {
+    fn members_of_a_group_are_read_from_the_user_database() {
         for Listed { name, uid, gid } in users() {
             assert_eq!(bare(uid), users().into_iter().find(|it| it.uid == uid).unwrap().name);
             assert!(gid == ROOT || has_other_members(gid, |_| false), "`{name}` is in {gid}");
             assert!(!has_other_members(gid, |_| true));
         }
-        // A group that the machine has never heard of, as volumes of containers have.
+        // A group without an entry, as volumes of containers have.
         assert!(!has_other_members(3_141_592, |_| false));
         assert_eq!(group(3_141_592), "group 3141592");
         assert_eq!(user(3_141_592), "user 3141592");

@@ -1,7 +1,7 @@
-//! Writing a file whole: under a random name that nobody can have taken (`O_EXCL`), then renamed.
+//! Atomic writes: a file is written under a random name (`O_EXCL`), then renamed.
 //!
-//! What always holds: under the name stands a whole file or none; no link is followed, whoever
-//! laid it there; a mode is never wider than asked for, whatever the umask.
+//! Invariants: the name belongs to a complete file or to none; no link is followed; the mode is
+//! never wider than requested, whatever the umask.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
@@ -14,31 +14,31 @@ use crate::files::paths::parent_dir;
 
 /// Readable by its owner only.
 pub const PRIVATE: u32 = 0o600;
-/// Readable by everybody, as far as the umask lets it be.
+/// Readable by everyone, unless the umask removes that.
 pub const PUBLIC: u32 = 0o644;
 
-/// Puts a file in the place of whatever has that name; on disk before it returns.
+/// Replaces or creates a file; it is on disk when this returns.
 ///
 /// # Errors
-/// When it could not be written; then what was there is still there.
+/// When it could not be written; an existing file is then unchanged.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     written(path, bytes, mode)?.persist(path).map_err(|failure| failure.error)?;
     sync_folder(path)
 }
 
-/// Makes a new file; on disk before it returns.
+/// Creates a file; it is on disk when this returns.
 ///
 /// # Errors
-/// [`io::ErrorKind::AlreadyExists`] when anything has that name; when it could not be written.
+/// [`io::ErrorKind::AlreadyExists`] when the name is taken; when it could not be written.
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     written(path, bytes, mode)?.persist_noclobber(path).map_err(|failure| failure.error)?;
     sync_folder(path)
 }
 
-/// Whether a file can be made in a folder; none is left.
+/// Checks that a file can be created in a folder; leaves none behind.
 ///
 /// # Errors
-/// When none can.
+/// When it cannot.
 pub fn probe(folder: &Path) -> io::Result<()> {
     draft(folder, PRIVATE)?.close()
 }
@@ -50,21 +50,21 @@ fn written(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
-/// An empty file that goes away unless it gets its name.
+/// An empty file that is removed unless it is renamed.
 fn draft(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
     builder.prefix(PREFIX).permissions(Permissions::from_mode(mode));
-    // Its name in the error would say nothing to anybody.
+    // The random name would not help in the error.
     builder.tempfile_in(folder).map_err(|failure| match failure.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::from(failure.kind()),
     })
 }
 
-/// Puts on disk which names stand in the folder of a file.
+/// Syncs the folder of a file.
 ///
 /// # Errors
-/// When the folder cannot be opened, or written.
+/// When the folder cannot be opened or synced.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(parent_dir(path))?.sync_all()
 }
@@ -79,17 +79,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_takes_the_place_of_a_link_and_never_that_of_what_it_leads_to() {
+    fn a_write_replaces_a_link_and_never_its_target() {
         let folder = tempfile::tempdir().unwrap();
         let (precious, path) = (folder.path().join("precious"), folder.path().join("a"));
         fs::write(&precious, "precious").unwrap();
-        let lay: [&dyn Fn(); 3] = [
+        let plant: [&dyn Fn(); 3] = [
             &|| symlink(&precious, &path).unwrap(),
             &|| fs::hard_link(&precious, &path).unwrap(),
             &|| symlink(folder.path().join("nowhere"), &path).unwrap(),
         ];
-        for lay in lay {
-            lay();
+        for plant in plant {
+            plant();
             let refused = create(&path, b"new", PRIVATE).unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
             replace(&path, b"new", PRIVATE).unwrap();
